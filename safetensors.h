@@ -1,0 +1,2965 @@
+/* safetensors.h - version 0.1.0 - Unlicense or MIT-0, at your choice; the text is at the end - no warranty
+ *
+ * Reads tensor files in the safetensors format: any source, every fault found when the file is opened, no dependency.
+ */
+/* ---- 1 manual -------------------------------------------------------------------------------------------------------
+ *
+ * DO THIS
+ *   Copy this file into your project. In ONE .c or .cc file write
+ *
+ *       #define ST_IMPLEMENTATION
+ *       #include "safetensors.h"
+ *
+ *   before any other include; everywhere else just include it. There is nothing to link and nothing to configure.
+ *   The file also compiles by itself: cc -x c -DST_IMPLEMENTATION -c safetensors.h
+ *
+ * READING
+ *       st_model *model;
+ *       st_error error;
+ *       if (st_open(&model, "model.safetensors", NULL, &error)) {
+ *           fprintf(stderr, "%s\n", error.message);
+ *           return 1;
+ *       }
+ *       for (size_t i = 0; i < model->count; i++) printf("%s\n", model->tensors[i].name);
+ *       const st_tensor *t = st_find(model, "embed.weight");
+ *       if (t && t->data) use(t->data, t->bytes);
+ *       st_close(model);
+ *
+ *   What opened is sound: tensors lie inside the file, cover its data without gap or overlap, and have the size
+ *   that their shape and dtype say. No later call can run out of bounds, and there is no second call that
+ *   "validates". `data` is the bytes in place where the file is mapped or in memory, at any alignment (see
+ *   st_is_aligned), little-endian as on disk; where it is NULL, st_read copies them, and st_read works always.
+ *
+ *   st_open         a path: mapped where the system can, else read by position
+ *   st_open_memory  bytes that are there already
+ *   st_open_io      a callback: an archive, flash, an HTTP range
+ *   st_scan_*       header bytes only, with no memory at all
+ *
+ * LIFETIME
+ *   The model owns one block of memory, its mapping and its file; st_close returns them. All that is reached from
+ *   it (names, shapes, metadata, data) is borrowed and ends with st_close. Memory given to st_open_memory, and what
+ *   callbacks point to, is yours and must last until then. After an error *model is NULL and nothing needs to be
+ *   freed.
+ *
+ * ERRORS
+ *   Every call that can fail returns an st_status, ST_OK being 0. The st_error is optional and yours: status, the
+ *   byte of the file, what was expected and found, which tensor or key, and one sentence that names the file.
+ *   Sentences may change between versions; statuses and st_status_name do not. Treat a status you do not know as an
+ *   error.
+ *   A file with several faults reports the first in this order: header limit; header cut short; memory;
+ *   UTF-8 of the whole header; JSON, schema, dtype and repeated fields in byte order; repeated names and metadata
+ *   keys; then tensor by tensor in the order of their data: gap or overlap, overflow, sub-byte, size; last the
+ *   length of the file. If any of them fails and the file begins like one of another format, ST_ERR_FORMAT says
+ *   which. Every source gives the same verdict. position: of a character that cannot stand, that byte; of a
+ *   repeated key or an unknown dtype, its opening quote; of a missing field, the closing brace; of wrong offsets or
+ *   sizes, the opening quote of the tensor's name; of a wrong length, the end.
+ *
+ * WHAT IS ACCEPTED
+ *   What the reference implementation accepts, less five accidents of it: a tensor name twice, a metadata key
+ *   twice, an entry written as an array, a dtype written as an object (refused here), and numbers in ignored fields
+ *   (from 1e309 on refused, under 1e308 accepted, nothing promised between). More only where a flag says so:
+ *   ST_OPEN_TRAILING, ST_OPEN_UNKNOWN_DTYPES.
+ *
+ * THREADS
+ *   No globals, no locks. An open model is never written to: any number of threads may find and read in it at once,
+ *   as far as a callback's read_at may be called so. st_close comes after the last of them. Different models have
+ *   nothing in common.
+ *
+ * LIMITS, SAID FIRST
+ *   - One file; a model in several shards with an index is told apart and refused (ST_ERR_UNSUPPORTED, ST_ERR_FORMAT).
+ *   - Nothing is written, and values are not converted or byte-swapped: a big-endian host reads little-endian bytes.
+ *   - A mapped file that another process cuts short raises the system's own fault when the lost bytes are touched
+ *     (SIGBUS, or an in-page error on Windows). No library can prevent that: open with ST_OPEN_NO_MAP where it may
+ *     happen, then it is ST_ERR_IO.
+ *   - A header has at most 100,000,000 bytes, as in the reference (st_options.max_header changes that, up to
+ *     4,294,967,295).
+ *   - st_scan: 1,024 tensors of 16 dimensions, 1,024 metadata entries; finding repeated names without memory takes
+ *     O(n^2).
+ *   - Names hold any character, NUL included: name_bytes counts. They are shown to terminals at your own risk.
+ *
+ * CONFIGURATION: define before including; none changes a struct. [default]
+ *   ST_IMPLEMENTATION   the functions too, in one file of the program        [declarations only]
+ *   ST_STATIC           all functions static: several files, one copy each   [off]
+ *   ST_API              what stands before each declaration                  [extern]
+ *   ST_NO_FILES         no operating system: memory and callbacks only       [off]
+ *   ST_NO_MMAP          read files by position, never map them               [off]
+ *   ST_NO_MALLOC        no default allocator: st_options brings memory       [off]
+ *   ST_NO_ERROR_TEXT    st_error.subject and .message stay empty             [off]
+ *   ST_FREESTANDING     ST_NO_FILES, ST_NO_MALLOC, and no libc header        [off]
+ *   ST_MALLOC, ST_FREE  (bytes), (pointer); both or neither                  [malloc, free]
+ *   ST_MEMCPY, ST_MEMMOVE, ST_MEMSET, ST_MEMCMP  as in <string.h>            [<string.h>; loops where freestanding]
+ *
+ * EMBEDDED
+ *   #define ST_FREESTANDING, then either st_scan_begin over a header that lies in flash, which needs no memory, or
+ *   st_open_memory or st_open_io with st_options.work: a buffer of yours that holds model and scratch. One that is
+ *   too small answers ST_ERR_MEMORY with the bytes that suffice in error.expected. The compiler may still call
+ *   memcpy, memmove, memset and memcmp; nothing else is needed. No recursion, no writable data.
+ * ------------------------------------------------------------------------------------------------------------------ */
+#ifndef ST_INCLUDED
+#define ST_INCLUDED
+
+/* ---- 2 version, configuration, compiler -----------------------------------------------------------------------------
+ * Only what changes a declaration.
+ * uses: -
+ * ------------------------------------------------------------------------------------------------------------------ */
+#define ST_VERSION_MAJOR 0
+#define ST_VERSION_MINOR 1
+#define ST_VERSION_PATCH 0
+#define ST_VERSION 100 /* major * 10000 + minor * 100 + patch */
+#define ST_VERSION_STRING "0.1.0"
+
+/* The functions need more of the system's headers than strict C shows; said before the first of them is included. */
+#if defined(ST_IMPLEMENTATION) && !defined(ST_NO_FILES) && !defined(ST_FREESTANDING) && !defined(_WIN32)
+#if defined(__STRICT_ANSI__) && !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE 1
+#endif
+#if !defined(_FILE_OFFSET_BITS)
+#define _FILE_OFFSET_BITS 64
+#endif
+#endif
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef ST_API
+#if !defined(ST_STATIC)
+#define ST_API extern
+#elif defined(__GNUC__) || defined(__clang__)
+#define ST_API __attribute__((unused)) static
+#else
+#define ST_API static
+#endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- 3 types --------------------------------------------------------------------------------------------------------
+ * What the calls take and give. Zero is every default; structs grow at their end; numbers are fixed for ever.
+ * uses: 2
+ * ------------------------------------------------------------------------------------------------------------------ */
+typedef enum st_status {
+    ST_OK = 0,
+    ST_ERR_ARGUMENT = 1,     /* the caller's mistake: NULL, bad enum, range past the end */
+    ST_ERR_MEMORY = 2,       /* allocator said no, or the work buffer is too small (expected = bytes that suffice) */
+    ST_ERR_NOT_FOUND = 3,    /* no such file, directory, repository, tensor */
+    ST_ERR_IO = 4,           /* the system refused a call; sys tells why */
+    ST_ERR_FORMAT = 5,       /* not a safetensors file at all; message says what it looks like */
+    ST_ERR_TRUNCATED = 6,    /* file ends before the header or the data does (expected, actual: file bytes) */
+    ST_ERR_TRAILING = 7,     /* bytes after the last tensor (expected, actual: file bytes) */
+    ST_ERR_HEADER_LIMIT = 8, /* header longer than the limit (expected = limit, actual = header bytes) */
+    ST_ERR_UTF8 = 9,         /* text is not UTF-8 */
+    ST_ERR_JSON = 10,        /* header or index is not JSON */
+    ST_ERR_SCHEMA = 11,      /* JSON, but of the wrong shape: field missing, wrong type, not an integer */
+    ST_ERR_DUPLICATE = 12,   /* one key twice in an object */
+    ST_ERR_DTYPE = 13,       /* unknown dtype */
+    ST_ERR_OVERFLOW = 14,    /* shape x dtype does not fit 64 bits (counted in bits) */
+    ST_ERR_SUBBYTE = 15,     /* a 4- or 6-bit tensor that does not fill whole bytes */
+    ST_ERR_SIZE = 16,        /* shape x dtype is not end - begin (expected, actual: bytes) */
+    ST_ERR_OFFSETS = 17,     /* a gap, an overlap, or end < begin (expected, actual: data offsets) */
+    ST_ERR_SHARD = 18,       /* index and shards disagree: shard or tensor missing, tensor in two shards */
+    ST_ERR_PATH = 19,        /* a path that would leave the model's directory, or that some system cannot hold */
+    ST_ERR_TOO_LARGE = 20,   /* valid, but too large for this machine or this call */
+    ST_ERR_UNSUPPORTED = 21, /* no such conversion, or left out of this build */
+    ST_ERR_CANCELLED = 22,   /* a callback asked to stop */
+    ST_ERR_STATE = 23,       /* a call out of turn: write before begin, finish before the last byte */
+    ST_STATUS_32_BITS_ = 0x7fffffff
+} st_status;
+
+typedef struct st_error { /* on success only status is set */
+    st_status status;
+    int sys;           /* errno, GetLastError() or a callback's code; 0 where none had a part in it */
+    uint64_t position; /* byte of the file at which it was seen; UINT64_MAX where there is none */
+    uint64_t expected, actual;
+    char subject[64];  /* tensor or key it is about, "": none; escaped, shortened in the middle, NUL-terminated */
+    char message[240]; /* one sentence for a person, which names the file; escaped likewise, NUL-terminated */
+} st_error;
+
+typedef enum st_dtype {
+    ST_DTYPE_NONE = 0, /* of a tensor: not known here, st_tensor.dtype_name has its spelling */
+    ST_DTYPE_BOOL = 1,
+    ST_DTYPE_F4 = 2,
+    ST_DTYPE_F6_E2M3 = 3,
+    ST_DTYPE_F6_E3M2 = 4,
+    ST_DTYPE_U8 = 5,
+    ST_DTYPE_I8 = 6,
+    ST_DTYPE_F8_E5M2 = 7,
+    ST_DTYPE_F8_E4M3 = 8,
+    ST_DTYPE_F8_E8M0 = 9,
+    ST_DTYPE_F8_E4M3FNUZ = 10,
+    ST_DTYPE_F8_E5M2FNUZ = 11,
+    ST_DTYPE_I16 = 12,
+    ST_DTYPE_U16 = 13,
+    ST_DTYPE_F16 = 14,
+    ST_DTYPE_BF16 = 15,
+    ST_DTYPE_I32 = 16,
+    ST_DTYPE_U32 = 17,
+    ST_DTYPE_F32 = 18,
+    ST_DTYPE_C64 = 19, /* two F32: real, imaginary */
+    ST_DTYPE_F64 = 20,
+    ST_DTYPE_I64 = 21,
+    ST_DTYPE_U64 = 22,
+    ST_DTYPE_32_BITS_ = 0x7fffffff
+} st_dtype;
+
+typedef struct st_pair { /* one metadata entry; UTF-8, NUL-terminated, and may itself hold NUL, so *_bytes rule */
+    const char *key, *value;
+    size_t key_bytes, value_bytes; /* without the NUL at the end */
+} st_pair;
+
+typedef struct st_tensor {
+    const char *name; /* UTF-8 and NUL-terminated; a name may itself hold NUL, so name_bytes rules */
+    st_dtype dtype;
+    uint32_t rank;            /* number of dimensions; 0 is a scalar */
+    const uint64_t *shape;    /* rank dimensions in elements, slowest first; 0 is legal */
+    const void *data;         /* the bytes in place, little-endian, at any alignment; NULL: not mapped or in memory */
+    size_t name_bytes;        /* without the NUL at the end */
+    uint64_t bytes, elements; /* elements: product of the shape, 1 for a scalar */
+    uint64_t offset;          /* of the first byte, from the start of its file */
+    const char *dtype_name;   /* "BF16", as the file spells it */
+    uint32_t shard;           /* which of the model's files */
+} st_tensor;
+
+typedef struct st_shard {
+    const char *path;                 /* UTF-8 as opened; "" for memory and callbacks */
+    uint64_t file_bytes, data_offset; /* length of the file; where the first tensor's data begins in it */
+    const st_pair *metadata;          /* in the file's order; NULL: none, not NULL and 0: an empty one */
+    size_t metadata_count;
+} st_shard;
+
+typedef struct st_model {     /* in the library's memory until st_close; read-only; share it between threads freely */
+    const st_tensor *tensors; /* in the order their bytes lie */
+    size_t count;
+    const st_pair *metadata; /* of the file; NULL: none, not NULL and 0: an empty one */
+    size_t metadata_count;
+    const st_shard *shards; /* the files behind the model */
+    size_t shard_count;
+    uint64_t bytes;       /* of all tensor data */
+    const st_pair *index; /* the index's metadata, each value as its JSON text; none without an index */
+    size_t index_count;
+} st_model;
+
+/* The next four say where memory and bytes come from. They are copied; what they point to lives until st_close. */
+
+typedef struct st_allocator { /* sized free, no realloc */
+    void *user;
+    void *(*alloc)(void *user, size_t bytes);              /* memory aligned for uint64_t, or NULL when it has none */
+    void (*free)(void *user, void *pointer, size_t bytes); /* bytes: as given to alloc; pointer is never NULL */
+} st_allocator;
+
+typedef struct st_io { /* one file, from anywhere; any thread may call read_at */
+    void *user;
+    /* all of the bytes: 0, or a code of its own for st_error.sys */
+    int (*read_at)(void *user, uint64_t offset, void *dst, size_t bytes);
+    uint64_t bytes;     /* length of the whole file */
+    const void *mapped; /* where the file lies in memory, or NULL; read_at may be NULL beside it */
+    uint64_t id[2];     /* tells this file from another opened later under the same name; 0, 0: unknown */
+} st_io;
+
+/* Codes with a meaning of their own; a callback may return them. All others are passed on in st_error.sys. */
+#define ST_IO_NOT_FOUND (-1)  /* nothing of that name, or a directory: ST_ERR_NOT_FOUND */
+#define ST_IO_NOT_A_FILE (-2) /* something that cannot be read by position, a FIFO or a device: ST_ERR_IO */
+#define ST_IO_ENDED (-3)      /* the file ended before its length, it must have changed: ST_ERR_IO */
+#define ST_IO_NOT_UTF8 (-4)   /* a path that is not UTF-8, where paths must be: ST_ERR_UTF8 */
+#define ST_IO_NO_MEMORY (-5)  /* no memory to open it: ST_ERR_MEMORY */
+
+typedef struct st_files { /* a file system of the caller's: packs, assets, a browser's folder */
+    void *user;
+    /* fills *file, which comes zeroed: 0, ST_IO_NOT_FOUND (for a directory too), or a code of its own */
+    int (*open)(void *user, const char *path, st_io *file);
+    void (*close)(void *user, st_io *file);
+    /* names, not paths; stops when each answers non-zero and returns that; ST_IO_NOT_FOUND: there is no directory */
+    int (*list)(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg);
+} st_files;
+
+/* st_options.flags */
+enum {
+    ST_OPEN_NO_MAP = 1 << 0,         /* read with positional reads; every data pointer is NULL */
+    ST_OPEN_MUST_MAP = 1 << 1,       /* an error where mapping fails; otherwise data is NULL then and reads work */
+    ST_OPEN_UNKNOWN_DTYPES = 1 << 2, /* carry tensors of dtypes not known here as opaque bytes */
+    ST_OPEN_PARTIAL = 1 << 3,        /* a model of which some shards are absent: serve the rest; nothing to one file */
+    ST_OPEN_TRAILING = 1 << 4        /* tolerate bytes after the last tensor */
+};
+
+typedef struct st_options {
+    unsigned flags;                /* ST_OPEN_* */
+    uint64_t max_header;           /* bytes of a header; 0 is the format's 100,000,000; at most 4,294,967,295 */
+    const st_allocator *allocator; /* NULL is ST_MALLOC and ST_FREE */
+    void *work;                    /* use this memory and no allocator; the model lives in it until st_close */
+    size_t work_bytes;
+    const st_files *files; /* NULL is the system's */
+} st_options;
+
+typedef enum st_advice { ST_ADVISE_WILL_NEED = 0, ST_ADVISE_DONE = 1, ST_ADVICE_32_BITS_ = 0x7fffffff } st_advice;
+
+typedef struct st_scan { /* walks a header that lies in memory; may not be copied */
+    st_tensor tensor;    /* the current one; name is NOT NUL-terminated, and still escaped if name_escaped */
+    int name_escaped;    /* the name holds backslash escapes as in the file; st_scan_is compares it all the same */
+    uint64_t shape[16];  /* what tensor.shape points to */
+    uint64_t priv[8];
+} st_scan;
+
+/* ---- 4 calls --------------------------------------------------------------------------------------------------------
+ * Threads: all calls may run at once on one open model, unless the block says otherwise.
+ * uses: 3
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/* "ST_ERR_JSON" for ST_ERR_JSON; "" for what is no status. Stable, for programs that match on text. */
+ST_API const char *st_status_name(st_status status);
+
+/* "BF16" for ST_DTYPE_BF16; "" for ST_DTYPE_NONE and what is no dtype. */
+ST_API const char *st_dtype_name(st_dtype dtype);
+
+/* Bits of one element: 4 to 64; 0 for ST_DTYPE_NONE and what is no dtype. */
+ST_API unsigned st_dtype_bits(st_dtype dtype);
+
+/* The dtype of that name, exact and case-sensitive, as files spell it.
+ * ST_ERR_DTYPE: there is none, *dtype is ST_DTYPE_NONE. ST_ERR_ARGUMENT: NULL. */
+ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
+
+/* Opens and proves a .safetensors file.
+ * path     UTF-8 (on POSIX, any bytes the system takes), of any length; a directory is ST_ERR_UNSUPPORTED
+ * options  NULL for the defaults; copied
+ * error    NULL if you do not care
+ * Gives *model, to be closed with st_close, or NULL and the status: any from ST_ERR_ARGUMENT to ST_ERR_OFFSETS, or
+ * ST_ERR_TOO_LARGE (must be mapped, or a header must be held, and this machine cannot) or ST_ERR_UNSUPPORTED.
+ * Only regular files are opened, without blocking; the file stays open until st_close, shared for deletion on Windows.
+ * Cost: two positional reads, the second of the whole header; one block kept, of at most 96 bytes + name + 8 for
+ * each dimension a tensor and 40 bytes + text a metadata pair; scratch of twice the header is given back; one
+ * mapping, no page of which is touched. O(n) in the header's bytes, O(n log n) in tensors if the file has them out
+ * of order or names chosen to collide. */
+ST_API st_status st_open(st_model **model, const char *path, const st_options *options, st_error *error);
+
+/* The same of a file that lies in memory: n bytes, the caller's, unchanged until st_close; NULL only where n is 0.
+ * The header is copied before it is judged, so that bytes changing under way cannot harm; data points into yours. */
+ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, const st_options *options,
+                                st_error *error);
+
+/* The same of a file behind a callback. read_at and what it uses must live until st_close; nothing is called then. */
+ST_API st_status st_open_io(st_model **model, const st_io *io, const st_options *options, st_error *error);
+
+/* Ends the model and all that was borrowed from it. NULL is fine. Not while another thread is using the model. */
+ST_API void st_close(st_model *model);
+
+/* The tensor of exactly that name (UTF-8, NUL-terminated), or NULL. Constant time; O(log n) under names chosen to
+ * collide. */
+ST_API const st_tensor *st_find(const st_model *model, const char *name);
+
+/* The same for a name of name_bytes bytes, which may hold NUL and need not be terminated. */
+ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_t name_bytes);
+
+/* The metadata value of that key, NUL-terminated, or NULL. Cost as st_find. */
+ST_API const char *st_find_metadata(const st_model *model, const char *key);
+
+/* Copies the bytes [offset, offset + n) of a tensor to dst, as they are stored: little-endian, packed, C order.
+ * tensor   one of the model's, or a copy of it
+ * offset   in bytes, from the tensor's first
+ * ST_ERR_ARGUMENT: past the tensor's end, or not of this model; dst is untouched. ST_ERR_IO: the source failed
+ * (sys), dst holds nothing to rely on. Works for every source, mapped or not, and on 32-bit machines with files
+ * past 4 GiB. No memory. */
+ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t n,
+                         st_error *error);
+
+/* 1 if data is there and at a multiple of its element's size, so that it may be used as an array of that type; else 0.
+ * Elements of less than a byte and of unknown dtypes count as bytes. */
+ST_API int st_is_aligned(const st_tensor *tensor);
+
+/* Tells the system what comes next for a tensor's bytes, NULL for all: ST_ADVISE_WILL_NEED starts to read ahead,
+ * ST_ADVISE_DONE lets go of cached pages. A hint: ST_OK on sources that cannot take it. ST_ERR_ARGUMENT: as
+ * st_read. */
+ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error);
+
+/* Begins a walk over a header that lies in memory and proves the whole of it: the verdict of st_open.
+ * file        the file's first `available` bytes, unchanged until the walk is over; borrowed
+ * file_bytes  length of the whole file, of which only the header need be available
+ * options     max_header and ST_OPEN_TRAILING count, NULL is fine
+ * ST_ERR_ARGUMENT: fewer bytes than the header needs, error->expected says how many to bring (as far as is known: 8 at
+ * first). ST_ERR_TOO_LARGE: sound so far, but more than 1,024 tensors, 1,024 metadata entries or 16 dimensions.
+ * Cost: no memory, under 512 bytes of stack on a Cortex-M4; O(n^2) in the number of tensors, of which 1,024 take
+ * milliseconds. */
+ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
+                               const st_options *options, st_error *error);
+
+/* 1: scan->tensor is the next tensor, in header order; its data where `available` has it. 0: no more, or begin
+ * failed. */
+ST_API int st_scan_next(st_scan *scan);
+
+/* 1 if the current tensor is called that (NUL-terminated; escapes in the file are resolved), else 0. */
+ST_API int st_scan_is(const st_scan *scan, const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* ST_INCLUDED: the interface ends here; what follows is compiled in one file */
+
+#if defined(ST_IMPLEMENTATION) && !defined(STI_IMPLEMENTED)
+#define STI_IMPLEMENTED
+
+/* ---- 5 configuration, private half ----------------------------------------------------------------------------------
+ * Every default in one place, the includes, and the platform: each STI_OS_* is 0 or 1 from here on.
+ * uses: 2
+ * ------------------------------------------------------------------------------------------------------------------ */
+#if defined(ST_FREESTANDING) && !defined(ST_NO_FILES)
+#define ST_NO_FILES
+#endif
+#if defined(ST_FREESTANDING) && !defined(ST_NO_MALLOC)
+#define ST_NO_MALLOC
+#endif
+
+#if defined(ST_NO_FILES)
+#define STI_OS_POSIX 0
+#define STI_OS_WINDOWS 0
+#elif defined(_WIN32)
+#define STI_OS_POSIX 0
+#define STI_OS_WINDOWS 1
+#else
+#define STI_OS_POSIX 1
+#define STI_OS_WINDOWS 0
+#endif
+
+#if defined(ST_MALLOC) != defined(ST_FREE)
+#error "safetensors.h: define both of ST_MALLOC and ST_FREE, or neither"
+#endif
+#if !defined(ST_MALLOC) && !defined(ST_NO_MALLOC)
+#include <stdlib.h>
+#define ST_MALLOC malloc
+#define ST_FREE free
+#endif
+
+#if !defined(ST_MEMCPY) && !defined(ST_MEMMOVE) && !defined(ST_MEMSET) && !defined(ST_MEMCMP)
+#if defined(ST_FREESTANDING)
+#define ST_MEMCPY sti_memmove
+#define ST_MEMMOVE sti_memmove
+#define ST_MEMSET sti_memset
+#define ST_MEMCMP sti_memcmp
+#define STI_OWN_MEMORY_LOOPS
+#else
+#include <string.h>
+#define ST_MEMCPY memcpy
+#define ST_MEMMOVE memmove
+#define ST_MEMSET memset
+#define ST_MEMCMP memcmp
+#endif
+#elif !defined(ST_MEMCPY) || !defined(ST_MEMMOVE) || !defined(ST_MEMSET) || !defined(ST_MEMCMP)
+#error "safetensors.h: define all of ST_MEMCPY, ST_MEMMOVE, ST_MEMSET and ST_MEMCMP, or none"
+#endif
+
+#if STI_OS_POSIX
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#if defined(__GLIBC__) && !defined(__USE_MISC)
+#error "safetensors.h: in the implementing file include it before other headers, or define _DEFAULT_SOURCE"
+#endif
+#if defined(__GLIBC__) && !defined(__LP64__) && !defined(__USE_FILE_OFFSET64)
+#error "safetensors.h: in the implementing file include it before other headers, or define _FILE_OFFSET_BITS as 64"
+#endif
+typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
+#endif
+
+#if STI_OS_WINDOWS
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
+#endif
+
+#define STI_NONE UINT64_MAX          /* a position where there is none */
+#define STI_DEFAULT_LIMIT 100000000u /* the format's bound for a header; decimal, in bytes */
+#define STI_MAX_DEPTH 127u           /* open JSON containers, counted from the root, as in the reference */
+#define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
+#define STI_SCAN_TENSORS 1024u
+#define STI_SCAN_PAIRS 1024u
+#define STI_SCAN_RANK 16u
+
+#if defined(ST_NO_ERROR_TEXT)
+#define STI_SAY(text) NULL
+#else
+#define STI_SAY(text) text
+#endif
+
+/* ---- 6 arithmetic ---------------------------------------------------------------------------------------------------
+ * The only place where sizes are added or multiplied raw; little-endian loads; spans of bytes.
+ * uses: 5
+ * ------------------------------------------------------------------------------------------------------------------ */
+typedef struct sti_span {
+    const char *at;
+    size_t n;
+} sti_span;
+
+#if defined(STI_OWN_MEMORY_LOOPS)
+static void *sti_memmove(void *dst, const void *src, size_t n) {
+    unsigned char *d = (unsigned char *)dst;
+    const unsigned char *s = (const unsigned char *)src;
+    if ((uintptr_t)d <= (uintptr_t)s) {
+        for (; n; n--) *d++ = *s++;
+    } else {
+        for (; n; n--) d[n - 1] = s[n - 1];
+    }
+    return dst;
+}
+
+static void *sti_memset(void *dst, int value, size_t n) {
+    unsigned char *d = (unsigned char *)dst;
+    for (; n; n--) *d++ = (unsigned char)value;
+    return dst;
+}
+
+static int sti_memcmp(const void *a, const void *b, size_t n) {
+    const unsigned char *x = (const unsigned char *)a, *y = (const unsigned char *)b;
+    for (; n; n--, x++, y++) {
+        if (*x != *y) return *x < *y ? -1 : 1;
+    }
+    return 0;
+}
+#endif
+
+/* 1 and the product, or 0 where it does not fit */
+static int sti_mul(uint64_t a, uint64_t b, uint64_t *product) {
+    /* two factors under 2^32 cannot overflow: this spares nearly every shape the division */
+    if ((a | b) > UINT32_MAX && a != 0 && b > UINT64_MAX / a) return 0;
+    *product = a * b;
+    return 1;
+}
+
+/* a place in a file; it stays at UINT64_MAX once it would pass that, and no file has that length */
+static uint64_t sti_sum(uint64_t a, uint64_t b) {
+    return b > UINT64_MAX - a ? UINT64_MAX : a + b;
+}
+
+/* sizes in memory, which stay at SIZE_MAX once they would pass it: no allocator has that much */
+static size_t sti_plus(size_t a, size_t b) {
+    return b > SIZE_MAX - a ? SIZE_MAX : a + b;
+}
+
+static size_t sti_times(size_t count, size_t size) {
+    return size && count > SIZE_MAX / size ? SIZE_MAX : count * size;
+}
+
+/* the next multiple of 8 */
+static size_t sti_round8(size_t n) {
+    return sti_plus(n, 7) & ~(size_t)7;
+}
+
+static uint32_t sti_load32(const void *p) {
+    const unsigned char *b = (const unsigned char *)p;
+    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+}
+
+static uint64_t sti_load64(const void *p) {
+    return (uint64_t)sti_load32(p) | (uint64_t)sti_load32((const unsigned char *)p + 4) << 32;
+}
+
+static sti_span sti_text(const char *text) {
+    sti_span s;
+    s.at = text;
+    s.n = 0;
+    while (text[s.n]) s.n++;
+    return s;
+}
+
+/* what is left of a text without its first n bytes, which are there */
+static sti_span sti_behind(sti_span s, size_t n) {
+    s.at += n;
+    s.n -= n;
+    return s;
+}
+
+static int sti_same(sti_span a, sti_span b) {
+    return a.n == b.n && ST_MEMCMP(a.at, b.at, a.n) == 0;
+}
+
+/* ---- 7 errors -------------------------------------------------------------------------------------------------------
+ * Set once where the fault is seen, formatted without stdio; the file's name is put before the sentence on the way
+ * out. uses: 5, 6
+ * ------------------------------------------------------------------------------------------------------------------ */
+ST_API const char *st_status_name(st_status status) {
+    static const char names[24][20] = {"ST_OK",
+                                       "ST_ERR_ARGUMENT",
+                                       "ST_ERR_MEMORY",
+                                       "ST_ERR_NOT_FOUND",
+                                       "ST_ERR_IO",
+                                       "ST_ERR_FORMAT",
+                                       "ST_ERR_TRUNCATED",
+                                       "ST_ERR_TRAILING",
+                                       "ST_ERR_HEADER_LIMIT",
+                                       "ST_ERR_UTF8",
+                                       "ST_ERR_JSON",
+                                       "ST_ERR_SCHEMA",
+                                       "ST_ERR_DUPLICATE",
+                                       "ST_ERR_DTYPE",
+                                       "ST_ERR_OVERFLOW",
+                                       "ST_ERR_SUBBYTE",
+                                       "ST_ERR_SIZE",
+                                       "ST_ERR_OFFSETS",
+                                       "ST_ERR_SHARD",
+                                       "ST_ERR_PATH",
+                                       "ST_ERR_TOO_LARGE",
+                                       "ST_ERR_UNSUPPORTED",
+                                       "ST_ERR_CANCELLED",
+                                       "ST_ERR_STATE"};
+    return (unsigned)status < sizeof names / sizeof *names ? names[(unsigned)status] : "";
+}
+
+#if !defined(ST_NO_ERROR_TEXT)
+/* appends to the string in text[size], as much as fits */
+static void sti_put(char *text, size_t size, sti_span more) {
+    size_t used = sti_text(text).n, room = size - 1 - used; /* used < size: text is terminated inside */
+    size_t n = more.n < room ? more.n : room;
+    ST_MEMCPY(text + used, more.at, n);
+    text[used + n] = 0;
+}
+
+static void sti_put_number(char *text, size_t size, uint64_t n) {
+    char digits[20]; /* 2^64 has 20 */
+    sti_span s;
+    s.n = 0;
+    do {
+        s.n++;
+        digits[sizeof digits - s.n] = (char)('0' + (int)(n % 10));
+        n /= 10;
+    } while (n);
+    s.at = digits + sizeof digits - s.n;
+    sti_put(text, size, s);
+}
+
+/* sentence, with $e expected, $a actual, $d their difference */
+static void sti_put_sentence(st_error *e, const char *sentence) {
+    sti_span s;
+    for (; *sentence; sentence++) {
+        s.at = sentence;
+        s.n = 1;
+        if (*sentence != '$') {
+            sti_put(e->message, sizeof e->message, s);
+        } else {
+            uint64_t gap = e->expected > e->actual ? e->expected - e->actual : e->actual - e->expected;
+            sentence++;
+            sti_put_number(e->message, sizeof e->message,
+                           *sentence == 'e'   ? e->expected
+                           : *sentence == 'a' ? e->actual
+                                              : gap);
+        }
+    }
+}
+
+/* puts a text before the sentence that is there */
+static void sti_say_first(st_error *e, sti_span text) {
+    size_t used = sti_text(e->message).n, last = sizeof e->message - 1;
+    size_t room = last - text.n; /* callers bring less than half of a message */
+    if (used > room) used = room;
+    ST_MEMMOVE(e->message + text.n, e->message, used);
+    ST_MEMCPY(e->message, text.at, text.n);
+    e->message[text.n + used] = 0;
+}
+#endif
+
+/* every error begins here; e may be NULL. Gives the status back, so that callers can return it. */
+static st_status sti_fail(st_error *e, st_status status, uint64_t position, uint64_t expected, uint64_t actual,
+                          const char *sentence) {
+    if (!e) return status;
+    ST_MEMSET(e, 0, sizeof *e);
+    e->status = status;
+    e->position = position;
+    e->expected = expected;
+    e->actual = actual;
+#if defined(ST_NO_ERROR_TEXT)
+    (void)sentence;
+#else
+    sti_put_sentence(e, sentence);
+#endif
+    return status;
+}
+
+static st_status sti_succeed(st_error *e) {
+    if (e) e->status = ST_OK;
+    return ST_OK;
+}
+
+/* ---- 8 memory -------------------------------------------------------------------------------------------------------
+ * An allocator or a work buffer. A layout is measured with no memory, taken once, and filled by the same code.
+ * uses: 5, 6
+ * ------------------------------------------------------------------------------------------------------------------ */
+typedef struct sti_memory {
+    st_allocator allocator; /* alloc NULL: there is none */
+    unsigned char *work;    /* at a multiple of 8; NULL: the allocator is used */
+    size_t work_bytes;
+    size_t work_skipped; /* bytes before the first multiple of 8 */
+} sti_memory;
+
+typedef struct sti_block { /* memory being handed out, front to back */
+    unsigned char *base;   /* NULL: only measured */
+    size_t used;
+} sti_block;
+
+#if !defined(ST_NO_MALLOC)
+static void *sti_malloc(void *user, size_t bytes) {
+    (void)user;
+    return ST_MALLOC(bytes);
+}
+
+static void sti_free(void *user, void *pointer, size_t bytes) {
+    (void)user, (void)bytes;
+    ST_FREE(pointer);
+}
+#endif
+
+static void sti_memory_choose(sti_memory *m, const st_options *o) {
+    ST_MEMSET(m, 0, sizeof *m);
+    if (o->work) {
+        uintptr_t past = (uintptr_t)o->work % 8;
+        m->work_skipped = past ? 8 - past : 0;
+        m->work = (unsigned char *)o->work + (m->work_skipped < o->work_bytes ? m->work_skipped : 0);
+        m->work_bytes = o->work_bytes > m->work_skipped ? (o->work_bytes - m->work_skipped) & ~(size_t)7 : 0;
+    } else if (o->allocator) {
+        m->allocator = *o->allocator;
+    } else {
+#if !defined(ST_NO_MALLOC)
+        m->allocator.alloc = sti_malloc;
+        m->allocator.free = sti_free;
+#endif
+    }
+}
+
+static void *sti_obtain(const sti_memory *m, size_t bytes) {
+    return m->allocator.alloc && bytes < SIZE_MAX ? (m->allocator.alloc)(m->allocator.user, bytes) : NULL;
+}
+
+/* gives back what was obtained; nothing to do for what lies in a work buffer */
+static void sti_return(const sti_memory *m, void *pointer, size_t bytes) {
+    if (pointer && !m->work) (m->allocator.free)(m->allocator.user, pointer, bytes);
+}
+
+/* room for count items of that size; callers take in order of falling alignment, so that no gaps arise */
+static void *sti_take(sti_block *b, size_t count, size_t size) {
+    void *p = b->base ? b->base + b->used : NULL; /* measured before: used stays within the block */
+    b->used = sti_plus(b->used, sti_times(count, size));
+    return p;
+}
+
+/* ---- 9 JSON ---------------------------------------------------------------------------------------------------------
+ * UTF-8 and a scanner that pulls tokens from a span; knows no tensors. Strict RFC 8259, and not recursive.
+ * uses: 5, 6, 7
+ * ------------------------------------------------------------------------------------------------------------------ */
+typedef struct sti_json {
+    const unsigned char *at, *end;   /* what is in reach: at comes next */
+    uint32_t stop;                   /* place of `end` in the whole text; a header has fewer than 2^32 bytes */
+    int (*more)(struct sti_json *j); /* puts the next bytes in reach, or 0: there are none; NULL: all are in reach */
+    st_error *error;
+} sti_json;
+
+typedef struct sti_word {  /* a string */
+    uint32_t place;        /* of its opening quote */
+    uint32_t bytes;        /* unescaped */
+    unsigned char escaped; /* a backslash is in it */
+    unsigned char nul;     /* so is a NUL, escaped */
+    char head[16];         /* its first bytes, unescaped: longer than any word of the format */
+} sti_word;
+
+/* length of the sequence that s begins with, n > 0 bytes being there; 0 if it is not UTF-8 or cut */
+static size_t sti_utf8(const unsigned char *s, size_t n) {
+    unsigned char c = s[0], low = 0x80, high = 0xBF;
+    size_t length = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4, i;
+    if (length == 1) return 1;
+    if (c < 0xC2 || c > 0xF4 || n < length) return 0;
+    if (c == 0xE0) low = 0xA0;  /* overlong */
+    if (c == 0xED) high = 0x9F; /* surrogates */
+    if (c == 0xF0) low = 0x90;  /* overlong */
+    if (c == 0xF4) high = 0x8F; /* past U+10FFFF */
+    if (s[1] < low || s[1] > high) return 0;
+    for (i = 2; i < length; i++) {
+        if ((s[i] & 0xC0) != 0x80) return 0;
+    }
+    return length;
+}
+
+/* how many bytes are UTF-8 before the first sequence that is not */
+static size_t sti_utf8_span(const unsigned char *s, size_t n) {
+    size_t i = 0, length;
+    while (i < n) {
+        if (n - i >= 8 && (sti_load64(s + i) & 0x8080808080808080u) == 0) {
+            i += 8;
+        } else {
+            length = sti_utf8(s + i, n - i);
+            if (length == 0) break;
+            i += length;
+        }
+    }
+    return i;
+}
+
+static uint32_t sti_json_place(const sti_json *j) {
+    return j->stop - (uint32_t)(j->end - j->at);
+}
+
+/* a fault at a place of the text, which follows the 8 bytes of its length */
+static st_status sti_json_fail_at(const sti_json *j, uint32_t place, st_status status, const char *sentence) {
+    return sti_fail(j->error, status, sti_sum(8, place), 0, 0, sentence);
+}
+
+static st_status sti_json_fail(const sti_json *j, st_status status, const char *sentence) {
+    return sti_json_fail_at(j, sti_json_place(j), status, sentence);
+}
+
+static int sti_is_blank(int c) {
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+/* the next byte, or -1 at the end */
+static int sti_json_byte(sti_json *j) {
+    if (j->at == j->end && !(j->more && (j->more)(j))) return -1;
+    return *j->at;
+}
+
+/* the same past blanks */
+static int sti_json_peek(sti_json *j) {
+    int c;
+    while (sti_is_blank(c = sti_json_byte(j))) j->at++;
+    return c;
+}
+
+/* something else stands where a value of one kind was due: another kind of value, or none at all */
+static st_status sti_json_wrong(sti_json *j, const char *sentence) {
+    int c = sti_json_byte(j);
+    int value =
+        c == '{' || c == '[' || c == '"' || c == '-' || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n';
+    return sti_json_fail(j, value ? ST_ERR_SCHEMA : ST_ERR_JSON, sentence);
+}
+
+/* passes a ':' */
+static st_status sti_json_colon(sti_json *j) {
+    if (sti_json_peek(j) != ':') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a colon is due after a key"));
+    j->at++;
+    return ST_OK;
+}
+
+/* passes the opening bracket of a container, and its closing one where nothing is inside; *more: an item follows */
+static st_status sti_json_enter(sti_json *j, int open, int *more, const char *sentence) {
+    *more = 0;
+    if (sti_json_peek(j) != open) return sti_json_wrong(j, sentence);
+    j->at++;
+    *more = sti_json_peek(j) != open + 2; /* '{' + 2 is '}', '[' + 2 is ']' */
+    if (!*more) j->at++;
+    return ST_OK;
+}
+
+/* passes what stands after an item: a comma, then *more, or the container's closing bracket */
+static st_status sti_json_next(sti_json *j, int open, int *more) {
+    int c = sti_json_peek(j);
+    if (c != ',' && c != open + 2) {
+        return sti_json_fail(j, ST_ERR_JSON,
+                             open == '{' ? STI_SAY("a comma or a closing brace is due after a member")
+                                         : STI_SAY("a comma or a closing bracket is due after an item"));
+    }
+    j->at++;
+    *more = c == ',';
+    return ST_OK;
+}
+
+/* four hexadecimal digits */
+static st_status sti_json_hex(sti_json *j, uint32_t *value) {
+    int i;
+    *value = 0;
+    for (i = 0; i < 4; i++, j->at++) {
+        int c = sti_json_byte(j), digit;
+        if (c >= '0' && c <= '9') {
+            digit = c - '0';
+        } else if (c >= 'a' && c <= 'f') {
+            digit = c - 'a' + 10;
+        } else if (c >= 'A' && c <= 'F') {
+            digit = c - 'A' + 10;
+        } else {
+            return sti_json_fail(j, ST_ERR_JSON, STI_SAY("four hexadecimal digits are due after \\u"));
+        }
+        *value = *value << 4 | (uint32_t)digit;
+    }
+    return ST_OK;
+}
+
+/* the UTF-8 of a code point that is no surrogate */
+static size_t sti_utf8_put(uint32_t code, unsigned char out[4]) {
+    size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4, i;
+    for (i = n; i > 1; i--, code >>= 6) out[i - 1] = (unsigned char)(0x80 | (code & 0x3F));
+    out[0] = (unsigned char)(n == 1 ? code : n == 2 ? 0xC0 | code : n == 3 ? 0xE0 | code : 0xF0 | code);
+    return n;
+}
+
+/* an escape, j at its backslash: the *n bytes of UTF-8 that it stands for */
+static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    uint32_t backslash = sti_json_place(j), code, low;
+    st_status s;
+    int c, i;
+    j->at++;
+    c = sti_json_byte(j);
+    *n = 1;
+    for (i = 0; i < 8; i++) {
+        if (c == from[i]) {
+            out[0] = (unsigned char)to[i];
+            j->at++;
+            return ST_OK;
+        }
+    }
+    if (c != 'u') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("JSON has no such escape"));
+    j->at++;
+    if ((s = sti_json_hex(j, &code)) != ST_OK) return s;
+    if (code >= 0xD800 && code <= 0xDBFF && sti_json_byte(j) == '\\') {
+        j->at++;
+        if (sti_json_byte(j) == 'u') {
+            j->at++;
+            if ((s = sti_json_hex(j, &low)) != ST_OK) return s;
+            if (low >= 0xDC00 && low <= 0xDFFF) code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        }
+    }
+    if (code >= 0xD800 && code <= 0xDFFF) {
+        return sti_json_fail_at(j, backslash, ST_ERR_JSON, STI_SAY("half of a surrogate pair stands alone"));
+    }
+    *n = sti_utf8_put(code, out);
+    return ST_OK;
+}
+
+/* whether none of 8 bytes ends a run of plain ones: a quote, a backslash or a control character. Byte by byte the sums
+ * below are at most 0xFE, so nothing carries from one into the next and nothing wraps. */
+static int sti_plain8(const unsigned char *s) {
+    const uint64_t low = 0x7F7F7F7F7F7F7F7Fu;
+    uint64_t x = sti_load64(s), quote = x ^ 0x2222222222222222u, backslash = x ^ 0x5C5C5C5C5C5C5C5Cu;
+    uint64_t not_quote = ((quote & low) + low) | quote, not_backslash = ((backslash & low) + low) | backslash;
+    uint64_t not_control = ((x & low) + 0x6060606060606060u) | x;
+    return (not_quote & not_backslash & not_control & ~low) == ~low;
+}
+
+/* adds bytes to a word, and to out if that is there */
+static void sti_word_add(sti_word *w, char *out, const void *bytes, size_t n) {
+    if (out) ST_MEMCPY(out + w->bytes, bytes, n);
+    if (w->bytes < sizeof w->head) {
+        size_t room = sizeof w->head - w->bytes;
+        ST_MEMCPY(w->head + w->bytes, bytes, n < room ? n : room);
+    }
+    w->bytes += (uint32_t)n; /* no more than the text, which has fewer than 2^32 */
+}
+
+static int sti_word_is(const sti_word *w, const char *text, size_t n) {
+    return w->bytes == n && ST_MEMCMP(w->head, text, n) == 0;
+}
+
+/* passes a string, j at its opening quote; out NULL, or room for all its bytes */
+static st_status sti_json_string(sti_json *j, sti_word *w, char *out) {
+    w->place = sti_json_place(j);
+    w->bytes = 0;
+    w->escaped = w->nul = 0;
+    j->at++;
+    for (;;) {
+        const unsigned char *run = j->at;
+        int c;
+        while (j->end - j->at >= 8 && sti_plain8(j->at)) j->at += 8;
+        while (j->at < j->end && *j->at >= 0x20 && *j->at != '"' && *j->at != '\\') j->at++;
+        if (j->at > run) sti_word_add(w, out, run, (size_t)(j->at - run));
+        c = sti_json_byte(j);
+        if (c == '"') {
+            j->at++;
+            return ST_OK;
+        }
+        if (c == '\\') {
+            unsigned char bytes[4];
+            size_t n;
+            st_status s = sti_json_escape(j, bytes, &n);
+            if (s != ST_OK) return s;
+            w->escaped = 1;
+            if (bytes[0] == 0) w->nul = 1;
+            sti_word_add(w, out, bytes, n);
+        } else if (c < 0x20) {
+            return sti_json_fail(j, ST_ERR_JSON,
+                                 c < 0 ? STI_SAY("a string does not end")
+                                       : STI_SAY("a control character in a string must be escaped"));
+        }
+    }
+}
+
+/* the key of a member */
+static st_status sti_json_key(sti_json *j, sti_word *w) {
+    if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a key in double quotes is due"));
+    return sti_json_string(j, w, NULL);
+}
+
+/* an unsigned integer, the only numbers that mean something here */
+static st_status sti_json_integer(sti_json *j, uint64_t *value) {
+    int c = sti_json_peek(j), first = c;
+    if (c < '0' || c > '9') return sti_json_wrong(j, STI_SAY("an unsigned integer is due"));
+    *value = 0;
+    do {
+        uint64_t digit = (uint64_t)(c - '0'), tens;
+        if (!sti_mul(*value, 10, &tens) || digit > UINT64_MAX - tens) {
+            return sti_json_fail(j, ST_ERR_SCHEMA, STI_SAY("an integer is over 2^64 - 1"));
+        }
+        *value = sti_sum(tens, digit);
+        j->at++;
+        c = sti_json_byte(j);
+    } while (c >= '0' && c <= '9' && first != '0');
+    if (c >= '0' && c <= '9') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a number must not begin with 0"));
+    if (c == '.' || c == 'e' || c == 'E')
+        return sti_json_fail(j, ST_ERR_SCHEMA, STI_SAY("an unsigned integer is due, not a fraction"));
+    return ST_OK;
+}
+
+/* passes digits, at least one; *n counts them, *zeros those before the first that is not 0 */
+static st_status sti_json_digits(sti_json *j, int64_t *n, int64_t *zeros) {
+    int c = sti_json_byte(j);
+    *n = *zeros = 0;
+    if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a digit is due"));
+    for (; c >= '0' && c <= '9'; c = sti_json_byte(j)) {
+        if (c == '0' && *zeros == *n) ++*zeros;
+        ++*n; /* a header has fewer than 2^32 digits */
+        j->at++;
+    }
+    return ST_OK;
+}
+
+/* passes any number whose magnitude is under 1e309: beyond, the reference's f64 overflows */
+static st_status sti_json_number(sti_json *j) {
+    uint32_t begin = sti_json_place(j);
+    int64_t whole, zeros, digits = 0, fraction_zeros = 0, exponent = 0, power;
+    int negative = 0, zero;
+    st_status s;
+    if (*j->at == '-') j->at++;
+    if (sti_json_byte(j) == '0') { /* alone: a digit after it is refused by whatever is due next */
+        j->at++;
+        whole = zeros = 1;
+    } else if ((s = sti_json_digits(j, &whole, &zeros)) != ST_OK) {
+        return s;
+    }
+    if (sti_json_byte(j) == '.') {
+        j->at++;
+        if ((s = sti_json_digits(j, &digits, &fraction_zeros)) != ST_OK) return s;
+    }
+    if (sti_json_byte(j) == 'e' || sti_json_byte(j) == 'E') {
+        int c;
+        j->at++;
+        c = sti_json_byte(j);
+        negative = c == '-';
+        if (c == '-' || c == '+') j->at++;
+        if (sti_json_byte(j) < '0' || sti_json_byte(j) > '9')
+            return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a digit is due"));
+        for (; (c = sti_json_byte(j)) >= '0' && c <= '9'; j->at++) {
+            if (exponent < INT64_C(100000000000))
+                exponent = exponent * 10 + (c - '0'); /* far past what digits can make up for */
+        }
+    }
+    zero = zeros == whole && fraction_zeros == digits;
+    power = whole > zeros ? whole - 1 : -1 - fraction_zeros; /* of ten, of the first digit that is not 0 */
+    power += negative ? -exponent : exponent;
+    if (!zero && power >= 309) {
+        return sti_json_fail_at(j, begin, ST_ERR_JSON, STI_SAY("a number is out of range"));
+    }
+    return ST_OK;
+}
+
+static st_status sti_json_literal(sti_json *j, const char *text) {
+    for (; *text; text++, j->at++) {
+        if (sti_json_byte(j) != *text)
+            return sti_json_fail(j, ST_ERR_JSON, STI_SAY("only true, false and null are written without quotes"));
+    }
+    return ST_OK;
+}
+
+/* passes a value that is no container */
+static st_status sti_json_scalar(sti_json *j) {
+    sti_word w;
+    int c = sti_json_peek(j);
+    switch (c) {
+    case '"': return sti_json_string(j, &w, NULL);
+    case 't': return sti_json_literal(j, "true");
+    case 'f': return sti_json_literal(j, "false");
+    case 'n': return sti_json_literal(j, "null");
+    default: break;
+    }
+    if (c == '-' || (c >= '0' && c <= '9')) return sti_json_number(j);
+    return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a value is due"));
+}
+
+/* passes any value; depth containers are open around it */
+static st_status sti_json_skip(sti_json *j, unsigned depth) {
+    char open[STI_MAX_DEPTH]; /* the brackets of the containers that this value has open */
+    const unsigned limit = STI_MAX_DEPTH - depth;
+    unsigned inside = 0;
+    sti_word key;
+    st_status s;
+    int more;
+    for (;;) {
+        int c = sti_json_peek(j);
+        if (c == '{' || c == '[') {
+            if (inside == limit)
+                return sti_json_fail(j, ST_ERR_JSON, STI_SAY("containers are nested more than 127 deep"));
+            (void)sti_json_enter(j, c, &more, NULL); /* cannot fail: c stands there */
+            open[inside++] = (char)c;
+            if (!more) inside--;
+        } else {
+            if ((s = sti_json_scalar(j)) != ST_OK) return s;
+            more = 0;
+        }
+        while (!more && inside > 0) {
+            if ((s = sti_json_next(j, open[inside - 1], &more)) != ST_OK) return s;
+            if (!more) inside--;
+        }
+        if (inside == 0) return ST_OK;
+        if (open[inside - 1] == '{') {
+            if ((s = sti_json_key(j, &key)) != ST_OK || (s = sti_json_colon(j)) != ST_OK) return s;
+        }
+    }
+}
+
+/* a text of which one character after the other is taken: plain UTF-8, or the inside of a string that was scanned
+ * before */
+static sti_json sti_json_inside(sti_span text) {
+    sti_json j;
+    ST_MEMSET(&j, 0, sizeof j);
+    j.at = (const unsigned char *)text.at;
+    j.end = j.at + text.n;
+    j.stop = (uint32_t)text.n; /* no place in it is asked for but to be thrown away, and a path may be longer */
+    return j;
+}
+
+/* passes the next character, at least one byte being left: its length as UTF-8, or 0 for a byte that is none */
+static size_t sti_json_character(sti_json *j, int escaped, unsigned char out[4]) {
+    size_t n = sti_utf8(j->at, (size_t)(j->end - j->at)), i;
+    if (escaped && *j->at == '\\') {
+        (void)sti_json_escape(j, out, &n); /* cannot fail: the string was scanned before */
+        return n;
+    }
+    for (i = 0; i < (n ? n : 1); i++) out[i] = *j->at++;
+    return n;
+}
+
+/* whether two texts are equal once the escapes are resolved where they may stand */
+static int sti_json_same(sti_span a, int a_escaped, sti_span b, int b_escaped) {
+    sti_json x = sti_json_inside(a), y = sti_json_inside(b);
+    unsigned char p[4], q[4];
+    while (x.at < x.end && y.at < y.end) {
+        size_t n = sti_json_character(&x, a_escaped, p), m = sti_json_character(&y, b_escaped, q);
+        if (n != m || n == 0 || ST_MEMCMP(p, q, n) != 0) return 0;
+    }
+    return x.at == x.end && y.at == y.end;
+}
+
+#if !defined(ST_NO_ERROR_TEXT)
+enum sti_kind {
+    STI_PLAIN,  /* a path */
+    STI_NAME,   /* a name, which quotes go around: quote and backslash are escaped */
+    STI_ESCAPED /* a name as it stands in the header: its escapes are resolved first */
+};
+
+/* the next character of a text as a person may see it: what a terminal would obey, and what is not UTF-8, is
+ * escaped */
+static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6]) {
+    static const char hex[] = "0123456789abcdef";
+    unsigned char raw[4];
+    size_t n = sti_json_character(j, kind == STI_ESCAPED, raw);
+    uint32_t code;
+    int i;
+    out[0] = '\\';
+    if (n == 0) {
+        out[1] = 'x';
+        out[2] = hex[raw[0] >> 4];
+        out[3] = hex[raw[0] & 15];
+        return 4;
+    }
+    code = n == 1   ? raw[0]
+           : n == 2 ? (raw[0] & 0x1Fu) << 6 | (raw[1] & 0x3Fu)
+           : n == 3 ? (uint32_t)(raw[0] & 0xFu) << 12 | (raw[1] & 0x3Fu) << 6 | (raw[2] & 0x3Fu)
+                    : 0x10000; /* nothing of four bytes is escaped */
+    if (kind != STI_PLAIN && (code == '"' || code == '\\')) {
+        out[1] = (char)code;
+        return 2;
+    }
+    /* control characters; marks of writing direction; line and paragraph separators; the byte order mark */
+    if (code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x61C || code == 0x200E || code == 0x200F ||
+        (code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069) || code == 0xFEFF) {
+        out[1] = 'u';
+        for (i = 0; i < 4; i++) out[2 + i] = hex[code >> (12 - 4 * i) & 15];
+        return 6;
+    }
+    ST_MEMCPY(out, raw, n);
+    return n;
+}
+
+/* a name as a person may see it, in out[size], shortened in the middle if need be */
+static sti_span sti_show(char *out, size_t size, sti_span name, enum sti_kind kind) {
+    const size_t half = (size - 1 - 3) / 2; /* what is shown on each side of "..." */
+    uint64_t total = 0, seen = 0;
+    sti_json j = sti_json_inside(name);
+    sti_span shown;
+    char next[6];
+    shown.at = out;
+    shown.n = 0;
+    while (j.at < j.end) total = sti_sum(total, sti_show_next(&j, kind, next));
+    j = sti_json_inside(name);
+    while (j.at < j.end) {
+        size_t n = sti_show_next(&j, kind, next);
+        uint64_t past = sti_sum(seen, n);
+        if (total < size || past <= half || seen >= total - half) { /* all of it, or half of the room from either end */
+            ST_MEMCPY(out + shown.n, next, n);
+            shown.n += n;
+        } else if (seen <= half) { /* the first that does not fit: once, as past > half */
+            ST_MEMCPY(out + shown.n, "...", 3);
+            shown.n += 3;
+        }
+        seen = past;
+    }
+    out[shown.n] = 0;
+    return shown;
+}
+#endif
+
+/* puts the name of the file before the sentence */
+static st_status sti_say_file(st_error *error, sti_span said, st_status status) {
+#if defined(ST_NO_ERROR_TEXT)
+    (void)error, (void)said;
+#else
+    char shown[100];
+    if (error) {
+        said = sti_show(shown, sizeof shown, said, STI_PLAIN);
+        sti_say_first(error, sti_text(": "));
+        sti_say_first(error, said);
+    }
+#endif
+    return status;
+}
+
+/* ---- 10 dtypes ------------------------------------------------------------------------------------------------------
+ * Name and bits; the order of the numbers is the reference's, whose writer puts the highest first.
+ * uses: 6, 9
+ * ------------------------------------------------------------------------------------------------------------------ */
+typedef struct sti_dtype {
+    char name[12];
+    unsigned char length, bits;
+} sti_dtype;
+
+static const sti_dtype sti_dtypes[] = {
+    {"", 0, 0},        {"BOOL", 4, 8},    {"F4", 2, 4},           {"F6_E2M3", 7, 6},
+    {"F6_E3M2", 7, 6}, {"U8", 2, 8},      {"I8", 2, 8},           {"F8_E5M2", 7, 8},
+    {"F8_E4M3", 7, 8}, {"F8_E8M0", 7, 8}, {"F8_E4M3FNUZ", 11, 8}, {"F8_E5M2FNUZ", 11, 8},
+    {"I16", 3, 16},    {"U16", 3, 16},    {"F16", 3, 16},         {"BF16", 4, 16},
+    {"I32", 3, 32},    {"U32", 3, 32},    {"F32", 3, 32},         {"C64", 3, 64},
+    {"F64", 3, 64},    {"I64", 3, 64},    {"U64", 3, 64}};
+
+#define STI_DTYPES (sizeof sti_dtypes / sizeof *sti_dtypes)
+
+static const sti_dtype *sti_dtype_of(st_dtype dtype) {
+    return &sti_dtypes[(unsigned)dtype < STI_DTYPES ? (unsigned)dtype : 0];
+}
+
+ST_API const char *st_dtype_name(st_dtype dtype) {
+    return sti_dtype_of(dtype)->name;
+}
+
+ST_API unsigned st_dtype_bits(st_dtype dtype) {
+    return sti_dtype_of(dtype)->bits;
+}
+
+/* ST_DTYPE_NONE where no dtype is called that */
+static st_dtype sti_dtype_find(const char *name, size_t n) {
+    unsigned i;
+    for (i = 1; i < STI_DTYPES; i++) {
+        if (sti_dtypes[i].length == n && ST_MEMCMP(sti_dtypes[i].name, name, n) == 0) return (st_dtype)i;
+    }
+    return ST_DTYPE_NONE;
+}
+
+ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype) {
+    if (!name || !dtype) return ST_ERR_ARGUMENT;
+    *dtype = sti_dtype_find(name, sti_text(name).n);
+    return *dtype == ST_DTYPE_NONE ? ST_ERR_DTYPE : ST_OK;
+}
+
+/* ---- 11 header ------------------------------------------------------------------------------------------------------
+ * Measure, parse, validate: from the header's bytes and the file's length alone. The walk without memory lives here
+ * too. uses: 5, 6, 7, 9, 10
+ * ------------------------------------------------------------------------------------------------------------------ */
+typedef struct sti_entry {  /* one tensor of the header; places count from the header's first byte */
+    uint64_t begin, end;    /* data_offsets */
+    uint64_t elements;      /* product of the shape, unless it overflows */
+    uint32_t key, dtype_at; /* where the opening quotes of name and dtype are */
+    uint32_t shape_at;      /* where the shape's opening bracket is */
+    uint32_t name_bytes;    /* unescaped */
+    uint32_t rank;
+    unsigned char dtype;    /* an st_dtype */
+    unsigned char overflow; /* the product of the shape does not fit 64 bits */
+    unsigned char escaped;  /* the name holds an escape */
+} sti_entry;
+
+/* The shortest member, `"":{"dtype":"","shape":[],"data_offsets":[0,0]}`, has this many bytes; entries never
+ * outgrow the text. */
+#define STI_SHORTEST_MEMBER 47u
+typedef char sti_entry_must_not_outgrow_its_member[sizeof(sti_entry) <= STI_SHORTEST_MEMBER + 1 ? 1 : -1];
+
+typedef struct sti_header {
+    sti_json json;
+    const unsigned char *text; /* NULL where it is seen through a window only */
+    unsigned flags;            /* ST_OPEN_* */
+    int scan;                  /* the limits of st_scan hold */
+    int begun;                 /* the first member was asked for */
+    int metadata_seen;
+    uint32_t metadata; /* where its object is; 0: none, for there the root's brace or a blank stands */
+    uint32_t tensors, dimensions, pairs; /* passed so far; no count exceeds the bytes that were passed */
+    uint32_t text_bytes;                 /* of their names, spellings, keys and values, a NUL in place of the quotes */
+} sti_header;
+
+static sti_header sti_header_at(const unsigned char *text, size_t n, unsigned flags, st_error *error) {
+    sti_header h;
+    ST_MEMSET(&h, 0, sizeof h);
+    h.json.at = h.text = text;
+    h.json.end = text + n;
+    h.json.stop = (uint32_t)n; /* no more than the limit */
+    h.json.error = error;
+    h.flags = flags;
+    return h;
+}
+
+/* the inside of a string that was scanned before, by the place of its opening quote */
+static sti_span sti_header_string(const sti_header *h, uint32_t place) {
+    const unsigned char *p = h->text + place + 1;
+    sti_span s;
+    s.at = (const char *)p;
+    while (*p != '"') p += *p == '\\' ? 2 : 1;
+    s.n = (size_t)((const char *)p - s.at);
+    return s;
+}
+
+/* says of a fault which member it is about, unless one deeper inside was named */
+static st_status sti_header_about(const sti_header *h, uint32_t key, st_status status) {
+#if defined(ST_NO_ERROR_TEXT)
+    (void)h, (void)key;
+#else
+    st_error *e = h->json.error;
+    if (e && h->text && !e->subject[0]) {
+        sti_span subject = sti_show(e->subject, sizeof e->subject, sti_header_string(h, key), STI_ESCAPED);
+        sti_say_first(e, sti_text("\": "));
+        sti_say_first(e, subject);
+        sti_say_first(e, sti_text("\""));
+    }
+#endif
+    return status;
+}
+
+/* passes a string and copies it to *text with a NUL, if that is there, which moves on */
+static st_status sti_header_copy(sti_header *h, sti_word *w, char **text) {
+    st_status s = sti_json_string(&h->json, w, *text);
+    if (s != ST_OK) return s;
+    h->text_bytes += w->bytes + 1;
+    if (*text) {
+        *text += w->bytes;
+        *(*text)++ = 0;
+    }
+    return ST_OK;
+}
+
+/* passes the metadata object; pairs and text: NULL, or room for what it holds */
+static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char *text) {
+    sti_json *j = &h->json;
+    sti_word key, value;
+    st_status s;
+    int more;
+    uint32_t place;
+    h->pairs = 0;
+    if ((s = sti_json_enter(j, '{', &more, STI_SAY("the metadata must be an object of strings"))) != ST_OK) return s;
+    while (more) {
+        char *at = text;
+        if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a key in double quotes is due"));
+        place = sti_json_place(&h->json);
+        if ((s = sti_header_copy(h, &key, &text)) != ST_OK) return s;
+        if (h->scan && h->pairs == STI_SCAN_PAIRS) {
+            return sti_json_fail_at(j, key.place, ST_ERR_TOO_LARGE,
+                                    STI_SAY("the scan takes no more than 1,024 metadata entries"));
+        }
+        if ((s = sti_json_colon(j)) == ST_OK) {
+            char *value_at = text;
+            s = sti_json_peek(j) == '"' ? sti_header_copy(h, &value, &text)
+                                        : sti_json_wrong(j, STI_SAY("a metadata value must be a string"));
+            if (s == ST_OK && pairs) {
+                st_pair *p = pairs + h->pairs;
+                p->key = at;
+                p->key_bytes = key.bytes;
+                p->value = value_at;
+                p->value_bytes = value.bytes;
+            }
+        }
+        if (s == ST_OK) {
+            h->pairs++;
+            s = sti_json_next(j, '{', &more);
+        }
+        if (s != ST_OK) return sti_header_about(h, place, s);
+    }
+    return ST_OK;
+}
+
+/* passes the value of __metadata__ */
+static st_status sti_metadata_member(sti_header *h, const sti_word *key) {
+    sti_json *j = &h->json;
+    st_status s;
+    if (h->metadata_seen) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_SAY("this key is there twice"));
+    h->metadata_seen = 1;
+    if ((s = sti_json_colon(j)) != ST_OK) return s;
+    if (sti_json_peek(j) == 'n') return sti_json_literal(j, "null"); /* as if absent */
+    h->metadata = sti_json_place(&h->json);
+    return sti_metadata_read(h, NULL, NULL);
+}
+
+static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
+    sti_json *j = &h->json;
+    sti_word w;
+    st_dtype known;
+    st_status s;
+    if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_SAY("the dtype must be a string"));
+    e->dtype_at = sti_json_place(&h->json);
+    if ((s = sti_json_string(j, &w, NULL)) != ST_OK) return s;
+    known = sti_dtype_find(w.head, w.bytes);
+    e->dtype = (unsigned char)known;
+    if (known != ST_DTYPE_NONE) return ST_OK;
+    h->text_bytes += w.bytes + 1;
+    if ((h->flags & ST_OPEN_UNKNOWN_DTYPES) && !w.nul) return ST_OK;
+    (void)sti_json_fail_at(j, w.place, ST_ERR_DTYPE, STI_SAY("unknown dtype "));
+#if !defined(ST_NO_ERROR_TEXT)
+    if (j->error && h->text) {
+        char shown[48];
+        sti_put(j->error->message, sizeof j->error->message,
+                sti_show(shown, sizeof shown, sti_header_string(h, e->dtype_at), STI_ESCAPED));
+    }
+#endif
+    return ST_ERR_DTYPE;
+}
+
+/* passes the shape; out: NULL, or room for its dimensions */
+static st_status sti_shape_read(sti_header *h, sti_entry *e, uint64_t *out) {
+    sti_json *j = &h->json;
+    st_status s;
+    uint64_t size;
+    int more;
+    (void)sti_json_peek(j);
+    e->shape_at = sti_json_place(&h->json);
+    e->rank = 0;
+    e->elements = 1;
+    e->overflow = 0;
+    if ((s = sti_json_enter(j, '[', &more, STI_SAY("the shape must be an array of integers"))) != ST_OK) return s;
+    while (more) {
+        if (h->scan && e->rank == STI_SCAN_RANK) {
+            (void)sti_json_peek(j);
+            return sti_json_fail(j, ST_ERR_TOO_LARGE, STI_SAY("the scan takes no more than 16 dimensions"));
+        }
+        if ((s = sti_json_integer(j, &size)) != ST_OK) return s;
+        if (out) out[e->rank] = size;
+        e->rank++;
+        if (!sti_mul(e->elements, size, &e->elements))
+            e->overflow = 1; /* for good: a 0 that follows does not mend it */
+        if ((s = sti_json_next(j, '[', &more)) != ST_OK) return s;
+    }
+    return ST_OK;
+}
+
+static st_status sti_offsets_read(sti_header *h, sti_entry *e) {
+    const char *sentence = STI_SAY("data_offsets must be an array of two integers");
+    sti_json *j = &h->json;
+    st_status s;
+    int more;
+    if ((s = sti_json_enter(j, '[', &more, sentence)) != ST_OK) return s;
+    if (more) {
+        if ((s = sti_json_integer(j, &e->begin)) != ST_OK || (s = sti_json_next(j, '[', &more)) != ST_OK) return s;
+    }
+    if (more) {
+        if ((s = sti_json_integer(j, &e->end)) != ST_OK || (s = sti_json_next(j, '[', &more)) != ST_OK) return s;
+        if (!more) return ST_OK;
+    }
+    return sti_json_fail_at(j, sti_json_place(j) - 1, ST_ERR_SCHEMA,
+                            sentence); /* the bracket too early, or the comma too many */
+}
+
+/* passes the value of a tensor's member */
+static st_status sti_entry_read(sti_header *h, sti_entry *e) {
+    enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4 };
+    sti_json *j = &h->json;
+    unsigned seen = 0, field;
+    sti_word key;
+    st_status s;
+    int more;
+    if ((s = sti_json_colon(j)) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '{', &more, STI_SAY("a tensor must be an object"))) != ST_OK) return s;
+    while (more) {
+        if ((s = sti_json_key(j, &key)) != ST_OK) return s;
+        field = sti_word_is(&key, "dtype", 5)           ? DTYPE
+                : sti_word_is(&key, "shape", 5)         ? SHAPE
+                : sti_word_is(&key, "data_offsets", 12) ? OFFSETS
+                                                        : 0;
+        if (seen & field) return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_SAY("a field is there twice"));
+        seen |= field;
+        if ((s = sti_json_colon(j)) != ST_OK) return s;
+        s = field == DTYPE     ? sti_dtype_read(h, e)
+            : field == SHAPE   ? sti_shape_read(h, e, NULL)
+            : field == OFFSETS ? sti_offsets_read(h, e)
+                               : sti_json_skip(j, 2); /* ignored; the root and this entry are open */
+        if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
+    }
+    if (seen == (DTYPE | SHAPE | OFFSETS)) return ST_OK;
+    return sti_json_fail_at(j, sti_json_place(j) - 1, ST_ERR_SCHEMA,
+                            !(seen & DTYPE)   ? STI_SAY("the field dtype is missing")
+                            : !(seen & SHAPE) ? STI_SAY("the field shape is missing")
+                                              : STI_SAY("the field data_offsets is missing"));
+}
+
+/* passes members until one that is a tensor: *more 1 and its entry, or *more 0 at the end of a header that holds
+ * nothing else */
+static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
+    sti_json *j = &h->json;
+    sti_word key;
+    st_status s;
+    for (;;) {
+        s = h->begun ? sti_json_next(j, '{', more)
+                     : sti_json_enter(j, '{', more, STI_SAY("the header must be an object"));
+        h->begun = 1;
+        if (s != ST_OK) return s;
+        if (!*more) {
+            return sti_json_peek(j) < 0
+                       ? ST_OK
+                       : sti_json_fail(j, ST_ERR_JSON, STI_SAY("only blanks may follow the header's object"));
+        }
+        if ((s = sti_json_key(j, &key)) != ST_OK) return s;
+        e->key = key.place;
+        e->name_bytes = key.bytes;
+        e->escaped = key.escaped;
+        if (sti_word_is(&key, "__metadata__", 12)) {
+            if ((s = sti_metadata_member(h, &key)) != ST_OK) return sti_header_about(h, e->key, s);
+            continue;
+        }
+        if (h->scan && h->tensors == STI_SCAN_TENSORS) {
+            s = sti_json_fail_at(j, key.place, ST_ERR_TOO_LARGE, STI_SAY("the scan takes no more than 1,024 tensors"));
+        } else {
+            s = sti_entry_read(h, e);
+        }
+        if (s != ST_OK) return sti_header_about(h, e->key, s);
+        h->tensors++;
+        h->dimensions += e->rank;
+        h->text_bytes += key.bytes + 1;
+        return ST_OK;
+    }
+}
+
+/* judges the length of the file, and its first 8 bytes if it has them: *bytes of header follow, all there */
+static st_status sti_header_measure(const unsigned char *first, uint64_t file_bytes, uint64_t limit, uint64_t *bytes,
+                                    st_error *error) {
+    if (file_bytes < 8) {
+        return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, 8, file_bytes,
+                        file_bytes ? STI_SAY("cut short: only $a bytes are there") : STI_SAY("the file is empty"));
+    }
+    *bytes = sti_load64(first);
+    if (*bytes > limit) {
+        return sti_fail(error, ST_ERR_HEADER_LIMIT, 0, limit, *bytes,
+                        STI_SAY("a header of $a bytes is over the limit of $e"));
+    }
+    if (*bytes > file_bytes - 8) {
+        return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, sti_sum(8, *bytes), file_bytes,
+                        STI_SAY("cut short inside its header: at least $d bytes are missing"));
+    }
+    return ST_OK;
+}
+
+/* the bound for a header: what st_options says, as far as places of 32 bits go */
+static uint64_t sti_header_limit(const st_options *o) {
+    uint64_t limit = o->max_header ? o->max_header : STI_DEFAULT_LIMIT;
+    return limit < UINT32_MAX ? limit : UINT32_MAX;
+}
+
+static st_status sti_header_utf8(const unsigned char *text, size_t n, st_error *error) {
+    size_t good = sti_utf8_span(text, n);
+    return good == n ? ST_OK : sti_fail(error, ST_ERR_UTF8, sti_sum(8, good), 0, 0, STI_SAY("the header is not UTF-8"));
+}
+
+/* whether a's data comes first: by offset, then by place in the header */
+static int sti_entry_before(const sti_entry *a, const sti_entry *b) {
+    if (a->begin != b->begin) return a->begin < b->begin;
+    if (a->end != b->end) return a->end < b->end;
+    return a->key < b->key;
+}
+
+/* proves one tensor's data, entries coming by offset: it begins at *end, where the one before ends, and has the
+ * size of its shape */
+static st_status sti_entry_check(const sti_header *h, const sti_entry *e, uint64_t *end) {
+    st_error *error = h->json.error;
+    uint64_t at = sti_sum(8, e->key), bits = 0;
+    st_status s = ST_OK;
+    if (e->begin != *end) {
+        s = sti_fail(error, ST_ERR_OFFSETS, at, *end, e->begin,
+                     STI_SAY("its data must begin at offset $e, where the tensor before ends, not at $a"));
+    } else if (e->end < e->begin) {
+        s = sti_fail(error, ST_ERR_OFFSETS, at, e->begin, e->end,
+                     STI_SAY("its data would end at offset $a, before it begins at $e"));
+    } else if (e->overflow || !sti_mul(e->elements, sti_dtypes[e->dtype].bits, &bits)) {
+        s = sti_fail(error, ST_ERR_OVERFLOW, at, 0, 0, STI_SAY("its shape has more than 2^64 bits"));
+    } else if (bits % 8) {
+        s = sti_fail(error, ST_ERR_SUBBYTE, at, 0, bits, STI_SAY("its $a bits do not fill whole bytes"));
+    } else if (e->dtype != ST_DTYPE_NONE && bits / 8 != e->end - e->begin) {
+        s = sti_fail(error, ST_ERR_SIZE, at, bits / 8, e->end - e->begin,
+                     STI_SAY("shape and dtype make $e bytes, data_offsets $a"));
+    }
+    if (s != ST_OK) return sti_header_about(h, e->key, s);
+    *end = e->end;
+    return ST_OK;
+}
+
+static st_status sti_length_check(const sti_header *h, uint64_t data_offset, uint64_t data_bytes, uint64_t file_bytes) {
+    uint64_t expected = sti_sum(data_offset, data_bytes);
+    if (file_bytes < expected) {
+        return sti_fail(h->json.error, ST_ERR_TRUNCATED, file_bytes, expected, file_bytes,
+                        STI_SAY("cut short: $d of $e bytes are missing"));
+    }
+    if (file_bytes > expected && !(h->flags & ST_OPEN_TRAILING)) {
+        return sti_fail(h->json.error, ST_ERR_TRAILING, file_bytes, expected, file_bytes,
+                        STI_SAY("$d bytes follow the last tensor, which ends at byte $e"));
+    }
+    return ST_OK;
+}
+
+static st_status sti_repeated(const sti_header *h, uint32_t key) {
+    st_status s = sti_json_fail_at(&h->json, key, ST_ERR_DUPLICATE, STI_SAY("this name is there twice"));
+    return sti_header_about(h, key, s);
+}
+
+/* What a file is that is none of ours, by its first bytes. */
+enum sti_format {
+    STI_OURS,
+    STI_LFS,
+    STI_HTML,
+    STI_ZIP,
+    STI_PICKLE,
+    STI_GGUF,
+    STI_NUMPY,
+    STI_GZIP,
+    STI_INDEX,
+    STI_TEXT
+};
+#define STI_FORMAT_BYTES 256u /* how many of the first bytes are worth a look */
+
+static int sti_begins(sti_span s, const char *magic, size_t n) {
+    return s.n >= n && ST_MEMCMP(s.at, magic, n) == 0;
+}
+
+/* whether a word stands somewhere in a text */
+static int sti_holds(sti_span s, sti_span word) {
+    for (; s.n >= word.n; s = sti_behind(s, 1)) {
+        if (ST_MEMCMP(s.at, word.at, word.n) == 0) return 1;
+    }
+    return 0;
+}
+
+static enum sti_format sti_format_of(sti_span s) {
+    const unsigned char *b = (const unsigned char *)s.at;
+    /* a length under 2^32 and a header behind it are ours, whatever the length looks like */
+    if (s.n > 8 && sti_load32(b + 4) == 0 && (b[8] == '{' || sti_is_blank(b[8]))) return STI_OURS;
+    if (sti_begins(s, "version https://git-lfs", 23)) return STI_LFS;
+    if (sti_begins(s, "GGUF", 4)) return STI_GGUF;
+    if (sti_begins(s, "\x93NUMPY", 6)) return STI_NUMPY;
+    if (sti_begins(s, "PK\3\4", 4) || sti_begins(s, "PK\5\6", 4)) return STI_ZIP;
+    if (sti_begins(s, "\x1f\x8b\x08", 3)) return STI_GZIP;
+    if (s.n > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5 && b[2] != 0) return STI_PICKLE;
+    if (sti_begins(s, "\xEF\xBB\xBF", 3)) s = sti_behind(s, 3);
+    while (s.n && sti_is_blank(*s.at)) s = sti_behind(s, 1);
+    if (s.n > 1 && s.at[0] == '<' &&
+        (s.at[1] == '!' || s.at[1] == '?' || (s.at[1] >= 'A' && s.at[1] <= 'Z') ||
+         (s.at[1] >= 'a' && s.at[1] <= 'z'))) {
+        return STI_HTML;
+    }
+    if (s.n > 1 && s.at[0] == '{' && (s.at[1] == '"' || s.at[1] == '}' || sti_is_blank(s.at[1]))) {
+        return sti_holds(s, sti_text("\"weight_map\"")) || sti_holds(s, sti_text("\"total_size\"")) ? STI_INDEX
+                                                                                                    : STI_TEXT;
+    }
+    return STI_OURS;
+}
+
+/* the last word on a header that failed: a file of another format is called by its name */
+static st_status sti_format_judge(sti_span first, st_status status, st_error *error) {
+    const char *sentence = NULL;
+    switch (sti_format_of(first)) {
+    case STI_OURS: return status;
+    case STI_LFS: sentence = STI_SAY("this is a Git LFS pointer, not the file itself: run git lfs pull"); break;
+    case STI_HTML:
+        sentence = STI_SAY("this is an HTML or XML page, not a tensor file: the download went to a web page");
+        break;
+    case STI_ZIP:
+        sentence = STI_SAY("this is a ZIP archive, as PyTorch checkpoints are, not a safetensors file");
+        break;
+    case STI_PICKLE:
+        sentence = STI_SAY("this is a Python pickle, as old PyTorch checkpoints are, not a safetensors file");
+        break;
+    case STI_GGUF: sentence = STI_SAY("this is a GGUF file, not a safetensors file"); break;
+    case STI_NUMPY: sentence = STI_SAY("this is a NumPy array file, not a safetensors file"); break;
+    case STI_GZIP: sentence = STI_SAY("this is compressed with gzip: unpack it first"); break;
+    case STI_INDEX:
+        sentence = STI_SAY("this is a safetensors index (JSON), which names the files that hold the tensors");
+        break;
+    case STI_TEXT:
+        sentence = STI_SAY("this is JSON text without the 8 bytes of length that come first in a safetensors file");
+        break;
+    }
+    return sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, sentence);
+}
+
+/* ---- the walk: the same parser, and quadratic searches in place of memory */
+
+/* the place of the second occurrence that comes first of any key in an object that was scanned before; 0: none is
+ * there twice */
+static uint32_t sti_repeated_key(const sti_header *scanned, uint32_t object) {
+    sti_header late = *scanned;
+    sti_word a, b;
+    int more, inner;
+    late.json.at = late.text + object;
+    for ((void)sti_json_enter(&late.json, '{', &more, NULL); more; (void)sti_json_next(&late.json, '{', &more)) {
+        sti_json early = scanned->json;
+        uint32_t place, other;
+        (void)sti_json_key(&late.json, &a); /* nothing below can fail: all of it passed once */
+        place = a.place;
+        early.at = scanned->text + object;
+        (void)sti_json_enter(&early, '{', &inner, NULL);
+        for ((void)sti_json_key(&early, &b); b.place != a.place; (void)sti_json_key(&early, &b)) {
+            other = b.place;
+            if (a.bytes == b.bytes && sti_json_same(sti_header_string(scanned, place), a.escaped,
+                                                    sti_header_string(scanned, other), b.escaped))
+                return place;
+            (void)sti_json_colon(&early), (void)sti_json_skip(&early, 1), (void)sti_json_next(&early, '{', &inner);
+        }
+        (void)sti_json_colon(&late.json), (void)sti_json_skip(&late.json, 1);
+    }
+    return 0;
+}
+
+static st_status sti_scan_names(const sti_header *h) {
+    sti_json root = sti_header_at(h->text, (size_t)(h->json.end - h->text), 0, NULL).json;
+    uint32_t object, name, key = 0;
+    (void)sti_json_peek(&root);
+    object = sti_json_place(&root);
+    name = sti_repeated_key(h, object);
+    if (h->metadata) key = sti_repeated_key(h, h->metadata);
+    if (key && (!name || key < name)) name = key;
+    return name ? sti_repeated(h, name) : ST_OK;
+}
+
+/* proves the tensors by offset; sorted: the header has them in that order */
+static st_status sti_scan_offsets(const sti_header *h, int sorted, uint64_t *data_bytes) {
+    sti_entry last, best, e;
+    uint32_t done = 0;
+    st_status s;
+    int more, found;
+    ST_MEMSET(&last, 0, sizeof last);
+    ST_MEMSET(&best, 0, sizeof best);
+    while (done < h->tensors) {
+        sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
+        for (found = 0, (void)sti_header_next(&walk, &e, &more); more; (void)sti_header_next(&walk, &e, &more)) {
+            if (sorted) {
+                if ((s = sti_entry_check(h, &e, data_bytes)) != ST_OK) return s;
+                done++;
+            } else if ((done == 0 || sti_entry_before(&last, &e)) && (!found || sti_entry_before(&e, &best))) {
+                best = e;
+                found = 1;
+            }
+        }
+        if (!sorted) {
+            if ((s = sti_entry_check(h, &best, data_bytes)) != ST_OK) return s;
+            last = best;
+            done++;
+        }
+    }
+    return ST_OK;
+}
+
+static st_status sti_scan_prove(const unsigned char *file, size_t bytes, uint64_t file_bytes, unsigned flags,
+                                st_error *error) {
+    sti_header h = sti_header_at(file + 8, bytes, flags, error);
+    sti_entry e, last;
+    uint64_t data_bytes = 0;
+    int more = 1, sorted = 1;
+    st_status s = sti_header_utf8(file + 8, bytes, error);
+    ST_MEMSET(&last, 0, sizeof last);
+    h.scan = 1;
+    while (s == ST_OK && more) {
+        s = sti_header_next(&h, &e, &more);
+        if (s == ST_OK && more) {
+            if (h.tensors > 1 && !sti_entry_before(&last, &e)) sorted = 0;
+            last = e;
+        }
+    }
+    if (s == ST_OK) s = sti_scan_names(&h);
+    if (s == ST_OK) s = sti_scan_offsets(&h, sorted, &data_bytes);
+    if (s == ST_OK) s = sti_length_check(&h, sti_sum(8, bytes), data_bytes, file_bytes);
+    return s;
+}
+
+/* what st_scan.priv holds; all 0 unless the header was proven */
+enum { STI_SCAN_FILE, STI_SCAN_AVAILABLE, STI_SCAN_HEADER, STI_SCAN_PLACE, STI_SCAN_MORE, STI_SCAN_BEGUN };
+
+ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
+                               const st_options *options, st_error *error) {
+    const unsigned char *first = (const unsigned char *)file;
+    uint64_t limit = options ? sti_header_limit(options) : STI_DEFAULT_LIMIT, bytes = 0;
+    unsigned flags = options ? options->flags : 0;
+    sti_span head;
+    st_status s;
+    if (scan) ST_MEMSET(scan, 0, sizeof *scan);
+    head.at = (const char *)file;
+    head.n = available < STI_FORMAT_BYTES ? available : STI_FORMAT_BYTES;
+    if (!scan || (!file && available) || (flags & ~(unsigned)STI_OPEN_FLAGS)) {
+        s = sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
+                     STI_SAY("st_scan_begin needs a scan, bytes, and flags that exist"));
+    } else if (available < 8 && file_bytes >= 8) {
+        s = sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 8, available,
+                     STI_SAY("$a bytes were brought; the first $e say how many the header needs"));
+    } else {
+        s = sti_header_measure(first, file_bytes, limit, &bytes, error);
+        if (s == ST_OK && available - 8 < bytes) {
+            s = sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, sti_sum(8, bytes), available,
+                         STI_SAY("$a bytes were brought; the header needs $e"));
+        } else if (s == ST_OK) {
+            s = sti_scan_prove(first, (size_t)bytes, file_bytes, flags & ST_OPEN_TRAILING, error);
+        }
+        if (s != ST_OK && s != ST_ERR_ARGUMENT && head.n) s = sti_format_judge(head, s, error);
+    }
+    if (s != ST_OK) return sti_say_file(error, sti_text("(memory)"), s);
+    scan->priv[STI_SCAN_FILE] = (uintptr_t)file;
+    scan->priv[STI_SCAN_AVAILABLE] = available;
+    scan->priv[STI_SCAN_HEADER] = bytes;
+    scan->priv[STI_SCAN_MORE] = 1;
+    return sti_succeed(error);
+}
+
+ST_API int st_scan_next(st_scan *scan) {
+    const unsigned char *file;
+    sti_header h;
+    sti_entry e;
+    sti_span name;
+    st_tensor *t;
+    int more = 0;
+    if (!scan || !scan->priv[STI_SCAN_MORE]) return 0;
+    file = (const unsigned char *)(uintptr_t)scan->priv[STI_SCAN_FILE];
+    h = sti_header_at(file + 8, (size_t)scan->priv[STI_SCAN_HEADER], 0, NULL);
+    h.json.at += scan->priv[STI_SCAN_PLACE];
+    h.begun = (int)scan->priv[STI_SCAN_BEGUN];
+    (void)sti_header_next(&h, &e, &more); /* cannot fail: proven by st_scan_begin */
+    scan->priv[STI_SCAN_MORE] = (uint64_t)more;
+    scan->priv[STI_SCAN_PLACE] = sti_json_place(&h.json);
+    scan->priv[STI_SCAN_BEGUN] = 1;
+    if (!more) return 0;
+    name = sti_header_string(&h, e.key);
+    t = &scan->tensor;
+    t->name = name.at;
+    t->name_bytes = name.n;
+    scan->name_escaped = e.escaped;
+    t->dtype = (st_dtype)e.dtype;
+    t->dtype_name = sti_dtypes[e.dtype].name;
+    t->bytes = e.end - e.begin;
+    t->elements = e.elements;
+    t->offset = sti_sum(sti_sum(8, scan->priv[STI_SCAN_HEADER]), e.begin);
+    t->data = t->offset <= scan->priv[STI_SCAN_AVAILABLE] && t->bytes <= scan->priv[STI_SCAN_AVAILABLE] - t->offset
+                  ? file + t->offset
+                  : NULL;
+    h.json.at = h.text + e.shape_at;
+    (void)sti_shape_read(&h, &e, scan->shape); /* rank is at most 16: proven */
+    t->shape = scan->shape;
+    t->rank = e.rank;
+    return 1;
+}
+
+ST_API int st_scan_is(const st_scan *scan, const char *name) {
+    sti_span n;
+    if (!scan || !scan->tensor.name || !name) return 0;
+    n.at = scan->tensor.name;
+    n.n = scan->tensor.name_bytes;
+    return sti_json_same(n, scan->name_escaped, sti_text(name), 0);
+}
+
+/* ---- 12 lookup ------------------------------------------------------------------------------------------------------
+ * Names to items: a hash table, or a sorted list where names were chosen to collide. Finding repeated names falls
+ * out of it. uses: 5, 6
+ * ------------------------------------------------------------------------------------------------------------------ */
+#define STI_ABSENT UINT32_MAX
+
+typedef struct sti_index {
+    const st_tensor *tensors; /* the items are these, or else pairs */
+    const st_pair *pairs;
+    uint32_t *slots;   /* 0 or item + 1, with bits of the hash above; sorted: items in order of their names */
+    uint32_t count;    /* items; a header of 2^32 bytes has fewer than 2^28 */
+    uint32_t capacity; /* slots */
+    uint32_t probes;   /* how many slots an item is at most away from its place: O(log n) */
+    int shift;         /* bits that hold item + 1 */
+    int sorted;
+} sti_index;
+
+/* slots for that many items: at most 3 of 4 are taken, and all of them when there are one or two */
+static uint32_t sti_index_slots(uint32_t count) {
+    return count + count / 3; /* under 2^32: see count */
+}
+
+static sti_span sti_index_name(const sti_index *x, uint32_t item) {
+    sti_span s;
+    if (x->tensors) {
+        s.at = x->tensors[item].name;
+        s.n = x->tensors[item].name_bytes;
+    } else {
+        s.at = x->pairs[item].key;
+        s.n = x->pairs[item].key_bytes;
+    }
+    return s;
+}
+
+/* 64 bits of product never wrap from factors of 32, so this is the same on every machine and under every sanitizer */
+static void sti_hash_mix(uint32_t *a, uint32_t *b, uint32_t x, uint32_t y) {
+    uint64_t product = (uint64_t)(*a ^ x ^ 0x9E3779B9u) * (*b ^ y ^ 0x85EBCA6Bu);
+    *a = (uint32_t)product ^ y;
+    *b = (uint32_t)(product >> 32) ^ x;
+}
+
+static uint32_t sti_hash(sti_span s) {
+    uint32_t a = (uint32_t)s.n, b = 0xC2B2AE35u, tail[2] = {0, 0};
+    size_t i;
+    for (; s.n >= 8; s = sti_behind(s, 8)) sti_hash_mix(&a, &b, sti_load32(s.at), sti_load32(s.at + 4));
+    for (i = 0; i < s.n; i++) tail[i / 4] |= (uint32_t)(unsigned char)s.at[i] << i % 4 * 8;
+    sti_hash_mix(&a, &b, tail[0], tail[1]);
+    sti_hash_mix(&a, &b, 0, 0);
+    return a ^ b;
+}
+
+static uint32_t sti_index_place(const sti_index *x, uint32_t hash) {
+    return (uint32_t)((uint64_t)hash * x->capacity >> 32);
+}
+
+/* -1, 0, 1: by bytes, a shorter one before what it begins */
+static int sti_compare(sti_span a, sti_span b) {
+    int c = ST_MEMCMP(a.at, b.at, a.n < b.n ? a.n : b.n);
+    return c ? c : a.n < b.n ? -1 : a.n > b.n;
+}
+
+/* Orders n items by heap sort, which needs no memory and is never quadratic: before(a, b) of two places, swap of
+ * two places. */
+typedef struct sti_order {
+    void *items;
+    const sti_index *index;
+    int (*before)(const struct sti_order *o, size_t a, size_t b);
+    void (*swap)(const struct sti_order *o, size_t a, size_t b);
+} sti_order;
+
+static void sti_sink(const sti_order *o, size_t root, size_t n) {
+    while (root < n / 2) { /* it has a child: 2 * root + 1 < n, so nothing below overflows */
+        size_t child = 2 * root + 1;
+        if (child + 1 < n && (o->before)(o, child, child + 1)) child++;
+        if (!(o->before)(o, root, child)) return;
+        (o->swap)(o, root, child);
+        root = child;
+    }
+}
+
+static void sti_sort(const sti_order *o, size_t n) {
+    size_t i;
+    for (i = n / 2; i > 0; i--) sti_sink(o, i - 1, n);
+    for (i = n; i > 1; i--) {
+        (o->swap)(o, 0, i - 1);
+        sti_sink(o, 0, i - 1);
+    }
+}
+
+static int sti_name_before(const sti_order *o, size_t a, size_t b) {
+    const uint32_t *items = (const uint32_t *)o->items;
+    int c = sti_compare(sti_index_name(o->index, items[a]), sti_index_name(o->index, items[b]));
+    return c ? c < 0 : items[a] < items[b];
+}
+
+static void sti_name_swap(const sti_order *o, size_t a, size_t b) {
+    uint32_t *items = (uint32_t *)o->items, item = items[a];
+    items[a] = items[b];
+    items[b] = item;
+}
+
+/* where an item's name stands in the header, as far as order goes */
+static uint32_t sti_index_rank(const sti_entry *entries, uint32_t item) {
+    return entries ? entries[item].key : item;
+}
+
+/* Of two items of one name, tells *repeated of the later one, if it comes before those told before; gives the
+ * earlier one. */
+static uint32_t sti_index_repeat(const sti_entry *entries, uint32_t a, uint32_t b, uint32_t *repeated) {
+    uint32_t late = sti_index_rank(entries, a) < sti_index_rank(entries, b) ? b : a;
+    if (*repeated == STI_ABSENT || sti_index_rank(entries, late) < sti_index_rank(entries, *repeated)) *repeated = late;
+    return late == a ? b : a;
+}
+
+static void sti_index_sort(sti_index *x, const sti_entry *entries, uint32_t *repeated) {
+    sti_order o;
+    uint32_t i, kept;
+    x->sorted = 1;
+    for (i = 0; i < x->count; i++) x->slots[i] = i;
+    o.items = x->slots;
+    o.index = x;
+    o.before = sti_name_before;
+    o.swap = sti_name_swap;
+    sti_sort(&o, x->count);
+    for (i = 1, kept = x->count ? x->slots[0] : 0; i < x->count; i++) {
+        if (sti_same(sti_index_name(x, kept), sti_index_name(x, x->slots[i]))) {
+            kept = sti_index_repeat(entries, kept, x->slots[i], repeated);
+        } else {
+            kept = x->slots[i];
+        }
+    }
+}
+
+/* Fills x->slots for the items that are set. entries: those of the tensors, in their order; NULL: pairs, in the
+ * header's.
+ * Gives the item that is the first in the header to repeat a name, or STI_ABSENT. */
+static uint32_t sti_index_build(sti_index *x, const sti_entry *entries) {
+    uint32_t repeated = STI_ABSENT, item;
+    x->capacity = sti_index_slots(x->count);
+    for (x->shift = 1; x->count >> x->shift; x->shift++) {} /* count + 1 <= 2^shift: under 2^28, see count */
+    x->probes = 32 * (uint32_t)x->shift;
+    if (x->probes > x->capacity) x->probes = x->capacity;
+    ST_MEMSET(x->slots, 0, x->capacity * sizeof *x->slots); /* they were taken with this size */
+    for (item = 0; item < x->count; item++) {
+        sti_span name = sti_index_name(x, item);
+        uint32_t hash = sti_hash(name), tag = hash << x->shift, at = sti_index_place(x, hash), probe, *slot = NULL,
+                 held = 0;
+        for (probe = 0; probe < x->probes; probe++) {
+            slot = x->slots + at;
+            held = *slot & (((uint32_t)1 << x->shift) - 1);
+            if (held == 0 || (*slot - held == tag && sti_same(sti_index_name(x, held - 1), name))) break;
+            at = at + 1 < x->capacity ? at + 1 : 0;
+        }
+        if (probe == x->probes) { /* by chance about never: the names were chosen */
+            repeated = STI_ABSENT;
+            sti_index_sort(x, entries, &repeated);
+            return repeated;
+        }
+        *slot = tag | ((held ? sti_index_repeat(entries, held - 1, item, &repeated) : item) + 1);
+    }
+    return repeated;
+}
+
+static uint32_t sti_index_find(const sti_index *x, sti_span name) {
+    uint32_t low = 0, high = x->count, hash, at, probe, held;
+    if (x->sorted) {
+        while (low < high) {
+            uint32_t middle = low + (high - low) / 2;
+            int c = sti_compare(name, sti_index_name(x, x->slots[middle]));
+            if (c == 0) return x->slots[middle];
+            if (c < 0)
+                high = middle;
+            else
+                low = middle + 1;
+        }
+        return STI_ABSENT;
+    }
+    hash = sti_hash(name);
+    at = sti_index_place(x, hash);
+    for (probe = 0; probe < x->probes; probe++) {
+        held = x->slots[at] & (((uint32_t)1 << x->shift) - 1);
+        if (held == 0) break;
+        if (x->slots[at] - held == hash << x->shift && sti_same(sti_index_name(x, held - 1), name)) return held - 1;
+        at = at + 1 < x->capacity ? at + 1 : 0;
+    }
+    return STI_ABSENT;
+}
+
+static int sti_offset_before(const sti_order *o, size_t a, size_t b) {
+    const sti_entry *entries = (const sti_entry *)o->items;
+    return sti_entry_before(&entries[a], &entries[b]);
+}
+
+static void sti_offset_swap(const sti_order *o, size_t a, size_t b) {
+    sti_entry *entries = (sti_entry *)o->items, entry = entries[a];
+    entries[a] = entries[b];
+    entries[b] = entry;
+}
+
+/* ---- 13 system ------------------------------------------------------------------------------------------------------
+ * The default st_files: POSIX, Windows and none, parallel islands with the same function names; nothing outside
+ * names an OS. uses: 5, 6
+ * ------------------------------------------------------------------------------------------------------------------ */
+#define STI_READ_AT_ONCE 0x40000000u /* some systems refuse requests of 2 GiB and more */
+
+#if STI_OS_POSIX
+
+/* bytes of memory that open and list need for that path, to be given as `user` */
+static size_t sti_system_scratch(sti_span path) {
+    (void)path;
+    return 0;
+}
+
+static int sti_system_code(int code) {
+    return code == ENOENT || code == ENOTDIR ? ST_IO_NOT_FOUND : code;
+}
+
+static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
+    const int fd = (int)(intptr_t)user;
+    unsigned char *at = (unsigned char *)dst;
+    while (n) {
+        ssize_t got =
+            pread(fd, at, n < STI_READ_AT_ONCE ? n : STI_READ_AT_ONCE, (off_t)offset); /* inside the file: fits off_t */
+        if (got == 0) return ST_IO_ENDED;
+        if (got < 0 && errno != EINTR) return errno;
+        if (got < 0) continue;
+        at += got;
+        n -= (size_t)got;
+        offset = sti_sum(offset, (uint64_t)got);
+    }
+    return 0;
+}
+
+static int sti_system_open(void *user, const char *path, st_io *file) {
+    struct stat about;
+    int fd, code = 0;
+    (void)user;
+    do { /* without O_NONBLOCK a FIFO would wait for its writer */
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0) return sti_system_code(errno);
+    if (fstat(fd, &about) != 0) {
+        code = errno;
+    } else if (!S_ISREG(about.st_mode)) {
+        code = S_ISDIR(about.st_mode) ? ST_IO_NOT_FOUND : ST_IO_NOT_A_FILE;
+    }
+    if (code) {
+        (void)close(fd);
+        return code;
+    }
+    file->user = (void *)(intptr_t)fd;
+    file->read_at = sti_system_read;
+    file->bytes = (uint64_t)about.st_size;
+    return 0;
+}
+
+#if !defined(ST_NO_MMAP)
+static int sti_system_map(st_io *file) {
+    void *at = mmap(NULL, (size_t)file->bytes, PROT_READ, MAP_PRIVATE, (int)(intptr_t)file->user,
+                    0); /* the caller saw that bytes fits */
+    if (at == MAP_FAILED) return errno;
+    file->mapped = at;
+    return 0;
+}
+#endif
+
+static void sti_system_close(void *user, st_io *file) {
+    (void)user;
+#if !defined(ST_NO_MMAP)
+    if (file->mapped) (void)munmap((void *)(uintptr_t)file->mapped, (size_t)file->bytes);
+#endif
+    (void)close((int)(intptr_t)file->user);
+}
+
+static int sti_system_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
+    DIR *d = opendir(directory);
+    struct dirent *entry;
+    int stop = 0;
+    (void)user;
+    if (!d) return sti_system_code(errno);
+    while (!stop && (entry = readdir(d)) != NULL) {
+        const char *n = entry->d_name;
+        if (n[0] != '.' || (n[1] && (n[1] != '.' || n[2]))) stop = each(arg, n);
+    }
+    (void)closedir(d);
+    return stop;
+}
+
+static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = offset / page * page, past = sti_sum(offset, bytes);
+    if (advice == ST_ADVISE_DONE) { /* whole pages only: the others are a neighbour's too */
+        first = sti_sum(offset, page - 1) / page * page;
+        past = past < file->bytes ? past / page * page : past;
+    }
+    if (first >= past) return;
+#if !defined(ST_NO_MMAP)
+    if (file->mapped) {
+        const char *at = (const char *)file->mapped + first;
+        (void)madvise((void *)(uintptr_t)at, (size_t)(past - first),
+                      advice == ST_ADVISE_DONE ? MADV_DONTNEED : MADV_WILLNEED);
+    }
+#endif
+#if defined(POSIX_FADV_WILLNEED)
+    (void)posix_fadvise((int)(intptr_t)file->user, (off_t)first, (off_t)(past - first),
+                        advice == ST_ADVISE_DONE ? POSIX_FADV_DONTNEED : POSIX_FADV_WILLNEED);
+#endif
+}
+
+#elif STI_OS_WINDOWS
+
+#define STI_SHORT_PATH 248u  /* what CreateFileW takes as it is, and a directory's */
+#define STI_LONG_PATH 32768u /* what it takes behind \\?\ */
+
+static size_t sti_system_scratch(sti_span path) {
+    /* UTF-16 has no more units than UTF-8 has bytes; 16 for the prefix and a pattern */
+    return path.n < STI_SHORT_PATH ? 0 : sti_times(sti_plus(path.n, STI_LONG_PATH + 16), sizeof(wchar_t));
+}
+
+static int sti_system_code(DWORD code) {
+    return code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND || code == ERROR_INVALID_NAME ||
+                   code == ERROR_DIRECTORY
+               ? ST_IO_NOT_FOUND
+               : (int)code;
+}
+
+/* The path in UTF-16: in brief, or absolute and behind \\?\ in scratch where it is long. Room for a pattern is
+ * behind it. */
+static int sti_system_path(void *scratch, const char *path, wchar_t brief[STI_SHORT_PATH + 4], wchar_t **out) {
+    const size_t n = sti_text(path).n;
+    wchar_t *full = (wchar_t *)scratch, *wide = n < STI_SHORT_PATH ? brief : full + STI_LONG_PATH + 12;
+    DWORD got;
+    *out = wide;
+    if (n > INT_MAX - 1 || !MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, (int)(n + 1)))
+        return ST_IO_NOT_UTF8;
+    if (n < STI_SHORT_PATH || (wide[0] == L'\\' && wide[1] == L'\\' && wide[2] == L'?')) return 0;
+    got = GetFullPathNameW(wide, STI_LONG_PATH, full + 8, NULL);
+    if (got == 0 || got >= STI_LONG_PATH) return ERROR_FILENAME_EXCED_RANGE;
+    if (full[8] == L'\\' && full[9] == L'\\') { /* \\server\share becomes \\?\UNC\server\share */
+        *out = full + 2;
+        ST_MEMCPY(*out, L"\\\\?\\UNC", 7 * sizeof(wchar_t));
+    } else {
+        *out = full + 4;
+        ST_MEMCPY(*out, L"\\\\?\\", 4 * sizeof(wchar_t));
+    }
+    return 0;
+}
+
+static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
+    unsigned char *at = (unsigned char *)dst;
+    while (n) {
+        OVERLAPPED where;
+        DWORD got = 0;
+        ST_MEMSET(&where, 0, sizeof where);
+        where.Offset = (DWORD)(offset & UINT32_MAX);
+        where.OffsetHigh = (DWORD)(offset >> 32);
+        if (!ReadFile((HANDLE)user, at, n < STI_READ_AT_ONCE ? (DWORD)n : STI_READ_AT_ONCE, &got, &where)) {
+            DWORD code = GetLastError();
+            return code == ERROR_HANDLE_EOF ? ST_IO_ENDED : (int)code;
+        }
+        if (got == 0) return ST_IO_ENDED;
+        at += got;
+        n -= got;
+        offset = sti_sum(offset, got);
+    }
+    return 0;
+}
+
+static int sti_system_open(void *user, const char *path, st_io *file) {
+    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+    LARGE_INTEGER bytes;
+    HANDLE h;
+    int code = sti_system_path(user, path, brief, &wide);
+    if (code) return code;
+    h = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+                    FILE_ATTRIBUTE_NORMAL, NULL);
+    if (h == INVALID_HANDLE_VALUE) {
+        DWORD error = GetLastError(), attributes = GetFileAttributesW(wide);
+        if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return ST_IO_NOT_FOUND;
+        return sti_system_code(error);
+    }
+    if (GetFileType(h) != FILE_TYPE_DISK) {
+        code = ST_IO_NOT_A_FILE;
+    } else if (!GetFileSizeEx(h, &bytes)) {
+        code = (int)GetLastError();
+    }
+    if (code) {
+        (void)CloseHandle(h);
+        return code;
+    }
+    file->user = h;
+    file->read_at = sti_system_read;
+    file->bytes = (uint64_t)bytes.QuadPart;
+    return 0;
+}
+
+#if !defined(ST_NO_MMAP)
+static int sti_system_map(st_io *file) {
+    HANDLE section = CreateFileMappingW((HANDLE)file->user, NULL, PAGE_READONLY, 0, 0, NULL);
+    int code = 0;
+    if (!section) return (int)GetLastError();
+    file->mapped = MapViewOfFile(section, FILE_MAP_READ, 0, 0, 0);
+    if (!file->mapped) code = (int)GetLastError();
+    (void)CloseHandle(section); /* the view keeps it alive */
+    return code;
+}
+#endif
+
+static void sti_system_close(void *user, st_io *file) {
+    (void)user;
+#if !defined(ST_NO_MMAP)
+    if (file->mapped) (void)UnmapViewOfFile(file->mapped);
+#endif
+    (void)CloseHandle((HANDLE)file->user);
+}
+
+static int sti_system_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
+    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+    WIN32_FIND_DATAW found;
+    char name[3 * MAX_PATH + 1]; /* a name has fewer than MAX_PATH units, each of at most three bytes */
+    HANDLE h;
+    size_t n;
+    int stop = sti_system_path(user, directory, brief, &wide);
+    if (stop) return stop;
+    for (n = 0; wide[n]; n++) {}
+    ST_MEMCPY(wide + n, L"\\*", 3 * sizeof(wchar_t));
+    h = FindFirstFileW(wide, &found);
+    if (h == INVALID_HANDLE_VALUE) return sti_system_code(GetLastError());
+    do {
+        if (!WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, (int)sizeof name, NULL, NULL)) continue;
+        if (name[0] != '.' || (name[1] && (name[1] != '.' || name[2]))) stop = each(arg, name);
+    } while (!stop && FindNextFileW(h, &found));
+    (void)FindClose(h);
+    return stop;
+}
+
+static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
+    (void)file, (void)offset, (void)bytes,
+        (void)advice; /* its own read-ahead does what the calls of newer systems would */
+}
+
+#endif
+
+/* ---- 14 model -------------------------------------------------------------------------------------------------------
+ * Open, close, find. Knows files only through st_files and st_io.
+ * uses: 5, 6, 7, 8, 9, 10, 11, 12, 13
+ * ------------------------------------------------------------------------------------------------------------------ */
+typedef struct sti_model {
+    st_model open; /* the public face, first: a pointer to one is a pointer to the other */
+    st_shard shard;
+    st_io io;
+    st_files files;             /* close NULL: the file is the caller's */
+    const unsigned char *bytes; /* where the file may be copied from; NULL: by io.read_at */
+    const char *said;           /* what messages call it */
+    int system;                 /* the file is the system's, so it may be advised about */
+    sti_memory memory;
+    size_t block_bytes;
+    sti_index names, keys;
+} sti_model;
+
+typedef struct sti_opening { /* what one call of st_open and its like works with */
+    sti_memory memory;
+    unsigned flags;
+    uint64_t limit;
+    st_files files;
+    st_io io;
+    int system;
+    sti_span path; /* as said; "" for memory and callbacks */
+    sti_span said; /* what messages call it */
+    st_error *error;
+    uint64_t header_bytes;  /* once scratch is there, they fit size_t */
+    unsigned char *scratch; /* entries, then the header's text; in a work buffer the model comes before them */
+    size_t scratch_bytes;   /* 0: none was obtained */
+    unsigned char *text;
+    sti_entry *entries;
+    size_t room; /* for entries */
+    sti_model *model;
+} sti_opening;
+
+static int sti_io_read(const st_io *io, uint64_t offset, void *dst, size_t n) {
+    if (io->read_at) return (io->read_at)(io->user, offset, dst, n);
+    ST_MEMCPY(dst, (const unsigned char *)io->mapped + offset, n);
+    return 0;
+}
+
+/* a code of st_files or st_io as an error */
+static st_status sti_fail_code(st_error *error, int code, uint64_t position, const char *sentence) {
+    st_status s = ST_ERR_IO;
+    switch (code) {
+    case ST_IO_NOT_FOUND:
+        s = ST_ERR_NOT_FOUND;
+        sentence = STI_SAY("there is no such file");
+        break;
+    case ST_IO_NOT_UTF8:
+        s = ST_ERR_UTF8;
+        sentence = STI_SAY("the path is not UTF-8");
+        break;
+    case ST_IO_NO_MEMORY:
+        s = ST_ERR_MEMORY;
+        sentence = STI_SAY("there is no memory to open it");
+        break;
+    case ST_IO_NOT_A_FILE: sentence = STI_SAY("this is not a file but a pipe, a device or the like"); break;
+    case ST_IO_ENDED: sentence = STI_SAY("it has become shorter since it was opened"); break;
+    default: break;
+    }
+    s = sti_fail(error, s, position, 0, 0, sentence);
+    if (error) error->sys = code;
+#if !defined(ST_NO_ERROR_TEXT)
+    if (error && code > 0) {
+        sti_put(error->message, sizeof error->message, sti_text(" (system error "));
+        sti_put_number(error->message, sizeof error->message, (uint64_t)code);
+        sti_put(error->message, sizeof error->message, sti_text(")"));
+    }
+#endif
+    return s;
+}
+
+static st_status sti_fail_memory(const sti_opening *o, size_t bytes) {
+    return sti_fail(o->error, ST_ERR_MEMORY, STI_NONE, bytes, 0,
+                    o->memory.work ? STI_SAY("the work buffer is too small: $e bytes suffice")
+                                   : STI_SAY("no memory for $e bytes"));
+}
+
+typedef struct sti_layout { /* what the model's block holds */
+    sti_model *model;
+    st_tensor *tensors;
+    uint64_t *shapes;
+    st_pair *pairs;
+    uint32_t *name_slots, *key_slots;
+    char *text;
+    size_t bytes;
+} sti_layout;
+
+/* base NULL: only measured */
+static sti_layout sti_model_lay(const sti_opening *o, const sti_header *h, unsigned char *base) {
+    sti_layout l;
+    sti_block b;
+    b.base = base;
+    b.used = 0;
+    l.model = (sti_model *)sti_take(&b, 1, sizeof *l.model);
+    l.tensors = (st_tensor *)sti_take(&b, h->tensors, sizeof *l.tensors);
+    l.shapes = (uint64_t *)sti_take(&b, h->dimensions, sizeof *l.shapes);
+    l.pairs = (st_pair *)sti_take(&b, h->pairs, sizeof *l.pairs);
+    l.name_slots = (uint32_t *)sti_take(&b, sti_index_slots(h->tensors), sizeof *l.name_slots);
+    l.key_slots = (uint32_t *)sti_take(&b, sti_index_slots(h->pairs), sizeof *l.key_slots);
+    l.text = (char *)sti_take(&b, sti_plus(sti_plus(h->text_bytes, o->path.n), 1), 1);
+    l.bytes = sti_round8(b.used);
+    return l;
+}
+
+/* ---- how much memory, where there is too little of it */
+
+typedef struct sti_window { /* a header seen piece by piece */
+    sti_header header;      /* first, and in it the scanner: a pointer to one is a pointer to all */
+    const st_io *io;
+    uint64_t next, stop; /* what is still to come of it, in the file */
+    int code;            /* of a read that failed */
+    unsigned char bytes[128];
+} sti_window;
+
+static int sti_window_more(sti_json *j) {
+    sti_window *w = (sti_window *)(void *)j;
+    size_t n = w->stop - w->next < sizeof w->bytes ? (size_t)(w->stop - w->next) : sizeof w->bytes;
+    if (n == 0 || w->code) return 0;
+    w->code = sti_io_read(w->io, w->next, w->bytes, n);
+    if (w->code) return 0;
+    w->next = sti_sum(w->next, n);
+    j->at = w->bytes;
+    j->end = w->bytes + n;
+    j->stop = (uint32_t)(w->next - 8);
+    return 1;
+}
+
+/* bytes of a work buffer that hold model, entries and header */
+static size_t sti_need(const sti_opening *o, const sti_header *h) {
+    size_t model = sti_model_lay(o, h, NULL).bytes, entries = sti_round8(sti_times(h->tensors, sizeof(sti_entry)));
+    return sti_plus(o->memory.work_skipped, sti_plus(sti_plus(model, entries), sti_round8((size_t)o->header_bytes)));
+}
+
+/* The same for a header that cannot be counted. What takes most for its length is a metadata pair of 6 characters
+ * with 40 bytes and the text, so 8 bytes for each of the header's are enough beside its copy. */
+static size_t sti_need_at_most(const sti_opening *o) {
+    sti_header none = sti_header_at(o->memory.work, 0, 0, NULL);
+    return sti_plus(sti_need(o, &none), sti_times((size_t)o->header_bytes, 8));
+}
+
+/* says of a work buffer too small to hold the header how large one suffices, having counted through a window */
+static st_status sti_work_too_small(const sti_opening *o) {
+    sti_window w;
+    sti_entry e;
+    st_status s;
+    int more = 1;
+    ST_MEMSET(&w, 0, sizeof w);
+    w.header = sti_header_at(w.bytes, 0, o->flags, NULL);
+    w.header.text = NULL;
+    w.header.json.more = sti_window_more;
+    w.io = &o->io;
+    w.next = 8;
+    w.stop = sti_sum(8, o->header_bytes);
+    do {
+        s = sti_header_next(&w.header, &e, &more);
+    } while (s == ST_OK && more);
+    if (w.code) return sti_fail_code(o->error, w.code, w.next, STI_SAY("its header cannot be read"));
+    return sti_fail_memory(o, s == ST_OK ? sti_need(o, &w.header) : sti_need_at_most(o));
+}
+
+/* ---- opening, step by step */
+
+static st_status sti_open_scratch(sti_opening *o) {
+    size_t n, all;
+    if (o->header_bytes > SIZE_MAX / 4) { /* twice its bytes are obtained */
+        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, SIZE_MAX / 4, o->header_bytes,
+                        STI_SAY("a header of $a bytes is too large for this machine"));
+    }
+    n = sti_round8(o->header_bytes ? (size_t)o->header_bytes : 1);
+    all = sti_times(n, 2);
+    if (o->memory.work) {
+        if (n > o->memory.work_bytes) return sti_work_too_small(o);
+        o->scratch = o->memory.work;
+        o->text = o->scratch + (o->memory.work_bytes - n);
+    } else {
+        o->scratch = (unsigned char *)sti_obtain(&o->memory, all);
+        if (!o->scratch) return sti_fail_memory(o, all);
+        o->scratch_bytes = all;
+        o->text = o->scratch + n;
+    }
+    o->entries = (sti_entry *)(void *)o->scratch;
+    o->room = (size_t)(o->text - o->scratch) / sizeof(sti_entry); /* all of them, but in a work buffer */
+    return ST_OK;
+}
+
+/* reads and parses the header; the entries end up by offset, and in a work buffer right before the text */
+static st_status sti_open_entries(sti_opening *o, sti_header *h) {
+    const size_t n = (size_t)o->header_bytes;
+    int code = n ? sti_io_read(&o->io, 8, o->text, n) : 0, more = 1, sorted = 1;
+    sti_entry e, last;
+    st_status s;
+    ST_MEMSET(&last, 0, sizeof last);
+    if (code) return sti_fail_code(o->error, code, 8, STI_SAY("its header cannot be read"));
+    *h = sti_header_at(o->text, n, o->flags, o->error);
+    s = sti_header_utf8(o->text, n, o->error);
+    while (s == ST_OK) {
+        s = sti_header_next(h, &e, &more);
+        if (s != ST_OK || !more) break;
+        if (h->tensors <= o->room) o->entries[h->tensors - 1] = e;
+        if (h->tensors > 1 && !sti_entry_before(&last, &e)) sorted = 0;
+        last = e;
+    }
+    if (s != ST_OK) return h->tensors > o->room ? sti_fail_memory(o, sti_need_at_most(o)) : s;
+    if (o->memory.work && sti_need(o, h) > sti_plus(o->memory.work_skipped, o->memory.work_bytes))
+        return sti_fail_memory(o, sti_need(o, h));
+    if (!sorted) {
+        sti_order order;
+        order.items = o->entries;
+        order.index = NULL;
+        order.before = sti_offset_before;
+        order.swap = sti_offset_swap;
+        sti_sort(&order, h->tensors);
+    }
+    if (o->memory.work) {
+        sti_entry *moved = (sti_entry *)(void *)o->text - h->tensors;
+        ST_MEMMOVE(moved, o->entries, h->tensors * sizeof *moved); /* they lie in memory */
+        o->entries = moved;
+    }
+    return ST_OK;
+}
+
+/* fills names, shapes and metadata; where things lie only once that is proven */
+static void sti_open_fill(const sti_opening *o, const sti_header *proven, const sti_layout *l, int sound) {
+    sti_header h = sti_header_at(o->text, (size_t)o->header_bytes, o->flags, NULL);
+    const unsigned char *base = o->flags & ST_OPEN_NO_MAP ? NULL : (const unsigned char *)o->io.mapped;
+    const uint64_t data_offset = sti_sum(8, o->header_bytes);
+    uint64_t *shape = l->shapes;
+    uint32_t i;
+    char *text = l->text;
+    sti_word w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
+    ST_MEMCPY(text, o->path.at, o->path.n);
+    text[o->path.n] = 0;
+    text += o->path.n + 1;
+    for (i = 0; i < proven->tensors; i++) {
+        sti_entry e = o->entries[i];
+        st_tensor *t = &l->tensors[i];
+        ST_MEMSET(t, 0, sizeof *t);
+        t->name = text;
+        t->name_bytes = e.name_bytes;
+        h.json.at = h.text + e.key;
+        (void)sti_header_copy(&h, &w, &text);
+        t->dtype = (st_dtype)e.dtype;
+        t->dtype_name = sti_dtypes[e.dtype].name;
+        if (e.dtype == ST_DTYPE_NONE) {
+            t->dtype_name = text;
+            h.json.at = h.text + e.dtype_at;
+            (void)sti_header_copy(&h, &w, &text);
+        }
+        t->shape = shape;
+        h.json.at = h.text + e.shape_at;
+        (void)sti_shape_read(&h, &e, shape);
+        t->rank = e.rank;
+        shape += e.rank;
+        if (!sound) continue;
+        t->bytes = e.end - e.begin;
+        t->elements = e.elements;
+        t->offset = sti_sum(data_offset, e.begin);
+        t->data = base ? base + t->offset : NULL;
+    }
+    if (proven->metadata) {
+        h.json.at = h.text + proven->metadata;
+        (void)sti_metadata_read(&h, l->pairs, text);
+    }
+}
+
+/* the place of a metadata key */
+static uint32_t sti_metadata_place(const sti_header *h, uint32_t item) {
+    sti_json j = h->json;
+    sti_word w;
+    int more;
+    j.at = h->text + h->metadata;
+    (void)sti_json_enter(&j, '{', &more, NULL); /* nothing can fail: all of it passed once */
+    for (; item > 0; item--) {
+        (void)sti_json_key(&j, &w), (void)sti_json_colon(&j), (void)sti_json_skip(&j, 1),
+            (void)sti_json_next(&j, '{', &more);
+    }
+    (void)sti_json_key(&j, &w);
+    return w.place;
+}
+
+/* builds both indexes, and refuses names and keys that are there twice */
+static st_status sti_open_index(const sti_opening *o, const sti_header *h, const sti_layout *l) {
+    sti_index *names = &l->model->names, *keys = &l->model->keys;
+    uint32_t item, place = 0, other;
+    names->tensors = l->tensors;
+    names->slots = l->name_slots;
+    names->count = h->tensors;
+    item = sti_index_build(names, o->entries);
+    if (item != STI_ABSENT) place = o->entries[item].key;
+    keys->pairs = l->pairs;
+    keys->slots = l->key_slots;
+    keys->count = h->pairs;
+    item = sti_index_build(keys, NULL);
+    if (item != STI_ABSENT) {
+        other = sti_metadata_place(h, item);
+        if (!place || other < place) place = other;
+    }
+    return place ? sti_repeated(h, place) : ST_OK;
+}
+
+static st_status sti_open_offsets(const sti_opening *o, const sti_header *h, uint64_t *data_bytes) {
+    uint32_t i;
+    *data_bytes = 0;
+    for (i = 0; i < h->tensors; i++) {
+        st_status s = sti_entry_check(h, &o->entries[i], data_bytes);
+        if (s != ST_OK) return s;
+    }
+    return sti_length_check(h, sti_sum(8, o->header_bytes), *data_bytes, o->io.bytes);
+}
+
+static st_status sti_open_map(sti_opening *o) {
+    int code = 0;
+    if (o->io.mapped || (o->flags & ST_OPEN_NO_MAP)) return ST_OK;
+#if !defined(ST_NO_FILES) && !defined(ST_NO_MMAP)
+    if (o->system && o->io.bytes <= SIZE_MAX) {
+        code = sti_system_map(&o->io);
+        if (!code) return ST_OK;
+    } else if (o->system && (o->flags & ST_OPEN_MUST_MAP)) {
+        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, SIZE_MAX, o->io.bytes,
+                        STI_SAY("its $a bytes do not fit the address space"));
+    }
+#endif
+    if (!(o->flags & ST_OPEN_MUST_MAP)) return ST_OK;
+    if (!code)
+        return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
+                        STI_SAY("a source of this kind cannot be mapped"));
+    return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be mapped"));
+}
+
+static void sti_model_publish(const sti_opening *o, const sti_header *h, const sti_layout *l, uint64_t data_bytes) {
+    sti_model *m = l->model;
+    m->open.tensors = l->tensors;
+    m->open.count = h->tensors;
+    m->open.bytes = data_bytes;
+    m->open.shards = &m->shard;
+    m->open.shard_count = 1;
+    m->shard.path = l->text;
+    m->shard.file_bytes = o->io.bytes;
+    m->shard.data_offset = sti_sum(8, o->header_bytes);
+    m->shard.metadata = h->metadata ? l->pairs : NULL;
+    m->shard.metadata_count = h->pairs;
+    m->open.metadata = m->shard.metadata;
+    m->open.metadata_count = m->shard.metadata_count;
+    m->io = o->io;
+    m->bytes = (o->flags & ST_OPEN_NO_MAP) && o->io.read_at ? NULL : (const unsigned char *)o->io.mapped;
+    m->said = o->path.n ? l->text : o->said.at; /* the latter is a literal where there is no path */
+    m->files = o->files;
+    m->system = o->system;
+    m->memory = o->memory;
+    m->block_bytes = l->bytes;
+}
+
+/* from the header's bytes to a model in o->model */
+static st_status sti_open_model(sti_opening *o) {
+    sti_header h;
+    sti_layout l;
+    uint64_t data_bytes;
+    st_error *error = o->error;
+    unsigned char *block;
+    st_status s, sound;
+    if ((s = sti_open_scratch(o)) != ST_OK || (s = sti_open_entries(o, &h)) != ST_OK) return s;
+    l = sti_model_lay(o, &h, NULL);
+    block = o->memory.work ? o->memory.work : (unsigned char *)sti_obtain(&o->memory, l.bytes);
+    if (!block) return sti_fail_memory(o, l.bytes);
+    l = sti_model_lay(o, &h, block);
+    ST_MEMSET(l.model, 0, sizeof *l.model);
+    h.json.error = NULL; /* a repeated name is said before a wrong offset, and found after it */
+    sound = sti_open_offsets(o, &h, &data_bytes);
+    h.json.error = error;
+    if (sound == ST_OK) s = sti_open_map(o);
+    if (s == ST_OK) {
+        sti_open_fill(o, &h, &l, sound == ST_OK);
+        s = sti_open_index(o, &h, &l);
+    }
+    if (s == ST_OK && sound != ST_OK) s = sti_open_offsets(o, &h, &data_bytes);
+    if (s != ST_OK) {
+        sti_return(&o->memory, block, l.bytes);
+        return s;
+    }
+    sti_model_publish(o, &h, &l, data_bytes);
+    o->model = l.model;
+    return ST_OK;
+}
+
+/* the verdict on a header that failed, unless the file is of another format */
+static st_status sti_open_judge(const sti_opening *o, st_status status) {
+    unsigned char bytes[STI_FORMAT_BYTES];
+    sti_span first;
+    first.at = (const char *)bytes;
+    first.n = o->io.bytes < sizeof bytes ? (size_t)o->io.bytes : sizeof bytes;
+    if (first.n == 0 || sti_io_read(&o->io, 0, bytes, first.n) != 0) return status;
+    return sti_format_judge(first, status, o->error);
+}
+
+/* what all ways to open have in common, once there is a source: judges it, and gives back all that is not the
+ * model's */
+static st_status sti_open_source(sti_opening *o, st_model **model) {
+    unsigned char first[8];
+    st_status s = ST_OK;
+    int code = 0;
+    if (o->io.bytes >= sizeof first) code = sti_io_read(&o->io, 0, first, sizeof first);
+    if (code) s = sti_fail_code(o->error, code, 0, STI_SAY("it cannot be read"));
+    if (s == ST_OK) s = sti_header_measure(first, o->io.bytes, o->limit, &o->header_bytes, o->error);
+    if (s == ST_OK) s = sti_open_model(o);
+    sti_return(&o->memory, o->scratch, o->scratch_bytes);
+    if (s >= ST_ERR_TRUNCATED && s <= ST_ERR_OFFSETS) s = sti_open_judge(o, s);
+    if (s != ST_OK) {
+        if (o->files.close) (o->files.close)(o->files.user, &o->io);
+        return sti_say_file(o->error, o->said, s);
+    }
+    *model = &o->model->open;
+    return sti_succeed(o->error);
+}
+
+/* what all ways to open have in common before */
+static st_status sti_open_begin(sti_opening *o, st_model **model, const char *said, const st_options *options,
+                                int given, st_error *error) {
+    const unsigned both = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
+    st_options all;
+    int wrong;
+    if (model) *model = NULL;
+    ST_MEMSET(&all, 0, sizeof all);
+    if (options) all = *options;
+    wrong = !model || !given || (all.flags & ~(unsigned)STI_OPEN_FLAGS) || (all.flags & both) == both ||
+            (all.allocator && (!all.allocator->alloc || !all.allocator->free)) ||
+            (all.files && (!all.files->open || !all.files->close));
+    ST_MEMSET(o, 0, sizeof *o);
+    o->said = sti_text(said);
+    o->path = sti_text("");
+    o->error = error;
+    o->flags = all.flags;
+    o->limit = sti_header_limit(&all);
+    sti_memory_choose(&o->memory, &all);
+    if (!wrong) return ST_OK;
+    return sti_say_file(error, o->said,
+                        sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
+                                 STI_SAY("a pointer is NULL that must not be, or the options contradict each other")));
+}
+
+ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, const st_options *options,
+                                st_error *error) {
+    sti_opening o;
+    st_status s = sti_open_begin(&o, model, "(memory)", options, bytes || !n, error);
+    if (s != ST_OK) return s;
+    o.io.mapped = bytes;
+    o.io.bytes = n;
+    return sti_open_source(&o, model);
+}
+
+ST_API st_status st_open_io(st_model **model, const st_io *io, const st_options *options, st_error *error) {
+    sti_opening o;
+    st_status s =
+        sti_open_begin(&o, model, "(callbacks)", options, io && (io->read_at || io->mapped || !io->bytes), error);
+    if (s != ST_OK) return s;
+    o.io = *io;
+    return sti_open_source(&o, model);
+}
+
+/* st_files.list is asked about one name at most, and only to tell whether there is a directory */
+static int sti_stop_listing(void *stopped, const char *name) {
+    (void)name;
+    *(int *)stopped = 1;
+    return 1;
+}
+
+/* opens the file at path with o->files, scratch being what they are given as `user` where they are the system's */
+static st_status sti_open_path(sti_opening *o, const char *path, void *user) {
+    int code = (o->files.open)(user, path, &o->io), stopped = 0;
+    const int found = !code;
+    if (code == ST_IO_NOT_FOUND && o->files.list) code = (o->files.list)(user, path, sti_stop_listing, &stopped);
+    if (!found && (!code || stopped)) { /* it was listed, or is empty */
+        return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
+                        STI_SAY("this is a directory; name the .safetensors file in it"));
+    }
+    return code ? sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be opened")) : ST_OK;
+}
+
+#if !defined(ST_NO_FILES)
+static st_status sti_open_system(sti_opening *o, const char *path) {
+    size_t bytes = sti_system_scratch(o->path);
+    void *scratch = NULL;
+    st_status s;
+    o->system = 1;
+    o->files.open = sti_system_open;
+    o->files.close = sti_system_close;
+    o->files.list = sti_system_list;
+    if (bytes) {
+        scratch = o->memory.work_bytes >= bytes ? o->memory.work : sti_obtain(&o->memory, bytes);
+        if (!scratch) return sti_fail_memory(o, sti_plus(o->memory.work_skipped, bytes));
+    }
+    s = sti_open_path(o, path, scratch);
+    sti_return(&o->memory, scratch, bytes);
+    return s;
+}
+#endif
+
+ST_API st_status st_open(st_model **model, const char *path, const st_options *options, st_error *error) {
+    sti_opening o;
+    st_status s = sti_open_begin(&o, model, path ? path : "st_open", options, path != NULL, error);
+    if (s != ST_OK) return s;
+    o.path = o.said;
+    if (options && options->files) {
+        o.files = *options->files;
+        s = sti_open_path(&o, path, o.files.user);
+    } else {
+#if defined(ST_NO_FILES)
+        s = sti_fail(error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
+                     STI_SAY("this build knows no files but those of st_options.files"));
+#else
+        s = sti_open_system(&o, path);
+#endif
+    }
+    return s == ST_OK ? sti_open_source(&o, model) : sti_say_file(error, o.said, s);
+}
+
+ST_API void st_close(st_model *model) {
+    sti_model *m = (sti_model *)(void *)model;
+    sti_memory memory;
+    if (!m) return;
+    if (m->files.close) (m->files.close)(m->files.user, &m->io);
+    memory = m->memory; /* it lies in the block that goes */
+    sti_return(&memory, m, m->block_bytes);
+}
+
+ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_t name_bytes) {
+    sti_span s;
+    uint32_t item;
+    if (!model || !name) return NULL;
+    s.at = name;
+    s.n = name_bytes;
+    item = sti_index_find(&((const sti_model *)(const void *)model)->names, s);
+    return item == STI_ABSENT ? NULL : &model->tensors[item];
+}
+
+ST_API const st_tensor *st_find(const st_model *model, const char *name) {
+    return name ? st_find_n(model, name, sti_text(name).n) : NULL;
+}
+
+ST_API const char *st_find_metadata(const st_model *model, const char *key) {
+    uint32_t item;
+    if (!model || !key) return NULL;
+    item = sti_index_find(&((const sti_model *)(const void *)model)->keys, sti_text(key));
+    return item == STI_ABSENT ? NULL : model->metadata[item].value;
+}
+
+/* ---- 16 access ------------------------------------------------------------------------------------------------------
+ * The bytes of tensors, and advice about them.
+ * uses: 5, 6, 7, 13, 14
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/* whether [offset, offset + n) of the tensor lies in it, and the tensor in the model's file */
+static int sti_is_inside(const sti_model *m, const st_tensor *t, uint64_t offset, uint64_t n) {
+    const st_shard *f = &m->shard;
+    return t->shard == 0 && t->offset >= f->data_offset && t->offset <= f->file_bytes &&
+           t->bytes <= f->file_bytes - t->offset && offset <= t->bytes && n <= t->bytes - offset;
+}
+
+static st_status sti_fail_range(const sti_model *m, const st_tensor *t, uint64_t end, st_error *error) {
+    st_status s = sti_fail(
+        error, ST_ERR_ARGUMENT, STI_NONE, t ? t->bytes : 0, end,
+        STI_SAY(
+            "a pointer is NULL that must not be, or the range up to $a is not in a tensor of $e bytes of this model"));
+    return m ? sti_say_file(error, sti_text(m->said), s) : s;
+}
+
+ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t n,
+                         st_error *error) {
+    const sti_model *m = (const sti_model *)(const void *)model;
+    uint64_t at;
+    int code = 0;
+    st_status s;
+    if (!m || !tensor || (!dst && n) || !sti_is_inside(m, tensor, offset, n))
+        return sti_fail_range(m, tensor, sti_sum(offset, n), error);
+    at = sti_sum(tensor->offset, offset);
+    if (n && m->bytes) {
+        ST_MEMCPY(dst, m->bytes + at, n);
+    } else if (n) {
+        code = sti_io_read(&m->io, at, dst, n);
+    }
+    if (!code) return sti_succeed(error);
+    s = sti_fail_code(error, code, at, STI_SAY("its data cannot be read"));
+#if !defined(ST_NO_ERROR_TEXT)
+    if (error) {
+        sti_span name;
+        name.at = tensor->name;
+        name.n = tensor->name_bytes;
+        (void)sti_show(error->subject, sizeof error->subject, name, STI_NAME);
+    }
+#endif
+    return sti_say_file(error, sti_text(m->said), s);
+}
+
+ST_API int st_is_aligned(const st_tensor *tensor) {
+    unsigned bytes;
+    if (!tensor || !tensor->data) return 0;
+    bytes = (st_dtype_bits(tensor->dtype) + 7) / 8;
+    return bytes < 2 || (uintptr_t)tensor->data % bytes == 0;
+}
+
+ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error) {
+    const sti_model *m = (const sti_model *)(const void *)model;
+    if (!m || (tensor && !sti_is_inside(m, tensor, 0, 0)) ||
+        (advice != ST_ADVISE_WILL_NEED && advice != ST_ADVISE_DONE)) {
+        return sti_fail_range(m, tensor, 0, error);
+    }
+#if !defined(ST_NO_FILES)
+    if (m->system)
+        sti_system_advise(&m->io, tensor ? tensor->offset : m->shard.data_offset,
+                          tensor ? tensor->bytes : m->open.bytes, advice);
+#endif
+    return sti_succeed(error);
+}
+
+/* ---- 18 history and licence -----------------------------------------------------------------------------------------
+ * What changed, and the terms; both travel with the file.
+ * uses: -
+ * ---------------------------------------------------------------------------------------------------------------------
+ * 0.1.0  2026-11-21  Reading: files, memory, callbacks, file systems of one's own; the scanner without memory.
+ *
+ * This software is available under two licences; choose the one you like.
+ *
+ * ALTERNATIVE A - Public Domain (www.unlicense.org)
+ * This is free and unencumbered software released into the public domain. Anyone is free to copy, modify, publish,
+ * use, compile, sell, or distribute this software, either in source code form or as a compiled binary, for any
+ * purpose, commercial or non-commercial, and by any means. In jurisdictions that recognize copyright laws, the
+ * author or authors of this software dedicate any and all copyright interest in the software to the public domain.
+ * We make this dedication for the benefit of the public at large and to the detriment of our heirs and successors.
+ * We intend this dedication to be an overt act of relinquishment in perpetuity of all present and future rights to
+ * this software under copyright law.
+ *
+ * ALTERNATIVE B - MIT No Attribution (MIT-0)
+ * Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+ * documentation files (the "Software"), to deal in the Software without restriction, including without limitation
+ * the rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and
+ * to permit persons to whom the Software is furnished to do so.
+ *
+ * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO
+ * THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+ * AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
+ * ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+ * ------------------------------------------------------------------------------------------------------------------ */
+#endif /* ST_IMPLEMENTATION */
