@@ -1,0 +1,64 @@
+/* allocator.h: an allocator that counts, checks what it gets back, and says no when told to. */
+#ifndef ALLOCATOR_H
+#define ALLOCATOR_H
+#include "test.h"
+
+typedef struct counting {
+    st_allocator allocator;
+    size_t calls;       /* of alloc */
+    size_t live_blocks; /* taken and not given back */
+    size_t live_bytes, peak_bytes;
+    size_t fail_at;   /* the call, from 1, that gets nothing; 0: none */
+    int fail_forever; /* nor does any call after it */
+} counting;
+
+#define COUNTING_GUARD 16 /* before each block: its size and a mark; keeps the alignment of malloc */
+#define COUNTING_MARK 0x5afe7e50u
+
+static inline void *counting_alloc(void *user, size_t bytes) {
+    counting *c = (counting *)user;
+    unsigned char *block;
+    const unsigned mark = COUNTING_MARK;
+    c->calls++;
+    if (c->fail_at > 0 && (c->calls == c->fail_at || (c->fail_forever && c->calls > c->fail_at))) return NULL;
+    CHECK(bytes > 0);
+    block = (unsigned char *)malloc(COUNTING_GUARD + bytes);
+    if (block == NULL) return NULL;
+    memcpy(block, &bytes, sizeof bytes);
+    memcpy(block + COUNTING_GUARD - sizeof mark, &mark, sizeof mark);
+    memset(block + COUNTING_GUARD, 0xa5, bytes); /* what is read before it is written differs from one that is zero */
+    c->live_blocks++;
+    c->live_bytes += bytes;
+    if (c->live_bytes > c->peak_bytes) c->peak_bytes = c->live_bytes;
+    return block + COUNTING_GUARD;
+}
+
+static inline void counting_free(void *user, void *pointer, size_t bytes) {
+    counting *c = (counting *)user;
+    unsigned char *block;
+    size_t taken;
+    unsigned mark;
+    if (!CHECK(pointer != NULL)) return;
+    block = (unsigned char *)pointer - COUNTING_GUARD;
+    memcpy(&taken, block, sizeof taken);
+    memcpy(&mark, block + COUNTING_GUARD - sizeof mark, sizeof mark);
+    if (!CHECK_EQ(mark, COUNTING_MARK)) return;
+    CHECK_EQ(bytes, taken);
+    c->live_blocks--;
+    c->live_bytes -= taken;
+    memset(block, 0xdd, COUNTING_GUARD + taken);
+    free(block);
+}
+
+static inline void counting_begin(counting *c) {
+    memset(c, 0, sizeof *c);
+    c->allocator.user = c;
+    c->allocator.alloc = counting_alloc;
+    (c->allocator.free) = counting_free;
+}
+
+static inline void counting_end(const counting *c) { /* nothing is left */
+    CHECK_EQ(c->live_blocks, 0);
+    CHECK_EQ(c->live_bytes, 0);
+}
+#endif

@@ -1,0 +1,23 @@
+"""interop.py TOOL DIRECTORY COUNT SEED: see run."""
+import sys
+
+import numpy
+import safetensors
+
+import files
+import verdicts
+from tool import Tally, Tool
+
+
+def main():
+    tool, tally = Tool(sys.argv[1], sys.argv[2]), Tally()
+    count, seed = int(sys.argv[3]), int(sys.argv[4])
+    print("interop: safetensors %s, numpy %s, Python %s" % (safetensors.__version__, numpy.__version__, sys.version.split()[0]))
+    files.check(tool, tally)
+    print("interop: files of the package: %d checks" % (tally.passed + tally.failed))
+    verdicts.check(tool, tally, count, seed)
+    print("interop: %d passed, %d failed, %d skipped" % (tally.passed, tally.failed, tally.skipped))
+    sys.exit(tally.failed != 0)
+
+
+main()

@@ -1,0 +1,248 @@
+"""The tool's verdicts against the reference package's on generated headers.
+
+The two may differ by the five accidents of the reference, and by nothing else:
+  a tensor name twice, a metadata key twice            refused here: ST_ERR_DUPLICATE
+  an entry written as an array, a dtype as an object   refused here: ST_ERR_SCHEMA
+  an ignored number between 1e308 and 1e309            nothing is promised
+Which of them a header has is found with Python's JSON parser. Where that parser finds JSON, the status is worked out here
+too, with expected, actual and subject of a fault between tensors, and the tool must say exactly that.
+"""
+import decimal
+import json
+import os
+import random
+import re
+import time
+
+import safetensors
+
+from headers import BITS, OTHER_FILES, Generator
+
+LIMIT = 100000000
+DEPTH = 127
+NOT_JSON = object()
+BATCH = 1000
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+LARGE_NUMBER = re.compile(rb"[0-9]+(?:\.[0-9]+)?[eE]\+?[0-9]+|[0-9]{300,}(?:\.[0-9]+)?")
+
+# what the reference's message begins with -> what the tool may say
+CLASSES = [("header too small", {"ST_ERR_TRUNCATED"}), ("header too large", {"ST_ERR_HEADER_LIMIT"}), ("invalid header length", {"ST_ERR_TRUNCATED"}),
+           ("invalid UTF-8", {"ST_ERR_UTF8"}),
+           # of what is not JSON: the reference parses all of it before it looks at entries, the tool goes byte by byte
+           ("invalid JSON", {"ST_ERR_JSON", "ST_ERR_SCHEMA", "ST_ERR_DTYPE", "ST_ERR_DUPLICATE"}),
+           ("invalid offset", {"ST_ERR_OFFSETS"}), ("overflow computing", {"ST_ERR_OVERFLOW"}), ("The slice is slicing", {"ST_ERR_SUBBYTE"}),
+           ("invalid shape, data type", {"ST_ERR_SIZE"}), ("incomplete metadata", {"ST_ERR_TRUNCATED", "ST_ERR_TRAILING"})]
+
+
+class Object(list):
+    """an object's (key, value) pairs, all of them"""
+
+
+class Number(str):
+    pass
+
+
+def refuse(_):
+    raise ValueError
+
+
+def is_strict(value, depth=1):
+    """what Python's parser lets through and RFC 8259, the reference or the limits do not"""
+    if isinstance(value, Number):
+        return decimal.Decimal(value).copy_abs() < decimal.Decimal("1e309")  # abs() would round
+    if isinstance(value, str):
+        return not LONE_SURROGATE.search(value)
+    if isinstance(value, Object):
+        return depth <= DEPTH and all(is_strict(k) and is_strict(v, depth + 1) for k, v in value)
+    return not isinstance(value, list) or (depth <= DEPTH and all(is_strict(v, depth + 1) for v in value))
+
+
+def parse(file):
+    """the header, or NOT_JSON"""
+    n = int.from_bytes(file[:8], "little")
+    if len(file) < 8 or n > LIMIT or 8 + n > len(file):
+        return NOT_JSON
+    try:
+        header = json.loads(file[8 : 8 + n].decode("utf-8"), object_pairs_hook=Object, parse_int=Number, parse_float=Number, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return NOT_JSON
+    return header if is_strict(header) else NOT_JSON
+
+
+def has_number_between(file):
+    """the fifth accident, sought in the bytes: a header that is not JSON may have it too"""
+    return any(decimal.Decimal("1e308") <= decimal.Decimal(n.decode()) < decimal.Decimal("1e309") for n in LARGE_NUMBER.findall(file))
+
+
+def is_text(value):
+    return isinstance(value, str) and not isinstance(value, Number)
+
+
+def is_array(value):
+    return isinstance(value, list) and not isinstance(value, Object)
+
+
+def are_integers(value):
+    return is_array(value) and all(isinstance(v, Number) and v.isdigit() and int(v) < 2**64 for v in value)
+
+
+def entry_fault(entry):
+    """the first fault inside an entry, or None"""
+    if not isinstance(entry, Object):
+        return "ST_ERR_SCHEMA"
+    seen = set()
+    for field, value in entry:
+        if field not in ("dtype", "shape", "data_offsets"):
+            continue
+        if field in seen:
+            return "ST_ERR_DUPLICATE"
+        seen.add(field)
+        if field == "dtype" and is_text(value) and value not in BITS:
+            return "ST_ERR_DTYPE"
+        good = is_text(value) if field == "dtype" else are_integers(value) and (field == "shape" or len(value) == 2)
+        if not good:
+            return "ST_ERR_SCHEMA"
+    return None if len(seen) == 3 else "ST_ERR_SCHEMA"
+
+
+def header_fault(header):
+    """the first fault of a header that is JSON, in the order of its bytes; then what is there twice; or None"""
+    if not isinstance(header, Object):
+        return "ST_ERR_SCHEMA"
+    names, keys, metadata = [], [], 0
+    for name, value in header:
+        if name != "__metadata__":
+            fault = entry_fault(value)
+            names.append(name)
+        else:
+            metadata += 1
+            good = value is None or isinstance(value, Object) and all(is_text(v) for _, v in value)
+            fault = "ST_ERR_DUPLICATE" if metadata > 1 else None if good else "ST_ERR_SCHEMA"
+            keys = [k for k, _ in value or []] if good else []
+        if fault:
+            return fault
+    return "ST_ERR_DUPLICATE" if len(set(names)) < len(names) or len(set(keys)) < len(keys) else None
+
+
+def has_accident(header):
+    """one of the first four"""
+    entries = [(n, v) for n, v in header if n != "__metadata__"] if isinstance(header, Object) else []
+    keys = [k for n, v in header if n == "__metadata__" and isinstance(v, Object) for k, _ in v] if isinstance(header, Object) else []
+    objects = [v for _, v in entries if isinstance(v, Object) for n, v in v if n == "dtype" and isinstance(v, Object)]
+    return len({n for n, _ in entries}) < len(entries) or len(set(keys)) < len(keys) or objects or any(is_array(v) for _, v in entries)
+
+
+def entries_of(header):
+    """(begin, end, name, bits of an element, shape) of all tensors of a header without a fault"""
+    entries = []
+    for name, value in header:
+        if name != "__metadata__":
+            fields = dict(value)
+            begin, end = map(int, fields["data_offsets"])
+            entries.append((begin, end, name, BITS[fields["dtype"]], [int(d) for d in fields["shape"]]))
+    return entries
+
+
+def judge(entries, file):
+    """(status, expected, actual, tensor) of a header whose entries are sound each by itself; expected None: not compared"""
+    at = 0
+    for begin, end, name, bits, shape in sorted(entries, key=lambda e: e[:2]):
+        if begin != at:
+            return "ST_ERR_OFFSETS", at, begin, name
+        if end < begin:
+            return "ST_ERR_OFFSETS", begin, end, name
+        total = 1
+        for factor in shape + [bits]:
+            total *= factor
+            if total >= 2**64:
+                return "ST_ERR_OVERFLOW", None, None, name
+        if total % 8:
+            return "ST_ERR_SUBBYTE", None, None, name
+        if end - begin != total // 8:
+            return "ST_ERR_SIZE", total // 8, end - begin, name
+        at = end
+    expected = 8 + int.from_bytes(file[:8], "little") + at
+    if expected == len(file):
+        return "ST_OK", None, None, ""
+    return "ST_ERR_TRUNCATED" if expected > len(file) else "ST_ERR_TRAILING", min(expected, 2**64 - 1), len(file), ""
+
+
+def reference(file):
+    try:
+        safetensors.deserialize(file)
+        return "accept"
+    except safetensors.SafetensorError as error:
+        return str(error).replace("Error while deserializing: ", "")
+
+
+def looks_like_another_format(file):
+    text = file.lstrip(b" \t\r\n\xef\xbb\xbf")
+    begins = text[:1] == b"<" or text[:1] == b"{" and text[1:2] in (b"", b'"', b"}", b" ", b"\t", b"\r", b"\n") or file[:2] in (b"PK", b"\x1f\x8b") or file[:1] == b"\x80" or file[:6] in (b"\x93NUMPY", b"versio") or file[:4] == b"GGUF"
+    return begins and not (file[3:8] == bytes(5) and file[8:].lstrip(b" \t\r\n")[:1] == b"{")
+
+
+def is_of_class(said, status):
+    return any(said.startswith(begins) and status in statuses for begins, statuses in CLASSES)
+
+
+def fault_between(file, said, got):
+    """why the two verdicts cannot both stand, or None"""
+    if has_number_between(file):
+        return None
+    status, header = got["status"], parse(file)
+    if status == "ST_ERR_FORMAT":
+        return None if said != "accept" and looks_like_another_format(file) else "not another format"
+    if said != "accept" and any(o and file.startswith(o) for o in OTHER_FILES):
+        return "another format, not recognised"
+    if header is NOT_JSON:
+        return None if is_of_class(said, status) else "another class of error"
+    fault = header_fault(header)
+    if fault:
+        if status != fault:
+            return "should be " + fault
+        return None if said != "accept" or has_accident(header) else "only the tool refuses"
+    return fault_between_tensors(file, said, got, entries_of(header))
+
+
+def fault_between_tensors(file, said, got, entries):
+    status, expected, actual, name = judge(entries, file)
+    if got["status"] != status:
+        return "should be " + status
+    if expected is not None and (got["expected"], got["actual"]) != (expected, actual):
+        return "expected and actual should be %d and %d" % (expected, actual)
+    if name.isalnum() and name.isascii() and got["subject"] != name:
+        return "the subject should be " + name
+    if (said == "accept") != (status == "ST_OK"):
+        return "one accepts"
+    if status == "ST_OK" or len({e[:2] for e in entries}) < len(entries):
+        return None  # the reference's order of tensors with the same offsets is random, and so is what it finds first
+    return None if is_of_class(said, status) else "another class of error"
+
+
+def same_tensors(tool, name, file):
+    listed = tool.ls(name)
+    if listed is None:
+        return False
+    start = listed["shards"][0]["data_offset"]
+    ours = {t["name"]: (t["dtype"], t["shape"], t["bytes"]) for t in listed["tensors"]}
+    theirs = {n: (t["dtype"], list(t["shape"]), len(t["data"])) for n, t in safetensors.deserialize(file)}
+    return ours == theirs and start == 8 + int.from_bytes(file[:8], "little")
+
+
+def check(tool, tally, count, seed):
+    generator = Generator(random.Random(seed))
+    names = ["%d.safetensors" % i for i in range(BATCH)]
+    counts, started = {}, time.time()
+    for first in range(0, count, BATCH):
+        files = [generator.file() for _ in range(min(BATCH, count - first))]
+        for name, file in zip(names, files):
+            with open(os.path.join(tool.directory, name), "wb") as out:
+                out.write(file)
+        for i, (file, got) in enumerate(zip(files, tool.check(names[: len(files)]))):
+            said = reference(file)
+            fault = fault_between(file, said, got)
+            tally.check(fault is None, "seed %d, file %d: %s\n  reference: %s\n  tool: %s\n  file: %s" % (seed, first + i, fault, said, got, file.hex()))
+            counts[got["status"]] = counts.get(got["status"], 0) + 1
+            if got["status"] == "ST_OK" and said == "accept" and first + i < 2000:
+                tally.check(same_tensors(tool, names[i], file), "seed %d, file %d: other tensors\n  file: %s" % (seed, first + i, file.hex()))
+    print("interop: %d generated files, seed %d, %.0f s: %s" % (count, seed, time.time() - started, ", ".join("%s %d" % c for c in sorted(counts.items()))))

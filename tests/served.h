@@ -1,0 +1,81 @@
+/* served.h: bytes that are served through st_io and st_files, with every call counted and any of them refused. */
+#ifndef SERVED_H
+#define SERVED_H
+#include "test.h"
+
+typedef struct served {
+    st_files files;
+    st_io io;
+    const unsigned char *bytes;
+    size_t n;
+    const char *path; /* the only file there is */
+    int mapped;       /* files opened through st_files lie in memory */
+    size_t calls;     /* of open, read_at and list together */
+    size_t opens, closes, reads, lists;
+    size_t fail_at;   /* the call, from 1, that is answered with `code`; 0: none */
+    int fail_forever; /* and every call after it */
+    int code;
+} served;
+
+static inline int served_refuses(served *s) {
+    s->calls++;
+    return s->fail_at > 0 && (s->calls == s->fail_at || (s->fail_forever && s->calls > s->fail_at));
+}
+
+static inline int served_read_at(void *user, uint64_t offset, void *dst, size_t bytes) {
+    served *s = (served *)user;
+    s->reads++;
+    if (served_refuses(s)) return s->code;
+    if (!CHECK(offset <= s->n && bytes <= s->n - offset)) return 1000; /* nobody asks for what cannot be there */
+    if (bytes > 0) memcpy(dst, s->bytes + offset, bytes);
+    return 0;
+}
+
+static inline int served_open(void *user, const char *path, st_io *file) {
+    served *s = (served *)user;
+    const char *zero = (const char *)file;
+    size_t i;
+    if (served_refuses(s)) return s->code;
+    for (i = 0; i < sizeof *file; i++) { /* a callback sets the members it knows */
+        if (!CHECK(zero[i] == 0)) break;
+    }
+    if (strcmp(path, s->path) != 0) return ST_IO_NOT_FOUND;
+    s->opens++;
+    file->user = s;
+    file->bytes = s->n;
+    if (s->mapped) {
+        file->mapped = s->bytes;
+    } else {
+        file->read_at = served_read_at;
+    }
+    return 0;
+}
+
+static inline void served_close(void *user, st_io *file) {
+    served *s = (served *)user;
+    CHECK(file != NULL && file->user == s);
+    s->closes++;
+}
+
+static inline int served_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
+    served *s = (served *)user;
+    s->lists++;
+    if (served_refuses(s)) return s->code;
+    return strcmp(directory, "pack") == 0 ? each(arg, "model.safetensors") : ST_IO_NOT_FOUND;
+}
+
+static inline void served_begin(served *s, const void *bytes, size_t n) {
+    memset(s, 0, sizeof *s);
+    s->bytes = (const unsigned char *)bytes;
+    s->n = n;
+    s->path = "pack/model.safetensors";
+    s->code = 77;
+    s->io.user = s;
+    s->io.read_at = served_read_at;
+    s->io.bytes = n;
+    s->files.user = s;
+    (s->files.open) = served_open;
+    (s->files.close) = served_close;
+    s->files.list = served_list;
+}
+#endif

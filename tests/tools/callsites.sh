@@ -1,0 +1,14 @@
+#!/bin/sh
+# callsites.sh: outside programs that were written against the calls before there was a header, where ../shared has them.
+check=callsites
+. tests/tools/lib.sh
+run=../shared/callsites/run
+if [ ! -x $run ]; then
+    skip "no ../shared/callsites here"
+    finish
+fi
+programs="read errors sources list cxx"
+have gcc g++ && try "gcc" env CC=gcc CXX=g++ $run . $programs
+have clang-14 clang++-14 && try "clang" env CC=clang-14 CXX=clang++-14 $run . $programs
+have tcc && try "tcc" env CC=tcc $run . $programs
+finish

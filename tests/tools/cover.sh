@@ -1,0 +1,28 @@
+#!/bin/sh
+# cover.sh [FIRST LAST]: runs the tests of the default build under gcov and lists every line and branch of rooms FIRST (6) to
+# LAST (12) of safetensors.h that no test takes. Only lines that contain STI_NEVER are excused, at most 20 of them.
+# Programs that define a config macro see another header, so they do not count.
+check=cover
+. tests/tools/lib.sh
+first=${1:-6} last=${2:-12}
+have gcc gcov || finish
+OUT=$out
+export OUT
+sources=$(grep -sLE '^#[ ]*define ST_(NO_|FREESTANDING|STATIC|MALLOC|MEM|API|THREADS)' $TESTS)
+rm -rf "$out" && mkdir -p "$out"
+printf '%s\n' $sources | CC=gcc CFLAGS="-O0 --coverage" xargs -n 1 -P "${JOBS:-2}" sh tests/tools/program.sh
+for source in $sources; do
+    name=$(basename "$source" .c)
+    tail -n 1 "$out/$name.log" | grep -q ' passed, 0 failed' || fail "$source: $(tail -n 1 "$out/$name.log")"
+    gcov -b -c -t "$out/$name.gcno" >"$out/$name.gcov" 2>/dev/null
+done
+awk -v first="$first" -v last="$last" -f tests/tools/cover.awk "$out"/*.gcov >"$out/report"
+while read -r verdict what; do
+    case $verdict in
+    pass) passed=$((passed + what)) ;;
+    fail) fail "$what" ;;
+    info) echo "$what" ;;
+    esac
+done <"$out/report"
+[ -s "$out/report" ] || fail "no report"
+finish

@@ -1,0 +1,33 @@
+#!/bin/sh
+# examples.sh: the programs of examples/ build without a warning as C and run; those of examples/integration build from an
+# installed copy, from CMake and from Meson, where these are here.
+check=examples
+. tests/tools/lib.sh
+cc=${CC:-cc}
+for source in examples/*.c; do
+    name=$(basename "$source" .c)
+    try "$source" $cc -std=gnu99 -O1 $WARN -I. "$source" -o "$out/$name"
+done
+try "examples/st" $cc -std=gnu99 -O1 $WARN -I. examples/st/*.c -o "$out/st"
+try "make run" ${MAKE:-make} run
+try "list" "$out/list" build/demo.safetensors
+try "pack" "$out/pack"
+
+prefix=$PWD/$out/prefix
+try "make install" ${MAKE:-make} install PREFIX=/usr DESTDIR="$prefix"
+for file in include/safetensors.h bin/st lib/pkgconfig/safetensors.pc; do
+    try "make install leaves no $file" test -s "$prefix/usr/$file"
+done
+consumer=examples/integration/consumer.c
+if have pkg-config; then
+    try "install where it stays" ${MAKE:-make} install PREFIX="$prefix/here"
+    try "pkg-config" sh -c "$cc $consumer \$(PKG_CONFIG_PATH='$prefix/here/lib/pkgconfig' pkg-config --cflags 'safetensors >= 0.1') -o $out/consumer"
+    try "pkg-config: consumer runs" "$out/consumer"
+fi
+if have cmake; then
+    try "cmake" sh -c "cmake -S examples/integration/cmake -B '$out/cmake' && cmake --build '$out/cmake' && '$out/cmake/consumer'"
+fi
+if have meson ninja; then
+    try "meson" sh -c "rm -rf '$out/meson' && meson setup '$out/meson' examples/integration/meson && meson compile -C '$out/meson' && '$out/meson/consumer'"
+fi
+finish

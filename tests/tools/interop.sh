@@ -1,0 +1,20 @@
+#!/bin/sh
+# interop.sh: tests/interop against the reference package, with the Python of build/venv where that has it.
+check=interop
+. tests/tools/lib.sh
+python=build/venv/bin/python
+[ -x $python ] || python=python3
+if ! $python -c 'import safetensors, numpy' 2>/dev/null; then
+    have "Python with safetensors and numpy"
+    finish
+fi
+PYTHON=$PWD/$python
+[ -x "$PYTHON" ] || PYTHON=$python
+export PYTHON
+tests/interop/run >"$out/said" 2>&1 || failed=1 # a program that dies has failed once, whatever it counted
+cat "$out/said"
+set -- $(sh tests/tools/sum.sh <"$out/said")
+passed=$1 skipped=$5
+[ "$3" = 0 ] || failed=$3
+[ "$passed" != 0 ] || fail "nothing passed"
+finish

@@ -1,0 +1,43 @@
+#!/bin/sh
+# program.sh SOURCE: builds and runs one of
+#   tests/NAME.c     a test
+#   fuzz/NAME.c      a fuzz harness with its replay main, over its seeds and regressions
+#   tests/NAME.sh    a script that drives the command-line tool
+# in $OUT. What was said lies in $OUT/NAME.log, and the last line of that is the sum. A program that does not build, dies,
+# or ends without its sum, has failed once.
+#   CC CFLAGS LDFLAGS   the compiler          EXE    suffix of programs (.exe)
+#   RUN                 what starts programs  LIMIT  seconds one may take
+set -u
+name=${1##*/}
+name=${name%.*}
+log=$OUT/$name.log
+program=$OUT/$name${EXE:-}
+sources=$1
+run="${RUN:-} $program"
+case $1 in
+fuzz/*)
+    sources="$1 fuzz/main.c"
+    for d in fuzz/seeds/"${name#fuzz_}" fuzz/regressions/"${name#fuzz_}"; do
+        [ -d "$d" ] && run="$run $(find "$d" -type f ! -name '.*' ! -name '*.md')"
+    done
+    ;;
+*.sh)
+    sources="-I. examples/st/*.c"
+    run="sh $1 $program" # it looks at RUN itself
+    ;;
+esac
+failure() {
+    echo "$name: $1" >>"$log"
+    echo "$name: 0 passed, 1 failed" >>"$log"
+    exit 0
+}
+$CC $CFLAGS -o "$program" $sources ${LDFLAGS:-} >"$log" 2>&1 || failure "does not build"
+command -v timeout >/dev/null && run="timeout ${LIMIT:-300} $run"
+$run >"$OUT/$name.said" 2>&1 </dev/null
+status=$?
+tr -d '\r' <"$OUT/$name.said" >>"$log"
+case $(tail -n 1 "$log") in
+"$name"*": "*" passed, 0 failed"*) [ $status = 0 ] || failure "passed, then ended with exit status $status" ;;
+"$name"*": "*" passed, "*" failed"*) ;;
+*) failure "ended without its sum, exit status $status" ;;
+esac

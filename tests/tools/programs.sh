@@ -1,0 +1,28 @@
+#!/bin/sh
+# programs.sh NAME SOURCE...: builds and runs these tests, harnesses and scripts (program.sh says how), $JOBS at once, in
+# build/NAME.
+# Prints what failed, a line a program, and the sum of all ("NAME: ..."; only the figures for NAME "test").
+set -u
+check=$1
+shift
+. tests/tools/lib.sh
+OUT=$out
+export OUT
+set -- $(for source in "$@"; do [ -f "$source" ] && echo "$source"; done) # drops a pattern that matched nothing
+[ $# -gt 0 ] || fail "no programs"
+for tool in ${CC%% *} ${RUN:-}; do
+    case $tool in -* | *=*) continue ;; esac
+    have "$tool" || finish
+done
+rm -f "$out"/*.log
+printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-2}" sh tests/tools/program.sh
+for source in "$@"; do
+    log=${source##*/}
+    log=$out/${log%.*}.log
+    tail -n 1 "$log" | grep -q ' passed, 0 failed' || sed '$d' "$log" | tail -n 40
+    tail -n 1 "$log"
+done >"$out/all"
+cat "$out/all"
+[ $failed = 0 ] || finish
+case $check in test) check= ;; esac
+sh tests/tools/sum.sh "$check" <"$out/all"

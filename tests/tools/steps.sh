@@ -1,0 +1,36 @@
+#!/bin/sh
+# steps.sh LOGS TARGET...: makes each target, $JOBS at once, with its output in LOGS/TARGET.log. Prints a line for each with
+# its time and sum, what it skipped, the tail of its log where it failed, and last the sum of all.
+# A target in $DONE was made before: its log counts, and it is not made again.
+set -u
+if [ "$1" = --one ]; then
+    target=$2
+    log=$LOGS/$target.log
+    start=$(date +%s)
+    case " ${DONE:-} " in
+    *" $target "*) status=0 ;;
+    *) JOBS=1 ${MAKE:-make} "$target" >"$log" 2>&1 </dev/null; status=$? ;;
+    esac
+    sum=$(grep -E '^([a-z0-9]+: )?[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
+    sum=${sum#*: }
+    case $status:$sum in
+    0:*' passed, 0 failed'*) word=ok ;;
+    *' passed, 0 failed'* | *:) word=FAILED sum='0 passed, 1 failed, 0 skipped' ;;
+    *) word=FAILED ;;
+    esac
+    echo "$sum" >"$LOGS/$target.sum"
+    {
+        printf '%-6s %-10s %4d s  %s\n' $word "$target" $(($(date +%s) - start)) "$sum"
+        sed -n 's/^\([a-z0-9_]*: \)\{0,1\}skipped[ :]/       &/p' "$log" | sort | uniq -c | sed 's/^ *1 //' | head -n 10
+        [ $word = ok ] || tail -n 60 "$log" | sed 's/^/       /'
+    } >"$LOGS/$target.line"
+    cat "$LOGS/$target.line"
+    exit 0
+fi
+LOGS=$1
+export LOGS
+shift
+mkdir -p "$LOGS"
+rm -f "$LOGS"/*.sum
+printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-2}" sh tests/tools/steps.sh --one
+cat "$LOGS"/*.sum | sh tests/tools/sum.sh

@@ -1,0 +1,22 @@
+#!/bin/sh
+# wine.sh SOURCE...: the tests and harnesses as Windows programs, and the outside programs of ../shared where it is there.
+# Wine can end with 0 and have run nothing, so what counts is the sum that each program prints.
+check=wine
+. tests/tools/lib.sh
+have x86_64-w64-mingw32-gcc x86_64-w64-mingw32-g++ wine || finish
+WINEPREFIX=$PWD/build/wineprefix WINEDEBUG=-all
+export WINEPREFIX WINEDEBUG
+[ -d "$WINEPREFIX" ] || wineboot -i >/dev/null 2>&1 # the first start takes seconds, which no test should pay for
+CC=x86_64-w64-mingw32-gcc CFLAGS="-O1 -g" LDFLAGS="-static -lshell32" EXE=.exe RUN=wine LIMIT=900 \
+    sh tests/tools/programs.sh wine "$@" >"$out/programs"
+cat "$out/programs"
+set -- $(tail -n 1 "$out/programs")
+passed=$2 failed=$4 skipped=$6
+run=../shared/callsites/run
+if [ -x $run ]; then
+    try "outside programs" env CC=x86_64-w64-mingw32-gcc CXX=x86_64-w64-mingw32-g++ CXXFLAGS=-static RUN=wine \
+        $run . read errors sources list cxx
+else
+    skip "no ../shared/callsites here"
+fi
+finish
