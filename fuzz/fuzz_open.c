@@ -1,0 +1,411 @@
+/* fuzz_open.c: every way to open a file must come to one verdict, and what opens must be sound.
+   Input: two option bytes, then the file. Sources: memory, read_at alone, a pack (st_files); memory: an allocator, one that
+   fails, a work buffer that is too small, one that is just large enough; and st_scan. */
+#define ST_IMPLEMENTATION
+#include "fuzz.h"
+
+#define OPTION_BYTES 2
+/* long enough to be shortened in messages, and with characters that must not be cut in two */
+#define PACK_NAME \
+    "pack/\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80/a-path-of-which-messages-show-beginning-and-end-only/" \
+    "\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9/model.safetensors"
+
+enum { SOURCE_MEMORY, SOURCE_CALLBACK, SOURCE_PACK, SOURCES };
+
+typedef struct input {
+    const uint8_t *file; /* in a block of its own length */
+    size_t n;
+    unsigned flags, knob;
+    int pack_is_mapped;
+    uint64_t max_header;
+} input;
+
+/* what read_at and the pack look at */
+typedef struct disk {
+    const input *in;
+    unsigned calls, fail_at;
+    int open;
+} disk;
+
+typedef struct opened {
+    st_status status;
+    st_error error;
+    st_model *model;
+} opened;
+
+static int disk_read(void *user, uint64_t offset, void *dst, size_t bytes) {
+    disk *d = (disk *)user;
+    CHECK(bytes > 0 && offset <= d->in->n && bytes <= d->in->n - offset);
+    if (++d->calls == d->fail_at) return 5;
+    memcpy(dst, d->in->file + offset, bytes);
+    return 0;
+}
+
+static int pack_open(void *user, const char *path, st_io *file) {
+    disk *d = (disk *)user;
+    if (strcmp(path, PACK_NAME) != 0) return ST_IO_NOT_FOUND;
+    memset(file, 0, sizeof *file);
+    file->user = d;
+    file->read_at = disk_read;
+    file->bytes = d->in->n;
+    file->mapped = d->in->pack_is_mapped ? d->in->file : NULL;
+    d->open++;
+    return 0;
+}
+
+static void pack_close(void *user, st_io *file) {
+    disk *d = (disk *)user;
+    CHECK(file->user == d && d->open == 1);
+    d->open--;
+}
+
+static int pack_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
+    (void)user, (void)directory, (void)each, (void)arg;
+    return ST_IO_NOT_FOUND;
+}
+
+static const char *const source_name[] = {"(memory)", "(callbacks)", PACK_NAME};
+
+static opened open_source(int source, disk *d, st_options options) {
+    opened o;
+    st_io io;
+    st_files files;
+    memset(&o, 0x55, sizeof o); /* nothing may rest on what was there before */
+    if (source == SOURCE_MEMORY) {
+        o.status = st_open_memory(&o.model, d->in->file, d->in->n, &options, &o.error);
+    } else if (source == SOURCE_CALLBACK) {
+        memset(&io, 0, sizeof io);
+        io.user = d;
+        io.read_at = disk_read;
+        io.bytes = d->in->n;
+        o.status = st_open_io(&o.model, &io, &options, &o.error);
+    } else {
+        memset(&files, 0, sizeof files);
+        files.user = d;
+        files.open = pack_open;
+        files.close = pack_close;
+        files.list = pack_list;
+        options.files = &files;
+        o.status = st_open(&o.model, PACK_NAME, &options, &o.error);
+        CHECK(d->open == (o.status == ST_OK));
+    }
+    fuzz_check_error(o.status, &o.error, d->in->n, source_name[source]);
+    CHECK((o.status == ST_OK) == (o.model != NULL));
+    return o;
+}
+
+static st_options options_of(const input *in) {
+    st_options options;
+    memset(&options, 0, sizeof options);
+    options.flags = in->flags;
+    options.max_header = in->max_header;
+    return options;
+}
+
+/* ---- what opens is sound ------------------------------------------------------------------------------ */
+
+static void check_text(const char *text, size_t bytes) {
+    CHECK(text != NULL && text[bytes] == 0 && fuzz_is_utf8(text, bytes));
+}
+
+static const st_tensor *find_slowly(const st_model *m, const char *name, size_t bytes) {
+    size_t i;
+    for (i = 0; i < m->count; i++)
+        if (m->tensors[i].name_bytes == bytes && memcmp(m->tensors[i].name, name, bytes) == 0) return &m->tensors[i];
+    return NULL;
+}
+
+/* the name itself, and names that are nearly it, in blocks that end where they end */
+static void check_lookup(const st_model *m, const st_tensor *t) {
+    size_t n = t->name_bytes;
+    char *name = (char *)fuzz_copy(t->name, n);
+    CHECK(st_find_n(m, name, n) == t);
+    if (memchr(name, 0, n) == NULL) CHECK(st_find(m, t->name) == t);
+    if (n > 0) {
+        CHECK(st_find_n(m, name, n - 1) == find_slowly(m, name, n - 1));
+        name[n - 1] = (char)(name[n - 1] ^ 1);
+        CHECK(st_find_n(m, name, n) == find_slowly(m, name, n));
+        name[0] = (char)(name[0] ^ 0x20);
+        CHECK(st_find_n(m, name, n) == find_slowly(m, name, n));
+    }
+    free(name);
+}
+
+static void check_read(const st_model *m, const st_tensor *t, const uint8_t *bytes, disk *d, unsigned knob) {
+    size_t n = (size_t)t->bytes, from = n ? knob % n : 0;
+    uint8_t *whole = fuzz_copy(bytes, n);
+    st_error error;
+    if (n) memset(whole, 0, n);
+    CHECK(st_read(m, t, 0, whole, n, &error) == ST_OK && error.status == ST_OK && memcmp(whole, bytes, n) == 0);
+    CHECK(st_read(m, t, from, whole, n - from, NULL) == ST_OK && memcmp(whole, bytes + from, n - from) == 0);
+    CHECK(st_read(m, t, n, whole, 0, &error) == ST_OK);
+    if (n) {
+        memset(whole, 0x33, n);
+        CHECK(st_read(m, t, 1, whole, n, &error) == ST_ERR_ARGUMENT && whole[0] == 0x33 && whole[n - 1] == 0x33);
+        CHECK(st_read(m, t, UINT64_MAX, whole, n, &error) == ST_ERR_ARGUMENT);
+        if (t->data == NULL && d->calls > 0) { /* bytes that come through read_at */
+            d->fail_at = d->calls + 1;
+            CHECK(st_read(m, t, 0, whole, n, &error) == ST_ERR_IO && error.sys == 5);
+            d->fail_at = 0;
+        }
+    }
+    free(whole);
+}
+
+static void check_metadata(const st_model *m) {
+    size_t i, k;
+    CHECK(m->metadata != NULL || m->metadata_count == 0);
+    for (i = 0; i < m->metadata_count; i++) {
+        const st_pair *pair = &m->metadata[i];
+        check_text(pair->key, pair->key_bytes);
+        check_text(pair->value, pair->value_bytes);
+        if (memchr(pair->key, 0, pair->key_bytes) == NULL) CHECK(st_find_metadata(m, pair->key) == pair->value);
+        for (k = 0; k < i && i < 64; k++)
+            CHECK(m->metadata[k].key_bytes != pair->key_bytes || memcmp(m->metadata[k].key, pair->key, pair->key_bytes) != 0);
+    }
+    CHECK(st_find_metadata(m, "no such key \x01\x02") == NULL);
+}
+
+/* tensors cover the data exactly and in order; with ST_OPEN_TRAILING bytes may follow */
+static void check_tensors(const st_model *m, const input *in, const uint8_t *mapped) {
+    uint64_t at = m->shards[0].data_offset;
+    size_t i;
+    for (i = 0; i < m->count; i++) {
+        const st_tensor *t = &m->tensors[i];
+        unsigned element = t->dtype == ST_DTYPE_NONE || st_dtype_bits(t->dtype) < 8 ? 1 : st_dtype_bits(t->dtype) / 8;
+        check_text(t->name, t->name_bytes);
+        check_text(t->dtype_name, strlen(t->dtype_name));
+        CHECK(t->dtype != ST_DTYPE_NONE || (in->flags & ST_OPEN_UNKNOWN_DTYPES));
+        CHECK(t->name_bytes != 12 || memcmp(t->name, "__metadata__", 12) != 0);
+        CHECK(t->offset == at && t->bytes <= in->n - at && t->shard == 0);
+        at += t->bytes;
+        fuzz_check_size(t);
+        CHECK(t->data == (mapped ? mapped + t->offset : NULL));
+        if (t->dtype != ST_DTYPE_NONE) CHECK(!st_is_aligned(t) == (!t->data || (uintptr_t)t->data % element != 0));
+    }
+    CHECK(m->bytes == at - m->shards[0].data_offset);
+    CHECK(at == in->n || (in->flags & ST_OPEN_TRAILING));
+}
+
+static void check_model(const st_model *m, const input *in, disk *d, int source) {
+    int mapped = source == SOURCE_MEMORY || (source == SOURCE_PACK && in->pack_is_mapped);
+    size_t i;
+    CHECK(m->shard_count == 1 && m->index == NULL && m->index_count == 0 && m->shards[0].file_bytes == in->n);
+    CHECK(m->shards[0].data_offset == 8 + fuzz_u64(in->file) && m->shards[0].data_offset <= in->n);
+    CHECK(m->shards[0].metadata == m->metadata && m->shards[0].metadata_count == m->metadata_count);
+    CHECK(strcmp(m->shards[0].path, source == SOURCE_PACK ? PACK_NAME : "") == 0);
+    check_tensors(m, in, mapped && !(in->flags & ST_OPEN_NO_MAP) ? in->file : NULL);
+    check_metadata(m);
+    for (i = 0; i < m->count; i++) {
+        const st_tensor *t = &m->tensors[i];
+        check_lookup(m, t);
+        CHECK(st_advise(m, t, ST_ADVISE_WILL_NEED, NULL) == ST_OK && st_advise(m, t, ST_ADVISE_DONE, NULL) == ST_OK);
+        check_read(m, t, in->file + t->offset, d, in->knob);
+    }
+    CHECK(st_advise(m, NULL, ST_ADVISE_DONE, NULL) == ST_OK);
+    CHECK(st_find(m, "__metadata__") == NULL);
+}
+
+static void check_same_text(const char *a, size_t a_bytes, const char *b, size_t b_bytes) {
+    CHECK(a_bytes == b_bytes && memcmp(a, b, a_bytes) == 0);
+}
+
+static void check_same_model(const st_model *a, const st_model *b) {
+    size_t i;
+    CHECK(a->count == b->count && a->metadata_count == b->metadata_count && !a->metadata == !b->metadata);
+    for (i = 0; i < a->count; i++) {
+        const st_tensor *s = &a->tensors[i], *t = &b->tensors[i];
+        check_same_text(s->name, s->name_bytes, t->name, t->name_bytes);
+        CHECK(s->dtype == t->dtype && s->rank == t->rank && strcmp(s->dtype_name, t->dtype_name) == 0);
+        CHECK(s->bytes == t->bytes && s->elements == t->elements && s->offset == t->offset);
+        CHECK(s->rank == 0 || memcmp(s->shape, t->shape, s->rank * sizeof *s->shape) == 0);
+    }
+    for (i = 0; i < a->metadata_count; i++) {
+        const st_pair *p = &a->metadata[i], *q = &b->metadata[i];
+        check_same_text(p->key, p->key_bytes, q->key, q->key_bytes);
+        check_same_text(p->value, p->value_bytes, q->value, q->value_bytes);
+    }
+}
+
+/* design: 96 bytes + name + 8 a dimension for a tensor, 40 + text for a metadata pair */
+static size_t retained_at_most(const st_model *m) {
+    size_t bytes = 1024, i;
+    for (i = 0; i < m->count; i++) {
+        const st_tensor *t = &m->tensors[i];
+        bytes += 96 + t->name_bytes + 8 * (size_t)t->rank + (t->dtype == ST_DTYPE_NONE ? strlen(t->dtype_name) + 1 : 0);
+    }
+    for (i = 0; i < m->metadata_count; i++) bytes += 40 + m->metadata[i].key_bytes + m->metadata[i].value_bytes;
+    return bytes;
+}
+
+/* ---- one verdict -------------------------------------------------------------------------------------- */
+
+static void check_agrees(const opened *first, const opened *other) {
+    CHECK(fuzz_same_error(&first->error, &other->error));
+    if (first->model) check_same_model(first->model, other->model);
+}
+
+static void try_allocators(const input *in, int source, const opened *first) {
+    st_options options = options_of(in);
+    fuzz_heap heap;
+    st_allocator allocator = fuzz_allocator(&heap);
+    disk d = {NULL, 0, 0, 0};
+    opened o;
+    d.in = in;
+    options.allocator = &allocator;
+    o = open_source(source, &d, options);
+    check_agrees(first, &o);
+    if (o.model) {
+        check_model(o.model, in, &d, source);
+        CHECK(heap.live <= retained_at_most(o.model));
+    } else {
+        CHECK(heap.live == 0);
+    }
+    st_close(o.model);
+    CHECK(heap.live == 0 && d.open == 0);
+
+    allocator = fuzz_allocator(&heap);
+    heap.fail_at = 1 + in->knob % 4;
+    o = open_source(source, &d, options);
+    if (o.status == ST_ERR_MEMORY) {
+        CHECK(heap.calls >= heap.fail_at && heap.live == 0);
+    } else {
+        check_agrees(first, &o);
+    }
+    st_close(o.model);
+    CHECK(heap.live == 0 && d.open == 0);
+}
+
+static opened open_in(const input *in, int source, disk *d, uint8_t *work, size_t work_bytes) {
+    st_options options = options_of(in);
+    options.work = work;
+    options.work_bytes = work_bytes;
+    return open_source(source, d, options);
+}
+
+/* a work buffer of a few bytes, then one of as many as the refusal asked for, both at some odd address */
+static void try_work(const input *in, int source, const opened *first) {
+    size_t shift = in->knob % 17, few = in->knob * 8, enough;
+    uint8_t *work = (uint8_t *)malloc(shift + few + 1);
+    disk d = {NULL, 0, 0, 0};
+    opened o;
+    CHECK(work != NULL);
+    d.in = in;
+    o = open_in(in, source, &d, work + shift, few);
+    if (o.status != ST_ERR_MEMORY) {
+        check_agrees(first, &o);
+        st_close(o.model);
+        free(work);
+        return;
+    }
+    CHECK(o.model == NULL && o.error.expected > few && o.error.expected <= 4096 + 16 * in->n);
+    enough = (size_t)o.error.expected;
+    free(work);
+
+    work = (uint8_t *)malloc(shift + enough);
+    CHECK(work != NULL);
+    o = open_in(in, source, &d, work + shift, enough);
+    check_agrees(first, &o);
+    if (o.model) {
+        CHECK((uint8_t *)o.model >= work + shift && (uint8_t *)o.model < work + shift + enough);
+        check_model(o.model, in, &d, source);
+    }
+    st_close(o.model);
+    CHECK(d.open == 0);
+    if (o.status == ST_OK) { /* what is said to suffice is also needed */
+        o = open_in(in, source, &d, work + shift, enough - 1);
+        CHECK(o.status == ST_ERR_MEMORY && o.error.expected == enough);
+    }
+    free(work);
+}
+
+static void try_failing_reads(const input *in, int source, const opened *first) {
+    st_options options = options_of(in);
+    fuzz_heap heap;
+    st_allocator allocator = fuzz_allocator(&heap);
+    disk d = {NULL, 0, 0, 0};
+    opened o;
+    d.in = in;
+    d.fail_at = 1 + in->knob / 4 % 4;
+    options.allocator = &allocator;
+    o = open_source(source, &d, options);
+    if (o.status == ST_ERR_IO) {
+        CHECK(o.error.sys == 5 && d.calls >= d.fail_at);
+    } else if (first->status == ST_ERR_FORMAT && d.calls >= d.fail_at) {
+        CHECK(o.status != ST_OK); /* what else the file is could not be seen */
+    } else {
+        check_agrees(first, &o);
+    }
+    st_close(o.model);
+    CHECK(heap.live == 0 && d.open == 0);
+}
+
+/* st_scan knows no unknown dtypes; past its limits it says so */
+static void try_scan(const input *in) {
+    st_options options = options_of(in);
+    fuzz_heap heap;
+    st_allocator allocator = fuzz_allocator(&heap);
+    disk d = {NULL, 0, 0, 0};
+    opened o;
+    st_scan scan;
+    st_error error;
+    st_status status;
+    size_t seen = 0;
+    d.in = in;
+    options.flags &= ST_OPEN_TRAILING;
+    options.allocator = &allocator;
+    o = open_source(SOURCE_MEMORY, &d, options);
+    status = st_scan_begin(&scan, in->file, in->n, in->n, &options, &error);
+    fuzz_check_error(status, &error, in->n, "(memory)");
+    if (status == ST_ERR_TOO_LARGE) {
+        CHECK(fuzz_may_be_too_large(in->file, in->n));
+    } else {
+        CHECK(fuzz_same_error(&o.error, &error));
+        while (st_scan_next(&scan)) seen++;
+        CHECK(seen == (o.model ? o.model->count : 0));
+    }
+    st_close(o.model);
+    CHECK(heap.live == 0);
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
+    return fuzz_mutate(data, size, max_size, seed, OPTION_BYTES);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    input in;
+    uint8_t *file;
+    st_options options;
+    fuzz_heap heap;
+    st_allocator allocator = fuzz_allocator(&heap);
+    disk d = {NULL, 0, 0, 0};
+    opened first;
+    st_model *again;
+    int source;
+    if (size < OPTION_BYTES) return 0;
+    memset(&in, 0, sizeof in);
+    in.flags = (data[0] & 1 ? ST_OPEN_UNKNOWN_DTYPES : 0u) | (data[0] & 2 ? ST_OPEN_TRAILING : 0u) |
+               (data[0] & 4 ? ST_OPEN_NO_MAP : 0u);
+    in.knob = data[1];
+    in.max_header = data[0] & 8 ? in.knob + 1 : 0;
+    in.pack_is_mapped = (data[0] & 16) != 0;
+    in.n = size - OPTION_BYTES;
+    in.file = file = fuzz_copy(data + OPTION_BYTES, in.n);
+    d.in = &in;
+    options = options_of(&in);
+    options.allocator = &allocator;
+    first = open_source(SOURCE_MEMORY, &d, options);
+    CHECK(st_open_memory(&again, in.file, in.n, &options, NULL) == first.status); /* an error is optional */
+    st_close(again);
+    for (source = 0; source < SOURCES; source++) {
+        try_allocators(&in, source, &first);
+        try_work(&in, source, &first);
+        if (source != SOURCE_MEMORY) try_failing_reads(&in, source, &first);
+    }
+    try_scan(&in);
+    CHECK(memcmp(in.file, data + OPTION_BYTES, in.n) == 0);
+    st_close(first.model);
+    CHECK(heap.live == 0);
+    free(file);
+    return 0;
+}

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""Writes the seeds: python3 fuzz/seeds/make.py [DIRECTORY]
+
+open/NAME is two option bytes and a file, scan/NAME is ten and the first bytes of one. Seeds that a fuzzer found
+lie beside these under found-*; they are left alone.
+"""
+import os
+import struct
+import sys
+
+
+def file(header, data=b""):
+    text = header if isinstance(header, bytes) else header.encode("utf-8", "surrogatepass")
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def entry(name, dtype, shape, begin, end, more=""):
+    return '"%s":{"dtype":"%s","shape":%s,"data_offsets":[%s,%s]%s}' % (name, dtype, shape, begin, end, more)
+
+
+def one(more="", shape="[2]", dtype="U8", begin=0, end=2, data=b"ab", name="t"):
+    return file("{" + entry(name, dtype, shape, begin, end, more) + "}", data)
+
+
+def all_dtypes():
+    bits = {"BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
+            "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32,
+            "F32": 32, "C64": 64, "F64": 64, "I64": 64, "U64": 64}
+    at, entries = 0, []
+    for name, width in bits.items():
+        entries.append(entry(name, name, "[4]", at, at + width // 2))
+        at += width // 2
+    return file("{" + ",".join(entries) + "}", bytes(at))
+
+
+A = entry("a", "U8", "[1]", 0, 1)
+B = entry("b", "U8", "[1]", 1, 2)
+ESCAPES = "\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\u00e9\\u20AC\\ud83d\\ude00"
+
+FILES = {
+    # accepted
+    "ok-empty": file("{}"),
+    "ok-one": one(),
+    "ok-two": file("{%s,%s}" % (A, B), b"ab"),
+    "ok-out-of-order": file("{%s,%s}" % (B, A), b"ab"),
+    "ok-all-dtypes": all_dtypes(),
+    "ok-scalar-and-zero": file("{%s,%s,%s}" % (entry("z", "F32", "[0,3]", 4, 4), entry("s", "F32", "[]", 0, 4), A.replace("0,1", "4,5")), b"12345"),
+    "ok-zero-size-twice": file("{%s,%s}" % (entry("y", "U8", "[0]", 0, 0), entry("z", "F4", "[0]", 0, 0))),
+    "ok-rank-20": one(shape="[" + "1," * 19 + "2]"),
+    "ok-overflow-behind-zero": one(shape="[0,9223372036854775808,9223372036854775808]", end=0, data=b""),
+    "ok-misaligned": file("{%s,%s}" % (A, entry("f", "F64", "[1]", 1, 9)), b"123456789"),
+    "ok-names": file("{%s,%s,%s,%s}" % (entry("", "U8", "[]", 0, 1), entry(ESCAPES, "U8", "[]", 1, 2), entry("a.b/c", "U8", "[]", 2, 3),
+                                         entry("\u00e9\u20ac\U0001f600\x7f", "U8", "[]", 3, 4)), b"abcd"),
+    "ok-escaped-fields": file('{"t":{"\\u0064type":"\\u00558","\\u0073hape":[],"data\\u005foffsets":[0,1]}}', b"a"),
+    "ok-fields-in-any-order": file('{"t":{"data_offsets":[0,1],"shape":[],"dtype":"U8"}}', b"a"),
+    "ok-metadata": file('{"__metadata__":{"format":"pt","":"\\u00e9","k\\u0000":"v"},%s}' % A, b"a"),
+    "ok-metadata-empty": file('{"__metadata__":{}}'),
+    "ok-metadata-null": file('{"__metadata__":null}'),
+    "ok-metadata-escaped-key": file('{%s,"\\u005f_metadata__":{"a":"b"}}' % A, b"a"),
+    "ok-metadata-30": file('{"__metadata__":{%s}}' % ",".join('"k%d":"%d"' % (i, i) for i in range(30))),
+    "ok-unknown-fields": one(',"x":[{"y":[true,false,null,"s",-1.5e-3,1E+5,0]},{}],"x":[],"z":123456789012345678901234567890'),
+    "ok-deep": one(',"x":' + "[" * 125 + "]" * 125),
+    "ok-blanks": file(' {\n"t" \t: {\r\n "dtype" : "U8" , "shape" : [ 2 ] , "data_offsets" : [ 0 , 2 ] } }  \n\t\r', b"ab"),
+    "ok-40-tensors": file("{" + ",".join(entry("layer.%d.w" % i, "U8", "[1,1]", i, i + 1) for i in range(40)) + "}", bytes(40)),
+    # cut or too long
+    "cut-to-nothing": b"",
+    "cut-in-length": b"\x02\0\0\0\0\0\0",
+    "cut-in-header": file("{" + A + "}")[:20],
+    "cut-in-data": one()[:-1],
+    "trailing": one(data=b"abc"),
+    "header-limit": struct.pack("<Q", 100000001) + b"{}",
+    "header-2-to-64": b"\xff" * 8 + b"{}",
+    "header-of-nothing": file(""),
+    "header-of-blanks": file("    "),
+    # text
+    "utf8-overlong": file(b'{"\xc0\xaf":1}'),
+    "utf8-surrogate": file(b'{"\xed\xa0\xbd":1}'),
+    "utf8-past-10ffff": file(b'{"\xf4\x90\x80\x80":1}'),
+    "utf8-cut": file(b'{}\xe2\x82'),
+    "utf8-bom": file(b'\xef\xbb\xbf{}'),
+    # JSON
+    "json-ends": file('{"a"'),
+    "json-trailing-comma": file("{" + A + ",}", b"a"),
+    "json-two-documents": file("{}{}"),
+    "json-control-in-string": file('{"a\nb":{}}'),
+    "json-bad-escape": file('{"a\\x":{}}'),
+    "json-bad-hex": file('{"a\\u12"}'),
+    "json-lone-high": file('{"\\ud83d":{}}'),
+    "json-lone-low": file('{"\\ude00":{}}'),
+    "json-high-and-a": file('{"\\ud83d\\u0041":{}}'),
+    "json-leading-zero": one(',"x":01'),
+    "json-number-ends": one(',"x":-'),
+    "json-no-fraction": one(',"x":1.'),
+    "json-no-exponent": one(',"x":1e+'),
+    "json-too-deep": one(',"x":' + "[" * 126 + "]" * 126),
+    "json-1e309": one(',"x":1e309'),
+    "json-1e-400": one(',"x":1e-400'),
+    "json-mixed-brackets": one(',"x":[{]}'),
+    "json-bad-word": one(',"x":nulL'),
+    # schema
+    "schema-array": file("[]"),
+    "schema-entry-array": file('{"t":["U8",[2],[0,2]]}', b"ab"),
+    "schema-dtype-object": file('{"t":{"dtype":{"U8":null},"shape":[2],"data_offsets":[0,2]}}', b"ab"),
+    "schema-missing-dtype": file('{"t":{"shape":[2],"data_offsets":[0,2]}}', b"ab"),
+    "schema-missing-shape": file('{"t":{"dtype":"U8","data_offsets":[0,2]}}', b"ab"),
+    "schema-missing-offsets": file('{"t":{"dtype":"U8","shape":[2]}}', b"ab"),
+    "schema-negative": one(shape="[-2]"),
+    "schema-float": one(shape="[2.0]"),
+    "schema-exponent": one(end="2e0"),
+    "schema-2-to-64": one(end="18446744073709551616"),
+    "schema-one-offset": file('{"t":{"dtype":"U8","shape":[2],"data_offsets":[0]}}', b"ab"),
+    "schema-three-offsets": one(end="2,2"),
+    "schema-metadata-number": file('{"__metadata__":{"a":1}}'),
+    "schema-metadata-array": file('{"__metadata__":[]}'),
+    # once too often
+    "twice-tensor": file("{%s,%s}" % (A, A.replace("0,1", "1,2")), b"ab"),
+    "twice-tensor-escaped": file("{%s,%s}" % (A, A.replace("0,1", "1,2").replace('"a"', '"\\u0061"')), b"ab"),
+    "twice-key": file('{"__metadata__":{"a":"1","a":"2"}}'),
+    "twice-metadata": file('{"__metadata__":{},"__metadata__":null}'),
+    "twice-field": one(',"dtype":"U8"'),
+    # dtypes, sizes, offsets
+    "dtype-unknown": one(dtype="Q4_K"),
+    "dtype-lower-case": one(dtype="u8"),
+    "overflow-elements": one(shape="[9223372036854775808,2,0]"),
+    "overflow-bits": one(shape="[2305843009213693952]", end=2305843009213693952),
+    "subbyte": one(shape="[3]", dtype="F4"),
+    "size": one(shape="[3]"),
+    "offsets-gap": file("{%s,%s}" % (A, entry("b", "U8", "[1]", 2, 3)), b"abc"),
+    "offsets-overlap": file("{%s,%s}" % (entry("a", "U8", "[2]", 0, 2), entry("b", "U8", "[2]", 1, 3)), b"abc"),
+    "offsets-reversed": one(begin=2, end=0),
+    "offsets-at-the-end-of-64-bits": one(shape="[0]", begin=2**64 - 1, end=2**64 - 1),
+    # other formats
+    "other-git-lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+    "other-html": b"<!DOCTYPE html><html></html>",
+    "other-zip": b"PK\x03\x04\x14\0\0\0\0\0",
+    "other-pickle": b"\x80\x02}q\x00.aaaaaaa",
+    "other-gguf": b"GGUF\x03\0\0\0\0\0\0\0",
+    "other-numpy": b"\x93NUMPY\x01\0v\0{'descr'",
+    "other-gzip": b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
+    "other-index": b'{"metadata":{},"weight_map":{"a":"model-00001-of-00002.safetensors"}}',
+}
+
+# (flags, knob) beside (0, 0): 1 unknown dtypes, 2 trailing, 4 no map, 8 a header limit of knob + 1, 16 the pack is mapped
+OPEN_OPTIONS = {
+    "dtype-unknown": (1, 0), "trailing": (2, 3), "ok-two": (4, 7), "ok-one": (8, 20), "ok-names": (16, 1), "ok-metadata": (16, 255),
+    "cut-in-data": (2, 40), "ok-40-tensors": (4, 200),
+}
+# (flags, knob, length of the file) beside (0, 0, 0): 1 trailing, 2 a header limit of knob + 1, 4 that length
+SCAN_OPTIONS = {
+    "trailing": (1, 128, 0), "ok-one": (2, 20, 0), "ok-two": (4, 255, 2**40), "ok-metadata": (4, 90, 2**64 - 1), "cut-in-data": (1, 200, 0),
+    "overflow-bits": (4, 250, 2**63),
+}
+SCAN_ONLY = {
+    "limit-rank-17": one(shape="[" + "1," * 16 + "2]"),
+    "limit-metadata-1025": file('{"__metadata__":{%s}}' % ",".join('"%x":""' % i for i in range(1025))),
+    "huge-tensor-cut": one(shape="[1099511627776]", end=2**40, data=b""),
+}
+HUGE = struct.pack("<BBQ", 4, 0, len(SCAN_ONLY["huge-tensor-cut"]) + 2**40)
+
+
+def main():
+    root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
+    for kind in "open", "scan":
+        os.makedirs(os.path.join(root, kind), exist_ok=True)
+
+    def write(kind, name, options, data):
+        with open(os.path.join(root, kind, name), "wb") as out:
+            out.write(options + data)
+
+    for name, data in FILES.items():
+        write("open", name, bytes(2), data)
+        write("scan", name, bytes(10), data)
+    for name, options in OPEN_OPTIONS.items():
+        write("open", name + "-options", struct.pack("<BB", *options), FILES[name])
+    for name, options in SCAN_OPTIONS.items():
+        write("scan", name + "-options", struct.pack("<BBQ", *options), FILES[name])
+    for name, data in SCAN_ONLY.items():
+        write("scan", name, HUGE if name.startswith("huge") else bytes(10), data)
+
+
+main()
