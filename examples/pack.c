@@ -1,0 +1,103 @@
+/* pack: models that live in an archive of the program's own, here a table in memory.
+ *
+ *     cc -I. examples/pack.c -o pack
+ *
+ * The library knows files only through st_files. A game's asset pack, a ZIP reader, a browser's folder: whoever can
+ * open a name and read at an offset can be one, and st_open works as it does on a disk. */
+#define ST_IMPLEMENTATION
+#include "safetensors.h"
+#include <stdio.h>
+#include <string.h>
+
+typedef struct entry {
+    const char *path;
+    const void *bytes;
+    size_t count;
+} entry;
+
+typedef struct archive {
+    const entry *entries;
+    size_t count;
+    int open_files;
+} archive;
+
+static int archive_read(void *user, uint64_t offset, void *dst, size_t n) {
+    const entry *e = (const entry *)user;
+    if (offset > e->count || n > e->count - offset) return ST_IO_ENDED;
+    memcpy(dst, (const char *)e->bytes + offset, n);
+    return 0;
+}
+
+static int archive_open(void *user, const char *path, st_io *file) {
+    archive *a = (archive *)user;
+    size_t i;
+    for (i = 0; i < a->count; i++) {
+        const entry *e = &a->entries[i];
+        if (strcmp(e->path, path) != 0) continue;
+        memset(file, 0, sizeof *file);
+        file->user = (void *)(uintptr_t)e; /* the table is not written to */
+        file->read_at = archive_read;
+        file->bytes = e->count;
+        file->mapped =
+            e->bytes; /* leave it NULL where the bytes are compressed or far away: st_read then fetches them */
+        file->id[0] = i + 1;
+        a->open_files++;
+        return 0;
+    }
+    return ST_IO_NOT_FOUND;
+}
+
+static void archive_close(void *user, st_io *file) {
+    (void)file;
+    ((archive *)user)->open_files--;
+}
+
+/* What lies in a directory of the archive. */
+static int archive_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
+    const archive *a = (const archive *)user;
+    size_t i, length = strlen(directory);
+    int found = 0, stop = 0;
+    for (i = 0; i < a->count && !stop; i++) {
+        const char *path = a->entries[i].path;
+        if (strncmp(path, directory, length) != 0 || path[length] != '/') continue;
+        if (strchr(path + length + 1, '/')) continue; /* deeper down */
+        found = 1;
+        stop = each(arg, path + length + 1);
+    }
+    return found ? stop : ST_IO_NOT_FOUND;
+}
+
+static const char voice[] = "\x40\0\0\0\0\0\0\0"
+                            "{\"pitch\":{\"dtype\":\"I16\",\"shape\":[3],\"data_offsets\":[0,6]}}      "
+                            "\1\0\2\0\3\0";
+
+int main(void) {
+    const entry entries[] = {
+        {"readme.txt", "hello", 5},
+        {"voices/anna.safetensors", voice, sizeof voice - 1},
+    };
+    archive pack = {entries, sizeof entries / sizeof entries[0], 0};
+    st_files files = {&pack, archive_open, archive_close, archive_list};
+    st_options options = {0};
+    st_model *model;
+    st_error error;
+    size_t i;
+    options.files = &files;
+
+    if (st_open(&model, "voices/anna.safetensors", &options, &error) != ST_OK) {
+        fprintf(stderr, "%s\n", error.message);
+        return 1;
+    }
+    for (i = 0; i < model->count; i++) {
+        const st_tensor *t = &model->tensors[i];
+        printf("%s %s, %lu bytes at %lu%s\n", t->name, t->dtype_name, (unsigned long)t->bytes, (unsigned long)t->offset,
+               t->data ? ", in place" : "");
+    }
+    st_close(model);
+
+    /* errors name what was asked for, as they do for files */
+    if (st_open(&model, "voices/boris.safetensors", &options, &error) != ST_OK) printf("%s\n", error.message);
+    if (st_open(&model, "readme.txt", &options, &error) != ST_OK) printf("%s\n", error.message);
+    printf("files left open: %d\n", pack.open_files);
+    return pack.open_files;
+}

@@ -1,0 +1,287 @@
+/* ls.c: what is in a file. */
+#include "st.h"
+#include <string.h>
+
+/* ---- for a person ----------------------------------------------------------------------------------------- */
+
+/* Metadata can be megabytes of training logs: what is shown is enough to know what it is, --json has the rest. */
+enum { SHOWN_PAIRS = 20, SHOWN_KEY = 64, SHOWN_VALUE = 128 };
+/* One name of a thousand characters must not push every other line off the screen; it is shown whole all the same. */
+enum { WIDEST_COLUMN = 120 };
+
+/* The text, or as many whole characters of its first `most` bytes as there are. */
+static void put_shortened(const char *text, size_t bytes, size_t most) {
+    size_t n = bytes;
+    if (n > most) {
+        n = most;
+        while (n > 0 && (text[n] & 0xc0) == 0x80) n--;
+    }
+    put_text(stdout, text, n);
+    if (n < bytes) {
+        fputs("... (", stdout);
+        put_number(stdout, bytes);
+        fputs(" bytes)", stdout);
+    }
+}
+
+static void put_metadata(const st_model *model, const colours *paint) {
+    size_t i;
+    if (!model->metadata) return;
+    printf("%smetadata%s", paint->strong, paint->off);
+    if (model->metadata_count == 0) fputs(": there, but empty", stdout);
+    end_line();
+    for (i = 0; i < model->metadata_count && i < SHOWN_PAIRS; i++) {
+        const st_pair *pair = &model->metadata[i];
+        fputs("  ", stdout);
+        put_shortened(pair->key, pair->key_bytes, SHOWN_KEY);
+        printf("%s:%s ", paint->faint, paint->off);
+        put_shortened(pair->value, pair->value_bytes, SHOWN_VALUE);
+        end_line();
+    }
+    if (i < model->metadata_count) {
+        fputs("  and ", stdout);
+        put_number(stdout, model->metadata_count - i);
+        fputs(" more (--json shows all)", stdout);
+        end_line();
+    }
+    end_line();
+}
+
+static void put_shape(const st_tensor *t) {
+    uint32_t i;
+    putc('[', stdout);
+    for (i = 0; i < t->rank; i++) {
+        if (i) putc(',', stdout);
+        put_number(stdout, t->shape[i]);
+    }
+    putc(']', stdout);
+}
+
+static size_t shape_width(const st_tensor *t) {
+    size_t width = t->rank ? 1 + (size_t)t->rank : 2; /* brackets and commas */
+    uint32_t i;
+    for (i = 0; i < t->rank; i++) width += number_width(t->shape[i]);
+    return width;
+}
+
+typedef struct columns {
+    size_t name, dtype, shape, bytes, offset;
+} columns;
+
+static void widen(size_t *column, size_t width) {
+    if (width > WIDEST_COLUMN) width = WIDEST_COLUMN;
+    if (width > *column) *column = width;
+}
+
+static columns measure(const st_model *model) {
+    columns c = {4, 5, 5, 5, 6}; /* their headings */
+    size_t i;
+    for (i = 0; i < model->count; i++) {
+        const st_tensor *t = &model->tensors[i];
+        widen(&c.name, text_width(t->name, t->name_bytes));
+        widen(&c.dtype, text_width(t->dtype_name, strlen(t->dtype_name)));
+        widen(&c.shape, shape_width(t));
+        widen(&c.bytes, number_width(t->bytes));
+        widen(&c.offset, number_width(t->offset));
+    }
+    return c;
+}
+
+static void pad(size_t column, size_t width) {
+    put_spaces(stdout, width < column ? column - width : 0);
+}
+
+static void put_right(uint64_t number, size_t column) {
+    pad(column, number_width(number));
+    put_number(stdout, number);
+}
+
+static void put_gap(void) {
+    fputs("  ", stdout);
+}
+
+static void put_tensor(const st_tensor *t, const columns *c, const colours *paint) {
+    put_text(stdout, t->name, t->name_bytes);
+    pad(c->name, text_width(t->name, t->name_bytes));
+    put_gap();
+    fputs(paint->good, stdout);
+    put_text(stdout, t->dtype_name, strlen(t->dtype_name));
+    fputs(paint->off, stdout);
+    pad(c->dtype, text_width(t->dtype_name, strlen(t->dtype_name)));
+    put_gap();
+    put_shape(t);
+    pad(c->shape, shape_width(t));
+    put_gap();
+    put_right(t->bytes, c->bytes);
+    put_gap();
+    put_right(t->offset, c->offset);
+    end_line();
+}
+
+static void put_tensors(const st_model *model, const colours *paint) {
+    const columns c = measure(model);
+    size_t i;
+    printf("%s%-*s  %-*s  %-*s  %*s  %*s%s", paint->strong, (int)c.name, "name", (int)c.dtype, "dtype", (int)c.shape,
+           "shape", (int)c.bytes, "bytes", (int)c.offset, "offset", paint->off);
+    end_line();
+    for (i = 0; i < model->count; i++) {
+        const st_tensor *t = &model->tensors[i];
+        if (model->shard_count > 1 && (i == 0 || t->shard != model->tensors[i - 1].shard)) {
+            const char *path = model->shards[t->shard].path;
+            fputs(paint->faint, stdout);
+            put_text(stdout, path, strlen(path));
+            printf(":%s", paint->off);
+            end_line();
+        }
+        put_tensor(t, &c, paint);
+    }
+    end_line();
+}
+
+typedef struct total {
+    uint64_t tensors, elements, bytes;
+} total;
+
+static void put_total(const char *name, const total *sum, const total *all) {
+    printf("%-11s  ", name); /* the longest is F8_E4M3FNUZ */
+    put_right(sum->tensors, number_width(all->tensors));
+    fputs(sum->tensors == 1 ? " tensor   " : " tensors  ", stdout);
+    put_right(sum->elements, number_width(all->elements));
+    fputs(sum->elements == 1 ? " element   " : " elements  ", stdout);
+    put_right(sum->bytes, number_width(all->bytes));
+    fputs(sum->bytes == 1 ? " byte" : " bytes", stdout);
+}
+
+static void put_readable_size(uint64_t bytes) {
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double size = (double)bytes / 1024;
+    size_t i = 0;
+    if (bytes < 1024) return;
+    while (size >= 1024 && i < 5) size /= 1024, i++;
+    printf(" (%.1f %s)", size, units[i]);
+}
+
+static void put_totals(const st_model *model, const colours *paint) {
+    enum { DTYPES = ST_DTYPE_U64 + 1 };
+    total by_dtype[DTYPES], all;
+    size_t i;
+    memset(by_dtype, 0, sizeof by_dtype);
+    memset(&all, 0, sizeof all);
+    for (i = 0; i < model->count; i++) {
+        const st_tensor *t = &model->tensors[i];
+        total *sum = &by_dtype[(unsigned)t->dtype < DTYPES ? t->dtype : ST_DTYPE_NONE];
+        sum->tensors++, all.tensors++;
+        sum->elements += t->elements, all.elements += t->elements;
+        sum->bytes += t->bytes, all.bytes += t->bytes;
+    }
+    for (i = 0; i < DTYPES; i++) {
+        if (by_dtype[i].tensors == 0) continue;
+        put_total(i == ST_DTYPE_NONE ? "other" : st_dtype_name((st_dtype)i), &by_dtype[i], &all);
+        end_line();
+    }
+    fputs(paint->strong, stdout);
+    put_total("total", &all, &all);
+    put_readable_size(all.bytes);
+    fputs(paint->off, stdout);
+    end_line();
+}
+
+/* ---- for a program: one JSON object ----------------------------------------------------------------------- */
+
+static void put_pairs_json(const st_pair *pairs, size_t count, int values_are_json) {
+    size_t i;
+    if (!pairs) { /* none, which is not the same as an empty one */
+        fputs("null", stdout);
+        return;
+    }
+    putc('{', stdout);
+    for (i = 0; i < count; i++) {
+        if (i) putc(',', stdout);
+        put_json(stdout, pairs[i].key, pairs[i].key_bytes);
+        putc(':', stdout);
+        (values_are_json ? put_raw_json : put_json)(stdout, pairs[i].value, pairs[i].value_bytes);
+    }
+    putc('}', stdout);
+}
+
+static void put_shard_json(const st_shard *shard) {
+    fputs("{\"path\":", stdout);
+    put_json(stdout, shard->path, strlen(shard->path));
+    fputs(",\"file_bytes\":", stdout);
+    put_number(stdout, shard->file_bytes);
+    fputs(",\"data_offset\":", stdout);
+    put_number(stdout, shard->data_offset);
+    fputs(",\"metadata\":", stdout);
+    put_pairs_json(shard->metadata, shard->metadata_count, 0);
+    putc('}', stdout);
+}
+
+static void put_tensor_json(const st_tensor *t) {
+    fputs("{\"name\":", stdout);
+    put_json(stdout, t->name, t->name_bytes);
+    fputs(",\"dtype\":", stdout);
+    put_json(stdout, t->dtype_name, strlen(t->dtype_name));
+    fputs(",\"shape\":", stdout);
+    put_shape(t);
+    fputs(",\"bytes\":", stdout);
+    put_number(stdout, t->bytes);
+    fputs(",\"offset\":", stdout);
+    put_number(stdout, t->offset);
+    fputs(",\"shard\":", stdout);
+    put_number(stdout, t->shard);
+    putc('}', stdout);
+}
+
+static void put_model_json(const st_model *model) {
+    size_t i;
+    fputs("{\"metadata\":", stdout);
+    put_pairs_json(model->metadata, model->metadata_count, 0);
+    fputs(",\"index\":", stdout);
+    put_pairs_json(model->index, model->index_count, 1);
+    fputs(",\"shards\":[", stdout);
+    for (i = 0; i < model->shard_count; i++) {
+        if (i) putc(',', stdout);
+        end_line();
+        put_shard_json(&model->shards[i]);
+    }
+    fputs("],\"tensors\":[", stdout);
+    for (i = 0; i < model->count; i++) {
+        if (i) putc(',', stdout);
+        end_line();
+        put_tensor_json(&model->tensors[i]);
+    }
+    fputs("]}", stdout);
+    end_line();
+}
+
+int command_ls(int argc, char **argv) {
+    int json = 0, paths;
+    const option options[] = {{"--json", &json, NULL}};
+    st_options how;
+    st_model *model;
+    st_error error;
+    paths = take_options("ls", options, 1, argc, argv);
+    if (paths < 0) return EXIT_USAGE;
+    if (paths != 1) {
+        begin_complaint("ls");
+        fputs(paths ? "one PATH at a time" : "a PATH is missing", stderr);
+        return usage_hint("ls");
+    }
+    memset(&how, 0, sizeof how);
+    how.flags = ST_OPEN_NO_MAP; /* only the header is looked at */
+    if (st_open(&model, argv[0], &how, &error) != ST_OK) {
+        put_error(stderr, argv[0], &error);
+        putc('\n', stderr);
+        return EXIT_FAILED;
+    }
+    if (json) {
+        put_model_json(model);
+    } else {
+        const colours paint = system_colours(stdout);
+        put_metadata(model, &paint);
+        if (model->count) put_tensors(model, &paint);
+        put_totals(model, &paint);
+    }
+    st_close(model);
+    return EXIT_FINE;
+}
