@@ -1,0 +1,141 @@
+# POSIX make, any C compiler. `make run` and `make test` need nothing else; tests/tools/install brings what `make check` needs.
+.POSIX:
+CC = cc
+CFLAGS = -O1 -g
+LDFLAGS =
+PREFIX = /usr/local
+DESTDIR =
+JOBS = 2
+FUZZ_SECONDS = 60
+LOGS = build/check
+
+# patterns for the shell; a subset may be given: make asan TESTS=tests/json.c HARNESSES= TOOL=
+TESTS = tests/*.c tests/faults/*.c
+HARNESSES = fuzz/fuzz_*.c
+TOOL = tests/tool.sh
+PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
+
+ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/report.c \
+	examples/st/text.c examples/st/sys.c examples/st/lib.c
+
+# what `check` makes, the longest first
+CHECKS = fuzz valgrind asan cover wine msan s390x i686 test matrix warnings interop hostile callsites examples arm symbols \
+	rooms format
+
+SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
+	-fsanitize=address,undefined,unsigned-integer-overflow,implicit-conversion
+
+help:
+	@echo 'make run        build the tool build/st, make a small model, list it'
+	@echo 'make test       build and run all tests; needs a C compiler and make'
+	@echo 'make check      everything below, two at a time (tests/tools/install brings the tools):'
+	@echo '  fuzz          each fuzzer for FUZZ_SECONDS=60 under ASan and UBSan'
+	@echo '  asan msan valgrind   the tests under clang ASan + UBSan, clang MSan, valgrind'
+	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 are taken'
+	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
+	@echo '  s390x i686    the tests on a big-endian and on a 32-bit machine'
+	@echo '  warnings      every dialect of every compiler, no warning'
+	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
+	@echo '  hostile       among hostile system headers, twice, in two files, as C++'
+	@echo '  arm symbols   size and stack on a Cortex-M4; what the object exports and imports'
+	@echo '  rooms format  the order of the header; clang-format'
+	@echo '  interop callsites examples   the reference package; outside programs; examples/'
+	@echo 'make nightly    the checks with long fuzzing and static analysis; writes tests/NIGHTLY.md'
+	@echo 'make bench      time to open, beside the reference implementation'
+	@echo 'make size       lines, bytes of text, stack'
+	@echo 'make install    header, st and safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
+	@echo 'make clean      remove build/'
+
+# ---- the tool -------------------------------------------------------------------------------------------------
+
+run: build/st build/demo.safetensors
+	build/st ls build/demo.safetensors
+
+build/st: safetensors.h examples/st/st.h $(ST_SOURCES)
+	@mkdir -p build
+	$(CC) $(CFLAGS) -I. $(ST_SOURCES) $(LDFLAGS) -o $@
+
+# eight bytes of length (\350 is 232), as many bytes of header, then the tensors' bytes
+DEMO = {"__metadata__":{"made by":"make run"},"embed.weight":{"dtype":"BF16","shape":[4,2],"data_offsets":[0,16]}, \
+	"norm.bias":{"dtype":"F32","shape":[2],"data_offsets":[16,24]},"ids":{"dtype":"U8","shape":[2,3],"data_offsets":[24,30]}}
+
+build/demo.safetensors:
+	@mkdir -p build
+	@printf '\350\0\0\0\0\0\0\0%-232s' '$(DEMO)' >$@
+	@printf '\200\77\0\100\100\100\200\100\240\100\300\100\340\100\0\101\0\0\0\77\0\0\0\277\1\2\3\4\5\6' >>$@
+
+# ---- tests ----------------------------------------------------------------------------------------------------
+
+test:
+	@CC="$(CC)" CFLAGS="$(CFLAGS)" LDFLAGS="$(LDFLAGS)" $(PROGRAMS) test $(TESTS) $(HARNESSES) $(TOOL)
+
+check:
+	@-$(MAKE) build/st >/dev/null 2>&1 # once, before two checks want it at the same time
+	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/steps.sh $(LOGS) $(CHECKS)
+
+bench:
+	@sh tests/bench/run
+
+nightly:
+	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/nightly.sh $(CHECKS) analyze
+
+asan:
+	@CC=clang-14 CFLAGS="$(SANITIZE)" ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
+	    $(PROGRAMS) asan $(TESTS) $(HARNESSES) $(TOOL)
+
+msan:
+	@CC=clang-14 CFLAGS="-g -O1 -fsanitize=memory -fsanitize-memory-track-origins -fno-sanitize-recover=all" \
+	    $(PROGRAMS) msan $(TESTS) $(HARNESSES)
+
+valgrind:
+	@CC=gcc CFLAGS="-g -O1" RUN="valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=all" LIMIT=900 \
+	    $(PROGRAMS) valgrind $(TESTS) $(HARNESSES)
+
+wine:
+	@JOBS=$(JOBS) sh tests/tools/wine.sh $(TESTS) $(HARNESSES) $(TOOL)
+
+s390x:
+	@CC="s390x-linux-gnu-gcc -static" CFLAGS="-O1 -g -fsanitize=undefined -fno-sanitize-recover=all" RUN=qemu-s390x-static \
+	    LIMIT=900 $(PROGRAMS) s390x $(TESTS) $(HARNESSES) $(TOOL)
+
+i686:
+	@CC="i686-linux-gnu-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) i686 $(TESTS) $(HARNESSES) $(TOOL)
+
+cover:
+	@TESTS="$(TESTS)" JOBS=$(JOBS) sh tests/tools/cover.sh
+
+fuzz:
+	@CFLAGS="$(SANITIZE)" FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/tools/fuzz.sh
+
+interop: build/st
+	@sh tests/tools/interop.sh
+
+callsites:
+	@sh tests/tools/callsites.sh
+
+examples: build/st
+	@MAKE="$(MAKE)" sh tests/tools/examples.sh
+
+# ---- the header itself ----------------------------------------------------------------------------------------
+
+warnings matrix hostile arm symbols analyze:
+	@sh tests/compile/$@.sh
+
+rooms format size:
+	@sh tests/tools/$@.sh
+
+# ---- install --------------------------------------------------------------------------------------------------
+
+install: build/st
+	mkdir -p "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/pkgconfig"
+	cp safetensors.h "$(DESTDIR)$(PREFIX)/include/safetensors.h"
+	cp build/st "$(DESTDIR)$(PREFIX)/bin/st"
+	version=$$(sed -n 's/^#define ST_VERSION_STRING "\(.*\)".*/\1/p' safetensors.h) && \
+	printf '%s\n' 'includedir=$(PREFIX)/include' '' 'Name: safetensors' 'Description: safetensors files, from one C header' \
+	    "Version: $$version" 'Cflags: -I$${includedir}' >"$(DESTDIR)$(PREFIX)/lib/pkgconfig/safetensors.pc"
+
+clean:
+	rm -rf build
+
+.PHONY: help run test check bench nightly asan msan valgrind wine s390x i686 cover fuzz interop callsites examples warnings matrix \
+	hostile arm symbols analyze rooms format size install clean
