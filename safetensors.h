@@ -1422,12 +1422,13 @@ static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     if (known != ST_DTYPE_NONE) return ST_OK;
     h->text_bytes += w.bytes + 1;
     if ((h->flags & ST_OPEN_UNKNOWN_DTYPES) && !w.nul) return ST_OK;
-    (void)sti_json_fail_at(j, w.place, ST_ERR_DTYPE, STI_SAY("unknown dtype "));
+    (void)sti_json_fail_at(j, w.place, ST_ERR_DTYPE, STI_SAY("unknown dtype \""));
 #if !defined(ST_NO_ERROR_TEXT)
     if (j->error && h->text) {
         char shown[48];
         sti_put(j->error->message, sizeof j->error->message,
                 sti_show(shown, sizeof shown, sti_header_string(h, e->dtype_at), STI_ESCAPED));
+        sti_put(j->error->message, sizeof j->error->message, sti_text("\""));
     }
 #endif
     return ST_ERR_DTYPE;
@@ -1551,12 +1552,14 @@ static st_status sti_header_measure(const unsigned char *first, uint64_t file_by
                                     st_error *error) {
     if (file_bytes < 8) {
         return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, 8, file_bytes,
-                        file_bytes ? STI_SAY("cut short: only $a bytes are there") : STI_SAY("the file is empty"));
+                        file_bytes ? STI_SAY("cut short: $d of the first $e bytes are missing")
+                                   : STI_SAY("the file is empty"));
     }
     *bytes = sti_load64(first);
     if (*bytes > limit) {
         return sti_fail(error, ST_ERR_HEADER_LIMIT, 0, limit, *bytes,
-                        STI_SAY("a header of $a bytes is over the limit of $e"));
+                        *bytes > file_bytes ? STI_SAY("probably not a safetensors file: it begins with a length of $a")
+                                            : STI_SAY("a header of $a bytes is over the limit of $e"));
     }
     if (*bytes > file_bytes - 8) {
         return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, sti_sum(8, *bytes), file_bytes,
@@ -1591,17 +1594,17 @@ static st_status sti_entry_check(const sti_header *h, const sti_entry *e, uint64
     st_status s = ST_OK;
     if (e->begin != *end) {
         s = sti_fail(error, ST_ERR_OFFSETS, at, *end, e->begin,
-                     STI_SAY("its data must begin at offset $e, where the tensor before ends, not at $a"));
+                     STI_SAY("its data must begin at offset $e, where all before it ends, not at $a"));
     } else if (e->end < e->begin) {
         s = sti_fail(error, ST_ERR_OFFSETS, at, e->begin, e->end,
                      STI_SAY("its data would end at offset $a, before it begins at $e"));
     } else if (e->overflow || !sti_mul(e->elements, sti_dtypes[e->dtype].bits, &bits)) {
-        s = sti_fail(error, ST_ERR_OVERFLOW, at, 0, 0, STI_SAY("its shape has more than 2^64 bits"));
+        s = sti_fail(error, ST_ERR_OVERFLOW, at, 0, 0, STI_SAY("its size in bits does not fit 64 bits"));
     } else if (bits % 8) {
         s = sti_fail(error, ST_ERR_SUBBYTE, at, 0, bits, STI_SAY("its $a bits do not fill whole bytes"));
     } else if (e->dtype != ST_DTYPE_NONE && bits / 8 != e->end - e->begin) {
         s = sti_fail(error, ST_ERR_SIZE, at, bits / 8, e->end - e->begin,
-                     STI_SAY("shape and dtype make $e bytes, data_offsets $a"));
+                     STI_SAY("its bytes are $e by shape and dtype, but $a by data_offsets"));
     }
     if (s != ST_OK) return sti_header_about(h, e->key, s);
     *end = e->end;
@@ -1616,7 +1619,7 @@ static st_status sti_length_check(const sti_header *h, uint64_t data_offset, uin
     }
     if (file_bytes > expected && !(h->flags & ST_OPEN_TRAILING)) {
         return sti_fail(h->json.error, ST_ERR_TRAILING, file_bytes, expected, file_bytes,
-                        STI_SAY("$d bytes follow the last tensor, which ends at byte $e"));
+                        STI_SAY("the last tensor ends at byte $e of $a, and nothing may follow it"));
     }
     return ST_OK;
 }

@@ -77,7 +77,8 @@ model() {
 
 # ---- files ----------------------------------------------------------------------------------------------------
 
-two='{"__metadata__":{"format":"pt","by":"tool.sh"},"a":{"dtype":"U8","shape":[2,3],"data_offsets":[0,6]},"weight.b":{"dtype":"BF16","shape":[1],"data_offsets":[6,8]}}'
+two='{"__metadata__":{"format":"pt","by":"tool.sh"},'\
+'"a":{"dtype":"U8","shape":[2,3],"data_offsets":[0,6]},"weight.b":{"dtype":"BF16","shape":[1],"data_offsets":[6,8]}}'
 model good "$two" 'abcdefgh'
 model none '{}'
 model empty '{"__metadata__":{}}'
@@ -92,11 +93,14 @@ printf '<!DOCTYPE html><html></html>' >html
 mkdir dir
 two_bytes=$((8 + $(printf %s "$two" | wc -c)))
 
-# Names that try something: NUL, quotes, a backslash, a window title, a colour, C1's CSI, DEL, bidirectional marks, separators.
+# Names that try something: NUL, quotes, a backslash, a window title, a colour, C1's CSI, DEL, bidirectional marks.
 rlo=$(printf '\342\200\256') c1=$(printf '\302\233') ls=$(printf '\342\200\250') alm=$(printf '\330\234')
 del=$(printf '\177') lri=$(printf '\342\201\246') lrm=$(printf '\342\200\216') emoji=$(printf '\360\237\230\200')
 zero='"dtype":"U8","shape":[0],"data_offsets":[0,0]'
-model hostile "{\"__metadata__\":{\"k\\u001b[31m\\u0000\":\"v${rlo}\\n\\\"\\u009b\"},\"nul\\u0000end\":{$zero},\"q\\\"\\\\\":{$zero},\"\\u001b]0;evil\\u0007\":{$zero},\"c${c1}31m\":{$zero},\"r${rlo}x\":{$zero},\"p${ls}\":{$zero},\"alm${alm}\":{$zero},\"d${del}\":{$zero},\"i${lri}\":{$zero},\"m${lrm}\":{$zero},\"\\n\\r\\t\\b\\f\":{$zero},\"${emoji}\\ud83d\\ude00\":{$zero},\"\":{$zero}}"
+model hostile "{\"__metadata__\":{\"k\\u001b[31m\\u0000\":\"v${rlo}\\n\\\"\\u009b\"},\
+\"nul\\u0000end\":{$zero},\"q\\\"\\\\\":{$zero},\"\\u001b]0;evil\\u0007\":{$zero},\"c${c1}31m\":{$zero},\
+\"r${rlo}x\":{$zero},\"p${ls}\":{$zero},\"alm${alm}\":{$zero},\"d${del}\":{$zero},\"i${lri}\":{$zero},\
+\"m${lrm}\":{$zero},\"\\n\\r\\t\\b\\f\":{$zero},\"${emoji}\\ud83d\\ude00\":{$zero},\"\":{$zero}}"
 raw=" 00:  1b:  07:  7f:  08:  0c:  0d:  09: c2 9b: e2 80 ae: e2 80 a8: d8 9c: e2 81 a6: e2 80 8e"
 lacks_raw() { # WHAT FILE [BYTES TO LET PASS]
     old=$IFS IFS=:
@@ -181,6 +185,9 @@ has_line "ls: total by dtype" out 'BF16  *1 tensor  *1 element  *2 bytes'
 has_line "ls: total" out 'total  *2 tensors  *7 elements  *8 bytes'
 is "ls: columns are aligned" "$(awk '/U8 +\[|BF16 +\[/ { print index($0, "[") }' out | sort -u | wc -l | tr -d ' ')" 1
 lacks_bytes "ls: no colours in a file" out ' 1b'
+model wide "{\"${emoji}\":{$zero},\"xyz\":{$zero}}" # one character of four bytes: its column begins three bytes later
+st ls wide
+is "ls: columns count characters" "$(awk '/U8 +\[/ { print index($0, "[") }' out | tr '\n' ' ' | awk '{ print $1 - $2 }')" 3
 st ls none
 code "ls of no tensors" 0
 lacks "ls of no tensors" out metadata

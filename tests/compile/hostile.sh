@@ -104,7 +104,7 @@ strict() { # LABEL COMPILER...
     label=$1
     shift
     if "$@" $W -c "$out/strict.c" -o "$out/strict.o" >"$out/said" 2>&1; then pass
-    elif grep 'error:' "$out/said" | head -n 1 | grep -q 'safetensors.h: include it before'; then pass
+    elif grep 'error:' "$out/said" | head -n 1 | grep -q '"safetensors.h: .*include it before'; then pass
     else
         fail "$label: no clear #error"
         head -n 20 "$out/said"

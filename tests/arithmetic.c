@@ -1,0 +1,89 @@
+/* Room 6: sums and products that do not wrap, little-endian loads, spans. */
+#define ST_IMPLEMENTATION
+#include "../safetensors.h"
+
+#include "test.h"
+
+static void products(void) {
+    static const struct product {
+        uint64_t a, b;
+        int fits;
+    } all[] = {
+        {0, 0, 1},
+        {0, UINT64_MAX, 1},
+        {UINT64_MAX, 0, 1},
+        {1, UINT64_MAX, 1},
+        {UINT64_MAX, 1, 1},
+        {2, UINT64_MAX / 2, 1},
+        {2, UINT64_MAX / 2 + 1, 0},
+        {UINT32_MAX, UINT32_MAX, 1},
+        {UINT64_C(1) << 32, UINT32_MAX, 1},
+        {UINT64_C(1) << 32, UINT64_C(1) << 32, 0},
+        {UINT64_C(1) << 32, (UINT64_C(1) << 32) - 1, 1},
+        {3, UINT64_MAX / 3, 1},
+        {3, UINT64_MAX / 3 + 1, 0},
+        {UINT64_MAX, UINT64_MAX, 0},
+        {UINT64_MAX, 2, 0},
+        {10, UINT64_C(1844674407370955161), 1},
+        {10, UINT64_C(1844674407370955162), 0},
+    };
+    size_t i;
+    for (i = 0; i < sizeof all / sizeof *all; i++) {
+        uint64_t product = 77;
+        CHECK_EQ(sti_mul(all[i].a, all[i].b, &product), all[i].fits);
+        if (all[i].fits) CHECK(all[i].a == 0 ? product == 0 : product / all[i].a == all[i].b && product % all[i].a == 0);
+    }
+}
+
+static void sums(void) {
+    CHECK_EQ(sti_sum(0, 0), 0);
+    CHECK_EQ(sti_sum(UINT64_MAX - 1, 1), UINT64_MAX);
+    CHECK_EQ(sti_sum(UINT64_MAX, 1), UINT64_MAX);
+    CHECK_EQ(sti_sum(1, UINT64_MAX), UINT64_MAX);
+    CHECK_EQ(sti_sum(UINT64_MAX, UINT64_MAX), UINT64_MAX);
+    CHECK_EQ(sti_sum(UINT64_C(1) << 63, UINT64_C(1) << 62), UINT64_C(3) << 62);
+    CHECK_EQ(sti_plus(0, 0), 0);
+    CHECK_EQ(sti_plus(SIZE_MAX - 1, 1), SIZE_MAX);
+    CHECK_EQ(sti_plus(SIZE_MAX, 1), SIZE_MAX);
+    CHECK_EQ(sti_plus(2, SIZE_MAX), SIZE_MAX);
+    CHECK_EQ(sti_times(0, SIZE_MAX), 0);
+    CHECK_EQ(sti_times(SIZE_MAX, 0), 0);
+    CHECK_EQ(sti_times(SIZE_MAX / 8, 8), SIZE_MAX / 8 * 8);
+    CHECK_EQ(sti_times(SIZE_MAX / 8 + 1, 8), SIZE_MAX);
+    CHECK_EQ(sti_times(8, SIZE_MAX / 8 + 1), SIZE_MAX);
+    CHECK_EQ(sti_round8(0), 0);
+    CHECK_EQ(sti_round8(1), 8);
+    CHECK_EQ(sti_round8(8), 8);
+    CHECK_EQ(sti_round8(9), 16);
+}
+
+static void loads(void) {
+    static const unsigned char bytes[] = {0xff, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0xff};
+    CHECK_EQ(sti_load32(bytes + 1), 0x67452301u);
+    CHECK_EQ(sti_load32(bytes + 5), 0xefcdab89u);
+    CHECK_EQ(sti_load64(bytes + 1), UINT64_C(0xefcdab8967452301));
+    CHECK_EQ(sti_load64(bytes + 2), UINT64_C(0xffefcdab89674523));
+}
+
+static void spans(void) {
+    sti_span s = sti_text("model"), t = sti_text("moder");
+    CHECK_EQ(s.n, 5);
+    CHECK_EQ(sti_text("").n, 0);
+    CHECK(!sti_same(s, t));
+    s.n = t.n = 4;
+    CHECK(sti_same(s, t));
+    t.n = 3;
+    CHECK(!sti_same(s, t));
+    s = sti_behind(s, 2);
+    CHECK(s.n == 2 && s.at[0] == 'd' && s.at[1] == 'e');
+    CHECK_EQ(sti_behind(s, 2).n, 0);
+    CHECK(sti_same(sti_text(""), sti_behind(s, 2)));
+}
+
+int main(void) {
+    products();
+    sums();
+    loads();
+    spans();
+    return test_done("arithmetic");
+}

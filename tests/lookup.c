@@ -1,0 +1,297 @@
+/* Room 12: every name is found and no other, however many there are and whatever they were chosen for. */
+#define ST_IMPLEMENTATION
+#include "../safetensors.h"
+
+#include <time.h>
+
+#include "large.h"
+
+enum { MANY = 100000 };
+
+static st_error error;
+
+/* ---- names that crowd in one 64th of the table: 32 bits of hash are too few to be a secret ---- */
+
+static sti_span span_of(const char *text, size_t n) {
+    sti_span s;
+    s.at = text;
+    s.n = n;
+    return s;
+}
+
+/* the next name after *seed that the header's own hash puts there */
+static size_t crowded_name(char name[24], uint64_t *seed) {
+    size_t n;
+    do {
+        char digits[21];
+        const char *text = test_digits((*seed)++, digits);
+        n = strlen(text);
+        memcpy(name, text, n + 1);
+    } while (sti_hash(span_of(name, n)) >> 26 != 0);
+    return n;
+}
+
+typedef struct crowd {
+    char (*names)[24];
+    size_t count;
+} crowd;
+
+static crowd crowd_of(size_t count) {
+    crowd c;
+    uint64_t seed = 1000000;
+    size_t i;
+    c.count = count;
+    c.names = (char(*)[24])malloc(count * sizeof *c.names);
+    if (c.names == NULL) exit(2);
+    for (i = 0; i < count; i++) crowded_name(c.names[i], &seed);
+    return c;
+}
+
+static unsigned char *crowd_file(const crowd *c, int reversed, size_t *n) {
+    growing header = {NULL, 0, 0};
+    size_t i;
+    text_put(&header, "{");
+    for (i = 0; i < c->count; i++) {
+        text_entry(&header, c->names[i], strlen(c->names[i]), reversed ? c->count - 1 - i : i);
+    }
+    text_put(&header, "}");
+    return text_file(&header, c->count, n);
+}
+
+static unsigned char *crowd_pairs_file(const crowd *c, size_t *n) {
+    growing header = {NULL, 0, 0};
+    size_t i;
+    text_put(&header, "{\"__metadata__\":{");
+    for (i = 0; i < c->count; i++) {
+        text_put(&header, i > 0 ? ",\"" : "\"");
+        text_put(&header, c->names[i]);
+        text_put(&header, "\":\"");
+        text_number(&header, i);
+        text_put(&header, "\"");
+    }
+    text_put(&header, "}}");
+    return text_file(&header, 0, n);
+}
+
+/* ---- all are found ---- */
+
+static void find_all(const st_model *m) {
+    size_t i, wrong = 0;
+    for (i = 0; i < m->count; i++) {
+        const st_tensor *t = &m->tensors[i];
+        char copy[32];
+        wrong += st_find(m, t->name) != t;
+        if (t->name_bytes + 2 < sizeof copy) { /* and no neighbour of a name; none of these ends in x */
+            memcpy(copy, t->name, t->name_bytes);
+            copy[t->name_bytes] = 'x';
+            wrong += st_find_n(m, copy, t->name_bytes + 1) != NULL;
+            wrong += st_find_n(m, copy, t->name_bytes) != t;
+        }
+    }
+    CHECK_EQ(wrong, 0);
+}
+
+static void find_pairs(const st_model *m) {
+    size_t i, wrong = 0;
+    for (i = 0; i < m->metadata_count; i++) {
+        char digits[21];
+        const char *value = st_find_metadata(m, m->metadata[i].key);
+        wrong += value != m->metadata[i].value || strcmp(value, test_digits(i, digits)) != 0;
+    }
+    CHECK_EQ(wrong, 0);
+}
+
+static void counts(void) {
+    static const size_t all[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 100, 255, 256, 257, 1000, 4095, MANY};
+    size_t i, n;
+    for (i = 0; i < sizeof all / sizeof *all; i++) {
+        unsigned char *file = many_tensors("layer.", all[i], i % 2 == 0, &n);
+        st_model *m;
+        if (CHECK_STATUS(st_open_memory(&m, file, n, NULL, &error), ST_OK)) {
+            CHECK_EQ(m->count, all[i]);
+            find_all(m);
+            CHECK(st_find(m, "") == NULL && st_find(m, "layer.") == NULL && st_find(m, "layer.-1") == NULL);
+            CHECK(st_find_metadata(m, "layer.0") == NULL && m->metadata == NULL);
+            CHECK(st_find(m, NULL) == NULL && st_find_n(m, NULL, 0) == NULL && st_find_metadata(m, NULL) == NULL);
+            st_close(m);
+        }
+        free(file);
+        file = many_pairs("key.", all[i], &n);
+        if (CHECK_STATUS(st_open_memory(&m, file, n, NULL, &error), ST_OK)) {
+            CHECK_EQ(m->metadata_count, all[i]);
+            CHECK(m->metadata != NULL);
+            find_pairs(m);
+            CHECK(st_find_metadata(m, "") == NULL && st_find_metadata(m, "key.x") == NULL && st_find(m, "key.0") == NULL);
+            st_close(m);
+        }
+        free(file);
+    }
+    CHECK(st_find(NULL, "t") == NULL && st_find_n(NULL, "t", 1) == NULL && st_find_metadata(NULL, "t") == NULL);
+}
+
+/* a name may hold NUL, and then only its length tells it from others */
+static void names_with_nul(void) {
+    static const char header[] = "{\"\":" E("U8", "[1]", "[0,1]") ",\"\\u0000\":" E("U8", "[1]", "[1,2]") ",\"\\u0000\\u0000\":" E(
+        "U8", "[1]", "[2,3]") ",\"a\\u0000b\":" E("U8", "[1]", "[3,4]") ",\"a\":" E("U8", "[1]", "[4,5]") "}";
+    size_t n;
+    unsigned char *file = make_file(header, sizeof header - 1, "12345", 5, &n);
+    st_model *m;
+    if (CHECK_STATUS(st_open_memory(&m, file, n, NULL, &error), ST_OK)) {
+        CHECK(st_find(m, "") == &m->tensors[0]);
+        CHECK(st_find_n(m, "\0\0", 1) == &m->tensors[1]);
+        CHECK(st_find_n(m, "\0\0", 2) == &m->tensors[2]);
+        CHECK(st_find_n(m, "a\0b", 3) == &m->tensors[3]);
+        CHECK(st_find(m, "a") == &m->tensors[4]);
+        CHECK(st_find_n(m, "a\0c", 3) == NULL && st_find_n(m, "\0\0\0", 3) == NULL);
+        st_close(m);
+    }
+    free(file);
+}
+
+/* ---- two names of one hash ---- */
+
+static int by_hash(const void *a, const void *b) {
+    const uint32_t *x = (const uint32_t *)a, *y = (const uint32_t *)b;
+    return x[0] != y[0] ? (x[0] < y[0] ? -1 : 1) : (x[1] > y[1]) - (x[1] < y[1]);
+}
+
+static void twins(void) {
+    enum { TRIED = 400000 }; /* of which some twenty pairs have one hash */
+    uint32_t(*all)[2] = (uint32_t(*)[2])malloc(TRIED * sizeof *all);
+    growing header = {NULL, 0, 0};
+    unsigned char *file;
+    st_model *m;
+    size_t i, n, count = 0;
+    if (all == NULL) exit(2);
+    for (i = 0; i < TRIED; i++) {
+        char digits[21];
+        const char *name = test_digits(i, digits);
+        all[i][0] = sti_hash(span_of(name, strlen(name)));
+        all[i][1] = (uint32_t)i;
+    }
+    qsort(all, TRIED, sizeof *all, by_hash);
+    text_put(&header, "{");
+    for (i = 1; i < TRIED; i++) {
+        char digits[21];
+        const char *name;
+        if (all[i][0] != all[i - 1][0]) continue;
+        name = test_digits(all[i - 1][1], digits);
+        text_entry(&header, name, strlen(name), count++);
+        name = test_digits(all[i][1], digits);
+        text_entry(&header, name, strlen(name), count++);
+    }
+    text_put(&header, "}");
+    CHECK(count > 0);
+    file = text_file(&header, count, &n);
+    if (CHECK_STATUS(st_open_memory(&m, file, n, NULL, &error), ST_OK)) {
+        CHECK_EQ(m->count, count);
+        find_all(m);
+        st_close(m);
+    }
+    free(file);
+    free(all);
+}
+
+/* ---- many that collide: no slower than sorting takes ---- */
+
+static double seconds(clock_t from) {
+    return (double)(clock() - from) / CLOCKS_PER_SEC;
+}
+
+static double open_and_find(const unsigned char *file, size_t n, int sorted) {
+    clock_t from = clock();
+    st_model *m;
+    double took;
+    if (!CHECK_STATUS(st_open_memory(&m, file, n, NULL, &error), ST_OK)) return 0;
+    find_all(m);
+    find_pairs(m);
+    took = seconds(from);
+    CHECK_EQ(((const sti_model *)(const void *)m)->names.sorted || ((const sti_model *)(const void *)m)->keys.sorted, sorted);
+    st_close(m);
+    return took;
+}
+
+static void crowds(void) {
+    crowd c = crowd_of(MANY);
+    unsigned char *plain, *crowded;
+    size_t n, m;
+    double usual, worst;
+    plain = many_tensors("1", MANY, 0, &n);
+    crowded = crowd_file(&c, 0, &m);
+    usual = open_and_find(plain, n, 0);
+    worst = open_and_find(crowded, m, 1);
+    /* quadratic would be some thousand times as long; sorting is some ten times */
+    CHECK(worst < usual * 100 + 2);
+    free(plain), free(crowded);
+    plain = many_pairs("1", MANY, &n);
+    crowded = crowd_pairs_file(&c, &m);
+    usual = open_and_find(plain, n, 0);
+    worst = open_and_find(crowded, m, 1);
+    CHECK(worst < usual * 100 + 2);
+    free(plain), free(crowded);
+    free(c.names);
+}
+
+/* ---- repeated names are found where a quadratic search finds them ---- */
+
+static uint64_t random_state = 1;
+static uint32_t random_below(uint32_t n) {
+    random_state = (random_state * 1103515245u + 12345u) & 0x7fffffffu; /* fits 64 bits: nothing wraps */
+    return (uint32_t)((random_state >> 8) * n >> 23);
+}
+
+/* the same few names again and again, in an order of offsets that is not the header's; pairs: as metadata keys */
+static void repeats_of(const crowd *c, size_t count, uint32_t distinct, int pairs) {
+    growing header = {NULL, 0, 0};
+    uint64_t *quotes = (uint64_t *)malloc(count * sizeof *quotes), want = UINT64_MAX;
+    uint32_t *which = (uint32_t *)malloc(count * sizeof *which);
+    unsigned char *file;
+    st_model *m;
+    st_status status;
+    size_t i, j, n;
+    const size_t turn = count > 1 ? 1 + random_below((uint32_t)count - 1) : 0;
+    if (quotes == NULL || which == NULL) exit(2);
+    text_put(&header, pairs ? "{\"__metadata__\":{" : "{");
+    for (i = 0; i < count; i++) {
+        const char *name;
+        which[i] = random_below(distinct);
+        name = c->names[which[i]];
+        quotes[i] = 8 + header.n + (i > 0);
+        if (pairs) {
+            text_put(&header, i > 0 ? ",\"" : "\"");
+            text_put(&header, name);
+            text_put(&header, "\":\"\"");
+        } else {
+            text_entry(&header, name, strlen(name), (i + turn) % count);
+        }
+        for (j = 0; j < i && want == UINT64_MAX; j++) {
+            if (which[j] == which[i]) want = quotes[i];
+        }
+    }
+    text_put(&header, pairs ? "}}" : "}");
+    file = text_file(&header, pairs ? 0 : count, &n);
+    status = st_open_memory(&m, file, n, NULL, &error);
+    CHECK_STATUS(status, want == UINT64_MAX ? ST_OK : ST_ERR_DUPLICATE);
+    if (status == ST_ERR_DUPLICATE) CHECK_EQ(error.position, want);
+    st_close(m);
+    free(file), free(quotes), free(which);
+}
+
+static void repeats(void) {
+    crowd c = crowd_of(20000);
+    size_t i;
+    for (i = 0; i < 400; i++) {
+        repeats_of(&c, 1 + random_below(12), 1 + random_below(60), (int)(i % 2));
+        repeats_of(&c, 300 + random_below(300), 20000, (int)(i % 2)); /* enough of a crowd to be sorted */
+    }
+    free(c.names);
+}
+
+int main(void) {
+    counts();
+    names_with_nul();
+    twins();
+    crowds();
+    repeats();
+    return test_done("lookup");
+}

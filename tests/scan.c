@@ -1,0 +1,229 @@
+/* Room 11, the walk without memory: its limits, what it needs to be given, and what it yields. */
+#define ST_IMPLEMENTATION
+#include "../safetensors.h"
+
+#include "large.h"
+
+static st_status begin(st_scan *scan, const unsigned char *file, size_t available, size_t n, st_error *error) {
+    memset(scan, 0xee, sizeof *scan);
+    memset(error, 0xee, sizeof *error);
+    return st_scan_begin(scan, file, available, n, NULL, error);
+}
+
+static size_t count_tensors(st_scan *scan) {
+    size_t count = 0;
+    while (st_scan_next(scan)) count++;
+    CHECK_EQ(st_scan_next(scan), 0);
+    return count;
+}
+
+/* where the nth occurrence, from 0, of a text begins in a file */
+static uint64_t find_nth(const unsigned char *file, size_t n, const char *what, size_t nth) {
+    size_t i, length = strlen(what);
+    for (i = 0; i + length <= n; i++) {
+        if (memcmp(file + i, what, length) == 0 && nth-- == 0) return i;
+    }
+    return UINT64_MAX;
+}
+
+static void limit_of_tensors(void) {
+    st_scan scan;
+    st_error error;
+    st_model *model;
+    int reversed;
+    for (reversed = 0; reversed <= 1; reversed++) {
+        size_t n;
+        unsigned char *file = many_tensors("t", 1024, reversed, &n);
+        CHECK_STATUS(begin(&scan, file, n, n, &error), ST_OK);
+        CHECK_EQ(count_tensors(&scan), 1024);
+        free(file);
+        file = many_tensors("t", 1025, reversed, &n);
+        CHECK_STATUS(begin(&scan, file, n, n, &error), ST_ERR_TOO_LARGE);
+        CHECK_STATUS(error.status, ST_ERR_TOO_LARGE);
+        CHECK_EQ(error.position, find_nth(file, n, "\"t1024\"", 0));
+        CHECK_EQ(st_scan_next(&scan), 0);
+        CHECK_STATUS(st_open_memory(&model, file, n, NULL, &error), ST_OK);
+        st_close(model);
+        free(file);
+    }
+}
+
+static void limit_of_metadata(void) {
+    st_scan scan;
+    st_error error;
+    size_t n;
+    unsigned char *file = many_pairs("k", 1024, &n);
+    CHECK_STATUS(begin(&scan, file, n, n, &error), ST_OK);
+    CHECK_EQ(count_tensors(&scan), 0);
+    free(file);
+    file = many_pairs("k", 1025, &n);
+    CHECK_STATUS(begin(&scan, file, n, n, &error), ST_ERR_TOO_LARGE);
+    CHECK_EQ(error.position, find_nth(file, n, "\"k1024\"", 0));
+    free(file);
+}
+
+static void limit_of_rank(void) {
+    static const char sixteen[] = "{\"t\":" E("U8", "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2]", "[0,2]") "}";
+    static const char seventeen[] = "{\"t\":" E("U8", "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1, 2]", "[0,2]") "}";
+    st_scan scan;
+    st_error error;
+    size_t n;
+    unsigned char *file = make_file(sixteen, sizeof sixteen - 1, "ab", 2, &n);
+    CHECK_STATUS(begin(&scan, file, n, n, &error), ST_OK);
+    CHECK(st_scan_next(&scan) && scan.tensor.rank == 16 && scan.tensor.shape[15] == 2 && scan.tensor.shape[14] == 1);
+    free(file);
+    file = make_file(seventeen, sizeof seventeen - 1, "ab", 2, &n);
+    CHECK_STATUS(begin(&scan, file, n, n, &error), ST_ERR_TOO_LARGE);
+    CHECK_EQ(error.position, find_nth(file, n, "2],", 0));
+    CHECK_STR(error.subject, "t");
+    free(file);
+}
+
+static const char header[] = "{\"__metadata__\":{\"k\":\"v\"},\"b\":" E("U8", "[2,1]", "[1,3]") ",\"\\u0061\\n\\\"\":" E(
+    "I8", "[]", "[0,1]") ",\"\303\251\":" E("BF16", "[1]", "[3,5]") "}";
+
+static void walk(void) {
+    st_scan scan;
+    st_error error;
+    size_t n, available;
+    unsigned char *file = make_file(header, sizeof header - 1, "12345", 5, &n);
+    const uint64_t data = n - 5;
+    for (available = (size_t)data; available <= n; available++) { /* data only where all of a tensor's is */
+        unsigned char *part = (unsigned char *)malloc(available);
+        if (part == NULL) exit(2);
+        memcpy(part, file, available);
+        CHECK_STATUS(begin(&scan, part, available, n, &error), ST_OK);
+        CHECK(!st_scan_is(&scan, "b")); /* there is no tensor before the first */
+        CHECK_EQ(st_scan_next(&scan), 1);
+        CHECK(st_scan_is(&scan, "b") && !st_scan_is(&scan, "") && !st_scan_is(&scan, "bb") && !scan.name_escaped);
+        CHECK(scan.tensor.name_bytes == 1 && scan.tensor.name[0] == 'b');
+        CHECK(scan.tensor.dtype == ST_DTYPE_U8 && scan.tensor.rank == 2 && scan.tensor.shape == scan.shape);
+        CHECK(scan.shape[0] == 2 && scan.shape[1] == 1 && scan.tensor.bytes == 2 && scan.tensor.elements == 2);
+        CHECK(scan.tensor.offset == data + 1 && scan.tensor.shard == 0);
+        CHECK(scan.tensor.data == (available >= data + 3 ? part + data + 1 : NULL));
+        CHECK_STR(scan.tensor.dtype_name, "U8");
+        CHECK_EQ(st_scan_next(&scan), 1);
+        CHECK(scan.name_escaped && st_scan_is(&scan, "a\n\"") && !st_scan_is(&scan, "\\u0061\\n\\\"") && !st_scan_is(&scan, "a"));
+        CHECK(scan.tensor.rank == 0 && scan.tensor.elements == 1 && scan.tensor.offset == data);
+        CHECK_EQ(scan.tensor.name_bytes, 10);
+        CHECK(scan.tensor.data == (available >= data + 1 ? part + data : NULL));
+        CHECK_EQ(st_scan_next(&scan), 1);
+        CHECK(st_scan_is(&scan, "\303\251") && scan.tensor.dtype == ST_DTYPE_BF16 && scan.tensor.offset == data + 3);
+        CHECK_EQ(st_scan_next(&scan), 0);
+        CHECK_EQ(st_scan_next(&scan), 0);
+        free(part);
+    }
+    free(file);
+}
+
+/* fewer bytes than the header needs: how many to bring, and nothing is read past those that are there */
+static void available_bytes(void) {
+    st_scan scan;
+    st_error error;
+    size_t n, available;
+    unsigned char *file = make_file(header, sizeof header - 1, "12345", 5, &n);
+    for (available = 0; available < n - 5; available++) {
+        unsigned char *part = (unsigned char *)malloc(available > 0 ? available : 1);
+        if (part == NULL) exit(2);
+        memcpy(part, file, available);
+        CHECK_STATUS(begin(&scan, part, available, n, &error), ST_ERR_ARGUMENT);
+        CHECK_STATUS(error.status, ST_ERR_ARGUMENT);
+        CHECK_EQ(error.expected, available < 8 ? 8 : n - 5);
+        CHECK_EQ(st_scan_next(&scan), 0);
+        /* the length that the first bytes give is judged before they are asked for */
+        if (available >= 8) {
+            CHECK_STATUS(begin(&scan, part, available, n - 6, &error), ST_ERR_TRUNCATED);
+            CHECK(error.expected == n - 5 && error.actual == n - 6 && error.position == n - 6);
+        }
+        free(part);
+    }
+    CHECK_STATUS(begin(&scan, file, n - 5, n - 1, &error), ST_ERR_TRUNCATED);
+    CHECK(error.expected == n && error.actual == n - 1);
+    CHECK_STATUS(begin(&scan, file, n - 5, n + 1, &error), ST_ERR_TRAILING);
+    CHECK_STATUS(begin(&scan, file, 5, 5, &error), ST_ERR_TRUNCATED);
+    CHECK(error.expected == 8 && error.actual == 5);
+    CHECK_STATUS(st_scan_begin(&scan, NULL, 0, n, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_EQ(error.expected, 8);
+    CHECK_STATUS(st_scan_begin(&scan, NULL, 0, 0, NULL, &error), ST_ERR_TRUNCATED);
+    free(file);
+}
+
+static void options(void) {
+    st_scan scan;
+    st_error error;
+    st_options o;
+    size_t n;
+    unsigned char *file = make_file(header, sizeof header - 1, "12345", 5, &n);
+    memset(&o, 0, sizeof o);
+    CHECK_STATUS(st_scan_begin(&scan, file, n, n, &o, &error), ST_OK);
+    o.max_header = sizeof header - 1;
+    CHECK_STATUS(st_scan_begin(&scan, file, n, n, &o, &error), ST_OK);
+    o.max_header--;
+    CHECK_STATUS(st_scan_begin(&scan, file, n, n, &o, &error), ST_ERR_HEADER_LIMIT);
+    CHECK(error.expected == sizeof header - 2 && error.actual == sizeof header - 1 && error.position == 0);
+    o.max_header = 0;
+    o.flags = ST_OPEN_TRAILING;
+    CHECK_STATUS(st_scan_begin(&scan, file, n, n + 100, &o, NULL), ST_OK);
+    CHECK_EQ(count_tensors(&scan), 3);
+    o.flags = 1u << 31;
+    memset(&scan, 0xee, sizeof scan);
+    CHECK_STATUS(st_scan_begin(&scan, file, n, n, &o, &error), ST_ERR_ARGUMENT);
+    CHECK_EQ(st_scan_next(&scan), 0);
+    free(file);
+}
+
+static void arguments(void) {
+    st_scan scan;
+    st_error error;
+    size_t n;
+    unsigned char *file = make_file("{}", 2, "", 0, &n);
+    CHECK_STATUS(st_scan_begin(NULL, file, n, n, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(error.status, ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_scan_begin(NULL, file, n, n, NULL, NULL), ST_ERR_ARGUMENT);
+    memset(&scan, 0xee, sizeof scan);
+    CHECK_STATUS(st_scan_begin(&scan, NULL, n, n, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_EQ(st_scan_next(&scan), 0);
+    CHECK_EQ(st_scan_next(NULL), 0);
+    CHECK_EQ(st_scan_is(NULL, "t"), 0);
+    CHECK_STATUS(st_scan_begin(&scan, file, n, n, NULL, NULL), ST_OK);
+    CHECK_EQ(st_scan_is(&scan, NULL), 0);
+    CHECK_EQ(st_scan_next(&scan), 0);
+    CHECK_STATUS(st_scan_begin(&scan, file, n, n - 1, NULL, NULL), ST_ERR_TRUNCATED);
+    CHECK_EQ(st_scan_next(&scan), 0);
+    free(file);
+}
+
+/* every entry but one is in its place, and the one is anywhere: the walk finds it wherever it is */
+static void order(void) {
+    st_scan scan;
+    st_error error;
+    size_t at;
+    for (at = 0; at < 12; at++) {
+        growing text = {NULL, 0, 0};
+        unsigned char *file;
+        size_t i, n;
+        text_put(&text, "{");
+        for (i = 0; i < 12; i++) {
+            char name[2] = {(char)('a' + i), 0};
+            text_entry(&text, name, 1, i == at ? 13 : i < at ? i : i - 1); /* at 13, where 11 is free */
+        }
+        text_put(&text, "}");
+        file = text_file(&text, 12, &n);
+        CHECK_STATUS(begin(&scan, file, n, n, &error), ST_ERR_OFFSETS);
+        CHECK(error.expected == 11 && error.actual == 13 && error.subject[0] == (char)('a' + at) && error.subject[1] == 0);
+        CHECK_EQ(error.position, find_nth(file, n, (char[]){'"', (char)('a' + at), '"', 0}, 0));
+        free(file);
+    }
+}
+
+int main(void) {
+    limit_of_tensors();
+    limit_of_metadata();
+    limit_of_rank();
+    walk();
+    available_bytes();
+    options();
+    arguments();
+    order();
+    return test_done("scan");
+}
