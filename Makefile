@@ -19,8 +19,8 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/text.c examples/st/sys.c examples/st/lib.c
 
 # what `check` makes, the longest first
-CHECKS = fuzz valgrind asan cover wine msan s390x i686 test matrix warnings interop hostile callsites examples arm symbols \
-	rooms format
+CHECKS = fuzz valgrind asan cover wine msan s390x i686 musl tcc test matrix warnings interop hostile callsites \
+	examples arm symbols rooms format
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=address,undefined,unsigned-integer-overflow,implicit-conversion
@@ -34,6 +34,7 @@ help:
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 are taken'
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
 	@echo '  s390x i686    the tests on a big-endian and on a 32-bit machine'
+	@echo '  tcc musl      the tests with another compiler, with another C library'
 	@echo '  warnings      every dialect of every compiler, no warning'
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
 	@echo '  hostile       among hostile system headers, twice, in two files, as C++'
@@ -102,6 +103,12 @@ s390x:
 i686:
 	@CC="i686-linux-gnu-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) i686 $(TESTS) $(HARNESSES) $(TOOL)
 
+tcc:
+	@CC=tcc CFLAGS=-g $(PROGRAMS) tcc $(TESTS) $(HARNESSES) $(TOOL)
+
+musl:
+	@CC="musl-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) musl $(TESTS) $(HARNESSES) $(TOOL)
+
 cover:
 	@TESTS="$(TESTS)" JOBS=$(JOBS) sh tests/tools/cover.sh
 
@@ -138,5 +145,5 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench nightly asan msan valgrind wine s390x i686 cover fuzz interop callsites examples warnings matrix \
-	hostile arm symbols analyze rooms format size install clean
+.PHONY: help run test check bench nightly asan msan valgrind wine s390x i686 tcc musl cover fuzz interop callsites examples \
+	warnings matrix hostile arm symbols analyze rooms format size install clean

@@ -1,6 +1,6 @@
 /* fuzz_open.c: every way to open a file must come to one verdict, and what opens must be sound.
-   Input: two option bytes, then the file. Sources: memory, read_at alone, a pack (st_files); memory: an allocator, one that
-   fails, a work buffer that is too small, one that is just large enough; and st_scan. */
+   Input: two option bytes, then the file. Sources: memory, read_at alone, a pack (st_files), a file of the system; memory: an
+   allocator, one that fails, a work buffer that is too small, one that is just large enough; and st_scan. */
 #define ST_IMPLEMENTATION
 #include "fuzz.h"
 
@@ -8,22 +8,34 @@
 /* long enough to be shortened in messages, and with characters that must not be cut in two */
 #define PACK_NAME \
     "pack/\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80/a-path-of-which-messages-show-beginning-and-end-only/" \
-    "\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9/model.safetensors"
+    "\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9/not UTF-8: \xFF/model.safetensors"
 
-enum { SOURCE_MEMORY, SOURCE_CALLBACK, SOURCE_PACK, SOURCES };
+enum { SOURCE_MEMORY, SOURCE_CALLBACK, SOURCE_PACK, SOURCE_SYSTEM, SOURCES };
+
+/* option byte 0; byte 1 is the knob: which call fails, how large things are */
+enum {
+    UNKNOWN_DTYPES = 1,
+    TRAILING = 2,
+    NO_MAP = 4,
+    SMALL_LIMIT = 8,    /* max_header is knob + 1 */
+    PACK_IS_MAPPED = 16,
+    MUST_MAP = 32,
+    SYSTEM_FILE = 64,   /* try that source too; it is slow */
+    ODD_FLAGS = 128     /* flags that do not exist */
+};
 
 typedef struct input {
     const uint8_t *file; /* in a block of its own length */
     size_t n;
-    unsigned flags, knob;
-    int pack_is_mapped;
-    uint64_t max_header;
+    unsigned options, flags, knob;
+    const char *path; /* of the same bytes in the system; NULL: not there */
 } input;
 
 /* what read_at and the pack look at */
 typedef struct disk {
     const input *in;
     unsigned calls, fail_at;
+    int code; /* with which call number fail_at fails */
     int open;
 } disk;
 
@@ -33,22 +45,32 @@ typedef struct opened {
     st_model *model;
 } opened;
 
+static disk disk_of(const input *in, unsigned fail_at, int code) {
+    disk d;
+    memset(&d, 0, sizeof d);
+    d.in = in;
+    d.fail_at = fail_at;
+    d.code = code;
+    return d;
+}
+
 static int disk_read(void *user, uint64_t offset, void *dst, size_t bytes) {
     disk *d = (disk *)user;
     CHECK(bytes > 0 && offset <= d->in->n && bytes <= d->in->n - offset);
-    if (++d->calls == d->fail_at) return 5;
+    if (++d->calls == d->fail_at) return d->code;
     memcpy(dst, d->in->file + offset, bytes);
     return 0;
 }
 
 static int pack_open(void *user, const char *path, st_io *file) {
     disk *d = (disk *)user;
-    if (strcmp(path, PACK_NAME) != 0) return ST_IO_NOT_FOUND;
+    CHECK(strcmp(path, PACK_NAME) == 0);
+    if (++d->calls == d->fail_at) return d->code;
     memset(file, 0, sizeof *file);
     file->user = d;
     file->read_at = disk_read;
     file->bytes = d->in->n;
-    file->mapped = d->in->pack_is_mapped ? d->in->file : NULL;
+    file->mapped = d->in->options & PACK_IS_MAPPED ? d->in->file : NULL;
     d->open++;
     return 0;
 }
@@ -59,12 +81,25 @@ static void pack_close(void *user, st_io *file) {
     d->open--;
 }
 
-static int pack_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
-    (void)user, (void)directory, (void)each, (void)arg;
-    return ST_IO_NOT_FOUND;
+static int is_directory(const input *in) {
+    return (in->knob & 64) != 0;
 }
 
-static const char *const source_name[] = {"(memory)", "(callbacks)", PACK_NAME};
+static int pack_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
+    const disk *d = (const disk *)user;
+    CHECK(strcmp(directory, PACK_NAME) == 0);
+    return is_directory(d->in) ? each(arg, "a name") : ST_IO_NOT_FOUND;
+}
+
+static const char *name_of(const input *in, int source) {
+    return source == SOURCE_MEMORY ? "(memory)" : source == SOURCE_CALLBACK ? "(callbacks)" : source == SOURCE_PACK ? PACK_NAME : in->path;
+}
+
+/* whether its bytes lie in memory, so that data points to them */
+static int is_mapped(const input *in, int source) {
+    if (in->flags & ST_OPEN_NO_MAP) return 0;
+    return source == SOURCE_MEMORY || (source == SOURCE_PACK && (in->options & PACK_IS_MAPPED)) || source == SOURCE_SYSTEM;
+}
 
 static opened open_source(int source, disk *d, st_options options) {
     opened o;
@@ -79,6 +114,8 @@ static opened open_source(int source, disk *d, st_options options) {
         io.read_at = disk_read;
         io.bytes = d->in->n;
         o.status = st_open_io(&o.model, &io, &options, &o.error);
+    } else if (source == SOURCE_SYSTEM) {
+        o.status = st_open(&o.model, d->in->path, &options, &o.error);
     } else {
         memset(&files, 0, sizeof files);
         files.user = d;
@@ -89,7 +126,7 @@ static opened open_source(int source, disk *d, st_options options) {
         o.status = st_open(&o.model, PACK_NAME, &options, &o.error);
         CHECK(d->open == (o.status == ST_OK));
     }
-    fuzz_check_error(o.status, &o.error, d->in->n, source_name[source]);
+    fuzz_check_error(o.status, &o.error, d->in->n, name_of(d->in, source));
     CHECK((o.status == ST_OK) == (o.model != NULL));
     return o;
 }
@@ -98,7 +135,7 @@ static st_options options_of(const input *in) {
     st_options options;
     memset(&options, 0, sizeof options);
     options.flags = in->flags;
-    options.max_header = in->max_header;
+    options.max_header = in->options & SMALL_LIMIT ? in->knob + 1 : 0;
     return options;
 }
 
@@ -145,7 +182,8 @@ static void check_read(const st_model *m, const st_tensor *t, const uint8_t *byt
         CHECK(st_read(m, t, UINT64_MAX, whole, n, &error) == ST_ERR_ARGUMENT);
         if (t->data == NULL && d->calls > 0) { /* bytes that come through read_at */
             d->fail_at = d->calls + 1;
-            CHECK(st_read(m, t, 0, whole, n, &error) == ST_ERR_IO && error.sys == 5);
+            d->code = 5;
+            CHECK(st_read(m, t, 0, whole, n, &error) == ST_ERR_IO && error.sys == 5 && error.position == t->offset);
             d->fail_at = 0;
         }
     }
@@ -167,7 +205,7 @@ static void check_metadata(const st_model *m) {
 }
 
 /* tensors cover the data exactly and in order; with ST_OPEN_TRAILING bytes may follow */
-static void check_tensors(const st_model *m, const input *in, const uint8_t *mapped) {
+static void check_tensors(const st_model *m, const input *in, int source) {
     uint64_t at = m->shards[0].data_offset;
     size_t i;
     for (i = 0; i < m->count; i++) {
@@ -180,7 +218,9 @@ static void check_tensors(const st_model *m, const input *in, const uint8_t *map
         CHECK(t->offset == at && t->bytes <= in->n - at && t->shard == 0);
         at += t->bytes;
         fuzz_check_size(t);
-        CHECK(t->data == (mapped ? mapped + t->offset : NULL));
+        CHECK(!t->data == !is_mapped(in, source));
+        if (t->data && source != SOURCE_SYSTEM) CHECK(t->data == in->file + t->offset);
+        if (t->data) CHECK(memcmp(t->data, in->file + t->offset, (size_t)t->bytes) == 0);
         if (t->dtype != ST_DTYPE_NONE) CHECK(!st_is_aligned(t) == (!t->data || (uintptr_t)t->data % element != 0));
     }
     CHECK(m->bytes == at - m->shards[0].data_offset);
@@ -188,13 +228,12 @@ static void check_tensors(const st_model *m, const input *in, const uint8_t *map
 }
 
 static void check_model(const st_model *m, const input *in, disk *d, int source) {
-    int mapped = source == SOURCE_MEMORY || (source == SOURCE_PACK && in->pack_is_mapped);
     size_t i;
     CHECK(m->shard_count == 1 && m->index == NULL && m->index_count == 0 && m->shards[0].file_bytes == in->n);
     CHECK(m->shards[0].data_offset == 8 + fuzz_u64(in->file) && m->shards[0].data_offset <= in->n);
     CHECK(m->shards[0].metadata == m->metadata && m->shards[0].metadata_count == m->metadata_count);
-    CHECK(strcmp(m->shards[0].path, source == SOURCE_PACK ? PACK_NAME : "") == 0);
-    check_tensors(m, in, mapped && !(in->flags & ST_OPEN_NO_MAP) ? in->file : NULL);
+    CHECK(strcmp(m->shards[0].path, source == SOURCE_PACK || source == SOURCE_SYSTEM ? name_of(in, source) : "") == 0);
+    check_tensors(m, in, source);
     check_metadata(m);
     for (i = 0; i < m->count; i++) {
         const st_tensor *t = &m->tensors[i];
@@ -203,6 +242,12 @@ static void check_model(const st_model *m, const input *in, disk *d, int source)
         check_read(m, t, in->file + t->offset, d, in->knob);
     }
     CHECK(st_advise(m, NULL, ST_ADVISE_DONE, NULL) == ST_OK);
+    if (m->count > 0) {
+        st_tensor elsewhere = m->tensors[0];
+        elsewhere.offset = in->n + 1;
+        CHECK(st_advise(m, &elsewhere, ST_ADVISE_DONE, NULL) == ST_ERR_ARGUMENT);
+        CHECK(st_read(m, &elsewhere, 0, NULL, 0, NULL) == ST_ERR_ARGUMENT);
+    }
     CHECK(st_find(m, "__metadata__") == NULL);
 }
 
@@ -240,7 +285,11 @@ static size_t retained_at_most(const st_model *m) {
 
 /* ---- one verdict -------------------------------------------------------------------------------------- */
 
-static void check_agrees(const opened *first, const opened *other) {
+static void check_agrees(const input *in, int source, const opened *first, const opened *other) {
+    if ((in->flags & ST_OPEN_MUST_MAP) && !is_mapped(in, source) && other->status == ST_ERR_UNSUPPORTED) {
+        CHECK(first->status == ST_OK || first->status == ST_ERR_DUPLICATE);
+        return;
+    }
     CHECK(fuzz_same_error(&first->error, &other->error));
     if (first->model) check_same_model(first->model, other->model);
 }
@@ -249,12 +298,11 @@ static void try_allocators(const input *in, int source, const opened *first) {
     st_options options = options_of(in);
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
-    disk d = {NULL, 0, 0, 0};
+    disk d = disk_of(in, 0, 0);
     opened o;
-    d.in = in;
     options.allocator = &allocator;
     o = open_source(source, &d, options);
-    check_agrees(first, &o);
+    check_agrees(in, source, first, &o);
     if (o.model) {
         check_model(o.model, in, &d, source);
         CHECK(heap.live <= retained_at_most(o.model));
@@ -270,7 +318,7 @@ static void try_allocators(const input *in, int source, const opened *first) {
     if (o.status == ST_ERR_MEMORY) {
         CHECK(heap.calls >= heap.fail_at && heap.live == 0);
     } else {
-        check_agrees(first, &o);
+        check_agrees(in, source, first, &o);
     }
     st_close(o.model);
     CHECK(heap.live == 0 && d.open == 0);
@@ -287,13 +335,12 @@ static opened open_in(const input *in, int source, disk *d, uint8_t *work, size_
 static void try_work(const input *in, int source, const opened *first) {
     size_t shift = in->knob % 17, few = in->knob * 8, enough;
     uint8_t *work = (uint8_t *)malloc(shift + few + 1);
-    disk d = {NULL, 0, 0, 0};
+    disk d = disk_of(in, 0, 0);
     opened o;
     CHECK(work != NULL);
-    d.in = in;
     o = open_in(in, source, &d, work + shift, few);
     if (o.status != ST_ERR_MEMORY) {
-        check_agrees(first, &o);
+        check_agrees(in, source, first, &o);
         st_close(o.model);
         free(work);
         return;
@@ -305,7 +352,7 @@ static void try_work(const input *in, int source, const opened *first) {
     work = (uint8_t *)malloc(shift + enough);
     CHECK(work != NULL);
     o = open_in(in, source, &d, work + shift, enough);
-    check_agrees(first, &o);
+    check_agrees(in, source, first, &o);
     if (o.model) {
         CHECK((uint8_t *)o.model >= work + shift && (uint8_t *)o.model < work + shift + enough);
         check_model(o.model, in, &d, source);
@@ -319,22 +366,29 @@ static void try_work(const input *in, int source, const opened *first) {
     free(work);
 }
 
+/* a read, or opening the pack, fails with a code of its own or with one that means something */
 static void try_failing_reads(const input *in, int source, const opened *first) {
+    static const struct {
+        int code;
+        st_status status;
+    } failures[] = {{5, ST_ERR_IO}, {ST_IO_NOT_A_FILE, ST_ERR_IO}, {ST_IO_ENDED, ST_ERR_IO},
+                    {ST_IO_NOT_UTF8, ST_ERR_UTF8}, {ST_IO_NO_MEMORY, ST_ERR_MEMORY}, {ST_IO_NOT_FOUND, ST_ERR_NOT_FOUND}};
+    unsigned kind = in->knob / 4 % 6;
     st_options options = options_of(in);
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
-    disk d = {NULL, 0, 0, 0};
+    disk d = disk_of(in, 1 + in->knob % 4, failures[kind].code);
     opened o;
-    d.in = in;
-    d.fail_at = 1 + in->knob / 4 % 4;
     options.allocator = &allocator;
     o = open_source(source, &d, options);
-    if (o.status == ST_ERR_IO) {
-        CHECK(o.error.sys == 5 && d.calls >= d.fail_at);
-    } else if (first->status == ST_ERR_FORMAT && d.calls >= d.fail_at) {
-        CHECK(o.status != ST_OK); /* what else the file is could not be seen */
+    if (d.calls < d.fail_at || fuzz_same_error(&first->error, &o.error)) {
+        check_agrees(in, source, first, &o);
+    } else if (source == SOURCE_PACK && d.fail_at == 1 && d.code == ST_IO_NOT_FOUND && is_directory(in)) {
+        CHECK(o.status == ST_ERR_UNSUPPORTED);
+    } else if (o.error.sys != failures[kind].code) {
+        CHECK(first->status == ST_ERR_FORMAT && o.status != ST_OK); /* what else the file is could not be seen */
     } else {
-        check_agrees(first, &o);
+        CHECK(o.status == failures[kind].status);
     }
     st_close(o.model);
     CHECK(heap.live == 0 && d.open == 0);
@@ -345,13 +399,16 @@ static void try_scan(const input *in) {
     st_options options = options_of(in);
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
-    disk d = {NULL, 0, 0, 0};
+    disk d = disk_of(in, 0, 0);
     opened o;
     st_scan scan;
     st_error error;
     st_status status;
     size_t seen = 0;
     d.in = in;
+    if (in->options & ODD_FLAGS) {
+        CHECK(st_scan_begin(&scan, in->file, in->n, in->n, &options, &error) == ST_ERR_ARGUMENT && !st_scan_next(&scan));
+    }
     options.flags &= ST_OPEN_TRAILING;
     options.allocator = &allocator;
     o = open_source(SOURCE_MEMORY, &d, options);
@@ -368,6 +425,61 @@ static void try_scan(const input *in) {
     CHECK(heap.live == 0);
 }
 
+static unsigned flags_of(unsigned options, unsigned knob) {
+    unsigned flags = 0;
+    if (options & UNKNOWN_DTYPES) flags |= ST_OPEN_UNKNOWN_DTYPES;
+    if (options & TRAILING) flags |= ST_OPEN_TRAILING;
+    if (options & NO_MAP) flags |= ST_OPEN_NO_MAP;
+    if (options & MUST_MAP) flags |= ST_OPEN_MUST_MAP;
+    if (options & ODD_FLAGS) flags |= 32u << knob % 16;
+    return flags;
+}
+
+/* the path of a file of these bytes, or NULL where none can be had; it is there until the program ends */
+#if STI_OS_POSIX
+static char system_path[] = "/tmp/fuzz_open.XXXXXX";
+
+static void remove_system_file(void) {
+    (void)unlink(system_path);
+}
+
+static const char *system_file(const uint8_t *bytes, size_t n) {
+    static int fd = -1;
+    if (fd < 0) {
+        fd = mkstemp(system_path);
+        if (fd >= 0) atexit(remove_system_file);
+    }
+    if (fd < 0 || ftruncate(fd, 0) != 0 || pwrite(fd, bytes, n, 0) != (ssize_t)n) return NULL;
+    return system_path;
+}
+
+/* what is there, but no file to open */
+static void try_other_paths(const input *in) {
+    static const struct {
+        const char *path;
+        st_status status;
+    } others[] = {{"/", ST_ERR_UNSUPPORTED}, {"/dev/null", ST_ERR_IO}, {"/dev/null/x", ST_ERR_NOT_FOUND}};
+    st_options options = options_of(in);
+    size_t i;
+    if (in->options & ODD_FLAGS || (in->options & NO_MAP && in->options & MUST_MAP)) return;
+    for (i = 0; i < sizeof others / sizeof *others; i++) {
+        st_model *m;
+        st_error error;
+        CHECK(st_open(&m, others[i].path, &options, &error) == others[i].status && m == NULL);
+        CHECK(strncmp(error.message, others[i].path, strlen(others[i].path)) == 0 && fuzz_is_printable(error.message));
+    }
+}
+#else
+static const char *system_file(const uint8_t *bytes, size_t n) {
+    (void)bytes, (void)n;
+    return NULL;
+}
+
+static void try_other_paths(const input *in) {
+    (void)in;
+}
+#endif
+
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
     return fuzz_mutate(data, size, max_size, seed, OPTION_BYTES);
 }
@@ -378,31 +490,32 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     st_options options;
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
-    disk d = {NULL, 0, 0, 0};
+    disk d;
     opened first;
     st_model *again;
     int source;
     if (size < OPTION_BYTES) return 0;
     memset(&in, 0, sizeof in);
-    in.flags = (data[0] & 1 ? ST_OPEN_UNKNOWN_DTYPES : 0u) | (data[0] & 2 ? ST_OPEN_TRAILING : 0u) |
-               (data[0] & 4 ? ST_OPEN_NO_MAP : 0u);
+    in.options = data[0];
     in.knob = data[1];
-    in.max_header = data[0] & 8 ? in.knob + 1 : 0;
-    in.pack_is_mapped = (data[0] & 16) != 0;
+    in.flags = flags_of(in.options, in.knob);
     in.n = size - OPTION_BYTES;
     in.file = file = fuzz_copy(data + OPTION_BYTES, in.n);
-    d.in = &in;
+    if (in.options & SYSTEM_FILE) in.path = system_file(in.file, in.n);
+    d = disk_of(&in, 0, 0);
     options = options_of(&in);
     options.allocator = &allocator;
     first = open_source(SOURCE_MEMORY, &d, options);
-    CHECK(st_open_memory(&again, in.file, in.n, &options, NULL) == first.status); /* an error is optional */
+    options.allocator = NULL;
+    CHECK(st_open_memory(&again, in.file, in.n, &options, NULL) == first.status); /* an error is optional, and so is memory */
     st_close(again);
-    for (source = 0; source < SOURCES; source++) {
+    for (source = 0; source < (in.path ? SOURCES : SOURCE_SYSTEM); source++) {
         try_allocators(&in, source, &first);
         try_work(&in, source, &first);
-        if (source != SOURCE_MEMORY) try_failing_reads(&in, source, &first);
+        if (source == SOURCE_CALLBACK || source == SOURCE_PACK) try_failing_reads(&in, source, &first);
     }
     try_scan(&in);
+    if (in.path) try_other_paths(&in);
     CHECK(memcmp(in.file, data + OPTION_BYTES, in.n) == 0);
     st_close(first.model);
     CHECK(heap.live == 0);

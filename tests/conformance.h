@@ -9,18 +9,21 @@
 
 /* name, header, data, tensors */
 #define GOOD(text, header, data, tensors) \
-    {.name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = ST_OK, .count = tensors}
+    { .name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = ST_OK, .count = tensors }
 /* name, header, data, status, position */
 #define BAD(text, header, data, fault, at) \
-    {.name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = fault, .position = at}
+    { .name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = fault, .position = at }
 #define ACCIDENT(text, header, data, fault, at) \
-    {.name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = fault, .position = at, .accident = 1}
+    { .name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = fault, .position = at, .accident = 1 }
 /* the header's length is not what the first eight bytes say */
-#define LENGTH(text, says, head, data, fault, at)                                                              \
-    {.name = text, .length = says, .header = head, .header_bytes = sizeof(head) - 1, CASE_DATA(data), CASE_ANY, \
-     .status = fault, .position = at}
+#define LENGTH(text, says, head, data, fault, at)                                                                  \
+    {                                                                                                              \
+        .name = text, .length = says, .header = head, .header_bytes = sizeof(head) - 1, CASE_DATA(data), CASE_ANY, \
+        .status = fault, .position = at                                                                            \
+    }
 /* the whole file */
-#define RAW(text, bytes, fault, at) {.name = text, CASE_DATA(bytes), CASE_ANY, .status = fault, .position = at}
+#define RAW(text, bytes, fault, at) \
+    { .name = text, CASE_DATA(bytes), CASE_ANY, .status = fault, .position = at }
 
 /* clang-format off */
 static const file_case conformance_cases[] = {

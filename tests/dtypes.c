@@ -56,10 +56,10 @@ static void numbers(void) {
 }
 
 static void names(void) {
-    static const char *const wrong[] = {"",     "u8",   "Bf16",         " U8",         "U8 ",     "U",        "U80",
-                                        "BOO",  "F8",   "F8_E4M3FNU",   "F8_E4M3FNUZZ", "F8_E3M4", "FLOAT32",  "float32",
-                                        "F128", "C128", "NONE",         "I4",          "E8M0",    "F6_E2M3 ", "bool",
-                                        "U8\n", "F4x2", "\303\251\303\251"};
+    static const char *const wrong[] = {
+        "",     "u8",         "Bf16",         " U8",      "U8 ",     "U",       "U80",  "BOO",
+        "F8",   "F8_E4M3FNU", "F8_E4M3FNUZZ", "F8_E3M4",  "FLOAT32", "float32", "F128", "C128",
+        "NONE", "I4",         "E8M0",         "F6_E2M3 ", "bool",    "U8\n",    "F4x2", "\303\251\303\251"};
     st_dtype dtype;
     size_t i;
     for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {

@@ -6,11 +6,15 @@
 #include "sources.h"
 
 static void status_names(void) {
+    /* clang-format off */
     static const char *const names[] = {
-        "ST_OK",           "ST_ERR_ARGUMENT",     "ST_ERR_MEMORY",    "ST_ERR_NOT_FOUND",   "ST_ERR_IO",        "ST_ERR_FORMAT",
-        "ST_ERR_TRUNCATED", "ST_ERR_TRAILING",    "ST_ERR_HEADER_LIMIT", "ST_ERR_UTF8",     "ST_ERR_JSON",      "ST_ERR_SCHEMA",
-        "ST_ERR_DUPLICATE", "ST_ERR_DTYPE",       "ST_ERR_OVERFLOW",  "ST_ERR_SUBBYTE",     "ST_ERR_SIZE",      "ST_ERR_OFFSETS",
-        "ST_ERR_SHARD",    "ST_ERR_PATH",         "ST_ERR_TOO_LARGE", "ST_ERR_UNSUPPORTED", "ST_ERR_CANCELLED", "ST_ERR_STATE"};
+        "ST_OK",             "ST_ERR_ARGUMENT", "ST_ERR_MEMORY",    "ST_ERR_NOT_FOUND",
+        "ST_ERR_IO",         "ST_ERR_FORMAT",   "ST_ERR_TRUNCATED", "ST_ERR_TRAILING",
+        "ST_ERR_HEADER_LIMIT", "ST_ERR_UTF8",   "ST_ERR_JSON",      "ST_ERR_SCHEMA",
+        "ST_ERR_DUPLICATE",  "ST_ERR_DTYPE",    "ST_ERR_OVERFLOW",  "ST_ERR_SUBBYTE",
+        "ST_ERR_SIZE",       "ST_ERR_OFFSETS",  "ST_ERR_SHARD",     "ST_ERR_PATH",
+        "ST_ERR_TOO_LARGE",  "ST_ERR_UNSUPPORTED", "ST_ERR_CANCELLED", "ST_ERR_STATE"};
+    /* clang-format on */
     int i;
     CHECK_EQ(ST_ERR_STATE, 23);
     for (i = 0; i < 24; i++) CHECK_STR(st_status_name((st_status)i), names[i]);
@@ -148,16 +152,17 @@ static void hostile_subjects(void) {
         "\\u0000",
         "line\\nline\\r\\t\\b\\f",
         "\177",
-        "\302\205\302\233[31m",                     /* next line and a sequence introducer, of one byte each elsewhere */
-        "\342\200\256gpj.exe",                      /* right to left from here */
-        "\342\201\246\342\201\251\342\200\216\330\234", /* isolates and marks */
-        "\342\200\250\342\200\251\357\273\277",     /* separators, byte order mark */
+        "\302\205\302\233[31m", /* next line, and what begins a sequence: a byte each elsewhere */
+        "\342\200\256gpj.exe",  /* right to left from here */
+        "\342\201\246\342\201\251\342\200\216\342\200\217\330\234", /* isolates and marks */
+        "\342\200\250\342\200\251\357\273\277",                     /* separators, byte order mark */
         "quote \\\" backslash \\\\ slash \\/",
         "\303\251\342\202\254\360\237\230\200",
         "\\ud83d\\ude00",
     };
-    static const char *const banned[] = {"\302\205",     "\302\233",     "\342\200\256", "\342\201\246", "\342\201\251",
-                                         "\342\200\216", "\330\234",     "\342\200\250", "\342\200\251", "\357\273\277"};
+    static const char *const banned[] = {"\302\205",     "\302\233",     "\342\200\256", "\342\201\246",
+                                         "\342\201\251", "\342\200\216", "\342\200\217", "\330\234",
+                                         "\342\200\250", "\342\200\251", "\357\273\277"};
     size_t i, j, repeat;
     for (i = 0; i < sizeof names / sizeof *names; i++) {
         for (repeat = 1; repeat < 60; repeat++) {
@@ -177,15 +182,24 @@ static void hostile_subjects(void) {
     }
     test_row = "";
     {
-        const st_error a = fault_named("\303\251\342\202\254\360\237\230\200", 9), b = fault_named("\\ud83d\\ude00", 12);
+        const st_error a = fault_named("\303\251\342\202\254\360\237\230\200", 9),
+                       b = fault_named("\\ud83d\\ude00", 12);
         CHECK_STR(a.subject, "\303\251\342\202\254\360\237\230\200"); /* letters stay */
         CHECK_STR(b.subject, "\360\237\230\200");
+    }
+    { /* and so do those beside the ones that are escaped */
+        static const char beside[] =
+            "\302\240\330\233\330\235\342\200\215\342\200\220\342\200\247\342\200\257\342\201\245"
+            "\342\201\252\343\201\202\357\273\276\357\274\201";
+        const st_error e = fault_named(beside, sizeof beside - 1);
+        CHECK_STR(e.subject, beside);
     }
 }
 
 /* dtypes, metadata keys and values of any length */
 static void long_texts(void) {
-    static const char *const before[] = {"{\"t\":{\"dtype\":\"", "{\"__metadata__\":{\"", "{\"__metadata__\":{\"k\":\"v\",\""};
+    static const char *const before[] = {"{\"t\":{\"dtype\":\"", "{\"__metadata__\":{\"",
+                                         "{\"__metadata__\":{\"k\":\"v\",\""};
     static const char *const after[] = {"\"}}", "\":1}}", "\":\"v\",\"k\":1}}"};
     static const char *const letters[] = {"x", "\\u001b", "\342\202\254", "\\\"", "\360\237\230\200"};
     size_t i, j, length, k;
@@ -227,7 +241,8 @@ static void paths(void) {
             CHECK(model == NULL && error.position == UINT64_MAX && error.subject[0] == 0);
             check_error(&error, ST_ERR_NOT_FOUND, "no/such/");
             CHECK(is_utf8(error.message) && strstr(error.message, ".safetensors: ") != NULL);
-            if (path.n - 1 <= 96 && strcmp(letters[j], "\033") != 0) CHECK(strncmp(error.message, path.at, path.n - 1) == 0);
+            if (path.n - 1 <= 96 && strcmp(letters[j], "\033") != 0)
+                CHECK(strncmp(error.message, path.at, path.n - 1) == 0);
             /* the file is there, and wrong: both names have room, and the sentence keeps some */
             served_begin(&s, "\002\000\000\000\000\000\000\000{}a", 11);
             s.path = path.at;
@@ -265,6 +280,15 @@ static void both_long(void) {
     CHECK_STATUS(st_open(&model, path.at, &options, &error), ST_ERR_OVERFLOW);
     check_error(&error, ST_ERR_OVERFLOW, "");
     CHECK(strlen(error.message) > 150);
+    free(file);
+    text_put(&header, "{\"");
+    for (i = 0; i < 500; i++) text_put(&header, "n");
+    text_put(&header, "\":" E("U8", "[0]", "[18446744073709551615,18446744073709551615]") "}");
+    file = text_file(&header, 0, &n);
+    s.bytes = file, s.n = n;
+    CHECK_STATUS(st_open(&model, path.at, &options, &error), ST_ERR_OFFSETS);
+    check_error(&error, ST_ERR_OFFSETS, "");
+    CHECK_EQ(strlen(error.message), sizeof error.message - 1);
     free(path.at);
     free(file);
 }
@@ -272,7 +296,8 @@ static void both_long(void) {
 /* an error that was used before says nothing of what was */
 static void used_again(void) {
     st_model *model;
-    st_error error = fault_of("{\"t\":" E("U8", "[3]", "[0,2]") "}", strlen("{\"t\":" E("U8", "[3]", "[0,2]") "}"), "ab");
+    st_error error =
+        fault_of("{\"t\":" E("U8", "[3]", "[0,2]") "}", strlen("{\"t\":" E("U8", "[3]", "[0,2]") "}"), "ab");
     CHECK_STR(error.subject, "t");
     CHECK_STATUS(st_open_memory(&model, "abc", 3, NULL, &error), ST_ERR_TRUNCATED);
     CHECK(error.subject[0] == 0 && error.expected == 8 && error.actual == 3 && error.position == 3);

@@ -9,42 +9,55 @@
 
 /* name, data, status, header up to the fault, header from it on */
 #define FAULT(text, data, fault, before, after) \
-    {.name = text, CASE_SPLIT(before, after), CASE_DATA(data), CASE_ANY, .status = fault}
+    { .name = text, CASE_SPLIT(before, after), CASE_DATA(data), CASE_ANY, .status = fault }
 /* the same, in the entry of a tensor or metadata key */
 #define FAULT_OF(who, text, data, fault, before, after) \
-    {.name = text, CASE_SPLIT(before, after), CASE_DATA(data), CASE_ANY, .status = fault, .subject = who}
+    { .name = text, CASE_SPLIT(before, after), CASE_DATA(data), CASE_ANY, .status = fault, .subject = who }
 /* a tensor's numbers: expected and actual are told too */
-#define NUMBERS(who, text, data, fault, want, got, before, after)                                                \
-    {.name = text, CASE_SPLIT(before, after), CASE_DATA(data), .expected = want, .actual = got, .status = fault, \
-     .subject = who}
+#define NUMBERS(who, text, data, fault, want, got, before, after)                                                   \
+    {                                                                                                               \
+        .name = text, CASE_SPLIT(before, after), CASE_DATA(data), .expected = want, .actual = got, .status = fault, \
+        .subject = who                                                                                              \
+    }
 /* the length of the whole file: seen at its end */
 #define CASE_END(header, data) 8 + sizeof(header) - 1 + sizeof(data) - 1
 #define FILE_END(text, header, data, fault, want) FILE_END_WITH(0, text, header, data, fault, want)
-#define FILE_END_WITH(open_flags, text, header, data, fault, want)                                               \
-    {.name = text, CASE_HEADER(header), CASE_DATA(data), .flags = open_flags, .position = CASE_END(header, data), \
-     .expected = want, .actual = CASE_END(header, data), .status = fault, .subject = ""}
+#define FILE_END_WITH(open_flags, text, header, data, fault, want)                                                   \
+    {                                                                                                                \
+        .name = text, CASE_HEADER(header), CASE_DATA(data), .flags = open_flags, .position = CASE_END(header, data), \
+        .expected = want, .actual = CASE_END(header, data), .status = fault, .subject = ""                           \
+    }
 /* the header's length is not what the first eight bytes say */
-#define LENGTH(text, says, head, data, fault, at, want, got)                                                   \
-    {.name = text, .length = says, .header = head, .header_bytes = sizeof(head) - 1, CASE_DATA(data),          \
-     .position = at, .expected = want, .actual = got, .status = fault, .subject = ""}
-#define LIMITED(text, limit, head, data, fault, at, want, got)                                                  \
-    {.name = text, .max_header = limit, CASE_HEADER(head), CASE_DATA(data), .position = at, .expected = want,   \
-     .actual = got, .status = fault}
+#define LENGTH(text, says, head, data, fault, at, want, got)                                             \
+    {                                                                                                    \
+        .name = text, .length = says, .header = head, .header_bytes = sizeof(head) - 1, CASE_DATA(data), \
+        .position = at, .expected = want, .actual = got, .status = fault, .subject = ""                  \
+    }
+#define LIMITED(text, limit, head, data, fault, at, want, got)                                                   \
+    {                                                                                                            \
+        .name = text, .max_header = limit, CASE_HEADER(head), CASE_DATA(data), .position = at, .expected = want, \
+        .actual = got, .status = fault                                                                           \
+    }
 /* the highest limit, and a header that the file is too short for */
-#define UNLIMITED(text, says, fault, at, want, got)                                                              \
-    {.name = text, .max_header = UINT64_MAX, .length = says, .header = "{}", .header_bytes = 2, .position = at, \
-     .expected = want, .actual = got, .status = fault}
+#define UNLIMITED(text, says, fault, at, want, got)                                                                \
+    {                                                                                                              \
+        .name = text, .max_header = UINT64_MAX, .length = says, .header = "{}", .header_bytes = 2, .position = at, \
+        .expected = want, .actual = got, .status = fault                                                           \
+    }
 #define GOOD(text, data, tensors, header) \
-    {.name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = ST_OK, .count = tensors}
-#define GOOD_WITH(open_flags, text, data, tensors, header)                                              \
-    {.name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = ST_OK, .count = tensors, \
-     .flags = open_flags}
+    { .name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = ST_OK, .count = tensors }
+#define GOOD_WITH(open_flags, text, data, tensors, header)                                               \
+    {                                                                                                    \
+        .name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = ST_OK, .count = tensors, \
+        .flags = open_flags                                                                              \
+    }
 #define FAULT_WITH(open_flags, text, data, fault, before, after) \
-    {.name = text, CASE_SPLIT(before, after), CASE_DATA(data), CASE_ANY, .status = fault, .flags = open_flags}
+    { .name = text, CASE_SPLIT(before, after), CASE_DATA(data), CASE_ANY, .status = fault, .flags = open_flags }
 /* the whole file */
-#define RAW(text, bytes, fault, at, want, got)                                                             \
-    {.name = text, CASE_DATA(bytes), .status = fault, .position = at, .expected = want, .actual = got, .subject = ""}
-#define OTHER(text, bytes) {.name = text, CASE_DATA(bytes), CASE_ANY, .status = ST_ERR_FORMAT, .position = 0}
+#define RAW(text, bytes, fault, at, want, got) \
+    { .name = text, CASE_DATA(bytes), .status = fault, .position = at, .expected = want, .actual = got, .subject = "" }
+#define OTHER(text, bytes) \
+    { .name = text, CASE_DATA(bytes), CASE_ANY, .status = ST_ERR_FORMAT, .position = 0 }
 
 #define U8_2 E("U8", "[2]", "[0,2]")
 /* an ignored field, up to where its value is due */
@@ -742,6 +755,9 @@ static const file_case invalid_cases[] = {
     OTHER("an index of shards", "{\n  \"metadata\": {\n    \"total_size\": 4\n  },\n  \"weight_map\": {\n    \"a\": "
                                 "\"model-00001-of-00002.safetensors\"\n  }\n}\n"),
     OTHER("an index of shards, packed", "{\"weight_map\":{\"a\":\"model-00001-of-00002.safetensors\"}}"),
+    OTHER("an index of shards, begun", "{\"metadata\": {\"total_size\": 4}}"),
+    OTHER("an XML page", "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>"),
+    OTHER("an empty JSON text", "{}\n"),
     OTHER("another JSON text", "{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 4096}"),
     OTHER("another JSON text, indented", "{\n  \"model_type\": \"bert\"\n}\n"),
 
@@ -756,6 +772,28 @@ static const file_case invalid_cases[] = {
     LENGTH("7b 22 is no JSON", 0x227b, "{\"t\":{\"dtype\"", "", ST_ERR_TRUNCATED, 21, 0x2283, 21),
     LENGTH("3c 68 is no HTML", 0x683c, "{\"t\":{\"dtype\"", "", ST_ERR_TRUNCATED, 21, 0x6844, 21),
     LENGTH("20 3c is no HTML", 0x3c20, "{\"t\":{\"dtype\"", "", ST_ERR_TRUNCATED, 21, 0x3c28, 21),
+    RAW("80 01 is no pickle", "\200\001}q\000X\005\000\000\000", ST_ERR_HEADER_LIMIT, 0, 100000000,
+        UINT64_C(0x55800717d0180)),
+    RAW("80 06 is no pickle", "\200\006}q\000X\005\000\000\000", ST_ERR_HEADER_LIMIT, 0, 100000000,
+        UINT64_C(0x55800717d0680)),
+    RAW("80 02 00 is no pickle", "\200\002\000\000\000\000\001\000{}", ST_ERR_HEADER_LIMIT, 0, 100000000,
+        UINT64_C(0x1000000000280)),
+    RAW("two bytes are no pickle", "\200\002", ST_ERR_TRUNCATED, 2, 8, 2),
+    RAW("blanks are no format", " \012\011\015 ", ST_ERR_TRUNCATED, 5, 8, 5),
+    RAW("nor are more blanks", "         ", ST_ERR_HEADER_LIMIT, 0, 100000000,
+        UINT64_C(0x2020202020202020)),
+    RAW("a bracket is no HTML", "<", ST_ERR_TRUNCATED, 1, 8, 1),
+    RAW("a number in brackets is no HTML", "<12345678>", ST_ERR_HEADER_LIMIT, 0, 100000000,
+        UINT64_C(0x373635343332313c)),
+    RAW("another bracket is no HTML", "<[CDATA[x]]>", ST_ERR_HEADER_LIMIT, 0, 100000000,
+        UINT64_C(0x5b41544144435b3c)),
+    RAW("a tilde is no HTML", "<~~~~~~~~~>", ST_ERR_HEADER_LIMIT, 0, 100000000,
+        UINT64_C(0x7e7e7e7e7e7e7e3c)),
+    RAW("a brace is no JSON", "{", ST_ERR_TRUNCATED, 1, 8, 1),
+    RAW("a word in braces is no JSON", "{abcdefgh}", ST_ERR_HEADER_LIMIT, 0, 100000000,
+        UINT64_C(0x676665646362617b)),
+    RAW("a tilde in braces is no JSON", "{~~~~~~~~}", ST_ERR_HEADER_LIMIT, 0, 100000000,
+        UINT64_C(0x7e7e7e7e7e7e7e7b)),
     RAW("another text that begins as a pointer does", "version 1.0 of something", ST_ERR_HEADER_LIMIT, 0, 100000000,
         UINT64_C(0x206e6f6973726576)),
     FAULT_OF("", "640 bytes of header, wrong", "", ST_ERR_JSON, "", "x" X100("      ") X10("   ") "         "),

@@ -26,7 +26,8 @@ static st_status ignored(const char *text, size_t n) {
 
 /* ---- every sequence of UTF-8, and every one that is none ---- */
 
-static int reference_utf8(const unsigned char *s, size_t n) { /* the code points of RFC 3629, by trying to encode them */
+/* RFC 3629, by the code points that the bytes stand for */
+static int reference_utf8(const unsigned char *s, size_t n) {
     uint32_t code;
     if (n == 1) return s[0] < 0x80;
     if (n == 2) {
@@ -44,7 +45,8 @@ static int reference_utf8(const unsigned char *s, size_t n) { /* the code points
 }
 
 static void sequences(void) {
-    static const unsigned char edge[] = {0x00, 0x22, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xe0, 0xf0, 0xff};
+    static const unsigned char edge[] = {0x00, 0x22, 0x7f, 0x80, 0x8f, 0x90, 0x9f,
+                                         0xa0, 0xbf, 0xc0, 0xc2, 0xe0, 0xf0, 0xff};
     unsigned wrong = 0;
     int a;
     size_t b, c, d;
@@ -70,7 +72,8 @@ static void sequences(void) {
 static void positions(void) {
     static const char *const bad[] = {"\001", "\037", "\200", "\377", "\303\"", "\\x", "\\ud800"};
     static const unsigned inside[] = {0, 0, 0, 0, 0, 1, 0}; /* of these bytes, which is the one that cannot stand */
-    static const char *const letters[] = {"a", "\177", "\303\251", "\\n", "\342\202\254", "\\u00e9", "\360\237\230\200"};
+    static const char *const letters[] = {
+        "a", "\177", "\303\251", "\\n", "\342\202\254", "\\u00e9", "\360\237\230\200"};
     size_t i, j, before, after, k;
     for (i = 0; i < sizeof bad / sizeof *bad; i++) {
         for (j = 0; j < sizeof letters / sizeof *letters; j++) {
@@ -95,14 +98,16 @@ static void positions(void) {
 
 /* strings end where they end: names of every length and with an escape at every place come out as they went in */
 static void strings(void) {
+    /* clang-format off */
     static const struct letter {
         const char *written, *is;
-    } letters[] = {{"a", "a"},          {"\\\"", "\""},          {"\\\\", "\\"},
-                   {"\\/", "/"},        {"\\b", "\b"},           {"\\f", "\f"},
-                   {"\\n", "\n"},       {"\\r", "\r"},           {"\\t", "\t"},
-                   {"\\u0041", "A"},    {"\\u007f", "\177"},     {"\\u0080", "\302\200"},
-                   {"\\u07FF", "\337\277"}, {"\\u0800", "\340\240\200"}, {"\\uFFFF", "\357\277\277"},
-                   {"\\uD800\\uDC00", "\360\220\200\200"}, {"\\udbff\\udfff", "\364\217\277\277"}, {"\303\251", "\303\251"}};
+    } letters[] = {
+        {"a", "a"}, {"\\\"", "\""}, {"\\\\", "\\"}, {"\\/", "/"}, {"\\b", "\b"}, {"\\f", "\f"}, {"\\n", "\n"},
+        {"\\r", "\r"}, {"\\t", "\t"},
+        {"\\u0041", "A"}, {"\\u007f", "\177"}, {"\\u0080", "\302\200"}, {"\\u07FF", "\337\277"},
+        {"\\u0800", "\340\240\200"}, {"\\uFFFF", "\357\277\277"}, {"\\uD800\\uDC00", "\360\220\200\200"},
+        {"\\udbff\\udfff", "\364\217\277\277"}, {"\303\251", "\303\251"}};
+    /* clang-format on */
     size_t i, length, at, k;
     for (i = 0; i < sizeof letters / sizeof *letters; i++) {
         for (length = 0; length < 20; length++) {
@@ -135,8 +140,8 @@ static void strings(void) {
 /* ---- numbers ---- */
 
 /* digits, a point among or before them, an exponent: the first digit that is not 0 stands for 10^power */
-static void number_of(growing *text, size_t zeros_before, size_t digits, size_t fraction_zeros, size_t fraction, int64_t exponent,
-                      const char *e, char digit, int64_t *power) {
+static void number_of(growing *text, size_t zeros_before, size_t digits, size_t fraction_zeros, size_t fraction,
+                      int64_t exponent, const char *e, char digit, int64_t *power) {
     size_t i;
     char one[2] = {digit, 0};
     if (zeros_before > 0) {
@@ -156,9 +161,30 @@ static void number_of(growing *text, size_t zeros_before, size_t digits, size_t 
 }
 
 static void magnitudes(void) {
-    static const int64_t exponents[] = {0,   1,    99,   290,  299,   300,  306,    307,    308,        309,        310,
-                                        500, 1000, -1,   -90,  -300,  -700, -99999, 100000, 2147483648, 4294967296, -4294967297,
-                                        INT64_C(9000000000000000000), INT64_C(-9000000000000000000)};
+    static const int64_t exponents[] = {0,
+                                        1,
+                                        99,
+                                        290,
+                                        299,
+                                        300,
+                                        306,
+                                        307,
+                                        308,
+                                        309,
+                                        310,
+                                        500,
+                                        1000,
+                                        -1,
+                                        -90,
+                                        -300,
+                                        -700,
+                                        -99999,
+                                        100000,
+                                        2147483648,
+                                        4294967296,
+                                        -4294967297,
+                                        INT64_C(9000000000000000000),
+                                        INT64_C(-9000000000000000000)};
     static const size_t lengths[] = {0, 1, 2, 9, 19, 20, 21, 300, 308, 309, 310, 400};
     static const char *const marks[] = {"", "e", "E", "e+"};
     size_t i, j, k, l, m;
@@ -168,10 +194,12 @@ static void magnitudes(void) {
                 for (l = 0; l < 4; l++) {
                     for (m = 0; m < 2; m++) {
                         growing text = {NULL, 0, 0};
-                        const size_t digits = lengths[j], zeros = m == 0 ? 0 : lengths[k], fraction = m == 0 ? lengths[k] : 1;
+                        const size_t digits = lengths[j], zeros = m == 0 ? 0 : lengths[k],
+                                     fraction = m == 0 ? lengths[k] : 1;
                         int64_t power;
                         st_status status;
-                        if (digits + zeros + fraction == 0 || (exponents[i] < 0 && l == 3)) continue; /* e+- is no number */
+                        if (digits + zeros + fraction == 0 || (exponents[i] < 0 && l == 3))
+                            continue; /* e+- is no number */
                         if (i % 2 == 1) text_put(&text, "-");
                         number_of(&text, digits == 0, digits, zeros, fraction, exponents[i], marks[l], '7', &power);
                         status = ignored(text.at, text.n);
@@ -191,8 +219,9 @@ static void magnitudes(void) {
 
 /* a zero stays one, whatever its exponent */
 static void zeros(void) {
-    static const char *const all[] = {"0",        "-0",       "0.0",        "0.000",   "0e1",      "0E+999",
-                                      "0e-999",   "-0.0e309", "0.00e99999", "0e0",     "0e00",     "0.0E99999999999999999999999"};
+    static const char *const all[] = {"0",          "-0",     "0.0",    "0.000",
+                                      "0e1",        "0E+999", "0e-999", "-0.0e309",
+                                      "0.00e99999", "0e0",    "0e00",   "0.0E99999999999999999999999"};
     size_t i;
     for (i = 0; i < sizeof all / sizeof *all; i++) {
         test_row = all[i];
@@ -237,7 +266,7 @@ static void depths(void) {
                 text_put(&text, (arrays == 2 ? k % 2 : arrays) != 0 ? "[" : "{\"a\":");
             }
             text_put(&text, "null");
-            for (k = depth; k-- > 0;) text_put(&text, (arrays == 2 ? k % 2 : arrays) != 0 ? "]" : "}");
+            for (k = depth; k > 0; k--) text_put(&text, (arrays == 2 ? (k - 1) % 2 : arrays) != 0 ? "]" : "}");
             CHECK_STATUS(ignored(text.at, text.n), depth <= 125 ? ST_OK : ST_ERR_JSON);
             if (depth > 125) CHECK_EQ(error.position, too_deep);
             free(text.at);
@@ -245,8 +274,39 @@ static void depths(void) {
     }
 }
 
+/* texts are compared with their escapes resolved, on either side; what is not text is like nothing */
+static void comparisons(void) {
+    static const struct pair {
+        const char *a, *b;
+        int a_escaped, b_escaped, same;
+    } all[] = {
+        {"", "", 0, 0, 1},
+        {"a", "a", 0, 0, 1},
+        {"a", "b", 0, 0, 0},
+        {"a", "ab", 0, 0, 0},
+        {"ab", "a", 0, 0, 0},
+        {"\\n", "\n", 1, 0, 1},
+        {"\\n", "\n", 0, 0, 0},
+        {"\n", "\\u000a", 0, 1, 1},
+        {"\\u00e9", "\303\251", 1, 0, 1},
+        {"\\ud83d\\ude00", "\\uD83D\\uDE00", 1, 1, 1},
+        {"\303\251", "\303\250", 0, 0, 0},
+        {"\303\251", "e", 0, 0, 0},
+        {"\377", "\377", 0, 0, 0},
+        {"\377", "a", 0, 0, 0},
+    };
+    size_t i;
+    for (i = 0; i < sizeof all / sizeof *all; i++) {
+        test_row = all[i].a;
+        CHECK_EQ(sti_json_same(sti_text(all[i].a), all[i].a_escaped, sti_text(all[i].b), all[i].b_escaped),
+                 all[i].same);
+    }
+    test_row = "";
+}
+
 int main(void) {
     sequences();
+    comparisons();
     positions();
     strings();
     magnitudes();

@@ -38,7 +38,7 @@ typedef struct crowd {
 
 static crowd crowd_of(size_t count) {
     crowd c;
-    uint64_t seed = 1000000;
+    uint64_t seed = 1; /* numbers, so that one name begins another */
     size_t i;
     c.count = count;
     c.names = (char(*)[24])malloc(count * sizeof *c.names);
@@ -71,6 +71,18 @@ static unsigned char *crowd_pairs_file(const crowd *c, size_t *n) {
     }
     text_put(&header, "}}");
     return text_file(&header, 0, n);
+}
+
+/* by bytes, and a name before those that it begins */
+static void order_of_names(void) {
+    static const char *const sorted[] = {"", "\001", "a", "a\001", "aa", "ab", "b", "\177", "\302\200", "\377"};
+    size_t i, j;
+    for (i = 0; i < sizeof sorted / sizeof *sorted; i++) {
+        for (j = 0; j < sizeof sorted / sizeof *sorted; j++) {
+            int c = sti_compare(sti_text(sorted[i]), sti_text(sorted[j]));
+            CHECK(i < j ? c < 0 : i > j ? c > 0 : c == 0);
+        }
+    }
 }
 
 /* ---- all are found ---- */
@@ -121,7 +133,8 @@ static void counts(void) {
             CHECK_EQ(m->metadata_count, all[i]);
             CHECK(m->metadata != NULL);
             find_pairs(m);
-            CHECK(st_find_metadata(m, "") == NULL && st_find_metadata(m, "key.x") == NULL && st_find(m, "key.0") == NULL);
+            CHECK(st_find_metadata(m, "") == NULL && st_find_metadata(m, "key.x") == NULL &&
+                  st_find(m, "key.0") == NULL);
             st_close(m);
         }
         free(file);
@@ -131,8 +144,9 @@ static void counts(void) {
 
 /* a name may hold NUL, and then only its length tells it from others */
 static void names_with_nul(void) {
-    static const char header[] = "{\"\":" E("U8", "[1]", "[0,1]") ",\"\\u0000\":" E("U8", "[1]", "[1,2]") ",\"\\u0000\\u0000\":" E(
-        "U8", "[1]", "[2,3]") ",\"a\\u0000b\":" E("U8", "[1]", "[3,4]") ",\"a\":" E("U8", "[1]", "[4,5]") "}";
+    static const char header[] =
+        "{\"\":" E("U8", "[1]", "[0,1]") ",\"\\u0000\":" E("U8", "[1]", "[1,2]") ",\"\\u0000\\u0000\":" E(
+            "U8", "[1]", "[2,3]") ",\"a\\u0000b\":" E("U8", "[1]", "[3,4]") ",\"a\":" E("U8", "[1]", "[4,5]") "}";
     size_t n;
     unsigned char *file = make_file(header, sizeof header - 1, "12345", 5, &n);
     st_model *m;
@@ -206,7 +220,8 @@ static double open_and_find(const unsigned char *file, size_t n, int sorted) {
     find_all(m);
     find_pairs(m);
     took = seconds(from);
-    CHECK_EQ(((const sti_model *)(const void *)m)->names.sorted || ((const sti_model *)(const void *)m)->keys.sorted, sorted);
+    CHECK_EQ(((const sti_model *)(const void *)m)->names.sorted || ((const sti_model *)(const void *)m)->keys.sorted,
+             sorted);
     st_close(m);
     return took;
 }
@@ -281,13 +296,16 @@ static void repeats(void) {
     crowd c = crowd_of(20000);
     size_t i;
     for (i = 0; i < 400; i++) {
-        repeats_of(&c, 1 + random_below(12), 1 + random_below(60), (int)(i % 2));
-        repeats_of(&c, 300 + random_below(300), 20000, (int)(i % 2)); /* enough of a crowd to be sorted */
+        const size_t few = 1 + random_below(12), crowded = 300 + random_below(300); /* the latter are sorted */
+        const uint32_t distinct = 1 + random_below(60);
+        repeats_of(&c, few, distinct, (int)(i % 2));
+        repeats_of(&c, crowded, 20000, (int)(i % 2));
     }
     free(c.names);
 }
 
 int main(void) {
+    order_of_names();
     counts();
     names_with_nul();
     twins();

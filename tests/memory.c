@@ -7,8 +7,8 @@
 #include "sources.h"
 
 /* opens with a work buffer that lies `skew` bytes past a multiple of 16, and ends where the heap block ends */
-static st_status open_in(int kind, const unsigned char *file, size_t n, unsigned char *block, size_t skew, size_t work_bytes,
-                         st_model **model, st_error *error) {
+static st_status open_in(int kind, const unsigned char *file, size_t n, unsigned char *block, size_t skew,
+                         size_t work_bytes, st_model **model, st_error *error) {
     source s;
     memset(&s, 0, sizeof s);
     s.kind = kind;
@@ -53,7 +53,8 @@ static size_t ask(int kind, const unsigned char *file, size_t n, size_t skew) {
     return (size_t)error.expected;
 }
 
-static st_status try_with(int kind, const unsigned char *file, size_t n, size_t skew, size_t work_bytes, st_error *error) {
+static st_status try_with(int kind, const unsigned char *file, size_t n, size_t skew, size_t work_bytes,
+                          st_error *error) {
     unsigned char *block = (unsigned char *)malloc(skew + work_bytes + 1);
     st_model *model;
     st_status status;
@@ -147,10 +148,12 @@ static void work_buffers(void) {
     wrong_header("{\"t\":" E("U8", "[2]", "[0,1]") "}", "a", ST_ERR_SIZE);
     wrong_header("{\"u\":" E("U8", "[2]", "[2,4]") ",\"t\":" E("U8", "[2]", "[0,1]") "}", "a", ST_ERR_SIZE);
     wrong_header("{\"t\":" E("U8", "[2]", "[0,2]") ",\"t\":" E("U8", "[2]", "[0,2]") "}", "ab", ST_ERR_DUPLICATE);
-    wrong_header("{\"t\":" E("U8", "[2]", "[0,2]") ",\"u\":" E("U8", "[0]", "[2,2]") ",\"v\":" E("U8", "[0]", "[2,2]") "",
-                 "ab", ST_ERR_JSON);
+    wrong_header(
+        "{\"t\":" E("U8", "[2]", "[0,2]") ",\"u\":" E("U8", "[0]", "[2,2]") ",\"v\":" E("U8", "[0]", "[2,2]") "", "ab",
+        ST_ERR_JSON);
     wrong_header("{\"\":" E("U8", "[2]", "[0,2]") "}  \300", "ab", ST_ERR_UTF8);
-    wrong_header("{\"__metadata__\":{\"\":\"\",\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\",\"f\":1}}", "", ST_ERR_SCHEMA);
+    wrong_header("{\"__metadata__\":{\"\":\"\",\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":1}}", "",
+                 ST_ERR_SCHEMA);
     wrong_header("{\"__metadata__\":{\"\":\"\",\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\",\"a\":\"\"}}", "",
                  ST_ERR_DUPLICATE);
 }
@@ -166,11 +169,12 @@ static void before_memory(void) {
     options.work_bytes = 0;
     CHECK_STATUS(st_open_memory(&model, "abc", 3, &options, &error), ST_ERR_TRUNCATED);
     CHECK_STATUS(st_open_memory(&model, "\003\000\000\000\000\000\000\000{}", 10, &options, &error), ST_ERR_TRUNCATED);
-    CHECK_STATUS(st_open_memory(&model, "\000\000\000\000\000\000\000\001{}", 10, &options, &error), ST_ERR_HEADER_LIMIT);
+    CHECK_STATUS(st_open_memory(&model, "\000\000\000\000\000\000\000\001{}", 10, &options, &error),
+                 ST_ERR_HEADER_LIMIT);
     CHECK_STATUS(st_open_memory(&model, "\002\000\000\000\000\000\000\000{}", 10, &options, &error), ST_ERR_MEMORY);
 }
 
-/* one block is kept: 96 bytes, the name and 8 for each dimension a tensor, 40 and the text a pair, and a little for the model */
+/* one block is kept: 96 bytes, the name and 8 for each dimension a tensor, 40 and the text a pair, and the model */
 static void kept(const unsigned char *file, size_t n) {
     enum { MODEL = 640 };
     counting c;
@@ -184,7 +188,8 @@ static void kept(const unsigned char *file, size_t n) {
     if (!CHECK_STATUS(st_open_memory(&model, file, n, &options, &error), ST_OK)) return;
     CHECK_EQ(c.live_blocks, 1);
     for (i = 0; i < model->count; i++) bound += 96 + model->tensors[i].name_bytes + 8 * (size_t)model->tensors[i].rank;
-    for (i = 0; i < model->metadata_count; i++) bound += 40 + model->metadata[i].key_bytes + model->metadata[i].value_bytes;
+    for (i = 0; i < model->metadata_count; i++)
+        bound += 40 + model->metadata[i].key_bytes + model->metadata[i].value_bytes;
     CHECK(c.live_bytes <= bound);
     st_close(model);
     counting_end(&c);
@@ -270,8 +275,24 @@ static void half_an_allocator(void) {
     st_close(model);
 }
 
+/* what no machine has is not asked for */
+static void obtain(void) {
+    counting c;
+    sti_memory m;
+    memset(&m, 0, sizeof m);
+    CHECK(sti_obtain(&m, 8) == NULL);
+    counting_begin(&c);
+    m.allocator = c.allocator;
+    CHECK(sti_obtain(&m, SIZE_MAX) == NULL);
+    CHECK_EQ(c.calls, 0);
+    sti_return(&m, NULL, 8);
+    sti_return(&m, sti_obtain(&m, 8), 8);
+    counting_end(&c);
+}
+
 int main(void) {
     scratch_begin("memory");
+    obtain();
     work_buffers();
     before_memory();
     kept_bytes();

@@ -17,11 +17,11 @@ static size_t count_tensors(st_scan *scan) {
     return count;
 }
 
-/* where the nth occurrence, from 0, of a text begins in a file */
-static uint64_t find_nth(const unsigned char *file, size_t n, const char *what, size_t nth) {
+/* where a text first stands in a file */
+static uint64_t find_text(const unsigned char *file, size_t n, const char *what) {
     size_t i, length = strlen(what);
     for (i = 0; i + length <= n; i++) {
-        if (memcmp(file + i, what, length) == 0 && nth-- == 0) return i;
+        if (memcmp(file + i, what, length) == 0) return i;
     }
     return UINT64_MAX;
 }
@@ -40,7 +40,7 @@ static void limit_of_tensors(void) {
         file = many_tensors("t", 1025, reversed, &n);
         CHECK_STATUS(begin(&scan, file, n, n, &error), ST_ERR_TOO_LARGE);
         CHECK_STATUS(error.status, ST_ERR_TOO_LARGE);
-        CHECK_EQ(error.position, find_nth(file, n, "\"t1024\"", 0));
+        CHECK_EQ(error.position, find_text(file, n, "\"t1024\""));
         CHECK_EQ(st_scan_next(&scan), 0);
         CHECK_STATUS(st_open_memory(&model, file, n, NULL, &error), ST_OK);
         st_close(model);
@@ -58,7 +58,7 @@ static void limit_of_metadata(void) {
     free(file);
     file = many_pairs("k", 1025, &n);
     CHECK_STATUS(begin(&scan, file, n, n, &error), ST_ERR_TOO_LARGE);
-    CHECK_EQ(error.position, find_nth(file, n, "\"k1024\"", 0));
+    CHECK_EQ(error.position, find_text(file, n, "\"k1024\""));
     free(file);
 }
 
@@ -74,13 +74,14 @@ static void limit_of_rank(void) {
     free(file);
     file = make_file(seventeen, sizeof seventeen - 1, "ab", 2, &n);
     CHECK_STATUS(begin(&scan, file, n, n, &error), ST_ERR_TOO_LARGE);
-    CHECK_EQ(error.position, find_nth(file, n, "2],", 0));
+    CHECK_EQ(error.position, find_text(file, n, "2],"));
     CHECK_STR(error.subject, "t");
     free(file);
 }
 
-static const char header[] = "{\"__metadata__\":{\"k\":\"v\"},\"b\":" E("U8", "[2,1]", "[1,3]") ",\"\\u0061\\n\\\"\":" E(
-    "I8", "[]", "[0,1]") ",\"\303\251\":" E("BF16", "[1]", "[3,5]") "}";
+static const char header[] =
+    "{\"__metadata__\":{\"k\":\"v\"},\"b\":" E("U8", "[2,1]", "[1,3]") ",\"\\u0061\\n\\\"\":" E(
+        "I8", "[]", "[0,1]") ",\"\303\251\":" E("BF16", "[1]", "[3,5]") "}";
 
 static void walk(void) {
     st_scan scan;
@@ -103,7 +104,8 @@ static void walk(void) {
         CHECK(scan.tensor.data == (available >= data + 3 ? part + data + 1 : NULL));
         CHECK_STR(scan.tensor.dtype_name, "U8");
         CHECK_EQ(st_scan_next(&scan), 1);
-        CHECK(scan.name_escaped && st_scan_is(&scan, "a\n\"") && !st_scan_is(&scan, "\\u0061\\n\\\"") && !st_scan_is(&scan, "a"));
+        CHECK(scan.name_escaped && st_scan_is(&scan, "a\n\"") && !st_scan_is(&scan, "\\u0061\\n\\\"") &&
+              !st_scan_is(&scan, "a"));
         CHECK(scan.tensor.rank == 0 && scan.tensor.elements == 1 && scan.tensor.offset == data);
         CHECK_EQ(scan.tensor.name_bytes, 10);
         CHECK(scan.tensor.data == (available >= data + 1 ? part + data : NULL));
@@ -187,9 +189,14 @@ static void arguments(void) {
     CHECK_EQ(st_scan_is(NULL, "t"), 0);
     CHECK_STATUS(st_scan_begin(&scan, file, n, n, NULL, NULL), ST_OK);
     CHECK_EQ(st_scan_is(&scan, NULL), 0);
+    CHECK_EQ(st_scan_is(&scan, ""), 0);
     CHECK_EQ(st_scan_next(&scan), 0);
     CHECK_STATUS(st_scan_begin(&scan, file, n, n - 1, NULL, NULL), ST_ERR_TRUNCATED);
     CHECK_EQ(st_scan_next(&scan), 0);
+    free(file);
+    file = make_file(header, sizeof header - 1, "12345", 5, &n);
+    CHECK_STATUS(st_scan_begin(&scan, file, n, n, NULL, NULL), ST_OK);
+    CHECK(st_scan_next(&scan) == 1 && st_scan_is(&scan, "b") == 1 && st_scan_is(&scan, NULL) == 0);
     free(file);
 }
 
@@ -210,8 +217,9 @@ static void order(void) {
         text_put(&text, "}");
         file = text_file(&text, 12, &n);
         CHECK_STATUS(begin(&scan, file, n, n, &error), ST_ERR_OFFSETS);
-        CHECK(error.expected == 11 && error.actual == 13 && error.subject[0] == (char)('a' + at) && error.subject[1] == 0);
-        CHECK_EQ(error.position, find_nth(file, n, (char[]){'"', (char)('a' + at), '"', 0}, 0));
+        CHECK(error.expected == 11 && error.actual == 13 && error.subject[0] == (char)('a' + at) &&
+              error.subject[1] == 0);
+        CHECK_EQ(error.position, find_text(file, n, (char[]){'"', (char)('a' + at), '"', 0}));
         free(file);
     }
 }

@@ -25,10 +25,10 @@ static inline void scratch_begin(const char *name) {
     CHECK(SCRATCH_MAKE(scratch_directory) == 0);
 }
 
-static inline const char *scratch_path(const char *name) { /* good until the fourth call after it */
-    static char paths[4][160];
+static inline const char *scratch_path(const char *name) { /* good until the sixteenth call after it */
+    static char paths[16][160];
     static unsigned turn;
-    char *path = paths[turn++ % 4];
+    char *path = paths[turn++ % 16];
     snprintf(path, sizeof paths[0], "%s/%s", scratch_directory, name);
     return path;
 }
@@ -37,7 +37,8 @@ static inline const char *scratch_write(const char *name, const void *bytes, siz
     const char *path = scratch_path(name);
     FILE *file;
     int written;
-    (void)remove(path); /* a file that is cut and written anew may be flushed when it is closed: a thousand times slower */
+    (void)remove(
+        path); /* a file that is cut and written anew may be flushed when it is closed: a thousand times slower */
     file = fopen(path, "wb");
     written = file != NULL && (n == 0 || fwrite(bytes, 1, n, file) == n);
     if (file != NULL) written &= fclose(file) == 0;

@@ -4,7 +4,7 @@
 #include "cases.h"
 
 #define SEED(text, data, tensors, header) \
-    {.name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = ST_OK, .count = tensors}
+    { .name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = ST_OK, .count = tensors }
 
 /* clang-format off */
 static const file_case seeds[] = {

@@ -20,8 +20,8 @@ enum source_kind {
 
 enum { SOURCES_NO_FILES = 1, SOURCES_NO_SCAN = 2 };
 
-static const char *const source_names[SOURCE_KINDS] = {"memory", "work buffer", "read_at",        "mapped st_io",
-                                                       "st_files", "file",       "file, not mapped"};
+static const char *const source_names[SOURCE_KINDS] = {"memory",   "work buffer", "read_at",         "mapped st_io",
+                                                       "st_files", "file",        "file, not mapped"};
 
 typedef struct source {
     int kind;
@@ -41,30 +41,22 @@ static inline st_status source_call(source *s, const void *bytes, size_t n) {
     s->model = (st_model *)(void *)s;
     switch (s->kind) {
     case FROM_MEMORY:
-    case FROM_WORK:
-        return st_open_memory(&s->model, bytes, n, &s->options, &s->error);
+    case FROM_WORK: return st_open_memory(&s->model, bytes, n, &s->options, &s->error);
     case FROM_IO:
-    case FROM_MAPPED_IO:
-        return st_open_io(&s->model, &s->served.io, &s->options, &s->error);
-    case FROM_FILES:
-        return st_open(&s->model, s->served.path, &s->options, &s->error);
-    default:
-        return st_open(&s->model, scratch_path(SOURCE_FILE), &s->options, &s->error);
+    case FROM_MAPPED_IO: return st_open_io(&s->model, &s->served.io, &s->options, &s->error);
+    case FROM_FILES: return st_open(&s->model, s->served.path, &s->options, &s->error);
+    default: return st_open(&s->model, scratch_path(SOURCE_FILE), &s->options, &s->error);
     }
 }
 
 static inline const char *source_prefix(int kind) { /* what a message begins with */
     switch (kind) {
     case FROM_MEMORY:
-    case FROM_WORK:
-        return "(memory): ";
+    case FROM_WORK: return "(memory): ";
     case FROM_IO:
-    case FROM_MAPPED_IO:
-        return "(callbacks): ";
-    case FROM_FILES:
-        return "pack/model.safetensors: ";
-    default:
-        return scratch_path(SOURCE_FILE);
+    case FROM_MAPPED_IO: return "(callbacks): ";
+    case FROM_FILES: return "pack/model.safetensors: ";
+    default: return scratch_path(SOURCE_FILE);
     }
 }
 
@@ -219,7 +211,8 @@ static inline void check_bytes(const source *s, const unsigned char *bytes) {
         }
         free(copy);
         if (t->data != NULL) CHECK(memcmp(t->data, want, n) == 0);
-        if (s->kind == FROM_MEMORY || s->kind == FROM_WORK || s->kind == FROM_MAPPED_IO) CHECK(t->data == want || n == 0);
+        if (s->kind == FROM_MEMORY || s->kind == FROM_WORK || s->kind == FROM_MAPPED_IO)
+            CHECK(t->data == want || n == 0);
         if (s->kind == FROM_IO || s->kind == FROM_FILES || s->kind == FROM_FILE_NO_MAP) CHECK(t->data == NULL);
     }
 }
@@ -319,7 +312,8 @@ static inline verdict sources_verdict(const unsigned char *file, size_t n, const
         source_close(&s);
         test_row = row;
     }
-    if ((without & SOURCES_NO_SCAN) == 0 && (flags & ~(unsigned)ST_OPEN_TRAILING) == 0) check_scan(file, n, base, &first);
+    if ((without & SOURCES_NO_SCAN) == 0 && (flags & ~(unsigned)ST_OPEN_TRAILING) == 0)
+        check_scan(file, n, base, &first);
     source_close(&first);
     return v;
 }

@@ -17,7 +17,8 @@ static const char *test_row = ""; /* the row of a table, or whatever else tells 
 #define CHECK_STR(got, want) test_text(got, want, __FILE__, __LINE__, #got)
 #define SKIP(why) ((void)test_skipped++, (void)printf("skipped: %s\n", why))
 
-static inline int test_note(int holds, const char *file, int line, const char *what, const char *got, const char *want) {
+static inline int test_note(int holds, const char *file, int line, const char *what, const char *got,
+                            const char *want) {
     if (holds) {
         test_passed++;
         return 1;

@@ -6,7 +6,9 @@ lie beside these under found-*; they are left alone.
 """
 import os
 import struct
+import subprocess
 import sys
+import tempfile
 
 
 def file(header, data=b""):
@@ -140,10 +142,12 @@ FILES = {
     "other-index": b'{"metadata":{},"weight_map":{"a":"model-00001-of-00002.safetensors"}}',
 }
 
-# (flags, knob) beside (0, 0): 1 unknown dtypes, 2 trailing, 4 no map, 8 a header limit of knob + 1, 16 the pack is mapped
+# (options, knob) beside (0, 0): 1 unknown dtypes, 2 trailing, 4 no map, 8 a header limit of knob + 1, 16 the pack is mapped,
+# 32 must map, 64 a file of the system too, 128 flags that do not exist
 OPEN_OPTIONS = {
-    "dtype-unknown": (1, 0), "trailing": (2, 3), "ok-two": (4, 7), "ok-one": (8, 20), "ok-names": (16, 1), "ok-metadata": (16, 255),
-    "cut-in-data": (2, 40), "ok-40-tensors": (4, 200),
+    "dtype-unknown": (1 | 64, 0), "trailing": (2, 3), "ok-two": (4 | 64, 7), "ok-one": (8, 20), "ok-names": (16, 1), "ok-metadata": (16, 255),
+    "cut-in-data": (2, 40), "ok-40-tensors": (4, 200), "ok-all-dtypes": (64, 5), "ok-misaligned": (16 | 32, 9), "ok-metadata-empty": (32, 2),
+    "ok-empty": (128, 0), "ok-scalar-and-zero": (4 | 32, 0), "cut-to-nothing": (64, 0), "offsets-gap": (64, 20), "other-zip": (64, 3),
 }
 # (flags, knob, length of the file) beside (0, 0, 0): 1 trailing, 2 a header limit of knob + 1, 4 that length
 SCAN_OPTIONS = {
@@ -176,6 +180,17 @@ def main():
         write("scan", name + "-options", struct.pack("<BBQ", *options), FILES[name])
     for name, data in SCAN_ONLY.items():
         write("scan", name, HUGE if name.startswith("huge") else bytes(10), data)
+    write_colliding(root)
+
+
+def write_colliding(root):
+    """by a program that knows the header's hash; needs a C compiler"""
+    here = os.path.dirname(os.path.abspath(__file__))
+    with tempfile.TemporaryDirectory() as folder:
+        program = os.path.join(folder, "collide")
+        subprocess.check_call([os.environ.get("CC", "cc"), "-o", program, os.path.join(here, "collide.c")])
+        with open(os.path.join(root, "open", "ok-colliding-keys"), "wb") as out:
+            subprocess.check_call([program], stdout=out)
 
 
 main()

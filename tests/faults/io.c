@@ -83,8 +83,12 @@ static void codes(void) {
     static const struct code {
         int code;
         st_status status;
-    } all[] = {{ST_IO_NOT_FOUND, ST_ERR_NOT_FOUND}, {ST_IO_NOT_A_FILE, ST_ERR_IO}, {ST_IO_ENDED, ST_ERR_IO},
-               {ST_IO_NOT_UTF8, ST_ERR_UTF8},       {5, ST_ERR_IO},                {-77, ST_ERR_IO}};
+    } all[] = {{ST_IO_NOT_FOUND, ST_ERR_NOT_FOUND},
+               {ST_IO_NOT_A_FILE, ST_ERR_IO},
+               {ST_IO_ENDED, ST_ERR_IO},
+               {ST_IO_NOT_UTF8, ST_ERR_UTF8},
+               {5, ST_ERR_IO},
+               {-77, ST_ERR_IO}};
     size_t i;
     for (i = 0; i < sizeof all / sizeof *all; i++) {
         st_files files;
@@ -102,19 +106,56 @@ static void codes(void) {
         CHECK(model == NULL);
         CHECK(strncmp(error.message, "some/path.safetensors: ", 23) == 0);
         if (all[i].code == 5 || all[i].code == -77) CHECK_EQ(error.sys, all[i].code);
+        files.list = NULL; /* which only tells a directory from nothing */
+        CHECK_STATUS(st_open(&model, "some/path.safetensors", &options, &error), all[i].status);
     }
 }
 
-/* a file that is shorter than it says when its bytes are asked for */
+/* how many bytes of a work buffer suffice is found by reading, too */
+static void while_counting(void) {
+    size_t n, i, calls = 0;
+    unsigned char *file = many_tensors("t", 20, 0, &n);
+    for (i = 0; i == 0 || i <= calls; i++) {
+        source s;
+        char work[1];
+        memset(&s, 0, sizeof s);
+        s.kind = FROM_IO;
+        served_begin(&s.served, file, n);
+        s.served.fail_at = i;
+        s.options.work = work;
+        s.options.work_bytes = sizeof work;
+        CHECK_STATUS(source_call(&s, file, n), i == 0 ? ST_ERR_MEMORY : ST_ERR_IO);
+        CHECK_EQ(s.error.sys, i == 0 ? 0 : 77);
+        CHECK(s.model == NULL);
+        if (i == 0) calls = s.served.calls;
+    }
+    CHECK(calls > 2);
+    free(file);
+}
+
+/* the first bytes of a file that is wrong are looked at once more: if they cannot be had, the verdict stands */
+static void while_judging(void) {
+    static const char text[] = "{\"architectures\": [\"LlamaForCausalLM\"]}";
+    size_t i;
+    for (i = 0; i <= 2; i++) {
+        source s;
+        memset(&s, 0, sizeof s);
+        s.kind = FROM_IO;
+        served_begin(&s.served, text, sizeof text - 1);
+        s.served.fail_at = i;
+        CHECK_STATUS(source_call(&s, text, sizeof text - 1), i == 0   ? ST_ERR_FORMAT
+                                                             : i == 1 ? ST_ERR_IO
+                                                                      : ST_ERR_HEADER_LIMIT);
+        CHECK_EQ(s.served.calls, i == 1 ? 1 : 2);
+    }
+}
+
+/* a file that is shorter than it says, when its bytes are asked for */
 static void shrinks(void) {
-    static const scenario io = {FROM_IO, NULL, ST_OK};
     size_t n, i;
     unsigned char *file = case_file(&seeds[2], &n);
-    source s;
-    for (i = 1; i <= 2; i++) {
-        served_begin(&s.served, file, n);
-        CHECK_STATUS(run(&io, &s, file, n, 0, 0), ST_OK);
-        source_close(&s);
+    for (i = 1; i <= 2; i++) { /* the eight bytes of length, then the header */
+        source s;
         memset(&s, 0, sizeof s);
         s.kind = FROM_IO;
         counting_begin(&s.memory);
@@ -161,6 +202,8 @@ int main(void) {
     free(file);
     test_row = "";
     codes();
+    while_counting();
+    while_judging();
     shrinks();
     CHECK(refusals > 100);
     return test_done("io");

@@ -1,4 +1,5 @@
-# stack.awk: reads what gcc -fcallgraph-info=su wrote and prints the deepest path of calls: "BYTES bytes: f 40 > g 16".
+# stack.awk: reads what gcc -fcallgraph-info=su wrote and prints the deepest path of calls, of all or of those that begin at
+# `root`: "BYTES bytes: f 40 > g 16".
 # Calls through a pointer are not in it: a caller's callback brings its own stack. Recursion would be printed as such.
 /^node:/ {
     name = $0
@@ -33,7 +34,8 @@ function deepest(name,    list, n, i, below, best, best_path) {
 END {
     if (stopped) exit
     for (name in size) if (dynamic[name]) { print "999999 bytes: stack of unknown size in " short(name); exit }
-    top = ""
-    for (name in size) if (top == "" || deepest(name) > depth[top]) { deepest(name); top = name }
+    top = root
+    if (root != "") deepest(root)
+    else for (name in size) if (top == "" || deepest(name) > depth[top]) { deepest(name); top = name }
     print depth[top] " bytes: " path[top]
 }

@@ -21,8 +21,8 @@ if [ "$1" = --one ]; then
     echo "$sum" >"$LOGS/$target.sum"
     {
         printf '%-6s %-10s %4d s  %s\n' $word "$target" $(($(date +%s) - start)) "$sum"
-        sed -n 's/^\([a-z0-9_]*: \)\{0,1\}skipped[ :]/       &/p' "$log" | sort | uniq -c | sed 's/^ *1 //' | head -n 10
-        [ $word = ok ] || tail -n 60 "$log" | sed 's/^/       /'
+        sed -n 's/^\([a-z0-9_]*: \)\{0,1\}skipped[ :]/       &/p' "$log" | sort -u
+        [ $word = ok ] || grep -v '^make' "$log" | tail -n 60 | sed 's/^/       /'
     } >"$LOGS/$target.line"
     cat "$LOGS/$target.line"
     exit 0

@@ -1,0 +1,175 @@
+/* Room 16: raw reads, alignment, advice, on every kind of source. */
+#define ST_IMPLEMENTATION
+#include "../safetensors.h"
+
+#include "large.h"
+#include "sources.h"
+
+static const char header[] = "{\"z\":" E("F64", "[0]", "[0,0]") ",\"a\":" E("U8", "[5]", "[0,5]") ",\"b\":" E(
+    "F32", "[2]", "[5,13]") ",\"c\":" E("F4", "[3,2]", "[13,16]") ",\"e\":" E("I64", "[0,7]", "[16,16]") "}";
+static const char data[] = "abcdefghijklmnop";
+
+/* every range of every tensor, and the ranges just outside, which leave dst alone */
+static void ranges(const st_model *m) {
+    size_t i;
+    for (i = 0; i < m->count; i++) {
+        const st_tensor *t = &m->tensors[i];
+        const char *bytes = data + (t->offset - m->shards[0].data_offset);
+        uint64_t offset;
+        size_t n;
+        for (offset = 0; offset <= t->bytes + 2; offset++) {
+            for (n = 0; n <= t->bytes + 2; n++) {
+                char got[24];
+                st_error error;
+                st_status status;
+                memset(got, '#', sizeof got);
+                memset(&error, 0xee, sizeof error);
+                status = st_read(m, t, offset, got, n, &error);
+                CHECK_STATUS(error.status, status);
+                if (offset + n <= t->bytes) {
+                    CHECK_STATUS(status, ST_OK);
+                    CHECK(memcmp(got, bytes + offset, n) == 0 && got[n] == '#');
+                } else {
+                    CHECK_STATUS(status, ST_ERR_ARGUMENT);
+                    CHECK(got[0] == '#' && got[sizeof got - 1] == '#');
+                    check_text(error.message, sizeof error.message);
+                }
+            }
+        }
+    }
+}
+
+static void refusals(const st_model *m) {
+    const st_tensor *a = st_find(m, "a");
+    st_tensor other = *a;
+    char byte = '#';
+    st_error error;
+    CHECK_STATUS(st_read(m, a, 0, NULL, 0, &error), ST_OK);
+    CHECK_STATUS(st_read(m, a, 5, NULL, 0, NULL), ST_OK);
+    CHECK_STATUS(st_read(m, a, 6, NULL, 0, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_read(m, a, 0, NULL, 1, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_read(m, NULL, 0, &byte, 1, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_read(NULL, a, 0, &byte, 1, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_read(NULL, NULL, 0, NULL, 0, NULL), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_read(m, a, UINT64_MAX, &byte, 1, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_read(m, a, 1, &byte, SIZE_MAX, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_read(m, a, UINT64_MAX, &byte, SIZE_MAX, NULL), ST_ERR_ARGUMENT);
+    CHECK_EQ(byte, '#');
+    /* a copy of a tensor will do, what lies outside the file will not */
+    CHECK_STATUS(st_read(m, &other, 4, &byte, 1, &error), ST_OK);
+    CHECK_EQ(byte, 'e');
+    byte = '#';
+    other.offset = m->shards[0].file_bytes;
+    CHECK_STATUS(st_read(m, &other, 0, &byte, 1, &error), ST_ERR_ARGUMENT);
+    other.offset = m->shards[0].data_offset - 1;
+    CHECK_STATUS(st_read(m, &other, 0, &byte, 1, &error), ST_ERR_ARGUMENT);
+    other.offset = UINT64_MAX;
+    CHECK_STATUS(st_read(m, &other, 0, &byte, 1, &error), ST_ERR_ARGUMENT);
+    other.offset = a->offset;
+    other.bytes = UINT64_MAX;
+    CHECK_STATUS(st_read(m, &other, UINT64_C(1) << 40, &byte, 1, &error), ST_ERR_ARGUMENT);
+    other.bytes = a->bytes;
+    other.shard = 1;
+    CHECK_STATUS(st_read(m, &other, 0, &byte, 1, &error), ST_ERR_ARGUMENT);
+    CHECK_EQ(byte, '#');
+}
+
+/* a hint takes nothing away */
+static void advice(const st_model *m) {
+    static const st_advice both[] = {ST_ADVISE_WILL_NEED, ST_ADVISE_DONE};
+    st_error error;
+    size_t i, j;
+    for (i = 0; i < 2; i++) {
+        CHECK_STATUS(st_advise(m, NULL, both[i], &error), ST_OK);
+        CHECK_STATUS(st_advise(m, NULL, both[i], NULL), ST_OK);
+        for (j = 0; j < m->count; j++) CHECK_STATUS(st_advise(m, &m->tensors[j], both[i], &error), ST_OK);
+        CHECK_STATUS(error.status, ST_OK);
+        ranges(m);
+    }
+    CHECK_STATUS(st_advise(NULL, NULL, ST_ADVISE_WILL_NEED, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(error.status, ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_advise(NULL, NULL, ST_ADVISE_WILL_NEED, NULL), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_advise(m, NULL, (st_advice)2, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_advise(m, NULL, ST_ADVICE_32_BITS_, &error), ST_ERR_ARGUMENT);
+    {
+        st_tensor other = m->tensors[1];
+        other.offset = UINT64_MAX;
+        CHECK_STATUS(st_advise(m, &other, ST_ADVISE_DONE, &error), ST_ERR_ARGUMENT);
+    }
+}
+
+/* advice over many pages, and tensors that share them */
+static void large_advice(void) {
+    enum { PAGES = 64, PAGE = 65536 };
+    static const char text[] =
+        "{\"a\":" E("U8", "[1000000]", "[0,1000000]") ",\"b\":" E("U8", "[3194304]", "[1000000,4194304]") "}";
+    unsigned char *bytes = (unsigned char *)malloc(PAGES * PAGE), *file;
+    st_model *m;
+    st_error error;
+    size_t n, i;
+    unsigned char got[3];
+    if (bytes == NULL) exit(2);
+    for (i = 0; i < PAGES * PAGE; i++) bytes[i] = (unsigned char)(i * 31 >> 4 & 255);
+    file = make_file(text, sizeof text - 1, bytes, PAGES * PAGE, &n);
+    scratch_write(SOURCE_FILE, file, n);
+    for (i = 0; i < 2; i++) {
+        st_options options;
+        memset(&options, 0, sizeof options);
+        options.flags = i == 0 ? 0 : ST_OPEN_NO_MAP;
+        if (!CHECK_STATUS(st_open(&m, scratch_path(SOURCE_FILE), &options, &error), ST_OK)) continue;
+        CHECK_STATUS(st_advise(m, &m->tensors[0], ST_ADVISE_WILL_NEED, &error), ST_OK);
+        CHECK_STATUS(st_advise(m, &m->tensors[1], ST_ADVISE_DONE, &error), ST_OK);
+        CHECK_STATUS(st_advise(m, NULL, ST_ADVISE_DONE, &error), ST_OK);
+        CHECK_STATUS(st_read(m, &m->tensors[0], 999997, got, 3, &error), ST_OK);
+        CHECK(memcmp(got, bytes + 999997, 3) == 0);
+        CHECK_STATUS(st_read(m, &m->tensors[1], 3194301, got, 3, &error), ST_OK);
+        CHECK(memcmp(got, bytes + 4194301, 3) == 0);
+        st_close(m);
+    }
+    free(file);
+    free(bytes);
+}
+
+static void alignment(void) {
+    static const unsigned element[] = {0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8};
+    static uint64_t room[4];
+    unsigned i, at;
+    st_tensor t;
+    memset(&t, 0, sizeof t);
+    CHECK_EQ(st_is_aligned(NULL), 0);
+    for (i = 0; i < sizeof element / sizeof *element; i++) {
+        t.dtype = (st_dtype)i;
+        t.data = NULL;
+        CHECK_EQ(st_is_aligned(&t), 0);
+        for (at = 0; at < 16; at++) {
+            const unsigned size = element[i] > 0 ? element[i] : 1; /* one not known here is bytes */
+            t.data = (const char *)room + at;
+            CHECK_EQ(st_is_aligned(&t), at % size == 0);
+        }
+    }
+}
+
+int main(void) {
+    size_t n;
+    int kind;
+    unsigned char *file = make_file(header, sizeof header - 1, data, sizeof data - 1, &n);
+    scratch_begin("access");
+    scratch_write(SOURCE_FILE, file, n);
+    for (kind = 0; kind < SOURCE_KINDS; kind++) {
+        source s;
+        test_row = source_names[kind];
+        if (CHECK_STATUS(source_open(&s, kind, file, n, NULL), ST_OK)) {
+            ranges(s.model);
+            refusals(s.model);
+            advice(s.model);
+        }
+        source_close(&s);
+    }
+    test_row = "";
+    large_advice();
+    alignment();
+    free(file);
+    scratch_remove(SOURCE_FILE);
+    scratch_end();
+    return test_done("access");
+}

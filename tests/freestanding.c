@@ -1,0 +1,94 @@
+/* The build without an operating system and without libc: the tables again, its memory loops, what it leaves out. */
+#define ST_IMPLEMENTATION
+#define ST_FREESTANDING
+#include "../safetensors.h"
+
+#include "conformance.h"
+#undef GOOD
+#undef LENGTH
+#undef RAW
+#include "invalid.h"
+#include "large.h"
+#include "sources.h"
+
+static void table(const file_case *rows, size_t count) {
+    size_t i;
+    for (i = 0; i < count; i++) {
+        const file_case *row = &rows[i];
+        st_options options;
+        verdict v;
+        size_t n;
+        unsigned char *file = case_file(row, &n);
+        memset(&options, 0, sizeof options);
+        options.flags = row->flags;
+        options.max_header = row->max_header;
+        test_row = row->name;
+        v = sources_verdict(file, n, &options, SOURCES_NO_FILES);
+        CHECK_STATUS(v.error.status, row->status);
+        if (row->status == ST_OK) {
+            CHECK_EQ(v.count, row->count);
+        } else {
+            CHECK_EQ(v.error.position, row->position);
+        }
+        free(file);
+    }
+    test_row = "";
+}
+
+/* the loops against the library's own, at every distance and length */
+static void memory_loops(void) {
+    size_t from, to, n, i;
+    for (from = 0; from < 12; from++) {
+        for (to = 0; to < 12; to++) {
+            for (n = 0; n < 12; n++) {
+                unsigned char a[24], b[24];
+                for (i = 0; i < sizeof a; i++) a[i] = b[i] = (unsigned char)(i * 7);
+                CHECK(sti_memmove(a + to, a + from, n) == a + to);
+                memmove(b + to, b + from, n);
+                CHECK(memcmp(a, b, sizeof a) == 0);
+                CHECK(sti_memset(a + from, 200, n) == a + from);
+                memset(b + from, 200, n);
+                CHECK(memcmp(a, b, sizeof a) == 0);
+                CHECK((sti_memcmp(a + from, a + to, n) < 0) == (memcmp(a + from, a + to, n) < 0));
+                CHECK((sti_memcmp(a + from, a + to, n) > 0) == (memcmp(a + from, a + to, n) > 0));
+            }
+        }
+    }
+}
+
+static void left_out(void) {
+    static const unsigned char file[] = {2, 0, 0, 0, 0, 0, 0, 0, '{', '}'};
+    st_model *model;
+    st_error error;
+    st_options options;
+    uint64_t work[256];
+    memset(&options, 0, sizeof options);
+    CHECK_STATUS(st_open(&model, "no.safetensors", NULL, &error), ST_ERR_UNSUPPORTED);
+    CHECK(model == NULL && strncmp(error.message, "no.safetensors: ", 16) == 0);
+    CHECK_STATUS(st_open_memory(&model, file, sizeof file, NULL, &error), ST_ERR_MEMORY); /* there is no malloc */
+    CHECK(model == NULL);
+    options.work = work;
+    options.work_bytes = sizeof work;
+    CHECK_STATUS(st_open_memory(&model, file, sizeof file, &options, &error), ST_OK);
+    CHECK_STATUS(st_advise(model, NULL, ST_ADVISE_DONE, &error), ST_OK);
+    st_close(model);
+}
+
+/* the sorting ways: by offset, and by name */
+static void large_files(void) {
+    size_t n;
+    unsigned char *file = many_tensors("t", 500, 1, &n);
+    verdict v = sources_verdict(file, n, NULL, SOURCES_NO_FILES);
+    CHECK_STATUS(v.error.status, ST_OK);
+    CHECK_EQ(v.count, 500);
+    free(file);
+}
+
+int main(void) {
+    table(conformance_cases, sizeof conformance_cases / sizeof *conformance_cases);
+    table(invalid_cases, sizeof invalid_cases / sizeof *invalid_cases);
+    memory_loops();
+    left_out();
+    large_files();
+    return test_done("freestanding");
+}

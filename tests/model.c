@@ -1,0 +1,644 @@
+/* Rooms 13 and 14: paths of every kind, what lies behind them, flags and arguments. */
+#define ST_IMPLEMENTATION
+#include "../safetensors.h"
+
+#include "large.h"
+#include "seeds.h"
+#include "sources.h"
+
+#ifdef _WIN32
+#include <io.h>
+#include <windows.h>
+#else
+#include <errno.h>
+#include <fcntl.h>
+#endif
+
+static const char header[] = "{\"t\":" E("U8", "[4]", "[0,4]") "}";
+static unsigned char *good; /* a file with four bytes of data: "abcd" */
+static size_t good_bytes;
+static st_error error;
+static st_model *model;
+
+static st_status open_path(const char *path, unsigned flags) {
+    st_options options;
+    st_status status;
+    memset(&options, 0, sizeof options);
+    memset(&error, 0xee, sizeof error);
+    options.flags = flags;
+    model = (st_model *)(void *)&options;
+    status = st_open(&model, path, &options, &error);
+    CHECK((status == ST_OK) == (model != NULL));
+    CHECK_STATUS(error.status, status);
+    if (status != ST_OK) {
+        check_text(error.message, sizeof error.message);
+        check_text(error.subject, sizeof error.subject);
+    }
+    return status;
+}
+
+/* opens, reads, closes */
+static void opens_well(const char *path) {
+    unsigned flags;
+    for (flags = 0; flags <= ST_OPEN_MUST_MAP; flags++) {
+        char got[4];
+        if (flags == (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP)) continue;
+        if (!CHECK_STATUS(open_path(path, flags), ST_OK)) continue;
+        CHECK_STR(model->shards[0].path, path);
+        CHECK((model->tensors[0].data != NULL) == (flags != ST_OPEN_NO_MAP)); /* a file this small maps everywhere */
+        CHECK_STATUS(st_read(model, &model->tensors[0], 0, got, 4, &error), ST_OK);
+        CHECK(memcmp(got, "abcd", 4) == 0);
+        st_close(model);
+    }
+}
+
+static void nothing_there(void) {
+    static const char *const names[] = {"missing.safetensors", "missing/missing.safetensors", "good.safetensors/inside",
+                                        "missing"};
+    size_t i;
+    scratch_write("good.safetensors", good, good_bytes);
+    opens_well(scratch_path("good.safetensors"));
+    CHECK_STATUS(st_open(&model, scratch_path("good.safetensors"), NULL, NULL), ST_OK);
+    st_close(model);
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *path = scratch_path(names[i]);
+        test_row = names[i];
+        CHECK_STATUS(open_path(path, 0), ST_ERR_NOT_FOUND);
+        CHECK(strncmp(error.message, path, strlen(path)) == 0);
+        CHECK_EQ(error.position, UINT64_MAX);
+    }
+    test_row = "";
+    CHECK_STATUS(open_path("", 0), ST_ERR_NOT_FOUND);
+    scratch_remove("good.safetensors");
+}
+
+static void directories(void) {
+    CHECK_STATUS(open_path(scratch_directory, 0), ST_ERR_UNSUPPORTED);
+    CHECK(strstr(error.message, "directory") != NULL);
+    CHECK_STATUS(open_path(".", 0), ST_ERR_UNSUPPORTED);
+    CHECK_STATUS(open_path(scratch_path(""), 0), ST_ERR_UNSUPPORTED); /* with a slash behind it */
+    CHECK_STATUS(open_path(scratch_path("."), ST_OPEN_NO_MAP), ST_ERR_UNSUPPORTED);
+}
+
+static void short_files(void) {
+    scratch_write("short", "", 0);
+    CHECK_STATUS(open_path(scratch_path("short"), 0), ST_ERR_TRUNCATED);
+    CHECK(error.expected == 8 && error.actual == 0 && error.position == 0 && strstr(error.message, "empty") != NULL);
+    CHECK_STATUS(open_path(scratch_path("short"), ST_OPEN_MUST_MAP), ST_ERR_TRUNCATED);
+    scratch_write("short", "\010\000\000", 3);
+    CHECK_STATUS(open_path(scratch_path("short"), 0), ST_ERR_TRUNCATED);
+    CHECK(error.expected == 8 && error.actual == 3);
+    scratch_remove("short");
+}
+
+/* an index is told from a file that is none of ours; models of several files come later */
+static void index_file(void) {
+    static const char text[] =
+        "{\"metadata\":{\"total_size\":4},\"weight_map\":{\"t\":\"model-00001-of-00001.safetensors\"}}";
+    scratch_write("model.safetensors.index.json", text, sizeof text - 1);
+    CHECK_STATUS(open_path(scratch_path("model.safetensors.index.json"), 0), ST_ERR_FORMAT);
+    CHECK(strstr(error.message, "index") != NULL);
+    scratch_remove("model.safetensors.index.json");
+}
+
+/* what a directory holds, without itself and the one above */
+static int count_names(void *arg, const char *name) {
+    unsigned *seen = (unsigned *)arg;
+    static const char *const names[] = {".a", "..a", "...", "b"};
+    unsigned i;
+    for (i = 0; i < 4; i++) {
+        if (strcmp(name, names[i]) == 0) *seen |= 1u << i;
+    }
+    *seen += 16;
+    return *seen >= 16 * 100;
+}
+
+static void listing(void) {
+    unsigned seen = 0;
+    scratch_write(".a", "", 0), scratch_write("..a", "", 0), scratch_write("b", "", 0);
+#ifndef _WIN32
+    scratch_write("...", "", 0);
+#else
+    seen = 16 | 4; /* no name ends in a dot there */
+#endif
+    CHECK_EQ(sti_system_list(NULL, scratch_directory, count_names, &seen), 0);
+    CHECK_EQ(seen, 4 * 16 + 15);
+    seen = 16 * 99; /* the first name stops it */
+    CHECK_EQ(sti_system_list(NULL, scratch_directory, count_names, &seen), 1);
+    CHECK_EQ(seen / 16, 100);
+    CHECK_EQ(sti_system_list(NULL, scratch_path("b"), count_names, &seen), ST_IO_NOT_FOUND);
+    CHECK_EQ(sti_system_list(NULL, scratch_path("missing"), count_names, &seen), ST_IO_NOT_FOUND);
+    scratch_remove(".a"), scratch_remove("..a"), scratch_remove("b");
+#ifndef _WIN32
+    scratch_remove("...");
+#endif
+}
+
+/* ---- what is no file ---- */
+
+#ifndef _WIN32
+static void no_files(void) {
+    const char *path = scratch_path("fifo");
+    if (CHECK(mkfifo(path, 0600) == 0)) { /* nobody writes to it: to wait would be for ever */
+        CHECK_STATUS(open_path(path, 0), ST_ERR_IO);
+        CHECK_STATUS(open_path(path, ST_OPEN_NO_MAP), ST_ERR_IO);
+        CHECK(remove(path) == 0);
+    }
+    CHECK_STATUS(open_path("/dev/null", 0), ST_ERR_IO);
+    CHECK_STATUS(open_path("/dev/zero", ST_OPEN_NO_MAP), ST_ERR_IO);
+    if (access("/proc/self/maps", R_OK) == 0) { /* says it is empty, and is not */
+        CHECK(open_path("/proc/self/maps", 0) != ST_OK);
+        CHECK(open_path("/proc/self/maps", ST_OPEN_MUST_MAP) != ST_OK);
+        CHECK(open_path("/proc/self/mem", 0) != ST_OK);
+        CHECK_STATUS(open_path("/proc/self", 0), ST_ERR_UNSUPPORTED);
+    } else {
+        SKIP("no /proc here");
+    }
+}
+
+/* what the system refuses is passed on: here, a file that was never opened */
+static void refused_by_the_system(void) {
+    sti_opening o;
+    char byte = '#';
+    memset(&o, 0, sizeof o);
+    o.io.user = (void *)(intptr_t)-1;
+    o.io.bytes = 1;
+    o.system = 1;
+    o.error = &error;
+    CHECK_EQ(sti_system_read(o.io.user, 0, &byte, 1), EBADF);
+    CHECK_EQ(byte, '#');
+    CHECK_STATUS(sti_open_map(&o), ST_OK); /* read by position, then */
+    CHECK(o.io.mapped == NULL);
+    o.flags = ST_OPEN_MUST_MAP;
+    CHECK_STATUS(sti_open_map(&o), ST_ERR_IO);
+    CHECK_EQ(error.sys, EBADF);
+}
+
+static void unreadable(void) {
+    const char *path = scratch_write("secret", good, good_bytes);
+    const int root = geteuid() == 0; /* who may read everything, and so is somebody else for a moment */
+    CHECK(chmod(path, 0) == 0);
+    if (root && seteuid(65534) != 0) {
+        SKIP("there is no other user to be refused a file");
+    } else {
+        CHECK_STATUS(open_path(path, 0), ST_ERR_IO);
+        CHECK_EQ(error.sys, EACCES);
+        CHECK(strncmp(error.message, path, strlen(path)) == 0);
+        if (root) CHECK(seteuid(0) == 0);
+    }
+    scratch_remove("secret");
+}
+
+static void links(void) {
+    const char *link = scratch_path("link"), *loop = scratch_path("loop"), *lost = scratch_path("lost");
+    scratch_write("good.safetensors", good, good_bytes);
+    if (CHECK(symlink("good.safetensors", link) == 0 && symlink("loop", loop) == 0 && symlink("nowhere", lost) == 0)) {
+        opens_well(link);
+        CHECK_STATUS(open_path(loop, 0), ST_ERR_IO);
+        CHECK_EQ(error.sys, ELOOP);
+        CHECK_STATUS(open_path(lost, 0), ST_ERR_NOT_FOUND);
+        CHECK(remove(link) == 0 && remove(loop) == 0 && remove(lost) == 0);
+    }
+    scratch_remove("good.safetensors");
+}
+
+/* a name is bytes here, and need not be text */
+static void names(void) {
+    static const char *const all[] = {"h\303\251-\342\202\254-\360\237\230\200.safetensors",
+                                      "with blank.safetensors",
+                                      "-o.safetensors",
+                                      "new\nline.safetensors",
+                                      "back\\slash",
+                                      "percent%s%n.safetensors"};
+    const char *path;
+    size_t i;
+    int fd;
+    for (i = 0; i < sizeof all / sizeof *all; i++) {
+        scratch_write(all[i], good, good_bytes);
+        opens_well(scratch_path(all[i]));
+        scratch_remove(all[i]);
+    }
+    path = scratch_path("\377.safetensors");
+    fd = open(path, O_CREAT | O_WRONLY, 0600);
+    if (fd < 0) {
+        SKIP("this file system takes only names that are text");
+        return;
+    }
+    CHECK(write(fd, good, good_bytes) == (ssize_t)good_bytes && close(fd) == 0);
+    opens_well(path);
+    CHECK(remove(path) == 0);
+    CHECK_STATUS(open_path(path, 0), ST_ERR_NOT_FOUND);
+    CHECK(sti_utf8_span((const unsigned char *)error.message, strlen(error.message)) == strlen(error.message));
+    CHECK(strstr(error.message, "\\xff.safetensors: ") != NULL);
+}
+
+static void long_paths(void) {
+    enum { DEPTH = 12, LENGTH = 240 };
+    char path[64 + DEPTH * (LENGTH + 1)], *too_long;
+    size_t used = strlen(scratch_directory), ends[DEPTH + 1], i;
+    memcpy(path, scratch_directory, used + 1);
+    for (i = 0; i < DEPTH; i++) {
+        ends[i] = used;
+        path[used] = '/';
+        memset(path + used + 1, 'd', LENGTH);
+        used += LENGTH + 1;
+        path[used] = 0;
+        if (i < DEPTH - 1) CHECK(mkdir(path, 0700) == 0);
+    }
+    { /* the last is the file */
+        FILE *file = fopen(path, "wb");
+        if (CHECK(file != NULL)) {
+            CHECK(fwrite(good, 1, good_bytes, file) == good_bytes && fclose(file) == 0);
+            opens_well(path);
+            CHECK(remove(path) == 0);
+        }
+    }
+    for (i = DEPTH - 1; i > 0; i--) {
+        path[ends[i]] = 0;
+        CHECK(rmdir(path) == 0);
+    }
+    too_long = (char *)malloc(100001);
+    if (too_long == NULL) exit(2);
+    memset(too_long, 'x', 100000);
+    too_long[100000] = 0;
+    CHECK_STATUS(open_path(too_long, 0), ST_ERR_IO);
+    CHECK_EQ(error.sys, ENAMETOOLONG);
+    free(too_long);
+}
+#else
+static void no_files(void) {
+    CHECK(open_path("NUL", 0) != ST_OK);
+    CHECK(open_path("CON", ST_OPEN_NO_MAP) != ST_OK);
+}
+
+static void unreadable(void) {
+    static const char *const impossible[] = {"a<b>.safetensors", "a|b", "a*.safetensors", "?"};
+    size_t i;
+    for (i = 0; i < sizeof impossible / sizeof *impossible; i++) {
+        st_status status = open_path(impossible[i], 0);
+        CHECK(status == ST_ERR_NOT_FOUND || status == ST_ERR_IO);
+    }
+}
+
+static void links(void) {
+}
+
+static void refused_by_the_system(void) {
+}
+
+static void write_wide(const wchar_t *path) {
+    DWORD written = 0;
+    HANDLE h = CreateFileW(path, GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (!CHECK(h != INVALID_HANDLE_VALUE)) return;
+    CHECK(WriteFile(h, good, (DWORD)good_bytes, &written, NULL) && written == good_bytes);
+    CloseHandle(h);
+}
+
+static void wide_of(const char *path, wchar_t *wide, int room) {
+    CHECK(MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, room) > 0);
+}
+
+/* paths are UTF-8, whatever the code page is */
+static void names(void) {
+    static const char *const all[] = {"h\303\251-\342\202\254-\360\237\230\200.safetensors", "with blank.safetensors"};
+    size_t i;
+    for (i = 0; i < sizeof all / sizeof *all; i++) {
+        wchar_t wide[260];
+        const char *path = scratch_path(all[i]);
+        wide_of(path, wide, 260);
+        write_wide(wide);
+        opens_well(path);
+        CHECK(DeleteFileW(wide));
+    }
+    CHECK_STATUS(open_path("\377.safetensors", 0), ST_ERR_UTF8);
+    CHECK_STATUS(open_path(scratch_path("\355\240\200.safetensors"), 0), ST_ERR_UTF8);
+    CHECK(sti_utf8_span((const unsigned char *)error.message, strlen(error.message)) == strlen(error.message));
+}
+
+static void long_paths(void) {
+    enum { DEPTH = 12, LENGTH = 100, ROOM = 64 + 260 + DEPTH * (LENGTH + 1) };
+    char path[ROOM];
+    wchar_t wide[ROOM], full[ROOM + 4];
+    size_t used = strlen(scratch_directory), ends[DEPTH + 1], i;
+    char *too_long;
+    memcpy(path, scratch_directory, used + 1);
+    for (i = 0; i < DEPTH; i++) {
+        ends[i] = used;
+        path[used] = '/';
+        memset(path + used + 1, 'd', LENGTH);
+        used += LENGTH + 1;
+        path[used] = 0;
+        wide_of(path, wide, ROOM);
+        memcpy(full, L"\\\\?\\", 4 * sizeof *full);
+        CHECK(GetFullPathNameW(wide, ROOM, full + 4, NULL) > 0);
+        if (i < DEPTH - 1) {
+            CHECK(CreateDirectoryW(full, NULL));
+            CHECK_STATUS(open_path(path, 0),
+                         ST_ERR_UNSUPPORTED); /* a directory, near the limit of short paths and past it */
+        } else {
+            write_wide(full);
+            opens_well(path);
+            CHECK(DeleteFileW(full));
+            CHECK_STATUS(open_path(path, 0), ST_ERR_NOT_FOUND);
+        }
+    }
+    for (i = DEPTH - 1; i > 0; i--) {
+        path[ends[i]] = 0;
+        wide_of(path, wide, ROOM);
+        CHECK(GetFullPathNameW(wide, ROOM, full + 4, NULL) > 0);
+        CHECK(RemoveDirectoryW(full));
+    }
+    too_long = (char *)malloc(100001);
+    if (too_long == NULL) exit(2);
+    memset(too_long, 'x', 100000);
+    too_long[100000] = 0;
+    CHECK(open_path(too_long, 0) != ST_OK);
+    free(too_long);
+}
+#endif
+
+/* ---- files that change while they are open ---- */
+
+static void changes(void) {
+    const char *path = scratch_write("changes", good, good_bytes);
+    char got[4];
+    FILE *file;
+    if (CHECK_STATUS(open_path(path, ST_OPEN_NO_MAP), ST_OK)) { /* it shrinks */
+        file = fopen(path, "wb");
+        if (CHECK(file != NULL)) {
+            CHECK(fwrite(good, 1, good_bytes - 2, file) == good_bytes - 2 && fclose(file) == 0);
+            CHECK_STATUS(st_read(model, st_find(model, "t"), 0, got, 2, &error), ST_OK);
+            CHECK_STATUS(st_read(model, st_find(model, "t"), 0, got, 4, &error), ST_ERR_IO);
+            CHECK(strncmp(error.message, path, strlen(path)) == 0);
+            CHECK_STR(error.subject, "t");
+            CHECK_STATUS(st_read(model, st_find(model, "t"), 2, got, 2, NULL), ST_ERR_IO);
+        }
+        st_close(model);
+    }
+    scratch_write("changes", good, good_bytes);
+    if (CHECK_STATUS(open_path(path, ST_OPEN_NO_MAP), ST_OK)) { /* it goes */
+        scratch_remove("changes");
+        CHECK_STATUS(st_read(model, st_find(model, "t"), 0, got, 4, &error), ST_OK);
+        CHECK(memcmp(got, "abcd", 4) == 0);
+        st_close(model);
+    }
+    CHECK_STATUS(open_path(path, 0), ST_ERR_NOT_FOUND);
+}
+
+/* ---- files past 4 GiB ---- */
+
+#define HUGE_DATA UINT64_C(5368709120)
+static const char huge_header[] =
+    "{\"a\":" E("U8", "[5368709119]", "[0,5368709119]") ",\"z\":" E("U8", "[1]", "[5368709119,5368709120]") "}";
+
+/* a file of holes with a letter at 2^32 and one at its end; 0 where holes would be written out */
+static int make_huge(const char *path, uint64_t bytes) {
+#ifdef _WIN32
+    HANDLE h;
+    DWORD done = 0;
+    LARGE_INTEGER at;
+    wchar_t wide[260];
+    int made = 0, i;
+    wide_of(path, wide, 260);
+    h = CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (h == INVALID_HANDLE_VALUE) return 0;
+    (void)DeviceIoControl(h, 0x900C4 /* FSCTL_SET_SPARSE */, NULL, 0, NULL, 0, &done, NULL);
+    for (i = 0; i < 2; i++) {
+        at.QuadPart = i == 0 ? (LONGLONG)UINT64_C(4294967296) : (LONGLONG)(bytes - 1);
+        made =
+            SetFilePointerEx(h, at, NULL, FILE_BEGIN) && WriteFile(h, i == 0 ? "m" : "z", 1, &done, NULL) && done == 1;
+        if (!made) break;
+    }
+    CloseHandle(h);
+    return made;
+#else
+    struct stat about;
+    int fd = open(path, O_RDWR), made;
+    if (fd < 0) return 0;
+    made = ftruncate(fd, (off_t)bytes) == 0 && fstat(fd, &about) == 0 && (uint64_t)about.st_blocks * 512 < bytes / 2 &&
+           pwrite(fd, "m", 1, (off_t)UINT64_C(4294967296)) == 1 && pwrite(fd, "z", 1, (off_t)(bytes - 1)) == 1;
+    return close(fd) == 0 && made;
+#endif
+}
+
+static void huge(void) {
+    size_t n;
+    unsigned char *head = make_file(huge_header, sizeof huge_header - 1, "", 0, &n);
+    const char *path = scratch_write("huge", head, n);
+    unsigned flags;
+    if (!make_huge(path, n + HUGE_DATA)) {
+        SKIP("no file of 5 GiB with holes can be had here");
+    } else {
+        for (flags = 0; flags <= ST_OPEN_MUST_MAP; flags++) {
+            const st_tensor *a, *z;
+            char got[3];
+            st_status status;
+            if (flags == (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP)) continue;
+            status = open_path(path, flags);
+            if (sizeof(void *) < 8 && flags == ST_OPEN_MUST_MAP) {
+                CHECK_STATUS(status, ST_ERR_TOO_LARGE);
+                continue;
+            }
+            if (!CHECK_STATUS(status, ST_OK)) continue;
+            a = st_find(model, "a"), z = st_find(model, "z");
+            CHECK(model->shards[0].file_bytes == n + HUGE_DATA && model->bytes == HUGE_DATA &&
+                  a->bytes == HUGE_DATA - 1);
+            CHECK_EQ(z->offset, n + HUGE_DATA - 1);
+            if (sizeof(void *) < 8 || flags == ST_OPEN_NO_MAP) {
+                CHECK(a->data == NULL && z->data == NULL);
+            } else {
+                CHECK(z->data != NULL && *(const char *)z->data == 'z');
+                CHECK(((const char *)a->data)[UINT64_C(4294967296) - n] == 'm');
+            }
+            CHECK_STATUS(st_read(model, z, 0, got, 1, &error), ST_OK);
+            CHECK_EQ(got[0], 'z');
+            CHECK_STATUS(st_read(model, a, UINT64_C(4294967295) - n, got, 3, &error), ST_OK);
+            CHECK(got[0] == 0 && got[1] == 'm' && got[2] == 0);
+            CHECK_STATUS(st_read(model, a, HUGE_DATA - 1, got, 1, &error), ST_ERR_ARGUMENT);
+            st_close(model);
+        }
+    }
+    free(head);
+    scratch_remove("huge");
+}
+
+/* ---- arguments and flags ---- */
+
+static void arguments(void) {
+    st_options options;
+    st_io io;
+    served s;
+    memset(&options, 0, sizeof options);
+    memset(&io, 0, sizeof io);
+    served_begin(&s, good, good_bytes);
+    CHECK_STATUS(st_open(NULL, "x", NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(error.status, ST_ERR_ARGUMENT);
+    CHECK_EQ(error.position, UINT64_MAX);
+    CHECK_STATUS(st_open(NULL, NULL, NULL, NULL), ST_ERR_ARGUMENT);
+    model = (st_model *)(void *)&options;
+    CHECK_STATUS(st_open(&model, NULL, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK(model == NULL);
+    CHECK_STATUS(st_open_memory(NULL, good, good_bytes, NULL, &error), ST_ERR_ARGUMENT);
+    model = (st_model *)(void *)&options;
+    CHECK_STATUS(st_open_memory(&model, NULL, good_bytes, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK(model == NULL);
+    CHECK_STATUS(st_open_memory(&model, NULL, 0, NULL, &error), ST_ERR_TRUNCATED);
+    CHECK_STATUS(st_open_io(NULL, &s.io, NULL, &error), ST_ERR_ARGUMENT);
+    model = (st_model *)(void *)&options;
+    CHECK_STATUS(st_open_io(&model, NULL, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK(model == NULL);
+    io.bytes = good_bytes; /* and nothing to get them from */
+    CHECK_STATUS(st_open_io(&model, &io, NULL, &error), ST_ERR_ARGUMENT);
+    io.bytes = 0; /* nothing to get */
+    CHECK_STATUS(st_open_io(&model, &io, NULL, &error), ST_ERR_TRUNCATED);
+    options.files = &s.files;
+    (s.files.open) = NULL;
+    CHECK_STATUS(st_open(&model, s.path, &options, &error), ST_ERR_ARGUMENT);
+    served_begin(&s, good, good_bytes);
+    (s.files.close) = NULL;
+    CHECK_STATUS(st_open(&model, s.path, &options, &error), ST_ERR_ARGUMENT);
+    CHECK_EQ(s.opens, 0);
+    st_close(NULL);
+}
+
+static void flags(void) {
+    unsigned bit;
+    st_options options;
+    served s;
+    memset(&options, 0, sizeof options);
+    served_begin(&s, good, good_bytes);
+    for (bit = 0; bit < 32; bit++) {
+        options.flags = 1u << bit;
+        if (bit == 1) continue;
+        CHECK_STATUS(st_open_memory(&model, good, good_bytes, &options, &error), bit <= 4 ? ST_OK : ST_ERR_ARGUMENT);
+        st_close(model);
+        CHECK_STATUS(st_open_io(&model, &s.io, &options, &error), bit <= 4 ? ST_OK : ST_ERR_ARGUMENT);
+        st_close(model);
+    }
+    options.flags = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
+    CHECK_STATUS(st_open_memory(&model, good, good_bytes, &options, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_open(&model, "x", &options, &error), ST_ERR_ARGUMENT);
+    /* what lies in memory is as good as mapped, what comes through calls cannot be */
+    options.flags = ST_OPEN_MUST_MAP;
+    CHECK_STATUS(st_open_memory(&model, good, good_bytes, &options, &error), ST_OK);
+    CHECK(model->tensors[0].data == good + good_bytes - 4);
+    st_close(model);
+    CHECK(st_open_io(&model, &s.io, &options, &error) != ST_OK);
+    CHECK(model == NULL);
+    s.io.mapped = good;
+    CHECK_STATUS(st_open_io(&model, &s.io, &options, &error), ST_OK);
+    CHECK(model->tensors[0].data == good + good_bytes - 4);
+    st_close(model);
+    { /* no pointers, by request, wherever the bytes are */
+        char got[4];
+        int i;
+        options.flags = ST_OPEN_NO_MAP;
+        for (i = 0; i < 3; i++) {
+            st_io io = s.io;
+            if (i == 1) io.read_at = NULL;
+            CHECK_STATUS(i < 2 ? st_open_io(&model, &io, &options, &error)
+                               : st_open_memory(&model, good, good_bytes, &options, &error),
+                         ST_OK);
+            CHECK(model->tensors[0].data == NULL);
+            CHECK_STATUS(st_read(model, &model->tensors[0], 0, got, 4, &error), ST_OK);
+            CHECK(memcmp(got, "abcd", 4) == 0);
+            st_close(model);
+        }
+    }
+}
+
+/* the metadata's three states */
+static void metadata(void) {
+    static const char *const texts[] = {"{}", "{\"__metadata__\":null}", "{\"__metadata__\":{}}",
+                                        "{\"__metadata__\":{\"k\\u0000\":\"a\\u0000b\",\"\":\"\",\"k\":\"v\"}}"};
+    size_t i;
+    for (i = 0; i < 4; i++) {
+        size_t n;
+        unsigned char *file = make_file(texts[i], strlen(texts[i]), "", 0, &n);
+        if (CHECK_STATUS(st_open_memory(&model, file, n, NULL, &error), ST_OK)) {
+            CHECK((model->metadata == NULL) == (i < 2));
+            CHECK_EQ(model->metadata_count, i == 3 ? 3 : 0);
+            if (i == 3) {
+                const st_pair *p = model->metadata; /* in the order of the header */
+                CHECK(p[0].key_bytes == 2 && p[0].value_bytes == 3 && memcmp(p[0].value, "a\0b", 4) == 0);
+                CHECK(p[1].key_bytes == 0 && p[1].value_bytes == 0);
+                CHECK(st_find_metadata(model, "k") == p[2].value && st_find_metadata(model, "") == p[1].value);
+                CHECK_STR(p[2].value, "v");
+            }
+            st_close(model);
+        }
+        free(file);
+    }
+}
+
+/* a header of 1.25 GiB: too long for a machine of 32 bits, and the allocator's to refuse elsewhere */
+static int long_header(void *user, uint64_t offset, void *dst, size_t n) {
+    static const unsigned char length[8] = {0, 0, 0, 0x50, 0, 0, 0, 0};
+    (void)user;
+    if (!CHECK(offset == 0 && n <= 8)) return 1;
+    memcpy(dst, length, n);
+    return 0;
+}
+
+static void too_large(void) {
+    counting c;
+    st_options options;
+    st_io io;
+    memset(&options, 0, sizeof options);
+    memset(&io, 0, sizeof io);
+    counting_begin(&c);
+    c.fail_at = 1, c.fail_forever = 1;
+    options.allocator = &c.allocator;
+    options.max_header = UINT32_MAX;
+    io.read_at = long_header;
+    io.bytes = 0x60000000u;
+    CHECK_STATUS(st_open_io(&model, &io, &options, &error), sizeof(size_t) < 8 ? ST_ERR_TOO_LARGE : ST_ERR_MEMORY);
+    CHECK_EQ(c.calls, sizeof(size_t) < 8 ? 0 : 1);
+}
+
+/* the bytes of callbacks are asked for before and after the header only where they must be */
+static void callbacks_that_fail(void) {
+    served s;
+    st_options options;
+    memset(&options, 0, sizeof options);
+    served_begin(&s, good, good_bytes);
+    options.files = &s.files;
+    CHECK_STATUS(st_open(&model, s.path, &options, &error), ST_OK);
+    s.fail_at = 1, s.fail_forever = 1;
+    { /* a read that is refused names the tensor, the file and the code */
+        char got[4];
+        CHECK_STATUS(st_read(model, &model->tensors[0], 1, got, 2, &error), ST_ERR_IO);
+        CHECK_EQ(error.sys, 77);
+        CHECK_STR(error.subject, "t");
+        CHECK(strncmp(error.message, s.path, strlen(s.path)) == 0);
+        CHECK_STATUS(st_read(model, &model->tensors[0], 1, got, 2, NULL), ST_ERR_IO);
+    }
+    st_close(model);
+    CHECK(s.opens == 1 && s.closes == 1);
+}
+
+int main(void) {
+    good = make_file(header, sizeof header - 1, "abcd", 4, &good_bytes);
+    scratch_begin("model");
+    nothing_there();
+    directories();
+    short_files();
+    index_file();
+    listing();
+    no_files();
+    refused_by_the_system();
+    unreadable();
+    links();
+    names();
+    long_paths();
+    changes();
+    huge();
+    arguments();
+    flags();
+    metadata();
+    callbacks_that_fail();
+    too_large();
+    free(good);
+    scratch_end();
+    return test_done("model");
+}
