@@ -1351,7 +1351,7 @@ STI_COLD static st_status sti_header_about(const sti_header *h, uint32_t key, st
     (void)h, (void)key;
 #else
     st_error *e = h->json.error;
-    if (e && h->text && !e->subject[0]) {
+    if (e && e->message[0] != '"') { /* no sentence begins so; where there is an error, all of the text is there */
         sti_span subject = sti_show(e->subject, sizeof e->subject, sti_header_string(h, key), STI_ESCAPED);
         sti_say_first(e, sti_text("\": "));
         sti_say_first(e, subject);
@@ -1439,7 +1439,7 @@ static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     if ((h->flags & ST_OPEN_UNKNOWN_DTYPES) && !w.nul) return ST_OK;
     (void)sti_json_fail_at(j, w.place, ST_ERR_DTYPE, STI_SAY("unknown dtype \""));
 #if !defined(ST_NO_ERROR_TEXT)
-    if (j->error && h->text) {
+    if (j->error) { /* all of the text is there */
         char shown[48];
         sti_put(j->error->message, sizeof j->error->message,
                 sti_show(shown, sizeof shown, sti_header_string(h, e->dtype_at), STI_ESCAPED));
@@ -1698,7 +1698,7 @@ STI_COLD static enum sti_format sti_format_of(sti_span s) {
 /* the last word on a header that failed: a file of another format is called by its name */
 STI_COLD static st_status sti_format_judge(sti_span first, st_status status, st_error *error) {
     const char *sentence = NULL;
-    switch (sti_format_of(first)) {
+    switch ((int)sti_format_of(first)) {
     case STI_OURS: return status;
     case STI_LFS: sentence = STI_SAY("this is a Git LFS pointer, not the file itself: run git lfs pull"); break;
     case STI_HTML:
@@ -1716,7 +1716,7 @@ STI_COLD static st_status sti_format_judge(sti_span first, st_status status, st_
     case STI_INDEX:
         sentence = STI_SAY("this is a safetensors index (JSON), which names the files that hold the tensors");
         break;
-    case STI_TEXT:
+    default: /* STI_TEXT */
         sentence = STI_SAY("this is JSON text without the 8 bytes of length that come first in a safetensors file");
         break;
     }
@@ -2038,7 +2038,7 @@ STI_COLD static void sti_index_sort(sti_index *x, const sti_entry *entries, uint
     o.before = sti_name_before;
     o.swap = sti_name_swap;
     sti_sort(&o, x->count);
-    for (i = 1, kept = x->count ? x->slots[0] : 0; i < x->count; i++) {
+    for (i = 1, kept = x->slots[0]; i < x->count; i++) { /* there are names, for they collided */
         if (sti_same(sti_index_name(x, kept), sti_index_name(x, x->slots[i]))) {
             kept = sti_index_repeat(entries, kept, x->slots[i], repeated);
         } else {
