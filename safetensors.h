@@ -1698,7 +1698,8 @@ STI_COLD static enum sti_format sti_format_of(sti_span s) {
 /* the last word on a header that failed: a file of another format is called by its name */
 STI_COLD static st_status sti_format_judge(sti_span first, st_status status, st_error *error) {
     const char *sentence = NULL;
-    switch ((int)sti_format_of(first)) {
+    const enum sti_format format = sti_format_of(first);
+    switch ((int)format) {
     case STI_OURS: return status;
     case STI_LFS: sentence = STI_SAY("this is a Git LFS pointer, not the file itself: run git lfs pull"); break;
     case STI_HTML:
@@ -1822,7 +1823,7 @@ STI_APART static st_status sti_scan_prove(const unsigned char *file, size_t byte
                                           st_error *error) {
     sti_header h = sti_header_at(file + 8, bytes, flags, error);
     uint64_t data_bytes = 0;
-    int sorted;
+    int sorted = 0;
     st_status s = sti_header_utf8(file + 8, bytes, error);
     h.scan = 1;
     if (s == ST_OK) s = sti_scan_entries(&h, &sorted);
@@ -2724,7 +2725,7 @@ STI_APART static st_status sti_open_model(sti_opening *o) {
     st_error *error = o->error;
     unsigned char *block;
     st_status s, sound;
-    int sorted;
+    int sorted = 0;
     s = sti_open_entries(o, &h, &sorted);
     if (s != ST_OK) return s;
     sti_open_arrange(o, &h, sorted);
