@@ -110,7 +110,11 @@
 
 /* The functions need more of the system's headers than strict C shows; said before the first of them is included. */
 #if defined(ST_IMPLEMENTATION) && !defined(ST_NO_FILES) && !defined(ST_FREESTANDING) && !defined(_WIN32)
-#if defined(__STRICT_ANSI__) && !defined(_DEFAULT_SOURCE)
+#if defined(__linux__)
+#if !defined(_GNU_SOURCE)
+#define _GNU_SOURCE 1
+#endif
+#elif defined(__STRICT_ANSI__) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE 1
 #endif
 #if !defined(_FILE_OFFSET_BITS)
@@ -453,7 +457,7 @@ ST_API int st_scan_is(const st_scan *scan, const char *name);
 #include <sys/stat.h>
 #include <unistd.h>
 #if defined(__GLIBC__) && !defined(__USE_MISC)
-#error "safetensors.h: in the implementing file include it before other headers, or define _DEFAULT_SOURCE"
+#error "safetensors.h: in the implementing file include it before other headers, or define _GNU_SOURCE"
 #endif
 #if defined(__GLIBC__) && !defined(__LP64__) && !defined(__USE_FILE_OFFSET64)
 #error "safetensors.h: in the implementing file include it before other headers, or define _FILE_OFFSET_BITS as 64"
