@@ -495,7 +495,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_SCAN_RANK 16u
 
 #if defined(ST_NO_ERROR_TEXT)
-#define STI_SAY(text) NULL
+#define STI_SAY(text) ((const char *)0) /* not NULL, which C++ takes for a number where both arms of a ?: are it */
 #else
 #define STI_SAY(text) text
 #endif
@@ -593,7 +593,8 @@ static int sti_same(sti_span a, sti_span b) {
 
 /* ---- 7 errors -------------------------------------------------------------------------------------------------------
  * Set once where the fault is seen, formatted without stdio; the file's name is put before the sentence on the way
- * out. uses: 5, 6
+ * out.
+ * uses: 5, 6
  * ------------------------------------------------------------------------------------------------------------------ */
 ST_API const char *st_status_name(st_status status) {
     static const char names[24][20] = {"ST_OK",
@@ -1251,7 +1252,7 @@ STI_COLD static st_status sti_say_file(st_error *error, sti_span said, st_status
 
 /* ---- 10 dtypes ------------------------------------------------------------------------------------------------------
  * Name and bits; the order of the numbers is the reference's, whose writer puts the highest first.
- * uses: 6, 9
+ * uses: 6
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_dtype {
     char name[12];
@@ -1297,7 +1298,8 @@ ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype) {
 
 /* ---- 11 header ------------------------------------------------------------------------------------------------------
  * Measure, parse, validate: from the header's bytes and the file's length alone. The walk without memory lives here
- * too. uses: 5, 6, 7, 9, 10
+ * too.
+ * uses: 5, 6, 7, 9, 10
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_entry {  /* one tensor of the header; places count from the header's first byte */
     uint64_t begin, end;    /* data_offsets */
@@ -1921,7 +1923,8 @@ ST_API int st_scan_is(const st_scan *scan, const char *name) {
 
 /* ---- 12 lookup ------------------------------------------------------------------------------------------------------
  * Names to items: a hash table, or a sorted list where names were chosen to collide. Finding repeated names falls
- * out of it. uses: 5, 6
+ * out of it.
+ * uses: 5, 6, 11
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_ABSENT UINT32_MAX
 
@@ -2120,7 +2123,8 @@ static void sti_offset_swap(const sti_order *o, size_t a, size_t b) {
 
 /* ---- 13 system ------------------------------------------------------------------------------------------------------
  * The default st_files: POSIX, Windows and none, parallel islands with the same function names; nothing outside
- * names an OS. uses: 5, 6
+ * names an OS.
+ * uses: 5, 6
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_READ_AT_ONCE 0x40000000u /* some systems refuse requests of 2 GiB and more */
 
@@ -2340,7 +2344,8 @@ static int sti_system_list(void *user, const char *directory, int (*each)(void *
     char name[3 * MAX_PATH + 1]; /* a name has fewer than MAX_PATH units, each of at most three bytes */
     HANDLE h;
     size_t n;
-    int stop = sti_system_path(user, directory, brief, &wide);
+    int stop =
+        directory[0] ? sti_system_path(user, directory, brief, &wide) : ST_IO_NOT_FOUND; /* not the drive's root */
     if (stop) return stop;
     for (n = 0; wide[n]; n++) {}
     ST_MEMCPY(wide + n, L"\\*", 3 * sizeof(wchar_t));
@@ -2920,7 +2925,7 @@ ST_API const char *st_find_metadata(const st_model *model, const char *key) {
 
 /* ---- 16 access ------------------------------------------------------------------------------------------------------
  * The bytes of tensors, and advice about them.
- * uses: 5, 6, 7, 13, 14
+ * uses: 5, 6, 7, 9, 13, 14
  * ------------------------------------------------------------------------------------------------------------------ */
 
 /* whether [offset, offset + n) of the tensor lies in it, and the tensor in the model's file */

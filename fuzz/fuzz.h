@@ -73,10 +73,10 @@ static st_allocator fuzz_allocator(fuzz_heap *heap) {
 static const struct {
     const char *name;
     unsigned bits;
-} fuzz_dtypes[] = {{"", 0},          {"BOOL", 8},        {"F4", 4},   {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},
-                   {"I8", 8},        {"F8_E5M2", 8},     {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8},
-                   {"F8_E5M2FNUZ", 8}, {"I16", 16},      {"U16", 16}, {"F16", 16},    {"BF16", 16},   {"I32", 32},
-                   {"U32", 32},      {"F32", 32},        {"C64", 64}, {"F64", 64},    {"I64", 64},    {"U64", 64}};
+} fuzz_dtypes[] = {{"", 0},     {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6},     {"U8", 8},
+                   {"I8", 8},   {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8},
+                   {"I16", 16}, {"U16", 16},    {"F16", 16},    {"BF16", 16},   {"I32", 32},        {"U32", 32},
+                   {"F32", 32}, {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64}};
 
 /* the number of a dtype's name, 0 where it is not known */
 static int fuzz_dtype(const char *name) {
@@ -160,7 +160,8 @@ static void fuzz_check_error(st_status status, const st_error *error, uint64_t n
     CHECK(memchr(error->subject, 0, sizeof error->subject) && memchr(error->message, 0, sizeof error->message));
     CHECK(fuzz_is_printable(error->subject) && fuzz_is_printable(error->message));
 #ifndef ST_NO_ERROR_TEXT
-    CHECK(strncmp(error->message, file_name, strlen(file_name) < 40 ? strlen(file_name) : 40) == 0); /* long ones are shortened */
+    CHECK(strncmp(error->message, file_name, strlen(file_name) < 40 ? strlen(file_name) : 40) ==
+          0); /* long ones are shortened */
     CHECK(strstr(error->message, ": ") != NULL && strlen(error->message) > 20);
 #endif
     if (error->sys != 0) return; /* a callback's code decided the status */
@@ -187,8 +188,9 @@ static void fuzz_check_error(st_status status, const st_error *error, uint64_t n
 }
 
 static int fuzz_same_error(const st_error *a, const st_error *b) {
-    return a->status == b->status && (a->status == ST_OK || (a->position == b->position && a->expected == b->expected &&
-                                                            a->actual == b->actual && strcmp(a->subject, b->subject) == 0));
+    return a->status == b->status &&
+           (a->status == ST_OK || (a->position == b->position && a->expected == b->expected && a->actual == b->actual &&
+                                   strcmp(a->subject, b->subject) == 0));
 }
 
 /* past st_scan's limits there are at least 16 commas, so any other ST_ERR_TOO_LARGE of it is wrong */

@@ -6,7 +6,7 @@
 
 #define OPTION_BYTES 2
 /* long enough to be shortened in messages, and with characters that must not be cut in two */
-#define PACK_NAME \
+#define PACK_NAME                                                                                     \
     "pack/\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80/a-path-of-which-messages-show-beginning-and-end-only/" \
     "\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9/not UTF-8: \xFF/model.safetensors"
 
@@ -17,11 +17,11 @@ enum {
     UNKNOWN_DTYPES = 1,
     TRAILING = 2,
     NO_MAP = 4,
-    SMALL_LIMIT = 8,    /* max_header is knob + 1 */
+    SMALL_LIMIT = 8, /* max_header is knob + 1 */
     PACK_IS_MAPPED = 16,
     MUST_MAP = 32,
-    SYSTEM_FILE = 64,   /* try that source too; it is slow */
-    ODD_FLAGS = 128     /* flags that do not exist */
+    SYSTEM_FILE = 64, /* try that source too; it is slow */
+    ODD_FLAGS = 128   /* flags that do not exist */
 };
 
 typedef struct input {
@@ -92,13 +92,17 @@ static int pack_list(void *user, const char *directory, int (*each)(void *arg, c
 }
 
 static const char *name_of(const input *in, int source) {
-    return source == SOURCE_MEMORY ? "(memory)" : source == SOURCE_CALLBACK ? "(callbacks)" : source == SOURCE_PACK ? PACK_NAME : in->path;
+    return source == SOURCE_MEMORY     ? "(memory)"
+           : source == SOURCE_CALLBACK ? "(callbacks)"
+           : source == SOURCE_PACK     ? PACK_NAME
+                                       : in->path;
 }
 
 /* whether its bytes lie in memory, so that data points to them */
 static int is_mapped(const input *in, int source) {
     if (in->flags & ST_OPEN_NO_MAP) return 0;
-    return source == SOURCE_MEMORY || (source == SOURCE_PACK && (in->options & PACK_IS_MAPPED)) || source == SOURCE_SYSTEM;
+    return source == SOURCE_MEMORY || (source == SOURCE_PACK && (in->options & PACK_IS_MAPPED)) ||
+           source == SOURCE_SYSTEM;
 }
 
 static opened open_source(int source, disk *d, st_options options) {
@@ -199,7 +203,8 @@ static void check_metadata(const st_model *m) {
         check_text(pair->value, pair->value_bytes);
         if (memchr(pair->key, 0, pair->key_bytes) == NULL) CHECK(st_find_metadata(m, pair->key) == pair->value);
         for (k = 0; k < i && i < 64; k++)
-            CHECK(m->metadata[k].key_bytes != pair->key_bytes || memcmp(m->metadata[k].key, pair->key, pair->key_bytes) != 0);
+            CHECK(m->metadata[k].key_bytes != pair->key_bytes ||
+                  memcmp(m->metadata[k].key, pair->key, pair->key_bytes) != 0);
     }
     CHECK(st_find_metadata(m, "no such key \x01\x02") == NULL);
 }
@@ -371,8 +376,12 @@ static void try_failing_reads(const input *in, int source, const opened *first) 
     static const struct {
         int code;
         st_status status;
-    } failures[] = {{5, ST_ERR_IO}, {ST_IO_NOT_A_FILE, ST_ERR_IO}, {ST_IO_ENDED, ST_ERR_IO},
-                    {ST_IO_NOT_UTF8, ST_ERR_UTF8}, {ST_IO_NO_MEMORY, ST_ERR_MEMORY}, {ST_IO_NOT_FOUND, ST_ERR_NOT_FOUND}};
+    } failures[] = {{5, ST_ERR_IO},
+                    {ST_IO_NOT_A_FILE, ST_ERR_IO},
+                    {ST_IO_ENDED, ST_ERR_IO},
+                    {ST_IO_NOT_UTF8, ST_ERR_UTF8},
+                    {ST_IO_NO_MEMORY, ST_ERR_MEMORY},
+                    {ST_IO_NOT_FOUND, ST_ERR_NOT_FOUND}};
     unsigned kind = in->knob / 4 % 6;
     st_options options = options_of(in);
     fuzz_heap heap;
@@ -407,7 +416,8 @@ static void try_scan(const input *in) {
     size_t seen = 0;
     d.in = in;
     if (in->options & ODD_FLAGS) {
-        CHECK(st_scan_begin(&scan, in->file, in->n, in->n, &options, &error) == ST_ERR_ARGUMENT && !st_scan_next(&scan));
+        CHECK(st_scan_begin(&scan, in->file, in->n, in->n, &options, &error) == ST_ERR_ARGUMENT &&
+              !st_scan_next(&scan));
     }
     options.flags &= ST_OPEN_TRAILING;
     options.allocator = &allocator;
@@ -507,7 +517,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     options.allocator = &allocator;
     first = open_source(SOURCE_MEMORY, &d, options);
     options.allocator = NULL;
-    CHECK(st_open_memory(&again, in.file, in.n, &options, NULL) == first.status); /* an error is optional, and so is memory */
+    CHECK(st_open_memory(&again, in.file, in.n, &options, NULL) ==
+          first.status); /* an error is optional, and so is memory */
     st_close(again);
     for (source = 0; source < (in.path ? SOURCES : SOURCE_SYSTEM); source++) {
         try_allocators(&in, source, &first);

@@ -99,7 +99,8 @@ static void check_tensor(const st_scan *scan, const st_model *m, const input *in
     CHECK(t->bytes == s->bytes && t->elements == s->elements && t->offset == s->offset && s->shard == 0);
     CHECK(s->rank <= 16 && s->shape == scan->shape);
     CHECK(s->rank == 0 || memcmp(s->shape, t->shape, s->rank * sizeof *s->shape) == 0);
-    CHECK(s->data == (s->offset <= in->available && s->bytes <= in->available - s->offset ? in->file + s->offset : NULL));
+    CHECK(s->data ==
+          (s->offset <= in->available && s->bytes <= in->available - s->offset ? in->file + s->offset : NULL));
     fuzz_check_size(s);
     name[n] = 0;
     if (memchr(name, 0, n) == NULL) {

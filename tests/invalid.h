@@ -21,8 +21,8 @@
     }
 /* the length of the whole file: seen at its end */
 #define CASE_END(header, data) 8 + sizeof(header) - 1 + sizeof(data) - 1
-#define FILE_END(text, header, data, fault, want) FILE_END_WITH(0, text, header, data, fault, want)
-#define FILE_END_WITH(open_flags, text, header, data, fault, want)                                                   \
+#define AT_END(text, header, data, fault, want) AT_END_WITH(0, text, header, data, fault, want)
+#define AT_END_WITH(open_flags, text, header, data, fault, want)                                                     \
     {                                                                                                                \
         .name = text, CASE_HEADER(header), CASE_DATA(data), .flags = open_flags, .position = CASE_END(header, data), \
         .expected = want, .actual = CASE_END(header, data), .status = fault, .subject = ""                           \
@@ -684,18 +684,18 @@ static const file_case invalid_cases[] = {
     NUMBERS("t", "a size comes before the length", "", ST_ERR_SIZE, 1, 2, "{", "\"t\":" E("U8", "[1]", "[0,2]") "}"),
 
     /* ---- the length of the file: at its end --------------------------------------------------------------------- */
-    FILE_END("one byte is missing", "{\"t\":" U8_2 "}", "a", ST_ERR_TRUNCATED, 63),
-    FILE_END("all of the data is missing", "{\"t\":" U8_2 "}", "", ST_ERR_TRUNCATED, 63),
-    FILE_END("one byte too many", "{\"t\":" U8_2 "}", "abc", ST_ERR_TRAILING, 63),
-    FILE_END("bytes and no tensor", "{}", "a", ST_ERR_TRAILING, 10),
-    FILE_END("padding behind the data", "{}", "\000\000\000\000\000\000", ST_ERR_TRAILING, 10),
-    FILE_END("bytes behind a tensor of no size", "{\"t\":" E("U8", "[0]", "[0,0]") "}", "a", ST_ERR_TRAILING, 61),
-    FILE_END("the bytes of the last are missing, first in the header",
+    AT_END("one byte is missing", "{\"t\":" U8_2 "}", "a", ST_ERR_TRUNCATED, 63),
+    AT_END("all of the data is missing", "{\"t\":" U8_2 "}", "", ST_ERR_TRUNCATED, 63),
+    AT_END("one byte too many", "{\"t\":" U8_2 "}", "abc", ST_ERR_TRAILING, 63),
+    AT_END("bytes and no tensor", "{}", "a", ST_ERR_TRAILING, 10),
+    AT_END("padding behind the data", "{}", "\000\000\000\000\000\000", ST_ERR_TRAILING, 10),
+    AT_END("bytes behind a tensor of no size", "{\"t\":" E("U8", "[0]", "[0,0]") "}", "a", ST_ERR_TRAILING, 61),
+    AT_END("the bytes of the last are missing, first in the header",
              "{\"u\":" E("U8", "[2]", "[2,4]") ",\"t\":" U8_2 "}", "abc", ST_ERR_TRUNCATED, 117),
-    FILE_END("2^61 - 1 bytes are missing", "{\"t\":" E("U8", "[2305843009213693951]", "[0,2305843009213693951]") "}",
+    AT_END("2^61 - 1 bytes are missing", "{\"t\":" E("U8", "[2305843009213693951]", "[0,2305843009213693951]") "}",
              "",
              ST_ERR_TRUNCATED, UINT64_C(2305843009213693951) + 97),
-    FILE_END("the end lies past 2^64",
+    AT_END("the end lies past 2^64",
              "{\"a\":" E("U8", "[2305843009213693951]", "[0,2305843009213693951]") ",\"b\":" E(
                  "U8", "[2305843009213693951]", "[2305843009213693951,4611686018427387902]") ",\"c\":" E(
                  "U8", "[2305843009213693951]", "[4611686018427387902,6917529027641081853]") ",\"d\":" E(
@@ -708,7 +708,7 @@ static const file_case invalid_cases[] = {
     GOOD_WITH(ST_OPEN_TRAILING, "bytes behind the data, tolerated", "abc", 1, "{\"t\":" U8_2 "}"),
     GOOD_WITH(ST_OPEN_TRAILING, "none to tolerate", "ab", 1, "{\"t\":" U8_2 "}"),
     GOOD_WITH(ST_OPEN_TRAILING, "nothing but bytes to tolerate", "abc", 0, "{}"),
-    FILE_END_WITH(ST_OPEN_TRAILING, "missing bytes are not tolerated", "{\"t\":" U8_2 "}", "a", ST_ERR_TRUNCATED, 63),
+    AT_END_WITH(ST_OPEN_TRAILING, "missing bytes are not tolerated", "{\"t\":" U8_2 "}", "a", ST_ERR_TRUNCATED, 63),
     FAULT_WITH(ST_OPEN_TRAILING, "nor is text behind the object", "a", ST_ERR_JSON, "{} ", "x"),
 
     /* ---- dtypes that are not known here, carried ---------------------------------------------------------------- */
@@ -724,7 +724,7 @@ static const file_case invalid_cases[] = {
                "\"t\":" E("U8", "[2]", "[0,3]") "}"),
     FAULT_WITH(ST_OPEN_UNKNOWN_DTYPES, "an unknown one out of place", "abc", ST_ERR_OFFSETS, "{",
                "\"t\":" E("Q3", "[2]", "[1,3]") "}"),
-    FILE_END_WITH(ST_OPEN_UNKNOWN_DTYPES, "an unknown one cut short", "{\"t\":" E("Q3", "[2]", "[0,3]") "}", "ab",
+    AT_END_WITH(ST_OPEN_UNKNOWN_DTYPES, "an unknown one cut short", "{\"t\":" E("Q3", "[2]", "[0,3]") "}", "ab",
                   ST_ERR_TRUNCATED, 64),
     FAULT_WITH(ST_OPEN_UNKNOWN_DTYPES, "an unknown one as a number", "abc", ST_ERR_SCHEMA, "{\"t\":{\"dtype\":", "3}}"),
 

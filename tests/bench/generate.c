@@ -9,9 +9,9 @@
 #define TENSOR_BYTES 16
 
 static const char *const parts[] = {
-    "input_layernorm.weight",  "self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight",
-    "self_attn.o_proj.weight", "self_attn.q_norm.weight", "self_attn.k_norm.weight", "post_attention_layernorm.weight",
-    "mlp.gate.weight"};
+    "input_layernorm.weight",  "self_attn.q_proj.weight",         "self_attn.k_proj.weight",
+    "self_attn.v_proj.weight", "self_attn.o_proj.weight",         "self_attn.q_norm.weight",
+    "self_attn.k_norm.weight", "post_attention_layernorm.weight", "mlp.gate.weight"};
 static const char *const projections[] = {"gate_proj", "up_proj", "down_proj"};
 enum { PARTS = 9, EXPERTS = 128, OF_A_LAYER = PARTS + 3 * EXPERTS };
 
@@ -22,7 +22,8 @@ static char *name_of(unsigned long i) {
         snprintf(text, sizeof text, "model.layers.%lu.%s", layer, parts[part]);
     } else {
         part -= PARTS;
-        snprintf(text, sizeof text, "model.layers.%lu.mlp.experts.%lu.%s.weight", layer, part / 3, projections[part % 3]);
+        snprintf(text, sizeof text, "model.layers.%lu.mlp.experts.%lu.%s.weight", layer, part / 3,
+                 projections[part % 3]);
     }
     name = (char *)malloc(strlen(text) + 1);
     return name ? strcpy(name, text) : NULL;
@@ -39,8 +40,9 @@ static size_t put_header(char *header, char *const *names, unsigned long n) {
     header[bytes++] = '{';
     bytes += (size_t)sprintf(header + bytes, "\"__metadata__\":{\"format\":\"pt\"}");
     for (i = 0; i < n; i++, at += TENSOR_BYTES) {
-        bytes += (size_t)sprintf(header + bytes, ",\"%s\":{\"dtype\":\"BF16\",\"shape\":[2,4],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}",
-                                 names[i], at, at + TENSOR_BYTES);
+        bytes += (size_t)sprintf(
+            header + bytes, ",\"%s\":{\"dtype\":\"BF16\",\"shape\":[2,4],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}",
+            names[i], at, at + TENSOR_BYTES);
     }
     header[bytes++] = '}';
     while (bytes % 8) header[bytes++] = ' ';

@@ -57,7 +57,8 @@ static size_t measure_memory(const void *bytes, size_t n) {
     options.allocator = &allocator;
     expect_open(st_open_memory(&m, bytes, n, &options, &error), &error);
     count = m->count;
-    printf("c-kept %zu %.1f\nc-peak %zu %.1f\n", count, (double)c.live / (double)count, count, (double)c.peak / (double)count);
+    printf("c-kept %zu %.1f\nc-peak %zu %.1f\n", count, (double)c.live / (double)count, count,
+           (double)c.peak / (double)count);
     st_close(m);
     return count;
 }

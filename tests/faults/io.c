@@ -87,6 +87,7 @@ static void codes(void) {
                {ST_IO_NOT_A_FILE, ST_ERR_IO},
                {ST_IO_ENDED, ST_ERR_IO},
                {ST_IO_NOT_UTF8, ST_ERR_UTF8},
+               {ST_IO_NO_MEMORY, ST_ERR_MEMORY},
                {5, ST_ERR_IO},
                {-77, ST_ERR_IO}};
     size_t i;
