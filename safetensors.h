@@ -117,7 +117,7 @@
 #elif defined(__STRICT_ANSI__) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE 1
 #endif
-#if !defined(_FILE_OFFSET_BITS)
+#if !defined(_FILE_OFFSET_BITS) && !defined(__LP64__)
 #define _FILE_OFFSET_BITS 64
 #endif
 #endif
