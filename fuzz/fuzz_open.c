@@ -101,6 +101,9 @@ static const char *name_of(const input *in, int source) {
 /* whether its bytes lie in memory, so that data points to them */
 static int is_mapped(const input *in, int source) {
     if (in->flags & ST_OPEN_NO_MAP) return 0;
+#if defined(ST_NO_MMAP)
+    if (source == SOURCE_SYSTEM) return 0;
+#endif
     return source == SOURCE_MEMORY || (source == SOURCE_PACK && (in->options & PACK_IS_MAPPED)) ||
            source == SOURCE_SYSTEM;
 }
@@ -435,6 +438,11 @@ static void try_scan(const input *in) {
     CHECK(heap.live == 0);
 }
 
+/* a header's length under 2^32, and a header */
+static int begins_like_ours(const uint8_t *file, size_t n) {
+    return n > 8 && fuzz_u64(file) <= UINT32_MAX && file[8] == '{';
+}
+
 static unsigned flags_of(unsigned options, unsigned knob) {
     unsigned flags = 0;
     if (options & UNKNOWN_DTYPES) flags |= ST_OPEN_UNKNOWN_DTYPES;
@@ -476,7 +484,7 @@ static void try_other_paths(const input *in) {
         st_model *m;
         st_error error;
         CHECK(st_open(&m, others[i].path, &options, &error) == others[i].status && m == NULL);
-        CHECK(strncmp(error.message, others[i].path, strlen(others[i].path)) == 0 && fuzz_is_printable(error.message));
+        CHECK(fuzz_is_printable(error.message));
     }
 }
 #else
@@ -516,7 +524,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     options = options_of(&in);
     options.allocator = &allocator;
     first = open_source(SOURCE_MEMORY, &d, options);
+    if (first.status == ST_ERR_FORMAT) CHECK(!begins_like_ours(in.file, in.n));
+#if !defined(ST_NO_MALLOC)
     options.allocator = NULL;
+#endif
     CHECK(st_open_memory(&again, in.file, in.n, &options, NULL) ==
           first.status); /* an error is optional, and so is memory */
     st_close(again);

@@ -32,12 +32,13 @@ static uint64_t header_end(const uint8_t *file, size_t available) {
 /* ---- what an escaped name stands for ------------------------------------------------------------------ */
 
 static unsigned long hex4(const char *s) {
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
     unsigned long value = 0;
     int i;
     for (i = 0; i < 4; i++) {
-        const char *digit = strchr("0123456789abcdef0123456789ABCDEF", s[i]);
+        const char *digit = strchr(digits, s[i]);
         CHECK(digit != NULL && *digit != 0);
-        value = value << 4 | ((unsigned long)(digit - "0123456789abcdef0123456789ABCDEF") & 15u);
+        value = value << 4 | ((unsigned long)(digit - digits) & 15u);
     }
     return value;
 }
