@@ -12,15 +12,16 @@ LOGS = build/check
 # patterns for the shell; a subset may be given: make asan TESTS=tests/json.c HARNESSES= TOOL=
 TESTS = tests/*.c tests/faults/*.c
 HARNESSES = fuzz/fuzz_*.c
-TOOL = tests/tool.sh
+TOOL = tests/tool*.sh
 PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
 
-ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/report.c \
-	examples/st/text.c examples/st/sys.c examples/st/lib.c
+ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/copy.c \
+	examples/st/meta.c examples/st/pack.c examples/st/save.c examples/st/progress.c examples/st/report.c examples/st/text.c \
+	examples/st/sys.c examples/st/lib.c
 
 # what `check` makes, the longest first
-CHECKS = fuzz valgrind asan cover wine msan s390x i686 musl tcc test matrix warnings interop hostile callsites \
-	examples arm symbols rooms format
+CHECKS = fuzz valgrind asan cover wine msan s390x i686 musl tcc faults test matrix warnings interop hostile callsites \
+	examples arm symbols tsan rooms format
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=address,undefined,unsigned-integer-overflow,implicit-conversion
@@ -31,6 +32,8 @@ help:
 	@echo 'make check      everything below, two at a time (tests/tools/install brings the tools):'
 	@echo '  fuzz          each fuzzer for FUZZ_SECONDS=60 under ASan and UBSan'
 	@echo '  asan msan valgrind   the tests under clang ASan + UBSan, clang MSan, valgrind'
+	@echo '  faults        every system call of saving refused, and the program killed at each; needs strace'
+	@echo '  tsan          several threads on one writer and one model, under the thread sanitizer'
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 are taken'
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
 	@echo '  s390x i686    the tests on a big-endian and on a 32-bit machine'
@@ -89,6 +92,13 @@ msan:
 	@CC=clang-19 CFLAGS="-g -O1 -fsanitize=memory -fsanitize-memory-track-origins -fno-sanitize-recover=all" \
 	    $(PROGRAMS) msan $(TESTS) $(HARNESSES)
 
+tsan:
+	@CC=clang-14 CFLAGS="-g -O1 -fsanitize=thread -fno-sanitize-recover=all" $(PROGRAMS) tsan tests/threads.c
+
+# from outside; tests/faults/*.c do the same from inside
+faults:
+	@CC="$(CC)" sh tests/faults/system.sh
+
 valgrind:
 	@CC=gcc CFLAGS="-g -O1" RUN="valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=all" LIMIT=900 \
 	    $(PROGRAMS) valgrind $(TESTS) $(HARNESSES)
@@ -145,5 +155,5 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench nightly asan msan valgrind wine s390x i686 tcc musl cover fuzz interop callsites examples \
-	warnings matrix hostile arm symbols analyze rooms format size install clean
+.PHONY: help run test check bench nightly asan msan tsan faults valgrind wine s390x i686 tcc musl cover fuzz interop callsites \
+	examples warnings matrix hostile arm symbols analyze rooms format size install clean

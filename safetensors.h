@@ -1,6 +1,7 @@
 /* safetensors.h - version 0.1.0 - Unlicense or MIT-0, at your choice; the text is at the end - no warranty
  *
- * Reads tensor files in the safetensors format: any source, every fault found when the file is opened, no dependency.
+ * Reads and writes tensor files in the safetensors format: any source, every fault found when the file is opened,
+ * whole files or none when it saves, no dependency.
  */
 /* ---- 1 manual -------------------------------------------------------------------------------------------------------
  *
@@ -35,6 +36,18 @@
  *   st_open_io      a callback: an archive, flash, an HTTP range
  *   st_scan_*       header bytes only, with no memory at all
  *
+ * WRITING
+ *       const float weights[4] = {1, 2, 3, 4};
+ *       const uint64_t shape[2] = {2, 2};
+ *       st_tensor tensor = {.name = "layer.weight", .dtype = ST_DTYPE_F32, .rank = 2, .shape = shape, .data = weights};
+ *       if (st_save("new.safetensors", &tensor, 1, NULL, 0, NULL, &error)) fprintf(stderr, "%s\n", error.message);
+ *
+ *   The old file stays until the new one is complete and on the device. Same input, same bytes, and the reference's.
+ *
+ *   st_save            tensors in memory, from an open model, or made by a callback; st_save_model, st_save_sink
+ *   st_writer_*        declare, then push bytes: tensors need never be in memory together
+ *   st_edit_metadata   the metadata of a file, whatever its size
+ *
  * LIFETIME
  *   The model owns one block of memory, its mapping and its file; st_close returns them. All that is reached from
  *   it (names, shapes, metadata, data) is borrowed and ends with st_close. Memory given to st_open_memory, and what
@@ -65,9 +78,10 @@
  *   as far as a callback's read_at may be called so. st_close comes after the last of them. Different models have
  *   nothing in common.
  *
- * LIMITS, SAID FIRST
+ * LIMITS
  *   - One file; a model in several shards with an index is told apart and refused (ST_ERR_UNSUPPORTED, ST_ERR_FORMAT).
- *   - Nothing is written, and values are not converted or byte-swapped: a big-endian host reads little-endian bytes.
+ *   - Values are not converted or byte-swapped: bytes given and got are little-endian on every host.
+ *   - What a crash leaves: see st_save; of an edit in place, see st_edit_metadata.
  *   - A mapped file that another process cuts short raises the system's own fault when the lost bytes are touched
  *     (SIGBUS, or an in-page error on Windows). No library can prevent that: open with ST_OPEN_NO_MAP where it may
  *     happen, then it is ST_ERR_IO.
@@ -84,6 +98,7 @@
  *   ST_NO_FILES         no operating system: memory and callbacks only       [off]
  *   ST_NO_MMAP          read files by position, never map them               [off]
  *   ST_NO_MALLOC        no default allocator: st_options brings memory       [off]
+ *   ST_NO_WRITER        no saving                                            [off]
  *   ST_NO_ERROR_TEXT    st_error.subject and .message stay empty             [off]
  *   ST_FREESTANDING     ST_NO_FILES, ST_NO_MALLOC, and no libc header        [off]
  *   ST_MALLOC, ST_FREE  (bytes), (pointer); both or neither                  [malloc, free]
@@ -304,6 +319,41 @@ typedef struct st_scan { /* walks a header that lies in memory; may not be copie
     uint64_t priv[8];
 } st_scan;
 
+typedef int (*st_progress)(void *user, uint64_t done, uint64_t total); /* bytes; non-zero cancels */
+
+typedef struct st_sink { /* where bytes go that do not go to a file */
+    void *user;
+    int (*write)(void *user, const void *bytes, size_t n); /* all of them: 0, or a code for st_error.sys */
+} st_sink;
+
+/* st_save_options.flags */
+enum {
+    ST_SAVE_KEEP_ORDER = 1 << 0, /* the caller's order of tensors instead of dtype, then name */
+    ST_SAVE_NO_SYNC = 1 << 1,    /* rename into place without flushing to the device first */
+    ST_SAVE_IN_PLACE = 1 << 2    /* st_edit_metadata: overwrite the header where the new one fits */
+};
+
+typedef struct st_save_options {
+    unsigned flags;                /* ST_SAVE_* */
+    size_t align;                  /* data starts at a multiple of this power of two, 8 or more; 0 is 8 */
+    size_t slack;                  /* spare header bytes, so that later edits fit in place */
+    uint64_t max_shard_bytes;      /* no effect on one file */
+    const st_allocator *allocator; /* NULL is ST_MALLOC and ST_FREE */
+    void *work;                    /* use this memory and no allocator */
+    size_t work_bytes;
+    st_progress progress; /* st_save and its like: after each block of data */
+    void *user;           /* of progress and fill */
+    /* where the bytes of tensors without data are read, found by shard and offset (so they may be renamed) */
+    const st_model *from;
+    /* ... or made, without from: the bytes [offset, offset + n) of a tensor, which is the caller's own as it was handed
+     * to st_save; 0, or a code for st_error.sys */
+    int (*fill)(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n);
+    const st_pair *index; /* no effect on one file */
+    size_t index_count;
+} st_save_options;
+
+typedef struct st_writer st_writer;
+
 /* ---- 4 calls --------------------------------------------------------------------------------------------------------
  * Threads: all calls may run at once on one open model, unless the block says otherwise.
  * uses: 3
@@ -392,6 +442,80 @@ ST_API int st_scan_next(st_scan *scan);
 /* 1 if the current tensor is called that (NUL-terminated; escapes in the file are resolved), else 0. */
 ST_API int st_scan_is(const st_scan *scan, const char *name);
 
+/* Saves tensors as a file, whole or not at all: the old file stays until the new one is complete and on the device.
+ * tensors   count of them; name, dtype, rank, shape and data say what to save, and for ST_DTYPE_NONE dtype_name and
+ *           bytes; name_bytes 0 means NUL-terminated. data is little-endian on every host. Those of an open model
+ *           can be saved as they are.
+ * metadata  metadata_count pairs; *_bytes 0 means NUL-terminated; NULL: none, not NULL and 0: an empty object
+ * Bytes of tensors without data come from options.from or options.fill. The result is the same for the same input,
+ * and the reference's: dtype descending, then name; metadata keys ascending; ST_DTYPE_NONE last.
+ * Refused before a byte is written: ST_ERR_ARGUMENT (NULL, the name __metadata__, an align that is no power of two
+ * of 8 or more, bytes that come from nowhere or are not in options.from), ST_ERR_UTF8, ST_ERR_DUPLICATE,
+ * ST_ERR_OVERFLOW, ST_ERR_SUBBYTE, ST_ERR_SIZE, ST_ERR_HEADER_LIMIT, ST_ERR_MEMORY. Then: ST_ERR_NOT_FOUND (no such
+ * directory), ST_ERR_IO, ST_ERR_CANCELLED; after each of them the old file is there as it was and no temporary is
+ * left. One exception: where only the last step fails, flushing the directory, ST_ERR_IO is said with the new file
+ * in place.
+ * The file is written under another name in the same directory, mode 0600, takes the permissions of the regular
+ * file that it replaces, else what the umask leaves, and is renamed. A symbolic link is replaced, not followed. A
+ * crash leaves the old file or the new one, and perhaps a file .st-*.tmp beside it. On Windows a file that is open or
+ * mapped somewhere cannot be replaced: ST_ERR_IO.
+ * Memory: the header's, and a buffer of at most 1 MiB. Threads: any, for different paths. */
+ST_API st_status st_save(const char *path, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                         size_t metadata_count, const st_save_options *options, st_error *error);
+
+/* The same bytes, in order, to a callback. ST_ERR_IO: it refused, its code is in sys. */
+ST_API st_status st_save_sink(const st_sink *sink, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                              size_t metadata_count, const st_save_options *options, st_error *error);
+
+/* st_save of all tensors and the metadata of an open model, which options.from need not repeat. */
+ST_API st_status st_save_model(const char *path, const st_model *model, const st_save_options *options,
+                               st_error *error);
+
+/* A writer takes declarations first, then bytes, which need never be in memory together: open, add..., begin,
+ * write..., finish, close. Calls out of turn are ST_ERR_STATE and change nothing. path and sink's user must last
+ * until close, and so must what options points to. One thread at a time, but for st_writer_write_to. Nothing
+ * touches the file system before st_writer_begin. Gives *writer, to be closed, or NULL and the status. */
+ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error);
+ST_API st_status st_writer_open_sink(st_writer **writer, const st_sink *sink, const st_save_options *options,
+                                     st_error *error);
+
+/* Declares a tensor or a metadata pair; copied, data is not looked at. Statuses as st_save's; a refused one leaves the
+ * writer as it was. pair NULL: there is a metadata object, if only an empty one. */
+ST_API st_status st_writer_add(st_writer *writer, const st_tensor *tensor, st_error *error);
+ST_API st_status st_writer_add_metadata(st_writer *writer, const st_pair *pair, st_error *error);
+
+/* Writes the header; nothing can be added from here on. A refusal before the first byte changes nothing. */
+ST_API st_status st_writer_begin(st_writer *writer, st_error *error);
+
+/* The tensor whose bytes st_writer_write expects next, with its bytes and its offset in the file; NULL: all are
+ * there, or it is not the time. Tensors without bytes are passed over. */
+ST_API const st_tensor *st_writer_next(const st_writer *writer);
+
+/* The next n bytes, front to back, through tensor after tensor. ST_ERR_ARGUMENT: more than there is room for;
+ * nothing of it is written. A failure is final. */
+ST_API st_status st_writer_write(st_writer *writer, const void *bytes, size_t n, st_error *error);
+
+/* Files only, and not mixed with st_writer_write: the next n bytes of the tensor of that name. Different tensors
+ * may come from different threads at once. ST_ERR_NOT_FOUND: no such tensor. ST_ERR_ARGUMENT: more than it has room
+ * for. ST_ERR_UNSUPPORTED: to a sink. Cost: one write of the system; bring large blocks. */
+ST_API st_status st_writer_write_to(st_writer *writer, const st_tensor *tensor, const void *bytes, size_t n,
+                                    st_error *error);
+
+/* Puts the file in its place, as st_save does. ST_ERR_STATE: bytes are missing, or a write failed before. */
+ST_API st_status st_writer_finish(st_writer *writer, st_error *error);
+
+/* Ends the writer; without a finish that succeeded, as if it had never been. NULL is fine. */
+ST_API void st_writer_close(st_writer *writer);
+
+/* Replaces a file's metadata; NULL: removes it. Tensors, their bytes and their order stay; fields that the format
+ * does not know do not. The header's length stays where the new one fits, else slack and alignment of the data stay.
+ * By default through a new file, safe as st_save. ST_SAVE_IN_PLACE: one positional write of the header, quick on
+ * 50 GB, and flushed; a crash or a failed write in it can leave a header that is part old and part new, which readers
+ * refuse as a rule, and the data as it was. ST_ERR_TOO_LARGE: it does not fit (expected, actual: bytes before the data).
+ * ST_ERR_UNSUPPORTED: in place of a symbolic link or a file of several names. Others as st_open's and st_save's. */
+ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
+                                  const st_save_options *options, st_error *error);
+
 #ifdef __cplusplus
 }
 #endif
@@ -453,6 +577,9 @@ ST_API int st_scan_is(const st_scan *scan, const char *name);
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#if !defined(ST_NO_WRITER)
+#include <stdio.h> /* rename, and nothing else of it */
+#endif
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -490,6 +617,10 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_DEFAULT_LIMIT 100000000u /* the format's bound for a header; decimal, in bytes */
 #define STI_MAX_DEPTH 127u           /* open JSON containers, counted from the root, as in the reference */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
+#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
+#define STI_INTERRUPTS 1000 /* signals that one call of the system may be interrupted by before that is an error */
+#define STI_IO_LINKED (-6)  /* as ST_IO_*: a symbolic link, or a file of several names */
+#define STI_IO_EXISTS (-7)  /* the name is taken */
 #define STI_SCAN_TENSORS 1024u
 #define STI_SCAN_PAIRS 1024u
 #define STI_SCAN_RANK 16u
@@ -624,7 +755,24 @@ ST_API const char *st_status_name(st_status status) {
     return (unsigned)status < sizeof names / sizeof *names ? names[(unsigned)status] : "";
 }
 
-#if !defined(ST_NO_ERROR_TEXT)
+#if !defined(ST_NO_ERROR_TEXT) || !defined(ST_NO_WRITER)
+#define STI_DIGITS 20u /* of 2^64 - 1 */
+
+/* the decimal digits of n, at the end of digits */
+static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
+    sti_span s;
+    s.n = 0;
+    do {
+        s.n++;
+        digits[STI_DIGITS - s.n] = (char)('0' + (int)(n % 10));
+        n /= 10;
+    } while (n);
+    s.at = digits + STI_DIGITS - s.n;
+    return s;
+}
+#endif
+
+#if !defined(ST_NO_ERROR_TEXT) || (!defined(ST_NO_WRITER) && !defined(ST_NO_FILES))
 /* appends to the string in text[size], as much as fits */
 static void sti_put(char *text, size_t size, sti_span more) {
     size_t used = sti_text(text).n, room = size - 1 - used; /* used < size: text is terminated inside */
@@ -634,18 +782,12 @@ static void sti_put(char *text, size_t size, sti_span more) {
 }
 
 static void sti_put_number(char *text, size_t size, uint64_t n) {
-    char digits[20]; /* 2^64 has 20 */
-    sti_span s;
-    s.n = 0;
-    do {
-        s.n++;
-        digits[sizeof digits - s.n] = (char)('0' + (int)(n % 10));
-        n /= 10;
-    } while (n);
-    s.at = digits + sizeof digits - s.n;
-    sti_put(text, size, s);
+    char digits[STI_DIGITS];
+    sti_put(text, size, sti_digits(n, digits));
 }
+#endif
 
+#if !defined(ST_NO_ERROR_TEXT)
 /* sentence, with $e expected, $a actual, $d their difference */
 static void sti_put_sentence(st_error *e, const char *sentence) {
     sti_span s;
@@ -693,6 +835,20 @@ STI_COLD static st_status sti_fail(st_error *e, st_status status, uint64_t posit
     return status;
 }
 
+/* an error of the system or of a callback, with its code */
+STI_COLD static st_status sti_fail_io(st_error *e, int code, uint64_t position, const char *sentence) {
+    (void)sti_fail(e, ST_ERR_IO, position, 0, 0, sentence);
+    if (e) e->sys = code;
+#if !defined(ST_NO_ERROR_TEXT)
+    if (e && code > 0) {
+        sti_put(e->message, sizeof e->message, sti_text(" (system error "));
+        sti_put_number(e->message, sizeof e->message, (uint64_t)code);
+        sti_put(e->message, sizeof e->message, sti_text(")"));
+    }
+#endif
+    return ST_ERR_IO;
+}
+
 static st_status sti_succeed(st_error *e) {
     if (e) e->status = ST_OK;
     return ST_OK;
@@ -700,7 +856,7 @@ static st_status sti_succeed(st_error *e) {
 
 /* ---- 8 memory -------------------------------------------------------------------------------------------------------
  * An allocator or a work buffer. A layout is measured with no memory, taken once, and filled by the same code.
- * uses: 5, 6
+ * uses: 5, 6, 7
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_memory {
     st_allocator allocator; /* alloc NULL: there is none */
@@ -750,6 +906,12 @@ static void *sti_obtain(const sti_memory *m, size_t bytes) {
 /* gives back what was obtained; nothing to do for what lies in a work buffer */
 static void sti_return(const sti_memory *m, void *pointer, size_t bytes) {
     if (pointer && !m->work) (m->allocator.free)(m->allocator.user, pointer, bytes);
+}
+
+STI_COLD static st_status sti_fail_memory(const sti_memory *m, size_t bytes, st_error *error) {
+    return sti_fail(error, ST_ERR_MEMORY, STI_NONE, bytes, 0,
+                    m->work ? STI_SAY("the work buffer is too small: $e bytes suffice")
+                            : STI_SAY("no memory for $e bytes"));
 }
 
 /* room for count items of that size; callers take in order of falling alignment, so that no gaps arise */
@@ -1133,6 +1295,12 @@ STI_APART static st_status sti_json_skip(sti_json *j, unsigned depth) {
     }
 }
 
+enum sti_kind {
+    STI_PLAIN,  /* a path */
+    STI_NAME,   /* a name, which quotes go around: quote and backslash are escaped */
+    STI_ESCAPED /* a name as it stands in the header: its escapes are resolved first */
+};
+
 /* a text of which one character after the other is taken: plain UTF-8, or the inside of a string that was scanned
  * before */
 static sti_json sti_json_inside(sti_span text) {
@@ -1167,12 +1335,6 @@ static int sti_json_same(sti_span a, int a_escaped, sti_span b, int b_escaped) {
 }
 
 #if !defined(ST_NO_ERROR_TEXT)
-enum sti_kind {
-    STI_PLAIN,  /* a path */
-    STI_NAME,   /* a name, which quotes go around: quote and backslash are escaped */
-    STI_ESCAPED /* a name as it stands in the header: its escapes are resolved first */
-};
-
 /* the next character of a text as a person may see it: what a terminal would obey, and what is not UTF-8, is
  * escaped */
 static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6]) {
@@ -1234,6 +1396,20 @@ static sti_span sti_show(char *out, size_t size, sti_span name, enum sti_kind ki
     return shown;
 }
 #endif
+
+/* sets the subject, and puts it before the sentence */
+STI_COLD static void sti_say_about(st_error *e, sti_span name, enum sti_kind kind) {
+#if defined(ST_NO_ERROR_TEXT)
+    (void)e, (void)name, (void)kind;
+#else
+    if (e) {
+        name = sti_show(e->subject, sizeof e->subject, name, kind);
+        sti_say_first(e, sti_text("\": "));
+        sti_say_first(e, name);
+        sti_say_first(e, sti_text("\""));
+    }
+#endif
+}
 
 /* puts the name of the file before the sentence */
 STI_COLD static st_status sti_say_file(st_error *error, sti_span said, st_status status) {
@@ -1357,12 +1533,8 @@ STI_COLD static st_status sti_header_about(const sti_header *h, uint32_t key, st
     (void)h, (void)key;
 #else
     st_error *e = h->json.error;
-    if (e && e->message[0] != '"') { /* no sentence begins so; where there is an error, all of the text is there */
-        sti_span subject = sti_show(e->subject, sizeof e->subject, sti_header_string(h, key), STI_ESCAPED);
-        sti_say_first(e, sti_text("\": "));
-        sti_say_first(e, subject);
-        sti_say_first(e, sti_text("\""));
-    }
+    /* no sentence begins with a quote; where there is an error, all of the text is there */
+    if (e && e->message[0] != '"') sti_say_about(e, sti_header_string(h, key), STI_ESCAPED);
 #endif
     return status;
 }
@@ -1732,8 +1904,8 @@ STI_COLD static st_status sti_format_judge(sti_span first, st_status status, st_
 
 /* ---- the walk: the same parser, and quadratic searches in place of memory */
 
-/* The place of the second occurrence that comes first of any key in an object that was scanned before; 0: none is there
- * twice. Each pass over the object compares all later keys with a batch of earlier ones. */
+/* The place of the second occurrence that comes first of any key in an object that was scanned before; 0: none is
+ * there twice. Each pass over the object compares all later keys with a batch of earlier ones. */
 STI_APART static uint32_t sti_repeated_key(const sti_header *h, uint32_t object) {
     enum { BATCH = 8 };
     uint32_t place[BATCH], bytes[BATCH], found = UINT32_MAX;
@@ -2128,6 +2300,15 @@ static void sti_offset_swap(const sti_order *o, size_t a, size_t b) {
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_READ_AT_ONCE 0x40000000u /* some systems refuse requests of 2 GiB and more */
 
+#if !defined(ST_NO_FILES) && !defined(ST_NO_WRITER)
+typedef struct sti_target { /* a file that is being written */
+    void *handle;
+    unsigned mode; /* the permissions that it is to have */
+    int open;
+    int named; /* it has its name, and no temporary one any more */
+} sti_target;
+#endif
+
 #if STI_OS_POSIX
 
 /* bytes of memory that open and list need for that path, to be given as `user` */
@@ -2143,11 +2324,12 @@ static int sti_system_code(int code) {
 static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
     const int fd = (int)(intptr_t)user;
     unsigned char *at = (unsigned char *)dst;
+    int tries = 0;
     while (n) {
         ssize_t got =
             pread(fd, at, n < STI_READ_AT_ONCE ? n : STI_READ_AT_ONCE, (off_t)offset); /* inside the file: fits off_t */
         if (got == 0) return ST_IO_ENDED;
-        if (got < 0 && errno != EINTR) return errno;
+        if (got < 0 && (errno != EINTR || ++tries >= STI_INTERRUPTS)) return errno;
         if (got < 0) continue;
         at += got;
         n -= (size_t)got;
@@ -2158,11 +2340,11 @@ static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
 
 static int sti_system_open(void *user, const char *path, st_io *file) {
     struct stat about;
-    int fd, code = 0;
+    int fd, code = 0, tries = 0;
     (void)user;
     do { /* without O_NONBLOCK a FIFO would wait for its writer */
         fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    } while (fd < 0 && errno == EINTR);
+    } while (fd < 0 && errno == EINTR && ++tries < STI_INTERRUPTS);
     if (fd < 0) return sti_system_code(errno);
     if (fstat(fd, &about) != 0) {
         code = errno;
@@ -2231,6 +2413,157 @@ static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes
 #endif
 }
 
+#if !defined(ST_NO_WRITER)
+
+#define STI_TEMP_BYTES 48u /* what a temporary's name needs beyond the directory of its target */
+
+/* length of the directory part of a path, its last separator included */
+static size_t sti_system_directory(const char *path) {
+    size_t i, n = 0;
+    for (i = 0; path[i]; i++) {
+        if (path[i] == '/') n = i + 1;
+    }
+    return n;
+}
+
+static unsigned long sti_system_process(void) {
+    return (unsigned long)getpid();
+}
+
+/* what the file at path will leave to the one that replaces it: 0 and its permissions, or 0 and 07777 + 1 for none */
+static int sti_system_heritage(const char *path, mode_t *mode) {
+    struct stat about;
+    *mode = 07777 + 1;
+    if (lstat(path, &about) != 0) return errno == ENOENT ? 0 : sti_system_code(errno);
+    if (S_ISDIR(about.st_mode)) return EISDIR;
+    if (S_ISREG(about.st_mode)) *mode = about.st_mode & 07777;
+    return S_ISREG(about.st_mode) || S_ISLNK(about.st_mode) ? 0 : ST_IO_NOT_A_FILE;
+}
+
+/* creates temp, which must not be there, for a file that will replace path; EEXIST: try another name */
+static int sti_system_create(void *scratch, const char *path, const char *temp, sti_target *t) {
+    struct stat about;
+    mode_t mode;
+    int fd, tries = 0, code = sti_system_heritage(path, &mode);
+    (void)scratch;
+    if (code) return code;
+    do { /* nobody else may read it before it is whole; where nothing is replaced, the umask says what it may become */
+        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode > 07777 ? 0666 : 0600);
+    } while (fd < 0 && errno == EINTR && ++tries < STI_INTERRUPTS);
+    if (fd < 0) return errno == EEXIST ? STI_IO_EXISTS : sti_system_code(errno);
+    if (fstat(fd, &about) != 0 || fchmod(fd, 0600) != 0) {
+        code = errno;
+        (void)close(fd);
+        (void)unlink(temp);
+        return code;
+    }
+    t->handle = (void *)(intptr_t)fd;
+    t->mode = (unsigned)(mode > 07777 ? about.st_mode & 07777 : mode);
+    t->open = 1;
+    return 0;
+}
+
+/* reserves room, so that a full disk is known before the first byte; a file system that cannot is no error */
+static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
+#if defined(FALLOC_FL_KEEP_SIZE)
+    int tries = 0;
+    while (fallocate((int)(intptr_t)t->handle, 0, 0, (off_t)bytes) != 0) {
+        if (errno == EINTR && ++tries < STI_INTERRUPTS) continue;
+        return errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO || errno == EINTR ? errno : 0;
+    }
+#else
+    (void)t, (void)bytes;
+#endif
+    return 0;
+}
+
+static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
+    const unsigned char *at = (const unsigned char *)src;
+    int tries = 0;
+    while (n) {
+        ssize_t put = pwrite((int)(intptr_t)t->handle, at, n < STI_READ_AT_ONCE ? n : STI_READ_AT_ONCE, (off_t)offset);
+        if (put == 0) return EIO;
+        if (put < 0 && (errno != EINTR || ++tries >= STI_INTERRUPTS)) return errno;
+        if (put < 0) continue;
+        at += put;
+        n -= (size_t)put;
+        offset = sti_sum(offset, (uint64_t)put);
+    }
+    return 0;
+}
+
+static int sti_system_flush(int fd) {
+    int tries = 0, failed;
+    do {
+#if defined(F_FULLFSYNC)
+        failed = fcntl(fd, F_FULLFSYNC) != 0 && fsync(fd) != 0; /* not every file system knows the former */
+#else
+        failed = fsync(fd) != 0;
+#endif
+    } while (failed && errno == EINTR && ++tries < STI_INTERRUPTS);
+    return failed ? errno : 0;
+}
+
+static int sti_system_shut(sti_target *t) {
+    t->open = 0;
+    return close((int)(intptr_t)t->handle) == 0 || errno == EINTR ? 0 : errno; /* EINTR: it is closed all the same */
+}
+
+/* gives the file its permissions and its name; what has the name is replaced in one step */
+static int sti_system_commit(void *scratch, sti_target *t, const char *temp, const char *path, int sync) {
+    int code = fchmod((int)(intptr_t)t->handle, (mode_t)t->mode) == 0 ? 0 : errno;
+    (void)scratch;
+    if (!code && sync) code = sti_system_flush((int)(intptr_t)t->handle);
+    if (!code) code = sti_system_shut(t);
+    if (!code && rename(temp, path) != 0) code = errno;
+    if (!code) t->named = 1;
+    return code;
+}
+
+/* makes the new name last; temp is overwritten with the directory's */
+static int sti_system_settle(char *temp) {
+    size_t n = sti_system_directory(temp);
+    int fd, code = 0;
+    if (n == 0) temp[n++] = '.';
+    temp[n] = 0;
+    fd = open(temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return errno;
+    code = sti_system_flush(fd);
+    (void)close(fd);
+    return code == EINVAL || code == ENOTSUP ? 0 : code; /* some file systems keep names without being asked */
+}
+
+static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
+    (void)scratch;
+    if (t->open) (void)sti_system_shut(t);
+    if (!t->named) (void)unlink(temp);
+}
+
+/* opens a file of one name, and no symbolic link, to be written into */
+static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_target *t) {
+    struct stat about;
+    int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY), code = 0;
+    (void)scratch;
+    if (fd < 0) return errno == ELOOP || errno == EMLINK ? STI_IO_LINKED : sti_system_code(errno);
+    if (fstat(fd, &about) != 0) {
+        code = errno;
+    } else if (!S_ISREG(about.st_mode) || (uint64_t)about.st_size != bytes) {
+        code = ST_IO_ENDED;
+    } else if (about.st_nlink > 1) {
+        code = STI_IO_LINKED;
+    }
+    t->handle = (void *)(intptr_t)fd;
+    t->open = 1;
+    if (code) (void)sti_system_shut(t);
+    return code;
+}
+
+static int sti_system_sync(sti_target *t) {
+    return sti_system_flush((int)(intptr_t)t->handle);
+}
+
+#endif
+
 #elif STI_OS_WINDOWS
 
 #define STI_SHORT_PATH 248u  /* what CreateFileW takes as it is, and a directory's */
@@ -2270,14 +2603,19 @@ static int sti_system_path(void *scratch, const char *path, wchar_t brief[STI_SH
     return 0;
 }
 
+static OVERLAPPED sti_system_place(uint64_t offset) {
+    OVERLAPPED where;
+    ST_MEMSET(&where, 0, sizeof where);
+    where.Offset = (DWORD)(offset & UINT32_MAX);
+    where.OffsetHigh = (DWORD)(offset >> 32);
+    return where;
+}
+
 static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
     unsigned char *at = (unsigned char *)dst;
     while (n) {
-        OVERLAPPED where;
+        OVERLAPPED where = sti_system_place(offset);
         DWORD got = 0;
-        ST_MEMSET(&where, 0, sizeof where);
-        where.Offset = (DWORD)(offset & UINT32_MAX);
-        where.OffsetHigh = (DWORD)(offset >> 32);
         if (!ReadFile((HANDLE)user, at, n < STI_READ_AT_ONCE ? (DWORD)n : STI_READ_AT_ONCE, &got, &where)) {
             DWORD code = GetLastError();
             return code == ERROR_HANDLE_EOF ? ST_IO_ENDED : (int)code;
@@ -2364,6 +2702,124 @@ static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes
         (void)advice; /* its own read-ahead does what the calls of newer systems would */
 }
 
+#if !defined(ST_NO_WRITER)
+
+#define STI_TEMP_BYTES 48u
+
+static size_t sti_system_directory(const char *path) {
+    size_t i, n = 0;
+    for (i = 0; path[i]; i++) {
+        if (path[i] == '/' || path[i] == '\\' || (path[i] == ':' && i == 1)) n = i + 1;
+    }
+    return n;
+}
+
+static unsigned long sti_system_process(void) {
+    return GetCurrentProcessId();
+}
+
+static int sti_system_create(void *scratch, const char *path, const char *temp, sti_target *t) {
+    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+    DWORD attributes;
+    HANDLE h;
+    int code = sti_system_path(scratch, path, brief, &wide);
+    if (code) return code;
+    attributes = GetFileAttributesW(wide);
+    if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return ERROR_ACCESS_DENIED;
+    code = sti_system_path(scratch, temp, brief, &wide);
+    if (code) return code;
+    h = CreateFileW(wide, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (h == INVALID_HANDLE_VALUE) {
+        DWORD error = GetLastError();
+        return error == ERROR_FILE_EXISTS || error == ERROR_ALREADY_EXISTS ? STI_IO_EXISTS : sti_system_code(error);
+    }
+    t->handle = h;
+    t->open = 1;
+    return 0;
+}
+
+static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
+    LARGE_INTEGER end;
+    end.QuadPart = (LONGLONG)bytes;
+    return SetFilePointerEx((HANDLE)t->handle, end, NULL, FILE_BEGIN) && SetEndOfFile((HANDLE)t->handle)
+               ? 0
+               : (int)GetLastError();
+}
+
+static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
+    const unsigned char *at = (const unsigned char *)src;
+    while (n) {
+        OVERLAPPED where = sti_system_place(offset);
+        DWORD put = 0;
+        if (!WriteFile((HANDLE)t->handle, at, n < STI_READ_AT_ONCE ? (DWORD)n : STI_READ_AT_ONCE, &put, &where))
+            return (int)GetLastError();
+        if (put == 0) return ERROR_WRITE_FAULT;
+        at += put;
+        n -= put;
+        offset = sti_sum(offset, put);
+    }
+    return 0;
+}
+
+static int sti_system_sync(sti_target *t) {
+    return FlushFileBuffers((HANDLE)t->handle) ? 0 : (int)GetLastError();
+}
+
+static int sti_system_shut(sti_target *t) {
+    t->open = 0;
+    return CloseHandle((HANDLE)t->handle) ? 0 : (int)GetLastError();
+}
+
+/* the second half of scratch is for the second path */
+static int sti_system_commit(void *scratch, sti_target *t, const char *temp, const char *path, int sync) {
+    wchar_t brief[2][STI_SHORT_PATH + 4], *from, *to;
+    sti_span longer = sti_text(path);
+    int code = sync ? sti_system_sync(t) : 0;
+    if (!code) code = sti_system_shut(t);
+    if (!code) code = sti_system_path(scratch, path, brief[0], &to);
+    longer.n = sti_plus(longer.n, STI_TEMP_BYTES);
+    if (!code)
+        code = sti_system_path((char *)scratch + (scratch ? sti_system_scratch(longer) : 0), temp, brief[1], &from);
+    if (!code && !MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0)))
+        code = (int)GetLastError();
+    if (!code) t->named = 1;
+    return code;
+}
+
+static int sti_system_settle(char *temp) {
+    (void)temp; /* MOVEFILE_WRITE_THROUGH has seen to it */
+    return 0;
+}
+
+static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
+    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+    if (t->open) (void)sti_system_shut(t);
+    if (!t->named && sti_system_path(scratch, temp, brief, &wide) == 0) (void)DeleteFileW(wide);
+}
+
+static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_target *t) {
+    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+    BY_HANDLE_FILE_INFORMATION about;
+    HANDLE h;
+    int code = sti_system_path(scratch, path, brief, &wide);
+    if (code) return code;
+    h = CreateFileW(wide, GENERIC_WRITE, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    if (h == INVALID_HANDLE_VALUE) return sti_system_code(GetLastError());
+    t->handle = h;
+    t->open = 1;
+    if (!GetFileInformationByHandle(h, &about)) {
+        code = (int)GetLastError();
+    } else if ((about.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) || about.nNumberOfLinks > 1) {
+        code = STI_IO_LINKED;
+    } else if (((uint64_t)about.nFileSizeHigh << 32 | about.nFileSizeLow) != bytes) {
+        code = ST_IO_ENDED;
+    }
+    if (code) (void)sti_system_shut(t);
+    return code;
+}
+
+#endif
+
 #endif
 
 /* ---- 14 model -------------------------------------------------------------------------------------------------------
@@ -2428,22 +2884,9 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
     case ST_IO_ENDED: sentence = STI_SAY("it has become shorter since it was opened"); break;
     default: break;
     }
-    s = sti_fail(error, s, position, 0, 0, sentence);
-    if (error) error->sys = code;
-#if !defined(ST_NO_ERROR_TEXT)
-    if (error && code > 0) {
-        sti_put(error->message, sizeof error->message, sti_text(" (system error "));
-        sti_put_number(error->message, sizeof error->message, (uint64_t)code);
-        sti_put(error->message, sizeof error->message, sti_text(")"));
-    }
-#endif
+    (void)sti_fail_io(error, code, position, sentence);
+    if (error) error->status = s;
     return s;
-}
-
-STI_COLD static st_status sti_fail_memory(const sti_opening *o, size_t bytes) {
-    return sti_fail(o->error, ST_ERR_MEMORY, STI_NONE, bytes, 0,
-                    o->memory.work ? STI_SAY("the work buffer is too small: $e bytes suffice")
-                                   : STI_SAY("no memory for $e bytes"));
 }
 
 typedef struct sti_layout { /* what the model's block holds */
@@ -2526,7 +2969,7 @@ STI_COLD static st_status sti_work_too_small(const sti_opening *o) {
         s = sti_header_next(&w.header, &e, &more);
     } while (s == ST_OK && more);
     if (w.code) return sti_fail_code(o->error, w.code, w.next, STI_SAY("its header cannot be read"));
-    return sti_fail_memory(o, s == ST_OK ? sti_need(o, &w.header) : sti_need_at_most(o));
+    return sti_fail_memory(&o->memory, s == ST_OK ? sti_need(o, &w.header) : sti_need_at_most(o), o->error);
 }
 
 /* ---- opening, step by step */
@@ -2545,7 +2988,7 @@ static st_status sti_open_scratch(sti_opening *o) {
         o->text = o->scratch + (o->memory.work_bytes - n);
     } else {
         o->scratch = (unsigned char *)sti_obtain(&o->memory, all);
-        if (!o->scratch) return sti_fail_memory(o, all);
+        if (!o->scratch) return sti_fail_memory(&o->memory, all, o->error);
         o->scratch_bytes = all;
         o->text = o->scratch + n;
     }
@@ -2572,9 +3015,9 @@ STI_APART static st_status sti_open_entries(sti_opening *o, sti_header *h, int *
         if (e.begin != end || e.end < end) *sorted = 0;
         end = e.end;
     }
-    if (s != ST_OK) return h->tensors > o->room ? sti_fail_memory(o, sti_need_at_most(o)) : s;
+    if (s != ST_OK) return h->tensors > o->room ? sti_fail_memory(&o->memory, sti_need_at_most(o), o->error) : s;
     if (o->memory.work && sti_need(o, h) > sti_plus(o->memory.work_skipped, o->memory.work_bytes))
-        return sti_fail_memory(o, sti_need(o, h));
+        return sti_fail_memory(&o->memory, sti_need(o, h), o->error);
     return ST_OK;
 }
 
@@ -2740,7 +3183,7 @@ STI_APART static st_status sti_open_model(sti_opening *o) {
     sti_open_arrange(o, &h, sorted);
     l = sti_model_lay(o, &h, NULL);
     block = o->memory.work ? o->memory.work : (unsigned char *)sti_obtain(&o->memory, l.bytes);
-    if (!block) return sti_fail_memory(o, l.bytes);
+    if (!block) return sti_fail_memory(&o->memory, l.bytes, o->error);
     l = sti_model_lay(o, &h, block);
     ST_MEMSET(l.model, 0, sizeof *l.model);
     h.json.error = NULL; /* a repeated name is said before a wrong offset, and found after it */
@@ -2866,7 +3309,7 @@ static st_status sti_open_system(sti_opening *o, const char *path) {
     o->files.list = sti_system_list;
     if (bytes) {
         scratch = o->memory.work_bytes >= bytes ? o->memory.work : sti_obtain(&o->memory, bytes);
-        if (!scratch) return sti_fail_memory(o, sti_plus(o->memory.work_skipped, bytes));
+        if (!scratch) return sti_fail_memory(&o->memory, sti_plus(o->memory.work_skipped, bytes), o->error);
     }
     s = sti_open_path(o, path, scratch);
     sti_return(&o->memory, scratch, bytes);
@@ -2946,6 +3389,7 @@ STI_COLD static st_status sti_fail_range(const sti_model *m, const st_tensor *t,
 ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t n,
                          st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
+    sti_span name;
     uint64_t at;
     int code = 0;
     st_status s;
@@ -2959,14 +3403,9 @@ ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_
     }
     if (!code) return sti_succeed(error);
     s = sti_fail_code(error, code, at, STI_SAY("its data cannot be read"));
-#if !defined(ST_NO_ERROR_TEXT)
-    if (error) {
-        sti_span name;
-        name.at = tensor->name;
-        name.n = tensor->name_bytes;
-        (void)sti_show(error->subject, sizeof error->subject, name, STI_NAME);
-    }
-#endif
+    name.at = tensor->name;
+    name.n = tensor->name_bytes;
+    sti_say_about(error, name, STI_NAME);
     return sti_say_file(error, sti_text(m->said), s);
 }
 
@@ -2991,11 +3430,1122 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
     return sti_succeed(error);
 }
 
+#if !defined(ST_NO_WRITER)
+
+/* ---- 17 writer ------------------------------------------------------------------------------------------------------
+ * Plan, emit, stream, save, edit. Saving is the streaming writer driven by the library; sizing is emitting to nowhere.
+ * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14
+ * ------------------------------------------------------------------------------------------------------------------ */
+#define STI_BUFFER_BYTES (SIZE_MAX / 2 < 1048576u ? SIZE_MAX / 2 : 1048576u) /* of data on its way, at most */
+#define STI_BUFFER_LEAST 64u                                                 /* in a work buffer */
+
+/* A set of names that stays small and quick under any names: a PATRICIA tree. A walk goes down while bits rise and
+ * ends in the one node that can hold the name; one node is made per name, so an item can be its own node. */
+typedef struct sti_node {
+    struct sti_node *child[2];
+    size_t bit; /* which of the name decides here; of the first node one that no name has */
+    sti_span name;
+} sti_node;
+
+typedef struct sti_item { /* a tensor to write; shape, name and spelling lie behind it */
+    sti_node node;
+    struct sti_item *next; /* in the caller's order */
+    size_t block_bytes;
+    const st_tensor *source; /* st_save: the caller's, for its bytes */
+    st_tensor tensor;        /* offset counts from the data's begin until the header is planned */
+    uint64_t written;        /* of its bytes; each thread of st_writer_write_to keeps to items of its own */
+    int failed;              /* a write of it did, and is final */
+} sti_item;
+
+typedef struct sti_label { /* a metadata pair to write; both texts lie behind it */
+    sti_node node;
+    struct sti_label *next;
+    size_t block_bytes;
+    st_pair pair;
+} sti_label;
+
+enum sti_stage { STI_ADDING, STI_WRITING, STI_FAILED, STI_FINISHED };
+
+struct st_writer {
+    sti_memory memory;
+    sti_block work; /* where a work buffer is used: what is taken of it */
+    st_save_options options;
+    enum sti_stage stage;
+    sti_node *names, *keys; /* roots */
+    sti_item *first_item, **last_item;
+    sti_label *first_label, **last_label;
+    uint32_t item_count, label_count;
+    int has_metadata;
+    void **order; /* items, then labels, as they are written */
+    unsigned char *buffer;
+    size_t buffer_bytes, buffered;
+    uint64_t flushed; /* bytes of the file that left the buffer, front to back */
+    uint64_t keep;    /* bytes before the data that stay, where they suffice */
+    uint64_t data_offset, data_bytes;
+    uint32_t current;  /* place in order of the item that st_writer_write fills */
+    uint64_t streamed; /* data bytes that came through st_writer_write */
+    st_sink sink;      /* write NULL: a file */
+    const char *path;  /* the caller's */
+    const char *said;  /* what messages call it */
+#if !defined(ST_NO_FILES)
+    sti_target target;
+#endif
+    char *temp;    /* name of the temporary */
+    void *scratch; /* for paths */
+    size_t temp_bytes, scratch_bytes;
+};
+
+/* ---- names */
+
+/* Bit `bit` of a name: of 9 bits a byte, the first says that there is one, so that no name is the beginning of
+ * another. */
+static unsigned sti_name_bit(sti_span name, size_t bit) {
+    size_t i = bit / 9, k = bit % 9;
+    if (i >= name.n) return 0;
+    return k == 0 ? 1 : (unsigned)(unsigned char)name.at[i] >> (8 - k) & 1;
+}
+
+/* the only node that can have that name; NULL: there is none at all */
+static sti_node *sti_node_near(sti_node *root, sti_span name) {
+    sti_node *n = root;
+    size_t last = 0;
+    int first = 1;
+    while (n && (first || n->bit > last)) {
+        first = 0;
+        last = n->bit;
+        n = n->child[sti_name_bit(name, last)];
+    }
+    return n;
+}
+
+static sti_node *sti_node_find(sti_node *root, sti_span name) {
+    sti_node *n = sti_node_near(root, name);
+    return n && sti_same(n->name, name) ? n : NULL;
+}
+
+/* adds a node whose name is not there yet */
+static void sti_node_add(sti_node **root, sti_node *node) {
+    sti_node *closest = sti_node_near(*root, node->name), **link = root;
+    size_t last = 0, i = 0;
+    int first = 1;
+    node->bit = SIZE_MAX; /* a name of SIZE_MAX / 9 bytes fits in no memory beside its header */
+    if (closest) {
+        while (i < node->name.n && i < closest->name.n && node->name.at[i] == closest->name.at[i]) i++;
+        for (i *= 9; sti_name_bit(node->name, i) == sti_name_bit(closest->name, i); i++) {
+        } /* they differ in this byte */
+        node->bit = i;
+        while (((*link)->bit > last || first) && (*link)->bit < i) {
+            first = 0;
+            last = (*link)->bit;
+            link = &(*link)->child[sti_name_bit(node->name, last)];
+        }
+        node->child[!sti_name_bit(node->name, i)] = *link;
+        node->child[sti_name_bit(node->name, i)] = node;
+    } else {
+        node->child[0] = node->child[1] = node;
+    }
+    *link = node;
+}
+
+/* ---- memory: blocks of the allocator, or of the work buffer, which come back only all together */
+
+static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
+    void *p = NULL;
+    bytes = sti_round8(bytes);
+    if (!w->memory.work) {
+        p = sti_obtain(&w->memory, bytes);
+    } else if (bytes <= w->memory.work_bytes - w->work.used) {
+        p = sti_take(&w->work, bytes, 1);
+    } else {
+        bytes = sti_plus(sti_plus(w->work.used, bytes), w->memory.work_skipped);
+    }
+    if (!p) (void)sti_say_file(error, sti_text(w->said), sti_fail_memory(&w->memory, bytes, error));
+    return p;
+}
+
+static void sti_writer_return(st_writer *w, void *p, size_t bytes) {
+    sti_return(&w->memory, p, sti_round8(bytes));
+}
+
+/* ---- declaring */
+
+static sti_span sti_named(const char *text, size_t bytes) {
+    sti_span s = {NULL, 0};
+    if (!text) return s;
+    if (!bytes) return sti_text(text);
+    s.at = text;
+    s.n = bytes;
+    return s;
+}
+
+static int sti_is_utf8(sti_span s) {
+    return sti_utf8_span((const unsigned char *)s.at, s.n) == s.n;
+}
+
+/* a refusal with its subject, before anything was changed */
+STI_COLD static st_status sti_refuse(const char *said, st_status status, sti_span subject, uint64_t expected,
+                                     uint64_t actual, const char *sentence, st_error *error) {
+    (void)sti_fail(error, status, STI_NONE, expected, actual, sentence);
+    if (subject.n) sti_say_about(error, subject, STI_NAME);
+    return sti_say_file(error, sti_text(said), status);
+}
+
+/* judges a tensor to write, and completes it in *t: lengths, elements, bytes, a known dtype under its number */
+static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_tensor *t, st_error *error) {
+    const char *none = STI_SAY("a tensor to write needs a name, a shape and a dtype");
+    sti_span name = sti_named(given->name, given->name_bytes), spelling = sti_named(given->dtype_name, 0);
+    uint64_t bits = 0;
+    uint32_t i;
+    if (!name.at || (given->rank && !given->shape) || (unsigned)given->dtype >= STI_DTYPES) {
+        return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
+    }
+    *t = *given;
+    t->name_bytes = name.n;
+    t->data = NULL;
+    t->shard = 0;
+    if (t->dtype == ST_DTYPE_NONE) {
+        if (!spelling.at) return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
+        t->dtype = sti_dtype_find(spelling.at, spelling.n);
+    }
+    if (t->dtype != ST_DTYPE_NONE) t->dtype_name = sti_dtype_of(t->dtype)->name;
+    if (!sti_is_utf8(name)) return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_SAY("the name is not UTF-8"), error);
+    if (!sti_is_utf8(sti_text(t->dtype_name))) {
+        return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_SAY("the dtype's spelling is not UTF-8"), error);
+    }
+    if (sti_same(name, sti_text("__metadata__"))) {
+        return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, STI_SAY("no tensor can have this name"), error);
+    }
+    for (i = 0, t->elements = 1; i < t->rank; i++) {
+        if (!sti_mul(t->elements, t->shape[i], &t->elements)) bits = 1;
+    }
+    if (bits || !sti_mul(sti_dtype_of(t->dtype)->bits, t->elements, &bits)) {
+        return sti_refuse(said, ST_ERR_OVERFLOW, name, 0, 0, STI_SAY("its size in bits does not fit 64 bits"), error);
+    }
+    if (bits % 8) {
+        return sti_refuse(said, ST_ERR_SUBBYTE, name, 0, bits, STI_SAY("its $a bits do not fill whole bytes"), error);
+    }
+    if (t->dtype != ST_DTYPE_NONE) t->bytes = bits / 8;
+    if (given->dtype == ST_DTYPE_NONE && t->bytes != given->bytes) {
+        return sti_refuse(said, ST_ERR_SIZE, name, t->bytes, given->bytes,
+                          STI_SAY("its bytes are $e by shape and dtype, but were said to be $a"), error);
+    }
+    return ST_OK;
+}
+
+/* what an item and a label take of memory */
+static size_t sti_item_bytes(const st_tensor *t) {
+    size_t texts = sti_plus(sti_plus(t->name_bytes, 1), t->dtype == ST_DTYPE_NONE ? sti_text(t->dtype_name).n + 1 : 0);
+    return sti_round8(sti_plus(sizeof(sti_item), sti_plus(sti_times(t->rank, sizeof *t->shape), texts)));
+}
+
+static size_t sti_label_bytes(const st_pair *p) {
+    return sti_round8(sti_plus(sizeof(sti_label), sti_plus(sti_plus(p->key_bytes, p->value_bytes), 2)));
+}
+
+/* copies a text with a NUL to *at, which moves on */
+static const char *sti_keep(char **at, sti_span text) {
+    char *kept = *at;
+    ST_MEMCPY(kept, text.at, text.n);
+    kept[text.n] = 0;
+    *at += text.n + 1;
+    return kept;
+}
+
+STI_COLD static st_status sti_writer_state(const st_writer *w, st_error *error) {
+    return sti_refuse(w->said, ST_ERR_STATE, sti_text(""), 0, 0,
+                      w->stage == STI_FAILED ? STI_SAY("a write failed before") : STI_SAY("this call is out of turn"),
+                      error);
+}
+
+/* said NULL: there is no writer to name */
+STI_COLD static st_status sti_writer_null(const char *said, st_error *error) {
+    st_status s = sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("a pointer is NULL that must not be"));
+    return said ? sti_say_file(error, sti_text(said), s) : s;
+}
+
+static st_status sti_writer_add(st_writer *w, const st_tensor *tensor, const st_tensor *source, st_error *error) {
+    st_tensor t;
+    sti_item *item;
+    sti_span name;
+    char *at;
+    uint64_t *shape;
+    st_status s = sti_tensor_judge(w->said, tensor, &t, error);
+    if (s != ST_OK) return s;
+    name = sti_named(t.name, t.name_bytes);
+    if (sti_node_find(w->names, name)) {
+        return sti_refuse(w->said, ST_ERR_DUPLICATE, name, 0, 0, STI_SAY("this name is there twice"), error);
+    }
+    item = (sti_item *)sti_writer_take(w, sti_item_bytes(&t), error);
+    if (!item) return ST_ERR_MEMORY;
+    ST_MEMSET(item, 0, sizeof *item);
+    item->block_bytes = sti_item_bytes(&t);
+    shape = (uint64_t *)(void *)(item + 1);
+    at = (char *)(shape + t.rank);
+    if (t.rank) ST_MEMCPY(shape, t.shape, t.rank * sizeof *shape); /* it was taken */
+    t.shape = shape;
+    t.name = sti_keep(&at, name);
+    if (t.dtype == ST_DTYPE_NONE) t.dtype_name = sti_keep(&at, sti_text(t.dtype_name));
+    item->tensor = t;
+    item->source = source;
+    item->node.name.at = t.name;
+    item->node.name.n = name.n;
+    sti_node_add(&w->names, &item->node);
+    *w->last_item = item;
+    w->last_item = &item->next;
+    w->item_count++;
+    return ST_OK;
+}
+
+ST_API st_status st_writer_add(st_writer *writer, const st_tensor *tensor, st_error *error) {
+    st_status s;
+    if (!writer || !tensor) return sti_writer_null(writer ? writer->said : NULL, error);
+    if (writer->stage != STI_ADDING) return sti_writer_state(writer, error);
+    s = sti_writer_add(writer, tensor, NULL, error);
+    return s == ST_OK ? sti_succeed(error) : s;
+}
+
+static st_pair sti_pair_complete(const st_pair *given) {
+    st_pair p = *given;
+    p.key_bytes = sti_named(p.key, p.key_bytes).n;
+    p.value_bytes = sti_named(p.value, p.value_bytes).n;
+    return p;
+}
+
+ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_error *error) {
+    sti_label *label;
+    st_pair p;
+    sti_span key;
+    char *at;
+    if (!w) return sti_writer_null(NULL, error);
+    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
+    if (!pair) {
+        w->has_metadata = 1;
+        return sti_succeed(error);
+    }
+    p = sti_pair_complete(pair);
+    key = sti_named(p.key, p.key_bytes);
+    if (!p.key || !p.value) {
+        return sti_refuse(w->said, ST_ERR_ARGUMENT, key, 0, 0, STI_SAY("a metadata pair needs a key and a value"),
+                          error);
+    }
+    if (!sti_is_utf8(key) || !sti_is_utf8(sti_named(p.value, p.value_bytes))) {
+        return sti_refuse(w->said, ST_ERR_UTF8, key, 0, 0, STI_SAY("the metadata is not UTF-8"), error);
+    }
+    if (sti_node_find(w->keys, key)) {
+        return sti_refuse(w->said, ST_ERR_DUPLICATE, key, 0, 0, STI_SAY("this metadata key is there twice"), error);
+    }
+    label = (sti_label *)sti_writer_take(w, sti_label_bytes(&p), error);
+    if (!label) return ST_ERR_MEMORY;
+    ST_MEMSET(label, 0, sizeof *label);
+    label->block_bytes = sti_label_bytes(&p);
+    at = (char *)(label + 1);
+    label->pair = p;
+    label->pair.key = sti_keep(&at, key);
+    label->pair.value = sti_keep(&at, sti_named(p.value, p.value_bytes));
+    label->node.name.at = label->pair.key;
+    label->node.name.n = key.n;
+    sti_node_add(&w->keys, &label->node);
+    *w->last_label = label;
+    w->last_label = &label->next;
+    w->label_count++;
+    w->has_metadata = 1;
+    return sti_succeed(error);
+}
+
+/* ---- bytes on their way out, front to back */
+
+/* a write that failed: final, and said with the code */
+STI_COLD static st_status sti_writer_failed(st_writer *w, int code, st_error *error) {
+    w->stage = STI_FAILED;
+    return sti_say_file(error, sti_text(w->said), sti_fail_io(error, code, STI_NONE, STI_SAY("it cannot be written")));
+}
+
+static int sti_writer_out(st_writer *w, const void *bytes, size_t n) {
+    int code = 0;
+    if (w->sink.write) {
+        code = (w->sink.write)(w->sink.user, bytes, n);
+    } else {
+#if !defined(ST_NO_FILES)
+        code = sti_system_write(&w->target, w->flushed, bytes, n);
+#endif
+    }
+    w->flushed = sti_sum(w->flushed, n);
+    return code;
+}
+
+static int sti_writer_flush(st_writer *w) {
+    const size_t n = w->buffered;
+    w->buffered = 0;
+    return n ? sti_writer_out(w, w->buffer, n) : 0;
+}
+
+static int sti_writer_push(st_writer *w, const void *bytes, size_t n) {
+    const size_t room = w->buffer_bytes - w->buffered;
+    int code;
+    if (n > room && (code = sti_writer_flush(w)) != 0) return code;
+    if (n >= w->buffer_bytes) return sti_writer_out(w, bytes, n); /* the buffer is empty: n was over its room */
+    ST_MEMCPY(w->buffer + w->buffered, bytes, n);
+    w->buffered += n;
+    return 0;
+}
+
+/* ---- the header's text, to the writer or, to be sized, to nowhere */
+
+typedef struct sti_emitter {
+    st_writer *writer; /* NULL: only counted */
+    uint64_t bytes;
+    int code; /* of the first write that failed */
+} sti_emitter;
+
+static void sti_emit(sti_emitter *e, const void *bytes, size_t n) {
+    e->bytes = sti_sum(e->bytes, n);
+    if (e->writer && !e->code) e->code = sti_writer_push(e->writer, bytes, n);
+}
+
+static void sti_emit_text(sti_emitter *e, const char *text) {
+    sti_emit(e, text, sti_text(text).n);
+}
+
+static void sti_emit_number(sti_emitter *e, uint64_t n) {
+    char digits[STI_DIGITS];
+    sti_span s = sti_digits(n, digits);
+    sti_emit(e, s.at, s.n);
+}
+
+/* a JSON string, escaped as the reference does: only what must be, in short where there is a short form */
+static void sti_emit_string(sti_emitter *e, sti_span s) {
+    static const char hex[] = "0123456789abcdef", short_form[] = "btn\0fr"; /* for 8 to 13; 11 has none */
+    size_t i, from = 0;
+    sti_emit(e, "\"", 1);
+    for (i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.at[i];
+        char out[6] = {'\\', 'u', '0', '0', 0, 0};
+        if (c >= 0x20 && c != '"' && c != '\\') continue;
+        sti_emit(e, s.at + from, i - from);
+        from = i + 1;
+        if (c >= 0x20) {
+            out[1] = (char)c;
+            sti_emit(e, out, 2);
+        } else if (c >= 8 && c <= 13 && short_form[c - 8]) {
+            out[1] = short_form[c - 8];
+            sti_emit(e, out, 2);
+        } else {
+            out[4] = hex[c >> 4];
+            out[5] = hex[c & 15];
+            sti_emit(e, out, 6);
+        }
+    }
+    sti_emit(e, s.at + from, s.n - from);
+    sti_emit(e, "\"", 1);
+}
+
+static void sti_emit_tensor(sti_emitter *e, const st_tensor *t, uint64_t begin) {
+    uint32_t i;
+    sti_emit_string(e, sti_named(t->name, t->name_bytes));
+    sti_emit_text(e, ":{\"dtype\":");
+    sti_emit_string(e, sti_text(t->dtype_name));
+    sti_emit_text(e, ",\"shape\":[");
+    for (i = 0; i < t->rank; i++) {
+        if (i) sti_emit(e, ",", 1);
+        sti_emit_number(e, t->shape[i]);
+    }
+    sti_emit_text(e, "],\"data_offsets\":[");
+    sti_emit_number(e, begin);
+    sti_emit(e, ",", 1);
+    sti_emit_number(e, sti_sum(begin, t->bytes));
+    sti_emit_text(e, "]}");
+}
+
+/* offset: of the data, as tensors count it by now */
+static void sti_emit_header(sti_emitter *e, const st_writer *w, uint64_t offset) {
+    uint32_t i;
+    sti_emit(e, "{", 1);
+    if (w->has_metadata) {
+        sti_emit_text(e, "\"__metadata__\":{");
+        for (i = 0; i < w->label_count; i++) {
+            const st_pair *p = &((const sti_label *)w->order[w->item_count + i])->pair;
+            if (i) sti_emit(e, ",", 1);
+            sti_emit_string(e, sti_named(p->key, p->key_bytes));
+            sti_emit(e, ":", 1);
+            sti_emit_string(e, sti_named(p->value, p->value_bytes));
+        }
+        sti_emit(e, "}", 1);
+    }
+    for (i = 0; i < w->item_count; i++) {
+        const st_tensor *t = &((const sti_item *)w->order[i])->tensor;
+        if (i || w->has_metadata) sti_emit(e, ",", 1);
+        sti_emit_tensor(e, t, t->offset - offset);
+    }
+    sti_emit(e, "}", 1);
+}
+
+/* ---- planning */
+
+static int sti_item_before(const sti_order *o, size_t a, size_t b) {
+    const sti_item *x = (const sti_item *)((void **)o->items)[a], *y = (const sti_item *)((void **)o->items)[b];
+    if (x->tensor.dtype != y->tensor.dtype) return x->tensor.dtype > y->tensor.dtype;
+    return sti_compare(x->node.name, y->node.name) < 0;
+}
+
+static int sti_label_before(const sti_order *o, size_t a, size_t b) {
+    const sti_label *x = (const sti_label *)((void **)o->items)[a], *y = (const sti_label *)((void **)o->items)[b];
+    return sti_compare(x->node.name, y->node.name) < 0;
+}
+
+static void sti_pointer_swap(const sti_order *o, size_t a, size_t b) {
+    void **items = (void **)o->items, *item = items[a];
+    items[a] = items[b];
+    items[b] = item;
+}
+
+static size_t sti_order_bytes(size_t items, size_t labels) {
+    return sti_round8(sti_times(sti_plus(sti_plus(items, labels), 1), sizeof(void *))); /* never 0 */
+}
+
+static void sti_writer_sort(st_writer *w) {
+    sti_order o;
+    sti_item *item = w->first_item;
+    sti_label *label = w->first_label;
+    size_t i = 0;
+    for (; item; item = item->next) w->order[i++] = item;
+    for (; label; label = label->next) w->order[i++] = label;
+    o.index = NULL;
+    o.swap = sti_pointer_swap;
+    o.items = w->order;
+    o.before = sti_item_before;
+    if (!(w->options.flags & ST_SAVE_KEEP_ORDER)) sti_sort(&o, w->item_count);
+    o.items = w->order + w->item_count;
+    o.before = sti_label_before;
+    sti_sort(&o, w->label_count);
+}
+
+/* orders everything, places the data and sizes the header */
+static st_status sti_writer_plan(st_writer *w, st_error *error) {
+    sti_emitter count = {NULL, 0, 0};
+    const uint64_t align = w->options.align ? w->options.align : 8;
+    uint64_t limit = STI_DEFAULT_LIMIT;
+    uint32_t i;
+    w->order = (void **)sti_writer_take(w, sti_order_bytes(w->item_count, w->label_count), error);
+    if (!w->order) return ST_ERR_MEMORY;
+    sti_writer_sort(w);
+    for (i = 0, w->data_bytes = 0; i < w->item_count; i++) {
+        st_tensor *t = &((sti_item *)w->order[i])->tensor;
+        t->offset = w->data_bytes;
+        w->data_bytes = sti_sum(w->data_bytes, t->bytes);
+        if (w->data_bytes > INT64_MAX) { /* no file is that long, and no offset behind a header overflows */
+            return sti_refuse(w->said, ST_ERR_OVERFLOW, sti_named(t->name, t->name_bytes), 0, 0,
+                              STI_SAY("with this tensor the data is longer than any file"), error);
+        }
+    }
+    sti_emit_header(&count, w, 0);
+    w->data_offset = sti_sum(8, count.bytes);
+    if (w->keep && w->data_offset <= w->keep) {
+        w->data_offset = w->keep;
+    } else {
+        w->data_offset = sti_sum(sti_sum(w->data_offset, w->options.slack), align - 1) & ~(align - 1);
+    }
+    if (w->data_offset - 8 > limit) {
+        return sti_refuse(w->said, ST_ERR_HEADER_LIMIT, sti_text(""), limit, w->data_offset - 8,
+                          STI_SAY("a header of $a bytes is over the limit of $e"), error);
+    }
+    for (i = 0; i < w->item_count; i++) ((sti_item *)w->order[i])->tensor.offset += w->data_offset; /* under 2^63 */
+    return ST_OK;
+}
+
+/* takes the buffer for a file of that many bytes: no more than it has, and of a work buffer what is left */
+static st_status sti_writer_buffer(st_writer *w, uint64_t bytes, st_error *error) {
+    size_t n = bytes < STI_BUFFER_BYTES ? sti_round8((size_t)bytes) : STI_BUFFER_BYTES;
+    if (n < STI_BUFFER_LEAST) n = STI_BUFFER_LEAST;
+    if (w->memory.work) {
+        size_t left = w->memory.work_bytes - w->work.used;
+        if (n > left) n = left > STI_BUFFER_LEAST ? left : STI_BUFFER_LEAST;
+    }
+    w->buffer = (unsigned char *)sti_writer_take(w, n, error);
+    w->buffer_bytes = n;
+    return w->buffer ? ST_OK : ST_ERR_MEMORY;
+}
+
+/* gives back what the plan took */
+static void sti_writer_forget(st_writer *w, size_t used) {
+    sti_writer_return(w, w->buffer, w->buffer_bytes);
+    sti_writer_return(w, w->order, sti_order_bytes(w->item_count, w->label_count));
+    w->buffer = NULL;
+    w->order = NULL;
+    w->work.used = used;
+}
+
+static int sti_writer_header(st_writer *w) {
+    static const char blanks[] = "                                                                ";
+    sti_emitter e = {NULL, 0, 0};
+    unsigned char length[8];
+    uint64_t bytes = w->data_offset - 8;
+    int i;
+    e.writer = w;
+    for (i = 0; i < 8; i++) length[i] = (unsigned char)(bytes >> (8 * i) & 255);
+    sti_emit(&e, length, sizeof length);
+    sti_emit_header(&e, w, w->data_offset);
+    while (e.bytes < w->data_offset) {
+        uint64_t left = w->data_offset - e.bytes;
+        sti_emit(&e, blanks, left < sizeof blanks - 1 ? (size_t)left : sizeof blanks - 1);
+    }
+    return e.code;
+}
+
+#if !defined(ST_NO_FILES)
+/* the temporary, under the first name that is free, and room for the whole file */
+static int sti_writer_create(st_writer *w) {
+    const size_t directory = sti_system_directory(w->path);
+    unsigned long n;
+    int code = 0;
+    for (n = 0; n < 10000; n++) { /* names of crashed processes may be there */
+        ST_MEMCPY(w->temp, w->path, directory);
+        w->temp[directory] = 0;
+        sti_put(w->temp, w->temp_bytes, sti_text(".st-"));
+        sti_put_number(w->temp, w->temp_bytes, sti_system_process());
+        sti_put(w->temp, w->temp_bytes, sti_text("-"));
+        sti_put_number(w->temp, w->temp_bytes, n);
+        sti_put(w->temp, w->temp_bytes, sti_text(".tmp"));
+        code = sti_system_create(w->scratch, w->path, w->temp, &w->target);
+        if (code != STI_IO_EXISTS) break;
+    }
+    if (!code) code = sti_system_reserve(&w->target, sti_sum(w->data_offset, w->data_bytes));
+    return code;
+}
+#endif
+
+/* passes over tensors that have all their bytes */
+static void sti_writer_advance(st_writer *w) {
+    while (w->current < w->item_count) {
+        const sti_item *item = (const sti_item *)w->order[w->current];
+        if (item->written < item->tensor.bytes) return;
+        w->current++;
+    }
+}
+
+ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
+    size_t used;
+    st_status s;
+    int code = 0;
+    if (!w) return sti_writer_null(NULL, error);
+    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
+    used = w->work.used;
+    s = sti_writer_plan(w, error);
+    if (s == ST_OK) s = sti_writer_buffer(w, sti_sum(w->data_offset, w->data_bytes), error);
+#if !defined(ST_NO_FILES)
+    if (s == ST_OK && !w->sink.write) {
+        code = sti_writer_create(w);
+        if (code) {
+            s = sti_fail_code(error, code, STI_NONE, STI_SAY("it cannot be created"));
+            if (s == ST_ERR_NOT_FOUND)
+                (void)sti_fail(error, s, STI_NONE, 0, 0, STI_SAY("its directory does not exist"));
+            (void)sti_say_file(error, sti_text(w->said), s);
+            if (w->target.open) sti_system_discard(w->scratch, &w->target, w->temp);
+        }
+    }
+#endif
+    if (s != ST_OK) {
+        sti_writer_forget(w, used);
+        return s;
+    }
+    w->stage = STI_WRITING;
+    code = sti_writer_header(w);
+    if (!code && !w->sink.write) code = sti_writer_flush(w); /* st_writer_write_to may come from several threads */
+    if (code) return sti_writer_failed(w, code, error);
+    sti_writer_advance(w);
+    return sti_succeed(error);
+}
+
+/* ---- data */
+
+ST_API const st_tensor *st_writer_next(const st_writer *w) {
+    if (!w || w->stage != STI_WRITING || w->current >= w->item_count) return NULL;
+    return &((const sti_item *)w->order[w->current])->tensor;
+}
+
+/* counts n bytes that went through the buffer, which there was room for */
+static void sti_writer_count(st_writer *w, uint64_t n) {
+    w->streamed = sti_sum(w->streamed, n);
+    while (n) {
+        sti_item *item = (sti_item *)w->order[w->current];
+        uint64_t room = item->tensor.bytes - item->written, part = n < room ? n : room;
+        item->written = sti_sum(item->written, part);
+        n -= part;
+        sti_writer_advance(w);
+    }
+}
+
+/* whether st_writer_write_to has been at it: looked up once, at the first byte of st_writer_write */
+static int sti_writer_is_scattered(const st_writer *w) {
+    uint32_t i;
+    for (i = 0; w->streamed == 0 && i < w->item_count; i++) {
+        const sti_item *item = (const sti_item *)w->order[i];
+        if (item->written || item->failed) return 1;
+    }
+    return 0;
+}
+
+ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_error *error) {
+    int code;
+    if (!w || (!bytes && n)) return sti_writer_null(w ? w->said : NULL, error);
+    if (w->stage != STI_WRITING || sti_writer_is_scattered(w)) return sti_writer_state(w, error);
+    if (n == 0) return sti_succeed(error);
+    if (n > w->data_bytes - w->streamed) {
+        return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_text(""), w->data_bytes - w->streamed, n,
+                          STI_SAY("$a bytes are more than the $e that are still to come"), error);
+    }
+    code = sti_writer_push(w, bytes, n);
+    if (code) return sti_writer_failed(w, code, error);
+    sti_writer_count(w, n);
+    return sti_succeed(error);
+}
+
+ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const void *bytes, size_t n,
+                                    st_error *error) {
+    sti_item *item;
+    sti_span name;
+    int code = 0;
+    if (!w || !tensor || !tensor->name || (!bytes && n)) return sti_writer_null(w ? w->said : NULL, error);
+    name = sti_named(tensor->name, tensor->name_bytes);
+    if (w->sink.write) {
+        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0, STI_SAY("a sink takes bytes in order only"), error);
+    }
+    if (w->stage != STI_WRITING || w->streamed) return sti_writer_state(w, error);
+    item = (sti_item *)(void *)sti_node_find(w->names, name);
+    if (!item) return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_SAY("there is no such tensor"), error);
+    if (item->failed) return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0, STI_SAY("a write failed before"), error);
+    if (n > item->tensor.bytes - item->written) {
+        return sti_refuse(w->said, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n,
+                          STI_SAY("$a bytes are more than the $e that are still to come"), error);
+    }
+#if !defined(ST_NO_FILES)
+    code = sti_system_write(&w->target, sti_sum(item->tensor.offset, item->written), bytes, n);
+#endif
+    if (code) {
+        item->failed = 1; /* and not w->stage: other threads are reading that */
+        (void)sti_fail_io(error, code, STI_NONE, STI_SAY("it cannot be written"));
+        sti_say_about(error, name, STI_NAME);
+        return sti_say_file(error, sti_text(w->said), ST_ERR_IO);
+    }
+    item->written = sti_sum(item->written, n);
+    return sti_succeed(error);
+}
+
+ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
+    uint32_t i;
+    int code;
+    if (!w) return sti_writer_null(NULL, error);
+    if (w->stage != STI_WRITING) return sti_writer_state(w, error);
+    for (i = 0; i < w->item_count; i++) {
+        const sti_item *item = (const sti_item *)w->order[i];
+        if (item->failed || item->written < item->tensor.bytes) {
+            return sti_refuse(
+                w->said, ST_ERR_STATE, item->node.name, item->tensor.bytes, item->written,
+                item->failed ? STI_SAY("a write failed before") : STI_SAY("only $a of its $e bytes have come"), error);
+        }
+    }
+    code = sti_writer_flush(w);
+#if !defined(ST_NO_FILES)
+    if (!code && !w->sink.write) {
+        const int sync = !(w->options.flags & ST_SAVE_NO_SYNC);
+        code = sti_system_commit(w->scratch, &w->target, w->temp, w->path, sync);
+        if (!code && sync) code = sti_system_settle(w->temp);
+    }
+#endif
+    if (code) return sti_writer_failed(w, code, error);
+    w->stage = STI_FINISHED;
+    return sti_succeed(error);
+}
+
+/* ---- opening and closing */
+
+static st_status sti_writer_open(st_writer **writer, const char *path, const st_sink *sink,
+                                 const st_save_options *options, st_error *error) {
+    st_options memory;
+    st_save_options all;
+    st_writer first, *w = &first;
+    const char *said = path ? path : "(sink)";
+    ST_MEMSET(&all, 0, sizeof all);
+    ST_MEMSET(&memory, 0, sizeof memory);
+    if (writer) *writer = NULL;
+    if (options) all = *options;
+    if (!writer || (!path && !(sink && sink->write)) || (all.align & (all.align - (all.align > 0))) ||
+        (all.align && all.align < 8) || (all.flags & ~(unsigned)STI_SAVE_FLAGS) ||
+        (all.allocator && (!all.allocator->alloc || !all.allocator->free))) {
+        return sti_refuse(said, ST_ERR_ARGUMENT, sti_text(""), 0, 0,
+                          STI_SAY("a pointer is NULL that must not be, or the options are out of range"), error);
+    }
+#if defined(ST_NO_FILES)
+    if (path)
+        return sti_refuse(said, ST_ERR_UNSUPPORTED, sti_text(""), 0, 0, STI_SAY("this build knows no files"), error);
+#endif
+    ST_MEMSET(w, 0, sizeof *w);
+    memory.allocator = all.allocator;
+    memory.work = all.work;
+    memory.work_bytes = all.work_bytes;
+    sti_memory_choose(&w->memory, &memory);
+    w->work.base = w->memory.work;
+    w->options = all;
+    w->path = path;
+    w->said = said;
+    if (sink && !path) w->sink = *sink;
+    w = (st_writer *)sti_writer_take(&first, sizeof *w, error);
+    if (!w) return ST_ERR_MEMORY;
+    *w = first;
+    w->last_item = &w->first_item;
+    w->last_label = &w->first_label;
+#if !defined(ST_NO_FILES)
+    if (path) {
+        sti_span longer = sti_text(path);
+        longer.n = sti_plus(longer.n, STI_TEMP_BYTES);
+        w->temp_bytes = longer.n;
+        w->scratch_bytes = sti_times(sti_system_scratch(longer), 2);
+        w->temp = (char *)sti_writer_take(w, w->temp_bytes, error);
+        if (w->temp && w->scratch_bytes) w->scratch = sti_writer_take(w, w->scratch_bytes, error);
+        if (!w->temp || (w->scratch_bytes && !w->scratch)) {
+            st_writer_close(w);
+            return ST_ERR_MEMORY;
+        }
+        w->temp[0] = 0;
+    }
+#endif
+    *writer = w;
+    return sti_succeed(error);
+}
+
+ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error) {
+    return sti_writer_open(writer, path, NULL, options, error);
+}
+
+ST_API st_status st_writer_open_sink(st_writer **writer, const st_sink *sink, const st_save_options *options,
+                                     st_error *error) {
+    return sti_writer_open(writer, NULL, sink, options, error);
+}
+
+ST_API void st_writer_close(st_writer *w) {
+    sti_memory memory;
+    sti_item *item;
+    sti_label *label;
+    if (!w) return;
+#if !defined(ST_NO_FILES)
+    if (!w->sink.write && (w->stage == STI_WRITING || w->stage == STI_FAILED))
+        sti_system_discard(w->scratch, &w->target, w->temp);
+#endif
+    sti_writer_forget(w, 0);
+    sti_writer_return(w, w->temp, w->temp_bytes);
+    sti_writer_return(w, w->scratch, w->scratch_bytes);
+    for (item = w->first_item; item;) {
+        sti_item *next = item->next;
+        sti_writer_return(w, item, item->block_bytes);
+        item = next;
+    }
+    for (label = w->first_label; label;) {
+        sti_label *next = label->next;
+        sti_writer_return(w, label, label->block_bytes);
+        label = next;
+    }
+    memory = w->memory; /* it lies in what goes */
+    sti_return(&memory, w, sti_round8(sizeof *w));
+}
+
+/* ---- saving */
+
+/* the tensor of `from` that has these bytes, by shard and offset; NULL: there is none */
+static const st_tensor *sti_source_find(const st_model *from, const st_tensor *t) {
+    size_t low = 0, high = from->count;
+    while (low < high) { /* to the first that is not before t */
+        size_t middle = low + (high - low) / 2;
+        const st_tensor *m = &from->tensors[middle];
+        if (m->shard < t->shard || (m->shard == t->shard && m->offset < t->offset)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (; low < from->count && from->tensors[low].shard == t->shard && from->tensors[low].offset == t->offset; low++) {
+        if (from->tensors[low].bytes == t->bytes) return &from->tensors[low]; /* those of no bytes come first */
+    }
+    return NULL;
+}
+
+/* whether the bytes of every tensor will come from somewhere; their sizes are known by now */
+static st_status sti_save_sources(const st_writer *w, st_error *error) {
+    const sti_item *item;
+    for (item = w->first_item; item; item = item->next) {
+        const st_tensor *t = item->source;
+        if (item->tensor.bytes == 0 || t->data) continue;
+        if (w->options.from) {
+            st_tensor wanted = *t;
+            wanted.bytes = item->tensor.bytes;
+            if (sti_source_find(w->options.from, &wanted)) continue;
+            return sti_refuse(w->said, ST_ERR_ARGUMENT, item->node.name, 0, 0,
+                              STI_SAY("its bytes are not those of a tensor in `from`"), error);
+        }
+        if (!w->options.fill) {
+            return sti_refuse(w->said, ST_ERR_ARGUMENT, item->node.name, 0, 0, STI_SAY("its bytes come from nowhere"),
+                              error);
+        }
+    }
+    return ST_OK;
+}
+
+/* the next block of an item's bytes, from where its source has them: to the buffer, or past it; *n bytes of them */
+static st_status sti_save_block(st_writer *w, const sti_item *item, uint64_t *n, st_error *error) {
+    const st_tensor *t = item->source;
+    const uint64_t left = item->tensor.bytes - item->written;
+    size_t room;
+    st_status s = ST_OK;
+    int code = 0;
+    if (t->data) {
+        const uint64_t most = (uint64_t)STI_BUFFER_BYTES * 8;
+        *n = left < most ? left : most; /* it lies in memory, so places fit size_t */
+        code = sti_writer_push(w, (const unsigned char *)t->data + item->written, (size_t)*n);
+        return code ? sti_writer_failed(w, code, error) : ST_OK;
+    }
+    if (w->buffered == w->buffer_bytes) code = sti_writer_flush(w);
+    if (code) return sti_writer_failed(w, code, error);
+    room = w->buffer_bytes - w->buffered;
+    *n = left < room ? left : room;
+    if (w->options.from) {
+        st_tensor from = *t;
+        from.bytes = item->tensor.bytes;
+        s = st_read(w->options.from, &from, item->written, w->buffer + w->buffered, (size_t)*n, error);
+    } else {
+        code = (w->options.fill)(w->options.user, t, item->written, w->buffer + w->buffered, (size_t)*n);
+        if (code) {
+            s = sti_fail_io(error, code, STI_NONE, STI_SAY("its bytes cannot be made"));
+            sti_say_about(error, item->node.name, STI_NAME);
+            (void)sti_say_file(error, sti_text(w->said), s);
+        }
+    }
+    if (s == ST_OK) w->buffered += (size_t)*n;
+    return s;
+}
+
+static st_status sti_save_data(st_writer *w, st_error *error) {
+    while (w->current < w->item_count) {
+        uint64_t n = 0;
+        st_status s = sti_save_block(w, (const sti_item *)w->order[w->current], &n, error);
+        if (s != ST_OK) return s;
+        sti_writer_count(w, n);
+        if (w->options.progress && (w->options.progress)(w->options.user, w->streamed, w->data_bytes) != 0) {
+            return sti_refuse(w->said, ST_ERR_CANCELLED, sti_text(""), 0, 0,
+                              STI_SAY("it was cancelled; nothing has changed"), error);
+        }
+    }
+    return ST_OK;
+}
+
+/* declares everything; metadata as st_save takes it */
+static st_status sti_save_declare(st_writer *w, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                                  size_t metadata_count, st_error *error) {
+    st_status s = ST_OK;
+    size_t i;
+    if ((!tensors && count) || (!metadata && metadata_count)) {
+        return sti_writer_null(w->said, error);
+    }
+    if (metadata) s = st_writer_add_metadata(w, NULL, error);
+    for (i = 0; s == ST_OK && i < metadata_count; i++) s = st_writer_add_metadata(w, &metadata[i], error);
+    for (i = 0; s == ST_OK && i < count; i++) s = sti_writer_add(w, &tensors[i], &tensors[i], error);
+    return s == ST_OK ? sti_save_sources(w, error) : s;
+}
+
+/* bytes of a work buffer that suffice to save these, as far as they are sound */
+static size_t sti_save_need(const char *path, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                            size_t metadata_count, size_t skipped) {
+    size_t need = sti_plus(skipped, sti_plus(sti_round8(sizeof(st_writer)), STI_BUFFER_LEAST)), i;
+    st_tensor t;
+#if !defined(ST_NO_FILES)
+    if (path) {
+        sti_span longer = sti_text(path);
+        longer.n = sti_plus(longer.n, STI_TEMP_BYTES);
+        need = sti_plus(need, sti_plus(sti_round8(longer.n), sti_round8(sti_times(sti_system_scratch(longer), 2))));
+    }
+#else
+    (void)path;
+#endif
+    for (i = 0; i < metadata_count; i++) {
+        st_pair p = sti_pair_complete(&metadata[i]);
+        need = sti_plus(need, sti_label_bytes(&p));
+    }
+    for (i = 0; i < count; i++) {
+        if (sti_tensor_judge("", &tensors[i], &t, NULL) == ST_OK) need = sti_plus(need, sti_item_bytes(&t));
+    }
+    return sti_plus(need, sti_order_bytes(count, metadata_count));
+}
+
+static st_status sti_save(const char *path, const st_sink *sink, const st_tensor *tensors, size_t count,
+                          const st_pair *metadata, size_t metadata_count, const st_save_options *options,
+                          st_error *error) {
+    st_writer *w = NULL;
+    st_status s = sti_writer_open(&w, path, sink, options, error);
+    if (s == ST_OK) s = sti_save_declare(w, tensors, count, metadata, metadata_count, error);
+    if (s == ST_OK) s = st_writer_begin(w, error);
+    if (s == ST_ERR_MEMORY && options && options->work && (tensors || !count) && (metadata || !metadata_count)) {
+        const char *said = path ? path : "(sink)";
+        size_t past = (uintptr_t)options->work % 8;
+        size_t need = sti_save_need(path, tensors, count, metadata, metadata_count, past ? 8 - past : 0);
+        s = sti_refuse(said, s, sti_text(""), need, 0, STI_SAY("the work buffer is too small: $e bytes suffice"),
+                       error);
+    }
+    if (s == ST_OK) s = sti_save_data(w, error);
+    if (s == ST_OK) s = st_writer_finish(w, error);
+    st_writer_close(w);
+    return s;
+}
+
+ST_API st_status st_save(const char *path, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                         size_t metadata_count, const st_save_options *options, st_error *error) {
+    if (!path) return sti_writer_null(NULL, error);
+    return sti_save(path, NULL, tensors, count, metadata, metadata_count, options, error);
+}
+
+ST_API st_status st_save_sink(const st_sink *sink, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                              size_t metadata_count, const st_save_options *options, st_error *error) {
+    return sti_save(NULL, sink, tensors, count, metadata, metadata_count, options, error);
+}
+
+ST_API st_status st_save_model(const char *path, const st_model *model, const st_save_options *options,
+                               st_error *error) {
+    st_save_options all;
+    if (!path || !model) return sti_writer_null(path, error);
+    ST_MEMSET(&all, 0, sizeof all);
+    if (options) all = *options;
+    all.from = model;
+    return sti_save(path, NULL, model->tensors, model->count, model->metadata, model->metadata_count, &all, error);
+}
+
+/* ---- editing */
+
+#if !defined(ST_NO_FILES)
+/* how many blanks stand between the end of a file's header and its data */
+static st_status sti_edit_slack(const sti_model *m, size_t *blanks, st_error *error) {
+    unsigned char bytes[64];
+    uint64_t at = m->shard.data_offset;
+    for (*blanks = 0; at > 8;) {
+        size_t n = at - 8 < sizeof bytes ? (size_t)(at - 8) : sizeof bytes, left = n;
+        int code = sti_io_read(&m->io, at - n, bytes, n);
+        if (code)
+            return sti_say_file(error, sti_text(m->said),
+                                sti_fail_code(error, code, at - n, STI_SAY("its header cannot be read")));
+        while (left && sti_is_blank(bytes[left - 1])) left--;
+        *blanks += n - left; /* no more than the header */
+        if (left) break;
+        at -= n;
+    }
+    return ST_OK;
+}
+
+/* writes the new header over the old one, whose place is w->keep bytes with its length */
+static st_status sti_edit_in_place(st_writer *w, uint64_t file_bytes, st_error *error) {
+    st_status s = sti_writer_plan(w, error);
+    int code;
+    w->target.named = 1; /* there is no temporary to remove */
+    if (s != ST_OK) return s;
+    if (w->data_offset != w->keep) {
+        return sti_refuse(w->said, ST_ERR_TOO_LARGE, sti_text(""), w->keep, w->data_offset,
+                          STI_SAY("the new header needs $a bytes before the data, and has $e"), error);
+    }
+    w->buffer_bytes = sti_round8((size_t)w->keep); /* a header that was held in memory before */
+    w->buffer = (unsigned char *)sti_writer_take(w, w->buffer_bytes, error);
+    if (!w->buffer) return ST_ERR_MEMORY;
+    (void)sti_writer_header(w); /* cannot fail: all of it fits in the buffer */
+    code = sti_system_edit(w->scratch, w->path, file_bytes, &w->target);
+    if (code == STI_IO_LINKED) {
+        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, sti_text(""), 0, 0,
+                          STI_SAY("a link, or a file of several names, is not edited in place"), error);
+    }
+    if (code)
+        return sti_say_file(error, sti_text(w->said),
+                            sti_fail_code(error, code, STI_NONE, STI_SAY("it cannot be opened to be edited")));
+    code = sti_system_write(&w->target, 8, w->buffer + 8, (size_t)w->keep - 8);
+    if (!code && !(w->options.flags & ST_SAVE_NO_SYNC)) code = sti_system_sync(&w->target);
+    if (!code) code = sti_system_shut(&w->target);
+    if (w->target.open) (void)sti_system_shut(&w->target);
+    return code ? sti_writer_failed(w, code, error) : ST_OK;
+}
+
+/* the edit, the file being open as *m, which is closed before the file is replaced: some systems want that */
+static st_status sti_edit(st_model **model, const char *path, const st_pair *metadata, size_t metadata_count,
+                          const st_save_options *options, st_error *error) {
+    const sti_model *m = (const sti_model *)(const void *)*model;
+    const uint64_t file_bytes = m->shard.file_bytes, keep = m->shard.data_offset;
+    st_save_options all = *options;
+    st_writer *w = NULL;
+    size_t blanks, need = 0;
+    st_status s = sti_edit_slack(m, &blanks, error);
+    if (s != ST_OK) return s;
+    all.from = *model;
+    all.flags |= ST_SAVE_KEEP_ORDER;
+    if (!all.slack) all.slack = blanks;
+    if (!all.align) {
+        for (all.align = 8; all.align < 65536 / 2 && keep % (2 * all.align) == 0;) all.align *= 2;
+    }
+    if (m->memory.work) { /* the model lies at its front */
+        all.work = m->memory.work + m->block_bytes;
+        all.work_bytes = m->memory.work_bytes - m->block_bytes;
+        need = sti_save_need(path, (*model)->tensors, (*model)->count, metadata, metadata ? metadata_count : 0,
+                             m->memory.work_skipped);
+        need = sti_plus(need, m->block_bytes);
+        if (all.flags & ST_SAVE_IN_PLACE) need = sti_plus(need, sti_round8((size_t)keep));
+    }
+    s = sti_writer_open(&w, path, NULL, &all, error);
+    if (s == ST_OK) w->keep = keep;
+    if (s == ST_OK) s = sti_save_declare(w, (*model)->tensors, (*model)->count, metadata, metadata_count, error);
+    if (s == ST_OK && (all.flags & ST_SAVE_IN_PLACE)) {
+        st_close(*model);
+        *model = NULL;
+        s = sti_edit_in_place(w, file_bytes, error);
+    } else if (s == ST_OK) {
+        s = st_writer_begin(w, error);
+        if (s == ST_OK) s = sti_save_data(w, error);
+        st_close(*model);
+        *model = NULL;
+        if (s == ST_OK) s = st_writer_finish(w, error);
+    }
+    if (s == ST_ERR_MEMORY && need) {
+        s = sti_refuse(path, s, sti_text(""), need, 0, STI_SAY("the work buffer is too small: $e bytes suffice"),
+                       error);
+    }
+    st_writer_close(w);
+    return s;
+}
+#endif
+
+ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
+                                  const st_save_options *options, st_error *error) {
+    st_save_options all;
+    if (!path) return sti_writer_null(NULL, error);
+    ST_MEMSET(&all, 0, sizeof all);
+    if (options) all = *options;
+#if defined(ST_NO_FILES)
+    (void)metadata, (void)metadata_count;
+    return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_text(""), 0, 0, STI_SAY("this build knows no files"), error);
+#else
+    {
+        st_options open;
+        st_model *model;
+        st_status s;
+        ST_MEMSET(&open, 0, sizeof open);
+        open.flags = ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_NO_MAP;
+        open.allocator = all.allocator;
+        open.work = all.work;
+        open.work_bytes = all.work_bytes;
+        s = st_open(&model, path, &open, error);
+        if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &all, error);
+        st_close(model);
+        return s == ST_OK ? sti_succeed(error) : s;
+    }
+#endif
+}
+
+#endif /* ST_NO_WRITER */
+
 /* ---- 18 history and licence -----------------------------------------------------------------------------------------
  * What changed, and the terms; both travel with the file.
  * uses: -
  * ---------------------------------------------------------------------------------------------------------------------
  * 0.1.0  2026-11-21  Reading: files, memory, callbacks, file systems of one's own; the scanner without memory.
+ *                    Writing: whole files, sinks, streams, metadata edits.
  *
  * This software is available under two licences; choose the one you like.
  *

@@ -14,13 +14,13 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size); /* libFuzz
 
 #define CHECK(x) ((x) ? (void)0 : fuzz_fail(__FILE__, __LINE__, #x))
 
-static void fuzz_fail(const char *file, int line, const char *what) {
+static inline void fuzz_fail(const char *file, int line, const char *what) {
     fprintf(stderr, "%s:%d: violated: %s\n", file, line, what);
     abort();
 }
 
 /* a block of exactly n bytes, so that the sanitizers see every byte read past it */
-static uint8_t *fuzz_copy(const void *bytes, size_t n) {
+static inline uint8_t *fuzz_copy(const void *bytes, size_t n) {
     uint8_t *copy = (uint8_t *)malloc(n ? n : 1);
     CHECK(copy != NULL);
     if (n) memcpy(copy, bytes, n);
@@ -30,36 +30,43 @@ static uint8_t *fuzz_copy(const void *bytes, size_t n) {
 /* ---- an allocator that knows what it gave ------------------------------------------------------------- */
 
 typedef struct fuzz_heap {
-    void *block[32];
-    size_t bytes[32], live;
+    size_t live;
     unsigned calls, fail_at; /* the call that gets nothing; 0: none */
 } fuzz_heap;
 
-static void *fuzz_alloc(void *user, size_t bytes) {
+typedef union fuzz_block { /* before every block: whose it is and how long */
+    struct {
+        fuzz_heap *heap;
+        size_t bytes;
+    } of;
+    uint64_t align[2];
+} fuzz_block;
+
+static inline void *fuzz_alloc(void *user, size_t bytes) {
     fuzz_heap *heap = (fuzz_heap *)user;
-    size_t i = 0;
+    fuzz_block *block;
     CHECK(bytes > 0);
     if (++heap->calls == heap->fail_at) return NULL;
-    while (i < 32 && heap->block[i]) i++;
-    CHECK(i < 32);
-    heap->block[i] = malloc(bytes);
-    CHECK(heap->block[i] != NULL);
-    heap->bytes[i] = bytes;
+    block = (fuzz_block *)malloc(sizeof *block + bytes);
+    CHECK(block != NULL);
+    block->of.heap = heap;
+    block->of.bytes = bytes;
     heap->live += bytes;
-    return heap->block[i];
+    return block + 1;
 }
 
-static void fuzz_free(void *user, void *pointer, size_t bytes) {
+static inline void fuzz_free(void *user, void *pointer, size_t bytes) {
     fuzz_heap *heap = (fuzz_heap *)user;
-    size_t i = 0;
-    while (i < 32 && heap->block[i] != pointer) i++;
-    CHECK(pointer != NULL && i < 32 && heap->bytes[i] == bytes);
-    heap->block[i] = NULL;
+    fuzz_block *block;
+    CHECK(pointer != NULL);
+    block = (fuzz_block *)pointer - 1;
+    CHECK(block->of.heap == heap && block->of.bytes == bytes && heap->live >= bytes);
+    block->of.heap = NULL; /* a block that comes back twice is nobody's */
     heap->live -= bytes;
-    free(pointer);
+    free(block);
 }
 
-static st_allocator fuzz_allocator(fuzz_heap *heap) {
+static inline st_allocator fuzz_allocator(fuzz_heap *heap) {
     st_allocator allocator;
     memset(heap, 0, sizeof *heap);
     allocator.user = heap;
@@ -79,21 +86,21 @@ static const struct {
                    {"F32", 32}, {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64}};
 
 /* the number of a dtype's name, 0 where it is not known */
-static int fuzz_dtype(const char *name) {
+static inline int fuzz_dtype(const char *name) {
     int i;
     for (i = 1; i < (int)(sizeof fuzz_dtypes / sizeof *fuzz_dtypes); i++)
         if (strcmp(fuzz_dtypes[i].name, name) == 0) return i;
     return 0;
 }
 
-static int fuzz_multiply(uint64_t *product, uint64_t by) {
+static inline int fuzz_multiply(uint64_t *product, uint64_t by) {
     if (by != 0 && *product > UINT64_MAX / by) return 0;
     *product *= by;
     return 1;
 }
 
 /* elements and bytes of a tensor agree with its shape and with the dtype that its name stands for */
-static void fuzz_check_size(const st_tensor *t) {
+static inline void fuzz_check_size(const st_tensor *t) {
     int dtype = fuzz_dtype(t->dtype_name), fits = 1;
     st_dtype by_name;
     uint64_t elements = 1, bits;
@@ -108,7 +115,7 @@ static void fuzz_check_size(const st_tensor *t) {
 }
 
 /* bytes of the UTF-8 sequence at s, 0 where there is none */
-static size_t fuzz_utf8_sequence(const unsigned char *s, size_t n, unsigned long *code) {
+static inline size_t fuzz_utf8_sequence(const unsigned char *s, size_t n, unsigned long *code) {
     static const unsigned long least[] = {0, 0, 0x80, 0x800, 0x10000};
     size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc0 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf8 ? 4 : 0, i;
     if (length == 0 || length > n) return 0;
@@ -121,7 +128,7 @@ static size_t fuzz_utf8_sequence(const unsigned char *s, size_t n, unsigned long
     return length;
 }
 
-static int fuzz_is_utf8(const char *text, size_t n) {
+static inline int fuzz_is_utf8(const char *text, size_t n) {
     size_t at = 0, length;
     unsigned long code = 0;
     for (; at < n; at += length) {
@@ -132,7 +139,7 @@ static int fuzz_is_utf8(const char *text, size_t n) {
 }
 
 /* what may be shown to a person: UTF-8, one line, no control characters */
-static int fuzz_is_printable(const char *text) {
+static inline int fuzz_is_printable(const char *text) {
     size_t at = 0, n = strlen(text), length;
     unsigned long code = 0;
     for (; at < n; at += length) {
@@ -142,7 +149,7 @@ static int fuzz_is_printable(const char *text) {
     return 1;
 }
 
-static uint64_t fuzz_u64(const uint8_t *bytes) {
+static inline uint64_t fuzz_u64(const uint8_t *bytes) {
     uint64_t value = 0;
     int i;
     for (i = 8; i-- > 0;) value = value << 8 | bytes[i];
@@ -152,7 +159,7 @@ static uint64_t fuzz_u64(const uint8_t *bytes) {
 /* ---- verdicts ----------------------------------------------------------------------------------------- */
 
 /* what holds of every error; n is the file's length */
-static void fuzz_check_error(st_status status, const st_error *error, uint64_t n, const char *file_name) {
+static inline void fuzz_check_error(st_status status, const st_error *error, uint64_t n, const char *file_name) {
     size_t shown = strlen(file_name) < 40 ? strlen(file_name) : 40; /* of a longer one the middle is left out */
     CHECK(error->status == status);
     CHECK(st_status_name(status)[0] == 'S');
@@ -189,14 +196,14 @@ static void fuzz_check_error(st_status status, const st_error *error, uint64_t n
     }
 }
 
-static int fuzz_same_error(const st_error *a, const st_error *b) {
+static inline int fuzz_same_error(const st_error *a, const st_error *b) {
     return a->status == b->status &&
            (a->status == ST_OK || (a->position == b->position && a->expected == b->expected && a->actual == b->actual &&
                                    strcmp(a->subject, b->subject) == 0));
 }
 
 /* past st_scan's limits there are at least 16 commas, so any other ST_ERR_TOO_LARGE of it is wrong */
-static int fuzz_may_be_too_large(const uint8_t *file, size_t n) {
+static inline int fuzz_may_be_too_large(const uint8_t *file, size_t n) {
     size_t commas = 0, i;
     for (i = 0; i < n; i++) commas += file[i] == ',';
     return commas >= 16;
@@ -205,7 +212,7 @@ static int fuzz_may_be_too_large(const uint8_t *file, size_t n) {
 /* ---- mutation ----------------------------------------------------------------------------------------- */
 
 /* the largest number in the header that is at most `limit`: a good guess at how much data it wants */
-static size_t fuzz_largest_number(const uint8_t *text, size_t n, size_t limit) {
+static inline size_t fuzz_largest_number(const uint8_t *text, size_t n, size_t limit) {
     size_t largest = 0, value = 0, i;
     for (i = 0; i < n; i++) {
         int digit = text[i] >= '0' && text[i] <= '9';
@@ -216,7 +223,7 @@ static size_t fuzz_largest_number(const uint8_t *text, size_t n, size_t limit) {
 }
 
 /* data[options..] is a file: mutate its header text alone, set N to fit, and often the data to fit the header */
-static size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, unsigned seed, size_t options) {
+static inline size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, unsigned seed, size_t options) {
     size_t start = options + 8, text, rest, room, i;
     uint8_t *tail;
     if (seed % 4 == 0 || size < start || max_size < size + 16) return LLVMFuzzerMutate(data, size, max_size);

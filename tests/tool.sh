@@ -1,79 +1,8 @@
 #!/bin/sh
-# tool.sh [ST]: the command-line tool as a black box. Makes its files itself, under build/ of the current directory.
-# RUN starts the tool where it cannot start itself (RUN=wine). What a machine lacks is said and counted as skipped.
+# tool.sh [ST]: the command-line tool as a black box. Makes its files itself (see tools/blackbox.sh).
 
-tool=${1:-build/st}
-case $tool in /*) ;; *) tool=$PWD/$tool ;; esac
-[ -f "$tool" ] || { echo "tool: there is no $tool" >&2; exit 2; }
-real=$(cd "$(dirname "$0")/../../shared/real" 2>/dev/null && pwd)
-
-passed=0 failed=0 skipped=0
-mkdir -p build && tmp=$(mktemp -d build/tmp.tool.XXXXXX) || exit 2
-trap 'cd "$tmp/../.." && rm -rf "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
-tmp=$(cd "$tmp" && pwd) && cd "$tmp" || exit 2
-unset NO_COLOR
-LC_ALL=C${RUN:+.UTF-8} # Wine turns arguments into UTF-16, for which it must know what they are
-export LC_ALL
-limit=$(timeout 60 true 2>/dev/null && echo timeout 60) # a tool that hangs must not hang the tests
-
-# ---- harness --------------------------------------------------------------------------------------------------
-
-pass() { passed=$((passed + 1)); }
-fail() {
-    failed=$((failed + 1))
-    echo "tool: FAILED: $*"
-}
-skip() {
-    skipped=$((skipped + 1))
-    echo "tool: skipped: $*"
-}
-# st ARGUMENTS...: runs it; $code, out and err hold what came of it
-st() {
-    $limit $RUN "$tool" "$@" >out 2>err </dev/null
-    code=$?
-}
-# is WHAT GOT WANTED
-is() { if [ "$2" = "$3" ]; then pass; else fail "$1: got '$2', wanted '$3'"; fi; }
-# has WHAT FILE TEXT, lacks WHAT FILE TEXT
-has() { if grep -qF -e "$3" "$2"; then pass; else fail "$1: no '$3' in: $(head -c 600 "$2")"; fi; }
-lacks() { if grep -qF -e "$3" "$2"; then fail "$1: '$3' in: $(head -c 600 "$2")"; else pass; fi; }
-# has_line WHAT FILE REGEX
-has_line() { if grep -q -e "^$3\$" "$2"; then pass; else fail "$1: no line '$3' in: $(head -c 600 "$2")"; fi; }
-lines() { is "$1" "$(($(wc -l <"$2")))" "$3"; }
-empty() { if [ -s "$2" ]; then fail "$1: $2 holds $(head -c 200 "$2")"; else pass; fi; }
-code() { is "$1: exit code" "$code" "$2"; }
-hex() { od -An -v -tx1 "$1" | tr -s ' \n' '  '; }
-# lacks_bytes WHAT FILE HEX...: each as ' 1b'
-lacks_bytes() {
-    what=$1 dump=$(hex "$2")
-    shift 2
-    for bytes; do
-        case $dump in *"$bytes"*) fail "$what: bytes$bytes reach the terminal" ;; *) pass ;; esac
-    done
-}
-# python WHAT PROGRAM: `o` is the object in the file out; the program asserts
-if python3 -c 'import json' 2>/dev/null; then have_python=1; else have_python=; fi
-python() {
-    if [ ! "$have_python" ]; then
-        skip "$1: no python3 here"
-    elif printf '%s\n' 'import json, sys' 'o = json.loads(open("out", "rb").read().decode("utf-8"))' "$2" >t.py &&
-        python3 t.py >py 2>&1; then
-        pass
-    else
-        fail "$1: $(tail -n 3 py)"
-    fi
-}
-# model FILE HEADER [DATA]: DATA is a format of printf
-byte() { printf '\\%03o' $(($1 % 256)); }
-model() {
-    n=$(($(printf %s "$2" | wc -c)))
-    {
-        printf "$(byte $n)$(byte $((n / 256)))$(byte $((n / 65536)))\\000\\000\\000\\000\\000"
-        printf %s "$2"
-        printf "${3:-}"
-    } >"$1"
-}
+name=tool
+. "$(dirname "$0")/tools/blackbox.sh"
 
 # ---- files ----------------------------------------------------------------------------------------------------
 
@@ -543,5 +472,4 @@ else
     skip "real files: ../shared/real is not here"
 fi
 
-echo "tool: $passed passed, $failed failed, $skipped skipped"
-[ "$failed" = 0 ]
+finish

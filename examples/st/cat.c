@@ -7,21 +7,6 @@ typedef struct part { /* of the tensor's bytes; without a count it goes to the e
     int has_bytes;
 } part;
 
-/* A count of bytes in decimal; 0 where it is not one or does not fit. */
-static int read_number(const char *text, uint64_t *number) {
-    uint64_t n = 0;
-    if (!*text) return 0;
-    for (; *text; text++) {
-        uint64_t digit;
-        if (*text < '0' || *text > '9') return 0;
-        digit = (uint64_t)(*text - '0');
-        if (n > (UINT64_MAX - digit) / 10) return 0;
-        n = n * 10 + digit;
-    }
-    *number = n;
-    return 1;
-}
-
 /* Leaves *number alone where the option was not given. */
 static int read_option(const char *name, const char *text, uint64_t *number) {
     if (!text || read_number(text, number)) return 1;
@@ -61,11 +46,7 @@ static int copy_out(const st_model *model, const st_tensor *tensor, const char *
     while (bytes && !output_failed()) {
         size_t n = bytes < sizeof block ? (size_t)bytes : sizeof block;
         st_error error;
-        if (st_read(model, tensor, offset, block, n, &error) != ST_OK) {
-            put_error(stderr, path, &error);
-            putc('\n', stderr);
-            return EXIT_FAILED;
-        }
+        if (st_read(model, tensor, offset, block, n, &error) != ST_OK) return report(path, &error);
         fwrite(block, 1, n, stdout);
         offset += n, bytes -= n;
     }
@@ -114,11 +95,7 @@ int command_cat(int argc, char **argv) {
     }
     memset(&how, 0, sizeof how);
     how.flags = ST_OPEN_NO_MAP; /* a file that shrinks meanwhile is then an error, not a SIGBUS */
-    if (st_open(&model, argv[0], &how, &error) != ST_OK) {
-        put_error(stderr, argv[0], &error);
-        putc('\n', stderr);
-        return EXIT_FAILED;
-    }
+    if (st_open(&model, argv[0], &how, &error) != ST_OK) return report(argv[0], &error);
     code = cat_tensor(model, argv[0], argv[1], &wanted);
     st_close(model);
     return code;

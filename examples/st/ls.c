@@ -153,12 +153,8 @@ static void put_total(const char *name, const total *sum, const total *all) {
 }
 
 static void put_readable_size(uint64_t bytes) {
-    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    double size = (double)bytes / 1024;
-    size_t i = 0;
-    if (bytes < 1024) return;
-    while (size >= 1024 && i < 5) size /= 1024, i++;
-    printf(" (%.1f %s)", size, units[i]);
+    char text[READABLE_SIZE];
+    if (bytes >= 1024) printf(" (%s)", readable_size(bytes, text));
 }
 
 static void put_totals(const st_model *model, const colours *paint) {
@@ -188,22 +184,6 @@ static void put_totals(const st_model *model, const colours *paint) {
 
 /* ---- for a program: one JSON object ----------------------------------------------------------------------- */
 
-static void put_pairs_json(const st_pair *pairs, size_t count, int values_are_json) {
-    size_t i;
-    if (!pairs) { /* none, which is not the same as an empty one */
-        fputs("null", stdout);
-        return;
-    }
-    putc('{', stdout);
-    for (i = 0; i < count; i++) {
-        if (i) putc(',', stdout);
-        put_json(stdout, pairs[i].key, pairs[i].key_bytes);
-        putc(':', stdout);
-        (values_are_json ? put_raw_json : put_json)(stdout, pairs[i].value, pairs[i].value_bytes);
-    }
-    putc('}', stdout);
-}
-
 static void put_shard_json(const st_shard *shard) {
     fputs("{\"path\":", stdout);
     put_json(stdout, shard->path, strlen(shard->path));
@@ -212,7 +192,7 @@ static void put_shard_json(const st_shard *shard) {
     fputs(",\"data_offset\":", stdout);
     put_number(stdout, shard->data_offset);
     fputs(",\"metadata\":", stdout);
-    put_pairs_json(shard->metadata, shard->metadata_count, 0);
+    put_pairs_json(stdout, shard->metadata, shard->metadata_count, 0);
     putc('}', stdout);
 }
 
@@ -235,9 +215,9 @@ static void put_tensor_json(const st_tensor *t) {
 static void put_model_json(const st_model *model) {
     size_t i;
     fputs("{\"metadata\":", stdout);
-    put_pairs_json(model->metadata, model->metadata_count, 0);
+    put_pairs_json(stdout, model->metadata, model->metadata_count, 0);
     fputs(",\"index\":", stdout);
-    put_pairs_json(model->index, model->index_count, 1);
+    put_pairs_json(stdout, model->index, model->index_count, 1);
     fputs(",\"shards\":[", stdout);
     for (i = 0; i < model->shard_count; i++) {
         if (i) putc(',', stdout);
@@ -269,11 +249,7 @@ int command_ls(int argc, char **argv) {
     }
     memset(&how, 0, sizeof how);
     how.flags = ST_OPEN_NO_MAP; /* only the header is looked at */
-    if (st_open(&model, argv[0], &how, &error) != ST_OK) {
-        put_error(stderr, argv[0], &error);
-        putc('\n', stderr);
-        return EXIT_FAILED;
-    }
+    if (st_open(&model, argv[0], &how, &error) != ST_OK) return report(argv[0], &error);
     if (json) {
         put_model_json(model);
     } else {

@@ -1,4 +1,4 @@
-/* st: looks into safetensors files from the command line.
+/* st: looks into safetensors files and writes them, from the command line.
  *
  *     cc -O2 -I. examples/st/[a-z]*.c -o build/st
  *
@@ -11,6 +11,13 @@ typedef struct command {
     const char *name, *arguments, *summary, *help;
     int (*run)(int argc, char **argv);
 } command;
+
+#define SAVING_HELP                                                                                                 \
+    "  --keep-order     tensors in the order given, not by dtype and name\n"                                        \
+    "  --align N        data begins at a multiple of N bytes: 8 or a greater power of two (default 8)\n"            \
+    "  --slack N        N spare bytes in the header, for metadata to come (st meta --in-place)\n"                   \
+    "  --no-sync        do not wait until the device has the file: quicker, but a power cut can cost old and new\n" \
+    "  --json           print a JSON object: path, tensors, bytes (of their data), file_bytes\n"
 
 static const command commands[] = {
     {"ls", "[--json] PATH", "list the tensors of a file",
@@ -33,6 +40,40 @@ static const command commands[] = {
      "  --offset N   begin N bytes into the tensor (default 0)\n"
      "  --bytes N    write N bytes (default: all to the end of the tensor)\n",
      command_cat},
+    {"copy", "[OPTIONS] IN OUT", "write a file anew: in order, in part, renamed",
+     "Writes the tensors of IN to OUT, by dtype from U64 down to BOOL, then by name, with the metadata of IN.\n"
+     "What OUT was stays until the new file is complete; if anything fails, it stays for good. OUT may be IN, where\n"
+     "the system can replace a file that is open.\n"
+     "\n"
+     "  --only GLOB      only tensors whose name fits: * is any text, ? any character\n"
+     "  --except GLOB    all but tensors whose name fits\n"
+     "  --rename A=B     tensor A is called B in OUT; with one * on both sides, what it stands for is kept:\n"
+     "                   --rename 'model.*=*'. Of several the first that fits counts\n" SAVING_HELP "\n"
+     "--only, --except and --rename may be given again and again; each must fit a tensor, by its name in IN.\n",
+     command_copy},
+    {"meta", "[OPTIONS] PATH", "print or change the metadata of a file",
+     "Prints the metadata of a file, one entry a line. With one of the first three options it is changed, in a\n"
+     "new file that takes the place of the old one when it is complete, and nothing is printed.\n"
+     "\n"
+     "  --set K=V     give key K (up to the first \"=\") the value V\n"
+     "  --unset K     remove key K; after the last one there is still metadata, an empty object\n"
+     "  --clear       remove all keys, and the metadata itself if nothing is set\n"
+     "  --in-place    overwrite the header where it lies: quick on large files, but a crash meanwhile can cost the\n"
+     "                file. An error where the new header does not fit (st copy --slack makes room)\n"
+     "  --no-sync     do not wait until the device has the new file\n"
+     "  --json        print a JSON object, or null where there is no metadata; after a change the new one\n"
+     "\n"
+     "--set and --unset may be given again and again. --clear comes first, then --unset, then --set.\n",
+     command_meta},
+    {"pack", "[OPTIONS] OUT NAME=DTYPE:SHAPE:FILE...", "make a file of raw bytes",
+     "Writes OUT from files of raw bytes (little-endian, row by row), one a tensor. NAME ends at the first \"=\",\n"
+     "DTYPE is spelled as in F32, SHAPE is like 2,3 and empty for a scalar, FILE is - for standard input. A file\n"
+     "must have exactly the bytes that dtype and shape ask for. What OUT was stays until the new file is complete.\n"
+     "\n"
+     "  st pack out.safetensors weight=F32:128,64:weight.bin bias=F32:64:bias.bin --meta format=pt\n"
+     "\n"
+     "  --meta K=V       metadata: key K (up to the first \"=\") has the value V; may be given again\n" SAVING_HELP,
+     command_pack},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -50,7 +91,7 @@ static void put_usage(FILE *to) {
     fputs("usage: st COMMAND [OPTIONS] ARGUMENTS\n\n", to);
     for (i = 0; i < COMMAND_COUNT; i++) {
         const command *c = &commands[i];
-        fprintf(to, "  st %-5s %-36s  %s\n", c->name, c->arguments, c->summary);
+        fprintf(to, "  st %-5s %-38s  %s\n", c->name, c->arguments, c->summary);
     }
     fputs("\n  st COMMAND --help   what a command does\n"
           "  st --version        version of the library\n"
@@ -110,13 +151,11 @@ int take_options(const char *name, const option *options, size_t count, int argc
         equals = strchr(argv[i], '=');
         o = find_option(options, count, argv[i], equals ? (size_t)(equals - argv[i]) : strlen(argv[i]));
         if (!o) return wrong_option(name, "unknown option ", options, count, argv[i]);
-        if (o->flag) {
+        if (o->flag && !o->value) {
             if (equals) return wrong_option(name, "this option takes no value: ", options, 0, argv[i]);
             *o->flag = 1;
-        } else if (equals) {
-            *o->value = equals + 1;
-        } else if (i + 1 < argc) {
-            *o->value = argv[++i];
+        } else if (equals || i + 1 < argc) {
+            o->value[o->flag ? (*o->flag)++ : 0] = equals ? equals + 1 : argv[++i];
         } else {
             return wrong_option(name, "a value must follow ", options, 0, argv[i]);
         }
@@ -176,5 +215,6 @@ int main(int argc, char **argv) {
         fprintf(stderr, "st: cannot write to standard output: %s\n", strerror(output_failed()));
         if (code == EXIT_FINE) code = EXIT_FAILED;
     }
+    system_end_if_interrupted();
     return code;
 }

@@ -65,6 +65,12 @@ void put_error(FILE *to, const char *path, const st_error *error) {
     put_sentence(to, sentence(error, path), error->sys);
 }
 
+int report(const char *path, const st_error *error) {
+    put_error(stderr, path, error);
+    putc('\n', stderr);
+    return EXIT_FAILED;
+}
+
 void put_error_json(FILE *to, const char *path, const st_error *error) {
     static const st_error fine; /* on success only the status is set */
     const st_error *e = error->status == ST_OK ? &fine : error;

@@ -1,13 +1,22 @@
-/* sys.c: all that differs between systems: arguments, terminal, error texts. */
+/* sys.c: all that differs between systems: arguments, terminal, error texts, files of bytes, clock, Ctrl-C. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200112L /* isatty and fileno, also under -std=c99 */
+#define _POSIX_C_SOURCE 200112L /* isatty, fileno and kin, also under -std=c99 */
+#endif
+#if !defined(_WIN32) && !defined(_FILE_OFFSET_BITS)
+#define _FILE_OFFSET_BITS 64
 #endif
 #if defined(_MSC_VER) && !defined(_CRT_SECURE_NO_WARNINGS)
 #define _CRT_SECURE_NO_WARNINGS /* getenv, strerror */
 #endif
 #include "st.h"
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+static volatile sig_atomic_t interrupted; /* 0, or the signal */
 
 #ifdef _WIN32
 #ifndef WIN32_LEAN_AND_MEAN
@@ -81,7 +90,51 @@ const char *system_error_text(int code, char *buffer, size_t bytes) {
     return buffer;
 }
 
+FILE *system_open(const char *path) {
+    int units = MultiByteToWideChar(CP_UTF8, 0, path, -1, NULL, 0);
+    wchar_t *wide = (wchar_t *)calloc((size_t)units + 1, sizeof *wide);
+    FILE *file = NULL;
+    errno = ENOMEM;
+    if (wide && MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, units) == units) file = _wfopen(wide, L"rb");
+    free(wide);
+    return file;
+}
+
+FILE *system_input(void) {
+    _setmode(_fileno(stdin), _O_BINARY);
+    return stdin;
+}
+
+int system_file_bytes(FILE *file, uint64_t *bytes) {
+    struct _stati64 is;
+    if (_fstati64(_fileno(file), &is) != 0 || (is.st_mode & _S_IFMT) != _S_IFREG) return 0;
+    *bytes = (uint64_t)is.st_size;
+    return 1;
+}
+
+uint64_t system_milliseconds(void) {
+    LARGE_INTEGER ticks, per_second;
+    QueryPerformanceCounter(&ticks);
+    QueryPerformanceFrequency(&per_second);
+    return (uint64_t)((double)ticks.QuadPart * 1000 / (double)per_second.QuadPart);
+}
+
+static BOOL WINAPI interrupt(DWORD event) { /* in a thread of its own */
+    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) return FALSE;
+    interrupted = SIGINT;
+    return TRUE;
+}
+
+void system_watch_interrupts(void) {
+    SetConsoleCtrlHandler(interrupt, TRUE);
+}
+
+void system_end_if_interrupted(void) {
+    if (interrupted) ExitProcess(0xC000013A); /* STATUS_CONTROL_C_EXIT: a batch file then asks whether to go on */
+}
+
 #else
+#include <time.h>
 #include <unistd.h>
 
 char **system_arguments(int *argc, char **argv) {
@@ -108,12 +161,64 @@ const char *system_error_text(int code, char *buffer, size_t bytes) {
     (void)buffer, (void)bytes;
     return text ? text : "";
 }
+
+FILE *system_open(const char *path) {
+    return fopen(path, "rb");
+}
+
+FILE *system_input(void) {
+    return stdin;
+}
+
+int system_file_bytes(FILE *file, uint64_t *bytes) {
+    struct stat is;
+    if (fstat(fileno(file), &is) != 0 || !S_ISREG(is.st_mode)) return 0;
+    *bytes = (uint64_t)is.st_size;
+    return 1;
+}
+
+uint64_t system_milliseconds(void) {
+    struct timespec now = {0, 0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void interrupt(int signal_number) {
+    interrupted = signal_number;
+}
+
+void system_watch_interrupts(void) {
+    static const int numbers[] = {SIGHUP, SIGINT, SIGTERM};
+    struct sigaction mine, old;
+    size_t i;
+    memset(&mine, 0, sizeof mine);
+    mine.sa_handler = interrupt; /* without SA_RESTART: a read that waits for its bytes is to end */
+    sigemptyset(&mine.sa_mask);
+    for (i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        const int ignored = sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN; /* nohup, sh & */
+        if (!ignored) sigaction(numbers[i], &mine, NULL);
+    }
+}
+
+void system_end_if_interrupted(void) {
+    if (!interrupted) return;
+    signal(interrupted, SIG_DFL);
+    raise(interrupted); /* so that a shell's loop ends too */
+}
 #endif
+
+int system_interrupted(void) {
+    return interrupted != 0;
+}
 
 int system_is_terminal(void) {
     static int known; /* asked for after every line */
     if (!known) known = is_terminal(stdout) ? 1 : 2;
     return known == 1;
+}
+
+int system_errors_are_terminal(void) {
+    return is_terminal(stderr);
 }
 
 colours system_colours(FILE *to) {

@@ -137,6 +137,40 @@ void put_raw_json(FILE *to, const char *json, size_t bytes) {
     }
 }
 
+void put_pairs_json(FILE *to, const st_pair *pairs, size_t count, int values_are_json) {
+    size_t i;
+    if (!pairs) {
+        fputs("null", to);
+        return;
+    }
+    putc('{', to);
+    for (i = 0; i < count; i++) {
+        if (i) putc(',', to);
+        put_json(to, pairs[i].key, pairs[i].key_bytes);
+        putc(':', to);
+        (values_are_json ? put_raw_json : put_json)(to, pairs[i].value, pairs[i].value_bytes);
+    }
+    putc('}', to);
+}
+
+int read_digits(const char **text, uint64_t *number) {
+    const char *s = *text;
+    uint64_t n = 0;
+    for (; *s >= '0' && *s <= '9'; s++) {
+        uint64_t digit = (uint64_t)(*s - '0');
+        if (n > (UINT64_MAX - digit) / 10) return 0;
+        n = n * 10 + digit;
+    }
+    if (s == *text) return 0;
+    *text = s;
+    *number = n;
+    return 1;
+}
+
+int read_number(const char *text, uint64_t *number) {
+    return read_digits(&text, number) && *text == 0;
+}
+
 /* Not printf: some C libraries of Windows know no %llu. */
 void put_number(FILE *to, uint64_t number) {
     char digits[20];
@@ -161,6 +195,19 @@ void put_spaces(FILE *to, size_t count) {
         fwrite(spaces, 1, n, to);
         count -= n;
     }
+}
+
+const char *readable_size(uint64_t bytes, char text[READABLE_SIZE]) {
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double size = (double)bytes / 1024;
+    size_t i = 0;
+    while (size >= 1024 && i < 5) size /= 1024, i++;
+    if (bytes < 1024) {
+        snprintf(text, READABLE_SIZE, "%u bytes", (unsigned)bytes);
+    } else {
+        snprintf(text, READABLE_SIZE, "%.1f %s", size, units[i]);
+    }
+    return text;
 }
 
 void end_line(void) {

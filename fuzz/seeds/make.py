@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the seeds: python3 fuzz/seeds/make.py [DIRECTORY]
 
-open/NAME is two option bytes and a file, scan/NAME is ten and the first bytes of one. Seeds that a fuzzer found
-lie beside these under found-*; they are left alone.
+open/NAME and roundtrip/NAME are two option bytes and a file, scan/NAME is ten and the first bytes of one, write/NAME is what
+fuzz_write.c makes a model of. Seeds that a fuzzer found lie beside these under found-*; they are left alone.
 """
 import os
 import struct
@@ -161,10 +161,97 @@ SCAN_ONLY = {
 }
 HUGE = struct.pack("<BBQ", 4, 0, len(SCAN_ONLY["huge-tensor-cut"]) + 2**40)
 
+# (bits, knob) beside (0, 0x55): 1 unknown dtypes, 2 trailing, 4 keep order, 8 callback, 16 aligned, 32 no data
+ROUNDTRIP_OPTIONS = {
+    "dtype-unknown": (1, 0x0f), "trailing": (2, 0), "ok-out-of-order": (4, 0x02), "ok-names": (8, 0), "ok-metadata": (16, 37),
+    "ok-40-tensors": (8 | 32, 0), "ok-all-dtypes": (4 | 8 | 16, 0xaa), "ok-scalar-and-zero": (4 | 32, 0), "ok-metadata-empty": (16, 255),
+}
+
+# fuzz_write.c's tables
+PIECES = ["a", "b", "c", ".", "\"", "\\", "\n", "\x01", "\x1f", "\x7f", "e'", "euro", "smile", "/", "controls", "metadata", "private", "replacement"]
+PIECE_NUL, PIECE_BROKEN = 240, 250
+DIMENSIONS = [1, 2, 3, 4, 5, 8, 0, 7, 16, 1, 2, 4, 12, 1, 2**61 - 1, 2**32, 2**63, 2**64 - 1]
+KEEP_ORDER, NO_SYNC, METADATA, NO_FILL, TO_FILES = 1, 2, 4, 8, 0x70
+NONE, KNOWN, NOT_UTF8, NO_SPELLING, BAD_DTYPE, GIVEN = 23, 27, 28, 29, 30, 32
+
+
+def text(*pieces, terminated=True):
+    numbers = [p if isinstance(p, int) else PIECES.index(p) for p in pieces]
+    return bytes([len(pieces) | (64 if terminated else 0)] + numbers)
+
+
+def tensor(name, dtype, *shape, given=True, spelling=0, size=0):
+    opaque = bytes([spelling, size]) if dtype == 0 or 23 <= dtype < 30 else b""
+    return name + bytes([dtype | (GIVEN if given else 0)]) + opaque + bytes([len(shape)] + [DIMENSIONS.index(n) for n in shape])
+
+
+def model(bits, *tensors, align=0, slack=0, knob=77, metadata=()):
+    pairs = bytes([len(metadata)]) + b"".join(key + value for key, value in metadata) if bits & METADATA else b""
+    return bytes([bits, align | slack << 4, knob]) + pairs + b"".join(tensors)
+
+
+NAME_A, NAME_B, NAME_C = text("a"), text("b", terminated=False), text("c", "a", "b")
+ODD = text("\"", "\\", "\n", PIECE_NUL, "euro", "smile", "\x1f")
+THREE = tensor(NAME_A, 5, 2, 3), tensor(NAME_B, 18, 2), tensor(NAME_C, 2, 4, given=False)
+PAIRS = (NAME_B, ODD), (NAME_A, text()), (ODD, NAME_C)
+
+WRITE = {
+    "nothing": b"",
+    "three": model(NO_FILL, *THREE[:2]),
+    "three-filled": model(0, *THREE),
+    "three-in-their-order": model(KEEP_ORDER, *THREE),
+    "three-in-a-file": model(TO_FILES, *THREE, knob=3),
+    "metadata": model(METADATA, *THREE, metadata=PAIRS),
+    "metadata-empty": model(METADATA, *THREE),
+    "metadata-in-a-file": model(METADATA | TO_FILES | NO_SYNC, *THREE, metadata=PAIRS, slack=5, align=3, knob=2),
+    "metadata-edited-in-place": model(METADATA | TO_FILES, *THREE, metadata=PAIRS, slack=4, knob=3),
+    "metadata-grows": model(TO_FILES, *THREE, align=4, knob=1),
+    "metadata-twice": model(METADATA, *THREE, metadata=(PAIRS[0], PAIRS[0])),
+    "metadata-null": model(METADATA | TO_FILES, *THREE, metadata=((b"\xff" + bytes([0] * 7), NAME_B), (NAME_B, NAME_A))),
+    "metadata-in-work": model(METADATA | TO_FILES, *THREE, metadata=PAIRS, align=3, knob=5),
+    "metadata-grows-in-work": model(TO_FILES, *THREE, align=4, knob=13),
+    "metadata-grows-with-slack": model(TO_FILES, *THREE, align=4, slack=5, knob=25),
+    "metadata-grows-too-much-in-place": model(METADATA | TO_FILES, *THREE, metadata=PAIRS, slack=3, knob=43),
+    "metadata-in-place-in-work": model(METADATA | TO_FILES, *THREE, metadata=PAIRS, slack=4, knob=7),
+    "metadata-not-utf8": model(METADATA | TO_FILES, *THREE, metadata=((NAME_A, text(PIECE_BROKEN + 2)),)),
+    "names": model(0, *(tensor(text(i), 5, 1) for i in range(len(PIECES)))),
+    "names-odd": model(0, tensor(ODD, 14, 2), tensor(text(), 14, 2), tensor(text(PIECE_NUL, terminated=False), 14, 2)),
+    "all-dtypes": model(0, *(tensor(text("b", i % 15), i, 4) for i in range(1, 23)), *(tensor(text(i), i, 4) for i in range(1, 11))),
+    "ranks": model(0, *(tensor(text("a", rank), 5, *[1, 2, 3, 1, 2, 1, 1, 4][:rank]) for rank in range(9))),
+    "empty-tensors": model(0, tensor(NAME_A, 18, 0), tensor(NAME_B, 18, 3, 0), tensor(NAME_C, 18, 2), tensor(text("/"), 5, 0)),
+    "opaque": model(0, *(tensor(text("a", i), NONE, 3, spelling=i, size=i * 5) for i in range(6))),
+    "opaque-known": model(0, tensor(NAME_A, KNOWN, 2, spelling=4, size=2), tensor(NAME_B, KNOWN, 2, spelling=17, size=8)),
+    "opaque-known-other-size": model(TO_FILES, tensor(NAME_A, KNOWN, 2, spelling=4, size=3)),
+    "opaque-not-utf8": model(0, tensor(NAME_A, NOT_UTF8, 2, size=2)),
+    "opaque-without-spelling": model(0, tensor(NAME_A, NO_SPELLING, 2, size=2)),
+    "dtype-bad": model(0, tensor(NAME_A, BAD_DTYPE, 2), tensor(NAME_B, BAD_DTYPE + 1)),
+    "twice": model(TO_FILES, *THREE, THREE[0]),
+    "reserved": model(0, tensor(text("metadata"), 5, 2), THREE[0]),
+    "not-utf8": model(0, *(tensor(text("a", PIECE_BROKEN + i), 5, 2) for i in range(6)), THREE[1]),
+    "name-null": model(0, bytes([255]) + tensor(text("a", "a", "a", "a", "a", "a", "a"), 5, 2)[1:]),
+    "overflow-elements": model(0, tensor(NAME_A, 5, 2**63, 2, 0), THREE[1]),
+    "overflow-bits": model(0, tensor(NAME_A, 18, 2**61 - 1), THREE[1]),
+    "overflow-sum": model(0, *(tensor(text("a", i), 5, 2**61 - 1) for i in range(5))),
+    "overflow-behind-zero": model(0, tensor(NAME_A, 5, 0, 2**63, 2**63)),
+    "huge": model(0, tensor(NAME_A, 18, 2**32), THREE[1]),
+    "sub-byte": model(0, tensor(NAME_A, 2, 3), tensor(NAME_B, 3, 2), tensor(NAME_C, 3, 4)),
+    "from-nowhere": model(NO_FILL | TO_FILES, *THREE),
+    "align-16": model(0, *THREE, align=3),
+    "align-4096": model(0, *THREE, align=5, slack=3),
+    "align-1": model(0, *THREE, align=6),
+    "align-12": model(0, *THREE, align=7),
+    "align-2-to-30": model(0, *THREE, align=9),
+    "slack": model(0, *THREE, slack=6),
+    "slack-over-the-limit": model(TO_FILES, *THREE, slack=7),
+    "slack-2-to-64": model(0, *THREE, slack=8),
+    "flag-unknown": b"\xF0\0" + model(0, *THREE)[1:],
+    "thirty-two": model(0, *(tensor(text("abc."[i % 4], "abc."[i // 4 % 4], "ab"[i // 16]), 5 + i % 18, i % 5 + 1) for i in range(32))),
+}
+
 
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
-    for kind in "open", "scan":
+    for kind in "open", "scan", "roundtrip", "write":
         os.makedirs(os.path.join(root, kind), exist_ok=True)
 
     def write(kind, name, options, data):
@@ -180,6 +267,13 @@ def main():
         write("scan", name + "-options", struct.pack("<BBQ", *options), FILES[name])
     for name, data in SCAN_ONLY.items():
         write("scan", name, HUGE if name.startswith("huge") else bytes(10), data)
+    for name, data in FILES.items():
+        if name.startswith("ok-"):
+            write("roundtrip", name, b"\x00\x55", data)
+    for name, options in ROUNDTRIP_OPTIONS.items():
+        write("roundtrip", name + "-options", struct.pack("<BB", *options), FILES[name])
+    for name, data in WRITE.items():
+        write("write", name, b"", data)
     write_colliding(root)
 
 

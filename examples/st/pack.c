@@ -1,0 +1,273 @@
+/* pack.c: raw bytes to a model, through the streaming writer: one block of them is in memory at a time. */
+#include "st.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct source { /* where the bytes of a tensor come from */
+    st_tensor tensor;
+    uint64_t *shape; /* ours */
+    const char *file;
+} source;
+
+typedef struct pack {
+    saving saving;
+    const char **pairs;
+    int pair_count;
+    source *sources;
+    size_t count;
+    st_writer *writer;
+    uint64_t done, total;
+} pack;
+
+/* ---- NAME=DTYPE:SHAPE:FILE -------------------------------------------------------------------------------- */
+
+static int wrong(const char *what, const char *given) {
+    begin_complaint("pack");
+    fputs(what, stderr);
+    put_text(stderr, given, strlen(given));
+    return usage_hint("pack");
+}
+
+static int unknown_dtype(const char *name) {
+    near_names near_to;
+    int i;
+    begin_complaint("pack");
+    fputs("no dtype is called ", stderr);
+    put_text(stderr, name, strlen(name));
+    near_begin(&near_to, name);
+    for (i = 1; *st_dtype_name((st_dtype)i); i++) {
+        near_consider(&near_to, st_dtype_name((st_dtype)i), strlen(st_dtype_name((st_dtype)i)));
+    }
+    near_put(stderr, &near_to);
+    return usage_hint("pack");
+}
+
+/* 2,3 or [2,3]; nothing or [] is a scalar. There must be room for as many numbers as there are commas, and one. */
+static int read_shape(const char *text, uint64_t *shape, uint32_t *rank) {
+    const char *end = *text == '[' ? "]" : "";
+    text += *text == '[';
+    for (*rank = 0; strcmp(text, end) != 0; ++*rank) {
+        if (*rank && *text++ != ',') return 0;
+        if (!read_digits(&text, &shape[*rank])) return 0;
+    }
+    return 1;
+}
+
+/* Cuts the argument into its parts. */
+static int read_source(char *given, source *s) {
+    char *dtype = strchr(given, '='), *shape = dtype ? strchr(dtype, ':') : NULL,
+         *file = shape ? strchr(shape + 1, ':') : NULL;
+    size_t room = 1, i;
+    if (!file || !file[1]) return wrong("a tensor is NAME=DTYPE:SHAPE:FILE, not ", given);
+    *dtype++ = *shape++ = *file++ = 0;
+    for (i = 0; shape[i]; i++) room += shape[i] == ',';
+    s->shape = (uint64_t *)calloc(room, sizeof *s->shape);
+    if (!s->shape) return out_of_memory("pack");
+    s->tensor.name = given;
+    s->tensor.name_bytes = strlen(given);
+    s->tensor.shape = s->shape;
+    s->file = file;
+    if (st_dtype_from_name(dtype, &s->tensor.dtype) != ST_OK) return unknown_dtype(dtype);
+    if (!read_shape(shape, s->shape, &s->tensor.rank)) {
+        return wrong("a shape is like 2,3 or [2,3], or empty for a scalar, not ", shape);
+    }
+    return EXIT_FINE;
+}
+
+static int read_sources(pack *p, char **given) {
+    int code, inputs = 0;
+    size_t i;
+    for (i = 0; i < p->count; i++) {
+        code = read_source(given[i], &p->sources[i]);
+        if (code != EXIT_FINE) return code;
+        if (strcmp(p->sources[i].file, "-") == 0 && inputs++) {
+            return wrong("standard input can be only one tensor: not also ", p->sources[i].tensor.name);
+        }
+    }
+    return EXIT_FINE;
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------------------ */
+
+/* Begins a sentence on standard error. */
+static void put_source(const source *s) {
+    const char *file = strcmp(s->file, "-") == 0 ? "standard input" : s->file;
+    put_text(stderr, file, strlen(file));
+}
+
+static FILE *open_source(pack *p, const source *s) {
+    FILE *file = strcmp(s->file, "-") == 0 ? system_input() : system_open(s->file);
+    int why = errno;
+    if (file || system_interrupted()) return file;
+    progress_end(&p->saving.bar);
+    put_source(s);
+    fprintf(stderr, ": cannot open it: %s\n", strerror(why));
+    return NULL;
+}
+
+/* FILE: it WHAT 7 bytes, but NAME takes 6 (U8 [2,3]) */
+static int wrong_size(pack *p, const source *s, const char *what, uint64_t bytes) {
+    uint32_t i;
+    progress_end(&p->saving.bar);
+    put_source(s);
+    fprintf(stderr, ": %s ", what);
+    put_number(stderr, bytes);
+    fputs(bytes == 1 ? " byte, but " : " bytes, but ", stderr);
+    put_text(stderr, s->tensor.name, s->tensor.name_bytes);
+    fputs(" takes ", stderr);
+    put_number(stderr, s->tensor.bytes);
+    fprintf(stderr, " (%s [", st_dtype_name(s->tensor.dtype));
+    for (i = 0; i < s->tensor.rank; i++) {
+        if (i) putc(',', stderr);
+        put_number(stderr, s->shape[i]);
+    }
+    fputs("])\n", stderr);
+    return EXIT_FAILED;
+}
+
+/* Before anything is written, as far as the length can be known by then. */
+static int check_size(pack *p, const source *s) {
+    uint64_t bytes = s->tensor.bytes;
+    FILE *file;
+    if (strcmp(s->file, "-") == 0) return EXIT_FINE;
+    file = open_source(p, s);
+    if (!file) return EXIT_FAILED;
+    if (!system_file_bytes(file, &bytes)) bytes = s->tensor.bytes;
+    fclose(file);
+    return bytes == s->tensor.bytes ? EXIT_FINE : wrong_size(p, s, "has", bytes);
+}
+
+static int cannot_read(pack *p, const source *s, int why) {
+    if (system_interrupted()) return EXIT_FAILED; /* which ended the read */
+    progress_end(&p->saving.bar);
+    put_source(s);
+    fprintf(stderr, ": cannot read it: %s\n", strerror(why));
+    return EXIT_FAILED;
+}
+
+static int copy_bytes(pack *p, const source *s, FILE *file, const char *out) {
+    static unsigned char block[1 << 20];
+    uint64_t at = 0, bytes = s->tensor.bytes;
+    st_error error;
+    while (at < bytes) {
+        size_t n = bytes - at < sizeof block ? (size_t)(bytes - at) : sizeof block, got = fread(block, 1, n, file);
+        if (ferror(file)) return cannot_read(p, s, errno);
+        if (got < n) return wrong_size(p, s, "ended after", at + got);
+        if (st_writer_write(p->writer, block, n, &error) != ST_OK) return saving_end(&p->saving, out, &error);
+        at += n, p->done += n;
+        if (progress_step(&p->saving.bar, p->done, p->total)) return EXIT_FAILED;
+    }
+    if (getc(file) != EOF) return wrong_size(p, s, "goes on after", bytes);
+    return ferror(file) ? cannot_read(p, s, errno) : EXIT_FINE;
+}
+
+static int copy_source(pack *p, const source *s, const char *out) {
+    FILE *file = open_source(p, s);
+    int code;
+    if (!file) return EXIT_FAILED;
+    code = copy_bytes(p, s, file, out);
+    if (file != stdin) fclose(file);
+    return code;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------ */
+
+static st_status declare(pack *p, st_error *error) {
+    size_t i;
+    int k;
+    for (k = 0; k < p->pair_count; k++) {
+        st_pair pair;
+        memset(&pair, 0, sizeof pair);
+        pair.value = strchr(p->pairs[k], '=') + 1;
+        pair.key_bytes = (size_t)(pair.value - p->pairs[k]) - 1;
+        pair.key = pair.key_bytes ? p->pairs[k] : ""; /* 0 says that it ends with NUL */
+        if (st_writer_add_metadata(p->writer, &pair, error) != ST_OK) return error->status;
+    }
+    for (i = 0; i < p->count; i++) {
+        st_tensor *t = &p->sources[i].tensor;
+        uint64_t bits = st_dtype_bits(t->dtype);
+        uint32_t d;
+        if (st_writer_add(p->writer, t, error) != ST_OK) return error->status;
+        for (d = 0; d < t->rank; d++) bits *= t->shape[d]; /* the writer has proven that this does not overflow */
+        t->bytes = bits / 8;
+    }
+    return ST_OK;
+}
+
+static const source *source_of(const pack *p, const st_tensor *t) {
+    size_t i = 0;
+    while (strcmp(p->sources[i].tensor.name, t->name) != 0) i++; /* it is one of them */
+    return &p->sources[i];
+}
+
+static int write_model(pack *p, const char *out) {
+    const st_tensor *next;
+    st_error error;
+    size_t i;
+    int code = EXIT_FINE;
+    if (declare(p, &error) != ST_OK) return saving_end(&p->saving, out, &error);
+    for (i = 0; code == EXIT_FINE && i < p->count; i++) code = check_size(p, &p->sources[i]);
+    if (code != EXIT_FINE) return code;
+    if (st_writer_begin(p->writer, &error) != ST_OK) return saving_end(&p->saving, out, &error);
+    for (i = 0; code == EXIT_FINE && i < p->count; i++) {
+        p->total += p->sources[i].tensor.bytes;
+        if (p->sources[i].tensor.bytes == 0)
+            code = copy_source(p, &p->sources[i], out); /* does the writer never ask for */
+    }
+    while (code == EXIT_FINE && (next = st_writer_next(p->writer)) != NULL)
+        code = copy_source(p, source_of(p, next), out);
+    if (code != EXIT_FINE) return code;
+    error.status = st_writer_finish(p->writer, &error);
+    return saving_end(&p->saving, out, &error);
+}
+
+static int pack_model(pack *p, const char *out) {
+    st_error error;
+    int code = saving_begin(&p->saving);
+    if (code != EXIT_FINE) return code;
+    p->saving.options.progress = NULL; /* copy_bytes tells of it, with the bytes that are read */
+    if (st_writer_open(&p->writer, out, &p->saving.options, &error) != ST_OK)
+        return saving_end(&p->saving, out, &error);
+    code = write_model(p, out);
+    st_writer_close(p->writer);
+    if (code == EXIT_FINE) return p->saving.json ? put_saved_json(out) : code;
+    if (!system_interrupted()) return code;
+    error.status = ST_ERR_CANCELLED;
+    return saving_end(&p->saving, out, &error);
+}
+
+static int run(pack *p, int argc, char **argv) {
+    const option options[] = {{"--meta", &p->pair_count, p->pairs},    {"--keep-order", &p->saving.keep_order, NULL},
+                              {"--align", NULL, &p->saving.align},     {"--slack", NULL, &p->saving.slack},
+                              {"--no-sync", &p->saving.no_sync, NULL}, {"--json", &p->saving.json, NULL}};
+    int k, code, words = take_options("pack", options, sizeof options / sizeof *options, argc, argv);
+    if (words < 0) return EXIT_USAGE;
+    if (words < 2) {
+        begin_complaint("pack");
+        fputs(words ? "NAME=DTYPE:SHAPE:FILE is missing" : "OUT and NAME=DTYPE:SHAPE:FILE are missing", stderr);
+        return usage_hint("pack");
+    }
+    for (k = 0; k < p->pair_count; k++) {
+        if (!strchr(p->pairs[k], '=')) return wrong("--meta takes K=V, not ", p->pairs[k]);
+    }
+    p->count = (size_t)words - 1;
+    code = read_sources(p, argv + 1);
+    return code == EXIT_FINE ? pack_model(p, argv[0]) : code;
+}
+
+int command_pack(int argc, char **argv) {
+    const size_t room = (size_t)argc + 1;
+    pack p;
+    size_t i;
+    int code;
+    memset(&p, 0, sizeof p);
+    p.saving.command = "pack";
+    p.pairs = (const char **)calloc(room, sizeof *p.pairs);
+    p.sources = (source *)calloc(room, sizeof *p.sources);
+    code = p.pairs && p.sources ? run(&p, argc, argv) : out_of_memory("pack");
+    for (i = 0; i < p.count; i++) free(p.sources[i].shape);
+    free(p.sources);
+    free(p.pairs);
+    return code;
+}

@@ -1,0 +1,486 @@
+/* Every call of the system that saving, streaming and editing make is refused, once and from then on, and writes come
+ * short: the target is the old file or the new one, as the status says, nothing is left beside it, and every file is
+ * closed. In the program itself, so that sanitizers watch; system.sh does it from outside. */
+#ifdef _WIN32
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#include <windows.h>
+#else
+#define _GNU_SOURCE 1
+#define _FILE_OFFSET_BITS 64
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+enum name {
+    OPEN,
+    READ,
+    WRITE,
+    FLUSH,
+    CLOSE,
+    RENAME,
+    UNLINK,
+    ABOUT,  /* an open file: its kind, names, length */
+    LOOK,   /* at what has a name */
+    PERMIT, /* permissions */
+    RESERVE,
+    NAMES
+};
+
+static struct faults {
+    int calls[NAMES], total; /* since faults_begin */
+    int trace[200];          /* which, in order */
+    int only, fail_at;       /* that call of that name, from 1; 0: none */
+    int forever, code;       /* the system's; 0 with WRITE: nothing is written, and no error either */
+    int also;                /* a name that fails whenever it is called; NAMES: none */
+    size_t at_most;          /* bytes that one write takes; 0: all */
+    int open;                /* files */
+    int renamed;             /* whether the target has its new file */
+} faults;
+
+#ifdef _WIN32
+#define SAY_CODE(code) SetLastError((DWORD)(code))
+enum {
+    CODE_IO = ERROR_CRC,
+    CODE_FULL = ERROR_DISK_FULL,
+    CODE_DENIED = ERROR_ACCESS_DENIED,
+    CODE_EXISTS = ERROR_FILE_EXISTS
+};
+enum { CODE_ABSENT = ERROR_PATH_NOT_FOUND };
+static const int codes[] = {CODE_IO, CODE_FULL, CODE_DENIED, ERROR_SHARING_VIOLATION};
+#else
+#define SAY_CODE(code) (errno = (code))
+enum { CODE_IO = EIO, CODE_FULL = ENOSPC, CODE_DENIED = EACCES, CODE_EXISTS = EEXIST, CODE_ABSENT = ENOENT };
+static const int codes[] = {CODE_IO, CODE_FULL, CODE_DENIED, EINTR, EPERM, EROFS, EDQUOT, EOPNOTSUPP, EINVAL};
+#endif
+
+static int refused(int name) {
+    faults.calls[name]++;
+    if (faults.total < 200) faults.trace[faults.total++] = name;
+    if (name == faults.also) {
+        SAY_CODE(CODE_IO);
+        return 1;
+    }
+    if (name != faults.only || faults.fail_at == 0 || faults.calls[name] < faults.fail_at) return 0;
+    if (faults.calls[name] > faults.fail_at && !faults.forever) return 0;
+    SAY_CODE(faults.code);
+    return 1;
+}
+
+#ifdef _WIN32
+static HANDLE WINAPI faulty_open(const wchar_t *path, DWORD access, DWORD share, SECURITY_ATTRIBUTES *security,
+                                 DWORD how, DWORD flags, HANDLE like) {
+    HANDLE h = INVALID_HANDLE_VALUE;
+    if (refused(OPEN)) return h;
+    h = CreateFileW(path, access, share, security, how, flags, like);
+    faults.open += h != INVALID_HANDLE_VALUE;
+    return h;
+}
+
+static BOOL WINAPI faulty_close(HANDLE h) { /* it is closed all the same */
+    const int refuse = refused(CLOSE);
+    const DWORD code = GetLastError();
+    const BOOL result = CloseHandle(h);
+    faults.open--;
+    SetLastError(code);
+    return refuse ? FALSE : result;
+}
+
+static BOOL WINAPI faulty_read(HANDLE h, void *dst, DWORD n, DWORD *got, OVERLAPPED *where) {
+    return refused(READ) ? FALSE : ReadFile(h, dst, n, got, where);
+}
+
+static BOOL WINAPI faulty_write(HANDLE h, const void *src, DWORD n, DWORD *put, OVERLAPPED *where) {
+    *put = 0;
+    if (refused(WRITE)) return faults.code == 0;
+    return WriteFile(h, src, faults.at_most > 0 && n > faults.at_most ? (DWORD)faults.at_most : n, put, where);
+}
+
+static BOOL WINAPI faulty_flush(HANDLE h) {
+    (void)h;
+    return !refused(FLUSH); /* no device is waited for: power stays on here */
+}
+
+static BOOL WINAPI faulty_rename(const wchar_t *from, const wchar_t *to, DWORD flags) {
+    const BOOL result = !refused(RENAME) && MoveFileExW(from, to, flags & ~(DWORD)MOVEFILE_WRITE_THROUGH);
+    faults.renamed |= result;
+    return result;
+}
+
+static BOOL WINAPI faulty_unlink(const wchar_t *path) {
+    return !refused(UNLINK) && DeleteFileW(path);
+}
+
+static BOOL WINAPI faulty_size(HANDLE h, LARGE_INTEGER *bytes) {
+    return !refused(ABOUT) && GetFileSizeEx(h, bytes);
+}
+
+static BOOL WINAPI faulty_about(HANDLE h, BY_HANDLE_FILE_INFORMATION *about) {
+    return !refused(ABOUT) && GetFileInformationByHandle(h, about);
+}
+
+static BOOL WINAPI faulty_seek(HANDLE h, LARGE_INTEGER to, LARGE_INTEGER *at, DWORD how) {
+    return !refused(RESERVE) && SetFilePointerEx(h, to, at, how);
+}
+
+static BOOL WINAPI faulty_end(HANDLE h) {
+    return !refused(RESERVE) && SetEndOfFile(h);
+}
+
+#define CreateFileW faulty_open
+#define CloseHandle faulty_close
+#define ReadFile faulty_read
+#define WriteFile faulty_write
+#define FlushFileBuffers faulty_flush
+#define MoveFileExW faulty_rename
+#define DeleteFileW faulty_unlink
+#define GetFileSizeEx faulty_size
+#define GetFileInformationByHandle faulty_about
+#define SetFilePointerEx faulty_seek
+#define SetEndOfFile faulty_end
+#define ST_IMPLEMENTATION
+#include "../../safetensors.h"
+
+#undef CreateFileW
+#undef CloseHandle
+#undef ReadFile
+#undef WriteFile
+#undef FlushFileBuffers
+#undef MoveFileExW
+#undef DeleteFileW
+#undef GetFileSizeEx
+#undef GetFileInformationByHandle
+#undef SetFilePointerEx
+#undef SetEndOfFile
+#else
+static int faulty_open(const char *path, int flags, ...) {
+    va_list more;
+    mode_t mode = 0;
+    int fd;
+    if (flags & O_CREAT) {
+        va_start(more, flags);
+        mode = (mode_t)va_arg(more, int);
+        va_end(more);
+    }
+    if (refused(OPEN)) return -1;
+    fd = open(path, flags, mode);
+    faults.open += fd >= 0;
+    return fd;
+}
+
+static int faulty_close(int fd) { /* it is closed all the same, as on Linux */
+    const int refuse = refused(CLOSE), code = errno, result = close(fd);
+    faults.open--;
+    errno = code;
+    return refuse ? -1 : result;
+}
+
+static int faulty_fstat(int fd, struct stat *about) {
+    return refused(ABOUT) ? -1 : fstat(fd, about);
+}
+
+static int faulty_lstat(const char *path, struct stat *about) {
+    return refused(LOOK) ? -1 : lstat(path, about);
+}
+
+static int faulty_fchmod(int fd, mode_t mode) {
+    return refused(PERMIT) ? -1 : fchmod(fd, mode);
+}
+
+#if defined(FALLOC_FL_KEEP_SIZE)
+static int faulty_fallocate(int fd, int mode, off_t offset, off_t bytes) {
+    return refused(RESERVE) ? -1 : fallocate(fd, mode, offset, bytes);
+}
+#define fallocate(fd, mode, offset, bytes) faulty_fallocate(fd, mode, offset, bytes)
+#endif
+
+static ssize_t faulty_pread(int fd, void *dst, size_t n, off_t offset) {
+    return refused(READ) ? -1 : pread(fd, dst, n, offset);
+}
+
+static ssize_t faulty_pwrite(int fd, const void *src, size_t n, off_t offset) {
+    if (refused(WRITE)) return faults.code != 0 ? -1 : 0;
+    return pwrite(fd, src, faults.at_most > 0 && n > faults.at_most ? faults.at_most : n, offset);
+}
+
+static int faulty_fsync(int fd) {
+    (void)fd;
+    return refused(FLUSH) ? -1 : 0; /* no device is waited for: power stays on here */
+}
+
+static int faulty_rename(const char *from, const char *to) {
+    const int result = refused(RENAME) ? -1 : rename(from, to);
+    faults.renamed |= result == 0;
+    return result;
+}
+
+static int faulty_unlink(const char *path) {
+    return refused(UNLINK) ? -1 : unlink(path);
+}
+
+#define open(...) faulty_open(__VA_ARGS__)
+#define close(fd) faulty_close(fd)
+#define fstat(fd, about) faulty_fstat(fd, about)
+#define lstat(path, about) faulty_lstat(path, about)
+#define fchmod(fd, mode) faulty_fchmod(fd, mode)
+#define pread(fd, dst, n, offset) faulty_pread(fd, dst, n, offset)
+#define pwrite(fd, src, n, offset) faulty_pwrite(fd, src, n, offset)
+#define fsync(fd) faulty_fsync(fd)
+#define rename(from, to) faulty_rename(from, to)
+#define unlink(path) faulty_unlink(path)
+#define ST_IMPLEMENTATION
+#include "../../safetensors.h"
+
+#undef open
+#undef close
+#undef fstat
+#undef lstat
+#undef fchmod
+#undef pread
+#undef pwrite
+#undef fsync
+#undef rename
+#undef unlink
+#endif
+#include "scenario.h"
+
+static const char *const call_names[NAMES] = {"open",   "read",  "write", "flush",  "close",  "rename",
+                                              "unlink", "about", "look",  "permit", "reserve"};
+static unsigned char *old, *renewed;
+static size_t old_bytes, new_bytes;
+static unsigned long refusals;
+
+static void faults_begin(int only, int fail_at, int forever, int code) {
+    memset(&faults, 0, sizeof faults);
+    faults.only = only;
+    faults.fail_at = fail_at;
+    faults.forever = forever;
+    faults.code = code;
+    faults.also = NAMES;
+}
+
+static st_status attempt(int which, int there, st_error *error) {
+    const char *path = scratch_path(TARGET);
+    counting memory;
+    st_status status;
+    if (there) {
+        scratch_write(TARGET, old, old_bytes);
+#ifndef _WIN32
+        CHECK(chmod(path, 0640) == 0);
+#endif
+    } else {
+        (void)remove(path);
+    }
+    counting_begin(&memory);
+    status = scenario_run(which, scratch_path(TARGET), &memory.allocator, error);
+    counting_end(&memory);
+    CHECK_EQ(faults.open, 0);
+    CHECK_STATUS(error->status, status);
+    if (status != ST_OK) check_text(error->message, sizeof error->message);
+    return status;
+}
+
+static int target_is(const unsigned char *want, size_t n) {
+    return file_is(scratch_path(TARGET), want, n);
+}
+
+static void judge(int which, int there, st_status status) {
+    const int in_place = which >= EDIT_IN_PLACE;
+    if (status == ST_OK || faults.renamed) {
+        CHECK(target_is(renewed, new_bytes));
+#ifndef _WIN32
+        struct stat about;
+        if (there && CHECK(lstat(scratch_path(TARGET), &about) == 0)) CHECK_EQ(about.st_mode & 07777, 0640);
+#endif
+    } else if (!there) {
+        size_t n;
+        CHECK(file_bytes(scratch_path(TARGET), &n) == NULL);
+    } else { /* in place, what failed may have been the flush of a header that is there */
+        CHECK(target_is(old, old_bytes) || (in_place && target_is(renewed, new_bytes)));
+    }
+    check_no_temporary();
+}
+
+/* whether a call may fail that way and the save succeed all the same; -1: either will do */
+static int forgiven(int which, int name, int nth, int code, int forever, int after_rename) {
+    int interrupted = 0;
+    if (name == UNLINK) return 1;
+#ifdef _WIN32
+    (void)code, (void)forever;
+#else
+    interrupted = code == EINTR;
+    if (name == RESERVE) { /* what says no more than that room cannot be reserved; writing will tell */
+        if (code == ENOSPC || code == EDQUOT || code == EIO || (interrupted && forever)) return 0;
+        return interrupted || code == EOPNOTSUPP || code == EINVAL ? 1 : -1;
+    }
+    if (name == FLUSH && after_rename && (code == EINVAL || code == ENOTSUP)) return 1; /* of the directory */
+    if (interrupted && !forever && (name == OPEN || name == WRITE || name == READ || name == FLUSH)) {
+        return name == OPEN && (after_rename || which >= EDIT_IN_PLACE) ? -1 : 1;
+    }
+#endif
+    if (name == CLOSE) {
+        if (after_rename || (which >= EDIT_FITS && nth == 1)) return -1; /* what was only read loses nothing by it */
+        return interrupted;                                              /* it is closed all the same */
+    }
+    return 0;
+}
+
+static void refuse_one(int which, int there, int name, int nth, int after_rename) {
+    size_t i;
+    int forever;
+    for (i = 0; i < sizeof codes / sizeof *codes; i++) {
+        for (forever = 0; forever <= 1; forever++) {
+            char row[160];
+            st_error error;
+            st_status status;
+            int fine;
+            snprintf(row, sizeof row, "%s%s, %s %d fails with %d%s", scenario_names[which], there ? "" : " anew",
+                     call_names[name], nth, codes[i], forever ? " from then on" : "");
+            test_row = row;
+            faults_begin(name, nth, forever, codes[i]);
+            status = attempt(which, there, &error);
+            fine = forgiven(which, name, nth, codes[i], forever, after_rename);
+            if (fine >= 0) CHECK_STATUS(status, fine ? ST_OK : ST_ERR_IO);
+            if (status != ST_OK) CHECK_EQ(error.sys, codes[i]);
+            if (status != ST_OK) CHECK_STATUS(status, ST_ERR_IO);
+            judge(which, there, status);
+            refusals++;
+        }
+    }
+}
+
+static void refuse_each(int which, int there) {
+    struct faults clean;
+    st_error error;
+    int i, seen[NAMES], after_rename = 0;
+    memset(seen, 0, sizeof seen);
+    test_row = scenario_names[which];
+    faults_begin(NAMES, 0, 0, 0);
+    CHECK_STATUS(attempt(which, there, &error), ST_OK);
+    CHECK(target_is(renewed, new_bytes));
+    clean = faults;
+    CHECK(clean.total >= 5 && clean.calls[WRITE] >= 1);
+    for (i = 0; i < clean.total; i++) {
+        const int name = clean.trace[i];
+        refuse_one(which, there, name, ++seen[name], after_rename);
+        after_rename |= name == RENAME;
+    }
+    test_row = "";
+}
+
+static void short_writes(int which) {
+    static const size_t sizes[] = {1, 7, 1000};
+    size_t i;
+    int calls;
+    for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char row[64];
+        st_error error;
+        snprintf(row, sizeof row, "%s, %d bytes at a time", scenario_names[which], (int)sizes[i]);
+        test_row = row;
+        faults_begin(NAMES, 0, 0, 0);
+        faults.at_most = sizes[i];
+        CHECK_STATUS(attempt(which, 1, &error), ST_OK);
+        judge(which, 1, ST_OK);
+        calls = faults.calls[WRITE];
+        if (sizes[i] ==
+            1000) { /* a full disk in the middle of a block; then one that takes nothing and does not say why */
+            int nth;
+            for (nth = 1; nth <= calls && which < EDIT_IN_PLACE; nth++) {
+                faults_begin(WRITE, nth, 1, nth % 2 ? CODE_FULL : 0);
+                faults.at_most = sizes[i];
+                CHECK_STATUS(attempt(which, 1, &error), ST_ERR_IO);
+                judge(which, 1, ST_ERR_IO);
+            }
+        }
+    }
+}
+
+/* in place, a header that could be written only in part is said to be so */
+static void torn_header(void) {
+    int which;
+    for (which = EDIT_IN_PLACE; which <= EDIT_IN_PLACE_NO_SYNC; which++) {
+        st_error error;
+        test_row = "a header that is written in part";
+        faults_begin(WRITE, 2, 1, CODE_IO);
+        faults.at_most = 50;
+        CHECK_STATUS(attempt(which, 1, &error), ST_ERR_IO);
+        CHECK_EQ(error.sys, CODE_IO);
+        CHECK(!target_is(old, old_bytes) && !target_is(renewed, new_bytes));
+        { /* the data is as it was */
+            size_t n;
+            unsigned char *file = file_bytes(scratch_path(TARGET), &n);
+            CHECK(n == old_bytes && memcmp(file + n - SCENARIO_DATA, old + n - SCENARIO_DATA, SCENARIO_DATA) == 0);
+            free(file);
+        }
+        check_no_temporary();
+    }
+}
+
+/* no way to take the temporary away again: then it is left, and the first failure is what is said */
+static void nothing_works(int which) {
+    size_t temporary;
+    char name[64];
+    st_error error;
+    test_row = "rename and unlink fail";
+    faults_begin(RENAME, 1, 1, CODE_DENIED);
+    faults.also = UNLINK;
+    CHECK_STATUS(attempt(which, 1, &error), ST_ERR_IO);
+    CHECK_EQ(error.sys, CODE_DENIED);
+    CHECK(target_is(old, old_bytes));
+    CHECK_EQ(names_in(scratch_directory, &temporary), 2);
+    CHECK_EQ(temporary, 1);
+    snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process());
+    scratch_remove(name);
+}
+
+/* codes of open that mean something */
+static void meanings(void) {
+    st_error error;
+    renewed = scenario_new(DO_SAVE, &new_bytes);
+    test_row = "another has the temporary's name";
+    faults_begin(OPEN, 1, 0, CODE_EXISTS);
+    CHECK_STATUS(attempt(DO_SAVE, 1, &error), ST_OK);
+    judge(DO_SAVE, 1, ST_OK);
+    test_row = "others have every name";
+    faults_begin(OPEN, 1, 1, CODE_EXISTS);
+    CHECK_STATUS(attempt(DO_SAVE, 1, &error), ST_ERR_IO);
+    judge(DO_SAVE, 1, ST_ERR_IO);
+    test_row = "the directory has gone";
+    faults_begin(OPEN, 1, 1, CODE_ABSENT);
+    CHECK_STATUS(attempt(DO_SAVE, 1, &error), ST_ERR_NOT_FOUND);
+    judge(DO_SAVE, 1, ST_ERR_NOT_FOUND);
+    free(renewed);
+}
+
+int main(void) {
+    int which;
+    scratch_begin("calls");
+    old = scenario_old(&old_bytes);
+    for (which = 0; which < SCENARIOS; which++) {
+        renewed = scenario_new(which, &new_bytes);
+        refuse_each(which, 1);
+        if (which < EDIT_FITS) refuse_each(which, 0);
+        short_writes(which);
+        if (which < EDIT_IN_PLACE) nothing_works(which);
+        free(renewed);
+    }
+    renewed = scenario_new(EDIT_IN_PLACE, &new_bytes);
+    torn_header();
+    free(renewed);
+    meanings();
+    free(old);
+    test_row = "";
+    CHECK(refusals > 1000);
+    scratch_remove(TARGET);
+    scratch_end();
+    return test_done("calls");
+}

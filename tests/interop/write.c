@@ -1,0 +1,178 @@
+/* write.c: saves the models that standard input describes and writes their bytes, each after its length, to standard output.
+   All numbers are little-endian. A model is
+     u8 how: 0 tensors follow; 1 a file follows (u64 length, bytes), which is opened and saved anew
+     u8 has metadata, u32 entries, each: text key, text value          a text: u32 length, bytes
+     u32 tensors, each: text name, text dtype, u32 rank, u64 dimensions, u64 length, bytes
+   A model that is refused gives 2^64-1 and a text that says why. Ends with 0 unless the description is wrong. */
+#define ST_IMPLEMENTATION
+#include "../../safetensors.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+#endif
+
+typedef struct buffer {
+    unsigned char *bytes;
+    size_t n, room;
+} buffer;
+
+static void fail(const char *what) {
+    fprintf(stderr, "write: %s\n", what);
+    exit(2);
+}
+
+/* ---- input: blocks live until the model is done -------------------------------------------------------- */
+
+typedef struct block {
+    struct block *next;
+} block;
+
+static block *blocks;
+
+static void *take(size_t n) {
+    block *b = n < SIZE_MAX / 2 ? (block *)malloc(sizeof *b + n) : NULL;
+    if (!b) fail("no memory");
+    b->next = blocks;
+    blocks = b;
+    return b + 1;
+}
+
+static void forget(void) {
+    while (blocks) {
+        block *next = blocks->next;
+        free(blocks);
+        blocks = next;
+    }
+}
+
+static void get(void *dst, size_t n) {
+    if (n && fread(dst, 1, n, stdin) != n) fail("the input ends too early");
+}
+
+static uint64_t get_number(int bytes) {
+    unsigned char b[8];
+    uint64_t n = 0;
+    get(b, (size_t)bytes);
+    while (bytes-- > 0) n = n << 8 | b[bytes];
+    return n;
+}
+
+static unsigned char *get_bytes(uint64_t n) {
+    unsigned char *b = (unsigned char *)take((size_t)n + 1);
+    get(b, (size_t)n);
+    b[n] = 0;
+    return b;
+}
+
+static char *get_text(size_t *n) {
+    *n = (size_t)get_number(4);
+    return (char *)get_bytes(*n);
+}
+
+static st_tensor get_tensor(void) {
+    st_tensor t;
+    uint64_t *shape;
+    size_t ignored;
+    uint32_t i;
+    memset(&t, 0, sizeof t);
+    t.name = get_text(&t.name_bytes);
+    t.dtype_name = get_text(&ignored);
+    (void)st_dtype_from_name(t.dtype_name, &t.dtype); /* else it is opaque */
+    t.rank = (uint32_t)get_number(4);
+    t.shape = shape = (uint64_t *)take(t.rank * sizeof *shape);
+    for (i = 0; i < t.rank; i++) shape[i] = get_number(8);
+    t.bytes = get_number(8);
+    t.data = get_bytes(t.bytes);
+    return t;
+}
+
+/* ---- output -------------------------------------------------------------------------------------------- */
+
+static int keep(void *user, const void *bytes, size_t n) {
+    buffer *b = (buffer *)user;
+    if (n > b->room - b->n) {
+        b->room = (b->n + n) * 2;
+        b->bytes = (unsigned char *)realloc(b->bytes, b->room);
+        if (!b->bytes) fail("no memory");
+    }
+    memcpy(b->bytes + b->n, bytes, n);
+    b->n += n;
+    return 0;
+}
+
+static void put(const void *bytes, size_t n) {
+    if (n && fwrite(bytes, 1, n, stdout) != n) fail("the output cannot be written");
+}
+
+static void put_number(uint64_t n, int bytes) {
+    unsigned char b[8];
+    int i;
+    for (i = 0; i < bytes; i++) b[i] = (unsigned char)(n >> (8 * i) & 255);
+    put(b, (size_t)bytes);
+}
+
+static void put_result(st_status status, const buffer *b, const st_error *error) {
+    if (status == ST_OK) {
+        put_number(b->n, 8);
+        put(b->bytes, b->n);
+    } else {
+        put_number(UINT64_MAX, 8);
+        put_number(strlen(st_status_name(status)) + 2 + strlen(error->message), 4);
+        put(st_status_name(status), strlen(st_status_name(status)));
+        put(": ", 2);
+        put(error->message, strlen(error->message));
+    }
+}
+
+/* ---- one model ----------------------------------------------------------------------------------------- */
+
+static st_status save_described(const st_sink *sink, st_error *error) {
+    int has_metadata = (int)get_number(1);
+    size_t pairs = (size_t)get_number(4), count, i;
+    st_pair *metadata = (st_pair *)take(pairs * sizeof *metadata);
+    st_tensor *tensors;
+    for (i = 0; i < pairs; i++) {
+        metadata[i].key = get_text(&metadata[i].key_bytes);
+        metadata[i].value = get_text(&metadata[i].value_bytes);
+    }
+    count = (size_t)get_number(4);
+    tensors = (st_tensor *)take(count * sizeof *tensors);
+    for (i = 0; i < count; i++) tensors[i] = get_tensor();
+    return st_save_sink(sink, tensors, count, has_metadata ? metadata : NULL, pairs, NULL, error);
+}
+
+static st_status save_anew(const st_sink *sink, st_error *error) {
+    uint64_t n = get_number(8);
+    const unsigned char *file = get_bytes(n);
+    st_model *m;
+    st_status status = st_open_memory(&m, file, (size_t)n, NULL, error);
+    if (status == ST_OK) status = st_save_sink(sink, m->tensors, m->count, m->metadata, m->metadata_count, NULL, error);
+    st_close(m);
+    return status;
+}
+
+int main(void) {
+    buffer b = {NULL, 0, 0};
+    st_sink sink;
+    int how;
+#ifdef _WIN32
+    _setmode(_fileno(stdin), _O_BINARY);
+    _setmode(_fileno(stdout), _O_BINARY);
+#endif
+    sink.user = &b;
+    sink.write = keep;
+    while ((how = getchar()) != EOF) {
+        st_error error;
+        st_status status;
+        if (how > 1) fail("a model that is neither described nor a file");
+        b.n = 0;
+        status = how ? save_anew(&sink, &error) : save_described(&sink, &error);
+        put_result(status, &b, &error);
+        forget();
+    }
+    free(b.bytes);
+    return fflush(stdout) != 0 || ferror(stdin);
+}

@@ -1,0 +1,396 @@
+/* Where a save puts its file: permissions, links, directories and what else may have the name, other files' temporaries,
+ * long names, and the very file whose tensors are being saved. */
+#define ST_IMPLEMENTATION
+#include "../safetensors.h"
+
+#include "written.h"
+
+#ifdef _WIN32
+#define CHANGE_DIRECTORY(path) _chdir(path)
+#else
+#include <signal.h>
+#include <sys/resource.h>
+#define CHANGE_DIRECTORY(path) chdir(path)
+#endif
+
+static const st_tensor tensors[] = {TENSOR("t", U8, "xy", 2)};
+static const char header[] = "{\"t\":" E("U8", "[2]", "[0,2]") "}";
+static unsigned char *golden;
+static size_t golden_bytes;
+
+/* with and without flushing, by st_save and by the streaming writer */
+static st_status save(const char *path, int how, st_error *error) {
+    st_save_options options;
+    st_writer *w;
+    st_status status;
+    memset(&options, 0, sizeof options);
+    memset(error, 0xee, sizeof *error);
+    options.flags = how & 1 ? ST_SAVE_NO_SYNC : 0;
+    if ((how & 2) == 0) return st_save(path, tensors, 1, NULL, 0, &options, error);
+    status = st_writer_open(&w, path, &options, error);
+    if (status == ST_OK) status = st_writer_add(w, &tensors[0], error);
+    if (status == ST_OK) status = st_writer_begin(w, error);
+    if (status == ST_OK) status = st_writer_write(w, "xy", 2, error);
+    if (status == ST_OK) status = st_writer_finish(w, error);
+    st_writer_close(w);
+    return status;
+}
+
+static void saves(const char *path) {
+    st_error error;
+    int how;
+    for (how = 0; how < 4; how++) {
+        CHECK_STATUS(save(path, how, &error), ST_OK);
+        CHECK(file_is(path, golden, golden_bytes));
+        check_no_temporary();
+    }
+}
+
+/* names says how many lie in the scratch directory */
+static void refuses_to(const char *path, st_status status, size_t names) {
+    st_error error;
+    size_t temporary;
+    int how;
+    for (how = 0; how < 4; how++) {
+        CHECK_STATUS(save(path, how, &error), status);
+        CHECK(error.position == UINT64_MAX && strncmp(error.message, path, strlen(path) < 90 ? strlen(path) : 20) == 0);
+        if (status == ST_ERR_IO) CHECK(error.sys != 0);
+        CHECK_EQ(names_in(scratch_directory, &temporary), names);
+        CHECK_EQ(temporary, 0);
+    }
+}
+
+static void directories(void) {
+    char path[200];
+    size_t temporary;
+    test_row = "a directory of that name";
+    CHECK(SCRATCH_MAKE(scratch_path(TARGET)) == 0);
+    refuses_to(scratch_path(TARGET), ST_ERR_IO, 1);
+    CHECK_EQ(names_in(scratch_path(TARGET), &temporary), 0);
+    CHECK(SCRATCH_DROP(scratch_path(TARGET)) == 0);
+    test_row = "no such directory";
+    snprintf(path, sizeof path, "%s/%s", scratch_path("nowhere"), TARGET);
+    refuses_to(path, ST_ERR_NOT_FOUND, 0);
+    test_row = "a file where a directory is due";
+    scratch_write("file", "x", 1);
+    snprintf(path, sizeof path, "%s/%s", scratch_path("file"), TARGET);
+    refuses_to(path, ST_ERR_NOT_FOUND, 1);
+    CHECK(file_is(scratch_path("file"), "x", 1));
+    scratch_remove("file");
+    test_row = "a directory above";
+    snprintf(path, sizeof path, "%s/../%s", scratch_path("sub"), TARGET);
+    CHECK(SCRATCH_MAKE(scratch_path("sub")) == 0);
+    saves(path);
+    CHECK(file_is(scratch_path(TARGET), golden, golden_bytes));
+    CHECK(SCRATCH_DROP(scratch_path("sub")) == 0);
+    scratch_remove(TARGET);
+}
+
+/* in the current directory, with no separator in the path */
+static void bare_name(void) {
+    st_error error;
+    size_t temporary;
+    int how;
+    test_row = "a bare name";
+    if (!CHECK(CHANGE_DIRECTORY(scratch_directory) == 0)) return;
+    for (how = 0; how < 4; how++) {
+        CHECK_STATUS(save(TARGET, how, &error), ST_OK);
+        CHECK(file_is(TARGET, golden, golden_bytes));
+        CHECK_EQ(names_in(".", &temporary), 1);
+    }
+    CHECK_STATUS(st_edit_metadata(TARGET, NULL, 0, NULL, &error), ST_OK);
+    CHECK(file_is(TARGET, golden, golden_bytes));
+    CHECK(remove(TARGET) == 0);
+    CHECK(CHANGE_DIRECTORY("../..") == 0);
+}
+
+static void long_names(void) {
+    char name[256], path[400];
+    st_error error;
+    memset(name, 'n', 255);
+    name[255] = 0;
+    memcpy(name + 255 - strlen(".safetensors"), ".safetensors", strlen(".safetensors"));
+    snprintf(path, sizeof path, "%s/%s", scratch_directory, name);
+    test_row = "a name of 255 bytes";
+    saves(path);
+    CHECK_STATUS(st_edit_metadata(path, NULL, 0, NULL, &error), ST_OK);
+    {
+        st_model *m;
+        CHECK_STATUS(st_open(&m, path, NULL, &error), ST_OK);
+        CHECK(m != NULL && m->count == 1);
+        st_close(m);
+    }
+#ifdef _WIN32 /* the C library takes no path as long as this */
+    {
+        wchar_t wide[600];
+        size_t i = 0, k;
+        wchar_t full[400];
+        CHECK(GetFullPathNameW(L".", 400, full, NULL) > 0);
+        for (k = 0; k < 4; k++) wide[i++] = L"\\\\?\\"[k];
+        for (k = 0; full[k] != 0; k++) wide[i++] = full[k];
+        wide[i++] = L'\\';
+        for (k = 0; path[k] != 0; k++) wide[i++] = path[k] == '/' ? L'\\' : (wchar_t)path[k];
+        wide[i] = 0;
+        CHECK(DeleteFileW(wide));
+    }
+#else
+    CHECK(remove(path) == 0);
+    test_row = "a name of 256 bytes";
+    snprintf(path, sizeof path, "%s/n%s", scratch_directory, name);
+    refuses_to(path, ST_ERR_IO, 0);
+#endif
+    test_row = "no ASCII";
+    snprintf(path, sizeof path, "%s/%s", scratch_directory, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80.safetensors");
+    CHECK_STATUS(save(path, 1, &error), ST_OK);
+    {
+        st_model *m;
+        CHECK_STATUS(st_open(&m, path, NULL, &error), ST_OK);
+        CHECK(m != NULL && m->count == 1);
+        st_close(m);
+    }
+#ifdef _WIN32
+    {
+        wchar_t wide[400], *to = NULL;
+        CHECK_EQ(sti_system_path(NULL, path, wide, &to), 0);
+        CHECK(to != NULL && DeleteFileW(to));
+    }
+#else
+    CHECK(remove(path) == 0);
+#endif
+}
+
+/* what a crashed process of the same number left is passed over, and stays */
+static void temporaries_in_the_way(void) {
+    char name[64];
+    st_error error;
+    size_t temporary, i;
+    test_row = "temporaries in the way";
+    for (i = 0; i < 12; i++) {
+        snprintf(name, sizeof name, ".st-%lu-%d.tmp", sti_system_process(), (int)i);
+        scratch_write(name, "left over", 9);
+    }
+    target_begin();
+    CHECK_STATUS(save(scratch_path(TARGET), 0, &error), ST_OK);
+    CHECK(file_is(scratch_path(TARGET), golden, golden_bytes));
+    CHECK_EQ(names_in(scratch_directory, &temporary), 13);
+    CHECK_EQ(temporary, 12);
+    for (i = 0; i < 12; i++) {
+        snprintf(name, sizeof name, ".st-%lu-%d.tmp", sti_system_process(), (int)i);
+        CHECK(file_is(scratch_path(name), "left over", 9));
+        scratch_remove(name);
+    }
+    scratch_remove(TARGET);
+}
+
+/* the file that is open and mapped is replaced by what is read out of it */
+static void itself(void) {
+    enum { BYTES = 1300003 };
+    static const st_pair pair = PAIR("k", "v");
+    static const char text[] = "{\"t\":{\"dtype\":\"U8\",\"shape\":[1300003],\"data_offsets\":[0,1300003]}}";
+    static const char changed[] =
+        "{\"__metadata__\":{\"k\":\"v\"},\"t\":{\"dtype\":\"U8\",\"shape\":[1300003],\"data_offsets\":[0,1300003]}}";
+    unsigned char *bytes = (unsigned char *)need(BYTES), *old, *renewed;
+    size_t i, old_bytes, new_bytes;
+    unsigned no_map;
+    for (i = 0; i < BYTES; i++) bytes[i] = (unsigned char)(i * 11 / 7 & 255);
+    old = golden_file(text, sizeof text - 1, 0, 0, bytes, BYTES, &old_bytes);
+    renewed = golden_file(changed, sizeof changed - 1, 0, 0, bytes, BYTES, &new_bytes);
+    for (no_map = 0; no_map <= 1; no_map++) {
+        st_save_options options;
+        st_options open;
+        st_model *m;
+        st_error error;
+        st_status status;
+        test_row = no_map ? "itself, open" : "itself, open and mapped";
+        memset(&open, 0, sizeof open);
+        memset(&options, 0, sizeof options);
+        open.flags = no_map ? ST_OPEN_NO_MAP : 0;
+        scratch_write(TARGET, old, old_bytes);
+        CHECK_STATUS(st_open(&m, scratch_path(TARGET), &open, &error), ST_OK);
+        if (m == NULL) continue;
+        options.from = m;
+        status = st_save(scratch_path(TARGET), m->tensors, m->count, &pair, 1, &options, &error);
+        { /* what is open stays what it was */
+            unsigned char *copy = (unsigned char *)need(BYTES);
+            CHECK_STATUS(st_read(m, &m->tensors[0], 0, copy, BYTES, &error), ST_OK);
+            CHECK(memcmp(copy, bytes, BYTES) == 0);
+            free(copy);
+        }
+#ifdef _WIN32 /* the system may say no; then nothing has changed */
+        CHECK(status == ST_OK || status == ST_ERR_IO);
+        if (status == ST_OK)
+            CHECK(file_is(scratch_path(TARGET), renewed, new_bytes));
+        else
+            CHECK(file_is(scratch_path(TARGET), old, old_bytes));
+#else
+        CHECK_STATUS(status, ST_OK);
+        CHECK(file_is(scratch_path(TARGET), renewed, new_bytes));
+#endif
+        check_no_temporary();
+        st_close(m);
+        scratch_remove(TARGET);
+    }
+    free(bytes);
+    free(old);
+    free(renewed);
+}
+
+#ifndef _WIN32
+static void permissions(void) {
+    static const mode_t kept[] = {0600, 0640, 0644, 0444, 0777, 0755, 0666}, masks[] = {0, 022, 027, 077, 0777};
+    const mode_t before = umask(022);
+    struct stat about;
+    st_error error;
+    size_t i;
+    int how;
+    for (how = 0; how < 4; how++) {
+        for (i = 0; i < sizeof kept / sizeof *kept; i++) {
+            char row[32];
+            snprintf(row, sizeof row, "permissions %03o", (unsigned)kept[i]);
+            test_row = row;
+            target_begin();
+            CHECK(chmod(scratch_path(TARGET), kept[i]) == 0);
+            CHECK_STATUS(save(scratch_path(TARGET), how, &error), ST_OK);
+            CHECK(stat(scratch_path(TARGET), &about) == 0);
+            CHECK_EQ(about.st_mode & 07777, kept[i]);
+            scratch_remove(TARGET);
+        }
+        for (i = 0; i < sizeof masks / sizeof *masks; i++) {
+            char row[32];
+            snprintf(row, sizeof row, "umask %03o", (unsigned)masks[i]);
+            test_row = row;
+            (void)umask(masks[i]);
+            CHECK_STATUS(save(scratch_path(TARGET), how, &error), ST_OK);
+            CHECK_EQ(umask(022), masks[i]);
+            CHECK(stat(scratch_path(TARGET), &about) == 0);
+            CHECK_EQ(about.st_mode & 07777, 0666 & ~masks[i]);
+            scratch_remove(TARGET);
+        }
+    }
+    (void)umask(before);
+}
+
+/* nobody but the owner may read what is not whole yet */
+static void permissions_under_way(void) {
+    struct stat about;
+    char name[64];
+    st_writer *w;
+    st_error error;
+    test_row = "permissions under way";
+    snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process());
+    CHECK_STATUS(st_writer_open(&w, scratch_path(TARGET), NULL, &error), ST_OK);
+    CHECK_STATUS(st_writer_add(w, &tensors[0], &error), ST_OK);
+    check_no_temporary();
+    CHECK_STATUS(st_writer_begin(w, &error), ST_OK);
+    if (CHECK(stat(scratch_path(name), &about) == 0)) CHECK_EQ(about.st_mode & 07777, 0600);
+    st_writer_close(w);
+    check_no_temporary();
+}
+
+static void links(void) {
+    struct stat about;
+    st_error error;
+    int how;
+    for (how = 0; how < 4; how++) {
+        int dangling;
+        for (dangling = 0; dangling <= 1; dangling++) {
+            test_row = dangling ? "a symbolic link to nothing" : "a symbolic link";
+            if (!dangling) {
+                scratch_write("behind", "behind", 6);
+                CHECK(chmod(scratch_path("behind"), 0600) == 0);
+            }
+            CHECK(symlink("behind", scratch_path(TARGET)) == 0);
+            CHECK_STATUS(save(scratch_path(TARGET), how, &error), ST_OK);
+            CHECK(lstat(scratch_path(TARGET), &about) == 0 && S_ISREG(about.st_mode));
+            CHECK(file_is(scratch_path(TARGET), golden, golden_bytes));
+            if (!dangling) {
+                CHECK(file_is(scratch_path("behind"), "behind", 6));
+                scratch_remove("behind");
+            }
+            CHECK(lstat(scratch_path("behind"), &about) != 0);
+            scratch_remove(TARGET);
+        }
+    }
+    test_row = "a link where the temporary would be";
+    {
+        char name[64];
+        snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process());
+        CHECK(symlink("behind", scratch_path(name)) == 0);
+        CHECK_STATUS(save(scratch_path(TARGET), 0, &error), ST_OK);
+        CHECK(lstat(scratch_path("behind"), &about) != 0);
+        CHECK(lstat(scratch_path(name), &about) == 0 && S_ISLNK(about.st_mode));
+        scratch_remove(name);
+        scratch_remove(TARGET);
+    }
+    test_row = "a file of two names";
+    target_begin();
+    CHECK(link(scratch_path(TARGET), scratch_path("second")) == 0);
+    CHECK_STATUS(save(scratch_path(TARGET), 0, &error), ST_OK);
+    CHECK(file_is(scratch_path("second"), OLD_TEXT, sizeof OLD_TEXT - 1));
+    scratch_remove("second");
+    scratch_remove(TARGET);
+}
+
+static void no_regular_files(void) {
+    struct stat about;
+    test_row = "a FIFO";
+    CHECK(mkfifo(scratch_path(TARGET), 0666) == 0);
+    refuses_to(scratch_path(TARGET), ST_ERR_IO, 1);
+    CHECK(lstat(scratch_path(TARGET), &about) == 0 && S_ISFIFO(about.st_mode));
+    scratch_remove(TARGET);
+    test_row = "a device";
+    if (lstat("/dev/null", &about) == 0 && mknod(scratch_path(TARGET), S_IFCHR | 0600, about.st_rdev) == 0) {
+        refuses_to(scratch_path(TARGET), ST_ERR_IO, 1);
+        CHECK(lstat(scratch_path(TARGET), &about) == 0 && S_ISCHR(about.st_mode));
+        scratch_remove(TARGET);
+    } else {
+        SKIP("devices may not be made here");
+    }
+}
+
+/* the system's own limit on the length of a file: the write is short, then refused */
+static void file_too_long(void) {
+    struct rlimit before, limit;
+    st_error error;
+    int how;
+    test_row = "over the limit of a file's length";
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    limit = before;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    target_begin();
+    for (how = 0; how < 4; how++) {
+        for (limit.rlim_cur = 0; limit.rlim_cur < golden_bytes; limit.rlim_cur += 7) {
+            CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+            CHECK_STATUS(save(scratch_path(TARGET), how, &error), ST_ERR_IO);
+            CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+            CHECK_EQ(error.sys, EFBIG);
+            target_is_old();
+        }
+    }
+    (void)signal(SIGXFSZ, SIG_DFL);
+    scratch_remove(TARGET);
+}
+#endif
+
+int main(void) {
+    scratch_begin("target");
+    golden = golden_file(header, sizeof header - 1, 0, 0, "xy", 2, &golden_bytes);
+    directories();
+    bare_name();
+    long_names();
+    temporaries_in_the_way();
+    itself();
+#ifndef _WIN32
+    permissions();
+    permissions_under_way();
+    links();
+    no_regular_files();
+    file_too_long();
+#else
+    SKIP("permissions and links are those of POSIX");
+#endif
+    test_row = "";
+    free(golden);
+    scratch_end();
+    return test_done("target");
+}
