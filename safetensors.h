@@ -511,7 +511,8 @@ ST_API void st_writer_close(st_writer *writer);
  * does not know do not. The header's length stays where the new one fits, else slack and alignment of the data stay.
  * By default through a new file, safe as st_save. ST_SAVE_IN_PLACE: one positional write of the header, quick on
  * 50 GB, and flushed; a crash or a failed write in it can leave a header that is part old and part new, which readers
- * refuse as a rule, and the data as it was. ST_ERR_TOO_LARGE: it does not fit (expected, actual: bytes before the data).
+ * refuse as a rule, and the data as it was. ST_ERR_TOO_LARGE: it does not fit (expected, actual: bytes before the
+ * data).
  * ST_ERR_UNSUPPORTED: in place of a symbolic link or a file of several names. Others as st_open's and st_save's. */
 ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
                                   const st_save_options *options, st_error *error);
@@ -3531,8 +3532,8 @@ static void sti_node_add(sti_node **root, sti_node *node) {
     node->bit = SIZE_MAX; /* a name of SIZE_MAX / 9 bytes fits in no memory beside its header */
     if (closest) {
         while (i < node->name.n && i < closest->name.n && node->name.at[i] == closest->name.at[i]) i++;
-        for (i *= 9; sti_name_bit(node->name, i) == sti_name_bit(closest->name, i); i++) {
-        } /* they differ in this byte */
+        i *= 9;
+        while (sti_name_bit(node->name, i) == sti_name_bit(closest->name, i)) i++; /* they differ in this byte */
         node->bit = i;
         while (((*link)->bit > last || first) && (*link)->bit < i) {
             first = 0;
@@ -3594,8 +3595,9 @@ STI_COLD static st_status sti_refuse(const char *said, st_status status, sti_spa
 static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_tensor *t, st_error *error) {
     const char *none = STI_SAY("a tensor to write needs a name, a shape and a dtype");
     sti_span name = sti_named(given->name, given->name_bytes), spelling = sti_named(given->dtype_name, 0);
-    uint64_t bits = 0;
+    uint64_t bits;
     uint32_t i;
+    int overflow = 0;
     if (!name.at || (given->rank && !given->shape) || (unsigned)given->dtype >= STI_DTYPES) {
         return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
     }
@@ -3616,9 +3618,9 @@ static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_t
         return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, STI_SAY("no tensor can have this name"), error);
     }
     for (i = 0, t->elements = 1; i < t->rank; i++) {
-        if (!sti_mul(t->elements, t->shape[i], &t->elements)) bits = 1;
+        if (!sti_mul(t->elements, t->shape[i], &t->elements)) overflow = 1; /* for good, as when reading */
     }
-    if (bits || !sti_mul(sti_dtype_of(t->dtype)->bits, t->elements, &bits)) {
+    if (overflow || !sti_mul(sti_dtype_of(t->dtype)->bits, t->elements, &bits)) {
         return sti_refuse(said, ST_ERR_OVERFLOW, name, 0, 0, STI_SAY("its size in bits does not fit 64 bits"), error);
     }
     if (bits % 8) {
@@ -4036,8 +4038,9 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
         code = sti_writer_create(w);
         if (code) {
             s = sti_fail_code(error, code, STI_NONE, STI_SAY("it cannot be created"));
-            if (s == ST_ERR_NOT_FOUND)
+            if (s == ST_ERR_NOT_FOUND) {
                 (void)sti_fail(error, s, STI_NONE, 0, 0, STI_SAY("its directory does not exist"));
+            }
             (void)sti_say_file(error, sti_text(w->said), s);
             if (w->target.open) sti_system_discard(w->scratch, &w->target, w->temp);
         }
