@@ -1181,8 +1181,9 @@ static st_status sti_json_integer(sti_json *j, uint64_t *value) {
         c = sti_json_byte(j);
     } while (c >= '0' && c <= '9' && first != '0');
     if (c >= '0' && c <= '9') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a number must not begin with 0"));
-    if (c == '.' || c == 'e' || c == 'E')
+    if (c == '.' || c == 'e' || c == 'E') {
         return sti_json_fail(j, ST_ERR_SCHEMA, STI_SAY("an unsigned integer is due, not a fraction"));
+    }
     return ST_OK;
 }
 
@@ -1222,11 +1223,13 @@ STI_APART static st_status sti_json_number(sti_json *j) {
         c = sti_json_byte(j);
         negative = c == '-';
         if (c == '-' || c == '+') j->at++;
-        if (sti_json_byte(j) < '0' || sti_json_byte(j) > '9')
+        if (sti_json_byte(j) < '0' || sti_json_byte(j) > '9') {
             return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a digit is due"));
+        }
         for (; (c = sti_json_byte(j)) >= '0' && c <= '9'; j->at++) {
-            if (exponent < INT64_C(100000000000))
+            if (exponent < INT64_C(100000000000)) {
                 exponent = exponent * 10 + (c - '0'); /* far past what digits can make up for */
+            }
         }
     }
     zero = zeros == whole && fraction_zeros == digits;
@@ -1240,8 +1243,9 @@ STI_APART static st_status sti_json_number(sti_json *j) {
 
 static st_status sti_json_literal(sti_json *j, const char *text) {
     for (; *text; text++, j->at++) {
-        if (sti_json_byte(j) != *text)
+        if (sti_json_byte(j) != *text) {
             return sti_json_fail(j, ST_ERR_JSON, STI_SAY("only true, false and null are written without quotes"));
+        }
     }
     return ST_OK;
 }
@@ -1648,8 +1652,9 @@ static st_status sti_shape_read(sti_header *h, sti_entry *e, uint64_t *out) {
         if ((s = sti_json_integer(j, &size)) != ST_OK) return s;
         if (out) out[e->rank] = size;
         e->rank++;
-        if (!sti_mul(e->elements, size, &e->elements))
+        if (!sti_mul(e->elements, size, &e->elements)) {
             e->overflow = 1; /* for good: a 0 that follows does not mend it */
+        }
         if ((s = sti_json_next(j, '[', &more)) != ST_OK) return s;
     }
     return ST_OK;
@@ -2265,10 +2270,11 @@ static uint32_t sti_index_find(const sti_index *x, sti_span name) {
             uint32_t middle = low + (high - low) / 2;
             int c = sti_compare(name, sti_index_name(x, x->slots[middle]));
             if (c == 0) return x->slots[middle];
-            if (c < 0)
+            if (c < 0) {
                 high = middle;
-            else
+            } else {
                 low = middle + 1;
+            }
         }
         return STI_ABSENT;
     }
@@ -2589,8 +2595,9 @@ static int sti_system_path(void *scratch, const char *path, wchar_t brief[STI_SH
     wchar_t *full = (wchar_t *)scratch, *wide = n < STI_SHORT_PATH ? brief : full + STI_LONG_PATH + 12;
     DWORD got;
     *out = wide;
-    if (n > INT_MAX - 1 || !MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, (int)(n + 1)))
+    if (n > INT_MAX - 1 || !MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, (int)(n + 1))) {
         return ST_IO_NOT_UTF8;
+    }
     if (n < STI_SHORT_PATH || (wide[0] == L'\\' && wide[1] == L'\\' && wide[2] == L'?')) return 0;
     got = GetFullPathNameW(wide, STI_LONG_PATH, full + 8, NULL);
     if (got == 0 || got >= STI_LONG_PATH) return ERROR_FILENAME_EXCED_RANGE;
@@ -2752,8 +2759,9 @@ static int sti_system_write(const sti_target *t, uint64_t offset, const void *sr
     while (n) {
         OVERLAPPED where = sti_system_place(offset);
         DWORD put = 0;
-        if (!WriteFile((HANDLE)t->handle, at, n < STI_READ_AT_ONCE ? (DWORD)n : STI_READ_AT_ONCE, &put, &where))
+        if (!WriteFile((HANDLE)t->handle, at, n < STI_READ_AT_ONCE ? (DWORD)n : STI_READ_AT_ONCE, &put, &where)) {
             return (int)GetLastError();
+        }
         if (put == 0) return ERROR_WRITE_FAULT;
         at += put;
         n -= put;
@@ -2779,10 +2787,12 @@ static int sti_system_commit(void *scratch, sti_target *t, const char *temp, con
     if (!code) code = sti_system_shut(t);
     if (!code) code = sti_system_path(scratch, path, brief[0], &to);
     longer.n = sti_plus(longer.n, STI_TEMP_BYTES);
-    if (!code)
+    if (!code) {
         code = sti_system_path((char *)scratch + (scratch ? sti_system_scratch(longer) : 0), temp, brief[1], &from);
-    if (!code && !MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0)))
+    }
+    if (!code && !MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0))) {
         code = (int)GetLastError();
+    }
     if (!code) t->named = 1;
     return code;
 }
@@ -3017,8 +3027,9 @@ STI_APART static st_status sti_open_entries(sti_opening *o, sti_header *h, int *
         end = e.end;
     }
     if (s != ST_OK) return h->tensors > o->room ? sti_fail_memory(&o->memory, sti_need_at_most(o), o->error) : s;
-    if (o->memory.work && sti_need(o, h) > sti_plus(o->memory.work_skipped, o->memory.work_bytes))
+    if (o->memory.work && sti_need(o, h) > sti_plus(o->memory.work_skipped, o->memory.work_bytes)) {
         return sti_fail_memory(&o->memory, sti_need(o, h), o->error);
+    }
     return ST_OK;
 }
 
@@ -3141,9 +3152,10 @@ static st_status sti_open_map(sti_opening *o) {
     }
 #endif
     if (!(o->flags & ST_OPEN_MUST_MAP)) return ST_OK;
-    if (!code)
+    if (!code) {
         return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
                         STI_SAY("a source of this kind cannot be mapped"));
+    }
     return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be mapped"));
 }
 
@@ -3394,8 +3406,9 @@ ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_
     uint64_t at;
     int code = 0;
     st_status s;
-    if (!m || !tensor || (!dst && n) || !sti_is_inside(m, tensor, offset, n))
+    if (!m || !tensor || (!dst && n) || !sti_is_inside(m, tensor, offset, n)) {
         return sti_fail_range(m, tensor, sti_sum(offset, n), error);
+    }
     at = sti_sum(tensor->offset, offset);
     if (n && m->bytes) {
         ST_MEMCPY(dst, m->bytes + at, n);
@@ -3424,9 +3437,10 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
         return sti_fail_range(m, tensor, 0, error);
     }
 #if !defined(ST_NO_FILES)
-    if (m->system)
+    if (m->system) {
         sti_system_advise(&m->io, tensor ? tensor->offset : m->shard.data_offset,
                           tensor ? tensor->bytes : m->open.bytes, advice);
+    }
 #endif
     return sti_succeed(error);
 }
@@ -4178,8 +4192,9 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
                           STI_SAY("a pointer is NULL that must not be, or the options are out of range"), error);
     }
 #if defined(ST_NO_FILES)
-    if (path)
+    if (path) {
         return sti_refuse(said, ST_ERR_UNSUPPORTED, sti_text(""), 0, 0, STI_SAY("this build knows no files"), error);
+    }
 #endif
     ST_MEMSET(w, 0, sizeof *w);
     memory.allocator = all.allocator;
@@ -4230,8 +4245,9 @@ ST_API void st_writer_close(st_writer *w) {
     sti_label *label;
     if (!w) return;
 #if !defined(ST_NO_FILES)
-    if (!w->sink.write && (w->stage == STI_WRITING || w->stage == STI_FAILED))
+    if (!w->sink.write && (w->stage == STI_WRITING || w->stage == STI_FAILED)) {
         sti_system_discard(w->scratch, &w->target, w->temp);
+    }
 #endif
     sti_writer_forget(w, 0);
     sti_writer_return(w, w->temp, w->temp_bytes);
@@ -4427,9 +4443,10 @@ static st_status sti_edit_slack(const sti_model *m, size_t *blanks, st_error *er
     for (*blanks = 0; at > 8;) {
         size_t n = at - 8 < sizeof bytes ? (size_t)(at - 8) : sizeof bytes, left = n;
         int code = sti_io_read(&m->io, at - n, bytes, n);
-        if (code)
+        if (code) {
             return sti_say_file(error, sti_text(m->said),
                                 sti_fail_code(error, code, at - n, STI_SAY("its header cannot be read")));
+        }
         while (left && sti_is_blank(bytes[left - 1])) left--;
         *blanks += n - left; /* no more than the header */
         if (left) break;
@@ -4457,9 +4474,10 @@ static st_status sti_edit_in_place(st_writer *w, uint64_t file_bytes, st_error *
         return sti_refuse(w->said, ST_ERR_UNSUPPORTED, sti_text(""), 0, 0,
                           STI_SAY("a link, or a file of several names, is not edited in place"), error);
     }
-    if (code)
+    if (code) {
         return sti_say_file(error, sti_text(w->said),
                             sti_fail_code(error, code, STI_NONE, STI_SAY("it cannot be opened to be edited")));
+    }
     code = sti_system_write(&w->target, 8, w->buffer + 8, (size_t)w->keep - 8);
     if (!code && !(w->options.flags & ST_SAVE_NO_SYNC)) code = sti_system_sync(&w->target);
     if (!code) code = sti_system_shut(&w->target);
@@ -4472,6 +4490,7 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
                           const st_save_options *options, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)*model;
     const uint64_t file_bytes = m->shard.file_bytes, keep = m->shard.data_offset;
+    const int in_place = (options->flags & ST_SAVE_IN_PLACE) != 0;
     st_save_options all = *options;
     st_writer *w = NULL;
     size_t blanks, need = 0;
@@ -4479,9 +4498,10 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
     if (s != ST_OK) return s;
     all.from = *model;
     all.flags |= ST_SAVE_KEEP_ORDER;
-    if (!all.slack) all.slack = blanks;
+    /* in place nothing grows, and what it would need is said without slack; else the old slack and alignment stay */
+    if (in_place || !all.slack) all.slack = in_place ? 0 : blanks;
     if (!all.align) {
-        for (all.align = 8; all.align < 65536 / 2 && keep % (2 * all.align) == 0;) all.align *= 2;
+        for (all.align = 8; !in_place && all.align < 65536 / 2 && keep % (2 * all.align) == 0;) all.align *= 2;
     }
     if (m->memory.work) { /* the model lies at its front */
         all.work = m->memory.work + m->block_bytes;
@@ -4489,12 +4509,12 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
         need = sti_save_need(path, (*model)->tensors, (*model)->count, metadata, metadata ? metadata_count : 0,
                              m->memory.work_skipped);
         need = sti_plus(need, m->block_bytes);
-        if (all.flags & ST_SAVE_IN_PLACE) need = sti_plus(need, sti_round8((size_t)keep));
+        if (in_place) need = sti_plus(need, sti_round8((size_t)keep));
     }
     s = sti_writer_open(&w, path, NULL, &all, error);
     if (s == ST_OK) w->keep = keep;
     if (s == ST_OK) s = sti_save_declare(w, (*model)->tensors, (*model)->count, metadata, metadata_count, error);
-    if (s == ST_OK && (all.flags & ST_SAVE_IN_PLACE)) {
+    if (s == ST_OK && in_place) {
         st_close(*model);
         *model = NULL;
         s = sti_edit_in_place(w, file_bytes, error);

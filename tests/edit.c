@@ -201,6 +201,30 @@ static void grow_and_shrink(void) {
     free(value);
 }
 
+/* an alignment past 32,768 is chance, or at any rate not kept */
+static void far_alignment(void) {
+    st_save_options options;
+    st_pair pair = PAIR("k", "");
+    char *value = (char *)need(70000);
+    st_model *m;
+    st_error error;
+    memset(&options, 0, sizeof options);
+    memset(value, 'v', 70000);
+    pair.value = value;
+    pair.value_bytes = 70000;
+    options.align = 65536;
+    test_row = "data at 65,536";
+    CHECK_STATUS(st_save(scratch_path(TARGET), NULL, 0, NULL, 0, &options, &error), ST_OK);
+    options.align = 0;
+    options.slack = 1; /* not the 65,526 blanks that are there */
+    CHECK_STATUS(edit(scratch_path(TARGET), &pair, 1, &options, 0, &error), ST_OK);
+    CHECK_STATUS(st_open(&m, scratch_path(TARGET), NULL, &error), ST_OK);
+    if (m != NULL) CHECK_EQ(m->shards[0].data_offset, 98304);
+    st_close(m);
+    scratch_remove(TARGET);
+    free(value);
+}
+
 /* more data than is moved at once, and progress of it */
 static void long_data(void) {
     enum { BYTES = 2300001 };
@@ -303,9 +327,10 @@ static void refusals(void) {
 /* ---- a work buffer ---------------------------------------------------------------------------------------- */
 
 /* until it suffices, bringing what it says each time; a caller that does so ends */
-static void in_work(unsigned flags, const unsigned char *file, size_t n, const st_pair *pairs) {
+static void in_work(unsigned flags, const unsigned char *file, size_t n, const st_pair *pairs, size_t past) {
     st_status status = ST_ERR_MEMORY;
     size_t room = 1, rounds;
+    char *work;
     st_options open;
     st_model *m;
     st_error error;
@@ -314,11 +339,12 @@ static void in_work(unsigned flags, const unsigned char *file, size_t n, const s
         st_save_options options;
         memset(&options, 0, sizeof options);
         options.flags = flags | ST_SAVE_NO_SYNC;
-        options.work = need(room);
+        work = (char *)need(past + room);
+        memset(work, 0xa5, past + room);
+        options.work = work + past;
         options.work_bytes = room;
-        memset(options.work, 0xa5, room);
         status = st_edit_metadata(scratch_path(TARGET), pairs, 1, &options, &error);
-        free(options.work);
+        free(work);
         check_no_temporary();
         if (status == ST_OK) break;
         CHECK(file_is(scratch_path(TARGET), file, n));
@@ -339,13 +365,15 @@ static void work_buffers(void) {
     size_t n;
     unsigned char *file = make_file(text, sizeof text - 1, "xy", 2, &n);
     test_row = "a work buffer";
-    in_work(0, file, n, pair_k);
-    in_work(ST_SAVE_IN_PLACE, file, n, pair_k);
-    in_work(0, file, n, pair_long);
+    in_work(0, file, n, pair_k, 0);
+    in_work(0, file, n, pair_k, 3);
+    in_work(ST_SAVE_IN_PLACE, file, n, pair_k, 0);
+    in_work(ST_SAVE_IN_PLACE, file, n, pair_k, 5);
+    in_work(0, file, n, pair_long, 0);
     free(file);
     test_row = "a work buffer, 100 tensors";
     file = many_tensors("t", 100, 0, &n);
-    in_work(0, file, n, pair_k);
+    in_work(0, file, n, pair_k, 1);
     free(file);
 }
 
@@ -440,6 +468,7 @@ int main(void) {
     scratch_begin("edit");
     by_hand();
     grow_and_shrink();
+    far_alignment();
     long_data();
     refusals();
     work_buffers();

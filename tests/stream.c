@@ -114,6 +114,7 @@ enum call {
     ADD,
     ADD_PAIR,
     ADD_METADATA,
+    ADD_NULL,
     BEGIN,
     WRITE,
     WRITE_NOTHING,
@@ -124,6 +125,8 @@ enum call {
     WRITE_TO_NO_BYTES,
     WRITE_TO_UNKNOWN,
     WRITE_TO_NULL,
+    WRITE_TO_NO_NAME,
+    WRITE_TO_NULL_BYTES,
     FINISH,
     CALLS
 };
@@ -131,6 +134,7 @@ enum call {
 static const char *const call_names[CALLS] = {"add",
                                               "add pair",
                                               "add metadata",
+                                              "add NULL",
                                               "begin",
                                               "write",
                                               "write nothing",
@@ -141,6 +145,8 @@ static const char *const call_names[CALLS] = {"add",
                                               "write to, no bytes",
                                               "write to the unknown",
                                               "write to NULL",
+                                              "write to no name",
+                                              "write NULL to",
                                               "finish"};
 
 static st_status call(st_writer *w, int which, st_error *error) {
@@ -150,6 +156,7 @@ static st_status call(st_writer *w, int which, st_error *error) {
     case ADD: return st_writer_add(w, &more, error);
     case ADD_PAIR: return st_writer_add_metadata(w, &pair, error);
     case ADD_METADATA: return st_writer_add_metadata(w, NULL, error);
+    case ADD_NULL: return st_writer_add(w, NULL, error);
     case BEGIN: return st_writer_begin(w, error);
     case WRITE: return st_writer_write(w, "!", 1, error);
     case WRITE_NOTHING: return st_writer_write(w, NULL, 0, error);
@@ -159,7 +166,9 @@ static st_status call(st_writer *w, int which, st_error *error) {
     case WRITE_TO_TOO_MUCH: return st_writer_write_to(w, &tensors[0], "!!!!", 4, error);
     case WRITE_TO_NO_BYTES: return st_writer_write_to(w, &tensors[1], "!", 1, error);
     case WRITE_TO_UNKNOWN: return st_writer_write_to(w, &more, "!", 1, error);
-    case WRITE_TO_NULL: return st_writer_write_to(w, &nameless, "!", 1, error);
+    case WRITE_TO_NULL: return st_writer_write_to(w, NULL, "!", 1, error);
+    case WRITE_TO_NO_NAME: return st_writer_write_to(w, &nameless, "!", 1, error);
+    case WRITE_TO_NULL_BYTES: return st_writer_write_to(w, &tensors[0], NULL, 1, error);
     default: return st_writer_finish(w, error);
     }
 }
@@ -168,21 +177,24 @@ static st_status call(st_writer *w, int which, st_error *error) {
 
 /* clang-format off */
 static const st_status verdicts[CALLS][STAGES] = {
-    /*                    adding           begun             half              scattered         full              full, to          finished */
-    [ADD] =               {FINE,            ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE},
-    [ADD_PAIR] =          {FINE,            ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE},
-    [ADD_METADATA] =      {FINE,            ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE},
-    [BEGIN] =             {FINE,            ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE},
-    [WRITE] =             {ST_ERR_STATE,    FINE,             FINE,             ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_STATE},
-    [WRITE_NOTHING] =     {ST_ERR_STATE,    ST_OK,            ST_OK,            ST_ERR_STATE,     ST_OK,            ST_ERR_STATE,     ST_ERR_STATE},
-    [WRITE_NULL] =        {FINE,            ST_ERR_ARGUMENT,  ST_ERR_ARGUMENT,  FINE,             ST_ERR_ARGUMENT,  FINE,             FINE},
-    [WRITE_TOO_MUCH] =    {ST_ERR_STATE,    ST_ERR_ARGUMENT,  ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_STATE},
-    [WRITE_TO] =          {ST_ERR_STATE,    FINE,             ST_ERR_STATE,     FINE,             ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE},
-    [WRITE_TO_TOO_MUCH] = {ST_ERR_STATE,    ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE},
-    [WRITE_TO_NO_BYTES] = {ST_ERR_STATE,    ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE},
-    [WRITE_TO_UNKNOWN] =  {ST_ERR_STATE,    ST_ERR_NOT_FOUND, ST_ERR_STATE,     ST_ERR_NOT_FOUND, ST_ERR_STATE,     ST_ERR_NOT_FOUND, ST_ERR_STATE},
-    [WRITE_TO_NULL] =     {FINE,            ST_ERR_ARGUMENT,  FINE,             ST_ERR_ARGUMENT,  FINE,             ST_ERR_ARGUMENT,  FINE},
-    [FINISH] =            {ST_ERR_STATE,    ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     FINE,             FINE,             ST_ERR_STATE},
+    /*                      adding           begun             half              scattered         full              full, to          finished */
+    [ADD] =                 {FINE,            ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE},
+    [ADD_PAIR] =            {FINE,            ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE},
+    [ADD_METADATA] =        {FINE,            ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE},
+    [ADD_NULL] =            {ST_ERR_ARGUMENT, FINE,             FINE,             FINE,             FINE,             FINE,             FINE},
+    [BEGIN] =               {FINE,            ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE},
+    [WRITE] =               {ST_ERR_STATE,    FINE,             FINE,             ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_STATE},
+    [WRITE_NOTHING] =       {ST_ERR_STATE,    ST_OK,            ST_OK,            ST_ERR_STATE,     ST_OK,            ST_ERR_STATE,     ST_ERR_STATE},
+    [WRITE_NULL] =          {FINE,            ST_ERR_ARGUMENT,  ST_ERR_ARGUMENT,  FINE,             ST_ERR_ARGUMENT,  FINE,             FINE},
+    [WRITE_TOO_MUCH] =      {ST_ERR_STATE,    ST_ERR_ARGUMENT,  ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_STATE},
+    [WRITE_TO] =            {ST_ERR_STATE,    FINE,             ST_ERR_STATE,     FINE,             ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE},
+    [WRITE_TO_TOO_MUCH] =   {ST_ERR_STATE,    ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE},
+    [WRITE_TO_NO_BYTES] =   {ST_ERR_STATE,    ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE,     ST_ERR_ARGUMENT,  ST_ERR_STATE},
+    [WRITE_TO_UNKNOWN] =    {ST_ERR_STATE,    ST_ERR_NOT_FOUND, ST_ERR_STATE,     ST_ERR_NOT_FOUND, ST_ERR_STATE,     ST_ERR_NOT_FOUND, ST_ERR_STATE},
+    [WRITE_TO_NULL] =       {FINE,            ST_ERR_ARGUMENT,  FINE,             ST_ERR_ARGUMENT,  FINE,             ST_ERR_ARGUMENT,  FINE},
+    [WRITE_TO_NO_NAME] =    {FINE,            ST_ERR_ARGUMENT,  FINE,             ST_ERR_ARGUMENT,  FINE,             ST_ERR_ARGUMENT,  FINE},
+    [WRITE_TO_NULL_BYTES] = {FINE,            ST_ERR_ARGUMENT,  FINE,             ST_ERR_ARGUMENT,  FINE,             ST_ERR_ARGUMENT,  FINE},
+    [FINISH] =              {ST_ERR_STATE,    ST_ERR_STATE,     ST_ERR_STATE,     ST_ERR_STATE,     FINE,             FINE,             ST_ERR_STATE},
 };
 /* clang-format on */
 

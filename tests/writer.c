@@ -595,11 +595,15 @@ static void wrong_arguments(void) {
     CHECK_STATUS(st_writer_open(NULL, path, NULL, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_writer_open_sink(NULL, &sink, NULL, NULL), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_save_model(path, NULL, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save_model(NULL, NULL, NULL, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_edit_metadata(NULL, &pair, 1, NULL, &error), ST_ERR_ARGUMENT);
     options.allocator = &half;
     CHECK_STATUS(st_save(path, &good, 1, &pair, 1, &options, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_writer_open(&writer, path, &options, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_edit_metadata(path, &pair, 1, &options, &error), ST_ERR_ARGUMENT);
+    half.alloc = NULL;
+    (half.free) = counting_free;
+    CHECK_STATUS(st_save(path, &good, 1, &pair, 1, &options, &error), ST_ERR_ARGUMENT);
     CHECK_EQ(c.refusing.calls, 0);
     st_writer_close(NULL);
     target_is_old();
@@ -819,6 +823,63 @@ static void from_models(void) {
     free(file);
 }
 
+/* ---- memory ----------------------------------------------------------------------------------------------- */
+
+/* a work buffer at any address: what is said to suffice there does */
+static void work_anywhere(void) {
+    const st_tensor t[] = {TENSOR("a", U8, "x", 1), TENSOR("b", F32, "abcd", 1)};
+    size_t past;
+    test_row = "work buffers anywhere";
+    for (past = 0; past < 9; past++) {
+        static const int too_small[] = {1, 0};
+        collecting c;
+        const st_sink sink = {&c, collect};
+        st_save_options options;
+        st_error error;
+        char small[16], *work;
+        size_t i;
+        memset(&c, 0, sizeof c);
+        memset(&options, 0, sizeof options);
+        options.work = small + past % 8;
+        options.work_bytes = 1;
+        CHECK(st_save_sink(&sink, NULL, 1, NULL, 0, &options, &error) != ST_OK); /* the first of two faults */
+        CHECK(st_save_sink(&sink, t, 2, NULL, 1, &options, &error) != ST_OK);
+        work = (char *)need(2000); /* as aligned as malloc's, which is as small's */
+        options.work = work + past;
+        CHECK_STATUS(st_save_sink(&sink, t, 2, NULL, 0, &options, &error), ST_ERR_MEMORY);
+        for (i = 0; i < 2; i++) {
+            options.work_bytes = (size_t)error.expected - (size_t)too_small[i];
+            if (!CHECK(past + options.work_bytes < 2000)) break;
+            memset(work, 0xa5, 2000);
+            CHECK_STATUS(st_save_sink(&sink, t, 2, NULL, 0, &options, &error), i == 0 ? ST_ERR_MEMORY : ST_OK);
+            CHECK((unsigned char)work[past + options.work_bytes] == 0xa5); /* and no byte past it is touched */
+            CHECK(past == 0 || (unsigned char)work[past - 1] == 0xa5);
+        }
+        free(c.out.at);
+        free(work);
+    }
+}
+
+/* malloc, since nothing is said of memory */
+static void no_options(void) {
+    const st_tensor t[] = {TENSOR("a", U8, "x", 1)};
+    static const char text[] = "{\"a\":" E("U8", "[1]", "[0,1]") "}";
+    size_t n;
+    unsigned char *want = golden_file(text, sizeof text - 1, 0, 0, "x", 1, &n);
+    st_model *m;
+    test_row = "no options";
+    CHECK_STATUS(st_save(scratch_path(TARGET), t, 1, NULL, 0, NULL, NULL), ST_OK);
+    CHECK(file_is(scratch_path(TARGET), want, n));
+    CHECK_STATUS(st_open_memory(&m, want, n, NULL, NULL), ST_OK);
+    if (m != NULL) {
+        CHECK_STATUS(st_save_model(scratch_path(TARGET), m, NULL, NULL), ST_OK);
+        CHECK(file_is(scratch_path(TARGET), want, n));
+        st_close(m);
+    }
+    scratch_remove(TARGET);
+    free(want);
+}
+
 /* ---- progress --------------------------------------------------------------------------------------------- */
 
 /* it counts to the end, and cancels at every call */
@@ -887,6 +948,8 @@ int main(void) {
     no_bytes();
     fill_fails();
     from_models();
+    work_anywhere();
+    no_options();
     progress();
     test_row = "";
     scratch_remove(SOURCE_FILE);

@@ -235,11 +235,9 @@ static inline st_status stream_declare(st_writer *writer, const saving *s, st_er
 
 static inline const st_tensor *saving_find(const saving *s, const st_tensor *like) {
     size_t i;
-    for (i = 0; i < s->count; i++) {
-        if (same_name(&s->tensors[i], like)) return &s->tensors[i];
-    }
-    CHECK(0);
-    exit(2);
+    for (i = 0; i < s->count && !same_name(&s->tensors[i], like); i++) {}
+    if (!CHECK(i < s->count)) exit(2);
+    return &s->tensors[i];
 }
 
 enum push_style {

@@ -40,11 +40,13 @@ static struct faults {
     int calls[NAMES], total; /* since faults_begin */
     int trace[200];          /* which, in order */
     int only, fail_at;       /* that call of that name, from 1; 0: none */
-    int forever, code;       /* the system's; 0 with WRITE: nothing is written, and no error either */
+    int forever, code;       /* the system's; 0 with READ and WRITE: no bytes, and no error either */
     int also;                /* a name that fails whenever it is called; NAMES: none */
     size_t at_most;          /* bytes that one write takes; 0: all */
     int open;                /* files */
     int renamed;             /* whether the target has its new file */
+    int swap_at;             /* before that call of open, from 1, somebody else does this: */
+    void (*swap)(void);
 } faults;
 
 #ifdef _WIN32
@@ -66,6 +68,7 @@ static const int codes[] = {CODE_IO, CODE_FULL, CODE_DENIED, EINTR, EPERM, EROFS
 static int refused(int name) {
     faults.calls[name]++;
     if (faults.total < 200) faults.trace[faults.total++] = name;
+    if (name == OPEN && faults.swap_at == faults.calls[OPEN]) (faults.swap)();
     if (name == faults.also) {
         SAY_CODE(CODE_IO);
         return 1;
@@ -96,7 +99,9 @@ static BOOL WINAPI faulty_close(HANDLE h) { /* it is closed all the same */
 }
 
 static BOOL WINAPI faulty_read(HANDLE h, void *dst, DWORD n, DWORD *got, OVERLAPPED *where) {
-    return refused(READ) ? FALSE : ReadFile(h, dst, n, got, where);
+    *got = 0;
+    if (refused(READ)) return faults.code == 0;
+    return ReadFile(h, dst, n, got, where);
 }
 
 static BOOL WINAPI faulty_write(HANDLE h, const void *src, DWORD n, DWORD *put, OVERLAPPED *where) {
@@ -204,7 +209,8 @@ static int faulty_fallocate(int fd, int mode, off_t offset, off_t bytes) {
 #endif
 
 static ssize_t faulty_pread(int fd, void *dst, size_t n, off_t offset) {
-    return refused(READ) ? -1 : pread(fd, dst, n, offset);
+    if (refused(READ)) return faults.code != 0 ? -1 : 0;
+    return pread(fd, dst, n, offset);
 }
 
 static ssize_t faulty_pwrite(int fd, const void *src, size_t n, off_t offset) {
@@ -425,6 +431,65 @@ static void torn_header(void) {
     }
 }
 
+/* the file is cut short, or is another one, between the reading of its header and the writing */
+static void cut_target(void) {
+    scratch_write(TARGET, old, old_bytes - 1);
+}
+
+#ifndef _WIN32
+static void link_target(void) {
+    scratch_write("behind", old, old_bytes);
+    scratch_remove(TARGET);
+    CHECK(symlink("behind", scratch_path(TARGET)) == 0);
+}
+
+static void make_device(void) { /* the one that takes everything */
+    struct stat about;
+    scratch_remove(TARGET);
+    CHECK(lstat("/dev/null", &about) == 0);
+    if (mknod(scratch_path(TARGET), S_IFCHR | 0600, about.st_rdev) != 0) scratch_write(TARGET, "", 0);
+}
+#endif
+
+static void changed_under_way(void) {
+    st_error error;
+    test_row = "cut short under way";
+    faults_begin(NAMES, 0, 0, 0);
+    faults.swap_at = 2;
+    faults.swap = cut_target;
+    CHECK_STATUS(attempt(EDIT_IN_PLACE, 1, &error), ST_ERR_IO);
+    CHECK(target_is(old, old_bytes - 1));
+#ifndef _WIN32
+    test_row = "a link under way";
+    faults_begin(NAMES, 0, 0, 0);
+    faults.swap_at = 2;
+    faults.swap = link_target;
+    CHECK_STATUS(attempt(EDIT_IN_PLACE, 1, &error), ST_ERR_UNSUPPORTED);
+    CHECK(file_is(scratch_path("behind"), old, old_bytes));
+    scratch_remove("behind");
+    scratch_remove(TARGET);
+    test_row = "a device under way";
+    faults_begin(NAMES, 0, 0, 0);
+    faults.swap_at = 2;
+    faults.swap = make_device;
+    CHECK_STATUS(attempt(EDIT_IN_PLACE, 1, &error), ST_ERR_IO);
+    CHECK_EQ(faults.calls[WRITE], 0);
+    scratch_remove(TARGET);
+    test_row = "a link, as some systems say it";
+    faults_begin(OPEN, 2, 0, EMLINK);
+    CHECK_STATUS(attempt(EDIT_IN_PLACE, 1, &error), ST_ERR_UNSUPPORTED);
+    CHECK(target_is(old, old_bytes));
+#endif
+    test_row = "shorter than it says";
+    for (faults_begin(READ, 1, 0, 0); faults.fail_at <= 5; faults_begin(READ, faults.fail_at + 1, 0, 0)) {
+        const int nth = faults.fail_at;
+        CHECK_STATUS(attempt(EDIT_GROWS, 1, &error), ST_ERR_IO);
+        CHECK_EQ(faults.calls[READ] >= nth, 1);
+        CHECK(target_is(old, old_bytes));
+        check_no_temporary();
+    }
+}
+
 /* no way to take the temporary away again: then it is left, and the first failure is what is said */
 static void nothing_works(int which) {
     size_t temporary;
@@ -440,6 +505,38 @@ static void nothing_works(int which) {
     CHECK_EQ(temporary, 1);
     snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process());
     scratch_remove(name);
+}
+
+/* st_writer_write_to: what failed for one tensor is final for that one, and for the finish */
+static void failed_write_to(void) {
+    const st_tensor tensors[] = {TENSOR("a", U8, "xyz", 3), TENSOR("b", U8, "uvw", 3)};
+    const saving s = {"", tensors, 2, NULL, 0, 0, 0, 0};
+    st_save_options options;
+    st_writer *w;
+    st_error error;
+    int some;
+    for (some = 0; some <= 1; some++) {
+        test_row = some ? "a second write to a tensor fails" : "the first write to a tensor fails";
+        memset(&options, 0, sizeof options);
+        target_begin();
+        faults_begin(WRITE, 2 + some, 0, CODE_FULL); /* after the header */
+        CHECK_STATUS(st_writer_open(&w, scratch_path(TARGET), &options, &error), ST_OK);
+        CHECK_STATUS(stream_declare(w, &s, &error), ST_OK);
+        if (some) CHECK_STATUS(st_writer_write_to(w, &tensors[0], "x", 1, &error), ST_OK);
+        CHECK_STATUS(st_writer_write_to(w, &tensors[0], "yz", 2, &error), ST_ERR_IO);
+        CHECK_EQ(error.sys, CODE_FULL);
+        CHECK_STR(error.subject, "a");
+        CHECK_STATUS(st_writer_write_to(w, &tensors[0], "yz", 2, &error), ST_ERR_STATE);
+        CHECK_STR(error.subject, "a");
+        CHECK_STATUS(st_writer_write(w, "x", 1, &error), ST_ERR_STATE);
+        CHECK_STATUS(st_writer_finish(w, &error), ST_ERR_STATE);
+        CHECK_STATUS(st_writer_write_to(w, &tensors[1], "uvw", 3, &error), ST_OK); /* of another thread, perhaps */
+        CHECK_STATUS(st_writer_finish(w, &error), ST_ERR_STATE);
+        CHECK_STR(error.subject, "a");
+        st_writer_close(w);
+        CHECK_EQ(faults.open, 0);
+        target_is_old();
+    }
 }
 
 /* codes of open that mean something */
@@ -475,8 +572,10 @@ int main(void) {
     }
     renewed = scenario_new(EDIT_IN_PLACE, &new_bytes);
     torn_header();
+    changed_under_way();
     free(renewed);
     meanings();
+    failed_write_to();
     free(old);
     test_row = "";
     CHECK(refusals > 1000);
