@@ -442,6 +442,8 @@ ST_API int st_scan_next(st_scan *scan);
 /* 1 if the current tensor is called that (NUL-terminated; escapes in the file are resolved), else 0. */
 ST_API int st_scan_is(const st_scan *scan, const char *name);
 
+#if !defined(ST_NO_WRITER)
+
 /* Saves tensors as a file, whole or not at all: the old file stays until the new one is complete and on the device.
  * tensors   count of them; name, dtype, rank, shape and data say what to save, and for ST_DTYPE_NONE dtype_name and
  *           bytes; name_bytes 0 means NUL-terminated. data is little-endian on every host. Those of an open model
@@ -516,6 +518,8 @@ ST_API void st_writer_close(st_writer *writer);
  * ST_ERR_UNSUPPORTED: in place of a symbolic link or a file of several names. Others as st_open's and st_save's. */
 ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
                                   const st_save_options *options, st_error *error);
+
+#endif /* ST_NO_WRITER */
 
 #ifdef __cplusplus
 }
