@@ -13,6 +13,20 @@ try "make run" ${MAKE:-make} run
 try "list" "$out/list" build/demo.safetensors
 try "pack" "$out/pack"
 
+# the programs of README.md, as they stand there, print what it says
+readme() { # NUMBER NAME: that C block of it
+    awk -v n="$1" '/^```c$/ { on = ++k == n; next } /^```$/ { on = 0 } on' README.md >"$out/$2.c"
+    try "README.md: $2" $cc -std=gnu99 -O1 $WARN -I. "$out/$2.c" -o "$out/$2"
+}
+printed() { # LABEL TEXT: stands in it, indented
+    case $(cat README.md) in
+    *"$(printf '%s\n' "$2" | sed 's/./    &/')"*) pass ;;
+    *) fail "README.md does not print what $1 does:" "$2" ;;
+    esac
+}
+readme 1 list && printed list "$("$out/list" build/demo.safetensors)"
+readme 2 save && (cd "$out" && ./save) && printed "st ls" "$("$out/st" ls "$out/new.safetensors")"
+
 prefix=$PWD/$out/prefix
 try "make install" ${MAKE:-make} install PREFIX=/usr DESTDIR="$prefix"
 for file in include/safetensors.h bin/st lib/pkgconfig/safetensors.pc; do
