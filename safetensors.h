@@ -2599,7 +2599,7 @@ static int sti_system_path(void *scratch, const char *path, wchar_t brief[STI_SH
     wchar_t *full = (wchar_t *)scratch, *wide = n < STI_SHORT_PATH ? brief : full + STI_LONG_PATH + 12;
     DWORD got;
     *out = wide;
-    if (n > INT_MAX - 1 || !MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, (int)(n + 1))) {
+    if (n > 0x7FFFFFFE || !MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, (int)(n + 1))) {
         return ST_IO_NOT_UTF8;
     }
     if (n < STI_SHORT_PATH || (wide[0] == L'\\' && wide[1] == L'\\' && wide[2] == L'?')) return 0;
