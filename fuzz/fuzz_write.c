@@ -1,8 +1,8 @@
 /* fuzz_write.c: the writer against a slow one of the harness's own, written from the rules and not from the library.
-   Input: what read_job takes of it. Whatever is saved to a sink, pushed through the
-   streaming writer or saved to a file has the slow writer's bytes, or is refused for a reason that the slow one has too;
-   what is written opens and equals; every allocation, write, fill and step of progress may fail; every block goes back.
-   The file part runs for a fraction of the inputs, in a folder of its own under the current one, and not with ST_NO_FILES. */
+   Input: what read_job takes of it. Whatever is saved to a sink, pushed through the streaming writer or saved to a file has
+   the slow writer's bytes, or is refused for a reason that the slow one has too; what is written opens and equals; every
+   allocation, write, fill and step of progress may fail; every block goes back. The file part runs for a fraction of the
+   inputs, in a folder of its own under the current one, and not with ST_NO_FILES. */
 #define ST_IMPLEMENTATION
 #include "slow_writer.h"
 #ifndef ST_NO_FILES
