@@ -3237,7 +3237,11 @@ static st_status sti_open_source(sti_opening *o, st_model **model) {
     unsigned char first[8];
     st_status s = ST_OK;
     int code = 0;
-    if (o->io.bytes >= sizeof first) code = sti_io_read(&o->io, 0, first, sizeof first);
+    if (o->io.bytes && !o->io.read_at && !o->io.mapped) {
+        s = sti_fail(o->error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("its st_io has neither read_at nor mapped"));
+    } else if (o->io.bytes >= sizeof first) {
+        code = sti_io_read(&o->io, 0, first, sizeof first);
+    }
     if (code) s = sti_fail_code(o->error, code, 0, STI_SAY("it cannot be read"));
     if (s == ST_OK) s = sti_header_measure(first, o->io.bytes, o->limit, &o->header_bytes, o->error);
     if (s == ST_OK) s = sti_open_scratch(o);
@@ -3289,8 +3293,7 @@ ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, c
 
 ST_API st_status st_open_io(st_model **model, const st_io *io, const st_options *options, st_error *error) {
     sti_opening o;
-    st_status s =
-        sti_open_begin(&o, model, "(callbacks)", options, io && (io->read_at || io->mapped || !io->bytes), error);
+    st_status s = sti_open_begin(&o, model, "(callbacks)", options, io != NULL, error);
     if (s != ST_OK) return s;
     o.io = *io;
     return sti_open_source(&o, model);

@@ -617,6 +617,34 @@ static void callbacks_that_fail(void) {
     CHECK(s.opens == 1 && s.closes == 1);
 }
 
+static int hollow_open(void *user, const char *path, st_io *file) {
+    (void)path;
+    ++*(int *)user;
+    file->bytes = 100; /* and no way to any of them */
+    return 0;
+}
+
+static void hollow_close(void *user, st_io *file) {
+    (void)file;
+    --*(int *)user;
+}
+
+/* a file system whose files have bytes and no way to them: refused, and closed */
+static void hollow_files(void) {
+    int open_files = 0;
+    st_files files;
+    st_options options;
+    memset(&files, 0, sizeof files);
+    memset(&options, 0, sizeof options);
+    files.user = &open_files;
+    files.open = hollow_open;
+    files.close = hollow_close;
+    options.files = &files;
+    CHECK_STATUS(st_open(&model, "hollow", &options, &error), ST_ERR_ARGUMENT);
+    CHECK(model == NULL && open_files == 0);
+    CHECK(strncmp(error.message, "hollow: ", 8) == 0);
+}
+
 int main(void) {
     good = make_file(header, sizeof header - 1, "abcd", 4, &good_bytes);
     scratch_begin("model");
@@ -638,6 +666,7 @@ int main(void) {
     metadata();
     callbacks_that_fail();
     too_large();
+    hollow_files();
     free(good);
     scratch_end();
     return test_done("model");
