@@ -298,8 +298,8 @@ typedef struct st_io { /* one file, from anywhere; any thread may call read_at *
 
 typedef struct st_files { /* a file system of the caller's: packs, assets, a browser's folder */
     void *user;
-    /* fills *file, which comes zeroed: 0, ST_IO_NOT_FOUND (for a directory too), or a code of its own. Of a model of many
-     * files those past the 64th are opened anew for each st_read, unless `mapped` is set: from any thread. */
+    /* fills *file, which comes zeroed: 0, ST_IO_NOT_FOUND (for a directory too), or a code of its own. Of a model of
+     * many files those past the 64th are opened anew for each st_read, from any thread, unless `mapped` is set. */
     int (*open)(void *user, const char *path, st_io *file);
     void (*close)(void *user, st_io *file);
     /* names, not paths; stops when each answers non-zero and returns that; ST_IO_NOT_FOUND: there is no directory */
