@@ -48,6 +48,22 @@
  *   st_writer_*        declare, then push bytes: tensors need never be in memory together
  *   st_edit_metadata   the metadata of a file, whatever its size
  *
+ * NUMBERS
+ *   st_convert  values of one dtype from those of another, each rounded once: to nearest, of two to the even one
+ *
+ *                           to BOOL    to I8 to I64, U8 to U64     to F64, F32, F16, BF16,     to F8_E4M3 and
+ *                                                                  F8_E5M2                     both F8_*FNUZ
+ *       BOOL, I*, U*        not 0      saturates                   past the range: infinity    past: the largest
+ *       finite of floats    not 0      rounds, saturates           past the range: infinity    past: the largest
+ *       -0                  0          0                           -0                          -0, of FNUZ 0
+ *       infinity            1          saturates                   infinity                    the largest
+ *       NaN                 1          0                           NaN, quiet, its sign and    NaN, its sign; of
+ *                                                                  leading bits stay           FNUZ the one there is
+ *
+ *   From: every dtype but C64. BOOL is any byte but 0; F4 is E2M1, the low nibble first; F6_* are four in three bytes, the
+ *   low bits first; F8_E8M0 is a power of two, 2^-127 to 2^127, or NaN. Not to: F4, F6_*, F8_E8M0, C64. Every dtype to
+ *   itself: as it is.
+ *
  * LIFETIME
  *   The model owns one block of memory, its mapping and its file; st_close returns them. All that is reached from
  *   it (names, shapes, metadata, data) is borrowed and ends with st_close. Memory given to st_open_memory, and what
@@ -80,7 +96,8 @@
  *
  * LIMITS
  *   - One file; a model in several shards with an index is told apart and refused (ST_ERR_UNSUPPORTED, ST_ERR_FORMAT).
- *   - Values are not converted or byte-swapped: bytes given and got are little-endian on every host.
+ *   - Bytes given and got are as in the file, little-endian on every host; only st_convert takes and gives values as
+ *     this machine holds them.
  *   - What a crash leaves: see st_save; of an edit in place, see st_edit_metadata.
  *   - A mapped file that another process cuts short raises the system's own fault when the lost bytes are touched
  *     (SIGBUS, or an in-page error on Windows). No library can prevent that: open with ST_OPEN_NO_MAP where it may
@@ -99,6 +116,7 @@
  *   ST_NO_MMAP          read files by position, never map them               [off]
  *   ST_NO_MALLOC        no default allocator: st_options brings memory       [off]
  *   ST_NO_WRITER        no saving                                            [off]
+ *   ST_NO_CONVERT       no conversion of numbers                             [off]
  *   ST_NO_ERROR_TEXT    st_error.subject and .message stay empty             [off]
  *   ST_FREESTANDING     ST_NO_FILES, ST_NO_MALLOC, and no libc header        [off]
  *   ST_MALLOC, ST_FREE  (bytes), (pointer); both or neither                  [malloc, free]
@@ -419,6 +437,19 @@ ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_
  * Elements of less than a byte and of unknown dtypes count as bytes. */
 ST_API int st_is_aligned(const st_tensor *tensor);
 
+#if !defined(ST_NO_CONVERT)
+
+/* Makes numbers of one dtype from those of another, by the table in the manual; each is rounded once.
+ * dst, src  values as this machine holds them, packed, at any alignment; they do not overlap, and NULL is fine only
+ *           for no elements. On a big-endian machine st_tensor.data is not that: it is little-endian everywhere.
+ * ST_ERR_UNSUPPORTED: the table has no such pair. ST_ERR_SUBBYTE: elements of 4 or 6 bits that do not fill whole bytes.
+ * ST_ERR_ARGUMENT: NULL, no dtype, or more bytes than there is memory. dst is untouched by any of them.
+ * Of a dtype to itself: a copy of the bytes. No memory; neither the rounding mode nor the like of the floating-point
+ * unit has a part in it. */
+ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t elements);
+
+#endif /* ST_NO_CONVERT */
+
 /* Tells the system what comes next for a tensor's bytes, NULL for all: ST_ADVISE_WILL_NEED starts to read ahead,
  * ST_ADVISE_DONE lets go of cached pages. A hint: ST_OK on sources that cannot take it. ST_ERR_ARGUMENT: as
  * st_read. */
@@ -605,6 +636,12 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define NOMINMAX
 #endif
 #include <windows.h>
+#endif
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define STI_BIG_ENDIAN 1
+#else
+#define STI_BIG_ENDIAN 0
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -3385,6 +3422,256 @@ ST_API const char *st_find_metadata(const st_model *model, const char *key) {
     item = sti_index_find(&((const sti_model *)(const void *)model)->keys, sti_text(key));
     return item == STI_ABSENT ? NULL : model->metadata[item].value;
 }
+
+#if !defined(ST_NO_CONVERT)
+
+/* ---- 15 numbers -----------------------------------------------------------------------------------------------------
+ * Values of one dtype from those of another: one table of formats, one exact form, one rounding, for every pair.
+ * uses: 5, 6, 10
+ * ------------------------------------------------------------------------------------------------------------------ */
+enum { /* how the codes of a dtype stand for numbers */
+       STI_KIND_NONE = 0,
+       STI_KIND_BOOL = 1, /* 0, and all else is 1 */
+       STI_KIND_UNSIGNED = 2,
+       STI_KIND_SIGNED = 3,
+       STI_KIND_IEEE = 4, /* infinity where the exponent is all ones, NaNs past it; from here on floats */
+       STI_KIND_FN = 5,   /* no infinity; NaN where exponent and fraction are all ones */
+       STI_KIND_FNUZ = 6, /* no infinity; NaN in the place of a negative zero */
+       STI_KIND_FINITE = 7,
+       STI_KIND_POWER = 8 /* 2^exponent, so neither sign nor fraction nor zero; NaN as in FN */
+};
+
+typedef struct sti_coding {
+    unsigned char kind, exponent, fraction; /* bits of the two */
+    short bias;
+} sti_coding;
+
+static const sti_coding sti_codings[] = {
+    {STI_KIND_NONE, 0, 0, 0},      /* none */
+    {STI_KIND_BOOL, 0, 0, 0},      /* BOOL */
+    {STI_KIND_FINITE, 2, 1, 1},    /* F4 */
+    {STI_KIND_FINITE, 2, 3, 1},    /* F6_E2M3 */
+    {STI_KIND_FINITE, 3, 2, 3},    /* F6_E3M2 */
+    {STI_KIND_UNSIGNED, 0, 0, 0},  /* U8 */
+    {STI_KIND_SIGNED, 0, 0, 0},    /* I8 */
+    {STI_KIND_IEEE, 5, 2, 15},     /* F8_E5M2 */
+    {STI_KIND_FN, 4, 3, 7},        /* F8_E4M3 */
+    {STI_KIND_POWER, 8, 0, 127},   /* F8_E8M0 */
+    {STI_KIND_FNUZ, 4, 3, 8},      /* F8_E4M3FNUZ */
+    {STI_KIND_FNUZ, 5, 2, 16},     /* F8_E5M2FNUZ */
+    {STI_KIND_SIGNED, 0, 0, 0},    /* I16 */
+    {STI_KIND_UNSIGNED, 0, 0, 0},  /* U16 */
+    {STI_KIND_IEEE, 5, 10, 15},    /* F16 */
+    {STI_KIND_IEEE, 8, 7, 127},    /* BF16 */
+    {STI_KIND_SIGNED, 0, 0, 0},    /* I32 */
+    {STI_KIND_UNSIGNED, 0, 0, 0},  /* U32 */
+    {STI_KIND_IEEE, 8, 23, 127},   /* F32 */
+    {STI_KIND_NONE, 0, 0, 0},      /* C64 */
+    {STI_KIND_IEEE, 11, 52, 1023}, /* F64 */
+    {STI_KIND_SIGNED, 0, 0, 0},    /* I64 */
+    {STI_KIND_UNSIGNED, 0, 0, 0},  /* U64 */
+};
+
+typedef struct sti_number { /* what a code of any dtype stands for, exactly */
+    uint64_t significand;   /* of a NaN its fraction, highest bit first: the bit that makes it quiet is bit 63 */
+    int exponent;           /* the number is significand * 2^exponent */
+    unsigned char negative, infinite, nan;
+} sti_number;
+
+/* the lowest code, sign left away, that is no finite number */
+static uint64_t sti_past_finite(const sti_coding *f) {
+    const uint64_t sign = (uint64_t)1 << (f->exponent + f->fraction);
+    if (f->kind == STI_KIND_IEEE) return sign - ((uint64_t)1 << f->fraction);
+    return f->kind == STI_KIND_FN || f->kind == STI_KIND_POWER ? sign - 1 : sign;
+}
+
+/* code has no bits above those of the dtype */
+static sti_number sti_decode(st_dtype dtype, uint64_t code) {
+    const sti_coding *f = &sti_codings[dtype];
+    const unsigned bits = sti_dtypes[dtype].bits, sign_bit = (unsigned)f->exponent + f->fraction;
+    const uint64_t one = (uint64_t)1 << f->fraction, past = sti_past_finite(f);
+    uint64_t magnitude = code, exponent;
+    sti_number n = {0, 0, 0, 0, 0};
+    if (f->kind < STI_KIND_IEEE) {
+        n.negative = f->kind == STI_KIND_SIGNED && code >> (bits - 1);
+        n.significand = f->kind == STI_KIND_BOOL ? code != 0
+                        : n.negative             ? (~code & UINT64_MAX >> (64 - bits)) + 1
+                                                 : code;
+        return n;
+    }
+    n.negative = (code >> sign_bit) != 0; /* a power has eight bits below its sign's place, and so none */
+    if (n.negative) magnitude -= (uint64_t)1 << sign_bit;
+    exponent = magnitude >> f->fraction;
+    n.significand = magnitude & (one - 1);
+    if (f->kind == STI_KIND_FNUZ && n.negative && magnitude == 0) {
+        n.nan = 1;
+        n.negative = 0;
+    } else if (magnitude >= past) {
+        n.infinite = f->kind == STI_KIND_IEEE && magnitude == past;
+        n.nan = !n.infinite;
+        n.significand = f->kind == STI_KIND_IEEE ? n.significand << (64 - f->fraction) : 0;
+    } else if (exponent || f->kind == STI_KIND_POWER) {
+        n.significand |= one;
+        n.exponent = (int)exponent - f->bias - f->fraction;
+    } else { /* zero or subnormal */
+        n.exponent = 1 - f->bias - f->fraction;
+    }
+    return n;
+}
+
+/* n / 2^drop to the nearest integer, to the even one of two that are as near; drop > 0 */
+static uint64_t sti_round_off(uint64_t n, unsigned drop) {
+    const uint64_t half = (uint64_t)1 << 63;
+    uint64_t kept = drop < 64 ? n >> drop : 0, rest = drop < 64 ? n << (64 - drop) : n; /* in 2^64ths, below 1 */
+    if (drop > 64) return 0;                                                            /* n / 2^65 is under a half */
+    return kept + (rest > half || (rest == half && (kept & 1)));
+}
+
+static uint64_t sti_encode_float(const sti_coding *f, sti_number n) {
+    const uint64_t past = sti_past_finite(f), highest = f->kind == STI_KIND_IEEE ? past : past - 1;
+    const uint64_t sign = (uint64_t)n.negative << (f->exponent + f->fraction);
+    uint64_t code = 0;
+    int place; /* the exponent as the format writes it */
+    unsigned step;
+    if (n.nan) {
+        const uint64_t quiet = n.significand | (uint64_t)1 << 63;
+        if (f->kind == STI_KIND_IEEE) return sign | past | quiet >> (64 - f->fraction);
+        return f->kind == STI_KIND_FNUZ ? past : sign | past;
+    }
+    if (n.infinite) return sign | highest;
+    if (n.significand) {
+        for (step = 32; step; step /= 2) { /* the highest bit of the significand to bit 63 */
+            if (n.significand >> (64 - step) == 0) {
+                n.significand <<= step;
+                n.exponent -= (int)step;
+            }
+        }
+        place = n.exponent + 63 + f->bias;
+        /* the highest bit kept adds the 1 that place is lower; a carry goes up into the exponent */
+        code = place > 0 ? ((uint64_t)(place - 1) << f->fraction) + sti_round_off(n.significand, 63u - f->fraction)
+                         : sti_round_off(n.significand, (unsigned)(64 - f->fraction - place));
+        if (code > highest) code = highest;
+    }
+    return code || f->kind != STI_KIND_FNUZ ? sign | code : 0;
+}
+
+/* the code of an integer of that many bits, its bits above those being the sign's */
+static uint64_t sti_encode_integer(unsigned bits, int is_signed, sti_number n) {
+    uint64_t most = UINT64_MAX >> (64 - bits), whole;
+    if (is_signed) most = (most >> 1) + n.negative;
+    if (n.negative && !is_signed) most = 0;
+    if (n.nan) return 0;
+    if (n.exponent < 0) {
+        whole = sti_round_off(n.significand, (unsigned)-n.exponent);
+    } else if (n.infinite || (n.significand && (n.exponent > 63 || n.significand > UINT64_MAX >> n.exponent))) {
+        whole = UINT64_MAX;
+    } else {
+        whole = n.significand ? n.significand << n.exponent : 0;
+    }
+    if (whole > most) whole = most;
+    return n.negative && whole ? ~whole + 1 : whole;
+}
+
+static uint64_t sti_encode(st_dtype dtype, sti_number n) {
+    const sti_coding *f = &sti_codings[dtype];
+    if (f->kind >= STI_KIND_IEEE) return sti_encode_float(f, n);
+    if (f->kind == STI_KIND_BOOL) return n.significand || n.infinite || n.nan;
+    return sti_encode_integer(sti_dtypes[dtype].bits, f->kind == STI_KIND_SIGNED, n);
+}
+
+/* the code of the element at that index from src; elements under a byte lie low bits first; `little`: those over one
+ * have their low byte first, else the order of this machine */
+static uint64_t sti_code_at(const unsigned char *src, size_t index, unsigned bits, int little) {
+    if (bits <
+        8) { /* 8 / bits elements a byte, or 4 of 6 bits in 3 bytes: in whole groups, lest index * 6 be too large */
+        const size_t within = index % 4 * bits;
+        const unsigned char *at = src + index / 4 * (bits / 2) + within / 8;
+        unsigned code = (unsigned)*at >> within % 8;
+        if (within % 8 + bits > 8) code |= (unsigned)at[1] << (8 - within % 8);
+        return code & ((1u << bits) - 1);
+    }
+    src += index * (bits / 8);
+#if STI_BIG_ENDIAN
+    if (!little) {
+        uint64_t code = 0;
+        unsigned i;
+        for (i = 0; i < bits; i += 8) code = code << 8 | *src++;
+        return code;
+    }
+#else
+    (void)little;
+#endif
+    switch (bits) {
+    case 8: return *src;
+    case 16: return (uint64_t)src[0] | (uint64_t)src[1] << 8;
+    case 32: return sti_load32(src);
+    default: return sti_load64(src);
+    }
+}
+
+/* the low bits of code as an element in the order of this machine */
+static void sti_put_code(unsigned char *dst, unsigned bits, uint64_t code) {
+    const uint16_t half = (uint16_t)code;
+    const uint32_t word = (uint32_t)code;
+    switch (bits) {
+    case 8: *dst = (unsigned char)code; break;
+    case 16: ST_MEMCPY(dst, &half, 2); break;
+    case 32: ST_MEMCPY(dst, &word, 4); break;
+    default: ST_MEMCPY(dst, &code, 8);
+    }
+}
+
+/* whether there is a conversion; both dtypes are known */
+static int sti_convertible(st_dtype to, st_dtype from) {
+    const unsigned kind = sti_codings[to].kind;
+    return to == from || (kind != STI_KIND_NONE && kind < STI_KIND_FINITE && sti_codings[from].kind != STI_KIND_NONE);
+}
+
+/* the bytes of that many elements, which fill whole bytes; SIZE_MAX where that is too large */
+static size_t sti_packed_bytes(st_dtype dtype, size_t elements) {
+    const unsigned bits = sti_dtypes[dtype].bits;
+    return bits < 8 ? elements / 4 * (bits / 2) + elements % 4 * bits / 8 : sti_times(elements, bits / 8);
+}
+
+/* The elements of src from the one at `first` on, as `to`, packed at dst in the order of this machine; `little`: src is
+ * as in a file. The pair is convertible; src and dst have the bytes and do not overlap. Of a dtype to itself, first and
+ * elements fill whole bytes. */
+static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t first, size_t elements,
+                        int little) {
+    const unsigned char *s = (const unsigned char *)src;
+    unsigned char *d = (unsigned char *)dst;
+    unsigned in, out;
+    size_t i;
+    if (to == ST_DTYPE_C64) { /* two of F32 each, which no size that fits makes too large */
+        to = from = ST_DTYPE_F32;
+        first *= 2;
+        elements *= 2;
+    }
+    in = sti_dtypes[from].bits;
+    out = sti_dtypes[to].bits;
+    if (to == from && (in <= 8 || !STI_BIG_ENDIAN || !little)) {
+        if (elements) ST_MEMCPY(d, s + sti_packed_bytes(from, first), sti_packed_bytes(to, elements));
+        return;
+    }
+    for (i = 0; i < elements; i++, d += out / 8) {
+        uint64_t code = sti_code_at(s, first + i, in, little);
+        sti_put_code(d, out, to == from ? code : sti_encode(to, sti_decode(from, code)));
+    }
+}
+
+ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t elements) {
+    if (!st_dtype_bits(to) || !st_dtype_bits(from)) return ST_ERR_ARGUMENT;
+    if (!sti_convertible(to, from)) return ST_ERR_UNSUPPORTED;
+    if (elements % 4 * st_dtype_bits(from) % 8) return ST_ERR_SUBBYTE;
+    if (sti_packed_bytes(to, elements) == SIZE_MAX || sti_packed_bytes(from, elements) == SIZE_MAX) {
+        return ST_ERR_ARGUMENT;
+    }
+    if (elements && (!dst || !src)) return ST_ERR_ARGUMENT;
+    sti_convert(to, dst, from, src, 0, elements, 0);
+    return ST_OK;
+}
+
+#endif /* ST_NO_CONVERT */
 
 /* ---- 16 access ------------------------------------------------------------------------------------------------------
  * The bytes of tensors, and advice about them.
