@@ -3532,8 +3532,8 @@ static const sti_coding sti_codings[] = {
 };
 
 typedef struct sti_number { /* what a code of any dtype stands for, exactly */
-    uint64_t significand;   /* of a NaN its fraction, highest bit first: the bit that makes it quiet is bit 63 */
-    int exponent;           /* the number is significand * 2^exponent */
+    uint64_t significand;   /* bit 63 is set but for zero; of a NaN its fraction, in which bit 63 makes it quiet */
+    int exponent;           /* of bit 63: the number is significand * 2^(exponent - 63) */
     unsigned char negative, infinite, nan;
 } sti_number;
 
@@ -3544,54 +3544,75 @@ static uint64_t sti_past_finite(const sti_coding *f) {
     return f->kind == STI_KIND_FN || f->kind == STI_KIND_POWER ? sign - 1 : sign;
 }
 
+/* brings the highest bit of a significand that is not zero to bit 63 */
+static void sti_normalize(sti_number *n) {
+    unsigned zeros = 0;
+#if defined(__GNUC__) || defined(__clang__)
+    zeros = (unsigned)__builtin_clzll(n->significand);
+#else
+    unsigned step;
+    for (step = 32; step; step /= 2) {
+        if (n->significand << zeros >> (64 - step) == 0) zeros += step;
+    }
+#endif
+    n->significand <<= zeros;
+    n->exponent -= (int)zeros;
+}
+
+static sti_number sti_decode_integer(const sti_coding *f, unsigned bits, uint64_t code) {
+    sti_number n = {0, 63, 0, 0, 0};
+    n.negative = f->kind == STI_KIND_SIGNED && code >> (bits - 1);
+    n.significand = f->kind == STI_KIND_BOOL ? code != 0 : n.negative ? (~code & UINT64_MAX >> (64 - bits)) + 1 : code;
+    if (n.significand) sti_normalize(&n);
+    return n;
+}
+
+static sti_number sti_decode_float(const sti_coding *f, uint64_t code) {
+    const unsigned sign_bit = (unsigned)f->exponent + f->fraction;
+    const uint64_t sign = code >> sign_bit; /* a power has eight bits, all below it: none is negative */
+    const uint64_t magnitude = code - (sign << sign_bit), past = sti_past_finite(f);
+    const int exponent = (int)(magnitude >> f->fraction);
+    sti_number n = {0, 0, 0, 0, 0};
+    n.negative = sign != 0;
+    n.significand = magnitude << (63 - f->fraction); /* the exponent goes out at the top */
+    if (magnitude >= past) {
+        n.infinite = f->kind == STI_KIND_IEEE && magnitude == past;
+        n.nan = !n.infinite;
+        n.significand = f->kind == STI_KIND_IEEE ? n.significand << 1 : 0;
+    } else if (exponent || f->kind == STI_KIND_POWER) {
+        n.significand |= (uint64_t)1 << 63;
+        n.exponent = exponent - f->bias;
+    } else if (magnitude) {
+        n.exponent = 1 - f->bias;
+        sti_normalize(&n);
+    } else if (f->kind == STI_KIND_FNUZ && sign) {
+        n.nan = 1;
+        n.negative = 0;
+    }
+    return n;
+}
+
 /* code has no bits above those of the dtype */
 static sti_number sti_decode(st_dtype dtype, uint64_t code) {
     const sti_coding *f = &sti_codings[dtype];
-    const unsigned bits = sti_dtypes[dtype].bits, sign_bit = (unsigned)f->exponent + f->fraction;
-    const uint64_t one = (uint64_t)1 << f->fraction, past = sti_past_finite(f);
-    uint64_t magnitude = code, exponent;
-    sti_number n = {0, 0, 0, 0, 0};
-    if (f->kind < STI_KIND_IEEE) {
-        n.negative = f->kind == STI_KIND_SIGNED && code >> (bits - 1);
-        n.significand = f->kind == STI_KIND_BOOL ? code != 0
-                        : n.negative             ? (~code & UINT64_MAX >> (64 - bits)) + 1
-                                                 : code;
-        return n;
-    }
-    n.negative = (code >> sign_bit) != 0; /* a power has eight bits below its sign's place, and so none */
-    if (n.negative) magnitude -= (uint64_t)1 << sign_bit;
-    exponent = magnitude >> f->fraction;
-    n.significand = magnitude & (one - 1);
-    if (f->kind == STI_KIND_FNUZ && n.negative && magnitude == 0) {
-        n.nan = 1;
-        n.negative = 0;
-    } else if (magnitude >= past) {
-        n.infinite = f->kind == STI_KIND_IEEE && magnitude == past;
-        n.nan = !n.infinite;
-        n.significand = f->kind == STI_KIND_IEEE ? n.significand << (64 - f->fraction) : 0;
-    } else if (exponent || f->kind == STI_KIND_POWER) {
-        n.significand |= one;
-        n.exponent = (int)exponent - f->bias - f->fraction;
-    } else { /* zero or subnormal */
-        n.exponent = 1 - f->bias - f->fraction;
-    }
-    return n;
+    return f->kind < STI_KIND_IEEE ? sti_decode_integer(f, sti_dtypes[dtype].bits, code) : sti_decode_float(f, code);
 }
 
 /* n / 2^drop to the nearest integer, to the even one of two that are as near; drop > 0 */
 static uint64_t sti_round_off(uint64_t n, unsigned drop) {
     const uint64_t half = (uint64_t)1 << 63;
-    uint64_t kept = drop < 64 ? n >> drop : 0, rest = drop < 64 ? n << (64 - drop) : n; /* in 2^64ths, below 1 */
-    if (drop > 64) return 0;                                                            /* n / 2^65 is under a half */
+    uint64_t kept, rest;
+    if (drop > 64) return 0; /* under a half */
+    kept = drop < 64 ? n >> drop : 0;
+    rest = drop < 64 ? n << (64 - drop) : n; /* in 2^64ths */
     return kept + (rest > half || (rest == half && (kept & 1)));
 }
 
 static uint64_t sti_encode_float(const sti_coding *f, sti_number n) {
     const uint64_t past = sti_past_finite(f), highest = f->kind == STI_KIND_IEEE ? past : past - 1;
     const uint64_t sign = (uint64_t)n.negative << (f->exponent + f->fraction);
+    const int place = n.exponent + f->bias; /* the exponent as the format writes it */
     uint64_t code = 0;
-    int place; /* the exponent as the format writes it */
-    unsigned step;
     if (n.nan) {
         const uint64_t quiet = n.significand | (uint64_t)1 << 63;
         if (f->kind == STI_KIND_IEEE) return sign | past | quiet >> (64 - f->fraction);
@@ -3599,14 +3620,7 @@ static uint64_t sti_encode_float(const sti_coding *f, sti_number n) {
     }
     if (n.infinite) return sign | highest;
     if (n.significand) {
-        for (step = 32; step; step /= 2) { /* the highest bit of the significand to bit 63 */
-            if (n.significand >> (64 - step) == 0) {
-                n.significand <<= step;
-                n.exponent -= (int)step;
-            }
-        }
-        place = n.exponent + 63 + f->bias;
-        /* the highest bit kept adds the 1 that place is lower; a carry goes up into the exponent */
+        /* bit 63 adds the 1 that place is lower; a carry goes up into the exponent */
         code = place > 0 ? ((uint64_t)(place - 1) << f->fraction) + sti_round_off(n.significand, 63u - f->fraction)
                          : sti_round_off(n.significand, (unsigned)(64 - f->fraction - place));
         if (code > highest) code = highest;
@@ -3614,18 +3628,19 @@ static uint64_t sti_encode_float(const sti_coding *f, sti_number n) {
     return code || f->kind != STI_KIND_FNUZ ? sign | code : 0;
 }
 
-/* the code of an integer of that many bits, its bits above those being the sign's */
-static uint64_t sti_encode_integer(unsigned bits, int is_signed, sti_number n) {
-    uint64_t most = UINT64_MAX >> (64 - bits), whole;
-    if (is_signed) most = (most >> 1) + n.negative;
-    if (n.negative && !is_signed) most = 0;
+/* an integer of that many bits, its sign repeated above them */
+static uint64_t sti_encode_integer(const sti_coding *f, unsigned bits, sti_number n) {
+    uint64_t most = UINT64_MAX >> (64 - bits), whole = UINT64_MAX;
+    if (f->kind == STI_KIND_SIGNED) {
+        most = (most >> 1) + n.negative;
+    } else if (n.negative) {
+        most = 0;
+    }
     if (n.nan) return 0;
-    if (n.exponent < 0) {
-        whole = sti_round_off(n.significand, (unsigned)-n.exponent);
-    } else if (n.infinite || (n.significand && (n.exponent > 63 || n.significand > UINT64_MAX >> n.exponent))) {
-        whole = UINT64_MAX;
-    } else {
-        whole = n.significand ? n.significand << n.exponent : 0;
+    if (!n.infinite && n.exponent < 63) {
+        whole = sti_round_off(n.significand, (unsigned)(63 - n.exponent));
+    } else if (!n.infinite && n.exponent == 63) {
+        whole = n.significand;
     }
     if (whole > most) whole = most;
     return n.negative && whole ? ~whole + 1 : whole;
@@ -3635,7 +3650,7 @@ static uint64_t sti_encode(st_dtype dtype, sti_number n) {
     const sti_coding *f = &sti_codings[dtype];
     if (f->kind >= STI_KIND_IEEE) return sti_encode_float(f, n);
     if (f->kind == STI_KIND_BOOL) return n.significand || n.infinite || n.nan;
-    return sti_encode_integer(sti_dtypes[dtype].bits, f->kind == STI_KIND_SIGNED, n);
+    return sti_encode_integer(f, sti_dtypes[dtype].bits, n);
 }
 
 /* the code of the element at that index from src; elements under a byte lie low bits first; `little`: those over one
@@ -4145,8 +4160,8 @@ static size_t sti_convert_twice(sti_kernel kernel, st_dtype to, unsigned char *d
     return done;
 }
 
-/* How many elements of at least STI_STEP go one by one, so that the next begins with a byte and, where *stream is to
- * be, lies at a multiple of STI_ALIGN. *stream is 0 where no element lies there. */
+/* How many elements go one by one, so that the next begins with a byte and, where *stream is set, lies at a multiple of
+ * STI_ALIGN: at most 1, or fewer than STI_ALIGN. *stream becomes 0 where no element lies there. */
 static size_t sti_lead(st_dtype to, const unsigned char *dst, st_dtype from, size_t first, int *stream) {
     const size_t size = sti_dtypes[to].bits / 8, past = (uintptr_t)dst % STI_ALIGN;
     const size_t odd = sti_dtypes[from].bits < 8 ? first % 2 : 0, lead = (STI_ALIGN - past) % STI_ALIGN / size;
@@ -4189,7 +4204,7 @@ static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, 
     }
 #if STI_SSE2 || STI_NEON
     if (elements >= STI_STEP) {
-        int stream = (how & STI_TO_STREAM) != 0;
+        int stream = (how & STI_TO_STREAM) && elements >= STI_ALIGN; /* which is more than can come before */
         size_t done = sti_lead(to, d, from, first, &stream);
         sti_convert_each(to, d, from, s, first, done, how);
         d += sti_packed_bytes(to, done);
