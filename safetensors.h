@@ -777,7 +777,7 @@ static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
 }
 #endif
 
-#if !defined(ST_NO_ERROR_TEXT) || (!defined(ST_NO_WRITER) && !defined(ST_NO_FILES))
+#if !defined(ST_NO_ERROR_TEXT) || !defined(ST_NO_WRITER)
 /* appends to the string in text[size], as much as fits */
 static void sti_put(char *text, size_t size, sti_span more) {
     size_t used = sti_text(text).n, room = size - 1 - used; /* used < size: text is terminated inside */
@@ -2520,15 +2520,22 @@ static int sti_system_shut(sti_target *t) {
     return close((int)(intptr_t)t->handle) == 0 || errno == EINTR ? 0 : errno; /* EINTR: it is closed all the same */
 }
 
-/* gives the file its permissions and its name; what has the name is replaced in one step */
-static int sti_system_commit(void *scratch, sti_target *t, const char *temp, const char *path, int sync) {
+/* gives a file that is written its permissions, and closes it */
+static int sti_system_seal(sti_target *t, int sync) {
     int code = fchmod((int)(intptr_t)t->handle, (mode_t)t->mode) == 0 ? 0 : errno;
-    (void)scratch;
     if (!code && sync) code = sti_system_flush((int)(intptr_t)t->handle);
-    if (!code) code = sti_system_shut(t);
-    if (!code && rename(temp, path) != 0) code = errno;
-    if (!code) t->named = 1;
-    return code;
+    return code ? code : sti_system_shut(t);
+}
+
+/* what has the name is replaced in one step */
+static int sti_system_rename(void *scratch, const char *temp, const char *path, int sync) {
+    (void)scratch, (void)sync;
+    return rename(temp, path) == 0 ? 0 : errno;
+}
+
+static int sti_system_unlink(void *scratch, const char *path) {
+    (void)scratch;
+    return unlink(path) == 0 ? 0 : sti_system_code(errno);
 }
 
 /* makes the new name last; temp is overwritten with the directory's */
@@ -2545,9 +2552,8 @@ static int sti_system_settle(char *temp) {
 }
 
 static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
-    (void)scratch;
     if (t->open) (void)sti_system_shut(t);
-    if (!t->named) (void)unlink(temp);
+    if (!t->named) (void)sti_system_unlink(scratch, temp);
 }
 
 /* opens a file of one name, and no symbolic link, to be written into */
@@ -2783,13 +2789,16 @@ static int sti_system_shut(sti_target *t) {
     return CloseHandle((HANDLE)t->handle) ? 0 : (int)GetLastError();
 }
 
+static int sti_system_seal(sti_target *t, int sync) {
+    int code = sync ? sti_system_sync(t) : 0;
+    return code ? code : sti_system_shut(t);
+}
+
 /* the second half of scratch is for the second path */
-static int sti_system_commit(void *scratch, sti_target *t, const char *temp, const char *path, int sync) {
+static int sti_system_rename(void *scratch, const char *temp, const char *path, int sync) {
     wchar_t brief[2][STI_SHORT_PATH + 4], *from, *to;
     sti_span longer = sti_text(path);
-    int code = sync ? sti_system_sync(t) : 0;
-    if (!code) code = sti_system_shut(t);
-    if (!code) code = sti_system_path(scratch, path, brief[0], &to);
+    int code = sti_system_path(scratch, path, brief[0], &to);
     longer.n = sti_plus(longer.n, STI_TEMP_BYTES);
     if (!code) {
         code = sti_system_path((char *)scratch + (scratch ? sti_system_scratch(longer) : 0), temp, brief[1], &from);
@@ -2797,8 +2806,14 @@ static int sti_system_commit(void *scratch, sti_target *t, const char *temp, con
     if (!code && !MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0))) {
         code = (int)GetLastError();
     }
-    if (!code) t->named = 1;
     return code;
+}
+
+static int sti_system_unlink(void *scratch, const char *path) {
+    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+    int code = sti_system_path(scratch, path, brief, &wide);
+    if (code) return code;
+    return DeleteFileW(wide) ? 0 : sti_system_code(GetLastError());
 }
 
 static int sti_system_settle(char *temp) {
@@ -2807,9 +2822,8 @@ static int sti_system_settle(char *temp) {
 }
 
 static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
-    wchar_t brief[STI_SHORT_PATH + 4], *wide;
     if (t->open) (void)sti_system_shut(t);
-    if (!t->named && sti_system_path(scratch, temp, brief, &wide) == 0) (void)DeleteFileW(wide);
+    if (!t->named) (void)sti_system_unlink(scratch, temp);
 }
 
 static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_target *t) {
@@ -3486,11 +3500,15 @@ typedef struct sti_label { /* a metadata pair to write; both texts lie behind it
     st_pair pair;
 } sti_label;
 
+typedef struct sti_pool { /* blocks of the allocator, or of the work buffer, which come back only all together */
+    sti_memory memory;
+    sti_block work; /* where a work buffer is used: what is taken of it */
+} sti_pool;
+
 enum sti_stage { STI_ADDING, STI_WRITING, STI_FAILED, STI_FINISHED };
 
 struct st_writer {
-    sti_memory memory;
-    sti_block work; /* where a work buffer is used: what is taken of it */
+    sti_pool pool;
     st_save_options options;
     enum sti_stage stage;
     sti_node *names, *keys; /* roots */
@@ -3512,8 +3530,9 @@ struct st_writer {
 #if !defined(ST_NO_FILES)
     sti_target target;
 #endif
-    char *temp;    /* name of the temporary */
-    void *scratch; /* for paths */
+    uint32_t serial; /* of the temporary's name: where the search for a free one begins, then the one that was free */
+    char *temp;      /* name of the temporary */
+    void *scratch;   /* for paths */
     size_t temp_bytes, scratch_bytes;
 };
 
@@ -3569,24 +3588,43 @@ static void sti_node_add(sti_node **root, sti_node *node) {
     *link = node;
 }
 
-/* ---- memory: blocks of the allocator, or of the work buffer, which come back only all together */
+/* ---- memory */
+
+static void sti_pool_begin(sti_pool *p, const st_save_options *options) {
+    st_options memory;
+    ST_MEMSET(&memory, 0, sizeof memory);
+    memory.allocator = options->allocator;
+    memory.work = options->work;
+    memory.work_bytes = options->work_bytes;
+    sti_memory_choose(&p->memory, &memory);
+    p->work.base = p->memory.work;
+    p->work.used = 0;
+}
+
+static void *sti_pool_take(sti_pool *p, size_t bytes, const char *said, st_error *error) {
+    void *taken = NULL;
+    bytes = sti_round8(bytes);
+    if (!p->memory.work) {
+        taken = sti_obtain(&p->memory, bytes);
+    } else if (bytes <= p->memory.work_bytes - p->work.used) {
+        taken = sti_take(&p->work, bytes, 1);
+    } else {
+        bytes = sti_plus(sti_plus(p->work.used, bytes), p->memory.work_skipped);
+    }
+    if (!taken) (void)sti_say_file(error, sti_text(said), sti_fail_memory(&p->memory, bytes, error));
+    return taken;
+}
+
+static void sti_pool_return(const sti_pool *p, void *taken, size_t bytes) {
+    sti_return(&p->memory, taken, sti_round8(bytes));
+}
 
 static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
-    void *p = NULL;
-    bytes = sti_round8(bytes);
-    if (!w->memory.work) {
-        p = sti_obtain(&w->memory, bytes);
-    } else if (bytes <= w->memory.work_bytes - w->work.used) {
-        p = sti_take(&w->work, bytes, 1);
-    } else {
-        bytes = sti_plus(sti_plus(w->work.used, bytes), w->memory.work_skipped);
-    }
-    if (!p) (void)sti_say_file(error, sti_text(w->said), sti_fail_memory(&w->memory, bytes, error));
-    return p;
+    return sti_pool_take(&w->pool, bytes, w->said, error);
 }
 
 static void sti_writer_return(st_writer *w, void *p, size_t bytes) {
-    sti_return(&w->memory, p, sti_round8(bytes));
+    sti_pool_return(&w->pool, p, bytes);
 }
 
 /* ---- declaring */
@@ -3979,8 +4017,8 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
 static st_status sti_writer_buffer(st_writer *w, uint64_t bytes, st_error *error) {
     size_t n = bytes < STI_BUFFER_BYTES ? sti_round8((size_t)bytes) : STI_BUFFER_BYTES;
     if (n < STI_BUFFER_LEAST) n = STI_BUFFER_LEAST;
-    if (w->memory.work) {
-        size_t left = w->memory.work_bytes - w->work.used;
+    if (w->pool.memory.work) {
+        size_t left = w->pool.memory.work_bytes - w->pool.work.used;
         if (n > left) n = left > STI_BUFFER_LEAST ? left : STI_BUFFER_LEAST;
     }
     w->buffer = (unsigned char *)sti_writer_take(w, n, error);
@@ -3994,7 +4032,7 @@ static void sti_writer_forget(st_writer *w, size_t used) {
     sti_writer_return(w, w->order, sti_order_bytes(w->item_count, w->label_count));
     w->buffer = NULL;
     w->order = NULL;
-    w->work.used = used;
+    w->pool.work.used = used;
 }
 
 static int sti_writer_header(st_writer *w) {
@@ -4015,19 +4053,23 @@ static int sti_writer_header(st_writer *w) {
 }
 
 #if !defined(ST_NO_FILES)
+/* the name of a temporary in the directory of a path, in temp[size] */
+static void sti_temp_name(char *temp, size_t size, const char *path, uint32_t serial) {
+    const size_t directory = sti_system_directory(path);
+    ST_MEMCPY(temp, path, directory);
+    temp[directory] = 0;
+    sti_put(temp, size, sti_text(".st-"));
+    sti_put_number(temp, size, sti_system_process());
+    sti_put(temp, size, sti_text("-"));
+    sti_put_number(temp, size, serial);
+    sti_put(temp, size, sti_text(".tmp"));
+}
+
 /* the temporary, under the first name that is free, and room for the whole file */
 static int sti_writer_create(st_writer *w) {
-    const size_t directory = sti_system_directory(w->path);
-    unsigned long n;
-    int code = 0;
-    for (n = 0; n < 10000; n++) { /* names of crashed processes may be there */
-        ST_MEMCPY(w->temp, w->path, directory);
-        w->temp[directory] = 0;
-        sti_put(w->temp, w->temp_bytes, sti_text(".st-"));
-        sti_put_number(w->temp, w->temp_bytes, sti_system_process());
-        sti_put(w->temp, w->temp_bytes, sti_text("-"));
-        sti_put_number(w->temp, w->temp_bytes, n);
-        sti_put(w->temp, w->temp_bytes, sti_text(".tmp"));
+    int tries, code = 0;
+    for (tries = 0; tries < 10000; tries++, w->serial++) { /* names of crashed processes may be there */
+        sti_temp_name(w->temp, w->temp_bytes, w->path, w->serial);
         code = sti_system_create(w->scratch, w->path, w->temp, &w->target);
         if (code != STI_IO_EXISTS) break;
     }
@@ -4051,7 +4093,7 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
     int code = 0;
     if (!w) return sti_writer_null(NULL, error);
     if (w->stage != STI_ADDING) return sti_writer_state(w, error);
-    used = w->work.used;
+    used = w->pool.work.used;
     s = sti_writer_plan(w, error);
     if (s == ST_OK) s = sti_writer_buffer(w, sti_sum(w->data_offset, w->data_bytes), error);
 #if !defined(ST_NO_FILES)
@@ -4154,11 +4196,10 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
     return sti_succeed(error);
 }
 
-ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
+/* whole and closed, but for its name */
+static st_status sti_writer_complete(st_writer *w, st_error *error) {
     uint32_t i;
     int code;
-    if (!w) return sti_writer_null(NULL, error);
-    if (w->stage != STI_WRITING) return sti_writer_state(w, error);
     for (i = 0; i < w->item_count; i++) {
         const sti_item *item = (const sti_item *)w->order[i];
         if (item->failed || item->written < item->tensor.bytes) {
@@ -4169,32 +4210,46 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
     }
     code = sti_writer_flush(w);
 #if !defined(ST_NO_FILES)
-    if (!code && !w->sink.write) {
+    if (!code && !w->sink.write) code = sti_system_seal(&w->target, !(w->options.flags & ST_SAVE_NO_SYNC));
+#endif
+    return code ? sti_writer_failed(w, code, error) : ST_OK;
+}
+
+ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
+    st_status s;
+    if (!w) return sti_writer_null(NULL, error);
+    if (w->stage != STI_WRITING) return sti_writer_state(w, error);
+    s = sti_writer_complete(w, error);
+    if (s != ST_OK) return s;
+#if !defined(ST_NO_FILES)
+    if (!w->sink.write) {
         const int sync = !(w->options.flags & ST_SAVE_NO_SYNC);
-        code = sti_system_commit(w->scratch, &w->target, w->temp, w->path, sync);
+        int code = sti_system_rename(w->scratch, w->temp, w->path, sync);
+        w->target.named = !code;
         if (!code && sync) code = sti_system_settle(w->temp);
+        if (code) return sti_writer_failed(w, code, error);
     }
 #endif
-    if (code) return sti_writer_failed(w, code, error);
     w->stage = STI_FINISHED;
     return sti_succeed(error);
 }
 
 /* ---- opening and closing */
 
+static int sti_save_options_fit(const st_save_options *o) {
+    return !(o->align & (o->align - (o->align > 0))) && (!o->align || o->align >= 8) &&
+           !(o->flags & ~(unsigned)STI_SAVE_FLAGS) && (!o->allocator || (o->allocator->alloc && o->allocator->free));
+}
+
 static st_status sti_writer_open(st_writer **writer, const char *path, const st_sink *sink,
                                  const st_save_options *options, st_error *error) {
-    st_options memory;
     st_save_options all;
     st_writer first, *w = &first;
     const char *said = path ? path : "(sink)";
     ST_MEMSET(&all, 0, sizeof all);
-    ST_MEMSET(&memory, 0, sizeof memory);
     if (writer) *writer = NULL;
     if (options) all = *options;
-    if (!writer || (!path && !(sink && sink->write)) || (all.align & (all.align - (all.align > 0))) ||
-        (all.align && all.align < 8) || (all.flags & ~(unsigned)STI_SAVE_FLAGS) ||
-        (all.allocator && (!all.allocator->alloc || !all.allocator->free))) {
+    if (!writer || (!path && !(sink && sink->write)) || !sti_save_options_fit(&all)) {
         return sti_refuse(said, ST_ERR_ARGUMENT, sti_text(""), 0, 0,
                           STI_SAY("a pointer is NULL that must not be, or the options are out of range"), error);
     }
@@ -4204,11 +4259,7 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
     }
 #endif
     ST_MEMSET(w, 0, sizeof *w);
-    memory.allocator = all.allocator;
-    memory.work = all.work;
-    memory.work_bytes = all.work_bytes;
-    sti_memory_choose(&w->memory, &memory);
-    w->work.base = w->memory.work;
+    sti_pool_begin(&w->pool, &all);
     w->options = all;
     w->path = path;
     w->said = said;
@@ -4269,7 +4320,7 @@ ST_API void st_writer_close(st_writer *w) {
         sti_writer_return(w, label, label->block_bytes);
         label = next;
     }
-    memory = w->memory; /* it lies in what goes */
+    memory = w->pool.memory; /* it lies in what goes */
     sti_return(&memory, w, sti_round8(sizeof *w));
 }
 
