@@ -502,8 +502,8 @@ ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name,
  * The index is byte for byte what Python's json.dumps gives with indent=2 and sort_keys=True, and a newline.
  * Refused before a byte is written: what st_save and st_plan_shards refuse; ST_ERR_DUPLICATE (a name in two shards, a
  * key of the index twice); ST_ERR_JSON (a value for the index); ST_ERR_HEADER_LIMIT (an index over 100,000,000
- * bytes); ST_ERR_SHARD: another *.safetensors.index.json in the directory names a file of the new model, it is the
- * subject.
+ * bytes); ST_ERR_SHARD: another *.safetensors.index.json in the directory names a file of the new model, or
+ * model.safetensors; that index is the subject, to be removed first.
  * All files are written under temporary names first. If none of the shards' names is taken, they are given their
  * names, then the index replaces the old one; otherwise the older index and model.safetensors are removed before.
  * Last go the files that the older model.safetensors.index.json names in this directory and the new one does not,
@@ -4921,11 +4921,9 @@ STI_COLD static st_status sti_shards_refuse(const sti_shards *s, st_status statu
     return sti_refuse(s->directory, status, subject, expected, actual, sentence, s->error);
 }
 
-/* the system's refusal, about one name in the directory */
+/* the system's refusal, about one name in the directory; "": about the directory */
 STI_COLD static st_status sti_shards_fail(const sti_shards *s, int code, const char *name, const char *sentence) {
-    st_status status = code == ST_IO_NOT_UTF8 ? ST_ERR_UTF8 : ST_ERR_IO;
-    (void)sti_fail_io(s->error, code, STI_NONE, sentence);
-    if (s->error) s->error->status = status;
+    st_status status = sti_fail_code(s->error, code, STI_NONE, sentence);
     if (*name) sti_say_about(s->error, sti_text(name), STI_NAME);
     return sti_say_file(s->error, sti_text(s->directory), status);
 }
@@ -5298,7 +5296,7 @@ static st_status sti_stale_add(sti_shards *s, sti_span name) {
 static st_status sti_other_check(sti_shards *s, sti_span name) {
     sti_stale *stale = (sti_stale *)(void *)sti_node_find(s->stale_names, name);
     if (stale) stale->shared = 1;
-    return sti_shards_has(s, name) ? ST_ERR_SHARD : ST_OK;
+    return sti_shards_has(s, name) || sti_alike(name, STI_SINGLE_NAME) ? ST_ERR_SHARD : ST_OK; /* that is removed */
 }
 
 /* The window lies at the end of a work buffer, for what is taken meanwhile stays. */
@@ -5355,7 +5353,7 @@ static int sti_survey_name(void *arg, const char *text) {
     s->status = sti_shards_read(s, name, sti_other_check);
     if (s->status == ST_ERR_SHARD) {
         (void)sti_shards_refuse(s, s->status, name, 0, 0,
-                                STI_SAY("this index of another model names a file of the new one: remove it first"));
+                                STI_SAY("this index of another model names a file that the new one replaces"));
     }
     if (s->status >= ST_ERR_FORMAT && s->status <= ST_ERR_OFFSETS) s->status = ST_OK; /* it is no index */
     if (s->status == ST_ERR_NOT_FOUND) s->status = ST_OK;
@@ -5378,8 +5376,7 @@ static st_status sti_shards_survey(sti_shards *s) {
     if (code == ST_IO_NOT_FOUND) {
         return sti_shards_refuse(s, ST_ERR_NOT_FOUND, sti_text(""), 0, 0, STI_SAY("there is no such directory"));
     }
-    return sti_say_file(s->error, sti_text(s->directory),
-                        sti_fail_code(s->error, code, STI_NONE, STI_SAY("the directory cannot be listed")));
+    return sti_shards_fail(s, code, "", STI_SAY("the directory cannot be listed"));
 }
 
 /* ---- sharding: files on their way */
