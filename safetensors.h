@@ -4942,6 +4942,11 @@ static const char *sti_shards_name(const sti_shards *s, uint32_t i, char name[ST
     return name;
 }
 
+/* the tensors from that one on */
+static const st_tensor *sti_shards_tensors(const sti_shards *s, size_t begin) {
+    return s->count ? s->tensors + begin : NULL;
+}
+
 static void *sti_shards_take(sti_shards *s, size_t bytes) {
     return sti_pool_take(&s->pool, bytes, s->directory, s->error);
 }
@@ -4960,7 +4965,7 @@ STI_COLD static size_t sti_shards_need(const sti_shards *s) {
     for (begin = 0; begin < s->count || begin == 0; begin = end) {
         size_t shard;
         end = sti_shard_end(s->tensors, s->count, begin, &s->options, &bytes);
-        shard = sti_save_need(sti_plus(s->prefix_bytes, ST_SHARD_NAME_BYTES), s->tensors + begin, end - begin,
+        shard = sti_save_need(sti_plus(s->prefix_bytes, ST_SHARD_NAME_BYTES), sti_shards_tensors(s, begin), end - begin,
                               s->metadata, s->metadata_count, 0);
         if (shard > most) most = shard;
         if (end == 0) break;
@@ -5461,7 +5466,8 @@ static st_status sti_shards_file(sti_shards *s, uint32_t shard, size_t begin, si
     (void)sti_shards_path(s, sti_text(sti_shards_name(s, shard, name)));
     status = sti_shards_writer(s, &w);
     if (status == ST_OK) {
-        status = sti_save_declare(w, s->tensors + begin, end - begin, s->metadata, s->metadata_count, s->error);
+        status =
+            sti_save_declare(w, sti_shards_tensors(s, begin), end - begin, s->metadata, s->metadata_count, s->error);
     }
     if (status == ST_OK) status = step == STI_JUDGE ? sti_writer_plan(w, s->error) : st_writer_begin(w, s->error);
     if (status == ST_OK && step != STI_JUDGE) status = sti_save_data(w, s->done, total, s->error);

@@ -498,6 +498,7 @@ static void refusals(void) {
         CHECK(strstr(error.message, SHARD_NAME(3, 3)) != NULL);
         CHECK(error.actual > 100000000 && error.expected == 100000000);
         counting_end(&memory);
+        o.allocator = NULL;
     }
     older_model_is_there();
     free(long_text);
@@ -695,7 +696,11 @@ static void many_shards(void) {
     o.allocator = &memory.allocator;
     CHECK_STATUS(save(t, MANY, &o, &error), ST_OK);
     counting_end(&memory);
+#if defined(_WIN32)
+    CHECK(memory.peak_bytes < 300000); /* long paths are made absolute */
+#else
     CHECK(memory.peak_bytes < 80000);
+#endif
     {
         folder f = folder_list();
         CHECK_EQ(f.count, MANY + 1);
