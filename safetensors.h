@@ -46,6 +46,7 @@
  *
  *   st_save            tensors in memory, from an open model, or made by a callback; st_save_model, st_save_sink
  *   st_writer_*        declare, then push bytes: tensors need never be in memory together
+ *   st_save_sharded    a model in several files and their index; st_shards_* where several processes write it
  *   st_edit_metadata   the metadata of a file, whatever its size
  *
  * LIFETIME
