@@ -2473,15 +2473,22 @@ static void sti_system_close(void *user, st_io *file) {
 static int sti_system_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
     DIR *d = opendir(directory);
     struct dirent *entry;
-    int stop = 0;
+    int stop = 0, code = 0;
     (void)user;
     if (!d) return sti_system_code(errno);
-    while (!stop && (entry = readdir(d)) != NULL) {
-        const char *n = entry->d_name;
-        if (n[0] != '.' || (n[1] && (n[1] != '.' || n[2]))) stop = each(arg, n);
+    while (!stop && !code) {
+        errno = 0; /* so that the end is told from a failure */
+        entry = readdir(d);
+        if (entry) {
+            const char *n = entry->d_name;
+            if (n[0] != '.' || (n[1] && (n[1] != '.' || n[2]))) stop = each(arg, n);
+        } else {
+            code = errno;
+            if (!code) break;
+        }
     }
     (void)closedir(d);
-    return stop;
+    return code ? code : stop;
 }
 
 static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
@@ -2791,6 +2798,7 @@ static int sti_system_list(void *user, const char *directory, int (*each)(void *
         if (!WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, (int)sizeof name, NULL, NULL)) continue;
         if (name[0] != '.' || (name[1] && (name[1] != '.' || name[2]))) stop = each(arg, name);
     } while (!stop && FindNextFileW(h, &found));
+    if (!stop && GetLastError() != ERROR_NO_MORE_FILES) stop = (int)GetLastError();
     (void)FindClose(h);
     return stop;
 }
