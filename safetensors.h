@@ -4920,6 +4920,7 @@ typedef struct sti_shards {
     sti_node *stale_names;
     sti_stale *stale;
     size_t stale_bytes;
+    int has_index, has_single; /* files of an older model that are there */
     int clash;        /* a file that is there, or is named by the index that is there, has the name of a new one */
     st_status status; /* of what a listing calls */
     size_t asked;     /* bytes of a work buffer that opening a shard would take, where it was too small */
@@ -5362,6 +5363,8 @@ static int sti_survey_name(void *arg, const char *text) {
     sti_shards *s = (sti_shards *)arg;
     sti_span name = sti_text(text), end = sti_text(STI_INDEX_END);
     if (sti_shards_has(s, name)) s->clash = 1;
+    if (sti_alike(name, STI_SINGLE_NAME)) s->has_single = 1;
+    if (sti_alike(name, STI_INDEX_NAME)) s->has_index = 1;
     if (name.n <= end.n || name.n >= STI_FILE_NAME || sti_alike(name, STI_INDEX_NAME)) return 0;
     if (!sti_alike(sti_behind(name, name.n - end.n), STI_INDEX_END)) return 0;
     s->status = sti_shards_read(s, name, sti_other_check);
@@ -5565,6 +5568,7 @@ static void sti_shards_abandon(sti_shards *s) {
 #define STI_UNTOUCHED STI_SAY("the new model cannot be put in its place; the older one is as it was")
 #define STI_BETWEEN STI_SAY("the new model cannot be put in its place, and the older one is there no more: save again")
 #define STI_SHADOWED STI_SAY("this file of an older model cannot be removed, and hides the index of the new one")
+#define STI_HIDDEN STI_SAY("the new model is written, but the older model.safetensors, which hides it, is still there")
 #define STI_REMAINS STI_SAY("the new model is in its place, but this file of the older one cannot be removed")
 #define STI_UNSETTLED STI_SAY("the new model is in its place, but a crash of the system may still lose it")
 
@@ -5581,6 +5585,14 @@ static st_status sti_shards_settle(sti_shards *s, const char *sentence) {
 static st_status sti_shards_remove(sti_shards *s, const char *name, const char *sentence) {
     int code = sti_system_unlink(s->scratch, sti_shards_path(s, sti_text(name)));
     return code && code != ST_IO_NOT_FOUND ? sti_shards_fail(s, code, name, sentence) : ST_OK;
+}
+
+static st_status sti_shards_remove_index(sti_shards *s, const char *sentence) {
+    return s->has_index ? sti_shards_remove(s, STI_INDEX_NAME, sentence) : ST_OK;
+}
+
+static st_status sti_shards_remove_single(sti_shards *s, const char *sentence) {
+    return s->has_single ? sti_shards_remove(s, STI_SINGLE_NAME, sentence) : ST_OK;
 }
 
 /* gives the next file its name */
@@ -5609,7 +5621,7 @@ static st_status sti_shards_sweep(sti_shards *s, const char *sentence) {
 static st_status sti_shards_place_one(sti_shards *s) {
     st_status status = sti_shards_rename(s, STI_UNTOUCHED); /* and it is the model, whatever index lies beside it */
     if (status == ST_OK) status = sti_shards_settle(s, STI_UNSETTLED);
-    if (status == ST_OK) status = sti_shards_remove(s, STI_INDEX_NAME, STI_REMAINS);
+    if (status == ST_OK) status = sti_shards_remove_index(s, STI_REMAINS);
     return status == ST_OK ? sti_shards_sweep(s, STI_REMAINS) : status;
 }
 
@@ -5627,15 +5639,15 @@ static st_status sti_shards_place_beside(sti_shards *s) {
         }
         return status;
     }
-    status = sti_shards_settle(s, STI_UNSETTLED);
-    if (status == ST_OK) status = sti_shards_remove(s, STI_SINGLE_NAME, STI_SHADOWED);
+    status = sti_shards_settle(s, s->has_single ? STI_HIDDEN : STI_UNSETTLED);
+    if (status == ST_OK) status = sti_shards_remove_single(s, STI_SHADOWED);
     return status == ST_OK ? sti_shards_sweep(s, STI_REMAINS) : status;
 }
 
 /* over the older model, which is taken out of sight first: its index before a single file that hides that index */
 static st_status sti_shards_place_over(sti_shards *s) {
-    st_status status = sti_shards_remove(s, STI_INDEX_NAME, STI_UNTOUCHED);
-    if (status == ST_OK) status = sti_shards_remove(s, STI_SINGLE_NAME, STI_SHADOWED);
+    st_status status = sti_shards_remove_index(s, STI_UNTOUCHED);
+    if (status == ST_OK) status = sti_shards_remove_single(s, STI_SHADOWED);
     if (status == ST_OK) status = sti_shards_settle(s, STI_BETWEEN);
     while (status == ST_OK && s->named < s->shard_count) status = sti_shards_rename(s, STI_BETWEEN);
     if (status == ST_OK) status = sti_shards_settle(s, STI_BETWEEN);
@@ -5656,8 +5668,8 @@ static st_status sti_shards_clear(sti_shards *s) {
     const char *sentence = STI_SAY("this file of an older model cannot be removed");
     char name[ST_SHARD_NAME_BYTES];
     uint32_t i;
-    st_status status = sti_shards_remove(s, STI_INDEX_NAME, sentence);
-    if (status == ST_OK) status = sti_shards_remove(s, STI_SINGLE_NAME, sentence);
+    st_status status = sti_shards_remove_index(s, sentence);
+    if (status == ST_OK) status = sti_shards_remove_single(s, sentence);
     if (status == ST_OK) status = sti_shards_settle(s, sentence);
     for (i = 0; status == ST_OK && s->clash && i < s->shard_count; i++) {
         status = sti_shards_remove(s, sti_shards_name(s, i, name), sentence);
