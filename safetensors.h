@@ -760,7 +760,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_SCAN_RANK 16u
 
 #if defined(ST_NO_ERROR_TEXT)
-#define STI_SAY(text) ((const char *)0) /* not NULL, which C++ takes for a number where both arms of a ?: are it */
+#define STI_SAY(text) "" /* not NULL: some functions tell by it that there is something to say */
 #else
 #define STI_SAY(text) text
 #endif
@@ -1212,7 +1212,7 @@ static size_t sti_utf8_put(uint32_t code, unsigned char out[4]) {
     return n;
 }
 
-#if !defined(ST_NO_ERROR_TEXT) || !defined(ST_NO_WRITER)
+#if !defined(ST_NO_ERROR_TEXT) || (!defined(ST_NO_WRITER) && !defined(ST_NO_FILES))
 /* and the code point of n bytes of UTF-8 */
 static uint32_t sti_utf8_code(const unsigned char *s, size_t n) {
     static const unsigned char first[4] = {0x7F, 0x1F, 0x0F, 0x07}; /* bits of the first byte that count */
@@ -5877,7 +5877,6 @@ ST_API st_status st_save_model(const char *path, const st_model *model, const st
 /* ---- sharding: the plan */
 
 #define STI_SHARD_BYTES 5000000000u /* by default */
-#define STI_SHARD_COUNT 65536u      /* at most */
 
 /* the shard that begins with tensor `begin`: where it ends, and the bytes of its tensors, which have been judged */
 static size_t sti_shard_end(const st_tensor *tensors, size_t count, size_t begin, const st_save_options *o,
@@ -5911,8 +5910,8 @@ static st_status sti_plan(const char *said, const st_tensor *tensors, size_t cou
         }
     }
     for (begin = 0, *shard_count = 0; begin < count || *shard_count == 0; begin = end) {
-        if (*shard_count == STI_SHARD_COUNT) {
-            return sti_refuse(said, ST_ERR_TOO_LARGE, sti_text(""), STI_SHARD_COUNT, 0,
+        if (*shard_count == STI_MAX_SHARDS) {
+            return sti_refuse(said, ST_ERR_TOO_LARGE, sti_text(""), STI_MAX_SHARDS, 0,
                               STI_SAY("more than $e shards: raise max_shard_bytes"), error);
         }
         end = sti_shard_end(tensors, count, begin, o, &part);
@@ -5950,7 +5949,7 @@ static void sti_shard_name(uint32_t shard, uint32_t shard_count, char name[ST_SH
         sti_put(name, ST_SHARD_NAME_BYTES, sti_text("-of-"));
         sti_put_five(name, ST_SHARD_NAME_BYTES, shard_count);
     }
-    sti_put(name, ST_SHARD_NAME_BYTES, sti_text(".safetensors"));
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_text(STI_MODEL));
 }
 
 ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name, size_t room) {
@@ -6158,9 +6157,8 @@ static void sti_placed_swap(const sti_order *o, size_t a, size_t b) {
 
 #define STI_FILE_NAME 256u      /* bytes of a name in a directory, and more than any has */
 #define STI_WINDOW_BYTES 65536u /* of an older index, at most */
-#define STI_SINGLE_NAME "model.safetensors"
-#define STI_INDEX_NAME "model.safetensors.index.json"
-#define STI_INDEX_END ".safetensors.index.json"
+#define STI_SINGLE_NAME "model" STI_MODEL
+#define STI_INDEX_NAME "model" STI_INDEX_END
 
 typedef struct sti_stale { /* a file of the older model; its name lies behind it */
     sti_node node;
@@ -6546,16 +6544,13 @@ static int sti_shards_has(const sti_shards *s, sti_span name) {
     return sti_alike(name, wanted);
 }
 
-/* whether a name from an index may be that of a shard in the directory itself, to be removed */
+/* whether a name from an index may be that of a shard in the directory itself */
 static int sti_is_removable(sti_span name) {
-    const sti_span end = sti_text(".safetensors");
     size_t i;
-    if (name.n <= end.n || !sti_same(sti_behind(name, name.n - end.n), end) || !sti_is_utf8(name)) return 0;
     for (i = 0; i < name.n; i++) {
-        unsigned char c = (unsigned char)name.at[i];
-        if (c < 0x20 || c == 0x7F || c == '/' || c == '\\' || c == ':') return 0;
+        if (name.at[i] == '/') return 0;
     }
-    return name.at[0] != '.';
+    return sti_is_utf8(name) && !sti_path_fault(name, 1);
 }
 
 /* a file of the older model */

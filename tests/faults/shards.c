@@ -172,7 +172,7 @@ int main(void) {
     }
     folder_free(&old);
     folder_clear();
-    CHECK(refusals > 5000);
+    CHECK(refusals > 4000);
     scratch_end();
     return test_done("shards");
 }
