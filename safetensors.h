@@ -648,11 +648,11 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_INLINE static
 #endif
 #if STI_WIDE && (defined(__GNUC__) || defined(__clang__))
-#define STI_PREFETCH(place) __builtin_prefetch(place)
+#define STI_PREFETCH(address) __builtin_prefetch((const void *)(address))
 #elif STI_SSE2
-#define STI_PREFETCH(place) _mm_prefetch((const char *)(place), _MM_HINT_T0)
+#define STI_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
 #else
-#define STI_PREFETCH(place) ((void)(place))
+#define STI_PREFETCH(address) ((void)(address))
 #endif
 
 #define STI_NONE UINT64_MAX          /* a position where there is none */
@@ -990,6 +990,9 @@ typedef struct sti_json {
     uint32_t stop;                   /* place of `end` in the whole text; a header has fewer than 2^32 bytes */
     int (*more)(struct sti_json *j); /* puts the next bytes in reach, or 0: there are none; NULL: all are in reach */
     st_error *error;
+#if STI_WIDE
+    unsigned high; /* not 0 once a string may hold a byte over 0x7F */
+#endif
 } sti_json;
 
 typedef struct sti_word {  /* a string */
@@ -1017,23 +1020,10 @@ static size_t sti_utf8(const unsigned char *s, size_t n) {
     return length;
 }
 
-#if STI_SSE2
-/* the bits that are set in any of the four quarters of 64 bytes */
-STI_INLINE __m128i sti_any64(const unsigned char *s) {
-    const __m128i *v = (const __m128i *)(const void *)s;
-    return _mm_or_si128(_mm_or_si128(_mm_loadu_si128(v), _mm_loadu_si128(v + 1)),
-                        _mm_or_si128(_mm_loadu_si128(v + 2), _mm_loadu_si128(v + 3)));
-}
-#endif
-
 /* how many bytes are UTF-8 before the first sequence that is not */
 static size_t sti_utf8_span(const unsigned char *s, size_t n) {
     size_t i = 0, length;
     while (i < n) {
-#if STI_SSE2
-        while (n - i >= 64 && _mm_movemask_epi8(sti_any64(s + i)) == 0) i += 64;
-        if (i == n) break;
-#endif
         if (n - i >= 8 && (sti_load64(s + i) & 0x8080808080808080u) == 0) {
             i += 8;
         } else {
@@ -1185,30 +1175,72 @@ static int sti_plain8(const unsigned char *s) {
     return (not_quote & not_backslash & not_control & ~low) == ~low;
 }
 
-/* how many bytes come before the first that ends a run of plain ones */
-STI_INLINE size_t sti_plain_span(const unsigned char *s, size_t n) {
-    size_t i = 0;
 #if STI_SSE2
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), control = _mm_set1_epi8(0x1F);
-    for (; n - i >= 16; i += 16) {
-        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s + i));
-        const __m128i either = _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash));
-        const int ends = _mm_movemask_epi8(_mm_or_si128(either, _mm_cmpeq_epi8(_mm_min_epu8(v, control), v)));
-        if (ends) return i + sti_first_bit((uint64_t)(unsigned)ends);
-    }
+typedef __m128i sti_sixteen;
+
+/* which of 16 bytes end a run of plain ones, a bit for each; *seen gains the bits of all of them */
+STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) {
+    const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)s);
+    const __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+    const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1F)), v);
+    *seen = _mm_or_si128(*seen, v);
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control));
+}
+
+#define STI_NONE_SEEN() _mm_setzero_si128()
+#define STI_HIGH_SEEN(seen) ((unsigned)_mm_movemask_epi8(seen))
+#define STI_BITS_OF_BYTE 1u
 #elif STI_NEON
-    for (; n - i >= 16; i += 16) {
-        const uint8x16_t v = vld1q_u8(s + i);
-        const uint8x16_t either = vorrq_u8(vceqq_u8(v, vdupq_n_u8('"')), vceqq_u8(v, vdupq_n_u8('\\')));
-        const uint8x16_t all = vorrq_u8(either, vcltq_u8(v, vdupq_n_u8(0x20)));
-        /* four bits of each byte */
-        const uint64_t ends = vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(all), 4)), 0);
-        if (ends) return i + sti_first_bit(ends) / 4;
-    }
+typedef uint8x16_t sti_sixteen;
+
+STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) { /* four bits for each */
+    const uint8x16_t v = vld1q_u8(s);
+    const uint8x16_t quote = vceqq_u8(v, vdupq_n_u8('"')), backslash = vceqq_u8(v, vdupq_n_u8('\\'));
+    const uint8x16_t all = vorrq_u8(vorrq_u8(quote, backslash), vcltq_u8(v, vdupq_n_u8(0x20)));
+    *seen = vorrq_u8(*seen, v);
+    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(all), 4)), 0);
+}
+
+#define STI_NONE_SEEN() vdupq_n_u8(0)
+#define STI_HIGH_SEEN(seen) (vmaxvq_u8(seen) & 0x80u)
+#define STI_BITS_OF_BYTE 4u
 #endif
-    while (n - i >= 8 && sti_plain8(s + i)) i += 8;
-    while (i < n && s[i] >= 0x20 && s[i] != '"' && s[i] != '\\') i++;
-    return i;
+
+/* where a run of plain bytes ends that begins at s */
+STI_INLINE const unsigned char *sti_plain_end(sti_json *j, const unsigned char *s) {
+#if STI_SSE2 || STI_NEON
+    sti_sixteen seen = STI_NONE_SEEN();
+    for (; j->end - s >= 16; s += 16) {
+        const uint64_t ends = sti_plain16(s, &seen);
+        if (ends) {
+            j->high |= STI_HIGH_SEEN(seen);
+            return s + sti_first_bit(ends) / STI_BITS_OF_BYTE;
+        }
+    }
+    j->high |= STI_HIGH_SEEN(seen);
+#endif
+    while (j->end - s >= 8 && sti_plain8(s)) {
+#if STI_WIDE
+        j->high |= (sti_load64(s) & 0x8080808080808080u) != 0;
+#endif
+        s += 8;
+    }
+    for (; s < j->end && *s >= 0x20 && *s != '"' && *s != '\\'; s++) {
+#if STI_WIDE
+        j->high |= *s & 0x80u;
+#endif
+    }
+    return s;
+}
+
+/* Whether a byte over 0x7F may have passed. None passes outside of strings, so a text that passed without is UTF-8. */
+static int sti_json_high(const sti_json *j) {
+#if STI_WIDE
+    return j->high != 0;
+#else
+    (void)j;
+    return 1;
+#endif
 }
 
 /* adds bytes to a word, and to out if that is there */
@@ -1232,10 +1264,10 @@ static st_status sti_json_string(sti_json *j, sti_word *w, char *out) {
     w->escaped = w->nul = 0;
     j->at++;
     for (;;) {
-        const size_t run = sti_plain_span(j->at, (size_t)(j->end - j->at));
+        const unsigned char *run = j->at;
         int c;
-        if (run) sti_word_add(w, out, j->at, run);
-        j->at += run;
+        j->at = sti_plain_end(j, run);
+        if (j->at > run) sti_word_add(w, out, run, (size_t)(j->at - run));
         c = sti_json_byte(j);
         if (c == '"') {
             j->at++;
@@ -1954,8 +1986,8 @@ static int sti_usual_member(sti_header *h, sti_entry *e) {
     size_t n;
     if (!h->text || end - at < STI_USUAL_REACH || at[0] != (h->begun ? ',' : '{') || at[1] != '"') return 0;
     name = at + 2;
-    n = sti_plain_span(name, (size_t)(end - name));
-    at = name + n;
+    at = sti_plain_end(&h->json, name);
+    n = (size_t)(at - name);
     if (end - at < STI_USUAL_REACH || !STI_IS(at, "\":{\"dtype\":\"")) return 0;
     if ((n == 12 && STI_IS(name, "__metadata__")) || (h->scan && h->tensors == STI_SCAN_TENSORS)) return 0;
     e->key = (uint32_t)(name - 1 - h->text);
@@ -2025,14 +2057,16 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
 /* the name of an entry that passed before, with a NUL, to *text, which moves on */
 static void sti_name_again(sti_header *h, const sti_entry *e, char **text) {
     sti_word w;
-    if (e->escaped) {
-        h->json.at = h->text + e->key;
-        (void)sti_header_copy(h, &w, text);
-    } else {
+#if STI_WIDE
+    if (!e->escaped) {
         ST_MEMCPY(*text, h->text + e->key + 1, e->name_bytes);
         *text += e->name_bytes;
         *(*text)++ = 0;
+        return;
     }
+#endif
+    h->json.at = h->text + e->key;
+    (void)sti_header_copy(h, &w, text);
 }
 
 /* the dimensions of an entry that passed before, to out */
@@ -2423,9 +2457,13 @@ typedef struct sti_index {
     int sorted;
 } sti_index;
 
-/* slots for that many items: half of them are free, or a quarter, which is what pairs are granted */
-static uint32_t sti_index_slots(uint32_t count, int pairs) {
-    return count + (pairs ? count / 3 : count); /* under 2^32: see count */
+/* Words of a slot. Tensors have a second one where that helps, the low half of the address of their name: so name and
+ * tensor are on their way from memory at the same time, and not one after the other. It is a hint, and never trusted. */
+#define STI_SLOT_WORDS(tensors) (STI_WIDE && (tensors) ? 2u : 1u)
+
+/* slots for that many items, of which a quarter stays free, of those with two words a third */
+static uint32_t sti_index_slots(uint32_t count, int tensors) {
+    return count + count / (STI_SLOT_WORDS(tensors) == 2 ? 2 : 3); /* under 2^29: see count */
 }
 
 STI_INLINE sti_span sti_index_name(const sti_index *x, uint32_t item) {
@@ -2562,13 +2600,17 @@ STI_INLINE uint32_t sti_index_held(const sti_index *x, uint32_t slot) {
 
 /* The slot that holds the item of a name, or else the free one where it belongs. NULL: neither is near, which names get
  * to that were chosen for it, and a table with no slot free. */
-static uint32_t *sti_index_slot(const sti_index *x, sti_span name, uint32_t hash) {
-    const uint32_t tag = hash << x->shift;
+STI_INLINE uint32_t *sti_index_slot(const sti_index *x, sti_span name, uint32_t hash) {
+    const uint32_t tag = hash << x->shift, words = STI_SLOT_WORDS(x->tensors);
     uint32_t at = sti_index_place(x, hash), left;
     for (left = x->probes; left > 0; left--) {
-        uint32_t *slot = x->slots + at;
+        uint32_t *slot = x->slots + at * words;
         const uint32_t held = sti_index_held(x, *slot);
-        if (held == 0 || (*slot - held == tag && sti_same(sti_index_name(x, held - 1), name))) return slot;
+        if (held == 0) return slot;
+        if (*slot - held == tag) {
+            if (words == 2) STI_PREFETCH(((uintptr_t)x->slots & ~(uintptr_t)UINT32_MAX) | slot[1]);
+            if (sti_same(sti_index_name(x, held - 1), name)) return slot;
+        }
         if (++at == x->capacity) at = 0;
     }
     return NULL;
@@ -2582,7 +2624,7 @@ STI_INLINE void sti_index_ahead(const sti_index *x, uint32_t item, uint32_t hash
     uint32_t i;
     for (i = 0; i < n; i++) {
         hashes[i] = sti_hash(sti_index_name(x, item + i));
-        STI_PREFETCH(x->slots + sti_index_place(x, hashes[i]));
+        STI_PREFETCH((uintptr_t)(x->slots + sti_index_place(x, hashes[i]) * STI_SLOT_WORDS(x->tensors)));
     }
 }
 
@@ -2590,17 +2632,18 @@ STI_INLINE void sti_index_ahead(const sti_index *x, uint32_t item, uint32_t hash
  * header's.
  * Gives the item that is the first in the header to repeat a name, or STI_ABSENT. */
 STI_APART static uint32_t sti_index_build(sti_index *x, const sti_entry *entries) {
+    const uint32_t words = STI_SLOT_WORDS(x->tensors);
     uint32_t repeated = STI_ABSENT, item, hashes[STI_AHEAD];
-    x->capacity = sti_index_slots(x->count, x->pairs != NULL);
+    x->capacity = sti_index_slots(x->count, x->tensors != NULL);
     for (x->shift = 1; x->count >> x->shift; x->shift++) {} /* count + 1 <= 2^shift: under 2^28, see count */
     x->probes = 32 * (uint32_t)x->shift;
     if (x->probes > x->capacity) x->probes = x->capacity;
-    ST_MEMSET(x->slots, 0, x->capacity * sizeof *x->slots); /* they were taken with this size */
+    ST_MEMSET(x->slots, 0, x->capacity * words * sizeof *x->slots); /* they were taken with this size */
     for (item = 0; item < x->count; item++) {
         uint32_t held = 0, hash, *slot;
         if (item % STI_AHEAD == 0) sti_index_ahead(x, item, hashes);
         hash = hashes[item % STI_AHEAD];
-        slot = x->slots + sti_index_place(x, hash);
+        slot = x->slots + sti_index_place(x, hash) * words;
         if (*slot) {
             slot = sti_index_slot(x, sti_index_name(x, item), hash);
             if (!slot) {
@@ -2611,6 +2654,7 @@ STI_APART static uint32_t sti_index_build(sti_index *x, const sti_entry *entries
             held = sti_index_held(x, *slot);
         }
         *slot = hash << x->shift | ((held ? sti_index_repeat(entries, held - 1, item, &repeated) : item) + 1);
+        if (words == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
     }
     return repeated;
 }
@@ -3266,8 +3310,8 @@ static sti_layout sti_model_lay(const sti_opening *o, const sti_header *h, unsig
     l.tensors = (st_tensor *)sti_take(&b, h->tensors, sizeof *l.tensors);
     l.shapes = (uint64_t *)sti_take(&b, h->dimensions, sizeof *l.shapes);
     l.pairs = (st_pair *)sti_take(&b, h->pairs, sizeof *l.pairs);
-    l.name_slots = (uint32_t *)sti_take(&b, sti_index_slots(h->tensors, 0), sizeof *l.name_slots);
-    l.key_slots = (uint32_t *)sti_take(&b, sti_index_slots(h->pairs, 1), sizeof *l.key_slots);
+    l.name_slots = (uint32_t *)sti_take(&b, sti_index_slots(h->tensors, 1) * STI_SLOT_WORDS(1), sizeof *l.name_slots);
+    l.key_slots = (uint32_t *)sti_take(&b, sti_index_slots(h->pairs, 0), sizeof *l.key_slots);
     l.text = (char *)sti_take(&b, sti_plus(sti_plus(h->text_bytes, o->path.n), 1), 1);
     l.bytes = sti_round8(b.used);
     return l;
@@ -3354,23 +3398,30 @@ static st_status sti_open_scratch(sti_opening *o) {
     return ST_OK;
 }
 
+/* reads the header's text */
+STI_APART static st_status sti_open_text(const sti_opening *o, sti_header *h) {
+    const size_t n = (size_t)o->header_bytes;
+    const int code = n ? sti_io_read(&o->io, 8, o->text, n) : 0;
+    *h = sti_header_at(o->text, n, o->flags, o->error);
+    return code ? sti_fail_code(o->error, code, 8, STI_SAY("its header cannot be read")) : ST_OK;
+}
+
 /* reads and parses the header, as many of its entries as there is room for; *sorted: they come by offset */
 STI_APART static st_status sti_open_entries(sti_opening *o, sti_header *h, int *sorted) {
-    const size_t n = (size_t)o->header_bytes;
-    int code = n ? sti_io_read(&o->io, 8, o->text, n) : 0, more = 1;
     uint64_t end = 0;
     sti_entry none, *e;
-    st_status s;
-    if (code) return sti_fail_code(o->error, code, 8, STI_SAY("its header cannot be read"));
-    *sorted = 1;
-    *h = sti_header_at(o->text, n, o->flags, o->error);
-    s = sti_header_utf8(o->text, n, o->error);
-    while (s == ST_OK) {
+    int more;
+    st_status s = sti_open_text(o, h);
+    if (s != ST_OK) return s;
+    for (*sorted = 1;; end = e->end) {
         e = h->tensors < o->room ? &o->entries[h->tensors] : &none;
         s = sti_header_next(h, e, &more);
         if (s != ST_OK || !more) break;
         if (e->begin != end || e->end < end) *sorted = 0;
-        end = e->end;
+    }
+    if (s != ST_OK || sti_json_high(&h->json)) { /* whatever else is wrong, text that is not UTF-8 is said first */
+        const st_status utf8 = sti_header_utf8(h->text, (size_t)o->header_bytes, o->error);
+        if (utf8 != ST_OK) return utf8;
     }
     if (s != ST_OK) return h->tensors > o->room ? sti_fail_memory(&o->memory, sti_need_at_most(o), o->error) : s;
     if (o->memory.work && sti_need(o, h) > sti_plus(o->memory.work_skipped, o->memory.work_bytes)) {
