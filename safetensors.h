@@ -2491,7 +2491,8 @@ STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
 }
 
 STI_INLINE uint64_t sti_hash_more(uint64_t h, const char *at) {
-    return (h << 27 | h >> 37) ^ sti_hash_fold(sti_load64(at) ^ 0x9E3779B97F4A7C15u, sti_load64(at + 8) ^ 0xC2B2AE3D27D4EB4Fu);
+    return (h << 27 | h >> 37) ^
+           sti_hash_fold(sti_load64(at) ^ 0x9E3779B97F4A7C15u, sti_load64(at + 8) ^ 0xC2B2AE3D27D4EB4Fu);
 }
 
 /* Goes by 16 bytes, the last of which end with the text and may overlap those before: no product waits for another, and

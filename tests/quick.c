@@ -75,8 +75,20 @@ static int slip(void) {
 }
 
 static void put_name(growing *t, size_t number) {
-    static const char *const slips[] = {"\\n",     "\\u0041", "\\ud83d\\ude00", "\303\251", "\360\237\230\200", "\377", "\001",
-                                        "\\u0000", "\\q",     "\"",             "\\",       "\303",             "{",    " "};
+    static const char *const slips[] = {"\\n",
+                                        "\\u0041",
+                                        "\\ud83d\\ude00",
+                                        "\303\251",
+                                        "\360\237\230\200",
+                                        "\377",
+                                        "\001",
+                                        "\\u0000",
+                                        "\\q",
+                                        "\"",
+                                        "\\",
+                                        "\303",
+                                        "{",
+                                        " "};
     uint32_t i, n = below(48);
     for (i = 0; i < n; i++) text_add(t, "abc.defg_hi0.123" + below(16), 1);
     if (slip()) text_put(t, ANY_OF(slips));
@@ -84,8 +96,20 @@ static void put_name(growing *t, size_t number) {
 }
 
 static void put_dtype(growing *t, unsigned *bits) {
-    static const char *const slips[] = {"",    "F31",    "bf16",   "U8 ",         "F8_E4M4", "F8_E4M3FNU", "BF1", "I8\\u0000",
-                                        "F32", "BOOLS",  "U",      "F8_E4M3FNUZ", "\\u0055" "8"};
+    static const char *const slips[] = {"",
+                                        "F31",
+                                        "bf16",
+                                        "U8 ",
+                                        "F8_E4M4",
+                                        "F8_E4M3FNU",
+                                        "BF1",
+                                        "I8\\u0000",
+                                        "F32",
+                                        "BOOLS",
+                                        "U",
+                                        "F8_E4M3FNUZ",
+                                        "\\u0055"
+                                        "8"};
     const st_dtype dtype = (st_dtype)(1 + below(22));
     *bits = st_dtype_bits(dtype);
     text_put(t, slip() ? ANY_OF(slips) : st_dtype_name(dtype));
@@ -108,7 +132,8 @@ static uint64_t put_size(growing *t) {
                                         "18446744073709551615",
                                         "18446744073709551616",
                                         "x"};
-    static const uint64_t usual[] = {1, 2, 3, 4, 8, 10, 16, 128, 4096, 151936, 12345678, 4294967295u, 4294967296u, 999999999999999u};
+    static const uint64_t usual[] = {1,   2,    3,      4,        8,           10,          16,
+                                     128, 4096, 151936, 12345678, 4294967295u, 4294967296u, 999999999999999u};
     const uint64_t size = below(40) == 0 ? 0 : usual[below(below(4) ? 8 : 14)];
     if (slip()) {
         text_put(t, ANY_OF(slips));
@@ -134,7 +159,8 @@ static uint64_t put_shape(growing *t) {
 
 /* a member; gives where its data ends */
 static uint64_t put_member(growing *t, size_t number, uint64_t begin) {
-    static const char *const slips[] = {" ", "\n", ",", "]", "}", "\"", ":", "\"x\":null,", "\"dtype\":\"U8\",", "0", "\303\251"};
+    static const char *const slips[] = {" ", "\n",      ",", "]", "}", "\"", ":", "\"x\":null,", "\"dtype\":\"U8\",",
+                                        "0", "\303\251"};
     uint64_t elements, end;
     unsigned bits;
     text_put(t, slip() ? ", \"" : ",\"");
