@@ -2078,6 +2078,7 @@ static const unsigned char *sti_usual_offsets(sti_header *h, const unsigned char
  * found; 0: nothing but *e is changed, and the parser has its say. */
 static int sti_usual_member(sti_header *h, sti_entry *e) {
     const unsigned char *at = h->json.at, *const end = h->json.end, *name;
+    st_dtype dtype;
     size_t n;
     if (!h->text || end - at < STI_USUAL_REACH || at[0] != (h->begun ? ',' : '{') || at[1] != '"') return 0;
     name = at + 2;
@@ -2089,9 +2090,10 @@ static int sti_usual_member(sti_header *h, sti_entry *e) {
     e->name_bytes = (uint32_t)n;
     e->escaped = 0;
     e->dtype_at = (uint32_t)(at + 11 - h->text);
-    e->dtype = (unsigned char)sti_dtype_guess(at + 12);
+    dtype = sti_dtype_guess(at + 12);
+    e->dtype = (unsigned char)dtype;
     at += 12 + sti_dtypes[e->dtype].length;
-    if (e->dtype == ST_DTYPE_NONE || !STI_IS(at, "\",\"shape\":[")) return 0;
+    if (dtype == ST_DTYPE_NONE || !STI_IS(at, "\",\"shape\":[")) return 0;
     e->shape_at = (uint32_t)(at + 10 - h->text);
     at = sti_usual_shape(at + 11, end, e);
     if (!at || end - at < STI_USUAL_REACH || !STI_IS(at, "],\"data_offsets\":[")) return 0;
