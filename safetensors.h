@@ -785,10 +785,18 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_BIG_ENDIAN 0
 #endif
 
+/* Words of 8 bytes are quick to handle: the header's quick paths are there. They take what the plain code takes, come to
+ * the same result, and leave the rest to it. */
+#if !defined(ST_NO_SIMD) && (UINTPTR_MAX > UINT32_MAX || defined(__wasm__))
+#define STI_WIDE 1
+#else
+#define STI_WIDE 0
+#endif
+
 /* Vector instructions of the baseline that the compiler was told: SSE2 or NEON. AVX2, with F16C, beside SSE2, chosen at
  * run time; not without a runtime that knows the processor, and not from gcc for 64-bit Windows, which does not align
  * the stack for it (gcc's bug 54412). */
-#if defined(ST_NO_SIMD) || defined(ST_NO_CONVERT) || defined(__TINYC__)
+#if defined(ST_NO_SIMD) || defined(ST_FREESTANDING) || defined(__TINYC__) /* its headers include those of libc */
 #define STI_SSE2 0
 #elif (defined(__GNUC__) && defined(__SSE2__)) || \
     (defined(_MSC_VER) && (defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)))
@@ -796,16 +804,16 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #else
 #define STI_SSE2 0
 #endif
-#if STI_SSE2 && defined(__AVX2__) && defined(__F16C__)
+#if !STI_SSE2 || defined(ST_NO_CONVERT)
+#define STI_AVX2 0
+#elif defined(__AVX2__) && defined(__F16C__)
 #define STI_AVX2 1
-#elif !STI_SSE2 || defined(ST_FREESTANDING) || (defined(_MSC_VER) && defined(ST_NO_FILES)) || \
-    (defined(_WIN64) && defined(__GNUC__) && !defined(__clang__))
+#elif (defined(_MSC_VER) && defined(ST_NO_FILES)) || (defined(_WIN64) && defined(__GNUC__) && !defined(__clang__))
 #define STI_AVX2 0
 #else
 #define STI_AVX2 1
 #endif
-#if !defined(ST_NO_SIMD) && !defined(ST_NO_CONVERT) && defined(__GNUC__) && defined(__aarch64__) && \
-    defined(__ARM_NEON) && !STI_BIG_ENDIAN
+#if !defined(ST_NO_SIMD) && defined(__GNUC__) && defined(__aarch64__) && defined(__ARM_NEON) && !STI_BIG_ENDIAN
 #define STI_NEON 1
 #include <arm_neon.h>
 #else
@@ -816,51 +824,29 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #elif STI_SSE2
 #include <emmintrin.h>
 #endif
-
-#if defined(__GNUC__) || defined(__clang__)
-#define STI_INLINE __attribute__((always_inline)) static inline /* so that arguments of kernels become constants */
-#define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
-#elif defined(_MSC_VER)
-#define STI_INLINE static __forceinline
-#define STI_TARGET_AVX2
+#if STI_WIDE && defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
 #define STI_APART __attribute__((noinline))      /* so that its frame is not part of deeper calls of its caller */
 #define STI_COLD __attribute__((noinline, cold)) /* errors: compiled for size, and out of the way */
+#define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
 #elif defined(_MSC_VER)
 #define STI_APART __declspec(noinline)
 #define STI_COLD __declspec(noinline)
+#define STI_TARGET_AVX2
 #else
 #define STI_APART
 #define STI_COLD
 #endif
 
-/* Words of 8 bytes are quick to handle: the header's quick paths are there. They take what the plain code takes, come to
- * the same result, and leave the rest to it. */
-#if !defined(ST_NO_SIMD) && (UINTPTR_MAX > UINT32_MAX || defined(__wasm__))
-#define STI_WIDE 1
-#else
-#define STI_WIDE 0
-#endif
-#if STI_WIDE && (defined(__SSE2__) || (defined(_MSC_VER) && defined(_M_X64)))
-#define STI_SSE2 1
-#include <emmintrin.h>
-#else
-#define STI_SSE2 0
-#endif
-#if STI_WIDE && defined(__aarch64__) && defined(__ARM_NEON)
-#define STI_NEON 1
-#include <arm_neon.h>
-#else
-#define STI_NEON 0
-#endif
-#if STI_WIDE && defined(_MSC_VER) && !defined(__clang__)
-#include <intrin.h>
-#endif
-#if STI_WIDE && (defined(__GNUC__) || defined(__clang__))
-#define STI_INLINE static inline __attribute__((always_inline)) /* a few instructions, however long they look */
-#elif STI_WIDE && defined(_MSC_VER)
+/* a few instructions, however long they look; and arguments of kernels become constants */
+#if !STI_WIDE && !STI_SSE2
+#define STI_INLINE static
+#elif defined(__GNUC__) || defined(__clang__)
+#define STI_INLINE static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
 #define STI_INLINE static __forceinline
 #else
 #define STI_INLINE static
@@ -1414,7 +1400,7 @@ static int sti_plain8(const unsigned char *s) {
     return (not_quote & not_backslash & not_control & ~low) == ~low;
 }
 
-#if STI_SSE2
+#if STI_WIDE && STI_SSE2
 typedef __m128i sti_sixteen;
 
 /* which of 16 bytes end a run of plain ones, a bit for each; *seen gains the bits of all of them */
@@ -1429,7 +1415,7 @@ STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) {
 #define STI_NONE_SEEN() _mm_setzero_si128()
 #define STI_HIGH_SEEN(seen) ((unsigned)_mm_movemask_epi8(seen))
 #define STI_BITS_OF_BYTE 1u
-#elif STI_NEON
+#elif STI_WIDE && STI_NEON
 typedef uint8x16_t sti_sixteen;
 
 STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) { /* four bits for each */
@@ -1447,7 +1433,7 @@ STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) { /* 
 
 /* where a run of plain bytes ends that begins at s */
 STI_INLINE const unsigned char *sti_plain_end(sti_json *j, const unsigned char *s) {
-#if STI_SSE2 || STI_NEON
+#if STI_WIDE && (STI_SSE2 || STI_NEON)
     sti_sixteen seen = STI_NONE_SEEN();
     for (; j->end - s >= 16; s += 16) {
         const uint64_t ends = sti_plain16(s, &seen);
