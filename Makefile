@@ -16,7 +16,7 @@ TOOL = tests/tool*.sh
 PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
 
 ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/copy.c \
-	examples/st/meta.c examples/st/pack.c examples/st/save.c examples/st/progress.c examples/st/report.c examples/st/text.c \
+	examples/st/meta.c examples/st/pack.c examples/st/save.c examples/st/progress.c examples/st/report.c examples/st/text.c examples/st/bytes.c \
 	examples/st/sys.c examples/st/lib.c
 
 # what `check` makes, the longest first
