@@ -1,4 +1,4 @@
-/* check.c: whether files are sound. */
+/* check.c: whether models are sound. */
 #include "st.h"
 #include <string.h>
 
@@ -13,6 +13,11 @@ static void put_verdict(const char *path, const st_model *model, const st_error 
     fputs(model->count == 1 ? " tensor, " : " tensors, ", stdout);
     put_number(stdout, model->bytes);
     fputs(model->bytes == 1 ? " byte" : " bytes", stdout);
+    if (model->shard_count > 1) {
+        fputs(" in ", stdout);
+        put_number(stdout, model->shard_count);
+        fputs(" files", stdout);
+    }
 }
 
 int command_check(int argc, char **argv) {
@@ -24,7 +29,7 @@ int command_check(int argc, char **argv) {
     if (paths < 0) return EXIT_USAGE;
     if (paths == 0) {
         begin_complaint("check");
-        fputs("a PATH is missing", stderr);
+        fputs("a MODEL is missing", stderr);
         return usage_hint("check");
     }
     memset(&how, 0, sizeof how);
@@ -32,7 +37,7 @@ int command_check(int argc, char **argv) {
     for (i = 0; i < paths && !output_failed(); i++) {
         st_model *model;
         st_error error;
-        error.status = st_open(&model, argv[i], &how, &error);
+        error.status = open_model(&model, argv[i], &how, &error);
         if (error.status != ST_OK) code = EXIT_FAILED;
         if (json) {
             put_error_json(stdout, argv[i], &error);

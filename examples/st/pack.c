@@ -224,7 +224,7 @@ static int write_model(pack *p, const char *out) {
 
 static int pack_model(pack *p, const char *out) {
     st_error error;
-    int code = saving_begin(&p->saving);
+    int code = saving_begin(&p->saving, out);
     if (code != EXIT_FINE) return code;
     p->saving.options.progress = NULL; /* copy_bytes tells of it, with the bytes that are read */
     if (st_writer_open(&p->writer, out, &p->saving.options, &error) != ST_OK)

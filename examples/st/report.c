@@ -27,7 +27,7 @@ static const char *sentence(const st_error *error, const char *path) {
     st_error other;
     memset(&how, 0, sizeof how);
     how.files = &nothing;
-    if (st_open(&model, path, &how, &other) == ST_OK) { /* which never is */
+    if (open_model(&model, path, &how, &other) == ST_OK) { /* which never is */
         st_close(model);
         return message;
     }
