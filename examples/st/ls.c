@@ -9,21 +9,6 @@ enum { SHOWN_PAIRS = 20, SHOWN_KEY = 64, SHOWN_VALUE = 128 };
 /* One name of a thousand characters must not push every other line off the screen; it is shown whole all the same. */
 enum { WIDEST_COLUMN = 120 };
 
-/* The text, or as many whole characters of its first `most` bytes as there are. */
-static void put_shortened(const char *text, size_t bytes, size_t most) {
-    size_t n = bytes;
-    if (n > most) {
-        n = most;
-        while (n > 0 && (text[n] & 0xc0) == 0x80) n--;
-    }
-    put_text(stdout, text, n);
-    if (n < bytes) {
-        fputs("... (", stdout);
-        put_number(stdout, bytes);
-        fputs(" bytes)", stdout);
-    }
-}
-
 static void put_pairs(const char *title, const st_pair *pairs, size_t count, const colours *paint) {
     size_t i;
     if (!pairs) return;
@@ -32,9 +17,9 @@ static void put_pairs(const char *title, const st_pair *pairs, size_t count, con
     end_line();
     for (i = 0; i < count && i < SHOWN_PAIRS; i++) {
         fputs("  ", stdout);
-        put_shortened(pairs[i].key, pairs[i].key_bytes, SHOWN_KEY);
+        put_shortened(stdout, pairs[i].key, pairs[i].key_bytes, SHOWN_KEY);
         printf("%s:%s ", paint->faint, paint->off);
-        put_shortened(pairs[i].value, pairs[i].value_bytes, SHOWN_VALUE);
+        put_shortened(stdout, pairs[i].value, pairs[i].value_bytes, SHOWN_VALUE);
         end_line();
     }
     if (i < count) {
@@ -44,16 +29,6 @@ static void put_pairs(const char *title, const st_pair *pairs, size_t count, con
         end_line();
     }
     end_line();
-}
-
-static void put_shape(const st_tensor *t) {
-    uint32_t i;
-    putc('[', stdout);
-    for (i = 0; i < t->rank; i++) {
-        if (i) putc(',', stdout);
-        put_number(stdout, t->shape[i]);
-    }
-    putc(']', stdout);
 }
 
 static size_t shape_width(const st_tensor *t) {
@@ -108,7 +83,7 @@ static void put_tensor(const st_tensor *t, const columns *c, const colours *pain
     fputs(paint->off, stdout);
     pad(c->dtype, text_width(t->dtype_name, strlen(t->dtype_name)));
     put_gap();
-    put_shape(t);
+    put_shape(stdout, t);
     pad(c->shape, shape_width(t));
     put_gap();
     put_right(t->bytes, c->bytes);
@@ -206,7 +181,7 @@ static void put_tensor_json(const st_tensor *t) {
     fputs(",\"dtype\":", stdout);
     put_json(stdout, t->dtype_name, strlen(t->dtype_name));
     fputs(",\"shape\":", stdout);
-    put_shape(t);
+    put_shape(stdout, t);
     fputs(",\"bytes\":", stdout);
     put_number(stdout, t->bytes);
     fputs(",\"offset\":", stdout);

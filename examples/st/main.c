@@ -35,13 +35,21 @@ static const command commands[] = {
      "\n"
      "  --json   one JSON object: metadata, index, shards, tensors; nothing is shortened\n",
      command_ls},
-    {"check", "[--json] MODEL...", "say whether models are sound, and if not, where",
+    {"check", "[--json] [--deep] MODEL...", "say whether models are sound, and if not, where",
      "Checks the header and length of each file, and of several what their index says, and prints one line a model:\n"
      "  MODEL: ok, N tensors, B bytes\n"
      "  MODEL: ST_ERR_X at byte P: what is wrong\n"
      "One that fails does not stop the rest. Exit code 1 if any failed.\n"
      "\n"
-     "  --json   one JSON object a line: path, status, position, expected, actual, subject, message\n",
+     "  --deep   read every byte once, to find what the device cannot read, and count NaN, infinities, and bytes of "
+     "BOOL\n"
+     "           tensors other than 0 and 1, in all and for each tensor that has some. Such BOOL bytes make a model "
+     "fail;\n"
+     "           NaN and infinities do not\n"
+     "  --json   one JSON object a line: path, status, position, expected, actual, subject, message; with --deep, "
+     "where\n"
+     "           status is ST_OK, also nan, infinity, bad_bool, and tensors that have some: name, nan, infinity, "
+     "bad_bool\n",
      command_check},
     {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write a tensor's raw bytes to standard output",
      "Writes the bytes of one tensor as they are stored (little-endian, row by row) to standard output.\n"
@@ -49,6 +57,20 @@ static const command commands[] = {
      "  --offset N   begin N bytes into the tensor (default 0)\n"
      "  --bytes N    write N bytes (default: all to the end of the tensor)\n",
      command_cat},
+    {"diff", "[--metadata] [--json] A B", "say what differs between two models",
+     "Compares the tensors of two models by name, whatever files they are in, and prints a line for each that\n"
+     "  - is only in A\n"
+     "  + is only in B\n"
+     "  ~ has another dtype, shape or bytes, with the place of the first byte that differs in the tensor\n"
+     "Exit code 0: the same, 1: something differs, 2: a model cannot be read, or wrong usage.\n"
+     "\n"
+     "  --metadata   also compare metadata, each model's first file's, key by key; it is passed over otherwise, and "
+     "so\n"
+     "               are order, alignment and the metadata of indexes always\n"
+     "  --json       one JSON object: removed, added, changed (with now, bytes, first), same (how many), metadata "
+     "(how\n"
+     "               many keys differ, or null)\n",
+     command_diff},
     {"copy", "[OPTIONS] IN OUT", "write a model anew: in order, in part, renamed",
      "Writes the tensors of the model IN to OUT, by dtype from U64 down to BOOL, then by name, with the metadata of "
      "IN.\n"

@@ -108,7 +108,6 @@ static FILE *open_source(pack *p, const source *s) {
 
 /* FILE: it WHAT 7 bytes, but NAME takes 6 (U8 [2,3]) */
 static int wrong_size(pack *p, const source *s, const char *what, uint64_t bytes) {
-    uint32_t i;
     progress_end(&p->saving.bar);
     put_source(s);
     fprintf(stderr, ": %s ", what);
@@ -117,12 +116,9 @@ static int wrong_size(pack *p, const source *s, const char *what, uint64_t bytes
     put_text(stderr, s->tensor.name, s->tensor.name_bytes);
     fputs(" takes ", stderr);
     put_number(stderr, s->tensor.bytes);
-    fprintf(stderr, " (%s [", st_dtype_name(s->tensor.dtype));
-    for (i = 0; i < s->tensor.rank; i++) {
-        if (i) putc(',', stderr);
-        put_number(stderr, s->shape[i]);
-    }
-    fputs("])\n", stderr);
+    fprintf(stderr, " (%s ", st_dtype_name(s->tensor.dtype));
+    put_shape(stderr, &s->tensor);
+    fputs(")\n", stderr);
     return EXIT_FAILED;
 }
 

@@ -71,7 +71,7 @@ int report(const char *path, const st_error *error) {
     return EXIT_FAILED;
 }
 
-void put_error_json(FILE *to, const char *path, const st_error *error) {
+void begin_error_json(FILE *to, const char *path, const st_error *error) {
     static const st_error fine; /* on success only the status is set */
     const st_error *e = error->status == ST_OK ? &fine : error;
     fputs("{\"path\":", to);
@@ -90,5 +90,4 @@ void put_error_json(FILE *to, const char *path, const st_error *error) {
     put_json(to, e->subject, strlen(e->subject));
     fputs(",\"message\":", to);
     put_json(to, e->message, strlen(e->message));
-    putc('}', to);
 }

@@ -19,6 +19,7 @@ int command_cat(int argc, char **argv);
 int command_copy(int argc, char **argv);
 int command_merge(int argc, char **argv);
 int command_shard(int argc, char **argv);
+int command_diff(int argc, char **argv);
 int command_meta(int argc, char **argv);
 int command_pack(int argc, char **argv);
 
@@ -41,6 +42,8 @@ int usage_hint(const char *command);
 
 /* Control characters, bidirectional marks and bytes that are not UTF-8 become \n, \u202e, \xff. */
 void put_text(FILE *to, const char *text, size_t bytes);
+/* The same, or as many whole characters of its first `most` bytes as there are: "abc... (3000 bytes)" */
+void put_shortened(FILE *to, const char *text, size_t bytes, size_t most);
 size_t text_width(const char *text, size_t bytes); /* code points that put_text writes */
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void put_json(FILE *to, const char *text, size_t bytes);
@@ -56,6 +59,7 @@ int read_number(const char *text, uint64_t *number); /* digits and nothing else 
 
 void put_number(FILE *to, uint64_t number);
 size_t number_width(uint64_t number);
+void put_shape(FILE *to, const st_tensor *tensor); /* [2,3] */
 void put_spaces(FILE *to, size_t count);
 enum { READABLE_SIZE = 24 };
 const char *readable_size(uint64_t bytes, char text[READABLE_SIZE]); /* "1.5 MiB" */
@@ -74,6 +78,16 @@ void near_begin(near_names *near_to, const char *wanted);
 void near_consider(near_names *near_to, const char *name, size_t bytes);
 void near_put(FILE *to, const near_names *near_to); /* "; did you mean a, b or c?", or nothing */
 
+/* ---- what values hold (values.c) -------------------------------------------------------------------------- */
+
+typedef struct findings {
+    uint64_t nan, infinity;
+    uint64_t bad_bool; /* bytes of BOOL other than 0 and 1 */
+} findings;
+
+/* Adds what is in n bytes of a tensor, whole elements of it. */
+void look_at_values(findings *found, st_dtype dtype, const unsigned char *bytes, size_t n);
+
 /* ---- models by what was given for them (open.c) ----------------------------------------------------------- */
 
 /* st_open of a path: a file, an index, a directory; or st_open_hub of hub:owner/name[@revision]. error is not NULL. */
@@ -85,7 +99,7 @@ int is_hub(const char *given);        /* a file of such a name is ./hub:name */
 
 /* PATH: ST_ERR_X at byte P: sentence */
 void put_error(FILE *to, const char *path, const st_error *error);
-void put_error_json(FILE *to, const char *path, const st_error *error);
+void begin_error_json(FILE *to, const char *path, const st_error *error); /* an object without its closing brace */
 int report(const char *path, const st_error *error); /* put_error on a line of standard error; returns EXIT_FAILED */
 
 /* ---- the system (sys.c) ----------------------------------------------------------------------------------- */
