@@ -277,6 +277,53 @@ static void plainly(void) {
     folder_clear();
 }
 
+/* the directory as one model, through every way to read it */
+static void opens(void) {
+    static const st_pair metadata = PAIR("format", "pt"), more[] = {PAIR("z", " [1, 2]"), PAIR("dtype", "\"\\u00e9\"")};
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_options how;
+    st_model *m;
+    st_error error;
+    size_t i;
+    five_tensors(t);
+    o.index = more;
+    o.index_count = 2;
+    CHECK_STATUS(st_save_sharded(scratch_directory, t, 5, &metadata, 1, &o, &error), ST_OK);
+    for (i = 0; i < 2; i++) {
+        saving s = {"", t, 5, &metadata, 1, 0, 0, 0};
+        memset(&how, 0, sizeof how);
+        how.flags = i == 1 ? ST_OPEN_NO_MAP : 0;
+        if (!CHECK(st_open(&m, scratch_directory, &how, &error) == ST_OK)) continue;
+        check_holds(m, &s);
+        CHECK_EQ(m->shard_count, 3);
+        CHECK_EQ(m->bytes, 80);
+        CHECK_EQ(m->index_count, 3);
+        CHECK_STR(m->index[0].key, "dtype");
+        CHECK_STR(m->index[0].value, "\"\\u00e9\"");
+        CHECK_STR(m->index[1].value, "80");
+        CHECK_STR(m->index[2].value, "[\n      1,\n      2\n    ]");
+#if !defined(_WIN32)
+        { /* what is read is written anew over itself, byte for byte */
+            st_save_options again = options_of(32);
+            char *before = folder_text(INDEX);
+            again.from = m;
+            again.index = m->index;
+            again.index_count = m->index_count;
+            CHECK_STATUS(st_save_sharded(scratch_directory, m->tensors, m->count, m->metadata, m->metadata_count,
+                                         &again, &error),
+                         ST_OK);
+            CHECK(folder_is(THREE_NAMES));
+            CHECK(folder_holds(t, 5, &metadata, 1, &again));
+            index_is(before);
+            free(before);
+        }
+#endif
+        st_close(m);
+    }
+    folder_clear();
+}
+
 /* ---- the index's text ------------------------------------------------------------------------------------- */
 
 typedef struct index_case {
@@ -1139,6 +1186,7 @@ int main(void) {
     names();
     shared();
     plainly();
+    opens();
     index_texts();
     depth();
     refusals();

@@ -7,7 +7,8 @@
 #include "shards.h"
 
 static unsigned long refusals;
-static folder old; /* the names that the older model has */
+static folder old;                      /* the names that the older model has */
+static const shards_scenario *prepared; /* the one whose older model is there, as it was */
 
 /* whether just the older model's files are there; they were not touched, for no name of a new one was given away */
 static int is_untouched(void) {
@@ -23,10 +24,13 @@ static st_status attempt(const shards_scenario *s, counting *memory, st_error *e
     const struct faults armed = faults;
     st_status status;
     faults_begin(NAMES, 0, 0, 0);
-    folder_clear();
-    shards_old(s, scratch_directory);
-    folder_free(&old);
-    old = folder_list();
+    if (prepared != s) {
+        folder_clear();
+        shards_old(s, scratch_directory);
+        folder_free(&old);
+        old = folder_list();
+    }
+    prepared = NULL;
     faults = armed;
     status = shards_run(s, scratch_directory, &memory->allocator, error);
     counting_end(memory);
@@ -39,24 +43,27 @@ static st_status attempt(const shards_scenario *s, counting *memory, st_error *e
 /* holds the directory to the status and the sentence */
 static void judge(const shards_scenario *s, st_status status, const st_error *error) {
     const struct faults seen = faults;
-    enum verdict verdict;
+    enum opens_as verdict;
     const char *want = "old";
     faults_begin(NAMES, 0, 0, 0);
     verdict = shards_verdict(scratch_directory);
-    check_no_temporary();
+    if (seen.only != UNLINK || !seen.forever) check_no_temporary();
     if (status == ST_OK) {
         want = "new";
     } else if (s->parts) {
-        want = verdict == TORN ? "whatever is no mixture" : verdict_names[verdict];
+        want = verdict == TORN ? "whatever is no mixture" : opens_as_names[verdict];
     } else if (strstr(error->message, "there no more") != NULL) {
         want = "refused";
     } else if (strstr(error->message, "is in its place") != NULL) {
         want = "new";
     } else if (strstr(error->message, "hides") == NULL) {
-        CHECK(is_untouched());
+        if (seen.only == UNLINK && seen.forever) { /* its temporaries stay */
+        } else if (CHECK(is_untouched())) {
+            prepared = s;
+        }
     }
     if (s->older == NOTHING && strcmp(want, "old") == 0) want = "refused";
-    CHECK_STR(verdict_names[verdict], want);
+    CHECK_STR(opens_as_names[verdict], want);
     faults = seen;
 }
 
@@ -74,6 +81,7 @@ static int forgiven(int name, int code, int forever) {
 }
 
 static void refuse_calls(const shards_scenario *s) {
+    static const size_t some[] = {0, 3, sizeof codes / sizeof *codes - 1}; /* calls.c has them all */
     struct faults clean;
     counting memory;
     st_error error;
@@ -91,19 +99,20 @@ static void refuse_calls(const shards_scenario *s) {
         size_t c;
         int forever;
         seen[name]++;
-        for (c = 0; c < sizeof codes / sizeof *codes; c++) {
+        for (c = 0; c < sizeof some / sizeof *some; c++) {
+            const int code = codes[some[c]];
             for (forever = 0; forever <= 1; forever++) {
                 char row[160];
                 st_status status;
-                snprintf(row, sizeof row, "%s, %s %d fails with %d%s", s->name, call_names[name], seen[name], codes[c],
+                snprintf(row, sizeof row, "%s, %s %d fails with %d%s", s->name, call_names[name], seen[name], code,
                          forever ? " from then on" : "");
                 test_row = row;
-                faults_begin(name, seen[name], forever, codes[c]);
+                faults_begin(name, seen[name], forever, code);
                 counting_begin(&memory);
                 status = attempt(s, &memory, &error);
-                if (status != ST_OK || !forgiven(name, codes[c], forever)) {
+                if (status != ST_OK || !forgiven(name, code, forever)) {
                     CHECK_STATUS(status, ST_ERR_IO);
-                    CHECK_EQ(error.sys, codes[c]);
+                    CHECK_EQ(error.sys, code);
                 }
                 judge(s, status, &error);
                 refusals++;
@@ -163,7 +172,7 @@ int main(void) {
     }
     folder_free(&old);
     folder_clear();
-    CHECK(refusals > 5000);
+    CHECK(refusals > 4000);
     scratch_end();
     return test_done("shards");
 }

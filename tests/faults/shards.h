@@ -104,14 +104,14 @@ static inline st_status shards_run(const shards_scenario *s, const char *directo
     return status;
 }
 
-enum verdict { REFUSED, OLD, NEW, TORN };
+enum opens_as { REFUSED, OLD, NEW, TORN };
 
-static const char *const verdict_names[] = {"refused", "old", "new", "torn"};
+static const char *const opens_as_names[] = {"refused", "old", "new", "torn"};
 
 /* which of its models a directory opens as */
-static inline enum verdict shards_verdict(const char *directory) {
+static inline enum opens_as shards_verdict(const char *directory) {
     unsigned char bytes[SHARDS_BYTES], want[SHARDS_BYTES];
-    enum verdict verdict = REFUSED;
+    enum opens_as verdict = REFUSED;
     st_model *model;
     st_error error;
     int age;
