@@ -119,6 +119,11 @@ static int all_fitted(const choice *c, const globs *g, const char *end, const ch
     return EXIT_FAILED;
 }
 
+int is_chosen(const choice *c, const st_tensor *t) {
+    const int wanted = any_fits(&c->only, t) || c->only.count == 0; /* both are asked, so that all that fit are told */
+    return !any_fits(&c->except, t) && wanted;
+}
+
 int choose(choice *c, const st_model *model, const char *path) {
     size_t i;
     int code;
@@ -127,8 +132,7 @@ int choose(choice *c, const st_model *model, const char *path) {
     if (!c->tensors || !c->names) return out_of_memory(c->command);
     for (i = 0; i < model->count; i++) {
         const st_tensor *t = &model->tensors[i];
-        const int wanted = any_fits(&c->only, t) || c->only.count == 0;
-        if (any_fits(&c->except, t) || !wanted) continue;
+        if (!is_chosen(c, t) && !c->keeps_all) continue;
         c->tensors[c->count] = *t;
         if (!rename_tensor(c, c->count)) return out_of_memory(c->command);
         c->count++;

@@ -8,6 +8,8 @@ enum { EXIT_SAME = 0, EXIT_DIFFERS = 1, EXIT_TROUBLE = 2 }; /* as diff and cmp h
 typedef struct change {    /* of a tensor of A */
     const st_tensor *now;  /* of that name in B, or NULL */
     uint64_t bytes, first; /* that differ, and where the first is; only where dtype and shape are the same */
+    double largest;        /* difference of two numbers; NaN where only one of them is; only of numbers in one shape */
+    uint64_t at;           /* which of the numbers */
 } change;
 
 typedef struct diff {
@@ -20,64 +22,132 @@ typedef struct diff {
     const colours *paint;
 } diff;
 
-static int trouble(const char *path, const st_error *error) {
-    report(path, error);
-    return EXIT_TROUBLE;
-}
-
 /* ---- finding ---------------------------------------------------------------------------------------------- */
 
-static int is_same_kind(const st_tensor *a, const st_tensor *b) {
+static int is_same_shape(const st_tensor *a, const st_tensor *b) {
     size_t i;
-    if (strcmp(a->dtype_name, b->dtype_name) != 0 || a->rank != b->rank || a->bytes != b->bytes) return 0;
+    if (a->rank != b->rank) return 0;
     for (i = 0; i < a->rank; i++) {
         if (a->shape[i] != b->shape[i]) return 0;
     }
     return 1;
 }
 
-static void compare_blocks(change *c, uint64_t offset, const unsigned char *a, const unsigned char *b, size_t n) {
+static int is_same_kind(const st_tensor *a, const st_tensor *b) {
+    return strcmp(a->dtype_name, b->dtype_name) == 0 && a->bytes == b->bytes && is_same_shape(a, b);
+}
+
+/* Whether the numbers of two tensors can be set side by side. */
+static int has_difference(const st_tensor *a, const st_tensor *b) {
+    return has_numbers(a) && has_numbers(b) && is_same_shape(a, b) && number_count(a) == number_count(b);
+}
+
+static int is_nan(double number) {
+    return number != number;
+}
+
+static void compare_numbers(change *c, uint64_t first, const double *a, const double *b, size_t n) {
     size_t i;
-    if (memcmp(a, b, n) == 0) return;
+    for (i = 0; i < n && !is_nan(c->largest); i++) {
+        double difference = a[i] > b[i] ? a[i] - b[i] : b[i] - a[i];
+        if (a[i] == b[i] || (is_nan(a[i]) && is_nan(b[i]))) continue; /* infinity less itself would be NaN */
+        if (difference <= c->largest) continue;
+        c->largest = difference;
+        c->at = first + i;
+    }
+}
+
+/* Numbers [first, end) of both. */
+static st_status compare_range(const diff *d, const st_tensor *t, change *c, uint64_t first, uint64_t end,
+                               const char **path, st_error *error) {
+    enum { COUNT = 1 << 14 };
+    static double numbers[2][COUNT];
+    while (first < end) {
+        const size_t n = end - first < COUNT ? (size_t)(end - first) : COUNT;
+        *path = d->a_path;
+        if (read_numbers(d->a, t, first, n, ST_DTYPE_F64, numbers[0], error) != ST_OK) return error->status;
+        *path = d->b_path;
+        if (read_numbers(d->b, c->now, first, n, ST_DTYPE_F64, numbers[1], error) != ST_OK) return error->status;
+        compare_numbers(c, first, numbers[0], numbers[1], n);
+        first += n;
+    }
+    return ST_OK;
+}
+
+static int compare_blocks(change *c, uint64_t offset, const unsigned char *a, const unsigned char *b, size_t n) {
+    size_t i;
+    if (memcmp(a, b, n) == 0) return 0;
     for (i = 0; i < n; i++) {
         if (a[i] == b[i]) continue;
         if (c->bytes++ == 0) c->first = offset + i;
     }
+    return 1;
 }
 
-/* What went wrong has been said, if it is not EXIT_SAME. */
-static int compare_bytes(diff *d, const st_tensor *t, change *c, uint64_t *done, uint64_t total, progress *bar) {
-    static unsigned char blocks[2][1 << 18];
+/* The numbers that lie in bytes [offset, offset + n), which begin and end between two. */
+static st_status compare_in_bytes(const diff *d, const st_tensor *t, change *c, uint64_t offset, size_t n,
+                                  const char **path, st_error *error) {
+    const unsigned bits = t->dtype == ST_DTYPE_C64 ? 32 : st_dtype_bits(t->dtype);
+    const uint64_t first = bits < 8 ? offset / bits * 8 : offset / (bits / 8);
+    return compare_range(d, t, c, first, first + (uint64_t)n * 8 / bits, path, error);
+}
+
+enum { BLOCK = 3 << 16 }; /* bytes: whole numbers of every dtype, those of 6 bits too */
+
+/* Of a tensor of the same kind in both; numbers are looked at only where bytes differ. */
+static st_status compare_bytes(const diff *d, const st_tensor *t, change *c, uint64_t *done, uint64_t total,
+                               progress *bar, const char **path, st_error *error) {
+    static unsigned char blocks[2][BLOCK];
+    const int numbers = has_numbers(t);
     uint64_t offset = 0;
     while (offset < t->bytes) {
-        const size_t n = t->bytes - offset < sizeof blocks[0] ? (size_t)(t->bytes - offset) : sizeof blocks[0];
-        const char *path = d->a_path;
-        st_error error;
-        st_status status = st_read(d->a, t, offset, blocks[0], n, &error);
-        if (status == ST_OK) {
-            path = d->b_path;
-            status = st_read(d->b, c->now, offset, blocks[1], n, &error);
+        const size_t n = t->bytes - offset < BLOCK ? (size_t)(t->bytes - offset) : BLOCK;
+        *path = d->a_path;
+        if (st_read(d->a, t, offset, blocks[0], n, error) != ST_OK) return error->status;
+        *path = d->b_path;
+        if (st_read(d->b, c->now, offset, blocks[1], n, error) != ST_OK) return error->status;
+        if (compare_blocks(c, offset, blocks[0], blocks[1], n) && numbers &&
+            compare_in_bytes(d, t, c, offset, n, path, error) != ST_OK) {
+            return error->status;
         }
-        if (status != ST_OK) {
-            progress_end(bar);
-            return trouble(path, &error);
-        }
-        compare_blocks(c, offset, blocks[0], blocks[1], n);
         offset += n, *done += n;
-        if (progress_step(bar, *done, total)) return EXIT_TROUBLE; /* the system ends us */
+        if (progress_step(bar, *done, total)) return error->status = ST_ERR_CANCELLED;
     }
-    return EXIT_SAME;
+    return ST_OK;
+}
+
+/* Of a tensor of another dtype. */
+static st_status compare_values(const diff *d, const st_tensor *t, change *c, uint64_t *done, uint64_t total,
+                                progress *bar, const char **path, st_error *error) {
+    const uint64_t all = number_count(t);
+    uint64_t first = 0;
+    while (first < all) {
+        const uint64_t end = all - first < BLOCK ? all : first + BLOCK;
+        if (compare_range(d, t, c, first, end, path, error) != ST_OK) return error->status;
+        if (progress_step(bar, *done + (uint64_t)((double)t->bytes * (double)end / (double)all), total)) {
+            return error->status = ST_ERR_CANCELLED;
+        }
+        first = end;
+    }
+    *done += t->bytes;
+    return ST_OK;
+}
+
+static st_status compare_tensor(const diff *d, const st_tensor *t, change *c, uint64_t *done, uint64_t total,
+                                progress *bar, const char **path, st_error *error) {
+    if (is_same_kind(t, c->now)) return compare_bytes(d, t, c, done, total, bar, path, error);
+    if (has_difference(t, c->now)) return compare_values(d, t, c, done, total, bar, path, error);
+    return ST_OK;
 }
 
 static int is_changed(const st_tensor *t, const change *c) {
     return c->now && (c->bytes || !is_same_kind(t, c->now));
 }
 
-static int compare(diff *d) {
-    uint64_t done = 0, total = 0;
-    progress bar;
+/* Finds for each tensor of A that of B; gives the bytes that are to be looked at. */
+static uint64_t match(diff *d) {
+    uint64_t total = 0;
     size_t i;
-    int code = EXIT_SAME;
     d->added = d->b->count;
     for (i = 0; i < d->a->count; i++) {
         const st_tensor *t = &d->a->tensors[i], *now = st_find_n(d->b, t->name, t->name_bytes);
@@ -88,22 +158,33 @@ static int compare(diff *d) {
         }
         d->is_old[now - d->b->tensors] = 1;
         d->added--;
-        if (is_same_kind(t, now)) total += t->bytes;
+        if (is_same_kind(t, now) || has_difference(t, now)) total += t->bytes;
     }
+    return total;
+}
+
+static int compare(diff *d) {
+    const uint64_t total = match(d);
+    uint64_t done = 0;
+    const char *path = NULL;
+    st_error error;
+    progress bar;
+    size_t i;
+    error.status = ST_OK;
     progress_begin(&bar);
-    for (i = 0; code == EXIT_SAME && i < d->a->count; i++) {
-        const st_tensor *t = &d->a->tensors[i];
+    for (i = 0; error.status == ST_OK && i < d->a->count; i++) {
         change *c = &d->changes[i];
         if (!c->now) continue;
-        if (is_same_kind(t, c->now)) code = compare_bytes(d, t, c, &done, total, &bar);
-        if (is_changed(t, c)) {
+        compare_tensor(d, &d->a->tensors[i], c, &done, total, &bar, &path, &error);
+        if (is_changed(&d->a->tensors[i], c)) {
             d->changed++;
         } else {
             d->same++;
         }
     }
     progress_end(&bar);
-    return code;
+    if (error.status != ST_OK && error.status != ST_ERR_CANCELLED) report(path, &error);
+    return error.status == ST_OK ? EXIT_SAME : EXIT_TROUBLE; /* the system ends us after Ctrl-C */
 }
 
 /* ---- for a person ----------------------------------------------------------------------------------------- */
@@ -121,6 +202,33 @@ static void put_tensor(const char *colour, char sign, const diff *d, const st_te
     put_kind(t);
 }
 
+/* [i,j]: where number `at` stands */
+static void put_place(const st_tensor *t, uint64_t at) {
+    const uint64_t element = t->dtype == ST_DTYPE_C64 ? at / 2 : at;
+    uint64_t behind = t->elements; /* elements in one step along the dimension before; none of the shape is 0 here */
+    uint32_t i;
+    putc('[', stdout);
+    for (i = 0; i < t->rank; i++) {
+        const uint64_t place = element % behind;
+        behind /= t->shape[i];
+        if (i) putc(',', stdout);
+        put_number(stdout, place / behind);
+    }
+    putc(']', stdout);
+}
+
+static void put_largest(const st_tensor *t, const change *c) {
+    if (!has_difference(t, c->now) || t->elements == 0) return;
+    if (c->largest == 0) {
+        fputs(", the same numbers", stdout);
+        return;
+    }
+    fputs(", up to ", stdout);
+    put_double(stdout, c->largest, 6);
+    fputs(" at ", stdout);
+    put_place(t, c->at);
+}
+
 static void put_change(const diff *d, const st_tensor *t, const change *c) {
     put_tensor(d->paint->strong, '~', d, t);
     if (is_same_kind(t, c->now)) {
@@ -134,6 +242,7 @@ static void put_change(const diff *d, const st_tensor *t, const change *c) {
         fputs(" -> ", stdout);
         put_kind(c->now);
     }
+    put_largest(t, c);
     end_line();
 }
 
@@ -224,6 +333,13 @@ static void begin_tensor_json(const char **comma, const st_tensor *t) {
     put_kind_json(t);
 }
 
+static void put_double_json(double number) { /* JSON has no word for what is no finite number */
+    const int finite = number - number == 0;
+    if (!finite) putc('"', stdout);
+    put_double(stdout, number, 17);
+    if (!finite) putc('"', stdout);
+}
+
 static void put_change_json(const char **comma, const st_tensor *t, const change *c) {
     begin_tensor_json(comma, t);
     fputs(",\"now\":{", stdout);
@@ -235,6 +351,14 @@ static void put_change_json(const char **comma, const st_tensor *t, const change
         put_number(stdout, c->first);
     } else {
         fputs("null,\"first\":null", stdout);
+    }
+    fputs(",\"largest\":", stdout);
+    if (has_difference(t, c->now) && t->elements) {
+        put_double_json(c->largest);
+        fputs(",\"at\":", stdout);
+        put_place(t, c->at);
+    } else {
+        fputs("null,\"at\":null", stdout);
     }
     putc('}', stdout);
 }
@@ -298,7 +422,7 @@ int command_diff(int argc, char **argv) {
     diff d;
     const option options[] = {{"--metadata", &d.metadata, NULL}, {"--json", &d.json, NULL}};
     st_error error;
-    int code, words;
+    int code = EXIT_TROUBLE, words;
     memset(&d, 0, sizeof d);
     words = take_options("diff", options, 2, argc, argv);
     if (words < 0) return EXIT_USAGE;
@@ -310,13 +434,14 @@ int command_diff(int argc, char **argv) {
     d.paint = &paint;
     d.a_path = argv[0], d.b_path = argv[1];
     system_watch_interrupts();
-    if (open_model(&d.a, d.a_path, &how, &error) != ST_OK) return trouble(d.a_path, &error);
-    if (open_model(&d.b, d.b_path, &how, &error) == ST_OK) {
-        code = diff_models(&d);
-        st_close(d.b);
+    if (open_model(&d.a, d.a_path, &how, &error) != ST_OK) {
+        report(d.a_path, &error);
+    } else if (open_model(&d.b, d.b_path, &how, &error) != ST_OK) {
+        report(d.b_path, &error);
     } else {
-        code = trouble(d.b_path, &error);
+        code = diff_models(&d);
     }
+    st_close(d.b);
     st_close(d.a);
     free(d.changes);
     free(d.is_old);

@@ -61,7 +61,8 @@ static const command commands[] = {
      "Compares the tensors of two models by name, whatever files they are in, and prints a line for each that\n"
      "  - is only in A\n"
      "  + is only in B\n"
-     "  ~ has another dtype, shape or bytes, with the place of the first byte that differs in the tensor\n"
+     "  ~ has another dtype, shape or bytes, with the place of the first byte that differs in the tensor, and where the\n"
+     "    shape is the same with the largest difference of two numbers and its place; NaN is as large as can be\n"
      "Exit code 0: the same, 1: something differs, 2: a model cannot be read, or wrong usage.\n"
      "\n"
      "  --metadata   also compare metadata, each model's first file's, key by key; it is passed over otherwise, and "
@@ -98,6 +99,17 @@ static const command commands[] = {
      "  --over-limit     a file closes only once it has more, as in some older models\n" CHOOSING_HELP SAVING_HELP
          CHOOSING_END,
      command_shard},
+    {"convert", "[OPTIONS] IN OUT --dtype DTYPE", "store the numbers of a model as another dtype",
+     "Writes the model IN to OUT as st copy does, with the tensors of floating-point numbers converted to DTYPE, which is\n"
+     "one of F64, F32, F16, BF16, F8_E4M3, F8_E5M2 and so on, or BOOL or an integer, in any case. Each number is rounded\n"
+     "once, to nearest even; what is beyond the range becomes infinity, or the largest number where there is none.\n"
+     "\n"
+     "  --dtype DTYPE    to which\n"
+     "  --only GLOB      convert only tensors whose name fits, whatever their dtype: * is any text, ? any character\n"
+     "  --except GLOB    convert all but tensors whose name fits\n"
+     "  --rename A=B     tensor A is called B in OUT; with one * on both sides, what it stands for is kept:\n"
+     "                   --rename 'model.*=*'. Of several the first that fits counts\n" SAVING_HELP CHOOSING_END,
+     command_convert},
     {"meta", "[OPTIONS] PATH", "print or change the metadata of a file",
      "Prints the metadata of a model's first file, one entry a line. With one of the first three options it is "
      "changed, in a\n"
@@ -139,7 +151,7 @@ static void put_usage(FILE *to) {
     fputs("usage: st COMMAND [OPTIONS] ARGUMENTS\n\n", to);
     for (i = 0; i < COMMAND_COUNT; i++) {
         const command *c = &commands[i];
-        fprintf(to, "  st %-5s %-38s  %s\n", c->name, c->arguments, c->summary);
+        fprintf(to, "  st %-7s %-38s  %s\n", c->name, c->arguments, c->summary);
     }
     fputs("\n  st COMMAND --help   what a command does\n"
           "  st --version        version of the library\n"

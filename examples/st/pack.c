@@ -29,20 +29,6 @@ static int wrong(const char *what, const char *given) {
     return usage_hint("pack");
 }
 
-static int unknown_dtype(const char *name) {
-    near_names near_to;
-    int i;
-    begin_complaint("pack");
-    fputs("no dtype is called ", stderr);
-    put_text(stderr, name, strlen(name));
-    near_begin(&near_to, name);
-    for (i = 1; *st_dtype_name((st_dtype)i); i++) {
-        near_consider(&near_to, st_dtype_name((st_dtype)i), strlen(st_dtype_name((st_dtype)i)));
-    }
-    near_put(stderr, &near_to);
-    return usage_hint("pack");
-}
-
 /* 2,3 or [2,3]; nothing or [] is a scalar. There must be room for as many numbers as there are commas, and one. */
 static int read_shape(const char *text, uint64_t *shape, uint32_t *rank) {
     const char *end = *text == '[' ? "]" : "";
@@ -68,7 +54,7 @@ static int read_source(char *given, source *s) {
     s->tensor.name_bytes = strlen(given);
     s->tensor.shape = s->shape;
     s->file = file;
-    if (st_dtype_from_name(dtype, &s->tensor.dtype) != ST_OK) return unknown_dtype(dtype);
+    if (st_dtype_from_name(dtype, &s->tensor.dtype) != ST_OK) return unknown_dtype("pack", dtype);
     if (!read_shape(shape, s->shape, &s->tensor.rank)) {
         return wrong("a shape is like 2,3 or [2,3], or empty for a scalar, not ", shape);
     }

@@ -91,3 +91,17 @@ void begin_error_json(FILE *to, const char *path, const st_error *error) {
     fputs(",\"message\":", to);
     put_json(to, e->message, strlen(e->message));
 }
+
+int unknown_dtype(const char *command, const char *name) {
+    near_names near_to;
+    int i;
+    begin_complaint(command);
+    fputs("no dtype is called ", stderr);
+    put_text(stderr, name, strlen(name));
+    near_begin(&near_to, name);
+    for (i = 1; *st_dtype_name((st_dtype)i); i++) {
+        near_consider(&near_to, st_dtype_name((st_dtype)i), strlen(st_dtype_name((st_dtype)i)));
+    }
+    near_put(stderr, &near_to);
+    return usage_hint(command);
+}

@@ -19,6 +19,7 @@ int command_cat(int argc, char **argv);
 int command_copy(int argc, char **argv);
 int command_merge(int argc, char **argv);
 int command_shard(int argc, char **argv);
+int command_convert(int argc, char **argv);
 int command_diff(int argc, char **argv);
 int command_meta(int argc, char **argv);
 int command_pack(int argc, char **argv);
@@ -60,6 +61,7 @@ int read_number(const char *text, uint64_t *number); /* digits and nothing else 
 void put_number(FILE *to, uint64_t number);
 size_t number_width(uint64_t number);
 void put_shape(FILE *to, const st_tensor *tensor); /* [2,3] */
+void put_double(FILE *to, double number, int digits); /* as %g; nan, inf, -inf */
 void put_spaces(FILE *to, size_t count);
 enum { READABLE_SIZE = 24 };
 const char *readable_size(uint64_t bytes, char text[READABLE_SIZE]); /* "1.5 MiB" */
@@ -78,7 +80,16 @@ void near_begin(near_names *near_to, const char *wanted);
 void near_consider(near_names *near_to, const char *name, size_t bytes);
 void near_put(FILE *to, const near_names *near_to); /* "; did you mean a, b or c?", or nothing */
 
-/* ---- what values hold (values.c) -------------------------------------------------------------------------- */
+/* ---- values (values.c) ------------------------------------------------------------------------------------ */
+
+/* Whether the elements are numbers that can be read as F64; of C64 they are real, imaginary, real, imaginary... */
+int has_numbers(const st_tensor *tensor);
+uint64_t number_count(const st_tensor *tensor); /* its elements; of C64 twice as many */
+/* Numbers [first, first + count) of a tensor in C order as another dtype, as this machine holds it. */
+st_status read_numbers(const st_model *model, const st_tensor *tensor, uint64_t first, size_t count, st_dtype as,
+                       void *to, st_error *error);
+/* The other way about: as files hold it. */
+void put_little_endian(unsigned char *to, const void *numbers, size_t count, st_dtype dtype);
 
 typedef struct findings {
     uint64_t nan, infinity;
@@ -100,6 +111,7 @@ int is_hub(const char *given);        /* a file of such a name is ./hub:name */
 /* PATH: ST_ERR_X at byte P: sentence */
 void put_error(FILE *to, const char *path, const st_error *error);
 void begin_error_json(FILE *to, const char *path, const st_error *error); /* an object without its closing brace */
+int unknown_dtype(const char *command, const char *name); /* a slip of the command line; returns EXIT_USAGE */
 int report(const char *path, const st_error *error); /* put_error on a line of standard error; returns EXIT_FAILED */
 
 /* ---- the system (sys.c) ----------------------------------------------------------------------------------- */
@@ -153,6 +165,7 @@ typedef struct choice {
     const char *command;
     globs only, except, renames; /* as given */
     rename_rule *rules;
+    int keeps_all;      /* those not chosen are written too, as they are */
     st_tensor *tensors; /* in the order of the model */
     size_t count;
     char **names; /* of renamed tensors */
@@ -164,6 +177,7 @@ int choice_read(choice *c); /* the renames; not EXIT_FINE: said what is wrong */
 /* Fills in the tensors; not EXIT_FINE: said why not. */
 int choose(choice *c, const st_model *model, const char *path);
 void choice_end(choice *c); /* also after a choice_begin that failed */
+int is_chosen(const choice *c, const st_tensor *t); /* by the name that it has in the model */
 /* Whether any fits; all are tried, so that one that fits nothing can be told. */
 int any_fits(const globs *g, const st_tensor *t);
 
@@ -192,7 +206,7 @@ int put_saved_json(const char *path); /* about the file that is there now */
 st_options opening_to_copy(void);
 int out_of_memory(const char *command); /* says so */
 
-/* ---- from a model to a model: copy, merge, shard (transfer.c) --------------------------------------------- */
+/* ---- from a model to a model: copy, merge, shard, convert (transfer.c) ------------------------------------ */
 
 typedef struct transfer {
     saving saving;
@@ -200,6 +214,7 @@ typedef struct transfer {
     const char *in, *out;
     const st_model *model; /* IN, open */
     void *user;            /* of the command */
+    int keeps_all;         /* see choice */
     /* NULL, or looks at the command's own options before anything is opened; not EXIT_FINE: said what is wrong */
     int (*prepare)(struct transfer *t);
     st_status (*write)(struct transfer *t, st_error *error); /* the chosen tensors to OUT */
@@ -211,6 +226,6 @@ int transfer_run(transfer *t, const char *command, const option *more, size_t mo
  * options say; and to it with the split that IN has, if there is a limit that gives it. */
 st_status transfer_to_file(transfer *t, st_error *error);
 st_status transfer_to_directory(transfer *t, st_error *error);
-st_status transfer_as_split(transfer *t, st_error *error);
+st_status transfer_as_split(transfer *t, st_error *error); /* or to a file, if IN is one */
 
 #endif

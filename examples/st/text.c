@@ -246,6 +246,16 @@ void put_shape(FILE *to, const st_tensor *t) {
     putc(']', to);
 }
 
+void put_double(FILE *to, double number, int digits) {
+    if (number != number) {
+        fputs("nan", to);
+    } else if (number - number != 0) { /* what printf writes for it differs between systems */
+        fputs(number > 0 ? "inf" : "-inf", to);
+    } else {
+        fprintf(to, "%.*g", digits, number);
+    }
+}
+
 /* ---- near names ------------------------------------------------------------------------------------------- */
 
 enum { NEAR_LONGEST = 200, NEAR_NONE = NEAR_LONGEST + 1 }; /* longer names are not compared: quadratic work */

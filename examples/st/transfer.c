@@ -133,10 +133,10 @@ static int is_as_split(const choice *c, const uint32_t *shards) {
     return 1;
 }
 
-/* A model that was split by a limit L, by whatever order of its tensors, is split so again by the bytes of its largest
+/* Plans it. A model that was split by a limit L, by whatever order of its tensors, is split so again by the bytes of its largest
  * file and with the largest tensor of each file first: file and first tensor of the next had over L before, file and
  * largest tensor of the next have no less, and no file has over L. */
-st_status transfer_as_split(transfer *t, st_error *error) {
+static st_status plan_as_split(transfer *t, st_error *error) {
     choice *c = &t->choice;
     uint32_t *shards = (uint32_t *)calloc(c->count + 1, sizeof *shards), count = 0;
     uint64_t most = 1, bytes;
@@ -156,7 +156,20 @@ st_status transfer_as_split(transfer *t, st_error *error) {
         fputs(" was not split by a limit: it is split anew, by the bytes of its largest file\n", stderr);
     }
     free(shards);
-    return status == ST_OK ? transfer_to_directory(t, error) : status;
+    return status;
+}
+
+st_status transfer_as_split(transfer *t, st_error *error) {
+    st_status status;
+    if (t->model->shard_count == 1) return transfer_to_file(t, error);
+    status = plan_as_split(t, error);
+    if (status == ST_OK) status = transfer_to_directory(t, error);
+    if (status == ST_ERR_NOT_FOUND) { /* most likely OUT is a file */
+        begin_complaint(t->choice.command);
+        put_path(t->in);
+        fputs(" has several files, so OUT is a directory; st merge makes one file\n", stderr);
+    }
+    return status;
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------ */
@@ -214,6 +227,7 @@ int transfer_run(transfer *t, const char *command, const option *more, size_t mo
     int code;
     t->saving.command = command;
     if (choice_begin(&t->choice, command, argc)) {
+        t->choice.keeps_all = t->keeps_all;
         code = take_words(t, more, more_count, argc, argv);
         if (code == EXIT_FINE) code = choice_read(&t->choice);
         if (code == EXIT_FINE && t->prepare) code = t->prepare(t);

@@ -1,5 +1,6 @@
-/* values.c: NaN, infinity and BOOL bytes, told by their bits. */
+/* values.c: numbers of tensors; NaN, infinity and BOOL bytes, told by their bits. */
 #include "st.h"
+#include <string.h>
 
 /* Without its sign bit a value is infinity, or NaN from one number to another; 0 and 0: there is none. */
 typedef struct format {
@@ -57,5 +58,48 @@ void look_at_values(findings *found, st_dtype dtype, const unsigned char *bytes,
         for (i = 0; i + 4 <= n; i += 4) count(found, f, load(bytes + i, 4));
     } else {
         for (i = 0; i + 8 <= n; i += 8) count(found, f, load(bytes + i, 8));
+    }
+}
+
+int has_numbers(const st_tensor *t) {
+    return t->dtype == ST_DTYPE_C64 || st_convert(ST_DTYPE_F64, NULL, t->dtype, NULL, 0) == ST_OK;
+}
+
+uint64_t number_count(const st_tensor *t) {
+    return t->dtype == ST_DTYPE_C64 ? t->elements * 2 : t->elements; /* a C64 has 8 bytes, so this is no overflow */
+}
+
+st_status read_numbers(const st_model *model, const st_tensor *tensor, uint64_t first, size_t count, st_dtype as,
+                       void *to, st_error *error) {
+    const uint64_t all = number_count(tensor);
+    st_tensor flat = *tensor; /* the same bytes as one long row */
+    st_range range;
+    st_view view;
+    memset(&range, 0, sizeof range);
+    memset(&view, 0, sizeof view);
+    if (flat.dtype == ST_DTYPE_C64) flat.dtype = ST_DTYPE_F32;
+    flat.dtype_name = st_dtype_name(flat.dtype);
+    flat.rank = 1;
+    flat.shape = &all;
+    flat.elements = all;
+    range.start = first;
+    range.stop = first + count;
+    view.ranges = &range;
+    view.range_count = 1;
+    return st_read_as(model, &flat, &view, as, to, count * (st_dtype_bits(as) / 8), error);
+}
+
+void put_little_endian(unsigned char *to, const void *numbers, size_t count, st_dtype dtype) {
+    static const unsigned short one = 1;
+    const size_t width = st_dtype_bits(dtype) / 8;
+    size_t i, k;
+    memcpy(to, numbers, count * width);
+    if (*(const unsigned char *)&one == 1) return; /* this machine holds them so */
+    for (i = 0; i < count; i++, to += width) {
+        for (k = 0; k < width / 2; k++) {
+            const unsigned char byte = to[k];
+            to[k] = to[width - 1 - k];
+            to[width - 1 - k] = byte;
+        }
     }
 }
