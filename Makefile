@@ -8,6 +8,8 @@ DESTDIR =
 JOBS = 2
 FUZZ_SECONDS = 60
 LOGS = build/check
+ONLY =
+RENEW =
 
 # patterns for the shell; a subset may be given: make asan TESTS=tests/json.c HARNESSES= TOOL=
 TESTS = tests/*.c tests/faults/*.c
@@ -45,7 +47,8 @@ help:
 	@echo '  rooms format  the order of the header; clang-format'
 	@echo '  interop callsites examples   the reference package; outside programs; examples/'
 	@echo 'make nightly    the checks with long fuzzing and static analysis; writes tests/NIGHTLY.md'
-	@echo 'make bench      time to open, beside the reference implementation'
+	@echo '  bench-count   instructions of opening, finding and converting beside tests/bench/counts.txt (RENEW=1 writes it)'
+	@echo 'make bench      speed beside the reference implementation and the limits of the machine; ONLY=open for a part'
 	@echo 'make size       lines, bytes of text, stack'
 	@echo 'make install    header, st and safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
 	@echo 'make clean      remove build/'
@@ -77,8 +80,14 @@ check:
 	@-$(MAKE) build/st >/dev/null 2>&1 # once, before two checks want it at the same time
 	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/steps.sh $(LOGS) $(CHECKS)
 
+# ONLY="parse open": only these workloads; the report keeps the others as they were
 bench:
-	@sh tests/bench/run
+	@command -v python3 >/dev/null || { echo "bench: needs python3"; exit 1; }
+	@CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py $(ONLY)
+
+# RENEW=1: writes the file anew
+bench-count:
+	@RENEW=$(RENEW) sh tests/bench/count
 
 nightly:
 	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/nightly.sh $(CHECKS) analyze
@@ -155,5 +164,5 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench nightly asan msan tsan faults valgrind wine s390x i686 tcc musl cover fuzz interop callsites \
+.PHONY: help run test check bench bench-count nightly asan msan tsan faults valgrind wine s390x i686 tcc musl cover fuzz interop callsites \
 	examples warnings matrix hostile arm symbols analyze rooms format size install clean

@@ -1,0 +1,167 @@
+"""The reference's Python package and numpy: a worker of the benchmark (worker.h)."""
+import os
+import sys
+import time
+
+import numpy
+import safetensors
+
+try:
+    import ml_dtypes
+except ImportError:
+    ml_dtypes = None
+
+
+class NotHere(Exception):
+    pass
+
+
+def kept(make, *arguments, held={}):
+    """What outlives one sample: it is made in the first, which does not count; one of a kind at a time."""
+    if held.get(make, (None,))[0] != arguments:
+        held[make] = arguments, make(*arguments)
+    return held[make][1]
+
+
+def contents(path):
+    with open(path, "rb") as opened:
+        return opened.read()
+
+
+def open_all(path):
+    paths = [path]
+    if os.path.isdir(path):
+        paths = sorted(os.path.join(path, name) for name in os.listdir(path) if name.endswith(".safetensors"))
+    opened = [safetensors.safe_open(each, framework="numpy") for each in paths]
+    return opened, sum(len(each.keys()) for each in opened)
+
+
+def parse(path):
+    return len(safetensors.deserialize(kept(contents, path)))
+
+
+def open_path(path):
+    return open_all(path)[1]
+
+
+def status_line(name):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(name))
+
+
+def memory(path):
+    anonymous, everything = status_line("RssAnon:"), status_line("VmRSS:")
+    opened, count = open_all(path)
+    return count, status_line("RssAnon:") - anonymous, status_line("VmHWM:") - everything
+
+
+def load(path, prefix=""):
+    with safetensors.safe_open(path, framework="numpy") as opened:
+        try:
+            return sum(opened.get_tensor(name).nbytes for name in opened.keys() if name.startswith(prefix))
+        except (TypeError, AttributeError, safetensors.SafetensorError) as error:
+            raise NotHere("BF16 in numpy: %s" % error)
+
+
+def load_all(path, threads):
+    if threads != "1":
+        raise NotHere("threads")
+    return load(path)
+
+
+def view(path, step, first, last):
+    with safetensors.safe_open(path, framework="numpy") as opened:
+        matrix = opened.get_slice("m")
+        try:
+            return matrix[:: int(step), int(first) : int(last)].nbytes
+        except Exception as error:
+            raise NotHere("a slice: %s" % error)
+
+
+def random_bits(n, bits):
+    return numpy.frombuffer(numpy.random.default_rng(1).bytes(n * bits // 8), dtype="u%d" % (bits // 8))
+
+
+def matrix_of(path):
+    data = numpy.fromfile(path, dtype=numpy.uint16, offset=8 + int.from_bytes(contents(path)[:8], "little"))
+    return data.reshape(-1, 8192)
+
+
+def transpose(path):
+    return numpy.ascontiguousarray(kept(matrix_of, path).T).nbytes
+
+
+def out_of(n, to):
+    return numpy.ones(n, to)
+
+
+def convert(to, source, elements):
+    names = {"F32": numpy.float32, "F16": numpy.float16, "F64": numpy.float64}
+    if ml_dtypes:
+        names.update(BF16=ml_dtypes.bfloat16, F8_E4M3=ml_dtypes.float8_e4m3fn, F8_E5M2=ml_dtypes.float8_e5m2)
+    n = int(elements)
+    if source == "BF16" and to == "F32":  # quicker than ml_dtypes
+        out = kept(out_of, n, numpy.uint32)
+        numpy.left_shift(kept(random_bits, n, 16), 16, out=out, dtype=numpy.uint32, casting="unsafe")
+        return n
+    if to not in names or source not in names:
+        raise NotHere("needs ml_dtypes")
+    data = kept(random_bits, n, numpy.dtype(names[source]).itemsize * 8).view(names[source])
+    with numpy.errstate(all="ignore"):
+        numpy.copyto(kept(out_of, n, names[to]), data, casting="unsafe")
+    return n
+
+
+def save(path, size, flush):
+    size = int(size)
+    data = kept(out_of, size, numpy.uint8)
+    part = size // 4
+    specs = {
+        name: safetensors.TensorSpec(dtype="uint8", shape=[part], data_ptr=data.ctypes.data + part * i, data_len=part)
+        for i, name in enumerate("abcd")
+    }
+    safetensors.serialize_file(specs, path)
+    if flush == "1":
+        with open(path, "rb") as saved:
+            os.fsync(saved.fileno())
+    return size
+
+
+ACTIONS = {
+    "parse": parse,
+    "open": open_path,
+    "memory-once": memory,
+    "load": load_all,
+    "load-once": load_all,
+    "layer": load,
+    "layer-once": load,
+    "view": view,
+    "view-once": view,
+    "transpose": transpose,
+    "convert": convert,
+    "save-once": save,
+}
+
+
+def answer(name, arguments):
+    if name not in ACTIONS:
+        return "no such workload"
+    wall, cpu, times = time.monotonic_ns(), time.thread_time_ns(), 0
+    try:
+        while not times or not name.endswith("-once") and time.monotonic_ns() - wall < 10e6:
+            work = ACTIONS[name](*arguments)
+            times += 1
+    except NotHere as reason:
+        return "no %s" % reason
+    wall, cpu = time.monotonic_ns() - wall, time.thread_time_ns() - cpu
+    return " ".join(["ok", str(wall // times), str(cpu // times)] + [str(n) for n in (work if isinstance(work, tuple) else (work,))])
+
+
+if "--version" in sys.argv:
+    print("safetensors %s, numpy %s%s, Python %s" % (
+        safetensors.__version__, numpy.__version__, ", ml_dtypes %s" % ml_dtypes.__version__ if ml_dtypes else "",
+        sys.version.split()[0]))
+    sys.exit()
+for line in sys.stdin:
+    words = line.split()
+    print(answer(words[0], words[1:]), flush=True)
