@@ -1,10 +1,12 @@
 """bench.py [WORKLOAD...]: the benchmark. All of it in some ten minutes, or what is named.
 
 Prints a table of medians, ratios first, the goals beside what was measured, and what it skipped and why; writes
-build/bench/bench.json and tests/bench/bench.svg. BENCH_QUICK=1: small files and three rounds, to see that it works.
-CC, CFLAGS and PYTHON as usual; BENCH_DIRECTORY says on which file system the files lie (build/bench). 4 GiB of
-memory, 6 GiB of disk. Compare ratios within one run, not figures of different runs: each round does a case in all
-ways, one after the other, beginning with another way each time, and a ratio is the median of the rounds' ratios.
+build/bench/bench.json, where workloads that were not named stay as they were, and build/bench/bench.svg, of which the
+README shows a copy. BENCH_QUICK=1: small files and three rounds, to see that it works. CC, CFLAGS and PYTHON as usual;
+BENCH_DIRECTORY says on which file system the files lie (build/bench). 8 GiB of memory, 6 GiB of disk.
+
+Compare ratios within one run, not figures of different runs: each round does a case in all ways, one after the other,
+beginning with another way each time, and a ratio is the median of the rounds' ratios.
 """
 import json
 import os
@@ -84,6 +86,11 @@ def make_workers():
         versions.append("simdjson " + (said(["pkg-config", "--modversion", "simdjson"]) or "of this system"))
     else:
         skip("simdjson", "no libsimdjson-dev here: build/bench/simdjson.log")
+    where, program = os.environ.get("BENCH_PROTOTYPE", os.path.join(ROOT, "..", "shared", "perf")), os.path.join(OUT, "prototype")
+    if build("prototype", CC + CFLAGS + ["-I", where, "-o", program, os.path.join(HERE, "prototype.c")]):
+        commands["prototype"] = [program]
+    else:
+        skip("the prototype", "not where BENCH_PROTOTYPE says: build/bench/prototype.log")
     python = interpreter()
     if python:
         commands["package"] = [python, os.path.join(HERE, "reference.py")]
@@ -179,14 +186,14 @@ def measure(case, commands, rounds):
                 samples[name].append(answer)
             else:
                 del samples[name]
-                skip("%s of %s %s" % (name, case.workload, case.label), reason)
+                skip("%s of %s" % (name, case), reason)
                 if name.startswith("ours") and "page cache" not in reason:
-                    broken.append("%s %s: %s" % (case.workload, case.label, reason))
+                    broken.append("%s: %s" % (case, reason))
     for taken in samples.values():
         del taken[0]
     work = {taken[0][2] for name, taken in samples.items() if name in case.peers or name.startswith("ours")}
     if len(work) > 1:
-        broken.append("%s %s: not all did the same work: %s" % (case.workload, case.label, sorted(work)))
+        broken.append("%s: not all did the same work: %s" % (case, sorted(work)))
     return samples
 
 
@@ -207,7 +214,7 @@ def summary(case, samples):
             for other in [name for name in ways if not name.startswith("ours")]:
                 pairs = zip(ways[other]["ns"], ways[ours]["ns"])
                 ratios.setdefault(ours, {})[other] = statistics.median(theirs / mine for theirs, mine in pairs)
-    return {"label": case.label, "unit": unit, "count": count, "clock": "cpu" if case.cpu else "wall", "ways": ways,
+    return {"label": case.label, "unit": unit, "name_bytes": case.name_bytes(), "count": count, "clock": "cpu" if case.cpu else "wall", "ways": ways,
             "peers": [n for n in case.peers if n in ways], "limits": [n for n in case.limits if n in ways], "ratios": ratios}
 
 
@@ -265,8 +272,9 @@ def print_memory(cases):
     print("\nmemory: %s" % workloads.TITLES["memory"])
     for case in cases:
         unit, count = case["unit"], case["count"]
-        print("  %-36s %s, %s" % (case["label"], "; ".join("%s %.4g, at most %.4g" % (
-            way, m["kept"] / count, m["peak"] / count) for way, m in case["ways"].items()), unit))
+        ways = ("%s %.4g" % (way, m["kept"] / count) + (", at most %.4g" % (m["peak"] / count) if m["peak"] else "")
+                for way, m in case["ways"].items())
+        print("  %-36s %s %s" % (case["label"], "; ".join(ways), unit))
 
 
 def print_compile(rows):
@@ -276,20 +284,25 @@ def print_compile(rows):
 
 
 def print_goals(goals):
-    print("\ngoals: how many times as fast as, or what share of, at least")
+    print("\ngoals: how many times as fast as, or what share of, at least; and what was measured")
     for goal in goals:
-        measured, least = goal["measured"], goal["least"]
         verdict = "holds" if goal["holds"] else "falls short by %.0f %%" % goal["short"]
-        print("  %-58s %10.4g %10.4g  %s" % (goal["goal"], least, measured, verdict))
+        print("  %-62s %8.4g %8.4g  %s" % (goal["goal"], goal["bound"], goal["measured"], verdict))
 
 
 # ---- goals -----------------------------------------------------------------------------------------------------------------
 
 
-def goal(text, measured, bound, most=False):
+def goal(workload, text, measured, bound, most=False):
     holds = measured <= bound if most else measured >= bound
     short = 0 if holds else (measured / bound - 1) * 100 if most else (1 - measured / bound) * 100
-    return {"goal": text, "least": bound, "measured": measured, "holds": holds, "short": short, "most": most}
+    return {"workload": workload, "goal": text, "bound": bound, "measured": measured, "holds": holds, "short": short}
+
+
+def counted():
+    """What make bench-count holds the code to."""
+    with open(os.path.join(HERE, "counts.txt")) as counts:
+        return {line.split()[0]: float(line.split()[1]) for line in counts if not line.startswith("#")}
 
 
 def judge(results):
@@ -301,13 +314,23 @@ def judge(results):
             ratio = case["ratios"].get(("ours " + variant).strip(), {}).get(other)
             if ratio is not None:
                 text = " ".join(filter(None, (workload, case["label"], variant and "(%s)" % variant, "/", other)))
-                goals.append(goal(text, ratio, least))
+                goals.append(goal(workload, text, ratio, least))
+    for case in results.get("memory", {}).get("cases", []):
+        if case["name_bytes"]:
+            most = 96 + case["name_bytes"] + 8 * 2  # matrices
+            kept = case["ways"]["ours"]["kept"] / case["count"]
+            goals.append(goal("memory", "memory %s: bytes kept a tensor, at most" % case["label"], kept, most, most=True))
+    for label, count in counted().items():
+        workload = label.split("-")[0]
+        most = {"parse": 800, "find": 150}.get(workload)
+        if most:
+            goals.append(goal(workload, "instructions of %s, at most (make bench-count)" % label, count, most, most=True))
     for row in results.get("compile", {}).get("cases", []):
         if row["label"] == "whole":
-            goals.append(goal("compile: seconds, at most", row["seconds"], 1.0, most=True))
-            goals.append(goal("compile: bytes of text, at most", row["text"], 40960, most=True))
+            goals.append(goal("compile", "compile: seconds, at most", row["seconds"], 1.0, most=True))
+            goals.append(goal("compile", "compile: bytes of text, at most", row["text"], 40960, most=True))
         else:
-            goals.append(goal("compile: bytes of text of the reading half, at most", row["text"], 12288, most=True))
+            goals.append(goal("compile", "compile: bytes of text of the reading half, at most", row["text"], 12288, most=True))
     return goals
 
 
@@ -381,8 +404,8 @@ def main():
     report["goals"] = judge(report["workloads"])
     with open(file, "w") as out:
         json.dump(report, out, indent=1)
-    print_goals(report["goals"])
-    picture.draw(report, os.path.join(OUT, "quick.svg") if quick else os.path.join(HERE, "bench.svg"))
+    print_goals([goal for goal in report["goals"] if goal["workload"] in names])
+    picture.draw(report, os.path.splitext(file)[0] + ".svg")
     for worker in Worker.running.values():
         worker.close()
     for reason, what in skipped.items():

@@ -96,7 +96,7 @@ def out_of(n, to):
 
 
 def convert(to, source, elements):
-    names = {"F32": numpy.float32, "F16": numpy.float16, "F64": numpy.float64}
+    names = {"F32": numpy.float32, "F16": numpy.float16, "F64": numpy.float64, "I8": numpy.int8, "U8": numpy.uint8}
     if ml_dtypes:
         names.update(BF16=ml_dtypes.bfloat16, F8_E4M3=ml_dtypes.float8_e4m3fn, F8_E5M2=ml_dtypes.float8_e5m2)
     n = int(elements)
@@ -105,7 +105,7 @@ def convert(to, source, elements):
         numpy.left_shift(kept(random_bits, n, 16), 16, out=out, dtype=numpy.uint32, casting="unsafe")
         return n
     if to not in names or source not in names:
-        raise NotHere("needs ml_dtypes")
+        raise NotHere("no such dtype in numpy" + ("" if ml_dtypes else " without ml_dtypes"))
     data = kept(random_bits, n, numpy.dtype(names[source]).itemsize * 8).view(names[source])
     with numpy.errstate(all="ignore"):
         numpy.copyto(kept(out_of, n, names[to]), data, casting="unsafe")

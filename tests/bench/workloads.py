@@ -17,6 +17,14 @@ class Case:
         self.workload, self.label, self.ours, self.peers, self.limits = workload, label, ours, peers or {}, limits or {}
         self.per, self.cpu, self.evict, self.remove, self.fresh = per, cpu, evict, remove, fresh
 
+    def __str__(self):
+        return (self.workload + " " + self.label).strip()
+
+    def name_bytes(self):
+        """Of a name in its file, on average; 0 where it has none to tell by."""
+        names = next(iter(self.ours.values()))[1].split()[1] + ".names"
+        return os.path.getsize(names) / self.per[1] - 1 if self.fresh and os.path.exists(names) else 0
+
     def ways(self):
         """(name, worker, line) of each; those of ours begin with "ours"."""
         for name, (worker, line) in self.ours.items():
@@ -34,7 +42,7 @@ TITLES = {
     "load": "a whole file into memory of the caller's, opened and closed; page cache warm",
     "load-cold": "the same, nothing of it in the page cache",
     "layer": "the nine tensors of one layer out of the same file, opened and closed",
-    "convert": "numbers in memory; CPU time",
+    "convert": "numbers in memory, beside memcpy of the larger side; bytes of that side; CPU time",
     "view": "part of a matrix [65536, 8192] of BF16 into memory of the caller's, opened and closed; useful bytes",
     "transpose": "a matrix [16384, 8192] of BF16, transposed into memory of the caller's",
     "save": "from memory to a file in its place, whole or not at all",
@@ -60,8 +68,11 @@ class Sizes:
 
 
 COLUMNS = 8192
-PAIRS = [("BF16", "F32"), ("F16", "F32"), ("F8_E4M3", "F32"), ("F8_E5M2", "F32"), ("F32", "BF16"), ("F32", "F16")]
-BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
+PAIRS = [
+    ("BF16", "F32"), ("F16", "F32"), ("F8_E4M3", "F32"), ("F8_E5M2", "F32"), ("F4", "F32"), ("I8", "F32"), ("U8", "F32"),
+    ("F32", "BF16"), ("F32", "F16"), ("BF16", "F16"), ("F16", "BF16"), ("F64", "F32"), ("F32", "F64"),
+]
+BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1, "F4": 0.5}
 LAYER = "model.layers.1."
 
 
@@ -85,10 +96,11 @@ def header_cases(sizes, directory):
         peers = {"crate": ("crate", "parse " + path), "package": ("package", "parse " + path), "simdjson": ("simdjson", "parse " + path)}
         if n > 100000:
             del peers["package"]  # eight seconds a time
-        yield Case("parse", label, {"": ("header", "parse " + path)}, peers, {"copy": ("limits", "parse " + path)}, per, cpu=True)
+        yield Case("parse", label, {"": ("header", "parse " + path)}, peers, {"prototype": ("prototype", "parse " + path), "copy": ("limits", "parse " + path)}, per, cpu=True)
         peers = {name: (name, "open " + path) for name in ("crate", "package", "simdjson")}
         yield Case("open", label, {"": ("header", "open " + path)}, peers, {"map, copy": ("limits", "open " + path)}, per, cpu=True)
-        yield Case("find", label, {"": ("header", "find " + path)}, {"crate": ("crate", "find " + path)}, per=("ns a name", n), cpu=True)
+        yield Case("find", label, {"": ("header", "find " + path)}, {"crate": ("crate", "find " + path)}, {"prototype": ("prototype", "find " + path)},
+                   ("ns a name", n), cpu=True)
     for style, n in sizes.headers:
         if n < 10000:
             continue  # less than a few pages cannot be told
@@ -131,8 +143,9 @@ def number_cases(sizes, directory):
     for elements, where in ((sizes.elements, "in memory"), (1 << 15, "in cache")):
         for source, to in PAIRS:
             line = "convert %s %s %d" % (to, source, elements)
+            larger = max(BYTES[to], BYTES[source])  # a limit that moves fewer bytes could not be reached
             yield Case("convert", "%s to %s %s" % (source, to, where), {"": ("move", line)}, {"numpy": ("package", line)},
-                       {"memcpy": ("limits", "copy %d 1" % (4 * elements))}, ("GB/s", BYTES[to] * elements), cpu=True)
+                       {"memcpy": ("limits", "copy %d 1" % (larger * elements))}, ("GB/s", larger * elements), cpu=True)
     matrix = os.path.join(directory, "matrix-%d.safetensors" % sizes.rows)
     row = 2 * COLUMNS
     for cold in ("", "-once"):
@@ -185,6 +198,7 @@ GOALS = [
     ("parse", ("dense 1,000", "dense 10,000", "moe 10,000", "dense 100,000", "moe 100,000"), "", "crate", 10),
     ("parse", ("moe 1,000,000",), "", "crate", 20),
     ("parse", None, "", "simdjson", 1),
+    ("parse", None, "", "prototype", 1 / 1.6),
     ("open", ("dense 100",), "", "crate", 5),
     ("open", ("dense 1,000", "dense 10,000", "moe 10,000", "dense 100,000", "moe 100,000", "moe 1,000,000"), "", "crate", 10),
     ("open", None, "", "map, copy", 1 / 4),
