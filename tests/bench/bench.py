@@ -8,6 +8,7 @@ BENCH_DIRECTORY says on which file system the files lie (build/bench). 8 GiB of 
 Compare ratios within one run, not figures of different runs: each round does a case in all ways, one after the other,
 beginning with another way each time, and a ratio is the median of the rounds' ratios.
 """
+
 import json
 import os
 import platform
@@ -35,7 +36,7 @@ def skip(what, reason):
     skipped.setdefault(reason, []).append(what)
 
 
-# ---- workers ----------------------------------------------------------------------------------------------------------
+# ---- workers ---------------------------------------------------------------------------------------------------------
 
 
 def said(command):
@@ -65,14 +66,31 @@ def interpreter():
 def make_workers():
     """name -> command of each that is here; and the versions of all that takes part."""
     commands, versions = {}, ["%s, %s" % (said(CC + ["--version"]), " ".join(CFLAGS))]
-    for name, extra in (("generate", []), ("header", []), ("move", ["-pthread"]), ("write", []), ("limits", ["-pthread"])):
+    for name, extra in (
+        ("generate", []),
+        ("header", []),
+        ("move", ["-pthread"]),
+        ("write", []),
+        ("limits", ["-pthread"]),
+    ):
         program = os.path.join(OUT, name)
         if build(name, CC + CFLAGS + extra + ["-o", program, os.path.join(HERE, name + ".c")]):
             commands[name] = [program]
         else:
             broken.append("%s.c does not build: build/bench/%s.log" % (name, name))
     target = os.path.join(OUT, "cargo")
-    if build("crate", ["cargo", "build", "--release", "--manifest-path", os.path.join(HERE, "reference", "Cargo.toml"), "--target-dir", target]):
+    if build(
+        "crate",
+        [
+            "cargo",
+            "build",
+            "--release",
+            "--manifest-path",
+            os.path.join(HERE, "reference", "Cargo.toml"),
+            "--target-dir",
+            target,
+        ],
+    ):
         commands["crate"] = [os.path.join(target, "release", "reference")]
         with open(os.path.join(HERE, "reference", "Cargo.toml")) as manifest:
             version = next(line.split('"')[1].lstrip("=") for line in manifest if line.startswith("safetensors"))
@@ -86,7 +104,9 @@ def make_workers():
         versions.append("simdjson " + (said(["pkg-config", "--modversion", "simdjson"]) or "of this system"))
     else:
         skip("simdjson", "no libsimdjson-dev here: build/bench/simdjson.log")
-    where, program = os.environ.get("BENCH_PROTOTYPE", os.path.join(ROOT, "..", "shared", "perf")), os.path.join(OUT, "prototype")
+    where, program = os.environ.get("BENCH_PROTOTYPE", os.path.join(ROOT, "..", "shared", "perf")), os.path.join(
+        OUT, "prototype"
+    )
     if build("prototype", CC + CFLAGS + ["-I", where, "-o", program, os.path.join(HERE, "prototype.c")]):
         commands["prototype"] = [program]
     else:
@@ -132,7 +152,7 @@ class Worker:
         return worker
 
 
-# ---- samples -----------------------------------------------------------------------------------------------------------
+# ---- samples ---------------------------------------------------------------------------------------------------------
 
 
 def evict(commands, path):
@@ -204,21 +224,38 @@ def summary(case, samples):
     ways = {}
     for name, taken in samples.items():
         if case.fresh:
-            ways[name] = {"kept": statistics.median(s[3] for s in taken), "peak": statistics.median(s[4] for s in taken)}
+            ways[name] = {
+                "kept": statistics.median(s[3] for s in taken),
+                "peak": statistics.median(s[4] for s in taken),
+            }
         else:
             times = [s[column] for s in taken]
-            ways[name] = {"median_ns": statistics.median(times), "least_ns": min(times), "most_ns": max(times), "ns": times}
+            ways[name] = {
+                "median_ns": statistics.median(times),
+                "least_ns": min(times),
+                "most_ns": max(times),
+                "ns": times,
+            }
     ratios = {}
     if not case.fresh:
         for ours in [name for name in ways if name.startswith("ours")]:
             for other in [name for name in ways if not name.startswith("ours")]:
                 pairs = zip(ways[other]["ns"], ways[ours]["ns"])
                 ratios.setdefault(ours, {})[other] = statistics.median(theirs / mine for theirs, mine in pairs)
-    return {"label": case.label, "unit": unit, "name_bytes": case.name_bytes(), "count": count, "clock": "cpu" if case.cpu else "wall", "ways": ways,
-            "peers": [n for n in case.peers if n in ways], "limits": [n for n in case.limits if n in ways], "ratios": ratios}
+    return {
+        "label": case.label,
+        "unit": unit,
+        "name_bytes": case.name_bytes(),
+        "count": count,
+        "clock": "cpu" if case.cpu else "wall",
+        "ways": ways,
+        "peers": [n for n in case.peers if n in ways],
+        "limits": [n for n in case.limits if n in ways],
+        "ratios": ratios,
+    }
 
 
-# ---- the compiler ---------------------------------------------------------------------------------------------------------
+# ---- the compiler ----------------------------------------------------------------------------------------------------
 
 
 def compile_header(rounds):
@@ -226,7 +263,10 @@ def compile_header(rounds):
     with open(source, "w") as out:
         out.write('#define ST_IMPLEMENTATION\n#include "safetensors.h"\n')
     rows = []
-    for label, flags in (("whole", []), ("reading only, no files", ["-DST_NO_WRITER", "-DST_NO_FILES", "-DST_NO_CONVERT"])):
+    for label, flags in (
+        ("whole", []),
+        ("reading only, no files", ["-DST_NO_WRITER", "-DST_NO_FILES", "-DST_NO_CONVERT"]),
+    ):
         command = CC + CFLAGS + flags + ["-I", ROOT, "-c", source, "-o", source + ".o"]
         times = []
         for _ in range(rounds):
@@ -241,7 +281,7 @@ def compile_header(rounds):
     return rows
 
 
-# ---- the table -----------------------------------------------------------------------------------------------------------
+# ---- the table -------------------------------------------------------------------------------------------------------
 
 
 def figure(case, way):
@@ -265,15 +305,20 @@ def print_table(name, cases):
         for ours in [way for way in case["ways"] if way.startswith("ours")]:
             label = (case["label"] + ", " + ours[5:]).strip(", ")
             ratios = case["ratios"].get(ours, {})
-            print("  %-36s %s  %s" % (label, "".join("%11s" % times(ratios.get(c)) for c in columns), figure(case, case["ways"][ours])))
+            print(
+                "  %-36s %s  %s"
+                % (label, "".join("%11s" % times(ratios.get(c)) for c in columns), figure(case, case["ways"][ours]))
+            )
 
 
 def print_memory(cases):
     print("\nmemory: %s" % workloads.TITLES["memory"])
     for case in cases:
         unit, count = case["unit"], case["count"]
-        ways = ("%s %.4g" % (way, m["kept"] / count) + (", at most %.4g" % (m["peak"] / count) if m["peak"] else "")
-                for way, m in case["ways"].items())
+        ways = (
+            "%s %.4g" % (way, m["kept"] / count) + (", at most %.4g" % (m["peak"] / count) if m["peak"] else "")
+            for way, m in case["ways"].items()
+        )
         print("  %-36s %s %s" % (case["label"], "; ".join(ways), unit))
 
 
@@ -290,7 +335,7 @@ def print_goals(goals):
         print("  %-62s %8.4g %8.4g  %s" % (goal["goal"], goal["bound"], goal["measured"], verdict))
 
 
-# ---- goals -----------------------------------------------------------------------------------------------------------------
+# ---- goals -----------------------------------------------------------------------------------------------------------
 
 
 def goal(workload, text, measured, bound, most=False):
@@ -319,22 +364,28 @@ def judge(results):
         if case["name_bytes"]:
             most = 96 + case["name_bytes"] + 8 * 2  # matrices
             kept = case["ways"]["ours"]["kept"] / case["count"]
-            goals.append(goal("memory", "memory %s: bytes kept a tensor, at most" % case["label"], kept, most, most=True))
+            goals.append(
+                goal("memory", "memory %s: bytes kept a tensor, at most" % case["label"], kept, most, most=True)
+            )
     for label, count in counted().items():
         workload = label.split("-")[0]
         most = {"parse": 800, "find": 150}.get(workload)
         if most:
-            goals.append(goal(workload, "instructions of %s, at most (make bench-count)" % label, count, most, most=True))
+            goals.append(
+                goal(workload, "instructions of %s, at most (make bench-count)" % label, count, most, most=True)
+            )
     for row in results.get("compile", {}).get("cases", []):
         if row["label"] == "whole":
             goals.append(goal("compile", "compile: seconds, at most", row["seconds"], 1.0, most=True))
             goals.append(goal("compile", "compile: bytes of text, at most", row["text"], 40960, most=True))
         else:
-            goals.append(goal("compile", "compile: bytes of text of the reading half, at most", row["text"], 12288, most=True))
+            goals.append(
+                goal("compile", "compile: bytes of text of the reading half, at most", row["text"], 12288, most=True)
+            )
     return goals
 
 
-# ---- all of it -----------------------------------------------------------------------------------------------------------
+# ---- all of it -------------------------------------------------------------------------------------------------------
 
 
 def generate(commands, sizes, wanted):
@@ -357,7 +408,12 @@ def machine():
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as info:
             model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), "")
-    return "%s, %d processors, %s %s" % (model or platform.processor(), os.cpu_count(), platform.system(), platform.release())
+    return "%s, %d processors, %s %s" % (
+        model or platform.processor(),
+        os.cpu_count(),
+        platform.system(),
+        platform.release(),
+    )
 
 
 def run(name, commands, wanted, rounds):
@@ -394,12 +450,21 @@ def main():
     if os.path.exists(file):
         with open(file) as old:
             report = json.load(old)
-    print("%s; %s; %s; medians of %d rounds" % (time.strftime("%Y-%m-%d %H:%M"), machine(), "; ".join(versions), sizes.rounds))
+    print(
+        "%s; %s; %s; medians of %d rounds"
+        % (time.strftime("%Y-%m-%d %H:%M"), machine(), "; ".join(versions), sizes.rounds)
+    )
     print("a column says how many times as fast ours is: as that peer, or as what the machine does without a library")
     for name in names:
         cases = run(name, commands, [case for case in wanted if case.workload == name], sizes.rounds)
-        report["workloads"][name] = {"date": time.strftime("%Y-%m-%dT%H:%M"), "machine": machine(), "versions": versions,
-                                     "rounds": sizes.rounds, "title": workloads.TITLES[name], "cases": cases}
+        report["workloads"][name] = {
+            "date": time.strftime("%Y-%m-%dT%H:%M"),
+            "machine": machine(),
+            "versions": versions,
+            "rounds": sizes.rounds,
+            "title": workloads.TITLES[name],
+            "cases": cases,
+        }
         sys.stdout.flush()
     report["goals"] = judge(report["workloads"])
     with open(file, "w") as out:
@@ -409,7 +474,10 @@ def main():
     for worker in Worker.running.values():
         worker.close()
     for reason, what in skipped.items():
-        print("skipped: %s: %s" % (", ".join(what[:4]) + (" and %d more" % (len(what) - 4) if len(what) > 4 else ""), reason))
+        print(
+            "skipped: %s: %s"
+            % (", ".join(what[:4]) + (" and %d more" % (len(what) - 4) if len(what) > 4 else ""), reason)
+        )
     for what in broken:
         print("FAILED: " + what)
     print("all in %.0f s; %s" % (time.time() - start, os.path.relpath(file, ROOT)))

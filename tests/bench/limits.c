@@ -106,9 +106,10 @@ static void copy_stretch(const stretch *s) {
 
 static void read_stretch(const stretch *s) {
     int file = open_file(s->path, O_RDONLY | s->flags, NULL);
-    size_t done = 0;
+    size_t unit = s->flags ? PAGE : 1, done = 0; /* O_DIRECT: whole pages, past the end of the file too */
     while (done < s->n) {
-        ssize_t got = pread(file, s->to + done, smaller(REQUEST, s->n - done), (off_t)(s->at + done));
+        size_t n = (smaller(REQUEST, s->n - done) + unit - 1) / unit * unit;
+        ssize_t got = pread(file, s->to + done, n, (off_t)(s->at + done));
         expect(got > 0, s->path);
         done += (size_t)got;
     }

@@ -108,18 +108,35 @@ static void transpose(char **arguments, result *r) { /* FILE */
     read_view(arguments[0], &v, r);
 }
 
-static void convert(char **arguments, result *r) { /* TO FROM ELEMENTS: all bit patterns */
-    static size_t filled;
-    size_t n = (size_t)strtoull(arguments[2], NULL, 10), i;
-    st_dtype to, from;
-    unsigned char *dst = buffer(0, n * 8), *src = buffer(1, n * 8);
+/* n numbers to convert from: like weights, of either sign, from 2^-16 to 2^-1; of what those cannot be rounded to, any bits */
+static const unsigned char *source(st_dtype from, size_t n) {
+    static st_dtype held;
+    static size_t count;
+    unsigned char *numbers = buffer(1, n * 8), *bits = buffer(0, n * 8);
     uint64_t state = UINT64_C(88172645463325252);
-    for (i = filled; i < n * 8; i += 8, filled = n * 8) {
+    size_t i;
+    if (held == from && count == n) return numbers;
+    for (i = 0; i < n; i++) {
+        uint32_t one;
         state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-        memcpy(src + i, &state, 8);
+        one = (uint32_t)((state & 0x807fffff) | (111 + (state >> 40) % 16) << 23);
+        memcpy(bits + 4 * i, &one, 4);
     }
+    if (from == ST_DTYPE_I8 || from == ST_DTYPE_U8 || from == ST_DTYPE_F4) {
+        memcpy(numbers, bits, n);
+    } else {
+        expect(st_convert(from, numbers, ST_DTYPE_F32, bits, n) == ST_OK, "st_convert");
+    }
+    held = from;
+    count = n;
+    return numbers;
+}
+
+static void convert(char **arguments, result *r) { /* TO FROM ELEMENTS */
+    size_t n = (size_t)strtoull(arguments[2], NULL, 10);
+    st_dtype to, from;
     expect(st_dtype_from_name(arguments[0], &to) == ST_OK && st_dtype_from_name(arguments[1], &from) == ST_OK, "dtype");
-    expect(st_convert(to, dst, from, src, n) == ST_OK, "st_convert");
+    expect(st_convert(to, buffer(0, n * 8), from, source(from, n), n) == ST_OK, "st_convert");
     r->work = (double)n;
 }
 

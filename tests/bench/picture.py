@@ -1,12 +1,19 @@
 """picture.py REPORT.json PICTURE.svg: draws a report of bench.py. Its colours are readable on white and on black."""
+
 import json
 import math
 import sys
 
 INK, LIMIT, OURS = "#76808c", "#76808c", "#2f81f7"
 COLOURS = {"crate": "#d2691e", "package": "#a86ee0", "simdjson": "#2da44e", "numpy": "#a86ee0", "map, copy": LIMIT}
-NAMES = {"ours": "safetensors.h", "crate": "Rust crate", "package": "Python package", "simdjson": "simdjson, JSON only",
-         "numpy": "numpy", "map, copy": "mmap and memcpy"}
+NAMES = {
+    "ours": "safetensors.h",
+    "crate": "Rust crate",
+    "package": "Python package",
+    "simdjson": "simdjson, JSON only",
+    "numpy": "numpy",
+    "map, copy": "mmap and memcpy",
+}
 
 
 class Svg:
@@ -14,27 +21,40 @@ class Svg:
         self.width, self.height, self.parts = width, height, []
 
     def line(self, x1, y1, x2, y2, colour, width=1.0, more=""):
-        self.parts.append('<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="%g"%s/>' % (x1, y1, x2, y2, colour, width, more))
+        self.parts.append(
+            '<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="%g"%s/>'
+            % (x1, y1, x2, y2, colour, width, more)
+        )
 
     def path(self, points, colour, width, more=""):
         where = " ".join("%.1f,%.1f" % point for point in points)
-        self.parts.append('<polyline points="%s" fill="none" stroke="%s" stroke-width="%g" stroke-linejoin="round"%s/>' % (where, colour, width, more))
+        self.parts.append(
+            '<polyline points="%s" fill="none" stroke="%s" stroke-width="%g" stroke-linejoin="round"%s/>'
+            % (where, colour, width, more)
+        )
 
     def dot(self, x, y, radius, colour, more=""):
         self.parts.append('<circle cx="%.1f" cy="%.1f" r="%g" fill="%s"%s/>' % (x, y, radius, colour, more))
 
     def bar(self, x, y, width, height, colour):
-        self.parts.append('<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2" fill="%s"/>' % (x, y, width, height, colour))
+        self.parts.append(
+            '<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2" fill="%s"/>' % (x, y, width, height, colour)
+        )
 
     def text(self, x, y, text, colour=INK, size=12, anchor="start", bold=False):
         text = text.replace("&", "&amp;").replace("<", "&lt;")
-        self.parts.append('<text x="%.1f" y="%.1f" fill="%s" font-size="%g" text-anchor="%s"%s>%s</text>' % (
-            x, y, colour, size, anchor, ' font-weight="600"' if bold else "", text))
+        self.parts.append(
+            '<text x="%.1f" y="%.1f" fill="%s" font-size="%g" text-anchor="%s"%s>%s</text>'
+            % (x, y, colour, size, anchor, ' font-weight="600"' if bold else "", text)
+        )
 
     def save(self, path):
         with open(path, "w") as out:
-            out.write('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" '
-                      'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif">\n' % (self.width, self.height, self.width, self.height))
+            out.write(
+                '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" '
+                'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif">\n'
+                % (self.width, self.height, self.width, self.height)
+            )
             out.write("\n".join(self.parts) + "\n</svg>\n")
 
 
@@ -51,7 +71,7 @@ def spread(places, gap):
     return dict(zip(order, at))
 
 
-# ---- ns a tensor against tensors -----------------------------------------------------------------------------------------
+# ---- ns a tensor against tensors -------------------------------------------------------------------------------------
 
 
 def series(cases):
@@ -91,10 +111,17 @@ def draw_lines(svg, lines, left, top, right, bottom):
             svg.dot(x(n), y(v), 3.5 if ours else 2.5, colour)
     for way, height in spread(ends, 17).items():
         colour, value = COLOURS.get(way, OURS), lines[way][-1][1]
-        svg.text(right + 10, height + 4, "%s  %s ns" % (NAMES[way], format(round(value), ",") if value >= 10 else "%.1f" % value), colour, 12, bold=way == "ours")
+        svg.text(
+            right + 10,
+            height + 4,
+            "%s  %s ns" % (NAMES[way], format(round(value), ",") if value >= 10 else "%.1f" % value),
+            colour,
+            12,
+            bold=way == "ours",
+        )
 
 
-# ---- GB/s beside the limits ------------------------------------------------------------------------------------------------
+# ---- GB/s beside the limits ------------------------------------------------------------------------------------------
 
 ROWS = [  # what it says, workload, label, variant, peer, limit
     ("load, warm, 1 thread", "load", "1 thread", "", "crate", "memcpy"),

@@ -1,4 +1,6 @@
 """The reference's Python package and numpy: a worker of the benchmark (worker.h)."""
+
+import functools
 import os
 import sys
 import time
@@ -16,13 +18,11 @@ class NotHere(Exception):
     pass
 
 
-def kept(make, *arguments, held={}):
-    """What outlives one sample: it is made in the first, which does not count; one of a kind at a time."""
-    if held.get(make, (None,))[0] != arguments:
-        held[make] = arguments, make(*arguments)
-    return held[make][1]
+# what outlives one sample is made in the first, which does not count
+kept = functools.lru_cache(maxsize=2)
 
 
+@kept
 def contents(path):
     with open(path, "rb") as opened:
         return opened.read()
@@ -37,7 +37,7 @@ def open_all(path):
 
 
 def parse(path):
-    return len(safetensors.deserialize(kept(contents, path)))
+    return len(safetensors.deserialize(contents(path)))
 
 
 def open_path(path):
@@ -78,19 +78,30 @@ def view(path, step, first, last):
             raise NotHere("a slice: %s" % error)
 
 
-def random_bits(n, bits):
-    return numpy.frombuffer(numpy.random.default_rng(1).bytes(n * bits // 8), dtype="u%d" % (bits // 8))
+@kept
+def numbers(n, dtype):
+    """Like weights, of either sign, from 2^-16 to 2^-1; integers: any."""
+    random = numpy.random.default_rng(1)
+    if numpy.dtype(dtype).kind in "iu":
+        return random.integers(0, 256, n, numpy.uint8).view(dtype)
+    bits = random.integers(0, 2**32, n, numpy.uint32)
+    exponents = numpy.uint32(111) + (random.integers(0, 16, n, numpy.uint8)).astype(numpy.uint32)
+    return (bits & numpy.uint32(0x807FFFFF) | exponents << numpy.uint32(23)).view(numpy.float32).astype(dtype)
 
 
+@kept
 def matrix_of(path):
-    data = numpy.fromfile(path, dtype=numpy.uint16, offset=8 + int.from_bytes(contents(path)[:8], "little"))
+    with open(path, "rb") as opened:
+        header = int.from_bytes(opened.read(8), "little")
+    data = numpy.fromfile(path, dtype=numpy.uint16, offset=8 + header)
     return data.reshape(-1, 8192)
 
 
 def transpose(path):
-    return numpy.ascontiguousarray(kept(matrix_of, path).T).nbytes
+    return numpy.ascontiguousarray(matrix_of(path).T).nbytes
 
 
+@kept
 def out_of(n, to):
     return numpy.ones(n, to)
 
@@ -100,21 +111,19 @@ def convert(to, source, elements):
     if ml_dtypes:
         names.update(BF16=ml_dtypes.bfloat16, F8_E4M3=ml_dtypes.float8_e4m3fn, F8_E5M2=ml_dtypes.float8_e5m2)
     n = int(elements)
-    if source == "BF16" and to == "F32":  # quicker than ml_dtypes
-        out = kept(out_of, n, numpy.uint32)
-        numpy.left_shift(kept(random_bits, n, 16), 16, out=out, dtype=numpy.uint32, casting="unsafe")
+    if source == "BF16" and to == "F32":  # quicker than ml_dtypes, and any bits will do
+        numpy.left_shift(out_of(n, numpy.uint16), 16, out=out_of(n, numpy.uint32), dtype=numpy.uint32, casting="unsafe")
         return n
     if to not in names or source not in names:
         raise NotHere("no such dtype in numpy" + ("" if ml_dtypes else " without ml_dtypes"))
-    data = kept(random_bits, n, numpy.dtype(names[source]).itemsize * 8).view(names[source])
     with numpy.errstate(all="ignore"):
-        numpy.copyto(kept(out_of, n, names[to]), data, casting="unsafe")
+        numpy.copyto(out_of(n, names[to]), numbers(n, names[source]), casting="unsafe")
     return n
 
 
 def save(path, size, flush):
     size = int(size)
-    data = kept(out_of, size, numpy.uint8)
+    data = out_of(size, numpy.uint8)
     part = size // 4
     specs = {
         name: safetensors.TensorSpec(dtype="uint8", shape=[part], data_ptr=data.ctypes.data + part * i, data_len=part)
@@ -154,13 +163,21 @@ def answer(name, arguments):
     except NotHere as reason:
         return "no %s" % reason
     wall, cpu = time.monotonic_ns() - wall, time.thread_time_ns() - cpu
-    return " ".join(["ok", str(wall // times), str(cpu // times)] + [str(n) for n in (work if isinstance(work, tuple) else (work,))])
+    return " ".join(
+        ["ok", str(wall // times), str(cpu // times)] + [str(n) for n in (work if isinstance(work, tuple) else (work,))]
+    )
 
 
 if "--version" in sys.argv:
-    print("safetensors %s, numpy %s%s, Python %s" % (
-        safetensors.__version__, numpy.__version__, ", ml_dtypes %s" % ml_dtypes.__version__ if ml_dtypes else "",
-        sys.version.split()[0]))
+    print(
+        "safetensors %s, numpy %s%s, Python %s"
+        % (
+            safetensors.__version__,
+            numpy.__version__,
+            ", ml_dtypes %s" % ml_dtypes.__version__ if ml_dtypes else "",
+            sys.version.split()[0],
+        )
+    )
     sys.exit()
 for line in sys.stdin:
     words = line.split()

@@ -1,4 +1,5 @@
 """What the benchmark times, and the goals. A case is one thing done in several ways, side by side in each round."""
+
 import os
 
 
@@ -13,7 +14,9 @@ class Case:
     remove           what a sample leaves behind: a file or a directory
     """
 
-    def __init__(self, workload, label, ours, peers=None, limits=None, per=None, cpu=False, evict=None, remove=None, fresh=False):
+    def __init__(
+        self, workload, label, ours, peers=None, limits=None, per=None, cpu=False, evict=None, remove=None, fresh=False
+    ):
         self.workload, self.label, self.ours, self.peers, self.limits = workload, label, ours, peers or {}, limits or {}
         self.per, self.cpu, self.evict, self.remove, self.fresh = per, cpu, evict, remove, fresh
 
@@ -69,8 +72,19 @@ class Sizes:
 
 COLUMNS = 8192
 PAIRS = [
-    ("BF16", "F32"), ("F16", "F32"), ("F8_E4M3", "F32"), ("F8_E5M2", "F32"), ("F4", "F32"), ("I8", "F32"), ("U8", "F32"),
-    ("F32", "BF16"), ("F32", "F16"), ("BF16", "F16"), ("F16", "BF16"), ("F64", "F32"), ("F32", "F64"),
+    ("BF16", "F32"),
+    ("F16", "F32"),
+    ("F8_E4M3", "F32"),
+    ("F8_E5M2", "F32"),
+    ("F4", "F32"),
+    ("I8", "F32"),
+    ("U8", "F32"),
+    ("F32", "BF16"),
+    ("F32", "F16"),
+    ("BF16", "F16"),
+    ("F16", "BF16"),
+    ("F64", "F32"),
+    ("F32", "F64"),
 ]
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1, "F4": 0.5}
 LAYER = "model.layers.1."
@@ -84,36 +98,49 @@ def files(sizes, directory):
     made[os.path.join(directory, "model-%d.safetensors" % sizes.mebibytes)] = ["model", str(sizes.mebibytes)]
     for rows in (sizes.rows, sizes.square):
         made[os.path.join(directory, "matrix-%d.safetensors" % rows)] = ["matrix", str(rows), str(COLUMNS)]
-    made[os.path.join(directory, "shards-%d" % sizes.shards[0])] = ["shards", str(sizes.shards[0]), str(sizes.shards[1])]
+    made[os.path.join(directory, "shards-%d" % sizes.shards[0])] = [
+        "shards",
+        str(sizes.shards[0]),
+        str(sizes.shards[1]),
+    ]
     made[os.path.join(directory, "quarters-%d" % sizes.mebibytes)] = ["quarters", str(sizes.mebibytes)]
     return made
+
+
+def ask(line, *workers):
+    """The same line to each."""
+    return {worker: (worker, line) for worker in workers}
+
+
+def ours(worker, line):
+    return {"": (worker, line)}
 
 
 def header_cases(sizes, directory):
     for style, n in sizes.headers:
         path = os.path.join(directory, "%s-%d.safetensors" % (style, n))
         label, per = "%s %s" % (style, format(n, ",")), ("ns a tensor", n)
-        peers = {"crate": ("crate", "parse " + path), "package": ("package", "parse " + path), "simdjson": ("simdjson", "parse " + path)}
+        parse, open_, find, memory = (word + " " + path for word in ("parse", "open", "find", "memory-once"))
+        peers = ask(parse, "crate", "package", "simdjson")
         if n > 100000:
             del peers["package"]  # eight seconds a time
-        yield Case("parse", label, {"": ("header", "parse " + path)}, peers, {"prototype": ("prototype", "parse " + path), "copy": ("limits", "parse " + path)}, per, cpu=True)
-        peers = {name: (name, "open " + path) for name in ("crate", "package", "simdjson")}
-        yield Case("open", label, {"": ("header", "open " + path)}, peers, {"map, copy": ("limits", "open " + path)}, per, cpu=True)
-        yield Case("find", label, {"": ("header", "find " + path)}, {"crate": ("crate", "find " + path)}, {"prototype": ("prototype", "find " + path)},
-                   ("ns a name", n), cpu=True)
-    for style, n in sizes.headers:
-        if n < 10000:
-            continue  # less than a few pages cannot be told
-        path = os.path.join(directory, "%s-%d.safetensors" % (style, n))
-        yield Case("memory", "%s %s" % (style, format(n, ",")), {"": ("header", "memory-once " + path)},
-                   {name: (name, "memory-once " + path) for name in ("crate", "package")}, per=("bytes a tensor", n), fresh=True)
+        limits = dict(ask(parse, "prototype"), copy=("limits", parse))
+        yield Case("parse", label, ours("header", parse), peers, limits, per, cpu=True)
+        peers, limits = ask(open_, "crate", "package", "simdjson"), {"map, copy": ("limits", open_)}
+        yield Case("open", label, ours("header", open_), peers, limits, per, cpu=True)
+        yield Case(
+            "find", label, ours("header", find), ask(find, "crate"), ask(find, "prototype"), ("ns a name", n), cpu=True
+        )
+        if n >= 10000:  # less than a few pages cannot be told
+            peers = ask(memory, "crate", "package")
+            yield Case("memory", label, ours("header", memory), peers, per=("bytes a tensor", n), fresh=True)
     n, shards = sizes.shards
     path = os.path.join(directory, "shards-%d" % n)
     label = "%s in %d" % (format(n, ","), shards)
-    yield Case("sharded", label, {"": ("header", "open " + path)}, {name: (name, "open " + path) for name in ("crate", "package")},
-               per=("ns a tensor", n))
-    yield Case("memory", label, {"": ("header", "memory-once " + path)},
-               {name: (name, "memory-once " + path) for name in ("crate", "package")}, per=("bytes a tensor", n), fresh=True)
+    open_, memory = "open " + path, "memory-once " + path
+    yield Case("sharded", label, ours("header", open_), ask(open_, "crate", "package"), per=("ns a tensor", n))
+    peers = ask(memory, "crate", "package")
+    yield Case("memory", label, ours("header", memory), peers, per=("bytes a tensor", n), fresh=True)
 
 
 def load_cases(sizes, directory):
@@ -121,66 +148,75 @@ def load_cases(sizes, directory):
     size = sizes.mebibytes << 20
     per = ("GB/s", size)
     for threads in (1, 2):
-        yield Case("load", "%d thread%s" % (threads, "" if threads == 1 else "s"), {"": ("move", "load %s %d" % (model, threads))},
-                   {name: (name, "load %s 1" % model) for name in ("crate", "package")},
-                   {"pread": ("limits", "read %s %d" % (model, threads)), "memcpy": ("limits", "copy %d %d" % (size, threads))}, per)
-    yield Case("load", "as F32", {"": ("move", "load-as %s 1" % model)}, {},
-               {"pread": ("limits", "read %s 1" % model), "memcpy": ("limits", "copy %d 1" % size)}, per)
-    yield Case("load", "in place", {"": ("move", "touch " + model)}, {}, {"mmap": ("limits", "touch " + model)}, per)
-    ours = {name: ("move", "load-once %s %s" % (model, how))
-            for name, how in (("1 thread", "1"), ("2 threads", "2"), ("4 threads", "4"), ("direct", "4 direct"))}
-    yield Case("load-cold", "", ours, {name: (name, "load-once %s 1" % model) for name in ("crate", "package")},
-               {"read": ("limits", "read-once %s 1" % model), "O_DIRECT": ("limits", "direct-once %s 4" % model)}, per, evict=model)
-    start = 8 + 8 * 4096  # where does not matter to a read; a few pages in
-    layer = "%s %s" % (model, LAYER)
-    for cold in ("", "-once"):
-        yield Case("layer", "cold" if cold else "warm", {"": ("move", "layer%s %s" % (cold, layer))},
-                   {name: (name, "layer%s %s" % (cold, layer)) for name in ("crate", "package")},
-                   {"pread": ("limits", "part%s %s %d %d" % (cold, model, start, 64 << 20))}, ("GB/s", 64 << 20), evict=model if cold else None)
+        peers = ask("load %s 1" % model, "crate", "package")
+        limits = {
+            "pread": ("limits", "read %s %d" % (model, threads)),
+            "memcpy": ("limits", "copy %d %d" % (size, threads)),
+        }
+        label = "%d thread%s" % (threads, "s"[: threads - 1])
+        yield Case("load", label, ours("move", "load %s %d" % (model, threads)), peers, limits, per)
+    limits = {"pread": ("limits", "read %s 1" % model), "memcpy": ("limits", "copy %d 1" % size)}
+    yield Case("load", "as F32", ours("move", "load-as %s 1" % model), {}, limits, per)
+    yield Case("load", "in place", ours("move", "touch " + model), {}, {"mmap": ("limits", "touch " + model)}, per)
+
+    variants = {"1 thread": "1", "2 threads": "2", "4 threads": "4", "direct": "4 direct"}
+    cold = {name: ("move", "load-once %s %s" % (model, how)) for name, how in variants.items()}
+    peers = ask("load-once %s 1" % model, "crate", "package")
+    limits = {"read": ("limits", "read-once %s 1" % model), "O_DIRECT": ("limits", "direct-once %s 4" % model)}
+    yield Case("load-cold", "", cold, peers, limits, per, evict=model)
+
+    per, somewhere = ("GB/s", 64 << 20), 1 << 16
+    for once, label, evict in (("", "warm", None), ("-once", "cold", model)):
+        line = "layer%s %s %s" % (once, model, LAYER)
+        limits = {"pread": ("limits", "part%s %s %d %d" % (once, model, somewhere, 64 << 20))}
+        yield Case("layer", label, ours("move", line), ask(line, "crate", "package"), limits, per, evict=evict)
 
 
 def number_cases(sizes, directory):
     for elements, where in ((sizes.elements, "in memory"), (1 << 15, "in cache")):
         for source, to in PAIRS:
-            line = "convert %s %s %d" % (to, source, elements)
-            larger = max(BYTES[to], BYTES[source])  # a limit that moves fewer bytes could not be reached
-            yield Case("convert", "%s to %s %s" % (source, to, where), {"": ("move", line)}, {"numpy": ("package", line)},
-                       {"memcpy": ("limits", "copy %d 1" % (larger * elements))}, ("GB/s", larger * elements), cpu=True)
+            label, line = "%s to %s %s" % (source, to, where), "convert %s %s %d" % (to, source, elements)
+            larger = int(max(BYTES[to], BYTES[source]) * elements)  # a limit that moves less could not be reached
+            peers, limits = {"numpy": ("package", line)}, {"memcpy": ("limits", "copy %d 1" % larger)}
+            yield Case("convert", label, ours("move", line), peers, limits, ("GB/s", larger), cpu=True)
+
     matrix = os.path.join(directory, "matrix-%d.safetensors" % sizes.rows)
     row = 2 * COLUMNS
-    for cold in ("", "-once"):
+    for once, cold, evict in (("", "", None), ("-once", ", cold", matrix)):
         for label, step, first, last in (("every 7th row", 7, 0, COLUMNS), ("a quarter of the columns", 1, 2048, 4096)):
-            part = "%s %d %d %d" % (matrix, step, first, last)
+            line = "view%s %s %d %d %d" % (once, matrix, step, first, last)
             run = 2 * (last - first)
-            limits = {"by hand": ("limits", "runs%s %s %d %d %d" % (cold, matrix, 2 * first, run, step * row))}
+            peers = ask(line, "crate", "package") if step == 1 else ask(line, "crate")
+            limits = {"by hand": ("limits", "runs %s %d %d %d" % (matrix, 2 * first, run, step * row))}
             if cold:
                 limits = {"read all": ("limits", "read-once %s 4" % matrix)}
-            peers = {"crate": ("crate", "view%s %s" % (cold, part))}
-            if step == 1:
-                peers["package"] = ("package", "view%s %s" % (cold, part))
-            yield Case("view", label + (", cold" if cold else ""), {"": ("move", "view%s %s" % (cold, part))}, peers, limits,
-                       ("GB/s", (sizes.rows + step - 1) // step * run), evict=matrix if cold else None)
+            per = ("GB/s", (sizes.rows + step - 1) // step * run)
+            yield Case("view", label + cold, ours("move", line), peers, limits, per, evict=evict)
+
     square = os.path.join(directory, "matrix-%d.safetensors" % sizes.square)
-    yield Case("transpose", "", {"": ("move", "transpose " + square)}, {"numpy": ("package", "transpose " + square)},
-               {"memcpy": ("limits", "copy %d 1" % (sizes.square * row))}, ("GB/s", sizes.square * row))
+    line, size = "transpose " + square, sizes.square * row
+    peers, limits = {"numpy": ("package", line)}, {"memcpy": ("limits", "copy %d 1" % size)}
+    yield Case("transpose", "", ours("move", line), peers, limits, ("GB/s", size))
 
 
 def write_cases(sizes, directory):
     size = sizes.mebibytes << 20
     saved, parts = os.path.join(directory, "saved.safetensors"), os.path.join(directory, "saved")
+    per, stream = ("GB/s", size), "stream-once %s %d" % (saved, size)
     for flush, label in ((0, "not flushed"), (1, "flushed")):
         line = "save-once %s %d %d" % (saved, size, flush)
-        stream = "stream-once %s %d %d" % (saved, size, flush)
-        yield Case("save", label, {"": ("write", line), "streamed": ("write", stream)},
-                   {name: (name, line) for name in ("crate", "package")}, {"write": ("limits", line)}, ("GB/s", size), remove=saved)
+        ways = {"": ("write", line), "streamed": ("write", "%s %d" % (stream, flush))}
+        yield Case("save", label, ways, ask(line, "crate", "package"), {"write": ("limits", line)}, per, remove=saved)
+    memory = ours("write", stream + " 0")
+    yield Case("memory", "saving, streamed", memory, per=("MiB", 1 << 20), remove=saved, fresh=True)
+
     model = os.path.join(directory, "model-%d.safetensors" % sizes.mebibytes)
-    yield Case("memory", "saving, streamed", {"": ("write", "stream-once %s %d 0" % (saved, size))}, per=("MiB", 1 << 20),
-               remove=saved, fresh=True)
-    yield Case("shard", "", {"": ("write", "shard-once %s %s %d" % (parts, model, size // 4 + (1 << 20)))}, {},
-               {"copy": ("limits", "concatenate-once %s %s" % (saved, model))}, ("GB/s", size), remove=(parts, saved))
+    line, copy = "shard-once %s %s %d" % (parts, model, size // 4 + (1 << 20)), "concatenate-once " + saved
+    limits = {"copy": ("limits", copy + " " + model)}
+    yield Case("shard", "", ours("write", line), {}, limits, per, remove=(parts, saved))
     shards = os.path.join(directory, "quarters-%d" % sizes.mebibytes)
-    yield Case("merge", "", {"": ("write", "merge-once %s %s" % (saved, shards))}, {},
-               {"copy": ("limits", "concatenate-once %s %s" % (saved, " ".join(quarters(shards))))}, ("GB/s", size), remove=saved)
+    limits = {"copy": ("limits", " ".join([copy] + quarters(shards)))}
+    yield Case("merge", "", ours("write", "merge-once %s %s" % (saved, shards)), {}, limits, per, remove=saved)
 
 
 def quarters(directory):
@@ -192,15 +228,22 @@ def cases(sizes, directory):
         yield from some(sizes, directory)
 
 
-# ---- goals: workload, cases whose label holds a text, a ratio (how many times as fast as that peer or limit), its least ----
+# ---- goals -----------------------------------------------------------------------------------------------------------
 
+THOUSANDS = ("dense 1,000", "dense 10,000", "moe 10,000", "dense 100,000", "moe 100,000")
+MILLION = ("moe 1,000,000",)
+TO_F32 = ("BF16 to F32 in memory", "F16 to F32 in memory")
+F8_OR_FROM_F32 = tuple(pair + " in memory" for pair in ("F8_E4M3 to F32", "F8_E5M2 to F32", "F32 to BF16", "F32 to F16"))
+WARM_VIEWS = ("every 7th row", "a quarter of the columns")
+
+# workload; labels, None: all; which of ours; how many times as fast as that peer or limit; at least
 GOALS = [
-    ("parse", ("dense 1,000", "dense 10,000", "moe 10,000", "dense 100,000", "moe 100,000"), "", "crate", 10),
-    ("parse", ("moe 1,000,000",), "", "crate", 20),
+    ("parse", THOUSANDS, "", "crate", 10),
+    ("parse", MILLION, "", "crate", 20),
     ("parse", None, "", "simdjson", 1),
     ("parse", None, "", "prototype", 1 / 1.6),
     ("open", ("dense 100",), "", "crate", 5),
-    ("open", ("dense 1,000", "dense 10,000", "moe 10,000", "dense 100,000", "moe 100,000", "moe 1,000,000"), "", "crate", 10),
+    ("open", THOUSANDS + MILLION, "", "crate", 10),
     ("open", None, "", "map, copy", 1 / 4),
     ("find", None, "", "crate", 2.5),
     ("load", ("1 thread",), "", "crate", 1.2),
@@ -215,13 +258,13 @@ GOALS = [
     ("load-cold", None, "direct", "O_DIRECT", 0.95),
     ("convert", ("F16 to F32 in memory",), "", "numpy", 5),
     ("convert", ("F32 to F16 in memory",), "", "numpy", 8),
-    ("convert", ("BF16 to F32 in memory", "F16 to F32 in memory"), "", "memcpy", 1.3),
-    ("convert", ("F8_E4M3 to F32 in memory", "F8_E5M2 to F32 in memory", "F32 to BF16 in memory", "F32 to F16 in memory"), "", "memcpy", 0.9),
+    ("convert", TO_F32, "", "memcpy", 1.3),
+    ("convert", F8_OR_FROM_F32, "", "memcpy", 0.9),
     ("save", ("not flushed",), "", "crate", 1.2),
     ("save", ("flushed",), "", "crate", 1),
     ("save", None, "", "write", 0.95),
-    ("view", ("every 7th row", "a quarter of the columns"), "", "crate", 1),
-    ("view", ("every 7th row", "a quarter of the columns"), "", "by hand", 0.95),
+    ("view", WARM_VIEWS, "", "crate", 1),
+    ("view", WARM_VIEWS, "", "by hand", 0.95),
     ("view", ("every 7th row, cold",), "", "crate", 2),
     ("view", ("every 7th row, cold",), "", "read all", 0.85),
 ]

@@ -1,4 +1,5 @@
 """npy.py NPY DIRECTORY: examples/npy.c beside NumPy: files of either, and damaged ones."""
+
 import os
 import subprocess
 import sys
@@ -36,7 +37,11 @@ def same(a, b):
     assert set(a) == set(b), (set(a), set(b))
     for name in a:
         left, right = numpy.asarray(a[name]), numpy.asarray(b[name])
-        assert left.shape == right.shape and left.dtype == right.dtype.newbyteorder("<"), (name, left.dtype, right.dtype)
+        assert left.shape == right.shape and left.dtype == right.dtype.newbyteorder("<"), (
+            name,
+            left.dtype,
+            right.dtype,
+        )
         assert left.tobytes() == right.astype(right.dtype.newbyteorder("<")).tobytes(), name
 
 
@@ -50,7 +55,12 @@ arrays = {}
 for kind in TYPES:
     for shape in SHAPES:
         for order in "CF":
-            name = "layer.%d/%s.%s %s" % (len(shape), kind.replace("<", "le").replace(">", "be").replace("?", "b"), order, "x".join(map(str, shape)))
+            name = "layer.%d/%s.%s %s" % (
+                len(shape),
+                kind.replace("<", "le").replace(">", "be").replace("?", "b"),
+                order,
+                "x".join(map(str, shape)),
+            )
             arrays[name] = numpy.asarray(any_array(kind, shape), order=order)
 model, back = at("model.safetensors"), at("back.npz")
 for save in (numpy.savez, numpy.savez_compressed):
@@ -61,7 +71,11 @@ for save in (numpy.savez, numpy.savez_compressed):
     with numpy.load(back) as loaded:
         same(dict(loaded), safetensors.numpy.load_file(model))
 
-big = {"big": random.standard_normal((1500, 1001)).astype(numpy.float32), "zeros": numpy.zeros(3 << 20, numpy.uint8), "é 数": numpy.arange(3)}
+big = {
+    "big": random.standard_normal((1500, 1001)).astype(numpy.float32),
+    "zeros": numpy.zeros(3 << 20, numpy.uint8),
+    "é 数": numpy.arange(3),
+}
 numpy.savez_compressed(at("big.npz"), **big)
 works(at("big.npz"), model)
 same(safetensors.numpy.load_file(model), big)
@@ -81,7 +95,13 @@ assert safetensors.numpy.load_file(model) == {}
 works(model, back)
 assert dict(numpy.load(back)) == {}
 
-for bad in (numpy.array([{}, None]), numpy.array(["text"]), numpy.zeros(2, "u1,f4"), numpy.zeros(2, "V1"), numpy.zeros(2, "M8[s]")):
+for bad in (
+    numpy.array([{}, None]),
+    numpy.array(["text"]),
+    numpy.zeros(2, "u1,f4"),
+    numpy.zeros(2, "V1"),
+    numpy.zeros(2, "M8[s]"),
+):
     numpy.save(at("bad.npy"), bad, allow_pickle=True)
     assert "an array of" in refused(at("bad.npy"), model)
 refused(at("none.npy"), model)
