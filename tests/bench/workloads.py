@@ -233,7 +233,7 @@ def cases(sizes, directory):
 THOUSANDS = ("dense 1,000", "dense 10,000", "moe 10,000", "dense 100,000", "moe 100,000")
 MILLION = ("moe 1,000,000",)
 TO_F32 = ("BF16 to F32 in memory", "F16 to F32 in memory")
-F8_OR_FROM_F32 = tuple(pair + " in memory" for pair in ("F8_E4M3 to F32", "F8_E5M2 to F32", "F32 to BF16", "F32 to F16"))
+NARROW = tuple(pair + " in memory" for pair in ("F8_E4M3 to F32", "F8_E5M2 to F32", "F32 to BF16", "F32 to F16"))
 WARM_VIEWS = ("every 7th row", "a quarter of the columns")
 
 # workload; labels, None: all; which of ours; how many times as fast as that peer or limit; at least
@@ -259,7 +259,7 @@ GOALS = [
     ("convert", ("F16 to F32 in memory",), "", "numpy", 5),
     ("convert", ("F32 to F16 in memory",), "", "numpy", 8),
     ("convert", TO_F32, "", "memcpy", 1.3),
-    ("convert", F8_OR_FROM_F32, "", "memcpy", 0.9),
+    ("convert", NARROW, "", "memcpy", 0.9),
     ("save", ("not flushed",), "", "crate", 1.2),
     ("save", ("flushed",), "", "crate", 1),
     ("save", None, "", "write", 0.95),
