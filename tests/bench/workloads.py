@@ -47,7 +47,7 @@ TITLES = {
     "layer": "the nine tensors of one layer out of the same file, opened and closed",
     "convert": "numbers in memory, beside memcpy of the larger side; bytes of that side; CPU time",
     "view": "part of a matrix [65536, 8192] of BF16 into memory of the caller's, opened and closed; useful bytes",
-    "transpose": "a matrix [16384, 8192] of BF16, transposed into memory of the caller's",
+    "transpose": "a matrix [8192, 8192] of BF16, transposed into memory of the caller's",
     "save": "from memory to a file in its place, whole or not at all",
     "shard": "one file to four shards and an index; not flushed",
     "merge": "four shards to one file; not flushed",
@@ -65,9 +65,9 @@ class Sizes:
             self.headers += [("dense", 100000), ("moe", 100000), ("moe", 1000000)]
         self.mebibytes = 128 if quick else 1024
         self.rows = 8192 if quick else 65536
-        self.square = 2048 if quick else 16384
+        self.square = 2048 if quick else 8192
         self.shards = (9200, 16) if quick else (92000, 160)
-        self.elements = 1 << 21 if quick else 1 << 26
+        self.elements = 1 << 21 if quick else 1 << 25
 
 
 COLUMNS = 8192
@@ -161,7 +161,7 @@ def load_cases(sizes, directory):
 
     variants = {"1 thread": "1", "2 threads": "2", "4 threads": "4", "direct": "4 direct"}
     cold = {name: ("move", "load-once %s %s" % (model, how)) for name, how in variants.items()}
-    peers = ask("load-once %s 1" % model, "crate", "package")
+    peers = ask("load-once %s 1" % model, "crate")
     limits = {"read": ("limits", "read-once %s 1" % model), "O_DIRECT": ("limits", "direct-once %s 4" % model)}
     yield Case("load-cold", "", cold, peers, limits, per, evict=model)
 
@@ -186,7 +186,7 @@ def number_cases(sizes, directory):
         for label, step, first, last in (("every 7th row", 7, 0, COLUMNS), ("a quarter of the columns", 1, 2048, 4096)):
             line = "view%s %s %d %d %d" % (once, matrix, step, first, last)
             run = 2 * (last - first)
-            peers = ask(line, "crate", "package") if step == 1 else ask(line, "crate")
+            peers = ask(line, "crate", "package") if step == 1 and not cold else ask(line, "crate")
             limits = {"by hand": ("limits", "runs %s %d %d %d" % (matrix, 2 * first, run, step * row))}
             if cold:
                 limits = {"read all": ("limits", "read-once %s 4" % matrix)}
