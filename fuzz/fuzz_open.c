@@ -476,7 +476,7 @@ static void try_other_paths(const input *in) {
     static const struct {
         const char *path;
         st_status status;
-    } others[] = {{"/", ST_ERR_UNSUPPORTED}, {"/dev/null", ST_ERR_IO}, {"/dev/null/x", ST_ERR_NOT_FOUND}};
+    } others[] = {{"/", ST_ERR_NOT_FOUND}, {"/dev/null", ST_ERR_IO}, {"/dev/null/x", ST_ERR_NOT_FOUND}};
     st_options options = options_of(in);
     size_t i;
     if (in->options & ODD_FLAGS || (in->options & NO_MAP && in->options & MUST_MAP)) return;
