@@ -43,13 +43,15 @@ static void find(char **arguments, result *r) { /* FILE: each of its names */
 
 /* PATH, in a process that has done nothing yet: tensors, anonymous memory kept and the most memory used at once */
 static void memory(char **arguments, result *r) {
-    double before = status_line("RssAnon:"), most = status_line("VmRSS:");
+    double before = status_line("RssAnon:"), most = status_line("VmRSS:"), peak;
     st_error error;
     st_model *m;
     expect_ok(st_open(&m, arguments[0], NULL, &error), &error);
+    peak = status_line("VmHWM:");
+    trim();
     r->work = (double)m->count;
     r->more[0] = status_line("RssAnon:") - before;
-    r->more[1] = status_line("VmHWM:") - most;
+    r->more[1] = peak - most;
 }
 
 static const workload workloads[] = {

@@ -34,6 +34,17 @@ fn status_line(name: &str) -> f64 {
     line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0.0) * 1024.0
 }
 
+/// Gives the system back what is free, so that what remains is what is kept.
+fn trim() {
+    #[cfg(target_env = "gnu")]
+    {
+        extern "C" {
+            fn malloc_trim(pad: usize) -> i32;
+        }
+        unsafe { malloc_trim(0) };
+    }
+}
+
 fn map(path: &Path) -> Mmap {
     unsafe { Mmap::map(&File::open(path).expect("a file")).expect("a mapping") }
 }
@@ -145,7 +156,9 @@ fn act(kept: &mut Kept, words: &[&str], more: &mut Vec<f64>) -> Option<f64> {
             let (anonymous, all) = (status_line("RssAnon:"), status_line("VmRSS:"));
             let mappings: Vec<Mmap> = files(words[1]).iter().map(|p| map(p)).collect();
             let models: Vec<SafeTensors> = mappings.iter().map(|m| read(m)).collect();
-            more.extend([status_line("RssAnon:") - anonymous, status_line("VmHWM:") - all]);
+            let peak = status_line("VmHWM:");
+            trim();
+            more.extend([status_line("RssAnon:") - anonymous, peak - all]);
             models.iter().map(|m| m.len()).sum::<usize>() as f64
         }
         "load" | "load-once" if words[2] == "1" => load(kept, words[1], ""),
