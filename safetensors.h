@@ -3036,7 +3036,7 @@ typedef struct sti_list {    /* the index of a model of several files while it i
     sti_json json;           /* at its first byte */
     uint32_t map, metadata;  /* where the objects of these names are; metadata 0: there is none */
     uint32_t weights, pairs; /* their members */
-    size_t escaped;          /* bytes of the names and paths that hold an escape, without it, each with a NUL */
+    size_t escaped;          /* bytes of the names and paths that hold an escape, without it */
     size_t text_bytes;       /* of the metadata, a NUL behind each key and value */
     st_pair *items;          /* of the weights: a tensor's name, and the path of its shard as value */
     uint32_t *slots;
@@ -3114,10 +3114,6 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
     (void)sti_fail_io(error, code, position, sentence);
     if (error) error->status = s;
     return s;
-}
-
-STI_COLD static st_status sti_fail_source(st_error *error) {
-    return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("its st_io has neither read_at nor mapped"));
 }
 
 /* adds what a header holds to what the model will hold */
@@ -3289,7 +3285,7 @@ STI_APART static st_status sti_open_entries(sti_opening *o, sti_part *p, size_t 
 }
 
 /* brings the entries into the order of their data, and in a work buffer right before the text */
-STI_APART static st_status sti_open_arrange(sti_opening *o, sti_part *p, int sorted) {
+STI_APART static void sti_open_arrange(sti_opening *o, sti_part *p, int sorted) {
     if (!sorted) {
         sti_order order;
         order.items = p->entries;
@@ -3299,12 +3295,11 @@ STI_APART static st_status sti_open_arrange(sti_opening *o, sti_part *p, int sor
         sti_sort(&order, p->header.tensors);
     }
     if (o->memory.work) {
-        sti_entry *moved = (sti_entry *)sti_scratch_take(o, sti_entries_bytes(&p->header));
-        if (!moved) return ST_ERR_MEMORY;
+        sti_entry *moved = (sti_entry *)(void *)p->text - p->header.tensors;
         ST_MEMMOVE(moved, p->entries, sti_entries_bytes(&p->header));
+        o->memory.work_bytes -= sti_entries_bytes(&p->header); /* which were counted with what is needed */
         p->entries = moved;
     }
-    return ST_OK;
 }
 
 /* proves where the tensors lie; error NULL: it is not yet the time to say so */
@@ -3347,17 +3342,15 @@ static st_status sti_open_part(sti_opening *o, sti_part *p) {
     size_t room = 0;
     int code = 0, sorted = 0;
     o->at = p;
-    if (p->io.bytes && !p->io.read_at && !p->io.mapped) {
-        s = sti_fail_source(o->error);
-    } else if (p->io.bytes >= sizeof first) {
+    if (p->io.bytes >= sizeof first) {
         code = sti_io_read(&p->io, 0, first, sizeof first);
     }
     if (code) s = sti_fail_code(o->error, code, 0, STI_SAY("it cannot be read"));
     if (s == ST_OK) s = sti_header_measure(first, p->io.bytes, o->limit, &p->header_bytes, o->error);
     if (s == ST_OK) s = sti_open_scratch(o, p, &room);
     if (s == ST_OK) s = sti_open_entries(o, p, room, &sorted);
-    if (s == ST_OK) s = sti_open_arrange(o, p, sorted);
     if (s != ST_OK) return s;
+    sti_open_arrange(o, p, sorted);
     p->sound = sti_open_offsets(p, NULL);
     return p->sound == ST_OK ? sti_open_map(o, &p->io) : ST_OK;
 }
@@ -3403,7 +3396,6 @@ STI_APART static void sti_open_fill(sti_opening *o, const sti_part *p, st_shard 
     char *text = l->text;
     sti_word w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
     uint32_t i;
-    shard->path = sti_keep(&text, sti_text(p->path));
     for (i = 0; i < p->header.tensors; i++, t++) {
         sti_entry e = p->entries[i];
         ST_MEMSET(t, 0, sizeof *t);
@@ -3468,6 +3460,7 @@ static st_status sti_open_finish(sti_opening *o, sti_part *p) {
     st_shard *shard = o->layout.shards++;
     sti_file *file = o->layout.files++;
     uint32_t place;
+    shard->path = p->path;
     shard->file_bytes = p->io.bytes;
     shard->data_offset = sti_sum(8, p->header_bytes);
     file->io = p->io;
@@ -3507,6 +3500,7 @@ static st_status sti_open_begin(sti_opening *o, st_model **model, const char *sa
     ST_MEMSET(o, 0, sizeof *o);
     o->one.path = "";
     o->parts = &o->one;
+    o->part_count = 1;
     o->said = said;
     o->error = error;
     o->flags = all->flags;
@@ -3545,14 +3539,16 @@ static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
 /* a source that is there already, as the only part */
 static st_status sti_open_one(sti_opening *o) {
     st_status s;
-    o->part_count = 1;
     o->parts->open = 1;
-    o->sums.text = sti_text(o->parts->path).n + 1;
     s = sti_open_part(o, o->parts);
     if (s == ST_OK) s = sti_open_block(o);
-    if (s == ST_OK) s = sti_open_finish(o, o->parts);
-    if (s == ST_OK && *o->parts->path) o->layout.model->said = o->layout.model->open.shards->path;
-    return s;
+    return s == ST_OK ? sti_open_finish(o, o->parts) : s;
+}
+
+/* whether what a callback filled can be read */
+static st_status sti_open_check(const sti_opening *o, const sti_part *p) {
+    if (!p->io.bytes || p->io.read_at || p->io.mapped) return ST_OK;
+    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("its st_io has neither read_at nor mapped"));
 }
 
 ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, const st_options *options,
@@ -3568,6 +3564,7 @@ ST_API st_status st_open_io(st_model **model, const st_io *io, const st_options 
     sti_opening o;
     st_status s = sti_open_begin(&o, model, "(callbacks)", options, io != NULL, error);
     if (io) o.one.io = *io;
+    if (s == ST_OK) s = sti_open_check(&o, &o.one);
     return sti_open_end(&o, model, s == ST_OK ? sti_open_one(&o) : s);
 }
 
@@ -3781,7 +3778,24 @@ static st_status sti_open_file(sti_opening *o, sti_part *p, const char *path) {
     code = (o->files.open)(o->files.user, path, &p->io);
     if (code) return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be opened"));
     p->open = 1;
-    return ST_OK;
+    return sti_open_check(o, p);
+}
+
+/* keeps the paths of all files, which were scratch, in the block */
+static void sti_open_paths(sti_opening *o) {
+    st_shard *shards = o->layout.shards - o->part_count; /* which all were taken */
+    uint32_t i;
+    for (i = 0; i < o->part_count; i++) shards[i].path = sti_keep(&o->layout.text, sti_text(shards[i].path));
+    o->layout.model->said = shards->path;
+}
+
+/* a model of one file, by its path */
+static st_status sti_open_single(sti_opening *o, const char *path) {
+    st_status s = sti_open_file(o, &o->one, path);
+    o->sums.text = sti_text(path).n + 1;
+    if (s == ST_OK) s = sti_open_one(o);
+    if (s == ST_OK) sti_open_paths(o);
+    return s;
 }
 
 static void sti_part_close(sti_opening *o, sti_part *p) {
@@ -3797,13 +3811,11 @@ static st_status sti_list_read(sti_opening *o, sti_list *x, const char *path) {
     size_t good;
     enum sti_format format;
     int code;
-    o->part_count = 1;
     if (s != ST_OK) return s;
     if (p->io.bytes > o->limit) {
         return sti_fail(o->error, ST_ERR_HEADER_LIMIT, STI_NONE, o->limit, p->io.bytes,
                         STI_SAY("an index of $a bytes is over the limit of $e"));
     }
-    if (p->io.bytes && !p->io.read_at && !p->io.mapped) return sti_fail_source(o->error);
     text.n = (size_t)p->io.bytes;
     text.at = (const char *)sti_scratch_take(o, text.n);
     if (!text.at) return ST_ERR_MEMORY;
@@ -3986,7 +3998,6 @@ static st_status sti_open_shards(sti_opening *o) {
             o->parts = p;
             o->part_count = 1;
             ST_MEMSET(&o->sums, 0, sizeof o->sums);
-            o->sums.text = sti_text(p->path).n + 1;
             sti_count(o, &p->header);
             s = sti_open_block(o);
             if (s == ST_OK) s = sti_open_finish(o, p);
@@ -4062,6 +4073,7 @@ static st_status sti_open_list(sti_opening *o, const char *path) {
     o->at = NULL;
     s = sti_list_check(o, &list);
     if (s != ST_OK) return s;
+    sti_open_paths(o);
     l->model->said = sti_keep(&l->text, sti_text(path));
     if (list.metadata) {
         sti_json j = sti_list_at(&list, list.metadata);
@@ -4203,9 +4215,8 @@ static st_status sti_open_directory(sti_opening *o, const char *path) {
     full = sti_join(o, joined, 3);
     if (!full) return ST_ERR_MEMORY;
     if (!l.model && l.indexes) return sti_open_list(o, full);
-    s = sti_open_file(o, o->parts, full);
     o->said = full;
-    return s == ST_OK ? sti_open_one(o) : s;
+    return sti_open_single(o, full);
 }
 
 /* ---- st_open */
@@ -4231,9 +4242,8 @@ static st_status sti_open_files(sti_opening *o, const st_options *options) {
 static st_status sti_open_path(sti_opening *o, const char *path) {
     st_status s;
     if (sti_ends(sti_text(path), ".json")) return sti_open_list(o, path);
-    s = sti_open_file(o, o->parts, path);
-    if (s == ST_ERR_NOT_FOUND) return sti_open_directory(o, path);
-    return s == ST_OK ? sti_open_one(o) : s;
+    s = sti_open_single(o, path);
+    return s == ST_ERR_NOT_FOUND ? sti_open_directory(o, path) : s;
 }
 
 ST_API st_status st_open(st_model **model, const char *path, const st_options *options, st_error *error) {
@@ -4321,7 +4331,6 @@ static st_status sti_hub_commit(sti_opening *o, const char *path, const char *re
     sti_span text = sti_text(revision);
     st_status s = sti_open_file(o, p, path);
     int code;
-    o->part_count = 1;
     if (s == ST_ERR_NOT_FOUND && sti_is_commit(text)) {
         ST_MEMCPY(commit, text.at, text.n);
         return ST_OK;
@@ -4331,7 +4340,6 @@ static st_status sti_hub_commit(sti_opening *o, const char *path, const char *re
         sti_say_more(o->error, " ", sti_text(path));
     }
     if (s != ST_OK) return s;
-    if (p->io.bytes && !p->io.read_at && !p->io.mapped) return sti_fail_source(o->error);
     text.at = commit;
     text.n = p->io.bytes < 48 ? (size_t)p->io.bytes : 48;
     code = text.n ? sti_io_read(&p->io, 0, commit, text.n) : 0;

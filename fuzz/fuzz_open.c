@@ -396,7 +396,7 @@ static void try_failing_reads(const input *in, int source, const opened *first) 
     if (d.calls < d.fail_at || fuzz_same_error(&first->error, &o.error)) {
         check_agrees(in, source, first, &o);
     } else if (source == SOURCE_PACK && d.fail_at == 1 && d.code == ST_IO_NOT_FOUND && is_directory(in)) {
-        CHECK(o.status == ST_ERR_UNSUPPORTED);
+        CHECK(o.status == ST_ERR_NOT_FOUND);
     } else if (o.error.sys != failures[kind].code) {
         CHECK(first->status == ST_ERR_FORMAT && o.status != ST_OK); /* what else the file is could not be seen */
     } else {
