@@ -1,9 +1,10 @@
 """bench.py [WORKLOAD...]: the benchmark. All of it in some ten minutes, or what is named.
 
 Prints a table of medians, ratios first, the goals beside what was measured, and what it skipped and why; writes
-build/bench/bench.json, where workloads that were not named stay as they were, and build/bench/bench.svg, of which the
-README shows a copy. BENCH_QUICK=1: small files and three rounds, to see that it works. CC, CFLAGS and PYTHON as usual;
-BENCH_DIRECTORY says on which file system the files lie (build/bench). 8 GiB of memory, 6 GiB of disk.
+build/bench/bench.json, where workloads that were not named stay as they were, and bench.svg and bench.md beside it,
+copies of which the README shows. BENCH_QUICK=1: small files and three rounds, to see that it works. CC, CFLAGS and
+PYTHON as usual; BENCH_DIRECTORY says on which file system the files lie (build/bench). Takes 10 GiB of memory and 6 GiB
+of disk.
 
 Compare ratios within one run, not figures of different runs: each round does a case in all ways, one after the other,
 beginning with another way each time, and a ratio is the median of the rounds' ratios.
@@ -288,7 +289,7 @@ def figure(case, way):
     """A time as what the case is counted in."""
     if case["unit"] == "GB/s":
         return "%.3g GB/s" % (case["count"] / way["median_ns"])
-    return "%.4g %s" % (way["median_ns"] / case["count"], case["unit"])
+    return "%.3g %s" % (way["median_ns"] / case["count"], case["unit"])
 
 
 def times(x):
@@ -331,14 +332,56 @@ def print_compile(rows):
 def print_goals(goals):
     print("\ngoals: how many times as fast as, or what share of, at least; and what was measured")
     for goal in goals:
-        verdict = "holds" if goal["holds"] else "falls short by %.0f %%" % goal["short"]
-        print("  %-62s %8.4g %8.4g  %s" % (goal["goal"], goal["bound"], goal["measured"], verdict))
+        measured, verdict = "", "not measured"
+        if goal["measured"] is not None:
+            measured = "%.4g" % goal["measured"]
+            verdict = "holds" if goal["holds"] else "falls short by %.1f %%" % goal["short"]
+        print("  %-62s %8.4g %8s  %s" % (goal["goal"], goal["bound"], measured, verdict))
+
+
+MARKDOWN = [  # what the README shows: workload, label, which of ours, peers in the order of its columns, limit
+    ("open a file of 1,000 tensors", "open", "dense 1,000", "", ("crate", "package"), "map, copy"),
+    ("of 100,000", "open", "moe 100,000", "", ("crate", "package"), "map, copy"),
+    ("of 1,000,000", "open", "moe 1,000,000", "", ("crate", "package"), "map, copy"),
+    ("a model of 92,000 in 160 shards", "sharded", "92,000 in 160", "", ("crate", "package"), ""),
+    ("find a name of 100,000", "find", "moe 100,000", "", ("crate", ""), ""),
+    ("load 1 GiB, warm, 1 thread", "load", "1 thread", "", ("crate", "package"), "memcpy"),
+    ("load 1 GiB, warm, 2 threads", "load", "2 threads", "", ("crate", "package"), "memcpy"),
+    ("load 1 GiB, cold", "load-cold", "", "4 threads", ("crate", ""), "O_DIRECT"),
+    ("load 1 GiB, cold, direct", "load-cold", "", "direct", ("crate", ""), "O_DIRECT"),
+    ("one layer of 64 MiB, warm", "layer", "warm", "", ("crate", "package"), "pread"),
+    ("every 7th row of a matrix", "view", "every 7th row", "", ("crate", ""), "by hand"),
+    ("a quarter of its columns", "view", "a quarter of the columns", "", ("crate", "package"), "by hand"),
+    ("transpose a matrix", "transpose", "", "", ("", "numpy"), "memcpy"),
+    ("BF16 to F32", "convert", "BF16 to F32 in memory", "", ("", "numpy"), "memcpy"),
+    ("F16 to F32", "convert", "F16 to F32 in memory", "", ("", "numpy"), "memcpy"),
+    ("F8_E4M3 to F32", "convert", "F8_E4M3 to F32 in memory", "", ("", "numpy"), "memcpy"),
+    ("F32 to BF16", "convert", "F32 to BF16 in memory", "", ("", "numpy"), "memcpy"),
+    ("save 1 GiB, not flushed", "save", "not flushed", "", ("crate", "package"), "write"),
+    ("save 1 GiB, flushed", "save", "flushed", "", ("crate", "package"), "write"),
+    ("one file to four shards", "shard", "", "", ("", ""), "copy"),
+    ("four shards to one file", "merge", "", "", ("", ""), "copy"),
+]
+
+
+def markdown(report):
+    lines = ["| | safetensors.h | Rust crate | Python, numpy | the machine |", "|---|---|---|---|---|"]
+    for title, workload, label, variant, peers, limit in MARKDOWN:
+        for case in report["workloads"].get(workload, {}).get("cases", []):
+            ours = ("ours " + variant).strip()
+            if case["label"] == label and ours in case["ways"]:
+                ratios = case["ratios"].get(ours, {})
+                others = [times(ratios[other]) if other in ratios else "" for other in (*peers, limit)]
+                lines.append("| %s | %s |" % (title, " | ".join([figure(case, case["ways"][ours])] + others)))
+    return "\n".join(lines) + "\n"
 
 
 # ---- goals -----------------------------------------------------------------------------------------------------------
 
 
 def goal(workload, text, measured, bound, most=False):
+    if measured is None:
+        return {"workload": workload, "goal": text, "bound": bound, "measured": None, "holds": None, "short": None}
     holds = measured <= bound if most else measured >= bound
     short = 0 if holds else (measured / bound - 1) * 100 if most else (1 - measured / bound) * 100
     return {"workload": workload, "goal": text, "bound": bound, "measured": measured, "holds": holds, "short": short}
@@ -350,16 +393,20 @@ def counted():
         return {line.split()[0]: float(line.split()[1]) for line in counts if not line.startswith("#")}
 
 
-def judge(results):
-    goals = []
+def ratio_goals(results):
     for workload, labels, variant, other, least in workloads.GOALS:
-        for case in results.get(workload, {}).get("cases", []):
-            if labels is not None and case["label"] not in labels:
-                continue
-            ratio = case["ratios"].get(("ours " + variant).strip(), {}).get(other)
-            if ratio is not None:
-                text = " ".join(filter(None, (workload, case["label"], variant and "(%s)" % variant, "/", other)))
-                goals.append(goal(workload, text, ratio, least))
+        ours = ("ours " + variant).strip()
+        measured = {
+            case["label"]: case["ratios"].get(ours, {}).get(other)
+            for case in results.get(workload, {}).get("cases", [])
+        }
+        for label in measured if labels is None else labels:
+            text = " ".join(filter(None, (workload, label, variant and "(%s)" % variant, "/", other)))
+            yield goal(workload, text, measured.get(label), least)
+
+
+def judge(results):
+    goals = list(ratio_goals(results))
     for case in results.get("memory", {}).get("cases", []):
         if case["name_bytes"]:
             most = 96 + case["name_bytes"] + 8 * 2  # matrices
@@ -471,6 +518,8 @@ def main():
         json.dump(report, out, indent=1)
     print_goals([goal for goal in report["goals"] if goal["workload"] in names])
     picture.draw(report, os.path.splitext(file)[0] + ".svg")
+    with open(os.path.splitext(file)[0] + ".md", "w") as out:
+        out.write(markdown(report))
     for worker in Worker.running.values():
         worker.close()
     for reason, what in skipped.items():
