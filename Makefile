@@ -23,7 +23,7 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 
 # what `check` makes, the longest first
 CHECKS = fuzz valgrind asan cover wine msan s390x i686 musl tcc faults test matrix warnings interop hostile callsites \
-	examples arm symbols tsan rooms format
+	examples bench-count arm symbols tsan rooms format
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=address,undefined,unsigned-integer-overflow,implicit-conversion
