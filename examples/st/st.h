@@ -2,6 +2,7 @@
 #ifndef ST_TOOL_H
 #define ST_TOOL_H
 
+#include "bytes.h"
 #include "safetensors.h"
 #include <stddef.h>
 #include <stdint.h>

@@ -5,6 +5,7 @@ import numpy
 import safetensors
 
 import files
+import sharding
 import verdicts
 import writing
 from tool import Tally, Tool
@@ -17,6 +18,7 @@ def main():
     files.check(tool, tally)
     print("interop: files of the package: %d checks" % (tally.passed + tally.failed))
     writing.check(tool, tally, sys.argv[2], count // 2, seed)
+    sharding.check(tool, tally, sys.argv[2], count // 100, seed)
     verdicts.check(tool, tally, count, seed)
     print("interop: %d passed, %d failed, %d skipped" % (tally.passed, tally.failed, tally.skipped))
     sys.exit(tally.failed != 0)

@@ -37,6 +37,8 @@ printed() { # LABEL TEXT: stands in it, indented
 }
 readme 1 list && printed list "$("$out/list" build/demo.safetensors)"
 readme 2 save && (cd "$out" && ./save) && printed "st ls" "$("$out/st" ls "$out/new.safetensors")"
+readme 3 shard && rm -rf "$out/parts" && mkdir "$out/parts" && "$out/shard" build/demo.safetensors "$out/parts" &&
+    printed "its index" "$(cat "$out/parts/model.safetensors.index.json")"
 
 prefix=$PWD/$out/prefix
 try "make install" ${MAKE:-make} install PREFIX=/usr DESTDIR="$prefix"
