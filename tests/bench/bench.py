@@ -20,11 +20,13 @@ import sys
 import time
 
 import picture
+import report
 import workloads
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-OUT = os.path.join(ROOT, "build", "bench")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+os.chdir(ROOT)  # from here on paths are without blanks, by which workers part words
+HERE = os.path.join("tests", "bench")
+OUT = os.path.join("build", "bench")
 DIRECTORY = os.environ.get("BENCH_DIRECTORY", OUT)
 CC = os.environ.get("CC", "cc").split()
 CFLAGS = os.environ.get("CFLAGS", "-O2").split()
@@ -58,7 +60,7 @@ def build(name, command):
 
 
 def interpreter():
-    for python in (os.environ.get("PYTHON"), os.path.join(ROOT, "build/venv/bin/python"), sys.executable):
+    for python in (os.environ.get("PYTHON"), "build/venv/bin/python", sys.executable):
         if python and said([python, os.path.join(HERE, "reference.py"), "--version"]):
             return python
     return None
@@ -67,47 +69,27 @@ def interpreter():
 def make_workers():
     """name -> command of each that is here; and the versions of all that takes part."""
     commands, versions = {}, ["%s, %s" % (said(CC + ["--version"]), " ".join(CFLAGS))]
-    for name, extra in (
-        ("generate", []),
-        ("header", []),
-        ("move", ["-pthread"]),
-        ("write", []),
-        ("limits", ["-pthread"]),
-    ):
+    for name in ("generate", "header", "move", "write", "limits"):
         program = os.path.join(OUT, name)
-        if build(name, CC + CFLAGS + extra + ["-o", program, os.path.join(HERE, name + ".c")]):
+        if build(name, CC + CFLAGS + ["-pthread", "-o", program, os.path.join(HERE, name + ".c")]):
             commands[name] = [program]
         else:
             broken.append("%s.c does not build: build/bench/%s.log" % (name, name))
-    target = os.path.join(OUT, "cargo")
-    if build(
-        "crate",
-        [
-            "cargo",
-            "build",
-            "--release",
-            "--manifest-path",
-            os.path.join(HERE, "reference", "Cargo.toml"),
-            "--target-dir",
-            target,
-        ],
-    ):
+    manifest, target = os.path.join(HERE, "reference", "Cargo.toml"), os.path.join(OUT, "cargo")
+    if build("crate", ["cargo", "build", "--release", "--manifest-path", manifest, "--target-dir", target]):
         commands["crate"] = [os.path.join(target, "release", "reference")]
-        with open(os.path.join(HERE, "reference", "Cargo.toml")) as manifest:
-            version = next(line.split('"')[1].lstrip("=") for line in manifest if line.startswith("safetensors"))
+        with open(manifest) as lines:
+            version = next(line.split('"')[1].lstrip("=") for line in lines if line.startswith("safetensors"))
         versions.append("crate safetensors %s, LTO, %s" % (version, said(["rustc", "--version"])))
     else:
         skip("the reference's crate", "no cargo, or it does not build: build/bench/crate.log")
-    program = os.path.join(OUT, "simdjson")
-    cxx = os.environ.get("CXX", "c++").split()
+    cxx, program = os.environ.get("CXX", "c++").split(), os.path.join(OUT, "simdjson")
     if build("simdjson", cxx + CFLAGS + ["-o", program, os.path.join(HERE, "simdjson.cc"), "-lsimdjson"]):
         commands["simdjson"] = [program]
         versions.append("simdjson " + (said(["pkg-config", "--modversion", "simdjson"]) or "of this system"))
     else:
         skip("simdjson", "no libsimdjson-dev here: build/bench/simdjson.log")
-    where, program = os.environ.get("BENCH_PROTOTYPE", os.path.join(ROOT, "..", "shared", "perf")), os.path.join(
-        OUT, "prototype"
-    )
+    where, program = os.environ.get("BENCH_PROTOTYPE", "../shared/perf"), os.path.join(OUT, "prototype")
     if build("prototype", CC + CFLAGS + ["-I", where, "-o", program, os.path.join(HERE, "prototype.c")]):
         commands["prototype"] = [program]
     else:
@@ -264,11 +246,9 @@ def compile_header(rounds):
     with open(source, "w") as out:
         out.write('#define ST_IMPLEMENTATION\n#include "safetensors.h"\n')
     rows = []
-    for label, flags in (
-        ("whole", []),
-        ("reading only, no files", ["-DST_NO_WRITER", "-DST_NO_FILES", "-DST_NO_CONVERT"]),
-    ):
-        command = CC + CFLAGS + flags + ["-I", ROOT, "-c", source, "-o", source + ".o"]
+    reading = ["-DST_NO_WRITER", "-DST_NO_FILES", "-DST_NO_CONVERT"]
+    for label, flags in (("whole", []), ("reading only, no files", reading)):
+        command = CC + CFLAGS + flags + ["-I", ".", "-c", source, "-o", source + ".o"]
         times = []
         for _ in range(rounds):
             before = os.times()
@@ -280,156 +260,6 @@ def compile_header(rounds):
         sizes = said(["sh", "-c", "size '%s.o' | tail -n 1" % source]).split()
         rows.append({"label": label, "seconds": statistics.median(times), "text": int(sizes[0]) if sizes else 0})
     return rows
-
-
-# ---- the table -------------------------------------------------------------------------------------------------------
-
-
-def figure(case, way):
-    """A time as what the case is counted in."""
-    if case["unit"] == "GB/s":
-        return "%.3g GB/s" % (case["count"] / way["median_ns"])
-    return "%.3g %s" % (way["median_ns"] / case["count"], case["unit"])
-
-
-def times(x):
-    return "-" if x is None else "%.0fx" % x if x >= 100 else "%.1fx" % x if x >= 10 else "%.2fx" % x
-
-
-def print_table(name, cases):
-    print("\n%s: %s" % (name, workloads.TITLES[name]))
-    columns = []
-    for case in cases:
-        columns += [other for other in case["peers"] + case["limits"] if other not in columns]
-    print("  %-36s %s  ours" % ("", "".join("%11s" % c for c in columns)))
-    for case in cases:
-        for ours in [way for way in case["ways"] if way.startswith("ours")]:
-            label = (case["label"] + ", " + ours[5:]).strip(", ")
-            ratios = case["ratios"].get(ours, {})
-            print(
-                "  %-36s %s  %s"
-                % (label, "".join("%11s" % times(ratios.get(c)) for c in columns), figure(case, case["ways"][ours]))
-            )
-
-
-def print_memory(cases):
-    print("\nmemory: %s" % workloads.TITLES["memory"])
-    for case in cases:
-        unit, count = case["unit"], case["count"]
-        ways = (
-            "%s %.4g" % (way, m["kept"] / count) + (", at most %.4g" % (m["peak"] / count) if m["peak"] else "")
-            for way, m in case["ways"].items()
-        )
-        print("  %-36s %s %s" % (case["label"], "; ".join(ways), unit))
-
-
-def print_compile(rows):
-    print("\ncompile: %s" % workloads.TITLES["compile"])
-    for row in rows:
-        print("  %-36s %.2f s, %d bytes of text" % (row["label"], row["seconds"], row["text"]))
-
-
-def print_goals(goals):
-    print("\ngoals: how many times as fast as, or what share of, at least; and what was measured")
-    for goal in goals:
-        measured, verdict = "", "not measured"
-        if goal["measured"] is not None:
-            measured = "%.4g" % goal["measured"]
-            verdict = "holds" if goal["holds"] else "falls short by %.1f %%" % goal["short"]
-        print("  %-62s %8.4g %8s  %s" % (goal["goal"], goal["bound"], measured, verdict))
-
-
-MARKDOWN = [  # what the README shows: workload, label, which of ours, peers in the order of its columns, limit
-    ("open a file of 1,000 tensors", "open", "dense 1,000", "", ("crate", "package"), "map, copy"),
-    ("of 100,000", "open", "moe 100,000", "", ("crate", "package"), "map, copy"),
-    ("of 1,000,000", "open", "moe 1,000,000", "", ("crate", "package"), "map, copy"),
-    ("a model of 92,000 in 160 shards", "sharded", "92,000 in 160", "", ("crate", "package"), ""),
-    ("find a name of 100,000", "find", "moe 100,000", "", ("crate", ""), ""),
-    ("load 1 GiB, warm, 1 thread", "load", "1 thread", "", ("crate", "package"), "memcpy"),
-    ("load 1 GiB, warm, 2 threads", "load", "2 threads", "", ("crate", "package"), "memcpy"),
-    ("load 1 GiB, cold", "load-cold", "", "4 threads", ("crate", ""), "O_DIRECT"),
-    ("load 1 GiB, cold, direct", "load-cold", "", "direct", ("crate", ""), "O_DIRECT"),
-    ("one layer of 64 MiB, warm", "layer", "warm", "", ("crate", "package"), "pread"),
-    ("every 7th row of a matrix", "view", "every 7th row", "", ("crate", ""), "by hand"),
-    ("a quarter of its columns", "view", "a quarter of the columns", "", ("crate", "package"), "by hand"),
-    ("transpose a matrix", "transpose", "", "", ("", "numpy"), "memcpy"),
-    ("BF16 to F32", "convert", "BF16 to F32 in memory", "", ("", "numpy"), "memcpy"),
-    ("F16 to F32", "convert", "F16 to F32 in memory", "", ("", "numpy"), "memcpy"),
-    ("F8_E4M3 to F32", "convert", "F8_E4M3 to F32 in memory", "", ("", "numpy"), "memcpy"),
-    ("F32 to BF16", "convert", "F32 to BF16 in memory", "", ("", "numpy"), "memcpy"),
-    ("save 1 GiB, not flushed", "save", "not flushed", "", ("crate", "package"), "write"),
-    ("save 1 GiB, flushed", "save", "flushed", "", ("crate", "package"), "write"),
-    ("one file to four shards", "shard", "", "", ("", ""), "copy"),
-    ("four shards to one file", "merge", "", "", ("", ""), "copy"),
-]
-
-
-def markdown(report):
-    lines = ["| | safetensors.h | Rust crate | Python, numpy | the machine |", "|---|---|---|---|---|"]
-    for title, workload, label, variant, peers, limit in MARKDOWN:
-        for case in report["workloads"].get(workload, {}).get("cases", []):
-            ours = ("ours " + variant).strip()
-            if case["label"] == label and ours in case["ways"]:
-                ratios = case["ratios"].get(ours, {})
-                others = [times(ratios[other]) if other in ratios else "" for other in (*peers, limit)]
-                lines.append("| %s | %s |" % (title, " | ".join([figure(case, case["ways"][ours])] + others)))
-    return "\n".join(lines) + "\n"
-
-
-# ---- goals -----------------------------------------------------------------------------------------------------------
-
-
-def goal(workload, text, measured, bound, most=False):
-    if measured is None:
-        return {"workload": workload, "goal": text, "bound": bound, "measured": None, "holds": None, "short": None}
-    holds = measured <= bound if most else measured >= bound
-    short = 0 if holds else (measured / bound - 1) * 100 if most else (1 - measured / bound) * 100
-    return {"workload": workload, "goal": text, "bound": bound, "measured": measured, "holds": holds, "short": short}
-
-
-def counted():
-    """What make bench-count holds the code to."""
-    with open(os.path.join(HERE, "counts.txt")) as counts:
-        return {line.split()[0]: float(line.split()[1]) for line in counts if not line.startswith("#")}
-
-
-def ratio_goals(results):
-    for workload, labels, variant, other, least in workloads.GOALS:
-        ours = ("ours " + variant).strip()
-        measured = {
-            case["label"]: case["ratios"].get(ours, {}).get(other)
-            for case in results.get(workload, {}).get("cases", [])
-        }
-        for label in measured if labels is None else labels:
-            text = " ".join(filter(None, (workload, label, variant and "(%s)" % variant, "/", other)))
-            yield goal(workload, text, measured.get(label), least)
-
-
-def judge(results):
-    goals = list(ratio_goals(results))
-    for case in results.get("memory", {}).get("cases", []):
-        if case["name_bytes"]:
-            most = 96 + case["name_bytes"] + 8 * 2  # matrices
-            kept = case["ways"]["ours"]["kept"] / case["count"]
-            goals.append(
-                goal("memory", "memory %s: bytes kept a tensor, at most" % case["label"], kept, most, most=True)
-            )
-    for label, count in counted().items():
-        workload = label.split("-")[0]
-        most = {"parse": 800, "find": 150}.get(workload)
-        if most:
-            goals.append(
-                goal(workload, "instructions of %s, at most (make bench-count)" % label, count, most, most=True)
-            )
-    for row in results.get("compile", {}).get("cases", []):
-        if row["label"] == "whole":
-            goals.append(goal("compile", "compile: seconds, at most", row["seconds"], 1.0, most=True))
-            goals.append(goal("compile", "compile: bytes of text, at most", row["text"], 40960, most=True))
-        else:
-            goals.append(
-                goal("compile", "compile: bytes of text of the reading half, at most", row["text"], 12288, most=True)
-            )
-    return goals
 
 
 # ---- all of it -------------------------------------------------------------------------------------------------------
@@ -455,27 +285,28 @@ def machine():
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as info:
             model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), "")
-    return "%s, %d processors, %s %s" % (
-        model or platform.processor(),
-        os.cpu_count(),
-        platform.system(),
-        platform.release(),
-    )
+    system = "%s %s" % (platform.system(), platform.release())
+    return "%s, %d processors, %s" % (model or platform.processor(), os.cpu_count(), system)
 
 
 def run(name, commands, wanted, rounds):
     if name == "compile":
-        cases = compile_header(rounds)
-        print_compile(cases)
-        return cases
+        return compile_header(rounds)
     cases = []
     for case in wanted:
         samples = measure(case, commands, 3 if case.fresh else rounds)
         if any(way.startswith("ours") for way in samples):
             cases.append(summary(case, samples))
-    if cases:
-        (print_memory if name == "memory" else lambda c: print_table(name, c))(cases)
     return cases
+
+
+def write_results(results, file):
+    results["goals"] = report.judge(results["workloads"])
+    with open(file + ".json", "w") as out:
+        json.dump(results, out, indent=1)
+    with open(file + ".md", "w") as out:
+        out.write(report.markdown(results))
+    picture.draw(results, file + ".svg")
 
 
 def main():
@@ -485,51 +316,34 @@ def main():
         if name not in workloads.TITLES:
             sys.exit("bench: no workload %s; there are: %s" % (name, " ".join(workloads.TITLES)))
     os.makedirs(OUT, exist_ok=True)
-    sizes = workloads.Sizes(quick)
-    start = time.time()
+    sizes, start = workloads.Sizes(quick), time.time()
     commands, versions = make_workers()
     if "limits" not in commands or "generate" not in commands:
         sys.exit("bench: " + "; ".join(broken))
     wanted = [case for case in workloads.cases(sizes, DIRECTORY) if case.workload in names]
     generate(commands, sizes, wanted)
-    file = os.path.join(OUT, "quick.json" if quick else "bench.json")
-    report = {"workloads": {}}
-    if os.path.exists(file):
-        with open(file) as old:
-            report = json.load(old)
-    print(
-        "%s; %s; %s; medians of %d rounds"
-        % (time.strftime("%Y-%m-%d %H:%M"), machine(), "; ".join(versions), sizes.rounds)
-    )
+    file, results = os.path.join(OUT, "quick" if quick else "bench"), {"workloads": {}}
+    if os.path.exists(file + ".json"):
+        with open(file + ".json") as old:
+            results = json.load(old)
+    head = {"date": time.strftime("%Y-%m-%d %H:%M"), "machine": machine(), "versions": versions, "rounds": sizes.rounds}
+    print("%s; %s; %s; medians of %d rounds" % (head["date"], head["machine"], "; ".join(versions), sizes.rounds))
     print("a column says how many times as fast ours is: as that peer, or as what the machine does without a library")
     for name in names:
         cases = run(name, commands, [case for case in wanted if case.workload == name], sizes.rounds)
-        report["workloads"][name] = {
-            "date": time.strftime("%Y-%m-%dT%H:%M"),
-            "machine": machine(),
-            "versions": versions,
-            "rounds": sizes.rounds,
-            "title": workloads.TITLES[name],
-            "cases": cases,
-        }
+        report.print_cases(name, cases)
         sys.stdout.flush()
-    report["goals"] = judge(report["workloads"])
-    with open(file, "w") as out:
-        json.dump(report, out, indent=1)
-    print_goals([goal for goal in report["goals"] if goal["workload"] in names])
-    picture.draw(report, os.path.splitext(file)[0] + ".svg")
-    with open(os.path.splitext(file)[0] + ".md", "w") as out:
-        out.write(markdown(report))
+        results["workloads"][name] = dict(head, title=workloads.TITLES[name], cases=cases)
+        write_results(results, file)
+    report.print_goals([goal for goal in results["goals"] if goal["workload"] in names])
     for worker in Worker.running.values():
         worker.close()
     for reason, what in skipped.items():
-        print(
-            "skipped: %s: %s"
-            % (", ".join(what[:4]) + (" and %d more" % (len(what) - 4) if len(what) > 4 else ""), reason)
-        )
+        more = " and %d more" % (len(what) - 4) if len(what) > 4 else ""
+        print("skipped: %s%s: %s" % (", ".join(what[:4]), more, reason))
     for what in broken:
         print("FAILED: " + what)
-    print("all in %.0f s; %s" % (time.time() - start, os.path.relpath(file, ROOT)))
+    print("all in %.0f s; %s.json, .md, .svg" % (time.time() - start, file))
     sys.exit(bool(broken))
 
 
