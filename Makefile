@@ -8,6 +8,8 @@ DESTDIR =
 JOBS = 2
 FUZZ_SECONDS = 60
 LOGS = build/check
+ONLY =
+RENEW =
 
 # patterns for the shell; a subset may be given: make asan TESTS=tests/json.c HARNESSES= TOOL=
 TESTS = tests/*.c tests/faults/*.c
@@ -22,7 +24,7 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 
 # what `check` makes, the longest first
 CHECKS = fuzz valgrind asan cover wine msan s390x i686 arm64 musl tcc faults test matrix warnings interop hostile callsites \
-	examples arm symbols tsan rooms format
+	examples bench-count arm symbols tsan rooms format
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=address,undefined,unsigned-integer-overflow,implicit-conversion
@@ -78,8 +80,14 @@ check:
 	@-$(MAKE) build/st >/dev/null 2>&1 # once, before two checks want it at the same time
 	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/steps.sh $(LOGS) $(CHECKS)
 
+# ONLY="parse open": only these workloads; the report keeps the others as they were
 bench:
-	@sh tests/bench/run
+	@command -v python3 >/dev/null || { echo "bench: needs python3"; exit 1; }
+	@CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py $(ONLY)
+
+# RENEW=1: writes the file anew
+bench-count:
+	@RENEW=$(RENEW) sh tests/bench/count
 
 nightly:
 	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/nightly.sh $(CHECKS) exhaustive analyze

@@ -5,13 +5,24 @@ check=examples
 . tests/tools/lib.sh
 cc=${CC:-cc}
 for source in examples/*.c; do
-    name=$(basename "$source" .c)
-    try "$source" $cc -std=gnu99 -O1 $WARN -I. "$source" -o "$out/$name"
+    name=$(basename "$source" .c) libraries=
+    if [ $name = npy ]; then
+        echo '#include <zlib.h>' | $cc -E - >/dev/null 2>&1 || { have zlib.h; continue; }
+        libraries=-lz
+    fi
+    try "$source" $cc -std=gnu99 -O1 $WARN -I. "$source" $libraries -o "$out/$name"
 done
 try "examples/st" $cc -std=gnu99 -O1 $WARN -I. examples/st/*.c -o "$out/st"
 try "make run" ${MAKE:-make} run
 try "list" "$out/list" build/demo.safetensors
 try "pack" "$out/pack"
+python=build/venv/bin/python
+[ -x $python ] || python=python3
+if ! $python -c 'import numpy, safetensors' 2>/dev/null; then
+    have "Python with safetensors and numpy"
+elif [ -x "$out/npy" ]; then
+    try "npy" env PYTHONDONTWRITEBYTECODE=1 $python tests/interop/npy.py "$out/npy" "$out"
+fi
 
 # the programs of README.md, as they stand there, print what it says
 readme() { # NUMBER NAME: that C block of it
