@@ -6175,7 +6175,7 @@ typedef struct sti_stale { /* a file of the older model; its name lies behind it
     int shared; /* another model's index names it too */
 } sti_stale;
 
-typedef struct sti_shards {
+typedef struct sti_shards { /* what one call works with; the first six are the caller's */
     const char *directory;
     const st_tensor *tensors;
     size_t count;
