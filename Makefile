@@ -20,7 +20,7 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/sys.c examples/st/lib.c
 
 # what `check` makes, the longest first
-CHECKS = fuzz valgrind asan cover wine msan s390x i686 musl tcc faults test matrix warnings interop hostile callsites \
+CHECKS = fuzz valgrind asan cover wine msan s390x i686 arm64 musl tcc faults test matrix warnings interop hostile callsites \
 	examples arm symbols tsan rooms format
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
@@ -36,7 +36,7 @@ help:
 	@echo '  tsan          several threads on one writer and one model, under the thread sanitizer'
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 are taken'
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
-	@echo '  s390x i686    the tests on a big-endian and on a 32-bit machine'
+	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
 	@echo '  warnings      every dialect of every compiler, no warning'
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
@@ -44,7 +44,7 @@ help:
 	@echo '  arm symbols   size and stack on a Cortex-M4; what the object exports and imports'
 	@echo '  rooms format  the order of the header; clang-format'
 	@echo '  interop callsites examples   the reference package; outside programs; examples/'
-	@echo 'make nightly    the checks with long fuzzing and static analysis; writes tests/NIGHTLY.md'
+	@echo 'make nightly    the checks with long fuzzing, all of F32 (exhaustive) and static analysis; writes tests/NIGHTLY.md'
 	@echo 'make bench      time to open, beside the reference implementation'
 	@echo 'make size       lines, bytes of text, stack'
 	@echo 'make install    header, st and safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
@@ -81,7 +81,7 @@ bench:
 	@sh tests/bench/run
 
 nightly:
-	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/nightly.sh $(CHECKS) analyze
+	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/nightly.sh $(CHECKS) exhaustive analyze
 
 asan:
 	@CC=clang-14 CFLAGS="$(SANITIZE)" ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
@@ -110,8 +110,16 @@ s390x:
 	@CC="s390x-linux-gnu-gcc -static" CFLAGS="-O1 -g -fsanitize=undefined -fno-sanitize-recover=all" RUN=qemu-s390x-static \
 	    LIMIT=900 $(PROGRAMS) s390x $(TESTS) $(HARNESSES) $(TOOL)
 
+arm64:
+	@CC="aarch64-linux-gnu-gcc -static" CFLAGS="-O1 -g" RUN=qemu-aarch64-static LIMIT=900 \
+	    $(PROGRAMS) arm64 $(TESTS) $(HARNESSES) $(TOOL)
+
 i686:
 	@CC="i686-linux-gnu-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) i686 $(TESTS) $(HARNESSES) $(TOOL)
+
+# all that can be tried is tried: minutes
+exhaustive:
+	@CC="$(CC)" CFLAGS="-O2 -g" LIMIT=7200 $(PROGRAMS) exhaustive tests/exhaustive/*.c
 
 tcc:
 	@CC=tcc CFLAGS=-g $(PROGRAMS) tcc $(TESTS) $(HARNESSES) $(TOOL)
@@ -155,5 +163,5 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench nightly asan msan tsan faults valgrind wine s390x i686 tcc musl cover fuzz interop callsites \
+.PHONY: help run test check bench nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites \
 	examples warnings matrix hostile arm symbols analyze rooms format size install clean
