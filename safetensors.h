@@ -8036,7 +8036,7 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
  * uses: -
  * ---------------------------------------------------------------------------------------------------------------------
  * 0.1.0  2026-11-21  Reading: files, memory, callbacks, file systems of one's own; the scanner without memory.
- *                    Writing: whole files, sinks, streams, metadata edits.
+ *                    Writing: whole files, sinks, streams, models in several files, metadata edits.
  *
  * This software is available under two licences; choose the one you like.
  *
