@@ -836,6 +836,43 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_COLD
 #endif
 
+/* Words of 8 bytes are quick to handle: the header's quick paths are there. They take what the plain code takes, come to
+ * the same result, and leave the rest to it. */
+#if !defined(ST_NO_SIMD) && (UINTPTR_MAX > UINT32_MAX || defined(__wasm__))
+#define STI_WIDE 1
+#else
+#define STI_WIDE 0
+#endif
+#if STI_WIDE && (defined(__SSE2__) || (defined(_MSC_VER) && defined(_M_X64)))
+#define STI_SSE2 1
+#include <emmintrin.h>
+#else
+#define STI_SSE2 0
+#endif
+#if STI_WIDE && defined(__aarch64__) && defined(__ARM_NEON)
+#define STI_NEON 1
+#include <arm_neon.h>
+#else
+#define STI_NEON 0
+#endif
+#if STI_WIDE && defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#endif
+#if STI_WIDE && (defined(__GNUC__) || defined(__clang__))
+#define STI_INLINE static inline __attribute__((always_inline)) /* a few instructions, however long they look */
+#elif STI_WIDE && defined(_MSC_VER)
+#define STI_INLINE static __forceinline
+#else
+#define STI_INLINE static
+#endif
+#if STI_WIDE && (defined(__GNUC__) || defined(__clang__))
+#define STI_PREFETCH(address) __builtin_prefetch((const void *)(address))
+#elif STI_SSE2
+#define STI_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
+#else
+#define STI_PREFETCH(address) ((void)(address))
+#endif
+
 #define STI_NONE UINT64_MAX          /* a position where there is none */
 #define STI_DEFAULT_LIMIT 100000000u /* the format's bound for a header; decimal, in bytes */
 #define STI_MAX_DEPTH 127u           /* open JSON containers, counted from the root, as in the reference */
@@ -917,14 +954,32 @@ static size_t sti_round8(size_t n) {
     return sti_plus(n, 7) & ~(size_t)7;
 }
 
-static uint32_t sti_load32(const void *p) {
+STI_INLINE uint32_t sti_load32(const void *p) {
     const unsigned char *b = (const unsigned char *)p;
     return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
 }
 
-static uint64_t sti_load64(const void *p) {
+STI_INLINE uint64_t sti_load64(const void *p) {
     return (uint64_t)sti_load32(p) | (uint64_t)sti_load32((const unsigned char *)p + 4) << 32;
 }
+
+#if STI_WIDE
+/* the number of the lowest bit that is set; one is */
+STI_INLINE unsigned sti_first_bit(uint64_t word) {
+#if defined(__GNUC__) || defined(__clang__)
+    return (unsigned)__builtin_ctzll(word);
+#elif defined(_MSC_VER)
+    unsigned long bit;
+    (void)_BitScanForward64(&bit, word);
+    return (unsigned)bit;
+#else
+    unsigned bit = 0;
+    while ((word & 0xFF) == 0) word >>= 8, bit += 8;
+    while ((word & 1) == 0) word >>= 1, bit++;
+    return bit;
+#endif
+}
+#endif
 
 static sti_span sti_text(const char *text) {
     sti_span s;
@@ -941,7 +996,7 @@ static sti_span sti_behind(sti_span s, size_t n) {
     return s;
 }
 
-static int sti_same(sti_span a, sti_span b) {
+STI_INLINE int sti_same(sti_span a, sti_span b) {
     return a.n == b.n && ST_MEMCMP(a.at, b.at, a.n) == 0;
 }
 
@@ -1163,6 +1218,9 @@ typedef struct sti_json {
     uint32_t base;                   /* bytes of the file before the text: of a header its length, 8 */
     int (*more)(struct sti_json *j); /* puts the next bytes in reach, or 0: there are none; NULL: all are in reach */
     st_error *error;
+#if STI_WIDE
+    unsigned high; /* not 0 once a string may hold a byte over 0x7F */
+#endif
 } sti_json;
 
 typedef struct sti_word {  /* a string */
@@ -1356,6 +1414,74 @@ static int sti_plain8(const unsigned char *s) {
     return (not_quote & not_backslash & not_control & ~low) == ~low;
 }
 
+#if STI_SSE2
+typedef __m128i sti_sixteen;
+
+/* which of 16 bytes end a run of plain ones, a bit for each; *seen gains the bits of all of them */
+STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) {
+    const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)s);
+    const __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+    const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1F)), v);
+    *seen = _mm_or_si128(*seen, v);
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control));
+}
+
+#define STI_NONE_SEEN() _mm_setzero_si128()
+#define STI_HIGH_SEEN(seen) ((unsigned)_mm_movemask_epi8(seen))
+#define STI_BITS_OF_BYTE 1u
+#elif STI_NEON
+typedef uint8x16_t sti_sixteen;
+
+STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) { /* four bits for each */
+    const uint8x16_t v = vld1q_u8(s);
+    const uint8x16_t quote = vceqq_u8(v, vdupq_n_u8('"')), backslash = vceqq_u8(v, vdupq_n_u8('\\'));
+    const uint8x16_t all = vorrq_u8(vorrq_u8(quote, backslash), vcltq_u8(v, vdupq_n_u8(0x20)));
+    *seen = vorrq_u8(*seen, v);
+    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(all), 4)), 0);
+}
+
+#define STI_NONE_SEEN() vdupq_n_u8(0)
+#define STI_HIGH_SEEN(seen) (vmaxvq_u8(seen) & 0x80u)
+#define STI_BITS_OF_BYTE 4u
+#endif
+
+/* where a run of plain bytes ends that begins at s */
+STI_INLINE const unsigned char *sti_plain_end(sti_json *j, const unsigned char *s) {
+#if STI_SSE2 || STI_NEON
+    sti_sixteen seen = STI_NONE_SEEN();
+    for (; j->end - s >= 16; s += 16) {
+        const uint64_t ends = sti_plain16(s, &seen);
+        if (ends) {
+            j->high |= STI_HIGH_SEEN(seen);
+            return s + sti_first_bit(ends) / STI_BITS_OF_BYTE;
+        }
+    }
+    j->high |= STI_HIGH_SEEN(seen);
+#endif
+    while (j->end - s >= 8 && sti_plain8(s)) {
+#if STI_WIDE
+        j->high |= (sti_load64(s) & 0x8080808080808080u) != 0;
+#endif
+        s += 8;
+    }
+    for (; s < j->end && *s >= 0x20 && *s != '"' && *s != '\\'; s++) {
+#if STI_WIDE
+        j->high |= *s & 0x80u;
+#endif
+    }
+    return s;
+}
+
+/* Whether a byte over 0x7F may have passed. None passes outside of strings, so a text that passed without is UTF-8. */
+static int sti_json_high(const sti_json *j) {
+#if STI_WIDE
+    return j->high != 0;
+#else
+    (void)j;
+    return 1;
+#endif
+}
+
 /* adds bytes to a word, and to out if that is there */
 static void sti_word_add(sti_word *w, char *out, const void *bytes, size_t n) {
     if (out) ST_MEMCPY(out + w->bytes, bytes, n);
@@ -1379,8 +1505,7 @@ static st_status sti_json_string(sti_json *j, sti_word *w, char *out) {
     for (;;) {
         const unsigned char *run = j->at;
         int c;
-        while (j->end - j->at >= 8 && sti_plain8(j->at)) j->at += 8;
-        while (j->at < j->end && *j->at >= 0x20 && *j->at != '"' && *j->at != '\\') j->at++;
+        j->at = sti_plain_end(j, run);
         if (j->at > run) sti_word_add(w, out, run, (size_t)(j->at - run));
         c = sti_json_byte(j);
         if (c == '"') {
@@ -1429,6 +1554,50 @@ static st_status sti_json_integer(sti_json *j, uint64_t *value) {
     }
     return ST_OK;
 }
+
+#if STI_WIDE
+/* how many of 8 bytes are digits before the first that is none, in bits; what was '0' to '9' has become 0 to 9 */
+STI_INLINE unsigned sti_digit_bits(uint64_t digits) {
+    uint64_t others = (((digits & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | digits) & 0x8080808080808080u;
+    return others ? sti_first_bit(others) & ~7u : 64;
+}
+
+/* the number that 8 digits make, the first in the lowest byte: pairs, then fours, then eights. No lane carries into the
+ * next: they hold at most 99, 9,999 and 99,999,999. */
+STI_INLINE uint64_t sti_eight_digits(uint64_t digits) {
+    digits = (digits * 10 + (digits >> 8)) & 0x00FF00FF00FF00FFu;
+    digits = (digits * 100 + (digits >> 16)) & 0x0000FFFF0000FFFFu;
+    return (digits * 10000 + (digits >> 32)) & 0xFFFFFFFFu;
+}
+
+/* an integer of up to 15 digits, 16 bytes being there: how many digits it has; 0: more, or another way to write it, or
+ * none stands there */
+STI_INLINE size_t sti_short_integer(const unsigned char *s, uint64_t *value) {
+    static const uint32_t powers[8] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
+    uint64_t digits = sti_load64(s) ^ 0x3030303030303030u;
+    unsigned bits = sti_digit_bits(digits);
+    if (bits == 0 || ((digits & 0xFF) == 0 && bits > 8)) return 0;
+    if (bits < 64) {
+        *value = sti_eight_digits(digits << (64 - bits));
+        return bits / 8;
+    }
+    *value = sti_eight_digits(digits);
+    digits = sti_load64(s + 8) ^ 0x3030303030303030u;
+    bits = sti_digit_bits(digits);
+    if (bits == 64) return 0;
+    if (bits) *value = *value * powers[bits / 8] + sti_eight_digits(digits << (64 - bits)); /* under 10^15 */
+    return 8 + bits / 8;
+}
+#endif
+
+#if STI_WIDE
+/* whether 1 to 15 letters are the same, 8 of them or so many being there */
+STI_INLINE int sti_same_letters(const unsigned char *a, const unsigned char *b, size_t n) {
+    const uint64_t differ = sti_load64(a) ^ sti_load64(b);
+    if (n < 8) return differ << (64 - 8 * n) == 0;
+    return differ == 0 && sti_load64(a + n - 8) == sti_load64(b + n - 8);
+}
+#endif
 
 /* passes digits, at least one; *n counts them, *zeros those before the first that is not 0 */
 static st_status sti_json_digits(sti_json *j, int64_t *n, int64_t *zeros) {
@@ -1738,6 +1907,40 @@ static st_dtype sti_dtype_find(const char *name, size_t n) {
     return ST_DTYPE_NONE;
 }
 
+#if STI_WIDE
+#define STI_LETTERS(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+
+/* The dtype called as its first 8 letters say, if any: of those shorter, a quote and what usually follows it count as
+ * letters. Whether the name ends there is to be seen. */
+static st_dtype sti_dtype_guess(const unsigned char *s) {
+    switch (sti_load32(s)) {
+    case STI_LETTERS('B', 'O', 'O', 'L'): return ST_DTYPE_BOOL;
+    case STI_LETTERS('F', '4', '"', ','): return ST_DTYPE_F4;
+    case STI_LETTERS('U', '8', '"', ','): return ST_DTYPE_U8;
+    case STI_LETTERS('I', '8', '"', ','): return ST_DTYPE_I8;
+    case STI_LETTERS('I', '1', '6', '"'): return ST_DTYPE_I16;
+    case STI_LETTERS('U', '1', '6', '"'): return ST_DTYPE_U16;
+    case STI_LETTERS('F', '1', '6', '"'): return ST_DTYPE_F16;
+    case STI_LETTERS('B', 'F', '1', '6'): return ST_DTYPE_BF16;
+    case STI_LETTERS('I', '3', '2', '"'): return ST_DTYPE_I32;
+    case STI_LETTERS('U', '3', '2', '"'): return ST_DTYPE_U32;
+    case STI_LETTERS('F', '3', '2', '"'): return ST_DTYPE_F32;
+    case STI_LETTERS('C', '6', '4', '"'): return ST_DTYPE_C64;
+    case STI_LETTERS('F', '6', '4', '"'): return ST_DTYPE_F64;
+    case STI_LETTERS('I', '6', '4', '"'): return ST_DTYPE_I64;
+    case STI_LETTERS('U', '6', '4', '"'): return ST_DTYPE_U64;
+    case STI_LETTERS('F', '8', '_', 'E'):
+        switch (sti_load32(s + 4)) {
+        case STI_LETTERS('4', 'M', '3', '"'): return ST_DTYPE_F8_E4M3;
+        case STI_LETTERS('5', 'M', '2', '"'): return ST_DTYPE_F8_E5M2;
+        case STI_LETTERS('8', 'M', '0', '"'): return ST_DTYPE_F8_E8M0;
+        default: return ST_DTYPE_NONE;
+        }
+    default: return ST_DTYPE_NONE;
+    }
+}
+#endif
+
 ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype) {
     if (!name || !dtype) return ST_ERR_ARGUMENT;
     *dtype = sti_dtype_find(name, sti_text(name).n);
@@ -1753,12 +1956,15 @@ typedef struct sti_entry {  /* one tensor of the header; places count from the h
     uint64_t begin, end;    /* data_offsets */
     uint64_t elements;      /* product of the shape, unless it overflows */
     uint32_t key, dtype_at; /* where the opening quotes of name and dtype are */
-    uint32_t shape_at;      /* where the shape's opening bracket is */
+    uint32_t shape_at;      /* where the shape's opening bracket is; `brief`: these two hold the shape itself */
     uint32_t name_bytes;    /* unescaped */
     uint32_t rank;
     unsigned char dtype;    /* an st_dtype */
     unsigned char overflow; /* the product of the shape does not fit 64 bits */
     unsigned char escaped;  /* the name holds an escape */
+#if STI_WIDE
+    unsigned char brief; /* a known dtype, and at most two dimensions of 32 bits */
+#endif
 } sti_entry;
 
 /* The shortest member, `"":{"dtype":"","shape":[],"data_offsets":[0,0]}`, has this many bytes; entries never
@@ -1776,6 +1982,10 @@ typedef struct sti_header {
     uint32_t metadata; /* where its object is; 0: none, for there the root's brace or a blank stands */
     uint32_t tensors, dimensions, pairs; /* passed so far; no count exceeds the bytes that were passed */
     uint32_t text_bytes;                 /* of their names, spellings, keys and values, a NUL in place of the quotes */
+#if STI_WIDE
+    uint64_t end;                /* where the data of the last usual member ends */
+    uint32_t end_at, end_digits; /* the place where its header says so, and in how many digits; 0: there is none */
+#endif
 } sti_header;
 
 static sti_header sti_header_at(const unsigned char *text, size_t n, unsigned flags, st_error *error) {
@@ -1953,6 +2163,9 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e) {
     sti_word key;
     st_status s;
     int more;
+#if STI_WIDE
+    e->brief = 0;
+#endif
     if ((s = sti_json_colon(j)) != ST_OK) return s;
     if ((s = sti_json_enter(j, '{', &more, STI_SAY("a tensor must be an object"))) != ST_OK) return s;
     while (more) {
@@ -1977,12 +2190,105 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e) {
                                               : STI_SAY("the field data_offsets is missing"));
 }
 
+#if STI_WIDE
+#define STI_IS(at, word) (ST_MEMCMP(at, word, sizeof(word) - 1) == 0)
+
+/* How far a usual member is read without a look at the end: the most is `],"data_offsets":[`, 15 digits, a comma, and
+ * 16 bytes where the next 15 may stand with two brackets behind them. */
+#define STI_USUAL_REACH 64
+
+/* The shape, `at` behind its opening bracket: gives the place of the closing one, or NULL. */
+static const unsigned char *sti_usual_shape(const unsigned char *at, const unsigned char *end, sti_entry *e) {
+    uint64_t elements = 1, size = 1, first = 1;
+    uint32_t rank = 0;
+    if (*at != ']') {
+        for (;; at++) {
+            size_t digits = end - at < STI_USUAL_REACH ? 0 : sti_short_integer(at, &size);
+            if (digits == 0 || rank == STI_SCAN_RANK || !sti_mul(elements, size, &elements)) return NULL;
+            if (rank == 0) first = size;
+            rank++;
+            at += digits;
+            if (*at != ',') break;
+        }
+    }
+    e->rank = rank;
+    e->elements = elements;
+    e->overflow = 0;
+    e->brief = rank <= 2 && (first | size) <= UINT32_MAX;
+    if (e->brief) {
+        e->dtype_at = (uint32_t)first;
+        e->shape_at = (uint32_t)size;
+    }
+    return at;
+}
+
+/* data_offsets, `at` behind the bracket: gives the place behind both closing ones, or NULL. The first number usually is
+ * the one that ended the member before, to the letter. */
+static const unsigned char *sti_usual_offsets(sti_header *h, const unsigned char *at, sti_entry *e) {
+    size_t digits = h->end_digits;
+    const unsigned char *last = h->text + h->end_at;
+    if (digits && sti_same_letters(at, last, digits)) {
+        e->begin = h->end;
+    } else {
+        digits = sti_short_integer(at, &e->begin);
+    }
+    if (digits == 0 || at[digits] != ',') return NULL;
+    at += digits + 1;
+    digits = sti_short_integer(at, &e->end);
+    if (digits == 0 || at[digits] != ']' || at[digits + 1] != '}') return NULL;
+    h->end = e->end;
+    h->end_at = (uint32_t)(at - h->text);
+    h->end_digits = (uint32_t)digits;
+    return at + digits + 2;
+}
+
+/* Passes a member from the comma or brace before it, if it is laid out as all common writers lay it out, to the letter:
+ * `,"NAME":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}`. 1: it is a tensor, and *e what the parser would have
+ * found; 0: nothing but *e is changed, and the parser has its say. */
+static int sti_usual_member(sti_header *h, sti_entry *e) {
+    const unsigned char *at = h->json.at, *const end = h->json.end, *name;
+    st_dtype dtype;
+    size_t n;
+    if (!h->text || end - at < STI_USUAL_REACH || at[0] != (h->begun ? ',' : '{') || at[1] != '"') return 0;
+    name = at + 2;
+    at = sti_plain_end(&h->json, name);
+    n = (size_t)(at - name);
+    if (end - at < STI_USUAL_REACH || !STI_IS(at, "\":{\"dtype\":\"")) return 0;
+    if ((n == 12 && STI_IS(name, "__metadata__")) || (h->scan && h->tensors == STI_SCAN_TENSORS)) return 0;
+    e->key = (uint32_t)(name - 1 - h->text);
+    e->name_bytes = (uint32_t)n;
+    e->escaped = 0;
+    e->dtype_at = (uint32_t)(at + 11 - h->text);
+    dtype = sti_dtype_guess(at + 12);
+    e->dtype = (unsigned char)dtype;
+    at += 12 + sti_dtypes[e->dtype].length;
+    if (dtype == ST_DTYPE_NONE || !STI_IS(at, "\",\"shape\":[")) return 0;
+    e->shape_at = (uint32_t)(at + 10 - h->text);
+    at = sti_usual_shape(at + 11, end, e);
+    if (!at || end - at < STI_USUAL_REACH || !STI_IS(at, "],\"data_offsets\":[")) return 0;
+    at = sti_usual_offsets(h, at + 18, e);
+    if (!at) return 0;
+    h->json.at = at;
+    h->begun = 1;
+    h->tensors++;
+    h->dimensions += e->rank;
+    h->text_bytes += e->name_bytes + 1;
+    return 1;
+}
+#endif
+
 /* passes members until one that is a tensor: *more 1 and its entry, or *more 0 at the end of a header that holds
  * nothing else */
 static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
     sti_json *j = &h->json;
     sti_word key;
     st_status s;
+#if STI_WIDE
+    if (sti_usual_member(h, e)) {
+        *more = 1;
+        return ST_OK;
+    }
+#endif
     for (;;) {
         s = h->begun ? sti_json_next(j, '{', more)
                      : sti_json_enter(j, '{', more, STI_SAY("the header must be an object"));
@@ -2012,6 +2318,35 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
         h->text_bytes += key.bytes + 1;
         return ST_OK;
     }
+}
+
+/* the name of an entry that passed before, with a NUL, to *text, which moves on */
+static void sti_name_again(sti_header *h, const sti_entry *e, char **text) {
+    sti_word w;
+#if STI_WIDE
+    if (!e->escaped) {
+        ST_MEMCPY(*text, h->text + e->key + 1, e->name_bytes);
+        *text += e->name_bytes;
+        *(*text)++ = 0;
+        return;
+    }
+#endif
+    h->json.at = h->text + e->key;
+    (void)sti_header_copy(h, &w, text);
+}
+
+/* the dimensions of an entry that passed before, to out */
+static void sti_shape_again(sti_header *h, const sti_entry *e, uint64_t *out) {
+    sti_entry again;
+#if STI_WIDE
+    if (e->brief) {
+        if (e->rank) out[e->rank - 1] = e->shape_at;
+        if (e->rank) out[0] = e->dtype_at;
+        return;
+    }
+#endif
+    h->json.at = h->text + e->shape_at;
+    (void)sti_shape_read(h, &again, out);
 }
 
 /* judges the length of the file, and its first 8 bytes if it has them: *bytes of header follow, all there */
@@ -2352,8 +2687,7 @@ ST_API int st_scan_next(st_scan *scan) {
     t->data = t->offset <= scan->priv[STI_SCAN_AVAILABLE] && t->bytes <= scan->priv[STI_SCAN_AVAILABLE] - t->offset
                   ? file + t->offset
                   : NULL;
-    h.json.at = h.text + e.shape_at;
-    (void)sti_shape_read(&h, &e, scan->shape); /* rank is at most 16: proven */
+    sti_shape_again(&h, &e, scan->shape); /* rank is at most 16: proven */
     t->shape = scan->shape;
     t->rank = e.rank;
     return 1;
@@ -2374,6 +2708,10 @@ ST_API int st_scan_is(const st_scan *scan, const char *name) {
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_ABSENT UINT32_MAX
 
+#if STI_WIDE && defined(__SIZEOF_INT128__)
+__extension__ typedef unsigned __int128 sti_twice;
+#endif
+
 typedef struct sti_index {
     const st_tensor *tensors; /* the items are these, or else pairs */
     const st_pair *pairs;
@@ -2385,12 +2723,21 @@ typedef struct sti_index {
     int sorted;
 } sti_index;
 
-/* slots for that many items: at most 3 of 4 are taken, and all of them when there are one or two */
-static uint32_t sti_index_slots(uint32_t count) {
-    return count + count / 3; /* under 2^32: see count */
+/* Words of a slot. Tensors have a second one where that helps, the low half of the address of their name: so name and
+ * tensor are on their way from memory at the same time, and not one after the other. It is a hint, and never trusted. */
+#define STI_SLOT_WORDS(tensors) (STI_WIDE && (tensors) ? 2u : 1u)
+
+/* slots for that many items, of which a quarter stays free, of those with two words a third */
+static uint32_t sti_index_slots(uint32_t count, int tensors) {
+    return count + count / (STI_SLOT_WORDS(tensors) == 2 ? 2 : 3); /* under 2^29: see count */
 }
 
-static sti_span sti_index_name(const sti_index *x, uint32_t item) {
+/* the words that they take */
+static uint32_t sti_index_words(uint32_t count, int tensors) {
+    return sti_index_slots(count, tensors) * STI_SLOT_WORDS(tensors);
+}
+
+STI_INLINE sti_span sti_index_name(const sti_index *x, uint32_t item) {
     sti_span s;
     if (x->tensors) {
         s.at = x->tensors[item].name;
@@ -2402,24 +2749,41 @@ static sti_span sti_index_name(const sti_index *x, uint32_t item) {
     return s;
 }
 
-/* 64 bits of product never wrap from factors of 32, so this is the same on every machine and under every sanitizer */
-static void sti_hash_mix(uint32_t *a, uint32_t *b, uint32_t x, uint32_t y) {
-    uint64_t product = (uint64_t)(*a ^ x ^ 0x9E3779B9u) * (*b ^ y ^ 0x85EBCA6Bu);
-    *a = (uint32_t)product ^ y;
-    *b = (uint32_t)(product >> 32) ^ x;
+/* the halves of a product of 64 by 64 bits, one over the other; or, without such products, what a half of one and the
+ * other half of the other make. Neither wraps. */
+STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
+#if STI_WIDE && defined(__SIZEOF_INT128__)
+    const sti_twice product = (sti_twice)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+    const uint64_t p = (uint64_t)(uint32_t)a * (uint32_t)(b >> 32), q = (uint64_t)(uint32_t)(a >> 32) * (uint32_t)b;
+    return p ^ (q << 32 | q >> 32);
+#endif
 }
 
-static uint32_t sti_hash(sti_span s) {
-    uint32_t a = (uint32_t)s.n, b = 0xC2B2AE35u, tail[2] = {0, 0};
-    size_t i;
-    for (; s.n >= 8; s = sti_behind(s, 8)) sti_hash_mix(&a, &b, sti_load32(s.at), sti_load32(s.at + 4));
-    for (i = 0; i < s.n; i++) tail[i / 4] |= (uint32_t)(unsigned char)s.at[i] << i % 4 * 8;
-    sti_hash_mix(&a, &b, tail[0], tail[1]);
-    sti_hash_mix(&a, &b, 0, 0);
-    return a ^ b;
+STI_INLINE uint64_t sti_hash_more(uint64_t h, const char *at) {
+    return (h << 27 | h >> 37) ^
+           sti_hash_fold(sti_load64(at) ^ 0x9E3779B97F4A7C15u, sti_load64(at + 8) ^ 0xC2B2AE3D27D4EB4Fu);
 }
 
-static uint32_t sti_index_place(const sti_index *x, uint32_t hash) {
+/* Goes by 16 bytes, the last of which end with the text and may overlap those before: no product waits for another, and
+ * names of about one length take one path. */
+STI_INLINE uint32_t sti_hash(sti_span s) {
+    uint64_t h = s.n;
+    const char *last;
+    char few[16];
+    if (s.n < sizeof few) {
+        ST_MEMSET(few, 0, sizeof few);
+        ST_MEMCPY(few, s.at, s.n);
+        s.at = few;
+        s.n = sizeof few;
+    }
+    for (last = s.at + (s.n - sizeof few); s.at < last; s.at += sizeof few) h = sti_hash_more(h, s.at);
+    h = sti_hash_fold(sti_hash_more(h, last), 0x9E3779B97F4A7C15u);
+    return (uint32_t)h ^ (uint32_t)(h >> 32);
+}
+
+STI_INLINE uint32_t sti_index_place(const sti_index *x, uint32_t hash) {
     return (uint32_t)((uint64_t)hash * x->capacity >> 32);
 }
 
@@ -2501,58 +2865,90 @@ STI_COLD static void sti_index_sort(sti_index *x, const sti_entry *entries, uint
     }
 }
 
+/* the item + 1 that a slot holds; 0: it is free */
+STI_INLINE uint32_t sti_index_held(const sti_index *x, uint32_t slot) {
+    return slot & (((uint32_t)1 << x->shift) - 1);
+}
+
+/* The slot that holds the item of a name, or else the free one where it belongs. NULL: neither is near, which names get
+ * to that were chosen for it, and a table with no slot free. */
+STI_INLINE uint32_t *sti_index_slot(const sti_index *x, sti_span name, uint32_t hash) {
+    const uint32_t tag = hash << x->shift, words = STI_SLOT_WORDS(x->tensors);
+    uint32_t at = sti_index_place(x, hash), left;
+    for (left = x->probes; left > 0; left--) {
+        uint32_t *slot = x->slots + at * words;
+        const uint32_t held = sti_index_held(x, *slot);
+        if (held == 0) return slot;
+        if (*slot - held == tag) {
+            if (words == 2) STI_PREFETCH(((uintptr_t)x->slots & ~(uintptr_t)UINT32_MAX) | slot[1]);
+            if (sti_same(sti_index_name(x, held - 1), name)) return slot;
+        }
+        if (++at == x->capacity) at = 0;
+    }
+    return NULL;
+}
+
+#define STI_AHEAD (STI_WIDE ? 16u : 1u) /* items whose slots are on their way from memory at once */
+
+/* the hashes of an item and of those that follow */
+STI_INLINE void sti_index_ahead(const sti_index *x, uint32_t item, uint32_t hashes[STI_AHEAD]) {
+    const uint32_t n = x->count - item < STI_AHEAD ? x->count - item : STI_AHEAD;
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        hashes[i] = sti_hash(sti_index_name(x, item + i));
+        STI_PREFETCH((uintptr_t)(x->slots + sti_index_place(x, hashes[i]) * STI_SLOT_WORDS(x->tensors)));
+    }
+}
+
 /* Fills x->slots for the items that are set. entries: those of the tensors, in their order; NULL: pairs, in the
  * header's.
  * Gives the item that is the first in the header to repeat a name, or STI_ABSENT. */
 STI_APART static uint32_t sti_index_build(sti_index *x, const sti_entry *entries) {
-    uint32_t repeated = STI_ABSENT, item;
-    x->capacity = sti_index_slots(x->count);
+    const uint32_t words = STI_SLOT_WORDS(x->tensors);
+    uint32_t repeated = STI_ABSENT, item, hashes[STI_AHEAD];
+    x->sorted = 0; /* it may have been filled before */
+    x->capacity = sti_index_slots(x->count, x->tensors != NULL);
     for (x->shift = 1; x->count >> x->shift; x->shift++) {} /* count + 1 <= 2^shift: under 2^28, see count */
     x->probes = 32 * (uint32_t)x->shift;
     if (x->probes > x->capacity) x->probes = x->capacity;
-    ST_MEMSET(x->slots, 0, x->capacity * sizeof *x->slots); /* they were taken with this size */
+    /* they were taken with this size */
+    ST_MEMSET(x->slots, 0, sti_index_words(x->count, x->tensors != NULL) * sizeof *x->slots);
     for (item = 0; item < x->count; item++) {
-        sti_span name = sti_index_name(x, item);
-        uint32_t hash = sti_hash(name), tag = hash << x->shift, at = sti_index_place(x, hash), probe, *slot = NULL,
-                 held = 0;
-        for (probe = 0; probe < x->probes; probe++) {
-            slot = x->slots + at;
-            held = *slot & (((uint32_t)1 << x->shift) - 1);
-            if (held == 0 || (*slot - held == tag && sti_same(sti_index_name(x, held - 1), name))) break;
-            at = at + 1 < x->capacity ? at + 1 : 0;
+        uint32_t held = 0, hash, *slot;
+        if (item % STI_AHEAD == 0) sti_index_ahead(x, item, hashes);
+        hash = hashes[item % STI_AHEAD];
+        slot = x->slots + sti_index_place(x, hash) * words;
+        if (*slot) {
+            slot = sti_index_slot(x, sti_index_name(x, item), hash);
+            if (!slot) {
+                repeated = STI_ABSENT;
+                sti_index_sort(x, entries, &repeated);
+                return repeated;
+            }
+            held = sti_index_held(x, *slot);
         }
-        if (probe == x->probes) { /* by chance about never: the names were chosen */
-            repeated = STI_ABSENT;
-            sti_index_sort(x, entries, &repeated);
-            return repeated;
-        }
-        *slot = tag | ((held ? sti_index_repeat(entries, held - 1, item, &repeated) : item) + 1);
+        *slot = hash << x->shift | ((held ? sti_index_repeat(entries, held - 1, item, &repeated) : item) + 1);
+        if (words == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
     }
     return repeated;
 }
 
 static uint32_t sti_index_find(const sti_index *x, sti_span name) {
-    uint32_t low = 0, high = x->count, hash, at, probe, held;
-    if (x->sorted) {
-        while (low < high) {
-            uint32_t middle = low + (high - low) / 2;
-            int c = sti_compare(name, sti_index_name(x, x->slots[middle]));
-            if (c == 0) return x->slots[middle];
-            if (c < 0) {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        return STI_ABSENT;
+    uint32_t low = 0, high = x->count;
+    if (!x->sorted) {
+        const uint32_t *slot = sti_index_slot(x, name, sti_hash(name));
+        const uint32_t held = slot ? sti_index_held(x, *slot) : 0;
+        return held ? held - 1 : STI_ABSENT;
     }
-    hash = sti_hash(name);
-    at = sti_index_place(x, hash);
-    for (probe = 0; probe < x->probes; probe++) {
-        held = x->slots[at] & (((uint32_t)1 << x->shift) - 1);
-        if (held == 0) break;
-        if (x->slots[at] - held == hash << x->shift && sti_same(sti_index_name(x, held - 1), name)) return held - 1;
-        at = at + 1 < x->capacity ? at + 1 : 0;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int c = sti_compare(name, sti_index_name(x, x->slots[middle]));
+        if (c == 0) return x->slots[middle];
+        if (c < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
     }
     return STI_ABSENT;
 }
@@ -3347,8 +3743,8 @@ static sti_layout sti_model_lay(const sti_opening *o, unsigned char *base) {
     l.tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l.tensors);
     l.shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l.shapes);
     l.pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l.pairs);
-    l.name_slots = (uint32_t *)sti_take(&b, sti_index_slots((uint32_t)all->tensors), sizeof *l.name_slots);
-    l.key_slots = (uint32_t *)sti_take(&b, sti_index_slots(all->keys), sizeof *l.key_slots);
+    l.name_slots = (uint32_t *)sti_take(&b, sti_index_words((uint32_t)all->tensors, 1), sizeof *l.name_slots);
+    l.key_slots = (uint32_t *)sti_take(&b, sti_index_words(all->keys, 0), sizeof *l.key_slots);
     l.text = (char *)sti_take(&b, all->text, 1);
     l.bytes = sti_round8(b.used);
     return l;
@@ -3464,25 +3860,32 @@ static st_status sti_open_scratch(sti_opening *o, sti_part *p, size_t *room) {
     return ST_OK;
 }
 
+/* reads the header's text */
+STI_APART static st_status sti_open_text(const sti_opening *o, sti_part *p) {
+    const size_t n = (size_t)p->header_bytes;
+    const int code = n ? sti_io_read(&p->io, 8, p->text, n) : 0;
+    p->header = sti_header_at(p->text, n, o->flags, o->error);
+    return code ? sti_fail_code(o->error, code, 8, STI_SAY("its header cannot be read")) : ST_OK;
+}
+
 /* reads and parses the header, as many of its entries as there is room for; *sorted: they come by offset */
 STI_APART static st_status sti_open_entries(sti_opening *o, sti_part *p, size_t room, int *sorted) {
-    const size_t n = (size_t)p->header_bytes;
-    int code = n ? sti_io_read(&p->io, 8, p->text, n) : 0, more = 1;
     sti_header *h = &p->header;
     uint64_t end = 0;
-    sti_entry e;
-    st_status s;
+    sti_entry none, *e;
     size_t need;
-    if (code) return sti_fail_code(o->error, code, 8, STI_SAY("its header cannot be read"));
-    *sorted = 1;
-    *h = sti_header_at(p->text, n, o->flags, o->error);
-    s = sti_header_utf8(p->text, n, o->error);
-    while (s == ST_OK) {
-        s = sti_header_next(h, &e, &more);
+    int more;
+    st_status s = sti_open_text(o, p);
+    if (s != ST_OK) return s;
+    for (*sorted = 1;; end = e->end) {
+        e = h->tensors < room ? &p->entries[h->tensors] : &none;
+        s = sti_header_next(h, e, &more);
         if (s != ST_OK || !more) break;
-        if (h->tensors <= room) p->entries[h->tensors - 1] = e;
-        if (e.begin != end || e.end < end) *sorted = 0;
-        end = e.end;
+        if (e->begin != end || e->end < end) *sorted = 0;
+    }
+    if (s != ST_OK || sti_json_high(&h->json)) { /* whatever else is wrong, text that is not UTF-8 is said first */
+        const st_status utf8 = sti_header_utf8(h->text, (size_t)p->header_bytes, o->error);
+        if (utf8 != ST_OK) return utf8;
     }
     if (s != ST_OK && h->tensors <= room) return s;
     if (s == ST_OK) sti_count(o, h);
@@ -3606,29 +4009,27 @@ STI_APART static void sti_open_fill(sti_opening *o, const sti_part *p, st_shard 
     sti_word w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
     uint32_t i;
     for (i = 0; i < p->header.tensors; i++, t++) {
-        sti_entry e = p->entries[i];
+        const sti_entry *e = &p->entries[i];
         ST_MEMSET(t, 0, sizeof *t);
         t->name = text;
-        t->name_bytes = e.name_bytes;
-        h.json.at = h.text + e.key;
-        (void)sti_header_copy(&h, &w, &text);
-        t->dtype = (st_dtype)e.dtype;
-        t->dtype_name = sti_dtypes[e.dtype].name;
-        if (e.dtype == ST_DTYPE_NONE) {
+        t->name_bytes = e->name_bytes;
+        sti_name_again(&h, e, &text);
+        t->dtype = (st_dtype)e->dtype;
+        t->dtype_name = sti_dtypes[e->dtype].name;
+        if (e->dtype == ST_DTYPE_NONE) {
             t->dtype_name = text;
-            h.json.at = h.text + e.dtype_at;
+            h.json.at = h.text + e->dtype_at;
             (void)sti_header_copy(&h, &w, &text);
         }
         t->shape = l->shapes;
-        h.json.at = h.text + e.shape_at;
-        (void)sti_shape_read(&h, &e, l->shapes);
-        t->rank = e.rank;
-        l->shapes += e.rank;
+        sti_shape_again(&h, e, l->shapes);
+        t->rank = e->rank;
+        l->shapes += e->rank;
         t->shard = (uint32_t)(p - o->parts);
         if (p->sound != ST_OK) continue;
-        t->bytes = e.end - e.begin;
-        t->elements = e.elements;
-        t->offset = sti_sum(shard->data_offset, e.begin);
+        t->bytes = e->end - e->begin;
+        t->elements = e->elements;
+        t->offset = sti_sum(shard->data_offset, e->begin);
         t->data = base ? base + t->offset : NULL;
     }
     if (h.metadata) {
@@ -4080,7 +4481,7 @@ static st_status sti_list_fill(sti_opening *o, sti_list *x) {
     uint32_t repeated;
     char *text = (char *)sti_scratch_take(o, x->escaped > x->text_bytes ? x->escaped : x->text_bytes);
     x->items = (st_pair *)sti_scratch_take(o, sti_times(most, sizeof *x->items));
-    x->slots = (uint32_t *)sti_scratch_take(o, sti_times(sti_index_slots(most), sizeof *x->slots));
+    x->slots = (uint32_t *)sti_scratch_take(o, sti_times(sti_index_words(most, 0), sizeof *x->slots));
     x->shards = (uint32_t *)sti_scratch_take(o, sti_times(x->weights, sizeof *x->shards));
     if (!text || !x->items || !x->slots || !x->shards) return ST_ERR_MEMORY;
     if (x->metadata) {
