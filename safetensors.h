@@ -3835,8 +3835,9 @@ static st_status sti_open_scratch(sti_opening *o, sti_part *p, size_t *room) {
     *room = n / sizeof *p->entries; /* all of them: they do not outgrow the text */
     if (!o->memory.work) {
         p->entries = (sti_entry *)sti_scratch_take(o, sti_times(n, 2));
+        if (!p->entries) return ST_ERR_MEMORY;
         p->text = (unsigned char *)p->entries + n;
-        return p->entries ? ST_OK : ST_ERR_MEMORY;
+        return ST_OK;
     }
     if (n > o->memory.work_bytes) return sti_work_too_small(o, p);
     p->text = (unsigned char *)sti_scratch_take(o, n);
@@ -7420,7 +7421,7 @@ typedef struct sti_stale { /* a file of the older model; its name lies behind it
     int shared; /* another model's index names it too */
 } sti_stale;
 
-typedef struct sti_shards {
+typedef struct sti_shards { /* what one call works with; the first six are the caller's */
     const char *directory;
     const st_tensor *tensors;
     size_t count;
@@ -8423,7 +8424,7 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
  * uses: -
  * ---------------------------------------------------------------------------------------------------------------------
  * 0.1.0  2026-11-21  Reading: files, memory, callbacks, file systems of one's own; the scanner without memory.
- *                    Writing: whole files, sinks, streams, metadata edits.
+ *                    Writing: whole files, sinks, streams, models in several files, metadata edits.
  *
  * This software is available under two licences; choose the one you like.
  *
