@@ -3775,11 +3775,14 @@ static st_status sti_open_room(sti_opening *o, sti_span path) {
 
 static st_status sti_open_file(sti_opening *o, sti_part *p, const char *path) {
     st_status s = sti_open_room(o, sti_text(path));
+    st_io io;
     int code;
     if (s != ST_OK) return s;
     p->path = path;
-    code = (o->files.open)(o->files.user, path, &p->io);
+    ST_MEMSET(&io, 0, sizeof io);
+    code = (o->files.open)(o->files.user, path, &io);
     if (code) return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be opened"));
+    p->io = io; /* not before: what a callback that fails leaves there is nobody's, and another may have been here */
     p->open = 1;
     return ST_OK;
 }
