@@ -4020,7 +4020,7 @@ static st_status sti_list_check(const sti_opening *o, const sti_list *x) {
     names->count = (uint32_t)o->sums.tensors;
     item = sti_index_build(names, NULL);
     if (item != STI_ABSENT) {
-        found = &t[sti_index_find(names, sti_index_name(names, item))];
+        for (found = t; !sti_same(sti_index_name(names, (uint32_t)(found - t)), sti_index_name(names, item));) found++;
         (void)sti_fail(o->error, ST_ERR_SHARD, STI_NONE, 0, 0, STI_SAY("this tensor is in two shards:"));
         sti_say_more(o->error, " ", sti_text(o->parts[found->shard].path));
         sti_say_more(o->error, " and ", sti_text(o->parts[t[item].shard].path));

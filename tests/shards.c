@@ -463,6 +463,7 @@ static void collisions(void) {
         CHECK_STATUS(e.status, i == 0 ? ST_OK : ST_ERR_SHARD);
         if (i == 1) {
             CHECK_STR(e.subject, test_digits(twice, digits));
+            CHECK(says(&e, "pack/a.safetensors and pack/b.safetensors"));
         }
     }
     free(b.at);
