@@ -3,6 +3,7 @@
  * and a path that leaves the directory is never asked for. */
 #ifndef MODELS_H
 #define MODELS_H
+#include "cases.h"
 #include "sources.h"
 
 #ifdef _WIN32
@@ -31,6 +32,8 @@ typedef struct pack {
     size_t fail_at;   /* the call, from 1, that is answered with `code`; 0: none */
     int fail_forever; /* and every call after it */
     int code;
+    const char *revision; /* of a repository in the hub's cache, which paths are then */
+    int hub;
 } pack;
 
 static inline int pack_refuses(pack *p) {
@@ -136,6 +139,10 @@ static inline void disk_put(const char *path, const void *bytes, size_t n) {
     if (CHECK(file != NULL)) CHECK((n == 0 || fwrite(bytes, 1, n, file) == n) && fclose(file) == 0);
 }
 
+static inline void disk_text(const char *path, const char *text) {
+    disk_put(path, text, strlen(text));
+}
+
 /* takes over the bytes, which came from malloc; a file of that name is replaced */
 static inline void pack_take(pack *p, const char *name, unsigned char *bytes, size_t n) {
     static uint64_t id;
@@ -231,7 +238,8 @@ static inline st_status opened_call(opened *o, const char *path) {
     st_status status;
     memset(&o->error, 0xee, sizeof o->error);
     o->model = (st_model *)(void *)o;
-    status = st_open(&o->model, path, &o->options, &o->error);
+    status = o->pack->hub ? st_open_hub(&o->model, path, o->pack->revision, &o->options, &o->error)
+                          : st_open(&o->model, path, &o->options, &o->error);
     CHECK((status == ST_OK) == (o->model != NULL));
     CHECK_STATUS(o->error.status, status);
     if (status != ST_OK) {
