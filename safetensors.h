@@ -3249,8 +3249,9 @@ static st_status sti_open_scratch(sti_opening *o, sti_part *p, size_t *room) {
     *room = n / sizeof *p->entries; /* all of them: they do not outgrow the text */
     if (!o->memory.work) {
         p->entries = (sti_entry *)sti_scratch_take(o, sti_times(n, 2));
+        if (!p->entries) return ST_ERR_MEMORY;
         p->text = (unsigned char *)p->entries + n;
-        return p->entries ? ST_OK : ST_ERR_MEMORY;
+        return ST_OK;
     }
     if (n > o->memory.work_bytes) return sti_work_too_small(o, p);
     p->text = (unsigned char *)sti_scratch_take(o, n);
