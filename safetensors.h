@@ -4268,6 +4268,7 @@ static size_t sti_hub_expand(const char *value, char *out, size_t room) {
         const char *at = value + 1;
         const int brace = *value == '$' && *at == '{';
         for (at += brace, k = 0; *value == '$' && sti_is_word(*at) && k + 1 < sizeof name; at++) name[k++] = *at;
+        if (sti_is_word(*at)) k = 0; /* a name that is longer than ours is another */
         name[k] = 0;
         got = k && (!brace || *at == '}')
                   ? sti_system_variable(name, n < room ? out + n : NULL, n < room ? room - n : 0)

@@ -48,6 +48,11 @@ static inline int pack_holds(const char *path) {
     for (part = path + 4; *part == '/';) {
         const size_t n = strcspn(++part, "/");
         if (n == 0) return part[0] == 0; /* the directory itself, with a slash behind it */
+        if (n == 6 && strncmp(part, ".cache", 6) == 0 && path[4] == '/' &&
+            strncmp(part + 6, "/huggingface/hub/", 17) == 0) {
+            part += n; /* the hub's, in a home */
+            continue;
+        }
         if (part[0] == '.' || part[n - 1] == '.' || part[0] == ' ' || part[n - 1] == ' ') return 0;
         if (strcspn(part, "\\:*?\"<>|\177") < n) return 0;
         part += n;
