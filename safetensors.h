@@ -4368,11 +4368,14 @@ static st_status sti_open_room(sti_opening *o, sti_span path) {
 
 static st_status sti_open_file(sti_opening *o, sti_part *p, const char *path) {
     st_status s = sti_open_room(o, sti_text(path));
+    st_io io;
     int code;
     if (s != ST_OK) return s;
     p->path = path;
-    code = (o->files.open)(o->files.user, path, &p->io);
+    ST_MEMSET(&io, 0, sizeof io);
+    code = (o->files.open)(o->files.user, path, &io);
     if (code) return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be opened"));
+    p->io = io; /* not before: what a callback that fails leaves there is nobody's, and another may have been here */
     p->open = 1;
     return sti_open_check(o, p);
 }
@@ -4624,7 +4627,7 @@ static st_status sti_list_check(const sti_opening *o, const sti_list *x) {
     names->count = (uint32_t)o->sums.tensors;
     item = sti_index_build(names, NULL);
     if (item != STI_ABSENT) {
-        found = &t[sti_index_find(names, sti_index_name(names, item))];
+        for (found = t; !sti_same(sti_index_name(names, (uint32_t)(found - t)), sti_index_name(names, item));) found++;
         (void)sti_fail(o->error, ST_ERR_SHARD, STI_NONE, 0, 0, STI_SAY("this tensor is in two shards:"));
         sti_say_more(o->error, " ", sti_text(o->parts[found->shard].path));
         sti_say_more(o->error, " and ", sti_text(o->parts[t[item].shard].path));
@@ -4870,6 +4873,7 @@ static size_t sti_hub_expand(const char *value, char *out, size_t room) {
         const char *at = value + 1;
         const int brace = *value == '$' && *at == '{';
         for (at += brace, k = 0; *value == '$' && sti_is_word(*at) && k + 1 < sizeof name; at++) name[k++] = *at;
+        if (sti_is_word(*at)) k = 0; /* a name that is longer than ours is another */
         name[k] = 0;
         got = k && (!brace || *at == '}')
                   ? sti_system_variable(name, n < room ? out + n : NULL, n < room ? room - n : 0)

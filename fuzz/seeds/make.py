@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes the seeds: python3 fuzz/seeds/make.py [DIRECTORY]
 
-open/NAME and roundtrip/NAME are two option bytes and a file, scan/NAME is ten and the first bytes of one, write/NAME is what
-fuzz_write.c makes a model of, convert/FROM-TO what fuzz_convert.c converts. Seeds that a fuzzer found lie beside these
-under found-*; they are left alone.
+open/NAME and roundtrip/NAME are two option bytes and a file, scan/NAME is ten and the first bytes of one, index/NAME is three
+and the text of an index beside the shards of fuzz_index.c, write/NAME is what fuzz_write.c makes a model of, convert/FROM-TO
+what fuzz_convert.c converts. Seeds that a fuzzer found lie beside these under found-*; they are left alone.
 """
 import os
 import struct
@@ -272,9 +272,64 @@ def convert_seeds():
                 yield "%d-%d" % (source, to), options + data
 
 
+def index(weights, metadata=None, more=""):
+    """an index, its strings as they are to stand in the JSON text"""
+    text = "" if metadata is None else '"metadata":%s,' % metadata
+    return ("{%s\"weight_map\":{%s}%s}" % (text, ",".join('"%s":"%s"' % w for w in weights), more)).encode()
+
+
+GOOD = [("a", "a.safetensors"), ("w", "a.safetensors"), ("b", "b.safetensors"), ("\\u00e9", "b.safetensors"), ("c", "sub/c.safetensors")]
+HOSTILE = ["../a.safetensors", "/a.safetensors", "C:a.safetensors", "a\\\\b.safetensors", "sub/../a.safetensors", "sub//c.safetensors",
+           "./a.safetensors", "NUL.safetensors", "sub/com1.x.safetensors", "a.safetensors ", "d./a.safetensors", "a\\u0000.safetensors",
+           "\\u002e\\u002e/a.safetensors", "a.bin", "", "lpt\u00b9.safetensors", "\\u0080.safetensors", "a:b.safetensors"]
+INDEXES = {
+    "ok": index(GOOD),
+    "ok-metadata": index(GOOD, '{"total_size":5,"dtype":"x\\u0079","n":[1,{"a":null}],"":{}}'),
+    "ok-extra-tensors": index([("a", "a.safetensors"), ("", "z.safetensors")]),
+    "ok-ignored": index([("c", "sub\\/c.safetensors")], "{}", ',"x":{"weight_map":1},"x":2'),
+    "ok-aliases": index(GOOD, '{"param_sharing":[["q","a","p\\n"],["b","b2"],[],["no"]],"gone":"c","\\u0067":"w"}'),
+    "ok-aliases-wrong": index(GOOD, '{"param_sharing":[["a",1]]}'),
+    "ok-blanks": b' {\n "weight_map" : {\n "b" : "b.safetensors" }\r\n}\t',
+    "ok-escaped-keys": b'{"\\u0077eight_map":{"\\u0062":"b\\u002esafetensors"},"metadat\\u0061":{}}',
+    "two-shards": index([("a", "a.safetensors"), ("d", "d.safetensors")]),
+    "other-shard": index([("a", "b.safetensors"), ("w", "a.safetensors")]),
+    "missing-shard": index(GOOD + [("n", "none.safetensors")]),
+    "missing-tensor": index(GOOD + [("n", "a.safetensors")]),
+    "empty-shard": index([("n", "empty.safetensors")]),
+    "bad-shard": index(GOOD + [("e", "bad.safetensors")]),
+    "json-shard": index(GOOD + [("e", "json.safetensors")]),
+    "twice-name": index(GOOD + [("\\u0061", "b.safetensors")]),
+    "twice-metadata": index(GOOD, '{"x":1,"\\u0078":2}'),
+    "twice-map": index(GOOD, None, ',"weight_map":{}'),
+    "no-map": b'{"metadata":{"total_size":1}}',
+    "empty-map": b'{"weight_map":{}}',
+    "map-array": b'{"weight_map":["a"]}',
+    "value-number": b'{"weight_map":{"a":1}}',
+    "metadata-null": index(GOOD, "null"),
+    "not-utf8": b'{"weight_map":{"\xff":"a.safetensors"}}',
+    "bom": b"\xef\xbb\xbf" + index(GOOD),
+    "trailing": index(GOOD) + b"x",
+    "cut": index(GOOD)[:-1],
+    "deep": index(GOOD, None, ',"x":' + "[" * 126 + "]" * 126),
+    "too-deep": index(GOOD, None, ',"x":' + "[" * 127 + "]" * 127),
+    "number-1e308": index(GOOD, '{"x":[1e308,-0.5e-7,12345678901234567890123]}'),
+    "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+    "html": b"<!DOCTYPE html>",
+    "nothing": b"",
+}
+INDEXES.update(("hostile-%02d" % i, index([("a", "a.safetensors"), ("h", path)])) for i, path in enumerate(HOSTILE))
+
+# flags, the knob, which shards are there: 1 partial, 2 no map, 4 a small limit, 8 mapped, 16 by the directory, 32 all shards are there
+INDEX_OPTIONS = {
+    "ok": (1, 3, 5), "ok-metadata": (8 | 32, 40, 0), "ok-aliases": (16 | 32, 100, 0), "ok-extra-tensors": (1, 0, 0), "ok-blanks": (2 | 8 | 32, 200, 0),
+    "missing-shard": (1 | 32, 5, 0), "bad-shard": (4 | 32, 130, 0), "two-shards": (1, 7, 1), "missing-tensor": (1, 9, 6), "lfs": (16, 1, 0),
+    "json-shard": (32 | 16 | 8, 17, 0),
+}
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
-    for kind in "open", "scan", "roundtrip", "write", "convert":
+    for kind in "open", "scan", "roundtrip", "index", "write", "convert":
         os.makedirs(os.path.join(root, kind), exist_ok=True)
 
     def write(kind, name, options, data):
@@ -295,6 +350,10 @@ def main():
             write("roundtrip", name, b"\x00\x55", data)
     for name, options in ROUNDTRIP_OPTIONS.items():
         write("roundtrip", name + "-options", struct.pack("<BB", *options), FILES[name])
+    for name, data in INDEXES.items():
+        write("index", name, b"\x20\x55\0", data)
+    for name, options in INDEX_OPTIONS.items():
+        write("index", name + "-options", struct.pack("<BBB", *options), INDEXES[name])
     for name, data in WRITE.items():
         write("write", name, b"", data)
     for name, data in convert_seeds():
