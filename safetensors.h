@@ -328,6 +328,18 @@ typedef struct st_options {
     const st_files *files; /* NULL is the system's */
 } st_options;
 
+typedef struct
+    st_range { /* start, start + step ... below stop, in elements of one dimension; empty where start is stop */
+    uint64_t start, stop; /* stop UINT64_MAX is the end; nothing else past it is taken */
+    uint64_t step;        /* 0 is 1 */
+} st_range;
+
+typedef struct st_view {    /* which part of a tensor, in which order of axes; all zero is the whole */
+    const st_range *ranges; /* of the stored dimensions, slowest first; dimensions without one are whole */
+    uint32_t range_count;
+    const uint32_t *axes; /* rank entries: output axis i is stored axis axes[i]; NULL keeps the order */
+} st_view;
+
 typedef enum st_advice { ST_ADVISE_WILL_NEED = 0, ST_ADVISE_DONE = 1, ST_ADVICE_32_BITS_ = 0x7fffffff } st_advice;
 
 typedef struct st_scan { /* walks a header that lies in memory; may not be copied */
@@ -432,6 +444,35 @@ ST_API const char *st_find_metadata(const st_model *model, const char *key);
  * past 4 GiB. No memory. */
 ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t n,
                          st_error *error);
+
+/* The shape of a view, and how many elements it has.
+ * view      NULL: the whole tensor
+ * shape     tensor->rank dimensions are put there, in the order of the view's axes; NULL: not wanted
+ * elements  their product; NULL: not wanted
+ * ST_ERR_ARGUMENT, and nothing is put: more ranges than dimensions, a range that starts past its stop or stops past
+ * the end, an axis twice or out of range. ST_ERR_OVERFLOW: only of a tensor that no file holds. Cost: O(rank), with
+ * axes O(rank^2). */
+ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uint64_t *shape, uint64_t *elements,
+                               st_error *error);
+
+/* Reads the elements of a view as values of another dtype, packed in C order.
+ * tensor     one of the model's, or a copy of it
+ * view       NULL: the whole tensor
+ * as         ST_DTYPE_NONE, or the tensor's own: as it is stored. Values are in the host's byte order either way, which
+ *            st_read and data do not change
+ * dst        at any alignment; dst_bytes of it may be written, as many as the view comes to are. Not part of data
+ * ST_ERR_ARGUMENT: a view that is none (see st_view_shape), dst is too small (expected: bytes that suffice), no such
+ * dtype, not of this model. ST_ERR_UNSUPPORTED: no such conversion (see st_convert). ST_ERR_SUBBYTE: elements of 4 or
+ * 6 bits as they are stored come in whole bytes only: the last axis stays last, with step 1, starting and stopping on
+ * whole bytes, and so does each row; the whole tensor may always be read, and as another dtype any view.
+ * ST_ERR_DTYPE: of a tensor of unknown dtype the whole can be read as it is stored, and nothing else.
+ * ST_ERR_TOO_LARGE: more than 24 axes are left when those of one element are dropped and those that go on where the
+ * next one ends are joined. Up to here dst is untouched. ST_ERR_MEMORY, ST_ERR_IO: it holds nothing to rely on.
+ * Cost: one pass. What lies in memory needs no other memory. Else long runs go straight to dst; short ones that are
+ * not far apart, and what is to be converted, come in requests of 1 MiB through a buffer of the model's allocator, gaps
+ * of up to 64 KiB read with them; a model in a work buffer has no such buffer, and its requests are of 256 bytes. */
+ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
+                            size_t dst_bytes, st_error *error);
 
 /* 1 if data is there and at a multiple of its element's size, so that it may be used as an array of that type; else 0.
  * Elements of less than a byte and of unknown dtypes count as bytes. */
@@ -660,9 +701,15 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_MAX_DEPTH 127u           /* open JSON containers, counted from the root, as in the reference */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
 #define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
-#define STI_INTERRUPTS 1000 /* signals that one call of the system may be interrupted by before that is an error */
-#define STI_IO_LINKED (-6)  /* as ST_IO_*: a symbolic link, or a file of several names */
-#define STI_IO_EXISTS (-7)  /* the name is taken */
+#define STI_INTERRUPTS 1000  /* signals that one call of the system may be interrupted by before that is an error */
+#define STI_IO_LINKED (-6)   /* as ST_IO_*: a symbolic link, or a file of several names */
+#define STI_IO_EXISTS (-7)   /* the name is taken */
+#define STI_VIEW_AXES 24u    /* that a view may have once those that follow on are told as one; a mask has 32 */
+#define STI_PIECE_BYTES 256u /* of the stack, for elements on their way: a multiple of 8 */
+#define STI_WINDOW_BYTES 1048576u /* of a buffer for what is not in memory: large requests that stay in cache */
+#define STI_GAP_BYTES 65536u      /* of what nobody wants, read through rather than passed over by another request */
+#define STI_LONG_ROW 16u          /* elements that are worth a call */
+#define STI_TILE 32u              /* rows and columns that are transposed at a time */
 #define STI_SCAN_TENSORS 1024u
 #define STI_SCAN_PAIRS 1024u
 #define STI_SCAN_RANK 16u
@@ -3423,6 +3470,26 @@ ST_API const char *st_find_metadata(const st_model *model, const char *key) {
     return item == STI_ABSENT ? NULL : model->metadata[item].value;
 }
 
+/* [offset, offset + n) of a shard's file: 0, or a code for sti_fail_code */
+static int sti_model_read(const sti_model *m, uint32_t shard, uint64_t offset, void *dst, size_t n) {
+    (void)shard;
+    if (!m->bytes) return sti_io_read(&m->io, offset, dst, n);
+    ST_MEMCPY(dst, m->bytes + offset, n);
+    return 0;
+}
+
+/* where a shard's bytes lie in memory; NULL: by sti_model_read */
+static const unsigned char *sti_model_bytes(const sti_model *m, uint32_t shard) {
+    (void)shard;
+    return m->bytes;
+}
+
+/* what messages call a shard */
+static const char *sti_model_said(const sti_model *m, uint32_t shard) {
+    (void)shard;
+    return m->said;
+}
+
 #if !defined(ST_NO_CONVERT)
 
 /* ---- 15 numbers -----------------------------------------------------------------------------------------------------
@@ -3674,9 +3741,677 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 #endif /* ST_NO_CONVERT */
 
 /* ---- 16 access ------------------------------------------------------------------------------------------------------
- * The bytes of tensors, and advice about them.
- * uses: 5, 6, 7, 9, 13, 14
+ * The bytes of tensors and views of them, one by one or many at once, and advice about them.
+ * uses: 5, 6, 7, 8, 9, 10, 13, 14, 15
  * ------------------------------------------------------------------------------------------------------------------ */
+
+/* ---- views: what is asked for, proven, and brought down to as few axes as it can be told in */
+
+typedef struct sti_axis {
+    uint64_t extent; /* 2 or more */
+    uint64_t from;   /* elements of the source from one index to the next */
+    uint64_t at;     /* where a walk is */
+} sti_axis;
+
+typedef struct sti_view {
+    st_dtype from, to; /* the same where elements are only moved */
+    unsigned bits;     /* of an element of the source; whole bytes where they are only moved */
+    unsigned bytes;    /* of an element of dst */
+    unsigned swap;     /* bytes of what has a byte order, where elements are only moved */
+    uint32_t rank;
+    uint64_t first;    /* element of the source that the view begins with */
+    uint64_t elements; /* 0: nothing else is set */
+    uint64_t dst_bytes;
+    sti_axis axes[STI_VIEW_AXES]; /* slowest first in dst, where they lie packed; those of the source nest */
+} sti_view;
+
+/* a range of a dimension, with the defaults put in; 0: it is not one */
+static int sti_range_of(const st_tensor *t, const st_view *v, uint32_t axis, st_range *r, uint64_t *count) {
+    const uint64_t extent = t->shape[axis];
+    r->start = 0;
+    r->stop = extent;
+    r->step = 1;
+    if (v && axis < v->range_count) {
+        *r = v->ranges[axis];
+        if (r->step == 0) r->step = 1;
+        if (r->stop == UINT64_MAX) r->stop = extent;
+    }
+    *count = r->start < r->stop ? (r->stop - r->start - 1) / r->step + 1 : 0;
+    return r->start <= r->stop && r->stop <= extent;
+}
+
+static uint32_t sti_stored_axis(const st_view *v, uint32_t axis) {
+    return v && v->axes ? v->axes[axis] : axis;
+}
+
+/* an error about a tensor, which is not the file's fault */
+STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status, uint64_t expected, uint64_t actual,
+                                            const char *sentence, st_error *error) {
+    sti_span name;
+    (void)sti_fail(error, status, STI_NONE, expected, actual, sentence);
+    name.at = t->name ? t->name : "";
+    name.n = t->name ? t->name_bytes : 0;
+    sti_say_about(error, name, STI_NAME);
+    return status;
+}
+
+/* whether a view is one of that tensor */
+static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *error) {
+    uint32_t i, j;
+    st_range r;
+    uint64_t count;
+    if ((t->rank && !t->shape) || (v && v->range_count && !v->ranges)) {
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0, STI_SAY("a pointer of it or of the view is NULL"), error);
+    }
+    if (v && v->range_count > t->rank) {
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->rank, v->range_count,
+                                 STI_SAY("the view has $a ranges for $e dimensions"), error);
+    }
+    for (i = 0; v && i < v->range_count; i++) {
+        if (sti_range_of(t, v, i, &r, &count)) continue;
+        return r.stop > t->shape[i]
+                   ? sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->shape[i], r.stop,
+                                       STI_SAY("a range stops at $a, past the end of a dimension of $e"), error)
+                   : sti_refuse_tensor(t, ST_ERR_ARGUMENT, r.stop, r.start,
+                                       STI_SAY("a range starts at $a, past its stop at $e"), error);
+    }
+    for (i = 0; v && v->axes && i < t->rank; i++) {
+        for (j = 0; j < i && v->axes[j] != v->axes[i]; j++) {}
+        if (v->axes[i] < t->rank && j == i) continue;
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->rank, v->axes[i],
+                                 j < i ? STI_SAY("the view has axis $a twice")
+                                       : STI_SAY("the view has axis $a of a tensor of $e dimensions"),
+                                 error);
+    }
+    return ST_OK;
+}
+
+/* the product of counts, 0 where one is 0, whatever the others are */
+static int sti_view_elements(const st_tensor *t, const st_view *v, uint64_t *elements) {
+    uint64_t count;
+    st_range r;
+    uint32_t i;
+    int fits = 1;
+    *elements = 1;
+    for (i = 0; i < t->rank; i++) {
+        (void)sti_range_of(t, v, i, &r, &count);
+        if (count == 0) {
+            *elements = 0;
+            return 1;
+        }
+        fits = fits && sti_mul(*elements, count, elements);
+    }
+    return fits;
+}
+
+ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uint64_t *shape, uint64_t *elements,
+                               st_error *error) {
+    uint64_t count;
+    st_range r;
+    st_status s;
+    uint32_t i;
+    if (!tensor) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("st_view_shape: the tensor is NULL"));
+    }
+    s = sti_view_check(tensor, view, error);
+    if (s != ST_OK) return s;
+    if (!sti_view_elements(tensor, view, &count)) {
+        return sti_refuse_tensor(tensor, ST_ERR_OVERFLOW, 0, 0, STI_SAY("its elements cannot be counted in 64 bits"),
+                                 error);
+    }
+    if (elements) *elements = count;
+    for (i = 0; shape && i < tensor->rank; i++) {
+        (void)sti_range_of(tensor, view, sti_stored_axis(view, i), &r, &shape[i]);
+    }
+    return sti_succeed(error);
+}
+
+/* elements from one index of a stored dimension to the next: no overflow, their product was proven to fit */
+static uint64_t sti_stride(const st_tensor *t, uint32_t axis) {
+    uint64_t n = 1;
+    for (axis++; axis < t->rank; axis++) n *= t->shape[axis];
+    return n;
+}
+
+/* Fills first and axes from a view that has elements; 0: more axes are left than there is room for. Axes of one element
+ * are dropped; one whose step goes on where the next faster one ends is the same axis. Nothing overflows: a range of
+ * two or more has a step below its dimension, so extent times stride is less than twice the tensor's elements, which
+ * are under 2^62, having 4 bits or more each. */
+static int sti_view_axes(sti_view *p, const st_tensor *t, const st_view *v) {
+    uint64_t stride = 1, count;
+    st_range r;
+    uint32_t i, j;
+    p->rank = 0;
+    p->first = 0;
+    for (i = t->rank; i > 0; i--) {
+        const uint32_t axis = sti_stored_axis(v, i - 1);
+        sti_axis *last = &p->axes[p->rank ? p->rank - 1 : 0];
+        if (v && v->axes) stride = sti_stride(t, axis);
+        (void)sti_range_of(t, v, axis, &r, &count);
+        p->first += r.start * stride;
+        if (count > 1 && p->rank && r.step * stride == last->extent * last->from) {
+            last->extent *= count;
+        } else if (count > 1) {
+            if (p->rank == STI_VIEW_AXES) return 0;
+            last = &p->axes[p->rank++];
+            last->extent = count;
+            last->from = r.step * stride;
+            last->at = 0;
+        }
+        stride *= t->shape[axis];
+    }
+    for (i = 0, j = p->rank; i + 1 < j; i++) { /* they were found fastest first */
+        const sti_axis swapped = p->axes[i];
+        p->axes[i] = p->axes[--j];
+        p->axes[j] = swapped;
+    }
+    return 1;
+}
+
+/* Turns elements of 4 or 6 bits that are only moved into bytes; 0: the view does not consist of whole ones, which lie
+ * `unit` elements apart. */
+static int sti_view_pack(sti_view *p, const st_tensor *t, const st_view *v) {
+    const uint64_t unit = p->bits == 4 ? 2 : 4, bytes = p->bits == 4 ? 1 : 3;
+    const uint32_t last = t->rank - 1; /* a scalar of 4 or 6 bits does not fill bytes, so there is none */
+    uint64_t count;
+    st_range r;
+    uint32_t i;
+    if (p->elements != t->elements || p->rank != 1 || p->axes[0].from != 1) { /* the whole may always be read */
+        (void)sti_range_of(t, v, last, &r, &count);
+        if (sti_stored_axis(v, last) != last || r.step != 1 || r.start % unit || r.stop % unit) return 0;
+        for (i = 0; i + 1 < p->rank; i++) {
+            if (p->axes[i].from % unit) return 0;
+        }
+        if (p->first % unit) return 0;
+    }
+    for (i = 0; i + 1 < p->rank; i++) p->axes[i].from = p->axes[i].from / unit * bytes;
+    p->axes[i].extent = p->axes[i].extent / unit * bytes; /* the last: of step 1, and two elements at least */
+    p->first = p->first / unit * bytes;
+    p->elements = p->elements / unit * bytes;
+    return 1;
+}
+
+/* whether a view is all of a tensor, as it lies */
+static int sti_is_all(const st_tensor *t, const st_view *v) {
+    uint64_t count;
+    st_range r;
+    uint32_t i;
+    for (i = 0; i < t->rank; i++) {
+        (void)sti_range_of(t, v, i, &r, &count);
+        if (count != t->shape[i] || sti_stored_axis(v, i) != i) return 0;
+    }
+    return 1;
+}
+
+/* whether the tensor's shape, dtype and bytes agree, as those of the model's own do */
+static int sti_is_whole(const st_tensor *t) {
+    uint64_t elements, bits;
+    if (!sti_view_elements(t, NULL, &elements) || elements != t->elements) return 0;
+    return t->dtype == ST_DTYPE_NONE ||
+           (sti_mul(elements, st_dtype_bits(t->dtype), &bits) && bits % 8 == 0 && bits / 8 == t->bytes);
+}
+
+static int sti_can_convert(st_dtype to, st_dtype from) {
+#if defined(ST_NO_CONVERT)
+    return to == from;
+#else
+    return sti_convertible(to, from);
+#endif
+}
+
+/* the plan of a tensor whose elements are of a size not known here: its bytes */
+static void sti_view_opaque(sti_view *p, uint64_t bytes) {
+    p->bits = 8;
+    p->bytes = p->swap = 1;
+    p->elements = p->dst_bytes = bytes;
+    p->first = 0;
+    p->rank = bytes > 1;
+    p->axes[0].extent = bytes;
+    p->axes[0].from = 1;
+    p->axes[0].at = 0;
+}
+
+/* what reading a view as a dtype comes to */
+static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v, st_dtype as, st_error *error) {
+    st_status s = sti_view_check(t, v, error);
+    if (s != ST_OK) return s;
+    if ((unsigned)as >= STI_DTYPES || !sti_is_whole(t)) {
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0,
+                                 STI_SAY("there is no such dtype, or its shape, dtype and bytes contradict each other"),
+                                 error);
+    }
+    p->from = t->dtype;
+    p->to = as == ST_DTYPE_NONE ? t->dtype : as;
+    if (t->dtype == ST_DTYPE_NONE) {
+        if (as != ST_DTYPE_NONE || !sti_is_all(t, v)) {
+            return sti_refuse_tensor(t, ST_ERR_DTYPE, 0, 0,
+                                     STI_SAY("it is of a dtype not known here, and can only be read as it is"), error);
+        }
+        sti_view_opaque(p, t->bytes);
+        return ST_OK;
+    }
+    p->bits = st_dtype_bits(p->from);
+    p->bytes = (st_dtype_bits(p->to) + 7) / 8;
+    p->swap = p->from == ST_DTYPE_C64 ? 4 : p->bytes;
+    if (p->to != p->from && !sti_can_convert(p->to, p->from)) {
+        return sti_refuse_tensor(t, ST_ERR_UNSUPPORTED, 0, 0,
+                                 STI_SAY("there is no conversion from its dtype to the one asked for"), error);
+    }
+    (void)sti_view_elements(t, v, &p->elements); /* no more than the tensor has */
+    if (p->elements && !sti_view_axes(p, t, v)) {
+        return sti_refuse_tensor(t, ST_ERR_TOO_LARGE, STI_VIEW_AXES, t->rank,
+                                 STI_SAY("the view has more than $e axes that cannot be told as one"), error);
+    }
+    if (p->elements && p->to == p->from && p->bits % 8) {
+        if (!sti_view_pack(p, t, v)) {
+            return sti_refuse_tensor(t, ST_ERR_SUBBYTE, 0, 0,
+                                     STI_SAY("as it is stored, the view does not start and end on whole bytes"), error);
+        }
+        p->bits = 8;
+    }
+    if (!sti_mul(p->elements, p->bytes, &p->dst_bytes)) p->dst_bytes = UINT64_MAX; /* more than any dst has */
+    return ST_OK;
+}
+
+/* ---- moving elements that lie in memory */
+
+typedef struct sti_tile { /* a rectangle of elements, whose rows are packed in dst */
+    size_t columns, rows;
+    size_t column_from, row_from; /* elements of the source from one to the next */
+    size_t row_to;                /* elements of dst */
+} sti_tile;
+
+#define STI_GATHER(type)                                                                 \
+    for (row = 0; row < t->rows; row++) {                                                \
+        const unsigned char *const s = src + row * t->row_from * sizeof(type);           \
+        unsigned char *const d = dst + row * t->row_to * sizeof(type);                   \
+        for (column = 0; column < t->columns; column++) {                                \
+            type value;                                                                  \
+            ST_MEMCPY(&value, s + column * t->column_from * sizeof value, sizeof value); \
+            ST_MEMCPY(d + column * sizeof value, &value, sizeof value);                  \
+        }                                                                                \
+    }
+
+/* elements of whole bytes, as they are */
+static void sti_gather(const sti_tile *t, unsigned bytes, const unsigned char *src, unsigned char *dst) {
+    size_t row, column;
+    if (t->column_from == 1) {
+        for (row = 0; row < t->rows; row++) {
+            ST_MEMCPY(dst + row * t->row_to * bytes, src + row * t->row_from * bytes, t->columns * bytes);
+        }
+    } else if (bytes == 1) {
+        STI_GATHER(uint8_t)
+    } else if (bytes == 2) {
+        STI_GATHER(uint16_t)
+    } else if (bytes == 4) {
+        STI_GATHER(uint32_t)
+    } else {
+        STI_GATHER(uint64_t)
+    }
+}
+
+/* brings what has a byte order from that of files into the host's */
+static void sti_to_host(unsigned char *at, size_t bytes, unsigned unit) {
+#if STI_BIG_ENDIAN
+    size_t i;
+    unsigned j;
+    for (i = 0; i < bytes; i += unit) {
+        for (j = 0; j < unit / 2; j++) {
+            unsigned char swapped = at[i + j];
+            at[i + j] = at[i + unit - 1 - j];
+            at[i + unit - 1 - j] = swapped;
+        }
+    }
+#else
+    (void)at, (void)bytes, (void)unit;
+#endif
+}
+
+#if !defined(ST_NO_CONVERT)
+/* elements of 4 or 6 bits, the first of them at `first` of src, packed anew, low bits first, into dst[STI_PIECE_BYTES] */
+static void sti_gather_bits(const sti_tile *t, unsigned bits, const unsigned char *src, uint64_t first,
+                            unsigned char *dst) {
+    const unsigned mask = (1u << bits) - 1;
+    size_t row, column;
+    unsigned put = 0; /* bits, fewer than dst has */
+    ST_MEMSET(dst, 0, STI_PIECE_BYTES);
+    for (row = 0; row < t->rows; row++) {
+        for (column = 0; column < t->columns; column++) {
+            const uint64_t bit = (first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from) * bits;
+            const unsigned char *s = src + (size_t)(bit / 8);
+            unsigned past = (unsigned)(bit % 8), code = (unsigned)s[0] >> past;
+            if (past + bits > 8) code |= (unsigned)s[1] << (8 - past);
+            code = (code & mask) << put % 8;
+            dst[put / 8] = (unsigned char)(dst[put / 8] | (code & 0xFF));
+            if (code > 0xFF) dst[put / 8 + 1] = (unsigned char)(code >> 8);
+            put += bits;
+        }
+    }
+}
+
+/* through a piece on the stack, unless rows can be converted where they lie */
+static void sti_tile_convert(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
+                             unsigned char *dst) {
+    unsigned char piece[STI_PIECE_BYTES];
+    const size_t room = sizeof piece * 8 / p->bits; /* elements */
+    const size_t together = t->row_to == t->columns && t->columns <= room ? room / t->columns : 1;
+    size_t row, column;
+    sti_tile part = *t;
+    if (t->column_from == 1 && t->columns >= STI_LONG_ROW) {
+        for (row = 0; row < t->rows; row++) {
+            sti_convert(p->to, dst + row * t->row_to * p->bytes, p->from, src, (size_t)first + row * t->row_from,
+                        t->columns, 1);
+        }
+        return;
+    }
+    for (row = 0; row < t->rows; row += part.rows) {
+        part.rows = t->rows - row < together ? t->rows - row : together;
+        for (column = 0; column < t->columns; column += part.columns) {
+            const uint64_t at = first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from;
+            part.columns = t->columns - column < room ? t->columns - column : room;
+            part.row_to = part.columns;
+            if (p->bits % 8) {
+                sti_gather_bits(&part, p->bits, src, at, piece);
+            } else {
+                sti_gather(&part, p->bits / 8, src + (size_t)at * (p->bits / 8), piece);
+            }
+            sti_convert(p->to, dst + (row * t->row_to + column) * p->bytes, p->from, piece, 0, part.columns * part.rows,
+                        1);
+        }
+    }
+}
+
+#endif
+
+static void sti_tile_move(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
+                          unsigned char *dst) {
+    size_t row;
+#if !defined(ST_NO_CONVERT)
+    if (p->to != p->from) {
+        sti_tile_convert(p, t, src, first, dst);
+        return;
+    }
+#endif
+    sti_gather(t, p->bytes, src + (size_t)first * p->bytes, dst);
+    for (row = 0; row < t->rows; row++) {
+        sti_to_host(dst + row * t->row_to * p->bytes, t->columns * p->bytes, p->swap);
+    }
+}
+
+/* A transposed tile is cut into smaller ones, whose lines of cache on either side are used up while they are there. */
+static void sti_tile_cut(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
+                         unsigned char *dst) {
+    sti_tile part = *t;
+    size_t row, column;
+    if (t->column_from <= t->row_from || t->rows == 1) {
+        sti_tile_move(p, t, src, first, dst);
+        return;
+    }
+    for (column = 0; column < t->columns; column += part.columns) {
+        part.columns = t->columns - column < STI_TILE ? t->columns - column : STI_TILE;
+        for (row = 0; row < t->rows; row += part.rows) {
+            part.rows = t->rows - row < STI_TILE ? t->rows - row : STI_TILE;
+            sti_tile_move(p, &part, src, first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from,
+                          dst + (row * t->row_to + column) * p->bytes);
+        }
+    }
+}
+
+/* ---- a part of a view: that whose source is at hand */
+
+typedef struct sti_part {
+    uint32_t all;   /* bit i: all of axis i; these have the shortest steps in the source */
+    uint32_t split; /* the axis of which it has a block, or rank; it is the next after them. Of others: one index */
+    uint64_t block; /* indices of the split axis, and where they begin */
+    uint64_t split_at;
+    uint64_t span; /* elements of the source from the first to past the last, for one index of the split axis */
+} sti_part;
+
+static uint64_t sti_part_count(const sti_view *p, const sti_part *part, uint32_t axis) {
+    return part->all >> axis & 1 ? p->axes[axis].extent : axis == part->split ? part->block : 1;
+}
+
+/* the axis with the next longer step in the source, or rank; no two have the same, since they nest */
+static uint32_t sti_next_axis(const sti_view *p, uint64_t above) {
+    uint32_t i, next = p->rank;
+    for (i = 0; i < p->rank; i++) {
+        if (p->axes[i].from > above && (next == p->rank || p->axes[i].from < p->axes[next].from)) next = i;
+    }
+    return next;
+}
+
+/* elements of dst from one index of an axis to the next */
+static uint64_t sti_axis_to(const sti_view *p, uint32_t axis) {
+    uint64_t to = 1;
+    for (axis++; axis < p->rank; axis++) to *= p->axes[axis].extent;
+    return to;
+}
+
+/* the rectangle that a part is made of: along the axis that is fastest in dst, and along that with the shortest step in
+ * the source, or where they are the same, along the next one; *rows is the latter, or rank */
+static sti_tile sti_part_tile(const sti_view *p, const sti_part *part, uint32_t *rows) {
+    sti_tile t;
+    uint32_t i;
+    t.columns = t.rows = t.column_from = 1;
+    t.row_from = t.row_to = 0;
+    *rows = p->rank;
+    if (p->rank == 0) return t;
+    t.columns = (size_t)sti_part_count(p, part, p->rank - 1);
+    t.column_from = (size_t)p->axes[p->rank - 1].from;
+    for (i = 0; i + 1 < p->rank; i++) {
+        if (sti_part_count(p, part, i) == 1) continue;
+        if (*rows == p->rank || t.column_from == 1 || p->axes[i].from < p->axes[*rows].from) *rows = i;
+    }
+    if (*rows == p->rank) return t;
+    t.rows = (size_t)sti_part_count(p, part, *rows);
+    t.row_from = (size_t)p->axes[*rows].from;
+    t.row_to = (size_t)sti_axis_to(p, *rows);
+    return t;
+}
+
+/* a part, whose first element is `first` of src, to dst; both lie in memory, so places in them fit size_t */
+static void sti_part_move(sti_view *p, const sti_part *part, const unsigned char *src, uint64_t first,
+                          unsigned char *dst) {
+    uint32_t rows, i;
+    const sti_tile t = sti_part_tile(p, part, &rows);
+    uint64_t to;
+    do {
+        sti_tile_cut(p, &t, src, first, dst);
+        to = p->rank ? p->axes[p->rank - 1].extent : 1;
+        for (i = p->rank; i > 1; i--) {
+            sti_axis *a = &p->axes[i - 2];
+            const uint64_t count = i - 2 == rows ? 1 : sti_part_count(p, part, i - 2);
+            if (count > 1 && a->at + 1 < count) {
+                a->at++;
+                first += a->from;
+                dst += (size_t)(to * p->bytes);
+                break;
+            }
+            if (count > 1) {
+                first -= a->at * a->from;
+                dst -= (size_t)(a->at * to * p->bytes);
+                a->at = 0;
+            }
+            to *= a->extent;
+        }
+    } while (i > 1);
+}
+
+/* ---- a view of what is not in memory: in few requests, each for a part */
+
+typedef struct sti_source { /* where a tensor's bytes come from */
+    const sti_model *model;
+    const st_tensor *tensor;
+    const unsigned char *bytes; /* the tensor's first, in memory; NULL: by sti_model_read */
+} sti_source;
+
+static sti_source sti_source_of(const sti_model *m, const st_tensor *t) {
+    sti_source s;
+    const unsigned char *bytes = sti_model_bytes(m, t->shard);
+    s.model = m;
+    s.tensor = t;
+    s.bytes = bytes ? bytes + t->offset : NULL;
+    return s;
+}
+
+/* [offset, offset + n) of the tensor */
+static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst, size_t n, st_error *error) {
+    const uint64_t at = sti_sum(s->tensor->offset, offset);
+    const int code = sti_model_read(s->model, s->tensor->shard, at, dst, n);
+    sti_span name;
+    if (!code) return ST_OK;
+    (void)sti_fail_code(error, code, at, STI_SAY("its data cannot be read"));
+    name.at = s->tensor->name;
+    name.n = s->tensor->name_bytes;
+    sti_say_about(error, name, STI_NAME);
+    return ST_ERR_IO;
+}
+
+/* the largest part whose source fits in `room` bytes, and in which no gap is longer than is worth passing over */
+static sti_part sti_part_choose(const sti_view *p, size_t room) {
+    const uint64_t elements =
+        (uint64_t)room * 8 / p->bits - (p->bits % 8 ? 4 : 0); /* a group of 4 may be cut by them */
+    sti_part part;
+    uint32_t i = sti_next_axis(p, 0);
+    part.all = 0;
+    part.split = p->rank;
+    part.block = part.span = 1;
+    part.split_at = 0;
+    for (; i < p->rank; i = sti_next_axis(p, p->axes[i].from)) {
+        const sti_axis *a = &p->axes[i];
+        const uint64_t gap = a->from - part.span, most = (elements - part.span) / a->from + 1;
+        if (gap > (uint64_t)STI_GAP_BYTES * 8 / p->bits) break;
+        if (most < a->extent) {
+            part.split = i;
+            part.block = most;
+            break;
+        }
+        part.all |= (uint32_t)1 << i;
+        part.span += (a->extent - 1) * a->from;
+    }
+    return part;
+}
+
+/* goes on to the next part, in the order of the source; 0: there is none */
+static int sti_part_next(sti_view *p, sti_part *part) {
+    uint64_t above = 0;
+    uint32_t i;
+    if (part->split < p->rank) {
+        part->split_at = sti_sum(part->split_at, part->block);
+        if (part->split_at < p->axes[part->split].extent) return 1;
+        part->split_at = 0;
+    }
+    for (i = sti_next_axis(p, above); i < p->rank; i = sti_next_axis(p, above)) {
+        sti_axis *a = &p->axes[i];
+        above = a->from;
+        if ((part->all >> i & 1) || i == part->split) continue;
+        if (++a->at < a->extent) return 1;
+        a->at = 0;
+    }
+    return 0;
+}
+
+/* the first element of a part in the source, and in dst */
+static uint64_t sti_part_from(const sti_view *p, const sti_part *part, uint64_t *to) {
+    uint64_t from = p->first, step = 1;
+    uint32_t i;
+    *to = 0;
+    for (i = p->rank; i > 0; i--) {
+        const sti_axis *a = &p->axes[i - 1];
+        const uint64_t at = i - 1 == part->split ? part->split_at : a->at;
+        from += at * a->from;
+        *to += at * step;
+        step *= a->extent;
+    }
+    return from;
+}
+
+/* whether a view that is only moved goes straight into dst, run by run: it has one run, or they are long or far apart */
+static int sti_view_is_direct(const sti_view *p) {
+    const sti_axis *last = &p->axes[p->rank ? p->rank - 1 : 0];
+    uint64_t run = p->rank ? last->extent : 1, next;
+    if (p->to != p->from || (p->rank && last->from != 1)) return 0;
+    if (p->rank < 2 || run * p->bytes >= STI_GAP_BYTES) return 1;
+    next = p->axes[sti_next_axis(p, 1)].from;
+    return (next - run) * p->bytes > STI_GAP_BYTES;
+}
+
+static st_status sti_view_read_direct(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
+    const size_t run = (size_t)(p->rank ? p->axes[p->rank - 1].extent : 1) * p->bytes;
+    sti_part part;
+    uint64_t from, to;
+    st_status status;
+    part.all = p->rank ? (uint32_t)1 << (p->rank - 1) : 0;
+    part.split = p->rank;
+    do {
+        from = sti_part_from(p, &part, &to);
+        status = sti_source_read(s, from * p->bytes, dst + (size_t)to * p->bytes, run, error);
+        if (status != ST_OK) return status;
+        sti_to_host(dst + (size_t)to * p->bytes, run, p->swap);
+    } while (sti_part_next(p, &part));
+    return ST_OK;
+}
+
+/* through a buffer of `room` bytes, STI_PIECE_BYTES or more */
+static st_status sti_view_read_buffered(sti_view *p, const sti_source *s, unsigned char *dst, unsigned char *buffer,
+                                        size_t room, st_error *error) {
+    sti_part part = sti_part_choose(p, room);
+    const uint64_t block = part.block;
+    uint64_t from, to, span;
+    unsigned lead;
+    size_t n;
+    st_status status;
+    do {
+        if (part.split < p->rank) {
+            const sti_axis *a = &p->axes[part.split];
+            part.block = block < a->extent - part.split_at ? block : a->extent - part.split_at;
+            span = part.span + (part.block - 1) * a->from;
+        } else {
+            span = part.span;
+        }
+        from = sti_part_from(p, &part, &to);
+        lead = p->bits % 8 ? (unsigned)(from % 4) : 0; /* four elements begin and end on whole bytes */
+        n = (size_t)(((span + lead) * p->bits + 7) / 8);
+        status = sti_source_read(s, (from - lead) * p->bits / 8, buffer, n, error);
+        if (status != ST_OK) return status;
+        sti_part_move(p, &part, buffer, lead, dst + (size_t)to * p->bytes);
+    } while (sti_part_next(p, &part));
+    return ST_OK;
+}
+
+static st_status sti_view_read_buffer(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
+    const sti_memory *memory = &s->model->memory;
+    uint64_t piece[STI_PIECE_BYTES / 8], all = 1;
+    unsigned char *buffer;
+    size_t room;
+    st_status status;
+    uint32_t i;
+    for (i = 0; i < p->rank; i++) all += (p->axes[i].extent - 1) * p->axes[i].from; /* as many as the tensor has */
+    all = all * p->bits / 8 + 4; /* and what four elements begin and end with */
+    room = all < STI_WINDOW_BYTES ? (size_t)all : STI_WINDOW_BYTES;
+    if (room <= sizeof piece || !memory->allocator.alloc) {
+        return sti_view_read_buffered(p, s, dst, (unsigned char *)piece, sizeof piece, error);
+    }
+    buffer = (unsigned char *)sti_obtain(memory, room);
+    if (!buffer) return sti_fail_memory(memory, room, error);
+    status = sti_view_read_buffered(p, s, dst, buffer, room, error);
+    sti_return(memory, buffer, room);
+    return status;
+}
+
+static st_status sti_view_read(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
+    sti_part whole;
+    if (p->elements == 0) return ST_OK;
+    if (s->bytes) {
+        whole.all = UINT32_MAX;
+        whole.split = p->rank;
+        sti_part_move(p, &whole, s->bytes, p->first, dst);
+        return ST_OK;
+    }
+    return sti_view_is_direct(p) ? sti_view_read_direct(p, s, dst, error) : sti_view_read_buffer(p, s, dst, error);
+}
+
+/* ---- the calls */
 
 /* whether [offset, offset + n) of the tensor lies in it, and the tensor in the model's file */
 static int sti_is_inside(const sti_model *m, const st_tensor *t, uint64_t offset, uint64_t n) {
@@ -3715,6 +4450,26 @@ ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_
     name.n = tensor->name_bytes;
     sti_say_about(error, name, STI_NAME);
     return sti_say_file(error, sti_text(m->said), s);
+}
+
+ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
+                            size_t dst_bytes, st_error *error) {
+    const sti_model *m = (const sti_model *)(const void *)model;
+    sti_source source;
+    sti_view p;
+    st_status s;
+    if (!m || !tensor || !sti_is_inside(m, tensor, 0, 0)) return sti_fail_range(m, tensor, 0, error);
+    p.dst_bytes = 0;
+    s = sti_view_plan(&p, tensor, view, as, error);
+    if (s == ST_OK && (p.dst_bytes > dst_bytes || (!dst && p.dst_bytes))) {
+        s = sti_refuse_tensor(tensor, ST_ERR_ARGUMENT, p.dst_bytes, dst_bytes,
+                              STI_SAY("it comes to $e bytes, and dst is NULL or has $a"), error);
+    }
+    if (s == ST_OK) {
+        source = sti_source_of(m, tensor);
+        s = sti_view_read(&p, &source, (unsigned char *)dst, error);
+    }
+    return s == ST_OK ? sti_succeed(error) : sti_say_file(error, sti_text(sti_model_said(m, tensor->shard)), s);
 }
 
 ST_API int st_is_aligned(const st_tensor *tensor) {
