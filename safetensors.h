@@ -117,6 +117,7 @@
  *   ST_NO_MALLOC        no default allocator: st_options brings memory       [off]
  *   ST_NO_WRITER        no saving                                            [off]
  *   ST_NO_CONVERT       no conversion of numbers                             [off]
+ *   ST_NO_SIMD          no vector instructions: conversion is slower         [off]
  *   ST_NO_ERROR_TEXT    st_error.subject and .message stay empty             [off]
  *   ST_FREESTANDING     ST_NO_FILES, ST_NO_MALLOC, and no libc header        [off]
  *   ST_MALLOC, ST_FREE  (bytes), (pointer); both or neither                  [malloc, free]
@@ -683,6 +684,46 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_BIG_ENDIAN 1
 #else
 #define STI_BIG_ENDIAN 0
+#endif
+
+/* Vector instructions of the baseline that the compiler was told: SSE2 or NEON. AVX2, with F16C, beside SSE2, chosen at
+ * run time; not without a runtime that knows the processor, and not from gcc for 64-bit Windows, which does not align
+ * the stack for it (gcc's bug 54412). */
+#if defined(ST_NO_SIMD) || defined(ST_NO_CONVERT) || defined(__TINYC__)
+#define STI_SSE2 0
+#elif (defined(__GNUC__) && defined(__SSE2__)) || \
+    (defined(_MSC_VER) && (defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)))
+#define STI_SSE2 1
+#else
+#define STI_SSE2 0
+#endif
+#if STI_SSE2 && defined(__AVX2__) && defined(__F16C__)
+#define STI_AVX2 1
+#elif !STI_SSE2 || defined(ST_FREESTANDING) || (defined(_MSC_VER) && defined(ST_NO_FILES)) || \
+    (defined(_WIN64) && defined(__GNUC__) && !defined(__clang__))
+#define STI_AVX2 0
+#else
+#define STI_AVX2 1
+#endif
+#if !defined(ST_NO_SIMD) && !defined(ST_NO_CONVERT) && defined(__GNUC__) && defined(__aarch64__) && \
+    defined(__ARM_NEON) && !STI_BIG_ENDIAN
+#define STI_NEON 1
+#include <arm_neon.h>
+#else
+#define STI_NEON 0
+#endif
+#if STI_AVX2
+#include <immintrin.h>
+#elif STI_SSE2
+#include <emmintrin.h>
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define STI_INLINE __attribute__((always_inline)) static inline /* so that arguments of kernels become constants */
+#define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
+#elif defined(_MSC_VER)
+#define STI_INLINE static __forceinline
+#define STI_TARGET_AVX2
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -2921,6 +2962,23 @@ static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_
 
 #endif
 
+#if STI_AVX2
+/* Asked of what the compiler's runtime or the system found out when the program started: CPUID itself can take
+ * microseconds in a virtual machine. Not every compiler can ask for F16C, and one processor has AVX2 without it, but
+ * that one has no FMA either. */
+static int sti_system_has_avx2(void) {
+#if defined(__AVX2__) && defined(__F16C__)
+    return 1;
+#elif defined(_MSC_VER)
+    return IsProcessorFeaturePresent(40) != 0; /* PF_AVX2_INSTRUCTIONS_AVAILABLE of newer SDKs */
+#elif defined(__clang__) ? __clang_major__ >= 19 : __GNUC__ >= 11
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+#else
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+}
+#endif
+
 /* ---- 14 model -------------------------------------------------------------------------------------------------------
  * Open, close, find. Knows files only through st_files and st_io.
  * uses: 5, 6, 7, 8, 9, 10, 11, 12, 13
@@ -3493,8 +3551,9 @@ static const char *sti_model_said(const sti_model *m, uint32_t shard) {
 #if !defined(ST_NO_CONVERT)
 
 /* ---- 15 numbers -----------------------------------------------------------------------------------------------------
- * Values of one dtype from those of another: one table of formats, one exact form, one rounding, for every pair.
- * uses: 5, 6, 10
+ * Values of one dtype from those of another: one table of formats, one exact form, one rounding, for every pair; and
+ * beside it kernels for the pairs that are loaded most.
+ * uses: 5, 6, 10, 13
  * ------------------------------------------------------------------------------------------------------------------ */
 enum { /* how the codes of a dtype stand for numbers */
        STI_KIND_NONE = 0,
@@ -3700,30 +3759,516 @@ static size_t sti_packed_bytes(st_dtype dtype, size_t elements) {
     return bits < 8 ? elements / 4 * (bits / 2) + elements % 4 * bits / 8 : sti_times(elements, bits / 8);
 }
 
-/* The elements of src from the one at `first` on, as `to`, packed at dst in the order of this machine; `little`: src is
- * as in a file. The pair is convertible; src and dst have the bytes and do not overlap. Of a dtype to itself, first and
- * elements fill whole bytes. */
+/* sti_convert's `how` */
+#define STI_FROM_FILE 1u /* src is little-endian, else in the order of this machine */
+#define STI_TO_STREAM 2u /* dst is not read again soon: past the cache with it, where the machine can */
+
+#define STI_CACHE_BYTES ((size_t)32 << 20) /* what is as large as this leaves nothing of itself in most caches */
+
+/* one by one: the truth that kernels are held to */
+static void sti_convert_each(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t first,
+                             size_t n, unsigned how) {
+    const unsigned in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
+    size_t i;
+    for (i = 0; i < n; i++, dst += out / 8) {
+        uint64_t code = sti_code_at(src, first + i, in, (how & STI_FROM_FILE) != 0);
+        sti_put_code(dst, out, to == from ? code : sti_encode(to, sti_decode(from, code)));
+    }
+}
+
+#if STI_SSE2 || STI_NEON
+
+/* The kernels: eight elements at a step, the same codes as above to the last bit. Which pairs have one: */
+#define STI_KERNELS(one)                                                                                    \
+    one(F32, BF16) one(F32, F16) one(F32, F8_E4M3) one(F32, F8_E5M2) one(F32, F4) one(F32, I8) one(F32, U8) \
+        one(F32, F64) one(F64, F32) one(F16, F32) one(BF16, F32) one(F16, BF16) one(BF16, F16)
+
+#define STI_PAIR(to, from) ((unsigned)(to) << 8 | (unsigned)(from))
+#define STI_STEP 8u
+#define STI_ALIGN 32u /* of the widest store past the cache */
+
+/* E4M3 and E2M1 are the F16 of the same bits in its exponent and fraction, times a power of two */
+STI_INLINE float sti_half_scale(st_dtype from) {
+    return from == ST_DTYPE_F8_E4M3 ? 256.0f : from == ST_DTYPE_F4 ? 16384.0f : 1.0f;
+}
+
+#endif
+
+#if STI_SSE2
+
+typedef struct sti_sse2 { /* eight F32 */
+    __m128 low, high;
+} sti_sse2;
+
+STI_INLINE __m128i sti_sse2_load(const unsigned char *src) {
+    return _mm_loadu_si128((const __m128i *)(const void *)src);
+}
+
+STI_INLINE void sti_sse2_store(unsigned char *dst, __m128i v, int stream) {
+    if (stream) {
+        _mm_stream_si128((__m128i *)(void *)dst, v);
+    } else {
+        _mm_storeu_si128((__m128i *)(void *)dst, v);
+    }
+}
+
+STI_INLINE __m128i sti_sse2_choose(__m128i mask, __m128i yes, __m128i no) {
+    return _mm_or_si128(_mm_and_si128(mask, yes), _mm_andnot_si128(mask, no));
+}
+
+/* eight BF16, their NaNs quiet */
+STI_INLINE __m128i sti_sse2_bf16(const unsigned char *src) {
+    __m128i v = sti_sse2_load(src);
+    __m128i nan = _mm_cmpgt_epi16(_mm_and_si128(v, _mm_set1_epi16(0x7fff)), _mm_set1_epi16(0x7f80));
+    return _mm_or_si128(v, _mm_and_si128(nan, _mm_set1_epi16(0x40)));
+}
+
+/* eight F16 that are the elements over sti_half_scale */
+STI_INLINE __m128i sti_sse2_halves(st_dtype from, const unsigned char *src) {
+    const __m128i zero = _mm_setzero_si128();
+    __m128i v, low;
+    int four;
+    switch ((int)from) {
+    case ST_DTYPE_F16: return sti_sse2_load(src);
+    case ST_DTYPE_F8_E5M2: return _mm_unpacklo_epi8(zero, _mm_loadl_epi64((const __m128i *)(const void *)src));
+    case ST_DTYPE_F8_E4M3:
+        v = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)src), zero);
+        low = _mm_and_si128(v, _mm_set1_epi16(0x7f));
+        v = _mm_slli_epi16(_mm_xor_si128(v, low), 8);
+        /* 0x7f is NaN: 0x3f80 and what lacks to 0x7e00 */
+        v = _mm_or_si128(v, _mm_and_si128(_mm_cmpeq_epi16(low, _mm_set1_epi16(0x7f)), _mm_set1_epi16(0x3e80)));
+        return _mm_add_epi16(v, _mm_slli_epi16(low, 7));
+    default: /* F4 */
+        ST_MEMCPY(&four, src, 4);
+        v = _mm_cvtsi32_si128(four);
+        v = _mm_unpacklo_epi8(_mm_unpacklo_epi8(v, _mm_srli_epi16(v, 4)), zero);
+        low = _mm_slli_epi16(_mm_and_si128(v, _mm_set1_epi16(7)), 9);
+        return _mm_or_si128(low, _mm_slli_epi16(_mm_and_si128(v, _mm_set1_epi16(8)), 12));
+    }
+}
+
+/* four F16, each in the low half of 32 bits */
+STI_INLINE __m128 sti_sse2_from_half(__m128i half) {
+    const __m128i bias = _mm_set1_epi32(112 << 23), least = _mm_set1_epi32(113 << 23); /* 2^-14, the least normal one */
+    __m128i magnitude = _mm_slli_epi32(_mm_and_si128(half, _mm_set1_epi32(0x7fff)), 13);
+    __m128i sign = _mm_slli_epi32(_mm_srli_epi32(half, 15), 31);
+    __m128i special = _mm_and_si128(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x0f7fffff)), bias);
+    __m128i quiet = _mm_and_si128(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x0f800000)), _mm_set1_epi32(0x400000));
+    __m128i normal = _mm_or_si128(_mm_add_epi32(_mm_add_epi32(magnitude, bias), special), quiet);
+    /* the fraction below the bits of 2^-14, and then 2^-14 taken off */
+    __m128 sum = _mm_castsi128_ps(_mm_add_epi32(magnitude, least));
+    __m128i subnormal = _mm_castps_si128(_mm_sub_ps(sum, _mm_castsi128_ps(least)));
+    __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800000), magnitude);
+    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_choose(small, subnormal, normal)));
+}
+
+/* four F16, the sign of each filling the upper half of 32 bits */
+STI_INLINE __m128i sti_sse2_to_half(__m128 value) {
+    const __m128i x = _mm_castps_si128(value), magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fffffff));
+    const __m128i nan = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7f800000));
+    const __m128i large = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x477fffff)); /* from 2^16 on */
+    const __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);  /* under 2^-14 */
+    const __m128i bits = _mm_srli_epi32(magnitude, 13), odd = _mm_and_si128(bits, _mm_set1_epi32(1));
+    /* under half of the last bit is added, and one more where it is odd; a carry into infinity is what overflow is */
+    __m128i normal = _mm_add_epi32(_mm_add_epi32(magnitude, odd), _mm_set1_epi32(0xfff - (112 << 23)));
+    /* beside 1/2 the last bit is worth 2^-24, as in a subnormal F16, and the sum is rounded to it */
+    const __m128 half = _mm_set1_ps(0.5f);
+    __m128i subnormal = _mm_castps_si128(_mm_add_ps(_mm_castsi128_ps(magnitude), half));
+    __m128i payload = _mm_or_si128(_mm_and_si128(bits, _mm_set1_epi32(0x3ff)), _mm_set1_epi32(0x200));
+    __m128i special = _mm_or_si128(_mm_and_si128(nan, payload), _mm_set1_epi32(0x7c00));
+    subnormal = _mm_sub_epi32(subnormal, _mm_castps_si128(half));
+    normal = sti_sse2_choose(small, subnormal, _mm_srli_epi32(normal, 13));
+    return _mm_or_si128(sti_sse2_choose(large, special, normal), _mm_slli_epi32(_mm_srai_epi32(x, 31), 15));
+}
+
+/* four BF16, the sign of each filling the upper half of 32 bits */
+STI_INLINE __m128i sti_sse2_to_bf16(__m128 value) {
+    const __m128i x = _mm_castps_si128(value), magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fffffff));
+    const __m128i nan = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7f800000));
+    const __m128i odd = _mm_and_si128(_mm_srli_epi32(x, 16), _mm_set1_epi32(1));
+    __m128i rounded = _mm_add_epi32(_mm_add_epi32(x, odd), _mm_set1_epi32(0x7fff));
+    return _mm_srai_epi32(sti_sse2_choose(nan, _mm_or_si128(x, _mm_set1_epi32(0x400000)), rounded), 16);
+}
+
+STI_INLINE sti_sse2 sti_sse2_get(st_dtype from, const unsigned char *src) {
+    const __m128i zero = _mm_setzero_si128();
+    __m128i v;
+    sti_sse2 x;
+    switch ((int)from) {
+    case ST_DTYPE_F32:
+        x.low = _mm_castsi128_ps(sti_sse2_load(src));
+        x.high = _mm_castsi128_ps(sti_sse2_load(src + 16));
+        return x;
+    case ST_DTYPE_F64:
+        x.low = _mm_movelh_ps(_mm_cvtpd_ps(_mm_castsi128_pd(sti_sse2_load(src))),
+                              _mm_cvtpd_ps(_mm_castsi128_pd(sti_sse2_load(src + 16))));
+        x.high = _mm_movelh_ps(_mm_cvtpd_ps(_mm_castsi128_pd(sti_sse2_load(src + 32))),
+                               _mm_cvtpd_ps(_mm_castsi128_pd(sti_sse2_load(src + 48))));
+        return x;
+    case ST_DTYPE_BF16:
+        v = sti_sse2_bf16(src);
+        x.low = _mm_castsi128_ps(_mm_unpacklo_epi16(zero, v));
+        x.high = _mm_castsi128_ps(_mm_unpackhi_epi16(zero, v));
+        return x;
+    case ST_DTYPE_I8:
+    case ST_DTYPE_U8: /* in the upper half of 16 bits, then of 32, and down again */
+        v = _mm_unpacklo_epi8(zero, _mm_loadl_epi64((const __m128i *)(const void *)src));
+        v = from == ST_DTYPE_I8 ? _mm_srai_epi16(v, 8) : _mm_srli_epi16(v, 8);
+        x.low = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(zero, v), 16));
+        x.high = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(zero, v), 16));
+        return x;
+    default:
+        v = sti_sse2_halves(from, src);
+        x.low = _mm_mul_ps(sti_sse2_from_half(_mm_unpacklo_epi16(v, zero)), _mm_set1_ps(sti_half_scale(from)));
+        x.high = _mm_mul_ps(sti_sse2_from_half(_mm_unpackhi_epi16(v, zero)), _mm_set1_ps(sti_half_scale(from)));
+        return x;
+    }
+}
+
+STI_INLINE void sti_sse2_put(st_dtype to, unsigned char *dst, sti_sse2 x, int stream) {
+    switch ((int)to) {
+    case ST_DTYPE_F32:
+        sti_sse2_store(dst, _mm_castps_si128(x.low), stream);
+        sti_sse2_store(dst + 16, _mm_castps_si128(x.high), stream);
+        break;
+    case ST_DTYPE_F64:
+        sti_sse2_store(dst, _mm_castpd_si128(_mm_cvtps_pd(x.low)), stream);
+        sti_sse2_store(dst + 16, _mm_castpd_si128(_mm_cvtps_pd(_mm_movehl_ps(x.low, x.low))), stream);
+        sti_sse2_store(dst + 32, _mm_castpd_si128(_mm_cvtps_pd(x.high)), stream);
+        sti_sse2_store(dst + 48, _mm_castpd_si128(_mm_cvtps_pd(_mm_movehl_ps(x.high, x.high))), stream);
+        break;
+    case ST_DTYPE_BF16:
+        sti_sse2_store(dst, _mm_packs_epi32(sti_sse2_to_bf16(x.low), sti_sse2_to_bf16(x.high)), stream);
+        break;
+    default: /* F16 */ sti_sse2_store(dst, _mm_packs_epi32(sti_sse2_to_half(x.low), sti_sse2_to_half(x.high)), stream);
+    }
+}
+
+STI_INLINE size_t sti_sse2_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                                int stream) {
+    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* as many bytes have eight elements */
+    size_t done;
+    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
+        sti_sse2_put(to, dst, sti_sse2_get(from, src), stream);
+    }
+    return done;
+}
+
+/* converts the whole steps of n elements and gives how many those are: 0 where the pair has no kernel */
+STI_APART static size_t sti_sse2_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
+                                         size_t n, int stream) {
+#define STI_ONE(to_, from_)                          \
+    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
+        return sti_sse2_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream);
+    switch (STI_PAIR(to, from)) {
+        STI_KERNELS(STI_ONE)
+    default: return 0;
+    }
+#undef STI_ONE
+}
+
+#endif /* STI_SSE2 */
+
+#if STI_AVX2
+
+STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype from, const unsigned char *src) {
+    const __m128i *const eight = (const __m128i *)(const void *)src;
+    switch ((int)from) {
+    case ST_DTYPE_F32: return _mm256_loadu_ps((const float *)(const void *)src);
+    case ST_DTYPE_F64: {
+        __m128 low = _mm256_cvtpd_ps(_mm256_loadu_pd((const double *)(const void *)src));
+        __m128 high = _mm256_cvtpd_ps(_mm256_loadu_pd((const double *)(const void *)(src + 32)));
+        return _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
+    }
+    case ST_DTYPE_BF16: return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(sti_sse2_bf16(src)), 16));
+    case ST_DTYPE_I8: return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(eight)));
+    case ST_DTYPE_U8: return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(eight)));
+    default: return _mm256_mul_ps(_mm256_cvtph_ps(sti_sse2_halves(from, src)), _mm256_set1_ps(sti_half_scale(from)));
+    }
+}
+
+/* as sti_sse2_to_bf16, but eight codes of 16 bits */
+STI_INLINE STI_TARGET_AVX2 __m128i sti_avx2_to_bf16(__m256 value) {
+    const __m256i x = _mm256_castps_si256(value), magnitude = _mm256_and_si256(x, _mm256_set1_epi32(0x7fffffff));
+    const __m256i nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
+    __m256i v = _mm256_add_epi32(_mm256_add_epi32(x, odd), _mm256_set1_epi32(0x7fff));
+    v = _mm256_blendv_epi8(v, _mm256_or_si256(x, _mm256_set1_epi32(0x400000)), nan);
+    v = _mm256_srli_epi32(v, 16);
+    return _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+}
+
+STI_INLINE STI_TARGET_AVX2 void sti_avx2_store(unsigned char *dst, __m256i v, int stream) {
+    if (stream) {
+        _mm256_stream_si256((__m256i *)(void *)dst, v);
+    } else {
+        _mm256_storeu_si256((__m256i *)(void *)dst, v);
+    }
+}
+
+STI_INLINE STI_TARGET_AVX2 void sti_avx2_put(st_dtype to, unsigned char *dst, __m256 x, int stream) {
+    switch ((int)to) {
+    case ST_DTYPE_F32: sti_avx2_store(dst, _mm256_castps_si256(x), stream); break;
+    case ST_DTYPE_F64:
+        sti_avx2_store(dst, _mm256_castpd_si256(_mm256_cvtps_pd(_mm256_castps256_ps128(x))), stream);
+        sti_avx2_store(dst + 32, _mm256_castpd_si256(_mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))), stream);
+        break;
+    case ST_DTYPE_BF16: sti_sse2_store(dst, sti_avx2_to_bf16(x), stream); break;
+    default: sti_sse2_store(dst, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT), stream); /* F16 */
+    }
+}
+
+STI_INLINE STI_TARGET_AVX2 size_t sti_avx2_loop(st_dtype to, unsigned char *dst, st_dtype from,
+                                                const unsigned char *src, size_t n, int stream) {
+    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
+    size_t done;
+    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
+        sti_avx2_put(to, dst, sti_avx2_get(from, src), stream);
+    }
+    return done;
+}
+
+STI_APART STI_TARGET_AVX2 static size_t sti_avx2_convert(st_dtype to, unsigned char *dst, st_dtype from,
+                                                         const unsigned char *src, size_t n, int stream) {
+#define STI_ONE(to_, from_)                          \
+    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
+        return sti_avx2_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream);
+    switch (STI_PAIR(to, from)) {
+        STI_KERNELS(STI_ONE)
+    default: return 0;
+    }
+#undef STI_ONE
+}
+
+#endif /* STI_AVX2 */
+
+#if STI_NEON
+
+typedef struct sti_neon { /* eight F32 */
+    float32x4_t low, high;
+} sti_neon;
+
+/* eight F16 that are the elements over sti_half_scale */
+STI_INLINE uint16x8_t sti_neon_halves(st_dtype from, const unsigned char *src) {
+    uint16x8_t v, low;
+    uint8x8_t bytes;
+    uint32_t four;
+    switch ((int)from) {
+    case ST_DTYPE_F16: return vreinterpretq_u16_u8(vld1q_u8(src));
+    case ST_DTYPE_F8_E5M2: return vshll_n_u8(vld1_u8(src), 8);
+    case ST_DTYPE_F8_E4M3:
+        v = vmovl_u8(vld1_u8(src));
+        low = vandq_u16(v, vdupq_n_u16(0x7f));
+        v = vshlq_n_u16(veorq_u16(v, low), 8);
+        /* 0x7f is NaN: 0x3f80 and what lacks to 0x7e00 */
+        v = vorrq_u16(v, vandq_u16(vceqq_u16(low, vdupq_n_u16(0x7f)), vdupq_n_u16(0x3e80)));
+        return vaddq_u16(v, vshlq_n_u16(low, 7));
+    default: /* F4 */
+        ST_MEMCPY(&four, src, 4);
+        bytes = vreinterpret_u8_u32(vdup_n_u32(four));
+        v = vmovl_u8(vzip1_u8(bytes, vshr_n_u8(bytes, 4)));
+        low = vshlq_n_u16(vandq_u16(v, vdupq_n_u16(7)), 9);
+        return vorrq_u16(low, vshlq_n_u16(vandq_u16(v, vdupq_n_u16(8)), 12));
+    }
+}
+
+/* four BF16 */
+STI_INLINE uint16x4_t sti_neon_to_bf16(float32x4_t value) {
+    const uint32x4_t x = vreinterpretq_u32_f32(value), magnitude = vandq_u32(x, vdupq_n_u32(0x7fffffff));
+    const uint32x4_t nan = vcgtq_u32(magnitude, vdupq_n_u32(0x7f800000));
+    const uint32x4_t odd = vandq_u32(vshrq_n_u32(x, 16), vdupq_n_u32(1));
+    uint32x4_t rounded = vaddq_u32(vaddq_u32(x, odd), vdupq_n_u32(0x7fff));
+    return vshrn_n_u32(vbslq_u32(nan, vorrq_u32(x, vdupq_n_u32(0x400000)), rounded), 16);
+}
+
+STI_INLINE sti_neon sti_neon_get(st_dtype from, const unsigned char *src) {
+    uint16x8_t v, nan;
+    int16x8_t i;
+    sti_neon x;
+    switch ((int)from) {
+    case ST_DTYPE_F32:
+        x.low = vreinterpretq_f32_u8(vld1q_u8(src));
+        x.high = vreinterpretq_f32_u8(vld1q_u8(src + 16));
+        return x;
+    case ST_DTYPE_F64:
+        x.low = vcombine_f32(vcvt_f32_f64(vreinterpretq_f64_u8(vld1q_u8(src))),
+                             vcvt_f32_f64(vreinterpretq_f64_u8(vld1q_u8(src + 16))));
+        x.high = vcombine_f32(vcvt_f32_f64(vreinterpretq_f64_u8(vld1q_u8(src + 32))),
+                              vcvt_f32_f64(vreinterpretq_f64_u8(vld1q_u8(src + 48))));
+        return x;
+    case ST_DTYPE_BF16: /* its NaNs are made quiet */
+        v = vreinterpretq_u16_u8(vld1q_u8(src));
+        nan = vcgtq_u16(vandq_u16(v, vdupq_n_u16(0x7fff)), vdupq_n_u16(0x7f80));
+        v = vorrq_u16(v, vandq_u16(nan, vdupq_n_u16(0x40)));
+        x.low = vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(v), 16));
+        x.high = vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(v), 16));
+        return x;
+    case ST_DTYPE_I8:
+    case ST_DTYPE_U8:
+        i = from == ST_DTYPE_I8 ? vmovl_s8(vreinterpret_s8_u8(vld1_u8(src)))
+                                : vreinterpretq_s16_u16(vmovl_u8(vld1_u8(src)));
+        x.low = vcvtq_f32_s32(vmovl_s16(vget_low_s16(i)));
+        x.high = vcvtq_f32_s32(vmovl_s16(vget_high_s16(i)));
+        return x;
+    default:
+        v = sti_neon_halves(from, src);
+        x.low = vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(v)));
+        x.high = vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(v)));
+        x.low = vmulq_n_f32(x.low, sti_half_scale(from));
+        x.high = vmulq_n_f32(x.high, sti_half_scale(from));
+        return x;
+    }
+}
+
+STI_INLINE void sti_neon_put(st_dtype to, unsigned char *dst, sti_neon x) {
+    switch ((int)to) {
+    case ST_DTYPE_F32:
+        vst1q_u8(dst, vreinterpretq_u8_f32(x.low));
+        vst1q_u8(dst + 16, vreinterpretq_u8_f32(x.high));
+        break;
+    case ST_DTYPE_F64:
+        vst1q_u8(dst, vreinterpretq_u8_f64(vcvt_f64_f32(vget_low_f32(x.low))));
+        vst1q_u8(dst + 16, vreinterpretq_u8_f64(vcvt_high_f64_f32(x.low)));
+        vst1q_u8(dst + 32, vreinterpretq_u8_f64(vcvt_f64_f32(vget_low_f32(x.high))));
+        vst1q_u8(dst + 48, vreinterpretq_u8_f64(vcvt_high_f64_f32(x.high)));
+        break;
+    case ST_DTYPE_BF16:
+        vst1q_u8(dst, vreinterpretq_u8_u16(vcombine_u16(sti_neon_to_bf16(x.low), sti_neon_to_bf16(x.high))));
+        break;
+    default: /* F16 */
+        vst1_u8(dst, vreinterpret_u8_f16(vcvt_f16_f32(x.low)));
+        vst1_u8(dst + 8, vreinterpret_u8_f16(vcvt_f16_f32(x.high)));
+    }
+}
+
+STI_INLINE size_t sti_neon_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n) {
+    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* as many bytes have eight elements */
+    size_t done;
+    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
+        sti_neon_put(to, dst, sti_neon_get(from, src));
+    }
+    return done;
+}
+
+/* converts the whole steps of n elements and gives how many those are: 0 where the pair has no kernel */
+STI_APART static size_t sti_neon_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
+                                         size_t n, int stream) {
+    (void)stream; /* there are no such stores in C */
+#define STI_ONE(to_, from_)                          \
+    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
+        return sti_neon_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n);
+    switch (STI_PAIR(to, from)) {
+        STI_KERNELS(STI_ONE)
+    default: return 0;
+    }
+#undef STI_ONE
+}
+
+#endif /* STI_NEON */
+
+#if STI_SSE2 || STI_NEON
+
+typedef size_t (*sti_kernel)(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                             int stream);
+
+static sti_kernel sti_kernel_choose(void) {
+#if STI_NEON
+    return sti_neon_convert;
+#else
+#if STI_AVX2
+    if (sti_system_has_avx2()) return sti_avx2_convert;
+#endif
+    return sti_sse2_convert;
+#endif
+}
+
+/* Kernels add, multiply and convert floats, and want rounding to nearest, subnormal numbers and silence about faults,
+ * whatever the program has set; gives back what that was. */
+static uint64_t sti_float_mode(uint64_t mode) {
+#if STI_NEON
+    uint64_t was;
+    __asm__ volatile("mrs %0, fpcr\n\tmsr fpcr, %1" : "=&r"(was) : "r"(mode) : "memory");
+    return was;
+#else
+    const unsigned was = _mm_getcsr();
+    _mm_setcsr((unsigned)mode);
+    return was;
+#endif
+}
+
+/* through F32, which holds each number of `from` as it is, a piece at a time: the whole steps of n elements, or none */
+static size_t sti_convert_twice(sti_kernel kernel, st_dtype to, unsigned char *dst, st_dtype from,
+                                const unsigned char *src, size_t n, int stream) {
+    unsigned char piece[64 * 4];
+    size_t done, part;
+    if (from == ST_DTYPE_F64 || (to != ST_DTYPE_F16 && to != ST_DTYPE_BF16 && to != ST_DTYPE_F64)) return 0;
+    for (done = 0; n - done >= STI_STEP; done += part) {
+        part = kernel(ST_DTYPE_F32, piece, from, src, n - done < 64 ? n - done : 64, 0);
+        if (part == 0) break;
+        (void)kernel(to, dst, ST_DTYPE_F32, piece, part, stream);
+        dst += part / 8 * sti_dtypes[to].bits;
+        src += part / 8 * sti_dtypes[from].bits;
+    }
+    return done;
+}
+
+/* How many elements of at least STI_STEP go one by one, so that the next begins with a byte and, where *stream is to
+ * be, lies at a multiple of STI_ALIGN. *stream is 0 where no element lies there. */
+static size_t sti_lead(st_dtype to, const unsigned char *dst, st_dtype from, size_t first, int *stream) {
+    const size_t size = sti_dtypes[to].bits / 8, past = (uintptr_t)dst % STI_ALIGN;
+    const size_t odd = sti_dtypes[from].bits < 8 ? first % 2 : 0, lead = (STI_ALIGN - past) % STI_ALIGN / size;
+    if (*stream && (past % size || (sti_dtypes[from].bits < 8 && lead % 2 != odd))) *stream = 0;
+    return *stream ? lead : odd;
+}
+
+/* converts as many elements as kernels can and gives their number; the first begins with a byte; `stream`: past the
+ * cache, dst being at a multiple of STI_ALIGN */
+static size_t sti_convert_wide(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                               int stream) {
+    const sti_kernel kernel = sti_kernel_choose();
+    const uint64_t was = sti_float_mode(STI_NEON ? 0 : 0x1f80); /* what both have when a program starts */
+    size_t done = kernel(to, dst, from, src, n, stream);
+    if (done == 0) done = sti_convert_twice(kernel, to, dst, from, src, n, stream);
+    (void)sti_float_mode(was);
+#if STI_SSE2
+    if (stream) _mm_sfence();
+#endif
+    return done;
+}
+
+#endif /* STI_SSE2 || STI_NEON */
+
+/* The elements of src from the one at `first` on, as `to`, packed at dst in the order of this machine. The pair is
+ * convertible; src and dst have the bytes and do not overlap. Of a dtype to itself, first and elements fill whole
+ * bytes. */
 static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t first, size_t elements,
-                        int little) {
+                        unsigned how) {
     const unsigned char *s = (const unsigned char *)src;
     unsigned char *d = (unsigned char *)dst;
-    unsigned in, out;
-    size_t i;
     if (to == ST_DTYPE_C64) { /* two of F32 each, which no size that fits makes too large */
         to = from = ST_DTYPE_F32;
         first *= 2;
         elements *= 2;
     }
-    in = sti_dtypes[from].bits;
-    out = sti_dtypes[to].bits;
-    if (to == from && (in <= 8 || !STI_BIG_ENDIAN || !little)) {
+    if (to == from && (sti_dtypes[to].bits <= 8 || !STI_BIG_ENDIAN || !(how & STI_FROM_FILE))) {
         if (elements) ST_MEMCPY(d, s + sti_packed_bytes(from, first), sti_packed_bytes(to, elements));
         return;
     }
-    for (i = 0; i < elements; i++, d += out / 8) {
-        uint64_t code = sti_code_at(s, first + i, in, little);
-        sti_put_code(d, out, to == from ? code : sti_encode(to, sti_decode(from, code)));
+#if STI_SSE2 || STI_NEON
+    if (elements >= STI_STEP) {
+        int stream = (how & STI_TO_STREAM) != 0;
+        size_t done = sti_lead(to, d, from, first, &stream);
+        sti_convert_each(to, d, from, s, first, done, how);
+        d += sti_packed_bytes(to, done);
+        first += done;
+        elements -= done;
+        done = sti_convert_wide(to, d, from, s + sti_packed_bytes(from, first), elements, stream);
+        d += sti_packed_bytes(to, done);
+        first += done;
+        elements -= done;
     }
+#endif
+    sti_convert_each(to, d, from, s, first, elements, how);
 }
 
 ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t elements) {
@@ -3734,7 +4279,7 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
         return ST_ERR_ARGUMENT;
     }
     if (elements && (!dst || !src)) return ST_ERR_ARGUMENT;
-    sti_convert(to, dst, from, src, 0, elements, 0);
+    sti_convert(to, dst, from, src, 0, elements, sti_packed_bytes(to, elements) >= STI_CACHE_BYTES ? STI_TO_STREAM : 0);
     return ST_OK;
 }
 
