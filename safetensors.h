@@ -4566,23 +4566,23 @@ typedef struct sti_tile { /* a rectangle of elements, whose rows are packed in d
     size_t row_to;                /* elements of dst */
 } sti_tile;
 
-#define STI_GATHER(type)                                                                 \
-    for (row = 0; row < t->rows; row++) {                                                \
-        const unsigned char *const s = src + row * t->row_from * sizeof(type);           \
-        unsigned char *const d = dst + row * t->row_to * sizeof(type);                   \
-        for (column = 0; column < t->columns; column++) {                                \
-            type value;                                                                  \
-            ST_MEMCPY(&value, s + column * t->column_from * sizeof value, sizeof value); \
-            ST_MEMCPY(d + column * sizeof value, &value, sizeof value);                  \
-        }                                                                                \
+#define STI_GATHER(type)                                                                \
+    for (row = 0; row < t.rows; row++) {                                                \
+        const unsigned char *const s = src + row * t.row_from * sizeof(type);           \
+        unsigned char *const d = dst + row * t.row_to * sizeof(type);                   \
+        for (column = 0; column < t.columns; column++) {                                \
+            type value;                                                                 \
+            ST_MEMCPY(&value, s + column * t.column_from * sizeof value, sizeof value); \
+            ST_MEMCPY(d + column * sizeof value, &value, sizeof value);                 \
+        }                                                                               \
     }
 
-/* elements of whole bytes, as they are */
-static void sti_gather(const sti_tile *t, unsigned bytes, const unsigned char *src, unsigned char *dst) {
+/* elements of whole bytes, as they are; the tile is a copy, which no store to dst can change */
+static void sti_gather(sti_tile t, unsigned bytes, const unsigned char *src, unsigned char *dst) {
     size_t row, column;
-    if (t->column_from == 1) {
-        for (row = 0; row < t->rows; row++) {
-            ST_MEMCPY(dst + row * t->row_to * bytes, src + row * t->row_from * bytes, t->columns * bytes);
+    if (t.column_from == 1) {
+        for (row = 0; row < t.rows; row++) {
+            ST_MEMCPY(dst + row * t.row_to * bytes, src + row * t.row_from * bytes, t.columns * bytes);
         }
     } else if (bytes == 1) {
         STI_GATHER(uint8_t)
@@ -4658,7 +4658,7 @@ static void sti_tile_convert(const sti_view *p, const sti_tile *t, const unsigne
             if (p->bits % 8) {
                 sti_gather_bits(&part, p->bits, src, at, piece);
             } else {
-                sti_gather(&part, p->bits / 8, src + (size_t)at * (p->bits / 8), piece);
+                sti_gather(part, p->bits / 8, src + (size_t)at * (p->bits / 8), piece);
             }
             sti_convert(p->to, dst + (row * t->row_to + column) * p->bytes, p->from, piece, 0, part.columns * part.rows,
                         1);
@@ -4677,7 +4677,7 @@ static void sti_tile_move(const sti_view *p, const sti_tile *t, const unsigned c
         return;
     }
 #endif
-    sti_gather(t, p->bytes, src + (size_t)first * p->bytes, dst);
+    sti_gather(*t, p->bytes, src + (size_t)first * p->bytes, dst);
     for (row = 0; row < t->rows; row++) {
         sti_to_host(dst + row * t->row_to * p->bytes, t->columns * p->bytes, p->swap);
     }
