@@ -4,18 +4,9 @@
 #include "../safetensors.h"
 
 #include "large.h"
+#include "random.h"
 #include "slow_view.h"
 #include "sources.h"
-
-static uint64_t random_state = 0x9e3779b97f4a7c15u;
-
-/* below n > 0, the same in every run */
-static uint64_t random_below(uint64_t n) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state % n;
-}
 
 /* a file of one tensor of that dtype and shape, named t, with random bytes; to be freed */
 static unsigned char *one_tensor(st_dtype dtype, uint32_t rank, const uint64_t *shape, size_t *n) {

@@ -21,7 +21,7 @@ fuzz/*)
         [ -d "$d" ] && run="$run $(find "$d" -type f ! -name '.*' ! -name '*.md')"
     done
     ;;
-tests/threads.c) sources="$1 -pthread" ;; # which older systems keep in a library of its own
+tests/threads.c | tests/load_threads.c) sources="$1 -pthread" ;; # which older systems keep in a library of its own
 *.sh)
     sources="-I. examples/st/*.c"
     run="sh $1 $program" # it looks at RUN itself
