@@ -4773,6 +4773,7 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
                                  STI_SAY("there is no such dtype, or its shape, dtype and bytes contradict each other"),
                                  error);
     }
+    p->rank = 0;
     p->from = t->dtype;
     p->to = as == ST_DTYPE_NONE ? t->dtype : as;
     if (t->dtype == ST_DTYPE_NONE) {
