@@ -31,7 +31,8 @@
  *   "validates". `data` is the bytes in place where the file is mapped or in memory, at any alignment (see
  *   st_is_aligned), little-endian as on disk; where it is NULL, st_read copies them, and st_read works always.
  *
- *   st_open         a path: mapped where the system can, else read by position
+ *   st_open         a path: a file, an index, a directory; mapped where the system can, else read by position
+ *   st_open_hub     a repository in the local Hugging Face cache
  *   st_open_memory  bytes that are there already
  *   st_open_io      a callback: an archive, flash, an HTTP range
  *   st_scan_*       header bytes only, with no memory at all
@@ -65,7 +66,7 @@
  *   itself: as it is.
  *
  * LIFETIME
- *   The model owns one block of memory, its mapping and its file; st_close returns them. All that is reached from
+ *   The model owns one block of memory, its mappings and its files; st_close returns them. All that is reached from
  *   it (names, shapes, metadata, data) is borrowed and ends with st_close. Memory given to st_open_memory, and what
  *   callbacks point to, is yours and must last until then. After an error *model is NULL and nothing needs to be
  *   freed.
@@ -95,9 +96,8 @@
  *   nothing in common.
  *
  * LIMITS
- *   - One file; a model in several shards with an index is told apart and refused (ST_ERR_UNSUPPORTED, ST_ERR_FORMAT).
- *   - Bytes given and got are as in the file, little-endian on every host; only st_convert takes and gives values as
- *     this machine holds them.
+ *   - Bytes given and got are as in the file, little-endian on every host, but for st_read_as, st_load and st_convert,
+ *     which give values as this machine holds them.
  *   - What a crash leaves: see st_save; of an edit in place, see st_edit_metadata.
  *   - A mapped file that another process cuts short raises the system's own fault when the lost bytes are touched
  *     (SIGBUS, or an in-page error on Windows). No library can prevent that: open with ST_OPEN_NO_MAP where it may
@@ -262,22 +262,28 @@ typedef struct st_tensor {
 
 typedef struct st_shard {
     const char *path;                 /* UTF-8 as opened; "" for memory and callbacks */
-    uint64_t file_bytes, data_offset; /* length of the file; where the first tensor's data begins in it */
+    uint64_t file_bytes, data_offset; /* length of the file, 0: it is absent; where the first tensor's data begins */
     const st_pair *metadata;          /* in the file's order; NULL: none, not NULL and 0: an empty one */
     size_t metadata_count;
 } st_shard;
 
 typedef struct st_model {     /* in the library's memory until st_close; read-only; share it between threads freely */
-    const st_tensor *tensors; /* in the order their bytes lie */
+    const st_tensor *tensors; /* in the order their bytes lie: shard by shard, front to back */
     size_t count;
-    const st_pair *metadata; /* of the file; NULL: none, not NULL and 0: an empty one */
+    const st_pair *metadata; /* of the file; of several, the first shard's; NULL: none, not NULL and 0: an empty one */
     size_t metadata_count;
-    const st_shard *shards; /* the files behind the model */
+    const st_shard *shards; /* the files behind the model, by name */
     size_t shard_count;
     uint64_t bytes;       /* of all tensor data */
     const st_pair *index; /* the index's metadata, each value as its JSON text; none without an index */
     size_t index_count;
 } st_model;
+
+typedef struct st_alias { /* another name for a tensor's bytes */
+    const char *name;     /* UTF-8 and NUL-terminated */
+    size_t name_bytes;    /* without the NUL at the end */
+    const st_tensor *tensor;
+} st_alias;
 
 /* The next four say where memory and bytes come from. They are copied; what they point to lives until st_close. */
 
@@ -317,13 +323,13 @@ enum {
     ST_OPEN_NO_MAP = 1 << 0,         /* read with positional reads; every data pointer is NULL */
     ST_OPEN_MUST_MAP = 1 << 1,       /* an error where mapping fails; otherwise data is NULL then and reads work */
     ST_OPEN_UNKNOWN_DTYPES = 1 << 2, /* carry tensors of dtypes not known here as opaque bytes */
-    ST_OPEN_PARTIAL = 1 << 3,        /* a model of which some shards are absent: serve the rest; nothing to one file */
+    ST_OPEN_PARTIAL = 1 << 3,        /* a model of which some shards are absent: serve the rest */
     ST_OPEN_TRAILING = 1 << 4        /* tolerate bytes after the last tensor */
 };
 
 typedef struct st_options {
     unsigned flags;                /* ST_OPEN_* */
-    uint64_t max_header;           /* bytes of a header; 0 is the format's 100,000,000; at most 4,294,967,295 */
+    uint64_t max_header;           /* bytes of a header or an index; 0 is 100,000,000; at most 4,294,967,295 */
     const st_allocator *allocator; /* NULL is ST_MALLOC and ST_FREE */
     void *work;                    /* use this memory and no allocator; the model lives in it until st_close */
     size_t work_bytes;
@@ -436,18 +442,42 @@ ST_API unsigned st_dtype_bits(st_dtype dtype);
  * ST_ERR_DTYPE: there is none, *dtype is ST_DTYPE_NONE. ST_ERR_ARGUMENT: NULL. */
 ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
 
-/* Opens and proves a .safetensors file.
- * path     UTF-8 (on POSIX, any bytes the system takes), of any length; a directory is ST_ERR_UNSUPPORTED
+/* Opens and proves a model: a .safetensors file, an index (its path ends in .json), or a directory with either.
+ * path     UTF-8 (on POSIX, any bytes the system takes), of any length
  * options  NULL for the defaults; copied
  * error    NULL if you do not care
  * Gives *model, to be closed with st_close, or NULL and the status: any from ST_ERR_ARGUMENT to ST_ERR_OFFSETS, or
- * ST_ERR_TOO_LARGE (must be mapped, or a header must be held, and this machine cannot) or ST_ERR_UNSUPPORTED.
- * Only regular files are opened, without blocking; the file stays open until st_close, shared for deletion on Windows.
- * Cost: two positional reads, the second of the whole header; one block kept, of at most 96 bytes + name + 8 for
- * each dimension a tensor and 40 bytes + text a metadata pair; scratch of twice the header is given back; one
- * mapping, no page of which is touched. O(n) in the header's bytes, O(n log n) in tensors if the file has them out
- * of order or names chosen to collide. */
+ * ST_ERR_SHARD, ST_ERR_PATH (of an index), ST_ERR_TOO_LARGE (must be mapped, or a header must be held, and this machine
+ * cannot; over 65,536 shards) or ST_ERR_UNSUPPORTED.
+ * In a directory: model.safetensors, else model.safetensors.index.json, else the only *.safetensors.index.json, else
+ * the only *.safetensors, unless its name holds -NNNNN-of-MMMMM with M over 1; hidden files do not count.
+ * ST_ERR_NOT_FOUND: it holds none; ST_ERR_SHARD: it is not plain which; both say what was looked for and found.
+ * An index is not trusted. Its paths must be relative, of parts that are the same on every system, and end in
+ * .safetensors, else ST_ERR_PATH: nothing it says leaves its directory. Symbolic links are followed: who can place them
+ * owns the files anyway, an index cannot, and the hub's cache is made of them. All shards are opened and proven at
+ * once; a fault in one has the status that it would have alone, and the message names it. ST_ERR_SHARD: a shard is
+ * missing, a shard lacks a tensor that the index has in it, or a tensor is in two shards. Tensors that the index does
+ * not name are served too; total_size is not looked at.
+ * Only regular files are opened, without blocking; of a model the first 64 stay open until st_close, shared for
+ * deletion on Windows, others only while they are mapped. A file that is opened again must be the same (device,
+ * number, size, time), else ST_ERR_IO.
+ * Cost: two positional reads a file, the second of the whole header; one block kept, of at most 96 bytes + name + 8 for
+ * each dimension a tensor and 40 bytes + text a metadata pair; scratch is given back: twice each header, the index,
+ * and some 60 bytes for each name in it; one mapping a file, no page of which is touched. O(n) in the headers' bytes, O(n log n)
+ * in tensors if a header has them out of order or names chosen to collide. */
 ST_API st_status st_open(st_model **model, const char *path, const st_options *options, st_error *error);
+
+/* The same of a repository in the local Hugging Face cache; never the network.
+ * repo      "owner/name" or "name"
+ * revision  a branch, a tag or a commit of 40 hexadecimal digits; NULL is "main"
+ * The cache is HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else
+ * ~/.cache/huggingface/hub; a variable that is empty is not set, ~ and $NAME in it are resolved. The commit is what
+ * refs/<revision> holds, else the revision itself, and its snapshot is opened as a directory is.
+ * ST_ERR_NOT_FOUND: it is not in the cache; the message says which file was looked for. ST_ERR_PATH: repo or revision
+ * would leave the cache, or no commit is in refs. ST_ERR_UNSUPPORTED: built with ST_NO_FILES.
+ * Threads: as getenv, not while another thread changes the environment. */
+ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const st_options *options,
+                             st_error *error);
 
 /* The same of a file that lies in memory: n bytes, the caller's, unchanged until st_close; NULL only where n is 0.
  * The header is copied before it is judged, so that bytes changing under way cannot harm; data points into yours. */
@@ -469,6 +499,32 @@ ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_
 
 /* The metadata value of that key, NUL-terminated, or NULL. Cost as st_find. */
 ST_API const char *st_find_metadata(const st_model *model, const char *key);
+
+/* Finds many names at once: what a program wants, against what there is.
+ * names    count of them, NUL-terminated
+ * tensors  NULL, or room for count: the tensor of each name, NULL where it is absent
+ * asked    NULL, or model->count bytes: that of each tensor found is set to 1, the others stay
+ * Gives how many are absent. Strict loading is this one being 0, and st_next_unasked NULL. */
+ST_API size_t st_find_each(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
+                           unsigned char *asked);
+
+/* The next tensor that nobody asked for: whose byte in asked, model->count of them, is 0. after: the one before, NULL to
+ * begin. NULL: there are no more. */
+ST_API const st_tensor *st_next_unasked(const st_model *model, const unsigned char *asked, const st_tensor *after);
+
+/* Lists the other names for tensors: those that share one's bytes by param_sharing of the index's metadata (lists of
+ * names, of which the first that there is stands for the others), and names that the reference tools dropped when they
+ * saved (metadata of the first file or of the index that maps a name that is no tensor to one that is).
+ * memory   the caller's, where the list and its texts are put; NULL and 0 ask how much it takes
+ * aliases  gets the list, in memory; its tensors are the model's; *count: how many there are
+ * ST_ERR_ARGUMENT: memory is too small, error->expected bytes suffice. ST_ERR_SCHEMA: param_sharing is something else.
+ * A name that is escaped in the index and has over 256 bytes stands for no tensor. O(n) in the metadata's bytes. */
+ST_API st_status st_aliases(const st_model *model, void *memory, size_t memory_bytes, const st_alias **aliases,
+                            size_t *count, st_error *error);
+
+/* The tensor of that name or, where there is none, the one that it is an alias of; NULL: neither. st_find never follows
+ * an alias. O(n) in the metadata's bytes where the name is no tensor's. */
+ST_API const st_tensor *st_find_alias(const st_model *model, const char *name);
 
 /* Copies the bytes [offset, offset + n) of a tensor to dst, as they are stored: little-endian, packed, C order.
  * tensor   one of the model's, or a copy of it
@@ -556,7 +612,7 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 
 #endif /* ST_NO_CONVERT */
 
-/* Tells the system what comes next for a tensor's bytes, NULL for all: ST_ADVISE_WILL_NEED starts to read ahead,
+/* Tells the system what comes next for a tensor's bytes, in its file only, NULL for all: ST_ADVISE_WILL_NEED starts to read ahead,
  * ST_ADVISE_DONE lets go of cached pages. A hint: ST_OK on sources that cannot take it. ST_ERR_ARGUMENT: as
  * st_read. */
 ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error);
@@ -731,6 +787,7 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #if STI_THREADS
 #include <pthread.h>
 #endif
+#include <stdlib.h> /* getenv, and nothing else of it */
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -1129,6 +1186,15 @@ static void *sti_take(sti_block *b, size_t count, size_t size) {
     return p;
 }
 
+/* copies a text with a NUL to *at, which moves on */
+static const char *sti_keep(char **at, sti_span text) {
+    char *kept = *at;
+    ST_MEMCPY(kept, text.at, text.n);
+    kept[text.n] = 0;
+    *at += text.n + 1;
+    return kept;
+}
+
 /* ---- 9 JSON ---------------------------------------------------------------------------------------------------------
  * UTF-8 and a scanner that pulls tokens from a span; knows no tensors. Strict RFC 8259, and not recursive.
  * uses: 5, 6, 7
@@ -1136,6 +1202,7 @@ static void *sti_take(sti_block *b, size_t count, size_t size) {
 typedef struct sti_json {
     const unsigned char *at, *end;   /* what is in reach: at comes next */
     uint32_t stop;                   /* place of `end` in the whole text; a header has fewer than 2^32 bytes */
+    uint32_t base;                   /* bytes of the file before the text: of a header its length, 8 */
     int (*more)(struct sti_json *j); /* puts the next bytes in reach, or 0: there are none; NULL: all are in reach */
     st_error *error;
 } sti_json;
@@ -1184,9 +1251,9 @@ static uint32_t sti_json_place(const sti_json *j) {
     return j->stop - (uint32_t)(j->end - j->at);
 }
 
-/* a fault at a place of the text, which follows the 8 bytes of its length */
+/* a fault at a place of the text */
 STI_COLD static st_status sti_json_fail_at(const sti_json *j, uint32_t place, st_status status, const char *sentence) {
-    return sti_fail(j->error, status, sti_sum(8, place), 0, 0, sentence);
+    return sti_fail(j->error, status, sti_sum(j->base, place), 0, 0, sentence);
 }
 
 static st_status sti_json_fail(const sti_json *j, st_status status, const char *sentence) {
@@ -1507,6 +1574,20 @@ STI_APART static st_status sti_json_skip(sti_json *j, unsigned depth) {
     }
 }
 
+/* the place of a member's key in an object that was scanned before */
+static uint32_t sti_json_member(sti_json j, const unsigned char *object, uint32_t member) {
+    sti_word w;
+    int more;
+    j.at = object;
+    (void)sti_json_enter(&j, '{', &more, NULL); /* nothing can fail: all of it passed once */
+    for (; member > 0; member--) {
+        (void)sti_json_key(&j, &w), (void)sti_json_colon(&j), (void)sti_json_skip(&j, 2),
+            (void)sti_json_next(&j, '{', &more);
+    }
+    (void)sti_json_peek(&j);
+    return sti_json_place(&j);
+}
+
 enum sti_kind {
     STI_PLAIN,  /* a path */
     STI_NAME,   /* a name, which quotes go around: quote and backslash are escaped */
@@ -1623,6 +1704,19 @@ STI_COLD static void sti_say_about(st_error *e, sti_span name, enum sti_kind kin
 #endif
 }
 
+/* adds words and a text to the sentence */
+STI_COLD static void sti_say_more(st_error *e, const char *words, sti_span text) {
+#if defined(ST_NO_ERROR_TEXT)
+    (void)e, (void)words, (void)text;
+#else
+    char shown[64];
+    if (e) {
+        sti_put(e->message, sizeof e->message, sti_text(words));
+        sti_put(e->message, sizeof e->message, sti_show(shown, sizeof shown, text, STI_NAME));
+    }
+#endif
+}
+
 /* puts the name of the file before the sentence */
 STI_COLD static st_status sti_say_file(st_error *error, sti_span said, st_status status) {
 #if defined(ST_NO_ERROR_TEXT)
@@ -1724,6 +1818,7 @@ static sti_header sti_header_at(const unsigned char *text, size_t n, unsigned fl
     h.json.at = h.text = text;
     h.json.end = text + n;
     h.json.stop = (uint32_t)n; /* no more than the limit */
+    h.json.base = 8;
     h.json.error = error;
     h.flags = flags;
     return h;
@@ -2531,6 +2626,25 @@ static size_t sti_system_scratch(sti_span path) {
     return 0;
 }
 
+/* length of the directory part of a path, its last separator included */
+static size_t sti_system_directory(const char *path) {
+    size_t i, n = 0;
+    for (i = 0; path[i]; i++) {
+        if (path[i] == '/') n = i + 1;
+    }
+    return n;
+}
+
+/* An environment variable's length, 0 where it is not set; its value in out[room] if that holds it with a NUL. */
+static size_t sti_system_variable(const char *name, char *out, size_t room) {
+    const char *value = getenv(name);
+    const size_t n = value ? sti_text(value).n : 0;
+    if (n && n < room) ST_MEMCPY(out, value, n + 1);
+    return n;
+}
+
+#define STI_HOME "HOME"
+
 static int sti_system_code(int code) {
     return code == ENOENT || code == ENOTDIR ? ST_IO_NOT_FOUND : code;
 }
@@ -2572,6 +2686,12 @@ static int sti_system_open(void *user, const char *path, st_io *file) {
     file->user = (void *)(intptr_t)fd;
     file->read_at = sti_system_read;
     file->bytes = (uint64_t)about.st_size;
+    file->id[0] = (uint64_t)about.st_ino ^ (uint64_t)about.st_dev << 40;
+#if defined(__APPLE__)
+    file->id[1] = (uint64_t)about.st_mtimespec.tv_sec << 30 ^ (uint64_t)about.st_mtimespec.tv_nsec;
+#else
+    file->id[1] = (uint64_t)about.st_mtim.tv_sec << 30 ^ (uint64_t)about.st_mtim.tv_nsec;
+#endif
     return 0;
 }
 
@@ -2585,12 +2705,18 @@ static int sti_system_map(st_io *file) {
 }
 #endif
 
+/* closes a file and leaves its mapping */
+static void sti_system_release(st_io *file) {
+    if ((int)(intptr_t)file->user >= 0) (void)close((int)(intptr_t)file->user);
+    file->user = (void *)(intptr_t)-1;
+}
+
 static void sti_system_close(void *user, st_io *file) {
     (void)user;
 #if !defined(ST_NO_MMAP)
     if (file->mapped) (void)munmap((void *)(uintptr_t)file->mapped, (size_t)file->bytes);
 #endif
-    (void)close((int)(intptr_t)file->user);
+    sti_system_release(file);
 }
 
 static int sti_system_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
@@ -2622,6 +2748,7 @@ static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes
     }
 #endif
 #if defined(POSIX_FADV_WILLNEED)
+    if ((int)(intptr_t)file->user < 0) return;
     (void)posix_fadvise((int)(intptr_t)file->user, (off_t)first, (off_t)(past - first),
                         advice == ST_ADVISE_DONE ? POSIX_FADV_DONTNEED : POSIX_FADV_WILLNEED);
 #endif
@@ -2715,15 +2842,6 @@ static void sti_thread_join(sti_thread *t) {
 #if !defined(ST_NO_WRITER)
 
 #define STI_TEMP_BYTES 48u /* what a temporary's name needs beyond the directory of its target */
-
-/* length of the directory part of a path, its last separator included */
-static size_t sti_system_directory(const char *path) {
-    size_t i, n = 0;
-    for (i = 0; path[i]; i++) {
-        if (path[i] == '/') n = i + 1;
-    }
-    return n;
-}
 
 static unsigned long sti_system_process(void) {
     return (unsigned long)getpid();
@@ -2873,6 +2991,35 @@ static size_t sti_system_scratch(sti_span path) {
     return path.n < STI_SHORT_PATH ? 0 : sti_times(sti_plus(path.n, STI_LONG_PATH + 16), sizeof(wchar_t));
 }
 
+static size_t sti_system_directory(const char *path) {
+    size_t i, n = 0;
+    for (i = 0; path[i]; i++) {
+        if (path[i] == '/' || path[i] == '\\' || (path[i] == ':' && i == 1)) n = i + 1;
+    }
+    return n;
+}
+
+/* names are ASCII, and their case does not matter here */
+static size_t sti_system_variable(const char *name, char *out, size_t room) {
+    wchar_t *all = GetEnvironmentStringsW(), *at;
+    size_t i, n = 0;
+    if (!all) return 0;
+    for (at = all; *at; at++) {
+        for (i = 0; name[i] && (at[i] == (wchar_t)name[i] || (at[i] | 32) == (wchar_t)(name[i] | 32)); i++) {}
+        if (!name[i] && at[i] == L'=') {
+            const int got = WideCharToMultiByte(CP_UTF8, 0, at + i + 1, -1, NULL, 0, NULL, NULL);
+            n = got > 1 ? (size_t)got - 1 : 0;
+            if (n < room) (void)WideCharToMultiByte(CP_UTF8, 0, at + i + 1, -1, out, got, NULL, NULL);
+            break;
+        }
+        while (*at) at++;
+    }
+    (void)FreeEnvironmentStringsW(all);
+    return n;
+}
+
+#define STI_HOME "USERPROFILE"
+
 static int sti_system_code(DWORD code) {
     return code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND || code == ERROR_INVALID_NAME ||
                    code == ERROR_DIRECTORY
@@ -2930,7 +3077,7 @@ static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
 
 static int sti_system_open(void *user, const char *path, st_io *file) {
     wchar_t brief[STI_SHORT_PATH + 4], *wide;
-    LARGE_INTEGER bytes;
+    BY_HANDLE_FILE_INFORMATION about;
     HANDLE h;
     int code = sti_system_path(user, path, brief, &wide);
     if (code) return code;
@@ -2943,7 +3090,7 @@ static int sti_system_open(void *user, const char *path, st_io *file) {
     }
     if (GetFileType(h) != FILE_TYPE_DISK) {
         code = ST_IO_NOT_A_FILE;
-    } else if (!GetFileSizeEx(h, &bytes)) {
+    } else if (!GetFileInformationByHandle(h, &about)) {
         code = (int)GetLastError();
     }
     if (code) {
@@ -2952,7 +3099,10 @@ static int sti_system_open(void *user, const char *path, st_io *file) {
     }
     file->user = h;
     file->read_at = sti_system_read;
-    file->bytes = (uint64_t)bytes.QuadPart;
+    file->bytes = (uint64_t)about.nFileSizeHigh << 32 | about.nFileSizeLow;
+    file->id[0] = ((uint64_t)about.nFileIndexHigh << 32 | about.nFileIndexLow) ^ (uint64_t)about.dwVolumeSerialNumber
+                                                                                     << 32;
+    file->id[1] = (uint64_t)about.ftLastWriteTime.dwHighDateTime << 32 | about.ftLastWriteTime.dwLowDateTime;
     return 0;
 }
 
@@ -2968,12 +3118,17 @@ static int sti_system_map(st_io *file) {
 }
 #endif
 
+static void sti_system_release(st_io *file) {
+    if (file->user != INVALID_HANDLE_VALUE) (void)CloseHandle((HANDLE)file->user);
+    file->user = INVALID_HANDLE_VALUE;
+}
+
 static void sti_system_close(void *user, st_io *file) {
     (void)user;
 #if !defined(ST_NO_MMAP)
     if (file->mapped) (void)UnmapViewOfFile(file->mapped);
 #endif
-    (void)CloseHandle((HANDLE)file->user);
+    sti_system_release(file);
 }
 
 static int sti_system_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
@@ -3084,14 +3239,6 @@ static void sti_thread_join(sti_thread *t) {
 
 #define STI_TEMP_BYTES 48u
 
-static size_t sti_system_directory(const char *path) {
-    size_t i, n = 0;
-    for (i = 0; path[i]; i++) {
-        if (path[i] == '/' || path[i] == '\\' || (path[i] == ':' && i == 1)) n = i + 1;
-    }
-    return n;
-}
-
 static unsigned long sti_system_process(void) {
     return GetCurrentProcessId();
 }
@@ -3201,6 +3348,16 @@ static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_
 
 #endif
 
+#else
+
+static size_t sti_system_directory(const char *path) {
+    size_t i, n = 0;
+    for (i = 0; path[i]; i++) {
+        if (path[i] == '/') n = i + 1;
+    }
+    return n;
+}
+
 #endif
 
 #if STI_AVX2
@@ -3221,39 +3378,93 @@ static int sti_system_has_avx2(void) {
 #endif
 
 /* ---- 14 model -------------------------------------------------------------------------------------------------------
- * Open, close, find. Knows files only through st_files and st_io.
+ * Open, close, find; one file or several behind an index, a directory or the hub's cache. Knows files only through
+ * st_files and st_io.
  * uses: 5, 6, 7, 8, 9, 10, 11, 12, 13
  * ------------------------------------------------------------------------------------------------------------------ */
-typedef struct sti_model {
-    st_model open; /* the public face, first: a pointer to one is a pointer to the other */
-    st_shard shard;
+#define STI_KEPT_OPEN 64u /* files of one model; those behind are opened anew for each read that is not from memory */
+#define STI_MAX_SHARDS 65536u
+#define STI_MAX_TENSORS 0x10000000u /* what the numbers of an index of names hold */
+#define STI_IO_CHANGED (-8)         /* as ST_IO_*: not the file that was opened first */
+
+typedef struct sti_file { /* one of a model's files */
     st_io io;
-    st_files files;             /* close NULL: the file is the caller's */
-    const unsigned char *bytes; /* where the file may be copied from; NULL: by io.read_at */
-    const char *said;           /* what messages call it */
-    int system;                 /* the file is the system's, so it may be advised about */
+    const unsigned char *bytes; /* where it may be copied from; NULL: by position */
+    int open;                   /* it is to be closed; one that is not is opened anew for each read */
+} sti_file;
+
+typedef struct sti_model {
+    st_model open;    /* the public face, first: a pointer to one is a pointer to the other */
+    sti_file *files;  /* one a shard */
+    st_files source;  /* what opened them; close NULL: they are the caller's */
+    int system;       /* they are the system's, so it may be advised about them */
+    const char *said; /* what messages call the model */
     sti_memory memory;
     size_t block_bytes;
     sti_index names, keys;
 } sti_model;
 
+typedef struct sti_part { /* a file while it is being opened */
+    const char *path;     /* "" for memory and callbacks */
+    st_io io;
+    int open;
+    uint64_t header_bytes, data_bytes;
+    unsigned char *text; /* of the header, a copy of our own */
+    sti_entry *entries;  /* in the order of their data once all are there */
+    sti_header header;   /* what it holds, counted */
+    st_status sound;     /* what is wrong with where its tensors lie */
+} sti_part;
+
+typedef struct sti_list {    /* the index of a model of several files while it is being opened */
+    sti_json json;           /* at its first byte */
+    uint32_t map, metadata;  /* where the objects of these names are; metadata 0: there is none */
+    uint32_t weights, pairs; /* their members */
+    size_t escaped;          /* bytes of the names and paths that hold an escape, without it */
+    size_t text_bytes;       /* of the metadata, a NUL behind each key and value */
+    st_pair *items;          /* of the weights: a tensor's name, and the path of its shard as value */
+    uint32_t *slots;
+    uint32_t *shards; /* of each weight */
+} sti_list;
+
+typedef struct sti_layout { /* what the model's block holds */
+    sti_model *model;
+    sti_file *files;
+    st_shard *shards;
+    st_tensor *tensors;
+    uint64_t *shapes;
+    st_pair *pairs;
+    uint32_t *name_slots, *key_slots;
+    char *text;
+    size_t bytes;
+} sti_layout;
+
+typedef struct sti_sums { /* what the headers hold that were read so far; an index's metadata too */
+    size_t tensors, dimensions, pairs, text;
+    uint32_t keys; /* the most pairs of one */
+} sti_sums;
+
+typedef struct sti_scratch { /* memory until a call is over; its bytes lie behind */
+    struct sti_scratch *next;
+    size_t bytes;
+} sti_scratch;
+
 typedef struct sti_opening { /* what one call of st_open and its like works with */
-    sti_memory memory;
+    sti_memory memory;       /* work_bytes: what is left of them, for scratch is taken from their end */
+    size_t work_bytes;       /* all of them */
+    sti_scratch *scratch;
     unsigned flags;
     uint64_t limit;
     st_files files;
-    st_io io;
     int system;
-    sti_span path; /* as said; "" for memory and callbacks */
-    sti_span said; /* what messages call it */
+    size_t user_bytes; /* of files.user, where that is scratch for the system's paths */
+    const char *said;  /* what messages call it */
     st_error *error;
-    uint64_t header_bytes;  /* once scratch is there, they fit size_t */
-    unsigned char *scratch; /* entries, then the header's text; in a work buffer the model comes before them */
-    size_t scratch_bytes;   /* 0: none was obtained */
-    unsigned char *text;
-    sti_entry *entries;
-    size_t room; /* for entries */
-    sti_model *model;
+    sti_part *parts; /* `one`, or scratch */
+    uint32_t part_count;
+    sti_part *at; /* the one that is being judged; NULL: the model as a whole */
+    sti_sums sums;
+    sti_layout layout; /* of the model; model NULL: there is none yet */
+    sti_part one;
 } sti_opening;
 
 static int sti_io_read(const st_io *io, uint64_t offset, void *dst, size_t n) {
@@ -3280,6 +3491,7 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
         break;
     case ST_IO_NOT_A_FILE: sentence = STI_SAY("this is not a file but a pipe, a device or the like"); break;
     case ST_IO_ENDED: sentence = STI_SAY("it has become shorter since it was opened"); break;
+    case STI_IO_CHANGED: sentence = STI_SAY("it is gone or has changed since it was opened"); break;
     default: break;
     }
     (void)sti_fail_io(error, code, position, sentence);
@@ -3287,34 +3499,67 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
     return s;
 }
 
-typedef struct sti_layout { /* what the model's block holds */
-    sti_model *model;
-    st_tensor *tensors;
-    uint64_t *shapes;
-    st_pair *pairs;
-    uint32_t *name_slots, *key_slots;
-    char *text;
-    size_t bytes;
-} sti_layout;
+/* adds what a header holds to what the model will hold */
+STI_APART static void sti_count(sti_opening *o, const sti_header *h) {
+    sti_sums *all = &o->sums;
+    all->tensors = sti_plus(all->tensors, h->tensors);
+    all->dimensions = sti_plus(all->dimensions, h->dimensions);
+    all->pairs = sti_plus(all->pairs, h->pairs);
+    all->keys = h->pairs > all->keys ? h->pairs : all->keys;
+    all->text = sti_plus(all->text, h->text_bytes);
+}
 
 /* base NULL: only measured */
-static sti_layout sti_model_lay(const sti_opening *o, const sti_header *h, unsigned char *base) {
+static sti_layout sti_model_lay(const sti_opening *o, unsigned char *base) {
+    const sti_sums *all = &o->sums;
     sti_layout l;
     sti_block b;
     b.base = base;
     b.used = 0;
     l.model = (sti_model *)sti_take(&b, 1, sizeof *l.model);
-    l.tensors = (st_tensor *)sti_take(&b, h->tensors, sizeof *l.tensors);
-    l.shapes = (uint64_t *)sti_take(&b, h->dimensions, sizeof *l.shapes);
-    l.pairs = (st_pair *)sti_take(&b, h->pairs, sizeof *l.pairs);
-    l.name_slots = (uint32_t *)sti_take(&b, sti_index_slots(h->tensors), sizeof *l.name_slots);
-    l.key_slots = (uint32_t *)sti_take(&b, sti_index_slots(h->pairs), sizeof *l.key_slots);
-    l.text = (char *)sti_take(&b, sti_plus(sti_plus(h->text_bytes, o->path.n), 1), 1);
+    l.files = (sti_file *)sti_take(&b, o->part_count, sizeof *l.files);
+    l.shards = (st_shard *)sti_take(&b, o->part_count, sizeof *l.shards);
+    l.tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l.tensors);
+    l.shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l.shapes);
+    l.pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l.pairs);
+    l.name_slots = (uint32_t *)sti_take(&b, sti_index_slots((uint32_t)all->tensors), sizeof *l.name_slots);
+    l.key_slots = (uint32_t *)sti_take(&b, sti_index_slots(all->keys), sizeof *l.key_slots);
+    l.text = (char *)sti_take(&b, all->text, 1);
     l.bytes = sti_round8(b.used);
     return l;
 }
 
 /* ---- how much memory, where there is too little of it */
+
+/* bytes of a work buffer that hold the model, as far as it is counted, the scratch that is taken, and more of it */
+STI_APART static size_t sti_need(const sti_opening *o, size_t more) {
+    const size_t taken = o->work_bytes - o->memory.work_bytes;
+    return sti_plus(sti_plus(o->memory.work_skipped, taken), sti_plus(sti_model_lay(o, NULL).bytes, sti_round8(more)));
+}
+
+/* memory until the call is over */
+static void *sti_scratch_take(sti_opening *o, size_t bytes) {
+    sti_scratch *s;
+    bytes = sti_round8(bytes);
+    if (o->memory.work) {
+        if (bytes <= o->memory.work_bytes) {
+            o->memory.work_bytes -= bytes;
+            return o->memory.work + o->memory.work_bytes;
+        }
+        (void)sti_fail_memory(&o->memory, sti_need(o, bytes), o->error);
+        return NULL;
+    }
+    bytes = sti_plus(bytes, sizeof *s);
+    s = (sti_scratch *)sti_obtain(&o->memory, bytes);
+    if (!s) {
+        (void)sti_fail_memory(&o->memory, bytes, o->error);
+        return NULL;
+    }
+    s->next = o->scratch;
+    s->bytes = bytes;
+    o->scratch = s;
+    return s + 1;
+}
 
 typedef struct sti_window { /* a header seen piece by piece */
     sti_header header;      /* first, and in it the scanner: a pointer to one is a pointer to all */
@@ -3337,121 +3582,205 @@ static int sti_window_more(sti_json *j) {
     return 1;
 }
 
-/* bytes of a work buffer that hold model, entries and header */
-static size_t sti_need(const sti_opening *o, const sti_header *h) {
-    size_t model = sti_model_lay(o, h, NULL).bytes, entries = sti_round8(sti_times(h->tensors, sizeof(sti_entry)));
-    return sti_plus(o->memory.work_skipped, sti_plus(sti_plus(model, entries), sti_round8((size_t)o->header_bytes)));
+static size_t sti_entries_bytes(const sti_header *h) {
+    return sti_times(h->tensors, sizeof(sti_entry));
 }
 
-/* The same for a header that cannot be counted. What takes most for its length is a metadata pair of 6 characters
- * with 40 bytes and the text, so 8 bytes for each of the header's are enough beside its copy. */
-static size_t sti_need_at_most(const sti_opening *o) {
-    sti_header none = sti_header_at(o->memory.work, 0, 0, NULL);
-    return sti_plus(sti_need(o, &none), sti_times((size_t)o->header_bytes, 8));
+/* What suffices beside a header's copy where it cannot be counted. What takes most for its length is a metadata pair
+ * of 6 characters with 40 bytes and the text: 8 bytes for each of the header's. */
+static size_t sti_need_at_most(const sti_part *p) {
+    return sti_times((size_t)p->header_bytes, 8);
 }
 
 /* says of a work buffer too small to hold the header how large one suffices, having counted through a window */
-STI_COLD static st_status sti_work_too_small(const sti_opening *o) {
+STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_part *p) {
     sti_window w;
     sti_entry e;
     st_status s;
     int more = 1;
+    size_t need;
     ST_MEMSET(&w, 0, sizeof w);
     w.header = sti_header_at(w.bytes, 0, o->flags, NULL);
     w.header.text = NULL;
     w.header.json.more = sti_window_more;
-    w.io = &o->io;
+    w.io = &p->io;
     w.next = 8;
-    w.stop = sti_sum(8, o->header_bytes);
+    w.stop = sti_sum(8, p->header_bytes);
     do {
         s = sti_header_next(&w.header, &e, &more);
     } while (s == ST_OK && more);
     if (w.code) return sti_fail_code(o->error, w.code, w.next, STI_SAY("its header cannot be read"));
-    return sti_fail_memory(&o->memory, s == ST_OK ? sti_need(o, &w.header) : sti_need_at_most(o), o->error);
+    if (s == ST_OK) sti_count(o, &w.header);
+    need = s == ST_OK ? sti_entries_bytes(&w.header) : sti_need_at_most(p);
+    return sti_fail_memory(&o->memory, sti_need(o, sti_plus(need, sti_round8((size_t)p->header_bytes))), o->error);
 }
 
-/* ---- opening, step by step */
+/* ---- opening a file, step by step */
 
-static st_status sti_open_scratch(sti_opening *o) {
-    size_t n, all;
-    if (o->header_bytes > SIZE_MAX / 4) { /* twice its bytes are obtained */
-        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, SIZE_MAX / 4, o->header_bytes,
+/* takes room for the header's text and for entries; *room: how many of these */
+static st_status sti_open_scratch(sti_opening *o, sti_part *p, size_t *room) {
+    size_t n;
+    if (p->header_bytes > SIZE_MAX / 4) { /* twice its bytes are obtained */
+        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, SIZE_MAX / 4, p->header_bytes,
                         STI_SAY("a header of $a bytes is too large for this machine"));
     }
-    n = sti_round8(o->header_bytes ? (size_t)o->header_bytes : 1);
-    all = sti_times(n, 2);
-    if (o->memory.work) {
-        if (n > o->memory.work_bytes) return sti_work_too_small(o);
-        o->scratch = o->memory.work;
-        o->text = o->scratch + (o->memory.work_bytes - n);
-    } else {
-        o->scratch = (unsigned char *)sti_obtain(&o->memory, all);
-        if (!o->scratch) return sti_fail_memory(&o->memory, all, o->error);
-        o->scratch_bytes = all;
-        o->text = o->scratch + n;
+    n = sti_round8(p->header_bytes ? (size_t)p->header_bytes : 1);
+    *room = n / sizeof *p->entries; /* all of them: they do not outgrow the text */
+    if (!o->memory.work) {
+        p->entries = (sti_entry *)sti_scratch_take(o, sti_times(n, 2));
+        p->text = (unsigned char *)p->entries + n;
+        return p->entries ? ST_OK : ST_ERR_MEMORY;
     }
-    o->entries = (sti_entry *)(void *)o->scratch;
-    o->room = (size_t)(o->text - o->scratch) / sizeof(sti_entry); /* all of them, but in a work buffer */
+    if (n > o->memory.work_bytes) return sti_work_too_small(o, p);
+    p->text = (unsigned char *)sti_scratch_take(o, n);
+    p->entries = (sti_entry *)(void *)o->memory.work; /* for the time being; the model will come there */
+    *room = o->memory.work_bytes / sizeof *p->entries;
     return ST_OK;
 }
 
 /* reads and parses the header, as many of its entries as there is room for; *sorted: they come by offset */
-STI_APART static st_status sti_open_entries(sti_opening *o, sti_header *h, int *sorted) {
-    const size_t n = (size_t)o->header_bytes;
-    int code = n ? sti_io_read(&o->io, 8, o->text, n) : 0, more = 1;
+STI_APART static st_status sti_open_entries(sti_opening *o, sti_part *p, size_t room, int *sorted) {
+    const size_t n = (size_t)p->header_bytes;
+    int code = n ? sti_io_read(&p->io, 8, p->text, n) : 0, more = 1;
+    sti_header *h = &p->header;
     uint64_t end = 0;
     sti_entry e;
     st_status s;
+    size_t need;
     if (code) return sti_fail_code(o->error, code, 8, STI_SAY("its header cannot be read"));
     *sorted = 1;
-    *h = sti_header_at(o->text, n, o->flags, o->error);
-    s = sti_header_utf8(o->text, n, o->error);
+    *h = sti_header_at(p->text, n, o->flags, o->error);
+    s = sti_header_utf8(p->text, n, o->error);
     while (s == ST_OK) {
         s = sti_header_next(h, &e, &more);
         if (s != ST_OK || !more) break;
-        if (h->tensors <= o->room) o->entries[h->tensors - 1] = e;
+        if (h->tensors <= room) p->entries[h->tensors - 1] = e;
         if (e.begin != end || e.end < end) *sorted = 0;
         end = e.end;
     }
-    if (s != ST_OK) return h->tensors > o->room ? sti_fail_memory(&o->memory, sti_need_at_most(o), o->error) : s;
-    if (o->memory.work && sti_need(o, h) > sti_plus(o->memory.work_skipped, o->memory.work_bytes)) {
-        return sti_fail_memory(&o->memory, sti_need(o, h), o->error);
+    if (s != ST_OK && h->tensors <= room) return s;
+    if (s == ST_OK) sti_count(o, h);
+    need = sti_need(o, s == ST_OK ? sti_entries_bytes(h) : sti_need_at_most(p));
+    if (o->memory.work && need > sti_plus(o->memory.work_skipped, o->work_bytes)) {
+        return sti_fail_memory(&o->memory, need, o->error);
     }
-    return ST_OK;
+    return s;
 }
 
 /* brings the entries into the order of their data, and in a work buffer right before the text */
-STI_APART static void sti_open_arrange(sti_opening *o, const sti_header *h, int sorted) {
+STI_APART static void sti_open_arrange(sti_opening *o, sti_part *p, int sorted) {
     if (!sorted) {
         sti_order order;
-        order.items = o->entries;
+        order.items = p->entries;
         order.index = NULL;
         order.before = sti_offset_before;
         order.swap = sti_offset_swap;
-        sti_sort(&order, h->tensors);
+        sti_sort(&order, p->header.tensors);
     }
     if (o->memory.work) {
-        sti_entry *moved = (sti_entry *)(void *)o->text - h->tensors;
-        ST_MEMMOVE(moved, o->entries, h->tensors * sizeof *moved); /* they lie in memory */
-        o->entries = moved;
+        sti_entry *moved = (sti_entry *)(void *)p->text - p->header.tensors;
+        ST_MEMMOVE(moved, p->entries, sti_entries_bytes(&p->header));
+        o->memory.work_bytes -= sti_entries_bytes(&p->header); /* which were counted with what is needed */
+        p->entries = moved;
     }
 }
 
-/* fills names, shapes and metadata; where things lie only once that is proven */
-STI_APART static void sti_open_fill(const sti_opening *o, const sti_header *proven, const sti_layout *l, int sound) {
-    sti_header h = sti_header_at(o->text, (size_t)o->header_bytes, o->flags, NULL);
-    const unsigned char *base = o->flags & ST_OPEN_NO_MAP ? NULL : (const unsigned char *)o->io.mapped;
-    const uint64_t data_offset = sti_sum(8, o->header_bytes);
-    uint64_t *shape = l->shapes;
+/* proves where the tensors lie; error NULL: it is not yet the time to say so */
+static st_status sti_open_offsets(sti_part *p, st_error *error) {
+    st_status s = ST_OK;
     uint32_t i;
+    p->header.json.error = error;
+    p->data_bytes = 0;
+    for (i = 0; s == ST_OK && i < p->header.tensors; i++) {
+        s = sti_entry_check(&p->header, &p->entries[i], &p->data_bytes);
+    }
+    return s == ST_OK ? sti_length_check(&p->header, sti_sum(8, p->header_bytes), p->data_bytes, p->io.bytes) : s;
+}
+
+static st_status sti_open_map(const sti_opening *o, st_io *io) {
+    int code = 0;
+    if (io->mapped || (o->flags & ST_OPEN_NO_MAP)) return ST_OK;
+#if !defined(ST_NO_FILES) && !defined(ST_NO_MMAP)
+    if (o->system && io->bytes <= SIZE_MAX) {
+        code = sti_system_map(io);
+        if (!code) return ST_OK;
+    } else if (o->system && (o->flags & ST_OPEN_MUST_MAP)) {
+        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, SIZE_MAX, io->bytes,
+                        STI_SAY("its $a bytes do not fit the address space"));
+    }
+#endif
+    if (!(o->flags & ST_OPEN_MUST_MAP)) return ST_OK;
+    if (!code) {
+        return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
+                        STI_SAY("a source of this kind cannot be mapped"));
+    }
+    return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be mapped"));
+}
+
+/* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
+ * found after it */
+static st_status sti_open_part(sti_opening *o, sti_part *p) {
+    unsigned char first[8];
+    st_status s = ST_OK;
+    size_t room = 0;
+    int code = 0, sorted = 0;
+    o->at = p;
+    if (p->io.bytes >= sizeof first) {
+        code = sti_io_read(&p->io, 0, first, sizeof first);
+    }
+    if (code) s = sti_fail_code(o->error, code, 0, STI_SAY("it cannot be read"));
+    if (s == ST_OK) s = sti_header_measure(first, p->io.bytes, o->limit, &p->header_bytes, o->error);
+    if (s == ST_OK) s = sti_open_scratch(o, p, &room);
+    if (s == ST_OK) s = sti_open_entries(o, p, room, &sorted);
+    if (s != ST_OK) return s;
+    sti_open_arrange(o, p, sorted);
+    p->sound = sti_open_offsets(p, NULL);
+    return p->sound == ST_OK ? sti_open_map(o, &p->io) : ST_OK;
+}
+
+/* ---- from what the files hold to a model */
+
+/* takes the model's block, and sets all in it that is not a file's */
+STI_APART static st_status sti_open_block(sti_opening *o) {
+    const size_t bytes = sti_model_lay(o, NULL).bytes;
+    unsigned char *block = o->memory.work;
+    sti_model *m;
+    if (!block) {
+        block = (unsigned char *)sti_obtain(&o->memory, bytes);
+        if (!block) return sti_fail_memory(&o->memory, bytes, o->error);
+    } else if (bytes > o->memory.work_bytes) {
+        return sti_fail_memory(&o->memory, sti_need(o, 0), o->error);
+    }
+    o->layout = sti_model_lay(o, block);
+    ST_MEMSET(block, 0, (size_t)((unsigned char *)o->layout.tensors - block));
+    m = o->layout.model;
+    m->open.tensors = o->layout.tensors;
+    m->open.count = o->sums.tensors;
+    m->open.shards = o->layout.shards;
+    m->open.shard_count = o->part_count;
+    m->files = o->layout.files;
+    m->source = o->files;
+    if (o->system) m->source.user = NULL; /* it was scratch */
+    m->system = o->system;
+    m->said = o->said; /* a literal, unless a path takes its place */
+    m->memory = o->memory;
+    m->memory.work_bytes = o->work_bytes;
+    m->block_bytes = bytes;
+    return ST_OK;
+}
+
+/* fills names, shapes and metadata of one file, and where things lie if that is proven; what is taken of the layout
+ * moves on */
+STI_APART static void sti_open_fill(sti_opening *o, const sti_part *p, st_shard *shard) {
+    const unsigned char *base = o->flags & ST_OPEN_NO_MAP ? NULL : (const unsigned char *)p->io.mapped;
+    sti_layout *l = &o->layout;
+    sti_header h = p->header;
+    st_tensor *t = l->tensors;
     char *text = l->text;
     sti_word w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
-    ST_MEMCPY(text, o->path.at, o->path.n);
-    text[o->path.n] = 0;
-    text += o->path.n + 1;
-    for (i = 0; i < proven->tensors; i++) {
-        sti_entry e = o->entries[i];
-        st_tensor *t = &l->tensors[i];
+    uint32_t i;
+    for (i = 0; i < p->header.tensors; i++, t++) {
+        sti_entry e = p->entries[i];
         ST_MEMSET(t, 0, sizeof *t);
         t->name = text;
         t->name_bytes = e.name_bytes;
@@ -3464,288 +3793,1052 @@ STI_APART static void sti_open_fill(const sti_opening *o, const sti_header *prov
             h.json.at = h.text + e.dtype_at;
             (void)sti_header_copy(&h, &w, &text);
         }
-        t->shape = shape;
+        t->shape = l->shapes;
         h.json.at = h.text + e.shape_at;
-        (void)sti_shape_read(&h, &e, shape);
+        (void)sti_shape_read(&h, &e, l->shapes);
         t->rank = e.rank;
-        shape += e.rank;
-        if (!sound) continue;
+        l->shapes += e.rank;
+        t->shard = (uint32_t)(p - o->parts);
+        if (p->sound != ST_OK) continue;
         t->bytes = e.end - e.begin;
         t->elements = e.elements;
-        t->offset = sti_sum(data_offset, e.begin);
+        t->offset = sti_sum(shard->data_offset, e.begin);
         t->data = base ? base + t->offset : NULL;
     }
-    if (proven->metadata) {
-        h.json.at = h.text + proven->metadata;
+    if (h.metadata) {
+        shard->metadata = l->pairs;
+        shard->metadata_count = h.pairs;
+        h.text_bytes = 0;
+        h.json.at = h.text + h.metadata;
         (void)sti_metadata_read(&h, l->pairs, text);
+        text += h.text_bytes;
+        l->pairs += h.pairs;
     }
+    l->tensors = t;
+    l->text = text;
 }
 
-/* the place of a metadata key */
-static uint32_t sti_metadata_place(const sti_header *h, uint32_t item) {
-    sti_json j = h->json;
-    sti_word w;
-    int more;
-    j.at = h->text + h->metadata;
-    (void)sti_json_enter(&j, '{', &more, NULL); /* nothing can fail: all of it passed once */
-    for (; item > 0; item--) {
-        (void)sti_json_key(&j, &w), (void)sti_json_colon(&j), (void)sti_json_skip(&j, 1),
-            (void)sti_json_next(&j, '{', &more);
-    }
-    (void)sti_json_key(&j, &w);
-    return w.place;
-}
-
-/* builds both indexes, and refuses names and keys that are there twice */
-static st_status sti_open_index(const sti_opening *o, const sti_header *h, const sti_layout *l) {
+/* Builds both indexes of one file; gives the place of the first name or key that repeats another of it, or 0. */
+static uint32_t sti_open_repeat(const sti_part *p, const sti_layout *l, const st_pair *pairs) {
     sti_index *names = &l->model->names, *keys = &l->model->keys;
     uint32_t item, place = 0, other;
-    names->tensors = l->tensors;
+    names->tensors = l->tensors - p->header.tensors;
     names->slots = l->name_slots;
-    names->count = h->tensors;
-    item = sti_index_build(names, o->entries);
-    if (item != STI_ABSENT) place = o->entries[item].key;
-    keys->pairs = l->pairs;
+    names->count = p->header.tensors;
+    item = sti_index_build(names, p->entries);
+    if (item != STI_ABSENT) place = p->entries[item].key;
+    keys->pairs = pairs;
     keys->slots = l->key_slots;
-    keys->count = h->pairs;
+    keys->count = p->header.pairs;
     item = sti_index_build(keys, NULL);
     if (item != STI_ABSENT) {
-        other = sti_metadata_place(h, item);
+        other = sti_json_member(p->header.json, p->text + p->header.metadata, item);
         if (!place || other < place) place = other;
     }
-    return place ? sti_repeated(h, place) : ST_OK;
+    return place;
 }
 
-static st_status sti_open_offsets(const sti_opening *o, const sti_header *h, uint64_t *data_bytes) {
-    uint32_t i;
-    *data_bytes = 0;
-    for (i = 0; i < h->tensors; i++) {
-        st_status s = sti_entry_check(h, &o->entries[i], data_bytes);
-        if (s != ST_OK) return s;
-    }
-    return sti_length_check(h, sti_sum(8, o->header_bytes), *data_bytes, o->io.bytes);
+/* brings one file into the model, or says what is wrong with it: with its names before what is wrong with offsets */
+static st_status sti_open_finish(sti_opening *o, sti_part *p) {
+    st_shard *shard = o->layout.shards++;
+    sti_file *file = o->layout.files++;
+    uint32_t place;
+    shard->path = p->path;
+    shard->file_bytes = p->io.bytes;
+    shard->data_offset = sti_sum(8, p->header_bytes);
+    file->io = p->io;
+    file->bytes = (o->flags & ST_OPEN_NO_MAP) && p->io.read_at ? NULL : (const unsigned char *)p->io.mapped;
+    file->open = p->open;
+    o->layout.model->open.bytes = sti_sum(o->layout.model->open.bytes, p->data_bytes);
+    sti_open_fill(o, p, shard);
+    place = sti_open_repeat(p, &o->layout, shard->metadata);
+    p->header.json.error = o->error;
+    if (place) return sti_repeated(&p->header, place);
+    return p->sound == ST_OK ? ST_OK : sti_open_offsets(p, o->error);
 }
 
-static st_status sti_open_map(sti_opening *o) {
-    int code = 0;
-    if (o->io.mapped || (o->flags & ST_OPEN_NO_MAP)) return ST_OK;
-#if !defined(ST_NO_FILES) && !defined(ST_NO_MMAP)
-    if (o->system && o->io.bytes <= SIZE_MAX) {
-        code = sti_system_map(&o->io);
-        if (!code) return ST_OK;
-    } else if (o->system && (o->flags & ST_OPEN_MUST_MAP)) {
-        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, SIZE_MAX, o->io.bytes,
-                        STI_SAY("its $a bytes do not fit the address space"));
-    }
-#endif
-    if (!(o->flags & ST_OPEN_MUST_MAP)) return ST_OK;
-    if (!code) {
-        return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
-                        STI_SAY("a source of this kind cannot be mapped"));
-    }
-    return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be mapped"));
-}
-
-static void sti_model_publish(const sti_opening *o, const sti_header *h, const sti_layout *l, uint64_t data_bytes) {
-    sti_model *m = l->model;
-    m->open.tensors = l->tensors;
-    m->open.count = h->tensors;
-    m->open.bytes = data_bytes;
-    m->open.shards = &m->shard;
-    m->open.shard_count = 1;
-    m->shard.path = l->text;
-    m->shard.file_bytes = o->io.bytes;
-    m->shard.data_offset = sti_sum(8, o->header_bytes);
-    m->shard.metadata = h->metadata ? l->pairs : NULL;
-    m->shard.metadata_count = h->pairs;
-    m->open.metadata = m->shard.metadata;
-    m->open.metadata_count = m->shard.metadata_count;
-    m->io = o->io;
-    m->bytes = (o->flags & ST_OPEN_NO_MAP) && o->io.read_at ? NULL : (const unsigned char *)o->io.mapped;
-    m->said = o->path.n ? l->text : o->said.at; /* the latter is a literal where there is no path */
-    m->files = o->files;
-    m->system = o->system;
-    m->memory = o->memory;
-    m->block_bytes = l->bytes;
-}
-
-/* from the header's bytes in scratch to a model in o->model */
-STI_APART static st_status sti_open_model(sti_opening *o) {
-    sti_header h;
-    sti_layout l;
-    uint64_t data_bytes;
-    st_error *error = o->error;
-    unsigned char *block;
-    st_status s, sound;
-    int sorted = 0;
-    s = sti_open_entries(o, &h, &sorted);
-    if (s != ST_OK) return s;
-    sti_open_arrange(o, &h, sorted);
-    l = sti_model_lay(o, &h, NULL);
-    block = o->memory.work ? o->memory.work : (unsigned char *)sti_obtain(&o->memory, l.bytes);
-    if (!block) return sti_fail_memory(&o->memory, l.bytes, o->error);
-    l = sti_model_lay(o, &h, block);
-    ST_MEMSET(l.model, 0, sizeof *l.model);
-    h.json.error = NULL; /* a repeated name is said before a wrong offset, and found after it */
-    sound = sti_open_offsets(o, &h, &data_bytes);
-    h.json.error = error;
-    if (sound == ST_OK) s = sti_open_map(o);
-    if (s == ST_OK) {
-        sti_open_fill(o, &h, &l, sound == ST_OK);
-        s = sti_open_index(o, &h, &l);
-    }
-    if (s == ST_OK && sound != ST_OK) s = sti_open_offsets(o, &h, &data_bytes);
-    if (s != ST_OK) {
-        sti_return(&o->memory, block, l.bytes);
-        return s;
-    }
-    sti_model_publish(o, &h, &l, data_bytes);
-    o->model = l.model;
-    return ST_OK;
-}
+/* ---- from a source to its parts */
 
 /* the verdict on a header that failed, unless the file is of another format */
 STI_COLD static st_status sti_open_judge(const sti_opening *o, st_status status) {
     unsigned char bytes[STI_FORMAT_BYTES];
+    const st_io *io = &o->at->io;
     sti_span first;
     first.at = (const char *)bytes;
-    first.n = o->io.bytes < sizeof bytes ? (size_t)o->io.bytes : sizeof bytes;
-    if (first.n == 0 || sti_io_read(&o->io, 0, bytes, first.n) != 0) return status;
+    first.n = io->bytes < sizeof bytes ? (size_t)io->bytes : sizeof bytes;
+    if (first.n == 0 || sti_io_read(io, 0, bytes, first.n) != 0) return status;
     return sti_format_judge(first, status, o->error);
-}
-
-/* what all ways to open have in common, once there is a source: judges it, and gives back all that is not the
- * model's */
-static st_status sti_open_source(sti_opening *o, st_model **model) {
-    unsigned char first[8];
-    st_status s = ST_OK;
-    int code = 0;
-    if (o->io.bytes && !o->io.read_at && !o->io.mapped) {
-        s = sti_fail(o->error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("its st_io has neither read_at nor mapped"));
-    } else if (o->io.bytes >= sizeof first) {
-        code = sti_io_read(&o->io, 0, first, sizeof first);
-    }
-    if (code) s = sti_fail_code(o->error, code, 0, STI_SAY("it cannot be read"));
-    if (s == ST_OK) s = sti_header_measure(first, o->io.bytes, o->limit, &o->header_bytes, o->error);
-    if (s == ST_OK) s = sti_open_scratch(o);
-    if (s == ST_OK) s = sti_open_model(o);
-    sti_return(&o->memory, o->scratch, o->scratch_bytes);
-    if (s >= ST_ERR_TRUNCATED && s <= ST_ERR_OFFSETS) s = sti_open_judge(o, s);
-    if (s != ST_OK) {
-        if (o->files.close) (o->files.close)(o->files.user, &o->io);
-        return sti_say_file(o->error, o->said, s);
-    }
-    *model = &o->model->open;
-    return sti_succeed(o->error);
 }
 
 /* what all ways to open have in common before */
 static st_status sti_open_begin(sti_opening *o, st_model **model, const char *said, const st_options *options,
                                 int given, st_error *error) {
+    static const st_options none = {0, 0, NULL, NULL, 0, NULL};
+    const st_options *all = options ? options : &none;
     const unsigned both = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
-    st_options all;
-    int wrong;
+    const int wrong = !model || !given || (all->flags & ~(unsigned)STI_OPEN_FLAGS) || (all->flags & both) == both ||
+                      (all->allocator && (!all->allocator->alloc || !all->allocator->free)) ||
+                      (all->files && (!all->files->open || !all->files->close));
     if (model) *model = NULL;
-    ST_MEMSET(&all, 0, sizeof all);
-    if (options) all = *options;
-    wrong = !model || !given || (all.flags & ~(unsigned)STI_OPEN_FLAGS) || (all.flags & both) == both ||
-            (all.allocator && (!all.allocator->alloc || !all.allocator->free)) ||
-            (all.files && (!all.files->open || !all.files->close));
     ST_MEMSET(o, 0, sizeof *o);
-    o->said = sti_text(said);
-    o->path = sti_text("");
+    o->one.path = "";
+    o->parts = &o->one;
+    o->part_count = 1;
+    o->said = said;
     o->error = error;
-    o->flags = all.flags;
-    o->limit = sti_header_limit(&all);
-    sti_memory_choose(&o->memory, &all);
+    o->flags = all->flags;
+    o->limit = sti_header_limit(all);
+    sti_memory_choose(&o->memory, all);
+    o->work_bytes = o->memory.work_bytes;
     if (!wrong) return ST_OK;
-    return sti_say_file(error, o->said,
-                        sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
-                                 STI_SAY("a pointer is NULL that must not be, or the options contradict each other")));
+    return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
+                    STI_SAY("a pointer is NULL that must not be, or the options contradict each other"));
+}
+
+/* what they have in common after: gives back all that is not the model's, and says which file a fault is in */
+static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
+    uint32_t i;
+    if (s >= ST_ERR_TRUNCATED && s <= ST_ERR_OFFSETS && o->at) s = sti_open_judge(o, s);
+    if (s == ST_OK) {
+        *model = &o->layout.model->open;
+        (*model)->metadata = (*model)->shards->metadata;
+        (*model)->metadata_count = (*model)->shards->metadata_count;
+        (void)sti_succeed(o->error);
+    } else {
+        sti_return(&o->memory, o->layout.model, o->layout.bytes);
+        for (i = 0; i < o->part_count; i++) {
+            if (o->parts[i].open && o->files.close) (o->files.close)(o->files.user, &o->parts[i].io);
+        }
+        (void)sti_say_file(o->error, sti_text(o->at && *o->at->path ? o->at->path : o->said), s);
+    }
+    while (o->scratch) {
+        sti_scratch *scratch = o->scratch;
+        o->scratch = scratch->next;
+        sti_return(&o->memory, scratch, scratch->bytes);
+    }
+    return s;
+}
+
+/* a source that is there already, as the only part */
+static st_status sti_open_one(sti_opening *o) {
+    st_status s;
+    o->parts->open = 1;
+    s = sti_open_part(o, o->parts);
+    if (s == ST_OK) s = sti_open_block(o);
+    return s == ST_OK ? sti_open_finish(o, o->parts) : s;
+}
+
+/* whether what a callback filled can be read */
+static st_status sti_open_check(const sti_opening *o, const sti_part *p) {
+    if (!p->io.bytes || p->io.read_at || p->io.mapped) return ST_OK;
+    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("its st_io has neither read_at nor mapped"));
 }
 
 ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, const st_options *options,
                                 st_error *error) {
     sti_opening o;
     st_status s = sti_open_begin(&o, model, "(memory)", options, bytes || !n, error);
-    if (s != ST_OK) return s;
-    o.io.mapped = bytes;
-    o.io.bytes = n;
-    return sti_open_source(&o, model);
+    o.one.io.mapped = bytes;
+    o.one.io.bytes = n;
+    return sti_open_end(&o, model, s == ST_OK ? sti_open_one(&o) : s);
 }
 
 ST_API st_status st_open_io(st_model **model, const st_io *io, const st_options *options, st_error *error) {
     sti_opening o;
     st_status s = sti_open_begin(&o, model, "(callbacks)", options, io != NULL, error);
-    if (s != ST_OK) return s;
-    o.io = *io;
-    return sti_open_source(&o, model);
+    if (io) o.one.io = *io;
+    if (s == ST_OK) s = sti_open_check(&o, &o.one);
+    return sti_open_end(&o, model, s == ST_OK ? sti_open_one(&o) : s);
 }
 
-/* st_files.list is asked about one name at most, and only to tell whether there is a directory */
-static int sti_stop_listing(void *stopped, const char *name) {
-    (void)name;
-    *(int *)stopped = 1;
-    return 1;
+/* ---- paths that come out of a file */
+
+#define STI_MODEL ".safetensors"
+#define STI_INDEX_END ".safetensors.index.json"
+
+static int sti_ends(sti_span s, const char *end) {
+    const sti_span e = sti_text(end);
+    return s.n >= e.n && ST_MEMCMP(s.at + (s.n - e.n), end, e.n) == 0;
 }
 
-/* opens the file at path with o->files, scratch being what they are given as `user` where they are the system's */
-static st_status sti_open_path(sti_opening *o, const char *path, void *user) {
-    int code = (o->files.open)(user, path, &o->io), stopped = 0;
-    const int found = !code;
-    if (code == ST_IO_NOT_FOUND && o->files.list) code = (o->files.list)(user, path, sti_stop_listing, &stopped);
-    if (!found && (!code || stopped)) { /* it was listed, or is empty */
-        return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
-                        STI_SAY("this is a directory; name the .safetensors file in it"));
+static int sti_in(unsigned char c, const char *set) {
+    for (; *set; set++) {
+        if ((unsigned char)*set == c) return 1;
     }
-    return code ? sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be opened")) : ST_OK;
+    return 0;
 }
 
-#if !defined(ST_NO_FILES)
-static st_status sti_open_system(sti_opening *o, const char *path) {
-    size_t bytes = sti_system_scratch(o->path);
-    void *scratch = NULL;
+/* whether a text is a word in capitals, its own letters in either case */
+static int sti_is_capital(sti_span s, const char *word) {
+    size_t i;
+    for (i = 0; i < s.n && word[i]; i++) {
+        if (s.at[i] != word[i] && (word[i] < 'A' || word[i] > 'Z' || (s.at[i] | 32) != (word[i] | 32))) return 0;
+    }
+    return i == s.n && !word[i];
+}
+
+/* whether Windows takes a name without its extension for a device */
+static int sti_is_device(sti_span s) {
+    static const char *const alone[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"};
+    sti_span first = s, rest;
+    size_t i;
+    for (i = 0; i < sizeof alone / sizeof *alone; i++) {
+        if (sti_is_capital(s, alone[i])) return 1;
+    }
+    if (s.n < 4) return 0;
+    first.n = 3;
+    rest = sti_behind(s, 3);
+    if (!sti_is_capital(first, "COM") && !sti_is_capital(first, "LPT")) return 0;
+    return (rest.n == 1 && sti_in((unsigned char)*rest.at, "0123456789")) || sti_same(rest, sti_text("\xC2\xB9")) ||
+           sti_same(rest, sti_text("\xC2\xB2")) || sti_same(rest, sti_text("\xC2\xB3")); /* digits 1 to 3, raised */
+}
+
+/* Why a path of a shard, or a name of the hub's, is refused; NULL: it is not. Its components must name the same thing
+ * on every system, and nothing above them. Symbolic links are not its matter: a file that was loaded cannot make one. */
+static const char *sti_path_fault(sti_span path, int shard) {
+    if (shard && !sti_ends(path, STI_MODEL)) return STI_SAY("a shard's name must end in .safetensors");
+    for (;;) {
+        sti_span name = path, stem;
+        size_t i;
+        for (name.n = 0; name.n < path.n && path.at[name.n] != '/'; name.n++) {
+            const unsigned char c = (unsigned char)path.at[name.n];
+            if (c < 0x20 || c == 0x7F || sti_in(c, "\\:<>\"|?*")) {
+                return STI_SAY("a path must not hold this character");
+            }
+            if (c == 0xC2 && name.n + 1 < path.n && (unsigned char)path.at[name.n + 1] < 0xA0) {
+                return STI_SAY("a path must not hold a control character");
+            }
+        }
+        if (name.n == 0) return STI_SAY("a path must be relative, and no part of it empty");
+        if (sti_in((unsigned char)name.at[0], " .") || sti_in((unsigned char)name.at[name.n - 1], " .")) {
+            return STI_SAY("no part of a path may begin or end with a dot or a blank");
+        }
+        if (name.n > 255) return STI_SAY("a part of the path is longer than systems take");
+        for (stem = name, stem.n = i = 0; i < name.n && name.at[i] != '.'; i++) {
+            if (name.at[i] != ' ') stem.n = i + 1;
+        }
+        if (sti_is_device(stem)) return STI_SAY("a part of the path is a device on some systems");
+        if (name.n == path.n) return NULL;
+        path = sti_behind(path, name.n + 1);
+    }
+}
+
+/* ---- the index of a model of several files: its text */
+
+/* the bytes of a string that was scanned before, in place or, where it holds an escape, without it at *text, which
+ * moves on */
+static const char *sti_list_text(const sti_list *x, const sti_word *w, char **text) {
+    sti_json j = x->json;
+    sti_word again;
+    char *at = *text;
+    j.at += w->place;
+    if (!w->escaped) return (const char *)j.at + 1;
+    (void)sti_json_string(&j, &again, at);
+    *text += w->bytes;
+    return at;
+}
+
+/* passes the weight_map: counts its members, or fills items; text: room for names and paths that hold an escape */
+static st_status sti_list_weights(sti_list *x, sti_json *j, st_pair *items, char *text) {
+    sti_word key, value;
     st_status s;
+    int more;
+    x->weights = 0;
+    if ((s = sti_json_enter(j, '{', &more, STI_SAY("the weight_map must be an object of strings"))) != ST_OK) return s;
+    while (more) {
+        if ((s = sti_json_key(j, &key)) != ST_OK || (s = sti_json_colon(j)) != ST_OK) return s;
+        if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_SAY("a value of the weight_map must be a string"));
+        if ((s = sti_json_string(j, &value, NULL)) != ST_OK) return s;
+        if (items) {
+            st_pair *p = &items[x->weights];
+            p->key = sti_list_text(x, &key, &text);
+            p->key_bytes = key.bytes;
+            p->value = sti_list_text(x, &value, &text);
+            p->value_bytes = value.bytes;
+        } else {
+            x->escaped += (key.escaped ? key.bytes : 0) + (value.escaped ? value.bytes : 0);
+        }
+        x->weights++;
+        if ((s = sti_json_next(j, '{', &more)) != ST_OK) return s;
+    }
+    return ST_OK;
+}
+
+/* passes the metadata, whose values may be anything: counts its members, or fills pairs, a value being its JSON text */
+static st_status sti_list_metadata(sti_list *x, sti_json *j, st_pair *pairs, char *text) {
+    sti_word key;
+    st_status s;
+    int more;
+    x->pairs = 0;
+    x->text_bytes = 0;
+    if ((s = sti_json_enter(j, '{', &more, STI_SAY("the metadata must be an object"))) != ST_OK) return s;
+    while (more) {
+        const char *value;
+        if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a key in double quotes is due"));
+        if ((s = sti_json_string(j, &key, text)) != ST_OK || (s = sti_json_colon(j)) != ST_OK) return s;
+        (void)sti_json_peek(j);
+        value = (const char *)j->at;
+        if ((s = sti_json_skip(j, 2)) != ST_OK) return s; /* the root and the metadata are open */
+        if (pairs) {
+            st_pair *p = &pairs[x->pairs];
+            sti_span v;
+            p->key = text;
+            p->key_bytes = key.bytes;
+            text += key.bytes;
+            *text++ = 0;
+            v.at = value;
+            v.n = p->value_bytes = (size_t)((const char *)j->at - value);
+            p->value = sti_keep(&text, v);
+        }
+        x->text_bytes = sti_plus(x->text_bytes, sti_plus(key.bytes + 2, (size_t)((const char *)j->at - value)));
+        x->pairs++;
+        if ((s = sti_json_next(j, '{', &more)) != ST_OK) return s;
+    }
+    return ST_OK;
+}
+
+/* passes the whole index, counts what it holds and notes where */
+static st_status sti_list_judge(sti_list *x) {
+    sti_json all = x->json, *j = &all;
+    sti_word key;
+    st_status s;
+    int more;
+    if ((s = sti_json_enter(j, '{', &more, STI_SAY("an index must be an object"))) != ST_OK) return s;
+    while (more) {
+        int map, metadata;
+        if ((s = sti_json_key(j, &key)) != ST_OK) return s;
+        map = sti_word_is(&key, "weight_map", 10);
+        metadata = sti_word_is(&key, "metadata", 8);
+        if ((map && x->map) || (metadata && x->metadata)) {
+            return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_SAY("this key is there twice"));
+        }
+        if ((s = sti_json_colon(j)) != ST_OK) return s;
+        (void)sti_json_peek(j);
+        if (map) x->map = sti_json_place(j);
+        if (metadata) x->metadata = sti_json_place(j);
+        s = map        ? sti_list_weights(x, j, NULL, NULL)
+            : metadata ? sti_list_metadata(x, j, NULL, NULL)
+                       : sti_json_skip(j, 1); /* ignored; the root is open */
+        if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
+    }
+    if (sti_json_peek(j) >= 0) return sti_json_fail(j, ST_ERR_JSON, STI_SAY("only blanks may follow the index"));
+    if (!x->weights) {
+        return sti_json_fail(j, ST_ERR_SCHEMA,
+                             x->map ? STI_SAY("the weight_map is empty") : STI_SAY("the weight_map is missing"));
+    }
+    return ST_OK;
+}
+
+/* a copy of the index's scanner at a place */
+static sti_json sti_list_at(const sti_list *x, uint32_t place) {
+    sti_json j = x->json;
+    j.at += place;
+    return j;
+}
+
+/* ---- several files: an index and its shards */
+
+/* scratch for a path of that length, where the system wants some */
+static st_status sti_open_room(sti_opening *o, sti_span path) {
+#if !defined(ST_NO_FILES)
+    const size_t bytes = o->system ? sti_system_scratch(path) : 0;
+    if (bytes > o->user_bytes) {
+        o->files.user = sti_scratch_take(o, bytes);
+        o->user_bytes = o->files.user ? bytes : 0;
+        return o->files.user ? ST_OK : ST_ERR_MEMORY;
+    }
+#else
+    (void)o, (void)path;
+#endif
+    return ST_OK;
+}
+
+static st_status sti_open_file(sti_opening *o, sti_part *p, const char *path) {
+    st_status s = sti_open_room(o, sti_text(path));
+    int code;
+    if (s != ST_OK) return s;
+    p->path = path;
+    code = (o->files.open)(o->files.user, path, &p->io);
+    if (code) return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be opened"));
+    p->open = 1;
+    return sti_open_check(o, p);
+}
+
+/* keeps the paths of all files, which were scratch, in the block */
+static void sti_open_paths(sti_opening *o) {
+    st_shard *shards = o->layout.shards - o->part_count; /* which all were taken */
+    uint32_t i;
+    for (i = 0; i < o->part_count; i++) shards[i].path = sti_keep(&o->layout.text, sti_text(shards[i].path));
+    o->layout.model->said = shards->path;
+}
+
+/* a model of one file, by its path */
+static st_status sti_open_single(sti_opening *o, const char *path) {
+    st_status s = sti_open_file(o, &o->one, path);
+    o->sums.text = sti_text(path).n + 1;
+    if (s == ST_OK) s = sti_open_one(o);
+    if (s == ST_OK) sti_open_paths(o);
+    return s;
+}
+
+static void sti_part_close(sti_opening *o, sti_part *p) {
+    if (p->open && o->files.close) (o->files.close)(o->files.user, &p->io);
+    p->open = 0;
+}
+
+/* reads the index at path and judges its text, all but what it says of shards */
+static st_status sti_list_read(sti_opening *o, sti_list *x, const char *path) {
+    sti_part *p = o->parts;
+    st_status s = sti_open_file(o, p, path);
+    sti_span text;
+    size_t good;
+    enum sti_format format;
+    int code;
+    if (s != ST_OK) return s;
+    if (p->io.bytes > o->limit) {
+        return sti_fail(o->error, ST_ERR_HEADER_LIMIT, STI_NONE, o->limit, p->io.bytes,
+                        STI_SAY("an index of $a bytes is over the limit of $e"));
+    }
+    text.n = (size_t)p->io.bytes;
+    text.at = (const char *)sti_scratch_take(o, text.n);
+    if (!text.at) return ST_ERR_MEMORY;
+    code = text.n ? sti_io_read(&p->io, 0, (void *)(uintptr_t)text.at, text.n) : 0;
+    if (code) return sti_fail_code(o->error, code, 0, STI_SAY("it cannot be read"));
+    sti_part_close(o, p);
+    x->json = sti_json_inside(text);
+    x->json.error = o->error;
+    good = sti_utf8_span(x->json.at, text.n);
+    s = good == text.n ? sti_list_judge(x)
+                       : sti_fail(o->error, ST_ERR_UTF8, good, 0, 0, STI_SAY("the index is not UTF-8"));
+    text.n = text.n < STI_FORMAT_BYTES ? text.n : STI_FORMAT_BYTES;
+    format = sti_format_of(text);
+    return s == ST_OK || format == STI_INDEX || format == STI_TEXT ? s : sti_format_judge(text, s, o->error);
+}
+
+/* indexes the keys of items; gives the first that repeats another, or STI_ABSENT */
+static uint32_t sti_list_index(const sti_list *x, sti_index *index, uint32_t count) {
+    ST_MEMSET(index, 0, sizeof *index);
+    index->pairs = x->items;
+    index->slots = x->slots;
+    index->count = count;
+    return sti_index_build(index, NULL);
+}
+
+/* says what is wrong with a member of the weight_map or the metadata: with its key, or with its value */
+static st_status sti_list_fail(const sti_list *x, uint32_t object, uint32_t item, int value, st_status status,
+                               const char *sentence) {
+    sti_json j = sti_list_at(x, sti_json_member(x->json, x->json.at + object, item));
+    sti_word w;
+    if (value) {
+        (void)sti_json_key(&j, &w), (void)sti_json_colon(&j), (void)sti_json_peek(&j);
+    }
+    (void)sti_json_fail(&j, status, sentence);
+#if !defined(ST_NO_ERROR_TEXT)
+    {
+        sti_span inside;
+        inside.at = (const char *)j.at + 1;
+        (void)sti_json_string(&j, &w, NULL);
+        inside.n = (size_t)((const char *)j.at - inside.at - 1);
+        sti_say_about(x->json.error, inside, STI_ESCAPED);
+    }
+#endif
+    return status;
+}
+
+/* takes room for the members of an index and fills it; refuses metadata keys and names that are there twice */
+static st_status sti_list_fill(sti_opening *o, sti_list *x) {
+    const uint32_t most = x->weights > x->pairs ? x->weights : x->pairs;
+    const char *twice = STI_SAY("this name is there twice");
+    sti_json j = sti_list_at(x, x->metadata);
+    sti_index index;
+    uint32_t repeated;
+    char *text = (char *)sti_scratch_take(o, x->escaped > x->text_bytes ? x->escaped : x->text_bytes);
+    x->items = (st_pair *)sti_scratch_take(o, sti_times(most, sizeof *x->items));
+    x->slots = (uint32_t *)sti_scratch_take(o, sti_times(sti_index_slots(most), sizeof *x->slots));
+    x->shards = (uint32_t *)sti_scratch_take(o, sti_times(x->weights, sizeof *x->shards));
+    if (!text || !x->items || !x->slots || !x->shards) return ST_ERR_MEMORY;
+    if (x->metadata) {
+        (void)sti_list_metadata(x, &j, x->items, text); /* nothing below can fail: all of it passed once */
+        repeated = sti_list_index(x, &index, x->pairs);
+        if (repeated != STI_ABSENT) return sti_list_fail(x, x->metadata, repeated, 0, ST_ERR_DUPLICATE, twice);
+    }
+    j = sti_list_at(x, x->map);
+    (void)sti_list_weights(x, &j, x->items, text);
+    repeated = sti_list_index(x, &index, x->weights);
+    return repeated == STI_ABSENT ? ST_OK : sti_list_fail(x, x->map, repeated, 0, ST_ERR_DUPLICATE, twice);
+}
+
+/* makes keys of the values, and the other way about */
+static void sti_list_swap(sti_list *x) {
+    uint32_t i;
+    for (i = 0; i < x->weights; i++) {
+        st_pair p = x->items[i];
+        x->items[i].key = p.value;
+        x->items[i].key_bytes = p.value_bytes;
+        x->items[i].value = p.key;
+        x->items[i].value_bytes = p.key_bytes;
+    }
+}
+
+/* numbers the shards in the order of their names; first: to be filled with a weight of each, *count of them */
+static st_status sti_list_number(sti_opening *o, sti_list *x, uint32_t *first, uint32_t *number, uint32_t *count) {
+    sti_index paths;
+    sti_order order;
+    uint32_t i;
+    *count = 0;
+    sti_list_swap(x);
+    (void)sti_list_index(x, &paths, x->weights);
+    for (i = 0; i < x->weights; i++) {
+        const char *fault;
+        x->shards[i] = sti_index_find(&paths, sti_index_name(&paths, i));
+        if (x->shards[i] != i) continue;
+        fault = sti_path_fault(sti_index_name(&paths, i), 1);
+        if (fault) return sti_list_fail(x, x->map, i, 1, ST_ERR_PATH, fault);
+        first[(*count)++] = i;
+    }
+    if (*count > STI_MAX_SHARDS) {
+        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, STI_MAX_SHARDS, *count,
+                        STI_SAY("an index of $a shards is over the limit of $e"));
+    }
+    order.items = first;
+    order.index = &paths;
+    order.before = sti_name_before;
+    order.swap = sti_name_swap;
+    sti_sort(&order, *count);
+    for (i = 0; i < *count; i++) number[first[i]] = i;
+    for (i = 0; i < x->weights; i++) x->shards[i] = number[x->shards[i]];
+    sti_list_swap(x);
+    return ST_OK;
+}
+
+/* makes a part of each shard that the index names, with its path */
+static st_status sti_list_parts(sti_opening *o, sti_list *x) {
+    const size_t directory = sti_system_directory(o->said);
+    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_times(x->weights, sizeof *first)), count, i;
+    uint32_t *number = (uint32_t *)sti_scratch_take(o, sti_times(x->weights, sizeof *number));
+    size_t texts = 0, longest = 0;
+    sti_part *parts;
+    sti_span path;
+    char *text;
+    st_status s;
+    if (!first || !number) return ST_ERR_MEMORY;
+    if ((s = sti_list_number(o, x, first, number, &count)) != ST_OK) return s;
+    for (i = 0; i < count; i++) {
+        size_t n = sti_plus(directory, x->items[first[i]].value_bytes + 1);
+        longest = n > longest ? n : longest;
+        texts = sti_plus(texts, n);
+    }
+    parts = (sti_part *)sti_scratch_take(o, sti_times(count, sizeof *parts));
+    text = (char *)sti_scratch_take(o, texts);
+    if (!parts || !text) return ST_ERR_MEMORY;
+    path.at = text;
+    path.n = longest;
+    if ((s = sti_open_room(o, path)) != ST_OK) return s;
+    o->sums.pairs = x->pairs;
+    o->sums.text = sti_plus(sti_plus(texts, x->text_bytes), sti_text(o->said).n + 1);
+    ST_MEMSET(parts, 0, count * sizeof *parts); /* they were taken with this size */
+    for (i = 0; i < count; i++) {
+        const st_pair *item = &x->items[first[i]];
+        parts[i].path = text;
+        ST_MEMCPY(text, o->said, directory);
+        ST_MEMCPY(text + directory, item->value, item->value_bytes);
+        text[directory + item->value_bytes] = 0;
+        text += directory + item->value_bytes + 1;
+    }
+    o->parts = parts;
+    o->part_count = count;
+    return ST_OK;
+}
+
+/* after a file's header is read: past the first few, a file is not held open but for a mapping that needs it */
+static void sti_part_rest(sti_opening *o, sti_part *p, uint32_t number) {
+    if (number < STI_KEPT_OPEN || o->user_bytes) return; /* there is no scratch for long paths later */
+#if !defined(ST_NO_FILES)
+    if (o->system && p->io.mapped) sti_system_release(&p->io);
+#endif
+    if (!p->io.mapped) sti_part_close(o, p);
+}
+
+/* opens and judges each shard */
+static st_status sti_open_shards(sti_opening *o) {
+    const uint32_t count = o->part_count;
+    uint64_t tensors = 0;
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        sti_part *p = &o->parts[i];
+        st_status s = sti_open_file(o, p, p->path);
+        o->part_count = i + 1; /* what is known */
+        if (s == ST_ERR_NOT_FOUND) {
+            if (o->flags & ST_OPEN_PARTIAL) continue;
+            (void)sti_fail(o->error, ST_ERR_SHARD, STI_NONE, 0, 0,
+                           STI_SAY("the index names this shard, and it is missing"));
+            sti_say_about(o->error, sti_behind(sti_text(p->path), sti_system_directory(o->said)), STI_NAME);
+            return ST_ERR_SHARD;
+        }
+        o->at = p;
+        if (s == ST_OK) s = sti_open_part(o, p);
+        if (s == ST_OK && p->sound != ST_OK) { /* what is wrong with it is said as if it were alone */
+            o->parts = p;
+            o->part_count = 1;
+            ST_MEMSET(&o->sums, 0, sizeof o->sums);
+            sti_count(o, &p->header);
+            s = sti_open_block(o);
+            if (s == ST_OK) s = sti_open_finish(o, p);
+            o->parts = p - i;
+            o->part_count = i + 1;
+        }
+        if (s != ST_OK) return s;
+        o->at = NULL;
+        tensors = sti_sum(tensors, p->header.tensors);
+        if (tensors > STI_MAX_TENSORS) {
+            return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, STI_MAX_TENSORS, tensors,
+                            STI_SAY("$a tensors are over the limit of $e"));
+        }
+        sti_part_rest(o, p, i);
+    }
+    return ST_OK;
+}
+
+/* indexes the names of all files, and proves that they are what the index says */
+static st_status sti_list_check(const sti_opening *o, const sti_list *x) {
+    sti_index *names = &o->layout.model->names, *keys = &o->layout.model->keys;
+    const st_tensor *t = o->layout.model->open.tensors, *found;
+    uint32_t item, i;
+    keys->pairs = o->layout.model->open.shards->metadata;
+    keys->count = (uint32_t)o->layout.model->open.shards->metadata_count;
+    (void)sti_index_build(keys, NULL);
+    names->tensors = t;
+    names->count = (uint32_t)o->sums.tensors;
+    item = sti_index_build(names, NULL);
+    if (item != STI_ABSENT) {
+        found = &t[sti_index_find(names, sti_index_name(names, item))];
+        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NONE, 0, 0, STI_SAY("this tensor is in two shards:"));
+        sti_say_more(o->error, " ", sti_text(o->parts[found->shard].path));
+        sti_say_more(o->error, " and ", sti_text(o->parts[t[item].shard].path));
+        sti_say_about(o->error, sti_index_name(names, item), STI_NAME);
+        return ST_ERR_SHARD;
+    }
+    for (i = 0; i < x->weights; i++) {
+        const sti_part *promised = &o->parts[x->shards[i]];
+        sti_span name;
+        if (!promised->text) continue; /* it may be absent */
+        name.at = x->items[i].key;
+        name.n = x->items[i].key_bytes;
+        item = sti_index_find(names, name);
+        if (item != STI_ABSENT && t[item].shard == x->shards[i]) continue;
+        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NONE, 0, 0, STI_SAY("the index has it in a shard that lacks it:"));
+        sti_say_more(o->error, " ", sti_text(promised->path));
+        if (item != STI_ABSENT) sti_say_more(o->error, ", and not ", sti_text(o->parts[t[item].shard].path));
+        sti_say_about(o->error, name, STI_NAME);
+        return ST_ERR_SHARD;
+    }
+    return ST_OK;
+}
+
+/* a model of several files, by the path of its index */
+static st_status sti_open_list(sti_opening *o, const char *path) {
+    sti_list list;
+    sti_layout *l = &o->layout;
+    uint32_t i;
+    st_status s;
+    ST_MEMSET(&list, 0, sizeof list);
+    o->said = path;
+    s = sti_list_read(o, &list, path);
+    if (s == ST_OK) s = sti_list_fill(o, &list);
+    if (s == ST_OK) s = sti_list_parts(o, &list);
+    if (s == ST_OK) s = sti_open_shards(o);
+    if (s == ST_OK) s = sti_open_block(o);
+    for (i = 0; s == ST_OK && i < o->part_count; i++) {
+        o->at = &o->parts[i];
+        s = sti_open_finish(o, o->at);
+    }
+    if (s != ST_OK) return s;
+    o->at = NULL;
+    s = sti_list_check(o, &list);
+    if (s != ST_OK) return s;
+    sti_open_paths(o);
+    l->model->said = sti_keep(&l->text, sti_text(path));
+    if (list.metadata) {
+        sti_json j = sti_list_at(&list, list.metadata);
+        (void)sti_list_metadata(&list, &j, l->pairs, l->text); /* cannot fail: it passed once */
+        l->model->open.index = l->pairs;
+        l->model->open.index_count = list.pairs;
+    }
+    return ST_OK;
+}
+
+/* ---- directories */
+
+typedef struct sti_listing { /* what a directory holds, as far as it matters here */
+    uint32_t files, indexes; /* *.safetensors, *.safetensors.index.json */
+    int model, index;        /* there is one of the name that comes first */
+    int shard;               /* by its name a file is one of several */
+    size_t longest;          /* name */
+    const char *end;         /* of the names that the second pass is about */
+    char *out;               /* takes the first of them; NULL: error takes them all */
+    st_error *error;
+    int told;
+} sti_listing;
+
+/* how many decimal digits a text begins with */
+static size_t sti_digits_at(sti_span s) {
+    size_t n = 0;
+    while (n < s.n && s.at[n] >= '0' && s.at[n] <= '9') n++;
+    return n;
+}
+
+/* whether a name is that of one of several shards: it holds -NNNNN-of-MMMMM, and M is over 1 */
+static int sti_is_shard(sti_span s) {
+    for (; s.n; s = sti_behind(s, 1)) {
+        sti_span rest = sti_behind(s, 1);
+        size_t n = sti_digits_at(rest);
+        if (*s.at != '-' || n < 5) continue;
+        rest = sti_behind(rest, n);
+        if (!sti_begins(rest, "-of-", 4)) continue;
+        rest = sti_behind(rest, 4);
+        n = sti_digits_at(rest);
+        if (n < 5) continue;
+        for (; n > 1 && *rest.at == '0'; n--) rest = sti_behind(rest, 1);
+        if (n > 1 || *rest.at > '1') return 1;
+    }
+    return 0;
+}
+
+static int sti_listing_count(void *arg, const char *text) {
+    sti_listing *l = (sti_listing *)arg;
+    const sti_span name = sti_text(text);
+    if (*text == '.') return 0; /* hidden, or no name before the ending */
+    if (sti_ends(name, STI_INDEX_END)) {
+        l->indexes++;
+        l->index |= sti_same(name, sti_text("model" STI_INDEX_END));
+    } else if (sti_ends(name, STI_MODEL)) {
+        l->files++;
+        l->model |= sti_same(name, sti_text("model" STI_MODEL));
+        l->shard |= sti_is_shard(name);
+    } else {
+        return 0;
+    }
+    if (name.n > l->longest) l->longest = name.n;
+    return 0;
+}
+
+static int sti_listing_tell(void *arg, const char *text) {
+    sti_listing *l = (sti_listing *)arg;
+    const sti_span name = sti_text(text);
+    if (*text == '.' || !sti_ends(name, l->end)) return 0;
+    if (l->out) {
+        if (name.n > l->longest) return 0; /* it has come since they were counted */
+        ST_MEMCPY(l->out, name.at, name.n);
+        l->out[name.n] = 0;
+        return 1;
+    }
+    sti_say_more(l->error, l->told++ ? ", " : " ", name);
+    return 0;
+}
+
+/* a directory in which it is not plain what to open; says what was looked for and what was found */
+STI_COLD static st_status sti_listing_fail(const sti_opening *o, const char *path, sti_listing *l) {
+    const st_status status = l->files || l->indexes ? ST_ERR_SHARD : ST_ERR_NOT_FOUND;
+    (void)sti_fail(o->error, status, STI_NONE, l->indexes, l->files,
+                   l->indexes
+                       ? STI_SAY("looked for model.safetensors and model.safetensors.index.json; found $e indexes:")
+                   : l->files > 1 ? STI_SAY("looked for model.safetensors and model.safetensors.index.json; found $a "
+                                            ".safetensors files and no index:")
+                   : l->files     ? STI_SAY("looked for model.safetensors.index.json; found no index for this shard:")
+                              : STI_SAY("looked for model.safetensors, model.safetensors.index.json or one of another "
+                                        "name; found none"));
+    l->end = l->indexes ? STI_INDEX_END : STI_MODEL;
+    l->out = NULL;
+    l->error = o->error;
+    (void)(o->files.list)(o->files.user, path, sti_listing_tell, l);
+    return status;
+}
+
+/* puts texts one behind the other, with a NUL at the end; NULL: there is no memory */
+static char *sti_join(sti_opening *o, const sti_span *texts, size_t count) {
+    size_t n = 1, i;
+    char *all, *at;
+    for (i = 0; i < count; i++) n = sti_plus(n, texts[i].n);
+    all = at = (char *)sti_scratch_take(o, n);
+    for (i = 0; all && i < count; i++) {
+        ST_MEMCPY(at, texts[i].at, texts[i].n);
+        at += texts[i].n;
+    }
+    if (all) *at = 0;
+    return all;
+}
+
+/* a model, by the path of its directory: of one file, or of several behind an index */
+static st_status sti_open_directory(sti_opening *o, const char *path) {
+    sti_listing l;
+    sti_span joined[3];
+    char *full;
+    st_status s;
+    int code;
+    o->said = path;
+    ST_MEMSET(&l, 0, sizeof l);
+    if ((s = sti_open_room(o, sti_text(path))) != ST_OK) return s;
+    if (!o->files.list) return sti_fail_code(o->error, ST_IO_NOT_FOUND, STI_NONE, NULL);
+    code = (o->files.list)(o->files.user, path, sti_listing_count, &l);
+    if (code) return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be listed"));
+    if (!l.model && !l.index && (l.indexes ? l.indexes : l.files) != 1) return sti_listing_fail(o, path, &l);
+    if (!l.model && !l.indexes && l.shard) return sti_listing_fail(o, path, &l);
+    joined[2] = sti_text(l.model ? "model" STI_MODEL : "model" STI_INDEX_END);
+    if (!l.model && !l.index) {
+        l.end = l.indexes ? STI_INDEX_END : STI_MODEL;
+        l.out = (char *)sti_scratch_take(o, sti_plus(l.longest, 1));
+        if (!l.out) return ST_ERR_MEMORY;
+        *l.out = 0;
+        code = (o->files.list)(o->files.user, path, sti_listing_tell, &l);
+        if (!*l.out && code) return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be listed"));
+        joined[2] = sti_text(l.out); /* "" where it has gone since */
+    }
+    joined[0] = sti_text(path);
+    joined[1] = sti_text(sti_system_directory(path) == joined[0].n ? "" : "/");
+    full = sti_join(o, joined, 3);
+    if (!full) return ST_ERR_MEMORY;
+    if (!l.model && l.indexes) return sti_open_list(o, full);
+    o->said = full;
+    return sti_open_single(o, full);
+}
+
+/* ---- st_open */
+
+/* whose files they are */
+static st_status sti_open_files(sti_opening *o, const st_options *options) {
+    if (options && options->files) {
+        o->files = *options->files;
+        return ST_OK;
+    }
+#if defined(ST_NO_FILES)
+    return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
+                    STI_SAY("this build knows no files but those of st_options.files"));
+#else
     o->system = 1;
     o->files.open = sti_system_open;
     o->files.close = sti_system_close;
     o->files.list = sti_system_list;
-    if (bytes) {
-        scratch = o->memory.work_bytes >= bytes ? o->memory.work : sti_obtain(&o->memory, bytes);
-        if (!scratch) return sti_fail_memory(&o->memory, sti_plus(o->memory.work_skipped, bytes), o->error);
-    }
-    s = sti_open_path(o, path, scratch);
-    sti_return(&o->memory, scratch, bytes);
-    return s;
-}
+    return ST_OK;
 #endif
+}
+
+static st_status sti_open_path(sti_opening *o, const char *path) {
+    st_status s;
+    if (sti_ends(sti_text(path), ".json")) return sti_open_list(o, path);
+    s = sti_open_single(o, path);
+    return s == ST_ERR_NOT_FOUND ? sti_open_directory(o, path) : s;
+}
 
 ST_API st_status st_open(st_model **model, const char *path, const st_options *options, st_error *error) {
     sti_opening o;
     st_status s = sti_open_begin(&o, model, path ? path : "st_open", options, path != NULL, error);
-    if (s != ST_OK) return s;
-    o.path = o.said;
-    if (options && options->files) {
-        o.files = *options->files;
-        s = sti_open_path(&o, path, o.files.user);
-    } else {
-#if defined(ST_NO_FILES)
-        s = sti_fail(error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
-                     STI_SAY("this build knows no files but those of st_options.files"));
-#else
-        s = sti_open_system(&o, path);
-#endif
+    if (s == ST_OK) s = sti_open_files(&o, options);
+    if (s == ST_OK) s = sti_open_path(&o, path);
+    return sti_open_end(&o, model, s);
+}
+
+/* ---- the hub's cache */
+
+#if !defined(ST_NO_FILES)
+/* whether $NAME may hold it */
+static int sti_is_word(char c) {
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+/* A value of an environment variable with ~ and $NAME resolved, in out[room] as far as it fits; gives its length. */
+static size_t sti_hub_expand(const char *value, char *out, size_t room) {
+    char name[64];
+    size_t n = 0, k, got;
+    if (value[0] == '~' && (!value[1] || value[1] == '/' || value[1] == '\\')) {
+        n = sti_system_variable(STI_HOME, out, room);
+        if (n) value++;
     }
-    return s == ST_OK ? sti_open_source(&o, model) : sti_say_file(error, o.said, s);
+    while (*value) {
+        const char *at = value + 1;
+        const int brace = *value == '$' && *at == '{';
+        for (at += brace, k = 0; *value == '$' && sti_is_word(*at) && k + 1 < sizeof name; at++) name[k++] = *at;
+        name[k] = 0;
+        got = k && (!brace || *at == '}')
+                  ? sti_system_variable(name, n < room ? out + n : NULL, n < room ? room - n : 0)
+                  : 0;
+        if (got) {
+            value = at + brace;
+            n = sti_plus(n, got);
+        } else {
+            if (n < room) out[n] = *value;
+            value++;
+            n++;
+        }
+    }
+    if (n < room) out[n] = 0;
+    return n;
+}
+
+/* the directory of the cache, as the reference tools find it; NULL: there is no memory */
+static char *sti_hub_root(sti_opening *o) {
+    static const char *const names[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"};
+    static const char *const behind[] = {"", "", "/hub", "/huggingface/hub", "/.cache/huggingface/hub"};
+    char *value = NULL, *root;
+    sti_span texts[2];
+    size_t i, n = 0;
+    for (i = 0; i < 4; i++) {
+        n = sti_system_variable(names[i], NULL, 0);
+        if (n) break;
+    }
+    value = (char *)sti_scratch_take(o, sti_plus(n, 2));
+    if (!value) return NULL;
+    value[0] = '~';
+    value[1] = 0;
+    /* another thread may be changing the environment: what does not fit any more is as if it were empty */
+    if (i < 4 && sti_system_variable(names[i], value, n + 1) > n) value[0] = 0;
+    n = sti_hub_expand(value, NULL, 0);
+    root = (char *)sti_scratch_take(o, sti_plus(n, 1));
+    if (!root) return NULL;
+    if (sti_hub_expand(value, root, n + 1) > n) root[0] = 0;
+    texts[0] = sti_text(root);
+    texts[1] = sti_text(behind[i]);
+    return sti_join(o, texts, 2);
+}
+
+static int sti_is_commit(sti_span s) {
+    size_t i;
+    for (i = 0; i < s.n; i++) {
+        if (!sti_in((unsigned char)s.at[i], "0123456789abcdefABCDEF")) return 0;
+    }
+    return s.n == 40;
+}
+
+/* the commit that a revision stands for: what its file in refs holds, or itself */
+static st_status sti_hub_commit(sti_opening *o, const char *path, const char *revision, char commit[48]) {
+    sti_part *p = o->parts;
+    sti_span text = sti_text(revision);
+    st_status s = sti_open_file(o, p, path);
+    int code;
+    if (s == ST_ERR_NOT_FOUND && sti_is_commit(text)) {
+        ST_MEMCPY(commit, text.at, text.n);
+        return ST_OK;
+    }
+    if (s == ST_ERR_NOT_FOUND) {
+        (void)sti_fail(o->error, s, STI_NONE, 0, 0, STI_SAY("this revision is not in the cache: there is no"));
+        sti_say_more(o->error, " ", sti_text(path));
+    }
+    if (s != ST_OK) return s;
+    text.at = commit;
+    text.n = p->io.bytes < 48 ? (size_t)p->io.bytes : 48;
+    code = text.n ? sti_io_read(&p->io, 0, commit, text.n) : 0;
+    if (code) return sti_fail_code(o->error, code, 0, STI_SAY("its revision cannot be read"));
+    sti_part_close(o, p);
+    while (text.n && sti_is_blank(text.at[text.n - 1])) text.n--;
+    if (sti_is_commit(text)) return ST_OK;
+    (void)sti_fail(o->error, ST_ERR_PATH, STI_NONE, 0, 0, STI_SAY("a commit of 40 hexadecimal digits is due in"));
+    sti_say_more(o->error, " ", sti_text(path));
+    return ST_ERR_PATH;
+}
+
+static st_status sti_open_repository(sti_opening *o, const char *repo, const char *revision) {
+    sti_span t[8], name = sti_text(repo);
+    const char *fault = sti_path_fault(name, 0), *path;
+    char commit[48];
+    st_status s;
+    for (t[2] = name, t[2].n = 0; t[2].n < name.n && repo[t[2].n] != '/'; t[2].n++) {}
+    t[3] = t[4] = sti_text("");
+    if (t[2].n < name.n) {
+        t[3] = sti_text("--");
+        t[4] = sti_behind(name, t[2].n + 1);
+    }
+    if (!fault && sti_holds(t[4], sti_text("/"))) fault = STI_SAY("a repository is owner/name or name");
+    if (!fault) fault = sti_path_fault(sti_text(revision), 0);
+    if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NONE, 0, 0, fault);
+    t[0].at = sti_hub_root(o);
+    if (!t[0].at) return ST_ERR_MEMORY;
+    t[0] = sti_text(t[0].at);
+    t[1] = sti_text("/models--");
+    t[5] = sti_text("/refs/");
+    t[6] = sti_text(revision);
+    if ((path = sti_join(o, t, 7)) == NULL) return ST_ERR_MEMORY;
+    if ((s = sti_hub_commit(o, path, revision, commit)) != ST_OK) return s;
+    t[5] = sti_text("/snapshots/");
+    t[6].at = commit;
+    t[6].n = 40;
+    if ((path = sti_join(o, t, 7)) == NULL) return ST_ERR_MEMORY;
+    return sti_open_directory(o, path);
+}
+#endif
+
+ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const st_options *options,
+                             st_error *error) {
+    sti_opening o;
+    st_status s = sti_open_begin(&o, model, repo ? repo : "st_open_hub", options, repo != NULL, error);
+#if defined(ST_NO_FILES)
+    (void)revision;
+    if (s == ST_OK) {
+        s = sti_fail(error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
+                     STI_SAY("this build knows no hub: it has no environment"));
+    }
+#else
+    if (s == ST_OK) s = sti_open_files(&o, options);
+    if (s == ST_OK) s = sti_open_repository(&o, repo, revision ? revision : "main");
+#endif
+    return sti_open_end(&o, model, s);
 }
 
 ST_API void st_close(st_model *model) {
     sti_model *m = (sti_model *)(void *)model;
     sti_memory memory;
+    size_t i;
     if (!m) return;
-    if (m->files.close) (m->files.close)(m->files.user, &m->io);
+    for (i = 0; i < m->open.shard_count; i++) {
+        if (m->files[i].open && m->source.close) (m->source.close)(m->source.user, &m->files[i].io);
+    }
     memory = m->memory; /* it lies in the block that goes */
     sti_return(&memory, m, m->block_bytes);
+}
+
+/* ---- the files of an open model, for the rooms below */
+
+/* what messages call a shard */
+static const char *sti_model_said(const sti_model *m, uint32_t shard) {
+    const char *path = m->open.shards[shard].path;
+    return *path ? path : m->said;
+}
+
+/* where the bytes of a shard's file lie in memory, or NULL */
+static const unsigned char *sti_model_bytes(const sti_model *m, uint32_t shard) {
+    return m->files[shard].bytes;
+}
+
+/* opens a shard's file again: 0 and a file to be closed with m->source.close, or a code */
+static int sti_model_again(const sti_model *m, uint32_t shard, st_io *io) {
+    const st_io *first = &m->files[shard].io;
+    int code, same;
+    ST_MEMSET(io, 0, sizeof *io);
+    code = (m->source.open)(m->source.user, m->open.shards[shard].path, io); /* no long path: see sti_part_rest */
+    if (code) return code == ST_IO_NOT_FOUND ? STI_IO_CHANGED : code;
+    same = io->bytes == first->bytes && (io->read_at || io->mapped);
+    if ((io->id[0] | io->id[1]) && (first->id[0] | first->id[1])) {
+        same = same && io->id[0] == first->id[0] && io->id[1] == first->id[1];
+    }
+    if (same) return 0;
+    (m->source.close)(m->source.user, io);
+    return STI_IO_CHANGED;
+}
+
+/* bytes [offset, offset + n) of a shard's file, which has them: 0, or a code */
+static int sti_model_read(const sti_model *m, uint32_t shard, uint64_t offset, void *dst, size_t n) {
+    const unsigned char *bytes = sti_model_bytes(m, shard);
+    st_io again;
+    int code;
+    if (n == 0) return 0;
+    if (bytes) {
+        ST_MEMCPY(dst, bytes + offset, n);
+        return 0;
+    }
+    if (m->files[shard].open) return sti_io_read(&m->files[shard].io, offset, dst, n);
+    code = sti_model_again(m, shard, &again);
+    if (code) return code;
+    code = sti_io_read(&again, offset, dst, n);
+    (m->source.close)(m->source.user, &again);
+    return code;
 }
 
 ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_t name_bytes) {
@@ -3769,31 +4862,198 @@ ST_API const char *st_find_metadata(const st_model *model, const char *key) {
     return item == STI_ABSENT ? NULL : model->metadata[item].value;
 }
 
-/* [offset, offset + n) of a shard's file: 0, or a code for sti_fail_code */
-static int sti_model_read(const sti_model *m, uint32_t shard, uint64_t offset, void *dst, size_t n) {
-    (void)shard;
-    if (!m->bytes) return sti_io_read(&m->io, offset, dst, n);
-    ST_MEMCPY(dst, m->bytes + offset, n);
-    return 0;
+/* ---- what a program asks for, and other names for it */
+
+ST_API size_t st_find_each(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
+                           unsigned char *asked) {
+    size_t absent = 0, i;
+    for (i = 0; i < count; i++) {
+        const st_tensor *t = names ? st_find(model, names[i]) : NULL;
+        if (!t) absent++;
+        if (t && asked) asked[t - model->tensors] = 1;
+        if (tensors) tensors[i] = t;
+    }
+    return absent;
 }
 
-/* where a shard's bytes lie in memory; NULL: by sti_model_read */
-static const unsigned char *sti_model_bytes(const sti_model *m, uint32_t shard) {
-    (void)shard;
-    return m->bytes;
+ST_API const st_tensor *st_next_unasked(const st_model *model, const unsigned char *asked, const st_tensor *after) {
+    size_t i;
+    if (!model || !asked) return NULL;
+    for (i = after ? (size_t)(after - model->tensors) + 1 : 0; i < model->count; i++) {
+        if (!asked[i]) return &model->tensors[i];
+    }
+    return NULL;
 }
 
-/* opens a shard's file again: 0 and a file to be closed, or a code */
-static int sti_model_again(const sti_model *m, uint32_t shard, st_io *io) {
-    (void)shard;
-    ST_MEMSET(io, 0, sizeof *io);
-    return (m->files.open)(m->files.user, m->shard.path, io);
+typedef struct sti_aliases { /* a walk over them, or a search */
+    const st_model *model;
+    sti_span wanted; /* NULL: all */
+    const st_tensor *found;
+    st_alias *aliases; /* NULL: they are counted */
+    char *text;
+    size_t count, bytes;
+} sti_aliases;
+
+/* one of them; its name as it stands in the file, escaped or not */
+static void sti_alias_add(sti_aliases *a, sti_span name, int escaped, const st_tensor *tensor) {
+    sti_json j = sti_json_inside(name);
+    unsigned char out[4];
+    size_t n = 0, bytes = 0;
+    if (a->wanted.at) {
+        if (!a->found && sti_json_same(name, escaped, a->wanted, 0)) a->found = tensor;
+        return;
+    }
+    if (a->aliases) {
+        a->aliases[a->count].name = a->text;
+        a->aliases[a->count].tensor = tensor;
+    }
+    for (; j.at < j.end; bytes += n) { /* no more than the name has */
+        n = sti_json_character(&j, escaped, out);
+        if (a->aliases) ST_MEMCPY(a->text + bytes, out, n);
+    }
+    if (a->aliases) {
+        a->text[bytes] = 0;
+        a->text += bytes + 1;
+        a->aliases[a->count].name_bytes = bytes;
+    }
+    a->count++;
+    a->bytes = sti_plus(a->bytes, bytes + 1);
 }
 
-/* what messages call a shard */
-static const char *sti_model_said(const sti_model *m, uint32_t shard) {
-    (void)shard;
-    return m->said;
+/* the tensor of a name that stands in JSON text, j at its opening quote; *inside: the name as it stands there */
+static const st_tensor *sti_alias_find(const st_model *model, sti_json *j, sti_word *w, sti_span *inside) {
+    char name[256];
+    sti_json again = *j;
+    inside->at = (const char *)j->at + 1;
+    (void)sti_json_string(j, w, NULL); /* cannot fail: it passed when the index was opened */
+    inside->n = (size_t)((const char *)j->at - inside->at) - 1;
+    if (!w->escaped) return st_find_n(model, inside->at, inside->n);
+    if (w->bytes > sizeof name) return NULL;
+    (void)sti_json_string(&again, w, name);
+    return st_find_n(model, name, w->bytes);
+}
+
+/* one list of names that share their bytes, j at its bracket: the first that there is stands for the others */
+static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
+    const st_tensor *first = NULL, *t;
+    sti_json again = *j;
+    sti_span name, canonical = {NULL, 0};
+    sti_word w;
+    int more, pass;
+    for (pass = 0; pass < 2; pass++) {
+        *j = again;
+        if (sti_json_peek(j) != '[') return ST_ERR_SCHEMA;
+        (void)sti_json_enter(j, '[', &more, NULL);
+        while (more) {
+            if (sti_json_peek(j) != '"') return ST_ERR_SCHEMA;
+            t = sti_alias_find(a->model, j, &w, &name);
+            if (!first && t) {
+                first = t;
+                canonical = name;
+            } else if (pass && first && name.at != canonical.at && t != first) {
+                sti_alias_add(a, name, w.escaped, first);
+            }
+            (void)sti_json_next(j, '[', &more);
+        }
+    }
+    return ST_OK;
+}
+
+/* the index's param_sharing: lists of names */
+static st_status sti_alias_sharing(sti_aliases *a, const st_pair *pair) {
+    sti_span text;
+    sti_json j;
+    st_status s = ST_OK;
+    int more;
+    text.at = pair->value;
+    text.n = pair->value_bytes;
+    j = sti_json_inside(text);
+    if (sti_json_peek(&j) != '[') return ST_ERR_SCHEMA;
+    (void)sti_json_enter(&j, '[', &more, NULL);
+    while (more && s == ST_OK) {
+        s = sti_alias_group(a, &j);
+        if (s == ST_OK) (void)sti_json_next(&j, '[', &more);
+    }
+    return s;
+}
+
+/* a pair of a dropped name and the one that was kept; value: the tensor that the latter is, or NULL */
+static void sti_alias_pair(sti_aliases *a, const st_pair *pair, const st_tensor *value) {
+    sti_span key;
+    key.at = pair->key;
+    key.n = pair->key_bytes;
+    if (value && !st_find_n(a->model, key.at, key.n)) sti_alias_add(a, key, 0, value);
+}
+
+/* all of them: of the file's metadata, then of the index's */
+static st_status sti_alias_walk(sti_aliases *a) {
+    const st_model *m = a->model;
+    st_status s = ST_OK;
+    size_t i;
+    for (i = 0; i < m->metadata_count; i++) {
+        sti_alias_pair(a, &m->metadata[i], st_find_n(m, m->metadata[i].value, m->metadata[i].value_bytes));
+    }
+    for (i = 0; s == ST_OK && i < m->index_count; i++) {
+        const st_pair *p = &m->index[i];
+        sti_span text, inside;
+        sti_word w;
+        sti_json j;
+        text.at = p->key;
+        text.n = p->key_bytes;
+        if (sti_same(text, sti_text("param_sharing"))) {
+            s = sti_alias_sharing(a, p);
+        } else if (p->value[0] == '"') {
+            text.at = p->value;
+            text.n = p->value_bytes;
+            j = sti_json_inside(text);
+            sti_alias_pair(a, p, sti_alias_find(m, &j, &w, &inside));
+        }
+    }
+    return s;
+}
+
+ST_API st_status st_aliases(const st_model *model, void *memory, size_t memory_bytes, const st_alias **aliases,
+                            size_t *count, st_error *error) {
+    const sti_model *m = (const sti_model *)(const void *)model;
+    size_t skipped = (8 - (uintptr_t)memory % 8) % 8, need;
+    sti_aliases a;
+    st_status s;
+    if (!model || !aliases || !count || (!memory && memory_bytes)) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("a pointer is NULL that must not be"));
+    }
+    ST_MEMSET(&a, 0, sizeof a);
+    a.model = model;
+    s = sti_alias_walk(&a);
+    if (s != ST_OK) {
+        (void)sti_fail(error, s, STI_NONE, 0, 0, STI_SAY("the index's param_sharing must be lists of names"));
+        return sti_say_file(error, sti_text(m->said), s);
+    }
+    *aliases = NULL;
+    *count = a.count;
+    need = sti_plus(skipped, sti_plus(sti_times(a.count, sizeof *a.aliases), a.bytes));
+    if (a.count && need > memory_bytes) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, need, memory_bytes,
+                        STI_SAY("the aliases need $e bytes of memory, and were given $a"));
+    }
+    if (a.count) {
+        a.aliases = (st_alias *)(void *)((char *)memory + skipped);
+        a.text = (char *)(a.aliases + a.count);
+        a.count = 0;
+        (void)sti_alias_walk(&a);
+    }
+    *aliases = a.aliases;
+    return sti_succeed(error);
+}
+
+ST_API const st_tensor *st_find_alias(const st_model *model, const char *name) {
+    const st_tensor *exact = st_find(model, name);
+    sti_aliases a;
+    if (exact || !model || !name) return exact;
+    ST_MEMSET(&a, 0, sizeof a);
+    a.model = model;
+    a.wanted = sti_text(name);
+    (void)sti_alias_walk(&a);
+    return a.found;
 }
 
 #if !defined(ST_NO_CONVERT)
@@ -5207,11 +6467,13 @@ static st_status sti_view_read(sti_view *p, const sti_source *s, unsigned char *
     return sti_view_is_direct(p) ? sti_view_read_direct(p, s, dst, error) : sti_view_read_buffer(p, s, dst, error);
 }
 
-/* whether [offset, offset + n) of the tensor lies in it, and the tensor in the model's file */
+/* whether [offset, offset + n) of the tensor lies in it, and the tensor in a file of the model */
 static int sti_is_inside(const sti_model *m, const st_tensor *t, uint64_t offset, uint64_t n) {
-    const st_shard *f = &m->shard;
-    return t->shard == 0 && t->offset >= f->data_offset && t->offset <= f->file_bytes &&
-           t->bytes <= f->file_bytes - t->offset && offset <= t->bytes && n <= t->bytes - offset;
+    const st_shard *f;
+    if (t->shard >= m->open.shard_count) return 0;
+    f = &m->open.shards[t->shard];
+    return t->offset >= f->data_offset && t->offset <= f->file_bytes && t->bytes <= f->file_bytes - t->offset &&
+           offset <= t->bytes && n <= t->bytes - offset;
 }
 
 STI_COLD static st_status sti_fail_range(const sti_model *m, const st_tensor *t, uint64_t end, st_error *error) {
@@ -5390,7 +6652,7 @@ static int sti_loader_count(sti_loader *ld, size_t i, uint64_t n) {
 }
 
 static void sti_loader_close(sti_loader *ld) {
-    if (ld->opened) (ld->load->m->files.close)(ld->load->m->files.user, &ld->io);
+    if (ld->opened) (ld->load->m->source.close)(ld->load->m->source.user, &ld->io);
     ld->opened = ld->direct = 0;
 }
 
@@ -5949,29 +7211,10 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
 /* ---- one at a time */
 
 ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t n,
-                         st_error *error) {
-    const sti_model *m = (const sti_model *)(const void *)model;
-    sti_span name;
-    uint64_t at;
-    int code = 0;
-    st_status s;
-    if (!m || !tensor || (!dst && n) || !sti_is_inside(m, tensor, offset, n)) {
-        return sti_fail_range(m, tensor, sti_sum(offset, n), error);
-    }
-    at = sti_sum(tensor->offset, offset);
-    if (n && m->bytes) {
-        ST_MEMCPY(dst, m->bytes + at, n);
-    } else if (n) {
-        code = sti_io_read(&m->io, at, dst, n);
-    }
-    if (!code) return sti_succeed(error);
-    s = sti_fail_code(error, code, at, STI_SAY("its data cannot be read"));
-    name.at = tensor->name;
-    name.n = tensor->name_bytes;
-    sti_say_about(error, name, STI_NAME);
-    return sti_say_file(error, sti_text(m->said), s);
-}
+                         st_error *error);
 
+/* 1 if data is there and at a multiple of its element's size, so that it may be used as an array of that type; else 0.
+ * Elements of less than a byte and of unknown dtypes count as bytes. */
 ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
                             size_t dst_bytes, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
@@ -6000,8 +7243,15 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
     }
 #if !defined(ST_NO_FILES)
     if (m->system) {
-        sti_system_advise(&m->io, tensor ? tensor->offset : m->shard.data_offset,
-                          tensor ? tensor->bytes : m->open.bytes, advice);
+        uint32_t i;
+        for (i = tensor ? tensor->shard : 0; i < m->open.shard_count; i++) {
+            const st_shard *f = &m->open.shards[i];
+            if (m->files[i].open) {
+                sti_system_advise(&m->files[i].io, tensor ? tensor->offset : f->data_offset,
+                                  tensor ? tensor->bytes : f->file_bytes - f->data_offset, advice);
+            }
+            if (tensor) break;
+        }
     }
 #endif
     return sti_succeed(error);
@@ -6218,15 +7468,6 @@ static size_t sti_item_bytes(const st_tensor *t) {
 
 static size_t sti_label_bytes(const st_pair *p) {
     return sti_round8(sti_plus(sizeof(sti_label), sti_plus(sti_plus(p->key_bytes, p->value_bytes), 2)));
-}
-
-/* copies a text with a NUL to *at, which moves on */
-static const char *sti_keep(char **at, sti_span text) {
-    char *kept = *at;
-    ST_MEMCPY(kept, text.at, text.n);
-    kept[text.n] = 0;
-    *at += text.n + 1;
-    return kept;
 }
 
 STI_COLD static st_status sti_writer_state(const st_writer *w, st_error *error) {
@@ -7001,10 +8242,10 @@ ST_API st_status st_save_model(const char *path, const st_model *model, const st
 /* how many blanks stand between the end of a file's header and its data */
 static st_status sti_edit_slack(const sti_model *m, size_t *blanks, st_error *error) {
     unsigned char bytes[64];
-    uint64_t at = m->shard.data_offset;
+    uint64_t at = m->open.shards->data_offset;
     for (*blanks = 0; at > 8;) {
         size_t n = at - 8 < sizeof bytes ? (size_t)(at - 8) : sizeof bytes, left = n;
-        int code = sti_io_read(&m->io, at - n, bytes, n);
+        int code = sti_model_read(m, 0, at - n, bytes, n);
         if (code) {
             return sti_say_file(error, sti_text(m->said),
                                 sti_fail_code(error, code, at - n, STI_SAY("its header cannot be read")));
@@ -7051,12 +8292,17 @@ static st_status sti_edit_in_place(st_writer *w, uint64_t file_bytes, st_error *
 static st_status sti_edit(st_model **model, const char *path, const st_pair *metadata, size_t metadata_count,
                           const st_save_options *options, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)*model;
-    const uint64_t file_bytes = m->shard.file_bytes, keep = m->shard.data_offset;
+    const uint64_t file_bytes = m->open.shards->file_bytes, keep = m->open.shards->data_offset;
     const int in_place = (options->flags & ST_SAVE_IN_PLACE) != 0;
     st_save_options all = *options;
     st_writer *w = NULL;
     size_t blanks, need = 0;
-    st_status s = sti_edit_slack(m, &blanks, error);
+    st_status s;
+    if (m->open.index_count || !sti_same(sti_text(m->open.shards->path), sti_text(path))) {
+        return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_text(""), 0, 0,
+                          STI_SAY("metadata is edited in a file, not in an index or a directory"), error);
+    }
+    s = sti_edit_slack(m, &blanks, error);
     if (s != ST_OK) return s;
     all.from = *model;
     all.flags |= ST_SAVE_KEEP_ORDER;

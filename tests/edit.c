@@ -318,8 +318,8 @@ static void refusals(void) {
     CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, ST_SAVE_IN_PLACE, &error), ST_ERR_NOT_FOUND);
     test_row = "a directory";
     CHECK(SCRATCH_MAKE(scratch_path(TARGET)) == 0);
-    CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, 0, &error), ST_ERR_UNSUPPORTED);
-    CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, ST_SAVE_IN_PLACE, &error), ST_ERR_UNSUPPORTED);
+    CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, 0, &error), ST_ERR_NOT_FOUND);
+    CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, ST_SAVE_IN_PLACE, &error), ST_ERR_NOT_FOUND);
     CHECK(SCRATCH_DROP(scratch_path(TARGET)) == 0);
     free(file);
 }

@@ -215,7 +215,7 @@ verdict lfs ST_ERR_FORMAT 0
 verdict html ST_ERR_FORMAT 0
 verdict nothing ST_ERR_TRUNCATED 0
 verdict no-such ST_ERR_NOT_FOUND
-verdict dir ST_ERR_UNSUPPORTED
+verdict dir ST_ERR_NOT_FOUND
 st check --json good
 code "check --json" 0
 python "check --json" "assert o == {'path': 'good', 'status': 'ST_OK', 'position': None, 'expected': 0, 'actual': 0, 'subject': '', 'message': ''}"
@@ -467,7 +467,7 @@ assert ends == sorted(ends) and ends[-1] == o['shards'][0]['file_bytes']"
     has "a Git LFS pointer" out "ST_ERR_FORMAT at byte 0: "
     has "a Git LFS pointer" out "LFS"
     st check "$real"/*.json
-    has "an index" out "ST_ERR_FORMAT at byte 0: "
+    has "an index without its shards" out "ST_ERR_SHARD: \"model-00001-of-000"
 else
     skip "real files: ../shared/real is not here"
 fi

@@ -175,9 +175,10 @@ int main(void) {
     static const scenario scenarios[] = {
         {FROM_IO, NULL, ST_OK},
         {FROM_FILES, "pack/model.safetensors", ST_OK},
+        {FROM_FILES, "pack", ST_OK},
     };
     static const scenario elsewhere[] = {
-        {FROM_FILES, "pack", ST_ERR_UNSUPPORTED},
+        {FROM_FILES, "nowhere/model.safetensors", ST_ERR_NOT_FOUND},
         {FROM_FILES, "nowhere", ST_ERR_NOT_FOUND},
         {FROM_FILES, "nowhere.safetensors", ST_ERR_NOT_FOUND},
     };
