@@ -37,6 +37,13 @@
  *   st_open_io      a callback: an archive, flash, an HTTP range
  *   st_scan_*       header bytes only, with no memory at all
  *
+ * MODELS OF SEVERAL FILES
+ *   st_open takes an index or a directory as well and gives one model: one array of tensors, one lookup. All shards
+ *   are proven at once. What an index says is not trusted: it cannot lead out of its directory.
+ *
+ *   st_find_each, st_next_unasked   what a program wants and is not there, what is there and nobody wants
+ *   st_aliases, st_find_alias       other names for tied weights; st_find never follows them
+ *
  * WRITING
  *       const float weights[4] = {1, 2, 3, 4};
  *       const uint64_t shape[2] = {2, 2};
@@ -311,7 +318,8 @@ typedef struct st_io { /* one file, from anywhere; any thread may call read_at *
 
 typedef struct st_files { /* a file system of the caller's: packs, assets, a browser's folder */
     void *user;
-    /* fills *file, which comes zeroed: 0, ST_IO_NOT_FOUND (for a directory too), or a code of its own */
+    /* fills *file, which comes zeroed: 0, ST_IO_NOT_FOUND (for a directory too), or a code of its own. Of a model of
+     * many files those past the 64th are opened anew for each st_read, from any thread, unless `mapped` is set. */
     int (*open)(void *user, const char *path, st_io *file);
     void (*close)(void *user, st_io *file);
     /* names, not paths; stops when each answers non-zero and returns that; ST_IO_NOT_FOUND: there is no directory */
@@ -463,8 +471,8 @@ ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
  * number, size, time), else ST_ERR_IO.
  * Cost: two positional reads a file, the second of the whole header; one block kept, of at most 96 bytes + name + 8 for
  * each dimension a tensor and 40 bytes + text a metadata pair; scratch is given back: twice each header, the index,
- * and some 60 bytes for each name in it; one mapping a file, no page of which is touched. O(n) in the headers' bytes, O(n log n)
- * in tensors if a header has them out of order or names chosen to collide. */
+ * and some 60 bytes for each name in it; one mapping a file, no page of which is touched. O(n) in the headers' bytes,
+ * O(n log n) in tensors if a header has them out of order or names chosen to collide. */
 ST_API st_status st_open(st_model **model, const char *path, const st_options *options, st_error *error);
 
 /* The same of a repository in the local Hugging Face cache; never the network.
@@ -508,8 +516,8 @@ ST_API const char *st_find_metadata(const st_model *model, const char *key);
 ST_API size_t st_find_each(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
                            unsigned char *asked);
 
-/* The next tensor that nobody asked for: whose byte in asked, model->count of them, is 0. after: the one before, NULL to
- * begin. NULL: there are no more. */
+/* The next tensor that nobody asked for: whose byte in asked, model->count of them, is 0. after: the one before, NULL
+ * to begin. NULL: there are no more. */
 ST_API const st_tensor *st_next_unasked(const st_model *model, const unsigned char *asked, const st_tensor *after);
 
 /* Lists the other names for tensors: those that share one's bytes by param_sharing of the index's metadata (lists of
@@ -612,9 +620,9 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 
 #endif /* ST_NO_CONVERT */
 
-/* Tells the system what comes next for a tensor's bytes, in its file only, NULL for all: ST_ADVISE_WILL_NEED starts to read ahead,
- * ST_ADVISE_DONE lets go of cached pages. A hint: ST_OK on sources that cannot take it. ST_ERR_ARGUMENT: as
- * st_read. */
+/* Tells the system what comes next for a tensor's bytes, in its file only, NULL for all: ST_ADVISE_WILL_NEED starts to
+ * read ahead, ST_ADVISE_DONE lets go of cached pages. A hint: ST_OK on sources that cannot take it, and on files past
+ * the 64th that are not mapped. ST_ERR_ARGUMENT: as st_read. */
 ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error);
 
 /* Begins a walk over a header that lies in memory and proves the whole of it: the verdict of st_open.
@@ -3993,8 +4001,8 @@ static int sti_is_device(sti_span s) {
            sti_same(rest, sti_text("\xC2\xB2")) || sti_same(rest, sti_text("\xC2\xB3")); /* digits 1 to 3, raised */
 }
 
-/* Why a path of a shard, or a name of the hub's, is refused; NULL: it is not. Its components must name the same thing
- * on every system, and nothing above them. Symbolic links are not its matter: a file that was loaded cannot make one. */
+/* Why a path of a shard, or a name of the hub's, is refused; NULL: it is not. Its parts must name the same thing on
+ * every system, and nothing above them. Symbolic links are not its matter: what was loaded cannot make one. */
 static const char *sti_path_fault(sti_span path, int shard) {
     if (shard && !sti_ends(path, STI_MODEL)) return STI_SAY("a shard's name must end in .safetensors");
     for (;;) {
