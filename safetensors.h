@@ -892,8 +892,9 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_CUT 24u                /* bytes: elements of any size are whole there */
 #define STI_SECTOR 4096u           /* what a read past the cache begins and ends on; no system wants more */
 #define STI_MOST_THREADS 64u
-#define STI_LONG_ROW 16u /* elements that are worth a call */
-#define STI_TILE 32u     /* rows and columns that are transposed at a time */
+#define STI_STREAM_ROW 1024u /* elements that are worth going past the cache */
+#define STI_LONG_ROW 16u     /* elements that are worth a call */
+#define STI_TILE 32u         /* rows and columns that are transposed at a time */
 #define STI_SCAN_TENSORS 1024u
 #define STI_SCAN_PAIRS 1024u
 #define STI_SCAN_RANK 16u
@@ -5819,6 +5820,7 @@ typedef struct sti_view {
     unsigned bits;     /* of an element of the source; whole bytes where they are only moved */
     unsigned bytes;    /* of an element of dst */
     unsigned swap;     /* bytes of what has a byte order, where elements are only moved */
+    unsigned how;      /* sti_convert's, of long rows */
     uint32_t rank;
     uint64_t first;    /* element of the source that the view begins with */
     uint64_t elements; /* 0: nothing else is set */
@@ -6072,6 +6074,9 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
         p->bits = 8;
     }
     if (!sti_mul(p->elements, p->bytes, &p->dst_bytes)) p->dst_bytes = UINT64_MAX; /* more than any dst has */
+#if !defined(ST_NO_CONVERT)
+    p->how = STI_FROM_FILE | (p->dst_bytes >= STI_CACHE_BYTES ? STI_TO_STREAM : 0);
+#endif
     return ST_OK;
 }
 
@@ -6162,7 +6167,7 @@ static void sti_tile_convert(const sti_view *p, const sti_tile *t, const unsigne
     if (t->column_from == 1 && t->columns >= STI_LONG_ROW) {
         for (row = 0; row < t->rows; row++) {
             sti_convert(p->to, dst + row * t->row_to * p->bytes, p->from, src, (size_t)first + row * t->row_from,
-                        t->columns, 1);
+                        t->columns, t->columns >= STI_STREAM_ROW ? p->how : STI_FROM_FILE);
         }
         return;
     }
@@ -6178,7 +6183,7 @@ static void sti_tile_convert(const sti_view *p, const sti_tile *t, const unsigne
                 sti_gather(part, p->bits / 8, src + (size_t)at * (p->bits / 8), piece);
             }
             sti_convert(p->to, dst + (row * t->row_to + column) * p->bytes, p->from, piece, 0, part.columns * part.rows,
-                        1);
+                        STI_FROM_FILE);
         }
     }
 }
@@ -6323,12 +6328,13 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
     const uint64_t at = sti_sum(s->tensor->offset, offset);
     const int code = s->io ? sti_io_read(s->io, at, dst, n) : sti_model_read(s->model, s->tensor->shard, at, dst, n);
     sti_span name;
+    st_status status;
     if (!code) return ST_OK;
-    (void)sti_fail_code(error, code, at, STI_SAY("its data cannot be read"));
+    status = sti_fail_code(error, code, at, STI_SAY("its data cannot be read"));
     name.at = s->tensor->name;
     name.n = s->tensor->name_bytes;
     sti_say_about(error, name, STI_NAME);
-    return ST_ERR_IO;
+    return status;
 }
 
 /* the largest part whose source fits in `room` bytes, and in which no gap is longer than is worth passing over */
@@ -6686,6 +6692,9 @@ static void sti_loader_turn(sti_loader *ld, size_t i) {
     }
     ld->view.dst_bytes = 0;
     (void)sti_view_plan(&ld->view, t, item->view, item->as, NULL); /* it was checked */
+#if !defined(ST_NO_CONVERT)
+    if (ld->load->total >= STI_CACHE_BYTES) ld->view.how |= STI_TO_STREAM;
+#endif
 }
 
 /* bytes that one request brings: into the buffer so few that they stay in cache, but where a request is dear */
@@ -6758,7 +6767,7 @@ static st_status sti_loader_run(sti_loader *ld, size_t i, uint64_t from, uint64_
 #if !defined(ST_NO_CONVERT)
         if (!moved) { /* a multiple of STI_CUT is one of the bytes that four elements have */
             sti_convert(p->to, dst + (size_t)(from / p->bits * 8 + from % p->bits * 8 / p->bits) * p->bytes, p->from,
-                        at, 0, n / p->bits * 8 + n % p->bits * 8 / p->bits, 1);
+                        at, 0, n / p->bits * 8 + n % p->bits * 8 / p->bits, p->how);
         }
 #endif
         from += n;
@@ -7219,10 +7228,18 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
 /* ---- one at a time */
 
 ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t n,
-                         st_error *error);
+                         st_error *error) {
+    const sti_model *m = (const sti_model *)(const void *)model;
+    sti_source source;
+    st_status s;
+    if (!m || !tensor || (!dst && n) || !sti_is_inside(m, tensor, offset, n)) {
+        return sti_fail_range(m, tensor, sti_sum(offset, n), error);
+    }
+    source = sti_source_of(m, tensor);
+    s = sti_source_read(&source, offset, dst, n, error);
+    return s == ST_OK ? sti_succeed(error) : sti_say_file(error, sti_text(sti_model_said(m, tensor->shard)), s);
+}
 
-/* 1 if data is there and at a multiple of its element's size, so that it may be used as an array of that type; else 0.
- * Elements of less than a byte and of unknown dtypes count as bytes. */
 ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
                             size_t dst_bytes, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
