@@ -1,5 +1,5 @@
 /* slow_view.h: what a view must give, element by element and bit by bit, written from the manual's rules and not from the
- * library, but for st_convert, which is asked about one element at a time. */
+ * library, but for st_convert, which is asked about one element at a time. Include it after safetensors.h. */
 #ifndef SLOW_VIEW_H
 #define SLOW_VIEW_H
 #include <string.h>
