@@ -3,7 +3,8 @@
 
 open/NAME and roundtrip/NAME are two option bytes and a file, scan/NAME is ten and the first bytes of one, index/NAME is three
 and the text of an index beside the shards of fuzz_index.c, write/NAME is what fuzz_write.c makes a model of, convert/FROM-TO
-what fuzz_convert.c converts. Seeds that a fuzzer found lie beside these under found-*; they are left alone.
+what fuzz_convert.c converts, view/NAME what fuzz_view.c makes a tensor and a view of. Seeds that a fuzzer found lie beside these
+under found-*; they are left alone.
 """
 import os
 import struct
@@ -327,9 +328,47 @@ INDEX_OPTIONS = {
 }
 
 
+END = 255  # of a range: up to the last
+
+
+def view(dtype, target, shape, options=0, knob=0, ranges=(), axes=()):
+    """what fuzz_view.c reads: dtypes by their numbers; axes are said as differences, 200 and more as they are"""
+    numbers = [dtype - 1, target, len(shape), options, knob, *shape, len(ranges)]
+    for one_range in ranges:
+        numbers += one_range
+    turned = [(axis - place) % len(shape) for place, axis in enumerate(axes)] if axes else [200] * len(shape)
+    return bytes(numbers + turned) + bytes(range(1, 40))
+
+
+VIEW = {
+    "whole": view(18, 0, [3, 5]),
+    "scalar": view(15, 18, []),
+    "turned": view(15, 18, [7, 9], axes=[1, 0]),
+    "turned-three": view(13, 0, [3, 4, 5], axes=[2, 0, 1]),
+    "rows": view(18, 0, [8, 6], ranges=[(1, END, 2)]),
+    "columns-read-at": view(18, 20, [8, 6], options=1, ranges=[(0, END, 0), (2, 5, 1)]),
+    "work-buffer": view(20, 18, [15, 15], options=3, knob=9, axes=[1, 0]),
+    "f4-bytes": view(2, 0, [4, 8], ranges=[(1, 3, 1), (2, 6, 1)]),
+    "f4-not-bytes": view(2, 0, [4, 8], ranges=[(1, 3, 1), (1, 6, 1)]),
+    "f4-turned": view(2, 18, [4, 8], axes=[1, 0]),
+    "f6-bytes": view(3, 0, [4, 8], ranges=[(1, END, 2), (4, END, 1)]),
+    "f6-strided": view(4, 14, [4, 8], ranges=[(0, END, 3), (1, 7, 3)]),
+    "c64": view(19, 0, [3, 2], axes=[1, 0]),
+    "c64-as-f32": view(19, 18, [3, 2]),
+    "empty-range": view(18, 18, [3, 5], ranges=[(3, 3, 1)]),
+    "empty-dimension": view(18, 18, [3, 0, 5], axes=[2, 1, 0]),
+    "past-the-end": view(18, 18, [3, 5], ranges=[(0, 6, 1)]),
+    "backwards": view(18, 18, [3, 5], ranges=[(2, 1, 1)]),
+    "axis-twice": view(18, 18, [3, 5], axes=[1, 1]),
+    "read-fails": view(15, 18, [7, 9], options=33, axes=[1, 0]),
+    "foreign": view(15, 18, [7, 9], options=16, knob=9, axes=[1, 0]),
+    "wide-scratch": view(15, 18, [5, 9], options=64 + 128, knob=77, axes=[1, 0]),
+}
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
-    for kind in "open", "scan", "roundtrip", "index", "write", "convert":
+    for kind in "open", "scan", "roundtrip", "index", "write", "convert", "view":
         os.makedirs(os.path.join(root, kind), exist_ok=True)
 
     def write(kind, name, options, data):
@@ -358,6 +397,8 @@ def main():
         write("write", name, b"", data)
     for name, data in convert_seeds():
         write("convert", name, b"", data)
+    for name, data in VIEW.items():
+        write("view", name, b"", data)
     write_colliding(root)
 
 
