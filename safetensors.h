@@ -57,6 +57,20 @@
  *   st_save_sharded    a model in several files and their index; st_shards_* where several processes write it
  *   st_edit_metadata   the metadata of a file, whatever its size
  *
+ * VALUES
+ *       float column[4];
+ *       st_range ranges[2] = {{.stop = UINT64_MAX}, {.start = 1, .stop = 2}};
+ *       st_view view = {.ranges = ranges, .range_count = 2};
+ *       if (st_read_as(model, t, &view, ST_DTYPE_F32, column, sizeof column, &error)) fprintf(stderr, "%s\n", error.message);
+ *
+ *   Any part of a tensor, its axes in any order, as any dtype, packed in C order and in this machine's byte order.
+ *
+ *   st_view_shape  how large a view is
+ *   st_read_as     one of them: from a mapping in one pass, else in few requests
+ *   st_load        many, in the order of the files and in large requests; with ST_THREADS on several threads, each with
+ *                  a stretch of the files and a descriptor of its own
+ *   st_plan_load   what st_load would read, for programs that move bytes themselves
+ *
  * NUMBERS
  *   st_convert  values of one dtype from those of another, each rounded once: to nearest, of two to the even one
  *
@@ -9108,7 +9122,7 @@ static void sti_placed_swap(const sti_order *o, size_t a, size_t b) {
 
 /* ---- sharding: one call that saves a model, or a part of it, in several files */
 
-#define STI_FILE_NAME 256u      /* bytes of a name in a directory, and more than any has */
+#define STI_FILE_NAME 256u    /* bytes of a name in a directory, and more than any has */
 #define STI_OLD_WINDOW 65536u /* of an older index, at most */
 #define STI_SINGLE_NAME "model" STI_MODEL
 #define STI_INDEX_NAME "model" STI_INDEX_END
@@ -9571,7 +9585,7 @@ static st_status sti_shards_read(sti_shards *s, sti_span name, st_status (*each)
     p.json.more = sti_passing_more;
     status = ST_ERR_JSON;
     if (io.bytes > 0 && io.bytes <= STI_DEFAULT_LIMIT) {
-        p.room = io.bytes < STI_OLD_WINDOW ? (size_t)io.bytes : STI_WINDOW_BYTES;
+        p.room = io.bytes < STI_OLD_WINDOW ? (size_t)io.bytes : STI_OLD_WINDOW;
         status = sti_window_take(s, &p) ? sti_passing_walk(&p.json, each, s) : ST_ERR_MEMORY;
         sti_window_return(s, &p);
     }
