@@ -1003,7 +1003,9 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_MOST_THREADS 64u
 #define STI_STREAM_ROW 1024u /* elements that are worth going past the cache */
 #define STI_LONG_ROW 16u     /* elements that are worth a call */
-#define STI_TILE 32u         /* rows and columns that are transposed at a time */
+#define STI_TILE_ROWS 32u    /* what is transposed at a time, by this, or by that where a call is made for each row */
+#define STI_TILE_MOVED 16u
+#define STI_TILE_CONVERTED 128u
 #define STI_SCAN_TENSORS 1024u
 #define STI_SCAN_PAIRS 1024u
 #define STI_SCAN_RANK 16u
@@ -6731,6 +6733,7 @@ static void sti_tile_move(const sti_view *p, const sti_tile *t, const unsigned c
 /* A transposed tile is cut into smaller ones, whose lines of cache on either side are used up while they are there. */
 static void sti_tile_cut(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
                          unsigned char *dst) {
+    const size_t columns = p->to == p->from ? STI_TILE_MOVED : STI_TILE_CONVERTED;
     sti_tile part = *t;
     size_t row, column;
     if (t->column_from <= t->row_from || t->rows == 1) {
@@ -6738,9 +6741,9 @@ static void sti_tile_cut(const sti_view *p, const sti_tile *t, const unsigned ch
         return;
     }
     for (column = 0; column < t->columns; column += part.columns) {
-        part.columns = t->columns - column < STI_TILE ? t->columns - column : STI_TILE;
+        part.columns = t->columns - column < columns ? t->columns - column : columns;
         for (row = 0; row < t->rows; row += part.rows) {
-            part.rows = t->rows - row < STI_TILE ? t->rows - row : STI_TILE;
+            part.rows = t->rows - row < STI_TILE_ROWS ? t->rows - row : STI_TILE_ROWS;
             sti_tile_move(p, &part, src, first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from,
                           dst + (row * t->row_to + column) * p->bytes);
         }
