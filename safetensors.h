@@ -9108,7 +9108,7 @@ static void sti_placed_swap(const sti_order *o, size_t a, size_t b) {
 
 /* ---- sharding: one call that saves a model, or a part of it, in several files */
 
-#define STI_FILE_NAME 256u      /* bytes of a name in a directory, and more than any has */
+#define STI_FILE_NAME 256u    /* bytes of a name in a directory, and more than any has */
 #define STI_OLD_WINDOW 65536u /* of an older index, at most */
 #define STI_SINGLE_NAME "model" STI_MODEL
 #define STI_INDEX_NAME "model" STI_INDEX_END
