@@ -697,7 +697,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #if STI_WIDE && defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 #endif
-#if STI_WIDE && (defined(__GNUC__) || defined(__clang__))
+#if STI_WIDE && defined(__OPTIMIZE__) && (defined(__GNUC__) || defined(__clang__))
 #define STI_INLINE static inline __attribute__((always_inline)) /* a few instructions, however long they look */
 #elif STI_WIDE && defined(_MSC_VER)
 #define STI_INLINE static __forceinline
