@@ -2,7 +2,8 @@
 """Writes the seeds: python3 fuzz/seeds/make.py [DIRECTORY]
 
 open/NAME and roundtrip/NAME are two option bytes and a file, scan/NAME is ten and the first bytes of one, write/NAME is what
-fuzz_write.c makes a model of. Seeds that a fuzzer found lie beside these under found-*; they are left alone.
+fuzz_write.c makes a model of, convert/FROM-TO what fuzz_convert.c converts. Seeds that a fuzzer found lie beside these
+under found-*; they are left alone.
 """
 import os
 import struct
@@ -249,9 +250,31 @@ WRITE = {
 }
 
 
+# ---- conversion: to, from, first element and order, place; then the source -------------------------------------
+
+F32_WORDS = [0, 1, 0x80000000, 0x007FFFFF, 0x00800000, 0x33000000, 0x33000001, 0x33C00000, 0x387FFFFF, 0x38800000, 0x3A800000, 0x3F000000, 0x3F7F8000,
+             0x3F880000, 0x3FC00000, 0x42FF0000, 0x43E80000, 0x477FEFFF, 0x477FF000, 0x477FFFFF, 0x4B800000, 0x4F000000, 0x5F800000, 0x7F7F7FFF,
+             0x7F7FFFFF, 0x7F800000, 0x7F800001, 0x7FC00000, 0xC3010000, 0xFF800000, 0xFFA00000, 0xFFFFFFFF]
+F64_WORDS = [0, 1, 1 << 63, 0x36A0 << 48, 0x3690 << 48, (0x3690 << 48) + 1, 0x3800 << 48, 0x3FF0100000000001, 0x3FF0020000000001, 0x3FE0 << 48, 0x47EFFFFFEFFFFFFF,
+             0x47EFFFFFF0000000, 0x43EFFFFFFFFFFFFF, 0x7FF0 << 48, (0x7FF0 << 48) + 1, 0xFFF8 << 48]
+INTEGERS = [0, 1, 127, 128, 255, 256, 32767, 32768, 65519, 65520, 2**24 + 1, 2**31, 2**32 - 1, 2**53 + 1, 2**63 + 2**39, 2**63 + 2**39 + 1, 2**64 - 1]
+SOURCES = {18: struct.pack("<32I", *F32_WORDS), 19: struct.pack("<4I", *F32_WORDS[8:12]), 20: struct.pack("<16Q", *F64_WORDS)}
+
+
+def convert_seeds():
+    for to in range(1, 23):
+        for source in range(1, 23):
+            width = 8 if source in (21, 22) else 4 if source in (16, 17) else 2 if 12 <= source <= 15 else 1
+            integers = b"".join((n % 256**width).to_bytes(width, "little") for n in INTEGERS)
+            data = SOURCES.get(source, integers if width > 1 else bytes((i * 37 + 1) % 256 for i in range(48)))
+            options = bytes([to, source, (to + source) % 4 << 6 | (0 if (to + source) % 3 else source % 5), (to * 7 + source) % 64])
+            if to == source or to * 5 % 7 == source % 7 or (to in (14, 15, 18, 20) and source in (2, 5, 6, 7, 8, 14, 15, 18, 20)):
+                yield "%d-%d" % (source, to), options + data
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
-    for kind in "open", "scan", "roundtrip", "write":
+    for kind in "open", "scan", "roundtrip", "write", "convert":
         os.makedirs(os.path.join(root, kind), exist_ok=True)
 
     def write(kind, name, options, data):
@@ -274,6 +297,8 @@ def main():
         write("roundtrip", name + "-options", struct.pack("<BB", *options), FILES[name])
     for name, data in WRITE.items():
         write("write", name, b"", data)
+    for name, data in convert_seeds():
+        write("convert", name, b"", data)
     write_colliding(root)
 
 
