@@ -36,7 +36,7 @@ help:
 	@echo '  fuzz          each fuzzer for FUZZ_SECONDS=60 under ASan and UBSan'
 	@echo '  asan msan valgrind   the tests under clang ASan + UBSan, clang MSan, valgrind'
 	@echo '  faults        every system call of saving refused, and the program killed at each; needs strace'
-	@echo '  tsan          several threads on one writer and one model, under the thread sanitizer'
+	@echo '  tsan          several threads on one writer and one model, and in st_load, under the thread sanitizer'
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 are taken'
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
 	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
@@ -102,7 +102,8 @@ msan:
 	    $(PROGRAMS) msan $(TESTS) $(HARNESSES)
 
 tsan:
-	@CC=clang-14 CFLAGS="-g -O1 -fsanitize=thread -fno-sanitize-recover=all" $(PROGRAMS) tsan tests/threads.c
+	@CC=clang-14 CFLAGS="-g -O1 -fsanitize=thread -fno-sanitize-recover=all" $(PROGRAMS) tsan tests/threads.c \
+	    tests/load_threads.c
 
 # from outside; tests/faults/*.c do the same from inside
 faults:
