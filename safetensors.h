@@ -2450,8 +2450,9 @@ static void sti_shape_again(sti_header *h, const sti_entry *e, uint64_t *out) {
     sti_entry again;
 #if STI_WIDE
     if (e->brief) {
-        if (e->rank) out[e->rank - 1] = e->shape_at;
-        if (e->rank) out[0] = e->dtype_at;
+        if (e->rank == 0) return;
+        out[e->rank - 1] = e->shape_at;
+        out[0] = e->dtype_at;
         return;
     }
 #endif
