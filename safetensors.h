@@ -952,10 +952,11 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_COLD
 #endif
 
-/* a few instructions, however long they look; and arguments of kernels become constants */
+/* a few instructions, however long they look; and arguments of kernels become constants. Not where nothing is
+ * optimized, for there each copy would be covered by itself. */
 #if !STI_WIDE && !STI_SSE2
 #define STI_INLINE static
-#elif defined(__GNUC__) || defined(__clang__)
+#elif defined(__OPTIMIZE__) && (defined(__GNUC__) || defined(__clang__))
 #define STI_INLINE static inline __attribute__((always_inline))
 #elif defined(_MSC_VER)
 #define STI_INLINE static __forceinline
@@ -2449,8 +2450,9 @@ static void sti_shape_again(sti_header *h, const sti_entry *e, uint64_t *out) {
     sti_entry again;
 #if STI_WIDE
     if (e->brief) {
-        if (e->rank) out[e->rank - 1] = e->shape_at;
-        if (e->rank) out[0] = e->dtype_at;
+        if (e->rank == 0) return;
+        out[e->rank - 1] = e->shape_at;
+        out[0] = e->dtype_at;
         return;
     }
 #endif
@@ -2834,16 +2836,24 @@ typedef struct sti_index {
 
 /* Words of a slot. Tensors have a second one where that helps, the low half of the address of their name: so name and
  * tensor are on their way from memory at the same time, and not one after the other. It is a hint, and never trusted. */
-#define STI_SLOT_WORDS(tensors) (STI_WIDE && (tensors) ? 2u : 1u)
+#if STI_WIDE
+#define STI_SLOT_WORDS(tensors) ((tensors) ? 2u : 1u)
+#else
+#define STI_SLOT_WORDS(tensors) 1u
+#endif
 
 /* slots for that many items, of which a quarter stays free, of those with two words a third */
 static uint32_t sti_index_slots(uint32_t count, int tensors) {
-    return count + count / (STI_SLOT_WORDS(tensors) == 2 ? 2 : 3); /* under 2^29: see count */
+#if STI_WIDE
+    if (tensors) return count + count / 2; /* under 2^29: see count */
+#endif
+    (void)tensors;
+    return count + count / 3;
 }
 
 /* the words that they take */
 static uint32_t sti_index_words(uint32_t count, int tensors) {
-    return sti_index_slots(count, tensors) * STI_SLOT_WORDS(tensors);
+    return sti_index_slots(count, tensors) * STI_SLOT_WORDS(tensors); /* under 2^30 */
 }
 
 STI_INLINE sti_span sti_index_name(const sti_index *x, uint32_t item) {
@@ -2989,7 +2999,9 @@ STI_INLINE uint32_t *sti_index_slot(const sti_index *x, sti_span name, uint32_t 
         const uint32_t held = sti_index_held(x, *slot);
         if (held == 0) return slot;
         if (*slot - held == tag) {
+#if STI_WIDE
             if (words == 2) STI_PREFETCH(((uintptr_t)x->slots & ~(uintptr_t)UINT32_MAX) | slot[1]);
+#endif
             if (sti_same(sti_index_name(x, held - 1), name)) return slot;
         }
         if (++at == x->capacity) at = 0;
@@ -3037,7 +3049,9 @@ STI_APART static uint32_t sti_index_build(sti_index *x, const sti_entry *entries
             held = sti_index_held(x, *slot);
         }
         *slot = hash << x->shift | ((held ? sti_index_repeat(entries, held - 1, item, &repeated) : item) + 1);
+#if STI_WIDE
         if (words == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
+#endif
     }
     return repeated;
 }
