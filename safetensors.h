@@ -62,8 +62,8 @@
  *
  *                           to BOOL    to I8 to I64, U8 to U64     to F64, F32, F16, BF16,     to F8_E4M3 and
  *                                                                  F8_E5M2                     both F8_*FNUZ
- *       BOOL, I*, U*        not 0      saturates                   past the range: infinity    past: the largest
- *       finite of floats    not 0      rounds, saturates           past the range: infinity    past: the largest
+ *       BOOL, I*, U*        1 if not 0 saturates                   past the range: infinity    past: the largest
+ *       finite of floats    1 if not 0 rounds, saturates           past the range: infinity    past: the largest
  *       -0                  0          0                           -0                          -0, of FNUZ 0
  *       infinity            1          saturates                   infinity                    the largest
  *       NaN                 1          0                           NaN, quiet, its sign and    NaN, its sign; of
