@@ -17,9 +17,10 @@ HARNESSES = fuzz/fuzz_*.c
 TOOL = tests/tool*.sh
 PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
 
-ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/copy.c \
-	examples/st/meta.c examples/st/pack.c examples/st/save.c examples/st/progress.c examples/st/report.c examples/st/text.c examples/st/bytes.c \
-	examples/st/sys.c examples/st/lib.c
+ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/diff.c \
+	examples/st/copy.c examples/st/merge.c examples/st/shard.c examples/st/convert.c examples/st/meta.c examples/st/pack.c \
+	examples/st/transfer.c examples/st/choose.c examples/st/pairs.c examples/st/values.c examples/st/save.c \
+	examples/st/progress.c examples/st/report.c examples/st/open.c examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c
 
 # what `check` makes, the longest first
 CHECKS = fuzz valgrind asan cover wine msan s390x i686 arm64 musl tcc faults test matrix warnings interop hostile callsites \
@@ -35,7 +36,7 @@ help:
 	@echo '  fuzz          each fuzzer for FUZZ_SECONDS=60 under ASan and UBSan'
 	@echo '  asan msan valgrind   the tests under clang ASan + UBSan, clang MSan, valgrind'
 	@echo '  faults        every system call of saving refused, and the program killed at each; needs strace'
-	@echo '  tsan          several threads on one writer and one model, under the thread sanitizer'
+	@echo '  tsan          several threads on one writer and one model, and in st_load, under the thread sanitizer'
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 are taken'
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
 	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
@@ -101,7 +102,8 @@ msan:
 	    $(PROGRAMS) msan $(TESTS) $(HARNESSES)
 
 tsan:
-	@CC=clang-14 CFLAGS="-g -O1 -fsanitize=thread -fno-sanitize-recover=all" $(PROGRAMS) tsan tests/threads.c
+	@CC=clang-14 CFLAGS="-g -O1 -fsanitize=thread -fno-sanitize-recover=all" $(PROGRAMS) tsan tests/threads.c \
+	    tests/load_threads.c
 
 # from outside; tests/faults/*.c do the same from inside
 faults:

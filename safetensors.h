@@ -104,11 +104,8 @@
  *   nothing in common.
  *
  * LIMITS
- *   - Values are not converted or byte-swapped: bytes given and got are little-endian on every host.
-
- *   - One file; a model in several shards with an index is told apart and refused (ST_ERR_UNSUPPORTED, ST_ERR_FORMAT).
- *   - Bytes given and got are as in the file, little-endian on every host; only st_convert takes and gives values as
- *     this machine holds them.
+ *   - Bytes given and got are as in the file, little-endian on every host, but for st_read_as, st_load and st_convert,
+ *     which give values as this machine holds them.
  *   - What a crash leaves: see st_save; of an edit in place, see st_edit_metadata.
  *   - A mapped file that another process cuts short raises the system's own fault when the lost bytes are touched
  *     (SIGBUS, or an in-page error on Windows). No library can prevent that: open with ST_OPEN_NO_MAP where it may
@@ -131,6 +128,7 @@
  *   ST_NO_SIMD          no vector instructions: conversion is slower         [off]
  *   ST_NO_ERROR_TEXT    st_error.subject and .message stay empty             [off]
  *   ST_FREESTANDING     ST_NO_FILES, ST_NO_MALLOC, and no libc header        [off]
+ *   ST_THREADS          st_load may start threads (POSIX: link with -pthread) [off]
  *   ST_MALLOC, ST_FREE  (bytes), (pointer); both or neither                  [malloc, free]
  *   ST_MEMCPY, ST_MEMMOVE, ST_MEMSET, ST_MEMCMP  as in <string.h>            [<string.h>; loops where freestanding]
  *
@@ -347,6 +345,18 @@ typedef struct st_options {
     const st_files *files; /* NULL is the system's */
 } st_options;
 
+typedef struct
+    st_range { /* start, start + step ... below stop, in elements of one dimension; empty where start is stop */
+    uint64_t start, stop; /* stop UINT64_MAX is the end; nothing else past it is taken */
+    uint64_t step;        /* 0 is 1 */
+} st_range;
+
+typedef struct st_view {    /* which part of a tensor, in which order of axes; all zero is the whole */
+    const st_range *ranges; /* of the stored dimensions, slowest first; dimensions without one are whole */
+    uint32_t range_count;
+    const uint32_t *axes; /* rank entries: output axis i is stored axis axes[i]; NULL keeps the order */
+} st_view;
+
 typedef enum st_advice { ST_ADVISE_WILL_NEED = 0, ST_ADVISE_DONE = 1, ST_ADVICE_32_BITS_ = 0x7fffffff } st_advice;
 
 typedef struct st_scan { /* walks a header that lies in memory; may not be copied */
@@ -357,6 +367,38 @@ typedef struct st_scan { /* walks a header that lies in memory; may not be copie
 } st_scan;
 
 typedef int (*st_progress)(void *user, uint64_t done, uint64_t total); /* bytes; non-zero cancels */
+
+typedef struct st_load_item { /* what st_load is to bring, and where to */
+    const st_tensor *tensor;
+    void *dst; /* as for st_read_as; items do not overlap */
+    size_t dst_bytes;
+    st_dtype as;         /* ST_DTYPE_NONE: as it is stored */
+    const st_view *view; /* NULL: the whole tensor */
+    st_status status;    /* is put there; dst of an item without ST_OK holds nothing to rely on */
+} st_load_item;
+
+/* st_load_options.flags */
+enum {
+    ST_LOAD_DIRECT = 1 << 0 /* past the system's cache, for data that is read once; through it where that does not go */
+};
+
+typedef struct st_load_options {
+    unsigned threads; /* with ST_THREADS: how many, the caller's among them, at most 64; 0 is 1 */
+    st_progress
+        progress; /* from the calling thread, after each request or item: bytes of the files, gaps in views too */
+    int (*item_done)(void *user, size_t item); /* likewise, for each item that is there; non-zero cancels */
+    void *user;
+    void *scratch; /* NULL: from the model's allocator */
+    size_t scratch_bytes;
+    unsigned flags; /* ST_LOAD_* */
+} st_load_options;
+
+typedef struct st_stretch { /* bytes of a file, and where they go */
+    uint32_t shard;         /* the file is model->shards[shard] */
+    uint64_t offset, bytes; /* in it */
+    size_t item;            /* the item that wants them */
+    uint64_t to;            /* bytes from its dst */
+} st_stretch;
 
 typedef struct st_sink { /* where bytes go that do not go to a file */
     void *user;
@@ -504,6 +546,66 @@ ST_API const st_tensor *st_find_alias(const st_model *model, const char *name);
  * past 4 GiB. No memory. */
 ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t n,
                          st_error *error);
+
+/* The shape of a view, and how many elements it has.
+ * view      NULL: the whole tensor
+ * shape     tensor->rank dimensions are put there, in the order of the view's axes; NULL: not wanted
+ * elements  their product; NULL: not wanted
+ * ST_ERR_ARGUMENT, and nothing is put: more ranges than dimensions, a range that starts past its stop or stops past
+ * the end, an axis twice or out of range. ST_ERR_OVERFLOW: only of a tensor that no file holds. Cost: O(rank), with
+ * axes O(rank^2). */
+ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uint64_t *shape, uint64_t *elements,
+                               st_error *error);
+
+/* Reads the elements of a view as values of another dtype, packed in C order.
+ * tensor     one of the model's, or a copy of it
+ * view       NULL: the whole tensor
+ * as         ST_DTYPE_NONE, or the tensor's own: as it is stored. Values are in the host's byte order either way, which
+ *            st_read and data do not change
+ * dst        at any alignment; dst_bytes of it may be written, as many as the view comes to are. Not part of data
+ * ST_ERR_ARGUMENT: a view that is none (see st_view_shape), dst is too small (expected: bytes that suffice), no such
+ * dtype, not of this model. ST_ERR_UNSUPPORTED: no such conversion (see st_convert). ST_ERR_SUBBYTE: elements of 4 or
+ * 6 bits as they are stored come in whole bytes only: the last axis stays last, with step 1, starting and stopping on
+ * whole bytes, and so does each row; the whole tensor may always be read, and as another dtype any view.
+ * ST_ERR_DTYPE: of a tensor of unknown dtype the whole can be read as it is stored, and nothing else.
+ * ST_ERR_TOO_LARGE: more than 24 axes are left when those of one element are dropped and those that go on where the
+ * next one ends are joined. Up to here dst is untouched. ST_ERR_MEMORY, ST_ERR_IO: it holds nothing to rely on.
+ * Cost: one pass. What lies in memory needs no other memory. Else long runs go straight to dst; short ones that are
+ * not far apart, and what is to be converted, come in requests of 1 MiB through a buffer of the model's allocator, gaps
+ * of up to 64 KiB read with them; a model in a work buffer has no such buffer, and its requests are of 256 bytes. */
+ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
+                            size_t dst_bytes, st_error *error);
+
+/* Brings many tensors, or views of them, to memory: as st_read_as does one by one, in the order of the files and in large
+ * requests, whatever order the items have.
+ * items    count of them; status of each is put there
+ * options  NULL for the defaults
+ * Every item is checked before the first byte is read; the first that is wrong gives its status, as st_read_as would, and
+ * the others ST_ERR_CANCELLED. Then ST_ERR_IO: the first error ends it; ST_ERR_CANCELLED: a callback did; items that were
+ * there before have ST_OK, those not reached ST_ERR_CANCELLED. ST_ERR_MEMORY: scratch is too small, or there is none;
+ * expected: bytes that suffice.
+ * Whole tensors, and views that are one run, go straight to dst in requests of 8 MiB; smaller ones that lie near each
+ * other come in one request, as does what is to be converted, through a buffer. Files of the system are read by
+ * position, mapped or not, which is quicker than copying from fresh pages. Views that are no run are not divided among
+ * threads and not read past the cache; callbacks see them as one step.
+ * Memory, from scratch or the model's allocator, given back before the call returns: 48 bytes an item, for each thread
+ * 2 KiB and a buffer, of 8 MiB or as many as are to be read; in scratch what is left, 256 bytes at least.
+ * Threads, with ST_THREADS: each gets a stretch of the bytes, one after the other in the files, and a descriptor of its
+ * own; sources that are not the system's are called from each. All have ended when the call returns. Callbacks and the
+ * allocator are called from the calling thread only; no callback after an error. */
+ST_API st_status st_load(const st_model *model, st_load_item *items, size_t count, const st_load_options *options,
+                         st_error *error);
+
+/* For programs that move bytes by other means, a pool of their own or a device's: what st_load would read, in the order of
+ * the files, as stretches to be copied as they are. Values stay little-endian on every host.
+ * items      as for st_load, but dst, dst_bytes and status are not looked at
+ * most       bytes of a stretch at most; 0: no bound
+ * stretches  room for so many
+ * needed     how many there are; NULL: not wanted. A view has one for each run of bytes, which may be each element
+ * ST_ERR_ARGUMENT: too little room (expected: stretches), or as st_read_as. ST_ERR_UNSUPPORTED: an item is to be
+ * converted. Others as st_read_as. No memory; O(n log n) in stretches. */
+ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t most,
+                              st_stretch *stretches, size_t room, size_t *needed, st_error *error);
 
 /* 1 if data is there and at a multiple of its element's size, so that it may be used as an array of that type; else 0.
  * Elements of less than a byte and of unknown dtypes count as bytes. */
@@ -722,6 +824,12 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #define STI_OS_WINDOWS 0
 #endif
 
+#if defined(ST_THREADS) && (STI_OS_POSIX || STI_OS_WINDOWS)
+#define STI_THREADS 1
+#else
+#define STI_THREADS 0
+#endif
+
 #if defined(ST_MALLOC) != defined(ST_FREE)
 #error "safetensors.h: define both of ST_MALLOC and ST_FREE, or neither"
 #endif
@@ -756,6 +864,9 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #if !defined(ST_NO_WRITER)
 #include <stdio.h> /* rename, and nothing else of it */
 #endif
+#if STI_THREADS
+#include <pthread.h>
+#endif
 #include <stdlib.h> /* getenv, and nothing else of it */
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -785,10 +896,18 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_BIG_ENDIAN 0
 #endif
 
+/* Words of 8 bytes are quick to handle: the header's quick paths are there. They take what the plain code takes, come to
+ * the same result, and leave the rest to it. */
+#if !defined(ST_NO_SIMD) && (UINTPTR_MAX > UINT32_MAX || defined(__wasm__))
+#define STI_WIDE 1
+#else
+#define STI_WIDE 0
+#endif
+
 /* Vector instructions of the baseline that the compiler was told: SSE2 or NEON. AVX2, with F16C, beside SSE2, chosen at
  * run time; not without a runtime that knows the processor, and not from gcc for 64-bit Windows, which does not align
  * the stack for it (gcc's bug 54412). */
-#if defined(ST_NO_SIMD) || defined(ST_NO_CONVERT) || defined(__TINYC__)
+#if defined(ST_NO_SIMD) || defined(ST_FREESTANDING) || defined(__TINYC__) /* its headers include those of libc */
 #define STI_SSE2 0
 #elif (defined(__GNUC__) && defined(__SSE2__)) || \
     (defined(_MSC_VER) && (defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)))
@@ -796,16 +915,16 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #else
 #define STI_SSE2 0
 #endif
-#if STI_SSE2 && defined(__AVX2__) && defined(__F16C__)
+#if !STI_SSE2 || defined(ST_NO_CONVERT)
+#define STI_AVX2 0
+#elif defined(__AVX2__) && defined(__F16C__)
 #define STI_AVX2 1
-#elif !STI_SSE2 || defined(ST_FREESTANDING) || (defined(_MSC_VER) && defined(ST_NO_FILES)) || \
-    (defined(_WIN64) && defined(__GNUC__) && !defined(__clang__))
+#elif (defined(_MSC_VER) && defined(ST_NO_FILES)) || (defined(_WIN64) && defined(__GNUC__) && !defined(__clang__))
 #define STI_AVX2 0
 #else
 #define STI_AVX2 1
 #endif
-#if !defined(ST_NO_SIMD) && !defined(ST_NO_CONVERT) && defined(__GNUC__) && defined(__aarch64__) && \
-    defined(__ARM_NEON) && !STI_BIG_ENDIAN
+#if !defined(ST_NO_SIMD) && defined(__GNUC__) && defined(__aarch64__) && defined(__ARM_NEON) && !STI_BIG_ENDIAN
 #define STI_NEON 1
 #include <arm_neon.h>
 #else
@@ -816,51 +935,29 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #elif STI_SSE2
 #include <emmintrin.h>
 #endif
-
-#if defined(__GNUC__) || defined(__clang__)
-#define STI_INLINE __attribute__((always_inline)) static inline /* so that arguments of kernels become constants */
-#define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
-#elif defined(_MSC_VER)
-#define STI_INLINE static __forceinline
-#define STI_TARGET_AVX2
+#if STI_WIDE && defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
 #define STI_APART __attribute__((noinline))      /* so that its frame is not part of deeper calls of its caller */
 #define STI_COLD __attribute__((noinline, cold)) /* errors: compiled for size, and out of the way */
+#define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
 #elif defined(_MSC_VER)
 #define STI_APART __declspec(noinline)
 #define STI_COLD __declspec(noinline)
+#define STI_TARGET_AVX2
 #else
 #define STI_APART
 #define STI_COLD
 #endif
 
-/* Words of 8 bytes are quick to handle: the header's quick paths are there. They take what the plain code takes, come to
- * the same result, and leave the rest to it. */
-#if !defined(ST_NO_SIMD) && (UINTPTR_MAX > UINT32_MAX || defined(__wasm__))
-#define STI_WIDE 1
-#else
-#define STI_WIDE 0
-#endif
-#if STI_WIDE && (defined(__SSE2__) || (defined(_MSC_VER) && defined(_M_X64)))
-#define STI_SSE2 1
-#include <emmintrin.h>
-#else
-#define STI_SSE2 0
-#endif
-#if STI_WIDE && defined(__aarch64__) && defined(__ARM_NEON)
-#define STI_NEON 1
-#include <arm_neon.h>
-#else
-#define STI_NEON 0
-#endif
-#if STI_WIDE && defined(_MSC_VER) && !defined(__clang__)
-#include <intrin.h>
-#endif
-#if STI_WIDE && (defined(__GNUC__) || defined(__clang__))
-#define STI_INLINE static inline __attribute__((always_inline)) /* a few instructions, however long they look */
-#elif STI_WIDE && defined(_MSC_VER)
+/* a few instructions, however long they look; and arguments of kernels become constants */
+#if !STI_WIDE && !STI_SSE2
+#define STI_INLINE static
+#elif defined(__GNUC__) || defined(__clang__)
+#define STI_INLINE static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
 #define STI_INLINE static __forceinline
 #else
 #define STI_INLINE static
@@ -878,9 +975,21 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_MAX_DEPTH 127u           /* open JSON containers, counted from the root, as in the reference */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
 #define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | ST_SAVE_SHARD_OVER)
-#define STI_INTERRUPTS 1000 /* signals that one call of the system may be interrupted by before that is an error */
-#define STI_IO_LINKED (-6)  /* as ST_IO_*: a symbolic link, or a file of several names */
-#define STI_IO_EXISTS (-7)  /* the name is taken */
+#define STI_INTERRUPTS 1000  /* signals that one call of the system may be interrupted by before that is an error */
+#define STI_IO_LINKED (-6)   /* as ST_IO_*: a symbolic link, or a file of several names */
+#define STI_IO_EXISTS (-7)   /* the name is taken */
+#define STI_VIEW_AXES 24u    /* that a view may have once those that follow on are told as one; a mask has 32 */
+#define STI_PIECE_BYTES 256u /* of the stack, for elements on their way: a multiple of 8 */
+#define STI_WINDOW_BYTES 1048576u  /* of a buffer for what is not in memory: large requests that stay in cache */
+#define STI_GAP_BYTES 65536u       /* of what nobody wants, read through rather than passed over by another request */
+#define STI_REQUEST_BYTES 8388608u /* of one request for what goes straight to where it is wanted */
+#define STI_JOIN_BYTES 262144u     /* up to which an item is read together with its neighbours */
+#define STI_CUT 24u                /* bytes: elements of any size are whole there */
+#define STI_SECTOR 4096u           /* what a read past the cache begins and ends on; no system wants more */
+#define STI_MOST_THREADS 64u
+#define STI_STREAM_ROW 1024u /* elements that are worth going past the cache */
+#define STI_LONG_ROW 16u     /* elements that are worth a call */
+#define STI_TILE 32u         /* rows and columns that are transposed at a time */
 #define STI_SCAN_TENSORS 1024u
 #define STI_SCAN_PAIRS 1024u
 #define STI_SCAN_RANK 16u
@@ -1414,7 +1523,7 @@ static int sti_plain8(const unsigned char *s) {
     return (not_quote & not_backslash & not_control & ~low) == ~low;
 }
 
-#if STI_SSE2
+#if STI_WIDE && STI_SSE2
 typedef __m128i sti_sixteen;
 
 /* which of 16 bytes end a run of plain ones, a bit for each; *seen gains the bits of all of them */
@@ -1429,7 +1538,7 @@ STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) {
 #define STI_NONE_SEEN() _mm_setzero_si128()
 #define STI_HIGH_SEEN(seen) ((unsigned)_mm_movemask_epi8(seen))
 #define STI_BITS_OF_BYTE 1u
-#elif STI_NEON
+#elif STI_WIDE && STI_NEON
 typedef uint8x16_t sti_sixteen;
 
 STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) { /* four bits for each */
@@ -1447,7 +1556,7 @@ STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) { /* 
 
 /* where a run of plain bytes ends that begins at s */
 STI_INLINE const unsigned char *sti_plain_end(sti_json *j, const unsigned char *s) {
-#if STI_SSE2 || STI_NEON
+#if STI_WIDE && (STI_SSE2 || STI_NEON)
     sti_sixteen seen = STI_NONE_SEEN();
     for (; j->end - s >= 16; s += 16) {
         const uint64_t ends = sti_plain16(s, &seen);
@@ -3123,6 +3232,91 @@ static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes
 #endif
 }
 
+/* reads of that file go past the cache of the system from here on, or through it again: 0, or a code */
+static int sti_system_direct(st_io *file, int direct) {
+    const int fd = (int)(intptr_t)file->user;
+#if defined(O_DIRECT)
+    const int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) return errno;
+    return fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0 ? 0 : errno;
+#elif defined(F_NOCACHE)
+    return fcntl(fd, F_NOCACHE, direct) == 0 ? 0 : errno;
+#else
+    (void)fd, (void)direct;
+    return ENOTSUP;
+#endif
+}
+
+/* `need` bytes at least, of the n from offset on: all three of n, offset and dst are on sectors, but the file's end is not */
+static int sti_system_read_direct(const st_io *file, uint64_t offset, void *dst, size_t n, size_t need) {
+    size_t got = 0;
+    int tries = 0;
+    while (got < need) {
+        const ssize_t more =
+            pread((int)(intptr_t)file->user, (unsigned char *)dst + got, n - got, (off_t)sti_sum(offset, got));
+        if (more == 0) return ST_IO_ENDED;
+        if (more < 0 && (errno != EINTR || ++tries >= STI_INTERRUPTS)) return errno;
+        if (more > 0) got += (size_t)more;
+    }
+    return 0;
+}
+
+#if STI_THREADS
+typedef struct sti_lock { /* and what the one who waits is woken by */
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+} sti_lock;
+
+typedef struct sti_thread {
+    pthread_t handle;
+    void (*run)(void *user);
+    void *user;
+} sti_thread;
+
+static int sti_lock_begin(sti_lock *l) {
+    int code = pthread_mutex_init(&l->mutex, NULL);
+    if (code) return code;
+    code = pthread_cond_init(&l->changed, NULL);
+    if (code) (void)pthread_mutex_destroy(&l->mutex);
+    return code;
+}
+
+static void sti_lock_end(sti_lock *l) {
+    (void)pthread_cond_destroy(&l->changed);
+    (void)pthread_mutex_destroy(&l->mutex);
+}
+
+static void sti_lock_take(sti_lock *l) {
+    (void)pthread_mutex_lock(&l->mutex);
+}
+
+static void sti_lock_give(sti_lock *l) {
+    (void)pthread_mutex_unlock(&l->mutex);
+}
+
+static void sti_lock_wait(sti_lock *l) {
+    (void)pthread_cond_wait(&l->changed, &l->mutex);
+}
+
+static void sti_lock_wake(sti_lock *l) {
+    (void)pthread_cond_signal(&l->changed);
+}
+
+static void *sti_thread_main(void *user) {
+    const sti_thread *t = (const sti_thread *)user;
+    (t->run)(t->user);
+    return NULL;
+}
+
+static int sti_thread_start(sti_thread *t) {
+    return pthread_create(&t->handle, NULL, sti_thread_main, t);
+}
+
+static void sti_thread_join(sti_thread *t) {
+    (void)pthread_join(t->handle, NULL);
+}
+#endif
+
 #if !defined(ST_NO_WRITER)
 
 #define STI_TEMP_BYTES 48u /* what a temporary's name needs beyond the directory of its target */
@@ -3447,6 +3641,84 @@ static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes
     (void)file, (void)offset, (void)bytes,
         (void)advice; /* its own read-ahead does what the calls of newer systems would */
 }
+
+static int sti_system_direct(st_io *file, int direct) {
+    const DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+    HANDLE h = ReOpenFile((HANDLE)file->user, GENERIC_READ, share, direct ? FILE_FLAG_NO_BUFFERING : 0);
+    if (h == INVALID_HANDLE_VALUE) return (int)GetLastError();
+    (void)CloseHandle((HANDLE)file->user);
+    file->user = h;
+    return 0;
+}
+
+static int sti_system_read_direct(const st_io *file, uint64_t offset, void *dst, size_t n, size_t need) {
+    size_t got = 0;
+    while (got < need) {
+        OVERLAPPED where = sti_system_place(sti_sum(offset, got));
+        DWORD more = 0;
+        if (!ReadFile((HANDLE)file->user, (unsigned char *)dst + got, (DWORD)(n - got), &more, &where)) {
+            return (int)GetLastError();
+        }
+        if (more == 0) return ST_IO_ENDED;
+        got += more;
+    }
+    return 0;
+}
+
+#if STI_THREADS
+typedef struct sti_lock {
+    SRWLOCK mutex;
+    CONDITION_VARIABLE changed;
+} sti_lock;
+
+typedef struct sti_thread {
+    HANDLE handle;
+    void (*run)(void *user);
+    void *user;
+} sti_thread;
+
+static int sti_lock_begin(sti_lock *l) {
+    InitializeSRWLock(&l->mutex);
+    InitializeConditionVariable(&l->changed);
+    return 0;
+}
+
+static void sti_lock_end(sti_lock *l) {
+    (void)l;
+}
+
+static void sti_lock_take(sti_lock *l) {
+    AcquireSRWLockExclusive(&l->mutex);
+}
+
+static void sti_lock_give(sti_lock *l) {
+    ReleaseSRWLockExclusive(&l->mutex);
+}
+
+static void sti_lock_wait(sti_lock *l) {
+    (void)SleepConditionVariableSRW(&l->changed, &l->mutex, INFINITE, 0);
+}
+
+static void sti_lock_wake(sti_lock *l) {
+    WakeConditionVariable(&l->changed);
+}
+
+static DWORD WINAPI sti_thread_main(void *user) {
+    const sti_thread *t = (const sti_thread *)user;
+    (t->run)(t->user);
+    return 0;
+}
+
+static int sti_thread_start(sti_thread *t) {
+    t->handle = CreateThread(NULL, 0, sti_thread_main, t, 0, NULL);
+    return t->handle ? 0 : (int)GetLastError();
+}
+
+static void sti_thread_join(sti_thread *t) {
+    (void)WaitForSingleObject(t->handle, INFINITE);
+    (void)CloseHandle(t->handle);
+}
+#endif
 
 #if !defined(ST_NO_WRITER)
 
@@ -3849,8 +4121,9 @@ static st_status sti_open_scratch(sti_opening *o, sti_part *p, size_t *room) {
     *room = n / sizeof *p->entries; /* all of them: they do not outgrow the text */
     if (!o->memory.work) {
         p->entries = (sti_entry *)sti_scratch_take(o, sti_times(n, 2));
+        if (!p->entries) return ST_ERR_MEMORY;
         p->text = (unsigned char *)p->entries + n;
-        return p->entries ? ST_OK : ST_ERR_MEMORY;
+        return ST_OK;
     }
     if (n > o->memory.work_bytes) return sti_work_too_small(o, p);
     p->text = (unsigned char *)sti_scratch_take(o, n);
@@ -4381,11 +4654,14 @@ static st_status sti_open_room(sti_opening *o, sti_span path) {
 
 static st_status sti_open_file(sti_opening *o, sti_part *p, const char *path) {
     st_status s = sti_open_room(o, sti_text(path));
+    st_io io;
     int code;
     if (s != ST_OK) return s;
     p->path = path;
-    code = (o->files.open)(o->files.user, path, &p->io);
+    ST_MEMSET(&io, 0, sizeof io);
+    code = (o->files.open)(o->files.user, path, &io);
     if (code) return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be opened"));
+    p->io = io; /* not before: what a callback that fails leaves there is nobody's, and another may have been here */
     p->open = 1;
     return sti_open_check(o, p);
 }
@@ -4637,7 +4913,7 @@ static st_status sti_list_check(const sti_opening *o, const sti_list *x) {
     names->count = (uint32_t)o->sums.tensors;
     item = sti_index_build(names, NULL);
     if (item != STI_ABSENT) {
-        found = &t[sti_index_find(names, sti_index_name(names, item))];
+        for (found = t; !sti_same(sti_index_name(names, (uint32_t)(found - t)), sti_index_name(names, item));) found++;
         (void)sti_fail(o->error, ST_ERR_SHARD, STI_NONE, 0, 0, STI_SAY("this tensor is in two shards:"));
         sti_say_more(o->error, " ", sti_text(o->parts[found->shard].path));
         sti_say_more(o->error, " and ", sti_text(o->parts[t[item].shard].path));
@@ -4883,6 +5159,7 @@ static size_t sti_hub_expand(const char *value, char *out, size_t room) {
         const char *at = value + 1;
         const int brace = *value == '$' && *at == '{';
         for (at += brace, k = 0; *value == '$' && sti_is_word(*at) && k + 1 < sizeof name; at++) name[k++] = *at;
+        if (sti_is_word(*at)) k = 0; /* a name that is longer than ours is another */
         name[k] = 0;
         got = k && (!brace || *at == '}')
                   ? sti_system_variable(name, n < room ? out + n : NULL, n < room ? room - n : 0)
@@ -6035,9 +6312,683 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 #endif /* ST_NO_CONVERT */
 
 /* ---- 16 access ------------------------------------------------------------------------------------------------------
- * The bytes of tensors, and advice about them.
- * uses: 5, 6, 7, 9, 13, 14
+ * The bytes of tensors and views of them, one by one or many at once, and advice about them.
+ * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14, 15
  * ------------------------------------------------------------------------------------------------------------------ */
+
+/* ---- views: what is asked for, proven, and brought down to as few axes as it can be told in */
+
+typedef struct sti_axis {
+    uint64_t extent; /* 2 or more */
+    uint64_t from;   /* elements of the source from one index to the next */
+    uint64_t at;     /* where a walk is */
+} sti_axis;
+
+typedef struct sti_view {
+    st_dtype from, to; /* the same where elements are only moved */
+    unsigned bits;     /* of an element of the source; whole bytes where they are only moved */
+    unsigned bytes;    /* of an element of dst */
+    unsigned swap;     /* bytes of what has a byte order, where elements are only moved */
+    unsigned how;      /* sti_convert's, of long rows */
+    uint32_t rank;
+    uint64_t first;    /* element of the source that the view begins with */
+    uint64_t elements; /* 0: nothing else is set */
+    uint64_t dst_bytes;
+    sti_axis axes[STI_VIEW_AXES]; /* slowest first in dst, where they lie packed; those of the source nest */
+} sti_view;
+
+/* a range of a dimension, with the defaults put in; 0: it is not one */
+static int sti_range_of(const st_tensor *t, const st_view *v, uint32_t axis, st_range *r, uint64_t *count) {
+    const uint64_t extent = t->shape[axis];
+    r->start = 0;
+    r->stop = extent;
+    r->step = 1;
+    if (v && axis < v->range_count) {
+        *r = v->ranges[axis];
+        if (r->step == 0) r->step = 1;
+        if (r->stop == UINT64_MAX) r->stop = extent;
+    }
+    *count = r->start < r->stop ? (r->stop - r->start - 1) / r->step + 1 : 0;
+    return r->start <= r->stop && r->stop <= extent;
+}
+
+static uint32_t sti_stored_axis(const st_view *v, uint32_t axis) {
+    return v && v->axes ? v->axes[axis] : axis;
+}
+
+/* an error about a tensor, which is not the file's fault */
+STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status, uint64_t expected, uint64_t actual,
+                                            const char *sentence, st_error *error) {
+    sti_span name;
+    (void)sti_fail(error, status, STI_NONE, expected, actual, sentence);
+    name.at = t->name ? t->name : "";
+    name.n = t->name ? t->name_bytes : 0;
+    sti_say_about(error, name, STI_NAME);
+    return status;
+}
+
+/* whether a view is one of that tensor */
+static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *error) {
+    uint32_t i, j;
+    st_range r;
+    uint64_t count;
+    if ((t->rank && !t->shape) || (v && v->range_count && !v->ranges)) {
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0, STI_SAY("a pointer of it or of the view is NULL"), error);
+    }
+    if (v && v->range_count > t->rank) {
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->rank, v->range_count,
+                                 STI_SAY("the view has $a ranges for $e dimensions"), error);
+    }
+    for (i = 0; v && i < v->range_count; i++) {
+        if (sti_range_of(t, v, i, &r, &count)) continue;
+        return r.stop > t->shape[i]
+                   ? sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->shape[i], r.stop,
+                                       STI_SAY("a range stops at $a, past the end of a dimension of $e"), error)
+                   : sti_refuse_tensor(t, ST_ERR_ARGUMENT, r.stop, r.start,
+                                       STI_SAY("a range starts at $a, past its stop at $e"), error);
+    }
+    for (i = 0; v && v->axes && i < t->rank; i++) {
+        for (j = 0; j < i && v->axes[j] != v->axes[i]; j++) {}
+        if (v->axes[i] < t->rank && j == i) continue;
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->rank, v->axes[i],
+                                 j < i ? STI_SAY("the view has axis $a twice")
+                                       : STI_SAY("the view has axis $a of a tensor of $e dimensions"),
+                                 error);
+    }
+    return ST_OK;
+}
+
+/* the product of counts, 0 where one is 0, whatever the others are */
+static int sti_view_elements(const st_tensor *t, const st_view *v, uint64_t *elements) {
+    uint64_t count;
+    st_range r;
+    uint32_t i;
+    int fits = 1;
+    *elements = 1;
+    for (i = 0; i < t->rank; i++) {
+        (void)sti_range_of(t, v, i, &r, &count);
+        if (count == 0) {
+            *elements = 0;
+            return 1;
+        }
+        fits = fits && sti_mul(*elements, count, elements);
+    }
+    return fits;
+}
+
+ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uint64_t *shape, uint64_t *elements,
+                               st_error *error) {
+    uint64_t count;
+    st_range r;
+    st_status s;
+    uint32_t i;
+    if (!tensor) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("st_view_shape: the tensor is NULL"));
+    }
+    s = sti_view_check(tensor, view, error);
+    if (s != ST_OK) return s;
+    if (!sti_view_elements(tensor, view, &count)) {
+        return sti_refuse_tensor(tensor, ST_ERR_OVERFLOW, 0, 0, STI_SAY("its elements cannot be counted in 64 bits"),
+                                 error);
+    }
+    if (elements) *elements = count;
+    for (i = 0; shape && i < tensor->rank; i++) {
+        (void)sti_range_of(tensor, view, sti_stored_axis(view, i), &r, &shape[i]);
+    }
+    return sti_succeed(error);
+}
+
+/* elements from one index of a stored dimension to the next: no overflow, their product was proven to fit */
+static uint64_t sti_stride(const st_tensor *t, uint32_t axis) {
+    uint64_t n = 1;
+    for (axis++; axis < t->rank; axis++) n *= t->shape[axis];
+    return n;
+}
+
+/* Fills first and axes from a view that has elements; 0: more axes are left than there is room for. Axes of one element
+ * are dropped; one whose step goes on where the next faster one ends is the same axis. Nothing overflows: a range of
+ * two or more has a step below its dimension, so extent times stride is less than twice the tensor's elements, which
+ * are under 2^62, having 4 bits or more each. */
+static int sti_view_axes(sti_view *p, const st_tensor *t, const st_view *v) {
+    uint64_t stride = 1, count;
+    st_range r;
+    uint32_t i, j;
+    p->rank = 0;
+    p->first = 0;
+    for (i = t->rank; i > 0; i--) {
+        const uint32_t axis = sti_stored_axis(v, i - 1);
+        sti_axis *last = &p->axes[p->rank ? p->rank - 1 : 0];
+        if (v && v->axes) stride = sti_stride(t, axis);
+        (void)sti_range_of(t, v, axis, &r, &count);
+        p->first += r.start * stride;
+        if (count > 1 && p->rank && r.step * stride == last->extent * last->from) {
+            last->extent *= count;
+        } else if (count > 1) {
+            if (p->rank == STI_VIEW_AXES) return 0;
+            last = &p->axes[p->rank++];
+            last->extent = count;
+            last->from = r.step * stride;
+            last->at = 0;
+        }
+        stride *= t->shape[axis];
+    }
+    for (i = 0, j = p->rank; i + 1 < j; i++) { /* they were found fastest first */
+        const sti_axis swapped = p->axes[i];
+        p->axes[i] = p->axes[--j];
+        p->axes[j] = swapped;
+    }
+    return 1;
+}
+
+/* Turns elements of 4 or 6 bits that are only moved into bytes; 0: the view does not consist of whole ones, which lie
+ * `unit` elements apart. */
+static int sti_view_pack(sti_view *p, const st_tensor *t, const st_view *v) {
+    const uint64_t unit = p->bits == 4 ? 2 : 4, bytes = p->bits == 4 ? 1 : 3;
+    const uint32_t last = t->rank - 1; /* a scalar of 4 or 6 bits does not fill bytes, so there is none */
+    uint64_t count;
+    st_range r;
+    uint32_t i;
+    if (p->elements != t->elements || p->rank != 1 || p->axes[0].from != 1) { /* the whole may always be read */
+        (void)sti_range_of(t, v, last, &r, &count);
+        if (sti_stored_axis(v, last) != last || r.step != 1 || r.start % unit || r.stop % unit) return 0;
+        for (i = 0; i + 1 < p->rank; i++) {
+            if (p->axes[i].from % unit) return 0;
+        }
+        if (p->first % unit) return 0;
+    }
+    for (i = 0; i + 1 < p->rank; i++) p->axes[i].from = p->axes[i].from / unit * bytes;
+    p->axes[i].extent = p->axes[i].extent / unit * bytes; /* the last: of step 1, and two elements at least */
+    p->first = p->first / unit * bytes;
+    p->elements = p->elements / unit * bytes;
+    return 1;
+}
+
+/* whether a view is all of a tensor, as it lies */
+static int sti_is_all(const st_tensor *t, const st_view *v) {
+    uint64_t count;
+    st_range r;
+    uint32_t i;
+    for (i = 0; i < t->rank; i++) {
+        (void)sti_range_of(t, v, i, &r, &count);
+        if (count != t->shape[i] || sti_stored_axis(v, i) != i) return 0;
+    }
+    return 1;
+}
+
+/* whether the tensor's shape, dtype and bytes agree, as those of the model's own do */
+static int sti_is_whole(const st_tensor *t) {
+    uint64_t elements, bits;
+    if (!sti_view_elements(t, NULL, &elements) || elements != t->elements) return 0;
+    return t->dtype == ST_DTYPE_NONE ||
+           (sti_mul(elements, st_dtype_bits(t->dtype), &bits) && bits % 8 == 0 && bits / 8 == t->bytes);
+}
+
+static int sti_can_convert(st_dtype to, st_dtype from) {
+#if defined(ST_NO_CONVERT)
+    return to == from;
+#else
+    return sti_convertible(to, from);
+#endif
+}
+
+/* the plan of a tensor whose elements are of a size not known here: its bytes */
+static void sti_view_opaque(sti_view *p, uint64_t bytes) {
+    p->bits = 8;
+    p->bytes = p->swap = 1;
+    p->elements = p->dst_bytes = bytes;
+    p->first = 0;
+    p->rank = bytes > 1;
+    p->axes[0].extent = bytes;
+    p->axes[0].from = 1;
+    p->axes[0].at = 0;
+}
+
+/* what reading a view as a dtype comes to */
+static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v, st_dtype as, st_error *error) {
+    st_status s = sti_view_check(t, v, error);
+    if (s != ST_OK) return s;
+    if ((unsigned)as >= STI_DTYPES || !sti_is_whole(t)) {
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0,
+                                 STI_SAY("there is no such dtype, or its shape, dtype and bytes contradict each other"),
+                                 error);
+    }
+    p->rank = 0;
+    p->from = t->dtype;
+    p->to = as == ST_DTYPE_NONE ? t->dtype : as;
+    if (t->dtype == ST_DTYPE_NONE) {
+        if (as != ST_DTYPE_NONE || !sti_is_all(t, v)) {
+            return sti_refuse_tensor(t, ST_ERR_DTYPE, 0, 0,
+                                     STI_SAY("it is of a dtype not known here, and can only be read as it is"), error);
+        }
+        sti_view_opaque(p, t->bytes);
+        return ST_OK;
+    }
+    p->bits = st_dtype_bits(p->from);
+    p->bytes = (st_dtype_bits(p->to) + 7) / 8;
+    p->swap = p->from == ST_DTYPE_C64 ? 4 : p->bytes;
+    if (p->to != p->from && !sti_can_convert(p->to, p->from)) {
+        return sti_refuse_tensor(t, ST_ERR_UNSUPPORTED, 0, 0,
+                                 STI_SAY("there is no conversion from its dtype to the one asked for"), error);
+    }
+    (void)sti_view_elements(t, v, &p->elements); /* no more than the tensor has */
+    if (p->elements && !sti_view_axes(p, t, v)) {
+        return sti_refuse_tensor(t, ST_ERR_TOO_LARGE, STI_VIEW_AXES, t->rank,
+                                 STI_SAY("the view has more than $e axes that cannot be told as one"), error);
+    }
+    if (p->elements && p->to == p->from && p->bits % 8) {
+        if (!sti_view_pack(p, t, v)) {
+            return sti_refuse_tensor(t, ST_ERR_SUBBYTE, 0, 0,
+                                     STI_SAY("as it is stored, the view does not start and end on whole bytes"), error);
+        }
+        p->bits = 8;
+    }
+    if (!sti_mul(p->elements, p->bytes, &p->dst_bytes)) p->dst_bytes = UINT64_MAX; /* more than any dst has */
+#if !defined(ST_NO_CONVERT)
+    p->how = STI_FROM_FILE | (p->dst_bytes >= STI_CACHE_BYTES ? STI_TO_STREAM : 0);
+#endif
+    return ST_OK;
+}
+
+/* ---- moving elements that lie in memory */
+
+typedef struct sti_tile { /* a rectangle of elements, whose rows are packed in dst */
+    size_t columns, rows;
+    size_t column_from, row_from; /* elements of the source from one to the next */
+    size_t row_to;                /* elements of dst */
+} sti_tile;
+
+#define STI_GATHER(type)                                                                \
+    for (row = 0; row < t.rows; row++) {                                                \
+        const unsigned char *const s = src + row * t.row_from * sizeof(type);           \
+        unsigned char *const d = dst + row * t.row_to * sizeof(type);                   \
+        for (column = 0; column < t.columns; column++) {                                \
+            type value;                                                                 \
+            ST_MEMCPY(&value, s + column * t.column_from * sizeof value, sizeof value); \
+            ST_MEMCPY(d + column * sizeof value, &value, sizeof value);                 \
+        }                                                                               \
+    }
+
+/* elements of whole bytes, as they are; the tile is a copy, which no store to dst can change */
+static void sti_gather(sti_tile t, unsigned bytes, const unsigned char *src, unsigned char *dst) {
+    size_t row, column;
+    if (t.column_from == 1) {
+        for (row = 0; row < t.rows; row++) {
+            ST_MEMCPY(dst + row * t.row_to * bytes, src + row * t.row_from * bytes, t.columns * bytes);
+        }
+    } else if (bytes == 1) {
+        STI_GATHER(uint8_t)
+    } else if (bytes == 2) {
+        STI_GATHER(uint16_t)
+    } else if (bytes == 4) {
+        STI_GATHER(uint32_t)
+    } else {
+        STI_GATHER(uint64_t)
+    }
+}
+
+/* brings what has a byte order from that of files into the host's */
+static void sti_to_host(unsigned char *at, size_t bytes, unsigned unit) {
+#if STI_BIG_ENDIAN
+    size_t i;
+    unsigned j;
+    for (i = 0; i < bytes; i += unit) {
+        for (j = 0; j < unit / 2; j++) {
+            unsigned char swapped = at[i + j];
+            at[i + j] = at[i + unit - 1 - j];
+            at[i + unit - 1 - j] = swapped;
+        }
+    }
+#else
+    (void)at, (void)bytes, (void)unit;
+#endif
+}
+
+#if !defined(ST_NO_CONVERT)
+/* elements of 4 or 6 bits, the first of them at `first` of src, packed anew, low bits first, into dst[STI_PIECE_BYTES] */
+static void sti_gather_bits(const sti_tile *t, unsigned bits, const unsigned char *src, uint64_t first,
+                            unsigned char *dst) {
+    const unsigned mask = (1u << bits) - 1;
+    size_t row, column;
+    unsigned put = 0; /* bits, fewer than dst has */
+    ST_MEMSET(dst, 0, STI_PIECE_BYTES);
+    for (row = 0; row < t->rows; row++) {
+        for (column = 0; column < t->columns; column++) {
+            const uint64_t bit = (first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from) * bits;
+            const unsigned char *s = src + (size_t)(bit / 8);
+            unsigned past = (unsigned)(bit % 8), code = (unsigned)s[0] >> past;
+            if (past + bits > 8) code |= (unsigned)s[1] << (8 - past);
+            code = (code & mask) << put % 8;
+            dst[put / 8] = (unsigned char)(dst[put / 8] | (code & 0xFF));
+            if (code > 0xFF) dst[put / 8 + 1] = (unsigned char)(code >> 8);
+            put += bits;
+        }
+    }
+}
+
+/* through a piece on the stack, unless rows can be converted where they lie */
+static void sti_tile_convert(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
+                             unsigned char *dst) {
+    unsigned char piece[STI_PIECE_BYTES];
+    const size_t room = sizeof piece * 8 / p->bits; /* elements */
+    const size_t together = t->row_to == t->columns && t->columns <= room ? room / t->columns : 1;
+    size_t row, column;
+    sti_tile part = *t;
+    if (t->column_from == 1 && t->columns >= STI_LONG_ROW) {
+        for (row = 0; row < t->rows; row++) {
+            sti_convert(p->to, dst + row * t->row_to * p->bytes, p->from, src, (size_t)first + row * t->row_from,
+                        t->columns, t->columns >= STI_STREAM_ROW ? p->how : STI_FROM_FILE);
+        }
+        return;
+    }
+    for (row = 0; row < t->rows; row += part.rows) {
+        part.rows = t->rows - row < together ? t->rows - row : together;
+        for (column = 0; column < t->columns; column += part.columns) {
+            const uint64_t at = first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from;
+            part.columns = t->columns - column < room ? t->columns - column : room;
+            part.row_to = part.columns;
+            if (p->bits % 8) {
+                sti_gather_bits(&part, p->bits, src, at, piece);
+            } else {
+                sti_gather(part, p->bits / 8, src + (size_t)at * (p->bits / 8), piece);
+            }
+            sti_convert(p->to, dst + (row * t->row_to + column) * p->bytes, p->from, piece, 0, part.columns * part.rows,
+                        STI_FROM_FILE);
+        }
+    }
+}
+
+#endif
+
+static void sti_tile_move(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
+                          unsigned char *dst) {
+    size_t row;
+#if !defined(ST_NO_CONVERT)
+    if (p->to != p->from) {
+        sti_tile_convert(p, t, src, first, dst);
+        return;
+    }
+#endif
+    sti_gather(*t, p->bytes, src + (size_t)first * p->bytes, dst);
+    for (row = 0; row < t->rows; row++) {
+        sti_to_host(dst + row * t->row_to * p->bytes, t->columns * p->bytes, p->swap);
+    }
+}
+
+/* A transposed tile is cut into smaller ones, whose lines of cache on either side are used up while they are there. */
+static void sti_tile_cut(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
+                         unsigned char *dst) {
+    sti_tile part = *t;
+    size_t row, column;
+    if (t->column_from <= t->row_from || t->rows == 1) {
+        sti_tile_move(p, t, src, first, dst);
+        return;
+    }
+    for (column = 0; column < t->columns; column += part.columns) {
+        part.columns = t->columns - column < STI_TILE ? t->columns - column : STI_TILE;
+        for (row = 0; row < t->rows; row += part.rows) {
+            part.rows = t->rows - row < STI_TILE ? t->rows - row : STI_TILE;
+            sti_tile_move(p, &part, src, first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from,
+                          dst + (row * t->row_to + column) * p->bytes);
+        }
+    }
+}
+
+/* ---- a part of a view: that whose source is at hand */
+
+typedef struct sti_slab {
+    uint32_t all;   /* bit i: all of axis i; these have the shortest steps in the source */
+    uint32_t split; /* the axis of which it has a block, or rank; it is the next after them. Of others: one index */
+    uint64_t block; /* indices of the split axis, and where they begin */
+    uint64_t split_at;
+    uint64_t span; /* elements of the source from the first to past the last, for one index of the split axis */
+} sti_slab;
+
+static uint64_t sti_slab_count(const sti_view *p, const sti_slab *part, uint32_t axis) {
+    return part->all >> axis & 1 ? p->axes[axis].extent : axis == part->split ? part->block : 1;
+}
+
+/* the axis with the next longer step in the source, or rank; no two have the same, since they nest */
+static uint32_t sti_axis_after(const sti_view *p, uint64_t above) {
+    uint32_t i, next = p->rank;
+    for (i = 0; i < p->rank; i++) {
+        if (p->axes[i].from > above && (next == p->rank || p->axes[i].from < p->axes[next].from)) next = i;
+    }
+    return next;
+}
+
+/* elements of dst from one index of an axis to the next */
+static uint64_t sti_axis_to(const sti_view *p, uint32_t axis) {
+    uint64_t to = 1;
+    for (axis++; axis < p->rank; axis++) to *= p->axes[axis].extent;
+    return to;
+}
+
+/* the rectangle that a part is made of: along the axis that is fastest in dst, and along that with the shortest step in
+ * the source, or where they are the same, along the next one; *rows is the latter, or rank */
+static sti_tile sti_slab_tile(const sti_view *p, const sti_slab *part, uint32_t *rows) {
+    sti_tile t;
+    uint32_t i;
+    t.columns = t.rows = t.column_from = 1;
+    t.row_from = t.row_to = 0;
+    *rows = p->rank;
+    if (p->rank == 0) return t;
+    t.columns = (size_t)sti_slab_count(p, part, p->rank - 1);
+    t.column_from = (size_t)p->axes[p->rank - 1].from;
+    for (i = 0; i + 1 < p->rank; i++) {
+        if (sti_slab_count(p, part, i) == 1) continue;
+        if (*rows == p->rank || t.column_from == 1 || p->axes[i].from < p->axes[*rows].from) *rows = i;
+    }
+    if (*rows == p->rank) return t;
+    t.rows = (size_t)sti_slab_count(p, part, *rows);
+    t.row_from = (size_t)p->axes[*rows].from;
+    t.row_to = (size_t)sti_axis_to(p, *rows);
+    return t;
+}
+
+/* a part, whose first element is `first` of src, to dst; both lie in memory, so places in them fit size_t */
+static void sti_slab_move(sti_view *p, const sti_slab *part, const unsigned char *src, uint64_t first,
+                          unsigned char *dst) {
+    uint32_t rows, i;
+    const sti_tile t = sti_slab_tile(p, part, &rows);
+    uint64_t to;
+    do {
+        sti_tile_cut(p, &t, src, first, dst);
+        to = p->rank ? p->axes[p->rank - 1].extent : 1;
+        for (i = p->rank; i > 1; i--) {
+            sti_axis *a = &p->axes[i - 2];
+            const uint64_t count = i - 2 == rows ? 1 : sti_slab_count(p, part, i - 2);
+            if (count > 1 && a->at + 1 < count) {
+                a->at++;
+                first += a->from;
+                dst += (size_t)(to * p->bytes);
+                break;
+            }
+            if (count > 1) {
+                first -= a->at * a->from;
+                dst -= (size_t)(a->at * to * p->bytes);
+                a->at = 0;
+            }
+            to *= a->extent;
+        }
+    } while (i > 1);
+}
+
+/* ---- a view of what is not in memory: in few requests, each for a part */
+
+typedef struct sti_source { /* where a tensor's bytes come from */
+    const sti_model *model;
+    const st_tensor *tensor;
+    const unsigned char *bytes; /* the tensor's first, in memory; NULL: by reading */
+    const st_io *io;            /* a file of the reader's own; NULL: by sti_model_read */
+} sti_source;
+
+static sti_source sti_source_of(const sti_model *m, const st_tensor *t) {
+    sti_source s;
+    const unsigned char *bytes = sti_model_bytes(m, t->shard);
+    s.model = m;
+    s.tensor = t;
+    s.bytes = bytes ? bytes + t->offset : NULL;
+    s.io = NULL;
+    return s;
+}
+
+/* [offset, offset + n) of the tensor */
+static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst, size_t n, st_error *error) {
+    const uint64_t at = sti_sum(s->tensor->offset, offset);
+    const int code = s->io ? sti_io_read(s->io, at, dst, n) : sti_model_read(s->model, s->tensor->shard, at, dst, n);
+    sti_span name;
+    st_status status;
+    if (!code) return ST_OK;
+    status = sti_fail_code(error, code, at, STI_SAY("its data cannot be read"));
+    name.at = s->tensor->name;
+    name.n = s->tensor->name_bytes;
+    sti_say_about(error, name, STI_NAME);
+    return status;
+}
+
+/* the largest part whose source fits in `room` bytes, and in which no gap is longer than is worth passing over */
+static sti_slab sti_slab_choose(const sti_view *p, size_t room) {
+    const uint64_t elements =
+        (uint64_t)room * 8 / p->bits - (p->bits % 8 ? 4 : 0); /* a group of 4 may be cut by them */
+    sti_slab part;
+    uint32_t i = sti_axis_after(p, 0);
+    part.all = 0;
+    part.split = p->rank;
+    part.block = part.span = 1;
+    part.split_at = 0;
+    for (; i < p->rank; i = sti_axis_after(p, p->axes[i].from)) {
+        const sti_axis *a = &p->axes[i];
+        const uint64_t gap = a->from - part.span, most = (elements - part.span) / a->from + 1;
+        if (gap > (uint64_t)STI_GAP_BYTES * 8 / p->bits) break;
+        if (most < a->extent) {
+            part.split = i;
+            part.block = most;
+            break;
+        }
+        part.all |= (uint32_t)1 << i;
+        part.span += (a->extent - 1) * a->from;
+    }
+    return part;
+}
+
+/* goes on to the next part, in the order of the source; 0: there is none */
+static int sti_slab_next(sti_view *p, sti_slab *part) {
+    uint64_t above = 0;
+    uint32_t i;
+    if (part->split < p->rank) {
+        part->split_at = sti_sum(part->split_at, part->block);
+        if (part->split_at < p->axes[part->split].extent) return 1;
+        part->split_at = 0;
+    }
+    for (i = sti_axis_after(p, above); i < p->rank; i = sti_axis_after(p, above)) {
+        sti_axis *a = &p->axes[i];
+        above = a->from;
+        if ((part->all >> i & 1) || i == part->split) continue;
+        if (++a->at < a->extent) return 1;
+        a->at = 0;
+    }
+    return 0;
+}
+
+/* the first element of a part in the source, and in dst */
+static uint64_t sti_slab_from(const sti_view *p, const sti_slab *part, uint64_t *to) {
+    uint64_t from = p->first, step = 1;
+    uint32_t i;
+    *to = 0;
+    for (i = p->rank; i > 0; i--) {
+        const sti_axis *a = &p->axes[i - 1];
+        const uint64_t at = i - 1 == part->split ? part->split_at : a->at;
+        from += at * a->from;
+        *to += at * step;
+        step *= a->extent;
+    }
+    return from;
+}
+
+/* whether a view that is only moved goes straight into dst, run by run: it has one run, or they are long or far apart */
+static int sti_view_is_direct(const sti_view *p) {
+    const sti_axis *last = &p->axes[p->rank ? p->rank - 1 : 0];
+    uint64_t run = p->rank ? last->extent : 1, next;
+    if (p->to != p->from || (p->rank && last->from != 1)) return 0;
+    if (p->rank < 2 || run * p->bytes >= STI_GAP_BYTES) return 1;
+    next = p->axes[sti_axis_after(p, 1)].from;
+    return (next - run) * p->bytes > STI_GAP_BYTES;
+}
+
+static st_status sti_view_read_direct(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
+    const size_t run = (size_t)(p->rank ? p->axes[p->rank - 1].extent : 1) * p->bytes;
+    sti_slab part;
+    uint64_t from, to;
+    st_status status;
+    part.all = p->rank ? (uint32_t)1 << (p->rank - 1) : 0;
+    part.split = p->rank;
+    do {
+        from = sti_slab_from(p, &part, &to);
+        status = sti_source_read(s, from * p->bytes, dst + (size_t)to * p->bytes, run, error);
+        if (status != ST_OK) return status;
+        sti_to_host(dst + (size_t)to * p->bytes, run, p->swap);
+    } while (sti_slab_next(p, &part));
+    return ST_OK;
+}
+
+/* through a buffer of `room` bytes, STI_PIECE_BYTES or more */
+static st_status sti_view_read_buffered(sti_view *p, const sti_source *s, unsigned char *dst, unsigned char *buffer,
+                                        size_t room, st_error *error) {
+    sti_slab part = sti_slab_choose(p, room);
+    const uint64_t block = part.block;
+    uint64_t from, to, span;
+    unsigned lead;
+    size_t n;
+    st_status status;
+    do {
+        if (part.split < p->rank) {
+            const sti_axis *a = &p->axes[part.split];
+            part.block = block < a->extent - part.split_at ? block : a->extent - part.split_at;
+            span = part.span + (part.block - 1) * a->from;
+        } else {
+            span = part.span;
+        }
+        from = sti_slab_from(p, &part, &to);
+        lead = p->bits % 8 ? (unsigned)(from % 4) : 0; /* four elements begin and end on whole bytes */
+        n = (size_t)(((span + lead) * p->bits + 7) / 8);
+        status = sti_source_read(s, (from - lead) * p->bits / 8, buffer, n, error);
+        if (status != ST_OK) return status;
+        sti_slab_move(p, &part, buffer, lead, dst + (size_t)to * p->bytes);
+    } while (sti_slab_next(p, &part));
+    return ST_OK;
+}
+
+static st_status sti_view_read_buffer(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
+    const sti_memory *memory = &s->model->memory;
+    uint64_t piece[STI_PIECE_BYTES / 8], all = 1;
+    unsigned char *buffer;
+    size_t room;
+    st_status status;
+    uint32_t i;
+    for (i = 0; i < p->rank; i++) all += (p->axes[i].extent - 1) * p->axes[i].from; /* as many as the tensor has */
+    all = all * p->bits / 8 + 4; /* and what four elements begin and end with */
+    room = all < STI_WINDOW_BYTES ? (size_t)all : STI_WINDOW_BYTES;
+    if (room <= sizeof piece || !memory->allocator.alloc) {
+        return sti_view_read_buffered(p, s, dst, (unsigned char *)piece, sizeof piece, error);
+    }
+    buffer = (unsigned char *)sti_obtain(memory, room);
+    if (!buffer) return sti_fail_memory(memory, room, error);
+    status = sti_view_read_buffered(p, s, dst, buffer, room, error);
+    sti_return(memory, buffer, room);
+    return status;
+}
+
+static st_status sti_view_read(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
+    sti_slab whole;
+    if (p->elements == 0) return ST_OK;
+    if (s->bytes) {
+        whole.all = UINT32_MAX;
+        whole.split = p->rank;
+        sti_slab_move(p, &whole, s->bytes, p->first, dst);
+        return ST_OK;
+    }
+    return sti_view_is_direct(p) ? sti_view_read_direct(p, s, dst, error) : sti_view_read_buffer(p, s, dst, error);
+}
 
 /* whether [offset, offset + n) of the tensor lies in it, and the tensor in a file of the model */
 static int sti_is_inside(const sti_model *m, const st_tensor *t, uint64_t offset, uint64_t n) {
@@ -6056,24 +7007,759 @@ STI_COLD static st_status sti_fail_range(const sti_model *m, const st_tensor *t,
     return m ? sti_say_file(error, sti_text(m->said), s) : s;
 }
 
+/* what reading comes to, for a tensor of that model */
+static st_status sti_access_plan(sti_view *p, const sti_model *m, const st_tensor *t, const st_view *v, st_dtype as,
+                                 st_error *error) {
+    st_status s;
+    p->dst_bytes = 0;
+    if (!m || !t || !sti_is_inside(m, t, 0, 0)) return sti_fail_range(m, t, 0, error);
+    s = sti_view_plan(p, t, v, as, error);
+    return s == ST_OK ? s : sti_say_file(error, sti_text(sti_model_said(m, t->shard)), s);
+}
+
+/* whether it fits where it is to go */
+static st_status sti_access_fits(const sti_view *p, const sti_model *m, const st_tensor *t, const void *dst,
+                                 size_t dst_bytes, st_error *error) {
+    if (p->dst_bytes == 0 || (dst && p->dst_bytes <= dst_bytes)) return ST_OK;
+    return sti_say_file(error, sti_text(sti_model_said(m, t->shard)),
+                        sti_refuse_tensor(t, ST_ERR_ARGUMENT, p->dst_bytes, dst_bytes,
+                                          STI_SAY("it comes to $e bytes, and dst is NULL or has $a"), error));
+}
+
+/* ---- many at once */
+
+enum {                /* how the bytes of a view lie */
+       STI_RUN = 0,   /* one after the other, the first at the beginning of a byte */
+       STI_DENSE = 1, /* with gaps that are read through */
+       STI_SPARSE = 2
+};
+
+typedef struct sti_work { /* an item, in the order of the disk */
+    uint64_t offset;      /* of the first byte that it needs, in the file of its shard */
+    uint64_t bytes;       /* from there up to its last */
+    uint64_t left;        /* of these that are still to come */
+    size_t item;
+    size_t next; /* work that was done after this one, and is to be told; SIZE_MAX: none */
+    int lies;    /* STI_RUN and so on */
+} sti_work;
+
+typedef struct sti_load {
+    const sti_model *m;
+    st_load_item *items;
+    st_load_options options;
+    sti_work *work;
+    size_t count;
+    st_error *error;
+    uint64_t total; /* bytes of all work */
+    /* from here on under the lock, where there are threads */
+    uint64_t done, told;
+    size_t first, last; /* work that is done and not told */
+    unsigned running;   /* threads */
+    st_status status;
+    unsigned threads; /* with the caller's; 1: there is no lock */
+#if STI_THREADS
+    sti_lock lock;
+#endif
+} sti_load;
+
+typedef struct sti_loader { /* a thread's */
+    sti_load *load;
+    uint64_t begin, end; /* its stretch, in bytes of all work, laid one after the other */
+    int calls;           /* it is the caller's, and may call back */
+    unsigned char *buffer;
+    size_t room;
+    sti_source source; /* of the work at hand */
+    sti_view view;
+    st_io io; /* the file of source's shard, opened by this thread for itself */
+    int opened, direct, tried;
+    int aligned; /* buffer lies on a sector, so that reads may be direct */
+    uint32_t shard;
+    st_error error;
+#if STI_THREADS
+    int started;
+    sti_thread thread;
+#endif
+} sti_loader;
+
+static void sti_load_take(sti_load *l) {
+#if STI_THREADS
+    if (l->threads > 1) sti_lock_take(&l->lock);
+#else
+    (void)l;
+#endif
+}
+
+static void sti_load_give(sti_load *l) {
+#if STI_THREADS
+    if (l->threads > 1) sti_lock_give(&l->lock);
+#else
+    (void)l;
+#endif
+}
+
+/* the first error wins; work [i, end) ends with it */
+static void sti_load_fail(sti_loader *ld, size_t i, size_t end, st_status s) {
+    sti_load *l = ld->load;
+    sti_load_take(l);
+    if (l->status == ST_OK) {
+        l->status = s;
+        if (l->error) *l->error = ld->error;
+        (void)sti_say_file(l->error, sti_text(sti_model_said(l->m, ld->source.tensor->shard)), s);
+    }
+    for (; i < end; i++) l->items[l->work[i].item].status = s;
+    sti_load_give(l);
+}
+
+/* work i has all its bytes; under the lock */
+static void sti_load_finish(sti_load *l, size_t i) {
+    l->items[l->work[i].item].status = ST_OK;
+    l->work[i].next = SIZE_MAX;
+    if (l->first == SIZE_MAX) {
+        l->first = i;
+    } else {
+        l->work[l->last].next = i;
+    }
+    l->last = i;
+}
+
+static void sti_load_cancel(sti_load *l) {
+    sti_load_take(l);
+    if (l->status == ST_OK) {
+        l->status = sti_fail(l->error, ST_ERR_CANCELLED, STI_NONE, l->total, l->done,
+                             STI_SAY("a callback asked to stop after $a of $e bytes"));
+        (void)sti_say_file(l->error, sti_text(l->m->said), l->status);
+    }
+    sti_load_give(l);
+}
+
+/* calls back about all that is new, from the caller's thread */
+static void sti_load_tell(sti_load *l) {
+    size_t i;
+    uint64_t done, told;
+    do {
+        sti_load_take(l);
+        i = l->status == ST_OK ? l->first : SIZE_MAX;
+        if (i != SIZE_MAX) l->first = l->work[i].next;
+        sti_load_give(l);
+        if (i != SIZE_MAX && l->options.item_done && (l->options.item_done)(l->options.user, l->work[i].item)) {
+            sti_load_cancel(l);
+        }
+    } while (i != SIZE_MAX);
+    sti_load_take(l);
+    done = l->done;
+    told = l->status == ST_OK ? l->told : done;
+    l->told = done;
+    sti_load_give(l);
+    if (done != told && l->options.progress && (l->options.progress)(l->options.user, done, l->total)) {
+        sti_load_cancel(l);
+    }
+}
+
+/* n more bytes of work i are there; 0: it is time to stop */
+static int sti_loader_count(sti_loader *ld, size_t i, uint64_t n) {
+    sti_load *l = ld->load;
+    int go;
+    sti_load_take(l);
+    l->done = sti_sum(l->done, n);
+    l->work[i].left -= n;
+    if (l->work[i].left == 0) sti_load_finish(l, i);
+#if STI_THREADS
+    if (l->threads > 1) sti_lock_wake(&l->lock);
+#endif
+    sti_load_give(l);
+    if (ld->calls) sti_load_tell(l);
+    sti_load_take(l);
+    go = l->status == ST_OK;
+    sti_load_give(l);
+    return go;
+}
+
+static void sti_loader_close(sti_loader *ld) {
+    if (ld->opened) (ld->load->m->source.close)(ld->load->m->source.user, &ld->io);
+    ld->opened = ld->direct = 0;
+}
+
+/* Takes up a piece of work: its view, and where its bytes come from. A file of the system is opened anew by each thread, so
+ * that what the system knows of one stretch is not confused by another; where that fails the model's own way is left. */
+static void sti_loader_turn(sti_loader *ld, size_t i) {
+    const sti_model *m = ld->load->m;
+    const st_load_item *item = &ld->load->items[ld->load->work[i].item];
+    const st_tensor *t = item->tensor;
+    if (m->system && !(ld->tried && ld->shard == t->shard)) {
+        sti_loader_close(ld);
+        ld->tried = 1;
+        ld->shard = t->shard;
+        ld->opened = sti_model_again(m, t->shard, &ld->io) == 0;
+#if !defined(ST_NO_FILES)
+        ld->direct = ld->opened && ld->aligned && sti_system_direct(&ld->io, 1) == 0;
+#endif
+    }
+    ld->source = sti_source_of(m, t);
+    if (ld->opened) {
+        ld->source.bytes = NULL;
+        ld->source.io = &ld->io;
+    }
+    ld->view.dst_bytes = 0;
+    (void)sti_view_plan(&ld->view, t, item->view, item->as, NULL); /* it was checked */
+#if !defined(ST_NO_CONVERT)
+    if (ld->load->total >= STI_CACHE_BYTES) ld->view.how |= STI_TO_STREAM;
+#endif
+}
+
+/* bytes that one request brings: into the buffer so few that they stay in cache, but where a request is dear */
+static size_t sti_loader_most(const sti_loader *ld) {
+    size_t most = ld->direct ? ld->room - 2 * STI_SECTOR : ld->room;
+    if (ld->source.bytes) return STI_REQUEST_BYTES;
+    if (ld->opened && !ld->direct && most > STI_WINDOW_BYTES) most = STI_WINDOW_BYTES;
+    return most < STI_REQUEST_BYTES ? most : STI_REQUEST_BYTES;
+}
+
+#if !defined(ST_NO_FILES)
+/* the same past the cache, with what lies around them in their sectors; 0: it does not go, and is not tried again */
+static int sti_loader_fetch_direct(sti_loader *ld, uint64_t offset, size_t n, const unsigned char **at) {
+    const size_t lead = (size_t)(offset % STI_SECTOR); /* the buffer has two sectors more than n */
+    const size_t all = (lead + n + STI_SECTOR - 1) / STI_SECTOR * STI_SECTOR;
+    *at = ld->buffer + lead;
+    if (sti_system_read_direct(&ld->io, offset - lead, ld->buffer, all, lead + n) == 0) return 1;
+    ld->direct = 0;
+    if (sti_system_direct(&ld->io, 0) != 0) {
+        sti_loader_close(ld);
+        ld->source = sti_source_of(ld->load->m, ld->source.tensor);
+    }
+    return 0;
+}
+#endif
+
+/* n bytes, at most as many as sti_loader_most says, from `offset` of the shard's file: in memory, or in the buffer */
+static st_status sti_loader_fetch(sti_loader *ld, uint64_t offset, size_t n, const unsigned char **at) {
+    const uint64_t within = offset - ld->source.tensor->offset;
+#if !defined(ST_NO_FILES)
+    if (ld->direct && sti_loader_fetch_direct(ld, offset, n, at)) return ST_OK;
+#endif
+    *at = ld->buffer;
+    if (ld->source.bytes) {
+        *at = ld->source.bytes + (size_t)within;
+        return ST_OK;
+    }
+    return sti_source_read(&ld->source, within, ld->buffer, n, &ld->error);
+}
+
+/* bytes [from, to) of work i, which is a run; both are multiples of STI_CUT, or the end */
+static st_status sti_loader_run(sti_loader *ld, size_t i, uint64_t from, uint64_t to) {
+    const sti_work *w = &ld->load->work[i];
+    const sti_view *p = &ld->view;
+    unsigned char *dst = (unsigned char *)ld->load->items[w->item].dst;
+    const int moved = p->to == p->from;
+    const unsigned char *at = NULL;
+    st_status s = ST_OK;
+    while (from < to) {
+        const int straight = moved && !ld->source.bytes && !ld->direct;
+        const size_t most = (straight ? STI_REQUEST_BYTES : sti_loader_most(ld)) / STI_CUT * STI_CUT;
+        const size_t n = to - from < most ? (size_t)(to - from) : most;
+        const uint64_t offset = sti_sum(w->offset, from);
+#if !defined(ST_NO_FILES)
+        if (ld->opened && !ld->direct && from + n < to) {
+            sti_system_advise(&ld->io, offset + n, to - from - n < most ? to - from - n : most, ST_ADVISE_WILL_NEED);
+        }
+#endif
+        if (straight) {
+            s = sti_source_read(&ld->source, offset - ld->source.tensor->offset, dst + (size_t)from, n, &ld->error);
+        } else {
+            s = sti_loader_fetch(ld, offset, n, &at);
+            if (s == ST_OK && moved) ST_MEMCPY(dst + (size_t)from, at, n);
+        }
+        if (s != ST_OK) {
+            sti_load_fail(ld, i, i + 1, s);
+            return s;
+        }
+        if (moved) sti_to_host(dst + (size_t)from, n, p->swap);
+#if !defined(ST_NO_CONVERT)
+        if (!moved) { /* a multiple of STI_CUT is one of the bytes that four elements have */
+            sti_convert(p->to, dst + (size_t)(from / p->bits * 8 + from % p->bits * 8 / p->bits) * p->bytes, p->from,
+                        at, 0, n / p->bits * 8 + n % p->bits * 8 / p->bits, p->how);
+        }
+#endif
+        from += n;
+        if (!sti_loader_count(ld, i, n)) return ST_ERR_CANCELLED;
+    }
+    return ST_OK;
+}
+
+/* moves a work whose bytes are at hand */
+static void sti_loader_move(sti_loader *ld, size_t i, const unsigned char *at) {
+    sti_slab all;
+    all.all = UINT32_MAX;
+    all.split = ld->view.rank;
+    sti_slab_move(&ld->view, &all, at, ld->view.bits % 8 ? ld->view.first % 4 : 0,
+                  (unsigned char *)ld->load->items[ld->load->work[i].item].dst);
+}
+
+/* work i, whole, on its own */
+static st_status sti_loader_alone(sti_loader *ld, size_t i) {
+    const sti_work *w = &ld->load->work[i];
+    unsigned char *dst = (unsigned char *)ld->load->items[w->item].dst;
+    st_status s = ST_OK;
+    if (w->lies == STI_RUN) return sti_loader_run(ld, i, 0, w->bytes);
+    if (ld->direct) { /* gaps are not for direct reads */
+        ld->source.io = NULL;
+        ld->source.bytes = sti_source_of(ld->load->m, ld->source.tensor).bytes;
+    }
+    if (ld->source.bytes) {
+        sti_loader_move(ld, i, ld->source.bytes + (size_t)(w->offset - ld->source.tensor->offset));
+    } else if (sti_view_is_direct(&ld->view)) {
+        s = sti_view_read_direct(&ld->view, &ld->source, dst, &ld->error);
+    } else {
+        s = sti_view_read_buffered(&ld->view, &ld->source, dst, ld->buffer, sti_loader_most(ld), &ld->error);
+    }
+    if (s != ST_OK) {
+        sti_load_fail(ld, i, i + 1, s);
+        return s;
+    }
+    return sti_loader_count(ld, i, w->bytes) ? ST_OK : ST_ERR_CANCELLED;
+}
+
+/* whether work i is so little that it is read together with its neighbours */
+static int sti_work_is_small(const sti_work *w) {
+    return w->lies != STI_SPARSE && w->bytes <= STI_JOIN_BYTES;
+}
+
+/* work i, which is at hand and small, and what follows it in one request, up to *next */
+static st_status sti_loader_join(sti_loader *ld, size_t i, uint64_t start, size_t *next) {
+    sti_load *l = ld->load;
+    const size_t most = sti_loader_most(ld);
+    const uint64_t offset = l->work[i].offset;
+    const uint32_t shard = ld->source.tensor->shard;
+    uint64_t end = sti_sum(offset, l->work[i].bytes);
+    const unsigned char *at;
+    size_t j = i + 1;
+    st_status s;
+    for (; j < l->count; j++) {
+        const sti_work *w = &l->work[j];
+        const uint64_t past = sti_sum(w->offset, w->bytes) > end ? sti_sum(w->offset, w->bytes) : end;
+        start = sti_sum(start, l->work[j - 1].bytes);
+        if (l->items[w->item].tensor->shard != shard || !w->bytes || !sti_work_is_small(w) || start >= ld->end ||
+            w->offset > sti_sum(end, STI_GAP_BYTES) || past - offset > most) {
+            break;
+        }
+        end = past;
+    }
+    *next = j;
+    if (j == i + 1 || end - offset > most) {
+        *next = i + 1;
+        return sti_loader_alone(ld, i);
+    }
+    s = sti_loader_fetch(ld, offset, (size_t)(end - offset), &at);
+    if (s != ST_OK) sti_load_fail(ld, i, j, s);
+    for (; s == ST_OK && i < j; i++) {
+        sti_loader_turn(ld, i);
+        sti_loader_move(ld, i, at + (size_t)(l->work[i].offset - offset));
+        if (!sti_loader_count(ld, i, l->work[i].bytes)) s = ST_ERR_CANCELLED;
+    }
+    return s;
+}
+
+/* all work of a thread's stretch: what begins in it, and of runs that are long the bytes in it */
+static void sti_loader_work(void *user) {
+    sti_loader *ld = (sti_loader *)user;
+    sti_load *l = ld->load;
+    uint64_t start, past = 0;
+    size_t i, next;
+    st_status s = ST_OK;
+    for (i = 0; i < l->count && s == ST_OK; i = next) {
+        const sti_work *w = &l->work[i];
+        start = past;
+        past = sti_sum(start, w->bytes);
+        next = i + 1;
+        if (start >= ld->end) break;
+        if (w->bytes == 0 || past <= ld->begin) continue;
+        if (w->lies == STI_RUN && !sti_work_is_small(w)) {
+            const uint64_t from = start < ld->begin ? (ld->begin - start) / STI_CUT * STI_CUT : 0;
+            const uint64_t to = past > ld->end ? (ld->end - start) / STI_CUT * STI_CUT : w->bytes;
+            sti_loader_turn(ld, i);
+            s = sti_loader_run(ld, i, from, to);
+        } else if (start >= ld->begin) {
+            sti_loader_turn(ld, i);
+            if (ld->source.bytes || !sti_work_is_small(w)) {
+                s = sti_loader_alone(ld, i);
+            } else {
+                s = sti_loader_join(ld, i, start, &next);
+            }
+            for (; i + 1 < next; i++) past = sti_sum(past, l->work[i + 1].bytes);
+        }
+    }
+    sti_loader_close(ld);
+}
+
+#if STI_THREADS
+static void sti_loader_thread(void *user) {
+    sti_load *l = ((sti_loader *)user)->load;
+    sti_loader_work(user);
+    sti_lock_take(&l->lock);
+    l->running--;
+    sti_lock_wake(&l->lock);
+    sti_lock_give(&l->lock);
+}
+
+/* starts the others; where the system has no more threads, the caller's does their work after its own */
+static void sti_load_start(sti_load *l, sti_loader *loaders) {
+    unsigned k;
+    if (l->threads > 1 && sti_lock_begin(&l->lock) != 0) {
+        l->threads = 1;
+        loaders[0].end = UINT64_MAX;
+    }
+    for (k = 1; k < l->threads; k++) {
+        sti_lock_take(&l->lock);
+        l->running++;
+        sti_lock_give(&l->lock);
+        loaders[k].thread.run = sti_loader_thread;
+        loaders[k].thread.user = &loaders[k];
+        loaders[k].started = sti_thread_start(&loaders[k].thread) == 0;
+        if (loaders[k].started) continue;
+        sti_lock_take(&l->lock);
+        l->running--;
+        sti_lock_give(&l->lock);
+    }
+}
+
+/* tells what is done until all is; no thread is left behind, whatever went wrong */
+static void sti_load_join(sti_load *l, sti_loader *loaders) {
+    unsigned k;
+    for (k = 1; k < l->threads; k++) {
+        if (loaders[k].started) continue;
+        loaders[k].calls = 1;
+        sti_loader_work(&loaders[k]);
+    }
+    if (l->threads == 1) return;
+    sti_lock_take(&l->lock);
+    while (l->running) {
+        if (l->status == ST_OK && (l->first != SIZE_MAX || l->told != l->done)) {
+            sti_lock_give(&l->lock);
+            sti_load_tell(l);
+            sti_lock_take(&l->lock);
+        } else {
+            sti_lock_wait(&l->lock);
+        }
+    }
+    sti_lock_give(&l->lock);
+    for (k = 1; k < l->threads; k++) {
+        if (loaders[k].started) sti_thread_join(&loaders[k].thread);
+    }
+    sti_load_tell(l);
+    sti_lock_end(&l->lock);
+}
+#endif
+
+static int sti_view_lies(const sti_view *p) {
+    uint64_t span = 1;
+    uint32_t i;
+    if ((p->rank == 0 || (p->rank == 1 && p->axes[0].from == 1)) && (p->bits % 8 == 0 || p->first % 4 == 0)) {
+        return STI_RUN;
+    }
+    for (i = sti_axis_after(p, 0); i < p->rank; i = sti_axis_after(p, p->axes[i].from)) {
+        if (p->axes[i].from - span > (uint64_t)STI_GAP_BYTES * 8 / p->bits) return STI_SPARSE;
+        span += (p->axes[i].extent - 1) * p->axes[i].from;
+    }
+    return STI_DENSE;
+}
+
+/* what an item comes to; its `item` and `next` are not set */
+static sti_work sti_work_of(const st_load_item *item, const sti_view *p) {
+    const unsigned lead = p->bits % 8 ? (unsigned)(p->first % 4) : 0;
+    uint64_t span = 1;
+    sti_work w;
+    uint32_t i;
+    w.offset = item->tensor->offset;
+    w.bytes = w.left = 0;
+    w.item = w.next = 0;
+    w.lies = STI_RUN;
+    if (p->elements == 0) return w;
+    for (i = 0; i < p->rank; i++) span += (p->axes[i].extent - 1) * p->axes[i].from;
+    w.offset = sti_sum(w.offset, (p->first - lead) * p->bits / 8); /* inside the tensor, and so is the span */
+    w.bytes = w.left = ((span + lead) * p->bits + 7) / 8;
+    w.lies = sti_view_lies(p);
+    return w;
+}
+
+static int sti_work_before(const sti_order *o, size_t a, size_t b) {
+    const sti_load *l = (const sti_load *)o->items;
+    const sti_work *x = &l->work[a], *y = &l->work[b];
+    const uint32_t p = l->items[x->item].tensor->shard, q = l->items[y->item].tensor->shard;
+    return p != q ? p < q : x->offset != y->offset ? x->offset < y->offset : x->item < y->item;
+}
+
+static void sti_work_swap(const sti_order *o, size_t a, size_t b) {
+    sti_work *work = ((const sti_load *)o->items)->work, w = work[a];
+    work[a] = work[b];
+    work[b] = w;
+}
+
+/* checks every item, and counts their bytes; *buffered: some are not in memory */
+static st_status sti_load_check(sti_load *l, int *buffered) {
+    sti_view p;
+    st_status s = ST_OK;
+    size_t i;
+    *buffered = l->m->system;
+    for (i = 0; i < l->count; i++) {
+        st_load_item *item = &l->items[i];
+        item->status = ST_ERR_CANCELLED;
+        if (s != ST_OK) continue;
+        p.dst_bytes = 0;
+        s = sti_access_plan(&p, l->m, item->tensor, item->view, item->as, l->error);
+        if (s == ST_OK) s = sti_access_fits(&p, l->m, item->tensor, item->dst, item->dst_bytes, l->error);
+        if (s != ST_OK) {
+            item->status = s;
+            continue;
+        }
+        l->total = sti_sum(l->total, sti_work_of(item, &p).bytes);
+        if (!sti_model_bytes(l->m, item->tensor->shard)) *buffered = 1;
+    }
+    return s;
+}
+
+/* work in the order of the disk */
+static void sti_load_plan(sti_load *l) {
+    sti_order order;
+    sti_view p;
+    size_t i;
+    for (i = 0; i < l->count; i++) {
+        const st_load_item *item = &l->items[i];
+        p.dst_bytes = 0;
+        (void)sti_view_plan(&p, item->tensor, item->view, item->as, NULL); /* it was checked */
+        l->work[i] = sti_work_of(item, &p);
+        l->work[i].item = i;
+    }
+    order.items = l;
+    order.index = NULL;
+    order.before = sti_work_before;
+    order.swap = sti_work_swap;
+    sti_sort(&order, l->count);
+    for (i = 0; i < l->count; i++) {
+        if (l->work[i].bytes == 0) sti_load_finish(l, i);
+    }
+}
+
+/* hands out memory: for each thread its own and a buffer of `room` bytes, then the work */
+static sti_loader *sti_load_lay(sti_load *l, unsigned char *base, size_t room) {
+    sti_loader *loaders = (sti_loader *)(void *)base;
+    unsigned char *at = base + l->threads * sizeof *loaders;
+    const uint64_t stretch = l->total / l->threads;
+    unsigned k;
+    l->work = (sti_work *)(void *)at;
+    at += l->count * sizeof *l->work; /* all of it lies in memory */
+    ST_MEMSET(loaders, 0, l->threads * sizeof *loaders);
+    for (k = 0; k < l->threads; k++, at += room) {
+        sti_loader *ld = &loaders[k];
+        const size_t past = (size_t)((uintptr_t)at % STI_SECTOR), skip = past ? STI_SECTOR - past : 0;
+        ld->load = l;
+        ld->calls = k == 0;
+        ld->begin = k * stretch;
+        ld->end = k + 1 < l->threads ? ld->begin + stretch : UINT64_MAX;
+        ld->buffer = at;
+        ld->room = room;
+        if ((l->options.flags & ST_LOAD_DIRECT) && room >= skip + 3 * STI_SECTOR) {
+            ld->aligned = 1;
+            ld->buffer += skip;
+            ld->room -= skip;
+        }
+    }
+    return loaders;
+}
+
+/* all of it, once the items are checked */
+static st_status sti_load_all(sti_load *l, int buffered) {
+    const size_t fixed = sti_plus(sti_times(l->threads, sizeof(sti_loader)), sti_times(l->count, sizeof(sti_work)));
+    const size_t least = buffered ? STI_PIECE_BYTES : 0;
+    size_t most = 0, all = 0, past = (size_t)((uintptr_t)l->options.scratch % 8);
+    unsigned char *block = (unsigned char *)l->options.scratch;
+    sti_loader *loaders;
+    if (block) {
+        past = past ? 8 - past : 0;
+        all = sti_plus(sti_plus(fixed, past), l->threads * least);
+        if (all > l->options.scratch_bytes) {
+            return sti_fail(l->error, ST_ERR_MEMORY, STI_NONE, all, l->options.scratch_bytes,
+                            STI_SAY("scratch has $a bytes, and $e suffice"));
+        }
+        block += past;
+        most = (l->options.scratch_bytes - past - fixed) / l->threads / 8 * 8;
+    } else {
+        if (buffered) most = l->total < STI_REQUEST_BYTES ? sti_round8((size_t)l->total) : STI_REQUEST_BYTES;
+        if (most < least) most = least;
+        if (l->options.flags & ST_LOAD_DIRECT) most += 3 * STI_SECTOR;
+        all = sti_plus(fixed, sti_times(l->threads, most));
+        block = (unsigned char *)sti_obtain(&l->m->memory, all);
+        if (!block) {
+            return sti_fail(l->error, ST_ERR_MEMORY, STI_NONE, all, 0,
+                            STI_SAY("no memory for $e bytes, and no scratch either"));
+        }
+    }
+    loaders = sti_load_lay(l, block, most);
+    sti_load_plan(l);
+#if STI_THREADS
+    sti_load_start(l, loaders);
+#endif
+    sti_load_tell(l);
+    sti_loader_work(loaders);
+#if STI_THREADS
+    sti_load_join(l, loaders);
+#endif
+    if (!l->options.scratch) sti_return(&l->m->memory, block, all);
+    return l->status;
+}
+
+static unsigned sti_load_threads(const sti_load *l) {
+#if STI_THREADS
+    const uint64_t worth = l->total / STI_WINDOW_BYTES; /* a thread for less costs more than it brings */
+    unsigned n = l->options.threads < STI_MOST_THREADS ? l->options.threads : STI_MOST_THREADS;
+    if (n > worth) n = (unsigned)worth;
+    return n ? n : 1;
+#else
+    (void)l;
+    return 1;
+#endif
+}
+
+ST_API st_status st_load(const st_model *model, st_load_item *items, size_t count, const st_load_options *options,
+                         st_error *error) {
+    const sti_model *m = (const sti_model *)(const void *)model;
+    sti_load l;
+    st_status s;
+    int buffered;
+    if (!m || (!items && count) || (options && (options->flags & ~(unsigned)ST_LOAD_DIRECT))) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
+                        STI_SAY("st_load: a pointer is NULL that must not be, or there is no such flag"));
+    }
+    ST_MEMSET(&l, 0, sizeof l);
+    if (options) l.options = *options;
+    l.m = m;
+    l.items = items;
+    l.count = count;
+    l.error = error;
+    l.first = l.last = SIZE_MAX;
+    s = sti_load_check(&l, &buffered);
+    if (s != ST_OK) return s;
+    if (count == 0) return sti_succeed(error);
+    l.threads = sti_load_threads(&l);
+    s = sti_load_all(&l, buffered);
+    return s == ST_OK ? sti_succeed(error) : s;
+}
+
+/* ---- the plan alone */
+
+typedef struct sti_stretches {
+    st_stretch *at;
+    size_t room, count;
+} sti_stretches;
+
+/* the bytes of a run, in pieces of at most `most` */
+static void sti_stretch_put(sti_stretches *out, st_stretch run, uint64_t most) {
+    uint64_t left = run.bytes;
+    while (left) {
+        run.bytes = left < most ? left : most;
+        if (out->count < out->room) out->at[out->count] = run;
+        if (out->count < SIZE_MAX) out->count++;
+        run.offset = sti_sum(run.offset, run.bytes);
+        run.to = sti_sum(run.to, run.bytes);
+        left -= run.bytes;
+    }
+}
+
+static void sti_stretch_item(sti_stretches *out, const st_load_item *item, size_t index, sti_view *p, uint64_t most) {
+    const sti_axis *last = &p->axes[p->rank ? p->rank - 1 : 0];
+    const int runs = p->rank && last->from == 1;
+    sti_slab slab;
+    st_stretch run;
+    uint64_t to;
+    if (p->elements == 0) return;
+    slab.all = runs ? (uint32_t)1 << (p->rank - 1) : 0;
+    slab.split = p->rank;
+    run.shard = item->tensor->shard;
+    run.item = index;
+    do {
+        run.offset = sti_sum(item->tensor->offset, sti_slab_from(p, &slab, &to) * p->bytes);
+        run.bytes = (runs ? last->extent : 1) * p->bytes;
+        run.to = to * p->bytes;
+        sti_stretch_put(out, run, most);
+    } while (sti_slab_next(p, &slab));
+}
+
+static int sti_stretch_before(const sti_order *o, size_t a, size_t b) {
+    const st_stretch *x = (const st_stretch *)o->items + a, *y = (const st_stretch *)o->items + b;
+    if (x->shard != y->shard) return x->shard < y->shard;
+    return x->offset != y->offset ? x->offset < y->offset : x->item < y->item;
+}
+
+static void sti_stretch_swap(const sti_order *o, size_t a, size_t b) {
+    st_stretch *all = (st_stretch *)o->items, x = all[a];
+    all[a] = all[b];
+    all[b] = x;
+}
+
+ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t most,
+                              st_stretch *stretches, size_t room, size_t *needed, st_error *error) {
+    const sti_model *m = (const sti_model *)(const void *)model;
+    sti_stretches out;
+    sti_order order;
+    sti_view p;
+    size_t i;
+    if (needed) *needed = 0;
+    if (!m || (!items && count) || (!stretches && room)) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
+                        STI_SAY("st_plan_load: a pointer is NULL that must not be"));
+    }
+    out.at = stretches;
+    out.room = room;
+    out.count = 0;
+    for (i = 0; i < count; i++) {
+        st_status s;
+        p.dst_bytes = 0;
+        s = sti_access_plan(&p, m, items[i].tensor, items[i].view, items[i].as, error);
+        if (s != ST_OK) return s;
+        if (p.to != p.from) {
+            s = sti_refuse_tensor(items[i].tensor, ST_ERR_UNSUPPORTED, 0, 0,
+                                  STI_SAY("a plan is of bytes as they are stored, and not of another dtype"), error);
+            return sti_say_file(error, sti_text(sti_model_said(m, items[i].tensor->shard)), s);
+        }
+        sti_stretch_item(&out, &items[i], i, &p, most ? most : UINT64_MAX);
+    }
+    if (needed) *needed = out.count;
+    if (out.count > room) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, out.count, room,
+                        STI_SAY("the plan has $e stretches, and there is room for $a"));
+    }
+    order.items = stretches;
+    order.index = NULL;
+    order.before = sti_stretch_before;
+    order.swap = sti_stretch_swap;
+    sti_sort(&order, out.count);
+    return sti_succeed(error);
+}
+
+/* ---- one at a time */
+
 ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t n,
                          st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
-    sti_span name;
-    uint64_t at;
-    int code;
+    sti_source source;
     st_status s;
     if (!m || !tensor || (!dst && n) || !sti_is_inside(m, tensor, offset, n)) {
         return sti_fail_range(m, tensor, sti_sum(offset, n), error);
     }
-    at = sti_sum(tensor->offset, offset);
-    code = sti_model_read(m, tensor->shard, at, dst, n);
-    if (!code) return sti_succeed(error);
-    s = sti_fail_code(error, code, at, STI_SAY("its data cannot be read"));
-    name.at = tensor->name;
-    name.n = tensor->name_bytes;
-    sti_say_about(error, name, STI_NAME);
-    return sti_say_file(error, sti_text(sti_model_said(m, tensor->shard)), s);
+    source = sti_source_of(m, tensor);
+    s = sti_source_read(&source, offset, dst, n, error);
+    return s == ST_OK ? sti_succeed(error) : sti_say_file(error, sti_text(sti_model_said(m, tensor->shard)), s);
+}
+
+ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
+                            size_t dst_bytes, st_error *error) {
+    const sti_model *m = (const sti_model *)(const void *)model;
+    sti_source source;
+    sti_view p;
+    st_status s = sti_access_plan(&p, m, tensor, view, as, error);
+    if (s == ST_OK) s = sti_access_fits(&p, m, tensor, dst, dst_bytes, error);
+    if (s != ST_OK) return s;
+    source = sti_source_of(m, tensor);
+    s = sti_view_read(&p, &source, (unsigned char *)dst, error);
+    return s == ST_OK ? sti_succeed(error) : sti_say_file(error, sti_text(sti_model_said(m, tensor->shard)), s);
 }
 
 ST_API int st_is_aligned(const st_tensor *tensor) {
@@ -7423,7 +9109,7 @@ static void sti_placed_swap(const sti_order *o, size_t a, size_t b) {
 /* ---- sharding: one call that saves a model, or a part of it, in several files */
 
 #define STI_FILE_NAME 256u      /* bytes of a name in a directory, and more than any has */
-#define STI_WINDOW_BYTES 65536u /* of an older index, at most */
+#define STI_OLD_WINDOW 65536u /* of an older index, at most */
 #define STI_SINGLE_NAME "model" STI_MODEL
 #define STI_INDEX_NAME "model" STI_INDEX_END
 
@@ -7434,7 +9120,7 @@ typedef struct sti_stale { /* a file of the older model; its name lies behind it
     int shared; /* another model's index names it too */
 } sti_stale;
 
-typedef struct sti_shards {
+typedef struct sti_shards { /* what one call works with; the first six are the caller's */
     const char *directory;
     const st_tensor *tensors;
     size_t count;
@@ -7885,7 +9571,7 @@ static st_status sti_shards_read(sti_shards *s, sti_span name, st_status (*each)
     p.json.more = sti_passing_more;
     status = ST_ERR_JSON;
     if (io.bytes > 0 && io.bytes <= STI_DEFAULT_LIMIT) {
-        p.room = io.bytes < STI_WINDOW_BYTES ? (size_t)io.bytes : STI_WINDOW_BYTES;
+        p.room = io.bytes < STI_OLD_WINDOW ? (size_t)io.bytes : STI_WINDOW_BYTES;
         status = sti_window_take(s, &p) ? sti_passing_walk(&p.json, each, s) : ST_ERR_MEMORY;
         sti_window_return(s, &p);
     }
@@ -8437,7 +10123,7 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
  * uses: -
  * ---------------------------------------------------------------------------------------------------------------------
  * 0.1.0  2026-11-21  Reading: files, memory, callbacks, file systems of one's own; the scanner without memory.
- *                    Writing: whole files, sinks, streams, metadata edits.
+ *                    Writing: whole files, sinks, streams, models in several files, metadata edits.
  *
  * This software is available under two licences; choose the one you like.
  *

@@ -180,11 +180,12 @@ static void modes(void) {
             got = memory(bytes);
             sti_convert_each((st_dtype)to, want, (st_dtype)from, src, 0, n, 0);
             for (k = 0; k < sizeof set / sizeof *set; k++) {
-                uint64_t was = sti_float_mode(set[k]), after;
+                uint64_t was = sti_float_mode(set[k]), kept = sti_float_mode(set[k]),
+                         after; /* what this machine keeps */
                 (void)st_convert((st_dtype)to, got, (st_dtype)from, src, n);
                 after = sti_float_mode(was);
                 CHECK(memcmp(got, want, bytes) == 0);
-                CHECK_EQ(after, set[k]);
+                CHECK_EQ(after, kept);
             }
             free(src);
             free(want);

@@ -71,23 +71,20 @@ static const char *pair_name(int to, int from) {
 
 /* ---- numbers to convert ---------------------------------------------------------------------------------- */
 
-/* the code and its neighbours, of either sign */
+/* the code with the one below and the one above, each of a sign */
 static void list_near(list *l, uint64_t code) {
     const unsigned bits = st_dtype_bits((st_dtype)l->dtype);
     const uint64_t all = UINT64_MAX >> (64 - bits), sign = (uint64_t)1 << (bits - 1);
-    int i;
-    for (i = 0; i < 3; i++) {
-        uint64_t near = code + (uint64_t)i;
-        if (near == 0) continue;
-        list_add(l, (near - 1) & all);
-        list_add(l, ((near - 1) ^ sign) & all);
-    }
+    const uint64_t one = l->n % 2 ? sign : 0, other = sign - one; /* now this, now that */
+    list_add(l, (code & all) ^ one);
+    if (code > 0) list_add(l, ((code - 1) & all) ^ other);
+    if (code < all) list_add(l, ((code + 1) & all) ^ one);
 }
 
 /* around what two codes of another float have in their middle, around the first of them, and around its like in ones */
 static void list_middles(list *l, int of) {
     const uint64_t most = slow_largest(of);
-    uint64_t code, step = st_dtype_bits((st_dtype)of) == 8 ? 1 : st_dtype_bits((st_dtype)of) == 16 ? 211 : most / 301;
+    uint64_t code, step = st_dtype_bits((st_dtype)of) == 8 ? 1 : st_dtype_bits((st_dtype)of) == 16 ? 997 : most / 61;
     for (code = 0; code <= most; code += code < 20 || most - code < 20 || step == 1 ? 1 : step) {
         list_near(l, slow_encode(l->dtype, slow_middle(of, code)));
         list_near(l, slow_encode(l->dtype, slow_finite(of, code)));
@@ -126,7 +123,7 @@ static void list_integers(list *l) {
     for (i = 0; i < bits; i++) {
         list_near(l, slow_two_to(i));
         for (j = i % 2; j<i; j += bits> 32 ? 2 : 1) list_near(l, slow_two_to(i) + slow_two_to(j));
-        for (j = 1; j < i; j += 5) list_near(l, slow_two_to(i) + slow_two_to(j) + slow_two_to(j - 1));
+        for (j = 1 + i % 7; j < i; j += 7) list_near(l, slow_two_to(i) + slow_two_to(j) + slow_two_to(j - 1));
     }
     list_near(l, UINT64_MAX >> (64 - bits));
     list_near(l, (UINT64_MAX >> (64 - bits)) / 2);
@@ -147,7 +144,7 @@ static void list_of(list *l, int dtype) {
         list_integers(l);
     }
     if (bits == 16) {
-        for (code = 0; code < 65536; code += 59) list_add(l, code);
+        for (code = 0; code < 65536; code += 211) list_add(l, code);
     }
     while (l->n % 4 != 0) list_add(l, 0);
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Writes the seeds: python3 fuzz/seeds/make.py [DIRECTORY]
 
-open/NAME and roundtrip/NAME are two option bytes and a file, scan/NAME is ten and the first bytes of one, write/NAME is what
-fuzz_write.c makes a model of, convert/FROM-TO what fuzz_convert.c converts. Seeds that a fuzzer found lie beside these
+open/NAME and roundtrip/NAME are two option bytes and a file, scan/NAME is ten and the first bytes of one, index/NAME is three
+and the text of an index beside the shards of fuzz_index.c, write/NAME is what fuzz_write.c makes a model of, convert/FROM-TO
+what fuzz_convert.c converts, view/NAME what fuzz_view.c makes a tensor and a view of. Seeds that a fuzzer found lie beside these
 under found-*; they are left alone.
 """
 import os
@@ -272,9 +273,102 @@ def convert_seeds():
                 yield "%d-%d" % (source, to), options + data
 
 
+def index(weights, metadata=None, more=""):
+    """an index, its strings as they are to stand in the JSON text"""
+    text = "" if metadata is None else '"metadata":%s,' % metadata
+    return ("{%s\"weight_map\":{%s}%s}" % (text, ",".join('"%s":"%s"' % w for w in weights), more)).encode()
+
+
+GOOD = [("a", "a.safetensors"), ("w", "a.safetensors"), ("b", "b.safetensors"), ("\\u00e9", "b.safetensors"), ("c", "sub/c.safetensors")]
+HOSTILE = ["../a.safetensors", "/a.safetensors", "C:a.safetensors", "a\\\\b.safetensors", "sub/../a.safetensors", "sub//c.safetensors",
+           "./a.safetensors", "NUL.safetensors", "sub/com1.x.safetensors", "a.safetensors ", "d./a.safetensors", "a\\u0000.safetensors",
+           "\\u002e\\u002e/a.safetensors", "a.bin", "", "lpt\u00b9.safetensors", "\\u0080.safetensors", "a:b.safetensors"]
+INDEXES = {
+    "ok": index(GOOD),
+    "ok-metadata": index(GOOD, '{"total_size":5,"dtype":"x\\u0079","n":[1,{"a":null}],"":{}}'),
+    "ok-extra-tensors": index([("a", "a.safetensors"), ("", "z.safetensors")]),
+    "ok-ignored": index([("c", "sub\\/c.safetensors")], "{}", ',"x":{"weight_map":1},"x":2'),
+    "ok-aliases": index(GOOD, '{"param_sharing":[["q","a","p\\n"],["b","b2"],[],["no"]],"gone":"c","\\u0067":"w"}'),
+    "ok-aliases-wrong": index(GOOD, '{"param_sharing":[["a",1]]}'),
+    "ok-blanks": b' {\n "weight_map" : {\n "b" : "b.safetensors" }\r\n}\t',
+    "ok-escaped-keys": b'{"\\u0077eight_map":{"\\u0062":"b\\u002esafetensors"},"metadat\\u0061":{}}',
+    "two-shards": index([("a", "a.safetensors"), ("d", "d.safetensors")]),
+    "other-shard": index([("a", "b.safetensors"), ("w", "a.safetensors")]),
+    "missing-shard": index(GOOD + [("n", "none.safetensors")]),
+    "missing-tensor": index(GOOD + [("n", "a.safetensors")]),
+    "empty-shard": index([("n", "empty.safetensors")]),
+    "bad-shard": index(GOOD + [("e", "bad.safetensors")]),
+    "json-shard": index(GOOD + [("e", "json.safetensors")]),
+    "twice-name": index(GOOD + [("\\u0061", "b.safetensors")]),
+    "twice-metadata": index(GOOD, '{"x":1,"\\u0078":2}'),
+    "twice-map": index(GOOD, None, ',"weight_map":{}'),
+    "no-map": b'{"metadata":{"total_size":1}}',
+    "empty-map": b'{"weight_map":{}}',
+    "map-array": b'{"weight_map":["a"]}',
+    "value-number": b'{"weight_map":{"a":1}}',
+    "metadata-null": index(GOOD, "null"),
+    "not-utf8": b'{"weight_map":{"\xff":"a.safetensors"}}',
+    "bom": b"\xef\xbb\xbf" + index(GOOD),
+    "trailing": index(GOOD) + b"x",
+    "cut": index(GOOD)[:-1],
+    "deep": index(GOOD, None, ',"x":' + "[" * 126 + "]" * 126),
+    "too-deep": index(GOOD, None, ',"x":' + "[" * 127 + "]" * 127),
+    "number-1e308": index(GOOD, '{"x":[1e308,-0.5e-7,12345678901234567890123]}'),
+    "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+    "html": b"<!DOCTYPE html>",
+    "nothing": b"",
+}
+INDEXES.update(("hostile-%02d" % i, index([("a", "a.safetensors"), ("h", path)])) for i, path in enumerate(HOSTILE))
+
+# flags, the knob, which shards are there: 1 partial, 2 no map, 4 a small limit, 8 mapped, 16 by the directory, 32 all shards are there
+INDEX_OPTIONS = {
+    "ok": (1, 3, 5), "ok-metadata": (8 | 32, 40, 0), "ok-aliases": (16 | 32, 100, 0), "ok-extra-tensors": (1, 0, 0), "ok-blanks": (2 | 8 | 32, 200, 0),
+    "missing-shard": (1 | 32, 5, 0), "bad-shard": (4 | 32, 130, 0), "two-shards": (1, 7, 1), "missing-tensor": (1, 9, 6), "lfs": (16, 1, 0),
+    "json-shard": (32 | 16 | 8, 17, 0),
+}
+
+
+END = 255  # of a range: up to the last
+
+
+def view(dtype, target, shape, options=0, knob=0, ranges=(), axes=()):
+    """what fuzz_view.c reads: dtypes by their numbers; axes are said as differences, 200 and more as they are"""
+    numbers = [dtype - 1, target, len(shape), options, knob, *shape, len(ranges)]
+    for one_range in ranges:
+        numbers += one_range
+    turned = [(axis - place) % len(shape) for place, axis in enumerate(axes)] if axes else [200] * len(shape)
+    return bytes(numbers + turned) + bytes(range(1, 40))
+
+
+VIEW = {
+    "whole": view(18, 0, [3, 5]),
+    "scalar": view(15, 18, []),
+    "turned": view(15, 18, [7, 9], axes=[1, 0]),
+    "turned-three": view(13, 0, [3, 4, 5], axes=[2, 0, 1]),
+    "rows": view(18, 0, [8, 6], ranges=[(1, END, 2)]),
+    "columns-read-at": view(18, 20, [8, 6], options=1, ranges=[(0, END, 0), (2, 5, 1)]),
+    "work-buffer": view(20, 18, [15, 15], options=3, knob=9, axes=[1, 0]),
+    "f4-bytes": view(2, 0, [4, 8], ranges=[(1, 3, 1), (2, 6, 1)]),
+    "f4-not-bytes": view(2, 0, [4, 8], ranges=[(1, 3, 1), (1, 6, 1)]),
+    "f4-turned": view(2, 18, [4, 8], axes=[1, 0]),
+    "f6-bytes": view(3, 0, [4, 8], ranges=[(1, END, 2), (4, END, 1)]),
+    "f6-strided": view(4, 14, [4, 8], ranges=[(0, END, 3), (1, 7, 3)]),
+    "c64": view(19, 0, [3, 2], axes=[1, 0]),
+    "c64-as-f32": view(19, 18, [3, 2]),
+    "empty-range": view(18, 18, [3, 5], ranges=[(3, 3, 1)]),
+    "empty-dimension": view(18, 18, [3, 0, 5], axes=[2, 1, 0]),
+    "past-the-end": view(18, 18, [3, 5], ranges=[(0, 6, 1)]),
+    "backwards": view(18, 18, [3, 5], ranges=[(2, 1, 1)]),
+    "axis-twice": view(18, 18, [3, 5], axes=[1, 1]),
+    "read-fails": view(15, 18, [7, 9], options=33, axes=[1, 0]),
+    "foreign": view(15, 18, [7, 9], options=16, knob=9, axes=[1, 0]),
+    "wide-scratch": view(15, 18, [5, 9], options=64 + 128, knob=77, axes=[1, 0]),
+}
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
-    for kind in "open", "scan", "roundtrip", "write", "convert":
+    for kind in "open", "scan", "roundtrip", "index", "write", "convert", "view":
         os.makedirs(os.path.join(root, kind), exist_ok=True)
 
     def write(kind, name, options, data):
@@ -295,10 +389,16 @@ def main():
             write("roundtrip", name, b"\x00\x55", data)
     for name, options in ROUNDTRIP_OPTIONS.items():
         write("roundtrip", name + "-options", struct.pack("<BB", *options), FILES[name])
+    for name, data in INDEXES.items():
+        write("index", name, b"\x20\x55\0", data)
+    for name, options in INDEX_OPTIONS.items():
+        write("index", name + "-options", struct.pack("<BBB", *options), INDEXES[name])
     for name, data in WRITE.items():
         write("write", name, b"", data)
     for name, data in convert_seeds():
         write("convert", name, b"", data)
+    for name, data in VIEW.items():
+        write("view", name, b"", data)
     write_colliding(root)
 
 

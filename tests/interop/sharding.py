@@ -23,7 +23,7 @@ def random_value(random, depth=0):
         return random_text(random)
     if kind == 5:
         return [random_value(random, depth + 1) for _ in range(random.integers(0, 4))]
-    return dict(sorted((random_text(random), random_value(random, depth + 1)) for _ in range(random.integers(0, 4))))
+    return dict(sorted({random_text(random): random_value(random, depth + 1) for _ in range(random.integers(0, 4))}.items()))
 
 
 def spelled(random, value):

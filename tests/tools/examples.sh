@@ -39,6 +39,23 @@ readme 1 list && printed list "$("$out/list" build/demo.safetensors)"
 readme 2 save && (cd "$out" && ./save) && printed "st ls" "$("$out/st" ls "$out/new.safetensors")"
 readme 3 shard && rm -rf "$out/parts" && mkdir "$out/parts" && "$out/shard" build/demo.safetensors "$out/parts" &&
     printed "its index" "$(cat "$out/parts/model.safetensors.index.json")"
+# the commands of README.md from the line $1 on, run one after the other, print what stands below each; $ began each of them
+session() { # FIRST-COMMAND
+    rm -rf "$out/session" && mkdir "$out/session" && cp build/demo.safetensors "$out/session"
+    awk -v first="    \$ $1" '$0 == first { on = 1 } on && /^[^ ]/ { exit } !on { next } /^$/ { blank = blank "\n"; next }
+        { printf "%s%s\n", blank, substr($0, 5); blank = "" }' README.md >"$out/wanted"
+    sed -n 's/^\$ st /st /p' "$out/wanted" >"$out/commands"
+    (
+        cd "$out/session" || exit
+        st() { ../st "$@"; }
+        while read -r line; do
+            printf '$ %s\n' "$line"
+            eval "$line"
+        done <../commands
+    ) >"$out/got" 2>&1
+    if [ -s "$out/commands" ]; then try "README.md: $1 and what follows" diff "$out/wanted" "$out/got"; else fail "README.md has no $1"; fi
+}
+session "st shard demo.safetensors parts --max-size 16B"
 
 prefix=$PWD/$out/prefix
 try "make install" ${MAKE:-make} install PREFIX=/usr DESTDIR="$prefix"

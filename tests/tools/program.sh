@@ -27,7 +27,7 @@ fuzz/*)
     done
     ;;
 tests/quick.c) sources="$1 tests/quick/plain.c" ;;
-tests/threads.c) sources="$1 -pthread" ;; # which older systems keep in a library of its own
+tests/threads.c | tests/load_threads.c) sources="$1 -pthread" ;; # which older systems keep in a library of its own
 *.sh)
     sources="-I. examples/st/*.c"
     run="sh $1 $program" # it looks at RUN itself

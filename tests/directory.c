@@ -1,0 +1,351 @@
+/* Room 14: what is opened in a directory, and what is said where that is not plain. */
+#define ST_IMPLEMENTATION
+#include "../safetensors.h"
+
+#include "models.h"
+
+static pack p;
+
+/* a file whose only tensor has its name */
+static void put_file(const char *name) {
+    char header[200];
+    snprintf(header, sizeof header, "{\"%s\":" E("U8", "[1]", "[0,1]") "}", name);
+    pack_shard(&p, name, header, "x");
+}
+
+/* an index of one shard, in a folder, whose only tensor has the index's name */
+static void put_index(const char *name) {
+    char text[300], shard[100];
+    snprintf(shard, sizeof shard, "s/%s.safetensors", name);
+    snprintf(text, sizeof text, "{\"%s\":" E("U8", "[1]", "[0,1]") "}", name);
+    pack_shard(&p, shard, text, "x");
+    snprintf(text, sizeof text, "{\"weight_map\":{\"%s\":\"%s\"}}", name, shard);
+    pack_text(&p, name, text);
+}
+
+static const char *expected_name; /* of the only tensor */
+
+static void look_name(const opened *o, int way) {
+    (void)way;
+    CHECK_EQ(o->model->count, 1);
+    CHECK_STR(o->model->tensors[0].name, expected_name);
+}
+
+/* ---- all that may lie beside each other ---- */
+
+enum { MODEL, MODEL_INDEX, ONE_INDEX, OTHER_INDEX, ONE, SHARD, HIDDEN, HIDDEN_INDEX, NAMES };
+
+static const char *const names[NAMES] = {
+    "model.safetensors", "model.safetensors.index.json",     "a.safetensors.index.json", "zz.safetensors.index.json",
+    "one.safetensors",   "model-00001-of-00002.safetensors", "._model.safetensors",      ".a.safetensors.index.json"};
+
+/* the rule, in the words of the manual: the name that is opened, or NULL and the status */
+static const char *choose(const int there[NAMES], st_status *status) {
+    const int indexes = there[MODEL_INDEX] + there[ONE_INDEX] + there[OTHER_INDEX];
+    const int files = there[MODEL] + there[ONE] + there[SHARD];
+    *status = ST_OK;
+    if (there[MODEL]) return names[MODEL];
+    if (there[MODEL_INDEX]) return names[MODEL_INDEX];
+    if (indexes == 1) return names[there[ONE_INDEX] ? ONE_INDEX : OTHER_INDEX];
+    if (indexes == 0 && files == 1 && there[ONE]) return names[ONE];
+    *status = indexes + files > 0 ? ST_ERR_SHARD : ST_ERR_NOT_FOUND;
+    return NULL;
+}
+
+/* a message of what was looked for lists what was found, and nothing else */
+static void check_found(const st_error *e, const int there[NAMES]) {
+    const int indexes = there[ONE_INDEX] + there[OTHER_INDEX];
+    int i;
+    CHECK(strstr(e->message, "looked for model.safetensors") != NULL);
+    CHECK(strstr(e->message, "; found ") != NULL);
+    CHECK_EQ(e->position, UINT64_MAX);
+    CHECK_STR(e->subject, "");
+    for (i = 0; i < NAMES; i++) {
+        char quoted[64];
+        const int listed = there[i] && (indexes > 1 ? i == ONE_INDEX || i == OTHER_INDEX : i == ONE || i == SHARD);
+        const char *found = strstr(e->message, "; found ");
+        snprintf(quoted, sizeof quoted, " %s", names[i]);
+        CHECK((strstr(found, quoted) != NULL) == listed);
+    }
+    if (e->status == ST_ERR_SHARD) {
+        CHECK_EQ(e->expected, indexes);
+        CHECK_EQ(e->actual, there[ONE] + there[SHARD]);
+        if (indexes > 1) CHECK(strstr(e->message, "found 2 indexes:") != NULL);
+        if (indexes == 0 && there[ONE]) CHECK(strstr(e->message, "found 2 .safetensors files and no index:") != NULL);
+        if (indexes == 0 && !there[ONE]) CHECK(strstr(e->message, "found no index for this shard:") != NULL);
+    }
+}
+
+static void combinations(void) {
+    unsigned set;
+    CHECK(SCRATCH_MAKE("pack/s") == 0);
+    for (set = 0; set < 1u << NAMES; set++) {
+        int there[NAMES], i;
+        char row[40];
+        st_status status;
+        st_error e;
+        snprintf(row, sizeof row, "combination %u", set);
+        test_row = row;
+        for (i = 0; i < NAMES; i++) {
+            there[i] = (int)(set >> i & 1);
+            if (!there[i]) continue;
+            if (strstr(names[i], ".json") != NULL) {
+                put_index(names[i]);
+            } else {
+                put_file(names[i]);
+            }
+        }
+        pack_text(&p, "config.json", "{}");
+        pack_text(&p, "pytorch_model.bin.index.json", "{}");
+        pack_text(&p, "pytorch_model.bin", "x");
+        expected_name = choose(there, &status);
+        e = pack_verdict(&p, set & 1 ? "pack" : "pack/", NULL, look_name);
+        CHECK_STATUS(e.status, status);
+        if (e.status != ST_OK) check_found(&e, there);
+        pack_clear(&p);
+    }
+    CHECK(SCRATCH_DROP("pack/s") == 0);
+}
+
+/* ---- one name alone ---- */
+
+typedef struct name_case {
+    const char *name;
+    st_status status;
+} name_case;
+
+static const name_case alone[] = {
+    {"model.safetensors", ST_OK},
+    {"x.safetensors", ST_OK},
+    {"adapter_model.safetensors", ST_OK},
+    {"model.fp16.safetensors", ST_OK},
+    {"with blank.safetensors", ST_OK},
+    {"model-00001-of-00001.safetensors", ST_OK}, /* one of one is all there is */
+    {"model-00001-of-000001.safetensors", ST_OK},
+    {"model-00001-of-00000.safetensors", ST_OK},
+    {"model-1-of-2.safetensors", ST_OK}, /* not how shards are called */
+    {"model-0001-of-00002.safetensors", ST_OK},
+    {"model-00001-of-0002.safetensors", ST_OK},
+    {"model-00001of-00002.safetensors", ST_OK},
+    {"model-00001-of00002.safetensors", ST_OK},
+    {"model_00001-of-00002.safetensors", ST_OK},
+    {"model-00001-OF-00002.safetensors", ST_OK},
+    {"model-0000x-of-00002.safetensors", ST_OK},
+    {"model-00001-of-x00002.safetensors", ST_OK},
+    {"00001-of-00002.safetensors", ST_OK},
+    {"model-00001-of-00002.safetensors", ST_ERR_SHARD},
+    {"model-00002-of-00002.safetensors", ST_ERR_SHARD},
+    {"-00001-of-00002.safetensors", ST_ERR_SHARD},
+    {"model-00001-of-00010.safetensors", ST_ERR_SHARD},
+    {"model-00001-of-00011.safetensors", ST_ERR_SHARD},
+    {"model-000001-of-100000.safetensors", ST_ERR_SHARD},
+    {"model-123456-of-00001000000.safetensors", ST_ERR_SHARD},
+    {"model-00001-of-00002.fp16.safetensors", ST_ERR_SHARD}, /* variants, before and behind */
+    {"model.fp16-00001-of-00002.safetensors", ST_ERR_SHARD},
+    {"a-00001-of-00001-00001-of-00002.safetensors", ST_ERR_SHARD},
+    {"model-00000000000000000000000000001-of-00000000000000000000000000002.safetensors", ST_ERR_SHARD},
+    {"._model.safetensors", ST_ERR_NOT_FOUND}, /* hidden, as what some systems put on a stick */
+    {".safetensors", ST_ERR_NOT_FOUND},
+    {".safetensors.index.json", ST_ERR_NOT_FOUND},
+    {".st-1-0.tmp", ST_ERR_NOT_FOUND},
+    {"safetensors", ST_ERR_NOT_FOUND},
+    {"model_safetensors", ST_ERR_NOT_FOUND},
+    {"model.safetensor", ST_ERR_NOT_FOUND},
+    {"model.safetensors2", ST_ERR_NOT_FOUND},
+    {"model.safetensors.bak", ST_ERR_NOT_FOUND},
+    {"model.safetensors.incomplete", ST_ERR_NOT_FOUND},
+    {"model.safetensors~", ST_ERR_NOT_FOUND},
+    {"model.SAFETENSORS", ST_ERR_NOT_FOUND},
+    {"model.safetensors.index", ST_ERR_NOT_FOUND},
+    {"model.safetensors.index.json5", ST_ERR_NOT_FOUND},
+    {"model.safetensors.index.fp16.json", ST_ERR_NOT_FOUND},
+    {"model.safetensors.json", ST_ERR_NOT_FOUND},
+    {"index.json", ST_ERR_NOT_FOUND},
+    {"pytorch_model.bin.index.json", ST_ERR_NOT_FOUND},
+    {"pytorch_model.bin", ST_ERR_NOT_FOUND},
+    {"config.json", ST_ERR_NOT_FOUND},
+};
+
+static void names_alone(void) {
+    size_t i;
+    for (i = 0; i < sizeof alone / sizeof *alone; i++) {
+        st_error e;
+        test_row = alone[i].name;
+        put_file(expected_name = alone[i].name);
+        e = pack_verdict(&p, "pack", NULL, look_name);
+        CHECK_STATUS(e.status, alone[i].status);
+        if (e.status == ST_ERR_SHARD) {
+            CHECK(strncmp(e.message,
+                          "pack: looked for model.safetensors.index.json; found no index for this shard: ", 78) == 0);
+            CHECK(strlen(alone[i].name) > 60 || strstr(e.message + 78, alone[i].name) != NULL);
+        }
+        if (e.status == ST_ERR_NOT_FOUND) {
+            CHECK_STR(e.message, "pack: looked for model.safetensors, model.safetensors.index.json or one of another "
+                                 "name; found none");
+        }
+        pack_clear(&p);
+    }
+}
+
+/* more names than a message holds: it stays one, and says how many there are */
+static void many_names(void) {
+    char name[40];
+    st_error e;
+    int i;
+    test_row = "many names";
+    for (i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "checkpoint-%d.safetensors", i);
+        put_file(name);
+    }
+    e = pack_verdict(&p, "pack", NULL, NULL);
+    CHECK_STATUS(e.status, ST_ERR_SHARD);
+    CHECK(strstr(e.message, "found 40 .safetensors files and no index: ") != NULL);
+    CHECK_EQ(e.actual, 40);
+    CHECK(strlen(e.message) > 200);
+    pack_clear(&p);
+}
+
+/* ---- what is no directory, or has no files in it ---- */
+
+static void nothing(void) {
+    st_options options;
+    st_model *m;
+    st_error e;
+    test_row = "nothing";
+    CHECK_STATUS(pack_verdict(&p, "pack", NULL, NULL).status, ST_ERR_NOT_FOUND);
+    put_file("one.safetensors");
+    CHECK_STATUS(pack_verdict(&p, "pack/none", NULL, NULL).status, ST_ERR_NOT_FOUND);
+    CHECK_STATUS(pack_verdict(&p, "pack/none/", NULL, NULL).status, ST_ERR_NOT_FOUND);
+    CHECK_STATUS(pack_verdict(&p, "pack/none.json", NULL, NULL).status, ST_ERR_NOT_FOUND);
+    CHECK_STATUS(pack_verdict(&p, "pack/one.safetensors/", NULL, NULL).status, ST_ERR_NOT_FOUND);
+    CHECK_STATUS(pack_verdict(&p, "pack/one.safetensors/one.safetensors", NULL, NULL).status, ST_ERR_NOT_FOUND);
+    test_row = "a file system that cannot list";
+    memset(&options, 0, sizeof options);
+    CHECK(SCRATCH_MAKE("pack/s") == 0);
+    put_index("two.safetensors.index.json");
+    p.files.list = NULL;
+    options.files = &p.files;
+    CHECK_STATUS(st_open(&m, "pack", &options, &e), ST_ERR_NOT_FOUND);
+    CHECK_STATUS(st_open(&m, "pack/one.safetensors", &options, &e), ST_OK);
+    st_close(m);
+    CHECK_STATUS(st_open(&m, "pack/two.safetensors.index.json", &options, &e), ST_OK);
+    st_close(m);
+    p.files.list = pack_list;
+    pack_clear(&p);
+    CHECK(SCRATCH_DROP("pack/s") == 0);
+}
+
+/* directories where files are due */
+static void directories_inside(void) {
+    test_row = "a directory that is called like a file";
+    CHECK(SCRATCH_MAKE("pack/model.safetensors") == 0);
+    p.disk = 0;
+    {
+        st_model *m;
+        st_error e;
+        CHECK_STATUS(st_open(&m, "pack", NULL, &e), ST_ERR_NOT_FOUND);
+        CHECK(strncmp(e.message, "pack/model.safetensors: ", 24) == 0);
+        disk_text("pack/x.json", "{\"weight_map\":{\"t\":\"model.safetensors\"}}");
+        CHECK_STATUS(st_open(&m, "pack/x.json", NULL, &e), ST_ERR_SHARD);
+        CHECK_STR(e.subject, "model.safetensors");
+        CHECK(remove("pack/x.json") == 0);
+        CHECK_STATUS(st_open(&m, "pack/model.safetensors", NULL, &e), ST_ERR_NOT_FOUND);
+        CHECK(strstr(e.message, "looked for") != NULL);
+    }
+    CHECK(SCRATCH_DROP("pack/model.safetensors") == 0);
+    CHECK(SCRATCH_MAKE("pack/x.json") == 0); /* an index by its name, whatever it is */
+    {
+        st_model *m;
+        st_error e;
+        CHECK_STATUS(st_open(&m, "pack/x.json", NULL, &e), ST_ERR_NOT_FOUND);
+        CHECK_STATUS(st_open(&m, "pack/x.json/", NULL, &e), ST_ERR_NOT_FOUND);
+        CHECK(strstr(e.message, "looked for") != NULL);
+    }
+    CHECK(SCRATCH_DROP("pack/x.json") == 0);
+    p.disk = 1;
+}
+
+/* the current directory, and paths with more slashes than they need */
+static void spellings(void) {
+    static const char *const paths[] = {".",       "./",     "pack",     "pack/",       "pack//",
+                                        "pack///", "./pack", "./pack/.", "pack/../pack"};
+    size_t i;
+    int index;
+    CHECK(SCRATCH_MAKE("pack/s") == 0);
+    for (index = 0; index <= 1; index++) {
+        for (i = 0; i < sizeof paths / sizeof *paths; i++) {
+            st_model *m;
+            st_error e;
+            test_row = paths[i];
+            if (index) {
+                put_index(expected_name = "model.safetensors.index.json");
+            } else {
+                put_file(expected_name = "model.safetensors");
+            }
+            if (i < 2) CHECK(CHANGE_DIRECTORY("pack") == 0);
+            if (CHECK_STATUS(st_open(&m, paths[i], NULL, &e), ST_OK)) {
+                CHECK(m->count == 1 && strcmp(m->tensors[0].name, expected_name) == 0);
+            }
+            st_close(m);
+            if (i < 2) { /* a bare name, with no directory before it */
+                CHECK_STATUS(st_open(&m, expected_name, NULL, &e), ST_OK);
+                st_close(m);
+                CHECK(CHANGE_DIRECTORY("..") == 0);
+            }
+            pack_clear(&p);
+        }
+    }
+    CHECK(SCRATCH_DROP("pack/s") == 0);
+}
+
+/* a directory that changes while it is looked at: what was seen is gone when it is opened */
+static int fickle_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
+    static const char *const first[] = {"x.safetensors", "y.safetensors", "a long name.safetensors"};
+    pack *at = (pack *)user;
+    (void)directory;
+    at->lists++;
+    if (at->lists == 1) return each(arg, first[at->fail_at]);
+    if (at->fail_at == 0) return 0; /* nothing is left */
+    return at->fail_at == 1 ? each(arg, "a much longer name than there is room for.safetensors") : 55;
+}
+
+static void changes(void) {
+    static const st_status want[] = {ST_ERR_NOT_FOUND, ST_ERR_NOT_FOUND, ST_ERR_IO};
+    int i;
+    for (i = 0; i < 3; i++) {
+        st_options options;
+        st_model *m;
+        st_error e;
+        test_row = "a directory that changes";
+        memset(&options, 0, sizeof options);
+        put_file("z.safetensors");
+        p.files.list = fickle_list;
+        p.lists = 0;
+        p.calls = 100;
+        p.fail_at = (size_t)i;
+        options.files = &p.files;
+        CHECK_STATUS(st_open(&m, "pack", &options, &e), want[i]);
+        CHECK_EQ(p.lists, 2);
+        if (i == 2) CHECK_EQ(e.sys, 55);
+        CHECK(m == NULL);
+        p.fail_at = 0;
+        p.files.list = pack_list;
+        pack_clear(&p);
+    }
+}
+
+int main(void) {
+    models_begin("directory");
+    pack_begin(&p, 1);
+    combinations();
+    names_alone();
+    many_names();
+    nothing();
+    directories_inside();
+    spellings();
+    changes();
+    test_row = "";
+    pack_end(&p);
+    models_end();
+    return test_done("directory");
+}

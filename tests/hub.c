@@ -1,0 +1,363 @@
+/* Room 14: the local cache of the Hugging Face hub. Where it is, which commit a revision is, what is said when it is not
+ * there; one file and several; through st_files and from disk, with the links that the cache is made of. */
+#define ST_IMPLEMENTATION
+#include "../safetensors.h"
+
+#include "models.h"
+
+#define COMMIT "0123456789abcdef0123456789ABCDEF01234567"
+#define OTHER "fedcba9876543210fedcba9876543210fedcba98"
+#define REPO "models--owner--name/"
+
+#ifdef _WIN32
+#define HOME_NAME "USERPROFILE"
+#else
+#define HOME_NAME "HOME"
+#endif
+
+static pack p;
+
+static void set(const char *name, const char *value) { /* NULL: it is not there */
+#ifdef _WIN32
+    char both[400];
+    snprintf(both, sizeof both, "%s=%s", name, value != NULL ? value : "");
+    CHECK(_putenv(both) == 0);
+    if (value != NULL && *value == 0) (void)SetEnvironmentVariableA(name, ""); /* _putenv takes it away */
+#else
+    CHECK((value != NULL ? setenv(name, value, 1) : unsetenv(name)) == 0);
+#endif
+}
+
+static void set_none(void) {
+    static const char *const names[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME",
+                                        HOME_NAME};
+    size_t i;
+    for (i = 0; i < sizeof names / sizeof *names; i++) set(names[i], NULL);
+}
+
+/* a snapshot of one file, in a cache at pack/WHERE; its tensor is called as the place is */
+static void put_snapshot(const char *where, const char *repo, const char *commit) {
+    char name[300], header[300];
+    snprintf(name, sizeof name, "%s%s/snapshots/%s/model.safetensors", where, repo, commit);
+    snprintf(header, sizeof header, "{\"%s\":" E("U8", "[1]", "[0,1]") "}", where);
+    pack_shard(&p, name, header, "x");
+}
+
+static void put_ref(const char *where, const char *repo, const char *revision, const char *text) {
+    char name[300];
+    snprintf(name, sizeof name, "%s%s/refs/%s", where, repo, revision);
+    pack_text(&p, name, text);
+}
+
+static const char *expected_name;
+
+static void look_name(const opened *o, int way) {
+    (void)way;
+    CHECK_EQ(o->model->count, 1);
+    CHECK_STR(o->model->tensors[0].name, expected_name);
+}
+
+static st_error open_hub(const char *repo, const char *revision) {
+    p.revision = revision;
+    return pack_verdict(&p, repo, NULL, look_name);
+}
+
+/* ---- where the cache is ---- */
+
+typedef struct root_case {
+    const char *hub_cache, *hugging, *home, *xdg, *user; /* NULL: not set */
+    const char *found;                                   /* below pack/; NULL: nowhere there */
+} root_case;
+
+static const root_case root_cases[] = {
+    /* the first that is set rules, the others are not looked at */
+    {"pack/1", "pack/2", "pack/3", "pack/4", "pack/5", "1/"},
+    {NULL, "pack/2", "pack/3", "pack/4", "pack/5", "2/"},
+    {NULL, NULL, "pack/3", "pack/4", "pack/5", "3/hub/"},
+    {NULL, NULL, NULL, "pack/4", "pack/5", "4/huggingface/hub/"},
+    {NULL, NULL, NULL, NULL, "pack/5", "5/.cache/huggingface/hub/"},
+    {"", "", "", "", "pack/5", "5/.cache/huggingface/hub/"}, /* empty is not set */
+    {"", "", "pack/3", "", "pack/5", "3/hub/"},
+    {"", "pack/2", "pack/3", "", "", "2/"},
+    {"pack/none", "pack/2", "pack/3", "pack/4", "pack/5", NULL},
+    {NULL, NULL, NULL, NULL, "pack/none", NULL},
+    {NULL, NULL, NULL, NULL, NULL, NULL},
+    /* home */
+    {"~/1", NULL, NULL, NULL, "pack", "1/"},
+    {NULL, "~/2", NULL, NULL, "pack", "2/"},
+    {NULL, NULL, "~/3", NULL, "pack", "3/hub/"},
+    {NULL, NULL, NULL, "~/4", "pack", "4/huggingface/hub/"},
+    {"~", NULL, NULL, NULL, "pack/1", "1/"},
+    {"~other/1", NULL, NULL, NULL, "pack", NULL}, /* another's is not known */
+    {"pack/~", NULL, NULL, NULL, "pack", "~/"},
+    {"~/1", NULL, NULL, NULL, NULL, NULL},
+    /* variables */
+    {"$P/1", NULL, NULL, NULL, NULL, "1/"},
+    {"${P}/1", NULL, NULL, NULL, NULL, "1/"},
+    {"$P/$ONE", NULL, NULL, NULL, NULL, "1/"},
+    {"${P}/${ONE}", NULL, NULL, NULL, NULL, "1/"},
+    {"pa${CK}/${ONE}", NULL, NULL, NULL, NULL, "1/"},
+    {NULL, "$P/2", NULL, NULL, NULL, "2/"},
+    {NULL, NULL, "$P/3", NULL, NULL, "3/hub/"},
+    {NULL, NULL, NULL, "${P}/4", NULL, "4/huggingface/hub/"},
+    {"$P_/1", NULL, NULL, NULL, NULL, NULL},          /* of another name */
+    {"pack/$NONE", NULL, NULL, NULL, NULL, "$NONE/"}, /* what is not set stays as it stands */
+    {"pack/${NONE}", NULL, NULL, NULL, NULL, "${NONE}/"},
+    {"pack/${ONE", NULL, NULL, NULL, NULL, "${ONE/"},
+    {"pack/$", NULL, NULL, NULL, NULL, "$/"},
+    {"pack/${}", NULL, NULL, NULL, NULL, "${}/"},
+    {"pack/$$ONE", NULL, NULL, NULL, NULL, "$1/"},
+    {"pack/$ONE$ONE", NULL, NULL, NULL, NULL, "11/"},
+    {"pack/$DOLLAR", NULL, NULL, NULL, NULL, "$ONE/"}, /* once */
+    {"pack/$LONG_NAME_OF_63_BYTES_LONG_NAME_OF_63_BYTES_LONG_NAME_OF_63_BYTES", NULL, NULL, NULL, NULL,
+     "$LONG_NAME_OF_63_BYTES_LONG_NAME_OF_63_BYTES_LONG_NAME_OF_63_BYTES/"},
+};
+
+static void roots(void) {
+    size_t i;
+    p.disk = 0;
+    set("P", "pack"), set("ONE", "1"), set("CK", "ck"), set("P_", NULL), set("NONE", NULL), set("DOLLAR", "$ONE");
+    set("LONG_NAME_OF_63_BYTES_LONG_NAME_OF_63_BYTES_LONG_NAME_OF_63_BYT", "1"); /* the beginning of a longer one */
+    for (i = 0; i < sizeof root_cases / sizeof *root_cases; i++) {
+        const root_case *row = &root_cases[i];
+        char name[40];
+        size_t k;
+        st_error e;
+        snprintf(name, sizeof name, "root %u", (unsigned)i);
+        test_row = name;
+        for (k = 0; k < sizeof root_cases / sizeof *root_cases; k++) { /* every cache is there but those that are not */
+            if (root_cases[k].found != NULL) put_snapshot(root_cases[k].found, "models--owner--name", COMMIT);
+        }
+        set("HF_HUB_CACHE", row->hub_cache), set("HUGGINGFACE_HUB_CACHE", row->hugging), set("HF_HOME", row->home);
+        set("XDG_CACHE_HOME", row->xdg), set(HOME_NAME, row->user);
+        expected_name = row->found;
+        if (row->found != NULL) {
+            CHECK_STATUS(open_hub("owner/name", COMMIT).status, ST_OK);
+        } else {
+            st_options options; /* a path outside pack/ may be looked for */
+            st_model *m;
+            memset(&options, 0, sizeof options);
+            CHECK_STATUS(st_open_hub(&m, "owner/name", COMMIT, &options, &e), ST_ERR_NOT_FOUND);
+        }
+        pack_clear(&p);
+    }
+    set_none();
+    p.disk = 1;
+    test_row = "";
+}
+
+/* ---- which commit ---- */
+
+typedef struct ref_case {
+    const char *name, *revision, *ref, *text; /* ref NULL: there is none */
+    st_status status;
+} ref_case;
+
+static const ref_case ref_cases[] = {
+    {"main", NULL, "main", COMMIT, ST_OK},
+    {"main, said so", "main", "main", COMMIT, ST_OK},
+    {"a line", NULL, "main", COMMIT "\n", ST_OK},
+    {"a line of another system", NULL, "main", COMMIT "\r\n", ST_OK},
+    {"blanks behind", NULL, "main", COMMIT " \t \n\n", ST_OK},
+    {"more blanks than are looked at", NULL, "main", COMMIT "                                        ", ST_OK},
+    {"a pull request", "refs/pr/1", "refs/pr/1", COMMIT, ST_OK},
+    {"a branch with slashes", "a/b/c", "a/b/c", COMMIT, ST_OK},
+    {"a tag", "v1.0", "v1.0", COMMIT, ST_OK},
+    {"a commit", COMMIT, NULL, NULL, ST_OK},
+    {"a commit, though main is another", COMMIT, "main", OTHER, ST_OK},
+    {"a branch that is called like a commit", OTHER, OTHER, COMMIT, ST_OK},
+    {"no such revision", NULL, NULL, NULL, ST_ERR_NOT_FOUND},
+    {"no such revision, but another", "dev", "main", COMMIT, ST_ERR_NOT_FOUND},
+    {"no snapshot of it", NULL, "main", OTHER, ST_ERR_NOT_FOUND},
+    {"no such commit", OTHER, NULL, NULL, ST_ERR_NOT_FOUND},
+    {"39 digits", "0123456789abcdef0123456789ABCDEF0123456", NULL, NULL, ST_ERR_NOT_FOUND},
+    {"41 digits", COMMIT "8", NULL, NULL, ST_ERR_NOT_FOUND},
+    {"a folder of revisions", "refs/pr", "refs/pr/1", COMMIT, ST_ERR_NOT_FOUND},
+    {"a file above", "main/x", "main", COMMIT, ST_ERR_NOT_FOUND},
+    {"an empty ref", NULL, "main", "", ST_ERR_PATH},
+    {"a blank ref", NULL, "main", "\n", ST_ERR_PATH},
+    {"39 digits in it", NULL, "main", "0123456789abcdef0123456789ABCDEF0123456", ST_ERR_PATH},
+    {"41 digits in it", NULL, "main", COMMIT "8", ST_ERR_PATH},
+    {"more than digits", NULL, "main", COMMIT "\nx", ST_ERR_PATH},
+    {"a blank before", NULL, "main", " " COMMIT, ST_ERR_PATH},
+    {"no digit among them", NULL, "main", "0123456789abcdeg0123456789ABCDEF01234567", ST_ERR_PATH},
+    {"upwards", NULL, "main", "../x", ST_ERR_PATH},
+    {"upwards, of 40 characters", NULL, "main", "../../../../../../../../../../../../../x", ST_ERR_PATH},
+    {"as git has it", NULL, "main", "ref: refs/heads/main", ST_ERR_PATH},
+    {"a name", NULL, "main", "main", ST_ERR_PATH},
+    {"text without end", NULL, "main", X100("0123456789abcdef") X100("0123456789abcdef"), ST_ERR_PATH},
+};
+
+static void refs(void) {
+    size_t i;
+    set("HF_HUB_CACHE", "pack");
+    p.disk = 0;
+    for (i = 0; i < sizeof ref_cases / sizeof *ref_cases; i++) {
+        const ref_case *row = &ref_cases[i];
+        st_error e;
+        test_row = row->name;
+        expected_name = "";
+        put_snapshot("", "models--owner--name", COMMIT);
+        if (row->ref != NULL) put_ref("", "models--owner--name", row->ref, row->text);
+        e = open_hub("owner/name", row->revision);
+        CHECK_STATUS(e.status, row->status);
+        if (e.status == ST_ERR_PATH) {
+            CHECK(strncmp(e.message, "owner/name: a commit of 40 hexadecimal digits is due in ", 56) == 0);
+            CHECK(strstr(e.message, "/refs/main") != NULL);
+            CHECK_EQ(e.sys, 0);
+        }
+        if (e.status == ST_ERR_NOT_FOUND) CHECK(strstr(e.message, "pack/" REPO) != NULL);
+        pack_clear(&p);
+    }
+    p.disk = 1;
+    test_row = "";
+}
+
+/* names that are nowhere: the message says what was looked for */
+static void absent(void) {
+    st_error e;
+    p.disk = 0;
+    put_snapshot("", "models--owner--name", COMMIT);
+    put_ref("", "models--owner--name", "main", OTHER);
+    test_row = "no such repository";
+    e = open_hub("owner/other", NULL);
+    CHECK_STATUS(e.status, ST_ERR_NOT_FOUND);
+    CHECK_STR(e.message,
+              "owner/other: this revision is not in the cache: there is no pack/models--owner--other/refs/main");
+    test_row = "a snapshot that is not there";
+    e = open_hub("owner/name", NULL);
+    CHECK_STATUS(e.status, ST_ERR_NOT_FOUND);
+    CHECK(strncmp(e.message, "pack/" REPO "snapshots/" OTHER ": ", 70) == 0);
+    test_row = "a snapshot without a model";
+    put_ref("", "models--owner--name", "main", OTHER "\n");
+    pack_text(&p, REPO "snapshots/" OTHER "/config.json", "{}");
+    e = open_hub("owner/name", "main");
+    CHECK_STATUS(e.status, ST_ERR_NOT_FOUND);
+    CHECK(strstr(e.message, "looked for model.safetensors") != NULL);
+    pack_clear(&p);
+    p.disk = 1;
+    test_row = "";
+}
+
+/* "name" alone, and names as they come */
+static void repositories(void) {
+    static const char *const repos[][2] = {{"gpt2", "models--gpt2"},
+                                           {"owner/name", "models--owner--name"},
+                                           {"o.w-n_er/N.a-m_e", "models--o.w-n_er--N.a-m_e"},
+                                           {"a/b--c", "models--a--b--c"}};
+    size_t i;
+    p.disk = 0;
+    expected_name = "";
+    for (i = 0; i < sizeof repos / sizeof *repos; i++) {
+        test_row = repos[i][0];
+        put_snapshot("", repos[i][1], COMMIT);
+        put_ref("", repos[i][1], "main", COMMIT);
+        CHECK_STATUS(open_hub(repos[i][0], NULL).status, ST_OK);
+        pack_clear(&p);
+    }
+    p.disk = 1;
+    test_row = "";
+}
+
+/* ---- on disk, whole ---- */
+
+static void look_sharded(const opened *o, int way) {
+    const st_model *m = o->model;
+    (void)way;
+    CHECK(m->shard_count == 2 && m->count == 2 && m->index_count == 1 && m->bytes == 2);
+    CHECK_STR(m->shards[1].path, "pack/" REPO "snapshots/" COMMIT "/model-00002-of-00002.safetensors");
+}
+
+static const char *const folders[] = {"pack/models--owner--name", "pack/" REPO "refs",
+                                      "pack/" REPO "refs/refs",   "pack/" REPO "refs/refs/pr",
+                                      "pack/" REPO "snapshots",   "pack/" REPO "snapshots/" COMMIT,
+                                      "pack/" REPO "blobs"};
+
+static void on_disk(void) {
+    size_t i;
+    for (i = 0; i < sizeof folders / sizeof *folders; i++) CHECK(SCRATCH_MAKE(folders[i]) == 0);
+    test_row = "one file";
+    expected_name = "";
+    put_snapshot("", "models--owner--name", COMMIT);
+    put_ref("", "models--owner--name", "refs/pr/1", COMMIT "\n");
+    CHECK_STATUS(open_hub("owner/name", "refs/pr/1").status, ST_OK);
+    CHECK_STATUS(open_hub("owner/name", COMMIT).status, ST_OK);
+    CHECK_STATUS(open_hub("owner/name", NULL).status, ST_ERR_NOT_FOUND);
+    CHECK_STATUS(open_hub("owner/name", "refs").status, ST_ERR_NOT_FOUND);
+    pack_clear(&p);
+    test_row = "several";
+    put_ref("", "models--owner--name", "main", COMMIT);
+    pack_shard(&p, REPO "snapshots/" COMMIT "/model-00001-of-00002.safetensors", "{\"a\":" E("U8", "[1]", "[0,1]") "}",
+               "a");
+    pack_shard(&p, REPO "snapshots/" COMMIT "/model-00002-of-00002.safetensors", "{\"b\":" E("U8", "[1]", "[0,1]") "}",
+               "b");
+    pack_text(&p, REPO "snapshots/" COMMIT "/model.safetensors.index.json",
+              "{\"metadata\":{\"total_size\":2},\"weight_map\":{\"a\":\"model-00001-of-00002.safetensors\","
+              "\"b\":\"model-00002-of-00002.safetensors\"}}");
+    p.revision = NULL;
+    CHECK_STATUS(pack_verdict(&p, "owner/name", NULL, look_sharded).status, ST_OK);
+    pack_clear(&p);
+#ifndef _WIN32
+    { /* as the cache really is: links beside each other into blobs/ */
+        st_model *m;
+        st_error e;
+        size_t n;
+        static const char header[] = "{\"t\":" E("U8", "[1]", "[0,1]") "}";
+        unsigned char *file = make_file(header, sizeof header - 1, "t", 1, &n);
+        test_row = "links into blobs";
+        disk_text("pack/" REPO "refs/main", COMMIT);
+        disk_put("pack/" REPO "blobs/aa", file, n);
+        disk_text("pack/" REPO "blobs/bb", "{\"weight_map\":{\"t\":\"model-00001-of-00001.safetensors\"}}");
+        CHECK(symlink("../../blobs/aa", "pack/" REPO "snapshots/" COMMIT "/model-00001-of-00001.safetensors") == 0);
+        CHECK(symlink("../../blobs/bb", "pack/" REPO "snapshots/" COMMIT "/model.safetensors.index.json") == 0);
+        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, &e), ST_OK);
+        if (m != NULL) CHECK(m->count == 1 && m->shard_count == 1 && *(const char *)m->tensors[0].data == 't');
+        st_close(m);
+        CHECK(remove("pack/" REPO "blobs/aa") == 0); /* a download that was broken off */
+        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, &e), ST_ERR_SHARD);
+        CHECK_STR(e.subject, "model-00001-of-00001.safetensors");
+        disk_put("pack/" REPO "blobs/aa", file, n - 1);
+        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, &e), ST_ERR_TRUNCATED);
+        test_row = "a FIFO for a ref";
+        CHECK(remove("pack/" REPO "refs/main") == 0 && mkfifo("pack/" REPO "refs/main", 0600) == 0);
+        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, &e), ST_ERR_IO);
+        CHECK(remove("pack/" REPO "refs/main") == 0 && remove("pack/" REPO "blobs/aa") == 0);
+        CHECK(remove("pack/" REPO "blobs/bb") == 0);
+        CHECK(remove("pack/" REPO "snapshots/" COMMIT "/model-00001-of-00001.safetensors") == 0);
+        CHECK(remove("pack/" REPO "snapshots/" COMMIT "/model.safetensors.index.json") == 0);
+        free(file);
+    }
+#endif
+    for (i = sizeof folders / sizeof *folders; i > 0; i--) CHECK(SCRATCH_DROP(folders[i - 1]) == 0);
+    test_row = "";
+}
+
+static void arguments(void) {
+    st_options options;
+    st_model *m = (st_model *)(void *)&options;
+    st_error e;
+    memset(&options, 0, sizeof options);
+    CHECK_STATUS(st_open_hub(&m, NULL, NULL, NULL, &e), ST_ERR_ARGUMENT);
+    CHECK(m == NULL);
+    CHECK_STATUS(st_open_hub(NULL, "gpt2", NULL, NULL, &e), ST_ERR_ARGUMENT);
+    options.flags = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
+    CHECK_STATUS(st_open_hub(&m, "gpt2", NULL, &options, &e), ST_ERR_ARGUMENT);
+    CHECK(strncmp(e.message, "gpt2: ", 6) == 0);
+    CHECK_STATUS(st_open_hub(&m, "gpt2", NULL, &options, NULL), ST_ERR_ARGUMENT);
+}
+
+int main(void) {
+    models_begin("hub");
+    pack_begin(&p, 1);
+    p.hub = 1;
+    set_none();
+    roots();
+    refs();
+    absent();
+    repositories();
+    on_disk();
+    arguments();
+    pack_end(&p);
+    models_end();
+    return test_done("hub");
+}
