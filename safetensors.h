@@ -3182,6 +3182,12 @@ static void *sti_scratch_take(sti_opening *o, size_t bytes) {
     return s + 1;
 }
 
+/* before several are taken of a work buffer that is too small: how large one suffices for all of them */
+static st_status sti_scratch_fits(const sti_opening *o, size_t bytes) {
+    if (!o->memory.work || bytes <= o->memory.work_bytes) return ST_OK;
+    return sti_fail_memory(&o->memory, sti_need(o, bytes), o->error);
+}
+
 typedef struct sti_window { /* a header seen piece by piece */
     sti_header header;      /* first, and in it the scanner: a pointer to one is a pointer to all */
     const st_io *io;
@@ -3213,13 +3219,12 @@ static size_t sti_need_at_most(const sti_part *p) {
     return sti_times((size_t)p->header_bytes, 8);
 }
 
-/* says of a work buffer too small to hold the header how large one suffices, having counted through a window */
-STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_part *p) {
+/* counts through a window what a header holds, and gives the scratch that its entries will take */
+STI_COLD static st_status sti_window_count(sti_opening *o, const sti_part *p, size_t *entries) {
     sti_window w;
     sti_entry e;
     st_status s;
     int more = 1;
-    size_t need;
     ST_MEMSET(&w, 0, sizeof w);
     w.header = sti_header_at(w.bytes, 0, o->flags, NULL);
     w.header.text = NULL;
@@ -3232,8 +3237,16 @@ STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_part *p) 
     } while (s == ST_OK && more);
     if (w.code) return sti_fail_code(o->error, w.code, w.next, STI_SAY("its header cannot be read"));
     if (s == ST_OK) sti_count(o, &w.header);
-    need = s == ST_OK ? sti_entries_bytes(&w.header) : sti_need_at_most(p);
-    return sti_fail_memory(&o->memory, sti_need(o, sti_plus(need, sti_round8((size_t)p->header_bytes))), o->error);
+    *entries = s == ST_OK ? sti_entries_bytes(&w.header) : sti_need_at_most(p);
+    return ST_OK;
+}
+
+/* says of a work buffer too small to hold the header how large one suffices */
+STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_part *p) {
+    size_t entries;
+    st_status s = sti_window_count(o, p, &entries);
+    if (s != ST_OK) return s;
+    return sti_fail_memory(&o->memory, sti_need(o, sti_plus(entries, sti_round8((size_t)p->header_bytes))), o->error);
 }
 
 /* ---- opening a file, step by step */
@@ -3340,13 +3353,11 @@ static st_status sti_open_map(const sti_opening *o, st_io *io) {
     return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be mapped"));
 }
 
-/* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
- * found after it */
-static st_status sti_open_part(sti_opening *o, sti_part *p) {
+/* how long an open file's header is */
+static st_status sti_open_measure(sti_opening *o, sti_part *p) {
     unsigned char first[8];
     st_status s = ST_OK;
-    size_t room = 0;
-    int code = 0, sorted = 0;
+    int code = 0;
     o->at = p;
     if (p->io.bytes && !p->io.read_at && !p->io.mapped) {
         s = sti_fail_source(o->error);
@@ -3354,7 +3365,15 @@ static st_status sti_open_part(sti_opening *o, sti_part *p) {
         code = sti_io_read(&p->io, 0, first, sizeof first);
     }
     if (code) s = sti_fail_code(o->error, code, 0, STI_SAY("it cannot be read"));
-    if (s == ST_OK) s = sti_header_measure(first, p->io.bytes, o->limit, &p->header_bytes, o->error);
+    return s == ST_OK ? sti_header_measure(first, p->io.bytes, o->limit, &p->header_bytes, o->error) : s;
+}
+
+/* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
+ * found after it */
+static st_status sti_open_part(sti_opening *o, sti_part *p) {
+    size_t room = 0;
+    int sorted = 0;
+    st_status s = sti_open_measure(o, p);
     if (s == ST_OK) s = sti_open_scratch(o, p, &room);
     if (s == ST_OK) s = sti_open_entries(o, p, room, &sorted);
     if (s == ST_OK) s = sti_open_arrange(o, p, sorted);
@@ -3857,11 +3876,17 @@ static st_status sti_list_fail(const sti_list *x, uint32_t object, uint32_t item
 /* takes room for the members of an index and fills it; refuses metadata keys and names that are there twice */
 static st_status sti_list_fill(sti_opening *o, sti_list *x) {
     const uint32_t most = x->weights > x->pairs ? x->weights : x->pairs;
+    const size_t text_bytes = x->escaped > x->text_bytes ? x->escaped : x->text_bytes;
+    const size_t each = sizeof *x->items + 2 * sizeof *x->slots + sizeof *x->shards + 2 * sizeof(uint32_t);
     const char *twice = STI_SAY("this name is there twice");
     sti_json j = sti_list_at(x, x->metadata);
     sti_index index;
     uint32_t repeated;
-    char *text = (char *)sti_scratch_take(o, x->escaped > x->text_bytes ? x->escaped : x->text_bytes);
+    char *text;
+    /* what sti_list_parts takes for each is counted too; 8 for rounding up, six times */
+    st_status s = sti_scratch_fits(o, sti_plus(sti_times(most, each), sti_plus(text_bytes, 48)));
+    if (s != ST_OK) return s;
+    text = (char *)sti_scratch_take(o, text_bytes);
     x->items = (st_pair *)sti_scratch_take(o, sti_times(most, sizeof *x->items));
     x->slots = (uint32_t *)sti_scratch_take(o, sti_times(sti_index_slots(most), sizeof *x->slots));
     x->shards = (uint32_t *)sti_scratch_take(o, sti_times(x->weights, sizeof *x->shards));
@@ -3937,6 +3962,8 @@ static st_status sti_list_parts(sti_opening *o, sti_list *x) {
         longest = n > longest ? n : longest;
         texts = sti_plus(texts, n);
     }
+    s = sti_scratch_fits(o, sti_plus(sti_times(count, sizeof *parts), sti_plus(texts, 16))); /* rounded up */
+    if (s != ST_OK) return s;
     parts = (sti_part *)sti_scratch_take(o, sti_times(count, sizeof *parts));
     text = (char *)sti_scratch_take(o, texts);
     if (!parts || !text) return ST_ERR_MEMORY;
@@ -3968,12 +3995,35 @@ static void sti_part_rest(sti_opening *o, sti_part *p, uint32_t number) {
     if (!p->io.mapped) sti_part_close(o, p);
 }
 
+/* says of a work buffer that does not hold a shard how large one suffices for it and all behind, as far as these can be
+ * counted: one that cannot is said when its turn comes */
+STI_COLD static st_status sti_work_for_shards(sti_opening *o, uint32_t first, uint32_t count) {
+    size_t scratch = 0;
+    uint32_t i;
+    for (i = first; i < count; i++) {
+        sti_part *p = &o->parts[i];
+        size_t entries;
+        st_status s = sti_open_file(o, p, p->path);
+        if (s == ST_OK) s = sti_open_measure(o, p);
+        if (s == ST_OK) s = sti_window_count(o, p, &entries);
+        if (s == ST_OK) {
+            scratch = sti_plus(scratch, sti_plus(sti_round8(entries), sti_round8((size_t)p->header_bytes)));
+        }
+        sti_part_close(o, p);
+    }
+    o->at = NULL;
+    o->part_count = count;
+    return sti_fail_memory(&o->memory, sti_need(o, scratch), o->error);
+}
+
 /* opens and judges each shard */
 static st_status sti_open_shards(sti_opening *o) {
     const uint32_t count = o->part_count;
     uint64_t tensors = 0;
     uint32_t i;
     for (i = 0; i < count; i++) {
+        const sti_sums before = o->sums;
+        const size_t left = o->memory.work_bytes;
         sti_part *p = &o->parts[i];
         st_status s = sti_open_file(o, p, p->path);
         o->part_count = i + 1; /* what is known */
@@ -3996,6 +4046,12 @@ static st_status sti_open_shards(sti_opening *o) {
             if (s == ST_OK) s = sti_open_finish(o, p);
             o->parts = p - i;
             o->part_count = i + 1;
+        }
+        if (s == ST_ERR_MEMORY && o->memory.work) {
+            sti_part_close(o, p);
+            o->sums = before;
+            o->memory.work_bytes = left;
+            return sti_work_for_shards(o, i, count);
         }
         if (s != ST_OK) return s;
         o->at = NULL;
