@@ -8,6 +8,8 @@ DESTDIR =
 JOBS = 2
 FUZZ_SECONDS = 60
 LOGS = build/check
+ONLY =
+RENEW =
 
 # patterns for the shell; a subset may be given: make asan TESTS=tests/json.c HARNESSES= TOOL=
 TESTS = tests/*.c tests/faults/*.c
@@ -15,13 +17,14 @@ HARNESSES = fuzz/fuzz_*.c
 TOOL = tests/tool*.sh
 PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
 
-ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/copy.c \
-	examples/st/meta.c examples/st/pack.c examples/st/save.c examples/st/progress.c examples/st/report.c examples/st/text.c \
-	examples/st/sys.c examples/st/lib.c
+ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/diff.c \
+	examples/st/copy.c examples/st/merge.c examples/st/shard.c examples/st/convert.c examples/st/meta.c examples/st/pack.c \
+	examples/st/transfer.c examples/st/choose.c examples/st/pairs.c examples/st/values.c examples/st/save.c \
+	examples/st/progress.c examples/st/report.c examples/st/open.c examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c
 
 # what `check` makes, the longest first
-CHECKS = fuzz valgrind asan cover wine msan s390x i686 musl tcc faults test matrix warnings interop hostile callsites \
-	examples arm symbols tsan rooms format
+CHECKS = fuzz valgrind asan cover wine msan s390x i686 arm64 musl tcc faults test matrix warnings interop hostile callsites \
+	examples bench-count arm symbols tsan rooms format
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=address,undefined,unsigned-integer-overflow,implicit-conversion
@@ -33,10 +36,10 @@ help:
 	@echo '  fuzz          each fuzzer for FUZZ_SECONDS=60 under ASan and UBSan'
 	@echo '  asan msan valgrind   the tests under clang ASan + UBSan, clang MSan, valgrind'
 	@echo '  faults        every system call of saving refused, and the program killed at each; needs strace'
-	@echo '  tsan          several threads on one writer and one model, under the thread sanitizer'
+	@echo '  tsan          several threads on one writer and one model, and in st_load, under the thread sanitizer'
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 are taken'
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
-	@echo '  s390x i686    the tests on a big-endian and on a 32-bit machine'
+	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
 	@echo '  warnings      every dialect of every compiler, no warning'
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
@@ -44,7 +47,7 @@ help:
 	@echo '  arm symbols   size and stack on a Cortex-M4; what the object exports and imports'
 	@echo '  rooms format  the order of the header; clang-format'
 	@echo '  interop callsites examples   the reference package; outside programs; examples/'
-	@echo 'make nightly    the checks with long fuzzing and static analysis; writes tests/NIGHTLY.md'
+	@echo 'make nightly    the checks with long fuzzing, all of F32 (exhaustive) and static analysis; writes tests/NIGHTLY.md'
 	@echo 'make bench      time to open, beside the reference implementation'
 	@echo 'make size       lines, bytes of text, stack'
 	@echo 'make install    header, st and safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
@@ -77,11 +80,17 @@ check:
 	@-$(MAKE) build/st >/dev/null 2>&1 # once, before two checks want it at the same time
 	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/steps.sh $(LOGS) $(CHECKS)
 
+# ONLY="parse open": only these workloads; the report keeps the others as they were
 bench:
-	@sh tests/bench/run
+	@command -v python3 >/dev/null || { echo "bench: needs python3"; exit 1; }
+	@CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py $(ONLY)
+
+# RENEW=1: writes the file anew
+bench-count:
+	@RENEW=$(RENEW) sh tests/bench/count
 
 nightly:
-	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/nightly.sh $(CHECKS) analyze
+	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/nightly.sh $(CHECKS) exhaustive analyze
 
 asan:
 	@CC=clang-14 CFLAGS="$(SANITIZE)" ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
@@ -93,7 +102,8 @@ msan:
 	    $(PROGRAMS) msan $(TESTS) $(HARNESSES)
 
 tsan:
-	@CC=clang-14 CFLAGS="-g -O1 -fsanitize=thread -fno-sanitize-recover=all" $(PROGRAMS) tsan tests/threads.c
+	@CC=clang-14 CFLAGS="-g -O1 -fsanitize=thread -fno-sanitize-recover=all" $(PROGRAMS) tsan tests/threads.c \
+	    tests/load_threads.c
 
 # from outside; tests/faults/*.c do the same from inside
 faults:
@@ -110,8 +120,16 @@ s390x:
 	@CC="s390x-linux-gnu-gcc -static" CFLAGS="-O1 -g -fsanitize=undefined -fno-sanitize-recover=all" RUN=qemu-s390x-static \
 	    LIMIT=900 $(PROGRAMS) s390x $(TESTS) $(HARNESSES) $(TOOL)
 
+arm64:
+	@CC="aarch64-linux-gnu-gcc -static" CFLAGS="-O1 -g" RUN=qemu-aarch64-static LIMIT=900 \
+	    $(PROGRAMS) arm64 $(TESTS) $(HARNESSES) $(TOOL)
+
 i686:
 	@CC="i686-linux-gnu-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) i686 $(TESTS) $(HARNESSES) $(TOOL)
+
+# all that can be tried is tried: minutes
+exhaustive:
+	@CC="$(CC)" CFLAGS="-O2 -g" LIMIT=7200 $(PROGRAMS) exhaustive tests/exhaustive/*.c
 
 tcc:
 	@CC=tcc CFLAGS=-g $(PROGRAMS) tcc $(TESTS) $(HARNESSES) $(TOOL)
@@ -155,5 +173,5 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench nightly asan msan tsan faults valgrind wine s390x i686 tcc musl cover fuzz interop callsites \
+.PHONY: help run test check bench nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites \
 	examples warnings matrix hostile arm symbols analyze rooms format size install clean

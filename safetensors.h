@@ -37,6 +37,13 @@
  *   st_open_io      a callback: an archive, flash, an HTTP range
  *   st_scan_*       header bytes only, with no memory at all
  *
+ * MODELS OF SEVERAL FILES
+ *   st_open takes an index or a directory as well and gives one model: one array of tensors, one lookup. All shards
+ *   are proven at once. What an index says is not trusted: it cannot lead out of its directory.
+ *
+ *   st_find_each, st_next_unasked   what a program wants and is not there, what is there and nobody wants
+ *   st_aliases, st_find_alias       other names for tied weights; st_find never follows them
+ *
  * WRITING
  *       const float weights[4] = {1, 2, 3, 4};
  *       const uint64_t shape[2] = {2, 2};
@@ -47,7 +54,24 @@
  *
  *   st_save            tensors in memory, from an open model, or made by a callback; st_save_model, st_save_sink
  *   st_writer_*        declare, then push bytes: tensors need never be in memory together
+ *   st_save_sharded    a model in several files and their index; st_shards_* where several processes write it
  *   st_edit_metadata   the metadata of a file, whatever its size
+ *
+ * NUMBERS
+ *   st_convert  values of one dtype from those of another, each rounded once: to nearest, of two to the even one
+ *
+ *                           to BOOL    to I8 to I64, U8 to U64     to F64, F32, F16, BF16,     to F8_E4M3 and
+ *                                                                  F8_E5M2                     both F8_*FNUZ
+ *       BOOL, I*, U*        not 0      saturates                   past the range: infinity    past: the largest
+ *       finite of floats    not 0      rounds, saturates           past the range: infinity    past: the largest
+ *       -0                  0          0                           -0                          -0, of FNUZ 0
+ *       infinity            1          saturates                   infinity                    the largest
+ *       NaN                 1          0                           NaN, quiet, its sign and    NaN, its sign; of
+ *                                                                  leading bits stay           FNUZ the one there is
+ *
+ *   From: every dtype but C64. BOOL is any byte but 0; F4 is E2M1, the low nibble first; F6_* are four in three bytes, the
+ *   low bits first; F8_E8M0 is a power of two, 2^-127 to 2^127, or NaN. Not to: F4, F6_*, F8_E8M0, C64. Every dtype to
+ *   itself: as it is.
  *
  * LIFETIME
  *   The model owns one block of memory, its mappings and its files; st_close returns them. All that is reached from
@@ -80,7 +104,8 @@
  *   nothing in common.
  *
  * LIMITS
- *   - Values are not converted or byte-swapped: bytes given and got are little-endian on every host.
+ *   - Bytes given and got are as in the file, little-endian on every host, but for st_read_as, st_load and st_convert,
+ *     which give values as this machine holds them.
  *   - What a crash leaves: see st_save; of an edit in place, see st_edit_metadata.
  *   - A mapped file that another process cuts short raises the system's own fault when the lost bytes are touched
  *     (SIGBUS, or an in-page error on Windows). No library can prevent that: open with ST_OPEN_NO_MAP where it may
@@ -99,8 +124,11 @@
  *   ST_NO_MMAP          read files by position, never map them               [off]
  *   ST_NO_MALLOC        no default allocator: st_options brings memory       [off]
  *   ST_NO_WRITER        no saving                                            [off]
+ *   ST_NO_CONVERT       no conversion of numbers                             [off]
+ *   ST_NO_SIMD          no vector instructions: conversion is slower         [off]
  *   ST_NO_ERROR_TEXT    st_error.subject and .message stay empty             [off]
  *   ST_FREESTANDING     ST_NO_FILES, ST_NO_MALLOC, and no libc header        [off]
+ *   ST_THREADS          st_load may start threads (POSIX: link with -pthread) [off]
  *   ST_MALLOC, ST_FREE  (bytes), (pointer); both or neither                  [malloc, free]
  *   ST_MEMCPY, ST_MEMMOVE, ST_MEMSET, ST_MEMCMP  as in <string.h>            [<string.h>; loops where freestanding]
  *
@@ -291,7 +319,8 @@ typedef struct st_io { /* one file, from anywhere; any thread may call read_at *
 
 typedef struct st_files { /* a file system of the caller's: packs, assets, a browser's folder */
     void *user;
-    /* fills *file, which comes zeroed: 0, ST_IO_NOT_FOUND (for a directory too), or a code of its own */
+    /* fills *file, which comes zeroed: 0, ST_IO_NOT_FOUND (for a directory too), or a code of its own. Of a model of
+     * many files those past the 64th are opened anew for each st_read, from any thread, unless `mapped` is set. */
     int (*open)(void *user, const char *path, st_io *file);
     void (*close)(void *user, st_io *file);
     /* names, not paths; stops when each answers non-zero and returns that; ST_IO_NOT_FOUND: there is no directory */
@@ -316,6 +345,18 @@ typedef struct st_options {
     const st_files *files; /* NULL is the system's */
 } st_options;
 
+typedef struct
+    st_range { /* start, start + step ... below stop, in elements of one dimension; empty where start is stop */
+    uint64_t start, stop; /* stop UINT64_MAX is the end; nothing else past it is taken */
+    uint64_t step;        /* 0 is 1 */
+} st_range;
+
+typedef struct st_view {    /* which part of a tensor, in which order of axes; all zero is the whole */
+    const st_range *ranges; /* of the stored dimensions, slowest first; dimensions without one are whole */
+    uint32_t range_count;
+    const uint32_t *axes; /* rank entries: output axis i is stored axis axes[i]; NULL keeps the order */
+} st_view;
+
 typedef enum st_advice { ST_ADVISE_WILL_NEED = 0, ST_ADVISE_DONE = 1, ST_ADVICE_32_BITS_ = 0x7fffffff } st_advice;
 
 typedef struct st_scan { /* walks a header that lies in memory; may not be copied */
@@ -327,6 +368,38 @@ typedef struct st_scan { /* walks a header that lies in memory; may not be copie
 
 typedef int (*st_progress)(void *user, uint64_t done, uint64_t total); /* bytes; non-zero cancels */
 
+typedef struct st_load_item { /* what st_load is to bring, and where to */
+    const st_tensor *tensor;
+    void *dst; /* as for st_read_as; items do not overlap */
+    size_t dst_bytes;
+    st_dtype as;         /* ST_DTYPE_NONE: as it is stored */
+    const st_view *view; /* NULL: the whole tensor */
+    st_status status;    /* is put there; dst of an item without ST_OK holds nothing to rely on */
+} st_load_item;
+
+/* st_load_options.flags */
+enum {
+    ST_LOAD_DIRECT = 1 << 0 /* past the system's cache, for data that is read once; through it where that does not go */
+};
+
+typedef struct st_load_options {
+    unsigned threads; /* with ST_THREADS: how many, the caller's among them, at most 64; 0 is 1 */
+    st_progress
+        progress; /* from the calling thread, after each request or item: bytes of the files, gaps in views too */
+    int (*item_done)(void *user, size_t item); /* likewise, for each item that is there; non-zero cancels */
+    void *user;
+    void *scratch; /* NULL: from the model's allocator */
+    size_t scratch_bytes;
+    unsigned flags; /* ST_LOAD_* */
+} st_load_options;
+
+typedef struct st_stretch { /* bytes of a file, and where they go */
+    uint32_t shard;         /* the file is model->shards[shard] */
+    uint64_t offset, bytes; /* in it */
+    size_t item;            /* the item that wants them */
+    uint64_t to;            /* bytes from its dst */
+} st_stretch;
+
 typedef struct st_sink { /* where bytes go that do not go to a file */
     void *user;
     int (*write)(void *user, const void *bytes, size_t n); /* all of them: 0, or a code for st_error.sys */
@@ -336,14 +409,17 @@ typedef struct st_sink { /* where bytes go that do not go to a file */
 enum {
     ST_SAVE_KEEP_ORDER = 1 << 0, /* the caller's order of tensors instead of dtype, then name */
     ST_SAVE_NO_SYNC = 1 << 1,    /* rename into place without flushing to the device first */
-    ST_SAVE_IN_PLACE = 1 << 2    /* st_edit_metadata: overwrite the header where the new one fits */
+    ST_SAVE_IN_PLACE = 1 << 2,   /* st_edit_metadata: overwrite the header where the new one fits */
+    ST_SAVE_SHARD_OVER = 1 << 3  /* a shard closes only once it is over the limit, as in some older checkpoints */
 };
+
+#define ST_SHARD_NAME_BYTES 48 /* room for every name that st_shard_name gives */
 
 typedef struct st_save_options {
     unsigned flags;                /* ST_SAVE_* */
     size_t align;                  /* data starts at a multiple of this power of two, 8 or more; 0 is 8 */
     size_t slack;                  /* spare header bytes, so that later edits fit in place */
-    uint64_t max_shard_bytes;      /* no effect on one file */
+    uint64_t max_shard_bytes;      /* of tensor data in a file of st_save_sharded; 0 is 5,000,000,000 */
     const st_allocator *allocator; /* NULL is ST_MALLOC and ST_FREE */
     void *work;                    /* use this memory and no allocator */
     size_t work_bytes;
@@ -354,7 +430,7 @@ typedef struct st_save_options {
     /* ... or made, without from: the bytes [offset, offset + n) of a tensor, which is the caller's own as it was handed
      * to st_save; 0, or a code for st_error.sys */
     int (*fill)(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n);
-    const st_pair *index; /* no effect on one file */
+    const st_pair *index; /* st_save_sharded: more metadata of the index, values as JSON text */
     size_t index_count;
 } st_save_options;
 
@@ -399,8 +475,8 @@ ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
  * number, size, time), else ST_ERR_IO.
  * Cost: two positional reads a file, the second of the whole header; one block kept, of at most 96 bytes + name + 8 for
  * each dimension a tensor and 40 bytes + text a metadata pair; scratch is given back: twice each header, the index,
- * and some 60 bytes for each name in it; one mapping a file, no page of which is touched. O(n) in the headers' bytes, O(n log n)
- * in tensors if a header has them out of order or names chosen to collide. */
+ * and some 60 bytes for each name in it; one mapping a file, no page of which is touched. O(n) in the headers' bytes,
+ * O(n log n) in tensors if a header has them out of order or names chosen to collide. */
 ST_API st_status st_open(st_model **model, const char *path, const st_options *options, st_error *error);
 
 /* The same of a repository in the local Hugging Face cache; never the network.
@@ -444,8 +520,8 @@ ST_API const char *st_find_metadata(const st_model *model, const char *key);
 ST_API size_t st_find_each(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
                            unsigned char *asked);
 
-/* The next tensor that nobody asked for: whose byte in asked, model->count of them, is 0. after: the one before, NULL to
- * begin. NULL: there are no more. */
+/* The next tensor that nobody asked for: whose byte in asked, model->count of them, is 0. after: the one before, NULL
+ * to begin. NULL: there are no more. */
 ST_API const st_tensor *st_next_unasked(const st_model *model, const unsigned char *asked, const st_tensor *after);
 
 /* Lists the other names for tensors: those that share one's bytes by param_sharing of the index's metadata (lists of
@@ -471,13 +547,86 @@ ST_API const st_tensor *st_find_alias(const st_model *model, const char *name);
 ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t n,
                          st_error *error);
 
+/* The shape of a view, and how many elements it has.
+ * view      NULL: the whole tensor
+ * shape     tensor->rank dimensions are put there, in the order of the view's axes; NULL: not wanted
+ * elements  their product; NULL: not wanted
+ * ST_ERR_ARGUMENT, and nothing is put: more ranges than dimensions, a range that starts past its stop or stops past
+ * the end, an axis twice or out of range. ST_ERR_OVERFLOW: only of a tensor that no file holds. Cost: O(rank), with
+ * axes O(rank^2). */
+ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uint64_t *shape, uint64_t *elements,
+                               st_error *error);
+
+/* Reads the elements of a view as values of another dtype, packed in C order.
+ * tensor     one of the model's, or a copy of it
+ * view       NULL: the whole tensor
+ * as         ST_DTYPE_NONE, or the tensor's own: as it is stored. Values are in the host's byte order either way, which
+ *            st_read and data do not change
+ * dst        at any alignment; dst_bytes of it may be written, as many as the view comes to are. Not part of data
+ * ST_ERR_ARGUMENT: a view that is none (see st_view_shape), dst is too small (expected: bytes that suffice), no such
+ * dtype, not of this model. ST_ERR_UNSUPPORTED: no such conversion (see st_convert). ST_ERR_SUBBYTE: elements of 4 or
+ * 6 bits as they are stored come in whole bytes only: the last axis stays last, with step 1, starting and stopping on
+ * whole bytes, and so does each row; the whole tensor may always be read, and as another dtype any view.
+ * ST_ERR_DTYPE: of a tensor of unknown dtype the whole can be read as it is stored, and nothing else.
+ * ST_ERR_TOO_LARGE: more than 24 axes are left when those of one element are dropped and those that go on where the
+ * next one ends are joined. Up to here dst is untouched. ST_ERR_MEMORY, ST_ERR_IO: it holds nothing to rely on.
+ * Cost: one pass. What lies in memory needs no other memory. Else long runs go straight to dst; short ones that are
+ * not far apart, and what is to be converted, come in requests of 1 MiB through a buffer of the model's allocator, gaps
+ * of up to 64 KiB read with them; a model in a work buffer has no such buffer, and its requests are of 256 bytes. */
+ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
+                            size_t dst_bytes, st_error *error);
+
+/* Brings many tensors, or views of them, to memory: as st_read_as does one by one, in the order of the files and in large
+ * requests, whatever order the items have.
+ * items    count of them; status of each is put there
+ * options  NULL for the defaults
+ * Every item is checked before the first byte is read; the first that is wrong gives its status, as st_read_as would, and
+ * the others ST_ERR_CANCELLED. Then ST_ERR_IO: the first error ends it; ST_ERR_CANCELLED: a callback did; items that were
+ * there before have ST_OK, those not reached ST_ERR_CANCELLED. ST_ERR_MEMORY: scratch is too small, or there is none;
+ * expected: bytes that suffice.
+ * Whole tensors, and views that are one run, go straight to dst in requests of 8 MiB; smaller ones that lie near each
+ * other come in one request, as does what is to be converted, through a buffer. Files of the system are read by
+ * position, mapped or not, which is quicker than copying from fresh pages. Views that are no run are not divided among
+ * threads and not read past the cache; callbacks see them as one step.
+ * Memory, from scratch or the model's allocator, given back before the call returns: 48 bytes an item, for each thread
+ * 2 KiB and a buffer, of 8 MiB or as many as are to be read; in scratch what is left, 256 bytes at least.
+ * Threads, with ST_THREADS: each gets a stretch of the bytes, one after the other in the files, and a descriptor of its
+ * own; sources that are not the system's are called from each. All have ended when the call returns. Callbacks and the
+ * allocator are called from the calling thread only; no callback after an error. */
+ST_API st_status st_load(const st_model *model, st_load_item *items, size_t count, const st_load_options *options,
+                         st_error *error);
+
+/* For programs that move bytes by other means, a pool of their own or a device's: what st_load would read, in the order of
+ * the files, as stretches to be copied as they are. Values stay little-endian on every host.
+ * items      as for st_load, but dst, dst_bytes and status are not looked at
+ * most       bytes of a stretch at most; 0: no bound
+ * stretches  room for so many
+ * needed     how many there are; NULL: not wanted. A view has one for each run of bytes, which may be each element
+ * ST_ERR_ARGUMENT: too little room (expected: stretches), or as st_read_as. ST_ERR_UNSUPPORTED: an item is to be
+ * converted. Others as st_read_as. No memory; O(n log n) in stretches. */
+ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t most,
+                              st_stretch *stretches, size_t room, size_t *needed, st_error *error);
+
 /* 1 if data is there and at a multiple of its element's size, so that it may be used as an array of that type; else 0.
  * Elements of less than a byte and of unknown dtypes count as bytes. */
 ST_API int st_is_aligned(const st_tensor *tensor);
 
-/* Tells the system what comes next for a tensor's bytes, in its file only, NULL for all: ST_ADVISE_WILL_NEED starts to read ahead,
- * ST_ADVISE_DONE lets go of cached pages. A hint: ST_OK on sources that cannot take it. ST_ERR_ARGUMENT: as
- * st_read. */
+#if !defined(ST_NO_CONVERT)
+
+/* Makes numbers of one dtype from those of another, by the table in the manual; each is rounded once.
+ * dst, src  values as this machine holds them, packed, at any alignment; they do not overlap, and NULL is fine only
+ *           for no elements. On a big-endian machine st_tensor.data is not that: it is little-endian everywhere.
+ * ST_ERR_UNSUPPORTED: the table has no such pair. ST_ERR_SUBBYTE: elements of 4 or 6 bits that do not fill whole bytes.
+ * ST_ERR_ARGUMENT: NULL, no dtype, or more bytes than there is memory. dst is untouched by any of them.
+ * Of a dtype to itself: a copy of the bytes. No memory; neither the rounding mode nor the like of the floating-point
+ * unit has a part in it. */
+ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t elements);
+
+#endif /* ST_NO_CONVERT */
+
+/* Tells the system what comes next for a tensor's bytes, in its file only, NULL for all: ST_ADVISE_WILL_NEED starts to
+ * read ahead, ST_ADVISE_DONE lets go of cached pages. A hint: ST_OK on sources that cannot take it, and on files past
+ * the 64th that are not mapped. ST_ERR_ARGUMENT: as st_read. */
 ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error);
 
 /* Begins a walk over a header that lies in memory and proves the whole of it: the verdict of st_open.
@@ -528,6 +677,74 @@ ST_API st_status st_save_sink(const st_sink *sink, const st_tensor *tensors, siz
 /* st_save of all tensors and the metadata of an open model, which options.from need not repeat. */
 ST_API st_status st_save_model(const char *path, const st_model *model, const st_save_options *options,
                                st_error *error);
+
+/* Which file each tensor of a model in several goes to: shards[i] is the shard of tensor i, counted from 0. Tensors stay
+ * in the caller's order; a shard closes before its tensors would have more than options.max_shard_bytes, so that one
+ * that has more alone is alone. With ST_SAVE_SHARD_OVER a shard closes once it has more than that.
+ * tensors      judged as st_save does; bytes need not come from anywhere, and that a name is there twice is not seen
+ * shards       room for count; NULL: only counted
+ * shard_count  1 where there are no tensors
+ * ST_ERR_TOO_LARGE: more than 65,536 shards. ST_ERR_OVERFLOW: 2^63 bytes or more. No memory; O(count). */
+ST_API st_status st_plan_shards(const st_tensor *tensors, size_t count, const st_save_options *options,
+                                uint32_t *shards, uint32_t *shard_count, st_error *error);
+
+/* The name of a shard, counted from 0, NUL-terminated, in name[room]: "model-00001-of-00003.safetensors", and of a model
+ * in one file "model.safetensors". ST_ERR_ARGUMENT: NULL, no such shard, or no room; ST_SHARD_NAME_BYTES suffice. */
+ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name, size_t room);
+
+/* Saves tensors as a model in several files: the shards of st_plan_shards under the names of st_shard_name, and beside
+ * them model.safetensors.index.json; or model.safetensors alone where one shard suffices. Readers take the directory
+ * for the older model until the new one is complete, or refuse it.
+ * directory  UTF-8, as a path of st_save; it must exist
+ * metadata   as st_save's; it goes to every shard
+ * options    as st_save's. progress counts the bytes of all files. index: pairs for the index's metadata beside
+ *            total_size, the sum of the tensors' bytes; a total_size among them is passed over. Values are JSON text,
+ *            say "\"pt\"" or "[1,2]"; they are laid out anew, strings in ASCII, numbers and the order of keys inside
+ *            as given.
+ * The index is byte for byte what Python's json.dumps gives with indent=2 and sort_keys=True, and a newline.
+ * Refused before a byte is written: what st_save and st_plan_shards refuse; ST_ERR_DUPLICATE (a name in two shards, a
+ * key of the index twice); ST_ERR_JSON (a value for the index); ST_ERR_HEADER_LIMIT (an index over 100,000,000
+ * bytes); ST_ERR_SHARD: another *.safetensors.index.json in the directory names a file of the new model, or
+ * model.safetensors; that index is the subject, to be removed first.
+ * All files are written under temporary names first. If none of the shards' names is taken, they are given their
+ * names, then the index replaces the old one; otherwise the older index and model.safetensors are removed before.
+ * Last go the files that the older model.safetensors.index.json names in this directory and the new one does not,
+ * unless another index names them too.
+ * After an error no temporary is left, and all is as it was, unless the sentence says otherwise: a rename or a removal
+ * failed. A crash leaves the older model, the new one, or a directory that is refused, if no third model lies in it;
+ * and perhaps files .st-*.tmp. On Windows a shard that is open or mapped somewhere cannot be replaced, so close the
+ * older model first.
+ * Memory: as st_save for the largest shard, 24 bytes a tensor, 4 a shard, and the names of the older files; a work buffer
+ * that is too small may be told so twice, the older files being known then. One file is open at a time. */
+ST_API st_status st_save_sharded(const char *directory, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                                 size_t metadata_count, const st_save_options *options, st_error *error);
+
+/* The same by several processes, all of which give the same tensors and options; tensors of shards that a process does
+ * not write need no bytes. One process calls st_shards_begin; when that is done, each calls st_shards_write; when these
+ * are, one calls st_shards_finish. From begin to finish the directory is refused, if no other model lies in it.
+ *
+ * st_shards_begin removes the older index and model.safetensors, then the files that have names of the new shards, and
+ * those that st_save_sharded would remove last. Refuses what that refuses, but for bytes and metadata. */
+ST_API st_status st_shards_begin(const char *directory, const st_tensor *tensors, size_t count,
+                                 const st_save_options *options, st_error *error);
+
+/* Writes the shards [first, first + n) of the plan, each whole or not at all, as st_save does; n 0 writes nothing.
+ * Different shards may be written by different threads and processes at once. ST_ERR_ARGUMENT: the plan has no such
+ * shard. After an error those before it are there. */
+ST_API st_status st_shards_write(const char *directory, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                                 size_t metadata_count, uint32_t first, uint32_t n, const st_save_options *options,
+                                 st_error *error);
+
+/* Looks at the header of every shard, then writes the index. ST_ERR_SHARD: a shard is missing, damaged, or does not
+ * hold the tensors of the plan; it is the subject, and there is no index. */
+ST_API st_status st_shards_finish(const char *directory, const st_tensor *tensors, size_t count,
+                                  const st_save_options *options, st_error *error);
+
+/* Tensors that share their memory, for programs that save them once and note the other names: first[i] becomes the
+ * place of the first tensor with the data pointer and the bytes of tensor i, i itself where there is no earlier one.
+ * Tensors without data or without bytes share nothing. first and scratch have room for count. Gives how many tensors
+ * repeat an earlier one. O(n log n). */
+ST_API size_t st_find_shared(const st_tensor *tensors, size_t count, size_t *first, size_t *scratch);
 
 /* A writer takes declarations first, then bytes, which need never be in memory together: open, add..., begin,
  * write..., finish, close. Calls out of turn are ST_ERR_STATE and change nothing. path and sink's user must last
@@ -607,6 +824,12 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #define STI_OS_WINDOWS 0
 #endif
 
+#if defined(ST_THREADS) && (STI_OS_POSIX || STI_OS_WINDOWS)
+#define STI_THREADS 1
+#else
+#define STI_THREADS 0
+#endif
+
 #if defined(ST_MALLOC) != defined(ST_FREE)
 #error "safetensors.h: define both of ST_MALLOC and ST_FREE, or neither"
 #endif
@@ -641,6 +864,9 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #if !defined(ST_NO_WRITER)
 #include <stdio.h> /* rename, and nothing else of it */
 #endif
+#if STI_THREADS
+#include <pthread.h>
+#endif
 #include <stdlib.h> /* getenv, and nothing else of it */
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -664,31 +890,112 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #include <windows.h>
 #endif
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define STI_BIG_ENDIAN 1
+#else
+#define STI_BIG_ENDIAN 0
+#endif
+
+/* Words of 8 bytes are quick to handle: the header's quick paths are there. They take what the plain code takes, come to
+ * the same result, and leave the rest to it. */
+#if !defined(ST_NO_SIMD) && (UINTPTR_MAX > UINT32_MAX || defined(__wasm__))
+#define STI_WIDE 1
+#else
+#define STI_WIDE 0
+#endif
+
+/* Vector instructions of the baseline that the compiler was told: SSE2 or NEON. AVX2, with F16C, beside SSE2, chosen at
+ * run time; not without a runtime that knows the processor, and not from gcc for 64-bit Windows, which does not align
+ * the stack for it (gcc's bug 54412). */
+#if defined(ST_NO_SIMD) || defined(ST_FREESTANDING) || defined(__TINYC__) /* its headers include those of libc */
+#define STI_SSE2 0
+#elif (defined(__GNUC__) && defined(__SSE2__)) || \
+    (defined(_MSC_VER) && (defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)))
+#define STI_SSE2 1
+#else
+#define STI_SSE2 0
+#endif
+#if !STI_SSE2 || defined(ST_NO_CONVERT)
+#define STI_AVX2 0
+#elif defined(__AVX2__) && defined(__F16C__)
+#define STI_AVX2 1
+#elif (defined(_MSC_VER) && defined(ST_NO_FILES)) || (defined(_WIN64) && defined(__GNUC__) && !defined(__clang__))
+#define STI_AVX2 0
+#else
+#define STI_AVX2 1
+#endif
+#if !defined(ST_NO_SIMD) && defined(__GNUC__) && defined(__aarch64__) && defined(__ARM_NEON) && !STI_BIG_ENDIAN
+#define STI_NEON 1
+#include <arm_neon.h>
+#else
+#define STI_NEON 0
+#endif
+#if STI_AVX2
+#include <immintrin.h>
+#elif STI_SSE2
+#include <emmintrin.h>
+#endif
+#if STI_WIDE && defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#endif
+
 #if defined(__GNUC__) || defined(__clang__)
 #define STI_APART __attribute__((noinline))      /* so that its frame is not part of deeper calls of its caller */
 #define STI_COLD __attribute__((noinline, cold)) /* errors: compiled for size, and out of the way */
+#define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
 #elif defined(_MSC_VER)
 #define STI_APART __declspec(noinline)
 #define STI_COLD __declspec(noinline)
+#define STI_TARGET_AVX2
 #else
 #define STI_APART
 #define STI_COLD
+#endif
+
+/* a few instructions, however long they look; and arguments of kernels become constants */
+#if !STI_WIDE && !STI_SSE2
+#define STI_INLINE static
+#elif defined(__GNUC__) || defined(__clang__)
+#define STI_INLINE static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define STI_INLINE static __forceinline
+#else
+#define STI_INLINE static
+#endif
+#if STI_WIDE && (defined(__GNUC__) || defined(__clang__))
+#define STI_PREFETCH(address) __builtin_prefetch((const void *)(address))
+#elif STI_SSE2
+#define STI_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
+#else
+#define STI_PREFETCH(address) ((void)(address))
 #endif
 
 #define STI_NONE UINT64_MAX          /* a position where there is none */
 #define STI_DEFAULT_LIMIT 100000000u /* the format's bound for a header; decimal, in bytes */
 #define STI_MAX_DEPTH 127u           /* open JSON containers, counted from the root, as in the reference */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
-#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
-#define STI_INTERRUPTS 1000 /* signals that one call of the system may be interrupted by before that is an error */
-#define STI_IO_LINKED (-6)  /* as ST_IO_*: a symbolic link, or a file of several names */
-#define STI_IO_EXISTS (-7)  /* the name is taken */
+#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | ST_SAVE_SHARD_OVER)
+#define STI_INTERRUPTS 1000  /* signals that one call of the system may be interrupted by before that is an error */
+#define STI_IO_LINKED (-6)   /* as ST_IO_*: a symbolic link, or a file of several names */
+#define STI_IO_EXISTS (-7)   /* the name is taken */
+#define STI_VIEW_AXES 24u    /* that a view may have once those that follow on are told as one; a mask has 32 */
+#define STI_PIECE_BYTES 256u /* of the stack, for elements on their way: a multiple of 8 */
+#define STI_WINDOW_BYTES 1048576u  /* of a buffer for what is not in memory: large requests that stay in cache */
+#define STI_GAP_BYTES 65536u       /* of what nobody wants, read through rather than passed over by another request */
+#define STI_REQUEST_BYTES 8388608u /* of one request for what goes straight to where it is wanted */
+#define STI_JOIN_BYTES 262144u     /* up to which an item is read together with its neighbours */
+#define STI_CUT 24u                /* bytes: elements of any size are whole there */
+#define STI_SECTOR 4096u           /* what a read past the cache begins and ends on; no system wants more */
+#define STI_MOST_THREADS 64u
+#define STI_STREAM_ROW 1024u /* elements that are worth going past the cache */
+#define STI_LONG_ROW 16u     /* elements that are worth a call */
+#define STI_TILE 32u         /* rows and columns that are transposed at a time */
 #define STI_SCAN_TENSORS 1024u
 #define STI_SCAN_PAIRS 1024u
 #define STI_SCAN_RANK 16u
 
 #if defined(ST_NO_ERROR_TEXT)
-#define STI_SAY(text) ((const char *)0) /* not NULL, which C++ takes for a number where both arms of a ?: are it */
+#define STI_SAY(text) "" /* not NULL: some functions tell by it that there is something to say */
 #else
 #define STI_SAY(text) text
 #endif
@@ -756,14 +1063,32 @@ static size_t sti_round8(size_t n) {
     return sti_plus(n, 7) & ~(size_t)7;
 }
 
-static uint32_t sti_load32(const void *p) {
+STI_INLINE uint32_t sti_load32(const void *p) {
     const unsigned char *b = (const unsigned char *)p;
     return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
 }
 
-static uint64_t sti_load64(const void *p) {
+STI_INLINE uint64_t sti_load64(const void *p) {
     return (uint64_t)sti_load32(p) | (uint64_t)sti_load32((const unsigned char *)p + 4) << 32;
 }
+
+#if STI_WIDE
+/* the number of the lowest bit that is set; one is */
+STI_INLINE unsigned sti_first_bit(uint64_t word) {
+#if defined(__GNUC__) || defined(__clang__)
+    return (unsigned)__builtin_ctzll(word);
+#elif defined(_MSC_VER)
+    unsigned long bit;
+    (void)_BitScanForward64(&bit, word);
+    return (unsigned)bit;
+#else
+    unsigned bit = 0;
+    while ((word & 0xFF) == 0) word >>= 8, bit += 8;
+    while ((word & 1) == 0) word >>= 1, bit++;
+    return bit;
+#endif
+}
+#endif
 
 static sti_span sti_text(const char *text) {
     sti_span s;
@@ -780,7 +1105,7 @@ static sti_span sti_behind(sti_span s, size_t n) {
     return s;
 }
 
-static int sti_same(sti_span a, sti_span b) {
+STI_INLINE int sti_same(sti_span a, sti_span b) {
     return a.n == b.n && ST_MEMCMP(a.at, b.at, a.n) == 0;
 }
 
@@ -834,7 +1159,7 @@ static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
 }
 #endif
 
-#if !defined(ST_NO_ERROR_TEXT) || (!defined(ST_NO_WRITER) && !defined(ST_NO_FILES))
+#if !defined(ST_NO_ERROR_TEXT) || !defined(ST_NO_WRITER)
 /* appends to the string in text[size], as much as fits */
 static void sti_put(char *text, size_t size, sti_span more) {
     size_t used = sti_text(text).n, room = size - 1 - used; /* used < size: text is terminated inside */
@@ -1002,6 +1327,9 @@ typedef struct sti_json {
     uint32_t base;                   /* bytes of the file before the text: of a header its length, 8 */
     int (*more)(struct sti_json *j); /* puts the next bytes in reach, or 0: there are none; NULL: all are in reach */
     st_error *error;
+#if STI_WIDE
+    unsigned high; /* not 0 once a string may hold a byte over 0x7F */
+#endif
 } sti_json;
 
 typedef struct sti_word {  /* a string */
@@ -1140,6 +1468,17 @@ static size_t sti_utf8_put(uint32_t code, unsigned char out[4]) {
     return n;
 }
 
+#if !defined(ST_NO_ERROR_TEXT) || (!defined(ST_NO_WRITER) && !defined(ST_NO_FILES))
+/* and the code point of n bytes of UTF-8 */
+static uint32_t sti_utf8_code(const unsigned char *s, size_t n) {
+    static const unsigned char first[4] = {0x7F, 0x1F, 0x0F, 0x07}; /* bits of the first byte that count */
+    uint32_t code = s[0] & (uint32_t)first[n - 1];
+    size_t i;
+    for (i = 1; i < n; i++) code = code << 6 | (s[i] & 0x3Fu);
+    return code;
+}
+#endif
+
 /* an escape, j at its backslash: the *n bytes of UTF-8 that it stands for */
 static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -1184,6 +1523,74 @@ static int sti_plain8(const unsigned char *s) {
     return (not_quote & not_backslash & not_control & ~low) == ~low;
 }
 
+#if STI_WIDE && STI_SSE2
+typedef __m128i sti_sixteen;
+
+/* which of 16 bytes end a run of plain ones, a bit for each; *seen gains the bits of all of them */
+STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) {
+    const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)s);
+    const __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+    const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1F)), v);
+    *seen = _mm_or_si128(*seen, v);
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control));
+}
+
+#define STI_NONE_SEEN() _mm_setzero_si128()
+#define STI_HIGH_SEEN(seen) ((unsigned)_mm_movemask_epi8(seen))
+#define STI_BITS_OF_BYTE 1u
+#elif STI_WIDE && STI_NEON
+typedef uint8x16_t sti_sixteen;
+
+STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) { /* four bits for each */
+    const uint8x16_t v = vld1q_u8(s);
+    const uint8x16_t quote = vceqq_u8(v, vdupq_n_u8('"')), backslash = vceqq_u8(v, vdupq_n_u8('\\'));
+    const uint8x16_t all = vorrq_u8(vorrq_u8(quote, backslash), vcltq_u8(v, vdupq_n_u8(0x20)));
+    *seen = vorrq_u8(*seen, v);
+    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(all), 4)), 0);
+}
+
+#define STI_NONE_SEEN() vdupq_n_u8(0)
+#define STI_HIGH_SEEN(seen) (vmaxvq_u8(seen) & 0x80u)
+#define STI_BITS_OF_BYTE 4u
+#endif
+
+/* where a run of plain bytes ends that begins at s */
+STI_INLINE const unsigned char *sti_plain_end(sti_json *j, const unsigned char *s) {
+#if STI_WIDE && (STI_SSE2 || STI_NEON)
+    sti_sixteen seen = STI_NONE_SEEN();
+    for (; j->end - s >= 16; s += 16) {
+        const uint64_t ends = sti_plain16(s, &seen);
+        if (ends) {
+            j->high |= STI_HIGH_SEEN(seen);
+            return s + sti_first_bit(ends) / STI_BITS_OF_BYTE;
+        }
+    }
+    j->high |= STI_HIGH_SEEN(seen);
+#endif
+    while (j->end - s >= 8 && sti_plain8(s)) {
+#if STI_WIDE
+        j->high |= (sti_load64(s) & 0x8080808080808080u) != 0;
+#endif
+        s += 8;
+    }
+    for (; s < j->end && *s >= 0x20 && *s != '"' && *s != '\\'; s++) {
+#if STI_WIDE
+        j->high |= *s & 0x80u;
+#endif
+    }
+    return s;
+}
+
+/* Whether a byte over 0x7F may have passed. None passes outside of strings, so a text that passed without is UTF-8. */
+static int sti_json_high(const sti_json *j) {
+#if STI_WIDE
+    return j->high != 0;
+#else
+    (void)j;
+    return 1;
+#endif
+}
+
 /* adds bytes to a word, and to out if that is there */
 static void sti_word_add(sti_word *w, char *out, const void *bytes, size_t n) {
     if (out) ST_MEMCPY(out + w->bytes, bytes, n);
@@ -1207,8 +1614,7 @@ static st_status sti_json_string(sti_json *j, sti_word *w, char *out) {
     for (;;) {
         const unsigned char *run = j->at;
         int c;
-        while (j->end - j->at >= 8 && sti_plain8(j->at)) j->at += 8;
-        while (j->at < j->end && *j->at >= 0x20 && *j->at != '"' && *j->at != '\\') j->at++;
+        j->at = sti_plain_end(j, run);
         if (j->at > run) sti_word_add(w, out, run, (size_t)(j->at - run));
         c = sti_json_byte(j);
         if (c == '"') {
@@ -1257,6 +1663,50 @@ static st_status sti_json_integer(sti_json *j, uint64_t *value) {
     }
     return ST_OK;
 }
+
+#if STI_WIDE
+/* how many of 8 bytes are digits before the first that is none, in bits; what was '0' to '9' has become 0 to 9 */
+STI_INLINE unsigned sti_digit_bits(uint64_t digits) {
+    uint64_t others = (((digits & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | digits) & 0x8080808080808080u;
+    return others ? sti_first_bit(others) & ~7u : 64;
+}
+
+/* the number that 8 digits make, the first in the lowest byte: pairs, then fours, then eights. No lane carries into the
+ * next: they hold at most 99, 9,999 and 99,999,999. */
+STI_INLINE uint64_t sti_eight_digits(uint64_t digits) {
+    digits = (digits * 10 + (digits >> 8)) & 0x00FF00FF00FF00FFu;
+    digits = (digits * 100 + (digits >> 16)) & 0x0000FFFF0000FFFFu;
+    return (digits * 10000 + (digits >> 32)) & 0xFFFFFFFFu;
+}
+
+/* an integer of up to 15 digits, 16 bytes being there: how many digits it has; 0: more, or another way to write it, or
+ * none stands there */
+STI_INLINE size_t sti_short_integer(const unsigned char *s, uint64_t *value) {
+    static const uint32_t powers[8] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
+    uint64_t digits = sti_load64(s) ^ 0x3030303030303030u;
+    unsigned bits = sti_digit_bits(digits);
+    if (bits == 0 || ((digits & 0xFF) == 0 && bits > 8)) return 0;
+    if (bits < 64) {
+        *value = sti_eight_digits(digits << (64 - bits));
+        return bits / 8;
+    }
+    *value = sti_eight_digits(digits);
+    digits = sti_load64(s + 8) ^ 0x3030303030303030u;
+    bits = sti_digit_bits(digits);
+    if (bits == 64) return 0;
+    if (bits) *value = *value * powers[bits / 8] + sti_eight_digits(digits << (64 - bits)); /* under 10^15 */
+    return 8 + bits / 8;
+}
+#endif
+
+#if STI_WIDE
+/* whether 1 to 15 letters are the same, 8 of them or so many being there */
+STI_INLINE int sti_same_letters(const unsigned char *a, const unsigned char *b, size_t n) {
+    const uint64_t differ = sti_load64(a) ^ sti_load64(b);
+    if (n < 8) return differ << (64 - 8 * n) == 0;
+    return differ == 0 && sti_load64(a + n - 8) == sti_load64(b + n - 8);
+}
+#endif
 
 /* passes digits, at least one; *n counts them, *zeros those before the first that is not 0 */
 static st_status sti_json_digits(sti_json *j, int64_t *n, int64_t *zeros) {
@@ -1440,10 +1890,7 @@ static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6]) {
         out[3] = hex[raw[0] & 15];
         return 4;
     }
-    code = n == 1   ? raw[0]
-           : n == 2 ? (raw[0] & 0x1Fu) << 6 | (raw[1] & 0x3Fu)
-           : n == 3 ? (uint32_t)(raw[0] & 0xFu) << 12 | (raw[1] & 0x3Fu) << 6 | (raw[2] & 0x3Fu)
-                    : 0x10000; /* nothing of four bytes is escaped */
+    code = sti_utf8_code(raw, n);
     if (kind != STI_PLAIN && (code == '"' || code == '\\')) {
         out[1] = (char)code;
         return 2;
@@ -1569,6 +2016,40 @@ static st_dtype sti_dtype_find(const char *name, size_t n) {
     return ST_DTYPE_NONE;
 }
 
+#if STI_WIDE
+#define STI_LETTERS(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+
+/* The dtype called as its first 8 letters say, if any: of those shorter, a quote and what usually follows it count as
+ * letters. Whether the name ends there is to be seen. */
+static st_dtype sti_dtype_guess(const unsigned char *s) {
+    switch (sti_load32(s)) {
+    case STI_LETTERS('B', 'O', 'O', 'L'): return ST_DTYPE_BOOL;
+    case STI_LETTERS('F', '4', '"', ','): return ST_DTYPE_F4;
+    case STI_LETTERS('U', '8', '"', ','): return ST_DTYPE_U8;
+    case STI_LETTERS('I', '8', '"', ','): return ST_DTYPE_I8;
+    case STI_LETTERS('I', '1', '6', '"'): return ST_DTYPE_I16;
+    case STI_LETTERS('U', '1', '6', '"'): return ST_DTYPE_U16;
+    case STI_LETTERS('F', '1', '6', '"'): return ST_DTYPE_F16;
+    case STI_LETTERS('B', 'F', '1', '6'): return ST_DTYPE_BF16;
+    case STI_LETTERS('I', '3', '2', '"'): return ST_DTYPE_I32;
+    case STI_LETTERS('U', '3', '2', '"'): return ST_DTYPE_U32;
+    case STI_LETTERS('F', '3', '2', '"'): return ST_DTYPE_F32;
+    case STI_LETTERS('C', '6', '4', '"'): return ST_DTYPE_C64;
+    case STI_LETTERS('F', '6', '4', '"'): return ST_DTYPE_F64;
+    case STI_LETTERS('I', '6', '4', '"'): return ST_DTYPE_I64;
+    case STI_LETTERS('U', '6', '4', '"'): return ST_DTYPE_U64;
+    case STI_LETTERS('F', '8', '_', 'E'):
+        switch (sti_load32(s + 4)) {
+        case STI_LETTERS('4', 'M', '3', '"'): return ST_DTYPE_F8_E4M3;
+        case STI_LETTERS('5', 'M', '2', '"'): return ST_DTYPE_F8_E5M2;
+        case STI_LETTERS('8', 'M', '0', '"'): return ST_DTYPE_F8_E8M0;
+        default: return ST_DTYPE_NONE;
+        }
+    default: return ST_DTYPE_NONE;
+    }
+}
+#endif
+
 ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype) {
     if (!name || !dtype) return ST_ERR_ARGUMENT;
     *dtype = sti_dtype_find(name, sti_text(name).n);
@@ -1584,12 +2065,15 @@ typedef struct sti_entry {  /* one tensor of the header; places count from the h
     uint64_t begin, end;    /* data_offsets */
     uint64_t elements;      /* product of the shape, unless it overflows */
     uint32_t key, dtype_at; /* where the opening quotes of name and dtype are */
-    uint32_t shape_at;      /* where the shape's opening bracket is */
+    uint32_t shape_at;      /* where the shape's opening bracket is; `brief`: these two hold the shape itself */
     uint32_t name_bytes;    /* unescaped */
     uint32_t rank;
     unsigned char dtype;    /* an st_dtype */
     unsigned char overflow; /* the product of the shape does not fit 64 bits */
     unsigned char escaped;  /* the name holds an escape */
+#if STI_WIDE
+    unsigned char brief; /* a known dtype, and at most two dimensions of 32 bits */
+#endif
 } sti_entry;
 
 /* The shortest member, `"":{"dtype":"","shape":[],"data_offsets":[0,0]}`, has this many bytes; entries never
@@ -1607,6 +2091,10 @@ typedef struct sti_header {
     uint32_t metadata; /* where its object is; 0: none, for there the root's brace or a blank stands */
     uint32_t tensors, dimensions, pairs; /* passed so far; no count exceeds the bytes that were passed */
     uint32_t text_bytes;                 /* of their names, spellings, keys and values, a NUL in place of the quotes */
+#if STI_WIDE
+    uint64_t end;                /* where the data of the last usual member ends */
+    uint32_t end_at, end_digits; /* the place where its header says so, and in how many digits; 0: there is none */
+#endif
 } sti_header;
 
 static sti_header sti_header_at(const unsigned char *text, size_t n, unsigned flags, st_error *error) {
@@ -1784,6 +2272,9 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e) {
     sti_word key;
     st_status s;
     int more;
+#if STI_WIDE
+    e->brief = 0;
+#endif
     if ((s = sti_json_colon(j)) != ST_OK) return s;
     if ((s = sti_json_enter(j, '{', &more, STI_SAY("a tensor must be an object"))) != ST_OK) return s;
     while (more) {
@@ -1808,12 +2299,105 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e) {
                                               : STI_SAY("the field data_offsets is missing"));
 }
 
+#if STI_WIDE
+#define STI_IS(at, word) (ST_MEMCMP(at, word, sizeof(word) - 1) == 0)
+
+/* How far a usual member is read without a look at the end: the most is `],"data_offsets":[`, 15 digits, a comma, and
+ * 16 bytes where the next 15 may stand with two brackets behind them. */
+#define STI_USUAL_REACH 64
+
+/* The shape, `at` behind its opening bracket: gives the place of the closing one, or NULL. */
+static const unsigned char *sti_usual_shape(const unsigned char *at, const unsigned char *end, sti_entry *e) {
+    uint64_t elements = 1, size = 1, first = 1;
+    uint32_t rank = 0;
+    if (*at != ']') {
+        for (;; at++) {
+            size_t digits = end - at < STI_USUAL_REACH ? 0 : sti_short_integer(at, &size);
+            if (digits == 0 || rank == STI_SCAN_RANK || !sti_mul(elements, size, &elements)) return NULL;
+            if (rank == 0) first = size;
+            rank++;
+            at += digits;
+            if (*at != ',') break;
+        }
+    }
+    e->rank = rank;
+    e->elements = elements;
+    e->overflow = 0;
+    e->brief = rank <= 2 && (first | size) <= UINT32_MAX;
+    if (e->brief) {
+        e->dtype_at = (uint32_t)first;
+        e->shape_at = (uint32_t)size;
+    }
+    return at;
+}
+
+/* data_offsets, `at` behind the bracket: gives the place behind both closing ones, or NULL. The first number usually is
+ * the one that ended the member before, to the letter. */
+static const unsigned char *sti_usual_offsets(sti_header *h, const unsigned char *at, sti_entry *e) {
+    size_t digits = h->end_digits;
+    const unsigned char *last = h->text + h->end_at;
+    if (digits && sti_same_letters(at, last, digits)) {
+        e->begin = h->end;
+    } else {
+        digits = sti_short_integer(at, &e->begin);
+    }
+    if (digits == 0 || at[digits] != ',') return NULL;
+    at += digits + 1;
+    digits = sti_short_integer(at, &e->end);
+    if (digits == 0 || at[digits] != ']' || at[digits + 1] != '}') return NULL;
+    h->end = e->end;
+    h->end_at = (uint32_t)(at - h->text);
+    h->end_digits = (uint32_t)digits;
+    return at + digits + 2;
+}
+
+/* Passes a member from the comma or brace before it, if it is laid out as all common writers lay it out, to the letter:
+ * `,"NAME":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}`. 1: it is a tensor, and *e what the parser would have
+ * found; 0: nothing but *e is changed, and the parser has its say. */
+static int sti_usual_member(sti_header *h, sti_entry *e) {
+    const unsigned char *at = h->json.at, *const end = h->json.end, *name;
+    st_dtype dtype;
+    size_t n;
+    if (!h->text || end - at < STI_USUAL_REACH || at[0] != (h->begun ? ',' : '{') || at[1] != '"') return 0;
+    name = at + 2;
+    at = sti_plain_end(&h->json, name);
+    n = (size_t)(at - name);
+    if (end - at < STI_USUAL_REACH || !STI_IS(at, "\":{\"dtype\":\"")) return 0;
+    if ((n == 12 && STI_IS(name, "__metadata__")) || (h->scan && h->tensors == STI_SCAN_TENSORS)) return 0;
+    e->key = (uint32_t)(name - 1 - h->text);
+    e->name_bytes = (uint32_t)n;
+    e->escaped = 0;
+    e->dtype_at = (uint32_t)(at + 11 - h->text);
+    dtype = sti_dtype_guess(at + 12);
+    e->dtype = (unsigned char)dtype;
+    at += 12 + sti_dtypes[e->dtype].length;
+    if (dtype == ST_DTYPE_NONE || !STI_IS(at, "\",\"shape\":[")) return 0;
+    e->shape_at = (uint32_t)(at + 10 - h->text);
+    at = sti_usual_shape(at + 11, end, e);
+    if (!at || end - at < STI_USUAL_REACH || !STI_IS(at, "],\"data_offsets\":[")) return 0;
+    at = sti_usual_offsets(h, at + 18, e);
+    if (!at) return 0;
+    h->json.at = at;
+    h->begun = 1;
+    h->tensors++;
+    h->dimensions += e->rank;
+    h->text_bytes += e->name_bytes + 1;
+    return 1;
+}
+#endif
+
 /* passes members until one that is a tensor: *more 1 and its entry, or *more 0 at the end of a header that holds
  * nothing else */
 static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
     sti_json *j = &h->json;
     sti_word key;
     st_status s;
+#if STI_WIDE
+    if (sti_usual_member(h, e)) {
+        *more = 1;
+        return ST_OK;
+    }
+#endif
     for (;;) {
         s = h->begun ? sti_json_next(j, '{', more)
                      : sti_json_enter(j, '{', more, STI_SAY("the header must be an object"));
@@ -1843,6 +2427,35 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
         h->text_bytes += key.bytes + 1;
         return ST_OK;
     }
+}
+
+/* the name of an entry that passed before, with a NUL, to *text, which moves on */
+static void sti_name_again(sti_header *h, const sti_entry *e, char **text) {
+    sti_word w;
+#if STI_WIDE
+    if (!e->escaped) {
+        ST_MEMCPY(*text, h->text + e->key + 1, e->name_bytes);
+        *text += e->name_bytes;
+        *(*text)++ = 0;
+        return;
+    }
+#endif
+    h->json.at = h->text + e->key;
+    (void)sti_header_copy(h, &w, text);
+}
+
+/* the dimensions of an entry that passed before, to out */
+static void sti_shape_again(sti_header *h, const sti_entry *e, uint64_t *out) {
+    sti_entry again;
+#if STI_WIDE
+    if (e->brief) {
+        if (e->rank) out[e->rank - 1] = e->shape_at;
+        if (e->rank) out[0] = e->dtype_at;
+        return;
+    }
+#endif
+    h->json.at = h->text + e->shape_at;
+    (void)sti_shape_read(h, &again, out);
 }
 
 /* judges the length of the file, and its first 8 bytes if it has them: *bytes of header follow, all there */
@@ -2183,8 +2796,7 @@ ST_API int st_scan_next(st_scan *scan) {
     t->data = t->offset <= scan->priv[STI_SCAN_AVAILABLE] && t->bytes <= scan->priv[STI_SCAN_AVAILABLE] - t->offset
                   ? file + t->offset
                   : NULL;
-    h.json.at = h.text + e.shape_at;
-    (void)sti_shape_read(&h, &e, scan->shape); /* rank is at most 16: proven */
+    sti_shape_again(&h, &e, scan->shape); /* rank is at most 16: proven */
     t->shape = scan->shape;
     t->rank = e.rank;
     return 1;
@@ -2205,6 +2817,10 @@ ST_API int st_scan_is(const st_scan *scan, const char *name) {
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_ABSENT UINT32_MAX
 
+#if STI_WIDE && defined(__SIZEOF_INT128__)
+__extension__ typedef unsigned __int128 sti_twice;
+#endif
+
 typedef struct sti_index {
     const st_tensor *tensors; /* the items are these, or else pairs */
     const st_pair *pairs;
@@ -2216,12 +2832,21 @@ typedef struct sti_index {
     int sorted;
 } sti_index;
 
-/* slots for that many items: at most 3 of 4 are taken, and all of them when there are one or two */
-static uint32_t sti_index_slots(uint32_t count) {
-    return count + count / 3; /* under 2^32: see count */
+/* Words of a slot. Tensors have a second one where that helps, the low half of the address of their name: so name and
+ * tensor are on their way from memory at the same time, and not one after the other. It is a hint, and never trusted. */
+#define STI_SLOT_WORDS(tensors) (STI_WIDE && (tensors) ? 2u : 1u)
+
+/* slots for that many items, of which a quarter stays free, of those with two words a third */
+static uint32_t sti_index_slots(uint32_t count, int tensors) {
+    return count + count / (STI_SLOT_WORDS(tensors) == 2 ? 2 : 3); /* under 2^29: see count */
 }
 
-static sti_span sti_index_name(const sti_index *x, uint32_t item) {
+/* the words that they take */
+static uint32_t sti_index_words(uint32_t count, int tensors) {
+    return sti_index_slots(count, tensors) * STI_SLOT_WORDS(tensors);
+}
+
+STI_INLINE sti_span sti_index_name(const sti_index *x, uint32_t item) {
     sti_span s;
     if (x->tensors) {
         s.at = x->tensors[item].name;
@@ -2233,24 +2858,41 @@ static sti_span sti_index_name(const sti_index *x, uint32_t item) {
     return s;
 }
 
-/* 64 bits of product never wrap from factors of 32, so this is the same on every machine and under every sanitizer */
-static void sti_hash_mix(uint32_t *a, uint32_t *b, uint32_t x, uint32_t y) {
-    uint64_t product = (uint64_t)(*a ^ x ^ 0x9E3779B9u) * (*b ^ y ^ 0x85EBCA6Bu);
-    *a = (uint32_t)product ^ y;
-    *b = (uint32_t)(product >> 32) ^ x;
+/* the halves of a product of 64 by 64 bits, one over the other; or, without such products, what a half of one and the
+ * other half of the other make. Neither wraps. */
+STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
+#if STI_WIDE && defined(__SIZEOF_INT128__)
+    const sti_twice product = (sti_twice)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+    const uint64_t p = (uint64_t)(uint32_t)a * (uint32_t)(b >> 32), q = (uint64_t)(uint32_t)(a >> 32) * (uint32_t)b;
+    return p ^ (q << 32 | q >> 32);
+#endif
 }
 
-static uint32_t sti_hash(sti_span s) {
-    uint32_t a = (uint32_t)s.n, b = 0xC2B2AE35u, tail[2] = {0, 0};
-    size_t i;
-    for (; s.n >= 8; s = sti_behind(s, 8)) sti_hash_mix(&a, &b, sti_load32(s.at), sti_load32(s.at + 4));
-    for (i = 0; i < s.n; i++) tail[i / 4] |= (uint32_t)(unsigned char)s.at[i] << i % 4 * 8;
-    sti_hash_mix(&a, &b, tail[0], tail[1]);
-    sti_hash_mix(&a, &b, 0, 0);
-    return a ^ b;
+STI_INLINE uint64_t sti_hash_more(uint64_t h, const char *at) {
+    return (h << 27 | h >> 37) ^
+           sti_hash_fold(sti_load64(at) ^ 0x9E3779B97F4A7C15u, sti_load64(at + 8) ^ 0xC2B2AE3D27D4EB4Fu);
 }
 
-static uint32_t sti_index_place(const sti_index *x, uint32_t hash) {
+/* Goes by 16 bytes, the last of which end with the text and may overlap those before: no product waits for another, and
+ * names of about one length take one path. */
+STI_INLINE uint32_t sti_hash(sti_span s) {
+    uint64_t h = s.n;
+    const char *last;
+    char few[16];
+    if (s.n < sizeof few) {
+        ST_MEMSET(few, 0, sizeof few);
+        ST_MEMCPY(few, s.at, s.n);
+        s.at = few;
+        s.n = sizeof few;
+    }
+    for (last = s.at + (s.n - sizeof few); s.at < last; s.at += sizeof few) h = sti_hash_more(h, s.at);
+    h = sti_hash_fold(sti_hash_more(h, last), 0x9E3779B97F4A7C15u);
+    return (uint32_t)h ^ (uint32_t)(h >> 32);
+}
+
+STI_INLINE uint32_t sti_index_place(const sti_index *x, uint32_t hash) {
     return (uint32_t)((uint64_t)hash * x->capacity >> 32);
 }
 
@@ -2332,58 +2974,90 @@ STI_COLD static void sti_index_sort(sti_index *x, const sti_entry *entries, uint
     }
 }
 
+/* the item + 1 that a slot holds; 0: it is free */
+STI_INLINE uint32_t sti_index_held(const sti_index *x, uint32_t slot) {
+    return slot & (((uint32_t)1 << x->shift) - 1);
+}
+
+/* The slot that holds the item of a name, or else the free one where it belongs. NULL: neither is near, which names get
+ * to that were chosen for it, and a table with no slot free. */
+STI_INLINE uint32_t *sti_index_slot(const sti_index *x, sti_span name, uint32_t hash) {
+    const uint32_t tag = hash << x->shift, words = STI_SLOT_WORDS(x->tensors);
+    uint32_t at = sti_index_place(x, hash), left;
+    for (left = x->probes; left > 0; left--) {
+        uint32_t *slot = x->slots + at * words;
+        const uint32_t held = sti_index_held(x, *slot);
+        if (held == 0) return slot;
+        if (*slot - held == tag) {
+            if (words == 2) STI_PREFETCH(((uintptr_t)x->slots & ~(uintptr_t)UINT32_MAX) | slot[1]);
+            if (sti_same(sti_index_name(x, held - 1), name)) return slot;
+        }
+        if (++at == x->capacity) at = 0;
+    }
+    return NULL;
+}
+
+#define STI_AHEAD (STI_WIDE ? 16u : 1u) /* items whose slots are on their way from memory at once */
+
+/* the hashes of an item and of those that follow */
+STI_INLINE void sti_index_ahead(const sti_index *x, uint32_t item, uint32_t hashes[STI_AHEAD]) {
+    const uint32_t n = x->count - item < STI_AHEAD ? x->count - item : STI_AHEAD;
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        hashes[i] = sti_hash(sti_index_name(x, item + i));
+        STI_PREFETCH((uintptr_t)(x->slots + sti_index_place(x, hashes[i]) * STI_SLOT_WORDS(x->tensors)));
+    }
+}
+
 /* Fills x->slots for the items that are set. entries: those of the tensors, in their order; NULL: pairs, in the
  * header's.
  * Gives the item that is the first in the header to repeat a name, or STI_ABSENT. */
 STI_APART static uint32_t sti_index_build(sti_index *x, const sti_entry *entries) {
-    uint32_t repeated = STI_ABSENT, item;
-    x->capacity = sti_index_slots(x->count);
+    const uint32_t words = STI_SLOT_WORDS(x->tensors);
+    uint32_t repeated = STI_ABSENT, item, hashes[STI_AHEAD];
+    x->sorted = 0; /* it may have been filled before */
+    x->capacity = sti_index_slots(x->count, x->tensors != NULL);
     for (x->shift = 1; x->count >> x->shift; x->shift++) {} /* count + 1 <= 2^shift: under 2^28, see count */
     x->probes = 32 * (uint32_t)x->shift;
     if (x->probes > x->capacity) x->probes = x->capacity;
-    ST_MEMSET(x->slots, 0, x->capacity * sizeof *x->slots); /* they were taken with this size */
+    /* they were taken with this size */
+    ST_MEMSET(x->slots, 0, sti_index_words(x->count, x->tensors != NULL) * sizeof *x->slots);
     for (item = 0; item < x->count; item++) {
-        sti_span name = sti_index_name(x, item);
-        uint32_t hash = sti_hash(name), tag = hash << x->shift, at = sti_index_place(x, hash), probe, *slot = NULL,
-                 held = 0;
-        for (probe = 0; probe < x->probes; probe++) {
-            slot = x->slots + at;
-            held = *slot & (((uint32_t)1 << x->shift) - 1);
-            if (held == 0 || (*slot - held == tag && sti_same(sti_index_name(x, held - 1), name))) break;
-            at = at + 1 < x->capacity ? at + 1 : 0;
+        uint32_t held = 0, hash, *slot;
+        if (item % STI_AHEAD == 0) sti_index_ahead(x, item, hashes);
+        hash = hashes[item % STI_AHEAD];
+        slot = x->slots + sti_index_place(x, hash) * words;
+        if (*slot) {
+            slot = sti_index_slot(x, sti_index_name(x, item), hash);
+            if (!slot) {
+                repeated = STI_ABSENT;
+                sti_index_sort(x, entries, &repeated);
+                return repeated;
+            }
+            held = sti_index_held(x, *slot);
         }
-        if (probe == x->probes) { /* by chance about never: the names were chosen */
-            repeated = STI_ABSENT;
-            sti_index_sort(x, entries, &repeated);
-            return repeated;
-        }
-        *slot = tag | ((held ? sti_index_repeat(entries, held - 1, item, &repeated) : item) + 1);
+        *slot = hash << x->shift | ((held ? sti_index_repeat(entries, held - 1, item, &repeated) : item) + 1);
+        if (words == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
     }
     return repeated;
 }
 
 static uint32_t sti_index_find(const sti_index *x, sti_span name) {
-    uint32_t low = 0, high = x->count, hash, at, probe, held;
-    if (x->sorted) {
-        while (low < high) {
-            uint32_t middle = low + (high - low) / 2;
-            int c = sti_compare(name, sti_index_name(x, x->slots[middle]));
-            if (c == 0) return x->slots[middle];
-            if (c < 0) {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        return STI_ABSENT;
+    uint32_t low = 0, high = x->count;
+    if (!x->sorted) {
+        const uint32_t *slot = sti_index_slot(x, name, sti_hash(name));
+        const uint32_t held = slot ? sti_index_held(x, *slot) : 0;
+        return held ? held - 1 : STI_ABSENT;
     }
-    hash = sti_hash(name);
-    at = sti_index_place(x, hash);
-    for (probe = 0; probe < x->probes; probe++) {
-        held = x->slots[at] & (((uint32_t)1 << x->shift) - 1);
-        if (held == 0) break;
-        if (x->slots[at] - held == hash << x->shift && sti_same(sti_index_name(x, held - 1), name)) return held - 1;
-        at = at + 1 < x->capacity ? at + 1 : 0;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int c = sti_compare(name, sti_index_name(x, x->slots[middle]));
+        if (c == 0) return x->slots[middle];
+        if (c < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
     }
     return STI_ABSENT;
 }
@@ -2519,15 +3193,22 @@ static void sti_system_close(void *user, st_io *file) {
 static int sti_system_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
     DIR *d = opendir(directory);
     struct dirent *entry;
-    int stop = 0;
+    int stop = 0, code = 0;
     (void)user;
     if (!d) return sti_system_code(errno);
-    while (!stop && (entry = readdir(d)) != NULL) {
-        const char *n = entry->d_name;
-        if (n[0] != '.' || (n[1] && (n[1] != '.' || n[2]))) stop = each(arg, n);
+    while (!stop && !code) {
+        errno = 0; /* so that the end is told from a failure */
+        entry = readdir(d);
+        if (entry) {
+            const char *n = entry->d_name;
+            if (n[0] != '.' || (n[1] && (n[1] != '.' || n[2]))) stop = each(arg, n);
+        } else {
+            code = errno;
+            if (!code) break;
+        }
     }
     (void)closedir(d);
-    return stop;
+    return code ? code : stop;
 }
 
 static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
@@ -2550,6 +3231,91 @@ static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes
                         advice == ST_ADVISE_DONE ? POSIX_FADV_DONTNEED : POSIX_FADV_WILLNEED);
 #endif
 }
+
+/* reads of that file go past the cache of the system from here on, or through it again: 0, or a code */
+static int sti_system_direct(st_io *file, int direct) {
+    const int fd = (int)(intptr_t)file->user;
+#if defined(O_DIRECT)
+    const int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) return errno;
+    return fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0 ? 0 : errno;
+#elif defined(F_NOCACHE)
+    return fcntl(fd, F_NOCACHE, direct) == 0 ? 0 : errno;
+#else
+    (void)fd, (void)direct;
+    return ENOTSUP;
+#endif
+}
+
+/* `need` bytes at least, of the n from offset on: all three of n, offset and dst are on sectors, but the file's end is not */
+static int sti_system_read_direct(const st_io *file, uint64_t offset, void *dst, size_t n, size_t need) {
+    size_t got = 0;
+    int tries = 0;
+    while (got < need) {
+        const ssize_t more =
+            pread((int)(intptr_t)file->user, (unsigned char *)dst + got, n - got, (off_t)sti_sum(offset, got));
+        if (more == 0) return ST_IO_ENDED;
+        if (more < 0 && (errno != EINTR || ++tries >= STI_INTERRUPTS)) return errno;
+        if (more > 0) got += (size_t)more;
+    }
+    return 0;
+}
+
+#if STI_THREADS
+typedef struct sti_lock { /* and what the one who waits is woken by */
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+} sti_lock;
+
+typedef struct sti_thread {
+    pthread_t handle;
+    void (*run)(void *user);
+    void *user;
+} sti_thread;
+
+static int sti_lock_begin(sti_lock *l) {
+    int code = pthread_mutex_init(&l->mutex, NULL);
+    if (code) return code;
+    code = pthread_cond_init(&l->changed, NULL);
+    if (code) (void)pthread_mutex_destroy(&l->mutex);
+    return code;
+}
+
+static void sti_lock_end(sti_lock *l) {
+    (void)pthread_cond_destroy(&l->changed);
+    (void)pthread_mutex_destroy(&l->mutex);
+}
+
+static void sti_lock_take(sti_lock *l) {
+    (void)pthread_mutex_lock(&l->mutex);
+}
+
+static void sti_lock_give(sti_lock *l) {
+    (void)pthread_mutex_unlock(&l->mutex);
+}
+
+static void sti_lock_wait(sti_lock *l) {
+    (void)pthread_cond_wait(&l->changed, &l->mutex);
+}
+
+static void sti_lock_wake(sti_lock *l) {
+    (void)pthread_cond_signal(&l->changed);
+}
+
+static void *sti_thread_main(void *user) {
+    const sti_thread *t = (const sti_thread *)user;
+    (t->run)(t->user);
+    return NULL;
+}
+
+static int sti_thread_start(sti_thread *t) {
+    return pthread_create(&t->handle, NULL, sti_thread_main, t);
+}
+
+static void sti_thread_join(sti_thread *t) {
+    (void)pthread_join(t->handle, NULL);
+}
+#endif
 
 #if !defined(ST_NO_WRITER)
 
@@ -2638,15 +3404,22 @@ static int sti_system_shut(sti_target *t) {
     return close((int)(intptr_t)t->handle) == 0 || errno == EINTR ? 0 : errno; /* EINTR: it is closed all the same */
 }
 
-/* gives the file its permissions and its name; what has the name is replaced in one step */
-static int sti_system_commit(void *scratch, sti_target *t, const char *temp, const char *path, int sync) {
+/* gives a file that is written its permissions, and closes it */
+static int sti_system_seal(sti_target *t, int sync) {
     int code = fchmod((int)(intptr_t)t->handle, (mode_t)t->mode) == 0 ? 0 : errno;
-    (void)scratch;
     if (!code && sync) code = sti_system_flush((int)(intptr_t)t->handle);
-    if (!code) code = sti_system_shut(t);
-    if (!code && rename(temp, path) != 0) code = errno;
-    if (!code) t->named = 1;
-    return code;
+    return code ? code : sti_system_shut(t);
+}
+
+/* what has the name is replaced in one step */
+static int sti_system_rename(void *scratch, const char *temp, const char *path, int sync) {
+    (void)scratch, (void)sync;
+    return rename(temp, path) == 0 ? 0 : errno;
+}
+
+static int sti_system_unlink(void *scratch, const char *path) {
+    (void)scratch;
+    return unlink(path) == 0 ? 0 : sti_system_code(errno);
 }
 
 /* makes the new name last; temp is overwritten with the directory's */
@@ -2663,9 +3436,8 @@ static int sti_system_settle(char *temp) {
 }
 
 static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
-    (void)scratch;
     if (t->open) (void)sti_system_shut(t);
-    if (!t->named) (void)unlink(temp);
+    if (!t->named) (void)sti_system_unlink(scratch, temp);
 }
 
 /* opens a file of one name, and no symbolic link, to be written into */
@@ -2860,6 +3632,7 @@ static int sti_system_list(void *user, const char *directory, int (*each)(void *
         if (!WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, (int)sizeof name, NULL, NULL)) continue;
         if (name[0] != '.' || (name[1] && (name[1] != '.' || name[2]))) stop = each(arg, name);
     } while (!stop && FindNextFileW(h, &found));
+    if (!stop && GetLastError() != ERROR_NO_MORE_FILES) stop = (int)GetLastError();
     (void)FindClose(h);
     return stop;
 }
@@ -2868,6 +3641,84 @@ static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes
     (void)file, (void)offset, (void)bytes,
         (void)advice; /* its own read-ahead does what the calls of newer systems would */
 }
+
+static int sti_system_direct(st_io *file, int direct) {
+    const DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+    HANDLE h = ReOpenFile((HANDLE)file->user, GENERIC_READ, share, direct ? FILE_FLAG_NO_BUFFERING : 0);
+    if (h == INVALID_HANDLE_VALUE) return (int)GetLastError();
+    (void)CloseHandle((HANDLE)file->user);
+    file->user = h;
+    return 0;
+}
+
+static int sti_system_read_direct(const st_io *file, uint64_t offset, void *dst, size_t n, size_t need) {
+    size_t got = 0;
+    while (got < need) {
+        OVERLAPPED where = sti_system_place(sti_sum(offset, got));
+        DWORD more = 0;
+        if (!ReadFile((HANDLE)file->user, (unsigned char *)dst + got, (DWORD)(n - got), &more, &where)) {
+            return (int)GetLastError();
+        }
+        if (more == 0) return ST_IO_ENDED;
+        got += more;
+    }
+    return 0;
+}
+
+#if STI_THREADS
+typedef struct sti_lock {
+    SRWLOCK mutex;
+    CONDITION_VARIABLE changed;
+} sti_lock;
+
+typedef struct sti_thread {
+    HANDLE handle;
+    void (*run)(void *user);
+    void *user;
+} sti_thread;
+
+static int sti_lock_begin(sti_lock *l) {
+    InitializeSRWLock(&l->mutex);
+    InitializeConditionVariable(&l->changed);
+    return 0;
+}
+
+static void sti_lock_end(sti_lock *l) {
+    (void)l;
+}
+
+static void sti_lock_take(sti_lock *l) {
+    AcquireSRWLockExclusive(&l->mutex);
+}
+
+static void sti_lock_give(sti_lock *l) {
+    ReleaseSRWLockExclusive(&l->mutex);
+}
+
+static void sti_lock_wait(sti_lock *l) {
+    (void)SleepConditionVariableSRW(&l->changed, &l->mutex, INFINITE, 0);
+}
+
+static void sti_lock_wake(sti_lock *l) {
+    WakeConditionVariable(&l->changed);
+}
+
+static DWORD WINAPI sti_thread_main(void *user) {
+    const sti_thread *t = (const sti_thread *)user;
+    (t->run)(t->user);
+    return 0;
+}
+
+static int sti_thread_start(sti_thread *t) {
+    t->handle = CreateThread(NULL, 0, sti_thread_main, t, 0, NULL);
+    return t->handle ? 0 : (int)GetLastError();
+}
+
+static void sti_thread_join(sti_thread *t) {
+    (void)WaitForSingleObject(t->handle, INFINITE);
+    (void)CloseHandle(t->handle);
+}
+#endif
 
 #if !defined(ST_NO_WRITER)
 
@@ -2930,13 +3781,16 @@ static int sti_system_shut(sti_target *t) {
     return CloseHandle((HANDLE)t->handle) ? 0 : (int)GetLastError();
 }
 
+static int sti_system_seal(sti_target *t, int sync) {
+    int code = sync ? sti_system_sync(t) : 0;
+    return code ? code : sti_system_shut(t);
+}
+
 /* the second half of scratch is for the second path */
-static int sti_system_commit(void *scratch, sti_target *t, const char *temp, const char *path, int sync) {
+static int sti_system_rename(void *scratch, const char *temp, const char *path, int sync) {
     wchar_t brief[2][STI_SHORT_PATH + 4], *from, *to;
     sti_span longer = sti_text(path);
-    int code = sync ? sti_system_sync(t) : 0;
-    if (!code) code = sti_system_shut(t);
-    if (!code) code = sti_system_path(scratch, path, brief[0], &to);
+    int code = sti_system_path(scratch, path, brief[0], &to);
     longer.n = sti_plus(longer.n, STI_TEMP_BYTES);
     if (!code) {
         code = sti_system_path((char *)scratch + (scratch ? sti_system_scratch(longer) : 0), temp, brief[1], &from);
@@ -2944,8 +3798,14 @@ static int sti_system_commit(void *scratch, sti_target *t, const char *temp, con
     if (!code && !MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0))) {
         code = (int)GetLastError();
     }
-    if (!code) t->named = 1;
     return code;
+}
+
+static int sti_system_unlink(void *scratch, const char *path) {
+    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+    int code = sti_system_path(scratch, path, brief, &wide);
+    if (code) return code;
+    return DeleteFileW(wide) ? 0 : sti_system_code(GetLastError());
 }
 
 static int sti_system_settle(char *temp) {
@@ -2954,9 +3814,8 @@ static int sti_system_settle(char *temp) {
 }
 
 static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
-    wchar_t brief[STI_SHORT_PATH + 4], *wide;
     if (t->open) (void)sti_system_shut(t);
-    if (!t->named && sti_system_path(scratch, temp, brief, &wide) == 0) (void)DeleteFileW(wide);
+    if (!t->named) (void)sti_system_unlink(scratch, temp);
 }
 
 static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_target *t) {
@@ -2992,6 +3851,23 @@ static size_t sti_system_directory(const char *path) {
     return n;
 }
 
+#endif
+
+#if STI_AVX2
+/* Asked of what the compiler's runtime or the system found out when the program started: CPUID itself can take
+ * microseconds in a virtual machine. Not every compiler can ask for F16C, and one processor has AVX2 without it, but
+ * that one has no FMA either. */
+static int sti_system_has_avx2(void) {
+#if defined(__AVX2__) && defined(__F16C__)
+    return 1;
+#elif defined(_MSC_VER)
+    return IsProcessorFeaturePresent(40) != 0; /* PF_AVX2_INSTRUCTIONS_AVAILABLE of newer SDKs */
+#elif defined(__clang__) ? __clang_major__ >= 19 : __GNUC__ >= 11
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+#else
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+}
 #endif
 
 /* ---- 14 model -------------------------------------------------------------------------------------------------------
@@ -3036,7 +3912,7 @@ typedef struct sti_list {    /* the index of a model of several files while it i
     sti_json json;           /* at its first byte */
     uint32_t map, metadata;  /* where the objects of these names are; metadata 0: there is none */
     uint32_t weights, pairs; /* their members */
-    size_t escaped;          /* bytes of the names and paths that hold an escape, without it, each with a NUL */
+    size_t escaped;          /* bytes of the names and paths that hold an escape, without it */
     size_t text_bytes;       /* of the metadata, a NUL behind each key and value */
     st_pair *items;          /* of the weights: a tensor's name, and the path of its shard as value */
     uint32_t *slots;
@@ -3116,10 +3992,6 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
     return s;
 }
 
-STI_COLD static st_status sti_fail_source(st_error *error) {
-    return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("its st_io has neither read_at nor mapped"));
-}
-
 /* adds what a header holds to what the model will hold */
 STI_APART static void sti_count(sti_opening *o, const sti_header *h) {
     sti_sums *all = &o->sums;
@@ -3143,8 +4015,8 @@ static sti_layout sti_model_lay(const sti_opening *o, unsigned char *base) {
     l.tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l.tensors);
     l.shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l.shapes);
     l.pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l.pairs);
-    l.name_slots = (uint32_t *)sti_take(&b, sti_index_slots((uint32_t)all->tensors), sizeof *l.name_slots);
-    l.key_slots = (uint32_t *)sti_take(&b, sti_index_slots(all->keys), sizeof *l.key_slots);
+    l.name_slots = (uint32_t *)sti_take(&b, sti_index_words((uint32_t)all->tensors, 1), sizeof *l.name_slots);
+    l.key_slots = (uint32_t *)sti_take(&b, sti_index_words(all->keys, 0), sizeof *l.key_slots);
     l.text = (char *)sti_take(&b, all->text, 1);
     l.bytes = sti_round8(b.used);
     return l;
@@ -3273,25 +4145,32 @@ static st_status sti_open_scratch(sti_opening *o, sti_part *p, size_t *room) {
     return ST_OK;
 }
 
+/* reads the header's text */
+STI_APART static st_status sti_open_text(const sti_opening *o, sti_part *p) {
+    const size_t n = (size_t)p->header_bytes;
+    const int code = n ? sti_io_read(&p->io, 8, p->text, n) : 0;
+    p->header = sti_header_at(p->text, n, o->flags, o->error);
+    return code ? sti_fail_code(o->error, code, 8, STI_SAY("its header cannot be read")) : ST_OK;
+}
+
 /* reads and parses the header, as many of its entries as there is room for; *sorted: they come by offset */
 STI_APART static st_status sti_open_entries(sti_opening *o, sti_part *p, size_t room, int *sorted) {
-    const size_t n = (size_t)p->header_bytes;
-    int code = n ? sti_io_read(&p->io, 8, p->text, n) : 0, more = 1;
     sti_header *h = &p->header;
     uint64_t end = 0;
-    sti_entry e;
-    st_status s;
+    sti_entry none, *e;
     size_t need;
-    if (code) return sti_fail_code(o->error, code, 8, STI_SAY("its header cannot be read"));
-    *sorted = 1;
-    *h = sti_header_at(p->text, n, o->flags, o->error);
-    s = sti_header_utf8(p->text, n, o->error);
-    while (s == ST_OK) {
-        s = sti_header_next(h, &e, &more);
+    int more;
+    st_status s = sti_open_text(o, p);
+    if (s != ST_OK) return s;
+    for (*sorted = 1;; end = e->end) {
+        e = h->tensors < room ? &p->entries[h->tensors] : &none;
+        s = sti_header_next(h, e, &more);
         if (s != ST_OK || !more) break;
-        if (h->tensors <= room) p->entries[h->tensors - 1] = e;
-        if (e.begin != end || e.end < end) *sorted = 0;
-        end = e.end;
+        if (e->begin != end || e->end < end) *sorted = 0;
+    }
+    if (s != ST_OK || sti_json_high(&h->json)) { /* whatever else is wrong, text that is not UTF-8 is said first */
+        const st_status utf8 = sti_header_utf8(h->text, (size_t)p->header_bytes, o->error);
+        if (utf8 != ST_OK) return utf8;
     }
     if (s != ST_OK && h->tensors <= room) return s;
     if (s == ST_OK) sti_count(o, h);
@@ -3303,7 +4182,7 @@ STI_APART static st_status sti_open_entries(sti_opening *o, sti_part *p, size_t 
 }
 
 /* brings the entries into the order of their data, and in a work buffer right before the text */
-STI_APART static st_status sti_open_arrange(sti_opening *o, sti_part *p, int sorted) {
+STI_APART static void sti_open_arrange(sti_opening *o, sti_part *p, int sorted) {
     if (!sorted) {
         sti_order order;
         order.items = p->entries;
@@ -3313,12 +4192,11 @@ STI_APART static st_status sti_open_arrange(sti_opening *o, sti_part *p, int sor
         sti_sort(&order, p->header.tensors);
     }
     if (o->memory.work) {
-        sti_entry *moved = (sti_entry *)sti_scratch_take(o, sti_entries_bytes(&p->header));
-        if (!moved) return ST_ERR_MEMORY;
+        sti_entry *moved = (sti_entry *)(void *)p->text - p->header.tensors;
         ST_MEMMOVE(moved, p->entries, sti_entries_bytes(&p->header));
+        o->memory.work_bytes -= sti_entries_bytes(&p->header); /* which were counted with what is needed */
         p->entries = moved;
     }
-    return ST_OK;
 }
 
 /* proves where the tensors lie; error NULL: it is not yet the time to say so */
@@ -3359,9 +4237,7 @@ static st_status sti_open_measure(sti_opening *o, sti_part *p) {
     st_status s = ST_OK;
     int code = 0;
     o->at = p;
-    if (p->io.bytes && !p->io.read_at && !p->io.mapped) {
-        s = sti_fail_source(o->error);
-    } else if (p->io.bytes >= sizeof first) {
+    if (p->io.bytes >= sizeof first) {
         code = sti_io_read(&p->io, 0, first, sizeof first);
     }
     if (code) s = sti_fail_code(o->error, code, 0, STI_SAY("it cannot be read"));
@@ -3376,8 +4252,8 @@ static st_status sti_open_part(sti_opening *o, sti_part *p) {
     st_status s = sti_open_measure(o, p);
     if (s == ST_OK) s = sti_open_scratch(o, p, &room);
     if (s == ST_OK) s = sti_open_entries(o, p, room, &sorted);
-    if (s == ST_OK) s = sti_open_arrange(o, p, sorted);
     if (s != ST_OK) return s;
+    sti_open_arrange(o, p, sorted);
     p->sound = sti_open_offsets(p, NULL);
     return p->sound == ST_OK ? sti_open_map(o, &p->io) : ST_OK;
 }
@@ -3423,31 +4299,28 @@ STI_APART static void sti_open_fill(sti_opening *o, const sti_part *p, st_shard 
     char *text = l->text;
     sti_word w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
     uint32_t i;
-    shard->path = sti_keep(&text, sti_text(p->path));
     for (i = 0; i < p->header.tensors; i++, t++) {
-        sti_entry e = p->entries[i];
+        const sti_entry *e = &p->entries[i];
         ST_MEMSET(t, 0, sizeof *t);
         t->name = text;
-        t->name_bytes = e.name_bytes;
-        h.json.at = h.text + e.key;
-        (void)sti_header_copy(&h, &w, &text);
-        t->dtype = (st_dtype)e.dtype;
-        t->dtype_name = sti_dtypes[e.dtype].name;
-        if (e.dtype == ST_DTYPE_NONE) {
+        t->name_bytes = e->name_bytes;
+        sti_name_again(&h, e, &text);
+        t->dtype = (st_dtype)e->dtype;
+        t->dtype_name = sti_dtypes[e->dtype].name;
+        if (e->dtype == ST_DTYPE_NONE) {
             t->dtype_name = text;
-            h.json.at = h.text + e.dtype_at;
+            h.json.at = h.text + e->dtype_at;
             (void)sti_header_copy(&h, &w, &text);
         }
         t->shape = l->shapes;
-        h.json.at = h.text + e.shape_at;
-        (void)sti_shape_read(&h, &e, l->shapes);
-        t->rank = e.rank;
-        l->shapes += e.rank;
+        sti_shape_again(&h, e, l->shapes);
+        t->rank = e->rank;
+        l->shapes += e->rank;
         t->shard = (uint32_t)(p - o->parts);
         if (p->sound != ST_OK) continue;
-        t->bytes = e.end - e.begin;
-        t->elements = e.elements;
-        t->offset = sti_sum(shard->data_offset, e.begin);
+        t->bytes = e->end - e->begin;
+        t->elements = e->elements;
+        t->offset = sti_sum(shard->data_offset, e->begin);
         t->data = base ? base + t->offset : NULL;
     }
     if (h.metadata) {
@@ -3488,6 +4361,7 @@ static st_status sti_open_finish(sti_opening *o, sti_part *p) {
     st_shard *shard = o->layout.shards++;
     sti_file *file = o->layout.files++;
     uint32_t place;
+    shard->path = p->path;
     shard->file_bytes = p->io.bytes;
     shard->data_offset = sti_sum(8, p->header_bytes);
     file->io = p->io;
@@ -3527,6 +4401,7 @@ static st_status sti_open_begin(sti_opening *o, st_model **model, const char *sa
     ST_MEMSET(o, 0, sizeof *o);
     o->one.path = "";
     o->parts = &o->one;
+    o->part_count = 1;
     o->said = said;
     o->error = error;
     o->flags = all->flags;
@@ -3565,14 +4440,16 @@ static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
 /* a source that is there already, as the only part */
 static st_status sti_open_one(sti_opening *o) {
     st_status s;
-    o->part_count = 1;
     o->parts->open = 1;
-    o->sums.text = sti_text(o->parts->path).n + 1;
     s = sti_open_part(o, o->parts);
     if (s == ST_OK) s = sti_open_block(o);
-    if (s == ST_OK) s = sti_open_finish(o, o->parts);
-    if (s == ST_OK && *o->parts->path) o->layout.model->said = o->layout.model->open.shards->path;
-    return s;
+    return s == ST_OK ? sti_open_finish(o, o->parts) : s;
+}
+
+/* whether what a callback filled can be read */
+static st_status sti_open_check(const sti_opening *o, const sti_part *p) {
+    if (!p->io.bytes || p->io.read_at || p->io.mapped) return ST_OK;
+    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("its st_io has neither read_at nor mapped"));
 }
 
 ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, const st_options *options,
@@ -3588,6 +4465,7 @@ ST_API st_status st_open_io(st_model **model, const st_io *io, const st_options 
     sti_opening o;
     st_status s = sti_open_begin(&o, model, "(callbacks)", options, io != NULL, error);
     if (io) o.one.io = *io;
+    if (s == ST_OK) s = sti_open_check(&o, &o.one);
     return sti_open_end(&o, model, s == ST_OK ? sti_open_one(&o) : s);
 }
 
@@ -3633,8 +4511,8 @@ static int sti_is_device(sti_span s) {
            sti_same(rest, sti_text("\xC2\xB2")) || sti_same(rest, sti_text("\xC2\xB3")); /* digits 1 to 3, raised */
 }
 
-/* Why a path of a shard, or a name of the hub's, is refused; NULL: it is not. Its components must name the same thing
- * on every system, and nothing above them. Symbolic links are not its matter: a file that was loaded cannot make one. */
+/* Why a path of a shard, or a name of the hub's, is refused; NULL: it is not. Its parts must name the same thing on
+ * every system, and nothing above them. Symbolic links are not its matter: what was loaded cannot make one. */
 static const char *sti_path_fault(sti_span path, int shard) {
     if (shard && !sti_ends(path, STI_MODEL)) return STI_SAY("a shard's name must end in .safetensors");
     for (;;) {
@@ -3804,7 +4682,24 @@ static st_status sti_open_file(sti_opening *o, sti_part *p, const char *path) {
     if (code) return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be opened"));
     p->io = io; /* not before: what a callback that fails leaves there is nobody's, and another may have been here */
     p->open = 1;
-    return ST_OK;
+    return sti_open_check(o, p);
+}
+
+/* keeps the paths of all files, which were scratch, in the block */
+static void sti_open_paths(sti_opening *o) {
+    st_shard *shards = o->layout.shards - o->part_count; /* which all were taken */
+    uint32_t i;
+    for (i = 0; i < o->part_count; i++) shards[i].path = sti_keep(&o->layout.text, sti_text(shards[i].path));
+    o->layout.model->said = shards->path;
+}
+
+/* a model of one file, by its path */
+static st_status sti_open_single(sti_opening *o, const char *path) {
+    st_status s = sti_open_file(o, &o->one, path);
+    o->sums.text = sti_text(path).n + 1;
+    if (s == ST_OK) s = sti_open_one(o);
+    if (s == ST_OK) sti_open_paths(o);
+    return s;
 }
 
 static void sti_part_close(sti_opening *o, sti_part *p) {
@@ -3820,13 +4715,11 @@ static st_status sti_list_read(sti_opening *o, sti_list *x, const char *path) {
     size_t good;
     enum sti_format format;
     int code;
-    o->part_count = 1;
     if (s != ST_OK) return s;
     if (p->io.bytes > o->limit) {
         return sti_fail(o->error, ST_ERR_HEADER_LIMIT, STI_NONE, o->limit, p->io.bytes,
                         STI_SAY("an index of $a bytes is over the limit of $e"));
     }
-    if (p->io.bytes && !p->io.read_at && !p->io.mapped) return sti_fail_source(o->error);
     text.n = (size_t)p->io.bytes;
     text.at = (const char *)sti_scratch_take(o, text.n);
     if (!text.at) return ST_ERR_MEMORY;
@@ -3888,7 +4781,7 @@ static st_status sti_list_fill(sti_opening *o, sti_list *x) {
     if (s != ST_OK) return s;
     text = (char *)sti_scratch_take(o, text_bytes);
     x->items = (st_pair *)sti_scratch_take(o, sti_times(most, sizeof *x->items));
-    x->slots = (uint32_t *)sti_scratch_take(o, sti_times(sti_index_slots(most), sizeof *x->slots));
+    x->slots = (uint32_t *)sti_scratch_take(o, sti_times(sti_index_words(most, 0), sizeof *x->slots));
     x->shards = (uint32_t *)sti_scratch_take(o, sti_times(x->weights, sizeof *x->shards));
     if (!text || !x->items || !x->slots || !x->shards) return ST_ERR_MEMORY;
     if (x->metadata) {
@@ -4040,7 +4933,6 @@ static st_status sti_open_shards(sti_opening *o) {
             o->parts = p;
             o->part_count = 1;
             ST_MEMSET(&o->sums, 0, sizeof o->sums);
-            o->sums.text = sti_text(p->path).n + 1;
             sti_count(o, &p->header);
             s = sti_open_block(o);
             if (s == ST_OK) s = sti_open_finish(o, p);
@@ -4122,6 +5014,7 @@ static st_status sti_open_list(sti_opening *o, const char *path) {
     o->at = NULL;
     s = sti_list_check(o, &list);
     if (s != ST_OK) return s;
+    sti_open_paths(o);
     l->model->said = sti_keep(&l->text, sti_text(path));
     if (list.metadata) {
         sti_json j = sti_list_at(&list, list.metadata);
@@ -4263,9 +5156,8 @@ static st_status sti_open_directory(sti_opening *o, const char *path) {
     full = sti_join(o, joined, 3);
     if (!full) return ST_ERR_MEMORY;
     if (!l.model && l.indexes) return sti_open_list(o, full);
-    s = sti_open_file(o, o->parts, full);
     o->said = full;
-    return s == ST_OK ? sti_open_one(o) : s;
+    return sti_open_single(o, full);
 }
 
 /* ---- st_open */
@@ -4291,9 +5183,8 @@ static st_status sti_open_files(sti_opening *o, const st_options *options) {
 static st_status sti_open_path(sti_opening *o, const char *path) {
     st_status s;
     if (sti_ends(sti_text(path), ".json")) return sti_open_list(o, path);
-    s = sti_open_file(o, o->parts, path);
-    if (s == ST_ERR_NOT_FOUND) return sti_open_directory(o, path);
-    return s == ST_OK ? sti_open_one(o) : s;
+    s = sti_open_single(o, path);
+    return s == ST_ERR_NOT_FOUND ? sti_open_directory(o, path) : s;
 }
 
 ST_API st_status st_open(st_model **model, const char *path, const st_options *options, st_error *error) {
@@ -4382,7 +5273,6 @@ static st_status sti_hub_commit(sti_opening *o, const char *path, const char *re
     sti_span text = sti_text(revision);
     st_status s = sti_open_file(o, p, path);
     int code;
-    o->part_count = 1;
     if (s == ST_ERR_NOT_FOUND && sti_is_commit(text)) {
         ST_MEMCPY(commit, text.at, text.n);
         return ST_OK;
@@ -4392,7 +5282,6 @@ static st_status sti_hub_commit(sti_opening *o, const char *path, const char *re
         sti_say_more(o->error, " ", sti_text(path));
     }
     if (s != ST_OK) return s;
-    if (p->io.bytes && !p->io.read_at && !p->io.mapped) return sti_fail_source(o->error);
     text.at = commit;
     text.n = p->io.bytes < 48 ? (size_t)p->io.bytes : 48;
     code = text.n ? sti_io_read(&p->io, 0, commit, text.n) : 0;
@@ -4726,10 +5615,1436 @@ ST_API const st_tensor *st_find_alias(const st_model *model, const char *name) {
     return a.found;
 }
 
-/* ---- 16 access ------------------------------------------------------------------------------------------------------
- * The bytes of tensors, and advice about them.
- * uses: 5, 6, 7, 9, 13, 14
+#if !defined(ST_NO_CONVERT)
+
+/* ---- 15 numbers -----------------------------------------------------------------------------------------------------
+ * Values of one dtype from those of another: one table of formats, one exact form, one rounding, for every pair; and
+ * beside it kernels for the pairs that are loaded most.
+ * uses: 5, 6, 10, 13
  * ------------------------------------------------------------------------------------------------------------------ */
+enum { /* how the codes of a dtype stand for numbers */
+       STI_KIND_NONE = 0,
+       STI_KIND_BOOL = 1, /* 0, and all else is 1 */
+       STI_KIND_UNSIGNED = 2,
+       STI_KIND_SIGNED = 3,
+       STI_KIND_IEEE = 4, /* infinity where the exponent is all ones, NaNs past it; from here on floats */
+       STI_KIND_FN = 5,   /* no infinity; NaN where exponent and fraction are all ones */
+       STI_KIND_FNUZ = 6, /* no infinity; NaN in the place of a negative zero */
+       STI_KIND_FINITE = 7,
+       STI_KIND_POWER = 8 /* 2^exponent, so neither sign nor fraction nor zero; NaN as in FN */
+};
+
+typedef struct sti_coding {
+    unsigned char kind, exponent, fraction; /* bits of the two */
+    short bias;
+} sti_coding;
+
+static const sti_coding sti_codings[] = {
+    {STI_KIND_NONE, 0, 0, 0},      /* none */
+    {STI_KIND_BOOL, 0, 0, 0},      /* BOOL */
+    {STI_KIND_FINITE, 2, 1, 1},    /* F4 */
+    {STI_KIND_FINITE, 2, 3, 1},    /* F6_E2M3 */
+    {STI_KIND_FINITE, 3, 2, 3},    /* F6_E3M2 */
+    {STI_KIND_UNSIGNED, 0, 0, 0},  /* U8 */
+    {STI_KIND_SIGNED, 0, 0, 0},    /* I8 */
+    {STI_KIND_IEEE, 5, 2, 15},     /* F8_E5M2 */
+    {STI_KIND_FN, 4, 3, 7},        /* F8_E4M3 */
+    {STI_KIND_POWER, 8, 0, 127},   /* F8_E8M0 */
+    {STI_KIND_FNUZ, 4, 3, 8},      /* F8_E4M3FNUZ */
+    {STI_KIND_FNUZ, 5, 2, 16},     /* F8_E5M2FNUZ */
+    {STI_KIND_SIGNED, 0, 0, 0},    /* I16 */
+    {STI_KIND_UNSIGNED, 0, 0, 0},  /* U16 */
+    {STI_KIND_IEEE, 5, 10, 15},    /* F16 */
+    {STI_KIND_IEEE, 8, 7, 127},    /* BF16 */
+    {STI_KIND_SIGNED, 0, 0, 0},    /* I32 */
+    {STI_KIND_UNSIGNED, 0, 0, 0},  /* U32 */
+    {STI_KIND_IEEE, 8, 23, 127},   /* F32 */
+    {STI_KIND_NONE, 0, 0, 0},      /* C64 */
+    {STI_KIND_IEEE, 11, 52, 1023}, /* F64 */
+    {STI_KIND_SIGNED, 0, 0, 0},    /* I64 */
+    {STI_KIND_UNSIGNED, 0, 0, 0},  /* U64 */
+};
+
+typedef struct sti_number { /* what a code of any dtype stands for, exactly */
+    uint64_t significand;   /* bit 63 is set but for zero; of a NaN its fraction, in which bit 63 makes it quiet */
+    int exponent;           /* of bit 63: the number is significand * 2^(exponent - 63) */
+    unsigned char negative, infinite, nan;
+} sti_number;
+
+/* the lowest code, sign left away, that is no finite number */
+static uint64_t sti_past_finite(const sti_coding *f) {
+    const uint64_t sign = (uint64_t)1 << (f->exponent + f->fraction);
+    if (f->kind == STI_KIND_IEEE) return sign - ((uint64_t)1 << f->fraction);
+    return f->kind == STI_KIND_FN || f->kind == STI_KIND_POWER ? sign - 1 : sign;
+}
+
+/* brings the highest bit of a significand that is not zero to bit 63 */
+static void sti_normalize(sti_number *n) {
+    unsigned zeros = 0;
+#if defined(__GNUC__) || defined(__clang__)
+    zeros = (unsigned)__builtin_clzll(n->significand);
+#else
+    unsigned step;
+    for (step = 32; step; step /= 2) {
+        if (n->significand << zeros >> (64 - step) == 0) zeros += step;
+    }
+#endif
+    n->significand <<= zeros;
+    n->exponent -= (int)zeros;
+}
+
+static sti_number sti_decode_integer(const sti_coding *f, unsigned bits, uint64_t code) {
+    sti_number n = {0, 63, 0, 0, 0};
+    n.negative = f->kind == STI_KIND_SIGNED && code >> (bits - 1);
+    n.significand = f->kind == STI_KIND_BOOL ? code != 0 : n.negative ? (~code & UINT64_MAX >> (64 - bits)) + 1 : code;
+    if (n.significand) sti_normalize(&n);
+    return n;
+}
+
+static sti_number sti_decode_float(const sti_coding *f, uint64_t code) {
+    const unsigned sign_bit = (unsigned)f->exponent + f->fraction;
+    const uint64_t sign = code >> sign_bit; /* a power has eight bits, all below it: none is negative */
+    const uint64_t magnitude = code - (sign << sign_bit), past = sti_past_finite(f);
+    const int exponent = (int)(magnitude >> f->fraction);
+    sti_number n = {0, 0, 0, 0, 0};
+    n.negative = sign != 0;
+    n.significand = magnitude << (63 - f->fraction); /* the exponent goes out at the top */
+    if (magnitude >= past) {
+        n.infinite = f->kind == STI_KIND_IEEE && magnitude == past;
+        n.nan = !n.infinite;
+        n.significand = f->kind == STI_KIND_IEEE ? n.significand << 1 : 0;
+    } else if (exponent || f->kind == STI_KIND_POWER) {
+        n.significand |= (uint64_t)1 << 63;
+        n.exponent = exponent - f->bias;
+    } else if (magnitude) {
+        n.exponent = 1 - f->bias;
+        sti_normalize(&n);
+    } else if (f->kind == STI_KIND_FNUZ && sign) {
+        n.nan = 1;
+        n.negative = 0;
+    }
+    return n;
+}
+
+/* code has no bits above those of the dtype */
+static sti_number sti_decode(st_dtype dtype, uint64_t code) {
+    const sti_coding *f = &sti_codings[dtype];
+    return f->kind < STI_KIND_IEEE ? sti_decode_integer(f, sti_dtypes[dtype].bits, code) : sti_decode_float(f, code);
+}
+
+/* n / 2^drop to the nearest integer, to the even one of two that are as near; drop > 0 */
+static uint64_t sti_round_off(uint64_t n, unsigned drop) {
+    const uint64_t half = (uint64_t)1 << 63;
+    uint64_t kept, rest;
+    if (drop > 64) return 0; /* under a half */
+    kept = drop < 64 ? n >> drop : 0;
+    rest = drop < 64 ? n << (64 - drop) : n; /* in 2^64ths */
+    return kept + (rest > half || (rest == half && (kept & 1)));
+}
+
+static uint64_t sti_encode_float(const sti_coding *f, sti_number n) {
+    const uint64_t past = sti_past_finite(f), highest = f->kind == STI_KIND_IEEE ? past : past - 1;
+    const uint64_t sign = (uint64_t)n.negative << (f->exponent + f->fraction);
+    const int place = n.exponent + f->bias; /* the exponent as the format writes it */
+    uint64_t code = 0;
+    if (n.nan) {
+        const uint64_t quiet = n.significand | (uint64_t)1 << 63;
+        if (f->kind == STI_KIND_IEEE) return sign | past | quiet >> (64 - f->fraction);
+        return f->kind == STI_KIND_FNUZ ? past : sign | past;
+    }
+    if (n.infinite) return sign | highest;
+    if (n.significand) {
+        /* bit 63 adds the 1 that place is lower; a carry goes up into the exponent */
+        code = place > 0 ? ((uint64_t)(place - 1) << f->fraction) + sti_round_off(n.significand, 63u - f->fraction)
+                         : sti_round_off(n.significand, (unsigned)(64 - f->fraction - place));
+        if (code > highest) code = highest;
+    }
+    return code || f->kind != STI_KIND_FNUZ ? sign | code : 0;
+}
+
+/* an integer of that many bits, its sign repeated above them */
+static uint64_t sti_encode_integer(const sti_coding *f, unsigned bits, sti_number n) {
+    uint64_t most = UINT64_MAX >> (64 - bits), whole = UINT64_MAX;
+    if (f->kind == STI_KIND_SIGNED) {
+        most = (most >> 1) + n.negative;
+    } else if (n.negative) {
+        most = 0;
+    }
+    if (n.nan) return 0;
+    if (!n.infinite && n.exponent < 63) {
+        whole = sti_round_off(n.significand, (unsigned)(63 - n.exponent));
+    } else if (!n.infinite && n.exponent == 63) {
+        whole = n.significand;
+    }
+    if (whole > most) whole = most;
+    return n.negative && whole ? ~whole + 1 : whole;
+}
+
+static uint64_t sti_encode(st_dtype dtype, sti_number n) {
+    const sti_coding *f = &sti_codings[dtype];
+    if (f->kind >= STI_KIND_IEEE) return sti_encode_float(f, n);
+    if (f->kind == STI_KIND_BOOL) return n.significand || n.infinite || n.nan;
+    return sti_encode_integer(f, sti_dtypes[dtype].bits, n);
+}
+
+/* the code of the element at that index from src; elements under a byte lie low bits first; `little`: those over one
+ * have their low byte first, else the order of this machine */
+static uint64_t sti_code_at(const unsigned char *src, size_t index, unsigned bits, int little) {
+    if (bits <
+        8) { /* 8 / bits elements a byte, or 4 of 6 bits in 3 bytes: in whole groups, lest index * 6 be too large */
+        const size_t within = index % 4 * bits;
+        const unsigned char *at = src + index / 4 * (bits / 2) + within / 8;
+        unsigned code = (unsigned)*at >> within % 8;
+        if (within % 8 + bits > 8) code |= (unsigned)at[1] << (8 - within % 8);
+        return code & ((1u << bits) - 1);
+    }
+    src += index * (bits / 8);
+#if STI_BIG_ENDIAN
+    if (!little) {
+        uint64_t code = 0;
+        unsigned i;
+        for (i = 0; i < bits; i += 8) code = code << 8 | *src++;
+        return code;
+    }
+#else
+    (void)little;
+#endif
+    switch (bits) {
+    case 8: return *src;
+    case 16: return (uint64_t)src[0] | (uint64_t)src[1] << 8;
+    case 32: return sti_load32(src);
+    default: return sti_load64(src);
+    }
+}
+
+/* the low bits of code as an element in the order of this machine */
+static void sti_put_code(unsigned char *dst, unsigned bits, uint64_t code) {
+    const uint16_t half = (uint16_t)code;
+    const uint32_t word = (uint32_t)code;
+    switch (bits) {
+    case 8: *dst = (unsigned char)code; break;
+    case 16: ST_MEMCPY(dst, &half, 2); break;
+    case 32: ST_MEMCPY(dst, &word, 4); break;
+    default: ST_MEMCPY(dst, &code, 8);
+    }
+}
+
+/* whether there is a conversion; both dtypes are known */
+static int sti_convertible(st_dtype to, st_dtype from) {
+    const unsigned kind = sti_codings[to].kind;
+    return to == from || (kind != STI_KIND_NONE && kind < STI_KIND_FINITE && sti_codings[from].kind != STI_KIND_NONE);
+}
+
+/* the bytes of that many elements, which fill whole bytes; SIZE_MAX where that is too large */
+static size_t sti_packed_bytes(st_dtype dtype, size_t elements) {
+    const unsigned bits = sti_dtypes[dtype].bits;
+    return bits < 8 ? elements / 4 * (bits / 2) + elements % 4 * bits / 8 : sti_times(elements, bits / 8);
+}
+
+/* sti_convert's `how` */
+#define STI_FROM_FILE 1u /* src is little-endian, else in the order of this machine */
+#define STI_TO_STREAM 2u /* dst is not read again soon: past the cache with it, where the machine can */
+
+#define STI_CACHE_BYTES ((size_t)32 << 20) /* what is as large as this leaves nothing of itself in most caches */
+
+/* one by one: the truth that kernels are held to */
+static void sti_convert_each(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t first,
+                             size_t n, unsigned how) {
+    const unsigned in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
+    size_t i;
+    for (i = 0; i < n; i++, dst += out / 8) {
+        uint64_t code = sti_code_at(src, first + i, in, (how & STI_FROM_FILE) != 0);
+        sti_put_code(dst, out, to == from ? code : sti_encode(to, sti_decode(from, code)));
+    }
+}
+
+#if STI_SSE2 || STI_NEON
+
+/* The kernels: eight elements at a step, the same codes as above to the last bit. Which pairs have one: */
+#define STI_KERNELS(one)                                                                                    \
+    one(F32, BF16) one(F32, F16) one(F32, F8_E4M3) one(F32, F8_E5M2) one(F32, F4) one(F32, I8) one(F32, U8) \
+        one(F32, F64) one(F64, F32) one(F16, F32) one(BF16, F32) one(F16, BF16) one(BF16, F16)
+
+#define STI_PAIR(to, from) ((unsigned)(to) << 8 | (unsigned)(from))
+#define STI_STEP 8u
+#define STI_ALIGN 32u /* of the widest store past the cache */
+
+/* E4M3 and E2M1 are the F16 of the same bits in its exponent and fraction, times a power of two */
+STI_INLINE float sti_half_scale(st_dtype from) {
+    return from == ST_DTYPE_F8_E4M3 ? 256.0f : from == ST_DTYPE_F4 ? 16384.0f : 1.0f;
+}
+
+#endif
+
+#if STI_SSE2
+
+typedef struct sti_sse2 { /* eight F32 */
+    __m128 low, high;
+} sti_sse2;
+
+STI_INLINE __m128i sti_sse2_load(const unsigned char *src) {
+    return _mm_loadu_si128((const __m128i *)(const void *)src);
+}
+
+STI_INLINE void sti_sse2_store(unsigned char *dst, __m128i v, int stream) {
+    if (stream) {
+        _mm_stream_si128((__m128i *)(void *)dst, v);
+    } else {
+        _mm_storeu_si128((__m128i *)(void *)dst, v);
+    }
+}
+
+STI_INLINE __m128i sti_sse2_choose(__m128i mask, __m128i yes, __m128i no) {
+    return _mm_or_si128(_mm_and_si128(mask, yes), _mm_andnot_si128(mask, no));
+}
+
+/* eight BF16, their NaNs quiet */
+STI_INLINE __m128i sti_sse2_bf16(const unsigned char *src) {
+    __m128i v = sti_sse2_load(src);
+    __m128i nan = _mm_cmpgt_epi16(_mm_and_si128(v, _mm_set1_epi16(0x7fff)), _mm_set1_epi16(0x7f80));
+    return _mm_or_si128(v, _mm_and_si128(nan, _mm_set1_epi16(0x40)));
+}
+
+/* eight F16 that are the elements over sti_half_scale */
+STI_INLINE __m128i sti_sse2_halves(st_dtype from, const unsigned char *src) {
+    const __m128i zero = _mm_setzero_si128();
+    __m128i v, low;
+    int four;
+    switch ((int)from) {
+    case ST_DTYPE_F16: return sti_sse2_load(src);
+    case ST_DTYPE_F8_E5M2: return _mm_unpacklo_epi8(zero, _mm_loadl_epi64((const __m128i *)(const void *)src));
+    case ST_DTYPE_F8_E4M3:
+        v = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)src), zero);
+        low = _mm_and_si128(v, _mm_set1_epi16(0x7f));
+        v = _mm_slli_epi16(_mm_xor_si128(v, low), 8);
+        /* 0x7f is NaN: 0x3f80 and what lacks to 0x7e00 */
+        v = _mm_or_si128(v, _mm_and_si128(_mm_cmpeq_epi16(low, _mm_set1_epi16(0x7f)), _mm_set1_epi16(0x3e80)));
+        return _mm_add_epi16(v, _mm_slli_epi16(low, 7));
+    default: /* F4 */
+        ST_MEMCPY(&four, src, 4);
+        v = _mm_cvtsi32_si128(four);
+        v = _mm_unpacklo_epi8(_mm_unpacklo_epi8(v, _mm_srli_epi16(v, 4)), zero);
+        low = _mm_slli_epi16(_mm_and_si128(v, _mm_set1_epi16(7)), 9);
+        return _mm_or_si128(low, _mm_slli_epi16(_mm_and_si128(v, _mm_set1_epi16(8)), 12));
+    }
+}
+
+/* four F16, each in the low half of 32 bits */
+STI_INLINE __m128 sti_sse2_from_half(__m128i half) {
+    const __m128i bias = _mm_set1_epi32(112 << 23), least = _mm_set1_epi32(113 << 23); /* 2^-14, the least normal one */
+    __m128i magnitude = _mm_slli_epi32(_mm_and_si128(half, _mm_set1_epi32(0x7fff)), 13);
+    __m128i sign = _mm_slli_epi32(_mm_srli_epi32(half, 15), 31);
+    __m128i special = _mm_and_si128(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x0f7fffff)), bias);
+    __m128i quiet = _mm_and_si128(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x0f800000)), _mm_set1_epi32(0x400000));
+    __m128i normal = _mm_or_si128(_mm_add_epi32(_mm_add_epi32(magnitude, bias), special), quiet);
+    /* the fraction below the bits of 2^-14, and then 2^-14 taken off */
+    __m128 sum = _mm_castsi128_ps(_mm_add_epi32(magnitude, least));
+    __m128i subnormal = _mm_castps_si128(_mm_sub_ps(sum, _mm_castsi128_ps(least)));
+    __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800000), magnitude);
+    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_choose(small, subnormal, normal)));
+}
+
+/* four F16, the sign of each filling the upper half of 32 bits */
+STI_INLINE __m128i sti_sse2_to_half(__m128 value) {
+    const __m128i x = _mm_castps_si128(value), magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fffffff));
+    const __m128i nan = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7f800000));
+    const __m128i large = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x477fffff)); /* from 2^16 on */
+    const __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);  /* under 2^-14 */
+    const __m128i bits = _mm_srli_epi32(magnitude, 13), odd = _mm_and_si128(bits, _mm_set1_epi32(1));
+    /* under half of the last bit is added, and one more where it is odd; a carry into infinity is what overflow is */
+    __m128i normal = _mm_add_epi32(_mm_add_epi32(magnitude, odd), _mm_set1_epi32(0xfff - (112 << 23)));
+    /* beside 1/2 the last bit is worth 2^-24, as in a subnormal F16, and the sum is rounded to it */
+    const __m128 half = _mm_set1_ps(0.5f);
+    __m128i subnormal = _mm_castps_si128(_mm_add_ps(_mm_castsi128_ps(magnitude), half));
+    __m128i payload = _mm_or_si128(_mm_and_si128(bits, _mm_set1_epi32(0x3ff)), _mm_set1_epi32(0x200));
+    __m128i special = _mm_or_si128(_mm_and_si128(nan, payload), _mm_set1_epi32(0x7c00));
+    subnormal = _mm_sub_epi32(subnormal, _mm_castps_si128(half));
+    normal = sti_sse2_choose(small, subnormal, _mm_srli_epi32(normal, 13));
+    return _mm_or_si128(sti_sse2_choose(large, special, normal), _mm_slli_epi32(_mm_srai_epi32(x, 31), 15));
+}
+
+/* four BF16, the sign of each filling the upper half of 32 bits */
+STI_INLINE __m128i sti_sse2_to_bf16(__m128 value) {
+    const __m128i x = _mm_castps_si128(value), magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fffffff));
+    const __m128i nan = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7f800000));
+    const __m128i odd = _mm_and_si128(_mm_srli_epi32(x, 16), _mm_set1_epi32(1));
+    __m128i rounded = _mm_add_epi32(_mm_add_epi32(x, odd), _mm_set1_epi32(0x7fff));
+    return _mm_srai_epi32(sti_sse2_choose(nan, _mm_or_si128(x, _mm_set1_epi32(0x400000)), rounded), 16);
+}
+
+STI_INLINE sti_sse2 sti_sse2_get(st_dtype from, const unsigned char *src) {
+    const __m128i zero = _mm_setzero_si128();
+    __m128i v;
+    sti_sse2 x;
+    switch ((int)from) {
+    case ST_DTYPE_F32:
+        x.low = _mm_castsi128_ps(sti_sse2_load(src));
+        x.high = _mm_castsi128_ps(sti_sse2_load(src + 16));
+        return x;
+    case ST_DTYPE_F64:
+        x.low = _mm_movelh_ps(_mm_cvtpd_ps(_mm_castsi128_pd(sti_sse2_load(src))),
+                              _mm_cvtpd_ps(_mm_castsi128_pd(sti_sse2_load(src + 16))));
+        x.high = _mm_movelh_ps(_mm_cvtpd_ps(_mm_castsi128_pd(sti_sse2_load(src + 32))),
+                               _mm_cvtpd_ps(_mm_castsi128_pd(sti_sse2_load(src + 48))));
+        return x;
+    case ST_DTYPE_BF16:
+        v = sti_sse2_bf16(src);
+        x.low = _mm_castsi128_ps(_mm_unpacklo_epi16(zero, v));
+        x.high = _mm_castsi128_ps(_mm_unpackhi_epi16(zero, v));
+        return x;
+    case ST_DTYPE_I8:
+    case ST_DTYPE_U8: /* in the upper half of 16 bits, then of 32, and down again */
+        v = _mm_unpacklo_epi8(zero, _mm_loadl_epi64((const __m128i *)(const void *)src));
+        v = from == ST_DTYPE_I8 ? _mm_srai_epi16(v, 8) : _mm_srli_epi16(v, 8);
+        x.low = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(zero, v), 16));
+        x.high = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(zero, v), 16));
+        return x;
+    default:
+        v = sti_sse2_halves(from, src);
+        x.low = _mm_mul_ps(sti_sse2_from_half(_mm_unpacklo_epi16(v, zero)), _mm_set1_ps(sti_half_scale(from)));
+        x.high = _mm_mul_ps(sti_sse2_from_half(_mm_unpackhi_epi16(v, zero)), _mm_set1_ps(sti_half_scale(from)));
+        return x;
+    }
+}
+
+STI_INLINE void sti_sse2_put(st_dtype to, unsigned char *dst, sti_sse2 x, int stream) {
+    switch ((int)to) {
+    case ST_DTYPE_F32:
+        sti_sse2_store(dst, _mm_castps_si128(x.low), stream);
+        sti_sse2_store(dst + 16, _mm_castps_si128(x.high), stream);
+        break;
+    case ST_DTYPE_F64:
+        sti_sse2_store(dst, _mm_castpd_si128(_mm_cvtps_pd(x.low)), stream);
+        sti_sse2_store(dst + 16, _mm_castpd_si128(_mm_cvtps_pd(_mm_movehl_ps(x.low, x.low))), stream);
+        sti_sse2_store(dst + 32, _mm_castpd_si128(_mm_cvtps_pd(x.high)), stream);
+        sti_sse2_store(dst + 48, _mm_castpd_si128(_mm_cvtps_pd(_mm_movehl_ps(x.high, x.high))), stream);
+        break;
+    case ST_DTYPE_BF16:
+        sti_sse2_store(dst, _mm_packs_epi32(sti_sse2_to_bf16(x.low), sti_sse2_to_bf16(x.high)), stream);
+        break;
+    default: /* F16 */ sti_sse2_store(dst, _mm_packs_epi32(sti_sse2_to_half(x.low), sti_sse2_to_half(x.high)), stream);
+    }
+}
+
+STI_INLINE size_t sti_sse2_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                                int stream) {
+    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* as many bytes have eight elements */
+    size_t done;
+    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
+        sti_sse2_put(to, dst, sti_sse2_get(from, src), stream);
+    }
+    return done;
+}
+
+/* converts the whole steps of n elements and gives how many those are: 0 where the pair has no kernel */
+STI_APART static size_t sti_sse2_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
+                                         size_t n, int stream) {
+#define STI_ONE(to_, from_)                          \
+    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
+        return sti_sse2_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream);
+    switch (STI_PAIR(to, from)) {
+        STI_KERNELS(STI_ONE)
+    default: return 0;
+    }
+#undef STI_ONE
+}
+
+#endif /* STI_SSE2 */
+
+#if STI_AVX2
+
+STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype from, const unsigned char *src) {
+    const __m128i *const eight = (const __m128i *)(const void *)src;
+    switch ((int)from) {
+    case ST_DTYPE_F32: return _mm256_loadu_ps((const float *)(const void *)src);
+    case ST_DTYPE_F64: {
+        __m128 low = _mm256_cvtpd_ps(_mm256_loadu_pd((const double *)(const void *)src));
+        __m128 high = _mm256_cvtpd_ps(_mm256_loadu_pd((const double *)(const void *)(src + 32)));
+        return _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
+    }
+    case ST_DTYPE_BF16: return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(sti_sse2_bf16(src)), 16));
+    case ST_DTYPE_I8: return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(eight)));
+    case ST_DTYPE_U8: return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(eight)));
+    default: return _mm256_mul_ps(_mm256_cvtph_ps(sti_sse2_halves(from, src)), _mm256_set1_ps(sti_half_scale(from)));
+    }
+}
+
+/* as sti_sse2_to_bf16, but eight codes of 16 bits */
+STI_INLINE STI_TARGET_AVX2 __m128i sti_avx2_to_bf16(__m256 value) {
+    const __m256i x = _mm256_castps_si256(value), magnitude = _mm256_and_si256(x, _mm256_set1_epi32(0x7fffffff));
+    const __m256i nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
+    __m256i v = _mm256_add_epi32(_mm256_add_epi32(x, odd), _mm256_set1_epi32(0x7fff));
+    v = _mm256_blendv_epi8(v, _mm256_or_si256(x, _mm256_set1_epi32(0x400000)), nan);
+    v = _mm256_srli_epi32(v, 16);
+    return _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+}
+
+STI_INLINE STI_TARGET_AVX2 void sti_avx2_store(unsigned char *dst, __m256i v, int stream) {
+    if (stream) {
+        _mm256_stream_si256((__m256i *)(void *)dst, v);
+    } else {
+        _mm256_storeu_si256((__m256i *)(void *)dst, v);
+    }
+}
+
+STI_INLINE STI_TARGET_AVX2 void sti_avx2_put(st_dtype to, unsigned char *dst, __m256 x, int stream) {
+    switch ((int)to) {
+    case ST_DTYPE_F32: sti_avx2_store(dst, _mm256_castps_si256(x), stream); break;
+    case ST_DTYPE_F64:
+        sti_avx2_store(dst, _mm256_castpd_si256(_mm256_cvtps_pd(_mm256_castps256_ps128(x))), stream);
+        sti_avx2_store(dst + 32, _mm256_castpd_si256(_mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))), stream);
+        break;
+    case ST_DTYPE_BF16: sti_sse2_store(dst, sti_avx2_to_bf16(x), stream); break;
+    default: sti_sse2_store(dst, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT), stream); /* F16 */
+    }
+}
+
+STI_INLINE STI_TARGET_AVX2 size_t sti_avx2_loop(st_dtype to, unsigned char *dst, st_dtype from,
+                                                const unsigned char *src, size_t n, int stream) {
+    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
+    size_t done;
+    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
+        sti_avx2_put(to, dst, sti_avx2_get(from, src), stream);
+    }
+    return done;
+}
+
+STI_APART STI_TARGET_AVX2 static size_t sti_avx2_convert(st_dtype to, unsigned char *dst, st_dtype from,
+                                                         const unsigned char *src, size_t n, int stream) {
+#define STI_ONE(to_, from_)                          \
+    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
+        return sti_avx2_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream);
+    switch (STI_PAIR(to, from)) {
+        STI_KERNELS(STI_ONE)
+    default: return 0;
+    }
+#undef STI_ONE
+}
+
+#endif /* STI_AVX2 */
+
+#if STI_NEON
+
+typedef struct sti_neon { /* eight F32 */
+    float32x4_t low, high;
+} sti_neon;
+
+/* eight F16 that are the elements over sti_half_scale */
+STI_INLINE uint16x8_t sti_neon_halves(st_dtype from, const unsigned char *src) {
+    uint16x8_t v, low;
+    uint8x8_t bytes;
+    uint32_t four;
+    switch ((int)from) {
+    case ST_DTYPE_F16: return vreinterpretq_u16_u8(vld1q_u8(src));
+    case ST_DTYPE_F8_E5M2: return vshll_n_u8(vld1_u8(src), 8);
+    case ST_DTYPE_F8_E4M3:
+        v = vmovl_u8(vld1_u8(src));
+        low = vandq_u16(v, vdupq_n_u16(0x7f));
+        v = vshlq_n_u16(veorq_u16(v, low), 8);
+        /* 0x7f is NaN: 0x3f80 and what lacks to 0x7e00 */
+        v = vorrq_u16(v, vandq_u16(vceqq_u16(low, vdupq_n_u16(0x7f)), vdupq_n_u16(0x3e80)));
+        return vaddq_u16(v, vshlq_n_u16(low, 7));
+    default: /* F4 */
+        ST_MEMCPY(&four, src, 4);
+        bytes = vreinterpret_u8_u32(vdup_n_u32(four));
+        v = vmovl_u8(vzip1_u8(bytes, vshr_n_u8(bytes, 4)));
+        low = vshlq_n_u16(vandq_u16(v, vdupq_n_u16(7)), 9);
+        return vorrq_u16(low, vshlq_n_u16(vandq_u16(v, vdupq_n_u16(8)), 12));
+    }
+}
+
+/* four BF16 */
+STI_INLINE uint16x4_t sti_neon_to_bf16(float32x4_t value) {
+    const uint32x4_t x = vreinterpretq_u32_f32(value), magnitude = vandq_u32(x, vdupq_n_u32(0x7fffffff));
+    const uint32x4_t nan = vcgtq_u32(magnitude, vdupq_n_u32(0x7f800000));
+    const uint32x4_t odd = vandq_u32(vshrq_n_u32(x, 16), vdupq_n_u32(1));
+    uint32x4_t rounded = vaddq_u32(vaddq_u32(x, odd), vdupq_n_u32(0x7fff));
+    return vshrn_n_u32(vbslq_u32(nan, vorrq_u32(x, vdupq_n_u32(0x400000)), rounded), 16);
+}
+
+STI_INLINE sti_neon sti_neon_get(st_dtype from, const unsigned char *src) {
+    uint16x8_t v, nan;
+    int16x8_t i;
+    sti_neon x;
+    switch ((int)from) {
+    case ST_DTYPE_F32:
+        x.low = vreinterpretq_f32_u8(vld1q_u8(src));
+        x.high = vreinterpretq_f32_u8(vld1q_u8(src + 16));
+        return x;
+    case ST_DTYPE_F64:
+        x.low = vcombine_f32(vcvt_f32_f64(vreinterpretq_f64_u8(vld1q_u8(src))),
+                             vcvt_f32_f64(vreinterpretq_f64_u8(vld1q_u8(src + 16))));
+        x.high = vcombine_f32(vcvt_f32_f64(vreinterpretq_f64_u8(vld1q_u8(src + 32))),
+                              vcvt_f32_f64(vreinterpretq_f64_u8(vld1q_u8(src + 48))));
+        return x;
+    case ST_DTYPE_BF16: /* its NaNs are made quiet */
+        v = vreinterpretq_u16_u8(vld1q_u8(src));
+        nan = vcgtq_u16(vandq_u16(v, vdupq_n_u16(0x7fff)), vdupq_n_u16(0x7f80));
+        v = vorrq_u16(v, vandq_u16(nan, vdupq_n_u16(0x40)));
+        x.low = vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(v), 16));
+        x.high = vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(v), 16));
+        return x;
+    case ST_DTYPE_I8:
+    case ST_DTYPE_U8:
+        i = from == ST_DTYPE_I8 ? vmovl_s8(vreinterpret_s8_u8(vld1_u8(src)))
+                                : vreinterpretq_s16_u16(vmovl_u8(vld1_u8(src)));
+        x.low = vcvtq_f32_s32(vmovl_s16(vget_low_s16(i)));
+        x.high = vcvtq_f32_s32(vmovl_s16(vget_high_s16(i)));
+        return x;
+    default:
+        v = sti_neon_halves(from, src);
+        x.low = vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(v)));
+        x.high = vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(v)));
+        x.low = vmulq_n_f32(x.low, sti_half_scale(from));
+        x.high = vmulq_n_f32(x.high, sti_half_scale(from));
+        return x;
+    }
+}
+
+STI_INLINE void sti_neon_put(st_dtype to, unsigned char *dst, sti_neon x) {
+    switch ((int)to) {
+    case ST_DTYPE_F32:
+        vst1q_u8(dst, vreinterpretq_u8_f32(x.low));
+        vst1q_u8(dst + 16, vreinterpretq_u8_f32(x.high));
+        break;
+    case ST_DTYPE_F64:
+        vst1q_u8(dst, vreinterpretq_u8_f64(vcvt_f64_f32(vget_low_f32(x.low))));
+        vst1q_u8(dst + 16, vreinterpretq_u8_f64(vcvt_high_f64_f32(x.low)));
+        vst1q_u8(dst + 32, vreinterpretq_u8_f64(vcvt_f64_f32(vget_low_f32(x.high))));
+        vst1q_u8(dst + 48, vreinterpretq_u8_f64(vcvt_high_f64_f32(x.high)));
+        break;
+    case ST_DTYPE_BF16:
+        vst1q_u8(dst, vreinterpretq_u8_u16(vcombine_u16(sti_neon_to_bf16(x.low), sti_neon_to_bf16(x.high))));
+        break;
+    default: /* F16 */
+        vst1_u8(dst, vreinterpret_u8_f16(vcvt_f16_f32(x.low)));
+        vst1_u8(dst + 8, vreinterpret_u8_f16(vcvt_f16_f32(x.high)));
+    }
+}
+
+STI_INLINE size_t sti_neon_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n) {
+    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* as many bytes have eight elements */
+    size_t done;
+    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
+        sti_neon_put(to, dst, sti_neon_get(from, src));
+    }
+    return done;
+}
+
+/* converts the whole steps of n elements and gives how many those are: 0 where the pair has no kernel */
+STI_APART static size_t sti_neon_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
+                                         size_t n, int stream) {
+    (void)stream; /* there are no such stores in C */
+#define STI_ONE(to_, from_)                          \
+    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
+        return sti_neon_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n);
+    switch (STI_PAIR(to, from)) {
+        STI_KERNELS(STI_ONE)
+    default: return 0;
+    }
+#undef STI_ONE
+}
+
+#endif /* STI_NEON */
+
+#if STI_SSE2 || STI_NEON
+
+typedef size_t (*sti_kernel)(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                             int stream);
+
+static sti_kernel sti_kernel_choose(void) {
+#if STI_NEON
+    return sti_neon_convert;
+#else
+#if STI_AVX2
+    if (sti_system_has_avx2()) return sti_avx2_convert;
+#endif
+    return sti_sse2_convert;
+#endif
+}
+
+/* Kernels add, multiply and convert floats, and want rounding to nearest, subnormal numbers and silence about faults,
+ * whatever the program has set; gives back what that was. */
+static uint64_t sti_float_mode(uint64_t mode) {
+#if STI_NEON
+    uint64_t was;
+    __asm__ volatile("mrs %0, fpcr\n\tmsr fpcr, %1" : "=&r"(was) : "r"(mode) : "memory");
+    return was;
+#else
+    const unsigned was = _mm_getcsr();
+    _mm_setcsr((unsigned)mode);
+    return was;
+#endif
+}
+
+/* through F32, which holds each number of `from` as it is, a piece at a time: the whole steps of n elements, or none */
+static size_t sti_convert_twice(sti_kernel kernel, st_dtype to, unsigned char *dst, st_dtype from,
+                                const unsigned char *src, size_t n, int stream) {
+    unsigned char piece[64 * 4];
+    size_t done, part;
+    if (from == ST_DTYPE_F64 || (to != ST_DTYPE_F16 && to != ST_DTYPE_BF16 && to != ST_DTYPE_F64)) return 0;
+    for (done = 0; n - done >= STI_STEP; done += part) {
+        part = kernel(ST_DTYPE_F32, piece, from, src, n - done < 64 ? n - done : 64, 0);
+        if (part == 0) break;
+        (void)kernel(to, dst, ST_DTYPE_F32, piece, part, stream);
+        dst += part / 8 * sti_dtypes[to].bits;
+        src += part / 8 * sti_dtypes[from].bits;
+    }
+    return done;
+}
+
+/* How many elements go one by one, so that the next begins with a byte and, where *stream is set, lies at a multiple of
+ * STI_ALIGN: at most 1, or fewer than STI_ALIGN. *stream becomes 0 where no element lies there. */
+static size_t sti_lead(st_dtype to, const unsigned char *dst, st_dtype from, size_t first, int *stream) {
+    const size_t size = sti_dtypes[to].bits / 8, past = (uintptr_t)dst % STI_ALIGN;
+    const size_t odd = sti_dtypes[from].bits < 8 ? first % 2 : 0, lead = (STI_ALIGN - past) % STI_ALIGN / size;
+    if (*stream && (past % size || (sti_dtypes[from].bits < 8 && lead % 2 != odd))) *stream = 0;
+    return *stream ? lead : odd;
+}
+
+/* converts as many elements as kernels can and gives their number; the first begins with a byte; `stream`: past the
+ * cache, dst being at a multiple of STI_ALIGN */
+static size_t sti_convert_wide(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                               int stream) {
+    const sti_kernel kernel = sti_kernel_choose();
+    const uint64_t was = sti_float_mode(STI_NEON ? 0 : 0x1f80); /* what both have when a program starts */
+    size_t done = kernel(to, dst, from, src, n, stream);
+    if (done == 0) done = sti_convert_twice(kernel, to, dst, from, src, n, stream);
+    (void)sti_float_mode(was);
+#if STI_SSE2
+    if (stream) _mm_sfence();
+#endif
+    return done;
+}
+
+#endif /* STI_SSE2 || STI_NEON */
+
+/* The elements of src from the one at `first` on, as `to`, packed at dst in the order of this machine. The pair is
+ * convertible; src and dst have the bytes and do not overlap. Of a dtype to itself, first and elements fill whole
+ * bytes. */
+static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t first, size_t elements,
+                        unsigned how) {
+    const unsigned char *s = (const unsigned char *)src;
+    unsigned char *d = (unsigned char *)dst;
+    if (to == ST_DTYPE_C64) { /* two of F32 each, which no size that fits makes too large */
+        to = from = ST_DTYPE_F32;
+        first *= 2;
+        elements *= 2;
+    }
+    if (to == from && (sti_dtypes[to].bits <= 8 || !STI_BIG_ENDIAN || !(how & STI_FROM_FILE))) {
+        if (elements) ST_MEMCPY(d, s + sti_packed_bytes(from, first), sti_packed_bytes(to, elements));
+        return;
+    }
+#if STI_SSE2 || STI_NEON
+    if (elements >= STI_STEP) {
+        int stream = (how & STI_TO_STREAM) && elements >= STI_ALIGN; /* which is more than can come before */
+        size_t done = sti_lead(to, d, from, first, &stream);
+        sti_convert_each(to, d, from, s, first, done, how);
+        d += sti_packed_bytes(to, done);
+        first += done;
+        elements -= done;
+        done = sti_convert_wide(to, d, from, s + sti_packed_bytes(from, first), elements, stream);
+        d += sti_packed_bytes(to, done);
+        first += done;
+        elements -= done;
+    }
+#endif
+    sti_convert_each(to, d, from, s, first, elements, how);
+}
+
+ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t elements) {
+    if (!st_dtype_bits(to) || !st_dtype_bits(from)) return ST_ERR_ARGUMENT;
+    if (!sti_convertible(to, from)) return ST_ERR_UNSUPPORTED;
+    if (elements % 4 * st_dtype_bits(from) % 8) return ST_ERR_SUBBYTE;
+    if (sti_packed_bytes(to, elements) == SIZE_MAX || sti_packed_bytes(from, elements) == SIZE_MAX) {
+        return ST_ERR_ARGUMENT;
+    }
+    if (elements && (!dst || !src)) return ST_ERR_ARGUMENT;
+    sti_convert(to, dst, from, src, 0, elements, sti_packed_bytes(to, elements) >= STI_CACHE_BYTES ? STI_TO_STREAM : 0);
+    return ST_OK;
+}
+
+#endif /* ST_NO_CONVERT */
+
+/* ---- 16 access ------------------------------------------------------------------------------------------------------
+ * The bytes of tensors and views of them, one by one or many at once, and advice about them.
+ * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14, 15
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/* ---- views: what is asked for, proven, and brought down to as few axes as it can be told in */
+
+typedef struct sti_axis {
+    uint64_t extent; /* 2 or more */
+    uint64_t from;   /* elements of the source from one index to the next */
+    uint64_t at;     /* where a walk is */
+} sti_axis;
+
+typedef struct sti_view {
+    st_dtype from, to; /* the same where elements are only moved */
+    unsigned bits;     /* of an element of the source; whole bytes where they are only moved */
+    unsigned bytes;    /* of an element of dst */
+    unsigned swap;     /* bytes of what has a byte order, where elements are only moved */
+    unsigned how;      /* sti_convert's, of long rows */
+    uint32_t rank;
+    uint64_t first;    /* element of the source that the view begins with */
+    uint64_t elements; /* 0: nothing else is set */
+    uint64_t dst_bytes;
+    sti_axis axes[STI_VIEW_AXES]; /* slowest first in dst, where they lie packed; those of the source nest */
+} sti_view;
+
+/* a range of a dimension, with the defaults put in; 0: it is not one */
+static int sti_range_of(const st_tensor *t, const st_view *v, uint32_t axis, st_range *r, uint64_t *count) {
+    const uint64_t extent = t->shape[axis];
+    r->start = 0;
+    r->stop = extent;
+    r->step = 1;
+    if (v && axis < v->range_count) {
+        *r = v->ranges[axis];
+        if (r->step == 0) r->step = 1;
+        if (r->stop == UINT64_MAX) r->stop = extent;
+    }
+    *count = r->start < r->stop ? (r->stop - r->start - 1) / r->step + 1 : 0;
+    return r->start <= r->stop && r->stop <= extent;
+}
+
+static uint32_t sti_stored_axis(const st_view *v, uint32_t axis) {
+    return v && v->axes ? v->axes[axis] : axis;
+}
+
+/* an error about a tensor, which is not the file's fault */
+STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status, uint64_t expected, uint64_t actual,
+                                            const char *sentence, st_error *error) {
+    sti_span name;
+    (void)sti_fail(error, status, STI_NONE, expected, actual, sentence);
+    name.at = t->name ? t->name : "";
+    name.n = t->name ? t->name_bytes : 0;
+    sti_say_about(error, name, STI_NAME);
+    return status;
+}
+
+/* whether a view is one of that tensor */
+static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *error) {
+    uint32_t i, j;
+    st_range r;
+    uint64_t count;
+    if ((t->rank && !t->shape) || (v && v->range_count && !v->ranges)) {
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0, STI_SAY("a pointer of it or of the view is NULL"), error);
+    }
+    if (v && v->range_count > t->rank) {
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->rank, v->range_count,
+                                 STI_SAY("the view has $a ranges for $e dimensions"), error);
+    }
+    for (i = 0; v && i < v->range_count; i++) {
+        if (sti_range_of(t, v, i, &r, &count)) continue;
+        return r.stop > t->shape[i]
+                   ? sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->shape[i], r.stop,
+                                       STI_SAY("a range stops at $a, past the end of a dimension of $e"), error)
+                   : sti_refuse_tensor(t, ST_ERR_ARGUMENT, r.stop, r.start,
+                                       STI_SAY("a range starts at $a, past its stop at $e"), error);
+    }
+    for (i = 0; v && v->axes && i < t->rank; i++) {
+        for (j = 0; j < i && v->axes[j] != v->axes[i]; j++) {}
+        if (v->axes[i] < t->rank && j == i) continue;
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->rank, v->axes[i],
+                                 j < i ? STI_SAY("the view has axis $a twice")
+                                       : STI_SAY("the view has axis $a of a tensor of $e dimensions"),
+                                 error);
+    }
+    return ST_OK;
+}
+
+/* the product of counts, 0 where one is 0, whatever the others are */
+static int sti_view_elements(const st_tensor *t, const st_view *v, uint64_t *elements) {
+    uint64_t count;
+    st_range r;
+    uint32_t i;
+    int fits = 1;
+    *elements = 1;
+    for (i = 0; i < t->rank; i++) {
+        (void)sti_range_of(t, v, i, &r, &count);
+        if (count == 0) {
+            *elements = 0;
+            return 1;
+        }
+        fits = fits && sti_mul(*elements, count, elements);
+    }
+    return fits;
+}
+
+ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uint64_t *shape, uint64_t *elements,
+                               st_error *error) {
+    uint64_t count;
+    st_range r;
+    st_status s;
+    uint32_t i;
+    if (!tensor) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("st_view_shape: the tensor is NULL"));
+    }
+    s = sti_view_check(tensor, view, error);
+    if (s != ST_OK) return s;
+    if (!sti_view_elements(tensor, view, &count)) {
+        return sti_refuse_tensor(tensor, ST_ERR_OVERFLOW, 0, 0, STI_SAY("its elements cannot be counted in 64 bits"),
+                                 error);
+    }
+    if (elements) *elements = count;
+    for (i = 0; shape && i < tensor->rank; i++) {
+        (void)sti_range_of(tensor, view, sti_stored_axis(view, i), &r, &shape[i]);
+    }
+    return sti_succeed(error);
+}
+
+/* elements from one index of a stored dimension to the next: no overflow, their product was proven to fit */
+static uint64_t sti_stride(const st_tensor *t, uint32_t axis) {
+    uint64_t n = 1;
+    for (axis++; axis < t->rank; axis++) n *= t->shape[axis];
+    return n;
+}
+
+/* Fills first and axes from a view that has elements; 0: more axes are left than there is room for. Axes of one element
+ * are dropped; one whose step goes on where the next faster one ends is the same axis. Nothing overflows: a range of
+ * two or more has a step below its dimension, so extent times stride is less than twice the tensor's elements, which
+ * are under 2^62, having 4 bits or more each. */
+static int sti_view_axes(sti_view *p, const st_tensor *t, const st_view *v) {
+    uint64_t stride = 1, count;
+    st_range r;
+    uint32_t i, j;
+    p->rank = 0;
+    p->first = 0;
+    for (i = t->rank; i > 0; i--) {
+        const uint32_t axis = sti_stored_axis(v, i - 1);
+        sti_axis *last = &p->axes[p->rank ? p->rank - 1 : 0];
+        if (v && v->axes) stride = sti_stride(t, axis);
+        (void)sti_range_of(t, v, axis, &r, &count);
+        p->first += r.start * stride;
+        if (count > 1 && p->rank && r.step * stride == last->extent * last->from) {
+            last->extent *= count;
+        } else if (count > 1) {
+            if (p->rank == STI_VIEW_AXES) return 0;
+            last = &p->axes[p->rank++];
+            last->extent = count;
+            last->from = r.step * stride;
+            last->at = 0;
+        }
+        stride *= t->shape[axis];
+    }
+    for (i = 0, j = p->rank; i + 1 < j; i++) { /* they were found fastest first */
+        const sti_axis swapped = p->axes[i];
+        p->axes[i] = p->axes[--j];
+        p->axes[j] = swapped;
+    }
+    return 1;
+}
+
+/* Turns elements of 4 or 6 bits that are only moved into bytes; 0: the view does not consist of whole ones, which lie
+ * `unit` elements apart. */
+static int sti_view_pack(sti_view *p, const st_tensor *t, const st_view *v) {
+    const uint64_t unit = p->bits == 4 ? 2 : 4, bytes = p->bits == 4 ? 1 : 3;
+    const uint32_t last = t->rank - 1; /* a scalar of 4 or 6 bits does not fill bytes, so there is none */
+    uint64_t count;
+    st_range r;
+    uint32_t i;
+    if (p->elements != t->elements || p->rank != 1 || p->axes[0].from != 1) { /* the whole may always be read */
+        (void)sti_range_of(t, v, last, &r, &count);
+        if (sti_stored_axis(v, last) != last || r.step != 1 || r.start % unit || r.stop % unit) return 0;
+        for (i = 0; i + 1 < p->rank; i++) {
+            if (p->axes[i].from % unit) return 0;
+        }
+        if (p->first % unit) return 0;
+    }
+    for (i = 0; i + 1 < p->rank; i++) p->axes[i].from = p->axes[i].from / unit * bytes;
+    p->axes[i].extent = p->axes[i].extent / unit * bytes; /* the last: of step 1, and two elements at least */
+    p->first = p->first / unit * bytes;
+    p->elements = p->elements / unit * bytes;
+    return 1;
+}
+
+/* whether a view is all of a tensor, as it lies */
+static int sti_is_all(const st_tensor *t, const st_view *v) {
+    uint64_t count;
+    st_range r;
+    uint32_t i;
+    for (i = 0; i < t->rank; i++) {
+        (void)sti_range_of(t, v, i, &r, &count);
+        if (count != t->shape[i] || sti_stored_axis(v, i) != i) return 0;
+    }
+    return 1;
+}
+
+/* whether the tensor's shape, dtype and bytes agree, as those of the model's own do */
+static int sti_is_whole(const st_tensor *t) {
+    uint64_t elements, bits;
+    if (!sti_view_elements(t, NULL, &elements) || elements != t->elements) return 0;
+    return t->dtype == ST_DTYPE_NONE ||
+           (sti_mul(elements, st_dtype_bits(t->dtype), &bits) && bits % 8 == 0 && bits / 8 == t->bytes);
+}
+
+static int sti_can_convert(st_dtype to, st_dtype from) {
+#if defined(ST_NO_CONVERT)
+    return to == from;
+#else
+    return sti_convertible(to, from);
+#endif
+}
+
+/* the plan of a tensor whose elements are of a size not known here: its bytes */
+static void sti_view_opaque(sti_view *p, uint64_t bytes) {
+    p->bits = 8;
+    p->bytes = p->swap = 1;
+    p->elements = p->dst_bytes = bytes;
+    p->first = 0;
+    p->rank = bytes > 1;
+    p->axes[0].extent = bytes;
+    p->axes[0].from = 1;
+    p->axes[0].at = 0;
+}
+
+/* what reading a view as a dtype comes to */
+static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v, st_dtype as, st_error *error) {
+    st_status s = sti_view_check(t, v, error);
+    if (s != ST_OK) return s;
+    if ((unsigned)as >= STI_DTYPES || !sti_is_whole(t)) {
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0,
+                                 STI_SAY("there is no such dtype, or its shape, dtype and bytes contradict each other"),
+                                 error);
+    }
+    p->rank = 0;
+    p->from = t->dtype;
+    p->to = as == ST_DTYPE_NONE ? t->dtype : as;
+    if (t->dtype == ST_DTYPE_NONE) {
+        if (as != ST_DTYPE_NONE || !sti_is_all(t, v)) {
+            return sti_refuse_tensor(t, ST_ERR_DTYPE, 0, 0,
+                                     STI_SAY("it is of a dtype not known here, and can only be read as it is"), error);
+        }
+        sti_view_opaque(p, t->bytes);
+        return ST_OK;
+    }
+    p->bits = st_dtype_bits(p->from);
+    p->bytes = (st_dtype_bits(p->to) + 7) / 8;
+    p->swap = p->from == ST_DTYPE_C64 ? 4 : p->bytes;
+    if (p->to != p->from && !sti_can_convert(p->to, p->from)) {
+        return sti_refuse_tensor(t, ST_ERR_UNSUPPORTED, 0, 0,
+                                 STI_SAY("there is no conversion from its dtype to the one asked for"), error);
+    }
+    (void)sti_view_elements(t, v, &p->elements); /* no more than the tensor has */
+    if (p->elements && !sti_view_axes(p, t, v)) {
+        return sti_refuse_tensor(t, ST_ERR_TOO_LARGE, STI_VIEW_AXES, t->rank,
+                                 STI_SAY("the view has more than $e axes that cannot be told as one"), error);
+    }
+    if (p->elements && p->to == p->from && p->bits % 8) {
+        if (!sti_view_pack(p, t, v)) {
+            return sti_refuse_tensor(t, ST_ERR_SUBBYTE, 0, 0,
+                                     STI_SAY("as it is stored, the view does not start and end on whole bytes"), error);
+        }
+        p->bits = 8;
+    }
+    if (!sti_mul(p->elements, p->bytes, &p->dst_bytes)) p->dst_bytes = UINT64_MAX; /* more than any dst has */
+#if !defined(ST_NO_CONVERT)
+    p->how = STI_FROM_FILE | (p->dst_bytes >= STI_CACHE_BYTES ? STI_TO_STREAM : 0);
+#endif
+    return ST_OK;
+}
+
+/* ---- moving elements that lie in memory */
+
+typedef struct sti_tile { /* a rectangle of elements, whose rows are packed in dst */
+    size_t columns, rows;
+    size_t column_from, row_from; /* elements of the source from one to the next */
+    size_t row_to;                /* elements of dst */
+} sti_tile;
+
+#define STI_GATHER(type)                                                                \
+    for (row = 0; row < t.rows; row++) {                                                \
+        const unsigned char *const s = src + row * t.row_from * sizeof(type);           \
+        unsigned char *const d = dst + row * t.row_to * sizeof(type);                   \
+        for (column = 0; column < t.columns; column++) {                                \
+            type value;                                                                 \
+            ST_MEMCPY(&value, s + column * t.column_from * sizeof value, sizeof value); \
+            ST_MEMCPY(d + column * sizeof value, &value, sizeof value);                 \
+        }                                                                               \
+    }
+
+/* elements of whole bytes, as they are; the tile is a copy, which no store to dst can change */
+static void sti_gather(sti_tile t, unsigned bytes, const unsigned char *src, unsigned char *dst) {
+    size_t row, column;
+    if (t.column_from == 1) {
+        for (row = 0; row < t.rows; row++) {
+            ST_MEMCPY(dst + row * t.row_to * bytes, src + row * t.row_from * bytes, t.columns * bytes);
+        }
+    } else if (bytes == 1) {
+        STI_GATHER(uint8_t)
+    } else if (bytes == 2) {
+        STI_GATHER(uint16_t)
+    } else if (bytes == 4) {
+        STI_GATHER(uint32_t)
+    } else {
+        STI_GATHER(uint64_t)
+    }
+}
+
+/* brings what has a byte order from that of files into the host's */
+static void sti_to_host(unsigned char *at, size_t bytes, unsigned unit) {
+#if STI_BIG_ENDIAN
+    size_t i;
+    unsigned j;
+    for (i = 0; i < bytes; i += unit) {
+        for (j = 0; j < unit / 2; j++) {
+            unsigned char swapped = at[i + j];
+            at[i + j] = at[i + unit - 1 - j];
+            at[i + unit - 1 - j] = swapped;
+        }
+    }
+#else
+    (void)at, (void)bytes, (void)unit;
+#endif
+}
+
+#if !defined(ST_NO_CONVERT)
+/* elements of 4 or 6 bits, the first of them at `first` of src, packed anew, low bits first, into dst[STI_PIECE_BYTES] */
+static void sti_gather_bits(const sti_tile *t, unsigned bits, const unsigned char *src, uint64_t first,
+                            unsigned char *dst) {
+    const unsigned mask = (1u << bits) - 1;
+    size_t row, column;
+    unsigned put = 0; /* bits, fewer than dst has */
+    ST_MEMSET(dst, 0, STI_PIECE_BYTES);
+    for (row = 0; row < t->rows; row++) {
+        for (column = 0; column < t->columns; column++) {
+            const uint64_t bit = (first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from) * bits;
+            const unsigned char *s = src + (size_t)(bit / 8);
+            unsigned past = (unsigned)(bit % 8), code = (unsigned)s[0] >> past;
+            if (past + bits > 8) code |= (unsigned)s[1] << (8 - past);
+            code = (code & mask) << put % 8;
+            dst[put / 8] = (unsigned char)(dst[put / 8] | (code & 0xFF));
+            if (code > 0xFF) dst[put / 8 + 1] = (unsigned char)(code >> 8);
+            put += bits;
+        }
+    }
+}
+
+/* through a piece on the stack, unless rows can be converted where they lie */
+static void sti_tile_convert(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
+                             unsigned char *dst) {
+    unsigned char piece[STI_PIECE_BYTES];
+    const size_t room = sizeof piece * 8 / p->bits; /* elements */
+    const size_t together = t->row_to == t->columns && t->columns <= room ? room / t->columns : 1;
+    size_t row, column;
+    sti_tile part = *t;
+    if (t->column_from == 1 && t->columns >= STI_LONG_ROW) {
+        for (row = 0; row < t->rows; row++) {
+            sti_convert(p->to, dst + row * t->row_to * p->bytes, p->from, src, (size_t)first + row * t->row_from,
+                        t->columns, t->columns >= STI_STREAM_ROW ? p->how : STI_FROM_FILE);
+        }
+        return;
+    }
+    for (row = 0; row < t->rows; row += part.rows) {
+        part.rows = t->rows - row < together ? t->rows - row : together;
+        for (column = 0; column < t->columns; column += part.columns) {
+            const uint64_t at = first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from;
+            part.columns = t->columns - column < room ? t->columns - column : room;
+            part.row_to = part.columns;
+            if (p->bits % 8) {
+                sti_gather_bits(&part, p->bits, src, at, piece);
+            } else {
+                sti_gather(part, p->bits / 8, src + (size_t)at * (p->bits / 8), piece);
+            }
+            sti_convert(p->to, dst + (row * t->row_to + column) * p->bytes, p->from, piece, 0, part.columns * part.rows,
+                        STI_FROM_FILE);
+        }
+    }
+}
+
+#endif
+
+static void sti_tile_move(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
+                          unsigned char *dst) {
+    size_t row;
+#if !defined(ST_NO_CONVERT)
+    if (p->to != p->from) {
+        sti_tile_convert(p, t, src, first, dst);
+        return;
+    }
+#endif
+    sti_gather(*t, p->bytes, src + (size_t)first * p->bytes, dst);
+    for (row = 0; row < t->rows; row++) {
+        sti_to_host(dst + row * t->row_to * p->bytes, t->columns * p->bytes, p->swap);
+    }
+}
+
+/* A transposed tile is cut into smaller ones, whose lines of cache on either side are used up while they are there. */
+static void sti_tile_cut(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
+                         unsigned char *dst) {
+    sti_tile part = *t;
+    size_t row, column;
+    if (t->column_from <= t->row_from || t->rows == 1) {
+        sti_tile_move(p, t, src, first, dst);
+        return;
+    }
+    for (column = 0; column < t->columns; column += part.columns) {
+        part.columns = t->columns - column < STI_TILE ? t->columns - column : STI_TILE;
+        for (row = 0; row < t->rows; row += part.rows) {
+            part.rows = t->rows - row < STI_TILE ? t->rows - row : STI_TILE;
+            sti_tile_move(p, &part, src, first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from,
+                          dst + (row * t->row_to + column) * p->bytes);
+        }
+    }
+}
+
+/* ---- a part of a view: that whose source is at hand */
+
+typedef struct sti_slab {
+    uint32_t all;   /* bit i: all of axis i; these have the shortest steps in the source */
+    uint32_t split; /* the axis of which it has a block, or rank; it is the next after them. Of others: one index */
+    uint64_t block; /* indices of the split axis, and where they begin */
+    uint64_t split_at;
+    uint64_t span; /* elements of the source from the first to past the last, for one index of the split axis */
+} sti_slab;
+
+static uint64_t sti_slab_count(const sti_view *p, const sti_slab *part, uint32_t axis) {
+    return part->all >> axis & 1 ? p->axes[axis].extent : axis == part->split ? part->block : 1;
+}
+
+/* the axis with the next longer step in the source, or rank; no two have the same, since they nest */
+static uint32_t sti_axis_after(const sti_view *p, uint64_t above) {
+    uint32_t i, next = p->rank;
+    for (i = 0; i < p->rank; i++) {
+        if (p->axes[i].from > above && (next == p->rank || p->axes[i].from < p->axes[next].from)) next = i;
+    }
+    return next;
+}
+
+/* elements of dst from one index of an axis to the next */
+static uint64_t sti_axis_to(const sti_view *p, uint32_t axis) {
+    uint64_t to = 1;
+    for (axis++; axis < p->rank; axis++) to *= p->axes[axis].extent;
+    return to;
+}
+
+/* the rectangle that a part is made of: along the axis that is fastest in dst, and along that with the shortest step in
+ * the source, or where they are the same, along the next one; *rows is the latter, or rank */
+static sti_tile sti_slab_tile(const sti_view *p, const sti_slab *part, uint32_t *rows) {
+    sti_tile t;
+    uint32_t i;
+    t.columns = t.rows = t.column_from = 1;
+    t.row_from = t.row_to = 0;
+    *rows = p->rank;
+    if (p->rank == 0) return t;
+    t.columns = (size_t)sti_slab_count(p, part, p->rank - 1);
+    t.column_from = (size_t)p->axes[p->rank - 1].from;
+    for (i = 0; i + 1 < p->rank; i++) {
+        if (sti_slab_count(p, part, i) == 1) continue;
+        if (*rows == p->rank || t.column_from == 1 || p->axes[i].from < p->axes[*rows].from) *rows = i;
+    }
+    if (*rows == p->rank) return t;
+    t.rows = (size_t)sti_slab_count(p, part, *rows);
+    t.row_from = (size_t)p->axes[*rows].from;
+    t.row_to = (size_t)sti_axis_to(p, *rows);
+    return t;
+}
+
+/* a part, whose first element is `first` of src, to dst; both lie in memory, so places in them fit size_t */
+static void sti_slab_move(sti_view *p, const sti_slab *part, const unsigned char *src, uint64_t first,
+                          unsigned char *dst) {
+    uint32_t rows, i;
+    const sti_tile t = sti_slab_tile(p, part, &rows);
+    uint64_t to;
+    do {
+        sti_tile_cut(p, &t, src, first, dst);
+        to = p->rank ? p->axes[p->rank - 1].extent : 1;
+        for (i = p->rank; i > 1; i--) {
+            sti_axis *a = &p->axes[i - 2];
+            const uint64_t count = i - 2 == rows ? 1 : sti_slab_count(p, part, i - 2);
+            if (count > 1 && a->at + 1 < count) {
+                a->at++;
+                first += a->from;
+                dst += (size_t)(to * p->bytes);
+                break;
+            }
+            if (count > 1) {
+                first -= a->at * a->from;
+                dst -= (size_t)(a->at * to * p->bytes);
+                a->at = 0;
+            }
+            to *= a->extent;
+        }
+    } while (i > 1);
+}
+
+/* ---- a view of what is not in memory: in few requests, each for a part */
+
+typedef struct sti_source { /* where a tensor's bytes come from */
+    const sti_model *model;
+    const st_tensor *tensor;
+    const unsigned char *bytes; /* the tensor's first, in memory; NULL: by reading */
+    const st_io *io;            /* a file of the reader's own; NULL: by sti_model_read */
+} sti_source;
+
+static sti_source sti_source_of(const sti_model *m, const st_tensor *t) {
+    sti_source s;
+    const unsigned char *bytes = sti_model_bytes(m, t->shard);
+    s.model = m;
+    s.tensor = t;
+    s.bytes = bytes ? bytes + t->offset : NULL;
+    s.io = NULL;
+    return s;
+}
+
+/* [offset, offset + n) of the tensor */
+static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst, size_t n, st_error *error) {
+    const uint64_t at = sti_sum(s->tensor->offset, offset);
+    const int code = s->io ? sti_io_read(s->io, at, dst, n) : sti_model_read(s->model, s->tensor->shard, at, dst, n);
+    sti_span name;
+    st_status status;
+    if (!code) return ST_OK;
+    status = sti_fail_code(error, code, at, STI_SAY("its data cannot be read"));
+    name.at = s->tensor->name;
+    name.n = s->tensor->name_bytes;
+    sti_say_about(error, name, STI_NAME);
+    return status;
+}
+
+/* the largest part whose source fits in `room` bytes, and in which no gap is longer than is worth passing over */
+static sti_slab sti_slab_choose(const sti_view *p, size_t room) {
+    const uint64_t elements =
+        (uint64_t)room * 8 / p->bits - (p->bits % 8 ? 4 : 0); /* a group of 4 may be cut by them */
+    sti_slab part;
+    uint32_t i = sti_axis_after(p, 0);
+    part.all = 0;
+    part.split = p->rank;
+    part.block = part.span = 1;
+    part.split_at = 0;
+    for (; i < p->rank; i = sti_axis_after(p, p->axes[i].from)) {
+        const sti_axis *a = &p->axes[i];
+        const uint64_t gap = a->from - part.span, most = (elements - part.span) / a->from + 1;
+        if (gap > (uint64_t)STI_GAP_BYTES * 8 / p->bits) break;
+        if (most < a->extent) {
+            part.split = i;
+            part.block = most;
+            break;
+        }
+        part.all |= (uint32_t)1 << i;
+        part.span += (a->extent - 1) * a->from;
+    }
+    return part;
+}
+
+/* goes on to the next part, in the order of the source; 0: there is none */
+static int sti_slab_next(sti_view *p, sti_slab *part) {
+    uint64_t above = 0;
+    uint32_t i;
+    if (part->split < p->rank) {
+        part->split_at = sti_sum(part->split_at, part->block);
+        if (part->split_at < p->axes[part->split].extent) return 1;
+        part->split_at = 0;
+    }
+    for (i = sti_axis_after(p, above); i < p->rank; i = sti_axis_after(p, above)) {
+        sti_axis *a = &p->axes[i];
+        above = a->from;
+        if ((part->all >> i & 1) || i == part->split) continue;
+        if (++a->at < a->extent) return 1;
+        a->at = 0;
+    }
+    return 0;
+}
+
+/* the first element of a part in the source, and in dst */
+static uint64_t sti_slab_from(const sti_view *p, const sti_slab *part, uint64_t *to) {
+    uint64_t from = p->first, step = 1;
+    uint32_t i;
+    *to = 0;
+    for (i = p->rank; i > 0; i--) {
+        const sti_axis *a = &p->axes[i - 1];
+        const uint64_t at = i - 1 == part->split ? part->split_at : a->at;
+        from += at * a->from;
+        *to += at * step;
+        step *= a->extent;
+    }
+    return from;
+}
+
+/* whether a view that is only moved goes straight into dst, run by run: it has one run, or they are long or far apart */
+static int sti_view_is_direct(const sti_view *p) {
+    const sti_axis *last = &p->axes[p->rank ? p->rank - 1 : 0];
+    uint64_t run = p->rank ? last->extent : 1, next;
+    if (p->to != p->from || (p->rank && last->from != 1)) return 0;
+    if (p->rank < 2 || run * p->bytes >= STI_GAP_BYTES) return 1;
+    next = p->axes[sti_axis_after(p, 1)].from;
+    return (next - run) * p->bytes > STI_GAP_BYTES;
+}
+
+static st_status sti_view_read_direct(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
+    const size_t run = (size_t)(p->rank ? p->axes[p->rank - 1].extent : 1) * p->bytes;
+    sti_slab part;
+    uint64_t from, to;
+    st_status status;
+    part.all = p->rank ? (uint32_t)1 << (p->rank - 1) : 0;
+    part.split = p->rank;
+    do {
+        from = sti_slab_from(p, &part, &to);
+        status = sti_source_read(s, from * p->bytes, dst + (size_t)to * p->bytes, run, error);
+        if (status != ST_OK) return status;
+        sti_to_host(dst + (size_t)to * p->bytes, run, p->swap);
+    } while (sti_slab_next(p, &part));
+    return ST_OK;
+}
+
+/* through a buffer of `room` bytes, STI_PIECE_BYTES or more */
+static st_status sti_view_read_buffered(sti_view *p, const sti_source *s, unsigned char *dst, unsigned char *buffer,
+                                        size_t room, st_error *error) {
+    sti_slab part = sti_slab_choose(p, room);
+    const uint64_t block = part.block;
+    uint64_t from, to, span;
+    unsigned lead;
+    size_t n;
+    st_status status;
+    do {
+        if (part.split < p->rank) {
+            const sti_axis *a = &p->axes[part.split];
+            part.block = block < a->extent - part.split_at ? block : a->extent - part.split_at;
+            span = part.span + (part.block - 1) * a->from;
+        } else {
+            span = part.span;
+        }
+        from = sti_slab_from(p, &part, &to);
+        lead = p->bits % 8 ? (unsigned)(from % 4) : 0; /* four elements begin and end on whole bytes */
+        n = (size_t)(((span + lead) * p->bits + 7) / 8);
+        status = sti_source_read(s, (from - lead) * p->bits / 8, buffer, n, error);
+        if (status != ST_OK) return status;
+        sti_slab_move(p, &part, buffer, lead, dst + (size_t)to * p->bytes);
+    } while (sti_slab_next(p, &part));
+    return ST_OK;
+}
+
+static st_status sti_view_read_buffer(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
+    const sti_memory *memory = &s->model->memory;
+    uint64_t piece[STI_PIECE_BYTES / 8], all = 1;
+    unsigned char *buffer;
+    size_t room;
+    st_status status;
+    uint32_t i;
+    for (i = 0; i < p->rank; i++) all += (p->axes[i].extent - 1) * p->axes[i].from; /* as many as the tensor has */
+    all = all * p->bits / 8 + 4; /* and what four elements begin and end with */
+    room = all < STI_WINDOW_BYTES ? (size_t)all : STI_WINDOW_BYTES;
+    if (room <= sizeof piece || !memory->allocator.alloc) {
+        return sti_view_read_buffered(p, s, dst, (unsigned char *)piece, sizeof piece, error);
+    }
+    buffer = (unsigned char *)sti_obtain(memory, room);
+    if (!buffer) return sti_fail_memory(memory, room, error);
+    status = sti_view_read_buffered(p, s, dst, buffer, room, error);
+    sti_return(memory, buffer, room);
+    return status;
+}
+
+static st_status sti_view_read(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
+    sti_slab whole;
+    if (p->elements == 0) return ST_OK;
+    if (s->bytes) {
+        whole.all = UINT32_MAX;
+        whole.split = p->rank;
+        sti_slab_move(p, &whole, s->bytes, p->first, dst);
+        return ST_OK;
+    }
+    return sti_view_is_direct(p) ? sti_view_read_direct(p, s, dst, error) : sti_view_read_buffer(p, s, dst, error);
+}
 
 /* whether [offset, offset + n) of the tensor lies in it, and the tensor in a file of the model */
 static int sti_is_inside(const sti_model *m, const st_tensor *t, uint64_t offset, uint64_t n) {
@@ -4748,24 +7063,759 @@ STI_COLD static st_status sti_fail_range(const sti_model *m, const st_tensor *t,
     return m ? sti_say_file(error, sti_text(m->said), s) : s;
 }
 
+/* what reading comes to, for a tensor of that model */
+static st_status sti_access_plan(sti_view *p, const sti_model *m, const st_tensor *t, const st_view *v, st_dtype as,
+                                 st_error *error) {
+    st_status s;
+    p->dst_bytes = 0;
+    if (!m || !t || !sti_is_inside(m, t, 0, 0)) return sti_fail_range(m, t, 0, error);
+    s = sti_view_plan(p, t, v, as, error);
+    return s == ST_OK ? s : sti_say_file(error, sti_text(sti_model_said(m, t->shard)), s);
+}
+
+/* whether it fits where it is to go */
+static st_status sti_access_fits(const sti_view *p, const sti_model *m, const st_tensor *t, const void *dst,
+                                 size_t dst_bytes, st_error *error) {
+    if (p->dst_bytes == 0 || (dst && p->dst_bytes <= dst_bytes)) return ST_OK;
+    return sti_say_file(error, sti_text(sti_model_said(m, t->shard)),
+                        sti_refuse_tensor(t, ST_ERR_ARGUMENT, p->dst_bytes, dst_bytes,
+                                          STI_SAY("it comes to $e bytes, and dst is NULL or has $a"), error));
+}
+
+/* ---- many at once */
+
+enum {                /* how the bytes of a view lie */
+       STI_RUN = 0,   /* one after the other, the first at the beginning of a byte */
+       STI_DENSE = 1, /* with gaps that are read through */
+       STI_SPARSE = 2
+};
+
+typedef struct sti_work { /* an item, in the order of the disk */
+    uint64_t offset;      /* of the first byte that it needs, in the file of its shard */
+    uint64_t bytes;       /* from there up to its last */
+    uint64_t left;        /* of these that are still to come */
+    size_t item;
+    size_t next; /* work that was done after this one, and is to be told; SIZE_MAX: none */
+    int lies;    /* STI_RUN and so on */
+} sti_work;
+
+typedef struct sti_load {
+    const sti_model *m;
+    st_load_item *items;
+    st_load_options options;
+    sti_work *work;
+    size_t count;
+    st_error *error;
+    uint64_t total; /* bytes of all work */
+    /* from here on under the lock, where there are threads */
+    uint64_t done, told;
+    size_t first, last; /* work that is done and not told */
+    unsigned running;   /* threads */
+    st_status status;
+    unsigned threads; /* with the caller's; 1: there is no lock */
+#if STI_THREADS
+    sti_lock lock;
+#endif
+} sti_load;
+
+typedef struct sti_loader { /* a thread's */
+    sti_load *load;
+    uint64_t begin, end; /* its stretch, in bytes of all work, laid one after the other */
+    int calls;           /* it is the caller's, and may call back */
+    unsigned char *buffer;
+    size_t room;
+    sti_source source; /* of the work at hand */
+    sti_view view;
+    st_io io; /* the file of source's shard, opened by this thread for itself */
+    int opened, direct, tried;
+    int aligned; /* buffer lies on a sector, so that reads may be direct */
+    uint32_t shard;
+    st_error error;
+#if STI_THREADS
+    int started;
+    sti_thread thread;
+#endif
+} sti_loader;
+
+static void sti_load_take(sti_load *l) {
+#if STI_THREADS
+    if (l->threads > 1) sti_lock_take(&l->lock);
+#else
+    (void)l;
+#endif
+}
+
+static void sti_load_give(sti_load *l) {
+#if STI_THREADS
+    if (l->threads > 1) sti_lock_give(&l->lock);
+#else
+    (void)l;
+#endif
+}
+
+/* the first error wins; work [i, end) ends with it */
+static void sti_load_fail(sti_loader *ld, size_t i, size_t end, st_status s) {
+    sti_load *l = ld->load;
+    sti_load_take(l);
+    if (l->status == ST_OK) {
+        l->status = s;
+        if (l->error) *l->error = ld->error;
+        (void)sti_say_file(l->error, sti_text(sti_model_said(l->m, ld->source.tensor->shard)), s);
+    }
+    for (; i < end; i++) l->items[l->work[i].item].status = s;
+    sti_load_give(l);
+}
+
+/* work i has all its bytes; under the lock */
+static void sti_load_finish(sti_load *l, size_t i) {
+    l->items[l->work[i].item].status = ST_OK;
+    l->work[i].next = SIZE_MAX;
+    if (l->first == SIZE_MAX) {
+        l->first = i;
+    } else {
+        l->work[l->last].next = i;
+    }
+    l->last = i;
+}
+
+static void sti_load_cancel(sti_load *l) {
+    sti_load_take(l);
+    if (l->status == ST_OK) {
+        l->status = sti_fail(l->error, ST_ERR_CANCELLED, STI_NONE, l->total, l->done,
+                             STI_SAY("a callback asked to stop after $a of $e bytes"));
+        (void)sti_say_file(l->error, sti_text(l->m->said), l->status);
+    }
+    sti_load_give(l);
+}
+
+/* calls back about all that is new, from the caller's thread */
+static void sti_load_tell(sti_load *l) {
+    size_t i;
+    uint64_t done, told;
+    do {
+        sti_load_take(l);
+        i = l->status == ST_OK ? l->first : SIZE_MAX;
+        if (i != SIZE_MAX) l->first = l->work[i].next;
+        sti_load_give(l);
+        if (i != SIZE_MAX && l->options.item_done && (l->options.item_done)(l->options.user, l->work[i].item)) {
+            sti_load_cancel(l);
+        }
+    } while (i != SIZE_MAX);
+    sti_load_take(l);
+    done = l->done;
+    told = l->status == ST_OK ? l->told : done;
+    l->told = done;
+    sti_load_give(l);
+    if (done != told && l->options.progress && (l->options.progress)(l->options.user, done, l->total)) {
+        sti_load_cancel(l);
+    }
+}
+
+/* n more bytes of work i are there; 0: it is time to stop */
+static int sti_loader_count(sti_loader *ld, size_t i, uint64_t n) {
+    sti_load *l = ld->load;
+    int go;
+    sti_load_take(l);
+    l->done = sti_sum(l->done, n);
+    l->work[i].left -= n;
+    if (l->work[i].left == 0) sti_load_finish(l, i);
+#if STI_THREADS
+    if (l->threads > 1) sti_lock_wake(&l->lock);
+#endif
+    sti_load_give(l);
+    if (ld->calls) sti_load_tell(l);
+    sti_load_take(l);
+    go = l->status == ST_OK;
+    sti_load_give(l);
+    return go;
+}
+
+static void sti_loader_close(sti_loader *ld) {
+    if (ld->opened) (ld->load->m->source.close)(ld->load->m->source.user, &ld->io);
+    ld->opened = ld->direct = 0;
+}
+
+/* Takes up a piece of work: its view, and where its bytes come from. A file of the system is opened anew by each thread, so
+ * that what the system knows of one stretch is not confused by another; where that fails the model's own way is left. */
+static void sti_loader_turn(sti_loader *ld, size_t i) {
+    const sti_model *m = ld->load->m;
+    const st_load_item *item = &ld->load->items[ld->load->work[i].item];
+    const st_tensor *t = item->tensor;
+    if (m->system && !(ld->tried && ld->shard == t->shard)) {
+        sti_loader_close(ld);
+        ld->tried = 1;
+        ld->shard = t->shard;
+        ld->opened = sti_model_again(m, t->shard, &ld->io) == 0;
+#if !defined(ST_NO_FILES)
+        ld->direct = ld->opened && ld->aligned && sti_system_direct(&ld->io, 1) == 0;
+#endif
+    }
+    ld->source = sti_source_of(m, t);
+    if (ld->opened) {
+        ld->source.bytes = NULL;
+        ld->source.io = &ld->io;
+    }
+    ld->view.dst_bytes = 0;
+    (void)sti_view_plan(&ld->view, t, item->view, item->as, NULL); /* it was checked */
+#if !defined(ST_NO_CONVERT)
+    if (ld->load->total >= STI_CACHE_BYTES) ld->view.how |= STI_TO_STREAM;
+#endif
+}
+
+/* bytes that one request brings: into the buffer so few that they stay in cache, but where a request is dear */
+static size_t sti_loader_most(const sti_loader *ld) {
+    size_t most = ld->direct ? ld->room - 2 * STI_SECTOR : ld->room;
+    if (ld->source.bytes) return STI_REQUEST_BYTES;
+    if (ld->opened && !ld->direct && most > STI_WINDOW_BYTES) most = STI_WINDOW_BYTES;
+    return most < STI_REQUEST_BYTES ? most : STI_REQUEST_BYTES;
+}
+
+#if !defined(ST_NO_FILES)
+/* the same past the cache, with what lies around them in their sectors; 0: it does not go, and is not tried again */
+static int sti_loader_fetch_direct(sti_loader *ld, uint64_t offset, size_t n, const unsigned char **at) {
+    const size_t lead = (size_t)(offset % STI_SECTOR); /* the buffer has two sectors more than n */
+    const size_t all = (lead + n + STI_SECTOR - 1) / STI_SECTOR * STI_SECTOR;
+    *at = ld->buffer + lead;
+    if (sti_system_read_direct(&ld->io, offset - lead, ld->buffer, all, lead + n) == 0) return 1;
+    ld->direct = 0;
+    if (sti_system_direct(&ld->io, 0) != 0) {
+        sti_loader_close(ld);
+        ld->source = sti_source_of(ld->load->m, ld->source.tensor);
+    }
+    return 0;
+}
+#endif
+
+/* n bytes, at most as many as sti_loader_most says, from `offset` of the shard's file: in memory, or in the buffer */
+static st_status sti_loader_fetch(sti_loader *ld, uint64_t offset, size_t n, const unsigned char **at) {
+    const uint64_t within = offset - ld->source.tensor->offset;
+#if !defined(ST_NO_FILES)
+    if (ld->direct && sti_loader_fetch_direct(ld, offset, n, at)) return ST_OK;
+#endif
+    *at = ld->buffer;
+    if (ld->source.bytes) {
+        *at = ld->source.bytes + (size_t)within;
+        return ST_OK;
+    }
+    return sti_source_read(&ld->source, within, ld->buffer, n, &ld->error);
+}
+
+/* bytes [from, to) of work i, which is a run; both are multiples of STI_CUT, or the end */
+static st_status sti_loader_run(sti_loader *ld, size_t i, uint64_t from, uint64_t to) {
+    const sti_work *w = &ld->load->work[i];
+    const sti_view *p = &ld->view;
+    unsigned char *dst = (unsigned char *)ld->load->items[w->item].dst;
+    const int moved = p->to == p->from;
+    const unsigned char *at = NULL;
+    st_status s = ST_OK;
+    while (from < to) {
+        const int straight = moved && !ld->source.bytes && !ld->direct;
+        const size_t most = (straight ? STI_REQUEST_BYTES : sti_loader_most(ld)) / STI_CUT * STI_CUT;
+        const size_t n = to - from < most ? (size_t)(to - from) : most;
+        const uint64_t offset = sti_sum(w->offset, from);
+#if !defined(ST_NO_FILES)
+        if (ld->opened && !ld->direct && from + n < to) {
+            sti_system_advise(&ld->io, offset + n, to - from - n < most ? to - from - n : most, ST_ADVISE_WILL_NEED);
+        }
+#endif
+        if (straight) {
+            s = sti_source_read(&ld->source, offset - ld->source.tensor->offset, dst + (size_t)from, n, &ld->error);
+        } else {
+            s = sti_loader_fetch(ld, offset, n, &at);
+            if (s == ST_OK && moved) ST_MEMCPY(dst + (size_t)from, at, n);
+        }
+        if (s != ST_OK) {
+            sti_load_fail(ld, i, i + 1, s);
+            return s;
+        }
+        if (moved) sti_to_host(dst + (size_t)from, n, p->swap);
+#if !defined(ST_NO_CONVERT)
+        if (!moved) { /* a multiple of STI_CUT is one of the bytes that four elements have */
+            sti_convert(p->to, dst + (size_t)(from / p->bits * 8 + from % p->bits * 8 / p->bits) * p->bytes, p->from,
+                        at, 0, n / p->bits * 8 + n % p->bits * 8 / p->bits, p->how);
+        }
+#endif
+        from += n;
+        if (!sti_loader_count(ld, i, n)) return ST_ERR_CANCELLED;
+    }
+    return ST_OK;
+}
+
+/* moves a work whose bytes are at hand */
+static void sti_loader_move(sti_loader *ld, size_t i, const unsigned char *at) {
+    sti_slab all;
+    all.all = UINT32_MAX;
+    all.split = ld->view.rank;
+    sti_slab_move(&ld->view, &all, at, ld->view.bits % 8 ? ld->view.first % 4 : 0,
+                  (unsigned char *)ld->load->items[ld->load->work[i].item].dst);
+}
+
+/* work i, whole, on its own */
+static st_status sti_loader_alone(sti_loader *ld, size_t i) {
+    const sti_work *w = &ld->load->work[i];
+    unsigned char *dst = (unsigned char *)ld->load->items[w->item].dst;
+    st_status s = ST_OK;
+    if (w->lies == STI_RUN) return sti_loader_run(ld, i, 0, w->bytes);
+    if (ld->direct) { /* gaps are not for direct reads */
+        ld->source.io = NULL;
+        ld->source.bytes = sti_source_of(ld->load->m, ld->source.tensor).bytes;
+    }
+    if (ld->source.bytes) {
+        sti_loader_move(ld, i, ld->source.bytes + (size_t)(w->offset - ld->source.tensor->offset));
+    } else if (sti_view_is_direct(&ld->view)) {
+        s = sti_view_read_direct(&ld->view, &ld->source, dst, &ld->error);
+    } else {
+        s = sti_view_read_buffered(&ld->view, &ld->source, dst, ld->buffer, sti_loader_most(ld), &ld->error);
+    }
+    if (s != ST_OK) {
+        sti_load_fail(ld, i, i + 1, s);
+        return s;
+    }
+    return sti_loader_count(ld, i, w->bytes) ? ST_OK : ST_ERR_CANCELLED;
+}
+
+/* whether work i is so little that it is read together with its neighbours */
+static int sti_work_is_small(const sti_work *w) {
+    return w->lies != STI_SPARSE && w->bytes <= STI_JOIN_BYTES;
+}
+
+/* work i, which is at hand and small, and what follows it in one request, up to *next */
+static st_status sti_loader_join(sti_loader *ld, size_t i, uint64_t start, size_t *next) {
+    sti_load *l = ld->load;
+    const size_t most = sti_loader_most(ld);
+    const uint64_t offset = l->work[i].offset;
+    const uint32_t shard = ld->source.tensor->shard;
+    uint64_t end = sti_sum(offset, l->work[i].bytes);
+    const unsigned char *at;
+    size_t j = i + 1;
+    st_status s;
+    for (; j < l->count; j++) {
+        const sti_work *w = &l->work[j];
+        const uint64_t past = sti_sum(w->offset, w->bytes) > end ? sti_sum(w->offset, w->bytes) : end;
+        start = sti_sum(start, l->work[j - 1].bytes);
+        if (l->items[w->item].tensor->shard != shard || !w->bytes || !sti_work_is_small(w) || start >= ld->end ||
+            w->offset > sti_sum(end, STI_GAP_BYTES) || past - offset > most) {
+            break;
+        }
+        end = past;
+    }
+    *next = j;
+    if (j == i + 1 || end - offset > most) {
+        *next = i + 1;
+        return sti_loader_alone(ld, i);
+    }
+    s = sti_loader_fetch(ld, offset, (size_t)(end - offset), &at);
+    if (s != ST_OK) sti_load_fail(ld, i, j, s);
+    for (; s == ST_OK && i < j; i++) {
+        sti_loader_turn(ld, i);
+        sti_loader_move(ld, i, at + (size_t)(l->work[i].offset - offset));
+        if (!sti_loader_count(ld, i, l->work[i].bytes)) s = ST_ERR_CANCELLED;
+    }
+    return s;
+}
+
+/* all work of a thread's stretch: what begins in it, and of runs that are long the bytes in it */
+static void sti_loader_work(void *user) {
+    sti_loader *ld = (sti_loader *)user;
+    sti_load *l = ld->load;
+    uint64_t start, past = 0;
+    size_t i, next;
+    st_status s = ST_OK;
+    for (i = 0; i < l->count && s == ST_OK; i = next) {
+        const sti_work *w = &l->work[i];
+        start = past;
+        past = sti_sum(start, w->bytes);
+        next = i + 1;
+        if (start >= ld->end) break;
+        if (w->bytes == 0 || past <= ld->begin) continue;
+        if (w->lies == STI_RUN && !sti_work_is_small(w)) {
+            const uint64_t from = start < ld->begin ? (ld->begin - start) / STI_CUT * STI_CUT : 0;
+            const uint64_t to = past > ld->end ? (ld->end - start) / STI_CUT * STI_CUT : w->bytes;
+            sti_loader_turn(ld, i);
+            s = sti_loader_run(ld, i, from, to);
+        } else if (start >= ld->begin) {
+            sti_loader_turn(ld, i);
+            if (ld->source.bytes || !sti_work_is_small(w)) {
+                s = sti_loader_alone(ld, i);
+            } else {
+                s = sti_loader_join(ld, i, start, &next);
+            }
+            for (; i + 1 < next; i++) past = sti_sum(past, l->work[i + 1].bytes);
+        }
+    }
+    sti_loader_close(ld);
+}
+
+#if STI_THREADS
+static void sti_loader_thread(void *user) {
+    sti_load *l = ((sti_loader *)user)->load;
+    sti_loader_work(user);
+    sti_lock_take(&l->lock);
+    l->running--;
+    sti_lock_wake(&l->lock);
+    sti_lock_give(&l->lock);
+}
+
+/* starts the others; where the system has no more threads, the caller's does their work after its own */
+static void sti_load_start(sti_load *l, sti_loader *loaders) {
+    unsigned k;
+    if (l->threads > 1 && sti_lock_begin(&l->lock) != 0) {
+        l->threads = 1;
+        loaders[0].end = UINT64_MAX;
+    }
+    for (k = 1; k < l->threads; k++) {
+        sti_lock_take(&l->lock);
+        l->running++;
+        sti_lock_give(&l->lock);
+        loaders[k].thread.run = sti_loader_thread;
+        loaders[k].thread.user = &loaders[k];
+        loaders[k].started = sti_thread_start(&loaders[k].thread) == 0;
+        if (loaders[k].started) continue;
+        sti_lock_take(&l->lock);
+        l->running--;
+        sti_lock_give(&l->lock);
+    }
+}
+
+/* tells what is done until all is; no thread is left behind, whatever went wrong */
+static void sti_load_join(sti_load *l, sti_loader *loaders) {
+    unsigned k;
+    for (k = 1; k < l->threads; k++) {
+        if (loaders[k].started) continue;
+        loaders[k].calls = 1;
+        sti_loader_work(&loaders[k]);
+    }
+    if (l->threads == 1) return;
+    sti_lock_take(&l->lock);
+    while (l->running) {
+        if (l->status == ST_OK && (l->first != SIZE_MAX || l->told != l->done)) {
+            sti_lock_give(&l->lock);
+            sti_load_tell(l);
+            sti_lock_take(&l->lock);
+        } else {
+            sti_lock_wait(&l->lock);
+        }
+    }
+    sti_lock_give(&l->lock);
+    for (k = 1; k < l->threads; k++) {
+        if (loaders[k].started) sti_thread_join(&loaders[k].thread);
+    }
+    sti_load_tell(l);
+    sti_lock_end(&l->lock);
+}
+#endif
+
+static int sti_view_lies(const sti_view *p) {
+    uint64_t span = 1;
+    uint32_t i;
+    if ((p->rank == 0 || (p->rank == 1 && p->axes[0].from == 1)) && (p->bits % 8 == 0 || p->first % 4 == 0)) {
+        return STI_RUN;
+    }
+    for (i = sti_axis_after(p, 0); i < p->rank; i = sti_axis_after(p, p->axes[i].from)) {
+        if (p->axes[i].from - span > (uint64_t)STI_GAP_BYTES * 8 / p->bits) return STI_SPARSE;
+        span += (p->axes[i].extent - 1) * p->axes[i].from;
+    }
+    return STI_DENSE;
+}
+
+/* what an item comes to; its `item` and `next` are not set */
+static sti_work sti_work_of(const st_load_item *item, const sti_view *p) {
+    const unsigned lead = p->bits % 8 ? (unsigned)(p->first % 4) : 0;
+    uint64_t span = 1;
+    sti_work w;
+    uint32_t i;
+    w.offset = item->tensor->offset;
+    w.bytes = w.left = 0;
+    w.item = w.next = 0;
+    w.lies = STI_RUN;
+    if (p->elements == 0) return w;
+    for (i = 0; i < p->rank; i++) span += (p->axes[i].extent - 1) * p->axes[i].from;
+    w.offset = sti_sum(w.offset, (p->first - lead) * p->bits / 8); /* inside the tensor, and so is the span */
+    w.bytes = w.left = ((span + lead) * p->bits + 7) / 8;
+    w.lies = sti_view_lies(p);
+    return w;
+}
+
+static int sti_work_before(const sti_order *o, size_t a, size_t b) {
+    const sti_load *l = (const sti_load *)o->items;
+    const sti_work *x = &l->work[a], *y = &l->work[b];
+    const uint32_t p = l->items[x->item].tensor->shard, q = l->items[y->item].tensor->shard;
+    return p != q ? p < q : x->offset != y->offset ? x->offset < y->offset : x->item < y->item;
+}
+
+static void sti_work_swap(const sti_order *o, size_t a, size_t b) {
+    sti_work *work = ((const sti_load *)o->items)->work, w = work[a];
+    work[a] = work[b];
+    work[b] = w;
+}
+
+/* checks every item, and counts their bytes; *buffered: some are not in memory */
+static st_status sti_load_check(sti_load *l, int *buffered) {
+    sti_view p;
+    st_status s = ST_OK;
+    size_t i;
+    *buffered = l->m->system;
+    for (i = 0; i < l->count; i++) {
+        st_load_item *item = &l->items[i];
+        item->status = ST_ERR_CANCELLED;
+        if (s != ST_OK) continue;
+        p.dst_bytes = 0;
+        s = sti_access_plan(&p, l->m, item->tensor, item->view, item->as, l->error);
+        if (s == ST_OK) s = sti_access_fits(&p, l->m, item->tensor, item->dst, item->dst_bytes, l->error);
+        if (s != ST_OK) {
+            item->status = s;
+            continue;
+        }
+        l->total = sti_sum(l->total, sti_work_of(item, &p).bytes);
+        if (!sti_model_bytes(l->m, item->tensor->shard)) *buffered = 1;
+    }
+    return s;
+}
+
+/* work in the order of the disk */
+static void sti_load_plan(sti_load *l) {
+    sti_order order;
+    sti_view p;
+    size_t i;
+    for (i = 0; i < l->count; i++) {
+        const st_load_item *item = &l->items[i];
+        p.dst_bytes = 0;
+        (void)sti_view_plan(&p, item->tensor, item->view, item->as, NULL); /* it was checked */
+        l->work[i] = sti_work_of(item, &p);
+        l->work[i].item = i;
+    }
+    order.items = l;
+    order.index = NULL;
+    order.before = sti_work_before;
+    order.swap = sti_work_swap;
+    sti_sort(&order, l->count);
+    for (i = 0; i < l->count; i++) {
+        if (l->work[i].bytes == 0) sti_load_finish(l, i);
+    }
+}
+
+/* hands out memory: for each thread its own and a buffer of `room` bytes, then the work */
+static sti_loader *sti_load_lay(sti_load *l, unsigned char *base, size_t room) {
+    sti_loader *loaders = (sti_loader *)(void *)base;
+    unsigned char *at = base + l->threads * sizeof *loaders;
+    const uint64_t stretch = l->total / l->threads;
+    unsigned k;
+    l->work = (sti_work *)(void *)at;
+    at += l->count * sizeof *l->work; /* all of it lies in memory */
+    ST_MEMSET(loaders, 0, l->threads * sizeof *loaders);
+    for (k = 0; k < l->threads; k++, at += room) {
+        sti_loader *ld = &loaders[k];
+        const size_t past = (size_t)((uintptr_t)at % STI_SECTOR), skip = past ? STI_SECTOR - past : 0;
+        ld->load = l;
+        ld->calls = k == 0;
+        ld->begin = k * stretch;
+        ld->end = k + 1 < l->threads ? ld->begin + stretch : UINT64_MAX;
+        ld->buffer = at;
+        ld->room = room;
+        if ((l->options.flags & ST_LOAD_DIRECT) && room >= skip + 3 * STI_SECTOR) {
+            ld->aligned = 1;
+            ld->buffer += skip;
+            ld->room -= skip;
+        }
+    }
+    return loaders;
+}
+
+/* all of it, once the items are checked */
+static st_status sti_load_all(sti_load *l, int buffered) {
+    const size_t fixed = sti_plus(sti_times(l->threads, sizeof(sti_loader)), sti_times(l->count, sizeof(sti_work)));
+    const size_t least = buffered ? STI_PIECE_BYTES : 0;
+    size_t most = 0, all = 0, past = (size_t)((uintptr_t)l->options.scratch % 8);
+    unsigned char *block = (unsigned char *)l->options.scratch;
+    sti_loader *loaders;
+    if (block) {
+        past = past ? 8 - past : 0;
+        all = sti_plus(sti_plus(fixed, past), l->threads * least);
+        if (all > l->options.scratch_bytes) {
+            return sti_fail(l->error, ST_ERR_MEMORY, STI_NONE, all, l->options.scratch_bytes,
+                            STI_SAY("scratch has $a bytes, and $e suffice"));
+        }
+        block += past;
+        most = (l->options.scratch_bytes - past - fixed) / l->threads / 8 * 8;
+    } else {
+        if (buffered) most = l->total < STI_REQUEST_BYTES ? sti_round8((size_t)l->total) : STI_REQUEST_BYTES;
+        if (most < least) most = least;
+        if (l->options.flags & ST_LOAD_DIRECT) most += 3 * STI_SECTOR;
+        all = sti_plus(fixed, sti_times(l->threads, most));
+        block = (unsigned char *)sti_obtain(&l->m->memory, all);
+        if (!block) {
+            return sti_fail(l->error, ST_ERR_MEMORY, STI_NONE, all, 0,
+                            STI_SAY("no memory for $e bytes, and no scratch either"));
+        }
+    }
+    loaders = sti_load_lay(l, block, most);
+    sti_load_plan(l);
+#if STI_THREADS
+    sti_load_start(l, loaders);
+#endif
+    sti_load_tell(l);
+    sti_loader_work(loaders);
+#if STI_THREADS
+    sti_load_join(l, loaders);
+#endif
+    if (!l->options.scratch) sti_return(&l->m->memory, block, all);
+    return l->status;
+}
+
+static unsigned sti_load_threads(const sti_load *l) {
+#if STI_THREADS
+    const uint64_t worth = l->total / STI_WINDOW_BYTES; /* a thread for less costs more than it brings */
+    unsigned n = l->options.threads < STI_MOST_THREADS ? l->options.threads : STI_MOST_THREADS;
+    if (n > worth) n = (unsigned)worth;
+    return n ? n : 1;
+#else
+    (void)l;
+    return 1;
+#endif
+}
+
+ST_API st_status st_load(const st_model *model, st_load_item *items, size_t count, const st_load_options *options,
+                         st_error *error) {
+    const sti_model *m = (const sti_model *)(const void *)model;
+    sti_load l;
+    st_status s;
+    int buffered;
+    if (!m || (!items && count) || (options && (options->flags & ~(unsigned)ST_LOAD_DIRECT))) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
+                        STI_SAY("st_load: a pointer is NULL that must not be, or there is no such flag"));
+    }
+    ST_MEMSET(&l, 0, sizeof l);
+    if (options) l.options = *options;
+    l.m = m;
+    l.items = items;
+    l.count = count;
+    l.error = error;
+    l.first = l.last = SIZE_MAX;
+    s = sti_load_check(&l, &buffered);
+    if (s != ST_OK) return s;
+    if (count == 0) return sti_succeed(error);
+    l.threads = sti_load_threads(&l);
+    s = sti_load_all(&l, buffered);
+    return s == ST_OK ? sti_succeed(error) : s;
+}
+
+/* ---- the plan alone */
+
+typedef struct sti_stretches {
+    st_stretch *at;
+    size_t room, count;
+} sti_stretches;
+
+/* the bytes of a run, in pieces of at most `most` */
+static void sti_stretch_put(sti_stretches *out, st_stretch run, uint64_t most) {
+    uint64_t left = run.bytes;
+    while (left) {
+        run.bytes = left < most ? left : most;
+        if (out->count < out->room) out->at[out->count] = run;
+        if (out->count < SIZE_MAX) out->count++;
+        run.offset = sti_sum(run.offset, run.bytes);
+        run.to = sti_sum(run.to, run.bytes);
+        left -= run.bytes;
+    }
+}
+
+static void sti_stretch_item(sti_stretches *out, const st_load_item *item, size_t index, sti_view *p, uint64_t most) {
+    const sti_axis *last = &p->axes[p->rank ? p->rank - 1 : 0];
+    const int runs = p->rank && last->from == 1;
+    sti_slab slab;
+    st_stretch run;
+    uint64_t to;
+    if (p->elements == 0) return;
+    slab.all = runs ? (uint32_t)1 << (p->rank - 1) : 0;
+    slab.split = p->rank;
+    run.shard = item->tensor->shard;
+    run.item = index;
+    do {
+        run.offset = sti_sum(item->tensor->offset, sti_slab_from(p, &slab, &to) * p->bytes);
+        run.bytes = (runs ? last->extent : 1) * p->bytes;
+        run.to = to * p->bytes;
+        sti_stretch_put(out, run, most);
+    } while (sti_slab_next(p, &slab));
+}
+
+static int sti_stretch_before(const sti_order *o, size_t a, size_t b) {
+    const st_stretch *x = (const st_stretch *)o->items + a, *y = (const st_stretch *)o->items + b;
+    if (x->shard != y->shard) return x->shard < y->shard;
+    return x->offset != y->offset ? x->offset < y->offset : x->item < y->item;
+}
+
+static void sti_stretch_swap(const sti_order *o, size_t a, size_t b) {
+    st_stretch *all = (st_stretch *)o->items, x = all[a];
+    all[a] = all[b];
+    all[b] = x;
+}
+
+ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t most,
+                              st_stretch *stretches, size_t room, size_t *needed, st_error *error) {
+    const sti_model *m = (const sti_model *)(const void *)model;
+    sti_stretches out;
+    sti_order order;
+    sti_view p;
+    size_t i;
+    if (needed) *needed = 0;
+    if (!m || (!items && count) || (!stretches && room)) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
+                        STI_SAY("st_plan_load: a pointer is NULL that must not be"));
+    }
+    out.at = stretches;
+    out.room = room;
+    out.count = 0;
+    for (i = 0; i < count; i++) {
+        st_status s;
+        p.dst_bytes = 0;
+        s = sti_access_plan(&p, m, items[i].tensor, items[i].view, items[i].as, error);
+        if (s != ST_OK) return s;
+        if (p.to != p.from) {
+            s = sti_refuse_tensor(items[i].tensor, ST_ERR_UNSUPPORTED, 0, 0,
+                                  STI_SAY("a plan is of bytes as they are stored, and not of another dtype"), error);
+            return sti_say_file(error, sti_text(sti_model_said(m, items[i].tensor->shard)), s);
+        }
+        sti_stretch_item(&out, &items[i], i, &p, most ? most : UINT64_MAX);
+    }
+    if (needed) *needed = out.count;
+    if (out.count > room) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, out.count, room,
+                        STI_SAY("the plan has $e stretches, and there is room for $a"));
+    }
+    order.items = stretches;
+    order.index = NULL;
+    order.before = sti_stretch_before;
+    order.swap = sti_stretch_swap;
+    sti_sort(&order, out.count);
+    return sti_succeed(error);
+}
+
+/* ---- one at a time */
+
 ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t n,
                          st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
-    sti_span name;
-    uint64_t at;
-    int code;
+    sti_source source;
     st_status s;
     if (!m || !tensor || (!dst && n) || !sti_is_inside(m, tensor, offset, n)) {
         return sti_fail_range(m, tensor, sti_sum(offset, n), error);
     }
-    at = sti_sum(tensor->offset, offset);
-    code = sti_model_read(m, tensor->shard, at, dst, n);
-    if (!code) return sti_succeed(error);
-    s = sti_fail_code(error, code, at, STI_SAY("its data cannot be read"));
-    name.at = tensor->name;
-    name.n = tensor->name_bytes;
-    sti_say_about(error, name, STI_NAME);
-    return sti_say_file(error, sti_text(sti_model_said(m, tensor->shard)), s);
+    source = sti_source_of(m, tensor);
+    s = sti_source_read(&source, offset, dst, n, error);
+    return s == ST_OK ? sti_succeed(error) : sti_say_file(error, sti_text(sti_model_said(m, tensor->shard)), s);
+}
+
+ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
+                            size_t dst_bytes, st_error *error) {
+    const sti_model *m = (const sti_model *)(const void *)model;
+    sti_source source;
+    sti_view p;
+    st_status s = sti_access_plan(&p, m, tensor, view, as, error);
+    if (s == ST_OK) s = sti_access_fits(&p, m, tensor, dst, dst_bytes, error);
+    if (s != ST_OK) return s;
+    source = sti_source_of(m, tensor);
+    s = sti_view_read(&p, &source, (unsigned char *)dst, error);
+    return s == ST_OK ? sti_succeed(error) : sti_say_file(error, sti_text(sti_model_said(m, tensor->shard)), s);
 }
 
 ST_API int st_is_aligned(const st_tensor *tensor) {
@@ -4831,11 +7881,15 @@ typedef struct sti_label { /* a metadata pair to write; both texts lie behind it
     st_pair pair;
 } sti_label;
 
+typedef struct sti_pool { /* blocks of the allocator, or of the work buffer, which come back only all together */
+    sti_memory memory;
+    sti_block work; /* where a work buffer is used: what is taken of it */
+} sti_pool;
+
 enum sti_stage { STI_ADDING, STI_WRITING, STI_FAILED, STI_FINISHED };
 
 struct st_writer {
-    sti_memory memory;
-    sti_block work; /* where a work buffer is used: what is taken of it */
+    sti_pool pool;
     st_save_options options;
     enum sti_stage stage;
     sti_node *names, *keys; /* roots */
@@ -4857,8 +7911,9 @@ struct st_writer {
 #if !defined(ST_NO_FILES)
     sti_target target;
 #endif
-    char *temp;    /* name of the temporary */
-    void *scratch; /* for paths */
+    uint32_t serial; /* of the temporary's name: where the search for a free one begins, then the one that was free */
+    char *temp;      /* name of the temporary */
+    void *scratch;   /* for paths */
     size_t temp_bytes, scratch_bytes;
 };
 
@@ -4914,24 +7969,43 @@ static void sti_node_add(sti_node **root, sti_node *node) {
     *link = node;
 }
 
-/* ---- memory: blocks of the allocator, or of the work buffer, which come back only all together */
+/* ---- memory */
+
+static void sti_pool_begin(sti_pool *p, const st_save_options *options) {
+    st_options memory;
+    ST_MEMSET(&memory, 0, sizeof memory);
+    memory.allocator = options->allocator;
+    memory.work = options->work;
+    memory.work_bytes = options->work_bytes;
+    sti_memory_choose(&p->memory, &memory);
+    p->work.base = p->memory.work;
+    p->work.used = 0;
+}
+
+static void *sti_pool_take(sti_pool *p, size_t bytes, const char *said, st_error *error) {
+    void *taken = NULL;
+    bytes = sti_round8(bytes);
+    if (!p->memory.work) {
+        taken = sti_obtain(&p->memory, bytes);
+    } else if (bytes <= p->memory.work_bytes - p->work.used) {
+        taken = sti_take(&p->work, bytes, 1);
+    } else {
+        bytes = sti_plus(sti_plus(p->work.used, bytes), p->memory.work_skipped);
+    }
+    if (!taken) (void)sti_say_file(error, sti_text(said), sti_fail_memory(&p->memory, bytes, error));
+    return taken;
+}
+
+static void sti_pool_return(const sti_pool *p, void *taken, size_t bytes) {
+    sti_return(&p->memory, taken, sti_round8(bytes));
+}
 
 static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
-    void *p = NULL;
-    bytes = sti_round8(bytes);
-    if (!w->memory.work) {
-        p = sti_obtain(&w->memory, bytes);
-    } else if (bytes <= w->memory.work_bytes - w->work.used) {
-        p = sti_take(&w->work, bytes, 1);
-    } else {
-        bytes = sti_plus(sti_plus(w->work.used, bytes), w->memory.work_skipped);
-    }
-    if (!p) (void)sti_say_file(error, sti_text(w->said), sti_fail_memory(&w->memory, bytes, error));
-    return p;
+    return sti_pool_take(&w->pool, bytes, w->said, error);
 }
 
 static void sti_writer_return(st_writer *w, void *p, size_t bytes) {
-    sti_return(&w->memory, p, sti_round8(bytes));
+    sti_pool_return(&w->pool, p, bytes);
 }
 
 /* ---- declaring */
@@ -4998,6 +8072,12 @@ static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_t
                           STI_SAY("its bytes are $e by shape and dtype, but were said to be $a"), error);
     }
     return ST_OK;
+}
+
+/* bytes of a tensor that was judged, or may be; 0 where it is not sound */
+static uint64_t sti_tensor_bytes(const st_tensor *given) {
+    st_tensor t;
+    return sti_tensor_judge("", given, &t, NULL) == ST_OK ? t.bytes : 0;
 }
 
 /* what an item and a label take of memory */
@@ -5171,28 +8251,31 @@ static void sti_emit_number(sti_emitter *e, uint64_t n) {
     sti_emit(e, s.at, s.n);
 }
 
-/* a JSON string, escaped as the reference does: only what must be, in short where there is a short form */
-static void sti_emit_string(sti_emitter *e, sti_span s) {
+/* one of a UTF-16 string's units, escaped: in short where there is a short form */
+static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
     static const char hex[] = "0123456789abcdef", short_form[] = "btn\0fr"; /* for 8 to 13; 11 has none */
+    char out[6] = {'\\', 'u', 0, 0, 0, 0};
+    int i;
+    if (unit == '"' || unit == '\\') {
+        out[1] = (char)unit;
+    } else if (unit >= 8 && unit <= 13 && short_form[unit - 8]) {
+        out[1] = short_form[unit - 8];
+    } else {
+        for (i = 0; i < 4; i++) out[2 + i] = hex[unit >> (12 - 4 * i) & 15];
+    }
+    sti_emit(e, out, out[2] ? 6 : 2);
+}
+
+/* a JSON string, escaped as the reference does: only what must be */
+static void sti_emit_string(sti_emitter *e, sti_span s) {
     size_t i, from = 0;
     sti_emit(e, "\"", 1);
     for (i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.at[i];
-        char out[6] = {'\\', 'u', '0', '0', 0, 0};
         if (c >= 0x20 && c != '"' && c != '\\') continue;
         sti_emit(e, s.at + from, i - from);
         from = i + 1;
-        if (c >= 0x20) {
-            out[1] = (char)c;
-            sti_emit(e, out, 2);
-        } else if (c >= 8 && c <= 13 && short_form[c - 8]) {
-            out[1] = short_form[c - 8];
-            sti_emit(e, out, 2);
-        } else {
-            out[4] = hex[c >> 4];
-            out[5] = hex[c & 15];
-            sti_emit(e, out, 6);
-        }
+        sti_emit_escape(e, c);
     }
     sti_emit(e, s.at + from, s.n - from);
     sti_emit(e, "\"", 1);
@@ -5315,8 +8398,8 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
 static st_status sti_writer_buffer(st_writer *w, uint64_t bytes, st_error *error) {
     size_t n = bytes < STI_BUFFER_BYTES ? sti_round8((size_t)bytes) : STI_BUFFER_BYTES;
     if (n < STI_BUFFER_LEAST) n = STI_BUFFER_LEAST;
-    if (w->memory.work) {
-        size_t left = w->memory.work_bytes - w->work.used;
+    if (w->pool.memory.work) {
+        size_t left = w->pool.memory.work_bytes - w->pool.work.used;
         if (n > left) n = left > STI_BUFFER_LEAST ? left : STI_BUFFER_LEAST;
     }
     w->buffer = (unsigned char *)sti_writer_take(w, n, error);
@@ -5330,7 +8413,7 @@ static void sti_writer_forget(st_writer *w, size_t used) {
     sti_writer_return(w, w->order, sti_order_bytes(w->item_count, w->label_count));
     w->buffer = NULL;
     w->order = NULL;
-    w->work.used = used;
+    w->pool.work.used = used;
 }
 
 static int sti_writer_header(st_writer *w) {
@@ -5351,19 +8434,23 @@ static int sti_writer_header(st_writer *w) {
 }
 
 #if !defined(ST_NO_FILES)
+/* the name of a temporary in the directory of a path, in temp[size] */
+static void sti_temp_name(char *temp, size_t size, const char *path, uint32_t serial) {
+    const size_t directory = sti_system_directory(path);
+    ST_MEMCPY(temp, path, directory);
+    temp[directory] = 0;
+    sti_put(temp, size, sti_text(".st-"));
+    sti_put_number(temp, size, sti_system_process());
+    sti_put(temp, size, sti_text("-"));
+    sti_put_number(temp, size, serial);
+    sti_put(temp, size, sti_text(".tmp"));
+}
+
 /* the temporary, under the first name that is free, and room for the whole file */
 static int sti_writer_create(st_writer *w) {
-    const size_t directory = sti_system_directory(w->path);
-    unsigned long n;
-    int code = 0;
-    for (n = 0; n < 10000; n++) { /* names of crashed processes may be there */
-        ST_MEMCPY(w->temp, w->path, directory);
-        w->temp[directory] = 0;
-        sti_put(w->temp, w->temp_bytes, sti_text(".st-"));
-        sti_put_number(w->temp, w->temp_bytes, sti_system_process());
-        sti_put(w->temp, w->temp_bytes, sti_text("-"));
-        sti_put_number(w->temp, w->temp_bytes, n);
-        sti_put(w->temp, w->temp_bytes, sti_text(".tmp"));
+    int tries, code = 0;
+    for (tries = 0; tries < 10000; tries++, w->serial++) { /* names of crashed processes may be there */
+        sti_temp_name(w->temp, w->temp_bytes, w->path, w->serial);
         code = sti_system_create(w->scratch, w->path, w->temp, &w->target);
         if (code != STI_IO_EXISTS) break;
     }
@@ -5371,6 +8458,24 @@ static int sti_writer_create(st_writer *w) {
     return code;
 }
 #endif
+
+/* takes the buffer, and creates what it is to be written to */
+static st_status sti_writer_start(st_writer *w, st_error *error) {
+    st_status s = sti_writer_buffer(w, sti_sum(w->data_offset, w->data_bytes), error);
+#if !defined(ST_NO_FILES)
+    int code = s == ST_OK && !w->sink.write ? sti_writer_create(w) : 0;
+    if (code) {
+        s = sti_fail_code(error, code, STI_NONE, STI_SAY("it cannot be created"));
+        if (s == ST_ERR_NOT_FOUND) {
+            (void)sti_fail(error, s, STI_NONE, 0, 0, STI_SAY("its directory does not exist"));
+        }
+        (void)sti_say_file(error, sti_text(w->said), s);
+        if (w->target.open) sti_system_discard(w->scratch, &w->target, w->temp);
+    }
+#endif
+    if (s == ST_OK) w->stage = STI_WRITING;
+    return s;
+}
 
 /* passes over tensors that have all their bytes */
 static void sti_writer_advance(st_writer *w) {
@@ -5384,30 +8489,16 @@ static void sti_writer_advance(st_writer *w) {
 ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
     size_t used;
     st_status s;
-    int code = 0;
+    int code;
     if (!w) return sti_writer_null(NULL, error);
     if (w->stage != STI_ADDING) return sti_writer_state(w, error);
-    used = w->work.used;
+    used = w->pool.work.used;
     s = sti_writer_plan(w, error);
-    if (s == ST_OK) s = sti_writer_buffer(w, sti_sum(w->data_offset, w->data_bytes), error);
-#if !defined(ST_NO_FILES)
-    if (s == ST_OK && !w->sink.write) {
-        code = sti_writer_create(w);
-        if (code) {
-            s = sti_fail_code(error, code, STI_NONE, STI_SAY("it cannot be created"));
-            if (s == ST_ERR_NOT_FOUND) {
-                (void)sti_fail(error, s, STI_NONE, 0, 0, STI_SAY("its directory does not exist"));
-            }
-            (void)sti_say_file(error, sti_text(w->said), s);
-            if (w->target.open) sti_system_discard(w->scratch, &w->target, w->temp);
-        }
-    }
-#endif
+    if (s == ST_OK) s = sti_writer_start(w, error);
     if (s != ST_OK) {
         sti_writer_forget(w, used);
         return s;
     }
-    w->stage = STI_WRITING;
     code = sti_writer_header(w);
     if (!code && !w->sink.write) code = sti_writer_flush(w); /* st_writer_write_to may come from several threads */
     if (code) return sti_writer_failed(w, code, error);
@@ -5490,11 +8581,10 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
     return sti_succeed(error);
 }
 
-ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
+/* whole and closed, but for its name */
+static st_status sti_writer_complete(st_writer *w, st_error *error) {
     uint32_t i;
     int code;
-    if (!w) return sti_writer_null(NULL, error);
-    if (w->stage != STI_WRITING) return sti_writer_state(w, error);
     for (i = 0; i < w->item_count; i++) {
         const sti_item *item = (const sti_item *)w->order[i];
         if (item->failed || item->written < item->tensor.bytes) {
@@ -5505,34 +8595,52 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
     }
     code = sti_writer_flush(w);
 #if !defined(ST_NO_FILES)
-    if (!code && !w->sink.write) {
+    if (!code && !w->sink.write) code = sti_system_seal(&w->target, !(w->options.flags & ST_SAVE_NO_SYNC));
+#endif
+    return code ? sti_writer_failed(w, code, error) : ST_OK;
+}
+
+ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
+    st_status s;
+    if (!w) return sti_writer_null(NULL, error);
+    if (w->stage != STI_WRITING) return sti_writer_state(w, error);
+    s = sti_writer_complete(w, error);
+    if (s != ST_OK) return s;
+#if !defined(ST_NO_FILES)
+    if (!w->sink.write) {
         const int sync = !(w->options.flags & ST_SAVE_NO_SYNC);
-        code = sti_system_commit(w->scratch, &w->target, w->temp, w->path, sync);
+        int code = sti_system_rename(w->scratch, w->temp, w->path, sync);
+        w->target.named = !code;
         if (!code && sync) code = sti_system_settle(w->temp);
+        if (code) return sti_writer_failed(w, code, error);
     }
 #endif
-    if (code) return sti_writer_failed(w, code, error);
     w->stage = STI_FINISHED;
     return sti_succeed(error);
 }
 
 /* ---- opening and closing */
 
+static int sti_save_options_fit(const st_save_options *o) {
+    return !(o->align & (o->align - (o->align > 0))) && (!o->align || o->align >= 8) &&
+           !(o->flags & ~(unsigned)STI_SAVE_FLAGS) && (!o->allocator || (o->allocator->alloc && o->allocator->free));
+}
+
+STI_COLD static st_status sti_save_misfit(const char *said, st_error *error) {
+    return sti_refuse(said, ST_ERR_ARGUMENT, sti_text(""), 0, 0,
+                      STI_SAY("a pointer is NULL that must not be, or the options are out of range"), error);
+}
+
 static st_status sti_writer_open(st_writer **writer, const char *path, const st_sink *sink,
                                  const st_save_options *options, st_error *error) {
-    st_options memory;
     st_save_options all;
     st_writer first, *w = &first;
     const char *said = path ? path : "(sink)";
     ST_MEMSET(&all, 0, sizeof all);
-    ST_MEMSET(&memory, 0, sizeof memory);
     if (writer) *writer = NULL;
     if (options) all = *options;
-    if (!writer || (!path && !(sink && sink->write)) || (all.align & (all.align - (all.align > 0))) ||
-        (all.align && all.align < 8) || (all.flags & ~(unsigned)STI_SAVE_FLAGS) ||
-        (all.allocator && (!all.allocator->alloc || !all.allocator->free))) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, sti_text(""), 0, 0,
-                          STI_SAY("a pointer is NULL that must not be, or the options are out of range"), error);
+    if (!writer || (!path && !(sink && sink->write)) || !sti_save_options_fit(&all)) {
+        return sti_save_misfit(said, error);
     }
 #if defined(ST_NO_FILES)
     if (path) {
@@ -5540,11 +8648,7 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
     }
 #endif
     ST_MEMSET(w, 0, sizeof *w);
-    memory.allocator = all.allocator;
-    memory.work = all.work;
-    memory.work_bytes = all.work_bytes;
-    sti_memory_choose(&w->memory, &memory);
-    w->work.base = w->memory.work;
+    sti_pool_begin(&w->pool, &all);
     w->options = all;
     w->path = path;
     w->said = said;
@@ -5605,7 +8709,7 @@ ST_API void st_writer_close(st_writer *w) {
         sti_writer_return(w, label, label->block_bytes);
         label = next;
     }
-    memory = w->memory; /* it lies in what goes */
+    memory = w->pool.memory; /* it lies in what goes */
     sti_return(&memory, w, sti_round8(sizeof *w));
 }
 
@@ -5683,13 +8787,14 @@ static st_status sti_save_block(st_writer *w, const sti_item *item, uint64_t *n,
     return s;
 }
 
-static st_status sti_save_data(st_writer *w, st_error *error) {
+/* before, total: bytes of other files that progress counts too, and of all */
+static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st_error *error) {
     while (w->current < w->item_count) {
         uint64_t n = 0;
         st_status s = sti_save_block(w, (const sti_item *)w->order[w->current], &n, error);
         if (s != ST_OK) return s;
         sti_writer_count(w, n);
-        if (w->options.progress && (w->options.progress)(w->options.user, w->streamed, w->data_bytes) != 0) {
+        if (w->options.progress && (w->options.progress)(w->options.user, sti_sum(before, w->streamed), total) != 0) {
             return sti_refuse(w->said, ST_ERR_CANCELLED, sti_text(""), 0, 0,
                               STI_SAY("it was cancelled; nothing has changed"), error);
         }
@@ -5711,19 +8816,20 @@ static st_status sti_save_declare(st_writer *w, const st_tensor *tensors, size_t
     return s == ST_OK ? sti_save_sources(w, error) : s;
 }
 
-/* bytes of a work buffer that suffice to save these, as far as they are sound */
-static size_t sti_save_need(const char *path, const st_tensor *tensors, size_t count, const st_pair *metadata,
+/* bytes of a work buffer that suffice to save these, as far as they are sound; path_bytes: SIZE_MAX for a sink */
+static size_t sti_save_need(size_t path_bytes, const st_tensor *tensors, size_t count, const st_pair *metadata,
                             size_t metadata_count, size_t skipped) {
     size_t need = sti_plus(skipped, sti_plus(sti_round8(sizeof(st_writer)), STI_BUFFER_LEAST)), i;
     st_tensor t;
 #if !defined(ST_NO_FILES)
-    if (path) {
-        sti_span longer = sti_text(path);
-        longer.n = sti_plus(longer.n, STI_TEMP_BYTES);
+    if (path_bytes < SIZE_MAX) {
+        sti_span longer;
+        longer.at = NULL;
+        longer.n = sti_plus(path_bytes, STI_TEMP_BYTES);
         need = sti_plus(need, sti_plus(sti_round8(longer.n), sti_round8(sti_times(sti_system_scratch(longer), 2))));
     }
 #else
-    (void)path;
+    (void)path_bytes;
 #endif
     for (i = 0; i < metadata_count; i++) {
         st_pair p = sti_pair_complete(&metadata[i]);
@@ -5745,11 +8851,12 @@ static st_status sti_save(const char *path, const st_sink *sink, const st_tensor
     if (s == ST_ERR_MEMORY && options && options->work && (tensors || !count) && (metadata || !metadata_count)) {
         const char *said = path ? path : "(sink)";
         size_t past = (uintptr_t)options->work % 8;
-        size_t need = sti_save_need(path, tensors, count, metadata, metadata_count, past ? 8 - past : 0);
+        size_t need = sti_save_need(path ? sti_text(path).n : SIZE_MAX, tensors, count, metadata, metadata_count,
+                                    past ? 8 - past : 0);
         s = sti_refuse(said, s, sti_text(""), need, 0, STI_SAY("the work buffer is too small: $e bytes suffice"),
                        error);
     }
-    if (s == ST_OK) s = sti_save_data(w, error);
+    if (s == ST_OK) s = sti_save_data(w, 0, w->data_bytes, error);
     if (s == ST_OK) s = st_writer_finish(w, error);
     st_writer_close(w);
     return s;
@@ -5774,6 +8881,1162 @@ ST_API st_status st_save_model(const char *path, const st_model *model, const st
     if (options) all = *options;
     all.from = model;
     return sti_save(path, NULL, model->tensors, model->count, model->metadata, model->metadata_count, &all, error);
+}
+
+/* ---- sharding: the plan */
+
+#define STI_SHARD_BYTES 5000000000u /* by default */
+
+/* the shard that begins with tensor `begin`: where it ends, and the bytes of its tensors, which have been judged */
+static size_t sti_shard_end(const st_tensor *tensors, size_t count, size_t begin, const st_save_options *o,
+                            uint64_t *bytes) {
+    const uint64_t limit = o->max_shard_bytes ? o->max_shard_bytes : STI_SHARD_BYTES;
+    const int over = (o->flags & ST_SAVE_SHARD_OVER) != 0;
+    size_t i;
+    *bytes = 0;
+    for (i = begin; i < count; i++) {
+        const uint64_t more = sti_tensor_bytes(&tensors[i]);
+        if (over ? *bytes > limit : i > begin && (*bytes > limit || more > limit - *bytes)) break;
+        *bytes = sti_sum(*bytes, more);
+    }
+    return i;
+}
+
+/* judges all tensors and sums their bytes up, then counts the shards; shards NULL, or room for count */
+static st_status sti_plan(const char *said, const st_tensor *tensors, size_t count, const st_save_options *o,
+                          uint32_t *shards, uint32_t *shard_count, uint64_t *bytes, st_error *error) {
+    uint64_t part;
+    size_t i, begin, end;
+    *bytes = 0;
+    for (i = 0; i < count; i++) {
+        st_tensor t;
+        st_status s = sti_tensor_judge(said, &tensors[i], &t, error);
+        if (s != ST_OK) return s;
+        *bytes = sti_sum(*bytes, t.bytes);
+        if (*bytes > INT64_MAX) {
+            return sti_refuse(said, ST_ERR_OVERFLOW, sti_named(t.name, t.name_bytes), 0, 0,
+                              STI_SAY("with this tensor the model has 2^63 bytes or more"), error);
+        }
+    }
+    for (begin = 0, *shard_count = 0; begin < count || *shard_count == 0; begin = end) {
+        if (*shard_count == STI_MAX_SHARDS) {
+            return sti_refuse(said, ST_ERR_TOO_LARGE, sti_text(""), STI_MAX_SHARDS, 0,
+                              STI_SAY("more than $e shards: raise max_shard_bytes"), error);
+        }
+        end = sti_shard_end(tensors, count, begin, o, &part);
+        for (i = begin; shards && i < end; i++) shards[i] = *shard_count;
+        ++*shard_count;
+    }
+    return ST_OK;
+}
+
+ST_API st_status st_plan_shards(const st_tensor *tensors, size_t count, const st_save_options *options,
+                                uint32_t *shards, uint32_t *shard_count, st_error *error) {
+    const char *said = "(plan)";
+    st_save_options all;
+    uint64_t bytes;
+    st_status s;
+    ST_MEMSET(&all, 0, sizeof all);
+    if (options) all = *options;
+    if ((!tensors && count) || !shard_count || !sti_save_options_fit(&all)) return sti_save_misfit(said, error);
+    s = sti_plan(said, tensors, count, &all, shards, shard_count, &bytes, error);
+    return s == ST_OK ? sti_succeed(error) : s;
+}
+
+static void sti_put_five(char *text, size_t size, uint32_t n) {
+    uint32_t rank;
+    for (rank = 10000; rank > n; rank /= 10) sti_put(text, size, sti_text("0")); /* n > 0 */
+    sti_put_number(text, size, n);
+}
+
+static void sti_shard_name(uint32_t shard, uint32_t shard_count, char name[ST_SHARD_NAME_BYTES]) {
+    name[0] = 0;
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_text("model"));
+    if (shard_count > 1) {
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_text("-"));
+        sti_put_five(name, ST_SHARD_NAME_BYTES, shard + 1); /* at most shard_count */
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_text("-of-"));
+        sti_put_five(name, ST_SHARD_NAME_BYTES, shard_count);
+    }
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_text(STI_MODEL));
+}
+
+ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name, size_t room) {
+    char whole[ST_SHARD_NAME_BYTES];
+    size_t n;
+    if (!name || shard >= shard_count) return ST_ERR_ARGUMENT;
+    sti_shard_name(shard, shard_count, whole);
+    n = sti_text(whole).n + 1;
+    if (n > room) return ST_ERR_ARGUMENT;
+    ST_MEMCPY(name, whole, n);
+    return ST_OK;
+}
+
+typedef struct sti_sharing { /* what st_find_shared sorts */
+    const st_tensor *tensors;
+    size_t *places;
+} sti_sharing;
+
+/* -1, 0, 1: by where the bytes lie, then by how many they are */
+static int sti_sharing_compare(const st_tensor *a, const st_tensor *b) {
+    uint64_t x, y;
+    if (a->data != b->data) return (uintptr_t)a->data < (uintptr_t)b->data ? -1 : 1;
+    x = sti_tensor_bytes(a);
+    y = sti_tensor_bytes(b);
+    return x < y ? -1 : x > y;
+}
+
+static int sti_sharing_before(const sti_order *o, size_t a, size_t b) {
+    const sti_sharing *s = (const sti_sharing *)o->items;
+    int c = sti_sharing_compare(&s->tensors[s->places[a]], &s->tensors[s->places[b]]);
+    return c ? c < 0 : s->places[a] < s->places[b];
+}
+
+static void sti_sharing_swap(const sti_order *o, size_t a, size_t b) {
+    size_t *places = ((const sti_sharing *)o->items)->places, place = places[a];
+    places[a] = places[b];
+    places[b] = place;
+}
+
+ST_API size_t st_find_shared(const st_tensor *tensors, size_t count, size_t *first, size_t *scratch) {
+    sti_sharing s;
+    sti_order o;
+    size_t i, repeats = 0;
+    if (!tensors || !first || !scratch) return 0;
+    s.tensors = tensors;
+    s.places = scratch;
+    for (i = 0; i < count; i++) scratch[i] = i;
+    o.items = &s;
+    o.index = NULL;
+    o.before = sti_sharing_before;
+    o.swap = sti_sharing_swap;
+    sti_sort(&o, count);
+    for (i = 0; i < count; i++) {
+        const st_tensor *t = &tensors[scratch[i]];
+        first[scratch[i]] = scratch[i];
+        if (i == 0 || !t->data || sti_tensor_bytes(t) == 0) continue;
+        if (sti_sharing_compare(&tensors[scratch[i - 1]], t) == 0) {
+            first[scratch[i]] = first[scratch[i - 1]];
+            repeats++;
+        }
+    }
+    return repeats;
+}
+
+#if !defined(ST_NO_FILES)
+
+/* ---- sharding: the index's text, byte for byte as Python's json writes it with an indent of 2 and sorted keys */
+
+typedef struct sti_placed { /* a tensor of the index */
+    const st_tensor *tensor;
+    uint32_t shard;
+} sti_placed;
+
+/* a string in ASCII; escaped: it is the inside of one that was scanned before */
+static void sti_emit_ascii(sti_emitter *e, sti_span s, int escaped) {
+    sti_json j = sti_json_inside(s);
+    sti_emit(e, "\"", 1);
+    while (j.at < j.end) {
+        const unsigned char *run = j.at;
+        while (j.at < j.end && *j.at >= 0x20 && *j.at < 0x7F && *j.at != '"' && *j.at != '\\') j.at++;
+        sti_emit(e, run, (size_t)(j.at - run));
+        if (j.at < j.end) {
+            unsigned char raw[4];
+            uint32_t code = sti_utf8_code(raw, sti_json_character(&j, escaped, raw)); /* never 0: it is UTF-8 */
+            if (code >= 0x20 && code < 0x7F && code != '"' && code != '\\') {
+                sti_emit(e, raw, 1); /* it was escaped, and need not be */
+            } else if (code < 0x10000) {
+                sti_emit_escape(e, code);
+            } else {
+                sti_emit_escape(e, 0xD800 + ((code - 0x10000) >> 10));
+                sti_emit_escape(e, 0xDC00 + (code & 0x3FF));
+            }
+        }
+    }
+    sti_emit(e, "\"", 1);
+}
+
+static void sti_emit_line(sti_emitter *e, unsigned depth) {
+    sti_emit(e, "\n", 1);
+    for (; depth; depth--) sti_emit(e, "  ", 2);
+}
+
+/* the string that the scanner is at, which was scanned before */
+static void sti_emit_scanned(sti_emitter *e, sti_json *j) {
+    sti_span inside;
+    sti_word w;
+    inside.at = (const char *)j->at + 1;
+    (void)sti_json_string(j, &w, NULL);
+    inside.n = (size_t)((const char *)j->at - 1 - inside.at);
+    sti_emit_ascii(e, inside, 1);
+}
+
+static void sti_emit_bracket(sti_emitter *e, int bracket) {
+    const char c = (char)bracket;
+    sti_emit(e, &c, 1);
+}
+
+/* a value that was judged: laid out anew, strings in ASCII, numbers as they are; nothing of it can fail again */
+static void sti_emit_value(sti_emitter *e, sti_span text) {
+    const unsigned around = 2;         /* the root and its metadata */
+    unsigned char open[STI_MAX_DEPTH]; /* the brackets of the containers that the scanner is in */
+    unsigned inside = 0;
+    sti_json j = sti_json_inside(text);
+    for (;;) {
+        int more = 0, c = sti_json_peek(&j);
+        if (c == '{' || c == '[') {
+            (void)sti_json_enter(&j, c, &more, NULL);
+            sti_emit_bracket(e, c);
+            if (more) {
+                open[inside++] = (unsigned char)c;
+                sti_emit_line(e, around + inside);
+            } else {
+                sti_emit_bracket(e, c + 2);
+            }
+        } else if (c == '"') {
+            sti_emit_scanned(e, &j);
+        } else {
+            const unsigned char *scalar = j.at;
+            (void)sti_json_scalar(&j);
+            sti_emit(e, scalar, (size_t)(j.at - scalar));
+        }
+        while (!more && inside > 0) {
+            (void)sti_json_next(&j, open[inside - 1], &more);
+            if (more) {
+                sti_emit(e, ",", 1);
+                sti_emit_line(e, around + inside);
+            } else {
+                inside--;
+                sti_emit_line(e, around + inside);
+                sti_emit_bracket(e, open[inside] + 2);
+            }
+        }
+        if (inside == 0) return;
+        if (open[inside - 1] == '{') {
+            (void)sti_json_peek(&j);
+            sti_emit_scanned(e, &j);
+            (void)sti_json_colon(&j);
+            sti_emit(e, ": ", 2);
+        }
+    }
+}
+
+/* whether a text is one JSON value that may stand in the index's metadata */
+static int sti_is_value(sti_span text) {
+    sti_json j = sti_json_inside(text);
+    return sti_is_utf8(text) && sti_json_skip(&j, 2) == ST_OK && sti_json_peek(&j) < 0;
+}
+
+static sti_span sti_total_size(void) {
+    return sti_text("total_size");
+}
+
+/* of one of sti_shards.pairs */
+static sti_span sti_pair_key(const void *pair) {
+    const st_pair *p = (const st_pair *)pair;
+    return sti_named(p->key, p->key_bytes);
+}
+
+static sti_span sti_pair_value(const void *pair) {
+    const st_pair *p = (const st_pair *)pair;
+    return sti_named(p->value, p->value_bytes);
+}
+
+static int sti_pair_before(const sti_order *o, size_t a, size_t b) {
+    void *const *pairs = (void *const *)o->items;
+    return sti_compare(sti_pair_key(pairs[a]), sti_pair_key(pairs[b])) < 0;
+}
+
+static sti_span sti_placed_name(const sti_placed *p) {
+    return sti_named(p->tensor->name, p->tensor->name_bytes);
+}
+
+static int sti_placed_before(const sti_order *o, size_t a, size_t b) {
+    const sti_placed *placed = (const sti_placed *)o->items;
+    return sti_compare(sti_placed_name(&placed[a]), sti_placed_name(&placed[b])) < 0;
+}
+
+static void sti_placed_swap(const sti_order *o, size_t a, size_t b) {
+    sti_placed *placed = (sti_placed *)o->items, p = placed[a];
+    placed[a] = placed[b];
+    placed[b] = p;
+}
+
+/* ---- sharding: one call that saves a model, or a part of it, in several files */
+
+#define STI_FILE_NAME 256u      /* bytes of a name in a directory, and more than any has */
+#define STI_OLD_WINDOW 65536u /* of an older index, at most */
+#define STI_SINGLE_NAME "model" STI_MODEL
+#define STI_INDEX_NAME "model" STI_INDEX_END
+
+typedef struct sti_stale { /* a file of the older model; its name lies behind it */
+    sti_node node;
+    struct sti_stale *next;
+    size_t block_bytes;
+    int shared; /* another model's index names it too */
+} sti_stale;
+
+typedef struct sti_shards { /* what one call works with; the first six are the caller's */
+    const char *directory;
+    const st_tensor *tensors;
+    size_t count;
+    const st_pair *metadata;
+    size_t metadata_count;
+    st_save_options options;
+    sti_pool pool;
+    st_error *error;
+    uint32_t shard_count;
+    uint64_t bytes;      /* of all tensors */
+    size_t prefix_bytes; /* the directory and a separator: where names begin in path */
+    size_t path_bytes;
+    char *path, *temp; /* each with room for path_bytes */
+    size_t scratch_bytes;
+    void *scratch;           /* for paths */
+    sti_placed *placed;      /* of the index: count tensors by name */
+    void **pairs;            /* index_count pairs by key */
+    uint64_t index_bytes;    /* of its text */
+    uint32_t *serials;       /* of the temporaries of the shards, then the index */
+    uint32_t serial;         /* for the next */
+    uint32_t written, named; /* of them, how many are there, and how many of these have their names by now */
+    uint64_t done;           /* bytes that progress has been told of */
+    sti_node *stale_names;
+    sti_stale *stale;
+    size_t stale_bytes;
+    int has_index, has_single; /* files of an older model that are there */
+    int clash;        /* a file that is there, or is named by the index that is there, has the name of a new one */
+    st_status status; /* of what a listing calls */
+    size_t asked;     /* bytes of a work buffer that opening a shard would take, where it was too small */
+} sti_shards;
+
+STI_COLD static st_status sti_shards_refuse(const sti_shards *s, st_status status, sti_span subject, uint64_t expected,
+                                            uint64_t actual, const char *sentence) {
+    return sti_refuse(s->directory, status, subject, expected, actual, sentence, s->error);
+}
+
+/* the system's refusal, about one name in the directory; "": about the directory */
+STI_COLD static st_status sti_shards_fail(const sti_shards *s, int code, const char *name, const char *sentence) {
+    st_status status = sti_fail_code(s->error, code, STI_NONE, sentence);
+    if (*name) sti_say_about(s->error, sti_text(name), STI_NAME);
+    return sti_say_file(s->error, sti_text(s->directory), status);
+}
+
+/* puts a name into s->path; it has fewer than STI_FILE_NAME bytes */
+static const char *sti_shards_path(const sti_shards *s, sti_span name) {
+    ST_MEMCPY(s->path + s->prefix_bytes, name.at, name.n);
+    s->path[s->prefix_bytes + name.n] = 0;
+    return s->path;
+}
+
+/* the name of file `i` of the model: its shards, then the index */
+static const char *sti_shards_name(const sti_shards *s, uint32_t i, char name[ST_SHARD_NAME_BYTES]) {
+    if (i == s->shard_count) return STI_INDEX_NAME;
+    sti_shard_name(i, s->shard_count, name);
+    return name;
+}
+
+/* the tensors from that one on */
+static const st_tensor *sti_shards_tensors(const sti_shards *s, size_t begin) {
+    return s->count ? s->tensors + begin : NULL;
+}
+
+static void *sti_shards_take(sti_shards *s, size_t bytes) {
+    return sti_pool_take(&s->pool, bytes, s->directory, s->error);
+}
+
+static size_t sti_serials_bytes(const sti_shards *s) {
+    return sti_times(s->shard_count + (size_t)1, sizeof *s->serials);
+}
+
+/* bytes of a work buffer that suffice, as far as is known what else the directory holds */
+STI_COLD static size_t sti_shards_need(const sti_shards *s) {
+    size_t need = sti_plus(s->pool.memory.work_skipped, sti_times(sti_round8(s->path_bytes), 2)), most = 0, begin, end;
+    uint64_t bytes;
+    need = sti_plus(need, sti_plus(sti_round8(s->scratch_bytes), sti_round8(sti_serials_bytes(s))));
+    need = sti_plus(need, sti_round8(sti_times(s->count, sizeof *s->placed)));
+    need = sti_plus(need, sti_round8(sti_times(s->options.index_count, sizeof *s->pairs)));
+    for (begin = 0; begin < s->count || begin == 0; begin = end) {
+        size_t shard;
+        end = sti_shard_end(s->tensors, s->count, begin, &s->options, &bytes);
+        shard = sti_save_need(sti_plus(s->prefix_bytes, ST_SHARD_NAME_BYTES), sti_shards_tensors(s, begin), end - begin,
+                              s->metadata, s->metadata_count, 0);
+        if (shard > most) most = shard;
+        if (end == 0) break;
+    }
+    return sti_plus(need, sti_plus(s->stale_bytes, most));
+}
+
+static void sti_stale_forget(sti_shards *s) {
+    sti_stale *stale, *next;
+    for (stale = s->stale; stale; stale = next) {
+        next = stale->next;
+        sti_pool_return(&s->pool, stale, stale->block_bytes);
+    }
+    s->stale = NULL;
+    s->stale_names = NULL;
+}
+
+static void sti_shards_close(sti_shards *s) {
+    sti_stale_forget(s);
+    sti_pool_return(&s->pool, s->pairs, sti_times(s->options.index_count, sizeof *s->pairs));
+    sti_pool_return(&s->pool, s->placed, sti_times(s->count, sizeof *s->placed));
+    sti_pool_return(&s->pool, s->serials, sti_serials_bytes(s));
+    sti_pool_return(&s->pool, s->scratch, s->scratch_bytes);
+    sti_pool_return(&s->pool, s->temp, s->path_bytes);
+    sti_pool_return(&s->pool, s->path, s->path_bytes);
+}
+
+/* what all calls have in common: judges the tensors and counts the shards, and takes what every one of them needs */
+static st_status sti_shards_open(sti_shards *s, const char *directory, const st_tensor *tensors, size_t count,
+                                 const st_pair *metadata, size_t metadata_count, const st_save_options *options,
+                                 st_error *error) {
+    sti_span longest, place = sti_text(directory ? directory : "");
+    st_status status;
+    ST_MEMSET(s, 0, sizeof *s);
+    s->directory = directory ? directory : "(directory)";
+    if (options) s->options = *options;
+    s->error = error;
+    if (!place.n || (!tensors && count) || (!metadata && metadata_count) ||
+        (!s->options.index && s->options.index_count) || !sti_save_options_fit(&s->options)) {
+        return sti_save_misfit(s->directory, error);
+    }
+    s->tensors = tensors;
+    s->count = count;
+    s->metadata = metadata;
+    s->metadata_count = metadata_count;
+    sti_pool_begin(&s->pool, &s->options);
+    status = sti_plan(directory, tensors, count, &s->options, NULL, &s->shard_count, &s->bytes, error);
+    if (status != ST_OK) return status;
+    s->prefix_bytes = sti_plus(place.n, sti_system_directory(directory) < place.n); /* a separator, unless it has one */
+    s->path_bytes = sti_plus(s->prefix_bytes, STI_FILE_NAME);
+    longest.at = NULL;
+    longest.n = sti_plus(s->path_bytes, STI_TEMP_BYTES);
+    s->scratch_bytes = sti_times(sti_system_scratch(longest), 2);
+    s->path = (char *)sti_shards_take(s, s->path_bytes);
+    if (s->path) s->temp = (char *)sti_shards_take(s, s->path_bytes);
+    if (s->temp && s->scratch_bytes) s->scratch = sti_shards_take(s, s->scratch_bytes);
+    if (!s->temp || (s->scratch_bytes && !s->scratch)) return ST_ERR_MEMORY;
+    ST_MEMCPY(s->path, place.at, place.n);
+    if (s->prefix_bytes > place.n) s->path[place.n] = '/';
+    s->path[s->prefix_bytes] = 0;
+    return ST_OK;
+}
+
+/* what all calls have in common at their end */
+static st_status sti_shards_end(sti_shards *s, st_status status) {
+    sti_shards_close(s);
+    if (status == ST_ERR_MEMORY && s->pool.memory.work) {
+        size_t need = sti_shards_need(s);
+        return sti_shards_refuse(s, status, sti_text(""), need > s->asked ? need : s->asked, 0,
+                                 STI_SAY("the work buffer is too small: $e bytes suffice"));
+    }
+    return status == ST_OK ? sti_succeed(s->error) : status;
+}
+
+/* judges the index's metadata and orders it */
+static st_status sti_shards_pairs(sti_shards *s) {
+    const size_t n = s->options.index_count;
+    sti_order o;
+    size_t i;
+    if (!n) return ST_OK;
+    for (i = 0; i < n; i++) {
+        const st_pair *p = &s->options.index[i];
+        sti_span key = sti_named(p->key, p->key_bytes), value = sti_named(p->value, p->value_bytes);
+        if (!key.at || !value.at) {
+            return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0, STI_SAY("a pair of the index needs key and value"));
+        }
+        if (!sti_is_utf8(key)) {
+            return sti_shards_refuse(s, ST_ERR_UTF8, key, 0, 0, STI_SAY("a key of the index is not UTF-8"));
+        }
+        if (value.n > STI_DEFAULT_LIMIT) {
+            return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
+                                     STI_SAY("with $a bytes its value is over the limit of $e"));
+        }
+        if (!sti_is_value(value)) {
+            return sti_shards_refuse(s, ST_ERR_JSON, key, 0, 0, STI_SAY("its value for the index is not JSON text"));
+        }
+    }
+    s->pairs = (void **)sti_shards_take(s, sti_times(n, sizeof *s->pairs));
+    if (!s->pairs) return ST_ERR_MEMORY;
+    for (i = 0; i < n; i++) s->pairs[i] = (void *)(uintptr_t)&s->options.index[i];
+    o.items = s->pairs;
+    o.index = NULL;
+    o.before = sti_pair_before;
+    o.swap = sti_pointer_swap;
+    sti_sort(&o, n);
+    for (i = 1; i < n; i++) {
+        sti_span key = sti_pair_key(s->pairs[i]);
+        if (sti_same(sti_pair_key(s->pairs[i - 1]), key)) {
+            return sti_shards_refuse(s, ST_ERR_DUPLICATE, key, 0, 0, STI_SAY("this key of the index is there twice"));
+        }
+    }
+    return ST_OK;
+}
+
+/* orders the tensors for the index, and refuses a name that is there twice */
+static st_status sti_shards_order(sti_shards *s) {
+    sti_order o;
+    size_t i, begin, end;
+    uint32_t shard = 0;
+    uint64_t bytes;
+    if (!s->count) return ST_OK;
+    s->placed = (sti_placed *)sti_shards_take(s, sti_times(s->count, sizeof *s->placed));
+    if (!s->placed) return ST_ERR_MEMORY;
+    for (begin = 0; begin < s->count; begin = end, shard++) {
+        end = sti_shard_end(s->tensors, s->count, begin, &s->options, &bytes);
+        for (i = begin; i < end; i++) {
+            s->placed[i].tensor = &s->tensors[i];
+            s->placed[i].shard = shard;
+        }
+    }
+    o.items = s->placed;
+    o.index = NULL;
+    o.before = sti_placed_before;
+    o.swap = sti_placed_swap;
+    sti_sort(&o, s->count);
+    for (i = 1; i < s->count; i++) {
+        sti_span name = sti_placed_name(&s->placed[i]);
+        if (sti_same(sti_placed_name(&s->placed[i - 1]), name)) {
+            return sti_shards_refuse(s, ST_ERR_DUPLICATE, name, 0, 0, STI_SAY("this name is there twice"));
+        }
+    }
+    return ST_OK;
+}
+
+/* begins a member: its key, and what stands before it */
+static void sti_emit_key(sti_emitter *e, sti_span key, int first) {
+    if (!first) sti_emit(e, ",", 1);
+    sti_emit_line(e, 2);
+    sti_emit_ascii(e, key, 0);
+    sti_emit(e, ": ", 2);
+}
+
+/* of a model in several files: it has two tensors at least */
+static void sti_emit_index(sti_emitter *e, const sti_shards *s) {
+    const size_t n = s->options.index_count;
+    char name[ST_SHARD_NAME_BYTES];
+    size_t i = 0;
+    sti_emit_text(e, "{\n  \"metadata\": {");
+    for (; i < n && sti_compare(sti_pair_key(s->pairs[i]), sti_total_size()) < 0; i++) {
+        sti_emit_key(e, sti_pair_key(s->pairs[i]), i == 0);
+        sti_emit_value(e, sti_pair_value(s->pairs[i]));
+    }
+    sti_emit_key(e, sti_total_size(), i == 0);
+    sti_emit_number(e, s->bytes);
+    if (i < n && sti_same(sti_pair_key(s->pairs[i]), sti_total_size())) i++; /* ours is right */
+    for (; i < n; i++) {
+        sti_emit_key(e, sti_pair_key(s->pairs[i]), 0);
+        sti_emit_value(e, sti_pair_value(s->pairs[i]));
+    }
+    sti_emit_text(e, "\n  },\n  \"weight_map\": {");
+    for (i = 0; i < s->count; i++) {
+        sti_emit_key(e, sti_placed_name(&s->placed[i]), i == 0);
+        sti_emit_ascii(e, sti_text(sti_shards_name(s, s->placed[i].shard, name)), 0);
+    }
+    sti_emit_text(e, "\n  }\n}\n");
+}
+
+/* everything about the index that can be refused, and its length */
+static st_status sti_shards_prepare(sti_shards *s) {
+    sti_emitter count = {NULL, 0, 0};
+    st_status status = sti_shards_pairs(s);
+    if (status == ST_OK) status = sti_shards_order(s);
+    if (status != ST_OK || s->shard_count == 1) return status;
+    sti_emit_index(&count, s);
+    s->index_bytes = count.bytes;
+    if (count.bytes <= STI_DEFAULT_LIMIT) return ST_OK;
+    return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, sti_text(STI_INDEX_NAME), STI_DEFAULT_LIMIT, count.bytes,
+                             STI_SAY("an index of $a bytes is over the limit of $e"));
+}
+
+/* ---- sharding: what the directory holds already */
+
+typedef struct sti_passing { /* an index seen through a window */
+    sti_json json;           /* first: a pointer to one is a pointer to the other */
+    const st_io *io;
+    uint64_t next;
+    unsigned char *window;
+    size_t room;
+    int code; /* of a read that failed */
+} sti_passing;
+
+static int sti_passing_more(sti_json *j) {
+    sti_passing *p = (sti_passing *)(void *)j;
+    const uint64_t left = p->io->bytes - p->next;
+    const size_t n = left < p->room ? (size_t)left : p->room;
+    if (n == 0 || p->code) return 0;
+    p->code = sti_io_read(p->io, p->next, p->window, n);
+    if (p->code) return 0;
+    p->next = sti_sum(p->next, n);
+    j->at = p->window;
+    j->end = p->window + n;
+    j->stop = (uint32_t)p->next; /* the index is not longer than the limit */
+    return 1;
+}
+
+/* passes a string and keeps what fits of it; *n is its length, or SIZE_MAX where it did not fit */
+static st_status sti_passing_name(sti_json *j, char name[STI_FILE_NAME], size_t *n) {
+    if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_SAY("a shard must be a string"));
+    j->at++;
+    for (*n = 0;;) {
+        unsigned char bytes[4];
+        size_t more = 1;
+        int c = sti_json_byte(j);
+        if (c < 0x20) return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a string does not end"));
+        if (c == '\\') {
+            st_status s = sti_json_escape(j, bytes, &more);
+            if (s != ST_OK) return s;
+        } else {
+            j->at++;
+            if (c == '"') return ST_OK;
+            bytes[0] = (unsigned char)c;
+        }
+        if (*n > STI_FILE_NAME - 1 - more) *n = SIZE_MAX;
+        if (*n == SIZE_MAX) continue;
+        ST_MEMCPY(name + *n, bytes, more);
+        *n += more;
+    }
+}
+
+/* hands on the name of the file of each tensor, where it has fewer than STI_FILE_NAME bytes; each ends the walk with a
+ * status that is not ST_OK */
+static st_status sti_passing_walk(sti_json *j, st_status (*each)(sti_shards *s, sti_span name), sti_shards *shards) {
+    char text[STI_FILE_NAME];
+    sti_span name;
+    sti_word key;
+    st_status s;
+    int more, inside;
+    if ((s = sti_json_enter(j, '{', &more, STI_SAY("an index must be an object"))) != ST_OK) return s;
+    while (more) {
+        if ((s = sti_json_key(j, &key)) != ST_OK || (s = sti_json_colon(j)) != ST_OK) return s;
+        if (sti_word_is(&key, "weight_map", 10)) {
+            s = sti_json_enter(j, '{', &inside, STI_SAY("the weight_map must be an object"));
+            while (s == ST_OK && inside) {
+                s = sti_json_key(j, &key);
+                if (s == ST_OK) s = sti_json_colon(j);
+                if (s == ST_OK) s = sti_passing_name(j, text, &name.n);
+                name.at = text;
+                if (s == ST_OK && name.n != SIZE_MAX) s = (each)(shards, name);
+                if (s == ST_OK) s = sti_json_next(j, '{', &inside);
+            }
+        } else {
+            s = sti_json_skip(j, 1);
+        }
+        if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
+    }
+    if (sti_json_peek(j) >= 0) return sti_json_fail(j, ST_ERR_JSON, STI_SAY("something follows the index"));
+    return ST_OK;
+}
+
+/* the same whatever the case of Latin letters is: some file systems take such names for one */
+static int sti_alike(sti_span a, const char *b) {
+    size_t i;
+    for (i = 0; i < a.n && b[i]; i++) {
+        unsigned x = (unsigned char)a.at[i], y = (unsigned char)b[i];
+        if (x >= 'A' && x <= 'Z') x += 'a' - 'A';
+        if (y >= 'A' && y <= 'Z') y += 'a' - 'A';
+        if (x != y) return 0;
+    }
+    return i == a.n && !b[i];
+}
+
+/* whether a file of the new model is called that, or may be for the file system */
+static int sti_shards_has(const sti_shards *s, sti_span name) {
+    char wanted[ST_SHARD_NAME_BYTES];
+    uint32_t shard = 0;
+    size_t i;
+    for (i = 6; s->shard_count > 1 && i < name.n && name.at[i] >= '0' && name.at[i] <= '9'; i++) { /* past "model-" */
+        shard = shard * 10 + (uint32_t)(name.at[i] - '0');
+        if (shard > s->shard_count) return 0;
+    }
+    if (s->shard_count > 1 && shard == 0) return 0;
+    sti_shard_name(s->shard_count > 1 ? shard - 1 : 0, s->shard_count, wanted);
+    return sti_alike(name, wanted);
+}
+
+/* whether a name from an index may be that of a shard in the directory itself */
+static int sti_is_removable(sti_span name) {
+    size_t i;
+    for (i = 0; i < name.n; i++) {
+        if (name.at[i] == '/') return 0;
+    }
+    return sti_is_utf8(name) && !sti_path_fault(name, 1);
+}
+
+/* a file of the older model */
+static st_status sti_stale_add(sti_shards *s, sti_span name) {
+    const size_t bytes = sti_round8(sti_plus(sizeof(sti_stale), sti_plus(name.n, 1)));
+    sti_stale *stale;
+    char *at;
+    if (sti_shards_has(s, name)) {
+        s->clash = 1;
+        return ST_OK;
+    }
+    if (!sti_is_removable(name) || sti_node_find(s->stale_names, name)) return ST_OK;
+    s->stale_bytes = sti_plus(s->stale_bytes, bytes);
+    stale = (sti_stale *)sti_shards_take(s, bytes);
+    if (!stale) return ST_ERR_MEMORY;
+    ST_MEMSET(stale, 0, sizeof *stale);
+    at = (char *)(stale + 1);
+    stale->block_bytes = bytes;
+    stale->node.name.n = name.n;
+    stale->node.name.at = sti_keep(&at, name);
+    sti_node_add(&s->stale_names, &stale->node);
+    stale->next = s->stale;
+    s->stale = stale;
+    return ST_OK;
+}
+
+/* a file of another model in the directory */
+static st_status sti_other_check(sti_shards *s, sti_span name) {
+    sti_stale *stale = (sti_stale *)(void *)sti_node_find(s->stale_names, name);
+    if (stale) stale->shared = 1;
+    return sti_shards_has(s, name) || sti_alike(name, STI_SINGLE_NAME) ? ST_ERR_SHARD : ST_OK; /* that is removed */
+}
+
+/* The window lies at the end of a work buffer, for what is taken meanwhile stays. */
+static unsigned char *sti_window_take(sti_shards *s, sti_passing *p) {
+    sti_memory *m = &s->pool.memory;
+    if (!m->work) {
+        p->window = (unsigned char *)sti_shards_take(s, p->room);
+    } else {
+        p->room = STI_BUFFER_LEAST;                                   /* which a writer needs too, later */
+        if (m->work_bytes - s->pool.work.used < p->room) return NULL; /* sti_shards_end says how much suffices */
+        m->work_bytes -= p->room;
+        p->window = m->work + m->work_bytes;
+    }
+    return p->window;
+}
+
+static void sti_window_return(sti_shards *s, sti_passing *p) {
+    if (p->window && s->pool.memory.work) s->pool.memory.work_bytes += p->room;
+    sti_pool_return(&s->pool, p->window, p->room);
+}
+
+/* walks an index of the directory; ST_ERR_JSON, ST_ERR_SCHEMA: it is none; ST_ERR_NOT_FOUND; else what each said */
+static st_status sti_shards_read(sti_shards *s, sti_span name, st_status (*each)(sti_shards *s, sti_span name)) {
+    sti_passing p;
+    st_io io;
+    st_status status;
+    int code;
+    ST_MEMSET(&p, 0, sizeof p);
+    ST_MEMSET(&io, 0, sizeof io);
+    code = sti_system_open(s->scratch, sti_shards_path(s, name), &io);
+    if (code == ST_IO_NOT_FOUND) return ST_ERR_NOT_FOUND;
+    if (code) return sti_shards_fail(s, code, s->path + s->prefix_bytes, STI_SAY("this older index cannot be opened"));
+    p.io = &io;
+    p.json.more = sti_passing_more;
+    status = ST_ERR_JSON;
+    if (io.bytes > 0 && io.bytes <= STI_DEFAULT_LIMIT) {
+        p.room = io.bytes < STI_OLD_WINDOW ? (size_t)io.bytes : STI_WINDOW_BYTES;
+        status = sti_window_take(s, &p) ? sti_passing_walk(&p.json, each, s) : ST_ERR_MEMORY;
+        sti_window_return(s, &p);
+    }
+    sti_system_close(NULL, &io);
+    if (p.code)
+        return sti_shards_fail(s, p.code, s->path + s->prefix_bytes, STI_SAY("this older index cannot be read"));
+    return status;
+}
+
+/* one name of the directory, until one is refused */
+static int sti_survey_name(void *arg, const char *text) {
+    sti_shards *s = (sti_shards *)arg;
+    sti_span name = sti_text(text), end = sti_text(STI_INDEX_END);
+    if (sti_shards_has(s, name)) s->clash = 1;
+    if (sti_alike(name, STI_SINGLE_NAME)) s->has_single = 1;
+    if (sti_alike(name, STI_INDEX_NAME)) s->has_index = 1;
+    if (name.n <= end.n || name.n >= STI_FILE_NAME || sti_alike(name, STI_INDEX_NAME)) return 0;
+    if (!sti_alike(sti_behind(name, name.n - end.n), STI_INDEX_END)) return 0;
+    s->status = sti_shards_read(s, name, sti_other_check);
+    if (s->status == ST_ERR_SHARD) {
+        (void)sti_shards_refuse(s, s->status, name, 0, 0,
+                                STI_SAY("this index of another model names a file that the new one replaces"));
+    }
+    if (s->status >= ST_ERR_FORMAT && s->status <= ST_ERR_OFFSETS) s->status = ST_OK; /* it is no index */
+    if (s->status == ST_ERR_NOT_FOUND) s->status = ST_OK;
+    return s->status != ST_OK;
+}
+
+/* learns which files an older model has, whether names clash, and refuses to break another model in the directory */
+static st_status sti_shards_survey(sti_shards *s) {
+    int code;
+    s->status = sti_shards_read(s, sti_text(STI_INDEX_NAME), sti_stale_add);
+    if (s->status >= ST_ERR_FORMAT && s->status <= ST_ERR_OFFSETS) {
+        s->clash = 1; /* it may name anything, and of what it does name nothing is removed */
+        sti_stale_forget(s);
+    } else if (s->status != ST_OK && s->status != ST_ERR_NOT_FOUND) {
+        return s->status;
+    }
+    s->status = ST_OK;
+    code = sti_system_list(s->scratch, s->directory, sti_survey_name, s);
+    if (s->status != ST_OK || !code) return s->status;
+    if (code == ST_IO_NOT_FOUND) {
+        return sti_shards_refuse(s, ST_ERR_NOT_FOUND, sti_text(""), 0, 0, STI_SAY("there is no such directory"));
+    }
+    return sti_shards_fail(s, code, "", STI_SAY("the directory cannot be listed"));
+}
+
+/* ---- sharding: files on their way */
+
+/* a writer of the file that s->path names; of a work buffer it has the rest */
+static st_status sti_shards_writer(sti_shards *s, st_writer **w) {
+    st_save_options o = s->options;
+    st_status status;
+    if (s->pool.memory.work) {
+        o.work = s->pool.memory.work + s->pool.work.used;
+        o.work_bytes = s->pool.memory.work_bytes - s->pool.work.used;
+    }
+    status = sti_writer_open(w, s->path, NULL, &o, s->error);
+    if (status == ST_OK) (*w)->serial = s->serial;
+    return status;
+}
+
+/* completes a file under its temporary name, which is s's to rename or to remove from then on */
+static st_status sti_shards_accept(sti_shards *s, st_writer *w) {
+    st_status status = sti_writer_complete(w, s->error);
+    if (status != ST_OK) return status;
+    w->stage = STI_FINISHED;
+    s->serials[s->written++] = w->serial;
+    s->serial = w->serial + 1;
+    return ST_OK;
+}
+
+static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
+    uint32_t i;
+    if (!found || found->dtype != planned->dtype || found->rank != planned->rank) return 0;
+    if (found->bytes != planned->bytes || !sti_same(sti_text(found->dtype_name), sti_text(planned->dtype_name)))
+        return 0;
+    for (i = 0; i < found->rank; i++) {
+        if (found->shape[i] != planned->shape[i]) return 0;
+    }
+    return 1;
+}
+
+/* refuses a shard of tensors [begin, end) that is not there, or holds others */
+static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
+    const char *other = STI_SAY("this shard does not hold the tensors of the plan");
+    char name[ST_SHARD_NAME_BYTES];
+    st_options o;
+    st_model *m;
+    st_status status;
+    size_t i;
+    ST_MEMSET(&o, 0, sizeof o);
+    o.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
+    o.allocator = s->options.allocator;
+    if (s->pool.memory.work) {
+        o.work = s->pool.memory.work + s->pool.work.used;
+        o.work_bytes = s->pool.memory.work_bytes - s->pool.work.used;
+    }
+    (void)sti_shards_name(s, shard, name);
+    status = st_open(&m, sti_shards_path(s, sti_text(name)), &o, s->error);
+    if (status == ST_ERR_NOT_FOUND || (status >= ST_ERR_FORMAT && status <= ST_ERR_OFFSETS)) {
+        return sti_shards_refuse(s, ST_ERR_SHARD, sti_text(name), 0, 0,
+                                 status == ST_ERR_NOT_FOUND ? STI_SAY("this shard is missing") : other);
+    }
+    if (status == ST_ERR_MEMORY && s->error) {
+        s->asked = sti_plus(sti_plus(s->pool.memory.work_skipped, s->pool.work.used), (size_t)s->error->expected);
+    }
+    if (status != ST_OK) return status;
+    if (m->count != end - begin) status = ST_ERR_SHARD;
+    for (i = begin; status == ST_OK && i < end; i++) {
+        st_tensor t;
+        (void)sti_tensor_judge("", &s->tensors[i], &t, NULL);
+        if (!sti_is_as_planned(st_find_n(m, t.name, t.name_bytes), &t)) status = ST_ERR_SHARD;
+    }
+    st_close(m);
+    return status == ST_OK ? ST_OK : sti_shards_refuse(s, status, sti_text(name), 0, 0, other);
+}
+
+enum sti_step { STI_JUDGE, STI_WRITE, STI_PLACE, STI_CHECK };
+
+/* one shard of tensors [begin, end): judged, or written to a temporary, or written and put in its place */
+static st_status sti_shards_file(sti_shards *s, uint32_t shard, size_t begin, size_t end, uint64_t total,
+                                 enum sti_step step) {
+    char name[ST_SHARD_NAME_BYTES];
+    st_writer *w;
+    st_status status;
+    (void)sti_shards_path(s, sti_text(sti_shards_name(s, shard, name)));
+    status = sti_shards_writer(s, &w);
+    if (status == ST_OK) {
+        status =
+            sti_save_declare(w, sti_shards_tensors(s, begin), end - begin, s->metadata, s->metadata_count, s->error);
+    }
+    if (status == ST_OK) status = step == STI_JUDGE ? sti_writer_plan(w, s->error) : st_writer_begin(w, s->error);
+    if (status == ST_OK && step != STI_JUDGE) status = sti_save_data(w, s->done, total, s->error);
+    if (status == ST_OK && step == STI_WRITE) status = sti_shards_accept(s, w);
+    if (status == ST_OK && step == STI_PLACE) status = st_writer_finish(w, s->error);
+    if (status == ST_OK && step != STI_JUDGE) s->done = sti_sum(s->done, w->data_bytes);
+    st_writer_close(w);
+    return status;
+}
+
+/* the shards from `first` up to `past`, one after the other */
+static st_status sti_shards_files(sti_shards *s, uint32_t first, uint32_t past, uint64_t total, enum sti_step step) {
+    st_status status = ST_OK;
+    size_t begin = 0, end;
+    uint32_t shard;
+    uint64_t bytes;
+    for (shard = 0; status == ST_OK && shard < past; shard++) {
+        end = sti_shard_end(s->tensors, s->count, begin, &s->options, &bytes);
+        if (shard >= first) {
+            status = step == STI_CHECK ? sti_shards_check(s, shard, begin, end)
+                                       : sti_shards_file(s, shard, begin, end, total, step);
+        }
+        begin = end;
+    }
+    return status;
+}
+
+/* what the shards [first, first + n) hold of tensors' bytes */
+static uint64_t sti_shards_bytes(const sti_shards *s, uint32_t first, uint32_t n) {
+    uint64_t bytes, all = 0;
+    size_t begin = 0;
+    uint32_t shard;
+    for (shard = 0; shard < first + n; shard++) { /* at most shard_count */
+        begin = sti_shard_end(s->tensors, s->count, begin, &s->options, &bytes);
+        if (shard >= first) all = sti_sum(all, bytes);
+    }
+    return all;
+}
+
+/* the index, as the last temporary */
+static st_status sti_shards_index(sti_shards *s) {
+    sti_emitter e = {NULL, 0, 0};
+    st_writer *w;
+    st_status status;
+    if (s->shard_count == 1) return ST_OK;
+    (void)sti_shards_path(s, sti_text(STI_INDEX_NAME));
+    status = sti_shards_writer(s, &w);
+    if (status == ST_OK) {
+        w->data_offset = s->index_bytes; /* the file is all header */
+        status = sti_writer_start(w, s->error);
+    }
+    if (status == ST_OK) {
+        e.writer = w;
+        sti_emit_index(&e, s);
+        status = e.code ? sti_writer_failed(w, e.code, s->error) : sti_shards_accept(s, w);
+    }
+    st_writer_close(w);
+    return status;
+}
+
+static st_status sti_shards_serials(sti_shards *s) {
+    s->serials = (uint32_t *)sti_shards_take(s, sti_serials_bytes(s));
+    return s->serials ? ST_OK : ST_ERR_MEMORY;
+}
+
+/* temporaries of all files of the model */
+static st_status sti_shards_write(sti_shards *s) {
+    st_status status = sti_shards_serials(s);
+    if (status == ST_OK) status = sti_shards_files(s, 0, s->shard_count, 0, STI_JUDGE);
+    if (status == ST_OK) status = sti_shards_survey(s);
+    if (status == ST_OK) status = sti_shards_files(s, 0, s->shard_count, s->bytes, STI_WRITE);
+    return status == ST_OK ? sti_shards_index(s) : status;
+}
+
+/* removes the temporaries that have no names of their own yet */
+static void sti_shards_abandon(sti_shards *s) {
+    for (; s->named < s->written; s->named++) {
+        sti_temp_name(s->temp, s->path_bytes, s->path, s->serials[s->named]);
+        (void)sti_system_unlink(s->scratch, s->temp);
+    }
+}
+
+/* ---- sharding: into place. Killed between any two of these steps, the directory opens as the older model or as the
+ * new one, or is refused. */
+
+#define STI_UNTOUCHED STI_SAY("the new model cannot be put in its place; the older one is as it was")
+#define STI_BETWEEN STI_SAY("the new model cannot be put in its place, and the older one is there no more: save again")
+#define STI_SHADOWED STI_SAY("this file of an older model cannot be removed, and hides the index of the new one")
+#define STI_HIDDEN STI_SAY("the new model is written, but the older model.safetensors, which hides it, is still there")
+#define STI_REMAINS STI_SAY("the new model is in its place, but this file of the older one cannot be removed")
+#define STI_UNSETTLED STI_SAY("the new model is in its place, but a crash of the system may still lose it")
+
+/* makes what was renamed and removed last */
+static st_status sti_shards_settle(sti_shards *s, const char *sentence) {
+    int code;
+    if (s->options.flags & ST_SAVE_NO_SYNC) return ST_OK;
+    ST_MEMCPY(s->temp, s->path, s->prefix_bytes);
+    s->temp[s->prefix_bytes] = 0;
+    code = sti_system_settle(s->temp);
+    return code ? sti_shards_fail(s, code, "", sentence) : ST_OK;
+}
+
+static st_status sti_shards_remove(sti_shards *s, const char *name, const char *sentence) {
+    int code = sti_system_unlink(s->scratch, sti_shards_path(s, sti_text(name)));
+    return code && code != ST_IO_NOT_FOUND ? sti_shards_fail(s, code, name, sentence) : ST_OK;
+}
+
+static st_status sti_shards_remove_index(sti_shards *s, const char *sentence) {
+    return s->has_index ? sti_shards_remove(s, STI_INDEX_NAME, sentence) : ST_OK;
+}
+
+static st_status sti_shards_remove_single(sti_shards *s, const char *sentence) {
+    return s->has_single ? sti_shards_remove(s, STI_SINGLE_NAME, sentence) : ST_OK;
+}
+
+/* gives the next file its name */
+static st_status sti_shards_rename(sti_shards *s, const char *sentence) {
+    char buffer[ST_SHARD_NAME_BYTES];
+    const char *name = sti_shards_name(s, s->named, buffer);
+    int code;
+    sti_temp_name(s->temp, s->path_bytes, sti_shards_path(s, sti_text(name)), s->serials[s->named]);
+    code = sti_system_rename(s->scratch, s->temp, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
+    if (code) return sti_shards_fail(s, code, name, sentence);
+    s->named++;
+    return ST_OK;
+}
+
+/* removes the older model's files that the new one does not have; goes on where one stays, and tells of it */
+static st_status sti_shards_sweep(sti_shards *s, const char *sentence) {
+    const sti_stale *stale;
+    st_status status = ST_OK;
+    for (stale = s->stale; stale; stale = stale->next) {
+        st_status one = stale->shared ? ST_OK : sti_shards_remove(s, stale->node.name.at, sentence);
+        if (one != ST_OK) status = one;
+    }
+    return status;
+}
+
+static st_status sti_shards_place_one(sti_shards *s) {
+    st_status status = sti_shards_rename(s, STI_UNTOUCHED); /* and it is the model, whatever index lies beside it */
+    if (status == ST_OK) status = sti_shards_settle(s, STI_UNSETTLED);
+    if (status == ST_OK) status = sti_shards_remove_index(s, STI_REMAINS);
+    return status == ST_OK ? sti_shards_sweep(s, STI_REMAINS) : status;
+}
+
+/* beside the older model, whose index and files stay until the new index takes the place of the old one */
+static st_status sti_shards_place_beside(sti_shards *s) {
+    char name[ST_SHARD_NAME_BYTES];
+    st_status status = ST_OK;
+    while (status == ST_OK && s->named < s->shard_count) status = sti_shards_rename(s, STI_UNTOUCHED);
+    if (status == ST_OK) status = sti_shards_settle(s, STI_UNTOUCHED);
+    if (status == ST_OK) status = sti_shards_rename(s, STI_UNTOUCHED);
+    if (status != ST_OK) {
+        uint32_t i;
+        for (i = 0; i < s->named; i++) {
+            (void)sti_system_unlink(s->scratch, sti_shards_path(s, sti_text(sti_shards_name(s, i, name))));
+        }
+        return status;
+    }
+    status = sti_shards_settle(s, s->has_single ? STI_HIDDEN : STI_UNSETTLED);
+    if (status == ST_OK) status = sti_shards_remove_single(s, STI_SHADOWED);
+    return status == ST_OK ? sti_shards_sweep(s, STI_REMAINS) : status;
+}
+
+/* over the older model, which is taken out of sight first: its index before a single file that hides that index */
+static st_status sti_shards_place_over(sti_shards *s) {
+    st_status status = sti_shards_remove_index(s, STI_UNTOUCHED);
+    if (status == ST_OK) status = sti_shards_remove_single(s, STI_SHADOWED);
+    if (status == ST_OK) status = sti_shards_settle(s, STI_BETWEEN);
+    while (status == ST_OK && s->named < s->shard_count) status = sti_shards_rename(s, STI_BETWEEN);
+    if (status == ST_OK) status = sti_shards_settle(s, STI_BETWEEN);
+    if (status == ST_OK) status = sti_shards_rename(s, STI_BETWEEN);
+    if (status == ST_OK) status = sti_shards_settle(s, STI_UNSETTLED);
+    return status == ST_OK ? sti_shards_sweep(s, STI_REMAINS) : status;
+}
+
+static st_status sti_shards_place(sti_shards *s) {
+    if (s->shard_count == 1) return sti_shards_place_one(s);
+    return s->clash ? sti_shards_place_over(s) : sti_shards_place_beside(s);
+}
+
+/* ---- sharding: parts of a model by several processes */
+
+/* takes the older model away, and every file that has the name of a new one: those that are there at the end are new */
+static st_status sti_shards_clear(sti_shards *s) {
+    const char *sentence = STI_SAY("this file of an older model cannot be removed");
+    char name[ST_SHARD_NAME_BYTES];
+    uint32_t i;
+    st_status status = sti_shards_remove_index(s, sentence);
+    if (status == ST_OK) status = sti_shards_remove_single(s, sentence);
+    if (status == ST_OK) status = sti_shards_settle(s, sentence);
+    for (i = 0; status == ST_OK && s->clash && i < s->shard_count; i++) {
+        status = sti_shards_remove(s, sti_shards_name(s, i, name), sentence);
+    }
+    if (status == ST_OK) status = sti_shards_sweep(s, sentence);
+    return status == ST_OK ? sti_shards_settle(s, sentence) : status;
+}
+#endif
+
+/* ---- sharding: the calls */
+
+#if defined(ST_NO_FILES)
+STI_COLD static st_status sti_shards_unsupported(const char *directory, st_error *error) {
+    return sti_refuse(directory ? directory : "(directory)", ST_ERR_UNSUPPORTED, sti_text(""), 0, 0,
+                      STI_SAY("this build knows no files"), error);
+}
+#endif
+
+ST_API st_status st_save_sharded(const char *directory, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                                 size_t metadata_count, const st_save_options *options, st_error *error) {
+#if defined(ST_NO_FILES)
+    (void)tensors, (void)count, (void)metadata, (void)metadata_count, (void)options;
+    return sti_shards_unsupported(directory, error);
+#else
+    sti_shards s;
+    st_status status = sti_shards_open(&s, directory, tensors, count, metadata, metadata_count, options, error);
+    if (status == ST_OK) status = sti_shards_prepare(&s);
+    if (status == ST_OK) status = sti_shards_write(&s);
+    if (status == ST_OK) status = sti_shards_place(&s);
+    sti_shards_abandon(&s);
+    return sti_shards_end(&s, status);
+#endif
+}
+
+ST_API st_status st_shards_begin(const char *directory, const st_tensor *tensors, size_t count,
+                                 const st_save_options *options, st_error *error) {
+#if defined(ST_NO_FILES)
+    (void)tensors, (void)count, (void)options;
+    return sti_shards_unsupported(directory, error);
+#else
+    sti_shards s;
+    st_status status = sti_shards_open(&s, directory, tensors, count, NULL, 0, options, error);
+    if (status == ST_OK) status = sti_shards_prepare(&s);
+    if (status == ST_OK) status = sti_shards_survey(&s);
+    if (status == ST_OK) status = sti_shards_clear(&s);
+    return sti_shards_end(&s, status);
+#endif
+}
+
+ST_API st_status st_shards_write(const char *directory, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                                 size_t metadata_count, uint32_t first, uint32_t n, const st_save_options *options,
+                                 st_error *error) {
+#if defined(ST_NO_FILES)
+    (void)tensors, (void)count, (void)metadata, (void)metadata_count, (void)first, (void)n, (void)options;
+    return sti_shards_unsupported(directory, error);
+#else
+    sti_shards s;
+    st_status status = sti_shards_open(&s, directory, tensors, count, metadata, metadata_count, options, error);
+    if (status == ST_OK && (first > s.shard_count || n > s.shard_count - first)) {
+        status = sti_shards_refuse(&s, ST_ERR_ARGUMENT, sti_text(""), s.shard_count, first,
+                                   STI_SAY("the plan has $e shards, and these are not all among them"));
+    }
+    if (status == ST_OK) status = sti_shards_files(&s, first, first + n, sti_shards_bytes(&s, first, n), STI_PLACE);
+    return sti_shards_end(&s, status);
+#endif
+}
+
+ST_API st_status st_shards_finish(const char *directory, const st_tensor *tensors, size_t count,
+                                  const st_save_options *options, st_error *error) {
+#if defined(ST_NO_FILES)
+    (void)tensors, (void)count, (void)options;
+    return sti_shards_unsupported(directory, error);
+#else
+    const char *sentence = STI_SAY("the index of the new model cannot be put in its place");
+    sti_shards s;
+    st_status status = sti_shards_open(&s, directory, tensors, count, NULL, 0, options, error);
+    if (status == ST_OK) status = sti_shards_prepare(&s);
+    if (status == ST_OK) status = sti_shards_serials(&s);
+    if (status == ST_OK) status = sti_shards_files(&s, 0, s.shard_count, 0, STI_CHECK);
+    if (status == ST_OK && s.shard_count > 1) {
+        s.written = s.named = s.shard_count; /* which have their names */
+        status = sti_shards_index(&s);
+        if (status == ST_OK) status = sti_shards_rename(&s, sentence);
+        if (status == ST_OK) status = sti_shards_settle(&s, STI_UNSETTLED);
+    }
+    sti_shards_abandon(&s);
+    return sti_shards_end(&s, status);
+#endif
 }
 
 /* ---- editing */
@@ -5854,8 +10117,8 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
     if (m->memory.work) { /* the model lies at its front */
         all.work = m->memory.work + m->block_bytes;
         all.work_bytes = m->memory.work_bytes - m->block_bytes;
-        need = sti_save_need(path, (*model)->tensors, (*model)->count, metadata, metadata ? metadata_count : 0,
-                             m->memory.work_skipped);
+        need = sti_save_need(sti_text(path).n, (*model)->tensors, (*model)->count, metadata,
+                             metadata ? metadata_count : 0, m->memory.work_skipped);
         need = sti_plus(need, m->block_bytes);
         if (in_place) need = sti_plus(need, sti_round8((size_t)keep));
     }
@@ -5868,7 +10131,7 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
         s = sti_edit_in_place(w, file_bytes, error);
     } else if (s == ST_OK) {
         s = st_writer_begin(w, error);
-        if (s == ST_OK) s = sti_save_data(w, error);
+        if (s == ST_OK) s = sti_save_data(w, 0, w->data_bytes, error);
         st_close(*model);
         *model = NULL;
         if (s == ST_OK) s = st_writer_finish(w, error);
@@ -5916,7 +10179,7 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
  * uses: -
  * ---------------------------------------------------------------------------------------------------------------------
  * 0.1.0  2026-11-21  Reading: files, memory, callbacks, file systems of one's own; the scanner without memory.
- *                    Writing: whole files, sinks, streams, metadata edits.
+ *                    Writing: whole files, sinks, streams, models in several files, metadata edits.
  *
  * This software is available under two licences; choose the one you like.
  *

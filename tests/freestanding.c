@@ -74,6 +74,39 @@ static void left_out(void) {
     st_close(model);
 }
 
+/* a plan needs no files; what it is about does */
+static void shards(void) {
+    static const uint64_t sixteen = 16;
+    static const char data[16] = "";
+    uint32_t plan[2], count;
+    size_t first[2], scratch[2];
+    char name[ST_SHARD_NAME_BYTES];
+    st_save_options options;
+    st_tensor t[2];
+    st_error error;
+    memset(&options, 0, sizeof options);
+    memset(t, 0, sizeof t);
+    options.max_shard_bytes = 16;
+    t[0].name = "a";
+    t[1].name = "b";
+    t[0].dtype = t[1].dtype = ST_DTYPE_U8;
+    t[0].rank = t[1].rank = 1;
+    t[0].shape = t[1].shape = &sixteen;
+    t[0].data = t[1].data = data;
+    CHECK_STATUS(st_plan_shards(t, 2, &options, plan, &count, &error), ST_OK);
+    CHECK(count == 2 && plan[0] == 0 && plan[1] == 1);
+    CHECK_STATUS(st_shard_name(1, 2, name, sizeof name), ST_OK);
+    CHECK_STR(name, "model-00002-of-00002.safetensors");
+    CHECK_EQ(st_find_shared(t, 2, first, scratch), 1);
+    CHECK(first[0] == 0 && first[1] == 0);
+    CHECK_STATUS(st_save_sharded(".", t, 2, NULL, 0, &options, &error), ST_ERR_UNSUPPORTED);
+    CHECK(strncmp(error.message, ".: ", 3) == 0);
+    CHECK_STATUS(st_shards_begin(".", t, 2, &options, &error), ST_ERR_UNSUPPORTED);
+    CHECK_STATUS(st_shards_write(".", t, 2, NULL, 0, 0, 1, &options, &error), ST_ERR_UNSUPPORTED);
+    CHECK_STATUS(st_shards_finish(".", t, 2, &options, &error), ST_ERR_UNSUPPORTED);
+    CHECK_STATUS(st_save_sharded(NULL, t, 2, NULL, 0, &options, NULL), ST_ERR_UNSUPPORTED);
+}
+
 /* the sorting ways: by offset, and by name */
 static void large_files(void) {
     size_t n;
@@ -89,6 +122,7 @@ int main(void) {
     table(invalid_cases, sizeof invalid_cases / sizeof *invalid_cases);
     memory_loops();
     left_out();
+    shards();
     large_files();
     return test_done("freestanding");
 }

@@ -247,6 +247,33 @@ static void crowds(void) {
     free(c.names);
 }
 
+/* an index that had to be sorted is none any more once it is filled with other names */
+static void filled_anew(void) {
+    enum { CROWDED = 600 };
+    crowd c = crowd_of(CROWDED);
+    st_pair *pairs = (st_pair *)calloc(CROWDED, sizeof *pairs);
+    uint32_t slots[CROWDED * 2];
+    sti_index x;
+    size_t i;
+    if (pairs == NULL) exit(2);
+    for (i = 0; i < CROWDED; i++) {
+        pairs[i].key = c.names[i];
+        pairs[i].key_bytes = strlen(c.names[i]);
+    }
+    memset(&x, 0, sizeof x);
+    x.pairs = pairs;
+    x.slots = slots;
+    x.count = CROWDED;
+    CHECK(sti_index_words(CROWDED, 0) <= sizeof slots / sizeof *slots);
+    CHECK(sti_index_build(&x, NULL) == STI_ABSENT && x.sorted);
+    for (i = 0; i < CROWDED; i++) CHECK_EQ(sti_index_find(&x, sti_text(c.names[i])), i);
+    x.count = 20;
+    CHECK(sti_index_build(&x, NULL) == STI_ABSENT && !x.sorted);
+    for (i = 0; i < 30; i++) CHECK_EQ(sti_index_find(&x, sti_text(c.names[i])), i < 20 ? i : STI_ABSENT);
+    free(pairs);
+    free(c.names);
+}
+
 /* ---- repeated names are found where a quadratic search finds them ---- */
 
 static uint64_t random_state = 1;
@@ -310,6 +337,7 @@ int main(void) {
     names_with_nul();
     twins();
     crowds();
+    filled_anew();
     repeats();
     return test_done("lookup");
 }

@@ -4,6 +4,7 @@
 #include "../safetensors.h"
 
 #include "conformance.h"
+#include "scratch.h"
 #undef GOOD
 #undef LENGTH
 #undef RAW
@@ -86,9 +87,38 @@ static void others(void) {
     CHECK(memcmp(error.message, nothing, sizeof error.message) == 0);
 }
 
+/* the policy for paths is the same without the words for it */
+static void paths(void) {
+    static const char *const hostile[] = {"../x.safetensors",
+                                          "/x.safetensors",
+                                          "a//x.safetensors",
+                                          "./x.safetensors",
+                                          "C:x.safetensors",
+                                          "NUL.safetensors",
+                                          "x.bin",
+                                          ""};
+    char text[100];
+    size_t i;
+    scratch_begin("quiet");
+    for (i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+        st_model *model;
+        st_error error;
+        const int n = snprintf(text, sizeof text, "{\"weight_map\":{\"a\":\"%s\"}}", hostile[i]);
+        test_row = hostile[i];
+        memset(&error, 0xee, sizeof error);
+        CHECK_STATUS(st_open(&model, scratch_write("x.json", text, (size_t)n), NULL, &error), ST_ERR_PATH);
+        CHECK_STATUS(error.status, ST_ERR_PATH);
+        CHECK(memcmp(error.message, nothing, sizeof error.message) == 0);
+        scratch_remove("x.json");
+    }
+    test_row = "";
+    scratch_end();
+}
+
 int main(void) {
     table(conformance_cases, sizeof conformance_cases / sizeof *conformance_cases);
     table(invalid_cases, sizeof invalid_cases / sizeof *invalid_cases);
     others();
+    paths();
     return test_done("quiet");
 }

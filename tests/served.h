@@ -12,6 +12,7 @@ typedef struct served {
     int mapped;       /* files opened through st_files lie in memory */
     size_t calls;     /* of open, read_at and list together */
     size_t opens, closes, reads, lists;
+    uint64_t read_bytes;
     size_t fail_at;   /* the call, from 1, that is answered with `code`; 0: none */
     int fail_forever; /* and every call after it */
     int code;
@@ -25,6 +26,7 @@ static inline int served_refuses(served *s) {
 static inline int served_read_at(void *user, uint64_t offset, void *dst, size_t bytes) {
     served *s = (served *)user;
     s->reads++;
+    s->read_bytes += bytes;
     if (served_refuses(s)) return s->code;
     if (!CHECK(offset <= s->n && bytes <= s->n - offset)) return 1000; /* nobody asks for what cannot be there */
     if (bytes > 0) memcpy(dst, s->bytes + offset, bytes);

@@ -5,66 +5,6 @@
 name=tool_write
 . "$(dirname "$0")/tools/blackbox.sh"
 
-# ---- harness --------------------------------------------------------------------------------------------------
-
-same() { if cmp -s "$2" "$3"; then pass; else fail "$1: $2 is not $3: $(hex "$2" | head -c 400)"; fi; }
-# whether a temporary was left in this directory or in those below it
-no_rest() {
-    rest=$(find . -name '.st-*')
-    if [ "$rest" ]; then fail "$1: left behind: $rest"; find . -name '.st-*' -exec rm -f {} +; else pass; fi
-}
-# fine ARGUMENTS...: succeeds without a word of complaint
-fine() {
-    st "$@"
-    code "st $*" 0
-    empty "st $*" err
-    no_rest "st $*"
-}
-# quiet ARGUMENTS...: and says nothing at all
-quiet() {
-    fine "$@"
-    empty "st $*" out
-}
-# fails WANTED ARGUMENTS...: exit code 1, and WANTED in what it says
-fails() {
-    wanted=$1
-    shift
-    st "$@"
-    code "st $*" 1
-    empty "st $*" out
-    has "st $*" err "$wanted"
-    no_rest "st $*"
-}
-# refused WANTED COMMAND ARGUMENTS...: a slip of the command line
-refused() {
-    wanted=$1
-    shift
-    st "$@"
-    code "st $*" 2
-    empty "st $*" out
-    has "st $*" err "$wanted"
-    has "st $*" err "usage: st $1 "
-    has "st $*" err "st $1 --help says more"
-    no_rest "st $*"
-}
-# key NAME: the number under that key in the object in out
-key() { sed -n "s/.*\"$1\":\\([0-9]*\\).*/\\1/p" out; }
-names() { # of FILE's tensors in their order
-    st ls --json "$1"
-    sed -n 's/^\[*{"name":"\([^"]*\)".*/\1/p' out | tr '\n' ' '
-}
-data_offset() {
-    st ls --json "$1"
-    key data_offset
-}
-# written FILE HEADER [DATA]: what the library would write, filled up with spaces to a multiple of 8
-written() {
-    header=$2
-    while [ $(($(printf %s "$header" | wc -c) % 8)) != 0 ]; do header="$header "; done
-    model "$1" "$header" "${3:-}"
-}
-system=$([ "$RUN" ] && echo other || echo posix) # links, permissions and signals are tried where they are the system's own
-
 # ---- files ----------------------------------------------------------------------------------------------------
 
 # blanks, an order that is not the canonical one, and metadata that is not sorted
@@ -129,8 +69,8 @@ done
 fine copy loose out.st --json
 python "copy --json" "
 import os
-assert list(o) == ['path', 'tensors', 'bytes', 'file_bytes']
-assert o == {'path': 'out.st', 'tensors': 3, 'bytes': 10, 'file_bytes': os.path.getsize('out.st')}"
+assert list(o) == ['path', 'tensors', 'bytes', 'file_bytes', 'files']
+assert o == {'path': 'out.st', 'tensors': 3, 'bytes': 10, 'file_bytes': os.path.getsize('out.st'), 'files': 1}"
 lines "copy --json" out 1
 is "copy --json: file_bytes" "$(key file_bytes)" "$(wc -c <out.st | tr -d ' ')"
 
@@ -449,7 +389,7 @@ same "pack --keep-order --meta" out.st wanted
 quiet pack out.st --meta =v --meta 'k=' --meta 'e==' a=F32::four
 json "metadata that is hard to cut" out.st '{"":"v","e":"=","k":""}'
 fine pack out.st b=U8:8:eight --align 256 --slack 64 --json
-is "pack --json" "$(cat out)" "{\"path\":\"out.st\",\"tensors\":1,\"bytes\":8,\"file_bytes\":264}"
+is "pack --json" "$(cat out)" "{\"path\":\"out.st\",\"tensors\":1,\"bytes\":8,\"file_bytes\":264,\"files\":1}"
 is "pack --align" "$(data_offset out.st)" 256
 quiet pack eight b=U8:8:eight
 st cat eight b

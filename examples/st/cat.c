@@ -78,8 +78,8 @@ int command_cat(int argc, char **argv) {
     if (words < 0) return EXIT_USAGE;
     if (words != 2) {
         begin_complaint("cat");
-        fputs(words == 0   ? "PATH and TENSOR are missing"
-              : words == 1 ? "TENSOR is missing (st ls PATH lists their names)"
+        fputs(words == 0   ? "MODEL and TENSOR are missing"
+              : words == 1 ? "TENSOR is missing (st ls MODEL lists their names)"
                            : "one TENSOR at a time",
               stderr);
         return usage_hint("cat");
@@ -95,7 +95,7 @@ int command_cat(int argc, char **argv) {
     }
     memset(&how, 0, sizeof how);
     how.flags = ST_OPEN_NO_MAP; /* a file that shrinks meanwhile is then an error, not a SIGBUS */
-    if (st_open(&model, argv[0], &how, &error) != ST_OK) return report(argv[0], &error);
+    if (open_model(&model, argv[0], &how, &error) != ST_OK) return report(argv[0], &error);
     code = cat_tensor(model, argv[0], argv[1], &wanted);
     st_close(model);
     return code;

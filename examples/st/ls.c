@@ -1,4 +1,4 @@
-/* ls.c: what is in a file. */
+/* ls.c: what is in a model. */
 #include "st.h"
 #include <string.h>
 
@@ -9,52 +9,26 @@ enum { SHOWN_PAIRS = 20, SHOWN_KEY = 64, SHOWN_VALUE = 128 };
 /* One name of a thousand characters must not push every other line off the screen; it is shown whole all the same. */
 enum { WIDEST_COLUMN = 120 };
 
-/* The text, or as many whole characters of its first `most` bytes as there are. */
-static void put_shortened(const char *text, size_t bytes, size_t most) {
-    size_t n = bytes;
-    if (n > most) {
-        n = most;
-        while (n > 0 && (text[n] & 0xc0) == 0x80) n--;
-    }
-    put_text(stdout, text, n);
-    if (n < bytes) {
-        fputs("... (", stdout);
-        put_number(stdout, bytes);
-        fputs(" bytes)", stdout);
-    }
-}
-
-static void put_metadata(const st_model *model, const colours *paint) {
+static void put_pairs(const char *title, const st_pair *pairs, size_t count, const colours *paint) {
     size_t i;
-    if (!model->metadata) return;
-    printf("%smetadata%s", paint->strong, paint->off);
-    if (model->metadata_count == 0) fputs(": there, but empty", stdout);
+    if (!pairs) return;
+    printf("%s%s%s", paint->strong, title, paint->off);
+    if (count == 0) fputs(": there, but empty", stdout);
     end_line();
-    for (i = 0; i < model->metadata_count && i < SHOWN_PAIRS; i++) {
-        const st_pair *pair = &model->metadata[i];
+    for (i = 0; i < count && i < SHOWN_PAIRS; i++) {
         fputs("  ", stdout);
-        put_shortened(pair->key, pair->key_bytes, SHOWN_KEY);
+        put_shortened(stdout, pairs[i].key, pairs[i].key_bytes, SHOWN_KEY);
         printf("%s:%s ", paint->faint, paint->off);
-        put_shortened(pair->value, pair->value_bytes, SHOWN_VALUE);
+        put_shortened(stdout, pairs[i].value, pairs[i].value_bytes, SHOWN_VALUE);
         end_line();
     }
-    if (i < model->metadata_count) {
+    if (i < count) {
         fputs("  and ", stdout);
-        put_number(stdout, model->metadata_count - i);
+        put_number(stdout, count - i);
         fputs(" more (--json shows all)", stdout);
         end_line();
     }
     end_line();
-}
-
-static void put_shape(const st_tensor *t) {
-    uint32_t i;
-    putc('[', stdout);
-    for (i = 0; i < t->rank; i++) {
-        if (i) putc(',', stdout);
-        put_number(stdout, t->shape[i]);
-    }
-    putc(']', stdout);
 }
 
 static size_t shape_width(const st_tensor *t) {
@@ -109,7 +83,7 @@ static void put_tensor(const st_tensor *t, const columns *c, const colours *pain
     fputs(paint->off, stdout);
     pad(c->dtype, text_width(t->dtype_name, strlen(t->dtype_name)));
     put_gap();
-    put_shape(t);
+    put_shape(stdout, t);
     pad(c->shape, shape_width(t));
     put_gap();
     put_right(t->bytes, c->bytes);
@@ -178,6 +152,11 @@ static void put_totals(const st_model *model, const colours *paint) {
     fputs(paint->strong, stdout);
     put_total("total", &all, &all);
     put_readable_size(all.bytes);
+    if (model->shard_count > 1) {
+        fputs(" in ", stdout);
+        put_number(stdout, model->shard_count);
+        fputs(" files", stdout);
+    }
     fputs(paint->off, stdout);
     end_line();
 }
@@ -202,7 +181,7 @@ static void put_tensor_json(const st_tensor *t) {
     fputs(",\"dtype\":", stdout);
     put_json(stdout, t->dtype_name, strlen(t->dtype_name));
     fputs(",\"shape\":", stdout);
-    put_shape(t);
+    put_shape(stdout, t);
     fputs(",\"bytes\":", stdout);
     put_number(stdout, t->bytes);
     fputs(",\"offset\":", stdout);
@@ -244,17 +223,19 @@ int command_ls(int argc, char **argv) {
     if (paths < 0) return EXIT_USAGE;
     if (paths != 1) {
         begin_complaint("ls");
-        fputs(paths ? "one PATH at a time" : "a PATH is missing", stderr);
+        fputs(paths ? "one MODEL at a time" : "a MODEL is missing", stderr);
         return usage_hint("ls");
     }
     memset(&how, 0, sizeof how);
     how.flags = ST_OPEN_NO_MAP; /* only the header is looked at */
-    if (st_open(&model, argv[0], &how, &error) != ST_OK) return report(argv[0], &error);
+    if (open_model(&model, argv[0], &how, &error) != ST_OK) return report(argv[0], &error);
     if (json) {
         put_model_json(model);
     } else {
         const colours paint = system_colours(stdout);
-        put_metadata(model, &paint);
+        put_pairs(model->shard_count > 1 ? "metadata of the first file" : "metadata", model->metadata,
+                  model->metadata_count, &paint);
+        put_pairs("metadata of the index", model->index, model->index_count, &paint);
         if (model->count) put_tensors(model, &paint);
         put_totals(model, &paint);
     }

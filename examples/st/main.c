@@ -17,42 +17,102 @@ typedef struct command {
     "  --align N        data begins at a multiple of N bytes: 8 or a greater power of two (default 8)\n"            \
     "  --slack N        N spare bytes in the header, for metadata to come (st meta --in-place)\n"                   \
     "  --no-sync        do not wait until the device has the file: quicker, but a power cut can cost old and new\n" \
-    "  --json           print a JSON object: path, tensors, bytes (of their data), file_bytes\n"
+    "  --json           print a JSON object: path, tensors, bytes (of their data), file_bytes, files\n"
+
+#define CHOOSING_HELP                                                                                         \
+    "  --only GLOB      only tensors whose name fits: * is any text, ? any character\n"                       \
+    "  --except GLOB    all but tensors whose name fits\n"                                                    \
+    "  --rename A=B     tensor A is called B in OUT; with one * on both sides, what it stands for is kept:\n" \
+    "                   --rename 'model.*=*'. Of several the first that fits counts\n"
+
+#define CHOOSING_END \
+    "\n--only, --except and --rename may be given again and again; each must fit a tensor, by its name in IN.\n"
 
 static const command commands[] = {
-    {"ls", "[--json] PATH", "list the tensors of a file",
-     "Lists the tensors of a safetensors file: name, dtype, shape, bytes, and the offset of the first byte in the\n"
-     "file, in the order in which their bytes lie; metadata before them, a total by dtype after them.\n"
+    {"ls", "[--json] MODEL", "list the tensors of a model",
+     "Lists the tensors of a model: name, dtype, shape, bytes, and the offset of the first byte in the file, in the\n"
+     "order in which their bytes lie, each file's under its path; metadata before them, a total by dtype after them.\n"
      "\n"
      "  --json   one JSON object: metadata, index, shards, tensors; nothing is shortened\n",
      command_ls},
-    {"check", "[--json] PATH...", "say whether files are sound, and if not, where",
-     "Checks each file's header and length against the format and prints one line a file:\n"
-     "  PATH: ok, N tensors, B bytes\n"
-     "  PATH: ST_ERR_X at byte P: what is wrong\n"
-     "A file that fails does not stop the rest. Exit code 1 if any failed.\n"
+    {"check", "[--json] [--deep] MODEL...", "say whether models are sound, and if not, where",
+     "Checks the header and length of each file, and of several what their index says, and prints one line a model:\n"
+     "  MODEL: ok, N tensors, B bytes\n"
+     "  MODEL: ST_ERR_X at byte P: what is wrong\n"
+     "One that fails does not stop the rest. Exit code 1 if any failed.\n"
      "\n"
-     "  --json   one JSON object a line: path, status, position, expected, actual, subject, message\n",
+     "  --deep   read every byte once, to find what the device cannot read, and count NaN, infinities, and bytes of "
+     "BOOL\n"
+     "           tensors other than 0 and 1, in all and for each tensor that has some. Such BOOL bytes make a model "
+     "fail;\n"
+     "           NaN and infinities do not\n"
+     "  --json   one JSON object a line: path, status, position, expected, actual, subject, message; with --deep, "
+     "where\n"
+     "           status is ST_OK, also nan, infinity, bad_bool, and tensors that have some: name, nan, infinity, "
+     "bad_bool\n",
      command_check},
-    {"cat", "PATH TENSOR [--offset N] [--bytes N]", "write a tensor's raw bytes to standard output",
+    {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write a tensor's raw bytes to standard output",
      "Writes the bytes of one tensor as they are stored (little-endian, row by row) to standard output.\n"
      "\n"
      "  --offset N   begin N bytes into the tensor (default 0)\n"
      "  --bytes N    write N bytes (default: all to the end of the tensor)\n",
      command_cat},
-    {"copy", "[OPTIONS] IN OUT", "write a file anew: in order, in part, renamed",
-     "Writes the tensors of IN to OUT, by dtype from U64 down to BOOL, then by name, with the metadata of IN.\n"
-     "What OUT was stays until the new file is complete; if anything fails, it stays for good. OUT may be IN, where\n"
-     "the system can replace a file that is open.\n"
+    {"diff", "[--metadata] [--json] A B", "say what differs between two models",
+     "Compares the tensors of two models by name, whatever files they are in, and prints a line for each that\n"
+     "  - is only in A\n"
+     "  + is only in B\n"
+     "  ~ has another dtype, shape or bytes, with the place of the first byte that differs in the tensor, and where the\n"
+     "    shape is the same with the largest difference of two numbers and its place; NaN is as large as can be\n"
+     "Exit code 0: the same, 1: something differs, 2: a model cannot be read, or wrong usage.\n"
      "\n"
-     "  --only GLOB      only tensors whose name fits: * is any text, ? any character\n"
-     "  --except GLOB    all but tensors whose name fits\n"
-     "  --rename A=B     tensor A is called B in OUT; with one * on both sides, what it stands for is kept:\n"
-     "                   --rename 'model.*=*'. Of several the first that fits counts\n" SAVING_HELP "\n"
-     "--only, --except and --rename may be given again and again; each must fit a tensor, by its name in IN.\n",
+     "  --metadata   also compare metadata, each model's first file's, key by key; it is passed over otherwise, and "
+     "so\n"
+     "               are order, alignment and the metadata of indexes always\n"
+     "  --json       one JSON object: removed, added, changed (with now, bytes, first), same (how many), metadata "
+     "(how\n"
+     "               many keys differ, or null)\n",
+     command_diff},
+    {"copy", "[OPTIONS] IN OUT", "write a model anew: in order, in part, renamed",
+     "Writes the tensors of the model IN to OUT, by dtype from U64 down to BOOL, then by name, with the metadata of "
+     "IN.\n"
+     "OUT is a file; of a model in several files it is a directory, made if it is not there, and the tensors stay\n"
+     "together as they were, if a limit on the size of files can split them so (st merge makes one file, st shard\n"
+     "splits otherwise).\n"
+     "What OUT was stays until the new model is complete; if anything fails, it stays for good. OUT may be IN, where\n"
+     "the system can replace a file that is open.\n"
+     "\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
      command_copy},
+    {"merge", "[OPTIONS] IN OUT", "put a model of several files into one",
+     "Writes the tensors of the model IN to the file OUT, as st copy does. The metadata is that of IN's first file;\n"
+     "where others have other metadata, standard error says so, and what of the index's metadata is lost.\n"
+     "\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
+     command_merge},
+    {"shard", "[OPTIONS] IN DIR", "split a model into files of a size, and their index",
+     "Writes the tensors of the model IN to DIR, which is made if it is not there, in their order: as\n"
+     "model-00001-of-0000N.safetensors and so on, and model.safetensors.index.json; or as model.safetensors where one\n"
+     "file suffices. What model is in DIR stays until the new one is complete; then its files are removed.\n"
+     "\n"
+     "  --max-size N     bytes of tensors in a file: 5GB (the default), 1.5GB, 500MB in powers of 1000; KiB, MiB, GiB "
+     "in\n"
+     "                   powers of 1024. A file closes before it has more; a tensor that has more is alone in its "
+     "file\n"
+     "  --over-limit     a file closes only once it has more, as in some older models\n" CHOOSING_HELP SAVING_HELP
+         CHOOSING_END,
+     command_shard},
+    {"convert", "[OPTIONS] IN OUT --dtype DTYPE", "store the numbers of a model as another dtype",
+     "Writes the model IN to OUT as st copy does, with the tensors of floating-point numbers converted to DTYPE, which is\n"
+     "one of F64, F32, F16, BF16, F8_E4M3, F8_E5M2 and so on, or BOOL or an integer, in any case. Each number is rounded\n"
+     "once, to nearest even; what is beyond the range becomes infinity, or the largest number where there is none.\n"
+     "\n"
+     "  --dtype DTYPE    to which\n"
+     "  --only GLOB      convert only tensors whose name fits, whatever their dtype: * is any text, ? any character\n"
+     "  --except GLOB    convert all but tensors whose name fits\n"
+     "  --rename A=B     tensor A is called B in OUT; with one * on both sides, what it stands for is kept:\n"
+     "                   --rename 'model.*=*'. Of several the first that fits counts\n" SAVING_HELP CHOOSING_END,
+     command_convert},
     {"meta", "[OPTIONS] PATH", "print or change the metadata of a file",
-     "Prints the metadata of a file, one entry a line. With one of the first three options it is changed, in a\n"
+     "Prints the metadata of a model's first file, one entry a line. With one of the first three options it is "
+     "changed, in a\n"
      "new file that takes the place of the old one when it is complete, and nothing is printed.\n"
      "\n"
      "  --set K=V     give key K (up to the first \"=\") the value V\n"
@@ -91,12 +151,14 @@ static void put_usage(FILE *to) {
     fputs("usage: st COMMAND [OPTIONS] ARGUMENTS\n\n", to);
     for (i = 0; i < COMMAND_COUNT; i++) {
         const command *c = &commands[i];
-        fprintf(to, "  st %-5s %-38s  %s\n", c->name, c->arguments, c->summary);
+        fprintf(to, "  st %-7s %-38s  %s\n", c->name, c->arguments, c->summary);
     }
     fputs("\n  st COMMAND --help   what a command does\n"
           "  st --version        version of the library\n"
-          "\n\"--\" ends the options: what follows is a path or a name, whatever it begins with.\n"
-          "Exit code: 0 all is well, 1 a file failed, 2 wrong usage.\n",
+          "\nA MODEL, or IN, is a file, an index (its name ends in .json), a directory that holds either, or\n"
+          "hub:owner/name[@revision] for what the Hugging Face cache has.\n"
+          "\"--\" ends the options: what follows is a path or a name, whatever it begins with.\n"
+          "Exit code: 0 all is well, 1 a model failed, 2 wrong usage.\n",
           to);
 }
 

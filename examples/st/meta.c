@@ -74,7 +74,7 @@ static int edited(edit *e, const char *path) {
     st_error error;
     size_t i;
     int k, enough;
-    if (st_open(&model, path, &how, &error) != ST_OK) return report(path, &error);
+    if (open_model(&model, path, &how, &error) != ST_OK) return report(path, &error);
     to->pairs = (st_pair *)calloc(model->metadata_count + (size_t)e->set_count + 1, sizeof *to->pairs);
     enough = to->pairs != NULL;
     to->are_there = model->metadata != NULL && !e->clear;
@@ -105,7 +105,7 @@ static int print_metadata(const char *path, int json) {
     st_model *model;
     st_error error;
     size_t i;
-    if (st_open(&model, path, &how, &error) != ST_OK) return report(path, &error);
+    if (open_model(&model, path, &how, &error) != ST_OK) return report(path, &error);
     if (json) {
         put_pairs_json(stdout, model->metadata, model->metadata_count, 0);
         end_line();
@@ -129,7 +129,7 @@ static int change(edit *e, const char *path) {
     entries *now = &e->entries;
     st_error error;
     int code = edited(e, path);
-    if (code == EXIT_FINE) code = saving_begin(&e->saving);
+    if (code == EXIT_FINE) code = saving_begin(&e->saving, path);
     if (code != EXIT_FINE) return code;
     if (e->in_place) e->saving.options.flags |= ST_SAVE_IN_PLACE;
     error.status = st_edit_metadata(path, now->are_there ? now->pairs : NULL, now->count, &e->saving.options, &error);

@@ -29,20 +29,6 @@ static int wrong(const char *what, const char *given) {
     return usage_hint("pack");
 }
 
-static int unknown_dtype(const char *name) {
-    near_names near_to;
-    int i;
-    begin_complaint("pack");
-    fputs("no dtype is called ", stderr);
-    put_text(stderr, name, strlen(name));
-    near_begin(&near_to, name);
-    for (i = 1; *st_dtype_name((st_dtype)i); i++) {
-        near_consider(&near_to, st_dtype_name((st_dtype)i), strlen(st_dtype_name((st_dtype)i)));
-    }
-    near_put(stderr, &near_to);
-    return usage_hint("pack");
-}
-
 /* 2,3 or [2,3]; nothing or [] is a scalar. There must be room for as many numbers as there are commas, and one. */
 static int read_shape(const char *text, uint64_t *shape, uint32_t *rank) {
     const char *end = *text == '[' ? "]" : "";
@@ -68,7 +54,7 @@ static int read_source(char *given, source *s) {
     s->tensor.name_bytes = strlen(given);
     s->tensor.shape = s->shape;
     s->file = file;
-    if (st_dtype_from_name(dtype, &s->tensor.dtype) != ST_OK) return unknown_dtype(dtype);
+    if (st_dtype_from_name(dtype, &s->tensor.dtype) != ST_OK) return unknown_dtype("pack", dtype);
     if (!read_shape(shape, s->shape, &s->tensor.rank)) {
         return wrong("a shape is like 2,3 or [2,3], or empty for a scalar, not ", shape);
     }
@@ -108,7 +94,6 @@ static FILE *open_source(pack *p, const source *s) {
 
 /* FILE: it WHAT 7 bytes, but NAME takes 6 (U8 [2,3]) */
 static int wrong_size(pack *p, const source *s, const char *what, uint64_t bytes) {
-    uint32_t i;
     progress_end(&p->saving.bar);
     put_source(s);
     fprintf(stderr, ": %s ", what);
@@ -117,12 +102,9 @@ static int wrong_size(pack *p, const source *s, const char *what, uint64_t bytes
     put_text(stderr, s->tensor.name, s->tensor.name_bytes);
     fputs(" takes ", stderr);
     put_number(stderr, s->tensor.bytes);
-    fprintf(stderr, " (%s [", st_dtype_name(s->tensor.dtype));
-    for (i = 0; i < s->tensor.rank; i++) {
-        if (i) putc(',', stderr);
-        put_number(stderr, s->shape[i]);
-    }
-    fputs("])\n", stderr);
+    fprintf(stderr, " (%s ", st_dtype_name(s->tensor.dtype));
+    put_shape(stderr, &s->tensor);
+    fputs(")\n", stderr);
     return EXIT_FAILED;
 }
 
@@ -224,7 +206,7 @@ static int write_model(pack *p, const char *out) {
 
 static int pack_model(pack *p, const char *out) {
     st_error error;
-    int code = saving_begin(&p->saving);
+    int code = saving_begin(&p->saving, out);
     if (code != EXIT_FINE) return code;
     p->saving.options.progress = NULL; /* copy_bytes tells of it, with the bytes that are read */
     if (st_writer_open(&p->writer, out, &p->saving.options, &error) != ST_OK)

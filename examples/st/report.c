@@ -27,7 +27,7 @@ static const char *sentence(const st_error *error, const char *path) {
     st_error other;
     memset(&how, 0, sizeof how);
     how.files = &nothing;
-    if (st_open(&model, path, &how, &other) == ST_OK) { /* which never is */
+    if (open_model(&model, path, &how, &other) == ST_OK) { /* which never is */
         st_close(model);
         return message;
     }
@@ -71,7 +71,7 @@ int report(const char *path, const st_error *error) {
     return EXIT_FAILED;
 }
 
-void put_error_json(FILE *to, const char *path, const st_error *error) {
+void begin_error_json(FILE *to, const char *path, const st_error *error) {
     static const st_error fine; /* on success only the status is set */
     const st_error *e = error->status == ST_OK ? &fine : error;
     fputs("{\"path\":", to);
@@ -90,5 +90,18 @@ void put_error_json(FILE *to, const char *path, const st_error *error) {
     put_json(to, e->subject, strlen(e->subject));
     fputs(",\"message\":", to);
     put_json(to, e->message, strlen(e->message));
-    putc('}', to);
+}
+
+int unknown_dtype(const char *command, const char *name) {
+    near_names near_to;
+    int i;
+    begin_complaint(command);
+    fputs("no dtype is called ", stderr);
+    put_text(stderr, name, strlen(name));
+    near_begin(&near_to, name);
+    for (i = 1; *st_dtype_name((st_dtype)i); i++) {
+        near_consider(&near_to, st_dtype_name((st_dtype)i), strlen(st_dtype_name((st_dtype)i)));
+    }
+    near_put(stderr, &near_to);
+    return usage_hint(command);
 }

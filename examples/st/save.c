@@ -22,8 +22,9 @@ static int wrong_value(const saving *s, const char *what, const char *given) {
     return usage_hint(s->command);
 }
 
-int saving_begin(saving *s) {
+int saving_begin(saving *s, const char *path) {
     uint64_t align = 0, slack = 0;
+    if (is_hub(path)) return wrong_value(s, "the hub's cache is only read, not written: ", path);
     if (s->align &&
         (!read_number(s->align, &align) || align < 8 || (align & (align - 1)) != 0 || align > SIZE_MAX / 2)) {
         return wrong_value(s, "--align takes 8 or a greater power of two, not ", s->align);
@@ -55,6 +56,8 @@ int saving_end(saving *s, const char *path, const st_error *error) {
 
 int put_saved_json(const char *path) {
     const st_options how = opening_to_copy();
+    uint64_t file_bytes = 0;
+    size_t i;
     st_model *model;
     st_error error;
     if (st_open(&model, path, &how, &error) != ST_OK) return report(path, &error);
@@ -65,7 +68,10 @@ int put_saved_json(const char *path) {
     fputs(",\"bytes\":", stdout);
     put_number(stdout, model->bytes);
     fputs(",\"file_bytes\":", stdout);
-    put_number(stdout, model->shards[0].file_bytes);
+    for (i = 0; i < model->shard_count; i++) file_bytes += model->shards[i].file_bytes;
+    put_number(stdout, file_bytes);
+    fputs(",\"files\":", stdout);
+    put_number(stdout, model->shard_count);
     putc('}', stdout);
     end_line();
     st_close(model);

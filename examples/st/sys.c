@@ -1,4 +1,4 @@
-/* sys.c: all that differs between systems: arguments, terminal, error texts, files of bytes, clock, Ctrl-C. */
+/* sys.c: all that differs between systems: arguments, terminal, error texts, files of bytes, directories, clock, Ctrl-C. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200112L /* isatty, fileno and kin, also under -std=c99 */
 #endif
@@ -90,14 +90,33 @@ const char *system_error_text(int code, char *buffer, size_t bytes) {
     return buffer;
 }
 
-FILE *system_open(const char *path) {
+static wchar_t *wide_path(const char *path) { /* to be freed; NULL: there is no memory */
     int units = MultiByteToWideChar(CP_UTF8, 0, path, -1, NULL, 0);
     wchar_t *wide = (wchar_t *)calloc((size_t)units + 1, sizeof *wide);
+    if (wide) MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, units);
+    return wide;
+}
+
+FILE *system_open(const char *path) {
+    wchar_t *wide = wide_path(path);
     FILE *file = NULL;
     errno = ENOMEM;
-    if (wide && MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, units) == units) file = _wfopen(wide, L"rb");
+    if (wide) file = _wfopen(wide, L"rb");
     free(wide);
     return file;
+}
+
+int system_make_directory(const char *path) {
+    wchar_t *wide = wide_path(path);
+    const int made = wide && CreateDirectoryW(wide, NULL);
+    free(wide);
+    return made;
+}
+
+void system_remove_directory(const char *path) {
+    wchar_t *wide = wide_path(path);
+    if (wide) RemoveDirectoryW(wide);
+    free(wide);
 }
 
 FILE *system_input(void) {
@@ -164,6 +183,14 @@ const char *system_error_text(int code, char *buffer, size_t bytes) {
 
 FILE *system_open(const char *path) {
     return fopen(path, "rb");
+}
+
+int system_make_directory(const char *path) {
+    return mkdir(path, 0777) == 0; /* less what the umask takes */
+}
+
+void system_remove_directory(const char *path) {
+    rmdir(path);
 }
 
 FILE *system_input(void) {

@@ -75,6 +75,20 @@ void put_text(FILE *to, const char *text, size_t bytes) {
     }
 }
 
+void put_shortened(FILE *to, const char *text, size_t bytes, size_t most) {
+    size_t n = bytes;
+    if (n > most) {
+        n = most;
+        while (n > 0 && (text[n] & 0xc0) == 0x80) n--;
+    }
+    put_text(to, text, n);
+    if (n < bytes) {
+        fputs("... (", to);
+        put_number(to, bytes);
+        fputs(" bytes)", to);
+    }
+}
+
 size_t text_width(const char *text, size_t bytes) {
     size_t width = 0, n;
     uint32_t c = 0;
@@ -220,6 +234,26 @@ int output_failed(void) {
     static int why;
     if (!why && ferror(stdout)) why = errno ? errno : EIO;
     return why;
+}
+
+void put_shape(FILE *to, const st_tensor *t) {
+    uint32_t i;
+    putc('[', to);
+    for (i = 0; i < t->rank; i++) {
+        if (i) putc(',', to);
+        put_number(to, t->shape[i]);
+    }
+    putc(']', to);
+}
+
+void put_double(FILE *to, double number, int digits) {
+    if (number != number) {
+        fputs("nan", to);
+    } else if (number - number != 0) { /* what printf writes for it differs between systems */
+        fputs(number > 0 ? "inf" : "-inf", to);
+    } else {
+        fprintf(to, "%.*g", digits, number);
+    }
 }
 
 /* ---- near names ------------------------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ int main(void) {
     sti_span key;
     char text[KEY_BYTES + 1];
     memset(&x, 0, sizeof x);
-    x.capacity = (uint32_t)sti_index_slots(KEYS);
+    x.capacity = sti_index_slots(KEYS, 0);
     key.at = text;
     key.n = KEY_BYTES;
     n += (unsigned long)sprintf(header, "{\"__metadata__\":{");

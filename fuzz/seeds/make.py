@@ -2,8 +2,9 @@
 """Writes the seeds: python3 fuzz/seeds/make.py [DIRECTORY]
 
 open/NAME and roundtrip/NAME are two option bytes and a file, scan/NAME is ten and the first bytes of one, index/NAME is three
-and the text of an index beside the shards of fuzz_index.c, write/NAME is what
-fuzz_write.c makes a model of. Seeds that a fuzzer found lie beside these under found-*; they are left alone.
+and the text of an index beside the shards of fuzz_index.c, write/NAME is what fuzz_write.c makes a model of, convert/FROM-TO
+what fuzz_convert.c converts, view/NAME what fuzz_view.c makes a tensor and a view of. Seeds that a fuzzer found lie beside these
+under found-*; they are left alone.
 """
 import os
 import struct
@@ -250,6 +251,28 @@ WRITE = {
 }
 
 
+# ---- conversion: to, from, first element and order, place; then the source -------------------------------------
+
+F32_WORDS = [0, 1, 0x80000000, 0x007FFFFF, 0x00800000, 0x33000000, 0x33000001, 0x33C00000, 0x387FFFFF, 0x38800000, 0x3A800000, 0x3F000000, 0x3F7F8000,
+             0x3F880000, 0x3FC00000, 0x42FF0000, 0x43E80000, 0x477FEFFF, 0x477FF000, 0x477FFFFF, 0x4B800000, 0x4F000000, 0x5F800000, 0x7F7F7FFF,
+             0x7F7FFFFF, 0x7F800000, 0x7F800001, 0x7FC00000, 0xC3010000, 0xFF800000, 0xFFA00000, 0xFFFFFFFF]
+F64_WORDS = [0, 1, 1 << 63, 0x36A0 << 48, 0x3690 << 48, (0x3690 << 48) + 1, 0x3800 << 48, 0x3FF0100000000001, 0x3FF0020000000001, 0x3FE0 << 48, 0x47EFFFFFEFFFFFFF,
+             0x47EFFFFFF0000000, 0x43EFFFFFFFFFFFFF, 0x7FF0 << 48, (0x7FF0 << 48) + 1, 0xFFF8 << 48]
+INTEGERS = [0, 1, 127, 128, 255, 256, 32767, 32768, 65519, 65520, 2**24 + 1, 2**31, 2**32 - 1, 2**53 + 1, 2**63 + 2**39, 2**63 + 2**39 + 1, 2**64 - 1]
+SOURCES = {18: struct.pack("<32I", *F32_WORDS), 19: struct.pack("<4I", *F32_WORDS[8:12]), 20: struct.pack("<16Q", *F64_WORDS)}
+
+
+def convert_seeds():
+    for to in range(1, 23):
+        for source in range(1, 23):
+            width = 8 if source in (21, 22) else 4 if source in (16, 17) else 2 if 12 <= source <= 15 else 1
+            integers = b"".join((n % 256**width).to_bytes(width, "little") for n in INTEGERS)
+            data = SOURCES.get(source, integers if width > 1 else bytes((i * 37 + 1) % 256 for i in range(48)))
+            options = bytes([to, source, (to + source) % 4 << 6 | (0 if (to + source) % 3 else source % 5), (to * 7 + source) % 64])
+            if to == source or to * 5 % 7 == source % 7 or (to in (14, 15, 18, 20) and source in (2, 5, 6, 7, 8, 14, 15, 18, 20)):
+                yield "%d-%d" % (source, to), options + data
+
+
 def index(weights, metadata=None, more=""):
     """an index, its strings as they are to stand in the JSON text"""
     text = "" if metadata is None else '"metadata":%s,' % metadata
@@ -305,9 +328,47 @@ INDEX_OPTIONS = {
 }
 
 
+END = 255  # of a range: up to the last
+
+
+def view(dtype, target, shape, options=0, knob=0, ranges=(), axes=()):
+    """what fuzz_view.c reads: dtypes by their numbers; axes are said as differences, 200 and more as they are"""
+    numbers = [dtype - 1, target, len(shape), options, knob, *shape, len(ranges)]
+    for one_range in ranges:
+        numbers += one_range
+    turned = [(axis - place) % len(shape) for place, axis in enumerate(axes)] if axes else [200] * len(shape)
+    return bytes(numbers + turned) + bytes(range(1, 40))
+
+
+VIEW = {
+    "whole": view(18, 0, [3, 5]),
+    "scalar": view(15, 18, []),
+    "turned": view(15, 18, [7, 9], axes=[1, 0]),
+    "turned-three": view(13, 0, [3, 4, 5], axes=[2, 0, 1]),
+    "rows": view(18, 0, [8, 6], ranges=[(1, END, 2)]),
+    "columns-read-at": view(18, 20, [8, 6], options=1, ranges=[(0, END, 0), (2, 5, 1)]),
+    "work-buffer": view(20, 18, [15, 15], options=3, knob=9, axes=[1, 0]),
+    "f4-bytes": view(2, 0, [4, 8], ranges=[(1, 3, 1), (2, 6, 1)]),
+    "f4-not-bytes": view(2, 0, [4, 8], ranges=[(1, 3, 1), (1, 6, 1)]),
+    "f4-turned": view(2, 18, [4, 8], axes=[1, 0]),
+    "f6-bytes": view(3, 0, [4, 8], ranges=[(1, END, 2), (4, END, 1)]),
+    "f6-strided": view(4, 14, [4, 8], ranges=[(0, END, 3), (1, 7, 3)]),
+    "c64": view(19, 0, [3, 2], axes=[1, 0]),
+    "c64-as-f32": view(19, 18, [3, 2]),
+    "empty-range": view(18, 18, [3, 5], ranges=[(3, 3, 1)]),
+    "empty-dimension": view(18, 18, [3, 0, 5], axes=[2, 1, 0]),
+    "past-the-end": view(18, 18, [3, 5], ranges=[(0, 6, 1)]),
+    "backwards": view(18, 18, [3, 5], ranges=[(2, 1, 1)]),
+    "axis-twice": view(18, 18, [3, 5], axes=[1, 1]),
+    "read-fails": view(15, 18, [7, 9], options=33, axes=[1, 0]),
+    "foreign": view(15, 18, [7, 9], options=16, knob=9, axes=[1, 0]),
+    "wide-scratch": view(15, 18, [5, 9], options=64 + 128, knob=77, axes=[1, 0]),
+}
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
-    for kind in "open", "scan", "roundtrip", "index", "write":
+    for kind in "open", "scan", "roundtrip", "index", "write", "convert", "view":
         os.makedirs(os.path.join(root, kind), exist_ok=True)
 
     def write(kind, name, options, data):
@@ -334,6 +395,10 @@ def main():
         write("index", name + "-options", struct.pack("<BBB", *options), INDEXES[name])
     for name, data in WRITE.items():
         write("write", name, b"", data)
+    for name, data in convert_seeds():
+        write("convert", name, b"", data)
+    for name, data in VIEW.items():
+        write("view", name, b"", data)
     write_colliding(root)
 
 

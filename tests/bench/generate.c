@@ -1,74 +1,216 @@
-/* generate.c: a file of N tensors with next to no data, so that opening it is all header. Named as in a mixture-of-experts
-   language model, ordered as the reference's writer orders them.
-   usage: generate N FILE */
+/* generate.c: the benchmark's files, made without the library under test. Tensors are BF16, named as in language models,
+   and lie in the order of the reference's writer.
+   usage: generate dense|moe N FILE      N tensors of next to no data: opening is all header; and FILE.names, all names,
+                                         a line each, shuffled
+          generate model MIB FILE        layers of 64 MiB, nine tensors each
+          generate matrix ROWS COLUMNS FILE   one tensor, m
+          generate shards N FILES DIRECTORY   as moe, in FILES shards with an index
+          generate quarters MIB DIRECTORY     as model, in four shards with an index */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TENSOR_BYTES 16
+typedef struct tensor {
+    char name[80];
+    uint64_t rows, columns; /* rows 0: one dimension */
+} tensor;
+
+static void expect(int good, const char *what) {
+    if (good) return;
+    perror(what);
+    exit(1);
+}
+
+static void *take(size_t bytes) {
+    void *memory = malloc(bytes);
+    expect(memory != NULL, "memory");
+    return memory;
+}
+
+static uint64_t next_random(void) { /* xorshift64 */
+    static uint64_t state = UINT64_C(88172645463325252);
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+static uint64_t bytes_of(const tensor *t) {
+    return 2 * t->columns * (t->rows ? t->rows : 1);
+}
+
+/* ---- what there is ---------------------------------------------------------------------------------------------- */
 
 static const char *const parts[] = {
-    "input_layernorm.weight",  "self_attn.q_proj.weight",         "self_attn.k_proj.weight",
-    "self_attn.v_proj.weight", "self_attn.o_proj.weight",         "self_attn.q_norm.weight",
-    "self_attn.k_norm.weight", "post_attention_layernorm.weight", "mlp.gate.weight"};
-static const char *const projections[] = {"gate_proj", "up_proj", "down_proj"};
+    "self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight",
+    "self_attn.o_proj.weight", "mlp.gate_proj.weight",    "mlp.up_proj.weight",
+    "mlp.down_proj.weight",    "input_layernorm.weight",  "post_attention_layernorm.weight"};
 enum { PARTS = 9, EXPERTS = 128, OF_A_LAYER = PARTS + 3 * EXPERTS };
 
-static char *name_of(unsigned long i) {
-    char text[128], *name;
-    unsigned long layer = i / OF_A_LAYER, part = i % OF_A_LAYER;
+static void dense_name(char *name, size_t room, size_t i) {
+    snprintf(name, room, "model.layers.%zu.%s", i / PARTS, parts[i % PARTS]);
+}
+
+static void moe_name(char *name, size_t room, size_t i, size_t n) {
+    static const char *const projections[] = {"gate_proj", "up_proj", "down_proj"};
+    size_t layer = i / OF_A_LAYER, part = i % OF_A_LAYER;
     if (part < PARTS) {
-        snprintf(text, sizeof text, "model.layers.%lu.%s", layer, parts[part]);
-    } else {
-        part -= PARTS;
-        snprintf(text, sizeof text, "model.layers.%lu.mlp.experts.%lu.%s.weight", layer, part / 3,
-                 projections[part % 3]);
+        dense_name(name, room, layer * PARTS + part);
+        return;
     }
-    name = (char *)malloc(strlen(text) + 1);
-    return name ? strcpy(name, text) : NULL;
+    part -= PARTS;
+    if (n > 500000) { /* the reference reads headers of 100,000,000 bytes and no more */
+        snprintf(name, room, "layers.%zu.experts.%zu.w%zu.weight", layer, part / 3, part % 3 + 1);
+    } else {
+        snprintf(name, room, "model.layers.%zu.mlp.experts.%zu.%s.weight", layer, part / 3, projections[part % 3]);
+    }
 }
 
 static int by_name(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    return strcmp(((const tensor *)a)->name, ((const tensor *)b)->name);
 }
 
-static size_t put_header(char *header, char *const *names, unsigned long n) {
-    size_t bytes = 0;
+static tensor *header_heavy(int moe, size_t n) {
+    tensor *all = (tensor *)take((n + 1) * sizeof *all);
+    size_t i;
+    for (i = 0; i < n; i++) {
+        if (moe) {
+            moe_name(all[i].name, sizeof all[i].name, i, n);
+        } else {
+            dense_name(all[i].name, sizeof all[i].name, i);
+        }
+        all[i].rows = n > 500000 ? 0 : 2;
+        all[i].columns = n > 500000 ? 1 : 4;
+    }
+    qsort(all, n, sizeof *all, by_name);
+    return all;
+}
+
+/* rows of 4,096 numbers, 8 KiB: 8,192 of them a layer */
+static tensor *data_heavy(size_t layers) {
+    static const uint64_t rows[PARTS] = {1024, 256, 256, 1024, 1877, 1877, 1876, 0, 0};
+    tensor *all = (tensor *)take(layers * PARTS * sizeof *all);
+    size_t i;
+    for (i = 0; i < layers * PARTS; i++) {
+        dense_name(all[i].name, sizeof all[i].name, i);
+        all[i].rows = rows[i % PARTS];
+        all[i].columns = 4096;
+    }
+    qsort(all, layers * PARTS, sizeof *all, by_name);
+    return all;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+static void put(FILE *out, const void *bytes, size_t n) {
+    expect(fwrite(bytes, 1, n, out) == n, "write");
+}
+
+static void put_header(FILE *out, const tensor *all, size_t n) {
+    char *header = (char *)take(n * 256 + 64);
+    unsigned char length[8];
+    size_t bytes = (size_t)sprintf(header, "{\"__metadata__\":{\"format\":\"pt\"}"), i;
     uint64_t at = 0;
-    unsigned long i;
-    header[bytes++] = '{';
-    bytes += (size_t)sprintf(header + bytes, "\"__metadata__\":{\"format\":\"pt\"}");
-    for (i = 0; i < n; i++, at += TENSOR_BYTES) {
-        bytes += (size_t)sprintf(
-            header + bytes, ",\"%s\":{\"dtype\":\"BF16\",\"shape\":[2,4],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}",
-            names[i], at, at + TENSOR_BYTES);
+    for (i = 0; i < n; i++, at += bytes_of(&all[i - 1])) {
+        bytes += (size_t)sprintf(header + bytes, ",\"%s\":{\"dtype\":\"BF16\",\"shape\":[", all[i].name);
+        if (all[i].rows) bytes += (size_t)sprintf(header + bytes, "%" PRIu64 ",", all[i].rows);
+        bytes += (size_t)sprintf(header + bytes, "%" PRIu64 "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}",
+                                 all[i].columns, at, at + bytes_of(&all[i]));
     }
     header[bytes++] = '}';
     while (bytes % 8) header[bytes++] = ' ';
-    return bytes;
+    for (i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)bytes >> (8 * i));
+    put(out, length, 8);
+    put(out, header, bytes);
+    free(header);
+}
+
+/* numbers like weights: of either sign, from 2^-16 to 2^-1 */
+static void put_weights(FILE *out, uint64_t bytes) {
+    enum { BLOCK = 1 << 20 };
+    uint16_t *block = (uint16_t *)take(BLOCK);
+    size_t i, n;
+    for (i = 0; i < BLOCK / 2; i++) {
+        uint64_t r = next_random();
+        block[i] = (uint16_t)((r & 0x807f) | (111 + (r >> 40) % 16) << 7);
+    }
+    for (; bytes; bytes -= n) {
+        n = bytes < BLOCK ? (size_t)bytes : BLOCK;
+        for (i = 0; i < BLOCK / 2; i += 256) block[i] ^= (uint16_t)(next_random() & 0x7f); /* no two pages the same */
+        put(out, block, n);
+    }
+    free(block);
+}
+
+static void write_file(const char *path, const tensor *all, size_t n) {
+    FILE *out = fopen(path, "wb");
+    uint64_t bytes = 0;
+    size_t i;
+    expect(out != NULL, path);
+    put_header(out, all, n);
+    for (i = 0; i < n; i++) bytes += bytes_of(&all[i]);
+    put_weights(out, bytes);
+    expect(fclose(out) == 0, path);
+}
+
+static void write_names(const char *path, tensor *all, size_t n) {
+    char names[4096];
+    FILE *out;
+    size_t i;
+    snprintf(names, sizeof names, "%s.names", path);
+    expect((out = fopen(names, "wb")) != NULL, names);
+    for (i = n; i-- > 0;) {
+        size_t other = (size_t)(next_random() % (i + 1));
+        tensor t = all[i];
+        all[i] = all[other];
+        all[other] = t;
+        fprintf(out, "%s\n", all[i].name);
+    }
+    expect(fclose(out) == 0, names);
+}
+
+static void write_shards(const char *directory, const tensor *all, size_t n, size_t files) {
+    char path[4096], shard[64];
+    FILE *out;
+    size_t k, i;
+    uint64_t bytes = 0;
+    for (i = 0; i < n; i++) bytes += bytes_of(&all[i]);
+    snprintf(path, sizeof path, "%s/model.safetensors.index.json", directory);
+    expect((out = fopen(path, "wb")) != NULL, path);
+    fprintf(out, "{\n  \"metadata\": {\n    \"total_size\": %" PRIu64 "\n  },\n  \"weight_map\": {", bytes);
+    for (k = 0; k < files; k++) {
+        size_t first = n * k / files, end = n * (k + 1) / files;
+        snprintf(shard, sizeof shard, "model-%05zu-of-%05zu.safetensors", k + 1, files);
+        for (i = first; i < end; i++) fprintf(out, "%s\n    \"%s\": \"%s\"", i ? "," : "", all[i].name, shard);
+        snprintf(path, sizeof path, "%s/%s", directory, shard);
+        write_file(path, all + first, end - first);
+    }
+    fprintf(out, "\n  }\n}\n");
+    expect(fclose(out) == 0, directory);
 }
 
 int main(int argc, char **argv) {
-    unsigned long n = argc == 3 ? strtoul(argv[1], NULL, 10) : 0, i;
-    char **names = (char **)malloc((n + 1) * sizeof *names), *header = (char *)malloc(n * 256 + 64);
-    unsigned char length[8];
-    static const char zeros[TENSOR_BYTES];
-    FILE *out = argc == 3 ? fopen(argv[2], "wb") : NULL;
-    size_t bytes;
-    int good;
-    if (!out || !names || !header) return fprintf(stderr, "usage: generate N FILE\n"), 2;
-    for (i = 0; i < n; i++)
-        if (!(names[i] = name_of(i))) return 2;
-    qsort(names, n, sizeof *names, by_name);
-    bytes = put_header(header, names, n);
-    for (i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)bytes >> (8 * i));
-    good = fwrite(length, 1, 8, out) == 8 && fwrite(header, 1, bytes, out) == bytes;
-    for (i = 0; i < n; i++) good = good && fwrite(zeros, 1, TENSOR_BYTES, out) == TENSOR_BYTES;
-    good = fclose(out) == 0 && good;
-    for (i = 0; i < n; i++) free(names[i]);
-    free(names);
-    free(header);
-    if (!good) perror(argv[2]);
-    return !good;
+    const char *what = argc > 3 ? argv[1] : "";
+    size_t n = argc > 2 ? (size_t)strtoull(argv[2], NULL, 10) : 0;
+    if (n && argc == 4 && (!strcmp(what, "dense") || !strcmp(what, "moe"))) {
+        tensor *all = header_heavy(!strcmp(what, "moe"), n);
+        write_file(argv[3], all, n);
+        write_names(argv[3], all, n);
+    } else if (n >= 64 && argc == 4 && !strcmp(what, "model")) {
+        write_file(argv[3], data_heavy(n / 64), n / 64 * PARTS);
+    } else if (n && argc == 5 && !strcmp(what, "matrix")) {
+        tensor matrix = {"m", 0, 0};
+        matrix.rows = n;
+        matrix.columns = strtoull(argv[3], NULL, 10);
+        write_file(argv[4], &matrix, 1);
+    } else if (n && argc == 5 && !strcmp(what, "shards")) {
+        write_shards(argv[4], header_heavy(1, n), n, (size_t)strtoull(argv[3], NULL, 10));
+    } else if (n >= 64 && argc == 4 && !strcmp(what, "quarters")) {
+        write_shards(argv[3], data_heavy(n / 64), n / 64 * PARTS, 4);
+    } else {
+        fprintf(stderr, "usage: see generate.c\n");
+        return 2;
+    }
+    return 0;
 }

@@ -26,6 +26,9 @@ examine no_mmap -DST_NO_MMAP
 examine no_files -DST_NO_FILES
 examine no_malloc -DST_NO_MALLOC
 examine no_writer -DST_NO_WRITER
+examine no_convert -DST_NO_CONVERT
+examine no_simd -DST_NO_SIMD
+examine threads -DST_THREADS
 examine no_error_text -DST_NO_ERROR_TEXT
 examine freestanding -DST_FREESTANDING
 

@@ -32,6 +32,8 @@ answers() {
     fsync | fdatasync) echo EIO ENOSPC EINTR ;;
     fchmod | ftruncate) echo EPERM EIO EINTR ;;
     fstat | lstat | stat | newfstatat | statx) echo EIO EACCES ;;
+    getdents | getdents64) echo EIO EACCES ;;
+    lseek | fcntl) echo EINVAL ;;
     rename | renameat | renameat2) echo EACCES EIO ENOSPC EINTR ;;
     unlink | unlinkat) echo EIO ;;
     close) echo EIO EINTR ENOSPC ;;
@@ -141,5 +143,6 @@ for name in close unlink; do
     judge "rename and $name fail" save 0
     [ $status = 3 ] || fail "rename and $name fail: exit status $status"
 done
+. tests/faults/shards.sh
 rm -rf "$dir"
 finish

@@ -1,6 +1,8 @@
 /* write.c: saves the models that standard input describes and writes their bytes, each after its length, to standard output.
    All numbers are little-endian. A model is
-     u8 how: 0 tensors follow; 1 a file follows (u64 length, bytes), which is opened and saved anew
+     u8 how: 0 tensors follow; 1 a file follows (u64 length, bytes), which is opened and saved anew; 2 tensors follow that are
+        saved in several files, after u64 max_shard_bytes, u32 pairs of the index, each: text key, text value, and text
+        directory; the bytes are then those of the index, none where there is none
      u8 has metadata, u32 entries, each: text key, text value          a text: u32 length, bytes
      u32 tensors, each: text name, text dtype, u32 rank, u64 dimensions, u64 length, bytes
    A model that is refused gives 2^64-1 and a text that says why. Ends with 0 unless the description is wrong. */
@@ -129,19 +131,53 @@ static void put_result(st_status status, const buffer *b, const st_error *error)
 
 /* ---- one model ----------------------------------------------------------------------------------------- */
 
-static st_status save_described(const st_sink *sink, st_error *error) {
-    int has_metadata = (int)get_number(1);
-    size_t pairs = (size_t)get_number(4), count, i;
-    st_pair *metadata = (st_pair *)take(pairs * sizeof *metadata);
-    st_tensor *tensors;
-    for (i = 0; i < pairs; i++) {
-        metadata[i].key = get_text(&metadata[i].key_bytes);
-        metadata[i].value = get_text(&metadata[i].value_bytes);
+static st_pair *get_pairs(size_t *count) {
+    size_t i;
+    st_pair *pairs;
+    *count = (size_t)get_number(4);
+    pairs = (st_pair *)take(*count * sizeof *pairs);
+    for (i = 0; i < *count; i++) {
+        pairs[i].key = get_text(&pairs[i].key_bytes);
+        pairs[i].value = get_text(&pairs[i].value_bytes);
     }
+    return pairs;
+}
+
+/* directory NULL: to the sink */
+static st_status save_described(const st_sink *sink, const char *directory, const st_save_options *options,
+                                st_error *error) {
+    int has_metadata = (int)get_number(1);
+    size_t pairs, count, i;
+    const st_pair *metadata = get_pairs(&pairs);
+    st_tensor *tensors;
+    if (!has_metadata) metadata = NULL;
     count = (size_t)get_number(4);
     tensors = (st_tensor *)take(count * sizeof *tensors);
     for (i = 0; i < count; i++) tensors[i] = get_tensor();
-    return st_save_sink(sink, tensors, count, has_metadata ? metadata : NULL, pairs, NULL, error);
+    if (directory) return st_save_sharded(directory, tensors, count, metadata, pairs, options, error);
+    return st_save_sink(sink, tensors, count, metadata, pairs, options, error);
+}
+
+static st_status save_sharded(buffer *b, st_error *error) {
+    st_save_options options;
+    char path[1000];
+    char block[4096];
+    const char *directory;
+    size_t n;
+    st_status status;
+    FILE *file;
+    memset(&options, 0, sizeof options);
+    options.flags = ST_SAVE_NO_SYNC;
+    options.max_shard_bytes = get_number(8);
+    options.index = get_pairs(&options.index_count);
+    directory = get_text(&n);
+    if (n > sizeof path - 50) fail("the directory's name is too long");
+    status = save_described(NULL, directory, &options, error);
+    snprintf(path, sizeof path, "%s/model.safetensors.index.json", directory);
+    file = fopen(path, "rb");
+    while (file && (n = fread(block, 1, sizeof block, file)) > 0) keep(b, block, n);
+    if (file && fclose(file) != 0) fail("the index cannot be read");
+    return status;
 }
 
 static st_status save_anew(const st_sink *sink, st_error *error) {
@@ -167,9 +203,11 @@ int main(void) {
     while ((how = getchar()) != EOF) {
         st_error error;
         st_status status;
-        if (how > 1) fail("a model that is neither described nor a file");
+        if (how > 2) fail("a model that is neither described nor a file");
         b.n = 0;
-        status = how ? save_anew(&sink, &error) : save_described(&sink, &error);
+        status = how == 0   ? save_described(&sink, NULL, NULL, &error)
+                 : how == 1 ? save_anew(&sink, &error)
+                            : save_sharded(&b, &error);
         put_result(status, &b, &error);
         forget();
     }

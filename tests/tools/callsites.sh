@@ -7,7 +7,7 @@ if [ ! -x $run ]; then
     skip "no ../shared/callsites here"
     finish
 fi
-programs="read errors sources write list cxx"
+programs="read errors sources write shards list cxx"
 have gcc g++ && try "gcc" env CC=gcc CXX=g++ $run . $programs
 have clang-14 clang++-14 && try "clang" env CC=clang-14 CXX=clang++-14 $run . $programs
 have tcc && try "tcc" env CC=tcc $run . $programs

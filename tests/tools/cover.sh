@@ -14,7 +14,9 @@ printf '%s\n' $sources | CC=gcc CFLAGS="-O0 --coverage" xargs -n 1 -P "${JOBS:-2
 for source in $sources; do
     name=$(basename "$source" .c)
     tail -n 1 "$out/$name.log" | grep -q ' passed, 0 failed' || fail "$source: $(tail -n 1 "$out/$name.log")"
-    gcov -b -c -t "$out/$name.gcno" >"$out/$name.gcov" 2>/dev/null
+    notes=$out/$name.gcno
+    [ -f "$notes" ] || notes=$out/$name-$name.gcno # so called where there is a second source
+    gcov -b -c -t "$notes" >"$out/$name.gcov" 2>/dev/null
 done
 awk -v first="$first" -v last="$last" -f tests/tools/cover.awk "$out"/*.gcov >"$out/report"
 while read -r verdict what; do

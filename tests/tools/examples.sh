@@ -5,13 +5,24 @@ check=examples
 . tests/tools/lib.sh
 cc=${CC:-cc}
 for source in examples/*.c; do
-    name=$(basename "$source" .c)
-    try "$source" $cc -std=gnu99 -O1 $WARN -I. "$source" -o "$out/$name"
+    name=$(basename "$source" .c) libraries=
+    if [ $name = npy ]; then
+        echo '#include <zlib.h>' | $cc -E - >/dev/null 2>&1 || { have zlib.h; continue; }
+        libraries=-lz
+    fi
+    try "$source" $cc -std=gnu99 -O1 $WARN -I. "$source" $libraries -o "$out/$name"
 done
 try "examples/st" $cc -std=gnu99 -O1 $WARN -I. examples/st/*.c -o "$out/st"
 try "make run" ${MAKE:-make} run
 try "list" "$out/list" build/demo.safetensors
 try "pack" "$out/pack"
+python=build/venv/bin/python
+[ -x $python ] || python=python3
+if ! $python -c 'import numpy, safetensors' 2>/dev/null; then
+    have "Python with safetensors and numpy"
+elif [ -x "$out/npy" ]; then
+    try "npy" env PYTHONDONTWRITEBYTECODE=1 $python tests/interop/npy.py "$out/npy" "$out"
+fi
 
 # the programs of README.md, as they stand there, print what it says
 readme() { # NUMBER NAME: that C block of it
@@ -26,6 +37,25 @@ printed() { # LABEL TEXT: stands in it, indented
 }
 readme 1 list && printed list "$("$out/list" build/demo.safetensors)"
 readme 2 save && (cd "$out" && ./save) && printed "st ls" "$("$out/st" ls "$out/new.safetensors")"
+readme 3 shard && rm -rf "$out/parts" && mkdir "$out/parts" && "$out/shard" build/demo.safetensors "$out/parts" &&
+    printed "its index" "$(cat "$out/parts/model.safetensors.index.json")"
+# the commands of README.md from the line $1 on, run one after the other, print what stands below each; $ began each of them
+session() { # FIRST-COMMAND
+    rm -rf "$out/session" && mkdir "$out/session" && cp build/demo.safetensors "$out/session"
+    awk -v first="    \$ $1" '$0 == first { on = 1 } on && /^[^ ]/ { exit } !on { next } /^$/ { blank = blank "\n"; next }
+        { printf "%s%s\n", blank, substr($0, 5); blank = "" }' README.md >"$out/wanted"
+    sed -n 's/^\$ st /st /p' "$out/wanted" >"$out/commands"
+    (
+        cd "$out/session" || exit
+        st() { ../st "$@"; }
+        while read -r line; do
+            printf '$ %s\n' "$line"
+            eval "$line"
+        done <../commands
+    ) >"$out/got" 2>&1
+    if [ -s "$out/commands" ]; then try "README.md: $1 and what follows" diff "$out/wanted" "$out/got"; else fail "README.md has no $1"; fi
+}
+session "st shard demo.safetensors parts --max-size 16B"
 
 prefix=$PWD/$out/prefix
 try "make install" ${MAKE:-make} install PREFIX=/usr DESTDIR="$prefix"

@@ -7,9 +7,11 @@ have clang-14 || finish
 for harness in fuzz/fuzz_*.c; do
     name=$(basename "$harness" .c)
     mkdir -p "$out/$name.corpus"
-    try "$name does not build" clang-14 $CFLAGS -fsanitize=fuzzer -o "$out/$name" "$harness" || continue
+    seeds=${name#fuzz_} more=
+    case $seeds in quick) seeds=open more=tests/quick/plain.c ;; esac # as in program.sh
+    try "$name does not build" clang-14 $CFLAGS -fsanitize=fuzzer -o "$out/$name" "$harness" $more || continue
     folders=$out/$name.corpus
-    for d in fuzz/seeds/"${name#fuzz_}" fuzz/regressions/"${name#fuzz_}"; do [ -d "$d" ] && folders="$folders $d"; done
+    for d in fuzz/seeds/$seeds fuzz/regressions/$seeds; do [ -d "$d" ] && folders="$folders $d"; done
     dictionary=
     for d in fuzz/"$name".dict fuzz/*.dict; do [ -f "$d" ] && dictionary=-dict=$d && break; done
     "$out/$name" -max_total_time="${FUZZ_SECONDS:-60}" -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 $dictionary \

@@ -4,8 +4,8 @@ check=interop
 . tests/tools/lib.sh
 python=build/venv/bin/python
 [ -x $python ] || python=python3
-if ! $python -c 'import safetensors, numpy' 2>/dev/null; then
-    have "Python with safetensors and numpy"
+if ! $python -c 'import safetensors, numpy, ml_dtypes' 2>/dev/null; then
+    have "Python with safetensors, numpy and ml_dtypes"
     finish
 fi
 PYTHON=$PWD/$python

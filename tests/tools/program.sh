@@ -17,11 +17,17 @@ run="${RUN:-} $program"
 case $1 in
 fuzz/*)
     sources="$1 fuzz/main.c"
-    for d in fuzz/seeds/"${name#fuzz_}" fuzz/regressions/"${name#fuzz_}"; do
+    seeds=${name#fuzz_}
+    case $seeds in quick) # the library without its quick paths, beside the one with them
+        sources="$sources tests/quick/plain.c"
+        seeds=open ;;
+    esac
+    for d in fuzz/seeds/$seeds fuzz/regressions/$seeds; do
         [ -d "$d" ] && run="$run $(find "$d" -type f ! -name '.*' ! -name '*.md')"
     done
     ;;
-tests/threads.c) sources="$1 -pthread" ;; # which older systems keep in a library of its own
+tests/quick.c) sources="$1 tests/quick/plain.c" ;;
+tests/threads.c | tests/load_threads.c) sources="$1 -pthread" ;; # which older systems keep in a library of its own
 *.sh)
     sources="-I. examples/st/*.c"
     run="sh $1 $program" # it looks at RUN itself

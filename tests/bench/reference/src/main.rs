@@ -1,39 +1,13 @@
-//! The same for the reference's crate: reference REPEATS FILE...
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-struct Counting;
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// counting costs time, so it is done in a pass of its own
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if COUNT.load(Relaxed) != 0 {
-            let live = LIVE.fetch_add(layout.size(), Relaxed) + layout.size();
-            PEAK.fetch_max(live, Relaxed);
-        }
-        System.alloc(layout)
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        if COUNT.load(Relaxed) != 0 {
-            LIVE.fetch_sub(layout.size(), Relaxed);
-        }
-        System.dealloc(pointer, layout)
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        if COUNT.load(Relaxed) != 0 {
-            let live = LIVE.fetch_add(bytes, Relaxed) + bytes - layout.size();
-            LIVE.fetch_sub(layout.size(), Relaxed);
-            PEAK.fetch_max(live, Relaxed);
-        }
-        System.realloc(pointer, layout, bytes)
-    }
-}
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+//! The reference's crate: a worker of the benchmark (../worker.h).
+use memmap2::Mmap;
+use safetensors::slice::IndexOp;
+use safetensors::{tensor::TensorView, Dtype, SafeTensors};
+use std::collections::HashMap;
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::time::Instant;
 
 #[repr(C)]
 struct Timespec {
@@ -48,38 +22,193 @@ const CLOCK_THREAD_CPUTIME_ID: i32 = 16;
 #[cfg(not(target_os = "macos"))]
 const CLOCK_THREAD_CPUTIME_ID: i32 = 3;
 
-fn now() -> f64 {
+fn cpu_time() -> f64 {
     let mut time = Timespec { seconds: 0, nanoseconds: 0 };
     unsafe { clock_gettime(CLOCK_THREAD_CPUTIME_ID, &mut time) };
     time.seconds as f64 * 1e9 + time.nanoseconds as f64
 }
 
-fn measure_memory(bytes: &[u8]) -> usize {
-    COUNT.store(1, Relaxed);
-    LIVE.store(0, Relaxed);
-    PEAK.store(0, Relaxed);
-    let opened = safetensors::SafeTensors::deserialize(bytes).expect("a sound file");
-    let (live, peak, count) = (LIVE.load(Relaxed), PEAK.load(Relaxed), opened.len());
-    drop(opened);
-    COUNT.store(0, Relaxed);
-    println!("rust-kept {} {:.1}", count, live as f64 / count as f64);
-    println!("rust-peak {} {:.1}", count, peak as f64 / count as f64);
-    count
+fn status_line(name: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with(name)).unwrap_or("");
+    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0.0) * 1024.0
+}
+
+/// Gives the system back what is free, so that what remains is what is kept.
+fn trim() {
+    #[cfg(target_env = "gnu")]
+    {
+        extern "C" {
+            fn malloc_trim(pad: usize) -> i32;
+        }
+        unsafe { malloc_trim(0) };
+    }
+}
+
+fn map(path: &Path) -> Mmap {
+    unsafe { Mmap::map(&File::open(path).expect("a file")).expect("a mapping") }
+}
+
+fn read(bytes: &[u8]) -> SafeTensors<'_> {
+    SafeTensors::deserialize(black_box(bytes)).expect("a sound file")
+}
+
+/// A file, or the files of a directory.
+fn files(path: &str) -> Vec<std::path::PathBuf> {
+    if !Path::new(path).is_dir() {
+        return vec![path.into()];
+    }
+    let entries = std::fs::read_dir(path).expect("a directory").map(|e| e.expect("an entry").path());
+    let mut all: Vec<_> = entries.filter(|p| p.extension().map_or(false, |e| e == "safetensors")).collect();
+    all.sort();
+    all
+}
+
+/// What outlives one sample: it is made in the first, which does not count.
+#[derive(Default)]
+struct Kept {
+    path: String,
+    bytes: Vec<u8>,
+    names: Vec<String>,
+    buffer: Vec<u8>,
+}
+
+impl Kept {
+    fn contents(&mut self, path: &str) {
+        if self.path != path {
+            self.bytes = std::fs::read(path).expect("a file");
+            let names = std::fs::read_to_string(format!("{path}.names")).unwrap_or_default();
+            self.names = names.lines().map(String::from).collect();
+            self.path = path.into();
+        }
+    }
+    fn buffer(&mut self, bytes: usize) -> &mut [u8] {
+        if self.buffer.len() < bytes {
+            self.buffer = vec![1; bytes];
+        }
+        &mut self.buffer[..bytes]
+    }
+}
+
+/// Tensors whose name begins with prefix, copied out of the mapping one behind the other.
+fn load(kept: &mut Kept, path: &str, prefix: &str) -> f64 {
+    let mapping = map(Path::new(path));
+    let model = read(&mapping);
+    let buffer = kept.buffer(mapping.len());
+    let mut at = 0;
+    for (name, tensor) in model.iter() {
+        if name.starts_with(prefix) {
+            buffer[at..at + tensor.data().len()].copy_from_slice(tensor.data());
+            at += tensor.data().len();
+        }
+    }
+    at as f64
+}
+
+fn view(kept: &mut Kept, path: &str, step: usize, columns: std::ops::Range<usize>) -> f64 {
+    let mapping = map(Path::new(path));
+    let model = read(&mapping);
+    let tensor = model.tensor("m").expect("the matrix");
+    let buffer = kept.buffer(mapping.len());
+    let mut at = 0;
+    let mut take = |part: safetensors::slice::SliceIterator<'_>| {
+        for run in part {
+            buffer[at..at + run.len()].copy_from_slice(run);
+            at += run.len();
+        }
+    };
+    if step == 1 {
+        take(tensor.slice((.., columns)).expect("a slice"));
+    } else {
+        for row in (0..tensor.shape()[0]).step_by(step) {
+            take(tensor.slice((row..row + 1, columns.clone())).expect("a slice"));
+        }
+    }
+    at as f64
+}
+
+fn save(kept: &mut Kept, path: &str, bytes: usize, flush: bool) -> f64 {
+    let data = kept.buffer(bytes);
+    let part = bytes / 4;
+    let tensor = |i: usize| TensorView::new(Dtype::U8, vec![part], &data[part * i..part * (i + 1)]).expect("a tensor");
+    let tensors: HashMap<&str, TensorView> = ["a", "b", "c", "d"].into_iter().zip((0..4).map(tensor)).collect();
+    safetensors::serialize_to_file(tensors, None, Path::new(path)).expect("a file saved");
+    if flush {
+        File::open(path).and_then(|f| f.sync_all()).expect("a file flushed");
+    }
+    bytes as f64
+}
+
+/// The work done, or None where there is no such workload.
+fn act(kept: &mut Kept, words: &[&str], more: &mut Vec<f64>) -> Option<f64> {
+    let number = |i: usize| words[i].parse::<usize>().expect("a number");
+    Some(match words[0] {
+        "parse" => {
+            kept.contents(words[1]);
+            read(&kept.bytes).len() as f64
+        }
+        "open" => {
+            let mappings: Vec<Mmap> = files(words[1]).iter().map(|p| map(p)).collect();
+            let models: Vec<SafeTensors> = mappings.iter().map(|m| read(m)).collect();
+            models.iter().map(|m| m.len()).sum::<usize>() as f64
+        }
+        "memory-once" => {
+            let (anonymous, all) = (status_line("RssAnon:"), status_line("VmRSS:"));
+            let mappings: Vec<Mmap> = files(words[1]).iter().map(|p| map(p)).collect();
+            let models: Vec<SafeTensors> = mappings.iter().map(|m| read(m)).collect();
+            let peak = status_line("VmHWM:");
+            trim();
+            more.extend([status_line("RssAnon:") - anonymous, peak - all]);
+            models.iter().map(|m| m.len()).sum::<usize>() as f64
+        }
+        "load" | "load-once" if words[2] == "1" => load(kept, words[1], ""),
+        "layer" | "layer-once" => load(kept, words[1], words[2]),
+        "view" | "view-once" => view(kept, words[1], number(2), number(3)..number(4)),
+        "save-once" => save(kept, words[1], number(2), words[3] == "1"),
+        _ => return None,
+    })
+}
+
+/// Lookups are timed without the open before them.
+fn find(kept: &Kept) -> f64 {
+    let model = read(&kept.bytes);
+    let (wall, cpu) = (Instant::now(), cpu_time());
+    let (mut work, mut times) = (0, 0);
+    while times == 0 || wall.elapsed().as_millis() < 10 {
+        work = kept.names.iter().map(|n| black_box(model.tensor(n).expect("a tensor")).data().len()).sum();
+        times += 1;
+    }
+    let wall = wall.elapsed().as_nanos() as f64;
+    println!("ok {:.0} {:.0} {}", wall / times as f64, (cpu_time() - cpu) / times as f64, work);
+    work as f64
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let repeats: i32 = arguments.next().and_then(|a| a.parse().ok()).expect("usage: reference REPEATS FILE...");
-    for path in arguments {
-        let bytes = std::fs::read(&path).expect("a file");
-        let count = measure_memory(&bytes);
-        for i in -1..repeats {
-            let start = now();
-            drop(std::hint::black_box(safetensors::SafeTensors::deserialize(std::hint::black_box(&bytes))));
-            let end = now();
-            if i >= 0 {
-                println!("rust-memory {} {:.1}", count, (end - start) / count as f64);
+    let mut kept = Kept::default();
+    for line in std::io::stdin().lock().lines() {
+        let line = line.expect("a line");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words[0] == "find" {
+            kept.contents(words[1]);
+            find(&kept);
+            continue;
+        }
+        let once = words[0].ends_with("-once");
+        let (wall, cpu) = (Instant::now(), cpu_time());
+        let (mut work, mut more, mut times) = (None, Vec::new(), 0);
+        while times == 0 || (!once && work.is_some() && wall.elapsed().as_millis() < 10) {
+            work = act(&mut kept, &words, &mut more);
+            times += 1;
+        }
+        let (cpu, wall) = (cpu_time() - cpu, wall.elapsed().as_nanos() as f64);
+        match work {
+            None => println!("no such workload"),
+            Some(work) => {
+                print!("ok {:.0} {:.0} {:.0}", wall / times as f64, cpu / times as f64, work);
+                more.iter().for_each(|m| print!(" {m:.0}"));
+                println!();
             }
         }
+        std::io::stdout().flush().expect("an output");
     }
 }

@@ -1,0 +1,74 @@
+/* count.c: what callgrind counts: a workload once, in measured(), which is where it collects (--toggle-collect).
+   usage: count parse|open|find FILE
+          count convert TO FROM */
+#define ST_IMPLEMENTATION
+#include "../../safetensors.h"
+#include "names.h"
+#include "worker.h"
+
+enum { ELEMENTS = 1 << 14 };
+
+typedef struct subject {
+    const char *path;
+    const void *bytes;
+    size_t n;
+    st_model *model;
+    const names *all;
+    st_dtype to, from;
+    void *dst;
+} subject;
+
+static int parse(subject *s) {
+    st_model *m;
+    int good = st_open_memory(&m, s->bytes, s->n, NULL, NULL) == ST_OK;
+    st_close(m);
+    return good;
+}
+
+static int open_path(subject *s) {
+    st_model *m;
+    int good = st_open(&m, s->path, NULL, NULL) == ST_OK;
+    st_close(m);
+    return good;
+}
+
+static int find(subject *s) {
+    size_t i, found = 0;
+    for (i = 0; i < s->all->count; i++) found += st_find_n(s->model, s->all->name[i], s->all->bytes[i]) != NULL;
+    return found == s->all->count;
+}
+
+static int convert(subject *s) {
+    return st_convert(s->to, s->dst, s->from, s->bytes, ELEMENTS) == ST_OK;
+}
+
+/* compiled as it stands here, so that it has its name in the object file */
+__attribute__((noipa)) int measured(int (*what)(subject *), subject *s);
+int measured(int (*what)(subject *), subject *s) {
+    return what(s);
+}
+
+int main(int argc, char **argv) {
+    const char *what = argc > 2 ? argv[1] : "";
+    subject s;
+    memset(&s, 0, sizeof s);
+    if (argc == 4 && !strcmp(what, "convert")) {
+        expect(st_dtype_from_name(argv[2], &s.to) == ST_OK && st_dtype_from_name(argv[3], &s.from) == ST_OK, "dtype");
+        s.dst = buffer(0, ELEMENTS * 8);
+        s.bytes = buffer(1, ELEMENTS * 8);
+        expect(measured(convert, &s), what);
+        printf("%d\n", ELEMENTS);
+        return 0;
+    }
+    expect(argc == 3, "usage: see count.c");
+    s.path = argv[2];
+    s.bytes = contents(s.path, &s.n);
+    expect(st_open_memory(&s.model, s.bytes, s.n, NULL, NULL) == ST_OK, s.path);
+    s.all = names_of(s.path);
+    if (!strcmp(what, "parse")) expect(measured(parse, &s), what);
+    if (!strcmp(what, "open")) expect(measured(open_path, &s), what);
+    if (!strcmp(what, "find")) expect(measured(find, &s), what);
+    printf("%zu\n", s.model->count);
+    st_close(s.model);
+    return 0;
+}

@@ -1,0 +1,178 @@
+/* Every call of the system that saving in several files makes is refused, once and from then on, and so is every
+ * allocation: the directory opens as the older model or the new one, or is refused, as the sentence says; no temporary is
+ * left, and every file is closed. In the program itself, so that sanitizers watch; shards.sh does it from outside. */
+#include "faulty.h"
+
+#include "../folder.h"
+#include "shards.h"
+
+static unsigned long refusals;
+static folder old;                      /* the names that the older model has */
+static const shards_scenario *prepared; /* the one whose older model is there, as it was */
+
+/* whether just the older model's files are there; they were not touched, for no name of a new one was given away */
+static int is_untouched(void) {
+    folder f = folder_list();
+    size_t i;
+    int same = f.count == old.count;
+    for (i = 0; same && i < f.count; i++) same = strcmp(f.names[i], old.names[i]) == 0;
+    folder_free(&f);
+    return same;
+}
+
+static st_status attempt(const shards_scenario *s, counting *memory, st_error *error) {
+    const struct faults armed = faults;
+    st_status status;
+    faults_begin(NAMES, 0, 0, 0);
+    if (prepared != s) {
+        folder_clear();
+        shards_old(s, scratch_directory);
+        folder_free(&old);
+        old = folder_list();
+    }
+    prepared = NULL;
+    faults = armed;
+    status = shards_run(s, scratch_directory, &memory->allocator, error);
+    counting_end(memory);
+    CHECK_EQ(faults.open, 0);
+    CHECK_STATUS(error->status, status);
+    if (status != ST_OK) check_text(error->message, sizeof error->message);
+    return status;
+}
+
+/* holds the directory to the status and the sentence */
+static void judge(const shards_scenario *s, st_status status, const st_error *error) {
+    const struct faults seen = faults;
+    enum opens_as verdict;
+    const char *want = "old";
+    faults_begin(NAMES, 0, 0, 0);
+    verdict = shards_verdict(scratch_directory);
+    if (seen.only != UNLINK || !seen.forever) check_no_temporary();
+    if (status == ST_OK) {
+        want = "new";
+    } else if (s->parts) {
+        want = verdict == TORN ? "whatever is no mixture" : opens_as_names[verdict];
+    } else if (strstr(error->message, "there no more") != NULL) {
+        want = "refused";
+    } else if (strstr(error->message, "is in its place") != NULL) {
+        want = "new";
+    } else if (strstr(error->message, "hides") == NULL) {
+        if (seen.only == UNLINK && seen.forever) { /* its temporaries stay */
+        } else if (CHECK(is_untouched())) {
+            prepared = s;
+        }
+    }
+    if (s->older == NOTHING && strcmp(want, "old") == 0) want = "refused";
+    CHECK_STR(opens_as_names[verdict], want);
+    faults = seen;
+}
+
+/* whether the save may succeed all the same */
+static int forgiven(int name, int code, int forever) {
+#ifdef _WIN32
+    (void)code, (void)forever;
+    return name == CLOSE; /* what was only read loses nothing by it; calls.c has the others */
+#else
+    if (name == CLOSE) return 1;
+    if (name == RESERVE) return code != ENOSPC && code != EDQUOT && code != EIO && (code != EINTR || !forever);
+    if (name == FLUSH && (code == EINVAL || code == EOPNOTSUPP)) return 1; /* of the directory */
+    return code == EINTR && !forever && (name == OPEN || name == WRITE || name == READ || name == FLUSH);
+#endif
+}
+
+static void refuse_calls(const shards_scenario *s) {
+    static const size_t some[] = {0, 3, sizeof codes / sizeof *codes - 1}; /* calls.c has them all */
+    struct faults clean;
+    counting memory;
+    st_error error;
+    int i, seen[NAMES];
+    memset(seen, 0, sizeof seen);
+    faults_begin(NAMES, 0, 0, 0);
+    counting_begin(&memory);
+    test_row = s->name;
+    CHECK_STATUS(attempt(s, &memory, &error), ST_OK);
+    clean = faults;
+    judge(s, ST_OK, &error);
+    CHECK(clean.total > 15 && clean.total < 1000);
+    for (i = 0; i < clean.total; i++) {
+        const int name = clean.trace[i];
+        size_t c;
+        int forever;
+        seen[name]++;
+        for (c = 0; c < sizeof some / sizeof *some; c++) {
+            const int code = codes[some[c]];
+            for (forever = 0; forever <= 1; forever++) {
+                char row[160];
+                st_status status;
+                snprintf(row, sizeof row, "%s, %s %d fails with %d%s", s->name, call_names[name], seen[name], code,
+                         forever ? " from then on" : "");
+                test_row = row;
+                faults_begin(name, seen[name], forever, code);
+                counting_begin(&memory);
+                status = attempt(s, &memory, &error);
+                if (status != ST_OK || !forgiven(name, code, forever)) {
+                    CHECK_STATUS(status, ST_ERR_IO);
+                    CHECK_EQ(error.sys, code);
+                }
+                judge(s, status, &error);
+                refusals++;
+            }
+        }
+    }
+    test_row = "";
+}
+
+static void refuse_allocations(const shards_scenario *s) {
+    size_t calls, i;
+    counting memory;
+    st_error error;
+    int forever;
+    faults_begin(NAMES, 0, 0, 0);
+    counting_begin(&memory);
+    CHECK_STATUS(attempt(s, &memory, &error), ST_OK);
+    calls = memory.calls;
+    CHECK(calls > 10);
+    for (forever = 0; forever <= 1; forever++) {
+        for (i = 1; i <= calls; i++) {
+            char row[160];
+            snprintf(row, sizeof row, "%s, allocation %d%s", s->name, (int)i, forever ? " from then on" : "");
+            test_row = row;
+            counting_begin(&memory);
+            memory.fail_at = i;
+            memory.fail_forever = forever;
+            CHECK_STATUS(attempt(s, &memory, &error), ST_ERR_MEMORY);
+            CHECK(error.expected > 0);
+            judge(s, ST_ERR_MEMORY, &error);
+            refusals++;
+        }
+    }
+    test_row = "";
+}
+
+/* a write that is cut short goes on; one that takes nothing fails */
+static void short_writes(const shards_scenario *s) {
+    counting memory;
+    st_error error;
+    test_row = "short writes";
+    faults_begin(NAMES, 0, 0, 0);
+    faults.at_most = 7;
+    counting_begin(&memory);
+    CHECK_STATUS(attempt(s, &memory, &error), ST_OK);
+    judge(s, ST_OK, &error);
+    test_row = "";
+}
+
+int main(void) {
+    size_t i;
+    scratch_begin("shards");
+    for (i = 0; i < SHARDS_SCENARIOS; i++) {
+        refuse_calls(&shards_scenarios[i]);
+        refuse_allocations(&shards_scenarios[i]);
+        short_writes(&shards_scenarios[i]);
+    }
+    folder_free(&old);
+    folder_clear();
+    CHECK(refusals > 4000);
+    scratch_end();
+    return test_done("shards");
+}

@@ -1,0 +1,92 @@
+"""Models in several files: which tensor goes where, the index as json.dumps writes it, and shards that the package loads.
+
+Index metadata is any JSON value in any layout; keys inside values come sorted, for those json.dumps would sort."""
+import json
+import os
+import struct
+
+import numpy
+import safetensors
+
+from writing import BITS, described, random_model, random_text, shuffled, text, written
+
+
+def random_value(random, depth=0):
+    kind = random.integers(0, 7 if depth < 4 else 5)
+    if kind == 0:
+        return [None, True, False][random.integers(3)]
+    if kind == 1:
+        return int(random.integers(-(2**62), 2**62)) * int(random.integers(0, 1000))
+    if kind == 2:
+        return float(random.standard_normal()) * 10.0 ** int(random.integers(-20, 20))
+    if kind in (3, 4):
+        return random_text(random)
+    if kind == 5:
+        return [random_value(random, depth + 1) for _ in range(random.integers(0, 4))]
+    return dict(sorted({random_text(random): random_value(random, depth + 1) for _ in range(random.integers(0, 4))}.items()))
+
+
+def spelled(random, value):
+    """as JSON text in some layout, with blanks around it"""
+    separators = [(",", ":"), (", ", ": "), ("\n,\t", "  :\r\n")][random.integers(3)]
+    spelling = json.dumps(value, ensure_ascii=bool(random.integers(2)), separators=separators, indent=[None, 1, "\t"][random.integers(3)])
+    return " " * int(random.integers(3)) + spelling + "\n" * int(random.integers(2))
+
+
+def plan(sizes, limit):
+    shards, used = [], None
+    for n in sizes:
+        if used is None or used + n > limit or used > limit:
+            shards.append([])
+            used = 0
+        shards[-1].append(n)
+        used += n
+    return [len(s) for s in shards] or [0]
+
+
+def files_of(order, counts):
+    names = ["model-%05d-of-%05d.safetensors" % (i + 1, len(counts)) for i in range(len(counts))]
+    if len(counts) == 1:
+        names = ["model.safetensors"]
+    at, files = 0, {}
+    for name, n in zip(names, counts):
+        files[name] = order[at : at + n]
+        at += n
+    return files
+
+
+def check(tool, tally, program, count, seed):
+    random = numpy.random.default_rng(seed)
+    cases, requests = [], []
+    for i in range(count):
+        tensors, metadata = random_model(random, sorted(BITS), 5)
+        order = shuffled(random, tensors)
+        limit = int(random.integers(1, 300))
+        index = {random_text(random): random_value(random) for _ in range(random.integers(0, 6))}
+        directory = os.path.join(tool.directory, "sharded-%d" % i)
+        os.mkdir(directory)
+        pairs = [text(k) + text(spelled(random, v)) for k, v in index.items()]
+        requests.append(b"".join([struct.pack("<BQI", 2, limit, len(pairs))] + pairs + [text(directory), described(tensors, metadata, order)[1:]]))
+        cases.append((tensors, metadata, order, limit, index, directory))
+    sharded = 0
+    for i, (result, (tensors, metadata, order, limit, index, directory)) in enumerate(zip(written(program, requests), cases)):
+        if isinstance(result, str):
+            tally.check(False, "sharded model %d was refused:" % i, result)
+            continue
+        files = files_of(order, plan([len(tensors[n][2]) for n in order], limit))
+        sharded += len(files) > 1
+        weights = {n: file for file, ns in files.items() for n in ns}
+        whole = {"metadata": dict(index, total_size=sum(len(t[2]) for t in tensors.values())), "weight_map": weights}
+        want = (json.dumps(whole, indent=2, sort_keys=True) + "\n").encode("ascii") if len(files) > 1 else b""
+        tally.check(result == want, "sharded model %d: index" % i, result, "not", want)
+        present = sorted(files) + ["model.safetensors.index.json"] * (len(files) > 1)
+        tally.check(sorted(os.listdir(directory)) == present, "sharded model %d: files" % i, os.listdir(directory), present)
+        for file, names in files.items():
+            with open(os.path.join(directory, file), "rb") as shard:
+                data = shard.read()
+            loaded = {n: (t["dtype"], list(t["shape"]), bytes(t["data"])) for n, t in safetensors.deserialize(data)}
+            tally.check(loaded == {n: tensors[n] for n in names}, "sharded model %d:" % i, file)
+            with safetensors.safe_open(os.path.join(directory, file), framework="numpy") as opened:
+                tally.check((opened.metadata() or {}) == (metadata or {}), "sharded model %d: metadata of" % i, file)
+    tally.check(sharded * 4 > count, "too few models in several files:", sharded)
+    print("interop: %d models, of which %d in several files" % (count, sharded))

@@ -1,0 +1,3 @@
+/* load.c with threads; `make tsan` has the thread sanitizer watch. */
+#define ST_THREADS
+#include "load.c"

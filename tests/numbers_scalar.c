@@ -1,0 +1,4 @@
+/* The same without vector instructions. */
+#define ST_NO_SIMD
+#define NAME "numbers_scalar"
+#include "numbers.c"

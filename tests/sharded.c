@@ -1,0 +1,1210 @@
+/* Models in several files: the plan, the names, the index's text, what is refused, and what becomes of an older model. */
+#define ST_IMPLEMENTATION
+#include "../safetensors.h"
+
+#include "folder.h"
+#if !defined(_WIN32)
+#include <sys/resource.h>
+#endif
+
+#define OF "-of-0000"
+#define SHARD_NAME(i, n) "model-0000" #i OF #n ".safetensors"
+
+static st_save_options options_of(uint64_t limit) {
+    st_save_options o;
+    memset(&o, 0, sizeof o);
+    o.max_shard_bytes = limit;
+    o.flags = ST_SAVE_NO_SYNC;
+    return o;
+}
+
+static st_status save(const st_tensor *tensors, size_t count, const st_save_options *options, st_error *error) {
+    memset(error, 0xee, sizeof *error);
+    return st_save_sharded(scratch_directory, tensors, count, NULL, 0, options, error);
+}
+
+/* ---- the plan --------------------------------------------------------------------------------------------- */
+
+typedef struct plan_case {
+    const char *name;
+    uint64_t limit;
+    const uint64_t *sizes; /* bytes of each tensor */
+    size_t count;
+    const uint32_t *strict, *over; /* the shards by either policy */
+} plan_case;
+
+#define SIZES(...) ((const uint64_t[]){__VA_ARGS__}), sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t)
+#define SHARDS(...) ((const uint32_t[]){__VA_ARGS__})
+
+/* clang-format off */
+static const plan_case plan_cases[] = {
+    {"V-F1: two small ones", 0, SIZES(160, 16), SHARDS(0, 0), SHARDS(0, 0)},
+    {"V-F3: a large and a small one", 1, SIZES(40000, 16), SHARDS(0, 1), SHARDS(0, 1)},
+    {"V-F4: what tells the policies apart", 8, SIZES(4, 4, 4, 4), SHARDS(0, 0, 1, 1), SHARDS(0, 0, 0, 1)},
+    {"the hub's, but for its order", 10, SIZES(6, 10, 30, 2, 2), SHARDS(0, 1, 2, 3, 3), SHARDS(0, 0, 1, 2, 2)},
+    {"no optimal packing", 10, SIZES(6, 6, 2, 6, 2, 2), SHARDS(0, 1, 1, 2, 2, 2), SHARDS(0, 0, 1, 1, 1, 1)},
+    {"exactly full", 10, SIZES(5, 5, 10, 1), SHARDS(0, 0, 1, 2), SHARDS(0, 0, 0, 1)},
+    {"one byte too many", 10, SIZES(5, 6), SHARDS(0, 1), SHARDS(0, 0)},
+    {"too large ones are alone", 10, SIZES(11, 11, 1, 11), SHARDS(0, 1, 2, 3), SHARDS(0, 1, 2, 2)},
+    {"among empty ones too", 10, SIZES(0, 11, 0, 0), SHARDS(0, 1, 2, 2), SHARDS(0, 0, 1, 1)},
+    {"empty ones fit a full one", 10, SIZES(10, 0, 0), SHARDS(0, 0, 0), SHARDS(0, 0, 0)},
+    {"empty ones alone", 10, SIZES(0, 0), SHARDS(0, 0), SHARDS(0, 0)},
+    {"five thousand million by default", 0, SIZES(2500000000u, 2500000000u, 1), SHARDS(0, 0, 1), SHARDS(0, 0, 0)},
+    {"a limit that nothing reaches", UINT64_MAX, SIZES(1, (uint64_t)1 << 60), SHARDS(0, 0), SHARDS(0, 0)},
+};
+/* clang-format on */
+
+static void plan_by_policy(const plan_case *c, unsigned flags, const uint32_t *want) {
+    st_tensor tensors[8];
+    char names[8][4];
+    uint32_t shards[8], count = 77;
+    st_save_options o = options_of(c->limit);
+    st_error error;
+    size_t i;
+    memset(tensors, 0, sizeof tensors);
+    memset(shards, 0xee, sizeof shards);
+    for (i = 0; i < c->count; i++) {
+        snprintf(names[i], sizeof names[i], "t%d", (int)i);
+        tensors[i].name = names[i];
+        tensors[i].dtype = ST_DTYPE_U8;
+        tensors[i].rank = 1;
+        tensors[i].shape = &c->sizes[i];
+    }
+    o.flags = flags;
+    CHECK_STATUS(st_plan_shards(tensors, c->count, &o, shards, &count, &error), ST_OK);
+    CHECK_STATUS(error.status, ST_OK);
+    for (i = 0; i < c->count; i++) CHECK_EQ(shards[i], want[i]);
+    CHECK_EQ(count, want[c->count - 1] + 1);
+    CHECK_EQ(shards[c->count], 0xeeeeeeee);
+    count = 77;
+    CHECK_STATUS(st_plan_shards(tensors, c->count, &o, NULL, &count, NULL), ST_OK);
+    CHECK_EQ(count, want[c->count - 1] + 1);
+}
+
+static void plans(void) {
+    size_t i;
+    for (i = 0; i < sizeof plan_cases / sizeof *plan_cases; i++) {
+        test_row = plan_cases[i].name;
+        plan_by_policy(&plan_cases[i], 0, plan_cases[i].strict);
+        plan_by_policy(&plan_cases[i], ST_SAVE_SHARD_OVER, plan_cases[i].over);
+    }
+    test_row = "";
+}
+
+static void plans_refused(void) {
+    static const uint64_t one = 1, much = (uint64_t)1 << 60, odd = 3;
+    st_tensor t[3], eight[8];
+    st_tensor *many = (st_tensor *)need(65537 * sizeof *many);
+    st_save_options o = options_of(1);
+    st_error error;
+    uint32_t count = 77;
+    size_t i;
+    memset(t, 0, sizeof t);
+    for (i = 0; i < 3; i++) {
+        t[i].name = i == 0 ? "a" : i == 1 ? "b" : "c";
+        t[i].dtype = ST_DTYPE_U8;
+        t[i].rank = 1;
+        t[i].shape = &one;
+    }
+    CHECK_STATUS(st_plan_shards(NULL, 0, NULL, NULL, &count, &error), ST_OK);
+    CHECK_EQ(count, 1);
+    CHECK_STATUS(st_plan_shards(NULL, 1, NULL, NULL, &count, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_plan_shards(t, 1, NULL, NULL, NULL, &error), ST_ERR_ARGUMENT);
+    o.flags = 1 << 4;
+    CHECK_STATUS(st_plan_shards(t, 1, &o, NULL, &count, &error), ST_ERR_ARGUMENT);
+    o.flags = 0;
+    o.align = 7;
+    CHECK_STATUS(st_plan_shards(t, 1, &o, NULL, &count, &error), ST_ERR_ARGUMENT);
+    CHECK(strncmp(error.message, "(plan): ", 8) == 0);
+    o.align = 0;
+    t[1].dtype = ST_DTYPE_F4;
+    t[1].shape = &odd;
+    CHECK_STATUS(st_plan_shards(t, 3, &o, NULL, &count, &error), ST_ERR_SUBBYTE);
+    CHECK_STR(error.subject, "b");
+    for (i = 0; i < 8; i++) { /* 2^63 bytes in all, each of which could be a file */
+        eight[i] = t[2];
+        eight[i].shape = &much;
+        eight[i].name = i < 7 ? "small" : "large";
+    }
+    CHECK_STATUS(st_plan_shards(eight, 7, &o, NULL, &count, &error), ST_OK);
+    CHECK_STATUS(st_plan_shards(eight, 8, &o, NULL, &count, &error), ST_ERR_OVERFLOW);
+    CHECK_STR(error.subject, "large");
+    for (i = 0; i < 65537; i++) many[i] = t[0]; /* that the name is there twice is not seen */
+    CHECK_STATUS(st_plan_shards(many, 65536, &o, NULL, &count, &error), ST_OK);
+    CHECK_EQ(count, 65536);
+    CHECK_STATUS(st_plan_shards(many, 65537, &o, NULL, &count, &error), ST_ERR_TOO_LARGE);
+    CHECK_EQ(error.expected, 65536);
+    free(many);
+}
+
+static void names(void) {
+    static const struct {
+        uint32_t shard, count;
+        const char *name;
+    } cases[] = {
+        {0, 1, "model.safetensors"},
+        {0, 2, "model-00001-of-00002.safetensors"},
+        {1, 2, "model-00002-of-00002.safetensors"},
+        {8, 9, "model-00009-of-00009.safetensors"},
+        {98, 120, "model-00099-of-00120.safetensors"},
+        {99999, 100000, "model-100000-of-100000.safetensors"},
+        {9999, 100000, "model-10000-of-100000.safetensors"},
+        {0, 100000, "model-00001-of-100000.safetensors"},
+        {UINT32_MAX - 1, UINT32_MAX, "model-4294967295-of-4294967295.safetensors"},
+    };
+    char name[ST_SHARD_NAME_BYTES + 1];
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const size_t n = strlen(cases[i].name) + 1;
+        memset(name, 'x', sizeof name);
+        CHECK_STATUS(st_shard_name(cases[i].shard, cases[i].count, name, n), ST_OK);
+        CHECK_STR(name, cases[i].name);
+        CHECK(name[n] == 'x');
+        memset(name, 'x', sizeof name);
+        CHECK_STATUS(st_shard_name(cases[i].shard, cases[i].count, name, n - 1), ST_ERR_ARGUMENT);
+        CHECK(name[0] == 'x');
+        CHECK(n <= ST_SHARD_NAME_BYTES);
+    }
+    CHECK_STATUS(st_shard_name(0, 0, name, sizeof name), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shard_name(2, 2, name, sizeof name), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shard_name(0, 1, NULL, 0), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shard_name(0, 1, name, 0), ST_ERR_ARGUMENT);
+}
+
+/* ---- shared memory ---------------------------------------------------------------------------------------- */
+
+static void shared(void) {
+    static const char a[8] = "", b[8] = "";
+    static const uint64_t huge = UINT64_MAX;
+    const st_tensor tensors[] = {TENSOR("lm_head", U8, a, 8),
+                                 TENSOR("part", U8, a, 4),
+                                 TENSOR("embed", F32, a, 2, 1),
+                                 TENSOR("other", U8, b, 8),
+                                 TENSOR("none", U8, NULL, 8),
+                                 TENSOR("none too", U8, NULL, 8),
+                                 TENSOR("empty", U8, a, 0),
+                                 TENSOR("empty too", U8, a, 0),
+                                 TENSOR("embed again", I64, a, 1),
+                                 TENSOR("part too", F32, a, 1),
+                                 TENSOR("behind it", U8, a + 4, 4),
+                                 {.name = "wrong", .dtype = ST_DTYPE_F64, .rank = 1, .shape = &huge, .data = a},
+                                 {.name = "wrong too", .dtype = ST_DTYPE_F64, .rank = 1, .shape = &huge, .data = a}};
+    static const size_t want[] = {0, 1, 0, 3, 4, 5, 6, 7, 0, 1, 10, 11, 12};
+    enum { COUNT = sizeof tensors / sizeof *tensors, MANY = 20000 };
+    size_t first[MANY + 1], scratch[MANY], i;
+    st_tensor *many = (st_tensor *)need(MANY * sizeof *many);
+    memset(first, 0xee, sizeof first);
+    CHECK_EQ(st_find_shared(tensors, COUNT, first, scratch), 3);
+    for (i = 0; i < COUNT; i++) CHECK_EQ(first[i], want[i]);
+    CHECK_EQ(first[COUNT], first[MANY]);
+    CHECK_EQ(st_find_shared(NULL, 0, first, scratch), 0);
+    CHECK_EQ(st_find_shared(tensors, 0, first, scratch), 0);
+    CHECK_EQ(st_find_shared(NULL, 1, first, scratch), 0);
+    CHECK_EQ(st_find_shared(tensors, 1, NULL, scratch), 0);
+    CHECK_EQ(st_find_shared(tensors, 1, first, NULL), 0);
+    for (i = 0; i < MANY; i++) many[i] = tensors[i % 3]; /* of two kinds: quadratic would take minutes */
+    CHECK_EQ(st_find_shared(many, MANY, first, scratch), MANY - 2);
+    for (i = 0; i < MANY; i++) CHECK_EQ(first[i], i % 3 == 1);
+    free(many);
+}
+
+/* ---- what is written -------------------------------------------------------------------------------------- */
+
+static const char bytes_64[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+
+/* five tensors of 16 bytes each, in an order of their own */
+static void five_tensors(st_tensor t[5]) {
+    static const uint64_t four = 4;
+    static const char *const five_names[5] = {"b", "a", "e", "c", "d"};
+    size_t i;
+    memset(t, 0, 5 * sizeof *t);
+    for (i = 0; i < 5; i++) {
+        t[i].name = five_names[i];
+        t[i].dtype = ST_DTYPE_F32;
+        t[i].rank = 1;
+        t[i].shape = &four;
+        t[i].data = bytes_64 + i;
+    }
+}
+
+static const char five_index[] = "{\n  \"metadata\": {\n    \"total_size\": 80\n  },\n  \"weight_map\": {\n"
+                                 "    \"a\": \"" SHARD_NAME(1, 3) "\",\n    \"b\": \"" SHARD_NAME(
+                                     1, 3) "\",\n"
+                                           "    \"c\": \"" SHARD_NAME(2, 3) "\",\n    \"d\": \"" SHARD_NAME(
+                                               3, 3) "\",\n"
+                                                     "    \"e\": \"" SHARD_NAME(2, 3) "\"\n  }\n}\n";
+
+#define THREE_NAMES SHARD_NAME(1, 3) " " SHARD_NAME(2, 3) " " SHARD_NAME(3, 3) " " INDEX " "
+
+static void plainly(void) {
+    static const st_pair metadata = PAIR("format", "pt");
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_error error;
+    char directory[128];
+    unsigned flags;
+    five_tensors(t);
+    for (flags = 0; flags <= ST_SAVE_NO_SYNC; flags += ST_SAVE_NO_SYNC) { /* flushed, and not */
+        o.flags = flags;
+        CHECK_STATUS(st_save_sharded(scratch_directory, t, 5, &metadata, 1, &o, &error), ST_OK);
+        CHECK_STATUS(error.status, ST_OK);
+        CHECK(folder_is(THREE_NAMES));
+        CHECK(folder_holds(t, 5, &metadata, 1, &o));
+        index_is(five_index);
+    }
+    snprintf(directory, sizeof directory, "%s/", scratch_directory);
+    o.align = 64;
+    o.slack = 10;
+    o.flags |= ST_SAVE_KEEP_ORDER;
+    CHECK_STATUS(st_save_sharded(directory, t, 5, NULL, 0, &o, NULL), ST_OK);
+    CHECK(folder_is(THREE_NAMES));
+    CHECK(folder_holds(t, 5, NULL, 0, &o));
+    o = options_of(32);
+    o.flags |= ST_SAVE_SHARD_OVER;
+    CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
+    CHECK(folder_is(SHARD_NAME(1, 2) " " SHARD_NAME(2, 2) " " INDEX " "));
+    CHECK(folder_holds(t, 5, NULL, 0, &o));
+    o.flags = ST_SAVE_NO_SYNC;
+    o.max_shard_bytes = 0;
+    CHECK_STATUS(st_save_sharded(scratch_directory, t, 5, &metadata, 1, &o, &error), ST_OK);
+    CHECK(folder_is("model.safetensors "));
+    CHECK(folder_holds(t, 5, &metadata, 1, &o));
+    CHECK_STATUS(st_save_sharded(scratch_directory, t, 5, NULL, 0, NULL, &error), ST_OK); /* the default limit */
+    CHECK(folder_is("model.safetensors "));
+    CHECK(folder_holds(t, 5, NULL, 0, NULL));
+    CHECK_STATUS(save(NULL, 0, &o, &error), ST_OK);
+    CHECK(folder_is("model.safetensors "));
+    folder_clear();
+}
+
+/* the directory as one model, through every way to read it */
+static void opens(void) {
+    static const st_pair metadata = PAIR("format", "pt"), more[] = {PAIR("z", " [1, 2]"), PAIR("dtype", "\"\\u00e9\"")};
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_options how;
+    st_model *m;
+    st_error error;
+    size_t i;
+    five_tensors(t);
+    o.index = more;
+    o.index_count = 2;
+    CHECK_STATUS(st_save_sharded(scratch_directory, t, 5, &metadata, 1, &o, &error), ST_OK);
+    for (i = 0; i < 2; i++) {
+        saving s = {"", t, 5, &metadata, 1, 0, 0, 0};
+        memset(&how, 0, sizeof how);
+        how.flags = i == 1 ? ST_OPEN_NO_MAP : 0;
+        if (!CHECK(st_open(&m, scratch_directory, &how, &error) == ST_OK)) continue;
+        check_holds(m, &s);
+        CHECK_EQ(m->shard_count, 3);
+        CHECK_EQ(m->bytes, 80);
+        CHECK_EQ(m->index_count, 3);
+        CHECK_STR(m->index[0].key, "dtype");
+        CHECK_STR(m->index[0].value, "\"\\u00e9\"");
+        CHECK_STR(m->index[1].value, "80");
+        CHECK_STR(m->index[2].value, "[\n      1,\n      2\n    ]");
+#if !defined(_WIN32)
+        { /* what is read is written anew over itself, byte for byte */
+            st_save_options again = options_of(32);
+            char *before = folder_text(INDEX);
+            again.from = m;
+            again.index = m->index;
+            again.index_count = m->index_count;
+            CHECK_STATUS(st_save_sharded(scratch_directory, m->tensors, m->count, m->metadata, m->metadata_count,
+                                         &again, &error),
+                         ST_OK);
+            CHECK(folder_is(THREE_NAMES));
+            CHECK(folder_holds(t, 5, &metadata, 1, &again));
+            index_is(before);
+            free(before);
+        }
+#endif
+        st_close(m);
+    }
+    folder_clear();
+}
+
+/* ---- the index's text ------------------------------------------------------------------------------------- */
+
+typedef struct index_case {
+    const char *name;
+    const st_pair *pairs;
+    size_t pair_count;
+    const char *metadata; /* the members of the index's metadata, as Python's json lays them out */
+} index_case;
+
+#define TOTAL "    \"total_size\": 80"
+
+/* clang-format off */
+static const index_case index_cases[] = {
+    {"before and behind total_size", LIST(st_pair, PAIR("z", "1"), PAIR("a", "true"), PAIR("total_size_", "null"), PAIR("total", "\"\"")),
+     "    \"a\": true,\n    \"total\": \"\",\n" TOTAL ",\n    \"total_size_\": null,\n    \"z\": 1"},
+    {"only before", LIST(st_pair, PAIR("a", "1")), "    \"a\": 1,\n" TOTAL},
+    {"only behind", LIST(st_pair, PAIR("u", "1")), TOTAL ",\n    \"u\": 1"},
+    {"its own total_size is passed over", LIST(st_pair, PAIR("total_size", "1"), PAIR("total_parameters", "-20.5e+3")),
+     "    \"total_parameters\": -20.5e+3,\n" TOTAL},
+    {"by code points", LIST(st_pair, PAIR("\xf0\x90\x80\x80", "6"), PAIR("\xef\xbf\xbf", "5"), PAIR("\xc3\xa9", "4"), PAIR("", "0"),
+                            PAIR_N("\0", "1"), PAIR("A", "2"), PAIR("\x7f", "3")),
+     "    \"\": 0,\n    \"\\u0000\": 1,\n    \"A\": 2,\n" TOTAL ",\n    \"\\u007f\": 3,\n    \"\\u00e9\": 4,\n    \"\\uffff\": 5,\n"
+     "    \"\\ud800\\udc00\": 6"},
+    {"laid out anew", LIST(st_pair, PAIR("a", " [ [ ] , { } , [ 1,2 ],{ \"b\" :1 , \"a\":{\"x\":[null]}} ]\n"), PAIR("b", "\t{}"), PAIR("c", "[]")),
+     "    \"a\": [\n      [],\n      {},\n      [\n        1,\n        2\n      ],\n      {\n        \"b\": 1,\n        \"a\": {\n"
+     "          \"x\": [\n            null\n          ]\n        }\n      }\n    ],\n    \"b\": {},\n    \"c\": [],\n" TOTAL},
+    {"strings anew", LIST(st_pair, PAIR("s", "\"\\u0041\\/\\\\\\\"\\b\\f\\n\\r\\t\\u0001\\u007f~ \xc3\xa9\\u00e9\xf0\x9f\x98\x80\\ud83d\\ude00\\u2028\"")),
+     "    \"s\": \"A/\\\\\\\"\\b\\f\\n\\r\\t\\u0001\\u007f~ \\u00e9\\u00e9\\ud83d\\ude00\\ud83d\\ude00\\u2028\",\n" TOTAL},
+    {"keys inside too", LIST(st_pair, PAIR("k", "{\"\\u0062\\\"\xc3\xa9\":\"\"}")), "    \"k\": {\n      \"b\\\"\\u00e9\": \"\"\n    },\n" TOTAL},
+    {"lengths given", LIST(st_pair, {.key = "abc", .key_bytes = 2, .value = "123", .value_bytes = 1}), "    \"ab\": 1,\n" TOTAL},
+};
+/* clang-format on */
+
+static void index_texts(void) {
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_error error;
+    size_t i;
+    five_tensors(t);
+    for (i = 0; i < sizeof index_cases / sizeof *index_cases; i++) {
+        const index_case *c = &index_cases[i];
+        char want[2000];
+        test_row = c->name;
+        o.index = c->pairs;
+        o.index_count = c->pair_count;
+        CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
+        snprintf(want, sizeof want, "{\n  \"metadata\": {\n%s\n  },\n%s", c->metadata,
+                 strstr(five_index, "  \"weight_map\""));
+        index_is(want);
+    }
+    test_row = "names of tensors";
+    o.index = NULL;
+    o.index_count = 0;
+    t[0].name = "\xf0\x9f\x98\x80";
+    t[1].name = "\xef\xbf\xbf";
+    t[2].name = "\n\x01\"\\/";
+    t[3].name = "";
+    t[4].name = "a\0b";
+    t[4].name_bytes = 3;
+    CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
+    index_is("{\n  \"metadata\": {\n    \"total_size\": 80\n  },\n  \"weight_map\": {\n"
+             "    \"\": \"" SHARD_NAME(2, 3) "\",\n    \"\\n\\u0001\\\"\\\\/\": \"" SHARD_NAME(
+                 2, 3) "\",\n"
+                       "    \"a\\u0000b\": \"" SHARD_NAME(3, 3) "\",\n    \"\\uffff\": \"" SHARD_NAME(
+                           1, 3) "\",\n"
+                                 "    \"\\ud83d\\ude00\": \"" SHARD_NAME(1, 3) "\"\n  }\n}\n");
+    test_row = "";
+    folder_clear();
+}
+
+static void depth(void) { /* of values: 125 in a value, in 2 of the index */
+    char deep[300];
+    st_pair pair = PAIR("deep", deep);
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_error error;
+    size_t n;
+    o.index = &pair;
+    o.index_count = 1;
+    five_tensors(t);
+    for (n = 125; n <= 126; n++) {
+        memset(deep, '[', n);
+        memset(deep + n, ']', n);
+        deep[2 * n] = 0;
+        CHECK_STATUS(save(t, 5, &o, &error), n == 125 ? ST_OK : ST_ERR_JSON);
+        if (n == 125) folder_clear();
+    }
+    CHECK(folder_is(""));
+}
+
+/* ---- refused ---------------------------------------------------------------------------------------------- */
+
+/* what lies there when a save is refused, and must lie there afterwards */
+static void older_model(void) {
+    st_tensor t[5];
+    st_save_options o = options_of(16);
+    st_error error;
+    five_tensors(t);
+    CHECK_STATUS(save(t, 2, &o, &error), ST_OK);
+    CHECK(folder_is(SHARD_NAME(1, 2) " " SHARD_NAME(2, 2) " " INDEX " "));
+}
+
+static void older_model_is_there(void) {
+    st_tensor t[5];
+    st_save_options o = options_of(16);
+    five_tensors(t);
+    CHECK(folder_is(SHARD_NAME(1, 2) " " SHARD_NAME(2, 2) " " INDEX " "));
+    CHECK(folder_holds(t, 2, NULL, 0, &o));
+}
+
+static void refused(const st_tensor *t, size_t count, const st_pair *metadata, size_t metadata_count,
+                    const st_save_options *o, st_status status, const char *subject) {
+    counting memory;
+    st_save_options all = *o;
+    st_error error;
+    counting_begin(&memory);
+    all.allocator = &memory.allocator;
+    memset(&error, 0xee, sizeof error);
+    CHECK_STATUS(st_save_sharded(scratch_directory, t, count, metadata, metadata_count, &all, &error), status);
+    CHECK_STATUS(error.status, status);
+    CHECK_STR(error.subject, subject);
+    CHECK_EQ(error.position, UINT64_MAX);
+    check_text(error.message, sizeof error.message);
+    CHECK(strncmp(error.message, scratch_directory, strlen(scratch_directory)) == 0);
+    counting_end(&memory);
+    older_model_is_there();
+}
+
+static void refusals(void) {
+    static const st_pair twice[] = {PAIR("a", "1"), PAIR("b", "1"), PAIR("a", "2")};
+    static const st_pair no_value[] = {{.key = "k"}}, no_key[] = {{.value = "1"}}, bad_key[] = {PAIR("\xff", "1")};
+    static const st_pair bad_text[] = {PAIR("k\xc0", "v")};
+    static const char *const not_json[] = {"",    " ",       "1 2",      "{",           "[1,]", "nul",
+                                           "'a'", "{\"a\"}", "\"\xff\"", "\"\\ud800\"", "01",   "1e309"};
+    static const uint64_t large = UINT64_MAX / 8;
+    char *long_text = (char *)need(100000002);
+    st_save_options o = options_of(32);
+    st_tensor t[5], wrong[5];
+    st_pair pair = PAIR("k", NULL);
+    st_error error;
+    size_t i;
+    older_model();
+    five_tensors(t);
+    memcpy(wrong, t, sizeof t);
+    wrong[4].name = "b"; /* in another shard */
+    refused(wrong, 5, NULL, 0, &o, ST_ERR_DUPLICATE, "b");
+    wrong[4].name = "e"; /* in the same */
+    o.max_shard_bytes = 80;
+    refused(wrong, 5, NULL, 0, &o, ST_ERR_DUPLICATE, "e");
+    o.max_shard_bytes = 32;
+    wrong[4].name = "\xff";
+    refused(wrong, 5, NULL, 0, &o, ST_ERR_UTF8, "\\xff");
+    wrong[4].name = "__metadata__";
+    refused(wrong, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "__metadata__");
+    wrong[4] = t[4];
+    wrong[4].dtype = ST_DTYPE_NONE;
+    refused(wrong, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "d");
+    wrong[4].dtype = ST_DTYPE_F32;
+    wrong[4].shape = &large;
+    refused(wrong, 5, NULL, 0, &o, ST_ERR_OVERFLOW, "d");
+    wrong[4] = t[4];
+    wrong[4].data = NULL; /* in the last shard, so it is known before the first is written */
+    refused(wrong, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "d");
+    refused(t, 5, twice, 3, &o, ST_ERR_DUPLICATE, "a");
+    refused(t, 5, bad_text, 1, &o, ST_ERR_UTF8, "k\\xc0");
+    refused(t, 5, NULL, 1, &o, ST_ERR_ARGUMENT, "");
+    refused(NULL, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "");
+    o.flags |= 1 << 4;
+    refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "");
+    o.flags = ST_SAVE_NO_SYNC;
+    /* the index's metadata, where there is an index and where there is none */
+    for (o.max_shard_bytes = 32; o.max_shard_bytes <= 80; o.max_shard_bytes += 48) {
+        o.index_count = 1;
+        refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "");
+        o.index = no_value;
+        refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "k");
+        o.index = no_key;
+        refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "");
+        o.index = bad_key;
+        refused(t, 5, NULL, 0, &o, ST_ERR_UTF8, "\\xff");
+        o.index = twice;
+        o.index_count = 3;
+        refused(t, 5, NULL, 0, &o, ST_ERR_DUPLICATE, "a");
+        o.index = &pair;
+        o.index_count = 1;
+        for (i = 0; i < sizeof not_json / sizeof *not_json; i++) {
+            test_row = not_json[i];
+            pair.value = not_json[i];
+            refused(t, 5, NULL, 0, &o, ST_ERR_JSON, "k");
+        }
+        test_row = "";
+        o.index = NULL;
+        o.index_count = 0;
+    }
+    o.max_shard_bytes = 32;
+    /* limits: of a value, of an index, of a header in the last shard */
+    memset(long_text, 'x', 100000001);
+    long_text[0] = '"';
+    long_text[100000000] = '"';
+    long_text[100000001] = 0;
+    o.index = &pair;
+    o.index_count = 1;
+    pair.value = long_text;
+    refused(t, 5, NULL, 0, &o, ST_ERR_HEADER_LIMIT, "k");
+    long_text[99999999] = '"';
+    long_text[100000000] = 0;
+    refused(t, 5, NULL, 0, &o, ST_ERR_HEADER_LIMIT, INDEX);
+    o.index = NULL;
+    o.index_count = 0;
+    wrong[4] = t[4];
+    wrong[4].name = long_text;
+    wrong[4].name_bytes = 49999990; /* the index would have room for it twice, and the header has not with slack */
+    o.slack = 60000000;
+    {
+        counting memory;
+        counting_begin(&memory);
+        o.allocator = &memory.allocator;
+        CHECK_STATUS(save(wrong, 5, &o, &error), ST_ERR_HEADER_LIMIT);
+        CHECK(strstr(error.message, SHARD_NAME(3, 3)) != NULL);
+        CHECK(error.actual > 100000000 && error.expected == 100000000);
+        counting_end(&memory);
+        o.allocator = NULL;
+    }
+    older_model_is_there();
+    free(long_text);
+    CHECK_STATUS(st_save_sharded(NULL, t, 5, NULL, 0, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save_sharded("", t, 5, NULL, 0, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save_sharded(scratch_path("absent"), t, 5, NULL, 0, NULL, &error), ST_ERR_NOT_FOUND);
+    CHECK(strstr(error.message, "absent: ") != NULL);
+    CHECK_STATUS(st_save_sharded(scratch_path("absent"), t, 5, NULL, 0, &o, NULL), ST_ERR_NOT_FOUND);
+    CHECK_STATUS(st_save_sharded(scratch_path(INDEX), t, 5, NULL, 0, NULL, &error), ST_ERR_NOT_FOUND); /* a file */
+    older_model_is_there();
+    folder_clear();
+}
+
+/* ---- where bytes come from, and who watches ---------------------------------------------------------------- */
+
+typedef struct watching {
+    uint64_t done, total;
+    size_t steps, cancel_at, fills, fill_fails_at;
+    const st_tensor *tensors;
+} watching;
+
+static int watch_all(void *user, uint64_t done, uint64_t total) {
+    watching *w = (watching *)user;
+    CHECK(done > w->done && done <= total);
+    CHECK_EQ(total, w->total);
+    w->done = done;
+    return ++w->steps == w->cancel_at ? 5 : 0;
+}
+
+static int fill_five(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n) {
+    watching *w = (watching *)user;
+    const size_t i = (size_t)(tensor - w->tensors);
+    if (!CHECK(i < 5)) return 1;
+    if (++w->fills == w->fill_fails_at) return 77;
+    memcpy(dst, bytes_64 + i + offset, n);
+    return 0;
+}
+
+static void callbacks(void) {
+    static const char *const five_sorted[5] = {"a", "b", "c", "e", "d"}; /* as they lie in their files */
+    st_tensor t[5], bare[5];
+    st_save_options o = options_of(32);
+    watching w;
+    st_error error;
+    size_t i, steps;
+    five_tensors(t);
+    five_tensors(bare);
+    for (i = 0; i < 5; i++) bare[i].data = NULL;
+    o.fill = fill_five;
+    o.progress = watch_all;
+    o.user = &w;
+    memset(&w, 0, sizeof w);
+    w.total = 80;
+    w.tensors = bare;
+    CHECK_STATUS(save(bare, 5, &o, &error), ST_OK);
+    CHECK_EQ(w.done, 80);
+    CHECK_EQ(w.fills, 5);
+    CHECK(folder_holds(t, 5, NULL, 0, &o));
+    steps = w.steps;
+    folder_clear();
+    older_model();
+    for (i = 1; i <= steps; i++) { /* cancelled */
+        memset(&w, 0, sizeof w);
+        w.total = 80;
+        w.tensors = bare;
+        w.cancel_at = i;
+        CHECK_STATUS(save(bare, 5, &o, &error), ST_ERR_CANCELLED);
+        CHECK_EQ(w.steps, i);
+        older_model_is_there();
+    }
+    for (i = 1; i <= 5; i++) { /* no bytes */
+        memset(&w, 0, sizeof w);
+        w.total = 80;
+        w.tensors = bare;
+        w.fill_fails_at = i;
+        CHECK_STATUS(save(bare, 5, &o, &error), ST_ERR_IO);
+        CHECK_EQ(error.sys, 77);
+        CHECK_STR(error.subject, five_sorted[i - 1]);
+        CHECK_EQ(w.fills, i);
+        older_model_is_there();
+    }
+    folder_clear();
+}
+
+static void from_a_model(void) { /* that lies where the new one goes */
+    static const unsigned ways[] = {0, ST_OPEN_NO_MAP};
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_options how;
+    st_error error;
+    size_t i;
+    five_tensors(t);
+    for (i = 0; i < 2; i++) {
+        collecting sink;
+        st_sink to;
+        st_model *m;
+        memset(&sink, 0, sizeof sink);
+        memset(&how, 0, sizeof how);
+        to.user = &sink;
+        to.write = collect;
+        how.flags = ways[i];
+        CHECK_STATUS(st_save_sink(&to, t, 5, NULL, 0, NULL, &error), ST_OK);
+        scratch_write("source", sink.out.at, sink.out.n);
+        if (!CHECK(st_open(&m, scratch_path("source"), &how, &error) == ST_OK)) continue;
+        o.from = m;
+        CHECK_STATUS(save(m->tensors, m->count, &o, &error), ST_OK);
+        o.from = NULL;
+        st_close(m);
+        scratch_remove("source");
+        CHECK(folder_is(THREE_NAMES));
+        {
+            st_tensor sorted[5]; /* as they lie in the file */
+            static const size_t order[5] = {1, 0, 3, 4, 2};
+            size_t k;
+            for (k = 0; k < 5; k++) sorted[k] = t[order[k]];
+            CHECK(folder_holds(sorted, 5, NULL, 0, &o));
+        }
+        folder_clear();
+        free(sink.out.at);
+    }
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------ */
+
+static void in_a_work_buffer(void) {
+    static const st_pair metadata = PAIR("format", "pt"), index = PAIR("k", "[1]");
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_error error;
+    size_t round, older;
+    five_tensors(t);
+    o.index = &index;
+    o.index_count = 1;
+    for (older = 0; older < 3; older++) { /* nothing, stale shards, and another model besides */
+        size_t room = 1, rounds = 0;
+        if (older > 0) older_model();
+        if (older > 1) scratch_write("x.safetensors.index.json", "{\"weight_map\":{\"t\":\"x.safetensors\"}}", 37);
+        for (round = 0; round < 4; round++) {
+            unsigned char *work = (unsigned char *)need(room + 8);
+            st_status status;
+            memset(work, 0xa5, room + 8);
+            o.work = work + (older & 1); /* at any place */
+            o.work_bytes = room;
+            status = st_save_sharded(scratch_directory, t, 5, &metadata, 1, &o, &error);
+            CHECK(work[room + (older & 1)] == 0xa5);
+            free(work);
+            if (status == ST_OK) break;
+            CHECK_STATUS(status, ST_ERR_MEMORY);
+            CHECK(error.expected > room && error.expected < 1000000);
+            rounds++;
+            room = (size_t)error.expected;
+            if (older > 0) {
+                CHECK(folder_has(SHARD_NAME(1, 2)) && !folder_has(SHARD_NAME(1, 3)));
+            } else {
+                CHECK(folder_is(""));
+            }
+        }
+        CHECK(rounds >= 1 && rounds <= 2);
+        o.work = NULL;
+        CHECK(folder_holds(t, 5, &metadata, 1, &o));
+        CHECK(!folder_has(SHARD_NAME(1, 2)));
+        check_no_temporary();
+        folder_clear();
+    }
+}
+
+/* more shards than files may be open, and memory that does not grow with the data */
+static void many_shards(void) {
+    enum { MANY = 600 };
+    static const uint64_t n = 1000;
+    static char data[1000];
+    st_tensor *t = (st_tensor *)need(MANY * sizeof *t);
+    char(*tensor_names)[8] = (char(*)[8])need(MANY * sizeof *tensor_names);
+    st_save_options o = options_of(1000);
+    counting memory;
+    st_error error;
+    size_t i;
+#if !defined(_WIN32)
+    struct rlimit files, few;
+    CHECK(getrlimit(RLIMIT_NOFILE, &files) == 0);
+    few = files;
+    few.rlim_cur = 32;
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+#endif
+    memset(t, 0, MANY * sizeof *t);
+    for (i = 0; i < MANY; i++) {
+        snprintf(tensor_names[i], sizeof tensor_names[i], "t%d", (int)i);
+        t[i].name = tensor_names[i];
+        t[i].dtype = ST_DTYPE_U8;
+        t[i].rank = 1;
+        t[i].shape = &n;
+        t[i].data = data;
+    }
+    counting_begin(&memory);
+    o.allocator = &memory.allocator;
+    CHECK_STATUS(save(t, MANY, &o, &error), ST_OK);
+    counting_end(&memory);
+#if defined(_WIN32)
+    CHECK(memory.peak_bytes < 300000); /* long paths are made absolute */
+#else
+    CHECK(memory.peak_bytes < 80000);
+#endif
+    {
+        folder f = folder_list();
+        CHECK_EQ(f.count, MANY + 1);
+        folder_free(&f);
+    }
+    o.allocator = NULL;
+    CHECK(folder_holds(t, MANY, NULL, 0, &o));
+    o.max_shard_bytes = 2000; /* and all of them are stale */
+    CHECK_STATUS(save(t, MANY, &o, &error), ST_OK);
+    {
+        folder f = folder_list();
+        CHECK_EQ(f.count, MANY / 2 + 1);
+        folder_free(&f);
+    }
+#if !defined(_WIN32)
+    CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
+#endif
+    folder_clear();
+    free(tensor_names);
+    free(t);
+}
+
+/* ---- what was there before --------------------------------------------------------------------------------- */
+
+static void put(const char *name, const char *text) {
+    (void)scratch_write(name, text, strlen(text));
+}
+
+#define MAP(text) "{\"metadata\":{\"total_size\":1.5},\"weight_map\":{" text "}}"
+#define BEHIND(names) THREE_NAMES names
+
+static void what_was_there(void) {
+    static const struct {
+        const char *name, *index; /* the text of model.safetensors.index.json; NULL: none */
+        const char *files;        /* other files, a blank behind each */
+        const char *left;         /* of these, afterwards */
+    } cases[] = {
+        {"nothing", NULL, "", ""},
+        {"a single file", NULL, "model.safetensors ", ""},
+        {"a single file that hides an index", MAP("\"t\":\"model-00001-of-00002.safetensors\""),
+         "model-00001-of-00002.safetensors model.safetensors ", ""},
+        {"shards of another count",
+         MAP("\"t\":\"model-00001-of-00002.safetensors\",\"u\":\"model-00002-of-00002.safetensors\",\"v\":\"model-"
+             "00001-of-00002.safetensors\""),
+         "model-00001-of-00002.safetensors model-00002-of-00002.safetensors ", ""},
+        {"shards of the same count", MAP("\"t\":\"" SHARD_NAME(3, 3) "\""),
+         SHARD_NAME(1, 3) " " SHARD_NAME(2, 3) " " SHARD_NAME(3, 3) " ", ""},
+        {"one name alike, in another case", MAP("\"t\":\"Model-00001-of-00003.safetensors\""), "", ""},
+        {"what no index names stays", NULL, "a.safetensors model-00001-of-00002.safetensors vocab.json ",
+         "a.safetensors model-00001-of-00002.safetensors vocab.json "},
+        {"names of one's own", MAP("\"t\":\"z.safetensors\""), "y.safetensors z.safetensors ", "y.safetensors "},
+        {"escaped", MAP("\"t\":\"z\\u002esafetensors\",\"u\":\"\\u00e9\\\".safetensors\""), "z.safetensors ", ""},
+        {"what is no shard stays",
+         MAP("\"t\":\"vocab.json\",\"u\":\"sub/z.safetensors\",\"v\":\"../"
+             "z.safetensors\",\"w\":\".safetensors\",\"x\":\".z.safetensors\","
+             "\"y\":\"/"
+             "z.safetensors\",\"z\":\"C:z.safetensors\",\"1\":\"\\\\z.safetensors\",\"2\":\"z\\u0000.safetensors\","
+             "\"3\":\"z.safetensors\\n\",\"4\":\"\",\"5\":\"z\x7f.safetensors\",\"6\":\"z\xff.safetensors\""),
+         "vocab.json z.safetensors ", "vocab.json z.safetensors "},
+        {"an index that is none", "not JSON", "model-00001-of-00002.safetensors ", "model-00001-of-00002.safetensors "},
+        {"an empty index", "", "z.safetensors ", "z.safetensors "},
+        {"an index cut short", "{\"weight_map\":{\"t\":\"z.safetensors\",", "z.safetensors ", "z.safetensors "},
+        {"something behind an index", MAP("\"t\":\"z.safetensors\"") "x", "z.safetensors ", "z.safetensors "},
+        {"an index of no strings", "{\"weight_map\":{\"t\":\"z.safetensors\",\"u\":1}}", "z.safetensors ",
+         "z.safetensors "},
+        {"an index that ends in a string", "{\"weight_map\":{\"t\":\"z.safetensors", "z.safetensors ",
+         "z.safetensors "},
+        {"a wrong escape", "{\"weight_map\":{\"t\":\"z\\x.safetensors\"}}", "z.safetensors ", "z.safetensors "},
+        {"an array", "[]", "z.safetensors ", "z.safetensors "},
+        {"a map that is an array", "{\"weight_map\":[\"z.safetensors\"]}", "z.safetensors ", "z.safetensors "},
+        {"no map", "{\"a\":{\"t\":\"z.safetensors\"}}", "z.safetensors ", "z.safetensors "},
+        {"an empty map", "{\"weight_map\":{}}", "z.safetensors ", "z.safetensors "},
+        {"another index, of other files", MAP("\"t\":\"z.safetensors\",\"u\":\"y.safetensors\""),
+         "y.safetensors z.safetensors ", "z.safetensors "}, /* see below: it names z */
+    };
+    static const char other[] = "{\"weight_map\":{\"t\":\"z.safetensors\"}}";
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_error error;
+    size_t i;
+    unsigned single;
+    five_tensors(t);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (single = 0; single <= 1; single++) {
+            char want[1000], name[64], row[200];
+            const int has_other = strncmp(cases[i].name, "another", 7) == 0;
+            const char *from;
+            size_t n;
+            snprintf(row, sizeof row, "%s%s", cases[i].name, single ? ", then one file" : "");
+            test_row = row;
+            for (from = cases[i].files; *from; from += n + 1) {
+                n = strcspn(from, " ");
+                snprintf(name, sizeof name, "%.*s", (int)n, from);
+                put(name, "older");
+            }
+            if (cases[i].index != NULL) put(INDEX, cases[i].index);
+            if (has_other) put("x.safetensors.index.json", other);
+            o.max_shard_bytes = single ? 0 : 32;
+            CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
+            CHECK(folder_holds(t, 5, NULL, 0, &o));
+            {
+                folder f = folder_list();
+                size_t k;
+                want[0] = 0;
+                for (k = 0; k < f.count; k++) { /* but for what is new */
+                    if (strstr(f.names[k], "-of-00003.") != NULL || strcmp(f.names[k], INDEX) == 0) {
+                        CHECK(!single || strstr(cases[i].files, f.names[k]) != NULL);
+                        continue;
+                    }
+                    if (strcmp(f.names[k], "model.safetensors") == 0) {
+                        CHECK(single);
+                        continue;
+                    }
+                    if (strcmp(f.names[k], "x.safetensors.index.json") == 0) continue;
+                    strcat(strcat(want, f.names[k]), " ");
+                }
+                folder_free(&f);
+            }
+            CHECK_STR(want, cases[i].left);
+            CHECK_EQ(folder_has(INDEX), !single);
+            folder_clear();
+        }
+    }
+    test_row = "";
+}
+
+/* an index of another model that the new one would break */
+static void other_models(void) {
+    static const struct {
+        const char *name, *text;
+        st_status status;
+    } cases[] = {
+        {"x.safetensors.index.json", MAP("\"t\":\"x.safetensors\""), ST_OK},
+        {"x.safetensors.index.json", MAP("\"t\":\"x.safetensors\",\"u\":\"" SHARD_NAME(2, 3) "\""), ST_ERR_SHARD},
+        {"x.safetensors.index.json", MAP("\"u\":\"MODEL-00002-of-00003.safeTensors\""), ST_ERR_SHARD},
+        {"x.safetensors.index.json", MAP("\"u\":\"model.safetensors\""), ST_ERR_SHARD}, /* it would be removed */
+        {"x.safetensors.index.json", MAP("\"u\":\"model-00002-of-00004.safetensors\""), ST_OK},
+        {"x.safetensors.index.json", MAP("\"u\":\"model-00004-of-00003.safetensors\""), ST_OK},
+        {"x.safetensors.index.json", MAP("\"u\":\"model-00000-of-00003.safetensors\""), ST_OK},
+        {"x.safetensors.index.json", MAP("\"u\":\"model-99999999999999999999-of-00003.safetensors\""), ST_OK},
+        {"x.safetensors.index.json", MAP("\"u\":\"sub/" SHARD_NAME(2, 3) "\""), ST_OK},
+        {"x.safetensors.index.json", "not JSON", ST_OK},
+        {"x.safetensors.index.json", "", ST_OK},
+        {"X.SafeTensors.Index.JSON", MAP("\"u\":\"" SHARD_NAME(2, 3) "\""), ST_ERR_SHARD},
+        {".safetensors.index.json", MAP("\"u\":\"" SHARD_NAME(2, 3) "\""), ST_OK}, /* it has no name */
+        {"x.index.json", MAP("\"u\":\"" SHARD_NAME(2, 3) "\""), ST_OK},
+    };
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_error error;
+    size_t i;
+    five_tensors(t);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        test_row = cases[i].text;
+        older_model();
+        put(cases[i].name, cases[i].text);
+        CHECK_STATUS(save(t, 5, &o, &error), cases[i].status);
+        if (cases[i].status != ST_OK) {
+            CHECK_STR(error.subject, cases[i].name);
+            CHECK(file_is(scratch_path(cases[i].name), cases[i].text, strlen(cases[i].text)));
+            scratch_remove(cases[i].name);
+            older_model_is_there();
+        } else {
+            CHECK(folder_holds(t, 5, NULL, 0, &o));
+            CHECK(!folder_has(SHARD_NAME(1, 2)));
+        }
+        folder_clear();
+    }
+    test_row = "";
+}
+
+/* an index of many megabytes is passed through a window */
+static void large_index(void) {
+    enum { ENTRIES = 60000 };
+    growing text = {NULL, 0, 0};
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_error error;
+    int i;
+    five_tensors(t);
+    text_add(&text, "{\"weight_map\":{\"\":\"first.safetensors\"", 37);
+    for (i = 0; i < ENTRIES; i++) {
+        char entry[100];
+        const int n =
+            snprintf(entry, sizeof entry, ",\"layers.%d.w\":\"f\\u00%02x%d.safetensors\"", i, 0x41 + i % 26, i % 7);
+        text_add(&text, entry, (size_t)n);
+    }
+    text_add(&text, "},\"metadata\":{}}", 16);
+    scratch_write(INDEX, text.at, text.n);
+    for (i = 0; i < 26 * 7; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "f%c%d.safetensors", 'A' + i % 26, i % 7);
+        put(name, "older");
+    }
+    put("first.safetensors", "older");
+    CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
+    CHECK(folder_is(THREE_NAMES));
+    folder_clear();
+    free(text.at);
+}
+
+#if !defined(_WIN32)
+/* a link is replaced, or removed, and what it points to stays; names of the longest kind */
+static void links(void) {
+    char name[256], path[400], text[700];
+    FILE *file;
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_error error;
+    five_tensors(t);
+    put("blob", "blob");
+    CHECK(symlink("blob", scratch_path(SHARD_NAME(1, 3))) == 0);
+    CHECK(symlink("blob", scratch_path("model-00001-of-00002.safetensors")) == 0);
+    put("index blob", MAP("\"t\":\"model-00001-of-00002.safetensors\",\"u\":\"" SHARD_NAME(1, 3) "\""));
+    CHECK(symlink("index blob", scratch_path(INDEX)) == 0);
+    CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
+    CHECK(folder_is("blob index blob " THREE_NAMES));
+    CHECK(file_is(scratch_path("blob"), "blob", 4));
+    CHECK(folder_holds(t, 5, NULL, 0, &o));
+    folder_clear();
+    memset(name, 'n', 255);
+    memcpy(name + 255 - 12, ".safetensors", 13);
+    snprintf(path, sizeof path, "%s/%s", scratch_directory, name);
+    file = fopen(path, "wb");
+    CHECK(file != NULL && fclose(file) == 0);
+    snprintf(text, sizeof text, MAP("\"t\":\"%s\",\"u\":\"n%s\""), name,
+             name); /* the second is longer than any file's */
+    put(INDEX, text);
+    CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
+    CHECK(folder_is(THREE_NAMES));
+    folder_clear();
+}
+
+static void permissions(void) {
+    struct stat about;
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_error error;
+    five_tensors(t);
+    CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
+    CHECK(chmod(scratch_path(SHARD_NAME(2, 3)), 0640) == 0 && chmod(scratch_path(INDEX), 0600) == 0);
+    CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
+    CHECK(stat(scratch_path(SHARD_NAME(2, 3)), &about) == 0);
+    CHECK_EQ(about.st_mode & 07777, 0640);
+    CHECK(stat(scratch_path(INDEX), &about) == 0);
+    CHECK_EQ(about.st_mode & 07777, 0600);
+    folder_clear();
+}
+#endif
+
+/* something that cannot be replaced is known before anything is written */
+static void in_the_way(void) {
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_error error;
+    five_tensors(t);
+    older_model();
+    CHECK(SCRATCH_MAKE(scratch_path(SHARD_NAME(3, 3))) == 0);
+    CHECK_STATUS(save(t, 5, &o, &error), ST_ERR_IO);
+    CHECK(SCRATCH_DROP(scratch_path(SHARD_NAME(3, 3))) == 0);
+    older_model_is_there();
+    folder_clear();
+    CHECK(SCRATCH_MAKE(scratch_path(INDEX)) == 0);
+    CHECK_STATUS(save(t, 5, &o, &error), ST_ERR_IO);
+    CHECK(SCRATCH_DROP(scratch_path(INDEX)) == 0);
+    CHECK(folder_is(""));
+}
+
+/* ---- several processes ------------------------------------------------------------------------------------- */
+
+static void parts(void) {
+    static const st_pair metadata = PAIR("rank", "any");
+    st_tensor t[5], mine[5];
+    st_save_options o = options_of(32);
+    watching w;
+    st_error error;
+    int older;
+    size_t i;
+    five_tensors(t);
+    for (older = 0; older < 3; older++) { /* none; of another count; of the same count and shapes, with other bytes */
+        if (older == 1) older_model();
+        if (older == 2) {
+            five_tensors(mine);
+            for (i = 0; i < 5; i++) mine[i].data = bytes_64 + 40;
+            CHECK_STATUS(save(mine, 5, &o, &error), ST_OK);
+        }
+        put("keep.txt", "");
+        CHECK_STATUS(st_shards_begin(scratch_directory, t, 5, &o, &error), ST_OK);
+        CHECK(folder_is("keep.txt "));
+        CHECK_STATUS(st_shards_finish(scratch_directory, t, 5, &o, &error), ST_ERR_SHARD);
+        CHECK_STR(error.subject, SHARD_NAME(1, 3));
+        CHECK_STATUS(st_shards_write(scratch_directory, t, 5, &metadata, 1, 0, 0, &o, &error), ST_OK);
+        CHECK_STATUS(st_shards_write(scratch_directory, t, 5, &metadata, 1, 3, 0, &o, &error), ST_OK);
+        CHECK(folder_is("keep.txt "));
+        /* the last rank, which has no other bytes */
+        five_tensors(mine);
+        for (i = 0; i < 4; i++) mine[i].data = NULL;
+        memset(&w, 0, sizeof w);
+        w.total = 16;
+        o.progress = watch_all;
+        o.user = &w;
+        CHECK_STATUS(st_shards_write(scratch_directory, mine, 5, &metadata, 1, 2, 1, &o, &error), ST_OK);
+        CHECK_EQ(w.done, 16);
+        CHECK(folder_is("keep.txt " SHARD_NAME(3, 3) " "));
+        CHECK_STATUS(st_shards_write(scratch_directory, mine, 5, &metadata, 1, 1, 2, &o, &error), ST_ERR_ARGUMENT);
+        CHECK_STR(error.subject, "e");
+        CHECK(folder_is("keep.txt " SHARD_NAME(3, 3) " "));
+        CHECK_STATUS(st_shards_finish(scratch_directory, t, 5, &o, &error), ST_ERR_SHARD);
+        /* the first rank */
+        memset(&w, 0, sizeof w);
+        w.total = 64;
+        CHECK_STATUS(st_shards_write(scratch_directory, t, 5, &metadata, 1, 0, 2, &o, &error), ST_OK);
+        CHECK_EQ(w.done, 64);
+        o.progress = NULL;
+        CHECK(!folder_has(INDEX));
+        CHECK_STATUS(st_shards_finish(scratch_directory, mine, 5, &o, &error), ST_OK);
+        CHECK(folder_is("keep.txt " THREE_NAMES));
+        CHECK(folder_holds(t, 5, &metadata, 1, &o));
+        index_is(five_index);
+        folder_clear();
+    }
+    CHECK_STATUS(st_shards_begin(scratch_directory, t, 5, NULL, &error), ST_OK); /* one shard suffices */
+    CHECK_STATUS(st_shards_finish(scratch_directory, t, 5, NULL, &error), ST_ERR_SHARD);
+    CHECK_STR(error.subject, "model.safetensors");
+    CHECK_STATUS(st_shards_write(scratch_directory, t, 5, NULL, 0, 0, 1, NULL, &error), ST_OK);
+    CHECK_STATUS(st_shards_finish(scratch_directory, t, 5, NULL, &error), ST_OK);
+    CHECK(folder_is("model.safetensors "));
+    folder_clear();
+}
+
+static void parts_refused(void) {
+    static const st_pair bad = PAIR("k", "x");
+    static const uint64_t two = 2, square[2] = {2, 2};
+    st_tensor t[5], other[5];
+    st_save_options o = options_of(32);
+    st_error error;
+    size_t i;
+    five_tensors(t);
+    older_model();
+    five_tensors(other);
+    other[4].name = "b";
+    CHECK_STATUS(st_shards_begin(scratch_directory, other, 5, &o, &error), ST_ERR_DUPLICATE);
+    CHECK_STATUS(st_shards_begin(scratch_directory, NULL, 5, &o, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shards_begin(NULL, t, 5, &o, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shards_begin(scratch_path("absent"), t, 5, &o, &error), ST_ERR_NOT_FOUND);
+    o.index = &bad;
+    o.index_count = 1;
+    CHECK_STATUS(st_shards_begin(scratch_directory, t, 5, &o, &error), ST_ERR_JSON);
+    o.index_count = 0;
+    put("x.safetensors.index.json", MAP("\"t\":\"" SHARD_NAME(1, 3) "\""));
+    CHECK_STATUS(st_shards_begin(scratch_directory, t, 5, &o, &error), ST_ERR_SHARD);
+    CHECK_STR(error.subject, "x.safetensors.index.json");
+    scratch_remove("x.safetensors.index.json");
+    CHECK_STATUS(st_shards_write(scratch_directory, t, 5, NULL, 0, 3, 1, &o, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shards_write(scratch_directory, t, 5, NULL, 0, 4, 0, &o, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shards_write(scratch_directory, t, 5, NULL, 0, 1, UINT32_MAX, &o, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shards_write(scratch_directory, t, 5, NULL, 1, 0, 1, &o, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shards_write(scratch_path("absent"), t, 5, NULL, 0, 0, 1, &o, &error), ST_ERR_NOT_FOUND);
+    CHECK_STATUS(st_shards_finish(scratch_path("absent"), t, 5, &o, &error), ST_ERR_SHARD);
+    older_model_is_there();
+    /* shards that hold something else than the plan: each way in turn */
+    for (i = 0; i < 7; i++) {
+        static const char *const ways[] = {"name", "dtype", "shape", "rank", "count", "damaged", "spelling"};
+        test_row = ways[i];
+        CHECK_STATUS(st_shards_begin(scratch_directory, t, 5, &o, &error), ST_OK);
+        CHECK_STATUS(st_shards_write(scratch_directory, t, 5, NULL, 0, 0, 3, &o, &error), ST_OK);
+        five_tensors(other);
+        if (i == 0) other[3].name = "other";
+        if (i == 1) other[3].dtype = ST_DTYPE_I32;
+        if (i == 2) {
+            other[3].dtype = ST_DTYPE_F64;
+            other[3].shape = &two;
+        }
+        if (i == 3) {
+            other[3].rank = 2;
+            other[3].shape = square;
+        }
+        if (i == 6) {
+            other[3].dtype = ST_DTYPE_NONE;
+            other[3].dtype_name = "X8";
+            other[3].bytes = 16;
+        }
+        CHECK_STATUS(st_save(scratch_path(SHARD_NAME(2, 3)), other + 2, i == 4 ? 1 : 2, NULL, 0, NULL, &error), ST_OK);
+        if (i == 5) {
+            size_t n;
+            unsigned char *file = file_bytes(scratch_path(SHARD_NAME(2, 3)), &n);
+            scratch_write(SHARD_NAME(2, 3), file, n - 1);
+            free(file);
+        }
+        CHECK_STATUS(st_shards_finish(scratch_directory, t, 5, &o, &error), ST_ERR_SHARD);
+        CHECK_STR(error.subject, SHARD_NAME(2, 3));
+        CHECK(!folder_has(INDEX));
+        check_no_temporary();
+        CHECK_STATUS(st_shards_write(scratch_directory, t, 5, NULL, 0, 1, 1, &o, &error), ST_OK);
+        CHECK_STATUS(st_shards_finish(scratch_directory, t, 5, &o, &error), ST_OK);
+        index_is(five_index);
+    }
+    test_row = "";
+    folder_clear();
+}
+
+static void parts_in_a_work_buffer(void) {
+    st_tensor t[5];
+    st_save_options o = options_of(32);
+    st_error error;
+    int step;
+    five_tensors(t);
+    older_model();
+    for (step = 0; step < 3; step++) {
+        size_t room = 1;
+        int round;
+        st_status status = ST_ERR_MEMORY;
+        for (round = 0; round < 5 && status == ST_ERR_MEMORY; round++) {
+            o.work = need(room);
+            o.work_bytes = room;
+            status = step == 0   ? st_shards_begin(scratch_directory, t, 5, &o, &error)
+                     : step == 1 ? st_shards_write(scratch_directory, t, 5, NULL, 0, 0, 3, &o, &error)
+                                 : st_shards_finish(scratch_directory, t, 5, &o, &error);
+            free(o.work);
+            if (status == ST_ERR_MEMORY) {
+                CHECK(error.expected > room && error.expected < 1000000);
+                room = (size_t)error.expected;
+            }
+        }
+        CHECK_STATUS(status, ST_OK);
+        CHECK(round > 1 && round <= 4);
+    }
+    index_is(five_index);
+    folder_clear();
+}
+
+int main(void) {
+    scratch_begin("sharded");
+    plans();
+    plans_refused();
+    names();
+    shared();
+    plainly();
+    opens();
+    index_texts();
+    depth();
+    refusals();
+    callbacks();
+    from_a_model();
+    in_a_work_buffer();
+    many_shards();
+    what_was_there();
+    other_models();
+    large_index();
+#if !defined(_WIN32)
+    links();
+    permissions();
+#endif
+    in_the_way();
+    parts();
+    parts_refused();
+    parts_in_a_work_buffer();
+    scratch_end();
+    return test_done("sharded");
+}
