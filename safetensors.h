@@ -4888,17 +4888,18 @@ static void sti_part_rest(sti_opening *o, sti_part *p, uint32_t number) {
     if (!p->io.mapped) sti_part_close(o, p);
 }
 
-/* says of a work buffer that does not hold a shard how large one suffices for it and all behind, as far as these can be
- * counted: one that cannot is said when its turn comes */
+/* says of a work buffer that does not hold a shard, which is open, how large one suffices for it and all behind, as far
+ * as these can be counted: one that cannot is said when its turn comes */
 STI_COLD static st_status sti_work_for_shards(sti_opening *o, uint32_t first, uint32_t count) {
     size_t scratch = 0;
     uint32_t i;
     for (i = first; i < count; i++) {
         sti_part *p = &o->parts[i];
         size_t entries;
-        st_status s = sti_open_file(o, p, p->path);
+        st_status s = i == first ? ST_OK : sti_open_file(o, p, p->path);
         if (s == ST_OK) s = sti_open_measure(o, p);
         if (s == ST_OK) s = sti_window_count(o, p, &entries);
+        if (s != ST_OK && i == first) return s;
         if (s == ST_OK) {
             scratch = sti_plus(scratch, sti_plus(sti_round8(entries), sti_round8((size_t)p->header_bytes)));
         }
@@ -4939,8 +4940,7 @@ static st_status sti_open_shards(sti_opening *o) {
             o->parts = p - i;
             o->part_count = i + 1;
         }
-        if (s == ST_ERR_MEMORY && o->memory.work) {
-            sti_part_close(o, p);
+        if (s == ST_ERR_MEMORY && o->memory.work && p->open) {
             o->sums = before;
             o->memory.work_bytes = left;
             return sti_work_for_shards(o, i, count);
@@ -9164,7 +9164,7 @@ static void sti_placed_swap(const sti_order *o, size_t a, size_t b) {
 
 /* ---- sharding: one call that saves a model, or a part of it, in several files */
 
-#define STI_FILE_NAME 256u      /* bytes of a name in a directory, and more than any has */
+#define STI_FILE_NAME 256u    /* bytes of a name in a directory, and more than any has */
 #define STI_OLD_WINDOW 65536u /* of an older index, at most */
 #define STI_SINGLE_NAME "model" STI_MODEL
 #define STI_INDEX_NAME "model" STI_INDEX_END
