@@ -60,7 +60,7 @@ int read_number(const char *text, uint64_t *number); /* digits and nothing else 
 
 void put_number(FILE *to, uint64_t number);
 size_t number_width(uint64_t number);
-void put_shape(FILE *to, const st_tensor *tensor); /* [2,3] */
+void put_shape(FILE *to, const st_tensor *tensor);    /* [2,3] */
 void put_double(FILE *to, double number, int digits); /* as %g; nan, inf, -inf */
 void put_spaces(FILE *to, size_t count);
 enum { READABLE_SIZE = 24 };
@@ -176,7 +176,7 @@ int choice_begin(choice *c, const char *command,
 int choice_read(choice *c); /* the renames; not EXIT_FINE: said what is wrong */
 /* Fills in the tensors; not EXIT_FINE: said why not. */
 int choose(choice *c, const st_model *model, const char *path);
-void choice_end(choice *c); /* also after a choice_begin that failed */
+void choice_end(choice *c);                         /* also after a choice_begin that failed */
 int is_chosen(const choice *c, const st_tensor *t); /* by the name that it has in the model */
 /* Whether any fits; all are tried, so that one that fits nothing can be told. */
 int any_fits(const globs *g, const st_tensor *t);
