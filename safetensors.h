@@ -57,6 +57,20 @@
  *   st_save_sharded    a model in several files and their index; st_shards_* where several processes write it
  *   st_edit_metadata   the metadata of a file, whatever its size
  *
+ * VALUES
+ *       float column[4];
+ *       st_range ranges[2] = {{.stop = UINT64_MAX}, {.start = 1, .stop = 2}};
+ *       st_view view = {.ranges = ranges, .range_count = 2};
+ *       if (st_read_as(model, t, &view, ST_DTYPE_F32, column, sizeof column, &error)) fprintf(stderr, "%s\n", error.message);
+ *
+ *   Any part of a tensor, its axes in any order, as any dtype, packed in C order and in this machine's byte order.
+ *
+ *   st_view_shape  how large a view is
+ *   st_read_as     one of them: from a mapping in one pass, else in few requests
+ *   st_load        many, in the order of the files and in large requests; with ST_THREADS on several threads, each with
+ *                  a stretch of the files and a descriptor of its own
+ *   st_plan_load   what st_load would read, for programs that move bytes themselves
+ *
  * NUMBERS
  *   st_convert  values of one dtype from those of another, each rounded once: to nearest, of two to the even one
  *
@@ -990,7 +1004,9 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_MOST_THREADS 64u
 #define STI_STREAM_ROW 1024u /* elements that are worth going past the cache */
 #define STI_LONG_ROW 16u     /* elements that are worth a call */
-#define STI_TILE 32u         /* rows and columns that are transposed at a time */
+#define STI_TILE_ROWS 32u    /* what is transposed at a time, by this, or by that where a call is made for each row */
+#define STI_TILE_MOVED 16u
+#define STI_TILE_CONVERTED 128u
 #define STI_SCAN_TENSORS 1024u
 #define STI_SCAN_PAIRS 1024u
 #define STI_SCAN_RANK 16u
@@ -6788,6 +6804,7 @@ static void sti_tile_move(const sti_view *p, const sti_tile *t, const unsigned c
 /* A transposed tile is cut into smaller ones, whose lines of cache on either side are used up while they are there. */
 static void sti_tile_cut(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
                          unsigned char *dst) {
+    const size_t columns = p->to == p->from ? STI_TILE_MOVED : STI_TILE_CONVERTED;
     sti_tile part = *t;
     size_t row, column;
     if (t->column_from <= t->row_from || t->rows == 1) {
@@ -6795,9 +6812,9 @@ static void sti_tile_cut(const sti_view *p, const sti_tile *t, const unsigned ch
         return;
     }
     for (column = 0; column < t->columns; column += part.columns) {
-        part.columns = t->columns - column < STI_TILE ? t->columns - column : STI_TILE;
+        part.columns = t->columns - column < columns ? t->columns - column : columns;
         for (row = 0; row < t->rows; row += part.rows) {
-            part.rows = t->rows - row < STI_TILE ? t->rows - row : STI_TILE;
+            part.rows = t->rows - row < STI_TILE_ROWS ? t->rows - row : STI_TILE_ROWS;
             sti_tile_move(p, &part, src, first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from,
                           dst + (row * t->row_to + column) * p->bytes);
         }
@@ -9642,7 +9659,7 @@ static st_status sti_shards_read(sti_shards *s, sti_span name, st_status (*each)
     p.json.more = sti_passing_more;
     status = ST_ERR_JSON;
     if (io.bytes > 0 && io.bytes <= STI_DEFAULT_LIMIT) {
-        p.room = io.bytes < STI_OLD_WINDOW ? (size_t)io.bytes : STI_WINDOW_BYTES;
+        p.room = io.bytes < STI_OLD_WINDOW ? (size_t)io.bytes : STI_OLD_WINDOW;
         status = sti_window_take(s, &p) ? sti_passing_walk(&p.json, each, s) : ST_ERR_MEMORY;
         sti_window_return(s, &p);
     }
