@@ -3904,8 +3904,8 @@ static int sti_system_has_avx2(void) {
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_KEPT_OPEN 64u /* files of one model; those behind are opened anew for each read that is not from memory */
 #define STI_MAX_SHARDS 65536u
-#define STI_MAX_TENSORS 0x10000000u /* what the numbers of an index of names hold */
-#define STI_IO_CHANGED (-8)         /* as ST_IO_*: not the file that was opened first */
+#define STI_MAX_NAMES 0x10000000u /* what the numbers of an index of names hold */
+#define STI_IO_CHANGED (-8)       /* as ST_IO_*: not the file that was opened first */
 
 typedef struct sti_file { /* one of a model's files */
     st_io io;
@@ -3961,7 +3961,6 @@ typedef struct sti_layout { /* what the model's block holds */
 
 typedef struct sti_sums { /* what the headers hold that were read so far; an index's metadata too */
     size_t tensors, dimensions, pairs, text;
-    uint32_t keys; /* the most pairs of one */
 } sti_sums;
 
 typedef struct sti_scratch { /* memory until a call is over; its bytes lie behind */
@@ -4026,7 +4025,6 @@ STI_APART static void sti_count(sti_opening *o, const sti_header *h) {
     all->tensors = sti_plus(all->tensors, h->tensors);
     all->dimensions = sti_plus(all->dimensions, h->dimensions);
     all->pairs = sti_plus(all->pairs, h->pairs);
-    all->keys = h->pairs > all->keys ? h->pairs : all->keys;
     all->text = sti_plus(all->text, h->text_bytes);
 }
 
@@ -4044,7 +4042,7 @@ STI_APART static size_t sti_model_lay(sti_opening *o, unsigned char *base) {
     l->shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l->shapes);
     l->pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l->pairs);
     l->name_slots = (uint32_t *)sti_take(&b, sti_index_words((uint32_t)all->tensors, 1), sizeof *l->name_slots);
-    l->key_slots = (uint32_t *)sti_take(&b, sti_index_words(all->keys, 0), sizeof *l->key_slots);
+    l->key_slots = (uint32_t *)sti_take(&b, sti_index_words((uint32_t)all->pairs, 0), sizeof *l->key_slots);
     l->text = (char *)sti_take(&b, all->text, 1);
     l->bytes = sti_round8(b.used);
     return l->bytes;
@@ -4052,10 +4050,11 @@ STI_APART static size_t sti_model_lay(sti_opening *o, unsigned char *base) {
 
 /* ---- how much memory, where there is too little of it */
 
-/* bytes of a work buffer that hold the model, as far as it is counted, the scratch that is taken, and more of it */
+/* bytes of a work buffer that hold the model, as far as it is counted, the scratch that is taken, and more of it, a
+ * multiple of 8 */
 static size_t sti_need(sti_opening *o, size_t more) {
     const size_t taken = o->work_bytes - o->memory.work_bytes;
-    return sti_plus(sti_plus(o->memory.work_skipped, taken), sti_plus(sti_model_lay(o, NULL), sti_round8(more)));
+    return sti_plus(sti_plus(o->memory.work_skipped, taken), sti_plus(sti_model_lay(o, NULL), more));
 }
 
 /* memory until the call is over */
@@ -4080,6 +4079,12 @@ static void *sti_scratch_take(sti_opening *o, size_t bytes) {
     s->bytes = bytes;
     o->scratch = s;
     return s + 1;
+}
+
+/* whether so much can be taken of a work buffer; says of one that is too small how large one suffices */
+static st_status sti_scratch_fits(sti_opening *o, size_t bytes) {
+    if (!o->memory.work || bytes <= o->memory.work_bytes) return ST_OK;
+    return sti_fail_memory(&o->memory, sti_need(o, sti_round8(bytes)), o->error);
 }
 
 typedef struct sti_window { /* a header seen piece by piece */
@@ -4113,13 +4118,12 @@ static size_t sti_need_at_most(const sti_part *p) {
     return sti_times(p->header_bytes, 8);
 }
 
-/* says of a work buffer too small to hold the header how large one suffices, having counted through a window */
-STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_part *p) {
+/* counts through a window what a header holds, and gives the scratch that its entries will take */
+STI_COLD static st_status sti_window_count(sti_opening *o, const sti_part *p, size_t *entries) {
     sti_window w;
     sti_entry e;
     st_status s;
     int more = 1;
-    size_t need;
     ST_MEMSET(&w, 0, sizeof w);
     w.header.json.at = w.header.json.end = w.bytes;
     w.header.flags = o->flags;
@@ -4132,8 +4136,16 @@ STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_part *p) 
     } while (s == ST_OK && more);
     if (w.code) return sti_fail_code(o->error, w.code, w.next, STI_SAY("its header cannot be read"));
     if (s == ST_OK) sti_count(o, &w.header);
-    need = s == ST_OK ? sti_entries_bytes(&w.header) : sti_need_at_most(p);
-    return sti_fail_memory(&o->memory, sti_need(o, sti_plus(need, sti_round8(p->header_bytes))), o->error);
+    *entries = s == ST_OK ? sti_entries_bytes(&w.header) : sti_need_at_most(p);
+    return ST_OK;
+}
+
+/* says of a work buffer too small to hold the header how large one suffices */
+STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_part *p) {
+    size_t entries;
+    st_status s = sti_window_count(o, p, &entries);
+    if (s != ST_OK) return s;
+    return sti_fail_memory(&o->memory, sti_need(o, sti_plus(entries, sti_round8(p->header_bytes))), o->error);
 }
 
 /* ---- opening a file, step by step */
@@ -4246,14 +4258,12 @@ static st_status sti_open_map(const sti_opening *o, st_io *io) {
     return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be mapped"));
 }
 
-/* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
- * found after it */
-static st_status sti_open_part(sti_opening *o, sti_part *p) {
+/* how long an open file's header is */
+static st_status sti_open_measure(sti_opening *o, sti_part *p) {
     unsigned char first[8];
     uint64_t header_bytes = 0;
     st_status s = ST_OK;
-    size_t room = 0;
-    int code = 0, sorted = 0;
+    int code = 0;
     o->at = p;
     if (p->io.bytes >= sizeof first) {
         code = sti_io_read(&p->io, 0, first, sizeof first);
@@ -4261,6 +4271,15 @@ static st_status sti_open_part(sti_opening *o, sti_part *p) {
     if (code) s = sti_fail_code(o->error, code, 0, STI_SAY("it cannot be read"));
     if (s == ST_OK) s = sti_header_measure(first, p->io.bytes, o->limit, &header_bytes, o->error);
     p->header_bytes = (size_t)header_bytes;
+    return s;
+}
+
+/* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
+ * found after it */
+static st_status sti_open_part(sti_opening *o, sti_part *p) {
+    size_t room = 0;
+    int sorted = 0;
+    st_status s = sti_open_measure(o, p);
     if (s == ST_OK) s = sti_open_scratch(o, p, &room);
     if (s == ST_OK) s = sti_open_entries(o, p, room, &sorted);
     if (s != ST_OK) return s;
@@ -4777,11 +4796,17 @@ static st_status sti_list_fail(const sti_list *x, uint32_t object, uint32_t item
 /* takes room for the members of an index and fills it; refuses metadata keys and names that are there twice */
 static st_status sti_list_fill(sti_opening *o, sti_list *x) {
     const uint32_t most = x->weights > x->pairs ? x->weights : x->pairs;
+    const size_t text_bytes = x->escaped > x->text_bytes ? x->escaped : x->text_bytes;
+    const size_t each = sizeof *x->items + 2 * sizeof *x->slots + sizeof *x->shards + 2 * sizeof(uint32_t);
     const char *twice = STI_SAY("this name is there twice");
     sti_json j = sti_list_at(x, x->metadata);
     sti_index index;
     uint32_t repeated;
-    char *text = (char *)sti_scratch_take(o, x->escaped > x->text_bytes ? x->escaped : x->text_bytes);
+    char *text;
+    /* what sti_list_parts takes for each is counted too; 8 for rounding up, six times */
+    st_status s = sti_scratch_fits(o, sti_plus(sti_times(most, each), sti_plus(text_bytes, 48)));
+    if (s != ST_OK) return s;
+    text = (char *)sti_scratch_take(o, text_bytes);
     x->items = (st_pair *)sti_scratch_take(o, sti_times(most, sizeof *x->items));
     x->slots = (uint32_t *)sti_scratch_take(o, sti_times(sti_index_words(most, 0), sizeof *x->slots));
     x->shards = (uint32_t *)sti_scratch_take(o, sti_times(x->weights, sizeof *x->shards));
@@ -4857,6 +4882,8 @@ static st_status sti_list_parts(sti_opening *o, sti_list *x) {
         longest = n > longest ? n : longest;
         texts = sti_plus(texts, n);
     }
+    s = sti_scratch_fits(o, sti_plus(sti_times(count, sizeof *parts), sti_plus(texts, 16))); /* rounded up */
+    if (s != ST_OK) return s;
     parts = (sti_part *)sti_scratch_take(o, sti_times(count, sizeof *parts));
     text = (char *)sti_scratch_take(o, texts);
     if (!parts || !text) return ST_ERR_MEMORY;
@@ -4888,12 +4915,35 @@ static void sti_part_rest(sti_opening *o, sti_part *p, uint32_t number) {
     if (!p->io.mapped) sti_part_close(o, p);
 }
 
+/* says of a work buffer that does not hold a shard, which is open, how large one suffices for it and all behind, as far
+ * as these can be counted: one that cannot is said when its turn comes */
+STI_COLD static st_status sti_work_for_shards(sti_opening *o, uint32_t first, uint32_t count) {
+    size_t scratch = 0;
+    uint32_t i;
+    for (i = first; i < count; i++) {
+        sti_part *p = &o->parts[i];
+        size_t entries;
+        st_status s = i == first ? ST_OK : sti_open_file(o, p, p->path);
+        if (s == ST_OK) s = sti_open_measure(o, p);
+        if (s == ST_OK) s = sti_window_count(o, p, &entries);
+        if (s != ST_OK && i == first) return s;
+        if (s == ST_OK) {
+            scratch = sti_plus(scratch, sti_plus(sti_round8(entries), sti_round8(p->header_bytes)));
+        }
+        sti_part_close(o, p);
+    }
+    o->at = NULL;
+    o->part_count = count;
+    return sti_fail_memory(&o->memory, sti_need(o, scratch), o->error);
+}
+
 /* opens and judges each shard */
 static st_status sti_open_shards(sti_opening *o) {
     const uint32_t count = o->part_count;
-    uint64_t tensors = 0;
     uint32_t i;
     for (i = 0; i < count; i++) {
+        const sti_sums before = o->sums;
+        const size_t left = o->memory.work_bytes;
         sti_part *p = &o->parts[i];
         st_status s = sti_open_file(o, p, p->path);
         o->part_count = i + 1; /* what is known */
@@ -4916,12 +4966,16 @@ static st_status sti_open_shards(sti_opening *o) {
             o->parts = p - i;
             o->part_count = i + 1;
         }
+        if (s == ST_ERR_MEMORY && o->memory.work && p->open) {
+            o->sums = before;
+            o->memory.work_bytes = left;
+            return sti_work_for_shards(o, i, count);
+        }
         if (s != ST_OK) return s;
         o->at = NULL;
-        tensors = sti_sum(tensors, p->header.tensors);
-        if (tensors > STI_MAX_TENSORS) {
-            return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, STI_MAX_TENSORS, tensors,
-                            STI_SAY("$a tensors are over the limit of $e"));
+        if (o->sums.tensors > STI_MAX_NAMES || o->sums.pairs > STI_MAX_NAMES) {
+            return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, STI_MAX_NAMES, o->sums.tensors,
+                            STI_SAY("more tensors or metadata entries than $e"));
         }
         sti_part_rest(o, p, i);
     }

@@ -6,6 +6,7 @@ import safetensors
 
 import converting
 import files
+import hub
 import sharding
 import verdicts
 import writing
@@ -21,6 +22,7 @@ def main():
     converting.check(tally, sys.argv[3], 4096, seed)
     writing.check(tool, tally, sys.argv[2], count // 2, seed)
     sharding.check(tool, tally, sys.argv[2], count // 100, seed)
+    hub.check(tool, tally, sys.argv[2], seed)
     verdicts.check(tool, tally, count, seed)
     print("interop: %d passed, %d failed, %d skipped" % (tally.passed, tally.failed, tally.skipped))
     sys.exit(tally.failed != 0)

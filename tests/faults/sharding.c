@@ -174,5 +174,5 @@ int main(void) {
     folder_clear();
     CHECK(refusals > 1500);
     scratch_end();
-    return test_done("shards");
+    return test_done("sharding");
 }
