@@ -452,8 +452,8 @@ static void refusals(void) {
                 if (fault == 1) b.items[i].tensor = &foreign;
                 if (fault == 2) b.items[i].view = &wrong;
                 if (fault == 3) b.items[i].as = (st_dtype)99;
-                if (fault == 4) b.items[i].dst_bytes--;
-                if (fault == 4 && good.dst_bytes == 0) want = ST_OK, b.items[i].dst_bytes = 0;
+                if (fault == 4 && good.dst_bytes > 0) b.items[i].dst_bytes--;
+                if (fault == 4 && good.dst_bytes == 0) want = ST_OK;
                 CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), want);
                 for (j = 0; j < b.count && want != ST_OK; j++) {
                     CHECK_STATUS(b.items[j].status, j == i ? want : ST_ERR_CANCELLED);
