@@ -346,7 +346,7 @@ quiet copy greedy greedy.copy
 for f in $one $two; do same "a split whose order is not the files'" greedy.copy/$f greedy/$f; done
 st copy greedy greedy.ordered --keep-order
 code "--keep-order" 0
-has "--keep-order cannot have every split" err "greedy was not split by a limit"
+has "--keep-order cannot have every split" err "greedy is split as no limit would"
 # no limit splits so: the second would fit into the first
 mkdir odd
 written odd/$one "{$a:[0,8]}}" AAAAaaaa
@@ -355,7 +355,7 @@ written odd/z.safetensors "{$c:[0,4]},$d:[4,6]}}" ccccdd
 index odd/model.safetensors.index.json '' a=$one b=$two c=z.safetensors d.d=z.safetensors
 st copy odd odd.copy
 code "a split without a limit" 0
-has_line "a split without a limit" err "st copy: odd was not split by a limit: it is split anew, by the bytes of its largest file"
+has_line "a split without a limit" err "st copy: odd is split as no limit would: it is split anew, by the bytes of its largest file"
 st ls --json odd.copy
 python "a split without a limit" "assert [t['shard'] for t in o['tensors']] == [0, 1, 1, 2]"
 quiet copy greedy part --only 'c*'

@@ -104,7 +104,7 @@ diff_of() {
 }
 diff_of 1 A B
 is "diff" "$(cat out)" "- a  F32 [2]
-~ b  U8 [3]  2 of 3 bytes differ, from 1
+~ b  U8 [3]  2 of 3 bytes differ, from 1, up to 10 at [1]
 ~ c  U8 [4] -> I8 [2,2]
 + d  U8 [1]
 1 removed, 1 added, 2 changed, 0 tensors are the same"
@@ -116,8 +116,9 @@ is "diff --metadata" "$(tail -n 4 out)" "~ metadata k: 1 -> 2
 diff_of 1 --json A B
 python "diff --json" "
 assert o == {'removed': [{'name': 'a', 'dtype': 'F32', 'shape': [2]}], 'added': [{'name': 'd', 'dtype': 'U8', 'shape': [1]}],
-    'changed': [{'name': 'b', 'dtype': 'U8', 'shape': [3], 'now': {'dtype': 'U8', 'shape': [3]}, 'bytes': 2, 'first': 1},
-        {'name': 'c', 'dtype': 'U8', 'shape': [4], 'now': {'dtype': 'I8', 'shape': [2, 2]}, 'bytes': None, 'first': None}],
+    'changed': [{'name': 'b', 'dtype': 'U8', 'shape': [3], 'now': {'dtype': 'U8', 'shape': [3]},
+        'bytes': 2, 'first': 1, 'largest': 10, 'at': [1]},
+        {'name': 'c', 'dtype': 'U8', 'shape': [4], 'now': {'dtype': 'I8', 'shape': [2, 2]}, 'bytes': None, 'first': None, 'largest': None, 'at': None}],
     'same': 0, 'metadata': None}, o"
 diff_of 1 --json --metadata A B
 python "diff --json --metadata" "assert o['metadata'] == 3"
@@ -147,7 +148,7 @@ st copy A.parts A.renamed --only a --rename a=z
 diff_of 1 A.parts A.renamed/
 is "a rename is one less and one more" "$(tail -n 1 out)" "3 removed, 1 added, 0 tensors are the same"
 diff_of 1 large large2
-is "the last element of many" "$(cat out)" "~ t  F32 [750001]  2 of 3000004 bytes differ, from 3000002
+is "the last element of many" "$(cat out)" "~ t  F32 [750001]  2 of 3000004 bytes differ, from 3000002, up to nan at [750000]
 1 changed, 0 tensors are the same"
 model scalar '{"s":{"dtype":"U8","shape":[],"data_offsets":[0,1]},"z":{"dtype":"U8","shape":[0],"data_offsets":[1,1]}}' x
 model scalar2 '{"s":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"z":{"dtype":"U8","shape":[0,1],"data_offsets":[1,1]}}' x
@@ -155,7 +156,7 @@ diff_of 1 scalar scalar2
 has_line "a scalar is no array" out '~ s  U8 \[\] -> U8 \[1\]'
 model one '{"s":{"dtype":"U8","shape":[],"data_offsets":[0,1]}}' y
 diff_of 1 scalar one
-has_line "one byte" out '~ s  U8 \[\]  1 of 1 byte differs, at 0'
+has_line "one byte" out '~ s  U8 \[\]  1 of 1 byte differs, at 0, up to 1 at \[\]'
 model opaque '{"q":{"dtype":"Q3_K","shape":[7],"data_offsets":[0,3]}}' xyz
 model opaque2 '{"q":{"dtype":"Q4_K","shape":[7],"data_offsets":[0,3]}}' xyz
 diff_of 0 opaque opaque
@@ -175,6 +176,39 @@ model keys2 "{\"__metadata__\":{$(awk 'BEGIN { for (i = 4999; i >= 0; i--) print
 diff_of 1 --metadata keys keys2
 is "the order of keys is no difference" "$(head -n 1 out)" "~ metadata k77: 77 -> 0"
 lines "the order of keys is no difference" out 2
+
+# numbers WANTED DTYPE SHAPE DATA DTYPE2 DATA2: what is said of the numbers of a tensor
+numbers() {
+    length=$(printf "$4" | wc -c | tr -d ' ')
+    model n1 "{\"t\":{\"dtype\":\"$2\",\"shape\":[$3],\"data_offsets\":[0,$length]}}" "$4"
+    length=$(printf "$6" | wc -c | tr -d ' ')
+    model n2 "{\"t\":{\"dtype\":\"$5\",\"shape\":[$3],\"data_offsets\":[0,$length]}}" "$6"
+    diff_of 1 n1 n2
+    has "numbers of $2 $4 and $5 $6" out "$1"
+}
+one_f32='\0\0\200\077' two_f32='\0\0\0\100' nan_f32='\0\0\300\177' inf_f32='\0\0\200\177' zero_f32='\0\0\0\0'
+numbers "4 bytes differ, from 2, up to 1 at [0]" F32 1 "$one_f32" F32 "$two_f32"
+numbers "4 of 12 bytes differ, from 6, up to 1 at [1]" F32 3 "$one_f32$one_f32$one_f32" F32 "$one_f32$two_f32$two_f32"
+numbers "up to 2 at [2,1]" F32 3,2 "$one_f32$one_f32$one_f32$one_f32$one_f32$two_f32" F32 "$one_f32$one_f32$two_f32$one_f32$one_f32$zero_f32"
+numbers "up to nan at [1]" F32 3 "$one_f32$one_f32$one_f32" F32 "$zero_f32$nan_f32$inf_f32"
+numbers "up to inf at [2]" F32 3 "$nan_f32$inf_f32$one_f32" F32 "\\1\\0\\300\\177$inf_f32$inf_f32"
+numbers "1 of 4 bytes differ, from 3, the same numbers" F32 1 "$zero_f32" F32 '\0\0\0\200'
+numbers "F32 [2] -> BF16 [2], the same numbers" F32 2 "$one_f32$two_f32" BF16 '\200\077\0\100'
+numbers "F32 [2] -> F16 [2], up to 1 at [1]" F32 2 "$one_f32$two_f32" F16 '\0\074\0\074'
+numbers "F32 [1] -> U8 [1], up to 254 at [0]" F32 1 "$one_f32" U8 '\377'
+numbers "I8 [1] -> U8 [1], up to 256 at [0]" I8 1 '\377' U8 '\377'
+numbers "BOOL [2] -> U8 [2], up to 1 at [1]" BOOL 2 '\0\1' U8 '\0\2'
+numbers "up to 3 at [2]" F4 4 '\0\102' F4 '\0\106'
+numbers "up to 1 at [1]" F6_E2M3 4 '\0\0\0' F6_E2M3 '\0\2\0'
+numbers "up to 1 at [1]" C64 2 "$one_f32$two_f32$one_f32$two_f32" C64 "$one_f32$two_f32$one_f32$one_f32"
+numbers "C64 [1] -> F32 [1]" C64 1 "$one_f32$two_f32" F32 "$one_f32"
+lacks "C64 and F32 are not set side by side" out "up to"
+numbers "up to 1 at [1]" I64 2 '\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0' I64 '\0\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0'
+diff_of 1 n1 n2 --json
+python "diff --json of numbers" "assert o['changed'][0]['largest'] == 1 and o['changed'][0]['at'] == [1]"
+numbers "up to nan at [0]" F32 1 "$one_f32" F32 "$nan_f32"
+diff_of 1 n1 n2 --json
+python "diff --json of NaN" "assert o['changed'][0]['largest'] == 'nan' and o['changed'][0]['at'] == [0]"
 
 # trouble OTHER WANTED A B: exit code 2
 trouble() {
@@ -197,6 +231,98 @@ if [ -w /dev/full ] && [ ! "$RUN" ]; then
     "$tool" check --deep nans >/dev/full 2>err
     is "check --deep to a full disk" $? 1
 fi
+
+# ---- convert --------------------------------------------------------------------------------------------------
+
+f32="$one_f32$two_f32" # as elsewhere a format of printf
+model floats '{"__metadata__":{"k":"v"},"ids":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},
+"x":{"dtype":"F16","shape":[2],"data_offsets":[16,20]}}' "\\1\\0\\0\\0\\0\\0\\0\\0$f32\\0\\074\\0\\100"
+# dtypes WANTED OPTIONS...: of ids, w and x after the conversion
+dtypes() {
+    wanted=$1
+    shift
+    rm -f converted
+    quiet convert floats converted "$@"
+    st ls --json converted
+    for t in ids w x; do sed -n "s/.*\"name\":\"$t\",\"dtype\":\"\([A-Z0-9_]*\)\".*/\1/p" out; done >got
+    is "convert $*" "$(tr '\n' ' ' <got)" "$wanted "
+    st diff floats converted
+    lacks "convert $*: numbers are kept" out "up to"
+}
+dtypes "I64 BF16 BF16" --dtype bf16
+dtypes "I64 BF16 BF16" --dtype=BF16
+dtypes "I64 F64 F64" --dtype f64
+dtypes "I64 F8_E4M3 F8_E4M3" --dtype f8_e4m3
+dtypes "I64 F32 F32" --dtype F32
+dtypes "I64 I8 I8" --dtype i8
+dtypes "I64 F16 F16" --dtype F16 --only 'w' --only x
+dtypes "I64 BF16 F16" --dtype BF16 --only w
+dtypes "I64 BF16 F16" --dtype BF16 --except x
+dtypes "F32 F32 F16" --dtype F32 --only ids
+st meta converted
+is "convert keeps the metadata" "$(cat out)" "k: v"
+quiet convert floats converted --dtype bf16
+st cat converted w
+is "convert: the bytes" "$(hex out)" " 80 3f 00 40 "
+model beyond '{"w":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}' '\377\377\177\177\377\377\177\377\0\0\300\177'
+quiet convert beyond converted --dtype f16
+st cat converted w
+is "beyond the range" "$(hex out)" " 00 7c 00 fc 00 7e "
+fine convert floats converted --dtype bf16 --rename 'w=v' --only w --json
+python "convert --json" "assert (o['path'], o['tensors'], o['bytes'], o['files']) == ('converted', 3, 16, 1), o"
+st cat converted v
+is "convert and rename" "$(hex out)" " 80 3f 00 40 "
+st shard floats fparts --max-size 8
+st convert fparts cparts --dtype bf16
+code "a split that no limit gives any more" 0
+has_line "a split that no limit gives any more" err 'st convert: fparts is split as no limit would: .*'
+quiet convert fparts cparts --dtype f64
+st ls --json cparts
+python "convert: several files stay several" "
+assert [(t['name'], t['dtype'], t['shard']) for t in o['tensors']] == [('ids', 'I64', 0), ('w', 'F64', 1), ('x', 'F64', 2)], o['tensors']
+assert o['metadata'] == {'k': 'v'} and o['index'] == {'total_size': 40}"
+diff_of 1 fparts cparts
+is "convert: the numbers" "$(cat out)" "~ w  F32 [2] -> F64 [2], the same numbers
+~ x  F16 [2] -> F64 [2], the same numbers
+2 changed, 1 tensor is the same"
+# blocks of the writer end within elements where three bytes lie before them
+dd if=/dev/urandom of=noise bs=1000 count=4000 2>/dev/null
+printf xyz >three-bytes
+quiet pack noisy w=F32:1000000:noise b=U8:3:three-bytes
+quiet convert noisy converted --dtype f64
+quiet convert noisy converted2 --dtype f64 --keep-order
+diff_of 0 converted converted2
+quiet pack noisy2 b=U8:3:three-bytes w=F32:1000000:noise --keep-order
+quiet convert noisy2 converted2 --dtype f64 --keep-order
+st ls converted2
+has_line "elements do not begin on multiples of their size" out 'b  .*'
+diff_of 0 converted converted2
+diff_of 1 noisy converted
+has "F32 as F64 loses nothing" out "the same numbers"
+quiet convert converted2 again --dtype f32
+diff_of 0 converted converted2
+st diff noisy again
+lacks "F32 as F64 and back" out "up to"
+model complex '{"c":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}' "$f32"
+quiet convert complex converted --dtype f32
+diff_of 0 complex converted
+printf old >old
+fails '"c": C64 cannot be converted to F32' convert complex old --dtype f32 --only c
+is "a convert that failed" "$(cat old)" old
+fails "floats: no tensor fits v" convert floats old --dtype f32 --only v
+written opaque-float '{"q":{"dtype":"Q8","shape":[1],"data_offsets":[0,1]}}' x
+quiet convert opaque-float converted --dtype f32
+same "what is not known stays" converted opaque-float
+fails '"q": Q8 cannot be converted' convert opaque-float old --dtype f32 --only q
+fails "cut: ST_ERR_TRUNCATED" convert cut old --dtype f32
+refused "--dtype is missing" convert floats old
+refused "no dtype is called F33; did you mean F32" convert floats old --dtype f33
+refused "no dtype is called " convert floats old --dtype ''
+refused "no dtype is called float_with_a_long_name" convert floats old --dtype float_with_a_long_name
+for dtype in F4 f6_e2m3 F6_E3M2 F8_E8M0 C64; do
+    refused "numbers are not converted to" convert floats old --dtype $dtype
+done
+refused "the hub's cache is only read" convert floats hub:o/n --dtype f32
 
 # ---- large files in little memory, progress -------------------------------------------------------------------
 

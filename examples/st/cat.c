@@ -27,19 +27,6 @@ static int past_end(const char *name, uint64_t asked, const char *what, uint64_t
     return usage_hint("cat");
 }
 
-static int no_such_tensor(const st_model *model, const char *path, const char *name) {
-    near_names near_to;
-    size_t i;
-    near_begin(&near_to, name);
-    for (i = 0; i < model->count; i++) near_consider(&near_to, model->tensors[i].name, model->tensors[i].name_bytes);
-    put_text(stderr, path, strlen(path));
-    fputs(": no tensor is called ", stderr);
-    put_text(stderr, name, strlen(name));
-    near_put(stderr, &near_to);
-    putc('\n', stderr);
-    return EXIT_FAILED;
-}
-
 /* main reports a failed write: there is nothing more to be done about it here. */
 static int copy_out(const st_model *model, const st_tensor *tensor, const char *path, uint64_t offset, uint64_t bytes) {
     static unsigned char block[1 << 18];

@@ -44,7 +44,8 @@ static st_status convert_bytes(const conversion *c, const st_tensor *source, con
         const uint64_t rest = source->elements - first;
         size_t count = rest < ELEMENTS ? (size_t)rest : ELEMENTS, got;
         if (count > (n + skipped + width - 1) / width) count = (n + skipped + width - 1) / width;
-        if (read_numbers(c->transfer->model, source, first, count, t->dtype, values, error) != ST_OK) return error->status;
+        if (read_numbers(c->transfer->model, source, first, count, t->dtype, values, error) != ST_OK)
+            return error->status;
         put_little_endian(stored, values, count, t->dtype);
         got = count * width - skipped;
         if (got > n) got = n;
@@ -59,9 +60,8 @@ static int fill(void *user, const st_tensor *t, uint64_t offset, void *dst, size
     const st_model *model = c->transfer->model;
     const st_tensor *source = source_of(model, t);
     st_error error;
-    st_status status = source->dtype == t->dtype
-                           ? st_read(model, source, offset, dst, n, &error)
-                           : convert_bytes(c, source, t, offset, (unsigned char *)dst, n, &error);
+    st_status status = source->dtype == t->dtype ? st_read(model, source, offset, dst, n, &error)
+                                                 : convert_bytes(c, source, t, offset, (unsigned char *)dst, n, &error);
     if (status == ST_OK) return 0;
     c->failure = error;
     return 1;
@@ -119,7 +119,8 @@ static int read_dtype(transfer *t) {
         name[i] = c->given[i] >= 'a' && c->given[i] <= 'z' ? (char)(c->given[i] - 'a' + 'A') : c->given[i];
     }
     name[i] = 0;
-    if (c->given[i] || st_dtype_from_name(name, &c->to) != ST_OK) return unknown_dtype("convert", c->given);
+    if (c->given[i]) return unknown_dtype("convert", c->given);
+    if (st_dtype_from_name(name, &c->to) != ST_OK) return unknown_dtype("convert", name);
     if (st_convert(c->to, NULL, ST_DTYPE_F32, NULL, 0) == ST_OK) return EXIT_FINE;
     begin_complaint("convert");
     fprintf(stderr, "numbers are not converted to %s", name);

@@ -57,11 +57,19 @@ static const command commands[] = {
      "  --offset N   begin N bytes into the tensor (default 0)\n"
      "  --bytes N    write N bytes (default: all to the end of the tensor)\n",
      command_cat},
+    {"show", "MODEL TENSOR [RANGES]", "print a tensor's values",
+     "Prints the values of a tensor as NumPy prints an array; of more than 1000 the edges of long dimensions.\n"
+     "RANGES has one for each dimension, from the first on, with commas between them, as NumPy takes them: an index,\n"
+     "or START:STOP or START:STOP:STEP, of which each may be left out; below 0 counts from the end (then after --).\n"
+     "\n"
+     "  st show model.safetensors embed.weight 0:10,::2\n",
+     command_show},
     {"diff", "[--metadata] [--json] A B", "say what differs between two models",
      "Compares the tensors of two models by name, whatever files they are in, and prints a line for each that\n"
      "  - is only in A\n"
      "  + is only in B\n"
-     "  ~ has another dtype, shape or bytes, with the place of the first byte that differs in the tensor, and where the\n"
+     "  ~ has another dtype, shape or bytes, with the place of the first byte that differs in the tensor, and where "
+     "the\n"
      "    shape is the same with the largest difference of two numbers and its place; NaN is as large as can be\n"
      "Exit code 0: the same, 1: something differs, 2: a model cannot be read, or wrong usage.\n"
      "\n"
@@ -100,8 +108,10 @@ static const command commands[] = {
          CHOOSING_END,
      command_shard},
     {"convert", "[OPTIONS] IN OUT --dtype DTYPE", "store the numbers of a model as another dtype",
-     "Writes the model IN to OUT as st copy does, with the tensors of floating-point numbers converted to DTYPE, which is\n"
-     "one of F64, F32, F16, BF16, F8_E4M3, F8_E5M2 and so on, or BOOL or an integer, in any case. Each number is rounded\n"
+     "Writes the model IN to OUT as st copy does, with the tensors of floating-point numbers converted to DTYPE, which "
+     "is\n"
+     "one of F64, F32, F16, BF16, F8_E4M3, F8_E5M2 and so on, or BOOL or an integer, in any case. Each number is "
+     "rounded\n"
      "once, to nearest even; what is beyond the range becomes infinity, or the largest number where there is none.\n"
      "\n"
      "  --dtype DTYPE    to which\n"

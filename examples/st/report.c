@@ -105,3 +105,16 @@ int unknown_dtype(const char *command, const char *name) {
     near_put(stderr, &near_to);
     return usage_hint(command);
 }
+
+int no_such_tensor(const st_model *model, const char *path, const char *name) {
+    near_names near_to;
+    size_t i;
+    near_begin(&near_to, name);
+    for (i = 0; i < model->count; i++) near_consider(&near_to, model->tensors[i].name, model->tensors[i].name_bytes);
+    put_text(stderr, path, strlen(path));
+    fputs(": no tensor is called ", stderr);
+    put_text(stderr, name, strlen(name));
+    near_put(stderr, &near_to);
+    putc('\n', stderr);
+    return EXIT_FAILED;
+}

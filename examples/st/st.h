@@ -20,6 +20,7 @@ int command_copy(int argc, char **argv);
 int command_merge(int argc, char **argv);
 int command_shard(int argc, char **argv);
 int command_convert(int argc, char **argv);
+int command_show(int argc, char **argv);
 int command_diff(int argc, char **argv);
 int command_meta(int argc, char **argv);
 int command_pack(int argc, char **argv);
@@ -60,7 +61,7 @@ int read_number(const char *text, uint64_t *number); /* digits and nothing else 
 
 void put_number(FILE *to, uint64_t number);
 size_t number_width(uint64_t number);
-void put_shape(FILE *to, const st_tensor *tensor); /* [2,3] */
+void put_shape(FILE *to, const st_tensor *tensor);    /* [2,3] */
 void put_double(FILE *to, double number, int digits); /* as %g; nan, inf, -inf */
 void put_spaces(FILE *to, size_t count);
 enum { READABLE_SIZE = 24 };
@@ -99,6 +100,25 @@ typedef struct findings {
 /* Adds what is in n bytes of a tensor, whole elements of it. */
 void look_at_values(findings *found, st_dtype dtype, const unsigned char *bytes, size_t n);
 
+/* ---- numbers as NumPy prints them (numpy.c) --------------------------------------------------------------- */
+
+enum { NUMBER_TEXT = 64 };
+
+typedef struct number_format { /* what is known of the numbers that are to be printed */
+    st_dtype dtype;
+    int always_sign; /* + too */
+    int power;       /* of ten: the largest, whatever its sign */
+    double least, most;
+    size_t before, behind, e_before,
+        e_behind; /* characters before and behind the point, without and with an exponent */
+    size_t words; /* characters of nan and inf */
+} number_format;
+
+void number_begin(number_format *f, st_dtype dtype, int always_sign);
+void number_consider(number_format *f, double number);                           /* each, before the first text */
+void number_text(const number_format *f, double number, char text[NUMBER_TEXT]); /* all in one width */
+void number_alone(st_dtype dtype, double number, char text[NUMBER_TEXT]);        /* as of no array: all digits */
+
 /* ---- models by what was given for them (open.c) ----------------------------------------------------------- */
 
 /* st_open of a path: a file, an index, a directory; or st_open_hub of hub:owner/name[@revision]. error is not NULL. */
@@ -110,7 +130,8 @@ int is_hub(const char *given);        /* a file of such a name is ./hub:name */
 
 /* PATH: ST_ERR_X at byte P: sentence */
 void put_error(FILE *to, const char *path, const st_error *error);
-void begin_error_json(FILE *to, const char *path, const st_error *error); /* an object without its closing brace */
+void begin_error_json(FILE *to, const char *path, const st_error *error);      /* an object without its closing brace */
+int no_such_tensor(const st_model *model, const char *path, const char *name); /* returns EXIT_FAILED */
 int unknown_dtype(const char *command, const char *name); /* a slip of the command line; returns EXIT_USAGE */
 int report(const char *path, const st_error *error); /* put_error on a line of standard error; returns EXIT_FAILED */
 
@@ -176,7 +197,7 @@ int choice_begin(choice *c, const char *command,
 int choice_read(choice *c); /* the renames; not EXIT_FINE: said what is wrong */
 /* Fills in the tensors; not EXIT_FINE: said why not. */
 int choose(choice *c, const st_model *model, const char *path);
-void choice_end(choice *c); /* also after a choice_begin that failed */
+void choice_end(choice *c);                         /* also after a choice_begin that failed */
 int is_chosen(const choice *c, const st_tensor *t); /* by the name that it has in the model */
 /* Whether any fits; all are tried, so that one that fits nothing can be told. */
 int any_fits(const globs *g, const st_tensor *t);

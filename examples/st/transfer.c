@@ -153,7 +153,7 @@ static st_status plan_as_split(transfer *t, st_error *error) {
     if (status == ST_OK && !is_as_split(c, shards)) {
         begin_complaint(c->command);
         put_path(t->in);
-        fputs(" was not split by a limit: it is split anew, by the bytes of its largest file\n", stderr);
+        fputs(" is split as no limit would: it is split anew, by the bytes of its largest file\n", stderr);
     }
     free(shards);
     return status;

@@ -1,0 +1,135 @@
+#!/bin/sh
+# tool_show.sh [ST]: st show from outside; what it is to print was printed by NumPy 2. Makes its files itself (see
+# tools/blackbox.sh).
+
+name=tool_show
+. "$(dirname "$0")/tools/blackbox.sh"
+
+# tensor DTYPE SHAPE DATA: the file t with that tensor
+tensor() {
+    length=$(printf "$3" | wc -c | tr -d ' ')
+    model t "{\"t\":{\"dtype\":\"$1\",\"shape\":[$2],\"data_offsets\":[0,$length]}}" "$3"
+}
+# shown WANTED ARGUMENTS...
+shown() {
+    wanted=$1
+    shift
+    st show t t "$@"
+    code "show $*" 0
+    empty "show $*" err
+    is "show $*" "$(cat out)" "$wanted"
+}
+one='\0\0\200\077' half='\0\0\0\277' big='\0\0\172\104' nan='\0\0\300\177' inf='\0\0\200\377' tenth='\315\314\314\075'
+
+tensor F32 2,2 "$one$half$big$one"
+shown '[[ 1.e+00 -5.e-01]
+ [ 1.e+03  1.e+00]]'
+tensor F32 2,2 "$one$half$tenth$one"
+shown '[[ 1.  -0.5]
+ [ 0.1  1. ]]'
+shown '[ 1.  -0.5]' 0
+shown '[1.  0.1]' :,0
+shown '[0.1 1. ]' -- -1
+shown '0.1' 1,0
+shown '0.1' -- -1,-2
+shown '[[1. ]
+ [0.1]]' :,:1
+tensor F32 4 "$one$nan$inf$half"
+shown '[ 1.   nan -inf -0.5]'
+tensor F32 2 "$nan$inf"
+shown '[ nan -inf]'
+tensor F32 '' "$tenth"
+shown 0.1
+tensor F32 0,3 ''
+shown '[]'
+tensor F64 3 '\0\0\0\0\0\0\360\077\177\303\223\301\037\165\0\103\232\231\231\231\231\231\271\077'
+shown '[1.0000000e+00 5.7904736e+14 1.0000000e-01]'
+shown '579047359936623.9' 1
+tensor F16 3 '\377\173\1\0\0\200'
+shown '[ 6.55e+04  5.96e-08 -0.00e+00]'
+tensor BF16 2 '\200\077\112\100'
+shown '[1.      3.15625]'
+tensor F8_E4M3 3 '\70\176\377'
+shown '[  1. 448.  nan]'
+tensor F4 4 '\42\146'
+shown '[1. 1. 4. 4.]'
+tensor I8 3 '\377\200\7'
+shown '[  -1 -128    7]'
+tensor U64 2 '\377\377\377\377\377\377\377\377\0\0\0\0\0\0\0\0'
+shown '[18446744073709551615                    0]'
+tensor I64 2 '\0\0\0\0\0\0\0\200\1\0\0\0\0\0\0\0'
+shown '[-9223372036854775808                    1]'
+tensor BOOL 2,2 '\0\1\1\0'
+shown '[[False  True]
+ [ True False]]'
+shown True 1,0
+tensor C64 2 "$one$half$half$one"
+shown '[ 1. -0.5j -0.5+1.j ]'
+
+# long ones
+numbers() { awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "\\%03o", i % 100 }'; }
+tensor U8 40 "$(numbers 40)"
+shown '[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23
+ 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39]'
+shown '[ 3  8 13]' 3:18:5
+shown '[38 39]' -- -2:
+shown '[]' 5:5
+tensor U8 1001 "$(numbers 1001)"
+shown '[ 0  1  2 ... 98 99  0]'
+tensor U8 2,7,100 "$(numbers 1400)"
+shown '[[[ 0  1  2 ... 97 98 99]
+  [ 0  1  2 ... 97 98 99]
+  [ 0  1  2 ... 97 98 99]
+  ...
+  [ 0  1  2 ... 97 98 99]
+  [ 0  1  2 ... 97 98 99]
+  [ 0  1  2 ... 97 98 99]]
+
+ [[ 0  1  2 ... 97 98 99]
+  [ 0  1  2 ... 97 98 99]
+  [ 0  1  2 ... 97 98 99]
+  ...
+  [ 0  1  2 ... 97 98 99]
+  [ 0  1  2 ... 97 98 99]
+  [ 0  1  2 ... 97 98 99]]]'
+shown '[[40 41]
+ [40 41]]' 0,::5,40:42
+
+# what it does not take
+refused "MODEL and TENSOR are missing" show
+refused "TENSOR is missing" show t
+refused "one TENSOR and its RANGES" show t t 1 2
+for bad in x 1: 1,2,3,4 3:2 0:3 2 1:2:0 1:2:-1 , 0, 0,,1 :: ::: 18446744073709551616 ' 1' 1.5 '[1]'; do
+    case $bad in 1: | ::) continue ;; esac
+    refused "" show t t "$bad"
+done
+for bad in -3 0,-8 -18446744073709551615; do
+    st show t -- t "$bad"
+    code "show t $bad" 2
+done
+st show t u
+code "no such tensor" 1
+has "no such tensor" err 't: no tensor is called u; did you mean t?'
+model opaque '{"q\u001b":{"dtype":"Q8","shape":[1],"data_offsets":[0,1]}}' x
+st show opaque "$(printf 'q\033')"
+code "a dtype not known here" 1
+has_line "a dtype not known here" err 'opaque: q\\u001b is of a dtype whose values are not known here: Q8'
+st show no-such t
+code "no such file" 1
+has "no such file" err "no-such: ST_ERR_NOT_FOUND"
+dimensions=$(awk 'BEGIN { for (i = 0; i < 65; i++) printf "%s1", i ? "," : "" }')
+tensor U8 "$dimensions" x
+st show t t
+code "65 dimensions" 1
+has "65 dimensions" err "too many dimensions"
+tensor U8 "${dimensions#*,}" x
+st show t t
+code "64 dimensions" 0
+tensor U8 4294967295,2,0 ''
+shown '[]'
+if [ -w /dev/full ] && [ ! "$RUN" ]; then
+    "$tool" show t t >/dev/full 2>err
+    is "show to a full disk" $? 1
+fi
+
+finish
