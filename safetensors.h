@@ -999,7 +999,8 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_GAP_BYTES 65536u       /* of what nobody wants, read through rather than passed over by another request */
 #define STI_REQUEST_BYTES 8388608u /* of one request for what goes straight to where it is wanted */
 #define STI_JOIN_BYTES 262144u     /* up to which an item is read together with its neighbours */
-#define STI_CUT 24u                /* bytes: elements of any size are whole there */
+#define STI_CUT 12288u             /* bytes that long runs are cut at: whole pages, and whole elements of any size */
+#define STI_UNIT 24u               /* the same where there is room for less: whole elements only */
 #define STI_SECTOR 4096u           /* what a read past the cache begins and ends on; no system wants more */
 #define STI_MOST_THREADS 64u
 #define STI_STREAM_ROW 1024u /* elements that are worth going past the cache */
@@ -7332,7 +7333,7 @@ static st_status sti_loader_fetch(sti_loader *ld, uint64_t offset, size_t n, con
     return sti_source_read(&ld->source, within, ld->buffer, n, &ld->error);
 }
 
-/* bytes [from, to) of work i, which is a run; both are multiples of STI_CUT, or the end */
+/* bytes [from, to) of work i, which is a run; both are multiples of STI_CUT, or its end */
 static st_status sti_loader_run(sti_loader *ld, size_t i, uint64_t from, uint64_t to) {
     const sti_work *w = &ld->load->work[i];
     const sti_view *p = &ld->view;
@@ -7342,7 +7343,8 @@ static st_status sti_loader_run(sti_loader *ld, size_t i, uint64_t from, uint64_
     st_status s = ST_OK;
     while (from < to) {
         const int straight = moved && !ld->source.bytes && !ld->direct;
-        const size_t most = (straight ? STI_REQUEST_BYTES : sti_loader_most(ld)) / STI_CUT * STI_CUT;
+        const size_t room = straight ? STI_REQUEST_BYTES : sti_loader_most(ld);
+        const size_t most = room < STI_CUT ? room / STI_UNIT * STI_UNIT : room / STI_CUT * STI_CUT;
         const size_t n = to - from < most ? (size_t)(to - from) : most;
         const uint64_t offset = sti_sum(w->offset, from);
 #if !defined(ST_NO_FILES)
@@ -7362,7 +7364,7 @@ static st_status sti_loader_run(sti_loader *ld, size_t i, uint64_t from, uint64_
         }
         if (moved) sti_to_host(dst + (size_t)from, n, p->swap);
 #if !defined(ST_NO_CONVERT)
-        if (!moved) { /* a multiple of STI_CUT is one of the bytes that four elements have */
+        if (!moved) { /* a multiple of STI_UNIT is one of the bytes that four elements have */
             sti_convert(p->to, dst + (size_t)(from / p->bits * 8 + from % p->bits * 8 / p->bits) * p->bytes, p->from,
                         at, 0, n / p->bits * 8 + n % p->bits * 8 / p->bits, p->how);
         }
