@@ -7,6 +7,7 @@ import safetensors
 import converting
 import files
 import sharding
+import showing
 import verdicts
 import writing
 from tool import Tally, Tool
@@ -21,6 +22,7 @@ def main():
     converting.check(tally, sys.argv[3], 4096, seed)
     writing.check(tool, tally, sys.argv[2], count // 2, seed)
     sharding.check(tool, tally, sys.argv[2], count // 100, seed)
+    showing.check(tool, tally, count // 50, seed)
     verdicts.check(tool, tally, count, seed)
     print("interop: %d passed, %d failed, %d skipped" % (tally.passed, tally.failed, tally.skipped))
     sys.exit(tally.failed != 0)
