@@ -57,13 +57,27 @@
  *   st_save_sharded    a model in several files and their index; st_shards_* where several processes write it
  *   st_edit_metadata   the metadata of a file, whatever its size
  *
+ * VALUES
+ *       float column[4];
+ *       st_range ranges[2] = {{.stop = UINT64_MAX}, {.start = 1, .stop = 2}};
+ *       st_view view = {.ranges = ranges, .range_count = 2};
+ *       if (st_read_as(model, t, &view, ST_DTYPE_F32, column, sizeof column, &error)) fprintf(stderr, "%s\n", error.message);
+ *
+ *   Any part of a tensor, its axes in any order, as any dtype, packed in C order and in this machine's byte order.
+ *
+ *   st_view_shape  how large a view is
+ *   st_read_as     one of them: from a mapping in one pass, else in few requests
+ *   st_load        many, in the order of the files and in large requests; with ST_THREADS on several threads, each with
+ *                  a stretch of the files and a descriptor of its own
+ *   st_plan_load   what st_load would read, for programs that move bytes themselves
+ *
  * NUMBERS
  *   st_convert  values of one dtype from those of another, each rounded once: to nearest, of two to the even one
  *
  *                           to BOOL    to I8 to I64, U8 to U64     to F64, F32, F16, BF16,     to F8_E4M3 and
  *                                                                  F8_E5M2                     both F8_*FNUZ
- *       BOOL, I*, U*        not 0      saturates                   past the range: infinity    past: the largest
- *       finite of floats    not 0      rounds, saturates           past the range: infinity    past: the largest
+ *       BOOL, I*, U*        1 if not 0 saturates                   past the range: infinity    past: the largest
+ *       finite of floats    1 if not 0 rounds, saturates           past the range: infinity    past: the largest
  *       -0                  0          0                           -0                          -0, of FNUZ 0
  *       infinity            1          saturates                   infinity                    the largest
  *       NaN                 1          0                           NaN, quiet, its sign and    NaN, its sign; of
@@ -952,10 +966,11 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_COLD
 #endif
 
-/* a few instructions, however long they look; and arguments of kernels become constants */
+/* a few instructions, however long they look; and arguments of kernels become constants. Not where nothing is
+ * optimized, for there each copy would be covered by itself. */
 #if !STI_WIDE && !STI_SSE2
 #define STI_INLINE static
-#elif defined(__GNUC__) || defined(__clang__)
+#elif defined(__OPTIMIZE__) && (defined(__GNUC__) || defined(__clang__))
 #define STI_INLINE static inline __attribute__((always_inline))
 #elif defined(_MSC_VER)
 #define STI_INLINE static __forceinline
@@ -989,7 +1004,9 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_MOST_THREADS 64u
 #define STI_STREAM_ROW 1024u /* elements that are worth going past the cache */
 #define STI_LONG_ROW 16u     /* elements that are worth a call */
-#define STI_TILE 32u         /* rows and columns that are transposed at a time */
+#define STI_TILE_ROWS 32u    /* what is transposed at a time, by this, or by that where a call is made for each row */
+#define STI_TILE_MOVED 16u
+#define STI_TILE_CONVERTED 128u
 #define STI_SCAN_TENSORS 1024u
 #define STI_SCAN_PAIRS 1024u
 #define STI_SCAN_RANK 16u
@@ -1708,14 +1725,14 @@ STI_INLINE int sti_same_letters(const unsigned char *a, const unsigned char *b, 
 }
 #endif
 
-/* passes digits, at least one; *n counts them, *zeros those before the first that is not 0 */
-static st_status sti_json_digits(sti_json *j, int64_t *n, int64_t *zeros) {
+/* passes digits, at least one. *seen: one was not 0; *power: of ten, of the first that was not, from -1 on before the
+ * point; a header has fewer than 2^32 digits */
+static st_status sti_json_digits(sti_json *j, int fraction, int *seen, int64_t *power) {
     int c = sti_json_byte(j);
-    *n = *zeros = 0;
     if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a digit is due"));
     for (; c >= '0' && c <= '9'; c = sti_json_byte(j)) {
-        if (c == '0' && *zeros == *n) ++*zeros;
-        ++*n; /* a header has fewer than 2^32 digits */
+        if (c != '0') *seen = 1;
+        if (*seen != fraction) *power += fraction ? -1 : 1;
         j->at++;
     }
     return ST_OK;
@@ -1724,39 +1741,35 @@ static st_status sti_json_digits(sti_json *j, int64_t *n, int64_t *zeros) {
 /* passes any number whose magnitude is under 1e309: beyond, the reference's f64 overflows */
 STI_APART static st_status sti_json_number(sti_json *j) {
     uint32_t begin = sti_json_place(j);
-    int64_t whole, zeros, digits = 0, fraction_zeros = 0, exponent = 0, power;
-    int negative = 0, zero;
-    st_status s;
+    int64_t power = -1, exponent = 0;
+    int seen = 0, negative, c;
+    st_status s = ST_OK;
     if (*j->at == '-') j->at++;
     if (sti_json_byte(j) == '0') { /* alone: a digit after it is refused by whatever is due next */
         j->at++;
-        whole = zeros = 1;
-    } else if ((s = sti_json_digits(j, &whole, &zeros)) != ST_OK) {
-        return s;
+    } else {
+        s = sti_json_digits(j, 0, &seen, &power);
     }
-    if (sti_json_byte(j) == '.') {
+    if (s == ST_OK && sti_json_byte(j) == '.') {
         j->at++;
-        if ((s = sti_json_digits(j, &digits, &fraction_zeros)) != ST_OK) return s;
+        s = sti_json_digits(j, 1, &seen, &power);
     }
+    if (s != ST_OK) return s;
     if (sti_json_byte(j) == 'e' || sti_json_byte(j) == 'E') {
-        int c;
         j->at++;
         c = sti_json_byte(j);
         negative = c == '-';
         if (c == '-' || c == '+') j->at++;
-        if (sti_json_byte(j) < '0' || sti_json_byte(j) > '9') {
-            return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a digit is due"));
-        }
-        for (; (c = sti_json_byte(j)) >= '0' && c <= '9'; j->at++) {
+        c = sti_json_byte(j);
+        if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a digit is due"));
+        for (; c >= '0' && c <= '9'; j->at++, c = sti_json_byte(j)) {
             if (exponent < INT64_C(100000000000)) {
                 exponent = exponent * 10 + (c - '0'); /* far past what digits can make up for */
             }
         }
+        power += negative ? -exponent : exponent;
     }
-    zero = zeros == whole && fraction_zeros == digits;
-    power = whole > zeros ? whole - 1 : -1 - fraction_zeros; /* of ten, of the first digit that is not 0 */
-    power += negative ? -exponent : exponent;
-    if (!zero && power >= 309) {
+    if (seen && power >= 309) {
         return sti_json_fail_at(j, begin, ST_ERR_JSON, STI_SAY("a number is out of range"));
     }
     return ST_OK;
@@ -1981,17 +1994,17 @@ STI_COLD static st_status sti_say_file(st_error *error, sti_span said, st_status
  * uses: 6
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_dtype {
-    char name[12];
-    unsigned char length, bits;
+    unsigned char name, length, bits; /* name: where it begins in sti_dtype_names */
 } sti_dtype;
 
+static const char sti_dtype_names[] =
+    "\0BOOL\0F4\0F6_E2M3\0F6_E3M2\0U8\0I8\0F8_E5M2\0F8_E4M3\0F8_E8M0\0F8_E4M3FNUZ\0F8_E5M2FNUZ\0"
+    "I16\0U16\0F16\0BF16\0I32\0U32\0F32\0C64\0F64\0I64\0U64";
+
 static const sti_dtype sti_dtypes[] = {
-    {"", 0, 0},        {"BOOL", 4, 8},    {"F4", 2, 4},           {"F6_E2M3", 7, 6},
-    {"F6_E3M2", 7, 6}, {"U8", 2, 8},      {"I8", 2, 8},           {"F8_E5M2", 7, 8},
-    {"F8_E4M3", 7, 8}, {"F8_E8M0", 7, 8}, {"F8_E4M3FNUZ", 11, 8}, {"F8_E5M2FNUZ", 11, 8},
-    {"I16", 3, 16},    {"U16", 3, 16},    {"F16", 3, 16},         {"BF16", 4, 16},
-    {"I32", 3, 32},    {"U32", 3, 32},    {"F32", 3, 32},         {"C64", 3, 64},
-    {"F64", 3, 64},    {"I64", 3, 64},    {"U64", 3, 64}};
+    {0, 0, 0},   {1, 4, 8},    {6, 2, 4},    {9, 7, 6},    {17, 7, 6},   {25, 2, 8},   {28, 2, 8},  {31, 7, 8},
+    {39, 7, 8},  {47, 7, 8},   {55, 11, 8},  {67, 11, 8},  {79, 3, 16},  {83, 3, 16},  {87, 3, 16}, {91, 4, 16},
+    {96, 3, 32}, {100, 3, 32}, {104, 3, 32}, {108, 3, 64}, {112, 3, 64}, {116, 3, 64}, {120, 3, 64}};
 
 #define STI_DTYPES (sizeof sti_dtypes / sizeof *sti_dtypes)
 
@@ -1999,8 +2012,12 @@ static const sti_dtype *sti_dtype_of(st_dtype dtype) {
     return &sti_dtypes[(unsigned)dtype < STI_DTYPES ? (unsigned)dtype : 0];
 }
 
+static const char *sti_dtype_name(const sti_dtype *dtype) {
+    return sti_dtype_names + dtype->name;
+}
+
 ST_API const char *st_dtype_name(st_dtype dtype) {
-    return sti_dtype_of(dtype)->name;
+    return sti_dtype_name(sti_dtype_of(dtype));
 }
 
 ST_API unsigned st_dtype_bits(st_dtype dtype) {
@@ -2011,7 +2028,7 @@ ST_API unsigned st_dtype_bits(st_dtype dtype) {
 static st_dtype sti_dtype_find(const char *name, size_t n) {
     unsigned i;
     for (i = 1; i < STI_DTYPES; i++) {
-        if (sti_dtypes[i].length == n && ST_MEMCMP(sti_dtypes[i].name, name, n) == 0) return (st_dtype)i;
+        if (sti_dtypes[i].length == n && ST_MEMCMP(sti_dtype_name(&sti_dtypes[i]), name, n) == 0) return (st_dtype)i;
     }
     return ST_DTYPE_NONE;
 }
@@ -2449,8 +2466,9 @@ static void sti_shape_again(sti_header *h, const sti_entry *e, uint64_t *out) {
     sti_entry again;
 #if STI_WIDE
     if (e->brief) {
-        if (e->rank) out[e->rank - 1] = e->shape_at;
-        if (e->rank) out[0] = e->dtype_at;
+        if (e->rank == 0) return;
+        out[e->rank - 1] = e->shape_at;
+        out[0] = e->dtype_at;
         return;
     }
 #endif
@@ -2510,7 +2528,7 @@ static st_status sti_entry_check(const sti_header *h, const sti_entry *e, uint64
         s = sti_fail(error, ST_ERR_OFFSETS, at, e->begin, e->end,
                      STI_SAY("its data would end at offset $a, before it begins at $e"));
     } else if (e->overflow || !sti_mul(e->elements, sti_dtypes[e->dtype].bits, &bits)) {
-        s = sti_fail(error, ST_ERR_OVERFLOW, at, 0, 0, STI_SAY("its size in bits does not fit 64 bits"));
+        s = sti_json_fail_at(&h->json, e->key, ST_ERR_OVERFLOW, STI_SAY("its size in bits does not fit 64 bits"));
     } else if (bits % 8) {
         s = sti_fail(error, ST_ERR_SUBBYTE, at, 0, bits, STI_SAY("its $a bits do not fill whole bytes"));
     } else if (e->dtype != ST_DTYPE_NONE && bits / 8 != e->end - e->begin) {
@@ -2523,16 +2541,12 @@ static st_status sti_entry_check(const sti_header *h, const sti_entry *e, uint64
 }
 
 static st_status sti_length_check(const sti_header *h, uint64_t data_offset, uint64_t data_bytes, uint64_t file_bytes) {
-    uint64_t expected = sti_sum(data_offset, data_bytes);
-    if (file_bytes < expected) {
-        return sti_fail(h->json.error, ST_ERR_TRUNCATED, file_bytes, expected, file_bytes,
-                        STI_SAY("cut short: $d of $e bytes are missing"));
-    }
-    if (file_bytes > expected && !(h->flags & ST_OPEN_TRAILING)) {
-        return sti_fail(h->json.error, ST_ERR_TRAILING, file_bytes, expected, file_bytes,
-                        STI_SAY("the last tensor ends at byte $e of $a, and nothing may follow it"));
-    }
-    return ST_OK;
+    const uint64_t expected = sti_sum(data_offset, data_bytes);
+    const int cut = file_bytes < expected;
+    if (file_bytes == expected || (!cut && (h->flags & ST_OPEN_TRAILING))) return ST_OK;
+    return sti_fail(h->json.error, cut ? ST_ERR_TRUNCATED : ST_ERR_TRAILING, file_bytes, expected, file_bytes,
+                    cut ? STI_SAY("cut short: $d of $e bytes are missing")
+                        : STI_SAY("the last tensor ends at byte $e of $a, and nothing may follow it"));
 }
 
 static st_status sti_repeated(const sti_header *h, uint32_t key) {
@@ -2789,7 +2803,7 @@ ST_API int st_scan_next(st_scan *scan) {
     t->name_bytes = name.n;
     scan->name_escaped = e.escaped;
     t->dtype = (st_dtype)e.dtype;
-    t->dtype_name = sti_dtypes[e.dtype].name;
+    t->dtype_name = sti_dtype_name(&sti_dtypes[e.dtype]);
     t->bytes = e.end - e.begin;
     t->elements = e.elements;
     t->offset = sti_sum(sti_sum(8, scan->priv[STI_SCAN_HEADER]), e.begin);
@@ -2834,16 +2848,24 @@ typedef struct sti_index {
 
 /* Words of a slot. Tensors have a second one where that helps, the low half of the address of their name: so name and
  * tensor are on their way from memory at the same time, and not one after the other. It is a hint, and never trusted. */
-#define STI_SLOT_WORDS(tensors) (STI_WIDE && (tensors) ? 2u : 1u)
+#if STI_WIDE
+#define STI_SLOT_WORDS(tensors) ((tensors) ? 2u : 1u)
+#else
+#define STI_SLOT_WORDS(tensors) 1u
+#endif
 
 /* slots for that many items, of which a quarter stays free, of those with two words a third */
 static uint32_t sti_index_slots(uint32_t count, int tensors) {
-    return count + count / (STI_SLOT_WORDS(tensors) == 2 ? 2 : 3); /* under 2^29: see count */
+#if STI_WIDE
+    if (tensors) return count + count / 2; /* under 2^29: see count */
+#endif
+    (void)tensors;
+    return count + count / 3;
 }
 
 /* the words that they take */
 static uint32_t sti_index_words(uint32_t count, int tensors) {
-    return sti_index_slots(count, tensors) * STI_SLOT_WORDS(tensors);
+    return sti_index_slots(count, tensors) * STI_SLOT_WORDS(tensors); /* under 2^30 */
 }
 
 STI_INLINE sti_span sti_index_name(const sti_index *x, uint32_t item) {
@@ -2989,7 +3011,9 @@ STI_INLINE uint32_t *sti_index_slot(const sti_index *x, sti_span name, uint32_t 
         const uint32_t held = sti_index_held(x, *slot);
         if (held == 0) return slot;
         if (*slot - held == tag) {
+#if STI_WIDE
             if (words == 2) STI_PREFETCH(((uintptr_t)x->slots & ~(uintptr_t)UINT32_MAX) | slot[1]);
+#endif
             if (sti_same(sti_index_name(x, held - 1), name)) return slot;
         }
         if (++at == x->capacity) at = 0;
@@ -3037,7 +3061,9 @@ STI_APART static uint32_t sti_index_build(sti_index *x, const sti_entry *entries
             held = sti_index_held(x, *slot);
         }
         *slot = hash << x->shift | ((held ? sti_index_repeat(entries, held - 1, item, &repeated) : item) + 1);
+#if STI_WIDE
         if (words == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
+#endif
     }
     return repeated;
 }
@@ -3877,8 +3903,8 @@ static int sti_system_has_avx2(void) {
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_KEPT_OPEN 64u /* files of one model; those behind are opened anew for each read that is not from memory */
 #define STI_MAX_SHARDS 65536u
-#define STI_MAX_TENSORS 0x10000000u /* what the numbers of an index of names hold */
-#define STI_IO_CHANGED (-8)         /* as ST_IO_*: not the file that was opened first */
+#define STI_MAX_NAMES 0x10000000u /* what the numbers of an index of names hold */
+#define STI_IO_CHANGED (-8)       /* as ST_IO_*: not the file that was opened first */
 
 typedef struct sti_file { /* one of a model's files */
     st_io io;
@@ -3901,7 +3927,8 @@ typedef struct sti_part { /* a file while it is being opened */
     const char *path;     /* "" for memory and callbacks */
     st_io io;
     int open;
-    uint64_t header_bytes, data_bytes;
+    size_t header_bytes; /* under 2^32, as places are */
+    uint64_t data_bytes;
     unsigned char *text; /* of the header, a copy of our own */
     sti_entry *entries;  /* in the order of their data once all are there */
     sti_header header;   /* what it holds, counted */
@@ -3933,7 +3960,6 @@ typedef struct sti_layout { /* what the model's block holds */
 
 typedef struct sti_sums { /* what the headers hold that were read so far; an index's metadata too */
     size_t tensors, dimensions, pairs, text;
-    uint32_t keys; /* the most pairs of one */
 } sti_sums;
 
 typedef struct sti_scratch { /* memory until a call is over; its bytes lie behind */
@@ -3998,36 +4024,36 @@ STI_APART static void sti_count(sti_opening *o, const sti_header *h) {
     all->tensors = sti_plus(all->tensors, h->tensors);
     all->dimensions = sti_plus(all->dimensions, h->dimensions);
     all->pairs = sti_plus(all->pairs, h->pairs);
-    all->keys = h->pairs > all->keys ? h->pairs : all->keys;
     all->text = sti_plus(all->text, h->text_bytes);
 }
 
-/* base NULL: only measured */
-static sti_layout sti_model_lay(const sti_opening *o, unsigned char *base) {
+/* lays the model out, and gives the bytes of its block; base NULL: only measured */
+STI_APART static size_t sti_model_lay(sti_opening *o, unsigned char *base) {
     const sti_sums *all = &o->sums;
-    sti_layout l;
+    sti_layout *l = &o->layout;
     sti_block b;
     b.base = base;
     b.used = 0;
-    l.model = (sti_model *)sti_take(&b, 1, sizeof *l.model);
-    l.files = (sti_file *)sti_take(&b, o->part_count, sizeof *l.files);
-    l.shards = (st_shard *)sti_take(&b, o->part_count, sizeof *l.shards);
-    l.tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l.tensors);
-    l.shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l.shapes);
-    l.pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l.pairs);
-    l.name_slots = (uint32_t *)sti_take(&b, sti_index_words((uint32_t)all->tensors, 1), sizeof *l.name_slots);
-    l.key_slots = (uint32_t *)sti_take(&b, sti_index_words(all->keys, 0), sizeof *l.key_slots);
-    l.text = (char *)sti_take(&b, all->text, 1);
-    l.bytes = sti_round8(b.used);
-    return l;
+    l->model = (sti_model *)sti_take(&b, 1, sizeof *l->model);
+    l->files = (sti_file *)sti_take(&b, o->part_count, sizeof *l->files);
+    l->shards = (st_shard *)sti_take(&b, o->part_count, sizeof *l->shards);
+    l->tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l->tensors);
+    l->shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l->shapes);
+    l->pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l->pairs);
+    l->name_slots = (uint32_t *)sti_take(&b, sti_index_words((uint32_t)all->tensors, 1), sizeof *l->name_slots);
+    l->key_slots = (uint32_t *)sti_take(&b, sti_index_words((uint32_t)all->pairs, 0), sizeof *l->key_slots);
+    l->text = (char *)sti_take(&b, all->text, 1);
+    l->bytes = sti_round8(b.used);
+    return l->bytes;
 }
 
 /* ---- how much memory, where there is too little of it */
 
-/* bytes of a work buffer that hold the model, as far as it is counted, the scratch that is taken, and more of it */
-STI_APART static size_t sti_need(const sti_opening *o, size_t more) {
+/* bytes of a work buffer that hold the model, as far as it is counted, the scratch that is taken, and more of it, a
+ * multiple of 8 */
+static size_t sti_need(sti_opening *o, size_t more) {
     const size_t taken = o->work_bytes - o->memory.work_bytes;
-    return sti_plus(sti_plus(o->memory.work_skipped, taken), sti_plus(sti_model_lay(o, NULL).bytes, sti_round8(more)));
+    return sti_plus(sti_plus(o->memory.work_skipped, taken), sti_plus(sti_model_lay(o, NULL), more));
 }
 
 /* memory until the call is over */
@@ -4054,12 +4080,18 @@ static void *sti_scratch_take(sti_opening *o, size_t bytes) {
     return s + 1;
 }
 
+/* whether so much can be taken of a work buffer; says of one that is too small how large one suffices */
+static st_status sti_scratch_fits(sti_opening *o, size_t bytes) {
+    if (!o->memory.work || bytes <= o->memory.work_bytes) return ST_OK;
+    return sti_fail_memory(&o->memory, sti_need(o, sti_round8(bytes)), o->error);
+}
+
 typedef struct sti_window { /* a header seen piece by piece */
     sti_header header;      /* first, and in it the scanner: a pointer to one is a pointer to all */
     const st_io *io;
     uint64_t next, stop; /* what is still to come of it, in the file */
     int code;            /* of a read that failed */
-    unsigned char bytes[64];
+    unsigned char bytes[32];
 } sti_window;
 
 static int sti_window_more(sti_json *j) {
@@ -4082,19 +4114,18 @@ static size_t sti_entries_bytes(const sti_header *h) {
 /* What suffices beside a header's copy where it cannot be counted. What takes most for its length is a metadata pair
  * of 6 characters with 40 bytes and the text: 8 bytes for each of the header's. */
 static size_t sti_need_at_most(const sti_part *p) {
-    return sti_times((size_t)p->header_bytes, 8);
+    return sti_times(p->header_bytes, 8);
 }
 
-/* says of a work buffer too small to hold the header how large one suffices, having counted through a window */
-STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_part *p) {
+/* counts through a window what a header holds, and gives the scratch that its entries will take */
+STI_COLD static st_status sti_window_count(sti_opening *o, const sti_part *p, size_t *entries) {
     sti_window w;
     sti_entry e;
     st_status s;
     int more = 1;
-    size_t need;
     ST_MEMSET(&w, 0, sizeof w);
-    w.header = sti_header_at(w.bytes, 0, o->flags, NULL);
-    w.header.text = NULL;
+    w.header.json.at = w.header.json.end = w.bytes;
+    w.header.flags = o->flags;
     w.header.json.more = sti_window_more;
     w.io = &p->io;
     w.next = 8;
@@ -4104,8 +4135,16 @@ STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_part *p) 
     } while (s == ST_OK && more);
     if (w.code) return sti_fail_code(o->error, w.code, w.next, STI_SAY("its header cannot be read"));
     if (s == ST_OK) sti_count(o, &w.header);
-    need = s == ST_OK ? sti_entries_bytes(&w.header) : sti_need_at_most(p);
-    return sti_fail_memory(&o->memory, sti_need(o, sti_plus(need, sti_round8((size_t)p->header_bytes))), o->error);
+    *entries = s == ST_OK ? sti_entries_bytes(&w.header) : sti_need_at_most(p);
+    return ST_OK;
+}
+
+/* says of a work buffer too small to hold the header how large one suffices */
+STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_part *p) {
+    size_t entries;
+    st_status s = sti_window_count(o, p, &entries);
+    if (s != ST_OK) return s;
+    return sti_fail_memory(&o->memory, sti_need(o, sti_plus(entries, sti_round8(p->header_bytes))), o->error);
 }
 
 /* ---- opening a file, step by step */
@@ -4117,7 +4156,7 @@ static st_status sti_open_scratch(sti_opening *o, sti_part *p, size_t *room) {
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, SIZE_MAX / 4, p->header_bytes,
                         STI_SAY("a header of $a bytes is too large for this machine"));
     }
-    n = sti_round8(p->header_bytes ? (size_t)p->header_bytes : 1);
+    n = sti_round8(p->header_bytes ? p->header_bytes : 1);
     *room = n / sizeof *p->entries; /* all of them: they do not outgrow the text */
     if (!o->memory.work) {
         p->entries = (sti_entry *)sti_scratch_take(o, sti_times(n, 2));
@@ -4134,7 +4173,7 @@ static st_status sti_open_scratch(sti_opening *o, sti_part *p, size_t *room) {
 
 /* reads the header's text */
 STI_APART static st_status sti_open_text(const sti_opening *o, sti_part *p) {
-    const size_t n = (size_t)p->header_bytes;
+    const size_t n = p->header_bytes;
     const int code = n ? sti_io_read(&p->io, 8, p->text, n) : 0;
     p->header = sti_header_at(p->text, n, o->flags, o->error);
     return code ? sti_fail_code(o->error, code, 8, STI_SAY("its header cannot be read")) : ST_OK;
@@ -4156,7 +4195,7 @@ STI_APART static st_status sti_open_entries(sti_opening *o, sti_part *p, size_t 
         if (e->begin != end || e->end < end) *sorted = 0;
     }
     if (s != ST_OK || sti_json_high(&h->json)) { /* whatever else is wrong, text that is not UTF-8 is said first */
-        const st_status utf8 = sti_header_utf8(h->text, (size_t)p->header_bytes, o->error);
+        const st_status utf8 = sti_header_utf8(h->text, p->header_bytes, o->error);
         if (utf8 != ST_OK) return utf8;
     }
     if (s != ST_OK && h->tensors <= room) return s;
@@ -4218,19 +4257,28 @@ static st_status sti_open_map(const sti_opening *o, st_io *io) {
     return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be mapped"));
 }
 
-/* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
- * found after it */
-static st_status sti_open_part(sti_opening *o, sti_part *p) {
+/* how long an open file's header is */
+static st_status sti_open_measure(sti_opening *o, sti_part *p) {
     unsigned char first[8];
+    uint64_t header_bytes = 0;
     st_status s = ST_OK;
-    size_t room = 0;
-    int code = 0, sorted = 0;
+    int code = 0;
     o->at = p;
     if (p->io.bytes >= sizeof first) {
         code = sti_io_read(&p->io, 0, first, sizeof first);
     }
     if (code) s = sti_fail_code(o->error, code, 0, STI_SAY("it cannot be read"));
-    if (s == ST_OK) s = sti_header_measure(first, p->io.bytes, o->limit, &p->header_bytes, o->error);
+    if (s == ST_OK) s = sti_header_measure(first, p->io.bytes, o->limit, &header_bytes, o->error);
+    p->header_bytes = (size_t)header_bytes;
+    return s;
+}
+
+/* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
+ * found after it */
+static st_status sti_open_part(sti_opening *o, sti_part *p) {
+    size_t room = 0;
+    int sorted = 0;
+    st_status s = sti_open_measure(o, p);
     if (s == ST_OK) s = sti_open_scratch(o, p, &room);
     if (s == ST_OK) s = sti_open_entries(o, p, room, &sorted);
     if (s != ST_OK) return s;
@@ -4243,7 +4291,7 @@ static st_status sti_open_part(sti_opening *o, sti_part *p) {
 
 /* takes the model's block, and sets all in it that is not a file's */
 STI_APART static st_status sti_open_block(sti_opening *o) {
-    const size_t bytes = sti_model_lay(o, NULL).bytes;
+    const size_t bytes = sti_model_lay(o, NULL);
     unsigned char *block = o->memory.work;
     sti_model *m;
     if (!block) {
@@ -4252,7 +4300,7 @@ STI_APART static st_status sti_open_block(sti_opening *o) {
     } else if (bytes > o->memory.work_bytes) {
         return sti_fail_memory(&o->memory, sti_need(o, 0), o->error);
     }
-    o->layout = sti_model_lay(o, block);
+    (void)sti_model_lay(o, block);
     ST_MEMSET(block, 0, (size_t)((unsigned char *)o->layout.tensors - block));
     m = o->layout.model;
     m->open.tensors = o->layout.tensors;
@@ -4287,7 +4335,7 @@ STI_APART static void sti_open_fill(sti_opening *o, const sti_part *p, st_shard 
         t->name_bytes = e->name_bytes;
         sti_name_again(&h, e, &text);
         t->dtype = (st_dtype)e->dtype;
-        t->dtype_name = sti_dtypes[e->dtype].name;
+        t->dtype_name = sti_dtype_name(&sti_dtypes[e->dtype]);
         if (e->dtype == ST_DTYPE_NONE) {
             t->dtype_name = text;
             h.json.at = h.text + e->dtype_at;
@@ -4358,11 +4406,13 @@ static st_status sti_open_finish(sti_opening *o, sti_part *p) {
 
 /* ---- from a source to its parts */
 
-/* the verdict on a header that failed, unless the file is of another format */
+/* the last word on a file: the verdict on its header, unless it failed and the file is of another format */
 STI_COLD static st_status sti_open_judge(const sti_opening *o, st_status status) {
     unsigned char bytes[STI_FORMAT_BYTES];
-    const st_io *io = &o->at->io;
+    const st_io *io;
     sti_span first;
+    if (status < ST_ERR_TRUNCATED || status > ST_ERR_OFFSETS || !o->at) return status;
+    io = &o->at->io;
     first.at = (const char *)bytes;
     first.n = io->bytes < sizeof bytes ? (size_t)io->bytes : sizeof bytes;
     if (first.n == 0 || sti_io_read(io, 0, bytes, first.n) != 0) return status;
@@ -4396,8 +4446,6 @@ static st_status sti_open_begin(sti_opening *o, st_model **model, const char *sa
 
 /* what they have in common after: gives back all that is not the model's, and says which file a fault is in */
 static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
-    uint32_t i;
-    if (s >= ST_ERR_TRUNCATED && s <= ST_ERR_OFFSETS && o->at) s = sti_open_judge(o, s);
     if (s == ST_OK) {
         *model = &o->layout.model->open;
         (*model)->metadata = (*model)->shards->metadata;
@@ -4405,9 +4453,6 @@ static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
         (void)sti_succeed(o->error);
     } else {
         sti_return(&o->memory, o->layout.model, o->layout.bytes);
-        for (i = 0; i < o->part_count; i++) {
-            if (o->parts[i].open && o->files.close) (o->files.close)(o->files.user, &o->parts[i].io);
-        }
         (void)sti_say_file(o->error, sti_text(o->at && *o->at->path ? o->at->path : o->said), s);
     }
     while (o->scratch) {
@@ -4424,13 +4469,13 @@ static st_status sti_open_one(sti_opening *o) {
     o->parts->open = 1;
     s = sti_open_part(o, o->parts);
     if (s == ST_OK) s = sti_open_block(o);
-    return s == ST_OK ? sti_open_finish(o, o->parts) : s;
+    if (s == ST_OK) s = sti_open_finish(o, o->parts);
+    return s == ST_OK ? s : sti_open_judge(o, s);
 }
 
 /* whether what a callback filled can be read */
-static st_status sti_open_check(const sti_opening *o, const sti_part *p) {
-    if (!p->io.bytes || p->io.read_at || p->io.mapped) return ST_OK;
-    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("its st_io has neither read_at nor mapped"));
+static int sti_io_serves(const st_io *io) {
+    return !io->bytes || io->read_at || io->mapped;
 }
 
 ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, const st_options *options,
@@ -4444,9 +4489,8 @@ ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, c
 
 ST_API st_status st_open_io(st_model **model, const st_io *io, const st_options *options, st_error *error) {
     sti_opening o;
-    st_status s = sti_open_begin(&o, model, "(callbacks)", options, io != NULL, error);
+    st_status s = sti_open_begin(&o, model, "(callbacks)", options, io && sti_io_serves(io), error);
     if (io) o.one.io = *io;
-    if (s == ST_OK) s = sti_open_check(&o, &o.one);
     return sti_open_end(&o, model, s == ST_OK ? sti_open_one(&o) : s);
 }
 
@@ -4663,7 +4707,8 @@ static st_status sti_open_file(sti_opening *o, sti_part *p, const char *path) {
     if (code) return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be opened"));
     p->io = io; /* not before: what a callback that fails leaves there is nobody's, and another may have been here */
     p->open = 1;
-    return sti_open_check(o, p);
+    if (sti_io_serves(&p->io)) return ST_OK;
+    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("its st_io has neither read_at nor mapped"));
 }
 
 /* keeps the paths of all files, which were scratch, in the block */
@@ -4750,11 +4795,17 @@ static st_status sti_list_fail(const sti_list *x, uint32_t object, uint32_t item
 /* takes room for the members of an index and fills it; refuses metadata keys and names that are there twice */
 static st_status sti_list_fill(sti_opening *o, sti_list *x) {
     const uint32_t most = x->weights > x->pairs ? x->weights : x->pairs;
+    const size_t text_bytes = x->escaped > x->text_bytes ? x->escaped : x->text_bytes;
+    const size_t each = sizeof *x->items + 2 * sizeof *x->slots + sizeof *x->shards + 2 * sizeof(uint32_t);
     const char *twice = STI_SAY("this name is there twice");
     sti_json j = sti_list_at(x, x->metadata);
     sti_index index;
     uint32_t repeated;
-    char *text = (char *)sti_scratch_take(o, x->escaped > x->text_bytes ? x->escaped : x->text_bytes);
+    char *text;
+    /* what sti_list_parts takes for each is counted too; 8 for rounding up, six times */
+    st_status s = sti_scratch_fits(o, sti_plus(sti_times(most, each), sti_plus(text_bytes, 48)));
+    if (s != ST_OK) return s;
+    text = (char *)sti_scratch_take(o, text_bytes);
     x->items = (st_pair *)sti_scratch_take(o, sti_times(most, sizeof *x->items));
     x->slots = (uint32_t *)sti_scratch_take(o, sti_times(sti_index_words(most, 0), sizeof *x->slots));
     x->shards = (uint32_t *)sti_scratch_take(o, sti_times(x->weights, sizeof *x->shards));
@@ -4830,6 +4881,8 @@ static st_status sti_list_parts(sti_opening *o, sti_list *x) {
         longest = n > longest ? n : longest;
         texts = sti_plus(texts, n);
     }
+    s = sti_scratch_fits(o, sti_plus(sti_times(count, sizeof *parts), sti_plus(texts, 16))); /* rounded up */
+    if (s != ST_OK) return s;
     parts = (sti_part *)sti_scratch_take(o, sti_times(count, sizeof *parts));
     text = (char *)sti_scratch_take(o, texts);
     if (!parts || !text) return ST_ERR_MEMORY;
@@ -4861,12 +4914,35 @@ static void sti_part_rest(sti_opening *o, sti_part *p, uint32_t number) {
     if (!p->io.mapped) sti_part_close(o, p);
 }
 
+/* says of a work buffer that does not hold a shard, which is open, how large one suffices for it and all behind, as far
+ * as these can be counted: one that cannot is said when its turn comes */
+STI_COLD static st_status sti_work_for_shards(sti_opening *o, uint32_t first, uint32_t count) {
+    size_t scratch = 0;
+    uint32_t i;
+    for (i = first; i < count; i++) {
+        sti_part *p = &o->parts[i];
+        size_t entries;
+        st_status s = i == first ? ST_OK : sti_open_file(o, p, p->path);
+        if (s == ST_OK) s = sti_open_measure(o, p);
+        if (s == ST_OK) s = sti_window_count(o, p, &entries);
+        if (s != ST_OK && i == first) return s;
+        if (s == ST_OK) {
+            scratch = sti_plus(scratch, sti_plus(sti_round8(entries), sti_round8(p->header_bytes)));
+        }
+        sti_part_close(o, p);
+    }
+    o->at = NULL;
+    o->part_count = count;
+    return sti_fail_memory(&o->memory, sti_need(o, scratch), o->error);
+}
+
 /* opens and judges each shard */
 static st_status sti_open_shards(sti_opening *o) {
     const uint32_t count = o->part_count;
-    uint64_t tensors = 0;
     uint32_t i;
     for (i = 0; i < count; i++) {
+        const sti_sums before = o->sums;
+        const size_t left = o->memory.work_bytes;
         sti_part *p = &o->parts[i];
         st_status s = sti_open_file(o, p, p->path);
         o->part_count = i + 1; /* what is known */
@@ -4889,12 +4965,16 @@ static st_status sti_open_shards(sti_opening *o) {
             o->parts = p - i;
             o->part_count = i + 1;
         }
+        if (s == ST_ERR_MEMORY && o->memory.work && p->open) {
+            o->sums = before;
+            o->memory.work_bytes = left;
+            return sti_work_for_shards(o, i, count);
+        }
         if (s != ST_OK) return s;
         o->at = NULL;
-        tensors = sti_sum(tensors, p->header.tensors);
-        if (tensors > STI_MAX_TENSORS) {
-            return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, STI_MAX_TENSORS, tensors,
-                            STI_SAY("$a tensors are over the limit of $e"));
+        if (o->sums.tensors > STI_MAX_NAMES || o->sums.pairs > STI_MAX_NAMES) {
+            return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, STI_MAX_NAMES, o->sums.tensors,
+                            STI_SAY("more tensors or metadata entries than $e"));
         }
         sti_part_rest(o, p, i);
     }
@@ -4954,7 +5034,7 @@ static st_status sti_open_list(sti_opening *o, const char *path) {
         o->at = &o->parts[i];
         s = sti_open_finish(o, o->at);
     }
-    if (s != ST_OK) return s;
+    if (s != ST_OK) return sti_open_judge(o, s);
     o->at = NULL;
     s = sti_list_check(o, &list);
     if (s != ST_OK) return s;
@@ -5106,6 +5186,13 @@ static st_status sti_open_directory(sti_opening *o, const char *path) {
 
 /* ---- st_open */
 
+/* closes all files again that were opened for a model which there will not be */
+static st_status sti_open_shut(sti_opening *o, st_status status) {
+    uint32_t i;
+    for (i = 0; status != ST_OK && i < o->part_count; i++) sti_part_close(o, &o->parts[i]);
+    return status;
+}
+
 /* whose files they are */
 static st_status sti_open_files(sti_opening *o, const st_options *options) {
     if (options && options->files) {
@@ -5136,7 +5223,7 @@ ST_API st_status st_open(st_model **model, const char *path, const st_options *o
     st_status s = sti_open_begin(&o, model, path ? path : "st_open", options, path != NULL, error);
     if (s == ST_OK) s = sti_open_files(&o, options);
     if (s == ST_OK) s = sti_open_path(&o, path);
-    return sti_open_end(&o, model, s);
+    return sti_open_end(&o, model, sti_open_shut(&o, s));
 }
 
 /* ---- the hub's cache */
@@ -5282,7 +5369,7 @@ ST_API st_status st_open_hub(st_model **model, const char *repo, const char *rev
     if (s == ST_OK) s = sti_open_files(&o, options);
     if (s == ST_OK) s = sti_open_repository(&o, repo, revision ? revision : "main");
 #endif
-    return sti_open_end(&o, model, s);
+    return sti_open_end(&o, model, sti_open_shut(&o, s));
 }
 
 ST_API void st_close(st_model *model) {
@@ -6717,6 +6804,7 @@ static void sti_tile_move(const sti_view *p, const sti_tile *t, const unsigned c
 /* A transposed tile is cut into smaller ones, whose lines of cache on either side are used up while they are there. */
 static void sti_tile_cut(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
                          unsigned char *dst) {
+    const size_t columns = p->to == p->from ? STI_TILE_MOVED : STI_TILE_CONVERTED;
     sti_tile part = *t;
     size_t row, column;
     if (t->column_from <= t->row_from || t->rows == 1) {
@@ -6724,9 +6812,9 @@ static void sti_tile_cut(const sti_view *p, const sti_tile *t, const unsigned ch
         return;
     }
     for (column = 0; column < t->columns; column += part.columns) {
-        part.columns = t->columns - column < STI_TILE ? t->columns - column : STI_TILE;
+        part.columns = t->columns - column < columns ? t->columns - column : columns;
         for (row = 0; row < t->rows; row += part.rows) {
-            part.rows = t->rows - row < STI_TILE ? t->rows - row : STI_TILE;
+            part.rows = t->rows - row < STI_TILE_ROWS ? t->rows - row : STI_TILE_ROWS;
             sti_tile_move(p, &part, src, first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from,
                           dst + (row * t->row_to + column) * p->bytes);
         }
@@ -7993,7 +8081,7 @@ static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_t
         if (!spelling.at) return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
         t->dtype = sti_dtype_find(spelling.at, spelling.n);
     }
-    if (t->dtype != ST_DTYPE_NONE) t->dtype_name = sti_dtype_of(t->dtype)->name;
+    if (t->dtype != ST_DTYPE_NONE) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
     if (!sti_is_utf8(name)) return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_SAY("the name is not UTF-8"), error);
     if (!sti_is_utf8(sti_text(t->dtype_name))) {
         return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_SAY("the dtype's spelling is not UTF-8"), error);
@@ -9108,7 +9196,7 @@ static void sti_placed_swap(const sti_order *o, size_t a, size_t b) {
 
 /* ---- sharding: one call that saves a model, or a part of it, in several files */
 
-#define STI_FILE_NAME 256u      /* bytes of a name in a directory, and more than any has */
+#define STI_FILE_NAME 256u    /* bytes of a name in a directory, and more than any has */
 #define STI_OLD_WINDOW 65536u /* of an older index, at most */
 #define STI_SINGLE_NAME "model" STI_MODEL
 #define STI_INDEX_NAME "model" STI_INDEX_END
@@ -9571,7 +9659,7 @@ static st_status sti_shards_read(sti_shards *s, sti_span name, st_status (*each)
     p.json.more = sti_passing_more;
     status = ST_ERR_JSON;
     if (io.bytes > 0 && io.bytes <= STI_DEFAULT_LIMIT) {
-        p.room = io.bytes < STI_OLD_WINDOW ? (size_t)io.bytes : STI_WINDOW_BYTES;
+        p.room = io.bytes < STI_OLD_WINDOW ? (size_t)io.bytes : STI_OLD_WINDOW;
         status = sti_window_take(s, &p) ? sti_passing_walk(&p.json, each, s) : ST_ERR_MEMORY;
         sti_window_return(s, &p);
     }

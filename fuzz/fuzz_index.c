@@ -823,7 +823,7 @@ static void try_work(const input *in, const opened *first) {
     uint8_t *work;
     for (;;) {
         work = (uint8_t *)malloc(shift + bytes + 1);
-        CHECK(work != NULL && ++rounds < 200);
+        CHECK(work != NULL && ++rounds <= 6);
         options.work = work + shift;
         options.work_bytes = bytes;
         o = open_model(&d, options);

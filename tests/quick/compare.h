@@ -28,6 +28,7 @@ static inline void compare_models(const st_model *a, const st_model *b) {
     size_t i;
     CHECK(a->count == b->count && a->bytes == b->bytes);
     CHECK(a->metadata_count == b->metadata_count && !a->metadata == !b->metadata);
+    if (a->count != b->count || a->metadata_count != b->metadata_count) return;
     CHECK(a->shards[0].data_offset == b->shards[0].data_offset && a->shards[0].file_bytes == b->shards[0].file_bytes);
     for (i = 0; i < a->count; i++) {
         const st_tensor *t = &a->tensors[i];

@@ -39,6 +39,7 @@ readme 1 list && printed list "$("$out/list" build/demo.safetensors)"
 readme 2 save && (cd "$out" && ./save) && printed "st ls" "$("$out/st" ls "$out/new.safetensors")"
 readme 3 shard && rm -rf "$out/parts" && mkdir "$out/parts" && "$out/shard" build/demo.safetensors "$out/parts" &&
     printed "its index" "$(cat "$out/parts/model.safetensors.index.json")"
+readme 4 values && printed values "$("$out/values" build/demo.safetensors)"
 # the commands of README.md from the line $1 on, run one after the other, print what stands below each; $ began each of them
 session() { # FIRST-COMMAND
     rm -rf "$out/session" && mkdir "$out/session" && cp build/demo.safetensors "$out/session"

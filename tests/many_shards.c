@@ -1,0 +1,285 @@
+/* Room 14: 100,000 weights in 1,000 shards, on disk and in a pack. A few files stay open and no more; the shards behind
+ * are read all the same, and one that has changed since is told. */
+#define ST_IMPLEMENTATION
+#include "../safetensors.h"
+
+#include "large.h"
+#include "models.h"
+
+#ifdef _WIN32
+#include <sys/utime.h>
+#else
+#include <dirent.h>
+#include <fcntl.h>
+#include <utime.h>
+#endif
+
+enum { SHARDS = 1000, EACH = 100, KEPT = 64, TOUCHED = 64 };
+
+static pack p;
+static st_error error;
+
+static void shard_name(char name[64], size_t shard) {
+    snprintf(name, 64, "model-%05u-of-%05u.safetensors", (unsigned)shard + 1, (unsigned)SHARDS);
+}
+
+/* "layers.SHARD.w0" ...: one byte each, 'a' + number % 26, as many_tensors has it */
+static void put_all(void) {
+    growing text = {NULL, 0, 0};
+    char name[64], digits[21], prefix[64];
+    size_t i, k, n;
+    text_put(&text, "{\"metadata\":{\"total_size\":100000},\"weight_map\":{");
+    for (i = 0; i < SHARDS; i++) {
+        unsigned char *file;
+        snprintf(prefix, sizeof prefix, "layers.%u.w", (unsigned)i);
+        file = many_tensors(prefix, EACH, i % 2 == 1, &n);
+        shard_name(name, i);
+        pack_take(&p, name, file, n);
+        for (k = 0; k < EACH; k++) {
+            text_put(&text, i + k > 0 ? ",\"" : "\"");
+            text_put(&text, prefix);
+            text_put(&text, test_digits(k, digits));
+            text_put(&text, "\":\"");
+            text_put(&text, name);
+            text_put(&text, "\"");
+        }
+    }
+    text_put(&text, "}}");
+    pack_raw(&p, "model.safetensors.index.json", text.at, text.n);
+    free(text.at);
+}
+
+/* file descriptors of this program, or 0 where that is not known */
+static size_t descriptors(void) {
+    size_t n = 0;
+#ifndef _WIN32
+    DIR *d = opendir("/proc/self/fd");
+    if (d == NULL) return 0;
+    while (readdir(d) != NULL) n++;
+    (void)closedir(d);
+#endif
+    return n;
+}
+
+/* every weight is found, where it should be, and is its byte */
+static void check_all(const st_model *m, int mapped) {
+    size_t i, k;
+    if (!CHECK(m != NULL) || !CHECK(m->count == SHARDS * EACH && m->shard_count == SHARDS)) return;
+    CHECK_EQ(m->bytes, SHARDS * EACH);
+    for (i = 0; i < SHARDS; i++) {
+        for (k = 0; k < EACH; k++) {
+            char name[64], got = 0;
+            const size_t at = i % 2 == 1 ? EACH - 1 - k : k; /* in the file */
+            const st_tensor *t;
+            snprintf(name, sizeof name, "layers.%u.w%u", (unsigned)i, (unsigned)k);
+            t = st_find(m, name);
+            if (t != &m->tensors[i * EACH + at] || t->shard != i || (t->data != NULL) != mapped ||
+                st_read(m, t, 0, &got, 1, &error) != ST_OK || got != (char)('a' + at % 26)) {
+                CHECK(t == &m->tensors[i * EACH + at] && got == (char)('a' + at % 26));
+                return;
+            }
+            if (k % 32 == 0) CHECK_STATUS(st_advise(m, t, ST_ADVISE_WILL_NEED, &error), ST_OK);
+        }
+    }
+    CHECK_STATUS(st_advise(m, NULL, ST_ADVISE_DONE, &error), ST_OK);
+    CHECK(st_find(m, "layers.1000.w0") == NULL && st_find(m, "layers.999.w100") == NULL);
+}
+
+static void opens_well(unsigned flags) {
+    st_options options;
+    counting memory;
+    st_model *m;
+    const size_t before = descriptors();
+    test_row = flags ? "on disk, not mapped" : "on disk";
+    memset(&options, 0, sizeof options);
+    counting_begin(&memory);
+    options.flags = flags;
+    options.allocator = &memory.allocator;
+    CHECK_STATUS(st_open(&m, "pack", &options, &error), ST_OK);
+    check_all(m, flags == 0);
+    if (before > 0) {
+        CHECK(descriptors() - before == KEPT);
+    } else {
+        SKIP("no /proc here, to count files that are open");
+    }
+    CHECK_EQ(memory.live_blocks, 1);
+    CHECK(memory.live_bytes <= SHARDS * EACH * (96 + 14 + 8) + SHARDS * 180 + 1024);
+    st_close(m);
+    counting_end(&memory);
+    CHECK_EQ(descriptors(), before);
+}
+
+/* the same through a pack, of whose files no more are open at once either */
+static void in_a_pack(void) {
+    st_options options;
+    counting memory;
+    st_model *m;
+    size_t opens;
+    test_row = "in a pack";
+    memset(&options, 0, sizeof options);
+    counting_begin(&memory);
+    options.allocator = &memory.allocator;
+    options.files = &p.files;
+    p.mapped = 0;
+    p.opens = p.closes = p.reads = p.most_open = 0;
+    CHECK_STATUS(st_open(&m, "pack", &options, &error), ST_OK);
+    CHECK_EQ(p.opens, SHARDS + 1); /* each once, and the index */
+    CHECK_EQ(p.reads, 2 * SHARDS + 1);
+    CHECK_EQ(p.opens - p.closes, KEPT);
+    CHECK_EQ(p.most_open, KEPT + 1);
+    check_all(m, 0);
+    CHECK_EQ(p.opens - p.closes, KEPT);
+    CHECK_EQ(p.most_open, KEPT + 1);
+    opens = p.opens;
+    { /* of the first, none is opened again; of those behind, each for each read; for no bytes nothing at all */
+        char got;
+        CHECK_STATUS(st_read(m, &m->tensors[(KEPT - 1) * EACH], 0, &got, 1, &error), ST_OK);
+        CHECK_EQ(p.opens, opens);
+        CHECK_STATUS(st_read(m, &m->tensors[KEPT * EACH], 0, &got, 1, &error), ST_OK);
+        CHECK_EQ(p.opens, opens + 1);
+        CHECK_STATUS(st_read(m, &m->tensors[KEPT * EACH], 1, &got, 0, &error), ST_OK);
+        CHECK_EQ(p.opens, opens + 1);
+    }
+    st_close(m);
+    counting_end(&memory);
+    CHECK_EQ(p.opens, p.closes);
+}
+
+/* ---- a shard that is not the same any more ---- */
+
+enum change { REPLACED, SHORTER, LONGER, GONE, NEWER, DIRECTORY_NOW, CHANGES };
+static const char *const change_names[CHANGES] = {"replaced", "shorter", "longer",
+                                                  "gone",     "touched", "a directory now"};
+
+static void change_on_disk(const packed *file, int how) {
+    unsigned char *copy = (unsigned char *)malloc(file->n + 1);
+    struct utimbuf times;
+    if (copy == NULL) exit(2);
+    memcpy(copy, file->bytes, file->n);
+    copy[file->n] = 0;
+    times.actime = times.modtime = 1000000000;
+    switch (how) {
+    case REPLACED:
+        disk_put("pack/new", copy, file->n);
+        CHECK(remove(file->path) == 0 && rename("pack/new", file->path) == 0);
+        break;
+    case SHORTER: disk_put(file->path, copy, file->n - 1); break;
+    case LONGER: disk_put(file->path, copy, file->n + 1); break;
+    case NEWER: CHECK(utime(file->path, &times) == 0); break;
+    default: CHECK(remove(file->path) == 0);
+    }
+    if (how == DIRECTORY_NOW) CHECK(SCRATCH_MAKE(file->path) == 0);
+    free(copy);
+}
+
+static void check_changed(const st_model *m, const packed *file) {
+    char got[2] = "#", subject[64];
+    st_tensor t = m->tensors[TOUCHED * EACH];
+    snprintf(subject, sizeof subject, "layers.%u.w0", (unsigned)TOUCHED);
+    CHECK_STATUS(st_read(m, &t, 0, got, 1, &error), ST_ERR_IO);
+    CHECK(strncmp(error.message, file->path, 20) == 0 && strstr(error.message, "changed since it was opened") != NULL);
+    CHECK_STR(error.subject, subject);
+    CHECK_EQ(error.position, t.offset);
+    CHECK_STATUS(st_read(m, &t, 1, got, 0, &error), ST_OK); /* for no bytes nothing is asked for */
+    CHECK_STATUS(st_read(m, &m->tensors[(TOUCHED + 1) * EACH], 0, got, 1, &error), ST_OK);
+    CHECK_STATUS(st_read(m, &m->tensors[0], 0, got, 1, &error), ST_OK);
+}
+
+static void changed_on_disk(void) {
+    int how;
+    for (how = 0; how < CHANGES; how++) {
+        packed *file = &p.all[TOUCHED];
+        st_options options;
+        st_model *m;
+        test_row = change_names[how];
+        disk_put(file->path, file->bytes, file->n);
+        memset(&options, 0, sizeof options);
+        options.flags = ST_OPEN_NO_MAP;
+        CHECK_STATUS(st_open(&m, "pack", &options, &error), ST_OK);
+        if (m == NULL) return;
+        change_on_disk(file, how);
+        check_changed(m, file);
+        st_close(m);
+        if (how == DIRECTORY_NOW) CHECK(SCRATCH_DROP(file->path) == 0);
+    }
+    disk_put(p.all[TOUCHED].path, p.all[TOUCHED].bytes, p.all[TOUCHED].n);
+#ifndef _WIN32 /* what is mapped stays what it was, whatever comes in its place */
+    {
+        st_model *m;
+        char got = 0;
+        test_row = "mapped";
+        CHECK_STATUS(st_open(&m, "pack", NULL, &error), ST_OK);
+        change_on_disk(&p.all[TOUCHED], GONE);
+        if (m != NULL) CHECK_STATUS(st_read(m, &m->tensors[TOUCHED * EACH], 0, &got, 1, &error), ST_OK);
+        CHECK_EQ(got, 'a');
+        st_close(m);
+        disk_put(p.all[TOUCHED].path, p.all[TOUCHED].bytes, p.all[TOUCHED].n);
+    }
+#endif
+}
+
+/* a pack tells its files by what it says of them, and one that says nothing is believed */
+static void changed_in_a_pack(void) {
+    packed *file = &p.all[TOUCHED];
+    const uint64_t id = file->id;
+    const size_t n = file->n;
+    st_options options;
+    st_model *m;
+    char got = 0;
+    int how;
+    memset(&options, 0, sizeof options);
+    options.files = &p.files;
+    p.mapped = 0;
+    for (how = 0; how < 4; how++) {
+        test_row = "changed in a pack";
+        file->id = how == 3 ? 0 : id;
+        CHECK_STATUS(st_open(&m, "pack", &options, &error), ST_OK);
+        if (m == NULL) return;
+        if (how == 0) file->id = id + 1000000;
+        if (how == 1) file->n--;
+        if (how == 2) file->gone = 1;
+        if (how == 3) {
+            file->id = id;
+            CHECK_STATUS(st_read(m, &m->tensors[TOUCHED * EACH], 0, &got, 1, &error), ST_OK);
+        } else {
+            check_changed(m, file);
+        }
+        file->id = id, file->n = n, file->gone = 0;
+        p.fail_at = p.calls + 1; /* to open it, then to read it, is refused: the code is passed on */
+        CHECK_STATUS(st_read(m, &m->tensors[TOUCHED * EACH], 0, &got, 1, &error), ST_ERR_IO);
+        CHECK_EQ(error.sys, 77);
+        p.fail_at = p.calls + 2;
+        CHECK_STATUS(st_read(m, &m->tensors[TOUCHED * EACH], 0, &got, 1, &error), ST_ERR_IO);
+        CHECK_EQ(error.sys, 77);
+        p.fail_at = 0;
+        CHECK_STATUS(st_read(m, &m->tensors[TOUCHED * EACH], 0, &got, 1, &error), ST_OK);
+        CHECK_EQ(got, 'a');
+        CHECK_EQ(p.opens - p.closes, KEPT);
+        st_close(m);
+    }
+}
+
+/* a work buffer that holds them all is found in a few rounds */
+static void work(void) {
+    opened o;
+    test_row = "work buffer";
+    CHECK_STATUS(opened_begin(&o, &p, BY_WORK, "pack", NULL), ST_OK);
+    check_all(o.model, 0);
+    opened_end(&o);
+}
+
+int main(void) {
+    models_begin("many_shards");
+    pack_begin(&p, 1);
+    put_all();
+    opens_well(0);
+    opens_well(ST_OPEN_NO_MAP);
+    in_a_pack();
+    changed_on_disk();
+    changed_in_a_pack();
+    work();
+    test_row = "";
+    pack_end(&p);
+    models_end();
+    return test_done("many_shards");
+}
