@@ -35,8 +35,8 @@ void stats_sort(stats *s, const double *numbers, size_t n) {
     for (i = 0; i < n; i++) {
         double place;
         if (!is_finite(numbers[i])) continue;
-        place = width > 0 ? (numbers[i] * 0.5 - s->least * 0.5) / width * STATS_BINS : 0;
-        s->bins[place < STATS_BINS - 1 ? (size_t)place : STATS_BINS - 1]++;
+        place = width > 0 ? (numbers[i] * 0.5 - s->least * 0.5) / width * (int)STATS_BINS : 0;
+        s->bins[place < (int)STATS_BINS - 1 ? (size_t)place : STATS_BINS - 1]++;
     }
 }
 
@@ -64,7 +64,7 @@ static void put_count(const char *name, uint64_t number) {
 }
 
 static void put_histogram(const stats *s) {
-    const double step = (s->most * 0.5 - s->least * 0.5) / STATS_BINS * 2;
+    const double step = (s->most * 0.5 - s->least * 0.5) / (int)STATS_BINS * 2;
     uint64_t fullest = 1;
     size_t i, width, k;
     for (i = 0; i < STATS_BINS; i++) fullest = s->bins[i] > fullest ? s->bins[i] : fullest;
@@ -72,7 +72,7 @@ static void put_histogram(const stats *s) {
         char from[32];
         snprintf(from, sizeof from, "%.4g", s->least + step * (double)i);
         printf("%12s ", from);
-        width = (size_t)((double)s->bins[i] / (double)fullest * BAR + 0.5);
+        width = (size_t)((double)s->bins[i] / (double)fullest * (int)BAR + 0.5);
         if (width == 0 && s->bins[i]) width = 1;
         for (k = 0; k < width; k++) putc('#', stdout);
         put_spaces(stdout, BAR + 1 - width + number_width(fullest) - number_width(s->bins[i]));
