@@ -137,13 +137,13 @@ static st_status read_row(const show *s, const uint64_t *at, uint64_t first, siz
 /* The next row of the result; 0: there is none. shown: how many indices each dimension goes through. *turned: the
  * dimension that went on. */
 static int next_row(const show *s, const uint64_t *shown, uint64_t *at, uint32_t *turned) {
-    uint32_t i = s->rank ? s->rank - 1 : 0;
-    while (i-- > 0) {
-        if (++at[i] < shown[i]) {
-            *turned = i;
+    uint32_t i;
+    for (i = s->rank; i > 1; i--) {
+        if (++at[i - 2] < shown[i - 2]) {
+            *turned = i - 2;
             return 1;
         }
-        at[i] = 0;
+        at[i - 2] = 0;
     }
     return 0;
 }
@@ -151,7 +151,7 @@ static int next_row(const show *s, const uint64_t *shown, uint64_t *at, uint32_t
 /* ---- printing --------------------------------------------------------------------------------------------- */
 
 static size_t signed_text(int64_t number, char text[NUMBER_TEXT]) {
-    uint64_t size = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    uint64_t size = number < 0 ? (uint64_t) - (number + 1) + 1 : (uint64_t)number;
     size_t n = number_width(size), at = n;
     if (number < 0) text[0] = '-', n++;
     for (at = n; at > (number < 0); size /= 10) text[--at] = (char)('0' + size % 10);
@@ -272,7 +272,7 @@ static st_status go_through_row(show *s, const uint64_t *at, int printing, st_er
 }
 
 static void put_brackets(char bracket, size_t count) {
-    while (count-- > 0) putc(bracket, stdout);
+    for (; count > 0; count--) putc(bracket, stdout);
 }
 
 /* What stands between two rows, where dimension `turned` went on to its k-th. */
