@@ -61,7 +61,7 @@ static size_t descriptors(void) {
     return n;
 }
 
-/* every weight is found, where it should be, and is its byte */
+/* every weight is found, where it should be, and its byte is read, of some where that costs an open */
 static void check_all(const st_model *m, int mapped) {
     size_t i, k;
     if (!CHECK(m != NULL) || !CHECK(m->count == SHARDS * EACH && m->shard_count == SHARDS)) return;
@@ -73,12 +73,15 @@ static void check_all(const st_model *m, int mapped) {
             const st_tensor *t;
             snprintf(name, sizeof name, "layers.%u.w%u", (unsigned)i, (unsigned)k);
             t = st_find(m, name);
-            if (t != &m->tensors[i * EACH + at] || t->shard != i || (t->data != NULL) != mapped ||
-                st_read(m, t, 0, &got, 1, &error) != ST_OK || got != (char)('a' + at % 26)) {
-                CHECK(t == &m->tensors[i * EACH + at] && got == (char)('a' + at % 26));
+            if (t != &m->tensors[i * EACH + at] || t->shard != i || (t->data != NULL) != mapped) {
+                CHECK(t == &m->tensors[i * EACH + at] && t->shard == i);
+                CHECK(t != NULL && (t->data != NULL) == mapped);
                 return;
             }
-            if (k % 32 == 0) CHECK_STATUS(st_advise(m, t, ST_ADVISE_WILL_NEED, &error), ST_OK);
+            if (!mapped && k % 16 != i % 16) continue; /* each of these opens a file */
+            CHECK_STATUS(st_read(m, t, 0, &got, 1, &error), ST_OK);
+            if (!CHECK_EQ(got, 'a' + at % 26)) return;
+            CHECK_STATUS(st_advise(m, t, ST_ADVISE_WILL_NEED, &error), ST_OK);
         }
     }
     CHECK_STATUS(st_advise(m, NULL, ST_ADVISE_DONE, &error), ST_OK);

@@ -60,6 +60,8 @@ assert [s['path'] for s in o['shards']] == ['two/$one', 'two/$two'] and o['shard
 assert [(t['name'], t['shard']) for t in o['tensors']] == [('a', 0), ('b', 0), ('c', 1), ('d.d', 1)], o"
 st meta two
 is "meta of two files is the first one's" "$(cat out)" "format: pt"
+fails "metadata is edited in a file" meta two --set k=v
+fails "metadata is edited in a file" meta "$json" --clear
 st cat two dd
 has_line "a near name in another file" err 'two: no tensor is called dd; did you mean d.d?'
 mkdir plain && cp single plain/model.safetensors

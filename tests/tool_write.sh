@@ -30,14 +30,14 @@ mkdir dir
 # ---- help -----------------------------------------------------------------------------------------------------
 
 st --help
-for c in copy meta pack; do
+for c in copy merge shard convert meta pack; do
     has "help" out "  st $c "
     st $c --help
     code "$c --help" 0
     has "$c --help" out "usage: st $c [OPTIONS]"
     st --help
 done
-wide=$(for c in copy meta pack; do $RUN "$tool" $c --help; done | awk 'length($0) > 120')
+wide=$(for c in copy merge shard convert meta pack; do $RUN "$tool" $c --help; done | awk 'length($0) > 120')
 is "help is no wider than a terminal of 120" "$wide" ""
 for option in only except rename keep-order align slack no-sync json; do
     st copy --help

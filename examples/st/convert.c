@@ -73,29 +73,42 @@ static int show_progress(void *user, uint64_t done, uint64_t total) {
 
 /* ---- the command ------------------------------------------------------------------------------------------ */
 
-static st_status cannot(const st_tensor *t, st_dtype to, st_error *error) {
+static st_status cannot(st_status status, const st_tensor *t, st_dtype to, const char *why, st_error *error) {
     memset(error, 0, sizeof *error);
     error->position = UINT64_MAX;
-    snprintf(error->message, sizeof error->message, "\"%.100s\": %s cannot be converted to %s", t->name, t->dtype_name,
-             st_dtype_name(to));
-    return error->status = ST_ERR_UNSUPPORTED;
+    snprintf(error->message, sizeof error->message, "\"%.100s\": %s cannot be converted to %s%s", t->name,
+             t->dtype_name, st_dtype_name(to), why);
+    return error->status = status;
+}
+
+/* Gives the chosen tensors their new dtype. */
+static st_status convert_tensors(transfer *t, st_dtype to, st_error *error) {
+    const unsigned width = st_dtype_bits(to) / 8;
+    uint64_t total = t->model->bytes;
+    size_t i;
+    for (i = 0; i < t->choice.count; i++) {
+        st_tensor *tensor = &t->choice.tensors[i];
+        if (!is_chosen(&t->choice, &t->model->tensors[i])) continue; /* all are there, in its order */
+        if (t->choice.only.count == 0 && !is_float(tensor->dtype)) continue;
+        if (tensor->dtype == to) continue;
+        if (st_convert(to, NULL, tensor->dtype, NULL, 0) != ST_OK) {
+            return cannot(ST_ERR_UNSUPPORTED, tensor, to, "", error);
+        }
+        if (tensor->elements > (UINT64_MAX - total) / width) {
+            return cannot(ST_ERR_OVERFLOW, tensor, to, ": its bytes would not fit 64 bits", error);
+        }
+        tensor->dtype = to;
+        tensor->dtype_name = st_dtype_name(to);
+        tensor->bytes = tensor->elements * width;
+        total += tensor->bytes;
+    }
+    return ST_OK;
 }
 
 static st_status write_converted(transfer *t, st_error *error) {
     conversion *c = (conversion *)t->user;
-    choice *chosen = &t->choice;
-    st_status status;
-    size_t i;
-    for (i = 0; i < chosen->count; i++) {
-        st_tensor *tensor = &chosen->tensors[i];
-        if (!is_chosen(chosen, &t->model->tensors[i])) continue; /* all are there, in its order, if under other names */
-        if (chosen->only.count == 0 && !is_float(tensor->dtype)) continue;
-        if (tensor->dtype == c->to) continue;
-        if (st_convert(c->to, NULL, tensor->dtype, NULL, 0) != ST_OK) return cannot(tensor, c->to, error);
-        tensor->dtype = c->to;
-        tensor->dtype_name = st_dtype_name(c->to);
-        tensor->bytes = tensor->elements * (st_dtype_bits(c->to) / 8);
-    }
+    st_status status = convert_tensors(t, c->to, error);
+    if (status != ST_OK) return status;
     c->transfer = t;
     t->saving.options.from = NULL;
     t->saving.options.fill = fill;
@@ -103,7 +116,7 @@ static st_status write_converted(transfer *t, st_error *error) {
     t->saving.options.user = c;
     status = transfer_as_split(t, error);
     if (status != ST_OK && c->failure.status != ST_OK) *error = c->failure;
-    return error->status;
+    return status == ST_OK ? ST_OK : error->status;
 }
 
 static int read_dtype(transfer *t) {

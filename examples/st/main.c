@@ -57,12 +57,16 @@ static const command commands[] = {
      "  --offset N   begin N bytes into the tensor (default 0)\n"
      "  --bytes N    write N bytes (default: all to the end of the tensor)\n",
      command_cat},
-    {"show", "MODEL TENSOR [RANGES]", "print a tensor's values",
+    {"show", "[--stats] MODEL TENSOR [RANGES]", "print a tensor's values",
      "Prints the values of a tensor as NumPy prints an array; of more than 1000 the edges of long dimensions.\n"
      "RANGES has one for each dimension, from the first on, with commas between them, as NumPy takes them: an index,\n"
      "or START:STOP or START:STOP:STEP, of which each may be left out; below 0 counts from the end (then after --).\n"
      "\n"
-     "  st show model.safetensors embed.weight 0:10,::2\n",
+     "  st show model.safetensors embed.weight 0:10,::2\n"
+     "\n"
+     "  --stats   how many there are, how many of them are NaN or infinite; of the others minimum, maximum, mean, "
+     "standard\n"
+     "            deviation, and a histogram: from where, a bar, how many\n",
      command_show},
     {"diff", "[--metadata] [--json] A B", "say what differs between two models",
      "Compares the tensors of two models by name, whatever files they are in, and prints a line for each that\n"

@@ -137,13 +137,13 @@ static st_status read_row(const show *s, const uint64_t *at, uint64_t first, siz
 /* The next row of the result; 0: there is none. shown: how many indices each dimension goes through. *turned: the
  * dimension that went on. */
 static int next_row(const show *s, const uint64_t *shown, uint64_t *at, uint32_t *turned) {
-    uint32_t i = s->rank ? s->rank - 1 : 0;
-    while (i-- > 0) {
-        if (++at[i] < shown[i]) {
-            *turned = i;
+    uint32_t i;
+    for (i = s->rank; i > 1; i--) {
+        if (++at[i - 2] < shown[i - 2]) {
+            *turned = i - 2;
             return 1;
         }
-        at[i] = 0;
+        at[i - 2] = 0;
     }
     return 0;
 }
@@ -151,7 +151,7 @@ static int next_row(const show *s, const uint64_t *shown, uint64_t *at, uint32_t
 /* ---- printing --------------------------------------------------------------------------------------------- */
 
 static size_t signed_text(int64_t number, char text[NUMBER_TEXT]) {
-    uint64_t size = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    uint64_t size = number < 0 ? (uint64_t) - (number + 1) + 1 : (uint64_t)number;
     size_t n = number_width(size), at = n;
     if (number < 0) text[0] = '-', n++;
     for (at = n; at > (number < 0); size /= 10) text[--at] = (char)('0' + size % 10);
@@ -272,7 +272,7 @@ static st_status go_through_row(show *s, const uint64_t *at, int printing, st_er
 }
 
 static void put_brackets(char bracket, size_t count) {
-    while (count-- > 0) putc(bracket, stdout);
+    for (; count > 0; count--) putc(bracket, stdout);
 }
 
 /* What stands between two rows, where dimension `turned` went on to its k-th. */
@@ -338,9 +338,66 @@ static st_status put_values(show *s, uint64_t elements, st_error *error) {
     return status;
 }
 
+/* ---- --stats ---------------------------------------------------------------------------------------------- */
+
+/* All that was asked for, a part at a time, as F64. */
+static st_status each_part(const show *s, void (*take)(stats *sum, const double *numbers, size_t n), stats *sum,
+                           progress *bar, uint64_t *done, uint64_t total, st_error *error) {
+    uint64_t at[MOST_DIMENSIONS], counts[MOST_DIMENSIONS];
+    const uint64_t length = s->rank ? s->counts[s->out[s->rank - 1]] : 1;
+    uint32_t i, turned;
+    memset(at, 0, sizeof at);
+    for (i = 0; i < s->rank; i++) counts[i] = s->counts[s->out[i]];
+    do {
+        uint64_t first = 0;
+        while (first < length) {
+            const size_t n = length - first < CHUNK ? (size_t)(length - first) : CHUNK;
+            if (read_row(s, at, first, n, error) != ST_OK) return error->status;
+            take(sum, row.floats, n);
+            first += n, *done += n;
+            if (progress_step(bar, *done, total)) return error->status = ST_ERR_CANCELLED;
+        }
+    } while (next_row(s, counts, at, &turned));
+    return ST_OK;
+}
+
+static int put_stats(show *s, uint64_t elements) {
+    uint64_t done = 0;
+    progress bar;
+    stats sum;
+    st_error error;
+    error.status = ST_OK;
+    if (s->kind == COMPLEX) {
+        put_text(stderr, s->path, strlen(s->path));
+        fputs(": --stats is not for complex numbers\n", stderr);
+        return EXIT_FAILED;
+    }
+    s->kind = FLOATS;
+    stats_begin(&sum);
+    progress_begin(&bar);
+    system_watch_interrupts();
+    if (elements) each_part(s, stats_take, &sum, &bar, &done, 2 * elements, &error);
+    if (elements && error.status == ST_OK) each_part(s, stats_sort, &sum, &bar, &done, 2 * elements, &error);
+    progress_end(&bar);
+    if (error.status == ST_ERR_CANCELLED) return EXIT_FAILED; /* the system ends us */
+    if (error.status != ST_OK) return report(s->path, &error);
+    stats_put(&sum);
+    return EXIT_FINE;
+}
+
+/* A whole tensor as one long row, which is read in large parts. */
+static void flatten(show *s) {
+    s->tensor.rank = 1;
+    s->tensor.shape = &s->tensor.elements;
+    s->ranges[0].start = 0, s->ranges[0].stop = s->tensor.elements, s->ranges[0].step = 1;
+    s->counts[0] = s->tensor.elements;
+    s->out[0] = 0;
+    s->rank = 1;
+}
+
 /* ---- the command ------------------------------------------------------------------------------------------ */
 
-static int show_tensor(show *s, const char *name, const char *ranges) {
+static int show_tensor(show *s, const char *name, const char *ranges, int stats_only) {
     const st_tensor *t = st_find(s->model, name);
     uint64_t elements;
     st_view view;
@@ -364,6 +421,8 @@ static int show_tensor(show *s, const char *name, const char *ranges) {
     view.ranges = s->ranges;
     view.range_count = t->rank;
     if (st_view_shape(t, &view, NULL, &elements, &error) != ST_OK) return report(s->path, &error);
+    if (stats_only && !ranges) flatten(s);
+    if (stats_only) return put_stats(s, elements);
     return put_values(s, elements, &error) == ST_OK ? EXIT_FINE : report(s->path, &error);
 }
 
@@ -372,7 +431,9 @@ int command_show(int argc, char **argv) {
     const st_options how = opening_to_copy();
     st_model *model;
     st_error error;
-    int code, words = take_options("show", NULL, 0, argc, argv);
+    int code, words, stats_only = 0;
+    const option options[] = {{"--stats", &stats_only, NULL}};
+    words = take_options("show", options, 1, argc, argv);
     if (words < 0) return EXIT_USAGE;
     if (words < 2 || words > 3) {
         begin_complaint("show");
@@ -385,7 +446,7 @@ int command_show(int argc, char **argv) {
     s.path = argv[0];
     if (open_model(&model, s.path, &how, &error) != ST_OK) return report(s.path, &error);
     s.model = model;
-    code = show_tensor(&s, argv[1], words == 3 ? argv[2] : NULL);
+    code = show_tensor(&s, argv[1], words == 3 ? argv[2] : NULL, stats_only);
     st_close(model);
     return code;
 }

@@ -119,6 +119,21 @@ void number_consider(number_format *f, double number);                          
 void number_text(const number_format *f, double number, char text[NUMBER_TEXT]); /* all in one width */
 void number_alone(st_dtype dtype, double number, char text[NUMBER_TEXT]);        /* as of no array: all digits */
 
+/* ---- what numbers are like (stats.c) ---------------------------------------------------------------------- */
+
+enum { STATS_BINS = 16 };
+
+typedef struct stats { /* all but the first two of the finite ones */
+    uint64_t nan, infinite, finite;
+    double least, most, mean, squares; /* of the distances from the mean: their sum */
+    uint64_t bins[STATS_BINS];
+} stats;
+
+void stats_begin(stats *s);
+void stats_take(stats *s, const double *numbers, size_t n); /* all of them, then */
+void stats_sort(stats *s, const double *numbers, size_t n); /* all once more */
+void stats_put(const stats *s);
+
 /* ---- models by what was given for them (open.c) ----------------------------------------------------------- */
 
 /* st_open of a path: a file, an index, a directory; or st_open_hub of hub:owner/name[@revision]. error is not NULL. */

@@ -52,7 +52,7 @@ for scenario in $("$out/sharder" list); do
         shards_attempt $scenario "$name:signal=SIGKILL:when=$number"
         [ $status = 137 ] || fail "$scenario, $name $number: not killed"
         shards_judge "$scenario, killed at $name $number"
-        for answer in $known; do # the first of them; shards.c has the others
+        for answer in $known; do # the first of them; sharding.c has the others
             shards_attempt $scenario "$name:error=$answer:when=$number"
             shards_judge "$scenario, $name $number: $answer"
             break

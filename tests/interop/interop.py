@@ -8,6 +8,7 @@ import converting
 import files
 import hub
 import sharding
+import showing
 import verdicts
 import writing
 from tool import Tally, Tool
@@ -22,6 +23,7 @@ def main():
     converting.check(tally, sys.argv[3], 4096, seed)
     writing.check(tool, tally, sys.argv[2], count // 2, seed)
     sharding.check(tool, tally, sys.argv[2], count // 100, seed)
+    showing.check(tool, tally, count // 50, seed)
     hub.check(tool, tally, sys.argv[2], seed)
     verdicts.check(tool, tally, count, seed)
     print("interop: %d passed, %d failed, %d skipped" % (tally.passed, tally.failed, tally.skipped))

@@ -1,0 +1,94 @@
+/* stats.c: what many numbers are like. */
+#include "st.h"
+#include <string.h>
+
+enum { BAR = 40 };
+
+static int is_finite(double number) {
+    return number - number == 0;
+}
+
+void stats_begin(stats *s) {
+    memset(s, 0, sizeof *s);
+}
+
+void stats_take(stats *s, const double *numbers, size_t n) {
+    size_t i;
+    for (i = 0; i < n; i++) {
+        const double x = numbers[i], away = x - s->mean;
+        if (!is_finite(x)) {
+            s->nan += x != x;
+            s->infinite += x == x;
+            continue;
+        }
+        if (s->finite == 0 || x < s->least) s->least = x;
+        if (s->finite == 0 || x > s->most) s->most = x;
+        s->finite++;
+        s->mean += away / (double)s->finite; /* no sum that could overflow, or swallow what is small */
+        s->squares += away * (x - s->mean);
+    }
+}
+
+void stats_sort(stats *s, const double *numbers, size_t n) {
+    const double width = s->most * 0.5 - s->least * 0.5; /* halves, as the whole may be infinite */
+    size_t i;
+    for (i = 0; i < n; i++) {
+        double place;
+        if (!is_finite(numbers[i])) continue;
+        place = width > 0 ? (numbers[i] * 0.5 - s->least * 0.5) / width * (int)STATS_BINS : 0;
+        s->bins[place < (int)STATS_BINS - 1 ? (size_t)place : STATS_BINS - 1]++;
+    }
+}
+
+/* From above, where each step comes nearer until rounding ends it; the C library's would be one more library. */
+static double square_root(double number) {
+    double root = number > 1 ? number : 1;
+    if (!(number > 0)) return 0;
+    for (;;) {
+        const double next = root * 0.5 + number / root * 0.5;
+        if (!(next < root)) return root;
+        root = next;
+    }
+}
+
+static void put_line(const char *name, double number) {
+    printf("%-9s ", name);
+    put_double(stdout, number, 9);
+    end_line();
+}
+
+static void put_count(const char *name, uint64_t number) {
+    printf("%-9s ", name);
+    put_number(stdout, number);
+    end_line();
+}
+
+static void put_histogram(const stats *s) {
+    const double step = (s->most * 0.5 - s->least * 0.5) / (int)STATS_BINS * 2;
+    uint64_t fullest = 1;
+    size_t i, width, k;
+    for (i = 0; i < STATS_BINS; i++) fullest = s->bins[i] > fullest ? s->bins[i] : fullest;
+    for (i = 0; i < STATS_BINS; i++) {
+        char from[32];
+        snprintf(from, sizeof from, "%.4g", s->least + step * (double)i);
+        printf("%12s ", from);
+        width = (size_t)((double)s->bins[i] / (double)fullest * (int)BAR + 0.5);
+        if (width == 0 && s->bins[i]) width = 1;
+        for (k = 0; k < width; k++) putc('#', stdout);
+        put_spaces(stdout, BAR + 1 - width + number_width(fullest) - number_width(s->bins[i]));
+        put_number(stdout, s->bins[i]);
+        end_line();
+    }
+}
+
+void stats_put(const stats *s) {
+    put_count("elements", s->finite + s->nan + s->infinite);
+    put_count("NaN", s->nan);
+    put_count("infinite", s->infinite);
+    if (s->finite == 0) return;
+    put_line("min", s->least);
+    put_line("max", s->most);
+    put_line("mean", s->mean);
+    put_line("std", square_root(s->squares / (double)s->finite));
+    if (s->least < s->most) put_histogram(s);
+}
