@@ -334,6 +334,19 @@ static void changes(void) {
     }
 }
 
+/* an error is optional, whatever there is to say */
+static void without_error(void) {
+    st_options options;
+    st_model *m;
+    test_row = "nobody asks why";
+    put_file("one.safetensors"), put_file("two.safetensors");
+    memset(&options, 0, sizeof options);
+    options.files = &p.files;
+    CHECK_STATUS(st_open(&m, "pack", &options, NULL), ST_ERR_SHARD);
+    CHECK(m == NULL);
+    pack_clear(&p);
+}
+
 int main(void) {
     models_begin("directory");
     pack_begin(&p, 1);
@@ -341,6 +354,7 @@ int main(void) {
     names_alone();
     many_names();
     nothing();
+    without_error();
     directories_inside();
     spellings();
     changes();
