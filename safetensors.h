@@ -4922,7 +4922,7 @@ STI_COLD static st_status sti_work_for_shards(sti_opening *o, uint32_t first, ui
     uint32_t i;
     for (i = first; i < count; i++) {
         sti_part *p = &o->parts[i];
-        size_t entries;
+        size_t entries = 0;
         st_status s = i == first ? ST_OK : sti_open_file(o, p, p->path);
         if (s == ST_OK) s = sti_open_measure(o, p);
         if (s == ST_OK) s = sti_window_count(o, p, &entries);
