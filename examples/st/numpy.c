@@ -14,6 +14,11 @@ static int is_finite(double number) {
     return number - number == 0;
 }
 
+/* From here on an array is written with exponents: as many digits as its dtype is sure of, and eight at most. */
+static double most_positional(st_dtype dtype) {
+    return dtype == ST_DTYPE_F16 ? 1e3 : dtype == ST_DTYPE_F32 ? 1e6 : 1e8;
+}
+
 /* The number of that dtype that is nearest, which is how a reader would take the text. */
 static double rounded(double number, st_dtype dtype) {
     unsigned char stored[8];
@@ -96,7 +101,7 @@ void number_consider(number_format *f, double number) {
         if (f->least == 0 || size < f->least) f->least = size;
         if (size > f->most) f->most = size;
     }
-    if (size < 1e8) {
+    if (size < most_positional(f->dtype)) {
         put_positional(f, number, text, &before, &behind);
         if (before > f->before) f->before = before;
         if (behind > f->behind) f->behind = behind;
@@ -109,7 +114,7 @@ void number_consider(number_format *f, double number) {
 }
 
 static int is_scientific(const number_format *f) {
-    return f->most > 0 && (f->most >= 1e8 || f->least < 1e-4 || f->most / f->least > 1000);
+    return f->most > 0 && (f->most >= most_positional(f->dtype) || f->least < 1e-4 || f->most / f->least > 1000);
 }
 
 void number_text(const number_format *f, double number, char text[NUMBER_TEXT]) {
@@ -150,7 +155,7 @@ void number_alone(st_dtype dtype, double number, char text[NUMBER_TEXT]) {
         return;
     }
     value = shortest(number, f.dtype, &digits, &power);
-    if (size >= 1e16 || (size > 0 && size < 1e-4)) {
+    if (size >= (f.dtype == ST_DTYPE_F64 ? 1e16 : most_positional(f.dtype)) || (size > 0 && size < 1e-4)) {
         put_scientific(&f, value, digits - 1, text, &before, &behind, &power);
         if (behind == 0) text[before] = 0;
         add_exponent(text, power, 2);
