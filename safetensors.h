@@ -972,7 +972,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_INLINE static
 #elif defined(__OPTIMIZE__) && (defined(__GNUC__) || defined(__clang__))
 #define STI_INLINE static inline __attribute__((always_inline))
-#elif defined(_MSC_VER)
+#elif defined(_MSC_VER) && !defined(__clang__)
 #define STI_INLINE static __forceinline
 #else
 #define STI_INLINE static
