@@ -1,4 +1,4 @@
-/* safetensors.h - version 0.1.0 - Unlicense or MIT-0, at your choice; the text is at the end - no warranty
+/* safetensors.h - version 0.2.0 - Unlicense or MIT-0, at your choice; the text is at the end - no warranty
  *
  * Reads and writes tensor files in the safetensors format: any source, every fault found when the file is opened,
  * whole files or none when it saves, no dependency.
@@ -160,10 +160,10 @@
  * uses: -
  * ------------------------------------------------------------------------------------------------------------------ */
 #define ST_VERSION_MAJOR 0
-#define ST_VERSION_MINOR 1
+#define ST_VERSION_MINOR 2
 #define ST_VERSION_PATCH 0
-#define ST_VERSION 100 /* major * 10000 + minor * 100 + patch */
-#define ST_VERSION_STRING "0.1.0"
+#define ST_VERSION 200 /* major * 10000 + minor * 100 + patch */
+#define ST_VERSION_STRING "0.2.0"
 
 /* The functions need more of the system's headers than strict C shows; said before the first of them is included. */
 #if defined(ST_IMPLEMENTATION) && !defined(ST_NO_FILES) && !defined(ST_FREESTANDING) && !defined(_WIN32)
@@ -10213,7 +10213,9 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
  * uses: -
  * ---------------------------------------------------------------------------------------------------------------------
  * 0.1.0  2026-11-21  Reading: files, memory, callbacks, file systems of one's own; the scanner without memory.
- *                    Writing: whole files, sinks, streams, models in several files, metadata edits.
+ *                    Writing: whole files, sinks, streams, metadata edits.
+ * 0.2.0  2026-11-26  Models of several files, read and written; the hub's cache; aliases. Values: conversion, views,
+ *                    bulk loads. A quicker header.
  *
  * This software is available under two licences; choose the one you like.
  *
