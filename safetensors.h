@@ -3905,6 +3905,7 @@ static int sti_system_has_avx2(void) {
 #define STI_KEPT_OPEN 64u /* files of one model; those behind are opened anew for each read that is not from memory */
 #define STI_MAX_SHARDS 65536u
 #define STI_MAX_NAMES 0x10000000u /* what the numbers of an index of names hold */
+#define STI_PATHS_BYTES 1024u     /* hold the few paths that lead to a model in the hub's cache, as a rule */
 #define STI_IO_CHANGED (-8)       /* as ST_IO_*: not the file that was opened first */
 
 typedef struct sti_file { /* one of a model's files */
@@ -5340,6 +5341,7 @@ static st_status sti_open_repository(sti_opening *o, const char *repo, const cha
     if (!fault && sti_holds(t[4], sti_text("/"))) fault = STI_SAY("a repository is owner/name or name");
     if (!fault) fault = sti_path_fault(sti_text(revision), 0);
     if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NONE, 0, 0, fault);
+    if (sti_scratch_fits(o, STI_PATHS_BYTES) != ST_OK) return ST_ERR_MEMORY; /* for all paths, and not one by one */
     t[0].at = sti_hub_root(o);
     if (!t[0].at) return ST_ERR_MEMORY;
     t[0] = sti_text(t[0].at);
