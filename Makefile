@@ -24,8 +24,10 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/report.c examples/st/open.c examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c
 
 # what `check` makes, the longest first
-CHECKS = fuzz valgrind asan cover wine msan s390x i686 arm64 musl tcc faults test matrix warnings interop hostile callsites \
-	examples bench-count arm symbols tsan rooms format
+CHECKS = fuzz asan cover wine msan s390x i686 faults test matrix warnings interop hostile callsites examples bench-count arm \
+	symbols tsan rooms format
+# the rest of the nightly round: the same tests under what is slowest, or differs least
+NIGHTLY = valgrind arm64 musl tcc
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=address,undefined,unsigned-integer-overflow,implicit-conversion
@@ -33,7 +35,7 @@ SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 help:
 	@echo 'make run        build the tool build/st, make a small model, list it'
 	@echo 'make test       build and run all tests; needs a C compiler and make'
-	@echo 'make check      everything below, two at a time (tests/tools/install brings the tools):'
+	@echo 'make check      everything below but $(NIGHTLY), two at a time (tests/tools/install brings the tools):'
 	@echo '  fuzz          each fuzzer for FUZZ_SECONDS=60 under ASan and UBSan'
 	@echo '  asan msan valgrind   the tests under clang ASan + UBSan, clang MSan, valgrind'
 	@echo '  faults        every system call of saving refused, and the program killed at each; needs strace'
@@ -91,7 +93,7 @@ bench-count:
 	@RENEW=$(RENEW) sh tests/bench/count
 
 nightly:
-	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/nightly.sh $(CHECKS) exhaustive analyze
+	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/nightly.sh $(CHECKS) $(NIGHTLY) exhaustive analyze
 
 asan:
 	@CC=clang-14 CFLAGS="$(SANITIZE)" ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
