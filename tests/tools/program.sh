@@ -48,7 +48,7 @@ build_tool() { # all scripts drive one tool, which the first of them builds, whi
     [ "$(cat "$OUT/st.built")" = 0 ]
 }
 case $1 in *.sh) build_tool ;; *) build ;; esac || failure "does not build"
-command -v timeout >/dev/null && run="timeout ${LIMIT:-300} $run"
+command -v timeout >/dev/null && run="timeout ${LIMIT:-900} $run"
 $run >"$OUT/$name.said" 2>&1 </dev/null
 status=$?
 tr -d '\r' <"$OUT/$name.said" >>"$log"
