@@ -5217,7 +5217,7 @@ static st_status sti_open_path(sti_opening *o, const char *path) {
     st_status s;
     if (sti_ends(sti_text(path), ".json")) return sti_open_list(o, path);
     s = sti_open_single(o, path);
-    return s == ST_ERR_NOT_FOUND ? sti_open_directory(o, path) : s;
+    return s == ST_ERR_NOT_FOUND && !o->one.open ? sti_open_directory(o, path) : s; /* a read may say so too */
 }
 
 ST_API st_status st_open(st_model **model, const char *path, const st_options *options, st_error *error) {

@@ -11,7 +11,7 @@ if [ "$1" = --one ]; then
     *" $target "*) status=0 ;;
     *) JOBS=1 ${MAKE:-make} "$target" >"$log" 2>&1 </dev/null; status=$? ;;
     esac
-    sum=$(grep -E '^([a-z0-9]+: )?[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
+    sum=$(grep -E '^([a-z0-9-]+: )?[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
     sum=${sum#*: }
     case $status:$sum in
     0:*' passed, 0 failed'*) word=ok ;;
@@ -21,7 +21,7 @@ if [ "$1" = --one ]; then
     echo "$sum" >"$LOGS/$target.sum"
     {
         printf '%-6s %-10s %4d s  %s\n' $word "$target" $(($(date +%s) - start)) "$sum"
-        sed -n 's/^\([a-z0-9_]*: \)\{0,1\}skipped[ :]/       &/p' "$log" | sort -u
+        sed -n 's/^\([a-z0-9_-]*: \)\{0,1\}skipped[ :]/       &/p' "$log" | sort -u
         [ $word = ok ] || grep -v '^make' "$log" | tail -n 60 | sed 's/^/       /'
     } >"$LOGS/$target.line"
     cat "$LOGS/$target.line"
