@@ -4683,18 +4683,24 @@ static sti_json sti_list_at(const sti_list *x, uint32_t place) {
 
 /* ---- several files: an index and its shards */
 
-/* scratch for a path of that length, where the system wants some */
-static st_status sti_open_room(sti_opening *o, sti_span path) {
+/* scratch that the system wants for a path of that length, and has not yet */
+static size_t sti_open_wants(const sti_opening *o, sti_span path) {
 #if !defined(ST_NO_FILES)
     const size_t bytes = o->system ? sti_system_scratch(path) : 0;
-    if (bytes > o->user_bytes) {
-        o->files.user = sti_scratch_take(o, bytes);
-        o->user_bytes = o->files.user ? bytes : 0;
-        return o->files.user ? ST_OK : ST_ERR_MEMORY;
-    }
+    return bytes > o->user_bytes ? bytes : 0;
 #else
     (void)o, (void)path;
+    return 0;
 #endif
+}
+
+static st_status sti_open_room(sti_opening *o, sti_span path) {
+    const size_t bytes = sti_open_wants(o, path);
+    if (bytes) {
+        o->files.user = sti_scratch_take(o, bytes);
+        o->user_bytes = o->files.user ? bytes : 0;
+        if (!o->files.user) return ST_ERR_MEMORY;
+    }
     return ST_OK;
 }
 
@@ -4883,13 +4889,14 @@ static st_status sti_list_parts(sti_opening *o, sti_list *x) {
         longest = n > longest ? n : longest;
         texts = sti_plus(texts, n);
     }
-    s = sti_scratch_fits(o, sti_plus(sti_times(count, sizeof *parts), sti_plus(texts, 16))); /* rounded up */
+    path.at = NULL;
+    path.n = longest;
+    s = sti_scratch_fits(o, sti_plus(sti_times(count, sizeof *parts),
+                                     sti_plus(sti_plus(texts, sti_open_wants(o, path)), 24))); /* rounded up thrice */
     if (s != ST_OK) return s;
     parts = (sti_part *)sti_scratch_take(o, sti_times(count, sizeof *parts));
     text = (char *)sti_scratch_take(o, texts);
     if (!parts || !text) return ST_ERR_MEMORY;
-    path.at = text;
-    path.n = longest;
     if ((s = sti_open_room(o, path)) != ST_OK) return s;
     o->sums.pairs = x->pairs;
     o->sums.text = sti_plus(sti_plus(texts, x->text_bytes), sti_text(o->said).n + 1);

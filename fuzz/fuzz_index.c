@@ -1,7 +1,6 @@
 /* fuzz_index.c: an index is opened exactly when a slow reader that was written from the rules takes it, and is refused
    for that one's reason; no path outside its directory is ever asked for.
    Input: three option bytes, then the index. Beside it lie always the same shards, or some of them. */
-#define ST_IMPLEMENTATION
 #include "fuzz.h"
 
 #define OPTION_BYTES 3

@@ -1,7 +1,6 @@
 /* fuzz_open.c: every way to open a file must come to one verdict, and what opens must be sound.
    Input: two option bytes, then the file. Sources: memory, read_at alone, a pack (st_files), a file of the system; memory: an
    allocator, one that fails, a work buffer that is too small, one that is just large enough; and st_scan. */
-#define ST_IMPLEMENTATION
 #include "fuzz.h"
 
 #define OPTION_BYTES 2

@@ -1,7 +1,6 @@
 /* fuzz_roundtrip.c: a file that opens, written anew, opens to the same model, and writing that anew changes nothing.
    Input: two option bytes, then the file. The bytes of some tensors come from memory, those of others from options.from,
    which is opened from memory or through read_at; the order in which tensors are handed over and their names do not matter. */
-#define ST_IMPLEMENTATION
 #include "fuzz.h"
 
 #define OPTION_BYTES 2

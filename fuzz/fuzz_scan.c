@@ -1,7 +1,6 @@
 /* fuzz_scan.c: the scanner, which works on whatever part of a file is at hand, against st_open.
    Input: ten option bytes (flags, knob, a 64-bit length), then the first bytes of a file. The file's length is that of these
    bytes, or any other number: what lies behind them reads as zeros. */
-#define ST_IMPLEMENTATION
 #include "fuzz.h"
 
 #define OPTION_BYTES 10

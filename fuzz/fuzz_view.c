@@ -1,7 +1,6 @@
 /* fuzz_view.c: a view of a tensor, read one by one and together with others, against the slow model of tests/slow_view.h.
    Input: dtype, target, rank, options, a number; a byte for each dimension; the number of ranges and three bytes for each; an
    axis for each dimension; the rest is what the tensor's data begins with. */
-#define ST_IMPLEMENTATION
 #include "fuzz.h"
 
 #include "../tests/slow_view.h"

@@ -3,7 +3,6 @@
    the slow writer's bytes, or is refused for a reason that the slow one has too; what is written opens and equals; every
    allocation, write, fill and step of progress may fail; every block goes back. The file part runs for a fraction of the
    inputs, in a folder of its own under the current one, and not with ST_NO_FILES. */
-#define ST_IMPLEMENTATION
 #include "slow_writer.h"
 #ifndef ST_NO_FILES
 #ifdef _WIN32

@@ -1,5 +1,4 @@
 /* Room 16: raw reads, alignment, advice, on every kind of source. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "large.h"

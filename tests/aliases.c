@@ -1,5 +1,4 @@
 /* Room 14: what a program asks for and is not there, what is there and it did not ask for, and other names for tensors. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "large.h"

@@ -1,5 +1,4 @@
 /* The sizes that the command-line tool takes. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "../examples/st/bytes.c"

@@ -1,5 +1,4 @@
 /* The 207 files of conformance.h, from every kind of source. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "conformance.h"

@@ -1,5 +1,4 @@
 /* Room 14: what is opened in a directory, and what is said where that is not plain. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "models.h"

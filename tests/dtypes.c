@@ -1,5 +1,4 @@
 /* Room 10: the 22 dtypes, by number and by name, and in a file. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "large.h"

@@ -1,6 +1,5 @@
 /* st_edit_metadata: through a new file and in place, where the new header fits and where it does not; what is refused
  * leaves the file as it was. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "written.h"

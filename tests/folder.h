@@ -10,20 +10,19 @@ typedef struct folder { /* names, in order */
     size_t count;
 } folder;
 
-static inline int folder_each(void *arg, const char *name) {
+static inline void folder_each(void *arg, const char *name) {
     folder *f = (folder *)arg;
     size_t i;
     char *kept = (char *)need(strlen(name) + 1);
     if (!CHECK(f->count < FOLDER_NAMES)) exit(2);
     for (i = f->count++; i > 0 && strcmp(f->names[i - 1], name) > 0; i--) f->names[i] = f->names[i - 1];
     f->names[i] = strcpy(kept, name);
-    return 0;
 }
 
 static inline folder folder_list(void) {
     folder f;
     f.count = 0;
-    CHECK_EQ(sti_system_list(NULL, scratch_directory, folder_each, &f), 0);
+    scratch_list(scratch_directory, folder_each, &f);
     return f;
 }
 

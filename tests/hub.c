@@ -1,6 +1,5 @@
 /* Room 14: the local cache of the Hugging Face hub. Where it is, which commit a revision is, what is said when it is not
  * there; one file and several; through st_files and from disk, with the links that the cache is made of. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "models.h"

@@ -1,5 +1,4 @@
 /* The files of invalid.h, from every kind of source. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "invalid.h"

@@ -1,6 +1,5 @@
 /* Room 16: many tensors at once, in any order, from every kind of source: the bytes of a slow model, in few requests; callbacks,
  * cancelling, every read refused, too little memory; and the plan alone. load_threads.c is the same with ST_THREADS. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "large.h"

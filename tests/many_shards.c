@@ -1,6 +1,5 @@
 /* Room 14: 100,000 weights in 1,000 shards, on disk and in a pack. A few files stay open and no more; the shards behind
  * are read all the same, and one that has changed since is told. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "large.h"

@@ -1,5 +1,4 @@
 /* Every prefix and every single-bit flip of each seed: no crash, and one verdict from every kind of source. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "seeds.h"

@@ -1,6 +1,5 @@
 /* Room 14: an index is not trusted. Whatever paths it holds, nothing outside its directory is asked for, and what one
  * system cannot hold is refused on all; the same of repositories and revisions of the hub. Links on disk are followed. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "models.h"

@@ -1,5 +1,4 @@
 /* Room 11, the walk without memory: its limits, what it needs to be given, and what it yields. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "large.h"

@@ -2,6 +2,7 @@
 #ifndef SCRATCH_H
 #define SCRATCH_H
 #include "test.h"
+#include <dirent.h>
 #ifdef _WIN32
 #include <direct.h>
 #include <process.h>
@@ -48,6 +49,17 @@ static inline const char *scratch_write(const char *name, const void *bytes, siz
 
 static inline void scratch_remove(const char *name) {
     CHECK(remove(scratch_path(name)) == 0);
+}
+
+/* gives each the names in a directory, in any order */
+static inline void scratch_list(const char *directory, void (*each)(void *arg, const char *name), void *arg) {
+    DIR *d = opendir(directory);
+    const struct dirent *found;
+    if (!CHECK(d != NULL)) return;
+    while ((found = readdir(d)) != NULL) {
+        if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0) each(arg, found->d_name);
+    }
+    closedir(d);
 }
 
 static inline void scratch_end(void) { /* the files in it have been removed by then */

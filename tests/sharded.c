@@ -1,5 +1,4 @@
 /* Models in several files: the plan, the names, the index's text, what is refused, and what becomes of an older model. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "folder.h"

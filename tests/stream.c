@@ -1,6 +1,5 @@
 /* The streaming writer: every call in every stage; what is refused changes nothing, what fails is final, and what is not
  * finished leaves no trace. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "written.h"

@@ -1,5 +1,4 @@
 /* Four threads write different tensors of one file, and four read one model; `make tsan` has the thread sanitizer watch. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "written.h"

@@ -1,6 +1,5 @@
 /* Room 16: views of tensors, as they are stored and as another dtype, on every kind of source, against a slow model; and
  * how many requests they cost where the bytes are not in memory. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "large.h"

@@ -1,6 +1,5 @@
 /* What is written, byte for byte against files made by hand; what is refused; and what was written opens here. Every row
  * goes through every way to save. */
-#define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
 #include "written.h"

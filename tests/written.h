@@ -155,16 +155,15 @@ static inline int watch(void *user, uint64_t done, uint64_t total) {
 #define TARGET "target.safetensors"
 #define OLD_TEXT "what was there before; no tensor file, since nobody reads it"
 
-static inline int count_names(void *arg, const char *name) {
+static inline void count_names(void *arg, const char *name) {
     size_t *counts = (size_t *)arg;
     counts[0]++;
     counts[1] += name[0] == '.';
-    return 0;
 }
 
 static inline size_t names_in(const char *directory, size_t *temporary) {
     size_t counts[2] = {0, 0};
-    CHECK_EQ(sti_system_list(NULL, directory, count_names, counts), 0);
+    scratch_list(directory, count_names, counts);
     *temporary = counts[1];
     return counts[0];
 }

@@ -1,5 +1,4 @@
 /* Every allocation of every way to open is refused, once and from then on: ST_ERR_MEMORY, no model, nothing left. */
-#define ST_IMPLEMENTATION
 #include "../../safetensors.h"
 
 #include "../large.h"

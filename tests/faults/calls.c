@@ -1,6 +1,7 @@
 /* Every call of the system that saving, streaming and editing make is refused, once and from then on, and writes come
  * short: the target is the old file or the new one, as the status says, nothing is left beside it, and every file is
  * closed. In the program itself, so that sanitizers watch; system.sh does it from outside. */
+#define ST_IMPLEMENTATION
 #include "faulty.h"
 
 #include "scenario.h"

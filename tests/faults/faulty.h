@@ -1,5 +1,5 @@
-/* faulty.h: safetensors.h with every call of the system counted, and any of them refused. Instead of safetensors.h, and
- * before all else. */
+/* faulty.h: safetensors.h with every call of the system counted, and any of them refused. Instead of safetensors.h, behind
+ * ST_IMPLEMENTATION, and before all else. */
 #ifndef FAULTY_H
 #define FAULTY_H
 #ifdef _WIN32
@@ -165,7 +165,6 @@ static BOOL WINAPI faulty_next(HANDLE h, WIN32_FIND_DATAW *found) {
 #define GetFileInformationByHandle faulty_about
 #define SetFilePointerEx faulty_seek
 #define SetEndOfFile faulty_end
-#define ST_IMPLEMENTATION
 #include "../../safetensors.h"
 
 #undef CreateFileW
@@ -268,7 +267,6 @@ static struct dirent *faulty_readdir(DIR *directory) {
 #define fsync(fd) faulty_fsync(fd)
 #define rename(from, to) faulty_rename(from, to)
 #define unlink(path) faulty_unlink(path)
-#define ST_IMPLEMENTATION
 #include "../../safetensors.h"
 
 #undef open

@@ -1,6 +1,5 @@
 /* Every call of the caller's st_io and st_files is refused, once and from then on: ST_ERR_IO with the code it gave, no
  * model, nothing left, and a close for every open. */
-#define ST_IMPLEMENTATION
 #include "../../safetensors.h"
 
 #include "../large.h"

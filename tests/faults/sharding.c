@@ -1,6 +1,7 @@
 /* Every call of the system that saving in several files makes is refused, once and from then on, and so is every
  * allocation: the directory opens as the older model or the new one, or is refused, as the sentence says; no temporary is
  * left, and every file is closed. In the program itself, so that sanitizers watch; shards.sh does it from outside. */
+#define ST_IMPLEMENTATION
 #include "faulty.h"
 
 #include "../folder.h"

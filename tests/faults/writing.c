@@ -1,6 +1,5 @@
 /* What a save calls back is refused, at every call, once and from then on: allocations, the sink, fill, read_at of `from`.
  * The status is right, nothing leaks, the target is the old file, and no temporary is left. */
-#define ST_IMPLEMENTATION
 #include "../../safetensors.h"
 
 #include "scenario.h"

@@ -37,9 +37,9 @@ static inline void compare_models(const st_model *a, const st_model *b) {
         CHECK(st_find_n(a, t->name, t->name_bytes) == t);
         CHECK(plain_find_n(b, t->name, t->name_bytes) == &b->tensors[i]);
         if (t->name_bytes > 0) { /* its neighbours are found in both or in none */
-            const st_tensor *near = st_find_n(a, t->name, t->name_bytes - 1);
+            const st_tensor *other = st_find_n(a, t->name, t->name_bytes - 1);
             const st_tensor *plain = plain_find_n(b, t->name, t->name_bytes - 1);
-            CHECK(near ? plain == &b->tensors[near - a->tensors] : plain == NULL);
+            CHECK(other ? plain == &b->tensors[other - a->tensors] : plain == NULL);
         }
     }
     for (i = 0; i < a->metadata_count; i++) {

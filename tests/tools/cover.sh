@@ -18,6 +18,7 @@ for source in $sources; do
     [ -f "$notes" ] || notes=$out/$name-$name.gcno # so called where there is a second source
     gcov -b -c -t "$notes" >"$out/$name.gcov" 2>/dev/null
 done
+gcov -b -c -t "$out/library.gcno" >"$out/library.gcov" 2>/dev/null
 awk -v first="$first" -v last="$last" -f tests/tools/cover.awk "$out"/*.gcov >"$out/report"
 while read -r verdict what; do
     case $verdict in

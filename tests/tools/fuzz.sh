@@ -4,11 +4,13 @@
 check=fuzz
 . tests/tools/lib.sh
 have clang-14 || finish
+try "the library does not build" clang-14 $CFLAGS -fsanitize=fuzzer-no-link -I. -c -o "$out/library.o" examples/st/lib.c || finish
 for harness in fuzz/fuzz_*.c; do
     name=$(basename "$harness" .c)
     mkdir -p "$out/$name.corpus"
     seeds=${name#fuzz_} more=
     case $seeds in quick) seeds=open more=tests/quick/plain.c ;; esac # as in program.sh
+    grep -q ST_IMPLEMENTATION "$harness" || more="$out/library.o"
     try "$name does not build" clang-14 $CFLAGS -fsanitize=fuzzer -o "$out/$name" "$harness" $more || continue
     folders=$out/$name.corpus
     for d in fuzz/seeds/$seeds fuzz/regressions/$seeds; do [ -d "$d" ] && folders="$folders $d"; done

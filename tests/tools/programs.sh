@@ -14,7 +14,7 @@ for tool in ${CC%% *} ${RUN:-}; do
     case $tool in -* | *=*) continue ;; esac
     have "$tool" || finish
 done
-rm -rf "$out"/*.log "$out/st.lock" "$out/st.built"
+rm -rf "$out"/*.log "$out"/*.lock "$out"/*.built
 printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-2}" sh tests/tools/program.sh
 for source in "$@"; do
     log=${source##*/}
