@@ -9,6 +9,7 @@ import files
 import hub
 import sharding
 import showing
+import slicing
 import verdicts
 import writing
 from tool import Tally, Tool
@@ -21,6 +22,7 @@ def main():
     files.check(tool, tally)
     print("interop: files of the package: %d checks" % (tally.passed + tally.failed))
     converting.check(tally, sys.argv[3], 4096, seed)
+    slicing.check(tally, sys.argv[3], sys.argv[4], count * 5, seed)
     writing.check(tool, tally, sys.argv[2], count // 2, seed)
     sharding.check(tool, tally, sys.argv[2], count // 100, seed)
     showing.check(tool, tally, count // 50, seed)
