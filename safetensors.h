@@ -359,8 +359,7 @@ typedef struct st_options {
     const st_files *files; /* NULL is the system's */
 } st_options;
 
-typedef struct
-    st_range { /* start, start + step ... below stop, in elements of one dimension; empty where start is stop */
+typedef struct st_range { /* start, start + step ... below stop, in elements of one dimension; none if start is stop */
     uint64_t start, stop; /* stop UINT64_MAX is the end; nothing else past it is taken */
     uint64_t step;        /* 0 is 1 */
 } st_range;
@@ -599,9 +598,9 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
  * there before have ST_OK, those not reached ST_ERR_CANCELLED. ST_ERR_MEMORY: scratch is too small, or there is none;
  * expected: bytes that suffice.
  * Whole tensors, and views that are one run, go straight to dst in requests of 8 MiB; smaller ones that lie near each
- * other come in one request, as does what is to be converted, through a buffer. Files of the system are read by
- * position, mapped or not, which is quicker than copying from fresh pages. Views that are no run are not divided among
- * threads and not read past the cache; callbacks see them as one step.
+ * other come in one request, through a buffer. Files of the system are read by position, mapped or not, which is quicker
+ * than copying from fresh pages; what is to be converted comes from the mapping, if there is one. Views that are no run
+ * are not divided among threads and not read past the cache; callbacks see them as one step.
  * Memory, from scratch or the model's allocator, given back before the call returns: 48 bytes an item, for each thread
  * 2 KiB and a buffer, of 8 MiB or as many as are to be read; in scratch what is left, 256 bytes at least.
  * Threads, with ST_THREADS: each gets a stretch of the bytes, one after the other in the files, and a descriptor of its
@@ -7293,12 +7292,12 @@ static void sti_loader_turn(sti_loader *ld, size_t i) {
 #endif
     }
     ld->source = sti_source_of(m, t);
-    if (ld->opened) {
+    ld->view.dst_bytes = 0;
+    (void)sti_view_plan(&ld->view, t, item->view, item->as, NULL); /* it was checked */
+    if (ld->opened && (!ld->source.bytes || ld->direct || ld->view.to == ld->view.from)) {
         ld->source.bytes = NULL;
         ld->source.io = &ld->io;
     }
-    ld->view.dst_bytes = 0;
-    (void)sti_view_plan(&ld->view, t, item->view, item->as, NULL); /* it was checked */
 #if !defined(ST_NO_CONVERT)
     if (ld->load->total >= STI_CACHE_BYTES) ld->view.how |= STI_TO_STREAM;
 #endif

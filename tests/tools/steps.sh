@@ -9,7 +9,7 @@ if [ "$1" = --one ]; then
     start=$(date +%s)
     case " ${DONE:-} " in
     *" $target "*) status=0 ;;
-    *) JOBS=1 ${MAKE:-make} "$target" >"$log" 2>&1 </dev/null; status=$? ;;
+    *) ${MAKE:-make} JOBS=1 "$target" >"$log" 2>&1 </dev/null; status=$? ;;
     esac
     sum=$(grep -E '^([a-z0-9-]+: )?[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
     sum=${sum#*: }
