@@ -42,7 +42,7 @@ enum { SHARDS = sizeof shards / sizeof *shards, SHARD_ROOM = 512 };
 static size_t shard_file(const shard *s, uint8_t *out) {
     const size_t data = strlen(s->data);
     size_t i;
-    for (i = 0; i < 8; i++) out[i] = (uint8_t)(s->header_bytes >> (8 * i) & 255);
+    for (i = 0; i < 8; i++) out[i] = (uint8_t)((uint64_t)s->header_bytes >> (8 * i) & 255);
     memcpy(out + 8, s->header, s->header_bytes);
     memcpy(out + 8 + s->header_bytes, s->data, data);
     CHECK(8 + s->header_bytes + data <= SHARD_ROOM);

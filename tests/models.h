@@ -272,7 +272,7 @@ static inline st_status opened_work(opened *o, const char *path) {
         o->rounds++;
         if (!CHECK(o->error.expected > bytes && o->error.expected < (1u << 28))) break;
         bytes = (size_t)o->error.expected;
-    } while (CHECK(o->rounds < 5)); /* for the index, its names, the shards' paths, and what is in them */
+    } while (CHECK(o->rounds < 6)); /* for a directory, the index, its names, the shards, and what is in them */
     if (o->model != NULL) {
         CHECK((char *)o->model >= (char *)o->work && (char *)o->model < (char *)o->work + bytes);
     }
