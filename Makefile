@@ -101,7 +101,7 @@ asan:
 
 # clang 14's runtime does not know fstat64, so it takes what that fills for uninitialized
 msan:
-	@CC=clang-19 CFLAGS="-g -O1 -fsanitize=memory -fsanitize-memory-track-origins -fno-sanitize-recover=all" \
+	@CC=clang-19 CFLAGS="-g -O1 -fsanitize=memory -fno-sanitize-recover=all" \
 	    $(PROGRAMS) msan $(TESTS) $(HARNESSES)
 
 tsan:

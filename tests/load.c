@@ -741,8 +741,8 @@ static void failing_threads(void) {
 int main(void) {
     int kind;
     scratch_begin(NAME);
-    random_loads(200, 0);
-    random_loads(35, 1);
+    random_loads(60, 0);
+    random_loads(12, 1);
     requests();
     cancelling(FROM_IO, 1);
     cancelling(FROM_FILE, 1);

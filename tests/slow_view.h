@@ -119,10 +119,12 @@ static inline slow_view slow_look(const st_tensor *t, const st_view *v, st_dtype
     return w;
 }
 
-/* the code of a stored element, a bit at a time */
+/* the code of a stored element, a byte at a time or, where it has fewer than eight, a bit */
 static inline uint64_t slow_code(const unsigned char *data, unsigned bits, uint64_t element) {
     uint64_t code = 0, at = element * bits;
     unsigned i;
+    for (i = 0; bits % 8 == 0 && i < bits; i += 8) code |= (uint64_t)data[(at + i) / 8] << i;
+    if (bits % 8 == 0) return code;
     for (i = 0; i < bits; i++, at++) code |= (uint64_t)(data[at / 8] >> at % 8 & 1) << i;
     return code;
 }

@@ -630,7 +630,7 @@ static void many_dimensions(void) {
 
 int main(void) {
     scratch_begin("view");
-    random_views(700, 40);
+    random_views(200, 40);
     request_costs();
     work_buffer();
     failing_reads();
