@@ -120,7 +120,7 @@ wine:
 	@JOBS=$(JOBS) sh tests/tools/wine.sh $(TESTS) $(HARNESSES) $(TOOL)
 
 s390x:
-	@CC="s390x-linux-gnu-gcc -static" CFLAGS="-O1 -g -fsanitize=undefined -fno-sanitize-recover=all" RUN=qemu-s390x-static \
+	@CC="s390x-linux-gnu-gcc -static" CFLAGS="-O1 -g" RUN=qemu-s390x-static \
 	    LIMIT=900 $(PROGRAMS) s390x $(TESTS) $(HARNESSES) $(TOOL)
 
 arm64:

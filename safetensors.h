@@ -3237,6 +3237,19 @@ static int sti_system_list(void *user, const char *directory, int (*each)(void *
     return code ? code : stop;
 }
 
+/* whether a mapping's page at `offset` would have to be read first; 0 where the system does not tell */
+static int sti_system_is_cold(const st_io *file, uint64_t offset) {
+#if defined(__linux__) && !defined(ST_NO_MMAP)
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    unsigned char resident = 1;
+    const char *at = (const char *)file->mapped;
+    return at && mincore((void *)(uintptr_t)(at + offset / page * page), 1, &resident) == 0 && !(resident & 1);
+#else
+    (void)file, (void)offset;
+    return 0;
+#endif
+}
+
 static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = offset / page * page, past = sti_sum(offset, bytes);
     if (advice == ST_ADVISE_DONE) { /* whole pages only: the others are a neighbour's too */
@@ -3661,6 +3674,11 @@ static int sti_system_list(void *user, const char *directory, int (*each)(void *
     if (!stop && GetLastError() != ERROR_NO_MORE_FILES) stop = (int)GetLastError();
     (void)FindClose(h);
     return stop;
+}
+
+static int sti_system_is_cold(const st_io *file, uint64_t offset) {
+    (void)file, (void)offset;
+    return 0;
 }
 
 static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
@@ -7028,32 +7046,75 @@ static st_status sti_view_read_direct(sti_view *p, const sti_source *s, unsigned
     return ST_OK;
 }
 
+/* what a part comes to: `n` bytes of the source from its byte `at` on, whose element `lead` is the part's first */
+typedef struct sti_piece {
+    uint64_t at, to; /* to: elements of dst before it */
+    size_t n;
+    unsigned lead;
+} sti_piece;
+
+/* block: indices of the split axis at most */
+static sti_piece sti_slab_piece(const sti_view *p, sti_slab *part, uint64_t block) {
+    sti_piece piece;
+    uint64_t span = part->span, from;
+    if (part->split < p->rank) {
+        const sti_axis *a = &p->axes[part->split];
+        part->block = block < a->extent - part->split_at ? block : a->extent - part->split_at;
+        span += (part->block - 1) * a->from;
+    }
+    from = sti_slab_from(p, part, &piece.to);
+    piece.lead = p->bits % 8 ? (unsigned)(from % 4) : 0; /* four elements begin and end on whole bytes */
+    piece.at = (from - piece.lead) * p->bits / 8;
+    piece.n = (size_t)(((span + piece.lead) * p->bits + 7) / 8);
+    return piece;
+}
+
 /* through a buffer of `room` bytes, STI_PIECE_BYTES or more */
 static st_status sti_view_read_buffered(sti_view *p, const sti_source *s, unsigned char *dst, unsigned char *buffer,
                                         size_t room, st_error *error) {
     sti_slab part = sti_slab_choose(p, room);
     const uint64_t block = part.block;
-    uint64_t from, to, span;
-    unsigned lead;
-    size_t n;
-    st_status status;
     do {
-        if (part.split < p->rank) {
-            const sti_axis *a = &p->axes[part.split];
-            part.block = block < a->extent - part.split_at ? block : a->extent - part.split_at;
-            span = part.span + (part.block - 1) * a->from;
-        } else {
-            span = part.span;
-        }
-        from = sti_slab_from(p, &part, &to);
-        lead = p->bits % 8 ? (unsigned)(from % 4) : 0; /* four elements begin and end on whole bytes */
-        n = (size_t)(((span + lead) * p->bits + 7) / 8);
-        status = sti_source_read(s, (from - lead) * p->bits / 8, buffer, n, error);
+        const sti_piece piece = sti_slab_piece(p, &part, block);
+        const st_status status = sti_source_read(s, piece.at, buffer, piece.n, error);
         if (status != ST_OK) return status;
-        sti_slab_move(p, &part, buffer, lead, dst + (size_t)to * p->bytes);
+        sti_slab_move(p, &part, buffer, piece.lead, dst + (size_t)piece.to * p->bytes);
     } while (sti_slab_next(p, &part));
     return ST_OK;
 }
+
+#if !defined(ST_NO_FILES)
+/* Of a mapping that is not in memory yet the system brings a little around each page that is touched. Here what lies
+ * behind a part is asked for while the part is moved. */
+static void sti_view_move_ahead(sti_view *p, const sti_source *s, const st_io *io, unsigned char *dst) {
+    sti_slab part = sti_slab_choose(p, STI_REQUEST_BYTES);
+    const uint64_t block = part.block;
+    uint64_t asked = 0;
+    do {
+        const sti_piece piece = sti_slab_piece(p, &part, block);
+        const uint64_t ahead = sti_sum(piece.at, 2 * (uint64_t)piece.n);
+        const uint64_t past = ahead < s->tensor->bytes ? ahead : s->tensor->bytes;
+        if (asked < piece.at) asked = piece.at;
+        if (asked < past) {
+            sti_system_advise(io, sti_sum(s->tensor->offset, asked), past - asked, ST_ADVISE_WILL_NEED);
+            asked = past;
+        }
+        sti_slab_move(p, &part, s->bytes + (size_t)piece.at, piece.lead, dst + (size_t)piece.to * p->bytes);
+    } while (sti_slab_next(p, &part));
+}
+
+/* the mapping that a source comes from, if the view is large and its end has yet to be read, or NULL; its beginning may
+ * have come with the header */
+static const st_io *sti_source_is_cold(const sti_view *p, const sti_source *s) {
+    const sti_model *m = s->model;
+    const st_io *io = &m->files[s->tensor->shard].io;
+    uint64_t last = p->first;
+    uint32_t i;
+    if (!m->system || p->elements < STI_GAP_BYTES) return NULL;
+    for (i = 0; i < p->rank; i++) last += (p->axes[i].extent - 1) * p->axes[i].from;
+    return sti_system_is_cold(io, sti_sum(s->tensor->offset, last * p->bits / 8)) ? io : NULL;
+}
+#endif
 
 static st_status sti_view_read_buffer(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
     const sti_memory *memory = &s->model->memory;
@@ -7079,6 +7140,13 @@ static st_status sti_view_read(sti_view *p, const sti_source *s, unsigned char *
     sti_slab whole;
     if (p->elements == 0) return ST_OK;
     if (s->bytes) {
+#if !defined(ST_NO_FILES)
+        const st_io *cold = sti_source_is_cold(p, s);
+        if (cold) {
+            sti_view_move_ahead(p, s, cold, dst);
+            return ST_OK;
+        }
+#endif
         whole.all = UINT32_MAX;
         whole.split = p->rank;
         sti_slab_move(p, &whole, s->bytes, p->first, dst);

@@ -3,6 +3,9 @@
 #include "../safetensors.h"
 
 #include "models.h"
+#ifdef _WIN32
+#include <windows.h>
+#endif
 
 #define COMMIT "0123456789abcdef0123456789ABCDEF01234567"
 #define OTHER "fedcba9876543210fedcba9876543210fedcba98"

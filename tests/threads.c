@@ -4,6 +4,8 @@
 #include "written.h"
 
 #ifdef _WIN32
+#include <windows.h>
+
 typedef HANDLE thread;
 typedef DWORD thread_result;
 #define THREAD_CALL WINAPI

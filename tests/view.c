@@ -1,5 +1,11 @@
 /* Room 16: views of tensors, as they are stored and as another dtype, on every kind of source, against a slow model; and
  * how many requests they cost where the bytes are not in memory. */
+#ifdef __linux__
+#define _GNU_SOURCE 1
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 #include "../safetensors.h"
 
 #include "large.h"
@@ -343,6 +349,75 @@ static void request_costs(void) {
     test_row = "";
 }
 
+#ifdef __linux__
+/* drops the file from the page cache; it must not be mapped */
+static void evict(void) {
+    const int file = open(scratch_path(SOURCE_FILE), O_RDONLY);
+    CHECK(file >= 0 && fsync(file) == 0 && posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED) == 0);
+    close(file);
+}
+
+static int is_cold(const void *at) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    unsigned char resident = 1;
+    CHECK(mincore((void *)((uintptr_t)at / page * page), 1, &resident) == 0);
+    return (resident & 1) == 0;
+}
+
+/* of a mapping that is not in memory yet what is next is asked for ahead, in parts of the view */
+static void cold(void) {
+    static const struct {
+        const char *name;
+        st_dtype dtype, as;
+        uint64_t shape[3];
+        st_range ranges[3];
+        uint32_t axes[3];
+    } rows[] = {
+        {"every fifth row",
+         ST_DTYPE_BF16,
+         ST_DTYPE_NONE,
+         {1, 3000, 2048},
+         {{0, 1, 1}, {2, 2999, 5}, {0, 2048, 1}},
+         {0, 1, 2}},
+        {"a quarter of the columns",
+         ST_DTYPE_F32,
+         ST_DTYPE_NONE,
+         {2, 900, 2048},
+         {{0, 2, 1}, {0, 900, 1}, {512, 1024, 1}},
+         {0, 1, 2}},
+        {"turned", ST_DTYPE_BF16, ST_DTYPE_NONE, {3, 900, 2048}, {{0, 3, 1}, {0, 900, 3}, {0, 2048, 1}}, {2, 0, 1}},
+        {"as F32", ST_DTYPE_F4, ST_DTYPE_F32, {1, 5000, 4096}, {{0, 1, 1}, {1, 5000, 7}, {3, 4096, 1}}, {0, 1, 2}},
+        {"few, far apart",
+         ST_DTYPE_U8,
+         ST_DTYPE_NONE,
+         {80, 400, 512},
+         {{0, 80, 9}, {0, 400, 2}, {0, 512, 1}},
+         {0, 1, 2}},
+    };
+    size_t i, n, seen = 0;
+    for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+        unsigned char *file = one_tensor(rows[i].dtype, 3, rows[i].shape, &n);
+        source s;
+        st_view v;
+        test_row = rows[i].name;
+        scratch_write(SOURCE_FILE, file, n);
+        evict();
+        v.ranges = rows[i].ranges;
+        v.range_count = 3;
+        v.axes = rows[i].axes;
+        if (CHECK_STATUS(source_open(&s, FROM_FILE, file, n, NULL), ST_OK)) {
+            const st_tensor *t = st_find(s.model, "t");
+            seen += (size_t)is_cold((const char *)t->data + t->bytes - 1);
+            CHECK_STATUS(check_view(&s, file, &v, rows[i].as), ST_OK);
+        }
+        source_close(&s);
+        free(file);
+    }
+    test_row = "";
+    if (seen < sizeof rows / sizeof *rows) SKIP("files of this file system cannot be dropped from the page cache");
+}
+#endif
+
 /* a model in a work buffer has no memory but the stack's */
 static void work_buffer(void) {
     static const uint64_t shape[2] = {130, 70};
@@ -632,6 +707,9 @@ int main(void) {
     scratch_begin("view");
     random_views(200, 40);
     request_costs();
+#ifdef __linux__
+    cold();
+#endif
     work_buffer();
     failing_reads();
     refusals();

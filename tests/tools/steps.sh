@@ -1,6 +1,6 @@
 #!/bin/sh
 # steps.sh LOGS TARGET...: makes each target, $JOBS at once, with its output in LOGS/TARGET.log. Prints a line for each with
-# its time and sum, what it skipped, the tail of its log where it failed, and last the sum of all.
+# its time and sum, what it skipped, the tail of its log where it failed (but what passed), and last the sum of all.
 # A target in $DONE was made before: its log counts, and it is not made again.
 set -u
 if [ "$1" = --one ]; then
@@ -22,7 +22,7 @@ if [ "$1" = --one ]; then
     {
         printf '%-6s %-10s %4d s  %s\n' $word "$target" $(($(date +%s) - start)) "$sum"
         sed -n 's/^\([a-z0-9_-]*: \)\{0,1\}skipped[ :]/       &/p' "$log" | sort -u
-        [ $word = ok ] || grep -v '^make' "$log" | tail -n 60 | sed 's/^/       /'
+        [ $word = ok ] || grep -Ev '^make| passed, 0 failed' "$log" | tail -n 40 | sed 's/^/       /'
     } >"$LOGS/$target.line"
     cat "$LOGS/$target.line"
     exit 0
