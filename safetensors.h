@@ -583,9 +583,10 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
  * ST_ERR_DTYPE: of a tensor of unknown dtype the whole can be read as it is stored, and nothing else.
  * ST_ERR_TOO_LARGE: more than 24 axes are left when those of one element are dropped and those that go on where the
  * next one ends are joined. Up to here dst is untouched. ST_ERR_MEMORY, ST_ERR_IO: it holds nothing to rely on.
- * Cost: one pass. What lies in memory needs no other memory. Else long runs go straight to dst; short ones that are
- * not far apart, and what is to be converted, come in requests of 1 MiB through a buffer of the model's allocator, gaps
- * of up to 64 KiB read with them; a model in a work buffer has no such buffer, and its requests are of 256 bytes. */
+ * Cost: one pass. What lies in memory needs no other memory; of a mapping that is not there yet what comes next is asked
+ * for ahead (Linux). Else long runs go straight to dst; short ones that are not far apart, and what is to be converted,
+ * come in requests of 1 MiB through a buffer of the model's allocator, gaps of up to 64 KiB read with them; a model in
+ * a work buffer has no such buffer, and its requests are of 256 bytes. */
 ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
                             size_t dst_bytes, st_error *error);
 
