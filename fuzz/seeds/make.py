@@ -3,8 +3,8 @@
 
 open/NAME and roundtrip/NAME are two option bytes and a file, scan/NAME is ten and the first bytes of one, index/NAME is three
 and the text of an index beside the shards of fuzz_index.c, write/NAME is what fuzz_write.c makes a model of, convert/FROM-TO
-what fuzz_convert.c converts, view/NAME what fuzz_view.c makes a tensor and a view of. Seeds that a fuzzer found lie beside these
-under found-*; they are left alone.
+what fuzz_convert.c converts, view/NAME what fuzz_view.c makes a tensor and a view of, shards/NAME three option bytes and the
+text of an older index beside the files of fuzz_shards.c. Seeds that a fuzzer found lie beside these under found-*; they are left alone.
 """
 import os
 import struct
@@ -328,6 +328,31 @@ INDEX_OPTIONS = {
 }
 
 
+# an older index beside the files of fuzz_shards.c: 8 another index too, 16 no older one, 32 a work buffer, 64 many processes,
+# 128 the other policy; then the knob, of which the upper two bits choose the other index, and which files are there
+OLD = index([("a", "a.safetensors"), ("b", "b.safetensors"), ("c", "model-00002-of-00003.safetensors"), ("k", "keep.bin")])
+SHARDS = {
+    "old": (3, 0x1b, 255, OLD),
+    "old-work": (3 | 32, 0x1b, 255, OLD),
+    "old-many": (4 | 64, 0x36, 255, OLD),
+    "old-over": (5 | 128, 0x2d, 255, OLD),
+    "old-beside-another": (3 | 8, 0x1b, 255, OLD),
+    "old-clash": (1, 0x1a, 0xff, index([("a", "model-00001-of-00002.safetensors"), ("b", "b\\u002esafetensors")])),
+    "other-clash": (1 | 8, 0x5a, 255, OLD),
+    "other-single": (2 | 8 | 64, 0x9b, 255, OLD),
+    "other-cut": (2 | 8 | 32, 0xdb, 255, OLD),
+    "none": (3 | 16, 0x1b, 0, b""),
+    "none-but-files": (3 | 16, 0x1b, 255, b""),
+    "one": (0, 7, 255, OLD),
+    "hostile": (3, 0x1b, 255, index([("x", "../a.safetensors"), ("y", "sub/a.safetensors"), ("z", "/a.safetensors"), ("n", "NUL.safetensors")])),
+    "long-name": (3, 0x1b, 255, index([("x", "n" * 300 + ".safetensors"), ("y", "a.safetensors")])),
+    "cut": (3, 0x1b, 255, OLD[:-3]),
+    "twice": (3 | 32, 0x1b, 255, OLD[:-1] + b',"weight_map":{"q":"c d.safetensors"}}'),
+    "no-json": (3, 0x1b, 255, b"a.safetensors"),
+    "empty": (3, 0x1b, 255, b""),
+}
+
+
 END = 255  # of a range: up to the last
 
 
@@ -368,7 +393,7 @@ VIEW = {
 
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
-    for kind in "open", "scan", "roundtrip", "index", "write", "convert", "view":
+    for kind in "open", "scan", "roundtrip", "index", "write", "convert", "view", "shards":
         os.makedirs(os.path.join(root, kind), exist_ok=True)
 
     def write(kind, name, options, data):
@@ -397,6 +422,8 @@ def main():
         write("write", name, b"", data)
     for name, data in convert_seeds():
         write("convert", name, b"", data)
+    for name, (options, knob, there, data) in SHARDS.items():
+        write("shards", name, bytes([options, knob, there]), data)
     for name, data in VIEW.items():
         write("view", name, b"", data)
     write_colliding(root)

@@ -1,0 +1,328 @@
+/* fuzz_shards.c: a model is saved in several files into a directory that holds anything: an older index with any text, another
+   model's index, files that may be theirs. The directory opens as the new model, or nothing in it has changed; and never is
+   a file touched that no index of the older model may have meant.
+   Input: three option bytes, then the text of the older index. */
+#include "fuzz.h"
+
+#ifdef ST_NO_FILES
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    (void)data, (void)size;
+    return 0;
+}
+#else
+#include <dirent.h>
+#ifdef _WIN32
+#include <direct.h>
+#include <process.h>
+#define MAKE_FOLDER(path) _mkdir(path)
+#define DROP_FOLDER(path) _rmdir(path)
+#define PROCESS_ID() _getpid()
+#else
+#include <sys/stat.h>
+#include <unistd.h>
+#define MAKE_FOLDER(path) mkdir(path, 0777)
+#define DROP_FOLDER(path) rmdir(path)
+#define PROCESS_ID() getpid()
+#endif
+
+#define OPTION_BYTES 3
+#define OLD_INDEX "model.safetensors.index.json"
+#define OTHER_INDEX "other.safetensors.index.json"
+
+enum { MOST_TENSORS = 6, MOST_ROUNDS = 5 };
+
+/* option byte 0: one tensor less than there are in the low bits, then these; byte 1 is the knob: sizes and limits, and which
+   of the other indexes; byte 2: which files are there, a bit each */
+enum { HAS_OTHER = 8, NO_OLD = 16, WORK = 32, MANY_PROCESSES = 64, SHARD_OVER = 128 };
+
+/* ---- the directory ------------------------------------------------------------------------------------------------ */
+
+static const char *const files[] = {"a.safetensors",
+                                    "b.safetensors",
+                                    "keep.bin",
+                                    "model-00001-of-00002.safetensors",
+                                    "model-00002-of-00003.safetensors",
+                                    "model-00009-of-00009.safetensors",
+                                    "model.safetensors",
+                                    "c d.safetensors"};
+
+enum { FILES = sizeof files / sizeof *files, KEEP = 2, SINGLE = 6 };
+
+static const char *const others[] = {"{\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"c\\u0020d.safetensors\"}}",
+                                     "{\"weight_map\":{\"x\":\"model-00001-of-00002.safetensors\"}}",
+                                     "{\"weight_map\":{\"x\":\"model.safetensors\"}}", "{\"weight_map\":"};
+
+static char folder[64], path[128];
+
+static const char *path_of(const char *name) {
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void write_file(const char *name, const void *bytes, size_t n) {
+    FILE *file = fopen(path_of(name), "wb");
+    CHECK(file != NULL && fwrite(bytes, 1, n, file) == n && fclose(file) == 0);
+}
+
+static int holds(const char *name, const void *bytes, size_t n) {
+    FILE *file = fopen(path_of(name), "rb");
+    char *got = (char *)malloc(n + 2);
+    int same;
+    CHECK(got != NULL);
+    same = file != NULL && fread(got, 1, n + 1, file) == n && memcmp(got, bytes, n) == 0;
+    if (file) fclose(file);
+    free(got);
+    return same;
+}
+
+/* removes all that is there; gives how many of it nobody but the library may have made */
+static unsigned clear_folder(void) {
+    char names[64][64];
+    unsigned n = 0, hidden = 0;
+    struct dirent *found;
+    DIR *d = opendir(folder);
+    CHECK(d != NULL);
+    while ((found = readdir(d)) != NULL) {
+        if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0) continue;
+        CHECK(n < 64 && strlen(found->d_name) < sizeof names[0]);
+        hidden += found->d_name[0] == '.';
+        strcpy(names[n++], found->d_name);
+    }
+    closedir(d);
+    while (n > 0) CHECK(remove(path_of(names[--n])) == 0);
+    return hidden;
+}
+
+static void drop_folder(void) {
+    (void)clear_folder();
+    (void)DROP_FOLDER(folder);
+    (void)DROP_FOLDER("build"); /* where nothing else lies in it */
+}
+
+static void make_folder(void) {
+    if (folder[0]) return;
+    (void)MAKE_FOLDER("build");
+    snprintf(folder, sizeof folder, "build/tmp.fuzz_shards.%ld", (long)PROCESS_ID());
+    CHECK(MAKE_FOLDER(folder) == 0);
+    atexit(drop_folder);
+}
+
+/* ---- one input ---------------------------------------------------------------------------------------------------- */
+
+typedef struct input {
+    const uint8_t *index;
+    size_t n;
+    unsigned options, knob, there;
+    st_tensor tensors[MOST_TENSORS];
+    uint64_t shapes[MOST_TENSORS];
+    char names[MOST_TENSORS][8];
+    size_t count;
+    uint64_t limit;
+    uint32_t shards;
+} input;
+
+static const uint8_t bytes_of_all[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+
+static int is_there(const input *in, int file) {
+    return (in->there >> file & 1) != 0;
+}
+
+static const char *other_of(const input *in) {
+    return in->options & HAS_OTHER ? others[in->knob >> 6] : NULL;
+}
+
+/* the plan, written from its rules */
+static uint32_t count_shards(const input *in) {
+    uint64_t held = 0;
+    uint32_t shards = 1;
+    size_t i, in_shard = 0;
+    for (i = 0; i < in->count; i++) {
+        const uint64_t n = in->tensors[i].bytes;
+        if (in_shard > 0 && (in->options & SHARD_OVER ? held > in->limit : held + n > in->limit)) {
+            shards++;
+            held = 0;
+            in_shard = 0;
+        }
+        held += n;
+        in_shard++;
+    }
+    return shards;
+}
+
+static void read_input(input *in, const uint8_t *data, size_t size) {
+    size_t i;
+    memset(in, 0, sizeof *in);
+    in->options = data[0];
+    in->knob = data[1];
+    in->there = data[2];
+    in->index = data + OPTION_BYTES;
+    in->n = size - OPTION_BYTES;
+    in->count = 1 + (in->options & 7) % MOST_TENSORS;
+    in->limit = 1 + in->knob % 8;
+    for (i = 0; i < in->count; i++) {
+        st_tensor *t = &in->tensors[i];
+        snprintf(in->names[i], sizeof in->names[i], "t%u", (unsigned)(in->count - i));
+        in->shapes[i] = (in->knob >> i) % 4;
+        t->name = in->names[i];
+        t->dtype = ST_DTYPE_U8;
+        t->rank = 1;
+        t->shape = &in->shapes[i];
+        t->data = bytes_of_all + i;
+        t->bytes = in->shapes[i];
+    }
+    in->shards = count_shards(in);
+}
+
+static void set_up(const input *in) {
+    int i;
+    (void)clear_folder();
+    for (i = 0; i < FILES; i++) {
+        if (is_there(in, i)) write_file(files[i], files[i], strlen(files[i]));
+    }
+    if (!(in->options & NO_OLD)) write_file(OLD_INDEX, in->index, in->n);
+    if (other_of(in)) write_file(OTHER_INDEX, other_of(in), strlen(other_of(in)));
+}
+
+static int is_new(const input *in, const char *name) {
+    char shard[ST_SHARD_NAME_BYTES];
+    uint32_t i;
+    for (i = 0; i < in->shards; i++) {
+        CHECK(st_shard_name(i, in->shards, shard, sizeof shard) == ST_OK);
+        if (strcmp(shard, name) == 0) return 1;
+    }
+    return 0;
+}
+
+/* everything is as it was */
+static void check_untouched(const input *in) {
+    int i;
+    for (i = 0; i < FILES; i++) CHECK(!is_there(in, i) || holds(files[i], files[i], strlen(files[i])));
+    CHECK((in->options & NO_OLD) || holds(OLD_INDEX, in->index, in->n));
+}
+
+/* whether the older index may name it: where it has no escapes its text does */
+static int may_be_stale(const input *in, const char *name) {
+    const size_t length = strlen(name);
+    size_t i;
+    if (in->options & NO_OLD) return 0;
+    if (in->n > 0 && memchr(in->index, '\\', in->n)) return 1;
+    for (i = 0; i + length <= in->n; i++) {
+        if (memcmp(in->index + i, name, length) == 0) return 1;
+    }
+    return 0;
+}
+
+/* the new model is there, and what is gone may be gone */
+static void check_saved(const input *in) {
+    st_model *m;
+    st_error error;
+    uint8_t got[4];
+    size_t i;
+    int k;
+    CHECK(st_open(&m, folder, NULL, &error) == ST_OK && m->shard_count == in->shards && m->count == in->count);
+    for (i = 0; i < in->count; i++) {
+        const st_tensor *want = &in->tensors[i], *t = st_find(m, want->name);
+        CHECK(t != NULL && t->bytes == want->bytes && t->rank == 1 && t->shape[0] == want->bytes);
+        CHECK(st_read(m, t, 0, got, (size_t)t->bytes, NULL) == ST_OK && memcmp(got, want->data, (size_t)t->bytes) == 0);
+    }
+    st_close(m);
+    for (k = 0; k < FILES; k++) {
+        if (!is_there(in, k) || is_new(in, files[k])) continue;
+        if (holds(files[k], files[k], strlen(files[k]))) continue;
+        CHECK(k != KEEP && (k == SINGLE || may_be_stale(in, files[k])));
+        CHECK(!other_of(in) || other_of(in) != others[0] ||
+              (k != 0 && k != FILES - 1)); /* those are the other model's too */
+    }
+    CHECK(!other_of(in) || holds(OTHER_INDEX, other_of(in), strlen(other_of(in))));
+}
+
+/* ---- saving ------------------------------------------------------------------------------------------------------- */
+
+static st_status save(const input *in, const st_save_options *o, st_error *error) {
+    uint32_t i;
+    st_status s;
+    if (!(in->options & MANY_PROCESSES)) {
+        return st_save_sharded(folder, in->tensors, in->count, NULL, 0, o, error);
+    }
+    s = st_shards_begin(folder, in->tensors, in->count, o, error);
+    for (i = in->shards; s == ST_OK && i > 0; i--) {
+        s = st_shards_write(folder, in->tensors, in->count, NULL, 0, i - 1, 1, o, error);
+    }
+    return s == ST_OK ? st_shards_finish(folder, in->tensors, in->count, o, error) : s;
+}
+
+/* another model's index names what the new model replaces */
+static int is_refused(const input *in) {
+    const char *other = other_of(in);
+    return (other == others[1] && is_new(in, files[3])) || other == others[2];
+}
+
+static void check_end(const input *in, st_status status) {
+    if (status == ST_OK) {
+        check_saved(in);
+    } else if (!(in->options & MANY_PROCESSES) || status == ST_ERR_SHARD) {
+        check_untouched(in);
+    }
+    CHECK(clear_folder() == 0);
+}
+
+static void try_allocator(const input *in, st_save_options o) {
+    fuzz_heap heap;
+    st_allocator allocator = fuzz_allocator(&heap);
+    st_error error;
+    st_status status;
+    unsigned fail_at;
+    o.allocator = &allocator;
+    set_up(in);
+    status = save(in, &o, &error);
+    CHECK(heap.live == 0 && status == (is_refused(in) ? ST_ERR_SHARD : ST_OK) && error.status == status);
+    check_end(in, status);
+
+    fail_at = 1 + in->knob % (heap.calls ? heap.calls : 1);
+    set_up(in);
+    allocator = fuzz_allocator(&heap);
+    heap.fail_at = fail_at;
+    status = save(in, &o, &error);
+    CHECK(heap.live == 0 && (status == ST_ERR_MEMORY || heap.calls < fail_at));
+    check_end(in, status);
+}
+
+/* a work buffer, made as large as each refusal says */
+static void try_work(const input *in, st_save_options o) {
+    size_t bytes = 1;
+    unsigned rounds = 0;
+    st_error error;
+    st_status status;
+    do {
+        uint8_t *work = (uint8_t *)malloc(bytes);
+        CHECK(work != NULL);
+        o.work = work;
+        o.work_bytes = bytes;
+        set_up(in);
+        status = save(in, &o, &error);
+        check_end(in, status);
+        free(work);
+        if (status != ST_ERR_MEMORY) break;
+        CHECK(error.expected > bytes && error.expected < (1u << 20) && ++rounds <= MOST_ROUNDS);
+        bytes = (size_t)error.expected;
+    } while (1);
+    CHECK(status == (is_refused(in) ? ST_ERR_SHARD : ST_OK));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    input in;
+    st_save_options o;
+    if (size < OPTION_BYTES || size > 4096) return 0;
+    make_folder();
+    read_input(&in, data, size);
+    memset(&o, 0, sizeof o);
+    o.flags = ST_SAVE_NO_SYNC | (in.options & SHARD_OVER ? ST_SAVE_SHARD_OVER : 0);
+    o.max_shard_bytes = in.limit;
+    if (in.options & WORK) {
+        try_work(&in, o);
+    } else {
+        try_allocator(&in, o);
+    }
+    return 0;
+}
+#endif
