@@ -61,6 +61,7 @@ static inline uint64_t slow_count(st_range r) {
 static inline uint64_t slow_element(const st_tensor *t, const st_view *v, const slow_view *w, uint64_t n) {
     uint64_t index[SLOW_RANK], element = 0;
     uint32_t i;
+    if (v == NULL) return n;
     for (i = t->rank; i > 0; i--) {
         const uint32_t axis = slow_axis(v, i - 1);
         const st_range r = slow_range(t, v, axis);
