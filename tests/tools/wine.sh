@@ -14,7 +14,7 @@ set -- $(tail -n 1 "$out/programs")
 passed=$2 failed=$4 skipped=$6
 run=../shared/callsites/run
 if [ -x $run ]; then
-    try "outside programs" env CC=x86_64-w64-mingw32-gcc RUN=wine $run . read errors sources write shards list # cxx wants sys/statvfs.h
+    try "outside programs" env CC=x86_64-w64-mingw32-gcc RUN=wine $run . read errors sources write shards access list # cxx wants sys/statvfs.h
 else
     skip "no ../shared/callsites here"
 fi
