@@ -7442,8 +7442,10 @@ static st_status sti_loader_run(sti_loader *ld, size_t i, uint64_t from, uint64_
         if (moved) sti_to_host(dst + (size_t)from, n, p->swap);
 #if !defined(ST_NO_CONVERT)
         if (!moved) { /* a multiple of STI_UNIT is one of the bytes that four elements have */
-            sti_convert(p->to, dst + (size_t)(from / p->bits * 8 + from % p->bits * 8 / p->bits) * p->bytes, p->from,
-                        at, 0, n / p->bits * 8 + n % p->bits * 8 / p->bits, p->how);
+            const uint64_t first = from / p->bits * 8 + from % p->bits * 8 / p->bits, left = p->elements - first;
+            const size_t held = n / p->bits * 8 + n % p->bits * 8 / p->bits; /* with what fills the last byte */
+            sti_convert(p->to, dst + (size_t)first * p->bytes, p->from, at, 0, held < left ? held : (size_t)left,
+                        p->how);
         }
 #endif
         from += n;

@@ -738,6 +738,61 @@ static void failing_threads(void) {
 }
 #endif
 
+/* a run that ends within a byte, of which the rest is no element of it */
+static void odd_runs(int kind) {
+    static const struct {
+        st_dtype dtype;
+        const char *name;
+    } rows[] = {{ST_DTYPE_F4, "F4"}, {ST_DTYPE_F6_E2M3, "F6_E2M3"}, {ST_DTYPE_F6_E3M2, "F6_E3M2"}};
+    static const unsigned char codes[6] = {0x21, 0x43, 0x65, 0x87, 0xa9, 0xcb};
+    size_t i, n;
+    uint64_t stop;
+    test_row = source_names[kind];
+    for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const size_t bytes = i == 0 ? 4 : 6;
+        growing header = {NULL, 0, 0};
+        unsigned char *file;
+        source s;
+        text_put(&header, "{\"t\":{\"dtype\":\"");
+        text_put(&header, rows[i].name);
+        text_put(&header, "\",\"shape\":[8],\"data_offsets\":[0,");
+        text_number(&header, bytes);
+        text_put(&header, "]}}");
+        file = make_file(header.at, header.n, codes, bytes, &n);
+        free(header.at);
+        scratch_write(SOURCE_FILE, file, n);
+        if (CHECK_STATUS(source_open(&s, kind, file, n, NULL), ST_OK)) {
+            for (stop = 1; stop <= 8; stop++) {
+                float got[9], want[8];
+                unsigned char scratch[16384];
+                st_range range = {0, 0, 1};
+                st_view v = {NULL, 1, NULL};
+                st_load_item item;
+                st_load_options o;
+                memset(&o, 0, sizeof o);
+                o.scratch = scratch;
+                o.scratch_bytes = sizeof scratch;
+                range.stop = stop;
+                v.ranges = &range;
+                memset(got, '#', sizeof got);
+                memset(&item, 0, sizeof item);
+                item.tensor = st_find(s.model, "t");
+                item.view = &v;
+                item.as = ST_DTYPE_F32;
+                item.dst = got;
+                item.dst_bytes = (size_t)stop * sizeof *got;
+                CHECK_STATUS(st_load(s.model, &item, 1, &o, NULL), ST_OK);
+                CHECK(st_convert(ST_DTYPE_F32, want, rows[i].dtype, codes, 8) == ST_OK);
+                CHECK(memcmp(got, want, (size_t)stop * sizeof *got) == 0);
+                CHECK(((const unsigned char *)got)[stop * sizeof *got] == '#');
+            }
+        }
+        source_close(&s);
+        free(file);
+    }
+    test_row = "";
+}
+
 int main(void) {
     int kind;
     scratch_begin(NAME);
@@ -751,6 +806,7 @@ int main(void) {
     failing_reads();
     refusals();
     for (kind = 0; kind < SOURCE_KINDS; kind++) memory_of(kind);
+    for (kind = 0; kind < SOURCE_KINDS; kind++) odd_runs(kind);
     plans();
     several_files();
 #if defined(ST_THREADS)
