@@ -7111,7 +7111,7 @@ static const st_io *sti_source_is_cold(const sti_view *p, const sti_source *s) {
     const st_io *io = &m->files[s->tensor->shard].io;
     uint64_t last = p->first;
     uint32_t i;
-    if (!m->system || p->elements < STI_GAP_BYTES) return NULL;
+    if (!m->system || p->elements * p->bits / 8 < STI_GAP_BYTES) return NULL; /* the tensor's bits fit 64 bits */
     for (i = 0; i < p->rank; i++) last += (p->axes[i].extent - 1) * p->axes[i].from;
     return sti_system_is_cold(io, sti_sum(s->tensor->offset, last * p->bits / 8)) ? io : NULL;
 }
@@ -7441,7 +7441,7 @@ static st_status sti_loader_run(sti_loader *ld, size_t i, uint64_t from, uint64_
         }
         if (moved) sti_to_host(dst + (size_t)from, n, p->swap);
 #if !defined(ST_NO_CONVERT)
-        if (!moved) { /* a multiple of STI_UNIT is one of the bytes that four elements have */
+        if (!moved) { /* a multiple of STI_UNIT is one of the bytes that four elements have, so `first` is before the last */
             const uint64_t first = from / p->bits * 8 + from % p->bits * 8 / p->bits, left = p->elements - first;
             const size_t held = n / p->bits * 8 + n % p->bits * 8 / p->bits; /* with what fills the last byte */
             sti_convert(p->to, dst + (size_t)first * p->bytes, p->from, at, 0, held < left ? held : (size_t)left,

@@ -10,20 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 #else
-#include <dirent.h>
-#ifdef _WIN32
-#include <direct.h>
-#include <process.h>
-#define MAKE_FOLDER(path) _mkdir(path)
-#define DROP_FOLDER(path) _rmdir(path)
-#define PROCESS_ID() _getpid()
-#else
-#include <sys/stat.h>
-#include <unistd.h>
-#define MAKE_FOLDER(path) mkdir(path, 0777)
-#define DROP_FOLDER(path) rmdir(path)
-#define PROCESS_ID() getpid()
-#endif
+#include "folder.h"
 
 #define OPTION_BYTES 3
 #define OLD_INDEX "model.safetensors.index.json"

@@ -5,20 +5,7 @@
    inputs, in a folder of its own under the current one, and not with ST_NO_FILES. */
 #include "slow_writer.h"
 #ifndef ST_NO_FILES
-#ifdef _WIN32
-#include <direct.h>
-#include <process.h>
-#define MAKE_FOLDER(path) _mkdir(path)
-#define DROP_FOLDER(path) _rmdir(path)
-#define PROCESS_ID() _getpid()
-#else
-#include <dirent.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#define MAKE_FOLDER(path) mkdir(path, 0777)
-#define DROP_FOLDER(path) rmdir(path)
-#define PROCESS_ID() getpid()
-#endif
+#include "folder.h"
 #endif
 
 #define SINK_CODE 28
