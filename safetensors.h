@@ -1263,10 +1263,17 @@ static st_status sti_succeed(st_error *e) {
  * An allocator or a work buffer. A layout is measured with no memory, taken once, and filled by the same code.
  * uses: 5, 6, 7
  * ------------------------------------------------------------------------------------------------------------------ */
+typedef struct sti_chunk { /* memory until a call is over, or its writer is closed; its bytes lie behind */
+    struct sti_chunk *before;
+    size_t bytes;
+} sti_chunk;
+
 typedef struct sti_memory {
     st_allocator allocator; /* alloc NULL: there is none */
+    sti_chunk *chunks;      /* the last that was taken */
     unsigned char *work;    /* at a multiple of 8; NULL: the allocator is used */
-    size_t work_bytes;
+    size_t work_bytes;      /* what is left of it: chunks are taken from its end */
+    size_t work_all;
     size_t work_skipped; /* bytes before the first multiple of 8 */
 } sti_memory;
 
@@ -1287,15 +1294,15 @@ static void sti_free(void *user, void *pointer, size_t bytes) {
 }
 #endif
 
-static void sti_memory_choose(sti_memory *m, const st_options *o) {
+static void sti_memory_choose(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
     ST_MEMSET(m, 0, sizeof *m);
-    if (o->work) {
-        uintptr_t past = (uintptr_t)o->work % 8;
+    if (work) {
+        uintptr_t past = (uintptr_t)work % 8;
         m->work_skipped = past ? 8 - past : 0;
-        m->work = (unsigned char *)o->work + (m->work_skipped < o->work_bytes ? m->work_skipped : 0);
-        m->work_bytes = o->work_bytes > m->work_skipped ? (o->work_bytes - m->work_skipped) & ~(size_t)7 : 0;
-    } else if (o->allocator) {
-        m->allocator = *o->allocator;
+        m->work = (unsigned char *)work + (m->work_skipped < bytes ? m->work_skipped : 0);
+        m->work_all = m->work_bytes = bytes > m->work_skipped ? (bytes - m->work_skipped) & ~(size_t)7 : 0;
+    } else if (allocator) {
+        m->allocator = *allocator;
     } else {
 #if !defined(ST_NO_MALLOC)
         m->allocator.alloc = sti_malloc;
@@ -1311,6 +1318,34 @@ static void *sti_obtain(const sti_memory *m, size_t bytes) {
 /* gives back what was obtained; nothing to do for what lies in a work buffer */
 static void sti_return(const sti_memory *m, void *pointer, size_t bytes) {
     if (pointer && !m->work) (m->allocator.free)(m->allocator.user, pointer, bytes);
+}
+
+/* a chunk; NULL: there is none */
+static void *sti_hold(sti_memory *m, size_t bytes) {
+    sti_chunk *c;
+    bytes = sti_round8(bytes);
+    if (m->work) {
+        if (bytes > m->work_bytes) return NULL;
+        m->work_bytes -= bytes;
+        return m->work + m->work_bytes;
+    }
+    bytes = sti_plus(bytes, sizeof *c);
+    c = (sti_chunk *)sti_obtain(m, bytes);
+    if (!c) return NULL;
+    c->before = m->chunks;
+    c->bytes = bytes;
+    m->chunks = c;
+    return c + 1;
+}
+
+/* gives back all chunks that were taken after that one, the last when work_bytes were left */
+static void sti_let_go(sti_memory *m, sti_chunk *last, size_t work_bytes) {
+    while (m->chunks != last) {
+        sti_chunk *c = m->chunks;
+        m->chunks = c->before;
+        sti_return(m, c, c->bytes);
+    }
+    m->work_bytes = work_bytes;
 }
 
 STI_COLD static st_status sti_fail_memory(const sti_memory *m, size_t bytes, st_error *error) {
@@ -2925,44 +2960,57 @@ static int sti_compare(sti_span a, sti_span b) {
     return c ? c : a.n < b.n ? -1 : a.n > b.n;
 }
 
-/* Orders n items by heap sort, which needs no memory and is never quadratic: before(a, b) of two places, swap of
- * two places. */
+/* whether item a comes before b */
+typedef int sti_before(const void *context, const void *a, const void *b);
+
 typedef struct sti_order {
-    void *items;
-    const sti_index *index;
-    int (*before)(const struct sti_order *o, size_t a, size_t b);
-    void (*swap)(const struct sti_order *o, size_t a, size_t b);
+    unsigned char *items;
+    size_t size; /* of an item, at most 64 */
+    sti_before *before;
+    const void *context;
 } sti_order;
+
+static void sti_swap(const sti_order *o, size_t a, size_t b) {
+    unsigned char item[64], *x = o->items + a * o->size, *y = o->items + b * o->size;
+    ST_MEMCPY(item, x, o->size);
+    ST_MEMMOVE(x, y, o->size);
+    ST_MEMCPY(y, item, o->size);
+}
+
+static int sti_goes_before(const sti_order *o, size_t a, size_t b) {
+    return (o->before)(o->context, o->items + a * o->size, o->items + b * o->size);
+}
 
 static void sti_sink(const sti_order *o, size_t root, size_t n) {
     while (root < n / 2) { /* it has a child: 2 * root + 1 < n, so nothing below overflows */
         size_t child = 2 * root + 1;
-        if (child + 1 < n && (o->before)(o, child, child + 1)) child++;
-        if (!(o->before)(o, root, child)) return;
-        (o->swap)(o, root, child);
+        if (child + 1 < n && sti_goes_before(o, child, child + 1)) child++;
+        if (!sti_goes_before(o, root, child)) return;
+        sti_swap(o, root, child);
         root = child;
     }
 }
 
-static void sti_sort(const sti_order *o, size_t n) {
+/* Orders n items by heap sort, which needs no memory and is never quadratic. */
+static void sti_sort(void *items, size_t n, size_t size, sti_before *before, const void *context) {
+    sti_order o;
     size_t i;
-    for (i = n / 2; i > 0; i--) sti_sink(o, i - 1, n);
+    o.items = (unsigned char *)items;
+    o.size = size;
+    o.before = before;
+    o.context = context;
+    for (i = n / 2; i > 0; i--) sti_sink(&o, i - 1, n);
     for (i = n; i > 1; i--) {
-        (o->swap)(o, 0, i - 1);
-        sti_sink(o, 0, i - 1);
+        sti_swap(&o, 0, i - 1);
+        sti_sink(&o, 0, i - 1);
     }
 }
 
-static int sti_name_before(const sti_order *o, size_t a, size_t b) {
-    const uint32_t *items = (const uint32_t *)o->items;
-    int c = sti_compare(sti_index_name(o->index, items[a]), sti_index_name(o->index, items[b]));
-    return c ? c < 0 : items[a] < items[b];
-}
-
-static void sti_name_swap(const sti_order *o, size_t a, size_t b) {
-    uint32_t *items = (uint32_t *)o->items, item = items[a];
-    items[a] = items[b];
-    items[b] = item;
+static int sti_name_before(const void *context, const void *a, const void *b) {
+    const uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
+    const sti_index *x = (const sti_index *)context;
+    const int c = sti_compare(sti_index_name(x, i), sti_index_name(x, k));
+    return c ? c < 0 : i < k;
 }
 
 /* where an item's name stands in the header, as far as order goes */
@@ -2979,15 +3027,10 @@ static uint32_t sti_index_repeat(const sti_entry *entries, uint32_t a, uint32_t 
 }
 
 STI_COLD static void sti_index_sort(sti_index *x, const sti_entry *entries, uint32_t *repeated) {
-    sti_order o;
     uint32_t i, kept;
     x->sorted = 1;
     for (i = 0; i < x->count; i++) x->slots[i] = i;
-    o.items = x->slots;
-    o.index = x;
-    o.before = sti_name_before;
-    o.swap = sti_name_swap;
-    sti_sort(&o, x->count);
+    sti_sort(x->slots, x->count, sizeof *x->slots, sti_name_before, x);
     for (i = 1, kept = x->slots[0]; i < x->count; i++) { /* there are names, for they collided */
         if (sti_same(sti_index_name(x, kept), sti_index_name(x, x->slots[i]))) {
             kept = sti_index_repeat(entries, kept, x->slots[i], repeated);
@@ -3089,15 +3132,9 @@ static uint32_t sti_index_find(const sti_index *x, sti_span name) {
     return STI_ABSENT;
 }
 
-static int sti_offset_before(const sti_order *o, size_t a, size_t b) {
-    const sti_entry *entries = (const sti_entry *)o->items;
-    return sti_entry_before(&entries[a], &entries[b]);
-}
-
-static void sti_offset_swap(const sti_order *o, size_t a, size_t b) {
-    sti_entry *entries = (sti_entry *)o->items, entry = entries[a];
-    entries[a] = entries[b];
-    entries[b] = entry;
+static int sti_offset_before(const void *context, const void *a, const void *b) {
+    (void)context;
+    return sti_entry_before((const sti_entry *)a, (const sti_entry *)b);
 }
 
 /* ---- 13 system ------------------------------------------------------------------------------------------------------
@@ -3982,15 +4019,8 @@ typedef struct sti_sums { /* what the headers hold that were read so far; an ind
     size_t tensors, dimensions, pairs, text;
 } sti_sums;
 
-typedef struct sti_scratch { /* memory until a call is over; its bytes lie behind */
-    struct sti_scratch *next;
-    size_t bytes;
-} sti_scratch;
-
 typedef struct sti_opening { /* what one call of st_open and its like works with */
-    sti_memory memory;       /* work_bytes: what is left of them, for scratch is taken from their end */
-    size_t work_bytes;       /* all of them */
-    sti_scratch *scratch;
+    sti_memory memory;
     unsigned flags;
     uint64_t limit;
     st_files files;
@@ -4072,32 +4102,19 @@ STI_APART static size_t sti_model_lay(sti_opening *o, unsigned char *base) {
 /* bytes of a work buffer that hold the model, as far as it is counted, the scratch that is taken, and more of it, a
  * multiple of 8 */
 static size_t sti_need(sti_opening *o, size_t more) {
-    const size_t taken = o->work_bytes - o->memory.work_bytes;
+    const size_t taken = o->memory.work_all - o->memory.work_bytes;
     return sti_plus(sti_plus(o->memory.work_skipped, taken), sti_plus(sti_model_lay(o, NULL), more));
 }
 
 /* memory until the call is over */
 static void *sti_scratch_take(sti_opening *o, size_t bytes) {
-    sti_scratch *s;
-    bytes = sti_round8(bytes);
-    if (o->memory.work) {
-        if (bytes <= o->memory.work_bytes) {
-            o->memory.work_bytes -= bytes;
-            return o->memory.work + o->memory.work_bytes;
-        }
-        (void)sti_fail_memory(&o->memory, sti_need(o, bytes), o->error);
-        return NULL;
+    void *taken = sti_hold(&o->memory, bytes);
+    if (!taken) {
+        bytes = sti_round8(bytes);
+        (void)sti_fail_memory(&o->memory, o->memory.work ? sti_need(o, bytes) : sti_plus(bytes, sizeof(sti_chunk)),
+                              o->error);
     }
-    bytes = sti_plus(bytes, sizeof *s);
-    s = (sti_scratch *)sti_obtain(&o->memory, bytes);
-    if (!s) {
-        (void)sti_fail_memory(&o->memory, bytes, o->error);
-        return NULL;
-    }
-    s->next = o->scratch;
-    s->bytes = bytes;
-    o->scratch = s;
-    return s + 1;
+    return taken;
 }
 
 /* whether so much can be taken of a work buffer; says of one that is too small how large one suffices */
@@ -4221,7 +4238,7 @@ STI_APART static st_status sti_open_entries(sti_opening *o, sti_part *p, size_t 
     if (s != ST_OK && h->tensors <= room) return s;
     if (s == ST_OK) sti_count(o, h);
     need = sti_need(o, s == ST_OK ? sti_entries_bytes(h) : sti_need_at_most(p));
-    if (o->memory.work && need > sti_plus(o->memory.work_skipped, o->work_bytes)) {
+    if (o->memory.work && need > sti_plus(o->memory.work_skipped, o->memory.work_all)) {
         return sti_fail_memory(&o->memory, need, o->error);
     }
     return s;
@@ -4229,14 +4246,7 @@ STI_APART static st_status sti_open_entries(sti_opening *o, sti_part *p, size_t 
 
 /* brings the entries into the order of their data, and in a work buffer right before the text */
 STI_APART static void sti_open_arrange(sti_opening *o, sti_part *p, int sorted) {
-    if (!sorted) {
-        sti_order order;
-        order.items = p->entries;
-        order.index = NULL;
-        order.before = sti_offset_before;
-        order.swap = sti_offset_swap;
-        sti_sort(&order, p->header.tensors);
-    }
+    if (!sorted) sti_sort(p->entries, p->header.tensors, sizeof *p->entries, sti_offset_before, NULL);
     if (o->memory.work) {
         sti_entry *moved = (sti_entry *)(void *)p->text - p->header.tensors;
         ST_MEMMOVE(moved, p->entries, sti_entries_bytes(&p->header));
@@ -4333,7 +4343,7 @@ STI_APART static st_status sti_open_block(sti_opening *o) {
     m->system = o->system;
     m->said = o->said; /* a literal, unless a path takes its place */
     m->memory = o->memory;
-    m->memory.work_bytes = o->work_bytes;
+    m->memory.chunks = NULL; /* they go when the call is over */
     m->block_bytes = bytes;
     return ST_OK;
 }
@@ -4457,8 +4467,7 @@ static st_status sti_open_begin(sti_opening *o, st_model **model, const char *sa
     o->error = error;
     o->flags = all->flags;
     o->limit = sti_header_limit(all);
-    sti_memory_choose(&o->memory, all);
-    o->work_bytes = o->memory.work_bytes;
+    sti_memory_choose(&o->memory, all->allocator, all->work, all->work_bytes);
     if (!wrong) return ST_OK;
     return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
                     STI_SAY("a pointer is NULL that must not be, or the options contradict each other"));
@@ -4475,11 +4484,7 @@ static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
         sti_return(&o->memory, o->layout.model, o->layout.bytes);
         (void)sti_say_file(o->error, sti_text(o->at && *o->at->path ? o->at->path : o->said), s);
     }
-    while (o->scratch) {
-        sti_scratch *scratch = o->scratch;
-        o->scratch = scratch->next;
-        sti_return(&o->memory, scratch, scratch->bytes);
-    }
+    sti_let_go(&o->memory, NULL, 0);
     return s;
 }
 
@@ -4862,7 +4867,6 @@ static void sti_list_swap(sti_list *x) {
 /* numbers the shards in the order of their names; first: to be filled with a weight of each, *count of them */
 static st_status sti_list_number(sti_opening *o, sti_list *x, uint32_t *first, uint32_t *number, uint32_t *count) {
     sti_index paths;
-    sti_order order;
     uint32_t i;
     *count = 0;
     sti_list_swap(x);
@@ -4879,11 +4883,7 @@ static st_status sti_list_number(sti_opening *o, sti_list *x, uint32_t *first, u
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, STI_MAX_SHARDS, *count,
                         STI_SAY("an index of $a shards is over the limit of $e"));
     }
-    order.items = first;
-    order.index = &paths;
-    order.before = sti_name_before;
-    order.swap = sti_name_swap;
-    sti_sort(&order, *count);
+    sti_sort(first, *count, sizeof *first, sti_name_before, &paths);
     for (i = 0; i < *count; i++) number[first[i]] = i;
     for (i = 0; i < x->weights; i++) x->shards[i] = number[x->shards[i]];
     sti_list_swap(x);
@@ -7649,17 +7649,11 @@ static sti_work sti_work_of(const st_load_item *item, const sti_view *p) {
     return w;
 }
 
-static int sti_work_before(const sti_order *o, size_t a, size_t b) {
-    const sti_load *l = (const sti_load *)o->items;
-    const sti_work *x = &l->work[a], *y = &l->work[b];
-    const uint32_t p = l->items[x->item].tensor->shard, q = l->items[y->item].tensor->shard;
+static int sti_work_before(const void *context, const void *a, const void *b) {
+    const st_load_item *items = (const st_load_item *)context;
+    const sti_work *x = (const sti_work *)a, *y = (const sti_work *)b;
+    const uint32_t p = items[x->item].tensor->shard, q = items[y->item].tensor->shard;
     return p != q ? p < q : x->offset != y->offset ? x->offset < y->offset : x->item < y->item;
-}
-
-static void sti_work_swap(const sti_order *o, size_t a, size_t b) {
-    sti_work *work = ((const sti_load *)o->items)->work, w = work[a];
-    work[a] = work[b];
-    work[b] = w;
 }
 
 /* checks every item, and counts their bytes; *buffered: some are not in memory */
@@ -7687,7 +7681,6 @@ static st_status sti_load_check(sti_load *l, int *buffered) {
 
 /* work in the order of the disk */
 static void sti_load_plan(sti_load *l) {
-    sti_order order;
     sti_view p;
     size_t i;
     for (i = 0; i < l->count; i++) {
@@ -7697,11 +7690,7 @@ static void sti_load_plan(sti_load *l) {
         l->work[i] = sti_work_of(item, &p);
         l->work[i].item = i;
     }
-    order.items = l;
-    order.index = NULL;
-    order.before = sti_work_before;
-    order.swap = sti_work_swap;
-    sti_sort(&order, l->count);
+    sti_sort(l->work, l->count, sizeof *l->work, sti_work_before, l->items);
     for (i = 0; i < l->count; i++) {
         if (l->work[i].bytes == 0) sti_load_finish(l, i);
     }
@@ -7851,23 +7840,17 @@ static void sti_stretch_item(sti_stretches *out, const st_load_item *item, size_
     } while (sti_slab_next(p, &slab));
 }
 
-static int sti_stretch_before(const sti_order *o, size_t a, size_t b) {
-    const st_stretch *x = (const st_stretch *)o->items + a, *y = (const st_stretch *)o->items + b;
+static int sti_stretch_before(const void *context, const void *a, const void *b) {
+    const st_stretch *x = (const st_stretch *)a, *y = (const st_stretch *)b;
+    (void)context;
     if (x->shard != y->shard) return x->shard < y->shard;
     return x->offset != y->offset ? x->offset < y->offset : x->item < y->item;
-}
-
-static void sti_stretch_swap(const sti_order *o, size_t a, size_t b) {
-    st_stretch *all = (st_stretch *)o->items, x = all[a];
-    all[a] = all[b];
-    all[b] = x;
 }
 
 ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t most,
                               st_stretch *stretches, size_t room, size_t *needed, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
     sti_stretches out;
-    sti_order order;
     sti_view p;
     size_t i;
     if (needed) *needed = 0;
@@ -7895,11 +7878,7 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
         return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, out.count, room,
                         STI_SAY("the plan has $e stretches, and there is room for $a"));
     }
-    order.items = stretches;
-    order.index = NULL;
-    order.before = sti_stretch_before;
-    order.swap = sti_stretch_swap;
-    sti_sort(&order, out.count);
+    sti_sort(stretches, out.count, sizeof *stretches, sti_stretch_before, NULL);
     return sti_succeed(error);
 }
 
@@ -7980,7 +7959,6 @@ typedef struct sti_node {
 typedef struct sti_item { /* a tensor to write; shape, name and spelling lie behind it */
     sti_node node;
     struct sti_item *next; /* in the caller's order */
-    size_t block_bytes;
     const st_tensor *source; /* st_save: the caller's, for its bytes */
     st_tensor tensor;        /* offset counts from the data's begin until the header is planned */
     uint64_t written;        /* of its bytes; each thread of st_writer_write_to keeps to items of its own */
@@ -7990,19 +7968,13 @@ typedef struct sti_item { /* a tensor to write; shape, name and spelling lie beh
 typedef struct sti_label { /* a metadata pair to write; both texts lie behind it */
     sti_node node;
     struct sti_label *next;
-    size_t block_bytes;
     st_pair pair;
 } sti_label;
-
-typedef struct sti_pool { /* blocks of the allocator, or of the work buffer, which come back only all together */
-    sti_memory memory;
-    sti_block work; /* where a work buffer is used: what is taken of it */
-} sti_pool;
 
 enum sti_stage { STI_ADDING, STI_WRITING, STI_FAILED, STI_FINISHED };
 
 struct st_writer {
-    sti_pool pool;
+    sti_memory memory;
     st_save_options options;
     enum sti_stage stage;
     sti_node *names, *keys; /* roots */
@@ -8027,7 +7999,7 @@ struct st_writer {
     uint32_t serial; /* of the temporary's name: where the search for a free one begins, then the one that was free */
     char *temp;      /* name of the temporary */
     void *scratch;   /* for paths */
-    size_t temp_bytes, scratch_bytes;
+    size_t temp_bytes;
 };
 
 /* ---- names */
@@ -8084,41 +8056,17 @@ static void sti_node_add(sti_node **root, sti_node *node) {
 
 /* ---- memory */
 
-static void sti_pool_begin(sti_pool *p, const st_save_options *options) {
-    st_options memory;
-    ST_MEMSET(&memory, 0, sizeof memory);
-    memory.allocator = options->allocator;
-    memory.work = options->work;
-    memory.work_bytes = options->work_bytes;
-    sti_memory_choose(&p->memory, &memory);
-    p->work.base = p->memory.work;
-    p->work.used = 0;
-}
-
-static void *sti_pool_take(sti_pool *p, size_t bytes, const char *said, st_error *error) {
-    void *taken = NULL;
-    bytes = sti_round8(bytes);
-    if (!p->memory.work) {
-        taken = sti_obtain(&p->memory, bytes);
-    } else if (bytes <= p->memory.work_bytes - p->work.used) {
-        taken = sti_take(&p->work, bytes, 1);
-    } else {
-        bytes = sti_plus(sti_plus(p->work.used, bytes), p->memory.work_skipped);
+static void *sti_hold_or_fail(sti_memory *m, size_t bytes, const char *said, st_error *error) {
+    void *taken = sti_hold(m, bytes);
+    if (!taken) {
+        bytes = sti_plus(sti_round8(bytes), m->work_skipped + (m->work_all - m->work_bytes));
+        (void)sti_say_file(error, sti_text(said), sti_fail_memory(m, bytes, error));
     }
-    if (!taken) (void)sti_say_file(error, sti_text(said), sti_fail_memory(&p->memory, bytes, error));
     return taken;
 }
 
-static void sti_pool_return(const sti_pool *p, void *taken, size_t bytes) {
-    sti_return(&p->memory, taken, sti_round8(bytes));
-}
-
 static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
-    return sti_pool_take(&w->pool, bytes, w->said, error);
-}
-
-static void sti_writer_return(st_writer *w, void *p, size_t bytes) {
-    sti_pool_return(&w->pool, p, bytes);
+    return sti_hold_or_fail(&w->memory, bytes, w->said, error);
 }
 
 /* ---- declaring */
@@ -8230,7 +8178,6 @@ static st_status sti_writer_add(st_writer *w, const st_tensor *tensor, const st_
     item = (sti_item *)sti_writer_take(w, sti_item_bytes(&t), error);
     if (!item) return ST_ERR_MEMORY;
     ST_MEMSET(item, 0, sizeof *item);
-    item->block_bytes = sti_item_bytes(&t);
     shape = (uint64_t *)(void *)(item + 1);
     at = (char *)(shape + t.rank);
     if (t.rank) ST_MEMCPY(shape, t.shape, t.rank * sizeof *shape); /* it was taken */
@@ -8289,7 +8236,6 @@ ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_er
     label = (sti_label *)sti_writer_take(w, sti_label_bytes(&p), error);
     if (!label) return ST_ERR_MEMORY;
     ST_MEMSET(label, 0, sizeof *label);
-    label->block_bytes = sti_label_bytes(&p);
     at = (char *)(label + 1);
     label->pair = p;
     label->pair.key = sti_keep(&at, key);
@@ -8436,21 +8382,16 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w, uint64_t offset)
 
 /* ---- planning */
 
-static int sti_item_before(const sti_order *o, size_t a, size_t b) {
-    const sti_item *x = (const sti_item *)((void **)o->items)[a], *y = (const sti_item *)((void **)o->items)[b];
+static int sti_item_before(const void *context, const void *a, const void *b) {
+    const sti_item *x = *(sti_item *const *)a, *y = *(sti_item *const *)b;
+    (void)context;
     if (x->tensor.dtype != y->tensor.dtype) return x->tensor.dtype > y->tensor.dtype;
     return sti_compare(x->node.name, y->node.name) < 0;
 }
 
-static int sti_label_before(const sti_order *o, size_t a, size_t b) {
-    const sti_label *x = (const sti_label *)((void **)o->items)[a], *y = (const sti_label *)((void **)o->items)[b];
-    return sti_compare(x->node.name, y->node.name) < 0;
-}
-
-static void sti_pointer_swap(const sti_order *o, size_t a, size_t b) {
-    void **items = (void **)o->items, *item = items[a];
-    items[a] = items[b];
-    items[b] = item;
+static int sti_label_before(const void *context, const void *a, const void *b) {
+    (void)context;
+    return sti_compare((*(sti_label *const *)a)->node.name, (*(sti_label *const *)b)->node.name) < 0;
 }
 
 static size_t sti_order_bytes(size_t items, size_t labels) {
@@ -8458,20 +8399,15 @@ static size_t sti_order_bytes(size_t items, size_t labels) {
 }
 
 static void sti_writer_sort(st_writer *w) {
-    sti_order o;
     sti_item *item = w->first_item;
     sti_label *label = w->first_label;
     size_t i = 0;
     for (; item; item = item->next) w->order[i++] = item;
     for (; label; label = label->next) w->order[i++] = label;
-    o.index = NULL;
-    o.swap = sti_pointer_swap;
-    o.items = w->order;
-    o.before = sti_item_before;
-    if (!(w->options.flags & ST_SAVE_KEEP_ORDER)) sti_sort(&o, w->item_count);
-    o.items = w->order + w->item_count;
-    o.before = sti_label_before;
-    sti_sort(&o, w->label_count);
+    if (!(w->options.flags & ST_SAVE_KEEP_ORDER)) {
+        sti_sort(w->order, w->item_count, sizeof *w->order, sti_item_before, NULL);
+    }
+    sti_sort(w->order + w->item_count, w->label_count, sizeof *w->order, sti_label_before, NULL);
 }
 
 /* orders everything, places the data and sizes the header */
@@ -8511,22 +8447,12 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
 static st_status sti_writer_buffer(st_writer *w, uint64_t bytes, st_error *error) {
     size_t n = bytes < STI_BUFFER_BYTES ? sti_round8((size_t)bytes) : STI_BUFFER_BYTES;
     if (n < STI_BUFFER_LEAST) n = STI_BUFFER_LEAST;
-    if (w->pool.memory.work) {
-        size_t left = w->pool.memory.work_bytes - w->pool.work.used;
-        if (n > left) n = left > STI_BUFFER_LEAST ? left : STI_BUFFER_LEAST;
+    if (w->memory.work && n > w->memory.work_bytes) {
+        n = w->memory.work_bytes > STI_BUFFER_LEAST ? w->memory.work_bytes : STI_BUFFER_LEAST;
     }
     w->buffer = (unsigned char *)sti_writer_take(w, n, error);
     w->buffer_bytes = n;
     return w->buffer ? ST_OK : ST_ERR_MEMORY;
-}
-
-/* gives back what the plan took */
-static void sti_writer_forget(st_writer *w, size_t used) {
-    sti_writer_return(w, w->buffer, w->buffer_bytes);
-    sti_writer_return(w, w->order, sti_order_bytes(w->item_count, w->label_count));
-    w->buffer = NULL;
-    w->order = NULL;
-    w->pool.work.used = used;
 }
 
 static int sti_writer_header(st_writer *w) {
@@ -8600,16 +8526,16 @@ static void sti_writer_advance(st_writer *w) {
 }
 
 ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
-    size_t used;
+    sti_memory before;
     st_status s;
     int code;
     if (!w) return sti_writer_null(NULL, error);
     if (w->stage != STI_ADDING) return sti_writer_state(w, error);
-    used = w->pool.work.used;
+    before = w->memory;
     s = sti_writer_plan(w, error);
     if (s == ST_OK) s = sti_writer_start(w, error);
     if (s != ST_OK) {
-        sti_writer_forget(w, used);
+        sti_let_go(&w->memory, before.chunks, before.work_bytes);
         return s;
     }
     code = sti_writer_header(w);
@@ -8761,7 +8687,7 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
     }
 #endif
     ST_MEMSET(w, 0, sizeof *w);
-    sti_pool_begin(&w->pool, &all);
+    sti_memory_choose(&w->memory, all.allocator, all.work, all.work_bytes);
     w->options = all;
     w->path = path;
     w->said = said;
@@ -8774,12 +8700,13 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
 #if !defined(ST_NO_FILES)
     if (path) {
         sti_span longer = sti_text(path);
+        size_t scratch_bytes;
         longer.n = sti_plus(longer.n, STI_TEMP_BYTES);
         w->temp_bytes = longer.n;
-        w->scratch_bytes = sti_times(sti_system_scratch(longer), 2);
+        scratch_bytes = sti_times(sti_system_scratch(longer), 2);
         w->temp = (char *)sti_writer_take(w, w->temp_bytes, error);
-        if (w->temp && w->scratch_bytes) w->scratch = sti_writer_take(w, w->scratch_bytes, error);
-        if (!w->temp || (w->scratch_bytes && !w->scratch)) {
+        if (w->temp && scratch_bytes) w->scratch = sti_writer_take(w, scratch_bytes, error);
+        if (!w->temp || (scratch_bytes && !w->scratch)) {
             st_writer_close(w);
             return ST_ERR_MEMORY;
         }
@@ -8801,29 +8728,14 @@ ST_API st_status st_writer_open_sink(st_writer **writer, const st_sink *sink, co
 
 ST_API void st_writer_close(st_writer *w) {
     sti_memory memory;
-    sti_item *item;
-    sti_label *label;
     if (!w) return;
 #if !defined(ST_NO_FILES)
     if (!w->sink.write && (w->stage == STI_WRITING || w->stage == STI_FAILED)) {
         sti_system_discard(w->scratch, &w->target, w->temp);
     }
 #endif
-    sti_writer_forget(w, 0);
-    sti_writer_return(w, w->temp, w->temp_bytes);
-    sti_writer_return(w, w->scratch, w->scratch_bytes);
-    for (item = w->first_item; item;) {
-        sti_item *next = item->next;
-        sti_writer_return(w, item, item->block_bytes);
-        item = next;
-    }
-    for (label = w->first_label; label;) {
-        sti_label *next = label->next;
-        sti_writer_return(w, label, label->block_bytes);
-        label = next;
-    }
-    memory = w->pool.memory; /* it lies in what goes */
-    sti_return(&memory, w, sti_round8(sizeof *w));
+    memory = w->memory; /* it lies in what goes */
+    sti_let_go(&memory, NULL, 0);
 }
 
 /* ---- saving */
@@ -9085,11 +8997,6 @@ ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name,
     return ST_OK;
 }
 
-typedef struct sti_sharing { /* what st_find_shared sorts */
-    const st_tensor *tensors;
-    size_t *places;
-} sti_sharing;
-
 /* -1, 0, 1: by where the bytes lie, then by how many they are */
 static int sti_sharing_compare(const st_tensor *a, const st_tensor *b) {
     uint64_t x, y;
@@ -9099,31 +9006,18 @@ static int sti_sharing_compare(const st_tensor *a, const st_tensor *b) {
     return x < y ? -1 : x > y;
 }
 
-static int sti_sharing_before(const sti_order *o, size_t a, size_t b) {
-    const sti_sharing *s = (const sti_sharing *)o->items;
-    int c = sti_sharing_compare(&s->tensors[s->places[a]], &s->tensors[s->places[b]]);
-    return c ? c < 0 : s->places[a] < s->places[b];
-}
-
-static void sti_sharing_swap(const sti_order *o, size_t a, size_t b) {
-    size_t *places = ((const sti_sharing *)o->items)->places, place = places[a];
-    places[a] = places[b];
-    places[b] = place;
+static int sti_sharing_before(const void *context, const void *a, const void *b) {
+    const st_tensor *tensors = (const st_tensor *)context;
+    const size_t i = *(const size_t *)a, k = *(const size_t *)b;
+    const int c = sti_sharing_compare(&tensors[i], &tensors[k]);
+    return c ? c < 0 : i < k;
 }
 
 ST_API size_t st_find_shared(const st_tensor *tensors, size_t count, size_t *first, size_t *scratch) {
-    sti_sharing s;
-    sti_order o;
     size_t i, repeats = 0;
     if (!tensors || !first || !scratch) return 0;
-    s.tensors = tensors;
-    s.places = scratch;
     for (i = 0; i < count; i++) scratch[i] = i;
-    o.items = &s;
-    o.index = NULL;
-    o.before = sti_sharing_before;
-    o.swap = sti_sharing_swap;
-    sti_sort(&o, count);
+    sti_sort(scratch, count, sizeof *scratch, sti_sharing_before, tensors);
     for (i = 0; i < count; i++) {
         const st_tensor *t = &tensors[scratch[i]];
         first[scratch[i]] = scratch[i];
@@ -9255,24 +9149,18 @@ static sti_span sti_pair_value(const void *pair) {
     return sti_named(p->value, p->value_bytes);
 }
 
-static int sti_pair_before(const sti_order *o, size_t a, size_t b) {
-    void *const *pairs = (void *const *)o->items;
-    return sti_compare(sti_pair_key(pairs[a]), sti_pair_key(pairs[b])) < 0;
+static int sti_pair_before(const void *context, const void *a, const void *b) {
+    (void)context;
+    return sti_compare(sti_pair_key(*(void *const *)a), sti_pair_key(*(void *const *)b)) < 0;
 }
 
 static sti_span sti_placed_name(const sti_placed *p) {
     return sti_named(p->tensor->name, p->tensor->name_bytes);
 }
 
-static int sti_placed_before(const sti_order *o, size_t a, size_t b) {
-    const sti_placed *placed = (const sti_placed *)o->items;
-    return sti_compare(sti_placed_name(&placed[a]), sti_placed_name(&placed[b])) < 0;
-}
-
-static void sti_placed_swap(const sti_order *o, size_t a, size_t b) {
-    sti_placed *placed = (sti_placed *)o->items, p = placed[a];
-    placed[a] = placed[b];
-    placed[b] = p;
+static int sti_placed_before(const void *context, const void *a, const void *b) {
+    (void)context;
+    return sti_compare(sti_placed_name((const sti_placed *)a), sti_placed_name((const sti_placed *)b)) < 0;
 }
 
 /* ---- sharding: one call that saves a model, or a part of it, in several files */
@@ -9285,7 +9173,6 @@ static void sti_placed_swap(const sti_order *o, size_t a, size_t b) {
 typedef struct sti_stale { /* a file of the older model; its name lies behind it */
     sti_node node;
     struct sti_stale *next;
-    size_t block_bytes;
     int shared; /* another model's index names it too */
 } sti_stale;
 
@@ -9296,7 +9183,7 @@ typedef struct sti_shards { /* what one call works with; the first six are the c
     const st_pair *metadata;
     size_t metadata_count;
     st_save_options options;
-    sti_pool pool;
+    sti_memory memory;
     st_error *error;
     uint32_t shard_count;
     uint64_t bytes;      /* of all tensors */
@@ -9315,6 +9202,8 @@ typedef struct sti_shards { /* what one call works with; the first six are the c
     sti_node *stale_names;
     sti_stale *stale;
     size_t stale_bytes;
+    unsigned char *window; /* through which older indexes are read */
+    size_t window_bytes;
     int has_index, has_single; /* files of an older model that are there */
     int clash;        /* a file that is there, or is named by the index that is there, has the name of a new one */
     st_status status; /* of what a listing calls */
@@ -9353,7 +9242,7 @@ static const st_tensor *sti_shards_tensors(const sti_shards *s, size_t begin) {
 }
 
 static void *sti_shards_take(sti_shards *s, size_t bytes) {
-    return sti_pool_take(&s->pool, bytes, s->directory, s->error);
+    return sti_hold_or_fail(&s->memory, bytes, s->directory, s->error);
 }
 
 static size_t sti_serials_bytes(const sti_shards *s) {
@@ -9362,7 +9251,7 @@ static size_t sti_serials_bytes(const sti_shards *s) {
 
 /* bytes of a work buffer that suffice, as far as is known what else the directory holds */
 STI_COLD static size_t sti_shards_need(const sti_shards *s) {
-    size_t need = sti_plus(s->pool.memory.work_skipped, sti_times(sti_round8(s->path_bytes), 2)), most = 0, begin, end;
+    size_t need = sti_plus(s->memory.work_skipped, sti_times(sti_round8(s->path_bytes), 2)), most = 0, begin, end;
     uint64_t bytes;
     need = sti_plus(need, sti_plus(sti_round8(s->scratch_bytes), sti_round8(sti_serials_bytes(s))));
     need = sti_plus(need, sti_round8(sti_times(s->count, sizeof *s->placed)));
@@ -9375,27 +9264,7 @@ STI_COLD static size_t sti_shards_need(const sti_shards *s) {
         if (shard > most) most = shard;
         if (end == 0) break;
     }
-    return sti_plus(need, sti_plus(s->stale_bytes, most));
-}
-
-static void sti_stale_forget(sti_shards *s) {
-    sti_stale *stale, *next;
-    for (stale = s->stale; stale; stale = next) {
-        next = stale->next;
-        sti_pool_return(&s->pool, stale, stale->block_bytes);
-    }
-    s->stale = NULL;
-    s->stale_names = NULL;
-}
-
-static void sti_shards_close(sti_shards *s) {
-    sti_stale_forget(s);
-    sti_pool_return(&s->pool, s->pairs, sti_times(s->options.index_count, sizeof *s->pairs));
-    sti_pool_return(&s->pool, s->placed, sti_times(s->count, sizeof *s->placed));
-    sti_pool_return(&s->pool, s->serials, sti_serials_bytes(s));
-    sti_pool_return(&s->pool, s->scratch, s->scratch_bytes);
-    sti_pool_return(&s->pool, s->temp, s->path_bytes);
-    sti_pool_return(&s->pool, s->path, s->path_bytes);
+    return sti_plus(need, sti_plus(sti_plus(s->stale_bytes, s->window_bytes), most));
 }
 
 /* what all calls have in common: judges the tensors and counts the shards, and takes what every one of them needs */
@@ -9416,7 +9285,7 @@ static st_status sti_shards_open(sti_shards *s, const char *directory, const st_
     s->count = count;
     s->metadata = metadata;
     s->metadata_count = metadata_count;
-    sti_pool_begin(&s->pool, &s->options);
+    sti_memory_choose(&s->memory, s->options.allocator, s->options.work, s->options.work_bytes);
     status = sti_plan(directory, tensors, count, &s->options, NULL, &s->shard_count, &s->bytes, error);
     if (status != ST_OK) return status;
     s->prefix_bytes = sti_plus(place.n, sti_system_directory(directory) < place.n); /* a separator, unless it has one */
@@ -9436,8 +9305,8 @@ static st_status sti_shards_open(sti_shards *s, const char *directory, const st_
 
 /* what all calls have in common at their end */
 static st_status sti_shards_end(sti_shards *s, st_status status) {
-    sti_shards_close(s);
-    if (status == ST_ERR_MEMORY && s->pool.memory.work) {
+    sti_let_go(&s->memory, NULL, 0);
+    if (status == ST_ERR_MEMORY && s->memory.work) {
         size_t need = sti_shards_need(s);
         return sti_shards_refuse(s, status, sti_text(""), need > s->asked ? need : s->asked, 0,
                                  STI_SAY("the work buffer is too small: $e bytes suffice"));
@@ -9448,7 +9317,6 @@ static st_status sti_shards_end(sti_shards *s, st_status status) {
 /* judges the index's metadata and orders it */
 static st_status sti_shards_pairs(sti_shards *s) {
     const size_t n = s->options.index_count;
-    sti_order o;
     size_t i;
     if (!n) return ST_OK;
     for (i = 0; i < n; i++) {
@@ -9471,11 +9339,7 @@ static st_status sti_shards_pairs(sti_shards *s) {
     s->pairs = (void **)sti_shards_take(s, sti_times(n, sizeof *s->pairs));
     if (!s->pairs) return ST_ERR_MEMORY;
     for (i = 0; i < n; i++) s->pairs[i] = (void *)(uintptr_t)&s->options.index[i];
-    o.items = s->pairs;
-    o.index = NULL;
-    o.before = sti_pair_before;
-    o.swap = sti_pointer_swap;
-    sti_sort(&o, n);
+    sti_sort(s->pairs, n, sizeof *s->pairs, sti_pair_before, NULL);
     for (i = 1; i < n; i++) {
         sti_span key = sti_pair_key(s->pairs[i]);
         if (sti_same(sti_pair_key(s->pairs[i - 1]), key)) {
@@ -9487,7 +9351,6 @@ static st_status sti_shards_pairs(sti_shards *s) {
 
 /* orders the tensors for the index, and refuses a name that is there twice */
 static st_status sti_shards_order(sti_shards *s) {
-    sti_order o;
     size_t i, begin, end;
     uint32_t shard = 0;
     uint64_t bytes;
@@ -9501,11 +9364,7 @@ static st_status sti_shards_order(sti_shards *s) {
             s->placed[i].shard = shard;
         }
     }
-    o.items = s->placed;
-    o.index = NULL;
-    o.before = sti_placed_before;
-    o.swap = sti_placed_swap;
-    sti_sort(&o, s->count);
+    sti_sort(s->placed, s->count, sizeof *s->placed, sti_placed_before, NULL);
     for (i = 1; i < s->count; i++) {
         sti_span name = sti_placed_name(&s->placed[i]);
         if (sti_same(sti_placed_name(&s->placed[i - 1]), name)) {
@@ -9565,23 +9424,22 @@ static st_status sti_shards_prepare(sti_shards *s) {
 
 typedef struct sti_passing { /* an index seen through a window */
     sti_json json;           /* first: a pointer to one is a pointer to the other */
+    const sti_shards *shards; /* whose window it is */
     const st_io *io;
     uint64_t next;
-    unsigned char *window;
-    size_t room;
     int code; /* of a read that failed */
 } sti_passing;
 
 static int sti_passing_more(sti_json *j) {
     sti_passing *p = (sti_passing *)(void *)j;
     const uint64_t left = p->io->bytes - p->next;
-    const size_t n = left < p->room ? (size_t)left : p->room;
+    const size_t n = left < p->shards->window_bytes ? (size_t)left : p->shards->window_bytes;
     if (n == 0 || p->code) return 0;
-    p->code = sti_io_read(p->io, p->next, p->window, n);
+    p->code = sti_io_read(p->io, p->next, p->shards->window, n);
     if (p->code) return 0;
     p->next = sti_sum(p->next, n);
-    j->at = p->window;
-    j->end = p->window + n;
+    j->at = p->shards->window;
+    j->end = j->at + n;
     j->stop = (uint32_t)p->next; /* the index is not longer than the limit */
     return 1;
 }
@@ -9690,7 +9548,6 @@ static st_status sti_stale_add(sti_shards *s, sti_span name) {
     if (!stale) return ST_ERR_MEMORY;
     ST_MEMSET(stale, 0, sizeof *stale);
     at = (char *)(stale + 1);
-    stale->block_bytes = bytes;
     stale->node.name.n = name.n;
     stale->node.name.at = sti_keep(&at, name);
     sti_node_add(&s->stale_names, &stale->node);
@@ -9706,25 +9563,6 @@ static st_status sti_other_check(sti_shards *s, sti_span name) {
     return sti_shards_has(s, name) || sti_alike(name, STI_SINGLE_NAME) ? ST_ERR_SHARD : ST_OK; /* that is removed */
 }
 
-/* The window lies at the end of a work buffer, for what is taken meanwhile stays. */
-static unsigned char *sti_window_take(sti_shards *s, sti_passing *p) {
-    sti_memory *m = &s->pool.memory;
-    if (!m->work) {
-        p->window = (unsigned char *)sti_shards_take(s, p->room);
-    } else {
-        p->room = STI_BUFFER_LEAST;                                   /* which a writer needs too, later */
-        if (m->work_bytes - s->pool.work.used < p->room) return NULL; /* sti_shards_end says how much suffices */
-        m->work_bytes -= p->room;
-        p->window = m->work + m->work_bytes;
-    }
-    return p->window;
-}
-
-static void sti_window_return(sti_shards *s, sti_passing *p) {
-    if (p->window && s->pool.memory.work) s->pool.memory.work_bytes += p->room;
-    sti_pool_return(&s->pool, p->window, p->room);
-}
-
 /* walks an index of the directory; ST_ERR_JSON, ST_ERR_SCHEMA: it is none; ST_ERR_NOT_FOUND; else what each said */
 static st_status sti_shards_read(sti_shards *s, sti_span name, st_status (*each)(sti_shards *s, sti_span name)) {
     sti_passing p;
@@ -9736,13 +9574,16 @@ static st_status sti_shards_read(sti_shards *s, sti_span name, st_status (*each)
     code = sti_system_open(s->scratch, sti_shards_path(s, name), &io);
     if (code == ST_IO_NOT_FOUND) return ST_ERR_NOT_FOUND;
     if (code) return sti_shards_fail(s, code, s->path + s->prefix_bytes, STI_SAY("this older index cannot be opened"));
+    p.shards = s;
     p.io = &io;
     p.json.more = sti_passing_more;
     status = ST_ERR_JSON;
     if (io.bytes > 0 && io.bytes <= STI_DEFAULT_LIMIT) {
-        p.room = io.bytes < STI_OLD_WINDOW ? (size_t)io.bytes : STI_OLD_WINDOW;
-        status = sti_window_take(s, &p) ? sti_passing_walk(&p.json, each, s) : ST_ERR_MEMORY;
-        sti_window_return(s, &p);
+        if (!s->window) {
+            s->window_bytes = s->memory.work ? STI_BUFFER_LEAST : STI_OLD_WINDOW;
+            s->window = (unsigned char *)sti_shards_take(s, s->window_bytes);
+        }
+        status = s->window ? sti_passing_walk(&p.json, each, s) : ST_ERR_MEMORY;
     }
     sti_system_close(NULL, &io);
     if (p.code)
@@ -9775,7 +9616,8 @@ static st_status sti_shards_survey(sti_shards *s) {
     s->status = sti_shards_read(s, sti_text(STI_INDEX_NAME), sti_stale_add);
     if (s->status >= ST_ERR_FORMAT && s->status <= ST_ERR_OFFSETS) {
         s->clash = 1; /* it may name anything, and of what it does name nothing is removed */
-        sti_stale_forget(s);
+        s->stale = NULL;
+        s->stale_names = NULL;
     } else if (s->status != ST_OK && s->status != ST_ERR_NOT_FOUND) {
         return s->status;
     }
@@ -9794,9 +9636,9 @@ static st_status sti_shards_survey(sti_shards *s) {
 static st_status sti_shards_writer(sti_shards *s, st_writer **w) {
     st_save_options o = s->options;
     st_status status;
-    if (s->pool.memory.work) {
-        o.work = s->pool.memory.work + s->pool.work.used;
-        o.work_bytes = s->pool.memory.work_bytes - s->pool.work.used;
+    if (s->memory.work) {
+        o.work = s->memory.work;
+        o.work_bytes = s->memory.work_bytes;
     }
     status = sti_writer_open(w, s->path, NULL, &o, s->error);
     if (status == ST_OK) (*w)->serial = s->serial;
@@ -9835,9 +9677,9 @@ static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, s
     ST_MEMSET(&o, 0, sizeof o);
     o.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
     o.allocator = s->options.allocator;
-    if (s->pool.memory.work) {
-        o.work = s->pool.memory.work + s->pool.work.used;
-        o.work_bytes = s->pool.memory.work_bytes - s->pool.work.used;
+    if (s->memory.work) {
+        o.work = s->memory.work;
+        o.work_bytes = s->memory.work_bytes;
     }
     (void)sti_shards_name(s, shard, name);
     status = st_open(&m, sti_shards_path(s, sti_text(name)), &o, s->error);
@@ -9846,7 +9688,7 @@ static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, s
                                  status == ST_ERR_NOT_FOUND ? STI_SAY("this shard is missing") : other);
     }
     if (status == ST_ERR_MEMORY && s->error) {
-        s->asked = sti_plus(sti_plus(s->pool.memory.work_skipped, s->pool.work.used), (size_t)s->error->expected);
+        s->asked = sti_plus(s->memory.work_skipped + (s->memory.work_all - s->memory.work_bytes), (size_t)s->error->expected);
     }
     if (status != ST_OK) return status;
     if (m->count != end - begin) status = ST_ERR_SHARD;
@@ -10229,7 +10071,7 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
     }
     if (m->memory.work) { /* the model lies at its front */
         all.work = m->memory.work + m->block_bytes;
-        all.work_bytes = m->memory.work_bytes - m->block_bytes;
+        all.work_bytes = m->memory.work_all - m->block_bytes;
         need = sti_save_need(sti_text(path).n, (*model)->tensors, (*model)->count, metadata,
                              metadata ? metadata_count : 0, m->memory.work_skipped);
         need = sti_plus(need, m->block_bytes);
