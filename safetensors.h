@@ -41,7 +41,7 @@
  *   st_open takes an index or a directory as well and gives one model: one array of tensors, one lookup. All shards
  *   are proven at once. What an index says is not trusted: it cannot lead out of its directory.
  *
- *   st_find_each, st_next_unasked   what a program wants and is not there, what is there and nobody wants
+ *   st_find_all, st_next_unused   what a program wants and is not there, what is there and nobody wants
  *   st_aliases, st_find_alias       other names for tied weights; st_find never follows them
  *
  * WRITING
@@ -124,7 +124,7 @@
  *   - A mapped file that another process cuts short raises the system's own fault when the lost bytes are touched
  *     (SIGBUS, or an in-page error on Windows). No library can prevent that: open with ST_OPEN_NO_MAP where it may
  *     happen, then it is ST_ERR_IO.
- *   - A header has at most 100,000,000 bytes, as in the reference (st_options.max_header changes that, up to
+ *   - A header has at most 100,000,000 bytes, as in the reference (st_open_options.max_header changes that, up to
  *     4,294,967,295).
  *   - st_scan: 1,024 tensors of 16 dimensions, 1,024 metadata entries; finding repeated names without memory takes
  *     O(n^2).
@@ -136,7 +136,7 @@
  *   ST_API              what stands before each declaration                  [extern]
  *   ST_NO_FILES         no operating system: memory and callbacks only       [off]
  *   ST_NO_MMAP          read files by position, never map them               [off]
- *   ST_NO_MALLOC        no default allocator: st_options brings memory       [off]
+ *   ST_NO_MALLOC        no default allocator: st_open_options brings memory       [off]
  *   ST_NO_WRITER        no saving                                            [off]
  *   ST_NO_CONVERT       no conversion of numbers                             [off]
  *   ST_NO_SIMD          no vector instructions: conversion is slower         [off]
@@ -148,7 +148,7 @@
  *
  * EMBEDDED
  *   #define ST_FREESTANDING, then either st_scan_begin over a header that lies in flash, which needs no memory, or
- *   st_open_memory or st_open_io with st_options.work: a buffer of yours that holds model and scratch. One that is
+ *   st_open_memory or st_open_io with st_open_options.work: a buffer of yours that holds model and scratch. One that is
  *   too small answers ST_ERR_MEMORY with the bytes that suffice in error.expected. The compiler may still call
  *   memcpy, memmove, memset and memcmp; nothing else is needed. No recursion, no writable data.
  * ------------------------------------------------------------------------------------------------------------------ */
@@ -229,16 +229,17 @@ typedef enum st_status {
 } st_status;
 
 typedef struct st_error { /* on success only status is set */
-    st_status status;
-    int sys;           /* errno, GetLastError() or a callback's code; 0 where none had a part in it */
-    uint64_t position; /* byte of the file at which it was seen; UINT64_MAX where there is none */
+    uint64_t position;    /* byte of the file at which the fault was found; UINT64_MAX: no position */
     uint64_t expected, actual;
+    st_status status;
+    int sys;           /* errno, GetLastError() or a callback's code; 0: no call of the system failed */
+    size_t item;       /* st_load and st_plan_load: index of the item that failed; SIZE_MAX: no item */
     char subject[64];  /* tensor or key it is about, "": none; escaped, shortened in the middle, NUL-terminated */
     char message[240]; /* one sentence for a person, which names the file; escaped likewise, NUL-terminated */
 } st_error;
 
 typedef enum st_dtype {
-    ST_DTYPE_NONE = 0, /* of a tensor: not known here, st_tensor.dtype_name has its spelling */
+    ST_DTYPE_UNKNOWN = 0, /* not known to this library; st_tensor.dtype_name has the spelling */
     ST_DTYPE_BOOL = 1,
     ST_DTYPE_F4 = 2,
     ST_DTYPE_F6_E2M3 = 3,
@@ -263,6 +264,8 @@ typedef enum st_dtype {
     ST_DTYPE_U64 = 22,
     ST_DTYPE_32_BITS_ = 0x7fffffff
 } st_dtype;
+
+#define ST_AS_STORED ST_DTYPE_UNKNOWN /* where a dtype to convert to is asked for: do not convert */
 
 typedef struct st_pair { /* one metadata entry; UTF-8, NUL-terminated, and may itself hold NUL, so *_bytes rule */
     const char *key, *value;
@@ -309,6 +312,11 @@ typedef struct st_alias { /* another name for a tensor's bytes */
 
 /* The next four say where memory and bytes come from. They are copied; what they point to lives until st_close. */
 
+typedef struct st_buffer { /* memory that the caller lends */
+    void *data;
+    size_t bytes;
+} st_buffer;
+
 typedef struct st_allocator { /* sized free, no realloc */
     void *user;
     void *(*alloc)(void *user, size_t bytes);              /* memory aligned for uint64_t, or NULL when it has none */
@@ -341,23 +349,20 @@ typedef struct st_files { /* a file system of the caller's: packs, assets, a bro
     int (*list)(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg);
 } st_files;
 
-/* st_options.flags */
-enum {
-    ST_OPEN_NO_MAP = 1 << 0,         /* read with positional reads; every data pointer is NULL */
-    ST_OPEN_MUST_MAP = 1 << 1,       /* an error where mapping fails; otherwise data is NULL then and reads work */
-    ST_OPEN_UNKNOWN_DTYPES = 1 << 2, /* carry tensors of dtypes not known here as opaque bytes */
-    ST_OPEN_PARTIAL = 1 << 3,        /* a model of which some shards are absent: serve the rest */
-    ST_OPEN_TRAILING = 1 << 4        /* tolerate bytes after the last tensor */
-};
+/* st_open_options.flags. Each family of flags has bits of its own, so that a flag of the wrong family is refused. */
+#define ST_OPEN_NO_MAP (1u << 0)         /* read with positional reads; every data pointer is NULL */
+#define ST_OPEN_MUST_MAP (1u << 1)       /* fail where mapping fails; without it data is NULL there and reads work */
+#define ST_OPEN_UNKNOWN_DTYPES (1u << 2) /* accept tensors of dtypes not known here and serve them as opaque bytes */
+#define ST_OPEN_PARTIAL (1u << 3)        /* accept a model some of whose shards are absent and serve the rest */
+#define ST_OPEN_TRAILING (1u << 4)       /* accept bytes after the last tensor */
 
-typedef struct st_options {
+typedef struct st_open_options {
     unsigned flags;                /* ST_OPEN_* */
     uint64_t max_header;           /* bytes of a header or an index; 0 is 100,000,000; at most 4,294,967,295 */
     const st_allocator *allocator; /* NULL is ST_MALLOC and ST_FREE */
-    void *work;                    /* use this memory and no allocator; the model lives in it until st_close */
-    size_t work_bytes;
+    st_buffer work;        /* not NULL: take memory from here, never from the allocator; must live until st_close */
     const st_files *files; /* NULL is the system's */
-} st_options;
+} st_open_options;
 
 typedef struct st_range { /* start, start + step ... below stop, in elements of one dimension; none if start is stop */
     uint64_t start, stop; /* stop UINT64_MAX is the end; nothing else past it is taken */
@@ -385,14 +390,14 @@ typedef struct st_load_item { /* what st_load is to bring, and where to */
     const st_tensor *tensor;
     void *dst; /* as for st_read_as; items do not overlap */
     size_t dst_bytes;
-    st_dtype as;         /* ST_DTYPE_NONE: as it is stored */
+    st_dtype as;         /* ST_DTYPE_UNKNOWN: as it is stored */
     const st_view *view; /* NULL: the whole tensor */
     st_status status;    /* is put there; dst of an item without ST_OK holds nothing to rely on */
 } st_load_item;
 
 /* st_load_options.flags */
 enum {
-    ST_LOAD_DIRECT = 1 << 0 /* past the system's cache, for data that is read once; through it where that does not go */
+    ST_LOAD_DIRECT = 1 << 8 /* past the system's cache, for data that is read once; through it where that does not go */
 };
 
 typedef struct st_load_options {
@@ -406,12 +411,12 @@ typedef struct st_load_options {
     unsigned flags; /* ST_LOAD_* */
 } st_load_options;
 
-typedef struct st_stretch { /* bytes of a file, and where they go */
+typedef struct st_extent {  /* bytes of a file, and where they go */
     uint32_t shard;         /* the file is model->shards[shard] */
     uint64_t offset, bytes; /* in it */
     size_t item;            /* the item that wants them */
     uint64_t to;            /* bytes from its dst */
-} st_stretch;
+} st_extent;
 
 typedef struct st_sink { /* where bytes go that do not go to a file */
     void *user;
@@ -419,12 +424,10 @@ typedef struct st_sink { /* where bytes go that do not go to a file */
 } st_sink;
 
 /* st_save_options.flags */
-enum {
-    ST_SAVE_KEEP_ORDER = 1 << 0, /* the caller's order of tensors instead of dtype, then name */
-    ST_SAVE_NO_SYNC = 1 << 1,    /* rename into place without flushing to the device first */
-    ST_SAVE_IN_PLACE = 1 << 2,   /* st_edit_metadata: overwrite the header where the new one fits */
-    ST_SAVE_SHARD_OVER = 1 << 3  /* a shard closes only once it is over the limit, as in some older checkpoints */
-};
+#define ST_SAVE_KEEP_ORDER (1u << 16) /* keep the caller's order of tensors; without it, by dtype, then name */
+#define ST_SAVE_NO_SYNC (1u << 17)    /* rename into place without flushing to the device first */
+#define ST_SAVE_IN_PLACE (1u << 18)   /* st_edit_metadata: overwrite the header where the new one fits */
+#define ST_SAVE_SHARD_OVER (1u << 19) /* a shard closes only once it is over the limit, as in some older checkpoints */
 
 #define ST_SHARD_NAME_BYTES 48 /* room for every name that st_shard_name gives */
 
@@ -434,10 +437,9 @@ typedef struct st_save_options {
     size_t slack;                  /* spare header bytes, so that later edits fit in place */
     uint64_t max_shard_bytes;      /* of tensor data in a file of st_save_sharded; 0 is 5,000,000,000 */
     const st_allocator *allocator; /* NULL is ST_MALLOC and ST_FREE */
-    void *work;                    /* use this memory and no allocator */
-    size_t work_bytes;
-    st_progress progress; /* st_save and its like: after each block of data */
-    void *user;           /* of progress and fill */
+    st_buffer work;                /* not NULL: take memory from here, never from the allocator */
+    st_progress progress;          /* st_save and its like: after each block of data */
+    void *user;                    /* of progress and fill */
     /* where the bytes of tensors without data are read, found by shard and offset (so they may be renamed) */
     const st_model *from;
     /* ... or made, without from: the bytes [offset, offset + n) of a tensor, which is the caller's own as it was handed
@@ -454,17 +456,20 @@ typedef struct st_writer st_writer;
  * uses: 3
  * ------------------------------------------------------------------------------------------------------------------ */
 
+/* Returns ST_VERSION of the compiled implementation, for programs that were built with another copy of the header. */
+ST_API unsigned st_version(void);
+
 /* "ST_ERR_JSON" for ST_ERR_JSON; "" for what is no status. Stable, for programs that match on text. */
 ST_API const char *st_status_name(st_status status);
 
-/* "BF16" for ST_DTYPE_BF16; "" for ST_DTYPE_NONE and what is no dtype. */
+/* "BF16" for ST_DTYPE_BF16; "" for ST_DTYPE_UNKNOWN and what is no dtype. */
 ST_API const char *st_dtype_name(st_dtype dtype);
 
-/* Bits of one element: 4 to 64; 0 for ST_DTYPE_NONE and what is no dtype. */
+/* Bits of one element: 4 to 64; 0 for ST_DTYPE_UNKNOWN and what is no dtype. */
 ST_API unsigned st_dtype_bits(st_dtype dtype);
 
 /* The dtype of that name, exact and case-sensitive, as files spell it.
- * ST_ERR_DTYPE: there is none, *dtype is ST_DTYPE_NONE. ST_ERR_ARGUMENT: NULL. */
+ * ST_ERR_DTYPE: there is none, *dtype is ST_DTYPE_UNKNOWN. ST_ERR_ARGUMENT: NULL. */
 ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
 
 /* Opens and proves a model: a .safetensors file, an index (its path ends in .json), or a directory with either.
@@ -490,7 +495,7 @@ ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
  * each dimension a tensor and 40 bytes + text a metadata pair; scratch is given back: twice each header, the index,
  * and some 60 bytes for each name in it; one mapping a file, no page of which is touched. O(n) in the headers' bytes,
  * O(n log n) in tensors if a header has them out of order or names chosen to collide. */
-ST_API st_status st_open(st_model **model, const char *path, const st_options *options, st_error *error);
+ST_API st_status st_open(st_model **model, const char *path, const st_open_options *options, st_error *error);
 
 /* The same of a repository in the local Hugging Face cache; never the network.
  * repo      "owner/name" or "name"
@@ -501,16 +506,16 @@ ST_API st_status st_open(st_model **model, const char *path, const st_options *o
  * ST_ERR_NOT_FOUND: it is not in the cache; the message says which file was looked for. ST_ERR_PATH: repo or revision
  * would leave the cache, or no commit is in refs. ST_ERR_UNSUPPORTED: built with ST_NO_FILES.
  * Threads: as getenv, not while another thread changes the environment. */
-ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const st_options *options,
+ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const st_open_options *options,
                              st_error *error);
 
 /* The same of a file that lies in memory: n bytes, the caller's, unchanged until st_close; NULL only where n is 0.
  * The header is copied before it is judged, so that bytes changing under way cannot harm; data points into yours. */
-ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, const st_options *options,
+ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, const st_open_options *options,
                                 st_error *error);
 
 /* The same of a file behind a callback. read_at and what it uses must live until st_close; nothing is called then. */
-ST_API st_status st_open_io(st_model **model, const st_io *io, const st_options *options, st_error *error);
+ST_API st_status st_open_io(st_model **model, const st_io *io, const st_open_options *options, st_error *error);
 
 /* Ends the model and all that was borrowed from it. NULL is fine. Not while another thread is using the model. */
 ST_API void st_close(st_model *model);
@@ -525,17 +530,18 @@ ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_
 /* The metadata value of that key, NUL-terminated, or NULL. Cost as st_find. */
 ST_API const char *st_find_metadata(const st_model *model, const char *key);
 
-/* Finds many names at once: what a program wants, against what there is.
- * names    count of them, NUL-terminated
- * tensors  NULL, or room for count: the tensor of each name, NULL where it is absent
- * asked    NULL, or model->count bytes: that of each tensor found is set to 1, the others stay
- * Gives how many are absent. Strict loading is this one being 0, and st_next_unasked NULL. */
-ST_API size_t st_find_each(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
-                           unsigned char *asked);
+/* Finds many tensors in one call and returns how many of the names exist.
+ * names    count names, each NUL-terminated
+ * tensors  NULL, or room for count pointers: the tensor of each name, NULL where there is none
+ * used     NULL, or model->count bytes, zeroed by the caller: the byte of each tensor found is set to 1 (its index is
+ *          that of the tensor in model->tensors); other bytes are not changed, so that several calls can share them
+ * Strict loading: the result is count, and st_next_unused returns NULL. */
+ST_API size_t st_find_all(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
+                          unsigned char *used);
 
-/* The next tensor that nobody asked for: whose byte in asked, model->count of them, is 0. after: the one before, NULL
- * to begin. NULL: there are no more. */
-ST_API const st_tensor *st_next_unasked(const st_model *model, const unsigned char *asked, const st_tensor *after);
+/* Returns the next tensor whose byte in used (model->count bytes, see st_find_all) is 0, or NULL.
+ * after  the tensor returned before; NULL: start with the first */
+ST_API const st_tensor *st_next_unused(const st_model *model, const unsigned char *used, const st_tensor *after);
 
 /* Lists the other names for tensors: those that share one's bytes by param_sharing of the index's metadata (lists of
  * names, of which the first that there is stands for the others), and names that the reference tools dropped when they
@@ -573,7 +579,7 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
 /* Reads the elements of a view as values of another dtype, packed in C order.
  * tensor     one of the model's, or a copy of it
  * view       NULL: the whole tensor
- * as         ST_DTYPE_NONE, or the tensor's own: as it is stored. Values are in the host's byte order either way, which
+ * as         ST_DTYPE_UNKNOWN, or the tensor's own: as it is stored. Values are in the host's byte order either way, which
  *            st_read and data do not change
  * dst        at any alignment; dst_bytes of it may be written, as many as the view comes to are. Not part of data
  * ST_ERR_ARGUMENT: a view that is none (see st_view_shape), dst is too small (expected: bytes that suffice), no such
@@ -619,7 +625,7 @@ ST_API st_status st_load(const st_model *model, st_load_item *items, size_t coun
  * ST_ERR_ARGUMENT: too little room (expected: stretches), or as st_read_as. ST_ERR_UNSUPPORTED: an item is to be
  * converted. Others as st_read_as. No memory; O(n log n) in stretches. */
 ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t most,
-                              st_stretch *stretches, size_t room, size_t *needed, st_error *error);
+                              st_extent *stretches, size_t room, size_t *needed, st_error *error);
 
 /* 1 if data is there and at a multiple of its element's size, so that it may be used as an array of that type; else 0.
  * Elements of less than a byte and of unknown dtypes count as bytes. */
@@ -652,7 +658,7 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
  * Cost: no memory, under 1 KiB of stack on a Cortex-M4; O(n^2) in the number of tensors: 100 of them take under a
  * millisecond on a desktop, 1,024 some 10, or 150 where the header has them out of order. */
 ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
-                               const st_options *options, st_error *error);
+                               const st_open_options *options, st_error *error);
 
 /* 1: scan->tensor is the next tensor, in header order; its data where `available` has it. 0: no more, or begin
  * failed. */
@@ -661,15 +667,21 @@ ST_API int st_scan_next(st_scan *scan);
 /* 1 if the current tensor is called that (NUL-terminated; escapes in the file are resolved), else 0. */
 ST_API int st_scan_is(const st_scan *scan, const char *name);
 
+/* Makes a tensor to save from its name, dtype, shape and bytes. Everything is borrowed; all other fields are zero.
+ * name   NUL-terminated UTF-8
+ * shape  rank dimensions in elements, slowest first; NULL where rank is 0
+ * data   the bytes, packed in C order, little-endian; NULL where st_writer_write or a callback brings them */
+ST_API st_tensor st_tensor_of(const char *name, st_dtype dtype, uint32_t rank, const uint64_t *shape, const void *data);
+
 #if !defined(ST_NO_WRITER)
 
 /* Saves tensors as a file, whole or not at all: the old file stays until the new one is complete and on the device.
- * tensors   count of them; name, dtype, rank, shape and data say what to save, and for ST_DTYPE_NONE dtype_name and
+ * tensors   count of them; name, dtype, rank, shape and data say what to save, and for ST_DTYPE_UNKNOWN dtype_name and
  *           bytes; name_bytes 0 means NUL-terminated. data is little-endian on every host. Those of an open model
  *           can be saved as they are.
  * metadata  metadata_count pairs; *_bytes 0 means NUL-terminated; NULL: none, not NULL and 0: an empty object
  * Bytes of tensors without data come from options.from or options.fill. The result is the same for the same input,
- * and the reference's: dtype descending, then name; metadata keys ascending; ST_DTYPE_NONE last.
+ * and the reference's: dtype descending, then name; metadata keys ascending; ST_DTYPE_UNKNOWN last.
  * Refused before a byte is written: ST_ERR_ARGUMENT (NULL, the name __metadata__, an align that is no power of two
  * of 8 or more, bytes that come from nowhere or are not in options.from), ST_ERR_UTF8, ST_ERR_DUPLICATE,
  * ST_ERR_OVERFLOW, ST_ERR_SUBBYTE, ST_ERR_SIZE, ST_ERR_HEADER_LIMIT, ST_ERR_MEMORY. Then: ST_ERR_NOT_FOUND (no such
@@ -954,15 +966,15 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
-#define STI_APART __attribute__((noinline))      /* so that its frame is not part of deeper calls of its caller */
+#define STI_NOINLINE __attribute__((noinline))   /* so that its frame is not part of deeper calls of its caller */
 #define STI_COLD __attribute__((noinline, cold)) /* errors: compiled for size, and out of the way */
 #define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
 #elif defined(_MSC_VER)
-#define STI_APART __declspec(noinline)
+#define STI_NOINLINE __declspec(noinline)
 #define STI_COLD __declspec(noinline)
 #define STI_TARGET_AVX2
 #else
-#define STI_APART
+#define STI_NOINLINE
 #define STI_COLD
 #endif
 
@@ -985,7 +997,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_PREFETCH(address) ((void)(address))
 #endif
 
-#define STI_NONE UINT64_MAX          /* a position where there is none */
+#define STI_NO_OFFSET UINT64_MAX     /* a position where there is none */
 #define STI_DEFAULT_LIMIT 100000000u /* the format's bound for a header; decimal, in bytes */
 #define STI_MAX_DEPTH 127u           /* open JSON containers, counted from the root, as in the reference */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
@@ -1013,9 +1025,9 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_SCAN_RANK 16u
 
 #if defined(ST_NO_ERROR_TEXT)
-#define STI_SAY(text) "" /* not NULL: some functions tell by it that there is something to say */
+#define STI_TEXT(text) "" /* not NULL: some functions tell by it that there is something to say */
 #else
-#define STI_SAY(text) text
+#define STI_TEXT(text) text
 #endif
 
 /* ---- 6 arithmetic ---------------------------------------------------------------------------------------------------
@@ -1055,7 +1067,7 @@ static int sti_memcmp(const void *a, const void *b, size_t n) {
 #endif
 
 /* 1 and the product, or 0 where it does not fit */
-static int sti_mul(uint64_t a, uint64_t b, uint64_t *product) {
+static int sti_multiply64(uint64_t a, uint64_t b, uint64_t *product) {
     /* two factors under 2^32 cannot overflow: this spares nearly every shape the division */
     if ((a | b) > UINT32_MAX && a != 0 && b > UINT64_MAX / a) return 0;
     *product = a * b;
@@ -1063,22 +1075,22 @@ static int sti_mul(uint64_t a, uint64_t b, uint64_t *product) {
 }
 
 /* a place in a file; it stays at UINT64_MAX once it would pass that, and no file has that length */
-static uint64_t sti_sum(uint64_t a, uint64_t b) {
+static uint64_t sti_add64_saturated(uint64_t a, uint64_t b) {
     return b > UINT64_MAX - a ? UINT64_MAX : a + b;
 }
 
 /* sizes in memory, which stay at SIZE_MAX once they would pass it: no allocator has that much */
-static size_t sti_plus(size_t a, size_t b) {
+static size_t sti_add_saturated(size_t a, size_t b) {
     return b > SIZE_MAX - a ? SIZE_MAX : a + b;
 }
 
-static size_t sti_times(size_t count, size_t size) {
+static size_t sti_multiply_saturated(size_t count, size_t size) {
     return size && count > SIZE_MAX / size ? SIZE_MAX : count * size;
 }
 
 /* the next multiple of 8 */
 static size_t sti_round8(size_t n) {
-    return sti_plus(n, 7) & ~(size_t)7;
+    return sti_add_saturated(n, 7) & ~(size_t)7;
 }
 
 STI_INLINE uint32_t sti_load32(const void *p) {
@@ -1108,7 +1120,7 @@ STI_INLINE unsigned sti_first_bit(uint64_t word) {
 }
 #endif
 
-static sti_span sti_text(const char *text) {
+static sti_span sti_span_of(const char *text) {
     sti_span s;
     s.at = text;
     s.n = 0;
@@ -1117,7 +1129,7 @@ static sti_span sti_text(const char *text) {
 }
 
 /* what is left of a text without its first n bytes, which are there */
-static sti_span sti_behind(sti_span s, size_t n) {
+static sti_span sti_drop_first(sti_span s, size_t n) {
     s.at += n;
     s.n -= n;
     return s;
@@ -1132,6 +1144,10 @@ STI_INLINE int sti_same(sti_span a, sti_span b) {
  * out.
  * uses: 5, 6
  * ------------------------------------------------------------------------------------------------------------------ */
+ST_API unsigned st_version(void) {
+    return ST_VERSION;
+}
+
 ST_API const char *st_status_name(st_status status) {
     static const char names[24][20] = {"ST_OK",
                                        "ST_ERR_ARGUMENT",
@@ -1180,7 +1196,7 @@ static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
 #if !defined(ST_NO_ERROR_TEXT) || !defined(ST_NO_WRITER)
 /* appends to the string in text[size], as much as fits */
 static void sti_put(char *text, size_t size, sti_span more) {
-    size_t used = sti_text(text).n, room = size - 1 - used; /* used < size: text is terminated inside */
+    size_t used = sti_span_of(text).n, room = size - 1 - used; /* used < size: text is terminated inside */
     size_t n = more.n < room ? more.n : room;
     ST_MEMCPY(text + used, more.at, n);
     text[used + n] = 0;
@@ -1213,8 +1229,8 @@ static void sti_put_sentence(st_error *e, const char *sentence) {
 }
 
 /* puts a text before the sentence that is there */
-static void sti_say_first(st_error *e, sti_span text) {
-    size_t used = sti_text(e->message).n, last = sizeof e->message - 1;
+static void sti_error_prepend(st_error *e, sti_span text) {
+    size_t used = sti_span_of(e->message).n, last = sizeof e->message - 1;
     size_t room = last - text.n; /* callers bring less than half of a message */
     if (used > room) used = room;
     ST_MEMMOVE(e->message + text.n, e->message, used);
@@ -1232,6 +1248,7 @@ STI_COLD static st_status sti_fail(st_error *e, st_status status, uint64_t posit
     e->position = position;
     e->expected = expected;
     e->actual = actual;
+    e->item = SIZE_MAX;
 #if defined(ST_NO_ERROR_TEXT)
     (void)sentence;
 #else
@@ -1246,9 +1263,9 @@ STI_COLD static st_status sti_fail_io(st_error *e, int code, uint64_t position, 
     if (e) e->sys = code;
 #if !defined(ST_NO_ERROR_TEXT)
     if (e && code > 0) {
-        sti_put(e->message, sizeof e->message, sti_text(" (system error "));
+        sti_put(e->message, sizeof e->message, sti_span_of(" (system error "));
         sti_put_number(e->message, sizeof e->message, (uint64_t)code);
-        sti_put(e->message, sizeof e->message, sti_text(")"));
+        sti_put(e->message, sizeof e->message, sti_span_of(")"));
     }
 #endif
     return ST_ERR_IO;
@@ -1311,17 +1328,17 @@ static void sti_memory_choose(sti_memory *m, const st_allocator *allocator, void
     }
 }
 
-static void *sti_obtain(const sti_memory *m, size_t bytes) {
+static void *sti_allocate(const sti_memory *m, size_t bytes) {
     return m->allocator.alloc && bytes < SIZE_MAX ? (m->allocator.alloc)(m->allocator.user, bytes) : NULL;
 }
 
 /* gives back what was obtained; nothing to do for what lies in a work buffer */
-static void sti_return(const sti_memory *m, void *pointer, size_t bytes) {
+static void sti_deallocate(const sti_memory *m, void *pointer, size_t bytes) {
     if (pointer && !m->work) (m->allocator.free)(m->allocator.user, pointer, bytes);
 }
 
 /* a chunk; NULL: there is none */
-static void *sti_hold(sti_memory *m, size_t bytes) {
+static void *sti_arena_take(sti_memory *m, size_t bytes) {
     sti_chunk *c;
     bytes = sti_round8(bytes);
     if (m->work) {
@@ -1329,8 +1346,8 @@ static void *sti_hold(sti_memory *m, size_t bytes) {
         m->work_bytes -= bytes;
         return m->work + m->work_bytes;
     }
-    bytes = sti_plus(bytes, sizeof *c);
-    c = (sti_chunk *)sti_obtain(m, bytes);
+    bytes = sti_add_saturated(bytes, sizeof *c);
+    c = (sti_chunk *)sti_allocate(m, bytes);
     if (!c) return NULL;
     c->before = m->chunks;
     c->bytes = bytes;
@@ -1339,30 +1356,30 @@ static void *sti_hold(sti_memory *m, size_t bytes) {
 }
 
 /* gives back all chunks that were taken after that one, the last when work_bytes were left */
-static void sti_let_go(sti_memory *m, sti_chunk *last, size_t work_bytes) {
+static void sti_arena_release(sti_memory *m, sti_chunk *last, size_t work_bytes) {
     while (m->chunks != last) {
         sti_chunk *c = m->chunks;
         m->chunks = c->before;
-        sti_return(m, c, c->bytes);
+        sti_deallocate(m, c, c->bytes);
     }
     m->work_bytes = work_bytes;
 }
 
 STI_COLD static st_status sti_fail_memory(const sti_memory *m, size_t bytes, st_error *error) {
-    return sti_fail(error, ST_ERR_MEMORY, STI_NONE, bytes, 0,
-                    m->work ? STI_SAY("the work buffer is too small: $e bytes suffice")
-                            : STI_SAY("no memory for $e bytes"));
+    return sti_fail(error, ST_ERR_MEMORY, STI_NO_OFFSET, bytes, 0,
+                    m->work ? STI_TEXT("the work buffer is too small: $e bytes suffice")
+                            : STI_TEXT("no memory for $e bytes"));
 }
 
 /* room for count items of that size; callers take in order of falling alignment, so that no gaps arise */
 static void *sti_take(sti_block *b, size_t count, size_t size) {
     void *p = b->base ? b->base + b->used : NULL; /* measured before: used stays within the block */
-    b->used = sti_plus(b->used, sti_times(count, size));
+    b->used = sti_add_saturated(b->used, sti_multiply_saturated(count, size));
     return p;
 }
 
 /* copies a text with a NUL to *at, which moves on */
-static const char *sti_keep(char **at, sti_span text) {
+static const char *sti_copy_text(char **at, sti_span text) {
     char *kept = *at;
     ST_MEMCPY(kept, text.at, text.n);
     kept[text.n] = 0;
@@ -1385,13 +1402,13 @@ typedef struct sti_json {
 #endif
 } sti_json;
 
-typedef struct sti_word {  /* a string */
-    uint32_t place;        /* of its opening quote */
-    uint32_t bytes;        /* unescaped */
-    unsigned char escaped; /* a backslash is in it */
-    unsigned char nul;     /* so is a NUL, escaped */
-    char head[16];         /* its first bytes, unescaped: longer than any word of the format */
-} sti_word;
+typedef struct sti_string { /* a string */
+    uint32_t place;         /* of its opening quote */
+    uint32_t bytes;         /* unescaped */
+    unsigned char escaped;  /* a backslash is in it */
+    unsigned char nul;      /* so is a NUL, escaped */
+    char head[16];          /* its first bytes, unescaped: longer than any word of the format */
+} sti_string;
 
 /* length of the sequence that s begins with, n > 0 bytes being there; 0 if it is not UTF-8 or cut */
 static size_t sti_utf8(const unsigned char *s, size_t n) {
@@ -1425,17 +1442,17 @@ static size_t sti_utf8_span(const unsigned char *s, size_t n) {
     return i;
 }
 
-static uint32_t sti_json_place(const sti_json *j) {
+static uint32_t sti_json_offset(const sti_json *j) {
     return j->stop - (uint32_t)(j->end - j->at);
 }
 
 /* a fault at a place of the text */
 STI_COLD static st_status sti_json_fail_at(const sti_json *j, uint32_t place, st_status status, const char *sentence) {
-    return sti_fail(j->error, status, sti_sum(j->base, place), 0, 0, sentence);
+    return sti_fail(j->error, status, sti_add64_saturated(j->base, place), 0, 0, sentence);
 }
 
 static st_status sti_json_fail(const sti_json *j, st_status status, const char *sentence) {
-    return sti_json_fail_at(j, sti_json_place(j), status, sentence);
+    return sti_json_fail_at(j, sti_json_offset(j), status, sentence);
 }
 
 static int sti_is_blank(int c) {
@@ -1465,7 +1482,7 @@ STI_COLD static st_status sti_json_wrong(sti_json *j, const char *sentence) {
 
 /* passes a ':' */
 static st_status sti_json_colon(sti_json *j) {
-    if (sti_json_peek(j) != ':') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a colon is due after a key"));
+    if (sti_json_peek(j) != ':') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a colon is due after a key"));
     j->at++;
     return ST_OK;
 }
@@ -1485,8 +1502,8 @@ static st_status sti_json_next(sti_json *j, int open, int *more) {
     int c = sti_json_peek(j);
     if (c != ',' && c != open + 2) {
         return sti_json_fail(j, ST_ERR_JSON,
-                             open == '{' ? STI_SAY("a comma or a closing brace is due after a member")
-                                         : STI_SAY("a comma or a closing bracket is due after an item"));
+                             open == '{' ? STI_TEXT("a comma or a closing brace is due after a member")
+                                         : STI_TEXT("a comma or a closing bracket is due after an item"));
     }
     j->at++;
     *more = c == ',';
@@ -1506,7 +1523,7 @@ static st_status sti_json_hex(sti_json *j, uint32_t *value) {
         } else if (c >= 'A' && c <= 'F') {
             digit = c - 'A' + 10;
         } else {
-            return sti_json_fail(j, ST_ERR_JSON, STI_SAY("four hexadecimal digits are due after \\u"));
+            return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("four hexadecimal digits are due after \\u"));
         }
         *value = *value << 4 | (uint32_t)digit;
     }
@@ -1535,7 +1552,7 @@ static uint32_t sti_utf8_code(const unsigned char *s, size_t n) {
 /* an escape, j at its backslash: the *n bytes of UTF-8 that it stands for */
 static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    uint32_t backslash = sti_json_place(j), code, low;
+    uint32_t backslash = sti_json_offset(j), code, low;
     st_status s;
     int c, i;
     j->at++;
@@ -1548,7 +1565,7 @@ static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
             return ST_OK;
         }
     }
-    if (c != 'u') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("JSON has no such escape"));
+    if (c != 'u') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("JSON has no such escape"));
     j->at++;
     if ((s = sti_json_hex(j, &code)) != ST_OK) return s;
     if (code >= 0xD800 && code <= 0xDBFF && sti_json_byte(j) == '\\') {
@@ -1560,7 +1577,7 @@ static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
         }
     }
     if (code >= 0xD800 && code <= 0xDFFF) {
-        return sti_json_fail_at(j, backslash, ST_ERR_JSON, STI_SAY("half of a surrogate pair stands alone"));
+        return sti_json_fail_at(j, backslash, ST_ERR_JSON, STI_TEXT("half of a surrogate pair stands alone"));
     }
     *n = sti_utf8_put(code, out);
     return ST_OK;
@@ -1645,7 +1662,7 @@ static int sti_json_high(const sti_json *j) {
 }
 
 /* adds bytes to a word, and to out if that is there */
-static void sti_word_add(sti_word *w, char *out, const void *bytes, size_t n) {
+static void sti_string_add(sti_string *w, char *out, const void *bytes, size_t n) {
     if (out) ST_MEMCPY(out + w->bytes, bytes, n);
     if (w->bytes < sizeof w->head) {
         size_t room = sizeof w->head - w->bytes;
@@ -1654,13 +1671,13 @@ static void sti_word_add(sti_word *w, char *out, const void *bytes, size_t n) {
     w->bytes += (uint32_t)n; /* no more than the text, which has fewer than 2^32 */
 }
 
-static int sti_word_is(const sti_word *w, const char *text, size_t n) {
+static int sti_string_is(const sti_string *w, const char *text, size_t n) {
     return w->bytes == n && ST_MEMCMP(w->head, text, n) == 0;
 }
 
 /* passes a string, j at its opening quote; out NULL, or room for all its bytes */
-static st_status sti_json_string(sti_json *j, sti_word *w, char *out) {
-    w->place = sti_json_place(j);
+static st_status sti_json_string(sti_json *j, sti_string *w, char *out) {
+    w->place = sti_json_offset(j);
     w->bytes = 0;
     w->escaped = w->nul = 0;
     j->at++;
@@ -1668,7 +1685,7 @@ static st_status sti_json_string(sti_json *j, sti_word *w, char *out) {
         const unsigned char *run = j->at;
         int c;
         j->at = sti_plain_end(j, run);
-        if (j->at > run) sti_word_add(w, out, run, (size_t)(j->at - run));
+        if (j->at > run) sti_string_add(w, out, run, (size_t)(j->at - run));
         c = sti_json_byte(j);
         if (c == '"') {
             j->at++;
@@ -1681,38 +1698,38 @@ static st_status sti_json_string(sti_json *j, sti_word *w, char *out) {
             if (s != ST_OK) return s;
             w->escaped = 1;
             if (bytes[0] == 0) w->nul = 1;
-            sti_word_add(w, out, bytes, n);
+            sti_string_add(w, out, bytes, n);
         } else if (c < 0x20) {
             return sti_json_fail(j, ST_ERR_JSON,
-                                 c < 0 ? STI_SAY("a string does not end")
-                                       : STI_SAY("a control character in a string must be escaped"));
+                                 c < 0 ? STI_TEXT("a string does not end")
+                                       : STI_TEXT("a control character in a string must be escaped"));
         }
     }
 }
 
 /* the key of a member */
-static st_status sti_json_key(sti_json *j, sti_word *w) {
-    if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a key in double quotes is due"));
+static st_status sti_json_key(sti_json *j, sti_string *w) {
+    if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a key in double quotes is due"));
     return sti_json_string(j, w, NULL);
 }
 
 /* an unsigned integer, the only numbers that mean something here */
 static st_status sti_json_integer(sti_json *j, uint64_t *value) {
     int c = sti_json_peek(j), first = c;
-    if (c < '0' || c > '9') return sti_json_wrong(j, STI_SAY("an unsigned integer is due"));
+    if (c < '0' || c > '9') return sti_json_wrong(j, STI_TEXT("an unsigned integer is due"));
     *value = 0;
     do {
         uint64_t digit = (uint64_t)(c - '0'), tens;
-        if (!sti_mul(*value, 10, &tens) || digit > UINT64_MAX - tens) {
-            return sti_json_fail(j, ST_ERR_SCHEMA, STI_SAY("an integer is over 2^64 - 1"));
+        if (!sti_multiply64(*value, 10, &tens) || digit > UINT64_MAX - tens) {
+            return sti_json_fail(j, ST_ERR_SCHEMA, STI_TEXT("an integer is over 2^64 - 1"));
         }
-        *value = sti_sum(tens, digit);
+        *value = sti_add64_saturated(tens, digit);
         j->at++;
         c = sti_json_byte(j);
     } while (c >= '0' && c <= '9' && first != '0');
-    if (c >= '0' && c <= '9') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a number must not begin with 0"));
+    if (c >= '0' && c <= '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a number must not begin with 0"));
     if (c == '.' || c == 'e' || c == 'E') {
-        return sti_json_fail(j, ST_ERR_SCHEMA, STI_SAY("an unsigned integer is due, not a fraction"));
+        return sti_json_fail(j, ST_ERR_SCHEMA, STI_TEXT("an unsigned integer is due, not a fraction"));
     }
     return ST_OK;
 }
@@ -1765,7 +1782,7 @@ STI_INLINE int sti_same_letters(const unsigned char *a, const unsigned char *b, 
  * point; a header has fewer than 2^32 digits */
 static st_status sti_json_digits(sti_json *j, int fraction, int *seen, int64_t *power) {
     int c = sti_json_byte(j);
-    if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a digit is due"));
+    if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a digit is due"));
     for (; c >= '0' && c <= '9'; c = sti_json_byte(j)) {
         if (c != '0') *seen = 1;
         if (*seen != fraction) *power += fraction ? -1 : 1;
@@ -1775,8 +1792,8 @@ static st_status sti_json_digits(sti_json *j, int fraction, int *seen, int64_t *
 }
 
 /* passes any number whose magnitude is under 1e309: beyond, the reference's f64 overflows */
-STI_APART static st_status sti_json_number(sti_json *j) {
-    uint32_t begin = sti_json_place(j);
+STI_NOINLINE static st_status sti_json_number(sti_json *j) {
+    uint32_t begin = sti_json_offset(j);
     int64_t power = -1, exponent = 0;
     int seen = 0, negative, c;
     st_status s = ST_OK;
@@ -1797,7 +1814,7 @@ STI_APART static st_status sti_json_number(sti_json *j) {
         negative = c == '-';
         if (c == '-' || c == '+') j->at++;
         c = sti_json_byte(j);
-        if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a digit is due"));
+        if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a digit is due"));
         for (; c >= '0' && c <= '9'; j->at++, c = sti_json_byte(j)) {
             if (exponent < INT64_C(100000000000)) {
                 exponent = exponent * 10 + (c - '0'); /* far past what digits can make up for */
@@ -1806,7 +1823,7 @@ STI_APART static st_status sti_json_number(sti_json *j) {
         power += negative ? -exponent : exponent;
     }
     if (seen && power >= 309) {
-        return sti_json_fail_at(j, begin, ST_ERR_JSON, STI_SAY("a number is out of range"));
+        return sti_json_fail_at(j, begin, ST_ERR_JSON, STI_TEXT("a number is out of range"));
     }
     return ST_OK;
 }
@@ -1814,15 +1831,15 @@ STI_APART static st_status sti_json_number(sti_json *j) {
 static st_status sti_json_literal(sti_json *j, const char *text) {
     for (; *text; text++, j->at++) {
         if (sti_json_byte(j) != *text) {
-            return sti_json_fail(j, ST_ERR_JSON, STI_SAY("only true, false and null are written without quotes"));
+            return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("only true, false and null are written without quotes"));
         }
     }
     return ST_OK;
 }
 
 /* passes a value that is no container */
-STI_APART static st_status sti_json_scalar(sti_json *j) {
-    sti_word w;
+STI_NOINLINE static st_status sti_json_scalar(sti_json *j) {
+    sti_string w;
     int c = sti_json_peek(j);
     switch (c) {
     case '"': return sti_json_string(j, &w, NULL);
@@ -1832,15 +1849,15 @@ STI_APART static st_status sti_json_scalar(sti_json *j) {
     default: break;
     }
     if (c == '-' || (c >= '0' && c <= '9')) return sti_json_number(j);
-    return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a value is due"));
+    return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a value is due"));
 }
 
 /* passes any value; depth containers are open around it */
-STI_APART static st_status sti_json_skip(sti_json *j, unsigned depth) {
+STI_NOINLINE static st_status sti_json_skip(sti_json *j, unsigned depth) {
     unsigned char objects[(STI_MAX_DEPTH + 7) / 8]; /* bit i: the i-th container inside is an object, not an array */
     const unsigned limit = STI_MAX_DEPTH - depth;
     unsigned inside = 0;
-    sti_word key;
+    sti_string key;
     st_status s;
     int c, more;
     ST_MEMSET(objects, 0, sizeof objects);
@@ -1849,7 +1866,7 @@ STI_APART static st_status sti_json_skip(sti_json *j, unsigned depth) {
         if (c == '{' || c == '[') {
             unsigned char *byte = &objects[inside / 8], bit = (unsigned char)(1u << inside % 8);
             if (inside == limit) {
-                return sti_json_fail(j, ST_ERR_JSON, STI_SAY("containers are nested more than 127 deep"));
+                return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("containers are nested more than 127 deep"));
             }
             (void)sti_json_enter(j, c, &more, NULL); /* cannot fail: c stands there */
             *byte = (unsigned char)(c == '{' ? *byte | bit : *byte & ~bit);
@@ -1872,7 +1889,7 @@ STI_APART static st_status sti_json_skip(sti_json *j, unsigned depth) {
 
 /* the place of a member's key in an object that was scanned before */
 static uint32_t sti_json_member(sti_json j, const unsigned char *object, uint32_t member) {
-    sti_word w;
+    sti_string w;
     int more;
     j.at = object;
     (void)sti_json_enter(&j, '{', &more, NULL); /* nothing can fail: all of it passed once */
@@ -1881,7 +1898,7 @@ static uint32_t sti_json_member(sti_json j, const unsigned char *object, uint32_
             (void)sti_json_next(&j, '{', &more);
     }
     (void)sti_json_peek(&j);
-    return sti_json_place(&j);
+    return sti_json_offset(&j);
 }
 
 enum sti_kind {
@@ -1964,11 +1981,11 @@ static sti_span sti_show(char *out, size_t size, sti_span name, enum sti_kind ki
     char next[6];
     shown.at = out;
     shown.n = 0;
-    while (j.at < j.end) total = sti_sum(total, sti_show_next(&j, kind, next));
+    while (j.at < j.end) total = sti_add64_saturated(total, sti_show_next(&j, kind, next));
     j = sti_json_inside(name);
     while (j.at < j.end) {
         size_t n = sti_show_next(&j, kind, next);
-        uint64_t past = sti_sum(seen, n);
+        uint64_t past = sti_add64_saturated(seen, n);
         if (total < size || past <= half || seen >= total - half) { /* all of it, or half of the room from either end */
             ST_MEMCPY(out + shown.n, next, n);
             shown.n += n;
@@ -1984,42 +2001,42 @@ static sti_span sti_show(char *out, size_t size, sti_span name, enum sti_kind ki
 #endif
 
 /* sets the subject, and puts it before the sentence */
-STI_COLD static void sti_say_about(st_error *e, sti_span name, enum sti_kind kind) {
+STI_COLD static void sti_error_subject(st_error *e, sti_span name, enum sti_kind kind) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)e, (void)name, (void)kind;
 #else
     if (e) {
         name = sti_show(e->subject, sizeof e->subject, name, kind);
-        sti_say_first(e, sti_text("\": "));
-        sti_say_first(e, name);
-        sti_say_first(e, sti_text("\""));
+        sti_error_prepend(e, sti_span_of("\": "));
+        sti_error_prepend(e, name);
+        sti_error_prepend(e, sti_span_of("\""));
     }
 #endif
 }
 
 /* adds words and a text to the sentence */
-STI_COLD static void sti_say_more(st_error *e, const char *words, sti_span text) {
+STI_COLD static void sti_error_append(st_error *e, const char *words, sti_span text) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)e, (void)words, (void)text;
 #else
     char shown[64];
     if (e) {
-        sti_put(e->message, sizeof e->message, sti_text(words));
+        sti_put(e->message, sizeof e->message, sti_span_of(words));
         sti_put(e->message, sizeof e->message, sti_show(shown, sizeof shown, text, STI_NAME));
     }
 #endif
 }
 
 /* puts the name of the file before the sentence */
-STI_COLD static st_status sti_say_file(st_error *error, sti_span said, st_status status) {
+STI_COLD static st_status sti_error_file(st_error *error, sti_span said, st_status status) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)error, (void)said;
 #else
     char shown[100];
     if (error) {
         said = sti_show(shown, sizeof shown, said, STI_PLAIN);
-        sti_say_first(error, sti_text(": "));
-        sti_say_first(error, said);
+        sti_error_prepend(error, sti_span_of(": "));
+        sti_error_prepend(error, said);
     }
 #endif
     return status;
@@ -2060,13 +2077,13 @@ ST_API unsigned st_dtype_bits(st_dtype dtype) {
     return sti_dtype_of(dtype)->bits;
 }
 
-/* ST_DTYPE_NONE where no dtype is called that */
+/* ST_DTYPE_UNKNOWN where no dtype is called that */
 static st_dtype sti_dtype_find(const char *name, size_t n) {
     unsigned i;
     for (i = 1; i < STI_DTYPES; i++) {
         if (sti_dtypes[i].length == n && ST_MEMCMP(sti_dtype_name(&sti_dtypes[i]), name, n) == 0) return (st_dtype)i;
     }
-    return ST_DTYPE_NONE;
+    return ST_DTYPE_UNKNOWN;
 }
 
 #if STI_WIDE
@@ -2096,17 +2113,29 @@ static st_dtype sti_dtype_guess(const unsigned char *s) {
         case STI_LETTERS('4', 'M', '3', '"'): return ST_DTYPE_F8_E4M3;
         case STI_LETTERS('5', 'M', '2', '"'): return ST_DTYPE_F8_E5M2;
         case STI_LETTERS('8', 'M', '0', '"'): return ST_DTYPE_F8_E8M0;
-        default: return ST_DTYPE_NONE;
+        default: return ST_DTYPE_UNKNOWN;
         }
-    default: return ST_DTYPE_NONE;
+    default: return ST_DTYPE_UNKNOWN;
     }
 }
 #endif
 
 ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype) {
     if (!name || !dtype) return ST_ERR_ARGUMENT;
-    *dtype = sti_dtype_find(name, sti_text(name).n);
-    return *dtype == ST_DTYPE_NONE ? ST_ERR_DTYPE : ST_OK;
+    *dtype = sti_dtype_find(name, sti_span_of(name).n);
+    return *dtype == ST_DTYPE_UNKNOWN ? ST_ERR_DTYPE : ST_OK;
+}
+
+ST_API st_tensor st_tensor_of(const char *name, st_dtype dtype, uint32_t rank, const uint64_t *shape,
+                              const void *data) {
+    st_tensor tensor;
+    ST_MEMSET(&tensor, 0, sizeof tensor);
+    tensor.name = name;
+    tensor.dtype = dtype;
+    tensor.rank = rank;
+    tensor.shape = shape;
+    tensor.data = data;
+    return tensor;
 }
 
 /* ---- 11 header ------------------------------------------------------------------------------------------------------
@@ -2173,19 +2202,19 @@ static sti_span sti_header_string(const sti_header *h, uint32_t place) {
 }
 
 /* says of a fault which member it is about, unless one deeper inside was named */
-STI_COLD static st_status sti_header_about(const sti_header *h, uint32_t key, st_status status) {
+STI_COLD static st_status sti_header_name_subject(const sti_header *h, uint32_t key, st_status status) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)h, (void)key;
 #else
     st_error *e = h->json.error;
     /* no sentence begins with a quote; where there is an error, all of the text is there */
-    if (e && e->message[0] != '"') sti_say_about(e, sti_header_string(h, key), STI_ESCAPED);
+    if (e && e->message[0] != '"') sti_error_subject(e, sti_header_string(h, key), STI_ESCAPED);
 #endif
     return status;
 }
 
 /* passes a string and copies it to *text with a NUL, if that is there, which moves on */
-static st_status sti_header_copy(sti_header *h, sti_word *w, char **text) {
+static st_status sti_header_copy(sti_header *h, sti_string *w, char **text) {
     st_status s = sti_json_string(&h->json, w, *text);
     if (s != ST_OK) return s;
     h->text_bytes += w->bytes + 1;
@@ -2199,25 +2228,25 @@ static st_status sti_header_copy(sti_header *h, sti_word *w, char **text) {
 /* passes the metadata object; pairs and text: NULL, or room for what it holds */
 static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char *text) {
     sti_json *j = &h->json;
-    sti_word key, value;
+    sti_string key, value;
     st_status s;
     int more;
     uint32_t place;
     h->pairs = 0;
-    if ((s = sti_json_enter(j, '{', &more, STI_SAY("the metadata must be an object of strings"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the metadata must be an object of strings"))) != ST_OK) return s;
     while (more) {
         char *at = text;
-        if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a key in double quotes is due"));
-        place = sti_json_place(&h->json);
+        if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a key in double quotes is due"));
+        place = sti_json_offset(&h->json);
         if ((s = sti_header_copy(h, &key, &text)) != ST_OK) return s;
         if (h->scan && h->pairs == STI_SCAN_PAIRS) {
             return sti_json_fail_at(j, key.place, ST_ERR_TOO_LARGE,
-                                    STI_SAY("the scan takes no more than 1,024 metadata entries"));
+                                    STI_TEXT("the scan takes no more than 1,024 metadata entries"));
         }
         if ((s = sti_json_colon(j)) == ST_OK) {
             char *value_at = text;
             s = sti_json_peek(j) == '"' ? sti_header_copy(h, &value, &text)
-                                        : sti_json_wrong(j, STI_SAY("a metadata value must be a string"));
+                                        : sti_json_wrong(j, STI_TEXT("a metadata value must be a string"));
             if (s == ST_OK && pairs) {
                 st_pair *p = pairs + h->pairs;
                 p->key = at;
@@ -2230,43 +2259,43 @@ static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char *text) {
             h->pairs++;
             s = sti_json_next(j, '{', &more);
         }
-        if (s != ST_OK) return sti_header_about(h, place, s);
+        if (s != ST_OK) return sti_header_name_subject(h, place, s);
     }
     return ST_OK;
 }
 
 /* passes the value of __metadata__ */
-static st_status sti_metadata_member(sti_header *h, const sti_word *key) {
+static st_status sti_metadata_member(sti_header *h, const sti_string *key) {
     sti_json *j = &h->json;
     st_status s;
-    if (h->metadata_seen) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_SAY("this key is there twice"));
+    if (h->metadata_seen) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("this key is there twice"));
     h->metadata_seen = 1;
     if ((s = sti_json_colon(j)) != ST_OK) return s;
     if (sti_json_peek(j) == 'n') return sti_json_literal(j, "null"); /* as if absent */
-    h->metadata = sti_json_place(&h->json);
+    h->metadata = sti_json_offset(&h->json);
     return sti_metadata_read(h, NULL, NULL);
 }
 
 static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     sti_json *j = &h->json;
-    sti_word w;
+    sti_string w;
     st_dtype known;
     st_status s;
-    if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_SAY("the dtype must be a string"));
-    e->dtype_at = sti_json_place(&h->json);
+    if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("the dtype must be a string"));
+    e->dtype_at = sti_json_offset(&h->json);
     if ((s = sti_json_string(j, &w, NULL)) != ST_OK) return s;
     known = sti_dtype_find(w.head, w.bytes);
     e->dtype = (unsigned char)known;
-    if (known != ST_DTYPE_NONE) return ST_OK;
+    if (known != ST_DTYPE_UNKNOWN) return ST_OK;
     h->text_bytes += w.bytes + 1;
     if ((h->flags & ST_OPEN_UNKNOWN_DTYPES) && !w.nul) return ST_OK;
-    (void)sti_json_fail_at(j, w.place, ST_ERR_DTYPE, STI_SAY("unknown dtype \""));
+    (void)sti_json_fail_at(j, w.place, ST_ERR_DTYPE, STI_TEXT("unknown dtype \""));
 #if !defined(ST_NO_ERROR_TEXT)
     if (j->error) { /* all of the text is there */
         char shown[48];
         sti_put(j->error->message, sizeof j->error->message,
                 sti_show(shown, sizeof shown, sti_header_string(h, e->dtype_at), STI_ESCAPED));
-        sti_put(j->error->message, sizeof j->error->message, sti_text("\""));
+        sti_put(j->error->message, sizeof j->error->message, sti_span_of("\""));
     }
 #endif
     return ST_ERR_DTYPE;
@@ -2279,20 +2308,20 @@ static st_status sti_shape_read(sti_header *h, sti_entry *e, uint64_t *out) {
     uint64_t size;
     int more;
     (void)sti_json_peek(j);
-    e->shape_at = sti_json_place(&h->json);
+    e->shape_at = sti_json_offset(&h->json);
     e->rank = 0;
     e->elements = 1;
     e->overflow = 0;
-    if ((s = sti_json_enter(j, '[', &more, STI_SAY("the shape must be an array of integers"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '[', &more, STI_TEXT("the shape must be an array of integers"))) != ST_OK) return s;
     while (more) {
         if (h->scan && e->rank == STI_SCAN_RANK) {
             (void)sti_json_peek(j);
-            return sti_json_fail(j, ST_ERR_TOO_LARGE, STI_SAY("the scan takes no more than 16 dimensions"));
+            return sti_json_fail(j, ST_ERR_TOO_LARGE, STI_TEXT("the scan takes no more than 16 dimensions"));
         }
         if ((s = sti_json_integer(j, &size)) != ST_OK) return s;
         if (out) out[e->rank] = size;
         e->rank++;
-        if (!sti_mul(e->elements, size, &e->elements)) {
+        if (!sti_multiply64(e->elements, size, &e->elements)) {
             e->overflow = 1; /* for good: a 0 that follows does not mend it */
         }
         if ((s = sti_json_next(j, '[', &more)) != ST_OK) return s;
@@ -2301,7 +2330,7 @@ static st_status sti_shape_read(sti_header *h, sti_entry *e, uint64_t *out) {
 }
 
 static st_status sti_offsets_read(sti_header *h, sti_entry *e) {
-    const char *sentence = STI_SAY("data_offsets must be an array of two integers");
+    const char *sentence = STI_TEXT("data_offsets must be an array of two integers");
     sti_json *j = &h->json;
     st_status s;
     int more;
@@ -2313,7 +2342,7 @@ static st_status sti_offsets_read(sti_header *h, sti_entry *e) {
         if ((s = sti_json_integer(j, &e->end)) != ST_OK || (s = sti_json_next(j, '[', &more)) != ST_OK) return s;
         if (!more) return ST_OK;
     }
-    return sti_json_fail_at(j, sti_json_place(j) - 1, ST_ERR_SCHEMA,
+    return sti_json_fail_at(j, sti_json_offset(j) - 1, ST_ERR_SCHEMA,
                             sentence); /* the bracket too early, or the comma too many */
 }
 
@@ -2322,21 +2351,21 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e) {
     enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4 };
     sti_json *j = &h->json;
     unsigned seen = 0, field;
-    sti_word key;
+    sti_string key;
     st_status s;
     int more;
 #if STI_WIDE
     e->brief = 0;
 #endif
     if ((s = sti_json_colon(j)) != ST_OK) return s;
-    if ((s = sti_json_enter(j, '{', &more, STI_SAY("a tensor must be an object"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("a tensor must be an object"))) != ST_OK) return s;
     while (more) {
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
-        field = sti_word_is(&key, "dtype", 5)           ? DTYPE
-                : sti_word_is(&key, "shape", 5)         ? SHAPE
-                : sti_word_is(&key, "data_offsets", 12) ? OFFSETS
-                                                        : 0;
-        if (seen & field) return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_SAY("a field is there twice"));
+        field = sti_string_is(&key, "dtype", 5)           ? DTYPE
+                : sti_string_is(&key, "shape", 5)         ? SHAPE
+                : sti_string_is(&key, "data_offsets", 12) ? OFFSETS
+                                                          : 0;
+        if (seen & field) return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_TEXT("a field is there twice"));
         seen |= field;
         if ((s = sti_json_colon(j)) != ST_OK) return s;
         s = field == DTYPE     ? sti_dtype_read(h, e)
@@ -2346,10 +2375,10 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e) {
         if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
     }
     if (seen == (DTYPE | SHAPE | OFFSETS)) return ST_OK;
-    return sti_json_fail_at(j, sti_json_place(j) - 1, ST_ERR_SCHEMA,
-                            !(seen & DTYPE)   ? STI_SAY("the field dtype is missing")
-                            : !(seen & SHAPE) ? STI_SAY("the field shape is missing")
-                                              : STI_SAY("the field data_offsets is missing"));
+    return sti_json_fail_at(j, sti_json_offset(j) - 1, ST_ERR_SCHEMA,
+                            !(seen & DTYPE)   ? STI_TEXT("the field dtype is missing")
+                            : !(seen & SHAPE) ? STI_TEXT("the field shape is missing")
+                                              : STI_TEXT("the field data_offsets is missing"));
 }
 
 #if STI_WIDE
@@ -2357,16 +2386,16 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e) {
 
 /* How far a usual member is read without a look at the end: the most is `],"data_offsets":[`, 15 digits, a comma, and
  * 16 bytes where the next 15 may stand with two brackets behind them. */
-#define STI_USUAL_REACH 64
+#define STI_CANONICAL_LOOKAHEAD 64
 
 /* The shape, `at` behind its opening bracket: gives the place of the closing one, or NULL. */
-static const unsigned char *sti_usual_shape(const unsigned char *at, const unsigned char *end, sti_entry *e) {
+static const unsigned char *sti_canonical_shape(const unsigned char *at, const unsigned char *end, sti_entry *e) {
     uint64_t elements = 1, size = 1, first = 1;
     uint32_t rank = 0;
     if (*at != ']') {
         for (;; at++) {
-            size_t digits = end - at < STI_USUAL_REACH ? 0 : sti_short_integer(at, &size);
-            if (digits == 0 || rank == STI_SCAN_RANK || !sti_mul(elements, size, &elements)) return NULL;
+            size_t digits = end - at < STI_CANONICAL_LOOKAHEAD ? 0 : sti_short_integer(at, &size);
+            if (digits == 0 || rank == STI_SCAN_RANK || !sti_multiply64(elements, size, &elements)) return NULL;
             if (rank == 0) first = size;
             rank++;
             at += digits;
@@ -2386,7 +2415,7 @@ static const unsigned char *sti_usual_shape(const unsigned char *at, const unsig
 
 /* data_offsets, `at` behind the bracket: gives the place behind both closing ones, or NULL. The first number usually is
  * the one that ended the member before, to the letter. */
-static const unsigned char *sti_usual_offsets(sti_header *h, const unsigned char *at, sti_entry *e) {
+static const unsigned char *sti_canonical_offsets(sti_header *h, const unsigned char *at, sti_entry *e) {
     size_t digits = h->end_digits;
     const unsigned char *last = h->text + h->end_at;
     if (digits && sti_same_letters(at, last, digits)) {
@@ -2407,15 +2436,15 @@ static const unsigned char *sti_usual_offsets(sti_header *h, const unsigned char
 /* Passes a member from the comma or brace before it, if it is laid out as all common writers lay it out, to the letter:
  * `,"NAME":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}`. 1: it is a tensor, and *e what the parser would have
  * found; 0: nothing but *e is changed, and the parser has its say. */
-static int sti_usual_member(sti_header *h, sti_entry *e) {
+static int sti_parse_canonical_entry(sti_header *h, sti_entry *e) {
     const unsigned char *at = h->json.at, *const end = h->json.end, *name;
     st_dtype dtype;
     size_t n;
-    if (!h->text || end - at < STI_USUAL_REACH || at[0] != (h->begun ? ',' : '{') || at[1] != '"') return 0;
+    if (!h->text || end - at < STI_CANONICAL_LOOKAHEAD || at[0] != (h->begun ? ',' : '{') || at[1] != '"') return 0;
     name = at + 2;
     at = sti_plain_end(&h->json, name);
     n = (size_t)(at - name);
-    if (end - at < STI_USUAL_REACH || !STI_IS(at, "\":{\"dtype\":\"")) return 0;
+    if (end - at < STI_CANONICAL_LOOKAHEAD || !STI_IS(at, "\":{\"dtype\":\"")) return 0;
     if ((n == 12 && STI_IS(name, "__metadata__")) || (h->scan && h->tensors == STI_SCAN_TENSORS)) return 0;
     e->key = (uint32_t)(name - 1 - h->text);
     e->name_bytes = (uint32_t)n;
@@ -2424,11 +2453,11 @@ static int sti_usual_member(sti_header *h, sti_entry *e) {
     dtype = sti_dtype_guess(at + 12);
     e->dtype = (unsigned char)dtype;
     at += 12 + sti_dtypes[e->dtype].length;
-    if (dtype == ST_DTYPE_NONE || !STI_IS(at, "\",\"shape\":[")) return 0;
+    if (dtype == ST_DTYPE_UNKNOWN || !STI_IS(at, "\",\"shape\":[")) return 0;
     e->shape_at = (uint32_t)(at + 10 - h->text);
-    at = sti_usual_shape(at + 11, end, e);
-    if (!at || end - at < STI_USUAL_REACH || !STI_IS(at, "],\"data_offsets\":[")) return 0;
-    at = sti_usual_offsets(h, at + 18, e);
+    at = sti_canonical_shape(at + 11, end, e);
+    if (!at || end - at < STI_CANONICAL_LOOKAHEAD || !STI_IS(at, "],\"data_offsets\":[")) return 0;
+    at = sti_canonical_offsets(h, at + 18, e);
     if (!at) return 0;
     h->json.at = at;
     h->begun = 1;
@@ -2443,38 +2472,38 @@ static int sti_usual_member(sti_header *h, sti_entry *e) {
  * nothing else */
 static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
     sti_json *j = &h->json;
-    sti_word key;
+    sti_string key;
     st_status s;
 #if STI_WIDE
-    if (sti_usual_member(h, e)) {
+    if (sti_parse_canonical_entry(h, e)) {
         *more = 1;
         return ST_OK;
     }
 #endif
     for (;;) {
         s = h->begun ? sti_json_next(j, '{', more)
-                     : sti_json_enter(j, '{', more, STI_SAY("the header must be an object"));
+                     : sti_json_enter(j, '{', more, STI_TEXT("the header must be an object"));
         h->begun = 1;
         if (s != ST_OK) return s;
         if (!*more) {
             return sti_json_peek(j) < 0
                        ? ST_OK
-                       : sti_json_fail(j, ST_ERR_JSON, STI_SAY("only blanks may follow the header's object"));
+                       : sti_json_fail(j, ST_ERR_JSON, STI_TEXT("only blanks may follow the header's object"));
         }
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
         e->key = key.place;
         e->name_bytes = key.bytes;
         e->escaped = key.escaped;
-        if (sti_word_is(&key, "__metadata__", 12)) {
-            if ((s = sti_metadata_member(h, &key)) != ST_OK) return sti_header_about(h, e->key, s);
+        if (sti_string_is(&key, "__metadata__", 12)) {
+            if ((s = sti_metadata_member(h, &key)) != ST_OK) return sti_header_name_subject(h, e->key, s);
             continue;
         }
         if (h->scan && h->tensors == STI_SCAN_TENSORS) {
-            s = sti_json_fail_at(j, key.place, ST_ERR_TOO_LARGE, STI_SAY("the scan takes no more than 1,024 tensors"));
+            s = sti_json_fail_at(j, key.place, ST_ERR_TOO_LARGE, STI_TEXT("the scan takes no more than 1,024 tensors"));
         } else {
             s = sti_entry_read(h, e);
         }
-        if (s != ST_OK) return sti_header_about(h, e->key, s);
+        if (s != ST_OK) return sti_header_name_subject(h, e->key, s);
         h->tensors++;
         h->dimensions += e->rank;
         h->text_bytes += key.bytes + 1;
@@ -2483,8 +2512,8 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
 }
 
 /* the name of an entry that passed before, with a NUL, to *text, which moves on */
-static void sti_name_again(sti_header *h, const sti_entry *e, char **text) {
-    sti_word w;
+static void sti_copy_name(sti_header *h, const sti_entry *e, char **text) {
+    sti_string w;
 #if STI_WIDE
     if (!e->escaped) {
         ST_MEMCPY(*text, h->text + e->key + 1, e->name_bytes);
@@ -2498,7 +2527,7 @@ static void sti_name_again(sti_header *h, const sti_entry *e, char **text) {
 }
 
 /* the dimensions of an entry that passed before, to out */
-static void sti_shape_again(sti_header *h, const sti_entry *e, uint64_t *out) {
+static void sti_copy_shape(sti_header *h, const sti_entry *e, uint64_t *out) {
     sti_entry again;
 #if STI_WIDE
     if (e->brief) {
@@ -2517,31 +2546,33 @@ static st_status sti_header_measure(const unsigned char *first, uint64_t file_by
                                     st_error *error) {
     if (file_bytes < 8) {
         return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, 8, file_bytes,
-                        file_bytes ? STI_SAY("cut short: $d of the first $e bytes are missing")
-                                   : STI_SAY("the file is empty"));
+                        file_bytes ? STI_TEXT("cut short: $d of the first $e bytes are missing")
+                                   : STI_TEXT("the file is empty"));
     }
     *bytes = sti_load64(first);
     if (*bytes > limit) {
         return sti_fail(error, ST_ERR_HEADER_LIMIT, 0, limit, *bytes,
-                        *bytes > file_bytes ? STI_SAY("probably not a safetensors file: it begins with a length of $a")
-                                            : STI_SAY("a header of $a bytes is over the limit of $e"));
+                        *bytes > file_bytes ? STI_TEXT("probably not a safetensors file: it begins with a length of $a")
+                                            : STI_TEXT("a header of $a bytes is over the limit of $e"));
     }
     if (*bytes > file_bytes - 8) {
-        return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, sti_sum(8, *bytes), file_bytes,
-                        STI_SAY("cut short inside its header: at least $d bytes are missing"));
+        return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, sti_add64_saturated(8, *bytes), file_bytes,
+                        STI_TEXT("cut short inside its header: at least $d bytes are missing"));
     }
     return ST_OK;
 }
 
-/* the bound for a header: what st_options says, as far as places of 32 bits go */
-static uint64_t sti_header_limit(const st_options *o) {
+/* the bound for a header: what st_open_options says, as far as places of 32 bits go */
+static uint64_t sti_header_limit(const st_open_options *o) {
     uint64_t limit = o->max_header ? o->max_header : STI_DEFAULT_LIMIT;
     return limit < UINT32_MAX ? limit : UINT32_MAX;
 }
 
 static st_status sti_header_utf8(const unsigned char *text, size_t n, st_error *error) {
     size_t good = sti_utf8_span(text, n);
-    return good == n ? ST_OK : sti_fail(error, ST_ERR_UTF8, sti_sum(8, good), 0, 0, STI_SAY("the header is not UTF-8"));
+    return good == n
+               ? ST_OK
+               : sti_fail(error, ST_ERR_UTF8, sti_add64_saturated(8, good), 0, 0, STI_TEXT("the header is not UTF-8"));
 }
 
 /* whether a's data comes first: by offset, then by place in the header */
@@ -2555,63 +2586,63 @@ static int sti_entry_before(const sti_entry *a, const sti_entry *b) {
  * size of its shape */
 static st_status sti_entry_check(const sti_header *h, const sti_entry *e, uint64_t *end) {
     st_error *error = h->json.error;
-    uint64_t at = sti_sum(8, e->key), bits = 0;
+    uint64_t at = sti_add64_saturated(8, e->key), bits = 0;
     st_status s = ST_OK;
     if (e->begin != *end) {
         s = sti_fail(error, ST_ERR_OFFSETS, at, *end, e->begin,
-                     STI_SAY("its data must begin at offset $e, where all before it ends, not at $a"));
+                     STI_TEXT("its data must begin at offset $e, where all before it ends, not at $a"));
     } else if (e->end < e->begin) {
         s = sti_fail(error, ST_ERR_OFFSETS, at, e->begin, e->end,
-                     STI_SAY("its data would end at offset $a, before it begins at $e"));
-    } else if (e->overflow || !sti_mul(e->elements, sti_dtypes[e->dtype].bits, &bits)) {
-        s = sti_json_fail_at(&h->json, e->key, ST_ERR_OVERFLOW, STI_SAY("its size in bits does not fit 64 bits"));
+                     STI_TEXT("its data would end at offset $a, before it begins at $e"));
+    } else if (e->overflow || !sti_multiply64(e->elements, sti_dtypes[e->dtype].bits, &bits)) {
+        s = sti_json_fail_at(&h->json, e->key, ST_ERR_OVERFLOW, STI_TEXT("its size in bits does not fit 64 bits"));
     } else if (bits % 8) {
-        s = sti_fail(error, ST_ERR_SUBBYTE, at, 0, bits, STI_SAY("its $a bits do not fill whole bytes"));
-    } else if (e->dtype != ST_DTYPE_NONE && bits / 8 != e->end - e->begin) {
+        s = sti_fail(error, ST_ERR_SUBBYTE, at, 0, bits, STI_TEXT("its $a bits do not fill whole bytes"));
+    } else if (e->dtype != ST_DTYPE_UNKNOWN && bits / 8 != e->end - e->begin) {
         s = sti_fail(error, ST_ERR_SIZE, at, bits / 8, e->end - e->begin,
-                     STI_SAY("its bytes are $e by shape and dtype, but $a by data_offsets"));
+                     STI_TEXT("its bytes are $e by shape and dtype, but $a by data_offsets"));
     }
-    if (s != ST_OK) return sti_header_about(h, e->key, s);
+    if (s != ST_OK) return sti_header_name_subject(h, e->key, s);
     *end = e->end;
     return ST_OK;
 }
 
 static st_status sti_length_check(const sti_header *h, uint64_t data_offset, uint64_t data_bytes, uint64_t file_bytes) {
-    const uint64_t expected = sti_sum(data_offset, data_bytes);
+    const uint64_t expected = sti_add64_saturated(data_offset, data_bytes);
     const int cut = file_bytes < expected;
     if (file_bytes == expected || (!cut && (h->flags & ST_OPEN_TRAILING))) return ST_OK;
     return sti_fail(h->json.error, cut ? ST_ERR_TRUNCATED : ST_ERR_TRAILING, file_bytes, expected, file_bytes,
-                    cut ? STI_SAY("cut short: $d of $e bytes are missing")
-                        : STI_SAY("the last tensor ends at byte $e of $a, and nothing may follow it"));
+                    cut ? STI_TEXT("cut short: $d of $e bytes are missing")
+                        : STI_TEXT("the last tensor ends at byte $e of $a, and nothing may follow it"));
 }
 
 static st_status sti_repeated(const sti_header *h, uint32_t key) {
-    st_status s = sti_json_fail_at(&h->json, key, ST_ERR_DUPLICATE, STI_SAY("this name is there twice"));
-    return sti_header_about(h, key, s);
+    st_status s = sti_json_fail_at(&h->json, key, ST_ERR_DUPLICATE, STI_TEXT("this name is there twice"));
+    return sti_header_name_subject(h, key, s);
 }
 
 /* What a file is that is none of ours, by its first bytes. */
 enum sti_format {
-    STI_OURS,
-    STI_LFS,
-    STI_HTML,
-    STI_ZIP,
-    STI_PICKLE,
-    STI_GGUF,
-    STI_NUMPY,
-    STI_GZIP,
-    STI_INDEX,
-    STI_TEXT
+    STI_FORMAT_SAFETENSORS,
+    STI_FORMAT_LFS_POINTER,
+    STI_FORMAT_HTML,
+    STI_FORMAT_ZIP,
+    STI_FORMAT_PICKLE,
+    STI_FORMAT_GGUF,
+    STI_FORMAT_NUMPY,
+    STI_FORMAT_GZIP,
+    STI_FORMAT_INDEX,
+    STI_FORMAT_TEXT
 };
 #define STI_FORMAT_BYTES 256u /* how many of the first bytes are worth a look */
 
-static int sti_begins(sti_span s, const char *magic, size_t n) {
+static int sti_starts_with(sti_span s, const char *magic, size_t n) {
     return s.n >= n && ST_MEMCMP(s.at, magic, n) == 0;
 }
 
 /* whether a word stands somewhere in a text */
-static int sti_holds(sti_span s, sti_span word) {
-    for (; s.n >= word.n; s = sti_behind(s, 1)) {
+static int sti_contains(sti_span s, sti_span word) {
+    for (; s.n >= word.n; s = sti_drop_first(s, 1)) {
         if (ST_MEMCMP(s.at, word.at, word.n) == 0) return 1;
     }
     return 0;
@@ -2620,51 +2651,54 @@ static int sti_holds(sti_span s, sti_span word) {
 STI_COLD static enum sti_format sti_format_of(sti_span s) {
     const unsigned char *b = (const unsigned char *)s.at;
     /* a length under 2^32 and a header behind it are ours, whatever the length looks like */
-    if (s.n > 8 && sti_load32(b + 4) == 0 && (b[8] == '{' || sti_is_blank(b[8]))) return STI_OURS;
-    if (sti_begins(s, "version https://git-lfs", 23)) return STI_LFS;
-    if (sti_begins(s, "GGUF", 4)) return STI_GGUF;
-    if (sti_begins(s, "\x93NUMPY", 6)) return STI_NUMPY;
-    if (sti_begins(s, "PK\3\4", 4) || sti_begins(s, "PK\5\6", 4)) return STI_ZIP;
-    if (sti_begins(s, "\x1f\x8b\x08", 3)) return STI_GZIP;
-    if (s.n > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5 && b[2] != 0) return STI_PICKLE;
-    if (sti_begins(s, "\xEF\xBB\xBF", 3)) s = sti_behind(s, 3);
-    while (s.n && sti_is_blank(*s.at)) s = sti_behind(s, 1);
+    if (s.n > 8 && sti_load32(b + 4) == 0 && (b[8] == '{' || sti_is_blank(b[8]))) return STI_FORMAT_SAFETENSORS;
+    if (sti_starts_with(s, "version https://git-lfs", 23)) return STI_FORMAT_LFS_POINTER;
+    if (sti_starts_with(s, "GGUF", 4)) return STI_FORMAT_GGUF;
+    if (sti_starts_with(s, "\x93NUMPY", 6)) return STI_FORMAT_NUMPY;
+    if (sti_starts_with(s, "PK\3\4", 4) || sti_starts_with(s, "PK\5\6", 4)) return STI_FORMAT_ZIP;
+    if (sti_starts_with(s, "\x1f\x8b\x08", 3)) return STI_FORMAT_GZIP;
+    if (s.n > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5 && b[2] != 0) return STI_FORMAT_PICKLE;
+    if (sti_starts_with(s, "\xEF\xBB\xBF", 3)) s = sti_drop_first(s, 3);
+    while (s.n && sti_is_blank(*s.at)) s = sti_drop_first(s, 1);
     if (s.n > 1 && s.at[0] == '<' &&
         (s.at[1] == '!' || s.at[1] == '?' || (s.at[1] >= 'A' && s.at[1] <= 'Z') ||
          (s.at[1] >= 'a' && s.at[1] <= 'z'))) {
-        return STI_HTML;
+        return STI_FORMAT_HTML;
     }
     if (s.n > 1 && s.at[0] == '{' && (s.at[1] == '"' || s.at[1] == '}' || sti_is_blank(s.at[1]))) {
-        return sti_holds(s, sti_text("\"weight_map\"")) || sti_holds(s, sti_text("\"total_size\"")) ? STI_INDEX
-                                                                                                    : STI_TEXT;
+        return sti_contains(s, sti_span_of("\"weight_map\"")) || sti_contains(s, sti_span_of("\"total_size\""))
+                   ? STI_FORMAT_INDEX
+                   : STI_FORMAT_TEXT;
     }
-    return STI_OURS;
+    return STI_FORMAT_SAFETENSORS;
 }
 
 /* the last word on a header that failed: a file of another format is called by its name */
-STI_COLD static st_status sti_format_judge(sti_span first, st_status status, st_error *error) {
+STI_COLD static st_status sti_format_prefer(sti_span first, st_status status, st_error *error) {
     const char *sentence = NULL;
     const enum sti_format format = sti_format_of(first);
     switch ((int)format) {
-    case STI_OURS: return status;
-    case STI_LFS: sentence = STI_SAY("this is a Git LFS pointer, not the file itself: run git lfs pull"); break;
-    case STI_HTML:
-        sentence = STI_SAY("this is an HTML or XML page, not a tensor file: the download went to a web page");
+    case STI_FORMAT_SAFETENSORS: return status;
+    case STI_FORMAT_LFS_POINTER:
+        sentence = STI_TEXT("this is a Git LFS pointer, not the file itself: run git lfs pull");
         break;
-    case STI_ZIP:
-        sentence = STI_SAY("this is a ZIP archive, as PyTorch checkpoints are, not a safetensors file");
+    case STI_FORMAT_HTML:
+        sentence = STI_TEXT("this is an HTML or XML page, not a tensor file: the download went to a web page");
         break;
-    case STI_PICKLE:
-        sentence = STI_SAY("this is a Python pickle, as old PyTorch checkpoints are, not a safetensors file");
+    case STI_FORMAT_ZIP:
+        sentence = STI_TEXT("this is a ZIP archive, as PyTorch checkpoints are, not a safetensors file");
         break;
-    case STI_GGUF: sentence = STI_SAY("this is a GGUF file, not a safetensors file"); break;
-    case STI_NUMPY: sentence = STI_SAY("this is a NumPy array file, not a safetensors file"); break;
-    case STI_GZIP: sentence = STI_SAY("this is compressed with gzip: unpack it first"); break;
-    case STI_INDEX:
-        sentence = STI_SAY("this is a safetensors index (JSON), which names the files that hold the tensors");
+    case STI_FORMAT_PICKLE:
+        sentence = STI_TEXT("this is a Python pickle, as old PyTorch checkpoints are, not a safetensors file");
         break;
-    default: /* STI_TEXT */
-        sentence = STI_SAY("this is JSON text without the 8 bytes of length that come first in a safetensors file");
+    case STI_FORMAT_GGUF: sentence = STI_TEXT("this is a GGUF file, not a safetensors file"); break;
+    case STI_FORMAT_NUMPY: sentence = STI_TEXT("this is a NumPy array file, not a safetensors file"); break;
+    case STI_FORMAT_GZIP: sentence = STI_TEXT("this is compressed with gzip: unpack it first"); break;
+    case STI_FORMAT_INDEX:
+        sentence = STI_TEXT("this is a safetensors index (JSON), which names the files that hold the tensors");
+        break;
+    default: /* STI_FORMAT_TEXT */
+        sentence = STI_TEXT("this is JSON text without the 8 bytes of length that come first in a safetensors file");
         break;
     }
     return sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, sentence);
@@ -2674,12 +2708,12 @@ STI_COLD static st_status sti_format_judge(sti_span first, st_status status, st_
 
 /* The place of the second occurrence that comes first of any key in an object that was scanned before; 0: none is
  * there twice. Each pass over the object compares all later keys with a batch of earlier ones. */
-STI_APART static uint32_t sti_repeated_key(const sti_header *h, uint32_t object) {
+STI_NOINLINE static uint32_t sti_repeated_key(const sti_header *h, uint32_t object) {
     enum { BATCH = 8 };
     uint32_t place[BATCH], bytes[BATCH], found = UINT32_MAX;
     unsigned char escaped[BATCH];
     sti_json batch = h->json, j;
-    sti_word w;
+    sti_string w;
     int more, left, count, i;
     batch.at = h->text + object;
     (void)sti_json_enter(&batch, '{', &more, NULL); /* nothing here can fail: all of it passed once */
@@ -2717,7 +2751,7 @@ static st_status sti_scan_names(const sti_header *h) {
     sti_json root = sti_header_at(h->text, (size_t)(h->json.end - h->text), 0, NULL).json;
     uint32_t object, name, key = 0;
     (void)sti_json_peek(&root);
-    object = sti_json_place(&root);
+    object = sti_json_offset(&root);
     name = sti_repeated_key(h, object);
     if (h->metadata) key = sti_repeated_key(h, h->metadata);
     if (key && (!name || key < name)) name = key;
@@ -2725,7 +2759,7 @@ static st_status sti_scan_names(const sti_header *h) {
 }
 
 /* proves the tensors by offset; sorted: the header has them in that order */
-STI_APART static st_status sti_scan_offsets(const sti_header *h, int sorted, uint64_t *data_bytes) {
+STI_NOINLINE static st_status sti_scan_offsets(const sti_header *h, int sorted, uint64_t *data_bytes) {
     sti_entry last, best, e;
     uint32_t done = 0;
     st_status s;
@@ -2753,7 +2787,7 @@ STI_APART static st_status sti_scan_offsets(const sti_header *h, int sorted, uin
 }
 
 /* passes all entries; *sorted: in the order of their data */
-STI_APART static st_status sti_scan_entries(sti_header *h, int *sorted) {
+STI_NOINLINE static st_status sti_scan_entries(sti_header *h, int *sorted) {
     sti_entry e;
     uint64_t end = 0;
     int more = 1;
@@ -2765,8 +2799,8 @@ STI_APART static st_status sti_scan_entries(sti_header *h, int *sorted) {
     return s;
 }
 
-STI_APART static st_status sti_scan_prove(const unsigned char *file, size_t bytes, uint64_t file_bytes, unsigned flags,
-                                          st_error *error) {
+STI_NOINLINE static st_status sti_scan_prove(const unsigned char *file, size_t bytes, uint64_t file_bytes,
+                                             unsigned flags, st_error *error) {
     sti_header h = sti_header_at(file + 8, bytes, flags, error);
     uint64_t data_bytes = 0;
     int sorted = 0;
@@ -2775,7 +2809,7 @@ STI_APART static st_status sti_scan_prove(const unsigned char *file, size_t byte
     if (s == ST_OK) s = sti_scan_entries(&h, &sorted);
     if (s == ST_OK) s = sti_scan_names(&h);
     if (s == ST_OK) s = sti_scan_offsets(&h, sorted, &data_bytes);
-    if (s == ST_OK) s = sti_length_check(&h, sti_sum(8, bytes), data_bytes, file_bytes);
+    if (s == ST_OK) s = sti_length_check(&h, sti_add64_saturated(8, bytes), data_bytes, file_bytes);
     return s;
 }
 
@@ -2783,7 +2817,7 @@ STI_APART static st_status sti_scan_prove(const unsigned char *file, size_t byte
 enum { STI_SCAN_FILE, STI_SCAN_AVAILABLE, STI_SCAN_HEADER, STI_SCAN_PLACE, STI_SCAN_MORE, STI_SCAN_BEGUN };
 
 ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
-                               const st_options *options, st_error *error) {
+                               const st_open_options *options, st_error *error) {
     const unsigned char *first = (const unsigned char *)file;
     uint64_t limit = options ? sti_header_limit(options) : STI_DEFAULT_LIMIT, bytes = 0;
     unsigned flags = options ? options->flags : 0;
@@ -2793,22 +2827,22 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
     head.at = (const char *)file;
     head.n = available < STI_FORMAT_BYTES ? available : STI_FORMAT_BYTES;
     if (!scan || (!file && available) || (flags & ~(unsigned)STI_OPEN_FLAGS)) {
-        s = sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
-                     STI_SAY("st_scan_begin needs a scan, bytes, and flags that exist"));
+        s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
+                     STI_TEXT("st_scan_begin needs a scan, bytes, and flags that exist"));
     } else if (available < 8 && file_bytes >= 8) {
-        s = sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 8, available,
-                     STI_SAY("$a bytes were brought; the first $e say how many the header needs"));
+        s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 8, available,
+                     STI_TEXT("$a bytes were brought; the first $e say how many the header needs"));
     } else {
         s = sti_header_measure(first, file_bytes, limit, &bytes, error);
         if (s == ST_OK && available - 8 < bytes) {
-            s = sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, sti_sum(8, bytes), available,
-                         STI_SAY("$a bytes were brought; the header needs $e"));
+            s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, sti_add64_saturated(8, bytes), available,
+                         STI_TEXT("$a bytes were brought; the header needs $e"));
         } else if (s == ST_OK) {
             s = sti_scan_prove(first, (size_t)bytes, file_bytes, flags & ST_OPEN_TRAILING, error);
         }
-        if (s != ST_OK && s != ST_ERR_ARGUMENT && head.n) s = sti_format_judge(head, s, error);
+        if (s != ST_OK && s != ST_ERR_ARGUMENT && head.n) s = sti_format_prefer(head, s, error);
     }
-    if (s != ST_OK) return sti_say_file(error, sti_text("(memory)"), s);
+    if (s != ST_OK) return sti_error_file(error, sti_span_of("(memory)"), s);
     scan->priv[STI_SCAN_FILE] = (uintptr_t)file;
     scan->priv[STI_SCAN_AVAILABLE] = available;
     scan->priv[STI_SCAN_HEADER] = bytes;
@@ -2830,7 +2864,7 @@ ST_API int st_scan_next(st_scan *scan) {
     h.begun = (int)scan->priv[STI_SCAN_BEGUN];
     (void)sti_header_next(&h, &e, &more); /* cannot fail: proven by st_scan_begin */
     scan->priv[STI_SCAN_MORE] = (uint64_t)more;
-    scan->priv[STI_SCAN_PLACE] = sti_json_place(&h.json);
+    scan->priv[STI_SCAN_PLACE] = sti_json_offset(&h.json);
     scan->priv[STI_SCAN_BEGUN] = 1;
     if (!more) return 0;
     name = sti_header_string(&h, e.key);
@@ -2842,11 +2876,11 @@ ST_API int st_scan_next(st_scan *scan) {
     t->dtype_name = sti_dtype_name(&sti_dtypes[e.dtype]);
     t->bytes = e.end - e.begin;
     t->elements = e.elements;
-    t->offset = sti_sum(sti_sum(8, scan->priv[STI_SCAN_HEADER]), e.begin);
+    t->offset = sti_add64_saturated(sti_add64_saturated(8, scan->priv[STI_SCAN_HEADER]), e.begin);
     t->data = t->offset <= scan->priv[STI_SCAN_AVAILABLE] && t->bytes <= scan->priv[STI_SCAN_AVAILABLE] - t->offset
                   ? file + t->offset
                   : NULL;
-    sti_shape_again(&h, &e, scan->shape); /* rank is at most 16: proven */
+    sti_copy_shape(&h, &e, scan->shape); /* rank is at most 16: proven */
     t->shape = scan->shape;
     t->rank = e.rank;
     return 1;
@@ -2857,7 +2891,7 @@ ST_API int st_scan_is(const st_scan *scan, const char *name) {
     if (!scan || !scan->tensor.name || !name) return 0;
     n.at = scan->tensor.name;
     n.n = scan->tensor.name_bytes;
-    return sti_json_same(n, scan->name_escaped, sti_text(name), 0);
+    return sti_json_same(n, scan->name_escaped, sti_span_of(name), 0);
 }
 
 /* ---- 12 lookup ------------------------------------------------------------------------------------------------------
@@ -2871,7 +2905,7 @@ ST_API int st_scan_is(const st_scan *scan, const char *name) {
 __extension__ typedef unsigned __int128 sti_twice;
 #endif
 
-typedef struct sti_index {
+typedef struct sti_name_table {
     const st_tensor *tensors; /* the items are these, or else pairs */
     const st_pair *pairs;
     uint32_t *slots;   /* 0 or item + 1, with bits of the hash above; sorted: items in order of their names */
@@ -2880,7 +2914,7 @@ typedef struct sti_index {
     uint32_t probes;   /* how many slots an item is at most away from its place: O(log n) */
     int shift;         /* bits that hold item + 1 */
     int sorted;
-} sti_index;
+} sti_name_table;
 
 /* Words of a slot. Tensors have a second one where that helps, the low half of the address of their name: so name and
  * tensor are on their way from memory at the same time, and not one after the other. It is a hint, and never trusted. */
@@ -2891,7 +2925,7 @@ typedef struct sti_index {
 #endif
 
 /* slots for that many items, of which a quarter stays free, of those with two words a third */
-static uint32_t sti_index_slots(uint32_t count, int tensors) {
+static uint32_t sti_table_slots(uint32_t count, int tensors) {
 #if STI_WIDE
     if (tensors) return count + count / 2; /* under 2^29: see count */
 #endif
@@ -2900,11 +2934,11 @@ static uint32_t sti_index_slots(uint32_t count, int tensors) {
 }
 
 /* the words that they take */
-static uint32_t sti_index_words(uint32_t count, int tensors) {
-    return sti_index_slots(count, tensors) * STI_SLOT_WORDS(tensors); /* under 2^30 */
+static uint32_t sti_table_words(uint32_t count, int tensors) {
+    return sti_table_slots(count, tensors) * STI_SLOT_WORDS(tensors); /* under 2^30 */
 }
 
-STI_INLINE sti_span sti_index_name(const sti_index *x, uint32_t item) {
+STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
     sti_span s;
     if (x->tensors) {
         s.at = x->tensors[item].name;
@@ -2950,7 +2984,7 @@ STI_INLINE uint32_t sti_hash(sti_span s) {
     return (uint32_t)h ^ (uint32_t)(h >> 32);
 }
 
-STI_INLINE uint32_t sti_index_place(const sti_index *x, uint32_t hash) {
+STI_INLINE uint32_t sti_table_place(const sti_name_table *x, uint32_t hash) {
     return (uint32_t)((uint64_t)hash * x->capacity >> 32);
 }
 
@@ -2981,7 +3015,7 @@ static int sti_goes_before(const sti_order *o, size_t a, size_t b) {
     return (o->before)(o->context, o->items + a * o->size, o->items + b * o->size);
 }
 
-static void sti_sink(const sti_order *o, size_t root, size_t n) {
+static void sti_sift_down(const sti_order *o, size_t root, size_t n) {
     while (root < n / 2) { /* it has a child: 2 * root + 1 < n, so nothing below overflows */
         size_t child = 2 * root + 1;
         if (child + 1 < n && sti_goes_before(o, child, child + 1)) child++;
@@ -2999,41 +3033,41 @@ static void sti_sort(void *items, size_t n, size_t size, sti_before *before, con
     o.size = size;
     o.before = before;
     o.context = context;
-    for (i = n / 2; i > 0; i--) sti_sink(&o, i - 1, n);
+    for (i = n / 2; i > 0; i--) sti_sift_down(&o, i - 1, n);
     for (i = n; i > 1; i--) {
         sti_swap(&o, 0, i - 1);
-        sti_sink(&o, 0, i - 1);
+        sti_sift_down(&o, 0, i - 1);
     }
 }
 
 static int sti_name_before(const void *context, const void *a, const void *b) {
     const uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
-    const sti_index *x = (const sti_index *)context;
-    const int c = sti_compare(sti_index_name(x, i), sti_index_name(x, k));
+    const sti_name_table *x = (const sti_name_table *)context;
+    const int c = sti_compare(sti_table_name(x, i), sti_table_name(x, k));
     return c ? c < 0 : i < k;
 }
 
 /* where an item's name stands in the header, as far as order goes */
-static uint32_t sti_index_rank(const sti_entry *entries, uint32_t item) {
+static uint32_t sti_table_rank(const sti_entry *entries, uint32_t item) {
     return entries ? entries[item].key : item;
 }
 
 /* Of two items of one name, tells *repeated of the later one, if it comes before those told before; gives the
  * earlier one. */
-static uint32_t sti_index_repeat(const sti_entry *entries, uint32_t a, uint32_t b, uint32_t *repeated) {
-    uint32_t late = sti_index_rank(entries, a) < sti_index_rank(entries, b) ? b : a;
-    if (*repeated == STI_ABSENT || sti_index_rank(entries, late) < sti_index_rank(entries, *repeated)) *repeated = late;
+static uint32_t sti_table_repeat(const sti_entry *entries, uint32_t a, uint32_t b, uint32_t *repeated) {
+    uint32_t late = sti_table_rank(entries, a) < sti_table_rank(entries, b) ? b : a;
+    if (*repeated == STI_ABSENT || sti_table_rank(entries, late) < sti_table_rank(entries, *repeated)) *repeated = late;
     return late == a ? b : a;
 }
 
-STI_COLD static void sti_index_sort(sti_index *x, const sti_entry *entries, uint32_t *repeated) {
+STI_COLD static void sti_table_sort(sti_name_table *x, const sti_entry *entries, uint32_t *repeated) {
     uint32_t i, kept;
     x->sorted = 1;
     for (i = 0; i < x->count; i++) x->slots[i] = i;
     sti_sort(x->slots, x->count, sizeof *x->slots, sti_name_before, x);
     for (i = 1, kept = x->slots[0]; i < x->count; i++) { /* there are names, for they collided */
-        if (sti_same(sti_index_name(x, kept), sti_index_name(x, x->slots[i]))) {
-            kept = sti_index_repeat(entries, kept, x->slots[i], repeated);
+        if (sti_same(sti_table_name(x, kept), sti_table_name(x, x->slots[i]))) {
+            kept = sti_table_repeat(entries, kept, x->slots[i], repeated);
         } else {
             kept = x->slots[i];
         }
@@ -3041,24 +3075,24 @@ STI_COLD static void sti_index_sort(sti_index *x, const sti_entry *entries, uint
 }
 
 /* the item + 1 that a slot holds; 0: it is free */
-STI_INLINE uint32_t sti_index_held(const sti_index *x, uint32_t slot) {
+STI_INLINE uint32_t sti_table_held(const sti_name_table *x, uint32_t slot) {
     return slot & (((uint32_t)1 << x->shift) - 1);
 }
 
 /* The slot that holds the item of a name, or else the free one where it belongs. NULL: neither is near, which names get
  * to that were chosen for it, and a table with no slot free. */
-STI_INLINE uint32_t *sti_index_slot(const sti_index *x, sti_span name, uint32_t hash) {
+STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, sti_span name, uint32_t hash) {
     const uint32_t tag = hash << x->shift, words = STI_SLOT_WORDS(x->tensors);
-    uint32_t at = sti_index_place(x, hash), left;
+    uint32_t at = sti_table_place(x, hash), left;
     for (left = x->probes; left > 0; left--) {
         uint32_t *slot = x->slots + at * words;
-        const uint32_t held = sti_index_held(x, *slot);
+        const uint32_t held = sti_table_held(x, *slot);
         if (held == 0) return slot;
         if (*slot - held == tag) {
 #if STI_WIDE
             if (words == 2) STI_PREFETCH(((uintptr_t)x->slots & ~(uintptr_t)UINT32_MAX) | slot[1]);
 #endif
-            if (sti_same(sti_index_name(x, held - 1), name)) return slot;
+            if (sti_same(sti_table_name(x, held - 1), name)) return slot;
         }
         if (++at == x->capacity) at = 0;
     }
@@ -3068,43 +3102,43 @@ STI_INLINE uint32_t *sti_index_slot(const sti_index *x, sti_span name, uint32_t 
 #define STI_AHEAD (STI_WIDE ? 16u : 1u) /* items whose slots are on their way from memory at once */
 
 /* the hashes of an item and of those that follow */
-STI_INLINE void sti_index_ahead(const sti_index *x, uint32_t item, uint32_t hashes[STI_AHEAD]) {
+STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint32_t hashes[STI_AHEAD]) {
     const uint32_t n = x->count - item < STI_AHEAD ? x->count - item : STI_AHEAD;
     uint32_t i;
     for (i = 0; i < n; i++) {
-        hashes[i] = sti_hash(sti_index_name(x, item + i));
-        STI_PREFETCH((uintptr_t)(x->slots + sti_index_place(x, hashes[i]) * STI_SLOT_WORDS(x->tensors)));
+        hashes[i] = sti_hash(sti_table_name(x, item + i));
+        STI_PREFETCH((uintptr_t)(x->slots + sti_table_place(x, hashes[i]) * STI_SLOT_WORDS(x->tensors)));
     }
 }
 
 /* Fills x->slots for the items that are set. entries: those of the tensors, in their order; NULL: pairs, in the
  * header's.
  * Gives the item that is the first in the header to repeat a name, or STI_ABSENT. */
-STI_APART static uint32_t sti_index_build(sti_index *x, const sti_entry *entries) {
+STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry *entries) {
     const uint32_t words = STI_SLOT_WORDS(x->tensors);
     uint32_t repeated = STI_ABSENT, item, hashes[STI_AHEAD];
     x->sorted = 0; /* it may have been filled before */
-    x->capacity = sti_index_slots(x->count, x->tensors != NULL);
+    x->capacity = sti_table_slots(x->count, x->tensors != NULL);
     for (x->shift = 1; x->count >> x->shift; x->shift++) {} /* count + 1 <= 2^shift: under 2^28, see count */
     x->probes = 32 * (uint32_t)x->shift;
     if (x->probes > x->capacity) x->probes = x->capacity;
     /* they were taken with this size */
-    ST_MEMSET(x->slots, 0, sti_index_words(x->count, x->tensors != NULL) * sizeof *x->slots);
+    ST_MEMSET(x->slots, 0, sti_table_words(x->count, x->tensors != NULL) * sizeof *x->slots);
     for (item = 0; item < x->count; item++) {
         uint32_t held = 0, hash, *slot;
-        if (item % STI_AHEAD == 0) sti_index_ahead(x, item, hashes);
+        if (item % STI_AHEAD == 0) sti_table_ahead(x, item, hashes);
         hash = hashes[item % STI_AHEAD];
-        slot = x->slots + sti_index_place(x, hash) * words;
+        slot = x->slots + sti_table_place(x, hash) * words;
         if (*slot) {
-            slot = sti_index_slot(x, sti_index_name(x, item), hash);
+            slot = sti_table_slot(x, sti_table_name(x, item), hash);
             if (!slot) {
                 repeated = STI_ABSENT;
-                sti_index_sort(x, entries, &repeated);
+                sti_table_sort(x, entries, &repeated);
                 return repeated;
             }
-            held = sti_index_held(x, *slot);
+            held = sti_table_held(x, *slot);
         }
-        *slot = hash << x->shift | ((held ? sti_index_repeat(entries, held - 1, item, &repeated) : item) + 1);
+        *slot = hash << x->shift | ((held ? sti_table_repeat(entries, held - 1, item, &repeated) : item) + 1);
 #if STI_WIDE
         if (words == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
 #endif
@@ -3112,16 +3146,16 @@ STI_APART static uint32_t sti_index_build(sti_index *x, const sti_entry *entries
     return repeated;
 }
 
-static uint32_t sti_index_find(const sti_index *x, sti_span name) {
+static uint32_t sti_table_find(const sti_name_table *x, sti_span name) {
     uint32_t low = 0, high = x->count;
     if (!x->sorted) {
-        const uint32_t *slot = sti_index_slot(x, name, sti_hash(name));
-        const uint32_t held = slot ? sti_index_held(x, *slot) : 0;
+        const uint32_t *slot = sti_table_slot(x, name, sti_hash(name));
+        const uint32_t held = slot ? sti_table_held(x, *slot) : 0;
         return held ? held - 1 : STI_ABSENT;
     }
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        int c = sti_compare(name, sti_index_name(x, x->slots[middle]));
+        int c = sti_compare(name, sti_table_name(x, x->slots[middle]));
         if (c == 0) return x->slots[middle];
         if (c < 0) {
             high = middle;
@@ -3173,7 +3207,7 @@ static size_t sti_system_directory(const char *path) {
 /* An environment variable's length, 0 where it is not set; its value in out[room] if that holds it with a NUL. */
 static size_t sti_system_variable(const char *name, char *out, size_t room) {
     const char *value = getenv(name);
-    const size_t n = value ? sti_text(value).n : 0;
+    const size_t n = value ? sti_span_of(value).n : 0;
     if (n && n < room) ST_MEMCPY(out, value, n + 1);
     return n;
 }
@@ -3196,7 +3230,7 @@ static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
         if (got < 0) continue;
         at += got;
         n -= (size_t)got;
-        offset = sti_sum(offset, (uint64_t)got);
+        offset = sti_add64_saturated(offset, (uint64_t)got);
     }
     return 0;
 }
@@ -3289,9 +3323,10 @@ static int sti_system_is_cold(const st_io *file, uint64_t offset) {
 }
 
 static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = offset / page * page, past = sti_sum(offset, bytes);
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = offset / page * page,
+             past = sti_add64_saturated(offset, bytes);
     if (advice == ST_ADVISE_DONE) { /* whole pages only: the others are a neighbour's too */
-        first = sti_sum(offset, page - 1) / page * page;
+        first = sti_add64_saturated(offset, page - 1) / page * page;
         past = past < file->bytes ? past / page * page : past;
     }
     if (first >= past) return;
@@ -3329,8 +3364,8 @@ static int sti_system_read_direct(const st_io *file, uint64_t offset, void *dst,
     size_t got = 0;
     int tries = 0;
     while (got < need) {
-        const ssize_t more =
-            pread((int)(intptr_t)file->user, (unsigned char *)dst + got, n - got, (off_t)sti_sum(offset, got));
+        const ssize_t more = pread((int)(intptr_t)file->user, (unsigned char *)dst + got, n - got,
+                                   (off_t)sti_add64_saturated(offset, got));
         if (more == 0) return ST_IO_ENDED;
         if (more < 0 && (errno != EINTR || ++tries >= STI_INTERRUPTS)) return errno;
         if (more > 0) got += (size_t)more;
@@ -3403,7 +3438,7 @@ static unsigned long sti_system_process(void) {
 }
 
 /* what the file at path will leave to the one that replaces it: 0 and its permissions, or 0 and 07777 + 1 for none */
-static int sti_system_heritage(const char *path, mode_t *mode) {
+static int sti_system_mode_of(const char *path, mode_t *mode) {
     struct stat about;
     *mode = 07777 + 1;
     if (lstat(path, &about) != 0) return errno == ENOENT ? 0 : sti_system_code(errno);
@@ -3416,7 +3451,7 @@ static int sti_system_heritage(const char *path, mode_t *mode) {
 static int sti_system_create(void *scratch, const char *path, const char *temp, sti_target *t) {
     struct stat about;
     mode_t mode;
-    int fd, tries = 0, code = sti_system_heritage(path, &mode);
+    int fd, tries = 0, code = sti_system_mode_of(path, &mode);
     (void)scratch;
     if (code) return code;
     do { /* nobody else may read it before it is whole; where nothing is replaced, the umask says what it may become */
@@ -3459,7 +3494,7 @@ static int sti_system_write(const sti_target *t, uint64_t offset, const void *sr
         if (put < 0) continue;
         at += put;
         n -= (size_t)put;
-        offset = sti_sum(offset, (uint64_t)put);
+        offset = sti_add64_saturated(offset, (uint64_t)put);
     }
     return 0;
 }
@@ -3476,16 +3511,16 @@ static int sti_system_flush(int fd) {
     return failed ? errno : 0;
 }
 
-static int sti_system_shut(sti_target *t) {
+static int sti_system_close_written(sti_target *t) {
     t->open = 0;
     return close((int)(intptr_t)t->handle) == 0 || errno == EINTR ? 0 : errno; /* EINTR: it is closed all the same */
 }
 
 /* gives a file that is written its permissions, and closes it */
-static int sti_system_seal(sti_target *t, int sync) {
+static int sti_system_finish_file(sti_target *t, int sync) {
     int code = fchmod((int)(intptr_t)t->handle, (mode_t)t->mode) == 0 ? 0 : errno;
     if (!code && sync) code = sti_system_flush((int)(intptr_t)t->handle);
-    return code ? code : sti_system_shut(t);
+    return code ? code : sti_system_close_written(t);
 }
 
 /* what has the name is replaced in one step */
@@ -3500,7 +3535,7 @@ static int sti_system_unlink(void *scratch, const char *path) {
 }
 
 /* makes the new name last; temp is overwritten with the directory's */
-static int sti_system_settle(char *temp) {
+static int sti_system_sync_directory(char *temp) {
     size_t n = sti_system_directory(temp);
     int fd, code = 0;
     if (n == 0) temp[n++] = '.';
@@ -3513,7 +3548,7 @@ static int sti_system_settle(char *temp) {
 }
 
 static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
-    if (t->open) (void)sti_system_shut(t);
+    if (t->open) (void)sti_system_close_written(t);
     if (!t->named) (void)sti_system_unlink(scratch, temp);
 }
 
@@ -3532,7 +3567,7 @@ static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_
     }
     t->handle = (void *)(intptr_t)fd;
     t->open = 1;
-    if (code) (void)sti_system_shut(t);
+    if (code) (void)sti_system_close_written(t);
     return code;
 }
 
@@ -3549,7 +3584,9 @@ static int sti_system_sync(sti_target *t) {
 
 static size_t sti_system_scratch(sti_span path) {
     /* UTF-16 has no more units than UTF-8 has bytes; 16 for the prefix and a pattern */
-    return path.n < STI_SHORT_PATH ? 0 : sti_times(sti_plus(path.n, STI_LONG_PATH + 16), sizeof(wchar_t));
+    return path.n < STI_SHORT_PATH
+               ? 0
+               : sti_multiply_saturated(sti_add_saturated(path.n, STI_LONG_PATH + 16), sizeof(wchar_t));
 }
 
 static size_t sti_system_directory(const char *path) {
@@ -3591,7 +3628,7 @@ static int sti_system_code(DWORD code) {
 /* The path in UTF-16: in brief, or absolute and behind \\?\ in scratch where it is long. Room for a pattern is
  * behind it. */
 static int sti_system_path(void *scratch, const char *path, wchar_t brief[STI_SHORT_PATH + 4], wchar_t **out) {
-    const size_t n = sti_text(path).n;
+    const size_t n = sti_span_of(path).n;
     wchar_t *full = (wchar_t *)scratch, *wide = n < STI_SHORT_PATH ? brief : full + STI_LONG_PATH + 12;
     DWORD got;
     *out = wide;
@@ -3631,7 +3668,7 @@ static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
         if (got == 0) return ST_IO_ENDED;
         at += got;
         n -= got;
-        offset = sti_sum(offset, got);
+        offset = sti_add64_saturated(offset, got);
     }
     return 0;
 }
@@ -3736,7 +3773,7 @@ static int sti_system_direct(st_io *file, int direct) {
 static int sti_system_read_direct(const st_io *file, uint64_t offset, void *dst, size_t n, size_t need) {
     size_t got = 0;
     while (got < need) {
-        OVERLAPPED where = sti_system_place(sti_sum(offset, got));
+        OVERLAPPED where = sti_system_place(sti_add64_saturated(offset, got));
         DWORD more = 0;
         if (!ReadFile((HANDLE)file->user, (unsigned char *)dst + got, (DWORD)(n - got), &more, &where)) {
             return (int)GetLastError();
@@ -3849,7 +3886,7 @@ static int sti_system_write(const sti_target *t, uint64_t offset, const void *sr
         if (put == 0) return ERROR_WRITE_FAULT;
         at += put;
         n -= put;
-        offset = sti_sum(offset, put);
+        offset = sti_add64_saturated(offset, put);
     }
     return 0;
 }
@@ -3858,22 +3895,22 @@ static int sti_system_sync(sti_target *t) {
     return FlushFileBuffers((HANDLE)t->handle) ? 0 : (int)GetLastError();
 }
 
-static int sti_system_shut(sti_target *t) {
+static int sti_system_close_written(sti_target *t) {
     t->open = 0;
     return CloseHandle((HANDLE)t->handle) ? 0 : (int)GetLastError();
 }
 
-static int sti_system_seal(sti_target *t, int sync) {
+static int sti_system_finish_file(sti_target *t, int sync) {
     int code = sync ? sti_system_sync(t) : 0;
-    return code ? code : sti_system_shut(t);
+    return code ? code : sti_system_close_written(t);
 }
 
 /* the second half of scratch is for the second path */
 static int sti_system_rename(void *scratch, const char *temp, const char *path, int sync) {
     wchar_t brief[2][STI_SHORT_PATH + 4], *from, *to;
-    sti_span longer = sti_text(path);
+    sti_span longer = sti_span_of(path);
     int code = sti_system_path(scratch, path, brief[0], &to);
-    longer.n = sti_plus(longer.n, STI_TEMP_BYTES);
+    longer.n = sti_add_saturated(longer.n, STI_TEMP_BYTES);
     if (!code) {
         code = sti_system_path((char *)scratch + (scratch ? sti_system_scratch(longer) : 0), temp, brief[1], &from);
     }
@@ -3890,13 +3927,13 @@ static int sti_system_unlink(void *scratch, const char *path) {
     return DeleteFileW(wide) ? 0 : sti_system_code(GetLastError());
 }
 
-static int sti_system_settle(char *temp) {
+static int sti_system_sync_directory(char *temp) {
     (void)temp; /* MOVEFILE_WRITE_THROUGH has seen to it */
     return 0;
 }
 
 static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
-    if (t->open) (void)sti_system_shut(t);
+    if (t->open) (void)sti_system_close_written(t);
     if (!t->named) (void)sti_system_unlink(scratch, temp);
 }
 
@@ -3917,7 +3954,7 @@ static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_
     } else if (((uint64_t)about.nFileSizeHigh << 32 | about.nFileSizeLow) != bytes) {
         code = ST_IO_ENDED;
     }
-    if (code) (void)sti_system_shut(t);
+    if (code) (void)sti_system_close_written(t);
     return code;
 }
 
@@ -3977,11 +4014,11 @@ typedef struct sti_model {
     const char *said; /* what messages call the model */
     sti_memory memory;
     size_t block_bytes;
-    sti_index names, keys;
+    sti_name_table names, keys;
 } sti_model;
 
-typedef struct sti_part { /* a file while it is being opened */
-    const char *path;     /* "" for memory and callbacks */
+typedef struct sti_opened_file { /* a file while it is being opened */
+    const char *path;            /* "" for memory and callbacks */
     st_io io;
     int open;
     size_t header_bytes; /* under 2^32, as places are */
@@ -3990,18 +4027,18 @@ typedef struct sti_part { /* a file while it is being opened */
     sti_entry *entries;  /* in the order of their data once all are there */
     sti_header header;   /* what it holds, counted */
     st_status sound;     /* what is wrong with where its tensors lie */
-} sti_part;
+} sti_opened_file;
 
-typedef struct sti_list {    /* the index of a model of several files while it is being opened */
-    sti_json json;           /* at its first byte */
-    uint32_t map, metadata;  /* where the objects of these names are; metadata 0: there is none */
-    uint32_t weights, pairs; /* their members */
-    size_t escaped;          /* bytes of the names and paths that hold an escape, without it */
-    size_t text_bytes;       /* of the metadata, a NUL behind each key and value */
-    st_pair *items;          /* of the weights: a tensor's name, and the path of its shard as value */
+typedef struct sti_index_file { /* the index of a model of several files while it is being opened */
+    sti_json json;              /* at its first byte */
+    uint32_t map, metadata;     /* where the objects of these names are; metadata 0: there is none */
+    uint32_t weights, pairs;    /* their members */
+    size_t escaped;             /* bytes of the names and paths that hold an escape, without it */
+    size_t text_bytes;          /* of the metadata, a NUL behind each key and value */
+    st_pair *items;             /* of the weights: a tensor's name, and the path of its shard as value */
     uint32_t *slots;
     uint32_t *shards; /* of each weight */
-} sti_list;
+} sti_index_file;
 
 typedef struct sti_layout { /* what the model's block holds */
     sti_model *model;
@@ -4028,12 +4065,12 @@ typedef struct sti_opening { /* what one call of st_open and its like works with
     size_t user_bytes; /* of files.user, where that is scratch for the system's paths */
     const char *said;  /* what messages call it */
     st_error *error;
-    sti_part *parts; /* `one`, or scratch */
+    sti_opened_file *parts; /* `one`, or scratch */
     uint32_t part_count;
-    sti_part *at; /* the one that is being judged; NULL: the model as a whole */
+    sti_opened_file *at; /* the one that is being judged; NULL: the model as a whole */
     sti_sums sums;
     sti_layout layout; /* of the model; model NULL: there is none yet */
-    sti_part one;
+    sti_opened_file one;
 } sti_opening;
 
 static int sti_io_read(const st_io *io, uint64_t offset, void *dst, size_t n) {
@@ -4048,19 +4085,19 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
     switch (code) {
     case ST_IO_NOT_FOUND:
         s = ST_ERR_NOT_FOUND;
-        sentence = STI_SAY("there is no such file");
+        sentence = STI_TEXT("there is no such file");
         break;
     case ST_IO_NOT_UTF8:
         s = ST_ERR_UTF8;
-        sentence = STI_SAY("the path is not UTF-8");
+        sentence = STI_TEXT("the path is not UTF-8");
         break;
     case ST_IO_NO_MEMORY:
         s = ST_ERR_MEMORY;
-        sentence = STI_SAY("there is no memory to open it");
+        sentence = STI_TEXT("there is no memory to open it");
         break;
-    case ST_IO_NOT_A_FILE: sentence = STI_SAY("this is not a file but a pipe, a device or the like"); break;
-    case ST_IO_ENDED: sentence = STI_SAY("it has become shorter since it was opened"); break;
-    case STI_IO_CHANGED: sentence = STI_SAY("it is gone or has changed since it was opened"); break;
+    case ST_IO_NOT_A_FILE: sentence = STI_TEXT("this is not a file but a pipe, a device or the like"); break;
+    case ST_IO_ENDED: sentence = STI_TEXT("it has become shorter since it was opened"); break;
+    case STI_IO_CHANGED: sentence = STI_TEXT("it is gone or has changed since it was opened"); break;
     default: break;
     }
     (void)sti_fail_io(error, code, position, sentence);
@@ -4069,16 +4106,16 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
 }
 
 /* adds what a header holds to what the model will hold */
-STI_APART static void sti_count(sti_opening *o, const sti_header *h) {
+STI_NOINLINE static void sti_count(sti_opening *o, const sti_header *h) {
     sti_sums *all = &o->sums;
-    all->tensors = sti_plus(all->tensors, h->tensors);
-    all->dimensions = sti_plus(all->dimensions, h->dimensions);
-    all->pairs = sti_plus(all->pairs, h->pairs);
-    all->text = sti_plus(all->text, h->text_bytes);
+    all->tensors = sti_add_saturated(all->tensors, h->tensors);
+    all->dimensions = sti_add_saturated(all->dimensions, h->dimensions);
+    all->pairs = sti_add_saturated(all->pairs, h->pairs);
+    all->text = sti_add_saturated(all->text, h->text_bytes);
 }
 
 /* lays the model out, and gives the bytes of its block; base NULL: only measured */
-STI_APART static size_t sti_model_lay(sti_opening *o, unsigned char *base) {
+STI_NOINLINE static size_t sti_layout_model(sti_opening *o, unsigned char *base) {
     const sti_sums *all = &o->sums;
     sti_layout *l = &o->layout;
     sti_block b;
@@ -4090,8 +4127,8 @@ STI_APART static size_t sti_model_lay(sti_opening *o, unsigned char *base) {
     l->tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l->tensors);
     l->shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l->shapes);
     l->pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l->pairs);
-    l->name_slots = (uint32_t *)sti_take(&b, sti_index_words((uint32_t)all->tensors, 1), sizeof *l->name_slots);
-    l->key_slots = (uint32_t *)sti_take(&b, sti_index_words((uint32_t)all->pairs, 0), sizeof *l->key_slots);
+    l->name_slots = (uint32_t *)sti_take(&b, sti_table_words((uint32_t)all->tensors, 1), sizeof *l->name_slots);
+    l->key_slots = (uint32_t *)sti_take(&b, sti_table_words((uint32_t)all->pairs, 0), sizeof *l->key_slots);
     l->text = (char *)sti_take(&b, all->text, 1);
     l->bytes = sti_round8(b.used);
     return l->bytes;
@@ -4103,16 +4140,17 @@ STI_APART static size_t sti_model_lay(sti_opening *o, unsigned char *base) {
  * multiple of 8 */
 static size_t sti_need(sti_opening *o, size_t more) {
     const size_t taken = o->memory.work_all - o->memory.work_bytes;
-    return sti_plus(sti_plus(o->memory.work_skipped, taken), sti_plus(sti_model_lay(o, NULL), more));
+    return sti_add_saturated(sti_add_saturated(o->memory.work_skipped, taken),
+                             sti_add_saturated(sti_layout_model(o, NULL), more));
 }
 
 /* memory until the call is over */
 static void *sti_scratch_take(sti_opening *o, size_t bytes) {
-    void *taken = sti_hold(&o->memory, bytes);
+    void *taken = sti_arena_take(&o->memory, bytes);
     if (!taken) {
         bytes = sti_round8(bytes);
-        (void)sti_fail_memory(&o->memory, o->memory.work ? sti_need(o, bytes) : sti_plus(bytes, sizeof(sti_chunk)),
-                              o->error);
+        (void)sti_fail_memory(
+            &o->memory, o->memory.work ? sti_need(o, bytes) : sti_add_saturated(bytes, sizeof(sti_chunk)), o->error);
     }
     return taken;
 }
@@ -4137,7 +4175,7 @@ static int sti_window_more(sti_json *j) {
     if (n == 0 || w->code) return 0;
     w->code = sti_io_read(w->io, w->next, w->bytes, n);
     if (w->code) return 0;
-    w->next = sti_sum(w->next, n);
+    w->next = sti_add64_saturated(w->next, n);
     j->at = w->bytes;
     j->end = w->bytes + n;
     j->stop = (uint32_t)(w->next - 8);
@@ -4145,17 +4183,17 @@ static int sti_window_more(sti_json *j) {
 }
 
 static size_t sti_entries_bytes(const sti_header *h) {
-    return sti_times(h->tensors, sizeof(sti_entry));
+    return sti_multiply_saturated(h->tensors, sizeof(sti_entry));
 }
 
 /* What suffices beside a header's copy where it cannot be counted. What takes most for its length is a metadata pair
  * of 6 characters with 40 bytes and the text: 8 bytes for each of the header's. */
-static size_t sti_need_at_most(const sti_part *p) {
-    return sti_times(p->header_bytes, 8);
+static size_t sti_need_at_most(const sti_opened_file *p) {
+    return sti_multiply_saturated(p->header_bytes, 8);
 }
 
 /* counts through a window what a header holds, and gives the scratch that its entries will take */
-STI_COLD static st_status sti_window_count(sti_opening *o, const sti_part *p, size_t *entries) {
+STI_COLD static st_status sti_window_count(sti_opening *o, const sti_opened_file *p, size_t *entries) {
     sti_window w;
     sti_entry e;
     st_status s;
@@ -4166,37 +4204,37 @@ STI_COLD static st_status sti_window_count(sti_opening *o, const sti_part *p, si
     w.header.json.more = sti_window_more;
     w.io = &p->io;
     w.next = 8;
-    w.stop = sti_sum(8, p->header_bytes);
+    w.stop = sti_add64_saturated(8, p->header_bytes);
     do {
         s = sti_header_next(&w.header, &e, &more);
     } while (s == ST_OK && more);
-    if (w.code) return sti_fail_code(o->error, w.code, w.next, STI_SAY("its header cannot be read"));
+    if (w.code) return sti_fail_code(o->error, w.code, w.next, STI_TEXT("its header cannot be read"));
     if (s == ST_OK) sti_count(o, &w.header);
     *entries = s == ST_OK ? sti_entries_bytes(&w.header) : sti_need_at_most(p);
     return ST_OK;
 }
 
 /* says of a work buffer too small to hold the header how large one suffices */
-STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_part *p) {
+STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_opened_file *p) {
     size_t entries;
     st_status s = sti_window_count(o, p, &entries);
     if (s != ST_OK) return s;
-    return sti_fail_memory(&o->memory, sti_need(o, sti_plus(entries, sti_round8(p->header_bytes))), o->error);
+    return sti_fail_memory(&o->memory, sti_need(o, sti_add_saturated(entries, sti_round8(p->header_bytes))), o->error);
 }
 
 /* ---- opening a file, step by step */
 
 /* takes room for the header's text and for entries; *room: how many of these */
-static st_status sti_open_scratch(sti_opening *o, sti_part *p, size_t *room) {
+static st_status sti_open_scratch(sti_opening *o, sti_opened_file *p, size_t *room) {
     size_t n;
     if (p->header_bytes > SIZE_MAX / 4) { /* twice its bytes are obtained */
-        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, SIZE_MAX / 4, p->header_bytes,
-                        STI_SAY("a header of $a bytes is too large for this machine"));
+        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX / 4, p->header_bytes,
+                        STI_TEXT("a header of $a bytes is too large for this machine"));
     }
     n = sti_round8(p->header_bytes ? p->header_bytes : 1);
     *room = n / sizeof *p->entries; /* all of them: they do not outgrow the text */
     if (!o->memory.work) {
-        p->entries = (sti_entry *)sti_scratch_take(o, sti_times(n, 2));
+        p->entries = (sti_entry *)sti_scratch_take(o, sti_multiply_saturated(n, 2));
         if (!p->entries) return ST_ERR_MEMORY;
         p->text = (unsigned char *)p->entries + n;
         return ST_OK;
@@ -4209,15 +4247,15 @@ static st_status sti_open_scratch(sti_opening *o, sti_part *p, size_t *room) {
 }
 
 /* reads the header's text */
-STI_APART static st_status sti_open_text(const sti_opening *o, sti_part *p) {
+STI_NOINLINE static st_status sti_open_text(const sti_opening *o, sti_opened_file *p) {
     const size_t n = p->header_bytes;
     const int code = n ? sti_io_read(&p->io, 8, p->text, n) : 0;
     p->header = sti_header_at(p->text, n, o->flags, o->error);
-    return code ? sti_fail_code(o->error, code, 8, STI_SAY("its header cannot be read")) : ST_OK;
+    return code ? sti_fail_code(o->error, code, 8, STI_TEXT("its header cannot be read")) : ST_OK;
 }
 
 /* reads and parses the header, as many of its entries as there is room for; *sorted: they come by offset */
-STI_APART static st_status sti_open_entries(sti_opening *o, sti_part *p, size_t room, int *sorted) {
+STI_NOINLINE static st_status sti_open_entries(sti_opening *o, sti_opened_file *p, size_t room, int *sorted) {
     sti_header *h = &p->header;
     uint64_t end = 0;
     sti_entry none, *e;
@@ -4238,14 +4276,14 @@ STI_APART static st_status sti_open_entries(sti_opening *o, sti_part *p, size_t 
     if (s != ST_OK && h->tensors <= room) return s;
     if (s == ST_OK) sti_count(o, h);
     need = sti_need(o, s == ST_OK ? sti_entries_bytes(h) : sti_need_at_most(p));
-    if (o->memory.work && need > sti_plus(o->memory.work_skipped, o->memory.work_all)) {
+    if (o->memory.work && need > sti_add_saturated(o->memory.work_skipped, o->memory.work_all)) {
         return sti_fail_memory(&o->memory, need, o->error);
     }
     return s;
 }
 
 /* brings the entries into the order of their data, and in a work buffer right before the text */
-STI_APART static void sti_open_arrange(sti_opening *o, sti_part *p, int sorted) {
+STI_NOINLINE static void sti_open_arrange(sti_opening *o, sti_opened_file *p, int sorted) {
     if (!sorted) sti_sort(p->entries, p->header.tensors, sizeof *p->entries, sti_offset_before, NULL);
     if (o->memory.work) {
         sti_entry *moved = (sti_entry *)(void *)p->text - p->header.tensors;
@@ -4256,7 +4294,7 @@ STI_APART static void sti_open_arrange(sti_opening *o, sti_part *p, int sorted) 
 }
 
 /* proves where the tensors lie; error NULL: it is not yet the time to say so */
-static st_status sti_open_offsets(sti_part *p, st_error *error) {
+static st_status sti_open_offsets(sti_opened_file *p, st_error *error) {
     st_status s = ST_OK;
     uint32_t i;
     p->header.json.error = error;
@@ -4264,7 +4302,9 @@ static st_status sti_open_offsets(sti_part *p, st_error *error) {
     for (i = 0; s == ST_OK && i < p->header.tensors; i++) {
         s = sti_entry_check(&p->header, &p->entries[i], &p->data_bytes);
     }
-    return s == ST_OK ? sti_length_check(&p->header, sti_sum(8, p->header_bytes), p->data_bytes, p->io.bytes) : s;
+    return s == ST_OK
+               ? sti_length_check(&p->header, sti_add64_saturated(8, p->header_bytes), p->data_bytes, p->io.bytes)
+               : s;
 }
 
 static st_status sti_open_map(const sti_opening *o, st_io *io) {
@@ -4275,20 +4315,20 @@ static st_status sti_open_map(const sti_opening *o, st_io *io) {
         code = sti_system_map(io);
         if (!code) return ST_OK;
     } else if (o->system && (o->flags & ST_OPEN_MUST_MAP)) {
-        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, SIZE_MAX, io->bytes,
-                        STI_SAY("its $a bytes do not fit the address space"));
+        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX, io->bytes,
+                        STI_TEXT("its $a bytes do not fit the address space"));
     }
 #endif
     if (!(o->flags & ST_OPEN_MUST_MAP)) return ST_OK;
     if (!code) {
-        return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
-                        STI_SAY("a source of this kind cannot be mapped"));
+        return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
+                        STI_TEXT("a source of this kind cannot be mapped"));
     }
-    return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be mapped"));
+    return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("it cannot be mapped"));
 }
 
 /* how long an open file's header is */
-static st_status sti_open_measure(sti_opening *o, sti_part *p) {
+static st_status sti_open_measure(sti_opening *o, sti_opened_file *p) {
     unsigned char first[8];
     uint64_t header_bytes = 0;
     st_status s = ST_OK;
@@ -4297,7 +4337,7 @@ static st_status sti_open_measure(sti_opening *o, sti_part *p) {
     if (p->io.bytes >= sizeof first) {
         code = sti_io_read(&p->io, 0, first, sizeof first);
     }
-    if (code) s = sti_fail_code(o->error, code, 0, STI_SAY("it cannot be read"));
+    if (code) s = sti_fail_code(o->error, code, 0, STI_TEXT("it cannot be read"));
     if (s == ST_OK) s = sti_header_measure(first, p->io.bytes, o->limit, &header_bytes, o->error);
     p->header_bytes = (size_t)header_bytes;
     return s;
@@ -4305,7 +4345,7 @@ static st_status sti_open_measure(sti_opening *o, sti_part *p) {
 
 /* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
  * found after it */
-static st_status sti_open_part(sti_opening *o, sti_part *p) {
+static st_status sti_open_part(sti_opening *o, sti_opened_file *p) {
     size_t room = 0;
     int sorted = 0;
     st_status s = sti_open_measure(o, p);
@@ -4320,17 +4360,17 @@ static st_status sti_open_part(sti_opening *o, sti_part *p) {
 /* ---- from what the files hold to a model */
 
 /* takes the model's block, and sets all in it that is not a file's */
-STI_APART static st_status sti_open_block(sti_opening *o) {
-    const size_t bytes = sti_model_lay(o, NULL);
+STI_NOINLINE static st_status sti_open_block(sti_opening *o) {
+    const size_t bytes = sti_layout_model(o, NULL);
     unsigned char *block = o->memory.work;
     sti_model *m;
     if (!block) {
-        block = (unsigned char *)sti_obtain(&o->memory, bytes);
+        block = (unsigned char *)sti_allocate(&o->memory, bytes);
         if (!block) return sti_fail_memory(&o->memory, bytes, o->error);
     } else if (bytes > o->memory.work_bytes) {
         return sti_fail_memory(&o->memory, sti_need(o, 0), o->error);
     }
-    (void)sti_model_lay(o, block);
+    (void)sti_layout_model(o, block);
     ST_MEMSET(block, 0, (size_t)((unsigned char *)o->layout.tensors - block));
     m = o->layout.model;
     m->open.tensors = o->layout.tensors;
@@ -4350,36 +4390,36 @@ STI_APART static st_status sti_open_block(sti_opening *o) {
 
 /* fills names, shapes and metadata of one file, and where things lie if that is proven; what is taken of the layout
  * moves on */
-STI_APART static void sti_open_fill(sti_opening *o, const sti_part *p, st_shard *shard) {
+STI_NOINLINE static void sti_open_fill(sti_opening *o, const sti_opened_file *p, st_shard *shard) {
     const unsigned char *base = o->flags & ST_OPEN_NO_MAP ? NULL : (const unsigned char *)p->io.mapped;
     sti_layout *l = &o->layout;
     sti_header h = p->header;
     st_tensor *t = l->tensors;
     char *text = l->text;
-    sti_word w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
+    sti_string w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
     uint32_t i;
     for (i = 0; i < p->header.tensors; i++, t++) {
         const sti_entry *e = &p->entries[i];
         ST_MEMSET(t, 0, sizeof *t);
         t->name = text;
         t->name_bytes = e->name_bytes;
-        sti_name_again(&h, e, &text);
+        sti_copy_name(&h, e, &text);
         t->dtype = (st_dtype)e->dtype;
         t->dtype_name = sti_dtype_name(&sti_dtypes[e->dtype]);
-        if (e->dtype == ST_DTYPE_NONE) {
+        if (e->dtype == ST_DTYPE_UNKNOWN) {
             t->dtype_name = text;
             h.json.at = h.text + e->dtype_at;
             (void)sti_header_copy(&h, &w, &text);
         }
         t->shape = l->shapes;
-        sti_shape_again(&h, e, l->shapes);
+        sti_copy_shape(&h, e, l->shapes);
         t->rank = e->rank;
         l->shapes += e->rank;
         t->shard = (uint32_t)(p - o->parts);
         if (p->sound != ST_OK) continue;
         t->bytes = e->end - e->begin;
         t->elements = e->elements;
-        t->offset = sti_sum(shard->data_offset, e->begin);
+        t->offset = sti_add64_saturated(shard->data_offset, e->begin);
         t->data = base ? base + t->offset : NULL;
     }
     if (h.metadata) {
@@ -4396,18 +4436,18 @@ STI_APART static void sti_open_fill(sti_opening *o, const sti_part *p, st_shard 
 }
 
 /* Builds both indexes of one file; gives the place of the first name or key that repeats another of it, or 0. */
-static uint32_t sti_open_repeat(const sti_part *p, const sti_layout *l, const st_pair *pairs) {
-    sti_index *names = &l->model->names, *keys = &l->model->keys;
+static uint32_t sti_open_repeat(const sti_opened_file *p, const sti_layout *l, const st_pair *pairs) {
+    sti_name_table *names = &l->model->names, *keys = &l->model->keys;
     uint32_t item, place = 0, other;
     names->tensors = l->tensors - p->header.tensors;
     names->slots = l->name_slots;
     names->count = p->header.tensors;
-    item = sti_index_build(names, p->entries);
+    item = sti_table_build(names, p->entries);
     if (item != STI_ABSENT) place = p->entries[item].key;
     keys->pairs = pairs;
     keys->slots = l->key_slots;
     keys->count = p->header.pairs;
-    item = sti_index_build(keys, NULL);
+    item = sti_table_build(keys, NULL);
     if (item != STI_ABSENT) {
         other = sti_json_member(p->header.json, p->text + p->header.metadata, item);
         if (!place || other < place) place = other;
@@ -4416,17 +4456,17 @@ static uint32_t sti_open_repeat(const sti_part *p, const sti_layout *l, const st
 }
 
 /* brings one file into the model, or says what is wrong with it: with its names before what is wrong with offsets */
-static st_status sti_open_finish(sti_opening *o, sti_part *p) {
+static st_status sti_open_finish(sti_opening *o, sti_opened_file *p) {
     st_shard *shard = o->layout.shards++;
     sti_file *file = o->layout.files++;
     uint32_t place;
     shard->path = p->path;
     shard->file_bytes = p->io.bytes;
-    shard->data_offset = sti_sum(8, p->header_bytes);
+    shard->data_offset = sti_add64_saturated(8, p->header_bytes);
     file->io = p->io;
     file->bytes = (o->flags & ST_OPEN_NO_MAP) && p->io.read_at ? NULL : (const unsigned char *)p->io.mapped;
     file->open = p->open;
-    o->layout.model->open.bytes = sti_sum(o->layout.model->open.bytes, p->data_bytes);
+    o->layout.model->open.bytes = sti_add64_saturated(o->layout.model->open.bytes, p->data_bytes);
     sti_open_fill(o, p, shard);
     place = sti_open_repeat(p, &o->layout, shard->metadata);
     p->header.json.error = o->error;
@@ -4446,14 +4486,14 @@ STI_COLD static st_status sti_open_judge(const sti_opening *o, st_status status)
     first.at = (const char *)bytes;
     first.n = io->bytes < sizeof bytes ? (size_t)io->bytes : sizeof bytes;
     if (first.n == 0 || sti_io_read(io, 0, bytes, first.n) != 0) return status;
-    return sti_format_judge(first, status, o->error);
+    return sti_format_prefer(first, status, o->error);
 }
 
 /* what all ways to open have in common before */
-static st_status sti_open_begin(sti_opening *o, st_model **model, const char *said, const st_options *options,
+static st_status sti_open_begin(sti_opening *o, st_model **model, const char *said, const st_open_options *options,
                                 int given, st_error *error) {
-    static const st_options none = {0, 0, NULL, NULL, 0, NULL};
-    const st_options *all = options ? options : &none;
+    static const st_open_options none = {0, 0, NULL, {NULL, 0}, NULL};
+    const st_open_options *all = options ? options : &none;
     const unsigned both = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
     const int wrong = !model || !given || (all->flags & ~(unsigned)STI_OPEN_FLAGS) || (all->flags & both) == both ||
                       (all->allocator && (!all->allocator->alloc || !all->allocator->free)) ||
@@ -4467,10 +4507,10 @@ static st_status sti_open_begin(sti_opening *o, st_model **model, const char *sa
     o->error = error;
     o->flags = all->flags;
     o->limit = sti_header_limit(all);
-    sti_memory_choose(&o->memory, all->allocator, all->work, all->work_bytes);
+    sti_memory_choose(&o->memory, all->allocator, all->work.data, all->work.bytes);
     if (!wrong) return ST_OK;
-    return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
-                    STI_SAY("a pointer is NULL that must not be, or the options contradict each other"));
+    return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
+                    STI_TEXT("a pointer is NULL that must not be, or the options contradict each other"));
 }
 
 /* what they have in common after: gives back all that is not the model's, and says which file a fault is in */
@@ -4481,10 +4521,10 @@ static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
         (*model)->metadata_count = (*model)->shards->metadata_count;
         (void)sti_succeed(o->error);
     } else {
-        sti_return(&o->memory, o->layout.model, o->layout.bytes);
-        (void)sti_say_file(o->error, sti_text(o->at && *o->at->path ? o->at->path : o->said), s);
+        sti_deallocate(&o->memory, o->layout.model, o->layout.bytes);
+        (void)sti_error_file(o->error, sti_span_of(o->at && *o->at->path ? o->at->path : o->said), s);
     }
-    sti_let_go(&o->memory, NULL, 0);
+    sti_arena_release(&o->memory, NULL, 0);
     return s;
 }
 
@@ -4503,7 +4543,7 @@ static int sti_io_serves(const st_io *io) {
     return !io->bytes || io->read_at || io->mapped;
 }
 
-ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, const st_options *options,
+ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, const st_open_options *options,
                                 st_error *error) {
     sti_opening o;
     st_status s = sti_open_begin(&o, model, "(memory)", options, bytes || !n, error);
@@ -4512,7 +4552,7 @@ ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, c
     return sti_open_end(&o, model, s == ST_OK ? sti_open_one(&o) : s);
 }
 
-ST_API st_status st_open_io(st_model **model, const st_io *io, const st_options *options, st_error *error) {
+ST_API st_status st_open_io(st_model **model, const st_io *io, const st_open_options *options, st_error *error) {
     sti_opening o;
     st_status s = sti_open_begin(&o, model, "(callbacks)", options, io && sti_io_serves(io), error);
     if (io) o.one.io = *io;
@@ -4524,12 +4564,12 @@ ST_API st_status st_open_io(st_model **model, const st_io *io, const st_options 
 #define STI_MODEL ".safetensors"
 #define STI_INDEX_END ".safetensors.index.json"
 
-static int sti_ends(sti_span s, const char *end) {
-    const sti_span e = sti_text(end);
+static int sti_ends_with(sti_span s, const char *end) {
+    const sti_span e = sti_span_of(end);
     return s.n >= e.n && ST_MEMCMP(s.at + (s.n - e.n), end, e.n) == 0;
 }
 
-static int sti_in(unsigned char c, const char *set) {
+static int sti_is_one_of(unsigned char c, const char *set) {
     for (; *set; set++) {
         if ((unsigned char)*set == c) return 1;
     }
@@ -4555,39 +4595,40 @@ static int sti_is_device(sti_span s) {
     }
     if (s.n < 4) return 0;
     first.n = 3;
-    rest = sti_behind(s, 3);
+    rest = sti_drop_first(s, 3);
     if (!sti_is_capital(first, "COM") && !sti_is_capital(first, "LPT")) return 0;
-    return (rest.n == 1 && sti_in((unsigned char)*rest.at, "0123456789")) || sti_same(rest, sti_text("\xC2\xB9")) ||
-           sti_same(rest, sti_text("\xC2\xB2")) || sti_same(rest, sti_text("\xC2\xB3")); /* digits 1 to 3, raised */
+    return (rest.n == 1 && sti_is_one_of((unsigned char)*rest.at, "0123456789")) ||
+           sti_same(rest, sti_span_of("\xC2\xB9")) || sti_same(rest, sti_span_of("\xC2\xB2")) ||
+           sti_same(rest, sti_span_of("\xC2\xB3")); /* digits 1 to 3, raised */
 }
 
 /* Why a path of a shard, or a name of the hub's, is refused; NULL: it is not. Its parts must name the same thing on
  * every system, and nothing above them. Symbolic links are not its matter: what was loaded cannot make one. */
 static const char *sti_path_fault(sti_span path, int shard) {
-    if (shard && !sti_ends(path, STI_MODEL)) return STI_SAY("a shard's name must end in .safetensors");
+    if (shard && !sti_ends_with(path, STI_MODEL)) return STI_TEXT("a shard's name must end in .safetensors");
     for (;;) {
         sti_span name = path, stem;
         size_t i;
         for (name.n = 0; name.n < path.n && path.at[name.n] != '/'; name.n++) {
             const unsigned char c = (unsigned char)path.at[name.n];
-            if (c < 0x20 || c == 0x7F || sti_in(c, "\\:<>\"|?*")) {
-                return STI_SAY("a path must not hold this character");
+            if (c < 0x20 || c == 0x7F || sti_is_one_of(c, "\\:<>\"|?*")) {
+                return STI_TEXT("a path must not hold this character");
             }
             if (c == 0xC2 && name.n + 1 < path.n && (unsigned char)path.at[name.n + 1] < 0xA0) {
-                return STI_SAY("a path must not hold a control character");
+                return STI_TEXT("a path must not hold a control character");
             }
         }
-        if (name.n == 0) return STI_SAY("a path must be relative, and no part of it empty");
-        if (sti_in((unsigned char)name.at[0], " .") || sti_in((unsigned char)name.at[name.n - 1], " .")) {
-            return STI_SAY("no part of a path may begin or end with a dot or a blank");
+        if (name.n == 0) return STI_TEXT("a path must be relative, and no part of it empty");
+        if (sti_is_one_of((unsigned char)name.at[0], " .") || sti_is_one_of((unsigned char)name.at[name.n - 1], " .")) {
+            return STI_TEXT("no part of a path may begin or end with a dot or a blank");
         }
-        if (name.n > 255) return STI_SAY("a part of the path is longer than systems take");
+        if (name.n > 255) return STI_TEXT("a part of the path is longer than systems take");
         for (stem = name, stem.n = i = 0; i < name.n && name.at[i] != '.'; i++) {
             if (name.at[i] != ' ') stem.n = i + 1;
         }
-        if (sti_is_device(stem)) return STI_SAY("a part of the path is a device on some systems");
+        if (sti_is_device(stem)) return STI_TEXT("a part of the path is a device on some systems");
         if (name.n == path.n) return NULL;
-        path = sti_behind(path, name.n + 1);
+        path = sti_drop_first(path, name.n + 1);
     }
 }
 
@@ -4595,9 +4636,9 @@ static const char *sti_path_fault(sti_span path, int shard) {
 
 /* the bytes of a string that was scanned before, in place or, where it holds an escape, without it at *text, which
  * moves on */
-static const char *sti_list_text(const sti_list *x, const sti_word *w, char **text) {
+static const char *sti_index_text(const sti_index_file *x, const sti_string *w, char **text) {
     sti_json j = x->json;
-    sti_word again;
+    sti_string again;
     char *at = *text;
     j.at += w->place;
     if (!w->escaped) return (const char *)j.at + 1;
@@ -4607,21 +4648,21 @@ static const char *sti_list_text(const sti_list *x, const sti_word *w, char **te
 }
 
 /* passes the weight_map: counts its members, or fills items; text: room for names and paths that hold an escape */
-static st_status sti_list_weights(sti_list *x, sti_json *j, st_pair *items, char *text) {
-    sti_word key, value;
+static st_status sti_index_weights(sti_index_file *x, sti_json *j, st_pair *items, char *text) {
+    sti_string key, value;
     st_status s;
     int more;
     x->weights = 0;
-    if ((s = sti_json_enter(j, '{', &more, STI_SAY("the weight_map must be an object of strings"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the weight_map must be an object of strings"))) != ST_OK) return s;
     while (more) {
         if ((s = sti_json_key(j, &key)) != ST_OK || (s = sti_json_colon(j)) != ST_OK) return s;
-        if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_SAY("a value of the weight_map must be a string"));
+        if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("a value of the weight_map must be a string"));
         if ((s = sti_json_string(j, &value, NULL)) != ST_OK) return s;
         if (items) {
             st_pair *p = &items[x->weights];
-            p->key = sti_list_text(x, &key, &text);
+            p->key = sti_index_text(x, &key, &text);
             p->key_bytes = key.bytes;
-            p->value = sti_list_text(x, &value, &text);
+            p->value = sti_index_text(x, &value, &text);
             p->value_bytes = value.bytes;
         } else {
             x->escaped += (key.escaped ? key.bytes : 0) + (value.escaped ? value.bytes : 0);
@@ -4633,16 +4674,16 @@ static st_status sti_list_weights(sti_list *x, sti_json *j, st_pair *items, char
 }
 
 /* passes the metadata, whose values may be anything: counts its members, or fills pairs, a value being its JSON text */
-static st_status sti_list_metadata(sti_list *x, sti_json *j, st_pair *pairs, char *text) {
-    sti_word key;
+static st_status sti_index_metadata(sti_index_file *x, sti_json *j, st_pair *pairs, char *text) {
+    sti_string key;
     st_status s;
     int more;
     x->pairs = 0;
     x->text_bytes = 0;
-    if ((s = sti_json_enter(j, '{', &more, STI_SAY("the metadata must be an object"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the metadata must be an object"))) != ST_OK) return s;
     while (more) {
         const char *value;
-        if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a key in double quotes is due"));
+        if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a key in double quotes is due"));
         if ((s = sti_json_string(j, &key, text)) != ST_OK || (s = sti_json_colon(j)) != ST_OK) return s;
         (void)sti_json_peek(j);
         value = (const char *)j->at;
@@ -4656,9 +4697,10 @@ static st_status sti_list_metadata(sti_list *x, sti_json *j, st_pair *pairs, cha
             *text++ = 0;
             v.at = value;
             v.n = p->value_bytes = (size_t)((const char *)j->at - value);
-            p->value = sti_keep(&text, v);
+            p->value = sti_copy_text(&text, v);
         }
-        x->text_bytes = sti_plus(x->text_bytes, sti_plus(key.bytes + 2, (size_t)((const char *)j->at - value)));
+        x->text_bytes =
+            sti_add_saturated(x->text_bytes, sti_add_saturated(key.bytes + 2, (size_t)((const char *)j->at - value)));
         x->pairs++;
         if ((s = sti_json_next(j, '{', &more)) != ST_OK) return s;
     }
@@ -4666,39 +4708,39 @@ static st_status sti_list_metadata(sti_list *x, sti_json *j, st_pair *pairs, cha
 }
 
 /* passes the whole index, counts what it holds and notes where */
-static st_status sti_list_judge(sti_list *x) {
+static st_status sti_index_judge(sti_index_file *x) {
     sti_json all = x->json, *j = &all;
-    sti_word key;
+    sti_string key;
     st_status s;
     int more;
-    if ((s = sti_json_enter(j, '{', &more, STI_SAY("an index must be an object"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("an index must be an object"))) != ST_OK) return s;
     while (more) {
         int map, metadata;
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
-        map = sti_word_is(&key, "weight_map", 10);
-        metadata = sti_word_is(&key, "metadata", 8);
+        map = sti_string_is(&key, "weight_map", 10);
+        metadata = sti_string_is(&key, "metadata", 8);
         if ((map && x->map) || (metadata && x->metadata)) {
-            return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_SAY("this key is there twice"));
+            return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_TEXT("this key is there twice"));
         }
         if ((s = sti_json_colon(j)) != ST_OK) return s;
         (void)sti_json_peek(j);
-        if (map) x->map = sti_json_place(j);
-        if (metadata) x->metadata = sti_json_place(j);
-        s = map        ? sti_list_weights(x, j, NULL, NULL)
-            : metadata ? sti_list_metadata(x, j, NULL, NULL)
+        if (map) x->map = sti_json_offset(j);
+        if (metadata) x->metadata = sti_json_offset(j);
+        s = map        ? sti_index_weights(x, j, NULL, NULL)
+            : metadata ? sti_index_metadata(x, j, NULL, NULL)
                        : sti_json_skip(j, 1); /* ignored; the root is open */
         if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
     }
-    if (sti_json_peek(j) >= 0) return sti_json_fail(j, ST_ERR_JSON, STI_SAY("only blanks may follow the index"));
+    if (sti_json_peek(j) >= 0) return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("only blanks may follow the index"));
     if (!x->weights) {
         return sti_json_fail(j, ST_ERR_SCHEMA,
-                             x->map ? STI_SAY("the weight_map is empty") : STI_SAY("the weight_map is missing"));
+                             x->map ? STI_TEXT("the weight_map is empty") : STI_TEXT("the weight_map is missing"));
     }
     return ST_OK;
 }
 
 /* a copy of the index's scanner at a place */
-static sti_json sti_list_at(const sti_list *x, uint32_t place) {
+static sti_json sti_index_at(const sti_index_file *x, uint32_t place) {
     sti_json j = x->json;
     j.at += place;
     return j;
@@ -4727,46 +4769,47 @@ static st_status sti_open_room(sti_opening *o, sti_span path) {
     return ST_OK;
 }
 
-static st_status sti_open_file(sti_opening *o, sti_part *p, const char *path) {
-    st_status s = sti_open_room(o, sti_text(path));
+static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *path) {
+    st_status s = sti_open_room(o, sti_span_of(path));
     st_io io;
     int code;
     if (s != ST_OK) return s;
     p->path = path;
     ST_MEMSET(&io, 0, sizeof io);
     code = (o->files.open)(o->files.user, path, &io);
-    if (code) return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be opened"));
+    if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("it cannot be opened"));
     p->io = io; /* not before: what a callback that fails leaves there is nobody's, and another may have been here */
     p->open = 1;
     if (sti_io_serves(&p->io)) return ST_OK;
-    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("its st_io has neither read_at nor mapped"));
+    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
+                    STI_TEXT("its st_io has neither read_at nor mapped"));
 }
 
 /* keeps the paths of all files, which were scratch, in the block */
 static void sti_open_paths(sti_opening *o) {
     st_shard *shards = o->layout.shards - o->part_count; /* which all were taken */
     uint32_t i;
-    for (i = 0; i < o->part_count; i++) shards[i].path = sti_keep(&o->layout.text, sti_text(shards[i].path));
+    for (i = 0; i < o->part_count; i++) shards[i].path = sti_copy_text(&o->layout.text, sti_span_of(shards[i].path));
     o->layout.model->said = shards->path;
 }
 
 /* a model of one file, by its path */
 static st_status sti_open_single(sti_opening *o, const char *path) {
     st_status s = sti_open_file(o, &o->one, path);
-    o->sums.text = sti_text(path).n + 1;
+    o->sums.text = sti_span_of(path).n + 1;
     if (s == ST_OK) s = sti_open_one(o);
     if (s == ST_OK) sti_open_paths(o);
     return s;
 }
 
-static void sti_part_close(sti_opening *o, sti_part *p) {
+static void sti_opened_close(sti_opening *o, sti_opened_file *p) {
     if (p->open && o->files.close) (o->files.close)(o->files.user, &p->io);
     p->open = 0;
 }
 
 /* reads the index at path and judges its text, all but what it says of shards */
-static st_status sti_list_read(sti_opening *o, sti_list *x, const char *path) {
-    sti_part *p = o->parts;
+static st_status sti_index_read(sti_opening *o, sti_index_file *x, const char *path) {
+    sti_opened_file *p = o->parts;
     st_status s = sti_open_file(o, p, path);
     sti_span text;
     size_t good;
@@ -4774,39 +4817,40 @@ static st_status sti_list_read(sti_opening *o, sti_list *x, const char *path) {
     int code;
     if (s != ST_OK) return s;
     if (p->io.bytes > o->limit) {
-        return sti_fail(o->error, ST_ERR_HEADER_LIMIT, STI_NONE, o->limit, p->io.bytes,
-                        STI_SAY("an index of $a bytes is over the limit of $e"));
+        return sti_fail(o->error, ST_ERR_HEADER_LIMIT, STI_NO_OFFSET, o->limit, p->io.bytes,
+                        STI_TEXT("an index of $a bytes is over the limit of $e"));
     }
     text.n = (size_t)p->io.bytes;
     text.at = (const char *)sti_scratch_take(o, text.n);
     if (!text.at) return ST_ERR_MEMORY;
     code = text.n ? sti_io_read(&p->io, 0, (void *)(uintptr_t)text.at, text.n) : 0;
-    if (code) return sti_fail_code(o->error, code, 0, STI_SAY("it cannot be read"));
-    sti_part_close(o, p);
+    if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("it cannot be read"));
+    sti_opened_close(o, p);
     x->json = sti_json_inside(text);
     x->json.error = o->error;
     good = sti_utf8_span(x->json.at, text.n);
-    s = good == text.n ? sti_list_judge(x)
-                       : sti_fail(o->error, ST_ERR_UTF8, good, 0, 0, STI_SAY("the index is not UTF-8"));
+    s = good == text.n ? sti_index_judge(x)
+                       : sti_fail(o->error, ST_ERR_UTF8, good, 0, 0, STI_TEXT("the index is not UTF-8"));
     text.n = text.n < STI_FORMAT_BYTES ? text.n : STI_FORMAT_BYTES;
     format = sti_format_of(text);
-    return s == ST_OK || format == STI_INDEX || format == STI_TEXT ? s : sti_format_judge(text, s, o->error);
+    return s == ST_OK || format == STI_FORMAT_INDEX || format == STI_FORMAT_TEXT ? s
+                                                                                 : sti_format_prefer(text, s, o->error);
 }
 
 /* indexes the keys of items; gives the first that repeats another, or STI_ABSENT */
-static uint32_t sti_list_index(const sti_list *x, sti_index *index, uint32_t count) {
+static uint32_t sti_index_index(const sti_index_file *x, sti_name_table *index, uint32_t count) {
     ST_MEMSET(index, 0, sizeof *index);
     index->pairs = x->items;
     index->slots = x->slots;
     index->count = count;
-    return sti_index_build(index, NULL);
+    return sti_table_build(index, NULL);
 }
 
 /* says what is wrong with a member of the weight_map or the metadata: with its key, or with its value */
-static st_status sti_list_fail(const sti_list *x, uint32_t object, uint32_t item, int value, st_status status,
-                               const char *sentence) {
-    sti_json j = sti_list_at(x, sti_json_member(x->json, x->json.at + object, item));
-    sti_word w;
+static st_status sti_index_fail(const sti_index_file *x, uint32_t object, uint32_t item, int value, st_status status,
+                                const char *sentence) {
+    sti_json j = sti_index_at(x, sti_json_member(x->json, x->json.at + object, item));
+    sti_string w;
     if (value) {
         (void)sti_json_key(&j, &w), (void)sti_json_colon(&j), (void)sti_json_peek(&j);
     }
@@ -4817,43 +4861,44 @@ static st_status sti_list_fail(const sti_list *x, uint32_t object, uint32_t item
         inside.at = (const char *)j.at + 1;
         (void)sti_json_string(&j, &w, NULL);
         inside.n = (size_t)((const char *)j.at - inside.at - 1);
-        sti_say_about(x->json.error, inside, STI_ESCAPED);
+        sti_error_subject(x->json.error, inside, STI_ESCAPED);
     }
 #endif
     return status;
 }
 
 /* takes room for the members of an index and fills it; refuses metadata keys and names that are there twice */
-static st_status sti_list_fill(sti_opening *o, sti_list *x) {
+static st_status sti_index_fill(sti_opening *o, sti_index_file *x) {
     const uint32_t most = x->weights > x->pairs ? x->weights : x->pairs;
     const size_t text_bytes = x->escaped > x->text_bytes ? x->escaped : x->text_bytes;
     const size_t each = sizeof *x->items + 2 * sizeof *x->slots + sizeof *x->shards + 2 * sizeof(uint32_t);
-    const char *twice = STI_SAY("this name is there twice");
-    sti_json j = sti_list_at(x, x->metadata);
-    sti_index index;
+    const char *twice = STI_TEXT("this name is there twice");
+    sti_json j = sti_index_at(x, x->metadata);
+    sti_name_table index;
     uint32_t repeated;
     char *text;
-    /* what sti_list_parts takes for each is counted too; 8 for rounding up, six times */
-    st_status s = sti_scratch_fits(o, sti_plus(sti_times(most, each), sti_plus(text_bytes, 48)));
+    /* what sti_index_parts takes for each is counted too; 8 for rounding up, six times */
+    st_status s =
+        sti_scratch_fits(o, sti_add_saturated(sti_multiply_saturated(most, each), sti_add_saturated(text_bytes, 48)));
     if (s != ST_OK) return s;
     text = (char *)sti_scratch_take(o, text_bytes);
-    x->items = (st_pair *)sti_scratch_take(o, sti_times(most, sizeof *x->items));
-    x->slots = (uint32_t *)sti_scratch_take(o, sti_times(sti_index_words(most, 0), sizeof *x->slots));
-    x->shards = (uint32_t *)sti_scratch_take(o, sti_times(x->weights, sizeof *x->shards));
+    x->items = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(most, sizeof *x->items));
+    x->slots = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_words(most, 0), sizeof *x->slots));
+    x->shards = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->weights, sizeof *x->shards));
     if (!text || !x->items || !x->slots || !x->shards) return ST_ERR_MEMORY;
     if (x->metadata) {
-        (void)sti_list_metadata(x, &j, x->items, text); /* nothing below can fail: all of it passed once */
-        repeated = sti_list_index(x, &index, x->pairs);
-        if (repeated != STI_ABSENT) return sti_list_fail(x, x->metadata, repeated, 0, ST_ERR_DUPLICATE, twice);
+        (void)sti_index_metadata(x, &j, x->items, text); /* nothing below can fail: all of it passed once */
+        repeated = sti_index_index(x, &index, x->pairs);
+        if (repeated != STI_ABSENT) return sti_index_fail(x, x->metadata, repeated, 0, ST_ERR_DUPLICATE, twice);
     }
-    j = sti_list_at(x, x->map);
-    (void)sti_list_weights(x, &j, x->items, text);
-    repeated = sti_list_index(x, &index, x->weights);
-    return repeated == STI_ABSENT ? ST_OK : sti_list_fail(x, x->map, repeated, 0, ST_ERR_DUPLICATE, twice);
+    j = sti_index_at(x, x->map);
+    (void)sti_index_weights(x, &j, x->items, text);
+    repeated = sti_index_index(x, &index, x->weights);
+    return repeated == STI_ABSENT ? ST_OK : sti_index_fail(x, x->map, repeated, 0, ST_ERR_DUPLICATE, twice);
 }
 
 /* makes keys of the values, and the other way about */
-static void sti_list_swap(sti_list *x) {
+static void sti_index_swap(sti_index_file *x) {
     uint32_t i;
     for (i = 0; i < x->weights; i++) {
         st_pair p = x->items[i];
@@ -4865,59 +4910,61 @@ static void sti_list_swap(sti_list *x) {
 }
 
 /* numbers the shards in the order of their names; first: to be filled with a weight of each, *count of them */
-static st_status sti_list_number(sti_opening *o, sti_list *x, uint32_t *first, uint32_t *number, uint32_t *count) {
-    sti_index paths;
+static st_status sti_index_number(sti_opening *o, sti_index_file *x, uint32_t *first, uint32_t *number,
+                                  uint32_t *count) {
+    sti_name_table paths;
     uint32_t i;
     *count = 0;
-    sti_list_swap(x);
-    (void)sti_list_index(x, &paths, x->weights);
+    sti_index_swap(x);
+    (void)sti_index_index(x, &paths, x->weights);
     for (i = 0; i < x->weights; i++) {
         const char *fault;
-        x->shards[i] = sti_index_find(&paths, sti_index_name(&paths, i));
+        x->shards[i] = sti_table_find(&paths, sti_table_name(&paths, i));
         if (x->shards[i] != i) continue;
-        fault = sti_path_fault(sti_index_name(&paths, i), 1);
-        if (fault) return sti_list_fail(x, x->map, i, 1, ST_ERR_PATH, fault);
+        fault = sti_path_fault(sti_table_name(&paths, i), 1);
+        if (fault) return sti_index_fail(x, x->map, i, 1, ST_ERR_PATH, fault);
         first[(*count)++] = i;
     }
     if (*count > STI_MAX_SHARDS) {
-        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, STI_MAX_SHARDS, *count,
-                        STI_SAY("an index of $a shards is over the limit of $e"));
+        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, STI_MAX_SHARDS, *count,
+                        STI_TEXT("an index of $a shards is over the limit of $e"));
     }
     sti_sort(first, *count, sizeof *first, sti_name_before, &paths);
     for (i = 0; i < *count; i++) number[first[i]] = i;
     for (i = 0; i < x->weights; i++) x->shards[i] = number[x->shards[i]];
-    sti_list_swap(x);
+    sti_index_swap(x);
     return ST_OK;
 }
 
 /* makes a part of each shard that the index names, with its path */
-static st_status sti_list_parts(sti_opening *o, sti_list *x) {
+static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
     const size_t directory = sti_system_directory(o->said);
-    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_times(x->weights, sizeof *first)), count, i;
-    uint32_t *number = (uint32_t *)sti_scratch_take(o, sti_times(x->weights, sizeof *number));
+    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->weights, sizeof *first)), count, i;
+    uint32_t *number = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->weights, sizeof *number));
     size_t texts = 0, longest = 0;
-    sti_part *parts;
+    sti_opened_file *parts;
     sti_span path;
     char *text;
     st_status s;
     if (!first || !number) return ST_ERR_MEMORY;
-    if ((s = sti_list_number(o, x, first, number, &count)) != ST_OK) return s;
+    if ((s = sti_index_number(o, x, first, number, &count)) != ST_OK) return s;
     for (i = 0; i < count; i++) {
-        size_t n = sti_plus(directory, x->items[first[i]].value_bytes + 1);
+        size_t n = sti_add_saturated(directory, x->items[first[i]].value_bytes + 1);
         longest = n > longest ? n : longest;
-        texts = sti_plus(texts, n);
+        texts = sti_add_saturated(texts, n);
     }
     path.at = NULL;
     path.n = longest;
-    s = sti_scratch_fits(o, sti_plus(sti_times(count, sizeof *parts),
-                                     sti_plus(sti_plus(texts, sti_open_wants(o, path)), 24))); /* rounded up thrice */
+    s = sti_scratch_fits(o, sti_add_saturated(sti_multiply_saturated(count, sizeof *parts),
+                                              sti_add_saturated(sti_add_saturated(texts, sti_open_wants(o, path)),
+                                                                24))); /* rounded up thrice */
     if (s != ST_OK) return s;
-    parts = (sti_part *)sti_scratch_take(o, sti_times(count, sizeof *parts));
+    parts = (sti_opened_file *)sti_scratch_take(o, sti_multiply_saturated(count, sizeof *parts));
     text = (char *)sti_scratch_take(o, texts);
     if (!parts || !text) return ST_ERR_MEMORY;
     if ((s = sti_open_room(o, path)) != ST_OK) return s;
     o->sums.pairs = x->pairs;
-    o->sums.text = sti_plus(sti_plus(texts, x->text_bytes), sti_text(o->said).n + 1);
+    o->sums.text = sti_add_saturated(sti_add_saturated(texts, x->text_bytes), sti_span_of(o->said).n + 1);
     ST_MEMSET(parts, 0, count * sizeof *parts); /* they were taken with this size */
     for (i = 0; i < count; i++) {
         const st_pair *item = &x->items[first[i]];
@@ -4933,12 +4980,12 @@ static st_status sti_list_parts(sti_opening *o, sti_list *x) {
 }
 
 /* after a file's header is read: past the first few, a file is not held open but for a mapping that needs it */
-static void sti_part_rest(sti_opening *o, sti_part *p, uint32_t number) {
+static void sti_opened_rest(sti_opening *o, sti_opened_file *p, uint32_t number) {
     if (number < STI_KEPT_OPEN || o->user_bytes) return; /* there is no scratch for long paths later */
 #if !defined(ST_NO_FILES)
     if (o->system && p->io.mapped) sti_system_release(&p->io);
 #endif
-    if (!p->io.mapped) sti_part_close(o, p);
+    if (!p->io.mapped) sti_opened_close(o, p);
 }
 
 /* says of a work buffer that does not hold a shard, which is open, how large one suffices for it and all behind, as far
@@ -4947,16 +4994,16 @@ STI_COLD static st_status sti_work_for_shards(sti_opening *o, uint32_t first, ui
     size_t scratch = 0;
     uint32_t i;
     for (i = first; i < count; i++) {
-        sti_part *p = &o->parts[i];
+        sti_opened_file *p = &o->parts[i];
         size_t entries = 0;
         st_status s = i == first ? ST_OK : sti_open_file(o, p, p->path);
         if (s == ST_OK) s = sti_open_measure(o, p);
         if (s == ST_OK) s = sti_window_count(o, p, &entries);
         if (s != ST_OK && i == first) return s;
         if (s == ST_OK) {
-            scratch = sti_plus(scratch, sti_plus(sti_round8(entries), sti_round8(p->header_bytes)));
+            scratch = sti_add_saturated(scratch, sti_add_saturated(sti_round8(entries), sti_round8(p->header_bytes)));
         }
-        sti_part_close(o, p);
+        sti_opened_close(o, p);
     }
     o->at = NULL;
     o->part_count = count;
@@ -4970,14 +5017,14 @@ static st_status sti_open_shards(sti_opening *o) {
     for (i = 0; i < count; i++) {
         const sti_sums before = o->sums;
         const size_t left = o->memory.work_bytes;
-        sti_part *p = &o->parts[i];
+        sti_opened_file *p = &o->parts[i];
         st_status s = sti_open_file(o, p, p->path);
         o->part_count = i + 1; /* what is known */
         if (s == ST_ERR_NOT_FOUND) {
             if (o->flags & ST_OPEN_PARTIAL) continue;
-            (void)sti_fail(o->error, ST_ERR_SHARD, STI_NONE, 0, 0,
-                           STI_SAY("the index names this shard, and it is missing"));
-            sti_say_about(o->error, sti_behind(sti_text(p->path), sti_system_directory(o->said)), STI_NAME);
+            (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
+                           STI_TEXT("the index names this shard, and it is missing"));
+            sti_error_subject(o->error, sti_drop_first(sti_span_of(p->path), sti_system_directory(o->said)), STI_NAME);
             return ST_ERR_SHARD;
         }
         o->at = p;
@@ -5000,45 +5047,46 @@ static st_status sti_open_shards(sti_opening *o) {
         if (s != ST_OK) return s;
         o->at = NULL;
         if (o->sums.tensors > STI_MAX_NAMES || o->sums.pairs > STI_MAX_NAMES) {
-            return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NONE, STI_MAX_NAMES, o->sums.tensors,
-                            STI_SAY("more tensors or metadata entries than $e"));
+            return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, STI_MAX_NAMES, o->sums.tensors,
+                            STI_TEXT("more tensors or metadata entries than $e"));
         }
-        sti_part_rest(o, p, i);
+        sti_opened_rest(o, p, i);
     }
     return ST_OK;
 }
 
 /* indexes the names of all files, and proves that they are what the index says */
-static st_status sti_list_check(const sti_opening *o, const sti_list *x) {
-    sti_index *names = &o->layout.model->names, *keys = &o->layout.model->keys;
+static st_status sti_index_check(const sti_opening *o, const sti_index_file *x) {
+    sti_name_table *names = &o->layout.model->names, *keys = &o->layout.model->keys;
     const st_tensor *t = o->layout.model->open.tensors, *found;
     uint32_t item, i;
     keys->pairs = o->layout.model->open.shards->metadata;
     keys->count = (uint32_t)o->layout.model->open.shards->metadata_count;
-    (void)sti_index_build(keys, NULL);
+    (void)sti_table_build(keys, NULL);
     names->tensors = t;
     names->count = (uint32_t)o->sums.tensors;
-    item = sti_index_build(names, NULL);
+    item = sti_table_build(names, NULL);
     if (item != STI_ABSENT) {
-        for (found = t; !sti_same(sti_index_name(names, (uint32_t)(found - t)), sti_index_name(names, item));) found++;
-        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NONE, 0, 0, STI_SAY("this tensor is in two shards:"));
-        sti_say_more(o->error, " ", sti_text(o->parts[found->shard].path));
-        sti_say_more(o->error, " and ", sti_text(o->parts[t[item].shard].path));
-        sti_say_about(o->error, sti_index_name(names, item), STI_NAME);
+        for (found = t; !sti_same(sti_table_name(names, (uint32_t)(found - t)), sti_table_name(names, item));) found++;
+        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, STI_TEXT("this tensor is in two shards:"));
+        sti_error_append(o->error, " ", sti_span_of(o->parts[found->shard].path));
+        sti_error_append(o->error, " and ", sti_span_of(o->parts[t[item].shard].path));
+        sti_error_subject(o->error, sti_table_name(names, item), STI_NAME);
         return ST_ERR_SHARD;
     }
     for (i = 0; i < x->weights; i++) {
-        const sti_part *promised = &o->parts[x->shards[i]];
+        const sti_opened_file *promised = &o->parts[x->shards[i]];
         sti_span name;
         if (!promised->text) continue; /* it may be absent */
         name.at = x->items[i].key;
         name.n = x->items[i].key_bytes;
-        item = sti_index_find(names, name);
+        item = sti_table_find(names, name);
         if (item != STI_ABSENT && t[item].shard == x->shards[i]) continue;
-        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NONE, 0, 0, STI_SAY("the index has it in a shard that lacks it:"));
-        sti_say_more(o->error, " ", sti_text(promised->path));
-        if (item != STI_ABSENT) sti_say_more(o->error, ", and not ", sti_text(o->parts[t[item].shard].path));
-        sti_say_about(o->error, name, STI_NAME);
+        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
+                       STI_TEXT("the index has it in a shard that lacks it:"));
+        sti_error_append(o->error, " ", sti_span_of(promised->path));
+        if (item != STI_ABSENT) sti_error_append(o->error, ", and not ", sti_span_of(o->parts[t[item].shard].path));
+        sti_error_subject(o->error, name, STI_NAME);
         return ST_ERR_SHARD;
     }
     return ST_OK;
@@ -5046,15 +5094,15 @@ static st_status sti_list_check(const sti_opening *o, const sti_list *x) {
 
 /* a model of several files, by the path of its index */
 static st_status sti_open_list(sti_opening *o, const char *path) {
-    sti_list list;
+    sti_index_file list;
     sti_layout *l = &o->layout;
     uint32_t i;
     st_status s;
     ST_MEMSET(&list, 0, sizeof list);
     o->said = path;
-    s = sti_list_read(o, &list, path);
-    if (s == ST_OK) s = sti_list_fill(o, &list);
-    if (s == ST_OK) s = sti_list_parts(o, &list);
+    s = sti_index_read(o, &list, path);
+    if (s == ST_OK) s = sti_index_fill(o, &list);
+    if (s == ST_OK) s = sti_index_parts(o, &list);
     if (s == ST_OK) s = sti_open_shards(o);
     if (s == ST_OK) s = sti_open_block(o);
     for (i = 0; s == ST_OK && i < o->part_count; i++) {
@@ -5063,13 +5111,13 @@ static st_status sti_open_list(sti_opening *o, const char *path) {
     }
     if (s != ST_OK) return sti_open_judge(o, s);
     o->at = NULL;
-    s = sti_list_check(o, &list);
+    s = sti_index_check(o, &list);
     if (s != ST_OK) return s;
     sti_open_paths(o);
-    l->model->said = sti_keep(&l->text, sti_text(path));
+    l->model->said = sti_copy_text(&l->text, sti_span_of(path));
     if (list.metadata) {
-        sti_json j = sti_list_at(&list, list.metadata);
-        (void)sti_list_metadata(&list, &j, l->pairs, l->text); /* cannot fail: it passed once */
+        sti_json j = sti_index_at(&list, list.metadata);
+        (void)sti_index_metadata(&list, &j, l->pairs, l->text); /* cannot fail: it passed once */
         l->model->open.index = l->pairs;
         l->model->open.index_count = list.pairs;
     }
@@ -5098,16 +5146,16 @@ static size_t sti_digits_at(sti_span s) {
 
 /* whether a name is that of one of several shards: it holds -NNNNN-of-MMMMM, and M is over 1 */
 static int sti_is_shard(sti_span s) {
-    for (; s.n; s = sti_behind(s, 1)) {
-        sti_span rest = sti_behind(s, 1);
+    for (; s.n; s = sti_drop_first(s, 1)) {
+        sti_span rest = sti_drop_first(s, 1);
         size_t n = sti_digits_at(rest);
         if (*s.at != '-' || n < 5) continue;
-        rest = sti_behind(rest, n);
-        if (!sti_begins(rest, "-of-", 4)) continue;
-        rest = sti_behind(rest, 4);
+        rest = sti_drop_first(rest, n);
+        if (!sti_starts_with(rest, "-of-", 4)) continue;
+        rest = sti_drop_first(rest, 4);
         n = sti_digits_at(rest);
         if (n < 5) continue;
-        for (; n > 1 && *rest.at == '0'; n--) rest = sti_behind(rest, 1);
+        for (; n > 1 && *rest.at == '0'; n--) rest = sti_drop_first(rest, 1);
         if (n > 1 || *rest.at > '1') return 1;
     }
     return 0;
@@ -5115,14 +5163,14 @@ static int sti_is_shard(sti_span s) {
 
 static int sti_listing_count(void *arg, const char *text) {
     sti_listing *l = (sti_listing *)arg;
-    const sti_span name = sti_text(text);
+    const sti_span name = sti_span_of(text);
     if (*text == '.') return 0; /* hidden, or no name before the ending */
-    if (sti_ends(name, STI_INDEX_END)) {
+    if (sti_ends_with(name, STI_INDEX_END)) {
         l->indexes++;
-        l->index |= sti_same(name, sti_text("model" STI_INDEX_END));
-    } else if (sti_ends(name, STI_MODEL)) {
+        l->index |= sti_same(name, sti_span_of("model" STI_INDEX_END));
+    } else if (sti_ends_with(name, STI_MODEL)) {
         l->files++;
-        l->model |= sti_same(name, sti_text("model" STI_MODEL));
+        l->model |= sti_same(name, sti_span_of("model" STI_MODEL));
         l->shard |= sti_is_shard(name);
     } else {
         return 0;
@@ -5133,29 +5181,29 @@ static int sti_listing_count(void *arg, const char *text) {
 
 static int sti_listing_tell(void *arg, const char *text) {
     sti_listing *l = (sti_listing *)arg;
-    const sti_span name = sti_text(text);
-    if (*text == '.' || !sti_ends(name, l->end)) return 0;
+    const sti_span name = sti_span_of(text);
+    if (*text == '.' || !sti_ends_with(name, l->end)) return 0;
     if (l->out) {
         if (name.n > l->longest) return 0; /* it has come since they were counted */
         ST_MEMCPY(l->out, name.at, name.n);
         l->out[name.n] = 0;
         return 1;
     }
-    sti_say_more(l->error, l->told++ ? ", " : " ", name);
+    sti_error_append(l->error, l->told++ ? ", " : " ", name);
     return 0;
 }
 
 /* a directory in which it is not plain what to open; says what was looked for and what was found */
 STI_COLD static st_status sti_listing_fail(const sti_opening *o, const char *path, sti_listing *l) {
     const st_status status = l->files || l->indexes ? ST_ERR_SHARD : ST_ERR_NOT_FOUND;
-    (void)sti_fail(o->error, status, STI_NONE, l->indexes, l->files,
+    (void)sti_fail(o->error, status, STI_NO_OFFSET, l->indexes, l->files,
                    l->indexes
-                       ? STI_SAY("looked for model.safetensors and model.safetensors.index.json; found $e indexes:")
-                   : l->files > 1 ? STI_SAY("looked for model.safetensors and model.safetensors.index.json; found $a "
-                                            ".safetensors files and no index:")
-                   : l->files     ? STI_SAY("looked for model.safetensors.index.json; found no index for this shard:")
-                              : STI_SAY("looked for model.safetensors, model.safetensors.index.json or one of another "
-                                        "name; found none"));
+                       ? STI_TEXT("looked for model.safetensors and model.safetensors.index.json; found $e indexes:")
+                   : l->files > 1 ? STI_TEXT("looked for model.safetensors and model.safetensors.index.json; found $a "
+                                             ".safetensors files and no index:")
+                   : l->files     ? STI_TEXT("looked for model.safetensors.index.json; found no index for this shard:")
+                              : STI_TEXT("looked for model.safetensors, model.safetensors.index.json or one of another "
+                                         "name; found none"));
     l->end = l->indexes ? STI_INDEX_END : STI_MODEL;
     l->out = NULL;
     l->error = o->error;
@@ -5167,7 +5215,7 @@ STI_COLD static st_status sti_listing_fail(const sti_opening *o, const char *pat
 static char *sti_join(sti_opening *o, const sti_span *texts, size_t count) {
     size_t n = 1, i;
     char *all, *at;
-    for (i = 0; i < count; i++) n = sti_plus(n, texts[i].n);
+    for (i = 0; i < count; i++) n = sti_add_saturated(n, texts[i].n);
     all = at = (char *)sti_scratch_take(o, n);
     for (i = 0; all && i < count; i++) {
         ST_MEMCPY(at, texts[i].at, texts[i].n);
@@ -5186,24 +5234,24 @@ static st_status sti_open_directory(sti_opening *o, const char *path) {
     int code;
     o->said = path;
     ST_MEMSET(&l, 0, sizeof l);
-    if ((s = sti_open_room(o, sti_text(path))) != ST_OK) return s;
-    if (!o->files.list) return sti_fail_code(o->error, ST_IO_NOT_FOUND, STI_NONE, NULL);
+    if ((s = sti_open_room(o, sti_span_of(path))) != ST_OK) return s;
+    if (!o->files.list) return sti_fail_code(o->error, ST_IO_NOT_FOUND, STI_NO_OFFSET, NULL);
     code = (o->files.list)(o->files.user, path, sti_listing_count, &l);
-    if (code) return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be listed"));
+    if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("it cannot be listed"));
     if (!l.model && !l.index && (l.indexes ? l.indexes : l.files) != 1) return sti_listing_fail(o, path, &l);
     if (!l.model && !l.indexes && l.shard) return sti_listing_fail(o, path, &l);
-    joined[2] = sti_text(l.model ? "model" STI_MODEL : "model" STI_INDEX_END);
+    joined[2] = sti_span_of(l.model ? "model" STI_MODEL : "model" STI_INDEX_END);
     if (!l.model && !l.index) {
         l.end = l.indexes ? STI_INDEX_END : STI_MODEL;
-        l.out = (char *)sti_scratch_take(o, sti_plus(l.longest, 1));
+        l.out = (char *)sti_scratch_take(o, sti_add_saturated(l.longest, 1));
         if (!l.out) return ST_ERR_MEMORY;
         *l.out = 0;
         code = (o->files.list)(o->files.user, path, sti_listing_tell, &l);
-        if (!*l.out && code) return sti_fail_code(o->error, code, STI_NONE, STI_SAY("it cannot be listed"));
-        joined[2] = sti_text(l.out); /* "" where it has gone since */
+        if (!*l.out && code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("it cannot be listed"));
+        joined[2] = sti_span_of(l.out); /* "" where it has gone since */
     }
-    joined[0] = sti_text(path);
-    joined[1] = sti_text(sti_system_directory(path) == joined[0].n ? "" : "/");
+    joined[0] = sti_span_of(path);
+    joined[1] = sti_span_of(sti_system_directory(path) == joined[0].n ? "" : "/");
     full = sti_join(o, joined, 3);
     if (!full) return ST_ERR_MEMORY;
     if (!l.model && l.indexes) return sti_open_list(o, full);
@@ -5216,19 +5264,19 @@ static st_status sti_open_directory(sti_opening *o, const char *path) {
 /* closes all files again that were opened for a model which there will not be */
 static st_status sti_open_shut(sti_opening *o, st_status status) {
     uint32_t i;
-    for (i = 0; status != ST_OK && i < o->part_count; i++) sti_part_close(o, &o->parts[i]);
+    for (i = 0; status != ST_OK && i < o->part_count; i++) sti_opened_close(o, &o->parts[i]);
     return status;
 }
 
 /* whose files they are */
-static st_status sti_open_files(sti_opening *o, const st_options *options) {
+static st_status sti_open_files(sti_opening *o, const st_open_options *options) {
     if (options && options->files) {
         o->files = *options->files;
         return ST_OK;
     }
 #if defined(ST_NO_FILES)
-    return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
-                    STI_SAY("this build knows no files but those of st_options.files"));
+    return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
+                    STI_TEXT("this build knows no files but those of st_open_options.files"));
 #else
     o->system = 1;
     o->files.open = sti_system_open;
@@ -5240,12 +5288,12 @@ static st_status sti_open_files(sti_opening *o, const st_options *options) {
 
 static st_status sti_open_path(sti_opening *o, const char *path) {
     st_status s;
-    if (sti_ends(sti_text(path), ".json")) return sti_open_list(o, path);
+    if (sti_ends_with(sti_span_of(path), ".json")) return sti_open_list(o, path);
     s = sti_open_single(o, path);
     return s == ST_ERR_NOT_FOUND && !o->one.open ? sti_open_directory(o, path) : s; /* a read may say so too */
 }
 
-ST_API st_status st_open(st_model **model, const char *path, const st_options *options, st_error *error) {
+ST_API st_status st_open(st_model **model, const char *path, const st_open_options *options, st_error *error) {
     sti_opening o;
     st_status s = sti_open_begin(&o, model, path ? path : "st_open", options, path != NULL, error);
     if (s == ST_OK) s = sti_open_files(&o, options);
@@ -5280,7 +5328,7 @@ static size_t sti_hub_expand(const char *value, char *out, size_t room) {
                   : 0;
         if (got) {
             value = at + brace;
-            n = sti_plus(n, got);
+            n = sti_add_saturated(n, got);
         } else {
             if (n < room) out[n] = *value;
             value++;
@@ -5302,33 +5350,33 @@ static char *sti_hub_root(sti_opening *o) {
         n = sti_system_variable(names[i], NULL, 0);
         if (n) break;
     }
-    value = (char *)sti_scratch_take(o, sti_plus(n, 2));
+    value = (char *)sti_scratch_take(o, sti_add_saturated(n, 2));
     if (!value) return NULL;
     value[0] = '~';
     value[1] = 0;
     /* another thread may be changing the environment: what does not fit any more is as if it were empty */
     if (i < 4 && sti_system_variable(names[i], value, n + 1) > n) value[0] = 0;
     n = sti_hub_expand(value, NULL, 0);
-    root = (char *)sti_scratch_take(o, sti_plus(n, 1));
+    root = (char *)sti_scratch_take(o, sti_add_saturated(n, 1));
     if (!root) return NULL;
     if (sti_hub_expand(value, root, n + 1) > n) root[0] = 0;
-    texts[0] = sti_text(root);
-    texts[1] = sti_text(behind[i]);
+    texts[0] = sti_span_of(root);
+    texts[1] = sti_span_of(behind[i]);
     return sti_join(o, texts, 2);
 }
 
 static int sti_is_commit(sti_span s) {
     size_t i;
     for (i = 0; i < s.n; i++) {
-        if (!sti_in((unsigned char)s.at[i], "0123456789abcdefABCDEF")) return 0;
+        if (!sti_is_one_of((unsigned char)s.at[i], "0123456789abcdefABCDEF")) return 0;
     }
     return s.n == 40;
 }
 
 /* the commit that a revision stands for: what its file in refs holds, or itself */
 static st_status sti_hub_commit(sti_opening *o, const char *path, const char *revision, char commit[48]) {
-    sti_part *p = o->parts;
-    sti_span text = sti_text(revision);
+    sti_opened_file *p = o->parts;
+    sti_span text = sti_span_of(revision);
     st_status s = sti_open_file(o, p, path);
     int code;
     if (s == ST_ERR_NOT_FOUND && sti_is_commit(text)) {
@@ -5336,46 +5384,46 @@ static st_status sti_hub_commit(sti_opening *o, const char *path, const char *re
         return ST_OK;
     }
     if (s == ST_ERR_NOT_FOUND) {
-        (void)sti_fail(o->error, s, STI_NONE, 0, 0, STI_SAY("this revision is not in the cache: there is no"));
-        sti_say_more(o->error, " ", sti_text(path));
+        (void)sti_fail(o->error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("this revision is not in the cache: there is no"));
+        sti_error_append(o->error, " ", sti_span_of(path));
     }
     if (s != ST_OK) return s;
     text.at = commit;
     text.n = p->io.bytes < 48 ? (size_t)p->io.bytes : 48;
     code = text.n ? sti_io_read(&p->io, 0, commit, text.n) : 0;
-    if (code) return sti_fail_code(o->error, code, 0, STI_SAY("its revision cannot be read"));
-    sti_part_close(o, p);
+    if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("its revision cannot be read"));
+    sti_opened_close(o, p);
     while (text.n && sti_is_blank(text.at[text.n - 1])) text.n--;
     if (sti_is_commit(text)) return ST_OK;
-    (void)sti_fail(o->error, ST_ERR_PATH, STI_NONE, 0, 0, STI_SAY("a commit of 40 hexadecimal digits is due in"));
-    sti_say_more(o->error, " ", sti_text(path));
+    (void)sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, STI_TEXT("a commit of 40 hexadecimal digits is due in"));
+    sti_error_append(o->error, " ", sti_span_of(path));
     return ST_ERR_PATH;
 }
 
 static st_status sti_open_repository(sti_opening *o, const char *repo, const char *revision) {
-    sti_span t[8], name = sti_text(repo);
+    sti_span t[8], name = sti_span_of(repo);
     const char *fault = sti_path_fault(name, 0), *path;
     char commit[48];
     st_status s;
     for (t[2] = name, t[2].n = 0; t[2].n < name.n && repo[t[2].n] != '/'; t[2].n++) {}
-    t[3] = t[4] = sti_text("");
+    t[3] = t[4] = sti_span_of("");
     if (t[2].n < name.n) {
-        t[3] = sti_text("--");
-        t[4] = sti_behind(name, t[2].n + 1);
+        t[3] = sti_span_of("--");
+        t[4] = sti_drop_first(name, t[2].n + 1);
     }
-    if (!fault && sti_holds(t[4], sti_text("/"))) fault = STI_SAY("a repository is owner/name or name");
-    if (!fault) fault = sti_path_fault(sti_text(revision), 0);
-    if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NONE, 0, 0, fault);
+    if (!fault && sti_contains(t[4], sti_span_of("/"))) fault = STI_TEXT("a repository is owner/name or name");
+    if (!fault) fault = sti_path_fault(sti_span_of(revision), 0);
+    if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, fault);
     if (sti_scratch_fits(o, STI_PATHS_BYTES) != ST_OK) return ST_ERR_MEMORY; /* for all paths, and not one by one */
     t[0].at = sti_hub_root(o);
     if (!t[0].at) return ST_ERR_MEMORY;
-    t[0] = sti_text(t[0].at);
-    t[1] = sti_text("/models--");
-    t[5] = sti_text("/refs/");
-    t[6] = sti_text(revision);
+    t[0] = sti_span_of(t[0].at);
+    t[1] = sti_span_of("/models--");
+    t[5] = sti_span_of("/refs/");
+    t[6] = sti_span_of(revision);
     if ((path = sti_join(o, t, 7)) == NULL) return ST_ERR_MEMORY;
     if ((s = sti_hub_commit(o, path, revision, commit)) != ST_OK) return s;
-    t[5] = sti_text("/snapshots/");
+    t[5] = sti_span_of("/snapshots/");
     t[6].at = commit;
     t[6].n = 40;
     if ((path = sti_join(o, t, 7)) == NULL) return ST_ERR_MEMORY;
@@ -5383,15 +5431,15 @@ static st_status sti_open_repository(sti_opening *o, const char *repo, const cha
 }
 #endif
 
-ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const st_options *options,
+ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const st_open_options *options,
                              st_error *error) {
     sti_opening o;
     st_status s = sti_open_begin(&o, model, repo ? repo : "st_open_hub", options, repo != NULL, error);
 #if defined(ST_NO_FILES)
     (void)revision;
     if (s == ST_OK) {
-        s = sti_fail(error, ST_ERR_UNSUPPORTED, STI_NONE, 0, 0,
-                     STI_SAY("this build knows no hub: it has no environment"));
+        s = sti_fail(error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
+                     STI_TEXT("this build knows no hub: it has no environment"));
     }
 #else
     if (s == ST_OK) s = sti_open_files(&o, options);
@@ -5409,13 +5457,13 @@ ST_API void st_close(st_model *model) {
         if (m->files[i].open && m->source.close) (m->source.close)(m->source.user, &m->files[i].io);
     }
     memory = m->memory; /* it lies in the block that goes */
-    sti_return(&memory, m, m->block_bytes);
+    sti_deallocate(&memory, m, m->block_bytes);
 }
 
 /* ---- the files of an open model, for the rooms below */
 
 /* what messages call a shard */
-static const char *sti_model_said(const sti_model *m, uint32_t shard) {
+static const char *sti_model_path(const sti_model *m, uint32_t shard) {
     const char *path = m->open.shards[shard].path;
     return *path ? path : m->said;
 }
@@ -5426,11 +5474,11 @@ static const unsigned char *sti_model_bytes(const sti_model *m, uint32_t shard) 
 }
 
 /* opens a shard's file again: 0 and a file to be closed with m->source.close, or a code */
-static int sti_model_again(const sti_model *m, uint32_t shard, st_io *io) {
+static int sti_model_reopen(const sti_model *m, uint32_t shard, st_io *io) {
     const st_io *first = &m->files[shard].io;
     int code, same;
     ST_MEMSET(io, 0, sizeof *io);
-    code = (m->source.open)(m->source.user, m->open.shards[shard].path, io); /* no long path: see sti_part_rest */
+    code = (m->source.open)(m->source.user, m->open.shards[shard].path, io); /* no long path: see sti_opened_rest */
     if (code) return code == ST_IO_NOT_FOUND ? STI_IO_CHANGED : code;
     same = io->bytes == first->bytes && (io->read_at || io->mapped);
     if ((io->id[0] | io->id[1]) && (first->id[0] | first->id[1])) {
@@ -5452,7 +5500,7 @@ static int sti_model_read(const sti_model *m, uint32_t shard, uint64_t offset, v
         return 0;
     }
     if (m->files[shard].open) return sti_io_read(&m->files[shard].io, offset, dst, n);
-    code = sti_model_again(m, shard, &again);
+    code = sti_model_reopen(m, shard, &again);
     if (code) return code;
     code = sti_io_read(&again, offset, dst, n);
     (m->source.close)(m->source.user, &again);
@@ -5465,40 +5513,40 @@ ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_
     if (!model || !name) return NULL;
     s.at = name;
     s.n = name_bytes;
-    item = sti_index_find(&((const sti_model *)(const void *)model)->names, s);
+    item = sti_table_find(&((const sti_model *)(const void *)model)->names, s);
     return item == STI_ABSENT ? NULL : &model->tensors[item];
 }
 
 ST_API const st_tensor *st_find(const st_model *model, const char *name) {
-    return name ? st_find_n(model, name, sti_text(name).n) : NULL;
+    return name ? st_find_n(model, name, sti_span_of(name).n) : NULL;
 }
 
 ST_API const char *st_find_metadata(const st_model *model, const char *key) {
     uint32_t item;
     if (!model || !key) return NULL;
-    item = sti_index_find(&((const sti_model *)(const void *)model)->keys, sti_text(key));
+    item = sti_table_find(&((const sti_model *)(const void *)model)->keys, sti_span_of(key));
     return item == STI_ABSENT ? NULL : model->metadata[item].value;
 }
 
 /* ---- what a program asks for, and other names for it */
 
-ST_API size_t st_find_each(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
-                           unsigned char *asked) {
-    size_t absent = 0, i;
+ST_API size_t st_find_all(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
+                          unsigned char *used) {
+    size_t found = 0, i;
     for (i = 0; i < count; i++) {
         const st_tensor *t = names ? st_find(model, names[i]) : NULL;
-        if (!t) absent++;
-        if (t && asked) asked[t - model->tensors] = 1;
+        if (t) found++;
+        if (t && used) used[t - model->tensors] = 1;
         if (tensors) tensors[i] = t;
     }
-    return absent;
+    return found;
 }
 
-ST_API const st_tensor *st_next_unasked(const st_model *model, const unsigned char *asked, const st_tensor *after) {
+ST_API const st_tensor *st_next_unused(const st_model *model, const unsigned char *used, const st_tensor *after) {
     size_t i;
-    if (!model || !asked) return NULL;
+    if (!model || !used) return NULL;
     for (i = after ? (size_t)(after - model->tensors) + 1 : 0; i < model->count; i++) {
-        if (!asked[i]) return &model->tensors[i];
+        if (!used[i]) return &model->tensors[i];
     }
     return NULL;
 }
@@ -5535,11 +5583,11 @@ static void sti_alias_add(sti_aliases *a, sti_span name, int escaped, const st_t
         a->aliases[a->count].name_bytes = bytes;
     }
     a->count++;
-    a->bytes = sti_plus(a->bytes, bytes + 1);
+    a->bytes = sti_add_saturated(a->bytes, bytes + 1);
 }
 
 /* the tensor of a name that stands in JSON text, j at its opening quote; *inside: the name as it stands there */
-static const st_tensor *sti_alias_find(const st_model *model, sti_json *j, sti_word *w, sti_span *inside) {
+static const st_tensor *sti_alias_find(const st_model *model, sti_json *j, sti_string *w, sti_span *inside) {
     char name[256];
     sti_json again = *j;
     inside->at = (const char *)j->at + 1;
@@ -5556,7 +5604,7 @@ static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
     const st_tensor *first = NULL, *t;
     sti_json again = *j;
     sti_span name, canonical = {NULL, 0};
-    sti_word w;
+    sti_string w;
     int more, pass;
     for (pass = 0; pass < 2; pass++) {
         *j = again;
@@ -5614,11 +5662,11 @@ static st_status sti_alias_walk(sti_aliases *a) {
     for (i = 0; s == ST_OK && i < m->index_count; i++) {
         const st_pair *p = &m->index[i];
         sti_span text, inside;
-        sti_word w;
+        sti_string w;
         sti_json j;
         text.at = p->key;
         text.n = p->key_bytes;
-        if (sti_same(text, sti_text("param_sharing"))) {
+        if (sti_same(text, sti_span_of("param_sharing"))) {
             s = sti_alias_sharing(a, p);
         } else if (p->value[0] == '"') {
             text.at = p->value;
@@ -5637,21 +5685,21 @@ ST_API st_status st_aliases(const st_model *model, void *memory, size_t memory_b
     sti_aliases a;
     st_status s;
     if (!model || !aliases || !count || (!memory && memory_bytes)) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("a pointer is NULL that must not be"));
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("a pointer is NULL that must not be"));
     }
     ST_MEMSET(&a, 0, sizeof a);
     a.model = model;
     s = sti_alias_walk(&a);
     if (s != ST_OK) {
-        (void)sti_fail(error, s, STI_NONE, 0, 0, STI_SAY("the index's param_sharing must be lists of names"));
-        return sti_say_file(error, sti_text(m->said), s);
+        (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("the index's param_sharing must be lists of names"));
+        return sti_error_file(error, sti_span_of(m->said), s);
     }
     *aliases = NULL;
     *count = a.count;
-    need = sti_plus(skipped, sti_plus(sti_times(a.count, sizeof *a.aliases), a.bytes));
+    need = sti_add_saturated(skipped, sti_add_saturated(sti_multiply_saturated(a.count, sizeof *a.aliases), a.bytes));
     if (a.count && need > memory_bytes) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, need, memory_bytes,
-                        STI_SAY("the aliases need $e bytes of memory, and were given $a"));
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, need, memory_bytes,
+                        STI_TEXT("the aliases need $e bytes of memory, and were given $a"));
     }
     if (a.count) {
         a.aliases = (st_alias *)(void *)((char *)memory + skipped);
@@ -5669,7 +5717,7 @@ ST_API const st_tensor *st_find_alias(const st_model *model, const char *name) {
     if (exact || !model || !name) return exact;
     ST_MEMSET(&a, 0, sizeof a);
     a.model = model;
-    a.wanted = sti_text(name);
+    a.wanted = sti_span_of(name);
     (void)sti_alias_walk(&a);
     return a.found;
 }
@@ -5897,7 +5945,7 @@ static int sti_convertible(st_dtype to, st_dtype from) {
 /* the bytes of that many elements, which fill whole bytes; SIZE_MAX where that is too large */
 static size_t sti_packed_bytes(st_dtype dtype, size_t elements) {
     const unsigned bits = sti_dtypes[dtype].bits;
-    return bits < 8 ? elements / 4 * (bits / 2) + elements % 4 * bits / 8 : sti_times(elements, bits / 8);
+    return bits < 8 ? elements / 4 * (bits / 2) + elements % 4 * bits / 8 : sti_multiply_saturated(elements, bits / 8);
 }
 
 /* sti_convert's `how` */
@@ -6096,8 +6144,8 @@ STI_INLINE size_t sti_sse2_loop(st_dtype to, unsigned char *dst, st_dtype from, 
 }
 
 /* converts the whole steps of n elements and gives how many those are: 0 where the pair has no kernel */
-STI_APART static size_t sti_sse2_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
-                                         size_t n, int stream) {
+STI_NOINLINE static size_t sti_sse2_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
+                                            size_t n, int stream) {
 #define STI_ONE(to_, from_)                          \
     case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
         return sti_sse2_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream);
@@ -6169,8 +6217,8 @@ STI_INLINE STI_TARGET_AVX2 size_t sti_avx2_loop(st_dtype to, unsigned char *dst,
     return done;
 }
 
-STI_APART STI_TARGET_AVX2 static size_t sti_avx2_convert(st_dtype to, unsigned char *dst, st_dtype from,
-                                                         const unsigned char *src, size_t n, int stream) {
+STI_NOINLINE STI_TARGET_AVX2 static size_t sti_avx2_convert(st_dtype to, unsigned char *dst, st_dtype from,
+                                                            const unsigned char *src, size_t n, int stream) {
 #define STI_ONE(to_, from_)                          \
     case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
         return sti_avx2_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream);
@@ -6292,8 +6340,8 @@ STI_INLINE size_t sti_neon_loop(st_dtype to, unsigned char *dst, st_dtype from, 
 }
 
 /* converts the whole steps of n elements and gives how many those are: 0 where the pair has no kernel */
-STI_APART static size_t sti_neon_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
-                                         size_t n, int stream) {
+STI_NOINLINE static size_t sti_neon_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
+                                            size_t n, int stream) {
     (void)stream; /* there are no such stores in C */
 #define STI_ONE(to_, from_)                          \
     case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
@@ -6475,10 +6523,10 @@ static uint32_t sti_stored_axis(const st_view *v, uint32_t axis) {
 STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status, uint64_t expected, uint64_t actual,
                                             const char *sentence, st_error *error) {
     sti_span name;
-    (void)sti_fail(error, status, STI_NONE, expected, actual, sentence);
+    (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
     name.at = t->name ? t->name : "";
     name.n = t->name ? t->name_bytes : 0;
-    sti_say_about(error, name, STI_NAME);
+    sti_error_subject(error, name, STI_NAME);
     return status;
 }
 
@@ -6488,26 +6536,26 @@ static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *
     st_range r;
     uint64_t count;
     if ((t->rank && !t->shape) || (v && v->range_count && !v->ranges)) {
-        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0, STI_SAY("a pointer of it or of the view is NULL"), error);
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0, STI_TEXT("a pointer of it or of the view is NULL"), error);
     }
     if (v && v->range_count > t->rank) {
         return sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->rank, v->range_count,
-                                 STI_SAY("the view has $a ranges for $e dimensions"), error);
+                                 STI_TEXT("the view has $a ranges for $e dimensions"), error);
     }
     for (i = 0; v && i < v->range_count; i++) {
         if (sti_range_of(t, v, i, &r, &count)) continue;
         return r.stop > t->shape[i]
                    ? sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->shape[i], r.stop,
-                                       STI_SAY("a range stops at $a, past the end of a dimension of $e"), error)
+                                       STI_TEXT("a range stops at $a, past the end of a dimension of $e"), error)
                    : sti_refuse_tensor(t, ST_ERR_ARGUMENT, r.stop, r.start,
-                                       STI_SAY("a range starts at $a, past its stop at $e"), error);
+                                       STI_TEXT("a range starts at $a, past its stop at $e"), error);
     }
     for (i = 0; v && v->axes && i < t->rank; i++) {
         for (j = 0; j < i && v->axes[j] != v->axes[i]; j++) {}
         if (v->axes[i] < t->rank && j == i) continue;
         return sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->rank, v->axes[i],
-                                 j < i ? STI_SAY("the view has axis $a twice")
-                                       : STI_SAY("the view has axis $a of a tensor of $e dimensions"),
+                                 j < i ? STI_TEXT("the view has axis $a twice")
+                                       : STI_TEXT("the view has axis $a of a tensor of $e dimensions"),
                                  error);
     }
     return ST_OK;
@@ -6526,7 +6574,7 @@ static int sti_view_elements(const st_tensor *t, const st_view *v, uint64_t *ele
             *elements = 0;
             return 1;
         }
-        fits = fits && sti_mul(*elements, count, elements);
+        fits = fits && sti_multiply64(*elements, count, elements);
     }
     return fits;
 }
@@ -6538,12 +6586,12 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
     st_status s;
     uint32_t i;
     if (!tensor) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("st_view_shape: the tensor is NULL"));
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("st_view_shape: the tensor is NULL"));
     }
     s = sti_view_check(tensor, view, error);
     if (s != ST_OK) return s;
     if (!sti_view_elements(tensor, view, &count)) {
-        return sti_refuse_tensor(tensor, ST_ERR_OVERFLOW, 0, 0, STI_SAY("its elements cannot be counted in 64 bits"),
+        return sti_refuse_tensor(tensor, ST_ERR_OVERFLOW, 0, 0, STI_TEXT("its elements cannot be counted in 64 bits"),
                                  error);
     }
     if (elements) *elements = count;
@@ -6634,8 +6682,8 @@ static int sti_is_all(const st_tensor *t, const st_view *v) {
 static int sti_is_whole(const st_tensor *t) {
     uint64_t elements, bits;
     if (!sti_view_elements(t, NULL, &elements) || elements != t->elements) return 0;
-    return t->dtype == ST_DTYPE_NONE ||
-           (sti_mul(elements, st_dtype_bits(t->dtype), &bits) && bits % 8 == 0 && bits / 8 == t->bytes);
+    return t->dtype == ST_DTYPE_UNKNOWN ||
+           (sti_multiply64(elements, st_dtype_bits(t->dtype), &bits) && bits % 8 == 0 && bits / 8 == t->bytes);
 }
 
 static int sti_can_convert(st_dtype to, st_dtype from) {
@@ -6663,17 +6711,17 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
     st_status s = sti_view_check(t, v, error);
     if (s != ST_OK) return s;
     if ((unsigned)as >= STI_DTYPES || !sti_is_whole(t)) {
-        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0,
-                                 STI_SAY("there is no such dtype, or its shape, dtype and bytes contradict each other"),
-                                 error);
+        return sti_refuse_tensor(
+            t, ST_ERR_ARGUMENT, 0, 0,
+            STI_TEXT("there is no such dtype, or its shape, dtype and bytes contradict each other"), error);
     }
     p->rank = 0;
     p->from = t->dtype;
-    p->to = as == ST_DTYPE_NONE ? t->dtype : as;
-    if (t->dtype == ST_DTYPE_NONE) {
-        if (as != ST_DTYPE_NONE || !sti_is_all(t, v)) {
+    p->to = as == ST_DTYPE_UNKNOWN ? t->dtype : as;
+    if (t->dtype == ST_DTYPE_UNKNOWN) {
+        if (as != ST_DTYPE_UNKNOWN || !sti_is_all(t, v)) {
             return sti_refuse_tensor(t, ST_ERR_DTYPE, 0, 0,
-                                     STI_SAY("it is of a dtype not known here, and can only be read as it is"), error);
+                                     STI_TEXT("it is of a dtype not known here, and can only be read as it is"), error);
         }
         sti_view_opaque(p, t->bytes);
         return ST_OK;
@@ -6683,21 +6731,22 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
     p->swap = p->from == ST_DTYPE_C64 ? 4 : p->bytes;
     if (p->to != p->from && !sti_can_convert(p->to, p->from)) {
         return sti_refuse_tensor(t, ST_ERR_UNSUPPORTED, 0, 0,
-                                 STI_SAY("there is no conversion from its dtype to the one asked for"), error);
+                                 STI_TEXT("there is no conversion from its dtype to the one asked for"), error);
     }
     (void)sti_view_elements(t, v, &p->elements); /* no more than the tensor has */
     if (p->elements && !sti_view_axes(p, t, v)) {
         return sti_refuse_tensor(t, ST_ERR_TOO_LARGE, STI_VIEW_AXES, t->rank,
-                                 STI_SAY("the view has more than $e axes that cannot be told as one"), error);
+                                 STI_TEXT("the view has more than $e axes that cannot be told as one"), error);
     }
     if (p->elements && p->to == p->from && p->bits % 8) {
         if (!sti_view_pack(p, t, v)) {
             return sti_refuse_tensor(t, ST_ERR_SUBBYTE, 0, 0,
-                                     STI_SAY("as it is stored, the view does not start and end on whole bytes"), error);
+                                     STI_TEXT("as it is stored, the view does not start and end on whole bytes"),
+                                     error);
         }
         p->bits = 8;
     }
-    if (!sti_mul(p->elements, p->bytes, &p->dst_bytes)) p->dst_bytes = UINT64_MAX; /* more than any dst has */
+    if (!sti_multiply64(p->elements, p->bytes, &p->dst_bytes)) p->dst_bytes = UINT64_MAX; /* more than any dst has */
 #if !defined(ST_NO_CONVERT)
     p->how = STI_FROM_FILE | (p->dst_bytes >= STI_CACHE_BYTES ? STI_TO_STREAM : 0);
 #endif
@@ -6950,15 +6999,15 @@ static sti_source sti_source_of(const sti_model *m, const st_tensor *t) {
 
 /* [offset, offset + n) of the tensor */
 static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst, size_t n, st_error *error) {
-    const uint64_t at = sti_sum(s->tensor->offset, offset);
+    const uint64_t at = sti_add64_saturated(s->tensor->offset, offset);
     const int code = s->io ? sti_io_read(s->io, at, dst, n) : sti_model_read(s->model, s->tensor->shard, at, dst, n);
     sti_span name;
     st_status status;
     if (!code) return ST_OK;
-    status = sti_fail_code(error, code, at, STI_SAY("its data cannot be read"));
+    status = sti_fail_code(error, code, at, STI_TEXT("its data cannot be read"));
     name.at = s->tensor->name;
     name.n = s->tensor->name_bytes;
-    sti_say_about(error, name, STI_NAME);
+    sti_error_subject(error, name, STI_NAME);
     return status;
 }
 
@@ -6992,7 +7041,7 @@ static int sti_slab_next(sti_view *p, sti_slab *part) {
     uint64_t above = 0;
     uint32_t i;
     if (part->split < p->rank) {
-        part->split_at = sti_sum(part->split_at, part->block);
+        part->split_at = sti_add64_saturated(part->split_at, part->block);
         if (part->split_at < p->axes[part->split].extent) return 1;
         part->split_at = 0;
     }
@@ -7093,11 +7142,11 @@ static void sti_view_move_ahead(sti_view *p, const sti_source *s, const st_io *i
     uint64_t asked = 0;
     do {
         const sti_piece piece = sti_slab_piece(p, &part, block);
-        const uint64_t ahead = sti_sum(piece.at, 2 * (uint64_t)piece.n);
+        const uint64_t ahead = sti_add64_saturated(piece.at, 2 * (uint64_t)piece.n);
         const uint64_t past = ahead < s->tensor->bytes ? ahead : s->tensor->bytes;
         if (asked < piece.at) asked = piece.at;
         if (asked < past) {
-            sti_system_advise(io, sti_sum(s->tensor->offset, asked), past - asked, ST_ADVISE_WILL_NEED);
+            sti_system_advise(io, sti_add64_saturated(s->tensor->offset, asked), past - asked, ST_ADVISE_WILL_NEED);
             asked = past;
         }
         sti_slab_move(p, &part, s->bytes + (size_t)piece.at, piece.lead, dst + (size_t)piece.to * p->bytes);
@@ -7113,7 +7162,7 @@ static const st_io *sti_source_is_cold(const sti_view *p, const sti_source *s) {
     uint32_t i;
     if (!m->system || p->elements * p->bits / 8 < STI_GAP_BYTES) return NULL; /* the tensor's bits fit 64 bits */
     for (i = 0; i < p->rank; i++) last += (p->axes[i].extent - 1) * p->axes[i].from;
-    return sti_system_is_cold(io, sti_sum(s->tensor->offset, last * p->bits / 8)) ? io : NULL;
+    return sti_system_is_cold(io, sti_add64_saturated(s->tensor->offset, last * p->bits / 8)) ? io : NULL;
 }
 #endif
 
@@ -7130,10 +7179,10 @@ static st_status sti_view_read_buffer(sti_view *p, const sti_source *s, unsigned
     if (room <= sizeof piece || !memory->allocator.alloc) {
         return sti_view_read_buffered(p, s, dst, (unsigned char *)piece, sizeof piece, error);
     }
-    buffer = (unsigned char *)sti_obtain(memory, room);
+    buffer = (unsigned char *)sti_allocate(memory, room);
     if (!buffer) return sti_fail_memory(memory, room, error);
     status = sti_view_read_buffered(p, s, dst, buffer, room, error);
-    sti_return(memory, buffer, room);
+    sti_deallocate(memory, buffer, room);
     return status;
 }
 
@@ -7167,10 +7216,10 @@ static int sti_is_inside(const sti_model *m, const st_tensor *t, uint64_t offset
 
 STI_COLD static st_status sti_fail_range(const sti_model *m, const st_tensor *t, uint64_t end, st_error *error) {
     st_status s = sti_fail(
-        error, ST_ERR_ARGUMENT, STI_NONE, t ? t->bytes : 0, end,
-        STI_SAY(
+        error, ST_ERR_ARGUMENT, STI_NO_OFFSET, t ? t->bytes : 0, end,
+        STI_TEXT(
             "a pointer is NULL that must not be, or the range up to $a is not in a tensor of $e bytes of this model"));
-    return m ? sti_say_file(error, sti_text(m->said), s) : s;
+    return m ? sti_error_file(error, sti_span_of(m->said), s) : s;
 }
 
 /* what reading comes to, for a tensor of that model */
@@ -7180,16 +7229,16 @@ static st_status sti_access_plan(sti_view *p, const sti_model *m, const st_tenso
     p->dst_bytes = 0;
     if (!m || !t || !sti_is_inside(m, t, 0, 0)) return sti_fail_range(m, t, 0, error);
     s = sti_view_plan(p, t, v, as, error);
-    return s == ST_OK ? s : sti_say_file(error, sti_text(sti_model_said(m, t->shard)), s);
+    return s == ST_OK ? s : sti_error_file(error, sti_span_of(sti_model_path(m, t->shard)), s);
 }
 
 /* whether it fits where it is to go */
 static st_status sti_access_fits(const sti_view *p, const sti_model *m, const st_tensor *t, const void *dst,
                                  size_t dst_bytes, st_error *error) {
     if (p->dst_bytes == 0 || (dst && p->dst_bytes <= dst_bytes)) return ST_OK;
-    return sti_say_file(error, sti_text(sti_model_said(m, t->shard)),
-                        sti_refuse_tensor(t, ST_ERR_ARGUMENT, p->dst_bytes, dst_bytes,
-                                          STI_SAY("it comes to $e bytes, and dst is NULL or has $a"), error));
+    return sti_error_file(error, sti_span_of(sti_model_path(m, t->shard)),
+                          sti_refuse_tensor(t, ST_ERR_ARGUMENT, p->dst_bytes, dst_bytes,
+                                            STI_TEXT("it comes to $e bytes, and dst is NULL or has $a"), error));
 }
 
 /* ---- many at once */
@@ -7270,7 +7319,7 @@ static void sti_load_fail(sti_loader *ld, size_t i, size_t end, st_status s) {
     if (l->status == ST_OK) {
         l->status = s;
         if (l->error) *l->error = ld->error;
-        (void)sti_say_file(l->error, sti_text(sti_model_said(l->m, ld->source.tensor->shard)), s);
+        (void)sti_error_file(l->error, sti_span_of(sti_model_path(l->m, ld->source.tensor->shard)), s);
     }
     for (; i < end; i++) l->items[l->work[i].item].status = s;
     sti_load_give(l);
@@ -7291,9 +7340,9 @@ static void sti_load_finish(sti_load *l, size_t i) {
 static void sti_load_cancel(sti_load *l) {
     sti_load_take(l);
     if (l->status == ST_OK) {
-        l->status = sti_fail(l->error, ST_ERR_CANCELLED, STI_NONE, l->total, l->done,
-                             STI_SAY("a callback asked to stop after $a of $e bytes"));
-        (void)sti_say_file(l->error, sti_text(l->m->said), l->status);
+        l->status = sti_fail(l->error, ST_ERR_CANCELLED, STI_NO_OFFSET, l->total, l->done,
+                             STI_TEXT("a callback asked to stop after $a of $e bytes"));
+        (void)sti_error_file(l->error, sti_span_of(l->m->said), l->status);
     }
     sti_load_give(l);
 }
@@ -7326,7 +7375,7 @@ static int sti_loader_count(sti_loader *ld, size_t i, uint64_t n) {
     sti_load *l = ld->load;
     int go;
     sti_load_take(l);
-    l->done = sti_sum(l->done, n);
+    l->done = sti_add64_saturated(l->done, n);
     l->work[i].left -= n;
     if (l->work[i].left == 0) sti_load_finish(l, i);
 #if STI_THREADS
@@ -7355,7 +7404,7 @@ static void sti_loader_turn(sti_loader *ld, size_t i) {
         sti_loader_close(ld);
         ld->tried = 1;
         ld->shard = t->shard;
-        ld->opened = sti_model_again(m, t->shard, &ld->io) == 0;
+        ld->opened = sti_model_reopen(m, t->shard, &ld->io) == 0;
 #if !defined(ST_NO_FILES)
         ld->direct = ld->opened && ld->aligned && sti_system_direct(&ld->io, 1) == 0;
 #endif
@@ -7423,7 +7472,7 @@ static st_status sti_loader_run(sti_loader *ld, size_t i, uint64_t from, uint64_
         const size_t room = straight ? STI_REQUEST_BYTES : sti_loader_most(ld);
         const size_t most = room < STI_CUT ? room / STI_UNIT * STI_UNIT : room / STI_CUT * STI_CUT;
         const size_t n = to - from < most ? (size_t)(to - from) : most;
-        const uint64_t offset = sti_sum(w->offset, from);
+        const uint64_t offset = sti_add64_saturated(w->offset, from);
 #if !defined(ST_NO_FILES)
         if (ld->opened && !ld->direct && from + n < to) {
             sti_system_advise(&ld->io, offset + n, to - from - n < most ? to - from - n : most, ST_ADVISE_WILL_NEED);
@@ -7498,16 +7547,17 @@ static st_status sti_loader_join(sti_loader *ld, size_t i, uint64_t start, size_
     const size_t most = sti_loader_most(ld);
     const uint64_t offset = l->work[i].offset;
     const uint32_t shard = ld->source.tensor->shard;
-    uint64_t end = sti_sum(offset, l->work[i].bytes);
+    uint64_t end = sti_add64_saturated(offset, l->work[i].bytes);
     const unsigned char *at;
     size_t j = i + 1;
     st_status s;
     for (; j < l->count; j++) {
         const sti_work *w = &l->work[j];
-        const uint64_t past = sti_sum(w->offset, w->bytes) > end ? sti_sum(w->offset, w->bytes) : end;
-        start = sti_sum(start, l->work[j - 1].bytes);
+        const uint64_t past =
+            sti_add64_saturated(w->offset, w->bytes) > end ? sti_add64_saturated(w->offset, w->bytes) : end;
+        start = sti_add64_saturated(start, l->work[j - 1].bytes);
         if (l->items[w->item].tensor->shard != shard || !w->bytes || !sti_work_is_small(w) || start >= ld->end ||
-            w->offset > sti_sum(end, STI_GAP_BYTES) || past - offset > most) {
+            w->offset > sti_add64_saturated(end, STI_GAP_BYTES) || past - offset > most) {
             break;
         }
         end = past;
@@ -7537,7 +7587,7 @@ static void sti_loader_work(void *user) {
     for (i = 0; i < l->count && s == ST_OK; i = next) {
         const sti_work *w = &l->work[i];
         start = past;
-        past = sti_sum(start, w->bytes);
+        past = sti_add64_saturated(start, w->bytes);
         next = i + 1;
         if (start >= ld->end) break;
         if (w->bytes == 0 || past <= ld->begin) continue;
@@ -7553,7 +7603,7 @@ static void sti_loader_work(void *user) {
             } else {
                 s = sti_loader_join(ld, i, start, &next);
             }
-            for (; i + 1 < next; i++) past = sti_sum(past, l->work[i + 1].bytes);
+            for (; i + 1 < next; i++) past = sti_add64_saturated(past, l->work[i + 1].bytes);
         }
     }
     sti_loader_close(ld);
@@ -7618,7 +7668,7 @@ static void sti_load_join(sti_load *l, sti_loader *loaders) {
 }
 #endif
 
-static int sti_view_lies(const sti_view *p) {
+static int sti_view_layout(const sti_view *p) {
     uint64_t span = 1;
     uint32_t i;
     if ((p->rank == 0 || (p->rank == 1 && p->axes[0].from == 1)) && (p->bits % 8 == 0 || p->first % 4 == 0)) {
@@ -7643,9 +7693,10 @@ static sti_work sti_work_of(const st_load_item *item, const sti_view *p) {
     w.lies = STI_RUN;
     if (p->elements == 0) return w;
     for (i = 0; i < p->rank; i++) span += (p->axes[i].extent - 1) * p->axes[i].from;
-    w.offset = sti_sum(w.offset, (p->first - lead) * p->bits / 8); /* inside the tensor, and so is the span */
+    w.offset =
+        sti_add64_saturated(w.offset, (p->first - lead) * p->bits / 8); /* inside the tensor, and so is the span */
     w.bytes = w.left = ((span + lead) * p->bits + 7) / 8;
-    w.lies = sti_view_lies(p);
+    w.lies = sti_view_layout(p);
     return w;
 }
 
@@ -7673,7 +7724,7 @@ static st_status sti_load_check(sti_load *l, int *buffered) {
             item->status = s;
             continue;
         }
-        l->total = sti_sum(l->total, sti_work_of(item, &p).bytes);
+        l->total = sti_add64_saturated(l->total, sti_work_of(item, &p).bytes);
         if (!sti_model_bytes(l->m, item->tensor->shard)) *buffered = 1;
     }
     return s;
@@ -7725,17 +7776,18 @@ static sti_loader *sti_load_lay(sti_load *l, unsigned char *base, size_t room) {
 
 /* all of it, once the items are checked */
 static st_status sti_load_all(sti_load *l, int buffered) {
-    const size_t fixed = sti_plus(sti_times(l->threads, sizeof(sti_loader)), sti_times(l->count, sizeof(sti_work)));
+    const size_t fixed = sti_add_saturated(sti_multiply_saturated(l->threads, sizeof(sti_loader)),
+                                           sti_multiply_saturated(l->count, sizeof(sti_work)));
     const size_t least = buffered ? STI_PIECE_BYTES : 0;
     size_t most = 0, all = 0, past = (size_t)((uintptr_t)l->options.scratch % 8);
     unsigned char *block = (unsigned char *)l->options.scratch;
     sti_loader *loaders;
     if (block) {
         past = past ? 8 - past : 0;
-        all = sti_plus(sti_plus(fixed, past), l->threads * least);
+        all = sti_add_saturated(sti_add_saturated(fixed, past), l->threads * least);
         if (all > l->options.scratch_bytes) {
-            return sti_fail(l->error, ST_ERR_MEMORY, STI_NONE, all, l->options.scratch_bytes,
-                            STI_SAY("scratch has $a bytes, and $e suffice"));
+            return sti_fail(l->error, ST_ERR_MEMORY, STI_NO_OFFSET, all, l->options.scratch_bytes,
+                            STI_TEXT("scratch has $a bytes, and $e suffice"));
         }
         block += past;
         most = (l->options.scratch_bytes - past - fixed) / l->threads / 8 * 8;
@@ -7743,11 +7795,11 @@ static st_status sti_load_all(sti_load *l, int buffered) {
         if (buffered) most = l->total < STI_REQUEST_BYTES ? sti_round8((size_t)l->total) : STI_REQUEST_BYTES;
         if (most < least) most = least;
         if (l->options.flags & ST_LOAD_DIRECT) most += 3 * STI_SECTOR;
-        all = sti_plus(fixed, sti_times(l->threads, most));
-        block = (unsigned char *)sti_obtain(&l->m->memory, all);
+        all = sti_add_saturated(fixed, sti_multiply_saturated(l->threads, most));
+        block = (unsigned char *)sti_allocate(&l->m->memory, all);
         if (!block) {
-            return sti_fail(l->error, ST_ERR_MEMORY, STI_NONE, all, 0,
-                            STI_SAY("no memory for $e bytes, and no scratch either"));
+            return sti_fail(l->error, ST_ERR_MEMORY, STI_NO_OFFSET, all, 0,
+                            STI_TEXT("no memory for $e bytes, and no scratch either"));
         }
     }
     loaders = sti_load_lay(l, block, most);
@@ -7760,7 +7812,7 @@ static st_status sti_load_all(sti_load *l, int buffered) {
 #if STI_THREADS
     sti_load_join(l, loaders);
 #endif
-    if (!l->options.scratch) sti_return(&l->m->memory, block, all);
+    if (!l->options.scratch) sti_deallocate(&l->m->memory, block, all);
     return l->status;
 }
 
@@ -7783,8 +7835,8 @@ ST_API st_status st_load(const st_model *model, st_load_item *items, size_t coun
     st_status s;
     int buffered;
     if (!m || (!items && count) || (options && (options->flags & ~(unsigned)ST_LOAD_DIRECT))) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
-                        STI_SAY("st_load: a pointer is NULL that must not be, or there is no such flag"));
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
+                        STI_TEXT("st_load: a pointer is NULL that must not be, or there is no such flag"));
     }
     ST_MEMSET(&l, 0, sizeof l);
     if (options) l.options = *options;
@@ -7804,19 +7856,19 @@ ST_API st_status st_load(const st_model *model, st_load_item *items, size_t coun
 /* ---- the plan alone */
 
 typedef struct sti_stretches {
-    st_stretch *at;
+    st_extent *at;
     size_t room, count;
 } sti_stretches;
 
 /* the bytes of a run, in pieces of at most `most` */
-static void sti_stretch_put(sti_stretches *out, st_stretch run, uint64_t most) {
+static void sti_stretch_put(sti_stretches *out, st_extent run, uint64_t most) {
     uint64_t left = run.bytes;
     while (left) {
         run.bytes = left < most ? left : most;
         if (out->count < out->room) out->at[out->count] = run;
         if (out->count < SIZE_MAX) out->count++;
-        run.offset = sti_sum(run.offset, run.bytes);
-        run.to = sti_sum(run.to, run.bytes);
+        run.offset = sti_add64_saturated(run.offset, run.bytes);
+        run.to = sti_add64_saturated(run.to, run.bytes);
         left -= run.bytes;
     }
 }
@@ -7825,7 +7877,7 @@ static void sti_stretch_item(sti_stretches *out, const st_load_item *item, size_
     const sti_axis *last = &p->axes[p->rank ? p->rank - 1 : 0];
     const int runs = p->rank && last->from == 1;
     sti_slab slab;
-    st_stretch run;
+    st_extent run;
     uint64_t to;
     if (p->elements == 0) return;
     slab.all = runs ? (uint32_t)1 << (p->rank - 1) : 0;
@@ -7833,7 +7885,7 @@ static void sti_stretch_item(sti_stretches *out, const st_load_item *item, size_
     run.shard = item->tensor->shard;
     run.item = index;
     do {
-        run.offset = sti_sum(item->tensor->offset, sti_slab_from(p, &slab, &to) * p->bytes);
+        run.offset = sti_add64_saturated(item->tensor->offset, sti_slab_from(p, &slab, &to) * p->bytes);
         run.bytes = (runs ? last->extent : 1) * p->bytes;
         run.to = to * p->bytes;
         sti_stretch_put(out, run, most);
@@ -7841,22 +7893,22 @@ static void sti_stretch_item(sti_stretches *out, const st_load_item *item, size_
 }
 
 static int sti_stretch_before(const void *context, const void *a, const void *b) {
-    const st_stretch *x = (const st_stretch *)a, *y = (const st_stretch *)b;
+    const st_extent *x = (const st_extent *)a, *y = (const st_extent *)b;
     (void)context;
     if (x->shard != y->shard) return x->shard < y->shard;
     return x->offset != y->offset ? x->offset < y->offset : x->item < y->item;
 }
 
 ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t most,
-                              st_stretch *stretches, size_t room, size_t *needed, st_error *error) {
+                              st_extent *stretches, size_t room, size_t *needed, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
     sti_stretches out;
     sti_view p;
     size_t i;
     if (needed) *needed = 0;
     if (!m || (!items && count) || (!stretches && room)) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0,
-                        STI_SAY("st_plan_load: a pointer is NULL that must not be"));
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
+                        STI_TEXT("st_plan_load: a pointer is NULL that must not be"));
     }
     out.at = stretches;
     out.room = room;
@@ -7868,15 +7920,15 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
         if (s != ST_OK) return s;
         if (p.to != p.from) {
             s = sti_refuse_tensor(items[i].tensor, ST_ERR_UNSUPPORTED, 0, 0,
-                                  STI_SAY("a plan is of bytes as they are stored, and not of another dtype"), error);
-            return sti_say_file(error, sti_text(sti_model_said(m, items[i].tensor->shard)), s);
+                                  STI_TEXT("a plan is of bytes as they are stored, and not of another dtype"), error);
+            return sti_error_file(error, sti_span_of(sti_model_path(m, items[i].tensor->shard)), s);
         }
         sti_stretch_item(&out, &items[i], i, &p, most ? most : UINT64_MAX);
     }
     if (needed) *needed = out.count;
     if (out.count > room) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, out.count, room,
-                        STI_SAY("the plan has $e stretches, and there is room for $a"));
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, out.count, room,
+                        STI_TEXT("the plan has $e stretches, and there is room for $a"));
     }
     sti_sort(stretches, out.count, sizeof *stretches, sti_stretch_before, NULL);
     return sti_succeed(error);
@@ -7890,11 +7942,11 @@ ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_
     sti_source source;
     st_status s;
     if (!m || !tensor || (!dst && n) || !sti_is_inside(m, tensor, offset, n)) {
-        return sti_fail_range(m, tensor, sti_sum(offset, n), error);
+        return sti_fail_range(m, tensor, sti_add64_saturated(offset, n), error);
     }
     source = sti_source_of(m, tensor);
     s = sti_source_read(&source, offset, dst, n, error);
-    return s == ST_OK ? sti_succeed(error) : sti_say_file(error, sti_text(sti_model_said(m, tensor->shard)), s);
+    return s == ST_OK ? sti_succeed(error) : sti_error_file(error, sti_span_of(sti_model_path(m, tensor->shard)), s);
 }
 
 ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
@@ -7907,7 +7959,7 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
     if (s != ST_OK) return s;
     source = sti_source_of(m, tensor);
     s = sti_view_read(&p, &source, (unsigned char *)dst, error);
-    return s == ST_OK ? sti_succeed(error) : sti_say_file(error, sti_text(sti_model_said(m, tensor->shard)), s);
+    return s == ST_OK ? sti_succeed(error) : sti_error_file(error, sti_span_of(sti_model_path(m, tensor->shard)), s);
 }
 
 ST_API int st_is_aligned(const st_tensor *tensor) {
@@ -7958,18 +8010,18 @@ typedef struct sti_node {
 
 typedef struct sti_item { /* a tensor to write; shape, name and spelling lie behind it */
     sti_node node;
-    struct sti_item *next; /* in the caller's order */
+    struct sti_item *next;   /* in the caller's order */
     const st_tensor *source; /* st_save: the caller's, for its bytes */
     st_tensor tensor;        /* offset counts from the data's begin until the header is planned */
     uint64_t written;        /* of its bytes; each thread of st_writer_write_to keeps to items of its own */
     int failed;              /* a write of it did, and is final */
 } sti_item;
 
-typedef struct sti_label { /* a metadata pair to write; both texts lie behind it */
+typedef struct sti_pending_pair { /* a metadata pair to write; both texts lie behind it */
     sti_node node;
-    struct sti_label *next;
+    struct sti_pending_pair *next;
     st_pair pair;
-} sti_label;
+} sti_pending_pair;
 
 enum sti_stage { STI_ADDING, STI_WRITING, STI_FAILED, STI_FINISHED };
 
@@ -7979,7 +8031,7 @@ struct st_writer {
     enum sti_stage stage;
     sti_node *names, *keys; /* roots */
     sti_item *first_item, **last_item;
-    sti_label *first_label, **last_label;
+    sti_pending_pair *first_label, **last_label;
     uint32_t item_count, label_count;
     int has_metadata;
     void **order; /* items, then labels, as they are written */
@@ -8056,25 +8108,25 @@ static void sti_node_add(sti_node **root, sti_node *node) {
 
 /* ---- memory */
 
-static void *sti_hold_or_fail(sti_memory *m, size_t bytes, const char *said, st_error *error) {
-    void *taken = sti_hold(m, bytes);
+static void *sti_arena_take_or_fail(sti_memory *m, size_t bytes, const char *said, st_error *error) {
+    void *taken = sti_arena_take(m, bytes);
     if (!taken) {
-        bytes = sti_plus(sti_round8(bytes), m->work_skipped + (m->work_all - m->work_bytes));
-        (void)sti_say_file(error, sti_text(said), sti_fail_memory(m, bytes, error));
+        bytes = sti_add_saturated(sti_round8(bytes), m->work_skipped + (m->work_all - m->work_bytes));
+        (void)sti_error_file(error, sti_span_of(said), sti_fail_memory(m, bytes, error));
     }
     return taken;
 }
 
 static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
-    return sti_hold_or_fail(&w->memory, bytes, w->said, error);
+    return sti_arena_take_or_fail(&w->memory, bytes, w->said, error);
 }
 
 /* ---- declaring */
 
-static sti_span sti_named(const char *text, size_t bytes) {
+static sti_span sti_span_of_text(const char *text, size_t bytes) {
     sti_span s = {NULL, 0};
     if (!text) return s;
-    if (!bytes) return sti_text(text);
+    if (!bytes) return sti_span_of(text);
     s.at = text;
     s.n = bytes;
     return s;
@@ -8087,15 +8139,15 @@ static int sti_is_utf8(sti_span s) {
 /* a refusal with its subject, before anything was changed */
 STI_COLD static st_status sti_refuse(const char *said, st_status status, sti_span subject, uint64_t expected,
                                      uint64_t actual, const char *sentence, st_error *error) {
-    (void)sti_fail(error, status, STI_NONE, expected, actual, sentence);
-    if (subject.n) sti_say_about(error, subject, STI_NAME);
-    return sti_say_file(error, sti_text(said), status);
+    (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
+    if (subject.n) sti_error_subject(error, subject, STI_NAME);
+    return sti_error_file(error, sti_span_of(said), status);
 }
 
 /* judges a tensor to write, and completes it in *t: lengths, elements, bytes, a known dtype under its number */
 static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_tensor *t, st_error *error) {
-    const char *none = STI_SAY("a tensor to write needs a name, a shape and a dtype");
-    sti_span name = sti_named(given->name, given->name_bytes), spelling = sti_named(given->dtype_name, 0);
+    const char *none = STI_TEXT("a tensor to write needs a name, a shape and a dtype");
+    sti_span name = sti_span_of_text(given->name, given->name_bytes), spelling = sti_span_of_text(given->dtype_name, 0);
     uint64_t bits;
     uint32_t i;
     int overflow = 0;
@@ -8106,31 +8158,31 @@ static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_t
     t->name_bytes = name.n;
     t->data = NULL;
     t->shard = 0;
-    if (t->dtype == ST_DTYPE_NONE) {
+    if (t->dtype == ST_DTYPE_UNKNOWN) {
         if (!spelling.at) return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
         t->dtype = sti_dtype_find(spelling.at, spelling.n);
     }
-    if (t->dtype != ST_DTYPE_NONE) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
-    if (!sti_is_utf8(name)) return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_SAY("the name is not UTF-8"), error);
-    if (!sti_is_utf8(sti_text(t->dtype_name))) {
-        return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_SAY("the dtype's spelling is not UTF-8"), error);
+    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
+    if (!sti_is_utf8(name)) return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("the name is not UTF-8"), error);
+    if (!sti_is_utf8(sti_span_of(t->dtype_name))) {
+        return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("the dtype's spelling is not UTF-8"), error);
     }
-    if (sti_same(name, sti_text("__metadata__"))) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, STI_SAY("no tensor can have this name"), error);
+    if (sti_same(name, sti_span_of("__metadata__"))) {
+        return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, STI_TEXT("no tensor can have this name"), error);
     }
     for (i = 0, t->elements = 1; i < t->rank; i++) {
-        if (!sti_mul(t->elements, t->shape[i], &t->elements)) overflow = 1; /* for good, as when reading */
+        if (!sti_multiply64(t->elements, t->shape[i], &t->elements)) overflow = 1; /* for good, as when reading */
     }
-    if (overflow || !sti_mul(sti_dtype_of(t->dtype)->bits, t->elements, &bits)) {
-        return sti_refuse(said, ST_ERR_OVERFLOW, name, 0, 0, STI_SAY("its size in bits does not fit 64 bits"), error);
+    if (overflow || !sti_multiply64(sti_dtype_of(t->dtype)->bits, t->elements, &bits)) {
+        return sti_refuse(said, ST_ERR_OVERFLOW, name, 0, 0, STI_TEXT("its size in bits does not fit 64 bits"), error);
     }
     if (bits % 8) {
-        return sti_refuse(said, ST_ERR_SUBBYTE, name, 0, bits, STI_SAY("its $a bits do not fill whole bytes"), error);
+        return sti_refuse(said, ST_ERR_SUBBYTE, name, 0, bits, STI_TEXT("its $a bits do not fill whole bytes"), error);
     }
-    if (t->dtype != ST_DTYPE_NONE) t->bytes = bits / 8;
-    if (given->dtype == ST_DTYPE_NONE && t->bytes != given->bytes) {
+    if (t->dtype != ST_DTYPE_UNKNOWN) t->bytes = bits / 8;
+    if (given->dtype == ST_DTYPE_UNKNOWN && t->bytes != given->bytes) {
         return sti_refuse(said, ST_ERR_SIZE, name, t->bytes, given->bytes,
-                          STI_SAY("its bytes are $e by shape and dtype, but were said to be $a"), error);
+                          STI_TEXT("its bytes are $e by shape and dtype, but were said to be $a"), error);
     }
     return ST_OK;
 }
@@ -8143,24 +8195,27 @@ static uint64_t sti_tensor_bytes(const st_tensor *given) {
 
 /* what an item and a label take of memory */
 static size_t sti_item_bytes(const st_tensor *t) {
-    size_t texts = sti_plus(sti_plus(t->name_bytes, 1), t->dtype == ST_DTYPE_NONE ? sti_text(t->dtype_name).n + 1 : 0);
-    return sti_round8(sti_plus(sizeof(sti_item), sti_plus(sti_times(t->rank, sizeof *t->shape), texts)));
+    size_t texts = sti_add_saturated(sti_add_saturated(t->name_bytes, 1),
+                                     t->dtype == ST_DTYPE_UNKNOWN ? sti_span_of(t->dtype_name).n + 1 : 0);
+    return sti_round8(sti_add_saturated(sizeof(sti_item),
+                                        sti_add_saturated(sti_multiply_saturated(t->rank, sizeof *t->shape), texts)));
 }
 
-static size_t sti_label_bytes(const st_pair *p) {
-    return sti_round8(sti_plus(sizeof(sti_label), sti_plus(sti_plus(p->key_bytes, p->value_bytes), 2)));
+static size_t sti_pending_pair_bytes(const st_pair *p) {
+    return sti_round8(sti_add_saturated(sizeof(sti_pending_pair),
+                                        sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), 2)));
 }
 
 STI_COLD static st_status sti_writer_state(const st_writer *w, st_error *error) {
-    return sti_refuse(w->said, ST_ERR_STATE, sti_text(""), 0, 0,
-                      w->stage == STI_FAILED ? STI_SAY("a write failed before") : STI_SAY("this call is out of turn"),
+    return sti_refuse(w->said, ST_ERR_STATE, sti_span_of(""), 0, 0,
+                      w->stage == STI_FAILED ? STI_TEXT("a write failed before") : STI_TEXT("this call is out of turn"),
                       error);
 }
 
 /* said NULL: there is no writer to name */
 STI_COLD static st_status sti_writer_null(const char *said, st_error *error) {
-    st_status s = sti_fail(error, ST_ERR_ARGUMENT, STI_NONE, 0, 0, STI_SAY("a pointer is NULL that must not be"));
-    return said ? sti_say_file(error, sti_text(said), s) : s;
+    st_status s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("a pointer is NULL that must not be"));
+    return said ? sti_error_file(error, sti_span_of(said), s) : s;
 }
 
 static st_status sti_writer_add(st_writer *w, const st_tensor *tensor, const st_tensor *source, st_error *error) {
@@ -8171,9 +8226,9 @@ static st_status sti_writer_add(st_writer *w, const st_tensor *tensor, const st_
     uint64_t *shape;
     st_status s = sti_tensor_judge(w->said, tensor, &t, error);
     if (s != ST_OK) return s;
-    name = sti_named(t.name, t.name_bytes);
+    name = sti_span_of_text(t.name, t.name_bytes);
     if (sti_node_find(w->names, name)) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, name, 0, 0, STI_SAY("this name is there twice"), error);
+        return sti_refuse(w->said, ST_ERR_DUPLICATE, name, 0, 0, STI_TEXT("this name is there twice"), error);
     }
     item = (sti_item *)sti_writer_take(w, sti_item_bytes(&t), error);
     if (!item) return ST_ERR_MEMORY;
@@ -8182,8 +8237,8 @@ static st_status sti_writer_add(st_writer *w, const st_tensor *tensor, const st_
     at = (char *)(shape + t.rank);
     if (t.rank) ST_MEMCPY(shape, t.shape, t.rank * sizeof *shape); /* it was taken */
     t.shape = shape;
-    t.name = sti_keep(&at, name);
-    if (t.dtype == ST_DTYPE_NONE) t.dtype_name = sti_keep(&at, sti_text(t.dtype_name));
+    t.name = sti_copy_text(&at, name);
+    if (t.dtype == ST_DTYPE_UNKNOWN) t.dtype_name = sti_copy_text(&at, sti_span_of(t.dtype_name));
     item->tensor = t;
     item->source = source;
     item->node.name.at = t.name;
@@ -8205,13 +8260,13 @@ ST_API st_status st_writer_add(st_writer *writer, const st_tensor *tensor, st_er
 
 static st_pair sti_pair_complete(const st_pair *given) {
     st_pair p = *given;
-    p.key_bytes = sti_named(p.key, p.key_bytes).n;
-    p.value_bytes = sti_named(p.value, p.value_bytes).n;
+    p.key_bytes = sti_span_of_text(p.key, p.key_bytes).n;
+    p.value_bytes = sti_span_of_text(p.value, p.value_bytes).n;
     return p;
 }
 
 ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_error *error) {
-    sti_label *label;
+    sti_pending_pair *label;
     st_pair p;
     sti_span key;
     char *at;
@@ -8222,24 +8277,24 @@ ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_er
         return sti_succeed(error);
     }
     p = sti_pair_complete(pair);
-    key = sti_named(p.key, p.key_bytes);
+    key = sti_span_of_text(p.key, p.key_bytes);
     if (!p.key || !p.value) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, key, 0, 0, STI_SAY("a metadata pair needs a key and a value"),
+        return sti_refuse(w->said, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("a metadata pair needs a key and a value"),
                           error);
     }
-    if (!sti_is_utf8(key) || !sti_is_utf8(sti_named(p.value, p.value_bytes))) {
-        return sti_refuse(w->said, ST_ERR_UTF8, key, 0, 0, STI_SAY("the metadata is not UTF-8"), error);
+    if (!sti_is_utf8(key) || !sti_is_utf8(sti_span_of_text(p.value, p.value_bytes))) {
+        return sti_refuse(w->said, ST_ERR_UTF8, key, 0, 0, STI_TEXT("the metadata is not UTF-8"), error);
     }
     if (sti_node_find(w->keys, key)) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, key, 0, 0, STI_SAY("this metadata key is there twice"), error);
+        return sti_refuse(w->said, ST_ERR_DUPLICATE, key, 0, 0, STI_TEXT("this metadata key is there twice"), error);
     }
-    label = (sti_label *)sti_writer_take(w, sti_label_bytes(&p), error);
+    label = (sti_pending_pair *)sti_writer_take(w, sti_pending_pair_bytes(&p), error);
     if (!label) return ST_ERR_MEMORY;
     ST_MEMSET(label, 0, sizeof *label);
     at = (char *)(label + 1);
     label->pair = p;
-    label->pair.key = sti_keep(&at, key);
-    label->pair.value = sti_keep(&at, sti_named(p.value, p.value_bytes));
+    label->pair.key = sti_copy_text(&at, key);
+    label->pair.value = sti_copy_text(&at, sti_span_of_text(p.value, p.value_bytes));
     label->node.name.at = label->pair.key;
     label->node.name.n = key.n;
     sti_node_add(&w->keys, &label->node);
@@ -8255,7 +8310,8 @@ ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_er
 /* a write that failed: final, and said with the code */
 STI_COLD static st_status sti_writer_failed(st_writer *w, int code, st_error *error) {
     w->stage = STI_FAILED;
-    return sti_say_file(error, sti_text(w->said), sti_fail_io(error, code, STI_NONE, STI_SAY("it cannot be written")));
+    return sti_error_file(error, sti_span_of(w->said),
+                          sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("it cannot be written")));
 }
 
 static int sti_writer_out(st_writer *w, const void *bytes, size_t n) {
@@ -8267,7 +8323,7 @@ static int sti_writer_out(st_writer *w, const void *bytes, size_t n) {
         code = sti_system_write(&w->target, w->flushed, bytes, n);
 #endif
     }
-    w->flushed = sti_sum(w->flushed, n);
+    w->flushed = sti_add64_saturated(w->flushed, n);
     return code;
 }
 
@@ -8296,12 +8352,12 @@ typedef struct sti_emitter {
 } sti_emitter;
 
 static void sti_emit(sti_emitter *e, const void *bytes, size_t n) {
-    e->bytes = sti_sum(e->bytes, n);
+    e->bytes = sti_add64_saturated(e->bytes, n);
     if (e->writer && !e->code) e->code = sti_writer_push(e->writer, bytes, n);
 }
 
 static void sti_emit_text(sti_emitter *e, const char *text) {
-    sti_emit(e, text, sti_text(text).n);
+    sti_emit(e, text, sti_span_of(text).n);
 }
 
 static void sti_emit_number(sti_emitter *e, uint64_t n) {
@@ -8342,9 +8398,9 @@ static void sti_emit_string(sti_emitter *e, sti_span s) {
 
 static void sti_emit_tensor(sti_emitter *e, const st_tensor *t, uint64_t begin) {
     uint32_t i;
-    sti_emit_string(e, sti_named(t->name, t->name_bytes));
+    sti_emit_string(e, sti_span_of_text(t->name, t->name_bytes));
     sti_emit_text(e, ":{\"dtype\":");
-    sti_emit_string(e, sti_text(t->dtype_name));
+    sti_emit_string(e, sti_span_of(t->dtype_name));
     sti_emit_text(e, ",\"shape\":[");
     for (i = 0; i < t->rank; i++) {
         if (i) sti_emit(e, ",", 1);
@@ -8353,7 +8409,7 @@ static void sti_emit_tensor(sti_emitter *e, const st_tensor *t, uint64_t begin) 
     sti_emit_text(e, "],\"data_offsets\":[");
     sti_emit_number(e, begin);
     sti_emit(e, ",", 1);
-    sti_emit_number(e, sti_sum(begin, t->bytes));
+    sti_emit_number(e, sti_add64_saturated(begin, t->bytes));
     sti_emit_text(e, "]}");
 }
 
@@ -8364,11 +8420,11 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w, uint64_t offset)
     if (w->has_metadata) {
         sti_emit_text(e, "\"__metadata__\":{");
         for (i = 0; i < w->label_count; i++) {
-            const st_pair *p = &((const sti_label *)w->order[w->item_count + i])->pair;
+            const st_pair *p = &((const sti_pending_pair *)w->order[w->item_count + i])->pair;
             if (i) sti_emit(e, ",", 1);
-            sti_emit_string(e, sti_named(p->key, p->key_bytes));
+            sti_emit_string(e, sti_span_of_text(p->key, p->key_bytes));
             sti_emit(e, ":", 1);
-            sti_emit_string(e, sti_named(p->value, p->value_bytes));
+            sti_emit_string(e, sti_span_of_text(p->value, p->value_bytes));
         }
         sti_emit(e, "}", 1);
     }
@@ -8389,25 +8445,26 @@ static int sti_item_before(const void *context, const void *a, const void *b) {
     return sti_compare(x->node.name, y->node.name) < 0;
 }
 
-static int sti_label_before(const void *context, const void *a, const void *b) {
+static int sti_pending_pair_before(const void *context, const void *a, const void *b) {
     (void)context;
-    return sti_compare((*(sti_label *const *)a)->node.name, (*(sti_label *const *)b)->node.name) < 0;
+    return sti_compare((*(sti_pending_pair *const *)a)->node.name, (*(sti_pending_pair *const *)b)->node.name) < 0;
 }
 
 static size_t sti_order_bytes(size_t items, size_t labels) {
-    return sti_round8(sti_times(sti_plus(sti_plus(items, labels), 1), sizeof(void *))); /* never 0 */
+    return sti_round8(
+        sti_multiply_saturated(sti_add_saturated(sti_add_saturated(items, labels), 1), sizeof(void *))); /* never 0 */
 }
 
 static void sti_writer_sort(st_writer *w) {
     sti_item *item = w->first_item;
-    sti_label *label = w->first_label;
+    sti_pending_pair *label = w->first_label;
     size_t i = 0;
     for (; item; item = item->next) w->order[i++] = item;
     for (; label; label = label->next) w->order[i++] = label;
     if (!(w->options.flags & ST_SAVE_KEEP_ORDER)) {
         sti_sort(w->order, w->item_count, sizeof *w->order, sti_item_before, NULL);
     }
-    sti_sort(w->order + w->item_count, w->label_count, sizeof *w->order, sti_label_before, NULL);
+    sti_sort(w->order + w->item_count, w->label_count, sizeof *w->order, sti_pending_pair_before, NULL);
 }
 
 /* orders everything, places the data and sizes the header */
@@ -8422,22 +8479,23 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
     for (i = 0, w->data_bytes = 0; i < w->item_count; i++) {
         st_tensor *t = &((sti_item *)w->order[i])->tensor;
         t->offset = w->data_bytes;
-        w->data_bytes = sti_sum(w->data_bytes, t->bytes);
+        w->data_bytes = sti_add64_saturated(w->data_bytes, t->bytes);
         if (w->data_bytes > INT64_MAX) { /* no file is that long, and no offset behind a header overflows */
-            return sti_refuse(w->said, ST_ERR_OVERFLOW, sti_named(t->name, t->name_bytes), 0, 0,
-                              STI_SAY("with this tensor the data is longer than any file"), error);
+            return sti_refuse(w->said, ST_ERR_OVERFLOW, sti_span_of_text(t->name, t->name_bytes), 0, 0,
+                              STI_TEXT("with this tensor the data is longer than any file"), error);
         }
     }
     sti_emit_header(&count, w, 0);
-    w->data_offset = sti_sum(8, count.bytes);
+    w->data_offset = sti_add64_saturated(8, count.bytes);
     if (w->keep && w->data_offset <= w->keep) {
         w->data_offset = w->keep;
     } else {
-        w->data_offset = sti_sum(sti_sum(w->data_offset, w->options.slack), align - 1) & ~(align - 1);
+        w->data_offset =
+            sti_add64_saturated(sti_add64_saturated(w->data_offset, w->options.slack), align - 1) & ~(align - 1);
     }
     if (w->data_offset - 8 > limit) {
-        return sti_refuse(w->said, ST_ERR_HEADER_LIMIT, sti_text(""), limit, w->data_offset - 8,
-                          STI_SAY("a header of $a bytes is over the limit of $e"), error);
+        return sti_refuse(w->said, ST_ERR_HEADER_LIMIT, sti_span_of(""), limit, w->data_offset - 8,
+                          STI_TEXT("a header of $a bytes is over the limit of $e"), error);
     }
     for (i = 0; i < w->item_count; i++) ((sti_item *)w->order[i])->tensor.offset += w->data_offset; /* under 2^63 */
     return ST_OK;
@@ -8478,11 +8536,11 @@ static void sti_temp_name(char *temp, size_t size, const char *path, uint32_t se
     const size_t directory = sti_system_directory(path);
     ST_MEMCPY(temp, path, directory);
     temp[directory] = 0;
-    sti_put(temp, size, sti_text(".st-"));
+    sti_put(temp, size, sti_span_of(".st-"));
     sti_put_number(temp, size, sti_system_process());
-    sti_put(temp, size, sti_text("-"));
+    sti_put(temp, size, sti_span_of("-"));
     sti_put_number(temp, size, serial);
-    sti_put(temp, size, sti_text(".tmp"));
+    sti_put(temp, size, sti_span_of(".tmp"));
 }
 
 /* the temporary, under the first name that is free, and room for the whole file */
@@ -8493,22 +8551,22 @@ static int sti_writer_create(st_writer *w) {
         code = sti_system_create(w->scratch, w->path, w->temp, &w->target);
         if (code != STI_IO_EXISTS) break;
     }
-    if (!code) code = sti_system_reserve(&w->target, sti_sum(w->data_offset, w->data_bytes));
+    if (!code) code = sti_system_reserve(&w->target, sti_add64_saturated(w->data_offset, w->data_bytes));
     return code;
 }
 #endif
 
 /* takes the buffer, and creates what it is to be written to */
 static st_status sti_writer_start(st_writer *w, st_error *error) {
-    st_status s = sti_writer_buffer(w, sti_sum(w->data_offset, w->data_bytes), error);
+    st_status s = sti_writer_buffer(w, sti_add64_saturated(w->data_offset, w->data_bytes), error);
 #if !defined(ST_NO_FILES)
     int code = s == ST_OK && !w->sink.write ? sti_writer_create(w) : 0;
     if (code) {
-        s = sti_fail_code(error, code, STI_NONE, STI_SAY("it cannot be created"));
+        s = sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("it cannot be created"));
         if (s == ST_ERR_NOT_FOUND) {
-            (void)sti_fail(error, s, STI_NONE, 0, 0, STI_SAY("its directory does not exist"));
+            (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("its directory does not exist"));
         }
-        (void)sti_say_file(error, sti_text(w->said), s);
+        (void)sti_error_file(error, sti_span_of(w->said), s);
         if (w->target.open) sti_system_discard(w->scratch, &w->target, w->temp);
     }
 #endif
@@ -8535,7 +8593,7 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
     s = sti_writer_plan(w, error);
     if (s == ST_OK) s = sti_writer_start(w, error);
     if (s != ST_OK) {
-        sti_let_go(&w->memory, before.chunks, before.work_bytes);
+        sti_arena_release(&w->memory, before.chunks, before.work_bytes);
         return s;
     }
     code = sti_writer_header(w);
@@ -8554,11 +8612,11 @@ ST_API const st_tensor *st_writer_next(const st_writer *w) {
 
 /* counts n bytes that went through the buffer, which there was room for */
 static void sti_writer_count(st_writer *w, uint64_t n) {
-    w->streamed = sti_sum(w->streamed, n);
+    w->streamed = sti_add64_saturated(w->streamed, n);
     while (n) {
         sti_item *item = (sti_item *)w->order[w->current];
         uint64_t room = item->tensor.bytes - item->written, part = n < room ? n : room;
-        item->written = sti_sum(item->written, part);
+        item->written = sti_add64_saturated(item->written, part);
         n -= part;
         sti_writer_advance(w);
     }
@@ -8580,8 +8638,8 @@ ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_e
     if (w->stage != STI_WRITING || sti_writer_is_scattered(w)) return sti_writer_state(w, error);
     if (n == 0) return sti_succeed(error);
     if (n > w->data_bytes - w->streamed) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_text(""), w->data_bytes - w->streamed, n,
-                          STI_SAY("$a bytes are more than the $e that are still to come"), error);
+        return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_span_of(""), w->data_bytes - w->streamed, n,
+                          STI_TEXT("$a bytes are more than the $e that are still to come"), error);
     }
     code = sti_writer_push(w, bytes, n);
     if (code) return sti_writer_failed(w, code, error);
@@ -8595,28 +8653,28 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
     sti_span name;
     int code = 0;
     if (!w || !tensor || !tensor->name || (!bytes && n)) return sti_writer_null(w ? w->said : NULL, error);
-    name = sti_named(tensor->name, tensor->name_bytes);
+    name = sti_span_of_text(tensor->name, tensor->name_bytes);
     if (w->sink.write) {
-        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0, STI_SAY("a sink takes bytes in order only"), error);
+        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0, STI_TEXT("a sink takes bytes in order only"), error);
     }
     if (w->stage != STI_WRITING || w->streamed) return sti_writer_state(w, error);
     item = (sti_item *)(void *)sti_node_find(w->names, name);
-    if (!item) return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_SAY("there is no such tensor"), error);
-    if (item->failed) return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0, STI_SAY("a write failed before"), error);
+    if (!item) return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("there is no such tensor"), error);
+    if (item->failed) return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0, STI_TEXT("a write failed before"), error);
     if (n > item->tensor.bytes - item->written) {
         return sti_refuse(w->said, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n,
-                          STI_SAY("$a bytes are more than the $e that are still to come"), error);
+                          STI_TEXT("$a bytes are more than the $e that are still to come"), error);
     }
 #if !defined(ST_NO_FILES)
-    code = sti_system_write(&w->target, sti_sum(item->tensor.offset, item->written), bytes, n);
+    code = sti_system_write(&w->target, sti_add64_saturated(item->tensor.offset, item->written), bytes, n);
 #endif
     if (code) {
         item->failed = 1; /* and not w->stage: other threads are reading that */
-        (void)sti_fail_io(error, code, STI_NONE, STI_SAY("it cannot be written"));
-        sti_say_about(error, name, STI_NAME);
-        return sti_say_file(error, sti_text(w->said), ST_ERR_IO);
+        (void)sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("it cannot be written"));
+        sti_error_subject(error, name, STI_NAME);
+        return sti_error_file(error, sti_span_of(w->said), ST_ERR_IO);
     }
-    item->written = sti_sum(item->written, n);
+    item->written = sti_add64_saturated(item->written, n);
     return sti_succeed(error);
 }
 
@@ -8627,14 +8685,15 @@ static st_status sti_writer_complete(st_writer *w, st_error *error) {
     for (i = 0; i < w->item_count; i++) {
         const sti_item *item = (const sti_item *)w->order[i];
         if (item->failed || item->written < item->tensor.bytes) {
-            return sti_refuse(
-                w->said, ST_ERR_STATE, item->node.name, item->tensor.bytes, item->written,
-                item->failed ? STI_SAY("a write failed before") : STI_SAY("only $a of its $e bytes have come"), error);
+            return sti_refuse(w->said, ST_ERR_STATE, item->node.name, item->tensor.bytes, item->written,
+                              item->failed ? STI_TEXT("a write failed before")
+                                           : STI_TEXT("only $a of its $e bytes have come"),
+                              error);
         }
     }
     code = sti_writer_flush(w);
 #if !defined(ST_NO_FILES)
-    if (!code && !w->sink.write) code = sti_system_seal(&w->target, !(w->options.flags & ST_SAVE_NO_SYNC));
+    if (!code && !w->sink.write) code = sti_system_finish_file(&w->target, !(w->options.flags & ST_SAVE_NO_SYNC));
 #endif
     return code ? sti_writer_failed(w, code, error) : ST_OK;
 }
@@ -8650,7 +8709,7 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
         const int sync = !(w->options.flags & ST_SAVE_NO_SYNC);
         int code = sti_system_rename(w->scratch, w->temp, w->path, sync);
         w->target.named = !code;
-        if (!code && sync) code = sti_system_settle(w->temp);
+        if (!code && sync) code = sti_system_sync_directory(w->temp);
         if (code) return sti_writer_failed(w, code, error);
     }
 #endif
@@ -8666,8 +8725,8 @@ static int sti_save_options_fit(const st_save_options *o) {
 }
 
 STI_COLD static st_status sti_save_misfit(const char *said, st_error *error) {
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_text(""), 0, 0,
-                      STI_SAY("a pointer is NULL that must not be, or the options are out of range"), error);
+    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(""), 0, 0,
+                      STI_TEXT("a pointer is NULL that must not be, or the options are out of range"), error);
 }
 
 static st_status sti_writer_open(st_writer **writer, const char *path, const st_sink *sink,
@@ -8683,11 +8742,12 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
     }
 #if defined(ST_NO_FILES)
     if (path) {
-        return sti_refuse(said, ST_ERR_UNSUPPORTED, sti_text(""), 0, 0, STI_SAY("this build knows no files"), error);
+        return sti_refuse(said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0, STI_TEXT("this build knows no files"),
+                          error);
     }
 #endif
     ST_MEMSET(w, 0, sizeof *w);
-    sti_memory_choose(&w->memory, all.allocator, all.work, all.work_bytes);
+    sti_memory_choose(&w->memory, all.allocator, all.work.data, all.work.bytes);
     w->options = all;
     w->path = path;
     w->said = said;
@@ -8699,11 +8759,11 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
     w->last_label = &w->first_label;
 #if !defined(ST_NO_FILES)
     if (path) {
-        sti_span longer = sti_text(path);
+        sti_span longer = sti_span_of(path);
         size_t scratch_bytes;
-        longer.n = sti_plus(longer.n, STI_TEMP_BYTES);
+        longer.n = sti_add_saturated(longer.n, STI_TEMP_BYTES);
         w->temp_bytes = longer.n;
-        scratch_bytes = sti_times(sti_system_scratch(longer), 2);
+        scratch_bytes = sti_multiply_saturated(sti_system_scratch(longer), 2);
         w->temp = (char *)sti_writer_take(w, w->temp_bytes, error);
         if (w->temp && scratch_bytes) w->scratch = sti_writer_take(w, scratch_bytes, error);
         if (!w->temp || (scratch_bytes && !w->scratch)) {
@@ -8735,7 +8795,7 @@ ST_API void st_writer_close(st_writer *w) {
     }
 #endif
     memory = w->memory; /* it lies in what goes */
-    sti_let_go(&memory, NULL, 0);
+    sti_arena_release(&memory, NULL, 0);
 }
 
 /* ---- saving */
@@ -8769,10 +8829,10 @@ static st_status sti_save_sources(const st_writer *w, st_error *error) {
             wanted.bytes = item->tensor.bytes;
             if (sti_source_find(w->options.from, &wanted)) continue;
             return sti_refuse(w->said, ST_ERR_ARGUMENT, item->node.name, 0, 0,
-                              STI_SAY("its bytes are not those of a tensor in `from`"), error);
+                              STI_TEXT("its bytes are not those of a tensor in `from`"), error);
         }
         if (!w->options.fill) {
-            return sti_refuse(w->said, ST_ERR_ARGUMENT, item->node.name, 0, 0, STI_SAY("its bytes come from nowhere"),
+            return sti_refuse(w->said, ST_ERR_ARGUMENT, item->node.name, 0, 0, STI_TEXT("its bytes come from nowhere"),
                               error);
         }
     }
@@ -8803,9 +8863,9 @@ static st_status sti_save_block(st_writer *w, const sti_item *item, uint64_t *n,
     } else {
         code = (w->options.fill)(w->options.user, t, item->written, w->buffer + w->buffered, (size_t)*n);
         if (code) {
-            s = sti_fail_io(error, code, STI_NONE, STI_SAY("its bytes cannot be made"));
-            sti_say_about(error, item->node.name, STI_NAME);
-            (void)sti_say_file(error, sti_text(w->said), s);
+            s = sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("its bytes cannot be made"));
+            sti_error_subject(error, item->node.name, STI_NAME);
+            (void)sti_error_file(error, sti_span_of(w->said), s);
         }
     }
     if (s == ST_OK) w->buffered += (size_t)*n;
@@ -8819,9 +8879,10 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
         st_status s = sti_save_block(w, (const sti_item *)w->order[w->current], &n, error);
         if (s != ST_OK) return s;
         sti_writer_count(w, n);
-        if (w->options.progress && (w->options.progress)(w->options.user, sti_sum(before, w->streamed), total) != 0) {
-            return sti_refuse(w->said, ST_ERR_CANCELLED, sti_text(""), 0, 0,
-                              STI_SAY("it was cancelled; nothing has changed"), error);
+        if (w->options.progress &&
+            (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed), total) != 0) {
+            return sti_refuse(w->said, ST_ERR_CANCELLED, sti_span_of(""), 0, 0,
+                              STI_TEXT("it was cancelled; nothing has changed"), error);
         }
     }
     return ST_OK;
@@ -8844,26 +8905,28 @@ static st_status sti_save_declare(st_writer *w, const st_tensor *tensors, size_t
 /* bytes of a work buffer that suffice to save these, as far as they are sound; path_bytes: SIZE_MAX for a sink */
 static size_t sti_save_need(size_t path_bytes, const st_tensor *tensors, size_t count, const st_pair *metadata,
                             size_t metadata_count, size_t skipped) {
-    size_t need = sti_plus(skipped, sti_plus(sti_round8(sizeof(st_writer)), STI_BUFFER_LEAST)), i;
+    size_t need = sti_add_saturated(skipped, sti_add_saturated(sti_round8(sizeof(st_writer)), STI_BUFFER_LEAST)), i;
     st_tensor t;
 #if !defined(ST_NO_FILES)
     if (path_bytes < SIZE_MAX) {
         sti_span longer;
         longer.at = NULL;
-        longer.n = sti_plus(path_bytes, STI_TEMP_BYTES);
-        need = sti_plus(need, sti_plus(sti_round8(longer.n), sti_round8(sti_times(sti_system_scratch(longer), 2))));
+        longer.n = sti_add_saturated(path_bytes, STI_TEMP_BYTES);
+        need = sti_add_saturated(
+            need,
+            sti_add_saturated(sti_round8(longer.n), sti_round8(sti_multiply_saturated(sti_system_scratch(longer), 2))));
     }
 #else
     (void)path_bytes;
 #endif
     for (i = 0; i < metadata_count; i++) {
         st_pair p = sti_pair_complete(&metadata[i]);
-        need = sti_plus(need, sti_label_bytes(&p));
+        need = sti_add_saturated(need, sti_pending_pair_bytes(&p));
     }
     for (i = 0; i < count; i++) {
-        if (sti_tensor_judge("", &tensors[i], &t, NULL) == ST_OK) need = sti_plus(need, sti_item_bytes(&t));
+        if (sti_tensor_judge("", &tensors[i], &t, NULL) == ST_OK) need = sti_add_saturated(need, sti_item_bytes(&t));
     }
-    return sti_plus(need, sti_order_bytes(count, metadata_count));
+    return sti_add_saturated(need, sti_order_bytes(count, metadata_count));
 }
 
 static st_status sti_save(const char *path, const st_sink *sink, const st_tensor *tensors, size_t count,
@@ -8873,12 +8936,12 @@ static st_status sti_save(const char *path, const st_sink *sink, const st_tensor
     st_status s = sti_writer_open(&w, path, sink, options, error);
     if (s == ST_OK) s = sti_save_declare(w, tensors, count, metadata, metadata_count, error);
     if (s == ST_OK) s = st_writer_begin(w, error);
-    if (s == ST_ERR_MEMORY && options && options->work && (tensors || !count) && (metadata || !metadata_count)) {
+    if (s == ST_ERR_MEMORY && options && options->work.data && (tensors || !count) && (metadata || !metadata_count)) {
         const char *said = path ? path : "(sink)";
-        size_t past = (uintptr_t)options->work % 8;
-        size_t need = sti_save_need(path ? sti_text(path).n : SIZE_MAX, tensors, count, metadata, metadata_count,
+        size_t past = (uintptr_t)options->work.data % 8;
+        size_t need = sti_save_need(path ? sti_span_of(path).n : SIZE_MAX, tensors, count, metadata, metadata_count,
                                     past ? 8 - past : 0);
-        s = sti_refuse(said, s, sti_text(""), need, 0, STI_SAY("the work buffer is too small: $e bytes suffice"),
+        s = sti_refuse(said, s, sti_span_of(""), need, 0, STI_TEXT("the work buffer is too small: $e bytes suffice"),
                        error);
     }
     if (s == ST_OK) s = sti_save_data(w, 0, w->data_bytes, error);
@@ -8922,7 +8985,7 @@ static size_t sti_shard_end(const st_tensor *tensors, size_t count, size_t begin
     for (i = begin; i < count; i++) {
         const uint64_t more = sti_tensor_bytes(&tensors[i]);
         if (over ? *bytes > limit : i > begin && (*bytes > limit || more > limit - *bytes)) break;
-        *bytes = sti_sum(*bytes, more);
+        *bytes = sti_add64_saturated(*bytes, more);
     }
     return i;
 }
@@ -8937,16 +9000,16 @@ static st_status sti_plan(const char *said, const st_tensor *tensors, size_t cou
         st_tensor t;
         st_status s = sti_tensor_judge(said, &tensors[i], &t, error);
         if (s != ST_OK) return s;
-        *bytes = sti_sum(*bytes, t.bytes);
+        *bytes = sti_add64_saturated(*bytes, t.bytes);
         if (*bytes > INT64_MAX) {
-            return sti_refuse(said, ST_ERR_OVERFLOW, sti_named(t.name, t.name_bytes), 0, 0,
-                              STI_SAY("with this tensor the model has 2^63 bytes or more"), error);
+            return sti_refuse(said, ST_ERR_OVERFLOW, sti_span_of_text(t.name, t.name_bytes), 0, 0,
+                              STI_TEXT("with this tensor the model has 2^63 bytes or more"), error);
         }
     }
     for (begin = 0, *shard_count = 0; begin < count || *shard_count == 0; begin = end) {
         if (*shard_count == STI_MAX_SHARDS) {
-            return sti_refuse(said, ST_ERR_TOO_LARGE, sti_text(""), STI_MAX_SHARDS, 0,
-                              STI_SAY("more than $e shards: raise max_shard_bytes"), error);
+            return sti_refuse(said, ST_ERR_TOO_LARGE, sti_span_of(""), STI_MAX_SHARDS, 0,
+                              STI_TEXT("more than $e shards: raise max_shard_bytes"), error);
         }
         end = sti_shard_end(tensors, count, begin, o, &part);
         for (i = begin; shards && i < end; i++) shards[i] = *shard_count;
@@ -8970,20 +9033,20 @@ ST_API st_status st_plan_shards(const st_tensor *tensors, size_t count, const st
 
 static void sti_put_five(char *text, size_t size, uint32_t n) {
     uint32_t rank;
-    for (rank = 10000; rank > n; rank /= 10) sti_put(text, size, sti_text("0")); /* n > 0 */
+    for (rank = 10000; rank > n; rank /= 10) sti_put(text, size, sti_span_of("0")); /* n > 0 */
     sti_put_number(text, size, n);
 }
 
 static void sti_shard_name(uint32_t shard, uint32_t shard_count, char name[ST_SHARD_NAME_BYTES]) {
     name[0] = 0;
-    sti_put(name, ST_SHARD_NAME_BYTES, sti_text("model"));
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("model"));
     if (shard_count > 1) {
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_text("-"));
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("-"));
         sti_put_five(name, ST_SHARD_NAME_BYTES, shard + 1); /* at most shard_count */
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_text("-of-"));
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("-of-"));
         sti_put_five(name, ST_SHARD_NAME_BYTES, shard_count);
     }
-    sti_put(name, ST_SHARD_NAME_BYTES, sti_text(STI_MODEL));
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL));
 }
 
 ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name, size_t room) {
@@ -8991,7 +9054,7 @@ ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name,
     size_t n;
     if (!name || shard >= shard_count) return ST_ERR_ARGUMENT;
     sti_shard_name(shard, shard_count, whole);
-    n = sti_text(whole).n + 1;
+    n = sti_span_of(whole).n + 1;
     if (n > room) return ST_ERR_ARGUMENT;
     ST_MEMCPY(name, whole, n);
     return ST_OK;
@@ -9034,10 +9097,10 @@ ST_API size_t st_find_shared(const st_tensor *tensors, size_t count, size_t *fir
 
 /* ---- sharding: the index's text, byte for byte as Python's json writes it with an indent of 2 and sorted keys */
 
-typedef struct sti_placed { /* a tensor of the index */
+typedef struct sti_shard_assignment { /* a tensor of the index */
     const st_tensor *tensor;
     uint32_t shard;
-} sti_placed;
+} sti_shard_assignment;
 
 /* a string in ASCII; escaped: it is the inside of one that was scanned before */
 static void sti_emit_ascii(sti_emitter *e, sti_span s, int escaped) {
@@ -9071,7 +9134,7 @@ static void sti_emit_line(sti_emitter *e, unsigned depth) {
 /* the string that the scanner is at, which was scanned before */
 static void sti_emit_scanned(sti_emitter *e, sti_json *j) {
     sti_span inside;
-    sti_word w;
+    sti_string w;
     inside.at = (const char *)j->at + 1;
     (void)sti_json_string(j, &w, NULL);
     inside.n = (size_t)((const char *)j->at - 1 - inside.at);
@@ -9135,18 +9198,18 @@ static int sti_is_value(sti_span text) {
 }
 
 static sti_span sti_total_size(void) {
-    return sti_text("total_size");
+    return sti_span_of("total_size");
 }
 
 /* of one of sti_shards.pairs */
 static sti_span sti_pair_key(const void *pair) {
     const st_pair *p = (const st_pair *)pair;
-    return sti_named(p->key, p->key_bytes);
+    return sti_span_of_text(p->key, p->key_bytes);
 }
 
 static sti_span sti_pair_value(const void *pair) {
     const st_pair *p = (const st_pair *)pair;
-    return sti_named(p->value, p->value_bytes);
+    return sti_span_of_text(p->value, p->value_bytes);
 }
 
 static int sti_pair_before(const void *context, const void *a, const void *b) {
@@ -9154,13 +9217,14 @@ static int sti_pair_before(const void *context, const void *a, const void *b) {
     return sti_compare(sti_pair_key(*(void *const *)a), sti_pair_key(*(void *const *)b)) < 0;
 }
 
-static sti_span sti_placed_name(const sti_placed *p) {
-    return sti_named(p->tensor->name, p->tensor->name_bytes);
+static sti_span sti_shard_assignment_name(const sti_shard_assignment *p) {
+    return sti_span_of_text(p->tensor->name, p->tensor->name_bytes);
 }
 
-static int sti_placed_before(const void *context, const void *a, const void *b) {
+static int sti_shard_assignment_before(const void *context, const void *a, const void *b) {
     (void)context;
-    return sti_compare(sti_placed_name((const sti_placed *)a), sti_placed_name((const sti_placed *)b)) < 0;
+    return sti_compare(sti_shard_assignment_name((const sti_shard_assignment *)a),
+                       sti_shard_assignment_name((const sti_shard_assignment *)b)) < 0;
 }
 
 /* ---- sharding: one call that saves a model, or a part of it, in several files */
@@ -9191,14 +9255,14 @@ typedef struct sti_shards { /* what one call works with; the first six are the c
     size_t path_bytes;
     char *path, *temp; /* each with room for path_bytes */
     size_t scratch_bytes;
-    void *scratch;           /* for paths */
-    sti_placed *placed;      /* of the index: count tensors by name */
-    void **pairs;            /* index_count pairs by key */
-    uint64_t index_bytes;    /* of its text */
-    uint32_t *serials;       /* of the temporaries of the shards, then the index */
-    uint32_t serial;         /* for the next */
-    uint32_t written, named; /* of them, how many are there, and how many of these have their names by now */
-    uint64_t done;           /* bytes that progress has been told of */
+    void *scratch;                /* for paths */
+    sti_shard_assignment *placed; /* of the index: count tensors by name */
+    void **pairs;                 /* index_count pairs by key */
+    uint64_t index_bytes;         /* of its text */
+    uint32_t *serials;            /* of the temporaries of the shards, then the index */
+    uint32_t serial;              /* for the next */
+    uint32_t written, named;      /* of them, how many are there, and how many of these have their names by now */
+    uint64_t done;                /* bytes that progress has been told of */
     sti_node *stale_names;
     sti_stale *stale;
     size_t stale_bytes;
@@ -9217,9 +9281,9 @@ STI_COLD static st_status sti_shards_refuse(const sti_shards *s, st_status statu
 
 /* the system's refusal, about one name in the directory; "": about the directory */
 STI_COLD static st_status sti_shards_fail(const sti_shards *s, int code, const char *name, const char *sentence) {
-    st_status status = sti_fail_code(s->error, code, STI_NONE, sentence);
-    if (*name) sti_say_about(s->error, sti_text(name), STI_NAME);
-    return sti_say_file(s->error, sti_text(s->directory), status);
+    st_status status = sti_fail_code(s->error, code, STI_NO_OFFSET, sentence);
+    if (*name) sti_error_subject(s->error, sti_span_of(name), STI_NAME);
+    return sti_error_file(s->error, sti_span_of(s->directory), status);
 }
 
 /* puts a name into s->path; it has fewer than STI_FILE_NAME bytes */
@@ -9242,36 +9306,37 @@ static const st_tensor *sti_shards_tensors(const sti_shards *s, size_t begin) {
 }
 
 static void *sti_shards_take(sti_shards *s, size_t bytes) {
-    return sti_hold_or_fail(&s->memory, bytes, s->directory, s->error);
+    return sti_arena_take_or_fail(&s->memory, bytes, s->directory, s->error);
 }
 
 static size_t sti_serials_bytes(const sti_shards *s) {
-    return sti_times(s->shard_count + (size_t)1, sizeof *s->serials);
+    return sti_multiply_saturated(s->shard_count + (size_t)1, sizeof *s->serials);
 }
 
 /* bytes of a work buffer that suffice, as far as is known what else the directory holds */
 STI_COLD static size_t sti_shards_need(const sti_shards *s) {
-    size_t need = sti_plus(s->memory.work_skipped, sti_times(sti_round8(s->path_bytes), 2)), most = 0, begin, end;
+    size_t need = sti_add_saturated(s->memory.work_skipped, sti_multiply_saturated(sti_round8(s->path_bytes), 2)),
+           most = 0, begin, end;
     uint64_t bytes;
-    need = sti_plus(need, sti_plus(sti_round8(s->scratch_bytes), sti_round8(sti_serials_bytes(s))));
-    need = sti_plus(need, sti_round8(sti_times(s->count, sizeof *s->placed)));
-    need = sti_plus(need, sti_round8(sti_times(s->options.index_count, sizeof *s->pairs)));
+    need = sti_add_saturated(need, sti_add_saturated(sti_round8(s->scratch_bytes), sti_round8(sti_serials_bytes(s))));
+    need = sti_add_saturated(need, sti_round8(sti_multiply_saturated(s->count, sizeof *s->placed)));
+    need = sti_add_saturated(need, sti_round8(sti_multiply_saturated(s->options.index_count, sizeof *s->pairs)));
     for (begin = 0; begin < s->count || begin == 0; begin = end) {
         size_t shard;
         end = sti_shard_end(s->tensors, s->count, begin, &s->options, &bytes);
-        shard = sti_save_need(sti_plus(s->prefix_bytes, ST_SHARD_NAME_BYTES), sti_shards_tensors(s, begin), end - begin,
-                              s->metadata, s->metadata_count, 0);
+        shard = sti_save_need(sti_add_saturated(s->prefix_bytes, ST_SHARD_NAME_BYTES), sti_shards_tensors(s, begin),
+                              end - begin, s->metadata, s->metadata_count, 0);
         if (shard > most) most = shard;
         if (end == 0) break;
     }
-    return sti_plus(need, sti_plus(sti_plus(s->stale_bytes, s->window_bytes), most));
+    return sti_add_saturated(need, sti_add_saturated(sti_add_saturated(s->stale_bytes, s->window_bytes), most));
 }
 
 /* what all calls have in common: judges the tensors and counts the shards, and takes what every one of them needs */
 static st_status sti_shards_open(sti_shards *s, const char *directory, const st_tensor *tensors, size_t count,
                                  const st_pair *metadata, size_t metadata_count, const st_save_options *options,
                                  st_error *error) {
-    sti_span longest, place = sti_text(directory ? directory : "");
+    sti_span longest, place = sti_span_of(directory ? directory : "");
     st_status status;
     ST_MEMSET(s, 0, sizeof *s);
     s->directory = directory ? directory : "(directory)";
@@ -9285,14 +9350,15 @@ static st_status sti_shards_open(sti_shards *s, const char *directory, const st_
     s->count = count;
     s->metadata = metadata;
     s->metadata_count = metadata_count;
-    sti_memory_choose(&s->memory, s->options.allocator, s->options.work, s->options.work_bytes);
+    sti_memory_choose(&s->memory, s->options.allocator, s->options.work.data, s->options.work.bytes);
     status = sti_plan(directory, tensors, count, &s->options, NULL, &s->shard_count, &s->bytes, error);
     if (status != ST_OK) return status;
-    s->prefix_bytes = sti_plus(place.n, sti_system_directory(directory) < place.n); /* a separator, unless it has one */
-    s->path_bytes = sti_plus(s->prefix_bytes, STI_FILE_NAME);
+    s->prefix_bytes =
+        sti_add_saturated(place.n, sti_system_directory(directory) < place.n); /* a separator, unless it has one */
+    s->path_bytes = sti_add_saturated(s->prefix_bytes, STI_FILE_NAME);
     longest.at = NULL;
-    longest.n = sti_plus(s->path_bytes, STI_TEMP_BYTES);
-    s->scratch_bytes = sti_times(sti_system_scratch(longest), 2);
+    longest.n = sti_add_saturated(s->path_bytes, STI_TEMP_BYTES);
+    s->scratch_bytes = sti_multiply_saturated(sti_system_scratch(longest), 2);
     s->path = (char *)sti_shards_take(s, s->path_bytes);
     if (s->path) s->temp = (char *)sti_shards_take(s, s->path_bytes);
     if (s->temp && s->scratch_bytes) s->scratch = sti_shards_take(s, s->scratch_bytes);
@@ -9305,11 +9371,11 @@ static st_status sti_shards_open(sti_shards *s, const char *directory, const st_
 
 /* what all calls have in common at their end */
 static st_status sti_shards_end(sti_shards *s, st_status status) {
-    sti_let_go(&s->memory, NULL, 0);
+    sti_arena_release(&s->memory, NULL, 0);
     if (status == ST_ERR_MEMORY && s->memory.work) {
         size_t need = sti_shards_need(s);
-        return sti_shards_refuse(s, status, sti_text(""), need > s->asked ? need : s->asked, 0,
-                                 STI_SAY("the work buffer is too small: $e bytes suffice"));
+        return sti_shards_refuse(s, status, sti_span_of(""), need > s->asked ? need : s->asked, 0,
+                                 STI_TEXT("the work buffer is too small: $e bytes suffice"));
     }
     return status == ST_OK ? sti_succeed(s->error) : status;
 }
@@ -9321,29 +9387,30 @@ static st_status sti_shards_pairs(sti_shards *s) {
     if (!n) return ST_OK;
     for (i = 0; i < n; i++) {
         const st_pair *p = &s->options.index[i];
-        sti_span key = sti_named(p->key, p->key_bytes), value = sti_named(p->value, p->value_bytes);
+        sti_span key = sti_span_of_text(p->key, p->key_bytes), value = sti_span_of_text(p->value, p->value_bytes);
         if (!key.at || !value.at) {
-            return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0, STI_SAY("a pair of the index needs key and value"));
+            return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0,
+                                     STI_TEXT("a pair of the index needs key and value"));
         }
         if (!sti_is_utf8(key)) {
-            return sti_shards_refuse(s, ST_ERR_UTF8, key, 0, 0, STI_SAY("a key of the index is not UTF-8"));
+            return sti_shards_refuse(s, ST_ERR_UTF8, key, 0, 0, STI_TEXT("a key of the index is not UTF-8"));
         }
         if (value.n > STI_DEFAULT_LIMIT) {
             return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
-                                     STI_SAY("with $a bytes its value is over the limit of $e"));
+                                     STI_TEXT("with $a bytes its value is over the limit of $e"));
         }
         if (!sti_is_value(value)) {
-            return sti_shards_refuse(s, ST_ERR_JSON, key, 0, 0, STI_SAY("its value for the index is not JSON text"));
+            return sti_shards_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("its value for the index is not JSON text"));
         }
     }
-    s->pairs = (void **)sti_shards_take(s, sti_times(n, sizeof *s->pairs));
+    s->pairs = (void **)sti_shards_take(s, sti_multiply_saturated(n, sizeof *s->pairs));
     if (!s->pairs) return ST_ERR_MEMORY;
     for (i = 0; i < n; i++) s->pairs[i] = (void *)(uintptr_t)&s->options.index[i];
     sti_sort(s->pairs, n, sizeof *s->pairs, sti_pair_before, NULL);
     for (i = 1; i < n; i++) {
         sti_span key = sti_pair_key(s->pairs[i]);
         if (sti_same(sti_pair_key(s->pairs[i - 1]), key)) {
-            return sti_shards_refuse(s, ST_ERR_DUPLICATE, key, 0, 0, STI_SAY("this key of the index is there twice"));
+            return sti_shards_refuse(s, ST_ERR_DUPLICATE, key, 0, 0, STI_TEXT("this key of the index is there twice"));
         }
     }
     return ST_OK;
@@ -9355,7 +9422,7 @@ static st_status sti_shards_order(sti_shards *s) {
     uint32_t shard = 0;
     uint64_t bytes;
     if (!s->count) return ST_OK;
-    s->placed = (sti_placed *)sti_shards_take(s, sti_times(s->count, sizeof *s->placed));
+    s->placed = (sti_shard_assignment *)sti_shards_take(s, sti_multiply_saturated(s->count, sizeof *s->placed));
     if (!s->placed) return ST_ERR_MEMORY;
     for (begin = 0; begin < s->count; begin = end, shard++) {
         end = sti_shard_end(s->tensors, s->count, begin, &s->options, &bytes);
@@ -9364,11 +9431,11 @@ static st_status sti_shards_order(sti_shards *s) {
             s->placed[i].shard = shard;
         }
     }
-    sti_sort(s->placed, s->count, sizeof *s->placed, sti_placed_before, NULL);
+    sti_sort(s->placed, s->count, sizeof *s->placed, sti_shard_assignment_before, NULL);
     for (i = 1; i < s->count; i++) {
-        sti_span name = sti_placed_name(&s->placed[i]);
-        if (sti_same(sti_placed_name(&s->placed[i - 1]), name)) {
-            return sti_shards_refuse(s, ST_ERR_DUPLICATE, name, 0, 0, STI_SAY("this name is there twice"));
+        sti_span name = sti_shard_assignment_name(&s->placed[i]);
+        if (sti_same(sti_shard_assignment_name(&s->placed[i - 1]), name)) {
+            return sti_shards_refuse(s, ST_ERR_DUPLICATE, name, 0, 0, STI_TEXT("this name is there twice"));
         }
     }
     return ST_OK;
@@ -9401,8 +9468,8 @@ static void sti_emit_index(sti_emitter *e, const sti_shards *s) {
     }
     sti_emit_text(e, "\n  },\n  \"weight_map\": {");
     for (i = 0; i < s->count; i++) {
-        sti_emit_key(e, sti_placed_name(&s->placed[i]), i == 0);
-        sti_emit_ascii(e, sti_text(sti_shards_name(s, s->placed[i].shard, name)), 0);
+        sti_emit_key(e, sti_shard_assignment_name(&s->placed[i]), i == 0);
+        sti_emit_ascii(e, sti_span_of(sti_shards_name(s, s->placed[i].shard, name)), 0);
     }
     sti_emit_text(e, "\n  }\n}\n");
 }
@@ -9416,14 +9483,14 @@ static st_status sti_shards_prepare(sti_shards *s) {
     sti_emit_index(&count, s);
     s->index_bytes = count.bytes;
     if (count.bytes <= STI_DEFAULT_LIMIT) return ST_OK;
-    return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, sti_text(STI_INDEX_NAME), STI_DEFAULT_LIMIT, count.bytes,
-                             STI_SAY("an index of $a bytes is over the limit of $e"));
+    return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, sti_span_of(STI_INDEX_NAME), STI_DEFAULT_LIMIT, count.bytes,
+                             STI_TEXT("an index of $a bytes is over the limit of $e"));
 }
 
 /* ---- sharding: what the directory holds already */
 
-typedef struct sti_passing { /* an index seen through a window */
-    sti_json json;           /* first: a pointer to one is a pointer to the other */
+typedef struct sti_passing {  /* an index seen through a window */
+    sti_json json;            /* first: a pointer to one is a pointer to the other */
     const sti_shards *shards; /* whose window it is */
     const st_io *io;
     uint64_t next;
@@ -9437,7 +9504,7 @@ static int sti_passing_more(sti_json *j) {
     if (n == 0 || p->code) return 0;
     p->code = sti_io_read(p->io, p->next, p->shards->window, n);
     if (p->code) return 0;
-    p->next = sti_sum(p->next, n);
+    p->next = sti_add64_saturated(p->next, n);
     j->at = p->shards->window;
     j->end = j->at + n;
     j->stop = (uint32_t)p->next; /* the index is not longer than the limit */
@@ -9446,13 +9513,13 @@ static int sti_passing_more(sti_json *j) {
 
 /* passes a string and keeps what fits of it; *n is its length, or SIZE_MAX where it did not fit */
 static st_status sti_passing_name(sti_json *j, char name[STI_FILE_NAME], size_t *n) {
-    if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_SAY("a shard must be a string"));
+    if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("a shard must be a string"));
     j->at++;
     for (*n = 0;;) {
         unsigned char bytes[4];
         size_t more = 1;
         int c = sti_json_byte(j);
-        if (c < 0x20) return sti_json_fail(j, ST_ERR_JSON, STI_SAY("a string does not end"));
+        if (c < 0x20) return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a string does not end"));
         if (c == '\\') {
             st_status s = sti_json_escape(j, bytes, &more);
             if (s != ST_OK) return s;
@@ -9473,14 +9540,14 @@ static st_status sti_passing_name(sti_json *j, char name[STI_FILE_NAME], size_t 
 static st_status sti_passing_walk(sti_json *j, st_status (*each)(sti_shards *s, sti_span name), sti_shards *shards) {
     char text[STI_FILE_NAME];
     sti_span name;
-    sti_word key;
+    sti_string key;
     st_status s;
     int more, inside;
-    if ((s = sti_json_enter(j, '{', &more, STI_SAY("an index must be an object"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("an index must be an object"))) != ST_OK) return s;
     while (more) {
         if ((s = sti_json_key(j, &key)) != ST_OK || (s = sti_json_colon(j)) != ST_OK) return s;
-        if (sti_word_is(&key, "weight_map", 10)) {
-            s = sti_json_enter(j, '{', &inside, STI_SAY("the weight_map must be an object"));
+        if (sti_string_is(&key, "weight_map", 10)) {
+            s = sti_json_enter(j, '{', &inside, STI_TEXT("the weight_map must be an object"));
             while (s == ST_OK && inside) {
                 s = sti_json_key(j, &key);
                 if (s == ST_OK) s = sti_json_colon(j);
@@ -9494,12 +9561,12 @@ static st_status sti_passing_walk(sti_json *j, st_status (*each)(sti_shards *s, 
         }
         if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
     }
-    if (sti_json_peek(j) >= 0) return sti_json_fail(j, ST_ERR_JSON, STI_SAY("something follows the index"));
+    if (sti_json_peek(j) >= 0) return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("something follows the index"));
     return ST_OK;
 }
 
 /* the same whatever the case of Latin letters is: some file systems take such names for one */
-static int sti_alike(sti_span a, const char *b) {
+static int sti_equals_ignoring_case(sti_span a, const char *b) {
     size_t i;
     for (i = 0; i < a.n && b[i]; i++) {
         unsigned x = (unsigned char)a.at[i], y = (unsigned char)b[i];
@@ -9521,7 +9588,7 @@ static int sti_shards_has(const sti_shards *s, sti_span name) {
     }
     if (s->shard_count > 1 && shard == 0) return 0;
     sti_shard_name(s->shard_count > 1 ? shard - 1 : 0, s->shard_count, wanted);
-    return sti_alike(name, wanted);
+    return sti_equals_ignoring_case(name, wanted);
 }
 
 /* whether a name from an index may be that of a shard in the directory itself */
@@ -9535,7 +9602,7 @@ static int sti_is_removable(sti_span name) {
 
 /* a file of the older model */
 static st_status sti_stale_add(sti_shards *s, sti_span name) {
-    const size_t bytes = sti_round8(sti_plus(sizeof(sti_stale), sti_plus(name.n, 1)));
+    const size_t bytes = sti_round8(sti_add_saturated(sizeof(sti_stale), sti_add_saturated(name.n, 1)));
     sti_stale *stale;
     char *at;
     if (sti_shards_has(s, name)) {
@@ -9543,13 +9610,13 @@ static st_status sti_stale_add(sti_shards *s, sti_span name) {
         return ST_OK;
     }
     if (!sti_is_removable(name) || sti_node_find(s->stale_names, name)) return ST_OK;
-    s->stale_bytes = sti_plus(s->stale_bytes, bytes);
+    s->stale_bytes = sti_add_saturated(s->stale_bytes, bytes);
     stale = (sti_stale *)sti_shards_take(s, bytes);
     if (!stale) return ST_ERR_MEMORY;
     ST_MEMSET(stale, 0, sizeof *stale);
     at = (char *)(stale + 1);
     stale->node.name.n = name.n;
-    stale->node.name.at = sti_keep(&at, name);
+    stale->node.name.at = sti_copy_text(&at, name);
     sti_node_add(&s->stale_names, &stale->node);
     stale->next = s->stale;
     s->stale = stale;
@@ -9560,7 +9627,8 @@ static st_status sti_stale_add(sti_shards *s, sti_span name) {
 static st_status sti_other_check(sti_shards *s, sti_span name) {
     sti_stale *stale = (sti_stale *)(void *)sti_node_find(s->stale_names, name);
     if (stale) stale->shared = 1;
-    return sti_shards_has(s, name) || sti_alike(name, STI_SINGLE_NAME) ? ST_ERR_SHARD : ST_OK; /* that is removed */
+    return sti_shards_has(s, name) || sti_equals_ignoring_case(name, STI_SINGLE_NAME) ? ST_ERR_SHARD
+                                                                                      : ST_OK; /* that is removed */
 }
 
 /* walks an index of the directory; ST_ERR_JSON, ST_ERR_SCHEMA: it is none; ST_ERR_NOT_FOUND; else what each said */
@@ -9573,7 +9641,7 @@ static st_status sti_shards_read(sti_shards *s, sti_span name, st_status (*each)
     ST_MEMSET(&io, 0, sizeof io);
     code = sti_system_open(s->scratch, sti_shards_path(s, name), &io);
     if (code == ST_IO_NOT_FOUND) return ST_ERR_NOT_FOUND;
-    if (code) return sti_shards_fail(s, code, s->path + s->prefix_bytes, STI_SAY("this older index cannot be opened"));
+    if (code) return sti_shards_fail(s, code, s->path + s->prefix_bytes, STI_TEXT("this older index cannot be opened"));
     p.shards = s;
     p.io = &io;
     p.json.more = sti_passing_more;
@@ -9587,23 +9655,23 @@ static st_status sti_shards_read(sti_shards *s, sti_span name, st_status (*each)
     }
     sti_system_close(NULL, &io);
     if (p.code)
-        return sti_shards_fail(s, p.code, s->path + s->prefix_bytes, STI_SAY("this older index cannot be read"));
+        return sti_shards_fail(s, p.code, s->path + s->prefix_bytes, STI_TEXT("this older index cannot be read"));
     return status;
 }
 
 /* one name of the directory, until one is refused */
 static int sti_survey_name(void *arg, const char *text) {
     sti_shards *s = (sti_shards *)arg;
-    sti_span name = sti_text(text), end = sti_text(STI_INDEX_END);
+    sti_span name = sti_span_of(text), end = sti_span_of(STI_INDEX_END);
     if (sti_shards_has(s, name)) s->clash = 1;
-    if (sti_alike(name, STI_SINGLE_NAME)) s->has_single = 1;
-    if (sti_alike(name, STI_INDEX_NAME)) s->has_index = 1;
-    if (name.n <= end.n || name.n >= STI_FILE_NAME || sti_alike(name, STI_INDEX_NAME)) return 0;
-    if (!sti_alike(sti_behind(name, name.n - end.n), STI_INDEX_END)) return 0;
+    if (sti_equals_ignoring_case(name, STI_SINGLE_NAME)) s->has_single = 1;
+    if (sti_equals_ignoring_case(name, STI_INDEX_NAME)) s->has_index = 1;
+    if (name.n <= end.n || name.n >= STI_FILE_NAME || sti_equals_ignoring_case(name, STI_INDEX_NAME)) return 0;
+    if (!sti_equals_ignoring_case(sti_drop_first(name, name.n - end.n), STI_INDEX_END)) return 0;
     s->status = sti_shards_read(s, name, sti_other_check);
     if (s->status == ST_ERR_SHARD) {
         (void)sti_shards_refuse(s, s->status, name, 0, 0,
-                                STI_SAY("this index of another model names a file that the new one replaces"));
+                                STI_TEXT("this index of another model names a file that the new one replaces"));
     }
     if (s->status >= ST_ERR_FORMAT && s->status <= ST_ERR_OFFSETS) s->status = ST_OK; /* it is no index */
     if (s->status == ST_ERR_NOT_FOUND) s->status = ST_OK;
@@ -9613,7 +9681,7 @@ static int sti_survey_name(void *arg, const char *text) {
 /* learns which files an older model has, whether names clash, and refuses to break another model in the directory */
 static st_status sti_shards_survey(sti_shards *s) {
     int code;
-    s->status = sti_shards_read(s, sti_text(STI_INDEX_NAME), sti_stale_add);
+    s->status = sti_shards_read(s, sti_span_of(STI_INDEX_NAME), sti_stale_add);
     if (s->status >= ST_ERR_FORMAT && s->status <= ST_ERR_OFFSETS) {
         s->clash = 1; /* it may name anything, and of what it does name nothing is removed */
         s->stale = NULL;
@@ -9625,9 +9693,9 @@ static st_status sti_shards_survey(sti_shards *s) {
     code = sti_system_list(s->scratch, s->directory, sti_survey_name, s);
     if (s->status != ST_OK || !code) return s->status;
     if (code == ST_IO_NOT_FOUND) {
-        return sti_shards_refuse(s, ST_ERR_NOT_FOUND, sti_text(""), 0, 0, STI_SAY("there is no such directory"));
+        return sti_shards_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("there is no such directory"));
     }
-    return sti_shards_fail(s, code, "", STI_SAY("the directory cannot be listed"));
+    return sti_shards_fail(s, code, "", STI_TEXT("the directory cannot be listed"));
 }
 
 /* ---- sharding: files on their way */
@@ -9637,8 +9705,8 @@ static st_status sti_shards_writer(sti_shards *s, st_writer **w) {
     st_save_options o = s->options;
     st_status status;
     if (s->memory.work) {
-        o.work = s->memory.work;
-        o.work_bytes = s->memory.work_bytes;
+        o.work.data = s->memory.work;
+        o.work.bytes = s->memory.work_bytes;
     }
     status = sti_writer_open(w, s->path, NULL, &o, s->error);
     if (status == ST_OK) (*w)->serial = s->serial;
@@ -9658,7 +9726,7 @@ static st_status sti_shards_accept(sti_shards *s, st_writer *w) {
 static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
     uint32_t i;
     if (!found || found->dtype != planned->dtype || found->rank != planned->rank) return 0;
-    if (found->bytes != planned->bytes || !sti_same(sti_text(found->dtype_name), sti_text(planned->dtype_name)))
+    if (found->bytes != planned->bytes || !sti_same(sti_span_of(found->dtype_name), sti_span_of(planned->dtype_name)))
         return 0;
     for (i = 0; i < found->rank; i++) {
         if (found->shape[i] != planned->shape[i]) return 0;
@@ -9668,9 +9736,9 @@ static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
 
 /* refuses a shard of tensors [begin, end) that is not there, or holds others */
 static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
-    const char *other = STI_SAY("this shard does not hold the tensors of the plan");
+    const char *other = STI_TEXT("this shard does not hold the tensors of the plan");
     char name[ST_SHARD_NAME_BYTES];
-    st_options o;
+    st_open_options o;
     st_model *m;
     st_status status;
     size_t i;
@@ -9678,17 +9746,18 @@ static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, s
     o.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
     o.allocator = s->options.allocator;
     if (s->memory.work) {
-        o.work = s->memory.work;
-        o.work_bytes = s->memory.work_bytes;
+        o.work.data = s->memory.work;
+        o.work.bytes = s->memory.work_bytes;
     }
     (void)sti_shards_name(s, shard, name);
-    status = st_open(&m, sti_shards_path(s, sti_text(name)), &o, s->error);
+    status = st_open(&m, sti_shards_path(s, sti_span_of(name)), &o, s->error);
     if (status == ST_ERR_NOT_FOUND || (status >= ST_ERR_FORMAT && status <= ST_ERR_OFFSETS)) {
-        return sti_shards_refuse(s, ST_ERR_SHARD, sti_text(name), 0, 0,
-                                 status == ST_ERR_NOT_FOUND ? STI_SAY("this shard is missing") : other);
+        return sti_shards_refuse(s, ST_ERR_SHARD, sti_span_of(name), 0, 0,
+                                 status == ST_ERR_NOT_FOUND ? STI_TEXT("this shard is missing") : other);
     }
     if (status == ST_ERR_MEMORY && s->error) {
-        s->asked = sti_plus(s->memory.work_skipped + (s->memory.work_all - s->memory.work_bytes), (size_t)s->error->expected);
+        s->asked = sti_add_saturated(s->memory.work_skipped + (s->memory.work_all - s->memory.work_bytes),
+                                     (size_t)s->error->expected);
     }
     if (status != ST_OK) return status;
     if (m->count != end - begin) status = ST_ERR_SHARD;
@@ -9698,7 +9767,7 @@ static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, s
         if (!sti_is_as_planned(st_find_n(m, t.name, t.name_bytes), &t)) status = ST_ERR_SHARD;
     }
     st_close(m);
-    return status == ST_OK ? ST_OK : sti_shards_refuse(s, status, sti_text(name), 0, 0, other);
+    return status == ST_OK ? ST_OK : sti_shards_refuse(s, status, sti_span_of(name), 0, 0, other);
 }
 
 enum sti_step { STI_JUDGE, STI_WRITE, STI_PLACE, STI_CHECK };
@@ -9709,7 +9778,7 @@ static st_status sti_shards_file(sti_shards *s, uint32_t shard, size_t begin, si
     char name[ST_SHARD_NAME_BYTES];
     st_writer *w;
     st_status status;
-    (void)sti_shards_path(s, sti_text(sti_shards_name(s, shard, name)));
+    (void)sti_shards_path(s, sti_span_of(sti_shards_name(s, shard, name)));
     status = sti_shards_writer(s, &w);
     if (status == ST_OK) {
         status =
@@ -9719,7 +9788,7 @@ static st_status sti_shards_file(sti_shards *s, uint32_t shard, size_t begin, si
     if (status == ST_OK && step != STI_JUDGE) status = sti_save_data(w, s->done, total, s->error);
     if (status == ST_OK && step == STI_WRITE) status = sti_shards_accept(s, w);
     if (status == ST_OK && step == STI_PLACE) status = st_writer_finish(w, s->error);
-    if (status == ST_OK && step != STI_JUDGE) s->done = sti_sum(s->done, w->data_bytes);
+    if (status == ST_OK && step != STI_JUDGE) s->done = sti_add64_saturated(s->done, w->data_bytes);
     st_writer_close(w);
     return status;
 }
@@ -9748,7 +9817,7 @@ static uint64_t sti_shards_bytes(const sti_shards *s, uint32_t first, uint32_t n
     uint32_t shard;
     for (shard = 0; shard < first + n; shard++) { /* at most shard_count */
         begin = sti_shard_end(s->tensors, s->count, begin, &s->options, &bytes);
-        if (shard >= first) all = sti_sum(all, bytes);
+        if (shard >= first) all = sti_add64_saturated(all, bytes);
     }
     return all;
 }
@@ -9759,7 +9828,7 @@ static st_status sti_shards_index(sti_shards *s) {
     st_writer *w;
     st_status status;
     if (s->shard_count == 1) return ST_OK;
-    (void)sti_shards_path(s, sti_text(STI_INDEX_NAME));
+    (void)sti_shards_path(s, sti_span_of(STI_INDEX_NAME));
     status = sti_shards_writer(s, &w);
     if (status == ST_OK) {
         w->data_offset = s->index_bytes; /* the file is all header */
@@ -9799,12 +9868,12 @@ static void sti_shards_abandon(sti_shards *s) {
 /* ---- sharding: into place. Killed between any two of these steps, the directory opens as the older model or as the
  * new one, or is refused. */
 
-#define STI_UNTOUCHED STI_SAY("the new model cannot be put in its place; the older one is as it was")
-#define STI_BETWEEN STI_SAY("the new model cannot be put in its place, and the older one is there no more: save again")
-#define STI_SHADOWED STI_SAY("this file of an older model cannot be removed, and hides the index of the new one")
-#define STI_HIDDEN STI_SAY("the new model is written, but the older model.safetensors, which hides it, is still there")
-#define STI_REMAINS STI_SAY("the new model is in its place, but this file of the older one cannot be removed")
-#define STI_UNSETTLED STI_SAY("the new model is in its place, but a crash of the system may still lose it")
+#define STI_UNTOUCHED STI_TEXT("the new model cannot be put in its place; the older one is as it was")
+#define STI_BETWEEN STI_TEXT("the new model cannot be put in its place, and the older one is there no more: save again")
+#define STI_SHADOWED STI_TEXT("this file of an older model cannot be removed, and hides the index of the new one")
+#define STI_HIDDEN STI_TEXT("the new model is written, but the older model.safetensors, which hides it, is still there")
+#define STI_REMAINS STI_TEXT("the new model is in its place, but this file of the older one cannot be removed")
+#define STI_UNSETTLED STI_TEXT("the new model is in its place, but a crash of the system may still lose it")
 
 /* makes what was renamed and removed last */
 static st_status sti_shards_settle(sti_shards *s, const char *sentence) {
@@ -9812,12 +9881,12 @@ static st_status sti_shards_settle(sti_shards *s, const char *sentence) {
     if (s->options.flags & ST_SAVE_NO_SYNC) return ST_OK;
     ST_MEMCPY(s->temp, s->path, s->prefix_bytes);
     s->temp[s->prefix_bytes] = 0;
-    code = sti_system_settle(s->temp);
+    code = sti_system_sync_directory(s->temp);
     return code ? sti_shards_fail(s, code, "", sentence) : ST_OK;
 }
 
 static st_status sti_shards_remove(sti_shards *s, const char *name, const char *sentence) {
-    int code = sti_system_unlink(s->scratch, sti_shards_path(s, sti_text(name)));
+    int code = sti_system_unlink(s->scratch, sti_shards_path(s, sti_span_of(name)));
     return code && code != ST_IO_NOT_FOUND ? sti_shards_fail(s, code, name, sentence) : ST_OK;
 }
 
@@ -9834,7 +9903,7 @@ static st_status sti_shards_rename(sti_shards *s, const char *sentence) {
     char buffer[ST_SHARD_NAME_BYTES];
     const char *name = sti_shards_name(s, s->named, buffer);
     int code;
-    sti_temp_name(s->temp, s->path_bytes, sti_shards_path(s, sti_text(name)), s->serials[s->named]);
+    sti_temp_name(s->temp, s->path_bytes, sti_shards_path(s, sti_span_of(name)), s->serials[s->named]);
     code = sti_system_rename(s->scratch, s->temp, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
     if (code) return sti_shards_fail(s, code, name, sentence);
     s->named++;
@@ -9869,7 +9938,7 @@ static st_status sti_shards_place_beside(sti_shards *s) {
     if (status != ST_OK) {
         uint32_t i;
         for (i = 0; i < s->named; i++) {
-            (void)sti_system_unlink(s->scratch, sti_shards_path(s, sti_text(sti_shards_name(s, i, name))));
+            (void)sti_system_unlink(s->scratch, sti_shards_path(s, sti_span_of(sti_shards_name(s, i, name))));
         }
         return status;
     }
@@ -9899,7 +9968,7 @@ static st_status sti_shards_place(sti_shards *s) {
 
 /* takes the older model away, and every file that has the name of a new one: those that are there at the end are new */
 static st_status sti_shards_clear(sti_shards *s) {
-    const char *sentence = STI_SAY("this file of an older model cannot be removed");
+    const char *sentence = STI_TEXT("this file of an older model cannot be removed");
     char name[ST_SHARD_NAME_BYTES];
     uint32_t i;
     st_status status = sti_shards_remove_index(s, sentence);
@@ -9917,8 +9986,8 @@ static st_status sti_shards_clear(sti_shards *s) {
 
 #if defined(ST_NO_FILES)
 STI_COLD static st_status sti_shards_unsupported(const char *directory, st_error *error) {
-    return sti_refuse(directory ? directory : "(directory)", ST_ERR_UNSUPPORTED, sti_text(""), 0, 0,
-                      STI_SAY("this build knows no files"), error);
+    return sti_refuse(directory ? directory : "(directory)", ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
+                      STI_TEXT("this build knows no files"), error);
 }
 #endif
 
@@ -9963,8 +10032,8 @@ ST_API st_status st_shards_write(const char *directory, const st_tensor *tensors
     sti_shards s;
     st_status status = sti_shards_open(&s, directory, tensors, count, metadata, metadata_count, options, error);
     if (status == ST_OK && (first > s.shard_count || n > s.shard_count - first)) {
-        status = sti_shards_refuse(&s, ST_ERR_ARGUMENT, sti_text(""), s.shard_count, first,
-                                   STI_SAY("the plan has $e shards, and these are not all among them"));
+        status = sti_shards_refuse(&s, ST_ERR_ARGUMENT, sti_span_of(""), s.shard_count, first,
+                                   STI_TEXT("the plan has $e shards, and these are not all among them"));
     }
     if (status == ST_OK) status = sti_shards_files(&s, first, first + n, sti_shards_bytes(&s, first, n), STI_PLACE);
     return sti_shards_end(&s, status);
@@ -9977,7 +10046,7 @@ ST_API st_status st_shards_finish(const char *directory, const st_tensor *tensor
     (void)tensors, (void)count, (void)options;
     return sti_shards_unsupported(directory, error);
 #else
-    const char *sentence = STI_SAY("the index of the new model cannot be put in its place");
+    const char *sentence = STI_TEXT("the index of the new model cannot be put in its place");
     sti_shards s;
     st_status status = sti_shards_open(&s, directory, tensors, count, NULL, 0, options, error);
     if (status == ST_OK) status = sti_shards_prepare(&s);
@@ -10005,8 +10074,8 @@ static st_status sti_edit_slack(const sti_model *m, size_t *blanks, st_error *er
         size_t n = at - 8 < sizeof bytes ? (size_t)(at - 8) : sizeof bytes, left = n;
         int code = sti_model_read(m, 0, at - n, bytes, n);
         if (code) {
-            return sti_say_file(error, sti_text(m->said),
-                                sti_fail_code(error, code, at - n, STI_SAY("its header cannot be read")));
+            return sti_error_file(error, sti_span_of(m->said),
+                                  sti_fail_code(error, code, at - n, STI_TEXT("its header cannot be read")));
         }
         while (left && sti_is_blank(bytes[left - 1])) left--;
         *blanks += n - left; /* no more than the header */
@@ -10023,8 +10092,8 @@ static st_status sti_edit_in_place(st_writer *w, uint64_t file_bytes, st_error *
     w->target.named = 1; /* there is no temporary to remove */
     if (s != ST_OK) return s;
     if (w->data_offset != w->keep) {
-        return sti_refuse(w->said, ST_ERR_TOO_LARGE, sti_text(""), w->keep, w->data_offset,
-                          STI_SAY("the new header needs $a bytes before the data, and has $e"), error);
+        return sti_refuse(w->said, ST_ERR_TOO_LARGE, sti_span_of(""), w->keep, w->data_offset,
+                          STI_TEXT("the new header needs $a bytes before the data, and has $e"), error);
     }
     w->buffer_bytes = sti_round8((size_t)w->keep); /* a header that was held in memory before */
     w->buffer = (unsigned char *)sti_writer_take(w, w->buffer_bytes, error);
@@ -10032,17 +10101,17 @@ static st_status sti_edit_in_place(st_writer *w, uint64_t file_bytes, st_error *
     (void)sti_writer_header(w); /* cannot fail: all of it fits in the buffer */
     code = sti_system_edit(w->scratch, w->path, file_bytes, &w->target);
     if (code == STI_IO_LINKED) {
-        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, sti_text(""), 0, 0,
-                          STI_SAY("a link, or a file of several names, is not edited in place"), error);
+        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
+                          STI_TEXT("a link, or a file of several names, is not edited in place"), error);
     }
     if (code) {
-        return sti_say_file(error, sti_text(w->said),
-                            sti_fail_code(error, code, STI_NONE, STI_SAY("it cannot be opened to be edited")));
+        return sti_error_file(error, sti_span_of(w->said),
+                              sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("it cannot be opened to be edited")));
     }
     code = sti_system_write(&w->target, 8, w->buffer + 8, (size_t)w->keep - 8);
     if (!code && !(w->options.flags & ST_SAVE_NO_SYNC)) code = sti_system_sync(&w->target);
-    if (!code) code = sti_system_shut(&w->target);
-    if (w->target.open) (void)sti_system_shut(&w->target);
+    if (!code) code = sti_system_close_written(&w->target);
+    if (w->target.open) (void)sti_system_close_written(&w->target);
     return code ? sti_writer_failed(w, code, error) : ST_OK;
 }
 
@@ -10056,9 +10125,9 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
     st_writer *w = NULL;
     size_t blanks, need = 0;
     st_status s;
-    if (m->open.index_count || !sti_same(sti_text(m->open.shards->path), sti_text(path))) {
-        return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_text(""), 0, 0,
-                          STI_SAY("metadata is edited in a file, not in an index or a directory"), error);
+    if (m->open.index_count || !sti_same(sti_span_of(m->open.shards->path), sti_span_of(path))) {
+        return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
+                          STI_TEXT("metadata is edited in a file, not in an index or a directory"), error);
     }
     s = sti_edit_slack(m, &blanks, error);
     if (s != ST_OK) return s;
@@ -10070,12 +10139,12 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
         for (all.align = 8; !in_place && all.align < 65536 / 2 && keep % (2 * all.align) == 0;) all.align *= 2;
     }
     if (m->memory.work) { /* the model lies at its front */
-        all.work = m->memory.work + m->block_bytes;
-        all.work_bytes = m->memory.work_all - m->block_bytes;
-        need = sti_save_need(sti_text(path).n, (*model)->tensors, (*model)->count, metadata,
+        all.work.data = m->memory.work + m->block_bytes;
+        all.work.bytes = m->memory.work_all - m->block_bytes;
+        need = sti_save_need(sti_span_of(path).n, (*model)->tensors, (*model)->count, metadata,
                              metadata ? metadata_count : 0, m->memory.work_skipped);
-        need = sti_plus(need, m->block_bytes);
-        if (in_place) need = sti_plus(need, sti_round8((size_t)keep));
+        need = sti_add_saturated(need, m->block_bytes);
+        if (in_place) need = sti_add_saturated(need, sti_round8((size_t)keep));
     }
     s = sti_writer_open(&w, path, NULL, &all, error);
     if (s == ST_OK) w->keep = keep;
@@ -10092,7 +10161,7 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
         if (s == ST_OK) s = st_writer_finish(w, error);
     }
     if (s == ST_ERR_MEMORY && need) {
-        s = sti_refuse(path, s, sti_text(""), need, 0, STI_SAY("the work buffer is too small: $e bytes suffice"),
+        s = sti_refuse(path, s, sti_span_of(""), need, 0, STI_TEXT("the work buffer is too small: $e bytes suffice"),
                        error);
     }
     st_writer_close(w);
@@ -10108,17 +10177,16 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
     if (options) all = *options;
 #if defined(ST_NO_FILES)
     (void)metadata, (void)metadata_count;
-    return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_text(""), 0, 0, STI_SAY("this build knows no files"), error);
+    return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0, STI_TEXT("this build knows no files"), error);
 #else
     {
-        st_options open;
+        st_open_options open;
         st_model *model;
         st_status s;
         ST_MEMSET(&open, 0, sizeof open);
         open.flags = ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_NO_MAP;
         open.allocator = all.allocator;
         open.work = all.work;
-        open.work_bytes = all.work_bytes;
         s = st_open(&model, path, &open, error);
         if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &all, error);
         st_close(model);

@@ -43,15 +43,15 @@ static void show(const char *how, const float *weights, uint64_t elements) {
 
 int main(void) {
     static uint64_t work[256]; /* 2 KiB; aligned for anything that lies in it */
-    st_options options = {0};
+    st_open_options options = {0};
     st_model *model;
     st_error error;
     const st_tensor *weight;
     uint64_t elements = 0;
     show("scan", find_by_scan("weight", &elements), elements);
 
-    options.work = work;
-    options.work_bytes = sizeof work;
+    options.work.data = work;
+    options.work.bytes = sizeof work;
     if (st_open_memory(&model, flash.bytes, sizeof flash.bytes, &options, &error) != ST_OK) {
         /* ST_ERR_MEMORY: error.expected is how large the buffer must be; there is no text in this build */
         printf("%s: %lu\n", st_status_name(error.status), (unsigned long)error.expected);

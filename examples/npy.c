@@ -166,7 +166,7 @@ static st_tensor tensor_of(span file, const char *name, const char *path) {
     size_t fixed = 10;
     span header;
     char *text;
-    st_tensor t = {NULL, ST_DTYPE_NONE, 0, NULL, NULL, 0, 0, 0, 0, NULL, 0};
+    st_tensor t = {NULL, ST_DTYPE_UNKNOWN, 0, NULL, NULL, 0, 0, 0, 0, NULL, 0};
     if (memcmp(part(file, 0, 6, path).at, "\x93NUMPY", 6) != 0) fail(path, "not a .npy file");
     if (number(file, 6, 1, path) > 1) fixed = 12; /* versions 2 and 3 have four bytes of length */
     header = part(file, fixed, number(file, 8, fixed - 8, path), path);

@@ -78,7 +78,7 @@ int main(void) {
     };
     archive pack = {entries, sizeof entries / sizeof entries[0], 0};
     st_files files = {&pack, archive_open, archive_close, archive_list};
-    st_options options = {0};
+    st_open_options options = {0};
     st_model *model;
     st_error error;
     size_t i;

@@ -628,7 +628,7 @@ typedef struct opened {
     st_model *model;
 } opened;
 
-static opened open_model(disk *d, st_options options) {
+static opened open_model(disk *d, st_open_options options) {
     const input *in = d->in;
     opened o;
     st_files files;
@@ -757,8 +757,8 @@ static void check_verdict(const input *in, st_status want, const opened *o) {
     }
 }
 
-static st_options options_with(const st_allocator *allocator) {
-    st_options options;
+static st_open_options options_with(const st_allocator *allocator) {
+    st_open_options options;
     memset(&options, 0, sizeof options);
     options.allocator = allocator;
     return options;
@@ -816,15 +816,15 @@ static void try_failing(const input *in, const opened *first) {
 /* a work buffer of a few bytes, made as large as each refusal says */
 static void try_work(const input *in, const opened *first) {
     size_t bytes = in->knob * 16, shift = in->knob % 9, rounds = 0;
-    st_options options = options_with(NULL);
+    st_open_options options = options_with(NULL);
     disk d = disk_of(in, 0, 0);
     opened o;
     uint8_t *work;
     for (;;) {
         work = (uint8_t *)malloc(shift + bytes + 1);
         CHECK(work != NULL && ++rounds <= 6);
-        options.work = work + shift;
-        options.work_bytes = bytes;
+        options.work.data = work + shift;
+        options.work.bytes = bytes;
         o = open_model(&d, options);
         if (o.status != ST_ERR_MEMORY) break;
         CHECK(o.error.expected > bytes && o.error.expected < 8192 + 256 * in->n);

@@ -107,7 +107,7 @@ static int is_mapped(const input *in, int source) {
            source == SOURCE_SYSTEM;
 }
 
-static opened open_source(int source, disk *d, st_options options) {
+static opened open_source(int source, disk *d, st_open_options options) {
     opened o;
     st_io io;
     st_files files;
@@ -137,8 +137,8 @@ static opened open_source(int source, disk *d, st_options options) {
     return o;
 }
 
-static st_options options_of(const input *in) {
-    st_options options;
+static st_open_options options_of(const input *in) {
+    st_open_options options;
     memset(&options, 0, sizeof options);
     options.flags = in->flags;
     options.max_header = in->options & SMALL_LIMIT ? in->knob + 1 : 0;
@@ -217,10 +217,11 @@ static void check_tensors(const st_model *m, const input *in, int source) {
     size_t i;
     for (i = 0; i < m->count; i++) {
         const st_tensor *t = &m->tensors[i];
-        unsigned element = t->dtype == ST_DTYPE_NONE || st_dtype_bits(t->dtype) < 8 ? 1 : st_dtype_bits(t->dtype) / 8;
+        unsigned element =
+            t->dtype == ST_DTYPE_UNKNOWN || st_dtype_bits(t->dtype) < 8 ? 1 : st_dtype_bits(t->dtype) / 8;
         check_text(t->name, t->name_bytes);
         check_text(t->dtype_name, strlen(t->dtype_name));
-        CHECK(t->dtype != ST_DTYPE_NONE || (in->flags & ST_OPEN_UNKNOWN_DTYPES));
+        CHECK(t->dtype != ST_DTYPE_UNKNOWN || (in->flags & ST_OPEN_UNKNOWN_DTYPES));
         CHECK(t->name_bytes != 12 || memcmp(t->name, "__metadata__", 12) != 0);
         CHECK(t->offset == at && t->bytes <= in->n - at && t->shard == 0);
         at += t->bytes;
@@ -228,7 +229,7 @@ static void check_tensors(const st_model *m, const input *in, int source) {
         CHECK(!t->data == !is_mapped(in, source));
         if (t->data && source != SOURCE_SYSTEM) CHECK(t->data == in->file + t->offset);
         if (t->data) CHECK(memcmp(t->data, in->file + t->offset, (size_t)t->bytes) == 0);
-        if (t->dtype != ST_DTYPE_NONE) CHECK(!st_is_aligned(t) == (!t->data || (uintptr_t)t->data % element != 0));
+        if (t->dtype != ST_DTYPE_UNKNOWN) CHECK(!st_is_aligned(t) == (!t->data || (uintptr_t)t->data % element != 0));
     }
     CHECK(m->bytes == at - m->shards[0].data_offset);
     CHECK(at == in->n || (in->flags & ST_OPEN_TRAILING));
@@ -284,7 +285,8 @@ static size_t retained_at_most(const st_model *m) {
     size_t bytes = 1024, i;
     for (i = 0; i < m->count; i++) {
         const st_tensor *t = &m->tensors[i];
-        bytes += 96 + t->name_bytes + 8 * (size_t)t->rank + (t->dtype == ST_DTYPE_NONE ? strlen(t->dtype_name) + 1 : 0);
+        bytes +=
+            96 + t->name_bytes + 8 * (size_t)t->rank + (t->dtype == ST_DTYPE_UNKNOWN ? strlen(t->dtype_name) + 1 : 0);
     }
     for (i = 0; i < m->metadata_count; i++) bytes += 40 + m->metadata[i].key_bytes + m->metadata[i].value_bytes;
     return bytes;
@@ -302,7 +304,7 @@ static void check_agrees(const input *in, int source, const opened *first, const
 }
 
 static void try_allocators(const input *in, int source, const opened *first) {
-    st_options options = options_of(in);
+    st_open_options options = options_of(in);
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
     disk d = disk_of(in, 0, 0);
@@ -332,9 +334,9 @@ static void try_allocators(const input *in, int source, const opened *first) {
 }
 
 static opened open_in(const input *in, int source, disk *d, uint8_t *work, size_t work_bytes) {
-    st_options options = options_of(in);
-    options.work = work;
-    options.work_bytes = work_bytes;
+    st_open_options options = options_of(in);
+    options.work.data = work;
+    options.work.bytes = work_bytes;
     return open_source(source, d, options);
 }
 
@@ -385,7 +387,7 @@ static void try_failing_reads(const input *in, int source, const opened *first) 
                     {ST_IO_NO_MEMORY, ST_ERR_MEMORY},
                     {ST_IO_NOT_FOUND, ST_ERR_NOT_FOUND}};
     unsigned kind = in->knob / 4 % 6;
-    st_options options = options_of(in);
+    st_open_options options = options_of(in);
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
     disk d = disk_of(in, 1 + in->knob % 4, failures[kind].code);
@@ -407,7 +409,7 @@ static void try_failing_reads(const input *in, int source, const opened *first) 
 
 /* st_scan knows no unknown dtypes; past its limits it says so */
 static void try_scan(const input *in) {
-    st_options options = options_of(in);
+    st_open_options options = options_of(in);
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
     disk d = disk_of(in, 0, 0);
@@ -476,7 +478,7 @@ static void try_other_paths(const input *in) {
         const char *path;
         st_status status;
     } others[] = {{"/", ST_ERR_NOT_FOUND}, {"/dev/null", ST_ERR_IO}, {"/dev/null/x", ST_ERR_NOT_FOUND}};
-    st_options options = options_of(in);
+    st_open_options options = options_of(in);
     size_t i;
     if (in->options & ODD_FLAGS || (in->options & NO_MAP && in->options & MUST_MAP)) return;
     for (i = 0; i < sizeof others / sizeof *others; i++) {
@@ -504,7 +506,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     input in;
     uint8_t *file;
-    st_options options;
+    st_open_options options;
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
     disk d;

@@ -43,7 +43,7 @@ static int read_input(void *user, uint64_t offset, void *dst, size_t bytes) {
 }
 
 static st_status open_input(st_model **m, input *in, st_allocator *allocator) {
-    st_options options;
+    st_open_options options;
     st_io io;
     memset(&options, 0, sizeof options);
     options.flags =
@@ -71,7 +71,7 @@ static st_tensor *handed_over(const st_model *m, const input *in, int how) {
         st_tensor *t = &all[how == REVERSED ? m->count - 1 - i : i];
         *t = m->tensors[i];
         t->elements = 0x5555u;
-        if (t->dtype != ST_DTYPE_NONE) t->dtype_name = NULL;
+        if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = NULL;
         if (in->options & ALL_FROM || in->knob >> (i % 8) & 1) t->data = NULL;
     }
     return all;
@@ -176,7 +176,7 @@ static void check_written(const st_model *m, const input *in, const sunk *out, i
     uint8_t *file = fuzz_copy(out->bytes, out->n);
     input second = *in;
     st_save_options o;
-    st_options options;
+    st_open_options options;
     st_model *again;
     st_error error;
     sunk twice;

@@ -9,7 +9,7 @@ typedef struct input {
     const uint8_t *file; /* the bytes at hand, in a block of their own length */
     size_t available;
     uint64_t file_bytes;
-    st_options options;
+    st_open_options options;
 } input;
 
 static int read_with_zeros(void *user, uint64_t offset, void *dst, size_t bytes) {
@@ -151,7 +151,7 @@ static void check_short(const input *in, st_status status, const st_error *error
     }
 }
 
-static void check_prefix(const uint8_t *bytes, size_t available, uint64_t file_bytes, const st_options *options) {
+static void check_prefix(const uint8_t *bytes, size_t available, uint64_t file_bytes, const st_open_options *options) {
     input in;
     uint8_t *file = fuzz_copy(bytes, available);
     st_scan scan;
@@ -202,7 +202,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    st_options options;
+    st_open_options options;
     size_t available, cut;
     uint64_t file_bytes, end;
     unsigned knob;

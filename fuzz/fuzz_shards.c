@@ -283,8 +283,8 @@ static void try_work(const input *in, st_save_options o) {
     do {
         uint8_t *work = (uint8_t *)malloc(bytes);
         CHECK(work != NULL);
-        o.work = work;
-        o.work_bytes = bytes;
+        o.work.data = work;
+        o.work.bytes = bytes;
         set_up(in);
         status = save(in, &o, &error);
         check_end(in, status);

@@ -109,14 +109,14 @@ static void make_view(input *in, uint32_t rank) {
 }
 
 static st_status open_input(input *in) {
-    st_options options;
+    st_open_options options;
     st_io io;
     memset(&options, 0, sizeof options);
     in->allocator = fuzz_allocator(&in->heap);
     options.allocator = &in->allocator;
     if (in->options & WORK_BUFFER) {
-        options.work = in->work;
-        options.work_bytes = sizeof in->work;
+        options.work.data = in->work;
+        options.work.bytes = sizeof in->work;
     }
     if (!(in->options & THROUGH_READ_AT)) return st_open_memory(&in->model, in->file, in->n, &options, NULL);
     memset(&io, 0, sizeof io);
@@ -195,7 +195,7 @@ static void read_together(input *in, const uint8_t *slow) {
     uint8_t *dst = (uint8_t *)malloc(n ? n : 1), a[1], z[2], *scratch = NULL;
     st_load_item items[3];
     st_load_options options;
-    st_stretch stretches[64];
+    st_extent stretches[64];
     unsigned seen = 0;
     size_t needed, i;
     st_error error;
@@ -222,12 +222,12 @@ static void read_together(input *in, const uint8_t *slow) {
     for (i = 0; i < 3; i++) CHECK(items[i].status == ST_OK);
     CHECK(a[0] == in->file[items[2].tensor->offset] && memcmp(z, in->file + items[0].tensor->offset, 2) == 0);
     CHECK(n == 0 || memcmp(dst, slow, n) == 0);
-    if (in->as == ST_DTYPE_NONE || in->as == in->tensor.dtype) {
+    if (in->as == ST_DTYPE_UNKNOWN || in->as == in->tensor.dtype) {
         memset(dst, 0xa5, n);
         s = st_plan_load(in->model, items, 3, in->knob, stretches, 64, &needed, &error);
         CHECK(s == (needed <= 64 ? ST_OK : ST_ERR_ARGUMENT));
         for (i = 0; s == ST_OK && i < needed; i++) {
-            const st_stretch *x = &stretches[i];
+            const st_extent *x = &stretches[i];
             CHECK(x->item < 3 && x->offset + x->bytes <= in->n && x->to + x->bytes <= items[x->item].dst_bytes);
             CHECK(in->knob == 0 || x->bytes <= in->knob);
             memcpy((uint8_t *)items[x->item].dst + x->to, in->file + x->offset, (size_t)x->bytes);

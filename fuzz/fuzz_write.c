@@ -148,7 +148,7 @@ static void check_opened(const job *j, const buffer *file) {
     uint8_t *bytes = fuzz_copy(file->bytes, file->n);
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
-    st_options options;
+    st_open_options options;
     st_model *m;
     memset(&options, 0, sizeof options);
     options.allocator = &allocator;
@@ -245,8 +245,8 @@ static st_status save_in_work(const char *path, run *r, size_t bytes, st_error *
     CHECK(block != NULL);
     memset(block, 0x33, bytes + 1);
     if (path) o.flags |= ST_SAVE_NO_SYNC;
-    o.work = block + 1;
-    o.work_bytes = bytes;
+    o.work.data = block + 1;
+    o.work.bytes = bytes;
     status = save_to(path, r, &o, error);
     free(block);
     return status;
@@ -277,8 +277,8 @@ static void try_huge(const job *j, const arrays *a, const buffer *expected) {
     st_error error;
     st_status status;
     CHECK(work != NULL);
-    o.work = work;
-    o.work_bytes = room;
+    o.work.data = work;
+    o.work.bytes = room;
     status = save(&r, &o, &error);
     CHECK(status == ST_OK || (status == ST_ERR_IO && error.sys == SINK_CODE)); /* not so large after all */
     CHECK(r.got.n >= expected->n && is_beginning(expected, &r.got));
@@ -512,8 +512,8 @@ static void try_stream_in_work(const job *j, const buffer *expected) {
         size_t i;
         st_status status;
         CHECK(block != NULL && round < 4 * (MOST_TENSORS + MOST_PAIRS));
-        o.work = block + 1;
-        o.work_bytes = bytes;
+        o.work.data = block + 1;
+        o.work.bytes = bytes;
         sink.user = &r;
         sink.write = run_write;
         status = st_writer_open_sink(&writer, &sink, &o, &error);
@@ -630,7 +630,7 @@ static void try_save(const job *j, const arrays *a, const buffer *old, const buf
 /* over the file that is open, mapped or not; Windows may refuse to replace it */
 static void try_save_model(const job *j, const buffer *expected) {
     st_save_options o;
-    st_options options;
+    st_open_options options;
     st_model *m;
     st_error error;
     st_status status;
@@ -732,18 +732,18 @@ static st_status edit(const job *j, unsigned flags, const buffer *before) {
         o.allocator = &allocator;
         heap.fail_at = k;
         if (j->knob & 4) {
-            o.work = block + 1;
-            o.work_bytes = bytes;
+            o.work.data = block + 1;
+            o.work.bytes = bytes;
         }
         memset(&error, 0x55, sizeof error);
         status = st_edit_metadata(target, j->has_metadata ? a.pairs : NULL, j->pair_count, &o, &error);
         check_error(status, &error, target);
-        CHECK(heap.live == 0 && (!o.work || heap.calls == 0));
+        CHECK(heap.live == 0 && (!o.work.data || heap.calls == 0));
         free(block);
         if (status != ST_ERR_MEMORY) break;
         check_file(before);
         CHECK(k < 200);
-        if (!o.work) continue;
+        if (!o.work.data) continue;
         CHECK(error.expected > bytes && error.expected < SIZE_MAX);
         bytes = (size_t)error.expected;
     }

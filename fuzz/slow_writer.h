@@ -127,7 +127,7 @@ static const uint64_t dimensions[] = {
 static const char *const spellings[] = {"X2", "F128", "q\"\\\n\x01", "\xE2\x82\xAC", "f32", "I2"};
 #define SPELLINGS (sizeof spellings / sizeof *spellings)
 
-/* a spelling for ST_DTYPE_NONE: one of ours, one that is known, one that is not UTF-8, none */
+/* a spelling for ST_DTYPE_UNKNOWN: one of ours, one that is known, one that is not UTF-8, none */
 static inline void take_spelling(item *it, unsigned kind, cursor *c) {
     unsigned which = take(c);
     const char *s = kind == 27   ? fuzz_dtypes[1 + which % 22].name
@@ -154,8 +154,8 @@ static inline void take_tensor(job *j, cursor *c) {
     it->given = (kind & 32) != 0;
     it->null_shape = (kind & 0xC0) == 0xC0 && take(c) == 0;
     kind &= 31;
-    t->dtype = kind < 23 ? (st_dtype)kind : kind < 30 ? ST_DTYPE_NONE : (st_dtype)(kind == 30 ? 23 : 77);
-    if (t->dtype == ST_DTYPE_NONE) {
+    t->dtype = kind < 23 ? (st_dtype)kind : kind < 30 ? ST_DTYPE_UNKNOWN : (st_dtype)(kind == 30 ? 23 : 77);
+    if (t->dtype == ST_DTYPE_UNKNOWN) {
         take_spelling(it, kind, c);
         t->bytes = take(c);
         if (t->bytes >= 250) t->bytes = ((uint64_t)1 << 61) - 1;
@@ -223,7 +223,7 @@ static inline void judge_size(item *it) {
     }
     if (bits % 8 != 0) it->faults |= fault(ST_ERR_SUBBYTE);
     it->bytes = bits / 8;
-    if (it->tensor.dtype == ST_DTYPE_NONE && it->tensor.bytes != it->bytes) it->faults |= fault(ST_ERR_SIZE);
+    if (it->tensor.dtype == ST_DTYPE_UNKNOWN && it->tensor.bytes != it->bytes) it->faults |= fault(ST_ERR_SIZE);
 }
 
 static inline void judge_item(job *j, size_t index) {
@@ -231,11 +231,11 @@ static inline void judge_item(job *j, size_t index) {
     size_t i;
     it->faults = 0;
     if (it->name.null || (it->tensor.rank > 0 && it->null_shape) || (unsigned)it->tensor.dtype > 22 ||
-        (it->tensor.dtype == ST_DTYPE_NONE && it->spelling.null)) {
+        (it->tensor.dtype == ST_DTYPE_UNKNOWN && it->spelling.null)) {
         it->faults = fault(ST_ERR_ARGUMENT);
         return;
     }
-    it->dtype = it->tensor.dtype == ST_DTYPE_NONE ? fuzz_dtype(it->spelling.bytes) : (int)it->tensor.dtype;
+    it->dtype = it->tensor.dtype == ST_DTYPE_UNKNOWN ? fuzz_dtype(it->spelling.bytes) : (int)it->tensor.dtype;
     if (!fuzz_is_utf8(it->name.bytes, it->name.n)) it->faults |= fault(ST_ERR_UTF8);
     if (it->spelling.bytes && !fuzz_is_utf8(it->spelling.bytes, it->spelling.n)) it->faults |= fault(ST_ERR_UTF8);
     if (it->name.n == 12 && memcmp(it->name.bytes, "__metadata__", 12) == 0) it->faults |= fault(ST_ERR_ARGUMENT);
@@ -402,7 +402,8 @@ static inline void judge(job *j, buffer *expected) {
         make_data(it, (unsigned)i + j->knob);
         if (!it->given && !j->has_fill && (it->faults || it->bytes > 0)) no_data = fault(ST_ERR_ARGUMENT);
     }
-    if (j->flags >> 3 || (j->align && (j->align < 8 || (j->align & (j->align - 1)))))
+    if ((j->flags & ~(ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)) ||
+        (j->align && (j->align < 8 || (j->align & (j->align - 1)))))
         j->open_faults = fault(ST_ERR_ARGUMENT);
     j->faults = j->open_faults | first_pair | first_item | no_data;
     if (j->open_faults) return;

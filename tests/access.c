@@ -112,7 +112,7 @@ static void large_advice(void) {
     file = make_file(text, sizeof text - 1, bytes, PAGES * PAGE, &n);
     scratch_write(SOURCE_FILE, file, n);
     for (i = 0; i < 2; i++) {
-        st_options options;
+        st_open_options options;
         memset(&options, 0, sizeof options);
         options.flags = i == 0 ? 0 : ST_OPEN_NO_MAP;
         if (!CHECK_STATUS(st_open(&m, scratch_path(SOURCE_FILE), &options, &error), ST_OK)) continue;

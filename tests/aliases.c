@@ -23,7 +23,7 @@ static void put_shards(const char *metadata) {
 
 static st_model *open_index(const char *metadata) {
     char text[2000];
-    st_options options;
+    st_open_options options;
     st_model *m = NULL;
     snprintf(text, sizeof text, "{%s" WEIGHTS "}", metadata);
     pack_text(&p, INDEX, text);
@@ -35,50 +35,50 @@ static st_model *open_index(const char *metadata) {
     return m;
 }
 
-/* ---- asked for, and not ---- */
+/* ---- used for, and not ---- */
 
 static void asking(void) {
     static const char *const all[] = {"a", "b", "c", "\303\251\n", "d"}, *const some[] = {"d", "none", "a", "", "a"};
     const st_tensor *found[5], *t;
-    unsigned char asked[5];
+    unsigned char used[5];
     st_model *m;
     size_t i;
     put_shards("");
     m = open_index("");
     CHECK_EQ(m->count, 5);
     test_row = "all";
-    memset(asked, 0, sizeof asked);
-    CHECK_EQ(st_find_each(m, all, 5, found, asked), 0);
-    for (i = 0; i < 5; i++) CHECK(found[i] == &m->tensors[i] && asked[i] == 1);
-    CHECK(st_next_unasked(m, asked, NULL) == NULL);
-    CHECK(st_next_unasked(m, asked, &m->tensors[4]) == NULL);
+    memset(used, 0, sizeof used);
+    CHECK_EQ(st_find_all(m, all, 5, found, used), 5);
+    for (i = 0; i < 5; i++) CHECK(found[i] == &m->tensors[i] && used[i] == 1);
+    CHECK(st_next_unused(m, used, NULL) == NULL);
+    CHECK(st_next_unused(m, used, &m->tensors[4]) == NULL);
     test_row = "some";
-    memset(asked, 0, sizeof asked);
-    asked[1] = 7; /* what was asked before stays so */
-    CHECK_EQ(st_find_each(m, some, 5, found, asked), 2);
+    memset(used, 0, sizeof used);
+    used[1] = 7; /* what was used before stays so */
+    CHECK_EQ(st_find_all(m, some, 5, found, used), 3);
     CHECK(found[0] == &m->tensors[4] && found[1] == NULL && found[2] == &m->tensors[0] && found[3] == NULL);
     CHECK(found[4] == found[2]);
-    CHECK(asked[0] == 1 && asked[1] == 7 && asked[2] == 0 && asked[3] == 0 && asked[4] == 1);
-    t = st_next_unasked(m, asked, NULL);
+    CHECK(used[0] == 1 && used[1] == 7 && used[2] == 0 && used[3] == 0 && used[4] == 1);
+    t = st_next_unused(m, used, NULL);
     CHECK(t == &m->tensors[2]);
-    t = st_next_unasked(m, asked, t);
+    t = st_next_unused(m, used, t);
     CHECK(t == &m->tensors[3]);
-    CHECK(st_next_unasked(m, asked, t) == NULL);
+    CHECK(st_next_unused(m, used, t) == NULL);
     test_row = "in parts"; /* each may be left out */
-    CHECK_EQ(st_find_each(m, some, 5, NULL, NULL), 2);
-    CHECK_EQ(st_find_each(m, some, 0, NULL, NULL), 0);
-    CHECK_EQ(st_find_each(m, NULL, 0, found, asked), 0);
-    memset(asked, 0, sizeof asked);
-    CHECK_EQ(st_find_each(m, all, 4, NULL, asked), 0);
-    CHECK(st_next_unasked(m, asked, NULL) == &m->tensors[4]);
-    memset(asked, 0, sizeof asked);
-    for (i = 0, t = NULL; (t = st_next_unasked(m, asked, t)) != NULL; i++) CHECK(t == &m->tensors[i]);
+    CHECK_EQ(st_find_all(m, some, 5, NULL, NULL), 3);
+    CHECK_EQ(st_find_all(m, some, 0, NULL, NULL), 0);
+    CHECK_EQ(st_find_all(m, NULL, 0, found, used), 0);
+    memset(used, 0, sizeof used);
+    CHECK_EQ(st_find_all(m, all, 4, NULL, used), 4);
+    CHECK(st_next_unused(m, used, NULL) == &m->tensors[4]);
+    memset(used, 0, sizeof used);
+    for (i = 0, t = NULL; (t = st_next_unused(m, used, t)) != NULL; i++) CHECK(t == &m->tensors[i]);
     CHECK_EQ(i, 5);
     test_row = "nothing";
-    CHECK(st_next_unasked(m, NULL, NULL) == NULL && st_next_unasked(NULL, asked, NULL) == NULL);
-    CHECK_EQ(st_find_each(NULL, all, 5, found, asked), 5);
+    CHECK(st_next_unused(m, NULL, NULL) == NULL && st_next_unused(NULL, used, NULL) == NULL);
+    CHECK_EQ(st_find_all(NULL, all, 5, found, used), 0);
     CHECK(found[0] == NULL && found[4] == NULL);
-    CHECK_EQ(st_find_each(m, NULL, 3, found, asked), 3);
+    CHECK_EQ(st_find_all(m, NULL, 3, found, used), 0);
     st_close(m);
     pack_clear(&p);
     test_row = "";
@@ -238,7 +238,7 @@ static void long_names(void) {
                      escaped ? "\\u006e" : "n", name + 1, name);
             {
                 char text[1400];
-                st_options options;
+                st_open_options options;
                 snprintf(text, sizeof text, "{%s}", metadata);
                 pack_text(&p, INDEX, text);
                 memset(&options, 0, sizeof options);
@@ -284,7 +284,7 @@ static void one_file(void) {
 /* many of them cost what their text costs */
 static void many(void) {
     growing text = {NULL, 0, 0};
-    st_options options;
+    st_open_options options;
     const st_alias *list;
     size_t count, i;
     st_model *m;

@@ -30,28 +30,28 @@ static void products(void) {
     size_t i;
     for (i = 0; i < sizeof all / sizeof *all; i++) {
         uint64_t product = 77;
-        CHECK_EQ(sti_mul(all[i].a, all[i].b, &product), all[i].fits);
+        CHECK_EQ(sti_multiply64(all[i].a, all[i].b, &product), all[i].fits);
         if (!all[i].fits) continue;
         CHECK(all[i].a == 0 ? product == 0 : product / all[i].a == all[i].b && product % all[i].a == 0);
     }
 }
 
 static void sums(void) {
-    CHECK_EQ(sti_sum(0, 0), 0);
-    CHECK_EQ(sti_sum(UINT64_MAX - 1, 1), UINT64_MAX);
-    CHECK_EQ(sti_sum(UINT64_MAX, 1), UINT64_MAX);
-    CHECK_EQ(sti_sum(1, UINT64_MAX), UINT64_MAX);
-    CHECK_EQ(sti_sum(UINT64_MAX, UINT64_MAX), UINT64_MAX);
-    CHECK_EQ(sti_sum(UINT64_C(1) << 63, UINT64_C(1) << 62), UINT64_C(3) << 62);
-    CHECK_EQ(sti_plus(0, 0), 0);
-    CHECK_EQ(sti_plus(SIZE_MAX - 1, 1), SIZE_MAX);
-    CHECK_EQ(sti_plus(SIZE_MAX, 1), SIZE_MAX);
-    CHECK_EQ(sti_plus(2, SIZE_MAX), SIZE_MAX);
-    CHECK_EQ(sti_times(0, SIZE_MAX), 0);
-    CHECK_EQ(sti_times(SIZE_MAX, 0), 0);
-    CHECK_EQ(sti_times(SIZE_MAX / 8, 8), SIZE_MAX / 8 * 8);
-    CHECK_EQ(sti_times(SIZE_MAX / 8 + 1, 8), SIZE_MAX);
-    CHECK_EQ(sti_times(8, SIZE_MAX / 8 + 1), SIZE_MAX);
+    CHECK_EQ(sti_add64_saturated(0, 0), 0);
+    CHECK_EQ(sti_add64_saturated(UINT64_MAX - 1, 1), UINT64_MAX);
+    CHECK_EQ(sti_add64_saturated(UINT64_MAX, 1), UINT64_MAX);
+    CHECK_EQ(sti_add64_saturated(1, UINT64_MAX), UINT64_MAX);
+    CHECK_EQ(sti_add64_saturated(UINT64_MAX, UINT64_MAX), UINT64_MAX);
+    CHECK_EQ(sti_add64_saturated(UINT64_C(1) << 63, UINT64_C(1) << 62), UINT64_C(3) << 62);
+    CHECK_EQ(sti_add_saturated(0, 0), 0);
+    CHECK_EQ(sti_add_saturated(SIZE_MAX - 1, 1), SIZE_MAX);
+    CHECK_EQ(sti_add_saturated(SIZE_MAX, 1), SIZE_MAX);
+    CHECK_EQ(sti_add_saturated(2, SIZE_MAX), SIZE_MAX);
+    CHECK_EQ(sti_multiply_saturated(0, SIZE_MAX), 0);
+    CHECK_EQ(sti_multiply_saturated(SIZE_MAX, 0), 0);
+    CHECK_EQ(sti_multiply_saturated(SIZE_MAX / 8, 8), SIZE_MAX / 8 * 8);
+    CHECK_EQ(sti_multiply_saturated(SIZE_MAX / 8 + 1, 8), SIZE_MAX);
+    CHECK_EQ(sti_multiply_saturated(8, SIZE_MAX / 8 + 1), SIZE_MAX);
     CHECK_EQ(sti_round8(0), 0);
     CHECK_EQ(sti_round8(1), 8);
     CHECK_EQ(sti_round8(8), 8);
@@ -67,18 +67,18 @@ static void loads(void) {
 }
 
 static void spans(void) {
-    sti_span s = sti_text("model"), t = sti_text("moder");
+    sti_span s = sti_span_of("model"), t = sti_span_of("moder");
     CHECK_EQ(s.n, 5);
-    CHECK_EQ(sti_text("").n, 0);
+    CHECK_EQ(sti_span_of("").n, 0);
     CHECK(!sti_same(s, t));
     s.n = t.n = 4;
     CHECK(sti_same(s, t));
     t.n = 3;
     CHECK(!sti_same(s, t));
-    s = sti_behind(s, 2);
+    s = sti_drop_first(s, 2);
     CHECK(s.n == 2 && s.at[0] == 'd' && s.at[1] == 'e');
-    CHECK_EQ(sti_behind(s, 2).n, 0);
-    CHECK(sti_same(sti_text(""), sti_behind(s, 2)));
+    CHECK_EQ(sti_drop_first(s, 2).n, 0);
+    CHECK(sti_same(sti_span_of(""), sti_drop_first(s, 2)));
 }
 
 int main(void) {

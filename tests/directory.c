@@ -207,7 +207,7 @@ static void many_names(void) {
 /* ---- what is no directory, or has no files in it ---- */
 
 static void nothing(void) {
-    st_options options;
+    st_open_options options;
     st_model *m;
     st_error e;
     test_row = "nothing";
@@ -312,7 +312,7 @@ static void changes(void) {
     static const st_status want[] = {ST_ERR_NOT_FOUND, ST_ERR_NOT_FOUND, ST_ERR_IO};
     int i;
     for (i = 0; i < 3; i++) {
-        st_options options;
+        st_open_options options;
         st_model *m;
         st_error e;
         test_row = "a directory that changes";
@@ -335,7 +335,7 @@ static void changes(void) {
 
 /* an error is optional, whatever there is to say */
 static void without_error(void) {
-    st_options options;
+    st_open_options options;
     st_model *m;
     test_row = "nobody asks why";
     put_file("one.safetensors"), put_file("two.safetensors");

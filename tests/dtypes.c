@@ -38,18 +38,18 @@ static void numbers(void) {
     size_t i;
     st_dtype dtype;
     CHECK_EQ(KNOWN, 22);
-    CHECK_EQ(ST_DTYPE_NONE, 0);
+    CHECK_EQ(ST_DTYPE_UNKNOWN, 0);
     for (i = 0; i < KNOWN; i++) {
         const struct known *k = &known[i];
         CHECK_EQ(k->dtype, k->number);
         CHECK_STR(st_dtype_name(k->dtype), k->name);
         CHECK_EQ(st_dtype_bits(k->dtype), k->bits);
-        dtype = ST_DTYPE_NONE;
+        dtype = ST_DTYPE_UNKNOWN;
         CHECK_STATUS(st_dtype_from_name(k->name, &dtype), ST_OK);
         CHECK_EQ(dtype, k->number);
     }
     /* what is none has a name that can be printed, and no size */
-    CHECK(st_dtype_name(ST_DTYPE_NONE) != NULL && st_dtype_bits(ST_DTYPE_NONE) == 0);
+    CHECK(st_dtype_name(ST_DTYPE_UNKNOWN) != NULL && st_dtype_bits(ST_DTYPE_UNKNOWN) == 0);
     CHECK(st_dtype_name((st_dtype)23) != NULL && st_dtype_bits((st_dtype)23) == 0);
     CHECK(st_dtype_name(ST_DTYPE_32_BITS_) != NULL && st_dtype_bits(ST_DTYPE_32_BITS_) == 0);
 }
@@ -109,8 +109,24 @@ static void in_a_file(void) {
     free(file);
 }
 
+/* a tensor in one expression, and the version of what was compiled */
+static void made(void) {
+    static const uint64_t shape[2] = {3, 4};
+    static const char data[1] = {0};
+    const st_tensor t = st_tensor_of("w", ST_DTYPE_F32, 2, shape, data);
+    CHECK_STR(t.name, "w");
+    CHECK_EQ(t.dtype, ST_DTYPE_F32);
+    CHECK_EQ(t.rank, 2);
+    CHECK(t.shape == shape && t.data == data);
+    CHECK_EQ(t.name_bytes, 0);
+    CHECK_EQ(t.bytes, 0);
+    CHECK(t.dtype_name == NULL);
+    CHECK_EQ(st_version(), ST_VERSION);
+}
+
 int main(void) {
     numbers();
+    made();
     names();
     in_a_file();
     return test_done("dtypes");

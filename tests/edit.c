@@ -128,7 +128,7 @@ static void one_case(const edit_case *c, unsigned flags) {
         CHECK(error.actual >= 8 + c->text_bytes);
         CHECK(file_is(path, file, n));
     } else {
-        st_options open;
+        st_open_options open;
         CHECK_STATUS(edit(path, c->pairs, c->pair_count, &options, flags, &error), ST_OK);
         CHECK(file_is(path, want, want_bytes));
         memset(&open, 0, sizeof open);
@@ -330,7 +330,7 @@ static void in_work(unsigned flags, const unsigned char *file, size_t n, const s
     st_status status = ST_ERR_MEMORY;
     size_t room = 1, rounds;
     char *work;
-    st_options open;
+    st_open_options open;
     st_model *m;
     st_error error;
     scratch_write(TARGET, file, n);
@@ -340,8 +340,8 @@ static void in_work(unsigned flags, const unsigned char *file, size_t n, const s
         options.flags = flags | ST_SAVE_NO_SYNC;
         work = (char *)need(past + room);
         memset(work, 0xa5, past + room);
-        options.work = work + past;
-        options.work_bytes = room;
+        options.work.data = work + past;
+        options.work.bytes = room;
         status = st_edit_metadata(scratch_path(TARGET), pairs, 1, &options, &error);
         free(work);
         check_no_temporary();
@@ -385,7 +385,7 @@ static void while_open(void) {
     int how;
     for (how = 0; how < 4; how++) {
         const unsigned flags = how & 1 ? ST_SAVE_IN_PLACE : 0;
-        st_options open;
+        st_open_options open;
         st_model *m;
         st_error error;
         st_status status;

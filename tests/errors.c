@@ -227,7 +227,7 @@ static void paths(void) {
         for (length = 1; length < 3000; length += 1 + length / 16) {
             growing path = {NULL, 0, 0};
             served s;
-            st_options options;
+            st_open_options options;
             st_model *model;
             st_error error;
             text_put(&path, "no/such/");
@@ -259,7 +259,7 @@ static void paths(void) {
 static void both_long(void) {
     growing header = {NULL, 0, 0}, path = {NULL, 0, 0};
     served s;
-    st_options options;
+    st_open_options options;
     st_model *model;
     st_error error;
     unsigned char *file;

@@ -15,7 +15,7 @@ static void table(const file_case *rows, size_t count) {
     size_t i;
     for (i = 0; i < count; i++) {
         const file_case *row = &rows[i];
-        st_options options;
+        st_open_options options;
         verdict v;
         size_t n;
         unsigned char *file = case_file(row, &n);
@@ -60,15 +60,15 @@ static void left_out(void) {
     static const unsigned char file[] = {2, 0, 0, 0, 0, 0, 0, 0, '{', '}'};
     st_model *model;
     st_error error;
-    st_options options;
+    st_open_options options;
     uint64_t work[256];
     memset(&options, 0, sizeof options);
     CHECK_STATUS(st_open(&model, "no.safetensors", NULL, &error), ST_ERR_UNSUPPORTED);
     CHECK(model == NULL && strncmp(error.message, "no.safetensors: ", 16) == 0);
     CHECK_STATUS(st_open_memory(&model, file, sizeof file, NULL, &error), ST_ERR_MEMORY); /* there is no malloc */
     CHECK(model == NULL);
-    options.work = work;
-    options.work_bytes = sizeof work;
+    options.work.data = work;
+    options.work.bytes = sizeof work;
     CHECK_STATUS(st_open_memory(&model, file, sizeof file, &options, &error), ST_OK);
     CHECK_STATUS(st_advise(model, NULL, ST_ADVISE_DONE, &error), ST_OK);
     st_close(model);

@@ -136,7 +136,7 @@ static void roots(void) {
         if (row->found != NULL) {
             CHECK_STATUS(open_hub("owner/name", COMMIT).status, ST_OK);
         } else {
-            st_options options; /* a path outside pack/ may be looked for */
+            st_open_options options; /* a path outside pack/ may be looked for */
             st_model *m;
             memset(&options, 0, sizeof options);
             CHECK_STATUS(st_open_hub(&m, "owner/name", COMMIT, &options, &e), ST_ERR_NOT_FOUND);
@@ -335,7 +335,7 @@ static void on_disk(void) {
 }
 
 static void arguments(void) {
-    st_options options;
+    st_open_options options;
     st_model *m = (st_model *)(void *)&options;
     st_error e;
     memset(&options, 0, sizeof options);

@@ -11,7 +11,7 @@ int main(void) {
         const file_case *row = &invalid_cases[i];
         size_t n;
         unsigned char *file = case_file(row, &n);
-        st_options options;
+        st_open_options options;
         verdict v;
         memset(&options, 0, sizeof options);
         options.flags = row->flags;

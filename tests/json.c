@@ -298,7 +298,7 @@ static void comparisons(void) {
     size_t i;
     for (i = 0; i < sizeof all / sizeof *all; i++) {
         test_row = all[i].a;
-        CHECK_EQ(sti_json_same(sti_text(all[i].a), all[i].a_escaped, sti_text(all[i].b), all[i].b_escaped),
+        CHECK_EQ(sti_json_same(sti_span_of(all[i].a), all[i].a_escaped, sti_span_of(all[i].b), all[i].b_escaped),
                  all[i].same);
     }
     test_row = "";

@@ -107,7 +107,7 @@ static void batch_begin(batch *b, const st_model *m, const unsigned char *file, 
         const st_tensor *t = &m->tensors[random_below(m->count)];
         const size_t i = b->count;
         st_view *v = &b->views[i];
-        st_dtype as = random_below(2) > 0 ? ST_DTYPE_NONE : (st_dtype)(1 + random_below(22));
+        st_dtype as = random_below(2) > 0 ? ST_DTYPE_UNKNOWN : (st_dtype)(1 + random_below(22));
         unsigned d;
         v->ranges = b->ranges[i];
         for (d = 0; d < 2; d++) {
@@ -121,11 +121,11 @@ static void batch_begin(batch *b, const st_model *m, const unsigned char *file, 
         }
         if (random_below(2) > 0) v->range_count = 2;
         if (random_below(4) == 0) v->axes = b->axes[i];
-        if (slow_look(t, v, as).status != ST_OK) as = st_dtype_bits(t->dtype) < 8 ? ST_DTYPE_F32 : ST_DTYPE_NONE;
+        if (slow_look(t, v, as).status != ST_OK) as = st_dtype_bits(t->dtype) < 8 ? ST_DTYPE_F32 : ST_DTYPE_UNKNOWN;
         if (slow_look(t, v, as).elements > 100000) v->range_count = 0, v->axes = NULL;
-        if (slow_look(t, v, as).elements > 100000) as = ST_DTYPE_NONE; /* the slow model is slow */
+        if (slow_look(t, v, as).elements > 100000) as = ST_DTYPE_UNKNOWN; /* the slow model is slow */
         batch_item(b, t, file, random_below(3) > 0 ? v : NULL,
-                   slow_look(t, NULL, as).status == ST_OK ? as : ST_DTYPE_NONE);
+                   slow_look(t, NULL, as).status == ST_OK ? as : ST_DTYPE_UNKNOWN);
     }
 }
 
@@ -279,7 +279,7 @@ static size_t requests_for(const unsigned char *file, size_t n, size_t first, si
             const st_tensor *t = &s.model->tensors[s.model->count - 1 - i];
             items[count].tensor = t;
             items[count].as = as;
-            items[count].dst_bytes = (size_t)t->elements * (as == ST_DTYPE_NONE ? st_dtype_bits(t->dtype) / 8 : 4);
+            items[count].dst_bytes = (size_t)t->elements * (as == ST_DTYPE_UNKNOWN ? st_dtype_bits(t->dtype) / 8 : 4);
             items[count].dst = malloc(items[count].dst_bytes + 1);
             if (items[count].dst == NULL) exit(2);
         }
@@ -291,7 +291,7 @@ static size_t requests_for(const unsigned char *file, size_t n, size_t first, si
         for (i = 0; i < count; i++) {
             const st_tensor *t = items[i].tensor;
             CHECK_STATUS(items[i].status, ST_OK);
-            if (as == ST_DTYPE_NONE && little) CHECK(memcmp(items[i].dst, file + t->offset, (size_t)t->bytes) == 0);
+            if (as == ST_DTYPE_UNKNOWN && little) CHECK(memcmp(items[i].dst, file + t->offset, (size_t)t->bytes) == 0);
             free(items[i].dst);
         }
         free(items);
@@ -308,23 +308,24 @@ static void requests(void) {
     unsigned char *file;
     for (i = 0; i < 1000; i++) add_tensor(&header, i, ST_DTYPE_BF16, 32, 64, &at); /* 4 KiB each */
     file = finish_file(&header, at, &n);
-    CHECK_EQ(requests_for(file, n, 0, 1, ST_DTYPE_NONE, &bytes), 1); /* all of them fit in one */
+    CHECK_EQ(requests_for(file, n, 0, 1, ST_DTYPE_UNKNOWN, &bytes), 1); /* all of them fit in one */
     CHECK_EQ(bytes, at);
     CHECK_EQ(requests_for(file, n, 0, 1, ST_DTYPE_F32, &bytes), 1);
-    CHECK_EQ(requests_for(file, n, 0, 2, ST_DTYPE_NONE, &bytes), 2); /* the buffer is of as many bytes as are wanted */
+    CHECK_EQ(requests_for(file, n, 0, 2, ST_DTYPE_UNKNOWN, &bytes),
+             2); /* the buffer is of as many bytes as are wanted */
     CHECK(bytes <= at);
-    CHECK_EQ(requests_for(file, n, 3, 100, ST_DTYPE_NONE, &bytes), 10); /* too far apart */
+    CHECK_EQ(requests_for(file, n, 3, 100, ST_DTYPE_UNKNOWN, &bytes), 10); /* too far apart */
     CHECK_EQ(bytes, 10 * 4096);
     free(file);
     at = 0;
     for (i = 0; i < 3; i++) add_tensor(&header, i, ST_DTYPE_BF16, 1024, 3072, &at); /* 6 MiB each */
     add_tensor(&header, 3, ST_DTYPE_BF16, 5000, 2000, &at);                         /* 20 million */
     file = finish_file(&header, at, &n);
-    CHECK_EQ(requests_for(file, n, 0, 1, ST_DTYPE_NONE, &bytes), 3 + 3);
+    CHECK_EQ(requests_for(file, n, 0, 1, ST_DTYPE_UNKNOWN, &bytes), 3 + 3);
     CHECK_EQ(bytes, at);
     CHECK_EQ(requests_for(file, n, 0, 1, ST_DTYPE_F32, &bytes), 3 + 3);
     CHECK_EQ(bytes, at);
-    CHECK_EQ(requests_for(file, n, 1, 2, ST_DTYPE_NONE, &bytes), 2);
+    CHECK_EQ(requests_for(file, n, 1, 2, ST_DTYPE_UNKNOWN, &bytes), 2);
     free(file);
 }
 
@@ -534,7 +535,7 @@ static void memory_of(int kind) {
 
 static void plans(void) {
     static batch b;
-    static st_stretch stretches[60000];
+    static st_extent stretches[60000];
     int round;
     for (round = 0; round < 60; round++) {
         size_t n, needed, i, room;
@@ -549,7 +550,7 @@ static void plans(void) {
         CHECK_EQ(needed, 0);
         for (i = 0; i < b.count;) { /* one that converts is refused, and the last takes its place */
             st_load_item *item = &b.items[i];
-            if (item->as == ST_DTYPE_NONE || item->as == item->tensor->dtype) {
+            if (item->as == ST_DTYPE_UNKNOWN || item->as == item->tensor->dtype) {
                 i++;
                 continue;
             }
@@ -567,7 +568,7 @@ static void plans(void) {
                                   &needed, &error),
                      ST_OK);
         for (i = 0; i < needed; i++) {
-            const st_stretch *x = &stretches[i];
+            const st_extent *x = &stretches[i];
             CHECK(x->bytes > 0 && (most == 0 || x->bytes <= most));
             if (i > 0) CHECK(x->offset >= x[-1].offset);
             CHECK(x->shard == 0 && x->item < b.count && x->offset + x->bytes <= n);
@@ -576,7 +577,7 @@ static void plans(void) {
         }
         for (i = 0; i < b.count; i++) {
             const st_tensor *t = b.items[i].tensor;
-            slow_view w = slow_look(t, b.items[i].view, ST_DTYPE_NONE);
+            slow_view w = slow_look(t, b.items[i].view, ST_DTYPE_UNKNOWN);
             CHECK_STATUS(b.items[i].status, ST_ERR_STATE); /* not looked at */
             if (st_dtype_bits(t->dtype) == 8)
                 CHECK(w.bytes == 0 || memcmp(b.items[i].dst, b.want[i], (size_t)w.bytes) == 0);
@@ -607,7 +608,7 @@ static void several_files(void) {
     unsigned char *file = mixed_file(40, 1, &n);
     st_model *whole, *m;
     st_save_options save;
-    st_options options;
+    st_open_options options;
     st_error error;
     unsigned turn;
     snprintf(directory, sizeof directory, "%s", scratch_path("several"));
@@ -626,12 +627,12 @@ static void several_files(void) {
         for (i = 0; i < MOST_ITEMS; i++) { /* what is wanted of them is known from the file that they came from */
             const st_tensor *t = &whole->tensors[random_below(whole->count)];
             if (t->bytes > 200000) continue;
-            batch_item(&b, t, file, NULL, ST_DTYPE_NONE);
+            batch_item(&b, t, file, NULL, ST_DTYPE_UNKNOWN);
             b.items[b.count - 1].tensor = st_find(m, t->name);
         }
         {
             st_load_options o = batch_options(&b);
-            st_stretch stretches[MOST_ITEMS];
+            st_extent stretches[MOST_ITEMS];
             size_t needed;
             o.threads = MOST_THREADS;
             o.flags = turn > 1 ? ST_LOAD_DIRECT : 0u;
@@ -640,7 +641,7 @@ static void several_files(void) {
             CHECK_EQ(b.tellings, b.count);
             CHECK_STATUS(st_plan_load(m, b.items, b.count, 0, stretches, MOST_ITEMS, &needed, &error), ST_OK);
             for (i = 1; i < needed; i++) {
-                const st_stretch *x = &stretches[i];
+                const st_extent *x = &stretches[i];
                 CHECK(x[-1].shard < x->shard || (x[-1].shard == x->shard && x[-1].offset <= x->offset));
             }
             b.items[0].tensor = NULL;
@@ -667,7 +668,7 @@ static void several_files(void) {
             CHECK_STATUS(st_load(m, &item, 1, NULL, &error), ST_OK);
             want = malloc((size_t)t->bytes + 1);
             if (want == NULL) exit(2);
-            CHECK_STATUS(st_read_as(whole, was, NULL, ST_DTYPE_NONE, want, item.dst_bytes, &error), ST_OK);
+            CHECK_STATUS(st_read_as(whole, was, NULL, ST_DTYPE_UNKNOWN, want, item.dst_bytes, &error), ST_OK);
             CHECK(memcmp(item.dst, want, item.dst_bytes) == 0);
             free(want);
             free(item.dst);

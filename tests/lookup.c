@@ -79,7 +79,7 @@ static void order_of_names(void) {
     size_t i, j;
     for (i = 0; i < sizeof sorted / sizeof *sorted; i++) {
         for (j = 0; j < sizeof sorted / sizeof *sorted; j++) {
-            int c = sti_compare(sti_text(sorted[i]), sti_text(sorted[j]));
+            int c = sti_compare(sti_span_of(sorted[i]), sti_span_of(sorted[j]));
             CHECK(i < j ? c < 0 : i > j ? c > 0 : c == 0);
         }
     }
@@ -253,7 +253,7 @@ static void filled_anew(void) {
     crowd c = crowd_of(CROWDED);
     st_pair *pairs = (st_pair *)calloc(CROWDED, sizeof *pairs);
     uint32_t slots[CROWDED * 2];
-    sti_index x;
+    sti_name_table x;
     size_t i;
     if (pairs == NULL) exit(2);
     for (i = 0; i < CROWDED; i++) {
@@ -264,12 +264,12 @@ static void filled_anew(void) {
     x.pairs = pairs;
     x.slots = slots;
     x.count = CROWDED;
-    CHECK(sti_index_words(CROWDED, 0) <= sizeof slots / sizeof *slots);
-    CHECK(sti_index_build(&x, NULL) == STI_ABSENT && x.sorted);
-    for (i = 0; i < CROWDED; i++) CHECK_EQ(sti_index_find(&x, sti_text(c.names[i])), i);
+    CHECK(sti_table_words(CROWDED, 0) <= sizeof slots / sizeof *slots);
+    CHECK(sti_table_build(&x, NULL) == STI_ABSENT && x.sorted);
+    for (i = 0; i < CROWDED; i++) CHECK_EQ(sti_table_find(&x, sti_span_of(c.names[i])), i);
     x.count = 20;
-    CHECK(sti_index_build(&x, NULL) == STI_ABSENT && !x.sorted);
-    for (i = 0; i < 30; i++) CHECK_EQ(sti_index_find(&x, sti_text(c.names[i])), i < 20 ? i : STI_ABSENT);
+    CHECK(sti_table_build(&x, NULL) == STI_ABSENT && !x.sorted);
+    for (i = 0; i < 30; i++) CHECK_EQ(sti_table_find(&x, sti_span_of(c.names[i])), i < 20 ? i : STI_ABSENT);
     free(pairs);
     free(c.names);
 }

@@ -88,7 +88,7 @@ static void check_all(const st_model *m, int mapped) {
 }
 
 static void opens_well(unsigned flags) {
-    st_options options;
+    st_open_options options;
     counting memory;
     st_model *m;
     const size_t before = descriptors();
@@ -113,7 +113,7 @@ static void opens_well(unsigned flags) {
 
 /* the same through a pack, of whose files no more are open at once either */
 static void in_a_pack(void) {
-    st_options options;
+    st_open_options options;
     counting memory;
     st_model *m;
     size_t opens;
@@ -191,7 +191,7 @@ static void changed_on_disk(void) {
     int how;
     for (how = 0; how < CHANGES; how++) {
         packed *file = &p.all[TOUCHED];
-        st_options options;
+        st_open_options options;
         st_model *m;
         test_row = change_names[how];
         disk_put(file->path, file->bytes, file->n);
@@ -225,7 +225,7 @@ static void changed_in_a_pack(void) {
     packed *file = &p.all[TOUCHED];
     const uint64_t id = file->id;
     const size_t n = file->n;
-    st_options options;
+    st_open_options options;
     st_model *m;
     char got = 0;
     int how;

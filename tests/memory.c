@@ -15,8 +15,8 @@ static st_status open_in(int kind, const unsigned char *file, size_t n, unsigned
     counting_begin(&s.memory); /* and never used */
     served_begin(&s.served, file, n);
     s.options.allocator = &s.memory.allocator;
-    s.options.work = block + skew;
-    s.options.work_bytes = work_bytes;
+    s.options.work.data = block + skew;
+    s.options.work.bytes = work_bytes;
     if (kind == FROM_FILES) s.options.files = &s.served.files;
     if (kind == FROM_FILE_NO_MAP) s.options.flags = ST_OPEN_NO_MAP;
     if (kind == FROM_MAPPED_IO) s.served.io.read_at = NULL, s.served.io.mapped = file;
@@ -161,12 +161,12 @@ static void work_buffers(void) {
 /* the header's faults that come before memory is asked for need none */
 static void before_memory(void) {
     char work[1];
-    st_options options;
+    st_open_options options;
     st_model *model;
     st_error error;
     memset(&options, 0, sizeof options);
-    options.work = work;
-    options.work_bytes = 0;
+    options.work.data = work;
+    options.work.bytes = 0;
     CHECK_STATUS(st_open_memory(&model, "abc", 3, &options, &error), ST_ERR_TRUNCATED);
     CHECK_STATUS(st_open_memory(&model, "\003\000\000\000\000\000\000\000{}", 10, &options, &error), ST_ERR_TRUNCATED);
     CHECK_STATUS(st_open_memory(&model, "\000\000\000\000\000\000\000\001{}", 10, &options, &error),
@@ -178,7 +178,7 @@ static void before_memory(void) {
 static void kept(const unsigned char *file, size_t n) {
     enum { MODEL = 640 };
     counting c;
-    st_options options;
+    st_open_options options;
     st_model *model;
     st_error error;
     size_t bound = MODEL, i;
@@ -221,7 +221,7 @@ static void copies(void) {
     st_allocator *allocator = (st_allocator *)malloc(sizeof *allocator);
     st_files *files = (st_files *)malloc(sizeof *files);
     st_io *io = (st_io *)malloc(sizeof *io);
-    st_options *options = (st_options *)malloc(sizeof *options);
+    st_open_options *options = (st_open_options *)malloc(sizeof *options);
     char *path = (char *)malloc(64);
     st_model *one, *two;
     st_error error;
@@ -257,7 +257,7 @@ static void copies(void) {
 
 static void half_an_allocator(void) {
     counting c;
-    st_options options;
+    st_open_options options;
     st_model *model;
     st_error error;
     memset(&options, 0, sizeof options);
@@ -280,13 +280,13 @@ static void obtain(void) {
     counting c;
     sti_memory m;
     memset(&m, 0, sizeof m);
-    CHECK(sti_obtain(&m, 8) == NULL);
+    CHECK(sti_allocate(&m, 8) == NULL);
     counting_begin(&c);
     m.allocator = c.allocator;
-    CHECK(sti_obtain(&m, SIZE_MAX) == NULL);
+    CHECK(sti_allocate(&m, SIZE_MAX) == NULL);
     CHECK_EQ(c.calls, 0);
-    sti_return(&m, NULL, 8);
-    sti_return(&m, sti_obtain(&m, 8), 8);
+    sti_deallocate(&m, NULL, 8);
+    sti_deallocate(&m, sti_allocate(&m, 8), 8);
     counting_end(&c);
 }
 

@@ -21,7 +21,7 @@ static st_error error;
 static st_model *model;
 
 static st_status open_path(const char *path, unsigned flags) {
-    st_options options;
+    st_open_options options;
     st_status status;
     memset(&options, 0, sizeof options);
     memset(&error, 0xee, sizeof error);
@@ -467,7 +467,7 @@ static void huge(void) {
 /* ---- arguments and flags ---- */
 
 static void arguments(void) {
-    st_options options;
+    st_open_options options;
     st_io io;
     served s;
     memset(&options, 0, sizeof options);
@@ -505,7 +505,7 @@ static void arguments(void) {
 
 static void flags(void) {
     unsigned bit;
-    st_options options;
+    st_open_options options;
     served s;
     memset(&options, 0, sizeof options);
     served_begin(&s, good, good_bytes);
@@ -584,7 +584,7 @@ static int long_header(void *user, uint64_t offset, void *dst, size_t n) {
 
 static void too_large(void) {
     counting c;
-    st_options options;
+    st_open_options options;
     st_io io;
     memset(&options, 0, sizeof options);
     memset(&io, 0, sizeof io);
@@ -601,7 +601,7 @@ static void too_large(void) {
 /* the bytes of callbacks are asked for before and after the header only where they must be */
 static void callbacks_that_fail(void) {
     served s;
-    st_options options;
+    st_open_options options;
     memset(&options, 0, sizeof options);
     served_begin(&s, good, good_bytes);
     options.files = &s.files;
@@ -635,7 +635,7 @@ static void hollow_close(void *user, st_io *file) {
 static void hollow_files(void) {
     int open_files = 0;
     st_files files;
-    st_options options;
+    st_open_options options;
     memset(&files, 0, sizeof files);
     memset(&options, 0, sizeof options);
     files.user = &open_files;

@@ -234,7 +234,7 @@ typedef struct opened {
     counting memory;
     void *work;
     size_t rounds; /* of a work buffer, until it sufficed */
-    st_options options;
+    st_open_options options;
     st_model *model;
     st_error error;
 } opened;
@@ -265,8 +265,8 @@ static inline st_status opened_work(opened *o, const char *path) {
         o->work = malloc(bytes);
         if (o->work == NULL) exit(2);
         memset(o->work, 0xa5, bytes);
-        o->options.work = o->work;
-        o->options.work_bytes = bytes;
+        o->options.work.data = o->work;
+        o->options.work.bytes = bytes;
         status = opened_call(o, path);
         if (status != ST_ERR_MEMORY) break;
         o->rounds++;
@@ -280,7 +280,7 @@ static inline st_status opened_work(opened *o, const char *path) {
     return status;
 }
 
-static inline st_status opened_begin(opened *o, pack *p, int way, const char *path, const st_options *base) {
+static inline st_status opened_begin(opened *o, pack *p, int way, const char *path, const st_open_options *base) {
     st_status status;
     memset(o, 0, sizeof *o);
     o->pack = p;
@@ -366,7 +366,7 @@ static inline void check_files(const opened *o, int way) {
 }
 
 /* opens path in every way, which gives one verdict; that is what it gives. look: what else to hold a model to */
-static inline st_error pack_verdict(pack *p, const char *path, const st_options *base,
+static inline st_error pack_verdict(pack *p, const char *path, const st_open_options *base,
                                     void (*look)(const opened *o, int way)) {
     const char *row = test_row;
     st_error first;

@@ -164,7 +164,7 @@ static void lengths(void) {
 /* ---- the hub ---- */
 
 static st_status open_hub(const char *repo, const char *revision) {
-    st_options options;
+    st_open_options options;
     st_model *m;
     st_error e;
     st_status s;

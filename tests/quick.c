@@ -231,7 +231,7 @@ static int is_taken(const char *header, size_t n, sti_entry *e) {
     sti_header h = sti_header_at((const unsigned char *)header, n, 0, NULL);
 #if STI_WIDE
     memset(e, 0, sizeof *e);
-    return sti_usual_member(&h, e);
+    return sti_parse_canonical_entry(&h, e);
 #else
     (void)h, (void)e;
     return 0;

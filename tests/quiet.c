@@ -26,7 +26,7 @@ static void table(const file_case *rows, size_t count) {
     size_t i;
     for (i = 0; i < count; i++) {
         const file_case *row = &rows[i];
-        st_options options;
+        st_open_options options;
         st_model *model;
         st_scan scan;
         st_error error;

@@ -152,7 +152,7 @@ static void available_bytes(void) {
 static void options(void) {
     st_scan scan;
     st_error error;
-    st_options o;
+    st_open_options o;
     size_t n;
     unsigned char *file = make_file(header, sizeof header - 1, "12345", 5, &n);
     memset(&o, 0, sizeof o);

@@ -281,7 +281,7 @@ static void opens(void) {
     static const st_pair metadata = PAIR("format", "pt"), more[] = {PAIR("z", " [1, 2]"), PAIR("dtype", "\"\\u00e9\"")};
     st_tensor t[5];
     st_save_options o = options_of(32);
-    st_options how;
+    st_open_options how;
     st_model *m;
     st_error error;
     size_t i;
@@ -478,7 +478,7 @@ static void refusals(void) {
     wrong[4].name = "__metadata__";
     refused(wrong, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "__metadata__");
     wrong[4] = t[4];
-    wrong[4].dtype = ST_DTYPE_NONE;
+    wrong[4].dtype = ST_DTYPE_UNKNOWN;
     refused(wrong, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "d");
     wrong[4].dtype = ST_DTYPE_F32;
     wrong[4].shape = &large;
@@ -633,7 +633,7 @@ static void from_a_model(void) { /* that lies where the new one goes */
     static const unsigned ways[] = {0, ST_OPEN_NO_MAP};
     st_tensor t[5];
     st_save_options o = options_of(32);
-    st_options how;
+    st_open_options how;
     st_error error;
     size_t i;
     five_tensors(t);
@@ -686,8 +686,8 @@ static void in_a_work_buffer(void) {
             unsigned char *work = (unsigned char *)need(room + 8);
             st_status status;
             memset(work, 0xa5, room + 8);
-            o.work = work + (older & 1); /* at any place */
-            o.work_bytes = room;
+            o.work.data = work + (older & 1); /* at any place */
+            o.work.bytes = room;
             status = st_save_sharded(scratch_directory, t, 5, &metadata, 1, &o, &error);
             CHECK(work[room + (older & 1)] == 0xa5);
             free(work);
@@ -703,7 +703,7 @@ static void in_a_work_buffer(void) {
             }
         }
         CHECK(rounds >= 1 && rounds <= 2);
-        o.work = NULL;
+        o.work.data = NULL;
         CHECK(folder_holds(t, 5, &metadata, 1, &o));
         CHECK(!folder_has(SHARD_NAME(1, 2)));
         check_no_temporary();
@@ -1125,7 +1125,7 @@ static void parts_refused(void) {
             other[3].shape = square;
         }
         if (i == 6) {
-            other[3].dtype = ST_DTYPE_NONE;
+            other[3].dtype = ST_DTYPE_UNKNOWN;
             other[3].dtype_name = "X8";
             other[3].bytes = 16;
         }
@@ -1160,12 +1160,12 @@ static void parts_in_a_work_buffer(void) {
         int round;
         st_status status = ST_ERR_MEMORY;
         for (round = 0; round < 5 && status == ST_ERR_MEMORY; round++) {
-            o.work = need(room);
-            o.work_bytes = room;
+            o.work.data = need(room);
+            o.work.bytes = room;
             status = step == 0   ? st_shards_begin(scratch_directory, t, 5, &o, &error)
                      : step == 1 ? st_shards_write(scratch_directory, t, 5, NULL, 0, 0, 3, &o, &error)
                                  : st_shards_finish(scratch_directory, t, 5, &o, &error);
-            free(o.work);
+            free(o.work.data);
             if (status == ST_ERR_MEMORY) {
                 CHECK(error.expected > room && error.expected < 1000000);
                 room = (size_t)error.expected;

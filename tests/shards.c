@@ -243,7 +243,7 @@ static void index_texts(void) {
 /* the limit of a header is an index's too, and counts its bytes */
 static void index_limit(void) {
     static const char text[] = MAP(T);
-    st_options options;
+    st_open_options options;
     st_error e;
     memset(&options, 0, sizeof options);
     test_row = "limit";
@@ -271,7 +271,7 @@ static void too_many_shards(void) {
     test_row = "too many shards";
     for (count = 65536; count <= 65537; count++) {
         growing text = {NULL, 0, 0};
-        st_options options;
+        st_open_options options;
         st_model *m;
         st_error e;
         size_t i;
@@ -319,7 +319,7 @@ static void shard_faults(void) {
     for (i = 0; i < sizeof invalid_cases / sizeof *invalid_cases; i++) {
         const file_case *row = &invalid_cases[i];
         size_t n;
-        st_options options;
+        st_open_options options;
         if (row->status == ST_OK || (row->max_header > 0 && row->max_header < 1000)) continue;
         memset(&options, 0, sizeof options);
         options.flags = row->flags;
@@ -500,7 +500,7 @@ static void look_partial(const opened *o, int way) {
 
 static void partial(void) {
     unsigned there, i;
-    st_options options;
+    st_open_options options;
     memset(&options, 0, sizeof options);
     for (there = 0; there < 8; there++) {
         static const char *const names[] = {"a.safetensors", "b.safetensors", "c.safetensors"};

@@ -110,7 +110,7 @@ static inline slow_view slow_look(const st_tensor *t, const st_view *v, st_dtype
         w.shape[i] = slow_count(slow_range(t, v, slow_axis(v, i)));
         w.elements *= w.shape[i];
     }
-    if (as == ST_DTYPE_NONE) as = t->dtype;
+    if (as == ST_DTYPE_UNKNOWN) as = t->dtype;
     w.bytes = (w.elements * st_dtype_bits(as) + 7) / 8;
     if (!slow_converts(as, t->dtype)) {
         w.status = ST_ERR_UNSUPPORTED;
@@ -147,7 +147,7 @@ static inline void slow_give(const unsigned char *data, const st_tensor *t, cons
     const unsigned bits = st_dtype_bits(t->dtype);
     uint64_t n;
     unsigned i;
-    if (as == ST_DTYPE_NONE) as = t->dtype;
+    if (as == ST_DTYPE_UNKNOWN) as = t->dtype;
     memset(out, 0, (size_t)w->bytes);
     for (n = 0; n < w->elements; n++) {
         const uint64_t code = slow_code(data, bits, slow_element(t, v, w, n));

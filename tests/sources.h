@@ -28,7 +28,7 @@ typedef struct source {
     counting memory;
     served served;
     void *work;
-    st_options options;
+    st_open_options options;
     st_model *model;
     st_error error;
     st_status status;
@@ -82,7 +82,7 @@ static inline void check_error(const st_error *error, st_status status, const ch
 }
 
 /* opens; bytes stay where they are until source_close */
-static inline st_status source_open(source *s, int kind, const void *bytes, size_t n, const st_options *base) {
+static inline st_status source_open(source *s, int kind, const void *bytes, size_t n, const st_open_options *base) {
     memset(s, 0, sizeof *s);
     s->kind = kind;
     counting_begin(&s->memory);
@@ -97,14 +97,14 @@ static inline st_status source_open(source *s, int kind, const void *bytes, size
     }
     if (kind == FROM_WORK) {
         char probe[1];
-        s->options.work = probe;
-        s->options.work_bytes = sizeof probe;
+        s->options.work.data = probe;
+        s->options.work.bytes = sizeof probe;
         s->status = source_call(s, bytes, n);
         if (s->status == ST_ERR_MEMORY && CHECK(s->error.expected > 1 && s->error.expected < SIZE_MAX)) {
-            s->options.work_bytes = (size_t)s->error.expected;
-            s->options.work = s->work = malloc(s->options.work_bytes);
+            s->options.work.bytes = (size_t)s->error.expected;
+            s->options.work.data = s->work = malloc(s->options.work.bytes);
             if (!CHECK(s->work != NULL)) return s->status;
-            memset(s->work, 0xa5, s->options.work_bytes);
+            memset(s->work, 0xa5, s->options.work.bytes);
             s->status = source_call(s, bytes, n);
         }
         CHECK_EQ(s->memory.calls, 0);
@@ -144,7 +144,7 @@ static inline void check_sound(const st_model *m, size_t n, unsigned flags) {
         at += t->bytes;
         for (d = 0; d < t->rank; d++) elements *= t->shape[d];
         CHECK_EQ(t->elements, elements);
-        if (t->dtype != ST_DTYPE_NONE) {
+        if (t->dtype != ST_DTYPE_UNKNOWN) {
             CHECK_EQ(t->elements * st_dtype_bits(t->dtype), t->bytes * 8);
             CHECK_STR(t->dtype_name, st_dtype_name(t->dtype));
         }
@@ -250,7 +250,7 @@ static inline void check_same_error(const st_error *got, const st_error *want) {
     CHECK_STR(got->subject, want->subject);
 }
 
-static inline void check_scan(const unsigned char *file, size_t n, const st_options *base, const source *like) {
+static inline void check_scan(const unsigned char *file, size_t n, const st_open_options *base, const source *like) {
     st_scan scan;
     st_error error;
     st_status status;
@@ -281,7 +281,8 @@ typedef struct verdict {
 } verdict;
 
 /* one verdict of all; `file` lies in a heap block of its own, n bytes and no more */
-static inline verdict sources_verdict(const unsigned char *file, size_t n, const st_options *base, unsigned without) {
+static inline verdict sources_verdict(const unsigned char *file, size_t n, const st_open_options *base,
+                                      unsigned without) {
     const unsigned flags = base != NULL ? base->flags : 0;
     const char *row = test_row;
     verdict v;

@@ -197,7 +197,7 @@ static void itself(void) {
     renewed = golden_file(changed, sizeof changed - 1, 0, 0, bytes, BYTES, &new_bytes);
     for (no_map = 0; no_map <= 1; no_map++) {
         st_save_options options;
-        st_options open;
+        st_open_options open;
         st_model *m;
         st_error error;
         st_status status;

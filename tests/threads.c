@@ -174,7 +174,7 @@ int main(void) {
         CHECK(file_is(scratch_path(TARGET), want, n));
     }
     for (no_map = 0; no_map <= 1; no_map++) {
-        st_options options;
+        st_open_options options;
         st_model *model;
         st_error error;
         memset(&options, 0, sizeof options);

@@ -158,7 +158,7 @@ static uint32_t make_shape(st_dtype *dtype, uint64_t *shape) {
 
 /* the dtype that a view is read as: half of the time as it is stored */
 static st_dtype make_target(void) {
-    return random_below(2) > 0 ? ST_DTYPE_NONE : (st_dtype)(1 + random_below(22));
+    return random_below(2) > 0 ? ST_DTYPE_UNKNOWN : (st_dtype)(1 + random_below(22));
 }
 
 static void random_views(int rounds, int views) {
@@ -219,7 +219,7 @@ typedef struct cost {
     { 0, UINT64_MAX, 1 }
 #define MIB ((uint64_t)1 << 20)
 static const cost costs[] = {
-    {"whole", ST_DTYPE_F32, {1024, 1024}, 2, {ALL, ALL}, {0, 1}, 0, ST_DTYPE_NONE, 1, 4 * MIB},
+    {"whole", ST_DTYPE_F32, {1024, 1024}, 2, {ALL, ALL}, {0, 1}, 0, ST_DTYPE_UNKNOWN, 1, 4 * MIB},
     {"a block of rows", ST_DTYPE_F32, {1024, 1024}, 2, {{100, 400, 1}, ALL}, {0, 1}, 0, ST_DTYPE_F32, 1, 300 * 4096},
     {"one row, converted", ST_DTYPE_BF16, {1024, 2048}, 2, {{77, 78, 1}, ALL}, {0, 1}, 0, ST_DTYPE_F32, 1, 4096},
     {"whole, converted", ST_DTYPE_BF16, {1024, 2048}, 2, {ALL, ALL}, {0, 1}, 0, ST_DTYPE_F32, 4, 4 * MIB},
@@ -230,10 +230,10 @@ static const cost costs[] = {
      {{0, UINT64_MAX, 2}, ALL},
      {0, 1},
      0,
-     ST_DTYPE_NONE,
+     ST_DTYPE_UNKNOWN,
      5,
      4 * MIB},
-    {"a few columns", ST_DTYPE_F32, {1024, 1024}, 2, {ALL, {10, 26, 1}}, {0, 1}, 0, ST_DTYPE_NONE, 5, 4 * MIB},
+    {"a few columns", ST_DTYPE_F32, {1024, 1024}, 2, {ALL, {10, 26, 1}}, {0, 1}, 0, ST_DTYPE_UNKNOWN, 5, 4 * MIB},
     {"every third column",
      ST_DTYPE_U8,
      {2048, 2048},
@@ -251,7 +251,7 @@ static const cost costs[] = {
      {{5, UINT64_MAX, 100}, ALL},
      {0, 1},
      0,
-     ST_DTYPE_NONE,
+     ST_DTYPE_UNKNOWN,
      11,
      11 * 4096},
     {"rows far apart, converted",
@@ -264,8 +264,8 @@ static const cost costs[] = {
      ST_DTYPE_F64,
      11,
      11 * 4096},
-    {"long rows", ST_DTYPE_F32, {32, 32768}, 2, {{0, UINT64_MAX, 2}, ALL}, {0, 1}, 0, ST_DTYPE_NONE, 16, 2 * MIB},
-    {"transposed", ST_DTYPE_F32, {1024, 1024}, 2, {ALL, ALL}, {1, 0}, 1, ST_DTYPE_NONE, 5, 4 * MIB},
+    {"long rows", ST_DTYPE_F32, {32, 32768}, 2, {{0, UINT64_MAX, 2}, ALL}, {0, 1}, 0, ST_DTYPE_UNKNOWN, 16, 2 * MIB},
+    {"transposed", ST_DTYPE_F32, {1024, 1024}, 2, {ALL, ALL}, {1, 0}, 1, ST_DTYPE_UNKNOWN, 5, 4 * MIB},
     {"transposed and converted", ST_DTYPE_BF16, {1000, 2100}, 2, {ALL, ALL}, {1, 0}, 1, ST_DTYPE_F32, 5, 5 * MIB},
     {"transposed, rows longer than a request",
      ST_DTYPE_U8,
@@ -274,7 +274,7 @@ static const cost costs[] = {
      {ALL, ALL},
      {1, 0},
      1,
-     ST_DTYPE_NONE,
+     ST_DTYPE_UNKNOWN,
      6,
      5 * MIB},
     {"transposed, half of the rows",
@@ -295,7 +295,7 @@ static const cost costs[] = {
      {{3, 50, 1}, {9, 100, 3}, {1, 190, 2}},
      {1, 2, 0},
      1,
-     ST_DTYPE_NONE,
+     ST_DTYPE_UNKNOWN,
      5,
      4 * MIB},
     {"four bits, turned", ST_DTYPE_F4, {1501, 2002}, 2, {ALL, {1, UINT64_MAX, 1}}, {1, 0}, 1, ST_DTYPE_F16, 3, 2 * MIB},
@@ -307,7 +307,7 @@ static const cost costs[] = {
      {{3, 1400, 3}, {4, 2000, 1}},
      {0, 1},
      0,
-     ST_DTYPE_NONE,
+     ST_DTYPE_UNKNOWN,
      4,
      3 * MIB},
 };
@@ -375,21 +375,21 @@ static void cold(void) {
     } rows[] = {
         {"every fifth row",
          ST_DTYPE_BF16,
-         ST_DTYPE_NONE,
+         ST_DTYPE_UNKNOWN,
          {1, 3000, 2048},
          {{0, 1, 1}, {2, 2999, 5}, {0, 2048, 1}},
          {0, 1, 2}},
         {"a quarter of the columns",
          ST_DTYPE_F32,
-         ST_DTYPE_NONE,
+         ST_DTYPE_UNKNOWN,
          {2, 900, 2048},
          {{0, 2, 1}, {0, 900, 1}, {512, 1024, 1}},
          {0, 1, 2}},
-        {"turned", ST_DTYPE_BF16, ST_DTYPE_NONE, {3, 900, 2048}, {{0, 3, 1}, {0, 900, 3}, {0, 2048, 1}}, {2, 0, 1}},
+        {"turned", ST_DTYPE_BF16, ST_DTYPE_UNKNOWN, {3, 900, 2048}, {{0, 3, 1}, {0, 900, 3}, {0, 2048, 1}}, {2, 0, 1}},
         {"as F32", ST_DTYPE_F4, ST_DTYPE_F32, {1, 5000, 4096}, {{0, 1, 1}, {1, 5000, 7}, {3, 4096, 1}}, {0, 1, 2}},
         {"few, far apart",
          ST_DTYPE_U8,
-         ST_DTYPE_NONE,
+         ST_DTYPE_UNKNOWN,
          {80, 400, 512},
          {{0, 80, 9}, {0, 400, 2}, {0, 512, 1}},
          {0, 1, 2}},
@@ -433,13 +433,13 @@ static void work_buffer(void) {
         memset(&s, 0, sizeof s);
         s.kind = FROM_IO;
         served_begin(&s.served, file, n);
-        s.options.work = work;
-        s.options.work_bytes = sizeof work;
+        s.options.work.data = work;
+        s.options.work.bytes = sizeof work;
         v.axes = turned;
         v.ranges = some;
         v.range_count = 2;
         if (CHECK_STATUS(source_call(&s, file, n), ST_OK)) {
-            CHECK_STATUS(check_view(&s, file, NULL, ST_DTYPE_NONE), ST_OK);
+            CHECK_STATUS(check_view(&s, file, NULL, ST_DTYPE_UNKNOWN), ST_OK);
             CHECK_STATUS(check_view(&s, file, NULL, ST_DTYPE_F32), ST_OK);
             CHECK_STATUS(check_view(&s, file, &v, ST_DTYPE_F16), ST_OK);
             v.axes = NULL;
@@ -569,7 +569,7 @@ static void unknown_dtypes(void) {
     static const uint32_t turned[2] = {1, 0}, straight[2] = {0, 1};
     static const st_range half[1] = {{0, 1, 1}}, all[2] = {{0, 2, 1}, {0, UINT64_MAX, 0}};
     st_view v;
-    st_options options;
+    st_open_options options;
     source s;
     st_error error;
     size_t n;
@@ -585,22 +585,22 @@ static void unknown_dtypes(void) {
         t = st_find(s.model, "t");
         memset(&v, 0, sizeof v);
         memset(dst, '#', sizeof dst);
-        CHECK_STATUS(st_read_as(s.model, t, NULL, ST_DTYPE_NONE, dst, 4, &error), ST_ERR_ARGUMENT);
+        CHECK_STATUS(st_read_as(s.model, t, NULL, ST_DTYPE_UNKNOWN, dst, 4, &error), ST_ERR_ARGUMENT);
         CHECK_EQ(error.expected, 5);
         CHECK_STATUS(st_read_as(s.model, t, NULL, ST_DTYPE_U8, dst, 8, &error), ST_ERR_DTYPE);
         v.axes = turned;
         CHECK_STATUS(st_view_shape(t, &v, shape, NULL, &error), ST_OK);
         CHECK(shape[0] == 3 && shape[1] == 2);
-        CHECK_STATUS(st_read_as(s.model, t, &v, ST_DTYPE_NONE, dst, 8, &error), ST_ERR_DTYPE);
+        CHECK_STATUS(st_read_as(s.model, t, &v, ST_DTYPE_UNKNOWN, dst, 8, &error), ST_ERR_DTYPE);
         v.axes = NULL, v.ranges = half, v.range_count = 1;
-        CHECK_STATUS(st_read_as(s.model, t, &v, ST_DTYPE_NONE, dst, 8, &error), ST_ERR_DTYPE);
+        CHECK_STATUS(st_read_as(s.model, t, &v, ST_DTYPE_UNKNOWN, dst, 8, &error), ST_ERR_DTYPE);
         CHECK_EQ(dst[0], '#');
         v.axes = straight, v.ranges = all, v.range_count = 2;
-        CHECK_STATUS(st_read_as(s.model, t, &v, ST_DTYPE_NONE, dst, 5, &error), ST_OK);
+        CHECK_STATUS(st_read_as(s.model, t, &v, ST_DTYPE_UNKNOWN, dst, 5, &error), ST_OK);
         CHECK(memcmp(dst, "abcde#", 6) == 0);
-        CHECK_STATUS(st_read_as(s.model, st_find(s.model, "u"), NULL, ST_DTYPE_NONE, dst, 8, &error), ST_OK);
+        CHECK_STATUS(st_read_as(s.model, st_find(s.model, "u"), NULL, ST_DTYPE_UNKNOWN, dst, 8, &error), ST_OK);
         CHECK(memcmp(dst, "fgcde#", 6) == 0);
-        CHECK_STATUS(st_read_as(s.model, st_find(s.model, "v"), NULL, ST_DTYPE_NONE, NULL, 0, &error), ST_OK);
+        CHECK_STATUS(st_read_as(s.model, st_find(s.model, "v"), NULL, ST_DTYPE_UNKNOWN, NULL, 0, &error), ST_OK);
         source_close(&s);
     }
     free(file);
@@ -679,11 +679,11 @@ static void many_dimensions(void) {
         CHECK(elements == (uint64_t)1 << twos && shape[0] == 1 && shape[RANK - 1] == 2);
         e.reads = 0;
         if (twos > MOST) {
-            CHECK_STATUS(st_read_as(m, t, &v, ST_DTYPE_NONE, dst, (size_t)1 << MOST, &error), ST_ERR_TOO_LARGE);
+            CHECK_STATUS(st_read_as(m, t, &v, ST_DTYPE_UNKNOWN, dst, (size_t)1 << MOST, &error), ST_ERR_TOO_LARGE);
             CHECK_EQ(error.expected, MOST);
             CHECK_EQ(e.reads, 0);
         } else {
-            CHECK_STATUS(st_read_as(m, t, &v, ST_DTYPE_NONE, dst, (size_t)1 << MOST, &error), ST_OK);
+            CHECK_STATUS(st_read_as(m, t, &v, ST_DTYPE_UNKNOWN, dst, (size_t)1 << MOST, &error), ST_OK);
             CHECK(e.reads <= 16);
             for (i = 0; i < (uint64_t)1 << twos; i++) {
                 for (from = 0, bit = 0; bit < twos; bit++) from |= (i >> bit & 1) << (twos - 1 - bit);
@@ -693,7 +693,7 @@ static void many_dimensions(void) {
         }
         if (twos <= MOST) { /* in order it is one axis */
             e.reads = 0;
-            CHECK_STATUS(st_read_as(m, t, NULL, ST_DTYPE_NONE, dst, (size_t)1 << MOST, &error), ST_OK);
+            CHECK_STATUS(st_read_as(m, t, NULL, ST_DTYPE_UNKNOWN, dst, (size_t)1 << MOST, &error), ST_OK);
             CHECK_EQ(e.reads, 1);
             for (i = 0; i < (uint64_t)1 << twos; i++) same &= dst[i] == endless_byte(i);
             CHECK(same);

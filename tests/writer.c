@@ -411,7 +411,7 @@ static void many(size_t count) {
     char(*names)[8] = (char(*)[8])need(count * sizeof *names), *data = (char *)need(count);
     static const int ways[] = {BY_SINK, BY_FILE, BY_SINK_WORK_FILL, STREAM_TO, STREAM_SINK};
     growing header = {NULL, 0, 0};
-    st_options options;
+    st_open_options options;
     st_model *model;
     st_error error;
     saving s;
@@ -476,7 +476,7 @@ typedef struct refused_case {
 static const refused_case refused[] = {
     BAD("no name", ST_ERR_ARGUMENT, "", WITH_TENSORS(GOOD, TENSOR(NULL, U8, "x", 1))),
     BAD("no shape", ST_ERR_ARGUMENT, "t", WITH_TENSORS(GOOD, {.name = "t", .dtype = ST_DTYPE_U8, .rank = 1, .data = "x"})),
-    BAD("no dtype and no spelling", ST_ERR_ARGUMENT, "t", WITH_TENSORS(GOOD, SCALAR("t", NONE, "x"))),
+    BAD("no dtype and no spelling", ST_ERR_ARGUMENT, "t", WITH_TENSORS(GOOD, SCALAR("t", UNKNOWN, "x"))),
     BAD("dtype 23", ST_ERR_ARGUMENT, "t", WITH_TENSORS(GOOD, {.name = "t", .dtype = (st_dtype)23, .data = "x"})),
     BAD("the last dtype", ST_ERR_ARGUMENT, "t", WITH_TENSORS(GOOD, {.name = "t", .dtype = ST_DTYPE_32_BITS_, .data = "x"})),
     BAD("the metadata's name", ST_ERR_ARGUMENT, "__metadata__", WITH_TENSORS(GOOD, TENSOR("__metadata__", U8, "x", 1))),
@@ -717,7 +717,7 @@ static void from_kind(int kind, const unsigned char *file, size_t n) {
     static const char want_header[] = "{\"g2\":" E("F32", "[1]", "[0,4]") ",\"f2\":" E(
         "I8", "[8]", "[4,12]") ",\"new\":" E("U8", "[2]", "[12,14]") ",\"x\":" E("X9", "[3]", "[14,17]") "}";
     static const uint64_t eight[1] = {8}, two[1] = {2};
-    st_options options;
+    st_open_options options;
     st_tensor t[4];
     source from;
     saved a;
@@ -775,7 +775,7 @@ static void from_kind(int kind, const unsigned char *file, size_t n) {
 static void not_from(const unsigned char *file, size_t n) {
     static const uint64_t seven[1] = {7};
     source from;
-    st_options options;
+    st_open_options options;
     saving s;
     int wrong;
     memset(&options, 0, sizeof options);
@@ -839,19 +839,19 @@ static void work_anywhere(void) {
         size_t i;
         memset(&c, 0, sizeof c);
         memset(&options, 0, sizeof options);
-        options.work = small + past % 8;
-        options.work_bytes = 1;
+        options.work.data = small + past % 8;
+        options.work.bytes = 1;
         CHECK(st_save_sink(&sink, NULL, 1, NULL, 0, &options, &error) != ST_OK); /* the first of two faults */
         CHECK(st_save_sink(&sink, t, 2, NULL, 1, &options, &error) != ST_OK);
         work = (char *)need(2000); /* as aligned as malloc's, which is as small's */
-        options.work = work + past;
+        options.work.data = work + past;
         CHECK_STATUS(st_save_sink(&sink, t, 2, NULL, 0, &options, &error), ST_ERR_MEMORY);
         for (i = 0; i < 2; i++) {
-            options.work_bytes = (size_t)error.expected - (size_t)too_small[i];
-            if (!CHECK(past + options.work_bytes < 2000)) break;
+            options.work.bytes = (size_t)error.expected - (size_t)too_small[i];
+            if (!CHECK(past + options.work.bytes < 2000)) break;
             memset(work, 0xa5, 2000);
             CHECK_STATUS(st_save_sink(&sink, t, 2, NULL, 0, &options, &error), i == 0 ? ST_ERR_MEMORY : ST_OK);
-            CHECK((unsigned char)work[past + options.work_bytes] == 0xa5); /* and no byte past it is touched */
+            CHECK((unsigned char)work[past + options.work.bytes] == 0xa5); /* and no byte past it is touched */
             CHECK(past == 0 || (unsigned char)work[past - 1] == 0xa5);
         }
         free(c.out.at);

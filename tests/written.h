@@ -47,7 +47,7 @@ static inline int same_name(const st_tensor *a, const st_tensor *b) {
 static inline uint64_t tensor_bytes(const st_tensor *t) {
     uint64_t n = 1;
     uint32_t d;
-    if (t->dtype == ST_DTYPE_NONE) return t->bytes;
+    if (t->dtype == ST_DTYPE_UNKNOWN) return t->bytes;
     for (d = 0; d < t->rank; d++) n *= t->shape[d];
     return n * st_dtype_bits(t->dtype) / 8;
 }
@@ -431,8 +431,8 @@ static inline void save_in_work(saved *a, const saving *s, int way, const unsign
     for (;;) {
         a->work = need(room);
         memset(a->work, 0xa5, room);
-        a->options.work = a->work;
-        a->options.work_bytes = room;
+        a->options.work.data = a->work;
+        a->options.work.bytes = room;
         if (save_call(a, s, way, data, bytes) != ST_ERR_MEMORY) break;
         free(a->work);
         a->work = NULL;
@@ -444,11 +444,11 @@ static inline void save_in_work(saved *a, const saving *s, int way, const unsign
     }
     if (a->status == ST_OK && !way_is_streamed(way)) { /* and no byte less does */
         st_error first = a->error;
-        a->options.work_bytes = room - 1;
+        a->options.work.bytes = room - 1;
         CHECK_STATUS(save_call(a, s, way, data, bytes), ST_ERR_MEMORY);
         CHECK_EQ(a->error.expected, room);
         if (!way_has_sink(way)) check_no_temporary();
-        a->options.work_bytes = room;
+        a->options.work.bytes = room;
         CHECK_STATUS(save_call(a, s, way, data, bytes), ST_OK);
         a->error = first;
     }
@@ -543,7 +543,7 @@ static inline void check_holds(const st_model *m, const saving *s) {
         const st_tensor *t = &s->tensors[i], *got;
         got = st_find_n(m, t->name, text_bytes(t->name, t->name_bytes));
         if (!CHECK(got != NULL)) continue;
-        CHECK_STR(got->dtype_name, t->dtype != ST_DTYPE_NONE ? st_dtype_name(t->dtype) : t->dtype_name);
+        CHECK_STR(got->dtype_name, t->dtype != ST_DTYPE_UNKNOWN ? st_dtype_name(t->dtype) : t->dtype_name);
         CHECK_EQ(got->rank, t->rank);
         CHECK(t->rank == 0 || memcmp(got->shape, t->shape, t->rank * sizeof *t->shape) == 0);
         if (!CHECK_EQ(got->bytes, tensor_bytes(t))) continue;
@@ -566,7 +566,7 @@ static inline void check_holds(const st_model *m, const saving *s) {
 static inline int has_opaque(const saving *s) {
     size_t i;
     for (i = 0; i < s->count; i++) {
-        if (s->tensors[i].dtype == ST_DTYPE_NONE) return 1;
+        if (s->tensors[i].dtype == ST_DTYPE_UNKNOWN) return 1;
     }
     return 0;
 }
@@ -574,7 +574,7 @@ static inline int has_opaque(const saving *s) {
 /* opens what was written, from every source; holds it to what was saved; saves the model, and gets the same file */
 static inline void check_reopens(const saving *s, const unsigned char *file, size_t n) {
     const char *row = test_row;
-    st_options options;
+    st_open_options options;
     int kind;
     memset(&options, 0, sizeof options);
     if (has_opaque(s)) options.flags = ST_OPEN_UNKNOWN_DTYPES;

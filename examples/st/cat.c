@@ -58,7 +58,7 @@ int command_cat(int argc, char **argv) {
     const option options[] = {{"--offset", NULL, &offset}, {"--bytes", NULL, &bytes}};
     part wanted = {0, 0, 0};
     int code, words;
-    st_options how;
+    st_open_options how;
     st_model *model;
     st_error error;
     words = take_options("cat", options, 2, argc, argv);

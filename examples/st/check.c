@@ -147,7 +147,7 @@ static void put_verdict_json(const check *c, const st_error *error) {
 /* ---- the command ------------------------------------------------------------------------------------------ */
 
 static int check_model(check *c, const char *path) {
-    st_options how;
+    st_open_options how;
     st_model *model;
     st_error error;
     memset(&how, 0, sizeof how);

@@ -418,7 +418,7 @@ static int diff_models(diff *d) {
 
 int command_diff(int argc, char **argv) {
     const colours paint = system_colours(stdout);
-    const st_options how = opening_to_copy();
+    const st_open_options how = opening_to_copy();
     diff d;
     const option options[] = {{"--metadata", &d.metadata, NULL}, {"--json", &d.json, NULL}};
     st_error error;

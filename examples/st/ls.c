@@ -139,14 +139,14 @@ static void put_totals(const st_model *model, const colours *paint) {
     memset(&all, 0, sizeof all);
     for (i = 0; i < model->count; i++) {
         const st_tensor *t = &model->tensors[i];
-        total *sum = &by_dtype[(unsigned)t->dtype < DTYPES ? t->dtype : ST_DTYPE_NONE];
+        total *sum = &by_dtype[(unsigned)t->dtype < DTYPES ? t->dtype : ST_DTYPE_UNKNOWN];
         sum->tensors++, all.tensors++;
         sum->elements += t->elements, all.elements += t->elements;
         sum->bytes += t->bytes, all.bytes += t->bytes;
     }
     for (i = 0; i < DTYPES; i++) {
         if (by_dtype[i].tensors == 0) continue;
-        put_total(i == ST_DTYPE_NONE ? "other" : st_dtype_name((st_dtype)i), &by_dtype[i], &all);
+        put_total(i == ST_DTYPE_UNKNOWN ? "other" : st_dtype_name((st_dtype)i), &by_dtype[i], &all);
         end_line();
     }
     fputs(paint->strong, stdout);
@@ -216,7 +216,7 @@ static void put_model_json(const st_model *model) {
 int command_ls(int argc, char **argv) {
     int json = 0, paths;
     const option options[] = {{"--json", &json, NULL}};
-    st_options how;
+    st_open_options how;
     st_model *model;
     st_error error;
     paths = take_options("ls", options, 1, argc, argv);

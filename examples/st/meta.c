@@ -68,7 +68,7 @@ static int no_such_key(const entries *e, const char *path, const char *key) {
 
 /* The metadata of the file with all the edits in e->entries. */
 static int edited(edit *e, const char *path) {
-    const st_options how = opening_to_copy();
+    const st_open_options how = opening_to_copy();
     entries *to = &e->entries;
     st_model *model;
     st_error error;
@@ -101,7 +101,7 @@ static int edited(edit *e, const char *path) {
 /* ---- printing --------------------------------------------------------------------------------------------- */
 
 static int print_metadata(const char *path, int json) {
-    const st_options how = opening_to_copy();
+    const st_open_options how = opening_to_copy();
     st_model *model;
     st_error error;
     size_t i;

@@ -14,7 +14,7 @@ st_status no_memory(st_error *error) {
     return error->status = ST_ERR_MEMORY;
 }
 
-st_status open_model(st_model **model, const char *given, const st_options *how, st_error *error) {
+st_status open_model(st_model **model, const char *given, const st_open_options *how, st_error *error) {
     char *repo, *at;
     st_status status;
     if (!is_hub(given)) return st_open(model, given, how, error);

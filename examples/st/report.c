@@ -22,7 +22,7 @@ static const char *sentence(const st_error *error, const char *path) {
     static const st_files nothing = {NULL, open_nothing, close_nothing, list_nothing};
     const char *message = error->message;
     size_t i, begin = 0;
-    st_options how;
+    st_open_options how;
     st_model *model;
     st_error other;
     memset(&how, 0, sizeof how);

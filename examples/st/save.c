@@ -8,8 +8,8 @@ int out_of_memory(const char *command) {
     return EXIT_FAILED;
 }
 
-st_options opening_to_copy(void) {
-    st_options how;
+st_open_options opening_to_copy(void) {
+    st_open_options how;
     memset(&how, 0, sizeof how);
     how.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
     return how;
@@ -55,7 +55,7 @@ int saving_end(saving *s, const char *path, const st_error *error) {
 }
 
 int put_saved_json(const char *path) {
-    const st_options how = opening_to_copy();
+    const st_open_options how = opening_to_copy();
     uint64_t file_bytes = 0;
     size_t i;
     st_model *model;

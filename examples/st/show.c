@@ -428,7 +428,7 @@ static int show_tensor(show *s, const char *name, const char *ranges, int stats_
 
 int command_show(int argc, char **argv) {
     static show s;
-    const st_options how = opening_to_copy();
+    const st_open_options how = opening_to_copy();
     st_model *model;
     st_error error;
     int code, words, stats_only = 0;

@@ -137,7 +137,7 @@ void stats_put(const stats *s);
 /* ---- models by what was given for them (open.c) ----------------------------------------------------------- */
 
 /* st_open of a path: a file, an index, a directory; or st_open_hub of hub:owner/name[@revision]. error is not NULL. */
-st_status open_model(st_model **model, const char *given, const st_options *how, st_error *error);
+st_status open_model(st_model **model, const char *given, const st_open_options *how, st_error *error);
 st_status no_memory(st_error *error); /* as the library would say it */
 int is_hub(const char *given);        /* a file of such a name is ./hub:name */
 
@@ -238,8 +238,8 @@ int saving_begin(saving *s, const char *path);
 /* Wipes the progress away and says what went wrong, if anything did. */
 int saving_end(saving *s, const char *path, const st_error *error);
 int put_saved_json(const char *path); /* about the file that is there now */
-/* st_options for reading whatever can be carried over */
-st_options opening_to_copy(void);
+/* st_open_options for reading whatever can be carried over */
+st_open_options opening_to_copy(void);
 int out_of_memory(const char *command); /* says so */
 
 /* ---- from a model to a model: copy, merge, shard, convert (transfer.c) ------------------------------------ */

@@ -175,7 +175,7 @@ st_status transfer_as_split(transfer *t, st_error *error) {
 /* ---- the command ------------------------------------------------------------------------------------------ */
 
 static int transfer_model(transfer *t) {
-    const st_options how = opening_to_copy();
+    const st_open_options how = opening_to_copy();
     st_model *model;
     st_error error;
     int code;

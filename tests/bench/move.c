@@ -49,7 +49,7 @@ static double load_into(const st_model *m, const char *prefix, st_dtype as, unsi
 static void load(char **arguments, result *r) { /* FILE THREADS [direct] */
     st_model *m = open_model(arguments[0]);
     r->work =
-        load_into(m, "", ST_DTYPE_NONE, (unsigned)atoi(arguments[1]), arguments[2] ? (unsigned)ST_LOAD_DIRECT : 0u);
+        load_into(m, "", ST_DTYPE_UNKNOWN, (unsigned)atoi(arguments[1]), arguments[2] ? (unsigned)ST_LOAD_DIRECT : 0u);
     st_close(m);
 }
 
@@ -61,7 +61,7 @@ static void load_as(char **arguments, result *r) { /* FILE THREADS: as F32 */
 
 static void layer(char **arguments, result *r) { /* FILE PREFIX */
     st_model *m = open_model(arguments[0]);
-    r->work = load_into(m, arguments[1], ST_DTYPE_NONE, 1, 0);
+    r->work = load_into(m, arguments[1], ST_DTYPE_UNKNOWN, 1, 0);
     st_close(m);
 }
 
@@ -83,7 +83,7 @@ static void read_view(const char *path, const st_view *view, result *r) {
     st_error error;
     expect(t && t->rank == 2, path);
     expect_ok(st_view_shape(t, view, shape, &elements, &error), &error);
-    expect_ok(st_read_as(m, t, view, ST_DTYPE_NONE, buffer(0, (size_t)t->bytes), (size_t)elements * 2, &error), &error);
+    expect_ok(st_read_as(m, t, view, ST_DTYPE_UNKNOWN, buffer(0, (size_t)t->bytes), (size_t)elements * 2, &error), &error);
     r->work = (double)elements * 2;
     st_close(m);
 }

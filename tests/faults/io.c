@@ -92,7 +92,7 @@ static void codes(void) {
     size_t i;
     for (i = 0; i < sizeof all / sizeof *all; i++) {
         st_files files;
-        st_options options;
+        st_open_options options;
         st_model *model;
         st_error error;
         memset(&files, 0, sizeof files);
@@ -122,8 +122,8 @@ static void while_counting(void) {
         s.kind = FROM_IO;
         served_begin(&s.served, file, n);
         s.served.fail_at = i;
-        s.options.work = work;
-        s.options.work_bytes = sizeof work;
+        s.options.work.data = work;
+        s.options.work.bytes = sizeof work;
         CHECK_STATUS(source_call(&s, file, n), i == 0 ? ST_ERR_MEMORY : ST_ERR_IO);
         CHECK_EQ(s.error.sys, i == 0 ? 0 : 77);
         CHECK(s.model == NULL);

@@ -137,7 +137,7 @@ static st_status read_all(const st_model *m, st_error *error) {
 static st_status attempt(int way, const char *path, size_t memory_fails, int forever, size_t *allocations,
                          st_error *error) {
     counting memory;
-    st_options options;
+    st_open_options options;
     st_model *m;
     st_status status;
     memset(&options, 0, sizeof options);
@@ -274,7 +274,7 @@ static void refuse_system(const char *path) {
 /* how many bytes of a work buffer suffice is found by reading, too: what fails then is said when its turn comes */
 static void while_counting(void) {
     size_t bytes, i, calls = 0, most = 0;
-    st_options options;
+    st_open_options options;
     st_model *m;
     st_error e;
     memset(&options, 0, sizeof options);
@@ -282,9 +282,9 @@ static void while_counting(void) {
     p.mapped = 0;
     test_row = "while counting";
     for (bytes = 64; bytes < 1u << 20; bytes += 64) {
-        options.work_bytes = bytes;
-        options.work = malloc(bytes);
-        if (options.work == NULL) exit(2);
+        options.work.bytes = bytes;
+        options.work.data = malloc(bytes);
+        if (options.work.data == NULL) exit(2);
         p.calls = p.opens = p.closes = 0;
         if (st_open(&m, "pack", &options, &e) == ST_OK) break;
         CHECK(m == NULL && e.status == ST_ERR_MEMORY && e.expected > bytes);
@@ -299,11 +299,11 @@ static void while_counting(void) {
         }
         p.fail_at = 0;
         most = bytes;
-        free(options.work);
+        free(options.work.data);
     }
     CHECK(most > 500 && m != NULL);
     st_close(m);
-    free(options.work);
+    free(options.work.data);
     test_row = "";
 }
 

@@ -50,7 +50,7 @@ static inline void compare_models(const st_model *a, const st_model *b) {
 }
 
 static inline st_status compare_opened(const unsigned char *file, size_t n, uint64_t file_bytes, int mapped,
-                                       const st_options *options) {
+                                       const st_open_options *options) {
     compare_bytes bytes = {NULL, 0};
     st_io io;
     st_error error, plain_error;
@@ -79,7 +79,7 @@ static inline st_status compare_opened(const unsigned char *file, size_t n, uint
 }
 
 static inline void compare_scanned(const unsigned char *file, size_t n, uint64_t file_bytes,
-                                   const st_options *options) {
+                                   const st_open_options *options) {
     st_scan scan, plain;
     st_error error, plain_error;
     st_status status;
@@ -102,7 +102,7 @@ static inline void compare_scanned(const unsigned char *file, size_t n, uint64_t
 /* the status of opening; n bytes lie at file, which says that it has file_bytes */
 static inline st_status compare_both(const unsigned char *file, size_t n, uint64_t file_bytes, unsigned flags,
                                      uint64_t max_header) {
-    st_options options;
+    st_open_options options;
     st_status status;
     memset(&options, 0, sizeof options);
     options.flags = flags;

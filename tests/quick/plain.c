@@ -10,7 +10,7 @@ int plain_is_plain(void) {
     return !STI_WIDE;
 }
 
-st_status plain_open_io(st_model **model, const st_io *io, const st_options *options, st_error *error) {
+st_status plain_open_io(st_model **model, const st_io *io, const st_open_options *options, st_error *error) {
     return st_open_io(model, io, options, error);
 }
 
@@ -23,7 +23,7 @@ const st_tensor *plain_find_n(const st_model *model, const char *name, size_t na
 }
 
 st_status plain_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
-                           const st_options *options, st_error *error) {
+                           const st_open_options *options, st_error *error) {
     return st_scan_begin(scan, file, available, file_bytes, options, error);
 }
 
