@@ -1313,6 +1313,12 @@ static void sti_free(void *user, void *pointer, size_t bytes) {
 
 static void sti_memory_choose(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
     ST_MEMSET(m, 0, sizeof *m);
+#if defined(ST_NO_MALLOC)
+    if (!work && !allocator) { /* a work buffer of no bytes, at the address that wastes most: so it is said what suffices */
+        work = (unsigned char *)m + 1;
+        bytes = 0;
+    }
+#endif
     if (work) {
         uintptr_t past = (uintptr_t)work % 8;
         m->work_skipped = past ? 8 - past : 0;
@@ -4134,115 +4140,42 @@ STI_NOINLINE static size_t sti_layout_model(sti_opening *o, unsigned char *base)
     return l->bytes;
 }
 
-/* ---- how much memory, where there is too little of it */
+/* ---- scratch memory, and what is said where a work buffer is too small for it */
 
-/* bytes of a work buffer that hold the model, as far as it is counted, the scratch that is taken, and more of it, a
- * multiple of 8 */
+/* bytes of a work buffer that hold the scratch taken so far, `more`, and the model as far as it is counted */
 static size_t sti_need(sti_opening *o, size_t more) {
     const size_t taken = o->memory.work_all - o->memory.work_bytes;
     return sti_add_saturated(sti_add_saturated(o->memory.work_skipped, taken),
                              sti_add_saturated(sti_layout_model(o, NULL), more));
 }
 
-/* memory until the call is over */
-static void *sti_scratch_take(sti_opening *o, size_t bytes) {
+/* memory until the call is over; enough: for all that a work buffer has to hold from here on */
+static void *sti_scratch_take_of(sti_opening *o, size_t bytes, size_t enough) {
     void *taken = sti_arena_take(&o->memory, bytes);
-    if (!taken) {
-        bytes = sti_round8(bytes);
-        (void)sti_fail_memory(
-            &o->memory, o->memory.work ? sti_need(o, bytes) : sti_add_saturated(bytes, sizeof(sti_chunk)), o->error);
-    }
+    if (!taken) (void)sti_fail_memory(&o->memory, o->memory.work ? sti_need(o, sti_round8(enough)) : bytes, o->error);
     return taken;
 }
 
-/* whether so much can be taken of a work buffer; says of one that is too small how large one suffices */
-static st_status sti_scratch_fits(sti_opening *o, size_t bytes) {
-    if (!o->memory.work || bytes <= o->memory.work_bytes) return ST_OK;
-    return sti_fail_memory(&o->memory, sti_need(o, sti_round8(bytes)), o->error);
-}
-
-typedef struct sti_window { /* a header seen piece by piece */
-    sti_header header;      /* first, and in it the scanner: a pointer to one is a pointer to all */
-    const st_io *io;
-    uint64_t next, stop; /* what is still to come of it, in the file */
-    int code;            /* of a read that failed */
-    unsigned char bytes[32];
-} sti_window;
-
-static int sti_window_more(sti_json *j) {
-    sti_window *w = (sti_window *)(void *)j;
-    size_t n = w->stop - w->next < sizeof w->bytes ? (size_t)(w->stop - w->next) : sizeof w->bytes;
-    if (n == 0 || w->code) return 0;
-    w->code = sti_io_read(w->io, w->next, w->bytes, n);
-    if (w->code) return 0;
-    w->next = sti_add64_saturated(w->next, n);
-    j->at = w->bytes;
-    j->end = w->bytes + n;
-    j->stop = (uint32_t)(w->next - 8);
-    return 1;
-}
-
-static size_t sti_entries_bytes(const sti_header *h) {
-    return sti_multiply_saturated(h->tensors, sizeof(sti_entry));
-}
-
-/* What suffices beside a header's copy where it cannot be counted. What takes most for its length is a metadata pair
- * of 6 characters with 40 bytes and the text: 8 bytes for each of the header's. */
-static size_t sti_need_at_most(const sti_opened_file *p) {
-    return sti_multiply_saturated(p->header_bytes, 8);
-}
-
-/* counts through a window what a header holds, and gives the scratch that its entries will take */
-STI_COLD static st_status sti_window_count(sti_opening *o, const sti_opened_file *p, size_t *entries) {
-    sti_window w;
-    sti_entry e;
-    st_status s;
-    int more = 1;
-    ST_MEMSET(&w, 0, sizeof w);
-    w.header.json.at = w.header.json.end = w.bytes;
-    w.header.flags = o->flags;
-    w.header.json.more = sti_window_more;
-    w.io = &p->io;
-    w.next = 8;
-    w.stop = sti_add64_saturated(8, p->header_bytes);
-    do {
-        s = sti_header_next(&w.header, &e, &more);
-    } while (s == ST_OK && more);
-    if (w.code) return sti_fail_code(o->error, w.code, w.next, STI_TEXT("its header cannot be read"));
-    if (s == ST_OK) sti_count(o, &w.header);
-    *entries = s == ST_OK ? sti_entries_bytes(&w.header) : sti_need_at_most(p);
-    return ST_OK;
-}
-
-/* says of a work buffer too small to hold the header how large one suffices */
-STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_opened_file *p) {
-    size_t entries;
-    st_status s = sti_window_count(o, p, &entries);
-    if (s != ST_OK) return s;
-    return sti_fail_memory(&o->memory, sti_need(o, sti_add_saturated(entries, sti_round8(p->header_bytes))), o->error);
+static void *sti_scratch_take(sti_opening *o, size_t bytes) {
+    return sti_scratch_take_of(o, bytes, sti_add_saturated(bytes, STI_PATHS_BYTES));
 }
 
 /* ---- opening a file, step by step */
 
-/* takes room for the header's text and for entries; *room: how many of these */
-static st_status sti_open_scratch(sti_opening *o, sti_opened_file *p, size_t *room) {
-    size_t n;
+/* Takes memory for the header's text and its entries, which do not outgrow the text. A work buffer that is too small is
+ * answered before the header is read, with what suffices whatever it holds: twice its bytes here, and at most 7 times
+ * as much for the model (6.6 for metadata pairs of 6 characters, which take 40 bytes each; tensors take less). */
+static st_status sti_open_scratch(sti_opening *o, sti_opened_file *p) {
+    const size_t n = sti_round8(p->header_bytes ? p->header_bytes : 1);
     if (p->header_bytes > SIZE_MAX / 4) { /* twice its bytes are obtained */
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX / 4, p->header_bytes,
                         STI_TEXT("a header of $a bytes is too large for this machine"));
     }
-    n = sti_round8(p->header_bytes ? p->header_bytes : 1);
-    *room = n / sizeof *p->entries; /* all of them: they do not outgrow the text */
-    if (!o->memory.work) {
-        p->entries = (sti_entry *)sti_scratch_take(o, sti_multiply_saturated(n, 2));
-        if (!p->entries) return ST_ERR_MEMORY;
-        p->text = (unsigned char *)p->entries + n;
-        return ST_OK;
-    }
-    if (n > o->memory.work_bytes) return sti_work_too_small(o, p);
-    p->text = (unsigned char *)sti_scratch_take(o, n);
-    p->entries = (sti_entry *)(void *)o->memory.work; /* for the time being; the model will come there */
-    *room = o->memory.work_bytes / sizeof *p->entries;
+    /* one entry more, for a member that turns out to be none */
+    p->text = (unsigned char *)sti_scratch_take_of(
+        o, 2 * n + sizeof *p->entries, sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
+    if (!p->text) return ST_ERR_MEMORY;
+    p->entries = (sti_entry *)(void *)(p->text + n);
     return ST_OK;
 }
 
@@ -4254,43 +4187,28 @@ STI_NOINLINE static st_status sti_open_text(const sti_opening *o, sti_opened_fil
     return code ? sti_fail_code(o->error, code, 8, STI_TEXT("its header cannot be read")) : ST_OK;
 }
 
-/* reads and parses the header, as many of its entries as there is room for; *sorted: they come by offset */
-STI_NOINLINE static st_status sti_open_entries(sti_opening *o, sti_opened_file *p, size_t room, int *sorted) {
+/* reads and parses the header, and sorts its entries by offset */
+STI_NOINLINE static st_status sti_open_entries(sti_opening *o, sti_opened_file *p) {
     sti_header *h = &p->header;
     uint64_t end = 0;
-    sti_entry none, *e;
-    size_t need;
-    int more;
+    int more, sorted = 1;
     st_status s = sti_open_text(o, p);
     if (s != ST_OK) return s;
-    for (*sorted = 1;; end = e->end) {
-        e = h->tensors < room ? &p->entries[h->tensors] : &none;
+    for (;;) {
+        sti_entry *e = &p->entries[h->tensors];
         s = sti_header_next(h, e, &more);
         if (s != ST_OK || !more) break;
-        if (e->begin != end || e->end < end) *sorted = 0;
+        if (e->begin != end || e->end < end) sorted = 0;
+        end = e->end;
     }
     if (s != ST_OK || sti_json_high(&h->json)) { /* whatever else is wrong, text that is not UTF-8 is said first */
         const st_status utf8 = sti_header_utf8(h->text, p->header_bytes, o->error);
         if (utf8 != ST_OK) return utf8;
     }
-    if (s != ST_OK && h->tensors <= room) return s;
-    if (s == ST_OK) sti_count(o, h);
-    need = sti_need(o, s == ST_OK ? sti_entries_bytes(h) : sti_need_at_most(p));
-    if (o->memory.work && need > sti_add_saturated(o->memory.work_skipped, o->memory.work_all)) {
-        return sti_fail_memory(&o->memory, need, o->error);
-    }
-    return s;
-}
-
-/* brings the entries into the order of their data, and in a work buffer right before the text */
-STI_NOINLINE static void sti_open_arrange(sti_opening *o, sti_opened_file *p, int sorted) {
-    if (!sorted) sti_sort(p->entries, p->header.tensors, sizeof *p->entries, sti_offset_before, NULL);
-    if (o->memory.work) {
-        sti_entry *moved = (sti_entry *)(void *)p->text - p->header.tensors;
-        ST_MEMMOVE(moved, p->entries, sti_entries_bytes(&p->header));
-        o->memory.work_bytes -= sti_entries_bytes(&p->header); /* which were counted with what is needed */
-        p->entries = moved;
-    }
+    if (s != ST_OK) return s;
+    sti_count(o, h);
+    if (!sorted) sti_sort(p->entries, h->tensors, sizeof *p->entries, sti_offset_before, NULL);
+    return ST_OK;
 }
 
 /* proves where the tensors lie; error NULL: it is not yet the time to say so */
@@ -4346,13 +4264,10 @@ static st_status sti_open_measure(sti_opening *o, sti_opened_file *p) {
 /* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
  * found after it */
 static st_status sti_open_part(sti_opening *o, sti_opened_file *p) {
-    size_t room = 0;
-    int sorted = 0;
     st_status s = sti_open_measure(o, p);
-    if (s == ST_OK) s = sti_open_scratch(o, p, &room);
-    if (s == ST_OK) s = sti_open_entries(o, p, room, &sorted);
+    if (s == ST_OK) s = sti_open_scratch(o, p);
+    if (s == ST_OK) s = sti_open_entries(o, p);
     if (s != ST_OK) return s;
-    sti_open_arrange(o, p, sorted);
     p->sound = sti_open_offsets(p, NULL);
     return p->sound == ST_OK ? sti_open_map(o, &p->io) : ST_OK;
 }
@@ -4871,16 +4786,11 @@ static st_status sti_index_fail(const sti_index_file *x, uint32_t object, uint32
 static st_status sti_index_fill(sti_opening *o, sti_index_file *x) {
     const uint32_t most = x->weights > x->pairs ? x->weights : x->pairs;
     const size_t text_bytes = x->escaped > x->text_bytes ? x->escaped : x->text_bytes;
-    const size_t each = sizeof *x->items + 2 * sizeof *x->slots + sizeof *x->shards + 2 * sizeof(uint32_t);
     const char *twice = STI_TEXT("this name is there twice");
     sti_json j = sti_index_at(x, x->metadata);
     sti_name_table index;
     uint32_t repeated;
     char *text;
-    /* what sti_index_parts takes for each is counted too; 8 for rounding up, six times */
-    st_status s =
-        sti_scratch_fits(o, sti_add_saturated(sti_multiply_saturated(most, each), sti_add_saturated(text_bytes, 48)));
-    if (s != ST_OK) return s;
     text = (char *)sti_scratch_take(o, text_bytes);
     x->items = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(most, sizeof *x->items));
     x->slots = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_words(most, 0), sizeof *x->slots));
@@ -4955,10 +4865,6 @@ static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
     }
     path.at = NULL;
     path.n = longest;
-    s = sti_scratch_fits(o, sti_add_saturated(sti_multiply_saturated(count, sizeof *parts),
-                                              sti_add_saturated(sti_add_saturated(texts, sti_open_wants(o, path)),
-                                                                24))); /* rounded up thrice */
-    if (s != ST_OK) return s;
     parts = (sti_opened_file *)sti_scratch_take(o, sti_multiply_saturated(count, sizeof *parts));
     text = (char *)sti_scratch_take(o, texts);
     if (!parts || !text) return ST_ERR_MEMORY;
@@ -4988,35 +4894,11 @@ static void sti_opened_rest(sti_opening *o, sti_opened_file *p, uint32_t number)
     if (!p->io.mapped) sti_opened_close(o, p);
 }
 
-/* says of a work buffer that does not hold a shard, which is open, how large one suffices for it and all behind, as far
- * as these can be counted: one that cannot is said when its turn comes */
-STI_COLD static st_status sti_work_for_shards(sti_opening *o, uint32_t first, uint32_t count) {
-    size_t scratch = 0;
-    uint32_t i;
-    for (i = first; i < count; i++) {
-        sti_opened_file *p = &o->parts[i];
-        size_t entries = 0;
-        st_status s = i == first ? ST_OK : sti_open_file(o, p, p->path);
-        if (s == ST_OK) s = sti_open_measure(o, p);
-        if (s == ST_OK) s = sti_window_count(o, p, &entries);
-        if (s != ST_OK && i == first) return s;
-        if (s == ST_OK) {
-            scratch = sti_add_saturated(scratch, sti_add_saturated(sti_round8(entries), sti_round8(p->header_bytes)));
-        }
-        sti_opened_close(o, p);
-    }
-    o->at = NULL;
-    o->part_count = count;
-    return sti_fail_memory(&o->memory, sti_need(o, scratch), o->error);
-}
-
 /* opens and judges each shard */
 static st_status sti_open_shards(sti_opening *o) {
     const uint32_t count = o->part_count;
     uint32_t i;
     for (i = 0; i < count; i++) {
-        const sti_sums before = o->sums;
-        const size_t left = o->memory.work_bytes;
         sti_opened_file *p = &o->parts[i];
         st_status s = sti_open_file(o, p, p->path);
         o->part_count = i + 1; /* what is known */
@@ -5038,11 +4920,6 @@ static st_status sti_open_shards(sti_opening *o) {
             if (s == ST_OK) s = sti_open_finish(o, p);
             o->parts = p - i;
             o->part_count = i + 1;
-        }
-        if (s == ST_ERR_MEMORY && o->memory.work && p->open) {
-            o->sums = before;
-            o->memory.work_bytes = left;
-            return sti_work_for_shards(o, i, count);
         }
         if (s != ST_OK) return s;
         o->at = NULL;
@@ -5414,7 +5291,6 @@ static st_status sti_open_repository(sti_opening *o, const char *repo, const cha
     if (!fault && sti_contains(t[4], sti_span_of("/"))) fault = STI_TEXT("a repository is owner/name or name");
     if (!fault) fault = sti_path_fault(sti_span_of(revision), 0);
     if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, fault);
-    if (sti_scratch_fits(o, STI_PATHS_BYTES) != ST_OK) return ST_ERR_MEMORY; /* for all paths, and not one by one */
     t[0].at = sti_hub_root(o);
     if (!t[0].at) return ST_ERR_MEMORY;
     t[0] = sti_span_of(t[0].at);
