@@ -647,6 +647,56 @@ static void hollow_files(void) {
     CHECK(strncmp(error.message, "hollow: ", 8) == 0);
 }
 
+/* Names that were chosen to collide in one model's table are as any others in another's: 10,000 names in chains of 125,
+ * which are too short for the table to be given up for a sorted list. */
+static void chosen_names(void) {
+    enum { CHAINS = 80, NAMES = 10000 };
+    const sti_name_table *x;
+    growing text = {NULL, 0, 0};
+    size_t in_chain[CHAINS] = {0}, i, n, count = 0;
+    uint64_t distance = 0, seed;
+    unsigned char *file = many_tensors("t", NAMES, 0, &n);
+    st_model *first;
+    CHECK_STATUS(st_open_memory(&first, file, n, NULL, &error), ST_OK);
+    free(file);
+    if (first == NULL) return;
+    x = &((const sti_model *)(const void *)first)->names;
+    text_put(&text, "{");
+    for (seed = 0; count < NAMES; seed++) {
+        char digits[21];
+        sti_span s;
+        size_t place, chain;
+        s.at = test_digits(seed, digits);
+        s.n = strlen(s.at);
+        place = sti_table_place(x, sti_hash(x, s));
+        chain = place * CHAINS / x->capacity;
+        /* all in the first slots of a chain's part of the table */
+        if (place - chain * x->capacity / CHAINS > 8 || in_chain[chain] == NAMES / CHAINS) continue;
+        in_chain[chain]++;
+        text_entry(&text, s.at, s.n, count++);
+    }
+    text_put(&text, "}");
+    file = text_file(&text, count, &n);
+    CHECK_STATUS(st_open_memory(&model, file, n, NULL, &error), ST_OK); /* elsewhere, for the first one is still open */
+    x = &((const sti_model *)(const void *)model)->names;
+    CHECK(!x->sorted);
+    for (i = 0; i < model->count; i++) {
+        sti_span s;
+        const uint32_t *slot;
+        size_t place;
+        s.at = model->tensors[i].name;
+        s.n = model->tensors[i].name_bytes;
+        place = sti_table_place(x, sti_hash(x, s));
+        slot = sti_table_slot(x, s, sti_hash(x, s));
+        CHECK(slot != NULL && (*slot & x->mask) == i + 1);
+        distance += ((size_t)(slot - x->slots) + x->capacity - place) % x->capacity;
+    }
+    CHECK(distance < 4 * NAMES); /* 1 each, for names that nobody chose; some 60 in chains */
+    st_close(first);
+    st_close(model);
+    free(file);
+}
+
 int main(void) {
     good = make_file(header, sizeof header - 1, "abcd", 4, &good_bytes);
     scratch_begin("model");
@@ -669,6 +719,7 @@ int main(void) {
     callbacks_that_fail();
     too_large();
     hollow_files();
+    chosen_names();
     free(good);
     scratch_end();
     return test_done("model");
