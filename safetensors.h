@@ -918,10 +918,16 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #include <windows.h>
 #endif
 
+#if SIZE_MAX < 0xFFFFFFFFu
+#error "safetensors.h: size_t must have 32 bits or more"
+#endif
+
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define STI_BIG_ENDIAN 1
-#else
+#elif defined(_WIN32) || (defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
 #define STI_BIG_ENDIAN 0
+#else
+#error "safetensors.h: unknown byte order: define __BYTE_ORDER__ as __ORDER_LITTLE_ENDIAN__ or __ORDER_BIG_ENDIAN__"
 #endif
 
 /* Words of 8 bytes are quick to handle: the header's quick paths are there. They take what the plain code takes, come to
@@ -2555,6 +2561,10 @@ static void sti_copy_shape(sti_header *h, const sti_entry *e, uint64_t *out) {
 /* judges the length of the file, and its first 8 bytes if it has them: *bytes of header follow, all there */
 static st_status sti_header_measure(const unsigned char *first, uint64_t file_bytes, uint64_t limit, uint64_t *bytes,
                                     st_error *error) {
+    if (file_bytes > INT64_MAX) { /* so that no sum of two offsets wraps */
+        return sti_fail(error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, INT64_MAX, file_bytes,
+                        STI_TEXT("a length of $a bytes is over the limit of $e"));
+    }
     if (file_bytes < 8) {
         return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, 8, file_bytes,
                         file_bytes ? STI_TEXT("cut short: $d of the first $e bytes are missing")

@@ -598,6 +598,56 @@ static void too_large(void) {
     CHECK_EQ(c.calls, sizeof(size_t) < 8 ? 0 : 1);
 }
 
+static const unsigned char *longest; /* a header, and all bytes after it */
+static size_t longest_bytes;
+static int longest_read(void *user, uint64_t at, void *dst, size_t n) {
+    (void)user;
+    if (at > longest_bytes || n > longest_bytes - at) return 5;
+    memcpy(dst, longest + at, n);
+    return 0;
+}
+
+/* tensors of 2^61 - 1 bytes: offsets in a file of up to 2^63 - 1 bytes are right, and no longer file opens */
+static void longest_files(void) {
+    static const uint64_t lengths[] = {INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX - 1, UINT64_MAX};
+    const uint64_t each = ((uint64_t)1 << 61) - 1;
+    size_t count, i, k, n;
+    for (count = 1; count <= 9; count++) {
+        growing text = {NULL, 0, 0};
+        unsigned char *file;
+        st_io io;
+        st_scan scan;
+        text_put(&text, "{");
+        for (i = 0; i < count; i++) {
+            char entry[160];
+            snprintf(entry, sizeof entry, "%s\"t%u\":{\"dtype\":\"U8\",\"shape\":[%llu],\"data_offsets\":[%llu,%llu]}",
+                     i ? "," : "", (unsigned)i, (unsigned long long)(i < 8 ? each : 7),
+                     (unsigned long long)(each * i), (unsigned long long)(each * i + (i < 8 ? each : 7)));
+            text_put(&text, entry);
+        }
+        text_put(&text, "}");
+        file = text_file(&text, 0, &n);
+        longest = file, longest_bytes = n;
+        memset(&io, 0, sizeof io);
+        io.read_at = longest_read;
+        io.bytes = n + each * count;
+        if (count < 4) {
+            CHECK_STATUS(st_open_io(&model, &io, NULL, &error), ST_OK);
+            CHECK_EQ(model->tensors[count - 1].offset + each, io.bytes);
+            st_close(model);
+        }
+        for (k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+            st_status status = k == 0 ? (count < 4 ? ST_ERR_TRAILING : ST_ERR_TRUNCATED) : ST_ERR_TOO_LARGE;
+            io.bytes = lengths[k];
+            CHECK_STATUS(st_open_io(&model, &io, NULL, &error), status);
+            CHECK_EQ(error.actual, lengths[k]);
+            CHECK_STATUS(st_scan_begin(&scan, file, n, lengths[k], NULL, &error), status);
+            if (k > 0) CHECK_EQ(error.expected, INT64_MAX);
+        }
+        free(file);
+    }
+}
+
 /* the bytes of callbacks are asked for before and after the header only where they must be */
 static void callbacks_that_fail(void) {
     served s;
@@ -718,6 +768,7 @@ int main(void) {
     metadata();
     callbacks_that_fail();
     too_large();
+    longest_files();
     hollow_files();
     chosen_names();
     free(good);
