@@ -48,11 +48,12 @@
  *       const float weights[4] = {1, 2, 3, 4};
  *       const uint64_t shape[2] = {2, 2};
  *       st_tensor tensor = {.name = "layer.weight", .dtype = ST_DTYPE_F32, .rank = 2, .shape = shape, .data = weights};
- *       if (st_save("new.safetensors", &tensor, 1, NULL, 0, NULL, &error)) fprintf(stderr, "%s\n", error.message);
+ *       st_contents contents = {.tensors = &tensor, .count = 1};
+ *       if (st_save("new.safetensors", &contents, NULL, &error)) fprintf(stderr, "%s\n", error.message);
  *
  *   The old file stays until the new one is complete and on the device. Same input, same bytes, and the reference's.
  *
- *   st_save            tensors in memory, from an open model, or made by a callback; st_save_model, st_save_sink
+ *   st_save            tensors in memory, from an open model (st_contents_of), or made by a callback; to a file or a sink
  *   st_writer_*        declare, then push bytes: tensors need never be in memory together
  *   st_save_sharded    a model in several files and their index; st_shards_* where several processes write it
  *   st_edit_metadata   the metadata of a file, whatever its size
@@ -431,21 +432,31 @@ typedef struct st_sink { /* where bytes go that do not go to a file */
 
 #define ST_SHARD_NAME_BYTES 48 /* room for every name that st_shard_name gives */
 
+typedef struct st_contents {  /* what a file or a model is to hold; zero is an empty one */
+    const st_tensor *tensors; /* count of them */
+    size_t count;
+    const st_pair *metadata; /* metadata_count pairs; NULL: no metadata, not NULL and 0: an empty object */
+    size_t metadata_count;
+    const st_pair *index; /* index_count pairs for the metadata of an index, each value as its JSON text */
+    size_t index_count;
+    const st_model *from; /* where the bytes of tensors without data are read, by shard and offset; or NULL */
+} st_contents;
+
 typedef struct st_save_options {
-    unsigned flags;                /* ST_SAVE_* */
-    size_t align;                  /* data starts at a multiple of this power of two, 8 or more; 0 is 8 */
-    size_t slack;                  /* spare header bytes, so that later edits fit in place */
-    uint64_t max_shard_bytes;      /* of tensor data in a file of st_save_sharded; 0 is 5,000,000,000 */
+    unsigned flags;           /* ST_SAVE_* */
+    size_t align;             /* data starts at a multiple of this power of two, 8 or more; 0 is 8 */
+    size_t slack;             /* spare header bytes, so that later edits fit in place */
+    uint64_t max_shard_bytes; /* st_save_sharded: of tensor data in a file; 0 is 5,000,000,000 */
+    const st_sink *sink;      /* st_save, st_writer_open: the bytes go here, and path is NULL */
+    /* makes the bytes [offset, offset + n) of a tensor without data where contents.from is NULL; tensor is the caller's
+     * own, as handed to st_save. Returns 0, or a code for st_error.sys */
+    int (*fill)(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n);
+    st_progress progress;          /* st_save, st_save_sharded: after each block of data */
+    void *user;                    /* of fill and progress */
     const st_allocator *allocator; /* NULL is ST_MALLOC and ST_FREE */
     st_buffer work;                /* not NULL: take memory from here, never from the allocator */
-    st_progress progress;          /* st_save and its like: after each block of data */
-    void *user;                    /* of progress and fill */
-    /* where the bytes of tensors without data are read, found by shard and offset (so they may be renamed) */
-    const st_model *from;
-    /* ... or made, without from: the bytes [offset, offset + n) of a tensor, which is the caller's own as it was handed
-     * to st_save; 0, or a code for st_error.sys */
-    int (*fill)(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n);
-    const st_pair *index; /* st_save_sharded: more metadata of the index, values as JSON text */
+    const st_model *from;          /* st_save_sharded only, until it takes st_contents */
+    const st_pair *index;          /* st_save_sharded: more metadata of the index, values as JSON text */
     size_t index_count;
 } st_save_options;
 
@@ -675,34 +686,36 @@ ST_API st_tensor st_tensor_of(const char *name, st_dtype dtype, uint32_t rank, c
 
 #if !defined(ST_NO_WRITER)
 
-/* Saves tensors as a file, whole or not at all: the old file stays until the new one is complete and on the device.
- * tensors   count of them; name, dtype, rank, shape and data say what to save, and for ST_DTYPE_UNKNOWN dtype_name and
- *           bytes; name_bytes 0 means NUL-terminated. data is little-endian on every host. Those of an open model
- *           can be saved as they are.
- * metadata  metadata_count pairs; *_bytes 0 means NUL-terminated; NULL: none, not NULL and 0: an empty object
- * Bytes of tensors without data come from options.from or options.fill. The result is the same for the same input,
- * and the reference's: dtype descending, then name; metadata keys ascending; ST_DTYPE_UNKNOWN last.
- * Refused before a byte is written: ST_ERR_ARGUMENT (NULL, the name __metadata__, an align that is no power of two
- * of 8 or more, bytes that come from nowhere or are not in options.from), ST_ERR_UTF8, ST_ERR_DUPLICATE,
- * ST_ERR_OVERFLOW, ST_ERR_SUBBYTE, ST_ERR_SIZE, ST_ERR_HEADER_LIMIT, ST_ERR_MEMORY. Then: ST_ERR_NOT_FOUND (no such
- * directory), ST_ERR_IO, ST_ERR_CANCELLED; after each of them the old file is there as it was and no temporary is
- * left. One exception: where only the last step fails, flushing the directory, ST_ERR_IO is said with the new file
- * in place.
- * The file is written under another name in the same directory, mode 0600, takes the permissions of the regular
- * file that it replaces, else what the umask leaves, and is renamed. A symbolic link is replaced, not followed. A
- * crash leaves the old file or the new one, and perhaps a file .st-*.tmp beside it. On Windows a file that is open or
- * mapped somewhere cannot be replaced: ST_ERR_IO.
- * Memory: the header's, and a buffer of at most 1 MiB. Threads: any, for different paths. */
-ST_API st_status st_save(const char *path, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                         size_t metadata_count, const st_save_options *options, st_error *error);
+/* Returns the contents of an open model, to be saved as they are or with changes: tensors, metadata, index, and `from`
+ * set to the model. All of it is borrowed and stays valid until st_close. NULL gives empty contents. */
+ST_API st_contents st_contents_of(const st_model *model);
 
-/* The same bytes, in order, to a callback. ST_ERR_IO: it refused, its code is in sys. */
-ST_API st_status st_save_sink(const st_sink *sink, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                              size_t metadata_count, const st_save_options *options, st_error *error);
-
-/* st_save of all tensors and the metadata of an open model, which options.from need not repeat. */
-ST_API st_status st_save_model(const char *path, const st_model *model, const st_save_options *options,
-                               st_error *error);
+/* Saves tensors as one file, completely or not at all: the old file stays until the new one is complete and on the
+ * device.
+ * path      UTF-8; NULL where options.sink takes the bytes, in order
+ * contents  tensors: name, dtype, rank, shape and data say what to save, and for ST_DTYPE_UNKNOWN dtype_name and bytes;
+ *           name_bytes 0 means NUL-terminated. data is little-endian on every host.
+ *           metadata: key_bytes and value_bytes 0 mean NUL-terminated.
+ *           index is not written: one file has no index. So a model of several shards can be saved as one file.
+ *           The bytes of tensors without data come from `from`, or from options.fill; not both.
+ * options   NULL is fine. Not taken: max_shard_bytes, ST_SAVE_IN_PLACE
+ * The same input gives the same bytes, and the reference's: dtype descending, then name; metadata keys ascending;
+ * ST_DTYPE_UNKNOWN last.
+ * Errors before a byte is written: ST_ERR_ARGUMENT (NULL, the name __metadata__, an empty path, an option that is out of
+ * range or not taken, bytes that come from nowhere or are not in `from`), ST_ERR_UTF8, ST_ERR_DUPLICATE,
+ * ST_ERR_OVERFLOW, ST_ERR_SUBBYTE, ST_ERR_SIZE, ST_ERR_HEADER_LIMIT, ST_ERR_MEMORY (work: error.expected bytes
+ * suffice). Then: ST_ERR_NOT_FOUND (no such directory), ST_ERR_IO (sys has the code of the system or of a callback),
+ * ST_ERR_CANCELLED. After each of them the old file is there as it was and no temporary is left. One exception: where
+ * only the last step fails, flushing the directory, ST_ERR_IO is returned with the new file in place.
+ * The file is written under another name in the same directory with mode 0600, then renamed. It gets the permission
+ * bits of the regular file that it replaces, else what the umask leaves; never setuid, setgid or sticky, and write
+ * permission for group and others only where the old file belongs to the user who saves. A symbolic link is replaced,
+ * not followed. A crash leaves the old file or the new one, and perhaps a file .st-*.tmp beside it. On Windows a file
+ * that is open or mapped somewhere cannot be replaced: ST_ERR_IO.
+ * Memory: 80 bytes a tensor and a pair, and a buffer of at most 1 MiB. Threads: any, for different paths.
+ * Cost: O(n log n) in the number of tensors, whatever their names. */
+ST_API st_status st_save(const char *path, const st_contents *contents, const st_save_options *options,
+                         st_error *error);
 
 /* Which file each tensor of a model in several goes to: shards[i] is the shard of tensor i, counted from 0. Tensors stay
  * in the caller's order; a shard closes before its tensors would have more than options.max_shard_bytes, so that one
@@ -772,24 +785,25 @@ ST_API st_status st_shards_finish(const char *directory, const st_tensor *tensor
  * repeat an earlier one. O(n log n). */
 ST_API size_t st_find_shared(const st_tensor *tensors, size_t count, size_t *first, size_t *scratch);
 
-/* A writer takes declarations first, then bytes, which need never be in memory together: open, add..., begin,
- * write..., finish, close. Calls out of turn are ST_ERR_STATE and change nothing. path and sink's user must last
- * until close, and so must what options points to. One thread at a time, but for st_writer_write_to. Nothing
- * touches the file system before st_writer_begin. Gives *writer, to be closed, or NULL and the status. */
+/* Opens a writer, which takes declarations first, then bytes, so that the tensors need never be in memory together:
+ * open, add..., begin, write..., finish, close. Calls out of turn fail with ST_ERR_STATE and change nothing.
+ * path     as st_save's; NULL where options.sink takes the bytes
+ * options  NULL is fine. Not taken: what st_save does not take, fill, progress
+ * path must last until st_writer_close, and so must options.work and what the callbacks use; options.sink and
+ * options.allocator are copied. One thread at a time, but for st_writer_write_to. Nothing touches the file system before st_writer_begin. Sets *writer, or NULL on error. */
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error);
-ST_API st_status st_writer_open_sink(st_writer **writer, const st_sink *sink, const st_save_options *options,
-                                     st_error *error);
 
-/* Declares a tensor or a metadata pair; copied, data is not looked at. Statuses as st_save's; a refused one leaves the
- * writer as it was. pair NULL: there is a metadata object, if only an empty one. */
+/* Declares a tensor or a metadata pair; both are copied, data is not looked at. Errors as st_save's; a refused one leaves
+ * the writer as it was. pair NULL: there is a metadata object, if only an empty one. */
 ST_API st_status st_writer_add(st_writer *writer, const st_tensor *tensor, st_error *error);
 ST_API st_status st_writer_add_metadata(st_writer *writer, const st_pair *pair, st_error *error);
 
-/* Writes the header; nothing can be added from here on. A refusal before the first byte changes nothing. */
+/* Writes the header; nothing can be added from here on. ST_ERR_DUPLICATE: a name or a key was declared twice. An error
+ * before the first byte changes nothing. */
 ST_API st_status st_writer_begin(st_writer *writer, st_error *error);
 
-/* The tensor whose bytes st_writer_write expects next, with its bytes and its offset in the file; NULL: all are
- * there, or it is not the time. Tensors without bytes are passed over. */
+/* Returns the first tensor that lacks bytes, with its size and its offset in the file: the one that st_writer_write fills
+ * next. NULL: none does, or the writer has not begun. Tensors without bytes are passed over. */
 ST_API const st_tensor *st_writer_next(const st_writer *writer);
 
 /* The next n bytes, front to back, through tensor after tensor. ST_ERR_ARGUMENT: more than there is room for;
@@ -3437,13 +3451,16 @@ static unsigned long sti_system_process(void) {
     return (unsigned long)getpid();
 }
 
-/* what the file at path will leave to the one that replaces it: 0 and its permissions, or 0 and 07777 + 1 for none */
+#define STI_NO_MODE 01000u /* past all permissions */
+
+/* The permissions that the file at path leaves to the one that replaces it, or STI_NO_MODE. The new file belongs to the
+ * saver: so no setuid, setgid or sticky bit goes over, nor from another's file the right of others to write. */
 static int sti_system_mode_of(const char *path, mode_t *mode) {
     struct stat about;
-    *mode = 07777 + 1;
+    *mode = STI_NO_MODE;
     if (lstat(path, &about) != 0) return errno == ENOENT ? 0 : sti_system_code(errno);
     if (S_ISDIR(about.st_mode)) return EISDIR;
-    if (S_ISREG(about.st_mode)) *mode = about.st_mode & 07777;
+    if (S_ISREG(about.st_mode)) *mode = about.st_mode & (about.st_uid == geteuid() ? 0777 : 0755);
     return S_ISREG(about.st_mode) || S_ISLNK(about.st_mode) ? 0 : ST_IO_NOT_A_FILE;
 }
 
@@ -3455,7 +3472,7 @@ static int sti_system_create(void *scratch, const char *path, const char *temp, 
     (void)scratch;
     if (code) return code;
     do { /* nobody else may read it before it is whole; where nothing is replaced, the umask says what it may become */
-        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode > 07777 ? 0666 : 0600);
+        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode == STI_NO_MODE ? 0666 : 0600);
     } while (fd < 0 && errno == EINTR && ++tries < STI_INTERRUPTS);
     if (fd < 0) return errno == EEXIST ? STI_IO_EXISTS : sti_system_code(errno);
     if (fstat(fd, &about) != 0 || fchmod(fd, 0600) != 0) {
@@ -3465,7 +3482,7 @@ static int sti_system_create(void *scratch, const char *path, const char *temp, 
         return code;
     }
     t->handle = (void *)(intptr_t)fd;
-    t->mode = (unsigned)(mode > 07777 ? about.st_mode & 07777 : mode);
+    t->mode = (unsigned)(mode == STI_NO_MODE ? about.st_mode & 0777 : mode);
     t->open = 1;
     return 0;
 }
@@ -7999,29 +8016,34 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_BUFFER_BYTES (SIZE_MAX / 2 < 1048576u ? SIZE_MAX / 2 : 1048576u) /* of data on its way, at most */
 #define STI_BUFFER_LEAST 64u                                                 /* in a work buffer */
+#define STI_MAPPED_BYTES 262144u /* of a mapping that are written at once: the system is slower at more */
+#define STI_LEAST_ENTRY 47u      /* bytes of a header that a tensor of no name and no dimension takes */
+#define STI_LEAST_PAIR 5u        /* and a pair of two empty texts */
 
-/* A set of names that stays small and quick under any names: a PATRICIA tree. A walk goes down while bits rise and
- * ends in the one node that can hold the name; one node is made per name, so an item can be its own node. */
-typedef struct sti_node {
-    struct sti_node *child[2];
-    size_t bit; /* which of the name decides here; of the first node one that no name has */
-    sti_span name;
-} sti_node;
+typedef struct sti_named { /* a tensor or a metadata pair to write */
+    sti_span name;         /* of a pair its key */
+    const void *item;      /* st_tensor or st_pair: the caller's, or a copy */
+    uint64_t bytes;        /* of a tensor's data */
+    unsigned dtype;        /* of a tensor; not ST_DTYPE_UNKNOWN where its spelling is known */
+    uint32_t place;        /* in the order of declaration */
+} sti_named;
 
-typedef struct sti_item { /* a tensor to write; shape, name and spelling lie behind it */
-    sti_node node;
-    struct sti_item *next;   /* in the caller's order */
-    const st_tensor *source; /* st_save: the caller's, for its bytes */
-    st_tensor tensor;        /* offset counts from the data's begin until the header is planned */
-    uint64_t written;        /* of its bytes; each thread of st_writer_write_to keeps to items of its own */
-    int failed;              /* a write of it did, and is final */
+typedef struct sti_item { /* a tensor of a streamed file; shape, name and spelling lie behind it */
+    st_tensor tensor;     /* first: a pointer to one is a pointer to the other. It has its offset once the file is begun */
+    struct sti_item *next;
+    uint64_t written; /* by st_writer_write_to; each of its threads keeps to items of its own */
+    int failed;       /* a write of it did, and is final */
 } sti_item;
 
-typedef struct sti_pending_pair { /* a metadata pair to write; both texts lie behind it */
-    sti_node node;
+typedef struct sti_pending_pair { /* a metadata pair of a streamed file; both texts lie behind it */
     struct sti_pending_pair *next;
     st_pair pair;
 } sti_pending_pair;
+
+/* of a streamed file */
+static sti_item *sti_item_of(const sti_named *n) {
+    return (sti_item *)(uintptr_t)n->item;
+}
 
 enum sti_stage { STI_ADDING, STI_WRITING, STI_FAILED, STI_FINISHED };
 
@@ -8029,19 +8051,23 @@ struct st_writer {
     sti_memory memory;
     st_save_options options;
     enum sti_stage stage;
-    sti_node *names, *keys; /* roots */
-    sti_item *first_item, **last_item;
-    sti_pending_pair *first_label, **last_label;
-    uint32_t item_count, label_count;
+    const st_model *from;              /* st_save: where the bytes of tensors without data are */
+    sti_item *first_item, **last_item; /* streamed: in the order of declaration */
+    sti_pending_pair *first_pair, **last_pair;
+    size_t item_count, pair_count;
+    size_t copied; /* bytes of the items and pairs above */
     int has_metadata;
-    void **order; /* items, then labels, as they are written */
+    sti_named *order; /* tensors, then pairs, as they are written */
+    sti_named *names; /* NULL until all are known: tensors by name, then room for as many as there are pairs */
     unsigned char *buffer;
     size_t buffer_bytes, buffered;
-    uint64_t flushed; /* bytes of the file that left the buffer, front to back */
-    uint64_t keep;    /* bytes before the data that stay, where they suffice */
+    uint64_t flushed;      /* bytes of the file that left the buffer, front to back */
+    uint64_t keep;         /* bytes before the data that stay, where they suffice */
+    uint64_t header_least; /* bytes that the header takes at least */
     uint64_t data_offset, data_bytes;
-    uint32_t current;  /* place in order of the item that st_writer_write fills */
-    uint64_t streamed; /* data bytes that came through st_writer_write */
+    size_t current;    /* place in order of the tensor that st_writer_write fills */
+    uint64_t written;  /* bytes of it that came through st_writer_write */
+    uint64_t streamed; /* data bytes that did */
     st_sink sink;      /* write NULL: a file */
     const char *path;  /* the caller's */
     const char *said;  /* what messages call it */
@@ -8051,59 +8077,47 @@ struct st_writer {
     uint32_t serial; /* of the temporary's name: where the search for a free one begins, then the one that was free */
     char *temp;      /* name of the temporary */
     void *scratch;   /* for paths */
-    size_t temp_bytes;
+    size_t temp_bytes, scratch_bytes;
 };
 
 /* ---- names */
 
-/* Bit `bit` of a name: of 9 bits a byte, the first says that there is one, so that no name is the beginning of
- * another. */
-static unsigned sti_name_bit(sti_span name, size_t bit) {
-    size_t i = bit / 9, k = bit % 9;
-    if (i >= name.n) return 0;
-    return k == 0 ? 1 : (unsigned)(unsigned char)name.at[i] >> (8 - k) & 1;
-}
-
-/* the only node that can have that name; NULL: there is none at all */
-static sti_node *sti_node_near(sti_node *root, sti_span name) {
-    sti_node *n = root;
-    size_t last = 0;
-    int first = 1;
-    while (n && (first || n->bit > last)) {
-        first = 0;
-        last = n->bit;
-        n = n->child[sti_name_bit(name, last)];
-    }
-    return n;
-}
-
-static sti_node *sti_node_find(sti_node *root, sti_span name) {
-    sti_node *n = sti_node_near(root, name);
-    return n && sti_same(n->name, name) ? n : NULL;
-}
-
-/* adds a node whose name is not there yet */
-static void sti_node_add(sti_node **root, sti_node *node) {
-    sti_node *closest = sti_node_near(*root, node->name), **link = root;
-    size_t last = 0, i = 0;
-    int first = 1;
-    node->bit = SIZE_MAX; /* a name of SIZE_MAX / 9 bytes fits in no memory beside its header */
-    if (closest) {
-        while (i < node->name.n && i < closest->name.n && node->name.at[i] == closest->name.at[i]) i++;
-        i *= 9;
-        while (sti_name_bit(node->name, i) == sti_name_bit(closest->name, i)) i++; /* they differ in this byte */
-        node->bit = i;
-        while (((*link)->bit > last || first) && (*link)->bit < i) {
-            first = 0;
-            last = (*link)->bit;
-            link = &(*link)->child[sti_name_bit(node->name, last)];
+/* merges two neighbouring runs that are in order into `to`; of equal names those of the first come first */
+static void sti_merge(const sti_named *a, size_t a_count, const sti_named *b, size_t b_count, sti_named *to) {
+    const sti_named *a_end = a + a_count, *b_end = b + b_count;
+    if (b_count && sti_compare(a_end[-1].name, b->name) > 0) { /* a run is never empty where another follows */
+        while (a < a_end && b < b_end) {
+            if (a_end - a > 4) STI_PREFETCH(a[4].name.at);
+            if (b_end - b > 4) STI_PREFETCH(b[4].name.at);
+            *to++ = sti_compare(a->name, b->name) <= 0 ? *a++ : *b++;
         }
-        node->child[!sti_name_bit(node->name, i)] = *link;
-        node->child[sti_name_bit(node->name, i)] = node;
-    } else {
-        node->child[0] = node->child[1] = node;
     }
-    *link = node;
+    for (; a < a_end; a++) *to++ = *a;
+    for (; b < b_end; b++) *to++ = *b;
+}
+
+/* Orders n items by name with the help of as many spare ones. O(n log n) comparisons whatever the names; the bytes that
+ * they look at are at most log n times those of all names. */
+static void sti_sort_by_name(sti_named *items, sti_named *spare, size_t n) {
+    sti_named *from = items, *to = spare, *other;
+    size_t run, i;
+    for (run = 1; run < n; run *= 2) {
+        for (i = 0; i < n; i += 2 * run) { /* n items are in memory, so nothing overflows */
+            const size_t a = n - i < run ? n - i : run, b = n - i - a < run ? n - i - a : run;
+            sti_merge(from + i, a, from + i + a, b, to + i);
+        }
+        other = from;
+        from = to;
+        to = other;
+    }
+    if (from != items) ST_MEMCPY(items, from, n * sizeof *items);
+}
+
+/* the first of n items in order that has the name of the one before it; n: none has */
+static size_t sti_find_repeated(const sti_named *items, size_t n) {
+    size_t i;
+    for (i = 1; i < n && !sti_same(items[i - 1].name, items[i].name); i++) {}
+    return i < n ? i : n;
 }
 
 /* ---- memory */
@@ -8117,8 +8131,26 @@ static void *sti_arena_take_or_fail(sti_memory *m, size_t bytes, const char *sai
     return taken;
 }
 
+/* of order and names, for `more` items than there are */
+static size_t sti_named_bytes(const st_writer *w, size_t more) {
+    size_t count = sti_add_saturated(sti_add_saturated(w->item_count, w->pair_count), sti_add_saturated(more, 1));
+    return sti_round8(sti_multiply_saturated(count, 2 * sizeof(sti_named)));
+}
+
+/* Bytes were not there. A work buffer: says how many suffice for all that is declared, and `copy` bytes of one more. */
+STI_COLD static st_status sti_writer_no_memory(const st_writer *w, size_t bytes, size_t copy, st_error *error) {
+    if (w->memory.work) {
+        bytes = sti_add_saturated(sti_named_bytes(w, copy > 0), sti_add_saturated(w->copied, copy));
+        bytes = sti_add_saturated(bytes, sti_add_saturated(sti_round8(w->temp_bytes), sti_round8(w->scratch_bytes)));
+        bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_LEAST + w->memory.work_skipped);
+    }
+    return sti_error_file(error, sti_span_of(w->said), sti_fail_memory(&w->memory, bytes, error));
+}
+
 static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
-    return sti_arena_take_or_fail(&w->memory, bytes, w->said, error);
+    void *taken = sti_arena_take(&w->memory, bytes);
+    if (!taken) (void)sti_writer_no_memory(w, bytes, 0, error);
+    return taken;
 }
 
 /* ---- declaring */
@@ -8193,7 +8225,7 @@ static uint64_t sti_tensor_bytes(const st_tensor *given) {
     return sti_tensor_judge("", given, &t, NULL) == ST_OK ? t.bytes : 0;
 }
 
-/* what an item and a label take of memory */
+/* what the copies of a tensor and of a pair take of memory */
 static size_t sti_item_bytes(const st_tensor *t) {
     size_t texts = sti_add_saturated(sti_add_saturated(t->name_bytes, 1),
                                      t->dtype == ST_DTYPE_UNKNOWN ? sti_span_of(t->dtype_name).n + 1 : 0);
@@ -8218,44 +8250,54 @@ STI_COLD static st_status sti_writer_null(const char *said, st_error *error) {
     return said ? sti_error_file(error, sti_span_of(said), s) : s;
 }
 
-static st_status sti_writer_add(st_writer *w, const st_tensor *tensor, const st_tensor *source, st_error *error) {
+/* judges a tensor and completes it in *t, then counts it in; nothing has changed where it is refused */
+static st_status sti_writer_judge(const st_writer *w, const st_tensor *given, st_tensor *t, st_error *error) {
+    st_status s = sti_tensor_judge(w->said, given, t, error);
+    if (s == ST_OK && sti_add64_saturated(w->data_bytes, t->bytes) > INT64_MAX) { /* so no offset overflows */
+        s = sti_refuse(w->said, ST_ERR_OVERFLOW, sti_span_of_text(t->name, t->name_bytes), 0, 0,
+                       STI_TEXT("with this tensor the data is longer than any file"), error);
+    }
+    return s;
+}
+
+static void sti_writer_count_tensor(st_writer *w, const st_tensor *t) {
+    w->data_bytes = sti_add64_saturated(w->data_bytes, t->bytes);
+    w->header_least = sti_add64_saturated(w->header_least, sti_add_saturated(t->name_bytes, STI_LEAST_ENTRY + t->rank));
+}
+
+static void sti_writer_count_pair(st_writer *w, const st_pair *p) {
+    w->header_least = sti_add64_saturated(
+        w->header_least, sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), STI_LEAST_PAIR));
+}
+
+ST_API st_status st_writer_add(st_writer *w, const st_tensor *tensor, st_error *error) {
     st_tensor t;
     sti_item *item;
-    sti_span name;
+    size_t bytes;
     char *at;
     uint64_t *shape;
-    st_status s = sti_tensor_judge(w->said, tensor, &t, error);
+    st_status s;
+    if (!w || !tensor) return sti_writer_null(w ? w->said : NULL, error);
+    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
+    s = sti_writer_judge(w, tensor, &t, error);
     if (s != ST_OK) return s;
-    name = sti_span_of_text(t.name, t.name_bytes);
-    if (sti_node_find(w->names, name)) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, name, 0, 0, STI_TEXT("this name is there twice"), error);
-    }
-    item = (sti_item *)sti_writer_take(w, sti_item_bytes(&t), error);
-    if (!item) return ST_ERR_MEMORY;
+    bytes = sti_item_bytes(&t);
+    item = (sti_item *)sti_arena_take(&w->memory, bytes);
+    if (!item) return sti_writer_no_memory(w, bytes, bytes, error);
     ST_MEMSET(item, 0, sizeof *item);
     shape = (uint64_t *)(void *)(item + 1);
     at = (char *)(shape + t.rank);
     if (t.rank) ST_MEMCPY(shape, t.shape, t.rank * sizeof *shape); /* it was taken */
     t.shape = shape;
-    t.name = sti_copy_text(&at, name);
+    t.name = sti_copy_text(&at, sti_span_of_text(t.name, t.name_bytes));
     if (t.dtype == ST_DTYPE_UNKNOWN) t.dtype_name = sti_copy_text(&at, sti_span_of(t.dtype_name));
     item->tensor = t;
-    item->source = source;
-    item->node.name.at = t.name;
-    item->node.name.n = name.n;
-    sti_node_add(&w->names, &item->node);
     *w->last_item = item;
     w->last_item = &item->next;
     w->item_count++;
-    return ST_OK;
-}
-
-ST_API st_status st_writer_add(st_writer *writer, const st_tensor *tensor, st_error *error) {
-    st_status s;
-    if (!writer || !tensor) return sti_writer_null(writer ? writer->said : NULL, error);
-    if (writer->stage != STI_ADDING) return sti_writer_state(writer, error);
-    s = sti_writer_add(writer, tensor, NULL, error);
-    return s == ST_OK ? sti_succeed(error) : s;
+    w->copied += bytes; /* they were taken */
+    sti_writer_count_tensor(w, &t);
+    return sti_succeed(error);
 }
 
 static st_pair sti_pair_complete(const st_pair *given) {
@@ -8265,44 +8307,86 @@ static st_pair sti_pair_complete(const st_pair *given) {
     return p;
 }
 
-ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_error *error) {
-    sti_pending_pair *label;
-    st_pair p;
+/* judges a pair and completes it in *p */
+static st_status sti_pair_judge(const char *said, const st_pair *given, st_pair *p, st_error *error) {
     sti_span key;
+    *p = sti_pair_complete(given);
+    key = sti_span_of_text(p->key, p->key_bytes);
+    if (!p->key || !p->value) {
+        return sti_refuse(said, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("a metadata pair needs a key and a value"), error);
+    }
+    if (!sti_is_utf8(key) || !sti_is_utf8(sti_span_of_text(p->value, p->value_bytes))) {
+        return sti_refuse(said, ST_ERR_UTF8, key, 0, 0, STI_TEXT("the metadata is not UTF-8"), error);
+    }
+    return ST_OK;
+}
+
+ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_error *error) {
+    sti_pending_pair *copy;
+    size_t bytes;
+    st_pair p;
     char *at;
+    st_status s;
     if (!w) return sti_writer_null(NULL, error);
     if (w->stage != STI_ADDING) return sti_writer_state(w, error);
-    if (!pair) {
-        w->has_metadata = 1;
-        return sti_succeed(error);
+    if (pair) {
+        s = sti_pair_judge(w->said, pair, &p, error);
+        if (s != ST_OK) return s;
+        bytes = sti_pending_pair_bytes(&p);
+        copy = (sti_pending_pair *)sti_arena_take(&w->memory, bytes);
+        if (!copy) return sti_writer_no_memory(w, bytes, bytes, error);
+        at = (char *)(copy + 1);
+        copy->next = NULL;
+        copy->pair = p;
+        copy->pair.key = sti_copy_text(&at, sti_span_of_text(p.key, p.key_bytes));
+        copy->pair.value = sti_copy_text(&at, sti_span_of_text(p.value, p.value_bytes));
+        *w->last_pair = copy;
+        w->last_pair = &copy->next;
+        w->pair_count++;
+        w->copied += bytes; /* they were taken */
+        sti_writer_count_pair(w, &p);
     }
-    p = sti_pair_complete(pair);
-    key = sti_span_of_text(p.key, p.key_bytes);
-    if (!p.key || !p.value) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("a metadata pair needs a key and a value"),
-                          error);
-    }
-    if (!sti_is_utf8(key) || !sti_is_utf8(sti_span_of_text(p.value, p.value_bytes))) {
-        return sti_refuse(w->said, ST_ERR_UTF8, key, 0, 0, STI_TEXT("the metadata is not UTF-8"), error);
-    }
-    if (sti_node_find(w->keys, key)) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, key, 0, 0, STI_TEXT("this metadata key is there twice"), error);
-    }
-    label = (sti_pending_pair *)sti_writer_take(w, sti_pending_pair_bytes(&p), error);
-    if (!label) return ST_ERR_MEMORY;
-    ST_MEMSET(label, 0, sizeof *label);
-    at = (char *)(label + 1);
-    label->pair = p;
-    label->pair.key = sti_copy_text(&at, key);
-    label->pair.value = sti_copy_text(&at, sti_span_of_text(p.value, p.value_bytes));
-    label->node.name.at = label->pair.key;
-    label->node.name.n = key.n;
-    sti_node_add(&w->keys, &label->node);
-    *w->last_label = label;
-    w->last_label = &label->next;
-    w->label_count++;
     w->has_metadata = 1;
     return sti_succeed(error);
+}
+
+/* takes order and names */
+static st_status sti_writer_take_names(st_writer *w, st_error *error) {
+    w->names = (sti_named *)sti_writer_take(w, sti_named_bytes(w, 0), error);
+    if (!w->names) return ST_ERR_MEMORY;
+    w->order = w->names + w->item_count + w->pair_count;
+    return ST_OK;
+}
+
+/* puts a tensor, which is complete, among the names; item: what stands for it from here on */
+static void sti_writer_name_tensor(st_writer *w, size_t i, const st_tensor *t, const void *item) {
+    sti_named *n = &w->names[i];
+    n->name.at = t->name;
+    n->name.n = t->name_bytes;
+    n->item = item;
+    n->bytes = t->bytes;
+    n->dtype = (unsigned)t->dtype;
+    n->place = (uint32_t)i; /* a header has no more tensors than that */
+}
+
+/* the same of a pair; these are ordered in place */
+static void sti_writer_name_pair(st_writer *w, size_t i, const st_pair *p, const void *item) {
+    sti_named *n = &w->order[w->item_count + i];
+    ST_MEMSET(n, 0, sizeof *n);
+    n->name = sti_span_of_text(p->key, p->key_bytes);
+    n->item = item;
+}
+
+/* lists what a streamed file was declared to have */
+static st_status sti_writer_list(st_writer *w, st_error *error) {
+    const sti_item *item;
+    const sti_pending_pair *p;
+    size_t i;
+    st_status s = sti_writer_take_names(w, error);
+    if (s != ST_OK) return s;
+    for (i = 0, item = w->first_item; item; item = item->next) sti_writer_name_tensor(w, i++, &item->tensor, item);
+    for (i = 0, p = w->first_pair; p; p = p->next) sti_writer_name_pair(w, i++, &p->pair, &p->pair);
+    return ST_OK;
 }
 
 /* ---- bytes on their way out, front to back */
@@ -8396,11 +8480,13 @@ static void sti_emit_string(sti_emitter *e, sti_span s) {
     sti_emit(e, "\"", 1);
 }
 
-static void sti_emit_tensor(sti_emitter *e, const st_tensor *t, uint64_t begin) {
+static void sti_emit_tensor(sti_emitter *e, const sti_named *n, uint64_t begin) {
+    const st_tensor *t = (const st_tensor *)n->item;
     uint32_t i;
-    sti_emit_string(e, sti_span_of_text(t->name, t->name_bytes));
+    sti_emit_string(e, n->name);
     sti_emit_text(e, ":{\"dtype\":");
-    sti_emit_string(e, sti_span_of(t->dtype_name));
+    sti_emit_string(e, sti_span_of(n->dtype == ST_DTYPE_UNKNOWN ? t->dtype_name
+                                                                : sti_dtype_name(sti_dtype_of((st_dtype)n->dtype))));
     sti_emit_text(e, ",\"shape\":[");
     for (i = 0; i < t->rank; i++) {
         if (i) sti_emit(e, ",", 1);
@@ -8409,83 +8495,89 @@ static void sti_emit_tensor(sti_emitter *e, const st_tensor *t, uint64_t begin) 
     sti_emit_text(e, "],\"data_offsets\":[");
     sti_emit_number(e, begin);
     sti_emit(e, ",", 1);
-    sti_emit_number(e, sti_add64_saturated(begin, t->bytes));
+    sti_emit_number(e, sti_add64_saturated(begin, n->bytes));
     sti_emit_text(e, "]}");
 }
 
-/* offset: of the data, as tensors count it by now */
-static void sti_emit_header(sti_emitter *e, const st_writer *w, uint64_t offset) {
-    uint32_t i;
+static void sti_emit_header(sti_emitter *e, const st_writer *w) {
+    uint64_t begin = 0;
+    size_t i;
     sti_emit(e, "{", 1);
     if (w->has_metadata) {
         sti_emit_text(e, "\"__metadata__\":{");
-        for (i = 0; i < w->label_count; i++) {
-            const st_pair *p = &((const sti_pending_pair *)w->order[w->item_count + i])->pair;
+        for (i = 0; i < w->pair_count; i++) {
+            const sti_named *n = &w->order[w->item_count + i];
+            const st_pair *p = (const st_pair *)n->item;
             if (i) sti_emit(e, ",", 1);
-            sti_emit_string(e, sti_span_of_text(p->key, p->key_bytes));
+            sti_emit_string(e, n->name);
             sti_emit(e, ":", 1);
             sti_emit_string(e, sti_span_of_text(p->value, p->value_bytes));
         }
         sti_emit(e, "}", 1);
     }
     for (i = 0; i < w->item_count; i++) {
-        const st_tensor *t = &((const sti_item *)w->order[i])->tensor;
+        if (i + 8 < w->item_count) STI_PREFETCH(w->order[i + 8].item);
+        if (i + 8 < w->item_count) STI_PREFETCH(w->order[i + 8].name.at);
+        if (i + 4 < w->item_count) STI_PREFETCH(((const st_tensor *)w->order[i + 4].item)->shape);
         if (i || w->has_metadata) sti_emit(e, ",", 1);
-        sti_emit_tensor(e, t, t->offset - offset);
+        sti_emit_tensor(e, &w->order[i], begin);
+        begin = sti_add64_saturated(begin, w->order[i].bytes);
     }
     sti_emit(e, "}", 1);
 }
 
 /* ---- planning */
 
-static int sti_item_before(const void *context, const void *a, const void *b) {
-    const sti_item *x = *(sti_item *const *)a, *y = *(sti_item *const *)b;
-    (void)context;
-    if (x->tensor.dtype != y->tensor.dtype) return x->tensor.dtype > y->tensor.dtype;
-    return sti_compare(x->node.name, y->node.name) < 0;
+static st_status sti_writer_limit(const st_writer *w, uint64_t bytes, st_error *error) {
+    const uint64_t limit = STI_DEFAULT_LIMIT;
+    if (bytes <= limit) return ST_OK;
+    return sti_refuse(w->said, ST_ERR_HEADER_LIMIT, sti_span_of(""), limit, bytes,
+                      STI_TEXT("the header needs $a bytes or more, and the limit is $e"), error);
 }
 
-static int sti_pending_pair_before(const void *context, const void *a, const void *b) {
-    (void)context;
-    return sti_compare((*(sti_pending_pair *const *)a)->node.name, (*(sti_pending_pair *const *)b)->node.name) < 0;
-}
-
-static size_t sti_order_bytes(size_t items, size_t labels) {
-    return sti_round8(
-        sti_multiply_saturated(sti_add_saturated(sti_add_saturated(items, labels), 1), sizeof(void *))); /* never 0 */
-}
-
-static void sti_writer_sort(st_writer *w) {
-    sti_item *item = w->first_item;
-    sti_pending_pair *label = w->first_label;
-    size_t i = 0;
-    for (; item; item = item->next) w->order[i++] = item;
-    for (; label; label = label->next) w->order[i++] = label;
-    if (!(w->options.flags & ST_SAVE_KEEP_ORDER)) {
-        sti_sort(w->order, w->item_count, sizeof *w->order, sti_item_before, NULL);
+/* orders what is listed, and refuses names and keys that are there twice */
+static st_status sti_writer_sort(st_writer *w, st_error *error) {
+    const size_t n = w->item_count;
+    sti_named *pairs = w->order + n;
+    size_t first[STI_DTYPES], i, next = 0;
+    sti_sort_by_name(pairs, w->names + n, w->pair_count);
+    i = sti_find_repeated(pairs, w->pair_count);
+    if (i < w->pair_count) {
+        return sti_refuse(w->said, ST_ERR_DUPLICATE, pairs[i].name, 0, 0,
+                          STI_TEXT("this metadata key is there twice"), error);
     }
-    sti_sort(w->order + w->item_count, w->label_count, sizeof *w->order, sti_pending_pair_before, NULL);
+    sti_sort_by_name(w->names, w->order, n);
+    i = sti_find_repeated(w->names, n);
+    if (i < n) {
+        return sti_refuse(w->said, ST_ERR_DUPLICATE, w->names[i].name, 0, 0, STI_TEXT("this name is there twice"),
+                          error);
+    }
+    if (w->options.flags & ST_SAVE_KEEP_ORDER) {
+        for (i = 0; i < n; i++) w->order[w->names[i].place] = w->names[i];
+        return ST_OK;
+    }
+    ST_MEMSET(first, 0, sizeof first); /* where the tensors of each dtype begin: the last dtype before the others */
+    for (i = 0; i < n; i++) first[w->names[i].dtype]++;
+    for (i = STI_DTYPES; i > 0; i--) {
+        const size_t count = first[i - 1];
+        first[i - 1] = next;
+        next += count; /* at most n */
+    }
+    for (i = 0; i < n; i++) w->order[first[w->names[i].dtype]++] = w->names[i];
+    return ST_OK;
 }
 
 /* orders everything, places the data and sizes the header */
 static st_status sti_writer_plan(st_writer *w, st_error *error) {
     sti_emitter count = {NULL, 0, 0};
     const uint64_t align = w->options.align ? w->options.align : 8;
-    uint64_t limit = STI_DEFAULT_LIMIT;
-    uint32_t i;
-    w->order = (void **)sti_writer_take(w, sti_order_bytes(w->item_count, w->label_count), error);
-    if (!w->order) return ST_ERR_MEMORY;
-    sti_writer_sort(w);
-    for (i = 0, w->data_bytes = 0; i < w->item_count; i++) {
-        st_tensor *t = &((sti_item *)w->order[i])->tensor;
-        t->offset = w->data_bytes;
-        w->data_bytes = sti_add64_saturated(w->data_bytes, t->bytes);
-        if (w->data_bytes > INT64_MAX) { /* no file is that long, and no offset behind a header overflows */
-            return sti_refuse(w->said, ST_ERR_OVERFLOW, sti_span_of_text(t->name, t->name_bytes), 0, 0,
-                              STI_TEXT("with this tensor the data is longer than any file"), error);
-        }
-    }
-    sti_emit_header(&count, w, 0);
+    uint64_t offset;
+    size_t i;
+    st_status s = sti_writer_limit(w, w->header_least, error);
+    if (s == ST_OK && !w->names) s = sti_writer_list(w, error);
+    if (s == ST_OK) s = sti_writer_sort(w, error);
+    if (s != ST_OK) return s;
+    sti_emit_header(&count, w);
     w->data_offset = sti_add64_saturated(8, count.bytes);
     if (w->keep && w->data_offset <= w->keep) {
         w->data_offset = w->keep;
@@ -8493,12 +8585,12 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
         w->data_offset =
             sti_add64_saturated(sti_add64_saturated(w->data_offset, w->options.slack), align - 1) & ~(align - 1);
     }
-    if (w->data_offset - 8 > limit) {
-        return sti_refuse(w->said, ST_ERR_HEADER_LIMIT, sti_span_of(""), limit, w->data_offset - 8,
-                          STI_TEXT("a header of $a bytes is over the limit of $e"), error);
+    s = sti_writer_limit(w, w->data_offset - 8, error);
+    for (i = 0, offset = w->data_offset; s == ST_OK && w->first_item && i < w->item_count; i++) {
+        sti_item_of(&w->order[i])->tensor.offset = offset;
+        offset = sti_add64_saturated(offset, w->order[i].bytes); /* under 2^64 */
     }
-    for (i = 0; i < w->item_count; i++) ((sti_item *)w->order[i])->tensor.offset += w->data_offset; /* under 2^63 */
-    return ST_OK;
+    return s;
 }
 
 /* takes the buffer for a file of that many bytes: no more than it has, and of a work buffer what is left */
@@ -8522,7 +8614,7 @@ static int sti_writer_header(st_writer *w) {
     e.writer = w;
     for (i = 0; i < 8; i++) length[i] = (unsigned char)(bytes >> (8 * i) & 255);
     sti_emit(&e, length, sizeof length);
-    sti_emit_header(&e, w, w->data_offset);
+    sti_emit_header(&e, w);
     while (e.bytes < w->data_offset) {
         uint64_t left = w->data_offset - e.bytes;
         sti_emit(&e, blanks, left < sizeof blanks - 1 ? (size_t)left : sizeof blanks - 1);
@@ -8576,10 +8668,9 @@ static st_status sti_writer_start(st_writer *w, st_error *error) {
 
 /* passes over tensors that have all their bytes */
 static void sti_writer_advance(st_writer *w) {
-    while (w->current < w->item_count) {
-        const sti_item *item = (const sti_item *)w->order[w->current];
-        if (item->written < item->tensor.bytes) return;
+    while (w->current < w->item_count && w->written == w->order[w->current].bytes) {
         w->current++;
+        w->written = 0;
     }
 }
 
@@ -8594,6 +8685,7 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
     if (s == ST_OK) s = sti_writer_start(w, error);
     if (s != ST_OK) {
         sti_arena_release(&w->memory, before.chunks, before.work_bytes);
+        w->names = NULL; /* those of st_save are not looked at again */
         return s;
     }
     code = sti_writer_header(w);
@@ -8605,18 +8697,28 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
 
 /* ---- data */
 
+/* bytes of the i-th tensor that were written */
+static uint64_t sti_writer_has(const st_writer *w, size_t i) {
+    if (i < w->current) return w->order[i].bytes;
+    if (i == w->current && w->written) return w->written;
+    return w->first_item ? sti_item_of(&w->order[i])->written : 0;
+}
+
 ST_API const st_tensor *st_writer_next(const st_writer *w) {
-    if (!w || w->stage != STI_WRITING || w->current >= w->item_count) return NULL;
-    return &((const sti_item *)w->order[w->current])->tensor;
+    size_t i;
+    if (!w || w->stage != STI_WRITING) return NULL;
+    for (i = w->current; i < w->item_count; i++) { /* st_writer_write_to may have brought some */
+        if (sti_writer_has(w, i) < w->order[i].bytes) return &sti_item_of(&w->order[i])->tensor;
+    }
+    return NULL;
 }
 
 /* counts n bytes that went through the buffer, which there was room for */
 static void sti_writer_count(st_writer *w, uint64_t n) {
     w->streamed = sti_add64_saturated(w->streamed, n);
     while (n) {
-        sti_item *item = (sti_item *)w->order[w->current];
-        uint64_t room = item->tensor.bytes - item->written, part = n < room ? n : room;
-        item->written = sti_add64_saturated(item->written, part);
+        const uint64_t room = w->order[w->current].bytes - w->written, part = n < room ? n : room;
+        w->written = sti_add64_saturated(w->written, part);
         n -= part;
         sti_writer_advance(w);
     }
@@ -8624,9 +8726,9 @@ static void sti_writer_count(st_writer *w, uint64_t n) {
 
 /* whether st_writer_write_to has been at it: looked up once, at the first byte of st_writer_write */
 static int sti_writer_is_scattered(const st_writer *w) {
-    uint32_t i;
+    size_t i;
     for (i = 0; w->streamed == 0 && i < w->item_count; i++) {
-        const sti_item *item = (const sti_item *)w->order[i];
+        const sti_item *item = sti_item_of(&w->order[i]);
         if (item->written || item->failed) return 1;
     }
     return 0;
@@ -8647,6 +8749,22 @@ ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_e
     return sti_succeed(error);
 }
 
+/* NULL: there is no tensor of that name */
+static sti_item *sti_writer_find(const st_writer *w, sti_span name) {
+    size_t low = 0, high = w->item_count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int c = sti_compare(name, w->names[middle].name);
+        if (c == 0) return sti_item_of(&w->names[middle]);
+        if (c < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return NULL;
+}
+
 ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const void *bytes, size_t n,
                                     st_error *error) {
     sti_item *item;
@@ -8658,7 +8776,7 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
         return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0, STI_TEXT("a sink takes bytes in order only"), error);
     }
     if (w->stage != STI_WRITING || w->streamed) return sti_writer_state(w, error);
-    item = (sti_item *)(void *)sti_node_find(w->names, name);
+    item = sti_writer_find(w, name);
     if (!item) return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("there is no such tensor"), error);
     if (item->failed) return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0, STI_TEXT("a write failed before"), error);
     if (n > item->tensor.bytes - item->written) {
@@ -8680,15 +8798,15 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
 
 /* whole and closed, but for its name */
 static st_status sti_writer_complete(st_writer *w, st_error *error) {
-    uint32_t i;
+    size_t i;
     int code;
-    for (i = 0; i < w->item_count; i++) {
-        const sti_item *item = (const sti_item *)w->order[i];
-        if (item->failed || item->written < item->tensor.bytes) {
-            return sti_refuse(w->said, ST_ERR_STATE, item->node.name, item->tensor.bytes, item->written,
-                              item->failed ? STI_TEXT("a write failed before")
-                                           : STI_TEXT("only $a of its $e bytes have come"),
-                              error);
+    for (i = w->current; i < w->item_count; i++) {
+        const uint64_t bytes = w->order[i].bytes, written = sti_writer_has(w, i);
+        const int failed = w->first_item && sti_item_of(&w->order[i])->failed;
+        if (failed || written < bytes) {
+            return sti_refuse(
+                w->said, ST_ERR_STATE, w->order[i].name, bytes, written,
+                failed ? STI_TEXT("a write failed before") : STI_TEXT("only $a of its $e bytes have come"), error);
         }
     }
     code = sti_writer_flush(w);
@@ -8719,71 +8837,119 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 
 /* ---- opening and closing */
 
-static int sti_save_options_fit(const st_save_options *o) {
-    return !(o->align & (o->align - (o->align > 0))) && (!o->align || o->align >= 8) &&
-           !(o->flags & ~(unsigned)STI_SAVE_FLAGS) && (!o->allocator || (o->allocator->alloc && o->allocator->free));
-}
+/* what a call takes of st_save_options beside allocator and user: ST_SAVE_* and these */
+#define STI_TAKES_LAYOUT 1u   /* align, slack */
+#define STI_TAKES_LIMIT 2u    /* max_shard_bytes */
+#define STI_TAKES_WORK 4u     /* work */
+#define STI_TAKES_PROGRESS 8u /* progress */
+#define STI_TAKES_BYTES 16u   /* from, fill */
+#define STI_TAKES_INDEX 32u   /* index */
+#define STI_TAKES_SINK 64u    /* sink */
 
-STI_COLD static st_status sti_save_misfit(const char *said, st_error *error) {
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(""), 0, 0,
-                      STI_TEXT("a pointer is NULL that must not be, or the options are out of range"), error);
-}
-
-static st_status sti_writer_open(st_writer **writer, const char *path, const st_sink *sink,
-                                 const st_save_options *options, st_error *error) {
-    st_save_options all;
-    st_writer first, *w = &first;
-    const char *said = path ? path : "(sink)";
-    ST_MEMSET(&all, 0, sizeof all);
-    if (writer) *writer = NULL;
-    if (options) all = *options;
-    if (!writer || (!path && !(sink && sink->write)) || !sti_save_options_fit(&all)) {
-        return sti_save_misfit(said, error);
+/* refuses an option that is out of range or has no meaning in a call, by its name */
+static st_status sti_save_options_check(const char *said, const st_save_options *o, unsigned takes, st_error *error) {
+    const unsigned extra = (o->flags | (o->align || o->slack ? STI_TAKES_LAYOUT : 0) |
+                            (o->max_shard_bytes ? STI_TAKES_LIMIT : 0) | (o->work.data ? STI_TAKES_WORK : 0) |
+                            (o->progress ? STI_TAKES_PROGRESS : 0) | (o->from || o->fill ? STI_TAKES_BYTES : 0) |
+                            (o->index || o->index_count ? STI_TAKES_INDEX : 0) | (o->sink ? STI_TAKES_SINK : 0)) &
+                           ~takes;
+    const char *wrong = o->flags & ~STI_SAVE_FLAGS                                                         ? "flags"
+                        : (o->align & (o->align - (o->align > 0))) || (o->align && o->align < 8)           ? "align"
+                        : o->allocator && (!o->allocator->alloc || !o->allocator->free)                    ? "allocator"
+                        : o->index_count && !o->index                                                      ? "index"
+                                                                                                           : "";
+    const char *name = extra & ST_SAVE_KEEP_ORDER   ? "ST_SAVE_KEEP_ORDER"
+                       : extra & ST_SAVE_NO_SYNC    ? "ST_SAVE_NO_SYNC"
+                       : extra & ST_SAVE_IN_PLACE   ? "ST_SAVE_IN_PLACE"
+                       : extra & ST_SAVE_SHARD_OVER ? "ST_SAVE_SHARD_OVER"
+                       : extra & STI_TAKES_LAYOUT   ? (o->align ? "align" : "slack")
+                       : extra & STI_TAKES_LIMIT    ? "max_shard_bytes"
+                       : extra & STI_TAKES_WORK     ? "work"
+                       : extra & STI_TAKES_PROGRESS ? "progress"
+                       : extra & STI_TAKES_BYTES    ? (o->from ? "from" : "fill")
+                       : extra & STI_TAKES_INDEX    ? "index"
+                       : extra & STI_TAKES_SINK     ? "sink"
+                                                    : "";
+    if (*wrong) {
+        return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("this option is out of range"), error);
     }
+    if (!*name) return ST_OK;
+    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(name), 0, 0, STI_TEXT("this call does not take this option"),
+                      error);
+}
+
+/* where the bytes go: a path, or a sink in the options; *said is what messages call it */
+static st_status sti_save_to(const char *path, const st_save_options *o, const char **said, st_error *error) {
+    const char *sentence = NULL;
+    *said = path ? path : "(sink)";
+    if (!path && !o->sink) sentence = STI_TEXT("argument `path` is NULL, and options.sink is not set");
+    if (path && o->sink) sentence = STI_TEXT("argument `path` must be NULL where options.sink is set");
+    if (path && !*path) sentence = STI_TEXT("the path is empty");
+    if (o->sink && !o->sink->write) sentence = STI_TEXT("options.sink->write is NULL");
+    if (sentence) return sti_refuse(*said, ST_ERR_ARGUMENT, sti_span_of(""), 0, 0, sentence, error);
 #if defined(ST_NO_FILES)
     if (path) {
-        return sti_refuse(said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0, STI_TEXT("this build knows no files"),
+        return sti_refuse(*said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0, STI_TEXT("this build knows no files"),
                           error);
     }
 #endif
+    return ST_OK;
+}
+
+/* contents: what sti_save_declare will be given; NULL: a streamed file */
+static st_status sti_writer_open(st_writer **writer, const char *path, const st_contents *contents,
+                                 const st_save_options *options, st_error *error) {
+    st_writer first, *w = &first;
+    st_status s;
     ST_MEMSET(w, 0, sizeof *w);
-    sti_memory_choose(&w->memory, all.allocator, all.work.data, all.work.bytes);
-    w->options = all;
+    *writer = NULL;
+    if (options) w->options = *options;
+    s = sti_save_to(path, &w->options, &w->said, error);
+    if (s != ST_OK) return s;
+    sti_memory_choose(&w->memory, w->options.allocator, w->options.work.data, w->options.work.bytes);
     w->path = path;
-    w->said = said;
-    if (sink && !path) w->sink = *sink;
+    if (w->options.sink) w->sink = *w->options.sink;
+    w->header_least = 2;
+    if (contents) {
+        w->item_count = contents->count;
+        w->pair_count = contents->metadata_count;
+    }
+#if !defined(ST_NO_FILES)
+    if (path) {
+        sti_span longer = sti_span_of(path);
+        longer.n = sti_add_saturated(longer.n, STI_TEMP_BYTES);
+        w->temp_bytes = longer.n;
+        w->scratch_bytes = sti_multiply_saturated(sti_system_scratch(longer), 2);
+    }
+#endif
     w = (st_writer *)sti_writer_take(&first, sizeof *w, error);
     if (!w) return ST_ERR_MEMORY;
     *w = first;
     w->last_item = &w->first_item;
-    w->last_label = &w->first_label;
-#if !defined(ST_NO_FILES)
+    w->last_pair = &w->first_pair;
     if (path) {
-        sti_span longer = sti_span_of(path);
-        size_t scratch_bytes;
-        longer.n = sti_add_saturated(longer.n, STI_TEMP_BYTES);
-        w->temp_bytes = longer.n;
-        scratch_bytes = sti_multiply_saturated(sti_system_scratch(longer), 2);
         w->temp = (char *)sti_writer_take(w, w->temp_bytes, error);
-        if (w->temp && scratch_bytes) w->scratch = sti_writer_take(w, scratch_bytes, error);
-        if (!w->temp || (scratch_bytes && !w->scratch)) {
+        if (w->temp && w->scratch_bytes) w->scratch = sti_writer_take(w, w->scratch_bytes, error);
+        if (!w->temp || (w->scratch_bytes && !w->scratch)) {
             st_writer_close(w);
             return ST_ERR_MEMORY;
         }
         w->temp[0] = 0;
     }
-#endif
     *writer = w;
     return sti_succeed(error);
 }
 
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error) {
-    return sti_writer_open(writer, path, NULL, options, error);
-}
-
-ST_API st_status st_writer_open_sink(st_writer **writer, const st_sink *sink, const st_save_options *options,
-                                     st_error *error) {
-    return sti_writer_open(writer, NULL, sink, options, error);
+    st_status s = ST_OK;
+    if (writer) *writer = NULL;
+    if (!writer) return sti_writer_null(path, error);
+    if (options) {
+        s = sti_save_options_check(
+            path ? path : "(sink)", options,
+            ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_WORK | STI_TAKES_SINK, error);
+    }
+    return s == ST_OK ? sti_writer_open(writer, path, NULL, options, error) : s;
 }
 
 ST_API void st_writer_close(st_writer *w) {
@@ -8818,53 +8984,45 @@ static const st_tensor *sti_source_find(const st_model *from, const st_tensor *t
     return NULL;
 }
 
-/* whether the bytes of every tensor will come from somewhere; their sizes are known by now */
-static st_status sti_save_sources(const st_writer *w, st_error *error) {
-    const sti_item *item;
-    for (item = w->first_item; item; item = item->next) {
-        const st_tensor *t = item->source;
-        if (item->tensor.bytes == 0 || t->data) continue;
-        if (w->options.from) {
-            st_tensor wanted = *t;
-            wanted.bytes = item->tensor.bytes;
-            if (sti_source_find(w->options.from, &wanted)) continue;
-            return sti_refuse(w->said, ST_ERR_ARGUMENT, item->node.name, 0, 0,
-                              STI_TEXT("its bytes are not those of a tensor in `from`"), error);
-        }
-        if (!w->options.fill) {
-            return sti_refuse(w->said, ST_ERR_ARGUMENT, item->node.name, 0, 0, STI_TEXT("its bytes come from nowhere"),
-                              error);
-        }
-    }
-    return ST_OK;
+/* whether the bytes of a tensor, as many as that, will come from somewhere */
+static st_status sti_source_check(const char *said, const st_model *from, const st_save_options *o, const st_tensor *t,
+                                  uint64_t bytes, st_error *error) {
+    st_tensor wanted;
+    if (bytes == 0 || t->data || (!from && o->fill)) return ST_OK;
+    wanted = *t;
+    wanted.bytes = bytes;
+    if (from && sti_source_find(from, &wanted)) return ST_OK;
+    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes), 0, 0,
+                      from ? STI_TEXT("its bytes are not those of a tensor in `from`")
+                           : STI_TEXT("its bytes come from nowhere"),
+                      error);
 }
 
-/* the next block of an item's bytes, from where its source has them: to the buffer, or past it; *n bytes of them */
-static st_status sti_save_block(st_writer *w, const sti_item *item, uint64_t *n, st_error *error) {
-    const st_tensor *t = item->source;
-    const uint64_t left = item->tensor.bytes - item->written;
+/* the next block of a tensor's bytes, from where its source has them: to the buffer, or past it; *n bytes of them */
+static st_status sti_save_block(st_writer *w, const sti_named *item, uint64_t *n, st_error *error) {
+    const st_tensor *t = (const st_tensor *)item->item;
+    const uint64_t left = item->bytes - w->written, most = w->from ? STI_MAPPED_BYTES : STI_BUFFER_BYTES;
     size_t room;
     st_status s = ST_OK;
     int code = 0;
     if (t->data) {
-        const uint64_t most = (uint64_t)STI_BUFFER_BYTES * 8;
         *n = left < most ? left : most; /* it lies in memory, so places fit size_t */
-        code = sti_writer_push(w, (const unsigned char *)t->data + item->written, (size_t)*n);
+        code = sti_writer_push(w, (const unsigned char *)t->data + w->written, (size_t)*n);
         return code ? sti_writer_failed(w, code, error) : ST_OK;
     }
     if (w->buffered == w->buffer_bytes) code = sti_writer_flush(w);
     if (code) return sti_writer_failed(w, code, error);
     room = w->buffer_bytes - w->buffered;
     *n = left < room ? left : room;
-    if (w->options.from) {
+    if (w->from) {
         st_tensor from = *t;
-        from.bytes = item->tensor.bytes;
-        s = st_read(w->options.from, &from, item->written, w->buffer + w->buffered, (size_t)*n, error);
+        from.bytes = item->bytes;
+        s = st_read(w->from, &from, w->written, w->buffer + w->buffered, (size_t)*n, error);
     } else {
-        code = (w->options.fill)(w->options.user, t, item->written, w->buffer + w->buffered, (size_t)*n);
+        code = (w->options.fill)(w->options.user, t, w->written, w->buffer + w->buffered, (size_t)*n);
         if (code) {
             s = sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("its bytes cannot be made"));
-            sti_error_subject(error, item->node.name, STI_NAME);
+            sti_error_subject(error, item->name, STI_NAME);
             (void)sti_error_file(error, sti_span_of(w->said), s);
         }
     }
@@ -8876,7 +9034,7 @@ static st_status sti_save_block(st_writer *w, const sti_item *item, uint64_t *n,
 static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st_error *error) {
     while (w->current < w->item_count) {
         uint64_t n = 0;
-        st_status s = sti_save_block(w, (const sti_item *)w->order[w->current], &n, error);
+        st_status s = sti_save_block(w, &w->order[w->current], &n, error);
         if (s != ST_OK) return s;
         sti_writer_count(w, n);
         if (w->options.progress &&
@@ -8888,88 +9046,99 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
     return ST_OK;
 }
 
-/* declares everything; metadata as st_save takes it */
-static st_status sti_save_declare(st_writer *w, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                                  size_t metadata_count, st_error *error) {
-    st_status s = ST_OK;
+/* judges and lists everything; nothing of it is copied */
+static st_status sti_save_declare(st_writer *w, const st_contents *c, st_error *error) {
+    st_status s;
     size_t i;
-    if ((!tensors && count) || (!metadata && metadata_count)) {
-        return sti_writer_null(w->said, error);
+    if ((!c->tensors && c->count) || (!c->metadata && c->metadata_count)) return sti_writer_null(w->said, error);
+    if (c->from && w->options.fill) {
+        return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
+                          STI_TEXT("contents.from is set, so this option would not be called"), error);
     }
-    if (metadata) s = st_writer_add_metadata(w, NULL, error);
-    for (i = 0; s == ST_OK && i < metadata_count; i++) s = st_writer_add_metadata(w, &metadata[i], error);
-    for (i = 0; s == ST_OK && i < count; i++) s = sti_writer_add(w, &tensors[i], &tensors[i], error);
-    return s == ST_OK ? sti_save_sources(w, error) : s;
+    w->from = c->from;
+    w->has_metadata = c->metadata != NULL;
+    w->item_count = c->count;
+    w->pair_count = c->metadata_count;
+    /* before memory is taken that no such header needs */
+    s = sti_writer_limit(w, sti_add_saturated(sti_multiply_saturated(c->count, STI_LEAST_ENTRY),
+                                              sti_multiply_saturated(c->metadata_count, STI_LEAST_PAIR)), error);
+    if (s == ST_OK) s = sti_writer_take_names(w, error);
+    for (i = 0; s == ST_OK && i < c->metadata_count; i++) {
+        st_pair p;
+        s = sti_pair_judge(w->said, &c->metadata[i], &p, error);
+        if (s != ST_OK) return s;
+        sti_writer_count_pair(w, &p);
+        sti_writer_name_pair(w, i, &p, &c->metadata[i]);
+    }
+    for (i = 0; s == ST_OK && i < c->count; i++) {
+        st_tensor t;
+        if (i + 8 < c->count) STI_PREFETCH(c->tensors[i + 8].name);
+        if (i + 8 < c->count) STI_PREFETCH(c->tensors[i + 8].shape);
+        s = sti_writer_judge(w, &c->tensors[i], &t, error);
+        if (s == ST_OK) s = sti_source_check(w->said, c->from, &w->options, &c->tensors[i], t.bytes, error);
+        if (s != ST_OK) return s;
+        sti_writer_count_tensor(w, &t);
+        sti_writer_name_tensor(w, i, &t, &c->tensors[i]);
+    }
+    return s;
 }
 
-/* bytes of a work buffer that suffice to save these, as far as they are sound; path_bytes: SIZE_MAX for a sink */
-static size_t sti_save_need(size_t path_bytes, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                            size_t metadata_count, size_t skipped) {
-    size_t need = sti_add_saturated(skipped, sti_add_saturated(sti_round8(sizeof(st_writer)), STI_BUFFER_LEAST)), i;
-    st_tensor t;
-#if !defined(ST_NO_FILES)
-    if (path_bytes < SIZE_MAX) {
-        sti_span longer;
-        longer.at = NULL;
-        longer.n = sti_add_saturated(path_bytes, STI_TEMP_BYTES);
-        need = sti_add_saturated(
-            need,
-            sti_add_saturated(sti_round8(longer.n), sti_round8(sti_multiply_saturated(sti_system_scratch(longer), 2))));
+ST_API st_contents st_contents_of(const st_model *model) {
+    st_contents c;
+    ST_MEMSET(&c, 0, sizeof c);
+    if (model) {
+        c.tensors = model->tensors;
+        c.count = model->count;
+        c.metadata = model->metadata;
+        c.metadata_count = model->metadata_count;
+        c.index = model->index;
+        c.index_count = model->index_count;
+        c.from = model;
     }
-#else
-    (void)path_bytes;
-#endif
-    for (i = 0; i < metadata_count; i++) {
-        st_pair p = sti_pair_complete(&metadata[i]);
-        need = sti_add_saturated(need, sti_pending_pair_bytes(&p));
-    }
-    for (i = 0; i < count; i++) {
-        if (sti_tensor_judge("", &tensors[i], &t, NULL) == ST_OK) need = sti_add_saturated(need, sti_item_bytes(&t));
-    }
-    return sti_add_saturated(need, sti_order_bytes(count, metadata_count));
+    return c;
 }
 
-static st_status sti_save(const char *path, const st_sink *sink, const st_tensor *tensors, size_t count,
-                          const st_pair *metadata, size_t metadata_count, const st_save_options *options,
-                          st_error *error) {
+ST_API st_status st_save(const char *path, const st_contents *contents, const st_save_options *options,
+                         st_error *error) {
     st_writer *w = NULL;
-    st_status s = sti_writer_open(&w, path, sink, options, error);
-    if (s == ST_OK) s = sti_save_declare(w, tensors, count, metadata, metadata_count, error);
-    if (s == ST_OK) s = st_writer_begin(w, error);
-    if (s == ST_ERR_MEMORY && options && options->work.data && (tensors || !count) && (metadata || !metadata_count)) {
-        const char *said = path ? path : "(sink)";
-        size_t past = (uintptr_t)options->work.data % 8;
-        size_t need = sti_save_need(path ? sti_span_of(path).n : SIZE_MAX, tensors, count, metadata, metadata_count,
-                                    past ? 8 - past : 0);
-        s = sti_refuse(said, s, sti_span_of(""), need, 0, STI_TEXT("the work buffer is too small: $e bytes suffice"),
-                       error);
+    st_status s = ST_OK;
+    if (!contents) return sti_writer_null(path, error);
+    if (options) {
+        s = sti_save_options_check(path ? path : "(sink)", options,
+                                   ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_WORK |
+                                       STI_TAKES_SINK | STI_TAKES_BYTES | STI_TAKES_PROGRESS,
+                                   error);
     }
+    if (s == ST_OK) s = sti_writer_open(&w, path, contents, options, error);
+    if (s == ST_OK) s = sti_save_declare(w, contents, error);
+    if (s == ST_OK) s = st_writer_begin(w, error);
     if (s == ST_OK) s = sti_save_data(w, 0, w->data_bytes, error);
     if (s == ST_OK) s = st_writer_finish(w, error);
     st_writer_close(w);
     return s;
 }
 
-ST_API st_status st_save(const char *path, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                         size_t metadata_count, const st_save_options *options, st_error *error) {
-    if (!path) return sti_writer_null(NULL, error);
-    return sti_save(path, NULL, tensors, count, metadata, metadata_count, options, error);
+#if !defined(ST_NO_FILES)
+/* bytes of a work buffer that suffice to save these */
+static size_t sti_save_need(size_t path_bytes, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                            size_t metadata_count, size_t skipped) {
+    st_error error;
+    st_writer w;
+    sti_span longer;
+    (void)tensors, (void)metadata;
+    ST_MEMSET(&w, 0, sizeof w);
+    w.said = "";
+    w.memory.work = (unsigned char *)&w;
+    w.memory.work_skipped = skipped;
+    w.item_count = count;
+    w.pair_count = metadata_count;
+    longer.at = NULL;
+    w.temp_bytes = longer.n = sti_add_saturated(path_bytes, STI_TEMP_BYTES);
+    w.scratch_bytes = sti_multiply_saturated(sti_system_scratch(longer), 2);
+    (void)sti_writer_no_memory(&w, 0, 0, &error);
+    return (size_t)error.expected;
 }
-
-ST_API st_status st_save_sink(const st_sink *sink, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                              size_t metadata_count, const st_save_options *options, st_error *error) {
-    return sti_save(NULL, sink, tensors, count, metadata, metadata_count, options, error);
-}
-
-ST_API st_status st_save_model(const char *path, const st_model *model, const st_save_options *options,
-                               st_error *error) {
-    st_save_options all;
-    if (!path || !model) return sti_writer_null(path, error);
-    ST_MEMSET(&all, 0, sizeof all);
-    if (options) all = *options;
-    all.from = model;
-    return sti_save(path, NULL, model->tensors, model->count, model->metadata, model->metadata_count, &all, error);
-}
+#endif
 
 /* ---- sharding: the plan */
 
@@ -9026,7 +9195,9 @@ ST_API st_status st_plan_shards(const st_tensor *tensors, size_t count, const st
     st_status s;
     ST_MEMSET(&all, 0, sizeof all);
     if (options) all = *options;
-    if ((!tensors && count) || !shard_count || !sti_save_options_fit(&all)) return sti_save_misfit(said, error);
+    if ((!tensors && count) || !shard_count) return sti_writer_null(said, error);
+    s = sti_save_options_check(said, &all, UINT32_MAX, error);
+    if (s != ST_OK) return s;
     s = sti_plan(said, tensors, count, &all, shards, shard_count, &bytes, error);
     return s == ST_OK ? sti_succeed(error) : s;
 }
@@ -9227,6 +9398,64 @@ static int sti_shard_assignment_before(const void *context, const void *a, const
                        sti_shard_assignment_name((const sti_shard_assignment *)b)) < 0;
 }
 
+/* A set of names that stays small and quick under any names: a PATRICIA tree. A walk goes down while bits rise and
+ * ends in the one node that can hold the name; one node is made per name, so an item can be its own node. */
+typedef struct sti_node {
+    struct sti_node *child[2];
+    size_t bit; /* which of the name decides here; of the first node one that no name has */
+    sti_span name;
+} sti_node;
+
+/* Bit `bit` of a name: of 9 bits a byte, the first says that there is one, so that no name is the beginning of
+ * another. */
+static unsigned sti_name_bit(sti_span name, size_t bit) {
+    size_t i = bit / 9, k = bit % 9;
+    if (i >= name.n) return 0;
+    return k == 0 ? 1 : (unsigned)(unsigned char)name.at[i] >> (8 - k) & 1;
+}
+
+/* the only node that can have that name; NULL: there is none at all */
+static sti_node *sti_node_near(sti_node *root, sti_span name) {
+    sti_node *n = root;
+    size_t last = 0;
+    int first = 1;
+    while (n && (first || n->bit > last)) {
+        first = 0;
+        last = n->bit;
+        n = n->child[sti_name_bit(name, last)];
+    }
+    return n;
+}
+
+static sti_node *sti_node_find(sti_node *root, sti_span name) {
+    sti_node *n = sti_node_near(root, name);
+    return n && sti_same(n->name, name) ? n : NULL;
+}
+
+/* adds a node whose name is not there yet */
+static void sti_node_add(sti_node **root, sti_node *node) {
+    sti_node *closest = sti_node_near(*root, node->name), **link = root;
+    size_t last = 0, i = 0;
+    int first = 1;
+    node->bit = SIZE_MAX; /* a name of SIZE_MAX / 9 bytes fits in no memory beside its header */
+    if (closest) {
+        while (i < node->name.n && i < closest->name.n && node->name.at[i] == closest->name.at[i]) i++;
+        i *= 9;
+        while (sti_name_bit(node->name, i) == sti_name_bit(closest->name, i)) i++; /* they differ in this byte */
+        node->bit = i;
+        while (((*link)->bit > last || first) && (*link)->bit < i) {
+            first = 0;
+            last = (*link)->bit;
+            link = &(*link)->child[sti_name_bit(node->name, last)];
+        }
+        node->child[!sti_name_bit(node->name, i)] = *link;
+        node->child[sti_name_bit(node->name, i)] = node;
+    } else {
+        node->child[0] = node->child[1] = node;
+    }
+    *link = node;
+}
+
 /* ---- sharding: one call that saves a model, or a part of it, in several files */
 
 #define STI_FILE_NAME 256u    /* bytes of a name in a directory, and more than any has */
@@ -9342,10 +9571,11 @@ static st_status sti_shards_open(sti_shards *s, const char *directory, const st_
     s->directory = directory ? directory : "(directory)";
     if (options) s->options = *options;
     s->error = error;
-    if (!place.n || (!tensors && count) || (!metadata && metadata_count) ||
-        (!s->options.index && s->options.index_count) || !sti_save_options_fit(&s->options)) {
-        return sti_save_misfit(s->directory, error);
+    if (!place.n || (!tensors && count) || (!metadata && metadata_count)) {
+        return sti_writer_null(s->directory, error);
     }
+    status = sti_save_options_check(s->directory, &s->options, UINT32_MAX, error);
+    if (status != ST_OK) return status;
     s->tensors = tensors;
     s->count = count;
     s->metadata = metadata;
@@ -9781,8 +10011,14 @@ static st_status sti_shards_file(sti_shards *s, uint32_t shard, size_t begin, si
     (void)sti_shards_path(s, sti_span_of(sti_shards_name(s, shard, name)));
     status = sti_shards_writer(s, &w);
     if (status == ST_OK) {
-        status =
-            sti_save_declare(w, sti_shards_tensors(s, begin), end - begin, s->metadata, s->metadata_count, s->error);
+        st_contents c;
+        ST_MEMSET(&c, 0, sizeof c);
+        c.tensors = sti_shards_tensors(s, begin);
+        c.count = end - begin;
+        c.metadata = s->metadata;
+        c.metadata_count = s->metadata_count;
+        c.from = s->options.from;
+        status = sti_save_declare(w, &c, s->error);
     }
     if (status == ST_OK) status = step == STI_JUDGE ? sti_writer_plan(w, s->error) : st_writer_begin(w, s->error);
     if (status == ST_OK && step != STI_JUDGE) status = sti_save_data(w, s->done, total, s->error);
@@ -10086,7 +10322,7 @@ static st_status sti_edit_slack(const sti_model *m, size_t *blanks, st_error *er
 }
 
 /* writes the new header over the old one, whose place is w->keep bytes with its length */
-static st_status sti_edit_in_place(st_writer *w, uint64_t file_bytes, st_error *error) {
+static st_status sti_edit_in_place(st_writer *w, st_model **model, uint64_t file_bytes, st_error *error) {
     st_status s = sti_writer_plan(w, error);
     int code;
     w->target.named = 1; /* there is no temporary to remove */
@@ -10099,6 +10335,8 @@ static st_status sti_edit_in_place(st_writer *w, uint64_t file_bytes, st_error *
     w->buffer = (unsigned char *)sti_writer_take(w, w->buffer_bytes, error);
     if (!w->buffer) return ST_ERR_MEMORY;
     (void)sti_writer_header(w); /* cannot fail: all of it fits in the buffer */
+    st_close(*model);           /* whose names are in it now */
+    *model = NULL;
     code = sti_system_edit(w->scratch, w->path, file_bytes, &w->target);
     if (code == STI_IO_LINKED) {
         return sti_refuse(w->said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
@@ -10131,7 +10369,6 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
     }
     s = sti_edit_slack(m, &blanks, error);
     if (s != ST_OK) return s;
-    all.from = *model;
     all.flags |= ST_SAVE_KEEP_ORDER;
     /* in place nothing grows, and what it would need is said without slack; else the old slack and alignment stay */
     if (in_place || !all.slack) all.slack = in_place ? 0 : blanks;
@@ -10148,11 +10385,14 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
     }
     s = sti_writer_open(&w, path, NULL, &all, error);
     if (s == ST_OK) w->keep = keep;
-    if (s == ST_OK) s = sti_save_declare(w, (*model)->tensors, (*model)->count, metadata, metadata_count, error);
+    if (s == ST_OK) {
+        st_contents c = st_contents_of(*model);
+        c.metadata = metadata;
+        c.metadata_count = metadata_count;
+        s = sti_save_declare(w, &c, error);
+    }
     if (s == ST_OK && in_place) {
-        st_close(*model);
-        *model = NULL;
-        s = sti_edit_in_place(w, file_bytes, error);
+        s = sti_edit_in_place(w, model, file_bytes, error);
     } else if (s == ST_OK) {
         s = st_writer_begin(w, error);
         if (s == ST_OK) s = sti_save_data(w, 0, w->data_bytes, error);

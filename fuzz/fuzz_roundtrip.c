@@ -1,5 +1,5 @@
 /* fuzz_roundtrip.c: a file that opens, written anew, opens to the same model, and writing that anew changes nothing.
-   Input: two option bytes, then the file. The bytes of some tensors come from memory, those of others from options.from,
+   Input: two option bytes, then the file. The bytes of some tensors come from memory, those of others from st_contents.from,
    which is opened from memory or through read_at; the order in which tensors are handed over and their names do not matter. */
 #include "fuzz.h"
 
@@ -111,19 +111,23 @@ static st_save_options options_of(const st_model *m, const input *in, const st_a
         o.slack = in->knob;
     }
     o.allocator = allocator;
-    o.from = m;
     return o;
 }
 
 static st_status rewrite(sunk *out, const st_tensor *tensors, const st_model *m, const st_save_options *o,
                          st_error *error) {
+    st_save_options all = *o;
+    st_contents contents;
     st_sink sink;
     st_status status;
     memset(out, 0, sizeof *out);
     sink.user = out;
     sink.write = sink_write;
     memset(error, 0x55, sizeof *error);
-    status = st_save_sink(&sink, tensors, m->count, m->metadata, m->metadata_count, o, error);
+    contents = st_contents_of(m);
+    contents.tensors = tensors;
+    all.sink = &sink;
+    status = st_save(NULL, &contents, &all, error);
     CHECK(error->status == status);
     if (status) CHECK(fuzz_is_printable(error->message) && fuzz_is_printable(error->subject));
     return status;

@@ -173,20 +173,27 @@ static void check_opened(const job *j, const buffer *file) {
     free(bytes);
 }
 
-/* ---- st_save_sink ---------------------------------------------------------------------------------------- */
+/* ---- st_save --------------------------------------------------------------------------------------------- */
 
 /* to a file, or where path is NULL to the run's sink */
 static st_status save_to(const char *path, run *r, const st_save_options *o, st_error *error) {
     const job *j = r->j;
     const st_tensor *tensors = j->count ? r->handed->tensors : NULL;
     const st_pair *pairs = j->has_metadata ? r->handed->pairs : NULL;
+    st_save_options all = *o;
+    st_contents contents;
     st_sink sink;
     st_status status;
     sink.user = r;
     sink.write = run_write;
+    if (!path) all.sink = &sink;
+    memset(&contents, 0, sizeof contents);
+    contents.tensors = tensors;
+    contents.count = j->count;
+    contents.metadata = pairs;
+    contents.metadata_count = j->pair_count;
     memset(error, 0x55, sizeof *error); /* nothing may rest on what was there before */
-    status = path ? st_save(path, tensors, j->count, pairs, j->pair_count, o, error)
-                  : st_save_sink(&sink, tensors, j->count, pairs, j->pair_count, o, error);
+    status = st_save(path, &contents, &all, error);
     check_error(status, error, path ? path : "(sink): ");
     return status;
 }
@@ -331,12 +338,16 @@ typedef struct stream {
 static void stream_open(stream *s, const char *path, run *r, const st_save_options *o) {
     st_error error;
     st_status status;
+    st_save_options all = *o;
     st_sink sink;
     sink.user = r;
     sink.write = run_write;
+    if (!path) all.sink = &sink;
+    all.fill = NULL; /* which a streamed file does not take */
+    all.progress = NULL;
     do {
         s->writer = (st_writer *)(void *)s;
-        status = path ? st_writer_open(&s->writer, path, o, &error) : st_writer_open_sink(&s->writer, &sink, o, &error);
+        status = st_writer_open(&s->writer, path, &all, &error);
         CHECK((status == ST_OK) == (s->writer != NULL));
     } while (NO_MEMORY(s, status, &error));
     CHECK(s->j->open_faults ? (s->j->open_faults & fault(status)) != 0 : status == ST_OK);
@@ -516,7 +527,10 @@ static void try_stream_in_work(const job *j, const buffer *expected) {
         o.work.bytes = bytes;
         sink.user = &r;
         sink.write = run_write;
-        status = st_writer_open_sink(&writer, &sink, &o, &error);
+        o.sink = &sink;
+        o.fill = NULL;
+        o.progress = NULL;
+        status = st_writer_open(&writer, NULL, &o, &error);
         if (!status && j->has_metadata) status = st_writer_add_metadata(writer, NULL, &error);
         for (i = 0; i < j->pair_count && !status; i++)
             status = st_writer_add_metadata(writer, &j->pairs[i].pair, &error);
@@ -630,6 +644,7 @@ static void try_save(const job *j, const arrays *a, const buffer *old, const buf
 /* over the file that is open, mapped or not; Windows may refuse to replace it */
 static void try_save_model(const job *j, const buffer *expected) {
     st_save_options o;
+    st_contents contents;
     st_open_options options;
     st_model *m;
     st_error error;
@@ -642,7 +657,8 @@ static void try_save_model(const job *j, const buffer *expected) {
     o.align = j->align;
     o.slack = j->slack;
     CHECK(st_open(&m, target, &options, NULL) == ST_OK);
-    status = st_save_model(target, m, &o, &error);
+    contents = st_contents_of(m);
+    status = st_save(target, &contents, &o, &error);
     check_error(status, &error, target);
 #ifdef _WIN32
     CHECK(status == ST_OK || status == ST_ERR_IO);

@@ -178,7 +178,7 @@ static void grow_and_shrink(void) {
             test_row = row;
             options.flags = ST_SAVE_NO_SYNC;
             path = scratch_path(TARGET);
-            CHECK_STATUS(st_save(path, &tensor, 1, NULL, 0, &options, &error), ST_OK);
+            CHECK_STATUS(st_save(path, CONTENTS(&tensor, 1, NULL, 0), &options, &error), ST_OK);
             for (i = 0; i < sizeof values / sizeof *values; i++) {
                 st_model *m;
                 pair.value_bytes = values[i];
@@ -213,7 +213,7 @@ static void far_alignment(void) {
     pair.value_bytes = 70000;
     options.align = 65536;
     test_row = "data at 65,536";
-    CHECK_STATUS(st_save(scratch_path(TARGET), NULL, 0, NULL, 0, &options, &error), ST_OK);
+    CHECK_STATUS(st_save(scratch_path(TARGET), CONTENTS(NULL, 0, NULL, 0), &options, &error), ST_OK);
     options.align = 0;
     options.slack = 1; /* not the 65,526 blanks that are there */
     CHECK_STATUS(edit(scratch_path(TARGET), &pair, 1, &options, 0, &error), ST_OK);
@@ -248,7 +248,7 @@ static void long_data(void) {
     tensor.data = bytes;
     test_row = "long data";
     want = golden_file(text, sizeof text - 1, 0, 4, bytes, BYTES, &n);
-    CHECK_STATUS(st_save(scratch_path(TARGET), &tensor, 1, NULL, 0, &options, &error), ST_OK);
+    CHECK_STATUS(st_save(scratch_path(TARGET), CONTENTS(&tensor, 1, NULL, 0), &options, &error), ST_OK);
     options.progress = watch;
     options.user = &c;
     c.progress.fail_at = 1;

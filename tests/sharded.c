@@ -646,7 +646,7 @@ static void from_a_model(void) { /* that lies where the new one goes */
         to.user = &sink;
         to.write = collect;
         how.flags = ways[i];
-        CHECK_STATUS(st_save_sink(&to, t, 5, NULL, 0, NULL, &error), ST_OK);
+        CHECK_STATUS(save_to_sink(&to, CONTENTS(t, 5, NULL, 0), NULL, &error), ST_OK);
         scratch_write("source", sink.out.at, sink.out.n);
         if (!CHECK(st_open(&m, scratch_path("source"), &how, &error) == ST_OK)) continue;
         o.from = m;
@@ -1129,7 +1129,7 @@ static void parts_refused(void) {
             other[3].dtype_name = "X8";
             other[3].bytes = 16;
         }
-        CHECK_STATUS(st_save(scratch_path(SHARD_NAME(2, 3)), other + 2, i == 4 ? 1 : 2, NULL, 0, NULL, &error), ST_OK);
+        CHECK_STATUS(st_save(scratch_path(SHARD_NAME(2, 3)), CONTENTS(other + 2, i == 4 ? 1 : 2, NULL, 0), NULL, &error), ST_OK);
         if (i == 5) {
             size_t n;
             unsigned char *file = file_bytes(scratch_path(SHARD_NAME(2, 3)), &n);

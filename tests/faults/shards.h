@@ -84,7 +84,7 @@ static inline void shards_old(const shards_scenario *s, const char *directory) {
         return;
     }
     shards_fill(&m, s->older == HIDDEN ? AGE_OLD : AGE_NEW);
-    CHECK_STATUS(st_save(path, m.tensors, SHARDS_TENSORS, NULL, 0, NULL, &error), ST_OK);
+    CHECK_STATUS(st_save(path, CONTENTS(m.tensors, SHARDS_TENSORS, NULL, 0), NULL, &error), ST_OK);
 }
 
 static inline st_status shards_run(const shards_scenario *s, const char *directory, const st_allocator *allocator,
