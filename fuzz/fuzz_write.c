@@ -714,38 +714,27 @@ static uint64_t trailing_blanks(const buffer *file) {
     return end - at;
 }
 
-/* one that suffices in the end, after ones that do not: an allocator that fails, or a work buffer that is too small */
+/* each allocation fails in turn, until none does */
 static st_status edit(const job *j, unsigned flags, const buffer *before) {
     arrays a = arrays_of(j);
     st_status status = ST_ERR_MEMORY;
-    size_t bytes = j->knob;
     unsigned k;
     for (k = 1; status == ST_ERR_MEMORY; k++) {
         fuzz_heap heap;
         st_allocator allocator = fuzz_allocator(&heap);
-        uint8_t *block = (uint8_t *)malloc(bytes + 1);
         st_save_options o;
         st_error error;
-        CHECK(block != NULL);
         memset(&o, 0, sizeof o);
         o.flags = flags;
         o.allocator = &allocator;
         heap.fail_at = k;
-        if (j->knob & 4) {
-            o.work.data = block + 1;
-            o.work.bytes = bytes;
-        }
         memset(&error, 0x55, sizeof error);
         status = st_edit_metadata(target, j->has_metadata ? a.pairs : NULL, j->pair_count, &o, &error);
         check_error(status, &error, target);
-        CHECK(heap.live == 0 && (!o.work.data || heap.calls == 0));
-        free(block);
+        CHECK(heap.live == 0);
         if (status != ST_ERR_MEMORY) break;
         check_file(before);
         CHECK(k < 200);
-        if (!o.work.data) continue;
-        CHECK(error.expected > bytes && error.expected < SIZE_MAX);
-        bytes = (size_t)error.expected;
     }
     drop_arrays(&a);
     return status;

@@ -549,12 +549,12 @@ static void wrong_options(void) {
         char digits[21];
         test_row = test_digits(alignments[i], digits);
         s.align = alignments[i];
-        check_refusal(&s, ST_ERR_ARGUMENT, "", ANY_VALUE, ANY_VALUE);
+        check_refusal(&s, ST_ERR_ARGUMENT, "align", ANY_VALUE, ANY_VALUE);
     }
     s.align = 0;
     test_row = "unknown flag";
     s.flags = 1u << 30;
-    check_refusal(&s, ST_ERR_ARGUMENT, "", ANY_VALUE, ANY_VALUE);
+    check_refusal(&s, ST_ERR_ARGUMENT, "flags", ANY_VALUE, ANY_VALUE);
 }
 
 static void wrong_arguments(void) {
