@@ -102,7 +102,7 @@ static void rename_all(st_tensor *all, size_t count) {
     }
 }
 
-static st_save_options options_of(const st_model *m, const input *in, const st_allocator *allocator) {
+static st_save_options options_of(const input *in, const st_allocator *allocator) {
     st_save_options o;
     memset(&o, 0, sizeof o);
     o.flags = in->options & KEEP_ORDER ? ST_SAVE_KEEP_ORDER : 0;
@@ -193,7 +193,7 @@ static void check_written(const st_model *m, const input *in, const sunk *out, i
     check_same_metadata(m, again);
     second.file = file;
     second.n = out->n;
-    o = options_of(again, &second, NULL);
+    o = options_of(&second, NULL);
     CHECK(again->shards[0].data_offset % (o.align ? o.align : 8) == 0);
     CHECK(rewrite(&twice, again->tensors, again, &o, &error) == ST_OK);
     CHECK(twice.n == out->n && memcmp(twice.bytes, out->bytes, twice.n) == 0);
@@ -208,7 +208,7 @@ static void try_way(const st_model *m, const input *in, int how, const sunk *fir
     st_tensor *all = handed_over(m, in, how);
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
-    st_save_options o = options_of(m, in, &allocator);
+    st_save_options o = options_of(in, &allocator);
     st_error error;
     sunk out;
     if (how == RENAMED) rename_all(all, m->count);
@@ -227,7 +227,7 @@ static void try_way(const st_model *m, const input *in, int how, const sunk *fir
 static void try_failing_reads(const st_model *m, input *in, const st_tensor *all, unsigned reads) {
     unsigned k;
     for (k = 1; k <= reads; k++) {
-        st_save_options o = options_of(m, in, NULL);
+        st_save_options o = options_of(in, NULL);
         st_error error;
         sunk out;
         in->reads = 0;
@@ -242,7 +242,7 @@ static void try_failing_reads(const st_model *m, input *in, const st_tensor *all
 static void try_elsewhere(const st_model *m, const input *in, st_tensor *all) {
     size_t i, k;
     for (i = 0; i < m->count; i++) {
-        st_save_options o = options_of(m, in, NULL);
+        st_save_options o = options_of(in, NULL);
         st_tensor *t = &all[i], was = *t;
         st_error error;
         sunk out;
@@ -280,7 +280,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     in.file = file = fuzz_copy(data + OPTION_BYTES, in.n);
     if (open_input(&m, &in, &allocator) == ST_OK) {
         st_tensor *all = handed_over(m, &in, AS_THEY_ARE);
-        st_save_options o = options_of(m, &in, NULL);
+        st_save_options o = options_of(&in, NULL);
         st_error error;
         sunk out;
         unsigned reads;

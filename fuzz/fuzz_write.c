@@ -353,8 +353,10 @@ static void stream_open(stream *s, const char *path, run *r, const st_save_optio
     CHECK(s->j->open_faults ? (s->j->open_faults & fault(status)) != 0 : status == ST_OK);
 }
 
-/* everything, bad tensors too: they are refused and change nothing */
-static void stream_add(stream *s) {
+/* Everything, bad tensors too: they are refused and change nothing. repeated: also what has the name of an earlier one,
+ * which is no fault until the writer begins. */
+static void stream_add(stream *s, int repeated) {
+    const unsigned twice = fault(ST_ERR_DUPLICATE);
     const job *j = s->j;
     st_error error;
     st_status status;
@@ -365,15 +367,17 @@ static void stream_add(stream *s) {
         CHECK(status == ST_OK);
     }
     for (i = 0; i < j->count || i < j->pair_count; i++) {
-        if (i < j->pair_count) {
+        if (i < j->pair_count && (repeated || !(j->pairs[i].faults & twice))) {
+            const unsigned faults = j->pairs[i].faults & ~twice;
             do status = st_writer_add_metadata(s->writer, &j->pairs[i].pair, &error);
             while (NO_MEMORY(s, status, &error));
-            CHECK(j->pairs[i].faults ? (j->pairs[i].faults & fault(status)) != 0 : status == ST_OK);
+            CHECK(faults ? (faults & fault(status)) != 0 : status == ST_OK);
         }
-        if (i < j->count) {
+        if (i < j->count && (repeated || !(j->items[i].faults & twice))) {
+            const unsigned faults = j->items[i].faults & ~twice;
             do status = st_writer_add(s->writer, &j->items[i].tensor, &error);
             while (NO_MEMORY(s, status, &error));
-            CHECK(j->items[i].faults ? (j->items[i].faults & fault(status)) != 0 : status == ST_OK);
+            CHECK(faults ? (faults & fault(status)) != 0 : status == ST_OK);
         }
     }
     CHECK(st_writer_write(s->writer, "x", 1, &error) == ST_ERR_STATE &&
@@ -492,7 +496,7 @@ static unsigned try_stream(const job *j, const buffer *expected, size_t limit, u
     heap.fail_at = fail_at;
     stream_open(&s, NULL, &r, &o);
     if (s.writer) {
-        stream_add(&s);
+        stream_add(&s, 0);
         CHECK(r.got.n == 0);
         status = stream_begin(&s);
         if (j->begin_faults) {
@@ -508,6 +512,25 @@ static unsigned try_stream(const job *j, const buffer *expected, size_t limit, u
     CHECK(heap.live == 0 && s.misses == (fail_at != 0 && heap.calls >= fail_at));
     free(r.got.bytes);
     return heap.calls;
+}
+
+/* names that are there twice are refused when the writer begins, and nothing is written */
+static void try_repeated(const job *j) {
+    run r = new_run(j, NULL, SIZE_MAX);
+    st_save_options o = options_of(j, &r, NULL);
+    st_status status;
+    stream s;
+    memset(&s, 0, sizeof s);
+    s.j = j;
+    s.where = "(sink): ";
+    stream_open(&s, NULL, &r, &o);
+    if (!s.writer) return;
+    stream_add(&s, 1);
+    status = stream_begin(&s);
+    CHECK(status == ST_ERR_DUPLICATE || status == ST_ERR_OVERFLOW);
+    CHECK(st_writer_begin(s.writer, NULL) == status && r.got.n == 0);
+    st_writer_close(s.writer);
+    free(r.got.bytes);
 }
 
 /* what the calls ask for suffices in the end; a writer that was closed early leaves nothing behind */
@@ -708,7 +731,7 @@ static void try_stream_to_file(const job *j, const buffer *old, const buffer *ex
     s.is_file = 1;
     stream_open(&s, target, &r, &o);
     if (!s.writer) return;
-    stream_add(&s);
+    stream_add(&s, 0);
     status = stream_begin(&s);
     CHECK(j->begin_faults ? (j->begin_faults & fault(status)) != 0 : status == ST_OK);
     if (status == ST_OK && to >= 0) {
@@ -730,38 +753,27 @@ static uint64_t trailing_blanks(const buffer *file) {
     return end - at;
 }
 
-/* one that suffices in the end, after ones that do not: an allocator that fails, or a work buffer that is too small */
+/* each allocation fails in turn, until none does */
 static st_status edit(const job *j, unsigned flags, const buffer *before) {
     arrays a = arrays_of(j);
     st_status status = ST_ERR_MEMORY;
-    size_t bytes = j->knob;
     unsigned k;
     for (k = 1; status == ST_ERR_MEMORY; k++) {
         fuzz_heap heap;
         st_allocator allocator = fuzz_allocator(&heap);
-        uint8_t *block = (uint8_t *)malloc(bytes + 1);
         st_save_options o;
         st_error error;
-        CHECK(block != NULL);
         memset(&o, 0, sizeof o);
         o.flags = flags;
         o.allocator = &allocator;
         heap.fail_at = k;
-        if (j->knob & 4) {
-            o.work.data = block + 1;
-            o.work.bytes = bytes;
-        }
         memset(&error, 0x55, sizeof error);
         status = st_edit_metadata(target, j->has_metadata ? a.pairs : NULL, j->pair_count, &o, &error);
         check_error(status, &error, target);
-        CHECK(heap.live == 0 && (!o.work.data || heap.calls == 0));
-        free(block);
+        CHECK(heap.live == 0);
         if (status != ST_ERR_MEMORY) break;
         check_file(before);
         CHECK(k < 200);
-        if (!o.work.data) continue;
-        CHECK(error.expected > bytes && error.expected < SIZE_MAX);
-        bytes = (size_t)error.expected;
     }
     drop_arrays(&a);
     return status;
@@ -880,6 +892,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     try_sink(&j, &a, &expected);
     calls = try_stream(&j, &expected, SIZE_MAX, 0);
     for (k = 1; k <= calls; k = next_failure(k, calls)) try_stream(&j, &expected, SIZE_MAX, k);
+    if (j.repeated) try_repeated(&j);
     if (!j.faults && !j.huge) {
         try_stream(&j, &expected, expected.n * j.knob / 256, 0);
         try_stream_in_work(&j, &expected);

@@ -943,7 +943,8 @@ static void work_anywhere(void) {
             options.work.bytes = (size_t)error.expected - (size_t)too_small[i];
             if (!CHECK(past + options.work.bytes < 2000)) break;
             memset(work, 0xa5, 2000);
-            CHECK_STATUS(save_to_sink(&sink, CONTENTS(t, 2, NULL, 0), &options, &error), i == 0 ? ST_ERR_MEMORY : ST_OK);
+            CHECK_STATUS(save_to_sink(&sink, CONTENTS(t, 2, NULL, 0), &options, &error),
+                         i == 0 ? ST_ERR_MEMORY : ST_OK);
             CHECK((unsigned char)work[past + options.work.bytes] == 0xa5); /* and no byte past it is touched */
             CHECK(past == 0 || (unsigned char)work[past - 1] == 0xa5);
         }
