@@ -3682,8 +3682,8 @@ static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
 
 static void sti_system_identify(const BY_HANDLE_FILE_INFORMATION *about, st_io *file) {
     file->bytes = (uint64_t)about->nFileSizeHigh << 32 | about->nFileSizeLow;
-    file->id[0] = ((uint64_t)about->nFileIndexHigh << 32 | about->nFileIndexLow) ^
-                  (uint64_t)about->dwVolumeSerialNumber << 32;
+    file->id[0] = ((uint64_t)about->nFileIndexHigh << 32 | about->nFileIndexLow) ^ (uint64_t)about->dwVolumeSerialNumber
+                                                                                       << 32;
     file->id[1] = (uint64_t)about->ftLastWriteTime.dwHighDateTime << 32 | about->ftLastWriteTime.dwLowDateTime;
 }
 
@@ -8731,16 +8731,16 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 
 /* refuses an option that is out of range or has no meaning in a call, by its name */
 static st_status sti_save_options_check(const char *said, const st_save_options *o, unsigned takes, st_error *error) {
-    const unsigned extra = (o->flags | (o->align || o->slack ? STI_TAKES_LAYOUT : 0) |
-                            (o->max_shard_bytes ? STI_TAKES_LIMIT : 0) | (o->work.data ? STI_TAKES_WORK : 0) |
-                            (o->progress ? STI_TAKES_PROGRESS : 0) | (o->from || o->fill ? STI_TAKES_BYTES : 0) |
-                            (o->index || o->index_count ? STI_TAKES_INDEX : 0)) &
-                           ~takes;
-    const char *wrong = o->flags & ~STI_SAVE_FLAGS                                                         ? "flags"
-                        : (o->align & (o->align - (o->align > 0))) || (o->align && o->align < 8)           ? "align"
-                        : o->allocator && (!o->allocator->alloc || !o->allocator->free)                    ? "allocator"
-                        : o->index_count && !o->index                                                      ? "index"
-                                                                                                           : "";
+    const unsigned extra =
+        (o->flags | (o->align || o->slack ? STI_TAKES_LAYOUT : 0) | (o->max_shard_bytes ? STI_TAKES_LIMIT : 0) |
+         (o->work.data ? STI_TAKES_WORK : 0) | (o->progress ? STI_TAKES_PROGRESS : 0) |
+         (o->from || o->fill ? STI_TAKES_BYTES : 0) | (o->index || o->index_count ? STI_TAKES_INDEX : 0)) &
+        ~takes;
+    const char *wrong = o->flags & ~STI_SAVE_FLAGS                                               ? "flags"
+                        : (o->align & (o->align - (o->align > 0))) || (o->align && o->align < 8) ? "align"
+                        : o->allocator && (!o->allocator->alloc || !o->allocator->free)          ? "allocator"
+                        : o->index_count && !o->index                                            ? "index"
+                                                                                                 : "";
     const char *name = extra & ST_SAVE_KEEP_ORDER   ? "ST_SAVE_KEEP_ORDER"
                        : extra & ST_SAVE_NO_SYNC    ? "ST_SAVE_NO_SYNC"
                        : extra & ST_SAVE_IN_PLACE   ? "ST_SAVE_IN_PLACE"
@@ -8752,7 +8752,8 @@ static st_status sti_save_options_check(const char *said, const st_save_options 
                        : extra & STI_TAKES_INDEX    ? "index"
                                                     : "";
     if (*wrong) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("this option is out of range"), error);
+        return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("this option is out of range"),
+                          error);
     }
     if (!*name) return ST_OK;
     return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(name), 0, 0, STI_TEXT("this call does not take this option"),
@@ -9050,9 +9051,9 @@ STI_COLD static st_status sti_argument_refuse(const char *said, const char *argu
                       error);
 }
 
-#define STI_SHARDED_TAKES \
-    (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_LIMIT | STI_TAKES_PROGRESS | STI_TAKES_BYTES | \
-     STI_TAKES_INDEX)
+#define STI_SHARDED_TAKES                                                                             \
+    (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_LIMIT | STI_TAKES_PROGRESS | \
+     STI_TAKES_BYTES | STI_TAKES_INDEX)
 
 ST_API st_status st_plan_shards(const st_tensor *tensors, size_t count, const st_save_options *options,
                                 uint32_t *shards, uint32_t *shard_count, st_error *error) {
@@ -9118,15 +9119,15 @@ typedef struct sti_shards { /* what one call works with; the first six are the c
     uint64_t bytes;      /* of all tensors */
     size_t prefix_bytes; /* the directory and a separator: where names begin in path */
     size_t path_bytes;
-    char *path, *temp; /* each with room for path_bytes */
-    void *scratch;     /* for paths */
-    const st_tensor **order; /* count tensors by name, for the index */
-    const st_pair **pairs;   /* options.index_count pairs by key */
-    uint64_t index_bytes;    /* of its text */
-    uint32_t *serials;       /* of the temporaries of the shards, then of the index */
-    uint32_t serial;         /* for the next */
-    uint32_t written, named; /* temporaries that were written, and how many of these have their names by now */
-    uint64_t done;           /* bytes that progress has been told of */
+    char *path, *temp;         /* each with room for path_bytes */
+    void *scratch;             /* for paths */
+    const st_tensor **order;   /* count tensors by name, for the index */
+    const st_pair **pairs;     /* options.index_count pairs by key */
+    uint64_t index_bytes;      /* of its text */
+    uint32_t *serials;         /* of the temporaries of the shards, then of the index */
+    uint32_t serial;           /* for the next */
+    uint32_t written, named;   /* temporaries that were written, and how many of these have their names by now */
+    uint64_t done;             /* bytes that progress has been told of */
     int has_index, has_single; /* files of an older model that are there */
     int clash;                 /* a file that is there has the name of a new shard */
     st_status status;          /* of what a listing calls */
@@ -9189,8 +9190,10 @@ static st_status sti_shards_open(sti_shards *s, const char *directory, const st_
     if (!s->shards) return ST_ERR_MEMORY;
     status = sti_plan(directory, tensors, count, &s->options, s->shards, &s->shard_count, &s->bytes, error);
     if (status != ST_OK) return status;
-    s->prefix_bytes = sti_add_saturated(place.n, sti_system_directory(directory) < place.n); /* a separator, unless it has one */
-    s->path_bytes = sti_add_saturated(s->prefix_bytes, ST_SHARD_NAME_BYTES > STI_TEMP_BYTES ? ST_SHARD_NAME_BYTES : STI_TEMP_BYTES);
+    s->prefix_bytes =
+        sti_add_saturated(place.n, sti_system_directory(directory) < place.n); /* a separator, unless it has one */
+    s->path_bytes =
+        sti_add_saturated(s->prefix_bytes, ST_SHARD_NAME_BYTES > STI_TEMP_BYTES ? ST_SHARD_NAME_BYTES : STI_TEMP_BYTES);
     longest.at = NULL;
     longest.n = sti_add_saturated(s->path_bytes, STI_TEMP_BYTES);
     scratch_bytes = sti_multiply_saturated(sti_system_scratch(longest), 2);
@@ -9211,8 +9214,8 @@ static st_status sti_shards_end(sti_shards *s, st_status status) {
 }
 
 /* calls `each` for every shard, with its tensors [begin, end), until one call fails */
-static st_status sti_shards_each(sti_shards *s, st_status (*each)(sti_shards *s, uint32_t shard, size_t begin,
-                                                                  size_t end)) {
+static st_status sti_shards_each(sti_shards *s,
+                                 st_status (*each)(sti_shards *s, uint32_t shard, size_t begin, size_t end)) {
     st_status status = ST_OK;
     size_t begin = 0, end;
     uint32_t shard;
@@ -9284,7 +9287,8 @@ static st_status sti_shards_pairs(sti_shards *s) {
         const st_pair *p = &s->options.index[i];
         sti_span key = sti_pair_key(p), value = sti_span_of_text(p->value, p->value_bytes);
         if (!key.at || !value.at) {
-            return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("a pair of the index needs key and value"));
+            return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0,
+                                     STI_TEXT("a pair of the index needs key and value"));
         }
         if (!sti_is_utf8(key)) {
             return sti_shards_refuse(s, ST_ERR_UTF8, key, 0, 0, STI_TEXT("a key of the index is not UTF-8"));
@@ -9390,7 +9394,7 @@ static int sti_equals_ignoring_case(sti_span a, const char *b) {
 static uint32_t sti_shard_parse(const char *stem, sti_span name, char own[ST_SHARD_NAME_BYTES]) {
     uint32_t numbers[2] = {0, 0};
     size_t i = sti_span_of(stem).n + 1, k; /* behind "model-" */
-    for (k = 0; k < 2; k++, i += 4) {   /* and behind "-of-" */
+    for (k = 0; k < 2; k++, i += 4) {      /* and behind "-of-" */
         for (; i < name.n && name.at[i] >= '0' && name.at[i] <= '9'; i++) {
             numbers[k] = numbers[k] * 10 + (uint32_t)(name.at[i] - '0');
             if (numbers[k] > 100000000) return 0;
@@ -9626,7 +9630,8 @@ static st_status sti_shards_sweep(sti_shards *s) {
 /* the new model's shards and index having their names: makes that last, and removes what is left of the older one */
 static st_status sti_shards_finish(sti_shards *s) {
     st_status status = sti_shards_settle(s, s->shard_count > 1 && s->has_single ? STI_HIDDEN : STI_UNSETTLED);
-    if (status == ST_OK) status = s->shard_count > 1 ? sti_shards_remove_single(s) : sti_shards_remove_index(s, STI_REMAINS);
+    if (status == ST_OK)
+        status = s->shard_count > 1 ? sti_shards_remove_single(s) : sti_shards_remove_index(s, STI_REMAINS);
     return status == ST_OK ? sti_shards_sweep(s) : status;
 }
 

@@ -343,9 +343,9 @@ static void options_refused(void) {
     size_t n;
     unsigned char *file = make_file(text, sizeof text - 1, "xy", 2, &n);
     st_save_options o;
-#define REFUSED(set, name)                                                    \
-    memset(&o, 0, sizeof o);                                                  \
-    set;                                                                      \
+#define REFUSED(set, name)   \
+    memset(&o, 0, sizeof o); \
+    set;                     \
     refused("an option: " name, file, n, pair_k, 1, &o, ST_ERR_ARGUMENT, name)
     REFUSED(o.work.data = work, "work");
     REFUSED(o.flags = ST_SAVE_KEEP_ORDER, "ST_SAVE_KEEP_ORDER");
@@ -448,7 +448,8 @@ static void raced(void) {
                 st_model *model;
                 CHECK_STATUS(st_open(&model, scratch_path(TARGET), NULL, &error), ST_OK);
                 CHECK(model != NULL && st_find(model, "bias") != NULL);
-                if (model != NULL && model->count == 1) CHECK(memcmp(model->tensors[0].data, "ABCDEFGHIJKLMNOP", 16) == 0);
+                if (model != NULL && model->count == 1)
+                    CHECK(memcmp(model->tensors[0].data, "ABCDEFGHIJKLMNOP", 16) == 0);
                 st_close(model);
             } else {
                 if (!r.rewrites) CHECK_STATUS(status, ST_ERR_IO);

@@ -241,7 +241,8 @@ static void plainly(void) {
 
 /* the directory as one model, through every way to read it */
 static void opens(void) {
-    static const st_pair metadata = PAIR("format", "pt"), more[] = {PAIR("z", "[1,\n 2 ]"), PAIR("dtype", "\"\\u00e9\"")};
+    static const st_pair metadata = PAIR("format", "pt"),
+                         more[] = {PAIR("z", "[1,\n 2 ]"), PAIR("dtype", "\"\\u00e9\"")};
     st_tensor t[5];
     st_save_options o = options_of(32);
     st_open_options how;
@@ -771,7 +772,8 @@ static void what_was_there(void) {
                 size_t k;
                 want[0] = 0;
                 for (k = 0; k < f.count; k++) { /* but for what is new */
-                    if (!single && (strstr(f.names[k], "-of-00003.") != NULL || strcmp(f.names[k], INDEX) == 0)) continue;
+                    if (!single && (strstr(f.names[k], "-of-00003.") != NULL || strcmp(f.names[k], INDEX) == 0))
+                        continue;
                     if (single && strcmp(f.names[k], "model.safetensors") == 0) continue;
                     strcat(strcat(want, f.names[k]), " ");
                 }
@@ -1023,9 +1025,9 @@ static void index_refusals(void) {
     index_refused(other, 5, &o, ST_ERR_DUPLICATE, "b");
     index_refused(NULL, 5, &o, ST_ERR_ARGUMENT, "tensors");
     index_refused(t, 5, &o, ST_ERR_SHARD, SHARD_NAME(1, 3));
-#define REFUSED(set, name)                       \
-    o = clean;                                   \
-    set;                                         \
+#define REFUSED(set, name) \
+    o = clean;             \
+    set;                   \
     index_refused(t, 5, &o, ST_ERR_ARGUMENT, name)
     REFUSED(o.flags = 1u << 20, "flags");
     REFUSED(o.flags = ST_SAVE_KEEP_ORDER, "ST_SAVE_KEEP_ORDER");
