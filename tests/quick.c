@@ -14,13 +14,13 @@
 /* compare.h wants the harness before it */
 #include "quick/compare.h"
 
-static unsigned long opened, refused;
+static unsigned long opened_count, refused_count;
 
 static void both(const unsigned char *file, size_t n, uint64_t file_bytes, unsigned flags, uint64_t max_header) {
     if (compare_both(file, n, file_bytes, flags, max_header) == ST_OK) {
-        opened++;
+        opened_count++;
     } else {
-        refused++;
+        refused_count++;
     }
 }
 
@@ -264,10 +264,10 @@ int main(void) {
     table(seeds, SEED_COUNT, 1);
     table(conformance_cases, sizeof conformance_cases / sizeof *conformance_cases, 0);
     table(invalid_cases, sizeof invalid_cases / sizeof *invalid_cases, 0);
-    CHECK(opened > 0 && refused > opened);
-    opened = refused = 0;
+    CHECK(opened_count > 0 && refused_count > opened_count);
+    opened_count = refused_count = 0;
     for (i = 0; i < 10000; i++) made_up();
     limits();
-    CHECK(opened > 3000 && refused > 1500);
+    CHECK(opened_count > 3000 && refused_count > 1500);
     return test_done("quick");
 }

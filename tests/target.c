@@ -14,7 +14,7 @@
 #endif
 
 static const st_tensor tensors[] = {TENSOR("t", U8, "xy", 2)};
-static const char header[] = "{\"t\":" E("U8", "[2]", "[0,2]") "}";
+static const char small_header[] = "{\"t\":" E("U8", "[2]", "[0,2]") "}";
 static unsigned char *golden;
 static size_t golden_bytes;
 
@@ -60,7 +60,7 @@ static void refuses_to(const char *path, st_status status, size_t names) {
     }
 }
 
-static void directories(void) {
+static void target_directories(void) {
     char path[200];
     size_t temporary;
     test_row = "a directory of that name";
@@ -287,7 +287,7 @@ static void permissions_under_way(void) {
     check_no_temporary();
 }
 
-static void links(void) {
+static void target_links(void) {
     struct stat about;
     st_error error;
     int how;
@@ -374,8 +374,8 @@ static void file_too_long(void) {
 
 int main(void) {
     scratch_begin("target");
-    golden = golden_file(header, sizeof header - 1, 0, 0, "xy", 2, &golden_bytes);
-    directories();
+    golden = golden_file(small_header, sizeof small_header - 1, 0, 0, "xy", 2, &golden_bytes);
+    target_directories();
     bare_name();
     long_names();
     temporaries_in_the_way();
@@ -383,7 +383,7 @@ int main(void) {
 #ifndef _WIN32
     permissions();
     permissions_under_way();
-    links();
+    target_links();
     no_regular_files();
     file_too_long();
 #else
