@@ -6,12 +6,6 @@
 #include "cases.h"
 #include "sources.h"
 
-#ifdef _WIN32
-#define CHANGE_DIRECTORY(path) _chdir(path)
-#else
-#define CHANGE_DIRECTORY(path) chdir(path)
-#endif
-
 typedef struct packed { /* one of the files */
     struct pack *pack;
     char *path;
@@ -394,11 +388,11 @@ static inline st_error pack_verdict(pack *p, const char *path, const st_open_opt
 /* the scratch directory is the current one in between, so that what is on disk has the paths that it has in memory */
 static inline void models_begin(const char *name) {
     scratch_begin(name);
-    CHECK(CHANGE_DIRECTORY(scratch_directory) == 0);
+    (void)scratch_enter();
 }
 
 static inline void models_end(void) {
-    CHECK(CHANGE_DIRECTORY("../..") == 0);
+    scratch_leave();
     scratch_end();
 }
 #endif

@@ -5,12 +5,9 @@
 
 #include "written.h"
 
-#ifdef _WIN32
-#define CHANGE_DIRECTORY(path) _chdir(path)
-#else
+#ifndef _WIN32
 #include <signal.h>
 #include <sys/resource.h>
-#define CHANGE_DIRECTORY(path) chdir(path)
 #endif
 
 static const st_tensor tensors[] = {TENSOR("t", U8, "xy", 2)};
@@ -92,7 +89,7 @@ static void bare_name(void) {
     size_t temporary;
     int how;
     test_row = "a bare name";
-    if (!CHECK(CHANGE_DIRECTORY(scratch_directory) == 0)) return;
+    if (!scratch_enter()) return;
     for (how = 0; how < 4; how++) {
         CHECK_STATUS(save(TARGET, how, &error), ST_OK);
         CHECK(file_is(TARGET, golden, golden_bytes));
@@ -101,7 +98,7 @@ static void bare_name(void) {
     CHECK_STATUS(st_edit_metadata(TARGET, NULL, 0, NULL, &error), ST_OK);
     CHECK(file_is(TARGET, golden, golden_bytes));
     CHECK(remove(TARGET) == 0);
-    CHECK(CHANGE_DIRECTORY("../..") == 0);
+    scratch_leave();
 }
 
 static void long_names(void) {

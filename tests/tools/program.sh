@@ -11,16 +11,16 @@
 # Everything lies in $OUT. The output goes to $OUT/NAME.log, whose last line is the sum. A program that does not build,
 # dies, or ends without its sum counts as one failure.
 #   CC CFLAGS LDFLAGS   the compiler                    EXE      suffix of programs (.exe)
-#   WHOLE_CFLAGS        more flags for sources that     RUN      what starts programs
-#                       contain the library             LIMIT    seconds one program may run
+#   WHOLE_CFLAGS        more flags for a test that      RUN      what starts programs
+#                       contains the library, alone     LIMIT    seconds one program may run
 #   ST_SCRATCH          directory for the tests' scratch directories (build)
 set -u
 made() { [ -f "$OUT/$1" ] || [ -f "$OUT/$1${EXE:-}" ]; }
 part() { # NAME: builds that shared part
     case $1 in
     library.o) $CC $CFLAGS -I. -c -o "$OUT/library.o" examples/st/lib.c ;; # the header alone, as in a program of several files
-    plain.o) $CC $CFLAGS ${WHOLE_CFLAGS:-} -c -o "$OUT/plain.o" tests/quick/plain.c ;;
-    inside) $CC $CFLAGS ${WHOLE_CFLAGS:-} -o "$OUT/inside${EXE:-}" tests/inside/inside.c "$OUT/plain.o" ${LDFLAGS:-} ;;
+    plain.o) $CC $CFLAGS -c -o "$OUT/plain.o" tests/quick/plain.c ;;
+    inside) $CC $CFLAGS -o "$OUT/inside${EXE:-}" tests/inside/inside.c "$OUT/plain.o" ${LDFLAGS:-} ;;
     st) $CC $CFLAGS -I. -o "$OUT/st${EXE:-}" $(ls examples/st/*.c | grep -v /lib.c) "$OUT/library.o" ${LDFLAGS:-} ;;
     esac >"$OUT/$1.said" 2>&1 || rm -f "$OUT/$1" "$OUT/$1${EXE:-}"
 }
@@ -36,7 +36,9 @@ log=$OUT/$name.log
 program=$OUT/$name${EXE:-}
 run="${RUN:-} $program"
 flags= parts= sources=$1
-grep -q ST_IMPLEMENTATION "$1" && flags=${WHOLE_CFLAGS:-} || parts=library.o
+if grep -q ST_IMPLEMENTATION "$1"; then flags=${WHOLE_CFLAGS:-}; else
+    flags=-D_FILE_OFFSET_BITS=64 parts=library.o # for the test's own calls of the system, on 32 bits
+fi
 case $1 in
 fuzz/*)
     sources="$1 fuzz/main.c"
