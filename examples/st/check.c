@@ -39,9 +39,11 @@ static st_status look_at_model(check *c, st_error *error) {
     c->each = (findings *)calloc(c->model->count + 1, sizeof *c->each);
     if (!c->each) return no_memory(error);
     progress_begin(&bar);
+    system_watch_interrupts();
     error->status = ST_OK;
     for (i = 0; error->status == ST_OK && i < c->model->count; i++) look_at_tensor(c, i, &done, &bar, error);
     progress_end(&bar);
+    system_stop_watching();
     return error->status;
 }
 
@@ -158,14 +160,12 @@ static int check_model(check *c, const char *path) {
     error.status = open_model(&model, path, &how, &error);
     c->model = model;
     if (error.status == ST_OK && c->deep) look_at_model(c, &error);
-    if (error.status != ST_ERR_CANCELLED) {
-        if (c->json) {
-            put_verdict_json(c, &error);
-        } else {
-            put_verdict(c, &error);
-        }
-        end_line();
+    if (c->json) {
+        put_verdict_json(c, &error);
+    } else {
+        put_verdict(c, &error);
     }
+    end_line();
     free(c->each);
     st_close(model);
     return error.status == ST_OK && !c->all.bad_bool ? EXIT_FINE : EXIT_FAILED;
@@ -183,8 +183,7 @@ int command_check(int argc, char **argv) {
         fputs("a MODEL is missing", stderr);
         return usage_hint("check");
     }
-    if (c.deep) system_watch_interrupts();
-    for (i = 0; i < paths && !output_failed() && !system_interrupted(); i++) {
+    for (i = 0; i < paths && !output_failed(); i++) {
         if (check_model(&c, argv[i]) != EXIT_FINE) code = EXIT_FAILED;
     }
     return code;

@@ -172,6 +172,7 @@ static int compare(diff *d) {
     size_t i;
     error.status = ST_OK;
     progress_begin(&bar);
+    system_watch_interrupts();
     for (i = 0; error.status == ST_OK && i < d->a->count; i++) {
         change *c = &d->changes[i];
         if (!c->now) continue;
@@ -183,8 +184,9 @@ static int compare(diff *d) {
         }
     }
     progress_end(&bar);
-    if (error.status != ST_OK && error.status != ST_ERR_CANCELLED) report(path, &error);
-    return error.status == ST_OK ? EXIT_SAME : EXIT_TROUBLE; /* the system ends us after Ctrl-C */
+    system_stop_watching();
+    if (error.status != ST_OK) report(path, &error);
+    return error.status == ST_OK ? EXIT_SAME : EXIT_TROUBLE;
 }
 
 /* ---- for a person ----------------------------------------------------------------------------------------- */
@@ -433,7 +435,6 @@ int command_diff(int argc, char **argv) {
     }
     d.paint = &paint;
     d.a_path = argv[0], d.b_path = argv[1];
-    system_watch_interrupts();
     if (open_model(&d.a, d.a_path, &how, &error) != ST_OK) {
         report(d.a_path, &error);
     } else if (open_model(&d.b, d.b_path, &how, &error) != ST_OK) {

@@ -133,14 +133,14 @@ static int copy_bytes(pack *p, const source *s, FILE *file, const char *out) {
     uint64_t at = 0, bytes = s->tensor.bytes;
     st_error error;
     while (at < bytes) {
-        size_t n = bytes - at < sizeof block ? (size_t)(bytes - at) : sizeof block, got = fread(block, 1, n, file);
+        size_t n = bytes - at < sizeof block ? (size_t)(bytes - at) : sizeof block, got = system_read(file, block, n);
         if (ferror(file)) return cannot_read(p, s, errno);
         if (got < n) return wrong_size(p, s, "ended after", at + got);
         if (st_writer_write(p->writer, block, n, &error) != ST_OK) return saving_end(&p->saving, out, &error);
         at += n, p->done += n;
         if (progress_step(&p->saving.bar, p->done, p->total)) return EXIT_FAILED;
     }
-    if (getc(file) != EOF) return wrong_size(p, s, "goes on after", bytes);
+    if (system_read(file, block, 1)) return wrong_size(p, s, "goes on after", bytes);
     return ferror(file) ? cannot_read(p, s, errno) : EXIT_FINE;
 }
 

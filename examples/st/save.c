@@ -45,7 +45,10 @@ int saving_begin(saving *s, const char *path) {
 
 int saving_end(saving *s, const char *path, const st_error *error) {
     progress_end(&s->bar);
-    if (error->status == ST_OK) return EXIT_FINE;
+    if (error->status == ST_OK) {
+        system_stop_watching();
+        return EXIT_FINE;
+    }
     if (error->status != ST_ERR_CANCELLED) return report(path, error);
     begin_complaint(s->command);
     fputs("interrupted; ", stderr);

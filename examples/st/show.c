@@ -379,7 +379,7 @@ static int put_stats(show *s, uint64_t elements) {
     if (elements) each_part(s, stats_take, &sum, &bar, &done, 2 * elements, &error);
     if (elements && error.status == ST_OK) each_part(s, stats_sort, &sum, &bar, &done, 2 * elements, &error);
     progress_end(&bar);
-    if (error.status == ST_ERR_CANCELLED) return EXIT_FAILED; /* the system ends us */
+    system_stop_watching();
     if (error.status != ST_OK) return report(s->path, &error);
     stats_put(&sum);
     return EXIT_FINE;

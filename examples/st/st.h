@@ -165,15 +165,20 @@ colours system_colours(FILE *to);                /* only on a terminal that want
 const char *system_error_text(int code, char *buffer, size_t bytes);
 FILE *system_open(const char *path);                /* to read bytes; NULL: errno tells why */
 FILE *system_input(void);                           /* standard input, for bytes */
+/* fread, which a signal ends at any time once signals are watched: look at system_interrupted after it */
+size_t system_read(FILE *file, void *bytes, size_t count);
 int system_make_directory(const char *path);        /* 1: made; 0: it was there, or cannot be */
 void system_remove_directory(const char *path);     /* if it is empty */
 int system_file_bytes(FILE *file, uint64_t *bytes); /* 1 where it is a regular file, whose length does not change */
 uint64_t system_milliseconds(void);                 /* of a clock that nobody sets */
 
-/* From the first call on Ctrl-C (and what else asks a program to end) only sets what the second tells. */
+/* Between the first two calls, Ctrl-C (or another signal that asks a program to end) only sets the flag that
+ * system_interrupted returns and ends calls that block, now and later. system_stop_watching restores the usual action
+ * and ends the program if a signal came. */
 void system_watch_interrupts(void);
+void system_stop_watching(void);
 int system_interrupted(void);
-void system_end_if_interrupted(void); /* as the system would have ended the program */
+void system_end_if_interrupted(void); /* ends the program as the signal would have ended it, if one came */
 
 /* ---- progress, on standard error if that is a terminal and it takes more than a second (progress.c) ------- */
 

@@ -5,6 +5,9 @@
 #if !defined(_WIN32) && !defined(_FILE_OFFSET_BITS)
 #define _FILE_OFFSET_BITS 64
 #endif
+#if defined(_WIN32) && !defined(_WIN32_WINNT)
+#define _WIN32_WINNT 0x0600 /* CancelSynchronousIo */
+#endif
 #if defined(_MSC_VER) && !defined(_CRT_SECURE_NO_WARNINGS)
 #define _CRT_SECURE_NO_WARNINGS /* getenv, strerror */
 #endif
@@ -16,7 +19,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-static volatile sig_atomic_t interrupted; /* 0, or the signal */
+static volatile sig_atomic_t interrupted; /* 0, or the number of the signal */
 
 #ifdef _WIN32
 #ifndef WIN32_LEAN_AND_MEAN
@@ -97,13 +100,25 @@ static wchar_t *wide_path(const char *path) { /* to be freed; NULL: there is no 
     return wide;
 }
 
+static HANDLE main_thread;
+static volatile LONG is_waiting; /* the main thread opens or reads an input, which can block */
+
 FILE *system_open(const char *path) {
     wchar_t *wide = wide_path(path);
     FILE *file = NULL;
     errno = ENOMEM;
+    is_waiting = 1;
     if (wide) file = _wfopen(wide, L"rb");
+    is_waiting = 0;
     free(wide);
     return file;
+}
+
+size_t system_read(FILE *file, void *bytes, size_t count) {
+    is_waiting = 1;
+    count = fread(bytes, 1, count, file);
+    is_waiting = 0;
+    return count;
 }
 
 int system_make_directory(const char *path) {
@@ -138,21 +153,38 @@ uint64_t system_milliseconds(void) {
     return (uint64_t)((double)ticks.QuadPart * 1000 / (double)per_second.QuadPart);
 }
 
-static BOOL WINAPI interrupt(DWORD event) { /* in a thread of its own */
+/* Runs in a thread of its own. The main thread may read the flag just before it is set and block just after, so one
+ * cancellation is not enough: they go on until the process ends. */
+static BOOL WINAPI interrupt(DWORD event) {
     if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) return FALSE;
     interrupted = SIGINT;
-    return TRUE;
+    for (;;) {
+        if (is_waiting && main_thread) CancelSynchronousIo(main_thread);
+        Sleep(50);
+    }
 }
 
 void system_watch_interrupts(void) {
+    const HANDLE process = GetCurrentProcess();
+    if (!main_thread) {
+        DuplicateHandle(process, GetCurrentThread(), process, &main_thread, 0, FALSE, DUPLICATE_SAME_ACCESS);
+    }
     SetConsoleCtrlHandler(interrupt, TRUE);
 }
 
+void system_stop_watching(void) {
+    SetConsoleCtrlHandler(interrupt, FALSE);
+    system_end_if_interrupted();
+}
+
 void system_end_if_interrupted(void) {
-    if (interrupted) ExitProcess(0xC000013A); /* STATUS_CONTROL_C_EXIT: a batch file then asks whether to go on */
+    if (!interrupted) return;
+    fflush(stdout);
+    ExitProcess(0xC000013A); /* STATUS_CONTROL_C_EXIT: a batch file then asks whether to go on */
 }
 
 #else
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -185,6 +217,10 @@ FILE *system_open(const char *path) {
     return fopen(path, "rb");
 }
 
+size_t system_read(FILE *file, void *bytes, size_t count) {
+    return fread(bytes, 1, count, file);
+}
+
 int system_make_directory(const char *path) {
     return mkdir(path, 0777) == 0; /* less what the umask takes */
 }
@@ -210,26 +246,57 @@ uint64_t system_milliseconds(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static const int end_signals[] = {SIGHUP, SIGINT, SIGTERM};
+enum { END_SIGNALS = sizeof end_signals / sizeof *end_signals };
+
+static void set_timer(long microseconds) {
+    struct itimerval timer;
+    memset(&timer, 0, sizeof timer);
+    timer.it_value.tv_usec = timer.it_interval.tv_usec = (suseconds_t)microseconds;
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* A signal makes a call that blocks fail with EINTR. The signal may come just after the program has read the flag and
+ * just before the call blocks, so one is not enough: SIGALRM comes again and again until the program ends. */
 static void interrupt(int signal_number) {
+    if (signal_number == SIGALRM) return;
     interrupted = signal_number;
+    set_timer(50000);
 }
 
 void system_watch_interrupts(void) {
-    static const int numbers[] = {SIGHUP, SIGINT, SIGTERM};
-    struct sigaction mine, old;
+    struct sigaction handler, old;
+    sigset_t unblocked;
     size_t i;
-    memset(&mine, 0, sizeof mine);
-    mine.sa_handler = interrupt; /* without SA_RESTART: a read that waits for its bytes is to end */
-    sigemptyset(&mine.sa_mask);
-    for (i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        const int ignored = sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN; /* nohup, sh & */
-        if (!ignored) sigaction(numbers[i], &mine, NULL);
+    memset(&handler, 0, sizeof handler);
+    handler.sa_handler = interrupt; /* without SA_RESTART, so that calls fail */
+    sigemptyset(&handler.sa_mask);
+    sigemptyset(&unblocked);
+    sigaddset(&unblocked, SIGALRM);
+    sigaction(SIGALRM, &handler, NULL);
+    for (i = 0; i < END_SIGNALS; i++) {
+        const int is_ignored = sigaction(end_signals[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN; /* nohup, sh & */
+        if (!is_ignored) sigaction(end_signals[i], &handler, NULL);
     }
+    sigprocmask(SIG_UNBLOCK, &unblocked, NULL);
+}
+
+void system_stop_watching(void) {
+    struct sigaction handler;
+    size_t i;
+    for (i = 0; i < END_SIGNALS; i++) {
+        if (sigaction(end_signals[i], NULL, &handler) == 0 && handler.sa_handler == interrupt) {
+            signal(end_signals[i], SIG_DFL);
+        }
+    }
+    system_end_if_interrupted();
 }
 
 void system_end_if_interrupted(void) {
     if (!interrupted) return;
-    signal(interrupted, SIG_DFL);
+    set_timer(0);
+    signal(interrupted, SIG_DFL); /* a second signal ends the program while it flushes */
+    fflush(stdout);
     raise(interrupted); /* so that a shell's loop ends too */
 }
 #endif
