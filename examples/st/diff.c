@@ -42,10 +42,6 @@ static int has_difference(const st_tensor *a, const st_tensor *b) {
     return has_numbers(a) && has_numbers(b) && is_same_shape(a, b) && number_count(a) == number_count(b);
 }
 
-static int is_nan(double number) {
-    return number != number;
-}
-
 static void compare_numbers(change *c, uint64_t first, const double *a, const double *b, size_t n) {
     size_t i;
     for (i = 0; i < n && !is_nan(c->largest); i++) {
@@ -336,7 +332,7 @@ static void begin_tensor_json(const char **comma, const st_tensor *t) {
 }
 
 static void put_double_json(double number) { /* JSON has no word for what is no finite number */
-    const int finite = number - number == 0;
+    const int finite = is_finite(number);
     if (!finite) putc('"', stdout);
     put_double(stdout, number, 17);
     if (!finite) putc('"', stdout);

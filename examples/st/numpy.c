@@ -6,11 +6,11 @@
 
 enum { PRECISION = 8 };
 
-static int is_nan(double number) {
+int is_nan(double number) {
     return number != number;
 }
 
-static int is_finite(double number) {
+int is_finite(double number) {
     return number - number == 0;
 }
 
@@ -117,49 +117,64 @@ static int is_scientific(const number_format *f) {
     return f->most > 0 && (f->most >= most_positional(f->dtype) || f->least < 1e-4 || f->most / f->least > 1000);
 }
 
-void number_text(const number_format *f, double number, char text[NUMBER_TEXT]) {
-    const int scientific = is_scientific(f);
-    const size_t exponent = f->power > 99 ? 3 : 2;
-    const size_t right = scientific ? f->e_behind + 2 + exponent : f->behind;
-    size_t left = scientific ? f->e_before : f->before, before, behind, n;
-    char bare[NUMBER_TEXT];
-    if (f->words > left + right + 1) left = f->words - right - 1;
-    if (!is_finite(number)) {
-        const char *sign = number < 0 ? "-" : f->always_sign ? "+" : "";
-        snprintf(bare, sizeof bare, "%s%s", sign, is_nan(number) ? "nan" : "inf");
-        n = left + right + 1 - strlen(bare);
-    } else if (scientific) {
-        int power;
-        put_scientific(f, number, (int)f->e_behind, bare, &before, &behind, &power);
-        add_exponent(bare, power, (int)exponent);
-        n = left - before;
-    } else {
-        put_positional(f, number, bare, &before, &behind);
-        n = left - before;
-        for (; behind < f->behind; behind++) strcat(bare, " ");
-    }
-    memset(text, ' ', n);
-    strcpy(text + n, bare);
+/* Writes nan, inf, or their signed forms. */
+static void put_word(double number, int always_sign, char text[NUMBER_TEXT]) {
+    const char *sign = number < 0 ? "-" : always_sign ? "+" : "";
+    snprintf(text, NUMBER_TEXT, "%s%s", sign, is_nan(number) ? "nan" : "inf");
 }
 
-void number_alone(st_dtype dtype, double number, char text[NUMBER_TEXT]) {
+/* Writes a finite number with all its digits and without padding. */
+static void put_all_digits(const number_format *f, double number, char text[NUMBER_TEXT]) {
     const double size = number < 0 ? -number : number;
-    number_format f;
     size_t before, behind;
     int digits, power;
-    double value;
-    number_begin(&f, dtype, 0);
-    if (!is_finite(number)) {
-        number_consider(&f, number);
-        number_text(&f, number, text);
-        return;
-    }
-    value = shortest(number, f.dtype, &digits, &power);
-    if (size >= (f.dtype == ST_DTYPE_F64 ? 1e16 : most_positional(f.dtype)) || (size > 0 && size < 1e-4)) {
-        put_scientific(&f, value, digits - 1, text, &before, &behind, &power);
+    double value = shortest(number, f->dtype, &digits, &power);
+    if (size >= (f->dtype == ST_DTYPE_F64 ? 1e16 : most_positional(f->dtype)) || (size > 0 && size < 1e-4)) {
+        put_scientific(f, value, digits - 1, text, &before, &behind, &power);
         if (behind == 0) text[before] = 0;
         add_exponent(text, power, 2);
     } else {
-        snprintf(text, NUMBER_TEXT, "%.*f", digits - 1 > power ? digits - 1 - power : 1, value);
+        snprintf(text, NUMBER_TEXT, f->always_sign ? "%+.*f" : "%.*f", digits - 1 > power ? digits - 1 - power : 1,
+                 value);
+    }
+}
+
+/* A file can change between the reading that measures and the reading that prints, so any number can come with any
+ * format. One that does not fit the column is longer than the column. */
+void number_text(const number_format *f, double number, char text[NUMBER_TEXT]) {
+    const int scientific = is_scientific(f);
+    const double size = number < 0 ? -number : number;
+    const size_t exponent = f->power > 99 ? 3 : 2;
+    const size_t right = scientific ? f->e_behind + 2 + exponent : f->behind;
+    size_t left = scientific ? f->e_before : f->before, used, behind, padding;
+    char digits[NUMBER_TEXT];
+    if (f->words > left + right + 1) left = f->words - right - 1;
+    if (!is_finite(number)) {
+        put_word(number, f->always_sign, digits);
+        left += right + 1;
+        used = strlen(digits);
+    } else if (size > f->most || (size > 0 && size < f->least)) {
+        put_all_digits(f, number, digits);
+        used = left;
+    } else if (scientific) {
+        int power;
+        put_scientific(f, number, (int)f->e_behind, digits, &used, &behind, &power);
+        add_exponent(digits, power, (int)exponent);
+    } else {
+        put_positional(f, number, digits, &used, &behind);
+        for (; behind < f->behind; behind++) strcat(digits, " ");
+    }
+    padding = left > used ? left - used : 0;
+    memset(text, ' ', padding);
+    strcpy(text + padding, digits);
+}
+
+void number_alone(st_dtype dtype, double number, char text[NUMBER_TEXT]) {
+    number_format f;
+    number_begin(&f, dtype, 0);
+    if (is_finite(number)) {
+        put_all_digits(&f, number, text);
+    } else {
+        put_word(number, 0, text);
     }
 }

@@ -102,6 +102,9 @@ void look_at_values(findings *found, st_dtype dtype, const unsigned char *bytes,
 
 /* ---- numbers as NumPy prints them (numpy.c) --------------------------------------------------------------- */
 
+int is_nan(double number);
+int is_finite(double number);
+
 enum { NUMBER_TEXT = 64 };
 
 typedef struct number_format { /* what is known of the numbers that are to be printed */

@@ -4,10 +4,6 @@
 
 enum { BAR = 40 };
 
-static int is_finite(double number) {
-    return number - number == 0;
-}
-
 void stats_begin(stats *s) {
     memset(s, 0, sizeof *s);
 }
@@ -29,14 +25,15 @@ void stats_take(stats *s, const double *numbers, size_t n) {
     }
 }
 
+/* A file can change between the readings: numbers outside [least, most] are counted in the nearest bin. */
 void stats_sort(stats *s, const double *numbers, size_t n) {
     const double width = s->most * 0.5 - s->least * 0.5; /* halves, as the whole may be infinite */
     size_t i;
     for (i = 0; i < n; i++) {
-        double place;
+        double bin;
         if (!is_finite(numbers[i])) continue;
-        place = width > 0 ? (numbers[i] * 0.5 - s->least * 0.5) / width * (int)STATS_BINS : 0;
-        s->bins[place < (int)STATS_BINS - 1 ? (size_t)place : STATS_BINS - 1]++;
+        bin = width > 0 ? (numbers[i] * 0.5 - s->least * 0.5) / width * (int)STATS_BINS : 0;
+        s->bins[bin < 0 ? 0 : bin < (int)STATS_BINS - 1 ? (size_t)bin : STATS_BINS - 1]++;
     }
 }
 

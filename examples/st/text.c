@@ -247,9 +247,9 @@ void put_shape(FILE *to, const st_tensor *t) {
 }
 
 void put_double(FILE *to, double number, int digits) {
-    if (number != number) {
+    if (is_nan(number)) {
         fputs("nan", to);
-    } else if (number - number != 0) { /* what printf writes for it differs between systems */
+    } else if (!is_finite(number)) { /* what printf writes for it differs between systems */
         fputs(number > 0 ? "inf" : "-inf", to);
     } else {
         fprintf(to, "%.*g", digits, number);

@@ -31,7 +31,7 @@ fuzz/*)
 tests/quick.c) sources="$1 tests/quick/plain.c" ;;
 tests/threads.c | tests/load_threads.c) sources="$1 -pthread" ;; # which older systems keep in a library of its own
 *.sh)
-    sources="-I. $(ls examples/st/*.c | grep -v "$library")"
+    sources="$(ls examples/st/*.c | grep -v "$library")"
     program=$OUT/st${EXE:-}
     run="sh $1 $program" # it looks at RUN itself
     ;;
@@ -55,7 +55,7 @@ if ! grep -q ST_IMPLEMENTATION "$1"; then
     once library $CC $CFLAGS -I. -c -o "$OUT/library.o" $library || failure "the library does not build"
     sources="$sources $OUT/library.o"
 fi
-build() { $CC $CFLAGS -o "$program" $sources ${LDFLAGS:-}; }
+build() { $CC $CFLAGS -I. -o "$program" $sources ${LDFLAGS:-}; }
 : >"$log"
 case $1 in *.sh) once st build ;; *) build >"$log" 2>&1 ;; esac || failure "does not build"
 command -v timeout >/dev/null && run="timeout ${LIMIT:-900} $run"
