@@ -1,6 +1,6 @@
 #!/bin/sh
-# examples.sh: the programs of examples/ build without a warning as C and run; those of examples/integration build from an
-# installed copy, from CMake and from Meson, where these are here.
+# examples.sh: builds the programs of examples/ without a warning, runs each and compares its output; builds the consumers of
+# examples/integration from an installed copy, and with CMake and Meson if they are installed.
 check=examples
 . tests/tools/lib.sh
 cc=${CC:-cc}
@@ -14,8 +14,39 @@ for source in examples/*.c; do
 done
 try "examples/st" $cc -std=gnu99 -O1 $WARN -I. examples/st/*.c -o "$out/st"
 try "make run" ${MAKE:-make} run
-try "list" "$out/list" build/demo.safetensors
-try "pack" "$out/pack"
+# prints NAME ARGUMENTS... <WANTED: the program succeeds and prints exactly that
+prints() {
+    name=$1
+    shift
+    cat >"$out/wanted"
+    "$out/$name" "$@" >"$out/got" 2>&1
+    status=$?
+    if [ $status = 0 ]; then pass; else fail "$name $*: exit status $status"; fi
+    try "output of $name $*" diff "$out/wanted" "$out/got"
+}
+prints list build/demo.safetensors norm.bias <<'END'
+embed.weight BF16 4 2
+norm.bias F32 2
+ids U8 2 3
+norm.bias[0] = 0.5
+norm.bias[1] = -0.5
+END
+evil='{"a\u001b]0;evil\u0007\u0000\u00e9":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}  '
+printf '\126\0\0\0\0\0\0\0%s' "$evil" >"$out/evil.safetensors"
+prints list "$out/evil.safetensors" <<'END'
+a\x1b]0;evil\x07\x00\xc3\xa9 U8 0
+END
+if "$out/list" build/demo.safetensors ids >/dev/null 2>&1; then fail "list prints the values of a U8 tensor"; else pass; fi
+prints embedded <<'END'
+scan: 1 2 3 4
+work buffer: 1 2 3 4
+END
+prints pack <<'END'
+pitch I16, 6 bytes at 72, in place
+voices/boris.safetensors: there is no such file
+readme.txt: cut short: 3 of the first 8 bytes are missing
+files left open: 0
+END
 python=build/venv/bin/python
 [ -x $python ] || python=python3
 if ! $python -c 'import numpy, safetensors' 2>/dev/null; then
