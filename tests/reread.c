@@ -34,15 +34,15 @@ static void check_number_text(void) {
     number_format f;
     size_t i, n = random_below(UINT64_MAX) % 4;
     double number;
-    number_begin(&f, dtypes[random_below(UINT64_MAX) % 4], (int)(random_below(UINT64_MAX) & 1));
-    for (i = 0; i < n; i++) number_consider(&f, any_number()); /* none, too: the first reading may have been empty */
+    number_format_begin(&f, dtypes[random_below(UINT64_MAX) % 4], (int)(random_below(UINT64_MAX) & 1));
+    for (i = 0; i < n; i++) number_format_measure(&f, any_number()); /* none, too: the first reading may have been empty */
     memset(&out, 0xa5, sizeof out);
     number = any_number();
-    number_text(&f, number, out.text);
+    format_number(&f, number, out.text);
     CHECK(memchr(out.text, 0, sizeof out.text) != NULL);
     for (i = 0; i < sizeof out.guard && out.guard[i] == 0xa5; i++) continue;
     CHECK_EQ(i, sizeof out.guard);
-    if (f.dtype == ST_DTYPE_F64 && is_finite(number) && (number > f.most || -number > f.most)) {
+    if (f.dtype == ST_DTYPE_F64 && is_finite(number) && (number > f.largest || -number > f.largest)) {
         CHECK(strtod(out.text, NULL) == number); /* what was not measured is not cut */
     }
 }
@@ -64,8 +64,8 @@ static void check_histogram(void) {
     }
     memset(&out, 0, sizeof out);
     stats_begin(&out.s);
-    stats_take(&out.s, first, random_below(UINT64_MAX) % 9);
-    stats_sort(&out.s, second, 8);
+    stats_add(&out.s, first, random_below(UINT64_MAX) % 9);
+    stats_count_bins(&out.s, second, 8);
     for (i = 0; i < STATS_BINS; i++) counted += out.s.bins[i];
     CHECK_EQ(counted, finite);
     CHECK(memcmp(out.before, untouched, sizeof untouched) == 0 && memcmp(out.behind, untouched, sizeof untouched) == 0);
@@ -75,13 +75,13 @@ int main(void) {
     char text[NUMBER_TEXT];
     number_format f;
     int i;
-    number_begin(&f, ST_DTYPE_F32, 0); /* as `st show` met it: 1.5 when measured, 12345678 when printed */
-    number_consider(&f, 1.5);
-    number_text(&f, 12345678, text);
+    number_format_begin(&f, ST_DTYPE_F32, 0); /* as `st show` met it: 1.5 when measured, 12345678 when printed */
+    number_format_measure(&f, 1.5);
+    format_number(&f, 12345678, text);
     CHECK_STR(text, "1.2345678e+07");
-    number_text(&f, -1.5, text);
+    format_number(&f, -1.5, text);
     CHECK_STR(text, "-1.5");
-    number_text(&f, 1.5, text);
+    format_number(&f, 1.5, text);
     CHECK_STR(text, "1.5");
     for (i = 0; i < 20000; i++) {
         check_number_text();

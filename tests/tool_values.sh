@@ -44,9 +44,9 @@ model three '{"a\u001b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"d
 "c":{"dtype":"BF16","shape":[1],"data_offsets":[9,11]}}' '\0\0\300\177\0\0\200\177\2\0\0'
 st check --deep three
 code "a BOOL of 2" 1
-is "check --deep" "$(cat out)" "three: not ok, 3 tensors, 11 bytes; all read: 1 BOOL byte that is neither 0 nor 1, 1 NaN, 1 infinity
+is "check --deep" "$(cat out)" "three: not ok, 3 tensors, 11 bytes; all read: 1 BOOL byte other than 0 and 1, 1 NaN, 1 infinity
   a\\u001b: 1 NaN, 1 infinity
-  b: 1 BOOL byte that is neither 0 nor 1"
+  b: 1 BOOL byte other than 0 and 1"
 st check three
 code "it is what the format allows" 0
 model fine '{"b":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}}' '\0\1'
@@ -62,7 +62,7 @@ model nans "{$(awk 'BEGIN { for (i = 0; i < 30; i++) printf "%s\"t%d\":{\"dtype\
 st check --deep nans
 code "NaN is no fault" 0
 has_line "many tensors: the sum" out 'nans: ok, 30 tensors, 30 bytes; all read: 30 NaN'
-has_line "many tensors are cut short" out '  and 10 more tensors (--json shows all)'
+has_line "many tensors are cut short" out '  and 10 more tensors (use --json to list all)'
 lines "many tensors are cut short" out 22
 st check --deep --json nans
 python "many tensors are all there in JSON" "assert len(o['tensors']) == 30 and o['nan'] == 30"
@@ -221,9 +221,9 @@ trouble "no-such: ST_ERR_NOT_FOUND" no-such A
 trouble "no-such: ST_ERR_NOT_FOUND" A no-such
 trouble "cut: ST_ERR_TRUNCATED" A cut
 trouble "hub:none: ST_ERR_NOT_FOUND" hub:none A
-refused "it takes two, A and B" diff
-refused "it takes two, A and B" diff A
-refused "it takes only two, A and B" diff A B A
+refused "expected two models, A and B" diff
+refused "expected two models, A and B" diff A
+refused "too many arguments: expected A and B" diff A B A
 refused "did you mean --metadata" diff A B --metdata
 if [ -w /dev/full ] && [ ! "$RUN" ]; then
     "$tool" diff A B >/dev/full 2>err
@@ -275,7 +275,7 @@ is "convert and rename" "$(hex out)" " 80 3f 00 40 "
 st shard floats fparts --max-size 8
 st convert fparts cparts --dtype bf16
 code "a split that no limit gives any more" 0
-has_line "a split that no limit gives any more" err 'st convert: fparts is split as no limit would: .*'
+has_line "a split that no limit gives any more" err 'st convert: fparts: no size limit gives this split; .*'
 quiet convert fparts cparts --dtype f64
 st ls --json cparts
 python "convert: several files stay several" "
@@ -307,22 +307,26 @@ model complex '{"c":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}' "$f32"
 quiet convert complex converted --dtype f32
 diff_of 0 complex converted
 printf old >old
-fails '"c": C64 cannot be converted to F32' convert complex old --dtype f32 --only c
+fails '"c": cannot convert C64 to F32' convert complex old --dtype f32 --only c
 is "a convert that failed" "$(cat old)" old
-fails "floats: no tensor fits v" convert floats old --dtype f32 --only v
+fails "floats: no tensor matches v" convert floats old --dtype f32 --only v
 written opaque-float '{"q":{"dtype":"Q8","shape":[1],"data_offsets":[0,1]}}' x
 quiet convert opaque-float converted --dtype f32
 same "what is not known stays" converted opaque-float
-fails '"q": Q8 cannot be converted' convert opaque-float old --dtype f32 --only q
+fails '"q": cannot convert Q8 to F32' convert opaque-float old --dtype f32 --only q
 fails "cut: ST_ERR_TRUNCATED" convert cut old --dtype f32
 refused "--dtype is missing" convert floats old
-refused "no dtype is called F33; did you mean F32" convert floats old --dtype f33
-refused "no dtype is called " convert floats old --dtype ''
-refused "no dtype is called float_with_a_long_name" convert floats old --dtype float_with_a_long_name
-for dtype in F4 f6_e2m3 F6_E3M2 F8_E8M0 C64; do
-    refused "numbers are not converted to" convert floats old --dtype $dtype
+refused "unknown dtype f33; did you mean F32" convert floats old --dtype f33
+refused "unknown dtype " convert floats old --dtype ''
+long_dtype=float_with_a_name_that_is_longer_than_any
+refused "unknown dtype $long_dtype" convert floats old --dtype $long_dtype
+for other in float32=F32 Float32=F32 bfloat16=BF16 half=F16 double=F64 f8=F8_E4M3 float8_e5m2=F8_E5M2 int64=I64 uint8=U8 fp16=F16; do
+    refused "unknown dtype ${other%=*}; did you mean ${other#*=}?" convert floats old --dtype ${other%=*}
 done
-refused "the hub's cache is only read" convert floats hub:o/n --dtype f32
+for dtype in F4 f6_e2m3 F6_E3M2 F8_E8M0 C64; do
+    refused "conversion is not supported to" convert floats old --dtype $dtype
+done
+refused "cannot write to the Hugging Face cache: hub:o/n" convert floats hub:o/n --dtype f32
 
 # ---- large files in little memory, progress -------------------------------------------------------------------
 

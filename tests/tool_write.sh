@@ -37,8 +37,8 @@ for c in copy merge shard convert meta pack; do
     has "$c --help" out "usage: st $c [OPTIONS]"
     st --help
 done
-wide=$(for c in copy merge shard convert meta pack; do $RUN "$tool" $c --help; done | awk 'length($0) > 120')
-is "help is no wider than a terminal of 120" "$wide" ""
+wide=$(for c in ls check cat show diff copy merge shard convert meta pack -; do $RUN "$tool" ${c#-} --help; done | awk 'length($0) > 80')
+is "help fits 80 columns" "$wide" ""
 for option in only except rename keep-order align slack no-sync json; do
     st copy --help
     has "copy --help" out "  --$option"
@@ -91,10 +91,10 @@ done
 fine copy loose both --slack 100 --align 512
 is "--slack and --align" "$(data_offset both)" 512
 for bad in 0 1 4 7 12 x 8x "" -8 18446744073709551616; do
-    refused "--align takes" copy loose out.st "--align=$bad"
+    refused "--align: expected a power of two, 8 or more, found $bad" copy loose out.st "--align=$bad"
 done
 for bad in x 1k "" -1 99999999999999999999; do
-    refused "--slack takes" copy loose out.st "--slack=$bad"
+    refused "--slack: expected a number of bytes, found $bad" copy loose out.st "--slack=$bad"
 done
 fails ST_ERR_HEADER_LIMIT copy loose out.st --slack 100000001
 
@@ -137,23 +137,23 @@ chosen "e.x.y " --only e.y.x --rename 'e.*.x=e.x.*'
 chosen "ax d.y e.x e.y.x é.x " --rename 'd.x=ax'
 chosen "d.y e.x e.y.x t=5 é.x " --rename 'd.x=t=5'
 chosen " " --only d.x --rename d.x=
-fails "five: no tensor fits d.z; did you mean d.x" copy five out.st --only d.z
-fails "five: no tensor fits f.*" copy five out.st --only 'd.*' --only 'f.*'
-fails "five: no tensor fits D.x" copy five out.st --except D.x
-fails "five: no tensor that is copied fits d.z; did you mean" copy five out.st --rename d.z=n
-fails "five: no tensor that is copied fits d.x" copy five out.st --except d.x --rename d.x=n
-fails "five: no tensor that is copied fits d.x" copy five out.st --rename 'd.*=m.*' --rename d.x=n
+fails "five: no tensor matches d.z; did you mean d.x" copy five out.st --only d.z
+fails "five: no tensor matches f.*" copy five out.st --only 'd.*' --only 'f.*'
+fails "five: no tensor matches D.x" copy five out.st --except D.x
+fails "five: no copied tensor matches d.z; did you mean" copy five out.st --rename d.z=n
+fails "five: no copied tensor matches d.x" copy five out.st --except d.x --rename d.x=n
+fails "five: no copied tensor matches d.x" copy five out.st --rename 'd.*=m.*' --rename d.x=n
 fails 'out.st: ST_ERR_DUPLICATE: "d.y"' copy five out.st --rename d.x=d.y
 fails 'out.st: ST_ERR_ARGUMENT: "__metadata__"' copy five out.st --rename d.x=__metadata__
 for bad in x '*=x' 'x=*' '*.*=*.*' '*=**' '**=*' ''; do
-    refused "--rename takes FROM=TO" copy five out.st --rename "$bad"
+    refused "--rename: expected FROM=TO, with one * on each side or none, found $bad" copy five out.st --rename "$bad"
 done
-fails 'fits \u001bx' copy five out.st --only "$(printf '\033x')"
+fails 'matches \u001bx' copy five out.st --only "$(printf '\033x')"
 lacks_bytes "globs in errors are escaped" err ' 1b'
 refused "IN and OUT are missing" copy
 refused "OUT is missing" copy loose
-refused "one IN and one OUT" copy loose out.st more
-refused "a value must follow" copy loose out.st --only
+refused "too many arguments: expected IN and OUT" copy loose out.st more
+refused "missing value after option --only" copy loose out.st --only
 refused "unknown option --olny; did you mean --only" copy loose out.st --olny x
 refused "takes no value" copy loose out.st --json=yes
 
@@ -166,7 +166,7 @@ for bad in cut no-such dir; do
 done
 fails "old: ST_ERR_DUPLICATE" copy five old --rename d.x=d.y
 same "a copy that failed" old canonical
-fails "dir: ST_ERR_IO" copy loose dir
+fails "dir: ST_ERR_IO: this is a directory; expected the path of a file" copy loose dir
 fails "no-such/out.st: ST_ERR_NOT_FOUND" copy loose no-such/out.st
 fails "canonical/out.st: ST_ERR_" copy loose canonical/out.st
 same "a copy below a file" old canonical
@@ -268,7 +268,7 @@ a: 2"
 st meta none
 is "meta of a file without" "$(cat out)" "no metadata"
 st meta empty
-is "empty metadata" "$(cat out)" "metadata is there, but empty"
+is "empty metadata" "$(cat out)" "the metadata is empty"
 json() { # WHAT FILE WANTED
     st meta --json "$2"
     code "$1" 0
@@ -325,14 +325,15 @@ edited loose '{"a":"2","q\"\\":"\u001b","z":"1"}' --set "$(printf 'q"\\=\033')"
 cp loose changed
 quiet meta changed --set k=v
 is "meta keeps the order of the tensors" "$(names changed)" "b w a "
-fails "changed: no metadata is called kk; did you mean k?" meta changed --unset kk
-fails "changed: no metadata is called a" meta changed --clear --unset a
+fails "changed: the metadata has no key kk; did you mean k?" meta changed --unset kk
+fails "changed: the metadata has no key a" meta changed --clear --unset a
 quiet meta changed --set k=w --no-sync
 json "meta --no-sync" changed '{"a":"2","k":"w","z":"1"}'
 long=$(awk 'BEGIN { for (i = 0; i < 10000; i++) printf "v" }')
 fine copy loose aligned --align 4096 --slack 100
 cp aligned before
 fails "aligned: ST_ERR_TOO_LARGE" meta aligned --in-place --set "k=$long"
+has "how to make room" err "copy the file first with st copy --slack N"
 same "what does not fit in place changes nothing" aligned before
 quiet meta aligned --set "k=$long"
 is "a header that grows keeps the alignment" $(($(data_offset aligned) % 4096)) 0
@@ -364,12 +365,12 @@ if [ $system = posix ]; then
     fails "three: ST_ERR_UTF8" meta three --in-place --set "$odd"
     same "a key that is not UTF-8" three before
 fi
-refused "a PATH is missing" meta
-refused "one PATH at a time" meta loose none
-refused "--set takes K=V, not k" meta loose --set k
+refused "PATH is missing" meta
+refused "too many arguments: expected one PATH" meta loose none
+refused "--set: expected K=V, found k" meta loose --set k
 refused "nothing to change" meta loose --in-place
 refused "nothing to change" meta loose --no-sync
-refused "a value must follow --unset" meta loose --unset
+refused "missing value after option --unset" meta loose --unset
 refused "unknown option --slack" meta loose --slack 5
 
 # ---- pack -----------------------------------------------------------------------------------------------------
@@ -424,11 +425,11 @@ printf 123 >three-bytes
 quiet pack out.st t=F6_E2M3:4:three-bytes u=F6_E3M2:2,2:three-bytes
 
 cp canonical old
-fails "eight: has 8 bytes, but t takes 7 (U8 [7])" pack old t=U8:7:eight
-fails "eight: has 8 bytes, but t takes 24 (F32 [2,3])" pack old t=F32:2,3:eight
-fails "four: has 4 bytes, but t takes 0 (U8 [0])" pack old t=U8:0:four
-fails "zero: has 0 bytes, but t takes 1 (U8 [])" pack old t=U8::zero
-fails "no-such: cannot open it: " pack old t=U8::no-such
+fails "eight: has 8 bytes, but t needs 7 (U8 [7])" pack old t=U8:7:eight
+fails "eight: has 8 bytes, but t needs 24 (F32 [2,3])" pack old t=F32:2,3:eight
+fails "four: has 4 bytes, but t needs 0 (U8 [0])" pack old t=U8:0:four
+fails "zero: has 0 bytes, but t needs 1 (U8 [])" pack old t=U8::zero
+fails "no-such: cannot open: " pack old t=U8::no-such
 fails "dir: cannot " pack old t=U8::dir
 fails 'old: ST_ERR_DUPLICATE: "t"' pack old t=U8:8:eight t=U8:8:eight
 fails 'old: ST_ERR_DUPLICATE: "k"' pack old t=U8:8:eight --meta k=v --meta k=w
@@ -451,22 +452,25 @@ input() { # WANTED BYTES ARGUMENTS...: fails, given these bytes as standard inpu
     has "st $* of standard input" err "$wanted"
     no_rest "st $* of standard input"
 }
-input "standard input: ended after 7 bytes, but t takes 8 (U8 [8])" 1234567 pack old t=U8:8:-
-input "standard input: goes on after 8 bytes, but t takes 8 (U8 [8])" 123456789 pack old t=U8:8:-
-input "standard input: goes on after 0 bytes, but t takes 0 (U8 [0])" 1 pack old t=U8:0:-
+input "standard input: ends after 7 bytes, but t needs 8 (U8 [8])" 1234567 pack old t=U8:8:-
+input "standard input: continues after 8 bytes, but t needs 8 (U8 [8])" 123456789 pack old t=U8:8:-
+input "standard input: continues after 0 bytes, but t needs 0 (U8 [0])" 1 pack old t=U8:0:-
 same "a pack of too much or too little" old canonical
 refused "OUT and NAME=DTYPE:SHAPE:FILE are missing" pack
 refused "NAME=DTYPE:SHAPE:FILE is missing" pack out.st
-refused "standard input can be only one tensor: not also u" pack out.st t=U8:1:- u=U8:1:-
-refused "--meta takes K=V, not k" pack out.st t=U8:8:eight --meta k
+refused "standard input can be used for one tensor only, and is used again for u" pack out.st t=U8:1:- u=U8:1:-
+refused "--meta: expected K=V, found k" pack out.st t=U8:8:eight --meta k
 for bad in t t= t=U8 t=U8: t=U8:8 t=U8:8: U8:8:eight =; do
-    refused "a tensor is NAME=DTYPE:SHAPE:FILE, not $bad" pack out.st "$bad"
+    refused "expected NAME=DTYPE:SHAPE:FILE, found $bad" pack out.st "$bad"
 done
-refused "no dtype is called f32; did you mean" pack out.st t=f32:2:eight
-refused "no dtype is called " pack out.st t=:2:eight
-refused "no dtype is called Q8" pack out.st t=Q8:2:eight
+quiet pack out.st t=f32:2:eight
+st ls out.st
+has_line "a dtype in lower case" out "t  *F32  *\[2\]  *8  *[0-9]*"
+refused "unknown dtype float32; did you mean F32?" pack out.st t=float32:2:eight
+refused "unknown dtype " pack out.st t=:2:eight
+refused "unknown dtype Q8" pack out.st t=Q8:2:eight
 for bad in , 2, ,2 2,,3 '[' ']' '[2' '2]' '[2,]' '[[2]]' 2x4 -1 +2 ' 2' '2, 4' 0x8 18446744073709551616; do
-    refused "a shape is like 2,3 or [2,3], or empty for a scalar, not $bad" pack out.st "t=U8:$bad:eight"
+    refused "expected a shape such as 2,3 or [2,3], or empty for a scalar, found $bad" pack out.st "t=U8:$bad:eight"
 done
 
 # ---- much and large -------------------------------------------------------------------------------------------
@@ -510,7 +514,7 @@ if [ $system = posix ] && sh -c 'ulimit -v 40000 && "$0" --version || exit 1' "$
     empty "new metadata for 96 MiB" err
     json "new metadata for 96 MiB" large.out '{"k":"v"}'
     (ulimit -v 40000 && "$tool" pack large.out --no-sync big=U8:100663296:- </dev/zero) 2>err
-    has "an endless input" err "goes on after 100663296 bytes"
+    has "an endless input" err "continues after 100663296 bytes"
     (ulimit -v 40000 && head -c 100663296 /dev/zero | "$tool" pack large.out --no-sync t=U8:100663296:-) 2>err
     empty "96 MiB of standard input" err
     same "96 MiB of standard input" large.out large
@@ -567,7 +571,7 @@ if [ $system = posix ] && [ -p fifo ]; then
         kill -${signal%:*} $writer
         wait $writer 2>/dev/null
         is "${signal%:*} while it writes: exit code" $? ${signal#*:}
-        has "${signal%:*} while it writes" err "st pack: interrupted; old is as it was"
+        has "${signal%:*} while it writes" err "st pack: interrupted; old is unchanged"
         no_rest "${signal%:*} while it writes"
         same "${signal%:*} while it writes" old canonical
     done
@@ -597,7 +601,7 @@ if [ $system = posix ] && [ -p fifo ]; then
     if [ "$limit" ] && [ ! "$(sh -c 'kill -INT $$; echo ignored' 2>/dev/null)" ]; then
         exec 3<>fifo
         timeout -s INT 1 "$tool" pack old t=U8:8:- <fifo >out 2>err
-        has "INT while it writes" err "st pack: interrupted; old is as it was"
+        has "INT while it writes" err "st pack: interrupted; old is unchanged"
         no_rest "INT while it writes"
         same "INT while it writes" old canonical
         exec 3>&-
@@ -613,7 +617,7 @@ if [ $system = posix ] && [ -p fifo ]; then
     status=$?
     no_rest "TERM while it copies"
     if [ $status = 143 ] && [ -s err ]; then
-        has "TERM while it copies" err "st copy: interrupted; old is as it was"
+        has "TERM while it copies" err "st copy: interrupted; old is unchanged"
         same "TERM while it copies" old canonical
     else
         skip "TERM while it copies: too quick for us"

@@ -1,6 +1,6 @@
-/* sys.c: all that differs between systems: arguments, terminal, error texts, files of bytes, directories, clock, Ctrl-C. */
+/* sys.c: everything that differs between operating systems. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200112L /* isatty, fileno and kin, also under -std=c99 */
+#define _POSIX_C_SOURCE 200112L /* isatty, fileno and others, even with -std=c99 */
 #endif
 #if !defined(_WIN32) && !defined(_FILE_OFFSET_BITS)
 #define _FILE_OFFSET_BITS 64
@@ -36,7 +36,7 @@ static volatile sig_atomic_t interrupted; /* 0, or the number of the signal */
 #define ENABLE_VIRTUAL_TERMINAL_PROCESSING 4
 #endif
 
-/* What main gets went through the ANSI code page and lost every name outside of it. */
+/* argv has lost all characters that the ANSI code page lacks. */
 char **system_arguments(int *argc, char **argv) {
     int i, count = 0, bytes;
     wchar_t **wide = CommandLineToArgvW(GetCommandLineW(), &count);
@@ -50,7 +50,7 @@ char **system_arguments(int *argc, char **argv) {
     LocalFree(wide);
     if (!utf8) return argv;
     *argc = count;
-    return utf8; /* lives as long as the program */
+    return utf8; /* never freed */
 }
 
 static UINT console_code_page;
@@ -71,7 +71,7 @@ static HANDLE console_of(FILE *file) {
     return GetStdHandle(file == stdout ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE);
 }
 
-static int is_terminal(FILE *file) { /* _isatty is also true of NUL */
+static int is_terminal(FILE *file) { /* _isatty returns 1 for NUL, too */
     DWORD mode;
     return GetConsoleMode(console_of(file), &mode) != 0;
 }
@@ -93,7 +93,8 @@ const char *system_error_text(int code, char *buffer, size_t bytes) {
     return buffer;
 }
 
-static wchar_t *wide_path(const char *path) { /* to be freed; NULL: there is no memory */
+/* Returns the path in UTF-16, which the caller frees, or NULL if there is no memory. */
+static wchar_t *wide_path(const char *path) {
     int units = MultiByteToWideChar(CP_UTF8, 0, path, -1, NULL, 0);
     wchar_t *wide = (wchar_t *)calloc((size_t)units + 1, sizeof *wide);
     if (wide) MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, units);
@@ -119,6 +120,15 @@ size_t system_read(FILE *file, void *bytes, size_t count) {
     count = fread(bytes, 1, count, file);
     is_waiting = 0;
     return count;
+}
+
+path_kind system_path_kind(const char *path) {
+    wchar_t *wide = wide_path(path);
+    const DWORD attributes = wide ? GetFileAttributesW(wide) : INVALID_FILE_ATTRIBUTES;
+    free(wide);
+    return attributes == INVALID_FILE_ATTRIBUTES     ? PATH_MISSING
+           : (attributes & FILE_ATTRIBUTE_DIRECTORY) ? PATH_DIRECTORY
+                                                     : PATH_OTHER;
 }
 
 int system_make_directory(const char *path) {
@@ -180,7 +190,7 @@ void system_stop_watching(void) {
 void system_end_if_interrupted(void) {
     if (!interrupted) return;
     fflush(stdout);
-    ExitProcess(0xC000013A); /* STATUS_CONTROL_C_EXIT: a batch file then asks whether to go on */
+    ExitProcess(0xC000013A); /* STATUS_CONTROL_C_EXIT: a batch file asks whether to continue */
 }
 
 #else
@@ -221,8 +231,14 @@ size_t system_read(FILE *file, void *bytes, size_t count) {
     return fread(bytes, 1, count, file);
 }
 
+path_kind system_path_kind(const char *path) {
+    struct stat is;
+    if (stat(path, &is) != 0) return PATH_MISSING;
+    return S_ISDIR(is.st_mode) ? PATH_DIRECTORY : PATH_OTHER;
+}
+
 int system_make_directory(const char *path) {
-    return mkdir(path, 0777) == 0; /* less what the umask takes */
+    return mkdir(path, 0777) == 0; /* the umask applies */
 }
 
 void system_remove_directory(const char *path) {
@@ -275,7 +291,8 @@ void system_watch_interrupts(void) {
     sigaddset(&unblocked, SIGALRM);
     sigaction(SIGALRM, &handler, NULL);
     for (i = 0; i < END_SIGNALS; i++) {
-        const int is_ignored = sigaction(end_signals[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN; /* nohup, sh & */
+        const int is_ignored =
+            sigaction(end_signals[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN; /* nohup, sh & */
         if (!is_ignored) sigaction(end_signals[i], &handler, NULL);
     }
     sigprocmask(SIG_UNBLOCK, &unblocked, NULL);
@@ -297,7 +314,7 @@ void system_end_if_interrupted(void) {
     set_timer(0);
     signal(interrupted, SIG_DFL); /* a second signal ends the program while it flushes */
     fflush(stdout);
-    raise(interrupted); /* so that a shell's loop ends too */
+    raise(interrupted); /* so that a loop in a shell ends, too */
 }
 #endif
 
@@ -306,7 +323,7 @@ int system_interrupted(void) {
 }
 
 int system_is_terminal(void) {
-    static int known; /* asked for after every line */
+    static int known; /* called after every line */
     if (!known) known = is_terminal(stdout) ? 1 : 2;
     return known == 1;
 }
@@ -318,6 +335,6 @@ int system_errors_are_terminal(void) {
 colours system_colours(FILE *to) {
     static const colours none = {"", "", "", "", ""};
     static const colours ansi = {"\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"};
-    const char *refused = getenv("NO_COLOR"); /* no-color.org: any value but an empty one */
+    const char *refused = getenv("NO_COLOR"); /* no-color.org: any value but the empty one */
     return (!refused || !*refused) && is_terminal(to) && understands_colours(to) ? ansi : none;
 }

@@ -118,7 +118,7 @@ refused() {
     empty "st $*" out
     has "st $*" err "$wanted"
     has "st $*" err "usage: st $1 "
-    has "st $*" err "st $1 --help says more"
+    has "st $*" err "for more, type st $1 --help"
     no_rest "st $*"
 }
 # key NAME: the number under that key in the object in out
