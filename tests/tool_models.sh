@@ -1,6 +1,6 @@
 #!/bin/sh
-# tool_models.sh [ST]: the tool on models of several files, from outside: indexes, directories, the hub's cache; copy,
-# merge and shard. Makes its files itself (see tools/blackbox.sh).
+# tool_models.sh [ST]: tests the tool with models of several files as a black box (see tools/blackbox.sh): indexes,
+# directories, the hub's cache; copy, merge and shard.
 
 name=tool_models
 . "$(dirname "$0")/tools/blackbox.sh"
@@ -11,7 +11,7 @@ a='"a":{"dtype":"F32","shape":[2],"data_offsets"' b='"b":{"dtype":"U8","shape":[
 c='"c":{"dtype":"U8","shape":[4],"data_offsets"' d='"d.d":{"dtype":"U8","shape":[2],"data_offsets"'
 pt='"__metadata__":{"format":"pt"}'
 written single "{$pt,$a:[0,8]},$b:[8,11]},$c:[11,15]},$d:[15,17]}}" 'AAAAaaaabbbccccdd'
-# index FILE METADATA NAME=SHARD...
+# index FILE METADATA NAME=SHARD...: writes an index
 index() {
     file=$1 map=
     [ "$2" ] && map="\"metadata\": $2, "
@@ -23,7 +23,7 @@ index() {
     printf '%s}}\n' "$map" >"$file"
 }
 one=model-00001-of-00002.safetensors two=model-00002-of-00002.safetensors
-# sharded DIRECTORY: the same tensors in two files, the second without metadata
+# sharded DIRECTORY: makes a directory with the tensors of `single` in two files, the second without metadata
 sharded() {
     mkdir "$1"
     written "$1/$one" "{$pt,$a:[0,8]},$b:[8,11]}}" 'AAAAaaaabbb'
@@ -79,8 +79,8 @@ lacks "one file is not counted" out files
 
 # ---- what an index may hold -----------------------------------------------------------------------------------
 
-each="ls cat copy merge shard meta" # after a few faults one command is enough
-# bad WHAT STATUS WORDS: `broken` is refused with that status, by each command
+each="ls cat copy merge shard meta" # reduced to one command below, once all have been tried
+# bad LABEL STATUS TEXT: every command refuses `broken` with this status and text
 bad() {
     st check broken
     code "$1" 1
@@ -196,7 +196,7 @@ for command in "copy single" "merge two" "shard single" "pack"; do
     refused "cannot write to the Hugging Face cache: hub:gpt" $command hub:gpt $more
 done
 refused "cannot write to the Hugging Face cache: hub:gpt@v1.0" meta hub:gpt@v1.0 --set k=v
-if [ ! "$RUN" ]; then # other systems cannot hold such names
+if [ ! "$RUN" ]; then # Windows does not allow such names
     cp single hub:file
     st check ./hub:file
     is "a file of such a name" "$(cat out)" "./hub:file: ok, 4 tensors, 17 bytes"
@@ -256,7 +256,7 @@ st ls --json parts
 python "shard: metadata" "
 assert [s['metadata'] for s in o['shards']] == [{'format': 'pt'}] * 2 and o['index'] == {'total_size': 17}
 assert [t['shard'] for t in o['tensors']] == [0, 0, 1, 1]"
-split() { # WANTED OPTIONS...: how many tensors are in each file
+split() { # WANTED OPTIONS...: WANTED lists the number of tensors in each file
     wanted=$1
     shift
     rm -rf split
@@ -335,7 +335,7 @@ same "copy of two files" again/$one two/$one
 lines "copy of two files: of metadata" err 1
 st ls --json again
 python "copy of two files" "assert [t['shard'] for t in o['tensors']] == [0, 0, 1, 1]"
-# a split whose order is not the files': the second begins with a tensor that is not its largest
+# a split that depends on the order of tensors: the second file begins with a tensor that is not its largest
 mkdir greedy
 big='"big":{"dtype":"U8","shape":[9],"data_offsets"' x='"x":{"dtype":"I16","shape":[1],"data_offsets"'
 written greedy/$one "{$c:[0,4]},$d:[4,6]}}" ccccdd
@@ -346,7 +346,7 @@ for f in $one $two; do same "a split whose order is not the files'" greedy.copy/
 st copy greedy greedy.ordered --keep-order
 code "--keep-order" 0
 has "--keep-order cannot have every split" err "greedy: no size limit gives this split"
-# no limit splits so: the second would fit into the first
+# a split that no limit gives: the second file's tensors would fit into the first
 mkdir odd
 written odd/$one "{$a:[0,8]}}" AAAAaaaa
 written odd/$two "{$b:[0,3]}}" bbb

@@ -1,16 +1,15 @@
 #!/bin/sh
-# tool_show.sh [ST]: st show from outside; what it is to print was printed by NumPy 2. Makes its files itself (see
-# tools/blackbox.sh).
+# tool_show.sh [ST]: tests st show as a black box (see tools/blackbox.sh). NumPy 2 printed the expected output.
 
 name=tool_show
 . "$(dirname "$0")/tools/blackbox.sh"
 
-# tensor DTYPE SHAPE DATA: the file t with that tensor
+# tensor DTYPE SHAPE DATA: writes the file t with the tensor t
 tensor() {
     length=$(printf "$3" | wc -c | tr -d ' ')
     model t "{\"t\":{\"dtype\":\"$1\",\"shape\":[$2],\"data_offsets\":[0,$length]}}" "$3"
 }
-# shown WANTED ARGUMENTS...
+# shown WANTED ARGUMENTS...: st show t t ARGUMENTS prints WANTED
 shown() {
     wanted=$1
     shift
@@ -67,7 +66,7 @@ shown True 1,0
 tensor C64 2 "$one$half$half$one"
 shown '[ 1. -0.5j -0.5+1.j ]'
 
-# long ones
+# long arrays
 numbers() { awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "\\%03o", i % 100 }'; }
 tensor U8 40 "$(numbers 40)"
 shown '[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23
@@ -169,7 +168,7 @@ code "complex numbers" 1
 has "complex numbers" err "t: --stats does not support complex numbers"
 tensor U8 2,7,100 "$(numbers 1400)"
 
-# what it does not take
+# wrong command lines and models
 refused "MODEL and TENSOR are missing" show
 refused "TENSOR is missing" show t
 refused "too many arguments: expected MODEL, TENSOR and RANGES" show t t 1 2

@@ -1,13 +1,12 @@
 #!/bin/sh
-# tool_values.sh [ST]: what the tool says of the bytes of tensors, from outside: check --deep, diff. Makes its files
-# itself (see tools/blackbox.sh).
+# tool_values.sh [ST]: tests the commands that read data as a black box (see tools/blackbox.sh): check --deep, diff, convert.
 
 name=tool_values
 . "$(dirname "$0")/tools/blackbox.sh"
 
 # ---- check --deep ---------------------------------------------------------------------------------------------
 
-# deep DTYPE ELEMENTS DATA NAN INFINITY BAD_BOOL: what is found in a tensor of that dtype
+# deep DTYPE ELEMENTS DATA NAN INFINITY BAD_BOOL: check --deep finds these numbers of each in such a tensor
 deep() {
     length=$(printf "$3" | wc -c | tr -d ' ')
     model deep "{\"t\":{\"dtype\":\"$1\",\"shape\":[$2],\"data_offsets\":[0,$length]}}" "$3"
@@ -20,7 +19,7 @@ assert o['tensors'] == ([{'name': 't', 'nan': $4, 'infinity': $5, 'bad_bool': $6
     words="deep: $([ $6 = 0 ] || echo 'not ')ok, 1 tensor, $length byte"
     has "check --deep of $1" out "$words"
 }
-# the greatest finite value of both signs, infinity of both signs, NaN: the least, the greatest, negative
+# the data: largest finite value of both signs, infinity of both signs, NaN with the smallest and largest bits, NaN, -0
 deep F64 8 '\377\377\377\377\377\377\357\177\377\377\377\377\377\377\357\377\0\0\0\0\0\0\360\177\0\0\0\0\0\0\360\377\1\0\0\0\0\0\360\177\377\377\377\377\377\377\377\377\0\0\0\0\0\0\370\177\0\0\0\0\0\0\0\200' 3 2 0
 deep F32 8 '\377\377\177\177\377\377\177\377\0\0\200\177\0\0\200\377\1\0\200\177\377\377\377\377\0\0\300\177\0\0\0\200' 3 2 0
 deep C64 4 '\377\377\177\177\377\377\177\377\0\0\200\177\0\0\200\377\1\0\200\177\377\377\377\377\0\0\300\177\0\0\0\200' 3 2 0
@@ -66,7 +65,7 @@ has_line "many tensors are cut short" out '  and 10 more tensors (use --json to 
 lines "many tensors are cut short" out 22
 st check --deep --json nans
 python "many tensors are all there in JSON" "assert len(o['tensors']) == 30 and o['nan'] == 30"
-# more than a block
+# larger than a block
 head -c 3000000 /dev/zero >zeros
 n=3000004
 model large "{\"t\":{\"dtype\":\"F32\",\"shape\":[$((n / 4))],\"data_offsets\":[0,$n]}}"
@@ -94,7 +93,7 @@ c='"c":{"dtype":"U8","shape":[4],"data_offsets"'
 model A "{\"__metadata__\":{\"k\":\"1\",\"old\":\"x\"},$a:[0,8]},$b:[8,11]},$c:[11,15]}}" 'AAAAaaaabbbcccc'
 model B "{\"__metadata__\":{\"k\":\"2\",\"new\":\"y\"},\"d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},
 $b:[1,4]},\"c\":{\"dtype\":\"I8\",\"shape\":[2,2],\"data_offsets\":[4,8]}}" 'dbXYcccc'
-# diff WANTED-CODE ARGUMENTS...
+# diff_of WANTED-CODE ARGUMENTS...: st diff ends with this exit code and writes no error
 diff_of() {
     wanted=$1
     shift
@@ -177,7 +176,7 @@ diff_of 1 --metadata keys keys2
 is "the order of keys is no difference" "$(head -n 1 out)" "~ metadata k77: 77 -> 0"
 lines "the order of keys is no difference" out 2
 
-# numbers WANTED DTYPE SHAPE DATA DTYPE2 DATA2: what is said of the numbers of a tensor
+# numbers WANTED DTYPE SHAPE DATA DTYPE2 DATA2: diff prints WANTED about a tensor with these two contents
 numbers() {
     length=$(printf "$4" | wc -c | tr -d ' ')
     model n1 "{\"t\":{\"dtype\":\"$2\",\"shape\":[$3],\"data_offsets\":[0,$length]}}" "$4"
@@ -210,7 +209,7 @@ numbers "up to nan at [0]" F32 1 "$one_f32" F32 "$nan_f32"
 diff_of 1 n1 n2 --json
 python "diff --json of NaN" "assert o['changed'][0]['largest'] == 'nan' and o['changed'][0]['at'] == [0]"
 
-# trouble OTHER WANTED A B: exit code 2
+# trouble WANTED A B: diff fails with exit code 2
 trouble() {
     st diff "$2" "$3"
     code "diff $2 $3" 2
@@ -234,10 +233,10 @@ fi
 
 # ---- convert --------------------------------------------------------------------------------------------------
 
-f32="$one_f32$two_f32" # as elsewhere a format of printf
+f32="$one_f32$two_f32" # a format of printf
 model floats '{"__metadata__":{"k":"v"},"ids":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},
 "x":{"dtype":"F16","shape":[2],"data_offsets":[16,20]}}' "\\1\\0\\0\\0\\0\\0\\0\\0$f32\\0\\074\\0\\100"
-# dtypes WANTED OPTIONS...: of ids, w and x after the conversion
+# dtypes WANTED OPTIONS...: WANTED lists the dtypes of ids, w and x after the conversion
 dtypes() {
     wanted=$1
     shift
@@ -285,7 +284,7 @@ diff_of 1 fparts cparts
 is "convert: the numbers" "$(cat out)" "~ w  F32 [2] -> F64 [2], the same numbers
 ~ x  F16 [2] -> F64 [2], the same numbers
 2 changed, 1 tensor is the same"
-# blocks of the writer end within elements where three bytes lie before them
+# three bytes before the numbers make the writer's blocks end within elements
 dd if=/dev/urandom of=noise bs=1000 count=4000 2>/dev/null
 printf xyz >three-bytes
 quiet pack noisy w=F32:1000000:noise b=U8:3:three-bytes

@@ -1,13 +1,12 @@
 #!/bin/sh
-# tool_write.sh [ST]: the commands of the tool that write (copy, meta, pack), from outside. Makes its files itself
-# (see tools/blackbox.sh).
+# tool_write.sh [ST]: tests the commands that write files as a black box (see tools/blackbox.sh): copy, meta, pack.
 
 name=tool_write
 . "$(dirname "$0")/tools/blackbox.sh"
 
 # ---- files ----------------------------------------------------------------------------------------------------
 
-# blanks, an order that is not the canonical one, and metadata that is not sorted
+# a file with blanks in its header, tensors in another order, and unsorted metadata
 model loose '{ "b": {"shape":[2], "dtype":"U8", "data_offsets":[0,2]}, "w": {"dtype":"F32","shape":[1],"data_offsets":[2,6]},
   "__metadata__": {"z":"1", "a":"2"}, "a": {"data_offsets":[6,10],"dtype":"F32","shape":[]} }   ' 'bbWWWWAAAA'
 meta='"__metadata__":{"a":"2","z":"1"}'
@@ -98,13 +97,13 @@ for bad in x 1k "" -1 99999999999999999999; do
 done
 fails ST_ERR_HEADER_LIMIT copy loose out.st --slack 100000001
 
-# by name
+# tensors chosen by name
 entries='"d.x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}' n=1
 for t in d.y e.x e.y.x é.x; do
     entries="$entries,\"$t\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[$n,$((n + 1))]}" n=$((n + 1))
 done
 model five "{$entries}" '12345'
-chosen() { # WANTED OPTIONS...
+chosen() { # WANTED OPTIONS...: the copy has the tensors WANTED
     wanted=$1
     shift
     quiet copy five out.st "$@"
@@ -157,7 +156,7 @@ refused "missing value after option --only" copy loose out.st --only
 refused "unknown option --olny; did you mean --only" copy loose out.st --olny x
 refused "takes no value" copy loose out.st --json=yes
 
-# failures leave what was there
+# a failure leaves the old file
 cp canonical old
 for bad in cut no-such dir; do
     fails "$bad: ST_ERR_" copy $bad old
@@ -172,13 +171,13 @@ fails "canonical/out.st: ST_ERR_" copy loose canonical/out.st
 same "a copy below a file" old canonical
 is "nothing was made" "$(ls -A dir)$(ls -d no-such 2>/dev/null)" ""
 
-# onto itself
+# a copy onto itself
 cp loose self
 st copy self self
 no_rest "copy onto itself"
 if [ $code = 0 ]; then
     same "copy onto itself" self canonical
-elif [ $system = other ]; then # where a file that is open cannot be replaced
+elif [ $system = other ]; then # Windows cannot replace an open file
     has "copy onto itself is refused" err "self: ST_ERR_IO"
     same "copy onto itself is refused" self loose
 else
@@ -246,7 +245,7 @@ if [ $system = posix ]; then
     else
         skip "a FIFO as target: none here"
     fi
-    if [ -p fifo ] && [ -c /dev/full ]; then # only where FIFOs are spared: or else the machine loses its device
+    if [ -p fifo ] && [ -c /dev/full ]; then # only if FIFOs survive, or the machine could lose its device
         fails "/dev/full: ST_ERR_IO" copy loose /dev/full
         fails "/dev/full: ST_ERR_IO" meta /dev/full --set k=v
         fails "/dev/full: ST_ERR_IO" pack /dev/full a=U8:2:bytes
@@ -269,7 +268,7 @@ st meta none
 is "meta of a file without" "$(cat out)" "no metadata"
 st meta empty
 is "empty metadata" "$(cat out)" "the metadata is empty"
-json() { # WHAT FILE WANTED
+json() { # LABEL FILE WANTED: the metadata of FILE
     st meta --json "$2"
     code "$1" 0
     is "$1" "$(cat out)" "$3"
@@ -282,7 +281,7 @@ fails "cut: ST_ERR_TRUNCATED" meta cut
 fails "cut: ST_ERR_TRUNCATED" meta --json cut
 fails "no-such: ST_ERR_NOT_FOUND" meta no-such
 
-# edited FROM WANTED OPTIONS...: through a new file and in place, where there is room
+# edited FROM WANTED OPTIONS...: meta with these options gives the metadata WANTED, through a new file and in place
 edited() {
     from=$1 wanted=$2
     shift 2
@@ -414,7 +413,7 @@ if [ $system = posix ]; then
     "$tool" cat out.st big >got
     same "standard input that is a file" got bytes
 fi
-# every dtype that there is, by its size
+# every dtype
 for d in BOOL:8 F4:16 U8:8 I8:8 F8_E5M2:8 F8_E4M3:8 F8_E8M0:8 F8_E4M3FNUZ:8 F8_E5M2FNUZ:8 I16:4 U16:4 F16:4 BF16:4 \
     I32:2 U32:2 F32:2 C64:1 F64:1 I64:1 U64:1; do
     quiet pack out.st "t=$d:eight"
@@ -442,7 +441,7 @@ fails "no-such/out.st: ST_ERR_NOT_FOUND" pack no-such/out.st t=U8:8:eight
 fails "dir: ST_ERR_IO" pack dir t=U8:8:eight
 fails "ST_ERR_HEADER_LIMIT" pack old t=U8:8:eight --slack 100000001
 same "a pack that failed" old canonical
-input() { # WANTED BYTES ARGUMENTS...: fails, given these bytes as standard input
+input() { # WANTED BYTES ARGUMENTS...: the command fails with these bytes as standard input
     wanted=$1
     printf %s "$2" >given
     shift 2
@@ -497,13 +496,13 @@ is "the bytes of one of 20,000" "$(cat out)" 45
 quiet copy many out.st --only 't*7' --rename 't*=layer.*.weight' --except 't0*'
 is "1,000 of 20,000" "$(names out.st | awk '{ print NF, $1 }')" "1000 layer.10007.weight"
 
-# large FILE MIB: a file of that many MiB of nothing, which takes no room on most disks
+# large FILE MIB: makes a sparse file with that many MiB of zeros
 large() {
     bytes=$(($2 * 1048576))
     written "$1" "{\"t\":{\"dtype\":\"U8\",\"shape\":[$bytes],\"data_offsets\":[0,$bytes]}}"
     dd if=/dev/zero of="$1" bs=1 count=0 seek=$(($(wc -c <"$1") + bytes)) 2>/dev/null
 }
-# the address space of a program is bounded here, which not every program and system stands
+# these tests limit the address space, which not every system and sanitizer allows
 if [ $system = posix ] && sh -c 'ulimit -v 40000 && "$0" --version || exit 1' "$tool" >/dev/null 2>&1; then
     large large 96
     (ulimit -v 40000 && "$tool" copy large large.out --no-sync) >out 2>err
@@ -525,11 +524,11 @@ fi
 
 # ---- a disk that is full --------------------------------------------------------------------------------------
 
-# a bound on the length of files stands in for it; blocks are of 512 or 1,024 bytes
+# a limit on the length of files acts as the full disk; its unit is 512 or 1,024 bytes
 if [ $system = posix ] && (trap '' XFSZ && ulimit -f 100) 2>/dev/null; then
     large large 1
     cp canonical old && cp aligned grown
-    full() { # WANTED ARGUMENTS...
+    full() { # WANTED ARGUMENTS...: the command fails and leaves no temporary file
         wanted=$1
         shift
         (trap '' XFSZ && ulimit -f 100 && $limit "$tool" "$@") >out 2>err
@@ -552,18 +551,18 @@ fi
 
 # ---- Ctrl-C ---------------------------------------------------------------------------------------------------
 
-# A FIFO that stays open for writing is an input that never ends; the temporary says that the writing has begun.
+# A FIFO that stays open for writing is an input that never ends. The temporary file shows that the tool has begun.
 if [ $system = posix ] && [ -p fifo ]; then
     exec 3<>fifo
     cp canonical old
-    wait_for() { # a temporary, for ten seconds at most
+    wait_for() { # waits for a temporary file, ten seconds at most
         tries=0
         while [ ! "$(find . -name '.st-*')" ] && [ $tries -lt 1000 ]; do
             sleep 0.01 2>/dev/null || sleep 1
             tries=$((tries + 1))
         done
     }
-    for signal in TERM:143 HUP:129; do # not INT, which shells keep from what they start in the background
+    for signal in TERM:143 HUP:129; do # not INT, which shells ignore in background processes
         printf 'a few' >&3
         "$tool" pack old t=U8:5000000:- <fifo >out 2>err &
         writer=$!
@@ -575,9 +574,9 @@ if [ $system = posix ] && [ -p fifo ]; then
         no_rest "${signal%:*} while it writes"
         same "${signal%:*} while it writes" old canonical
     done
-    # The signal may come after the tool has read its flag and before its read blocks: that must not lose it. The signal
-    # is sent as soon as the temporary exists, which is about then: one try in four met the gap.
-    race() { # NUMBER: prints "hangs" if the tool does
+    # A signal must not be lost if it comes between the tool's look at its flag and a read that blocks. Here it is sent as
+    # soon as the temporary file exists, which is about that moment: it used to hang in one try of four.
+    race() { # NUMBER: prints "hangs" if the tool hangs
         mkdir race.$1 && cp canonical race.$1/old
         $limit "$tool" pack race.$1/old t=U8:5000000:- <fifo >race.$1/out 2>&1 &
         writer=$!
@@ -629,7 +628,7 @@ fi
 
 # ---- progress -------------------------------------------------------------------------------------------------
 
-slow() { # two MiB, with a pause between them
+slow() { # writes two MiB with a pause between them
     head -c 1048576 /dev/zero
     sleep 2
     head -c 1048576 /dev/zero

@@ -14,7 +14,7 @@ for source in examples/*.c; do
 done
 try "examples/st" $cc -std=gnu99 -O1 $WARN -I. examples/st/*.c -o "$out/st"
 try "make run" ${MAKE:-make} run
-# prints NAME ARGUMENTS... <WANTED: the program succeeds and prints exactly that
+# prints NAME ARGUMENTS... <WANTED: the program succeeds and prints exactly WANTED
 prints() {
     name=$1
     shift
@@ -55,12 +55,12 @@ elif [ -x "$out/npy" ]; then
     try "npy" env PYTHONDONTWRITEBYTECODE=1 $python tests/interop/npy.py "$out/npy" "$out"
 fi
 
-# the programs of README.md, as they stand there, print what it says
-readme() { # NUMBER NAME: that C block of it
+# The programs of README.md are compiled as they are and print what README.md says.
+readme() { # NUMBER NAME: builds the C block with this number
     awk -v n="$1" '/^```c$/ { on = ++k == n; next } /^```$/ { on = 0 } on' README.md >"$out/$2.c"
     try "README.md: $2" $cc -std=gnu99 -O1 $WARN -I. "$out/$2.c" -o "$out/$2"
 }
-printed() { # LABEL TEXT: stands in it, indented
+printed() { # LABEL TEXT: README.md contains the text, indented
     case $(cat README.md) in
     *"$(printf '%s\n' "$2" | sed 's/./    &/')"*) pass ;;
     *) fail "README.md does not print what $1 does:" "$2" ;;
@@ -71,8 +71,8 @@ readme 2 save && (cd "$out" && ./save) && printed "st ls" "$("$out/st" ls "$out/
 readme 3 shard && rm -rf "$out/parts" && mkdir "$out/parts" && "$out/shard" build/demo.safetensors "$out/parts" &&
     printed "its index" "$(cat "$out/parts/model.safetensors.index.json")"
 readme 4 values && printed values "$("$out/values" build/demo.safetensors)"
-# the commands of README.md from the line $1 on, run one after the other, print what stands below each; $ began each of them
-session() { # FIRST-COMMAND
+# session FIRST-COMMAND: runs the commands of README.md from this one on and compares their output with README.md
+session() {
     rm -rf "$out/session" && mkdir "$out/session" && cp build/demo.safetensors "$out/session"
     awk -v first="    \$ $1" '$0 == first { on = 1 } on && /^[^ ]/ { exit } !on { next } /^$/ { blank = blank "\n"; next }
         { printf "%s%s\n", blank, substr($0, 5); blank = "" }' README.md >"$out/wanted"
