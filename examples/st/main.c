@@ -313,7 +313,7 @@ static int run_command(int argc, char **argv) {
         return EXIT_FINE;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        puts(ST_VERSION_STRING);
+        printf("%u.%u.%u\n", st_version() / 10000, st_version() / 100 % 100, st_version() % 100);
         return EXIT_FINE;
     }
     c = find_command(argv[1]);
