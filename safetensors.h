@@ -3189,12 +3189,6 @@ typedef struct sti_target { /* a file that is being written */
 
 #if STI_OS_POSIX
 
-/* bytes of memory that open and list need for that path, to be given as `user` */
-static size_t sti_system_scratch(sti_span path) {
-    (void)path;
-    return 0;
-}
-
 /* length of the directory part of a path, its last separator included */
 static size_t sti_system_directory(const char *path) {
     size_t i, n = 0;
@@ -3448,11 +3442,10 @@ static int sti_system_mode_of(const char *path, mode_t *mode) {
 }
 
 /* creates temp, which must not be there, for a file that will replace path; EEXIST: try another name */
-static int sti_system_create(void *scratch, const char *path, const char *temp, sti_target *t) {
+static int sti_system_create(const char *path, const char *temp, sti_target *t) {
     struct stat about;
     mode_t mode;
     int fd, tries = 0, code = sti_system_mode_of(path, &mode);
-    (void)scratch;
     if (code) return code;
     do { /* nobody else may read it before it is whole; where nothing is replaced, the umask says what it may become */
         fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode > 07777 ? 0666 : 0600);
@@ -3524,13 +3517,12 @@ static int sti_system_finish_file(sti_target *t, int sync) {
 }
 
 /* what has the name is replaced in one step */
-static int sti_system_rename(void *scratch, const char *temp, const char *path, int sync) {
-    (void)scratch, (void)sync;
+static int sti_system_rename(const char *temp, const char *path, int sync) {
+    (void)sync;
     return rename(temp, path) == 0 ? 0 : errno;
 }
 
-static int sti_system_unlink(void *scratch, const char *path) {
-    (void)scratch;
+static int sti_system_unlink(const char *path) {
     return unlink(path) == 0 ? 0 : sti_system_code(errno);
 }
 
@@ -3547,16 +3539,15 @@ static int sti_system_sync_directory(char *temp) {
     return code == EINVAL || code == ENOTSUP ? 0 : code; /* some file systems keep names without being asked */
 }
 
-static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
+static void sti_system_discard(sti_target *t, const char *temp) {
     if (t->open) (void)sti_system_close_written(t);
-    if (!t->named) (void)sti_system_unlink(scratch, temp);
+    if (!t->named) (void)sti_system_unlink(temp);
 }
 
 /* opens a file of one name, and no symbolic link, to be written into */
-static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_target *t) {
+static int sti_system_edit(const char *path, uint64_t bytes, sti_target *t) {
     struct stat about;
     int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY), code = 0;
-    (void)scratch;
     if (fd < 0) return errno == ELOOP || errno == EMLINK ? STI_IO_LINKED : sti_system_code(errno);
     if (fstat(fd, &about) != 0) {
         code = errno;
@@ -3581,13 +3572,6 @@ static int sti_system_sync(sti_target *t) {
 
 #define STI_SHORT_PATH 248u  /* what CreateFileW takes as it is, and a directory's */
 #define STI_LONG_PATH 32768u /* what it takes behind \\?\ */
-
-static size_t sti_system_scratch(sti_span path) {
-    /* UTF-16 has no more units than UTF-8 has bytes; 16 for the prefix and a pattern */
-    return path.n < STI_SHORT_PATH
-               ? 0
-               : sti_multiply_saturated(sti_add_saturated(path.n, STI_LONG_PATH + 16), sizeof(wchar_t));
-}
 
 static size_t sti_system_directory(const char *path) {
     size_t i, n = 0;
@@ -3625,25 +3609,44 @@ static int sti_system_code(DWORD code) {
                : (int)code;
 }
 
-/* The path in UTF-16: in brief, or absolute and behind \\?\ in scratch where it is long. Room for a pattern is
- * behind it. */
-static int sti_system_path(void *scratch, const char *path, wchar_t brief[STI_SHORT_PATH + 4], wchar_t **out) {
-    const size_t n = sti_span_of(path).n;
-    wchar_t *full = (wchar_t *)scratch, *wide = n < STI_SHORT_PATH ? brief : full + STI_LONG_PATH + 12;
+typedef struct sti_wide_path { /* a path in UTF-16, with room for a pattern after it */
+    wchar_t *at, *heap;        /* heap: NULL for a short path */
+    wchar_t brief[STI_SHORT_PATH + 4];
+} sti_wide_path;
+
+static void sti_wide_free(sti_wide_path *w) {
+    if (w->heap) (void)HeapFree(GetProcessHeap(), 0, w->heap);
+}
+
+/* Converts a path to UTF-16; a long one becomes absolute and begins with \\?\. Returns 0, and then the caller frees w, or
+ * a code. */
+static int sti_wide_of(sti_wide_path *w, const char *path) {
+    const size_t n = sti_span_of(path).n; /* UTF-16 has no more units than UTF-8 has bytes, and a third at least */
     DWORD got;
-    *out = wide;
-    if (n > 0x7FFFFFFE || !MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, (int)(n + 1))) {
+    w->at = w->brief;
+    w->heap = NULL;
+    if (n / 3 >= STI_LONG_PATH) return ERROR_FILENAME_EXCED_RANGE;
+    if (n >= STI_SHORT_PATH) {
+        w->heap = (wchar_t *)HeapAlloc(GetProcessHeap(), 0, (STI_LONG_PATH + n + 16) * sizeof(wchar_t));
+        if (!w->heap) return ST_IO_NO_MEMORY;
+        w->at = w->heap + STI_LONG_PATH + 12;
+    }
+    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, w->at, (int)(n + 1))) {
+        sti_wide_free(w);
         return ST_IO_NOT_UTF8;
     }
-    if (n < STI_SHORT_PATH || (wide[0] == L'\\' && wide[1] == L'\\' && wide[2] == L'?')) return 0;
-    got = GetFullPathNameW(wide, STI_LONG_PATH, full + 8, NULL);
-    if (got == 0 || got >= STI_LONG_PATH) return ERROR_FILENAME_EXCED_RANGE;
-    if (full[8] == L'\\' && full[9] == L'\\') { /* \\server\share becomes \\?\UNC\server\share */
-        *out = full + 2;
-        ST_MEMCPY(*out, L"\\\\?\\UNC", 7 * sizeof(wchar_t));
+    if (!w->heap || (w->at[0] == L'\\' && w->at[1] == L'\\' && w->at[2] == L'?')) return 0;
+    got = GetFullPathNameW(w->at, STI_LONG_PATH, w->heap + 8, NULL);
+    if (got == 0 || got >= STI_LONG_PATH) {
+        sti_wide_free(w);
+        return ERROR_FILENAME_EXCED_RANGE;
+    }
+    if (w->heap[8] == L'\\' && w->heap[9] == L'\\') { /* \\server\share becomes \\?\UNC\server\share */
+        w->at = w->heap + 2;
+        ST_MEMCPY(w->at, L"\\\\?\\UNC", 7 * sizeof(wchar_t));
     } else {
-        *out = full + 4;
-        ST_MEMCPY(*out, L"\\\\?\\", 4 * sizeof(wchar_t));
+        w->at = w->heap + 4;
+        ST_MEMCPY(w->at, L"\\\\?\\", 4 * sizeof(wchar_t));
     }
     return 0;
 }
@@ -3674,18 +3677,22 @@ static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
 }
 
 static int sti_system_open(void *user, const char *path, st_io *file) {
-    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+    sti_wide_path wide;
     BY_HANDLE_FILE_INFORMATION about;
     HANDLE h;
-    int code = sti_system_path(user, path, brief, &wide);
+    int code = sti_wide_of(&wide, path);
+    (void)user;
     if (code) return code;
-    h = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+    h = CreateFileW(wide.at, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
                     FILE_ATTRIBUTE_NORMAL, NULL);
     if (h == INVALID_HANDLE_VALUE) {
-        DWORD error = GetLastError(), attributes = GetFileAttributesW(wide);
-        if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return ST_IO_NOT_FOUND;
-        return sti_system_code(error);
+        DWORD error = GetLastError(), attributes = GetFileAttributesW(wide.at);
+        code = attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)
+                   ? ST_IO_NOT_FOUND
+                   : sti_system_code(error);
     }
+    sti_wide_free(&wide);
+    if (code) return code;
     if (GetFileType(h) != FILE_TYPE_DISK) {
         code = ST_IO_NOT_A_FILE;
     } else if (!GetFileInformationByHandle(h, &about)) {
@@ -3730,18 +3737,20 @@ static void sti_system_close(void *user, st_io *file) {
 }
 
 static int sti_system_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
-    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+    sti_wide_path wide;
     WIN32_FIND_DATAW found;
     char name[3 * MAX_PATH + 1]; /* a name has fewer than MAX_PATH units, each of at most three bytes */
     HANDLE h;
     size_t n;
-    int stop =
-        directory[0] ? sti_system_path(user, directory, brief, &wide) : ST_IO_NOT_FOUND; /* not the drive's root */
+    int stop = directory[0] ? sti_wide_of(&wide, directory) : ST_IO_NOT_FOUND; /* "" is not the drive's root */
+    (void)user;
     if (stop) return stop;
-    for (n = 0; wide[n]; n++) {}
-    ST_MEMCPY(wide + n, L"\\*", 3 * sizeof(wchar_t));
-    h = FindFirstFileW(wide, &found);
-    if (h == INVALID_HANDLE_VALUE) return sti_system_code(GetLastError());
+    for (n = 0; wide.at[n]; n++) {}
+    ST_MEMCPY(wide.at + n, L"\\*", 3 * sizeof(wchar_t));
+    h = FindFirstFileW(wide.at, &found);
+    if (h == INVALID_HANDLE_VALUE) stop = sti_system_code(GetLastError());
+    sti_wide_free(&wide);
+    if (stop) return stop;
     do {
         if (!WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, (int)sizeof name, NULL, NULL)) continue;
         if (name[0] != '.' || (name[1] && (name[1] != '.' || name[2]))) stop = each(arg, name);
@@ -3847,21 +3856,24 @@ static unsigned long sti_system_process(void) {
     return GetCurrentProcessId();
 }
 
-static int sti_system_create(void *scratch, const char *path, const char *temp, sti_target *t) {
-    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+static int sti_system_create(const char *path, const char *temp, sti_target *t) {
+    sti_wide_path wide;
     DWORD attributes;
     HANDLE h;
-    int code = sti_system_path(scratch, path, brief, &wide);
+    int code = sti_wide_of(&wide, path);
     if (code) return code;
-    attributes = GetFileAttributesW(wide);
+    attributes = GetFileAttributesW(wide.at);
+    sti_wide_free(&wide);
     if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return ERROR_ACCESS_DENIED;
-    code = sti_system_path(scratch, temp, brief, &wide);
+    code = sti_wide_of(&wide, temp);
     if (code) return code;
-    h = CreateFileW(wide, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    h = CreateFileW(wide.at, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
     if (h == INVALID_HANDLE_VALUE) {
         DWORD error = GetLastError();
-        return error == ERROR_FILE_EXISTS || error == ERROR_ALREADY_EXISTS ? STI_IO_EXISTS : sti_system_code(error);
+        code = error == ERROR_FILE_EXISTS || error == ERROR_ALREADY_EXISTS ? STI_IO_EXISTS : sti_system_code(error);
     }
+    sti_wide_free(&wide);
+    if (code) return code;
     t->handle = h;
     t->open = 1;
     return 0;
@@ -3905,26 +3917,28 @@ static int sti_system_finish_file(sti_target *t, int sync) {
     return code ? code : sti_system_close_written(t);
 }
 
-/* the second half of scratch is for the second path */
-static int sti_system_rename(void *scratch, const char *temp, const char *path, int sync) {
-    wchar_t brief[2][STI_SHORT_PATH + 4], *from, *to;
-    sti_span longer = sti_span_of(path);
-    int code = sti_system_path(scratch, path, brief[0], &to);
-    longer.n = sti_add_saturated(longer.n, STI_TEMP_BYTES);
+static int sti_system_rename(const char *temp, const char *path, int sync) {
+    sti_wide_path from, to;
+    int code = sti_wide_of(&from, temp);
+    if (code) return code;
+    code = sti_wide_of(&to, path);
     if (!code) {
-        code = sti_system_path((char *)scratch + (scratch ? sti_system_scratch(longer) : 0), temp, brief[1], &from);
+        if (!MoveFileExW(from.at, to.at, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0))) {
+            code = (int)GetLastError();
+        }
+        sti_wide_free(&to);
     }
-    if (!code && !MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0))) {
-        code = (int)GetLastError();
-    }
+    sti_wide_free(&from);
     return code;
 }
 
-static int sti_system_unlink(void *scratch, const char *path) {
-    wchar_t brief[STI_SHORT_PATH + 4], *wide;
-    int code = sti_system_path(scratch, path, brief, &wide);
+static int sti_system_unlink(const char *path) {
+    sti_wide_path wide;
+    int code = sti_wide_of(&wide, path);
     if (code) return code;
-    return DeleteFileW(wide) ? 0 : sti_system_code(GetLastError());
+    code = DeleteFileW(wide.at) ? 0 : sti_system_code(GetLastError());
+    sti_wide_free(&wide);
+    return code;
 }
 
 static int sti_system_sync_directory(char *temp) {
@@ -3932,19 +3946,21 @@ static int sti_system_sync_directory(char *temp) {
     return 0;
 }
 
-static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
+static void sti_system_discard(sti_target *t, const char *temp) {
     if (t->open) (void)sti_system_close_written(t);
-    if (!t->named) (void)sti_system_unlink(scratch, temp);
+    if (!t->named) (void)sti_system_unlink(temp);
 }
 
-static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_target *t) {
-    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+static int sti_system_edit(const char *path, uint64_t bytes, sti_target *t) {
+    sti_wide_path wide;
     BY_HANDLE_FILE_INFORMATION about;
     HANDLE h;
-    int code = sti_system_path(scratch, path, brief, &wide);
+    int code = sti_wide_of(&wide, path);
     if (code) return code;
-    h = CreateFileW(wide, GENERIC_WRITE, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL);
-    if (h == INVALID_HANDLE_VALUE) return sti_system_code(GetLastError());
+    h = CreateFileW(wide.at, GENERIC_WRITE, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    if (h == INVALID_HANDLE_VALUE) code = sti_system_code(GetLastError());
+    sti_wide_free(&wide);
+    if (code) return code;
     t->handle = h;
     t->open = 1;
     if (!GetFileInformationByHandle(h, &about)) {
@@ -4062,8 +4078,7 @@ typedef struct sti_opening { /* what one call of st_open and its like works with
     uint64_t limit;
     st_files files;
     int system;
-    size_t user_bytes; /* of files.user, where that is scratch for the system's paths */
-    const char *said;  /* what messages call it */
+    const char *said; /* what messages call it */
     st_error *error;
     sti_opened_file *parts; /* `one`, or scratch */
     uint32_t part_count;
@@ -4379,7 +4394,6 @@ STI_NOINLINE static st_status sti_open_block(sti_opening *o) {
     m->open.shard_count = o->part_count;
     m->files = o->layout.files;
     m->source = o->files;
-    if (o->system) m->source.user = NULL; /* it was scratch */
     m->system = o->system;
     m->said = o->said; /* a literal, unless a path takes its place */
     m->memory = o->memory;
@@ -4748,32 +4762,9 @@ static sti_json sti_index_at(const sti_index_file *x, uint32_t place) {
 
 /* ---- several files: an index and its shards */
 
-/* scratch that the system wants for a path of that length, and has not yet */
-static size_t sti_open_wants(const sti_opening *o, sti_span path) {
-#if !defined(ST_NO_FILES)
-    const size_t bytes = o->system ? sti_system_scratch(path) : 0;
-    return bytes > o->user_bytes ? bytes : 0;
-#else
-    (void)o, (void)path;
-    return 0;
-#endif
-}
-
-static st_status sti_open_room(sti_opening *o, sti_span path) {
-    const size_t bytes = sti_open_wants(o, path);
-    if (bytes) {
-        o->files.user = sti_scratch_take(o, bytes);
-        o->user_bytes = o->files.user ? bytes : 0;
-        if (!o->files.user) return ST_ERR_MEMORY;
-    }
-    return ST_OK;
-}
-
 static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *path) {
-    st_status s = sti_open_room(o, sti_span_of(path));
     st_io io;
     int code;
-    if (s != ST_OK) return s;
     p->path = path;
     ST_MEMSET(&io, 0, sizeof io);
     code = (o->files.open)(o->files.user, path, &io);
@@ -4941,28 +4932,21 @@ static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
     const size_t directory = sti_system_directory(o->said);
     uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->weights, sizeof *first)), count, i;
     uint32_t *number = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->weights, sizeof *number));
-    size_t texts = 0, longest = 0;
+    size_t texts = 0;
     sti_opened_file *parts;
-    sti_span path;
     char *text;
     st_status s;
     if (!first || !number) return ST_ERR_MEMORY;
     if ((s = sti_index_number(o, x, first, number, &count)) != ST_OK) return s;
     for (i = 0; i < count; i++) {
-        size_t n = sti_add_saturated(directory, x->items[first[i]].value_bytes + 1);
-        longest = n > longest ? n : longest;
-        texts = sti_add_saturated(texts, n);
+        texts = sti_add_saturated(texts, sti_add_saturated(directory, x->items[first[i]].value_bytes + 1));
     }
-    path.at = NULL;
-    path.n = longest;
     s = sti_scratch_fits(o, sti_add_saturated(sti_multiply_saturated(count, sizeof *parts),
-                                              sti_add_saturated(sti_add_saturated(texts, sti_open_wants(o, path)),
-                                                                24))); /* rounded up thrice */
+                                              sti_add_saturated(texts, 16))); /* rounded up twice */
     if (s != ST_OK) return s;
     parts = (sti_opened_file *)sti_scratch_take(o, sti_multiply_saturated(count, sizeof *parts));
     text = (char *)sti_scratch_take(o, texts);
     if (!parts || !text) return ST_ERR_MEMORY;
-    if ((s = sti_open_room(o, path)) != ST_OK) return s;
     o->sums.pairs = x->pairs;
     o->sums.text = sti_add_saturated(sti_add_saturated(texts, x->text_bytes), sti_span_of(o->said).n + 1);
     ST_MEMSET(parts, 0, count * sizeof *parts); /* they were taken with this size */
@@ -4981,7 +4965,7 @@ static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
 
 /* after a file's header is read: past the first few, a file is not held open but for a mapping that needs it */
 static void sti_opened_rest(sti_opening *o, sti_opened_file *p, uint32_t number) {
-    if (number < STI_KEPT_OPEN || o->user_bytes) return; /* there is no scratch for long paths later */
+    if (number < STI_KEPT_OPEN) return;
 #if !defined(ST_NO_FILES)
     if (o->system && p->io.mapped) sti_system_release(&p->io);
 #endif
@@ -5230,11 +5214,9 @@ static st_status sti_open_directory(sti_opening *o, const char *path) {
     sti_listing l;
     sti_span joined[3];
     char *full;
-    st_status s;
     int code;
     o->said = path;
     ST_MEMSET(&l, 0, sizeof l);
-    if ((s = sti_open_room(o, sti_span_of(path))) != ST_OK) return s;
     if (!o->files.list) return sti_fail_code(o->error, ST_IO_NOT_FOUND, STI_NO_OFFSET, NULL);
     code = (o->files.list)(o->files.user, path, sti_listing_count, &l);
     if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("it cannot be listed"));
@@ -5478,7 +5460,7 @@ static int sti_model_reopen(const sti_model *m, uint32_t shard, st_io *io) {
     const st_io *first = &m->files[shard].io;
     int code, same;
     ST_MEMSET(io, 0, sizeof *io);
-    code = (m->source.open)(m->source.user, m->open.shards[shard].path, io); /* no long path: see sti_opened_rest */
+    code = (m->source.open)(m->source.user, m->open.shards[shard].path, io);
     if (code) return code == ST_IO_NOT_FOUND ? STI_IO_CHANGED : code;
     same = io->bytes == first->bytes && (io->read_at || io->mapped);
     if ((io->id[0] | io->id[1]) && (first->id[0] | first->id[1])) {
@@ -8050,7 +8032,6 @@ struct st_writer {
 #endif
     uint32_t serial; /* of the temporary's name: where the search for a free one begins, then the one that was free */
     char *temp;      /* name of the temporary */
-    void *scratch;   /* for paths */
     size_t temp_bytes;
 };
 
@@ -8548,7 +8529,7 @@ static int sti_writer_create(st_writer *w) {
     int tries, code = 0;
     for (tries = 0; tries < 10000; tries++, w->serial++) { /* names of crashed processes may be there */
         sti_temp_name(w->temp, w->temp_bytes, w->path, w->serial);
-        code = sti_system_create(w->scratch, w->path, w->temp, &w->target);
+        code = sti_system_create(w->path, w->temp, &w->target);
         if (code != STI_IO_EXISTS) break;
     }
     if (!code) code = sti_system_reserve(&w->target, sti_add64_saturated(w->data_offset, w->data_bytes));
@@ -8567,7 +8548,7 @@ static st_status sti_writer_start(st_writer *w, st_error *error) {
             (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("its directory does not exist"));
         }
         (void)sti_error_file(error, sti_span_of(w->said), s);
-        if (w->target.open) sti_system_discard(w->scratch, &w->target, w->temp);
+        if (w->target.open) sti_system_discard(&w->target, w->temp);
     }
 #endif
     if (s == ST_OK) w->stage = STI_WRITING;
@@ -8707,7 +8688,7 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 #if !defined(ST_NO_FILES)
     if (!w->sink.write) {
         const int sync = !(w->options.flags & ST_SAVE_NO_SYNC);
-        int code = sti_system_rename(w->scratch, w->temp, w->path, sync);
+        int code = sti_system_rename(w->temp, w->path, sync);
         w->target.named = !code;
         if (!code && sync) code = sti_system_sync_directory(w->temp);
         if (code) return sti_writer_failed(w, code, error);
@@ -8759,14 +8740,9 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
     w->last_label = &w->first_label;
 #if !defined(ST_NO_FILES)
     if (path) {
-        sti_span longer = sti_span_of(path);
-        size_t scratch_bytes;
-        longer.n = sti_add_saturated(longer.n, STI_TEMP_BYTES);
-        w->temp_bytes = longer.n;
-        scratch_bytes = sti_multiply_saturated(sti_system_scratch(longer), 2);
+        w->temp_bytes = sti_add_saturated(sti_span_of(path).n, STI_TEMP_BYTES);
         w->temp = (char *)sti_writer_take(w, w->temp_bytes, error);
-        if (w->temp && scratch_bytes) w->scratch = sti_writer_take(w, scratch_bytes, error);
-        if (!w->temp || (scratch_bytes && !w->scratch)) {
+        if (!w->temp) {
             st_writer_close(w);
             return ST_ERR_MEMORY;
         }
@@ -8791,7 +8767,7 @@ ST_API void st_writer_close(st_writer *w) {
     if (!w) return;
 #if !defined(ST_NO_FILES)
     if (!w->sink.write && (w->stage == STI_WRITING || w->stage == STI_FAILED)) {
-        sti_system_discard(w->scratch, &w->target, w->temp);
+        sti_system_discard(&w->target, w->temp);
     }
 #endif
     memory = w->memory; /* it lies in what goes */
@@ -8909,12 +8885,7 @@ static size_t sti_save_need(size_t path_bytes, const st_tensor *tensors, size_t 
     st_tensor t;
 #if !defined(ST_NO_FILES)
     if (path_bytes < SIZE_MAX) {
-        sti_span longer;
-        longer.at = NULL;
-        longer.n = sti_add_saturated(path_bytes, STI_TEMP_BYTES);
-        need = sti_add_saturated(
-            need,
-            sti_add_saturated(sti_round8(longer.n), sti_round8(sti_multiply_saturated(sti_system_scratch(longer), 2))));
+        need = sti_add_saturated(need, sti_round8(sti_add_saturated(path_bytes, STI_TEMP_BYTES)));
     }
 #else
     (void)path_bytes;
@@ -9253,9 +9224,7 @@ typedef struct sti_shards { /* what one call works with; the first six are the c
     uint64_t bytes;      /* of all tensors */
     size_t prefix_bytes; /* the directory and a separator: where names begin in path */
     size_t path_bytes;
-    char *path, *temp; /* each with room for path_bytes */
-    size_t scratch_bytes;
-    void *scratch;                /* for paths */
+    char *path, *temp;            /* each with room for path_bytes */
     sti_shard_assignment *placed; /* of the index: count tensors by name */
     void **pairs;                 /* index_count pairs by key */
     uint64_t index_bytes;         /* of its text */
@@ -9318,7 +9287,7 @@ STI_COLD static size_t sti_shards_need(const sti_shards *s) {
     size_t need = sti_add_saturated(s->memory.work_skipped, sti_multiply_saturated(sti_round8(s->path_bytes), 2)),
            most = 0, begin, end;
     uint64_t bytes;
-    need = sti_add_saturated(need, sti_add_saturated(sti_round8(s->scratch_bytes), sti_round8(sti_serials_bytes(s))));
+    need = sti_add_saturated(need, sti_round8(sti_serials_bytes(s)));
     need = sti_add_saturated(need, sti_round8(sti_multiply_saturated(s->count, sizeof *s->placed)));
     need = sti_add_saturated(need, sti_round8(sti_multiply_saturated(s->options.index_count, sizeof *s->pairs)));
     for (begin = 0; begin < s->count || begin == 0; begin = end) {
@@ -9336,7 +9305,7 @@ STI_COLD static size_t sti_shards_need(const sti_shards *s) {
 static st_status sti_shards_open(sti_shards *s, const char *directory, const st_tensor *tensors, size_t count,
                                  const st_pair *metadata, size_t metadata_count, const st_save_options *options,
                                  st_error *error) {
-    sti_span longest, place = sti_span_of(directory ? directory : "");
+    sti_span place = sti_span_of(directory ? directory : "");
     st_status status;
     ST_MEMSET(s, 0, sizeof *s);
     s->directory = directory ? directory : "(directory)";
@@ -9356,13 +9325,9 @@ static st_status sti_shards_open(sti_shards *s, const char *directory, const st_
     s->prefix_bytes =
         sti_add_saturated(place.n, sti_system_directory(directory) < place.n); /* a separator, unless it has one */
     s->path_bytes = sti_add_saturated(s->prefix_bytes, STI_FILE_NAME);
-    longest.at = NULL;
-    longest.n = sti_add_saturated(s->path_bytes, STI_TEMP_BYTES);
-    s->scratch_bytes = sti_multiply_saturated(sti_system_scratch(longest), 2);
     s->path = (char *)sti_shards_take(s, s->path_bytes);
     if (s->path) s->temp = (char *)sti_shards_take(s, s->path_bytes);
-    if (s->temp && s->scratch_bytes) s->scratch = sti_shards_take(s, s->scratch_bytes);
-    if (!s->temp || (s->scratch_bytes && !s->scratch)) return ST_ERR_MEMORY;
+    if (!s->temp) return ST_ERR_MEMORY;
     ST_MEMCPY(s->path, place.at, place.n);
     if (s->prefix_bytes > place.n) s->path[place.n] = '/';
     s->path[s->prefix_bytes] = 0;
@@ -9639,7 +9604,7 @@ static st_status sti_shards_read(sti_shards *s, sti_span name, st_status (*each)
     int code;
     ST_MEMSET(&p, 0, sizeof p);
     ST_MEMSET(&io, 0, sizeof io);
-    code = sti_system_open(s->scratch, sti_shards_path(s, name), &io);
+    code = sti_system_open(NULL, sti_shards_path(s, name), &io);
     if (code == ST_IO_NOT_FOUND) return ST_ERR_NOT_FOUND;
     if (code) return sti_shards_fail(s, code, s->path + s->prefix_bytes, STI_TEXT("this older index cannot be opened"));
     p.shards = s;
@@ -9690,7 +9655,7 @@ static st_status sti_shards_survey(sti_shards *s) {
         return s->status;
     }
     s->status = ST_OK;
-    code = sti_system_list(s->scratch, s->directory, sti_survey_name, s);
+    code = sti_system_list(NULL, s->directory, sti_survey_name, s);
     if (s->status != ST_OK || !code) return s->status;
     if (code == ST_IO_NOT_FOUND) {
         return sti_shards_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("there is no such directory"));
@@ -9861,7 +9826,7 @@ static st_status sti_shards_write(sti_shards *s) {
 static void sti_shards_abandon(sti_shards *s) {
     for (; s->named < s->written; s->named++) {
         sti_temp_name(s->temp, s->path_bytes, s->path, s->serials[s->named]);
-        (void)sti_system_unlink(s->scratch, s->temp);
+        (void)sti_system_unlink(s->temp);
     }
 }
 
@@ -9886,7 +9851,7 @@ static st_status sti_shards_settle(sti_shards *s, const char *sentence) {
 }
 
 static st_status sti_shards_remove(sti_shards *s, const char *name, const char *sentence) {
-    int code = sti_system_unlink(s->scratch, sti_shards_path(s, sti_span_of(name)));
+    int code = sti_system_unlink(sti_shards_path(s, sti_span_of(name)));
     return code && code != ST_IO_NOT_FOUND ? sti_shards_fail(s, code, name, sentence) : ST_OK;
 }
 
@@ -9904,7 +9869,7 @@ static st_status sti_shards_rename(sti_shards *s, const char *sentence) {
     const char *name = sti_shards_name(s, s->named, buffer);
     int code;
     sti_temp_name(s->temp, s->path_bytes, sti_shards_path(s, sti_span_of(name)), s->serials[s->named]);
-    code = sti_system_rename(s->scratch, s->temp, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
+    code = sti_system_rename(s->temp, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
     if (code) return sti_shards_fail(s, code, name, sentence);
     s->named++;
     return ST_OK;
@@ -9938,7 +9903,7 @@ static st_status sti_shards_place_beside(sti_shards *s) {
     if (status != ST_OK) {
         uint32_t i;
         for (i = 0; i < s->named; i++) {
-            (void)sti_system_unlink(s->scratch, sti_shards_path(s, sti_span_of(sti_shards_name(s, i, name))));
+            (void)sti_system_unlink(sti_shards_path(s, sti_span_of(sti_shards_name(s, i, name))));
         }
         return status;
     }
@@ -10099,7 +10064,7 @@ static st_status sti_edit_in_place(st_writer *w, uint64_t file_bytes, st_error *
     w->buffer = (unsigned char *)sti_writer_take(w, w->buffer_bytes, error);
     if (!w->buffer) return ST_ERR_MEMORY;
     (void)sti_writer_header(w); /* cannot fail: all of it fits in the buffer */
-    code = sti_system_edit(w->scratch, w->path, file_bytes, &w->target);
+    code = sti_system_edit(w->path, file_bytes, &w->target);
     if (code == STI_IO_LINKED) {
         return sti_refuse(w->said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
                           STI_TEXT("a link, or a file of several names, is not edited in place"), error);
