@@ -357,11 +357,13 @@ typedef struct st_io { /* one file, from anywhere; any thread may call read_at *
 
 typedef struct st_files { /* a file system of the caller's: packs, assets, a browser's folder */
     void *user;
-    /* fills *file, which comes zeroed: 0, ST_IO_NOT_FOUND (for a directory too), or a code of its own. Of a model of
-     * many files those past the 64th are opened anew for each st_read, from any thread, unless `mapped` is set. */
+    /* Fills *file, which comes zeroed: 0, ST_IO_NOT_FOUND (for a directory too), or a code of its own. Files past the
+     * 64th of a model are opened again for each st_read, from any thread, unless `mapped` is set; st_open may open any
+     * shard twice. */
     int (*open)(void *user, const char *path, st_io *file);
     void (*close)(void *user, st_io *file);
-    /* names, not paths; stops when each answers non-zero and returns that; ST_IO_NOT_FOUND: there is no directory */
+    /* Calls `each` for the name (not the path) of each file; stops when it returns non-zero, and returns that.
+     * ST_IO_NOT_FOUND: there is no directory. Directories may be left out. */
     int (*list)(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg);
 } st_files;
 
@@ -488,40 +490,45 @@ ST_API unsigned st_dtype_bits(st_dtype dtype);
  * ST_ERR_DTYPE: there is none, *dtype is ST_DTYPE_UNKNOWN. ST_ERR_ARGUMENT: NULL. */
 ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
 
-/* Opens and proves a model: a .safetensors file, an index (its path ends in .json), or a directory with either.
- * path     UTF-8 (on POSIX, any bytes the system takes), of any length
+/* Opens and validates a model: a .safetensors file, an index (its path ends in .json), or a directory with either.
+ * model    receives the model, to be closed with st_close, or NULL
+ * path     UTF-8 (on POSIX, any bytes that the system accepts), of any length
  * options  NULL for the defaults; copied
- * error    NULL if you do not care
- * Gives *model, to be closed with st_close, or NULL and the status: any from ST_ERR_ARGUMENT to ST_ERR_OFFSETS, or
- * ST_ERR_SHARD, ST_ERR_PATH (of an index), ST_ERR_TOO_LARGE (must be mapped, or a header must be held, and this machine
- * cannot; over 65,536 shards) or ST_ERR_UNSUPPORTED.
- * In a directory: model.safetensors, else model.safetensors.index.json, else the only *.safetensors.index.json, else
- * the only *.safetensors, unless its name holds -NNNNN-of-MMMMM with M over 1; hidden files do not count.
- * ST_ERR_NOT_FOUND: it holds none; ST_ERR_SHARD: it holds several, and the message has their number and the first name.
- * An index is not trusted. Its paths must be relative, of parts that are the same on every system, and end in
- * .safetensors, else ST_ERR_PATH: nothing it says leaves its directory. Symbolic links are followed: who can place them
- * owns the files anyway, an index cannot, and the hub's cache is made of them. All shards are opened and proven at
- * once; a fault in one has the status that it would have alone, and the message names it. ST_ERR_SHARD: a shard is
- * missing, a shard lacks a tensor that the index has in it, or a tensor is in two shards. Tensors that the index does
- * not name are served too; total_size is not looked at.
- * Only regular files are opened, without blocking; of a model the first 64 stay open until st_close, shared for
- * deletion on Windows, others only while they are mapped. A file that is opened again must be the same (device,
- * number, size, time), else ST_ERR_IO.
- * Cost: two positional reads a file, the second of the whole header; one block kept, of at most 96 bytes + name + 8 for
- * each dimension a tensor and 40 bytes + text a metadata pair; scratch is given back: twice each header, the index,
- * and some 60 bytes for each name in it; one mapping a file, no page of which is touched. O(n) in the headers' bytes,
- * O(n log n) in tensors if a header has them out of order or names chosen to collide. */
+ * error    NULL if you do not need it
+ * A directory: opens model.safetensors, else model.safetensors.index.json, else the only *.safetensors.index.json, else
+ * the only *.safetensors unless its name contains -NNNNN-of-MMMMM with M over 1. Hidden files are ignored.
+ * An index is not trusted. Its paths must be relative, mean the same on every system, and end in .safetensors, so that
+ * no path leaves the directory of the index. Symbolic links are followed: an index cannot create them. All shards are
+ * opened and validated in this call. Tensors that the index does not name are served too; total_size is ignored.
+ * Files: only regular files are opened, without blocking. The first 64 files of a model stay open until st_close (on
+ * Windows, shared for deletion); the others are opened again when they are read. A file that is opened again must have
+ * the same device, number, size and time. Files are mapped, but none of a model of more than 16,384 files, unless
+ * ST_OPEN_MUST_MAP is set.
+ * Errors: any status from ST_ERR_ARGUMENT to ST_ERR_OFFSETS, for a shard the same as for the file alone, with its path.
+ * ST_ERR_ARGUMENT: also options.work for a model of several files.
+ * ST_ERR_NOT_FOUND: also a directory without a model.
+ * ST_ERR_SHARD: a shard is missing, or is one file with another; a shard lacks a tensor that the index assigns to it; a
+ * tensor is in two shards; a directory has several models (the message has their number and the first name).
+ * ST_ERR_PATH: a path of the index.
+ * ST_ERR_TOO_LARGE: over 65,536 shards, or this machine cannot map the file or hold its header.
+ * Memory: one block is kept, of at most 96 bytes + name + 8 for each dimension a tensor and 40 bytes + text a metadata
+ * entry. Scratch is given back: twice the header; of several files, twice the largest header, 1 MiB, and the index with
+ * two thirds of its length.
+ * Cost: two positional reads a file, the second of the whole header; of several files, headers past the first 512 KiB
+ * are opened and read once more. No page of a mapping is touched. O(n) in the headers' bytes, O(n log n) in tensors if
+ * a header has them out of order or names chosen to collide. */
 ST_API st_status st_open(st_model **model, const char *path, const st_open_options *options, st_error *error);
 
-/* The same of a repository in the local Hugging Face cache; never the network.
+/* Opens a repository in the local Hugging Face cache, as st_open opens a directory. Never uses the network.
  * repo      "owner/name" or "name"
  * revision  a branch, a tag or a commit of 40 hexadecimal digits; NULL is "main"
  * The cache is HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else
- * ~/.cache/huggingface/hub; a variable that is empty is not set, ~ and $NAME in it are resolved. The commit is what
- * refs/<revision> holds, else the revision itself, and its snapshot is opened as a directory is.
- * ST_ERR_NOT_FOUND: it is not in the cache; the message says which file was looked for. ST_ERR_PATH: repo or revision
- * would leave the cache, or no commit is in refs. ST_ERR_UNSUPPORTED: built with ST_NO_FILES.
- * Threads: as getenv, not while another thread changes the environment. */
+ * ~/.cache/huggingface/hub. A variable that is empty counts as not set; ~ at its beginning is the home directory. The
+ * commit is what the file refs/<revision> contains, else the revision itself.
+ * Errors: as st_open, and ST_ERR_NOT_FOUND: the revision is not in the cache; the message says which file is missing.
+ * ST_ERR_PATH: repo or revision would leave the cache, or the file in refs contains no commit.
+ * ST_ERR_UNSUPPORTED: built with ST_NO_FILES.
+ * Threads: reads the environment, so not while another thread changes it. */
 ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const st_open_options *options,
                              st_error *error);
 
