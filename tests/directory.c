@@ -242,7 +242,7 @@ static void directories_inside(void) {
         st_model *m;
         st_error e;
         CHECK_STATUS(st_open(&m, "pack", NULL, &e), ST_ERR_NOT_FOUND);
-        CHECK_STR(e.message, "pack: no model.safetensors, no index and no other .safetensors file here");
+        CHECK(strncmp(e.message, "pack/model.safetensors: ", 24) == 0);
         disk_text("pack/x.json", "{\"weight_map\":{\"t\":\"model.safetensors\"}}");
         CHECK_STATUS(st_open(&m, "pack/x.json", NULL, &e), ST_ERR_SHARD);
         CHECK_STR(e.subject, "model.safetensors");

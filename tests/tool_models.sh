@@ -279,9 +279,6 @@ split "2 2" --max-size 0.011KB
 split 4 --max-size 1KiB
 split 4 --max-size 5GB
 split 4 --max-size "1.5 GiB"
-split "2 2" --max-size 8 --over-limit
-split "1 2 1" --max-size 6 --over-limit
-split "1 1 1 1" --max-size 1 --over-limit
 split 1 --only a --max-size 1
 split "1 1" --except a --except c --max-size 1
 rm -rf split && quiet shard single split

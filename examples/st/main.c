@@ -107,9 +107,7 @@ static const command commands[] = {
      "  --max-size N     bytes of tensors in a file: 5GB (the default), 1.5GB, 500MB in powers of 1000; KiB, MiB, GiB "
      "in\n"
      "                   powers of 1024. A file closes before it has more; a tensor that has more is alone in its "
-     "file\n"
-     "  --over-limit     a file closes only once it has more, as in some older models\n" CHOOSING_HELP SAVING_HELP
-         CHOOSING_END,
+     "file\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
      command_shard},
     {"convert", "[OPTIONS] IN OUT --dtype DTYPE", "store the numbers of a model as another dtype",
      "Writes the model IN to OUT as st copy does, with the tensors of floating-point numbers converted to DTYPE, which "

@@ -88,15 +88,18 @@ static void tell_of_index(const transfer *t) {
 /* ---- where to --------------------------------------------------------------------------------------------- */
 
 st_status transfer_to_file(transfer *t, st_error *error) {
-    const st_model *m = t->model;
-    return st_save(t->out, t->choice.tensors, t->choice.count, m->metadata, m->metadata_count, &t->saving.options,
-                   error);
+    st_contents contents = st_contents_of(t->model);
+    contents.tensors = t->choice.tensors;
+    contents.count = t->choice.count;
+    if (t->saving.options.fill) contents.from = NULL;
+    return st_save(t->out, &contents, &t->saving.options, error);
 }
 
 st_status transfer_to_directory(transfer *t, st_error *error) {
     const st_model *m = t->model;
     const int made = system_make_directory(t->out);
     st_status status;
+    t->saving.options.from = t->saving.options.fill ? NULL : m;
     t->saving.options.index = m->index;
     t->saving.options.index_count = m->index_count;
     status = st_save_sharded(t->out, t->choice.tensors, t->choice.count, m->metadata, m->metadata_count,
@@ -184,7 +187,6 @@ static int transfer_model(transfer *t) {
     code = choose(&t->choice, model, t->in);
     if (code == EXIT_FINE) code = saving_begin(&t->saving, t->out);
     if (code == EXIT_FINE) {
-        t->saving.options.from = model;
         error.status = t->write(t, &error);
         code = saving_end(&t->saving, t->out, &error);
     }

@@ -1,5 +1,5 @@
 # blackbox.sh: what the scripts share that drive the command-line tool from outside. Sourced first, with $name set; the
-# script's own argument says where the tool is. Moves to an empty directory under build/ of the current one.
+# script's own argument says where the tool is. Moves to an empty directory under $ST_SCRATCH (build).
 # RUN starts the tool where it cannot start itself (RUN=wine). What a machine lacks is said and counted as skipped.
 # Each script ends with `finish`, which prints "NAME: N passed, N failed, N skipped".
 
@@ -9,8 +9,9 @@ case $tool in /*) ;; *) tool=$PWD/$tool ;; esac
 real=$(cd "$(dirname "$0")/../../shared/real" 2>/dev/null && pwd)
 
 passed=0 failed=0 skipped=0
-mkdir -p build && tmp=$(mktemp -d "build/tmp.$name.XXXXXX") || exit 2
-trap 'cd "$tmp/../.." && rm -rf "$tmp"' EXIT
+scratch=${ST_SCRATCH:-build}
+mkdir -p "$scratch" && tmp=$(mktemp -d "$scratch/tmp.$name.XXXXXX") || exit 2
+trap 'cd / && rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 tmp=$(cd "$tmp" && pwd) && cd "$tmp" || exit 2
 unset NO_COLOR
