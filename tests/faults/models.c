@@ -17,7 +17,15 @@ static struct faults {
     int calls, fail_at, forever, code; /* of the system: the call, from 1, that fails with code; 0: none */
     int hits, last;                    /* how many did, and which kind the last was of */
     int files, mappings, listings;     /* that are there */
+    int strays;                        /* calls with a descriptor that is not open, or is not ours */
 } faults;
+
+enum { DESCRIPTORS = 1024 };
+static unsigned char ours[DESCRIPTORS];
+
+static void look_at(int fd) {
+    faults.strays += fd < 0 || fd >= DESCRIPTORS || !ours[fd];
+}
 
 /* code 0 is a file that has ended, which only reading can be told */
 static int refused(int kind) {
@@ -35,25 +43,32 @@ static int refused(int kind) {
 static int faulty_open(const char *path, int flags) {
     int fd = refused(OPENING) ? -1 : open(path, flags);
     faults.files += fd >= 0;
+    if (fd >= 0 && fd < DESCRIPTORS) ours[fd] = 1;
     return fd;
 }
 
 static int faulty_close(int fd) { /* it is closed all the same, and nobody looks */
+    look_at(fd);
+    if (fd >= 0 && fd < DESCRIPTORS) ours[fd] = 0;
     faults.files--;
     return close(fd);
 }
 
 static int faulty_fstat(int fd, struct stat *about) {
+    look_at(fd);
     return refused(LOOKING) ? -1 : fstat(fd, about);
 }
 
 static ssize_t faulty_pread(int fd, void *dst, size_t n, off_t offset) {
+    look_at(fd);
     if (refused(READING)) return faults.code == 0 ? 0 : -1; /* 0: the file has ended */
     return pread(fd, dst, n, offset);
 }
 
 static void *faulty_mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset) {
-    void *got = refused(MAPPING) ? MAP_FAILED : mmap(at, n, protection, flags, fd, offset);
+    void *got = NULL;
+    look_at(fd);
+    got = refused(MAPPING) ? MAP_FAILED : mmap(at, n, protection, flags, fd, offset);
     faults.mappings += got != MAP_FAILED;
     return got;
 }
@@ -261,7 +276,7 @@ static void refuse_system(const char *path) {
                         CHECK_STATUS(status, ST_ERR_IO);
                         CHECK_EQ(e.sys, codes[k] == 0 ? ST_IO_ENDED : codes[k]);
                     }
-                    CHECK(faults.files == 0 && faults.mappings == 0 && faults.listings == 0);
+                    CHECK(faults.files == 0 && faults.mappings == 0 && faults.listings == 0 && faults.strays == 0);
                     refusals++;
                 }
             }
