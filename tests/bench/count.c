@@ -1,5 +1,6 @@
 /* count.c: what callgrind counts: a workload once, in measured(), which is where it collects (--toggle-collect).
    usage: count parse|open|find FILE
+          count scan
           count convert TO FROM */
 #define ST_IMPLEMENTATION
 #include "../../safetensors.h"
@@ -38,6 +39,31 @@ static int find(subject *s) {
     return found == s->all->count;
 }
 
+/* a header that is as hard to scan as can be: as many tensors as it takes, their data in reverse, names of one length that
+ * are alike but for the end and escaped, and fields that mean nothing */
+static void hostile(subject *s) {
+    enum { TENSORS = 320, MEMBER = 1024 };
+    char *text = (char *)buffer(0, 8 + TENSORS * MEMBER), *to = text + 8;
+    size_t i, k;
+    for (i = 0; i < TENSORS; i++) {
+        const unsigned at = (unsigned)(TENSORS - 1 - i);
+        to += sprintf(to, "%s\"", i ? "," : "{");
+        for (k = 0; k < 30; k++) to += sprintf(to, "\\u00%02x", 'a' + (unsigned)k % 26);
+        to += sprintf(to, "%04u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%u,%u],\"x\":[0", (unsigned)i, at, at + 1);
+        for (k = 0; k < 200; k++) to += sprintf(to, ",\"\"");
+        to += sprintf(to, "]}");
+    }
+    *to++ = '}';
+    s->bytes = (unsigned char *)text;
+    s->n = (size_t)(to - text);
+    for (i = 0; i < 8; i++) text[i] = (char)((s->n - 8) >> (8 * i) & 0xff);
+}
+
+static int scan(subject *s) {
+    st_scan walk;
+    return st_scan_begin(&walk, s->bytes, s->n, s->n + 320, NULL, NULL) == ST_OK;
+}
+
 static int convert(subject *s) {
     return st_convert(s->to, s->dst, s->from, s->bytes, ELEMENTS) == ST_OK;
 }
@@ -49,7 +75,7 @@ int measured(int (*what)(subject *), subject *s) {
 }
 
 int main(int argc, char **argv) {
-    const char *what = argc > 2 ? argv[1] : "";
+    const char *what = argc > 1 ? argv[1] : "";
     subject s;
     memset(&s, 0, sizeof s);
     if (argc == 4 && !strcmp(what, "convert")) {
@@ -58,6 +84,12 @@ int main(int argc, char **argv) {
         s.bytes = buffer(1, ELEMENTS * 8);
         expect(measured(convert, &s), what);
         printf("%d\n", ELEMENTS);
+        return 0;
+    }
+    if (argc == 2 && !strcmp(what, "scan")) {
+        hostile(&s);
+        expect(measured(scan, &s), what);
+        printf("%zu\n", s.n);
         return 0;
     }
     expect(argc == 3, "usage: see count.c");
