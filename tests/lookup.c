@@ -285,10 +285,10 @@ static void filled_anew(void) {
 
 /* ---- repeated names are found where a quadratic search finds them ---- */
 
-static uint64_t random_state = 1;
-static uint32_t random_below(uint32_t n) {
-    random_state = (random_state * 1103515245u + 12345u) & 0x7fffffffu; /* fits 64 bits: nothing wraps */
-    return (uint32_t)((random_state >> 8) * n >> 23);
+static uint64_t draw_state = 1;
+static uint32_t draw_below(uint32_t n) {
+    draw_state = (draw_state * 1103515245u + 12345u) & 0x7fffffffu; /* fits 64 bits: nothing wraps */
+    return (uint32_t)((draw_state >> 8) * n >> 23);
 }
 
 /* the same few names again and again, in an order of offsets that is not the header's; pairs: as metadata keys */
@@ -300,12 +300,12 @@ static void repeats_of(const crowd *c, size_t count, uint32_t distinct, int pair
     st_model *m;
     st_status status;
     size_t i, j, n;
-    const size_t turn = count > 1 ? 1 + random_below((uint32_t)count - 1) : 0;
+    const size_t turn = count > 1 ? 1 + draw_below((uint32_t)count - 1) : 0;
     if (quotes == NULL || which == NULL) exit(2);
     text_put(&header, pairs ? "{\"__metadata__\":{" : "{");
     for (i = 0; i < count; i++) {
         const char *name;
-        which[i] = random_below(distinct);
+        which[i] = draw_below(distinct);
         name = c->names[which[i]];
         quotes[i] = 8 + header.n + (i > 0);
         if (pairs) {
@@ -332,8 +332,8 @@ static void repeats(void) {
     crowd c = crowd_of(20000);
     size_t i;
     for (i = 0; i < 400; i++) {
-        const size_t few = 1 + random_below(12), crowded = 300 + random_below(300); /* the latter are sorted */
-        const uint32_t distinct = 1 + random_below(60);
+        const size_t few = 1 + draw_below(12), crowded = 300 + draw_below(300); /* the latter are sorted */
+        const uint32_t distinct = 1 + draw_below(60);
         repeats_of(&c, few, distinct, (int)(i % 2));
         repeats_of(&c, crowded, 20000, (int)(i % 2));
     }

@@ -102,7 +102,7 @@ static void index_file(void) {
 }
 
 /* what a directory holds, without itself and the one above */
-static int count_names(void *arg, const char *name) {
+static int count_listed(void *arg, const char *name) {
     unsigned *seen = (unsigned *)arg;
     static const char *const names[] = {".a", "..a", "...", "b"};
     unsigned i;
@@ -121,13 +121,13 @@ static void listing(void) {
 #else
     seen = 16 | 4; /* no name ends in a dot there */
 #endif
-    CHECK_EQ(sti_system_list(NULL, scratch_directory, count_names, &seen), 0);
+    CHECK_EQ(sti_system_list(NULL, scratch_directory, count_listed, &seen), 0);
     CHECK_EQ(seen, 4 * 16 + 15);
     seen = 16 * 99; /* the first name stops it */
-    CHECK_EQ(sti_system_list(NULL, scratch_directory, count_names, &seen), 1);
+    CHECK_EQ(sti_system_list(NULL, scratch_directory, count_listed, &seen), 1);
     CHECK_EQ(seen / 16, 100);
-    CHECK_EQ(sti_system_list(NULL, scratch_path("b"), count_names, &seen), ST_IO_NOT_FOUND);
-    CHECK_EQ(sti_system_list(NULL, scratch_path("missing"), count_names, &seen), ST_IO_NOT_FOUND);
+    CHECK_EQ(sti_system_list(NULL, scratch_path("b"), count_listed, &seen), ST_IO_NOT_FOUND);
+    CHECK_EQ(sti_system_list(NULL, scratch_path("missing"), count_listed, &seen), ST_IO_NOT_FOUND);
     scratch_remove(".a"), scratch_remove("..a"), scratch_remove("b");
 #ifndef _WIN32
     scratch_remove("...");
