@@ -328,8 +328,7 @@ INDEX_OPTIONS = {
 }
 
 
-# an older index beside the files of fuzz_shards.c: 8 another index too, 16 no older one, 32 a work buffer, 64 many processes,
-# 128 the other policy; then the knob, of which the upper two bits choose the other index, and which files are there
+# an older index beside the files of fuzz_shards.c: 8 another index too, 16 no older one, 64 many processes; then the knob, of which the upper two bits choose the other index, and which files are there
 OLD = index([("a", "a.safetensors"), ("b", "b.safetensors"), ("c", "model-00002-of-00003.safetensors"), ("k", "keep.bin")])
 SHARDS = {
     "old": (3, 0x1b, 255, OLD),
