@@ -1032,7 +1032,7 @@ int main(void) {
     every_alignment();
     for (i = 0; i < sizeof counts / sizeof *counts; i++) pairs_sorted(counts[i]);
     long_tensors();
-    many(100000);
+    many(100000 / (size_t)test_thin());
     scratch_remove(SOURCE_FILE);
     refusals();
     wrong_options();
