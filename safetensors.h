@@ -8024,7 +8024,7 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_BUFFER_BYTES (SIZE_MAX / 2 < 1048576u ? SIZE_MAX / 2 : 1048576u) /* of data on its way, at most */
 #define STI_BUFFER_LEAST 64u                                                 /* in a work buffer */
-#define STI_MAPPED_BYTES 262144u /* of a mapping that are written at once: the system is slower at more */
+#define STI_MAPPED_BYTES 262144u /* of a mapping, copied to the buffer at a time: to write from it is slower */
 #define STI_LEAST_ENTRY 47u      /* bytes of a header that a tensor of no name and no dimension takes */
 #define STI_LEAST_PAIR 5u        /* and a pair of two empty texts */
 
