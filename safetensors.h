@@ -755,7 +755,7 @@ ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name,
  * a removal failed. A crash leaves the older model, the new one, or a directory that is refused, if no third model
  * lies in it; and perhaps files .st-*.tmp. On Windows a shard that is open or mapped somewhere cannot be replaced, so
  * close the older model first.
- * Memory: as st_save for the largest shard, 12 bytes a tensor and 4 a shard. One file is open at a time. */
+ * Memory: as st_save for the largest shard, 44 bytes a tensor (84 at first) and 4 a shard. One file is open at a time. */
 ST_API st_status st_save_sharded(const char *directory, const st_tensor *tensors, size_t count, const st_pair *metadata,
                                  size_t metadata_count, const st_save_options *options, st_error *error);
 
@@ -9226,8 +9226,8 @@ typedef struct sti_shards { /* what one call works with; the first six are the c
     size_t path_bytes;
     char *path, *temp;         /* each with room for path_bytes */
     void *scratch;             /* for paths */
-    const st_tensor **order;   /* count tensors by name, for the index */
-    const st_pair **pairs;     /* options.index_count pairs by key */
+    sti_named *order;          /* count tensors by name, for the index */
+    sti_named *pairs;          /* options.index_count pairs by key */
     uint64_t index_bytes;      /* of its text */
     uint32_t *serials;         /* of the temporaries of the shards, then of the index */
     uint32_t serial;           /* for the next */
@@ -9370,19 +9370,16 @@ static int sti_is_value(sti_span text) {
     return sti_is_utf8(text) && sti_json_skip(&j, 2) == ST_OK && sti_json_peek(&j) < 0;
 }
 
-static sti_span sti_pair_key(const st_pair *p) {
-    return sti_span_of_text(p->key, p->key_bytes);
-}
-
-static int sti_pair_before(const void *context, const void *a, const void *b) {
-    (void)context;
-    return sti_compare(sti_pair_key(*(const st_pair *const *)a), sti_pair_key(*(const st_pair *const *)b)) < 0;
-}
-
-static int sti_tensor_before(const void *context, const void *a, const void *b) {
-    const st_tensor *x = *(const st_tensor *const *)a, *y = *(const st_tensor *const *)b;
-    (void)context;
-    return sti_compare(sti_span_of_text(x->name, x->name_bytes), sti_span_of_text(y->name, y->name_bytes)) < 0;
+/* orders n items by name, and refuses a name that is there twice */
+static st_status sti_shards_sort(sti_shards *s, sti_named *items, size_t n, const char *sentence) {
+    const sti_memory before = s->memory;
+    sti_named *spare = (sti_named *)sti_shards_take(s, sti_multiply_saturated(n, sizeof *spare));
+    size_t i;
+    if (!spare) return ST_ERR_MEMORY;
+    sti_sort_by_name(items, spare, n);
+    sti_arena_release(&s->memory, before.chunks, 0);
+    i = sti_find_repeated(items, n);
+    return i < n ? sti_shards_refuse(s, ST_ERR_DUPLICATE, items[i].name, 0, 0, sentence) : ST_OK;
 }
 
 /* checks the index's metadata and orders it */
@@ -9390,9 +9387,11 @@ static st_status sti_shards_pairs(sti_shards *s) {
     const size_t n = s->options.index_count;
     size_t i;
     if (!n) return ST_OK;
+    s->pairs = (sti_named *)sti_shards_take(s, sti_multiply_saturated(n, sizeof *s->pairs));
+    if (!s->pairs) return ST_ERR_MEMORY;
     for (i = 0; i < n; i++) {
         const st_pair *p = &s->options.index[i];
-        sti_span key = sti_pair_key(p), value = sti_span_of_text(p->value, p->value_bytes);
+        sti_span key = sti_span_of_text(p->key, p->key_bytes), value = sti_span_of_text(p->value, p->value_bytes);
         if (!key.at || !value.at) {
             return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0,
                                      STI_TEXT("a pair of the index needs key and value"));
@@ -9407,35 +9406,22 @@ static st_status sti_shards_pairs(sti_shards *s) {
         if (!sti_is_value(value)) {
             return sti_shards_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("the value for the index is not JSON text"));
         }
+        s->pairs[i] = sti_named_pair(p, p);
     }
-    s->pairs = (const st_pair **)sti_shards_take(s, sti_multiply_saturated(n, sizeof *s->pairs));
-    if (!s->pairs) return ST_ERR_MEMORY;
-    for (i = 0; i < n; i++) s->pairs[i] = &s->options.index[i];
-    sti_sort(s->pairs, n, sizeof *s->pairs, sti_pair_before, NULL);
-    for (i = 1; i < n; i++) {
-        sti_span key = sti_pair_key(s->pairs[i]);
-        if (sti_same(sti_pair_key(s->pairs[i - 1]), key)) {
-            return sti_shards_refuse(s, ST_ERR_DUPLICATE, key, 0, 0, STI_TEXT("duplicate key of the index"));
-        }
-    }
-    return ST_OK;
+    return sti_shards_sort(s, s->pairs, n, STI_TEXT("duplicate key of the index"));
 }
 
 /* orders the tensors for the index, and refuses a name that is there twice */
 static st_status sti_shards_order(sti_shards *s) {
     size_t i;
-    s->order = (const st_tensor **)sti_shards_take(s, sti_multiply_saturated(s->count, sizeof *s->order));
+    s->order = (sti_named *)sti_shards_take(s, sti_multiply_saturated(s->count, sizeof *s->order));
     if (!s->order) return ST_ERR_MEMORY;
-    for (i = 0; i < s->count; i++) s->order[i] = &s->tensors[i];
-    sti_sort(s->order, s->count, sizeof *s->order, sti_tensor_before, NULL);
-    for (i = 1; i < s->count; i++) {
-        const st_tensor *a = s->order[i - 1], *b = s->order[i];
-        sti_span name = sti_span_of_text(b->name, b->name_bytes);
-        if (sti_same(sti_span_of_text(a->name, a->name_bytes), name)) {
-            return sti_shards_refuse(s, ST_ERR_DUPLICATE, name, 0, 0, STI_TEXT("duplicate tensor name"));
-        }
+    for (i = 0; i < s->count; i++) {
+        ST_MEMSET(&s->order[i], 0, sizeof *s->order);
+        s->order[i].name = sti_span_of_text(s->tensors[i].name, s->tensors[i].name_bytes);
+        s->order[i].item = &s->tensors[i];
     }
-    return ST_OK;
+    return sti_shards_sort(s, s->order, s->count, STI_TEXT("duplicate tensor name"));
 }
 
 /* of a model in several files: it has two tensors at least */
@@ -9447,7 +9433,8 @@ static void sti_emit_index(sti_emitter *e, const sti_shards *s) {
     int said = 0; /* total_size */
     sti_emit_text(e, "{\n  \"metadata\": {");
     for (i = 0; i <= n; i++) {
-        const int order = i < n ? sti_compare(sti_pair_key(s->pairs[i]), total) : 1;
+        const int order = i < n ? sti_compare(s->pairs[i].name, total) : 1;
+        const st_pair *p;
         sti_span value;
         if (order >= 0 && !said) {
             sti_emit_key(e, total, i == 0);
@@ -9455,14 +9442,15 @@ static void sti_emit_index(sti_emitter *e, const sti_shards *s) {
             said = 1;
         }
         if (order == 0 || i == n) continue; /* a total_size of the caller's */
-        value = sti_span_of_text(s->pairs[i]->value, s->pairs[i]->value_bytes);
-        sti_emit_key(e, sti_pair_key(s->pairs[i]), i == 0 && !said);
+        p = (const st_pair *)s->pairs[i].item;
+        value = sti_span_of_text(p->value, p->value_bytes);
+        sti_emit_key(e, s->pairs[i].name, i == 0 && !said);
         sti_emit(e, value.at, value.n);
     }
     sti_emit_text(e, "\n  },\n  \"weight_map\": {");
     for (i = 0; i < s->count; i++) {
-        const st_tensor *t = s->order[i];
-        sti_emit_key(e, sti_span_of_text(t->name, t->name_bytes), i == 0);
+        const st_tensor *t = (const st_tensor *)s->order[i].item;
+        sti_emit_key(e, s->order[i].name, i == 0);
         sti_emit_ascii(e, sti_span_of(sti_shards_name(s, s->shards[t - s->tensors], name)));
     }
     sti_emit_text(e, "\n  }\n}\n");
