@@ -251,6 +251,7 @@ typedef struct transfer {
     const st_model *model; /* IN, open */
     void *user;            /* of the command */
     int keeps_all;         /* see choice */
+    int writes_index;      /* OUT is a directory, whose index has what that of IN says */
     /* NULL, or looks at the command's own options before anything is opened; not EXIT_FINE: said what is wrong */
     int (*prepare)(struct transfer *t);
     st_status (*write)(struct transfer *t, st_error *error); /* the chosen tensors to OUT */

@@ -87,23 +87,26 @@ static void tell_of_index(const transfer *t) {
 
 /* ---- where to --------------------------------------------------------------------------------------------- */
 
+/* the chosen tensors, and what IN has beside them; their bytes come from IN unless a callback makes them */
+static st_contents contents_of(const transfer *t) {
+    st_contents c = st_contents_of(t->model);
+    c.tensors = t->choice.tensors;
+    c.count = t->choice.count;
+    if (t->saving.options.fill) c.from = NULL;
+    return c;
+}
+
 st_status transfer_to_file(transfer *t, st_error *error) {
-    st_contents contents = st_contents_of(t->model);
-    contents.tensors = t->choice.tensors;
-    contents.count = t->choice.count;
-    if (t->saving.options.fill) contents.from = NULL;
+    const st_contents contents = contents_of(t);
     return st_save(t->out, &contents, &t->saving.options, error);
 }
 
 st_status transfer_to_directory(transfer *t, st_error *error) {
-    const st_model *m = t->model;
+    const st_contents contents = contents_of(t);
     const int made = system_make_directory(t->out);
     st_status status;
-    t->saving.options.from = t->saving.options.fill ? NULL : m;
-    t->saving.options.index = m->index;
-    t->saving.options.index_count = m->index_count;
-    status = st_save_sharded(t->out, t->choice.tensors, t->choice.count, m->metadata, m->metadata_count,
-                             &t->saving.options, error);
+    t->writes_index = 1;
+    status = st_save_sharded(t->out, &contents, &t->saving.options, error);
     if (status != ST_OK && made) system_remove_directory(t->out);
     return status;
 }
@@ -144,6 +147,7 @@ static st_status plan_as_split(transfer *t, st_error *error) {
     uint32_t *shards = (uint32_t *)calloc(c->count + 1, sizeof *shards), count = 0;
     uint64_t most = 1, bytes;
     size_t begin, end, largest;
+    st_contents contents;
     st_status status;
     if (!shards) return no_memory(error);
     for (begin = 0; begin < c->count; begin = end) {
@@ -152,7 +156,8 @@ static st_status plan_as_split(transfer *t, st_error *error) {
         if (!t->saving.keep_order) swap(c, begin, largest);
     }
     t->saving.options.max_shard_bytes = most;
-    status = st_plan_shards(c->tensors, c->count, &t->saving.options, shards, &count, error);
+    contents = contents_of(t);
+    status = st_plan_shards(&contents, &t->saving.options, shards, &count, error);
     if (status == ST_OK && !is_as_split(c, shards)) {
         begin_complaint(c->command);
         put_path(t->in);
@@ -190,7 +195,7 @@ static int transfer_model(transfer *t) {
         error.status = t->write(t, &error);
         code = saving_end(&t->saving, t->out, &error);
     }
-    if (code == EXIT_FINE && !t->saving.options.index) tell_of_index(t);
+    if (code == EXIT_FINE && !t->writes_index) tell_of_index(t);
     if (code == EXIT_FINE) code = tell_of_metadata(t);
     st_close(model);
     return code == EXIT_FINE && t->saving.json ? put_saved_json(t->out) : code;

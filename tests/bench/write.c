@@ -69,13 +69,13 @@ static void stream(char **arguments, result *r) {
 
 static void shard(char **arguments, result *r) { /* DIRECTORY SOURCE BYTES-OF-A-SHARD */
     st_save_options options = flushing(NULL);
+    st_contents contents;
     st_error error;
     st_model *m;
     expect_ok(st_open(&m, arguments[1], NULL, &error), &error);
-    options.from = m;
+    contents = st_contents_of(m);
     options.max_shard_bytes = strtoull(arguments[2], NULL, 10);
-    expect_ok(st_save_sharded(arguments[0], m->tensors, m->count, m->metadata, m->metadata_count, &options, &error),
-              &error);
+    expect_ok(st_save_sharded(arguments[0], &contents, &options, &error), &error);
     r->work = (double)m->bytes;
     st_close(m);
 }
