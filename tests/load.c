@@ -76,7 +76,7 @@ typedef struct batch {
     size_t count;
 } batch;
 
-typedef struct seen { /* by the progress callback of one part */
+typedef struct seen {          /* by the progress callback of one part */
     size_t steps, cancel_step; /* the call, from 1, that asks to stop; 0: none */
     size_t wrong;
     uint64_t done, total;
@@ -191,8 +191,8 @@ static int batch_is_untouched(const batch *b) {
 
 /* Loads all in that many parts, each with a work buffer of work_bytes where that is not 0: one after the other, or on
  * threads. Returns how many failed. */
-static unsigned batch_parts(batch *b, const st_model *m, unsigned parts, size_t work_bytes, seen *each, st_status *status,
-                            st_error *errors) {
+static unsigned batch_parts(batch *b, const st_model *m, unsigned parts, size_t work_bytes, seen *each,
+                            st_status *status, st_error *errors) {
     st_load_options o[MOST_LOADS];
     void *work[MOST_LOADS];
     unsigned k, failed = 0;
@@ -275,7 +275,7 @@ static void random_loads(int rounds, int large) {
             unsigned parts = turn > 0 ? 1 + (unsigned)random_below(MOST_LOADS) : 1;
             size_t work = turn == 2 || kind == FROM_WORK ? 512 + b.count * 40 + (size_t)random_below(300000) : 0;
 #if defined(ON_THREADS)
-            if (kind == FROM_IO || kind == FROM_FILES) parts = 1; /* what counts its calls is for one thread */
+            if (kind == FROM_IO || kind == FROM_FILES) parts = 1;          /* what counts its calls is for one thread */
             if (kind != FROM_WORK && work == 0) work = 512 + b.count * 40; /* as is the allocator that counts */
 #endif
             batch_load(&b, &s, parts, work);
@@ -603,8 +603,7 @@ static void memory_of(int kind) {
             s.memory.peak_bytes = live;
             batch_load(&b, &s, 1, 0);
             CHECK(s.memory.peak_bytes > live);
-            CHECK(s.memory.peak_bytes - live <=
-                  b.count * 40 + (kind == FROM_IO || kind == FROM_FILES ? 8 * MIB : MIB));
+            CHECK(s.memory.peak_bytes - live <= b.count * 40 + (kind == FROM_IO || kind == FROM_FILES ? 8 * MIB : MIB));
             s.memory.calls = 0;
             s.memory.fail_at = 1;
         }
@@ -653,9 +652,9 @@ static void plans(void) {
             b.want[i] = b.want[b.count];
             b.want_bytes[i] = b.want_bytes[b.count];
         }
-        CHECK_STATUS(st_plan_load(s.model, b.items, b.count, most, extents, sizeof extents / sizeof *extents,
-                                  &needed, &error),
-                     ST_OK);
+        CHECK_STATUS(
+            st_plan_load(s.model, b.items, b.count, most, extents, sizeof extents / sizeof *extents, &needed, &error),
+            ST_OK);
         for (i = 0; i < needed; i++) {
             const st_extent *x = &extents[i];
             CHECK(x->bytes > 0 && (most == 0 || x->bytes <= most));

@@ -78,7 +78,8 @@ static void read_view(const char *path, const st_view *view, result *r) {
     st_error error;
     expect(t && t->rank == 2, path);
     expect_ok(st_view_shape(t, view, shape, &elements, &error), &error);
-    expect_ok(st_read_as(m, t, view, ST_DTYPE_UNKNOWN, buffer(0, (size_t)t->bytes), (size_t)elements * 2, &error), &error);
+    expect_ok(st_read_as(m, t, view, ST_DTYPE_UNKNOWN, buffer(0, (size_t)t->bytes), (size_t)elements * 2, &error),
+              &error);
     r->work = (double)elements * 2;
     st_close(m);
 }
