@@ -621,6 +621,18 @@ static void memory_of(int kind) {
 
 /* ---- the plan ------------------------------------------------------------------------------------------------------ */
 
+typedef struct far_file { /* a header, and after it bytes that nobody reads */
+    const unsigned char *bytes;
+    size_t n;
+} far_file;
+
+static int far_read(void *user, uint64_t offset, void *dst, size_t bytes) {
+    const far_file *f = (const far_file *)user;
+    if (offset > f->n || bytes > f->n - offset) return 1000;
+    memcpy(dst, f->bytes + offset, bytes);
+    return 0;
+}
+
 static void plans(void) {
     static batch b;
     static st_extent extents[60000];
@@ -683,6 +695,44 @@ static void plans(void) {
         source_close(&s);
         free(file);
     }
+}
+
+/* what does not fit is counted, and not walked through: 2^38 runs of a view, past any patience */
+static void large_plan(void) {
+    static const unsigned char header[] =
+        "{\"t\":{\"dtype\":\"U8\",\"shape\":[1048576,524288,2],\"data_offsets\":[0,1099511627776]}}";
+    const st_range one[3] = {{0, UINT64_MAX, 1}, {0, UINT64_MAX, 2}, {0, 1, 1}};
+    st_view v = {NULL, 3, NULL};
+    st_load_item items[2];
+    unsigned char file[8 + sizeof header];
+    st_model *m;
+    st_extent extents[1];
+    st_error error;
+    st_io io;
+    far_file far;
+    size_t needed;
+    memset(file, 0, 8);
+    file[0] = (unsigned char)(sizeof header - 1);
+    memcpy(file + 8, header, sizeof header - 1);
+    far.bytes = file;
+    far.n = 8 + sizeof header - 1;
+    memset(&io, 0, sizeof io);
+    io.user = &far;
+    io.read_at = far_read;
+    io.bytes = far.n + ((uint64_t)1 << 40);
+    if (!CHECK_STATUS(st_open_io(&m, &io, NULL, &error), ST_OK)) return;
+    memset(items, 0, sizeof items);
+    v.ranges = one;
+    items[0].tensor = items[1].tensor = st_find(m, "t");
+    items[0].view = &v;
+    CHECK_STATUS(st_plan_load(m, items, 1, 0, NULL, 0, &needed, &error), ST_ERR_ARGUMENT);
+    CHECK_EQ(needed, sizeof needed > 4 ? (uint64_t)1 << 38 : SIZE_MAX);
+    CHECK(error.expected == needed && error.actual == 0 && error.item == SIZE_MAX);
+    CHECK_STATUS(st_plan_load(m, items, 2, 1, extents, 1, &needed, &error), ST_ERR_ARGUMENT);
+    CHECK_EQ(needed, sizeof needed > 4 ? ((uint64_t)1 << 38) + ((uint64_t)1 << 40) : SIZE_MAX);
+    CHECK_STATUS(st_plan_load(m, items + 1, 1, 0, extents, 1, &needed, &error), ST_OK);
+    CHECK(needed == 1 && extents[0].offset == far.n && extents[0].bytes == (uint64_t)1 << 40 && extents[0].to == 0);
+    st_close(m);
 }
 
 /* ---- a model of several files -------------------------------------------------------------------------------------- */
@@ -901,6 +951,7 @@ int main(void) {
     for (kind = 0; kind < SOURCE_KINDS; kind++) memory_of(kind);
     for (kind = 0; kind < SOURCE_KINDS; kind++) odd_runs(kind);
     plans();
+    large_plan();
     several_files();
     failing_parts();
     scratch_remove(SOURCE_FILE);
