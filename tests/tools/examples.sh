@@ -10,12 +10,14 @@ for source in examples/*.c; do
         echo '#include <zlib.h>' | $cc -E - >/dev/null 2>&1 || { have zlib.h; continue; }
         libraries=-lz
     fi
+    [ $name != load ] || libraries=-pthread
     try "$source" $cc -std=gnu99 -O1 $WARN -I. "$source" $libraries -o "$out/$name"
 done
-try "examples/st" $cc -std=gnu99 -O1 $WARN -I. examples/st/*.c -o "$out/st"
+try "examples/st" $cc -std=gnu99 -O1 $WARN -I. -pthread examples/st/*.c -o "$out/st"
 try "make run" ${MAKE:-make} run
 try "list" "$out/list" build/demo.safetensors
 try "pack" "$out/pack"
+try "load" "$out/load" build/demo.safetensors 2
 python=build/venv/bin/python
 [ -x $python ] || python=python3
 if ! $python -c 'import numpy, safetensors' 2>/dev/null; then

@@ -31,7 +31,7 @@ fuzz/*)
 tests/quick.c) sources="$1 tests/quick/plain.c" ;;
 tests/threads.c | tests/load_threads.c) sources="$1 -pthread" ;; # which older systems keep in a library of its own
 *.sh)
-    sources="-I. $(ls examples/st/*.c | grep -v "$library")"
+    sources="-I. -pthread $(ls examples/st/*.c | grep -v "$library")"
     program=$OUT/st${EXE:-}
     run="sh $1 $program" # it looks at RUN itself
     ;;
