@@ -127,7 +127,7 @@ if have i686-linux-gnu-gcc; then strict "a 32-bit off_t" i686-linux-gnu-gcc; fi
 cat >"$out/layout.c" <<'END'
 #include <stddef.h>
 #include "safetensors.h"
-typedef char error_is_336[sizeof(st_error) == 336 ? 1 : -1];
+typedef char error_is_344[sizeof(st_error) == 344 || (sizeof(size_t) == 4 && sizeof(st_error) == 340) ? 1 : -1];
 typedef char enums_are_32_bits[sizeof(st_status) == 4 && sizeof(st_dtype) == 4 && sizeof(st_advice) == 4 ? 1 : -1];
 typedef char offset_is_64_bits[sizeof(((st_tensor *)0)->offset) == 8 ? 1 : -1];
 END
