@@ -67,9 +67,9 @@ help:
 run: build/st build/demo.safetensors
 	build/st ls build/demo.safetensors
 
-build/st: safetensors.h examples/st/st.h $(ST_SOURCES)
+build/st: safetensors.h examples/parts.h examples/st/st.h $(ST_SOURCES)
 	@mkdir -p build
-	$(CC) $(CFLAGS) -I. $(ST_SOURCES) $(LDFLAGS) -o $@
+	$(CC) $(CFLAGS) -I. -pthread $(ST_SOURCES) $(LDFLAGS) -o $@
 
 # eight bytes of length (\350 is 232), as many bytes of header, then the tensors' bytes
 DEMO = {"__metadata__":{"made by":"make run"},"embed.weight":{"dtype":"BF16","shape":[4,2],"data_offsets":[0,16]}, \

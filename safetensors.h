@@ -6105,8 +6105,9 @@ STI_NOINLINE static size_t sti_sse2_convert(st_dtype to, unsigned char *dst, st_
 
 #if STI_AVX2
 
-STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype from, const unsigned char *src) {
+STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype to, st_dtype from, const unsigned char *src) {
     const __m128i *const eight = (const __m128i *)(const void *)src;
+    __m128i half;
     switch ((int)from) {
     case ST_DTYPE_F32: return _mm256_loadu_ps((const float *)(const void *)src);
     case ST_DTYPE_F64: {
@@ -6114,7 +6115,9 @@ STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype from, const unsigned cha
         __m128 high = _mm256_cvtpd_ps(_mm256_loadu_pd((const double *)(const void *)(src + 32)));
         return _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
     }
-    case ST_DTYPE_BF16: return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(sti_sse2_bf16(src)), 16));
+    case ST_DTYPE_BF16: /* the conversion to F16 makes NaNs quiet itself */
+        half = to == ST_DTYPE_F16 ? sti_sse2_load(src) : sti_sse2_bf16(src);
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
     case ST_DTYPE_I8: return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(eight)));
     case ST_DTYPE_U8: return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(eight)));
     default: return _mm256_mul_ps(_mm256_cvtph_ps(sti_sse2_halves(from, src)), _mm256_set1_ps(sti_half_scale(from)));
@@ -6127,7 +6130,9 @@ STI_INLINE STI_TARGET_AVX2 __m128i sti_avx2_to_bf16(__m256 value) {
     const __m256i nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
     __m256i v = _mm256_add_epi32(_mm256_add_epi32(x, odd), _mm256_set1_epi32(0x7fff));
-    v = _mm256_blendv_epi8(v, _mm256_or_si256(x, _mm256_set1_epi32(0x400000)), nan);
+    /* not blendv: gcc 12 gets that wrong where plain char is unsigned */
+    v = _mm256_or_si256(_mm256_andnot_si256(nan, v),
+                        _mm256_and_si256(nan, _mm256_or_si256(x, _mm256_set1_epi32(0x400000))));
     v = _mm256_srli_epi32(v, 16);
     return _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
 }
@@ -6157,7 +6162,7 @@ STI_INLINE STI_TARGET_AVX2 size_t sti_avx2_loop(st_dtype to, unsigned char *dst,
     const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
     size_t done;
     for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
-        sti_avx2_put(to, dst, sti_avx2_get(from, src), stream);
+        sti_avx2_put(to, dst, sti_avx2_get(to, from, src), stream);
     }
     return done;
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
 # hostile.sh: what strangers' programs do to a header: system headers full of macros before and after it, inclusion twice,
-# a second file that only wants declarations, C beside C++, strict dialects after somebody else's includes.
+# a second file that only wants declarations, C beside C++, strict dialects after somebody else's includes,
+# flags that change what plain char and floats are.
 check=hostile
 . tests/tools/lib.sh
 have gcc g++ clang-14 x86_64-w64-mingw32-gcc i686-w64-mingw32-gcc || finish
@@ -99,6 +100,13 @@ for order in before after; do
 done
 pair gcc after.c gcc -std=c99
 
+# flags that change what plain char and floats are: the kernels, and the numbers they are held to
+for flag in -funsigned-char -fsigned-char -ffast-math; do
+    try "kernels $flag" gcc -O1 $flag tests/kernels.c -o "$out/kernels" && try "kernels $flag: run" "$out/kernels"
+    try "numbers $flag" gcc -O1 $flag tests/numbers.c -o "$out/numbers" &&
+        try "numbers $flag: run" "$out/numbers"
+done
+
 # strict C99 after somebody else's system header: it works, or the first error is the one that says what to do
 strict() { # LABEL COMPILER...
     label=$1
@@ -133,7 +141,7 @@ refused "safetensors.h: unknown byte order" gcc -U__BYTE_ORDER__
 cat >"$out/layout.c" <<'END'
 #include <stddef.h>
 #include "safetensors.h"
-typedef char error_is_336[sizeof(st_error) == 336 ? 1 : -1];
+typedef char error_is_344[sizeof(st_error) == 344 || (sizeof(size_t) == 4 && sizeof(st_error) == 340) ? 1 : -1];
 typedef char enums_are_32_bits[sizeof(st_status) == 4 && sizeof(st_dtype) == 4 && sizeof(st_advice) == 4 ? 1 : -1];
 typedef char offset_is_64_bits[sizeof(((st_tensor *)0)->offset) == 8 ? 1 : -1];
 END

@@ -10,13 +10,14 @@ for source in examples/*.c; do
         echo '#include <zlib.h>' | $cc -E - >/dev/null 2>&1 || { have zlib.h; continue; }
         libraries=-lz
     fi
+    [ $name != load ] || libraries=-pthread
     try "$source" $cc -std=gnu99 -O1 $WARN -I. "$source" $libraries -o "$out/$name"
 done
 cxx=${CXX:-c++}
 if have $cxx; then
     for standard in 11 20; do try "examples/cpp.cc" $cxx -std=c++$standard -O1 $WARN_CXX -I. examples/cpp.cc -o "$out/cpp"; done
 fi
-try "examples/st" $cc -std=gnu99 -O1 $WARN -I. examples/st/*.c -o "$out/st"
+try "examples/st" $cc -std=gnu99 -O1 $WARN -I. -pthread examples/st/*.c -o "$out/st"
 try "make run" ${MAKE:-make} run
 # prints NAME ARGUMENTS... <WANTED: the program succeeds and prints exactly WANTED
 prints() {
@@ -88,6 +89,7 @@ try "tied" "$out/tied" "$out/tied.safetensors"
 rm -rf "$out/model" && mkdir "$out/model"
 for step in begin "write 1 2" "write 0 2" finish; do try "parts $step" "$out/parts" $step "$out/model"; done
 [ "$("$out/st" check "$out/model")" = "$out/model: ok, 6 tensors, 384 bytes in 3 files" ] && pass || fail "parts: st check"
+try "load" "$out/load" build/demo.safetensors 2
 python=build/venv/bin/python
 [ -x $python ] || python=python3
 if ! $python -c 'import numpy, safetensors' 2>/dev/null; then
