@@ -23,7 +23,7 @@ static st_status save(const char *path, int how, st_error *error) {
     memset(&options, 0, sizeof options);
     memset(error, 0xee, sizeof *error);
     options.flags = how & 1 ? ST_SAVE_NO_SYNC : 0;
-    if ((how & 2) == 0) return st_save(path, tensors, 1, NULL, 0, &options, error);
+    if ((how & 2) == 0) return st_save(path, CONTENTS(tensors, 1, NULL, 0), &options, error);
     status = st_writer_open(&w, path, &options, error);
     if (status == ST_OK) status = st_writer_add(w, &tensors[0], error);
     if (status == ST_OK) status = st_writer_begin(w, error);
@@ -195,6 +195,7 @@ static void itself(void) {
     for (no_map = 0; no_map <= 1; no_map++) {
         st_save_options options;
         st_open_options open;
+        st_contents contents;
         st_model *m;
         st_error error;
         st_status status;
@@ -205,8 +206,10 @@ static void itself(void) {
         scratch_write(TARGET, old, old_bytes);
         CHECK_STATUS(st_open(&m, scratch_path(TARGET), &open, &error), ST_OK);
         if (m == NULL) continue;
-        options.from = m;
-        status = st_save(scratch_path(TARGET), m->tensors, m->count, &pair, 1, &options, &error);
+        contents = st_contents_of(m);
+        contents.metadata = &pair;
+        contents.metadata_count = 1;
+        status = st_save(scratch_path(TARGET), &contents, &options, &error);
         { /* what is open stays what it was */
             unsigned char *copy = (unsigned char *)need(BYTES);
             CHECK_STATUS(st_read(m, &m->tensors[0], 0, copy, BYTES, &error), ST_OK);
@@ -265,6 +268,34 @@ static void permissions(void) {
         }
     }
     (void)umask(before);
+}
+
+/* a file that others could run or write as its owner does not leave these rights to the saver's own */
+static void rights_of_others(void) {
+    static const mode_t old[] = {06777, 04755, 02755, 01777, 02664, 07000};
+    struct stat about;
+    st_error error;
+    size_t i;
+    int how;
+    for (how = 0; how < 4; how++) {
+        for (i = 0; i < 2 * sizeof old / sizeof *old; i++) {
+            const int foreign = i % 2 != 0;
+            const mode_t mode = old[i / 2];
+            char row[48];
+            snprintf(row, sizeof row, "permissions %05o%s", (unsigned)mode, foreign ? " of another user's file" : "");
+            test_row = row;
+            if (foreign && geteuid() != 0) continue; /* only root can give files away */
+            target_begin();
+            if (foreign) CHECK(chown(scratch_path(TARGET), 12345, 12345) == 0);
+            CHECK(chmod(scratch_path(TARGET), mode) == 0);
+            CHECK_STATUS(save(scratch_path(TARGET), how, &error), ST_OK);
+            CHECK(stat(scratch_path(TARGET), &about) == 0);
+            CHECK_EQ(about.st_mode & 07777, mode & (foreign ? 0755 : 0777));
+            CHECK_EQ(about.st_uid, geteuid());
+            scratch_remove(TARGET);
+        }
+    }
+    if (geteuid() != 0) SKIP("only root can make another user's file");
 }
 
 /* nobody but the owner may read what is not whole yet */
@@ -379,6 +410,7 @@ int main(void) {
     itself();
 #ifndef _WIN32
     permissions();
+    rights_of_others();
     permissions_under_way();
     target_links();
     no_regular_files();

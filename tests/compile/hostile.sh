@@ -131,6 +131,20 @@ if try "gcc -funsigned-char" gcc -O1 -funsigned-char tests/inside/inside.c tests
     for test in kernels numbers json; do try "gcc -funsigned-char: $test" "$out/inside" $test; done
 fi
 
+# machines that it cannot serve are refused in a sentence
+refused() { # WORDS COMPILER...
+    words=$1
+    shift
+    if "$@" -DST_IMPLEMENTATION -x c -c safetensors.h -o "$out/refused.o" >"$out/said" 2>&1; then fail "$*: builds"
+    elif grep 'error:' "$out/said" | head -n 1 | grep -q "$words"; then pass
+    else
+        fail "$*: no clear #error"
+        head -n 20 "$out/said"
+    fi
+}
+refused "safetensors.h: size_t must have" gcc -ffreestanding -DST_FREESTANDING -U__SIZE_MAX__ -D__SIZE_MAX__=65535u
+refused "safetensors.h: unknown byte order" gcc -U__BYTE_ORDER__
+
 # declarations of one file and another agree on the layout, whatever the config: C and C++, 32 and 64 bit, packed or not
 cat >"$out/layout.c" <<'END'
 #include <stddef.h>

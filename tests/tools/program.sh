@@ -78,7 +78,7 @@ for p in $parts; do
 done
 case $parts in
 *st | inside) ;;
-*) $CC $CFLAGS $flags -o "$program" $sources ${LDFLAGS:-} >"$log" 2>&1 || failure "does not build" ;;
+*) $CC $CFLAGS $flags -I. -o "$program" $sources ${LDFLAGS:-} >"$log" 2>&1 || failure "does not build" ;;
 esac
 command -v timeout >/dev/null && run="timeout ${LIMIT:-900} $run"
 $run >"$OUT/$name.said" 2>&1 </dev/null
