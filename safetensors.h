@@ -1907,12 +1907,12 @@ STI_NOINLINE static st_status sti_json_skip(sti_json *j, unsigned depth) {
     for (;;) {
         c = sti_json_peek(j);
         if (c == '{' || c == '[') {
-            unsigned char *byte = &objects[inside / 8], bit = (unsigned char)(1u << inside % 8);
+            unsigned char *mask = &objects[inside / 8], bit = (unsigned char)(1u << inside % 8);
             if (inside == limit) {
                 return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("containers are nested more than 127 deep"));
             }
             (void)sti_json_enter(j, c, &more, NULL); /* cannot fail: c stands there */
-            *byte = (unsigned char)(c == '{' ? *byte | bit : *byte & ~bit);
+            *mask = (unsigned char)(c == '{' ? *mask | bit : *mask & ~bit);
             if (more) inside++;
         } else {
             if ((s = sti_json_scalar(j)) != ST_OK) return s;
@@ -5992,8 +5992,8 @@ STI_INLINE __m128 sti_sse2_from_half(__m128i half) {
     /* the fraction below the bits of 2^-14, and then 2^-14 taken off */
     __m128 sum = _mm_castsi128_ps(_mm_add_epi32(magnitude, least));
     __m128i subnormal = _mm_castps_si128(_mm_sub_ps(sum, _mm_castsi128_ps(least)));
-    __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800000), magnitude);
-    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_choose(small, subnormal, normal)));
+    __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800000), magnitude);
+    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_choose(tiny, subnormal, normal)));
 }
 
 /* four F16, the sign of each filling the upper half of 32 bits */
@@ -6001,7 +6001,7 @@ STI_INLINE __m128i sti_sse2_to_half(__m128 value) {
     const __m128i x = _mm_castps_si128(value), magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fffffff));
     const __m128i nan = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7f800000));
     const __m128i large = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x477fffff)); /* from 2^16 on */
-    const __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);  /* under 2^-14 */
+    const __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);   /* under 2^-14 */
     const __m128i bits = _mm_srli_epi32(magnitude, 13), odd = _mm_and_si128(bits, _mm_set1_epi32(1));
     /* under half of the last bit is added, and one more where it is odd; a carry into infinity is what overflow is */
     __m128i normal = _mm_add_epi32(_mm_add_epi32(magnitude, odd), _mm_set1_epi32(0xfff - (112 << 23)));
@@ -6011,7 +6011,7 @@ STI_INLINE __m128i sti_sse2_to_half(__m128 value) {
     __m128i payload = _mm_or_si128(_mm_and_si128(bits, _mm_set1_epi32(0x3ff)), _mm_set1_epi32(0x200));
     __m128i special = _mm_or_si128(_mm_and_si128(nan, payload), _mm_set1_epi32(0x7c00));
     subnormal = _mm_sub_epi32(subnormal, _mm_castps_si128(half));
-    normal = sti_sse2_choose(small, subnormal, _mm_srli_epi32(normal, 13));
+    normal = sti_sse2_choose(tiny, subnormal, _mm_srli_epi32(normal, 13));
     return _mm_or_si128(sti_sse2_choose(large, special, normal), _mm_slli_epi32(_mm_srai_epi32(x, 31), 15));
 }
 

@@ -98,10 +98,14 @@ elif [ -x "$out/npy" ]; then
     try "npy" env PYTHONDONTWRITEBYTECODE=1 $python tests/interop/npy.py "$out/npy" "$out"
 fi
 
-# The programs of README.md are compiled as they are and print what README.md says.
+# The programs of README.md are compiled as they are, as C99, C++11 and C++20, and print what README.md says.
 readme() { # NUMBER NAME: builds the C block with this number
     awk -v n="$1" '/^```c$/ { on = ++k == n; next } /^```$/ { on = 0 } on' README.md >"$out/$2.c"
-    try "README.md: $2" $cc -std=gnu99 -O1 $WARN -I. "$out/$2.c" -o "$out/$2"
+    try "README.md: $2 as C99" $cc -std=c99 -fsyntax-only $WARN -I. "$out/$2.c"
+    for std in c++11 c++20; do
+        have g++ && try "README.md: $2 as $std" g++ -std=$std -fsyntax-only $WARN_CXX -I. -x c++ "$out/$2.c"
+    done
+    try "README.md: $2" $cc -std=gnu99 -O0 $WARN -I. "$out/$2.c" -o "$out/$2"
 }
 printed() { # LABEL TEXT: README.md contains the text, indented
     case $(cat README.md) in
