@@ -359,6 +359,7 @@ static void to_model(const char *from, const char *to) {
     span file = read_file(from);
     uint64_t count = 1, offset = 0, packed_bytes = 0, i;
     st_tensor *tensors;
+    st_contents contents = {0};
     st_error error;
     if (ends_with(from, ".npz")) {
         offset = find_directory(file, &count, from);
@@ -378,7 +379,9 @@ static void to_model(const char *from, const char *to) {
             tensors[i] = tensor_of(file, copy_name(name, strlen(name)), from);
         }
     }
-    if (st_save(to, tensors, (size_t)count, NULL, 0, NULL, &error)) fail(to, error.message);
+    contents.tensors = tensors;
+    contents.count = (size_t)count;
+    if (st_save(to, &contents, NULL, &error)) fail(to, error.message);
 }
 
 /* ---- from a model -------------------------------------------------------------------------------------- */

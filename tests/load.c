@@ -797,8 +797,8 @@ static void odd_runs(int kind) {
 int main(void) {
     int kind;
     scratch_begin(NAME);
-    random_loads(60, 0);
-    random_loads(12, 1);
+    random_loads(60 / test_thin(), 0);
+    random_loads(1 + 11 / test_thin(), 1);
     requests();
     cancelling(FROM_IO, 1);
     cancelling(FROM_FILE, 1);

@@ -110,7 +110,6 @@ static st_status write_converted(transfer *t, st_error *error) {
     st_status status = convert_tensors(t, c->to, error);
     if (status != ST_OK) return status;
     c->transfer = t;
-    t->saving.options.from = NULL;
     t->saving.options.fill = fill;
     t->saving.options.progress = show_progress;
     t->saving.options.user = c;

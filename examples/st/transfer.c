@@ -84,12 +84,14 @@ static void warn_of_index(const transfer *t) {
 /* ---- writing ------------------------------------------------------------------------------------------------ */
 
 st_status transfer_to_file(transfer *t, st_error *error) {
-    const st_model *m = t->model;
+    st_contents contents = st_contents_of(t->model);
     if (system_path_kind(t->out) == PATH_DIRECTORY) {
         return set_error(error, ST_ERR_IO, "this is a directory; expected the path of a file");
     }
-    return st_save(t->out, t->choice.tensors, t->choice.count, m->metadata, m->metadata_count, &t->saving.options,
-                   error);
+    contents.tensors = t->choice.tensors;
+    contents.count = t->choice.count;
+    if (t->saving.options.fill) contents.from = NULL;
+    return st_save(t->out, &contents, &t->saving.options, error);
 }
 
 st_status transfer_to_directory(transfer *t, st_error *error) {
@@ -100,6 +102,7 @@ st_status transfer_to_directory(transfer *t, st_error *error) {
         return set_error(error, ST_ERR_IO,
                          "this is a file; a model of several files needs a directory (st merge writes one file)");
     }
+    t->saving.options.from = t->saving.options.fill ? NULL : m;
     t->saving.options.index = m->index;
     t->saving.options.index_count = m->index_count;
     status = st_save_sharded(t->out, t->choice.tensors, t->choice.count, m->metadata, m->metadata_count,
@@ -182,7 +185,6 @@ static int transfer_model(transfer *t) {
     code = choose(&t->choice, model, t->in);
     if (code == EXIT_FINE) code = saving_begin(&t->saving, t->out);
     if (code == EXIT_FINE) {
-        t->saving.options.from = model;
         error.status = t->write(t, &error);
         code = saving_end(&t->saving, t->out, &error);
     }

@@ -1,6 +1,6 @@
 # blackbox.sh: functions for the scripts that test the command-line tool as a black box. A script sets $name and sources
-# this first; the script's argument is the path of the tool. The script then runs in a new directory under build/, makes
-# its own files there, and ends with `finish`, which prints "NAME: N passed, N failed, N skipped".
+# this first; the script's argument is the path of the tool. The script then runs in a new directory under $ST_SCRATCH
+# (build), makes its own files there, and ends with `finish`, which prints "NAME: N passed, N failed, N skipped".
 # RUN is the program that starts the tool (RUN=wine). Tests that the machine cannot run are reported as skipped.
 
 tool=${1:-build/st}
@@ -9,8 +9,9 @@ case $tool in /*) ;; *) tool=$PWD/$tool ;; esac
 real=$(cd "$(dirname "$0")/../../shared/real" 2>/dev/null && pwd)
 
 passed=0 failed=0 skipped=0
-mkdir -p build && tmp=$(mktemp -d "build/tmp.$name.XXXXXX") || exit 2
-trap 'cd "$tmp/../.." && rm -rf "$tmp"' EXIT
+scratch=${ST_SCRATCH:-build}
+mkdir -p "$scratch" && tmp=$(mktemp -d "$scratch/tmp.$name.XXXXXX") || exit 2
+trap 'cd / && rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 tmp=$(cd "$tmp" && pwd) && cd "$tmp" || exit 2
 unset NO_COLOR
