@@ -2,8 +2,8 @@
  *
  *     cc -I. examples/aliases.c -o aliases
  *
- * Tied weights share their data: lm_head.weight is often embed.weight. A file stores such a tensor once, under one name.
- * The other names are in its metadata, which st_find does not follow. st_aliases lists them. */
+ * Tied weights share their data: lm_head.weight is often embed.weight. A file stores such a tensor once, under one
+ * name. The other names are in its metadata, which st_find does not follow. st_aliases lists them. */
 #define ST_IMPLEMENTATION
 #include "safetensors.h"
 #include <stdio.h>
