@@ -99,8 +99,7 @@ st_status transfer_to_directory(transfer *t, st_error *error) {
     const int made = system_make_directory(t->out);
     st_status status;
     if (system_path_kind(t->out) == PATH_OTHER) {
-        return set_error(error, ST_ERR_IO,
-                         "this is a file; a model of several files needs a directory (st merge writes one file)");
+        return set_error(error, ST_ERR_IO, "this is a file; expected a directory (st merge writes one file)");
     }
     t->saving.options.from = t->saving.options.fill ? NULL : m;
     t->saving.options.index = m->index;
