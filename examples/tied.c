@@ -41,11 +41,9 @@ static size_t find_tied(const st_tensor *tensors, size_t count, size_t *owner) {
 /* Finds a tensor by its name, or by another name that the metadata lists for it. examples/aliases.c shows st_aliases,
  * which also understands the index of a model in several files. */
 static const st_tensor *find_name(const st_model *model, const char *name) {
-    const st_tensor *found = st_find(model, name);
-    for (size_t i = 0; !found && i < model->metadata_count; i++) {
-        if (strcmp(model->metadata[i].key, name) == 0) found = st_find(model, model->metadata[i].value);
-    }
-    return found;
+    const st_tensor *tensor = st_find(model, name);
+    const st_pair *pair = tensor ? NULL : st_find_metadata(model, name);
+    return pair ? st_find_n(model, pair->value, pair->value_bytes) : tensor;
 }
 
 enum { COUNT = 4 };
