@@ -57,7 +57,7 @@ class Files:
         self.bytes = (128 if quick else 1024) << 20
         self.rows, self.square = (ROWS // 8, COLUMNS // 4) if quick else (ROWS, COLUMNS)
         self.shards, self.shard_count = (9200, 16) if quick else (92000, 160)
-        kinds = [("dense", 100), ("dense", 1000), ("moe", 10000), ("real", 10000)]
+        kinds = [("dense", 100), ("dense", 1000), ("moe", 10000)]
         if not quick:
             kinds += [("moe", 100000), ("real", 100000), ("moe", 1000000)]
         self.headers = [(kind, n, file("%s-%d.safetensors" % (kind, n), kind, n)) for kind, n in kinds]
@@ -89,9 +89,10 @@ def header_cases(files):
         ways["map, copy"] = ("limits", "open " + path)
         for state in ("warm", "fresh"):
             yield Case("open", label, state, unit, n, ways, cpu=True)
-        ways = {"ours st_find": ("ours", "find " + path), "ours st_find_n": ("ours", "find-n " + path)}
-        ways["ours st_find_all"] = ("ours", "find-all " + path)
-        yield Case("find", label, "warm", "ns a name", n, {**ways, **same("find " + path, "crate")}, cpu=True)
+        if kind != "real" and n in (1000, 100000, 1000000):
+            ways = {"ours st_find": ("ours", "find " + path), "ours st_find_n": ("ours", "find-n " + path)}
+            ways["ours st_find_all"] = ("ours", "find-all " + path)
+            yield Case("find", label, "warm", "ns a name", n, {**ways, **same("find " + path, "crate")}, cpu=True)
         if n >= 10000:  # of fewer tensors the model has too few pages
             ways = same("memory " + path, "ours", "crate", *package)
             yield Case("memory", label, "fresh", "bytes a tensor", n, ways)
