@@ -38,7 +38,7 @@ TITLES = {
     "convert": "convert an array; bytes of the larger side; CPU time",
     "save": "save from memory, split, merge",
 }
-ROWS = 1 << 16
+ROWS = 1 << 15
 COLUMNS = 1 << 13
 PAIRS = ("BF16 F32", "F16 F32", "F8_E4M3 F32", "F8_E5M2 F32", "U8 F32", "F32 BF16", "F32 F16", "BF16 F16", "F16 BF16")
 BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "U8": 1}
@@ -55,7 +55,7 @@ class Files:
 
         self.made, self.quick = {}, quick
         self.bytes = (128 if quick else 1024) << 20
-        self.rows, self.square = (ROWS // 8, COLUMNS // 4) if quick else (ROWS, COLUMNS)
+        self.rows, self.square = (ROWS // 4, COLUMNS // 4) if quick else (ROWS, COLUMNS)
         self.shards, self.shard_count = (9200, 16) if quick else (92000, 160)
         kinds = [("dense", 100), ("dense", 1000), ("moe", 10000)]
         if not quick:
@@ -192,8 +192,8 @@ TABLE = [
     ("load 1 GiB, 1 thread", "load", "1 thread", "warm cold", "", "crate", "package", "pread"),
     ("load 1 GiB, 2 threads", "load", "2 threads", "warm cold", "", "", "", "pread"),
     ("load one layer of 64 MiB", "load", "one layer of 64 MiB", "warm cold", "", "crate", "package", "pread"),
-    ("read every 7th row of a 1 GiB matrix", "view", "every 7th row", "warm", "", "crate", "", "loop"),
-    ("read every 7th row of a 1 GiB matrix", "view", "every 7th row", "cold", "", "crate", "", "read all"),
+    ("read every 7th row of a 512 MiB matrix", "view", "every 7th row", "warm", "", "crate", "", "loop"),
+    ("read every 7th row of a 512 MiB matrix", "view", "every 7th row", "cold", "", "crate", "", "read all"),
     ("read a quarter of its columns", "view", "a quarter of the columns", "warm", "", "crate", "package", "loop"),
     ("read a quarter of its columns", "view", "a quarter of the columns", "cold", "", "crate", "", "read all"),
     ("transpose a matrix", "view", "transpose", "warm", "", "", "package", "memcpy"),
