@@ -1,7 +1,7 @@
 /* check.c: checks whether models are valid and, with --deep, what their data contains. */
 #include "st.h"
 
-#include "../parts.h"
+#include "../load_threads.h"
 #include <stdlib.h>
 #include <string.h>
 

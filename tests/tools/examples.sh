@@ -97,8 +97,8 @@ refuses "norm.bias: missing" strict_load "$out/tied.safetensors"
 refuses "embed.weight: wrong shape" strict_load "$out/tied.safetensors"
 refuses "the model has no tensor of this name" cpp build/demo.safetensors none
 rm -rf "$out/model" && mkdir "$out/model"
-for step in begin "write 1 2" "write 0 2" finish; do try "parts $step" "$out/parts" $step "$out/model"; done
-[ "$("$out/st" check "$out/model")" = "$out/model: ok, 6 tensors, 384 bytes in 3 files" ] && pass || fail "parts: st check"
+for step in begin "write 1 2" "write 0 2" finish; do try "processes $step" "$out/processes" $step "$out/model"; done
+[ "$("$out/st" check "$out/model")" = "$out/model: ok, 6 tensors, 384 bytes in 3 files" ] && pass || fail "processes: st check"
 try "load" "$out/load" build/demo.safetensors 2
 python=build/venv/bin/python
 [ -x $python ] || python=python3
