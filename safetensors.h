@@ -68,8 +68,7 @@
  *
  *   st_view_shape  how large a view is
  *   st_read_as     one of them: from a mapping in one pass, else in few requests
- *   st_load        many, in the order of the files and in large requests; with ST_THREADS on several threads, each with
- *                  a stretch of the files and a descriptor of its own
+ *   st_load        many, in the order of the files and in large requests; each thread of a program can load a part
  *   st_plan_load   what st_load would read, for programs that move bytes themselves
  *
  * NUMBERS
@@ -143,7 +142,6 @@
  *   ST_NO_SIMD          no vector instructions: conversion is slower         [off]
  *   ST_NO_ERROR_TEXT    st_error.subject and .message stay empty             [off]
  *   ST_FREESTANDING     ST_NO_FILES, ST_NO_MALLOC, and no libc header        [off]
- *   ST_THREADS          st_load may start threads (POSIX: link with -pthread) [off]
  *   ST_MALLOC, ST_FREE  (bytes), (pointer); both or neither                  [malloc, free]
  *   ST_MEMCPY, ST_MEMMOVE, ST_MEMSET, ST_MEMCMP  as in <string.h>            [<string.h>; loops where freestanding]
  *
@@ -365,9 +363,10 @@ typedef struct st_open_options {
     const st_files *files; /* NULL is the system's */
 } st_open_options;
 
-typedef struct st_range { /* start, start + step ... below stop, in elements of one dimension; none if start is stop */
-    uint64_t start, stop; /* stop UINT64_MAX is the end; nothing else past it is taken */
-    uint64_t step;        /* 0 is 1 */
+typedef struct st_range { /* start, start + step ... below stop, in elements of one dimension; empty if start is stop */
+    uint64_t start;
+    uint64_t stop; /* UINT64_MAX is the end of the dimension. 0 is 0: a range of all zero is empty, not the whole */
+    uint64_t step; /* 0 is 1 */
 } st_range;
 
 typedef struct st_view {    /* which part of a tensor, in which order of axes; all zero is the whole */
@@ -387,36 +386,27 @@ typedef struct st_scan { /* walks a header that lies in memory; may not be copie
 
 typedef int (*st_progress)(void *user, uint64_t done, uint64_t total); /* bytes; non-zero cancels */
 
-typedef struct st_load_item { /* what st_load is to bring, and where to */
+typedef struct st_load_item { /* what st_load reads, and where to */
     const st_tensor *tensor;
-    void *dst; /* as for st_read_as; items do not overlap */
+    st_dtype as; /* ST_AS_STORED, or the dtype to convert to */
+    void *dst;   /* as for st_read_as; items must not overlap in memory */
     size_t dst_bytes;
-    st_dtype as;         /* ST_DTYPE_UNKNOWN: as it is stored */
     const st_view *view; /* NULL: the whole tensor */
-    st_status status;    /* is put there; dst of an item without ST_OK holds nothing to rely on */
 } st_load_item;
 
-/* st_load_options.flags */
-enum {
-    ST_LOAD_DIRECT = 1 << 8 /* past the system's cache, for data that is read once; through it where that does not go */
-};
-
 typedef struct st_load_options {
-    unsigned threads; /* with ST_THREADS: how many, the caller's among them, at most 64; 0 is 1 */
-    st_progress
-        progress; /* from the calling thread, after each request or item: bytes of the files, gaps in views too */
-    int (*item_done)(void *user, size_t item); /* likewise, for each item that is there; non-zero cancels */
-    void *user;
-    void *scratch; /* NULL: from the model's allocator */
-    size_t scratch_bytes;
-    unsigned flags; /* ST_LOAD_* */
+    unsigned part,
+        part_count;       /* load only part `part`, from 0, of part_count parts of equal bytes; part_count 0 is 1 */
+    st_progress progress; /* after each request: bytes read from files for this part, of all that it reads */
+    void *user;           /* of progress */
+    st_buffer work;       /* not NULL: take memory from here, never from the allocator */
 } st_load_options;
 
 typedef struct st_extent {  /* bytes of a file, and where they go */
     uint32_t shard;         /* the file is model->shards[shard] */
-    uint64_t offset, bytes; /* in it */
-    size_t item;            /* the item that wants them */
-    uint64_t to;            /* bytes from its dst */
+    uint64_t offset, bytes; /* of the file */
+    size_t item;            /* index of the item that needs them */
+    uint64_t to;            /* bytes of the item's dst before them */
 } st_extent;
 
 typedef struct st_sink { /* where bytes go that do not go to a file */
@@ -590,7 +580,7 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
  *            st_read and data do not change
  * dst        at any alignment; dst_bytes of it may be written, as many as the view comes to are. Not part of data
  * ST_ERR_ARGUMENT: a view that is none (see st_view_shape), dst is too small (expected: bytes that suffice), no such
- * dtype, not of this model. ST_ERR_UNSUPPORTED: no such conversion (see st_convert). ST_ERR_SUBBYTE: elements of 4 or
+ * dtype (as, or of a copy of a tensor), not of this model. ST_ERR_UNSUPPORTED: no such conversion (see st_convert). ST_ERR_SUBBYTE: elements of 4 or
  * 6 bits as they are stored come in whole bytes only: the last axis stays last, with step 1, starting and stopping on
  * whole bytes, and so does each row; the whole tensor may always be read, and as another dtype any view.
  * ST_ERR_DTYPE: of a tensor of unknown dtype the whole can be read as it is stored, and nothing else.
@@ -603,36 +593,39 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
 ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
                             size_t dst_bytes, st_error *error);
 
-/* Brings many tensors, or views of them, to memory: as st_read_as does one by one, in the order of the files and in large
- * requests, whatever order the items have.
- * items    count of them; status of each is put there
+/* Loads many tensors, or views of them, in one call. The result is the same as one st_read_as per item; reads are sorted
+ * by file offset, and small ones that lie near each other are merged into one request.
+ * items    count of them; never written to, so that several threads may use one array
  * options  NULL for the defaults
- * Every item is checked before the first byte is read; the first that is wrong gives its status, as st_read_as would, and
- * the others ST_ERR_CANCELLED. Then ST_ERR_IO: the first error ends it; ST_ERR_CANCELLED: a callback did; items that were
- * there before have ST_OK, those not reached ST_ERR_CANCELLED. ST_ERR_MEMORY: scratch is too small, or there is none;
- * expected: bytes that suffice.
- * Whole tensors, and views that are one run, go straight to dst in requests of 8 MiB; smaller ones that lie near each
- * other come in one request, through a buffer. Files of the system are read by position, mapped or not, which is quicker
- * than copying from fresh pages; what is to be converted comes from the mapping, if there is one. Views that are no run
- * are not divided among threads and not read past the cache; callbacks see them as one step.
- * Memory, from scratch or the model's allocator, given back before the call returns: 48 bytes an item, for each thread
- * 2 KiB and a buffer, of 8 MiB or as many as are to be read; in scratch what is left, 256 bytes at least.
- * Threads, with ST_THREADS: each gets a stretch of the bytes, one after the other in the files, and a descriptor of its
- * own; sources that are not the system's are called from each. All have ended when the call returns. Callbacks and the
- * allocator are called from the calling thread only; no callback after an error. */
-ST_API st_status st_load(const st_model *model, st_load_item *items, size_t count, const st_load_options *options,
+ * Parts: to load with N threads, each thread calls st_load with the same items, its own `part` and part_count = N. The
+ * bytes are divided into N contiguous stretches of the files, equal but for what cannot be cut: only views that are one
+ * run (whole tensors among them) of more than 256 KiB are cut. Parts share nothing and need no lock. An item that lies
+ * across a cut is complete when all calls have returned ST_OK. examples/parts.h starts the threads.
+ * Every part checks every item before it reads the first byte, so all parts refuse the same items with the same error.
+ * Errors: as st_read_as, for the first item that is wrong; ST_ERR_ARGUMENT: part is not below part_count; ST_ERR_MEMORY:
+ * work is too small (expected: bytes that suffice), or the allocator has no memory; ST_ERR_CANCELLED: progress returned
+ * non-zero. error->item is the item. After an error no item of the part has contents to rely on.
+ * Files of the system are opened again for each call and read by position, in requests of up to 8 MiB straight to dst;
+ * the system is asked to read ahead where the next bytes are not in its cache. What is to be converted comes from the
+ * mapping, if there is one. progress sees a view that is not one run as one step.
+ * Memory: 40 bytes an item and a buffer of up to 1 MiB (8 MiB if the file is behind a callback), from options.work or
+ * the model's allocator, given back before the call returns. With work the buffer is what is left, 256 bytes at least.
+ * Cost: O(n log n) in items for each part, and one pass over its bytes. */
+ST_API st_status st_load(const st_model *model, const st_load_item *items, size_t count, const st_load_options *options,
                          st_error *error);
 
-/* For programs that move bytes by other means, a pool of their own or a device's: what st_load would read, in the order of
- * the files, as stretches to be copied as they are. Values stay little-endian on every host.
- * items      as for st_load, but dst, dst_bytes and status are not looked at
- * most       bytes of a stretch at most; 0: no bound
- * stretches  room for so many
- * needed     how many there are; NULL: not wanted. A view has one for each run of bytes, which may be each element
- * ST_ERR_ARGUMENT: too little room (expected: stretches), or as st_read_as. ST_ERR_UNSUPPORTED: an item is to be
- * converted. Others as st_read_as. No memory; O(n log n) in stretches. */
-ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t most,
-                              st_extent *stretches, size_t room, size_t *needed, st_error *error);
+/* Lists what st_load would read, for programs that move bytes themselves, with a thread pool of their own or to a device:
+ * extents of the files, sorted by file and offset, to be copied as they are. Values stay little-endian on every host.
+ * items            as for st_load, but dst and dst_bytes are not looked at
+ * max_bytes        longer extents are cut; 0: no bound
+ * extents          extent_capacity elements; NULL and 0 only count
+ * extent_count     set to how many there are; NULL: not wanted. A view has one for each run of bytes, which may be each
+ *                  element
+ * Errors: ST_ERR_ARGUMENT: extent_capacity is too small (expected: how many are needed), or as st_read_as;
+ * ST_ERR_UNSUPPORTED: an item is to be converted. Others as st_read_as. error->item is the item.
+ * Cost: no memory; O(n log n) in extents; O(items) where they do not fit. */
+ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t max_bytes,
+                              st_extent *extents, size_t extent_capacity, size_t *extent_count, st_error *error);
 
 /* 1 if data is there and at a multiple of its element's size, so that it may be used as an array of that type; else 0.
  * Elements of less than a byte and of unknown dtypes count as bytes. */
@@ -855,12 +848,6 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #define STI_OS_WINDOWS 0
 #endif
 
-#if defined(ST_THREADS) && (STI_OS_POSIX || STI_OS_WINDOWS)
-#define STI_THREADS 1
-#else
-#define STI_THREADS 0
-#endif
-
 #if defined(ST_MALLOC) != defined(ST_FREE)
 #error "safetensors.h: define both of ST_MALLOC and ST_FREE, or neither"
 #endif
@@ -870,6 +857,9 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #define ST_FREE free
 #endif
 
+#if !defined(ST_FREESTANDING)
+#include <string.h>
+#endif
 #if !defined(ST_MEMCPY) && !defined(ST_MEMMOVE) && !defined(ST_MEMSET) && !defined(ST_MEMCMP)
 #if defined(ST_FREESTANDING)
 #define ST_MEMCPY sti_memmove
@@ -878,7 +868,6 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #define ST_MEMCMP sti_memcmp
 #define STI_OWN_MEMORY_LOOPS
 #else
-#include <string.h>
 #define ST_MEMCPY memcpy
 #define ST_MEMMOVE memmove
 #define ST_MEMSET memset
@@ -894,9 +883,6 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #include <fcntl.h>
 #if !defined(ST_NO_WRITER)
 #include <stdio.h> /* rename, and nothing else of it */
-#endif
-#if STI_THREADS
-#include <pthread.h>
 #endif
 #include <stdlib.h> /* getenv, and nothing else of it */
 #include <sys/mman.h>
@@ -921,10 +907,16 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #include <windows.h>
 #endif
 
+#if SIZE_MAX < 0xFFFFFFFFu
+#error "safetensors.h: size_t must have 32 bits or more"
+#endif
+
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define STI_BIG_ENDIAN 1
-#else
+#elif defined(_WIN32) || (defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
 #define STI_BIG_ENDIAN 0
+#else
+#error "safetensors.h: unknown byte order: define __BYTE_ORDER__ as __ORDER_LITTLE_ENDIAN__ or __ORDER_BIG_ENDIAN__"
 #endif
 
 /* Words of 8 bytes are quick to handle: the header's quick paths are there. They take what the plain code takes, come to
@@ -1018,12 +1010,10 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_REQUEST_BYTES 8388608u /* of one request for what goes straight to where it is wanted */
 #define STI_JOIN_BYTES 262144u     /* up to which an item is read together with its neighbours */
 #define STI_CUT 12288u             /* bytes that long runs are cut at: whole pages, and whole elements of any size */
-#define STI_UNIT 24u               /* the same where there is room for less: whole elements only */
-#define STI_SECTOR 4096u           /* what a read past the cache begins and ends on; no system wants more */
-#define STI_MOST_THREADS 64u
-#define STI_STREAM_ROW 1024u /* elements that are worth going past the cache */
-#define STI_LONG_ROW 16u     /* elements that are worth a call */
-#define STI_TILE_ROWS 32u    /* what is transposed at a time, by this, or by that where a call is made for each row */
+#define STI_AHEAD_BYTES 131072u    /* asked for ahead by one call */
+#define STI_STREAM_ROW 1024u       /* elements that are worth going past the cache */
+#define STI_LONG_ROW 16u           /* elements that are worth a call */
+#define STI_TILE_ROWS 32u /* what is transposed at a time, by this, or by that where a call is made for each row */
 #define STI_TILE_MOVED 16u
 #define STI_TILE_CONVERTED 128u
 #define STI_SCAN_TENSORS 1024u
@@ -1129,8 +1119,11 @@ STI_INLINE unsigned sti_first_bit(uint64_t word) {
 static sti_span sti_span_of(const char *text) {
     sti_span s;
     s.at = text;
-    s.n = 0;
-    while (text[s.n]) s.n++;
+#if defined(ST_FREESTANDING)
+    for (s.n = 0; text[s.n];) s.n++;
+#else
+    s.n = strlen(text);
+#endif
     return s;
 }
 
@@ -1141,7 +1134,7 @@ static sti_span sti_drop_first(sti_span s, size_t n) {
     return s;
 }
 
-STI_INLINE int sti_same(sti_span a, sti_span b) {
+static int sti_same(sti_span a, sti_span b) {
     return a.n == b.n && ST_MEMCMP(a.at, b.at, a.n) == 0;
 }
 
@@ -1319,6 +1312,12 @@ static void sti_free(void *user, void *pointer, size_t bytes) {
 
 static void sti_memory_choose(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
     ST_MEMSET(m, 0, sizeof *m);
+#if defined(ST_NO_MALLOC)
+    if (!work && !allocator) { /* a work buffer of no bytes, at the address that wastes most: so it is said what suffices */
+        work = (unsigned char *)m + 1;
+        bytes = 0;
+    }
+#endif
     if (work) {
         uintptr_t past = (uintptr_t)work % 8;
         m->work_skipped = past ? 8 - past : 0;
@@ -2550,6 +2549,10 @@ static void sti_copy_shape(sti_header *h, const sti_entry *e, uint64_t *out) {
 /* judges the length of the file, and its first 8 bytes if it has them: *bytes of header follow, all there */
 static st_status sti_header_measure(const unsigned char *first, uint64_t file_bytes, uint64_t limit, uint64_t *bytes,
                                     st_error *error) {
+    if (file_bytes > INT64_MAX) { /* so that no sum of two offsets wraps */
+        return sti_fail(error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, INT64_MAX, file_bytes,
+                        STI_TEXT("a length of $a bytes is over the limit of $e"));
+    }
     if (file_bytes < 8) {
         return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, 8, file_bytes,
                         file_bytes ? STI_TEXT("cut short: $d of the first $e bytes are missing")
@@ -2914,34 +2917,23 @@ __extension__ typedef unsigned __int128 sti_twice;
 typedef struct sti_name_table {
     const st_tensor *tensors; /* the items are these, or else pairs */
     const st_pair *pairs;
-    uint32_t *slots;   /* 0 or item + 1, with bits of the hash above; sorted: items in order of their names */
-    uint32_t count;    /* items; a header of 2^32 bytes has fewer than 2^28 */
-    uint32_t capacity; /* slots */
-    uint32_t probes;   /* how many slots an item is at most away from its place: O(log n) */
-    int shift;         /* bits that hold item + 1 */
+    uint32_t *slots;      /* 0 or item + 1, with bits of the hash above; sorted: items in order of their names */
+    uint64_t seed, twist; /* of the hash */
+    uint32_t count;       /* items; a header of 2^32 bytes has fewer than 2^28 */
+    uint32_t capacity;    /* slots */
+    uint32_t probes;      /* how many slots an item is at most away from its place: O(log n) */
+    uint32_t mask;        /* of the bits that hold item + 1 */
     int sorted;
 } sti_name_table;
 
-/* Words of a slot. Tensors have a second one where that helps, the low half of the address of their name: so name and
- * tensor are on their way from memory at the same time, and not one after the other. It is a hint, and never trusted. */
-#if STI_WIDE
-#define STI_SLOT_WORDS(tensors) ((tensors) ? 2u : 1u)
-#else
-#define STI_SLOT_WORDS(tensors) 1u
+/* Hashes depend on where the table lies, so that names cannot be chosen to collide by one who does not know that. */
+#if !defined(STI_SEED) /* tests bring another */
+#define STI_SEED(table) ((uintptr_t)(table)->slots)
 #endif
 
-/* slots for that many items, of which a quarter stays free, of those with two words a third */
-static uint32_t sti_table_slots(uint32_t count, int tensors) {
-#if STI_WIDE
-    if (tensors) return count + count / 2; /* under 2^29: see count */
-#endif
-    (void)tensors;
-    return count + count / 3;
-}
-
-/* the words that they take */
-static uint32_t sti_table_words(uint32_t count, int tensors) {
-    return sti_table_slots(count, tensors) * STI_SLOT_WORDS(tensors); /* under 2^30 */
+/* slots for that many items, of which a third stays free */
+static uint32_t sti_table_slots(uint32_t count) {
+    return count + count / 2; /* under 2^29: see count */
 }
 
 STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
@@ -2968,30 +2960,42 @@ STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
 #endif
 }
 
-STI_INLINE uint64_t sti_hash_more(uint64_t h, const char *at) {
-    return (h << 27 | h >> 37) ^
-           sti_hash_fold(sti_load64(at) ^ 0x9E3779B97F4A7C15u, sti_load64(at + 8) ^ 0xC2B2AE3D27D4EB4Fu);
+/* chooses the hash */
+static void sti_table_seed(sti_name_table *x, uint64_t secret) {
+    x->seed = sti_hash_fold(secret ^ 0x9E3779B97F4A7C15u, 0xC2B2AE3D27D4EB4Fu);
+    x->twist = sti_hash_fold(secret ^ 0xC2B2AE3D27D4EB4Fu, 0x9E3779B97F4A7C15u);
 }
 
-/* Goes by 16 bytes, the last of which end with the text and may overlap those before: no product waits for another, and
- * names of about one length take one path. */
-STI_INLINE uint32_t sti_hash(sti_span s) {
-    uint64_t h = s.n;
-    const char *last;
-    char few[16];
-    if (s.n < sizeof few) {
-        ST_MEMSET(few, 0, sizeof few);
-        ST_MEMCPY(few, s.at, s.n);
-        s.at = few;
-        s.n = sizeof few;
+/* two words that end with the text's last byte; of one of up to 16 bytes they are all of it, for its length */
+STI_INLINE void sti_last_words(sti_span s, uint64_t *a, uint64_t *b) {
+    if (s.n >= 8) {
+        *a = sti_load64(s.n > 16 ? s.at + s.n - 16 : s.at);
+        *b = sti_load64(s.at + s.n - 8);
+    } else if (s.n >= 4) {
+        *a = sti_load32(s.at);
+        *b = sti_load32(s.at + s.n - 4);
+    } else {
+        *a = *b = 0;
+        while (s.n > 0) *a = *a << 8 | (unsigned char)s.at[--s.n];
     }
-    for (last = s.at + (s.n - sizeof few); s.at < last; s.at += sizeof few) h = sti_hash_more(h, s.at);
-    h = sti_hash_fold(sti_hash_more(h, last), 0x9E3779B97F4A7C15u);
-    return (uint32_t)h ^ (uint32_t)(h >> 32);
 }
 
-STI_INLINE uint32_t sti_table_place(const sti_name_table *x, uint32_t hash) {
-    return (uint32_t)((uint64_t)hash * x->capacity >> 32);
+/* Goes by 16 bytes, the last of which may overlap those before: no product waits for another, and names of about one
+ * length take one path. */
+STI_INLINE uint64_t sti_hash(const sti_name_table *x, sti_span s) {
+    uint64_t h = s.n, a, b;
+    const char *at, *last = s.at + (s.n > 16 ? s.n - 16 : 0);
+    sti_last_words(s, &a, &b);
+    for (at = s.at; at < last; at += 16) {
+        h = (h << 27 | h >> 37) ^ sti_hash_fold(sti_load64(at) ^ x->seed, sti_load64(at + 8) ^ x->twist);
+    }
+    h = (h << 27 | h >> 37) ^ sti_hash_fold(a ^ x->seed, b ^ x->twist);
+    return sti_hash_fold(h, 0x9E3779B97F4A7C15u);
+}
+
+/* where an item belongs, by the upper half of its hash; the lower half is for its tag */
+STI_INLINE uint32_t sti_table_place(const sti_name_table *x, uint64_t hash) {
+    return (uint32_t)((hash >> 32) * x->capacity >> 32);
 }
 
 /* -1, 0, 1: by bytes, a shorter one before what it begins */
@@ -3080,27 +3084,28 @@ STI_COLD static void sti_table_sort(sti_name_table *x, const sti_entry *entries,
     }
 }
 
-/* the item + 1 that a slot holds; 0: it is free */
-STI_INLINE uint32_t sti_table_held(const sti_name_table *x, uint32_t slot) {
-    return slot & (((uint32_t)1 << x->shift) - 1);
+/* whether two names are the same */
+STI_INLINE int sti_same_name(sti_span s, sti_span t) {
+    const char *last = s.at + (s.n > 16 ? s.n - 16 : 0);
+    uint64_t a, b, c, d;
+    if (s.n != t.n) return 0;
+    sti_last_words(s, &a, &b);
+    sti_last_words(t, &c, &d);
+    a = (a ^ c) | (b ^ d);
+    for (; s.at < last; s.at += 16, t.at += 16) {
+        a |= (sti_load64(s.at) ^ sti_load64(t.at)) | (sti_load64(s.at + 8) ^ sti_load64(t.at + 8));
+    }
+    return a == 0;
 }
 
 /* The slot that holds the item of a name, or else the free one where it belongs. NULL: neither is near, which names get
  * to that were chosen for it, and a table with no slot free. */
-STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, sti_span name, uint32_t hash) {
-    const uint32_t tag = hash << x->shift, words = STI_SLOT_WORDS(x->tensors);
-    uint32_t at = sti_table_place(x, hash), left;
+STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, sti_span name, uint64_t hash) {
+    uint32_t *slot = x->slots + sti_table_place(x, hash), *const end = x->slots + x->capacity, left;
     for (left = x->probes; left > 0; left--) {
-        uint32_t *slot = x->slots + at * words;
-        const uint32_t held = sti_table_held(x, *slot);
-        if (held == 0) return slot;
-        if (*slot - held == tag) {
-#if STI_WIDE
-            if (words == 2) STI_PREFETCH(((uintptr_t)x->slots & ~(uintptr_t)UINT32_MAX) | slot[1]);
-#endif
-            if (sti_same(sti_table_name(x, held - 1), name)) return slot;
-        }
-        if (++at == x->capacity) at = 0;
+        if (*slot == 0) return slot;
+        if ((*slot ^ (uint32_t)hash) <= x->mask && sti_same_name(sti_table_name(x, (*slot & x->mask) - 1), name)) return slot;
+        if (++slot == end) slot = x->slots;
     }
     return NULL;
 }
@@ -3108,12 +3113,12 @@ STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, sti_span name, uint
 #define STI_AHEAD (STI_WIDE ? 16u : 1u) /* items whose slots are on their way from memory at once */
 
 /* the hashes of an item and of those that follow */
-STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint32_t hashes[STI_AHEAD]) {
+STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint64_t hashes[STI_AHEAD]) {
     const uint32_t n = x->count - item < STI_AHEAD ? x->count - item : STI_AHEAD;
     uint32_t i;
     for (i = 0; i < n; i++) {
-        hashes[i] = sti_hash(sti_table_name(x, item + i));
-        STI_PREFETCH((uintptr_t)(x->slots + sti_table_place(x, hashes[i]) * STI_SLOT_WORDS(x->tensors)));
+        hashes[i] = sti_hash(x, sti_table_name(x, item + i));
+        STI_PREFETCH(x->slots + sti_table_place(x, hashes[i]));
     }
 }
 
@@ -3121,20 +3126,22 @@ STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint32_t
  * header's.
  * Gives the item that is the first in the header to repeat a name, or STI_ABSENT. */
 STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry *entries) {
-    const uint32_t words = STI_SLOT_WORDS(x->tensors);
-    uint32_t repeated = STI_ABSENT, item, hashes[STI_AHEAD];
+    uint32_t repeated = STI_ABSENT, item;
+    uint64_t hashes[STI_AHEAD];
     x->sorted = 0; /* it may have been filled before */
-    x->capacity = sti_table_slots(x->count, x->tensors != NULL);
-    for (x->shift = 1; x->count >> x->shift; x->shift++) {} /* count + 1 <= 2^shift: under 2^28, see count */
-    x->probes = 32 * (uint32_t)x->shift;
+    sti_table_seed(x, STI_SEED(x));
+    x->capacity = sti_table_slots(x->count);
+    x->mask = 1;
+    for (x->probes = 32; x->mask < x->count; x->probes += 32) x->mask = 2 * x->mask + 1; /* under 2^28: see count */
     if (x->probes > x->capacity) x->probes = x->capacity;
     /* they were taken with this size */
-    ST_MEMSET(x->slots, 0, sti_table_words(x->count, x->tensors != NULL) * sizeof *x->slots);
+    ST_MEMSET(x->slots, 0, x->capacity * sizeof *x->slots);
     for (item = 0; item < x->count; item++) {
-        uint32_t held = 0, hash, *slot;
+        uint32_t held = 0, *slot;
+        uint64_t hash;
         if (item % STI_AHEAD == 0) sti_table_ahead(x, item, hashes);
         hash = hashes[item % STI_AHEAD];
-        slot = x->slots + sti_table_place(x, hash) * words;
+        slot = x->slots + sti_table_place(x, hash);
         if (*slot) {
             slot = sti_table_slot(x, sti_table_name(x, item), hash);
             if (!slot) {
@@ -3142,23 +3149,17 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry 
                 sti_table_sort(x, entries, &repeated);
                 return repeated;
             }
-            held = sti_table_held(x, *slot);
+            held = *slot & x->mask;
         }
-        *slot = hash << x->shift | ((held ? sti_table_repeat(entries, held - 1, item, &repeated) : item) + 1);
-#if STI_WIDE
-        if (words == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
-#endif
+        held = held ? sti_table_repeat(entries, held - 1, item, &repeated) : item;
+        *slot = ((uint32_t)hash & ~x->mask) | (held + 1);
     }
     return repeated;
 }
 
-static uint32_t sti_table_find(const sti_name_table *x, sti_span name) {
+/* the same in a table that is sorted */
+STI_COLD static uint32_t sti_table_search(const sti_name_table *x, sti_span name) {
     uint32_t low = 0, high = x->count;
-    if (!x->sorted) {
-        const uint32_t *slot = sti_table_slot(x, name, sti_hash(name));
-        const uint32_t held = slot ? sti_table_held(x, *slot) : 0;
-        return held ? held - 1 : STI_ABSENT;
-    }
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         int c = sti_compare(name, sti_table_name(x, x->slots[middle]));
@@ -3170,6 +3171,37 @@ static uint32_t sti_table_find(const sti_name_table *x, sti_span name) {
         }
     }
     return STI_ABSENT;
+}
+
+/* the item of a name and its hash, or STI_ABSENT */
+STI_INLINE uint32_t sti_table_find_hashed(const sti_name_table *x, sti_span name, uint64_t hash) {
+    const uint32_t *slot;
+    if (x->sorted) return sti_table_search(x, name);
+    slot = sti_table_slot(x, name, hash);
+    return slot && *slot ? (*slot & x->mask) - 1 : STI_ABSENT;
+}
+
+STI_NOINLINE static uint32_t sti_table_find(const sti_name_table *x, sti_span name) {
+    return sti_table_find_hashed(x, name, sti_hash(x, name));
+}
+
+/* Finds up to STI_AHEAD tensors: each step for all names before the next step for any, so that what one waits for from
+ * memory comes together with what the others wait for. */
+static void sti_table_find_many(const sti_name_table *x, const sti_span *names, uint32_t count, uint32_t *items) {
+    uint64_t hashes[STI_AHEAD];
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        hashes[i] = sti_hash(x, names[i]);
+        STI_PREFETCH(x->slots + sti_table_place(x, hashes[i]));
+    }
+    for (i = 0; i < count && !x->sorted && x->count; i++) { /* the first slot is the right one as a rule */
+        const uint32_t held = x->slots[sti_table_place(x, hashes[i])] & x->mask;
+        items[i] = held ? held - 1 : 0;
+        STI_PREFETCH(&x->tensors[items[i]].name);
+        STI_PREFETCH(&x->tensors[items[i]].name_bytes);
+    }
+    for (i = 0; i < count && !x->sorted && x->count; i++) STI_PREFETCH(x->tensors[items[i]].name);
+    for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(x, names[i], hashes[i]);
 }
 
 static int sti_offset_before(const void *context, const void *a, const void *b) {
@@ -3353,6 +3385,7 @@ static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes
         const char *at = (const char *)file->mapped + first;
         (void)madvise((void *)(uintptr_t)at, (size_t)(past - first),
                       advice == ST_ADVISE_DONE ? MADV_DONTNEED : MADV_WILLNEED);
+        if (advice == ST_ADVISE_WILL_NEED) return;
     }
 #endif
 #if defined(POSIX_FADV_WILLNEED)
@@ -3361,91 +3394,6 @@ static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes
                         advice == ST_ADVISE_DONE ? POSIX_FADV_DONTNEED : POSIX_FADV_WILLNEED);
 #endif
 }
-
-/* reads of that file go past the cache of the system from here on, or through it again: 0, or a code */
-static int sti_system_direct(st_io *file, int direct) {
-    const int fd = (int)(intptr_t)file->user;
-#if defined(O_DIRECT)
-    const int flags = fcntl(fd, F_GETFL);
-    if (flags < 0) return errno;
-    return fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0 ? 0 : errno;
-#elif defined(F_NOCACHE)
-    return fcntl(fd, F_NOCACHE, direct) == 0 ? 0 : errno;
-#else
-    (void)fd, (void)direct;
-    return ENOTSUP;
-#endif
-}
-
-/* `need` bytes at least, of the n from offset on: all three of n, offset and dst are on sectors, but the file's end is not */
-static int sti_system_read_direct(const st_io *file, uint64_t offset, void *dst, size_t n, size_t need) {
-    size_t got = 0;
-    int tries = 0;
-    while (got < need) {
-        const ssize_t more = pread((int)(intptr_t)file->user, (unsigned char *)dst + got, n - got,
-                                   (off_t)sti_add64_saturated(offset, got));
-        if (more == 0) return ST_IO_ENDED;
-        if (more < 0 && (errno != EINTR || ++tries >= STI_INTERRUPTS)) return errno;
-        if (more > 0) got += (size_t)more;
-    }
-    return 0;
-}
-
-#if STI_THREADS
-typedef struct sti_lock { /* and what the one who waits is woken by */
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-} sti_lock;
-
-typedef struct sti_thread {
-    pthread_t handle;
-    void (*run)(void *user);
-    void *user;
-} sti_thread;
-
-static int sti_lock_begin(sti_lock *l) {
-    int code = pthread_mutex_init(&l->mutex, NULL);
-    if (code) return code;
-    code = pthread_cond_init(&l->changed, NULL);
-    if (code) (void)pthread_mutex_destroy(&l->mutex);
-    return code;
-}
-
-static void sti_lock_end(sti_lock *l) {
-    (void)pthread_cond_destroy(&l->changed);
-    (void)pthread_mutex_destroy(&l->mutex);
-}
-
-static void sti_lock_take(sti_lock *l) {
-    (void)pthread_mutex_lock(&l->mutex);
-}
-
-static void sti_lock_give(sti_lock *l) {
-    (void)pthread_mutex_unlock(&l->mutex);
-}
-
-static void sti_lock_wait(sti_lock *l) {
-    (void)pthread_cond_wait(&l->changed, &l->mutex);
-}
-
-static void sti_lock_wake(sti_lock *l) {
-    (void)pthread_cond_signal(&l->changed);
-}
-
-static void *sti_thread_main(void *user) {
-    const sti_thread *t = (const sti_thread *)user;
-    (t->run)(t->user);
-    return NULL;
-}
-
-static int sti_thread_start(sti_thread *t) {
-    return pthread_create(&t->handle, NULL, sti_thread_main, t);
-}
-
-static void sti_thread_join(sti_thread *t) {
-    (void)pthread_join(t->handle, NULL);
-}
-#endif
 
 #if !defined(ST_NO_WRITER)
 
@@ -3786,84 +3734,6 @@ static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes
         (void)advice; /* its own read-ahead does what the calls of newer systems would */
 }
 
-static int sti_system_direct(st_io *file, int direct) {
-    const DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
-    HANDLE h = ReOpenFile((HANDLE)file->user, GENERIC_READ, share, direct ? FILE_FLAG_NO_BUFFERING : 0);
-    if (h == INVALID_HANDLE_VALUE) return (int)GetLastError();
-    (void)CloseHandle((HANDLE)file->user);
-    file->user = h;
-    return 0;
-}
-
-static int sti_system_read_direct(const st_io *file, uint64_t offset, void *dst, size_t n, size_t need) {
-    size_t got = 0;
-    while (got < need) {
-        OVERLAPPED where = sti_system_place(sti_add64_saturated(offset, got));
-        DWORD more = 0;
-        if (!ReadFile((HANDLE)file->user, (unsigned char *)dst + got, (DWORD)(n - got), &more, &where)) {
-            return (int)GetLastError();
-        }
-        if (more == 0) return ST_IO_ENDED;
-        got += more;
-    }
-    return 0;
-}
-
-#if STI_THREADS
-typedef struct sti_lock {
-    SRWLOCK mutex;
-    CONDITION_VARIABLE changed;
-} sti_lock;
-
-typedef struct sti_thread {
-    HANDLE handle;
-    void (*run)(void *user);
-    void *user;
-} sti_thread;
-
-static int sti_lock_begin(sti_lock *l) {
-    InitializeSRWLock(&l->mutex);
-    InitializeConditionVariable(&l->changed);
-    return 0;
-}
-
-static void sti_lock_end(sti_lock *l) {
-    (void)l;
-}
-
-static void sti_lock_take(sti_lock *l) {
-    AcquireSRWLockExclusive(&l->mutex);
-}
-
-static void sti_lock_give(sti_lock *l) {
-    ReleaseSRWLockExclusive(&l->mutex);
-}
-
-static void sti_lock_wait(sti_lock *l) {
-    (void)SleepConditionVariableSRW(&l->changed, &l->mutex, INFINITE, 0);
-}
-
-static void sti_lock_wake(sti_lock *l) {
-    WakeConditionVariable(&l->changed);
-}
-
-static DWORD WINAPI sti_thread_main(void *user) {
-    const sti_thread *t = (const sti_thread *)user;
-    (t->run)(t->user);
-    return 0;
-}
-
-static int sti_thread_start(sti_thread *t) {
-    t->handle = CreateThread(NULL, 0, sti_thread_main, t, 0, NULL);
-    return t->handle ? 0 : (int)GetLastError();
-}
-
-static void sti_thread_join(sti_thread *t) {
-    (void)WaitForSingleObject(t->handle, INFINITE);
-    (void)CloseHandle(t->handle);
-}
-#endif
-
 #if !defined(ST_NO_WRITER)
 
 #define STI_TEMP_BYTES 48u
@@ -4153,122 +4023,49 @@ STI_NOINLINE static size_t sti_layout_model(sti_opening *o, unsigned char *base)
     l->tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l->tensors);
     l->shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l->shapes);
     l->pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l->pairs);
-    l->name_slots = (uint32_t *)sti_take(&b, sti_table_words((uint32_t)all->tensors, 1), sizeof *l->name_slots);
-    l->key_slots = (uint32_t *)sti_take(&b, sti_table_words((uint32_t)all->pairs, 0), sizeof *l->key_slots);
+    l->name_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->tensors), sizeof *l->name_slots);
+    l->key_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->pairs), sizeof *l->key_slots);
     l->text = (char *)sti_take(&b, all->text, 1);
     l->bytes = sti_round8(b.used);
     return l->bytes;
 }
 
-/* ---- how much memory, where there is too little of it */
+/* ---- scratch memory, and what is said where a work buffer is too small for it */
 
-/* bytes of a work buffer that hold the model, as far as it is counted, the scratch that is taken, and more of it, a
- * multiple of 8 */
+/* bytes of a work buffer that hold the scratch taken so far, `more`, and the model as far as it is counted */
 static size_t sti_need(sti_opening *o, size_t more) {
     const size_t taken = o->memory.work_all - o->memory.work_bytes;
     return sti_add_saturated(sti_add_saturated(o->memory.work_skipped, taken),
                              sti_add_saturated(sti_layout_model(o, NULL), more));
 }
 
-/* memory until the call is over */
-static void *sti_scratch_take(sti_opening *o, size_t bytes) {
+/* memory until the call is over; enough: for all that a work buffer has to hold from here on */
+static void *sti_scratch_take_of(sti_opening *o, size_t bytes, size_t enough) {
     void *taken = sti_arena_take(&o->memory, bytes);
-    if (!taken) {
-        bytes = sti_round8(bytes);
-        (void)sti_fail_memory(
-            &o->memory, o->memory.work ? sti_need(o, bytes) : sti_add_saturated(bytes, sizeof(sti_chunk)), o->error);
-    }
+    if (!taken) (void)sti_fail_memory(&o->memory, o->memory.work ? sti_need(o, sti_round8(enough)) : bytes, o->error);
     return taken;
 }
 
-/* whether so much can be taken of a work buffer; says of one that is too small how large one suffices */
-static st_status sti_scratch_fits(sti_opening *o, size_t bytes) {
-    if (!o->memory.work || bytes <= o->memory.work_bytes) return ST_OK;
-    return sti_fail_memory(&o->memory, sti_need(o, sti_round8(bytes)), o->error);
-}
-
-typedef struct sti_window { /* a header seen piece by piece */
-    sti_header header;      /* first, and in it the scanner: a pointer to one is a pointer to all */
-    const st_io *io;
-    uint64_t next, stop; /* what is still to come of it, in the file */
-    int code;            /* of a read that failed */
-    unsigned char bytes[32];
-} sti_window;
-
-static int sti_window_more(sti_json *j) {
-    sti_window *w = (sti_window *)(void *)j;
-    size_t n = w->stop - w->next < sizeof w->bytes ? (size_t)(w->stop - w->next) : sizeof w->bytes;
-    if (n == 0 || w->code) return 0;
-    w->code = sti_io_read(w->io, w->next, w->bytes, n);
-    if (w->code) return 0;
-    w->next = sti_add64_saturated(w->next, n);
-    j->at = w->bytes;
-    j->end = w->bytes + n;
-    j->stop = (uint32_t)(w->next - 8);
-    return 1;
-}
-
-static size_t sti_entries_bytes(const sti_header *h) {
-    return sti_multiply_saturated(h->tensors, sizeof(sti_entry));
-}
-
-/* What suffices beside a header's copy where it cannot be counted. What takes most for its length is a metadata pair
- * of 6 characters with 40 bytes and the text: 8 bytes for each of the header's. */
-static size_t sti_need_at_most(const sti_opened_file *p) {
-    return sti_multiply_saturated(p->header_bytes, 8);
-}
-
-/* counts through a window what a header holds, and gives the scratch that its entries will take */
-STI_COLD static st_status sti_window_count(sti_opening *o, const sti_opened_file *p, size_t *entries) {
-    sti_window w;
-    sti_entry e;
-    st_status s;
-    int more = 1;
-    ST_MEMSET(&w, 0, sizeof w);
-    w.header.json.at = w.header.json.end = w.bytes;
-    w.header.flags = o->flags;
-    w.header.json.more = sti_window_more;
-    w.io = &p->io;
-    w.next = 8;
-    w.stop = sti_add64_saturated(8, p->header_bytes);
-    do {
-        s = sti_header_next(&w.header, &e, &more);
-    } while (s == ST_OK && more);
-    if (w.code) return sti_fail_code(o->error, w.code, w.next, STI_TEXT("its header cannot be read"));
-    if (s == ST_OK) sti_count(o, &w.header);
-    *entries = s == ST_OK ? sti_entries_bytes(&w.header) : sti_need_at_most(p);
-    return ST_OK;
-}
-
-/* says of a work buffer too small to hold the header how large one suffices */
-STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_opened_file *p) {
-    size_t entries;
-    st_status s = sti_window_count(o, p, &entries);
-    if (s != ST_OK) return s;
-    return sti_fail_memory(&o->memory, sti_need(o, sti_add_saturated(entries, sti_round8(p->header_bytes))), o->error);
+static void *sti_scratch_take(sti_opening *o, size_t bytes) {
+    return sti_scratch_take_of(o, bytes, sti_add_saturated(bytes, STI_PATHS_BYTES));
 }
 
 /* ---- opening a file, step by step */
 
-/* takes room for the header's text and for entries; *room: how many of these */
-static st_status sti_open_scratch(sti_opening *o, sti_opened_file *p, size_t *room) {
-    size_t n;
+/* Takes memory for the header's text and its entries, which do not outgrow the text. A work buffer that is too small is
+ * answered before the header is read, with what suffices whatever it holds: twice its bytes here, and at most 7 times
+ * as much for the model (6.6 for metadata pairs of 6 characters, which take 40 bytes each; tensors take less). */
+static st_status sti_open_scratch(sti_opening *o, sti_opened_file *p) {
+    const size_t n = sti_round8(p->header_bytes ? p->header_bytes : 1);
     if (p->header_bytes > SIZE_MAX / 4) { /* twice its bytes are obtained */
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX / 4, p->header_bytes,
                         STI_TEXT("a header of $a bytes is too large for this machine"));
     }
-    n = sti_round8(p->header_bytes ? p->header_bytes : 1);
-    *room = n / sizeof *p->entries; /* all of them: they do not outgrow the text */
-    if (!o->memory.work) {
-        p->entries = (sti_entry *)sti_scratch_take(o, sti_multiply_saturated(n, 2));
-        if (!p->entries) return ST_ERR_MEMORY;
-        p->text = (unsigned char *)p->entries + n;
-        return ST_OK;
-    }
-    if (n > o->memory.work_bytes) return sti_work_too_small(o, p);
-    p->text = (unsigned char *)sti_scratch_take(o, n);
-    p->entries = (sti_entry *)(void *)o->memory.work; /* for the time being; the model will come there */
-    *room = o->memory.work_bytes / sizeof *p->entries;
+    /* one entry more, for a member that turns out to be none */
+    p->text = (unsigned char *)sti_scratch_take_of(
+        o, 2 * n + sizeof *p->entries, sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
+    if (!p->text) return ST_ERR_MEMORY;
+    p->entries = (sti_entry *)(void *)(p->text + n);
     return ST_OK;
 }
 
@@ -4280,43 +4077,28 @@ STI_NOINLINE static st_status sti_open_text(const sti_opening *o, sti_opened_fil
     return code ? sti_fail_code(o->error, code, 8, STI_TEXT("its header cannot be read")) : ST_OK;
 }
 
-/* reads and parses the header, as many of its entries as there is room for; *sorted: they come by offset */
-STI_NOINLINE static st_status sti_open_entries(sti_opening *o, sti_opened_file *p, size_t room, int *sorted) {
+/* reads and parses the header, and sorts its entries by offset */
+STI_NOINLINE static st_status sti_open_entries(sti_opening *o, sti_opened_file *p) {
     sti_header *h = &p->header;
     uint64_t end = 0;
-    sti_entry none, *e;
-    size_t need;
-    int more;
+    int more, sorted = 1;
     st_status s = sti_open_text(o, p);
     if (s != ST_OK) return s;
-    for (*sorted = 1;; end = e->end) {
-        e = h->tensors < room ? &p->entries[h->tensors] : &none;
+    for (;;) {
+        sti_entry *e = &p->entries[h->tensors];
         s = sti_header_next(h, e, &more);
         if (s != ST_OK || !more) break;
-        if (e->begin != end || e->end < end) *sorted = 0;
+        if (e->begin != end || e->end < end) sorted = 0;
+        end = e->end;
     }
     if (s != ST_OK || sti_json_high(&h->json)) { /* whatever else is wrong, text that is not UTF-8 is said first */
         const st_status utf8 = sti_header_utf8(h->text, p->header_bytes, o->error);
         if (utf8 != ST_OK) return utf8;
     }
-    if (s != ST_OK && h->tensors <= room) return s;
-    if (s == ST_OK) sti_count(o, h);
-    need = sti_need(o, s == ST_OK ? sti_entries_bytes(h) : sti_need_at_most(p));
-    if (o->memory.work && need > sti_add_saturated(o->memory.work_skipped, o->memory.work_all)) {
-        return sti_fail_memory(&o->memory, need, o->error);
-    }
-    return s;
-}
-
-/* brings the entries into the order of their data, and in a work buffer right before the text */
-STI_NOINLINE static void sti_open_arrange(sti_opening *o, sti_opened_file *p, int sorted) {
-    if (!sorted) sti_sort(p->entries, p->header.tensors, sizeof *p->entries, sti_offset_before, NULL);
-    if (o->memory.work) {
-        sti_entry *moved = (sti_entry *)(void *)p->text - p->header.tensors;
-        ST_MEMMOVE(moved, p->entries, sti_entries_bytes(&p->header));
-        o->memory.work_bytes -= sti_entries_bytes(&p->header); /* which were counted with what is needed */
-        p->entries = moved;
-    }
+    if (s != ST_OK) return s;
+    sti_count(o, h);
+    if (!sorted) sti_sort(p->entries, h->tensors, sizeof *p->entries, sti_offset_before, NULL);
+    return ST_OK;
 }
 
 /* proves where the tensors lie; error NULL: it is not yet the time to say so */
@@ -4372,13 +4154,10 @@ static st_status sti_open_measure(sti_opening *o, sti_opened_file *p) {
 /* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
  * found after it */
 static st_status sti_open_part(sti_opening *o, sti_opened_file *p) {
-    size_t room = 0;
-    int sorted = 0;
     st_status s = sti_open_measure(o, p);
-    if (s == ST_OK) s = sti_open_scratch(o, p, &room);
-    if (s == ST_OK) s = sti_open_entries(o, p, room, &sorted);
+    if (s == ST_OK) s = sti_open_scratch(o, p);
+    if (s == ST_OK) s = sti_open_entries(o, p);
     if (s != ST_OK) return s;
-    sti_open_arrange(o, p, sorted);
     p->sound = sti_open_offsets(p, NULL);
     return p->sound == ST_OK ? sti_open_map(o, &p->io) : ST_OK;
 }
@@ -4897,19 +4676,14 @@ static st_status sti_index_fail(const sti_index_file *x, uint32_t object, uint32
 static st_status sti_index_fill(sti_opening *o, sti_index_file *x) {
     const uint32_t most = x->weights > x->pairs ? x->weights : x->pairs;
     const size_t text_bytes = x->escaped > x->text_bytes ? x->escaped : x->text_bytes;
-    const size_t each = sizeof *x->items + 2 * sizeof *x->slots + sizeof *x->shards + 2 * sizeof(uint32_t);
     const char *twice = STI_TEXT("this name is there twice");
     sti_json j = sti_index_at(x, x->metadata);
     sti_name_table index;
     uint32_t repeated;
     char *text;
-    /* what sti_index_parts takes for each is counted too; 8 for rounding up, six times */
-    st_status s =
-        sti_scratch_fits(o, sti_add_saturated(sti_multiply_saturated(most, each), sti_add_saturated(text_bytes, 48)));
-    if (s != ST_OK) return s;
     text = (char *)sti_scratch_take(o, text_bytes);
     x->items = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(most, sizeof *x->items));
-    x->slots = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_words(most, 0), sizeof *x->slots));
+    x->slots = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_slots(most), sizeof *x->slots));
     x->shards = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->weights, sizeof *x->shards));
     if (!text || !x->items || !x->slots || !x->shards) return ST_ERR_MEMORY;
     if (x->metadata) {
@@ -4981,10 +4755,6 @@ static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
     }
     path.at = NULL;
     path.n = longest;
-    s = sti_scratch_fits(o, sti_add_saturated(sti_multiply_saturated(count, sizeof *parts),
-                                              sti_add_saturated(sti_add_saturated(texts, sti_open_wants(o, path)),
-                                                                24))); /* rounded up thrice */
-    if (s != ST_OK) return s;
     parts = (sti_opened_file *)sti_scratch_take(o, sti_multiply_saturated(count, sizeof *parts));
     text = (char *)sti_scratch_take(o, texts);
     if (!parts || !text) return ST_ERR_MEMORY;
@@ -5014,35 +4784,11 @@ static void sti_opened_rest(sti_opening *o, sti_opened_file *p, uint32_t number)
     if (!p->io.mapped) sti_opened_close(o, p);
 }
 
-/* says of a work buffer that does not hold a shard, which is open, how large one suffices for it and all behind, as far
- * as these can be counted: one that cannot is said when its turn comes */
-STI_COLD static st_status sti_work_for_shards(sti_opening *o, uint32_t first, uint32_t count) {
-    size_t scratch = 0;
-    uint32_t i;
-    for (i = first; i < count; i++) {
-        sti_opened_file *p = &o->parts[i];
-        size_t entries = 0;
-        st_status s = i == first ? ST_OK : sti_open_file(o, p, p->path);
-        if (s == ST_OK) s = sti_open_measure(o, p);
-        if (s == ST_OK) s = sti_window_count(o, p, &entries);
-        if (s != ST_OK && i == first) return s;
-        if (s == ST_OK) {
-            scratch = sti_add_saturated(scratch, sti_add_saturated(sti_round8(entries), sti_round8(p->header_bytes)));
-        }
-        sti_opened_close(o, p);
-    }
-    o->at = NULL;
-    o->part_count = count;
-    return sti_fail_memory(&o->memory, sti_need(o, scratch), o->error);
-}
-
 /* opens and judges each shard */
 static st_status sti_open_shards(sti_opening *o) {
     const uint32_t count = o->part_count;
     uint32_t i;
     for (i = 0; i < count; i++) {
-        const sti_sums before = o->sums;
-        const size_t left = o->memory.work_bytes;
         sti_opened_file *p = &o->parts[i];
         st_status s = sti_open_file(o, p, p->path);
         o->part_count = i + 1; /* what is known */
@@ -5064,11 +4810,6 @@ static st_status sti_open_shards(sti_opening *o) {
             if (s == ST_OK) s = sti_open_finish(o, p);
             o->parts = p - i;
             o->part_count = i + 1;
-        }
-        if (s == ST_ERR_MEMORY && o->memory.work && p->open) {
-            o->sums = before;
-            o->memory.work_bytes = left;
-            return sti_work_for_shards(o, i, count);
         }
         if (s != ST_OK) return s;
         o->at = NULL;
@@ -5440,7 +5181,6 @@ static st_status sti_open_repository(sti_opening *o, const char *repo, const cha
     if (!fault && sti_contains(t[4], sti_span_of("/"))) fault = STI_TEXT("a repository is owner/name or name");
     if (!fault) fault = sti_path_fault(sti_span_of(revision), 0);
     if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, fault);
-    if (sti_scratch_fits(o, STI_PATHS_BYTES) != ST_OK) return ST_ERR_MEMORY; /* for all paths, and not one by one */
     t[0].at = sti_hub_root(o);
     if (!t[0].at) return ST_ERR_MEMORY;
     t[0] = sti_span_of(t[0].at);
@@ -5530,12 +5270,14 @@ static int sti_model_read(const sti_model *m, uint32_t shard, uint64_t offset, v
 }
 
 ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_t name_bytes) {
+    const sti_name_table *x;
     sti_span s;
     uint32_t item;
     if (!model || !name) return NULL;
+    x = &((const sti_model *)(const void *)model)->names;
     s.at = name;
     s.n = name_bytes;
-    item = sti_table_find(&((const sti_model *)(const void *)model)->names, s);
+    item = sti_table_find_hashed(x, s, sti_hash(x, s)); /* inlined here: this is what programs call a thousand times */
     return item == STI_ABSENT ? NULL : &model->tensors[item];
 }
 
@@ -5554,12 +5296,19 @@ ST_API const char *st_find_metadata(const st_model *model, const char *key) {
 
 ST_API size_t st_find_all(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
                           unsigned char *used) {
+    sti_span spans[STI_AHEAD];
+    uint32_t items[STI_AHEAD], n, k;
     size_t found = 0, i;
-    for (i = 0; i < count; i++) {
-        const st_tensor *t = names ? st_find(model, names[i]) : NULL;
-        if (t) found++;
-        if (t && used) used[t - model->tensors] = 1;
-        if (tensors) tensors[i] = t;
+    for (i = 0; i < count; i += n) {
+        n = count - i < STI_AHEAD ? (uint32_t)(count - i) : STI_AHEAD;
+        for (k = 0; k < n && model && names; k++) spans[k] = sti_span_of(names[i + k] ? names[i + k] : "");
+        if (model && names) sti_table_find_many(&((const sti_model *)(const void *)model)->names, spans, n, items);
+        for (k = 0; k < n; k++) {
+            const int is_found = model && names && names[i + k] && items[k] != STI_ABSENT;
+            if (is_found) found++;
+            if (is_found && used) used[items[k]] = 1;
+            if (tensors) tensors[i + k] = is_found ? &model->tensors[items[k]] : NULL;
+        }
     }
     return found;
 }
@@ -5918,16 +5667,15 @@ static uint64_t sti_encode(st_dtype dtype, sti_number n) {
 
 /* the code of the element at that index from src; elements under a byte lie low bits first; `little`: those over one
  * have their low byte first, else the order of this machine */
-static uint64_t sti_code_at(const unsigned char *src, size_t index, unsigned bits, int little) {
-    if (bits <
-        8) { /* 8 / bits elements a byte, or 4 of 6 bits in 3 bytes: in whole groups, lest index * 6 be too large */
-        const size_t within = index % 4 * bits;
-        const unsigned char *at = src + index / 4 * (bits / 2) + within / 8;
+static uint64_t sti_code_at(const unsigned char *src, uint64_t index, unsigned bits, int little) {
+    if (bits < 8) { /* 2 of 4 bits in a byte, or 4 of 6 bits in 3: by whole groups, lest index * 6 be too large */
+        const unsigned within = (unsigned)(index % 4) * bits;
+        const unsigned char *at = src + (size_t)(index / 4 * (bits / 2)) + within / 8;
         unsigned code = (unsigned)*at >> within % 8;
         if (within % 8 + bits > 8) code |= (unsigned)at[1] << (8 - within % 8);
         return code & ((1u << bits) - 1);
     }
-    src += index * (bits / 8);
+    src += (size_t)index * (bits / 8);
 #if STI_BIG_ENDIAN
     if (!little) {
         uint64_t code = 0;
@@ -6504,9 +6252,9 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 /* ---- views: what is asked for, proven, and brought down to as few axes as it can be told in */
 
 typedef struct sti_axis {
-    uint64_t extent; /* 2 or more */
-    uint64_t from;   /* elements of the source from one index to the next */
-    uint64_t at;     /* where a walk is */
+    uint64_t extent;   /* 2 or more; of a divided axis, the indices in the current part */
+    uint64_t from, to; /* elements of the source, and of dst, from one index to the next */
+    uint64_t at;       /* the current index of a walk */
 } sti_axis;
 
 typedef struct sti_view {
@@ -6516,10 +6264,14 @@ typedef struct sti_view {
     unsigned swap;     /* bytes of what has a byte order, where elements are only moved */
     unsigned how;      /* sti_convert's, of long rows */
     uint32_t rank;
-    uint64_t first;    /* element of the source that the view begins with */
+    uint32_t inner;    /* axes[0] to axes[inner - 1] are in each part; a walk steps through the others */
+    uint64_t whole;    /* indices of axes[inner - 1] where that is divided into blocks, else 0 */
+    uint64_t block;    /* indices of a block */
+    uint64_t first;    /* element of the source that the current part begins with */
+    uint64_t put;      /* elements of dst before it */
     uint64_t elements; /* 0: nothing else is set */
     uint64_t dst_bytes;
-    sti_axis axes[STI_VIEW_AXES]; /* slowest first in dst, where they lie packed; those of the source nest */
+    sti_axis axes[STI_VIEW_AXES + 1]; /* ascending in `from`; no step is shorter than the span of the axes before it */
 } sti_view;
 
 /* a range of a dimension, with the defaults put in; 0: it is not one */
@@ -6635,32 +6387,35 @@ static uint64_t sti_stride(const st_tensor *t, uint32_t axis) {
  * two or more has a step below its dimension, so extent times stride is less than twice the tensor's elements, which
  * are under 2^62, having 4 bits or more each. */
 static int sti_view_axes(sti_view *p, const st_tensor *t, const st_view *v) {
-    uint64_t stride = 1, count;
+    uint64_t stride = 1, to = 1, count;
+    sti_axis *last = NULL;
     st_range r;
     uint32_t i, j;
     p->rank = 0;
     p->first = 0;
-    for (i = t->rank; i > 0; i--) {
+    for (i = t->rank; i > 0; i--, to *= count) {
         const uint32_t axis = sti_stored_axis(v, i - 1);
-        sti_axis *last = &p->axes[p->rank ? p->rank - 1 : 0];
         if (v && v->axes) stride = sti_stride(t, axis);
         (void)sti_range_of(t, v, axis, &r, &count);
         p->first += r.start * stride;
-        if (count > 1 && p->rank && r.step * stride == last->extent * last->from) {
+        if (count > 1 && last && r.step * stride == last->extent * last->from) {
             last->extent *= count;
         } else if (count > 1) {
             if (p->rank == STI_VIEW_AXES) return 0;
             last = &p->axes[p->rank++];
             last->extent = count;
             last->from = r.step * stride;
+            last->to = to;
             last->at = 0;
         }
         stride *= t->shape[axis];
     }
-    for (i = 0, j = p->rank; i + 1 < j; i++) { /* they were found fastest first */
-        const sti_axis swapped = p->axes[i];
-        p->axes[i] = p->axes[--j];
-        p->axes[j] = swapped;
+    for (i = 1; i < p->rank; i++) {
+        for (j = i; j && p->axes[j].from < p->axes[j - 1].from; j--) {
+            const sti_axis swapped = p->axes[j];
+            p->axes[j] = p->axes[j - 1];
+            p->axes[j - 1] = swapped;
+        }
     }
     return 1;
 }
@@ -6676,13 +6431,16 @@ static int sti_view_pack(sti_view *p, const st_tensor *t, const st_view *v) {
     if (p->elements != t->elements || p->rank != 1 || p->axes[0].from != 1) { /* the whole may always be read */
         (void)sti_range_of(t, v, last, &r, &count);
         if (sti_stored_axis(v, last) != last || r.step != 1 || r.start % unit || r.stop % unit) return 0;
-        for (i = 0; i + 1 < p->rank; i++) {
+        for (i = 1; i < p->rank; i++) {
             if (p->axes[i].from % unit) return 0;
         }
         if (p->first % unit) return 0;
     }
-    for (i = 0; i + 1 < p->rank; i++) p->axes[i].from = p->axes[i].from / unit * bytes;
-    p->axes[i].extent = p->axes[i].extent / unit * bytes; /* the last: of step 1, and two elements at least */
+    for (i = 1; i < p->rank; i++) {
+        p->axes[i].from = p->axes[i].from / unit * bytes;
+        p->axes[i].to = p->axes[i].to / unit * bytes;
+    }
+    p->axes[0].extent = p->axes[0].extent / unit * bytes; /* the last dimension: step 1, and two elements at least */
     p->first = p->first / unit * bytes;
     p->elements = p->elements / unit * bytes;
     return 1;
@@ -6724,7 +6482,7 @@ static void sti_view_opaque(sti_view *p, uint64_t bytes) {
     p->first = 0;
     p->rank = bytes > 1;
     p->axes[0].extent = bytes;
-    p->axes[0].from = 1;
+    p->axes[0].from = p->axes[0].to = 1;
     p->axes[0].at = 0;
 }
 
@@ -6732,12 +6490,16 @@ static void sti_view_opaque(sti_view *p, uint64_t bytes) {
 static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v, st_dtype as, st_error *error) {
     st_status s = sti_view_check(t, v, error);
     if (s != ST_OK) return s;
-    if ((unsigned)as >= STI_DTYPES || !sti_is_whole(t)) {
-        return sti_refuse_tensor(
-            t, ST_ERR_ARGUMENT, 0, 0,
-            STI_TEXT("there is no such dtype, or its shape, dtype and bytes contradict each other"), error);
+    if ((unsigned)as >= STI_DTYPES || (unsigned)t->dtype >= STI_DTYPES) {
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, STI_DTYPES - 1, (unsigned)as < STI_DTYPES ? t->dtype : as,
+                                 STI_TEXT("there is no dtype $a: the last one is $e"), error);
     }
-    p->rank = 0;
+    if (!sti_is_whole(t)) {
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0,
+                                 STI_TEXT("the tensor's shape, dtype and bytes contradict each other"), error);
+    }
+    p->rank = p->inner = 0;
+    p->whole = p->put = 0;
     p->from = t->dtype;
     p->to = as == ST_DTYPE_UNKNOWN ? t->dtype : as;
     if (t->dtype == ST_DTYPE_UNKNOWN) {
@@ -6833,17 +6595,13 @@ static void sti_to_host(unsigned char *at, size_t bytes, unsigned unit) {
 /* elements of 4 or 6 bits, the first of them at `first` of src, packed anew, low bits first, into dst[STI_PIECE_BYTES] */
 static void sti_gather_bits(const sti_tile *t, unsigned bits, const unsigned char *src, uint64_t first,
                             unsigned char *dst) {
-    const unsigned mask = (1u << bits) - 1;
     size_t row, column;
     unsigned put = 0; /* bits, fewer than dst has */
     ST_MEMSET(dst, 0, STI_PIECE_BYTES);
     for (row = 0; row < t->rows; row++) {
         for (column = 0; column < t->columns; column++) {
-            const uint64_t bit = (first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from) * bits;
-            const unsigned char *s = src + (size_t)(bit / 8);
-            unsigned past = (unsigned)(bit % 8), code = (unsigned)s[0] >> past;
-            if (past + bits > 8) code |= (unsigned)s[1] << (8 - past);
-            code = (code & mask) << put % 8;
+            const uint64_t index = first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from;
+            const unsigned code = (unsigned)sti_code_at(src, index, bits, 1) << put % 8;
             dst[put / 8] = (unsigned char)(dst[put / 8] | (code & 0xFF));
             if (code > 0xFF) dst[put / 8 + 1] = (unsigned char)(code >> 8);
             put += bits;
@@ -6920,93 +6678,124 @@ static void sti_tile_cut(const sti_view *p, const sti_tile *t, const unsigned ch
     }
 }
 
-/* ---- a part of a view: that whose source is at hand */
+/* ---- views in parts: a walk over the outer axes, each part a view of the inner ones */
 
-typedef struct sti_slab {
-    uint32_t all;   /* bit i: all of axis i; these have the shortest steps in the source */
-    uint32_t split; /* the axis of which it has a block, or rank; it is the next after them. Of others: one index */
-    uint64_t block; /* indices of the split axis, and where they begin */
-    uint64_t split_at;
-    uint64_t span; /* elements of the source from the first to past the last, for one index of the split axis */
-} sti_slab;
-
-static uint64_t sti_slab_count(const sti_view *p, const sti_slab *part, uint32_t axis) {
-    return part->all >> axis & 1 ? p->axes[axis].extent : axis == part->split ? part->block : 1;
-}
-
-/* the axis with the next longer step in the source, or rank; no two have the same, since they nest */
-static uint32_t sti_axis_after(const sti_view *p, uint64_t above) {
-    uint32_t i, next = p->rank;
-    for (i = 0; i < p->rank; i++) {
-        if (p->axes[i].from > above && (next == p->rank || p->axes[i].from < p->axes[next].from)) next = i;
-    }
-    return next;
-}
-
-/* elements of dst from one index of an axis to the next */
-static uint64_t sti_axis_to(const sti_view *p, uint32_t axis) {
-    uint64_t to = 1;
-    for (axis++; axis < p->rank; axis++) to *= p->axes[axis].extent;
-    return to;
-}
-
-/* the rectangle that a part is made of: along the axis that is fastest in dst, and along that with the shortest step in
- * the source, or where they are the same, along the next one; *rows is the latter, or rank */
-static sti_tile sti_slab_tile(const sti_view *p, const sti_slab *part, uint32_t *rows) {
-    sti_tile t;
+/* elements of the source from the first to past the last of the axes below `axes`; as many as the tensor has at most */
+static uint64_t sti_view_span(const sti_view *p, uint32_t axes) {
+    uint64_t span = 1;
     uint32_t i;
+    for (i = 0; i < axes; i++) span += (p->axes[i].extent - 1) * p->axes[i].from;
+    return span;
+}
+
+/* Cuts a view into the largest parts that span at most `bytes` of the source, and in which no gap is longer than is
+ * worth reading through. The longest axis that has a place in them may be divided into blocks. */
+static void sti_view_cut(sti_view *p, uint64_t bytes) {
+    const uint64_t elements = bytes * 8 / p->bits - (p->bits % 8 ? 4 : 0); /* a group of 4 may be cut by them */
+    uint64_t span = 1, most;
+    for (p->inner = 0; p->inner < p->rank; p->inner++) {
+        sti_axis *a = &p->axes[p->inner];
+        if (a->from - span > (uint64_t)STI_GAP_BYTES * 8 / p->bits) return;
+        most = (elements - span) / a->from + 1;
+        if (most < a->extent) {
+            if (most == 1) return;
+            ST_MEMMOVE(a + 1, a, (p->rank - p->inner) * sizeof *a);
+            p->rank++;
+            p->inner++;
+            p->whole = a->extent;
+            p->block = a->extent = most;
+            a[1].extent = (p->whole - 1) / most + 1;
+            a[1].from *= most;
+            a[1].to *= most;
+            return;
+        }
+        span += (a->extent - 1) * a->from;
+    }
+}
+
+/* Goes on to the next index of axes[first] to axes[past - 1], but for those in the mask `still`, and moves *from and *to
+ * along. 0: that was the last index; all are back where they began. */
+static int sti_axes_step(sti_axis *axes, uint32_t first, uint32_t past, uint32_t still, uint64_t *from, uint64_t *to) {
+    for (; first < past; first++) {
+        sti_axis *a = &axes[first];
+        if (still >> first & 1) continue;
+        if (++a->at < a->extent) {
+            *from += a->from;
+            *to += a->to;
+            return 1;
+        }
+        a->at = 0;
+        *from -= (a->extent - 1) * a->from;
+        *to -= (a->extent - 1) * a->to;
+    }
+    return 0;
+}
+
+/* goes on to the next part, in the order of the source; 0: there is none */
+static int sti_view_next(sti_view *p) {
+    const int more = sti_axes_step(p->axes, p->inner, p->rank, 0, &p->first, &p->put);
+    if (p->whole) {
+        const uint64_t left = p->whole - p->axes[p->inner].at * p->block;
+        p->axes[p->inner - 1].extent = left < p->block ? left : p->block;
+    }
+    return more;
+}
+
+typedef struct sti_piece { /* the source of the current part: n bytes, in which the part begins at element `lead` */
+    uint64_t at, n;
+    unsigned lead;
+} sti_piece;
+
+static sti_piece sti_view_piece(const sti_view *p) {
+    sti_piece piece;
+    piece.lead = p->bits % 8 ? (unsigned)(p->first % 4) : 0; /* four elements begin and end on whole bytes */
+    piece.at = (p->first - piece.lead) * p->bits / 8;
+    piece.n = ((sti_view_span(p, p->inner) + piece.lead) * p->bits + 7) / 8;
+    return piece;
+}
+
+/* Moves the current part, whose first element is `first` of src. Its tiles lie along the axis that is packed in dst and
+ * along the one with the shortest step in the source, or the next one where that is the same. */
+static void sti_view_move(sti_view *p, const unsigned char *src, uint64_t first, unsigned char *dst) {
+    uint32_t columns = p->inner, rows = 0, i, still = 0;
+    uint64_t to = 0;
+    sti_tile t;
     t.columns = t.rows = t.column_from = 1;
     t.row_from = t.row_to = 0;
-    *rows = p->rank;
-    if (p->rank == 0) return t;
-    t.columns = (size_t)sti_slab_count(p, part, p->rank - 1);
-    t.column_from = (size_t)p->axes[p->rank - 1].from;
-    for (i = 0; i + 1 < p->rank; i++) {
-        if (sti_slab_count(p, part, i) == 1) continue;
-        if (*rows == p->rank || t.column_from == 1 || p->axes[i].from < p->axes[*rows].from) *rows = i;
+    for (i = 0; i < p->inner; i++) {
+        if (p->axes[i].to == 1) columns = i;
     }
-    if (*rows == p->rank) return t;
-    t.rows = (size_t)sti_slab_count(p, part, *rows);
-    t.row_from = (size_t)p->axes[*rows].from;
-    t.row_to = (size_t)sti_axis_to(p, *rows);
-    return t;
-}
-
-/* a part, whose first element is `first` of src, to dst; both lie in memory, so places in them fit size_t */
-static void sti_slab_move(sti_view *p, const sti_slab *part, const unsigned char *src, uint64_t first,
-                          unsigned char *dst) {
-    uint32_t rows, i;
-    const sti_tile t = sti_slab_tile(p, part, &rows);
-    uint64_t to;
+    if (columns == 0) rows = 1;
+    if (columns < p->inner) {
+        t.columns = (size_t)p->axes[columns].extent;
+        t.column_from = (size_t)p->axes[columns].from;
+        still |= (uint32_t)1 << columns;
+    }
+    if (rows < p->inner) {
+        t.rows = (size_t)p->axes[rows].extent;
+        t.row_from = (size_t)p->axes[rows].from;
+        t.row_to = (size_t)p->axes[rows].to;
+        still |= (uint32_t)1 << rows;
+    }
     do {
-        sti_tile_cut(p, &t, src, first, dst);
-        to = p->rank ? p->axes[p->rank - 1].extent : 1;
-        for (i = p->rank; i > 1; i--) {
-            sti_axis *a = &p->axes[i - 2];
-            const uint64_t count = i - 2 == rows ? 1 : sti_slab_count(p, part, i - 2);
-            if (count > 1 && a->at + 1 < count) {
-                a->at++;
-                first += a->from;
-                dst += (size_t)(to * p->bytes);
-                break;
-            }
-            if (count > 1) {
-                first -= a->at * a->from;
-                dst -= (size_t)(a->at * to * p->bytes);
-                a->at = 0;
-            }
-            to *= a->extent;
-        }
-    } while (i > 1);
+        sti_tile_cut(p, &t, src, first, dst + (size_t)(to * p->bytes));
+    } while (sti_axes_step(p->axes, 0, p->inner, still, &first, &to));
 }
 
-/* ---- a view of what is not in memory: in few requests, each for a part */
+/* makes each part a run of bytes, of a view that is only moved */
+static void sti_view_runs(sti_view *p) {
+    p->inner = p->rank && p->axes[0].from == 1 && p->axes[0].to == 1;
+}
+
+/* ---- reading a view */
 
 typedef struct sti_source { /* where a tensor's bytes come from */
     const sti_model *model;
     const st_tensor *tensor;
     const unsigned char *bytes; /* the tensor's first, in memory; NULL: by reading */
     const st_io *io;            /* a file of the reader's own; NULL: by sti_model_read */
+    unsigned char *buffer;      /* for what is read and does not go straight to dst: STI_PIECE_BYTES or more */
+    size_t buffer_bytes;
 } sti_source;
 
 static sti_source sti_source_of(const sti_model *m, const st_tensor *t) {
@@ -7016,6 +6805,8 @@ static sti_source sti_source_of(const sti_model *m, const st_tensor *t) {
     s.tensor = t;
     s.bytes = bytes ? bytes + t->offset : NULL;
     s.io = NULL;
+    s.buffer = NULL;
+    s.buffer_bytes = 0;
     return s;
 }
 
@@ -7030,226 +6821,117 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
     name.at = s->tensor->name;
     name.n = s->tensor->name_bytes;
     sti_error_subject(error, name, STI_NAME);
-    return status;
-}
-
-/* the largest part whose source fits in `room` bytes, and in which no gap is longer than is worth passing over */
-static sti_slab sti_slab_choose(const sti_view *p, size_t room) {
-    const uint64_t elements =
-        (uint64_t)room * 8 / p->bits - (p->bits % 8 ? 4 : 0); /* a group of 4 may be cut by them */
-    sti_slab part;
-    uint32_t i = sti_axis_after(p, 0);
-    part.all = 0;
-    part.split = p->rank;
-    part.block = part.span = 1;
-    part.split_at = 0;
-    for (; i < p->rank; i = sti_axis_after(p, p->axes[i].from)) {
-        const sti_axis *a = &p->axes[i];
-        const uint64_t gap = a->from - part.span, most = (elements - part.span) / a->from + 1;
-        if (gap > (uint64_t)STI_GAP_BYTES * 8 / p->bits) break;
-        if (most < a->extent) {
-            part.split = i;
-            part.block = most;
-            break;
-        }
-        part.all |= (uint32_t)1 << i;
-        part.span += (a->extent - 1) * a->from;
-    }
-    return part;
-}
-
-/* goes on to the next part, in the order of the source; 0: there is none */
-static int sti_slab_next(sti_view *p, sti_slab *part) {
-    uint64_t above = 0;
-    uint32_t i;
-    if (part->split < p->rank) {
-        part->split_at = sti_add64_saturated(part->split_at, part->block);
-        if (part->split_at < p->axes[part->split].extent) return 1;
-        part->split_at = 0;
-    }
-    for (i = sti_axis_after(p, above); i < p->rank; i = sti_axis_after(p, above)) {
-        sti_axis *a = &p->axes[i];
-        above = a->from;
-        if ((part->all >> i & 1) || i == part->split) continue;
-        if (++a->at < a->extent) return 1;
-        a->at = 0;
-    }
-    return 0;
-}
-
-/* the first element of a part in the source, and in dst */
-static uint64_t sti_slab_from(const sti_view *p, const sti_slab *part, uint64_t *to) {
-    uint64_t from = p->first, step = 1;
-    uint32_t i;
-    *to = 0;
-    for (i = p->rank; i > 0; i--) {
-        const sti_axis *a = &p->axes[i - 1];
-        const uint64_t at = i - 1 == part->split ? part->split_at : a->at;
-        from += at * a->from;
-        *to += at * step;
-        step *= a->extent;
-    }
-    return from;
-}
-
-/* whether a view that is only moved goes straight into dst, run by run: it has one run, or they are long or far apart */
-static int sti_view_is_direct(const sti_view *p) {
-    const sti_axis *last = &p->axes[p->rank ? p->rank - 1 : 0];
-    uint64_t run = p->rank ? last->extent : 1, next;
-    if (p->to != p->from || (p->rank && last->from != 1)) return 0;
-    if (p->rank < 2 || run * p->bytes >= STI_GAP_BYTES) return 1;
-    next = p->axes[sti_axis_after(p, 1)].from;
-    return (next - run) * p->bytes > STI_GAP_BYTES;
-}
-
-static st_status sti_view_read_direct(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
-    const size_t run = (size_t)(p->rank ? p->axes[p->rank - 1].extent : 1) * p->bytes;
-    sti_slab part;
-    uint64_t from, to;
-    st_status status;
-    part.all = p->rank ? (uint32_t)1 << (p->rank - 1) : 0;
-    part.split = p->rank;
-    do {
-        from = sti_slab_from(p, &part, &to);
-        status = sti_source_read(s, from * p->bytes, dst + (size_t)to * p->bytes, run, error);
-        if (status != ST_OK) return status;
-        sti_to_host(dst + (size_t)to * p->bytes, run, p->swap);
-    } while (sti_slab_next(p, &part));
-    return ST_OK;
-}
-
-/* what a part comes to: `n` bytes of the source from its byte `at` on, whose element `lead` is the part's first */
-typedef struct sti_piece {
-    uint64_t at, to; /* to: elements of dst before it */
-    size_t n;
-    unsigned lead;
-} sti_piece;
-
-/* block: indices of the split axis at most */
-static sti_piece sti_slab_piece(const sti_view *p, sti_slab *part, uint64_t block) {
-    sti_piece piece;
-    uint64_t span = part->span, from;
-    if (part->split < p->rank) {
-        const sti_axis *a = &p->axes[part->split];
-        part->block = block < a->extent - part->split_at ? block : a->extent - part->split_at;
-        span += (part->block - 1) * a->from;
-    }
-    from = sti_slab_from(p, part, &piece.to);
-    piece.lead = p->bits % 8 ? (unsigned)(from % 4) : 0; /* four elements begin and end on whole bytes */
-    piece.at = (from - piece.lead) * p->bits / 8;
-    piece.n = (size_t)(((span + piece.lead) * p->bits + 7) / 8);
-    return piece;
-}
-
-/* through a buffer of `room` bytes, STI_PIECE_BYTES or more */
-static st_status sti_view_read_buffered(sti_view *p, const sti_source *s, unsigned char *dst, unsigned char *buffer,
-                                        size_t room, st_error *error) {
-    sti_slab part = sti_slab_choose(p, room);
-    const uint64_t block = part.block;
-    do {
-        const sti_piece piece = sti_slab_piece(p, &part, block);
-        const st_status status = sti_source_read(s, piece.at, buffer, piece.n, error);
-        if (status != ST_OK) return status;
-        sti_slab_move(p, &part, buffer, piece.lead, dst + (size_t)piece.to * p->bytes);
-    } while (sti_slab_next(p, &part));
-    return ST_OK;
+    return sti_error_file(error, sti_span_of(sti_model_path(s->model, s->tensor->shard)), status);
 }
 
 #if !defined(ST_NO_FILES)
-/* Of a mapping that is not in memory yet the system brings a little around each page that is touched. Here what lies
- * behind a part is asked for while the part is moved. */
-static void sti_view_move_ahead(sti_view *p, const sti_source *s, const st_io *io, unsigned char *dst) {
-    sti_slab part = sti_slab_choose(p, STI_REQUEST_BYTES);
-    const uint64_t block = part.block;
-    uint64_t asked = 0;
-    do {
-        const sti_piece piece = sti_slab_piece(p, &part, block);
-        const uint64_t ahead = sti_add64_saturated(piece.at, 2 * (uint64_t)piece.n);
-        const uint64_t past = ahead < s->tensor->bytes ? ahead : s->tensor->bytes;
-        if (asked < piece.at) asked = piece.at;
-        if (asked < past) {
-            sti_system_advise(io, sti_add64_saturated(s->tensor->offset, asked), past - asked, ST_ADVISE_WILL_NEED);
-            asked = past;
-        }
-        sti_slab_move(p, &part, s->bytes + (size_t)piece.at, piece.lead, dst + (size_t)piece.to * p->bytes);
-    } while (sti_slab_next(p, &part));
+/* Asks the system to read bytes of the tensor ahead, through a file of the reader's own or the model's; in pieces, for
+ * Linux cuts each request at the read-ahead of the device, which is often 128 KiB. */
+static void sti_source_ask(const sti_source *s, uint64_t offset, uint64_t n) {
+    const st_io *io = s->io ? s->io : &s->model->files[s->tensor->shard].io;
+    while (n) {
+        const uint64_t piece = n < STI_AHEAD_BYTES ? n : STI_AHEAD_BYTES;
+        sti_system_advise(io, sti_add64_saturated(s->tensor->offset, offset), piece, ST_ADVISE_WILL_NEED);
+        offset += piece;
+        n -= piece;
+    }
 }
 
-/* the mapping that a source comes from, if the view is large and its end has yet to be read, or NULL; its beginning may
- * have come with the header */
-static const st_io *sti_source_is_cold(const sti_view *p, const sti_source *s) {
-    const sti_model *m = s->model;
-    const st_io *io = &m->files[s->tensor->shard].io;
-    uint64_t last = p->first;
-    uint32_t i;
-    if (!m->system || p->elements * p->bits / 8 < STI_GAP_BYTES) return NULL; /* the tensor's bits fit 64 bits */
-    for (i = 0; i < p->rank; i++) last += (p->axes[i].extent - 1) * p->axes[i].from;
-    return sti_system_is_cold(io, sti_add64_saturated(s->tensor->offset, last * p->bits / 8)) ? io : NULL;
+/* whether the byte at `offset` of the tensor is in a mapped file and has yet to be read from the device */
+static int sti_source_is_cold(const sti_source *s, uint64_t offset) {
+    return s->model->system &&
+           sti_system_is_cold(&s->model->files[s->tensor->shard].io, sti_add64_saturated(s->tensor->offset, offset));
+}
+
+/* Of a mapping that is not in memory yet the system brings little around each page that is touched. So the parts of the
+ * next STI_REQUEST_BYTES are asked for before one is moved. A part counts as STI_GAP_BYTES more than it has, which
+ * bounds how many small ones are asked for. */
+static void sti_view_move_cold(sti_view *p, const sti_source *s, unsigned char *dst) {
+    uint64_t asked = 0, moved = 0;
+    sti_view ahead;
+    int more = 1;
+    sti_view_cut(p, STI_WINDOW_BYTES);
+    ahead = *p;
+    do {
+        const sti_piece piece = sti_view_piece(p);
+        for (; more && asked < moved + STI_REQUEST_BYTES; more = sti_view_next(&ahead)) {
+            const sti_piece next = sti_view_piece(&ahead);
+            sti_source_ask(s, next.at, next.n);
+            asked += next.n + STI_GAP_BYTES;
+        }
+        sti_view_move(p, s->bytes + (size_t)piece.at, piece.lead, dst + (size_t)(p->put * p->bytes));
+        moved += piece.n + STI_GAP_BYTES;
+    } while (sti_view_next(p));
 }
 #endif
 
-static st_status sti_view_read_buffer(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
-    const sti_memory *memory = &s->model->memory;
-    uint64_t piece[STI_PIECE_BYTES / 8], all = 1;
-    unsigned char *buffer;
-    size_t room;
-    st_status status;
-    uint32_t i;
-    for (i = 0; i < p->rank; i++) all += (p->axes[i].extent - 1) * p->axes[i].from; /* as many as the tensor has */
-    all = all * p->bits / 8 + 4; /* and what four elements begin and end with */
-    room = all < STI_WINDOW_BYTES ? (size_t)all : STI_WINDOW_BYTES;
-    if (room <= sizeof piece || !memory->allocator.alloc) {
-        return sti_view_read_buffered(p, s, dst, (unsigned char *)piece, sizeof piece, error);
-    }
-    buffer = (unsigned char *)sti_allocate(memory, room);
-    if (!buffer) return sti_fail_memory(memory, room, error);
-    status = sti_view_read_buffered(p, s, dst, buffer, room, error);
-    sti_deallocate(memory, buffer, room);
-    return status;
+/* Whether a view is read run by run straight into dst: it is only moved, and its runs are long, far apart, or one. */
+static int sti_view_is_straight(const sti_view *p) {
+    const uint64_t run = p->rank ? p->axes[0].extent : 1;
+    if (p->to != p->from || (p->rank && (p->axes[0].from != 1 || p->axes[0].to != 1))) return 0;
+    return p->rank < 2 || run * p->bytes >= STI_GAP_BYTES || (p->axes[1].from - run) * p->bytes > STI_GAP_BYTES;
 }
 
+/* reads a view: from memory, straight to dst, or through the source's buffer */
 static st_status sti_view_read(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
-    sti_slab whole;
+    const int straight = !s->bytes && sti_view_is_straight(p);
     if (p->elements == 0) return ST_OK;
     if (s->bytes) {
 #if !defined(ST_NO_FILES)
-        const st_io *cold = sti_source_is_cold(p, s);
-        if (cold) {
-            sti_view_move_ahead(p, s, cold, dst);
+        const uint64_t last = p->first + sti_view_span(p, p->rank) - 1; /* the first may have come with the header */
+        if (p->elements * p->bits / 8 >= STI_GAP_BYTES && sti_source_is_cold(s, last * p->bits / 8)) {
+            sti_view_move_cold(p, s, dst);
             return ST_OK;
         }
 #endif
-        whole.all = UINT32_MAX;
-        whole.split = p->rank;
-        sti_slab_move(p, &whole, s->bytes, p->first, dst);
+        p->inner = p->rank;
+        sti_view_move(p, s->bytes, p->first, dst + (size_t)(p->put * p->bytes));
         return ST_OK;
     }
-    return sti_view_is_direct(p) ? sti_view_read_direct(p, s, dst, error) : sti_view_read_buffer(p, s, dst, error);
+    if (straight) {
+        sti_view_runs(p);
+    } else {
+        sti_view_cut(p, s->buffer_bytes);
+    }
+    do {
+        const sti_piece piece = sti_view_piece(p);
+        unsigned char *const to = dst + (size_t)(p->put * p->bytes);
+        const st_status status = sti_source_read(s, piece.at, straight ? to : s->buffer, (size_t)piece.n, error);
+        if (status != ST_OK) return status;
+        if (straight) {
+            sti_to_host(to, (size_t)piece.n, p->swap);
+        } else {
+            sti_view_move(p, s->buffer, piece.lead, to);
+        }
+    } while (sti_view_next(p));
+    return ST_OK;
 }
 
-/* whether [offset, offset + n) of the tensor lies in it, and the tensor in a file of the model */
-static int sti_is_inside(const sti_model *m, const st_tensor *t, uint64_t offset, uint64_t n) {
-    const st_shard *f;
-    if (t->shard >= m->open.shard_count) return 0;
-    f = &m->open.shards[t->shard];
-    return t->offset >= f->data_offset && t->offset <= f->file_bytes && t->bytes <= f->file_bytes - t->offset &&
-           offset <= t->bytes && n <= t->bytes - offset;
-}
+/* ---- what is asked for, checked */
 
-STI_COLD static st_status sti_fail_range(const sti_model *m, const st_tensor *t, uint64_t end, st_error *error) {
-    st_status s = sti_fail(
-        error, ST_ERR_ARGUMENT, STI_NO_OFFSET, t ? t->bytes : 0, end,
-        STI_TEXT(
-            "a pointer is NULL that must not be, or the range up to $a is not in a tensor of $e bytes of this model"));
-    return m ? sti_error_file(error, sti_span_of(m->said), s) : s;
+/* whether [offset, offset + n) lies in the tensor, and the tensor in a file of the model */
+static st_status sti_access_check(const sti_model *m, const st_tensor *t, uint64_t offset, uint64_t n,
+                                  st_error *error) {
+    const char *sentence = STI_TEXT("argument `model` is NULL");
+    if (m && !t) sentence = STI_TEXT("tensor is NULL (was its name found?)");
+    if (m && t) {
+        const st_shard *f = t->shard < m->open.shard_count ? &m->open.shards[t->shard] : NULL;
+        sentence = STI_TEXT("the tensor is not in a file of this model");
+        if (f && t->offset >= f->data_offset && t->offset <= f->file_bytes && t->bytes <= f->file_bytes - t->offset) {
+            if (offset <= t->bytes && n <= t->bytes - offset) return ST_OK;
+            sentence = STI_TEXT("the range ends at byte $a, but the tensor has $e bytes");
+        }
+    }
+    (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, t ? t->bytes : 0, sti_add64_saturated(offset, n), sentence);
+    return m ? sti_error_file(error, sti_span_of(m->said), ST_ERR_ARGUMENT) : ST_ERR_ARGUMENT;
 }
 
 /* what reading comes to, for a tensor of that model */
 static st_status sti_access_plan(sti_view *p, const sti_model *m, const st_tensor *t, const st_view *v, st_dtype as,
                                  st_error *error) {
-    st_status s;
+    st_status s = sti_access_check(m, t, 0, 0, error);
     p->dst_bytes = 0;
-    if (!m || !t || !sti_is_inside(m, t, 0, 0)) return sti_fail_range(m, t, 0, error);
+    if (s != ST_OK) return s;
     s = sti_view_plan(p, t, v, as, error);
     return s == ST_OK ? s : sti_error_file(error, sti_span_of(sti_model_path(m, t->shard)), s);
 }
@@ -7258,730 +6940,423 @@ static st_status sti_access_plan(sti_view *p, const sti_model *m, const st_tenso
 static st_status sti_access_fits(const sti_view *p, const sti_model *m, const st_tensor *t, const void *dst,
                                  size_t dst_bytes, st_error *error) {
     if (p->dst_bytes == 0 || (dst && p->dst_bytes <= dst_bytes)) return ST_OK;
-    return sti_error_file(error, sti_span_of(sti_model_path(m, t->shard)),
-                          sti_refuse_tensor(t, ST_ERR_ARGUMENT, p->dst_bytes, dst_bytes,
-                                            STI_TEXT("it comes to $e bytes, and dst is NULL or has $a"), error));
+    return sti_error_file(
+        error, sti_span_of(sti_model_path(m, t->shard)),
+        sti_refuse_tensor(t, ST_ERR_ARGUMENT, p->dst_bytes, dst_bytes,
+                          dst ? STI_TEXT("destination buffer too small: $e bytes needed, $a available")
+                              : STI_TEXT("argument `dst` is NULL, and $e bytes are needed"),
+                          error));
+}
+
+/* the plan of an item; an error names it */
+static st_status sti_item_plan(sti_view *p, const sti_model *m, const st_load_item *items, size_t i, st_error *error) {
+    const st_load_item *item = &items[i];
+    st_status s = ST_ERR_ARGUMENT;
+    if (item->tensor) {
+        s = sti_access_plan(p, m, item->tensor, item->view, item->as, error);
+    } else {
+        (void)sti_fail(error, s, STI_NO_OFFSET, 0, i, STI_TEXT("item $a: tensor is NULL (was its name found?)"));
+        (void)sti_error_file(error, sti_span_of(m->said), s);
+    }
+    if (error && s != ST_OK) error->item = i;
+    return s;
 }
 
 /* ---- many at once */
 
-enum {                /* how the bytes of a view lie */
-       STI_RUN = 0,   /* one after the other, the first at the beginning of a byte */
-       STI_DENSE = 1, /* with gaps that are read through */
-       STI_SPARSE = 2
+enum {                /* how a job is read */
+       STI_SMALL = 0, /* so little that it is read together with its neighbours */
+       STI_LONG = 1,  /* a run, which may be cut at multiples of STI_CUT */
+       STI_ALONE = 2
 };
 
-typedef struct sti_work { /* an item, in the order of the disk */
-    uint64_t offset;      /* of the first byte that it needs, in the file of its shard */
-    uint64_t bytes;       /* from there up to its last */
-    uint64_t left;        /* of these that are still to come */
+typedef struct sti_job { /* what a part of a load reads of an item, in the order of the files */
+    uint64_t offset;     /* of the first byte, in the file of its shard */
+    uint64_t bytes;      /* from there to past the last */
+    uint64_t from;       /* bytes of the item's run before these */
     size_t item;
-    size_t next; /* work that was done after this one, and is to be told; SIZE_MAX: none */
-    int lies;    /* STI_RUN and so on */
-} sti_work;
+    int kind; /* STI_SMALL and so on */
+} sti_job;
 
 typedef struct sti_load {
     const sti_model *m;
-    st_load_item *items;
+    const st_load_item *items;
     st_load_options options;
-    sti_work *work;
+    sti_job *jobs; /* this part's, once they are shared out */
     size_t count;
+    uint64_t all;         /* bytes of all parts */
+    uint64_t done, total; /* bytes of this part */
+    sti_source source;    /* of the job at hand */
+    sti_view view;
+    st_io io; /* the file of source's shard, opened for this call */
+    int opened, tried;
+    uint32_t shard;
     st_error *error;
-    uint64_t total; /* bytes of all work */
-    /* from here on under the lock, where there are threads */
-    uint64_t done, told;
-    size_t first, last; /* work that is done and not told */
-    unsigned running;   /* threads */
-    st_status status;
-    unsigned threads; /* with the caller's; 1: there is no lock */
-#if STI_THREADS
-    sti_lock lock;
-#endif
 } sti_load;
 
-typedef struct sti_loader { /* a thread's */
-    sti_load *load;
-    uint64_t begin, end; /* its stretch, in bytes of all work, laid one after the other */
-    int calls;           /* it is the caller's, and may call back */
-    unsigned char *buffer;
-    size_t room;
-    sti_source source; /* of the work at hand */
-    sti_view view;
-    st_io io; /* the file of source's shard, opened by this thread for itself */
-    int opened, direct, tried;
-    int aligned; /* buffer lies on a sector, so that reads may be direct */
-    uint32_t shard;
-    st_error error;
-#if STI_THREADS
-    int started;
-    sti_thread thread;
-#endif
-} sti_loader;
-
-static void sti_load_take(sti_load *l) {
-#if STI_THREADS
-    if (l->threads > 1) sti_lock_take(&l->lock);
-#else
-    (void)l;
-#endif
-}
-
-static void sti_load_give(sti_load *l) {
-#if STI_THREADS
-    if (l->threads > 1) sti_lock_give(&l->lock);
-#else
-    (void)l;
-#endif
-}
-
-/* the first error wins; work [i, end) ends with it */
-static void sti_load_fail(sti_loader *ld, size_t i, size_t end, st_status s) {
-    sti_load *l = ld->load;
-    sti_load_take(l);
-    if (l->status == ST_OK) {
-        l->status = s;
-        if (l->error) *l->error = ld->error;
-        (void)sti_error_file(l->error, sti_span_of(sti_model_path(l->m, ld->source.tensor->shard)), s);
-    }
-    for (; i < end; i++) l->items[l->work[i].item].status = s;
-    sti_load_give(l);
-}
-
-/* work i has all its bytes; under the lock */
-static void sti_load_finish(sti_load *l, size_t i) {
-    l->items[l->work[i].item].status = ST_OK;
-    l->work[i].next = SIZE_MAX;
-    if (l->first == SIZE_MAX) {
-        l->first = i;
-    } else {
-        l->work[l->last].next = i;
-    }
-    l->last = i;
-}
-
-static void sti_load_cancel(sti_load *l) {
-    sti_load_take(l);
-    if (l->status == ST_OK) {
-        l->status = sti_fail(l->error, ST_ERR_CANCELLED, STI_NO_OFFSET, l->total, l->done,
-                             STI_TEXT("a callback asked to stop after $a of $e bytes"));
-        (void)sti_error_file(l->error, sti_span_of(l->m->said), l->status);
-    }
-    sti_load_give(l);
-}
-
-/* calls back about all that is new, from the caller's thread */
-static void sti_load_tell(sti_load *l) {
-    size_t i;
-    uint64_t done, told;
-    do {
-        sti_load_take(l);
-        i = l->status == ST_OK ? l->first : SIZE_MAX;
-        if (i != SIZE_MAX) l->first = l->work[i].next;
-        sti_load_give(l);
-        if (i != SIZE_MAX && l->options.item_done && (l->options.item_done)(l->options.user, l->work[i].item)) {
-            sti_load_cancel(l);
-        }
-    } while (i != SIZE_MAX);
-    sti_load_take(l);
-    done = l->done;
-    told = l->status == ST_OK ? l->told : done;
-    l->told = done;
-    sti_load_give(l);
-    if (done != told && l->options.progress && (l->options.progress)(l->options.user, done, l->total)) {
-        sti_load_cancel(l);
-    }
-}
-
-/* n more bytes of work i are there; 0: it is time to stop */
-static int sti_loader_count(sti_loader *ld, size_t i, uint64_t n) {
-    sti_load *l = ld->load;
-    int go;
-    sti_load_take(l);
+/* n more bytes are there */
+static st_status sti_load_count(sti_load *l, uint64_t n) {
     l->done = sti_add64_saturated(l->done, n);
-    l->work[i].left -= n;
-    if (l->work[i].left == 0) sti_load_finish(l, i);
-#if STI_THREADS
-    if (l->threads > 1) sti_lock_wake(&l->lock);
-#endif
-    sti_load_give(l);
-    if (ld->calls) sti_load_tell(l);
-    sti_load_take(l);
-    go = l->status == ST_OK;
-    sti_load_give(l);
-    return go;
+    if (!l->options.progress || !(l->options.progress)(l->options.user, l->done, l->total)) return ST_OK;
+    (void)sti_fail(l->error, ST_ERR_CANCELLED, STI_NO_OFFSET, l->total, l->done,
+                   STI_TEXT("a callback asked to stop after $a of $e bytes"));
+    return sti_error_file(l->error, sti_span_of(l->m->said), ST_ERR_CANCELLED);
 }
 
-static void sti_loader_close(sti_loader *ld) {
-    if (ld->opened) (ld->load->m->source.close)(ld->load->m->source.user, &ld->io);
-    ld->opened = ld->direct = 0;
+static void sti_load_close(sti_load *l) {
+    if (l->opened) (l->m->source.close)(l->m->source.user, &l->io);
+    l->opened = 0;
 }
 
-/* Takes up a piece of work: its view, and where its bytes come from. A file of the system is opened anew by each thread, so
- * that what the system knows of one stretch is not confused by another; where that fails the model's own way is left. */
-static void sti_loader_turn(sti_loader *ld, size_t i) {
-    const sti_model *m = ld->load->m;
-    const st_load_item *item = &ld->load->items[ld->load->work[i].item];
+/* Takes up a job: its view, and where its bytes come from. A file of the system is opened anew, so that what the system
+ * knows of this part's reading is not confused by another's; where that fails the model's own way is left. */
+static void sti_load_turn(sti_load *l, size_t i) {
+    const sti_model *m = l->m;
+    const st_load_item *item = &l->items[l->jobs[i].item];
     const st_tensor *t = item->tensor;
-    if (m->system && !(ld->tried && ld->shard == t->shard)) {
-        sti_loader_close(ld);
-        ld->tried = 1;
-        ld->shard = t->shard;
-        ld->opened = sti_model_reopen(m, t->shard, &ld->io) == 0;
-#if !defined(ST_NO_FILES)
-        ld->direct = ld->opened && ld->aligned && sti_system_direct(&ld->io, 1) == 0;
-#endif
+    if (m->system && !(l->tried && l->shard == t->shard)) {
+        sti_load_close(l);
+        l->tried = 1;
+        l->shard = t->shard;
+        l->opened = sti_model_reopen(m, t->shard, &l->io) == 0;
     }
-    ld->source = sti_source_of(m, t);
-    ld->view.dst_bytes = 0;
-    (void)sti_view_plan(&ld->view, t, item->view, item->as, NULL); /* it was checked */
-    if (ld->opened && (!ld->source.bytes || ld->direct || ld->view.to == ld->view.from)) {
-        ld->source.bytes = NULL;
-        ld->source.io = &ld->io;
-    }
+    l->source.model = m;
+    l->source.tensor = t;
+    l->source.bytes = sti_model_bytes(m, t->shard);
+    if (l->source.bytes) l->source.bytes += t->offset;
+    l->source.io = l->opened ? &l->io : NULL;
+    (void)sti_view_plan(&l->view, t, item->view, item->as, NULL); /* it was checked */
+    if (l->opened && l->view.to == l->view.from) l->source.bytes = NULL;
 #if !defined(ST_NO_CONVERT)
-    if (ld->load->total >= STI_CACHE_BYTES) ld->view.how |= STI_TO_STREAM;
+    if (l->all >= STI_CACHE_BYTES) l->view.how |= STI_TO_STREAM;
 #endif
 }
 
-/* bytes that one request brings: into the buffer so few that they stay in cache, but where a request is dear */
-static size_t sti_loader_most(const sti_loader *ld) {
-    size_t most = ld->direct ? ld->room - 2 * STI_SECTOR : ld->room;
-    if (ld->source.bytes) return STI_REQUEST_BYTES;
-    if (ld->opened && !ld->direct && most > STI_WINDOW_BYTES) most = STI_WINDOW_BYTES;
-    return most < STI_REQUEST_BYTES ? most : STI_REQUEST_BYTES;
+/* leaves of a view that is one run the bytes [from, to), both of them multiples of STI_CUT or its end */
+static void sti_view_narrow(sti_view *p, uint64_t from, uint64_t to) {
+    const uint64_t unit = (uint64_t)STI_CUT * 8 / p->bits, extent = p->axes[0].extent;
+    const uint64_t first = from / STI_CUT * unit, past = to % STI_CUT ? extent : to / STI_CUT * unit;
+    p->elements = (past < extent ? past : extent) - first;
+    p->axes[0].extent = p->elements;
+    p->first += first;
+    p->put = first;
 }
 
+/* a job on its own; of a long one, request by request */
+static st_status sti_load_alone(sti_load *l, size_t i) {
+    const sti_job *j = &l->jobs[i];
+    const uint64_t past = j->from + j->bytes, most = STI_REQUEST_BYTES / STI_CUT * STI_CUT;
+    uint64_t from = j->from, to;
+    st_status s;
+    do {
+        to = j->kind == STI_LONG && past - from > most ? from + most : past;
+        if (from > j->from) sti_load_turn(l, i);
+        if (j->kind == STI_LONG) sti_view_narrow(&l->view, from, to);
 #if !defined(ST_NO_FILES)
-/* the same past the cache, with what lies around them in their sectors; 0: it does not go, and is not tried again */
-static int sti_loader_fetch_direct(sti_loader *ld, uint64_t offset, size_t n, const unsigned char **at) {
-    const size_t lead = (size_t)(offset % STI_SECTOR); /* the buffer has two sectors more than n */
-    const size_t all = (lead + n + STI_SECTOR - 1) / STI_SECTOR * STI_SECTOR;
-    *at = ld->buffer + lead;
-    if (sti_system_read_direct(&ld->io, offset - lead, ld->buffer, all, lead + n) == 0) return 1;
-    ld->direct = 0;
-    if (sti_system_direct(&ld->io, 0) != 0) {
-        sti_loader_close(ld);
-        ld->source = sti_source_of(ld->load->m, ld->source.tensor);
-    }
-    return 0;
-}
-#endif
-
-/* n bytes, at most as many as sti_loader_most says, from `offset` of the shard's file: in memory, or in the buffer */
-static st_status sti_loader_fetch(sti_loader *ld, uint64_t offset, size_t n, const unsigned char **at) {
-    const uint64_t within = offset - ld->source.tensor->offset;
-#if !defined(ST_NO_FILES)
-    if (ld->direct && sti_loader_fetch_direct(ld, offset, n, at)) return ST_OK;
-#endif
-    *at = ld->buffer;
-    if (ld->source.bytes) {
-        *at = ld->source.bytes + (size_t)within;
-        return ST_OK;
-    }
-    return sti_source_read(&ld->source, within, ld->buffer, n, &ld->error);
-}
-
-/* bytes [from, to) of work i, which is a run; both are multiples of STI_CUT, or its end */
-static st_status sti_loader_run(sti_loader *ld, size_t i, uint64_t from, uint64_t to) {
-    const sti_work *w = &ld->load->work[i];
-    const sti_view *p = &ld->view;
-    unsigned char *dst = (unsigned char *)ld->load->items[w->item].dst;
-    const int moved = p->to == p->from;
-    const unsigned char *at = NULL;
-    st_status s = ST_OK;
-    while (from < to) {
-        const int straight = moved && !ld->source.bytes && !ld->direct;
-        const size_t room = straight ? STI_REQUEST_BYTES : sti_loader_most(ld);
-        const size_t most = room < STI_CUT ? room / STI_UNIT * STI_UNIT : room / STI_CUT * STI_CUT;
-        const size_t n = to - from < most ? (size_t)(to - from) : most;
-        const uint64_t offset = sti_add64_saturated(w->offset, from);
-#if !defined(ST_NO_FILES)
-        if (ld->opened && !ld->direct && from + n < to) {
-            sti_system_advise(&ld->io, offset + n, to - from - n < most ? to - from - n : most, ST_ADVISE_WILL_NEED);
+        if (l->opened && to < past) { /* what comes next, where it is not known to be there */
+            const uint64_t next = j->offset - l->source.tensor->offset + (to - j->from);
+            if (!l->m->files[l->shard].io.mapped || sti_source_is_cold(&l->source, next)) {
+                sti_source_ask(&l->source, next, past - to < most ? past - to : most);
+            }
         }
 #endif
-        if (straight) {
-            s = sti_source_read(&ld->source, offset - ld->source.tensor->offset, dst + (size_t)from, n, &ld->error);
-        } else {
-            s = sti_loader_fetch(ld, offset, n, &at);
-            if (s == ST_OK && moved) ST_MEMCPY(dst + (size_t)from, at, n);
-        }
+        s = sti_view_read(&l->view, &l->source, (unsigned char *)l->items[j->item].dst, l->error);
         if (s != ST_OK) {
-            sti_load_fail(ld, i, i + 1, s);
+            if (l->error) l->error->item = j->item;
             return s;
         }
-        if (moved) sti_to_host(dst + (size_t)from, n, p->swap);
-#if !defined(ST_NO_CONVERT)
-        if (!moved) { /* a multiple of STI_UNIT is one of the bytes that four elements have, so `first` is before the last */
-            const uint64_t first = from / p->bits * 8 + from % p->bits * 8 / p->bits, left = p->elements - first;
-            const size_t held = n / p->bits * 8 + n % p->bits * 8 / p->bits; /* with what fills the last byte */
-            sti_convert(p->to, dst + (size_t)first * p->bytes, p->from, at, 0, held < left ? held : (size_t)left,
-                        p->how);
-        }
-#endif
-        from += n;
-        if (!sti_loader_count(ld, i, n)) return ST_ERR_CANCELLED;
-    }
-    return ST_OK;
+        s = sti_load_count(l, to - from);
+        from = to;
+    } while (s == ST_OK && from < past);
+    return s;
 }
 
-/* moves a work whose bytes are at hand */
-static void sti_loader_move(sti_loader *ld, size_t i, const unsigned char *at) {
-    sti_slab all;
-    all.all = UINT32_MAX;
-    all.split = ld->view.rank;
-    sti_slab_move(&ld->view, &all, at, ld->view.bits % 8 ? ld->view.first % 4 : 0,
-                  (unsigned char *)ld->load->items[ld->load->work[i].item].dst);
-}
-
-/* work i, whole, on its own */
-static st_status sti_loader_alone(sti_loader *ld, size_t i) {
-    const sti_work *w = &ld->load->work[i];
-    unsigned char *dst = (unsigned char *)ld->load->items[w->item].dst;
-    st_status s = ST_OK;
-    if (w->lies == STI_RUN) return sti_loader_run(ld, i, 0, w->bytes);
-    if (ld->direct) { /* gaps are not for direct reads */
-        ld->source.io = NULL;
-        ld->source.bytes = sti_source_of(ld->load->m, ld->source.tensor).bytes;
-    }
-    if (ld->source.bytes) {
-        sti_loader_move(ld, i, ld->source.bytes + (size_t)(w->offset - ld->source.tensor->offset));
-    } else if (sti_view_is_direct(&ld->view)) {
-        s = sti_view_read_direct(&ld->view, &ld->source, dst, &ld->error);
-    } else {
-        s = sti_view_read_buffered(&ld->view, &ld->source, dst, ld->buffer, sti_loader_most(ld), &ld->error);
-    }
-    if (s != ST_OK) {
-        sti_load_fail(ld, i, i + 1, s);
-        return s;
-    }
-    return sti_loader_count(ld, i, w->bytes) ? ST_OK : ST_ERR_CANCELLED;
-}
-
-/* whether work i is so little that it is read together with its neighbours */
-static int sti_work_is_small(const sti_work *w) {
-    return w->lies != STI_SPARSE && w->bytes <= STI_JOIN_BYTES;
-}
-
-/* work i, which is at hand and small, and what follows it in one request, up to *next */
-static st_status sti_loader_join(sti_loader *ld, size_t i, uint64_t start, size_t *next) {
-    sti_load *l = ld->load;
-    const size_t most = sti_loader_most(ld);
-    const uint64_t offset = l->work[i].offset;
-    const uint32_t shard = ld->source.tensor->shard;
-    uint64_t end = sti_add64_saturated(offset, l->work[i].bytes);
-    const unsigned char *at;
+/* a small job and the small ones that follow it in one request, up to *next */
+static st_status sti_load_join(sti_load *l, size_t i, size_t *next) {
+    const uint64_t offset = l->jobs[i].offset;
+    const uint32_t shard = l->source.tensor->shard;
+    uint64_t end = sti_add64_saturated(offset, l->jobs[i].bytes);
     size_t j = i + 1;
     st_status s;
     for (; j < l->count; j++) {
-        const sti_work *w = &l->work[j];
-        const uint64_t past =
-            sti_add64_saturated(w->offset, w->bytes) > end ? sti_add64_saturated(w->offset, w->bytes) : end;
-        start = sti_add64_saturated(start, l->work[j - 1].bytes);
-        if (l->items[w->item].tensor->shard != shard || !w->bytes || !sti_work_is_small(w) || start >= ld->end ||
-            w->offset > sti_add64_saturated(end, STI_GAP_BYTES) || past - offset > most) {
+        const sti_job *w = &l->jobs[j];
+        const uint64_t past = sti_add64_saturated(w->offset, w->bytes) > end ? w->offset + w->bytes : end;
+        if (l->items[w->item].tensor->shard != shard || w->kind != STI_SMALL ||
+            w->offset > sti_add64_saturated(end, STI_GAP_BYTES) || past - offset > l->source.buffer_bytes) {
             break;
         }
         end = past;
     }
     *next = j;
-    if (j == i + 1 || end - offset > most) {
-        *next = i + 1;
-        return sti_loader_alone(ld, i);
-    }
-    s = sti_loader_fetch(ld, offset, (size_t)(end - offset), &at);
-    if (s != ST_OK) sti_load_fail(ld, i, j, s);
+    if (j == i + 1) return sti_load_alone(l, i);
+    s = sti_source_read(&l->source, offset - l->source.tensor->offset, l->source.buffer, (size_t)(end - offset),
+                        l->error);
+    if (s != ST_OK && l->error) l->error->item = l->jobs[i].item;
     for (; s == ST_OK && i < j; i++) {
-        sti_loader_turn(ld, i);
-        sti_loader_move(ld, i, at + (size_t)(l->work[i].offset - offset));
-        if (!sti_loader_count(ld, i, l->work[i].bytes)) s = ST_ERR_CANCELLED;
+        sti_load_turn(l, i);
+        l->view.inner = l->view.rank;
+        sti_view_move(&l->view, l->source.buffer + (size_t)(l->jobs[i].offset - offset), sti_view_piece(&l->view).lead,
+                      (unsigned char *)l->items[l->jobs[i].item].dst);
+        s = sti_load_count(l, l->jobs[i].bytes);
     }
     return s;
 }
 
-/* all work of a thread's stretch: what begins in it, and of runs that are long the bytes in it */
-static void sti_loader_work(void *user) {
-    sti_loader *ld = (sti_loader *)user;
-    sti_load *l = ld->load;
-    uint64_t start, past = 0;
-    size_t i, next;
+static st_status sti_load_jobs(sti_load *l) {
     st_status s = ST_OK;
-    for (i = 0; i < l->count && s == ST_OK; i = next) {
-        const sti_work *w = &l->work[i];
-        start = past;
-        past = sti_add64_saturated(start, w->bytes);
+    size_t i, next;
+    for (i = 0; s == ST_OK && i < l->count; i = next) {
         next = i + 1;
-        if (start >= ld->end) break;
-        if (w->bytes == 0 || past <= ld->begin) continue;
-        if (w->lies == STI_RUN && !sti_work_is_small(w)) {
-            const uint64_t from = start < ld->begin ? (ld->begin - start) / STI_CUT * STI_CUT : 0;
-            const uint64_t to = past > ld->end ? (ld->end - start) / STI_CUT * STI_CUT : w->bytes;
-            sti_loader_turn(ld, i);
-            s = sti_loader_run(ld, i, from, to);
-        } else if (start >= ld->begin) {
-            sti_loader_turn(ld, i);
-            if (ld->source.bytes || !sti_work_is_small(w)) {
-                s = sti_loader_alone(ld, i);
-            } else {
-                s = sti_loader_join(ld, i, start, &next);
-            }
-            for (; i + 1 < next; i++) past = sti_add64_saturated(past, l->work[i + 1].bytes);
-        }
+        sti_load_turn(l, i);
+        s = l->source.bytes || l->jobs[i].kind != STI_SMALL ? sti_load_alone(l, i) : sti_load_join(l, i, &next);
     }
-    sti_loader_close(ld);
+    sti_load_close(l);
+    return s;
 }
 
-#if STI_THREADS
-static void sti_loader_thread(void *user) {
-    sti_load *l = ((sti_loader *)user)->load;
-    sti_loader_work(user);
-    sti_lock_take(&l->lock);
-    l->running--;
-    sti_lock_wake(&l->lock);
-    sti_lock_give(&l->lock);
+/* what an item comes to, all parts together */
+static sti_job sti_job_of(const st_load_item *items, size_t i, sti_view *p) {
+    sti_job j;
+    j.offset = items[i].tensor->offset;
+    j.bytes = j.from = 0;
+    j.item = i;
+    j.kind = STI_SMALL;
+    if (p->elements) {
+        const int run = p->rank == 0 || (p->rank == 1 && p->axes[0].from == 1);
+        sti_piece piece;
+        sti_view_cut(p, UINT64_MAX / 8); /* where there are gaps, but no bound */
+        if (p->inner < p->rank) j.kind = STI_ALONE;
+        p->inner = p->rank;
+        piece = sti_view_piece(p);
+        j.offset = sti_add64_saturated(j.offset, piece.at);
+        j.bytes = piece.n;
+        if (piece.n > STI_JOIN_BYTES) j.kind = run ? STI_LONG : STI_ALONE;
+    }
+    return j;
 }
 
-/* starts the others; where the system has no more threads, the caller's does their work after its own */
-static void sti_load_start(sti_load *l, sti_loader *loaders) {
-    unsigned k;
-    if (l->threads > 1 && sti_lock_begin(&l->lock) != 0) {
-        l->threads = 1;
-        loaders[0].end = UINT64_MAX;
-    }
-    for (k = 1; k < l->threads; k++) {
-        sti_lock_take(&l->lock);
-        l->running++;
-        sti_lock_give(&l->lock);
-        loaders[k].thread.run = sti_loader_thread;
-        loaders[k].thread.user = &loaders[k];
-        loaders[k].started = sti_thread_start(&loaders[k].thread) == 0;
-        if (loaders[k].started) continue;
-        sti_lock_take(&l->lock);
-        l->running--;
-        sti_lock_give(&l->lock);
-    }
-}
-
-/* tells what is done until all is; no thread is left behind, whatever went wrong */
-static void sti_load_join(sti_load *l, sti_loader *loaders) {
-    unsigned k;
-    for (k = 1; k < l->threads; k++) {
-        if (loaders[k].started) continue;
-        loaders[k].calls = 1;
-        sti_loader_work(&loaders[k]);
-    }
-    if (l->threads == 1) return;
-    sti_lock_take(&l->lock);
-    while (l->running) {
-        if (l->status == ST_OK && (l->first != SIZE_MAX || l->told != l->done)) {
-            sti_lock_give(&l->lock);
-            sti_load_tell(l);
-            sti_lock_take(&l->lock);
-        } else {
-            sti_lock_wait(&l->lock);
-        }
-    }
-    sti_lock_give(&l->lock);
-    for (k = 1; k < l->threads; k++) {
-        if (loaders[k].started) sti_thread_join(&loaders[k].thread);
-    }
-    sti_load_tell(l);
-    sti_lock_end(&l->lock);
-}
-#endif
-
-static int sti_view_layout(const sti_view *p) {
-    uint64_t span = 1;
-    uint32_t i;
-    if ((p->rank == 0 || (p->rank == 1 && p->axes[0].from == 1)) && (p->bits % 8 == 0 || p->first % 4 == 0)) {
-        return STI_RUN;
-    }
-    for (i = sti_axis_after(p, 0); i < p->rank; i = sti_axis_after(p, p->axes[i].from)) {
-        if (p->axes[i].from - span > (uint64_t)STI_GAP_BYTES * 8 / p->bits) return STI_SPARSE;
-        span += (p->axes[i].extent - 1) * p->axes[i].from;
-    }
-    return STI_DENSE;
-}
-
-/* what an item comes to; its `item` and `next` are not set */
-static sti_work sti_work_of(const st_load_item *item, const sti_view *p) {
-    const unsigned lead = p->bits % 8 ? (unsigned)(p->first % 4) : 0;
-    uint64_t span = 1;
-    sti_work w;
-    uint32_t i;
-    w.offset = item->tensor->offset;
-    w.bytes = w.left = 0;
-    w.item = w.next = 0;
-    w.lies = STI_RUN;
-    if (p->elements == 0) return w;
-    for (i = 0; i < p->rank; i++) span += (p->axes[i].extent - 1) * p->axes[i].from;
-    w.offset =
-        sti_add64_saturated(w.offset, (p->first - lead) * p->bits / 8); /* inside the tensor, and so is the span */
-    w.bytes = w.left = ((span + lead) * p->bits + 7) / 8;
-    w.lies = sti_view_layout(p);
-    return w;
-}
-
-static int sti_work_before(const void *context, const void *a, const void *b) {
+static int sti_job_before(const void *context, const void *a, const void *b) {
     const st_load_item *items = (const st_load_item *)context;
-    const sti_work *x = (const sti_work *)a, *y = (const sti_work *)b;
+    const sti_job *x = (const sti_job *)a, *y = (const sti_job *)b;
     const uint32_t p = items[x->item].tensor->shard, q = items[y->item].tensor->shard;
     return p != q ? p < q : x->offset != y->offset ? x->offset < y->offset : x->item < y->item;
 }
 
 /* checks every item, and counts their bytes; *buffered: some are not in memory */
 static st_status sti_load_check(sti_load *l, int *buffered) {
-    sti_view p;
-    st_status s = ST_OK;
     size_t i;
     *buffered = l->m->system;
     for (i = 0; i < l->count; i++) {
-        st_load_item *item = &l->items[i];
-        item->status = ST_ERR_CANCELLED;
-        if (s != ST_OK) continue;
-        p.dst_bytes = 0;
-        s = sti_access_plan(&p, l->m, item->tensor, item->view, item->as, l->error);
-        if (s == ST_OK) s = sti_access_fits(&p, l->m, item->tensor, item->dst, item->dst_bytes, l->error);
+        const st_load_item *item = &l->items[i];
+        st_status s = sti_item_plan(&l->view, l->m, l->items, i, l->error);
+        if (s != ST_OK) return s;
+        s = sti_access_fits(&l->view, l->m, item->tensor, item->dst, item->dst_bytes, l->error);
         if (s != ST_OK) {
-            item->status = s;
-            continue;
+            if (l->error) l->error->item = i;
+            return s;
         }
-        l->total = sti_add64_saturated(l->total, sti_work_of(item, &p).bytes);
+        l->all = sti_add64_saturated(l->all, sti_job_of(l->items, i, &l->view).bytes);
         if (!sti_model_bytes(l->m, item->tensor->shard)) *buffered = 1;
     }
-    return s;
+    return ST_OK;
 }
 
-/* work in the order of the disk */
-static void sti_load_plan(sti_load *l) {
-    sti_view p;
-    size_t i;
+/* The jobs of this part, in the order of the files. All jobs, laid end to end, are cut into stretches of as many bytes;
+ * a long run is cut with them, every other job belongs to the part in which it begins. */
+static void sti_load_share(sti_load *l) {
+    const unsigned parts = l->options.part_count ? l->options.part_count : 1;
+    const uint64_t stretch = l->all / parts, begin = l->options.part * stretch;
+    const uint64_t end = l->options.part + 1 < parts ? begin + stretch : UINT64_MAX;
+    uint64_t start, past = 0;
+    size_t i, kept = 0;
     for (i = 0; i < l->count; i++) {
-        const st_load_item *item = &l->items[i];
-        p.dst_bytes = 0;
-        (void)sti_view_plan(&p, item->tensor, item->view, item->as, NULL); /* it was checked */
-        l->work[i] = sti_work_of(item, &p);
-        l->work[i].item = i;
+        (void)sti_view_plan(&l->view, l->items[i].tensor, l->items[i].view, l->items[i].as, NULL); /* it was checked */
+        l->jobs[i] = sti_job_of(l->items, i, &l->view);
     }
-    sti_sort(l->work, l->count, sizeof *l->work, sti_work_before, l->items);
+    sti_sort(l->jobs, l->count, sizeof *l->jobs, sti_job_before, l->items);
     for (i = 0; i < l->count; i++) {
-        if (l->work[i].bytes == 0) sti_load_finish(l, i);
+        sti_job j = l->jobs[i];
+        uint64_t to = j.bytes;
+        start = past;
+        past = sti_add64_saturated(past, j.bytes);
+        if (start >= end || (start < begin && (j.kind != STI_LONG || past <= begin))) continue;
+        if (start < begin) j.from = (begin - start) / STI_CUT * STI_CUT;
+        if (j.kind == STI_LONG && past > end) to = (end - start) / STI_CUT * STI_CUT;
+        if (j.from >= to) continue;
+        j.offset += j.from;
+        j.bytes = to - j.from;
+        l->total = sti_add64_saturated(l->total, j.bytes);
+        l->jobs[kept++] = j;
     }
+    l->count = kept;
 }
 
-/* hands out memory: for each thread its own and a buffer of `room` bytes, then the work */
-static sti_loader *sti_load_lay(sti_load *l, unsigned char *base, size_t room) {
-    sti_loader *loaders = (sti_loader *)(void *)base;
-    unsigned char *at = base + l->threads * sizeof *loaders;
-    const uint64_t stretch = l->total / l->threads;
-    unsigned k;
-    l->work = (sti_work *)(void *)at;
-    at += l->count * sizeof *l->work; /* all of it lies in memory */
-    ST_MEMSET(loaders, 0, l->threads * sizeof *loaders);
-    for (k = 0; k < l->threads; k++, at += room) {
-        sti_loader *ld = &loaders[k];
-        const size_t past = (size_t)((uintptr_t)at % STI_SECTOR), skip = past ? STI_SECTOR - past : 0;
-        ld->load = l;
-        ld->calls = k == 0;
-        ld->begin = k * stretch;
-        ld->end = k + 1 < l->threads ? ld->begin + stretch : UINT64_MAX;
-        ld->buffer = at;
-        ld->room = room;
-        if ((l->options.flags & ST_LOAD_DIRECT) && room >= skip + 3 * STI_SECTOR) {
-            ld->aligned = 1;
-            ld->buffer += skip;
-            ld->room -= skip;
-        }
-    }
-    return loaders;
-}
-
-/* all of it, once the items are checked */
-static st_status sti_load_all(sti_load *l, int buffered) {
-    const size_t fixed = sti_add_saturated(sti_multiply_saturated(l->threads, sizeof(sti_loader)),
-                                           sti_multiply_saturated(l->count, sizeof(sti_work)));
-    const size_t least = buffered ? STI_PIECE_BYTES : 0;
-    size_t most = 0, all = 0, past = (size_t)((uintptr_t)l->options.scratch % 8);
-    unsigned char *block = (unsigned char *)l->options.scratch;
-    sti_loader *loaders;
+/* all of this part, once the items are checked */
+static st_status sti_load_part(sti_load *l, int buffered) {
+    const size_t fixed = sti_multiply_saturated(l->count, sizeof(sti_job)), least = buffered ? STI_PIECE_BYTES : 0;
+    const size_t most =
+        l->m->system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* where a request is dear, and stays in no cache */
+    size_t room = least, all;
+    unsigned char *block = (unsigned char *)l->options.work.data;
+    st_status s;
     if (block) {
-        past = past ? 8 - past : 0;
-        all = sti_add_saturated(sti_add_saturated(fixed, past), l->threads * least);
-        if (all > l->options.scratch_bytes) {
-            return sti_fail(l->error, ST_ERR_MEMORY, STI_NO_OFFSET, all, l->options.scratch_bytes,
-                            STI_TEXT("scratch has $a bytes, and $e suffice"));
+        const size_t past = (8 - (size_t)((uintptr_t)block % 8)) % 8;
+        all = sti_add_saturated(fixed, past + least);
+        if (all > l->options.work.bytes) {
+            return sti_fail(l->error, ST_ERR_MEMORY, STI_NO_OFFSET, all, l->options.work.bytes,
+                            STI_TEXT("work buffer too small: $e bytes needed, $a available"));
         }
         block += past;
-        most = (l->options.scratch_bytes - past - fixed) / l->threads / 8 * 8;
+        if (buffered) room = l->options.work.bytes - past - fixed;
     } else {
-        if (buffered) most = l->total < STI_REQUEST_BYTES ? sti_round8((size_t)l->total) : STI_REQUEST_BYTES;
-        if (most < least) most = least;
-        if (l->options.flags & ST_LOAD_DIRECT) most += 3 * STI_SECTOR;
-        all = sti_add_saturated(fixed, sti_multiply_saturated(l->threads, most));
+        if (buffered && l->all > least) room = l->all < most ? (size_t)l->all : most;
+        all = sti_add_saturated(fixed, room);
         block = (unsigned char *)sti_allocate(&l->m->memory, all);
         if (!block) {
             return sti_fail(l->error, ST_ERR_MEMORY, STI_NO_OFFSET, all, 0,
-                            STI_TEXT("no memory for $e bytes, and no scratch either"));
+                            STI_TEXT("no memory for $e bytes, and no work buffer either"));
         }
     }
-    loaders = sti_load_lay(l, block, most);
-    sti_load_plan(l);
-#if STI_THREADS
-    sti_load_start(l, loaders);
-#endif
-    sti_load_tell(l);
-    sti_loader_work(loaders);
-#if STI_THREADS
-    sti_load_join(l, loaders);
-#endif
-    if (!l->options.scratch) sti_deallocate(&l->m->memory, block, all);
-    return l->status;
+    l->jobs = (sti_job *)(void *)block;
+    l->source.buffer = block + fixed;
+    l->source.buffer_bytes = room < most ? room : most;
+    sti_load_share(l);
+    s = sti_load_jobs(l);
+    if (!l->options.work.data) sti_deallocate(&l->m->memory, block, all);
+    return s;
 }
 
-static unsigned sti_load_threads(const sti_load *l) {
-#if STI_THREADS
-    const uint64_t worth = l->total / STI_WINDOW_BYTES; /* a thread for less costs more than it brings */
-    unsigned n = l->options.threads < STI_MOST_THREADS ? l->options.threads : STI_MOST_THREADS;
-    if (n > worth) n = (unsigned)worth;
-    return n ? n : 1;
-#else
-    (void)l;
-    return 1;
-#endif
-}
-
-ST_API st_status st_load(const st_model *model, st_load_item *items, size_t count, const st_load_options *options,
+ST_API st_status st_load(const st_model *model, const st_load_item *items, size_t count, const st_load_options *options,
                          st_error *error) {
-    const sti_model *m = (const sti_model *)(const void *)model;
     sti_load l;
     st_status s;
     int buffered;
-    if (!m || (!items && count) || (options && (options->flags & ~(unsigned)ST_LOAD_DIRECT))) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                        STI_TEXT("st_load: a pointer is NULL that must not be, or there is no such flag"));
-    }
     ST_MEMSET(&l, 0, sizeof l);
     if (options) l.options = *options;
-    l.m = m;
+    if (!model || (!items && count)) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
+                        model ? STI_TEXT("argument `items` is NULL") : STI_TEXT("argument `model` is NULL"));
+    }
+    if (l.options.part && l.options.part >= l.options.part_count) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, l.options.part_count, l.options.part,
+                        STI_TEXT("there is no part $a of $e: parts are counted from 0"));
+    }
+    l.m = (const sti_model *)(const void *)model;
     l.items = items;
     l.count = count;
     l.error = error;
-    l.first = l.last = SIZE_MAX;
     s = sti_load_check(&l, &buffered);
-    if (s != ST_OK) return s;
-    if (count == 0) return sti_succeed(error);
-    l.threads = sti_load_threads(&l);
-    s = sti_load_all(&l, buffered);
+    if (s == ST_OK && count) s = sti_load_part(&l, buffered);
     return s == ST_OK ? sti_succeed(error) : s;
 }
 
 /* ---- the plan alone */
 
-typedef struct sti_stretches {
-    st_extent *at;
-    size_t room, count;
-} sti_stretches;
-
-/* the bytes of a run, in pieces of at most `most` */
-static void sti_stretch_put(sti_stretches *out, st_extent run, uint64_t most) {
-    uint64_t left = run.bytes;
-    while (left) {
-        run.bytes = left < most ? left : most;
-        if (out->count < out->room) out->at[out->count] = run;
-        if (out->count < SIZE_MAX) out->count++;
-        run.offset = sti_add64_saturated(run.offset, run.bytes);
-        run.to = sti_add64_saturated(run.to, run.bytes);
-        left -= run.bytes;
-    }
-}
-
-static void sti_stretch_item(sti_stretches *out, const st_load_item *item, size_t index, sti_view *p, uint64_t most) {
-    const sti_axis *last = &p->axes[p->rank ? p->rank - 1 : 0];
-    const int runs = p->rank && last->from == 1;
-    sti_slab slab;
-    st_extent run;
-    uint64_t to;
-    if (p->elements == 0) return;
-    slab.all = runs ? (uint32_t)1 << (p->rank - 1) : 0;
-    slab.split = p->rank;
-    run.shard = item->tensor->shard;
-    run.item = index;
-    do {
-        run.offset = sti_add64_saturated(item->tensor->offset, sti_slab_from(p, &slab, &to) * p->bytes);
-        run.bytes = (runs ? last->extent : 1) * p->bytes;
-        run.to = to * p->bytes;
-        sti_stretch_put(out, run, most);
-    } while (sti_slab_next(p, &slab));
-}
-
-static int sti_stretch_before(const void *context, const void *a, const void *b) {
+static int sti_extent_before(const void *context, const void *a, const void *b) {
     const st_extent *x = (const st_extent *)a, *y = (const st_extent *)b;
     (void)context;
     if (x->shard != y->shard) return x->shard < y->shard;
     return x->offset != y->offset ? x->offset < y->offset : x->item < y->item;
 }
 
-ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t most,
-                              st_extent *stretches, size_t room, size_t *needed, st_error *error) {
+ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t max_bytes,
+                              st_extent *extents, size_t extent_capacity, size_t *extent_count, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
-    sti_stretches out;
-    sti_view p;
+    const uint64_t most = max_bytes ? max_bytes : UINT64_MAX;
+    uint64_t needed = 0, put = 0;
     size_t i;
-    if (needed) *needed = 0;
-    if (!m || (!items && count) || (!stretches && room)) {
+    if (extent_count) *extent_count = 0;
+    if (!m || (!items && count) || (!extents && extent_capacity)) {
         return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                        STI_TEXT("st_plan_load: a pointer is NULL that must not be"));
+                        !m                ? STI_TEXT("argument `model` is NULL")
+                        : !items && count ? STI_TEXT("argument `items` is NULL")
+                                          : STI_TEXT("argument `extents` is NULL"));
     }
-    out.at = stretches;
-    out.room = room;
-    out.count = 0;
     for (i = 0; i < count; i++) {
-        st_status s;
-        p.dst_bytes = 0;
-        s = sti_access_plan(&p, m, items[i].tensor, items[i].view, items[i].as, error);
+        const st_tensor *t = items[i].tensor;
+        uint64_t run, each;
+        sti_view p;
+        st_status s = sti_item_plan(&p, m, items, i, error);
         if (s != ST_OK) return s;
         if (p.to != p.from) {
-            s = sti_refuse_tensor(items[i].tensor, ST_ERR_UNSUPPORTED, 0, 0,
+            s = sti_refuse_tensor(t, ST_ERR_UNSUPPORTED, 0, 0,
                                   STI_TEXT("a plan is of bytes as they are stored, and not of another dtype"), error);
-            return sti_error_file(error, sti_span_of(sti_model_path(m, items[i].tensor->shard)), s);
+            (void)sti_error_file(error, sti_span_of(sti_model_path(m, t->shard)), s);
+            if (error) error->item = i;
+            return s;
         }
-        sti_stretch_item(&out, &items[i], i, &p, most ? most : UINT64_MAX);
+        if (p.elements == 0) continue;
+        sti_view_runs(&p);
+        run = sti_view_span(&p, p.inner) * p.bytes;
+        each = (run - 1) / most + 1;
+        if (!sti_multiply64(p.elements / (run / p.bytes), each, &each)) each = UINT64_MAX;
+        needed = sti_add64_saturated(needed, each);
+        if (needed > extent_capacity) continue; /* the others are counted only */
+        do {
+            uint64_t at;
+            for (at = 0; at < run; at += extents[put++].bytes) {
+                st_extent *x = &extents[put];
+                x->shard = t->shard;
+                x->offset = sti_add64_saturated(t->offset, p.first * p.bytes + at);
+                x->bytes = run - at < most ? run - at : most;
+                x->item = i;
+                x->to = p.put * p.bytes + at;
+            }
+        } while (sti_view_next(&p));
     }
-    if (needed) *needed = out.count;
-    if (out.count > room) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, out.count, room,
-                        STI_TEXT("the plan has $e stretches, and there is room for $a"));
+    if (needed > SIZE_MAX) needed = SIZE_MAX;
+    if (extent_count) *extent_count = (size_t)needed;
+    if (needed > extent_capacity) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, needed, extent_capacity,
+                        STI_TEXT("extents has too few elements: $e needed, $a available"));
     }
-    sti_sort(stretches, out.count, sizeof *stretches, sti_stretch_before, NULL);
+    sti_sort(extents, (size_t)needed, sizeof *extents, sti_extent_before, NULL);
     return sti_succeed(error);
 }
 
 /* ---- one at a time */
 
-ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t n,
+ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t dst_bytes,
                          st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
     sti_source source;
-    st_status s;
-    if (!m || !tensor || (!dst && n) || !sti_is_inside(m, tensor, offset, n)) {
-        return sti_fail_range(m, tensor, sti_add64_saturated(offset, n), error);
+    st_status s = sti_access_check(m, tensor, offset, dst_bytes, error);
+    if (s != ST_OK) return s;
+    if (!dst && dst_bytes) {
+        (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, dst_bytes, 0, STI_TEXT("argument `dst` is NULL"));
+        return sti_error_file(error, sti_span_of(m->said), ST_ERR_ARGUMENT);
     }
     source = sti_source_of(m, tensor);
-    s = sti_source_read(&source, offset, dst, n, error);
-    return s == ST_OK ? sti_succeed(error) : sti_error_file(error, sti_span_of(sti_model_path(m, tensor->shard)), s);
+    s = sti_source_read(&source, offset, dst, dst_bytes, error);
+    return s == ST_OK ? sti_succeed(error) : s;
 }
 
 ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
                             size_t dst_bytes, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
+    uint64_t piece[STI_PIECE_BYTES / 8];
     sti_source source;
     sti_view p;
     st_status s = sti_access_plan(&p, m, tensor, view, as, error);
     if (s == ST_OK) s = sti_access_fits(&p, m, tensor, dst, dst_bytes, error);
     if (s != ST_OK) return s;
     source = sti_source_of(m, tensor);
-    s = sti_view_read(&p, &source, (unsigned char *)dst, error);
-    return s == ST_OK ? sti_succeed(error) : sti_error_file(error, sti_span_of(sti_model_path(m, tensor->shard)), s);
+    source.buffer = (unsigned char *)piece;
+    source.buffer_bytes = sizeof piece;
+    if (p.elements && !source.bytes && !sti_view_is_straight(&p) && m->memory.allocator.alloc) {
+        const uint64_t all = sti_view_span(&p, p.rank) * p.bits / 8 + 4; /* and what four elements begin and end with */
+        if (all > sizeof piece) {
+            source.buffer_bytes = all < STI_WINDOW_BYTES ? (size_t)all : STI_WINDOW_BYTES;
+            source.buffer = (unsigned char *)sti_allocate(&m->memory, source.buffer_bytes);
+        }
+    }
+    s = source.buffer ? sti_view_read(&p, &source, (unsigned char *)dst, error)
+                      : sti_error_file(error, sti_span_of(sti_model_path(m, tensor->shard)),
+                                       sti_fail_memory(&m->memory, source.buffer_bytes, error));
+    if (source.buffer && source.buffer != (unsigned char *)piece) {
+        sti_deallocate(&m->memory, source.buffer, source.buffer_bytes);
+    }
+    return s == ST_OK ? sti_succeed(error) : s;
 }
 
 ST_API int st_is_aligned(const st_tensor *tensor) {
@@ -7993,9 +7368,14 @@ ST_API int st_is_aligned(const st_tensor *tensor) {
 
 ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
-    if (!m || (tensor && !sti_is_inside(m, tensor, 0, 0)) ||
-        (advice != ST_ADVISE_WILL_NEED && advice != ST_ADVISE_DONE)) {
-        return sti_fail_range(m, tensor, 0, error);
+    if (!m || tensor) {
+        const st_status s = sti_access_check(m, tensor, 0, 0, error);
+        if (s != ST_OK) return s;
+    }
+    if (advice != ST_ADVISE_WILL_NEED && advice != ST_ADVISE_DONE) {
+        (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, ST_ADVISE_DONE, (unsigned)advice,
+                       STI_TEXT("there is no advice $a: the last one is $e"));
+        return sti_error_file(error, sti_span_of(m->said), ST_ERR_ARGUMENT);
     }
 #if !defined(ST_NO_FILES)
     if (m->system) {

@@ -1,5 +1,6 @@
-/* Room 16: many tensors at once, in any order, from every kind of source: the bytes of a slow model, in few requests; callbacks,
- * cancelling, every read refused, too little memory; and the plan alone. load_threads.c is the same with ST_THREADS. */
+/* Room 16: many tensors at once, in any order, whole or in parts, from every kind of source: the bytes of a slow model, in few
+ * requests; progress, cancelling, every read refused, too little memory; and the plan alone. load_threads.c loads the parts
+ * on threads. */
 #include "../safetensors.h"
 
 #include "large.h"
@@ -7,14 +8,14 @@
 #include "slow_view.h"
 #include "sources.h"
 
-#if defined(ST_THREADS)
+#if defined(ON_THREADS)
 #define NAME "load_threads"
-enum { MOST_THREADS = 4 };
+#include "../examples/parts.h"
 #else
 #define NAME "load"
-enum { MOST_THREADS = 2 }; /* which come to one */
 #endif
 
+enum { MOST_LOADS = 5 };
 enum { MOST_ITEMS = 64 };
 
 /* ---- files -------------------------------------------------------------------------------------------------------- */
@@ -73,12 +74,14 @@ typedef struct batch {
     unsigned char *block[MOST_ITEMS], *want[MOST_ITEMS];
     size_t want_bytes[MOST_ITEMS];
     size_t count;
-    /* what the callbacks saw */
-    size_t told[MOST_ITEMS], tellings, steps;
-    uint64_t done, total;
-    size_t cancel_telling, cancel_step; /* the call, from 1, that asks to stop; 0: none */
-    int stopped;
 } batch;
+
+typedef struct seen { /* by the progress callback of one part */
+    size_t steps, cancel_step; /* the call, from 1, that asks to stop; 0: none */
+    size_t wrong;
+    uint64_t done, total;
+    int stopped;
+} seen;
 
 static void batch_item(batch *b, const st_tensor *t, const unsigned char *file, const st_view *view, st_dtype as) {
     const size_t i = b->count++;
@@ -97,7 +100,6 @@ static void batch_item(batch *b, const st_tensor *t, const unsigned char *file, 
     item->dst_bytes = n;
     item->as = as;
     item->view = view;
-    item->status = ST_ERR_STATE; /* and not what is to be put there */
 }
 
 /* items of any tensors of a model, some twice, some in part, some as another dtype */
@@ -141,83 +143,118 @@ static void batch_end(batch *b) {
 /* makes ready for another load */
 static void batch_again(batch *b) {
     size_t i;
-    for (i = 0; i < b->count; i++) {
-        memset(b->block[i], '#', b->want_bytes[i] + 8);
-        b->items[i].status = ST_ERR_STATE;
-        b->told[i] = 0;
-    }
-    b->tellings = b->steps = 0;
-    b->done = b->total = 0;
-    b->cancel_telling = b->cancel_step = 0;
-    b->stopped = 0;
+    for (i = 0; i < b->count; i++) memset(b->block[i], '#', b->want_bytes[i] + 8);
 }
 
 static int on_progress(void *user, uint64_t done, uint64_t total) {
-    batch *b = (batch *)user;
-    CHECK(!b->stopped);
-    CHECK(done > b->done && done <= total && (b->total == 0 || b->total == total));
-    b->done = done;
-    b->total = total;
-    b->steps++;
-    b->stopped = b->steps == b->cancel_step;
-    return b->stopped ? 5 : 0;
+    seen *s = (seen *)user; /* its own: parts may run on threads, and CHECK counts without a lock */
+    s->wrong += s->stopped || done <= s->done || done > total || (s->steps > 0 && s->total != total);
+    s->done = done;
+    s->total = total;
+    s->steps++;
+    s->stopped = s->steps == s->cancel_step;
+    return s->stopped ? 5 : 0;
 }
 
-static int on_item(void *user, size_t item) {
-    batch *b = (batch *)user;
-    CHECK(!b->stopped);
-    if (!CHECK(item < b->count)) return 1;
-    CHECK_STATUS(b->items[item].status, ST_OK);
-    CHECK(b->want_bytes[item] == 0 || memcmp(b->items[item].dst, b->want[item], b->want_bytes[item]) == 0);
-    b->told[item]++;
-    b->tellings++;
-    b->stopped = b->tellings == b->cancel_telling;
-    return b->stopped ? -1 : 0;
-}
-
-static st_load_options batch_options(batch *b) {
+static st_load_options options_of(seen *s) {
     st_load_options o;
     memset(&o, 0, sizeof o);
+    memset(s, 0, sizeof *s);
     o.progress = on_progress;
-    o.item_done = on_item;
-    o.user = b;
+    o.user = s;
     return o;
 }
 
-/* how many items have ST_OK, their bytes right, and nothing past them touched; the others have a status that may be */
-static size_t batch_check(const batch *b, st_status other) {
-    size_t ok = 0, i, j;
+/* whether all items have their bytes; nothing around them may be touched either way */
+static int batch_is_there(const batch *b) {
+    int there = 1;
+    size_t i, j;
     for (i = 0; i < b->count; i++) {
-        const st_load_item *item = &b->items[i];
-        const unsigned char *dst = (const unsigned char *)item->dst;
+        const unsigned char *dst = (const unsigned char *)b->items[i].dst;
         const size_t n = b->want_bytes[i];
-        if (item->status == ST_OK) {
-            ok++;
-            CHECK(n == 0 || memcmp(dst, b->want[i], n) == 0);
-        } else {
-            CHECK(item->status == ST_ERR_CANCELLED || item->status == other);
-            CHECK_EQ(b->told[i], 0);
-        }
-        CHECK(b->told[i] <= 1);
+        if (n > 0 && memcmp(dst, b->want[i], n) != 0) there = 0;
         for (j = 0; dst != NULL && j < 4; j++) CHECK(dst[n + j] == '#');
         if (dst != NULL) CHECK(dst == b->block[i] || dst[-1] == '#');
     }
-    return ok;
+    return there;
+}
+
+static int batch_is_untouched(const batch *b) {
+    size_t i, j;
+    for (i = 0; i < b->count; i++) {
+        for (j = 0; j < b->want_bytes[i] + 8; j++) {
+            if (b->block[i][j] != '#') return 0;
+        }
+    }
+    return 1;
+}
+
+/* Loads all in that many parts, each with a work buffer of work_bytes where that is not 0: one after the other, or on
+ * threads. Returns how many failed. */
+static unsigned batch_parts(batch *b, const st_model *m, unsigned parts, size_t work_bytes, seen *each, st_status *status,
+                            st_error *errors) {
+    st_load_options o[MOST_LOADS];
+    void *work[MOST_LOADS];
+    unsigned k, failed = 0;
+    for (k = 0; k < parts; k++) {
+        o[k] = options_of(&each[k]);
+        o[k].part = k;
+        o[k].part_count = parts;
+        work[k] = NULL;
+        if (work_bytes == 0) continue;
+        work[k] = malloc(work_bytes + 8);
+        if (work[k] == NULL) exit(2);
+        memset(work[k], 0xa5, work_bytes + 8);
+        o[k].work.data = (char *)work[k] + k % 8;
+        o[k].work.bytes = work_bytes;
+    }
+#if defined(ON_THREADS)
+    {
+        part all[MOST_LOADS];
+        for (k = 0; k < parts; k++) {
+            all[k].model = m;
+            all[k].items = b->items;
+            all[k].count = b->count;
+            all[k].options = o[k];
+        }
+        (void)load_parts(all, parts);
+        for (k = 0; k < parts; k++) status[k] = all[k].status, errors[k] = all[k].error;
+    }
+#else
+    for (k = parts; k > 0; k--) status[k - 1] = st_load(m, b->items, b->count, &o[k - 1], &errors[k - 1]);
+#endif
+    for (k = 0; k < parts; k++) {
+        CHECK_STATUS(errors[k].status, status[k]);
+        CHECK_EQ(each[k].wrong, 0);
+        failed += status[k] != ST_OK;
+        free(work[k]);
+    }
+    return failed;
 }
 
 /* loads all, and holds it to what it must have done */
-static void batch_load(batch *b, const source *s, const st_load_options *options) {
+static void batch_load(batch *b, const source *s, unsigned parts, size_t work_bytes) {
     const size_t live = s->memory.live_bytes;
-    st_error error;
-    size_t i;
-    memset(&error, 0xee, sizeof error);
-    CHECK_STATUS(st_load(s->model, b->items, b->count, options, &error), ST_OK);
-    CHECK_STATUS(error.status, ST_OK);
-    CHECK_EQ(batch_check(b, ST_OK), b->count);
-    if (options != NULL && options->item_done != NULL) {
-        CHECK_EQ(b->tellings, b->count);
-        for (i = 0; i < b->count; i++) CHECK_EQ(b->told[i], 1);
-        CHECK_EQ(b->done, b->total);
+    static st_load_item before[MOST_ITEMS];
+    st_error errors[MOST_LOADS];
+    st_status status[MOST_LOADS];
+    seen each[MOST_LOADS];
+    uint64_t total = 0;
+    unsigned k;
+    memcpy(before, b->items, sizeof before);
+    memset(errors, 0xee, sizeof errors);
+    batch_again(b);
+    CHECK_EQ(batch_parts(b, s->model, parts, work_bytes, each, status, errors), 0);
+    CHECK(batch_is_there(b));
+    CHECK(memcmp(before, b->items, sizeof before) == 0); /* nothing is written into items */
+    for (k = 0; k < parts; k++) {
+        CHECK_EQ(each[k].done, each[k].total);
+        total += each[k].total;
+    }
+    if (parts > 1) { /* together they read what one reads alone */
+        batch_again(b);
+        CHECK_EQ(batch_parts(b, s->model, 1, work_bytes, each, status, errors), 0);
+        CHECK_EQ(each[0].total, total);
     }
     CHECK_EQ(s->memory.live_bytes, live);
 }
@@ -235,23 +272,13 @@ static void random_loads(int rounds, int large) {
         if (!CHECK_STATUS(source_open(&s, kind, file, n, NULL), ST_OK)) return;
         batch_begin(&b, s.model, file, (size_t)random_below(large ? 40 : MOST_ITEMS));
         for (turn = 0; turn < 4; turn++) {
-            st_load_options o = batch_options(&b);
-            size_t bytes = (size_t)random_below(300000);
-            void *scratch = NULL;
-            if (turn > 0) o.threads = 1 + (unsigned)random_below(MOST_THREADS);
-            if (kind == FROM_IO || kind == FROM_FILES) o.threads = 1; /* what counts its calls is for one thread */
-            if (turn == 3) o.flags = ST_LOAD_DIRECT;
-            if (turn == 2 || kind == FROM_WORK) {
-                bytes += 16384 + b.count * 48;
-                scratch = malloc(bytes);
-                if (scratch == NULL) exit(2);
-                memset(scratch, 0xa5, bytes);
-                o.scratch = (char *)scratch + (bytes & 7);
-                o.scratch_bytes = bytes - (bytes & 7);
-            }
-            batch_again(&b);
-            batch_load(&b, &s, &o);
-            free(scratch);
+            unsigned parts = turn > 0 ? 1 + (unsigned)random_below(MOST_LOADS) : 1;
+            size_t work = turn == 2 || kind == FROM_WORK ? 512 + b.count * 40 + (size_t)random_below(300000) : 0;
+#if defined(ON_THREADS)
+            if (kind == FROM_IO || kind == FROM_FILES) parts = 1; /* what counts its calls is for one thread */
+            if (kind != FROM_WORK && work == 0) work = 512 + b.count * 40; /* as is the allocator that counts */
+#endif
+            batch_load(&b, &s, parts, work);
         }
         batch_end(&b);
         source_close(&s);
@@ -290,7 +317,6 @@ static size_t requests_for(const unsigned char *file, size_t n, size_t first, si
         *bytes = s.served.read_bytes;
         for (i = 0; i < count; i++) {
             const st_tensor *t = items[i].tensor;
-            CHECK_STATUS(items[i].status, ST_OK);
             if (as == ST_DTYPE_UNKNOWN && little) CHECK(memcmp(items[i].dst, file + t->offset, (size_t)t->bytes) == 0);
             free(items[i].dst);
         }
@@ -329,42 +355,81 @@ static void requests(void) {
     free(file);
 }
 
+/* parts are contiguous, and of the same length but for a page or three; what cannot be cut is in one part, whole */
+static void balance(void) {
+    growing header = {NULL, 0, 0};
+    uint64_t at = 0, most = 0, least = UINT64_MAX;
+    size_t n;
+    unsigned char *file;
+    unsigned k;
+    source s;
+    static batch b;
+    st_error errors[MOST_LOADS];
+    st_status status[MOST_LOADS];
+    seen each[MOST_LOADS];
+    add_tensor(&header, 0, ST_DTYPE_BF16, 1000, 3001, &at);
+    add_tensor(&header, 1, ST_DTYPE_U8, 100, 100, &at);
+    add_tensor(&header, 2, ST_DTYPE_F32, 1001, 1003, &at);
+    file = finish_file(&header, at, &n);
+    if (CHECK_STATUS(source_open(&s, FROM_MEMORY, file, n, NULL), ST_OK)) {
+        memset(&b, 0, sizeof b);
+        batch_item(&b, st_find(s.model, "t2"), file, NULL, ST_AS_STORED);
+        batch_item(&b, st_find(s.model, "t0"), file, NULL, ST_AS_STORED);
+        batch_item(&b, st_find(s.model, "t1"), file, NULL, ST_AS_STORED);
+        CHECK_EQ(batch_parts(&b, s.model, MOST_LOADS, 4096, each, status, errors), 0);
+        CHECK(batch_is_there(&b));
+        for (k = 0; k < MOST_LOADS; k++) {
+            if (each[k].total > most) most = each[k].total;
+            if (each[k].total < least) least = each[k].total;
+        }
+        CHECK(most - least <= 10000 + 2 * 12288);
+        batch_end(&b);
+        memset(&b, 0, sizeof b); /* a view that is no run */
+        b.axes[0][0] = 1;
+        b.views[0].axes = b.axes[0];
+        batch_item(&b, st_find(s.model, "t2"), file, &b.views[0], ST_AS_STORED);
+        CHECK_EQ(batch_parts(&b, s.model, 2, 4096, each, status, errors), 0);
+        CHECK(batch_is_there(&b));
+        CHECK(each[0].total == 1001 * 1003 * 4 && each[1].steps == 0);
+        batch_end(&b);
+    }
+    source_close(&s);
+    free(file);
+}
+
 /* ---- callbacks that stop ----------------------------------------------------------------------------------------- */
 
-static void cancelling(int kind, int threads) {
+static void cancelling(int kind, unsigned parts) {
     static batch b;
-    size_t n, tellings, steps, at;
+    size_t n, at, steps;
     unsigned char *file = mixed_file(30, 1, &n);
+    unsigned k;
     source s;
     st_error error;
     scratch_write(SOURCE_FILE, file, n);
     test_row = source_names[kind];
     if (CHECK_STATUS(source_open(&s, kind, file, n, NULL), ST_OK)) {
-        st_load_options o = batch_options(&b);
         batch_begin(&b, s.model, file, 40);
-        o.threads = (unsigned)threads;
-        batch_load(&b, &s, &o);
-        tellings = b.tellings;
-        steps = threads > 1 ? 3 : b.steps; /* how many there are is no longer certain */
-        for (at = 1; at <= tellings; at++) {
-            batch_again(&b);
-            b.cancel_telling = at;
-            CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_CANCELLED);
-            check_error(&error, ST_ERR_CANCELLED, source_prefix(kind));
-            CHECK_EQ(b.tellings, at);
-            CHECK(batch_check(&b, ST_ERR_CANCELLED) >= at);
+        for (k = 0; k < parts; k++) {
+            seen each;
+            st_load_options o = options_of(&each);
+            o.part = k;
+            o.part_count = parts;
+            CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_OK);
+            steps = each.steps;
+            CHECK(steps > 2);
+            for (at = 1; at <= steps; at++) {
+                o = options_of(&each);
+                o.part = k;
+                o.part_count = parts;
+                each.cancel_step = at;
+                CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_CANCELLED);
+                check_error(&error, ST_ERR_CANCELLED, source_prefix(kind));
+                CHECK(each.steps == at && each.wrong == 0);
+                CHECK(error.actual == each.done && error.expected == each.total && error.item == SIZE_MAX);
+            }
         }
-        for (at = 1; at <= steps; at++) {
-            batch_again(&b);
-            b.cancel_step = at;
-            CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_CANCELLED);
-            CHECK_EQ(b.steps, at);
-            (void)batch_check(&b, ST_ERR_CANCELLED);
-        }
-        o.item_done = NULL, o.progress = NULL;
-        batch_again(&b);
-        batch_load(&b, &s, &o);
-        CHECK_EQ(b.tellings + b.steps, 0);
+        CHECK(batch_is_there(&b)); /* each part was there once */
         batch_end(&b);
     }
     source_close(&s);
@@ -382,28 +447,27 @@ static void failing_reads(void) {
     source s;
     st_error error;
     if (CHECK_STATUS(source_open(&s, FROM_IO, file, n, NULL), ST_OK)) {
-        const st_load_options o = batch_options(&b);
         batch_begin(&b, s.model, file, 40);
         s.served.calls = 0;
-        batch_load(&b, &s, &o);
+        batch_load(&b, &s, 1, 0);
         calls = s.served.calls;
         CHECK(calls > 2);
         for (forever = 0; forever < 2; forever++) {
             for (fail = 1; fail <= calls; fail++) {
                 const size_t live = s.memory.live_bytes;
-                size_t i, failed = 0;
                 batch_again(&b);
                 s.served.calls = 0;
                 s.served.fail_at = fail;
                 s.served.fail_forever = forever;
-                CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_IO);
+                CHECK_STATUS(st_load(s.model, b.items, b.count, NULL, &error), ST_ERR_IO);
                 check_error(&error, ST_ERR_IO, source_prefix(FROM_IO));
                 CHECK_EQ(error.sys, 77);
                 CHECK(error.position < n && error.subject[0] == 't');
                 CHECK_EQ(s.served.calls, fail);
-                CHECK_EQ(batch_check(&b, ST_ERR_IO), b.tellings);
-                for (i = 0; i < b.count; i++) failed += b.items[i].status == ST_ERR_IO;
-                CHECK(failed > 0);
+                (void)batch_is_there(&b);
+                if (CHECK(error.item < b.count)) {
+                    CHECK(strcmp(error.subject, b.items[error.item].tensor->name) == 0);
+                }
                 CHECK_EQ(s.memory.live_bytes, live);
             }
         }
@@ -424,7 +488,8 @@ static void refusals(void) {
     unsigned char *file = mixed_file(20, 0, &n);
     source s;
     st_error error;
-    st_load_options o = batch_options(&b);
+    seen each;
+    st_load_options o = options_of(&each);
     memset(&wrong, 0, sizeof wrong);
     wrong.ranges = past;
     wrong.range_count = 1;
@@ -432,35 +497,58 @@ static void refusals(void) {
         batch_begin(&b, s.model, file, 20);
         CHECK_STATUS(st_load(NULL, b.items, 1, &o, &error), ST_ERR_ARGUMENT);
         CHECK_STATUS(st_load(s.model, NULL, 1, &o, &error), ST_ERR_ARGUMENT);
+        CHECK_EQ(error.item, SIZE_MAX);
         CHECK_STATUS(st_load(s.model, NULL, 0, &o, &error), ST_OK);
         CHECK_STATUS(st_load(s.model, NULL, 0, NULL, NULL), ST_OK);
-        o.flags = 2;
+        o.part = 1; /* of 0, which is 1 */
         CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_ARGUMENT);
-        o.flags = 0;
-        for (i = 0; i < b.count; i++) CHECK_STATUS(b.items[i].status, ST_ERR_STATE);
+        CHECK_EQ(error.actual, 1);
+        o.part = o.part_count = 7;
+        CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_ARGUMENT);
+        CHECK(error.actual == 7 && error.expected == 7);
+        o.part_count = UINT32_MAX;
+        o.part = UINT32_MAX - 1; /* the last takes what cannot be shared out */
+        CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_OK);
+        CHECK(n > 100000 || batch_is_there(&b));
         s.served.calls = 0;
         for (i = 0; i < b.count; i++) {
-            st_tensor foreign = *b.items[i].tensor;
+            st_tensor foreign = *b.items[i].tensor, strange = foreign;
             int fault;
-            for (fault = 0; fault < 5; fault++) {
+            strange.dtype = (st_dtype)77;
+            strange.bytes = 0;
+            for (fault = 0; fault < 7; fault++) {
                 const st_load_item good = b.items[i];
                 st_status want = ST_ERR_ARGUMENT;
-                size_t j;
+                unsigned k;
                 batch_again(&b);
                 foreign.offset = UINT64_MAX;
                 if (fault == 0) b.items[i].tensor = NULL;
                 if (fault == 1) b.items[i].tensor = &foreign;
                 if (fault == 2) b.items[i].view = &wrong;
                 if (fault == 3) b.items[i].as = (st_dtype)99;
-                if (fault == 4 && good.dst_bytes > 0) b.items[i].dst_bytes--;
-                if (fault == 4 && good.dst_bytes == 0) want = ST_OK;
-                CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), want);
-                for (j = 0; j < b.count && want != ST_OK; j++) {
-                    CHECK_STATUS(b.items[j].status, j == i ? want : ST_ERR_CANCELLED);
-                    CHECK(b.items[j].dst == NULL || *(unsigned char *)b.items[j].dst == '#');
+                if (fault == 4) b.items[i].tensor = &strange, b.items[i].as = ST_DTYPE_F32;
+                if (fault == 5 && good.dst_bytes > 0) b.items[i].dst_bytes--;
+                if (fault == 6 && good.dst_bytes > 0) b.items[i].dst = NULL;
+                if (fault >= 5 && good.dst_bytes == 0) want = ST_OK;
+                for (k = 0; k < 3; k++) { /* all parts refuse alike, before a byte is read */
+                    o = options_of(&each);
+                    o.part = k;
+                    o.part_count = 3;
+                    CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), want);
+                    if (want == ST_OK) continue;
+                    CHECK_EQ(error.item, i);
+                    check_text(error.message, sizeof error.message);
+                    CHECK(each.steps == 0 && s.served.calls == 0 && batch_is_untouched(&b));
                 }
-                if (want != ST_OK) check_text(error.message, sizeof error.message);
-                if (want != ST_OK) CHECK_EQ(b.tellings, 0);
+                if (fault < 5) {
+                    st_extent none[1];
+                    CHECK_STATUS(st_plan_load(s.model, &b.items[i], 1, 0, none, 0, NULL, &error), ST_ERR_ARGUMENT);
+                    CHECK_EQ(error.item, 0);
+                    if (fault == 0) {
+                        CHECK(strstr(error.message, "item 0: tensor is NULL (was its name found?)") != NULL);
+                    }
+                }
+                if (want == ST_OK) s.served.calls = 0;
                 b.items[i] = good;
             }
         }
@@ -475,55 +563,56 @@ static void refusals(void) {
 static void memory_of(int kind) {
     static batch b;
     size_t n, bytes;
-    unsigned char *file = mixed_file(30, 1, &n), *scratch;
+    unsigned char *file = mixed_file(30, 1, &n), *work;
     source s;
     st_error error;
     test_row = source_names[kind];
     scratch_write(SOURCE_FILE, file, n);
     if (CHECK_STATUS(source_open(&s, kind, file, n, NULL), ST_OK)) {
-        st_load_options o = batch_options(&b);
+        seen each;
+        st_load_options o = options_of(&each);
         char probe[1];
         batch_begin(&b, s.model, file, 30);
-        o.scratch = probe;
-        o.scratch_bytes = sizeof probe;
+        o.work.data = probe;
+        o.work.bytes = sizeof probe;
         CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_MEMORY);
         CHECK_EQ(error.actual, 1);
-        CHECK(error.expected >= b.count * 48 && error.expected < b.count * 48 + 2048 + 256);
-        CHECK_EQ(b.tellings, 0);
+        CHECK(error.expected >= b.count * 40 && error.expected < b.count * 40 + 8 + 257);
+        CHECK_EQ(each.steps, 0);
         bytes = (size_t)error.expected + 8;
-        scratch = (unsigned char *)malloc(bytes);
-        if (scratch == NULL) exit(2);
-        o.scratch = scratch; /* malloc's alignment differs from probe's */
+        work = (unsigned char *)malloc(bytes);
+        if (work == NULL) exit(2);
+        o.work.data = work; /* malloc's alignment differs from probe's */
         CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_MEMORY);
         bytes = (size_t)error.expected;
-        free(scratch);
-        scratch = (unsigned char *)malloc(bytes);
-        if (scratch == NULL) exit(2);
-        o.scratch = scratch;
-        o.scratch_bytes = bytes - 1;
+        free(work);
+        work = (unsigned char *)malloc(bytes);
+        if (work == NULL) exit(2);
+        o.work.data = work;
+        o.work.bytes = bytes - 1;
         CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_MEMORY);
         CHECK_EQ(error.expected, bytes);
-        o.scratch_bytes = bytes;
-        o.flags = ST_LOAD_DIRECT; /* for which there is no room */
+        o.work.bytes = bytes;
         batch_again(&b);
-        batch_load(&b, &s, &o);
-        free(scratch);
-        o.scratch = NULL;
+        CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_OK);
+        CHECK(batch_is_there(&b));
+        free(work);
+        o = options_of(&each);
         if (kind != FROM_WORK) {
             const size_t live = s.memory.live_bytes;
             s.memory.peak_bytes = live;
-            batch_again(&b);
-            batch_load(&b, &s, &o);
+            batch_load(&b, &s, 1, 0);
             CHECK(s.memory.peak_bytes > live);
-            CHECK(s.memory.peak_bytes - live <= b.count * 48 + 2048 + 8 * MIB + 16384);
+            CHECK(s.memory.peak_bytes - live <=
+                  b.count * 40 + (kind == FROM_IO || kind == FROM_FILES ? 8 * MIB : MIB));
             s.memory.calls = 0;
             s.memory.fail_at = 1;
         }
         batch_again(&b);
         CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error),
                      ST_ERR_MEMORY); /* a work buffer has no allocator */
-        CHECK(error.expected > b.count * 48);
-        CHECK_EQ(batch_check(&b, ST_ERR_CANCELLED), 0);
+        CHECK(error.expected >= b.count * 40);
+        CHECK(batch_is_untouched(&b));
         batch_end(&b);
     }
     source_close(&s);
@@ -535,7 +624,7 @@ static void memory_of(int kind) {
 
 static void plans(void) {
     static batch b;
-    static st_extent stretches[60000];
+    static st_extent extents[60000];
     int round;
     for (round = 0; round < 60; round++) {
         size_t n, needed, i, room;
@@ -554,7 +643,7 @@ static void plans(void) {
                 i++;
                 continue;
             }
-            CHECK_STATUS(st_plan_load(s.model, item, 1, most, stretches, 1, NULL, &error), ST_ERR_UNSUPPORTED);
+            CHECK_STATUS(st_plan_load(s.model, item, 1, most, extents, 1, NULL, &error), ST_ERR_UNSUPPORTED);
             check_error(&error, ST_ERR_UNSUPPORTED, source_prefix(FROM_IO));
             free(b.block[i]);
             free(b.want[i]);
@@ -564,11 +653,11 @@ static void plans(void) {
             b.want[i] = b.want[b.count];
             b.want_bytes[i] = b.want_bytes[b.count];
         }
-        CHECK_STATUS(st_plan_load(s.model, b.items, b.count, most, stretches, sizeof stretches / sizeof *stretches,
+        CHECK_STATUS(st_plan_load(s.model, b.items, b.count, most, extents, sizeof extents / sizeof *extents,
                                   &needed, &error),
                      ST_OK);
         for (i = 0; i < needed; i++) {
-            const st_extent *x = &stretches[i];
+            const st_extent *x = &extents[i];
             CHECK(x->bytes > 0 && (most == 0 || x->bytes <= most));
             if (i > 0) CHECK(x->offset >= x[-1].offset);
             CHECK(x->shard == 0 && x->item < b.count && x->offset + x->bytes <= n);
@@ -578,18 +667,17 @@ static void plans(void) {
         for (i = 0; i < b.count; i++) {
             const st_tensor *t = b.items[i].tensor;
             slow_view w = slow_look(t, b.items[i].view, ST_DTYPE_UNKNOWN);
-            CHECK_STATUS(b.items[i].status, ST_ERR_STATE); /* not looked at */
             if (st_dtype_bits(t->dtype) == 8)
                 CHECK(w.bytes == 0 || memcmp(b.items[i].dst, b.want[i], (size_t)w.bytes) == 0);
         }
         if (needed > 0) {
             room = (size_t)random_below(needed);
-            CHECK_STATUS(st_plan_load(s.model, b.items, b.count, most, stretches, room, &i, &error), ST_ERR_ARGUMENT);
+            CHECK_STATUS(st_plan_load(s.model, b.items, b.count, most, extents, room, &i, &error), ST_ERR_ARGUMENT);
             CHECK_EQ(i, needed);
             CHECK_EQ(error.expected, needed);
         }
-        CHECK_STATUS(st_plan_load(NULL, b.items, 1, 0, stretches, 1, &i, &error), ST_ERR_ARGUMENT);
-        CHECK_STATUS(st_plan_load(s.model, NULL, 1, 0, stretches, 1, &i, &error), ST_ERR_ARGUMENT);
+        CHECK_STATUS(st_plan_load(NULL, b.items, 1, 0, extents, 1, &i, &error), ST_ERR_ARGUMENT);
+        CHECK_STATUS(st_plan_load(s.model, NULL, 1, 0, extents, 1, &i, &error), ST_ERR_ARGUMENT);
         CHECK_STATUS(st_plan_load(s.model, b.items, b.count, 0, NULL, 1, NULL, NULL), ST_ERR_ARGUMENT);
         CHECK_EQ(s.served.calls, 0);
         batch_end(&b);
@@ -635,22 +723,22 @@ static void several_files(void) {
             b.items[b.count - 1].tensor = st_find(m, t->name);
         }
         {
-            st_load_options o = batch_options(&b);
-            st_extent stretches[MOST_ITEMS];
+            st_extent extents[MOST_ITEMS];
+            st_error errors[MOST_LOADS];
+            st_status status[MOST_LOADS];
+            seen each[MOST_LOADS];
             size_t needed;
-            o.threads = MOST_THREADS;
-            o.flags = turn > 1 ? ST_LOAD_DIRECT : 0u;
-            CHECK_STATUS(st_load(m, b.items, b.count, &o, &error), ST_OK);
-            CHECK_EQ(batch_check(&b, ST_OK), b.count);
-            CHECK_EQ(b.tellings, b.count);
-            CHECK_STATUS(st_plan_load(m, b.items, b.count, 0, stretches, MOST_ITEMS, &needed, &error), ST_OK);
+            CHECK_EQ(batch_parts(&b, m, 1 + turn, 0, each, status, errors), 0);
+            CHECK(batch_is_there(&b));
+            CHECK_STATUS(st_plan_load(m, b.items, b.count, 0, extents, MOST_ITEMS, &needed, &error), ST_OK);
             for (i = 1; i < needed; i++) {
-                const st_extent *x = &stretches[i];
+                const st_extent *x = &extents[i];
                 CHECK(x[-1].shard < x->shard || (x[-1].shard == x->shard && x[-1].offset <= x->offset));
             }
-            b.items[0].tensor = NULL;
-            CHECK_STATUS(st_load(m, b.items, b.count, &o, &error), ST_ERR_ARGUMENT);
-            CHECK_STATUS(b.items[1].status, ST_ERR_CANCELLED);
+            b.items[1].tensor = NULL;
+            CHECK_STATUS(st_load(m, b.items, b.count, NULL, &error), ST_ERR_ARGUMENT);
+            CHECK_EQ(error.item, 1);
+            CHECK(strstr(error.message, "item 1: tensor is NULL (was its name found?)") != NULL);
         }
         batch_end(&b);
         for (i = 0; turn == 3 && i < shards; i++) {
@@ -691,8 +779,7 @@ static void several_files(void) {
     free(file);
 }
 
-#if defined(ST_THREADS)
-/* ---- a read that fails while others are under way ------------------------------------------------------------------ */
+/* ---- a read that fails in one part ---------------------------------------------------------------------------------- */
 
 typedef struct broken { /* says no to what touches one byte, and to nothing else; nothing in it changes */
     const unsigned char *file;
@@ -708,7 +795,7 @@ static int broken_read(void *user, uint64_t offset, void *dst, size_t bytes) {
     return 0;
 }
 
-static void failing_threads(void) {
+static void failing_parts(void) {
     static batch b;
     int round;
     for (round = 0; round < 40; round++) {
@@ -717,31 +804,36 @@ static void failing_threads(void) {
         broken x;
         st_io io;
         st_model *m;
-        st_error error;
-        st_load_options o = batch_options(&b);
-        st_status status;
+        st_error errors[MOST_LOADS];
+        st_status status[MOST_LOADS];
+        seen each[MOST_LOADS];
+        unsigned k, failed;
         x.file = file, x.n = n, x.at = UINT64_MAX;
         memset(&io, 0, sizeof io);
         io.user = &x;
         io.read_at = broken_read;
         io.bytes = n;
-        if (!CHECK_STATUS(st_open_io(&m, &io, NULL, &error), ST_OK)) return;
+        if (!CHECK_STATUS(st_open_io(&m, &io, NULL, NULL), ST_OK)) return;
         batch_begin(&b, m, file, 40);
-        o.threads = 4;
-        CHECK_STATUS(st_load(m, b.items, b.count, &o, &error), ST_OK);
-        CHECK_EQ(batch_check(&b, ST_OK), b.count);
+        CHECK_EQ(batch_parts(&b, m, 4, 0, each, status, errors), 0);
+        CHECK(batch_is_there(&b));
         batch_again(&b);
         x.at = m->shards[0].data_offset + random_below(n - m->shards[0].data_offset);
-        status = st_load(m, b.items, b.count, &o, &error);
-        CHECK(status == ST_OK || status == ST_ERR_IO);
-        if (status == ST_ERR_IO) CHECK_EQ(error.sys, 78);
-        CHECK(batch_check(&b, ST_ERR_IO) == b.count || status == ST_ERR_IO);
+        failed = batch_parts(&b, m, 4, 0, each, status, errors);
+        CHECK(batch_is_there(&b) == (failed == 0));
+        for (k = 0; k < 4; k++) {
+            if (status[k] == ST_OK) {
+                CHECK_EQ(each[k].done, each[k].total);
+                continue;
+            }
+            CHECK_STATUS(status[k], ST_ERR_IO);
+            CHECK(errors[k].sys == 78 && errors[k].item < b.count);
+        }
         st_close(m);
         batch_end(&b);
         free(file);
     }
 }
-#endif
 
 /* a run that ends within a byte, of which the rest is no element of it */
 static void odd_runs(int kind) {
@@ -769,14 +861,14 @@ static void odd_runs(int kind) {
         if (CHECK_STATUS(source_open(&s, kind, file, n, NULL), ST_OK)) {
             for (stop = 1; stop <= 8; stop++) {
                 float got[9], want[8];
-                unsigned char scratch[16384];
+                uint64_t work[64];
                 st_range range = {0, 0, 1};
                 st_view v = {NULL, 1, NULL};
                 st_load_item item;
                 st_load_options o;
                 memset(&o, 0, sizeof o);
-                o.scratch = scratch;
-                o.scratch_bytes = sizeof scratch;
+                o.work.data = work;
+                o.work.bytes = sizeof work;
                 range.stop = stop;
                 v.ranges = &range;
                 memset(got, '#', sizeof got);
@@ -801,22 +893,21 @@ static void odd_runs(int kind) {
 int main(void) {
     int kind;
     scratch_begin(NAME);
-    random_loads(60, 0);
-    random_loads(12, 1);
+    random_loads(60 / test_thin(), 0);
+    random_loads(1 + 11 / test_thin(), 1);
     requests();
+    balance();
     cancelling(FROM_IO, 1);
     cancelling(FROM_FILE, 1);
-    cancelling(FROM_MEMORY, MOST_THREADS);
-    cancelling(FROM_FILE_NO_MAP, MOST_THREADS);
+    cancelling(FROM_MEMORY, 2);
+    cancelling(FROM_FILE_NO_MAP, 2);
     failing_reads();
     refusals();
     for (kind = 0; kind < SOURCE_KINDS; kind++) memory_of(kind);
     for (kind = 0; kind < SOURCE_KINDS; kind++) odd_runs(kind);
     plans();
     several_files();
-#if defined(ST_THREADS)
-    failing_threads();
-#endif
+    failing_parts();
     scratch_remove(SOURCE_FILE);
     scratch_end();
     return test_done(NAME);

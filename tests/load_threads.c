@@ -1,4 +1,3 @@
-/* load.c with threads; `make tsan` has the thread sanitizer watch. */
-#define ST_THREADS
-#define ST_IMPLEMENTATION
+/* Room 16: parts of one load on threads, each with the same items; also under the thread sanitizer. */
+#define ON_THREADS
 #include "load.c"

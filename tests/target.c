@@ -5,16 +5,13 @@
 
 #include "written.h"
 
-#ifdef _WIN32
-#define CHANGE_DIRECTORY(path) _chdir(path)
-#else
+#ifndef _WIN32
 #include <signal.h>
 #include <sys/resource.h>
-#define CHANGE_DIRECTORY(path) chdir(path)
 #endif
 
 static const st_tensor tensors[] = {TENSOR("t", U8, "xy", 2)};
-static const char header[] = "{\"t\":" E("U8", "[2]", "[0,2]") "}";
+static const char small_header[] = "{\"t\":" E("U8", "[2]", "[0,2]") "}";
 static unsigned char *golden;
 static size_t golden_bytes;
 
@@ -60,7 +57,7 @@ static void refuses_to(const char *path, st_status status, size_t names) {
     }
 }
 
-static void directories(void) {
+static void target_directories(void) {
     char path[200];
     size_t temporary;
     test_row = "a directory of that name";
@@ -92,7 +89,7 @@ static void bare_name(void) {
     size_t temporary;
     int how;
     test_row = "a bare name";
-    if (!CHECK(CHANGE_DIRECTORY(scratch_directory) == 0)) return;
+    if (!scratch_enter()) return;
     for (how = 0; how < 4; how++) {
         CHECK_STATUS(save(TARGET, how, &error), ST_OK);
         CHECK(file_is(TARGET, golden, golden_bytes));
@@ -101,7 +98,7 @@ static void bare_name(void) {
     CHECK_STATUS(st_edit_metadata(TARGET, NULL, 0, NULL, &error), ST_OK);
     CHECK(file_is(TARGET, golden, golden_bytes));
     CHECK(remove(TARGET) == 0);
-    CHECK(CHANGE_DIRECTORY("../..") == 0);
+    scratch_leave();
 }
 
 static void long_names(void) {
@@ -318,7 +315,7 @@ static void permissions_under_way(void) {
     check_no_temporary();
 }
 
-static void links(void) {
+static void target_links(void) {
     struct stat about;
     st_error error;
     int how;
@@ -405,8 +402,8 @@ static void file_too_long(void) {
 
 int main(void) {
     scratch_begin("target");
-    golden = golden_file(header, sizeof header - 1, 0, 0, "xy", 2, &golden_bytes);
-    directories();
+    golden = golden_file(small_header, sizeof small_header - 1, 0, 0, "xy", 2, &golden_bytes);
+    target_directories();
     bare_name();
     long_names();
     temporaries_in_the_way();
@@ -415,7 +412,7 @@ int main(void) {
     permissions();
     rights_of_others();
     permissions_under_way();
-    links();
+    target_links();
     no_regular_files();
     file_too_long();
 #else

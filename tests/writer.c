@@ -1089,7 +1089,7 @@ int main(void) {
     every_alignment();
     for (i = 0; i < sizeof counts / sizeof *counts; i++) pairs_sorted(counts[i]);
     long_tensors();
-    many(100000);
+    many(100000 / (size_t)test_thin());
     chosen_names();
     scratch_remove(SOURCE_FILE);
     refusals();

@@ -1,7 +1,7 @@
 /* move.c: loads, views and conversions: a worker of the benchmark (worker.h) */
 #define ST_IMPLEMENTATION
-#define ST_THREADS
 #include "../../safetensors.h"
+#include "../../examples/parts.h"
 #include "worker.h"
 
 #define PAGE ((size_t)4096)
@@ -22,14 +22,12 @@ static int begins(const char *text, const char *prefix) {
 }
 
 /* those of a model that begin with prefix, one behind the other into one buffer; gives the bytes that were read */
-static double load_into(const st_model *m, const char *prefix, st_dtype as, unsigned threads, unsigned flags) {
+static double load_into(const st_model *m, const char *prefix, st_dtype as, unsigned threads) {
     st_load_item *items = (st_load_item *)take((m->count + 1) * sizeof *items);
-    st_load_options options;
     st_error error;
     size_t count = 0, bytes = 0, i, scale = as == ST_DTYPE_F32 ? 2 : 1; /* the files are BF16 */
     unsigned char *to = buffer(0, (size_t)m->bytes * scale);
     memset(items, 0, (m->count + 1) * sizeof *items);
-    memset(&options, 0, sizeof options);
     for (i = 0; i < m->count; i++) {
         const st_tensor *t = &m->tensors[i];
         if (!begins(t->name, prefix)) continue;
@@ -39,29 +37,26 @@ static double load_into(const st_model *m, const char *prefix, st_dtype as, unsi
         items[count++].as = as;
         bytes += (size_t)t->bytes;
     }
-    options.threads = threads;
-    options.flags = flags;
-    expect_ok(st_load(m, items, count, &options, &error), &error);
+    expect_ok(load_on_threads(m, items, count, threads, NULL, &error), &error);
     free(items);
     return (double)bytes;
 }
 
-static void load(char **arguments, result *r) { /* FILE THREADS [direct] */
+static void load(char **arguments, result *r) { /* FILE THREADS */
     st_model *m = open_model(arguments[0]);
-    r->work =
-        load_into(m, "", ST_DTYPE_UNKNOWN, (unsigned)atoi(arguments[1]), arguments[2] ? (unsigned)ST_LOAD_DIRECT : 0u);
+    r->work = load_into(m, "", ST_DTYPE_UNKNOWN, (unsigned)atoi(arguments[1]));
     st_close(m);
 }
 
 static void load_as(char **arguments, result *r) { /* FILE THREADS: as F32 */
     st_model *m = open_model(arguments[0]);
-    r->work = load_into(m, "", ST_DTYPE_F32, (unsigned)atoi(arguments[1]), 0);
+    r->work = load_into(m, "", ST_DTYPE_F32, (unsigned)atoi(arguments[1]));
     st_close(m);
 }
 
 static void layer(char **arguments, result *r) { /* FILE PREFIX */
     st_model *m = open_model(arguments[0]);
-    r->work = load_into(m, arguments[1], ST_DTYPE_UNKNOWN, 1, 0);
+    r->work = load_into(m, arguments[1], ST_DTYPE_UNKNOWN, 1);
     st_close(m);
 }
 

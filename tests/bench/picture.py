@@ -126,7 +126,7 @@ def draw_lines(svg, lines, left, top, right, bottom):
 ROWS = [  # what it says, workload, label, variant, peer, limit
     ("load, warm, 1 thread", "load", "1 thread", "", "crate", "memcpy"),
     ("load, warm, 2 threads", "load", "2 threads", "", "crate", "memcpy"),
-    ("load, cold", "load-cold", "", "direct", "crate", "O_DIRECT"),
+    ("load, cold", "load-cold", "", "4 threads", "crate", "O_DIRECT"),
     ("every 7th row of a matrix", "view", "every 7th row", "", "crate", "by hand"),
     ("BF16 to F32", "convert", "BF16 to F32 in memory", "", "numpy", "memcpy"),
     ("F16 to F32", "convert", "F16 to F32 in memory", "", "numpy", "memcpy"),

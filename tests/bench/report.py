@@ -73,7 +73,6 @@ MARKDOWN = [  # what the README shows: workload, label, which of ours, peers in 
     ("load 1 GiB, warm, 1 thread", "load", "1 thread", "", ("crate", "package"), "memcpy"),
     ("load 1 GiB, warm, 2 threads", "load", "2 threads", "", ("crate", "package"), "memcpy"),
     ("load 1 GiB, cold", "load-cold", "", "4 threads", ("crate", ""), "O_DIRECT"),
-    ("load 1 GiB, cold, direct", "load-cold", "", "direct", ("crate", ""), "O_DIRECT"),
     ("one layer of 64 MiB, warm", "layer", "warm", "", ("crate", "package"), "pread"),
     ("every 7th row of a matrix", "view", "every 7th row", "", ("crate", ""), "by hand"),
     ("the same, cold", "view", "every 7th row, cold", "", ("crate", ""), "read all"),

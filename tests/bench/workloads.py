@@ -159,7 +159,7 @@ def load_cases(sizes, directory):
     yield Case("load", "as F32", ours("move", "load-as %s 1" % model), {}, limits, ("GB/s", 2 * size))
     yield Case("load", "in place", ours("move", "touch " + model), {}, {"mmap": ("limits", "touch " + model)}, per)
 
-    variants = {"1 thread": "1", "2 threads": "2", "4 threads": "4", "direct": "4 direct"}
+    variants = {"1 thread": "1", "2 threads": "2", "4 threads": "4"}
     cold = {name: ("move", "load-once %s %s" % (model, how)) for name, how in variants.items()}
     peers = ask("load-once %s 1" % model, "crate")
     limits = {"read": ("limits", "read-once %s 1" % model), "O_DIRECT": ("limits", "direct-once %s 4" % model)}
@@ -254,8 +254,6 @@ GOALS = [
     ("load", ("in place",), "", "mmap", 1 / 1.2),
     ("load-cold", None, "4 threads", "crate", 1.2),
     ("load-cold", None, "4 threads", "O_DIRECT", 0.85),
-    ("load-cold", None, "direct", "crate", 1.4),
-    ("load-cold", None, "direct", "O_DIRECT", 0.95),
     ("convert", ("F16 to F32 in memory",), "", "numpy", 5),
     ("convert", ("F32 to F16 in memory",), "", "numpy", 8),
     ("convert", TO_F32, "", "memcpy", 1.3),

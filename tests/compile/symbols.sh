@@ -28,7 +28,6 @@ examine no_malloc -DST_NO_MALLOC
 examine no_writer -DST_NO_WRITER
 examine no_convert -DST_NO_CONVERT
 examine no_simd -DST_NO_SIMD
-examine threads -DST_THREADS
 examine no_error_text -DST_NO_ERROR_TEXT
 examine freestanding -DST_FREESTANDING
 

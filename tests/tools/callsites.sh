@@ -11,6 +11,4 @@ have gcc g++ && try "gcc" env CC=gcc CXX=g++ $run .
 have clang-14 clang++-14 && try "clang" env CC=clang-14 CXX=clang++-14 $run .
 have tcc && try "tcc" env CC=tcc $run .
 have gcc && try "gcc, ST_NO_SIMD" env CC=gcc CFLAGS=-DST_NO_SIMD $run . access
-have clang-14 && try "clang, ST_THREADS under its thread sanitizer" \
-    env CC=clang-14 CFLAGS="-DST_THREADS -fsanitize=thread -fno-sanitize-recover=all" $run . access
 finish
