@@ -8879,7 +8879,7 @@ static int sti_survey_name(void *arg, const char *text) {
     sti_shards *s = (sti_shards *)arg;
     const sti_span name = sti_span_of(text);
     char own[ST_SHARD_NAME_BYTES];
-    if (sti_shard_parse(s->stem, name, own) == s->shard_count) s->clash = 1;
+    if (s->shard_count > 1 && sti_shard_parse(s->stem, name, own) == s->shard_count) s->clash = 1;
     sti_shard_name(s->stem, 0, 0, own);
     if (sti_equals_ignoring_case(name, own)) s->has_single = 1;
     if (sti_equals_ignoring_case(name, sti_shards_name(s, s->shard_count, own))) s->has_index = 1;

@@ -86,8 +86,8 @@ refuses "the model has no tensor of this name" cpp build/demo.safetensors none
 try "tied" "$out/tied" "$out/tied.safetensors"
 "$out/tied" "$out/tied.safetensors" | grep -q '^lm_head.weight is embed.weight$' && pass || fail "tied: a tied name is not found"
 rm -rf "$out/model" && mkdir "$out/model"
-for step in begin "write 1 2" "write 0 2" finish; do try "parts $step" "$out/parts" $step "$out/model"; done
-[ "$("$out/st" check "$out/model")" = "$out/model: ok, 6 tensors, 384 bytes in 3 files" ] && pass || fail "parts: st check"
+for step in begin "write 1 2" "write 0 2" finish; do try "processes $step" "$out/processes" $step "$out/model"; done
+[ "$("$out/st" check "$out/model")" = "$out/model: ok, 6 tensors, 384 bytes in 3 files" ] && pass || fail "processes: st check"
 python=build/venv/bin/python
 [ -x $python ] || python=python3
 if ! $python -c 'import numpy, safetensors' 2>/dev/null; then
