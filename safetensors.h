@@ -53,7 +53,7 @@
  *
  *   The old file stays until the new one is complete and on the device. Same input, same bytes, and the reference's.
  *
- *   st_save            tensors in memory, from an open model (st_contents_of), or made by a callback; to a file or a sink
+ *   st_save            tensors in memory, from an open model (st_contents_of), or made by a callback; a file or a sink
  *   st_writer_*        declare, then push bytes: tensors need never be in memory together
  *   st_save_sharded    a model in several files and their index; st_save_index where several processes write it
  *   st_edit_metadata   the metadata of a file, whatever its size
@@ -804,11 +804,12 @@ ST_API st_status st_save_index(const char *directory, const st_contents *content
  * path     as st_save's; NULL where options.sink takes the bytes
  * options  NULL is fine. Not taken: what st_save does not take, fill, progress
  * path must last until st_writer_close, and so must options.work and what the callbacks use; options.sink and
- * options.allocator are copied. One thread at a time, but for st_writer_write_to. Nothing touches the file system before st_writer_begin. Sets *writer, or NULL on error. */
+ * options.allocator are copied. Nothing touches the file system before st_writer_begin. Sets *writer, or NULL on error.
+ * Threads: one at a time, but for st_writer_write_to. */
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error);
 
-/* Declares a tensor or a metadata pair; both are copied, data is not looked at. Errors as st_save's; a refused one leaves
- * the writer as it was. pair NULL: there is a metadata object, if only an empty one. */
+/* Declares a tensor or a metadata pair. Both are copied; data is not looked at. Errors as st_save's; a refused one
+ * leaves the writer as it was. pair NULL: there is a metadata object, if only an empty one. */
 ST_API st_status st_writer_add(st_writer *writer, const st_tensor *tensor, st_error *error);
 ST_API st_status st_writer_add_metadata(st_writer *writer, const st_pair *pair, st_error *error);
 
@@ -816,8 +817,8 @@ ST_API st_status st_writer_add_metadata(st_writer *writer, const st_pair *pair, 
  * before the first byte changes nothing. */
 ST_API st_status st_writer_begin(st_writer *writer, st_error *error);
 
-/* Returns the first tensor that lacks bytes, with its size and its offset in the file: the one that st_writer_write fills
- * next. NULL: none does, or the writer has not begun. Tensors without bytes are passed over. */
+/* Returns the first tensor that lacks bytes, with its size and its offset in the file: st_writer_write fills it next.
+ * NULL: none does, or the writer has not begun. Tensors without bytes are passed over. */
 ST_API const st_tensor *st_writer_next(const st_writer *writer);
 
 /* The next n bytes, front to back, through tensor after tensor. ST_ERR_ARGUMENT: more than there is room for;
