@@ -126,8 +126,8 @@
  *     happen, then it is ST_ERR_IO.
  *   - A header has at most 100,000,000 bytes, as in the reference (st_open_options.max_header changes that, up to
  *     4,294,967,295).
- *   - st_scan: 1,024 tensors of 16 dimensions, 1,024 metadata entries; finding repeated names without memory takes
- *     O(n^2).
+ *   - st_scan: 1,024 tensors of 16 dimensions, 1,024 metadata entries; for n of them it reads the header up to
+ *     3 + n / 20 times.
  *   - Names hold any character, NUL included: name_bytes counts. They are shown to terminals at your own risk.
  *
  * CONFIGURATION: define before including; none changes a struct. [default]
@@ -399,7 +399,14 @@ typedef struct st_scan { /* walks a header that lies in memory; may not be copie
     st_tensor tensor;    /* the current one; name is NOT NUL-terminated, and still escaped if name_escaped */
     int name_escaped;    /* the name holds backslash escapes as in the file; st_scan_is compares it all the same */
     uint64_t shape[16];  /* what tensor.shape points to */
-    uint64_t priv[8];
+    struct {
+        const unsigned char *file;
+        size_t available, header_bytes;
+        uint32_t place; /* of what comes next */
+        int more;
+        unsigned char begun;
+        uint32_t places[64]; /* for searches */
+    } state; /* private */
 } st_scan;
 
 typedef int (*st_progress)(void *user, uint64_t done, uint64_t total); /* bytes; non-zero cancels */
@@ -682,8 +689,10 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
  * options     max_header and ST_OPEN_TRAILING count, NULL is fine
  * ST_ERR_ARGUMENT: fewer bytes than the header needs, error->expected says how many to bring (as far as is known: 8 at
  * first). ST_ERR_TOO_LARGE: sound so far, but more than 1,024 tensors, 1,024 metadata entries or 16 dimensions.
- * Cost: no memory, under 1 KiB of stack on a Cortex-M4; O(n^2) in the number of tensors: 100 of them take under a
- * millisecond on a desktop, 1,024 some 10, or 150 where the header has them out of order. */
+ * Memory: none but st_scan itself; under 1 KiB of stack on a Cortex-M4.
+ * Cost: reads the header once to parse it, once for each 64 names and once for each 64 metadata keys (to find repeated
+ * ones), and, where the data has another order than the header, once for each 64 tensors. Each name and key is compared
+ * with at most 7 others in each of these readings. */
 ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
                                const st_open_options *options, st_error *error);
 
@@ -772,7 +781,7 @@ ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name,
  * a removal failed. A crash leaves the older model, the new one, or a directory that is refused, if no third model
  * lies in it; and perhaps files .st-*.tmp. On Windows a shard that is open or mapped somewhere cannot be replaced, so
  * close the older model first.
- * Memory: as st_save for the largest shard, 12 bytes a tensor and 4 a shard. One file is open at a time. */
+ * Memory: as st_save for the largest shard, 44 bytes a tensor (84 at first) and 4 a shard. One file is open at a time. */
 ST_API st_status st_save_sharded(const char *directory, const st_tensor *tensors, size_t count, const st_pair *metadata,
                                  size_t metadata_count, const st_save_options *options, st_error *error);
 
@@ -2204,12 +2213,13 @@ typedef struct sti_header {
     sti_json json;
     const unsigned char *text; /* NULL where it is seen through a window only */
     unsigned flags;            /* ST_OPEN_* */
-    int scan;                  /* the limits of st_scan hold */
-    int begun;                 /* the first member was asked for */
-    int metadata_seen;
+    unsigned char scan;        /* the limits of st_scan hold */
+    unsigned char begun;       /* the first member was asked for */
+    unsigned char metadata_seen;
     uint32_t metadata; /* where its object is; 0: none, for there the root's brace or a blank stands */
     uint32_t tensors, dimensions, pairs; /* passed so far; no count exceeds the bytes that were passed */
     uint32_t text_bytes;                 /* of their names, spellings, keys and values, a NUL in place of the quotes */
+    uint32_t offsets_at;                 /* where data_offsets of the last tensor are */
 #if STI_WIDE
     uint64_t end;                /* where the data of the last usual member ends */
     uint32_t end_at, end_digits; /* the place where its header says so, and in how many digits; 0: there is none */
@@ -2366,9 +2376,8 @@ static st_status sti_shape_read(sti_header *h, sti_entry *e, uint64_t *out) {
     return ST_OK;
 }
 
-static st_status sti_offsets_read(sti_header *h, sti_entry *e) {
+static st_status sti_offsets_read(sti_json *j, sti_entry *e) {
     const char *sentence = STI_TEXT("data_offsets must be an array of two integers");
-    sti_json *j = &h->json;
     st_status s;
     int more;
     if ((s = sti_json_enter(j, '[', &more, sentence)) != ST_OK) return s;
@@ -2405,9 +2414,10 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e) {
         if (seen & field) return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_TEXT("a field is there twice"));
         seen |= field;
         if ((s = sti_json_colon(j)) != ST_OK) return s;
+        if (field == OFFSETS) h->offsets_at = sti_json_offset(j);
         s = field == DTYPE     ? sti_dtype_read(h, e)
             : field == SHAPE   ? sti_shape_read(h, e, NULL)
-            : field == OFFSETS ? sti_offsets_read(h, e)
+            : field == OFFSETS ? sti_offsets_read(j, e)
                                : sti_json_skip(j, 2); /* ignored; the root and this entry are open */
         if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
     }
@@ -2454,7 +2464,7 @@ static const unsigned char *sti_canonical_shape(const unsigned char *at, const u
  * the one that ended the member before, to the letter. */
 static const unsigned char *sti_canonical_offsets(sti_header *h, const unsigned char *at, sti_entry *e) {
     size_t digits = h->end_digits;
-    const unsigned char *last = h->text + h->end_at;
+    const unsigned char *last = h->text + h->end_at, *bracket = at - 1;
     if (digits && sti_same_letters(at, last, digits)) {
         e->begin = h->end;
     } else {
@@ -2464,6 +2474,7 @@ static const unsigned char *sti_canonical_offsets(sti_header *h, const unsigned 
     at += digits + 1;
     digits = sti_short_integer(at, &e->end);
     if (digits == 0 || at[digits] != ']' || at[digits + 1] != '}') return NULL;
+    h->offsets_at = (uint32_t)(bracket - h->text);
     h->end = e->end;
     h->end_at = (uint32_t)(at - h->text);
     h->end_digits = (uint32_t)digits;
@@ -2745,121 +2756,200 @@ STI_COLD static st_status sti_format_prefer(sti_span first, st_status status, st
     return sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, sentence);
 }
 
-/* ---- the walk: the same parser, and quadratic searches in place of memory */
+/* ---- the walk: the same parser, and searches in place of memory */
 
-/* The place of the second occurrence that comes first of any key in an object that was scanned before; 0: none is
- * there twice. Each pass over the object compares all later keys with a batch of earlier ones. */
-STI_NOINLINE static uint32_t sti_repeated_key(const sti_header *h, uint32_t object) {
-    enum { BATCH = 8 };
-    uint32_t place[BATCH], bytes[BATCH], found = UINT32_MAX;
-    unsigned char escaped[BATCH];
-    sti_json batch = h->json, j;
+#define STI_SCAN_BATCH (sizeof((st_scan *)0)->state.places / sizeof(uint32_t))
+
+/* places in a header, in the order that compare says; a search goes over the header once for each batch */
+typedef struct sti_batch {
+    const sti_header *h;
+    int (*compare)(const sti_header *h, uint32_t a, uint32_t b); /* -1, 0, 1 */
+    uint32_t *places;
+    uint32_t count;
+} sti_batch;
+
+/* how many of a batch do not come after that place */
+static uint32_t sti_batch_rank(const sti_batch *b, uint32_t place) {
+    uint32_t low = 0, high = b->count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if ((b->compare)(b->h, place, b->places[middle]) < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+/* adds a place where it belongs; out of a full batch the last one falls */
+static void sti_batch_add(sti_batch *b, uint32_t rank, uint32_t place) {
+    if (rank == STI_SCAN_BATCH) return;
+    if (b->count < STI_SCAN_BATCH) b->count++;
+    ST_MEMMOVE(b->places + rank + 1, b->places + rank, (b->count - 1 - rank) * sizeof *b->places);
+    b->places[rank] = place;
+}
+
+/* two strings by their bytes, unescaped; the places are those of their opening quotes */
+static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
+    sti_json x = h->json, y = h->json;
+    x.at = h->text + a + 1;
+    y.at = h->text + b + 1;
+    for (;;) {
+        unsigned char p[4], q[4];
+        int c = *x.at - *y.at;
+        if (c == 0 && *x.at != '"' && *x.at != '\\') {
+            x.at++, y.at++;
+            continue;
+        }
+        if (*x.at == '"' || *y.at == '"') return (*y.at == '"') - (*x.at == '"');
+        if (*x.at == '\\' || *y.at == '\\') { /* the first bytes tell how long a character is: none begins another */
+            const size_t n = sti_json_character(&x, 1, p), m = sti_json_character(&y, 1, q);
+            c = ST_MEMCMP(p, q, n < m ? n : m);
+        }
+        if (c) return c < 0 ? -1 : 1;
+    }
+}
+
+/* two tensors by their data_offsets, of which these are the places; no two are equal */
+static int sti_compare_offsets(const sti_header *h, uint32_t a, uint32_t b) {
+    sti_json j = h->json;
+    sti_entry x, y;
+    j.at = h->text + a;
+    (void)sti_offsets_read(&j, &x); /* cannot fail: they passed once */
+    j.at = h->text + b;
+    (void)sti_offsets_read(&j, &y);
+    x.key = a;
+    y.key = b;
+    return a == b ? 0 : sti_entry_before(&x, &y) ? -1 : 1;
+}
+
+/* The place of the first key in an object that repeats another; 0: none does. The object passed once. Keys are compared
+ * with batches of those before them. */
+STI_NOINLINE static uint32_t sti_repeated_key(const sti_header *h, uint32_t object, uint32_t *places) {
+    uint32_t found = UINT32_MAX, rank;
+    sti_json next = h->json, j;
+    sti_batch b;
     sti_string w;
-    int more, left, count, i;
-    batch.at = h->text + object;
-    (void)sti_json_enter(&batch, '{', &more, NULL); /* nothing here can fail: all of it passed once */
+    int more, left;
+    b.h = h;
+    b.compare = sti_compare_strings;
+    b.places = places;
+    next.at = h->text + object;
+    (void)sti_json_enter(&next, '{', &more, NULL); /* nothing here can fail: all of it passed once */
     while (more) {
-        j = batch;
-        for (count = 0, left = more, more = 0; left;) {
+        j = next;
+        b.count = 0;
+        for (left = more, more = 0; left;) {
             (void)sti_json_key(&j, &w);
             if (w.place >= found) break;
-            for (i = 0; i < count; i++) {
-                if (bytes[i] != w.bytes) continue;
-                if (escaped[i] || w.escaped
-                        ? sti_json_same(sti_header_string(h, place[i]), 1, sti_header_string(h, w.place), 1)
-                        : ST_MEMCMP(h->text + place[i] + 1, h->text + w.place + 1, w.bytes) == 0) {
-                    found = w.place;
-                }
+            rank = sti_batch_rank(&b, w.place);
+            if (rank && sti_compare_strings(h, b.places[rank - 1], w.place) == 0) {
+                found = w.place;
+                break;
             }
-            (void)sti_json_colon(&j);
-            (void)sti_json_skip(&j, 1);
-            (void)sti_json_next(&j, '{', &left);
-            if (count < BATCH) {
-                place[count] = w.place;
-                escaped[count] = w.escaped;
-                bytes[count++] = w.bytes;
-                if (count == BATCH) {
-                    batch = j;
-                    more = left;
-                }
+            (void)sti_json_colon(&j), (void)sti_json_skip(&j, 1), (void)sti_json_next(&j, '{', &left);
+            if (b.count == STI_SCAN_BATCH) continue;
+            sti_batch_add(&b, rank, w.place);
+            if (b.count == STI_SCAN_BATCH) {
+                next = j;
+                more = left;
             }
         }
     }
     return found == UINT32_MAX ? 0 : found;
 }
 
-static st_status sti_scan_names(const sti_header *h) {
-    sti_json root = sti_header_at(h->text, (size_t)(h->json.end - h->text), 0, NULL).json;
-    uint32_t object, name, key = 0;
+static st_status sti_scan_names(const sti_header *h, uint32_t *places) {
+    sti_json root = h->json;
+    uint32_t name, key = 0;
+    root.at = h->text;
     (void)sti_json_peek(&root);
-    object = sti_json_offset(&root);
-    name = sti_repeated_key(h, object);
-    if (h->metadata) key = sti_repeated_key(h, h->metadata);
+    name = sti_repeated_key(h, sti_json_offset(&root), places);
+    if (h->metadata) key = sti_repeated_key(h, h->metadata, places);
     if (key && (!name || key < name)) name = key;
     return name ? sti_repeated(h, name) : ST_OK;
 }
 
-/* proves the tensors by offset; sorted: the header has them in that order */
-STI_NOINLINE static st_status sti_scan_offsets(const sti_header *h, int sorted, uint64_t *data_bytes) {
-    sti_entry last, best, e;
-    uint32_t done = 0;
-    st_status s;
-    int more, found;
-    ST_MEMSET(&last, 0, sizeof last);
-    ST_MEMSET(&best, 0, sizeof best);
-    while (done < h->tensors) {
+/* the fault of a tensor, by the place of its data_offsets; end: of the data before it */
+static st_status sti_scan_blame(const sti_header *h, uint32_t place, uint64_t end) {
+    sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
+    sti_entry e;
+    int more;
+    do (void)sti_header_next(&walk, &e, &more); /* cannot fail: it passed once */
+    while (walk.offsets_at != place);
+    return sti_entry_check(h, &e, &end);
+}
+
+/* Proves the tensors by offset, where the header has them in another order, or one of them is wrong. bad: the first by
+ * offset that is wrong in itself, if any. */
+STI_NOINLINE static st_status sti_scan_offsets(const sti_header *h, uint32_t bad, uint32_t *places, uint64_t *end) {
+    uint32_t done, last = 0, i;
+    sti_batch b;
+    sti_entry e;
+    int more;
+    b.h = h;
+    b.compare = sti_compare_offsets;
+    b.places = places;
+    for (done = 0; done < h->tensors; done += b.count) { /* the next batch by offset */
         sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
-        for (found = 0, (void)sti_header_next(&walk, &e, &more); more; (void)sti_header_next(&walk, &e, &more)) {
-            if (sorted) {
-                if ((s = sti_entry_check(h, &e, data_bytes)) != ST_OK) return s;
-                done++;
-            } else if ((done == 0 || sti_entry_before(&last, &e)) && (!found || sti_entry_before(&e, &best))) {
-                best = e;
-                found = 1;
-            }
+        b.count = 0;
+        for ((void)sti_header_next(&walk, &e, &more); more; (void)sti_header_next(&walk, &e, &more)) {
+            if (done && sti_compare_offsets(h, walk.offsets_at, last) <= 0) continue;
+            sti_batch_add(&b, sti_batch_rank(&b, walk.offsets_at), walk.offsets_at);
         }
-        if (!sorted) {
-            if ((s = sti_entry_check(h, &best, data_bytes)) != ST_OK) return s;
-            last = best;
-            done++;
+        for (i = 0; i < b.count; i++) {
+            last = b.places[i];
+            walk.json.at = h->text + last;
+            (void)sti_offsets_read(&walk.json, &e);
+            if (e.begin != *end || last == bad) return sti_scan_blame(h, last, *end);
+            *end = e.end;
         }
     }
     return ST_OK;
 }
 
-/* passes all entries; *sorted: in the order of their data */
-STI_NOINLINE static st_status sti_scan_entries(sti_header *h, int *sorted) {
+/* Passes all entries. *end: of all data, where the tensors are right and in the order of their data, else UINT64_MAX;
+ * *bad: as for sti_scan_offsets. */
+STI_NOINLINE static st_status sti_scan_entries(sti_header *h, uint32_t *bad, uint64_t *end) {
+    st_error *const error = h->json.error;
     sti_entry e;
-    uint64_t end = 0;
-    int more = 1;
-    st_status s = sti_header_next(h, &e, &more);
-    for (*sorted = 1; s == ST_OK && more; s = sti_header_next(h, &e, &more)) {
-        if (e.begin != end || e.end < end) *sorted = 0;
-        end = e.end;
+    int more;
+    st_status s;
+    *bad = 0;
+    *end = 0;
+    for (;;) {
+        s = sti_header_next(h, &e, &more);
+        if (s != ST_OK || !more) return s;
+        h->json.error = NULL; /* it is not yet the time to say so */
+        if (e.begin != *end) *end = UINT64_MAX;
+        if (sti_entry_check(h, &e, &e.begin) != ST_OK && (!*bad || sti_compare_offsets(h, h->offsets_at, *bad) < 0)) {
+            *bad = h->offsets_at;
+        }
+        if (*end != UINT64_MAX) *end = *bad ? UINT64_MAX : e.end;
+        h->json.error = error;
     }
-    return s;
 }
 
-STI_NOINLINE static st_status sti_scan_prove(const unsigned char *file, size_t bytes, uint64_t file_bytes,
-                                             unsigned flags, st_error *error) {
-    sti_header h = sti_header_at(file + 8, bytes, flags, error);
-    uint64_t data_bytes = 0;
-    int sorted = 0;
-    st_status s = sti_header_utf8(file + 8, bytes, error);
+STI_NOINLINE static st_status sti_scan_prove(st_scan *scan, uint64_t file_bytes, unsigned flags, st_error *error) {
+    const size_t bytes = scan->state.header_bytes;
+    sti_header h = sti_header_at(scan->state.file + 8, bytes, flags, error);
+    uint64_t end = 0;
+    uint32_t bad = 0;
+    st_status s = sti_header_utf8(h.text, bytes, error);
     h.scan = 1;
-    if (s == ST_OK) s = sti_scan_entries(&h, &sorted);
-    if (s == ST_OK) s = sti_scan_names(&h);
-    if (s == ST_OK) s = sti_scan_offsets(&h, sorted, &data_bytes);
-    if (s == ST_OK) s = sti_length_check(&h, sti_add64_saturated(8, bytes), data_bytes, file_bytes);
+    if (s == ST_OK) s = sti_scan_entries(&h, &bad, &end);
+    if (s == ST_OK) s = sti_scan_names(&h, scan->state.places);
+    if (s == ST_OK && end == UINT64_MAX) {
+        end = 0;
+        s = sti_scan_offsets(&h, bad, scan->state.places, &end);
+    }
+    if (s == ST_OK) s = sti_length_check(&h, sti_add64_saturated(8, bytes), end, file_bytes);
     return s;
 }
-
-/* what st_scan.priv holds; all 0 unless the header was proven */
-enum { STI_SCAN_FILE, STI_SCAN_AVAILABLE, STI_SCAN_HEADER, STI_SCAN_PLACE, STI_SCAN_MORE, STI_SCAN_BEGUN };
 
 ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
                                const st_open_options *options, st_error *error) {
-    const unsigned char *first = (const unsigned char *)file;
     uint64_t limit = options ? sti_header_limit(options) : STI_DEFAULT_LIMIT, bytes = 0;
     unsigned flags = options ? options->flags : 0;
     sti_span head;
@@ -2874,40 +2964,36 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
         s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 8, available,
                      STI_TEXT("$a bytes were brought; the first $e say how many the header needs"));
     } else {
-        s = sti_header_measure(first, file_bytes, limit, &bytes, error);
+        s = sti_header_measure((const unsigned char *)file, file_bytes, limit, &bytes, error);
         if (s == ST_OK && available - 8 < bytes) {
             s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, sti_add64_saturated(8, bytes), available,
                          STI_TEXT("$a bytes were brought; the header needs $e"));
         } else if (s == ST_OK) {
-            s = sti_scan_prove(first, (size_t)bytes, file_bytes, flags & ST_OPEN_TRAILING, error);
+            scan->state.file = (const unsigned char *)file;
+            scan->state.available = available;
+            scan->state.header_bytes = (size_t)bytes;
+            s = sti_scan_prove(scan, file_bytes, flags & ST_OPEN_TRAILING, error);
         }
         if (s != ST_OK && s != ST_ERR_ARGUMENT && head.n) s = sti_format_prefer(head, s, error);
     }
     if (s != ST_OK) return sti_error_file(error, sti_span_of("(memory)"), s);
-    scan->priv[STI_SCAN_FILE] = (uintptr_t)file;
-    scan->priv[STI_SCAN_AVAILABLE] = available;
-    scan->priv[STI_SCAN_HEADER] = bytes;
-    scan->priv[STI_SCAN_MORE] = 1;
+    scan->state.more = 1;
     return sti_succeed(error);
 }
 
 ST_API int st_scan_next(st_scan *scan) {
-    const unsigned char *file;
     sti_header h;
     sti_entry e;
     sti_span name;
     st_tensor *t;
-    int more = 0;
-    if (!scan || !scan->priv[STI_SCAN_MORE]) return 0;
-    file = (const unsigned char *)(uintptr_t)scan->priv[STI_SCAN_FILE];
-    h = sti_header_at(file + 8, (size_t)scan->priv[STI_SCAN_HEADER], 0, NULL);
-    h.json.at += scan->priv[STI_SCAN_PLACE];
-    h.begun = (int)scan->priv[STI_SCAN_BEGUN];
-    (void)sti_header_next(&h, &e, &more); /* cannot fail: proven by st_scan_begin */
-    scan->priv[STI_SCAN_MORE] = (uint64_t)more;
-    scan->priv[STI_SCAN_PLACE] = sti_json_offset(&h.json);
-    scan->priv[STI_SCAN_BEGUN] = 1;
-    if (!more) return 0;
+    if (!scan || !scan->state.more) return 0;
+    h = sti_header_at(scan->state.file + 8, scan->state.header_bytes, 0, NULL);
+    h.json.at += scan->state.place;
+    h.begun = scan->state.begun;
+    (void)sti_header_next(&h, &e, &scan->state.more); /* cannot fail: proven by st_scan_begin */
+    scan->state.place = sti_json_offset(&h.json);
+    scan->state.begun = 1;
+    if (!scan->state.more) return 0;
     name = sti_header_string(&h, e.key);
     t = &scan->tensor;
     t->name = name.at;
@@ -2917,9 +3003,9 @@ ST_API int st_scan_next(st_scan *scan) {
     t->dtype_name = sti_dtype_name(&sti_dtypes[e.dtype]);
     t->bytes = e.end - e.begin;
     t->elements = e.elements;
-    t->offset = sti_add64_saturated(sti_add64_saturated(8, scan->priv[STI_SCAN_HEADER]), e.begin);
-    t->data = t->offset <= scan->priv[STI_SCAN_AVAILABLE] && t->bytes <= scan->priv[STI_SCAN_AVAILABLE] - t->offset
-                  ? file + t->offset
+    t->offset = sti_add64_saturated(sti_add64_saturated(8, scan->state.header_bytes), e.begin);
+    t->data = t->offset <= scan->state.available && t->bytes <= scan->state.available - t->offset
+                  ? scan->state.file + t->offset
                   : NULL;
     sti_copy_shape(&h, &e, scan->shape); /* rank is at most 16: proven */
     t->shape = scan->shape;
@@ -8689,8 +8775,8 @@ typedef struct sti_shards { /* what one call works with; the first six are the c
     size_t prefix_bytes; /* the directory and a separator: where names begin in path */
     size_t path_bytes;
     char *path, *temp;         /* each with room for path_bytes */
-    const st_tensor **order;   /* count tensors by name, for the index */
-    const st_pair **pairs;     /* options.index_count pairs by key */
+    sti_named *order;          /* count tensors by name, for the index */
+    sti_named *pairs;          /* options.index_count pairs by key */
     uint64_t index_bytes;      /* of its text */
     uint32_t *serials;         /* of the temporaries of the shards, then of the index */
     uint32_t serial;           /* for the next */
@@ -8828,19 +8914,16 @@ static int sti_is_value(sti_span text) {
     return sti_is_utf8(text) && sti_json_skip(&j, 2) == ST_OK && sti_json_peek(&j) < 0;
 }
 
-static sti_span sti_pair_key(const st_pair *p) {
-    return sti_span_of_text(p->key, p->key_bytes);
-}
-
-static int sti_pair_before(const void *context, const void *a, const void *b) {
-    (void)context;
-    return sti_compare(sti_pair_key(*(const st_pair *const *)a), sti_pair_key(*(const st_pair *const *)b)) < 0;
-}
-
-static int sti_tensor_before(const void *context, const void *a, const void *b) {
-    const st_tensor *x = *(const st_tensor *const *)a, *y = *(const st_tensor *const *)b;
-    (void)context;
-    return sti_compare(sti_span_of_text(x->name, x->name_bytes), sti_span_of_text(y->name, y->name_bytes)) < 0;
+/* orders n items by name, and refuses a name that is there twice */
+static st_status sti_shards_sort(sti_shards *s, sti_named *items, size_t n, const char *sentence) {
+    const sti_memory before = s->memory;
+    sti_named *spare = (sti_named *)sti_shards_take(s, sti_multiply_saturated(n, sizeof *spare));
+    size_t i;
+    if (!spare) return ST_ERR_MEMORY;
+    sti_sort_by_name(items, spare, n);
+    sti_arena_release(&s->memory, before.chunks, 0);
+    i = sti_find_repeated(items, n);
+    return i < n ? sti_shards_refuse(s, ST_ERR_DUPLICATE, items[i].name, 0, 0, sentence) : ST_OK;
 }
 
 /* checks the index's metadata and orders it */
@@ -8848,9 +8931,11 @@ static st_status sti_shards_pairs(sti_shards *s) {
     const size_t n = s->options.index_count;
     size_t i;
     if (!n) return ST_OK;
+    s->pairs = (sti_named *)sti_shards_take(s, sti_multiply_saturated(n, sizeof *s->pairs));
+    if (!s->pairs) return ST_ERR_MEMORY;
     for (i = 0; i < n; i++) {
         const st_pair *p = &s->options.index[i];
-        sti_span key = sti_pair_key(p), value = sti_span_of_text(p->value, p->value_bytes);
+        sti_span key = sti_span_of_text(p->key, p->key_bytes), value = sti_span_of_text(p->value, p->value_bytes);
         if (!key.at || !value.at) {
             return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0,
                                      STI_TEXT("a pair of the index needs key and value"));
@@ -8865,35 +8950,22 @@ static st_status sti_shards_pairs(sti_shards *s) {
         if (!sti_is_value(value)) {
             return sti_shards_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("the value for the index is not JSON text"));
         }
+        s->pairs[i] = sti_named_pair(p, p);
     }
-    s->pairs = (const st_pair **)sti_shards_take(s, sti_multiply_saturated(n, sizeof *s->pairs));
-    if (!s->pairs) return ST_ERR_MEMORY;
-    for (i = 0; i < n; i++) s->pairs[i] = &s->options.index[i];
-    sti_sort(s->pairs, n, sizeof *s->pairs, sti_pair_before, NULL);
-    for (i = 1; i < n; i++) {
-        sti_span key = sti_pair_key(s->pairs[i]);
-        if (sti_same(sti_pair_key(s->pairs[i - 1]), key)) {
-            return sti_shards_refuse(s, ST_ERR_DUPLICATE, key, 0, 0, STI_TEXT("duplicate key of the index"));
-        }
-    }
-    return ST_OK;
+    return sti_shards_sort(s, s->pairs, n, STI_TEXT("duplicate key of the index"));
 }
 
 /* orders the tensors for the index, and refuses a name that is there twice */
 static st_status sti_shards_order(sti_shards *s) {
     size_t i;
-    s->order = (const st_tensor **)sti_shards_take(s, sti_multiply_saturated(s->count, sizeof *s->order));
+    s->order = (sti_named *)sti_shards_take(s, sti_multiply_saturated(s->count, sizeof *s->order));
     if (!s->order) return ST_ERR_MEMORY;
-    for (i = 0; i < s->count; i++) s->order[i] = &s->tensors[i];
-    sti_sort(s->order, s->count, sizeof *s->order, sti_tensor_before, NULL);
-    for (i = 1; i < s->count; i++) {
-        const st_tensor *a = s->order[i - 1], *b = s->order[i];
-        sti_span name = sti_span_of_text(b->name, b->name_bytes);
-        if (sti_same(sti_span_of_text(a->name, a->name_bytes), name)) {
-            return sti_shards_refuse(s, ST_ERR_DUPLICATE, name, 0, 0, STI_TEXT("duplicate tensor name"));
-        }
+    for (i = 0; i < s->count; i++) {
+        ST_MEMSET(&s->order[i], 0, sizeof *s->order);
+        s->order[i].name = sti_span_of_text(s->tensors[i].name, s->tensors[i].name_bytes);
+        s->order[i].item = &s->tensors[i];
     }
-    return ST_OK;
+    return sti_shards_sort(s, s->order, s->count, STI_TEXT("duplicate tensor name"));
 }
 
 /* of a model in several files: it has two tensors at least */
@@ -8905,7 +8977,8 @@ static void sti_emit_index(sti_emitter *e, const sti_shards *s) {
     int said = 0; /* total_size */
     sti_emit_text(e, "{\n  \"metadata\": {");
     for (i = 0; i <= n; i++) {
-        const int order = i < n ? sti_compare(sti_pair_key(s->pairs[i]), total) : 1;
+        const int order = i < n ? sti_compare(s->pairs[i].name, total) : 1;
+        const st_pair *p;
         sti_span value;
         if (order >= 0 && !said) {
             sti_emit_key(e, total, i == 0);
@@ -8913,14 +8986,15 @@ static void sti_emit_index(sti_emitter *e, const sti_shards *s) {
             said = 1;
         }
         if (order == 0 || i == n) continue; /* a total_size of the caller's */
-        value = sti_span_of_text(s->pairs[i]->value, s->pairs[i]->value_bytes);
-        sti_emit_key(e, sti_pair_key(s->pairs[i]), i == 0 && !said);
+        p = (const st_pair *)s->pairs[i].item;
+        value = sti_span_of_text(p->value, p->value_bytes);
+        sti_emit_key(e, s->pairs[i].name, i == 0 && !said);
         sti_emit(e, value.at, value.n);
     }
     sti_emit_text(e, "\n  },\n  \"weight_map\": {");
     for (i = 0; i < s->count; i++) {
-        const st_tensor *t = s->order[i];
-        sti_emit_key(e, sti_span_of_text(t->name, t->name_bytes), i == 0);
+        const st_tensor *t = (const st_tensor *)s->order[i].item;
+        sti_emit_key(e, s->order[i].name, i == 0);
         sti_emit_ascii(e, sti_span_of(sti_shards_name(s, s->shards[t - s->tensors], name)));
     }
     sti_emit_text(e, "\n  }\n}\n");
@@ -8962,7 +9036,7 @@ static int sti_survey_name(void *arg, const char *text) {
     sti_shards *s = (sti_shards *)arg;
     const sti_span name = sti_span_of(text);
     char own[ST_SHARD_NAME_BYTES];
-    if (sti_shard_parse(s->stem, name, own) == s->shard_count) s->clash = 1;
+    if (s->shard_count > 1 && sti_shard_parse(s->stem, name, own) == s->shard_count) s->clash = 1;
     sti_shard_name(s->stem, 0, 0, own);
     if (sti_equals_ignoring_case(name, own)) s->has_single = 1;
     if (sti_equals_ignoring_case(name, sti_shards_name(s, s->shard_count, own))) s->has_index = 1;

@@ -413,6 +413,12 @@ static void refused(const st_tensor *t, size_t count, const st_pair *metadata, s
     older_model_is_there();
 }
 
+static int never(void *user, uint64_t done, uint64_t total) {
+    (void)user, (void)done, (void)total;
+    CHECK(!"a byte was written");
+    return 0;
+}
+
 static void refusals(void) {
     static const st_pair twice[] = {PAIR("a", "1"), PAIR("b", "1"), PAIR("a", "2")};
     static const st_pair no_value[] = {{.key = "k"}}, no_key[] = {{.value = "1"}}, bad_key[] = {PAIR("\xff", "1")};
@@ -446,8 +452,10 @@ static void refusals(void) {
     wrong[4].shape = &large;
     refused(wrong, 5, NULL, 0, &o, ST_ERR_OVERFLOW, "d");
     wrong[4] = t[4];
-    wrong[4].data = NULL; /* in the last shard, so it is known before the first is written */
+    wrong[4].data = NULL; /* in the last shard, and known before the first is written */
+    o.progress = never;
     refused(wrong, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "d");
+    o.progress = NULL;
     refused(t, 5, twice, 3, &o, ST_ERR_DUPLICATE, "a");
     refused(t, 5, bad_text, 1, &o, ST_ERR_UTF8, "k\\xc0");
     refused(t, 5, NULL, 1, &o, ST_ERR_ARGUMENT, "metadata");
@@ -511,7 +519,9 @@ static void refusals(void) {
         counting memory;
         counting_begin(&memory);
         o.allocator = &memory.allocator;
+        o.progress = never; /* it is the last shard's, and known before the first is written */
         CHECK_STATUS(save(wrong, 5, &o, &error), ST_ERR_HEADER_LIMIT);
+        o.progress = NULL;
         CHECK(strstr(error.message, SHARD_NAME(3, 3)) != NULL);
         CHECK(error.actual > 100000000 && error.expected == 100000000);
         counting_end(&memory);
@@ -1000,11 +1010,6 @@ static void index_refused(const st_tensor *t, size_t count, const st_save_option
     older_model_is_there();
 }
 
-static int no_progress(void *user, uint64_t done, uint64_t total) {
-    (void)user, (void)done, (void)total;
-    return 0;
-}
-
 static int no_bytes(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n) {
     (void)user, (void)tensor, (void)offset, (void)dst, (void)n;
     return 1;
@@ -1035,7 +1040,7 @@ static void index_refusals(void) {
     REFUSED(o.align = 8, "align");
     REFUSED(o.align = 7, "align");
     REFUSED(o.slack = 8, "slack");
-    REFUSED(o.progress = no_progress, "progress");
+    REFUSED(o.progress = never, "progress");
     REFUSED(o.fill = no_bytes, "fill");
     REFUSED(o.from = from, "from");
     REFUSED(o.work.data = other, "work");

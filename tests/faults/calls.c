@@ -70,8 +70,9 @@ static int forgiven(int which, int name, int nth, int code, int after_rename) {
     }
 #endif
     if (name == CLOSE) {
-        if (after_rename || (which >= EDIT_FITS && nth == 1)) return -1; /* what was only read loses nothing by it */
-        return interrupted;                                              /* it is closed all the same */
+        const int only_read = which >= EDIT_IN_PLACE ? 2 : 1; /* loses nothing by it; in place it is closed last */
+        if (after_rename || (which >= EDIT_FITS && nth == only_read)) return -1;
+        return interrupted; /* it is closed all the same */
     }
     return 0;
 }
