@@ -406,7 +406,7 @@ typedef struct st_scan { /* walks a header that lies in memory; may not be copie
         int more;
         unsigned char begun;
         uint32_t places[64]; /* for searches */
-    } state; /* private */
+    } state;                 /* private */
 } st_scan;
 
 typedef int (*st_progress)(void *user, uint64_t done, uint64_t total); /* bytes; non-zero cancels */
@@ -4734,7 +4734,7 @@ STI_COLD static st_status sti_index_unique(sti_opening *o, const sti_index_file 
 
 /* ---- several files: an index and its shards */
 
-STI_COLD static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *path) {
+static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *path) {
     st_io io;
     int code;
     p->path = path;
@@ -4759,7 +4759,7 @@ static void sti_open_paths(sti_opening *o) {
 }
 
 /* a model of one file, by its path */
-STI_COLD static st_status sti_open_single(sti_opening *o, const char *path) {
+static st_status sti_open_single(sti_opening *o, const char *path) {
     st_status s = sti_open_file(o, &o->one, path);
     o->sums.text = sti_span_of(path).n + 1;
     if (s == ST_OK) s = sti_open_one(o);
@@ -5226,7 +5226,7 @@ static char *sti_join(sti_opening *o, const sti_span *texts, size_t count) {
 }
 
 /* a model, by the path of its directory: of one file, or of several behind an index */
-STI_COLD static st_status sti_open_directory(sti_opening *o, const char *path) {
+static st_status sti_open_directory(sti_opening *o, const char *path) {
     sti_listing l;
     sti_span joined[3];
     char *full;
@@ -5366,7 +5366,7 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const
     return ST_ERR_PATH;
 }
 
-STI_COLD static st_status sti_open_repository(sti_opening *o, const char *repo, const char *revision) {
+static st_status sti_open_repository(sti_opening *o, const char *repo, const char *revision) {
     sti_span t[8], name = sti_span_of(repo);
     const char *fault = sti_path_fault(name, 0), *path;
     char commit[48];
