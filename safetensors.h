@@ -469,9 +469,6 @@ typedef struct st_save_options {
     void *user;                    /* of fill and progress */
     const st_allocator *allocator; /* NULL is ST_MALLOC and ST_FREE */
     st_buffer work;                /* not NULL: take memory from here, never from the allocator */
-    const st_model *from;          /* st_save_sharded only, until it takes st_contents */
-    const st_pair *index;          /* st_save_sharded, st_save_index: more metadata of the index, values as JSON text */
-    size_t index_count;
 } st_save_options;
 
 typedef struct st_writer st_writer;
@@ -743,16 +740,16 @@ ST_API st_status st_save(const char *path, const st_contents *contents, const st
                          st_error *error);
 
 /* Plans a model in several files: sets shards[i] to the shard of tensor i, counted from 0.
- * tensors      in the order in which they fill the shards; checked as st_save does; their bytes are not looked at, and
- *              duplicate names are not noticed
+ * contents     tensors, in the order in which they fill the shards; checked as st_save does; their bytes are not looked
+ *              at, and duplicate names are not noticed. The rest is not looked at
  * options      those of st_save_sharded. A shard is closed before its tensors would have more than max_shard_bytes; a
  *              tensor that alone has more gets a shard of its own.
  * shards       room for count, or NULL to count the shards only
  * shard_count  gets the number of shards: 1 where there are no tensors
  * Errors: ST_ERR_TOO_LARGE: more than 65,536 shards. ST_ERR_OVERFLOW: 2^63 bytes or more.
  * Memory: none. Cost: O(count). */
-ST_API st_status st_plan_shards(const st_tensor *tensors, size_t count, const st_save_options *options,
-                                uint32_t *shards, uint32_t *shard_count, st_error *error);
+ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
+                                uint32_t *shard_count, st_error *error);
 
 /* Writes the name of a shard, counted from 0, to name[room]: "model-00001-of-00003.safetensors", or
  * "model.safetensors" if shard_count is 1. NUL-terminated; ST_SHARD_NAME_BYTES are always enough.
@@ -762,11 +759,11 @@ ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name,
 /* Saves tensors as a model in several files: the shards of st_plan_shards under the names of st_shard_name, and
  * model.safetensors.index.json. If one shard is enough, saves model.safetensors alone.
  * directory  UTF-8, as a path of st_save; must exist
- * metadata   as st_save's; written to every shard
- * options    as st_save's, and max_shard_bytes and index. progress counts the bytes of all files. index: metadata of
- *            the index beside total_size, which is the sum of the tensors' bytes (a total_size among the pairs is
- *            skipped). Each value is JSON text, say "\"pt\"" or "[1,2]", and is written as given.
- *            ST_ERR_ARGUMENT: ST_SAVE_IN_PLACE and work have no meaning here.
+ * contents   as st_save's; metadata is written to every shard. index: metadata of the index beside total_size, which is
+ *            the sum of the tensors' bytes (a total_size among the pairs is skipped). Each value is JSON text, say
+ *            "\"pt\"" or "[1,2]", and is written as given.
+ * options    as st_save's, and max_shard_bytes. progress counts the bytes of all files. Not taken: ST_SAVE_IN_PLACE,
+ *            sink, work
  * The index is what Python's json.dumps writes with indent=2 and sort_keys=True, and a newline; only values are
  * written as given.
  * Refused before a byte is written: what st_save and st_plan_shards refuse; ST_ERR_DUPLICATE (a tensor name or a key of
@@ -782,14 +779,14 @@ ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name,
  * lies in it; and perhaps files .st-*.tmp. On Windows a shard that is open or mapped somewhere cannot be replaced, so
  * close the older model first.
  * Memory: as st_save for the largest shard, 44 bytes a tensor (84 at first) and 4 a shard. One file is open at a time. */
-ST_API st_status st_save_sharded(const char *directory, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                                 size_t metadata_count, const st_save_options *options, st_error *error);
+ST_API st_status st_save_sharded(const char *directory, const st_contents *contents, const st_save_options *options,
+                                 st_error *error);
 
 /* Completes a model whose shards several processes have saved: checks the header of every shard against the plan, then
  * writes model.safetensors.index.json, whole or not at all as st_save does, and removes what st_save_sharded removes.
- * tensors  all of the model, as in st_plan_shards; their bytes are not needed
- * options  max_shard_bytes as in st_plan_shards; index as in st_save_sharded; ST_SAVE_NO_SYNC; allocator. Any other is
- *          ST_ERR_ARGUMENT.
+ * contents  the tensors of the whole model, as in st_plan_shards, and index as in st_save_sharded; the
+ *           rest is not needed
+ * options   max_shard_bytes as in st_plan_shards; ST_SAVE_NO_SYNC; allocator. Any other is ST_ERR_ARGUMENT.
  * Several processes save a model in this order:
  *   1. One process removes model.safetensors.index.json, then model.safetensors, then every file that has the name of a
  *      new shard (st_shard_name): what is there at the end is new.
@@ -799,8 +796,8 @@ ST_API st_status st_save_sharded(const char *directory, const st_tensor *tensors
  * If the plan has one shard, there is no index to write: st_save_index checks and removes only.
  * Errors: ST_ERR_SHARD: a shard is missing, damaged, or holds other tensors than the plan; error->subject names it.
  * Others as st_save_sharded's. */
-ST_API st_status st_save_index(const char *directory, const st_tensor *tensors, size_t count,
-                               const st_save_options *options, st_error *error);
+ST_API st_status st_save_index(const char *directory, const st_contents *contents, const st_save_options *options,
+                               st_error *error);
 
 /* Opens a writer, which takes declarations first, then bytes, so that the tensors need never be in memory together:
  * open, add..., begin, write..., finish, close. Calls out of turn fail with ST_ERR_STATE and change nothing.
@@ -1910,12 +1907,12 @@ STI_NOINLINE static st_status sti_json_skip(sti_json *j, unsigned depth) {
     for (;;) {
         c = sti_json_peek(j);
         if (c == '{' || c == '[') {
-            unsigned char *byte = &objects[inside / 8], bit = (unsigned char)(1u << inside % 8);
+            unsigned char *mask = &objects[inside / 8], bit = (unsigned char)(1u << inside % 8);
             if (inside == limit) {
                 return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("containers are nested more than 127 deep"));
             }
             (void)sti_json_enter(j, c, &more, NULL); /* cannot fail: c stands there */
-            *byte = (unsigned char)(c == '{' ? *byte | bit : *byte & ~bit);
+            *mask = (unsigned char)(c == '{' ? *mask | bit : *mask & ~bit);
             if (more) inside++;
         } else {
             if ((s = sti_json_scalar(j)) != ST_OK) return s;
@@ -5995,8 +5992,8 @@ STI_INLINE __m128 sti_sse2_from_half(__m128i half) {
     /* the fraction below the bits of 2^-14, and then 2^-14 taken off */
     __m128 sum = _mm_castsi128_ps(_mm_add_epi32(magnitude, least));
     __m128i subnormal = _mm_castps_si128(_mm_sub_ps(sum, _mm_castsi128_ps(least)));
-    __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800000), magnitude);
-    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_choose(small, subnormal, normal)));
+    __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800000), magnitude);
+    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_choose(tiny, subnormal, normal)));
 }
 
 /* four F16, the sign of each filling the upper half of 32 bits */
@@ -6004,7 +6001,7 @@ STI_INLINE __m128i sti_sse2_to_half(__m128 value) {
     const __m128i x = _mm_castps_si128(value), magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fffffff));
     const __m128i nan = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7f800000));
     const __m128i large = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x477fffff)); /* from 2^16 on */
-    const __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);  /* under 2^-14 */
+    const __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);   /* under 2^-14 */
     const __m128i bits = _mm_srli_epi32(magnitude, 13), odd = _mm_and_si128(bits, _mm_set1_epi32(1));
     /* under half of the last bit is added, and one more where it is odd; a carry into infinity is what overflow is */
     __m128i normal = _mm_add_epi32(_mm_add_epi32(magnitude, odd), _mm_set1_epi32(0xfff - (112 << 23)));
@@ -6014,7 +6011,7 @@ STI_INLINE __m128i sti_sse2_to_half(__m128 value) {
     __m128i payload = _mm_or_si128(_mm_and_si128(bits, _mm_set1_epi32(0x3ff)), _mm_set1_epi32(0x200));
     __m128i special = _mm_or_si128(_mm_and_si128(nan, payload), _mm_set1_epi32(0x7c00));
     subnormal = _mm_sub_epi32(subnormal, _mm_castps_si128(half));
-    normal = sti_sse2_choose(small, subnormal, _mm_srli_epi32(normal, 13));
+    normal = sti_sse2_choose(tiny, subnormal, _mm_srli_epi32(normal, 13));
     return _mm_or_si128(sti_sse2_choose(large, special, normal), _mm_slli_epi32(_mm_srai_epi32(x, 31), 15));
 }
 
@@ -6108,8 +6105,9 @@ STI_NOINLINE static size_t sti_sse2_convert(st_dtype to, unsigned char *dst, st_
 
 #if STI_AVX2
 
-STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype from, const unsigned char *src) {
+STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype to, st_dtype from, const unsigned char *src) {
     const __m128i *const eight = (const __m128i *)(const void *)src;
+    __m128i half;
     switch ((int)from) {
     case ST_DTYPE_F32: return _mm256_loadu_ps((const float *)(const void *)src);
     case ST_DTYPE_F64: {
@@ -6117,7 +6115,9 @@ STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype from, const unsigned cha
         __m128 high = _mm256_cvtpd_ps(_mm256_loadu_pd((const double *)(const void *)(src + 32)));
         return _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
     }
-    case ST_DTYPE_BF16: return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(sti_sse2_bf16(src)), 16));
+    case ST_DTYPE_BF16: /* the conversion to F16 makes NaNs quiet itself */
+        half = to == ST_DTYPE_F16 ? sti_sse2_load(src) : sti_sse2_bf16(src);
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
     case ST_DTYPE_I8: return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(eight)));
     case ST_DTYPE_U8: return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(eight)));
     default: return _mm256_mul_ps(_mm256_cvtph_ps(sti_sse2_halves(from, src)), _mm256_set1_ps(sti_half_scale(from)));
@@ -6130,7 +6130,9 @@ STI_INLINE STI_TARGET_AVX2 __m128i sti_avx2_to_bf16(__m256 value) {
     const __m256i nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
     __m256i v = _mm256_add_epi32(_mm256_add_epi32(x, odd), _mm256_set1_epi32(0x7fff));
-    v = _mm256_blendv_epi8(v, _mm256_or_si256(x, _mm256_set1_epi32(0x400000)), nan);
+    /* not blendv: gcc 12 gets that wrong where plain char is unsigned */
+    v = _mm256_or_si256(_mm256_andnot_si256(nan, v),
+                        _mm256_and_si256(nan, _mm256_or_si256(x, _mm256_set1_epi32(0x400000))));
     v = _mm256_srli_epi32(v, 16);
     return _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
 }
@@ -6160,7 +6162,7 @@ STI_INLINE STI_TARGET_AVX2 size_t sti_avx2_loop(st_dtype to, unsigned char *dst,
     const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
     size_t done;
     for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
-        sti_avx2_put(to, dst, sti_avx2_get(from, src), stream);
+        sti_avx2_put(to, dst, sti_avx2_get(to, from, src), stream);
     }
     return done;
 }
@@ -7579,7 +7581,7 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_BUFFER_BYTES (SIZE_MAX / 2 < 1048576u ? SIZE_MAX / 2 : 1048576u) /* of data on its way, at most */
 #define STI_BUFFER_LEAST 64u                                                 /* in a work buffer */
-#define STI_MAPPED_BYTES 262144u /* of a mapping that are written at once: the system is slower at more */
+#define STI_MAPPED_BYTES 262144u /* of a mapping, copied to the buffer at a time: to write from it is slower */
 #define STI_LEAST_ENTRY 47u      /* bytes of a header that a tensor of no name and no dimension takes */
 #define STI_LEAST_PAIR 5u        /* and a pair of two empty texts */
 
@@ -8394,21 +8396,19 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 #define STI_TAKES_LIMIT 2u    /* max_shard_bytes */
 #define STI_TAKES_WORK 4u     /* work */
 #define STI_TAKES_PROGRESS 8u /* progress */
-#define STI_TAKES_BYTES 16u   /* from, fill */
-#define STI_TAKES_INDEX 32u   /* index */
-#define STI_TAKES_SINK 64u    /* sink */
+#define STI_TAKES_BYTES 16u   /* fill */
+#define STI_TAKES_SINK 32u    /* sink */
 
 /* refuses an option that is out of range or has no meaning in a call, by its name */
 static st_status sti_save_options_check(const char *said, const st_save_options *o, unsigned takes, st_error *error) {
-    const unsigned extra = (o->flags | (o->align || o->slack ? STI_TAKES_LAYOUT : 0) |
-                            (o->max_shard_bytes ? STI_TAKES_LIMIT : 0) | (o->work.data ? STI_TAKES_WORK : 0) |
-                            (o->progress ? STI_TAKES_PROGRESS : 0) | (o->from || o->fill ? STI_TAKES_BYTES : 0) |
-                            (o->index || o->index_count ? STI_TAKES_INDEX : 0) | (o->sink ? STI_TAKES_SINK : 0)) &
-                           ~takes;
+    const unsigned extra =
+        (o->flags | (o->align || o->slack ? STI_TAKES_LAYOUT : 0) | (o->max_shard_bytes ? STI_TAKES_LIMIT : 0) |
+         (o->work.data ? STI_TAKES_WORK : 0) | (o->progress ? STI_TAKES_PROGRESS : 0) |
+         (o->fill ? STI_TAKES_BYTES : 0) | (o->sink ? STI_TAKES_SINK : 0)) &
+        ~takes;
     const char *wrong = o->flags & ~STI_SAVE_FLAGS                                               ? "flags"
                         : (o->align & (o->align - (o->align > 0))) || (o->align && o->align < 8) ? "align"
                         : o->allocator && (!o->allocator->alloc || !o->allocator->free)          ? "allocator"
-                        : o->index_count && !o->index                                            ? "index"
                                                                                                  : "";
     const char *name = extra & ST_SAVE_KEEP_ORDER   ? "ST_SAVE_KEEP_ORDER"
                        : extra & ST_SAVE_NO_SYNC    ? "ST_SAVE_NO_SYNC"
@@ -8417,8 +8417,7 @@ static st_status sti_save_options_check(const char *said, const st_save_options 
                        : extra & STI_TAKES_LIMIT    ? "max_shard_bytes"
                        : extra & STI_TAKES_WORK     ? "work"
                        : extra & STI_TAKES_PROGRESS ? "progress"
-                       : extra & STI_TAKES_BYTES    ? (o->from ? "from" : "fill")
-                       : extra & STI_TAKES_INDEX    ? "index"
+                       : extra & STI_TAKES_BYTES    ? "fill"
                        : extra & STI_TAKES_SINK     ? "sink"
                                                     : "";
     if (*wrong) {
@@ -8594,16 +8593,21 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
     return ST_OK;
 }
 
-/* judges and lists everything; nothing of it is copied */
+/* refuses contents that no call takes, and a callback that none would call */
+static st_status sti_contents_check(const char *said, const st_contents *c, const st_save_options *o, st_error *error) {
+    if (!c) return sti_argument_refuse(said, "contents", error);
+    if (!c->tensors && c->count) return sti_argument_refuse(said, "contents->tensors", error);
+    if (!c->metadata && c->metadata_count) return sti_argument_refuse(said, "contents->metadata", error);
+    if (!c->index && c->index_count) return sti_argument_refuse(said, "contents->index", error);
+    if (!c->from || !o || !o->fill) return ST_OK;
+    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
+                      STI_TEXT("contents.from is set, so this option would not be called"), error);
+}
+
+/* judges and lists everything, which was checked; nothing of it is copied */
 static st_status sti_save_declare(st_writer *w, const st_contents *c, st_error *error) {
     st_status s;
     size_t i;
-    if (!c->tensors && c->count) return sti_argument_refuse(w->said, "contents->tensors", error);
-    if (!c->metadata && c->metadata_count) return sti_argument_refuse(w->said, "contents->metadata", error);
-    if (c->from && w->options.fill) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
-                          STI_TEXT("contents.from is set, so this option would not be called"), error);
-    }
     w->from = c->from;
     w->has_metadata = c->metadata != NULL;
     w->item_count = c->count;
@@ -8651,11 +8655,11 @@ ST_API st_contents st_contents_of(const st_model *model) {
 
 ST_API st_status st_save(const char *path, const st_contents *contents, const st_save_options *options,
                          st_error *error) {
+    const char *said = path ? path : "(sink)";
     st_writer *w = NULL;
-    st_status s = ST_OK;
-    if (!contents) return sti_argument_refuse(path ? path : "(sink)", "contents", error);
-    if (options) {
-        s = sti_save_options_check(path ? path : "(sink)", options,
+    st_status s = sti_contents_check(said, contents, options, error);
+    if (s == ST_OK && options) {
+        s = sti_save_options_check(said, options,
                                    ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_WORK |
                                        STI_TAKES_SINK | STI_TAKES_BYTES | STI_TAKES_PROGRESS,
                                    error);
@@ -8675,16 +8679,16 @@ ST_API st_status st_save(const char *path, const st_contents *contents, const st
 #define STI_STEM "model"            /* what the names of a model's files begin with */
 
 /* checks all tensors, sums their bytes and counts the shards; shards: NULL, or room for count */
-static st_status sti_plan(const char *said, const st_tensor *tensors, size_t count, const st_save_options *o,
-                          uint32_t *shards, uint32_t *shard_count, uint64_t *bytes, st_error *error) {
+static st_status sti_plan(const char *said, const st_contents *c, const st_save_options *o, uint32_t *shards,
+                          uint32_t *shard_count, uint64_t *bytes, st_error *error) {
     const uint64_t limit = o->max_shard_bytes ? o->max_shard_bytes : STI_SHARD_BYTES;
     uint64_t held = 0; /* bytes in the last shard */
     uint32_t n = 1;
     size_t i;
     *bytes = 0;
-    for (i = 0; i < count; i++) {
+    for (i = 0; i < c->count; i++) {
         st_tensor t;
-        st_status s = sti_tensor_judge(said, &tensors[i], &t, error);
+        st_status s = sti_tensor_judge(said, &c->tensors[i], &t, error);
         if (s != ST_OK) return s;
         *bytes = sti_add64_saturated(*bytes, t.bytes);
         if (*bytes > INT64_MAX) {
@@ -8706,12 +8710,11 @@ static st_status sti_plan(const char *said, const st_tensor *tensors, size_t cou
     return ST_OK;
 }
 
-#define STI_SHARDED_TAKES                                                                             \
-    (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_LIMIT | STI_TAKES_PROGRESS | \
-     STI_TAKES_BYTES | STI_TAKES_INDEX)
+#define STI_SHARDED_TAKES \
+    (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_LIMIT | STI_TAKES_PROGRESS | STI_TAKES_BYTES)
 
-ST_API st_status st_plan_shards(const st_tensor *tensors, size_t count, const st_save_options *options,
-                                uint32_t *shards, uint32_t *shard_count, st_error *error) {
+ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
+                                uint32_t *shard_count, st_error *error) {
     const char *said = "(plan)";
     st_save_options all;
     uint64_t bytes;
@@ -8719,9 +8722,9 @@ ST_API st_status st_plan_shards(const st_tensor *tensors, size_t count, const st
     ST_MEMSET(&all, 0, sizeof all);
     if (options) all = *options;
     if (!shard_count) return sti_argument_refuse(said, "shard_count", error);
-    if (!tensors && count) return sti_argument_refuse(said, "tensors", error);
-    s = sti_save_options_check(said, &all, STI_SHARDED_TAKES, error);
-    if (s == ST_OK) s = sti_plan(said, tensors, count, &all, shards, shard_count, &bytes, error);
+    s = sti_contents_check(said, contents, options, error);
+    if (s == ST_OK) s = sti_save_options_check(said, &all, STI_SHARDED_TAKES, error);
+    if (s == ST_OK) s = sti_plan(said, contents, &all, shards, shard_count, &bytes, error);
     return s == ST_OK ? sti_succeed(error) : s;
 }
 
@@ -8759,12 +8762,9 @@ ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name,
 
 /* ---- sharding: one call that saves a model in several files, or their index */
 
-typedef struct sti_shards { /* what one call works with; the first six are the caller's */
+typedef struct sti_shards { /* what one call works with; the first three are the caller's */
     const char *directory;
-    const st_tensor *tensors;
-    size_t count;
-    const st_pair *metadata;
-    size_t metadata_count;
+    st_contents contents;
     st_save_options options;
     sti_memory memory;
     st_error *error;
@@ -8775,8 +8775,8 @@ typedef struct sti_shards { /* what one call works with; the first six are the c
     size_t prefix_bytes; /* the directory and a separator: where names begin in path */
     size_t path_bytes;
     char *path, *temp;         /* each with room for path_bytes */
-    sti_named *order;          /* count tensors by name, for the index */
-    sti_named *pairs;          /* options.index_count pairs by key */
+    sti_named *order;          /* contents.count tensors by name, for the index */
+    sti_named *pairs;          /* contents.index_count pairs by key */
     uint64_t index_bytes;      /* of its text */
     uint32_t *serials;         /* of the temporaries of the shards, then of the index */
     uint32_t serial;           /* for the next */
@@ -8825,7 +8825,7 @@ static void *sti_shards_take(sti_shards *s, size_t bytes) {
 }
 
 /* checks the arguments and plans; takes what both calls need */
-static st_status sti_shards_open(sti_shards *s, const char *directory, const st_tensor *tensors, size_t count,
+static st_status sti_shards_open(sti_shards *s, const char *directory, const st_contents *contents,
                                  const st_save_options *options, unsigned takes, st_error *error) {
     const sti_span place = sti_span_of(directory ? directory : "");
     st_status status;
@@ -8834,16 +8834,15 @@ static st_status sti_shards_open(sti_shards *s, const char *directory, const st_
     if (options) s->options = *options;
     s->error = error;
     s->stem = STI_STEM;
-    s->tensors = tensors;
-    s->count = count;
     if (!place.n) return sti_argument_refuse(s->directory, "directory", error);
-    if (!tensors && count) return sti_argument_refuse(s->directory, "tensors", error);
-    status = sti_save_options_check(directory, &s->options, takes, error);
+    status = sti_contents_check(directory, contents, options, error);
+    if (status == ST_OK) status = sti_save_options_check(directory, &s->options, takes, error);
     if (status != ST_OK) return status;
+    s->contents = *contents;
     sti_memory_choose(&s->memory, s->options.allocator, NULL, 0);
-    s->shards = (uint32_t *)sti_shards_take(s, sti_multiply_saturated(count, sizeof *s->shards));
+    s->shards = (uint32_t *)sti_shards_take(s, sti_multiply_saturated(contents->count, sizeof *s->shards));
     if (!s->shards) return ST_ERR_MEMORY;
-    status = sti_plan(directory, tensors, count, &s->options, s->shards, &s->shard_count, &s->bytes, error);
+    status = sti_plan(directory, contents, &s->options, s->shards, &s->shard_count, &s->bytes, error);
     if (status != ST_OK) return status;
     s->prefix_bytes =
         sti_add_saturated(place.n, sti_system_directory(directory) < place.n); /* a separator, unless it has one */
@@ -8871,7 +8870,7 @@ static st_status sti_shards_each(sti_shards *s,
     size_t begin = 0, end;
     uint32_t shard;
     for (shard = 0; status == ST_OK && shard < s->shard_count; shard++, begin = end) {
-        for (end = begin; end < s->count && s->shards[end] == shard; end++) {}
+        for (end = begin; end < s->contents.count && s->shards[end] == shard; end++) {}
         status = each(s, shard, begin, end);
     }
     return status;
@@ -8928,13 +8927,13 @@ static st_status sti_shards_sort(sti_shards *s, sti_named *items, size_t n, cons
 
 /* checks the index's metadata and orders it */
 static st_status sti_shards_pairs(sti_shards *s) {
-    const size_t n = s->options.index_count;
+    const size_t n = s->contents.index_count;
     size_t i;
     if (!n) return ST_OK;
     s->pairs = (sti_named *)sti_shards_take(s, sti_multiply_saturated(n, sizeof *s->pairs));
     if (!s->pairs) return ST_ERR_MEMORY;
     for (i = 0; i < n; i++) {
-        const st_pair *p = &s->options.index[i];
+        const st_pair *p = &s->contents.index[i];
         sti_span key = sti_span_of_text(p->key, p->key_bytes), value = sti_span_of_text(p->value, p->value_bytes);
         if (!key.at || !value.at) {
             return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0,
@@ -8958,20 +8957,20 @@ static st_status sti_shards_pairs(sti_shards *s) {
 /* orders the tensors for the index, and refuses a name that is there twice */
 static st_status sti_shards_order(sti_shards *s) {
     size_t i;
-    s->order = (sti_named *)sti_shards_take(s, sti_multiply_saturated(s->count, sizeof *s->order));
+    s->order = (sti_named *)sti_shards_take(s, sti_multiply_saturated(s->contents.count, sizeof *s->order));
     if (!s->order) return ST_ERR_MEMORY;
-    for (i = 0; i < s->count; i++) {
+    for (i = 0; i < s->contents.count; i++) {
         ST_MEMSET(&s->order[i], 0, sizeof *s->order);
-        s->order[i].name = sti_span_of_text(s->tensors[i].name, s->tensors[i].name_bytes);
-        s->order[i].item = &s->tensors[i];
+        s->order[i].name = sti_span_of_text(s->contents.tensors[i].name, s->contents.tensors[i].name_bytes);
+        s->order[i].item = &s->contents.tensors[i];
     }
-    return sti_shards_sort(s, s->order, s->count, STI_TEXT("duplicate tensor name"));
+    return sti_shards_sort(s, s->order, s->contents.count, STI_TEXT("duplicate tensor name"));
 }
 
 /* of a model in several files: it has two tensors at least */
 static void sti_emit_index(sti_emitter *e, const sti_shards *s) {
     const sti_span total = sti_span_of("total_size");
-    const size_t n = s->options.index_count;
+    const size_t n = s->contents.index_count;
     char name[ST_SHARD_NAME_BYTES];
     size_t i;
     int said = 0; /* total_size */
@@ -8992,10 +8991,10 @@ static void sti_emit_index(sti_emitter *e, const sti_shards *s) {
         sti_emit(e, value.at, value.n);
     }
     sti_emit_text(e, "\n  },\n  \"weight_map\": {");
-    for (i = 0; i < s->count; i++) {
+    for (i = 0; i < s->contents.count; i++) {
         const st_tensor *t = (const st_tensor *)s->order[i].item;
         sti_emit_key(e, s->order[i].name, i == 0);
-        sti_emit_ascii(e, sti_span_of(sti_shards_name(s, s->shards[t - s->tensors], name)));
+        sti_emit_ascii(e, sti_span_of(sti_shards_name(s, s->shards[t - s->contents.tensors], name)));
     }
     sti_emit_text(e, "\n  }\n}\n");
 }
@@ -9060,8 +9059,6 @@ static st_status sti_shards_writer(sti_shards *s, st_writer **w) {
     st_save_options o = s->options;
     st_status status;
     o.max_shard_bytes = 0;
-    o.index = NULL;
-    o.index_count = 0;
     status = sti_writer_open(w, s->path, NULL, &o, s->error);
     if (status == ST_OK) (*w)->serial = s->serial;
     return status;
@@ -9088,10 +9085,10 @@ static st_status sti_shards_judge(sti_shards *s, uint32_t shard, size_t begin, s
         st_tensor t;
         sti_named item;
         st_status status;
-        (void)sti_tensor_judge("", &s->tensors[i], &t, NULL); /* it passed when it was planned */
-        status = sti_source_check(s->path, s->options.from, &s->options, &s->tensors[i], t.bytes, s->error);
+        (void)sti_tensor_judge("", &s->contents.tensors[i], &t, NULL); /* it passed when it was planned */
+        status = sti_source_check(s->path, s->contents.from, &s->options, &s->contents.tensors[i], t.bytes, s->error);
         if (status != ST_OK) return status;
-        item = sti_named_tensor(&t, &s->tensors[i], i);
+        item = sti_named_tensor(&t, &s->contents.tensors[i], i);
         sti_emit_tensor(&least, &item, 0);
     }
     return sti_header_fits(s->path, sti_add64_saturated(least.bytes, s->options.slack), s->error);
@@ -9105,13 +9102,9 @@ static st_status sti_shards_file(sti_shards *s, uint32_t shard, size_t begin, si
     (void)sti_shards_path(s, sti_shards_name(s, shard, name));
     status = sti_shards_writer(s, &w);
     if (status == ST_OK) {
-        st_contents c;
-        ST_MEMSET(&c, 0, sizeof c);
-        c.tensors = s->count ? s->tensors + begin : NULL;
+        st_contents c = s->contents;
+        if (c.count) c.tensors += begin;
         c.count = end - begin;
-        c.metadata = s->metadata;
-        c.metadata_count = s->metadata_count;
-        c.from = s->options.from;
         status = sti_save_declare(w, &c, s->error);
     }
     if (status == ST_OK) status = st_writer_begin(w, s->error);
@@ -9176,7 +9169,7 @@ static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, s
     if (m->count != end - begin) status = ST_ERR_SHARD;
     for (i = begin; status == ST_OK && i < end; i++) {
         st_tensor t;
-        (void)sti_tensor_judge("", &s->tensors[i], &t, NULL);
+        (void)sti_tensor_judge("", &s->contents.tensors[i], &t, NULL);
         if (!sti_is_as_planned(st_find_n(m, t.name, t.name_bytes), &t)) status = ST_ERR_SHARD;
     }
     st_close(m);
@@ -9300,17 +9293,14 @@ STI_COLD static st_status sti_shards_unsupported(const char *directory, st_error
 }
 #endif
 
-ST_API st_status st_save_sharded(const char *directory, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                                 size_t metadata_count, const st_save_options *options, st_error *error) {
+ST_API st_status st_save_sharded(const char *directory, const st_contents *contents, const st_save_options *options,
+                                 st_error *error) {
 #if defined(ST_NO_FILES)
-    (void)tensors, (void)count, (void)metadata, (void)metadata_count, (void)options;
+    (void)contents, (void)options;
     return sti_shards_unsupported(directory, error);
 #else
     sti_shards s;
-    st_status status = sti_shards_open(&s, directory, tensors, count, options, STI_SHARDED_TAKES, error);
-    if (status == ST_OK && !metadata && metadata_count) status = sti_argument_refuse(directory, "metadata", error);
-    s.metadata = metadata;
-    s.metadata_count = metadata_count;
+    st_status status = sti_shards_open(&s, directory, contents, options, STI_SHARDED_TAKES, error);
     if (status == ST_OK) status = sti_shards_prepare(&s);
     if (status == ST_OK) status = sti_shards_each(&s, sti_shards_judge);
     if (status == ST_OK) status = sti_shards_survey(&s);
@@ -9322,16 +9312,15 @@ ST_API st_status st_save_sharded(const char *directory, const st_tensor *tensors
 #endif
 }
 
-ST_API st_status st_save_index(const char *directory, const st_tensor *tensors, size_t count,
-                               const st_save_options *options, st_error *error) {
+ST_API st_status st_save_index(const char *directory, const st_contents *contents, const st_save_options *options,
+                               st_error *error) {
 #if defined(ST_NO_FILES)
-    (void)tensors, (void)count, (void)options;
+    (void)contents, (void)options;
     return sti_shards_unsupported(directory, error);
 #else
     const char *sentence = STI_TEXT("the index of the new model cannot be put in its place");
     sti_shards s;
-    st_status status = sti_shards_open(&s, directory, tensors, count, options,
-                                       ST_SAVE_NO_SYNC | STI_TAKES_LIMIT | STI_TAKES_INDEX, error);
+    st_status status = sti_shards_open(&s, directory, contents, options, ST_SAVE_NO_SYNC | STI_TAKES_LIMIT, error);
     if (status == ST_OK) status = sti_shards_prepare(&s);
     if (status == ST_OK) status = sti_shards_survey(&s);
     if (status == ST_OK) status = sti_shards_each(&s, sti_shards_check);
@@ -9427,7 +9416,8 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
         st_contents c = st_contents_of(*model);
         c.metadata = metadata;
         c.metadata_count = metadata_count;
-        s = sti_save_declare(w, &c, error);
+        s = sti_contents_check(path, &c, NULL, error);
+        if (s == ST_OK) s = sti_save_declare(w, &c, error);
     }
     if (s == ST_OK && in_place) {
         s = sti_edit_in_place(w, &m->files->io, error);

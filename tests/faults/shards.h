@@ -65,7 +65,7 @@ static inline void shards_put(const char *directory, int age, int shards) {
     st_error error;
     shards_fill(&m, age);
     o.flags = ST_SAVE_NO_SYNC;
-    if (!CHECK(st_save_sharded(directory, m.tensors, SHARDS_TENSORS, NULL, 0, &o, &error) == ST_OK)) exit(2);
+    if (!CHECK(st_save_sharded(directory, CONTENTS(m.tensors, SHARDS_TENSORS, NULL, 0), &o, &error) == ST_OK)) exit(2);
 }
 
 /* the older model, in an empty directory */
@@ -106,7 +106,7 @@ static inline st_status shards_run(const shards_scenario *s, const char *directo
     shards_fill(&m, AGE_NEW);
     o.allocator = allocator;
     memset(error, 0xee, sizeof *error);
-    if (!s->parts) return st_save_sharded(directory, m.tensors, n, NULL, 0, &o, error);
+    if (!s->parts) return st_save_sharded(directory, CONTENTS(m.tensors, n, NULL, 0), &o, error);
     if (!parts_clear(directory, 3)) {
         memset(error, 0, sizeof *error);
         strcpy(error->message, "an older file cannot be removed");
@@ -116,7 +116,7 @@ static inline st_status shards_run(const shards_scenario *s, const char *directo
     for (shard = 3; status == ST_OK && shard > 0; shard--) {
         status = parts_write(directory, m.tensors, n, NULL, 0, shard - 1, &o, error);
     }
-    return status == ST_OK ? parts_finish(directory, m.tensors, n, &o, error) : status;
+    return status == ST_OK ? parts_finish(directory, CONTENTS(m.tensors, n, NULL, 0), &o, error) : status;
 }
 
 enum opens_as { REFUSED, OLD, NEW, TORN };
