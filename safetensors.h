@@ -406,7 +406,7 @@ typedef struct st_scan { /* walks a header that lies in memory; may not be copie
         int more;
         unsigned char begun;
         uint32_t places[64]; /* for searches */
-    } state; /* private */
+    } state;                 /* private */
 } st_scan;
 
 typedef int (*st_progress)(void *user, uint64_t done, uint64_t total); /* bytes; non-zero cancels */
@@ -4532,7 +4532,7 @@ static int sti_equals_ignoring_case(sti_span a, const char *b) {
 }
 
 /* whether Windows takes a name without its extension for a device */
-static int sti_is_device(sti_span s) {
+STI_COLD static int sti_is_device(sti_span s) {
     static const char *const alone[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"};
     sti_span first = s, rest;
     size_t i;
@@ -4550,7 +4550,7 @@ static int sti_is_device(sti_span s) {
 
 /* Why a path of a shard, or a name of the hub's, is refused; NULL: it is not. Its parts must name the same thing on
  * every system, and nothing above them. Symbolic links are not its matter: what was loaded cannot make one. */
-static const char *sti_path_fault(sti_span path, int shard) {
+STI_COLD static const char *sti_path_fault(sti_span path, int shard) {
     if (shard && !sti_ends_with(path, STI_MODEL)) return STI_TEXT("a shard's name must end in .safetensors");
     for (;;) {
         sti_span name = path, stem;
@@ -5155,7 +5155,7 @@ static size_t sti_digits_at(sti_span s) {
 }
 
 /* whether a name is that of one of several shards: it holds -NNNNN-of-MMMMM, and M is over 1 */
-static int sti_is_shard(sti_span s) {
+STI_COLD static int sti_is_shard(sti_span s) {
     for (; s.n; s = sti_drop_first(s, 1)) {
         sti_span rest = sti_drop_first(s, 1);
         size_t n = sti_digits_at(rest);
@@ -5177,7 +5177,7 @@ static void sti_listing_keep(char *first, sti_span name) {
     (void)sti_copy_text(&first, name);
 }
 
-static int sti_listing_add(void *arg, const char *text) {
+STI_COLD static int sti_listing_add(void *arg, const char *text) {
     sti_listing *l = (sti_listing *)arg;
     const sti_span name = sti_span_of(text);
     if (*text == '.' || name.n >= STI_NAME_BYTES) return 0; /* hidden, no name before the ending, or no name */
@@ -5298,7 +5298,7 @@ ST_API st_status st_open(st_model **model, const char *path, const st_open_optio
 
 #if !defined(ST_NO_FILES)
 /* the value of an environment variable, "" where it is not set; NULL: there is no memory */
-static char *sti_hub_variable(sti_opening *o, const char *name) {
+STI_COLD static char *sti_hub_variable(sti_opening *o, const char *name) {
     const size_t room = sti_add_saturated(sti_system_variable(name, NULL, 0), 1);
     char *value = (char *)sti_scratch_take(o, room);
     const size_t n = value ? sti_system_variable(name, value, room) : 0;
@@ -5308,7 +5308,7 @@ static char *sti_hub_variable(sti_opening *o, const char *name) {
 }
 
 /* the directory of the cache, as the reference tools find it; NULL: there is no memory */
-static char *sti_hub_root(sti_opening *o) {
+STI_COLD static char *sti_hub_root(sti_opening *o) {
     static const char *const names[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"};
     static const char *const behind[] = {"", "", "/hub", "/huggingface/hub", "/.cache/huggingface/hub"};
     const char *value = "~", *home;
@@ -5338,7 +5338,7 @@ static int sti_is_commit(sti_span s) {
 }
 
 /* the commit that a revision stands for: what its file in refs holds, or itself */
-static st_status sti_hub_commit(sti_opening *o, const char *path, const char *revision, char commit[48]) {
+STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const char *revision, char commit[48]) {
     sti_opened_file *p = o->parts;
     sti_span text = sti_span_of(revision);
     st_status s = sti_open_file(o, p, path);
@@ -5555,7 +5555,7 @@ static const st_tensor *sti_alias_find(const st_model *model, sti_json *j, sti_s
 }
 
 /* one list of names that share their bytes, j at its bracket: the first that there is stands for the others */
-static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
+STI_COLD static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
     const st_tensor *first = NULL, *t;
     sti_json again = *j;
     sti_span name, canonical = {NULL, 0};
@@ -5581,7 +5581,7 @@ static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
 }
 
 /* the index's param_sharing: lists of names */
-static st_status sti_alias_sharing(sti_aliases *a, const st_pair *pair) {
+STI_COLD static st_status sti_alias_sharing(sti_aliases *a, const st_pair *pair) {
     sti_span text;
     sti_json j;
     st_status s = ST_OK;
@@ -5607,7 +5607,7 @@ static void sti_alias_pair(sti_aliases *a, const st_pair *pair, const st_tensor 
 }
 
 /* all of them: of the file's metadata, then of the index's */
-static st_status sti_alias_walk(sti_aliases *a) {
+STI_COLD static st_status sti_alias_walk(sti_aliases *a) {
     const st_model *m = a->model;
     st_status s = ST_OK;
     size_t i;
