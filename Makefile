@@ -6,7 +6,7 @@ LDFLAGS =
 PREFIX = /usr/local
 DESTDIR =
 JOBS = 2
-FUZZ_SECONDS = 60
+FUZZ_SECONDS = 20
 LOGS = build/check
 ONLY =
 RENEW =
@@ -15,6 +15,10 @@ RENEW =
 TESTS = tests/*.c tests/faults/*.c
 HARNESSES = fuzz/fuzz_*.c
 TOOL = tests/tool*.sh
+# `make check` leaves the rest of these to `make nightly`: the scripts of the tool where starting it is slow, and all but
+# one of THIN random rounds where a machine is emulated
+SLOW_TOOL = $(TOOL)
+THIN = 1
 PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
 
 ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/show.c \
@@ -35,8 +39,9 @@ SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 help:
 	@echo 'make run        build the tool build/st, make a small model, list it'
 	@echo 'make test       build and run all tests; needs a C compiler and make'
-	@echo 'make check      everything below but $(NIGHTLY), two at a time (tests/tools/install brings the tools):'
-	@echo '  fuzz          each fuzzer for FUZZ_SECONDS=60 under ASan and UBSan'
+	@echo 'make check      everything below but $(NIGHTLY), two at a time (tests/tools/install brings the tools);''
+	@echo '                shortened under emulators and sanitizers, which `make nightly` makes whole:'
+	@echo '  fuzz          each fuzzer for FUZZ_SECONDS=20 under ASan and UBSan'
 	@echo '  asan msan valgrind   the tests under clang ASan + UBSan, clang MSan, valgrind'
 	@echo '  faults        every system call of saving refused, and the program killed at each; needs strace'
 	@echo '  tsan          several threads on one writer and one model, and in st_load, under the thread sanitizer'
@@ -61,7 +66,7 @@ help:
 run: build/st build/demo.safetensors
 	build/st ls build/demo.safetensors
 
-build/st: safetensors.h examples/parts.h examples/st/st.h $(ST_SOURCES)
+build/st: safetensors.h examples/threads.h examples/st/st.h $(ST_SOURCES)
 	@mkdir -p build
 	$(CC) $(CFLAGS) -I. -pthread $(ST_SOURCES) $(LDFLAGS) -o $@
 
@@ -80,8 +85,8 @@ test:
 	@CC="$(CC)" CFLAGS="$(CFLAGS)" LDFLAGS="$(LDFLAGS)" $(PROGRAMS) test $(TESTS) $(HARNESSES) $(TOOL)
 
 check:
-	@-$(MAKE) build/st >/dev/null 2>&1 # once, before two checks want it at the same time
-	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/steps.sh $(LOGS) $(CHECKS)
+	@MAKE="$(MAKE) THIN=9 SLOW_TOOL=tests/tool.sh" COUNT_ONLY="parse open" JOBS=$(JOBS) \
+	    sh tests/tools/steps.sh $(LOGS) $(CHECKS)
 
 # ONLY="parse open": only these workloads; the report keeps the others as they were
 bench:
@@ -96,12 +101,13 @@ nightly:
 	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/nightly.sh $(CHECKS) $(NIGHTLY) exhaustive analyze
 
 asan:
-	@CC=clang-14 CFLAGS="$(SANITIZE)" ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
-	    $(PROGRAMS) asan $(TESTS) $(HARNESSES) $(TOOL)
+	@CC=clang-14 CFLAGS="$(SANITIZE)" WHOLE_CFLAGS=-O0 \
+	    ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
+	    $(PROGRAMS) asan $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
 # clang 14's runtime does not know fstat64, so it takes what that fills for uninitialized
 msan:
-	@CC=clang-19 CFLAGS="-g -O1 -fsanitize=memory -fno-sanitize-recover=all" \
+	@CC=clang-19 CFLAGS="-g -O1 -fsanitize=memory -fno-sanitize-recover=all" WHOLE_CFLAGS=-O0 \
 	    $(PROGRAMS) msan $(TESTS) $(HARNESSES)
 
 tsan:
@@ -117,18 +123,18 @@ valgrind:
 	    $(PROGRAMS) valgrind $(TESTS) $(HARNESSES)
 
 wine:
-	@JOBS=$(JOBS) sh tests/tools/wine.sh $(TESTS) $(HARNESSES) $(TOOL)
+	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/tools/wine.sh $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
 s390x:
-	@CC="s390x-linux-gnu-gcc -static" CFLAGS="-O1 -g" RUN=qemu-s390x-static \
-	    LIMIT=900 $(PROGRAMS) s390x $(TESTS) $(HARNESSES) $(TOOL)
+	@CC="s390x-linux-gnu-gcc -static" CFLAGS="-O1 -g" RUN=qemu-s390x-static LIMIT=1800 ST_THIN=$(THIN) \
+	    $(PROGRAMS) s390x $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
 arm64:
-	@CC="aarch64-linux-gnu-gcc -static" CFLAGS="-O1 -g" RUN=qemu-aarch64-static LIMIT=900 \
-	    $(PROGRAMS) arm64 $(TESTS) $(HARNESSES) $(TOOL)
+	@CC="aarch64-linux-gnu-gcc -static" CFLAGS="-O1 -g" RUN=qemu-aarch64-static LIMIT=1800 ST_THIN=$(THIN) \
+	    $(PROGRAMS) arm64 $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
 i686:
-	@CC="i686-linux-gnu-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) i686 $(TESTS) $(HARNESSES) $(TOOL)
+	@CC="i686-linux-gnu-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) i686 $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
 # all that can be tried is tried: minutes
 exhaustive:
@@ -144,7 +150,7 @@ cover:
 	@TESTS="$(TESTS)" JOBS=$(JOBS) sh tests/tools/cover.sh
 
 fuzz:
-	@CFLAGS="$(SANITIZE)" FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/tools/fuzz.sh
+	@CFLAGS="$(SANITIZE)" FUZZ_SECONDS=$(FUZZ_SECONDS) JOBS=$(JOBS) sh tests/tools/fuzz.sh
 
 interop: build/st
 	@sh tests/tools/interop.sh

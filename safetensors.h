@@ -48,13 +48,14 @@
  *       const float weights[4] = {1, 2, 3, 4};
  *       const uint64_t shape[2] = {2, 2};
  *       st_tensor tensor = {.name = "layer.weight", .dtype = ST_DTYPE_F32, .rank = 2, .shape = shape, .data = weights};
- *       if (st_save("new.safetensors", &tensor, 1, NULL, 0, NULL, &error)) fprintf(stderr, "%s\n", error.message);
+ *       st_contents contents = {.tensors = &tensor, .count = 1};
+ *       if (st_save("new.safetensors", &contents, NULL, &error)) fprintf(stderr, "%s\n", error.message);
  *
  *   The old file stays until the new one is complete and on the device. Same input, same bytes, and the reference's.
  *
- *   st_save            tensors in memory, from an open model, or made by a callback; st_save_model, st_save_sink
+ *   st_save            tensors in memory, from an open model (st_contents_of), or made by a callback; to a file or a sink
  *   st_writer_*        declare, then push bytes: tensors need never be in memory together
- *   st_save_sharded    a model in several files and their index; st_shards_* where several processes write it
+ *   st_save_sharded    a model in several files and their index; st_save_index where several processes write it
  *   st_edit_metadata   the metadata of a file, whatever its size
  *
  * VALUES
@@ -417,25 +418,34 @@ typedef struct st_sink { /* where bytes go that do not go to a file */
 #define ST_SAVE_KEEP_ORDER (1u << 16) /* keep the caller's order of tensors; without it, by dtype, then name */
 #define ST_SAVE_NO_SYNC (1u << 17)    /* rename into place without flushing to the device first */
 #define ST_SAVE_IN_PLACE (1u << 18)   /* st_edit_metadata: overwrite the header where the new one fits */
-#define ST_SAVE_SHARD_OVER (1u << 19) /* a shard closes only once it is over the limit, as in some older checkpoints */
 
 #define ST_SHARD_NAME_BYTES 48 /* room for every name that st_shard_name gives */
 
+typedef struct st_contents {  /* what a file or a model is to hold; zero is an empty one */
+    const st_tensor *tensors; /* count of them */
+    size_t count;
+    const st_pair *metadata; /* metadata_count pairs; NULL: no metadata, not NULL and 0: an empty object */
+    size_t metadata_count;
+    const st_pair *index; /* index_count pairs for the metadata of an index, each value as its JSON text */
+    size_t index_count;
+    const st_model *from; /* where the bytes of tensors without data are read, by shard and offset; or NULL */
+} st_contents;
+
 typedef struct st_save_options {
-    unsigned flags;                /* ST_SAVE_* */
-    size_t align;                  /* data starts at a multiple of this power of two, 8 or more; 0 is 8 */
-    size_t slack;                  /* spare header bytes, so that later edits fit in place */
-    uint64_t max_shard_bytes;      /* of tensor data in a file of st_save_sharded; 0 is 5,000,000,000 */
+    unsigned flags;           /* ST_SAVE_* */
+    size_t align;             /* data starts at a multiple of this power of two, 8 or more; 0 is 8 */
+    size_t slack;             /* spare header bytes, so that later edits fit in place */
+    uint64_t max_shard_bytes; /* st_save_sharded: of tensor data in a file; 0 is 5,000,000,000 */
+    const st_sink *sink;      /* st_save, st_writer_open: the bytes go here, and path is NULL */
+    /* makes the bytes [offset, offset + n) of a tensor without data where contents.from is NULL; tensor is the caller's
+     * own, as handed to st_save. Returns 0, or a code for st_error.sys */
+    int (*fill)(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n);
+    st_progress progress;          /* st_save, st_save_sharded: after each block of data */
+    void *user;                    /* of fill and progress */
     const st_allocator *allocator; /* NULL is ST_MALLOC and ST_FREE */
     st_buffer work;                /* not NULL: take memory from here, never from the allocator */
-    st_progress progress;          /* st_save and its like: after each block of data */
-    void *user;                    /* of progress and fill */
-    /* where the bytes of tensors without data are read, found by shard and offset (so they may be renamed) */
-    const st_model *from;
-    /* ... or made, without from: the bytes [offset, offset + n) of a tensor, which is the caller's own as it was handed
-     * to st_save; 0, or a code for st_error.sys */
-    int (*fill)(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n);
-    const st_pair *index; /* st_save_sharded: more metadata of the index, values as JSON text */
+    const st_model *from;          /* st_save_sharded only, until it takes st_contents */
+    const st_pair *index;          /* st_save_sharded, st_save_index: more metadata of the index, values as JSON text */
     size_t index_count;
 } st_save_options;
 
@@ -593,7 +603,7 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
  * Parts: to load with N threads, each thread calls st_load with the same items, its own `part` and part_count = N. The
  * bytes are divided into N contiguous stretches of the files, equal but for what cannot be cut: only views that are one
  * run (whole tensors among them) of more than 256 KiB are cut. Parts share nothing and need no lock. An item that lies
- * across a cut is complete when all calls have returned ST_OK. examples/parts.h starts the threads.
+ * across a cut is complete when all calls have returned ST_OK. examples/threads.h starts the threads.
  * Every part checks every item before it reads the first byte, so all parts refuse the same items with the same error.
  * Errors: as st_read_as, for the first item that is wrong; ST_ERR_ARGUMENT: part is not below part_count; ST_ERR_MEMORY:
  * work is too small (expected: bytes that suffice), or the allocator has no memory; ST_ERR_CANCELLED: progress returned
@@ -668,121 +678,116 @@ ST_API st_tensor st_tensor_of(const char *name, st_dtype dtype, uint32_t rank, c
 
 #if !defined(ST_NO_WRITER)
 
-/* Saves tensors as a file, whole or not at all: the old file stays until the new one is complete and on the device.
- * tensors   count of them; name, dtype, rank, shape and data say what to save, and for ST_DTYPE_UNKNOWN dtype_name and
- *           bytes; name_bytes 0 means NUL-terminated. data is little-endian on every host. Those of an open model
- *           can be saved as they are.
- * metadata  metadata_count pairs; *_bytes 0 means NUL-terminated; NULL: none, not NULL and 0: an empty object
- * Bytes of tensors without data come from options.from or options.fill. The result is the same for the same input,
- * and the reference's: dtype descending, then name; metadata keys ascending; ST_DTYPE_UNKNOWN last.
- * Refused before a byte is written: ST_ERR_ARGUMENT (NULL, the name __metadata__, an align that is no power of two
- * of 8 or more, bytes that come from nowhere or are not in options.from), ST_ERR_UTF8, ST_ERR_DUPLICATE,
- * ST_ERR_OVERFLOW, ST_ERR_SUBBYTE, ST_ERR_SIZE, ST_ERR_HEADER_LIMIT, ST_ERR_MEMORY. Then: ST_ERR_NOT_FOUND (no such
- * directory), ST_ERR_IO, ST_ERR_CANCELLED; after each of them the old file is there as it was and no temporary is
- * left. One exception: where only the last step fails, flushing the directory, ST_ERR_IO is said with the new file
- * in place.
- * The file is written under another name in the same directory, mode 0600, takes the permissions of the regular
- * file that it replaces, else what the umask leaves, and is renamed. A symbolic link is replaced, not followed. A
- * crash leaves the old file or the new one, and perhaps a file .st-*.tmp beside it. On Windows a file that is open or
- * mapped somewhere cannot be replaced: ST_ERR_IO.
- * Memory: the header's, and a buffer of at most 1 MiB. Threads: any, for different paths. */
-ST_API st_status st_save(const char *path, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                         size_t metadata_count, const st_save_options *options, st_error *error);
+/* Returns the contents of an open model, to be saved as they are or with changes: tensors, metadata, index, and `from`
+ * set to the model. All of it is borrowed and stays valid until st_close. NULL gives empty contents. */
+ST_API st_contents st_contents_of(const st_model *model);
 
-/* The same bytes, in order, to a callback. ST_ERR_IO: it refused, its code is in sys. */
-ST_API st_status st_save_sink(const st_sink *sink, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                              size_t metadata_count, const st_save_options *options, st_error *error);
+/* Saves tensors as one file, completely or not at all: the old file stays until the new one is complete and on the
+ * device.
+ * path      UTF-8; NULL where options.sink takes the bytes, in order
+ * contents  tensors: name, dtype, rank, shape and data say what to save, and for ST_DTYPE_UNKNOWN dtype_name and bytes;
+ *           name_bytes 0 means NUL-terminated. data is little-endian on every host.
+ *           metadata: key_bytes and value_bytes 0 mean NUL-terminated.
+ *           index is not written: one file has no index. So a model of several shards can be saved as one file.
+ *           The bytes of tensors without data come from `from`, or from options.fill; not both.
+ * options   NULL is fine. Not taken: max_shard_bytes, ST_SAVE_IN_PLACE
+ * The same input gives the same bytes, and the reference's: dtype descending, then name; metadata keys ascending;
+ * ST_DTYPE_UNKNOWN last.
+ * Errors before a byte is written: ST_ERR_ARGUMENT (NULL, the name __metadata__, an empty path, an option that is out of
+ * range or not taken, bytes that come from nowhere or are not in `from`), ST_ERR_UTF8, ST_ERR_DUPLICATE,
+ * ST_ERR_OVERFLOW, ST_ERR_SUBBYTE, ST_ERR_SIZE, ST_ERR_HEADER_LIMIT, ST_ERR_MEMORY (work: error.expected bytes
+ * suffice). Then: ST_ERR_NOT_FOUND (no such directory), ST_ERR_IO (sys has the code of the system or of a callback),
+ * ST_ERR_CANCELLED. After each of them the old file is there as it was and no temporary is left. One exception: where
+ * only the last step fails, flushing the directory, ST_ERR_IO is returned with the new file in place.
+ * The file is written under another name in the same directory with mode 0600, then renamed. It gets the permission
+ * bits of the regular file that it replaces, else what the umask leaves; never setuid, setgid or sticky, and write
+ * permission for group and others only where the old file belongs to the user who saves. A symbolic link is replaced,
+ * not followed. A crash leaves the old file or the new one, and perhaps a file .st-*.tmp beside it. On Windows a file
+ * that is open or mapped somewhere cannot be replaced: ST_ERR_IO.
+ * Memory: 80 bytes a tensor and a pair, and a buffer of at most 1 MiB. Threads: any, for different paths.
+ * Cost: O(n log n) in the number of tensors, whatever their names. */
+ST_API st_status st_save(const char *path, const st_contents *contents, const st_save_options *options,
+                         st_error *error);
 
-/* st_save of all tensors and the metadata of an open model, which options.from need not repeat. */
-ST_API st_status st_save_model(const char *path, const st_model *model, const st_save_options *options,
-                               st_error *error);
-
-/* Which file each tensor of a model in several goes to: shards[i] is the shard of tensor i, counted from 0. Tensors stay
- * in the caller's order; a shard closes before its tensors would have more than options.max_shard_bytes, so that one
- * that has more alone is alone. With ST_SAVE_SHARD_OVER a shard closes once it has more than that.
- * tensors      judged as st_save does; bytes need not come from anywhere, and that a name is there twice is not seen
- * shards       room for count; NULL: only counted
- * shard_count  1 where there are no tensors
- * ST_ERR_TOO_LARGE: more than 65,536 shards. ST_ERR_OVERFLOW: 2^63 bytes or more. No memory; O(count). */
+/* Plans a model in several files: sets shards[i] to the shard of tensor i, counted from 0.
+ * tensors      in the order in which they fill the shards; checked as st_save does; their bytes are not looked at, and
+ *              duplicate names are not noticed
+ * options      those of st_save_sharded. A shard is closed before its tensors would have more than max_shard_bytes; a
+ *              tensor that alone has more gets a shard of its own.
+ * shards       room for count, or NULL to count the shards only
+ * shard_count  gets the number of shards: 1 where there are no tensors
+ * Errors: ST_ERR_TOO_LARGE: more than 65,536 shards. ST_ERR_OVERFLOW: 2^63 bytes or more.
+ * Memory: none. Cost: O(count). */
 ST_API st_status st_plan_shards(const st_tensor *tensors, size_t count, const st_save_options *options,
                                 uint32_t *shards, uint32_t *shard_count, st_error *error);
 
-/* The name of a shard, counted from 0, NUL-terminated, in name[room]: "model-00001-of-00003.safetensors", and of a model
- * in one file "model.safetensors". ST_ERR_ARGUMENT: NULL, no such shard, or no room; ST_SHARD_NAME_BYTES suffice. */
+/* Writes the name of a shard, counted from 0, to name[room]: "model-00001-of-00003.safetensors", or
+ * "model.safetensors" if shard_count is 1. NUL-terminated; ST_SHARD_NAME_BYTES are always enough.
+ * Returns ST_ERR_ARGUMENT for NULL, a shard that does not exist, or too little room. */
 ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name, size_t room);
 
-/* Saves tensors as a model in several files: the shards of st_plan_shards under the names of st_shard_name, and beside
- * them model.safetensors.index.json; or model.safetensors alone where one shard suffices. Readers take the directory
- * for the older model until the new one is complete, or refuse it.
- * directory  UTF-8, as a path of st_save; it must exist
- * metadata   as st_save's; it goes to every shard
- * options    as st_save's. progress counts the bytes of all files. index: pairs for the index's metadata beside
- *            total_size, the sum of the tensors' bytes; a total_size among them is passed over. Values are JSON text,
- *            say "\"pt\"" or "[1,2]"; they are laid out anew, strings in ASCII, numbers and the order of keys inside
- *            as given.
- * The index is byte for byte what Python's json.dumps gives with indent=2 and sort_keys=True, and a newline.
- * Refused before a byte is written: what st_save and st_plan_shards refuse; ST_ERR_DUPLICATE (a name in two shards, a
- * key of the index twice); ST_ERR_JSON (a value for the index); ST_ERR_HEADER_LIMIT (an index over 100,000,000
- * bytes); ST_ERR_SHARD: another *.safetensors.index.json in the directory names a file of the new model, or
- * model.safetensors; that index is the subject, to be removed first.
- * All files are written under temporary names first. If none of the shards' names is taken, they are given their
- * names, then the index replaces the old one; otherwise the older index and model.safetensors are removed before.
- * Last go the files that the older model.safetensors.index.json names in this directory and the new one does not,
- * unless another index names them too.
- * After an error no temporary is left, and all is as it was, unless the sentence says otherwise: a rename or a removal
- * failed. A crash leaves the older model, the new one, or a directory that is refused, if no third model lies in it;
- * and perhaps files .st-*.tmp. On Windows a shard that is open or mapped somewhere cannot be replaced, so close the
- * older model first.
- * Memory: as st_save for the largest shard, 24 bytes a tensor, 4 a shard, and the names of the older files; a work buffer
- * that is too small may be told so twice, the older files being known then. One file is open at a time. */
+/* Saves tensors as a model in several files: the shards of st_plan_shards under the names of st_shard_name, and
+ * model.safetensors.index.json. If one shard is enough, saves model.safetensors alone.
+ * directory  UTF-8, as a path of st_save; must exist
+ * metadata   as st_save's; written to every shard
+ * options    as st_save's, and max_shard_bytes and index. progress counts the bytes of all files. index: metadata of
+ *            the index beside total_size, which is the sum of the tensors' bytes (a total_size among the pairs is
+ *            skipped). Each value is JSON text, say "\"pt\"" or "[1,2]", and is written as given.
+ *            ST_ERR_ARGUMENT: ST_SAVE_IN_PLACE and work have no meaning here.
+ * The index is what Python's json.dumps writes with indent=2 and sort_keys=True, and a newline; only values are
+ * written as given.
+ * Refused before a byte is written: what st_save and st_plan_shards refuse; ST_ERR_DUPLICATE (a tensor name or a key of
+ * the index twice); ST_ERR_JSON (a value for the index); ST_ERR_HEADER_LIMIT (an index over 100,000,000 bytes). Only a
+ * header within a few percent of the limit is refused later, before anything has changed.
+ * All files are written under temporary names first. If no file has the name of a new shard, the shards get their
+ * names, then the index replaces the older one; else the older index is removed first. Then the older
+ * model.safetensors is removed (or the older index, if the new model is one file), and last every other file that is
+ * named as a shard: model-NNNNN-of-MMMMM.safetensors. Readers see the older model until the new one is complete, or a
+ * directory that is refused.
+ * After an error no temporary is left, and the directory is as it was, unless the message says otherwise: a rename or
+ * a removal failed. A crash leaves the older model, the new one, or a directory that is refused, if no third model
+ * lies in it; and perhaps files .st-*.tmp. On Windows a shard that is open or mapped somewhere cannot be replaced, so
+ * close the older model first.
+ * Memory: as st_save for the largest shard, 12 bytes a tensor and 4 a shard. One file is open at a time. */
 ST_API st_status st_save_sharded(const char *directory, const st_tensor *tensors, size_t count, const st_pair *metadata,
                                  size_t metadata_count, const st_save_options *options, st_error *error);
 
-/* The same by several processes, all of which give the same tensors and options; tensors of shards that a process does
- * not write need no bytes. One process calls st_shards_begin; when that is done, each calls st_shards_write; when these
- * are, one calls st_shards_finish. From begin to finish the directory is refused, if no other model lies in it.
- *
- * st_shards_begin removes the older index and model.safetensors, then the files that have names of the new shards, and
- * those that st_save_sharded would remove last. Refuses what that refuses, but for bytes and metadata. */
-ST_API st_status st_shards_begin(const char *directory, const st_tensor *tensors, size_t count,
-                                 const st_save_options *options, st_error *error);
+/* Completes a model whose shards several processes have saved: checks the header of every shard against the plan, then
+ * writes model.safetensors.index.json, whole or not at all as st_save does, and removes what st_save_sharded removes.
+ * tensors  all of the model, as in st_plan_shards; their bytes are not needed
+ * options  max_shard_bytes as in st_plan_shards; index as in st_save_sharded; ST_SAVE_NO_SYNC; allocator. Any other is
+ *          ST_ERR_ARGUMENT.
+ * Several processes save a model in this order:
+ *   1. One process removes model.safetensors.index.json, then model.safetensors, then every file that has the name of a
+ *      new shard (st_shard_name): what is there at the end is new.
+ *   2. After that, each process saves its shards: st_plan_shards says which tensors a shard has, st_save writes them.
+ *   3. After every st_save has succeeded, one process calls st_save_index.
+ * From step 1 to step 3 st_open refuses the directory, so a crash never leaves a mixture of two models.
+ * If the plan has one shard, there is no index to write: st_save_index checks and removes only.
+ * Errors: ST_ERR_SHARD: a shard is missing, damaged, or holds other tensors than the plan; error->subject names it.
+ * Others as st_save_sharded's. */
+ST_API st_status st_save_index(const char *directory, const st_tensor *tensors, size_t count,
+                               const st_save_options *options, st_error *error);
 
-/* Writes the shards [first, first + n) of the plan, each whole or not at all, as st_save does; n 0 writes nothing.
- * Different shards may be written by different threads and processes at once. ST_ERR_ARGUMENT: the plan has no such
- * shard. After an error those before it are there. */
-ST_API st_status st_shards_write(const char *directory, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                                 size_t metadata_count, uint32_t first, uint32_t n, const st_save_options *options,
-                                 st_error *error);
-
-/* Looks at the header of every shard, then writes the index. ST_ERR_SHARD: a shard is missing, damaged, or does not
- * hold the tensors of the plan; it is the subject, and there is no index. */
-ST_API st_status st_shards_finish(const char *directory, const st_tensor *tensors, size_t count,
-                                  const st_save_options *options, st_error *error);
-
-/* Tensors that share their memory, for programs that save them once and note the other names: first[i] becomes the
- * place of the first tensor with the data pointer and the bytes of tensor i, i itself where there is no earlier one.
- * Tensors without data or without bytes share nothing. first and scratch have room for count. Gives how many tensors
- * repeat an earlier one. O(n log n). */
-ST_API size_t st_find_shared(const st_tensor *tensors, size_t count, size_t *first, size_t *scratch);
-
-/* A writer takes declarations first, then bytes, which need never be in memory together: open, add..., begin,
- * write..., finish, close. Calls out of turn are ST_ERR_STATE and change nothing. path and sink's user must last
- * until close, and so must what options points to. One thread at a time, but for st_writer_write_to. Nothing
- * touches the file system before st_writer_begin. Gives *writer, to be closed, or NULL and the status. */
+/* Opens a writer, which takes declarations first, then bytes, so that the tensors need never be in memory together:
+ * open, add..., begin, write..., finish, close. Calls out of turn fail with ST_ERR_STATE and change nothing.
+ * path     as st_save's; NULL where options.sink takes the bytes
+ * options  NULL is fine. Not taken: what st_save does not take, fill, progress
+ * path must last until st_writer_close, and so must options.work and what the callbacks use; options.sink and
+ * options.allocator are copied. One thread at a time, but for st_writer_write_to. Nothing touches the file system before st_writer_begin. Sets *writer, or NULL on error. */
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error);
-ST_API st_status st_writer_open_sink(st_writer **writer, const st_sink *sink, const st_save_options *options,
-                                     st_error *error);
 
-/* Declares a tensor or a metadata pair; copied, data is not looked at. Statuses as st_save's; a refused one leaves the
- * writer as it was. pair NULL: there is a metadata object, if only an empty one. */
+/* Declares a tensor or a metadata pair; both are copied, data is not looked at. Errors as st_save's; a refused one leaves
+ * the writer as it was. pair NULL: there is a metadata object, if only an empty one. */
 ST_API st_status st_writer_add(st_writer *writer, const st_tensor *tensor, st_error *error);
 ST_API st_status st_writer_add_metadata(st_writer *writer, const st_pair *pair, st_error *error);
 
-/* Writes the header; nothing can be added from here on. A refusal before the first byte changes nothing. */
+/* Writes the header; nothing can be added from here on. ST_ERR_DUPLICATE: a name or a key was declared twice. An error
+ * before the first byte changes nothing. */
 ST_API st_status st_writer_begin(st_writer *writer, st_error *error);
 
-/* The tensor whose bytes st_writer_write expects next, with its bytes and its offset in the file; NULL: all are
- * there, or it is not the time. Tensors without bytes are passed over. */
+/* Returns the first tensor that lacks bytes, with its size and its offset in the file: the one that st_writer_write fills
+ * next. NULL: none does, or the writer has not begun. Tensors without bytes are passed over. */
 ST_API const st_tensor *st_writer_next(const st_writer *writer);
 
 /* The next n bytes, front to back, through tensor after tensor. ST_ERR_ARGUMENT: more than there is room for;
@@ -801,13 +806,16 @@ ST_API st_status st_writer_finish(st_writer *writer, st_error *error);
 /* Ends the writer; without a finish that succeeded, as if it had never been. NULL is fine. */
 ST_API void st_writer_close(st_writer *writer);
 
-/* Replaces a file's metadata; NULL: removes it. Tensors, their bytes and their order stay; fields that the format
- * does not know do not. The header's length stays where the new one fits, else slack and alignment of the data stay.
- * By default through a new file, safe as st_save. ST_SAVE_IN_PLACE: one positional write of the header, quick on
- * 50 GB, and flushed; a crash or a failed write in it can leave a header that is part old and part new, which readers
- * refuse as a rule, and the data as it was. ST_ERR_TOO_LARGE: it does not fit (expected, actual: bytes before the
- * data).
- * ST_ERR_UNSUPPORTED: in place of a symbolic link or a file of several names. Others as st_open's and st_save's. */
+/* Replaces a file's metadata; NULL removes it. Tensors, their bytes and their order stay; fields that the format does
+ * not know are dropped. The header's length stays where the new one fits, else slack and alignment of the data stay.
+ * options  align, slack, progress, allocator, ST_SAVE_NO_SYNC, ST_SAVE_IN_PLACE (and then neither align nor slack). Any
+ *          other is ST_ERR_ARGUMENT.
+ * By default the file is replaced by a new one, safe as st_save. ST_SAVE_IN_PLACE overwrites the header with one write,
+ * quick on 50 GB, and flushes it; a crash or a failed write can leave a header that is part old and part new, which
+ * readers refuse as a rule, and the data as it was.
+ * Errors in place: ST_ERR_TOO_LARGE: the new header does not fit (expected, actual: bytes before the data).
+ * ST_ERR_UNSUPPORTED: a symbolic link, or a file of several names. ST_ERR_IO: another file was put in its place, or it
+ * has changed, since it was checked. Others as st_open's and st_save's. */
 ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
                                   const st_save_options *options, st_error *error);
 
@@ -852,6 +860,9 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #define ST_FREE free
 #endif
 
+#if !defined(ST_FREESTANDING)
+#include <string.h>
+#endif
 #if !defined(ST_MEMCPY) && !defined(ST_MEMMOVE) && !defined(ST_MEMSET) && !defined(ST_MEMCMP)
 #if defined(ST_FREESTANDING)
 #define ST_MEMCPY sti_memmove
@@ -860,7 +871,6 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #define ST_MEMCMP sti_memcmp
 #define STI_OWN_MEMORY_LOOPS
 #else
-#include <string.h>
 #define ST_MEMCPY memcpy
 #define ST_MEMMOVE memmove
 #define ST_MEMSET memset
@@ -900,10 +910,16 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #include <windows.h>
 #endif
 
+#if SIZE_MAX < 0xFFFFFFFFu
+#error "safetensors.h: size_t must have 32 bits or more"
+#endif
+
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define STI_BIG_ENDIAN 1
-#else
+#elif defined(_WIN32) || (defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
 #define STI_BIG_ENDIAN 0
+#else
+#error "safetensors.h: unknown byte order: define __BYTE_ORDER__ as __ORDER_LITTLE_ENDIAN__ or __ORDER_BIG_ENDIAN__"
 #endif
 
 /* Words of 8 bytes are quick to handle: the header's quick paths are there. They take what the plain code takes, come to
@@ -985,10 +1001,11 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_DEFAULT_LIMIT 100000000u /* the format's bound for a header; decimal, in bytes */
 #define STI_MAX_DEPTH 127u           /* open JSON containers, counted from the root, as in the reference */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
-#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | ST_SAVE_SHARD_OVER)
+#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
 #define STI_INTERRUPTS 1000  /* signals that one call of the system may be interrupted by before that is an error */
 #define STI_IO_LINKED (-6)   /* as ST_IO_*: a symbolic link, or a file of several names */
 #define STI_IO_EXISTS (-7)   /* the name is taken */
+#define STI_IO_CHANGED (-8)  /* not the file that was opened first */
 #define STI_VIEW_AXES 24u    /* that a view may have once those that follow on are told as one; a mask has 32 */
 #define STI_PIECE_BYTES 256u /* of the stack, for elements on their way: a multiple of 8 */
 #define STI_WINDOW_BYTES 1048576u  /* of a buffer for what is not in memory: large requests that stay in cache */
@@ -1105,8 +1122,11 @@ STI_INLINE unsigned sti_first_bit(uint64_t word) {
 static sti_span sti_span_of(const char *text) {
     sti_span s;
     s.at = text;
-    s.n = 0;
-    while (text[s.n]) s.n++;
+#if defined(ST_FREESTANDING)
+    for (s.n = 0; text[s.n];) s.n++;
+#else
+    s.n = strlen(text);
+#endif
     return s;
 }
 
@@ -1117,7 +1137,7 @@ static sti_span sti_drop_first(sti_span s, size_t n) {
     return s;
 }
 
-STI_INLINE int sti_same(sti_span a, sti_span b) {
+static int sti_same(sti_span a, sti_span b) {
     return a.n == b.n && ST_MEMCMP(a.at, b.at, a.n) == 0;
 }
 
@@ -1295,6 +1315,12 @@ static void sti_free(void *user, void *pointer, size_t bytes) {
 
 static void sti_memory_choose(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
     ST_MEMSET(m, 0, sizeof *m);
+#if defined(ST_NO_MALLOC)
+    if (!work && !allocator) { /* a work buffer of no bytes, at the address that wastes most: so it is said what suffices */
+        work = (unsigned char *)m + 1;
+        bytes = 0;
+    }
+#endif
     if (work) {
         uintptr_t past = (uintptr_t)work % 8;
         m->work_skipped = past ? 8 - past : 0;
@@ -2526,6 +2552,10 @@ static void sti_copy_shape(sti_header *h, const sti_entry *e, uint64_t *out) {
 /* judges the length of the file, and its first 8 bytes if it has them: *bytes of header follow, all there */
 static st_status sti_header_measure(const unsigned char *first, uint64_t file_bytes, uint64_t limit, uint64_t *bytes,
                                     st_error *error) {
+    if (file_bytes > INT64_MAX) { /* so that no sum of two offsets wraps */
+        return sti_fail(error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, INT64_MAX, file_bytes,
+                        STI_TEXT("a length of $a bytes is over the limit of $e"));
+    }
     if (file_bytes < 8) {
         return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, 8, file_bytes,
                         file_bytes ? STI_TEXT("cut short: $d of the first $e bytes are missing")
@@ -2890,34 +2920,23 @@ __extension__ typedef unsigned __int128 sti_twice;
 typedef struct sti_name_table {
     const st_tensor *tensors; /* the items are these, or else pairs */
     const st_pair *pairs;
-    uint32_t *slots;   /* 0 or item + 1, with bits of the hash above; sorted: items in order of their names */
-    uint32_t count;    /* items; a header of 2^32 bytes has fewer than 2^28 */
-    uint32_t capacity; /* slots */
-    uint32_t probes;   /* how many slots an item is at most away from its place: O(log n) */
-    int shift;         /* bits that hold item + 1 */
+    uint32_t *slots;      /* 0 or item + 1, with bits of the hash above; sorted: items in order of their names */
+    uint64_t seed, twist; /* of the hash */
+    uint32_t count;       /* items; a header of 2^32 bytes has fewer than 2^28 */
+    uint32_t capacity;    /* slots */
+    uint32_t probes;      /* how many slots an item is at most away from its place: O(log n) */
+    uint32_t mask;        /* of the bits that hold item + 1 */
     int sorted;
 } sti_name_table;
 
-/* Words of a slot. Tensors have a second one where that helps, the low half of the address of their name: so name and
- * tensor are on their way from memory at the same time, and not one after the other. It is a hint, and never trusted. */
-#if STI_WIDE
-#define STI_SLOT_WORDS(tensors) ((tensors) ? 2u : 1u)
-#else
-#define STI_SLOT_WORDS(tensors) 1u
+/* Hashes depend on where the table lies, so that names cannot be chosen to collide by one who does not know that. */
+#if !defined(STI_SEED) /* tests bring another */
+#define STI_SEED(table) ((uintptr_t)(table)->slots)
 #endif
 
-/* slots for that many items, of which a quarter stays free, of those with two words a third */
-static uint32_t sti_table_slots(uint32_t count, int tensors) {
-#if STI_WIDE
-    if (tensors) return count + count / 2; /* under 2^29: see count */
-#endif
-    (void)tensors;
-    return count + count / 3;
-}
-
-/* the words that they take */
-static uint32_t sti_table_words(uint32_t count, int tensors) {
-    return sti_table_slots(count, tensors) * STI_SLOT_WORDS(tensors); /* under 2^30 */
+/* slots for that many items, of which a third stays free */
+static uint32_t sti_table_slots(uint32_t count) {
+    return count + count / 2; /* under 2^29: see count */
 }
 
 STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
@@ -2944,30 +2963,42 @@ STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
 #endif
 }
 
-STI_INLINE uint64_t sti_hash_more(uint64_t h, const char *at) {
-    return (h << 27 | h >> 37) ^
-           sti_hash_fold(sti_load64(at) ^ 0x9E3779B97F4A7C15u, sti_load64(at + 8) ^ 0xC2B2AE3D27D4EB4Fu);
+/* chooses the hash */
+static void sti_table_seed(sti_name_table *x, uint64_t secret) {
+    x->seed = sti_hash_fold(secret ^ 0x9E3779B97F4A7C15u, 0xC2B2AE3D27D4EB4Fu);
+    x->twist = sti_hash_fold(secret ^ 0xC2B2AE3D27D4EB4Fu, 0x9E3779B97F4A7C15u);
 }
 
-/* Goes by 16 bytes, the last of which end with the text and may overlap those before: no product waits for another, and
- * names of about one length take one path. */
-STI_INLINE uint32_t sti_hash(sti_span s) {
-    uint64_t h = s.n;
-    const char *last;
-    char few[16];
-    if (s.n < sizeof few) {
-        ST_MEMSET(few, 0, sizeof few);
-        ST_MEMCPY(few, s.at, s.n);
-        s.at = few;
-        s.n = sizeof few;
+/* two words that end with the text's last byte; of one of up to 16 bytes they are all of it, for its length */
+STI_INLINE void sti_last_words(sti_span s, uint64_t *a, uint64_t *b) {
+    if (s.n >= 8) {
+        *a = sti_load64(s.n > 16 ? s.at + s.n - 16 : s.at);
+        *b = sti_load64(s.at + s.n - 8);
+    } else if (s.n >= 4) {
+        *a = sti_load32(s.at);
+        *b = sti_load32(s.at + s.n - 4);
+    } else {
+        *a = *b = 0;
+        while (s.n > 0) *a = *a << 8 | (unsigned char)s.at[--s.n];
     }
-    for (last = s.at + (s.n - sizeof few); s.at < last; s.at += sizeof few) h = sti_hash_more(h, s.at);
-    h = sti_hash_fold(sti_hash_more(h, last), 0x9E3779B97F4A7C15u);
-    return (uint32_t)h ^ (uint32_t)(h >> 32);
 }
 
-STI_INLINE uint32_t sti_table_place(const sti_name_table *x, uint32_t hash) {
-    return (uint32_t)((uint64_t)hash * x->capacity >> 32);
+/* Goes by 16 bytes, the last of which may overlap those before: no product waits for another, and names of about one
+ * length take one path. */
+STI_INLINE uint64_t sti_hash(const sti_name_table *x, sti_span s) {
+    uint64_t h = s.n, a, b;
+    const char *at, *last = s.at + (s.n > 16 ? s.n - 16 : 0);
+    sti_last_words(s, &a, &b);
+    for (at = s.at; at < last; at += 16) {
+        h = (h << 27 | h >> 37) ^ sti_hash_fold(sti_load64(at) ^ x->seed, sti_load64(at + 8) ^ x->twist);
+    }
+    h = (h << 27 | h >> 37) ^ sti_hash_fold(a ^ x->seed, b ^ x->twist);
+    return sti_hash_fold(h, 0x9E3779B97F4A7C15u);
+}
+
+/* where an item belongs, by the upper half of its hash; the lower half is for its tag */
+STI_INLINE uint32_t sti_table_place(const sti_name_table *x, uint64_t hash) {
+    return (uint32_t)((hash >> 32) * x->capacity >> 32);
 }
 
 /* -1, 0, 1: by bytes, a shorter one before what it begins */
@@ -3056,27 +3087,28 @@ STI_COLD static void sti_table_sort(sti_name_table *x, const sti_entry *entries,
     }
 }
 
-/* the item + 1 that a slot holds; 0: it is free */
-STI_INLINE uint32_t sti_table_held(const sti_name_table *x, uint32_t slot) {
-    return slot & (((uint32_t)1 << x->shift) - 1);
+/* whether two names are the same */
+STI_INLINE int sti_same_name(sti_span s, sti_span t) {
+    const char *last = s.at + (s.n > 16 ? s.n - 16 : 0);
+    uint64_t a, b, c, d;
+    if (s.n != t.n) return 0;
+    sti_last_words(s, &a, &b);
+    sti_last_words(t, &c, &d);
+    a = (a ^ c) | (b ^ d);
+    for (; s.at < last; s.at += 16, t.at += 16) {
+        a |= (sti_load64(s.at) ^ sti_load64(t.at)) | (sti_load64(s.at + 8) ^ sti_load64(t.at + 8));
+    }
+    return a == 0;
 }
 
 /* The slot that holds the item of a name, or else the free one where it belongs. NULL: neither is near, which names get
  * to that were chosen for it, and a table with no slot free. */
-STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, sti_span name, uint32_t hash) {
-    const uint32_t tag = hash << x->shift, words = STI_SLOT_WORDS(x->tensors);
-    uint32_t at = sti_table_place(x, hash), left;
+STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, sti_span name, uint64_t hash) {
+    uint32_t *slot = x->slots + sti_table_place(x, hash), *const end = x->slots + x->capacity, left;
     for (left = x->probes; left > 0; left--) {
-        uint32_t *slot = x->slots + at * words;
-        const uint32_t held = sti_table_held(x, *slot);
-        if (held == 0) return slot;
-        if (*slot - held == tag) {
-#if STI_WIDE
-            if (words == 2) STI_PREFETCH(((uintptr_t)x->slots & ~(uintptr_t)UINT32_MAX) | slot[1]);
-#endif
-            if (sti_same(sti_table_name(x, held - 1), name)) return slot;
-        }
-        if (++at == x->capacity) at = 0;
+        if (*slot == 0) return slot;
+        if ((*slot ^ (uint32_t)hash) <= x->mask && sti_same_name(sti_table_name(x, (*slot & x->mask) - 1), name)) return slot;
+        if (++slot == end) slot = x->slots;
     }
     return NULL;
 }
@@ -3084,12 +3116,12 @@ STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, sti_span name, uint
 #define STI_AHEAD (STI_WIDE ? 16u : 1u) /* items whose slots are on their way from memory at once */
 
 /* the hashes of an item and of those that follow */
-STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint32_t hashes[STI_AHEAD]) {
+STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint64_t hashes[STI_AHEAD]) {
     const uint32_t n = x->count - item < STI_AHEAD ? x->count - item : STI_AHEAD;
     uint32_t i;
     for (i = 0; i < n; i++) {
-        hashes[i] = sti_hash(sti_table_name(x, item + i));
-        STI_PREFETCH((uintptr_t)(x->slots + sti_table_place(x, hashes[i]) * STI_SLOT_WORDS(x->tensors)));
+        hashes[i] = sti_hash(x, sti_table_name(x, item + i));
+        STI_PREFETCH(x->slots + sti_table_place(x, hashes[i]));
     }
 }
 
@@ -3097,20 +3129,22 @@ STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint32_t
  * header's.
  * Gives the item that is the first in the header to repeat a name, or STI_ABSENT. */
 STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry *entries) {
-    const uint32_t words = STI_SLOT_WORDS(x->tensors);
-    uint32_t repeated = STI_ABSENT, item, hashes[STI_AHEAD];
+    uint32_t repeated = STI_ABSENT, item;
+    uint64_t hashes[STI_AHEAD];
     x->sorted = 0; /* it may have been filled before */
-    x->capacity = sti_table_slots(x->count, x->tensors != NULL);
-    for (x->shift = 1; x->count >> x->shift; x->shift++) {} /* count + 1 <= 2^shift: under 2^28, see count */
-    x->probes = 32 * (uint32_t)x->shift;
+    sti_table_seed(x, STI_SEED(x));
+    x->capacity = sti_table_slots(x->count);
+    x->mask = 1;
+    for (x->probes = 32; x->mask < x->count; x->probes += 32) x->mask = 2 * x->mask + 1; /* under 2^28: see count */
     if (x->probes > x->capacity) x->probes = x->capacity;
     /* they were taken with this size */
-    ST_MEMSET(x->slots, 0, sti_table_words(x->count, x->tensors != NULL) * sizeof *x->slots);
+    ST_MEMSET(x->slots, 0, x->capacity * sizeof *x->slots);
     for (item = 0; item < x->count; item++) {
-        uint32_t held = 0, hash, *slot;
+        uint32_t held = 0, *slot;
+        uint64_t hash;
         if (item % STI_AHEAD == 0) sti_table_ahead(x, item, hashes);
         hash = hashes[item % STI_AHEAD];
-        slot = x->slots + sti_table_place(x, hash) * words;
+        slot = x->slots + sti_table_place(x, hash);
         if (*slot) {
             slot = sti_table_slot(x, sti_table_name(x, item), hash);
             if (!slot) {
@@ -3118,23 +3152,17 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry 
                 sti_table_sort(x, entries, &repeated);
                 return repeated;
             }
-            held = sti_table_held(x, *slot);
+            held = *slot & x->mask;
         }
-        *slot = hash << x->shift | ((held ? sti_table_repeat(entries, held - 1, item, &repeated) : item) + 1);
-#if STI_WIDE
-        if (words == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
-#endif
+        held = held ? sti_table_repeat(entries, held - 1, item, &repeated) : item;
+        *slot = ((uint32_t)hash & ~x->mask) | (held + 1);
     }
     return repeated;
 }
 
-static uint32_t sti_table_find(const sti_name_table *x, sti_span name) {
+/* the same in a table that is sorted */
+STI_COLD static uint32_t sti_table_search(const sti_name_table *x, sti_span name) {
     uint32_t low = 0, high = x->count;
-    if (!x->sorted) {
-        const uint32_t *slot = sti_table_slot(x, name, sti_hash(name));
-        const uint32_t held = slot ? sti_table_held(x, *slot) : 0;
-        return held ? held - 1 : STI_ABSENT;
-    }
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         int c = sti_compare(name, sti_table_name(x, x->slots[middle]));
@@ -3148,6 +3176,37 @@ static uint32_t sti_table_find(const sti_name_table *x, sti_span name) {
     return STI_ABSENT;
 }
 
+/* the item of a name and its hash, or STI_ABSENT */
+STI_INLINE uint32_t sti_table_find_hashed(const sti_name_table *x, sti_span name, uint64_t hash) {
+    const uint32_t *slot;
+    if (x->sorted) return sti_table_search(x, name);
+    slot = sti_table_slot(x, name, hash);
+    return slot && *slot ? (*slot & x->mask) - 1 : STI_ABSENT;
+}
+
+STI_NOINLINE static uint32_t sti_table_find(const sti_name_table *x, sti_span name) {
+    return sti_table_find_hashed(x, name, sti_hash(x, name));
+}
+
+/* Finds up to STI_AHEAD tensors: each step for all names before the next step for any, so that what one waits for from
+ * memory comes together with what the others wait for. */
+static void sti_table_find_many(const sti_name_table *x, const sti_span *names, uint32_t count, uint32_t *items) {
+    uint64_t hashes[STI_AHEAD];
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        hashes[i] = sti_hash(x, names[i]);
+        STI_PREFETCH(x->slots + sti_table_place(x, hashes[i]));
+    }
+    for (i = 0; i < count && !x->sorted && x->count; i++) { /* the first slot is the right one as a rule */
+        const uint32_t held = x->slots[sti_table_place(x, hashes[i])] & x->mask;
+        items[i] = held ? held - 1 : 0;
+        STI_PREFETCH(&x->tensors[items[i]].name);
+        STI_PREFETCH(&x->tensors[items[i]].name_bytes);
+    }
+    for (i = 0; i < count && !x->sorted && x->count; i++) STI_PREFETCH(x->tensors[items[i]].name);
+    for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(x, names[i], hashes[i]);
+}
+
 static int sti_offset_before(const void *context, const void *a, const void *b) {
     (void)context;
     return sti_entry_before((const sti_entry *)a, (const sti_entry *)b);
@@ -3159,6 +3218,13 @@ static int sti_offset_before(const void *context, const void *a, const void *b) 
  * uses: 5, 6
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_READ_AT_ONCE 0x40000000u /* some systems refuse requests of 2 GiB and more */
+
+/* whether two openings are of one file that has not changed, as far as is known */
+static int sti_is_same_file(const st_io *a, const st_io *b) {
+    if (a->bytes != b->bytes) return 0;
+    if ((a->id[0] | a->id[1]) == 0 || (b->id[0] | b->id[1]) == 0) return 1;
+    return a->id[0] == b->id[0] && a->id[1] == b->id[1];
+}
 
 #if !defined(ST_NO_FILES) && !defined(ST_NO_WRITER)
 typedef struct sti_target { /* a file that is being written */
@@ -3217,6 +3283,17 @@ static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
     return 0;
 }
 
+/* length and identity of a file */
+static void sti_system_identify(const struct stat *about, st_io *file) {
+    file->bytes = (uint64_t)about->st_size;
+    file->id[0] = (uint64_t)about->st_ino ^ (uint64_t)about->st_dev << 40;
+#if defined(__APPLE__)
+    file->id[1] = (uint64_t)about->st_mtimespec.tv_sec << 30 ^ (uint64_t)about->st_mtimespec.tv_nsec;
+#else
+    file->id[1] = (uint64_t)about->st_mtim.tv_sec << 30 ^ (uint64_t)about->st_mtim.tv_nsec;
+#endif
+}
+
 static int sti_system_open(void *user, const char *path, st_io *file) {
     struct stat about;
     int fd, code = 0, tries = 0;
@@ -3236,13 +3313,7 @@ static int sti_system_open(void *user, const char *path, st_io *file) {
     }
     file->user = (void *)(intptr_t)fd;
     file->read_at = sti_system_read;
-    file->bytes = (uint64_t)about.st_size;
-    file->id[0] = (uint64_t)about.st_ino ^ (uint64_t)about.st_dev << 40;
-#if defined(__APPLE__)
-    file->id[1] = (uint64_t)about.st_mtimespec.tv_sec << 30 ^ (uint64_t)about.st_mtimespec.tv_nsec;
-#else
-    file->id[1] = (uint64_t)about.st_mtim.tv_sec << 30 ^ (uint64_t)about.st_mtim.tv_nsec;
-#endif
+    sti_system_identify(&about, file);
     return 0;
 }
 
@@ -3335,13 +3406,16 @@ static unsigned long sti_system_process(void) {
     return (unsigned long)getpid();
 }
 
-/* what the file at path will leave to the one that replaces it: 0 and its permissions, or 0 and 07777 + 1 for none */
+#define STI_NO_MODE 01000u /* past all permissions */
+
+/* The permissions that the file at path leaves to the one that replaces it, or STI_NO_MODE. The new file belongs to the
+ * saver: so no setuid, setgid or sticky bit goes over, nor from another's file the right of others to write. */
 static int sti_system_mode_of(const char *path, mode_t *mode) {
     struct stat about;
-    *mode = 07777 + 1;
+    *mode = STI_NO_MODE;
     if (lstat(path, &about) != 0) return errno == ENOENT ? 0 : sti_system_code(errno);
     if (S_ISDIR(about.st_mode)) return EISDIR;
-    if (S_ISREG(about.st_mode)) *mode = about.st_mode & 07777;
+    if (S_ISREG(about.st_mode)) *mode = about.st_mode & (about.st_uid == geteuid() ? 0777 : 0755);
     return S_ISREG(about.st_mode) || S_ISLNK(about.st_mode) ? 0 : ST_IO_NOT_A_FILE;
 }
 
@@ -3353,7 +3427,7 @@ static int sti_system_create(void *scratch, const char *path, const char *temp, 
     (void)scratch;
     if (code) return code;
     do { /* nobody else may read it before it is whole; where nothing is replaced, the umask says what it may become */
-        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode > 07777 ? 0666 : 0600);
+        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode == STI_NO_MODE ? 0666 : 0600);
     } while (fd < 0 && errno == EINTR && ++tries < STI_INTERRUPTS);
     if (fd < 0) return errno == EEXIST ? STI_IO_EXISTS : sti_system_code(errno);
     if (fstat(fd, &about) != 0 || fchmod(fd, 0600) != 0) {
@@ -3363,7 +3437,7 @@ static int sti_system_create(void *scratch, const char *path, const char *temp, 
         return code;
     }
     t->handle = (void *)(intptr_t)fd;
-    t->mode = (unsigned)(mode > 07777 ? about.st_mode & 07777 : mode);
+    t->mode = (unsigned)(mode == STI_NO_MODE ? about.st_mode & 0777 : mode);
     t->open = 1;
     return 0;
 }
@@ -3450,18 +3524,18 @@ static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
     if (!t->named) (void)sti_system_unlink(scratch, temp);
 }
 
-/* opens a file of one name, and no symbolic link, to be written into */
-static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_target *t) {
+/* opens a file of one name, and no symbolic link, to be written into: the one that was validated, still as it was */
+static int sti_system_edit(void *scratch, const char *path, const st_io *validated, sti_target *t) {
     struct stat about;
+    st_io now;
     int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY), code = 0;
     (void)scratch;
     if (fd < 0) return errno == ELOOP || errno == EMLINK ? STI_IO_LINKED : sti_system_code(errno);
     if (fstat(fd, &about) != 0) {
         code = errno;
-    } else if (!S_ISREG(about.st_mode) || (uint64_t)about.st_size != bytes) {
-        code = ST_IO_ENDED;
-    } else if (about.st_nlink > 1) {
-        code = STI_IO_LINKED;
+    } else {
+        sti_system_identify(&about, &now);
+        code = !sti_is_same_file(&now, validated) ? STI_IO_CHANGED : about.st_nlink > 1 ? STI_IO_LINKED : 0;
     }
     t->handle = (void *)(intptr_t)fd;
     t->open = 1;
@@ -3571,6 +3645,13 @@ static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
     return 0;
 }
 
+static void sti_system_identify(const BY_HANDLE_FILE_INFORMATION *about, st_io *file) {
+    file->bytes = (uint64_t)about->nFileSizeHigh << 32 | about->nFileSizeLow;
+    file->id[0] = ((uint64_t)about->nFileIndexHigh << 32 | about->nFileIndexLow) ^ (uint64_t)about->dwVolumeSerialNumber
+                                                                                       << 32;
+    file->id[1] = (uint64_t)about->ftLastWriteTime.dwHighDateTime << 32 | about->ftLastWriteTime.dwLowDateTime;
+}
+
 static int sti_system_open(void *user, const char *path, st_io *file) {
     wchar_t brief[STI_SHORT_PATH + 4], *wide;
     BY_HANDLE_FILE_INFORMATION about;
@@ -3595,10 +3676,7 @@ static int sti_system_open(void *user, const char *path, st_io *file) {
     }
     file->user = h;
     file->read_at = sti_system_read;
-    file->bytes = (uint64_t)about.nFileSizeHigh << 32 | about.nFileSizeLow;
-    file->id[0] = ((uint64_t)about.nFileIndexHigh << 32 | about.nFileIndexLow) ^ (uint64_t)about.dwVolumeSerialNumber
-                                                                                     << 32;
-    file->id[1] = (uint64_t)about.ftLastWriteTime.dwHighDateTime << 32 | about.ftLastWriteTime.dwLowDateTime;
+    sti_system_identify(&about, file);
     return 0;
 }
 
@@ -3757,9 +3835,10 @@ static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
     if (!t->named) (void)sti_system_unlink(scratch, temp);
 }
 
-static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_target *t) {
+static int sti_system_edit(void *scratch, const char *path, const st_io *validated, sti_target *t) {
     wchar_t brief[STI_SHORT_PATH + 4], *wide;
     BY_HANDLE_FILE_INFORMATION about;
+    st_io now;
     HANDLE h;
     int code = sti_system_path(scratch, path, brief, &wide);
     if (code) return code;
@@ -3771,8 +3850,9 @@ static int sti_system_edit(void *scratch, const char *path, uint64_t bytes, sti_
         code = (int)GetLastError();
     } else if ((about.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) || about.nNumberOfLinks > 1) {
         code = STI_IO_LINKED;
-    } else if (((uint64_t)about.nFileSizeHigh << 32 | about.nFileSizeLow) != bytes) {
-        code = ST_IO_ENDED;
+    } else {
+        sti_system_identify(&about, &now);
+        if (!sti_is_same_file(&now, validated)) code = STI_IO_CHANGED;
     }
     if (code) (void)sti_system_close_written(t);
     return code;
@@ -3818,7 +3898,6 @@ static int sti_system_has_avx2(void) {
 #define STI_MAX_SHARDS 65536u
 #define STI_MAX_NAMES 0x10000000u /* what the numbers of an index of names hold */
 #define STI_PATHS_BYTES 1024u     /* hold the few paths that lead to a model in the hub's cache, as a rule */
-#define STI_IO_CHANGED (-8)       /* as ST_IO_*: not the file that was opened first */
 
 typedef struct sti_file { /* one of a model's files */
     st_io io;
@@ -3947,122 +4026,49 @@ STI_NOINLINE static size_t sti_layout_model(sti_opening *o, unsigned char *base)
     l->tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l->tensors);
     l->shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l->shapes);
     l->pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l->pairs);
-    l->name_slots = (uint32_t *)sti_take(&b, sti_table_words((uint32_t)all->tensors, 1), sizeof *l->name_slots);
-    l->key_slots = (uint32_t *)sti_take(&b, sti_table_words((uint32_t)all->pairs, 0), sizeof *l->key_slots);
+    l->name_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->tensors), sizeof *l->name_slots);
+    l->key_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->pairs), sizeof *l->key_slots);
     l->text = (char *)sti_take(&b, all->text, 1);
     l->bytes = sti_round8(b.used);
     return l->bytes;
 }
 
-/* ---- how much memory, where there is too little of it */
+/* ---- scratch memory, and what is said where a work buffer is too small for it */
 
-/* bytes of a work buffer that hold the model, as far as it is counted, the scratch that is taken, and more of it, a
- * multiple of 8 */
+/* bytes of a work buffer that hold the scratch taken so far, `more`, and the model as far as it is counted */
 static size_t sti_need(sti_opening *o, size_t more) {
     const size_t taken = o->memory.work_all - o->memory.work_bytes;
     return sti_add_saturated(sti_add_saturated(o->memory.work_skipped, taken),
                              sti_add_saturated(sti_layout_model(o, NULL), more));
 }
 
-/* memory until the call is over */
-static void *sti_scratch_take(sti_opening *o, size_t bytes) {
+/* memory until the call is over; enough: for all that a work buffer has to hold from here on */
+static void *sti_scratch_take_of(sti_opening *o, size_t bytes, size_t enough) {
     void *taken = sti_arena_take(&o->memory, bytes);
-    if (!taken) {
-        bytes = sti_round8(bytes);
-        (void)sti_fail_memory(
-            &o->memory, o->memory.work ? sti_need(o, bytes) : sti_add_saturated(bytes, sizeof(sti_chunk)), o->error);
-    }
+    if (!taken) (void)sti_fail_memory(&o->memory, o->memory.work ? sti_need(o, sti_round8(enough)) : bytes, o->error);
     return taken;
 }
 
-/* whether so much can be taken of a work buffer; says of one that is too small how large one suffices */
-static st_status sti_scratch_fits(sti_opening *o, size_t bytes) {
-    if (!o->memory.work || bytes <= o->memory.work_bytes) return ST_OK;
-    return sti_fail_memory(&o->memory, sti_need(o, sti_round8(bytes)), o->error);
-}
-
-typedef struct sti_window { /* a header seen piece by piece */
-    sti_header header;      /* first, and in it the scanner: a pointer to one is a pointer to all */
-    const st_io *io;
-    uint64_t next, stop; /* what is still to come of it, in the file */
-    int code;            /* of a read that failed */
-    unsigned char bytes[32];
-} sti_window;
-
-static int sti_window_more(sti_json *j) {
-    sti_window *w = (sti_window *)(void *)j;
-    size_t n = w->stop - w->next < sizeof w->bytes ? (size_t)(w->stop - w->next) : sizeof w->bytes;
-    if (n == 0 || w->code) return 0;
-    w->code = sti_io_read(w->io, w->next, w->bytes, n);
-    if (w->code) return 0;
-    w->next = sti_add64_saturated(w->next, n);
-    j->at = w->bytes;
-    j->end = w->bytes + n;
-    j->stop = (uint32_t)(w->next - 8);
-    return 1;
-}
-
-static size_t sti_entries_bytes(const sti_header *h) {
-    return sti_multiply_saturated(h->tensors, sizeof(sti_entry));
-}
-
-/* What suffices beside a header's copy where it cannot be counted. What takes most for its length is a metadata pair
- * of 6 characters with 40 bytes and the text: 8 bytes for each of the header's. */
-static size_t sti_need_at_most(const sti_opened_file *p) {
-    return sti_multiply_saturated(p->header_bytes, 8);
-}
-
-/* counts through a window what a header holds, and gives the scratch that its entries will take */
-STI_COLD static st_status sti_window_count(sti_opening *o, const sti_opened_file *p, size_t *entries) {
-    sti_window w;
-    sti_entry e;
-    st_status s;
-    int more = 1;
-    ST_MEMSET(&w, 0, sizeof w);
-    w.header.json.at = w.header.json.end = w.bytes;
-    w.header.flags = o->flags;
-    w.header.json.more = sti_window_more;
-    w.io = &p->io;
-    w.next = 8;
-    w.stop = sti_add64_saturated(8, p->header_bytes);
-    do {
-        s = sti_header_next(&w.header, &e, &more);
-    } while (s == ST_OK && more);
-    if (w.code) return sti_fail_code(o->error, w.code, w.next, STI_TEXT("its header cannot be read"));
-    if (s == ST_OK) sti_count(o, &w.header);
-    *entries = s == ST_OK ? sti_entries_bytes(&w.header) : sti_need_at_most(p);
-    return ST_OK;
-}
-
-/* says of a work buffer too small to hold the header how large one suffices */
-STI_COLD static st_status sti_work_too_small(sti_opening *o, const sti_opened_file *p) {
-    size_t entries;
-    st_status s = sti_window_count(o, p, &entries);
-    if (s != ST_OK) return s;
-    return sti_fail_memory(&o->memory, sti_need(o, sti_add_saturated(entries, sti_round8(p->header_bytes))), o->error);
+static void *sti_scratch_take(sti_opening *o, size_t bytes) {
+    return sti_scratch_take_of(o, bytes, sti_add_saturated(bytes, STI_PATHS_BYTES));
 }
 
 /* ---- opening a file, step by step */
 
-/* takes room for the header's text and for entries; *room: how many of these */
-static st_status sti_open_scratch(sti_opening *o, sti_opened_file *p, size_t *room) {
-    size_t n;
+/* Takes memory for the header's text and its entries, which do not outgrow the text. A work buffer that is too small is
+ * answered before the header is read, with what suffices whatever it holds: twice its bytes here, and at most 7 times
+ * as much for the model (6.6 for metadata pairs of 6 characters, which take 40 bytes each; tensors take less). */
+static st_status sti_open_scratch(sti_opening *o, sti_opened_file *p) {
+    const size_t n = sti_round8(p->header_bytes ? p->header_bytes : 1);
     if (p->header_bytes > SIZE_MAX / 4) { /* twice its bytes are obtained */
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX / 4, p->header_bytes,
                         STI_TEXT("a header of $a bytes is too large for this machine"));
     }
-    n = sti_round8(p->header_bytes ? p->header_bytes : 1);
-    *room = n / sizeof *p->entries; /* all of them: they do not outgrow the text */
-    if (!o->memory.work) {
-        p->entries = (sti_entry *)sti_scratch_take(o, sti_multiply_saturated(n, 2));
-        if (!p->entries) return ST_ERR_MEMORY;
-        p->text = (unsigned char *)p->entries + n;
-        return ST_OK;
-    }
-    if (n > o->memory.work_bytes) return sti_work_too_small(o, p);
-    p->text = (unsigned char *)sti_scratch_take(o, n);
-    p->entries = (sti_entry *)(void *)o->memory.work; /* for the time being; the model will come there */
-    *room = o->memory.work_bytes / sizeof *p->entries;
+    /* one entry more, for a member that turns out to be none */
+    p->text = (unsigned char *)sti_scratch_take_of(
+        o, 2 * n + sizeof *p->entries, sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
+    if (!p->text) return ST_ERR_MEMORY;
+    p->entries = (sti_entry *)(void *)(p->text + n);
     return ST_OK;
 }
 
@@ -4074,43 +4080,28 @@ STI_NOINLINE static st_status sti_open_text(const sti_opening *o, sti_opened_fil
     return code ? sti_fail_code(o->error, code, 8, STI_TEXT("its header cannot be read")) : ST_OK;
 }
 
-/* reads and parses the header, as many of its entries as there is room for; *sorted: they come by offset */
-STI_NOINLINE static st_status sti_open_entries(sti_opening *o, sti_opened_file *p, size_t room, int *sorted) {
+/* reads and parses the header, and sorts its entries by offset */
+STI_NOINLINE static st_status sti_open_entries(sti_opening *o, sti_opened_file *p) {
     sti_header *h = &p->header;
     uint64_t end = 0;
-    sti_entry none, *e;
-    size_t need;
-    int more;
+    int more, sorted = 1;
     st_status s = sti_open_text(o, p);
     if (s != ST_OK) return s;
-    for (*sorted = 1;; end = e->end) {
-        e = h->tensors < room ? &p->entries[h->tensors] : &none;
+    for (;;) {
+        sti_entry *e = &p->entries[h->tensors];
         s = sti_header_next(h, e, &more);
         if (s != ST_OK || !more) break;
-        if (e->begin != end || e->end < end) *sorted = 0;
+        if (e->begin != end || e->end < end) sorted = 0;
+        end = e->end;
     }
     if (s != ST_OK || sti_json_high(&h->json)) { /* whatever else is wrong, text that is not UTF-8 is said first */
         const st_status utf8 = sti_header_utf8(h->text, p->header_bytes, o->error);
         if (utf8 != ST_OK) return utf8;
     }
-    if (s != ST_OK && h->tensors <= room) return s;
-    if (s == ST_OK) sti_count(o, h);
-    need = sti_need(o, s == ST_OK ? sti_entries_bytes(h) : sti_need_at_most(p));
-    if (o->memory.work && need > sti_add_saturated(o->memory.work_skipped, o->memory.work_all)) {
-        return sti_fail_memory(&o->memory, need, o->error);
-    }
-    return s;
-}
-
-/* brings the entries into the order of their data, and in a work buffer right before the text */
-STI_NOINLINE static void sti_open_arrange(sti_opening *o, sti_opened_file *p, int sorted) {
-    if (!sorted) sti_sort(p->entries, p->header.tensors, sizeof *p->entries, sti_offset_before, NULL);
-    if (o->memory.work) {
-        sti_entry *moved = (sti_entry *)(void *)p->text - p->header.tensors;
-        ST_MEMMOVE(moved, p->entries, sti_entries_bytes(&p->header));
-        o->memory.work_bytes -= sti_entries_bytes(&p->header); /* which were counted with what is needed */
-        p->entries = moved;
-    }
+    if (s != ST_OK) return s;
+    sti_count(o, h);
+    if (!sorted) sti_sort(p->entries, h->tensors, sizeof *p->entries, sti_offset_before, NULL);
+    return ST_OK;
 }
 
 /* proves where the tensors lie; error NULL: it is not yet the time to say so */
@@ -4166,13 +4157,10 @@ static st_status sti_open_measure(sti_opening *o, sti_opened_file *p) {
 /* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
  * found after it */
 static st_status sti_open_part(sti_opening *o, sti_opened_file *p) {
-    size_t room = 0;
-    int sorted = 0;
     st_status s = sti_open_measure(o, p);
-    if (s == ST_OK) s = sti_open_scratch(o, p, &room);
-    if (s == ST_OK) s = sti_open_entries(o, p, room, &sorted);
+    if (s == ST_OK) s = sti_open_scratch(o, p);
+    if (s == ST_OK) s = sti_open_entries(o, p);
     if (s != ST_OK) return s;
-    sti_open_arrange(o, p, sorted);
     p->sound = sti_open_offsets(p, NULL);
     return p->sound == ST_OK ? sti_open_map(o, &p->io) : ST_OK;
 }
@@ -4691,19 +4679,14 @@ static st_status sti_index_fail(const sti_index_file *x, uint32_t object, uint32
 static st_status sti_index_fill(sti_opening *o, sti_index_file *x) {
     const uint32_t most = x->weights > x->pairs ? x->weights : x->pairs;
     const size_t text_bytes = x->escaped > x->text_bytes ? x->escaped : x->text_bytes;
-    const size_t each = sizeof *x->items + 2 * sizeof *x->slots + sizeof *x->shards + 2 * sizeof(uint32_t);
     const char *twice = STI_TEXT("this name is there twice");
     sti_json j = sti_index_at(x, x->metadata);
     sti_name_table index;
     uint32_t repeated;
     char *text;
-    /* what sti_index_parts takes for each is counted too; 8 for rounding up, six times */
-    st_status s =
-        sti_scratch_fits(o, sti_add_saturated(sti_multiply_saturated(most, each), sti_add_saturated(text_bytes, 48)));
-    if (s != ST_OK) return s;
     text = (char *)sti_scratch_take(o, text_bytes);
     x->items = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(most, sizeof *x->items));
-    x->slots = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_words(most, 0), sizeof *x->slots));
+    x->slots = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_slots(most), sizeof *x->slots));
     x->shards = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->weights, sizeof *x->shards));
     if (!text || !x->items || !x->slots || !x->shards) return ST_ERR_MEMORY;
     if (x->metadata) {
@@ -4775,10 +4758,6 @@ static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
     }
     path.at = NULL;
     path.n = longest;
-    s = sti_scratch_fits(o, sti_add_saturated(sti_multiply_saturated(count, sizeof *parts),
-                                              sti_add_saturated(sti_add_saturated(texts, sti_open_wants(o, path)),
-                                                                24))); /* rounded up thrice */
-    if (s != ST_OK) return s;
     parts = (sti_opened_file *)sti_scratch_take(o, sti_multiply_saturated(count, sizeof *parts));
     text = (char *)sti_scratch_take(o, texts);
     if (!parts || !text) return ST_ERR_MEMORY;
@@ -4808,35 +4787,11 @@ static void sti_opened_rest(sti_opening *o, sti_opened_file *p, uint32_t number)
     if (!p->io.mapped) sti_opened_close(o, p);
 }
 
-/* says of a work buffer that does not hold a shard, which is open, how large one suffices for it and all behind, as far
- * as these can be counted: one that cannot is said when its turn comes */
-STI_COLD static st_status sti_work_for_shards(sti_opening *o, uint32_t first, uint32_t count) {
-    size_t scratch = 0;
-    uint32_t i;
-    for (i = first; i < count; i++) {
-        sti_opened_file *p = &o->parts[i];
-        size_t entries = 0;
-        st_status s = i == first ? ST_OK : sti_open_file(o, p, p->path);
-        if (s == ST_OK) s = sti_open_measure(o, p);
-        if (s == ST_OK) s = sti_window_count(o, p, &entries);
-        if (s != ST_OK && i == first) return s;
-        if (s == ST_OK) {
-            scratch = sti_add_saturated(scratch, sti_add_saturated(sti_round8(entries), sti_round8(p->header_bytes)));
-        }
-        sti_opened_close(o, p);
-    }
-    o->at = NULL;
-    o->part_count = count;
-    return sti_fail_memory(&o->memory, sti_need(o, scratch), o->error);
-}
-
 /* opens and judges each shard */
 static st_status sti_open_shards(sti_opening *o) {
     const uint32_t count = o->part_count;
     uint32_t i;
     for (i = 0; i < count; i++) {
-        const sti_sums before = o->sums;
-        const size_t left = o->memory.work_bytes;
         sti_opened_file *p = &o->parts[i];
         st_status s = sti_open_file(o, p, p->path);
         o->part_count = i + 1; /* what is known */
@@ -4858,11 +4813,6 @@ static st_status sti_open_shards(sti_opening *o) {
             if (s == ST_OK) s = sti_open_finish(o, p);
             o->parts = p - i;
             o->part_count = i + 1;
-        }
-        if (s == ST_ERR_MEMORY && o->memory.work && p->open) {
-            o->sums = before;
-            o->memory.work_bytes = left;
-            return sti_work_for_shards(o, i, count);
         }
         if (s != ST_OK) return s;
         o->at = NULL;
@@ -5234,7 +5184,6 @@ static st_status sti_open_repository(sti_opening *o, const char *repo, const cha
     if (!fault && sti_contains(t[4], sti_span_of("/"))) fault = STI_TEXT("a repository is owner/name or name");
     if (!fault) fault = sti_path_fault(sti_span_of(revision), 0);
     if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, fault);
-    if (sti_scratch_fits(o, STI_PATHS_BYTES) != ST_OK) return ST_ERR_MEMORY; /* for all paths, and not one by one */
     t[0].at = sti_hub_root(o);
     if (!t[0].at) return ST_ERR_MEMORY;
     t[0] = sti_span_of(t[0].at);
@@ -5296,15 +5245,11 @@ static const unsigned char *sti_model_bytes(const sti_model *m, uint32_t shard) 
 /* opens a shard's file again: 0 and a file to be closed with m->source.close, or a code */
 static int sti_model_reopen(const sti_model *m, uint32_t shard, st_io *io) {
     const st_io *first = &m->files[shard].io;
-    int code, same;
+    int code;
     ST_MEMSET(io, 0, sizeof *io);
     code = (m->source.open)(m->source.user, m->open.shards[shard].path, io); /* no long path: see sti_opened_rest */
     if (code) return code == ST_IO_NOT_FOUND ? STI_IO_CHANGED : code;
-    same = io->bytes == first->bytes && (io->read_at || io->mapped);
-    if ((io->id[0] | io->id[1]) && (first->id[0] | first->id[1])) {
-        same = same && io->id[0] == first->id[0] && io->id[1] == first->id[1];
-    }
-    if (same) return 0;
+    if (sti_is_same_file(io, first) && (io->read_at || io->mapped)) return 0;
     (m->source.close)(m->source.user, io);
     return STI_IO_CHANGED;
 }
@@ -5328,12 +5273,14 @@ static int sti_model_read(const sti_model *m, uint32_t shard, uint64_t offset, v
 }
 
 ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_t name_bytes) {
+    const sti_name_table *x;
     sti_span s;
     uint32_t item;
     if (!model || !name) return NULL;
+    x = &((const sti_model *)(const void *)model)->names;
     s.at = name;
     s.n = name_bytes;
-    item = sti_table_find(&((const sti_model *)(const void *)model)->names, s);
+    item = sti_table_find_hashed(x, s, sti_hash(x, s)); /* inlined here: this is what programs call a thousand times */
     return item == STI_ABSENT ? NULL : &model->tensors[item];
 }
 
@@ -5352,12 +5299,19 @@ ST_API const char *st_find_metadata(const st_model *model, const char *key) {
 
 ST_API size_t st_find_all(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
                           unsigned char *used) {
+    sti_span spans[STI_AHEAD];
+    uint32_t items[STI_AHEAD], n, k;
     size_t found = 0, i;
-    for (i = 0; i < count; i++) {
-        const st_tensor *t = names ? st_find(model, names[i]) : NULL;
-        if (t) found++;
-        if (t && used) used[t - model->tensors] = 1;
-        if (tensors) tensors[i] = t;
+    for (i = 0; i < count; i += n) {
+        n = count - i < STI_AHEAD ? (uint32_t)(count - i) : STI_AHEAD;
+        for (k = 0; k < n && model && names; k++) spans[k] = sti_span_of(names[i + k] ? names[i + k] : "");
+        if (model && names) sti_table_find_many(&((const sti_model *)(const void *)model)->names, spans, n, items);
+        for (k = 0; k < n; k++) {
+            const int is_found = model && names && names[i + k] && items[k] != STI_ABSENT;
+            if (is_found) found++;
+            if (is_found && used) used[items[k]] = 1;
+            if (tensors) tensors[i + k] = is_found ? &model->tensors[items[k]] : NULL;
+        }
     }
     return found;
 }
@@ -7455,29 +7409,34 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_BUFFER_BYTES (SIZE_MAX / 2 < 1048576u ? SIZE_MAX / 2 : 1048576u) /* of data on its way, at most */
 #define STI_BUFFER_LEAST 64u                                                 /* in a work buffer */
+#define STI_MAPPED_BYTES 262144u /* of a mapping that are written at once: the system is slower at more */
+#define STI_LEAST_ENTRY 47u      /* bytes of a header that a tensor of no name and no dimension takes */
+#define STI_LEAST_PAIR 5u        /* and a pair of two empty texts */
 
-/* A set of names that stays small and quick under any names: a PATRICIA tree. A walk goes down while bits rise and
- * ends in the one node that can hold the name; one node is made per name, so an item can be its own node. */
-typedef struct sti_node {
-    struct sti_node *child[2];
-    size_t bit; /* which of the name decides here; of the first node one that no name has */
-    sti_span name;
-} sti_node;
+typedef struct sti_named { /* a tensor or a metadata pair to write */
+    sti_span name;         /* of a pair its key */
+    const void *item;      /* st_tensor or st_pair: the caller's, or a copy */
+    uint64_t bytes;        /* of a tensor's data */
+    unsigned dtype;        /* of a tensor; not ST_DTYPE_UNKNOWN where its spelling is known */
+    uint32_t place;        /* in the order of declaration */
+} sti_named;
 
-typedef struct sti_item { /* a tensor to write; shape, name and spelling lie behind it */
-    sti_node node;
-    struct sti_item *next;   /* in the caller's order */
-    const st_tensor *source; /* st_save: the caller's, for its bytes */
-    st_tensor tensor;        /* offset counts from the data's begin until the header is planned */
-    uint64_t written;        /* of its bytes; each thread of st_writer_write_to keeps to items of its own */
-    int failed;              /* a write of it did, and is final */
+typedef struct sti_item { /* a tensor of a streamed file; shape, name and spelling lie behind it */
+    st_tensor tensor; /* first: a pointer to one is a pointer to the other. It has its offset once the file is begun */
+    struct sti_item *next;
+    uint64_t written; /* by st_writer_write_to; each of its threads keeps to items of its own */
+    int failed;       /* a write of it did, and is final */
 } sti_item;
 
-typedef struct sti_pending_pair { /* a metadata pair to write; both texts lie behind it */
-    sti_node node;
+typedef struct sti_pending_pair { /* a metadata pair of a streamed file; both texts lie behind it */
     struct sti_pending_pair *next;
     st_pair pair;
 } sti_pending_pair;
+
+/* of a streamed file */
+static sti_item *sti_item_of(const sti_named *n) {
+    return (sti_item *)(uintptr_t)n->item;
+}
 
 enum sti_stage { STI_ADDING, STI_WRITING, STI_FAILED, STI_FINISHED };
 
@@ -7485,19 +7444,23 @@ struct st_writer {
     sti_memory memory;
     st_save_options options;
     enum sti_stage stage;
-    sti_node *names, *keys; /* roots */
-    sti_item *first_item, **last_item;
-    sti_pending_pair *first_label, **last_label;
-    uint32_t item_count, label_count;
+    const st_model *from;              /* st_save: where the bytes of tensors without data are */
+    sti_item *first_item, **last_item; /* streamed: in the order of declaration */
+    sti_pending_pair *first_pair, **last_pair;
+    size_t item_count, pair_count;
+    size_t copied; /* bytes of the items and pairs above */
     int has_metadata;
-    void **order; /* items, then labels, as they are written */
+    sti_named *order; /* tensors, then pairs, as they are written */
+    sti_named *names; /* NULL until all are known: tensors by name, then room for as many as there are pairs */
     unsigned char *buffer;
     size_t buffer_bytes, buffered;
-    uint64_t flushed; /* bytes of the file that left the buffer, front to back */
-    uint64_t keep;    /* bytes before the data that stay, where they suffice */
+    uint64_t flushed;      /* bytes of the file that left the buffer, front to back */
+    uint64_t keep;         /* bytes before the data that stay, where they suffice */
+    uint64_t header_least; /* bytes that the header takes at least */
     uint64_t data_offset, data_bytes;
-    uint32_t current;  /* place in order of the item that st_writer_write fills */
-    uint64_t streamed; /* data bytes that came through st_writer_write */
+    size_t current;    /* place in order of the tensor that st_writer_write fills */
+    uint64_t written;  /* bytes of it that came through st_writer_write */
+    uint64_t streamed; /* data bytes that did */
     st_sink sink;      /* write NULL: a file */
     const char *path;  /* the caller's */
     const char *said;  /* what messages call it */
@@ -7507,74 +7470,71 @@ struct st_writer {
     uint32_t serial; /* of the temporary's name: where the search for a free one begins, then the one that was free */
     char *temp;      /* name of the temporary */
     void *scratch;   /* for paths */
-    size_t temp_bytes;
+    size_t temp_bytes, scratch_bytes;
 };
 
 /* ---- names */
 
-/* Bit `bit` of a name: of 9 bits a byte, the first says that there is one, so that no name is the beginning of
- * another. */
-static unsigned sti_name_bit(sti_span name, size_t bit) {
-    size_t i = bit / 9, k = bit % 9;
-    if (i >= name.n) return 0;
-    return k == 0 ? 1 : (unsigned)(unsigned char)name.at[i] >> (8 - k) & 1;
-}
-
-/* the only node that can have that name; NULL: there is none at all */
-static sti_node *sti_node_near(sti_node *root, sti_span name) {
-    sti_node *n = root;
-    size_t last = 0;
-    int first = 1;
-    while (n && (first || n->bit > last)) {
-        first = 0;
-        last = n->bit;
-        n = n->child[sti_name_bit(name, last)];
-    }
-    return n;
-}
-
-static sti_node *sti_node_find(sti_node *root, sti_span name) {
-    sti_node *n = sti_node_near(root, name);
-    return n && sti_same(n->name, name) ? n : NULL;
-}
-
-/* adds a node whose name is not there yet */
-static void sti_node_add(sti_node **root, sti_node *node) {
-    sti_node *closest = sti_node_near(*root, node->name), **link = root;
-    size_t last = 0, i = 0;
-    int first = 1;
-    node->bit = SIZE_MAX; /* a name of SIZE_MAX / 9 bytes fits in no memory beside its header */
-    if (closest) {
-        while (i < node->name.n && i < closest->name.n && node->name.at[i] == closest->name.at[i]) i++;
-        i *= 9;
-        while (sti_name_bit(node->name, i) == sti_name_bit(closest->name, i)) i++; /* they differ in this byte */
-        node->bit = i;
-        while (((*link)->bit > last || first) && (*link)->bit < i) {
-            first = 0;
-            last = (*link)->bit;
-            link = &(*link)->child[sti_name_bit(node->name, last)];
+/* merges two neighbouring runs that are in order into `to`; of equal names those of the first come first */
+static void sti_merge(const sti_named *a, size_t a_count, const sti_named *b, size_t b_count, sti_named *to) {
+    const sti_named *a_end = a + a_count, *b_end = b + b_count;
+    if (b_count && sti_compare(a_end[-1].name, b->name) > 0) { /* a run is never empty where another follows */
+        while (a < a_end && b < b_end) {
+            if (a_end - a > 4) STI_PREFETCH(a[4].name.at);
+            if (b_end - b > 4) STI_PREFETCH(b[4].name.at);
+            *to++ = sti_compare(a->name, b->name) <= 0 ? *a++ : *b++;
         }
-        node->child[!sti_name_bit(node->name, i)] = *link;
-        node->child[sti_name_bit(node->name, i)] = node;
-    } else {
-        node->child[0] = node->child[1] = node;
     }
-    *link = node;
+    for (; a < a_end; a++) *to++ = *a;
+    for (; b < b_end; b++) *to++ = *b;
+}
+
+/* Orders n items by name with the help of as many spare ones. O(n log n) comparisons whatever the names; the bytes that
+ * they look at are at most log n times those of all names. */
+static void sti_sort_by_name(sti_named *items, sti_named *spare, size_t n) {
+    sti_named *from = items, *to = spare, *other;
+    size_t run, i;
+    for (run = 1; run < n; run *= 2) {
+        for (i = 0; i < n; i += 2 * run) { /* n items are in memory, so nothing overflows */
+            const size_t a = n - i < run ? n - i : run, b = n - i - a < run ? n - i - a : run;
+            sti_merge(from + i, a, from + i + a, b, to + i);
+        }
+        other = from;
+        from = to;
+        to = other;
+    }
+    if (from != items) ST_MEMCPY(items, from, n * sizeof *items);
+}
+
+/* the first of n items in order that has the name of the one before it; n: none has */
+static size_t sti_find_repeated(const sti_named *items, size_t n) {
+    size_t i;
+    for (i = 1; i < n && !sti_same(items[i - 1].name, items[i].name); i++) {}
+    return i < n ? i : n;
 }
 
 /* ---- memory */
 
-static void *sti_arena_take_or_fail(sti_memory *m, size_t bytes, const char *said, st_error *error) {
-    void *taken = sti_arena_take(m, bytes);
-    if (!taken) {
-        bytes = sti_add_saturated(sti_round8(bytes), m->work_skipped + (m->work_all - m->work_bytes));
-        (void)sti_error_file(error, sti_span_of(said), sti_fail_memory(m, bytes, error));
+/* of order and names, for `more` items than there are */
+static size_t sti_named_bytes(const st_writer *w, size_t more) {
+    size_t count = sti_add_saturated(sti_add_saturated(w->item_count, w->pair_count), sti_add_saturated(more, 1));
+    return sti_round8(sti_multiply_saturated(count, 2 * sizeof(sti_named)));
+}
+
+/* Bytes were not there. A work buffer: says how many suffice for all that is declared, and `copy` bytes of one more. */
+STI_COLD static st_status sti_writer_no_memory(const st_writer *w, size_t bytes, size_t copy, st_error *error) {
+    if (w->memory.work) {
+        bytes = sti_add_saturated(sti_named_bytes(w, copy > 0), sti_add_saturated(w->copied, copy));
+        bytes = sti_add_saturated(bytes, sti_add_saturated(sti_round8(w->temp_bytes), sti_round8(w->scratch_bytes)));
+        bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_LEAST + w->memory.work_skipped);
     }
-    return taken;
+    return sti_error_file(error, sti_span_of(w->said), sti_fail_memory(&w->memory, bytes, error));
 }
 
 static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
-    return sti_arena_take_or_fail(&w->memory, bytes, w->said, error);
+    void *taken = sti_arena_take(&w->memory, bytes);
+    if (!taken) (void)sti_writer_no_memory(w, bytes, 0, error);
+    return taken;
 }
 
 /* ---- declaring */
@@ -7643,13 +7603,7 @@ static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_t
     return ST_OK;
 }
 
-/* bytes of a tensor that was judged, or may be; 0 where it is not sound */
-static uint64_t sti_tensor_bytes(const st_tensor *given) {
-    st_tensor t;
-    return sti_tensor_judge("", given, &t, NULL) == ST_OK ? t.bytes : 0;
-}
-
-/* what an item and a label take of memory */
+/* what the copies of a tensor and of a pair take of memory */
 static size_t sti_item_bytes(const st_tensor *t) {
     size_t texts = sti_add_saturated(sti_add_saturated(t->name_bytes, 1),
                                      t->dtype == ST_DTYPE_UNKNOWN ? sti_span_of(t->dtype_name).n + 1 : 0);
@@ -7668,50 +7622,55 @@ STI_COLD static st_status sti_writer_state(const st_writer *w, st_error *error) 
                       error);
 }
 
-/* said NULL: there is no writer to name */
-STI_COLD static st_status sti_writer_null(const char *said, st_error *error) {
-    st_status s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("a pointer is NULL that must not be"));
-    return said ? sti_error_file(error, sti_span_of(said), s) : s;
+/* refuses a NULL pointer, or an empty text, by the argument's name */
+STI_COLD static st_status sti_argument_refuse(const char *said, const char *argument, st_error *error) {
+    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(argument), 0, 0, STI_TEXT("this argument is NULL or empty"),
+                      error);
 }
 
-static st_status sti_writer_add(st_writer *w, const st_tensor *tensor, const st_tensor *source, st_error *error) {
+STI_COLD static st_status sti_no_writer(st_error *error) {
+    return sti_argument_refuse("(writer)", "writer", error);
+}
+
+static void sti_writer_count_tensor(st_writer *w, const st_tensor *t) {
+    w->data_bytes = sti_add64_saturated(w->data_bytes, t->bytes);
+    w->header_least = sti_add64_saturated(w->header_least, sti_add_saturated(t->name_bytes, STI_LEAST_ENTRY + t->rank));
+}
+
+static void sti_writer_count_pair(st_writer *w, const st_pair *p) {
+    w->header_least = sti_add64_saturated(
+        w->header_least, sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), STI_LEAST_PAIR));
+}
+
+ST_API st_status st_writer_add(st_writer *w, const st_tensor *tensor, st_error *error) {
     st_tensor t;
     sti_item *item;
-    sti_span name;
+    size_t bytes;
     char *at;
     uint64_t *shape;
-    st_status s = sti_tensor_judge(w->said, tensor, &t, error);
+    st_status s;
+    if (!w) return sti_no_writer(error);
+    if (!tensor) return sti_argument_refuse(w->said, "tensor", error);
+    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
+    s = sti_tensor_judge(w->said, tensor, &t, error);
     if (s != ST_OK) return s;
-    name = sti_span_of_text(t.name, t.name_bytes);
-    if (sti_node_find(w->names, name)) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, name, 0, 0, STI_TEXT("this name is there twice"), error);
-    }
-    item = (sti_item *)sti_writer_take(w, sti_item_bytes(&t), error);
-    if (!item) return ST_ERR_MEMORY;
+    bytes = sti_item_bytes(&t);
+    item = (sti_item *)sti_arena_take(&w->memory, bytes);
+    if (!item) return sti_writer_no_memory(w, bytes, bytes, error);
     ST_MEMSET(item, 0, sizeof *item);
     shape = (uint64_t *)(void *)(item + 1);
     at = (char *)(shape + t.rank);
     if (t.rank) ST_MEMCPY(shape, t.shape, t.rank * sizeof *shape); /* it was taken */
     t.shape = shape;
-    t.name = sti_copy_text(&at, name);
+    t.name = sti_copy_text(&at, sti_span_of_text(t.name, t.name_bytes));
     if (t.dtype == ST_DTYPE_UNKNOWN) t.dtype_name = sti_copy_text(&at, sti_span_of(t.dtype_name));
     item->tensor = t;
-    item->source = source;
-    item->node.name.at = t.name;
-    item->node.name.n = name.n;
-    sti_node_add(&w->names, &item->node);
     *w->last_item = item;
     w->last_item = &item->next;
     w->item_count++;
-    return ST_OK;
-}
-
-ST_API st_status st_writer_add(st_writer *writer, const st_tensor *tensor, st_error *error) {
-    st_status s;
-    if (!writer || !tensor) return sti_writer_null(writer ? writer->said : NULL, error);
-    if (writer->stage != STI_ADDING) return sti_writer_state(writer, error);
-    s = sti_writer_add(writer, tensor, NULL, error);
-    return s == ST_OK ? sti_succeed(error) : s;
+    w->copied += bytes; /* they were taken */
+    sti_writer_count_tensor(w, &t);
+    return sti_succeed(error);
 }
 
 static st_pair sti_pair_complete(const st_pair *given) {
@@ -7721,44 +7680,89 @@ static st_pair sti_pair_complete(const st_pair *given) {
     return p;
 }
 
-ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_error *error) {
-    sti_pending_pair *label;
-    st_pair p;
+/* judges a pair and completes it in *p */
+static st_status sti_pair_judge(const char *said, const st_pair *given, st_pair *p, st_error *error) {
     sti_span key;
+    *p = sti_pair_complete(given);
+    key = sti_span_of_text(p->key, p->key_bytes);
+    if (!p->key || !p->value) {
+        return sti_refuse(said, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("a metadata pair needs a key and a value"), error);
+    }
+    if (!sti_is_utf8(key) || !sti_is_utf8(sti_span_of_text(p->value, p->value_bytes))) {
+        return sti_refuse(said, ST_ERR_UTF8, key, 0, 0, STI_TEXT("the metadata is not UTF-8"), error);
+    }
+    return ST_OK;
+}
+
+ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_error *error) {
+    sti_pending_pair *copy;
+    size_t bytes;
+    st_pair p;
     char *at;
-    if (!w) return sti_writer_null(NULL, error);
+    st_status s;
+    if (!w) return sti_no_writer(error);
     if (w->stage != STI_ADDING) return sti_writer_state(w, error);
-    if (!pair) {
-        w->has_metadata = 1;
-        return sti_succeed(error);
+    if (pair) {
+        s = sti_pair_judge(w->said, pair, &p, error);
+        if (s != ST_OK) return s;
+        bytes = sti_pending_pair_bytes(&p);
+        copy = (sti_pending_pair *)sti_arena_take(&w->memory, bytes);
+        if (!copy) return sti_writer_no_memory(w, bytes, bytes, error);
+        at = (char *)(copy + 1);
+        copy->next = NULL;
+        copy->pair = p;
+        copy->pair.key = sti_copy_text(&at, sti_span_of_text(p.key, p.key_bytes));
+        copy->pair.value = sti_copy_text(&at, sti_span_of_text(p.value, p.value_bytes));
+        *w->last_pair = copy;
+        w->last_pair = &copy->next;
+        w->pair_count++;
+        w->copied += bytes; /* they were taken */
+        sti_writer_count_pair(w, &p);
     }
-    p = sti_pair_complete(pair);
-    key = sti_span_of_text(p.key, p.key_bytes);
-    if (!p.key || !p.value) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("a metadata pair needs a key and a value"),
-                          error);
-    }
-    if (!sti_is_utf8(key) || !sti_is_utf8(sti_span_of_text(p.value, p.value_bytes))) {
-        return sti_refuse(w->said, ST_ERR_UTF8, key, 0, 0, STI_TEXT("the metadata is not UTF-8"), error);
-    }
-    if (sti_node_find(w->keys, key)) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, key, 0, 0, STI_TEXT("this metadata key is there twice"), error);
-    }
-    label = (sti_pending_pair *)sti_writer_take(w, sti_pending_pair_bytes(&p), error);
-    if (!label) return ST_ERR_MEMORY;
-    ST_MEMSET(label, 0, sizeof *label);
-    at = (char *)(label + 1);
-    label->pair = p;
-    label->pair.key = sti_copy_text(&at, key);
-    label->pair.value = sti_copy_text(&at, sti_span_of_text(p.value, p.value_bytes));
-    label->node.name.at = label->pair.key;
-    label->node.name.n = key.n;
-    sti_node_add(&w->keys, &label->node);
-    *w->last_label = label;
-    w->last_label = &label->next;
-    w->label_count++;
     w->has_metadata = 1;
     return sti_succeed(error);
+}
+
+/* takes order and names */
+static st_status sti_writer_take_names(st_writer *w, st_error *error) {
+    w->names = (sti_named *)sti_writer_take(w, sti_named_bytes(w, 0), error);
+    if (!w->names) return ST_ERR_MEMORY;
+    w->order = w->names + w->item_count + w->pair_count;
+    return ST_OK;
+}
+
+/* a tensor that was judged; item: the caller's, or a copy */
+static sti_named sti_named_tensor(const st_tensor *judged, const st_tensor *item, size_t place) {
+    sti_named n;
+    n.name.at = judged->name;
+    n.name.n = judged->name_bytes;
+    n.item = item;
+    n.bytes = judged->bytes;
+    n.dtype = (unsigned)judged->dtype;
+    n.place = (uint32_t)place; /* a header has no more tensors than that */
+    return n;
+}
+
+static sti_named sti_named_pair(const st_pair *judged, const st_pair *item) {
+    sti_named n;
+    ST_MEMSET(&n, 0, sizeof n);
+    n.name = sti_span_of_text(judged->key, judged->key_bytes);
+    n.item = item;
+    return n;
+}
+
+/* lists what a streamed file was declared to have */
+static st_status sti_writer_list(st_writer *w, st_error *error) {
+    const sti_item *item;
+    const sti_pending_pair *p;
+    size_t i = 0;
+    st_status s = sti_writer_take_names(w, error);
+    if (s != ST_OK) return s;
+    for (item = w->first_item; item; item = item->next, i++) {
+        w->names[i] = sti_named_tensor(&item->tensor, &item->tensor, i);
+    }
+    for (p = w->first_pair; p; p = p->next) w->order[i++] = sti_named_pair(&p->pair, &p->pair);
+    return ST_OK;
 }
 
 /* ---- bytes on their way out, front to back */
@@ -7852,11 +7856,13 @@ static void sti_emit_string(sti_emitter *e, sti_span s) {
     sti_emit(e, "\"", 1);
 }
 
-static void sti_emit_tensor(sti_emitter *e, const st_tensor *t, uint64_t begin) {
+static void sti_emit_tensor(sti_emitter *e, const sti_named *n, uint64_t begin) {
+    const st_tensor *t = (const st_tensor *)n->item;
     uint32_t i;
-    sti_emit_string(e, sti_span_of_text(t->name, t->name_bytes));
+    sti_emit_string(e, n->name);
     sti_emit_text(e, ":{\"dtype\":");
-    sti_emit_string(e, sti_span_of(t->dtype_name));
+    sti_emit_string(e, sti_span_of(n->dtype == ST_DTYPE_UNKNOWN ? t->dtype_name
+                                                                : sti_dtype_name(sti_dtype_of((st_dtype)n->dtype))));
     sti_emit_text(e, ",\"shape\":[");
     for (i = 0; i < t->rank; i++) {
         if (i) sti_emit(e, ",", 1);
@@ -7865,83 +7871,93 @@ static void sti_emit_tensor(sti_emitter *e, const st_tensor *t, uint64_t begin) 
     sti_emit_text(e, "],\"data_offsets\":[");
     sti_emit_number(e, begin);
     sti_emit(e, ",", 1);
-    sti_emit_number(e, sti_add64_saturated(begin, t->bytes));
+    sti_emit_number(e, sti_add64_saturated(begin, n->bytes));
     sti_emit_text(e, "]}");
 }
 
-/* offset: of the data, as tensors count it by now */
-static void sti_emit_header(sti_emitter *e, const st_writer *w, uint64_t offset) {
-    uint32_t i;
+static void sti_emit_header(sti_emitter *e, const st_writer *w) {
+    uint64_t begin = 0;
+    size_t i;
     sti_emit(e, "{", 1);
     if (w->has_metadata) {
         sti_emit_text(e, "\"__metadata__\":{");
-        for (i = 0; i < w->label_count; i++) {
-            const st_pair *p = &((const sti_pending_pair *)w->order[w->item_count + i])->pair;
+        for (i = 0; i < w->pair_count; i++) {
+            const sti_named *n = &w->order[w->item_count + i];
+            const st_pair *p = (const st_pair *)n->item;
             if (i) sti_emit(e, ",", 1);
-            sti_emit_string(e, sti_span_of_text(p->key, p->key_bytes));
+            sti_emit_string(e, n->name);
             sti_emit(e, ":", 1);
             sti_emit_string(e, sti_span_of_text(p->value, p->value_bytes));
         }
         sti_emit(e, "}", 1);
     }
     for (i = 0; i < w->item_count; i++) {
-        const st_tensor *t = &((const sti_item *)w->order[i])->tensor;
+        if (i + 8 < w->item_count) STI_PREFETCH(w->order[i + 8].item);
+        if (i + 8 < w->item_count) STI_PREFETCH(w->order[i + 8].name.at);
+        if (i + 4 < w->item_count) STI_PREFETCH(((const st_tensor *)w->order[i + 4].item)->shape);
         if (i || w->has_metadata) sti_emit(e, ",", 1);
-        sti_emit_tensor(e, t, t->offset - offset);
+        sti_emit_tensor(e, &w->order[i], begin);
+        begin = sti_add64_saturated(begin, w->order[i].bytes);
     }
     sti_emit(e, "}", 1);
 }
 
 /* ---- planning */
 
-static int sti_item_before(const void *context, const void *a, const void *b) {
-    const sti_item *x = *(sti_item *const *)a, *y = *(sti_item *const *)b;
-    (void)context;
-    if (x->tensor.dtype != y->tensor.dtype) return x->tensor.dtype > y->tensor.dtype;
-    return sti_compare(x->node.name, y->node.name) < 0;
+/* refuses a header that needs more bytes than there may be */
+static st_status sti_header_fits(const char *said, uint64_t bytes, st_error *error) {
+    if (bytes <= STI_DEFAULT_LIMIT) return ST_OK;
+    return sti_refuse(said, ST_ERR_HEADER_LIMIT, sti_span_of(""), STI_DEFAULT_LIMIT, bytes,
+                      STI_TEXT("the header needs $a bytes or more, the limit is $e"), error);
 }
 
-static int sti_pending_pair_before(const void *context, const void *a, const void *b) {
-    (void)context;
-    return sti_compare((*(sti_pending_pair *const *)a)->node.name, (*(sti_pending_pair *const *)b)->node.name) < 0;
-}
-
-static size_t sti_order_bytes(size_t items, size_t labels) {
-    return sti_round8(
-        sti_multiply_saturated(sti_add_saturated(sti_add_saturated(items, labels), 1), sizeof(void *))); /* never 0 */
-}
-
-static void sti_writer_sort(st_writer *w) {
-    sti_item *item = w->first_item;
-    sti_pending_pair *label = w->first_label;
-    size_t i = 0;
-    for (; item; item = item->next) w->order[i++] = item;
-    for (; label; label = label->next) w->order[i++] = label;
-    if (!(w->options.flags & ST_SAVE_KEEP_ORDER)) {
-        sti_sort(w->order, w->item_count, sizeof *w->order, sti_item_before, NULL);
+/* orders what is listed, and refuses names and keys that are there twice */
+static st_status sti_writer_sort(st_writer *w, st_error *error) {
+    const size_t n = w->item_count;
+    sti_named *pairs = w->order + n;
+    size_t first[STI_DTYPES], i, next = 0;
+    sti_sort_by_name(pairs, w->names + n, w->pair_count);
+    i = sti_find_repeated(pairs, w->pair_count);
+    if (i < w->pair_count) {
+        return sti_refuse(w->said, ST_ERR_DUPLICATE, pairs[i].name, 0, 0, STI_TEXT("this metadata key is there twice"),
+                          error);
     }
-    sti_sort(w->order + w->item_count, w->label_count, sizeof *w->order, sti_pending_pair_before, NULL);
+    sti_sort_by_name(w->names, w->order, n);
+    i = sti_find_repeated(w->names, n);
+    if (i < n) {
+        return sti_refuse(w->said, ST_ERR_DUPLICATE, w->names[i].name, 0, 0, STI_TEXT("this name is there twice"),
+                          error);
+    }
+    if (w->options.flags & ST_SAVE_KEEP_ORDER) {
+        for (i = 0; i < n; i++) w->order[w->names[i].place] = w->names[i];
+        return ST_OK;
+    }
+    ST_MEMSET(first, 0, sizeof first); /* where the tensors of each dtype begin: the last dtype before the others */
+    for (i = 0; i < n; i++) first[w->names[i].dtype]++;
+    for (i = STI_DTYPES; i > 0; i--) {
+        const size_t count = first[i - 1];
+        first[i - 1] = next;
+        next += count; /* at most n */
+    }
+    for (i = 0; i < n; i++) w->order[first[w->names[i].dtype]++] = w->names[i];
+    return ST_OK;
 }
 
 /* orders everything, places the data and sizes the header */
 static st_status sti_writer_plan(st_writer *w, st_error *error) {
     sti_emitter count = {NULL, 0, 0};
     const uint64_t align = w->options.align ? w->options.align : 8;
-    uint64_t limit = STI_DEFAULT_LIMIT;
-    uint32_t i;
-    w->order = (void **)sti_writer_take(w, sti_order_bytes(w->item_count, w->label_count), error);
-    if (!w->order) return ST_ERR_MEMORY;
-    sti_writer_sort(w);
-    for (i = 0, w->data_bytes = 0; i < w->item_count; i++) {
-        st_tensor *t = &((sti_item *)w->order[i])->tensor;
-        t->offset = w->data_bytes;
-        w->data_bytes = sti_add64_saturated(w->data_bytes, t->bytes);
-        if (w->data_bytes > INT64_MAX) { /* no file is that long, and no offset behind a header overflows */
-            return sti_refuse(w->said, ST_ERR_OVERFLOW, sti_span_of_text(t->name, t->name_bytes), 0, 0,
-                              STI_TEXT("with this tensor the data is longer than any file"), error);
-        }
+    uint64_t offset;
+    size_t i;
+    st_status s = sti_header_fits(w->said, w->header_least, error);
+    if (s == ST_OK && w->data_bytes > INT64_MAX) { /* so no offset behind a header overflows */
+        s = sti_refuse(w->said, ST_ERR_OVERFLOW, sti_span_of(""), 0, 0,
+                       STI_TEXT("the tensors have 2^63 bytes of data or more"), error);
     }
-    sti_emit_header(&count, w, 0);
+    if (s == ST_OK && !w->names) s = sti_writer_list(w, error);
+    if (s == ST_OK) s = sti_writer_sort(w, error);
+    if (s != ST_OK) return s;
+    sti_emit_header(&count, w);
     w->data_offset = sti_add64_saturated(8, count.bytes);
     if (w->keep && w->data_offset <= w->keep) {
         w->data_offset = w->keep;
@@ -7949,12 +7965,12 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
         w->data_offset =
             sti_add64_saturated(sti_add64_saturated(w->data_offset, w->options.slack), align - 1) & ~(align - 1);
     }
-    if (w->data_offset - 8 > limit) {
-        return sti_refuse(w->said, ST_ERR_HEADER_LIMIT, sti_span_of(""), limit, w->data_offset - 8,
-                          STI_TEXT("a header of $a bytes is over the limit of $e"), error);
+    s = sti_header_fits(w->said, w->data_offset - 8, error);
+    for (i = 0, offset = w->data_offset; s == ST_OK && w->first_item && i < w->item_count; i++) {
+        sti_item_of(&w->order[i])->tensor.offset = offset;
+        offset = sti_add64_saturated(offset, w->order[i].bytes); /* under 2^64 */
     }
-    for (i = 0; i < w->item_count; i++) ((sti_item *)w->order[i])->tensor.offset += w->data_offset; /* under 2^63 */
-    return ST_OK;
+    return s;
 }
 
 /* takes the buffer for a file of that many bytes: no more than it has, and of a work buffer what is left */
@@ -7978,7 +7994,7 @@ static int sti_writer_header(st_writer *w) {
     e.writer = w;
     for (i = 0; i < 8; i++) length[i] = (unsigned char)(bytes >> (8 * i) & 255);
     sti_emit(&e, length, sizeof length);
-    sti_emit_header(&e, w, w->data_offset);
+    sti_emit_header(&e, w);
     while (e.bytes < w->data_offset) {
         uint64_t left = w->data_offset - e.bytes;
         sti_emit(&e, blanks, left < sizeof blanks - 1 ? (size_t)left : sizeof blanks - 1);
@@ -8032,10 +8048,9 @@ static st_status sti_writer_start(st_writer *w, st_error *error) {
 
 /* passes over tensors that have all their bytes */
 static void sti_writer_advance(st_writer *w) {
-    while (w->current < w->item_count) {
-        const sti_item *item = (const sti_item *)w->order[w->current];
-        if (item->written < item->tensor.bytes) return;
+    while (w->current < w->item_count && w->written == w->order[w->current].bytes) {
         w->current++;
+        w->written = 0;
     }
 }
 
@@ -8043,13 +8058,14 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
     sti_memory before;
     st_status s;
     int code;
-    if (!w) return sti_writer_null(NULL, error);
+    if (!w) return sti_no_writer(error);
     if (w->stage != STI_ADDING) return sti_writer_state(w, error);
     before = w->memory;
     s = sti_writer_plan(w, error);
     if (s == ST_OK) s = sti_writer_start(w, error);
     if (s != ST_OK) {
         sti_arena_release(&w->memory, before.chunks, before.work_bytes);
+        w->names = NULL; /* those of st_save are not looked at again */
         return s;
     }
     code = sti_writer_header(w);
@@ -8061,18 +8077,28 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
 
 /* ---- data */
 
+/* bytes of the i-th tensor that were written */
+static uint64_t sti_writer_has(const st_writer *w, size_t i) {
+    if (i < w->current) return w->order[i].bytes;
+    if (i == w->current && w->written) return w->written;
+    return w->first_item ? sti_item_of(&w->order[i])->written : 0;
+}
+
 ST_API const st_tensor *st_writer_next(const st_writer *w) {
-    if (!w || w->stage != STI_WRITING || w->current >= w->item_count) return NULL;
-    return &((const sti_item *)w->order[w->current])->tensor;
+    size_t i;
+    if (!w || w->stage != STI_WRITING) return NULL;
+    for (i = w->current; i < w->item_count; i++) { /* st_writer_write_to may have brought some */
+        if (sti_writer_has(w, i) < w->order[i].bytes) return &sti_item_of(&w->order[i])->tensor;
+    }
+    return NULL;
 }
 
 /* counts n bytes that went through the buffer, which there was room for */
 static void sti_writer_count(st_writer *w, uint64_t n) {
     w->streamed = sti_add64_saturated(w->streamed, n);
     while (n) {
-        sti_item *item = (sti_item *)w->order[w->current];
-        uint64_t room = item->tensor.bytes - item->written, part = n < room ? n : room;
-        item->written = sti_add64_saturated(item->written, part);
+        const uint64_t room = w->order[w->current].bytes - w->written, part = n < room ? n : room;
+        w->written = sti_add64_saturated(w->written, part);
         n -= part;
         sti_writer_advance(w);
     }
@@ -8080,9 +8106,9 @@ static void sti_writer_count(st_writer *w, uint64_t n) {
 
 /* whether st_writer_write_to has been at it: looked up once, at the first byte of st_writer_write */
 static int sti_writer_is_scattered(const st_writer *w) {
-    uint32_t i;
+    size_t i;
     for (i = 0; w->streamed == 0 && i < w->item_count; i++) {
-        const sti_item *item = (const sti_item *)w->order[i];
+        const sti_item *item = sti_item_of(&w->order[i]);
         if (item->written || item->failed) return 1;
     }
     return 0;
@@ -8090,7 +8116,8 @@ static int sti_writer_is_scattered(const st_writer *w) {
 
 ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_error *error) {
     int code;
-    if (!w || (!bytes && n)) return sti_writer_null(w ? w->said : NULL, error);
+    if (!w) return sti_no_writer(error);
+    if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
     if (w->stage != STI_WRITING || sti_writer_is_scattered(w)) return sti_writer_state(w, error);
     if (n == 0) return sti_succeed(error);
     if (n > w->data_bytes - w->streamed) {
@@ -8103,18 +8130,36 @@ ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_e
     return sti_succeed(error);
 }
 
+/* NULL: there is no tensor of that name */
+static sti_item *sti_writer_find(const st_writer *w, sti_span name) {
+    size_t low = 0, high = w->item_count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int c = sti_compare(name, w->names[middle].name);
+        if (c == 0) return sti_item_of(&w->names[middle]);
+        if (c < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return NULL;
+}
+
 ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const void *bytes, size_t n,
                                     st_error *error) {
     sti_item *item;
     sti_span name;
     int code = 0;
-    if (!w || !tensor || !tensor->name || (!bytes && n)) return sti_writer_null(w ? w->said : NULL, error);
+    if (!w) return sti_no_writer(error);
+    if (!tensor || !tensor->name) return sti_argument_refuse(w->said, tensor ? "tensor->name" : "tensor", error);
+    if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
     name = sti_span_of_text(tensor->name, tensor->name_bytes);
     if (w->sink.write) {
         return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0, STI_TEXT("a sink takes bytes in order only"), error);
     }
     if (w->stage != STI_WRITING || w->streamed) return sti_writer_state(w, error);
-    item = (sti_item *)(void *)sti_node_find(w->names, name);
+    item = sti_writer_find(w, name);
     if (!item) return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("there is no such tensor"), error);
     if (item->failed) return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0, STI_TEXT("a write failed before"), error);
     if (n > item->tensor.bytes - item->written) {
@@ -8136,15 +8181,15 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
 
 /* whole and closed, but for its name */
 static st_status sti_writer_complete(st_writer *w, st_error *error) {
-    uint32_t i;
+    size_t i;
     int code;
-    for (i = 0; i < w->item_count; i++) {
-        const sti_item *item = (const sti_item *)w->order[i];
-        if (item->failed || item->written < item->tensor.bytes) {
-            return sti_refuse(w->said, ST_ERR_STATE, item->node.name, item->tensor.bytes, item->written,
-                              item->failed ? STI_TEXT("a write failed before")
-                                           : STI_TEXT("only $a of its $e bytes have come"),
-                              error);
+    for (i = w->current; i < w->item_count; i++) {
+        const uint64_t bytes = w->order[i].bytes, written = sti_writer_has(w, i);
+        const int failed = w->first_item && sti_item_of(&w->order[i])->failed;
+        if (failed || written < bytes) {
+            return sti_refuse(
+                w->said, ST_ERR_STATE, w->order[i].name, bytes, written,
+                failed ? STI_TEXT("a write failed before") : STI_TEXT("only $a of its $e bytes have come"), error);
         }
     }
     code = sti_writer_flush(w);
@@ -8156,7 +8201,7 @@ static st_status sti_writer_complete(st_writer *w, st_error *error) {
 
 ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
     st_status s;
-    if (!w) return sti_writer_null(NULL, error);
+    if (!w) return sti_no_writer(error);
     if (w->stage != STI_WRITING) return sti_writer_state(w, error);
     s = sti_writer_complete(w, error);
     if (s != ST_OK) return s;
@@ -8175,71 +8220,119 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 
 /* ---- opening and closing */
 
-static int sti_save_options_fit(const st_save_options *o) {
-    return !(o->align & (o->align - (o->align > 0))) && (!o->align || o->align >= 8) &&
-           !(o->flags & ~(unsigned)STI_SAVE_FLAGS) && (!o->allocator || (o->allocator->alloc && o->allocator->free));
+/* what a call takes of st_save_options beside allocator and user: ST_SAVE_* and these */
+#define STI_TAKES_LAYOUT 1u   /* align, slack */
+#define STI_TAKES_LIMIT 2u    /* max_shard_bytes */
+#define STI_TAKES_WORK 4u     /* work */
+#define STI_TAKES_PROGRESS 8u /* progress */
+#define STI_TAKES_BYTES 16u   /* from, fill */
+#define STI_TAKES_INDEX 32u   /* index */
+#define STI_TAKES_SINK 64u    /* sink */
+
+/* refuses an option that is out of range or has no meaning in a call, by its name */
+static st_status sti_save_options_check(const char *said, const st_save_options *o, unsigned takes, st_error *error) {
+    const unsigned extra = (o->flags | (o->align || o->slack ? STI_TAKES_LAYOUT : 0) |
+                            (o->max_shard_bytes ? STI_TAKES_LIMIT : 0) | (o->work.data ? STI_TAKES_WORK : 0) |
+                            (o->progress ? STI_TAKES_PROGRESS : 0) | (o->from || o->fill ? STI_TAKES_BYTES : 0) |
+                            (o->index || o->index_count ? STI_TAKES_INDEX : 0) | (o->sink ? STI_TAKES_SINK : 0)) &
+                           ~takes;
+    const char *wrong = o->flags & ~STI_SAVE_FLAGS                                               ? "flags"
+                        : (o->align & (o->align - (o->align > 0))) || (o->align && o->align < 8) ? "align"
+                        : o->allocator && (!o->allocator->alloc || !o->allocator->free)          ? "allocator"
+                        : o->index_count && !o->index                                            ? "index"
+                                                                                                 : "";
+    const char *name = extra & ST_SAVE_KEEP_ORDER   ? "ST_SAVE_KEEP_ORDER"
+                       : extra & ST_SAVE_NO_SYNC    ? "ST_SAVE_NO_SYNC"
+                       : extra & ST_SAVE_IN_PLACE   ? "ST_SAVE_IN_PLACE"
+                       : extra & STI_TAKES_LAYOUT   ? (o->align ? "align" : "slack")
+                       : extra & STI_TAKES_LIMIT    ? "max_shard_bytes"
+                       : extra & STI_TAKES_WORK     ? "work"
+                       : extra & STI_TAKES_PROGRESS ? "progress"
+                       : extra & STI_TAKES_BYTES    ? (o->from ? "from" : "fill")
+                       : extra & STI_TAKES_INDEX    ? "index"
+                       : extra & STI_TAKES_SINK     ? "sink"
+                                                    : "";
+    if (*wrong) {
+        return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("this option is out of range"),
+                          error);
+    }
+    if (!*name) return ST_OK;
+    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(name), 0, 0, STI_TEXT("this call does not take this option"),
+                      error);
 }
 
-STI_COLD static st_status sti_save_misfit(const char *said, st_error *error) {
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(""), 0, 0,
-                      STI_TEXT("a pointer is NULL that must not be, or the options are out of range"), error);
-}
-
-static st_status sti_writer_open(st_writer **writer, const char *path, const st_sink *sink,
-                                 const st_save_options *options, st_error *error) {
-    st_save_options all;
-    st_writer first, *w = &first;
-    const char *said = path ? path : "(sink)";
-    ST_MEMSET(&all, 0, sizeof all);
-    if (writer) *writer = NULL;
-    if (options) all = *options;
-    if (!writer || (!path && !(sink && sink->write)) || !sti_save_options_fit(&all)) {
-        return sti_save_misfit(said, error);
+/* where the bytes go: a path, or a sink in the options; *said is what messages call it */
+static st_status sti_save_to(const char *path, const st_save_options *o, const char **said, st_error *error) {
+    *said = path ? path : "(sink)";
+    if (path ? !*path : !o->sink) return sti_argument_refuse(path ? "(file)" : *said, "path", error);
+    if (o->sink && !o->sink->write) return sti_argument_refuse(*said, "sink->write", error);
+    if (path && o->sink) {
+        return sti_refuse(*said, ST_ERR_ARGUMENT, sti_span_of("sink"), 0, 0,
+                          STI_TEXT("with this option the argument `path` must be NULL"), error);
     }
 #if defined(ST_NO_FILES)
     if (path) {
-        return sti_refuse(said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0, STI_TEXT("this build knows no files"),
+        return sti_refuse(*said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0, STI_TEXT("this build knows no files"),
                           error);
     }
 #endif
+    return ST_OK;
+}
+
+/* contents: what sti_save_declare will be given; NULL: a streamed file */
+static st_status sti_writer_open(st_writer **writer, const char *path, const st_contents *contents,
+                                 const st_save_options *options, st_error *error) {
+    st_writer first, *w = &first;
+    st_status s;
     ST_MEMSET(w, 0, sizeof *w);
-    sti_memory_choose(&w->memory, all.allocator, all.work.data, all.work.bytes);
-    w->options = all;
+    *writer = NULL;
+    if (options) w->options = *options;
+    s = sti_save_to(path, &w->options, &w->said, error);
+    if (s != ST_OK) return s;
+    sti_memory_choose(&w->memory, w->options.allocator, w->options.work.data, w->options.work.bytes);
     w->path = path;
-    w->said = said;
-    if (sink && !path) w->sink = *sink;
+    if (w->options.sink) w->sink = *w->options.sink;
+    w->header_least = 2;
+    if (contents) {
+        w->item_count = contents->count;
+        w->pair_count = contents->metadata_count;
+    }
+#if !defined(ST_NO_FILES)
+    if (path) {
+        sti_span longer = sti_span_of(path);
+        longer.n = sti_add_saturated(longer.n, STI_TEMP_BYTES);
+        w->temp_bytes = longer.n;
+        w->scratch_bytes = sti_multiply_saturated(sti_system_scratch(longer), 2);
+    }
+#endif
     w = (st_writer *)sti_writer_take(&first, sizeof *w, error);
     if (!w) return ST_ERR_MEMORY;
     *w = first;
     w->last_item = &w->first_item;
-    w->last_label = &w->first_label;
-#if !defined(ST_NO_FILES)
+    w->last_pair = &w->first_pair;
     if (path) {
-        sti_span longer = sti_span_of(path);
-        size_t scratch_bytes;
-        longer.n = sti_add_saturated(longer.n, STI_TEMP_BYTES);
-        w->temp_bytes = longer.n;
-        scratch_bytes = sti_multiply_saturated(sti_system_scratch(longer), 2);
         w->temp = (char *)sti_writer_take(w, w->temp_bytes, error);
-        if (w->temp && scratch_bytes) w->scratch = sti_writer_take(w, scratch_bytes, error);
-        if (!w->temp || (scratch_bytes && !w->scratch)) {
+        if (w->temp && w->scratch_bytes) w->scratch = sti_writer_take(w, w->scratch_bytes, error);
+        if (!w->temp || (w->scratch_bytes && !w->scratch)) {
             st_writer_close(w);
             return ST_ERR_MEMORY;
         }
         w->temp[0] = 0;
     }
-#endif
     *writer = w;
     return sti_succeed(error);
 }
 
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error) {
-    return sti_writer_open(writer, path, NULL, options, error);
-}
-
-ST_API st_status st_writer_open_sink(st_writer **writer, const st_sink *sink, const st_save_options *options,
-                                     st_error *error) {
-    return sti_writer_open(writer, NULL, sink, options, error);
+    st_status s = ST_OK;
+    if (writer) *writer = NULL;
+    if (!writer) return sti_no_writer(error);
+    if (options) {
+        s = sti_save_options_check(
+            path ? path : "(sink)", options,
+            ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_WORK | STI_TAKES_SINK, error);
+    }
+    return s == ST_OK ? sti_writer_open(writer, path, NULL, options, error) : s;
 }
 
 ST_API void st_writer_close(st_writer *w) {
@@ -8274,53 +8367,45 @@ static const st_tensor *sti_source_find(const st_model *from, const st_tensor *t
     return NULL;
 }
 
-/* whether the bytes of every tensor will come from somewhere; their sizes are known by now */
-static st_status sti_save_sources(const st_writer *w, st_error *error) {
-    const sti_item *item;
-    for (item = w->first_item; item; item = item->next) {
-        const st_tensor *t = item->source;
-        if (item->tensor.bytes == 0 || t->data) continue;
-        if (w->options.from) {
-            st_tensor wanted = *t;
-            wanted.bytes = item->tensor.bytes;
-            if (sti_source_find(w->options.from, &wanted)) continue;
-            return sti_refuse(w->said, ST_ERR_ARGUMENT, item->node.name, 0, 0,
-                              STI_TEXT("its bytes are not those of a tensor in `from`"), error);
-        }
-        if (!w->options.fill) {
-            return sti_refuse(w->said, ST_ERR_ARGUMENT, item->node.name, 0, 0, STI_TEXT("its bytes come from nowhere"),
-                              error);
-        }
-    }
-    return ST_OK;
+/* whether the bytes of a tensor, as many as that, will come from somewhere */
+static st_status sti_source_check(const char *said, const st_model *from, const st_save_options *o, const st_tensor *t,
+                                  uint64_t bytes, st_error *error) {
+    st_tensor wanted;
+    if (bytes == 0 || t->data || (!from && o->fill)) return ST_OK;
+    wanted = *t;
+    wanted.bytes = bytes;
+    if (from && sti_source_find(from, &wanted)) return ST_OK;
+    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes), 0, 0,
+                      from ? STI_TEXT("its bytes are not those of a tensor in `from`")
+                           : STI_TEXT("its bytes come from nowhere"),
+                      error);
 }
 
-/* the next block of an item's bytes, from where its source has them: to the buffer, or past it; *n bytes of them */
-static st_status sti_save_block(st_writer *w, const sti_item *item, uint64_t *n, st_error *error) {
-    const st_tensor *t = item->source;
-    const uint64_t left = item->tensor.bytes - item->written;
+/* the next block of a tensor's bytes, from where its source has them: to the buffer, or past it; *n bytes of them */
+static st_status sti_save_block(st_writer *w, const sti_named *item, uint64_t *n, st_error *error) {
+    const st_tensor *t = (const st_tensor *)item->item;
+    const uint64_t left = item->bytes - w->written, most = w->from ? STI_MAPPED_BYTES : STI_BUFFER_BYTES;
     size_t room;
     st_status s = ST_OK;
     int code = 0;
     if (t->data) {
-        const uint64_t most = (uint64_t)STI_BUFFER_BYTES * 8;
         *n = left < most ? left : most; /* it lies in memory, so places fit size_t */
-        code = sti_writer_push(w, (const unsigned char *)t->data + item->written, (size_t)*n);
+        code = sti_writer_push(w, (const unsigned char *)t->data + w->written, (size_t)*n);
         return code ? sti_writer_failed(w, code, error) : ST_OK;
     }
     if (w->buffered == w->buffer_bytes) code = sti_writer_flush(w);
     if (code) return sti_writer_failed(w, code, error);
     room = w->buffer_bytes - w->buffered;
     *n = left < room ? left : room;
-    if (w->options.from) {
+    if (w->from) {
         st_tensor from = *t;
-        from.bytes = item->tensor.bytes;
-        s = st_read(w->options.from, &from, item->written, w->buffer + w->buffered, (size_t)*n, error);
+        from.bytes = item->bytes;
+        s = st_read(w->from, &from, w->written, w->buffer + w->buffered, (size_t)*n, error);
     } else {
-        code = (w->options.fill)(w->options.user, t, item->written, w->buffer + w->buffered, (size_t)*n);
+        code = (w->options.fill)(w->options.user, t, w->written, w->buffer + w->buffered, (size_t)*n);
         if (code) {
             s = sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("its bytes cannot be made"));
-            sti_error_subject(error, item->node.name, STI_NAME);
+            sti_error_subject(error, item->name, STI_NAME);
             (void)sti_error_file(error, sti_span_of(w->said), s);
         }
     }
@@ -8332,7 +8417,7 @@ static st_status sti_save_block(st_writer *w, const sti_item *item, uint64_t *n,
 static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st_error *error) {
     while (w->current < w->item_count) {
         uint64_t n = 0;
-        st_status s = sti_save_block(w, (const sti_item *)w->order[w->current], &n, error);
+        st_status s = sti_save_block(w, &w->order[w->current], &n, error);
         if (s != ST_OK) return s;
         sti_writer_count(w, n);
         if (w->options.progress &&
@@ -8344,113 +8429,93 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
     return ST_OK;
 }
 
-/* declares everything; metadata as st_save takes it */
-static st_status sti_save_declare(st_writer *w, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                                  size_t metadata_count, st_error *error) {
-    st_status s = ST_OK;
+/* judges and lists everything; nothing of it is copied */
+static st_status sti_save_declare(st_writer *w, const st_contents *c, st_error *error) {
+    st_status s;
     size_t i;
-    if ((!tensors && count) || (!metadata && metadata_count)) {
-        return sti_writer_null(w->said, error);
+    if (!c->tensors && c->count) return sti_argument_refuse(w->said, "contents->tensors", error);
+    if (!c->metadata && c->metadata_count) return sti_argument_refuse(w->said, "contents->metadata", error);
+    if (c->from && w->options.fill) {
+        return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
+                          STI_TEXT("contents.from is set, so this option would not be called"), error);
     }
-    if (metadata) s = st_writer_add_metadata(w, NULL, error);
-    for (i = 0; s == ST_OK && i < metadata_count; i++) s = st_writer_add_metadata(w, &metadata[i], error);
-    for (i = 0; s == ST_OK && i < count; i++) s = sti_writer_add(w, &tensors[i], &tensors[i], error);
-    return s == ST_OK ? sti_save_sources(w, error) : s;
+    w->from = c->from;
+    w->has_metadata = c->metadata != NULL;
+    w->item_count = c->count;
+    w->pair_count = c->metadata_count;
+    /* before memory is taken that no such header needs */
+    s = sti_header_fits(w->said,
+                        sti_add_saturated(sti_multiply_saturated(c->count, STI_LEAST_ENTRY),
+                                          sti_multiply_saturated(c->metadata_count, STI_LEAST_PAIR)),
+                        error);
+    if (s == ST_OK) s = sti_writer_take_names(w, error);
+    for (i = 0; s == ST_OK && i < c->metadata_count; i++) {
+        st_pair p;
+        s = sti_pair_judge(w->said, &c->metadata[i], &p, error);
+        if (s != ST_OK) return s;
+        sti_writer_count_pair(w, &p);
+        w->order[c->count + i] = sti_named_pair(&p, &c->metadata[i]);
+    }
+    for (i = 0; s == ST_OK && i < c->count; i++) {
+        st_tensor t;
+        if (i + 8 < c->count) STI_PREFETCH(c->tensors[i + 8].name);
+        if (i + 8 < c->count) STI_PREFETCH(c->tensors[i + 8].shape);
+        s = sti_tensor_judge(w->said, &c->tensors[i], &t, error);
+        if (s == ST_OK) s = sti_source_check(w->said, c->from, &w->options, &c->tensors[i], t.bytes, error);
+        if (s != ST_OK) return s;
+        sti_writer_count_tensor(w, &t);
+        w->names[i] = sti_named_tensor(&t, &c->tensors[i], i);
+    }
+    return s;
 }
 
-/* bytes of a work buffer that suffice to save these, as far as they are sound; path_bytes: SIZE_MAX for a sink */
-static size_t sti_save_need(size_t path_bytes, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                            size_t metadata_count, size_t skipped) {
-    size_t need = sti_add_saturated(skipped, sti_add_saturated(sti_round8(sizeof(st_writer)), STI_BUFFER_LEAST)), i;
-    st_tensor t;
-#if !defined(ST_NO_FILES)
-    if (path_bytes < SIZE_MAX) {
-        sti_span longer;
-        longer.at = NULL;
-        longer.n = sti_add_saturated(path_bytes, STI_TEMP_BYTES);
-        need = sti_add_saturated(
-            need,
-            sti_add_saturated(sti_round8(longer.n), sti_round8(sti_multiply_saturated(sti_system_scratch(longer), 2))));
+ST_API st_contents st_contents_of(const st_model *model) {
+    st_contents c;
+    ST_MEMSET(&c, 0, sizeof c);
+    if (model) {
+        c.tensors = model->tensors;
+        c.count = model->count;
+        c.metadata = model->metadata;
+        c.metadata_count = model->metadata_count;
+        c.index = model->index;
+        c.index_count = model->index_count;
+        c.from = model;
     }
-#else
-    (void)path_bytes;
-#endif
-    for (i = 0; i < metadata_count; i++) {
-        st_pair p = sti_pair_complete(&metadata[i]);
-        need = sti_add_saturated(need, sti_pending_pair_bytes(&p));
-    }
-    for (i = 0; i < count; i++) {
-        if (sti_tensor_judge("", &tensors[i], &t, NULL) == ST_OK) need = sti_add_saturated(need, sti_item_bytes(&t));
-    }
-    return sti_add_saturated(need, sti_order_bytes(count, metadata_count));
+    return c;
 }
 
-static st_status sti_save(const char *path, const st_sink *sink, const st_tensor *tensors, size_t count,
-                          const st_pair *metadata, size_t metadata_count, const st_save_options *options,
-                          st_error *error) {
+ST_API st_status st_save(const char *path, const st_contents *contents, const st_save_options *options,
+                         st_error *error) {
     st_writer *w = NULL;
-    st_status s = sti_writer_open(&w, path, sink, options, error);
-    if (s == ST_OK) s = sti_save_declare(w, tensors, count, metadata, metadata_count, error);
-    if (s == ST_OK) s = st_writer_begin(w, error);
-    if (s == ST_ERR_MEMORY && options && options->work.data && (tensors || !count) && (metadata || !metadata_count)) {
-        const char *said = path ? path : "(sink)";
-        size_t past = (uintptr_t)options->work.data % 8;
-        size_t need = sti_save_need(path ? sti_span_of(path).n : SIZE_MAX, tensors, count, metadata, metadata_count,
-                                    past ? 8 - past : 0);
-        s = sti_refuse(said, s, sti_span_of(""), need, 0, STI_TEXT("the work buffer is too small: $e bytes suffice"),
-                       error);
+    st_status s = ST_OK;
+    if (!contents) return sti_argument_refuse(path ? path : "(sink)", "contents", error);
+    if (options) {
+        s = sti_save_options_check(path ? path : "(sink)", options,
+                                   ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_WORK |
+                                       STI_TAKES_SINK | STI_TAKES_BYTES | STI_TAKES_PROGRESS,
+                                   error);
     }
+    if (s == ST_OK) s = sti_writer_open(&w, path, contents, options, error);
+    if (s == ST_OK) s = sti_save_declare(w, contents, error);
+    if (s == ST_OK) s = st_writer_begin(w, error);
     if (s == ST_OK) s = sti_save_data(w, 0, w->data_bytes, error);
     if (s == ST_OK) s = st_writer_finish(w, error);
     st_writer_close(w);
     return s;
 }
 
-ST_API st_status st_save(const char *path, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                         size_t metadata_count, const st_save_options *options, st_error *error) {
-    if (!path) return sti_writer_null(NULL, error);
-    return sti_save(path, NULL, tensors, count, metadata, metadata_count, options, error);
-}
-
-ST_API st_status st_save_sink(const st_sink *sink, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                              size_t metadata_count, const st_save_options *options, st_error *error) {
-    return sti_save(NULL, sink, tensors, count, metadata, metadata_count, options, error);
-}
-
-ST_API st_status st_save_model(const char *path, const st_model *model, const st_save_options *options,
-                               st_error *error) {
-    st_save_options all;
-    if (!path || !model) return sti_writer_null(path, error);
-    ST_MEMSET(&all, 0, sizeof all);
-    if (options) all = *options;
-    all.from = model;
-    return sti_save(path, NULL, model->tensors, model->count, model->metadata, model->metadata_count, &all, error);
-}
-
 /* ---- sharding: the plan */
 
 #define STI_SHARD_BYTES 5000000000u /* by default */
+#define STI_STEM "model"            /* what the names of a model's files begin with */
 
-/* the shard that begins with tensor `begin`: where it ends, and the bytes of its tensors, which have been judged */
-static size_t sti_shard_end(const st_tensor *tensors, size_t count, size_t begin, const st_save_options *o,
-                            uint64_t *bytes) {
-    const uint64_t limit = o->max_shard_bytes ? o->max_shard_bytes : STI_SHARD_BYTES;
-    const int over = (o->flags & ST_SAVE_SHARD_OVER) != 0;
-    size_t i;
-    *bytes = 0;
-    for (i = begin; i < count; i++) {
-        const uint64_t more = sti_tensor_bytes(&tensors[i]);
-        if (over ? *bytes > limit : i > begin && (*bytes > limit || more > limit - *bytes)) break;
-        *bytes = sti_add64_saturated(*bytes, more);
-    }
-    return i;
-}
-
-/* judges all tensors and sums their bytes up, then counts the shards; shards NULL, or room for count */
+/* checks all tensors, sums their bytes and counts the shards; shards: NULL, or room for count */
 static st_status sti_plan(const char *said, const st_tensor *tensors, size_t count, const st_save_options *o,
                           uint32_t *shards, uint32_t *shard_count, uint64_t *bytes, st_error *error) {
-    uint64_t part;
-    size_t i, begin, end;
+    const uint64_t limit = o->max_shard_bytes ? o->max_shard_bytes : STI_SHARD_BYTES;
+    uint64_t held = 0; /* bytes in the last shard */
+    uint32_t n = 1;
+    size_t i;
     *bytes = 0;
     for (i = 0; i < count; i++) {
         st_tensor t;
@@ -8461,18 +8526,24 @@ static st_status sti_plan(const char *said, const st_tensor *tensors, size_t cou
             return sti_refuse(said, ST_ERR_OVERFLOW, sti_span_of_text(t.name, t.name_bytes), 0, 0,
                               STI_TEXT("with this tensor the model has 2^63 bytes or more"), error);
         }
-    }
-    for (begin = 0, *shard_count = 0; begin < count || *shard_count == 0; begin = end) {
-        if (*shard_count == STI_MAX_SHARDS) {
-            return sti_refuse(said, ST_ERR_TOO_LARGE, sti_span_of(""), STI_MAX_SHARDS, 0,
-                              STI_TEXT("more than $e shards: raise max_shard_bytes"), error);
+        if (i && (held > limit || t.bytes > limit - held)) {
+            held = 0;
+            if (n <= STI_MAX_SHARDS) n++;
         }
-        end = sti_shard_end(tensors, count, begin, o, &part);
-        for (i = begin; shards && i < end; i++) shards[i] = *shard_count;
-        ++*shard_count;
+        held = sti_add64_saturated(held, t.bytes);
+        if (shards) shards[i] = n - 1;
     }
+    if (n > STI_MAX_SHARDS) {
+        return sti_refuse(said, ST_ERR_TOO_LARGE, sti_span_of("max_shard_bytes"), STI_MAX_SHARDS, 0,
+                          STI_TEXT("the plan has more than $e shards: raise this option"), error);
+    }
+    *shard_count = n;
     return ST_OK;
 }
+
+#define STI_SHARDED_TAKES                                                                             \
+    (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_LIMIT | STI_TAKES_PROGRESS | \
+     STI_TAKES_BYTES | STI_TAKES_INDEX)
 
 ST_API st_status st_plan_shards(const st_tensor *tensors, size_t count, const st_save_options *options,
                                 uint32_t *shards, uint32_t *shard_count, st_error *error) {
@@ -8482,8 +8553,10 @@ ST_API st_status st_plan_shards(const st_tensor *tensors, size_t count, const st
     st_status s;
     ST_MEMSET(&all, 0, sizeof all);
     if (options) all = *options;
-    if ((!tensors && count) || !shard_count || !sti_save_options_fit(&all)) return sti_save_misfit(said, error);
-    s = sti_plan(said, tensors, count, &all, shards, shard_count, &bytes, error);
+    if (!shard_count) return sti_argument_refuse(said, "shard_count", error);
+    if (!tensors && count) return sti_argument_refuse(said, "tensors", error);
+    s = sti_save_options_check(said, &all, STI_SHARDED_TAKES, error);
+    if (s == ST_OK) s = sti_plan(said, tensors, count, &all, shards, shard_count, &bytes, error);
     return s == ST_OK ? sti_succeed(error) : s;
 }
 
@@ -8493,10 +8566,11 @@ static void sti_put_five(char *text, size_t size, uint32_t n) {
     sti_put_number(text, size, n);
 }
 
-static void sti_shard_name(uint32_t shard, uint32_t shard_count, char name[ST_SHARD_NAME_BYTES]) {
+/* the name of a shard, counted from 0; shard_count 0: of the file of a model that has one only */
+static void sti_shard_name(const char *stem, uint32_t shard, uint32_t shard_count, char name[ST_SHARD_NAME_BYTES]) {
     name[0] = 0;
-    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("model"));
-    if (shard_count > 1) {
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(stem));
+    if (shard_count) {
         sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("-"));
         sti_put_five(name, ST_SHARD_NAME_BYTES, shard + 1); /* at most shard_count */
         sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("-of-"));
@@ -8509,192 +8583,16 @@ ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name,
     char whole[ST_SHARD_NAME_BYTES];
     size_t n;
     if (!name || shard >= shard_count) return ST_ERR_ARGUMENT;
-    sti_shard_name(shard, shard_count, whole);
+    sti_shard_name(STI_STEM, shard, shard_count > 1 ? shard_count : 0, whole);
     n = sti_span_of(whole).n + 1;
     if (n > room) return ST_ERR_ARGUMENT;
     ST_MEMCPY(name, whole, n);
     return ST_OK;
 }
 
-/* -1, 0, 1: by where the bytes lie, then by how many they are */
-static int sti_sharing_compare(const st_tensor *a, const st_tensor *b) {
-    uint64_t x, y;
-    if (a->data != b->data) return (uintptr_t)a->data < (uintptr_t)b->data ? -1 : 1;
-    x = sti_tensor_bytes(a);
-    y = sti_tensor_bytes(b);
-    return x < y ? -1 : x > y;
-}
-
-static int sti_sharing_before(const void *context, const void *a, const void *b) {
-    const st_tensor *tensors = (const st_tensor *)context;
-    const size_t i = *(const size_t *)a, k = *(const size_t *)b;
-    const int c = sti_sharing_compare(&tensors[i], &tensors[k]);
-    return c ? c < 0 : i < k;
-}
-
-ST_API size_t st_find_shared(const st_tensor *tensors, size_t count, size_t *first, size_t *scratch) {
-    size_t i, repeats = 0;
-    if (!tensors || !first || !scratch) return 0;
-    for (i = 0; i < count; i++) scratch[i] = i;
-    sti_sort(scratch, count, sizeof *scratch, sti_sharing_before, tensors);
-    for (i = 0; i < count; i++) {
-        const st_tensor *t = &tensors[scratch[i]];
-        first[scratch[i]] = scratch[i];
-        if (i == 0 || !t->data || sti_tensor_bytes(t) == 0) continue;
-        if (sti_sharing_compare(&tensors[scratch[i - 1]], t) == 0) {
-            first[scratch[i]] = first[scratch[i - 1]];
-            repeats++;
-        }
-    }
-    return repeats;
-}
-
 #if !defined(ST_NO_FILES)
 
-/* ---- sharding: the index's text, byte for byte as Python's json writes it with an indent of 2 and sorted keys */
-
-typedef struct sti_shard_assignment { /* a tensor of the index */
-    const st_tensor *tensor;
-    uint32_t shard;
-} sti_shard_assignment;
-
-/* a string in ASCII; escaped: it is the inside of one that was scanned before */
-static void sti_emit_ascii(sti_emitter *e, sti_span s, int escaped) {
-    sti_json j = sti_json_inside(s);
-    sti_emit(e, "\"", 1);
-    while (j.at < j.end) {
-        const unsigned char *run = j.at;
-        while (j.at < j.end && *j.at >= 0x20 && *j.at < 0x7F && *j.at != '"' && *j.at != '\\') j.at++;
-        sti_emit(e, run, (size_t)(j.at - run));
-        if (j.at < j.end) {
-            unsigned char raw[4];
-            uint32_t code = sti_utf8_code(raw, sti_json_character(&j, escaped, raw)); /* never 0: it is UTF-8 */
-            if (code >= 0x20 && code < 0x7F && code != '"' && code != '\\') {
-                sti_emit(e, raw, 1); /* it was escaped, and need not be */
-            } else if (code < 0x10000) {
-                sti_emit_escape(e, code);
-            } else {
-                sti_emit_escape(e, 0xD800 + ((code - 0x10000) >> 10));
-                sti_emit_escape(e, 0xDC00 + (code & 0x3FF));
-            }
-        }
-    }
-    sti_emit(e, "\"", 1);
-}
-
-static void sti_emit_line(sti_emitter *e, unsigned depth) {
-    sti_emit(e, "\n", 1);
-    for (; depth; depth--) sti_emit(e, "  ", 2);
-}
-
-/* the string that the scanner is at, which was scanned before */
-static void sti_emit_scanned(sti_emitter *e, sti_json *j) {
-    sti_span inside;
-    sti_string w;
-    inside.at = (const char *)j->at + 1;
-    (void)sti_json_string(j, &w, NULL);
-    inside.n = (size_t)((const char *)j->at - 1 - inside.at);
-    sti_emit_ascii(e, inside, 1);
-}
-
-static void sti_emit_bracket(sti_emitter *e, int bracket) {
-    const char c = (char)bracket;
-    sti_emit(e, &c, 1);
-}
-
-/* a value that was judged: laid out anew, strings in ASCII, numbers as they are; nothing of it can fail again */
-static void sti_emit_value(sti_emitter *e, sti_span text) {
-    const unsigned around = 2;         /* the root and its metadata */
-    unsigned char open[STI_MAX_DEPTH]; /* the brackets of the containers that the scanner is in */
-    unsigned inside = 0;
-    sti_json j = sti_json_inside(text);
-    for (;;) {
-        int more = 0, c = sti_json_peek(&j);
-        if (c == '{' || c == '[') {
-            (void)sti_json_enter(&j, c, &more, NULL);
-            sti_emit_bracket(e, c);
-            if (more) {
-                open[inside++] = (unsigned char)c;
-                sti_emit_line(e, around + inside);
-            } else {
-                sti_emit_bracket(e, c + 2);
-            }
-        } else if (c == '"') {
-            sti_emit_scanned(e, &j);
-        } else {
-            const unsigned char *scalar = j.at;
-            (void)sti_json_scalar(&j);
-            sti_emit(e, scalar, (size_t)(j.at - scalar));
-        }
-        while (!more && inside > 0) {
-            (void)sti_json_next(&j, open[inside - 1], &more);
-            if (more) {
-                sti_emit(e, ",", 1);
-                sti_emit_line(e, around + inside);
-            } else {
-                inside--;
-                sti_emit_line(e, around + inside);
-                sti_emit_bracket(e, open[inside] + 2);
-            }
-        }
-        if (inside == 0) return;
-        if (open[inside - 1] == '{') {
-            (void)sti_json_peek(&j);
-            sti_emit_scanned(e, &j);
-            (void)sti_json_colon(&j);
-            sti_emit(e, ": ", 2);
-        }
-    }
-}
-
-/* whether a text is one JSON value that may stand in the index's metadata */
-static int sti_is_value(sti_span text) {
-    sti_json j = sti_json_inside(text);
-    return sti_is_utf8(text) && sti_json_skip(&j, 2) == ST_OK && sti_json_peek(&j) < 0;
-}
-
-static sti_span sti_total_size(void) {
-    return sti_span_of("total_size");
-}
-
-/* of one of sti_shards.pairs */
-static sti_span sti_pair_key(const void *pair) {
-    const st_pair *p = (const st_pair *)pair;
-    return sti_span_of_text(p->key, p->key_bytes);
-}
-
-static sti_span sti_pair_value(const void *pair) {
-    const st_pair *p = (const st_pair *)pair;
-    return sti_span_of_text(p->value, p->value_bytes);
-}
-
-static int sti_pair_before(const void *context, const void *a, const void *b) {
-    (void)context;
-    return sti_compare(sti_pair_key(*(void *const *)a), sti_pair_key(*(void *const *)b)) < 0;
-}
-
-static sti_span sti_shard_assignment_name(const sti_shard_assignment *p) {
-    return sti_span_of_text(p->tensor->name, p->tensor->name_bytes);
-}
-
-static int sti_shard_assignment_before(const void *context, const void *a, const void *b) {
-    (void)context;
-    return sti_compare(sti_shard_assignment_name((const sti_shard_assignment *)a),
-                       sti_shard_assignment_name((const sti_shard_assignment *)b)) < 0;
-}
-
-/* ---- sharding: one call that saves a model, or a part of it, in several files */
-
-#define STI_FILE_NAME 256u    /* bytes of a name in a directory, and more than any has */
-#define STI_OLD_WINDOW 65536u /* of an older index, at most */
-#define STI_SINGLE_NAME "model" STI_MODEL
-#define STI_INDEX_NAME "model" STI_INDEX_END
-
-typedef struct sti_stale { /* a file of the older model; its name lies behind it */
-    sti_node node;
-    struct sti_stale *next;
-    int shared; /* another model's index names it too */
-} sti_stale;
+/* ---- sharding: one call that saves a model in several files, or their index */
 
 typedef struct sti_shards { /* what one call works with; the first six are the caller's */
     const char *directory;
@@ -8705,29 +8603,24 @@ typedef struct sti_shards { /* what one call works with; the first six are the c
     st_save_options options;
     sti_memory memory;
     st_error *error;
+    const char *stem;
     uint32_t shard_count;
+    uint32_t *shards;    /* of each tensor */
     uint64_t bytes;      /* of all tensors */
     size_t prefix_bytes; /* the directory and a separator: where names begin in path */
     size_t path_bytes;
-    char *path, *temp; /* each with room for path_bytes */
-    size_t scratch_bytes;
-    void *scratch;                /* for paths */
-    sti_shard_assignment *placed; /* of the index: count tensors by name */
-    void **pairs;                 /* index_count pairs by key */
-    uint64_t index_bytes;         /* of its text */
-    uint32_t *serials;            /* of the temporaries of the shards, then the index */
-    uint32_t serial;              /* for the next */
-    uint32_t written, named;      /* of them, how many are there, and how many of these have their names by now */
-    uint64_t done;                /* bytes that progress has been told of */
-    sti_node *stale_names;
-    sti_stale *stale;
-    size_t stale_bytes;
-    unsigned char *window; /* through which older indexes are read */
-    size_t window_bytes;
+    char *path, *temp;         /* each with room for path_bytes */
+    void *scratch;             /* for paths */
+    const st_tensor **order;   /* count tensors by name, for the index */
+    const st_pair **pairs;     /* options.index_count pairs by key */
+    uint64_t index_bytes;      /* of its text */
+    uint32_t *serials;         /* of the temporaries of the shards, then of the index */
+    uint32_t serial;           /* for the next */
+    uint32_t written, named;   /* temporaries that were written, and how many of these have their names by now */
+    uint64_t done;             /* bytes that progress has been told of */
     int has_index, has_single; /* files of an older model that are there */
-    int clash;        /* a file that is there, or is named by the index that is there, has the name of a new one */
-    st_status status; /* of what a listing calls */
-    size_t asked;     /* bytes of a work buffer that opening a shard would take, where it was too small */
+    int clash;                 /* a file that is there has the name of a new shard */
+    st_status status;          /* of what a listing calls */
 } sti_shards;
 
 STI_COLD static st_status sti_shards_refuse(const sti_shards *s, st_status status, sti_span subject, uint64_t expected,
@@ -8742,108 +8635,149 @@ STI_COLD static st_status sti_shards_fail(const sti_shards *s, int code, const c
     return sti_error_file(s->error, sti_span_of(s->directory), status);
 }
 
-/* puts a name into s->path; it has fewer than STI_FILE_NAME bytes */
-static const char *sti_shards_path(const sti_shards *s, sti_span name) {
-    ST_MEMCPY(s->path + s->prefix_bytes, name.at, name.n);
-    s->path[s->prefix_bytes + name.n] = 0;
+/* puts the name of a file of the model into s->path */
+static const char *sti_shards_path(const sti_shards *s, const char *name) {
+    const sti_span text = sti_span_of(name);
+    ST_MEMCPY(s->path + s->prefix_bytes, text.at, text.n + 1);
     return s->path;
 }
 
-/* the name of file `i` of the model: its shards, then the index */
+/* the name of file `i` of the new model: its shards, then the index */
 static const char *sti_shards_name(const sti_shards *s, uint32_t i, char name[ST_SHARD_NAME_BYTES]) {
-    if (i == s->shard_count) return STI_INDEX_NAME;
-    sti_shard_name(i, s->shard_count, name);
+    if (i < s->shard_count) {
+        sti_shard_name(s->stem, i, s->shard_count > 1 ? s->shard_count : 0, name);
+    } else {
+        name[0] = 0;
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(s->stem));
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_INDEX_END));
+    }
     return name;
 }
 
-/* the tensors from that one on */
-static const st_tensor *sti_shards_tensors(const sti_shards *s, size_t begin) {
-    return s->count ? s->tensors + begin : NULL;
-}
-
 static void *sti_shards_take(sti_shards *s, size_t bytes) {
-    return sti_arena_take_or_fail(&s->memory, bytes, s->directory, s->error);
+    void *taken = sti_arena_take(&s->memory, bytes);
+    if (!taken) (void)sti_error_file(s->error, sti_span_of(s->directory), sti_fail_memory(&s->memory, bytes, s->error));
+    return taken;
 }
 
-static size_t sti_serials_bytes(const sti_shards *s) {
-    return sti_multiply_saturated(s->shard_count + (size_t)1, sizeof *s->serials);
-}
-
-/* bytes of a work buffer that suffice, as far as is known what else the directory holds */
-STI_COLD static size_t sti_shards_need(const sti_shards *s) {
-    size_t need = sti_add_saturated(s->memory.work_skipped, sti_multiply_saturated(sti_round8(s->path_bytes), 2)),
-           most = 0, begin, end;
-    uint64_t bytes;
-    need = sti_add_saturated(need, sti_add_saturated(sti_round8(s->scratch_bytes), sti_round8(sti_serials_bytes(s))));
-    need = sti_add_saturated(need, sti_round8(sti_multiply_saturated(s->count, sizeof *s->placed)));
-    need = sti_add_saturated(need, sti_round8(sti_multiply_saturated(s->options.index_count, sizeof *s->pairs)));
-    for (begin = 0; begin < s->count || begin == 0; begin = end) {
-        size_t shard;
-        end = sti_shard_end(s->tensors, s->count, begin, &s->options, &bytes);
-        shard = sti_save_need(sti_add_saturated(s->prefix_bytes, ST_SHARD_NAME_BYTES), sti_shards_tensors(s, begin),
-                              end - begin, s->metadata, s->metadata_count, 0);
-        if (shard > most) most = shard;
-        if (end == 0) break;
-    }
-    return sti_add_saturated(need, sti_add_saturated(sti_add_saturated(s->stale_bytes, s->window_bytes), most));
-}
-
-/* what all calls have in common: judges the tensors and counts the shards, and takes what every one of them needs */
+/* checks the arguments and plans; takes what both calls need */
 static st_status sti_shards_open(sti_shards *s, const char *directory, const st_tensor *tensors, size_t count,
-                                 const st_pair *metadata, size_t metadata_count, const st_save_options *options,
-                                 st_error *error) {
+                                 const st_save_options *options, unsigned takes, st_error *error) {
     sti_span longest, place = sti_span_of(directory ? directory : "");
+    size_t scratch_bytes;
     st_status status;
     ST_MEMSET(s, 0, sizeof *s);
     s->directory = directory ? directory : "(directory)";
     if (options) s->options = *options;
     s->error = error;
-    if (!place.n || (!tensors && count) || (!metadata && metadata_count) ||
-        (!s->options.index && s->options.index_count) || !sti_save_options_fit(&s->options)) {
-        return sti_save_misfit(s->directory, error);
-    }
+    s->stem = STI_STEM;
     s->tensors = tensors;
     s->count = count;
-    s->metadata = metadata;
-    s->metadata_count = metadata_count;
-    sti_memory_choose(&s->memory, s->options.allocator, s->options.work.data, s->options.work.bytes);
-    status = sti_plan(directory, tensors, count, &s->options, NULL, &s->shard_count, &s->bytes, error);
+    if (!place.n) return sti_argument_refuse(s->directory, "directory", error);
+    if (!tensors && count) return sti_argument_refuse(s->directory, "tensors", error);
+    status = sti_save_options_check(directory, &s->options, takes, error);
+    if (status != ST_OK) return status;
+    sti_memory_choose(&s->memory, s->options.allocator, NULL, 0);
+    s->shards = (uint32_t *)sti_shards_take(s, sti_multiply_saturated(count, sizeof *s->shards));
+    if (!s->shards) return ST_ERR_MEMORY;
+    status = sti_plan(directory, tensors, count, &s->options, s->shards, &s->shard_count, &s->bytes, error);
     if (status != ST_OK) return status;
     s->prefix_bytes =
         sti_add_saturated(place.n, sti_system_directory(directory) < place.n); /* a separator, unless it has one */
-    s->path_bytes = sti_add_saturated(s->prefix_bytes, STI_FILE_NAME);
+    s->path_bytes =
+        sti_add_saturated(s->prefix_bytes, ST_SHARD_NAME_BYTES > STI_TEMP_BYTES ? ST_SHARD_NAME_BYTES : STI_TEMP_BYTES);
     longest.at = NULL;
     longest.n = sti_add_saturated(s->path_bytes, STI_TEMP_BYTES);
-    s->scratch_bytes = sti_multiply_saturated(sti_system_scratch(longest), 2);
-    s->path = (char *)sti_shards_take(s, s->path_bytes);
+    scratch_bytes = sti_multiply_saturated(sti_system_scratch(longest), 2);
+    s->serials = (uint32_t *)sti_shards_take(s, sti_multiply_saturated(s->shard_count + (size_t)1, sizeof *s->serials));
+    if (s->serials) s->path = (char *)sti_shards_take(s, s->path_bytes);
     if (s->path) s->temp = (char *)sti_shards_take(s, s->path_bytes);
-    if (s->temp && s->scratch_bytes) s->scratch = sti_shards_take(s, s->scratch_bytes);
-    if (!s->temp || (s->scratch_bytes && !s->scratch)) return ST_ERR_MEMORY;
+    if (s->temp && scratch_bytes) s->scratch = sti_shards_take(s, scratch_bytes);
+    if (!s->temp || (scratch_bytes && !s->scratch)) return ST_ERR_MEMORY;
     ST_MEMCPY(s->path, place.at, place.n);
     if (s->prefix_bytes > place.n) s->path[place.n] = '/';
     s->path[s->prefix_bytes] = 0;
     return ST_OK;
 }
 
-/* what all calls have in common at their end */
 static st_status sti_shards_end(sti_shards *s, st_status status) {
     sti_arena_release(&s->memory, NULL, 0);
-    if (status == ST_ERR_MEMORY && s->memory.work) {
-        size_t need = sti_shards_need(s);
-        return sti_shards_refuse(s, status, sti_span_of(""), need > s->asked ? need : s->asked, 0,
-                                 STI_TEXT("the work buffer is too small: $e bytes suffice"));
-    }
     return status == ST_OK ? sti_succeed(s->error) : status;
 }
 
-/* judges the index's metadata and orders it */
+/* calls `each` for every shard, with its tensors [begin, end), until one call fails */
+static st_status sti_shards_each(sti_shards *s,
+                                 st_status (*each)(sti_shards *s, uint32_t shard, size_t begin, size_t end)) {
+    st_status status = ST_OK;
+    size_t begin = 0, end;
+    uint32_t shard;
+    for (shard = 0; status == ST_OK && shard < s->shard_count; shard++, begin = end) {
+        for (end = begin; end < s->count && s->shards[end] == shard; end++) {}
+        status = each(s, shard, begin, end);
+    }
+    return status;
+}
+
+/* ---- sharding: the index's text, as Python's json writes it with an indent of 2 and sorted keys, but for the values */
+
+/* a string in ASCII */
+static void sti_emit_ascii(sti_emitter *e, sti_span s) {
+    sti_json j = sti_json_inside(s);
+    sti_emit(e, "\"", 1);
+    while (j.at < j.end) {
+        const unsigned char *run = j.at;
+        while (j.at < j.end && *j.at >= 0x20 && *j.at < 0x7F && *j.at != '"' && *j.at != '\\') j.at++;
+        sti_emit(e, run, (size_t)(j.at - run));
+        if (j.at < j.end) {
+            unsigned char raw[4];
+            uint32_t code = sti_utf8_code(raw, sti_json_character(&j, 0, raw)); /* never 0: it is UTF-8 */
+            if (code < 0x10000) {
+                sti_emit_escape(e, code);
+            } else {
+                sti_emit_escape(e, 0xD800 + ((code - 0x10000) >> 10));
+                sti_emit_escape(e, 0xDC00 + (code & 0x3FF));
+            }
+        }
+    }
+    sti_emit(e, "\"", 1);
+}
+
+/* begins a member: its key, and what stands before it */
+static void sti_emit_key(sti_emitter *e, sti_span key, int first) {
+    sti_emit_text(e, first ? "\n    " : ",\n    ");
+    sti_emit_ascii(e, key);
+    sti_emit(e, ": ", 2);
+}
+
+/* whether a text is one JSON value that may stand in the index's metadata */
+static int sti_is_value(sti_span text) {
+    sti_json j = sti_json_inside(text);
+    return sti_is_utf8(text) && sti_json_skip(&j, 2) == ST_OK && sti_json_peek(&j) < 0;
+}
+
+static sti_span sti_pair_key(const st_pair *p) {
+    return sti_span_of_text(p->key, p->key_bytes);
+}
+
+static int sti_pair_before(const void *context, const void *a, const void *b) {
+    (void)context;
+    return sti_compare(sti_pair_key(*(const st_pair *const *)a), sti_pair_key(*(const st_pair *const *)b)) < 0;
+}
+
+static int sti_tensor_before(const void *context, const void *a, const void *b) {
+    const st_tensor *x = *(const st_tensor *const *)a, *y = *(const st_tensor *const *)b;
+    (void)context;
+    return sti_compare(sti_span_of_text(x->name, x->name_bytes), sti_span_of_text(y->name, y->name_bytes)) < 0;
+}
+
+/* checks the index's metadata and orders it */
 static st_status sti_shards_pairs(sti_shards *s) {
     const size_t n = s->options.index_count;
     size_t i;
     if (!n) return ST_OK;
     for (i = 0; i < n; i++) {
         const st_pair *p = &s->options.index[i];
-        sti_span key = sti_span_of_text(p->key, p->key_bytes), value = sti_span_of_text(p->value, p->value_bytes);
+        sti_span key = sti_pair_key(p), value = sti_span_of_text(p->value, p->value_bytes);
         if (!key.at || !value.at) {
             return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0,
                                      STI_TEXT("a pair of the index needs key and value"));
@@ -8853,20 +8787,20 @@ static st_status sti_shards_pairs(sti_shards *s) {
         }
         if (value.n > STI_DEFAULT_LIMIT) {
             return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
-                                     STI_TEXT("with $a bytes its value is over the limit of $e"));
+                                     STI_TEXT("the value for the index has $a bytes, the limit is $e"));
         }
         if (!sti_is_value(value)) {
-            return sti_shards_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("its value for the index is not JSON text"));
+            return sti_shards_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("the value for the index is not JSON text"));
         }
     }
-    s->pairs = (void **)sti_shards_take(s, sti_multiply_saturated(n, sizeof *s->pairs));
+    s->pairs = (const st_pair **)sti_shards_take(s, sti_multiply_saturated(n, sizeof *s->pairs));
     if (!s->pairs) return ST_ERR_MEMORY;
-    for (i = 0; i < n; i++) s->pairs[i] = (void *)(uintptr_t)&s->options.index[i];
+    for (i = 0; i < n; i++) s->pairs[i] = &s->options.index[i];
     sti_sort(s->pairs, n, sizeof *s->pairs, sti_pair_before, NULL);
     for (i = 1; i < n; i++) {
         sti_span key = sti_pair_key(s->pairs[i]);
         if (sti_same(sti_pair_key(s->pairs[i - 1]), key)) {
-            return sti_shards_refuse(s, ST_ERR_DUPLICATE, key, 0, 0, STI_TEXT("this key of the index is there twice"));
+            return sti_shards_refuse(s, ST_ERR_DUPLICATE, key, 0, 0, STI_TEXT("duplicate key of the index"));
         }
     }
     return ST_OK;
@@ -8874,152 +8808,66 @@ static st_status sti_shards_pairs(sti_shards *s) {
 
 /* orders the tensors for the index, and refuses a name that is there twice */
 static st_status sti_shards_order(sti_shards *s) {
-    size_t i, begin, end;
-    uint32_t shard = 0;
-    uint64_t bytes;
-    if (!s->count) return ST_OK;
-    s->placed = (sti_shard_assignment *)sti_shards_take(s, sti_multiply_saturated(s->count, sizeof *s->placed));
-    if (!s->placed) return ST_ERR_MEMORY;
-    for (begin = 0; begin < s->count; begin = end, shard++) {
-        end = sti_shard_end(s->tensors, s->count, begin, &s->options, &bytes);
-        for (i = begin; i < end; i++) {
-            s->placed[i].tensor = &s->tensors[i];
-            s->placed[i].shard = shard;
-        }
-    }
-    sti_sort(s->placed, s->count, sizeof *s->placed, sti_shard_assignment_before, NULL);
+    size_t i;
+    s->order = (const st_tensor **)sti_shards_take(s, sti_multiply_saturated(s->count, sizeof *s->order));
+    if (!s->order) return ST_ERR_MEMORY;
+    for (i = 0; i < s->count; i++) s->order[i] = &s->tensors[i];
+    sti_sort(s->order, s->count, sizeof *s->order, sti_tensor_before, NULL);
     for (i = 1; i < s->count; i++) {
-        sti_span name = sti_shard_assignment_name(&s->placed[i]);
-        if (sti_same(sti_shard_assignment_name(&s->placed[i - 1]), name)) {
-            return sti_shards_refuse(s, ST_ERR_DUPLICATE, name, 0, 0, STI_TEXT("this name is there twice"));
+        const st_tensor *a = s->order[i - 1], *b = s->order[i];
+        sti_span name = sti_span_of_text(b->name, b->name_bytes);
+        if (sti_same(sti_span_of_text(a->name, a->name_bytes), name)) {
+            return sti_shards_refuse(s, ST_ERR_DUPLICATE, name, 0, 0, STI_TEXT("duplicate tensor name"));
         }
     }
     return ST_OK;
-}
-
-/* begins a member: its key, and what stands before it */
-static void sti_emit_key(sti_emitter *e, sti_span key, int first) {
-    if (!first) sti_emit(e, ",", 1);
-    sti_emit_line(e, 2);
-    sti_emit_ascii(e, key, 0);
-    sti_emit(e, ": ", 2);
 }
 
 /* of a model in several files: it has two tensors at least */
 static void sti_emit_index(sti_emitter *e, const sti_shards *s) {
+    const sti_span total = sti_span_of("total_size");
     const size_t n = s->options.index_count;
     char name[ST_SHARD_NAME_BYTES];
-    size_t i = 0;
+    size_t i;
+    int said = 0; /* total_size */
     sti_emit_text(e, "{\n  \"metadata\": {");
-    for (; i < n && sti_compare(sti_pair_key(s->pairs[i]), sti_total_size()) < 0; i++) {
-        sti_emit_key(e, sti_pair_key(s->pairs[i]), i == 0);
-        sti_emit_value(e, sti_pair_value(s->pairs[i]));
-    }
-    sti_emit_key(e, sti_total_size(), i == 0);
-    sti_emit_number(e, s->bytes);
-    if (i < n && sti_same(sti_pair_key(s->pairs[i]), sti_total_size())) i++; /* ours is right */
-    for (; i < n; i++) {
-        sti_emit_key(e, sti_pair_key(s->pairs[i]), 0);
-        sti_emit_value(e, sti_pair_value(s->pairs[i]));
+    for (i = 0; i <= n; i++) {
+        const int order = i < n ? sti_compare(sti_pair_key(s->pairs[i]), total) : 1;
+        sti_span value;
+        if (order >= 0 && !said) {
+            sti_emit_key(e, total, i == 0);
+            sti_emit_number(e, s->bytes);
+            said = 1;
+        }
+        if (order == 0 || i == n) continue; /* a total_size of the caller's */
+        value = sti_span_of_text(s->pairs[i]->value, s->pairs[i]->value_bytes);
+        sti_emit_key(e, sti_pair_key(s->pairs[i]), i == 0 && !said);
+        sti_emit(e, value.at, value.n);
     }
     sti_emit_text(e, "\n  },\n  \"weight_map\": {");
     for (i = 0; i < s->count; i++) {
-        sti_emit_key(e, sti_shard_assignment_name(&s->placed[i]), i == 0);
-        sti_emit_ascii(e, sti_span_of(sti_shards_name(s, s->placed[i].shard, name)), 0);
+        const st_tensor *t = s->order[i];
+        sti_emit_key(e, sti_span_of_text(t->name, t->name_bytes), i == 0);
+        sti_emit_ascii(e, sti_span_of(sti_shards_name(s, s->shards[t - s->tensors], name)));
     }
     sti_emit_text(e, "\n  }\n}\n");
 }
 
-/* everything about the index that can be refused, and its length */
+/* checks everything about the index, and counts its bytes */
 static st_status sti_shards_prepare(sti_shards *s) {
     sti_emitter count = {NULL, 0, 0};
+    char name[ST_SHARD_NAME_BYTES];
     st_status status = sti_shards_pairs(s);
-    if (status == ST_OK) status = sti_shards_order(s);
+    if (status == ST_OK && s->shard_count > 1) status = sti_shards_order(s);
     if (status != ST_OK || s->shard_count == 1) return status;
     sti_emit_index(&count, s);
     s->index_bytes = count.bytes;
     if (count.bytes <= STI_DEFAULT_LIMIT) return ST_OK;
-    return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, sti_span_of(STI_INDEX_NAME), STI_DEFAULT_LIMIT, count.bytes,
-                             STI_TEXT("an index of $a bytes is over the limit of $e"));
+    return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, sti_span_of(sti_shards_name(s, s->shard_count, name)),
+                             STI_DEFAULT_LIMIT, count.bytes, STI_TEXT("the index has $a bytes, the limit is $e"));
 }
 
 /* ---- sharding: what the directory holds already */
-
-typedef struct sti_passing {  /* an index seen through a window */
-    sti_json json;            /* first: a pointer to one is a pointer to the other */
-    const sti_shards *shards; /* whose window it is */
-    const st_io *io;
-    uint64_t next;
-    int code; /* of a read that failed */
-} sti_passing;
-
-static int sti_passing_more(sti_json *j) {
-    sti_passing *p = (sti_passing *)(void *)j;
-    const uint64_t left = p->io->bytes - p->next;
-    const size_t n = left < p->shards->window_bytes ? (size_t)left : p->shards->window_bytes;
-    if (n == 0 || p->code) return 0;
-    p->code = sti_io_read(p->io, p->next, p->shards->window, n);
-    if (p->code) return 0;
-    p->next = sti_add64_saturated(p->next, n);
-    j->at = p->shards->window;
-    j->end = j->at + n;
-    j->stop = (uint32_t)p->next; /* the index is not longer than the limit */
-    return 1;
-}
-
-/* passes a string and keeps what fits of it; *n is its length, or SIZE_MAX where it did not fit */
-static st_status sti_passing_name(sti_json *j, char name[STI_FILE_NAME], size_t *n) {
-    if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("a shard must be a string"));
-    j->at++;
-    for (*n = 0;;) {
-        unsigned char bytes[4];
-        size_t more = 1;
-        int c = sti_json_byte(j);
-        if (c < 0x20) return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a string does not end"));
-        if (c == '\\') {
-            st_status s = sti_json_escape(j, bytes, &more);
-            if (s != ST_OK) return s;
-        } else {
-            j->at++;
-            if (c == '"') return ST_OK;
-            bytes[0] = (unsigned char)c;
-        }
-        if (*n > STI_FILE_NAME - 1 - more) *n = SIZE_MAX;
-        if (*n == SIZE_MAX) continue;
-        ST_MEMCPY(name + *n, bytes, more);
-        *n += more;
-    }
-}
-
-/* hands on the name of the file of each tensor, where it has fewer than STI_FILE_NAME bytes; each ends the walk with a
- * status that is not ST_OK */
-static st_status sti_passing_walk(sti_json *j, st_status (*each)(sti_shards *s, sti_span name), sti_shards *shards) {
-    char text[STI_FILE_NAME];
-    sti_span name;
-    sti_string key;
-    st_status s;
-    int more, inside;
-    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("an index must be an object"))) != ST_OK) return s;
-    while (more) {
-        if ((s = sti_json_key(j, &key)) != ST_OK || (s = sti_json_colon(j)) != ST_OK) return s;
-        if (sti_string_is(&key, "weight_map", 10)) {
-            s = sti_json_enter(j, '{', &inside, STI_TEXT("the weight_map must be an object"));
-            while (s == ST_OK && inside) {
-                s = sti_json_key(j, &key);
-                if (s == ST_OK) s = sti_json_colon(j);
-                if (s == ST_OK) s = sti_passing_name(j, text, &name.n);
-                name.at = text;
-                if (s == ST_OK && name.n != SIZE_MAX) s = (each)(shards, name);
-                if (s == ST_OK) s = sti_json_next(j, '{', &inside);
-            }
-        } else {
-            s = sti_json_skip(j, 1);
-        }
-        if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
-    }
-    if (sti_json_peek(j) >= 0) return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("something follows the index"));
-    return ST_OK;
-}
 
 /* the same whatever the case of Latin letters is: some file systems take such names for one */
 static int sti_equals_ignoring_case(sti_span a, const char *b) {
@@ -9033,137 +8881,52 @@ static int sti_equals_ignoring_case(sti_span a, const char *b) {
     return i == a.n && !b[i];
 }
 
-/* whether a file of the new model is called that, or may be for the file system */
-static int sti_shards_has(const sti_shards *s, sti_span name) {
-    char wanted[ST_SHARD_NAME_BYTES];
-    uint32_t shard = 0;
-    size_t i;
-    for (i = 6; s->shard_count > 1 && i < name.n && name.at[i] >= '0' && name.at[i] <= '9'; i++) { /* past "model-" */
-        shard = shard * 10 + (uint32_t)(name.at[i] - '0');
-        if (shard > s->shard_count) return 0;
-    }
-    if (s->shard_count > 1 && shard == 0) return 0;
-    sti_shard_name(s->shard_count > 1 ? shard - 1 : 0, s->shard_count, wanted);
-    return sti_equals_ignoring_case(name, wanted);
-}
-
-/* whether a name from an index may be that of a shard in the directory itself */
-static int sti_is_removable(sti_span name) {
-    size_t i;
-    for (i = 0; i < name.n; i++) {
-        if (name.at[i] == '/') return 0;
-    }
-    return sti_is_utf8(name) && !sti_path_fault(name, 1);
-}
-
-/* a file of the older model */
-static st_status sti_stale_add(sti_shards *s, sti_span name) {
-    const size_t bytes = sti_round8(sti_add_saturated(sizeof(sti_stale), sti_add_saturated(name.n, 1)));
-    sti_stale *stale;
-    char *at;
-    if (sti_shards_has(s, name)) {
-        s->clash = 1;
-        return ST_OK;
-    }
-    if (!sti_is_removable(name) || sti_node_find(s->stale_names, name)) return ST_OK;
-    s->stale_bytes = sti_add_saturated(s->stale_bytes, bytes);
-    stale = (sti_stale *)sti_shards_take(s, bytes);
-    if (!stale) return ST_ERR_MEMORY;
-    ST_MEMSET(stale, 0, sizeof *stale);
-    at = (char *)(stale + 1);
-    stale->node.name.n = name.n;
-    stale->node.name.at = sti_copy_text(&at, name);
-    sti_node_add(&s->stale_names, &stale->node);
-    stale->next = s->stale;
-    s->stale = stale;
-    return ST_OK;
-}
-
-/* a file of another model in the directory */
-static st_status sti_other_check(sti_shards *s, sti_span name) {
-    sti_stale *stale = (sti_stale *)(void *)sti_node_find(s->stale_names, name);
-    if (stale) stale->shared = 1;
-    return sti_shards_has(s, name) || sti_equals_ignoring_case(name, STI_SINGLE_NAME) ? ST_ERR_SHARD
-                                                                                      : ST_OK; /* that is removed */
-}
-
-/* walks an index of the directory; ST_ERR_JSON, ST_ERR_SCHEMA: it is none; ST_ERR_NOT_FOUND; else what each said */
-static st_status sti_shards_read(sti_shards *s, sti_span name, st_status (*each)(sti_shards *s, sti_span name)) {
-    sti_passing p;
-    st_io io;
-    st_status status;
-    int code;
-    ST_MEMSET(&p, 0, sizeof p);
-    ST_MEMSET(&io, 0, sizeof io);
-    code = sti_system_open(s->scratch, sti_shards_path(s, name), &io);
-    if (code == ST_IO_NOT_FOUND) return ST_ERR_NOT_FOUND;
-    if (code) return sti_shards_fail(s, code, s->path + s->prefix_bytes, STI_TEXT("this older index cannot be opened"));
-    p.shards = s;
-    p.io = &io;
-    p.json.more = sti_passing_more;
-    status = ST_ERR_JSON;
-    if (io.bytes > 0 && io.bytes <= STI_DEFAULT_LIMIT) {
-        if (!s->window) {
-            s->window_bytes = s->memory.work ? STI_BUFFER_LEAST : STI_OLD_WINDOW;
-            s->window = (unsigned char *)sti_shards_take(s, s->window_bytes);
+/* of how many shards a file is one, by its name, whatever the case of its letters; 0: it is none of this stem. own: the
+ * name as this library spells it */
+static uint32_t sti_shard_parse(const char *stem, sti_span name, char own[ST_SHARD_NAME_BYTES]) {
+    uint32_t numbers[2] = {0, 0};
+    size_t i = sti_span_of(stem).n + 1, k; /* behind "model-" */
+    for (k = 0; k < 2; k++, i += 4) {      /* and behind "-of-" */
+        for (; i < name.n && name.at[i] >= '0' && name.at[i] <= '9'; i++) {
+            numbers[k] = numbers[k] * 10 + (uint32_t)(name.at[i] - '0');
+            if (numbers[k] > 100000000) return 0;
         }
-        status = s->window ? sti_passing_walk(&p.json, each, s) : ST_ERR_MEMORY;
     }
-    sti_system_close(NULL, &io);
-    if (p.code)
-        return sti_shards_fail(s, p.code, s->path + s->prefix_bytes, STI_TEXT("this older index cannot be read"));
-    return status;
+    if (numbers[0] == 0 || numbers[0] > numbers[1]) return 0;
+    sti_shard_name(stem, numbers[0] - 1, numbers[1], own);
+    return sti_equals_ignoring_case(name, own) ? numbers[1] : 0;
 }
 
-/* one name of the directory, until one is refused */
 static int sti_survey_name(void *arg, const char *text) {
     sti_shards *s = (sti_shards *)arg;
-    sti_span name = sti_span_of(text), end = sti_span_of(STI_INDEX_END);
-    if (sti_shards_has(s, name)) s->clash = 1;
-    if (sti_equals_ignoring_case(name, STI_SINGLE_NAME)) s->has_single = 1;
-    if (sti_equals_ignoring_case(name, STI_INDEX_NAME)) s->has_index = 1;
-    if (name.n <= end.n || name.n >= STI_FILE_NAME || sti_equals_ignoring_case(name, STI_INDEX_NAME)) return 0;
-    if (!sti_equals_ignoring_case(sti_drop_first(name, name.n - end.n), STI_INDEX_END)) return 0;
-    s->status = sti_shards_read(s, name, sti_other_check);
-    if (s->status == ST_ERR_SHARD) {
-        (void)sti_shards_refuse(s, s->status, name, 0, 0,
-                                STI_TEXT("this index of another model names a file that the new one replaces"));
-    }
-    if (s->status >= ST_ERR_FORMAT && s->status <= ST_ERR_OFFSETS) s->status = ST_OK; /* it is no index */
-    if (s->status == ST_ERR_NOT_FOUND) s->status = ST_OK;
-    return s->status != ST_OK;
+    const sti_span name = sti_span_of(text);
+    char own[ST_SHARD_NAME_BYTES];
+    if (sti_shard_parse(s->stem, name, own) == s->shard_count) s->clash = 1;
+    sti_shard_name(s->stem, 0, 0, own);
+    if (sti_equals_ignoring_case(name, own)) s->has_single = 1;
+    if (sti_equals_ignoring_case(name, sti_shards_name(s, s->shard_count, own))) s->has_index = 1;
+    return 0;
 }
 
-/* learns which files an older model has, whether names clash, and refuses to break another model in the directory */
+/* looks for files of an older model, and for names that clash */
 static st_status sti_shards_survey(sti_shards *s) {
-    int code;
-    s->status = sti_shards_read(s, sti_span_of(STI_INDEX_NAME), sti_stale_add);
-    if (s->status >= ST_ERR_FORMAT && s->status <= ST_ERR_OFFSETS) {
-        s->clash = 1; /* it may name anything, and of what it does name nothing is removed */
-        s->stale = NULL;
-        s->stale_names = NULL;
-    } else if (s->status != ST_OK && s->status != ST_ERR_NOT_FOUND) {
-        return s->status;
-    }
-    s->status = ST_OK;
-    code = sti_system_list(s->scratch, s->directory, sti_survey_name, s);
-    if (s->status != ST_OK || !code) return s->status;
+    const int code = sti_system_list(s->scratch, s->directory, sti_survey_name, s);
+    if (!code) return ST_OK;
     if (code == ST_IO_NOT_FOUND) {
-        return sti_shards_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("there is no such directory"));
+        return sti_shards_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("no such directory"));
     }
     return sti_shards_fail(s, code, "", STI_TEXT("the directory cannot be listed"));
 }
 
 /* ---- sharding: files on their way */
 
-/* a writer of the file that s->path names; of a work buffer it has the rest */
+/* a writer of the file that s->path names */
 static st_status sti_shards_writer(sti_shards *s, st_writer **w) {
     st_save_options o = s->options;
     st_status status;
-    if (s->memory.work) {
-        o.work.data = s->memory.work;
-        o.work.bytes = s->memory.work_bytes;
-    }
+    o.max_shard_bytes = 0;
+    o.index = NULL;
+    o.index_count = 0;
     status = sti_writer_open(w, s->path, NULL, &o, s->error);
     if (status == ST_OK) (*w)->serial = s->serial;
     return status;
@@ -9179,112 +8942,59 @@ static st_status sti_shards_accept(sti_shards *s, st_writer *w) {
     return ST_OK;
 }
 
-static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
-    uint32_t i;
-    if (!found || found->dtype != planned->dtype || found->rank != planned->rank) return 0;
-    if (found->bytes != planned->bytes || !sti_same(sti_span_of(found->dtype_name), sti_span_of(planned->dtype_name)))
-        return 0;
-    for (i = 0; i < found->rank; i++) {
-        if (found->shape[i] != planned->shape[i]) return 0;
-    }
-    return 1;
-}
-
-/* refuses a shard of tensors [begin, end) that is not there, or holds others */
-static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
-    const char *other = STI_TEXT("this shard does not hold the tensors of the plan");
+/* what a shard's writer would refuse, so that it is known before the first shard is written: bytes that come from
+ * nowhere, and a header that is over the limit in any order and without metadata */
+static st_status sti_shards_judge(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
+    sti_emitter least = {NULL, 0, 0};
     char name[ST_SHARD_NAME_BYTES];
-    st_open_options o;
-    st_model *m;
-    st_status status;
     size_t i;
-    ST_MEMSET(&o, 0, sizeof o);
-    o.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
-    o.allocator = s->options.allocator;
-    if (s->memory.work) {
-        o.work.data = s->memory.work;
-        o.work.bytes = s->memory.work_bytes;
-    }
-    (void)sti_shards_name(s, shard, name);
-    status = st_open(&m, sti_shards_path(s, sti_span_of(name)), &o, s->error);
-    if (status == ST_ERR_NOT_FOUND || (status >= ST_ERR_FORMAT && status <= ST_ERR_OFFSETS)) {
-        return sti_shards_refuse(s, ST_ERR_SHARD, sti_span_of(name), 0, 0,
-                                 status == ST_ERR_NOT_FOUND ? STI_TEXT("this shard is missing") : other);
-    }
-    if (status == ST_ERR_MEMORY && s->error) {
-        s->asked = sti_add_saturated(s->memory.work_skipped + (s->memory.work_all - s->memory.work_bytes),
-                                     (size_t)s->error->expected);
-    }
-    if (status != ST_OK) return status;
-    if (m->count != end - begin) status = ST_ERR_SHARD;
-    for (i = begin; status == ST_OK && i < end; i++) {
+    (void)sti_shards_path(s, sti_shards_name(s, shard, name));
+    for (i = begin; i < end; i++) {
         st_tensor t;
-        (void)sti_tensor_judge("", &s->tensors[i], &t, NULL);
-        if (!sti_is_as_planned(st_find_n(m, t.name, t.name_bytes), &t)) status = ST_ERR_SHARD;
+        sti_named item;
+        st_status status;
+        (void)sti_tensor_judge("", &s->tensors[i], &t, NULL); /* it passed when it was planned */
+        status = sti_source_check(s->path, s->options.from, &s->options, &s->tensors[i], t.bytes, s->error);
+        if (status != ST_OK) return status;
+        item = sti_named_tensor(&t, &s->tensors[i], i);
+        sti_emit_tensor(&least, &item, 0);
     }
-    st_close(m);
-    return status == ST_OK ? ST_OK : sti_shards_refuse(s, status, sti_span_of(name), 0, 0, other);
+    return sti_header_fits(s->path, sti_add64_saturated(least.bytes, s->options.slack), s->error);
 }
 
-enum sti_step { STI_JUDGE, STI_WRITE, STI_PLACE, STI_CHECK };
-
-/* one shard of tensors [begin, end): judged, or written to a temporary, or written and put in its place */
-static st_status sti_shards_file(sti_shards *s, uint32_t shard, size_t begin, size_t end, uint64_t total,
-                                 enum sti_step step) {
+/* writes a shard under a temporary name */
+static st_status sti_shards_file(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
     char name[ST_SHARD_NAME_BYTES];
     st_writer *w;
     st_status status;
-    (void)sti_shards_path(s, sti_span_of(sti_shards_name(s, shard, name)));
+    (void)sti_shards_path(s, sti_shards_name(s, shard, name));
     status = sti_shards_writer(s, &w);
     if (status == ST_OK) {
-        status =
-            sti_save_declare(w, sti_shards_tensors(s, begin), end - begin, s->metadata, s->metadata_count, s->error);
+        st_contents c;
+        ST_MEMSET(&c, 0, sizeof c);
+        c.tensors = s->count ? s->tensors + begin : NULL;
+        c.count = end - begin;
+        c.metadata = s->metadata;
+        c.metadata_count = s->metadata_count;
+        c.from = s->options.from;
+        status = sti_save_declare(w, &c, s->error);
     }
-    if (status == ST_OK) status = step == STI_JUDGE ? sti_writer_plan(w, s->error) : st_writer_begin(w, s->error);
-    if (status == ST_OK && step != STI_JUDGE) status = sti_save_data(w, s->done, total, s->error);
-    if (status == ST_OK && step == STI_WRITE) status = sti_shards_accept(s, w);
-    if (status == ST_OK && step == STI_PLACE) status = st_writer_finish(w, s->error);
-    if (status == ST_OK && step != STI_JUDGE) s->done = sti_add64_saturated(s->done, w->data_bytes);
+    if (status == ST_OK) status = st_writer_begin(w, s->error);
+    if (status == ST_OK) status = sti_save_data(w, s->done, s->bytes, s->error);
+    if (status == ST_OK) status = sti_shards_accept(s, w);
+    if (status == ST_OK) s->done = sti_add64_saturated(s->done, w->data_bytes);
     st_writer_close(w);
     return status;
 }
 
-/* the shards from `first` up to `past`, one after the other */
-static st_status sti_shards_files(sti_shards *s, uint32_t first, uint32_t past, uint64_t total, enum sti_step step) {
-    st_status status = ST_OK;
-    size_t begin = 0, end;
-    uint32_t shard;
-    uint64_t bytes;
-    for (shard = 0; status == ST_OK && shard < past; shard++) {
-        end = sti_shard_end(s->tensors, s->count, begin, &s->options, &bytes);
-        if (shard >= first) {
-            status = step == STI_CHECK ? sti_shards_check(s, shard, begin, end)
-                                       : sti_shards_file(s, shard, begin, end, total, step);
-        }
-        begin = end;
-    }
-    return status;
-}
-
-/* what the shards [first, first + n) hold of tensors' bytes */
-static uint64_t sti_shards_bytes(const sti_shards *s, uint32_t first, uint32_t n) {
-    uint64_t bytes, all = 0;
-    size_t begin = 0;
-    uint32_t shard;
-    for (shard = 0; shard < first + n; shard++) { /* at most shard_count */
-        begin = sti_shard_end(s->tensors, s->count, begin, &s->options, &bytes);
-        if (shard >= first) all = sti_add64_saturated(all, bytes);
-    }
-    return all;
-}
-
-/* the index, as the last temporary */
+/* writes the index, as the last temporary */
 static st_status sti_shards_index(sti_shards *s) {
     sti_emitter e = {NULL, 0, 0};
+    char name[ST_SHARD_NAME_BYTES];
     st_writer *w;
     st_status status;
     if (s->shard_count == 1) return ST_OK;
-    (void)sti_shards_path(s, sti_span_of(STI_INDEX_NAME));
+    (void)sti_shards_path(s, sti_shards_name(s, s->shard_count, name));
     status = sti_shards_writer(s, &w);
     if (status == ST_OK) {
         w->data_offset = s->index_bytes; /* the file is all header */
@@ -9299,18 +9009,43 @@ static st_status sti_shards_index(sti_shards *s) {
     return status;
 }
 
-static st_status sti_shards_serials(sti_shards *s) {
-    s->serials = (uint32_t *)sti_shards_take(s, sti_serials_bytes(s));
-    return s->serials ? ST_OK : ST_ERR_MEMORY;
+static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
+    uint32_t i;
+    if (!found || found->dtype != planned->dtype || found->rank != planned->rank) return 0;
+    if (found->bytes != planned->bytes || !sti_same(sti_span_of(found->dtype_name), sti_span_of(planned->dtype_name)))
+        return 0;
+    for (i = 0; i < found->rank; i++) {
+        if (found->shape[i] != planned->shape[i]) return 0;
+    }
+    return 1;
 }
 
-/* temporaries of all files of the model */
-static st_status sti_shards_write(sti_shards *s) {
-    st_status status = sti_shards_serials(s);
-    if (status == ST_OK) status = sti_shards_files(s, 0, s->shard_count, 0, STI_JUDGE);
-    if (status == ST_OK) status = sti_shards_survey(s);
-    if (status == ST_OK) status = sti_shards_files(s, 0, s->shard_count, s->bytes, STI_WRITE);
-    return status == ST_OK ? sti_shards_index(s) : status;
+/* refuses a shard that is not there, is damaged, or holds other tensors */
+static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
+    const char *other = STI_TEXT("this shard does not hold the tensors of the plan");
+    char name[ST_SHARD_NAME_BYTES];
+    st_open_options o;
+    st_model *m;
+    st_status status;
+    size_t i;
+    ST_MEMSET(&o, 0, sizeof o);
+    o.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
+    o.allocator = s->options.allocator;
+    status = st_open(&m, sti_shards_path(s, sti_shards_name(s, shard, name)), &o, s->error);
+    if (status == ST_ERR_NOT_FOUND || (status >= ST_ERR_FORMAT && status <= ST_ERR_OFFSETS)) {
+        return sti_shards_refuse(s, ST_ERR_SHARD, sti_span_of(name), 0, 0,
+                                 status == ST_ERR_NOT_FOUND ? STI_TEXT("this shard is missing")
+                                                            : STI_TEXT("this shard is damaged"));
+    }
+    if (status != ST_OK) return status;
+    if (m->count != end - begin) status = ST_ERR_SHARD;
+    for (i = begin; status == ST_OK && i < end; i++) {
+        st_tensor t;
+        (void)sti_tensor_judge("", &s->tensors[i], &t, NULL);
+        if (!sti_is_as_planned(st_find_n(m, t.name, t.name_bytes), &t)) status = ST_ERR_SHARD;
+    }
+    st_close(m);
+    return status == ST_OK ? ST_OK : sti_shards_refuse(s, status, sti_span_of(name), 0, 0, other);
 }
 
 /* removes the temporaries that have no names of their own yet */
@@ -9325,13 +9060,14 @@ static void sti_shards_abandon(sti_shards *s) {
  * new one, or is refused. */
 
 #define STI_UNTOUCHED STI_TEXT("the new model cannot be put in its place; the older one is as it was")
+#define STI_COVERED STI_TEXT("the new model cannot be put in its place; the older model.safetensors is still there")
 #define STI_BETWEEN STI_TEXT("the new model cannot be put in its place, and the older one is there no more: save again")
 #define STI_SHADOWED STI_TEXT("this file of an older model cannot be removed, and hides the index of the new one")
 #define STI_HIDDEN STI_TEXT("the new model is written, but the older model.safetensors, which hides it, is still there")
 #define STI_REMAINS STI_TEXT("the new model is in its place, but this file of the older one cannot be removed")
 #define STI_UNSETTLED STI_TEXT("the new model is in its place, but a crash of the system may still lose it")
 
-/* makes what was renamed and removed last */
+/* flushes what was renamed and removed */
 static st_status sti_shards_settle(sti_shards *s, const char *sentence) {
     int code;
     if (s->options.flags & ST_SAVE_NO_SYNC) return ST_OK;
@@ -9342,16 +9078,19 @@ static st_status sti_shards_settle(sti_shards *s, const char *sentence) {
 }
 
 static st_status sti_shards_remove(sti_shards *s, const char *name, const char *sentence) {
-    int code = sti_system_unlink(s->scratch, sti_shards_path(s, sti_span_of(name)));
+    int code = sti_system_unlink(s->scratch, sti_shards_path(s, name));
     return code && code != ST_IO_NOT_FOUND ? sti_shards_fail(s, code, name, sentence) : ST_OK;
 }
 
 static st_status sti_shards_remove_index(sti_shards *s, const char *sentence) {
-    return s->has_index ? sti_shards_remove(s, STI_INDEX_NAME, sentence) : ST_OK;
+    char name[ST_SHARD_NAME_BYTES];
+    return s->has_index ? sti_shards_remove(s, sti_shards_name(s, s->shard_count, name), sentence) : ST_OK;
 }
 
-static st_status sti_shards_remove_single(sti_shards *s, const char *sentence) {
-    return s->has_single ? sti_shards_remove(s, STI_SINGLE_NAME, sentence) : ST_OK;
+static st_status sti_shards_remove_single(sti_shards *s) {
+    char name[ST_SHARD_NAME_BYTES];
+    sti_shard_name(s->stem, 0, 0, name);
+    return s->has_single ? sti_shards_remove(s, name, STI_SHADOWED) : ST_OK;
 }
 
 /* gives the next file its name */
@@ -9359,82 +9098,61 @@ static st_status sti_shards_rename(sti_shards *s, const char *sentence) {
     char buffer[ST_SHARD_NAME_BYTES];
     const char *name = sti_shards_name(s, s->named, buffer);
     int code;
-    sti_temp_name(s->temp, s->path_bytes, sti_shards_path(s, sti_span_of(name)), s->serials[s->named]);
+    sti_temp_name(s->temp, s->path_bytes, sti_shards_path(s, name), s->serials[s->named]);
     code = sti_system_rename(s->scratch, s->temp, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
     if (code) return sti_shards_fail(s, code, name, sentence);
     s->named++;
     return ST_OK;
 }
 
-/* removes the older model's files that the new one does not have; goes on where one stays, and tells of it */
-static st_status sti_shards_sweep(sti_shards *s, const char *sentence) {
-    const sti_stale *stale;
+/* removes a shard of another plan; goes on where one stays */
+static int sti_sweep_name(void *arg, const char *text) {
+    sti_shards *s = (sti_shards *)arg;
+    char own[ST_SHARD_NAME_BYTES];
+    const uint32_t n = sti_shard_parse(s->stem, sti_span_of(text), own);
+    st_status status;
+    if (n == 0 || (n > 1 && n == s->shard_count) || !sti_same(sti_span_of(text), sti_span_of(own))) return 0;
+    status = sti_shards_remove(s, own, STI_REMAINS);
+    if (status != ST_OK) s->status = status;
+    return 0;
+}
+
+/* removes the shards of older models of this stem, by their names */
+static st_status sti_shards_sweep(sti_shards *s) {
+    const int code = sti_system_list(s->scratch, s->directory, sti_sweep_name, s);
+    if (s->status != ST_OK || !code) return s->status;
+    return sti_shards_fail(s, code, "", STI_TEXT("the new model is in its place, but the directory cannot be listed"));
+}
+
+/* the new model's shards and index having their names: makes that last, and removes what is left of the older one */
+static st_status sti_shards_finish(sti_shards *s) {
+    st_status status = sti_shards_settle(s, s->shard_count > 1 && s->has_single ? STI_HIDDEN : STI_UNSETTLED);
+    if (status == ST_OK)
+        status = s->shard_count > 1 ? sti_shards_remove_single(s) : sti_shards_remove_index(s, STI_REMAINS);
+    return status == ST_OK ? sti_shards_sweep(s) : status;
+}
+
+/* Puts the files in their places. Where no name clashes, the older index and its shards stay until the new index takes
+ * the place of the old one; else the older index goes first. An older model.safetensors, which hides every index, goes
+ * when the new index is there. */
+static st_status sti_shards_place(sti_shards *s) {
+    const char *sentence = !s->clash ? STI_UNTOUCHED : s->has_single ? STI_COVERED : STI_BETWEEN;
+    char name[ST_SHARD_NAME_BYTES];
     st_status status = ST_OK;
-    for (stale = s->stale; stale; stale = stale->next) {
-        st_status one = stale->shared ? ST_OK : sti_shards_remove(s, stale->node.name.at, sentence);
-        if (one != ST_OK) status = one;
+    uint32_t i;
+    if (s->clash) {
+        status = sti_shards_remove_index(s, STI_UNTOUCHED);
+        if (status == ST_OK) status = sti_shards_settle(s, sentence);
+    }
+    while (status == ST_OK && s->named < s->written) {
+        if (s->named && s->named == s->shard_count) status = sti_shards_settle(s, sentence); /* before the index */
+        if (status == ST_OK) status = sti_shards_rename(s, sentence);
+    }
+    if (status == ST_OK) return sti_shards_finish(s);
+    for (i = 0; !s->clash && i < s->named; i++) {
+        (void)sti_system_unlink(s->scratch, sti_shards_path(s, sti_shards_name(s, i, name)));
     }
     return status;
-}
-
-static st_status sti_shards_place_one(sti_shards *s) {
-    st_status status = sti_shards_rename(s, STI_UNTOUCHED); /* and it is the model, whatever index lies beside it */
-    if (status == ST_OK) status = sti_shards_settle(s, STI_UNSETTLED);
-    if (status == ST_OK) status = sti_shards_remove_index(s, STI_REMAINS);
-    return status == ST_OK ? sti_shards_sweep(s, STI_REMAINS) : status;
-}
-
-/* beside the older model, whose index and files stay until the new index takes the place of the old one */
-static st_status sti_shards_place_beside(sti_shards *s) {
-    char name[ST_SHARD_NAME_BYTES];
-    st_status status = ST_OK;
-    while (status == ST_OK && s->named < s->shard_count) status = sti_shards_rename(s, STI_UNTOUCHED);
-    if (status == ST_OK) status = sti_shards_settle(s, STI_UNTOUCHED);
-    if (status == ST_OK) status = sti_shards_rename(s, STI_UNTOUCHED);
-    if (status != ST_OK) {
-        uint32_t i;
-        for (i = 0; i < s->named; i++) {
-            (void)sti_system_unlink(s->scratch, sti_shards_path(s, sti_span_of(sti_shards_name(s, i, name))));
-        }
-        return status;
-    }
-    status = sti_shards_settle(s, s->has_single ? STI_HIDDEN : STI_UNSETTLED);
-    if (status == ST_OK) status = sti_shards_remove_single(s, STI_SHADOWED);
-    return status == ST_OK ? sti_shards_sweep(s, STI_REMAINS) : status;
-}
-
-/* over the older model, which is taken out of sight first: its index before a single file that hides that index */
-static st_status sti_shards_place_over(sti_shards *s) {
-    st_status status = sti_shards_remove_index(s, STI_UNTOUCHED);
-    if (status == ST_OK) status = sti_shards_remove_single(s, STI_SHADOWED);
-    if (status == ST_OK) status = sti_shards_settle(s, STI_BETWEEN);
-    while (status == ST_OK && s->named < s->shard_count) status = sti_shards_rename(s, STI_BETWEEN);
-    if (status == ST_OK) status = sti_shards_settle(s, STI_BETWEEN);
-    if (status == ST_OK) status = sti_shards_rename(s, STI_BETWEEN);
-    if (status == ST_OK) status = sti_shards_settle(s, STI_UNSETTLED);
-    return status == ST_OK ? sti_shards_sweep(s, STI_REMAINS) : status;
-}
-
-static st_status sti_shards_place(sti_shards *s) {
-    if (s->shard_count == 1) return sti_shards_place_one(s);
-    return s->clash ? sti_shards_place_over(s) : sti_shards_place_beside(s);
-}
-
-/* ---- sharding: parts of a model by several processes */
-
-/* takes the older model away, and every file that has the name of a new one: those that are there at the end are new */
-static st_status sti_shards_clear(sti_shards *s) {
-    const char *sentence = STI_TEXT("this file of an older model cannot be removed");
-    char name[ST_SHARD_NAME_BYTES];
-    uint32_t i;
-    st_status status = sti_shards_remove_index(s, sentence);
-    if (status == ST_OK) status = sti_shards_remove_single(s, sentence);
-    if (status == ST_OK) status = sti_shards_settle(s, sentence);
-    for (i = 0; status == ST_OK && s->clash && i < s->shard_count; i++) {
-        status = sti_shards_remove(s, sti_shards_name(s, i, name), sentence);
-    }
-    if (status == ST_OK) status = sti_shards_sweep(s, sentence);
-    return status == ST_OK ? sti_shards_settle(s, sentence) : status;
 }
 #endif
 
@@ -9454,66 +9172,40 @@ ST_API st_status st_save_sharded(const char *directory, const st_tensor *tensors
     return sti_shards_unsupported(directory, error);
 #else
     sti_shards s;
-    st_status status = sti_shards_open(&s, directory, tensors, count, metadata, metadata_count, options, error);
+    st_status status = sti_shards_open(&s, directory, tensors, count, options, STI_SHARDED_TAKES, error);
+    if (status == ST_OK && !metadata && metadata_count) status = sti_argument_refuse(directory, "metadata", error);
+    s.metadata = metadata;
+    s.metadata_count = metadata_count;
     if (status == ST_OK) status = sti_shards_prepare(&s);
-    if (status == ST_OK) status = sti_shards_write(&s);
+    if (status == ST_OK) status = sti_shards_each(&s, sti_shards_judge);
+    if (status == ST_OK) status = sti_shards_survey(&s);
+    if (status == ST_OK) status = sti_shards_each(&s, sti_shards_file);
+    if (status == ST_OK) status = sti_shards_index(&s);
     if (status == ST_OK) status = sti_shards_place(&s);
     sti_shards_abandon(&s);
     return sti_shards_end(&s, status);
 #endif
 }
 
-ST_API st_status st_shards_begin(const char *directory, const st_tensor *tensors, size_t count,
-                                 const st_save_options *options, st_error *error) {
-#if defined(ST_NO_FILES)
-    (void)tensors, (void)count, (void)options;
-    return sti_shards_unsupported(directory, error);
-#else
-    sti_shards s;
-    st_status status = sti_shards_open(&s, directory, tensors, count, NULL, 0, options, error);
-    if (status == ST_OK) status = sti_shards_prepare(&s);
-    if (status == ST_OK) status = sti_shards_survey(&s);
-    if (status == ST_OK) status = sti_shards_clear(&s);
-    return sti_shards_end(&s, status);
-#endif
-}
-
-ST_API st_status st_shards_write(const char *directory, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                                 size_t metadata_count, uint32_t first, uint32_t n, const st_save_options *options,
-                                 st_error *error) {
-#if defined(ST_NO_FILES)
-    (void)tensors, (void)count, (void)metadata, (void)metadata_count, (void)first, (void)n, (void)options;
-    return sti_shards_unsupported(directory, error);
-#else
-    sti_shards s;
-    st_status status = sti_shards_open(&s, directory, tensors, count, metadata, metadata_count, options, error);
-    if (status == ST_OK && (first > s.shard_count || n > s.shard_count - first)) {
-        status = sti_shards_refuse(&s, ST_ERR_ARGUMENT, sti_span_of(""), s.shard_count, first,
-                                   STI_TEXT("the plan has $e shards, and these are not all among them"));
-    }
-    if (status == ST_OK) status = sti_shards_files(&s, first, first + n, sti_shards_bytes(&s, first, n), STI_PLACE);
-    return sti_shards_end(&s, status);
-#endif
-}
-
-ST_API st_status st_shards_finish(const char *directory, const st_tensor *tensors, size_t count,
-                                  const st_save_options *options, st_error *error) {
+ST_API st_status st_save_index(const char *directory, const st_tensor *tensors, size_t count,
+                               const st_save_options *options, st_error *error) {
 #if defined(ST_NO_FILES)
     (void)tensors, (void)count, (void)options;
     return sti_shards_unsupported(directory, error);
 #else
     const char *sentence = STI_TEXT("the index of the new model cannot be put in its place");
     sti_shards s;
-    st_status status = sti_shards_open(&s, directory, tensors, count, NULL, 0, options, error);
+    st_status status = sti_shards_open(&s, directory, tensors, count, options,
+                                       ST_SAVE_NO_SYNC | STI_TAKES_LIMIT | STI_TAKES_INDEX, error);
     if (status == ST_OK) status = sti_shards_prepare(&s);
-    if (status == ST_OK) status = sti_shards_serials(&s);
-    if (status == ST_OK) status = sti_shards_files(&s, 0, s.shard_count, 0, STI_CHECK);
-    if (status == ST_OK && s.shard_count > 1) {
+    if (status == ST_OK) status = sti_shards_survey(&s);
+    if (status == ST_OK) status = sti_shards_each(&s, sti_shards_check);
+    if (status == ST_OK) {
         s.written = s.named = s.shard_count; /* which have their names */
         status = sti_shards_index(&s);
-        if (status == ST_OK) status = sti_shards_rename(&s, sentence);
-        if (status == ST_OK) status = sti_shards_settle(&s, STI_UNSETTLED);
     }
+    if (status == ST_OK && s.shard_count > 1) status = sti_shards_rename(&s, sentence);
+    if (status == ST_OK) status = sti_shards_finish(&s);
     sti_shards_abandon(&s);
     return sti_shards_end(&s, status);
 #endif
@@ -9542,7 +9234,7 @@ static st_status sti_edit_slack(const sti_model *m, size_t *blanks, st_error *er
 }
 
 /* writes the new header over the old one, whose place is w->keep bytes with its length */
-static st_status sti_edit_in_place(st_writer *w, uint64_t file_bytes, st_error *error) {
+static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_error *error) {
     st_status s = sti_writer_plan(w, error);
     int code;
     w->target.named = 1; /* there is no temporary to remove */
@@ -9555,7 +9247,7 @@ static st_status sti_edit_in_place(st_writer *w, uint64_t file_bytes, st_error *
     w->buffer = (unsigned char *)sti_writer_take(w, w->buffer_bytes, error);
     if (!w->buffer) return ST_ERR_MEMORY;
     (void)sti_writer_header(w); /* cannot fail: all of it fits in the buffer */
-    code = sti_system_edit(w->scratch, w->path, file_bytes, &w->target);
+    code = sti_system_edit(w->scratch, w->path, validated, &w->target);
     if (code == STI_IO_LINKED) {
         return sti_refuse(w->said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
                           STI_TEXT("a link, or a file of several names, is not edited in place"), error);
@@ -9571,15 +9263,16 @@ static st_status sti_edit_in_place(st_writer *w, uint64_t file_bytes, st_error *
     return code ? sti_writer_failed(w, code, error) : ST_OK;
 }
 
-/* the edit, the file being open as *m, which is closed before the file is replaced: some systems want that */
+/* the edit, the file being open as *m: it is closed before the file is replaced, for some systems want that, and kept
+ * open until it is edited in place, so that no other file takes its number */
 static st_status sti_edit(st_model **model, const char *path, const st_pair *metadata, size_t metadata_count,
                           const st_save_options *options, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)*model;
-    const uint64_t file_bytes = m->open.shards->file_bytes, keep = m->open.shards->data_offset;
+    const uint64_t keep = m->open.shards->data_offset;
     const int in_place = (options->flags & ST_SAVE_IN_PLACE) != 0;
     st_save_options all = *options;
     st_writer *w = NULL;
-    size_t blanks, need = 0;
+    size_t blanks;
     st_status s;
     if (m->open.index_count || !sti_same(sti_span_of(m->open.shards->path), sti_span_of(path))) {
         return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
@@ -9587,38 +9280,28 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
     }
     s = sti_edit_slack(m, &blanks, error);
     if (s != ST_OK) return s;
-    all.from = *model;
-    all.flags |= ST_SAVE_KEEP_ORDER;
+    all.flags = (all.flags & ~ST_SAVE_IN_PLACE) | ST_SAVE_KEEP_ORDER;
     /* in place nothing grows, and what it would need is said without slack; else the old slack and alignment stay */
     if (in_place || !all.slack) all.slack = in_place ? 0 : blanks;
     if (!all.align) {
         for (all.align = 8; !in_place && all.align < 65536 / 2 && keep % (2 * all.align) == 0;) all.align *= 2;
     }
-    if (m->memory.work) { /* the model lies at its front */
-        all.work.data = m->memory.work + m->block_bytes;
-        all.work.bytes = m->memory.work_all - m->block_bytes;
-        need = sti_save_need(sti_span_of(path).n, (*model)->tensors, (*model)->count, metadata,
-                             metadata ? metadata_count : 0, m->memory.work_skipped);
-        need = sti_add_saturated(need, m->block_bytes);
-        if (in_place) need = sti_add_saturated(need, sti_round8((size_t)keep));
-    }
     s = sti_writer_open(&w, path, NULL, &all, error);
     if (s == ST_OK) w->keep = keep;
-    if (s == ST_OK) s = sti_save_declare(w, (*model)->tensors, (*model)->count, metadata, metadata_count, error);
+    if (s == ST_OK) {
+        st_contents c = st_contents_of(*model);
+        c.metadata = metadata;
+        c.metadata_count = metadata_count;
+        s = sti_save_declare(w, &c, error);
+    }
     if (s == ST_OK && in_place) {
-        st_close(*model);
-        *model = NULL;
-        s = sti_edit_in_place(w, file_bytes, error);
+        s = sti_edit_in_place(w, &m->files->io, error);
     } else if (s == ST_OK) {
         s = st_writer_begin(w, error);
         if (s == ST_OK) s = sti_save_data(w, 0, w->data_bytes, error);
         st_close(*model);
         *model = NULL;
         if (s == ST_OK) s = st_writer_finish(w, error);
-    }
-    if (s == ST_ERR_MEMORY && need) {
-        s = sti_refuse(path, s, sti_span_of(""), need, 0, STI_TEXT("the work buffer is too small: $e bytes suffice"),
-                       error);
     }
     st_writer_close(w);
     return s;
@@ -9628,7 +9311,7 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
 ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
                                   const st_save_options *options, st_error *error) {
     st_save_options all;
-    if (!path) return sti_writer_null(NULL, error);
+    if (!path) return sti_argument_refuse("(file)", "path", error);
     ST_MEMSET(&all, 0, sizeof all);
     if (options) all = *options;
 #if defined(ST_NO_FILES)
@@ -9636,13 +9319,16 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
     return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0, STI_TEXT("this build knows no files"), error);
 #else
     {
+        const unsigned layout = all.flags & ST_SAVE_IN_PLACE ? 0 : STI_TAKES_LAYOUT;
+        const unsigned takes = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_TAKES_PROGRESS | layout;
         st_open_options open;
         st_model *model;
         st_status s;
         ST_MEMSET(&open, 0, sizeof open);
         open.flags = ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_NO_MAP;
         open.allocator = all.allocator;
-        open.work = all.work;
+        s = sti_save_options_check(path, &all, takes, error);
+        if (s != ST_OK) return s;
         s = st_open(&model, path, &open, error);
         if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &all, error);
         st_close(model);

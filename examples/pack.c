@@ -1,9 +1,9 @@
-/* pack: models that live in an archive of the program's own, here a table in memory.
+/* pack: opens models from the program's own archive, here a table in memory.
  *
  *     cc -I. examples/pack.c -o pack
  *
- * The library knows files only through st_files. A game's asset pack, a ZIP reader, a browser's folder: whoever can
- * open a name and read at an offset can be one, and st_open works as it does on a disk. */
+ * st_files replaces the operating system's files. Anything that can open a name and read at an offset can implement it:
+ * a game's asset pack, a ZIP reader, a folder in a browser. st_open then works as it does on a disk. */
 #define ST_IMPLEMENTATION
 #include "safetensors.h"
 #include <stdio.h>
@@ -35,12 +35,11 @@ static int archive_open(void *user, const char *path, st_io *file) {
         const entry *e = &a->entries[i];
         if (strcmp(e->path, path) != 0) continue;
         memset(file, 0, sizeof *file);
-        file->user = (void *)(uintptr_t)e; /* the table is not written to */
+        file->user = (void *)(uintptr_t)e; /* archive_read only reads the entry */
         file->read_at = archive_read;
         file->bytes = e->count;
-        file->mapped =
-            e->bytes; /* leave it NULL where the bytes are compressed or far away: st_read then fetches them */
-        file->id[0] = i + 1;
+        file->mapped = e->bytes; /* NULL if the bytes are compressed or remote: the library then calls read_at */
+        file->id[0] = i + 1;     /* tells this file from another one that is later opened under the same path */
         a->open_files++;
         return 0;
     }
@@ -52,7 +51,7 @@ static void archive_close(void *user, st_io *file) {
     ((archive *)user)->open_files--;
 }
 
-/* What lies in a directory of the archive. */
+/* Calls `each` with the name of every file in a directory of the archive. */
 static int archive_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
     const archive *a = (const archive *)user;
     size_t i, length = strlen(directory);
@@ -60,7 +59,7 @@ static int archive_list(void *user, const char *directory, int (*each)(void *arg
     for (i = 0; i < a->count && !stop; i++) {
         const char *path = a->entries[i].path;
         if (strncmp(path, directory, length) != 0 || path[length] != '/') continue;
-        if (strchr(path + length + 1, '/')) continue; /* deeper down */
+        if (strchr(path + length + 1, '/')) continue; /* in a subdirectory */
         found = 1;
         stop = each(arg, path + length + 1);
     }
@@ -95,7 +94,7 @@ int main(void) {
     }
     st_close(model);
 
-    /* errors name what was asked for, as they do for files */
+    /* error messages name the path, as they do for files of the system */
     if (st_open(&model, "voices/boris.safetensors", &options, &error) != ST_OK) printf("%s\n", error.message);
     if (st_open(&model, "readme.txt", &options, &error) != ST_OK) printf("%s\n", error.message);
     printf("files left open: %d\n", pack.open_files);

@@ -1,5 +1,5 @@
 /* fuzz_roundtrip.c: a file that opens, written anew, opens to the same model, and writing that anew changes nothing.
-   Input: two option bytes, then the file. The bytes of some tensors come from memory, those of others from options.from,
+   Input: two option bytes, then the file. The bytes of some tensors come from memory, those of others from st_contents.from,
    which is opened from memory or through read_at; the order in which tensors are handed over and their names do not matter. */
 #include "fuzz.h"
 
@@ -102,7 +102,7 @@ static void rename_all(st_tensor *all, size_t count) {
     }
 }
 
-static st_save_options options_of(const st_model *m, const input *in, const st_allocator *allocator) {
+static st_save_options options_of(const input *in, const st_allocator *allocator) {
     st_save_options o;
     memset(&o, 0, sizeof o);
     o.flags = in->options & KEEP_ORDER ? ST_SAVE_KEEP_ORDER : 0;
@@ -111,19 +111,23 @@ static st_save_options options_of(const st_model *m, const input *in, const st_a
         o.slack = in->knob;
     }
     o.allocator = allocator;
-    o.from = m;
     return o;
 }
 
 static st_status rewrite(sunk *out, const st_tensor *tensors, const st_model *m, const st_save_options *o,
                          st_error *error) {
+    st_save_options all = *o;
+    st_contents contents;
     st_sink sink;
     st_status status;
     memset(out, 0, sizeof *out);
     sink.user = out;
     sink.write = sink_write;
     memset(error, 0x55, sizeof *error);
-    status = st_save_sink(&sink, tensors, m->count, m->metadata, m->metadata_count, o, error);
+    contents = st_contents_of(m);
+    contents.tensors = tensors;
+    all.sink = &sink;
+    status = st_save(NULL, &contents, &all, error);
     CHECK(error->status == status);
     if (status) CHECK(fuzz_is_printable(error->message) && fuzz_is_printable(error->subject));
     return status;
@@ -189,7 +193,7 @@ static void check_written(const st_model *m, const input *in, const sunk *out, i
     check_same_metadata(m, again);
     second.file = file;
     second.n = out->n;
-    o = options_of(again, &second, NULL);
+    o = options_of(&second, NULL);
     CHECK(again->shards[0].data_offset % (o.align ? o.align : 8) == 0);
     CHECK(rewrite(&twice, again->tensors, again, &o, &error) == ST_OK);
     CHECK(twice.n == out->n && memcmp(twice.bytes, out->bytes, twice.n) == 0);
@@ -204,7 +208,7 @@ static void try_way(const st_model *m, const input *in, int how, const sunk *fir
     st_tensor *all = handed_over(m, in, how);
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
-    st_save_options o = options_of(m, in, &allocator);
+    st_save_options o = options_of(in, &allocator);
     st_error error;
     sunk out;
     if (how == RENAMED) rename_all(all, m->count);
@@ -223,7 +227,7 @@ static void try_way(const st_model *m, const input *in, int how, const sunk *fir
 static void try_failing_reads(const st_model *m, input *in, const st_tensor *all, unsigned reads) {
     unsigned k;
     for (k = 1; k <= reads; k++) {
-        st_save_options o = options_of(m, in, NULL);
+        st_save_options o = options_of(in, NULL);
         st_error error;
         sunk out;
         in->reads = 0;
@@ -238,7 +242,7 @@ static void try_failing_reads(const st_model *m, input *in, const st_tensor *all
 static void try_elsewhere(const st_model *m, const input *in, st_tensor *all) {
     size_t i, k;
     for (i = 0; i < m->count; i++) {
-        st_save_options o = options_of(m, in, NULL);
+        st_save_options o = options_of(in, NULL);
         st_tensor *t = &all[i], was = *t;
         st_error error;
         sunk out;
@@ -276,7 +280,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     in.file = file = fuzz_copy(data + OPTION_BYTES, in.n);
     if (open_input(&m, &in, &allocator) == ST_OK) {
         st_tensor *all = handed_over(m, &in, AS_THEY_ARE);
-        st_save_options o = options_of(m, &in, NULL);
+        st_save_options o = options_of(&in, NULL);
         st_error error;
         sunk out;
         unsigned reads;

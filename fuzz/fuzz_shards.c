@@ -1,6 +1,6 @@
-/* fuzz_shards.c: a model is saved in several files into a directory that holds anything: an older index with any text, another
-   model's index, files that may be theirs. The directory opens as the new model, or nothing in it has changed; and never is
-   a file touched that no index of the older model may have meant.
+/* fuzz_shards.c: a model is saved in several files, by one call or as several processes do, into a directory that holds
+   anything: an index with any text, another model's index, files that may be theirs. The directory opens as the new model, or
+   nothing in it has changed; and no file goes that is not named as a shard is.
    Input: three option bytes, then the text of the older index. */
 #include "fuzz.h"
 
@@ -16,11 +16,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 #define OLD_INDEX "model.safetensors.index.json"
 #define OTHER_INDEX "other.safetensors.index.json"
 
-enum { MOST_TENSORS = 6, MOST_ROUNDS = 5 };
+enum { MOST_TENSORS = 6 };
 
 /* option byte 0: one tensor less than there are in the low bits, then these; byte 1 is the knob: sizes and limits, and which
    of the other indexes; byte 2: which files are there, a bit each */
-enum { HAS_OTHER = 8, NO_OLD = 16, WORK = 32, MANY_PROCESSES = 64, SHARD_OVER = 128 };
+enum { HAS_OTHER = 8, NO_OLD = 16, MANY_PROCESSES = 64 };
 
 /* ---- the directory ------------------------------------------------------------------------------------------------ */
 
@@ -33,7 +33,7 @@ static const char *const files[] = {"a.safetensors",
                                     "model.safetensors",
                                     "c d.safetensors"};
 
-enum { FILES = sizeof files / sizeof *files, KEEP = 2, SINGLE = 6 };
+enum { FILES = sizeof files / sizeof *files, SHARDS = 3, SINGLE = 6 }; /* SHARDS: the first of three */
 
 static const char *const others[] = {"{\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"c\\u0020d.safetensors\"}}",
                                      "{\"weight_map\":{\"x\":\"model-00001-of-00002.safetensors\"}}",
@@ -125,7 +125,7 @@ static uint32_t count_shards(const input *in) {
     size_t i, in_shard = 0;
     for (i = 0; i < in->count; i++) {
         const uint64_t n = in->tensors[i].bytes;
-        if (in_shard > 0 && (in->options & SHARD_OVER ? held > in->limit : held + n > in->limit)) {
+        if (in_shard > 0 && held + n > in->limit) {
             shards++;
             held = 0;
             in_shard = 0;
@@ -187,19 +187,12 @@ static void check_untouched(const input *in) {
     CHECK((in->options & NO_OLD) || holds(OLD_INDEX, in->index, in->n));
 }
 
-/* whether the older index may name it: where it has no escapes its text does */
-static int may_be_stale(const input *in, const char *name) {
-    const size_t length = strlen(name);
-    size_t i;
-    if (in->options & NO_OLD) return 0;
-    if (in->n > 0 && memchr(in->index, '\\', in->n)) return 1;
-    for (i = 0; i + length <= in->n; i++) {
-        if (memcmp(in->index + i, name, length) == 0) return 1;
-    }
-    return 0;
+/* a file that is named as a shard is, or model.safetensors */
+static int may_go(int file) {
+    return file >= SHARDS && file <= SINGLE;
 }
 
-/* the new model is there, and what is gone may be gone */
+/* the new model is there, and of the others just those that may stay */
 static void check_saved(const input *in) {
     st_model *m;
     st_error error;
@@ -214,40 +207,51 @@ static void check_saved(const input *in) {
     }
     st_close(m);
     for (k = 0; k < FILES; k++) {
-        if (!is_there(in, k) || is_new(in, files[k])) continue;
-        if (holds(files[k], files[k], strlen(files[k]))) continue;
-        CHECK(k != KEEP && (k == SINGLE || may_be_stale(in, files[k])));
-        CHECK(!other_of(in) || other_of(in) != others[0] ||
-              (k != 0 && k != FILES - 1)); /* those are the other model's too */
+        if (is_new(in, files[k])) continue;
+        CHECK(holds(files[k], files[k], strlen(files[k])) == (is_there(in, k) && !may_go(k)));
     }
+    CHECK(in->shards > 1 || !holds(OLD_INDEX, in->index, in->n));
     CHECK(!other_of(in) || holds(OTHER_INDEX, other_of(in), strlen(other_of(in))));
 }
 
 /* ---- saving ------------------------------------------------------------------------------------------------------- */
 
-static st_status save(const input *in, const st_save_options *o, st_error *error) {
-    uint32_t i;
-    st_status s;
-    if (!(in->options & MANY_PROCESSES)) {
-        return st_save_sharded(folder, in->tensors, in->count, NULL, 0, o, error);
+/* as several processes do, one after the other */
+static st_status save_in_parts(const input *in, const st_save_options *o, st_error *error) {
+    uint32_t shards[MOST_TENSORS], count, i;
+    st_save_options one = *o;
+    st_contents contents;
+    char name[ST_SHARD_NAME_BYTES];
+    size_t begin, end = in->count;
+    st_status s = st_plan_shards(in->tensors, in->count, o, shards, &count, error);
+    CHECK(s == ST_OK && count == in->shards);
+    (void)remove(path_of(OLD_INDEX));
+    (void)remove(path_of(files[SINGLE]));
+    for (i = 0; i < count; i++) {
+        CHECK(st_shard_name(i, count, name, sizeof name) == ST_OK);
+        (void)remove(path_of(name));
     }
-    s = st_shards_begin(folder, in->tensors, in->count, o, error);
-    for (i = in->shards; s == ST_OK && i > 0; i--) {
-        s = st_shards_write(folder, in->tensors, in->count, NULL, 0, i - 1, 1, o, error);
+    one.max_shard_bytes = 0;
+    memset(&contents, 0, sizeof contents);
+    for (i = count; s == ST_OK && i > 0; i--, end = begin) {
+        for (begin = end; begin > 0 && shards[begin - 1] == i - 1; begin--) {}
+        CHECK(st_shard_name(i - 1, count, name, sizeof name) == ST_OK);
+        contents.tensors = in->tensors + begin;
+        contents.count = end - begin;
+        s = st_save(path_of(name), &contents, &one, error);
     }
-    return s == ST_OK ? st_shards_finish(folder, in->tensors, in->count, o, error) : s;
+    return s == ST_OK ? st_save_index(folder, in->tensors, in->count, o, error) : s;
 }
 
-/* another model's index names what the new model replaces */
-static int is_refused(const input *in) {
-    const char *other = other_of(in);
-    return (other == others[1] && is_new(in, files[3])) || other == others[2];
+static st_status save(const input *in, const st_save_options *o, st_error *error) {
+    if (in->options & MANY_PROCESSES) return save_in_parts(in, o, error);
+    return st_save_sharded(folder, in->tensors, in->count, NULL, 0, o, error);
 }
 
 static void check_end(const input *in, st_status status) {
     if (status == ST_OK) {
         check_saved(in);
-    } else if (!(in->options & MANY_PROCESSES) || status == ST_ERR_SHARD) {
+    } else if (!(in->options & MANY_PROCESSES)) {
         check_untouched(in);
     }
     CHECK(clear_folder() == 0);
@@ -262,7 +266,7 @@ static void try_allocator(const input *in, st_save_options o) {
     o.allocator = &allocator;
     set_up(in);
     status = save(in, &o, &error);
-    CHECK(heap.live == 0 && status == (is_refused(in) ? ST_ERR_SHARD : ST_OK) && error.status == status);
+    CHECK(heap.live == 0 && status == ST_OK && error.status == status);
     check_end(in, status);
 
     fail_at = 1 + in->knob % (heap.calls ? heap.calls : 1);
@@ -274,28 +278,6 @@ static void try_allocator(const input *in, st_save_options o) {
     check_end(in, status);
 }
 
-/* a work buffer, made as large as each refusal says */
-static void try_work(const input *in, st_save_options o) {
-    size_t bytes = 1;
-    unsigned rounds = 0;
-    st_error error;
-    st_status status;
-    do {
-        uint8_t *work = (uint8_t *)malloc(bytes);
-        CHECK(work != NULL);
-        o.work.data = work;
-        o.work.bytes = bytes;
-        set_up(in);
-        status = save(in, &o, &error);
-        check_end(in, status);
-        free(work);
-        if (status != ST_ERR_MEMORY) break;
-        CHECK(error.expected > bytes && error.expected < (1u << 20) && ++rounds <= MOST_ROUNDS);
-        bytes = (size_t)error.expected;
-    } while (1);
-    CHECK(status == (is_refused(in) ? ST_ERR_SHARD : ST_OK));
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     input in;
     st_save_options o;
@@ -303,13 +285,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     make_folder();
     read_input(&in, data, size);
     memset(&o, 0, sizeof o);
-    o.flags = ST_SAVE_NO_SYNC | (in.options & SHARD_OVER ? ST_SAVE_SHARD_OVER : 0);
+    o.flags = ST_SAVE_NO_SYNC;
     o.max_shard_bytes = in.limit;
-    if (in.options & WORK) {
-        try_work(&in, o);
-    } else {
-        try_allocator(&in, o);
-    }
+    try_allocator(&in, o);
     return 0;
 }
 #endif

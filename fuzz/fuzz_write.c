@@ -173,20 +173,27 @@ static void check_opened(const job *j, const buffer *file) {
     free(bytes);
 }
 
-/* ---- st_save_sink ---------------------------------------------------------------------------------------- */
+/* ---- st_save --------------------------------------------------------------------------------------------- */
 
 /* to a file, or where path is NULL to the run's sink */
 static st_status save_to(const char *path, run *r, const st_save_options *o, st_error *error) {
     const job *j = r->j;
     const st_tensor *tensors = j->count ? r->handed->tensors : NULL;
     const st_pair *pairs = j->has_metadata ? r->handed->pairs : NULL;
+    st_save_options all = *o;
+    st_contents contents;
     st_sink sink;
     st_status status;
     sink.user = r;
     sink.write = run_write;
+    if (!path) all.sink = &sink;
+    memset(&contents, 0, sizeof contents);
+    contents.tensors = tensors;
+    contents.count = j->count;
+    contents.metadata = pairs;
+    contents.metadata_count = j->pair_count;
     memset(error, 0x55, sizeof *error); /* nothing may rest on what was there before */
-    status = path ? st_save(path, tensors, j->count, pairs, j->pair_count, o, error)
-                  : st_save_sink(&sink, tensors, j->count, pairs, j->pair_count, o, error);
+    status = st_save(path, &contents, &all, error);
     check_error(status, error, path ? path : "(sink): ");
     return status;
 }
@@ -331,19 +338,25 @@ typedef struct stream {
 static void stream_open(stream *s, const char *path, run *r, const st_save_options *o) {
     st_error error;
     st_status status;
+    st_save_options all = *o;
     st_sink sink;
     sink.user = r;
     sink.write = run_write;
+    if (!path) all.sink = &sink;
+    all.fill = NULL; /* which a streamed file does not take */
+    all.progress = NULL;
     do {
         s->writer = (st_writer *)(void *)s;
-        status = path ? st_writer_open(&s->writer, path, o, &error) : st_writer_open_sink(&s->writer, &sink, o, &error);
+        status = st_writer_open(&s->writer, path, &all, &error);
         CHECK((status == ST_OK) == (s->writer != NULL));
     } while (NO_MEMORY(s, status, &error));
     CHECK(s->j->open_faults ? (s->j->open_faults & fault(status)) != 0 : status == ST_OK);
 }
 
-/* everything, bad tensors too: they are refused and change nothing */
-static void stream_add(stream *s) {
+/* Everything, bad tensors too: they are refused and change nothing. repeated: also what has the name of an earlier one,
+ * which is no fault until the writer begins. */
+static void stream_add(stream *s, int repeated) {
+    const unsigned twice = fault(ST_ERR_DUPLICATE);
     const job *j = s->j;
     st_error error;
     st_status status;
@@ -354,15 +367,17 @@ static void stream_add(stream *s) {
         CHECK(status == ST_OK);
     }
     for (i = 0; i < j->count || i < j->pair_count; i++) {
-        if (i < j->pair_count) {
+        if (i < j->pair_count && (repeated || !(j->pairs[i].faults & twice))) {
+            const unsigned faults = j->pairs[i].faults & ~twice;
             do status = st_writer_add_metadata(s->writer, &j->pairs[i].pair, &error);
             while (NO_MEMORY(s, status, &error));
-            CHECK(j->pairs[i].faults ? (j->pairs[i].faults & fault(status)) != 0 : status == ST_OK);
+            CHECK(faults ? (faults & fault(status)) != 0 : status == ST_OK);
         }
-        if (i < j->count) {
+        if (i < j->count && (repeated || !(j->items[i].faults & twice))) {
+            const unsigned faults = j->items[i].faults & ~twice;
             do status = st_writer_add(s->writer, &j->items[i].tensor, &error);
             while (NO_MEMORY(s, status, &error));
-            CHECK(j->items[i].faults ? (j->items[i].faults & fault(status)) != 0 : status == ST_OK);
+            CHECK(faults ? (faults & fault(status)) != 0 : status == ST_OK);
         }
     }
     CHECK(st_writer_write(s->writer, "x", 1, &error) == ST_ERR_STATE &&
@@ -481,7 +496,7 @@ static unsigned try_stream(const job *j, const buffer *expected, size_t limit, u
     heap.fail_at = fail_at;
     stream_open(&s, NULL, &r, &o);
     if (s.writer) {
-        stream_add(&s);
+        stream_add(&s, 0);
         CHECK(r.got.n == 0);
         status = stream_begin(&s);
         if (j->begin_faults) {
@@ -497,6 +512,25 @@ static unsigned try_stream(const job *j, const buffer *expected, size_t limit, u
     CHECK(heap.live == 0 && s.misses == (fail_at != 0 && heap.calls >= fail_at));
     free(r.got.bytes);
     return heap.calls;
+}
+
+/* names that are there twice are refused when the writer begins, and nothing is written */
+static void try_repeated(const job *j) {
+    run r = new_run(j, NULL, SIZE_MAX);
+    st_save_options o = options_of(j, &r, NULL);
+    st_status status;
+    stream s;
+    memset(&s, 0, sizeof s);
+    s.j = j;
+    s.where = "(sink): ";
+    stream_open(&s, NULL, &r, &o);
+    if (!s.writer) return;
+    stream_add(&s, 1);
+    status = stream_begin(&s);
+    CHECK(status == ST_ERR_DUPLICATE || status == ST_ERR_OVERFLOW);
+    CHECK(st_writer_begin(s.writer, NULL) == status && r.got.n == 0);
+    st_writer_close(s.writer);
+    free(r.got.bytes);
 }
 
 /* what the calls ask for suffices in the end; a writer that was closed early leaves nothing behind */
@@ -516,7 +550,10 @@ static void try_stream_in_work(const job *j, const buffer *expected) {
         o.work.bytes = bytes;
         sink.user = &r;
         sink.write = run_write;
-        status = st_writer_open_sink(&writer, &sink, &o, &error);
+        o.sink = &sink;
+        o.fill = NULL;
+        o.progress = NULL;
+        status = st_writer_open(&writer, NULL, &o, &error);
         if (!status && j->has_metadata) status = st_writer_add_metadata(writer, NULL, &error);
         for (i = 0; i < j->pair_count && !status; i++)
             status = st_writer_add_metadata(writer, &j->pairs[i].pair, &error);
@@ -630,6 +667,7 @@ static void try_save(const job *j, const arrays *a, const buffer *old, const buf
 /* over the file that is open, mapped or not; Windows may refuse to replace it */
 static void try_save_model(const job *j, const buffer *expected) {
     st_save_options o;
+    st_contents contents;
     st_open_options options;
     st_model *m;
     st_error error;
@@ -642,7 +680,8 @@ static void try_save_model(const job *j, const buffer *expected) {
     o.align = j->align;
     o.slack = j->slack;
     CHECK(st_open(&m, target, &options, NULL) == ST_OK);
-    status = st_save_model(target, m, &o, &error);
+    contents = st_contents_of(m);
+    status = st_save(target, &contents, &o, &error);
     check_error(status, &error, target);
 #ifdef _WIN32
     CHECK(status == ST_OK || status == ST_ERR_IO);
@@ -692,7 +731,7 @@ static void try_stream_to_file(const job *j, const buffer *old, const buffer *ex
     s.is_file = 1;
     stream_open(&s, target, &r, &o);
     if (!s.writer) return;
-    stream_add(&s);
+    stream_add(&s, 0);
     status = stream_begin(&s);
     CHECK(j->begin_faults ? (j->begin_faults & fault(status)) != 0 : status == ST_OK);
     if (status == ST_OK && to >= 0) {
@@ -714,38 +753,27 @@ static uint64_t trailing_blanks(const buffer *file) {
     return end - at;
 }
 
-/* one that suffices in the end, after ones that do not: an allocator that fails, or a work buffer that is too small */
+/* each allocation fails in turn, until none does */
 static st_status edit(const job *j, unsigned flags, const buffer *before) {
     arrays a = arrays_of(j);
     st_status status = ST_ERR_MEMORY;
-    size_t bytes = j->knob;
     unsigned k;
     for (k = 1; status == ST_ERR_MEMORY; k++) {
         fuzz_heap heap;
         st_allocator allocator = fuzz_allocator(&heap);
-        uint8_t *block = (uint8_t *)malloc(bytes + 1);
         st_save_options o;
         st_error error;
-        CHECK(block != NULL);
         memset(&o, 0, sizeof o);
         o.flags = flags;
         o.allocator = &allocator;
         heap.fail_at = k;
-        if (j->knob & 4) {
-            o.work.data = block + 1;
-            o.work.bytes = bytes;
-        }
         memset(&error, 0x55, sizeof error);
         status = st_edit_metadata(target, j->has_metadata ? a.pairs : NULL, j->pair_count, &o, &error);
         check_error(status, &error, target);
-        CHECK(heap.live == 0 && (!o.work.data || heap.calls == 0));
-        free(block);
+        CHECK(heap.live == 0);
         if (status != ST_ERR_MEMORY) break;
         check_file(before);
         CHECK(k < 200);
-        if (!o.work.data) continue;
-        CHECK(error.expected > bytes && error.expected < SIZE_MAX);
-        bytes = (size_t)error.expected;
     }
     drop_arrays(&a);
     return status;
@@ -864,6 +892,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     try_sink(&j, &a, &expected);
     calls = try_stream(&j, &expected, SIZE_MAX, 0);
     for (k = 1; k <= calls; k = next_failure(k, calls)) try_stream(&j, &expected, SIZE_MAX, k);
+    if (j.repeated) try_repeated(&j);
     if (!j.faults && !j.huge) {
         try_stream(&j, &expected, expected.n * j.knob / 256, 0);
         try_stream_in_work(&j, &expected);

@@ -44,6 +44,7 @@ typedef struct job {
     size_t align, slack;
     unsigned faults;       /* of st_save: 1 << status; 0: it must succeed */
     unsigned open_faults;  /* of st_writer_open */
+    int repeated;          /* a pair or a tensor, right but for its name, has that of an earlier one */
     unsigned begin_faults; /* of st_writer_begin, without the refused tensors and pairs */
 } job;
 
@@ -389,20 +390,23 @@ static inline void judge(job *j, buffer *expected) {
     int overflow;
     size_t i;
     uint64_t header = 0;
+    const unsigned twice = fault(ST_ERR_DUPLICATE); /* is seen last, once all are known */
     unsigned first_pair = 0, first_item = 0, no_data = 0;
     for (i = 0; i < j->pair_count; i++) {
         judge_pair(j, i);
-        if (!first_pair) first_pair = j->pairs[i].faults;
+        if (!first_pair) first_pair = j->pairs[i].faults & ~twice;
+        if (j->pairs[i].faults == twice) j->repeated = 1;
     }
     for (i = 0; i < j->count; i++) {
         item *it = &j->items[i];
         judge_item(j, i);
-        if (!first_item) first_item = it->faults;
+        if (!first_item) first_item = it->faults & ~twice;
+        if (it->faults == twice) j->repeated = 1;
         if (!it->faults && it->bytes > SMALL_BYTES) it->given = 0, j->huge = 1;
         make_data(it, (unsigned)i + j->knob);
         if (!it->given && !j->has_fill && (it->faults || it->bytes > 0)) no_data = fault(ST_ERR_ARGUMENT);
     }
-    if ((j->flags & ~(ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)) ||
+    if ((j->flags & ~(ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC)) ||
         (j->align && (j->align < 8 || (j->align & (j->align - 1)))))
         j->open_faults = fault(ST_ERR_ARGUMENT);
     j->faults = j->open_faults | first_pair | first_item | no_data;
@@ -411,6 +415,7 @@ static inline void judge(job *j, buffer *expected) {
     if (overflow) j->begin_faults |= fault(ST_ERR_OVERFLOW);
     if (header > HEADER_LIMIT) j->begin_faults |= fault(ST_ERR_HEADER_LIMIT);
     if (header == UINT64_MAX) j->begin_faults |= fault(ST_ERR_OVERFLOW); /* slack that no sum can hold */
+    if (!j->faults && j->repeated) j->faults = twice | fault(ST_ERR_OVERFLOW); /* or too long with what is repeated */
     if (!j->faults) j->faults = j->begin_faults;
 }
 

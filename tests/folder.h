@@ -104,7 +104,7 @@ static inline int shard_is(const char *path, const st_tensor *tensors, size_t co
     }
     to.user = &sink;
     to.write = collect;
-    CHECK_STATUS(st_save_sink(&to, tensors, count, metadata, metadata_count, &plain, &error), ST_OK);
+    CHECK_STATUS(save_to_sink(&to, CONTENTS(tensors, count, metadata, metadata_count), &plain, &error), ST_OK);
     same = file_is(path, sink.out.at, sink.out.n);
     free(sink.out.at);
     return same;

@@ -92,7 +92,7 @@ static unsigned char *doubles(size_t *n) {
     return bytes;
 }
 
-static unsigned char *source(int dtype, size_t *n) {
+static unsigned char *operands(int dtype, size_t *n) {
     switch (st_dtype_bits((st_dtype)dtype)) {
     case 64: return doubles(n);
     case 32: return words(n);
@@ -109,7 +109,7 @@ static unsigned kernels_seen;
 
 static void compare(int to, int from, sti_kernel kernel, const char *name) {
     size_t n, done, i, size = st_dtype_bits((st_dtype)to) / 8;
-    unsigned char *src = source(from, &n), *want = memory(n * size), *got = memory(n * size);
+    unsigned char *src = operands(from, &n), *want = memory(n * size), *got = memory(n * size);
     uint64_t was = sti_float_mode(STI_NEON ? 0 : 0x1f80);
     memset(got, 0x55, n * size);
     done = kernel((st_dtype)to, got, (st_dtype)from, src, n, 0);
@@ -168,7 +168,7 @@ static void modes(void) {
             if (to == from || !sti_convertible((st_dtype)to, (st_dtype)from) || from == ST_DTYPE_C64) continue;
             if (from == ST_DTYPE_F6_E2M3 || from == ST_DTYPE_F6_E3M2 || sti_codings[to].kind < STI_KIND_IEEE) continue;
             test_row = pair_name(to, from);
-            src = source(from, &n);
+            src = operands(from, &n);
             if (n > 30000) { /* of the many, a part from everywhere */
                 const size_t size = st_dtype_bits((st_dtype)from) / 8, step = n / 30000;
                 size_t i;

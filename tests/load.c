@@ -10,7 +10,7 @@
 
 #if defined(ON_THREADS)
 #define NAME "load_threads"
-#include "../examples/parts.h"
+#include "../examples/threads.h"
 #else
 #define NAME "load"
 #endif
@@ -938,8 +938,8 @@ static void odd_runs(int kind) {
 int main(void) {
     int kind;
     scratch_begin(NAME);
-    random_loads(60, 0);
-    random_loads(12, 1);
+    random_loads(60 / test_thin(), 0);
+    random_loads(1 + 11 / test_thin(), 1);
     requests();
     balance();
     cancelling(FROM_IO, 1);

@@ -1,5 +1,6 @@
 /* Room 12: every name is found and no other, however many there are and whatever they were chosen for. */
 #define ST_IMPLEMENTATION
+#define STI_SEED(table) 0 /* one hash for all tables, so that names can be chosen against it */
 #include "../safetensors.h"
 
 #include <time.h>
@@ -19,6 +20,12 @@ static sti_span span_of(const char *text, size_t n) {
     return s;
 }
 
+static uint64_t hash_of(const char *name, size_t n) {
+    sti_name_table x;
+    sti_table_seed(&x, 0);
+    return sti_hash(&x, span_of(name, n));
+}
+
 /* the next name after *seed that the header's own hash puts there */
 static size_t crowded_name(char name[24], uint64_t *seed) {
     size_t n;
@@ -27,7 +34,7 @@ static size_t crowded_name(char name[24], uint64_t *seed) {
         const char *text = test_digits((*seed)++, digits);
         n = strlen(text);
         memcpy(name, text, n + 1);
-    } while (sti_hash(span_of(name, n)) >> 26 != 0);
+    } while (hash_of(name, n) >> 58 != 0);
     return n;
 }
 
@@ -162,7 +169,7 @@ static void names_with_nul(void) {
     free(file);
 }
 
-/* ---- two names of one hash ---- */
+/* ---- two names of one place and one tag ---- */
 
 static int by_hash(const void *a, const void *b) {
     const uint32_t *x = (const uint32_t *)a, *y = (const uint32_t *)b;
@@ -176,11 +183,13 @@ static void twins(void) {
     unsigned char *file;
     st_model *m;
     size_t i, n, count = 0;
+    uint64_t hash;
     if (all == NULL) exit(2);
     for (i = 0; i < TRIED; i++) {
         char digits[21];
         const char *name = test_digits(i, digits);
-        all[i][0] = sti_hash(span_of(name, strlen(name)));
+        hash = hash_of(name, strlen(name));
+        all[i][0] = (uint32_t)(hash >> 60 << 28) | (uint32_t)hash >> 4; /* one 16th of the table, and 28 bits of the tag */
         all[i][1] = (uint32_t)i;
     }
     qsort(all, TRIED, sizeof *all, by_hash);
@@ -264,7 +273,7 @@ static void filled_anew(void) {
     x.pairs = pairs;
     x.slots = slots;
     x.count = CROWDED;
-    CHECK(sti_table_words(CROWDED, 0) <= sizeof slots / sizeof *slots);
+    CHECK(sti_table_slots(CROWDED) <= sizeof slots / sizeof *slots);
     CHECK(sti_table_build(&x, NULL) == STI_ABSENT && x.sorted);
     for (i = 0; i < CROWDED; i++) CHECK_EQ(sti_table_find(&x, sti_span_of(c.names[i])), i);
     x.count = 20;
@@ -276,10 +285,10 @@ static void filled_anew(void) {
 
 /* ---- repeated names are found where a quadratic search finds them ---- */
 
-static uint64_t random_state = 1;
-static uint32_t random_below(uint32_t n) {
-    random_state = (random_state * 1103515245u + 12345u) & 0x7fffffffu; /* fits 64 bits: nothing wraps */
-    return (uint32_t)((random_state >> 8) * n >> 23);
+static uint64_t draw_state = 1;
+static uint32_t draw_below(uint32_t n) {
+    draw_state = (draw_state * 1103515245u + 12345u) & 0x7fffffffu; /* fits 64 bits: nothing wraps */
+    return (uint32_t)((draw_state >> 8) * n >> 23);
 }
 
 /* the same few names again and again, in an order of offsets that is not the header's; pairs: as metadata keys */
@@ -291,12 +300,12 @@ static void repeats_of(const crowd *c, size_t count, uint32_t distinct, int pair
     st_model *m;
     st_status status;
     size_t i, j, n;
-    const size_t turn = count > 1 ? 1 + random_below((uint32_t)count - 1) : 0;
+    const size_t turn = count > 1 ? 1 + draw_below((uint32_t)count - 1) : 0;
     if (quotes == NULL || which == NULL) exit(2);
     text_put(&header, pairs ? "{\"__metadata__\":{" : "{");
     for (i = 0; i < count; i++) {
         const char *name;
-        which[i] = random_below(distinct);
+        which[i] = draw_below(distinct);
         name = c->names[which[i]];
         quotes[i] = 8 + header.n + (i > 0);
         if (pairs) {
@@ -323,8 +332,8 @@ static void repeats(void) {
     crowd c = crowd_of(20000);
     size_t i;
     for (i = 0; i < 400; i++) {
-        const size_t few = 1 + random_below(12), crowded = 300 + random_below(300); /* the latter are sorted */
-        const uint32_t distinct = 1 + random_below(60);
+        const size_t few = 1 + draw_below(12), crowded = 300 + draw_below(300); /* the latter are sorted */
+        const uint32_t distinct = 1 + draw_below(60);
         repeats_of(&c, few, distinct, (int)(i % 2));
         repeats_of(&c, crowded, 20000, (int)(i % 2));
     }

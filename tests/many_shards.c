@@ -265,7 +265,7 @@ static void changed_in_a_pack(void) {
 static void work(void) {
     opened o;
     test_row = "work buffer";
-    CHECK_STATUS(opened_begin(&o, &p, BY_WORK, "pack", NULL), ST_OK);
+    CHECK_STATUS(opened_begin(&o, &p, BY_READ_WORK, "pack", NULL), ST_OK);
     check_all(o.model, 0);
     opened_end(&o);
 }

@@ -102,7 +102,7 @@ static void index_file(void) {
 }
 
 /* what a directory holds, without itself and the one above */
-static int count_names(void *arg, const char *name) {
+static int count_listed(void *arg, const char *name) {
     unsigned *seen = (unsigned *)arg;
     static const char *const names[] = {".a", "..a", "...", "b"};
     unsigned i;
@@ -121,13 +121,13 @@ static void listing(void) {
 #else
     seen = 16 | 4; /* no name ends in a dot there */
 #endif
-    CHECK_EQ(sti_system_list(NULL, scratch_directory, count_names, &seen), 0);
+    CHECK_EQ(sti_system_list(NULL, scratch_directory, count_listed, &seen), 0);
     CHECK_EQ(seen, 4 * 16 + 15);
     seen = 16 * 99; /* the first name stops it */
-    CHECK_EQ(sti_system_list(NULL, scratch_directory, count_names, &seen), 1);
+    CHECK_EQ(sti_system_list(NULL, scratch_directory, count_listed, &seen), 1);
     CHECK_EQ(seen / 16, 100);
-    CHECK_EQ(sti_system_list(NULL, scratch_path("b"), count_names, &seen), ST_IO_NOT_FOUND);
-    CHECK_EQ(sti_system_list(NULL, scratch_path("missing"), count_names, &seen), ST_IO_NOT_FOUND);
+    CHECK_EQ(sti_system_list(NULL, scratch_path("b"), count_listed, &seen), ST_IO_NOT_FOUND);
+    CHECK_EQ(sti_system_list(NULL, scratch_path("missing"), count_listed, &seen), ST_IO_NOT_FOUND);
     scratch_remove(".a"), scratch_remove("..a"), scratch_remove("b");
 #ifndef _WIN32
     scratch_remove("...");
@@ -598,6 +598,56 @@ static void too_large(void) {
     CHECK_EQ(c.calls, sizeof(size_t) < 8 ? 0 : 1);
 }
 
+static const unsigned char *longest; /* a header, and all bytes after it */
+static size_t longest_bytes;
+static int longest_read(void *user, uint64_t at, void *dst, size_t n) {
+    (void)user;
+    if (at > longest_bytes || n > longest_bytes - at) return 5;
+    memcpy(dst, longest + at, n);
+    return 0;
+}
+
+/* tensors of 2^61 - 1 bytes: offsets in a file of up to 2^63 - 1 bytes are right, and no longer file opens */
+static void longest_files(void) {
+    static const uint64_t lengths[] = {INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX - 1, UINT64_MAX};
+    const uint64_t each = ((uint64_t)1 << 61) - 1;
+    size_t count, i, k, n;
+    for (count = 1; count <= 9; count++) {
+        growing text = {NULL, 0, 0};
+        unsigned char *file;
+        st_io io;
+        st_scan scan;
+        text_put(&text, "{");
+        for (i = 0; i < count; i++) {
+            char entry[160];
+            snprintf(entry, sizeof entry, "%s\"t%u\":{\"dtype\":\"U8\",\"shape\":[%llu],\"data_offsets\":[%llu,%llu]}",
+                     i ? "," : "", (unsigned)i, (unsigned long long)(i < 8 ? each : 7),
+                     (unsigned long long)(each * i), (unsigned long long)(each * i + (i < 8 ? each : 7)));
+            text_put(&text, entry);
+        }
+        text_put(&text, "}");
+        file = text_file(&text, 0, &n);
+        longest = file, longest_bytes = n;
+        memset(&io, 0, sizeof io);
+        io.read_at = longest_read;
+        io.bytes = n + each * count;
+        if (count < 4) {
+            CHECK_STATUS(st_open_io(&model, &io, NULL, &error), ST_OK);
+            CHECK_EQ(model->tensors[count - 1].offset + each, io.bytes);
+            st_close(model);
+        }
+        for (k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+            st_status status = k == 0 ? (count < 4 ? ST_ERR_TRAILING : ST_ERR_TRUNCATED) : ST_ERR_TOO_LARGE;
+            io.bytes = lengths[k];
+            CHECK_STATUS(st_open_io(&model, &io, NULL, &error), status);
+            CHECK_EQ(error.actual, lengths[k]);
+            CHECK_STATUS(st_scan_begin(&scan, file, n, lengths[k], NULL, &error), status);
+            if (k > 0) CHECK_EQ(error.expected, INT64_MAX);
+        }
+        free(file);
+    }
+}
+
 /* the bytes of callbacks are asked for before and after the header only where they must be */
 static void callbacks_that_fail(void) {
     served s;
@@ -647,6 +697,56 @@ static void hollow_files(void) {
     CHECK(strncmp(error.message, "hollow: ", 8) == 0);
 }
 
+/* Names that were chosen to collide in one model's table are as any others in another's: 10,000 names in chains of 125,
+ * which are too short for the table to be given up for a sorted list. */
+static void chosen_names(void) {
+    enum { CHAINS = 80, NAMES = 10000 };
+    const sti_name_table *x;
+    growing text = {NULL, 0, 0};
+    size_t in_chain[CHAINS] = {0}, i, n, count = 0;
+    uint64_t distance = 0, seed;
+    unsigned char *file = many_tensors("t", NAMES, 0, &n);
+    st_model *first;
+    CHECK_STATUS(st_open_memory(&first, file, n, NULL, &error), ST_OK);
+    free(file);
+    if (first == NULL) return;
+    x = &((const sti_model *)(const void *)first)->names;
+    text_put(&text, "{");
+    for (seed = 0; count < NAMES; seed++) {
+        char digits[21];
+        sti_span s;
+        size_t place, chain;
+        s.at = test_digits(seed, digits);
+        s.n = strlen(s.at);
+        place = sti_table_place(x, sti_hash(x, s));
+        chain = place * CHAINS / x->capacity;
+        /* all in the first slots of a chain's part of the table */
+        if (place - chain * x->capacity / CHAINS > 8 || in_chain[chain] == NAMES / CHAINS) continue;
+        in_chain[chain]++;
+        text_entry(&text, s.at, s.n, count++);
+    }
+    text_put(&text, "}");
+    file = text_file(&text, count, &n);
+    CHECK_STATUS(st_open_memory(&model, file, n, NULL, &error), ST_OK); /* elsewhere, for the first one is still open */
+    x = &((const sti_model *)(const void *)model)->names;
+    CHECK(!x->sorted);
+    for (i = 0; i < model->count; i++) {
+        sti_span s;
+        const uint32_t *slot;
+        size_t place;
+        s.at = model->tensors[i].name;
+        s.n = model->tensors[i].name_bytes;
+        place = sti_table_place(x, sti_hash(x, s));
+        slot = sti_table_slot(x, s, sti_hash(x, s));
+        CHECK(slot != NULL && (*slot & x->mask) == i + 1);
+        distance += ((size_t)(slot - x->slots) + x->capacity - place) % x->capacity;
+    }
+    CHECK(distance < 4 * NAMES); /* 1 each, for names that nobody chose; some 60 in chains */
+    st_close(first);
+    st_close(model);
+    free(file);
+}
+
 int main(void) {
     good = make_file(header, sizeof header - 1, "abcd", 4, &good_bytes);
     scratch_begin("model");
@@ -668,7 +768,9 @@ int main(void) {
     metadata();
     callbacks_that_fail();
     too_large();
+    longest_files();
     hollow_files();
+    chosen_names();
     free(good);
     scratch_end();
     return test_done("model");

@@ -6,12 +6,6 @@
 #include "cases.h"
 #include "sources.h"
 
-#ifdef _WIN32
-#define CHANGE_DIRECTORY(path) _chdir(path)
-#else
-#define CHANGE_DIRECTORY(path) chdir(path)
-#endif
-
 typedef struct packed { /* one of the files */
     struct pack *pack;
     char *path;
@@ -224,9 +218,9 @@ static inline void pack_end(pack *p) {
 
 /* ---- every way to open them ---- */
 
-enum way { BY_READ, BY_MEMORY, BY_WORK, FROM_DISK, FROM_DISK_NO_MAP, FROM_DISK_WORK, WAYS };
+enum way { BY_READ, BY_MEMORY, BY_READ_WORK, FROM_DISK, FROM_DISK_NO_MAP, FROM_DISK_WORK, WAYS };
 
-static const char *const way_names[WAYS] = {"st_files", "st_files in memory", "st_files, work buffer",
+static const char *const model_ways[WAYS] = {"st_files", "st_files in memory", "st_files, work buffer",
                                             "disk",     "disk, not mapped",   "disk, work buffer"};
 
 typedef struct opened {
@@ -290,7 +284,7 @@ static inline st_status opened_begin(opened *o, pack *p, int way, const char *pa
     if (way < FROM_DISK) o->options.files = &p->files;
     if (way == FROM_DISK_NO_MAP) o->options.flags |= ST_OPEN_NO_MAP;
     p->mapped = way == BY_MEMORY;
-    status = way == BY_WORK || way == FROM_DISK_WORK ? opened_work(o, path) : opened_call(o, path);
+    status = way == BY_READ_WORK || way == FROM_DISK_WORK ? opened_work(o, path) : opened_call(o, path);
     if (status != ST_OK) {
         counting_end(&o->memory);
         CHECK_EQ(p->opens, p->closes);
@@ -375,7 +369,7 @@ static inline st_error pack_verdict(pack *p, const char *path, const st_open_opt
     for (way = 0; way < (p->disk ? WAYS : FROM_DISK); way++) {
         char where[256];
         opened o;
-        snprintf(where, sizeof where, "%s, from %s", row, way_names[way]);
+        snprintf(where, sizeof where, "%s, from %s", row, model_ways[way]);
         test_row = where;
         (void)opened_begin(&o, p, way, path, base);
         if (way == 0) {
@@ -394,11 +388,11 @@ static inline st_error pack_verdict(pack *p, const char *path, const st_open_opt
 /* the scratch directory is the current one in between, so that what is on disk has the paths that it has in memory */
 static inline void models_begin(const char *name) {
     scratch_begin(name);
-    CHECK(CHANGE_DIRECTORY(scratch_directory) == 0);
+    (void)scratch_enter();
 }
 
 static inline void models_end(void) {
-    CHECK(CHANGE_DIRECTORY("../..") == 0);
+    scratch_leave();
     scratch_end();
 }
 #endif

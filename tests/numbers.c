@@ -29,7 +29,7 @@ static void list_add(list *l, uint64_t code) {
 }
 
 /* n codes as they lie in memory */
-static unsigned char *packed(int dtype, const uint64_t *codes, size_t n) {
+static unsigned char *packed_codes(int dtype, const uint64_t *codes, size_t n) {
     const unsigned bits = st_dtype_bits((st_dtype)dtype);
     unsigned char *bytes = (unsigned char *)calloc(n + 1, bits < 8 ? 1 : bits / 8);
     size_t i, bit;
@@ -63,7 +63,7 @@ static uint64_t element(int dtype, const unsigned char *bytes, size_t i) {
     }
 }
 
-static const char *pair_name(int to, int from) {
+static const char *conversion_name(int to, int from) {
     static char text[40];
     sprintf(text, "%s to %s", st_dtype_name((st_dtype)from), st_dtype_name((st_dtype)to));
     return text;
@@ -162,8 +162,8 @@ static void pairs(void) {
             size_t i;
             if (!slow_pair(to, from) || to == from) continue;
             supported++;
-            test_row = pair_name(to, from);
-            src = packed(from, l.codes, l.n);
+            test_row = conversion_name(to, from);
+            src = packed_codes(from, l.codes, l.n);
             dst = (unsigned char *)malloc(l.n * 8);
             if (!dst) exit(2);
             CHECK_STATUS(st_convert((st_dtype)to, dst, (st_dtype)from, src, l.n), ST_OK);
@@ -211,7 +211,7 @@ static void small_codes(void) {
         CHECK_STR(st_dtype_name((st_dtype)c->dtype), c->name);
         CHECK_EQ(c->count, 1 << st_dtype_bits((st_dtype)c->dtype));
         for (i = 0; i < c->count; i++) all[i] = (uint64_t)i;
-        src = packed(c->dtype, all, (size_t)c->count);
+        src = packed_codes(c->dtype, all, (size_t)c->count);
         CHECK_STATUS(st_convert(ST_DTYPE_F32, got, (st_dtype)c->dtype, src, (size_t)c->count), ST_OK);
         CHECK_STATUS(st_convert(ST_DTYPE_F64, wide, (st_dtype)c->dtype, src, (size_t)c->count), ST_OK);
         for (i = 0; i < c->count; i++) {
@@ -381,9 +381,9 @@ static void by_hand(void) {
     };
     size_t i;
     for (i = 0; i < sizeof rows / sizeof *rows; i++) {
-        unsigned char *src = packed(rows[i].from, &rows[i].code, 1), dst[9];
+        unsigned char *src = packed_codes(rows[i].from, &rows[i].code, 1), dst[9];
         memset(dst, 0x55, sizeof dst);
-        test_row = pair_name(rows[i].to, rows[i].from);
+        test_row = conversion_name(rows[i].to, rows[i].from);
         if (st_dtype_bits(rows[i].from) < 8) {
             sti_convert(rows[i].to, dst, rows[i].from, src, 0, 1, 0);
         } else {
@@ -414,7 +414,7 @@ static void statuses(void) {
                 want = ST_ERR_UNSUPPORTED;
             }
             memset(dst, 0x55, sizeof dst);
-            test_row = known ? pair_name(to, from) : "unknown";
+            test_row = known ? conversion_name(to, from) : "unknown";
             CHECK_STATUS(st_convert((st_dtype)to, dst, (st_dtype)from, src, 4), want);
             CHECK(memcmp(dst + bytes, old, sizeof dst - bytes) == 0);
             if (want != ST_OK) CHECK(memcmp(dst, old, sizeof dst) == 0);

@@ -1,29 +1,47 @@
-/* scratch.h: a directory of a test's own, build/tmp.NAME.PID under the current one, gone when the test ends. */
+/* scratch.h: a directory for one test, $ST_SCRATCH/tmp.NAME.PID (build/tmp.NAME.PID without that variable), removed when the
+ * test ends. */
 #ifndef SCRATCH_H
 #define SCRATCH_H
 #include "test.h"
-#include <dirent.h>
 #ifdef _WIN32
 #include <direct.h>
+#include <io.h>
 #include <process.h>
 #define SCRATCH_MAKE(path) _mkdir(path)
 #define SCRATCH_DROP(path) _rmdir(path)
 #define SCRATCH_PID() _getpid()
+#define SCRATCH_CURRENT(path, bytes) _getcwd(path, bytes)
+#define CHANGE_DIRECTORY(path) _chdir(path)
 #else
+#include <dirent.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 #define SCRATCH_MAKE(path) mkdir(path, 0777)
 #define SCRATCH_DROP(path) rmdir(path)
 #define SCRATCH_PID() getpid()
+#define SCRATCH_CURRENT(path, bytes) getcwd(path, bytes)
+#define CHANGE_DIRECTORY(path) chdir(path)
 #endif
 
-static char scratch_directory[96];
+static char scratch_directory[96], scratch_start[4096]; /* where scratch_enter was called */
 
 static inline void scratch_begin(const char *name) {
-    (void)SCRATCH_MAKE("build");
-    snprintf(scratch_directory, sizeof scratch_directory, "build/tmp.%s.%ld", name, (long)SCRATCH_PID());
+    const char *root = getenv("ST_SCRATCH");
+    if (root == NULL || *root == 0) root = "build";
+    (void)SCRATCH_MAKE(root);
+    snprintf(scratch_directory, sizeof scratch_directory, "%s/tmp.%s.%ld", root, name, (long)SCRATCH_PID());
     CHECK(SCRATCH_MAKE(scratch_directory) == 0);
+}
+
+/* makes the scratch directory the current one */
+static inline int scratch_enter(void) {
+    return CHECK(SCRATCH_CURRENT(scratch_start, (int)sizeof scratch_start) != NULL) &&
+           CHECK(CHANGE_DIRECTORY(scratch_directory) == 0);
+}
+
+static inline void scratch_leave(void) {
+    CHECK(CHANGE_DIRECTORY(scratch_start) == 0);
 }
 
 static inline const char *scratch_path(const char *name) { /* good until the sixteenth call after it */
@@ -51,8 +69,20 @@ static inline void scratch_remove(const char *name) {
     CHECK(remove(scratch_path(name)) == 0);
 }
 
-/* gives each the names in a directory, in any order */
+/* calls each with every name in a directory, in any order */
 static inline void scratch_list(const char *directory, void (*each)(void *arg, const char *name), void *arg) {
+#ifdef _WIN32
+    char pattern[512];
+    struct _finddata_t found;
+    intptr_t search;
+    snprintf(pattern, sizeof pattern, "%s/*", directory);
+    search = _findfirst(pattern, &found);
+    if (!CHECK(search != -1)) return;
+    do {
+        if (strcmp(found.name, ".") != 0 && strcmp(found.name, "..") != 0) each(arg, found.name);
+    } while (_findnext(search, &found) == 0);
+    _findclose(search);
+#else
     DIR *d = opendir(directory);
     const struct dirent *found;
     if (!CHECK(d != NULL)) return;
@@ -60,10 +90,11 @@ static inline void scratch_list(const char *directory, void (*each)(void *arg, c
         if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0) each(arg, found->d_name);
     }
     closedir(d);
+#endif
 }
 
 static inline void scratch_end(void) { /* the files in it have been removed by then */
     CHECK(SCRATCH_DROP(scratch_directory) == 0);
-    (void)SCRATCH_DROP("build"); /* where nothing else lies in it */
+    if (strncmp(scratch_directory, "build/", 6) == 0) (void)SCRATCH_DROP("build"); /* fails unless it is empty */
 }
 #endif

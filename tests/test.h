@@ -48,6 +48,13 @@ static inline int test_text(const char *got, const char *want, const char *file,
     return test_note(same, file, line, what, got ? got : "NULL", want ? want : "NULL");
 }
 
+/* $ST_THIN, or 1: slow machines run one of so many random rounds. Odd, so that a stride of it meets each bit of a byte. */
+static inline int test_thin(void) {
+    const char *thin = getenv("ST_THIN");
+    const int n = thin != NULL ? atoi(thin) : 1;
+    return n > 0 ? n : 1;
+}
+
 static inline int test_done(const char *name) {
     printf("%s: %lu passed, %lu failed", name, test_passed, test_failed);
     if (test_skipped > 0) printf(", %lu skipped", test_skipped);

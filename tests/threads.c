@@ -114,15 +114,14 @@ static thread_result THREAD_CALL read_part(void *argument) {
 /* each saves to a path of its own, of the same tensors and the same model */
 static thread_result THREAD_CALL save_part(void *argument) {
     part *p = (part *)argument;
+    const st_contents contents = st_contents_of(p->model);
     st_save_options options;
     st_error error;
     char path[200];
     memset(&options, 0, sizeof options);
     options.flags = ST_SAVE_NO_SYNC;
-    options.from = p->model;
     snprintf(path, sizeof path, "%s/part-%d.safetensors", scratch_directory, p->number);
-    p->wrong += st_save(path, p->model->tensors, p->model->count, p->model->metadata, p->model->metadata_count,
-                        &options, &error) != ST_OK;
+    p->wrong += st_save(path, &contents, &options, &error) != ST_OK;
     return 0;
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# tool.sh [ST]: the command-line tool as a black box. Makes its files itself (see tools/blackbox.sh).
+# tool.sh [ST]: tests the command-line tool as a black box (see tools/blackbox.sh): main, ls, check, cat.
 
 name=tool
 . "$(dirname "$0")/tools/blackbox.sh"
@@ -22,7 +22,8 @@ printf '<!DOCTYPE html><html></html>' >html
 mkdir dir
 two_bytes=$((8 + $(printf %s "$two" | wc -c)))
 
-# Names that try something: NUL, quotes, a backslash, a window title, a colour, C1's CSI, DEL, bidirectional marks.
+# Names that would control a terminal or break JSON: NUL, quotes, a backslash, a window title, a colour, C1's CSI, DEL,
+# bidirectional marks.
 rlo=$(printf '\342\200\256') c1=$(printf '\302\233') ls=$(printf '\342\200\250') alm=$(printf '\330\234')
 del=$(printf '\177') lri=$(printf '\342\201\246') lrm=$(printf '\342\200\216') emoji=$(printf '\360\237\230\200')
 zero='"dtype":"U8","shape":[0],"data_offsets":[0,0]'
@@ -31,7 +32,7 @@ model hostile "{\"__metadata__\":{\"k\\u001b[31m\\u0000\":\"v${rlo}\\n\\\"\\u009
 \"r${rlo}x\":{$zero},\"p${ls}\":{$zero},\"alm${alm}\":{$zero},\"d${del}\":{$zero},\"i${lri}\":{$zero},\
 \"m${lrm}\":{$zero},\"\\n\\r\\t\\b\\f\":{$zero},\"${emoji}\\ud83d\\ude00\":{$zero},\"\":{$zero}}"
 raw=" 00:  1b:  07:  7f:  08:  0c:  0d:  09: c2 9b: e2 80 ae: e2 80 a8: d8 9c: e2 81 a6: e2 80 8e"
-lacks_raw() { # WHAT FILE [BYTES TO LET PASS]
+lacks_raw() { # LABEL FILE [ALLOWED-BYTES]
     old=$IFS IFS=:
     for r in $raw; do
         r=" $(echo "$r" | tr -s ' ' | sed 's/^ //')"
@@ -49,7 +50,7 @@ has "no command" err "usage: st"
 for flag in -h --help help; do
     st $flag
     code "st $flag" 0
-    has "st $flag" out "st check"
+    has "st $flag" out "  st check "
     empty "st $flag" err
 done
 st --version
@@ -114,7 +115,7 @@ has_line "ls: total by dtype" out 'BF16  *1 tensor  *1 element  *2 bytes'
 has_line "ls: total" out 'total  *2 tensors  *7 elements  *8 bytes'
 is "ls: columns are aligned" "$(awk '/U8 +\[|BF16 +\[/ { print index($0, "[") }' out | sort -u | wc -l | tr -d ' ')" 1
 lacks_bytes "ls: no colours in a file" out ' 1b'
-model wide "{\"${emoji}\":{$zero},\"xyz\":{$zero}}" # one character of four bytes: its column begins three bytes later
+model wide "{\"${emoji}\":{$zero},\"xyz\":{$zero}}" # the emoji is one column and four bytes wide
 st ls wide
 is "ls: columns count characters" "$(awk '/U8 +\[/ { print index($0, "[") }' out | tr '\n' ' ' | awk '{ print $1 - $2 }')" 3
 st ls none
@@ -122,7 +123,7 @@ code "ls of no tensors" 0
 lacks "ls of no tensors" out metadata
 has "ls of no tensors" out "0 tensors"
 st ls empty
-has "ls: metadata that is there, but empty" out "metadata: there, but empty"
+has "ls: metadata that is empty" out "metadata: empty"
 for bad in lacking json nothing lfs no-such dir; do
     for flag in "" --json; do
         st ls $flag $bad
@@ -190,7 +191,7 @@ st check good lacking good
 code "one of three failed" 1
 lines "one of three failed" out 3
 is "the rest goes on" "$(grep -c 'good: ok, 2 tensors' out)" 2
-# verdict FILE STATUS POSITION
+# verdict FILE STATUS POSITION: check reports this status, as text and as JSON
 verdict() {
     st check "$1"
     code "check $1" 1
@@ -236,7 +237,7 @@ else
     skip "a FIFO: none here"
 fi
 
-# Paths that are hard to cut out of a message.
+# Paths that are hard to separate from the message after them.
 for path in "a: b: c" "ends: " ": " "$(awk 'BEGIN { for (i = 0; i < 20; i++) printf "directory" }')" \
     "$(awk 'BEGIN { for (i = 0; i < 20; i++) printf "x: y/" }')"; do
     [ "$RUN" ] && continue # other systems cannot hold some of these names
@@ -282,7 +283,7 @@ lines "5,000 good paths" out 5000
 
 # ---- cat ------------------------------------------------------------------------------------------------------
 
-# part WANTED ARGUMENTS...
+# part WANTED ARGUMENTS...: cat prints WANTED
 part() {
     wanted=$1
     shift
@@ -303,7 +304,7 @@ part "" good a --offset 6 --bytes 0
 part "" good a --bytes 0
 part abcdef good -- a
 part "" hostile ""
-# refused WHAT ARGUMENTS...
+# refused LABEL ARGUMENTS...: cat fails with exit code 2 and prints its usage
 refused() {
     what=$1
     shift
@@ -318,7 +319,7 @@ refused "past the end" good a --offset 7
 has "cat: past the end" err "the tensor has 6 bytes"
 refused "more than there is" good a --bytes 7
 refused "more than is left" good a --offset 4 --bytes 3
-has "cat: more than is left" err "from there the tensor has 2 bytes"
+has "cat: more than is left" err "from this offset the tensor has 2 bytes"
 refused "an offset near 2^64" good a --offset 18446744073709551615 --bytes 2
 refused "an offset beyond 2^64" good a --offset 18446744073709551616
 refused "an offset below 0" good a --offset -1
@@ -331,7 +332,7 @@ code "cat of a broken file" 1
 has "cat of a broken file" err "lacking: ST_ERR_TRUNCATED"
 st cat good wieght.b
 code "cat of no such tensor" 1
-has_line "cat of no such tensor" err 'good: no tensor is called wieght.b; did you mean weight.b?'
+has_line "cat of no such tensor" err 'good: the model has no tensor wieght.b; did you mean weight.b?'
 st cat good model.weight.b
 has "cat of a name with another prefix" err "did you mean weight.b?"
 st cat good zzzzzzzz
@@ -340,12 +341,12 @@ model near "{\"layer.1\":{$zero},\"layer.2\":{$zero},\"layer.3\":{$zero},\"layer
 st cat near layer.9
 has "cat: three names are enough" err "did you mean layer.1, layer.2 or layer.3?"
 st cat near "$(printf '\033')layer.6"
-has "cat: names in errors are escaped" err 'called \u001blayer.6; did you mean \u001blayer.5'
+has "cat: names in errors are escaped" err 'no tensor \u001blayer.6; did you mean \u001blayer.5'
 lacks_bytes "cat: names in errors are escaped" err ' 1b'
 
 # ---- large files ----------------------------------------------------------------------------------------------
 
-model_of() { # FILE HEADER-BYTES: the header comes from standard input
+model_of() { # FILE HEADER-BYTES <HEADER: like model, for large headers
     {
         printf "$(byte $2)$(byte $(($2 / 256)))$(byte $(($2 / 65536)))$(byte $(($2 / 16777216)))\\000\\000\\000\\000"
         cat
@@ -438,7 +439,7 @@ if [ ! "$RUN" ] && script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
     lacks_bytes "TERM=dumb" out ' 1b'
     terminal cat good a
     lacks "raw bytes to a terminal" out abcdef
-    has "raw bytes to a terminal" out "would disturb the terminal"
+    has "raw bytes to a terminal" out "can disturb the terminal"
 else
     skip "a terminal: script(1) of util-linux is not here"
 fi

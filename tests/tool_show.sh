@@ -1,16 +1,15 @@
 #!/bin/sh
-# tool_show.sh [ST]: st show from outside; what it is to print was printed by NumPy 2. Makes its files itself (see
-# tools/blackbox.sh).
+# tool_show.sh [ST]: tests st show as a black box (see tools/blackbox.sh). NumPy 2 printed the expected output.
 
 name=tool_show
 . "$(dirname "$0")/tools/blackbox.sh"
 
-# tensor DTYPE SHAPE DATA: the file t with that tensor
+# tensor DTYPE SHAPE DATA: writes the file t with the tensor t
 tensor() {
     length=$(printf "$3" | wc -c | tr -d ' ')
     model t "{\"t\":{\"dtype\":\"$1\",\"shape\":[$2],\"data_offsets\":[0,$length]}}" "$3"
 }
-# shown WANTED ARGUMENTS...
+# shown WANTED ARGUMENTS...: st show t t ARGUMENTS prints WANTED
 shown() {
     wanted=$1
     shift
@@ -30,8 +29,9 @@ shown '[[ 1.  -0.5]
 shown '[ 1.  -0.5]' 0
 shown '[1.  0.1]' :,0
 shown '[0.1 1. ]' -- -1
+shown '[0.1 1. ]' -1
 shown '0.1' 1,0
-shown '0.1' -- -1,-2
+shown '0.1' -1,-2
 shown '[[1. ]
  [0.1]]' :,:1
 tensor F32 4 "$one$nan$inf$half"
@@ -66,7 +66,7 @@ shown True 1,0
 tensor C64 2 "$one$half$half$one"
 shown '[ 1. -0.5j -0.5+1.j ]'
 
-# long ones
+# long arrays
 numbers() { awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "\\%03o", i % 100 }'; }
 tensor U8 40 "$(numbers 40)"
 shown '[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23
@@ -165,28 +165,31 @@ has "numbers as far apart as can be" out "min       -1.79769313e+308"
 tensor C64 1 "$one$half"
 st show --stats t t
 code "complex numbers" 1
-has "complex numbers" err "t: --stats is not for complex numbers"
+has "complex numbers" err "t: --stats does not support complex numbers"
 tensor U8 2,7,100 "$(numbers 1400)"
 
-# what it does not take
+# wrong command lines and models
 refused "MODEL and TENSOR are missing" show
 refused "TENSOR is missing" show t
-refused "one TENSOR and its RANGES" show t t 1 2
-for bad in x 1: 1,2,3,4 3:2 0:3 2 1:2:0 1:2:-1 , 0, 0,,1 :: ::: 18446744073709551616 ' 1' 1.5 '[1]'; do
-    case $bad in 1: | ::) continue ;; esac
-    refused "" show t t "$bad"
+refused "too many arguments: expected MODEL, TENSOR and RANGES" show t t 1 2
+for bad in x 1:2:0 1:2:-1 , 0, 0,,1 ::: 18446744073709551616 ' 1' 1.5 '[1]'; do
+    refused "RANGES: expected ranges such as 3,0:10,::2, found $bad" show t t "$bad"
 done
-for bad in -3 0,-8 -18446744073709551615; do
-    st show t -- t "$bad"
-    code "show t $bad" 2
+refused "RANGES: more ranges than the tensor has dimensions: 1,2,3,4" show t t 1,2,3,4
+refused "RANGES: a range stops before it starts: 0,3:2" show t t 0,3:2
+for bad in 0:3=3,0 2=2,0 -3=-3,0 0,7=7,1 0,-8=-8,1 0,:70=70,1 -18446744073709551615=-18446744073709551615,0; do
+    number=${bad#*=}
+    refused "RANGES: the tensor has the shape [2,7,100]; ${number%,*} is outside of dimension ${number#*,}" show t t "${bad%=*}"
 done
+st show t -- t -3
+code "a negative index after --" 2
 st show t u
 code "no such tensor" 1
-has "no such tensor" err 't: no tensor is called u; did you mean t?'
+has "no such tensor" err 't: the model has no tensor u; did you mean t?'
 model opaque '{"q\u001b":{"dtype":"Q8","shape":[1],"data_offsets":[0,1]}}' x
 st show opaque "$(printf 'q\033')"
 code "a dtype not known here" 1
-has_line "a dtype not known here" err 'opaque: q\\u001b is of a dtype whose values are not known here: Q8'
+has_line "a dtype not known here" err 'opaque: q\\u001b: cannot print values of the unknown dtype Q8'
 st show no-such t
 code "no such file" 1
 has "no such file" err "no-such: ST_ERR_NOT_FOUND"
@@ -194,7 +197,7 @@ dimensions=$(awk 'BEGIN { for (i = 0; i < 65; i++) printf "%s1", i ? "," : "" }'
 tensor U8 "$dimensions" x
 st show t t
 code "65 dimensions" 1
-has "65 dimensions" err "too many dimensions"
+has "65 dimensions" err "t: the tensor has more than 64 dimensions"
 tensor U8 "${dimensions#*,}" x
 st show t t
 code "64 dimensions" 0

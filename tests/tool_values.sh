@@ -1,13 +1,12 @@
 #!/bin/sh
-# tool_values.sh [ST]: what the tool says of the bytes of tensors, from outside: check --deep, diff. Makes its files
-# itself (see tools/blackbox.sh).
+# tool_values.sh [ST]: tests the commands that read data as a black box (see tools/blackbox.sh): check --deep, diff, convert.
 
 name=tool_values
 . "$(dirname "$0")/tools/blackbox.sh"
 
 # ---- check --deep ---------------------------------------------------------------------------------------------
 
-# deep DTYPE ELEMENTS DATA NAN INFINITY BAD_BOOL: what is found in a tensor of that dtype
+# deep DTYPE ELEMENTS DATA NAN INFINITY BAD_BOOL: check --deep finds these numbers of each in such a tensor
 deep() {
     length=$(printf "$3" | wc -c | tr -d ' ')
     model deep "{\"t\":{\"dtype\":\"$1\",\"shape\":[$2],\"data_offsets\":[0,$length]}}" "$3"
@@ -20,7 +19,7 @@ assert o['tensors'] == ([{'name': 't', 'nan': $4, 'infinity': $5, 'bad_bool': $6
     words="deep: $([ $6 = 0 ] || echo 'not ')ok, 1 tensor, $length byte"
     has "check --deep of $1" out "$words"
 }
-# the greatest finite value of both signs, infinity of both signs, NaN: the least, the greatest, negative
+# the data: largest finite value of both signs, infinity of both signs, NaN with the smallest and largest bits, NaN, -0
 deep F64 8 '\377\377\377\377\377\377\357\177\377\377\377\377\377\377\357\377\0\0\0\0\0\0\360\177\0\0\0\0\0\0\360\377\1\0\0\0\0\0\360\177\377\377\377\377\377\377\377\377\0\0\0\0\0\0\370\177\0\0\0\0\0\0\0\200' 3 2 0
 deep F32 8 '\377\377\177\177\377\377\177\377\0\0\200\177\0\0\200\377\1\0\200\177\377\377\377\377\0\0\300\177\0\0\0\200' 3 2 0
 deep C64 4 '\377\377\177\177\377\377\177\377\0\0\200\177\0\0\200\377\1\0\200\177\377\377\377\377\0\0\300\177\0\0\0\200' 3 2 0
@@ -44,9 +43,9 @@ model three '{"a\u001b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"d
 "c":{"dtype":"BF16","shape":[1],"data_offsets":[9,11]}}' '\0\0\300\177\0\0\200\177\2\0\0'
 st check --deep three
 code "a BOOL of 2" 1
-is "check --deep" "$(cat out)" "three: not ok, 3 tensors, 11 bytes; all read: 1 BOOL byte that is neither 0 nor 1, 1 NaN, 1 infinity
+is "check --deep" "$(cat out)" "three: not ok, 3 tensors, 11 bytes; all read: 1 BOOL byte other than 0 and 1, 1 NaN, 1 infinity
   a\\u001b: 1 NaN, 1 infinity
-  b: 1 BOOL byte that is neither 0 nor 1"
+  b: 1 BOOL byte other than 0 and 1"
 st check three
 code "it is what the format allows" 0
 model fine '{"b":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}}' '\0\1'
@@ -62,11 +61,11 @@ model nans "{$(awk 'BEGIN { for (i = 0; i < 30; i++) printf "%s\"t%d\":{\"dtype\
 st check --deep nans
 code "NaN is no fault" 0
 has_line "many tensors: the sum" out 'nans: ok, 30 tensors, 30 bytes; all read: 30 NaN'
-has_line "many tensors are cut short" out '  and 10 more tensors (--json shows all)'
+has_line "many tensors are cut short" out '  and 10 more tensors (use --json to list all)'
 lines "many tensors are cut short" out 22
 st check --deep --json nans
 python "many tensors are all there in JSON" "assert len(o['tensors']) == 30 and o['nan'] == 30"
-# more than a block
+# larger than a block
 head -c 3000000 /dev/zero >zeros
 n=3000004
 model large "{\"t\":{\"dtype\":\"F32\",\"shape\":[$((n / 4))],\"data_offsets\":[0,$n]}}"
@@ -94,7 +93,7 @@ c='"c":{"dtype":"U8","shape":[4],"data_offsets"'
 model A "{\"__metadata__\":{\"k\":\"1\",\"old\":\"x\"},$a:[0,8]},$b:[8,11]},$c:[11,15]}}" 'AAAAaaaabbbcccc'
 model B "{\"__metadata__\":{\"k\":\"2\",\"new\":\"y\"},\"d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},
 $b:[1,4]},\"c\":{\"dtype\":\"I8\",\"shape\":[2,2],\"data_offsets\":[4,8]}}" 'dbXYcccc'
-# diff WANTED-CODE ARGUMENTS...
+# diff_of WANTED-CODE ARGUMENTS...: st diff ends with this exit code and writes no error
 diff_of() {
     wanted=$1
     shift
@@ -177,7 +176,7 @@ diff_of 1 --metadata keys keys2
 is "the order of keys is no difference" "$(head -n 1 out)" "~ metadata k77: 77 -> 0"
 lines "the order of keys is no difference" out 2
 
-# numbers WANTED DTYPE SHAPE DATA DTYPE2 DATA2: what is said of the numbers of a tensor
+# numbers WANTED DTYPE SHAPE DATA DTYPE2 DATA2: diff prints WANTED about a tensor with these two contents
 numbers() {
     length=$(printf "$4" | wc -c | tr -d ' ')
     model n1 "{\"t\":{\"dtype\":\"$2\",\"shape\":[$3],\"data_offsets\":[0,$length]}}" "$4"
@@ -210,7 +209,7 @@ numbers "up to nan at [0]" F32 1 "$one_f32" F32 "$nan_f32"
 diff_of 1 n1 n2 --json
 python "diff --json of NaN" "assert o['changed'][0]['largest'] == 'nan' and o['changed'][0]['at'] == [0]"
 
-# trouble OTHER WANTED A B: exit code 2
+# trouble WANTED A B: diff fails with exit code 2
 trouble() {
     st diff "$2" "$3"
     code "diff $2 $3" 2
@@ -221,9 +220,9 @@ trouble "no-such: ST_ERR_NOT_FOUND" no-such A
 trouble "no-such: ST_ERR_NOT_FOUND" A no-such
 trouble "cut: ST_ERR_TRUNCATED" A cut
 trouble "hub:none: ST_ERR_NOT_FOUND" hub:none A
-refused "it takes two, A and B" diff
-refused "it takes two, A and B" diff A
-refused "it takes only two, A and B" diff A B A
+refused "expected two models, A and B" diff
+refused "expected two models, A and B" diff A
+refused "too many arguments: expected A and B" diff A B A
 refused "did you mean --metadata" diff A B --metdata
 if [ -w /dev/full ] && [ ! "$RUN" ]; then
     "$tool" diff A B >/dev/full 2>err
@@ -234,10 +233,10 @@ fi
 
 # ---- convert --------------------------------------------------------------------------------------------------
 
-f32="$one_f32$two_f32" # as elsewhere a format of printf
+f32="$one_f32$two_f32" # a format of printf
 model floats '{"__metadata__":{"k":"v"},"ids":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},
 "x":{"dtype":"F16","shape":[2],"data_offsets":[16,20]}}' "\\1\\0\\0\\0\\0\\0\\0\\0$f32\\0\\074\\0\\100"
-# dtypes WANTED OPTIONS...: of ids, w and x after the conversion
+# dtypes WANTED OPTIONS...: WANTED lists the dtypes of ids, w and x after the conversion
 dtypes() {
     wanted=$1
     shift
@@ -275,7 +274,7 @@ is "convert and rename" "$(hex out)" " 80 3f 00 40 "
 st shard floats fparts --max-size 8
 st convert fparts cparts --dtype bf16
 code "a split that no limit gives any more" 0
-has_line "a split that no limit gives any more" err 'st convert: fparts is split as no limit would: .*'
+has_line "a split that no limit gives any more" err 'st convert: fparts: no size limit gives this split; .*'
 quiet convert fparts cparts --dtype f64
 st ls --json cparts
 python "convert: several files stay several" "
@@ -285,7 +284,7 @@ diff_of 1 fparts cparts
 is "convert: the numbers" "$(cat out)" "~ w  F32 [2] -> F64 [2], the same numbers
 ~ x  F16 [2] -> F64 [2], the same numbers
 2 changed, 1 tensor is the same"
-# blocks of the writer end within elements where three bytes lie before them
+# three bytes before the numbers make the writer's blocks end within elements
 dd if=/dev/urandom of=noise bs=1000 count=4000 2>/dev/null
 printf xyz >three-bytes
 quiet pack noisy w=F32:1000000:noise b=U8:3:three-bytes
@@ -307,22 +306,26 @@ model complex '{"c":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}' "$f32"
 quiet convert complex converted --dtype f32
 diff_of 0 complex converted
 printf old >old
-fails '"c": C64 cannot be converted to F32' convert complex old --dtype f32 --only c
+fails '"c": cannot convert C64 to F32' convert complex old --dtype f32 --only c
 is "a convert that failed" "$(cat old)" old
-fails "floats: no tensor fits v" convert floats old --dtype f32 --only v
+fails "floats: no tensor matches v" convert floats old --dtype f32 --only v
 written opaque-float '{"q":{"dtype":"Q8","shape":[1],"data_offsets":[0,1]}}' x
 quiet convert opaque-float converted --dtype f32
 same "what is not known stays" converted opaque-float
-fails '"q": Q8 cannot be converted' convert opaque-float old --dtype f32 --only q
+fails '"q": cannot convert Q8 to F32' convert opaque-float old --dtype f32 --only q
 fails "cut: ST_ERR_TRUNCATED" convert cut old --dtype f32
 refused "--dtype is missing" convert floats old
-refused "no dtype is called F33; did you mean F32" convert floats old --dtype f33
-refused "no dtype is called " convert floats old --dtype ''
-refused "no dtype is called float_with_a_long_name" convert floats old --dtype float_with_a_long_name
-for dtype in F4 f6_e2m3 F6_E3M2 F8_E8M0 C64; do
-    refused "numbers are not converted to" convert floats old --dtype $dtype
+refused "unknown dtype f33; did you mean F32" convert floats old --dtype f33
+refused "unknown dtype " convert floats old --dtype ''
+long_dtype=float_with_a_name_that_is_longer_than_any
+refused "unknown dtype $long_dtype" convert floats old --dtype $long_dtype
+for other in float32=F32 Float32=F32 bfloat16=BF16 half=F16 double=F64 f8=F8_E4M3 float8_e5m2=F8_E5M2 int64=I64 uint8=U8 fp16=F16; do
+    refused "unknown dtype ${other%=*}; did you mean ${other#*=}?" convert floats old --dtype ${other%=*}
 done
-refused "the hub's cache is only read" convert floats hub:o/n --dtype f32
+for dtype in F4 f6_e2m3 F6_E3M2 F8_E8M0 C64; do
+    refused "conversion is not supported to" convert floats old --dtype $dtype
+done
+refused "cannot write to the Hugging Face cache: hub:o/n" convert floats hub:o/n --dtype f32
 
 # ---- large files in little memory, progress -------------------------------------------------------------------
 

@@ -1,13 +1,12 @@
 #!/bin/sh
-# tool_write.sh [ST]: the commands of the tool that write (copy, meta, pack), from outside. Makes its files itself
-# (see tools/blackbox.sh).
+# tool_write.sh [ST]: tests the commands that write files as a black box (see tools/blackbox.sh): copy, meta, pack.
 
 name=tool_write
 . "$(dirname "$0")/tools/blackbox.sh"
 
 # ---- files ----------------------------------------------------------------------------------------------------
 
-# blanks, an order that is not the canonical one, and metadata that is not sorted
+# a file with blanks in its header, tensors in another order, and unsorted metadata
 model loose '{ "b": {"shape":[2], "dtype":"U8", "data_offsets":[0,2]}, "w": {"dtype":"F32","shape":[1],"data_offsets":[2,6]},
   "__metadata__": {"z":"1", "a":"2"}, "a": {"data_offsets":[6,10],"dtype":"F32","shape":[]} }   ' 'bbWWWWAAAA'
 meta='"__metadata__":{"a":"2","z":"1"}'
@@ -37,8 +36,8 @@ for c in copy merge shard convert meta pack; do
     has "$c --help" out "usage: st $c [OPTIONS]"
     st --help
 done
-wide=$(for c in copy merge shard convert meta pack; do $RUN "$tool" $c --help; done | awk 'length($0) > 120')
-is "help is no wider than a terminal of 120" "$wide" ""
+wide=$(for c in ls check cat show diff copy merge shard convert meta pack -; do $RUN "$tool" ${c#-} --help; done | awk 'length($0) > 80')
+is "help fits 80 columns" "$wide" ""
 for option in only except rename keep-order align slack no-sync json; do
     st copy --help
     has "copy --help" out "  --$option"
@@ -91,20 +90,20 @@ done
 fine copy loose both --slack 100 --align 512
 is "--slack and --align" "$(data_offset both)" 512
 for bad in 0 1 4 7 12 x 8x "" -8 18446744073709551616; do
-    refused "--align takes" copy loose out.st "--align=$bad"
+    refused "--align: expected a power of two, 8 or more, found $bad" copy loose out.st "--align=$bad"
 done
 for bad in x 1k "" -1 99999999999999999999; do
-    refused "--slack takes" copy loose out.st "--slack=$bad"
+    refused "--slack: expected a number of bytes, found $bad" copy loose out.st "--slack=$bad"
 done
 fails ST_ERR_HEADER_LIMIT copy loose out.st --slack 100000001
 
-# by name
+# tensors chosen by name
 entries='"d.x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}' n=1
 for t in d.y e.x e.y.x é.x; do
     entries="$entries,\"$t\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[$n,$((n + 1))]}" n=$((n + 1))
 done
 model five "{$entries}" '12345'
-chosen() { # WANTED OPTIONS...
+chosen() { # WANTED OPTIONS...: the copy has the tensors WANTED
     wanted=$1
     shift
     quiet copy five out.st "$@"
@@ -137,27 +136,27 @@ chosen "e.x.y " --only e.y.x --rename 'e.*.x=e.x.*'
 chosen "ax d.y e.x e.y.x é.x " --rename 'd.x=ax'
 chosen "d.y e.x e.y.x t=5 é.x " --rename 'd.x=t=5'
 chosen " " --only d.x --rename d.x=
-fails "five: no tensor fits d.z; did you mean d.x" copy five out.st --only d.z
-fails "five: no tensor fits f.*" copy five out.st --only 'd.*' --only 'f.*'
-fails "five: no tensor fits D.x" copy five out.st --except D.x
-fails "five: no tensor that is copied fits d.z; did you mean" copy five out.st --rename d.z=n
-fails "five: no tensor that is copied fits d.x" copy five out.st --except d.x --rename d.x=n
-fails "five: no tensor that is copied fits d.x" copy five out.st --rename 'd.*=m.*' --rename d.x=n
+fails "five: no tensor matches d.z; did you mean d.x" copy five out.st --only d.z
+fails "five: no tensor matches f.*" copy five out.st --only 'd.*' --only 'f.*'
+fails "five: no tensor matches D.x" copy five out.st --except D.x
+fails "five: no copied tensor matches d.z; did you mean" copy five out.st --rename d.z=n
+fails "five: no copied tensor matches d.x" copy five out.st --except d.x --rename d.x=n
+fails "five: no copied tensor matches d.x" copy five out.st --rename 'd.*=m.*' --rename d.x=n
 fails 'out.st: ST_ERR_DUPLICATE: "d.y"' copy five out.st --rename d.x=d.y
 fails 'out.st: ST_ERR_ARGUMENT: "__metadata__"' copy five out.st --rename d.x=__metadata__
 for bad in x '*=x' 'x=*' '*.*=*.*' '*=**' '**=*' ''; do
-    refused "--rename takes FROM=TO" copy five out.st --rename "$bad"
+    refused "--rename: expected FROM=TO, with one * on each side or none, found $bad" copy five out.st --rename "$bad"
 done
-fails 'fits \u001bx' copy five out.st --only "$(printf '\033x')"
+fails 'matches \u001bx' copy five out.st --only "$(printf '\033x')"
 lacks_bytes "globs in errors are escaped" err ' 1b'
 refused "IN and OUT are missing" copy
 refused "OUT is missing" copy loose
-refused "one IN and one OUT" copy loose out.st more
-refused "a value must follow" copy loose out.st --only
+refused "too many arguments: expected IN and OUT" copy loose out.st more
+refused "missing value after option --only" copy loose out.st --only
 refused "unknown option --olny; did you mean --only" copy loose out.st --olny x
 refused "takes no value" copy loose out.st --json=yes
 
-# failures leave what was there
+# a failure leaves the old file
 cp canonical old
 for bad in cut no-such dir; do
     fails "$bad: ST_ERR_" copy $bad old
@@ -166,19 +165,19 @@ for bad in cut no-such dir; do
 done
 fails "old: ST_ERR_DUPLICATE" copy five old --rename d.x=d.y
 same "a copy that failed" old canonical
-fails "dir: ST_ERR_IO" copy loose dir
+fails "dir: ST_ERR_IO: this is a directory; expected the path of a file" copy loose dir
 fails "no-such/out.st: ST_ERR_NOT_FOUND" copy loose no-such/out.st
 fails "canonical/out.st: ST_ERR_" copy loose canonical/out.st
 same "a copy below a file" old canonical
 is "nothing was made" "$(ls -A dir)$(ls -d no-such 2>/dev/null)" ""
 
-# onto itself
+# a copy onto itself
 cp loose self
 st copy self self
 no_rest "copy onto itself"
 if [ $code = 0 ]; then
     same "copy onto itself" self canonical
-elif [ $system = other ]; then # where a file that is open cannot be replaced
+elif [ $system = other ]; then # Windows cannot replace an open file
     has "copy onto itself is refused" err "self: ST_ERR_IO"
     same "copy onto itself is refused" self loose
 else
@@ -246,7 +245,7 @@ if [ $system = posix ]; then
     else
         skip "a FIFO as target: none here"
     fi
-    if [ -p fifo ] && [ -c /dev/full ]; then # only where FIFOs are spared: or else the machine loses its device
+    if [ -p fifo ] && [ -c /dev/full ]; then # only if FIFOs survive, or the machine could lose its device
         fails "/dev/full: ST_ERR_IO" copy loose /dev/full
         fails "/dev/full: ST_ERR_IO" meta /dev/full --set k=v
         fails "/dev/full: ST_ERR_IO" pack /dev/full a=U8:2:bytes
@@ -268,8 +267,8 @@ a: 2"
 st meta none
 is "meta of a file without" "$(cat out)" "no metadata"
 st meta empty
-is "empty metadata" "$(cat out)" "metadata is there, but empty"
-json() { # WHAT FILE WANTED
+is "empty metadata" "$(cat out)" "the metadata is empty"
+json() { # LABEL FILE WANTED: the metadata of FILE
     st meta --json "$2"
     code "$1" 0
     is "$1" "$(cat out)" "$3"
@@ -282,7 +281,7 @@ fails "cut: ST_ERR_TRUNCATED" meta cut
 fails "cut: ST_ERR_TRUNCATED" meta --json cut
 fails "no-such: ST_ERR_NOT_FOUND" meta no-such
 
-# edited FROM WANTED OPTIONS...: through a new file and in place, where there is room
+# edited FROM WANTED OPTIONS...: meta with these options gives the metadata WANTED, through a new file and in place
 edited() {
     from=$1 wanted=$2
     shift 2
@@ -325,14 +324,15 @@ edited loose '{"a":"2","q\"\\":"\u001b","z":"1"}' --set "$(printf 'q"\\=\033')"
 cp loose changed
 quiet meta changed --set k=v
 is "meta keeps the order of the tensors" "$(names changed)" "b w a "
-fails "changed: no metadata is called kk; did you mean k?" meta changed --unset kk
-fails "changed: no metadata is called a" meta changed --clear --unset a
+fails "changed: the metadata has no key kk; did you mean k?" meta changed --unset kk
+fails "changed: the metadata has no key a" meta changed --clear --unset a
 quiet meta changed --set k=w --no-sync
 json "meta --no-sync" changed '{"a":"2","k":"w","z":"1"}'
 long=$(awk 'BEGIN { for (i = 0; i < 10000; i++) printf "v" }')
 fine copy loose aligned --align 4096 --slack 100
 cp aligned before
 fails "aligned: ST_ERR_TOO_LARGE" meta aligned --in-place --set "k=$long"
+has "how to make room" err "copy the file first with st copy --slack N"
 same "what does not fit in place changes nothing" aligned before
 quiet meta aligned --set "k=$long"
 is "a header that grows keeps the alignment" $(($(data_offset aligned) % 4096)) 0
@@ -364,12 +364,12 @@ if [ $system = posix ]; then
     fails "three: ST_ERR_UTF8" meta three --in-place --set "$odd"
     same "a key that is not UTF-8" three before
 fi
-refused "a PATH is missing" meta
-refused "one PATH at a time" meta loose none
-refused "--set takes K=V, not k" meta loose --set k
+refused "PATH is missing" meta
+refused "too many arguments: expected one PATH" meta loose none
+refused "--set: expected K=V, found k" meta loose --set k
 refused "nothing to change" meta loose --in-place
 refused "nothing to change" meta loose --no-sync
-refused "a value must follow --unset" meta loose --unset
+refused "missing value after option --unset" meta loose --unset
 refused "unknown option --slack" meta loose --slack 5
 
 # ---- pack -----------------------------------------------------------------------------------------------------
@@ -413,7 +413,7 @@ if [ $system = posix ]; then
     "$tool" cat out.st big >got
     same "standard input that is a file" got bytes
 fi
-# every dtype that there is, by its size
+# every dtype
 for d in BOOL:8 F4:16 U8:8 I8:8 F8_E5M2:8 F8_E4M3:8 F8_E8M0:8 F8_E4M3FNUZ:8 F8_E5M2FNUZ:8 I16:4 U16:4 F16:4 BF16:4 \
     I32:2 U32:2 F32:2 C64:1 F64:1 I64:1 U64:1; do
     quiet pack out.st "t=$d:eight"
@@ -424,11 +424,11 @@ printf 123 >three-bytes
 quiet pack out.st t=F6_E2M3:4:three-bytes u=F6_E3M2:2,2:three-bytes
 
 cp canonical old
-fails "eight: has 8 bytes, but t takes 7 (U8 [7])" pack old t=U8:7:eight
-fails "eight: has 8 bytes, but t takes 24 (F32 [2,3])" pack old t=F32:2,3:eight
-fails "four: has 4 bytes, but t takes 0 (U8 [0])" pack old t=U8:0:four
-fails "zero: has 0 bytes, but t takes 1 (U8 [])" pack old t=U8::zero
-fails "no-such: cannot open it: " pack old t=U8::no-such
+fails "eight: has 8 bytes, but t needs 7 (U8 [7])" pack old t=U8:7:eight
+fails "eight: has 8 bytes, but t needs 24 (F32 [2,3])" pack old t=F32:2,3:eight
+fails "four: has 4 bytes, but t needs 0 (U8 [0])" pack old t=U8:0:four
+fails "zero: has 0 bytes, but t needs 1 (U8 [])" pack old t=U8::zero
+fails "no-such: cannot open: " pack old t=U8::no-such
 fails "dir: cannot " pack old t=U8::dir
 fails 'old: ST_ERR_DUPLICATE: "t"' pack old t=U8:8:eight t=U8:8:eight
 fails 'old: ST_ERR_DUPLICATE: "k"' pack old t=U8:8:eight --meta k=v --meta k=w
@@ -441,7 +441,7 @@ fails "no-such/out.st: ST_ERR_NOT_FOUND" pack no-such/out.st t=U8:8:eight
 fails "dir: ST_ERR_IO" pack dir t=U8:8:eight
 fails "ST_ERR_HEADER_LIMIT" pack old t=U8:8:eight --slack 100000001
 same "a pack that failed" old canonical
-input() { # WANTED BYTES ARGUMENTS...: fails, given these bytes as standard input
+input() { # WANTED BYTES ARGUMENTS...: the command fails with these bytes as standard input
     wanted=$1
     printf %s "$2" >given
     shift 2
@@ -451,22 +451,25 @@ input() { # WANTED BYTES ARGUMENTS...: fails, given these bytes as standard inpu
     has "st $* of standard input" err "$wanted"
     no_rest "st $* of standard input"
 }
-input "standard input: ended after 7 bytes, but t takes 8 (U8 [8])" 1234567 pack old t=U8:8:-
-input "standard input: goes on after 8 bytes, but t takes 8 (U8 [8])" 123456789 pack old t=U8:8:-
-input "standard input: goes on after 0 bytes, but t takes 0 (U8 [0])" 1 pack old t=U8:0:-
+input "standard input: ends after 7 bytes, but t needs 8 (U8 [8])" 1234567 pack old t=U8:8:-
+input "standard input: continues after 8 bytes, but t needs 8 (U8 [8])" 123456789 pack old t=U8:8:-
+input "standard input: continues after 0 bytes, but t needs 0 (U8 [0])" 1 pack old t=U8:0:-
 same "a pack of too much or too little" old canonical
 refused "OUT and NAME=DTYPE:SHAPE:FILE are missing" pack
 refused "NAME=DTYPE:SHAPE:FILE is missing" pack out.st
-refused "standard input can be only one tensor: not also u" pack out.st t=U8:1:- u=U8:1:-
-refused "--meta takes K=V, not k" pack out.st t=U8:8:eight --meta k
+refused "standard input can be used for one tensor only, and is used again for u" pack out.st t=U8:1:- u=U8:1:-
+refused "--meta: expected K=V, found k" pack out.st t=U8:8:eight --meta k
 for bad in t t= t=U8 t=U8: t=U8:8 t=U8:8: U8:8:eight =; do
-    refused "a tensor is NAME=DTYPE:SHAPE:FILE, not $bad" pack out.st "$bad"
+    refused "expected NAME=DTYPE:SHAPE:FILE, found $bad" pack out.st "$bad"
 done
-refused "no dtype is called f32; did you mean" pack out.st t=f32:2:eight
-refused "no dtype is called " pack out.st t=:2:eight
-refused "no dtype is called Q8" pack out.st t=Q8:2:eight
+quiet pack out.st t=f32:2:eight
+st ls out.st
+has_line "a dtype in lower case" out "t  *F32  *\[2\]  *8  *[0-9]*"
+refused "unknown dtype float32; did you mean F32?" pack out.st t=float32:2:eight
+refused "unknown dtype " pack out.st t=:2:eight
+refused "unknown dtype Q8" pack out.st t=Q8:2:eight
 for bad in , 2, ,2 2,,3 '[' ']' '[2' '2]' '[2,]' '[[2]]' 2x4 -1 +2 ' 2' '2, 4' 0x8 18446744073709551616; do
-    refused "a shape is like 2,3 or [2,3], or empty for a scalar, not $bad" pack out.st "t=U8:$bad:eight"
+    refused "expected a shape such as 2,3 or [2,3], or empty for a scalar, found $bad" pack out.st "t=U8:$bad:eight"
 done
 
 # ---- much and large -------------------------------------------------------------------------------------------
@@ -493,13 +496,13 @@ is "the bytes of one of 20,000" "$(cat out)" 45
 quiet copy many out.st --only 't*7' --rename 't*=layer.*.weight' --except 't0*'
 is "1,000 of 20,000" "$(names out.st | awk '{ print NF, $1 }')" "1000 layer.10007.weight"
 
-# large FILE MIB: a file of that many MiB of nothing, which takes no room on most disks
+# large FILE MIB: makes a sparse file with that many MiB of zeros
 large() {
     bytes=$(($2 * 1048576))
     written "$1" "{\"t\":{\"dtype\":\"U8\",\"shape\":[$bytes],\"data_offsets\":[0,$bytes]}}"
     dd if=/dev/zero of="$1" bs=1 count=0 seek=$(($(wc -c <"$1") + bytes)) 2>/dev/null
 }
-# the address space of a program is bounded here, which not every program and system stands
+# these tests limit the address space, which not every system and sanitizer allows
 if [ $system = posix ] && sh -c 'ulimit -v 40000 && "$0" --version || exit 1' "$tool" >/dev/null 2>&1; then
     large large 96
     (ulimit -v 40000 && "$tool" copy large large.out --no-sync) >out 2>err
@@ -510,7 +513,7 @@ if [ $system = posix ] && sh -c 'ulimit -v 40000 && "$0" --version || exit 1' "$
     empty "new metadata for 96 MiB" err
     json "new metadata for 96 MiB" large.out '{"k":"v"}'
     (ulimit -v 40000 && "$tool" pack large.out --no-sync big=U8:100663296:- </dev/zero) 2>err
-    has "an endless input" err "goes on after 100663296 bytes"
+    has "an endless input" err "continues after 100663296 bytes"
     (ulimit -v 40000 && head -c 100663296 /dev/zero | "$tool" pack large.out --no-sync t=U8:100663296:-) 2>err
     empty "96 MiB of standard input" err
     same "96 MiB of standard input" large.out large
@@ -521,11 +524,11 @@ fi
 
 # ---- a disk that is full --------------------------------------------------------------------------------------
 
-# a bound on the length of files stands in for it; blocks are of 512 or 1,024 bytes
+# a limit on the length of files acts as the full disk; its unit is 512 or 1,024 bytes
 if [ $system = posix ] && (trap '' XFSZ && ulimit -f 100) 2>/dev/null; then
     large large 1
     cp canonical old && cp aligned grown
-    full() { # WANTED ARGUMENTS...
+    full() { # WANTED ARGUMENTS...: the command fails and leaves no temporary file
         wanted=$1
         shift
         (trap '' XFSZ && ulimit -f 100 && $limit "$tool" "$@") >out 2>err
@@ -548,18 +551,18 @@ fi
 
 # ---- Ctrl-C ---------------------------------------------------------------------------------------------------
 
-# A FIFO that stays open for writing is an input that never ends; the temporary says that the writing has begun.
+# A FIFO that stays open for writing is an input that never ends. The temporary file shows that the tool has begun.
 if [ $system = posix ] && [ -p fifo ]; then
     exec 3<>fifo
     cp canonical old
-    wait_for() { # a temporary, for ten seconds at most
+    wait_for() { # waits for a temporary file, ten seconds at most
         tries=0
         while [ ! "$(find . -name '.st-*')" ] && [ $tries -lt 1000 ]; do
             sleep 0.01 2>/dev/null || sleep 1
             tries=$((tries + 1))
         done
     }
-    for signal in TERM:143 HUP:129; do # not INT, which shells keep from what they start in the background
+    for signal in TERM:143 HUP:129; do # not INT, which shells ignore in background processes
         printf 'a few' >&3
         "$tool" pack old t=U8:5000000:- <fifo >out 2>err &
         writer=$!
@@ -567,15 +570,37 @@ if [ $system = posix ] && [ -p fifo ]; then
         kill -${signal%:*} $writer
         wait $writer 2>/dev/null
         is "${signal%:*} while it writes: exit code" $? ${signal#*:}
-        has "${signal%:*} while it writes" err "st pack: interrupted; old is as it was"
+        has "${signal%:*} while it writes" err "st pack: interrupted; old is unchanged"
         no_rest "${signal%:*} while it writes"
         same "${signal%:*} while it writes" old canonical
     done
+    # A signal must not be lost if it comes between the tool's look at its flag and a read that blocks. Here it is sent as
+    # soon as the temporary file exists, which is about that moment: it used to hang in one try of four.
+    race() { # NUMBER: prints "hangs" if the tool hangs
+        mkdir race.$1 && cp canonical race.$1/old
+        $limit "$tool" pack race.$1/old t=U8:5000000:- <fifo >race.$1/out 2>&1 &
+        writer=$!
+        until set -- $1 race.$1/.st-* && [ -e "$2" ]; do :; done
+        kill -TERM $writer
+        wait $writer
+        case $? in 143) cmp canonical race.$1/old || echo changed ;; *) echo hangs ;; esac
+        rm -rf race.$1
+    }
+    long_limit=$limit
+    limit=${limit:+timeout 5}
+    for round in $(awk 'BEGIN { for (i = 0; i < 20; i++) print i }'); do
+        race 1 &
+        race 2 &
+        race 3 &
+        wait
+    done >races 2>/dev/null
+    limit=$long_limit
+    is "a signal just before a read that blocks" "$(sort races | uniq -c)" ""
     exec 3>&-
     if [ "$limit" ] && [ ! "$(sh -c 'kill -INT $$; echo ignored' 2>/dev/null)" ]; then
         exec 3<>fifo
         timeout -s INT 1 "$tool" pack old t=U8:8:- <fifo >out 2>err
-        has "INT while it writes" err "st pack: interrupted; old is as it was"
+        has "INT while it writes" err "st pack: interrupted; old is unchanged"
         no_rest "INT while it writes"
         same "INT while it writes" old canonical
         exec 3>&-
@@ -591,7 +616,7 @@ if [ $system = posix ] && [ -p fifo ]; then
     status=$?
     no_rest "TERM while it copies"
     if [ $status = 143 ] && [ -s err ]; then
-        has "TERM while it copies" err "st copy: interrupted; old is as it was"
+        has "TERM while it copies" err "st copy: interrupted; old is unchanged"
         same "TERM while it copies" old canonical
     else
         skip "TERM while it copies: too quick for us"
@@ -603,7 +628,7 @@ fi
 
 # ---- progress -------------------------------------------------------------------------------------------------
 
-slow() { # two MiB, with a pause between them
+slow() { # writes two MiB with a pause between them
     head -c 1048576 /dev/zero
     sleep 2
     head -c 1048576 /dev/zero

@@ -761,7 +761,7 @@ static void many_dimensions(void) {
 
 int main(void) {
     scratch_begin("view");
-    random_views(200, 40);
+    random_views(200 / test_thin(), 40);
     request_costs();
     blocks();
 #ifdef __linux__

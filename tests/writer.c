@@ -549,12 +549,103 @@ static void wrong_options(void) {
         char digits[21];
         test_row = test_digits(alignments[i], digits);
         s.align = alignments[i];
-        check_refusal(&s, ST_ERR_ARGUMENT, "", ANY_VALUE, ANY_VALUE);
+        check_refusal(&s, ST_ERR_ARGUMENT, "align", ANY_VALUE, ANY_VALUE);
     }
     s.align = 0;
     test_row = "unknown flag";
     s.flags = 1u << 30;
-    check_refusal(&s, ST_ERR_ARGUMENT, "", ANY_VALUE, ANY_VALUE);
+    check_refusal(&s, ST_ERR_ARGUMENT, "flags", ANY_VALUE, ANY_VALUE);
+    test_row = "a flag of another call";
+    s.flags = ST_SAVE_IN_PLACE;
+    check_refusal(&s, ST_ERR_ARGUMENT, "ST_SAVE_IN_PLACE", ANY_VALUE, ANY_VALUE);
+}
+
+/* options that are right and mean nothing to the call; nothing is created */
+static void options_of_other_calls(void) {
+    static const struct row {
+        const char *name; /* of the option; NULL: none is set */
+        st_status save, stream;
+    } rows[] = {{NULL, ST_OK, ST_OK},
+                {"max_shard_bytes", ST_ERR_ARGUMENT, ST_ERR_ARGUMENT},
+                {"fill", ST_OK, ST_ERR_ARGUMENT},
+                {"progress", ST_OK, ST_ERR_ARGUMENT}};
+    const st_tensor good = GOOD;
+    const saving s = {"good", &good, 1, NULL, 0, 0, 0, 0};
+    size_t i;
+    for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+        saved a;
+        st_writer *writer;
+        test_row = rows[i].name != NULL ? rows[i].name : "none";
+        saved_begin(&a, &s);
+        a.options.progress = NULL;
+        if (i == 1) a.options.max_shard_bytes = 1;
+        if (i == 2) a.options.fill = fill_in;
+        if (i == 3) a.options.progress = watch;
+        CHECK_STATUS(save_by(&a, &s, BY_FILE, NULL, 0), rows[i].save);
+        if (rows[i].save != ST_OK) CHECK_STR(a.error.subject, rows[i].name);
+        CHECK_STATUS(st_writer_open(&writer, scratch_path(TARGET), &a.options, &a.error), rows[i].stream);
+        CHECK((writer != NULL) == (rows[i].stream == ST_OK));
+        if (rows[i].stream != ST_OK) CHECK_STR(a.error.subject, rows[i].name);
+        st_writer_close(writer);
+        counting_end(&a.memory);
+        saved_end(&a);
+        scratch_remove(TARGET);
+    }
+}
+
+/* a path and a sink, or neither; a callback that would never be asked */
+static void one_source_and_one_target(void) {
+    const st_tensor good = GOOD;
+    st_contents contents = *CONTENTS(&good, 1, NULL, 0);
+    collecting c;
+    const st_sink sink = {&c, collect};
+    st_save_options options;
+    st_writer *writer;
+    st_error error;
+    size_t n;
+    unsigned char *file = make_file("{}", 2, "", 0, &n);
+    test_row = "a path and a sink";
+    memset(&c, 0, sizeof c);
+    memset(&options, 0, sizeof options);
+    CHECK_STATUS(st_writer_open(&writer, NULL, &options, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save(NULL, &contents, &options, &error), ST_ERR_ARGUMENT);
+    options.sink = &sink;
+    target_begin();
+    CHECK_STATUS(st_save(scratch_path(TARGET), &contents, &options, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_writer_open(&writer, scratch_path(TARGET), &options, &error), ST_ERR_ARGUMENT);
+    CHECK(writer == NULL);
+    target_is_old();
+    test_row = "a model and a callback";
+    options.fill = fill_in;
+    CHECK_STATUS(st_open_memory((st_model **)(void *)&contents.from, file, n, NULL, &error), ST_OK);
+    CHECK_STATUS(st_save(NULL, &contents, &options, &error), ST_ERR_ARGUMENT);
+    CHECK_STR(error.subject, "fill");
+    CHECK_EQ(c.refusing.calls, 0);
+    st_close((st_model *)(uintptr_t)contents.from);
+    scratch_remove(TARGET);
+    free(file);
+}
+
+/* contents of nothing, and of a model with an index, which one file has no place for */
+static void contents(void) {
+    static const st_pair index = PAIR("total_size", "1");
+    const st_tensor good = GOOD;
+    st_contents c = st_contents_of(NULL);
+    static const char text[] = "{\"good\":" E("U8", "[1]", "[0,1]") "}";
+    size_t n;
+    unsigned char *want = golden_file(text, sizeof text - 1, 0, 0, "g", 1, &n);
+    st_error error;
+    test_row = "contents";
+    CHECK(c.tensors == NULL && c.metadata == NULL && c.index == NULL && c.from == NULL);
+    CHECK(c.count == 0 && c.metadata_count == 0 && c.index_count == 0);
+    c.tensors = &good;
+    c.count = 1;
+    c.index = &index;
+    c.index_count = 1;
+    CHECK_STATUS(st_save(scratch_path(TARGET), &c, NULL, &error), ST_OK);
+    CHECK(file_is(scratch_path(TARGET), want, n));
+    scratch_remove(TARGET);
+    free(want);
 }
 
 static void wrong_arguments(void) {
@@ -576,33 +667,35 @@ static void wrong_arguments(void) {
     test_row = "arguments";
     target_begin();
     path = scratch_path(TARGET);
-    CHECK_STATUS(st_save(NULL, &good, 1, &pair, 1, NULL, &error), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_save(path, NULL, 1, &pair, 1, NULL, &error), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_save(path, &good, 1, NULL, 1, NULL, &error), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_save(path, NULL, 1, &pair, 1, NULL, NULL), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_save_sink(NULL, &good, 1, &pair, 1, NULL, &error), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_save_sink(&sink, NULL, 1, &pair, 1, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save(NULL, CONTENTS(&good, 1, &pair, 1), NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save(path, CONTENTS(NULL, 1, &pair, 1), NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save(path, CONTENTS(&good, 1, NULL, 1), NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save(path, CONTENTS(NULL, 1, &pair, 1), NULL, NULL), ST_ERR_ARGUMENT);
+    CHECK_STATUS(save_to_sink(NULL, CONTENTS(&good, 1, &pair, 1), NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(save_to_sink(&sink, CONTENTS(NULL, 1, &pair, 1), NULL, &error), ST_ERR_ARGUMENT);
     sink.write = NULL;
-    CHECK_STATUS(st_save_sink(&sink, &good, 1, &pair, 1, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(save_to_sink(&sink, CONTENTS(&good, 1, &pair, 1), NULL, &error), ST_ERR_ARGUMENT);
     writer = (st_writer *)(void *)&sink;
-    CHECK_STATUS(st_writer_open_sink(&writer, &sink, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(open_to_sink(&writer, &sink, NULL, &error), ST_ERR_ARGUMENT);
     CHECK(writer == NULL);
-    CHECK_STATUS(st_writer_open_sink(&writer, NULL, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(open_to_sink(&writer, NULL, NULL, &error), ST_ERR_ARGUMENT);
     writer = (st_writer *)(void *)&sink;
     CHECK_STATUS(st_writer_open(&writer, NULL, NULL, &error), ST_ERR_ARGUMENT);
     CHECK(writer == NULL);
     CHECK_STATUS(st_writer_open(NULL, path, NULL, &error), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_writer_open_sink(NULL, &sink, NULL, NULL), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_save_model(path, NULL, NULL, &error), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_save_model(NULL, NULL, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(open_to_sink(NULL, &sink, NULL, NULL), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save(path, NULL, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save(NULL, NULL, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save("", CONTENTS(&good, 1, &pair, 1), NULL, &error), ST_ERR_ARGUMENT); /* leaves no temporary */
+    CHECK_STATUS(st_writer_open(&writer, "", NULL, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_edit_metadata(NULL, &pair, 1, NULL, &error), ST_ERR_ARGUMENT);
     options.allocator = &half;
-    CHECK_STATUS(st_save(path, &good, 1, &pair, 1, &options, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save(path, CONTENTS(&good, 1, &pair, 1), &options, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_writer_open(&writer, path, &options, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_edit_metadata(path, &pair, 1, &options, &error), ST_ERR_ARGUMENT);
     half.alloc = NULL;
     (half.free) = counting_free;
-    CHECK_STATUS(st_save(path, &good, 1, &pair, 1, &options, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save(path, CONTENTS(&good, 1, &pair, 1), &options, &error), ST_ERR_ARGUMENT);
     CHECK_EQ(c.refusing.calls, 0);
     st_writer_close(NULL);
     target_is_old();
@@ -631,7 +724,7 @@ static void longest_header(void) {
     memset(&options, 0, sizeof options);
     options.slack = 100000000 - 2;
     test_row = "the longest header";
-    CHECK_STATUS(st_save_sink(&sink, NULL, 0, NULL, 0, &options, &error), ST_OK);
+    CHECK_STATUS(save_to_sink(&sink, CONTENTS(NULL, 0, NULL, 0), &options, &error), ST_OK);
     CHECK_EQ(l.bytes, 100000008);
     CHECK_EQ(l.blanks, 100000000 - 2);
 }
@@ -653,7 +746,7 @@ static void most_data(void) {
     t.dtype = ST_DTYPE_U8;
     t.rank = 1;
     t.shape = most;
-    CHECK_STATUS(st_writer_open_sink(&writer, &sink, NULL, &error), ST_OK);
+    CHECK_STATUS(open_to_sink(&writer, &sink, NULL, &error), ST_OK);
     for (i = 0; i < 2; i++, name[0]++) CHECK_STATUS(st_writer_add(writer, &t, &error), ST_OK);
     CHECK_STATUS(st_writer_begin(writer, &error), ST_OK);
     CHECK_STATUS(st_writer_write(writer, "xyz", 3, &error), ST_OK);
@@ -677,13 +770,13 @@ static void no_bytes(void) {
     memset(&c, 0, sizeof c);
     test_row = "no bytes";
     target_begin();
-    CHECK_STATUS(st_save(scratch_path(TARGET), without, 3, NULL, 0, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save(scratch_path(TARGET), CONTENTS(without, 3, NULL, 0), NULL, &error), ST_ERR_ARGUMENT);
     CHECK_STR(error.subject, "absent");
     target_is_old();
-    CHECK_STATUS(st_save_sink(&sink, without, 3, NULL, 0, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(save_to_sink(&sink, CONTENTS(without, 3, NULL, 0), NULL, &error), ST_ERR_ARGUMENT);
     CHECK_STR(error.subject, "absent");
     CHECK_EQ(c.refusing.calls, 0);
-    CHECK_STATUS(st_save_sink(&sink, without, 2, NULL, 0, NULL, &error), ST_OK);
+    CHECK_STATUS(save_to_sink(&sink, CONTENTS(without, 2, NULL, 0), NULL, &error), ST_OK);
     free(c.out.at);
     scratch_remove(TARGET);
 }
@@ -750,7 +843,7 @@ static void from_kind(int kind, const unsigned char *file, size_t n) {
     for (i = 0; i < 3; i++) {
         static const int ways[3] = {BY_SINK, BY_FILE, BY_WORK};
         saved_begin(&a, &s);
-        a.options.from = from.model;
+        a.from = from.model;
         CHECK_STATUS(save_by(&a, &s, ways[i], NULL, 0), ST_OK);
         CHECK(same_bytes(a.file, a.n, want, want_n));
         saved_end(&a);
@@ -758,12 +851,12 @@ static void from_kind(int kind, const unsigned char *file, size_t n) {
     t[3].data = NULL; /* not of the model, and there is a fill; but what is not the model's is refused */
     t[3].offset = t[0].offset;
     saved_begin(&a, &s);
-    a.options.from = from.model;
+    a.from = from.model;
     CHECK_STATUS(save_by(&a, &s, BY_FILE, NULL, 0), ST_ERR_ARGUMENT);
     CHECK_STR(a.error.subject, "new");
     saved_end(&a);
     saved_begin(&a, &s);
-    a.options.from = from.model;
+    a.from = from.model;
     CHECK_STATUS(save_by(&a, &s, BY_SINK, NULL, 0), ST_ERR_ARGUMENT);
     CHECK_EQ(a.sink.refusing.calls, 0);
     saved_end(&a);
@@ -798,7 +891,7 @@ static void not_from(const unsigned char *file, size_t n) {
         s.tensors = &t;
         s.count = 1;
         saved_begin(&a, &s);
-        a.options.from = from.model;
+        a.from = from.model;
         CHECK_STATUS(save_by(&a, &s, BY_FILE, NULL, 0), ST_ERR_ARGUMENT);
         CHECK_STR(a.error.subject, "f");
         saved_end(&a);
@@ -841,16 +934,17 @@ static void work_anywhere(void) {
         memset(&options, 0, sizeof options);
         options.work.data = small + past % 8;
         options.work.bytes = 1;
-        CHECK(st_save_sink(&sink, NULL, 1, NULL, 0, &options, &error) != ST_OK); /* the first of two faults */
-        CHECK(st_save_sink(&sink, t, 2, NULL, 1, &options, &error) != ST_OK);
+        CHECK(save_to_sink(&sink, CONTENTS(NULL, 1, NULL, 0), &options, &error) != ST_OK); /* the first of two faults */
+        CHECK(save_to_sink(&sink, CONTENTS(t, 2, NULL, 1), &options, &error) != ST_OK);
         work = (char *)need(2000); /* as aligned as malloc's, which is as small's */
         options.work.data = work + past;
-        CHECK_STATUS(st_save_sink(&sink, t, 2, NULL, 0, &options, &error), ST_ERR_MEMORY);
+        CHECK_STATUS(save_to_sink(&sink, CONTENTS(t, 2, NULL, 0), &options, &error), ST_ERR_MEMORY);
         for (i = 0; i < 2; i++) {
             options.work.bytes = (size_t)error.expected - (size_t)too_small[i];
             if (!CHECK(past + options.work.bytes < 2000)) break;
             memset(work, 0xa5, 2000);
-            CHECK_STATUS(st_save_sink(&sink, t, 2, NULL, 0, &options, &error), i == 0 ? ST_ERR_MEMORY : ST_OK);
+            CHECK_STATUS(save_to_sink(&sink, CONTENTS(t, 2, NULL, 0), &options, &error),
+                         i == 0 ? ST_ERR_MEMORY : ST_OK);
             CHECK((unsigned char)work[past + options.work.bytes] == 0xa5); /* and no byte past it is touched */
             CHECK(past == 0 || (unsigned char)work[past - 1] == 0xa5);
         }
@@ -867,11 +961,12 @@ static void no_options(void) {
     unsigned char *want = golden_file(text, sizeof text - 1, 0, 0, "x", 1, &n);
     st_model *m;
     test_row = "no options";
-    CHECK_STATUS(st_save(scratch_path(TARGET), t, 1, NULL, 0, NULL, NULL), ST_OK);
+    CHECK_STATUS(st_save(scratch_path(TARGET), CONTENTS(t, 1, NULL, 0), NULL, NULL), ST_OK);
     CHECK(file_is(scratch_path(TARGET), want, n));
     CHECK_STATUS(st_open_memory(&m, want, n, NULL, NULL), ST_OK);
     if (m != NULL) {
-        CHECK_STATUS(st_save_model(scratch_path(TARGET), m, NULL, NULL), ST_OK);
+        const st_contents contents = st_contents_of(m);
+        CHECK_STATUS(st_save(scratch_path(TARGET), &contents, NULL, NULL), ST_OK);
         CHECK(file_is(scratch_path(TARGET), want, n));
         st_close(m);
     }
@@ -937,10 +1032,13 @@ int main(void) {
     every_alignment();
     for (i = 0; i < sizeof counts / sizeof *counts; i++) pairs_sorted(counts[i]);
     long_tensors();
-    many(100000);
+    many(100000 / (size_t)test_thin());
     scratch_remove(SOURCE_FILE);
     refusals();
     wrong_options();
+    options_of_other_calls();
+    one_source_and_one_target();
+    contents();
     wrong_arguments();
     longest_header();
     most_data();

@@ -29,6 +29,9 @@ typedef struct saving { /* what is to be saved, and how */
         .name = name_, .dtype_name = spelling, .rank = sizeof DIMENSIONS(__VA_ARGS__) / sizeof(uint64_t), \
         .shape = DIMENSIONS(__VA_ARGS__), .data = bytes_, .bytes = n                                      \
     }
+/* st_contents in one expression */
+#define CONTENTS(tensors_, count_, pairs_, pair_count_) \
+    (&(const st_contents){.tensors = tensors_, .count = count_, .metadata = pairs_, .metadata_count = pair_count_})
 #define PAIR(key_, value_) \
     { .key = key_, .value = value_ }
 #define PAIR_N(key_, value_) \
@@ -114,11 +117,14 @@ static inline int refuses(refusing *r) {
 typedef struct collecting { /* a sink */
     refusing refusing;
     growing out;
+    int refused; /* from then on it must not be called */
 } collecting;
 
 static inline int collect(void *user, const void *bytes, size_t n) {
     collecting *c = (collecting *)user;
-    if (refuses(&c->refusing)) return c->refusing.code;
+    CHECK(!c->refused && n > 0);
+    c->refused = refuses(&c->refusing);
+    if (c->refused) return c->refusing.code;
     text_add(&c->out, (const char *)bytes, n);
     return 0;
 }
@@ -148,6 +154,24 @@ static inline int watch(void *user, uint64_t done, uint64_t total) {
     c->done = done;
     c->total = total;
     return refuses(&c->progress);
+}
+
+static inline st_status save_to_sink(const st_sink *sink, const st_contents *contents, const st_save_options *options,
+                                     st_error *error) {
+    st_save_options all;
+    memset(&all, 0, sizeof all);
+    if (options != NULL) all = *options;
+    all.sink = sink;
+    return st_save(NULL, contents, &all, error);
+}
+
+static inline st_status open_to_sink(st_writer **writer, const st_sink *sink, const st_save_options *options,
+                                     st_error *error) {
+    st_save_options all;
+    memset(&all, 0, sizeof all);
+    if (options != NULL) all = *options;
+    all.sink = sink;
+    return st_writer_open(writer, NULL, &all, error);
 }
 
 /* ---- the directory that is written into --------------------------------------------------------------------- */
@@ -346,6 +370,7 @@ typedef struct saved { /* one attempt */
     collecting sink;
     calling calling;
     st_save_options options;
+    const st_model *from; /* as st_contents.from */
     void *work;
     unsigned char *file; /* what came out; NULL where it failed */
     size_t n;
@@ -377,16 +402,14 @@ static inline st_status save_streamed(saved *a, const saving *s, int way, const 
     const st_sink sink = {&a->sink, collect};
     st_writer *writer = (st_writer *)(void *)a;
     st_status status;
-    if (way_has_sink(way)) {
-        status = st_writer_open_sink(&writer, &sink, &a->options, &a->error);
-    } else {
-        status = st_writer_open(&writer, scratch_path(TARGET), &a->options, &a->error);
-    }
+    if (way_has_sink(way)) a->options.sink = &sink;
+    a->options.progress = NULL; /* which a streamed file has none of */
+    status = st_writer_open(&writer, way_has_sink(way) ? NULL : scratch_path(TARGET), &a->options, &a->error);
     CHECK((status == ST_OK) == (writer != NULL));
     if (status == ST_OK) status = stream_declare(writer, s, &a->error);
     if (status == ST_OK) status = push(writer, s, styles[way - STREAM_SMALL], data, bytes, &a->error);
     if (status == ST_OK) {
-        CHECK(st_writer_next(writer) == NULL || styles[way - STREAM_SMALL] == PUSH_TO);
+        CHECK(st_writer_next(writer) == NULL);
         status = st_writer_finish(writer, &a->error);
     }
     st_writer_close(writer);
@@ -397,6 +420,7 @@ static inline st_status save_whole(saved *a, const saving *s, int way) {
     const st_sink sink = {&a->sink, collect};
     const int fills = way == BY_FILL || way == BY_SINK_WORK_FILL;
     st_tensor *tensors = (st_tensor *)need(s->count * sizeof *tensors);
+    st_contents contents = *CONTENTS(s->tensors != NULL ? tensors : NULL, s->count, s->pairs, s->pair_count);
     st_status status;
     size_t i;
     for (i = 0; i < s->count; i++) {
@@ -406,13 +430,9 @@ static inline st_status save_whole(saved *a, const saving *s, int way) {
     a->calling.tensors = tensors;
     a->calling.done = 0;
     if (fills) a->options.fill = fill_in;
-    if (way_has_sink(way)) {
-        status = st_save_sink(&sink, s->tensors != NULL ? tensors : NULL, s->count, s->pairs, s->pair_count,
-                              &a->options, &a->error);
-    } else {
-        status = st_save(scratch_path(TARGET), s->tensors != NULL ? tensors : NULL, s->count, s->pairs, s->pair_count,
-                         &a->options, &a->error);
-    }
+    if (way_has_sink(way)) a->options.sink = &sink;
+    contents.from = a->from;
+    status = st_save(way_has_sink(way) ? NULL : scratch_path(TARGET), &contents, &a->options, &a->error);
     free(tensors);
     return status;
 }
@@ -420,6 +440,7 @@ static inline st_status save_whole(saved *a, const saving *s, int way) {
 static inline st_status save_call(saved *a, const saving *s, int way, const unsigned char *data, size_t bytes) {
     memset(&a->error, 0xee, sizeof a->error);
     a->sink.out.n = 0;
+    a->sink.refused = 0;
     a->status = way_is_streamed(way) ? save_streamed(a, s, way, data, bytes) : save_whole(a, s, way);
     CHECK_STATUS(a->error.status, a->status);
     return a->status;
@@ -582,6 +603,7 @@ static inline void check_reopens(const saving *s, const unsigned char *file, siz
     for (kind = 0; kind < SOURCE_KINDS; kind++) {
         char where[256];
         source from;
+        st_contents contents;
         saved a;
         if (kind == FROM_WORK) continue;
         snprintf(where, sizeof where, "%s, from %s", row, source_names[kind]);
@@ -589,7 +611,8 @@ static inline void check_reopens(const saving *s, const unsigned char *file, siz
         if (source_open(&from, kind, file, n, &options) == ST_OK) {
             check_holds(from.model, s);
             saved_begin(&a, s);
-            CHECK_STATUS(st_save_model(scratch_path(TARGET), from.model, &a.options, &a.error), ST_OK);
+            contents = st_contents_of(from.model);
+            CHECK_STATUS(st_save(scratch_path(TARGET), &contents, &a.options, &a.error), ST_OK);
             counting_end(&a.memory);
             CHECK(file_is(scratch_path(TARGET), file, n));
         }

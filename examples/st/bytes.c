@@ -1,10 +1,10 @@
-/* bytes.c: sizes as people write them. */
+/* bytes.c: parses sizes such as 1.5GB. */
 #include "bytes.h"
 #include <stddef.h>
 
-static const char *skip_blanks(const char *at) {
-    while (*at == ' ' || *at == '\t') at++;
-    return at;
+static const char *skip_blanks(const char *text) {
+    while (*text == ' ' || *text == '\t') text++;
+    return text;
 }
 
 static int is_digit(char c) {
@@ -15,15 +15,15 @@ static int lower(char c) {
     return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
-/* whether the unit stands there and nothing but blanks behind it */
-static int is_unit(const char *at, const char *unit) {
-    for (; *unit; at++, unit++) {
-        if (lower(*at) != *unit) return 0;
+/* Returns 1 if text is the unit, followed by nothing but blanks. */
+static int is_unit(const char *text, const char *unit) {
+    for (; *unit; text++, unit++) {
+        if (lower(*text) != *unit) return 0;
     }
-    return *skip_blanks(at) == 0;
+    return *skip_blanks(text) == 0;
 }
 
-static uint64_t unit_at(const char *at) { /* 0: there is no such unit */
+static uint64_t parse_unit(const char *text) { /* 0 if the unit is unknown */
     static const struct {
         const char *name;
         uint64_t bytes;
@@ -41,7 +41,7 @@ static uint64_t unit_at(const char *at) { /* 0: there is no such unit */
     };
     size_t i;
     for (i = 0; i < sizeof units / sizeof *units; i++) {
-        if (is_unit(at, units[i].name)) return units[i].bytes;
+        if (is_unit(text, units[i].name)) return units[i].bytes;
     }
     return 0;
 }
@@ -62,11 +62,11 @@ int parse_bytes(const char *text, uint64_t *bytes) {
         while (is_digit(*text)) text++;
     }
     end = text;
-    unit = unit_at(skip_blanks(text));
+    unit = parse_unit(skip_blanks(text));
     if (unit == 0 || whole > UINT64_MAX / unit) return 0;
-    /* from the last digit to the first, dropping what is below a byte each time: the same as dropping it once */
-    while (fraction && end > fraction)
-        part = ((uint64_t)(*--end - '0') * unit + part) / 10; /* below unit: no overflow */
+    /* From the last digit to the first. Dropping fractions of a byte at each step gives the same as dropping them once.
+     * part stays below unit, so nothing overflows. */
+    while (fraction && end > fraction) part = ((uint64_t)(*--end - '0') * unit + part) / 10;
     whole *= unit;
     if (part > UINT64_MAX - whole) return 0;
     *bytes = whole + part;

@@ -1,46 +1,47 @@
-/* check.c: whether models are sound; and with --deep, what their bytes hold. */
+/* check.c: checks whether models are valid and, with --deep, what their data contains. */
 #include "st.h"
 
-#include "../parts.h"
+#include "../threads.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN_TENSORS = 20, MOST_PIECES = 1024, THREADS = 4, BATCH_BYTES = 1 << 25 };
+enum { SHOWN_TENSORS = 20, BATCH_PIECES = 1024, BATCH_BYTES = 1 << 25, THREADS = 4 };
 
 typedef struct check {
     int json, deep;
     const char *path;
     const st_model *model;
-    findings all, *each; /* --deep: of each tensor */
+    findings sum, *by_tensor; /* --deep */
 } check;
 
-/* ---- every byte once -------------------------------------------------------------------------------------- */
+/* ---- reading all data --------------------------------------------------------------------------------------- */
 
-typedef struct batch { /* pieces of tensors that are loaded together: BATCH_BYTES, whole elements of every dtype */
-    unsigned char *bytes;
-    size_t used, count, tensors[MOST_PIECES];
-    st_tensor flat[MOST_PIECES]; /* as bytes */
-    st_range ranges[MOST_PIECES];
-    st_view views[MOST_PIECES];
-    st_load_item items[MOST_PIECES];
+typedef struct batch {    /* pieces of tensors that are loaded in one go */
+    unsigned char *bytes; /* BATCH_BYTES: a whole number of elements of every dtype that values.c inspects */
+    size_t used, count, tensors[BATCH_PIECES];
+    st_tensor raw[BATCH_PIECES]; /* copies of the tensors, as one row of bytes */
+    st_range ranges[BATCH_PIECES];
+    st_view views[BATCH_PIECES];
+    st_load_item items[BATCH_PIECES];
 } batch;
 
-static size_t batch_put(batch *b, const st_tensor *t, size_t at, uint64_t offset) {
-    const size_t i = b->count++, room = BATCH_BYTES - b->used;
-    const size_t n = t->bytes - offset < room ? (size_t)(t->bytes - offset) : room;
-    b->tensors[i] = at;
-    b->flat[i] = *t;
-    b->flat[i].dtype = ST_DTYPE_U8;
-    b->flat[i].rank = 1;
-    b->flat[i].shape = &b->flat[i].bytes;
-    b->flat[i].elements = t->bytes;
+/* Adds what fits of the tensor's bytes from `offset` on. Returns how many bytes that is. */
+static size_t add_piece(batch *b, const st_tensor *t, size_t index, uint64_t offset) {
+    const size_t i = b->count++, free_bytes = BATCH_BYTES - b->used;
+    const size_t n = t->bytes - offset < free_bytes ? (size_t)(t->bytes - offset) : free_bytes;
+    b->tensors[i] = index;
+    b->raw[i] = *t;
+    b->raw[i].dtype = ST_DTYPE_U8;
+    b->raw[i].rank = 1;
+    b->raw[i].shape = &b->raw[i].bytes;
+    b->raw[i].elements = t->bytes;
     b->ranges[i].start = offset;
     b->ranges[i].stop = offset + n;
     b->ranges[i].step = 1;
     b->views[i].ranges = &b->ranges[i];
     b->views[i].range_count = 1;
     b->views[i].axes = NULL;
-    b->items[i].tensor = &b->flat[i];
+    b->items[i].tensor = &b->raw[i];
     b->items[i].as = ST_AS_STORED;
     b->items[i].dst = b->bytes + b->used;
     b->items[i].dst_bytes = n;
@@ -49,62 +50,59 @@ static size_t batch_put(batch *b, const st_tensor *t, size_t at, uint64_t offset
     return n;
 }
 
-static int stop(void *user, uint64_t done, uint64_t total) { /* on several threads */
+static int stop_loading(void *user, uint64_t done, uint64_t total) { /* called on every thread */
     (void)user, (void)done, (void)total;
     return system_interrupted();
 }
 
-static st_status batch_look(batch *b, check *c, uint64_t *done, progress *bar, st_error *error) {
+static void scan_batch(check *c, batch *b, uint64_t *done, progress *bar, st_error *error) {
+    const unsigned threads = b->used < 1 << 22 ? 1 : THREADS;
     st_load_options options;
     size_t i;
     memset(&options, 0, sizeof options);
-    options.progress = stop;
-    if (load_on_threads(c->model, b->items, b->count, b->used < 1 << 22 ? 1 : THREADS, &options, error) != ST_OK) {
-        return error->status;
-    }
+    options.progress = stop_loading;
+    if (load_on_threads(c->model, b->items, b->count, threads, &options, error) != ST_OK) return;
     for (i = 0; i < b->count; i++) {
-        const size_t at = b->tensors[i], n = b->items[i].dst_bytes;
-        look_at_values(&c->each[at], c->model->tensors[at].dtype, (const unsigned char *)b->items[i].dst, n);
+        const size_t index = b->tensors[i], n = b->items[i].dst_bytes;
+        count_findings(&c->by_tensor[index], c->model->tensors[index].dtype, (unsigned char *)b->items[i].dst, n);
         *done += n;
     }
     b->used = b->count = 0;
     if (progress_step(bar, *done, c->model->bytes)) error->status = ST_ERR_CANCELLED;
-    return error->status;
 }
 
-static void look_at_tensors(check *c, batch *b, st_error *error) {
+static void scan_tensors(check *c, batch *b, st_error *error) {
     uint64_t done = 0;
     progress bar;
     size_t i;
     progress_begin(&bar);
+    system_watch_interrupts();
     for (i = 0; error->status == ST_OK && i < c->model->count; i++) {
         const st_tensor *t = &c->model->tensors[i];
         uint64_t offset = 0;
         while (error->status == ST_OK && offset < t->bytes) {
-            offset += batch_put(b, t, i, offset);
-            if (b->count == MOST_PIECES || b->used >= BATCH_BYTES) batch_look(b, c, &done, &bar, error);
+            offset += add_piece(b, t, i, offset);
+            if (b->count == BATCH_PIECES || b->used >= BATCH_BYTES) scan_batch(c, b, &done, &bar, error);
         }
     }
-    if (error->status == ST_OK && b->count > 0) batch_look(b, c, &done, &bar, error);
+    if (error->status == ST_OK && b->count > 0) scan_batch(c, b, &done, &bar, error);
     progress_end(&bar);
+    system_stop_watching();
 }
 
-static st_status look_at_model(check *c, st_error *error) {
+static st_status scan_model(check *c, st_error *error) {
     batch *b = (batch *)calloc(1, sizeof *b);
     size_t i;
-    memset(&c->all, 0, sizeof c->all);
-    c->each = (findings *)calloc(c->model->count + 1, sizeof *c->each);
+    memset(&c->sum, 0, sizeof c->sum);
+    c->by_tensor = (findings *)calloc(c->model->count + 1, sizeof *c->by_tensor);
     if (b) b->bytes = (unsigned char *)malloc(BATCH_BYTES);
     error->status = ST_OK;
-    if (c->each && b && b->bytes) {
-        look_at_tensors(c, b, error);
-    } else {
-        (void)no_memory(error);
-    }
-    for (i = 0; c->each && i < c->model->count; i++) {
-        c->all.nan += c->each[i].nan;
-        c->all.infinity += c->each[i].infinity;
-        c->all.bad_bool += c->each[i].bad_bool;
+    if (!c->by_tensor || !b || !b->bytes) set_error(error, ST_ERR_MEMORY, "out of memory");
+    if (error->status == ST_OK) scan_tensors(c, b, error);
+    for (i = 0; error->status == ST_OK && i < c->model->count; i++) {
+        c->sum.nan += c->by_tensor[i].nan;
+        c->sum.infinity += c->by_tensor[i].infinity;
+        c->sum.bad_bool += c->by_tensor[i].bad_bool;
     }
     if (b) free(b->bytes);
     free(b);
@@ -115,19 +113,19 @@ static int found_any(const findings *f) {
     return f->nan || f->infinity || f->bad_bool;
 }
 
-/* ---- for a person ----------------------------------------------------------------------------------------- */
+/* ---- text output -------------------------------------------------------------------------------------------- */
 
-static void put_count(const char **before, uint64_t number, const char *one, const char *several) {
+static void put_count(const char **before, uint64_t number, const char *singular, const char *plural) {
     if (!number) return;
     fputs(*before, stdout);
     put_number(stdout, number);
-    fputs(number == 1 ? one : several, stdout);
+    fputs(number == 1 ? singular : plural, stdout);
     *before = ", ";
 }
 
-/* "2 NaN, 1 infinity", or nothing */
+/* Writes "2 NaN, 1 infinity", or nothing. */
 static void put_findings(const char *before, const findings *f) {
-    put_count(&before, f->bad_bool, " BOOL byte that is neither 0 nor 1", " BOOL bytes that are neither 0 nor 1");
+    put_count(&before, f->bad_bool, " BOOL byte other than 0 and 1", " BOOL bytes other than 0 and 1");
     put_count(&before, f->nan, " NaN", " NaN");
     put_count(&before, f->infinity, " infinity", " infinities");
 }
@@ -136,31 +134,31 @@ static void put_tensors(const check *c) {
     size_t i, shown = 0;
     for (i = 0; i < c->model->count; i++) {
         const st_tensor *t = &c->model->tensors[i];
-        if (!found_any(&c->each[i]) || shown++ >= SHOWN_TENSORS) continue;
+        if (!found_any(&c->by_tensor[i]) || shown++ >= SHOWN_TENSORS) continue;
         end_line();
         fputs("  ", stdout);
         put_text(stdout, t->name, t->name_bytes);
-        put_findings(": ", &c->each[i]);
+        put_findings(": ", &c->by_tensor[i]);
     }
     if (shown <= SHOWN_TENSORS) return;
     end_line();
     fputs("  and ", stdout);
     put_number(stdout, shown - SHOWN_TENSORS);
-    fputs(" more tensors (--json shows all)", stdout);
+    fputs(" more tensors (use --json to list all)", stdout);
 }
 
 static void put_verdict(const check *c, const st_error *error) {
-    const colours paint = system_colours(stdout);
+    const colours colour = system_colours(stdout);
     const st_model *model = c->model;
     if (error->status != ST_OK) {
         put_error(stdout, c->path, error);
         return;
     }
-    put_text(stdout, c->path, strlen(c->path));
-    if (c->all.bad_bool) {
-        printf(": %snot ok%s, ", paint.bad, paint.off);
+    put_string(stdout, c->path);
+    if (c->sum.bad_bool) {
+        printf(": %snot ok%s, ", colour.bad, colour.off);
     } else {
-        printf(": %sok%s, ", paint.good, paint.off);
+        printf(": %sok%s, ", colour.good, colour.off);
     }
     put_number(stdout, model->count);
     fputs(model->count == 1 ? " tensor, " : " tensors, ", stdout);
@@ -173,11 +171,11 @@ static void put_verdict(const check *c, const st_error *error) {
     }
     if (!c->deep) return;
     fputs("; all read", stdout);
-    put_findings(": ", &c->all);
+    put_findings(": ", &c->sum);
     put_tensors(c);
 }
 
-/* ---- for a program ---------------------------------------------------------------------------------------- */
+/* ---- JSON output -------------------------------------------------------------------------------------------- */
 
 static void put_findings_json(const findings *f) {
     fputs("\"nan\":", stdout);
@@ -194,14 +192,14 @@ static void put_verdict_json(const check *c, const st_error *error) {
     begin_error_json(stdout, c->path, error);
     if (c->deep && error->status == ST_OK) {
         putc(',', stdout);
-        put_findings_json(&c->all);
+        put_findings_json(&c->sum);
         fputs(",\"tensors\":[", stdout);
         for (i = 0; i < c->model->count; i++) {
-            if (!found_any(&c->each[i])) continue;
+            if (!found_any(&c->by_tensor[i])) continue;
             printf("%s{\"name\":", comma);
             put_json(stdout, c->model->tensors[i].name, c->model->tensors[i].name_bytes);
             putc(',', stdout);
-            put_findings_json(&c->each[i]);
+            put_findings_json(&c->by_tensor[i]);
             putc('}', stdout);
             comma = ",";
         }
@@ -213,28 +211,26 @@ static void put_verdict_json(const check *c, const st_error *error) {
 /* ---- the command ------------------------------------------------------------------------------------------ */
 
 static int check_model(check *c, const char *path) {
-    st_open_options how;
+    st_open_options open_options;
     st_model *model;
     st_error error;
-    memset(&how, 0, sizeof how);
-    how.flags = ST_OPEN_NO_MAP; /* the header and the length decide; and what is cut short under way is an error */
+    memset(&open_options, 0, sizeof open_options);
+    open_options.flags = ST_OPEN_NO_MAP; /* a file that shrinks is then an error and no SIGBUS */
     c->path = path;
-    c->each = NULL;
-    memset(&c->all, 0, sizeof c->all);
-    error.status = open_model(&model, path, &how, &error);
+    c->by_tensor = NULL;
+    memset(&c->sum, 0, sizeof c->sum);
+    error.status = open_model(&model, path, &open_options, &error);
     c->model = model;
-    if (error.status == ST_OK && c->deep) look_at_model(c, &error);
-    if (error.status != ST_ERR_CANCELLED) {
-        if (c->json) {
-            put_verdict_json(c, &error);
-        } else {
-            put_verdict(c, &error);
-        }
-        end_line();
+    if (error.status == ST_OK && c->deep) scan_model(c, &error);
+    if (c->json) {
+        put_verdict_json(c, &error);
+    } else {
+        put_verdict(c, &error);
     }
-    free(c->each);
+    end_line();
+    free(c->by_tensor);
     st_close(model);
-    return error.status == ST_OK && !c->all.bad_bool ? EXIT_FINE : EXIT_FAILED;
+    return error.status == ST_OK && !c->sum.bad_bool ? EXIT_FINE : EXIT_FAILED;
 }
 
 int command_check(int argc, char **argv) {
@@ -242,15 +238,14 @@ int command_check(int argc, char **argv) {
     check c;
     const option options[] = {{"--json", &c.json, NULL}, {"--deep", &c.deep, NULL}};
     memset(&c, 0, sizeof c);
-    paths = take_options("check", options, 2, argc, argv);
+    paths = parse_options("check", options, 2, argc, argv);
     if (paths < 0) return EXIT_USAGE;
     if (paths == 0) {
-        begin_complaint("check");
-        fputs("a MODEL is missing", stderr);
+        begin_message("check");
+        fputs("MODEL is missing", stderr);
         return usage_hint("check");
     }
-    if (c.deep) system_watch_interrupts();
-    for (i = 0; i < paths && !output_failed() && !system_interrupted(); i++) {
+    for (i = 0; i < paths && !output_failed(); i++) {
         if (check_model(&c, argv[i]) != EXIT_FINE) code = EXIT_FAILED;
     }
     return code;

@@ -1,18 +1,18 @@
-/* choose.c: which tensors of a model, and under which names. */
+/* choose.c: selects tensors with --only and --except and renames them with --rename. */
 #include "st.h"
 #include <stdlib.h>
 #include <string.h>
 
-struct rename_rule { /* FROM and TO, cut at their stars; without a star the tails are not looked at */
+struct rename_rule { /* FROM=TO, each split at its star into a head and a tail; there is no tail without a star */
     const char *given, *to;
-    size_t from_head, from_tail, to_head;
+    size_t from_head, from_tail, to_head; /* bytes */
     int has_star;
 };
 
 /* ---- names ------------------------------------------------------------------------------------------------ */
 
-/* Back to the last star only, which is enough: what an earlier one could take, that one can too. */
-static int fits(const char *glob, const char *name, size_t bytes) {
+/* After a mismatch only the last star is tried again. That is enough, as it can match whatever an earlier one could. */
+static int glob_matches(const char *glob, const char *name, size_t bytes) {
     const char *end = name + bytes, *star = NULL, *retry = NULL;
     for (;;) {
         if (*glob == '*') {
@@ -33,12 +33,12 @@ static int fits(const char *glob, const char *name, size_t bytes) {
     }
 }
 
-int any_fits(const globs *g, const st_tensor *t) {
-    int i, fitted = 0;
+int matches_any(const globs *g, const st_tensor *t) {
+    int i, matches = 0;
     for (i = 0; i < g->count; i++) {
-        if (fits(g->texts[i], t->name, t->name_bytes)) g->used[i] = 1, fitted = 1;
+        if (glob_matches(g->texts[i], t->name, t->name_bytes)) g->used[i] = 1, matches = 1;
     }
-    return fitted;
+    return matches;
 }
 
 static int read_rule(const char *given, rename_rule *rule) {
@@ -58,14 +58,14 @@ static int read_rule(const char *given, rename_rule *rule) {
     return !star || (!memchr(star + 1, '*', rule->from_tail) && !strchr(to_star + 1, '*'));
 }
 
-static int rule_fits(const rename_rule *rule, const char *name, size_t bytes) {
+static int rule_matches(const rename_rule *rule, const char *name, size_t bytes) {
     const char *tail = rule->given + rule->from_head + 1;
     if (!rule->has_star) return bytes == rule->from_head && memcmp(name, rule->given, bytes) == 0;
     return bytes >= rule->from_head + rule->from_tail && memcmp(name, rule->given, rule->from_head) == 0 &&
            memcmp(name + bytes - rule->from_tail, tail, rule->from_tail) == 0;
 }
 
-/* The new name, to be freed, and its length; NULL without memory. */
+/* Returns the new name, which the caller frees, and sets *bytes to its length. Returns NULL if there is no memory. */
 static char *new_name(const rename_rule *rule, const char *name, size_t *bytes) {
     const char *tail = rule->to + rule->to_head + (rule->has_star ? 1 : 0);
     size_t kept = rule->has_star ? *bytes - rule->from_head - rule->from_tail : 0;
@@ -78,25 +78,26 @@ static char *new_name(const rename_rule *rule, const char *name, size_t *bytes) 
     return to;
 }
 
-static int rename_tensor(choice *c, size_t at) {
-    st_tensor *t = &c->tensors[at];
+static int rename_tensor(choice *c, size_t index) {
+    st_tensor *t = &c->tensors[index];
     int i;
     for (i = 0; i < c->renames.count; i++) {
-        if (!rule_fits(&c->rules[i], t->name, t->name_bytes)) continue;
+        if (!rule_matches(&c->rules[i], t->name, t->name_bytes)) continue;
         c->renames.used[i] = 1;
-        c->names[at] = new_name(&c->rules[i], t->name, &t->name_bytes);
-        t->name = c->names[at];
+        c->names[index] = new_name(&c->rules[i], t->name, &t->name_bytes);
+        t->name = c->names[index];
         return t->name != NULL;
     }
     return 1;
 }
 
-/* ---- which tensors ---------------------------------------------------------------------------------------- */
+/* ---- tensors ------------------------------------------------------------------------------------------------ */
 
-/* Says so if there is a glob that fitted nothing: most likely a slip, so nothing is written. Globs end before `end`. */
-static int all_fitted(const choice *c, const globs *g, const char *end, const char *what, const st_model *model,
-                      const char *path) {
-    near_names near_to;
+/* Reports the first glob that matched no tensor: it is most likely a mistake, so nothing is written. A glob ends before the
+ * character `end`. */
+static int check_globs_used(const choice *c, const globs *g, const char *end, const char *text, const st_model *model,
+                            const char *path) {
+    nearest_names nearest;
     char *glob;
     size_t i;
     int k = 0;
@@ -105,23 +106,24 @@ static int all_fitted(const choice *c, const globs *g, const char *end, const ch
     glob = (char *)calloc(strlen(g->texts[k]) + 1, 1);
     if (!glob) return out_of_memory(c->command);
     memcpy(glob, g->texts[k], strcspn(g->texts[k], end));
-    put_text(stderr, path, strlen(path));
-    fprintf(stderr, ": %s fits ", what);
-    put_text(stderr, glob, strlen(glob));
-    near_begin(&near_to, glob);
+    put_string(stderr, path);
+    fprintf(stderr, ": %s ", text);
+    put_string(stderr, glob);
+    nearest_begin(&nearest, glob);
     for (i = 0; i < model->count; i++) {
         const st_tensor *t = &model->tensors[i];
-        if (strcmp(t->name, glob) != 0) near_consider(&near_to, t->name, t->name_bytes);
+        if (strcmp(t->name, glob) != 0) nearest_consider(&nearest, t->name, t->name_bytes);
     }
-    near_put(stderr, &near_to);
+    put_nearest(stderr, &nearest);
     putc('\n', stderr);
     free(glob);
     return EXIT_FAILED;
 }
 
 int is_chosen(const choice *c, const st_tensor *t) {
-    const int wanted = any_fits(&c->only, t) || c->only.count == 0; /* both are asked, so that all that fit are told */
-    return !any_fits(&c->except, t) && wanted;
+    /* both are called for every tensor, as they mark the globs that match */
+    const int wanted = matches_any(&c->only, t) || c->only.count == 0;
+    return !matches_any(&c->except, t) && wanted;
 }
 
 int choose(choice *c, const st_model *model, const char *path) {
@@ -137,41 +139,40 @@ int choose(choice *c, const st_model *model, const char *path) {
         if (!rename_tensor(c, c->count)) return out_of_memory(c->command);
         c->count++;
     }
-    code = all_fitted(c, &c->only, "", "no tensor", model, path);
-    if (code == EXIT_FINE) code = all_fitted(c, &c->except, "", "no tensor", model, path);
-    if (code == EXIT_FINE) code = all_fitted(c, &c->renames, "=", "no tensor that is copied", model, path);
+    code = check_globs_used(c, &c->only, "", "no tensor matches", model, path);
+    if (code == EXIT_FINE) code = check_globs_used(c, &c->except, "", "no tensor matches", model, path);
+    if (code == EXIT_FINE) code = check_globs_used(c, &c->renames, "=", "no copied tensor matches", model, path);
     return code;
 }
 
-/* ---- what was given --------------------------------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------------------------------------------ */
 
-static int make_room(globs *g, size_t room) {
-    g->texts = (const char **)calloc(room, sizeof *g->texts);
-    g->used = (char *)calloc(room, 1);
+static int allocate_globs(globs *g, size_t capacity) {
+    g->texts = (const char **)calloc(capacity, sizeof *g->texts);
+    g->used = (char *)calloc(capacity, 1);
     return g->texts && g->used;
 }
 
 int choice_begin(choice *c, const char *command, int argc) {
-    const size_t room = (size_t)argc + 1;
+    const size_t capacity = (size_t)argc + 1;
     memset(c, 0, sizeof *c);
     c->command = command;
-    c->rules = (rename_rule *)calloc(room, sizeof *c->rules);
-    return c->rules && make_room(&c->only, room) && make_room(&c->except, room) && make_room(&c->renames, room);
+    c->rules = (rename_rule *)calloc(capacity, sizeof *c->rules);
+    return c->rules && allocate_globs(&c->only, capacity) && allocate_globs(&c->except, capacity) &&
+           allocate_globs(&c->renames, capacity);
 }
 
 int choice_read(choice *c) {
     int i;
     for (i = 0; i < c->renames.count; i++) {
         if (read_rule(c->renames.texts[i], &c->rules[i])) continue;
-        begin_complaint(c->command);
-        fputs("--rename takes FROM=TO, with one * on both sides or on none, not ", stderr);
-        put_text(stderr, c->renames.texts[i], strlen(c->renames.texts[i]));
-        return usage_hint(c->command);
+        return usage_error(c->command, "--rename: expected FROM=TO, with one * on each side or none, found ",
+                           c->renames.texts[i]);
     }
     return EXIT_FINE;
 }
 
-static void free_room(globs *g) {
+static void free_globs(globs *g) {
     free(g->texts);
     free(g->used);
 }
@@ -182,7 +183,7 @@ void choice_end(choice *c) {
     free(c->names);
     free(c->tensors);
     free(c->rules);
-    free_room(&c->renames);
-    free_room(&c->except);
-    free_room(&c->only);
+    free_globs(&c->renames);
+    free_globs(&c->except);
+    free_globs(&c->only);
 }

@@ -1,4 +1,4 @@
-/* copy.c: a model anew, in as many files as it has. */
+/* copy.c: copies a model to as many files as it has. */
 #include "st.h"
 #include <string.h>
 

@@ -1,28 +1,28 @@
-/* diff.c: what differs between two models, whatever files they are in. */
+/* diff.c: compares two models, in whatever files they are. */
 #include "st.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_SAME = 0, EXIT_DIFFERS = 1, EXIT_TROUBLE = 2 }; /* as diff and cmp have them */
+enum { EXIT_SAME = 0, EXIT_DIFFERS = 1, EXIT_TROUBLE = 2 }; /* as diff and cmp */
 
 typedef struct change {    /* of a tensor of A */
-    const st_tensor *now;  /* of that name in B, or NULL */
-    uint64_t bytes, first; /* that differ, and where the first is; only where dtype and shape are the same */
-    double largest;        /* difference of two numbers; NaN where only one of them is; only of numbers in one shape */
-    uint64_t at;           /* which of the numbers */
+    const st_tensor *now;  /* the tensor of the same name in B, or NULL */
+    uint64_t bytes, first; /* number of bytes that differ, offset of the first; only if dtype and shape are the same */
+    double largest;        /* difference of two numbers, NaN if one of them is NaN; only if the shape is the same */
+    uint64_t position;     /* index of that number */
 } change;
 
 typedef struct diff {
     int json, metadata;
     const char *a_path, *b_path;
     st_model *a, *b;
-    change *changes;       /* one for each tensor of A */
-    unsigned char *is_old; /* of each tensor of B: whether A has it */
+    change *changes;     /* one for each tensor of A */
+    unsigned char *in_a; /* for each tensor of B, whether A has it */
     uint64_t removed, added, changed, same, metadata_changes;
-    const colours *paint;
+    const colours *colour;
 } diff;
 
-/* ---- finding ---------------------------------------------------------------------------------------------- */
+/* ---- comparing ---------------------------------------------------------------------------------------------- */
 
 static int is_same_shape(const st_tensor *a, const st_tensor *b) {
     size_t i;
@@ -37,27 +37,23 @@ static int is_same_kind(const st_tensor *a, const st_tensor *b) {
     return strcmp(a->dtype_name, b->dtype_name) == 0 && a->bytes == b->bytes && is_same_shape(a, b);
 }
 
-/* Whether the numbers of two tensors can be set side by side. */
+/* Returns 1 if the numbers of two tensors can be compared one by one. */
 static int has_difference(const st_tensor *a, const st_tensor *b) {
     return has_numbers(a) && has_numbers(b) && is_same_shape(a, b) && number_count(a) == number_count(b);
-}
-
-static int is_nan(double number) {
-    return number != number;
 }
 
 static void compare_numbers(change *c, uint64_t first, const double *a, const double *b, size_t n) {
     size_t i;
     for (i = 0; i < n && !is_nan(c->largest); i++) {
         double difference = a[i] > b[i] ? a[i] - b[i] : b[i] - a[i];
-        if (a[i] == b[i] || (is_nan(a[i]) && is_nan(b[i]))) continue; /* infinity less itself would be NaN */
+        if (a[i] == b[i] || (is_nan(a[i]) && is_nan(b[i]))) continue; /* inf - inf is NaN */
         if (difference <= c->largest) continue;
         c->largest = difference;
-        c->at = first + i;
+        c->position = first + i;
     }
 }
 
-/* Numbers [first, end) of both. */
+/* Compares the numbers [first, end) of both tensors. */
 static st_status compare_range(const diff *d, const st_tensor *t, change *c, uint64_t first, uint64_t end,
                                const char **path, st_error *error) {
     enum { COUNT = 1 << 14 };
@@ -84,17 +80,17 @@ static int compare_blocks(change *c, uint64_t offset, const unsigned char *a, co
     return 1;
 }
 
-/* The numbers that lie in bytes [offset, offset + n), which begin and end between two. */
-static st_status compare_in_bytes(const diff *d, const st_tensor *t, change *c, uint64_t offset, size_t n,
-                                  const char **path, st_error *error) {
+/* Compares the numbers in the bytes [offset, offset + n), which are whole numbers. */
+static st_status compare_numbers_in(const diff *d, const st_tensor *t, change *c, uint64_t offset, size_t n,
+                                    const char **path, st_error *error) {
     const unsigned bits = t->dtype == ST_DTYPE_C64 ? 32 : st_dtype_bits(t->dtype);
     const uint64_t first = bits < 8 ? offset / bits * 8 : offset / (bits / 8);
     return compare_range(d, t, c, first, first + (uint64_t)n * 8 / bits, path, error);
 }
 
-enum { BLOCK = 3 << 16 }; /* bytes: whole numbers of every dtype, those of 6 bits too */
+enum { BLOCK = 3 << 16 }; /* bytes: whole numbers of every dtype, including those of 6 bits */
 
-/* Of a tensor of the same kind in both; numbers are looked at only where bytes differ. */
+/* Compares two tensors of the same dtype and shape. Reads numbers only in blocks whose bytes differ. */
 static st_status compare_bytes(const diff *d, const st_tensor *t, change *c, uint64_t *done, uint64_t total,
                                progress *bar, const char **path, st_error *error) {
     static unsigned char blocks[2][BLOCK];
@@ -107,7 +103,7 @@ static st_status compare_bytes(const diff *d, const st_tensor *t, change *c, uin
         *path = d->b_path;
         if (st_read(d->b, c->now, offset, blocks[1], n, error) != ST_OK) return error->status;
         if (compare_blocks(c, offset, blocks[0], blocks[1], n) && numbers &&
-            compare_in_bytes(d, t, c, offset, n, path, error) != ST_OK) {
+            compare_numbers_in(d, t, c, offset, n, path, error) != ST_OK) {
             return error->status;
         }
         offset += n, *done += n;
@@ -116,15 +112,15 @@ static st_status compare_bytes(const diff *d, const st_tensor *t, change *c, uin
     return ST_OK;
 }
 
-/* Of a tensor of another dtype. */
+/* Compares the numbers of two tensors of different dtypes. */
 static st_status compare_values(const diff *d, const st_tensor *t, change *c, uint64_t *done, uint64_t total,
                                 progress *bar, const char **path, st_error *error) {
-    const uint64_t all = number_count(t);
+    const uint64_t total_numbers = number_count(t);
     uint64_t first = 0;
-    while (first < all) {
-        const uint64_t end = all - first < BLOCK ? all : first + BLOCK;
+    while (first < total_numbers) {
+        const uint64_t end = total_numbers - first < BLOCK ? total_numbers : first + BLOCK;
         if (compare_range(d, t, c, first, end, path, error) != ST_OK) return error->status;
-        if (progress_step(bar, *done + (uint64_t)((double)t->bytes * (double)end / (double)all), total)) {
+        if (progress_step(bar, *done + (uint64_t)((double)t->bytes * (double)end / (double)total_numbers), total)) {
             return error->status = ST_ERR_CANCELLED;
         }
         first = end;
@@ -144,7 +140,7 @@ static int is_changed(const st_tensor *t, const change *c) {
     return c->now && (c->bytes || !is_same_kind(t, c->now));
 }
 
-/* Finds for each tensor of A that of B; gives the bytes that are to be looked at. */
+/* Finds the tensor of B for each tensor of A. Returns the number of bytes of A to compare. */
 static uint64_t match(diff *d) {
     uint64_t total = 0;
     size_t i;
@@ -156,7 +152,7 @@ static uint64_t match(diff *d) {
             d->removed++;
             continue;
         }
-        d->is_old[now - d->b->tensors] = 1;
+        d->in_a[now - d->b->tensors] = 1;
         d->added--;
         if (is_same_kind(t, now) || has_difference(t, now)) total += t->bytes;
     }
@@ -172,6 +168,7 @@ static int compare(diff *d) {
     size_t i;
     error.status = ST_OK;
     progress_begin(&bar);
+    system_watch_interrupts();
     for (i = 0; error.status == ST_OK && i < d->a->count; i++) {
         change *c = &d->changes[i];
         if (!c->now) continue;
@@ -183,11 +180,12 @@ static int compare(diff *d) {
         }
     }
     progress_end(&bar);
-    if (error.status != ST_OK && error.status != ST_ERR_CANCELLED) report(path, &error);
-    return error.status == ST_OK ? EXIT_SAME : EXIT_TROUBLE; /* the system ends us after Ctrl-C */
+    system_stop_watching();
+    if (error.status != ST_OK) report(path, &error);
+    return error.status == ST_OK ? EXIT_SAME : EXIT_TROUBLE;
 }
 
-/* ---- for a person ----------------------------------------------------------------------------------------- */
+/* ---- text output -------------------------------------------------------------------------------------------- */
 
 static void put_kind(const st_tensor *t) {
     put_text(stdout, t->dtype_name, strlen(t->dtype_name));
@@ -196,23 +194,23 @@ static void put_kind(const st_tensor *t) {
 }
 
 static void put_tensor(const char *colour, char sign, const diff *d, const st_tensor *t) {
-    printf("%s%c%s ", colour, sign, d->paint->off);
+    printf("%s%c%s ", colour, sign, d->colour->off);
     put_text(stdout, t->name, t->name_bytes);
     fputs("  ", stdout);
     put_kind(t);
 }
 
-/* [i,j]: where number `at` stands */
-static void put_place(const st_tensor *t, uint64_t at) {
-    const uint64_t element = t->dtype == ST_DTYPE_C64 ? at / 2 : at;
-    uint64_t behind = t->elements; /* elements in one step along the dimension before; none of the shape is 0 here */
+/* Writes the indices of a number: [i,j]. No dimension is 0. */
+static void put_position(const st_tensor *t, uint64_t position) {
+    const uint64_t element = t->dtype == ST_DTYPE_C64 ? position / 2 : position;
+    uint64_t stride = t->elements; /* elements from one index of the previous dimension to the next */
     uint32_t i;
     putc('[', stdout);
     for (i = 0; i < t->rank; i++) {
-        const uint64_t place = element % behind;
-        behind /= t->shape[i];
+        const uint64_t rest = element % stride;
+        stride /= t->shape[i];
         if (i) putc(',', stdout);
-        put_number(stdout, place / behind);
+        put_number(stdout, rest / stride);
     }
     putc(']', stdout);
 }
@@ -226,11 +224,11 @@ static void put_largest(const st_tensor *t, const change *c) {
     fputs(", up to ", stdout);
     put_double(stdout, c->largest, 6);
     fputs(" at ", stdout);
-    put_place(t, c->at);
+    put_position(t, c->position);
 }
 
 static void put_change(const diff *d, const st_tensor *t, const change *c) {
-    put_tensor(d->paint->strong, '~', d, t);
+    put_tensor(d->colour->strong, '~', d, t);
     if (is_same_kind(t, c->now)) {
         fputs("  ", stdout);
         put_number(stdout, c->bytes);
@@ -251,15 +249,15 @@ static void put_tensors(const diff *d) {
     for (i = 0; i < d->a->count; i++) {
         const st_tensor *t = &d->a->tensors[i];
         if (!d->changes[i].now) {
-            put_tensor(d->paint->bad, '-', d, t);
+            put_tensor(d->colour->bad, '-', d, t);
             end_line();
         } else if (is_changed(t, &d->changes[i])) {
             put_change(d, t, &d->changes[i]);
         }
     }
     for (i = 0; i < d->b->count; i++) {
-        if (d->is_old[i]) continue;
-        put_tensor(d->paint->good, '+', d, &d->b->tensors[i]);
+        if (d->in_a[i]) continue;
+        put_tensor(d->colour->good, '+', d, &d->b->tensors[i]);
         end_line();
     }
 }
@@ -276,13 +274,13 @@ static void put_pair(void *user, const st_pair *a, const st_pair *b) {
     d->metadata_changes++;
     if (d->json) return;
     printf("%s%c%s metadata ",
-           a && b ? d->paint->strong
-           : a    ? d->paint->bad
-                  : d->paint->good,
+           a && b ? d->colour->strong
+           : a    ? d->colour->bad
+                  : d->colour->good,
            a && b ? '~'
            : a    ? '-'
                   : '+',
-           d->paint->off);
+           d->colour->off);
     put_shortened(stdout, any->key, any->key_bytes, SHOWN_KEY);
     fputs(": ", stdout);
     put_value(any);
@@ -293,28 +291,28 @@ static void put_pair(void *user, const st_pair *a, const st_pair *b) {
     end_line();
 }
 
-static void put_some(const char **before, uint64_t number, const char *what) {
+static void put_count(const char **before, uint64_t number, const char *text) {
     if (!number) return;
     fputs(*before, stdout);
     put_number(stdout, number);
-    fputs(what, stdout);
+    fputs(text, stdout);
     *before = ", ";
 }
 
 static void put_sum(const diff *d) {
-    const char *before = d->paint->strong;
-    put_some(&before, d->removed, " removed");
-    put_some(&before, d->added, " added");
-    put_some(&before, d->changed, " changed");
-    put_some(&before, d->metadata_changes, " in metadata");
+    const char *before = d->colour->strong;
+    put_count(&before, d->removed, " removed");
+    put_count(&before, d->added, " added");
+    put_count(&before, d->changed, " changed");
+    put_count(&before, d->metadata_changes, " in metadata");
     fputs(before, stdout);
     put_number(stdout, d->same);
     fputs(d->same == 1 ? " tensor is the same" : " tensors are the same", stdout);
-    fputs(d->paint->off, stdout);
+    fputs(d->colour->off, stdout);
     end_line();
 }
 
-/* ---- for a program ---------------------------------------------------------------------------------------- */
+/* ---- JSON output -------------------------------------------------------------------------------------------- */
 
 static void put_kind_json(const st_tensor *t) {
     fputs("\"dtype\":", stdout);
@@ -333,8 +331,8 @@ static void begin_tensor_json(const char **comma, const st_tensor *t) {
     put_kind_json(t);
 }
 
-static void put_double_json(double number) { /* JSON has no word for what is no finite number */
-    const int finite = number - number == 0;
+static void put_double_json(double number) { /* NaN and infinity become strings, as JSON lacks them */
+    const int finite = is_finite(number);
     if (!finite) putc('"', stdout);
     put_double(stdout, number, 17);
     if (!finite) putc('"', stdout);
@@ -356,7 +354,7 @@ static void put_change_json(const char **comma, const st_tensor *t, const change
     if (has_difference(t, c->now) && t->elements) {
         put_double_json(c->largest);
         fputs(",\"at\":", stdout);
-        put_place(t, c->at);
+        put_position(t, c->position);
     } else {
         fputs("null,\"at\":null", stdout);
     }
@@ -374,7 +372,7 @@ static void put_diff_json(const diff *d) {
     }
     fputs("],\"added\":[", stdout);
     for (comma = "", i = 0; i < d->b->count; i++) {
-        if (d->is_old[i]) continue;
+        if (d->in_a[i]) continue;
         begin_tensor_json(&comma, &d->b->tensors[i]);
         putc('}', stdout);
     }
@@ -400,8 +398,8 @@ static int diff_models(diff *d) {
     const st_model *a = d->a, *b = d->b;
     int code;
     d->changes = (change *)calloc(a->count + 1, sizeof *d->changes);
-    d->is_old = (unsigned char *)calloc(b->count + 1, 1);
-    if (!d->changes || !d->is_old) return out_of_memory("diff"), EXIT_TROUBLE;
+    d->in_a = (unsigned char *)calloc(b->count + 1, 1);
+    if (!d->changes || !d->in_a) return out_of_memory("diff"), EXIT_TROUBLE;
     code = compare(d);
     if (code != EXIT_SAME) return code;
     if (!d->json) put_tensors(d);
@@ -417,26 +415,25 @@ static int diff_models(diff *d) {
 }
 
 int command_diff(int argc, char **argv) {
-    const colours paint = system_colours(stdout);
-    const st_open_options how = opening_to_copy();
+    const colours colour = system_colours(stdout);
+    const st_open_options open_options = copy_open_options();
     diff d;
     const option options[] = {{"--metadata", &d.metadata, NULL}, {"--json", &d.json, NULL}};
     st_error error;
     int code = EXIT_TROUBLE, words;
     memset(&d, 0, sizeof d);
-    words = take_options("diff", options, 2, argc, argv);
+    words = parse_options("diff", options, 2, argc, argv);
     if (words < 0) return EXIT_USAGE;
     if (words != 2) {
-        begin_complaint("diff");
-        fputs(words < 2 ? "it takes two, A and B" : "it takes only two, A and B", stderr);
+        begin_message("diff");
+        fputs(words < 2 ? "expected two models, A and B" : "too many arguments: expected A and B", stderr);
         return usage_hint("diff");
     }
-    d.paint = &paint;
+    d.colour = &colour;
     d.a_path = argv[0], d.b_path = argv[1];
-    system_watch_interrupts();
-    if (open_model(&d.a, d.a_path, &how, &error) != ST_OK) {
+    if (open_model(&d.a, d.a_path, &open_options, &error) != ST_OK) {
         report(d.a_path, &error);
-    } else if (open_model(&d.b, d.b_path, &how, &error) != ST_OK) {
+    } else if (open_model(&d.b, d.b_path, &open_options, &error) != ST_OK) {
         report(d.b_path, &error);
     } else {
         code = diff_models(&d);
@@ -444,7 +441,7 @@ int command_diff(int argc, char **argv) {
     st_close(d.b);
     st_close(d.a);
     free(d.changes);
-    free(d.is_old);
+    free(d.in_a);
     fflush(stdout);
     return output_failed() ? EXIT_TROUBLE : code;
 }

@@ -1,3 +1,3 @@
-/* lib.c: the library itself, compiled once. */
+/* lib.c: compiles the library. */
 #define ST_IMPLEMENTATION
 #include "safetensors.h"

@@ -1,31 +1,31 @@
-/* ls.c: what is in a model. */
+/* ls.c: lists the tensors of a model. */
 #include "st.h"
 #include <string.h>
 
-/* ---- for a person ----------------------------------------------------------------------------------------- */
+/* ---- text output -------------------------------------------------------------------------------------------- */
 
-/* Metadata can be megabytes of training logs: what is shown is enough to know what it is, --json has the rest. */
+/* Metadata can be megabytes of training logs. This much shows what it is; --json prints all of it. */
 enum { SHOWN_PAIRS = 20, SHOWN_KEY = 64, SHOWN_VALUE = 128 };
-/* One name of a thousand characters must not push every other line off the screen; it is shown whole all the same. */
-enum { WIDEST_COLUMN = 120 };
+/* One long name must not push all other columns off the screen. It is printed in full and exceeds the column. */
+enum { MAX_COLUMN = 120 };
 
-static void put_pairs(const char *title, const st_pair *pairs, size_t count, const colours *paint) {
+static void put_pairs(const char *title, const st_pair *pairs, size_t count, const colours *colour) {
     size_t i;
     if (!pairs) return;
-    printf("%s%s%s", paint->strong, title, paint->off);
-    if (count == 0) fputs(": there, but empty", stdout);
+    printf("%s%s%s", colour->strong, title, colour->off);
+    if (count == 0) fputs(": empty", stdout);
     end_line();
     for (i = 0; i < count && i < SHOWN_PAIRS; i++) {
         fputs("  ", stdout);
         put_shortened(stdout, pairs[i].key, pairs[i].key_bytes, SHOWN_KEY);
-        printf("%s:%s ", paint->faint, paint->off);
+        printf("%s:%s ", colour->faint, colour->off);
         put_shortened(stdout, pairs[i].value, pairs[i].value_bytes, SHOWN_VALUE);
         end_line();
     }
     if (i < count) {
         fputs("  and ", stdout);
         put_number(stdout, count - i);
-        fputs(" more (--json shows all)", stdout);
+        fputs(" more (use --json to print all)", stdout);
         end_line();
     }
     end_line();
@@ -43,12 +43,12 @@ typedef struct columns {
 } columns;
 
 static void widen(size_t *column, size_t width) {
-    if (width > WIDEST_COLUMN) width = WIDEST_COLUMN;
+    if (width > MAX_COLUMN) width = MAX_COLUMN;
     if (width > *column) *column = width;
 }
 
 static columns measure(const st_model *model) {
-    columns c = {4, 5, 5, 5, 6}; /* their headings */
+    columns c = {4, 5, 5, 5, 6}; /* the widths of the headings */
     size_t i;
     for (i = 0; i < model->count; i++) {
         const st_tensor *t = &model->tensors[i];
@@ -74,13 +74,13 @@ static void put_gap(void) {
     fputs("  ", stdout);
 }
 
-static void put_tensor(const st_tensor *t, const columns *c, const colours *paint) {
+static void put_tensor(const st_tensor *t, const columns *c, const colours *colour) {
     put_text(stdout, t->name, t->name_bytes);
     pad(c->name, text_width(t->name, t->name_bytes));
     put_gap();
-    fputs(paint->good, stdout);
+    fputs(colour->good, stdout);
     put_text(stdout, t->dtype_name, strlen(t->dtype_name));
-    fputs(paint->off, stdout);
+    fputs(colour->off, stdout);
     pad(c->dtype, text_width(t->dtype_name, strlen(t->dtype_name)));
     put_gap();
     put_shape(stdout, t);
@@ -92,22 +92,22 @@ static void put_tensor(const st_tensor *t, const columns *c, const colours *pain
     end_line();
 }
 
-static void put_tensors(const st_model *model, const colours *paint) {
+static void put_tensors(const st_model *model, const colours *colour) {
     const columns c = measure(model);
     size_t i;
-    printf("%s%-*s  %-*s  %-*s  %*s  %*s%s", paint->strong, (int)c.name, "name", (int)c.dtype, "dtype", (int)c.shape,
-           "shape", (int)c.bytes, "bytes", (int)c.offset, "offset", paint->off);
+    printf("%s%-*s  %-*s  %-*s  %*s  %*s%s", colour->strong, (int)c.name, "name", (int)c.dtype, "dtype", (int)c.shape,
+           "shape", (int)c.bytes, "bytes", (int)c.offset, "offset", colour->off);
     end_line();
     for (i = 0; i < model->count; i++) {
         const st_tensor *t = &model->tensors[i];
         if (model->shard_count > 1 && (i == 0 || t->shard != model->tensors[i - 1].shard)) {
             const char *path = model->shards[t->shard].path;
-            fputs(paint->faint, stdout);
+            fputs(colour->faint, stdout);
             put_text(stdout, path, strlen(path));
-            printf(":%s", paint->off);
+            printf(":%s", colour->off);
             end_line();
         }
-        put_tensor(t, &c, paint);
+        put_tensor(t, &c, colour);
     }
     end_line();
 }
@@ -116,13 +116,14 @@ typedef struct total {
     uint64_t tensors, elements, bytes;
 } total;
 
-static void put_total(const char *name, const total *sum, const total *all) {
-    printf("%-11s  ", name); /* the longest is F8_E4M3FNUZ */
-    put_right(sum->tensors, number_width(all->tensors));
+/* The columns are as wide as those of `widest`. */
+static void put_total(const char *name, const total *sum, const total *widest) {
+    printf("%-11s  ", name); /* the longest name is F8_E4M3FNUZ */
+    put_right(sum->tensors, number_width(widest->tensors));
     fputs(sum->tensors == 1 ? " tensor   " : " tensors  ", stdout);
-    put_right(sum->elements, number_width(all->elements));
+    put_right(sum->elements, number_width(widest->elements));
     fputs(sum->elements == 1 ? " element   " : " elements  ", stdout);
-    put_right(sum->bytes, number_width(all->bytes));
+    put_right(sum->bytes, number_width(widest->bytes));
     fputs(sum->bytes == 1 ? " byte" : " bytes", stdout);
 }
 
@@ -131,37 +132,37 @@ static void put_readable_size(uint64_t bytes) {
     if (bytes >= 1024) printf(" (%s)", readable_size(bytes, text));
 }
 
-static void put_totals(const st_model *model, const colours *paint) {
+static void put_totals(const st_model *model, const colours *colour) {
     enum { DTYPES = ST_DTYPE_U64 + 1 };
-    total by_dtype[DTYPES], all;
+    total by_dtype[DTYPES], overall;
     size_t i;
     memset(by_dtype, 0, sizeof by_dtype);
-    memset(&all, 0, sizeof all);
+    memset(&overall, 0, sizeof overall);
     for (i = 0; i < model->count; i++) {
         const st_tensor *t = &model->tensors[i];
         total *sum = &by_dtype[(unsigned)t->dtype < DTYPES ? t->dtype : ST_DTYPE_UNKNOWN];
-        sum->tensors++, all.tensors++;
-        sum->elements += t->elements, all.elements += t->elements;
-        sum->bytes += t->bytes, all.bytes += t->bytes;
+        sum->tensors++, overall.tensors++;
+        sum->elements += t->elements, overall.elements += t->elements;
+        sum->bytes += t->bytes, overall.bytes += t->bytes;
     }
     for (i = 0; i < DTYPES; i++) {
         if (by_dtype[i].tensors == 0) continue;
-        put_total(i == ST_DTYPE_UNKNOWN ? "other" : st_dtype_name((st_dtype)i), &by_dtype[i], &all);
+        put_total(i == ST_DTYPE_UNKNOWN ? "other" : st_dtype_name((st_dtype)i), &by_dtype[i], &overall);
         end_line();
     }
-    fputs(paint->strong, stdout);
-    put_total("total", &all, &all);
-    put_readable_size(all.bytes);
+    fputs(colour->strong, stdout);
+    put_total("total", &overall, &overall);
+    put_readable_size(overall.bytes);
     if (model->shard_count > 1) {
         fputs(" in ", stdout);
         put_number(stdout, model->shard_count);
         fputs(" files", stdout);
     }
-    fputs(paint->off, stdout);
+    fputs(colour->off, stdout);
     end_line();
 }
 
-/* ---- for a program: one JSON object ----------------------------------------------------------------------- */
+/* ---- JSON output -------------------------------------------------------------------------------------------- */
 
 static void put_shard_json(const st_shard *shard) {
     fputs("{\"path\":", stdout);
@@ -216,28 +217,28 @@ static void put_model_json(const st_model *model) {
 int command_ls(int argc, char **argv) {
     int json = 0, paths;
     const option options[] = {{"--json", &json, NULL}};
-    st_open_options how;
+    st_open_options open_options;
     st_model *model;
     st_error error;
-    paths = take_options("ls", options, 1, argc, argv);
+    paths = parse_options("ls", options, 1, argc, argv);
     if (paths < 0) return EXIT_USAGE;
     if (paths != 1) {
-        begin_complaint("ls");
-        fputs(paths ? "one MODEL at a time" : "a MODEL is missing", stderr);
+        begin_message("ls");
+        fputs(paths ? "too many arguments: expected one MODEL" : "MODEL is missing", stderr);
         return usage_hint("ls");
     }
-    memset(&how, 0, sizeof how);
-    how.flags = ST_OPEN_NO_MAP; /* only the header is looked at */
-    if (open_model(&model, argv[0], &how, &error) != ST_OK) return report(argv[0], &error);
+    memset(&open_options, 0, sizeof open_options);
+    open_options.flags = ST_OPEN_NO_MAP; /* only headers are read */
+    if (open_model(&model, argv[0], &open_options, &error) != ST_OK) return report(argv[0], &error);
     if (json) {
         put_model_json(model);
     } else {
-        const colours paint = system_colours(stdout);
+        const colours colour = system_colours(stdout);
         put_pairs(model->shard_count > 1 ? "metadata of the first file" : "metadata", model->metadata,
-                  model->metadata_count, &paint);
-        put_pairs("metadata of the index", model->index, model->index_count, &paint);
-        if (model->count) put_tensors(model, &paint);
-        put_totals(model, &paint);
+                  model->metadata_count, &colour);
+        put_pairs("metadata of the index", model->index, model->index_count, &colour);
+        if (model->count) put_tensors(model, &colour);
+        put_totals(model, &colour);
     }
     st_close(model);
     return EXIT_FINE;

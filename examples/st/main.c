@@ -1,10 +1,11 @@
-/* st: looks into safetensors files and writes them, from the command line.
+/* st: a command-line tool that inspects, checks and writes safetensors files.
  *
  *     cc -O2 -I. examples/st/[a-z]*.c -o build/st
  *
- * A command is a row of the table below and a file of its own. Exit codes: 0 all is well, 1 a file failed (or the
- * output could not be written), 2 the command line makes no sense. */
+ * Each command is a row of the table below and a file of its own. Exit codes: 0 success, 1 a file failed or the output
+ * could not be written, 2 wrong command line. */
 #include "st.h"
+#include <ctype.h>
 #include <string.h>
 
 typedef struct command {
@@ -12,141 +13,168 @@ typedef struct command {
     int (*run)(int argc, char **argv);
 } command;
 
-#define SAVING_HELP                                                                                                 \
-    "  --keep-order     tensors in the order given, not by dtype and name\n"                                        \
-    "  --align N        data begins at a multiple of N bytes: 8 or a greater power of two (default 8)\n"            \
-    "  --slack N        N spare bytes in the header, for metadata to come (st meta --in-place)\n"                   \
-    "  --no-sync        do not wait until the device has the file: quicker, but a power cut can cost old and new\n" \
-    "  --json           print a JSON object: path, tensors, bytes (of their data), file_bytes, files\n"
+/* Help texts fit 80 columns. */
+#define SAVING_HELP                                                                   \
+    "  --keep-order     keep the order of the tensors; the default is by dtype and\n" \
+    "                   name, as other tools write\n"                                 \
+    "  --align N        start the data at a multiple of N bytes; N is a power of\n"   \
+    "                   two, 8 or more (default 8)\n"                                 \
+    "  --slack N        leave N spare bytes in the header, so that st meta\n"         \
+    "                   --in-place can add metadata later\n"                          \
+    "  --no-sync        do not wait until the file is on the device: faster, but a\n" \
+    "                   power failure can destroy both the old and the new file\n"    \
+    "  --json           print a JSON object: path, tensors, bytes (of data),\n"       \
+    "                   file_bytes, files\n"
 
-#define CHOOSING_HELP                                                                                         \
-    "  --only GLOB      only tensors whose name fits: * is any text, ? any character\n"                       \
-    "  --except GLOB    all but tensors whose name fits\n"                                                    \
-    "  --rename A=B     tensor A is called B in OUT; with one * on both sides, what it stands for is kept:\n" \
-    "                   --rename 'model.*=*'. Of several the first that fits counts\n"
+#define RENAME_HELP                                                                   \
+    "  --rename A=B     write tensor A under the name B. One * on each side keeps\n"  \
+    "                   the text that it matches: --rename 'model.*=*'. If several\n" \
+    "                   renames match, the first one is used\n"
 
-#define CHOOSING_END \
-    "\n--only, --except and --rename may be given again and again; each must fit a tensor, by its name in IN.\n"
+#define CHOOSING_HELP                                                                  \
+    "  --only GLOB      write only tensors whose name matches: * is any text, ? any\n" \
+    "                   character\n"                                                   \
+    "  --except GLOB    leave out tensors whose name matches\n" RENAME_HELP
+
+#define CHOOSING_END                                                                 \
+    "\n--only, --except and --rename can be repeated and use the names in IN. The\n" \
+    "command fails if one of them matches no tensor.\n"
 
 static const command commands[] = {
     {"ls", "[--json] MODEL", "list the tensors of a model",
-     "Lists the tensors of a model: name, dtype, shape, bytes, and the offset of the first byte in the file, in the\n"
-     "order in which their bytes lie, each file's under its path; metadata before them, a total by dtype after them.\n"
+     "Lists the tensors of a model in file order: name, dtype, shape, bytes, and the\n"
+     "offset of the first byte in the file. Metadata is printed first, totals by\n"
+     "dtype last.\n"
      "\n"
-     "  --json   one JSON object: metadata, index, shards, tensors; nothing is shortened\n",
+     "  --json   print one JSON object with metadata, index, shards and tensors;\n"
+     "           nothing is shortened\n",
      command_ls},
-    {"check", "[--json] [--deep] MODEL...", "say whether models are sound, and if not, where",
-     "Checks the header and length of each file, and of several what their index says, and prints one line a model:\n"
+    {"check", "[--deep] [--json] MODEL...", "check whether models are valid",
+     "Checks the header and the length of each file, and whether an index and its\n"
+     "files agree. Prints one line for each model:\n"
+     "\n"
      "  MODEL: ok, N tensors, B bytes\n"
      "  MODEL: ST_ERR_X at byte P: what is wrong\n"
-     "One that fails does not stop the rest. Exit code 1 if any failed.\n"
      "\n"
-     "  --deep   read every byte once, to find what the device cannot read, and count NaN, infinities, and bytes of "
-     "BOOL\n"
-     "           tensors other than 0 and 1, in all and for each tensor that has some. Such BOOL bytes make a model "
-     "fail;\n"
-     "           NaN and infinities do not\n"
-     "  --json   one JSON object a line: path, status, position, expected, actual, subject, message; with --deep, "
-     "where\n"
-     "           status is ST_OK, also nan, infinity, bad_bool, and tensors that have some: name, nan, infinity, "
-     "bad_bool\n",
+     "All models are checked, even if one fails. The exit code is 1 if any failed.\n"
+     "\n"
+     "  --deep   also read all data: report what the device cannot read, count NaN\n"
+     "           and infinity, and fail if a byte of a BOOL tensor is neither 0 nor 1\n"
+     "  --json   print one JSON object a line: path, status, position, expected,\n"
+     "           actual, subject, message. With --deep, valid models also have nan,\n"
+     "           infinity, bad_bool and tensors (those that have any of the three)\n",
      command_check},
-    {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write a tensor's raw bytes to standard output",
-     "Writes the bytes of one tensor as they are stored (little-endian, row by row) to standard output.\n"
+    {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write the raw bytes of a tensor",
+     "Writes the bytes of a tensor to standard output as they are stored:\n"
+     "little-endian, in C order (last dimension fastest).\n"
      "\n"
-     "  --offset N   begin N bytes into the tensor (default 0)\n"
-     "  --bytes N    write N bytes (default: all to the end of the tensor)\n",
+     "  --offset N   skip the first N bytes (default 0)\n"
+     "  --bytes N    write N bytes (default: up to the end of the tensor)\n",
      command_cat},
-    {"show", "[--stats] MODEL TENSOR [RANGES]", "print a tensor's values",
-     "Prints the values of a tensor as NumPy prints an array; of more than 1000 the edges of long dimensions.\n"
-     "RANGES has one for each dimension, from the first on, with commas between them, as NumPy takes them: an index,\n"
-     "or START:STOP or START:STOP:STEP, of which each may be left out; below 0 counts from the end (then after --).\n"
+    {"show", "[--stats] MODEL TENSOR [RANGES]", "print the values of a tensor",
+     "Prints the values of a tensor as NumPy prints an array. If there are more than\n"
+     "1000, only the edges of long dimensions are printed.\n"
+     "\n"
+     "RANGES selects a part, as NumPy's slices do: for each dimension, from the\n"
+     "first on, an index or START:STOP or START:STOP:STEP, separated by commas.\n"
+     "START, STOP and STEP can be left out. Negative numbers count from the end.\n"
      "\n"
      "  st show model.safetensors embed.weight 0:10,::2\n"
+     "  st show model.safetensors embed.weight -1\n"
      "\n"
-     "  --stats   how many there are, how many of them are NaN or infinite; of the others minimum, maximum, mean, "
-     "standard\n"
-     "            deviation, and a histogram: from where, a bar, how many\n",
+     "  --stats   print statistics instead: the number of elements, of NaN and of\n"
+     "            infinities; minimum, maximum, mean and standard deviation of the\n"
+     "            finite numbers; and a histogram\n",
      command_show},
-    {"diff", "[--metadata] [--json] A B", "say what differs between two models",
-     "Compares the tensors of two models by name, whatever files they are in, and prints a line for each that\n"
-     "  - is only in A\n"
-     "  + is only in B\n"
-     "  ~ has another dtype, shape or bytes, with the place of the first byte that differs in the tensor, and where "
-     "the\n"
-     "    shape is the same with the largest difference of two numbers and its place; NaN is as large as can be\n"
-     "Exit code 0: the same, 1: something differs, 2: a model cannot be read, or wrong usage.\n"
+    {"diff", "[--metadata] [--json] A B", "compare two models",
+     "Compares the tensors of two models by name, in whatever files they are, and\n"
+     "prints a line for each difference:\n"
      "\n"
-     "  --metadata   also compare metadata, each model's first file's, key by key; it is passed over otherwise, and "
-     "so\n"
-     "               are order, alignment and the metadata of indexes always\n"
-     "  --json       one JSON object: removed, added, changed (with now, bytes, first), same (how many), metadata "
-     "(how\n"
-     "               many keys differ, or null)\n",
+     "  - a tensor that only A has\n"
+     "  + a tensor that only B has\n"
+     "  ~ a tensor whose dtype, shape or bytes differ, with the first byte that\n"
+     "    differs; and, if the shapes are the same, the largest difference of two\n"
+     "    numbers and its place. A NaN on one side counts as the largest difference\n"
+     "\n"
+     "The exit code is 0 if nothing differs, 1 if something does, and 2 if a model\n"
+     "cannot be read or the command line is wrong.\n"
+     "\n"
+     "  --metadata   also compare the metadata of each model's first file. The order\n"
+     "               of tensors, the alignment and an index's metadata never count\n"
+     "  --json       print one JSON object: removed, added, changed (with now, bytes\n"
+     "               and first), same (a number), metadata (the number of keys that\n"
+     "               differ, or null)\n",
      command_diff},
-    {"copy", "[OPTIONS] IN OUT", "write a model anew: in order, in part, renamed",
-     "Writes the tensors of the model IN to OUT, by dtype from U64 down to BOOL, then by name, with the metadata of "
-     "IN.\n"
-     "OUT is a file; of a model in several files it is a directory, made if it is not there, and the tensors stay\n"
-     "together as they were, if a limit on the size of files can split them so (st merge makes one file, st shard\n"
-     "splits otherwise).\n"
-     "What OUT was stays until the new model is complete; if anything fails, it stays for good. OUT may be IN, where\n"
-     "the system can replace a file that is open.\n"
+    {"copy", "[OPTIONS] IN OUT", "copy a model: ordered, in part, or renamed",
+     "Writes the tensors and the metadata of IN to OUT, ordered by dtype (U64 first,\n"
+     "BOOL last) and then by name.\n"
+     "\n"
+     "OUT is a file. If IN has several files, OUT is a directory, which is made if it\n"
+     "does not exist, and the tensors are split as before if some limit on the size\n"
+     "of files gives that split. Use st merge to write one file, st shard to split\n"
+     "in another way.\n"
+     "\n"
+     "An older OUT stays in place until the new model is complete, also if the\n"
+     "command fails. OUT can be IN if the system can replace open files.\n"
      "\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
      command_copy},
-    {"merge", "[OPTIONS] IN OUT", "put a model of several files into one",
-     "Writes the tensors of the model IN to the file OUT, as st copy does. The metadata is that of IN's first file;\n"
-     "where others have other metadata, standard error says so, and what of the index's metadata is lost.\n"
+    {"merge", "[OPTIONS] IN OUT", "merge a model of several files into one file",
+     "Writes the tensors of IN to the file OUT, as st copy does, with the metadata of\n"
+     "IN's first file. If other files have other metadata, or the index has metadata\n"
+     "that is lost, a message on standard error says so.\n"
      "\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
      command_merge},
-    {"shard", "[OPTIONS] IN DIR", "split a model into files of a size, and their index",
-     "Writes the tensors of the model IN to DIR, which is made if it is not there, in their order: as\n"
-     "model-00001-of-0000N.safetensors and so on, and model.safetensors.index.json; or as model.safetensors where one\n"
-     "file suffices. What model is in DIR stays until the new one is complete; then its files are removed.\n"
+    {"shard", "[OPTIONS] IN DIR", "split a model into files of limited size",
+     "Splits the tensors of IN in their order and writes them to the directory DIR,\n"
+     "which is made if it does not exist: as model-00001-of-0000N.safetensors and so\n"
+     "on with an index, or as model.safetensors if one file is enough.\n"
+     "An older model in DIR stays until the new one is complete, and is then removed.\n"
      "\n"
-     "  --max-size N     bytes of tensors in a file: 5GB (the default), 1.5GB, 500MB in powers of 1000; KiB, MiB, GiB "
-     "in\n"
-     "                   powers of 1024. A file closes before it has more; a tensor that has more is alone in its "
-     "file\n"
-     "  --over-limit     a file closes only once it has more, as in some older models\n" CHOOSING_HELP SAVING_HELP
-         CHOOSING_END,
+     "  --max-size N     limit for the tensors in a file, for example 5GB (default),\n"
+     "                   1.5GB or 500MB (powers of 1000), or KiB, MiB, GiB (powers of\n"
+     "                   1024). A larger tensor has a file of its own\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
      command_shard},
-    {"convert", "[OPTIONS] IN OUT --dtype DTYPE", "store the numbers of a model as another dtype",
-     "Writes the model IN to OUT as st copy does, with the tensors of floating-point numbers converted to DTYPE, which "
-     "is\n"
-     "one of F64, F32, F16, BF16, F8_E4M3, F8_E5M2 and so on, or BOOL or an integer, in any case. Each number is "
-     "rounded\n"
-     "once, to nearest even; what is beyond the range becomes infinity, or the largest number where there is none.\n"
+    {"convert", "[OPTIONS] IN OUT --dtype DTYPE", "convert the numbers of a model",
+     "Writes IN to OUT as st copy does, and converts all floating-point tensors to\n"
+     "DTYPE: F64, F32, F16, BF16, F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ, BOOL\n"
+     "or an integer such as I8. Each number is rounded once, to the nearest value,\n"
+     "ties to even. Numbers that are too large become infinity, or the largest value\n"
+     "if DTYPE has no infinity.\n"
      "\n"
-     "  --dtype DTYPE    to which\n"
-     "  --only GLOB      convert only tensors whose name fits, whatever their dtype: * is any text, ? any character\n"
-     "  --except GLOB    convert all but tensors whose name fits\n"
-     "  --rename A=B     tensor A is called B in OUT; with one * on both sides, what it stands for is kept:\n"
-     "                   --rename 'model.*=*'. Of several the first that fits counts\n" SAVING_HELP CHOOSING_END,
+     "  --dtype DTYPE    the dtype to convert to, in upper or lower case\n"
+     "  --only GLOB      convert only tensors whose name matches, whatever their\n"
+     "                   dtype: * is any text, ? any character\n"
+     "  --except GLOB    do not convert tensors whose name matches\n" RENAME_HELP SAVING_HELP CHOOSING_END,
      command_convert},
     {"meta", "[OPTIONS] PATH", "print or change the metadata of a file",
-     "Prints the metadata of a model's first file, one entry a line. With one of the first three options it is "
-     "changed, in a\n"
-     "new file that takes the place of the old one when it is complete, and nothing is printed.\n"
+     "Prints the metadata of a model's first file, one entry a line. With --set,\n"
+     "--unset or --clear it changes the metadata instead: it writes a new file, which\n"
+     "replaces the old one when it is complete.\n"
      "\n"
-     "  --set K=V     give key K (up to the first \"=\") the value V\n"
-     "  --unset K     remove key K; after the last one there is still metadata, an empty object\n"
-     "  --clear       remove all keys, and the metadata itself if nothing is set\n"
-     "  --in-place    overwrite the header where it lies: quick on large files, but a crash meanwhile can cost the\n"
-     "                file. An error where the new header does not fit (st copy --slack makes room)\n"
-     "  --no-sync     do not wait until the device has the new file\n"
-     "  --json        print a JSON object, or null where there is no metadata; after a change the new one\n"
+     "  --set K=V     set key K (the text before the first \"=\") to the value V\n"
+     "  --unset K     remove key K; without keys, empty metadata remains\n"
+     "  --clear       remove the metadata itself\n"
+     "  --in-place    overwrite the header in the old file: fast for large files, but\n"
+     "                a crash can destroy the file. Fails if the new header does not\n"
+     "                fit; st copy --slack N makes room for it\n"
+     "  --no-sync     do not wait until the file is on the device\n"
+     "  --json        print a JSON object, or null without metadata; after a change,\n"
+     "                the new metadata\n"
      "\n"
-     "--set and --unset may be given again and again. --clear comes first, then --unset, then --set.\n",
+     "--set and --unset can be repeated. --clear is applied first, --set last.\n",
      command_meta},
-    {"pack", "[OPTIONS] OUT NAME=DTYPE:SHAPE:FILE...", "make a file of raw bytes",
-     "Writes OUT from files of raw bytes (little-endian, row by row), one a tensor. NAME ends at the first \"=\",\n"
-     "DTYPE is spelled as in F32, SHAPE is like 2,3 and empty for a scalar, FILE is - for standard input. A file\n"
-     "must have exactly the bytes that dtype and shape ask for. What OUT was stays until the new file is complete.\n"
+    {"pack", "[OPTIONS] OUT NAME=DTYPE:SHAPE:FILE...", "make a file from raw bytes",
+     "Writes OUT from files of raw bytes, one for each tensor: little-endian, in C\n"
+     "order (last dimension fastest). NAME is the text before the first \"=\". DTYPE\n"
+     "is a name such as F32, in upper or lower case. SHAPE is a list such as 2,3, or\n"
+     "empty for a scalar. FILE is a path, or - for standard input; it must have\n"
+     "exactly as many bytes as dtype and shape need. An older OUT stays until the new\n"
+     "file is complete.\n"
      "\n"
-     "  st pack out.safetensors weight=F32:128,64:weight.bin bias=F32:64:bias.bin --meta format=pt\n"
+     "  st pack out.safetensors w=F32:128,64:w.bin b=F32:64:b.bin --meta format=pt\n"
      "\n"
-     "  --meta K=V       metadata: key K (up to the first \"=\") has the value V; may be given again\n" SAVING_HELP,
+     "  --meta K=V       set metadata key K (the text before the first \"=\") to the\n"
+     "                   value V; can be repeated\n" SAVING_HELP,
      command_pack},
 };
 
@@ -165,14 +193,16 @@ static void put_usage(FILE *to) {
     fputs("usage: st COMMAND [OPTIONS] ARGUMENTS\n\n", to);
     for (i = 0; i < COMMAND_COUNT; i++) {
         const command *c = &commands[i];
-        fprintf(to, "  st %-7s %-38s  %s\n", c->name, c->arguments, c->summary);
+        fprintf(to, "  st %-8s %s\n", c->name, c->summary);
     }
-    fputs("\n  st COMMAND --help   what a command does\n"
-          "  st --version        version of the library\n"
-          "\nA MODEL, or IN, is a file, an index (its name ends in .json), a directory that holds either, or\n"
-          "hub:owner/name[@revision] for what the Hugging Face cache has.\n"
-          "\"--\" ends the options: what follows is a path or a name, whatever it begins with.\n"
-          "Exit code: 0 all is well, 1 a model failed, 2 wrong usage.\n",
+    fputs("\n"
+          "  st COMMAND --help   show how to use a command\n"
+          "  st --version        print the version\n"
+          "\n"
+          "MODEL and IN are a file, an index (.json), a directory that contains either, or\n"
+          "hub:owner/name[@revision] for a repository in the local Hugging Face cache.\n"
+          "\"--\" ends the options: everything after it is a path or a name.\n"
+          "The exit code is 0 on success, 1 if a model failed, 2 if the usage is wrong.\n",
           to);
 }
 
@@ -181,13 +211,20 @@ static int put_command_help(const command *c) {
     return EXIT_FINE;
 }
 
-void begin_complaint(const char *name) {
+void begin_message(const char *name) {
     fprintf(stderr, "st %s: ", name);
 }
 
 int usage_hint(const char *name) {
-    fprintf(stderr, "\nusage: st %s %s\n       st %s --help says more\n", name, find_command(name)->arguments, name);
+    fprintf(stderr, "\nusage: st %s %s\nfor more, type st %s --help\n", name, find_command(name)->arguments, name);
     return EXIT_USAGE;
+}
+
+int usage_error(const char *name, const char *text, const char *given) {
+    begin_message(name);
+    fputs(text, stderr);
+    put_string(stderr, given);
+    return usage_hint(name);
 }
 
 static const option *find_option(const option *options, size_t count, const char *name, size_t bytes) {
@@ -198,48 +235,52 @@ static const option *find_option(const option *options, size_t count, const char
     return NULL;
 }
 
-static int wrong_option(const char *name, const char *what, const option *options, size_t count, const char *given) {
-    near_names near_to;
+static void unknown_option(const char *name, const option *options, size_t count, const char *given) {
+    nearest_names nearest;
     size_t i;
-    begin_complaint(name);
-    fputs(what, stderr);
-    put_text(stderr, given, strlen(given));
-    near_begin(&near_to, given);
-    for (i = 0; i < count; i++) near_consider(&near_to, options[i].name, strlen(options[i].name));
-    near_put(stderr, &near_to);
+    begin_message(name);
+    fputs("unknown option ", stderr);
+    put_string(stderr, given);
+    nearest_begin(&nearest, given);
+    for (i = 0; i < count; i++) nearest_consider(&nearest, options[i].name, strlen(options[i].name));
+    put_nearest(stderr, &nearest);
     usage_hint(name);
-    return -1;
 }
 
-int take_options(const char *name, const option *options, size_t count, int argc, char **argv) {
-    int i, kept = 0, options_over = 0;
+/* "-" and negative numbers are no options. */
+static int is_option(const char *argument) {
+    return argument[0] == '-' && argument[1] != 0 && !isdigit((unsigned char)argument[1]);
+}
+
+int parse_options(const char *name, const option *options, size_t count, int argc, char **argv) {
+    int i, kept = 0, has_ended = 0;
     for (i = 0; i < argc; i++) {
         const char *equals;
         const option *o;
-        if (options_over || argv[i][0] != '-' || argv[i][1] == 0) {
+        if (has_ended || !is_option(argv[i])) {
             argv[kept++] = argv[i];
             continue;
         }
         if (strcmp(argv[i], "--") == 0) {
-            options_over = 1;
+            has_ended = 1;
             continue;
         }
         equals = strchr(argv[i], '=');
         o = find_option(options, count, argv[i], equals ? (size_t)(equals - argv[i]) : strlen(argv[i]));
-        if (!o) return wrong_option(name, "unknown option ", options, count, argv[i]);
+        if (!o) return unknown_option(name, options, count, argv[i]), -1;
         if (o->flag && !o->value) {
-            if (equals) return wrong_option(name, "this option takes no value: ", options, 0, argv[i]);
+            if (equals) return usage_error(name, "this option takes no value: ", argv[i]), -1;
             *o->flag = 1;
         } else if (equals || i + 1 < argc) {
             o->value[o->flag ? (*o->flag)++ : 0] = equals ? equals + 1 : argv[++i];
         } else {
-            return wrong_option(name, "a value must follow ", options, 0, argv[i]);
+            return usage_error(name, "missing value after option ", argv[i]), -1;
         }
     }
     return kept;
 }
 
-static int asks_for_help(int argc, char **argv) {
+static int has_help_option(int argc, char **argv) {
     int i;
     for (i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) return 1;
@@ -248,18 +289,18 @@ static int asks_for_help(int argc, char **argv) {
 }
 
 static int unknown_command(const char *name) {
-    near_names near_to;
+    nearest_names nearest;
     size_t i;
     fprintf(stderr, "st: unknown %s ", name[0] == '-' ? "option" : "command");
-    put_text(stderr, name, strlen(name));
-    near_begin(&near_to, name);
-    for (i = 0; i < COMMAND_COUNT; i++) near_consider(&near_to, commands[i].name, strlen(commands[i].name));
-    near_put(stderr, &near_to);
-    fputs("\nst --help lists the commands\n", stderr);
+    put_string(stderr, name);
+    nearest_begin(&nearest, name);
+    for (i = 0; i < COMMAND_COUNT; i++) nearest_consider(&nearest, commands[i].name, strlen(commands[i].name));
+    put_nearest(stderr, &nearest);
+    fputs("\nfor a list of commands, type st --help\n", stderr);
     return EXIT_USAGE;
 }
 
-static int run(int argc, char **argv) {
+static int run_command(int argc, char **argv) {
     const command *c;
     if (argc < 2) {
         put_usage(stderr);
@@ -272,12 +313,12 @@ static int run(int argc, char **argv) {
         return EXIT_FINE;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        puts(ST_VERSION_STRING);
+        printf("%u.%u.%u\n", st_version() / 10000, st_version() / 100 % 100, st_version() % 100);
         return EXIT_FINE;
     }
     c = find_command(argv[1]);
     if (!c) return unknown_command(argv[1]);
-    if (asks_for_help(argc - 2, argv + 2)) return put_command_help(c);
+    if (has_help_option(argc - 2, argv + 2)) return put_command_help(c);
     return c->run(argc - 2, argv + 2);
 }
 
@@ -285,7 +326,7 @@ int main(int argc, char **argv) {
     int code;
     argv = system_arguments(&argc, argv);
     system_start_output();
-    code = run(argc, argv);
+    code = run_command(argc, argv);
     fflush(stdout);
     if (output_failed()) {
         fprintf(stderr, "st: cannot write to standard output: %s\n", strerror(output_failed()));

@@ -1,4 +1,4 @@
-/* merge.c: a model of any number of files in one. */
+/* merge.c: merges a model of several files into one file. */
 #include "st.h"
 #include <string.h>
 

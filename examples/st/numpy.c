@@ -1,49 +1,50 @@
-/* numpy.c: numbers as NumPy prints them: shortest digits that lead back to the value, at most eight behind the point,
- * all of an array in one form and one width. */
+/* numpy.c: formats numbers as NumPy prints them: with the fewest digits that identify the value, at most eight of them
+ * after the point, and all numbers of an array in the same form and width. */
 #include "st.h"
 #include <stdlib.h>
 #include <string.h>
 
 enum { PRECISION = 8 };
 
-static int is_nan(double number) {
+int is_nan(double number) {
     return number != number;
 }
 
-static int is_finite(double number) {
+int is_finite(double number) {
     return number - number == 0;
 }
 
-/* From here on an array is written with exponents: as many digits as its dtype is sure of, and eight at most. */
-static double most_positional(st_dtype dtype) {
+/* An array with a number this large is written with exponents. */
+static double positional_limit(st_dtype dtype) {
     return dtype == ST_DTYPE_F16 ? 1e3 : dtype == ST_DTYPE_F32 ? 1e6 : 1e8;
 }
 
-/* The number of that dtype that is nearest, which is how a reader would take the text. */
-static double rounded(double number, st_dtype dtype) {
+/* Rounds to a dtype, as a program does that reads the text. */
+static double round_to(double number, st_dtype dtype) {
     unsigned char stored[8];
     if (dtype == ST_DTYPE_F64 || st_convert(dtype, stored, ST_DTYPE_F64, &number, 1) != ST_OK) return number;
     (void)st_convert(ST_DTYPE_F64, &number, dtype, stored, 1);
     return number;
 }
 
-/* Of a finite number: the value of its shortest digits, how many they are, and the power of ten of the first. */
+/* Finds the fewest digits that identify a finite number. Returns their value; sets the number of digits and the power of
+ * ten of the first. */
 static double shortest(double number, st_dtype dtype, int *digits, int *power) {
     char text[40];
     double back = number;
     for (*digits = 1; *digits <= 17; ++*digits) {
         snprintf(text, sizeof text, "%.*e", *digits - 1, number);
         back = strtod(text, NULL);
-        if (rounded(back, dtype) == number) break;
+        if (round_to(back, dtype) == number) break;
     }
     if (*digits > 17) *digits = 17;
     *power = atoi(strchr(text, 'e') + 1);
     return back;
 }
 
-/* The number with its sign, without padding, in text; gives how long what stands before and behind the point are. */
-static void put_positional(const number_format *f, double number, char text[NUMBER_TEXT], size_t *before,
-                           size_t *behind) {
+/* Writes a number without padding. Sets the widths before (with the sign) and after the point. */
+static void put_positional(const number_format *f, double number, char text[NUMBER_TEXT], size_t *whole,
+                           size_t *fraction_digits) {
     int digits, power, fraction;
     double value = shortest(number, f->dtype, &digits, &power);
     char *point;
@@ -55,13 +56,13 @@ static void put_positional(const number_format *f, double number, char text[NUMB
     if (!strchr(text, '.')) strcat(text, ".");
     point = strchr(text, '.');
     for (n = strlen(text); text[n - 1] == '0'; n--) text[n - 1] = 0;
-    *before = (size_t)(point - text);
-    *behind = n - *before - 1;
+    *whole = (size_t)(point - text);
+    *fraction_digits = n - *whole - 1;
 }
 
-/* The same before an exponent, which is told apart: of the value itself, or of its shortest digits. */
-static void put_scientific(const number_format *f, double value, int places, char text[NUMBER_TEXT], size_t *before,
-                           size_t *behind, int *power) {
+/* Writes the part before the exponent, and sets *power to the exponent. */
+static void put_scientific(const number_format *f, double value, int places, char text[NUMBER_TEXT], size_t *whole,
+                           size_t *fraction_digits, int *power) {
     char *e, *point;
     size_t n;
     snprintf(text, NUMBER_TEXT - 1, f->always_sign ? "%+.*e" : "%.*e", places, value);
@@ -70,9 +71,9 @@ static void put_scientific(const number_format *f, double value, int places, cha
     *e = 0;
     if (!strchr(text, '.')) strcat(text, ".");
     point = strchr(text, '.');
-    *before = (size_t)(point - text);
+    *whole = (size_t)(point - text);
     for (n = strlen(text); text[n - 1] == '0'; n--) continue;
-    *behind = n - *before - 1;
+    *fraction_digits = n - *whole - 1;
 }
 
 static void add_exponent(char text[NUMBER_TEXT], int power, int digits) {
@@ -80,86 +81,102 @@ static void add_exponent(char text[NUMBER_TEXT], int power, int digits) {
     snprintf(text + n, NUMBER_TEXT - n, "e%c%0*d", power < 0 ? '-' : '+', digits, power < 0 ? -power : power);
 }
 
-void number_begin(number_format *f, st_dtype dtype, int always_sign) {
+void number_format_begin(number_format *f, st_dtype dtype, int always_sign) {
     memset(f, 0, sizeof *f);
-    /* what NumPy has no dtype for is printed as F32 */
+    /* dtypes that NumPy lacks are printed as F32 */
     f->dtype = dtype == ST_DTYPE_F64 || dtype == ST_DTYPE_F16 ? dtype : ST_DTYPE_F32;
     f->always_sign = always_sign;
 }
 
-void number_consider(number_format *f, double number) {
+void number_format_measure(number_format *f, double number) {
     const double size = number < 0 ? -number : number;
     char text[NUMBER_TEXT];
-    size_t before, behind;
+    size_t whole, fraction_digits;
     int digits, power;
     if (!is_finite(number)) {
         const size_t width = f->always_sign || (!is_nan(number) && number < 0) ? 4 : 3;
-        if (width > f->words) f->words = width;
+        if (width > f->word_width) f->word_width = width;
         return;
     }
     if (size > 0) {
-        if (f->least == 0 || size < f->least) f->least = size;
-        if (size > f->most) f->most = size;
+        if (f->smallest == 0 || size < f->smallest) f->smallest = size;
+        if (size > f->largest) f->largest = size;
     }
-    if (size < most_positional(f->dtype)) {
-        put_positional(f, number, text, &before, &behind);
-        if (before > f->before) f->before = before;
-        if (behind > f->behind) f->behind = behind;
+    if (size < positional_limit(f->dtype)) {
+        put_positional(f, number, text, &whole, &fraction_digits);
+        if (whole > f->whole_width) f->whole_width = whole;
+        if (fraction_digits > f->fraction_width) f->fraction_width = fraction_digits;
     }
-    put_scientific(f, shortest(number, f->dtype, &digits, &power), PRECISION, text, &before, &behind, &power);
-    if (before > f->e_before) f->e_before = before;
-    if (behind > f->e_behind) f->e_behind = behind;
+    put_scientific(f, shortest(number, f->dtype, &digits, &power), PRECISION, text, &whole, &fraction_digits, &power);
+    if (whole > f->e_whole_width) f->e_whole_width = whole;
+    if (fraction_digits > f->e_fraction_width) f->e_fraction_width = fraction_digits;
     if (power < 0) power = -power;
     if (power > f->power) f->power = power;
 }
 
 static int is_scientific(const number_format *f) {
-    return f->most > 0 && (f->most >= most_positional(f->dtype) || f->least < 1e-4 || f->most / f->least > 1000);
+    return f->largest > 0 &&
+           (f->largest >= positional_limit(f->dtype) || f->smallest < 1e-4 || f->largest / f->smallest > 1000);
 }
 
-void number_text(const number_format *f, double number, char text[NUMBER_TEXT]) {
-    const int scientific = is_scientific(f);
-    const size_t exponent = f->power > 99 ? 3 : 2;
-    const size_t right = scientific ? f->e_behind + 2 + exponent : f->behind;
-    size_t left = scientific ? f->e_before : f->before, before, behind, n;
-    char bare[NUMBER_TEXT];
-    if (f->words > left + right + 1) left = f->words - right - 1;
-    if (!is_finite(number)) {
-        const char *sign = number < 0 ? "-" : f->always_sign ? "+" : "";
-        snprintf(bare, sizeof bare, "%s%s", sign, is_nan(number) ? "nan" : "inf");
-        n = left + right + 1 - strlen(bare);
-    } else if (scientific) {
-        int power;
-        put_scientific(f, number, (int)f->e_behind, bare, &before, &behind, &power);
-        add_exponent(bare, power, (int)exponent);
-        n = left - before;
-    } else {
-        put_positional(f, number, bare, &before, &behind);
-        n = left - before;
-        for (; behind < f->behind; behind++) strcat(bare, " ");
-    }
-    memset(text, ' ', n);
-    strcpy(text + n, bare);
+/* Writes nan, inf, or their signed forms. */
+static void put_word(double number, int always_sign, char text[NUMBER_TEXT]) {
+    const char *sign = number < 0 ? "-" : always_sign ? "+" : "";
+    snprintf(text, NUMBER_TEXT, "%s%s", sign, is_nan(number) ? "nan" : "inf");
 }
 
-void number_alone(st_dtype dtype, double number, char text[NUMBER_TEXT]) {
+/* Writes a finite number with all its digits and without padding. */
+static void format_all_digits(const number_format *f, double number, char text[NUMBER_TEXT]) {
     const double size = number < 0 ? -number : number;
-    number_format f;
-    size_t before, behind;
+    size_t whole, fraction_digits;
     int digits, power;
-    double value;
-    number_begin(&f, dtype, 0);
-    if (!is_finite(number)) {
-        number_consider(&f, number);
-        number_text(&f, number, text);
-        return;
-    }
-    value = shortest(number, f.dtype, &digits, &power);
-    if (size >= (f.dtype == ST_DTYPE_F64 ? 1e16 : most_positional(f.dtype)) || (size > 0 && size < 1e-4)) {
-        put_scientific(&f, value, digits - 1, text, &before, &behind, &power);
-        if (behind == 0) text[before] = 0;
+    double value = shortest(number, f->dtype, &digits, &power);
+    if (size >= (f->dtype == ST_DTYPE_F64 ? 1e16 : positional_limit(f->dtype)) || (size > 0 && size < 1e-4)) {
+        put_scientific(f, value, digits - 1, text, &whole, &fraction_digits, &power);
+        if (fraction_digits == 0) text[whole] = 0;
         add_exponent(text, power, 2);
     } else {
-        snprintf(text, NUMBER_TEXT, "%.*f", digits - 1 > power ? digits - 1 - power : 1, value);
+        snprintf(text, NUMBER_TEXT, f->always_sign ? "%+.*f" : "%.*f", digits - 1 > power ? digits - 1 - power : 1,
+                 value);
+    }
+}
+
+/* The file can change between measuring and printing, so this must accept any number with any format. Text that does not
+ * fit the column is longer than the column. */
+void format_number(const number_format *f, double number, char text[NUMBER_TEXT]) {
+    const int has_exponent = is_scientific(f);
+    const double size = number < 0 ? -number : number;
+    const size_t exponent_digits = f->power > 99 ? 3 : 2;
+    const size_t right = has_exponent ? f->e_fraction_width + 2 + exponent_digits : f->fraction_width;
+    size_t left = has_exponent ? f->e_whole_width : f->whole_width, used, fraction_digits, padding;
+    char digits[NUMBER_TEXT];
+    if (f->word_width > left + right + 1) left = f->word_width - right - 1;
+    if (!is_finite(number)) {
+        put_word(number, f->always_sign, digits);
+        left += right + 1;
+        used = strlen(digits);
+    } else if (size > f->largest || (size > 0 && size < f->smallest)) {
+        format_all_digits(f, number, digits);
+        used = left;
+    } else if (has_exponent) {
+        int power;
+        put_scientific(f, number, (int)f->e_fraction_width, digits, &used, &fraction_digits, &power);
+        add_exponent(digits, power, (int)exponent_digits);
+    } else {
+        put_positional(f, number, digits, &used, &fraction_digits);
+        for (; fraction_digits < f->fraction_width; fraction_digits++) strcat(digits, " ");
+    }
+    padding = left > used ? left - used : 0;
+    memset(text, ' ', padding);
+    strcpy(text + padding, digits);
+}
+
+void format_number_alone(st_dtype dtype, double number, char text[NUMBER_TEXT]) {
+    number_format f;
+    number_format_begin(&f, dtype, 0);
+    if (is_finite(number)) {
+        format_all_digits(&f, number, text);
+    } else {
+        put_word(number, 0, text);
     }
 }

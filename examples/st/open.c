@@ -1,4 +1,4 @@
-/* open.c: what the commands take for a model. */
+/* open.c: opens what the command line names as a model. */
 #include "st.h"
 #include <stdlib.h>
 #include <string.h>
@@ -7,23 +7,23 @@ int is_hub(const char *given) {
     return strncmp(given, "hub:", 4) == 0;
 }
 
-st_status no_memory(st_error *error) {
-    memset(error, 0, sizeof *error);
-    error->position = UINT64_MAX;
-    strcpy(error->message, "out of memory");
-    return error->status = ST_ERR_MEMORY;
+st_open_options copy_open_options(void) {
+    st_open_options open_options;
+    memset(&open_options, 0, sizeof open_options);
+    open_options.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
+    return open_options;
 }
 
-st_status open_model(st_model **model, const char *given, const st_open_options *how, st_error *error) {
-    char *repo, *at;
+st_status open_model(st_model **model, const char *given, const st_open_options *options, st_error *error) {
+    char *repo, *revision;
     st_status status;
-    if (!is_hub(given)) return st_open(model, given, how, error);
+    if (!is_hub(given)) return st_open(model, given, options, error);
     repo = (char *)calloc(strlen(given), 1);
-    if (!repo) return no_memory(error);
+    if (!repo) return set_error(error, ST_ERR_MEMORY, "out of memory");
     strcpy(repo, given + 4);
-    at = strchr(repo, '@'); /* which no repository has in its name */
-    if (at) *at++ = 0;
-    status = st_open_hub(model, repo, at, how, error);
+    revision = strchr(repo, '@'); /* no repository has @ in its name */
+    if (revision) *revision++ = 0;
+    status = st_open_hub(model, repo, revision, options, error);
     free(repo);
     return status;
 }

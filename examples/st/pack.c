@@ -1,12 +1,12 @@
-/* pack.c: raw bytes to a model, through the streaming writer: one block of them is in memory at a time. */
+/* pack.c: writes a model from raw bytes with the streaming writer, which needs one block in memory at a time. */
 #include "st.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct source { /* where the bytes of a tensor come from */
+typedef struct source { /* a tensor and the file with its bytes */
     st_tensor tensor;
-    uint64_t *shape; /* ours */
+    uint64_t *shape; /* allocated; tensor.shape points to it */
     const char *file;
 } source;
 
@@ -22,53 +22,47 @@ typedef struct pack {
 
 /* ---- NAME=DTYPE:SHAPE:FILE -------------------------------------------------------------------------------- */
 
-static int wrong(const char *what, const char *given) {
-    begin_complaint("pack");
-    fputs(what, stderr);
-    put_text(stderr, given, strlen(given));
-    return usage_hint("pack");
-}
-
-/* 2,3 or [2,3]; nothing or [] is a scalar. There must be room for as many numbers as there are commas, and one. */
+/* Parses 2,3 or [2,3]; an empty text or [] is a scalar. shape needs room for one number more than there are commas. */
 static int read_shape(const char *text, uint64_t *shape, uint32_t *rank) {
     const char *end = *text == '[' ? "]" : "";
     text += *text == '[';
     for (*rank = 0; strcmp(text, end) != 0; ++*rank) {
         if (*rank && *text++ != ',') return 0;
-        if (!read_digits(&text, &shape[*rank])) return 0;
+        if (!parse_digits(&text, &shape[*rank])) return 0;
     }
     return 1;
 }
 
-/* Cuts the argument into its parts. */
+/* Splits an argument into its parts, in place. */
 static int read_source(char *given, source *s) {
     char *dtype = strchr(given, '='), *shape = dtype ? strchr(dtype, ':') : NULL,
          *file = shape ? strchr(shape + 1, ':') : NULL;
-    size_t room = 1, i;
-    if (!file || !file[1]) return wrong("a tensor is NAME=DTYPE:SHAPE:FILE, not ", given);
+    size_t dimensions = 1, i;
+    if (!file || !file[1]) return usage_error("pack", "expected NAME=DTYPE:SHAPE:FILE, found ", given);
     *dtype++ = *shape++ = *file++ = 0;
-    for (i = 0; shape[i]; i++) room += shape[i] == ',';
-    s->shape = (uint64_t *)calloc(room, sizeof *s->shape);
+    for (i = 0; shape[i]; i++) dimensions += shape[i] == ',';
+    s->shape = (uint64_t *)calloc(dimensions, sizeof *s->shape);
     if (!s->shape) return out_of_memory("pack");
     s->tensor.name = given;
     s->tensor.name_bytes = strlen(given);
     s->tensor.shape = s->shape;
     s->file = file;
-    if (st_dtype_from_name(dtype, &s->tensor.dtype) != ST_OK) return unknown_dtype("pack", dtype);
+    if (parse_dtype("pack", dtype, &s->tensor.dtype) != EXIT_FINE) return EXIT_USAGE;
     if (!read_shape(shape, s->shape, &s->tensor.rank)) {
-        return wrong("a shape is like 2,3 or [2,3], or empty for a scalar, not ", shape);
+        return usage_error("pack", "expected a shape such as 2,3 or [2,3], or empty for a scalar, found ", shape);
     }
     return EXIT_FINE;
 }
 
 static int read_sources(pack *p, char **given) {
-    int code, inputs = 0;
+    int code, stdin_count = 0;
     size_t i;
     for (i = 0; i < p->count; i++) {
         code = read_source(given[i], &p->sources[i]);
         if (code != EXIT_FINE) return code;
-        if (strcmp(p->sources[i].file, "-") == 0 && inputs++) {
-            return wrong("standard input can be only one tensor: not also ", p->sources[i].tensor.name);
+        if (strcmp(p->sources[i].file, "-") == 0 && stdin_count++) {
+            return usage_error("pack", "standard input can be used for one tensor only, and is used again for ",
+                               p->sources[i].tensor.name);
         }
     }
     return EXIT_FINE;
@@ -76,31 +70,29 @@ static int read_sources(pack *p, char **given) {
 
 /* ---- bytes ------------------------------------------------------------------------------------------------ */
 
-/* Begins a sentence on standard error. */
 static void put_source(const source *s) {
-    const char *file = strcmp(s->file, "-") == 0 ? "standard input" : s->file;
-    put_text(stderr, file, strlen(file));
+    put_string(stderr, strcmp(s->file, "-") == 0 ? "standard input" : s->file);
 }
 
 static FILE *open_source(pack *p, const source *s) {
     FILE *file = strcmp(s->file, "-") == 0 ? system_input() : system_open(s->file);
-    int why = errno;
+    int code = errno;
     if (file || system_interrupted()) return file;
     progress_end(&p->saving.bar);
     put_source(s);
-    fprintf(stderr, ": cannot open it: %s\n", strerror(why));
+    fprintf(stderr, ": cannot open: %s\n", strerror(code));
     return NULL;
 }
 
-/* FILE: it WHAT 7 bytes, but NAME takes 6 (U8 [2,3]) */
-static int wrong_size(pack *p, const source *s, const char *what, uint64_t bytes) {
+/* Writes "FILE: has 7 bytes, but NAME needs 6 (U8 [2,3])". */
+static int wrong_size(pack *p, const source *s, const char *verb, uint64_t bytes) {
     progress_end(&p->saving.bar);
     put_source(s);
-    fprintf(stderr, ": %s ", what);
+    fprintf(stderr, ": %s ", verb);
     put_number(stderr, bytes);
     fputs(bytes == 1 ? " byte, but " : " bytes, but ", stderr);
     put_text(stderr, s->tensor.name, s->tensor.name_bytes);
-    fputs(" takes ", stderr);
+    fputs(" needs ", stderr);
     put_number(stderr, s->tensor.bytes);
     fprintf(stderr, " (%s ", st_dtype_name(s->tensor.dtype));
     put_shape(stderr, &s->tensor);
@@ -108,7 +100,7 @@ static int wrong_size(pack *p, const source *s, const char *what, uint64_t bytes
     return EXIT_FAILED;
 }
 
-/* Before anything is written, as far as the length can be known by then. */
+/* Checks the length before anything is written, if the system knows it. */
 static int check_size(pack *p, const source *s) {
     uint64_t bytes = s->tensor.bytes;
     FILE *file;
@@ -120,27 +112,28 @@ static int check_size(pack *p, const source *s) {
     return bytes == s->tensor.bytes ? EXIT_FINE : wrong_size(p, s, "has", bytes);
 }
 
-static int cannot_read(pack *p, const source *s, int why) {
-    if (system_interrupted()) return EXIT_FAILED; /* which ended the read */
+static int cannot_read(pack *p, const source *s, int code) {
+    if (system_interrupted()) return EXIT_FAILED; /* the signal ended the read */
     progress_end(&p->saving.bar);
     put_source(s);
-    fprintf(stderr, ": cannot read it: %s\n", strerror(why));
+    fprintf(stderr, ": cannot read: %s\n", strerror(code));
     return EXIT_FAILED;
 }
 
 static int copy_bytes(pack *p, const source *s, FILE *file, const char *out) {
     static unsigned char block[1 << 20];
-    uint64_t at = 0, bytes = s->tensor.bytes;
+    uint64_t done = 0, bytes = s->tensor.bytes;
     st_error error;
-    while (at < bytes) {
-        size_t n = bytes - at < sizeof block ? (size_t)(bytes - at) : sizeof block, got = fread(block, 1, n, file);
+    while (done < bytes) {
+        size_t n = bytes - done < sizeof block ? (size_t)(bytes - done) : sizeof block,
+               got = system_read(file, block, n);
         if (ferror(file)) return cannot_read(p, s, errno);
-        if (got < n) return wrong_size(p, s, "ended after", at + got);
+        if (got < n) return wrong_size(p, s, "ends after", done + got);
         if (st_writer_write(p->writer, block, n, &error) != ST_OK) return saving_end(&p->saving, out, &error);
-        at += n, p->done += n;
+        done += n, p->done += n;
         if (progress_step(&p->saving.bar, p->done, p->total)) return EXIT_FAILED;
     }
-    if (getc(file) != EOF) return wrong_size(p, s, "goes on after", bytes);
+    if (system_read(file, block, 1)) return wrong_size(p, s, "continues after", bytes);
     return ferror(file) ? cannot_read(p, s, errno) : EXIT_FINE;
 }
 
@@ -163,7 +156,7 @@ static st_status declare(pack *p, st_error *error) {
         memset(&pair, 0, sizeof pair);
         pair.value = strchr(p->pairs[k], '=') + 1;
         pair.key_bytes = (size_t)(pair.value - p->pairs[k]) - 1;
-        pair.key = pair.key_bytes ? p->pairs[k] : ""; /* 0 says that it ends with NUL */
+        pair.key = pair.key_bytes ? p->pairs[k] : ""; /* key_bytes 0 means NUL-terminated */
         if (st_writer_add_metadata(p->writer, &pair, error) != ST_OK) return error->status;
     }
     for (i = 0; i < p->count; i++) {
@@ -171,7 +164,7 @@ static st_status declare(pack *p, st_error *error) {
         uint64_t bits = st_dtype_bits(t->dtype);
         uint32_t d;
         if (st_writer_add(p->writer, t, error) != ST_OK) return error->status;
-        for (d = 0; d < t->rank; d++) bits *= t->shape[d]; /* the writer has proven that this does not overflow */
+        for (d = 0; d < t->rank; d++) bits *= t->shape[d]; /* st_writer_add has checked for overflow */
         t->bytes = bits / 8;
     }
     return ST_OK;
@@ -179,7 +172,7 @@ static st_status declare(pack *p, st_error *error) {
 
 static const source *source_of(const pack *p, const st_tensor *t) {
     size_t i = 0;
-    while (strcmp(p->sources[i].tensor.name, t->name) != 0) i++; /* it is one of them */
+    while (strcmp(p->sources[i].tensor.name, t->name) != 0) i++; /* the writer returns only declared tensors */
     return &p->sources[i];
 }
 
@@ -195,7 +188,7 @@ static int write_model(pack *p, const char *out) {
     for (i = 0; code == EXIT_FINE && i < p->count; i++) {
         p->total += p->sources[i].tensor.bytes;
         if (p->sources[i].tensor.bytes == 0)
-            code = copy_source(p, &p->sources[i], out); /* does the writer never ask for */
+            code = copy_source(p, &p->sources[i], out); /* st_writer_next skips these */
     }
     while (code == EXIT_FINE && (next = st_writer_next(p->writer)) != NULL)
         code = copy_source(p, source_of(p, next), out);
@@ -208,7 +201,7 @@ static int pack_model(pack *p, const char *out) {
     st_error error;
     int code = saving_begin(&p->saving, out);
     if (code != EXIT_FINE) return code;
-    p->saving.options.progress = NULL; /* copy_bytes tells of it, with the bytes that are read */
+    p->saving.options.progress = NULL; /* copy_bytes reports it */
     if (st_writer_open(&p->writer, out, &p->saving.options, &error) != ST_OK)
         return saving_end(&p->saving, out, &error);
     code = write_model(p, out);
@@ -219,19 +212,19 @@ static int pack_model(pack *p, const char *out) {
     return saving_end(&p->saving, out, &error);
 }
 
-static int run(pack *p, int argc, char **argv) {
+static int run_pack(pack *p, int argc, char **argv) {
     const option options[] = {{"--meta", &p->pair_count, p->pairs},    {"--keep-order", &p->saving.keep_order, NULL},
                               {"--align", NULL, &p->saving.align},     {"--slack", NULL, &p->saving.slack},
                               {"--no-sync", &p->saving.no_sync, NULL}, {"--json", &p->saving.json, NULL}};
-    int k, code, words = take_options("pack", options, sizeof options / sizeof *options, argc, argv);
+    int k, code, words = parse_options("pack", options, sizeof options / sizeof *options, argc, argv);
     if (words < 0) return EXIT_USAGE;
     if (words < 2) {
-        begin_complaint("pack");
+        begin_message("pack");
         fputs(words ? "NAME=DTYPE:SHAPE:FILE is missing" : "OUT and NAME=DTYPE:SHAPE:FILE are missing", stderr);
         return usage_hint("pack");
     }
     for (k = 0; k < p->pair_count; k++) {
-        if (!strchr(p->pairs[k], '=')) return wrong("--meta takes K=V, not ", p->pairs[k]);
+        if (!strchr(p->pairs[k], '=')) return usage_error("pack", "--meta: expected K=V, found ", p->pairs[k]);
     }
     p->count = (size_t)words - 1;
     code = read_sources(p, argv + 1);
@@ -239,15 +232,15 @@ static int run(pack *p, int argc, char **argv) {
 }
 
 int command_pack(int argc, char **argv) {
-    const size_t room = (size_t)argc + 1;
+    const size_t capacity = (size_t)argc + 1;
     pack p;
     size_t i;
     int code;
     memset(&p, 0, sizeof p);
     p.saving.command = "pack";
-    p.pairs = (const char **)calloc(room, sizeof *p.pairs);
-    p.sources = (source *)calloc(room, sizeof *p.sources);
-    code = p.pairs && p.sources ? run(&p, argc, argv) : out_of_memory("pack");
+    p.pairs = (const char **)calloc(capacity, sizeof *p.pairs);
+    p.sources = (source *)calloc(capacity, sizeof *p.sources);
+    code = p.pairs && p.sources ? run_pack(&p, argc, argv) : out_of_memory("pack");
     for (i = 0; i < p.count; i++) free(p.sources[i].shape);
     free(p.sources);
     free(p.pairs);

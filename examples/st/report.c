@@ -1,6 +1,13 @@
-/* report.c: an error of the library as a line for a person or an object for a program. */
+/* report.c: writes errors, as a line of text or as JSON. */
 #include "st.h"
 #include <string.h>
+
+st_status set_error(st_error *error, st_status status, const char *message) {
+    memset(error, 0, sizeof *error);
+    error->position = UINT64_MAX;
+    snprintf(error->message, sizeof error->message, "%s", message);
+    return error->status = status;
+}
 
 static int open_nothing(void *user, const char *path, st_io *file) {
     (void)user, (void)path, (void)file;
@@ -11,23 +18,24 @@ static void close_nothing(void *user, st_io *file) {
     (void)user, (void)file;
 }
 
-static int list_nothing(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
-    (void)user, (void)directory, (void)each, (void)arg;
+static int list_nothing(void *user, const char *directory, int (*add_name)(void *arg, const char *name), void *arg) {
+    (void)user, (void)directory, (void)add_name, (void)arg;
     return ST_IO_NOT_FOUND;
 }
 
-/* The message without the path before it, as the line begins with the path already. The library escapes and shortens
- * paths in its own way, and a path may hold ": " itself; but what two different failures have in common is the path. */
-static const char *sentence(const st_error *error, const char *path) {
+/* Returns the message without the path at its start, as the line begins with the path already. The library escapes and
+ * shortens paths in its own way, and a path can contain ": ". So this makes another failure with the same path: the path
+ * is what the two messages have in common. */
+static const char *sentence_of(const st_error *error, const char *path) {
     static const st_files nothing = {NULL, open_nothing, close_nothing, list_nothing};
     const char *message = error->message;
     size_t i, begin = 0;
-    st_open_options how;
+    st_open_options open_options;
     st_model *model;
     st_error other;
-    memset(&how, 0, sizeof how);
-    how.files = &nothing;
-    if (open_model(&model, path, &how, &other) == ST_OK) { /* which never is */
+    memset(&open_options, 0, sizeof open_options);
+    open_options.files = &nothing;
+    if (open_model(&model, path, &open_options, &other) == ST_OK) { /* never: nothing can be opened */
         st_close(model);
         return message;
     }
@@ -37,32 +45,32 @@ static const char *sentence(const st_error *error, const char *path) {
     return message + begin;
 }
 
-/* The sentence, and the system's own words instead of its number where the library knows only that. */
+/* Writes the sentence. A system error that the library gives as a number is written in the system's words. */
 static void put_sentence(FILE *to, const char *text, int sys) {
-    char words[256], number[48];
+    char buffer[256], number[48];
     size_t bytes = strlen(text), tail;
-    const char *why = sys > 0 ? system_error_text(sys, words, sizeof words) : "";
+    const char *words = sys > 0 ? system_error_text(sys, buffer, sizeof buffer) : "";
     tail = (size_t)snprintf(number, sizeof number, " (system error %d)", sys);
-    if (!*why || bytes < tail || strcmp(text + bytes - tail, number) != 0) {
+    if (!*words || bytes < tail || strcmp(text + bytes - tail, number) != 0) {
         put_text(to, text, bytes);
         return;
     }
     put_text(to, text, bytes - tail);
     fputs(" (", to);
-    put_text(to, why, strlen(why));
+    put_string(to, words);
     putc(')', to);
 }
 
 void put_error(FILE *to, const char *path, const st_error *error) {
-    const colours paint = system_colours(to);
-    put_text(to, path, strlen(path));
-    fprintf(to, ": %s%s%s", paint.bad, st_status_name(error->status), paint.off);
+    const colours colour = system_colours(to);
+    put_string(to, path);
+    fprintf(to, ": %s%s%s", colour.bad, st_status_name(error->status), colour.off);
     if (error->position != UINT64_MAX) {
         fputs(" at byte ", to);
         put_number(to, error->position);
     }
     fputs(": ", to);
-    put_sentence(to, sentence(error, path), error->sys);
+    put_sentence(to, sentence_of(error, path), error->sys);
 }
 
 int report(const char *path, const st_error *error) {
@@ -72,8 +80,8 @@ int report(const char *path, const st_error *error) {
 }
 
 void begin_error_json(FILE *to, const char *path, const st_error *error) {
-    static const st_error fine; /* on success only the status is set */
-    const st_error *e = error->status == ST_OK ? &fine : error;
+    static const st_error success; /* on success the library sets the status only */
+    const st_error *e = error->status == ST_OK ? &success : error;
     fputs("{\"path\":", to);
     put_json(to, path, strlen(path));
     fprintf(to, ",\"status\":\"%s\",\"position\":", st_status_name(e->status));
@@ -92,29 +100,84 @@ void begin_error_json(FILE *to, const char *path, const st_error *error) {
     put_json(to, e->message, strlen(e->message));
 }
 
-int unknown_dtype(const char *command, const char *name) {
-    near_names near_to;
-    int i;
-    begin_complaint(command);
-    fputs("no dtype is called ", stderr);
-    put_text(stderr, name, strlen(name));
-    near_begin(&near_to, name);
-    for (i = 1; *st_dtype_name((st_dtype)i); i++) {
-        near_consider(&near_to, st_dtype_name((st_dtype)i), strlen(st_dtype_name((st_dtype)i)));
+int report_text(const char *path, const char *text) {
+    put_string(stderr, path);
+    fprintf(stderr, ": %s\n", text);
+    return EXIT_FAILED;
+}
+
+int out_of_memory(const char *command) {
+    begin_message(command);
+    fputs("out of memory\n", stderr);
+    return EXIT_FAILED;
+}
+
+/* ---- names that do not exist -------------------------------------------------------------------------------- */
+
+/* What other libraries call the dtypes. */
+static st_dtype dtype_of_other_name(const char *name) {
+    static const struct {
+        const char *name;
+        st_dtype dtype;
+    } others[] = {{"FLOAT", ST_DTYPE_F32},      {"FLOAT32", ST_DTYPE_F32},
+                  {"FP32", ST_DTYPE_F32},       {"SINGLE", ST_DTYPE_F32},
+                  {"DOUBLE", ST_DTYPE_F64},     {"FLOAT64", ST_DTYPE_F64},
+                  {"FP64", ST_DTYPE_F64},       {"HALF", ST_DTYPE_F16},
+                  {"FLOAT16", ST_DTYPE_F16},    {"FP16", ST_DTYPE_F16},
+                  {"BFLOAT16", ST_DTYPE_BF16},  {"BFLOAT", ST_DTYPE_BF16},
+                  {"F8", ST_DTYPE_F8_E4M3},     {"FP8", ST_DTYPE_F8_E4M3},
+                  {"FLOAT8", ST_DTYPE_F8_E4M3}, {"F8E4M3", ST_DTYPE_F8_E4M3},
+                  {"F8E5M2", ST_DTYPE_F8_E5M2}, {"FLOAT8_E4M3FN", ST_DTYPE_F8_E4M3},
+                  {"FP4", ST_DTYPE_F4},         {"FLOAT8_E5M2", ST_DTYPE_F8_E5M2},
+                  {"INT", ST_DTYPE_I32},        {"INT8", ST_DTYPE_I8},
+                  {"INT16", ST_DTYPE_I16},      {"INT32", ST_DTYPE_I32},
+                  {"INT64", ST_DTYPE_I64},      {"LONG", ST_DTYPE_I64},
+                  {"UINT8", ST_DTYPE_U8},       {"BYTE", ST_DTYPE_U8},
+                  {"UINT16", ST_DTYPE_U16},     {"UINT32", ST_DTYPE_U32},
+                  {"UINT64", ST_DTYPE_U64},     {"BOOLEAN", ST_DTYPE_BOOL},
+                  {"COMPLEX64", ST_DTYPE_C64},  {"COMPLEX", ST_DTYPE_C64}};
+    size_t i;
+    for (i = 0; i < sizeof others / sizeof *others; i++) {
+        if (strcmp(others[i].name, name) == 0) return others[i].dtype;
     }
-    near_put(stderr, &near_to);
+    return ST_DTYPE_UNKNOWN;
+}
+
+int parse_dtype(const char *command, const char *name, st_dtype *dtype) {
+    char upper[32];
+    nearest_names nearest;
+    st_dtype other;
+    size_t i;
+    for (i = 0; name[i] && i + 1 < sizeof upper; i++) {
+        upper[i] = name[i] >= 'a' && name[i] <= 'z' ? (char)(name[i] - 'a' + 'A') : name[i];
+    }
+    upper[i] = 0;
+    if (!name[i] && st_dtype_from_name(upper, dtype) == ST_OK) return EXIT_FINE;
+    begin_message(command);
+    fputs("unknown dtype ", stderr);
+    put_string(stderr, name);
+    other = dtype_of_other_name(upper);
+    if (other != ST_DTYPE_UNKNOWN) {
+        fprintf(stderr, "; did you mean %s?", st_dtype_name(other));
+        return usage_hint(command);
+    }
+    nearest_begin(&nearest, upper);
+    for (i = 1; *st_dtype_name((st_dtype)i); i++) {
+        nearest_consider(&nearest, st_dtype_name((st_dtype)i), strlen(st_dtype_name((st_dtype)i)));
+    }
+    put_nearest(stderr, &nearest);
     return usage_hint(command);
 }
 
-int no_such_tensor(const st_model *model, const char *path, const char *name) {
-    near_names near_to;
+int report_missing_tensor(const st_model *model, const char *path, const char *name) {
+    nearest_names nearest;
     size_t i;
-    near_begin(&near_to, name);
-    for (i = 0; i < model->count; i++) near_consider(&near_to, model->tensors[i].name, model->tensors[i].name_bytes);
-    put_text(stderr, path, strlen(path));
-    fputs(": no tensor is called ", stderr);
-    put_text(stderr, name, strlen(name));
-    near_put(stderr, &near_to);
+    nearest_begin(&nearest, name);
+    for (i = 0; i < model->count; i++) nearest_consider(&nearest, model->tensors[i].name, model->tensors[i].name_bytes);
+    put_string(stderr, path);
+    fputs(": the model has no tensor ", stderr);
+    put_string(stderr, name);
+    put_nearest(stderr, &nearest);
     putc('\n', stderr);
     return EXIT_FAILED;
 }

@@ -1,36 +1,16 @@
-/* save.c: what the commands that write have in common. */
+/* save.c: what all commands that write share. */
 #include "st.h"
 #include <string.h>
 
-int out_of_memory(const char *command) {
-    begin_complaint(command);
-    fputs("out of memory\n", stderr);
-    return EXIT_FAILED;
-}
-
-st_open_options opening_to_copy(void) {
-    st_open_options how;
-    memset(&how, 0, sizeof how);
-    how.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
-    return how;
-}
-
-static int wrong_value(const saving *s, const char *what, const char *given) {
-    begin_complaint(s->command);
-    fputs(what, stderr);
-    put_text(stderr, given, strlen(given));
-    return usage_hint(s->command);
-}
-
 int saving_begin(saving *s, const char *path) {
     uint64_t align = 0, slack = 0;
-    if (is_hub(path)) return wrong_value(s, "the hub's cache is only read, not written: ", path);
+    if (is_hub(path)) return usage_error(s->command, "cannot write to the Hugging Face cache: ", path);
     if (s->align &&
-        (!read_number(s->align, &align) || align < 8 || (align & (align - 1)) != 0 || align > SIZE_MAX / 2)) {
-        return wrong_value(s, "--align takes 8 or a greater power of two, not ", s->align);
+        (!parse_number(s->align, &align) || align < 8 || (align & (align - 1)) != 0 || align > SIZE_MAX / 2)) {
+        return usage_error(s->command, "--align: expected a power of two, 8 or more, found ", s->align);
     }
-    if (s->slack && (!read_number(s->slack, &slack) || slack > SIZE_MAX / 2)) {
-        return wrong_value(s, "--slack takes a number of bytes, not ", s->slack);
+    if (s->slack && (!parse_number(s->slack, &slack) || slack > SIZE_MAX / 2)) {
+        return usage_error(s->command, "--slack: expected a number of bytes, found ", s->slack);
     }
     s->options.align = (size_t)align;
     s->options.slack = (size_t)slack;
@@ -45,22 +25,25 @@ int saving_begin(saving *s, const char *path) {
 
 int saving_end(saving *s, const char *path, const st_error *error) {
     progress_end(&s->bar);
-    if (error->status == ST_OK) return EXIT_FINE;
+    if (error->status == ST_OK) {
+        system_stop_watching();
+        return EXIT_FINE;
+    }
     if (error->status != ST_ERR_CANCELLED) return report(path, error);
-    begin_complaint(s->command);
+    begin_message(s->command);
     fputs("interrupted; ", stderr);
-    put_text(stderr, path, strlen(path));
-    fputs(" is as it was\n", stderr);
+    put_string(stderr, path);
+    fputs(" is unchanged\n", stderr);
     return EXIT_FAILED;
 }
 
 int put_saved_json(const char *path) {
-    const st_open_options how = opening_to_copy();
+    const st_open_options open_options = copy_open_options();
     uint64_t file_bytes = 0;
     size_t i;
     st_model *model;
     st_error error;
-    if (st_open(&model, path, &how, &error) != ST_OK) return report(path, &error);
+    if (st_open(&model, path, &open_options, &error) != ST_OK) return report(path, &error);
     fputs("{\"path\":", stdout);
     put_json(stdout, path, strlen(path));
     fputs(",\"tensors\":", stdout);

@@ -1,18 +1,14 @@
-/* stats.c: what many numbers are like. */
+/* stats.c: statistics and a histogram. */
 #include "st.h"
 #include <string.h>
 
-enum { BAR = 40 };
-
-static int is_finite(double number) {
-    return number - number == 0;
-}
+enum { BAR = 40 }; /* characters */
 
 void stats_begin(stats *s) {
     memset(s, 0, sizeof *s);
 }
 
-void stats_take(stats *s, const double *numbers, size_t n) {
+void stats_add(stats *s, const double *numbers, size_t n) {
     size_t i;
     for (i = 0; i < n; i++) {
         const double x = numbers[i], away = x - s->mean;
@@ -21,26 +17,27 @@ void stats_take(stats *s, const double *numbers, size_t n) {
             s->infinite += x == x;
             continue;
         }
-        if (s->finite == 0 || x < s->least) s->least = x;
-        if (s->finite == 0 || x > s->most) s->most = x;
+        if (s->finite == 0 || x < s->min) s->min = x;
+        if (s->finite == 0 || x > s->max) s->max = x;
         s->finite++;
-        s->mean += away / (double)s->finite; /* no sum that could overflow, or swallow what is small */
+        s->mean += away / (double)s->finite; /* Welford's method: no sum that overflows or loses small numbers */
         s->squares += away * (x - s->mean);
     }
 }
 
-void stats_sort(stats *s, const double *numbers, size_t n) {
-    const double width = s->most * 0.5 - s->least * 0.5; /* halves, as the whole may be infinite */
+/* A file can change between the readings: numbers outside [min, max] are counted in the nearest bin. */
+void stats_count_bins(stats *s, const double *numbers, size_t n) {
+    const double width = s->max * 0.5 - s->min * 0.5; /* halves: max - min can overflow */
     size_t i;
     for (i = 0; i < n; i++) {
-        double place;
+        double bin;
         if (!is_finite(numbers[i])) continue;
-        place = width > 0 ? (numbers[i] * 0.5 - s->least * 0.5) / width * (int)STATS_BINS : 0;
-        s->bins[place < (int)STATS_BINS - 1 ? (size_t)place : STATS_BINS - 1]++;
+        bin = width > 0 ? (numbers[i] * 0.5 - s->min * 0.5) / width * (int)STATS_BINS : 0;
+        s->bins[bin < 0 ? 0 : bin < (int)STATS_BINS - 1 ? (size_t)bin : STATS_BINS - 1]++;
     }
 }
 
-/* From above, where each step comes nearer until rounding ends it; the C library's would be one more library. */
+/* Newton's method from above, until rounding stops the progress. sqrt would need another library to link. */
 static double square_root(double number) {
     double root = number > 1 ? number : 1;
     if (!(number > 0)) return 0;
@@ -64,18 +61,18 @@ static void put_count(const char *name, uint64_t number) {
 }
 
 static void put_histogram(const stats *s) {
-    const double step = (s->most * 0.5 - s->least * 0.5) / (int)STATS_BINS * 2;
-    uint64_t fullest = 1;
+    const double step = (s->max * 0.5 - s->min * 0.5) / (int)STATS_BINS * 2;
+    uint64_t largest_bin = 1;
     size_t i, width, k;
-    for (i = 0; i < STATS_BINS; i++) fullest = s->bins[i] > fullest ? s->bins[i] : fullest;
+    for (i = 0; i < STATS_BINS; i++) largest_bin = s->bins[i] > largest_bin ? s->bins[i] : largest_bin;
     for (i = 0; i < STATS_BINS; i++) {
         char from[32];
-        snprintf(from, sizeof from, "%.4g", s->least + step * (double)i);
+        snprintf(from, sizeof from, "%.4g", s->min + step * (double)i);
         printf("%12s ", from);
-        width = (size_t)((double)s->bins[i] / (double)fullest * (int)BAR + 0.5);
+        width = (size_t)((double)s->bins[i] / (double)largest_bin * (int)BAR + 0.5);
         if (width == 0 && s->bins[i]) width = 1;
         for (k = 0; k < width; k++) putc('#', stdout);
-        put_spaces(stdout, BAR + 1 - width + number_width(fullest) - number_width(s->bins[i]));
+        put_spaces(stdout, BAR + 1 - width + number_width(largest_bin) - number_width(s->bins[i]));
         put_number(stdout, s->bins[i]);
         end_line();
     }
@@ -86,9 +83,9 @@ void stats_put(const stats *s) {
     put_count("NaN", s->nan);
     put_count("infinite", s->infinite);
     if (s->finite == 0) return;
-    put_line("min", s->least);
-    put_line("max", s->most);
+    put_line("min", s->min);
+    put_line("max", s->max);
     put_line("mean", s->mean);
     put_line("std", square_root(s->squares / (double)s->finite));
-    if (s->least < s->most) put_histogram(s);
+    if (s->min < s->max) put_histogram(s);
 }

@@ -1,9 +1,12 @@
-/* sys.c: all that differs between systems: arguments, terminal, error texts, files of bytes, directories, clock, Ctrl-C. */
+/* sys.c: everything that differs between operating systems. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200112L /* isatty, fileno and kin, also under -std=c99 */
+#define _POSIX_C_SOURCE 200112L /* isatty, fileno and others, even with -std=c99 */
 #endif
 #if !defined(_WIN32) && !defined(_FILE_OFFSET_BITS)
 #define _FILE_OFFSET_BITS 64
+#endif
+#if defined(_WIN32) && !defined(_WIN32_WINNT)
+#define _WIN32_WINNT 0x0600 /* CancelSynchronousIo */
 #endif
 #if defined(_MSC_VER) && !defined(_CRT_SECURE_NO_WARNINGS)
 #define _CRT_SECURE_NO_WARNINGS /* getenv, strerror */
@@ -16,7 +19,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-static volatile sig_atomic_t interrupted; /* 0, or the signal */
+static volatile sig_atomic_t interrupted; /* 0, or the number of the signal */
 
 #ifdef _WIN32
 #ifndef WIN32_LEAN_AND_MEAN
@@ -33,7 +36,7 @@ static volatile sig_atomic_t interrupted; /* 0, or the signal */
 #define ENABLE_VIRTUAL_TERMINAL_PROCESSING 4
 #endif
 
-/* What main gets went through the ANSI code page and lost every name outside of it. */
+/* argv has lost all characters that the ANSI code page lacks. */
 char **system_arguments(int *argc, char **argv) {
     int i, count = 0, bytes;
     wchar_t **wide = CommandLineToArgvW(GetCommandLineW(), &count);
@@ -47,7 +50,7 @@ char **system_arguments(int *argc, char **argv) {
     LocalFree(wide);
     if (!utf8) return argv;
     *argc = count;
-    return utf8; /* lives as long as the program */
+    return utf8; /* never freed */
 }
 
 static UINT console_code_page;
@@ -68,7 +71,7 @@ static HANDLE console_of(FILE *file) {
     return GetStdHandle(file == stdout ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE);
 }
 
-static int is_terminal(FILE *file) { /* _isatty is also true of NUL */
+static int is_terminal(FILE *file) { /* _isatty returns 1 for NUL, too */
     DWORD mode;
     return GetConsoleMode(console_of(file), &mode) != 0;
 }
@@ -90,20 +93,42 @@ const char *system_error_text(int code, char *buffer, size_t bytes) {
     return buffer;
 }
 
-static wchar_t *wide_path(const char *path) { /* to be freed; NULL: there is no memory */
+/* Returns the path in UTF-16, which the caller frees, or NULL if there is no memory. */
+static wchar_t *wide_path(const char *path) {
     int units = MultiByteToWideChar(CP_UTF8, 0, path, -1, NULL, 0);
     wchar_t *wide = (wchar_t *)calloc((size_t)units + 1, sizeof *wide);
     if (wide) MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, units);
     return wide;
 }
 
+static HANDLE main_thread;
+static volatile LONG is_waiting; /* the main thread opens or reads an input, which can block */
+
 FILE *system_open(const char *path) {
     wchar_t *wide = wide_path(path);
     FILE *file = NULL;
     errno = ENOMEM;
+    is_waiting = 1;
     if (wide) file = _wfopen(wide, L"rb");
+    is_waiting = 0;
     free(wide);
     return file;
+}
+
+size_t system_read(FILE *file, void *bytes, size_t count) {
+    is_waiting = 1;
+    count = fread(bytes, 1, count, file);
+    is_waiting = 0;
+    return count;
+}
+
+path_kind system_path_kind(const char *path) {
+    wchar_t *wide = wide_path(path);
+    const DWORD attributes = wide ? GetFileAttributesW(wide) : INVALID_FILE_ATTRIBUTES;
+    free(wide);
+    return attributes == INVALID_FILE_ATTRIBUTES     ? PATH_MISSING
+           : (attributes & FILE_ATTRIBUTE_DIRECTORY) ? PATH_DIRECTORY
+                                                     : PATH_OTHER;
 }
 
 int system_make_directory(const char *path) {
@@ -138,21 +163,38 @@ uint64_t system_milliseconds(void) {
     return (uint64_t)((double)ticks.QuadPart * 1000 / (double)per_second.QuadPart);
 }
 
-static BOOL WINAPI interrupt(DWORD event) { /* in a thread of its own */
+/* Runs in a thread of its own. The main thread may read the flag just before it is set and block just after, so one
+ * cancellation is not enough: they go on until the process ends. */
+static BOOL WINAPI interrupt(DWORD event) {
     if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) return FALSE;
     interrupted = SIGINT;
-    return TRUE;
+    for (;;) {
+        if (is_waiting && main_thread) CancelSynchronousIo(main_thread);
+        Sleep(50);
+    }
 }
 
 void system_watch_interrupts(void) {
+    const HANDLE process = GetCurrentProcess();
+    if (!main_thread) {
+        DuplicateHandle(process, GetCurrentThread(), process, &main_thread, 0, FALSE, DUPLICATE_SAME_ACCESS);
+    }
     SetConsoleCtrlHandler(interrupt, TRUE);
 }
 
+void system_stop_watching(void) {
+    SetConsoleCtrlHandler(interrupt, FALSE);
+    system_end_if_interrupted();
+}
+
 void system_end_if_interrupted(void) {
-    if (interrupted) ExitProcess(0xC000013A); /* STATUS_CONTROL_C_EXIT: a batch file then asks whether to go on */
+    if (!interrupted) return;
+    fflush(stdout);
+    ExitProcess(0xC000013A); /* STATUS_CONTROL_C_EXIT: a batch file asks whether to continue */
 }
 
 #else
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -185,8 +227,18 @@ FILE *system_open(const char *path) {
     return fopen(path, "rb");
 }
 
+size_t system_read(FILE *file, void *bytes, size_t count) {
+    return fread(bytes, 1, count, file);
+}
+
+path_kind system_path_kind(const char *path) {
+    struct stat is;
+    if (stat(path, &is) != 0) return PATH_MISSING;
+    return S_ISDIR(is.st_mode) ? PATH_DIRECTORY : PATH_OTHER;
+}
+
 int system_make_directory(const char *path) {
-    return mkdir(path, 0777) == 0; /* less what the umask takes */
+    return mkdir(path, 0777) == 0; /* the umask applies */
 }
 
 void system_remove_directory(const char *path) {
@@ -210,27 +262,59 @@ uint64_t system_milliseconds(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static const int end_signals[] = {SIGHUP, SIGINT, SIGTERM};
+enum { END_SIGNALS = sizeof end_signals / sizeof *end_signals };
+
+static void set_timer(long microseconds) {
+    struct itimerval timer;
+    memset(&timer, 0, sizeof timer);
+    timer.it_value.tv_usec = timer.it_interval.tv_usec = (suseconds_t)microseconds;
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* A signal makes a call that blocks fail with EINTR. The signal may come just after the program has read the flag and
+ * just before the call blocks, so one is not enough: SIGALRM comes again and again until the program ends. */
 static void interrupt(int signal_number) {
+    if (signal_number == SIGALRM) return;
     interrupted = signal_number;
+    set_timer(50000);
 }
 
 void system_watch_interrupts(void) {
-    static const int numbers[] = {SIGHUP, SIGINT, SIGTERM};
-    struct sigaction mine, old;
+    struct sigaction handler, old;
+    sigset_t unblocked;
     size_t i;
-    memset(&mine, 0, sizeof mine);
-    mine.sa_handler = interrupt; /* without SA_RESTART: a read that waits for its bytes is to end */
-    sigemptyset(&mine.sa_mask);
-    for (i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        const int ignored = sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN; /* nohup, sh & */
-        if (!ignored) sigaction(numbers[i], &mine, NULL);
+    memset(&handler, 0, sizeof handler);
+    handler.sa_handler = interrupt; /* without SA_RESTART, so that calls fail */
+    sigemptyset(&handler.sa_mask);
+    sigemptyset(&unblocked);
+    sigaddset(&unblocked, SIGALRM);
+    sigaction(SIGALRM, &handler, NULL);
+    for (i = 0; i < END_SIGNALS; i++) {
+        const int is_ignored =
+            sigaction(end_signals[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN; /* nohup, sh & */
+        if (!is_ignored) sigaction(end_signals[i], &handler, NULL);
     }
+    sigprocmask(SIG_UNBLOCK, &unblocked, NULL);
+}
+
+void system_stop_watching(void) {
+    struct sigaction handler;
+    size_t i;
+    for (i = 0; i < END_SIGNALS; i++) {
+        if (sigaction(end_signals[i], NULL, &handler) == 0 && handler.sa_handler == interrupt) {
+            signal(end_signals[i], SIG_DFL);
+        }
+    }
+    system_end_if_interrupted();
 }
 
 void system_end_if_interrupted(void) {
     if (!interrupted) return;
-    signal(interrupted, SIG_DFL);
-    raise(interrupted); /* so that a shell's loop ends too */
+    set_timer(0);
+    signal(interrupted, SIG_DFL); /* a second signal ends the program while it flushes */
+    fflush(stdout);
+    raise(interrupted); /* so that a loop in a shell ends, too */
 }
 #endif
 
@@ -239,7 +323,7 @@ int system_interrupted(void) {
 }
 
 int system_is_terminal(void) {
-    static int known; /* asked for after every line */
+    static int known; /* called after every line */
     if (!known) known = is_terminal(stdout) ? 1 : 2;
     return known == 1;
 }
@@ -251,6 +335,6 @@ int system_errors_are_terminal(void) {
 colours system_colours(FILE *to) {
     static const colours none = {"", "", "", "", ""};
     static const colours ansi = {"\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"};
-    const char *refused = getenv("NO_COLOR"); /* no-color.org: any value but an empty one */
+    const char *refused = getenv("NO_COLOR"); /* no-color.org: any value but the empty one */
     return (!refused || !*refused) && is_terminal(to) && understands_colours(to) ? ansi : none;
 }

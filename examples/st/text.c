@@ -1,12 +1,12 @@
-/* text.c: names, metadata and paths come from strangers. Everything printed goes through here, so that none of them
- * can move the cursor, rename the window or turn the line around. */
+/* text.c: escapes everything that is printed. Names, metadata and paths come from strangers; none of them may move the
+ * cursor, rename the window or reverse the direction of a line. */
 #include "st.h"
 #include <errno.h>
 #include <string.h>
 
-/* Code point at s and its length, 0 where s is not UTF-8. */
+/* Sets *code to the code point at the start of text and returns its length in bytes, or 0 if it is not valid UTF-8. */
 static size_t decode(const char *text, size_t n, uint32_t *code) {
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
+    static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *s = (const unsigned char *)text;
     size_t i, length;
     uint32_t c = s[0];
@@ -21,24 +21,24 @@ static size_t decode(const char *text, size_t n, uint32_t *code) {
         if ((s[i] & 0xc0) != 0x80) return 0;
         c = c << 6 | (s[i] & 0x3fu);
     }
-    if (c < least[length] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) return 0;
+    if (c < smallest[length] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) return 0;
     *code = c;
     return length;
 }
 
-/* Controls (C0, DEL, C1), bidirectional marks, line and paragraph separators; all lie below U+10000. */
-static int disturbs_terminal(uint32_t c) {
+/* Control characters (C0, DEL, C1), bidirectional marks, line and paragraph separators. All are below U+10000. */
+static int controls_terminal(uint32_t c) {
     return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x61c || c == 0x200e || c == 0x200f ||
            (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
-/* Bytes from the start that may go out as they are. */
-static size_t harmless_run(const char *text, size_t bytes, int json) {
+/* Returns how many bytes from the start need no escape. */
+static size_t plain_prefix(const char *text, size_t bytes, int json) {
     size_t i = 0, length;
     uint32_t c;
     while (i < bytes) {
         length = decode(text + i, bytes - i, &c);
-        if (length == 0 || disturbs_terminal(c) || (json && (c == '"' || c == '\\'))) break;
+        if (length == 0 || controls_terminal(c) || (json && (c == '"' || c == '\\'))) break;
         i += length;
     }
     return i;
@@ -60,7 +60,7 @@ static void put_escape(FILE *to, uint32_t c) {
 void put_text(FILE *to, const char *text, size_t bytes) {
     uint32_t c;
     for (;;) {
-        size_t n = harmless_run(text, bytes, 0);
+        size_t n = plain_prefix(text, bytes, 0);
         fwrite(text, 1, n, to);
         text += n, bytes -= n;
         if (bytes == 0) return;
@@ -75,10 +75,14 @@ void put_text(FILE *to, const char *text, size_t bytes) {
     }
 }
 
-void put_shortened(FILE *to, const char *text, size_t bytes, size_t most) {
+void put_string(FILE *to, const char *text) {
+    put_text(to, text, strlen(text));
+}
+
+void put_shortened(FILE *to, const char *text, size_t bytes, size_t max_bytes) {
     size_t n = bytes;
-    if (n > most) {
-        n = most;
+    if (n > max_bytes) {
+        n = max_bytes;
         while (n > 0 && (text[n] & 0xc0) == 0x80) n--;
     }
     put_text(to, text, n);
@@ -97,7 +101,7 @@ size_t text_width(const char *text, size_t bytes) {
         if (n == 0) {
             width += 4; /* \xff */
             n = 1;
-        } else if (disturbs_terminal(c)) {
+        } else if (controls_terminal(c)) {
             width += short_escape(c) ? 2 : 6; /* \n, \u202e */
         } else {
             width++;
@@ -111,7 +115,7 @@ void put_json(FILE *to, const char *text, size_t bytes) {
     uint32_t c;
     putc('"', to);
     for (;;) {
-        size_t n = harmless_run(text, bytes, 1);
+        size_t n = plain_prefix(text, bytes, 1);
         fwrite(text, 1, n, to);
         text += n, bytes -= n;
         if (bytes == 0) break;
@@ -130,11 +134,11 @@ void put_json(FILE *to, const char *text, size_t bytes) {
     putc('"', to);
 }
 
-/* In JSON text such characters stand only inside strings, where an escape means the same, or are white space. */
+/* In valid JSON these characters are inside strings, where an escape means the same, or they are white space. */
 void put_raw_json(FILE *to, const char *json, size_t bytes) {
     uint32_t c;
     for (;;) {
-        size_t n = harmless_run(json, bytes, 0);
+        size_t n = plain_prefix(json, bytes, 0);
         fwrite(json, 1, n, to);
         json += n, bytes -= n;
         if (bytes == 0) return;
@@ -167,7 +171,7 @@ void put_pairs_json(FILE *to, const st_pair *pairs, size_t count, int values_are
     putc('}', to);
 }
 
-int read_digits(const char **text, uint64_t *number) {
+int parse_digits(const char **text, uint64_t *number) {
     const char *s = *text;
     uint64_t n = 0;
     for (; *s >= '0' && *s <= '9'; s++) {
@@ -181,19 +185,19 @@ int read_digits(const char **text, uint64_t *number) {
     return 1;
 }
 
-int read_number(const char *text, uint64_t *number) {
-    return read_digits(&text, number) && *text == 0;
+int parse_number(const char *text, uint64_t *number) {
+    return parse_digits(&text, number) && *text == 0;
 }
 
-/* Not printf: some C libraries of Windows know no %llu. */
+/* Not printf: some C libraries on Windows do not support %llu. */
 void put_number(FILE *to, uint64_t number) {
     char digits[20];
-    size_t at = sizeof digits;
+    size_t first = sizeof digits;
     do {
-        digits[--at] = (char)('0' + number % 10);
+        digits[--first] = (char)('0' + number % 10);
         number /= 10;
     } while (number);
-    fwrite(digits + at, 1, sizeof digits - at, to);
+    fwrite(digits + first, 1, sizeof digits - first, to);
 }
 
 size_t number_width(uint64_t number) {
@@ -226,14 +230,14 @@ const char *readable_size(uint64_t bytes, char text[READABLE_SIZE]) {
 
 void end_line(void) {
     putc('\n', stdout);
-    output_failed(); /* while errno still tells of it */
+    output_failed(); /* stores errno while it is still that of the write */
     if (system_is_terminal()) fflush(stdout);
 }
 
 int output_failed(void) {
-    static int why;
-    if (!why && ferror(stdout)) why = errno ? errno : EIO;
-    return why;
+    static int code;
+    if (!code && ferror(stdout)) code = errno ? errno : EIO;
+    return code;
 }
 
 void put_shape(FILE *to, const st_tensor *t) {
@@ -247,24 +251,24 @@ void put_shape(FILE *to, const st_tensor *t) {
 }
 
 void put_double(FILE *to, double number, int digits) {
-    if (number != number) {
+    if (is_nan(number)) {
         fputs("nan", to);
-    } else if (number - number != 0) { /* what printf writes for it differs between systems */
+    } else if (!is_finite(number)) { /* printf's text differs between systems */
         fputs(number > 0 ? "inf" : "-inf", to);
     } else {
         fprintf(to, "%.*g", digits, number);
     }
 }
 
-/* ---- near names ------------------------------------------------------------------------------------------- */
+/* ---- nearest names ------------------------------------------------------------------------------------------ */
 
-enum { NEAR_LONGEST = 200, NEAR_NONE = NEAR_LONGEST + 1 }; /* longer names are not compared: quadratic work */
+enum { COMPARED_BYTES = 200, TOO_FAR = COMPARED_BYTES + 1 }; /* longer names are skipped: the cost is quadratic */
 
-/* Edits (insert, delete, replace a byte) that lead from a to b, or NEAR_NONE where there are more than `most`. */
-static size_t edit_distance(const char *a, size_t a_bytes, const char *b, size_t b_bytes, size_t most) {
-    size_t row[NEAR_LONGEST + 1], i, k;
-    if (a_bytes > NEAR_LONGEST || b_bytes > NEAR_LONGEST) return NEAR_NONE;
-    if ((a_bytes > b_bytes ? a_bytes - b_bytes : b_bytes - a_bytes) > most) return NEAR_NONE;
+/* Returns the number of edits (insert, delete or replace a byte) from a to b, or TOO_FAR if it exceeds the limit. */
+static size_t edit_distance(const char *a, size_t a_bytes, const char *b, size_t b_bytes, size_t limit) {
+    size_t row[COMPARED_BYTES + 1], i, k;
+    if (a_bytes > COMPARED_BYTES || b_bytes > COMPARED_BYTES) return TOO_FAR;
+    if ((a_bytes > b_bytes ? a_bytes - b_bytes : b_bytes - a_bytes) > limit) return TOO_FAR;
     for (k = 0; k <= b_bytes; k++) row[k] = k;
     for (i = 1; i <= a_bytes; i++) {
         size_t diagonal = row[0], least = i;
@@ -277,46 +281,46 @@ static size_t edit_distance(const char *a, size_t a_bytes, const char *b, size_t
             row[k] = best;
             if (best < least) least = best;
         }
-        if (least > most) return NEAR_NONE;
+        if (least > limit) return TOO_FAR;
     }
-    return row[b_bytes] <= most ? row[b_bytes] : NEAR_NONE;
+    return row[b_bytes] <= limit ? row[b_bytes] : TOO_FAR;
 }
 
-/* Whether the longer of the two ends with the shorter: "conv.weight" for "model.conv.weight". */
+/* Returns 1 if the longer name ends with the shorter one, as model.conv.weight ends with conv.weight. */
 static int shares_ending(const char *a, size_t a_bytes, const char *b, size_t b_bytes) {
     size_t n = a_bytes < b_bytes ? a_bytes : b_bytes;
     return n >= 4 && memcmp(a + a_bytes - n, b + b_bytes - n, n) == 0;
 }
 
-void near_begin(near_names *near_to, const char *wanted) {
-    memset(near_to, 0, sizeof *near_to);
-    near_to->wanted = wanted;
-    near_to->wanted_bytes = strlen(wanted);
+void nearest_begin(nearest_names *nearest, const char *wanted) {
+    memset(nearest, 0, sizeof *nearest);
+    nearest->wanted = wanted;
+    nearest->wanted_bytes = strlen(wanted);
 }
 
-void near_consider(near_names *near_to, const char *name, size_t bytes) {
-    size_t most = 1 + near_to->wanted_bytes / 4, at;
-    size_t distance = edit_distance(near_to->wanted, near_to->wanted_bytes, name, bytes, most);
-    if (shares_ending(near_to->wanted, near_to->wanted_bytes, name, bytes) && distance > 2) distance = 2;
-    if (distance == NEAR_NONE) return;
-    for (at = near_to->count; at > 0 && near_to->distance[at - 1] > distance; at--) {
-        if (at == NEAR_NAMES) continue; /* the farthest drops out */
-        near_to->distance[at] = near_to->distance[at - 1];
-        near_to->bytes[at] = near_to->bytes[at - 1];
-        near_to->names[at] = near_to->names[at - 1];
+void nearest_consider(nearest_names *nearest, const char *name, size_t bytes) {
+    size_t limit = 1 + nearest->wanted_bytes / 4, rank;
+    size_t distance = edit_distance(nearest->wanted, nearest->wanted_bytes, name, bytes, limit);
+    if (shares_ending(nearest->wanted, nearest->wanted_bytes, name, bytes) && distance > 2) distance = 2;
+    if (distance == TOO_FAR) return;
+    for (rank = nearest->count; rank > 0 && nearest->distance[rank - 1] > distance; rank--) {
+        if (rank == NEAREST_NAMES) continue; /* the farthest name is dropped */
+        nearest->distance[rank] = nearest->distance[rank - 1];
+        nearest->bytes[rank] = nearest->bytes[rank - 1];
+        nearest->names[rank] = nearest->names[rank - 1];
     }
-    if (at == NEAR_NAMES) return;
-    near_to->distance[at] = distance;
-    near_to->bytes[at] = bytes;
-    near_to->names[at] = name;
-    if (near_to->count < NEAR_NAMES) near_to->count++;
+    if (rank == NEAREST_NAMES) return;
+    nearest->distance[rank] = distance;
+    nearest->bytes[rank] = bytes;
+    nearest->names[rank] = name;
+    if (nearest->count < NEAREST_NAMES) nearest->count++;
 }
 
-void near_put(FILE *to, const near_names *near_to) {
+void put_nearest(FILE *to, const nearest_names *nearest) {
     size_t i;
-    for (i = 0; i < near_to->count; i++) {
-        fputs(i == 0 ? "; did you mean " : i + 1 < near_to->count ? ", " : " or ", to);
-        put_text(to, near_to->names[i], near_to->bytes[i]);
+    for (i = 0; i < nearest->count; i++) {
+        fputs(i == 0 ? "; did you mean " : i + 1 < nearest->count ? ", " : " or ", to);
+        put_text(to, nearest->names[i], nearest->bytes[i]);
     }
-    if (near_to->count) putc('?', to);
+    if (nearest->count) putc('?', to);
 }

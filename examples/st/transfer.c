@@ -1,9 +1,9 @@
-/* transfer.c: from a model to a model, whole or in part. Only headers are held in memory: bytes go from file to file. */
+/* transfer.c: copies a model or a part of it. Memory holds headers only; data goes from file to file. */
 #include "st.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- metadata: what is written is the first file's -------------------------------------------------------- */
+/* ---- metadata: OUT gets that of the first file -------------------------------------------------------------- */
 
 enum { SHOWN_KEYS = 3, SHOWN_FILES = 3 };
 
@@ -18,18 +18,14 @@ static void note_key(void *user, const st_pair *a, const st_pair *b) {
     d->count++;
 }
 
-static void put_path(const char *path) {
-    put_text(stderr, path, strlen(path));
-}
-
-/* FILE has other metadata than FILE, which was taken: a, b and 3 more */
+/* Writes "FILE: metadata differs from FILE, whose metadata was copied: a, b and 3 more". */
 static void put_differing(const transfer *t, const st_shard *shard, const differing *d) {
     size_t i;
-    begin_complaint(t->choice.command);
-    put_path(shard->path);
-    fputs(" has other metadata than ", stderr);
-    put_path(t->model->shards[0].path);
-    fputs(", which was taken: ", stderr);
+    begin_message(t->choice.command);
+    put_string(stderr, shard->path);
+    fputs(": metadata differs from ", stderr);
+    put_string(stderr, t->model->shards[0].path);
+    fputs(", whose metadata was copied: ", stderr);
     for (i = 0; i < d->count && i < SHOWN_KEYS; i++) {
         if (i) fputs(", ", stderr);
         put_text(stderr, d->keys[i]->key, d->keys[i]->key_bytes);
@@ -42,9 +38,9 @@ static void put_differing(const transfer *t, const st_shard *shard, const differ
     putc('\n', stderr);
 }
 
-static int tell_of_metadata(const transfer *t) {
+static int warn_of_metadata(const transfer *t) {
     const st_model *m = t->model;
-    size_t i, told = 0;
+    size_t i, differing_files = 0;
     for (i = 1; i < m->shard_count; i++) {
         const st_shard *shard = &m->shards[i];
         differing d;
@@ -52,51 +48,61 @@ static int tell_of_metadata(const transfer *t) {
         if (!compare_pairs(m->metadata, m->metadata_count, shard->metadata, shard->metadata_count, note_key, &d)) {
             return out_of_memory(t->choice.command);
         }
-        if (d.count && told++ < SHOWN_FILES) put_differing(t, shard, &d);
+        if (d.count && differing_files++ < SHOWN_FILES) put_differing(t, shard, &d);
     }
-    if (told > SHOWN_FILES) {
-        begin_complaint(t->choice.command);
-        fputs("and so have ", stderr);
-        put_number(stderr, told - SHOWN_FILES);
+    if (differing_files > SHOWN_FILES) {
+        begin_message(t->choice.command);
+        fputs("metadata also differs in ", stderr);
+        put_number(stderr, differing_files - SHOWN_FILES);
         fputs(" more files\n", stderr);
     }
     return EXIT_FINE;
 }
 
-/* What the index says beside total_size is lost where no index is written. */
-static void tell_of_index(const transfer *t) {
-    size_t i, more = 0;
+/* Without an index, its metadata other than total_size is lost. */
+static void warn_of_index(const transfer *t) {
+    size_t i, others = 0;
     const st_pair *first = NULL;
     for (i = 0; i < t->model->index_count; i++) {
         const st_pair *pair = &t->model->index[i];
         if (pair->key_bytes == 10 && memcmp(pair->key, "total_size", 10) == 0) continue;
-        if (first) more++;
+        if (first) others++;
         if (!first) first = pair;
     }
     if (!first) return;
-    begin_complaint(t->choice.command);
-    fputs("one file has no index, so this of its metadata is lost: ", stderr);
+    begin_message(t->choice.command);
+    fputs("one file has no index; lost metadata of the index: ", stderr);
     put_text(stderr, first->key, first->key_bytes);
-    if (more) {
+    if (others) {
         fputs(" and ", stderr);
-        put_number(stderr, more);
+        put_number(stderr, others);
         fputs(" more", stderr);
     }
     putc('\n', stderr);
 }
 
-/* ---- where to --------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 st_status transfer_to_file(transfer *t, st_error *error) {
-    const st_model *m = t->model;
-    return st_save(t->out, t->choice.tensors, t->choice.count, m->metadata, m->metadata_count, &t->saving.options,
-                   error);
+    st_contents contents = st_contents_of(t->model);
+    if (system_path_kind(t->out) == PATH_DIRECTORY) {
+        return set_error(error, ST_ERR_IO, "this is a directory; expected the path of a file");
+    }
+    contents.tensors = t->choice.tensors;
+    contents.count = t->choice.count;
+    if (t->saving.options.fill) contents.from = NULL;
+    return st_save(t->out, &contents, &t->saving.options, error);
 }
 
 st_status transfer_to_directory(transfer *t, st_error *error) {
     const st_model *m = t->model;
     const int made = system_make_directory(t->out);
     st_status status;
+    if (system_path_kind(t->out) == PATH_OTHER) {
+        return set_error(error, ST_ERR_IO,
+                         "this is a file; a model of several files needs a directory (st merge writes one file)");
+    }
+    t->saving.options.from = t->saving.options.fill ? NULL : m;
     t->saving.options.index = m->index;
     t->saving.options.index_count = m->index_count;
     status = st_save_sharded(t->out, t->choice.tensors, t->choice.count, m->metadata, m->metadata_count,
@@ -105,13 +111,13 @@ st_status transfer_to_directory(transfer *t, st_error *error) {
     return status;
 }
 
-/* The end of the tensors that are in one file of IN; gives their bytes, and where the largest is. */
+/* Returns the end of the tensors that are in the same file of IN as `begin`; sets their largest and their bytes. */
 static size_t end_of_file(const choice *c, size_t begin, size_t *largest, uint64_t *bytes) {
     size_t i;
     *largest = begin;
     *bytes = 0;
     for (i = begin; i < c->count && c->tensors[i].shard == c->tensors[begin].shard; i++) {
-        *bytes += c->tensors[i].bytes; /* all of the model's fit 64 bits */
+        *bytes += c->tensors[i].bytes; /* no overflow: those of the whole model fit */
         if (c->tensors[i].bytes > c->tensors[*largest].bytes) *largest = i;
     }
     return i;
@@ -124,7 +130,7 @@ static void swap(choice *c, size_t a, size_t b) {
     c->tensors[b] = tensor, c->names[b] = name;
 }
 
-/* Whether the plan puts together what lies together in IN, and nothing else. */
+/* Returns 1 if the plan splits the tensors exactly as IN does. */
 static int is_as_split(const choice *c, const uint32_t *shards) {
     size_t i;
     for (i = 1; i < c->count; i++) {
@@ -133,27 +139,28 @@ static int is_as_split(const choice *c, const uint32_t *shards) {
     return 1;
 }
 
-/* Plans it. A model that was split by a limit L, by whatever order of its tensors, is split so again by the bytes of its largest
- * file and with the largest tensor of each file first: file and first tensor of the next had over L before, file and
- * largest tensor of the next have no less, and no file has over L. */
+/* Sets a limit and an order that repeat the split of IN. If IN was split with a limit L, in any order and without a tensor
+ * over L, this succeeds: the limit is the size M of the largest file, and the largest tensor of each file comes first.
+ * No file exceeds M. A file and the next file's first tensor exceeded L together, and L >= M, so the file and the next
+ * file's largest tensor exceed M. */
 static st_status plan_as_split(transfer *t, st_error *error) {
     choice *c = &t->choice;
     uint32_t *shards = (uint32_t *)calloc(c->count + 1, sizeof *shards), count = 0;
-    uint64_t most = 1, bytes;
+    uint64_t largest_file = 1, bytes;
     size_t begin, end, largest;
     st_status status;
-    if (!shards) return no_memory(error);
+    if (!shards) return set_error(error, ST_ERR_MEMORY, "out of memory");
     for (begin = 0; begin < c->count; begin = end) {
         end = end_of_file(c, begin, &largest, &bytes);
-        if (bytes > most) most = bytes;
+        if (bytes > largest_file) largest_file = bytes;
         if (!t->saving.keep_order) swap(c, begin, largest);
     }
-    t->saving.options.max_shard_bytes = most;
+    t->saving.options.max_shard_bytes = largest_file;
     status = st_plan_shards(c->tensors, c->count, &t->saving.options, shards, &count, error);
     if (status == ST_OK && !is_as_split(c, shards)) {
-        begin_complaint(c->command);
-        put_path(t->in);
-        fputs(" is split as no limit would: it is split anew, by the bytes of its largest file\n", stderr);
+        begin_message(c->command);
+        put_string(stderr, t->in);
+        fputs(": no size limit gives this split; the copy is split by the size of its largest file\n", stderr);
     }
     free(shards);
     return status;
@@ -163,38 +170,31 @@ st_status transfer_as_split(transfer *t, st_error *error) {
     st_status status;
     if (t->model->shard_count == 1) return transfer_to_file(t, error);
     status = plan_as_split(t, error);
-    if (status == ST_OK) status = transfer_to_directory(t, error);
-    if (status == ST_ERR_NOT_FOUND) { /* most likely OUT is a file */
-        begin_complaint(t->choice.command);
-        put_path(t->in);
-        fputs(" has several files, so OUT is a directory; st merge makes one file\n", stderr);
-    }
-    return status;
+    return status == ST_OK ? transfer_to_directory(t, error) : status;
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------ */
 
 static int transfer_model(transfer *t) {
-    const st_open_options how = opening_to_copy();
+    const st_open_options open_options = copy_open_options();
     st_model *model;
     st_error error;
     int code;
-    if (open_model(&model, t->in, &how, &error) != ST_OK) return report(t->in, &error);
+    if (open_model(&model, t->in, &open_options, &error) != ST_OK) return report(t->in, &error);
     t->model = model;
     code = choose(&t->choice, model, t->in);
     if (code == EXIT_FINE) code = saving_begin(&t->saving, t->out);
     if (code == EXIT_FINE) {
-        t->saving.options.from = model;
         error.status = t->write(t, &error);
         code = saving_end(&t->saving, t->out, &error);
     }
-    if (code == EXIT_FINE && !t->saving.options.index) tell_of_index(t);
-    if (code == EXIT_FINE) code = tell_of_metadata(t);
+    if (code == EXIT_FINE && !t->saving.options.index) warn_of_index(t);
+    if (code == EXIT_FINE) code = warn_of_metadata(t);
     st_close(model);
     return code == EXIT_FINE && t->saving.json ? put_saved_json(t->out) : code;
 }
 
-static int take_words(transfer *t, const option *more, size_t more_count, int argc, char **argv) {
+static int parse_arguments(transfer *t, const option *extra, size_t extra_count, int argc, char **argv) {
     const option common[] = {{"--only", &t->choice.only.count, t->choice.only.texts},
                              {"--except", &t->choice.except.count, t->choice.except.texts},
                              {"--rename", &t->choice.renames.count, t->choice.renames.texts},
@@ -203,18 +203,18 @@ static int take_words(transfer *t, const option *more, size_t more_count, int ar
                              {"--slack", NULL, &t->saving.slack},
                              {"--no-sync", &t->saving.no_sync, NULL},
                              {"--json", &t->saving.json, NULL}};
-    enum { COMMON = sizeof common / sizeof *common, MOST = 4 };
-    option all[COMMON + MOST];
+    enum { COMMON = sizeof common / sizeof *common, MAX_EXTRA = 4 };
+    option options[COMMON + MAX_EXTRA];
     int words;
-    memcpy(all, common, sizeof common);
-    if (more_count) memcpy(all + COMMON, more, more_count * sizeof *more); /* at most MOST */
-    words = take_options(t->choice.command, all, COMMON + more_count, argc, argv);
+    memcpy(options, common, sizeof common);
+    if (extra_count) memcpy(options + COMMON, extra, extra_count * sizeof *extra);
+    words = parse_options(t->choice.command, options, COMMON + extra_count, argc, argv);
     if (words < 0) return EXIT_USAGE;
     if (words != 2) {
-        begin_complaint(t->choice.command);
+        begin_message(t->choice.command);
         fputs(words == 0   ? "IN and OUT are missing"
               : words == 1 ? "OUT is missing"
-                           : "one IN and one OUT at a time",
+                           : "too many arguments: expected IN and OUT",
               stderr);
         return usage_hint(t->choice.command);
     }
@@ -223,12 +223,12 @@ static int take_words(transfer *t, const option *more, size_t more_count, int ar
     return EXIT_FINE;
 }
 
-int transfer_run(transfer *t, const char *command, const option *more, size_t more_count, int argc, char **argv) {
+int transfer_run(transfer *t, const char *command, const option *extra, size_t extra_count, int argc, char **argv) {
     int code;
     t->saving.command = command;
     if (choice_begin(&t->choice, command, argc)) {
         t->choice.keeps_all = t->keeps_all;
-        code = take_words(t, more, more_count, argc, argv);
+        code = parse_arguments(t, extra, extra_count, argc, argv);
         if (code == EXIT_FINE) code = choice_read(&t->choice);
         if (code == EXIT_FINE && t->prepare) code = t->prepare(t);
         if (code == EXIT_FINE) code = transfer_model(t);

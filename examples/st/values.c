@@ -1,10 +1,12 @@
-/* values.c: numbers of tensors; NaN, infinity and BOOL bytes, told by their bits. */
+/* values.c: reads the numbers of tensors and counts NaN, infinity and bad BOOL bytes by their bits. */
 #include "st.h"
 #include <string.h>
 
-/* Without its sign bit a value is infinity, or NaN from one number to another; 0 and 0: there is none. */
+/* The bits of a floating-point dtype. infinity is 0 if the dtype has none. */
 typedef struct format {
-    uint64_t value, infinity, nan, last_nan;
+    uint64_t value;         /* mask of the bits other than the sign */
+    uint64_t infinity;      /* without the sign */
+    uint64_t nan, last_nan; /* NaN is every value in this range */
 } format;
 
 static const format *format_of(st_dtype dtype) {
@@ -24,7 +26,7 @@ static const format *format_of(st_dtype dtype) {
     case ST_DTYPE_F8_E8M0: return &f8_e8m0;
     case ST_DTYPE_F8_E4M3FNUZ:
     case ST_DTYPE_F8_E5M2FNUZ: return &f8_fnuz;
-    default: return NULL; /* every code is a finite number, or no dtype that is known here */
+    default: return NULL; /* all values are finite, or the dtype is unknown */
     }
 }
 
@@ -40,16 +42,16 @@ static uint64_t load(const unsigned char *bytes, size_t n) {
     return bits;
 }
 
-void look_at_values(findings *found, st_dtype dtype, const unsigned char *bytes, size_t n) {
+void count_findings(findings *found, st_dtype dtype, const unsigned char *bytes, size_t n) {
     const format *f = format_of(dtype);
     const size_t width =
-        dtype == ST_DTYPE_C64 ? 4 : st_dtype_bits(dtype) / 8; /* real and imaginary part for themselves */
+        dtype == ST_DTYPE_C64 ? 4 : st_dtype_bits(dtype) / 8; /* C64: real and imaginary parts count separately */
     size_t i;
     if (dtype == ST_DTYPE_BOOL) {
         for (i = 0; i < n; i++) found->bad_bool += bytes[i] > 1;
     }
     if (!f) return;
-    /* one loop a width, so that a compiler makes a single load of each */
+    /* one loop for each width, so that the compiler can load an element at once */
     if (width == 1) {
         for (i = 0; i < n; i++) count(found, f, bytes[i]);
     } else if (width == 2) {
@@ -66,13 +68,13 @@ int has_numbers(const st_tensor *t) {
 }
 
 uint64_t number_count(const st_tensor *t) {
-    return t->dtype == ST_DTYPE_C64 ? t->elements * 2 : t->elements; /* a C64 has 8 bytes, so this is no overflow */
+    return t->dtype == ST_DTYPE_C64 ? t->elements * 2 : t->elements; /* no overflow: a C64 has 8 bytes */
 }
 
 st_status read_numbers(const st_model *model, const st_tensor *tensor, uint64_t first, size_t count, st_dtype as,
                        void *to, st_error *error) {
-    const uint64_t all = number_count(tensor);
-    st_tensor flat = *tensor; /* the same bytes as one long row */
+    const uint64_t total = number_count(tensor);
+    st_tensor flat = *tensor; /* the same bytes in one dimension */
     st_range range;
     st_view view;
     memset(&range, 0, sizeof range);
@@ -80,8 +82,8 @@ st_status read_numbers(const st_model *model, const st_tensor *tensor, uint64_t 
     if (flat.dtype == ST_DTYPE_C64) flat.dtype = ST_DTYPE_F32;
     flat.dtype_name = st_dtype_name(flat.dtype);
     flat.rank = 1;
-    flat.shape = &all;
-    flat.elements = all;
+    flat.shape = &total;
+    flat.elements = total;
     range.start = first;
     range.stop = first + count;
     view.ranges = &range;
@@ -94,7 +96,7 @@ void put_little_endian(unsigned char *to, const void *numbers, size_t count, st_
     const size_t width = st_dtype_bits(dtype) / 8;
     size_t i, k;
     memcpy(to, numbers, count * width);
-    if (*(const unsigned char *)&one == 1) return; /* this machine holds them so */
+    if (*(const unsigned char *)&one == 1) return; /* this machine is little-endian */
     for (i = 0; i < count; i++, to += width) {
         for (k = 0; k < width / 2; k++) {
             const unsigned char byte = to[k];

@@ -1,7 +1,7 @@
 /* move.c: loads, views and conversions: a worker of the benchmark (worker.h) */
 #define ST_IMPLEMENTATION
 #include "../../safetensors.h"
-#include "../../examples/parts.h"
+#include "../../examples/threads.h"
 #include "worker.h"
 
 #define PAGE ((size_t)4096)

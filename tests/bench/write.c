@@ -34,11 +34,15 @@ static void save(char **arguments, result *r) { /* FILE BYTES FLUSH: from memory
     uint64_t bytes = strtoull(arguments[1], NULL, 10), shape[1];
     st_save_options options = flushing(arguments[2]);
     st_tensor tensors[TENSORS];
+    st_contents contents;
     st_error error;
     int i;
     describe(tensors, shape, bytes);
+    memset(&contents, 0, sizeof contents);
+    contents.tensors = tensors;
+    contents.count = TENSORS;
     for (i = 0; i < TENSORS; i++) tensors[i].data = buffer(0, (size_t)bytes) + (size_t)shape[0] * (size_t)i;
-    expect_ok(st_save(arguments[0], tensors, TENSORS, NULL, 0, &options, &error), &error);
+    expect_ok(st_save(arguments[0], &contents, &options, &error), &error);
     r->work = (double)bytes;
 }
 
@@ -78,10 +82,12 @@ static void shard(char **arguments, result *r) { /* DIRECTORY SOURCE BYTES-OF-A-
 
 static void merge(char **arguments, result *r) { /* FILE DIRECTORY */
     st_save_options options = flushing(NULL);
+    st_contents contents;
     st_error error;
     st_model *m;
     expect_ok(st_open(&m, arguments[1], NULL, &error), &error);
-    expect_ok(st_save_model(arguments[0], m, &options, &error), &error);
+    contents = st_contents_of(m);
+    expect_ok(st_save(arguments[0], &contents, &options, &error), &error);
     r->work = (double)m->bytes;
     st_close(m);
 }

@@ -123,6 +123,20 @@ strict "-std=c99 after <stdio.h>" gcc -std=c99
 strict "-std=c99 after <stdio.h>" clang-14 -std=c99
 if have i686-linux-gnu-gcc; then strict "a 32-bit off_t" i686-linux-gnu-gcc; fi
 
+# machines that it cannot serve are refused in a sentence
+refused() { # WORDS COMPILER...
+    words=$1
+    shift
+    if "$@" -DST_IMPLEMENTATION -x c -c safetensors.h -o "$out/refused.o" >"$out/said" 2>&1; then fail "$*: builds"
+    elif grep 'error:' "$out/said" | head -n 1 | grep -q "$words"; then pass
+    else
+        fail "$*: no clear #error"
+        head -n 20 "$out/said"
+    fi
+}
+refused "safetensors.h: size_t must have" gcc -ffreestanding -DST_FREESTANDING -U__SIZE_MAX__ -D__SIZE_MAX__=65535u
+refused "safetensors.h: unknown byte order" gcc -U__BYTE_ORDER__
+
 # declarations of one file and another agree on the layout, whatever the config: C and C++, 32 and 64 bit, packed or not
 cat >"$out/layout.c" <<'END'
 #include <stddef.h>

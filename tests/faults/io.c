@@ -111,28 +111,6 @@ static void codes(void) {
     }
 }
 
-/* how many bytes of a work buffer suffice is found by reading, too */
-static void while_counting(void) {
-    size_t n, i, calls = 0;
-    unsigned char *file = many_tensors("t", 20, 0, &n);
-    for (i = 0; i == 0 || i <= calls; i++) {
-        source s;
-        char work[1];
-        memset(&s, 0, sizeof s);
-        s.kind = FROM_IO;
-        served_begin(&s.served, file, n);
-        s.served.fail_at = i;
-        s.options.work.data = work;
-        s.options.work.bytes = sizeof work;
-        CHECK_STATUS(source_call(&s, file, n), i == 0 ? ST_ERR_MEMORY : ST_ERR_IO);
-        CHECK_EQ(s.error.sys, i == 0 ? 0 : 77);
-        CHECK(s.model == NULL);
-        if (i == 0) calls = s.served.calls;
-    }
-    CHECK(calls > 2);
-    free(file);
-}
-
 /* the first bytes of a file that is wrong are looked at once more: if they cannot be had, the verdict stands */
 static void while_judging(void) {
     static const char text[] = "{\"architectures\": [\"LlamaForCausalLM\"]}";
@@ -203,7 +181,6 @@ int main(void) {
     free(file);
     test_row = "";
     codes();
-    while_counting();
     while_judging();
     shrinks();
     CHECK(refusals > 100);

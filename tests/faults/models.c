@@ -174,8 +174,8 @@ static void refuse_memory(const char *path) {
     for (way = 0; way <= FROM_DISK_NO_MAP; way++) {
         size_t calls, i, again;
         st_error e;
-        if (way == BY_WORK || (way >= FROM_DISK && !p.disk)) continue;
-        test_row = way_names[way];
+        if (way == BY_READ_WORK || (way >= FROM_DISK && !p.disk)) continue;
+        test_row = model_ways[way];
         CHECK_STATUS(attempt(way, path, 0, 0, &calls, &e), ST_OK);
         CHECK(calls > 8);
         for (forever = 0; forever <= 1; forever++) {
@@ -211,7 +211,7 @@ static void refuse_files(const char *path) {
             for (forever = 0; forever <= 1; forever++) {
                 for (i = 1; i <= calls; i++) {
                     static char row[80];
-                    snprintf(row, sizeof row, "%s: call %u is refused with %d", way_names[way], (unsigned)i,
+                    snprintf(row, sizeof row, "%s: call %u is refused with %d", model_ways[way], (unsigned)i,
                              codes[k].code);
                     test_row = row;
                     p.fail_at = i;
@@ -245,7 +245,7 @@ static void refuse_system(const char *path) {
                 for (i = 1; i <= calls; i++) {
                     static char row[100];
                     st_status status;
-                    snprintf(row, sizeof row, "%s: call %d of the system fails with %d%s", way_names[way], i, codes[k],
+                    snprintf(row, sizeof row, "%s: call %d of the system fails with %d%s", model_ways[way], i, codes[k],
                              forever ? " from then on" : "");
                     test_row = row;
                     memset(&faults, 0, sizeof faults);

@@ -89,7 +89,8 @@ static inline st_status scenario_run(int which, const char *path, const st_alloc
     if (which == DO_SAVE_NO_SYNC || which == EDIT_IN_PLACE_NO_SYNC) options.flags |= ST_SAVE_NO_SYNC;
     if (which == EDIT_IN_PLACE || which == EDIT_IN_PLACE_NO_SYNC) options.flags |= ST_SAVE_IN_PLACE;
     if (which == EDIT_GROWS) pair.value = X100("new ");
-    if (which == DO_SAVE || which == DO_SAVE_NO_SYNC) return st_save(path, tensors, 2, &pair, 1, &options, error);
+    if (which == DO_SAVE || which == DO_SAVE_NO_SYNC)
+        return st_save(path, CONTENTS(tensors, 2, &pair, 1), &options, error);
     if (which == DO_STREAM || which == DO_STREAM_TO) return scenario_stream(which, path, &s, data, &options, error);
     return st_edit_metadata(path, &pair, 1, &options, error);
 }

@@ -2,7 +2,7 @@
  * tests of models in several files run, inside and from outside. */
 #ifndef SHARDS_H
 #define SHARDS_H
-#include "../written.h"
+#include "../threads.h"
 
 enum older { NOTHING, SINGLE, TWO, THREE, HIDDEN, STRAY };
 
@@ -84,24 +84,30 @@ static inline void shards_old(const shards_scenario *s, const char *directory) {
         return;
     }
     shards_fill(&m, s->older == HIDDEN ? AGE_OLD : AGE_NEW);
-    CHECK_STATUS(st_save(path, m.tensors, SHARDS_TENSORS, NULL, 0, NULL, &error), ST_OK);
+    CHECK_STATUS(st_save(path, CONTENTS(m.tensors, SHARDS_TENSORS, NULL, 0), NULL, &error), ST_OK);
 }
 
 static inline st_status shards_run(const shards_scenario *s, const char *directory, const st_allocator *allocator,
                                    st_error *error) {
     shards_model m;
     st_save_options o = shards_options(s->single ? 1 : 3);
-    st_status status;
+    st_status status = ST_OK;
+    uint32_t shard;
     const size_t n = SHARDS_TENSORS;
     shards_fill(&m, AGE_NEW);
     o.allocator = allocator;
     memset(error, 0xee, sizeof *error);
     if (!s->parts) return st_save_sharded(directory, m.tensors, n, NULL, 0, &o, error);
-    status = st_shards_begin(directory, m.tensors, n, &o, error);
-    if (status == ST_OK) status = st_shards_write(directory, m.tensors, n, NULL, 0, 1, 2, &o, error);
-    if (status == ST_OK) status = st_shards_write(directory, m.tensors, n, NULL, 0, 0, 1, &o, error);
-    if (status == ST_OK) status = st_shards_finish(directory, m.tensors, n, &o, error);
-    return status;
+    if (!parts_clear(directory, 3)) {
+        memset(error, 0, sizeof *error);
+        strcpy(error->message, "an older file cannot be removed");
+        error->status = ST_ERR_IO;
+        return ST_ERR_IO;
+    }
+    for (shard = 3; status == ST_OK && shard > 0; shard--) {
+        status = parts_write(directory, m.tensors, n, NULL, 0, shard - 1, &o, error);
+    }
+    return status == ST_OK ? parts_finish(directory, m.tensors, n, &o, error) : status;
 }
 
 enum opens_as { REFUSED, OLD, NEW, TORN };

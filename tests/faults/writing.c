@@ -31,7 +31,7 @@ static void refuse_allocations(const saving *s, const unsigned char *want, size_
         CHECK_STATUS(save_by(&a, s, way, want + n - data_bytes, data_bytes), ST_OK);
         CHECK(same_bytes(a.file, a.n, want, n));
         calls = a.memory.calls;
-        CHECK(calls > s->count + s->pair_count);
+        CHECK(calls >= (way_is_streamed(way) ? s->count + s->pair_count + 3 : 3)); /* a whole save copies nothing */
         saved_end(&a);
         for (forever = 0; forever <= 1; forever++) {
             for (i = 1; i <= calls; i++) {
@@ -103,7 +103,7 @@ static void ask_again(const unsigned char *want, size_t n, size_t data_bytes) {
         status = call;                                                                                               \
     }                                                                                                                \
     CHECK_STATUS(status, ST_OK)
-        ASK(st_writer_open_sink(&w, &sink, &options, &error));
+        ASK(open_to_sink(&w, &sink, &options, &error));
         {
             size_t item;
             for (item = 0; item < plain.pair_count; item++) ASK(st_writer_add_metadata(w, &pairs[item], &error));
@@ -198,7 +198,7 @@ static void refuse_reads(void) {
                 s.tensors = from.model->tensors;
                 s.count = from.model->count;
                 saved_begin(&a, &s);
-                a.options.from = from.model;
+                a.from = from.model;
                 calls = way == BY_SINK && k == 0 ? from.served.calls : calls;
                 from.served.fail_at = k > 0 ? from.served.calls + k : 0;
                 from.served.fail_forever = forever;

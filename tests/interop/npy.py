@@ -1,9 +1,12 @@
 """npy.py NPY DIRECTORY: examples/npy.c beside NumPy: files of either, and damaged ones."""
 
 import os
+import struct
 import subprocess
 import sys
 import tempfile
+import zipfile
+import zlib
 
 import numpy
 import safetensors.numpy
@@ -126,6 +129,54 @@ data[len(data) // 2] ^= 1
 with open(at("flipped.npz"), "wb") as out:
     out.write(data)
 refused(at("flipped.npz"), model)
+# small files that inflate to any size: one member with a false size, and members that share their data
+def zip_of(members):  # (name, compressed data, claimed size, crc)
+    body, directory, shared = b"", b"", {}
+    for name, data, size, crc in members:
+        encoded = name.encode()
+        common = struct.pack("<HHHIIIIHH", 20, 0, 8, 33 << 16, crc, len(data), size, len(encoded), 0)
+        if data not in shared:
+            shared[data] = len(body)
+            body += b"PK\3\4" + common + encoded + data
+        directory += b"PK\1\2" + struct.pack("<H", 20) + common + struct.pack("<HHHII", 0, 0, 0, 0, shared[data]) + encoded
+    return body + directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, len(members), len(members), len(directory), len(body), 0)
+
+
+def deflated(data):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+numpy.save(at("zeros.npy"), numpy.zeros(10 << 20, numpy.uint8))
+with open(at("zeros.npy"), "rb") as whole:
+    zeros = whole.read()
+packed = deflated(zeros)
+with open(at("bomb.npz"), "wb") as out:
+    out.write(zip_of([("a%03d" % i, packed, len(zeros), zlib.crc32(zeros)) for i in range(300)]))
+assert os.path.getsize(at("bomb.npz")) < 50000
+assert "overlap" in refused(at("bomb.npz"), model)
+with open(at("claim.npz"), "wb") as out:
+    out.write(zip_of([("a", packed, 0xFFFFFFF0, 0)]))
+assert "claims" in refused(at("claim.npz"), model)
+
+# a failure leaves the old file, and names cannot control the terminal
+for names in (["a", "b" * 65532], ["a", "b" * 65000]):
+    safetensors.numpy.save_file({name: numpy.zeros(2) for name in names}, model)
+    with open(at("old.npz"), "wb") as out:
+        out.write(b"old")
+    with open(at("old.npz"), "rb") as old:
+        if len(names[1]) + 4 > 65535:
+            assert "too long" in refused(model, at("old.npz"))
+            assert old.read() == b"old" and open(at("old.npz"), "rb").read() == b"old"
+        else:
+            works(model, at("old.npz"))
+            assert set(numpy.load(at("old.npz"))) == set(names)
+assert not os.path.exists(at("old.npz.part"))
+with zipfile.ZipFile(at("escape.npz"), "w") as out:
+    out.writestr("\x1b]0;evil\x07.npy", b"no array")
+said = refused(at("escape.npz"), model)
+assert "\x1b" not in said and "\\x1b]0;evil\\x07" in said, said
+
 for name in os.listdir(tmp):
     os.remove(at(name))
 os.rmdir(tmp)

@@ -1,6 +1,5 @@
-"""Models in several files: which tensor goes where, the index as json.dumps writes it, and shards that the package loads.
-
-Index metadata is any JSON value in any layout; keys inside values come sorted, for those json.dumps would sort."""
+"""Models in several files: which tensor goes where, the index as json.dumps writes it but for values, which are written as
+given, and shards that the package loads. Index metadata is any JSON value in any layout."""
 import json
 import os
 import struct
@@ -23,7 +22,7 @@ def random_value(random, depth=0):
         return random_text(random)
     if kind == 5:
         return [random_value(random, depth + 1) for _ in range(random.integers(0, 4))]
-    return dict(sorted({random_text(random): random_value(random, depth + 1) for _ in range(random.integers(0, 4))}.items()))
+    return {random_text(random): random_value(random, depth + 1) for _ in range(random.integers(0, 4))}
 
 
 def spelled(random, value):
@@ -31,6 +30,15 @@ def spelled(random, value):
     separators = [(",", ":"), (", ", ": "), ("\n,\t", "  :\r\n")][random.integers(3)]
     spelling = json.dumps(value, ensure_ascii=bool(random.integers(2)), separators=separators, indent=[None, 1, "\t"][random.integers(3)])
     return " " * int(random.integers(3)) + spelling + "\n" * int(random.integers(2))
+
+
+def index_text(index, total, weights):
+    """index: key -> value as JSON text"""
+    metadata = dict({k: "@%d@" % i for i, k in enumerate(index)}, total_size=total)
+    whole = json.dumps({"metadata": metadata, "weight_map": weights}, indent=2, sort_keys=True) + "\n"
+    for i, value in enumerate(index.values()):
+        whole = whole.replace('"@%d@"' % i, value, 1)
+    return whole.encode("utf-8")
 
 
 def plan(sizes, limit):
@@ -65,20 +73,23 @@ def check(tool, tally, program, count, seed):
         index = {random_text(random): random_value(random) for _ in range(random.integers(0, 6))}
         directory = os.path.join(tool.directory, "sharded-%d" % i)
         os.mkdir(directory)
-        pairs = [text(k) + text(spelled(random, v)) for k, v in index.items()]
+        spellings = {k: spelled(random, v) for k, v in index.items()}
+        pairs = [text(k) + text(v) for k, v in spellings.items()]
         requests.append(b"".join([struct.pack("<BQI", 2, limit, len(pairs))] + pairs + [text(directory), described(tensors, metadata, order)[1:]]))
-        cases.append((tensors, metadata, order, limit, index, directory))
+        cases.append((tensors, metadata, order, limit, index, spellings, directory))
     sharded = 0
-    for i, (result, (tensors, metadata, order, limit, index, directory)) in enumerate(zip(written(program, requests), cases)):
+    for i, (result, (tensors, metadata, order, limit, index, spellings, directory)) in enumerate(zip(written(program, requests), cases)):
         if isinstance(result, str):
             tally.check(False, "sharded model %d was refused:" % i, result)
             continue
         files = files_of(order, plan([len(tensors[n][2]) for n in order], limit))
         sharded += len(files) > 1
         weights = {n: file for file, ns in files.items() for n in ns}
-        whole = {"metadata": dict(index, total_size=sum(len(t[2]) for t in tensors.values())), "weight_map": weights}
-        want = (json.dumps(whole, indent=2, sort_keys=True) + "\n").encode("ascii") if len(files) > 1 else b""
+        total = sum(len(t[2]) for t in tensors.values())
+        want = index_text(spellings, total, weights) if len(files) > 1 else b""
         tally.check(result == want, "sharded model %d: index" % i, result, "not", want)
+        if len(files) > 1:
+            tally.check(json.loads(result) == {"metadata": dict(index, total_size=total), "weight_map": weights}, "sharded model %d: values" % i)
         present = sorted(files) + ["model.safetensors.index.json"] * (len(files) > 1)
         tally.check(sorted(os.listdir(directory)) == present, "sharded model %d: files" % i, os.listdir(directory), present)
         for file, names in files.items():

@@ -143,6 +143,21 @@ static st_pair *get_pairs(size_t *count) {
     return pairs;
 }
 
+static st_status save_to_sink(const st_sink *sink, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                              size_t pairs, const st_save_options *options, st_error *error) {
+    st_contents contents;
+    st_save_options all;
+    memset(&contents, 0, sizeof contents);
+    memset(&all, 0, sizeof all);
+    contents.tensors = tensors;
+    contents.count = count;
+    contents.metadata = metadata;
+    contents.metadata_count = pairs;
+    if (options) all = *options;
+    all.sink = sink;
+    return st_save(NULL, &contents, &all, error);
+}
+
 /* directory NULL: to the sink */
 static st_status save_described(const st_sink *sink, const char *directory, const st_save_options *options,
                                 st_error *error) {
@@ -155,7 +170,7 @@ static st_status save_described(const st_sink *sink, const char *directory, cons
     tensors = (st_tensor *)take(count * sizeof *tensors);
     for (i = 0; i < count; i++) tensors[i] = get_tensor();
     if (directory) return st_save_sharded(directory, tensors, count, metadata, pairs, options, error);
-    return st_save_sink(sink, tensors, count, metadata, pairs, options, error);
+    return save_to_sink(sink, tensors, count, metadata, pairs, options, error);
 }
 
 static st_status save_sharded(buffer *b, st_error *error) {
@@ -185,7 +200,7 @@ static st_status save_anew(const st_sink *sink, st_error *error) {
     const unsigned char *file = get_bytes(n);
     st_model *m;
     st_status status = st_open_memory(&m, file, (size_t)n, NULL, error);
-    if (status == ST_OK) status = st_save_sink(sink, m->tensors, m->count, m->metadata, m->metadata_count, NULL, error);
+    if (status == ST_OK) status = save_to_sink(sink, m->tensors, m->count, m->metadata, m->metadata_count, NULL, error);
     st_close(m);
     return status;
 }

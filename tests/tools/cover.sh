@@ -10,15 +10,18 @@ OUT=$out
 export OUT
 sources=$(grep -sLE '^#[ ]*define ST_(NO_|FREESTANDING|STATIC|MALLOC|MEM|API|THREADS)' $TESTS)
 rm -rf "$out" && mkdir -p "$out"
-printf '%s\n' $sources | CC=gcc CFLAGS="-O0 --coverage" xargs -n 1 -P "${JOBS:-2}" sh tests/tools/program.sh
+CC=gcc CFLAGS="-O0 --coverage"
+export CC CFLAGS
+set -- $sources
+. tests/tools/parts.sh
+printf '%s\n' $sources | xargs -n 1 -P "${JOBS:-2}" sh tests/tools/program.sh
 for source in $sources; do
     name=$(basename "$source" .c)
     tail -n 1 "$out/$name.log" | grep -q ' passed, 0 failed' || fail "$source: $(tail -n 1 "$out/$name.log")"
-    notes=$out/$name.gcno
-    [ -f "$notes" ] || notes=$out/$name-$name.gcno # so called where there is a second source
-    gcov -b -c -t "$notes" >"$out/$name.gcov" 2>/dev/null
 done
-gcov -b -c -t "$out/library.gcno" >"$out/library.gcov" 2>/dev/null
+for notes in "$out"/*.gcno; do # plain.c has another header
+    case $notes in */plain.gcno) ;; *) gcov -b -c -t "$notes" >"${notes%.gcno}.gcov" 2>/dev/null ;; esac
+done
 awk -v first="$first" -v last="$last" -f tests/tools/cover.awk "$out"/*.gcov >"$out/report"
 while read -r verdict what; do
     case $verdict in

@@ -1,6 +1,6 @@
 #!/bin/sh
-# examples.sh: the programs of examples/ build without a warning as C and run; those of examples/integration build from an
-# installed copy, from CMake and from Meson, where these are here.
+# examples.sh: builds the programs of examples/ without a warning, runs each and compares its output; builds the consumers of
+# examples/integration from an installed copy, and with CMake and Meson if they are installed.
 check=examples
 . tests/tools/lib.sh
 cc=${CC:-cc}
@@ -13,11 +13,83 @@ for source in examples/*.c; do
     [ $name != load ] || libraries=-pthread
     try "$source" $cc -std=gnu99 -O1 $WARN -I. "$source" $libraries -o "$out/$name"
 done
+cxx=${CXX:-c++}
+if have $cxx; then
+    for standard in 11 20; do try "examples/cpp.cc" $cxx -std=c++$standard -O1 $WARN_CXX -I. examples/cpp.cc -o "$out/cpp"; done
+fi
 try "examples/st" $cc -std=gnu99 -O1 $WARN -I. -pthread examples/st/*.c -o "$out/st"
 try "make run" ${MAKE:-make} run
-try "list" "$out/list" build/demo.safetensors
-try "pack" "$out/pack"
+# prints NAME ARGUMENTS... <WANTED: the program succeeds and prints exactly WANTED
+prints() {
+    name=$1
+    shift
+    cat >"$out/wanted"
+    "$out/$name" "$@" >"$out/got" 2>&1
+    status=$?
+    if [ $status = 0 ]; then pass; else fail "$name $*: exit status $status"; fi
+    try "output of $name $*" diff "$out/wanted" "$out/got"
+}
+refuses() { # WANTED NAME ARGUMENTS...: the program fails with WANTED in its messages
+    wanted=$1 name=$2
+    shift 2
+    if "$out/$name" "$@" >"$out/got" 2>&1; then fail "$name $*: exit status 0"; else pass; fi
+    try "message of $name $*" grep -qF "$wanted" "$out/got"
+}
 try "load" "$out/load" build/demo.safetensors 2
+prints list build/demo.safetensors norm.bias <<'END'
+embed.weight BF16 4 2
+norm.bias F32 2
+ids U8 2 3
+norm.bias[0] = 0.5
+norm.bias[1] = -0.5
+END
+evil='{"a\u001b]0;evil\u0007\u0000\u00e9":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}  '
+printf '\126\0\0\0\0\0\0\0%s' "$evil" >"$out/evil.safetensors"
+prints list "$out/evil.safetensors" <<'END'
+a\x1b]0;evil\x07\x00\xc3\xa9 U8 0
+END
+prints embedded <<'END'
+scan: 1 2 3 4
+work buffer: 1 2 3 4
+END
+prints pack <<'END'
+pitch I16, 6 bytes at 72, in place
+voices/boris.safetensors: there is no such file
+readme.txt: cut short: 3 of the first 8 bytes are missing
+files left open: 0
+END
+prints strict_load build/demo.safetensors <<'END'
+ids: not used
+norm.bias: 0.5 -0.5
+embed.weight: 1 2 3 4 5 6 7 8
+END
+prints extents build/demo.safetensors <<'END'
+3 extents
+tensor 0: sum of bytes 1408
+tensor 1: sum of bytes 254
+tensor 2: sum of bytes 21
+END
+[ ! -x "$out/cpp" ] || prints cpp build/demo.safetensors norm.bias <<'END'
+first byte 0, values 0.5 -0.5
+END
+# embed.weight has a second name in the metadata
+printf 12345678 >"$out/eight"
+try "a tied model" "$out/st" pack "$out/tied.safetensors" embed.weight=F32:2:"$out/eight" --meta lm_head.weight=embed.weight --meta format=pt
+prints aliases "$out/tied.safetensors" <<'END'
+lm_head.weight is embed.weight
+END
+prints aliases "$out/tied.safetensors" lm_head.weight <<'END'
+embed.weight
+END
+refuses "no F32 tensor of this name" list build/demo.safetensors ids
+refuses "norm.bias: missing" strict_load "$out/tied.safetensors"
+refuses "embed.weight: wrong shape" strict_load "$out/tied.safetensors"
+refuses "the model has no tensor of this name" cpp build/demo.safetensors none
+try "tied" "$out/tied" "$out/tied.safetensors"
+"$out/tied" "$out/tied.safetensors" | grep -q '^lm_head.weight is embed.weight$' && pass || fail "tied: a tied name is not found"
+rm -rf "$out/model" && mkdir "$out/model"
+for step in begin "write 1 2" "write 0 2" finish; do try "parts $step" "$out/parts" $step "$out/model"; done
+[ "$("$out/st" check "$out/model")" = "$out/model: ok, 6 tensors, 384 bytes in 3 files" ] && pass || fail "parts: st check"
 python=build/venv/bin/python
 [ -x $python ] || python=python3
 if ! $python -c 'import numpy, safetensors' 2>/dev/null; then
@@ -26,12 +98,12 @@ elif [ -x "$out/npy" ]; then
     try "npy" env PYTHONDONTWRITEBYTECODE=1 $python tests/interop/npy.py "$out/npy" "$out"
 fi
 
-# the programs of README.md, as they stand there, print what it says
-readme() { # NUMBER NAME: that C block of it
+# The programs of README.md are compiled as they are and print what README.md says.
+readme() { # NUMBER NAME: builds the C block with this number
     awk -v n="$1" '/^```c$/ { on = ++k == n; next } /^```$/ { on = 0 } on' README.md >"$out/$2.c"
     try "README.md: $2" $cc -std=gnu99 -O1 $WARN -I. "$out/$2.c" -o "$out/$2"
 }
-printed() { # LABEL TEXT: stands in it, indented
+printed() { # LABEL TEXT: README.md contains the text, indented
     case $(cat README.md) in
     *"$(printf '%s\n' "$2" | sed 's/./    &/')"*) pass ;;
     *) fail "README.md does not print what $1 does:" "$2" ;;
@@ -42,8 +114,8 @@ readme 2 save && (cd "$out" && ./save) && printed "st ls" "$("$out/st" ls "$out/
 readme 3 shard && rm -rf "$out/parts" && mkdir "$out/parts" && "$out/shard" build/demo.safetensors "$out/parts" &&
     printed "its index" "$(cat "$out/parts/model.safetensors.index.json")"
 readme 4 values && printed values "$("$out/values" build/demo.safetensors)"
-# the commands of README.md from the line $1 on, run one after the other, print what stands below each; $ began each of them
-session() { # FIRST-COMMAND
+# session FIRST-COMMAND: runs the commands of README.md from this one on and compares their output with README.md
+session() {
     rm -rf "$out/session" && mkdir "$out/session" && cp build/demo.safetensors "$out/session"
     awk -v first="    \$ $1" '$0 == first { on = 1 } on && /^[^ ]/ { exit } !on { next } /^$/ { blank = blank "\n"; next }
         { printf "%s%s\n", blank, substr($0, 5); blank = "" }' README.md >"$out/wanted"

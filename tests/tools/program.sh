@@ -3,61 +3,83 @@
 #   tests/NAME.c     a test
 #   fuzz/NAME.c      a fuzz harness with its replay main, over its seeds and regressions
 #   tests/NAME.sh    a script that drives the command-line tool
-# A source that names ST_IMPLEMENTATION brings the library itself, the others are linked to one object of it.
-# All in $OUT. What was said lies in $OUT/NAME.log, and the last line of that is the sum. A program that does not build, dies,
-# or ends without its sum, has failed once.
-#   CC CFLAGS LDFLAGS   the compiler          EXE    suffix of programs (.exe)
-#   RUN                 what starts programs  LIMIT  seconds one may take
+# A source that names ST_IMPLEMENTATION contains the library; the others are linked to one object of it. Several programs
+# share parts, which tests/tools/programs.sh builds before it starts the programs:
+#   library.o   the library         plain.o   tests/quick/plain.c
+#   st          the tool            inside    the tests of tests/inside/inside.c in one program
+# and which it lists in $PARTS; without that list, this script builds the parts itself, and each test alone.
+# Everything lies in $OUT. The output goes to $OUT/NAME.log, whose last line is the sum. A program that does not build,
+# dies, or ends without its sum counts as one failure.
+#   CC CFLAGS LDFLAGS   the compiler                    EXE      suffix of programs (.exe)
+#   WHOLE_CFLAGS        more flags for a test that      RUN      what starts programs
+#                       contains the library, alone     LIMIT    seconds one program may run
+#   ST_SCRATCH          directory for the tests' scratch directories (build)
 set -u
+made() { [ -f "$OUT/$1" ] || [ -f "$OUT/$1${EXE:-}" ]; }
+part() { # NAME: builds that shared part
+    case $1 in
+    library.o) $CC $CFLAGS -I. -c -o "$OUT/library.o" examples/st/lib.c ;; # the header alone, as in a program of several files
+    plain.o) $CC $CFLAGS -c -o "$OUT/plain.o" tests/quick/plain.c ;;
+    inside) $CC $CFLAGS -o "$OUT/inside${EXE:-}" tests/inside/inside.c "$OUT/plain.o" ${LDFLAGS:-} ;;
+    st) $CC $CFLAGS -I. -pthread -o "$OUT/st${EXE:-}" $(ls examples/st/*.c | grep -v /lib.c) "$OUT/library.o" ${LDFLAGS:-} ;;
+    esac >"$OUT/$1.said" 2>&1 || rm -f "$OUT/$1" "$OUT/$1${EXE:-}"
+}
+if [ "$1" = --parts ]; then
+    shift
+    for p in "$@"; do part "$p"; done
+    exit 0
+fi
+
 name=${1##*/}
 name=${name%.*}
 log=$OUT/$name.log
 program=$OUT/$name${EXE:-}
-sources=$1
-library="examples/st/lib.c" # the header alone, as a program of several files has it
 run="${RUN:-} $program"
+flags= parts= sources=$1
+if grep -q ST_IMPLEMENTATION "$1"; then flags=${WHOLE_CFLAGS:-}; else
+    flags=-D_FILE_OFFSET_BITS=64 parts=library.o # for the test's own calls of the system, on 32 bits
+fi
 case $1 in
 fuzz/*)
     sources="$1 fuzz/main.c"
     seeds=${name#fuzz_}
     case $seeds in quick) # the library without its quick paths, beside the one with them
-        sources="$sources tests/quick/plain.c"
+        parts=plain.o
         seeds=open ;;
     esac
     for d in fuzz/seeds/$seeds fuzz/regressions/$seeds; do
         [ -d "$d" ] && run="$run $(find "$d" -type f ! -name '.*' ! -name '*.md')"
     done
     ;;
-tests/quick.c) sources="$1 tests/quick/plain.c" ;;
+tests/quick.c) parts=plain.o ;;
 tests/threads.c | tests/load_threads.c) sources="$1 -pthread" ;; # which older systems keep in a library of its own
 *.sh)
-    sources="-I. -pthread $(ls examples/st/*.c | grep -v "$library")"
-    program=$OUT/st${EXE:-}
-    run="sh $1 $program" # it looks at RUN itself
+    parts="library.o st" sources=
+    run="sh $1 $OUT/st${EXE:-}" # it looks at RUN itself
     ;;
+esac
+case " ${PARTS:-} " in *" inside "*)
+    if [ "$1" = "tests/$name.c" ] && grep -q "^#include \"../$name.c\"" tests/inside/inside.c; then
+        parts=inside sources=
+        run="${RUN:-} $OUT/inside${EXE:-} $name"
+    fi ;;
 esac
 failure() {
     echo "$name: $1" >>"$log"
     echo "$name: 0 passed, 1 failed" >>"$log"
     exit 0
 }
-# once NAME COMMAND...: what several programs want is made by the first, while the others wait for ten minutes at most
-once() {
-    made=$OUT/$1
-    shift
-    mkdir "$made.lock" 2>/dev/null && { "$@" >"$made.said" 2>&1; echo $? >"$made.built"; }
-    seconds=0
-    while [ ! -s "$made.built" ] && [ $seconds -lt 600 ]; do sleep 1; seconds=$((seconds + 1)); done
-    cat "$made.said" >"$log"
-    [ "$(cat "$made.built")" = 0 ]
-}
-if ! grep -q ST_IMPLEMENTATION "$1"; then
-    once library $CC $CFLAGS -I. -c -o "$OUT/library.o" $library || failure "the library does not build"
-    sources="$sources $OUT/library.o"
-fi
-build() { $CC $CFLAGS -o "$program" $sources ${LDFLAGS:-}; }
 : >"$log"
-case $1 in *.sh) once st build ;; *) build >"$log" 2>&1 ;; esac || failure "does not build"
+for p in $parts; do
+    # on its own, this script builds what is missing or older than its sources
+    [ "${PARTS:-}" ] || { made "$p" && [ -z "$(find safetensors.h examples/st tests -newer "$OUT/$p" -name '*.[ch]')" ]; } || part "$p"
+    made "$p" || { cat "$OUT/$p.said" >"$log"; failure "$p does not build"; }
+    case $p in *.o) sources="$sources $OUT/$p" ;; esac
+done
+case $parts in
+*st | inside) ;;
+*) $CC $CFLAGS $flags -I. -o "$program" $sources ${LDFLAGS:-} >"$log" 2>&1 || failure "does not build" ;;
+esac
 command -v timeout >/dev/null && run="timeout ${LIMIT:-900} $run"
 $run >"$OUT/$name.said" 2>&1 </dev/null
 status=$?

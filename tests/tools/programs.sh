@@ -14,7 +14,9 @@ for tool in ${CC%% *} ${RUN:-}; do
     case $tool in -* | *=*) continue ;; esac
     have "$tool" || finish
 done
-rm -rf "$out"/*.log "$out"/*.lock "$out"/*.built
+rm -f "$out"/*.log
+
+. tests/tools/parts.sh
 printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-2}" sh tests/tools/program.sh
 for source in "$@"; do
     log=${source##*/}

@@ -1,0 +1,79 @@
+/* inside.c: the tests that use the library's own functions, in one program, so that the header is compiled once for all
+ * of them. `inside json` runs tests/json.c. tests/tools/programs.sh builds it when several of these tests are to run;
+ * one alone is built by itself. A name at file level must differ from those of the other tests here. */
+#define ST_IMPLEMENTATION
+#include "../../safetensors.h"
+
+#include "../conformance.h" /* before invalid.h, which defines some of its macros anew */
+#undef GOOD
+#undef LENGTH
+#undef RAW
+
+#define main test_arithmetic
+#include "../arithmetic.c"
+#undef main
+
+#define main test_errors
+#include "../errors.c"
+#undef main
+
+#define main test_json
+#include "../json.c"
+#undef main
+
+#define main test_kernels
+#include "../kernels.c"
+#undef main
+
+#define main test_lookup
+#include "../lookup.c"
+#undef main
+
+#define main test_memory
+#include "../memory.c"
+#undef main
+
+#define main test_model
+#include "../model.c"
+#undef main
+
+#define main test_numbers
+#include "../numbers.c"
+#undef main
+
+#define main test_quick
+#include "../quick.c"
+#undef main
+
+#define main test_shards
+#include "../shards.c"
+#undef main
+
+#define main test_target
+#include "../target.c"
+#undef main
+
+int main(int argc, char **argv) {
+    static const struct {
+        const char *name;
+        int (*run)(void);
+    } tests[] = {
+        {"arithmetic", test_arithmetic},
+        {"errors", test_errors},
+        {"json", test_json},
+        {"kernels", test_kernels},
+        {"lookup", test_lookup},
+        {"memory", test_memory},
+        {"model", test_model},
+        {"numbers", test_numbers},
+        {"quick", test_quick},
+        {"shards", test_shards},
+        {"target", test_target},
+    };
+    size_t i;
+    for (i = 0; argc == 2 && i < sizeof tests / sizeof *tests; i++) {
+        if (strcmp(argv[1], tests[i].name) == 0) return tests[i].run();
+    }
+    fprintf(stderr, "inside: which test?\n");
+    return 2;
+}
