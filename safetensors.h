@@ -631,7 +631,7 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
  * Parts: to load with N threads, each thread calls st_load with the same items, its own `part` and part_count = N. The
  * bytes are divided into N contiguous stretches of the files, equal but for what cannot be cut: only views that are one
  * run (whole tensors among them) of more than 256 KiB are cut. Parts share nothing and need no lock. An item that lies
- * across a cut is complete when all calls have returned ST_OK. examples/parts.h starts the threads.
+ * across a cut is complete when all calls have returned ST_OK. examples/threads.h starts the threads.
  * Every part checks every item before it reads the first byte, so all parts refuse the same items with the same error.
  * Errors: as st_read_as, for the first item that is wrong; ST_ERR_ARGUMENT: part is not below part_count; ST_ERR_MEMORY:
  * work is too small (expected: bytes that suffice), or the allocator has no memory; ST_ERR_CANCELLED: progress returned
