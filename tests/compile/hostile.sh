@@ -1,6 +1,7 @@
 #!/bin/sh
 # hostile.sh: what strangers' programs do to a header: system headers full of macros before and after it, inclusion twice,
-# a second file that only wants declarations, C beside C++, strict dialects after somebody else's includes.
+# a second file that only wants declarations, C beside C++, strict dialects after somebody else's includes,
+# flags that change what plain char and floats are.
 check=hostile
 . tests/tools/lib.sh
 have gcc g++ clang-14 x86_64-w64-mingw32-gcc i686-w64-mingw32-gcc || finish
@@ -109,6 +110,13 @@ for order in before after; do
     pair i686-w64-mingw32-gcc $order.c i686-w64-mingw32-gcc -DUNICODE -D_UNICODE
 done
 pair gcc after.c gcc -std=c99
+
+# flags that change what plain char and floats are: the kernels, and the numbers they are held to
+for flag in -funsigned-char -fsigned-char -ffast-math; do
+    try "kernels $flag" gcc -O1 $flag tests/kernels.c -o "$out/kernels" && try "kernels $flag: run" "$out/kernels"
+    try "numbers $flag" gcc -O1 $flag tests/numbers.c -o "$out/numbers" &&
+        try "numbers $flag: run" "$out/numbers"
+done
 
 # strict C99 after somebody else's system header: it works, or the first error is the one that says what to do
 strict() { # LABEL COMPILER...
