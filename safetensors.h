@@ -1409,22 +1409,21 @@ static const char *sti_copy_text(char **at, sti_span text) {
  * uses: 5, 6, 7
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_json {
-    const unsigned char *at, *end;   /* what is in reach: at comes next */
-    uint32_t stop;                   /* place of `end` in the whole text; a header has fewer than 2^32 bytes */
-    uint32_t base;                   /* bytes of the file before the text: of a header its length, 8 */
-    int (*more)(struct sti_json *j); /* puts the next bytes in reach, or 0: there are none; NULL: all are in reach */
+    const unsigned char *at, *end; /* the next byte, and the end of the text */
+    uint32_t stop;                 /* offset of `end` in the text; a header has fewer than 2^32 bytes */
+    uint32_t base;                 /* bytes of the file before the text: of a header its length, 8 */
     st_error *error;
 #if STI_WIDE
     unsigned high; /* not 0 once a string may hold a byte over 0x7F */
 #endif
 } sti_json;
 
-typedef struct sti_string { /* a string */
-    uint32_t place;         /* of its opening quote */
-    uint32_t bytes;         /* unescaped */
-    unsigned char escaped;  /* a backslash is in it */
-    unsigned char nul;      /* so is a NUL, escaped */
-    char head[16];          /* its first bytes, unescaped: longer than any word of the format */
+typedef struct sti_string {
+    sti_span inside;       /* the text between its quotes, escapes unresolved */
+    uint32_t place;        /* of its opening quote */
+    uint32_t bytes;        /* unescaped */
+    unsigned char escaped; /* a backslash is in it */
+    unsigned char nul;     /* so is a NUL, escaped */
 } sti_string;
 
 /* length of the sequence that s begins with, n > 0 bytes being there; 0 if it is not UTF-8 or cut */
@@ -1477,9 +1476,8 @@ static int sti_is_blank(int c) {
 }
 
 /* the next byte, or -1 at the end */
-static int sti_json_byte(sti_json *j) {
-    if (j->at == j->end && !(j->more && (j->more)(j))) return -1;
-    return *j->at;
+static int sti_json_byte(const sti_json *j) {
+    return j->at == j->end ? -1 : *j->at;
 }
 
 /* the same past blanks */
@@ -1678,34 +1676,21 @@ static int sti_json_high(const sti_json *j) {
 #endif
 }
 
-/* adds bytes to a word, and to out if that is there */
-static void sti_string_add(sti_string *w, char *out, const void *bytes, size_t n) {
-    if (out) ST_MEMCPY(out + w->bytes, bytes, n);
-    if (w->bytes < sizeof w->head) {
-        size_t room = sizeof w->head - w->bytes;
-        ST_MEMCPY(w->head + w->bytes, bytes, n < room ? n : room);
-    }
-    w->bytes += (uint32_t)n; /* no more than the text, which has fewer than 2^32 */
-}
-
-static int sti_string_is(const sti_string *w, const char *text, size_t n) {
-    return w->bytes == n && ST_MEMCMP(w->head, text, n) == 0;
-}
-
 /* passes a string, j at its opening quote; out NULL, or room for all its bytes */
 static st_status sti_json_string(sti_json *j, sti_string *w, char *out) {
     w->place = sti_json_offset(j);
     w->bytes = 0;
     w->escaped = w->nul = 0;
-    j->at++;
+    w->inside.at = (const char *)++j->at;
     for (;;) {
         const unsigned char *run = j->at;
         int c;
         j->at = sti_plain_end(j, run);
-        if (j->at > run) sti_string_add(w, out, run, (size_t)(j->at - run));
+        if (out) ST_MEMCPY(out + w->bytes, run, (size_t)(j->at - run));
+        w->bytes += (uint32_t)(j->at - run); /* no more than the text, which has fewer than 2^32 */
         c = sti_json_byte(j);
         if (c == '"') {
-            j->at++;
+            w->inside.n = (size_t)((const char *)j->at++ - w->inside.at);
             return ST_OK;
         }
         if (c == '\\') {
@@ -1715,7 +1700,8 @@ static st_status sti_json_string(sti_json *j, sti_string *w, char *out) {
             if (s != ST_OK) return s;
             w->escaped = 1;
             if (bytes[0] == 0) w->nul = 1;
-            sti_string_add(w, out, bytes, n);
+            if (out) ST_MEMCPY(out + w->bytes, bytes, n);
+            w->bytes += (uint32_t)n;
         } else if (c < 0x20) {
             return sti_json_fail(j, ST_ERR_JSON,
                                  c < 0 ? STI_TEXT("a string does not end")
@@ -1957,6 +1943,18 @@ static int sti_json_same(sti_span a, int a_escaped, sti_span b, int b_escaped) {
     return x.at == x.end && y.at == y.end;
 }
 
+/* whether a string is that word of the format, by the text between its quotes */
+static int sti_is_word(sti_span inside, int escaped, const char *text, size_t n) {
+    sti_span word;
+    word.at = text;
+    word.n = n;
+    return escaped ? sti_json_same(inside, 1, word, 0) : sti_same(inside, word);
+}
+
+static int sti_string_is(const sti_string *w, const char *text, size_t n) {
+    return sti_is_word(w->inside, w->escaped, text, n);
+}
+
 #if !defined(ST_NO_ERROR_TEXT)
 /* the next character of a text as a person may see it: what a terminal would obey, and what is not UTF-8, is
  * escaped */
@@ -2061,7 +2059,7 @@ STI_COLD static st_status sti_error_file(st_error *error, sti_span said, st_stat
 
 /* ---- 10 dtypes ------------------------------------------------------------------------------------------------------
  * Name and bits; the order of the numbers is the reference's, whose writer puts the highest first.
- * uses: 6
+ * uses: 6, 9
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_dtype {
     unsigned char name, length, bits; /* name: where it begins in sti_dtype_names */
@@ -2095,10 +2093,10 @@ ST_API unsigned st_dtype_bits(st_dtype dtype) {
 }
 
 /* ST_DTYPE_UNKNOWN where no dtype is called that */
-static st_dtype sti_dtype_find(const char *name, size_t n) {
+static st_dtype sti_dtype_find(sti_span name, int escaped) {
     unsigned i;
     for (i = 1; i < STI_DTYPES; i++) {
-        if (sti_dtypes[i].length == n && ST_MEMCMP(sti_dtype_name(&sti_dtypes[i]), name, n) == 0) return (st_dtype)i;
+        if (sti_is_word(name, escaped, sti_dtype_name(&sti_dtypes[i]), sti_dtypes[i].length)) return (st_dtype)i;
     }
     return ST_DTYPE_UNKNOWN;
 }
@@ -2139,7 +2137,7 @@ static st_dtype sti_dtype_guess(const unsigned char *s) {
 
 ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype) {
     if (!name || !dtype) return ST_ERR_ARGUMENT;
-    *dtype = sti_dtype_find(name, sti_span_of(name).n);
+    *dtype = sti_dtype_find(sti_span_of(name), 0);
     return *dtype == ST_DTYPE_UNKNOWN ? ST_ERR_DTYPE : ST_OK;
 }
 
@@ -2182,7 +2180,7 @@ typedef char sti_entry_must_not_outgrow_its_member[sizeof(sti_entry) <= STI_SHOR
 
 typedef struct sti_header {
     sti_json json;
-    const unsigned char *text; /* NULL where it is seen through a window only */
+    const unsigned char *text;
     unsigned flags;            /* ST_OPEN_* */
     unsigned char scan;        /* the limits of st_scan hold */
     unsigned char begun;       /* the first member was asked for */
@@ -2302,7 +2300,7 @@ static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("the dtype must be a string"));
     e->dtype_at = sti_json_offset(&h->json);
     if ((s = sti_json_string(j, &w, NULL)) != ST_OK) return s;
-    known = sti_dtype_find(w.head, w.bytes);
+    known = sti_dtype_find(w.inside, w.escaped);
     e->dtype = (unsigned char)known;
     if (known != ST_DTYPE_UNKNOWN) return ST_OK;
     h->text_bytes += w.bytes + 1;
@@ -2459,7 +2457,7 @@ static int sti_parse_canonical_entry(sti_header *h, sti_entry *e) {
     const unsigned char *at = h->json.at, *const end = h->json.end, *name;
     st_dtype dtype;
     size_t n;
-    if (!h->text || end - at < STI_CANONICAL_LOOKAHEAD || at[0] != (h->begun ? ',' : '{') || at[1] != '"') return 0;
+    if (end - at < STI_CANONICAL_LOOKAHEAD || at[0] != (h->begun ? ',' : '{') || at[1] != '"') return 0;
     name = at + 2;
     at = sti_plain_end(&h->json, name);
     n = (size_t)(at - name);
@@ -3177,6 +3175,7 @@ STI_COLD static void sti_table_sort(sti_name_table *x, const sti_entry *entries,
 STI_INLINE int sti_same_name(sti_span s, sti_span t) {
     const char *last = s.at + (s.n > 16 ? s.n - 16 : 0);
     uint64_t a, b, c, d;
+    if (!STI_WIDE) return sti_same(s, t);
     if (s.n != t.n) return 0;
     sti_last_words(s, &a, &b);
     sti_last_words(t, &c, &d);
@@ -7657,7 +7656,7 @@ static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_t
     t->shard = 0;
     if (t->dtype == ST_DTYPE_UNKNOWN) {
         if (!spelling.at) return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
-        t->dtype = sti_dtype_find(spelling.at, spelling.n);
+        t->dtype = sti_dtype_find(spelling, 0);
     }
     if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
     if (!sti_is_utf8(name)) return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("the name is not UTF-8"), error);
