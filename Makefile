@@ -56,7 +56,8 @@ help:
 	@echo '  rooms format  the order of the header; clang-format'
 	@echo '  interop callsites examples   the reference package; outside programs; examples/'
 	@echo 'make nightly    the checks with long fuzzing, all of F32 (exhaustive) and static analysis; writes tests/NIGHTLY.md'
-	@echo 'make bench      time to open, beside the reference implementation'
+	@echo 'make bench      speed beside other libraries; ONLY="open find" measures only these workloads'
+	@echo 'make bench-table    prints the table of the README from the last results'
 	@echo 'make size       lines, bytes of text, stack'
 	@echo 'make install    header, st and safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
 	@echo 'make clean      remove build/'
@@ -88,10 +89,14 @@ check:
 	@MAKE="$(MAKE) THIN=9 SLOW_TOOL=tests/tool.sh" COUNT_ONLY="parse open" JOBS=$(JOBS) \
 	    sh tests/tools/steps.sh $(LOGS) $(CHECKS)
 
-# ONLY="parse open": only these workloads; the report keeps the others as they were
+# ONLY="parse open": only these workloads; the others keep their results
 bench:
 	@command -v python3 >/dev/null || { echo "bench: needs python3"; exit 1; }
 	@CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py $(ONLY)
+
+# the README's table, of the last results of `make bench`
+bench-table:
+	@PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py --table
 
 # RENEW=1: writes the file anew
 bench-count:
@@ -182,5 +187,5 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites \
+.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites \
 	examples warnings matrix hostile arm symbols analyze rooms format size install clean

@@ -69,20 +69,24 @@ int main(int argc, char **argv) {
     char names[LAYERS][32];
     st_tensor tensors[LAYERS];
     uint32_t shards[LAYERS], shard_count;
+    st_contents contents;
     st_save_options options;
     st_error error;
     st_status status;
     for (int i = 0; i < LAYERS * ROWS; i++) weights[i] = (float)i;
     describe(tensors, names, weights);
+    memset(&contents, 0, sizeof contents);
+    contents.tensors = tensors;
+    contents.count = LAYERS;
     memset(&options, 0, sizeof options);
     options.max_shard_bytes = 128; /* two layers; 0 is 5 GB */
-    status = st_plan_shards(tensors, LAYERS, &options, shards, &shard_count, &error);
+    status = st_plan_shards(&contents, &options, shards, &shard_count, &error);
     if (status == ST_OK && argc == 3 && strcmp(step, "begin") == 0) return begin(directory, shard_count);
     if (status == ST_OK && argc == 5 && strcmp(step, "write") == 0 && atoi(argv[3]) > 0) {
         status = write_shards(directory, tensors, shards, shard_count, (uint32_t)atoi(argv[2]), (uint32_t)atoi(argv[3]),
                               &error);
     } else if (status == ST_OK && argc == 3 && strcmp(step, "finish") == 0) {
-        status = st_save_index(directory, tensors, LAYERS, &options, &error);
+        status = st_save_index(directory, &contents, &options, &error);
     } else if (status == ST_OK) {
         fputs("usage: parts begin|finish DIRECTORY, parts write RANK RANKS DIRECTORY\n", stderr);
         return 2;

@@ -216,6 +216,14 @@ static void check_saved(const input *in) {
 
 /* ---- saving ------------------------------------------------------------------------------------------------------- */
 
+static st_contents contents_of(const input *in) {
+    st_contents c;
+    memset(&c, 0, sizeof c);
+    c.tensors = in->tensors;
+    c.count = in->count;
+    return c;
+}
+
 /* as several processes do, one after the other */
 static st_status save_in_parts(const input *in, const st_save_options *o, st_error *error) {
     uint32_t shards[MOST_TENSORS], count, i;
@@ -223,7 +231,8 @@ static st_status save_in_parts(const input *in, const st_save_options *o, st_err
     st_contents contents;
     char name[ST_SHARD_NAME_BYTES];
     size_t begin, end = in->count;
-    st_status s = st_plan_shards(in->tensors, in->count, o, shards, &count, error);
+    const st_contents whole = contents_of(in);
+    st_status s = st_plan_shards(&whole, o, shards, &count, error);
     CHECK(s == ST_OK && count == in->shards);
     (void)remove(path_of(OLD_INDEX));
     (void)remove(path_of(files[SINGLE]));
@@ -232,7 +241,7 @@ static st_status save_in_parts(const input *in, const st_save_options *o, st_err
         (void)remove(path_of(name));
     }
     one.max_shard_bytes = 0;
-    memset(&contents, 0, sizeof contents);
+    contents = whole;
     for (i = count; s == ST_OK && i > 0; i--, end = begin) {
         for (begin = end; begin > 0 && shards[begin - 1] == i - 1; begin--) {}
         CHECK(st_shard_name(i - 1, count, name, sizeof name) == ST_OK);
@@ -240,12 +249,13 @@ static st_status save_in_parts(const input *in, const st_save_options *o, st_err
         contents.count = end - begin;
         s = st_save(path_of(name), &contents, &one, error);
     }
-    return s == ST_OK ? st_save_index(folder, in->tensors, in->count, o, error) : s;
+    return s == ST_OK ? st_save_index(folder, &whole, o, error) : s;
 }
 
 static st_status save(const input *in, const st_save_options *o, st_error *error) {
+    const st_contents whole = contents_of(in);
     if (in->options & MANY_PROCESSES) return save_in_parts(in, o, error);
-    return st_save_sharded(folder, in->tensors, in->count, NULL, 0, o, error);
+    return st_save_sharded(folder, &whole, o, error);
 }
 
 static void check_end(const input *in, st_status status) {

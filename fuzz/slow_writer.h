@@ -414,7 +414,7 @@ static inline void judge(job *j, buffer *expected) {
     *expected = write_slowly(j, &overflow, &header);
     if (overflow) j->begin_faults |= fault(ST_ERR_OVERFLOW);
     if (header > HEADER_LIMIT) j->begin_faults |= fault(ST_ERR_HEADER_LIMIT);
-    if (header == UINT64_MAX) j->begin_faults |= fault(ST_ERR_OVERFLOW); /* slack that no sum can hold */
+    if (header == UINT64_MAX) j->begin_faults |= fault(ST_ERR_OVERFLOW);       /* slack that no sum can hold */
     if (!j->faults && j->repeated) j->faults = twice | fault(ST_ERR_OVERFLOW); /* or too long with what is repeated */
     if (!j->faults) j->faults = j->begin_faults;
 }

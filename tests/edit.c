@@ -337,8 +337,7 @@ static int no_bytes(void *user, const st_tensor *tensor, uint64_t offset, void *
 
 static void options_refused(void) {
     static const char text[] = "{" T_ENTRY "}" BLANKS_100;
-    static const st_pair index = PAIR("k", "1");
-    const st_model *from = (const st_model *)(const void *)&index; /* it is not looked at */
+    static const st_sink sink = {NULL, NULL}; /* it is not called */
     char work[64];
     size_t n;
     unsigned char *file = make_file(text, sizeof text - 1, "xy", 2, &n);
@@ -350,9 +349,8 @@ static void options_refused(void) {
     REFUSED(o.work.data = work, "work");
     REFUSED(o.flags = ST_SAVE_KEEP_ORDER, "ST_SAVE_KEEP_ORDER");
     REFUSED(o.max_shard_bytes = 1, "max_shard_bytes");
-    REFUSED(o.from = from, "from");
+    REFUSED(o.sink = &sink, "sink");
     REFUSED(o.fill = no_bytes, "fill");
-    REFUSED(o.index = &index, "index");
 #undef REFUSED
     for (n = 0; n < 2; n++) { /* what only a new file can have */
         size_t bytes;

@@ -117,7 +117,7 @@ static inline int folder_holds(const st_tensor *tensors, size_t count, const st_
     size_t begin = 0, end;
     st_error error;
     int same = 1;
-    CHECK_STATUS(st_plan_shards(tensors, count, options, plan, &shards, &error), ST_OK);
+    CHECK_STATUS(st_plan_shards(CONTENTS(tensors, count, NULL, 0), options, plan, &shards, &error), ST_OK);
     for (shard = 0; shard < shards; shard++) {
         for (end = begin; end < count && plan[end] == shard; end++) {}
         same &=

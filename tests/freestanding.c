@@ -87,9 +87,13 @@ static void shards(void) {
     uint32_t plan[2], count;
     char name[ST_SHARD_NAME_BYTES];
     st_save_options options;
+    st_contents contents;
     st_tensor t[2];
     st_error error;
     memset(&options, 0, sizeof options);
+    memset(&contents, 0, sizeof contents);
+    contents.tensors = t;
+    contents.count = 2;
     memset(t, 0, sizeof t);
     options.max_shard_bytes = 16;
     t[0].name = "a";
@@ -98,14 +102,14 @@ static void shards(void) {
     t[0].rank = t[1].rank = 1;
     t[0].shape = t[1].shape = &sixteen;
     t[0].data = t[1].data = data;
-    CHECK_STATUS(st_plan_shards(t, 2, &options, plan, &count, &error), ST_OK);
+    CHECK_STATUS(st_plan_shards(&contents, &options, plan, &count, &error), ST_OK);
     CHECK(count == 2 && plan[0] == 0 && plan[1] == 1);
     CHECK_STATUS(st_shard_name(1, 2, name, sizeof name), ST_OK);
     CHECK_STR(name, "model-00002-of-00002.safetensors");
-    CHECK_STATUS(st_save_sharded(".", t, 2, NULL, 0, &options, &error), ST_ERR_UNSUPPORTED);
+    CHECK_STATUS(st_save_sharded(".", &contents, &options, &error), ST_ERR_UNSUPPORTED);
     CHECK(strncmp(error.message, ".: ", 3) == 0);
-    CHECK_STATUS(st_save_index(".", t, 2, &options, &error), ST_ERR_UNSUPPORTED);
-    CHECK_STATUS(st_save_sharded(NULL, t, 2, NULL, 0, &options, NULL), ST_ERR_UNSUPPORTED);
+    CHECK_STATUS(st_save_index(".", &contents, &options, &error), ST_ERR_UNSUPPORTED);
+    CHECK_STATUS(st_save_sharded(NULL, &contents, &options, NULL), ST_ERR_UNSUPPORTED);
 }
 
 /* the sorting ways: by offset, and by name */

@@ -695,6 +695,7 @@ static void several_files(void) {
     size_t n, i, shards = 0;
     unsigned char *file = mixed_file(40, 1, &n);
     st_model *whole, *m;
+    st_contents contents;
     st_save_options save;
     st_open_options options;
     st_error error;
@@ -705,7 +706,10 @@ static void several_files(void) {
     memset(&options, 0, sizeof options);
     if (!CHECK_STATUS(st_open_memory(&whole, file, n, NULL, &error), ST_OK)) return;
     save.max_shard_bytes = n / 7 + 1;
-    CHECK_STATUS(st_save_sharded(directory, whole->tensors, whole->count, NULL, 0, &save, &error), ST_OK);
+    contents = st_contents_of(whole);
+    contents.metadata_count = 0;
+    contents.metadata = NULL;
+    CHECK_STATUS(st_save_sharded(directory, &contents, &save, &error), ST_OK);
     for (turn = 0; turn < 4; turn++) {
         options.flags = turn % 2 > 0 ? ST_OPEN_NO_MAP : 0u;
         if (!CHECK_STATUS(st_open(&m, directory, &options, &error), ST_OK)) break;

@@ -115,8 +115,8 @@ static void find_pairs(const st_model *m) {
     size_t i, wrong = 0;
     for (i = 0; i < m->metadata_count; i++) {
         char digits[21];
-        const char *value = st_find_metadata(m, m->metadata[i].key);
-        wrong += value != m->metadata[i].value || strcmp(value, test_digits(i, digits)) != 0;
+        const st_pair *pair = st_find_metadata(m, m->metadata[i].key);
+        wrong += pair != &m->metadata[i] || strcmp(pair->value, test_digits(i, digits)) != 0;
     }
     CHECK_EQ(wrong, 0);
 }

@@ -30,9 +30,7 @@ static inline st_status parts_write(const char *directory, const st_tensor *tens
     memset(&plan, 0, sizeof plan);
     plan.max_shard_bytes = options->max_shard_bytes;
     one.max_shard_bytes = 0;
-    one.index = NULL;
-    one.index_count = 0;
-    status = st_plan_shards(tensors, count, &plan, shards, &shard_count, error);
+    status = st_plan_shards(CONTENTS(tensors, count, NULL, 0), &plan, shards, &shard_count, error);
     if (status == ST_OK) {
         while (begin < count && shards[begin] != shard) begin++;
         for (end = begin; end < count && shards[end] == shard; end++) {}
@@ -45,16 +43,14 @@ static inline st_status parts_write(const char *directory, const st_tensor *tens
 }
 
 /* step 3 */
-static inline st_status parts_finish(const char *directory, const st_tensor *tensors, size_t count,
-                                     const st_save_options *options, st_error *error) {
+static inline st_status parts_finish(const char *directory, const st_contents *contents, const st_save_options *options,
+                                     st_error *error) {
     st_save_options o;
     memset(&o, 0, sizeof o);
     o.flags = options->flags & ST_SAVE_NO_SYNC;
     o.max_shard_bytes = options->max_shard_bytes;
     o.allocator = options->allocator;
-    o.index = options->index;
-    o.index_count = options->index_count;
-    return st_save_index(directory, tensors, count, &o, error);
+    return st_save_index(directory, contents, &o, error);
 }
 
 #endif

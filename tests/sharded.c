@@ -19,9 +19,21 @@ static st_save_options options_of(uint64_t limit) {
     return o;
 }
 
+static st_contents beside; /* index and from of what is saved: none, unless a test sets them */
+
+/* st_contents in one expression */
+#define MODEL(tensors_, count_, pairs_, pair_count_)         \
+    (&(const st_contents){.tensors = tensors_,               \
+                          .count = count_,                   \
+                          .metadata = pairs_,                \
+                          .metadata_count = pair_count_,     \
+                          .index = beside.index,             \
+                          .index_count = beside.index_count, \
+                          .from = beside.from})
+
 static st_status save(const st_tensor *tensors, size_t count, const st_save_options *options, st_error *error) {
     memset(error, 0xee, sizeof *error);
-    return st_save_sharded(scratch_directory, tensors, count, NULL, 0, options, error);
+    return st_save_sharded(scratch_directory, MODEL(tensors, count, NULL, 0), options, error);
 }
 
 /* ---- the plan --------------------------------------------------------------------------------------------- */
@@ -72,13 +84,13 @@ static void plan(const plan_case *c) {
         tensors[i].rank = 1;
         tensors[i].shape = &c->sizes[i];
     }
-    CHECK_STATUS(st_plan_shards(tensors, c->count, &o, shards, &count, &error), ST_OK);
+    CHECK_STATUS(st_plan_shards(CONTENTS(tensors, c->count, NULL, 0), &o, shards, &count, &error), ST_OK);
     CHECK_STATUS(error.status, ST_OK);
     for (i = 0; i < c->count; i++) CHECK_EQ(shards[i], want[i]);
     CHECK_EQ(count, want[c->count - 1] + 1);
     CHECK_EQ(shards[c->count], 0xeeeeeeee);
     count = 77;
-    CHECK_STATUS(st_plan_shards(tensors, c->count, &o, NULL, &count, NULL), ST_OK);
+    CHECK_STATUS(st_plan_shards(CONTENTS(tensors, c->count, NULL, 0), &o, NULL, &count, NULL), ST_OK);
     CHECK_EQ(count, want[c->count - 1] + 1);
 }
 
@@ -106,38 +118,38 @@ static void plans_refused(void) {
         t[i].rank = 1;
         t[i].shape = &one;
     }
-    CHECK_STATUS(st_plan_shards(NULL, 0, NULL, NULL, &count, &error), ST_OK);
+    CHECK_STATUS(st_plan_shards(CONTENTS(NULL, 0, NULL, 0), NULL, NULL, &count, &error), ST_OK);
     CHECK_EQ(count, 1);
-    CHECK_STATUS(st_plan_shards(NULL, 1, NULL, NULL, &count, &error), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_plan_shards(t, 1, NULL, NULL, NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_plan_shards(CONTENTS(NULL, 1, NULL, 0), NULL, NULL, &count, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_plan_shards(CONTENTS(t, 1, NULL, 0), NULL, NULL, NULL, &error), ST_ERR_ARGUMENT);
     o.flags = 1 << 4;
-    CHECK_STATUS(st_plan_shards(t, 1, &o, NULL, &count, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_plan_shards(CONTENTS(t, 1, NULL, 0), &o, NULL, &count, &error), ST_ERR_ARGUMENT);
     o.flags = 0;
     o.align = 7;
-    CHECK_STATUS(st_plan_shards(t, 1, &o, NULL, &count, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_plan_shards(CONTENTS(t, 1, NULL, 0), &o, NULL, &count, &error), ST_ERR_ARGUMENT);
     CHECK(strncmp(error.message, "(plan): ", 8) == 0);
     CHECK_STR(error.subject, "align");
     o.align = 0;
     o.work.data = t;
-    CHECK_STATUS(st_plan_shards(t, 1, &o, NULL, &count, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_plan_shards(CONTENTS(t, 1, NULL, 0), &o, NULL, &count, &error), ST_ERR_ARGUMENT);
     CHECK_STR(error.subject, "work");
     o.work.data = NULL;
     t[1].dtype = ST_DTYPE_F4;
     t[1].shape = &odd;
-    CHECK_STATUS(st_plan_shards(t, 3, &o, NULL, &count, &error), ST_ERR_SUBBYTE);
+    CHECK_STATUS(st_plan_shards(CONTENTS(t, 3, NULL, 0), &o, NULL, &count, &error), ST_ERR_SUBBYTE);
     CHECK_STR(error.subject, "b");
     for (i = 0; i < 8; i++) { /* 2^63 bytes in all, each of which could be a file */
         eight[i] = t[2];
         eight[i].shape = &much;
         eight[i].name = i < 7 ? "small" : "large";
     }
-    CHECK_STATUS(st_plan_shards(eight, 7, &o, NULL, &count, &error), ST_OK);
-    CHECK_STATUS(st_plan_shards(eight, 8, &o, NULL, &count, &error), ST_ERR_OVERFLOW);
+    CHECK_STATUS(st_plan_shards(CONTENTS(eight, 7, NULL, 0), &o, NULL, &count, &error), ST_OK);
+    CHECK_STATUS(st_plan_shards(CONTENTS(eight, 8, NULL, 0), &o, NULL, &count, &error), ST_ERR_OVERFLOW);
     CHECK_STR(error.subject, "large");
     for (i = 0; i < 65537; i++) many[i] = t[0]; /* that the name is there twice is not seen */
-    CHECK_STATUS(st_plan_shards(many, 65536, &o, NULL, &count, &error), ST_OK);
+    CHECK_STATUS(st_plan_shards(CONTENTS(many, 65536, NULL, 0), &o, NULL, &count, &error), ST_OK);
     CHECK_EQ(count, 65536);
-    CHECK_STATUS(st_plan_shards(many, 65537, &o, NULL, &count, &error), ST_ERR_TOO_LARGE);
+    CHECK_STATUS(st_plan_shards(CONTENTS(many, 65537, NULL, 0), &o, NULL, &count, &error), ST_ERR_TOO_LARGE);
     CHECK_EQ(error.expected, 65536);
     free(many);
 }
@@ -214,7 +226,7 @@ static void plainly(void) {
     five_tensors(t);
     for (flags = 0; flags <= ST_SAVE_NO_SYNC; flags += ST_SAVE_NO_SYNC) { /* flushed, and not */
         o.flags = flags;
-        CHECK_STATUS(st_save_sharded(scratch_directory, t, 5, &metadata, 1, &o, &error), ST_OK);
+        CHECK_STATUS(st_save_sharded(scratch_directory, MODEL(t, 5, &metadata, 1), &o, &error), ST_OK);
         CHECK_STATUS(error.status, ST_OK);
         CHECK(folder_is(THREE_NAMES));
         CHECK(folder_holds(t, 5, &metadata, 1, &o));
@@ -224,14 +236,14 @@ static void plainly(void) {
     o.align = 64;
     o.slack = 10;
     o.flags |= ST_SAVE_KEEP_ORDER;
-    CHECK_STATUS(st_save_sharded(directory, t, 5, NULL, 0, &o, NULL), ST_OK);
+    CHECK_STATUS(st_save_sharded(directory, MODEL(t, 5, NULL, 0), &o, NULL), ST_OK);
     CHECK(folder_is(THREE_NAMES));
     CHECK(folder_holds(t, 5, NULL, 0, &o));
     o = options_of(0);
-    CHECK_STATUS(st_save_sharded(scratch_directory, t, 5, &metadata, 1, &o, &error), ST_OK);
+    CHECK_STATUS(st_save_sharded(scratch_directory, MODEL(t, 5, &metadata, 1), &o, &error), ST_OK);
     CHECK(folder_is("model.safetensors "));
     CHECK(folder_holds(t, 5, &metadata, 1, &o));
-    CHECK_STATUS(st_save_sharded(scratch_directory, t, 5, NULL, 0, NULL, &error), ST_OK); /* the default limit */
+    CHECK_STATUS(st_save_sharded(scratch_directory, MODEL(t, 5, NULL, 0), NULL, &error), ST_OK); /* the default limit */
     CHECK(folder_is("model.safetensors "));
     CHECK(folder_holds(t, 5, NULL, 0, NULL));
     CHECK_STATUS(save(NULL, 0, &o, &error), ST_OK);
@@ -250,9 +262,10 @@ static void opens(void) {
     st_error error;
     size_t i;
     five_tensors(t);
-    o.index = more;
-    o.index_count = 2;
-    CHECK_STATUS(st_save_sharded(scratch_directory, t, 5, &metadata, 1, &o, &error), ST_OK);
+    beside.index = more;
+    beside.index_count = 2;
+    CHECK_STATUS(st_save_sharded(scratch_directory, MODEL(t, 5, &metadata, 1), &o, &error), ST_OK);
+    memset(&beside, 0, sizeof beside);
     for (i = 0; i < 2; i++) {
         saving s = {"", t, 5, &metadata, 1, 0, 0, 0};
         memset(&how, 0, sizeof how);
@@ -270,12 +283,8 @@ static void opens(void) {
         { /* what is read is written anew over itself, byte for byte */
             st_save_options again = options_of(32);
             char *before = folder_text(INDEX);
-            again.from = m;
-            again.index = m->index;
-            again.index_count = m->index_count;
-            CHECK_STATUS(st_save_sharded(scratch_directory, m->tensors, m->count, m->metadata, m->metadata_count,
-                                         &again, &error),
-                         ST_OK);
+            const st_contents contents = st_contents_of(m);
+            CHECK_STATUS(st_save_sharded(scratch_directory, &contents, &again, &error), ST_OK);
             CHECK(folder_is(THREE_NAMES));
             CHECK(folder_holds(t, 5, &metadata, 1, &again));
             index_is(before);
@@ -328,16 +337,16 @@ static void index_texts(void) {
         const index_case *c = &index_cases[i];
         char want[2000];
         test_row = c->name;
-        o.index = c->pairs;
-        o.index_count = c->pair_count;
+        beside.index = c->pairs;
+        beside.index_count = c->pair_count;
         CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
         snprintf(want, sizeof want, "{\n  \"metadata\": {\n%s\n  },\n%s", c->metadata,
                  strstr(five_index, "  \"weight_map\""));
         index_is(want);
     }
     test_row = "names of tensors";
-    o.index = NULL;
-    o.index_count = 0;
+    beside.index = NULL;
+    beside.index_count = 0;
     t[0].name = "\xf0\x9f\x98\x80";
     t[1].name = "\xef\xbf\xbf";
     t[2].name = "\n\x01\"\\/";
@@ -362,8 +371,8 @@ static void depth(void) { /* of values: 125 in a value, in 2 of the index */
     st_save_options o = options_of(32);
     st_error error;
     size_t n;
-    o.index = &pair;
-    o.index_count = 1;
+    beside.index = &pair;
+    beside.index_count = 1;
     five_tensors(t);
     for (n = 125; n <= 126; n++) {
         memset(deep, '[', n);
@@ -372,6 +381,7 @@ static void depth(void) { /* of values: 125 in a value, in 2 of the index */
         CHECK_STATUS(save(t, 5, &o, &error), n == 125 ? ST_OK : ST_ERR_JSON);
         if (n == 125) folder_clear();
     }
+    memset(&beside, 0, sizeof beside);
     CHECK(folder_is(""));
 }
 
@@ -395,6 +405,11 @@ static void older_model_is_there(void) {
     CHECK(folder_holds(t, 2, NULL, 0, &o));
 }
 
+static int no_bytes(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n) {
+    (void)user, (void)tensor, (void)offset, (void)dst, (void)n;
+    return 1;
+}
+
 static void refused(const st_tensor *t, size_t count, const st_pair *metadata, size_t metadata_count,
                     const st_save_options *o, st_status status, const char *subject) {
     counting memory;
@@ -403,7 +418,7 @@ static void refused(const st_tensor *t, size_t count, const st_pair *metadata, s
     counting_begin(&memory);
     all.allocator = &memory.allocator;
     memset(&error, 0xee, sizeof error);
-    CHECK_STATUS(st_save_sharded(scratch_directory, t, count, metadata, metadata_count, &all, &error), status);
+    CHECK_STATUS(st_save_sharded(scratch_directory, MODEL(t, count, metadata, metadata_count), &all, &error), status);
     CHECK_STATUS(error.status, status);
     CHECK_STR(error.subject, subject);
     CHECK_EQ(error.position, UINT64_MAX);
@@ -413,6 +428,12 @@ static void refused(const st_tensor *t, size_t count, const st_pair *metadata, s
     older_model_is_there();
 }
 
+static int never(void *user, uint64_t done, uint64_t total) {
+    (void)user, (void)done, (void)total;
+    CHECK(!"a byte was written");
+    return 0;
+}
+
 static void refusals(void) {
     static const st_pair twice[] = {PAIR("a", "1"), PAIR("b", "1"), PAIR("a", "2")};
     static const st_pair no_value[] = {{.key = "k"}}, no_key[] = {{.value = "1"}}, bad_key[] = {PAIR("\xff", "1")};
@@ -420,6 +441,8 @@ static void refusals(void) {
     static const char *const not_json[] = {"",    " ",       "1 2",      "{",           "[1,]", "nul",
                                            "'a'", "{\"a\"}", "\"\xff\"", "\"\\ud800\"", "01",   "1e309"};
     static const uint64_t large = UINT64_MAX / 8;
+    static const st_sink sink = {NULL, NULL};                            /* it is not called */
+    const st_model *from = (const st_model *)(const void *)&not_json[0]; /* it is not looked at */
     char *long_text = (char *)need(100000002);
     st_save_options o = options_of(32);
     st_tensor t[5], wrong[5];
@@ -446,12 +469,14 @@ static void refusals(void) {
     wrong[4].shape = &large;
     refused(wrong, 5, NULL, 0, &o, ST_ERR_OVERFLOW, "d");
     wrong[4] = t[4];
-    wrong[4].data = NULL; /* in the last shard, so it is known before the first is written */
+    wrong[4].data = NULL; /* in the last shard, and known before the first is written */
+    o.progress = never;
     refused(wrong, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "d");
+    o.progress = NULL;
     refused(t, 5, twice, 3, &o, ST_ERR_DUPLICATE, "a");
     refused(t, 5, bad_text, 1, &o, ST_ERR_UTF8, "k\\xc0");
-    refused(t, 5, NULL, 1, &o, ST_ERR_ARGUMENT, "metadata");
-    refused(NULL, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "tensors");
+    refused(t, 5, NULL, 1, &o, ST_ERR_ARGUMENT, "contents->metadata");
+    refused(NULL, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "contents->tensors");
     o.flags |= 1 << 4;
     refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "flags");
     o.flags = ST_SAVE_IN_PLACE;
@@ -461,32 +486,40 @@ static void refusals(void) {
     o.work.bytes = sizeof wrong;
     refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "work");
     o.work.data = NULL;
+    o.sink = &sink;
+    refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "sink");
+    o.sink = NULL;
+    beside.from = from;
+    o.fill = no_bytes;
+    refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "fill");
+    o.fill = NULL;
+    beside.from = NULL;
     o.align = 24;
     refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "align");
     o.align = 0;
     /* the index's metadata, where there is an index and where there is none */
     for (o.max_shard_bytes = 32; o.max_shard_bytes <= 80; o.max_shard_bytes += 48) {
-        o.index_count = 1;
-        refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "index");
-        o.index = no_value;
+        beside.index_count = 1;
+        refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "contents->index");
+        beside.index = no_value;
         refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "k");
-        o.index = no_key;
+        beside.index = no_key;
         refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "");
-        o.index = bad_key;
+        beside.index = bad_key;
         refused(t, 5, NULL, 0, &o, ST_ERR_UTF8, "\\xff");
-        o.index = twice;
-        o.index_count = 3;
+        beside.index = twice;
+        beside.index_count = 3;
         refused(t, 5, NULL, 0, &o, ST_ERR_DUPLICATE, "a");
-        o.index = &pair;
-        o.index_count = 1;
+        beside.index = &pair;
+        beside.index_count = 1;
         for (i = 0; i < sizeof not_json / sizeof *not_json; i++) {
             test_row = not_json[i];
             pair.value = not_json[i];
             refused(t, 5, NULL, 0, &o, ST_ERR_JSON, "k");
         }
         test_row = "";
-        o.index = NULL;
-        o.index_count = 0;
+        beside.index = NULL;
+        beside.index_count = 0;
     }
     o.max_shard_bytes = 32;
     /* limits: of a value, of an index, of a header in the last shard */
@@ -494,15 +527,15 @@ static void refusals(void) {
     long_text[0] = '"';
     long_text[100000000] = '"';
     long_text[100000001] = 0;
-    o.index = &pair;
-    o.index_count = 1;
+    beside.index = &pair;
+    beside.index_count = 1;
     pair.value = long_text;
     refused(t, 5, NULL, 0, &o, ST_ERR_HEADER_LIMIT, "k");
     long_text[99999999] = '"';
     long_text[100000000] = 0;
     refused(t, 5, NULL, 0, &o, ST_ERR_HEADER_LIMIT, INDEX);
-    o.index = NULL;
-    o.index_count = 0;
+    beside.index = NULL;
+    beside.index_count = 0;
     wrong[4] = t[4];
     wrong[4].name = long_text;
     wrong[4].name_bytes = 49999990; /* the index would have room for it twice, and the header has not with slack */
@@ -511,7 +544,9 @@ static void refusals(void) {
         counting memory;
         counting_begin(&memory);
         o.allocator = &memory.allocator;
+        o.progress = never; /* it is the last shard's, and known before the first is written */
         CHECK_STATUS(save(wrong, 5, &o, &error), ST_ERR_HEADER_LIMIT);
+        o.progress = NULL;
         CHECK(strstr(error.message, SHARD_NAME(3, 3)) != NULL);
         CHECK(error.actual > 100000000 && error.expected == 100000000);
         counting_end(&memory);
@@ -519,12 +554,13 @@ static void refusals(void) {
     }
     older_model_is_there();
     free(long_text);
-    CHECK_STATUS(st_save_sharded(NULL, t, 5, NULL, 0, NULL, &error), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_save_sharded("", t, 5, NULL, 0, NULL, &error), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_save_sharded(scratch_path("absent"), t, 5, NULL, 0, NULL, &error), ST_ERR_NOT_FOUND);
+    CHECK_STATUS(st_save_sharded(NULL, MODEL(t, 5, NULL, 0), NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save_sharded("", MODEL(t, 5, NULL, 0), NULL, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save_sharded(scratch_path("absent"), MODEL(t, 5, NULL, 0), NULL, &error), ST_ERR_NOT_FOUND);
     CHECK(strstr(error.message, "absent: ") != NULL);
-    CHECK_STATUS(st_save_sharded(scratch_path("absent"), t, 5, NULL, 0, &o, NULL), ST_ERR_NOT_FOUND);
-    CHECK_STATUS(st_save_sharded(scratch_path(INDEX), t, 5, NULL, 0, NULL, &error), ST_ERR_NOT_FOUND); /* a file */
+    CHECK_STATUS(st_save_sharded(scratch_path("absent"), MODEL(t, 5, NULL, 0), &o, NULL), ST_ERR_NOT_FOUND);
+    CHECK_STATUS(st_save_sharded(scratch_path(INDEX), MODEL(t, 5, NULL, 0), NULL, &error),
+                 ST_ERR_NOT_FOUND); /* a file */
     older_model_is_there();
     folder_clear();
 }
@@ -620,9 +656,9 @@ static void from_a_model(void) { /* that lies where the new one goes */
         CHECK_STATUS(save_to_sink(&to, CONTENTS(t, 5, NULL, 0), NULL, &error), ST_OK);
         scratch_write("source", sink.out.at, sink.out.n);
         if (!CHECK(st_open(&m, scratch_path("source"), &how, &error) == ST_OK)) continue;
-        o.from = m;
+        beside.from = m;
         CHECK_STATUS(save(m->tensors, m->count, &o, &error), ST_OK);
-        o.from = NULL;
+        beside.from = NULL;
         st_close(m);
         scratch_remove("source");
         CHECK(folder_is(THREE_NAMES));
@@ -920,7 +956,7 @@ static void parts(void) {
         put("keep.txt", "");
         CHECK(parts_clear(scratch_directory, 3));
         CHECK(!folder_has(INDEX) && !folder_has("model.safetensors") && !folder_has(SHARD_NAME(1, 3)));
-        CHECK_STATUS(parts_finish(scratch_directory, t, 5, &o, &error), ST_ERR_SHARD);
+        CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error), ST_ERR_SHARD);
         CHECK_STR(error.subject, SHARD_NAME(1, 3));
         /* the last rank, which has no other bytes */
         five_tensors(mine);
@@ -931,7 +967,7 @@ static void parts(void) {
         o.user = &w;
         CHECK_STATUS(parts_write(scratch_directory, mine, 5, &metadata, 1, 2, &o, &error), ST_OK);
         CHECK_EQ(w.done, 16);
-        CHECK_STATUS(parts_finish(scratch_directory, t, 5, &o, &error), ST_ERR_SHARD);
+        CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error), ST_ERR_SHARD);
         CHECK_STR(error.subject, SHARD_NAME(1, 3));
         /* the first rank */
         o.progress = NULL;
@@ -940,31 +976,32 @@ static void parts(void) {
         CHECK(!folder_has(INDEX));
         counting_begin(&memory);
         o.allocator = &memory.allocator;
-        CHECK_STATUS(parts_finish(scratch_directory, mine, 5, &o, &error), ST_OK);
+        CHECK_STATUS(parts_finish(scratch_directory, MODEL(mine, 5, NULL, 0), &o, &error), ST_OK);
         CHECK_STATUS(error.status, ST_OK);
         counting_end(&memory);
         o.allocator = NULL;
         CHECK(folder_is("keep.txt " THREE_NAMES)); /* shards of the older model are gone too */
         CHECK(folder_holds(t, 5, &metadata, 1, &o));
         index_is(five_index);
-        o.index = &index;
-        o.index_count = 1;
-        CHECK_STATUS(parts_finish(scratch_directory, t, 5, &o, &error), ST_OK); /* over an index that is there */
-        o.index_count = 0;
-        o.index = NULL;
+        beside.index = &index;
+        beside.index_count = 1;
+        CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error),
+                     ST_OK); /* over an index that is there */
+        beside.index_count = 0;
+        beside.index = NULL;
         CHECK(folder_is("keep.txt " THREE_NAMES));
-        CHECK_STATUS(parts_finish(scratch_directory, t, 5, &o, &error), ST_OK);
+        CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error), ST_OK);
         index_is(five_index);
         folder_clear();
     }
     o = options_of(0); /* one shard is enough */
     older_model();
     CHECK(parts_clear(scratch_directory, 1));
-    CHECK_STATUS(parts_finish(scratch_directory, t, 5, &o, &error), ST_ERR_SHARD);
+    CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error), ST_ERR_SHARD);
     CHECK_STR(error.subject, "model.safetensors");
     CHECK_STATUS(parts_write(scratch_directory, t, 5, NULL, 0, 0, &o, &error), ST_OK);
     put(INDEX, five_index); /* of nothing that is there */
-    CHECK_STATUS(parts_finish(scratch_directory, t, 5, &o, &error), ST_OK);
+    CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error), ST_OK);
     CHECK(folder_is("model.safetensors "));
     folder_clear();
 }
@@ -978,7 +1015,7 @@ static void index_over_single(void) {
     five_tensors(t);
     CHECK_STATUS(save(t, 3, &single, &error), ST_OK);
     for (i = 0; i < 3; i++) CHECK_STATUS(parts_write(scratch_directory, t, 5, NULL, 0, i, &o, &error), ST_OK);
-    CHECK_STATUS(parts_finish(scratch_directory, t, 5, &o, &error), ST_OK);
+    CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error), ST_OK);
     CHECK(folder_is(THREE_NAMES));
     folder_clear();
 }
@@ -991,7 +1028,7 @@ static void index_refused(const st_tensor *t, size_t count, const st_save_option
     counting_begin(&memory);
     if (all.allocator == NULL) all.allocator = &memory.allocator;
     memset(&error, 0xee, sizeof error);
-    CHECK_STATUS(st_save_index(scratch_directory, t, count, &all, &error), status);
+    CHECK_STATUS(st_save_index(scratch_directory, MODEL(t, count, NULL, 0), &all, &error), status);
     CHECK_STATUS(error.status, status);
     CHECK_STR(error.subject, subject);
     check_text(error.message, sizeof error.message);
@@ -1000,20 +1037,10 @@ static void index_refused(const st_tensor *t, size_t count, const st_save_option
     older_model_is_there();
 }
 
-static int no_progress(void *user, uint64_t done, uint64_t total) {
-    (void)user, (void)done, (void)total;
-    return 0;
-}
-
-static int no_bytes(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n) {
-    (void)user, (void)tensor, (void)offset, (void)dst, (void)n;
-    return 1;
-}
-
 static void index_refusals(void) {
     static const st_pair bad = PAIR("k", "x"), twice[] = {PAIR("a", "1"), PAIR("a", "2")};
     static const st_allocator half = {NULL, NULL, NULL};
-    const st_model *from = (const st_model *)(const void *)&bad; /* it is not looked at */
+    static const st_sink sink = {NULL, NULL}; /* it is not called */
     const st_save_options clean = options_of(32);
     st_tensor t[5], other[5];
     st_save_options o = clean;
@@ -1023,7 +1050,7 @@ static void index_refusals(void) {
     five_tensors(other);
     other[4].name = "b";
     index_refused(other, 5, &o, ST_ERR_DUPLICATE, "b");
-    index_refused(NULL, 5, &o, ST_ERR_ARGUMENT, "tensors");
+    index_refused(NULL, 5, &o, ST_ERR_ARGUMENT, "contents->tensors");
     index_refused(t, 5, &o, ST_ERR_SHARD, SHARD_NAME(1, 3));
 #define REFUSED(set, name) \
     o = clean;             \
@@ -1035,25 +1062,27 @@ static void index_refusals(void) {
     REFUSED(o.align = 8, "align");
     REFUSED(o.align = 7, "align");
     REFUSED(o.slack = 8, "slack");
-    REFUSED(o.progress = no_progress, "progress");
+    REFUSED(o.progress = never, "progress");
     REFUSED(o.fill = no_bytes, "fill");
-    REFUSED(o.from = from, "from");
     REFUSED(o.work.data = other, "work");
-    REFUSED(o.index_count = 1, "index");
+    REFUSED(beside.index_count = 1, "contents->index");
+    beside.index_count = 0;
+    REFUSED(o.sink = &sink, "sink");
     REFUSED(o.allocator = &half, "allocator");
 #undef REFUSED
     o = clean;
-    o.index = &bad;
-    o.index_count = 1;
+    beside.index = &bad;
+    beside.index_count = 1;
     index_refused(t, 5, &o, ST_ERR_JSON, "k");
-    o.index = twice;
-    o.index_count = 2;
+    beside.index = twice;
+    beside.index_count = 2;
     index_refused(t, 5, &o, ST_ERR_DUPLICATE, "a");
-    CHECK_STATUS(st_save_index(NULL, t, 5, &clean, &error), ST_ERR_ARGUMENT);
+    memset(&beside, 0, sizeof beside);
+    CHECK_STATUS(st_save_index(NULL, MODEL(t, 5, NULL, 0), &clean, &error), ST_ERR_ARGUMENT);
     CHECK_STR(error.subject, "directory");
-    CHECK_STATUS(st_save_index("", t, 5, &clean, &error), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_save_index(scratch_path("absent"), t, 5, &clean, &error), ST_ERR_NOT_FOUND);
-    CHECK_STATUS(st_save_index(scratch_path(INDEX), t, 5, &clean, NULL), ST_ERR_NOT_FOUND); /* a file */
+    CHECK_STATUS(st_save_index("", MODEL(t, 5, NULL, 0), &clean, &error), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_save_index(scratch_path("absent"), MODEL(t, 5, NULL, 0), &clean, &error), ST_ERR_NOT_FOUND);
+    CHECK_STATUS(st_save_index(scratch_path(INDEX), MODEL(t, 5, NULL, 0), &clean, NULL), ST_ERR_NOT_FOUND); /* a file */
     folder_clear();
 }
 
@@ -1097,13 +1126,13 @@ static void shards_of_others(void) {
             free(file);
         }
         if (i == 7) scratch_remove(SHARD_NAME(2, 3));
-        CHECK_STATUS(parts_finish(scratch_directory, t, 5, &o, &error), ST_ERR_SHARD);
+        CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error), ST_ERR_SHARD);
         CHECK_STR(error.subject, SHARD_NAME(2, 3));
         CHECK(strstr(error.message, i == 5 ? "damaged" : i == 7 ? "missing" : "of the plan") != NULL);
         CHECK(!folder_has(INDEX));
         check_no_temporary();
         CHECK_STATUS(parts_write(scratch_directory, t, 5, NULL, 0, 1, &o, &error), ST_OK);
-        CHECK_STATUS(parts_finish(scratch_directory, t, 5, &o, &error), ST_OK);
+        CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error), ST_OK);
         index_is(five_index);
         scratch_remove(INDEX);
     }

@@ -105,9 +105,9 @@ bad() {
 sharded broken && rm broken/$two
 bad "a shard that is missing" ST_ERR_SHARD $two
 sharded broken && rm broken/model.safetensors.index.json
-bad "an index that is missing" ST_ERR_SHARD "2 .safetensors files and no index"
+bad "an index that is missing" ST_ERR_SHARD "no index and no model.safetensors among 2 .safetensors files"
 sharded broken && rm broken/model.safetensors.index.json broken/$two
-bad "an index and a shard that are missing" ST_ERR_SHARD "no index for this shard"
+bad "an index and a shard that are missing" ST_ERR_SHARD "no index for the shard"
 each=shard
 sharded broken && printf x >>broken/$two
 bad "a shard that is too long" ST_ERR_TRAILING $two

@@ -2,6 +2,8 @@
  * goes through every way to save. */
 #include "../safetensors.h"
 
+#include <time.h>
+
 #include "written.h"
 
 /* ---- files by hand ---------------------------------------------------------------------------------------- */
@@ -454,6 +456,61 @@ static void many(size_t count) {
     free(data);
     free(names);
     free(tensors);
+}
+
+/* each name leaves the one before it by one bit of its last byte, so that a tree of bits would be as deep as it can be */
+static double save_long_names(int chosen) {
+    enum { LENGTH = 800, BITS = 6, COUNT = LENGTH * BITS };
+    static const char flipped[BITS + 1] = "uE]QWT"; /* of U, one bit each */
+    static const uint64_t none[1] = {0};
+    st_tensor *tensors = (st_tensor *)need(COUNT * sizeof *tensors);
+    char *texts = (char *)need((size_t)COUNT * LENGTH);
+    collecting c;
+    const st_sink sink = {&c, collect};
+    st_error error;
+    st_model *m;
+    size_t i;
+    clock_t from;
+    double took;
+    memset(&c, 0, sizeof c);
+    memset(tensors, 0, COUNT * sizeof *tensors);
+    memset(texts, 'U', (size_t)COUNT * LENGTH);
+    for (i = 0; i < COUNT; i++) {
+        char *name = texts + i * LENGTH;
+        if (chosen) {
+            name[i / BITS] = flipped[i % BITS];
+        } else {
+            name[0] = (char)('a' + i % 26);
+            name[1] = (char)('a' + i / 26 % 26);
+            name[2] = (char)('a' + i / 676);
+        }
+        tensors[i].name = name;
+        tensors[i].name_bytes = i / BITS + 3;
+        tensors[i].dtype = ST_DTYPE_U8;
+        tensors[i].rank = 1;
+        tensors[i].shape = none;
+    }
+    from = clock();
+    CHECK_STATUS(save_to_sink(&sink, CONTENTS(tensors, COUNT, NULL, 0), NULL, &error), ST_OK);
+    took = (double)(clock() - from) / CLOCKS_PER_SEC;
+    CHECK_STATUS(st_open_memory(&m, c.out.at, c.out.n, NULL, &error), ST_OK);
+    CHECK(m != NULL && m->count == COUNT);
+    for (i = 0; m != NULL && i < COUNT; i++) {
+        CHECK(st_find_n(m, tensors[i].name, tensors[i].name_bytes) != NULL);
+    }
+    st_close(m);
+    free(c.out.at);
+    free(texts);
+    free(tensors);
+    return took;
+}
+
+static void chosen_names(void) {
+    double usual, worst;
+    test_row = "chosen names";
+    usual = save_long_names(0);
+    worst = save_long_names(1);
+    if (!CHECK(worst <= 10 * usual + 0.2)) printf("%.3f s, %.3f s of other names\n", worst, usual);
 }
 
 /* ---- refusals --------------------------------------------------------------------------------------------- */
@@ -1033,6 +1090,7 @@ int main(void) {
     for (i = 0; i < sizeof counts / sizeof *counts; i++) pairs_sorted(counts[i]);
     long_tensors();
     many(100000 / (size_t)test_thin());
+    chosen_names();
     scratch_remove(SOURCE_FILE);
     refusals();
     wrong_options();

@@ -83,30 +83,33 @@ static void warn_of_index(const transfer *t) {
 
 /* ---- writing ------------------------------------------------------------------------------------------------ */
 
+/* what to save: the chosen tensors and all metadata of IN; their bytes are read from IN unless options.fill makes them */
+static st_contents contents_of(const transfer *t) {
+    st_contents c = st_contents_of(t->model);
+    c.tensors = t->choice.tensors;
+    c.count = t->choice.count;
+    if (t->saving.options.fill) c.from = NULL;
+    return c;
+}
+
 st_status transfer_to_file(transfer *t, st_error *error) {
-    st_contents contents = st_contents_of(t->model);
+    const st_contents contents = contents_of(t);
     if (system_path_kind(t->out) == PATH_DIRECTORY) {
         return set_error(error, ST_ERR_IO, "this is a directory; expected the path of a file");
     }
-    contents.tensors = t->choice.tensors;
-    contents.count = t->choice.count;
-    if (t->saving.options.fill) contents.from = NULL;
     return st_save(t->out, &contents, &t->saving.options, error);
 }
 
 st_status transfer_to_directory(transfer *t, st_error *error) {
-    const st_model *m = t->model;
+    const st_contents contents = contents_of(t);
     const int made = system_make_directory(t->out);
     st_status status;
     if (system_path_kind(t->out) == PATH_OTHER) {
         return set_error(error, ST_ERR_IO,
                          "this is a file; a model of several files needs a directory (st merge writes one file)");
     }
-    t->saving.options.from = t->saving.options.fill ? NULL : m;
-    t->saving.options.index = m->index;
-    t->saving.options.index_count = m->index_count;
-    status = st_save_sharded(t->out, t->choice.tensors, t->choice.count, m->metadata, m->metadata_count,
-                             &t->saving.options, error);
+    t->writes_index = 1;
+    status = st_save_sharded(t->out, &contents, &t->saving.options, error);
     if (status != ST_OK && made) system_remove_directory(t->out);
     return status;
 }
@@ -148,6 +151,7 @@ static st_status plan_as_split(transfer *t, st_error *error) {
     uint32_t *shards = (uint32_t *)calloc(c->count + 1, sizeof *shards), count = 0;
     uint64_t largest_file = 1, bytes;
     size_t begin, end, largest;
+    st_contents contents;
     st_status status;
     if (!shards) return set_error(error, ST_ERR_MEMORY, "out of memory");
     for (begin = 0; begin < c->count; begin = end) {
@@ -156,7 +160,8 @@ static st_status plan_as_split(transfer *t, st_error *error) {
         if (!t->saving.keep_order) swap(c, begin, largest);
     }
     t->saving.options.max_shard_bytes = largest_file;
-    status = st_plan_shards(c->tensors, c->count, &t->saving.options, shards, &count, error);
+    contents = contents_of(t);
+    status = st_plan_shards(&contents, &t->saving.options, shards, &count, error);
     if (status == ST_OK && !is_as_split(c, shards)) {
         begin_message(c->command);
         put_string(stderr, t->in);
@@ -188,7 +193,7 @@ static int transfer_model(transfer *t) {
         error.status = t->write(t, &error);
         code = saving_end(&t->saving, t->out, &error);
     }
-    if (code == EXIT_FINE && !t->saving.options.index) warn_of_index(t);
+    if (code == EXIT_FINE && !t->writes_index) warn_of_index(t);
     if (code == EXIT_FINE) code = warn_of_metadata(t);
     st_close(model);
     return code == EXIT_FINE && t->saving.json ? put_saved_json(t->out) : code;

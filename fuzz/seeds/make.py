@@ -328,26 +328,23 @@ INDEX_OPTIONS = {
 }
 
 
-# an older index beside the files of fuzz_shards.c: 8 another index too, 16 no older one, 32 a work buffer, 64 many processes,
-# 128 the other policy; then the knob, of which the upper two bits choose the other index, and which files are there
+# an older index beside the files of fuzz_shards.c: 8 another index too, 16 no older one, 64 many processes; then the knob, of which the upper two bits choose the other index, and which files are there
 OLD = index([("a", "a.safetensors"), ("b", "b.safetensors"), ("c", "model-00002-of-00003.safetensors"), ("k", "keep.bin")])
 SHARDS = {
     "old": (3, 0x1b, 255, OLD),
-    "old-work": (3 | 32, 0x1b, 255, OLD),
     "old-many": (4 | 64, 0x36, 255, OLD),
-    "old-over": (5 | 128, 0x2d, 255, OLD),
     "old-beside-another": (3 | 8, 0x1b, 255, OLD),
     "old-clash": (1, 0x1a, 0xff, index([("a", "model-00001-of-00002.safetensors"), ("b", "b\\u002esafetensors")])),
     "other-clash": (1 | 8, 0x5a, 255, OLD),
     "other-single": (2 | 8 | 64, 0x9b, 255, OLD),
-    "other-cut": (2 | 8 | 32, 0xdb, 255, OLD),
+    "other-cut": (2 | 8, 0xdb, 255, OLD),
     "none": (3 | 16, 0x1b, 0, b""),
     "none-but-files": (3 | 16, 0x1b, 255, b""),
     "one": (0, 7, 255, OLD),
     "hostile": (3, 0x1b, 255, index([("x", "../a.safetensors"), ("y", "sub/a.safetensors"), ("z", "/a.safetensors"), ("n", "NUL.safetensors")])),
     "long-name": (3, 0x1b, 255, index([("x", "n" * 300 + ".safetensors"), ("y", "a.safetensors")])),
     "cut": (3, 0x1b, 255, OLD[:-3]),
-    "twice": (3 | 32, 0x1b, 255, OLD[:-1] + b',"weight_map":{"q":"c d.safetensors"}}'),
+    "twice": (3, 0x1b, 255, OLD[:-1] + b',"weight_map":{"q":"c d.safetensors"}}'),
     "no-json": (3, 0x1b, 255, b"a.safetensors"),
     "empty": (3, 0x1b, 255, b""),
 }

@@ -4,7 +4,7 @@
 #define SHARDS_H
 #include "../parts.h"
 
-enum older { NOTHING, SINGLE, TWO, THREE, HIDDEN, STRAY };
+enum older { NOTHING, SINGLE, TWO, THREE, HIDDEN, STRAY, ONE };
 
 typedef struct shards_scenario {
     const char *name;
@@ -18,6 +18,7 @@ static const shards_scenario shards_scenarios[] = {
     {"three-over-hidden", HIDDEN, 0, 0}, /* a single file that hides the index of yet another model */
     {"three-over-stray", STRAY, 0, 0},   /* two shards, and one of three that a crash left */
     {"three-anew", NOTHING, 0, 0},        {"single-over-three", THREE, 1, 0}, {"single-over-single", SINGLE, 1, 0},
+    {"single-over-one", ONE, 1, 0}, /* behind an index, and named as one of one */
     {"single-over-hidden", HIDDEN, 1, 0}, {"parts-over-three", THREE, 0, 1},  {"parts-over-two", TWO, 0, 1},
 };
 enum { SHARDS_SCENARIOS = sizeof shards_scenarios / sizeof *shards_scenarios };
@@ -64,7 +65,7 @@ static inline void shards_put(const char *directory, int age, int shards) {
     st_error error;
     shards_fill(&m, age);
     o.flags = ST_SAVE_NO_SYNC;
-    if (!CHECK(st_save_sharded(directory, m.tensors, SHARDS_TENSORS, NULL, 0, &o, &error) == ST_OK)) exit(2);
+    if (!CHECK(st_save_sharded(directory, CONTENTS(m.tensors, SHARDS_TENSORS, NULL, 0), &o, &error) == ST_OK)) exit(2);
 }
 
 /* the older model, in an empty directory */
@@ -80,10 +81,18 @@ static inline void shards_old(const shards_scenario *s, const char *directory) {
         snprintf(path, sizeof path, "%s/model.safetensors", directory);
     } else if (s->older == STRAY) {
         snprintf(path, sizeof path, "%s/model-00002-of-00003.safetensors", directory);
+    } else if (s->older == ONE) {
+        FILE *file;
+        snprintf(path, sizeof path, "%s/model.safetensors.index.json", directory);
+        file = fopen(path, "wb");
+        if (!CHECK(file != NULL && fputs("{\"weight_map\":{\"a\":\"model-00001-of-00001.safetensors\"}}", file) >= 0))
+            exit(2);
+        if (!CHECK(fclose(file) == 0)) exit(2);
+        snprintf(path, sizeof path, "%s/model-00001-of-00001.safetensors", directory);
     } else {
         return;
     }
-    shards_fill(&m, s->older == HIDDEN ? AGE_OLD : AGE_NEW);
+    shards_fill(&m, s->older == STRAY ? AGE_NEW : AGE_OLD);
     CHECK_STATUS(st_save(path, CONTENTS(m.tensors, SHARDS_TENSORS, NULL, 0), NULL, &error), ST_OK);
 }
 
@@ -97,7 +106,7 @@ static inline st_status shards_run(const shards_scenario *s, const char *directo
     shards_fill(&m, AGE_NEW);
     o.allocator = allocator;
     memset(error, 0xee, sizeof *error);
-    if (!s->parts) return st_save_sharded(directory, m.tensors, n, NULL, 0, &o, error);
+    if (!s->parts) return st_save_sharded(directory, CONTENTS(m.tensors, n, NULL, 0), &o, error);
     if (!parts_clear(directory, 3)) {
         memset(error, 0, sizeof *error);
         strcpy(error->message, "an older file cannot be removed");
@@ -107,7 +116,7 @@ static inline st_status shards_run(const shards_scenario *s, const char *directo
     for (shard = 3; status == ST_OK && shard > 0; shard--) {
         status = parts_write(directory, m.tensors, n, NULL, 0, shard - 1, &o, error);
     }
-    return status == ST_OK ? parts_finish(directory, m.tensors, n, &o, error) : status;
+    return status == ST_OK ? parts_finish(directory, CONTENTS(m.tensors, n, NULL, 0), &o, error) : status;
 }
 
 enum opens_as { REFUSED, OLD, NEW, TORN };

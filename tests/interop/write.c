@@ -143,38 +143,40 @@ static st_pair *get_pairs(size_t *count) {
     return pairs;
 }
 
-static st_status save_to_sink(const st_sink *sink, const st_tensor *tensors, size_t count, const st_pair *metadata,
-                              size_t pairs, const st_save_options *options, st_error *error) {
-    st_contents contents;
+static st_status save_to_sink(const st_sink *sink, const st_contents *contents, const st_save_options *options,
+                              st_error *error) {
     st_save_options all;
-    memset(&contents, 0, sizeof contents);
     memset(&all, 0, sizeof all);
-    contents.tensors = tensors;
-    contents.count = count;
-    contents.metadata = metadata;
-    contents.metadata_count = pairs;
     if (options) all = *options;
     all.sink = sink;
-    return st_save(NULL, &contents, &all, error);
+    return st_save(NULL, contents, &all, error);
 }
 
-/* directory NULL: to the sink */
-static st_status save_described(const st_sink *sink, const char *directory, const st_save_options *options,
-                                st_error *error) {
+/* everything but its index */
+static st_contents get_contents(void) {
     int has_metadata = (int)get_number(1);
-    size_t pairs, count, i;
-    const st_pair *metadata = get_pairs(&pairs);
+    st_contents contents;
     st_tensor *tensors;
-    if (!has_metadata) metadata = NULL;
-    count = (size_t)get_number(4);
-    tensors = (st_tensor *)take(count * sizeof *tensors);
-    for (i = 0; i < count; i++) tensors[i] = get_tensor();
-    if (directory) return st_save_sharded(directory, tensors, count, metadata, pairs, options, error);
-    return save_to_sink(sink, tensors, count, metadata, pairs, options, error);
+    size_t i;
+    memset(&contents, 0, sizeof contents);
+    contents.metadata = get_pairs(&contents.metadata_count);
+    if (!has_metadata) contents.metadata = NULL;
+    contents.count = (size_t)get_number(4);
+    contents.tensors = tensors = (st_tensor *)take(contents.count * sizeof *tensors);
+    for (i = 0; i < contents.count; i++) tensors[i] = get_tensor();
+    return contents;
+}
+
+static st_status save_described(const st_sink *sink, st_error *error) {
+    const st_contents contents = get_contents();
+    return save_to_sink(sink, &contents, NULL, error);
 }
 
 static st_status save_sharded(buffer *b, st_error *error) {
     st_save_options options;
+    st_contents contents;
+    const st_pair *index;
+    size_t index_count;
     char path[1000];
     char block[4096];
     const char *directory;
@@ -184,10 +186,13 @@ static st_status save_sharded(buffer *b, st_error *error) {
     memset(&options, 0, sizeof options);
     options.flags = ST_SAVE_NO_SYNC;
     options.max_shard_bytes = get_number(8);
-    options.index = get_pairs(&options.index_count);
+    index = get_pairs(&index_count);
     directory = get_text(&n);
     if (n > sizeof path - 50) fail("the directory's name is too long");
-    status = save_described(NULL, directory, &options, error);
+    contents = get_contents();
+    contents.index = index;
+    contents.index_count = index_count;
+    status = st_save_sharded(directory, &contents, &options, error);
     snprintf(path, sizeof path, "%s/model.safetensors.index.json", directory);
     file = fopen(path, "rb");
     while (file && (n = fread(block, 1, sizeof block, file)) > 0) keep(b, block, n);
@@ -200,7 +205,10 @@ static st_status save_anew(const st_sink *sink, st_error *error) {
     const unsigned char *file = get_bytes(n);
     st_model *m;
     st_status status = st_open_memory(&m, file, (size_t)n, NULL, error);
-    if (status == ST_OK) status = save_to_sink(sink, m->tensors, m->count, m->metadata, m->metadata_count, NULL, error);
+    if (status == ST_OK) {
+        const st_contents contents = st_contents_of(m);
+        status = save_to_sink(sink, &contents, NULL, error);
+    }
     st_close(m);
     return status;
 }
@@ -220,7 +228,7 @@ int main(void) {
         st_status status;
         if (how > 2) fail("a model that is neither described nor a file");
         b.n = 0;
-        status = how == 0   ? save_described(&sink, NULL, NULL, &error)
+        status = how == 0   ? save_described(&sink, &error)
                  : how == 1 ? save_anew(&sink, &error)
                             : save_sharded(&b, &error);
         put_result(status, &b, &error);
