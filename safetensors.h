@@ -686,7 +686,7 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
  * options     max_header and ST_OPEN_TRAILING count, NULL is fine
  * ST_ERR_ARGUMENT: fewer bytes than the header needs, error->expected says how many to bring (as far as is known: 8 at
  * first). ST_ERR_TOO_LARGE: sound so far, but more than 1,024 tensors, 1,024 metadata entries or 16 dimensions.
- * Memory: none but st_scan itself; under 1 KiB of stack on a Cortex-M4.
+ * Memory: none but st_scan itself; at most 768 bytes of stack on a Cortex-M4.
  * Cost: reads the header once to parse it, once for each 64 names and once for each 64 metadata keys (to find repeated
  * ones), and, where the data has another order than the header, once for each 64 tensors. Each name and key is compared
  * with at most 7 others in each of these readings. */
@@ -1866,12 +1866,11 @@ static st_status sti_json_literal(sti_json *j, const char *text) {
     return ST_OK;
 }
 
-/* passes a value that is no container */
-STI_NOINLINE static st_status sti_json_scalar(sti_json *j) {
-    sti_string w;
+/* passes a value that is no container; w: for use here, as the frames of callers are the deepest there are */
+STI_NOINLINE static st_status sti_json_scalar(sti_json *j, sti_string *w) {
     int c = sti_json_peek(j);
     switch (c) {
-    case '"': return sti_json_string(j, &w, NULL);
+    case '"': return sti_json_string(j, w, NULL);
     case 't': return sti_json_literal(j, "true");
     case 'f': return sti_json_literal(j, "false");
     case 'n': return sti_json_literal(j, "null");
@@ -1901,7 +1900,7 @@ STI_NOINLINE static st_status sti_json_skip(sti_json *j, unsigned depth) {
             *byte = (unsigned char)(c == '{' ? *byte | bit : *byte & ~bit);
             if (more) inside++;
         } else {
-            if ((s = sti_json_scalar(j)) != ST_OK) return s;
+            if ((s = sti_json_scalar(j, &key)) != ST_OK) return s;
             more = 0;
         }
         while (!more && inside > 0) {
@@ -1969,16 +1968,11 @@ static int sti_json_same(sti_span a, int a_escaped, sti_span b, int b_escaped) {
     return x.at == x.end && y.at == y.end;
 }
 
-/* whether a string is that word of the format, by the text between its quotes */
-static int sti_is_word(sti_span inside, int escaped, const char *text, size_t n) {
+static int sti_string_is(const sti_string *w, const char *text, size_t n) {
     sti_span word;
     word.at = text;
     word.n = n;
-    return escaped ? sti_json_same(inside, 1, word, 0) : sti_same(inside, word);
-}
-
-static int sti_string_is(const sti_string *w, const char *text, size_t n) {
-    return sti_is_word(w->inside, w->escaped, text, n);
+    return w->escaped ? sti_json_same(w->inside, 1, word, 0) : sti_same(w->inside, word);
 }
 
 #if !defined(ST_NO_ERROR_TEXT)
@@ -2119,10 +2113,12 @@ ST_API unsigned st_dtype_bits(st_dtype dtype) {
 }
 
 /* ST_DTYPE_UNKNOWN where no dtype is called that */
-static st_dtype sti_dtype_find(sti_span name, int escaped) {
+static st_dtype sti_dtype_find(sti_span name) {
     unsigned i;
     for (i = 1; i < STI_DTYPES; i++) {
-        if (sti_is_word(name, escaped, sti_dtype_name(&sti_dtypes[i]), sti_dtypes[i].length)) return (st_dtype)i;
+        if (sti_dtypes[i].length == name.n && ST_MEMCMP(sti_dtype_name(&sti_dtypes[i]), name.at, name.n) == 0) {
+            return (st_dtype)i;
+        }
     }
     return ST_DTYPE_UNKNOWN;
 }
@@ -2163,7 +2159,7 @@ static st_dtype sti_dtype_guess(const unsigned char *s) {
 
 ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype) {
     if (!name || !dtype) return ST_ERR_ARGUMENT;
-    *dtype = sti_dtype_find(sti_span_of(name), 0);
+    *dtype = sti_dtype_find(sti_span_of(name));
     return *dtype == ST_DTYPE_UNKNOWN ? ST_ERR_DTYPE : ST_OK;
 }
 
@@ -2270,32 +2266,28 @@ static st_status sti_header_copy(sti_header *h, sti_string *w, char **text) {
 /* passes the metadata object; pairs and text: NULL, or room for what it holds */
 static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char *text) {
     sti_json *j = &h->json;
-    sti_string key, value;
+    sti_string w;
     st_status s;
     int more;
     uint32_t place;
     h->pairs = 0;
     if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the metadata must be an object of strings"))) != ST_OK) return s;
     while (more) {
-        char *at = text;
+        st_pair *p = pairs ? pairs + h->pairs : NULL;
         if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a key in double quotes is due"));
         place = sti_json_offset(&h->json);
-        if ((s = sti_header_copy(h, &key, &text)) != ST_OK) return s;
+        if (p) p->key = text;
+        if ((s = sti_header_copy(h, &w, &text)) != ST_OK) return s;
+        if (p) p->key_bytes = w.bytes;
         if (h->scan && h->pairs == STI_SCAN_PAIRS) {
-            return sti_json_fail_at(j, key.place, ST_ERR_TOO_LARGE,
+            return sti_json_fail_at(j, place, ST_ERR_TOO_LARGE,
                                     STI_TEXT("the scan takes no more than 1,024 metadata entries"));
         }
         if ((s = sti_json_colon(j)) == ST_OK) {
-            char *value_at = text;
-            s = sti_json_peek(j) == '"' ? sti_header_copy(h, &value, &text)
+            if (p) p->value = text;
+            s = sti_json_peek(j) == '"' ? sti_header_copy(h, &w, &text)
                                         : sti_json_wrong(j, STI_TEXT("a metadata value must be a string"));
-            if (s == ST_OK && pairs) {
-                st_pair *p = pairs + h->pairs;
-                p->key = at;
-                p->key_bytes = key.bytes;
-                p->value = value_at;
-                p->value_bytes = value.bytes;
-            }
+            if (p) p->value_bytes = w.bytes;
         }
         if (s == ST_OK) {
             h->pairs++;
@@ -2318,15 +2310,25 @@ static st_status sti_metadata_member(sti_header *h, const sti_string *key) {
     return sti_metadata_read(h, NULL, NULL);
 }
 
-static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
+STI_NOINLINE static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     sti_json *j = &h->json;
+    char unescaped[16];
     sti_string w;
+    sti_span name;
     st_dtype known;
     st_status s;
     if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("the dtype must be a string"));
     e->dtype_at = sti_json_offset(&h->json);
     if ((s = sti_json_string(j, &w, NULL)) != ST_OK) return s;
-    known = sti_dtype_find(w.inside, w.escaped);
+    if (w.escaped && w.bytes <= sizeof unescaped) { /* again, for its bytes; longer ones are unknown */
+        j->at -= w.inside.n + 2;
+        (void)sti_json_string(j, &w, unescaped);
+        name.at = unescaped;
+        name.n = w.bytes;
+    } else {
+        name = w.inside;
+    }
+    known = sti_dtype_find(name);
     e->dtype = (unsigned char)known;
     if (known != ST_DTYPE_UNKNOWN) return ST_OK;
     h->text_bytes += w.bytes + 1;
@@ -2387,12 +2389,11 @@ static st_status sti_offsets_read(sti_json *j, sti_entry *e) {
                             sentence); /* the bracket too early, or the comma too many */
 }
 
-/* passes the value of a tensor's member */
-static st_status sti_entry_read(sti_header *h, sti_entry *e) {
+/* parses the value of a tensor's member; key: for the keys of its fields */
+static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
     enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4 };
     sti_json *j = &h->json;
     unsigned seen = 0, field;
-    sti_string key;
     st_status s;
     int more;
 #if STI_WIDE
@@ -2401,12 +2402,12 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e) {
     if ((s = sti_json_colon(j)) != ST_OK) return s;
     if ((s = sti_json_enter(j, '{', &more, STI_TEXT("a tensor must be an object"))) != ST_OK) return s;
     while (more) {
-        if ((s = sti_json_key(j, &key)) != ST_OK) return s;
-        field = sti_string_is(&key, "dtype", 5)           ? DTYPE
-                : sti_string_is(&key, "shape", 5)         ? SHAPE
-                : sti_string_is(&key, "data_offsets", 12) ? OFFSETS
+        if ((s = sti_json_key(j, key)) != ST_OK) return s;
+        field = sti_string_is(key, "dtype", 5)           ? DTYPE
+                : sti_string_is(key, "shape", 5)         ? SHAPE
+                : sti_string_is(key, "data_offsets", 12) ? OFFSETS
                                                           : 0;
-        if (seen & field) return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_TEXT("a field is there twice"));
+        if (seen & field) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("a field is there twice"));
         seen |= field;
         if ((s = sti_json_colon(j)) != ST_OK) return s;
         if (field == OFFSETS) h->offsets_at = sti_json_offset(j);
@@ -2544,12 +2545,12 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
         if (h->scan && h->tensors == STI_SCAN_TENSORS) {
             s = sti_json_fail_at(j, key.place, ST_ERR_TOO_LARGE, STI_TEXT("the scan takes no more than 1,024 tensors"));
         } else {
-            s = sti_entry_read(h, e);
+            s = sti_entry_read(h, e, &key);
         }
         if (s != ST_OK) return sti_header_name_subject(h, e->key, s);
         h->tensors++;
         h->dimensions += e->rank;
-        h->text_bytes += key.bytes + 1;
+        h->text_bytes += e->name_bytes + 1;
         return ST_OK;
     }
 }
@@ -2807,7 +2808,7 @@ static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
 }
 
 /* two tensors by their data_offsets, of which these are the places; no two are equal */
-static int sti_compare_offsets(const sti_header *h, uint32_t a, uint32_t b) {
+STI_NOINLINE static int sti_compare_offsets(const sti_header *h, uint32_t a, uint32_t b) {
     sti_json j = h->json;
     sti_entry x, y;
     j.at = h->text + a;
@@ -2867,7 +2868,7 @@ static st_status sti_scan_names(const sti_header *h, uint32_t *places) {
 }
 
 /* the fault of a tensor, by the place of its data_offsets; end: of the data before it */
-static st_status sti_scan_blame(const sti_header *h, uint32_t place, uint64_t end) {
+STI_NOINLINE static st_status sti_scan_blame(const sti_header *h, uint32_t place, uint64_t end) {
     sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
     sti_entry e;
     int more;
@@ -2876,9 +2877,10 @@ static st_status sti_scan_blame(const sti_header *h, uint32_t place, uint64_t en
     return sti_entry_check(h, &e, &end);
 }
 
-/* Proves the tensors by offset, where the header has them in another order, or one of them is wrong. bad: the first by
- * offset that is wrong in itself, if any. */
-STI_NOINLINE static st_status sti_scan_offsets(const sti_header *h, uint32_t bad, uint32_t *places, uint64_t *end) {
+/* Checks the tensors by offset, where the header has them in another order, or one of them is wrong. bad: the first by
+ * offset that is wrong in itself, if any. Returns the place of the data_offsets that are wrong, *end being where the data
+ * before them ends; or 0. */
+STI_NOINLINE static uint32_t sti_scan_offsets(const sti_header *h, uint32_t bad, uint32_t *places, uint64_t *end) {
     uint32_t done, last = 0, i;
     sti_batch b;
     sti_entry e;
@@ -2897,11 +2899,11 @@ STI_NOINLINE static st_status sti_scan_offsets(const sti_header *h, uint32_t bad
             last = b.places[i];
             walk.json.at = h->text + last;
             (void)sti_offsets_read(&walk.json, &e);
-            if (e.begin != *end || last == bad) return sti_scan_blame(h, last, *end);
+            if (e.begin != *end || last == bad) return last;
             *end = e.end;
         }
     }
-    return ST_OK;
+    return 0;
 }
 
 /* Passes all entries. *end: of all data, where the tensors are right and in the order of their data, else UINT64_MAX;
@@ -2937,7 +2939,8 @@ STI_NOINLINE static st_status sti_scan_prove(st_scan *scan, uint64_t file_bytes,
     if (s == ST_OK) s = sti_scan_names(&h, scan->state.places);
     if (s == ST_OK && end == UINT64_MAX) {
         end = 0;
-        s = sti_scan_offsets(&h, bad, scan->state.places, &end);
+        bad = sti_scan_offsets(&h, bad, scan->state.places, &end);
+        if (bad) s = sti_scan_blame(&h, bad, end);
     }
     if (s == ST_OK) s = sti_length_check(&h, sti_add64_saturated(8, bytes), end, file_bytes);
     return s;
@@ -4329,10 +4332,10 @@ STI_NOINLINE static st_status sti_open_block(sti_opening *o) {
 
 /* fills names, shapes and metadata of one file, and where things lie if that is proven; what is taken of the layout
  * moves on */
-STI_NOINLINE static void sti_open_fill(sti_opening *o, const sti_opened_file *p, st_shard *shard) {
+STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_shard *shard) {
     const unsigned char *base = o->flags & ST_OPEN_NO_MAP ? NULL : (const unsigned char *)p->io.mapped;
     sti_layout *l = &o->layout;
-    sti_header h = p->header;
+    sti_header *const h = &p->header;
     st_tensor *t = l->tensors;
     char *text = l->text;
     sti_string w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
@@ -4342,16 +4345,16 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, const sti_opened_file *p,
         ST_MEMSET(t, 0, sizeof *t);
         t->name = text;
         t->name_bytes = e->name_bytes;
-        sti_copy_name(&h, e, &text);
+        sti_copy_name(h, e, &text);
         t->dtype = (st_dtype)e->dtype;
         t->dtype_name = sti_dtype_name(&sti_dtypes[e->dtype]);
         if (e->dtype == ST_DTYPE_UNKNOWN) {
             t->dtype_name = text;
-            h.json.at = h.text + e->dtype_at;
-            (void)sti_header_copy(&h, &w, &text);
+            h->json.at = h->text + e->dtype_at;
+            (void)sti_header_copy(h, &w, &text);
         }
         t->shape = l->shapes;
-        sti_copy_shape(&h, e, l->shapes);
+        sti_copy_shape(h, e, l->shapes);
         t->rank = e->rank;
         l->shapes += e->rank;
         t->shard = (uint32_t)(p - o->parts);
@@ -4361,14 +4364,14 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, const sti_opened_file *p,
         t->offset = sti_add64_saturated(shard->data_offset, e->begin);
         t->data = base ? base + t->offset : NULL;
     }
-    if (h.metadata) {
+    if (h->metadata) {
         shard->metadata = l->pairs;
-        shard->metadata_count = h.pairs;
-        h.text_bytes = 0;
-        h.json.at = h.text + h.metadata;
-        (void)sti_metadata_read(&h, l->pairs, text);
-        text += h.text_bytes;
-        l->pairs += h.pairs;
+        shard->metadata_count = h->pairs;
+        h->text_bytes = 0;
+        h->json.at = h->text + h->metadata;
+        (void)sti_metadata_read(h, l->pairs, text);
+        text += h->text_bytes;
+        l->pairs += h->pairs;
     }
     l->tensors = t;
     l->text = text;
@@ -7741,7 +7744,7 @@ static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_t
     t->shard = 0;
     if (t->dtype == ST_DTYPE_UNKNOWN) {
         if (!spelling.at) return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
-        t->dtype = sti_dtype_find(spelling, 0);
+        t->dtype = sti_dtype_find(spelling);
     }
     if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
     if (!sti_is_utf8(name)) return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("the name is not UTF-8"), error);
