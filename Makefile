@@ -30,8 +30,8 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 # what `check` makes, the longest first
 CHECKS = fuzz asan cover wine msan s390x i686 faults test matrix warnings interop hostile callsites examples bench-count arm \
 	symbols tsan rooms format
-# the rest of the nightly round: the same tests under what is slowest, or differs least
-NIGHTLY = valgrind arm64 musl tcc
+# the rest of the nightly round: the same tests under what is slowest, or differs least; all of F32; static analysis
+NIGHTLY = valgrind arm64 musl tcc exhaustive analyze
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=address,undefined,unsigned-integer-overflow,implicit-conversion
@@ -55,8 +55,9 @@ help:
 	@echo '  arm symbols   size and stack on a Cortex-M4; what the object exports and imports'
 	@echo '  rooms format  the order of the header; clang-format'
 	@echo '  interop callsites examples   the reference package; outside programs; examples/'
-	@echo 'make nightly    the checks with long fuzzing, all of F32 (exhaustive) and static analysis; writes tests/NIGHTLY.md'
-	@echo 'make bench      time to open, beside the reference implementation'
+	@echo 'make nightly    the checks whole, with long fuzzing, and $(NIGHTLY); writes tests/NIGHTLY.md'
+	@echo 'make bench      speed beside other libraries; ONLY="open find" measures only these workloads'
+	@echo 'make bench-table    prints the table of the README from the last results'
 	@echo 'make size       lines, bytes of text, stack'
 	@echo 'make install    header, st and safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
 	@echo 'make clean      remove build/'
@@ -66,9 +67,9 @@ help:
 run: build/st build/demo.safetensors
 	build/st ls build/demo.safetensors
 
-build/st: safetensors.h examples/st/st.h $(ST_SOURCES)
+build/st: safetensors.h examples/parts.h examples/st/st.h $(ST_SOURCES)
 	@mkdir -p build
-	$(CC) $(CFLAGS) -I. $(ST_SOURCES) $(LDFLAGS) -o $@
+	$(CC) $(CFLAGS) -I. -pthread $(ST_SOURCES) $(LDFLAGS) -o $@
 
 # eight bytes of length (\350 is 232), as many bytes of header, then the tensors' bytes
 DEMO = {"__metadata__":{"made by":"make run"},"embed.weight":{"dtype":"BF16","shape":[4,2],"data_offsets":[0,16]}, \
@@ -88,17 +89,21 @@ check:
 	@MAKE="$(MAKE) THIN=9 SLOW_TOOL=tests/tool.sh" COUNT_ONLY="parse open" JOBS=$(JOBS) \
 	    sh tests/tools/steps.sh $(LOGS) $(CHECKS)
 
-# ONLY="parse open": only these workloads; the report keeps the others as they were
+# ONLY="parse open": only these workloads; the others keep their results
 bench:
 	@command -v python3 >/dev/null || { echo "bench: needs python3"; exit 1; }
 	@CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py $(ONLY)
+
+# the README's table, of the last results of `make bench`
+bench-table:
+	@PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py --table
 
 # RENEW=1: writes the file anew
 bench-count:
 	@RENEW=$(RENEW) sh tests/bench/count
 
 nightly:
-	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/nightly.sh $(CHECKS) $(NIGHTLY) exhaustive analyze
+	@MAKE="$(MAKE)" JOBS=$(JOBS) sh tests/tools/nightly.sh $(CHECKS) $(NIGHTLY)
 
 asan:
 	@CC=clang-14 CFLAGS="$(SANITIZE)" WHOLE_CFLAGS=-O0 \
@@ -119,7 +124,7 @@ faults:
 	@CC="$(CC)" sh tests/faults/system.sh
 
 valgrind:
-	@CC=gcc CFLAGS="-g -O1" RUN="valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=all" LIMIT=900 \
+	@CC=gcc CFLAGS="-g -O1" RUN="valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=all" LIMIT=3600 \
 	    $(PROGRAMS) valgrind $(TESTS) $(HARNESSES)
 
 wine:
@@ -182,5 +187,5 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites \
+.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites \
 	examples warnings matrix hostile arm symbols analyze rooms format size install clean

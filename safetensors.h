@@ -42,7 +42,7 @@
  *   are proven at once. What an index says is not trusted: it cannot lead out of its directory.
  *
  *   st_find_all, st_next_unused   what a program wants and is not there, what is there and nobody wants
- *   st_aliases, st_find_alias       other names for tied weights; st_find never follows them
+ *   st_aliases                     other names for tied weights; st_find never follows them
  *
  * WRITING
  *       const float weights[4] = {1, 2, 3, 4};
@@ -126,8 +126,8 @@
  *     happen, then it is ST_ERR_IO.
  *   - A header has at most 100,000,000 bytes, as in the reference (st_open_options.max_header changes that, up to
  *     4,294,967,295).
- *   - st_scan: 1,024 tensors of 16 dimensions, 1,024 metadata entries; finding repeated names without memory takes
- *     O(n^2).
+ *   - st_scan: 1,024 tensors of 16 dimensions, 1,024 metadata entries; for n of them it reads the header up to
+ *     3 + n / 20 times.
  *   - Names hold any character, NUL included: name_bytes counts. They are shown to terminals at your own risk.
  *
  * CONFIGURATION: define before including; none changes a struct. [default]
@@ -169,6 +169,22 @@
 #if defined(__linux__)
 #if !defined(_GNU_SOURCE)
 #define _GNU_SOURCE 1
+#endif
+#elif defined(__APPLE__)
+#if !defined(_DARWIN_C_SOURCE)
+#define _DARWIN_C_SOURCE 1
+#endif
+#elif defined(__FreeBSD__) || defined(__DragonFly__)
+#if !defined(__BSD_VISIBLE)
+#define __BSD_VISIBLE 1
+#endif
+#elif defined(__NetBSD__)
+#if !defined(_NETBSD_SOURCE)
+#define _NETBSD_SOURCE 1
+#endif
+#elif defined(__OpenBSD__)
+#if !defined(_BSD_SOURCE)
+#define _BSD_SOURCE 1
 #endif
 #elif defined(__STRICT_ANSI__) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE 1
@@ -340,11 +356,13 @@ typedef struct st_io { /* one file, from anywhere; any thread may call read_at *
 
 typedef struct st_files { /* a file system of the caller's: packs, assets, a browser's folder */
     void *user;
-    /* fills *file, which comes zeroed: 0, ST_IO_NOT_FOUND (for a directory too), or a code of its own. Of a model of
-     * many files those past the 64th are opened anew for each st_read, from any thread, unless `mapped` is set. */
+    /* Fills *file, which comes zeroed: 0, ST_IO_NOT_FOUND (for a directory too), or a code of its own. Files past the
+     * 64th of a model are opened again for each st_read, from any thread, unless `mapped` is set; st_open may open any
+     * shard twice. */
     int (*open)(void *user, const char *path, st_io *file);
     void (*close)(void *user, st_io *file);
-    /* names, not paths; stops when each answers non-zero and returns that; ST_IO_NOT_FOUND: there is no directory */
+    /* Calls `each` for the name (not the path) of each file; stops when it returns non-zero, and returns that.
+     * ST_IO_NOT_FOUND: there is no directory. */
     int (*list)(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg);
 } st_files;
 
@@ -381,7 +399,14 @@ typedef struct st_scan { /* walks a header that lies in memory; may not be copie
     st_tensor tensor;    /* the current one; name is NOT NUL-terminated, and still escaped if name_escaped */
     int name_escaped;    /* the name holds backslash escapes as in the file; st_scan_is compares it all the same */
     uint64_t shape[16];  /* what tensor.shape points to */
-    uint64_t priv[8];
+    struct {
+        const unsigned char *file;
+        size_t available, header_bytes;
+        uint32_t place; /* of what comes next */
+        int more;
+        unsigned char begun;
+        uint32_t places[64]; /* for searches */
+    } state; /* private */
 } st_scan;
 
 typedef int (*st_progress)(void *user, uint64_t done, uint64_t total); /* bytes; non-zero cancels */
@@ -469,40 +494,45 @@ ST_API unsigned st_dtype_bits(st_dtype dtype);
  * ST_ERR_DTYPE: there is none, *dtype is ST_DTYPE_UNKNOWN. ST_ERR_ARGUMENT: NULL. */
 ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
 
-/* Opens and proves a model: a .safetensors file, an index (its path ends in .json), or a directory with either.
- * path     UTF-8 (on POSIX, any bytes the system takes), of any length
+/* Opens and validates a model: a .safetensors file, an index (its path ends in .json), or a directory with either.
+ * model    receives the model, to be closed with st_close, or NULL
+ * path     UTF-8 (on POSIX, any bytes that the system accepts), of any length
  * options  NULL for the defaults; copied
- * error    NULL if you do not care
- * Gives *model, to be closed with st_close, or NULL and the status: any from ST_ERR_ARGUMENT to ST_ERR_OFFSETS, or
- * ST_ERR_SHARD, ST_ERR_PATH (of an index), ST_ERR_TOO_LARGE (must be mapped, or a header must be held, and this machine
- * cannot; over 65,536 shards) or ST_ERR_UNSUPPORTED.
- * In a directory: model.safetensors, else model.safetensors.index.json, else the only *.safetensors.index.json, else
- * the only *.safetensors, unless its name holds -NNNNN-of-MMMMM with M over 1; hidden files do not count.
- * ST_ERR_NOT_FOUND: it holds none; ST_ERR_SHARD: it is not plain which; both say what was looked for and found.
- * An index is not trusted. Its paths must be relative, of parts that are the same on every system, and end in
- * .safetensors, else ST_ERR_PATH: nothing it says leaves its directory. Symbolic links are followed: who can place them
- * owns the files anyway, an index cannot, and the hub's cache is made of them. All shards are opened and proven at
- * once; a fault in one has the status that it would have alone, and the message names it. ST_ERR_SHARD: a shard is
- * missing, a shard lacks a tensor that the index has in it, or a tensor is in two shards. Tensors that the index does
- * not name are served too; total_size is not looked at.
- * Only regular files are opened, without blocking; of a model the first 64 stay open until st_close, shared for
- * deletion on Windows, others only while they are mapped. A file that is opened again must be the same (device,
- * number, size, time), else ST_ERR_IO.
- * Cost: two positional reads a file, the second of the whole header; one block kept, of at most 96 bytes + name + 8 for
- * each dimension a tensor and 40 bytes + text a metadata pair; scratch is given back: twice each header, the index,
- * and some 60 bytes for each name in it; one mapping a file, no page of which is touched. O(n) in the headers' bytes,
- * O(n log n) in tensors if a header has them out of order or names chosen to collide. */
+ * error    NULL if you do not need it
+ * A directory: opens model.safetensors, else model.safetensors.index.json, else the only *.safetensors.index.json, else
+ * the only *.safetensors unless its name contains -NNNNN-of-MMMMM with M over 1. Hidden files are ignored.
+ * An index is not trusted. Its paths must be relative, mean the same on every system, and end in .safetensors, so that
+ * no path leaves the directory of the index. Symbolic links are followed: an index cannot create them. All shards are
+ * opened and validated in this call. Tensors that the index does not name are served too; total_size is ignored.
+ * Files: only regular files are opened, without blocking. The first 64 files of a model stay open until st_close (on
+ * Windows, shared for deletion); the others are opened again when they are read. A file that is opened again must have
+ * the same device, number, size and time. Files are mapped, but none of a model of more than 16,384 files, unless
+ * ST_OPEN_MUST_MAP is set.
+ * Errors: any status from ST_ERR_ARGUMENT to ST_ERR_OFFSETS, for a shard the same as for the file alone, with its path.
+ * ST_ERR_ARGUMENT: also options.work for a model of several files.
+ * ST_ERR_NOT_FOUND: also a directory without a model.
+ * ST_ERR_SHARD: a shard is missing, or is one file with another; a shard lacks a tensor that the index assigns to it; a
+ * tensor is in two shards; a directory has several models (the message has their number and the first name).
+ * ST_ERR_PATH: a path of the index.
+ * ST_ERR_TOO_LARGE: over 65,536 shards, or this machine cannot map the file or hold its header.
+ * Memory: one block is kept, of at most 96 bytes + name + 8 for each dimension a tensor and 40 bytes + text a metadata
+ * entry. Scratch is given back: twice the header; of several files, twice the largest header, 1 MiB, and the index with
+ * two thirds of its length.
+ * Cost: two positional reads a file, the second of the whole header; of several files, headers past the first 512 KiB
+ * are opened and read once more. No page of a mapping is touched. O(n) in the headers' bytes, O(n log n) in tensors if
+ * a header has them out of order or names chosen to collide. */
 ST_API st_status st_open(st_model **model, const char *path, const st_open_options *options, st_error *error);
 
-/* The same of a repository in the local Hugging Face cache; never the network.
+/* Opens a repository in the local Hugging Face cache, as st_open opens a directory. Never uses the network.
  * repo      "owner/name" or "name"
  * revision  a branch, a tag or a commit of 40 hexadecimal digits; NULL is "main"
  * The cache is HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else
- * ~/.cache/huggingface/hub; a variable that is empty is not set, ~ and $NAME in it are resolved. The commit is what
- * refs/<revision> holds, else the revision itself, and its snapshot is opened as a directory is.
- * ST_ERR_NOT_FOUND: it is not in the cache; the message says which file was looked for. ST_ERR_PATH: repo or revision
- * would leave the cache, or no commit is in refs. ST_ERR_UNSUPPORTED: built with ST_NO_FILES.
- * Threads: as getenv, not while another thread changes the environment. */
+ * ~/.cache/huggingface/hub. A variable that is empty counts as not set; ~ at its beginning is the home directory. The
+ * commit is what the file refs/<revision> contains, else the revision itself.
+ * Errors: as st_open, and ST_ERR_NOT_FOUND: the revision is not in the cache; the message says which file is missing.
+ * ST_ERR_PATH: repo or revision would leave the cache, or the file in refs contains no commit.
+ * ST_ERR_UNSUPPORTED: built with ST_NO_FILES.
+ * Threads: reads the environment, so not while another thread changes it. */
 ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const st_open_options *options,
                              st_error *error);
 
@@ -524,8 +554,9 @@ ST_API const st_tensor *st_find(const st_model *model, const char *name);
 /* The same for a name of name_bytes bytes, which may hold NUL and need not be terminated. */
 ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_t name_bytes);
 
-/* The metadata value of that key, NUL-terminated, or NULL. Cost as st_find. */
-ST_API const char *st_find_metadata(const st_model *model, const char *key);
+/* Returns the metadata entry of that key (UTF-8, NUL-terminated), or NULL. Of a model of several files, the metadata of
+ * the first. The value may hold NUL: value_bytes says how long it is. Cost: as st_find. */
+ST_API const st_pair *st_find_metadata(const st_model *model, const char *key);
 
 /* Finds many tensors in one call and returns how many of the names exist.
  * names    count names, each NUL-terminated
@@ -540,19 +571,19 @@ ST_API size_t st_find_all(const st_model *model, const char *const *names, size_
  * after  the tensor returned before; NULL: start with the first */
 ST_API const st_tensor *st_next_unused(const st_model *model, const unsigned char *used, const st_tensor *after);
 
-/* Lists the other names for tensors: those that share one's bytes by param_sharing of the index's metadata (lists of
- * names, of which the first that there is stands for the others), and names that the reference tools dropped when they
- * saved (metadata of the first file or of the index that maps a name that is no tensor to one that is).
- * memory   the caller's, where the list and its texts are put; NULL and 0 ask how much it takes
- * aliases  gets the list, in memory; its tensors are the model's; *count: how many there are
- * ST_ERR_ARGUMENT: memory is too small, error->expected bytes suffice. ST_ERR_SCHEMA: param_sharing is something else.
- * A name that is escaped in the index and has over 256 bytes stands for no tensor. O(n) in the metadata's bytes. */
-ST_API st_status st_aliases(const st_model *model, void *memory, size_t memory_bytes, const st_alias **aliases,
-                            size_t *count, st_error *error);
-
-/* The tensor of that name or, where there is none, the one that it is an alias of; NULL: neither. st_find never follows
- * an alias. O(n) in the metadata's bytes where the name is no tensor's. */
-ST_API const st_tensor *st_find_alias(const st_model *model, const char *name);
+/* Lists other names of tensors. There are two sources: lists of tensors that share memory (param_sharing in the
+ * metadata of the index; the first name of a list that is a tensor stands for the others), and names that the reference
+ * tools drop when they save tied weights (metadata of the first file, or of the index, that maps a name without a tensor
+ * to the name of one).
+ * memory   where the list and its names are written; NULL: only ask how much is needed
+ * aliases  receives the list, in memory; its tensors are those of the model
+ * count    receives the number of aliases
+ * Errors: ST_ERR_ARGUMENT: there are aliases, and memory is NULL or too small (error->expected bytes suffice).
+ * ST_ERR_SCHEMA: param_sharing is not a list of lists of names.
+ * A name of a list that is escaped in the index and longer than 256 bytes is not looked up.
+ * Cost: O(n) in the bytes of the metadata. */
+ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, const st_alias **aliases, size_t *count,
+                            st_error *error);
 
 /* Copies the bytes [offset, offset + n) of a tensor to dst, as they are stored: little-endian, packed, C order.
  * tensor   one of the model's, or a copy of it
@@ -655,8 +686,10 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
  * options     max_header and ST_OPEN_TRAILING count, NULL is fine
  * ST_ERR_ARGUMENT: fewer bytes than the header needs, error->expected says how many to bring (as far as is known: 8 at
  * first). ST_ERR_TOO_LARGE: sound so far, but more than 1,024 tensors, 1,024 metadata entries or 16 dimensions.
- * Cost: no memory, under 1 KiB of stack on a Cortex-M4; O(n^2) in the number of tensors: 100 of them take under a
- * millisecond on a desktop, 1,024 some 10, or 150 where the header has them out of order. */
+ * Memory: none but st_scan itself; under 1 KiB of stack on a Cortex-M4.
+ * Cost: reads the header once to parse it, once for each 64 names and once for each 64 metadata keys (to find repeated
+ * ones), and, where the data has another order than the header, once for each 64 tensors. Each name and key is compared
+ * with at most 7 others in each of these readings. */
 ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
                                const st_open_options *options, st_error *error);
 
@@ -886,7 +919,9 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #include <stdio.h> /* rename, and nothing else of it */
 #endif
 #include <stdlib.h> /* getenv, and nothing else of it */
+#if !defined(ST_NO_MMAP)
 #include <sys/mman.h>
+#endif
 #include <sys/stat.h>
 #include <unistd.h>
 #if defined(__GLIBC__) && !defined(__USE_MISC)
@@ -943,6 +978,9 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_AVX2 0
 #elif defined(__AVX2__) && defined(__F16C__)
 #define STI_AVX2 1
+#elif defined(_MSC_VER) && defined(__clang__) && \
+    __clang_major__ < 19 /* its immintrin.h hides what /arch did not name */
+#define STI_AVX2 0
 #elif (defined(_MSC_VER) && defined(ST_NO_FILES)) || (defined(_WIN64) && defined(__GNUC__) && !defined(__clang__))
 #define STI_AVX2 0
 #else
@@ -1000,12 +1038,11 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_MAX_DEPTH 127u           /* open JSON containers, counted from the root, as in the reference */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
 #define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
-#define STI_INTERRUPTS 1000  /* signals that one call of the system may be interrupted by before that is an error */
-#define STI_IO_LINKED (-6)   /* as ST_IO_*: a symbolic link, or a file of several names */
-#define STI_IO_EXISTS (-7)   /* the name is taken */
-#define STI_IO_CHANGED (-8)  /* not the file that was opened first */
-#define STI_VIEW_AXES 24u    /* that a view may have once those that follow on are told as one; a mask has 32 */
-#define STI_PIECE_BYTES 256u /* of the stack, for elements on their way: a multiple of 8 */
+#define STI_IO_LINKED (-6)         /* as ST_IO_*: a symbolic link, or a file of several names */
+#define STI_IO_EXISTS (-7)         /* the name is taken */
+#define STI_IO_CHANGED (-8)        /* not the file that was opened first */
+#define STI_VIEW_AXES 24u          /* that a view may have once those that follow on are told as one; a mask has 32 */
+#define STI_PIECE_BYTES 256u       /* of the stack, for elements on their way: a multiple of 8 */
 #define STI_WINDOW_BYTES 1048576u  /* of a buffer for what is not in memory: large requests that stay in cache */
 #define STI_GAP_BYTES 65536u       /* of what nobody wants, read through rather than passed over by another request */
 #define STI_REQUEST_BYTES 8388608u /* of one request for what goes straight to where it is wanted */
@@ -1314,7 +1351,8 @@ static void sti_free(void *user, void *pointer, size_t bytes) {
 static void sti_memory_choose(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
     ST_MEMSET(m, 0, sizeof *m);
 #if defined(ST_NO_MALLOC)
-    if (!work && !allocator) { /* a work buffer of no bytes, at the address that wastes most: so it is said what suffices */
+    if (!work &&
+        !allocator) { /* a work buffer of no bytes, at the address that wastes most: so it is said what suffices */
         work = (unsigned char *)m + 1;
         bytes = 0;
     }
@@ -1437,8 +1475,8 @@ static size_t sti_utf8(const unsigned char *s, size_t n) {
 static size_t sti_utf8_span(const unsigned char *s, size_t n) {
     size_t i = 0, length;
     while (i < n) {
-        if (n - i >= 8 && (sti_load64(s + i) & 0x8080808080808080u) == 0) {
-            i += 8;
+        if (n - i >= 16 && ((sti_load64(s + i) | sti_load64(s + i + 8)) & 0x8080808080808080u) == 0) {
+            i += 16;
         } else {
             length = sti_utf8(s + i, n - i);
             if (length == 0) break;
@@ -1870,12 +1908,12 @@ STI_NOINLINE static st_status sti_json_skip(sti_json *j, unsigned depth) {
     for (;;) {
         c = sti_json_peek(j);
         if (c == '{' || c == '[') {
-            unsigned char *byte = &objects[inside / 8], bit = (unsigned char)(1u << inside % 8);
+            unsigned char *mask = &objects[inside / 8], bit = (unsigned char)(1u << inside % 8);
             if (inside == limit) {
                 return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("containers are nested more than 127 deep"));
             }
             (void)sti_json_enter(j, c, &more, NULL); /* cannot fail: c stands there */
-            *byte = (unsigned char)(c == '{' ? *byte | bit : *byte & ~bit);
+            *mask = (unsigned char)(c == '{' ? *mask | bit : *mask & ~bit);
             if (more) inside++;
         } else {
             if ((s = sti_json_scalar(j)) != ST_OK) return s;
@@ -2173,12 +2211,13 @@ typedef struct sti_header {
     sti_json json;
     const unsigned char *text; /* NULL where it is seen through a window only */
     unsigned flags;            /* ST_OPEN_* */
-    int scan;                  /* the limits of st_scan hold */
-    int begun;                 /* the first member was asked for */
-    int metadata_seen;
+    unsigned char scan;        /* the limits of st_scan hold */
+    unsigned char begun;       /* the first member was asked for */
+    unsigned char metadata_seen;
     uint32_t metadata; /* where its object is; 0: none, for there the root's brace or a blank stands */
     uint32_t tensors, dimensions, pairs; /* passed so far; no count exceeds the bytes that were passed */
     uint32_t text_bytes;                 /* of their names, spellings, keys and values, a NUL in place of the quotes */
+    uint32_t offsets_at;                 /* where data_offsets of the last tensor are */
 #if STI_WIDE
     uint64_t end;                /* where the data of the last usual member ends */
     uint32_t end_at, end_digits; /* the place where its header says so, and in how many digits; 0: there is none */
@@ -2335,9 +2374,8 @@ static st_status sti_shape_read(sti_header *h, sti_entry *e, uint64_t *out) {
     return ST_OK;
 }
 
-static st_status sti_offsets_read(sti_header *h, sti_entry *e) {
+static st_status sti_offsets_read(sti_json *j, sti_entry *e) {
     const char *sentence = STI_TEXT("data_offsets must be an array of two integers");
-    sti_json *j = &h->json;
     st_status s;
     int more;
     if ((s = sti_json_enter(j, '[', &more, sentence)) != ST_OK) return s;
@@ -2374,9 +2412,10 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e) {
         if (seen & field) return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_TEXT("a field is there twice"));
         seen |= field;
         if ((s = sti_json_colon(j)) != ST_OK) return s;
+        if (field == OFFSETS) h->offsets_at = sti_json_offset(j);
         s = field == DTYPE     ? sti_dtype_read(h, e)
             : field == SHAPE   ? sti_shape_read(h, e, NULL)
-            : field == OFFSETS ? sti_offsets_read(h, e)
+            : field == OFFSETS ? sti_offsets_read(j, e)
                                : sti_json_skip(j, 2); /* ignored; the root and this entry are open */
         if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
     }
@@ -2423,7 +2462,7 @@ static const unsigned char *sti_canonical_shape(const unsigned char *at, const u
  * the one that ended the member before, to the letter. */
 static const unsigned char *sti_canonical_offsets(sti_header *h, const unsigned char *at, sti_entry *e) {
     size_t digits = h->end_digits;
-    const unsigned char *last = h->text + h->end_at;
+    const unsigned char *last = h->text + h->end_at, *bracket = at - 1;
     if (digits && sti_same_letters(at, last, digits)) {
         e->begin = h->end;
     } else {
@@ -2433,6 +2472,7 @@ static const unsigned char *sti_canonical_offsets(sti_header *h, const unsigned 
     at += digits + 1;
     digits = sti_short_integer(at, &e->end);
     if (digits == 0 || at[digits] != ']' || at[digits + 1] != '}') return NULL;
+    h->offsets_at = (uint32_t)(bracket - h->text);
     h->end = e->end;
     h->end_at = (uint32_t)(at - h->text);
     h->end_digits = (uint32_t)digits;
@@ -2714,121 +2754,200 @@ STI_COLD static st_status sti_format_prefer(sti_span first, st_status status, st
     return sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, sentence);
 }
 
-/* ---- the walk: the same parser, and quadratic searches in place of memory */
+/* ---- the walk: the same parser, and searches in place of memory */
 
-/* The place of the second occurrence that comes first of any key in an object that was scanned before; 0: none is
- * there twice. Each pass over the object compares all later keys with a batch of earlier ones. */
-STI_NOINLINE static uint32_t sti_repeated_key(const sti_header *h, uint32_t object) {
-    enum { BATCH = 8 };
-    uint32_t place[BATCH], bytes[BATCH], found = UINT32_MAX;
-    unsigned char escaped[BATCH];
-    sti_json batch = h->json, j;
+#define STI_SCAN_BATCH (sizeof((st_scan *)0)->state.places / sizeof(uint32_t))
+
+/* places in a header, in the order that compare says; a search goes over the header once for each batch */
+typedef struct sti_batch {
+    const sti_header *h;
+    int (*compare)(const sti_header *h, uint32_t a, uint32_t b); /* -1, 0, 1 */
+    uint32_t *places;
+    uint32_t count;
+} sti_batch;
+
+/* how many of a batch do not come after that place */
+static uint32_t sti_batch_rank(const sti_batch *b, uint32_t place) {
+    uint32_t low = 0, high = b->count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if ((b->compare)(b->h, place, b->places[middle]) < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+/* adds a place where it belongs; out of a full batch the last one falls */
+static void sti_batch_add(sti_batch *b, uint32_t rank, uint32_t place) {
+    if (rank == STI_SCAN_BATCH) return;
+    if (b->count < STI_SCAN_BATCH) b->count++;
+    ST_MEMMOVE(b->places + rank + 1, b->places + rank, (b->count - 1 - rank) * sizeof *b->places);
+    b->places[rank] = place;
+}
+
+/* two strings by their bytes, unescaped; the places are those of their opening quotes */
+static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
+    sti_json x = h->json, y = h->json;
+    x.at = h->text + a + 1;
+    y.at = h->text + b + 1;
+    for (;;) {
+        unsigned char p[4], q[4];
+        int c = *x.at - *y.at;
+        if (c == 0 && *x.at != '"' && *x.at != '\\') {
+            x.at++, y.at++;
+            continue;
+        }
+        if (*x.at == '"' || *y.at == '"') return (*y.at == '"') - (*x.at == '"');
+        if (*x.at == '\\' || *y.at == '\\') { /* the first bytes tell how long a character is: none begins another */
+            const size_t n = sti_json_character(&x, 1, p), m = sti_json_character(&y, 1, q);
+            c = ST_MEMCMP(p, q, n < m ? n : m);
+        }
+        if (c) return c < 0 ? -1 : 1;
+    }
+}
+
+/* two tensors by their data_offsets, of which these are the places; no two are equal */
+static int sti_compare_offsets(const sti_header *h, uint32_t a, uint32_t b) {
+    sti_json j = h->json;
+    sti_entry x, y;
+    j.at = h->text + a;
+    (void)sti_offsets_read(&j, &x); /* cannot fail: they passed once */
+    j.at = h->text + b;
+    (void)sti_offsets_read(&j, &y);
+    x.key = a;
+    y.key = b;
+    return a == b ? 0 : sti_entry_before(&x, &y) ? -1 : 1;
+}
+
+/* The place of the first key in an object that repeats another; 0: none does. The object passed once. Keys are compared
+ * with batches of those before them. */
+STI_NOINLINE static uint32_t sti_repeated_key(const sti_header *h, uint32_t object, uint32_t *places) {
+    uint32_t found = UINT32_MAX, rank;
+    sti_json next = h->json, j;
+    sti_batch b;
     sti_string w;
-    int more, left, count, i;
-    batch.at = h->text + object;
-    (void)sti_json_enter(&batch, '{', &more, NULL); /* nothing here can fail: all of it passed once */
+    int more, left;
+    b.h = h;
+    b.compare = sti_compare_strings;
+    b.places = places;
+    next.at = h->text + object;
+    (void)sti_json_enter(&next, '{', &more, NULL); /* nothing here can fail: all of it passed once */
     while (more) {
-        j = batch;
-        for (count = 0, left = more, more = 0; left;) {
+        j = next;
+        b.count = 0;
+        for (left = more, more = 0; left;) {
             (void)sti_json_key(&j, &w);
             if (w.place >= found) break;
-            for (i = 0; i < count; i++) {
-                if (bytes[i] != w.bytes) continue;
-                if (escaped[i] || w.escaped
-                        ? sti_json_same(sti_header_string(h, place[i]), 1, sti_header_string(h, w.place), 1)
-                        : ST_MEMCMP(h->text + place[i] + 1, h->text + w.place + 1, w.bytes) == 0) {
-                    found = w.place;
-                }
+            rank = sti_batch_rank(&b, w.place);
+            if (rank && sti_compare_strings(h, b.places[rank - 1], w.place) == 0) {
+                found = w.place;
+                break;
             }
-            (void)sti_json_colon(&j);
-            (void)sti_json_skip(&j, 1);
-            (void)sti_json_next(&j, '{', &left);
-            if (count < BATCH) {
-                place[count] = w.place;
-                escaped[count] = w.escaped;
-                bytes[count++] = w.bytes;
-                if (count == BATCH) {
-                    batch = j;
-                    more = left;
-                }
+            (void)sti_json_colon(&j), (void)sti_json_skip(&j, 1), (void)sti_json_next(&j, '{', &left);
+            if (b.count == STI_SCAN_BATCH) continue;
+            sti_batch_add(&b, rank, w.place);
+            if (b.count == STI_SCAN_BATCH) {
+                next = j;
+                more = left;
             }
         }
     }
     return found == UINT32_MAX ? 0 : found;
 }
 
-static st_status sti_scan_names(const sti_header *h) {
-    sti_json root = sti_header_at(h->text, (size_t)(h->json.end - h->text), 0, NULL).json;
-    uint32_t object, name, key = 0;
+static st_status sti_scan_names(const sti_header *h, uint32_t *places) {
+    sti_json root = h->json;
+    uint32_t name, key = 0;
+    root.at = h->text;
     (void)sti_json_peek(&root);
-    object = sti_json_offset(&root);
-    name = sti_repeated_key(h, object);
-    if (h->metadata) key = sti_repeated_key(h, h->metadata);
+    name = sti_repeated_key(h, sti_json_offset(&root), places);
+    if (h->metadata) key = sti_repeated_key(h, h->metadata, places);
     if (key && (!name || key < name)) name = key;
     return name ? sti_repeated(h, name) : ST_OK;
 }
 
-/* proves the tensors by offset; sorted: the header has them in that order */
-STI_NOINLINE static st_status sti_scan_offsets(const sti_header *h, int sorted, uint64_t *data_bytes) {
-    sti_entry last, best, e;
-    uint32_t done = 0;
-    st_status s;
-    int more, found;
-    ST_MEMSET(&last, 0, sizeof last);
-    ST_MEMSET(&best, 0, sizeof best);
-    while (done < h->tensors) {
+/* the fault of a tensor, by the place of its data_offsets; end: of the data before it */
+static st_status sti_scan_blame(const sti_header *h, uint32_t place, uint64_t end) {
+    sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
+    sti_entry e;
+    int more;
+    do (void)sti_header_next(&walk, &e, &more); /* cannot fail: it passed once */
+    while (walk.offsets_at != place);
+    return sti_entry_check(h, &e, &end);
+}
+
+/* Proves the tensors by offset, where the header has them in another order, or one of them is wrong. bad: the first by
+ * offset that is wrong in itself, if any. */
+STI_NOINLINE static st_status sti_scan_offsets(const sti_header *h, uint32_t bad, uint32_t *places, uint64_t *end) {
+    uint32_t done, last = 0, i;
+    sti_batch b;
+    sti_entry e;
+    int more;
+    b.h = h;
+    b.compare = sti_compare_offsets;
+    b.places = places;
+    for (done = 0; done < h->tensors; done += b.count) { /* the next batch by offset */
         sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
-        for (found = 0, (void)sti_header_next(&walk, &e, &more); more; (void)sti_header_next(&walk, &e, &more)) {
-            if (sorted) {
-                if ((s = sti_entry_check(h, &e, data_bytes)) != ST_OK) return s;
-                done++;
-            } else if ((done == 0 || sti_entry_before(&last, &e)) && (!found || sti_entry_before(&e, &best))) {
-                best = e;
-                found = 1;
-            }
+        b.count = 0;
+        for ((void)sti_header_next(&walk, &e, &more); more; (void)sti_header_next(&walk, &e, &more)) {
+            if (done && sti_compare_offsets(h, walk.offsets_at, last) <= 0) continue;
+            sti_batch_add(&b, sti_batch_rank(&b, walk.offsets_at), walk.offsets_at);
         }
-        if (!sorted) {
-            if ((s = sti_entry_check(h, &best, data_bytes)) != ST_OK) return s;
-            last = best;
-            done++;
+        for (i = 0; i < b.count; i++) {
+            last = b.places[i];
+            walk.json.at = h->text + last;
+            (void)sti_offsets_read(&walk.json, &e);
+            if (e.begin != *end || last == bad) return sti_scan_blame(h, last, *end);
+            *end = e.end;
         }
     }
     return ST_OK;
 }
 
-/* passes all entries; *sorted: in the order of their data */
-STI_NOINLINE static st_status sti_scan_entries(sti_header *h, int *sorted) {
+/* Passes all entries. *end: of all data, where the tensors are right and in the order of their data, else UINT64_MAX;
+ * *bad: as for sti_scan_offsets. */
+STI_NOINLINE static st_status sti_scan_entries(sti_header *h, uint32_t *bad, uint64_t *end) {
+    st_error *const error = h->json.error;
     sti_entry e;
-    uint64_t end = 0;
-    int more = 1;
-    st_status s = sti_header_next(h, &e, &more);
-    for (*sorted = 1; s == ST_OK && more; s = sti_header_next(h, &e, &more)) {
-        if (e.begin != end || e.end < end) *sorted = 0;
-        end = e.end;
+    int more;
+    st_status s;
+    *bad = 0;
+    *end = 0;
+    for (;;) {
+        s = sti_header_next(h, &e, &more);
+        if (s != ST_OK || !more) return s;
+        h->json.error = NULL; /* it is not yet the time to say so */
+        if (e.begin != *end) *end = UINT64_MAX;
+        if (sti_entry_check(h, &e, &e.begin) != ST_OK && (!*bad || sti_compare_offsets(h, h->offsets_at, *bad) < 0)) {
+            *bad = h->offsets_at;
+        }
+        if (*end != UINT64_MAX) *end = *bad ? UINT64_MAX : e.end;
+        h->json.error = error;
     }
-    return s;
 }
 
-STI_NOINLINE static st_status sti_scan_prove(const unsigned char *file, size_t bytes, uint64_t file_bytes,
-                                             unsigned flags, st_error *error) {
-    sti_header h = sti_header_at(file + 8, bytes, flags, error);
-    uint64_t data_bytes = 0;
-    int sorted = 0;
-    st_status s = sti_header_utf8(file + 8, bytes, error);
+STI_NOINLINE static st_status sti_scan_prove(st_scan *scan, uint64_t file_bytes, unsigned flags, st_error *error) {
+    const size_t bytes = scan->state.header_bytes;
+    sti_header h = sti_header_at(scan->state.file + 8, bytes, flags, error);
+    uint64_t end = 0;
+    uint32_t bad = 0;
+    st_status s = sti_header_utf8(h.text, bytes, error);
     h.scan = 1;
-    if (s == ST_OK) s = sti_scan_entries(&h, &sorted);
-    if (s == ST_OK) s = sti_scan_names(&h);
-    if (s == ST_OK) s = sti_scan_offsets(&h, sorted, &data_bytes);
-    if (s == ST_OK) s = sti_length_check(&h, sti_add64_saturated(8, bytes), data_bytes, file_bytes);
+    if (s == ST_OK) s = sti_scan_entries(&h, &bad, &end);
+    if (s == ST_OK) s = sti_scan_names(&h, scan->state.places);
+    if (s == ST_OK && end == UINT64_MAX) {
+        end = 0;
+        s = sti_scan_offsets(&h, bad, scan->state.places, &end);
+    }
+    if (s == ST_OK) s = sti_length_check(&h, sti_add64_saturated(8, bytes), end, file_bytes);
     return s;
 }
-
-/* what st_scan.priv holds; all 0 unless the header was proven */
-enum { STI_SCAN_FILE, STI_SCAN_AVAILABLE, STI_SCAN_HEADER, STI_SCAN_PLACE, STI_SCAN_MORE, STI_SCAN_BEGUN };
 
 ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
                                const st_open_options *options, st_error *error) {
-    const unsigned char *first = (const unsigned char *)file;
     uint64_t limit = options ? sti_header_limit(options) : STI_DEFAULT_LIMIT, bytes = 0;
     unsigned flags = options ? options->flags : 0;
     sti_span head;
@@ -2843,40 +2962,36 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
         s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 8, available,
                      STI_TEXT("$a bytes were brought; the first $e say how many the header needs"));
     } else {
-        s = sti_header_measure(first, file_bytes, limit, &bytes, error);
+        s = sti_header_measure((const unsigned char *)file, file_bytes, limit, &bytes, error);
         if (s == ST_OK && available - 8 < bytes) {
             s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, sti_add64_saturated(8, bytes), available,
                          STI_TEXT("$a bytes were brought; the header needs $e"));
         } else if (s == ST_OK) {
-            s = sti_scan_prove(first, (size_t)bytes, file_bytes, flags & ST_OPEN_TRAILING, error);
+            scan->state.file = (const unsigned char *)file;
+            scan->state.available = available;
+            scan->state.header_bytes = (size_t)bytes;
+            s = sti_scan_prove(scan, file_bytes, flags & ST_OPEN_TRAILING, error);
         }
         if (s != ST_OK && s != ST_ERR_ARGUMENT && head.n) s = sti_format_prefer(head, s, error);
     }
     if (s != ST_OK) return sti_error_file(error, sti_span_of("(memory)"), s);
-    scan->priv[STI_SCAN_FILE] = (uintptr_t)file;
-    scan->priv[STI_SCAN_AVAILABLE] = available;
-    scan->priv[STI_SCAN_HEADER] = bytes;
-    scan->priv[STI_SCAN_MORE] = 1;
+    scan->state.more = 1;
     return sti_succeed(error);
 }
 
 ST_API int st_scan_next(st_scan *scan) {
-    const unsigned char *file;
     sti_header h;
     sti_entry e;
     sti_span name;
     st_tensor *t;
-    int more = 0;
-    if (!scan || !scan->priv[STI_SCAN_MORE]) return 0;
-    file = (const unsigned char *)(uintptr_t)scan->priv[STI_SCAN_FILE];
-    h = sti_header_at(file + 8, (size_t)scan->priv[STI_SCAN_HEADER], 0, NULL);
-    h.json.at += scan->priv[STI_SCAN_PLACE];
-    h.begun = (int)scan->priv[STI_SCAN_BEGUN];
-    (void)sti_header_next(&h, &e, &more); /* cannot fail: proven by st_scan_begin */
-    scan->priv[STI_SCAN_MORE] = (uint64_t)more;
-    scan->priv[STI_SCAN_PLACE] = sti_json_offset(&h.json);
-    scan->priv[STI_SCAN_BEGUN] = 1;
-    if (!more) return 0;
+    if (!scan || !scan->state.more) return 0;
+    h = sti_header_at(scan->state.file + 8, scan->state.header_bytes, 0, NULL);
+    h.json.at += scan->state.place;
+    h.begun = scan->state.begun;
+    (void)sti_header_next(&h, &e, &scan->state.more); /* cannot fail: proven by st_scan_begin */
+    scan->state.place = sti_json_offset(&h.json);
+    scan->state.begun = 1;
+    if (!scan->state.more) return 0;
     name = sti_header_string(&h, e.key);
     t = &scan->tensor;
     t->name = name.at;
@@ -2886,9 +3001,9 @@ ST_API int st_scan_next(st_scan *scan) {
     t->dtype_name = sti_dtype_name(&sti_dtypes[e.dtype]);
     t->bytes = e.end - e.begin;
     t->elements = e.elements;
-    t->offset = sti_add64_saturated(sti_add64_saturated(8, scan->priv[STI_SCAN_HEADER]), e.begin);
-    t->data = t->offset <= scan->priv[STI_SCAN_AVAILABLE] && t->bytes <= scan->priv[STI_SCAN_AVAILABLE] - t->offset
-                  ? file + t->offset
+    t->offset = sti_add64_saturated(sti_add64_saturated(8, scan->state.header_bytes), e.begin);
+    t->data = t->offset <= scan->state.available && t->bytes <= scan->state.available - t->offset
+                  ? scan->state.file + t->offset
                   : NULL;
     sti_copy_shape(&h, &e, scan->shape); /* rank is at most 16: proven */
     t->shape = scan->shape;
@@ -3105,7 +3220,8 @@ STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, sti_span name, uint
     uint32_t *slot = x->slots + sti_table_place(x, hash), *const end = x->slots + x->capacity, left;
     for (left = x->probes; left > 0; left--) {
         if (*slot == 0) return slot;
-        if ((*slot ^ (uint32_t)hash) <= x->mask && sti_same_name(sti_table_name(x, (*slot & x->mask) - 1), name)) return slot;
+        if ((*slot ^ (uint32_t)hash) <= x->mask && sti_same_name(sti_table_name(x, (*slot & x->mask) - 1), name))
+            return slot;
         if (++slot == end) slot = x->slots;
     }
     return NULL;
@@ -3235,12 +3351,6 @@ typedef struct sti_target { /* a file that is being written */
 
 #if STI_OS_POSIX
 
-/* bytes of memory that open and list need for that path, to be given as `user` */
-static size_t sti_system_scratch(sti_span path) {
-    (void)path;
-    return 0;
-}
-
 /* length of the directory part of a path, its last separator included */
 static size_t sti_system_directory(const char *path) {
     size_t i, n = 0;
@@ -3267,12 +3377,11 @@ static int sti_system_code(int code) {
 static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
     const int fd = (int)(intptr_t)user;
     unsigned char *at = (unsigned char *)dst;
-    int tries = 0;
     while (n) {
         ssize_t got =
             pread(fd, at, n < STI_READ_AT_ONCE ? n : STI_READ_AT_ONCE, (off_t)offset); /* inside the file: fits off_t */
         if (got == 0) return ST_IO_ENDED;
-        if (got < 0 && (errno != EINTR || ++tries >= STI_INTERRUPTS)) return errno;
+        if (got < 0 && errno != EINTR) return errno;
         if (got < 0) continue;
         at += got;
         n -= (size_t)got;
@@ -3294,11 +3403,11 @@ static void sti_system_identify(const struct stat *about, st_io *file) {
 
 static int sti_system_open(void *user, const char *path, st_io *file) {
     struct stat about;
-    int fd, code = 0, tries = 0;
+    int fd, code = 0;
     (void)user;
     do { /* without O_NONBLOCK a FIFO would wait for its writer */
         fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    } while (fd < 0 && errno == EINTR && ++tries < STI_INTERRUPTS);
+    } while (fd < 0 && errno == EINTR);
     if (fd < 0) return sti_system_code(errno);
     if (fstat(fd, &about) != 0) {
         code = errno;
@@ -3418,15 +3527,14 @@ static int sti_system_mode_of(const char *path, mode_t *mode) {
 }
 
 /* creates temp, which must not be there, for a file that will replace path; EEXIST: try another name */
-static int sti_system_create(void *scratch, const char *path, const char *temp, sti_target *t) {
+static int sti_system_create(const char *path, const char *temp, sti_target *t) {
     struct stat about;
     mode_t mode;
-    int fd, tries = 0, code = sti_system_mode_of(path, &mode);
-    (void)scratch;
+    int fd, code = sti_system_mode_of(path, &mode);
     if (code) return code;
     do { /* nobody else may read it before it is whole; where nothing is replaced, the umask says what it may become */
         fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode == STI_NO_MODE ? 0666 : 0600);
-    } while (fd < 0 && errno == EINTR && ++tries < STI_INTERRUPTS);
+    } while (fd < 0 && errno == EINTR);
     if (fd < 0) return errno == EEXIST ? STI_IO_EXISTS : sti_system_code(errno);
     if (fstat(fd, &about) != 0 || fchmod(fd, 0600) != 0) {
         code = errno;
@@ -3443,10 +3551,9 @@ static int sti_system_create(void *scratch, const char *path, const char *temp, 
 /* reserves room, so that a full disk is known before the first byte; a file system that cannot is no error */
 static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
 #if defined(FALLOC_FL_KEEP_SIZE)
-    int tries = 0;
     while (fallocate((int)(intptr_t)t->handle, 0, 0, (off_t)bytes) != 0) {
-        if (errno == EINTR && ++tries < STI_INTERRUPTS) continue;
-        return errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO || errno == EINTR ? errno : 0;
+        if (errno == EINTR) continue;
+        return errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO ? errno : 0;
     }
 #else
     (void)t, (void)bytes;
@@ -3456,11 +3563,10 @@ static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
 
 static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
     const unsigned char *at = (const unsigned char *)src;
-    int tries = 0;
     while (n) {
         ssize_t put = pwrite((int)(intptr_t)t->handle, at, n < STI_READ_AT_ONCE ? n : STI_READ_AT_ONCE, (off_t)offset);
         if (put == 0) return EIO;
-        if (put < 0 && (errno != EINTR || ++tries >= STI_INTERRUPTS)) return errno;
+        if (put < 0 && errno != EINTR) return errno;
         if (put < 0) continue;
         at += put;
         n -= (size_t)put;
@@ -3470,14 +3576,14 @@ static int sti_system_write(const sti_target *t, uint64_t offset, const void *sr
 }
 
 static int sti_system_flush(int fd) {
-    int tries = 0, failed;
+    int failed;
     do {
 #if defined(F_FULLFSYNC)
         failed = fcntl(fd, F_FULLFSYNC) != 0 && fsync(fd) != 0; /* not every file system knows the former */
 #else
         failed = fsync(fd) != 0;
 #endif
-    } while (failed && errno == EINTR && ++tries < STI_INTERRUPTS);
+    } while (failed && errno == EINTR);
     return failed ? errno : 0;
 }
 
@@ -3494,13 +3600,12 @@ static int sti_system_finish_file(sti_target *t, int sync) {
 }
 
 /* what has the name is replaced in one step */
-static int sti_system_rename(void *scratch, const char *temp, const char *path, int sync) {
-    (void)scratch, (void)sync;
+static int sti_system_rename(const char *temp, const char *path, int sync) {
+    (void)sync;
     return rename(temp, path) == 0 ? 0 : errno;
 }
 
-static int sti_system_unlink(void *scratch, const char *path) {
-    (void)scratch;
+static int sti_system_unlink(const char *path) {
     return unlink(path) == 0 ? 0 : sti_system_code(errno);
 }
 
@@ -3517,17 +3622,16 @@ static int sti_system_sync_directory(char *temp) {
     return code == EINVAL || code == ENOTSUP ? 0 : code; /* some file systems keep names without being asked */
 }
 
-static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
+static void sti_system_discard(sti_target *t, const char *temp) {
     if (t->open) (void)sti_system_close_written(t);
-    if (!t->named) (void)sti_system_unlink(scratch, temp);
+    if (!t->named) (void)sti_system_unlink(temp);
 }
 
 /* opens a file of one name, and no symbolic link, to be written into: the one that was validated, still as it was */
-static int sti_system_edit(void *scratch, const char *path, const st_io *validated, sti_target *t) {
+static int sti_system_edit(const char *path, const st_io *validated, sti_target *t) {
     struct stat about;
     st_io now;
     int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY), code = 0;
-    (void)scratch;
     if (fd < 0) return errno == ELOOP || errno == EMLINK ? STI_IO_LINKED : sti_system_code(errno);
     if (fstat(fd, &about) != 0) {
         code = errno;
@@ -3551,13 +3655,6 @@ static int sti_system_sync(sti_target *t) {
 
 #define STI_SHORT_PATH 248u  /* what CreateFileW takes as it is, and a directory's */
 #define STI_LONG_PATH 32768u /* what it takes behind \\?\ */
-
-static size_t sti_system_scratch(sti_span path) {
-    /* UTF-16 has no more units than UTF-8 has bytes; 16 for the prefix and a pattern */
-    return path.n < STI_SHORT_PATH
-               ? 0
-               : sti_multiply_saturated(sti_add_saturated(path.n, STI_LONG_PATH + 16), sizeof(wchar_t));
-}
 
 static size_t sti_system_directory(const char *path) {
     size_t i, n = 0;
@@ -3595,25 +3692,44 @@ static int sti_system_code(DWORD code) {
                : (int)code;
 }
 
-/* The path in UTF-16: in brief, or absolute and behind \\?\ in scratch where it is long. Room for a pattern is
- * behind it. */
-static int sti_system_path(void *scratch, const char *path, wchar_t brief[STI_SHORT_PATH + 4], wchar_t **out) {
-    const size_t n = sti_span_of(path).n;
-    wchar_t *full = (wchar_t *)scratch, *wide = n < STI_SHORT_PATH ? brief : full + STI_LONG_PATH + 12;
+typedef struct sti_wide_path { /* a path in UTF-16, with room for a pattern after it */
+    wchar_t *at, *heap;        /* heap: NULL for a short path */
+    wchar_t brief[STI_SHORT_PATH + 4];
+} sti_wide_path;
+
+static void sti_wide_free(sti_wide_path *w) {
+    if (w->heap) (void)HeapFree(GetProcessHeap(), 0, w->heap);
+}
+
+/* Converts a path to UTF-16; a long one becomes absolute and begins with \\?\. Returns 0, and then the caller frees w, or
+ * a code. */
+static int sti_wide_of(sti_wide_path *w, const char *path) {
+    const size_t n = sti_span_of(path).n; /* UTF-16 has no more units than UTF-8 has bytes, and a third at least */
     DWORD got;
-    *out = wide;
-    if (n > 0x7FFFFFFE || !MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, (int)(n + 1))) {
+    w->at = w->brief;
+    w->heap = NULL;
+    if (n / 3 >= STI_LONG_PATH) return ERROR_FILENAME_EXCED_RANGE;
+    if (n >= STI_SHORT_PATH) {
+        w->heap = (wchar_t *)HeapAlloc(GetProcessHeap(), 0, (STI_LONG_PATH + n + 16) * sizeof(wchar_t));
+        if (!w->heap) return ST_IO_NO_MEMORY;
+        w->at = w->heap + STI_LONG_PATH + 12;
+    }
+    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, w->at, (int)(n + 1))) {
+        sti_wide_free(w);
         return ST_IO_NOT_UTF8;
     }
-    if (n < STI_SHORT_PATH || (wide[0] == L'\\' && wide[1] == L'\\' && wide[2] == L'?')) return 0;
-    got = GetFullPathNameW(wide, STI_LONG_PATH, full + 8, NULL);
-    if (got == 0 || got >= STI_LONG_PATH) return ERROR_FILENAME_EXCED_RANGE;
-    if (full[8] == L'\\' && full[9] == L'\\') { /* \\server\share becomes \\?\UNC\server\share */
-        *out = full + 2;
-        ST_MEMCPY(*out, L"\\\\?\\UNC", 7 * sizeof(wchar_t));
+    if (!w->heap || (w->at[0] == L'\\' && w->at[1] == L'\\' && w->at[2] == L'?')) return 0;
+    got = GetFullPathNameW(w->at, STI_LONG_PATH, w->heap + 8, NULL);
+    if (got == 0 || got >= STI_LONG_PATH) {
+        sti_wide_free(w);
+        return ERROR_FILENAME_EXCED_RANGE;
+    }
+    if (w->heap[8] == L'\\' && w->heap[9] == L'\\') { /* \\server\share becomes \\?\UNC\server\share */
+        w->at = w->heap + 2;
+        ST_MEMCPY(w->at, L"\\\\?\\UNC", 7 * sizeof(wchar_t));
     } else {
-        *out = full + 4;
-        ST_MEMCPY(*out, L"\\\\?\\", 4 * sizeof(wchar_t));
+        w->at = w->heap + 4;
+        ST_MEMCPY(w->at, L"\\\\?\\", 4 * sizeof(wchar_t));
     }
     return 0;
 }
@@ -3651,18 +3767,22 @@ static void sti_system_identify(const BY_HANDLE_FILE_INFORMATION *about, st_io *
 }
 
 static int sti_system_open(void *user, const char *path, st_io *file) {
-    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+    sti_wide_path wide;
     BY_HANDLE_FILE_INFORMATION about;
     HANDLE h;
-    int code = sti_system_path(user, path, brief, &wide);
+    int code = sti_wide_of(&wide, path);
+    (void)user;
     if (code) return code;
-    h = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+    h = CreateFileW(wide.at, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
                     FILE_ATTRIBUTE_NORMAL, NULL);
     if (h == INVALID_HANDLE_VALUE) {
-        DWORD error = GetLastError(), attributes = GetFileAttributesW(wide);
-        if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return ST_IO_NOT_FOUND;
-        return sti_system_code(error);
+        DWORD error = GetLastError(), attributes = GetFileAttributesW(wide.at);
+        code = attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)
+                   ? ST_IO_NOT_FOUND
+                   : sti_system_code(error);
     }
+    sti_wide_free(&wide);
+    if (code) return code;
     if (GetFileType(h) != FILE_TYPE_DISK) {
         code = ST_IO_NOT_A_FILE;
     } else if (!GetFileInformationByHandle(h, &about)) {
@@ -3704,18 +3824,20 @@ static void sti_system_close(void *user, st_io *file) {
 }
 
 static int sti_system_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
-    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+    sti_wide_path wide;
     WIN32_FIND_DATAW found;
     char name[3 * MAX_PATH + 1]; /* a name has fewer than MAX_PATH units, each of at most three bytes */
     HANDLE h;
     size_t n;
-    int stop =
-        directory[0] ? sti_system_path(user, directory, brief, &wide) : ST_IO_NOT_FOUND; /* not the drive's root */
+    int stop = directory[0] ? sti_wide_of(&wide, directory) : ST_IO_NOT_FOUND; /* "" is not the drive's root */
+    (void)user;
     if (stop) return stop;
-    for (n = 0; wide[n]; n++) {}
-    ST_MEMCPY(wide + n, L"\\*", 3 * sizeof(wchar_t));
-    h = FindFirstFileW(wide, &found);
-    if (h == INVALID_HANDLE_VALUE) return sti_system_code(GetLastError());
+    for (n = 0; wide.at[n]; n++) {}
+    ST_MEMCPY(wide.at + n, L"\\*", 3 * sizeof(wchar_t));
+    h = FindFirstFileW(wide.at, &found);
+    if (h == INVALID_HANDLE_VALUE) stop = sti_system_code(GetLastError());
+    sti_wide_free(&wide);
+    if (stop) return stop;
     do {
         if (!WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, (int)sizeof name, NULL, NULL)) continue;
         if (name[0] != '.' || (name[1] && (name[1] != '.' || name[2]))) stop = each(arg, name);
@@ -3743,21 +3865,24 @@ static unsigned long sti_system_process(void) {
     return GetCurrentProcessId();
 }
 
-static int sti_system_create(void *scratch, const char *path, const char *temp, sti_target *t) {
-    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+static int sti_system_create(const char *path, const char *temp, sti_target *t) {
+    sti_wide_path wide;
     DWORD attributes;
     HANDLE h;
-    int code = sti_system_path(scratch, path, brief, &wide);
+    int code = sti_wide_of(&wide, path);
     if (code) return code;
-    attributes = GetFileAttributesW(wide);
+    attributes = GetFileAttributesW(wide.at);
+    sti_wide_free(&wide);
     if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return ERROR_ACCESS_DENIED;
-    code = sti_system_path(scratch, temp, brief, &wide);
+    code = sti_wide_of(&wide, temp);
     if (code) return code;
-    h = CreateFileW(wide, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    h = CreateFileW(wide.at, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
     if (h == INVALID_HANDLE_VALUE) {
         DWORD error = GetLastError();
-        return error == ERROR_FILE_EXISTS || error == ERROR_ALREADY_EXISTS ? STI_IO_EXISTS : sti_system_code(error);
+        code = error == ERROR_FILE_EXISTS || error == ERROR_ALREADY_EXISTS ? STI_IO_EXISTS : sti_system_code(error);
     }
+    sti_wide_free(&wide);
+    if (code) return code;
     t->handle = h;
     t->open = 1;
     return 0;
@@ -3801,26 +3926,28 @@ static int sti_system_finish_file(sti_target *t, int sync) {
     return code ? code : sti_system_close_written(t);
 }
 
-/* the second half of scratch is for the second path */
-static int sti_system_rename(void *scratch, const char *temp, const char *path, int sync) {
-    wchar_t brief[2][STI_SHORT_PATH + 4], *from, *to;
-    sti_span longer = sti_span_of(path);
-    int code = sti_system_path(scratch, path, brief[0], &to);
-    longer.n = sti_add_saturated(longer.n, STI_TEMP_BYTES);
+static int sti_system_rename(const char *temp, const char *path, int sync) {
+    sti_wide_path from, to;
+    int code = sti_wide_of(&from, temp);
+    if (code) return code;
+    code = sti_wide_of(&to, path);
     if (!code) {
-        code = sti_system_path((char *)scratch + (scratch ? sti_system_scratch(longer) : 0), temp, brief[1], &from);
+        if (!MoveFileExW(from.at, to.at, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0))) {
+            code = (int)GetLastError();
+        }
+        sti_wide_free(&to);
     }
-    if (!code && !MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0))) {
-        code = (int)GetLastError();
-    }
+    sti_wide_free(&from);
     return code;
 }
 
-static int sti_system_unlink(void *scratch, const char *path) {
-    wchar_t brief[STI_SHORT_PATH + 4], *wide;
-    int code = sti_system_path(scratch, path, brief, &wide);
+static int sti_system_unlink(const char *path) {
+    sti_wide_path wide;
+    int code = sti_wide_of(&wide, path);
     if (code) return code;
-    return DeleteFileW(wide) ? 0 : sti_system_code(GetLastError());
+    code = DeleteFileW(wide.at) ? 0 : sti_system_code(GetLastError());
+    sti_wide_free(&wide);
+    return code;
 }
 
 static int sti_system_sync_directory(char *temp) {
@@ -3828,20 +3955,22 @@ static int sti_system_sync_directory(char *temp) {
     return 0;
 }
 
-static void sti_system_discard(void *scratch, sti_target *t, const char *temp) {
+static void sti_system_discard(sti_target *t, const char *temp) {
     if (t->open) (void)sti_system_close_written(t);
-    if (!t->named) (void)sti_system_unlink(scratch, temp);
+    if (!t->named) (void)sti_system_unlink(temp);
 }
 
-static int sti_system_edit(void *scratch, const char *path, const st_io *validated, sti_target *t) {
-    wchar_t brief[STI_SHORT_PATH + 4], *wide;
+static int sti_system_edit(const char *path, const st_io *validated, sti_target *t) {
+    sti_wide_path wide;
     BY_HANDLE_FILE_INFORMATION about;
     st_io now;
     HANDLE h;
-    int code = sti_system_path(scratch, path, brief, &wide);
+    int code = sti_wide_of(&wide, path);
     if (code) return code;
-    h = CreateFileW(wide, GENERIC_WRITE, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL);
-    if (h == INVALID_HANDLE_VALUE) return sti_system_code(GetLastError());
+    h = CreateFileW(wide.at, GENERIC_WRITE, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    if (h == INVALID_HANDLE_VALUE) code = sti_system_code(GetLastError());
+    sti_wide_free(&wide);
+    if (code) return code;
     t->handle = h;
     t->open = 1;
     if (!GetFileInformationByHandle(h, &about)) {
@@ -3895,6 +4024,9 @@ static int sti_system_has_avx2(void) {
 #define STI_KEPT_OPEN 64u /* files of one model; those behind are opened anew for each read that is not from memory */
 #define STI_MAX_SHARDS 65536u
 #define STI_MAX_NAMES 0x10000000u /* what the numbers of an index of names hold */
+#define STI_MAX_MAPPED 16384u     /* files of one model: Linux gives a process 65,530 mappings */
+#define STI_KEPT_HEADERS 524288u  /* bytes of headers that are parsed once, of a model of several files */
+#define STI_SHORTEST_WEIGHT 18u   /* bytes: `"":"a.safetensors"` */
 #define STI_PATHS_BYTES 1024u     /* hold the few paths that lead to a model in the hub's cache, as a rule */
 
 typedef struct sti_file { /* one of a model's files */
@@ -3926,15 +4058,20 @@ typedef struct sti_opened_file { /* a file while it is being opened */
     st_status sound;     /* what is wrong with where its tensors lie */
 } sti_opened_file;
 
+typedef struct sti_weight {    /* a member of the weight_map; name: where it is in the index's text */
+    uint32_t name, name_bytes; /* as bytes, for its escapes are resolved in place */
+    uint32_t shard;            /* the number of its shard; before shards are numbered, where its path is */
+} sti_weight;
+
 typedef struct sti_index_file { /* the index of a model of several files while it is being opened */
     sti_json json;              /* at its first byte */
-    uint32_t map, metadata;     /* where the objects of these names are; metadata 0: there is none */
-    uint32_t weights, pairs;    /* their members */
-    size_t escaped;             /* bytes of the names and paths that hold an escape, without it */
-    size_t text_bytes;          /* of the metadata, a NUL behind each key and value */
-    st_pair *items;             /* of the weights: a tensor's name, and the path of its shard as value */
-    uint32_t *slots;
-    uint32_t *shards; /* of each weight */
+    char *text;                 /* the same, a copy of our own */
+    sti_weight *weights;
+    uint32_t weight_count;
+    uint32_t run_count; /* of weights that follow each other and have one path */
+    uint32_t metadata;  /* where this object is; 0: there is none */
+    uint32_t pair_count;
+    st_pair *pairs; /* of the metadata */
 } sti_index_file;
 
 typedef struct sti_layout { /* what the model's block holds */
@@ -3959,8 +4096,7 @@ typedef struct sti_opening { /* what one call of st_open and its like works with
     uint64_t limit;
     st_files files;
     int system;
-    size_t user_bytes; /* of files.user, where that is scratch for the system's paths */
-    const char *said;  /* what messages call it */
+    const char *said; /* what messages call it */
     st_error *error;
     sti_opened_file *parts; /* `one`, or scratch */
     uint32_t part_count;
@@ -4063,8 +4199,8 @@ static st_status sti_open_scratch(sti_opening *o, sti_opened_file *p) {
                         STI_TEXT("a header of $a bytes is too large for this machine"));
     }
     /* one entry more, for a member that turns out to be none */
-    p->text = (unsigned char *)sti_scratch_take_of(
-        o, 2 * n + sizeof *p->entries, sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
+    p->text = (unsigned char *)sti_scratch_take_of(o, 2 * n + sizeof *p->entries,
+                                                   sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
     if (!p->text) return ST_ERR_MEMORY;
     p->entries = (sti_entry *)(void *)(p->text + n);
     return ST_OK;
@@ -4160,7 +4296,7 @@ static st_status sti_open_part(sti_opening *o, sti_opened_file *p) {
     if (s == ST_OK) s = sti_open_entries(o, p);
     if (s != ST_OK) return s;
     p->sound = sti_open_offsets(p, NULL);
-    return p->sound == ST_OK ? sti_open_map(o, &p->io) : ST_OK;
+    return ST_OK;
 }
 
 /* ---- from what the files hold to a model */
@@ -4185,7 +4321,6 @@ STI_NOINLINE static st_status sti_open_block(sti_opening *o) {
     m->open.shard_count = o->part_count;
     m->files = o->layout.files;
     m->source = o->files;
-    if (o->system) m->source.user = NULL; /* it was scratch */
     m->system = o->system;
     m->said = o->said; /* a literal, unless a path takes its place */
     m->memory = o->memory;
@@ -4248,7 +4383,8 @@ static uint32_t sti_open_repeat(const sti_opened_file *p, const sti_layout *l, c
     names->tensors = l->tensors - p->header.tensors;
     names->slots = l->name_slots;
     names->count = p->header.tensors;
-    item = sti_table_build(names, p->entries);
+    item =
+        l->model->open.shard_count == 1 ? sti_table_build(names, p->entries) : STI_ABSENT; /* or all at once, later */
     if (item != STI_ABSENT) place = p->entries[item].key;
     keys->pairs = pairs;
     keys->slots = l->key_slots;
@@ -4287,7 +4423,7 @@ STI_COLD static st_status sti_open_judge(const sti_opening *o, st_status status)
     unsigned char bytes[STI_FORMAT_BYTES];
     const st_io *io;
     sti_span first;
-    if (status < ST_ERR_TRUNCATED || status > ST_ERR_OFFSETS || !o->at) return status;
+    if (status < ST_ERR_TRUNCATED || status > ST_ERR_OFFSETS || !o->at || !o->at->open) return status;
     io = &o->at->io;
     first.at = (const char *)bytes;
     first.n = io->bytes < sizeof bytes ? (size_t)io->bytes : sizeof bytes;
@@ -4339,6 +4475,7 @@ static st_status sti_open_one(sti_opening *o) {
     st_status s;
     o->parts->open = 1;
     s = sti_open_part(o, o->parts);
+    if (s == ST_OK && o->parts->sound == ST_OK) s = sti_open_map(o, &o->parts->io);
     if (s == ST_OK) s = sti_open_block(o);
     if (s == ST_OK) s = sti_open_finish(o, o->parts);
     return s == ST_OK ? s : sti_open_judge(o, s);
@@ -4382,13 +4519,16 @@ static int sti_is_one_of(unsigned char c, const char *set) {
     return 0;
 }
 
-/* whether a text is a word in capitals, its own letters in either case */
-static int sti_is_capital(sti_span s, const char *word) {
+/* the same whatever the case of Latin letters is: some file systems take such names for one */
+static int sti_equals_ignoring_case(sti_span a, const char *b) {
     size_t i;
-    for (i = 0; i < s.n && word[i]; i++) {
-        if (s.at[i] != word[i] && (word[i] < 'A' || word[i] > 'Z' || (s.at[i] | 32) != (word[i] | 32))) return 0;
+    for (i = 0; i < a.n && b[i]; i++) {
+        unsigned x = (unsigned char)a.at[i], y = (unsigned char)b[i];
+        if (x >= 'A' && x <= 'Z') x += 'a' - 'A';
+        if (y >= 'A' && y <= 'Z') y += 'a' - 'A';
+        if (x != y) return 0;
     }
-    return i == s.n && !word[i];
+    return i == a.n && !b[i];
 }
 
 /* whether Windows takes a name without its extension for a device */
@@ -4397,12 +4537,12 @@ static int sti_is_device(sti_span s) {
     sti_span first = s, rest;
     size_t i;
     for (i = 0; i < sizeof alone / sizeof *alone; i++) {
-        if (sti_is_capital(s, alone[i])) return 1;
+        if (sti_equals_ignoring_case(s, alone[i])) return 1;
     }
     if (s.n < 4) return 0;
     first.n = 3;
     rest = sti_drop_first(s, 3);
-    if (!sti_is_capital(first, "COM") && !sti_is_capital(first, "LPT")) return 0;
+    if (!sti_equals_ignoring_case(first, "COM") && !sti_equals_ignoring_case(first, "LPT")) return 0;
     return (rest.n == 1 && sti_is_one_of((unsigned char)*rest.at, "0123456789")) ||
            sti_same(rest, sti_span_of("\xC2\xB9")) || sti_same(rest, sti_span_of("\xC2\xB2")) ||
            sti_same(rest, sti_span_of("\xC2\xB3")); /* digits 1 to 3, raised */
@@ -4440,146 +4580,161 @@ static const char *sti_path_fault(sti_span path, int shard) {
 
 /* ---- the index of a model of several files: its text */
 
-/* the bytes of a string that was scanned before, in place or, where it holds an escape, without it at *text, which
- * moves on */
-static const char *sti_index_text(const sti_index_file *x, const sti_string *w, char **text) {
-    sti_json j = x->json;
-    sti_string again;
-    char *at = *text;
-    j.at += w->place;
-    if (!w->escaped) return (const char *)j.at + 1;
-    (void)sti_json_string(&j, &again, at);
-    *text += w->bytes;
-    return at;
+/* resolves the escapes of a string where it stands; j is after its closing quote */
+static void sti_index_resolve(const sti_json *j, const sti_string *w, char *text) {
+    char *out = text + w->place + 1;
+    sti_span inside;
+    sti_json again;
+    unsigned char bytes[4];
+    if (!w->escaped) return;
+    inside.at = out;
+    inside.n = (size_t)((const char *)j->at - 1 - out);
+    again = sti_json_inside(inside);
+    while (again.at < again.end) { /* what is written never passes what was read */
+        const size_t n = sti_json_character(&again, 1, bytes);
+        ST_MEMCPY(out, bytes, n);
+        out += n;
+    }
 }
 
-/* passes the weight_map: counts its members, or fills items; text: room for names and paths that hold an escape */
-static st_status sti_index_weights(sti_index_file *x, sti_json *j, st_pair *items, char *text) {
-    sti_string key, value;
+/* parses the weight_map into x->weights, which has room for every member with a path that is taken */
+STI_NOINLINE static st_status sti_index_weights(sti_index_file *x, sti_json *j) {
+    sti_string name, value;
+    sti_span path = {NULL, 0}, next;
     st_status s;
     int more;
-    x->weights = 0;
     if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the weight_map must be an object of strings"))) != ST_OK) return s;
     while (more) {
-        if ((s = sti_json_key(j, &key)) != ST_OK || (s = sti_json_colon(j)) != ST_OK) return s;
+        sti_weight *w = x->weights + x->weight_count;
+        if ((s = sti_json_key(j, &name)) != ST_OK) return s;
+        sti_index_resolve(j, &name, x->text);
+        if ((s = sti_json_colon(j)) != ST_OK) return s;
         if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("a value of the weight_map must be a string"));
-        if ((s = sti_json_string(j, &value, NULL)) != ST_OK) return s;
-        if (items) {
-            st_pair *p = &items[x->weights];
-            p->key = sti_index_text(x, &key, &text);
-            p->key_bytes = key.bytes;
-            p->value = sti_index_text(x, &value, &text);
-            p->value_bytes = value.bytes;
+        next.at = (const char *)j->at + 1;
+        if (path.at && (size_t)(j->end - j->at) > path.n + 1 && next.at[path.n] == '"' &&
+            ST_MEMCMP(next.at, path.at, path.n) == 0) { /* most weights have the path of the one before */
+            j->at += path.n + 2;
         } else {
-            x->escaped += (key.escaped ? key.bytes : 0) + (value.escaped ? value.bytes : 0);
+            const char *fault;
+            if ((s = sti_json_string(j, &value, NULL)) != ST_OK) return s;
+            sti_index_resolve(j, &value, x->text);
+            next.n = value.bytes;
+            fault = sti_path_fault(next, 1);
+            if (fault) {
+                (void)sti_json_fail_at(j, value.place, ST_ERR_PATH, fault);
+                sti_error_subject(j->error, next, STI_NAME);
+                return ST_ERR_PATH;
+            }
+            path = next;
+            x->text[value.place + 1 + value.bytes] = 0; /* in place of the quote, or of what the escapes left */
+            x->run_count++;
         }
-        x->weights++;
+        w->name = name.place + 1;
+        w->name_bytes = name.bytes;
+        w->shard = (uint32_t)(path.at - x->text);
+        x->weight_count++;
         if ((s = sti_json_next(j, '{', &more)) != ST_OK) return s;
     }
     return ST_OK;
 }
 
-/* passes the metadata, whose values may be anything: counts its members, or fills pairs, a value being its JSON text */
-static st_status sti_index_metadata(sti_index_file *x, sti_json *j, st_pair *pairs, char *text) {
+/* parses the metadata, whose values may be anything and stay JSON text; pairs: NULL, or room for all */
+STI_COLD static st_status sti_index_metadata(sti_index_file *x, sti_json *j, st_pair *pairs) {
     sti_string key;
     st_status s;
     int more;
-    x->pairs = 0;
-    x->text_bytes = 0;
+    x->pair_count = 0;
     if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the metadata must be an object"))) != ST_OK) return s;
     while (more) {
-        const char *value;
-        if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a key in double quotes is due"));
-        if ((s = sti_json_string(j, &key, text)) != ST_OK || (s = sti_json_colon(j)) != ST_OK) return s;
+        st_pair p;
+        if ((s = sti_json_key(j, &key)) != ST_OK) return s;
+        p.key = x->text + key.place + 1;
+        p.key_bytes = key.bytes;
+        if (pairs) sti_index_resolve(j, &key, x->text);
+        if ((s = sti_json_colon(j)) != ST_OK) return s;
         (void)sti_json_peek(j);
-        value = (const char *)j->at;
+        p.value = (const char *)j->at;
         if ((s = sti_json_skip(j, 2)) != ST_OK) return s; /* the root and the metadata are open */
-        if (pairs) {
-            st_pair *p = &pairs[x->pairs];
-            sti_span v;
-            p->key = text;
-            p->key_bytes = key.bytes;
-            text += key.bytes;
-            *text++ = 0;
-            v.at = value;
-            v.n = p->value_bytes = (size_t)((const char *)j->at - value);
-            p->value = sti_copy_text(&text, v);
-        }
-        x->text_bytes =
-            sti_add_saturated(x->text_bytes, sti_add_saturated(key.bytes + 2, (size_t)((const char *)j->at - value)));
-        x->pairs++;
+        p.value_bytes = (size_t)((const char *)j->at - p.value);
+        if (pairs) pairs[x->pair_count] = p;
+        x->pair_count++;
         if ((s = sti_json_next(j, '{', &more)) != ST_OK) return s;
     }
     return ST_OK;
 }
 
-/* passes the whole index, counts what it holds and notes where */
-static st_status sti_index_judge(sti_index_file *x) {
+/* parses the whole index, but only counts the metadata */
+STI_COLD static st_status sti_index_parse(sti_index_file *x) {
     sti_json all = x->json, *j = &all;
+    int more, has_map = 0;
     sti_string key;
     st_status s;
-    int more;
     if ((s = sti_json_enter(j, '{', &more, STI_TEXT("an index must be an object"))) != ST_OK) return s;
     while (more) {
         int map, metadata;
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
         map = sti_string_is(&key, "weight_map", 10);
         metadata = sti_string_is(&key, "metadata", 8);
-        if ((map && x->map) || (metadata && x->metadata)) {
+        if ((map && has_map) || (metadata && x->metadata)) {
             return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_TEXT("this key is there twice"));
         }
         if ((s = sti_json_colon(j)) != ST_OK) return s;
         (void)sti_json_peek(j);
-        if (map) x->map = sti_json_offset(j);
         if (metadata) x->metadata = sti_json_offset(j);
-        s = map        ? sti_index_weights(x, j, NULL, NULL)
-            : metadata ? sti_index_metadata(x, j, NULL, NULL)
+        has_map |= map;
+        s = map        ? sti_index_weights(x, j)
+            : metadata ? sti_index_metadata(x, j, NULL)
                        : sti_json_skip(j, 1); /* ignored; the root is open */
         if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
     }
     if (sti_json_peek(j) >= 0) return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("only blanks may follow the index"));
-    if (!x->weights) {
-        return sti_json_fail(j, ST_ERR_SCHEMA,
-                             x->map ? STI_TEXT("the weight_map is empty") : STI_TEXT("the weight_map is missing"));
-    }
-    return ST_OK;
+    if (x->weight_count) return ST_OK;
+    return sti_json_fail(j, ST_ERR_SCHEMA,
+                         has_map ? STI_TEXT("the weight_map is empty") : STI_TEXT("the weight_map is missing"));
 }
 
-/* a copy of the index's scanner at a place */
-static sti_json sti_index_at(const sti_index_file *x, uint32_t place) {
-    sti_json j = x->json;
-    j.at += place;
-    return j;
+static sti_span sti_weight_name(const sti_index_file *x, const sti_weight *w) {
+    sti_span s;
+    s.at = x->text + w->name;
+    s.n = w->name_bytes;
+    return s;
+}
+
+/* a key of the index repeats another */
+STI_COLD static st_status sti_index_repeated(const sti_index_file *x, sti_span key) {
+    (void)sti_json_fail_at(&x->json, (uint32_t)(key.at - 1 - x->text), ST_ERR_DUPLICATE,
+                           STI_TEXT("this name is there twice"));
+    sti_error_subject(x->json.error, key, STI_NAME);
+    return ST_ERR_DUPLICATE;
+}
+
+/* Refuses a weight_map in which a name is there twice. A model that opens needs no such look, for each of its weights
+ * is found in it once; one that has another fault does, for this one is reported first. */
+STI_COLD static st_status sti_index_unique(sti_opening *o, const sti_index_file *x, st_status status) {
+    sti_name_table names;
+    st_pair *pairs = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(x->weight_count, sizeof *pairs));
+    uint32_t i;
+    ST_MEMSET(&names, 0, sizeof names);
+    names.slots =
+        (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_slots(x->weight_count), sizeof *names.slots));
+    if (!pairs || !names.slots) return ST_ERR_MEMORY;
+    for (i = 0; i < x->weight_count; i++) {
+        pairs[i].key = x->text + x->weights[i].name;
+        pairs[i].key_bytes = x->weights[i].name_bytes;
+    }
+    names.pairs = pairs;
+    names.count = x->weight_count;
+    i = sti_table_build(&names, NULL);
+    if (i == STI_ABSENT) return status;
+    o->at = NULL;
+    return sti_index_repeated(x, sti_table_name(&names, i));
 }
 
 /* ---- several files: an index and its shards */
 
-/* scratch that the system wants for a path of that length, and has not yet */
-static size_t sti_open_wants(const sti_opening *o, sti_span path) {
-#if !defined(ST_NO_FILES)
-    const size_t bytes = o->system ? sti_system_scratch(path) : 0;
-    return bytes > o->user_bytes ? bytes : 0;
-#else
-    (void)o, (void)path;
-    return 0;
-#endif
-}
-
-static st_status sti_open_room(sti_opening *o, sti_span path) {
-    const size_t bytes = sti_open_wants(o, path);
-    if (bytes) {
-        o->files.user = sti_scratch_take(o, bytes);
-        o->user_bytes = o->files.user ? bytes : 0;
-        if (!o->files.user) return ST_ERR_MEMORY;
-    }
-    return ST_OK;
-}
-
 static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *path) {
-    st_status s = sti_open_room(o, sti_span_of(path));
     st_io io;
     int code;
-    if (s != ST_OK) return s;
     p->path = path;
     ST_MEMSET(&io, 0, sizeof io);
     code = (o->files.open)(o->files.user, path, &io);
@@ -4595,7 +4750,9 @@ static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *p
 static void sti_open_paths(sti_opening *o) {
     st_shard *shards = o->layout.shards - o->part_count; /* which all were taken */
     uint32_t i;
-    for (i = 0; i < o->part_count; i++) shards[i].path = sti_copy_text(&o->layout.text, sti_span_of(shards[i].path));
+    for (i = 0; i < o->part_count; i++) {
+        shards[i].path = sti_copy_text(&o->layout.text, sti_span_of(shards[i].path));
+    }
     o->layout.model->said = shards->path;
 }
 
@@ -4613,8 +4770,8 @@ static void sti_opened_close(sti_opening *o, sti_opened_file *p) {
     p->open = 0;
 }
 
-/* reads the index at path and judges its text, all but what it says of shards */
-static st_status sti_index_read(sti_opening *o, sti_index_file *x, const char *path) {
+/* reads and parses the index at path */
+STI_COLD static st_status sti_index_text(sti_opening *o, sti_index_file *x, const char *path) {
     sti_opened_file *p = o->parts;
     st_status s = sti_open_file(o, p, path);
     sti_span text;
@@ -4627,229 +4784,310 @@ static st_status sti_index_read(sti_opening *o, sti_index_file *x, const char *p
                         STI_TEXT("an index of $a bytes is over the limit of $e"));
     }
     text.n = (size_t)p->io.bytes;
-    text.at = (const char *)sti_scratch_take(o, text.n);
-    if (!text.at) return ST_ERR_MEMORY;
-    code = text.n ? sti_io_read(&p->io, 0, (void *)(uintptr_t)text.at, text.n) : 0;
+    text.at = x->text = (char *)sti_scratch_take(o, text.n);
+    x->weights =
+        (sti_weight *)sti_scratch_take(o, sti_multiply_saturated(text.n / STI_SHORTEST_WEIGHT, sizeof *x->weights));
+    if (!text.at || !x->weights) return ST_ERR_MEMORY;
+    code = text.n ? sti_io_read(&p->io, 0, x->text, text.n) : 0;
     if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("it cannot be read"));
     sti_opened_close(o, p);
     x->json = sti_json_inside(text);
     x->json.error = o->error;
     good = sti_utf8_span(x->json.at, text.n);
-    s = good == text.n ? sti_index_judge(x)
-                       : sti_fail(o->error, ST_ERR_UTF8, good, 0, 0, STI_TEXT("the index is not UTF-8"));
     text.n = text.n < STI_FORMAT_BYTES ? text.n : STI_FORMAT_BYTES;
-    format = sti_format_of(text);
-    return s == ST_OK || format == STI_FORMAT_INDEX || format == STI_FORMAT_TEXT ? s
-                                                                                 : sti_format_prefer(text, s, o->error);
+    format = sti_format_of(text); /* before the text is changed */
+    s = good == (size_t)p->io.bytes ? sti_index_parse(x)
+                                    : sti_fail(o->error, ST_ERR_UTF8, good, 0, 0, STI_TEXT("the index is not UTF-8"));
+    return s == ST_OK || s == ST_ERR_PATH || format == STI_FORMAT_INDEX || format == STI_FORMAT_TEXT
+               ? s
+               : sti_format_prefer(text, s, o->error);
 }
 
-/* indexes the keys of items; gives the first that repeats another, or STI_ABSENT */
-static uint32_t sti_index_index(const sti_index_file *x, sti_name_table *index, uint32_t count) {
-    ST_MEMSET(index, 0, sizeof *index);
-    index->pairs = x->items;
-    index->slots = x->slots;
-    index->count = count;
-    return sti_table_build(index, NULL);
-}
-
-/* says what is wrong with a member of the weight_map or the metadata: with its key, or with its value */
-static st_status sti_index_fail(const sti_index_file *x, uint32_t object, uint32_t item, int value, st_status status,
-                                const char *sentence) {
-    sti_json j = sti_index_at(x, sti_json_member(x->json, x->json.at + object, item));
-    sti_string w;
-    if (value) {
-        (void)sti_json_key(&j, &w), (void)sti_json_colon(&j), (void)sti_json_peek(&j);
-    }
-    (void)sti_json_fail(&j, status, sentence);
-#if !defined(ST_NO_ERROR_TEXT)
-    {
-        sti_span inside;
-        inside.at = (const char *)j.at + 1;
-        (void)sti_json_string(&j, &w, NULL);
-        inside.n = (size_t)((const char *)j.at - inside.at - 1);
-        sti_error_subject(x->json.error, inside, STI_ESCAPED);
-    }
-#endif
-    return status;
-}
-
-/* takes room for the members of an index and fills it; refuses metadata keys and names that are there twice */
-static st_status sti_index_fill(sti_opening *o, sti_index_file *x) {
-    const uint32_t most = x->weights > x->pairs ? x->weights : x->pairs;
-    const size_t text_bytes = x->escaped > x->text_bytes ? x->escaped : x->text_bytes;
-    const char *twice = STI_TEXT("this name is there twice");
-    sti_json j = sti_index_at(x, x->metadata);
-    sti_name_table index;
+/* reads the index at path; refuses one whose metadata has a key twice */
+STI_COLD static st_status sti_index_read(sti_opening *o, sti_index_file *x, const char *path) {
+    st_status s = sti_index_text(o, x, path);
+    sti_json j = x->json;
+    sti_name_table keys;
     uint32_t repeated;
-    char *text;
-    text = (char *)sti_scratch_take(o, text_bytes);
-    x->items = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(most, sizeof *x->items));
-    x->slots = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_slots(most), sizeof *x->slots));
-    x->shards = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->weights, sizeof *x->shards));
-    if (!text || !x->items || !x->slots || !x->shards) return ST_ERR_MEMORY;
-    if (x->metadata) {
-        (void)sti_index_metadata(x, &j, x->items, text); /* nothing below can fail: all of it passed once */
-        repeated = sti_index_index(x, &index, x->pairs);
-        if (repeated != STI_ABSENT) return sti_index_fail(x, x->metadata, repeated, 0, ST_ERR_DUPLICATE, twice);
-    }
-    j = sti_index_at(x, x->map);
-    (void)sti_index_weights(x, &j, x->items, text);
-    repeated = sti_index_index(x, &index, x->weights);
-    return repeated == STI_ABSENT ? ST_OK : sti_index_fail(x, x->map, repeated, 0, ST_ERR_DUPLICATE, twice);
+    if (s != ST_OK || !x->metadata) return s;
+    ST_MEMSET(&keys, 0, sizeof keys);
+    x->pairs = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(x->pair_count, sizeof *x->pairs));
+    keys.slots =
+        (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_slots(x->pair_count), sizeof *keys.slots));
+    if (!x->pairs || !keys.slots) return ST_ERR_MEMORY;
+    j.at += x->metadata;
+    (void)sti_index_metadata(x, &j, x->pairs); /* cannot fail: it was parsed before */
+    keys.pairs = x->pairs;
+    keys.count = x->pair_count;
+    repeated = sti_table_build(&keys, NULL);
+    return repeated == STI_ABSENT ? ST_OK : sti_index_repeated(x, sti_table_name(&keys, repeated));
 }
 
-/* makes keys of the values, and the other way about */
-static void sti_index_swap(sti_index_file *x) {
-    uint32_t i;
-    for (i = 0; i < x->weights; i++) {
-        st_pair p = x->items[i];
-        x->items[i].key = p.value;
-        x->items[i].key_bytes = p.value_bytes;
-        x->items[i].value = p.key;
-        x->items[i].value_bytes = p.key_bytes;
+/* numbers the shards in the order of their paths: x->weights get the numbers, first[0] to first[*count - 1] a run of
+ * weights of each */
+STI_NOINLINE static st_status sti_index_number(sti_opening *o, sti_index_file *x, sti_name_table *paths,
+                                               uint32_t *first, uint32_t *count) {
+    st_pair *runs = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *runs));
+    uint32_t *same = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *same)), i, run;
+    ST_MEMSET(paths, 0, sizeof *paths);
+    paths->slots =
+        (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_slots(x->run_count), sizeof *paths->slots));
+    if (!runs || !same || !paths->slots) return ST_ERR_MEMORY;
+    paths->pairs = runs;
+    paths->count = x->run_count;
+    for (i = run = 0; i < x->weight_count; i++) {
+        if (i && x->weights[i].shard == x->weights[i - 1].shard) continue;
+        runs[run].key = x->text + x->weights[i].shard;
+        runs[run].key_bytes = sti_span_of(runs[run].key).n;
+        run++;
     }
-}
-
-/* numbers the shards in the order of their names; first: to be filled with a weight of each, *count of them */
-static st_status sti_index_number(sti_opening *o, sti_index_file *x, uint32_t *first, uint32_t *number,
-                                  uint32_t *count) {
-    sti_name_table paths;
-    uint32_t i;
-    *count = 0;
-    sti_index_swap(x);
-    (void)sti_index_index(x, &paths, x->weights);
-    for (i = 0; i < x->weights; i++) {
-        const char *fault;
-        x->shards[i] = sti_table_find(&paths, sti_table_name(&paths, i));
-        if (x->shards[i] != i) continue;
-        fault = sti_path_fault(sti_table_name(&paths, i), 1);
-        if (fault) return sti_index_fail(x, x->map, i, 1, ST_ERR_PATH, fault);
-        first[(*count)++] = i;
+    (void)sti_table_build(paths, NULL);
+    for (run = *count = 0; run < x->run_count; run++) {
+        same[run] = sti_table_find(paths, sti_table_name(paths, run)); /* the first run of this path */
+        if (same[run] == run) first[(*count)++] = run;
     }
     if (*count > STI_MAX_SHARDS) {
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, STI_MAX_SHARDS, *count,
                         STI_TEXT("an index of $a shards is over the limit of $e"));
     }
-    sti_sort(first, *count, sizeof *first, sti_name_before, &paths);
-    for (i = 0; i < *count; i++) number[first[i]] = i;
-    for (i = 0; i < x->weights; i++) x->shards[i] = number[x->shards[i]];
-    sti_index_swap(x);
+    sti_sort(first, *count, sizeof *first, sti_name_before, paths);
+    for (i = 0; i < *count; i++) runs[first[i]].value_bytes = i;
+    for (i = run = 0; i < x->weight_count; i++) {
+        if (x->text + x->weights[i].shard != runs[run].key) run++;
+        x->weights[i].shard = (uint32_t)runs[same[run]].value_bytes;
+    }
     return ST_OK;
 }
 
 /* makes a part of each shard that the index names, with its path */
-static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
+STI_COLD static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
     const size_t directory = sti_system_directory(o->said);
-    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->weights, sizeof *first)), count, i;
-    uint32_t *number = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->weights, sizeof *number));
-    size_t texts = 0, longest = 0;
+    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *first)), count, i;
+    size_t texts = 0;
     sti_opened_file *parts;
-    sti_span path;
+    sti_name_table paths;
     char *text;
-    st_status s;
-    if (!first || !number) return ST_ERR_MEMORY;
-    if ((s = sti_index_number(o, x, first, number, &count)) != ST_OK) return s;
+    st_status s = first ? sti_index_number(o, x, &paths, first, &count) : ST_ERR_MEMORY;
+    if (s != ST_OK) return s;
     for (i = 0; i < count; i++) {
-        size_t n = sti_add_saturated(directory, x->items[first[i]].value_bytes + 1);
-        longest = n > longest ? n : longest;
-        texts = sti_add_saturated(texts, n);
+        texts = sti_add_saturated(texts, sti_add_saturated(directory, sti_table_name(&paths, first[i]).n + 1));
     }
-    path.at = NULL;
-    path.n = longest;
     parts = (sti_opened_file *)sti_scratch_take(o, sti_multiply_saturated(count, sizeof *parts));
     text = (char *)sti_scratch_take(o, texts);
     if (!parts || !text) return ST_ERR_MEMORY;
-    if ((s = sti_open_room(o, path)) != ST_OK) return s;
-    o->sums.pairs = x->pairs;
-    o->sums.text = sti_add_saturated(sti_add_saturated(texts, x->text_bytes), sti_span_of(o->said).n + 1);
     ST_MEMSET(parts, 0, count * sizeof *parts); /* they were taken with this size */
     for (i = 0; i < count; i++) {
-        const st_pair *item = &x->items[first[i]];
         parts[i].path = text;
         ST_MEMCPY(text, o->said, directory);
-        ST_MEMCPY(text + directory, item->value, item->value_bytes);
-        text[directory + item->value_bytes] = 0;
-        text += directory + item->value_bytes + 1;
+        text += directory;
+        (void)sti_copy_text(&text, sti_table_name(&paths, first[i]));
+    }
+    o->sums.pairs = x->pair_count;
+    o->sums.text = sti_add_saturated(texts, sti_span_of(o->said).n + 1);
+    for (i = 0; i < x->pair_count; i++) {
+        const st_pair *p = &x->pairs[i];
+        o->sums.text = sti_add_saturated(o->sums.text, sti_add_saturated(p->key_bytes, p->value_bytes + 2));
     }
     o->parts = parts;
     o->part_count = count;
     return ST_OK;
 }
 
-/* after a file's header is read: past the first few, a file is not held open but for a mapping that needs it */
+/* after its header was read: past the first few a file is closed, but for its mapping */
 static void sti_opened_rest(sti_opening *o, sti_opened_file *p, uint32_t number) {
-    if (number < STI_KEPT_OPEN || o->user_bytes) return; /* there is no scratch for long paths later */
+    if (number < STI_KEPT_OPEN) return;
 #if !defined(ST_NO_FILES)
     if (o->system && p->io.mapped) sti_system_release(&p->io);
 #endif
     if (!p->io.mapped) sti_opened_close(o, p);
 }
 
-/* opens and judges each shard */
-static st_status sti_open_shards(sti_opening *o) {
+/* reports the fault of a shard that has one as if the file were alone; the model that was begun goes */
+STI_COLD static st_status sti_open_alone(sti_opening *o, sti_opened_file *p) {
+    sti_opened_file *parts = o->parts;
     const uint32_t count = o->part_count;
-    uint32_t i;
-    for (i = 0; i < count; i++) {
+    st_status s;
+    sti_deallocate(&o->memory, o->layout.model, o->layout.bytes);
+    o->layout.model = NULL;
+    o->at = o->parts = p;
+    o->part_count = 1;
+    ST_MEMSET(&o->sums, 0, sizeof o->sums);
+    sti_count(o, &p->header);
+    s = sti_open_block(o);
+    if (s == ST_OK) s = sti_open_finish(o, p);
+    o->parts = parts;
+    o->part_count = count;
+    return s == ST_OK ? sti_fail_code(o->error, STI_IO_CHANGED, STI_NO_OFFSET, NULL) : s;
+}
+
+/* opens a file of the model again: 0 and the same file, to be closed with files->close, or a code */
+static int sti_io_again(const st_files *files, const char *path, const st_io *first, st_io *io) {
+    int code;
+    ST_MEMSET(io, 0, sizeof *io);
+    code = (files->open)(files->user, path, io);
+    if (code) return code == ST_IO_NOT_FOUND ? STI_IO_CHANGED : code;
+    if (sti_is_same_file(io, first) && (io->read_at || io->mapped)) return 0;
+    (files->close)(files->user, io);
+    return STI_IO_CHANGED;
+}
+
+/* parses once more the header of a shard whose scratch was given back: it must hold as much as before */
+STI_COLD static st_status sti_open_again(sti_opening *o, sti_opened_file *p) {
+    const sti_header before = p->header;
+    const sti_layout layout = o->layout;
+    const sti_sums sums = o->sums;
+    const st_io io = p->io;
+    st_status s;
+    const int code = sti_io_again(&o->files, p->path, &io, &p->io);
+    if (code) {
+        p->io = io;
+        return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("it cannot be opened"));
+    }
+    s = sti_open_part(o, p);
+    (o->files.close)(o->files.user, &p->io);
+    p->io = io;
+    o->sums = sums;
+    o->layout = layout;
+    if (s != ST_OK || (p->sound == ST_OK && p->header.tensors == before.tensors && p->header.pairs == before.pairs &&
+                       p->header.dimensions == before.dimensions && p->header.text_bytes == before.text_bytes)) {
+        return s;
+    }
+    return sti_fail_code(o->error, STI_IO_CHANGED, STI_NO_OFFSET, NULL);
+}
+
+/* whether the file system's number of an open file is that of one of the parts before it */
+static int sti_opened_twice(const sti_opening *o, uint32_t part, uint32_t *seen) {
+    const uint32_t room = 2 * o->part_count;
+    const st_io *io = &o->parts[part].io;
+    uint32_t at = (uint32_t)(((io->id[0] ^ io->id[1]) * 0x9E3779B97F4A7C15u >> 32) % room);
+    if (!(io->id[0] | io->id[1])) return 0;
+    for (; seen[at]; at = at + 1 < room ? at + 1 : 0) {
+        const st_io *other = &o->parts[seen[at] - 1].io;
+        if (io->id[0] == other->id[0] && io->id[1] == other->id[1] && io->bytes == other->bytes) return 1;
+    }
+    seen[at] = part + 1;
+    return 0;
+}
+
+/* opens one shard and parses its header */
+STI_COLD static st_status sti_open_shard(sti_opening *o, uint32_t part, uint32_t *seen) {
+    sti_opened_file *p = &o->parts[part];
+    st_status s = sti_open_file(o, p, p->path);
+    const sti_span name = sti_drop_first(sti_span_of(p->path), sti_system_directory(o->said));
+    if (s == ST_ERR_NOT_FOUND) {
+        if (o->flags & ST_OPEN_PARTIAL) return ST_OK;
+        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
+                       STI_TEXT("the index names this shard, and it is missing"));
+        sti_error_subject(o->error, name, STI_NAME);
+        return ST_ERR_SHARD;
+    }
+    if (s == ST_OK && o->system && sti_opened_twice(o, part, seen)) { /* no tensor may be in two shards */
+        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
+                       STI_TEXT("this shard is the same file as another that the index names"));
+        sti_error_subject(o->error, name, STI_NAME);
+        return ST_ERR_SHARD;
+    }
+    o->at = p;
+    if (s == ST_OK) s = sti_open_part(o, p);
+    if (s == ST_OK && p->sound != ST_OK) s = sti_open_alone(o, p);
+    if (s == ST_OK) s = sti_open_map(o, &p->io);
+    if (s != ST_OK) return sti_open_judge(o, s);
+    o->at = NULL;
+    sti_opened_rest(o, p, part);
+    return ST_OK;
+}
+
+/* Opens all shards, to know how large the model is. What was parsed is kept for sti_open_shards only as far as it is
+ * little: else the scratch of all shards is more than the model. */
+STI_COLD static st_status sti_open_headers(sti_opening *o) {
+    const size_t seen_bytes = sti_multiply_saturated(o->part_count, 2 * sizeof(uint32_t));
+    uint32_t *seen = (uint32_t *)sti_scratch_take(o, seen_bytes), i;
+    size_t kept = 0;
+    if (!seen) return ST_ERR_MEMORY;
+    ST_MEMSET(seen, 0, seen_bytes);
+    if (o->system && o->part_count > STI_MAX_MAPPED && !(o->flags & ST_OPEN_MUST_MAP)) o->flags |= ST_OPEN_NO_MAP;
+    for (i = 0; i < o->part_count; i++) {
+        sti_chunk *last = o->memory.chunks;
         sti_opened_file *p = &o->parts[i];
-        st_status s = sti_open_file(o, p, p->path);
-        o->part_count = i + 1; /* what is known */
-        if (s == ST_ERR_NOT_FOUND) {
-            if (o->flags & ST_OPEN_PARTIAL) continue;
-            (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
-                           STI_TEXT("the index names this shard, and it is missing"));
-            sti_error_subject(o->error, sti_drop_first(sti_span_of(p->path), sti_system_directory(o->said)), STI_NAME);
-            return ST_ERR_SHARD;
-        }
-        o->at = p;
-        if (s == ST_OK) s = sti_open_part(o, p);
-        if (s == ST_OK && p->sound != ST_OK) { /* what is wrong with it is said as if it were alone */
-            o->parts = p;
-            o->part_count = 1;
-            ST_MEMSET(&o->sums, 0, sizeof o->sums);
-            sti_count(o, &p->header);
-            s = sti_open_block(o);
-            if (s == ST_OK) s = sti_open_finish(o, p);
-            o->parts = p - i;
-            o->part_count = i + 1;
-        }
+        st_status s = sti_open_shard(o, i, seen);
         if (s != ST_OK) return s;
-        o->at = NULL;
         if (o->sums.tensors > STI_MAX_NAMES || o->sums.pairs > STI_MAX_NAMES) {
             return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, STI_MAX_NAMES, o->sums.tensors,
                             STI_TEXT("more tensors or metadata entries than $e"));
         }
-        sti_opened_rest(o, p, i);
+        kept = sti_add_saturated(kept, p->header_bytes);
+        if (kept <= STI_KEPT_HEADERS) continue;
+        sti_arena_release(&o->memory, last, 0);
+        p->text = NULL;
     }
     return ST_OK;
 }
 
-/* indexes the names of all files, and proves that they are what the index says */
-static st_status sti_index_check(const sti_opening *o, const sti_index_file *x) {
-    sti_name_table *names = &o->layout.model->names, *keys = &o->layout.model->keys;
-    const st_tensor *t = o->layout.model->open.tensors, *found;
-    uint32_t item, i;
-    keys->pairs = o->layout.model->open.shards->metadata;
-    keys->count = (uint32_t)o->layout.model->open.shards->metadata_count;
-    (void)sti_table_build(keys, NULL);
-    names->tensors = t;
-    names->count = (uint32_t)o->sums.tensors;
-    item = sti_table_build(names, NULL);
-    if (item != STI_ABSENT) {
-        for (found = t; !sti_same(sti_table_name(names, (uint32_t)(found - t)), sti_table_name(names, item));) found++;
-        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, STI_TEXT("this tensor is in two shards:"));
-        sti_error_append(o->error, " ", sti_span_of(o->parts[found->shard].path));
-        sti_error_append(o->error, " and ", sti_span_of(o->parts[t[item].shard].path));
-        sti_error_subject(o->error, sti_table_name(names, item), STI_NAME);
-        return ST_ERR_SHARD;
+/* brings all shards into the model */
+STI_COLD static st_status sti_open_shards(sti_opening *o) {
+    st_status s = sti_open_block(o);
+    uint32_t i;
+    for (i = 0; s == ST_OK && i < o->part_count; i++) {
+        sti_chunk *last = o->memory.chunks;
+        o->at = &o->parts[i];
+        if (!o->at->text && o->at->io.bytes) s = sti_open_again(o, o->at);
+        if (s == ST_OK && sti_open_finish(o, o->at) != ST_OK) s = sti_open_alone(o, o->at);
+        sti_arena_release(&o->memory, last, 0);
     }
-    for (i = 0; i < x->weights; i++) {
-        const sti_opened_file *promised = &o->parts[x->shards[i]];
-        sti_span name;
-        if (!promised->text) continue; /* it may be absent */
-        name.at = x->items[i].key;
-        name.n = x->items[i].key_bytes;
-        item = sti_table_find(names, name);
-        if (item != STI_ABSENT && t[item].shard == x->shards[i]) continue;
+    return s;
+}
+
+/* a name is there twice: in one shard, which then is refused as it is alone, or in two */
+STI_COLD static st_status sti_open_repeated(sti_opening *o, uint32_t item) {
+    const sti_name_table *names = &o->layout.model->names;
+    const st_tensor *t = names->tensors, *other = t;
+    while (!sti_same(sti_table_name(names, (uint32_t)(other - t)), sti_table_name(names, item))) other++;
+    if (other->shard == t[item].shard) {
+        sti_opened_file *p = o->at = &o->parts[other->shard];
+        st_status s = sti_open_again(o, p);
+        return s == ST_OK ? sti_open_alone(o, p) : s;
+    }
+    (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, STI_TEXT("this tensor is in two shards:"));
+    sti_error_append(o->error, " ", sti_span_of(o->parts[other->shard].path));
+    sti_error_append(o->error, " and ", sti_span_of(o->parts[t[item].shard].path));
+    sti_error_subject(o->error, sti_table_name(names, item), STI_NAME);
+    return ST_ERR_SHARD;
+}
+
+/* indexes the names of all shards, and proves that they are what the index says */
+STI_NOINLINE static st_status sti_index_check(sti_opening *o, sti_index_file *x) {
+    sti_name_table *names = &o->layout.model->names, *keys = &o->layout.model->keys;
+    const st_tensor *t = o->layout.model->open.tensors;
+    unsigned char *named = (unsigned char *)sti_scratch_take(o, o->sums.tensors);
+    uint32_t items[STI_AHEAD], item, i, k;
+    sti_span ahead[STI_AHEAD];
+    int absent = 0;
+    if (!named) return ST_ERR_MEMORY;
+    ST_MEMSET(named, 0, o->sums.tensors);
+    if (o->part_count > 1) { /* of one shard alone they are there */
+        keys->pairs = o->layout.model->open.shards->metadata;
+        keys->count = (uint32_t)o->layout.model->open.shards->metadata_count;
+        (void)sti_table_build(keys, NULL);
+        names->tensors = t;
+        names->count = (uint32_t)o->sums.tensors;
+        item = sti_table_build(names, NULL);
+        if (item != STI_ABSENT) return sti_open_repeated(o, item);
+    }
+    for (i = 0; i < x->weight_count; i++) {
+        const sti_weight *w = &x->weights[i];
+        const sti_opened_file *promised = &o->parts[w->shard];
+        const sti_span name = sti_weight_name(x, w);
+        if (i % STI_AHEAD == 0) {
+            for (k = 0; k < STI_AHEAD && k < x->weight_count - i; k++) ahead[k] = sti_weight_name(x, w + k);
+            sti_table_find_many(names, ahead, k, items);
+        }
+        item = items[i % STI_AHEAD];
+        if (item != STI_ABSENT && named[item]++) return sti_index_repeated(x, name);
+        if (!promised->io.bytes) { /* it is absent, and may be */
+            absent = 1;
+            continue;
+        }
+        if (item != STI_ABSENT && t[item].shard == w->shard) continue;
         (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
                        STI_TEXT("the index has it in a shard that lacks it:"));
         sti_error_append(o->error, " ", sti_span_of(promised->path));
@@ -4857,52 +5095,56 @@ static st_status sti_index_check(const sti_opening *o, const sti_index_file *x) 
         sti_error_subject(o->error, name, STI_NAME);
         return ST_ERR_SHARD;
     }
-    return ST_OK;
+    return absent ? sti_index_unique(o, x, ST_OK) : ST_OK;
 }
 
 /* a model of several files, by the path of its index */
-static st_status sti_open_list(sti_opening *o, const char *path) {
-    sti_index_file list;
+STI_COLD static st_status sti_open_list(sti_opening *o, const char *path) {
+    sti_index_file index;
     sti_layout *l = &o->layout;
-    uint32_t i;
     st_status s;
-    ST_MEMSET(&list, 0, sizeof list);
+    uint32_t i;
     o->said = path;
-    s = sti_index_read(o, &list, path);
-    if (s == ST_OK) s = sti_index_fill(o, &list);
-    if (s == ST_OK) s = sti_index_parts(o, &list);
-    if (s == ST_OK) s = sti_open_shards(o);
-    if (s == ST_OK) s = sti_open_block(o);
-    for (i = 0; s == ST_OK && i < o->part_count; i++) {
-        o->at = &o->parts[i];
-        s = sti_open_finish(o, o->at);
+    ST_MEMSET(&index, 0, sizeof index);
+    if (o->memory.work) {
+        return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
+                        STI_TEXT("options.work holds a model of one file; open an index with options.allocator"));
     }
-    if (s != ST_OK) return sti_open_judge(o, s);
-    o->at = NULL;
-    s = sti_index_check(o, &list);
-    if (s != ST_OK) return s;
+    if ((s = sti_index_read(o, &index, path)) != ST_OK) return s;
+    s = sti_index_parts(o, &index);
+    if (s == ST_OK) s = sti_open_headers(o);
+    if (s == ST_OK) s = sti_open_shards(o);
+    if (s == ST_OK) {
+        o->at = NULL;
+        s = sti_index_check(o, &index);
+    }
+    if (s != ST_OK) return sti_index_unique(o, &index, s);
     sti_open_paths(o);
     l->model->said = sti_copy_text(&l->text, sti_span_of(path));
-    if (list.metadata) {
-        sti_json j = sti_index_at(&list, list.metadata);
-        (void)sti_index_metadata(&list, &j, l->pairs, l->text); /* cannot fail: it passed once */
-        l->model->open.index = l->pairs;
-        l->model->open.index_count = list.pairs;
+    if (!index.metadata) return ST_OK;
+    l->model->open.index = l->pairs;
+    l->model->open.index_count = index.pair_count;
+    for (i = 0; i < index.pair_count; i++) {
+        const st_pair *from = &index.pairs[i];
+        sti_span key, value;
+        key.at = from->key, value.at = from->value;
+        key.n = l->pairs[i].key_bytes = from->key_bytes;
+        value.n = l->pairs[i].value_bytes = from->value_bytes;
+        l->pairs[i].key = sti_copy_text(&l->text, key);
+        l->pairs[i].value = sti_copy_text(&l->text, value);
     }
     return ST_OK;
 }
 
 /* ---- directories */
 
-typedef struct sti_listing { /* what a directory holds, as far as it matters here */
-    uint32_t files, indexes; /* *.safetensors, *.safetensors.index.json */
-    int model, index;        /* there is one of the name that comes first */
-    int shard;               /* by its name a file is one of several */
-    size_t longest;          /* name */
-    const char *end;         /* of the names that the second pass is about */
-    char *out;               /* takes the first of them; NULL: error takes them all */
-    st_error *error;
-    int told;
+#define STI_NAME_BYTES 768u /* hold every name of a file: on Windows 255 units, each of at most three bytes */
+
+typedef struct sti_listing {        /* what a directory holds, as far as it matters here */
+    uint32_t files, indexes;        /* *.safetensors, *.safetensors.index.json */
+    int model, index;               /* there is one of the name that comes first */
+    int shard;                      /* by its name a file is one of several */
+    char *first_file, *first_index; /* in the order of names; "" where there is none; each of STI_NAME_BYTES */
 } sti_listing;
 
 /* how many decimal digits a text begins with */
@@ -4929,53 +5171,41 @@ static int sti_is_shard(sti_span s) {
     return 0;
 }
 
-static int sti_listing_count(void *arg, const char *text) {
+/* keeps the name that comes first */
+static void sti_listing_keep(char *first, sti_span name) {
+    if (*first && sti_compare(sti_span_of(first), name) <= 0) return;
+    (void)sti_copy_text(&first, name);
+}
+
+static int sti_listing_add(void *arg, const char *text) {
     sti_listing *l = (sti_listing *)arg;
     const sti_span name = sti_span_of(text);
-    if (*text == '.') return 0; /* hidden, or no name before the ending */
+    if (*text == '.' || name.n >= STI_NAME_BYTES) return 0; /* hidden, no name before the ending, or no name */
     if (sti_ends_with(name, STI_INDEX_END)) {
         l->indexes++;
         l->index |= sti_same(name, sti_span_of("model" STI_INDEX_END));
+        sti_listing_keep(l->first_index, name);
     } else if (sti_ends_with(name, STI_MODEL)) {
         l->files++;
         l->model |= sti_same(name, sti_span_of("model" STI_MODEL));
         l->shard |= sti_is_shard(name);
-    } else {
-        return 0;
+        sti_listing_keep(l->first_file, name);
     }
-    if (name.n > l->longest) l->longest = name.n;
     return 0;
 }
 
-static int sti_listing_tell(void *arg, const char *text) {
-    sti_listing *l = (sti_listing *)arg;
-    const sti_span name = sti_span_of(text);
-    if (*text == '.' || !sti_ends_with(name, l->end)) return 0;
-    if (l->out) {
-        if (name.n > l->longest) return 0; /* it has come since they were counted */
-        ST_MEMCPY(l->out, name.at, name.n);
-        l->out[name.n] = 0;
-        return 1;
-    }
-    sti_error_append(l->error, l->told++ ? ", " : " ", name);
-    return 0;
-}
-
-/* a directory in which it is not plain what to open; says what was looked for and what was found */
-STI_COLD static st_status sti_listing_fail(const sti_opening *o, const char *path, sti_listing *l) {
+/* a directory in which it is not plain what to open */
+STI_COLD static st_status sti_listing_fail(const sti_opening *o, const sti_listing *l) {
     const st_status status = l->files || l->indexes ? ST_ERR_SHARD : ST_ERR_NOT_FOUND;
     (void)sti_fail(o->error, status, STI_NO_OFFSET, l->indexes, l->files,
-                   l->indexes
-                       ? STI_TEXT("looked for model.safetensors and model.safetensors.index.json; found $e indexes:")
-                   : l->files > 1 ? STI_TEXT("looked for model.safetensors and model.safetensors.index.json; found $a "
-                                             ".safetensors files and no index:")
-                   : l->files     ? STI_TEXT("looked for model.safetensors.index.json; found no index for this shard:")
-                              : STI_TEXT("looked for model.safetensors, model.safetensors.index.json or one of another "
-                                         "name; found none"));
-    l->end = l->indexes ? STI_INDEX_END : STI_MODEL;
-    l->out = NULL;
-    l->error = o->error;
-    (void)(o->files.list)(o->files.user, path, sti_listing_tell, l);
+                   l->indexes ? STI_TEXT("none of $e indexes is model.safetensors.index.json; the first is")
+                   : l->files > 1
+                       ? STI_TEXT("no index and no model.safetensors among $a .safetensors files; the first is")
+                   : l->files ? STI_TEXT("no index for the shard")
+                              : STI_TEXT("no model.safetensors, no index and no other .safetensors file here"));
+    if (status == ST_ERR_SHARD) {
+        sti_error_append(o->error, " ", sti_span_of(l->indexes ? l->first_index : l->first_file));
+    }
     return status;
 }
 
@@ -4998,28 +5228,23 @@ static st_status sti_open_directory(sti_opening *o, const char *path) {
     sti_listing l;
     sti_span joined[3];
     char *full;
-    st_status s;
     int code;
     o->said = path;
     ST_MEMSET(&l, 0, sizeof l);
-    if ((s = sti_open_room(o, sti_span_of(path))) != ST_OK) return s;
     if (!o->files.list) return sti_fail_code(o->error, ST_IO_NOT_FOUND, STI_NO_OFFSET, NULL);
-    code = (o->files.list)(o->files.user, path, sti_listing_count, &l);
+    l.first_file = (char *)sti_scratch_take(o, 2 * STI_NAME_BYTES);
+    if (!l.first_file) return ST_ERR_MEMORY;
+    l.first_index = l.first_file + STI_NAME_BYTES;
+    *l.first_file = *l.first_index = 0;
+    code = (o->files.list)(o->files.user, path, sti_listing_add, &l);
     if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("it cannot be listed"));
-    if (!l.model && !l.index && (l.indexes ? l.indexes : l.files) != 1) return sti_listing_fail(o, path, &l);
-    if (!l.model && !l.indexes && l.shard) return sti_listing_fail(o, path, &l);
-    joined[2] = sti_span_of(l.model ? "model" STI_MODEL : "model" STI_INDEX_END);
-    if (!l.model && !l.index) {
-        l.end = l.indexes ? STI_INDEX_END : STI_MODEL;
-        l.out = (char *)sti_scratch_take(o, sti_add_saturated(l.longest, 1));
-        if (!l.out) return ST_ERR_MEMORY;
-        *l.out = 0;
-        code = (o->files.list)(o->files.user, path, sti_listing_tell, &l);
-        if (!*l.out && code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("it cannot be listed"));
-        joined[2] = sti_span_of(l.out); /* "" where it has gone since */
-    }
+    if (!l.model && !l.index && (l.indexes ? l.indexes > 1 : l.files != 1 || l.shard)) return sti_listing_fail(o, &l);
     joined[0] = sti_span_of(path);
     joined[1] = sti_span_of(sti_system_directory(path) == joined[0].n ? "" : "/");
+    joined[2] = sti_span_of(l.model     ? "model" STI_MODEL
+                            : l.index   ? "model" STI_INDEX_END
+                            : l.indexes ? l.first_index
+                                        : l.first_file);
     full = sti_join(o, joined, 3);
     if (!full) return ST_ERR_MEMORY;
     if (!l.model && l.indexes) return sti_open_list(o, full);
@@ -5072,65 +5297,36 @@ ST_API st_status st_open(st_model **model, const char *path, const st_open_optio
 /* ---- the hub's cache */
 
 #if !defined(ST_NO_FILES)
-/* whether $NAME may hold it */
-static int sti_is_word(char c) {
-    return c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
-
-/* A value of an environment variable with ~ and $NAME resolved, in out[room] as far as it fits; gives its length. */
-static size_t sti_hub_expand(const char *value, char *out, size_t room) {
-    char name[64];
-    size_t n = 0, k, got;
-    if (value[0] == '~' && (!value[1] || value[1] == '/' || value[1] == '\\')) {
-        n = sti_system_variable(STI_HOME, out, room);
-        if (n) value++;
-    }
-    while (*value) {
-        const char *at = value + 1;
-        const int brace = *value == '$' && *at == '{';
-        for (at += brace, k = 0; *value == '$' && sti_is_word(*at) && k + 1 < sizeof name; at++) name[k++] = *at;
-        if (sti_is_word(*at)) k = 0; /* a name that is longer than ours is another */
-        name[k] = 0;
-        got = k && (!brace || *at == '}')
-                  ? sti_system_variable(name, n < room ? out + n : NULL, n < room ? room - n : 0)
-                  : 0;
-        if (got) {
-            value = at + brace;
-            n = sti_add_saturated(n, got);
-        } else {
-            if (n < room) out[n] = *value;
-            value++;
-            n++;
-        }
-    }
-    if (n < room) out[n] = 0;
-    return n;
+/* the value of an environment variable, "" where it is not set; NULL: there is no memory */
+static char *sti_hub_variable(sti_opening *o, const char *name) {
+    const size_t room = sti_add_saturated(sti_system_variable(name, NULL, 0), 1);
+    char *value = (char *)sti_scratch_take(o, room);
+    const size_t n = value ? sti_system_variable(name, value, room) : 0;
+    /* another thread may be changing the environment: what does not fit any more is as if it were empty */
+    if (value && (n == 0 || n >= room)) *value = 0;
+    return value;
 }
 
 /* the directory of the cache, as the reference tools find it; NULL: there is no memory */
 static char *sti_hub_root(sti_opening *o) {
     static const char *const names[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"};
     static const char *const behind[] = {"", "", "/hub", "/huggingface/hub", "/.cache/huggingface/hub"};
-    char *value = NULL, *root;
-    sti_span texts[2];
-    size_t i, n = 0;
-    for (i = 0; i < 4; i++) {
-        n = sti_system_variable(names[i], NULL, 0);
-        if (n) break;
-    }
-    value = (char *)sti_scratch_take(o, sti_add_saturated(n, 2));
+    const char *value = "~", *home;
+    sti_span texts[3];
+    size_t i = 0;
+    while (i < 4 && !sti_system_variable(names[i], NULL, 0)) i++;
+    if (i < 4) value = sti_hub_variable(o, names[i]);
     if (!value) return NULL;
-    value[0] = '~';
-    value[1] = 0;
-    /* another thread may be changing the environment: what does not fit any more is as if it were empty */
-    if (i < 4 && sti_system_variable(names[i], value, n + 1) > n) value[0] = 0;
-    n = sti_hub_expand(value, NULL, 0);
-    root = (char *)sti_scratch_take(o, sti_add_saturated(n, 1));
-    if (!root) return NULL;
-    if (sti_hub_expand(value, root, n + 1) > n) root[0] = 0;
-    texts[0] = sti_span_of(root);
-    texts[1] = sti_span_of(behind[i]);
-    return sti_join(o, texts, 2);
+    texts[0] = sti_span_of("");
+    texts[1] = sti_span_of(value);
+    texts[2] = sti_span_of(behind[i]);
+    if (value[0] == '~' && (!value[1] || value[1] == '/' || value[1] == '\\')) {
+        home = sti_hub_variable(o, STI_HOME);
+        if (!home) return NULL;
+        texts[0] = sti_span_of(home);
+        if (texts[0].n) texts[1] = sti_drop_first(texts[1], 1);
+    }
+    return sti_join(o, texts, 3);
 }
 
 static int sti_is_commit(sti_span s) {
@@ -5157,7 +5353,7 @@ static st_status sti_hub_commit(sti_opening *o, const char *path, const char *re
     }
     if (s != ST_OK) return s;
     text.at = commit;
-    text.n = p->io.bytes < 48 ? (size_t)p->io.bytes : 48;
+    text.n = p->io.bytes <= 48 ? (size_t)p->io.bytes : 0; /* room for a line's end, and no more */
     code = text.n ? sti_io_read(&p->io, 0, commit, text.n) : 0;
     if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("its revision cannot be read"));
     sti_opened_close(o, p);
@@ -5242,14 +5438,7 @@ static const unsigned char *sti_model_bytes(const sti_model *m, uint32_t shard) 
 
 /* opens a shard's file again: 0 and a file to be closed with m->source.close, or a code */
 static int sti_model_reopen(const sti_model *m, uint32_t shard, st_io *io) {
-    const st_io *first = &m->files[shard].io;
-    int code;
-    ST_MEMSET(io, 0, sizeof *io);
-    code = (m->source.open)(m->source.user, m->open.shards[shard].path, io); /* no long path: see sti_opened_rest */
-    if (code) return code == ST_IO_NOT_FOUND ? STI_IO_CHANGED : code;
-    if (sti_is_same_file(io, first) && (io->read_at || io->mapped)) return 0;
-    (m->source.close)(m->source.user, io);
-    return STI_IO_CHANGED;
+    return sti_io_again(&m->source, m->open.shards[shard].path, &m->files[shard].io, io);
 }
 
 /* bytes [offset, offset + n) of a shard's file, which has them: 0, or a code */
@@ -5286,11 +5475,11 @@ ST_API const st_tensor *st_find(const st_model *model, const char *name) {
     return name ? st_find_n(model, name, sti_span_of(name).n) : NULL;
 }
 
-ST_API const char *st_find_metadata(const st_model *model, const char *key) {
+ST_API const st_pair *st_find_metadata(const st_model *model, const char *key) {
     uint32_t item;
     if (!model || !key) return NULL;
     item = sti_table_find(&((const sti_model *)(const void *)model)->keys, sti_span_of(key));
-    return item == STI_ABSENT ? NULL : model->metadata[item].value;
+    return item == STI_ABSENT ? NULL : &model->metadata[item];
 }
 
 /* ---- what a program asks for, and other names for it */
@@ -5323,10 +5512,8 @@ ST_API const st_tensor *st_next_unused(const st_model *model, const unsigned cha
     return NULL;
 }
 
-typedef struct sti_aliases { /* a walk over them, or a search */
+typedef struct sti_aliases { /* a walk over them */
     const st_model *model;
-    sti_span wanted; /* NULL: all */
-    const st_tensor *found;
     st_alias *aliases; /* NULL: they are counted */
     char *text;
     size_t count, bytes;
@@ -5337,10 +5524,6 @@ static void sti_alias_add(sti_aliases *a, sti_span name, int escaped, const st_t
     sti_json j = sti_json_inside(name);
     unsigned char out[4];
     size_t n = 0, bytes = 0;
-    if (a->wanted.at) {
-        if (!a->found && sti_json_same(name, escaped, a->wanted, 0)) a->found = tensor;
-        return;
-    }
     if (a->aliases) {
         a->aliases[a->count].name = a->text;
         a->aliases[a->count].tensor = tensor;
@@ -5450,13 +5633,16 @@ static st_status sti_alias_walk(sti_aliases *a) {
     return s;
 }
 
-ST_API st_status st_aliases(const st_model *model, void *memory, size_t memory_bytes, const st_alias **aliases,
-                            size_t *count, st_error *error) {
+ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, const st_alias **aliases, size_t *count,
+                            st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
-    size_t skipped = (8 - (uintptr_t)memory % 8) % 8, need;
+    st_buffer given = {NULL, 0};
+    size_t skipped, need;
     sti_aliases a;
     st_status s;
-    if (!model || !aliases || !count || (!memory && memory_bytes)) {
+    if (memory) given = *memory;
+    skipped = (8 - (uintptr_t)given.data % 8) % 8;
+    if (!model || !aliases || !count || (!given.data && given.bytes)) {
         return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("a pointer is NULL that must not be"));
     }
     ST_MEMSET(&a, 0, sizeof a);
@@ -5469,29 +5655,18 @@ ST_API st_status st_aliases(const st_model *model, void *memory, size_t memory_b
     *aliases = NULL;
     *count = a.count;
     need = sti_add_saturated(skipped, sti_add_saturated(sti_multiply_saturated(a.count, sizeof *a.aliases), a.bytes));
-    if (a.count && need > memory_bytes) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, need, memory_bytes,
+    if (a.count && need > given.bytes) {
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, need, given.bytes,
                         STI_TEXT("the aliases need $e bytes of memory, and were given $a"));
     }
     if (a.count) {
-        a.aliases = (st_alias *)(void *)((char *)memory + skipped);
+        a.aliases = (st_alias *)(void *)((char *)given.data + skipped);
         a.text = (char *)(a.aliases + a.count);
         a.count = 0;
         (void)sti_alias_walk(&a);
     }
     *aliases = a.aliases;
     return sti_succeed(error);
-}
-
-ST_API const st_tensor *st_find_alias(const st_model *model, const char *name) {
-    const st_tensor *exact = st_find(model, name);
-    sti_aliases a;
-    if (exact || !model || !name) return exact;
-    ST_MEMSET(&a, 0, sizeof a);
-    a.model = model;
-    a.wanted = sti_span_of(name);
-    (void)sti_alias_walk(&a);
-    return a.found;
 }
 
 #if !defined(ST_NO_CONVERT)
@@ -5818,8 +5993,8 @@ STI_INLINE __m128 sti_sse2_from_half(__m128i half) {
     /* the fraction below the bits of 2^-14, and then 2^-14 taken off */
     __m128 sum = _mm_castsi128_ps(_mm_add_epi32(magnitude, least));
     __m128i subnormal = _mm_castps_si128(_mm_sub_ps(sum, _mm_castsi128_ps(least)));
-    __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800000), magnitude);
-    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_choose(small, subnormal, normal)));
+    __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800000), magnitude);
+    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_choose(tiny, subnormal, normal)));
 }
 
 /* four F16, the sign of each filling the upper half of 32 bits */
@@ -5827,7 +6002,7 @@ STI_INLINE __m128i sti_sse2_to_half(__m128 value) {
     const __m128i x = _mm_castps_si128(value), magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fffffff));
     const __m128i nan = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7f800000));
     const __m128i large = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x477fffff)); /* from 2^16 on */
-    const __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);  /* under 2^-14 */
+    const __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);   /* under 2^-14 */
     const __m128i bits = _mm_srli_epi32(magnitude, 13), odd = _mm_and_si128(bits, _mm_set1_epi32(1));
     /* under half of the last bit is added, and one more where it is odd; a carry into infinity is what overflow is */
     __m128i normal = _mm_add_epi32(_mm_add_epi32(magnitude, odd), _mm_set1_epi32(0xfff - (112 << 23)));
@@ -5837,7 +6012,7 @@ STI_INLINE __m128i sti_sse2_to_half(__m128 value) {
     __m128i payload = _mm_or_si128(_mm_and_si128(bits, _mm_set1_epi32(0x3ff)), _mm_set1_epi32(0x200));
     __m128i special = _mm_or_si128(_mm_and_si128(nan, payload), _mm_set1_epi32(0x7c00));
     subnormal = _mm_sub_epi32(subnormal, _mm_castps_si128(half));
-    normal = sti_sse2_choose(small, subnormal, _mm_srli_epi32(normal, 13));
+    normal = sti_sse2_choose(tiny, subnormal, _mm_srli_epi32(normal, 13));
     return _mm_or_si128(sti_sse2_choose(large, special, normal), _mm_slli_epi32(_mm_srai_epi32(x, 31), 15));
 }
 
@@ -5931,8 +6106,9 @@ STI_NOINLINE static size_t sti_sse2_convert(st_dtype to, unsigned char *dst, st_
 
 #if STI_AVX2
 
-STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype from, const unsigned char *src) {
+STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype to, st_dtype from, const unsigned char *src) {
     const __m128i *const eight = (const __m128i *)(const void *)src;
+    __m128i half;
     switch ((int)from) {
     case ST_DTYPE_F32: return _mm256_loadu_ps((const float *)(const void *)src);
     case ST_DTYPE_F64: {
@@ -5940,7 +6116,9 @@ STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype from, const unsigned cha
         __m128 high = _mm256_cvtpd_ps(_mm256_loadu_pd((const double *)(const void *)(src + 32)));
         return _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
     }
-    case ST_DTYPE_BF16: return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(sti_sse2_bf16(src)), 16));
+    case ST_DTYPE_BF16: /* the conversion to F16 makes NaNs quiet itself */
+        half = to == ST_DTYPE_F16 ? sti_sse2_load(src) : sti_sse2_bf16(src);
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
     case ST_DTYPE_I8: return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(eight)));
     case ST_DTYPE_U8: return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(eight)));
     default: return _mm256_mul_ps(_mm256_cvtph_ps(sti_sse2_halves(from, src)), _mm256_set1_ps(sti_half_scale(from)));
@@ -5953,7 +6131,9 @@ STI_INLINE STI_TARGET_AVX2 __m128i sti_avx2_to_bf16(__m256 value) {
     const __m256i nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
     __m256i v = _mm256_add_epi32(_mm256_add_epi32(x, odd), _mm256_set1_epi32(0x7fff));
-    v = _mm256_blendv_epi8(v, _mm256_or_si256(x, _mm256_set1_epi32(0x400000)), nan);
+    /* not blendv: gcc 12 gets that wrong where plain char is unsigned */
+    v = _mm256_or_si256(_mm256_andnot_si256(nan, v),
+                        _mm256_and_si256(nan, _mm256_or_si256(x, _mm256_set1_epi32(0x400000))));
     v = _mm256_srli_epi32(v, 16);
     return _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
 }
@@ -5983,7 +6163,7 @@ STI_INLINE STI_TARGET_AVX2 size_t sti_avx2_loop(st_dtype to, unsigned char *dst,
     const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
     size_t done;
     for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
-        sti_avx2_put(to, dst, sti_avx2_get(from, src), stream);
+        sti_avx2_put(to, dst, sti_avx2_get(to, from, src), stream);
     }
     return done;
 }
@@ -7462,8 +7642,7 @@ struct st_writer {
 #endif
     uint32_t serial; /* of the temporary's name: where the search for a free one begins, then the one that was free */
     char *temp;      /* name of the temporary */
-    void *scratch;   /* for paths */
-    size_t temp_bytes, scratch_bytes;
+    size_t temp_bytes;
 };
 
 /* ---- names */
@@ -7518,7 +7697,7 @@ static size_t sti_named_bytes(const st_writer *w, size_t more) {
 STI_COLD static st_status sti_writer_no_memory(const st_writer *w, size_t bytes, size_t copy, st_error *error) {
     if (w->memory.work) {
         bytes = sti_add_saturated(sti_named_bytes(w, copy > 0), sti_add_saturated(w->copied, copy));
-        bytes = sti_add_saturated(bytes, sti_add_saturated(sti_round8(w->temp_bytes), sti_round8(w->scratch_bytes)));
+        bytes = sti_add_saturated(bytes, sti_round8(w->temp_bytes));
         bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_LEAST + w->memory.work_skipped);
     }
     return sti_error_file(error, sti_span_of(w->said), sti_fail_memory(&w->memory, bytes, error));
@@ -8013,7 +8192,7 @@ static int sti_writer_create(st_writer *w) {
     int tries, code = 0;
     for (tries = 0; tries < 10000; tries++, w->serial++) { /* names of crashed processes may be there */
         sti_temp_name(w->temp, w->temp_bytes, w->path, w->serial);
-        code = sti_system_create(w->scratch, w->path, w->temp, &w->target);
+        code = sti_system_create(w->path, w->temp, &w->target);
         if (code != STI_IO_EXISTS) break;
     }
     if (!code) code = sti_system_reserve(&w->target, sti_add64_saturated(w->data_offset, w->data_bytes));
@@ -8032,7 +8211,7 @@ static st_status sti_writer_start(st_writer *w, st_error *error) {
             (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("its directory does not exist"));
         }
         (void)sti_error_file(error, sti_span_of(w->said), s);
-        if (w->target.open) sti_system_discard(w->scratch, &w->target, w->temp);
+        if (w->target.open) sti_system_discard(&w->target, w->temp);
     }
 #endif
     if (s == ST_OK) w->stage = STI_WRITING;
@@ -8201,7 +8380,7 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 #if !defined(ST_NO_FILES)
     if (!w->sink.write) {
         const int sync = !(w->options.flags & ST_SAVE_NO_SYNC);
-        int code = sti_system_rename(w->scratch, w->temp, w->path, sync);
+        int code = sti_system_rename(w->temp, w->path, sync);
         w->target.named = !code;
         if (!code && sync) code = sti_system_sync_directory(w->temp);
         if (code) return sti_writer_failed(w, code, error);
@@ -8289,10 +8468,7 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
     }
 #if !defined(ST_NO_FILES)
     if (path) {
-        sti_span longer = sti_span_of(path);
-        longer.n = sti_add_saturated(longer.n, STI_TEMP_BYTES);
-        w->temp_bytes = longer.n;
-        w->scratch_bytes = sti_multiply_saturated(sti_system_scratch(longer), 2);
+        w->temp_bytes = sti_add_saturated(sti_span_of(path).n, STI_TEMP_BYTES);
     }
 #endif
     w = (st_writer *)sti_writer_take(&first, sizeof *w, error);
@@ -8302,8 +8478,7 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
     w->last_pair = &w->first_pair;
     if (path) {
         w->temp = (char *)sti_writer_take(w, w->temp_bytes, error);
-        if (w->temp && w->scratch_bytes) w->scratch = sti_writer_take(w, w->scratch_bytes, error);
-        if (!w->temp || (w->scratch_bytes && !w->scratch)) {
+        if (!w->temp) {
             st_writer_close(w);
             return ST_ERR_MEMORY;
         }
@@ -8330,7 +8505,7 @@ ST_API void st_writer_close(st_writer *w) {
     if (!w) return;
 #if !defined(ST_NO_FILES)
     if (!w->sink.write && (w->stage == STI_WRITING || w->stage == STI_FAILED)) {
-        sti_system_discard(w->scratch, &w->target, w->temp);
+        sti_system_discard(&w->target, w->temp);
     }
 #endif
     memory = w->memory; /* it lies in what goes */
@@ -8601,7 +8776,6 @@ typedef struct sti_shards { /* what one call works with; the first three are the
     size_t prefix_bytes; /* the directory and a separator: where names begin in path */
     size_t path_bytes;
     char *path, *temp;         /* each with room for path_bytes */
-    void *scratch;             /* for paths */
     sti_named *order;          /* contents.count tensors by name, for the index */
     sti_named *pairs;          /* contents.index_count pairs by key */
     uint64_t index_bytes;      /* of its text */
@@ -8654,8 +8828,7 @@ static void *sti_shards_take(sti_shards *s, size_t bytes) {
 /* checks the arguments and plans; takes what both calls need */
 static st_status sti_shards_open(sti_shards *s, const char *directory, const st_contents *contents,
                                  const st_save_options *options, unsigned takes, st_error *error) {
-    sti_span longest, place = sti_span_of(directory ? directory : "");
-    size_t scratch_bytes;
+    const sti_span place = sti_span_of(directory ? directory : "");
     st_status status;
     ST_MEMSET(s, 0, sizeof *s);
     s->directory = directory ? directory : "(directory)";
@@ -8676,14 +8849,10 @@ static st_status sti_shards_open(sti_shards *s, const char *directory, const st_
         sti_add_saturated(place.n, sti_system_directory(directory) < place.n); /* a separator, unless it has one */
     s->path_bytes =
         sti_add_saturated(s->prefix_bytes, ST_SHARD_NAME_BYTES > STI_TEMP_BYTES ? ST_SHARD_NAME_BYTES : STI_TEMP_BYTES);
-    longest.at = NULL;
-    longest.n = sti_add_saturated(s->path_bytes, STI_TEMP_BYTES);
-    scratch_bytes = sti_multiply_saturated(sti_system_scratch(longest), 2);
     s->serials = (uint32_t *)sti_shards_take(s, sti_multiply_saturated(s->shard_count + (size_t)1, sizeof *s->serials));
     if (s->serials) s->path = (char *)sti_shards_take(s, s->path_bytes);
     if (s->path) s->temp = (char *)sti_shards_take(s, s->path_bytes);
-    if (s->temp && scratch_bytes) s->scratch = sti_shards_take(s, scratch_bytes);
-    if (!s->temp || (scratch_bytes && !s->scratch)) return ST_ERR_MEMORY;
+    if (!s->temp) return ST_ERR_MEMORY;
     ST_MEMCPY(s->path, place.at, place.n);
     if (s->prefix_bytes > place.n) s->path[place.n] = '/';
     s->path[s->prefix_bytes] = 0;
@@ -8847,18 +9016,6 @@ static st_status sti_shards_prepare(sti_shards *s) {
 
 /* ---- sharding: what the directory holds already */
 
-/* the same whatever the case of Latin letters is: some file systems take such names for one */
-static int sti_equals_ignoring_case(sti_span a, const char *b) {
-    size_t i;
-    for (i = 0; i < a.n && b[i]; i++) {
-        unsigned x = (unsigned char)a.at[i], y = (unsigned char)b[i];
-        if (x >= 'A' && x <= 'Z') x += 'a' - 'A';
-        if (y >= 'A' && y <= 'Z') y += 'a' - 'A';
-        if (x != y) return 0;
-    }
-    return i == a.n && !b[i];
-}
-
 /* of how many shards a file is one, by its name, whatever the case of its letters; 0: it is none of this stem. own: the
  * name as this library spells it */
 static uint32_t sti_shard_parse(const char *stem, sti_span name, char own[ST_SHARD_NAME_BYTES]) {
@@ -8888,7 +9045,7 @@ static int sti_survey_name(void *arg, const char *text) {
 
 /* looks for files of an older model, and for names that clash */
 static st_status sti_shards_survey(sti_shards *s) {
-    const int code = sti_system_list(s->scratch, s->directory, sti_survey_name, s);
+    const int code = sti_system_list(NULL, s->directory, sti_survey_name, s);
     if (!code) return ST_OK;
     if (code == ST_IO_NOT_FOUND) {
         return sti_shards_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("no such directory"));
@@ -9024,7 +9181,7 @@ static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, s
 static void sti_shards_abandon(sti_shards *s) {
     for (; s->named < s->written; s->named++) {
         sti_temp_name(s->temp, s->path_bytes, s->path, s->serials[s->named]);
-        (void)sti_system_unlink(s->scratch, s->temp);
+        (void)sti_system_unlink(s->temp);
     }
 }
 
@@ -9050,7 +9207,7 @@ static st_status sti_shards_settle(sti_shards *s, const char *sentence) {
 }
 
 static st_status sti_shards_remove(sti_shards *s, const char *name, const char *sentence) {
-    int code = sti_system_unlink(s->scratch, sti_shards_path(s, name));
+    int code = sti_system_unlink(sti_shards_path(s, name));
     return code && code != ST_IO_NOT_FOUND ? sti_shards_fail(s, code, name, sentence) : ST_OK;
 }
 
@@ -9071,7 +9228,7 @@ static st_status sti_shards_rename(sti_shards *s, const char *sentence) {
     const char *name = sti_shards_name(s, s->named, buffer);
     int code;
     sti_temp_name(s->temp, s->path_bytes, sti_shards_path(s, name), s->serials[s->named]);
-    code = sti_system_rename(s->scratch, s->temp, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
+    code = sti_system_rename(s->temp, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
     if (code) return sti_shards_fail(s, code, name, sentence);
     s->named++;
     return ST_OK;
@@ -9091,7 +9248,7 @@ static int sti_sweep_name(void *arg, const char *text) {
 
 /* removes the shards of older models of this stem, by their names */
 static st_status sti_shards_sweep(sti_shards *s) {
-    const int code = sti_system_list(s->scratch, s->directory, sti_sweep_name, s);
+    const int code = sti_system_list(NULL, s->directory, sti_sweep_name, s);
     if (s->status != ST_OK || !code) return s->status;
     return sti_shards_fail(s, code, "", STI_TEXT("the new model is in its place, but the directory cannot be listed"));
 }
@@ -9122,7 +9279,7 @@ static st_status sti_shards_place(sti_shards *s) {
     }
     if (status == ST_OK) return sti_shards_finish(s);
     for (i = 0; !s->clash && i < s->named; i++) {
-        (void)sti_system_unlink(s->scratch, sti_shards_path(s, sti_shards_name(s, i, name)));
+        (void)sti_system_unlink(sti_shards_path(s, sti_shards_name(s, i, name)));
     }
     return status;
 }
@@ -9215,7 +9372,7 @@ static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_erro
     w->buffer = (unsigned char *)sti_writer_take(w, w->buffer_bytes, error);
     if (!w->buffer) return ST_ERR_MEMORY;
     (void)sti_writer_header(w); /* cannot fail: all of it fits in the buffer */
-    code = sti_system_edit(w->scratch, w->path, validated, &w->target);
+    code = sti_system_edit(w->path, validated, &w->target);
     if (code == STI_IO_LINKED) {
         return sti_refuse(w->said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
                           STI_TEXT("a link, or a file of several names, is not edited in place"), error);

@@ -203,7 +203,7 @@ static void check_metadata(const st_model *m) {
         const st_pair *pair = &m->metadata[i];
         check_text(pair->key, pair->key_bytes);
         check_text(pair->value, pair->value_bytes);
-        if (memchr(pair->key, 0, pair->key_bytes) == NULL) CHECK(st_find_metadata(m, pair->key) == pair->value);
+        if (memchr(pair->key, 0, pair->key_bytes) == NULL) CHECK(st_find_metadata(m, pair->key) == pair);
         for (k = 0; k < i && i < 64; k++)
             CHECK(m->metadata[k].key_bytes != pair->key_bytes ||
                   memcmp(m->metadata[k].key, pair->key, pair->key_bytes) != 0);

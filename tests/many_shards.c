@@ -116,7 +116,7 @@ static void in_a_pack(void) {
     st_open_options options;
     counting memory;
     st_model *m;
-    size_t opens;
+    size_t opens, again;
     test_row = "in a pack";
     memset(&options, 0, sizeof options);
     counting_begin(&memory);
@@ -125,8 +125,9 @@ static void in_a_pack(void) {
     p.mapped = 0;
     p.opens = p.closes = p.reads = p.most_open = 0;
     CHECK_STATUS(st_open(&m, "pack", &options, &error), ST_OK);
-    CHECK_EQ(p.opens, SHARDS + 1); /* each once, and the index */
-    CHECK_EQ(p.reads, 2 * SHARDS + 1);
+    again = p.opens - SHARDS - 1; /* each once, and the index; and those again whose headers are too much to be kept */
+    CHECK(again > 0 && again < SHARDS);
+    CHECK_EQ(p.reads, 2 * (SHARDS + again) + 1);
     CHECK_EQ(p.opens - p.closes, KEPT);
     CHECK_EQ(p.most_open, KEPT + 1);
     check_all(m, 0);
@@ -261,13 +262,173 @@ static void changed_in_a_pack(void) {
     }
 }
 
-/* a work buffer that holds them all is found in a few rounds */
+/* ---- a shard that is refused, wherever it is ---- */
+
+typedef struct refused_shard {
+    const char *name, *header, *data;
+    st_status status;
+    uint64_t position;
+    const char *subject;
+} refused_shard;
+
+static const refused_shard refused_shards[] = {
+    {"a name twice", "{\"x\":" E("U8", "[1]", "[0,1]") ",\"x\":" E("U8", "[1]", "[1,2]") "}", "xx", ST_ERR_DUPLICATE,
+     8 + 53, "x"},
+    {"a key twice", "{\"__metadata__\":{\"k\":\"\",\"k\":\"\"},\"x\":" E("U8", "[1]", "[0,1]") "}", "x",
+     ST_ERR_DUPLICATE, 8 + 24, "k"},
+    {"a name twice, and its bytes", "{\"x\":" E("U8", "[1]", "[0,1]") ",\"x\":" E("U8", "[1]", "[0,1]") "}", "x",
+     ST_ERR_DUPLICATE, 8 + 53, "x"},
+    {"no JSON", "{\"x\":" E("U8", "[1]", "[0,1]") ",}", "x", ST_ERR_JSON, 8 + 53, ""},
+    {"cut short", "{\"x\":" E("U8", "[2]", "[0,2]") "}", "x", ST_ERR_TRUNCATED, UINT64_MAX, ""},
+    {"a name of another shard's", "{\"layers.1.w0\":" E("U8", "[1]", "[0,1]") "}", "x", ST_ERR_SHARD, UINT64_MAX,
+     "layers.1.w0"},
+    {"none of its names", "{\"x\":" E("U8", "[1]", "[0,1]") "}", "x", ST_ERR_SHARD, UINT64_MAX, NULL},
+};
+
+static void refused(void) {
+    static const size_t which[] = {0, KEPT - 1, KEPT, 300, SHARDS - 1};
+    size_t i, k;
+    for (i = 0; i < sizeof which / sizeof *which; i++) {
+        for (k = 0; k < sizeof refused_shards / sizeof *refused_shards; k++) {
+            const refused_shard *row = &refused_shards[k];
+            packed *file = &p.all[which[i]], before = *file;
+            char where[80], name[64];
+            st_open_options options;
+            counting memory;
+            st_model *m;
+            snprintf(where, sizeof where, "%s, shard %u", row->name, (unsigned)which[i]);
+            test_row = where;
+            file->bytes = make_file(row->header, strlen(row->header), row->data, strlen(row->data), &file->n);
+            memset(&options, 0, sizeof options);
+            counting_begin(&memory);
+            options.allocator = &memory.allocator;
+            options.files = &p.files;
+            p.mapped = 0;
+            p.opens = p.closes = 0;
+            CHECK_STATUS(st_open(&m, "pack", &options, &error), row->status);
+            CHECK(m == NULL);
+            if (row->position != UINT64_MAX) CHECK_EQ(error.position, row->position);
+            if (row->subject != NULL) CHECK_STR(error.subject, row->subject);
+            shard_name(name, which[i]);
+            CHECK(strstr(error.message, name) != NULL);
+            counting_end(&memory);
+            CHECK_EQ(p.opens, p.closes);
+            free(file->bytes);
+            *file = before;
+        }
+    }
+    test_row = "";
+}
+
+#ifdef __linux__
+/* more files than a process can map are read by position, unless they must be mapped */
+static void more_than_are_mapped(void) {
+    enum { FILES = 16385 };
+    growing text = {NULL, 0, 0};
+    char path[64], header[80];
+    unsigned i;
+    st_open_options options;
+    st_model *m;
+    CHECK(SCRATCH_MAKE("maps") == 0);
+    text_put(&text, "{\"weight_map\":{");
+    for (i = 0; i < FILES; i++) {
+        unsigned char *file;
+        size_t n;
+        snprintf(header, sizeof header, "{\"t%u\":" E("U8", "[1]", "[0,1]") "}", i);
+        file = make_file(header, strlen(header), "t", 1, &n);
+        snprintf(path, sizeof path, "maps/%u.safetensors", i);
+        disk_put(path, file, n);
+        free(file);
+        snprintf(header, sizeof header, "%s\"t%u\":\"%u.safetensors\"", i > 0 ? "," : "", i, i);
+        text_put(&text, header);
+    }
+    text_put(&text, "}}");
+    disk_put("maps/model.safetensors.index.json", text.at, text.n);
+    free(text.at);
+    memset(&options, 0, sizeof options);
+    for (i = 0; i < 3; i++) {
+        char got = 0;
+        test_row = i == 0 ? "many files" : i == 1 ? "many files, mapped" : "not as many";
+        options.flags = i == 1 ? ST_OPEN_MUST_MAP : 0;
+        if (i == 2) CHECK(remove("maps/77.safetensors") == 0);
+        if (i == 2) options.flags = ST_OPEN_PARTIAL; /* it is the index that counts */
+        CHECK_STATUS(st_open(&m, "maps", &options, &error), ST_OK);
+        if (m == NULL) continue;
+        CHECK(m->shard_count == FILES && (m->tensors[5000].data != NULL) == (i == 1));
+        CHECK_STATUS(st_read(m, &m->tensors[FILES - 2], 0, &got, 1, &error), ST_OK);
+        CHECK_EQ(got, 't');
+        st_close(m);
+    }
+    CHECK(remove("maps/model.safetensors.index.json") == 0);
+    for (i = 0; i < FILES; i++) {
+        snprintf(path, sizeof path, "maps/%u.safetensors", i);
+        CHECK(i == 77 || remove(path) == 0);
+    }
+    CHECK(SCRATCH_DROP("maps") == 0);
+    test_row = "";
+}
+#endif
+
+#ifndef _WIN32
+/* one large file under many names: the second is refused, before more of them are read */
+static void one_file_of_many_names(void) {
+    enum { LINKS = 30, TENSORS = 5000 };
+    st_open_options options;
+    growing text = {NULL, 0, 0};
+    counting memory;
+    st_model *m;
+    unsigned char *file;
+    char path[64];
+    size_t n, i;
+    test_row = "one file of many names";
+    file = many_tensors("w", TENSORS, 0, &n);
+    CHECK(SCRATCH_MAKE("links") == 0);
+    disk_put("links/0.safetensors", file, n);
+    free(file);
+    text_put(&text, "{\"weight_map\":{");
+    for (i = 0; i < LINKS; i++) {
+        char member[64];
+        snprintf(path, sizeof path, "links/%u.safetensors", (unsigned)i);
+        if (i > 0) CHECK(i % 2 ? symlink("0.safetensors", path) == 0 : link("links/0.safetensors", path) == 0);
+        snprintf(member, sizeof member, "%s\"w%u\":\"%u.safetensors\"", i > 0 ? "," : "", (unsigned)i, (unsigned)i);
+        text_put(&text, member);
+    }
+    text_put(&text, "}}");
+    disk_put("links/model.safetensors.index.json", text.at, text.n);
+    free(text.at);
+    memset(&options, 0, sizeof options);
+    counting_begin(&memory);
+    options.allocator = &memory.allocator;
+    CHECK_STATUS(st_open(&m, "links", &options, &error), ST_ERR_SHARD);
+    CHECK(m == NULL && strstr(error.message, "same file") != NULL);
+    CHECK_STR(error.subject, "1.safetensors");
+    CHECK(memory.peak_bytes < 3 * n);
+    counting_end(&memory);
+    CHECK(remove("links/model.safetensors.index.json") == 0);
+    for (i = 0; i < LINKS; i++) {
+        snprintf(path, sizeof path, "links/%u.safetensors", (unsigned)i);
+        CHECK(remove(path) == 0);
+    }
+    CHECK(SCRATCH_DROP("links") == 0);
+    test_row = "";
+}
+#endif
+
+/* a work buffer holds a model of one file: refused before anything is opened */
 static void work(void) {
-    opened o;
+    static uint64_t buffer[512];
+    st_open_options options;
+    st_model *m;
     test_row = "work buffer";
-    CHECK_STATUS(opened_begin(&o, &p, BY_READ_WORK, "pack", NULL), ST_OK);
-    check_all(o.model, 0);
-    opened_end(&o);
+    memset(&options, 0, sizeof options);
+    options.files = &p.files;
+    options.work.data = buffer;
+    options.work.bytes = sizeof buffer;
+    p.opens = p.closes = 0;
+    CHECK_STATUS(st_open(&m, "pack/model.safetensors.index.json", &options, &error), ST_ERR_ARGUMENT);
+    CHECK(m == NULL && p.opens == 0);
+    CHECK_STR(error.message, "pack/model.safetensors.index.json: options.work holds a model of one file; open an index "
+                             "with options.allocator");
 }
 
 int main(void) {
@@ -279,7 +440,14 @@ int main(void) {
     in_a_pack();
     changed_on_disk();
     changed_in_a_pack();
+    refused();
     work();
+#ifdef __linux__
+    more_than_are_mapped();
+#endif
+#ifndef _WIN32
+    one_file_of_many_names();
+#endif
     test_row = "";
     pack_end(&p);
     models_end();

@@ -12,7 +12,8 @@ typedef struct packed { /* one of the files */
     unsigned char *bytes;
     size_t n;
     uint64_t id;
-    int gone; /* it is not there any more */
+    size_t opened; /* how many times it is open now */
+    int gone;      /* it is not there any more */
 } packed;
 
 typedef struct pack {
@@ -23,6 +24,7 @@ typedef struct pack {
     int disk;     /* they are on disk too, in the current directory */
     size_t calls; /* of open, read_at and list together */
     size_t opens, closes, reads, lists, most_open;
+    size_t indexes;   /* that were asked for */
     size_t fail_at;   /* the call, from 1, that is answered with `code`; 0: none */
     int fail_forever; /* and every call after it */
     int code;
@@ -64,6 +66,7 @@ static inline packed *pack_find(pack *p, const char *path) {
 
 static inline int pack_read_at(void *user, uint64_t offset, void *dst, size_t bytes) {
     const packed *file = (const packed *)user;
+    CHECK(file->opened > 0); /* nobody reads from a file that is closed */
     file->pack->reads++;
     if (pack_refuses(file->pack)) return file->pack->code;
     if (!CHECK(bytes > 0 && offset <= file->n && bytes <= file->n - offset)) return 1000;
@@ -77,6 +80,7 @@ static inline int pack_open(void *user, const char *path, st_io *io) {
     packed *file;
     CHECK(memcmp(io, &zero, sizeof zero) == 0); /* a callback sets the members it knows */
     CHECK(pack_holds(path));
+    if (strlen(path) > 5 && strcmp(path + strlen(path) - 5, ".json") == 0) p->indexes++;
     if (pack_refuses(p)) return p->code;
     file = pack_find(p, path);
     if (file == NULL) {
@@ -84,6 +88,7 @@ static inline int pack_open(void *user, const char *path, st_io *io) {
         return ST_IO_NOT_FOUND;
     }
     p->opens++;
+    file->opened++;
     if (p->opens - p->closes > p->most_open) p->most_open = p->opens - p->closes;
     io->user = file;
     io->bytes = file->n;
@@ -99,6 +104,7 @@ static inline int pack_open(void *user, const char *path, st_io *io) {
 static inline void pack_close(void *user, st_io *io) {
     pack *p = (pack *)user;
     CHECK(io != NULL && ((const packed *)io->user)->pack == p);
+    if (CHECK(((packed *)io->user)->opened > 0)) ((packed *)io->user)->opened--;
     p->closes++;
     CHECK(p->closes <= p->opens);
 }
@@ -221,7 +227,7 @@ static inline void pack_end(pack *p) {
 enum way { BY_READ, BY_MEMORY, BY_READ_WORK, FROM_DISK, FROM_DISK_NO_MAP, FROM_DISK_WORK, WAYS };
 
 static const char *const model_ways[WAYS] = {"st_files", "st_files in memory", "st_files, work buffer",
-                                            "disk",     "disk, not mapped",   "disk, work buffer"};
+                                             "disk",     "disk, not mapped",   "disk, work buffer"};
 
 typedef struct opened {
     pack *pack;
@@ -266,7 +272,7 @@ static inline st_status opened_work(opened *o, const char *path) {
         o->rounds++;
         if (!CHECK(o->error.expected > bytes && o->error.expected < (1u << 28))) break;
         bytes = (size_t)o->error.expected;
-    } while (CHECK(o->rounds < 6)); /* for a directory, the index, its names, the shards, and what is in them */
+    } while (CHECK(o->rounds < 6)); /* for a directory, the paths of the hub, and what is in the file */
     if (o->model != NULL) {
         CHECK((char *)o->model >= (char *)o->work && (char *)o->model < (char *)o->work + bytes);
     }
@@ -364,16 +370,21 @@ static inline st_error pack_verdict(pack *p, const char *path, const st_open_opt
                                     void (*look)(const opened *o, int way)) {
     const char *row = test_row;
     st_error first;
-    int way;
+    int way, several = 0;
     memset(&first, 0, sizeof first);
     for (way = 0; way < (p->disk ? WAYS : FROM_DISK); way++) {
         char where[256];
         opened o;
         snprintf(where, sizeof where, "%s, from %s", row, model_ways[way]);
         test_row = where;
+        if (way == 0) p->indexes = 0;
         (void)opened_begin(&o, p, way, path, base);
         if (way == 0) {
             first = o.error;
+            several = p->indexes > 0;
+        } else if (several && (way == BY_READ_WORK || way == FROM_DISK_WORK)) { /* which holds a model of one file */
+            CHECK_STATUS(o.error.status, ST_ERR_ARGUMENT);
+            CHECK(strstr(o.error.message, ": options.work holds a model of one file") != NULL);
         } else {
             check_same_error(&o.error, &first);
         }

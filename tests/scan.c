@@ -223,6 +223,84 @@ static void order(void) {
     }
 }
 
+/* ---- more than a batch of names, keys and offsets: what st_open says, wherever the fault lies ---- */
+
+static uint32_t random_state = 1;
+static size_t random_below(size_t n) {
+    random_state = (uint32_t)((random_state * (uint64_t)1103515245u + 12345u) & 0x7fffffffu);
+    return (size_t)((random_state >> 8) * (uint64_t)n >> 23);
+}
+
+/* a name of the number, some of its characters escaped as random says */
+static void put_name(growing *text, size_t number) {
+    char digits[24];
+    size_t i;
+    snprintf(digits, sizeof digits, "layer.%u\303\251.weight", (unsigned)number);
+    text_put(text, "\"");
+    for (i = 0; digits[i]; i++) {
+        char out[8] = {digits[i], 0};
+        if (digits[i] > 0 && random_below(8) == 0) snprintf(out, sizeof out, "\\u%04x", (unsigned)digits[i]);
+        if ((unsigned char)digits[i] == 0xC3 && random_below(2) == 0) {
+            memcpy(out, "\\u00e9", 7);
+            i++;
+        }
+        text_put(text, out);
+    }
+    text_put(text, "\"");
+}
+
+/* count tensors or pairs in a random order; which of them are wrong is up to random, too */
+static unsigned char *random_header(size_t count, int pairs, int repeats, int faults, size_t *n) {
+    growing text = {NULL, 0, 0};
+    size_t *order = (size_t *)malloc((count + 1) * sizeof *order), i;
+    unsigned char *file;
+    if (order == NULL) exit(2);
+    for (i = 0; i < count; i++) {
+        const size_t k = random_below(i + 1);
+        order[i] = order[k];
+        order[k] = i;
+    }
+    text_put(&text, pairs ? "{\"__metadata__\":{" : "{");
+    for (i = 0; i < count; i++) {
+        const size_t wrong = (size_t)(faults && random_below(count / 2) == 0);
+        char entry[120];
+        if (i) text_put(&text, ",");
+        put_name(&text, i && repeats && random_below(count) == 0 ? random_below(i) : i);
+        snprintf(entry, sizeof entry, ":{\"x\":[],\"dtype\":\"U8\",\"shape\":[%u],\"data_offsets\":[%u,%u]}", (unsigned)(1 + wrong),
+                 (unsigned)(order[i] + (wrong ? random_below(2) : 0)), (unsigned)(order[i] + 1));
+        text_put(&text, pairs ? ":\"\"" : entry);
+    }
+    text_put(&text, pairs ? "}}" : "}");
+    free(order);
+    file = text_file(&text, pairs ? 0 : count, n);
+    return file;
+}
+
+static void batches(void) {
+    static const size_t counts[] = {1, 2, 5, 63, 64, 65, 100, 127, 128, 129, 200, 1024};
+    size_t i, k, n, good = 0;
+    for (i = 0; i < sizeof counts / sizeof *counts; i++) {
+        for (k = 0; k < (counts[i] > 200 ? 8u : 80u); k++) {
+            unsigned char *file = random_header(counts[i], k % 2 == 1, k % 8 >= 4, k % 4 >= 2, &n);
+            st_error error, want;
+            st_model *model;
+            st_scan scan;
+            const st_status status = st_open_memory(&model, file, n, NULL, &want);
+            CHECK_STATUS(begin(&scan, file, n, n, &error), status);
+            if (status != ST_OK) {
+                CHECK(error.position == want.position && error.expected == want.expected && error.actual == want.actual);
+                CHECK_STR(error.subject, want.subject);
+            } else {
+                good++;
+                CHECK_EQ(count_tensors(&scan), model->count);
+            }
+            st_close(model);
+            free(file);
+        }
+    }
+    CHECK(good > 100);
+}
+
 int main(void) {
     limit_of_tensors();
     limit_of_metadata();
@@ -231,6 +309,7 @@ int main(void) {
     available_bytes();
     options();
     arguments();
+    batches();
     order();
     return test_done("scan");
 }

@@ -10,6 +10,7 @@ typedef struct served {
     size_t n;
     const char *path; /* the only file there is */
     int mapped;       /* files opened through st_files lie in memory */
+    int by_files;     /* one was opened through them */
     size_t calls;     /* of open, read_at and list together */
     size_t opens, closes, reads, lists;
     uint64_t read_bytes;
@@ -27,6 +28,7 @@ static inline int served_read_at(void *user, uint64_t offset, void *dst, size_t 
     served *s = (served *)user;
     s->reads++;
     s->read_bytes += bytes;
+    CHECK(!s->by_files || s->opens > s->closes); /* nobody reads from a file that is closed */
     if (served_refuses(s)) return s->code;
     if (!CHECK(offset <= s->n && bytes <= s->n - offset)) return 1000; /* nobody asks for what cannot be there */
     if (bytes > 0) memcpy(dst, s->bytes + offset, bytes);
@@ -43,6 +45,7 @@ static inline int served_open(void *user, const char *path, st_io *file) {
     }
     if (strcmp(path, s->path) != 0) return ST_IO_NOT_FOUND;
     s->opens++;
+    s->by_files = 1;
     file->user = s;
     file->bytes = s->n;
     if (s->mapped) {
@@ -57,6 +60,7 @@ static inline void served_close(void *user, st_io *file) {
     served *s = (served *)user;
     CHECK(file != NULL && file->user == s);
     s->closes++;
+    CHECK(s->closes <= s->opens);
 }
 
 static inline int served_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {

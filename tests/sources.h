@@ -157,7 +157,7 @@ static inline void check_sound(const st_model *m, size_t n, unsigned flags) {
     for (i = 0; i < m->metadata_count; i++) {
         const st_pair *p = &m->metadata[i];
         CHECK(p->key[p->key_bytes] == 0 && p->value[p->value_bytes] == 0);
-        if (strlen(p->key) == p->key_bytes) CHECK(st_find_metadata(m, p->key) == p->value);
+        if (strlen(p->key) == p->key_bytes) CHECK(st_find_metadata(m, p->key) == p);
     }
 }
 

@@ -271,7 +271,7 @@ typedef struct transfer {
     const st_model *model; /* IN, open */
     void *user;            /* the command's own data */
     int keeps_all;         /* see choice */
-    int writes_index;      /* OUT is a directory: its index keeps the metadata of the index of IN */
+    int writes_index;      /* OUT is a directory; its index gets the metadata of IN's index */
     /* NULL, or checks the command's own options before IN is opened. Returns an exit code after a message. */
     int (*prepare)(struct transfer *t);
     st_status (*write)(struct transfer *t, st_error *error); /* writes the chosen tensors to OUT */

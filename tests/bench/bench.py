@@ -1,13 +1,14 @@
-"""bench.py [WORKLOAD...]: the benchmark. All of it in some ten minutes, or what is named.
+"""bench.py [--table] [WORKLOAD...]: measures safetensors.h beside other libraries and beside plain system calls.
 
-Prints a table of medians, ratios first, the goals beside what was measured, and what it skipped and why; writes
-build/bench/bench.json, where workloads that were not named stay as they were, and bench.svg and bench.md beside it,
-copies of which the README shows. BENCH_QUICK=1: small files and three rounds, to see that it works. CC, CFLAGS and
-PYTHON as usual; BENCH_DIRECTORY says on which file system the files lie (build/bench). Takes 10 GiB of memory and 6 GiB
-of disk.
+Measures all workloads, which takes up to 10 minutes, or those that are named. Prints medians and the goals that are
+missed, and writes build/bench/bench.json, in which other workloads keep their results. --table only prints the table of
+the README from that file.
 
-Compare ratios within one run, not figures of different runs: each round does a case in all ways, one after the other,
-beginning with another way each time, and a ratio is the median of the rounds' ratios.
+Each round runs a case with all programs in turn, and starts with another program each time. A ratio is the median of
+the rounds' ratios, so compare ratios: absolute numbers depend on the machine and on what else runs on it.
+
+Environment: CC, CXX, CFLAGS, PYTHON; BENCH_DIRECTORY: where the files go, 6 GiB (build/bench); BENCH_QUICK=1: small
+files and 3 rounds, to see that everything works. Needs 10 GiB of memory.
 """
 
 import json
@@ -19,30 +20,29 @@ import subprocess
 import sys
 import time
 
-import picture
-import report
 import workloads
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-os.chdir(ROOT)  # from here on paths are without blanks, by which workers part words
+os.chdir(ROOT)  # from here on no path has a blank, which separates the words of a request
 HERE = os.path.join("tests", "bench")
 OUT = os.path.join("build", "bench")
-DIRECTORY = os.environ.get("BENCH_DIRECTORY", OUT)
-CC = os.environ.get("CC", "cc").split()
-CFLAGS = os.environ.get("CFLAGS", "-O2").split()
+ROUNDS, LEAST_ROUNDS, SECONDS = 11, 5, 8  # a case ends after 11 rounds, or after 8 s if it had 5 rounds
 
-skipped = {}  # reason -> what; printed once, at the end
-broken = []  # what of ours does not build or dies: the run has failed
+# glibc's malloc gives no memory back, so that each repetition finds what the one before freed
+KEEP_MEMORY = "glibc.malloc.trim_threshold=1099511627776:glibc.malloc.mmap_max=0"
+
+skipped = {}  # reason -> what; printed at the end
+broken = []  # what of ours does not build or fails: the run has failed
 
 
 def skip(what, reason):
-    skipped.setdefault(reason, []).append(what)
+    skipped.setdefault(reason, []).append(str(what))
 
 
-# ---- workers ---------------------------------------------------------------------------------------------------------
+# ---- programs ------------------------------------------------------------------------------------------------------
 
 
-def said(command):
+def first_line(command):
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().split("\n")[0]
     except (OSError, subprocess.CalledProcessError):
@@ -50,7 +50,7 @@ def said(command):
 
 
 def build(name, command):
-    """Whether the worker is there now; what the compiler said is in build/bench/NAME.log."""
+    """Returns whether the program was built; the compiler's output is in build/bench/NAME.log."""
     with open(os.path.join(OUT, name + ".log"), "w") as log:
         try:
             return subprocess.run(command, stdout=log, stderr=log).returncode == 0
@@ -59,68 +59,63 @@ def build(name, command):
             return False
 
 
-def interpreter():
-    for python in (os.environ.get("PYTHON"), "build/venv/bin/python", sys.executable):
-        if python and said([python, os.path.join(HERE, "reference.py"), "--version"]):
-            return python
-    return None
-
-
-def make_workers():
-    """name -> command of each that is here; and the versions of all that takes part."""
-    commands, versions = {}, ["%s, %s" % (said(CC + ["--version"]), " ".join(CFLAGS))]
-    for name in ("generate", "header", "move", "write", "limits"):
-        program = os.path.join(OUT, name)
-        if build(name, CC + CFLAGS + ["-pthread", "-o", program, os.path.join(HERE, name + ".c")]):
-            commands[name] = [program]
-        else:
-            broken.append("%s.c does not build: build/bench/%s.log" % (name, name))
+def make_programs():
+    """Returns name -> command of each program that is here, and the versions of what is compared."""
+    cc, cxx = os.environ.get("CC", "cc").split(), os.environ.get("CXX", "c++").split()
+    flags = os.environ.get("CFLAGS", "-O2").split()
+    commands, versions = {}, ["%s %s" % (first_line(cc + ["--version"]), " ".join(flags))]
+    for name in ("generate", "ours", "limits"):
+        commands[name] = [os.path.join(OUT, name)]
+        if not build(name, cc + flags + ["-pthread", "-o", *commands[name], os.path.join(HERE, name + ".c")]):
+            sys.exit("bench: %s.c does not build: build/bench/%s.log" % (name, name))
     manifest, target = os.path.join(HERE, "reference", "Cargo.toml"), os.path.join(OUT, "cargo")
     if build("crate", ["cargo", "build", "--release", "--manifest-path", manifest, "--target-dir", target]):
         commands["crate"] = [os.path.join(target, "release", "reference")]
         with open(manifest) as lines:
             version = next(line.split('"')[1].lstrip("=") for line in lines if line.startswith("safetensors"))
-        versions.append("crate safetensors %s, LTO, %s" % (version, said(["rustc", "--version"])))
+        versions.append("crate safetensors %s with LTO, %s" % (version, first_line(["rustc", "--version"])))
     else:
-        skip("the reference's crate", "no cargo, or it does not build: build/bench/crate.log")
-    cxx, program = os.environ.get("CXX", "c++").split(), os.path.join(OUT, "simdjson")
-    if build("simdjson", cxx + CFLAGS + ["-o", program, os.path.join(HERE, "simdjson.cc"), "-lsimdjson"]):
+        skip("crate", "no cargo, or it does not build: build/bench/crate.log")
+    program = os.path.join(OUT, "simdjson")
+    if build("simdjson", cxx + flags + ["-o", program, os.path.join(HERE, "simdjson.cc"), "-lsimdjson"]):
         commands["simdjson"] = [program]
-        versions.append("simdjson " + (said(["pkg-config", "--modversion", "simdjson"]) or "of this system"))
+        versions.append("simdjson " + first_line(["pkg-config", "--modversion", "simdjson"]))
     else:
-        skip("simdjson", "no libsimdjson-dev here: build/bench/simdjson.log")
-    where, program = os.environ.get("BENCH_PROTOTYPE", "../shared/perf"), os.path.join(OUT, "prototype")
-    if build("prototype", CC + CFLAGS + ["-I", where, "-o", program, os.path.join(HERE, "prototype.c")]):
-        commands["prototype"] = [program]
+        skip("simdjson", "no libsimdjson-dev: build/bench/simdjson.log")
+    for python in (os.environ.get("PYTHON"), "build/venv/bin/python", sys.executable):
+        command = [python, os.path.join(HERE, "reference.py")]
+        if python and first_line(command + ["--version"]):
+            commands["package"] = command
+            versions.append("package " + first_line(command + ["--version"]))
+            break
     else:
-        skip("the prototype", "not where BENCH_PROTOTYPE says: build/bench/prototype.log")
-    python = interpreter()
-    if python:
-        commands["package"] = [python, os.path.join(HERE, "reference.py")]
-        versions.append("package " + said(commands["package"] + ["--version"]))
-    else:
-        skip("the reference's Python package and numpy", "no Python that has both")
+        skip("package", "no Python with safetensors and numpy: tests/tools/install bench")
     return commands, versions
 
 
 class Worker:
+    """A running program that does what it is asked (worker.h)."""
+
     running = {}
 
-    def __init__(self, command):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, command, keep_memory=False):
+        environment = dict(os.environ, **({"GLIBC_TUNABLES": KEEP_MEMORY} if keep_memory else {}))
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
 
-    def ask(self, line):
-        """[wall, CPU, work, ...], or None and why not."""
+    def ask(self, request):
+        """Returns [wall, CPU, work, kept, peak], or None and the reason."""
         try:
-            self.process.stdin.write(line + "\n")
+            self.process.stdin.write(request + "\n")
             self.process.stdin.flush()
             words = self.process.stdout.readline().split()
         except BrokenPipeError:
             words = []
         if not words:
-            return None, "it died: status %s" % self.process.wait()
+            return None, "the program ended with status %s" % self.process.wait()
         if words[0] != "ok":
-            return None, " ".join(words[1:])
+            return None, " ".join(words)
         return [float(word) for word in words[1:]], None
 
     def close(self):
@@ -128,156 +123,205 @@ class Worker:
         self.process.wait()
 
     @classmethod
-    def of(cls, name, command):
-        worker = cls.running.get(name)
+    def of(cls, command, keep_memory=False):
+        key = (*command, keep_memory)
+        worker = cls.running.get(key)
         if not worker or worker.process.poll() is not None:
-            worker = cls.running[name] = cls(command)
+            worker = cls.running[key] = cls(command, keep_memory)
         return worker
 
+    @classmethod
+    def close_all(cls):
+        for worker in cls.running.values():
+            worker.close()
+        cls.running.clear()
 
-# ---- samples ---------------------------------------------------------------------------------------------------------
+
+# ---- samples -------------------------------------------------------------------------------------------------------
 
 
 def evict(commands, path):
-    """Whether the file is out of the page cache."""
-    pages = os.path.getsize(path) / 4096
-    limits = Worker.of("limits", commands["limits"])
-    answer, _ = limits.ask("evict-once " + path)
-    if answer and answer[2] > pages / 100:
+    """Returns whether the file has left the page cache."""
+    most = os.path.getsize(path) / 4096 / 100
+    limits = Worker.of(commands["limits"])
+    answer, _ = limits.ask("once evict " + path)
+    if answer and answer[2] > most:
         try:
             with open("/proc/sys/vm/drop_caches", "w") as drop:
                 drop.write("1\n")
         except OSError:
             return False
-        answer, _ = limits.ask("evict-once " + path)
-    return bool(answer) and answer[2] <= pages / 100
+        answer, _ = limits.ask("once evict " + path)
+    return bool(answer) and answer[2] <= most
 
 
 def remove(paths):
-    for path in (paths,) if isinstance(paths, str) else paths or ():
+    for path in paths:
         if os.path.isdir(path):
             shutil.rmtree(path)
         elif os.path.exists(path):
             os.remove(path)
 
 
-def sample(case, commands, worker, line):
-    if case.evict and not evict(commands, case.evict):
-        return None, "the page cache cannot be dropped here"
-    for path in case.remove if isinstance(case.remove, tuple) else ():
+def sample(case, command, request):
+    if case.state == "cold" and not evict(COMMANDS, case.file):
+        return None, "the page cache cannot be emptied here"
+    for path in case.remove:
         if not os.path.splitext(path)[1]:
             os.makedirs(path, exist_ok=True)
-    w = Worker(commands[worker]) if case.fresh else Worker.of(worker, commands[worker])
-    answer, reason = w.ask(line)
-    if case.fresh:
-        w.close()
+    if case.state == "fresh":
+        worker = Worker(command)
+        if case.before:
+            worker.ask("once " + case.before)
+        answer = worker.ask("once " + request)
+        worker.close()
+    else:
+        once = case.once or case.state == "cold"
+        answer = Worker.of(command, keep_memory=case.cpu).ask(("once " if once else "") + request)
     remove(case.remove)
-    return answer, reason
+    return answer
 
 
-def measure(case, commands, rounds):
-    """name -> samples, in the order of the rounds; only of those ways that are possible here."""
-    ways = [way for way in case.ways() if way[1] in commands]
+def measure(case, rounds):
+    """Returns name -> samples in the order of the rounds, for those ways that work here."""
+    ways = [(name, COMMANDS[way[0]], way[1]) for name, way in case.ways.items() if way[0] in COMMANDS]
     samples = {name: [] for name, _, _ in ways}
-    for turn in range(rounds + 1):  # the first does not count
+    start = time.monotonic()
+    for turn in range(rounds + 1):  # the first round is not counted
+        if turn > LEAST_ROUNDS and time.monotonic() - start > SECONDS:
+            break
         for i in range(len(ways)):
-            name, worker, line = ways[(i + turn) % len(ways)]
+            name, command, request = ways[(i + turn) % len(ways)]
             if name not in samples:
                 continue
-            answer, reason = sample(case, commands, worker, line)
+            answer, reason = sample(case, command, request)
             if answer:
                 samples[name].append(answer)
-            else:
-                del samples[name]
-                skip("%s of %s" % (name, case), reason)
-                if name.startswith("ours") and "page cache" not in reason:
-                    broken.append("%s: %s" % (case, reason))
+                continue
+            del samples[name]
+            skip("%s of %s" % (name, case), reason)
+            if name.startswith("ours") and "page cache" not in reason:
+                broken.append("%s: %s" % (case, reason))
     for taken in samples.values():
         del taken[0]
-    work = {taken[0][2] for name, taken in samples.items() if name in case.peers or name.startswith("ours")}
+    compared = [name for name, (program, _) in case.ways.items() if program in ("ours", "crate", "package", "simdjson")]
+    work = {samples[name][0][2] for name in compared if name in samples}
     if len(work) > 1:
-        broken.append("%s: not all did the same work: %s" % (case, sorted(work)))
+        broken.append("%s: the programs did not do the same work: %s" % (case, sorted(work)))
     return samples
 
 
 def summary(case, samples):
-    """What the JSON holds of a case."""
-    column = 1 if case.cpu else 0
-    unit, count = case.per
-    ways = {}
-    for name, taken in samples.items():
-        if case.fresh:
-            ways[name] = {
-                "kept": statistics.median(s[3] for s in taken),
-                "peak": statistics.median(s[4] for s in taken),
-            }
-        else:
-            times = [s[column] for s in taken]
-            ways[name] = {
-                "median_ns": statistics.median(times),
-                "least_ns": min(times),
-                "most_ns": max(times),
-                "ns": times,
-            }
-    ratios = {}
-    if not case.fresh:
-        for ours in [name for name in ways if name.startswith("ours")]:
-            for other in [name for name in ways if not name.startswith("ours")]:
-                pairs = zip(ways[other]["ns"], ways[ours]["ns"])
-                ratios.setdefault(ours, {})[other] = statistics.median(theirs / mine for theirs, mine in pairs)
-    return {
-        "label": case.label,
-        "unit": unit,
-        "name_bytes": case.name_bytes(),
-        "count": count,
-        "clock": "cpu" if case.cpu else "wall",
-        "ways": ways,
-        "peers": [n for n in case.peers if n in ways],
-        "limits": [n for n in case.limits if n in ways],
-        "ratios": ratios,
+    """Returns what the JSON holds of a case: medians, and ratio[ours][other]: how many times as fast ours is."""
+    result = {"label": case.label, "state": case.state, "unit": case.unit, "count": case.count, "medians": {}}
+    if case.workload == "memory":
+        for name, taken in samples.items():
+            result["medians"][name] = [statistics.median(s[column] / case.count for s in taken) for column in (3, 4)]
+        return result
+    times = {name: [s[1 if case.cpu else 0] for s in taken] for name, taken in samples.items()}
+    result["rounds"] = min(len(taken) for taken in times.values())
+    result["medians"] = {name: statistics.median(taken) for name, taken in times.items()}
+    result["ratio"] = {
+        ours: {
+            other: statistics.median(theirs / mine for theirs, mine in zip(times[other], times[ours]))
+            for other in times
+            if other != ours
+        }
+        for ours in times
+        if ours.startswith("ours")
     }
+    return result
 
 
-# ---- the compiler ----------------------------------------------------------------------------------------------------
+# ---- what is printed -----------------------------------------------------------------------------------------------
 
 
-def compile_header(rounds):
-    source = os.path.join(OUT, "whole.c")
-    with open(source, "w") as out:
-        out.write('#define ST_IMPLEMENTATION\n#include "safetensors.h"\n')
-    rows = []
-    reading = ["-DST_NO_WRITER", "-DST_NO_FILES", "-DST_NO_CONVERT"]
-    for label, flags in (("whole", []), ("reading only, no files", reading)):
-        command = CC + CFLAGS + flags + ["-I", ".", "-c", source, "-o", source + ".o"]
-        times = []
-        for _ in range(rounds):
-            before = os.times()
-            if not build("whole", command):
-                broken.append("the header does not build: build/bench/whole.log")
-                return []
-            after = os.times()
-            times.append(after.children_user + after.children_system - before.children_user - before.children_system)
-        sizes = said(["sh", "-c", "size '%s.o' | tail -n 1" % source]).split()
-        rows.append({"label": label, "seconds": statistics.median(times), "text": int(sizes[0]) if sizes else 0})
-    return rows
+def figure(case, way):
+    if case["unit"] == "GB/s":
+        return "%.3g GB/s" % (case["count"] / case["medians"][way])
+    value = case["medians"][way] / case["count"]
+    return "%s %s" % (format(value, ",.0f") if value >= 100 else "%.3g" % value, case["unit"])
 
 
-# ---- all of it -------------------------------------------------------------------------------------------------------
+def times(x):
+    return "-" if x is None else "%.0fx" % x if x >= 100 else "%.1fx" % x if x >= 10 else "%.2fx" % x
 
 
-def generate(commands, sizes, wanted):
-    lines = " ".join(line + " " + (case.evict or "") for case in wanted for _, _, line in case.ways())
-    for path, arguments in workloads.files(sizes, DIRECTORY).items():
-        if path not in lines or os.path.exists(path):
+def print_cases(name, cases):
+    print("\n%s: %s" % (name, workloads.TITLES[name]))
+    if name == "memory":
+        for case in cases:
+            pairs = ("%s %.0f, peak %.0f" % (way, kept, peak) for way, (kept, peak) in case["medians"].items())
+            print("  %-36s %s; %s" % (case["label"], "; ".join(pairs), case["unit"]))
+        return
+    columns = []
+    for case in cases:
+        columns += [way for way in case["medians"] if not way.startswith("ours") and way not in columns]
+    print("  %-45s %-6s%s  ours" % ("", "", "".join("%10s" % c for c in columns)))
+    for case in cases:
+        for ours, ratio in case["ratio"].items():
+            label, cells = (case["label"] + ", " + ours[5:]).strip(", "), (times(ratio.get(c)) for c in columns)
+            row = "".join("%10s" % cell for cell in cells)
+            print("  %-45s %-6s%s  %s" % (label, case["state"], row, figure(case, ours)))
+    sys.stdout.flush()
+
+
+def results_of(results, workload):
+    return results["workloads"].get(workload, {}).get("cases", [])
+
+
+def print_goals(results, names):
+    held, missed = 0, []
+    for workload, labels, state, variant, other, least in workloads.GOALS:
+        ours = ("ours " + variant).strip()
+        for case in results_of(results, workload) if workload in names else ():
+            ratio = case.get("ratio", {}).get(ours, {}).get(other)
+            if ratio is None or case["state"] != state or labels and case["label"] not in labels:
+                continue
+            if ratio >= least:
+                held += 1
+            else:
+                what = ", ".join(filter(None, (workload, case["label"], state, variant)))
+                missed.append("%s: %s of %s, the goal is %s" % (what, times(ratio), other, times(least)))
+    print("\ngoals: %d met, %d missed" % (held, len(missed)))
+    for line in missed:
+        print("  " + line)
+
+
+def print_table(results):
+    """Prints the README's rows, and where and when they were measured."""
+    runs = {run["measured"]: None for run in results["workloads"].values()}
+    print("\n".join(runs) + "\n")
+    print("| | state | safetensors.h | Rust crate | Python, numpy | without a library |\n|---|---|---|---|---|---|")
+    for title, workload, label, states, variant, *others in workloads.TABLE:
+        ours = ("ours " + variant).strip()
+        for state in states.split():
+            for case in results_of(results, workload):
+                if case["label"] != label or case["state"] != state or ours not in case["medians"]:
+                    continue
+                ratio = case["ratio"][ours]
+                cells = [times(ratio[other]) if other in ratio else "" for other in others]
+                if cells[2]:
+                    cells[2] += " " + others[2]
+                print("| %s |" % " | ".join([title, state, figure(case, ours)] + cells))
+
+
+# ---- a run ---------------------------------------------------------------------------------------------------------
+
+
+def generate(files, cases):
+    requests = " ".join(request for case in cases for _, request in case.ways.values())
+    for path, arguments in files.made.items():
+        if path not in requests or os.path.exists(path):
             continue
         new = path + ".new"
-        remove(new)
+        remove([new])
         if arguments[0] in ("shards", "quarters"):
             os.makedirs(new)
-        subprocess.run(commands["generate"] + arguments + [new], check=True)
+        subprocess.run(COMMANDS["generate"] + arguments + [new], check=True)
         if os.path.exists(new + ".names"):
             os.rename(new + ".names", path + ".names")
-        os.rename(new, path)  # what is there is whole
+        os.rename(new, path)  # so that no file is there in part
 
 
 def machine():
@@ -286,64 +330,49 @@ def machine():
         with open("/proc/cpuinfo") as info:
             model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), "")
     system = "%s %s" % (platform.system(), platform.release())
-    return "%s, %d processors, %s" % (model or platform.processor(), os.cpu_count(), system)
-
-
-def run(name, commands, wanted, rounds):
-    if name == "compile":
-        return compile_header(rounds)
-    cases = []
-    for case in wanted:
-        samples = measure(case, commands, 3 if case.fresh else rounds)
-        if any(way.startswith("ours") for way in samples):
-            cases.append(summary(case, samples))
-    return cases
-
-
-def write_results(results, file):
-    results["goals"] = report.judge(results["workloads"])
-    with open(file + ".json", "w") as out:
-        json.dump(results, out, indent=1)
-    with open(file + ".md", "w") as out:
-        out.write(report.markdown(results))
-    picture.draw(results, file + ".svg")
+    return "%d cores of %s, %s" % (os.cpu_count(), model or platform.processor(), system)
 
 
 def main():
     quick = bool(os.environ.get("BENCH_QUICK"))
+    file, results = os.path.join(OUT, "quick.json" if quick else "bench.json"), {"workloads": {}}
+    if os.path.exists(file):
+        with open(file) as old:
+            results = json.load(old)
+    if "--table" in sys.argv:
+        print_table(results)
+        return
     names = sys.argv[1:] or list(workloads.TITLES)
     for name in names:
         if name not in workloads.TITLES:
             sys.exit("bench: no workload %s; there are: %s" % (name, " ".join(workloads.TITLES)))
     os.makedirs(OUT, exist_ok=True)
-    sizes, start = workloads.Sizes(quick), time.time()
-    commands, versions = make_workers()
-    if "limits" not in commands or "generate" not in commands:
-        sys.exit("bench: " + "; ".join(broken))
-    wanted = [case for case in workloads.cases(sizes, DIRECTORY) if case.workload in names]
-    generate(commands, sizes, wanted)
-    file, results = os.path.join(OUT, "quick" if quick else "bench"), {"workloads": {}}
-    if os.path.exists(file + ".json"):
-        with open(file + ".json") as old:
-            results = json.load(old)
-    head = {"date": time.strftime("%Y-%m-%d %H:%M"), "machine": machine(), "versions": versions, "rounds": sizes.rounds}
-    print("%s; %s; %s; medians of %d rounds" % (head["date"], head["machine"], "; ".join(versions), sizes.rounds))
-    print("a column says how many times as fast ours is: as that peer, or as what the machine does without a library")
+    global COMMANDS
+    COMMANDS, versions = make_programs()
+    files = workloads.Files(os.environ.get("BENCH_DIRECTORY", OUT), quick)
+    wanted = [case for case in workloads.cases(files) if case.workload in names]
+    generate(files, wanted)
+    start = time.monotonic()
+    measured = "; ".join([time.strftime("%Y-%m-%d %H:%M"), machine(), *versions])
+    print(measured + "\nA column says how many times as fast ours is as that program.")
     for name in names:
-        cases = run(name, commands, [case for case in wanted if case.workload == name], sizes.rounds)
-        report.print_cases(name, cases)
-        sys.stdout.flush()
-        results["workloads"][name] = dict(head, title=workloads.TITLES[name], cases=cases)
-        write_results(results, file)
-    report.print_goals([goal for goal in results["goals"] if goal["workload"] in names])
-    for worker in Worker.running.values():
-        worker.close()
+        cases = []
+        for case in [case for case in wanted if case.workload == name]:
+            samples = measure(case, 3 if quick or name == "memory" else ROUNDS)
+            if any(way.startswith("ours") for way in samples):
+                cases.append(summary(case, samples))
+        Worker.close_all()
+        print_cases(name, cases)
+        results["workloads"][name] = {"measured": measured, "cases": cases}
+        with open(file, "w") as out:
+            json.dump(results, out, indent=1)
+    print_goals(results, names)
     for reason, what in skipped.items():
-        more = " and %d more" % (len(what) - 4) if len(what) > 4 else ""
-        print("skipped: %s%s: %s" % (", ".join(what[:4]), more, reason))
+        rest = " and %d more" % (len(what) - 4) if len(what) > 4 else ""
+        print("skipped: %s%s: %s" % (", ".join(what[:4]), rest, reason))
     for what in broken:
         print("FAILED: " + what)
-    print("all in %.0f s; %s.json, .md, .svg" % (time.time() - start, file))
+    print("took %.0f s; results are in %s" % (time.monotonic() - start, file))
     sys.exit(bool(broken))
 
 

@@ -19,14 +19,8 @@ class NotHere(Exception):
     pass
 
 
-# what outlives one sample is made in the first, which does not count
+# what outlives one request
 kept = functools.lru_cache(maxsize=2)
-
-
-@kept
-def contents(path):
-    with open(path, "rb") as opened:
-        return opened.read()
 
 
 def open_all(path):
@@ -35,10 +29,6 @@ def open_all(path):
         paths = sorted(os.path.join(path, name) for name in os.listdir(path) if name.endswith(".safetensors"))
     opened = [safetensors.safe_open(each, framework="numpy") for each in paths]
     return opened, sum(len(each.keys()) for each in opened)
-
-
-def parse(path):
-    return len(safetensors.deserialize(contents(path)))
 
 
 def open_path(path):
@@ -51,7 +41,7 @@ def status_line(name):
 
 
 def trim():
-    """Gives the system back what is free, so that what remains is what is kept."""
+    """Gives free memory back to the system, so that what remains in use is what a model keeps."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError, TypeError):
@@ -91,7 +81,7 @@ def view(path, step, first, last):
 
 @kept
 def numbers(n, dtype):
-    """Like weights, of either sign, from 2^-16 to 2^-1; integers: any."""
+    """Like weights, of either sign, from 2^-16 to 2^-1; any bits for integers."""
     random = numpy.random.default_rng(1)
     if numpy.dtype(dtype).kind in "iu":
         return random.integers(0, 256, n, numpy.uint8).view(dtype)
@@ -122,7 +112,7 @@ def convert(to, source, elements):
     if ml_dtypes:
         names.update(BF16=ml_dtypes.bfloat16, F8_E4M3=ml_dtypes.float8_e4m3fn, F8_E5M2=ml_dtypes.float8_e5m2)
     n = int(elements)
-    if source == "BF16" and to == "F32":  # quicker than ml_dtypes, and any bits will do
+    if source == "BF16" and to == "F32":  # faster than ml_dtypes
         numpy.left_shift(out_of(n, numpy.uint16), 16, out=out_of(n, numpy.uint32), dtype=numpy.uint32, casting="unsafe")
         return n
     if to not in names or source not in names:
@@ -148,35 +138,32 @@ def save(path, size, flush):
 
 
 ACTIONS = {
-    "parse": parse,
     "open": open_path,
-    "memory-once": memory,
+    "memory": memory,
     "load": load_all,
-    "load-once": load_all,
     "layer": load,
-    "layer-once": load,
     "view": view,
-    "view-once": view,
     "transpose": transpose,
     "convert": convert,
-    "save-once": save,
+    "save": save,
 }
 
 
-def answer(name, arguments):
+def answer(words):
+    once = words[0] == "once"
+    name, arguments = words[once], words[once + 1 :]
     if name not in ACTIONS:
         return "no such workload"
     wall, cpu, times = time.monotonic_ns(), time.thread_time_ns(), 0
     try:
-        while not times or not name.endswith("-once") and time.monotonic_ns() - wall < 10e6:
+        while not times or not once and time.monotonic_ns() - wall < 10e6:
             work = ACTIONS[name](*arguments)
             times += 1
     except NotHere as reason:
         return "no %s" % reason
     wall, cpu = time.monotonic_ns() - wall, time.thread_time_ns() - cpu
-    return " ".join(
-        ["ok", str(wall // times), str(cpu // times)] + [str(n) for n in (work if isinstance(work, tuple) else (work,))]
-    )
+    work = work if isinstance(work, tuple) else (work, 0, 0)
+    return " ".join(str(n) for n in ("ok", wall // times, cpu // times, *work))
 
 
 if "--version" in sys.argv:
@@ -191,5 +178,4 @@ if "--version" in sys.argv:
     )
     sys.exit()
 for line in sys.stdin:
-    words = line.split()
-    print(answer(words[0], words[1:]), flush=True)
+    print(answer(line.split()), flush=True)

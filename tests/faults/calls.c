@@ -53,19 +53,19 @@ static void judge(int which, int there, st_status status) {
 }
 
 /* whether a call may fail that way and the save succeed all the same; -1: either will do */
-static int forgiven(int which, int name, int nth, int code, int forever, int after_rename) {
+static int forgiven(int which, int name, int nth, int code, int after_rename) {
     int interrupted = 0;
     if (name == UNLINK) return 1;
 #ifdef _WIN32
-    (void)code, (void)forever;
+    (void)code;
 #else
     interrupted = code == EINTR;
     if (name == RESERVE) { /* what says no more than that room cannot be reserved; writing will tell */
-        if (code == ENOSPC || code == EDQUOT || code == EIO || (interrupted && forever)) return 0;
+        if (code == ENOSPC || code == EDQUOT || code == EIO) return 0;
         return interrupted || code == EOPNOTSUPP || code == EINVAL ? 1 : -1;
     }
     if (name == FLUSH && after_rename && (code == EINVAL || code == ENOTSUP)) return 1; /* of the directory */
-    if (interrupted && !forever && (name == OPEN || name == WRITE || name == READ || name == FLUSH)) {
+    if (interrupted && (name == OPEN || name == WRITE || name == READ || name == FLUSH)) {
         return name == OPEN && (after_rename || which >= EDIT_IN_PLACE) ? -1 : 1;
     }
 #endif
@@ -91,7 +91,7 @@ static void refuse_one(int which, int there, int name, int nth, int after_rename
             test_row = row;
             faults_begin(name, nth, forever, codes[i]);
             status = attempt(which, there, &error);
-            fine = forgiven(which, name, nth, codes[i], forever, after_rename);
+            fine = forgiven(which, name, nth, codes[i], after_rename);
             if (fine >= 0) CHECK_STATUS(status, fine ? ST_OK : ST_ERR_IO);
             if (status != ST_OK) CHECK_EQ(error.sys, codes[i]);
             if (status != ST_OK) CHECK_STATUS(status, ST_ERR_IO);

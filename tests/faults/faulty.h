@@ -39,6 +39,8 @@ enum name {
     NAMES
 };
 
+enum { SIGNALS = 1500 }; /* that may interrupt a call one after the other */
+
 static struct faults {
     int calls[NAMES], total; /* since faults_begin */
     int trace[1000];         /* which, in order */
@@ -78,6 +80,9 @@ static int refused(int name) {
     }
     if (name != faults.only || faults.fail_at == 0 || faults.calls[name] < faults.fail_at) return 0;
     if (faults.calls[name] > faults.fail_at && !faults.forever) return 0;
+#ifndef _WIN32
+    if (faults.code == EINTR && faults.calls[name] >= faults.fail_at + SIGNALS) return 0; /* they end */
+#endif
     SAY_CODE(faults.code);
     return 1;
 }

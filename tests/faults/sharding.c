@@ -69,15 +69,15 @@ static void judge(const shards_scenario *s, st_status status, const st_error *er
 }
 
 /* whether the save may succeed all the same */
-static int forgiven(int name, int code, int forever) {
+static int forgiven(int name, int code) {
 #ifdef _WIN32
-    (void)code, (void)forever;
+    (void)code;
     return name == CLOSE; /* what was only read loses nothing by it; calls.c has the others */
 #else
     if (name == CLOSE) return 1;
-    if (name == RESERVE) return code != ENOSPC && code != EDQUOT && code != EIO && (code != EINTR || !forever);
+    if (name == RESERVE) return code != ENOSPC && code != EDQUOT && code != EIO;
     if (name == FLUSH && (code == EINVAL || code == EOPNOTSUPP)) return 1; /* of the directory */
-    return code == EINTR && !forever && (name == OPEN || name == WRITE || name == READ || name == FLUSH);
+    return code == EINTR && (name == OPEN || name == WRITE || name == READ || name == FLUSH);
 #endif
 }
 
@@ -111,7 +111,7 @@ static void refuse_calls(const shards_scenario *s) {
                 faults_begin(name, seen[name], forever, code);
                 counting_begin(&memory);
                 status = attempt(s, &memory, &error);
-                if (status != ST_OK || !forgiven(name, code, forever)) {
+                if (status != ST_OK || !forgiven(name, code)) {
                     CHECK_STATUS(status, ST_ERR_IO);
                     CHECK_EQ(error.sys, code);
                 }

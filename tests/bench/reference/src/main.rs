@@ -34,7 +34,7 @@ fn status_line(name: &str) -> f64 {
     line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0.0) * 1024.0
 }
 
-/// Gives the system back what is free, so that what remains is what is kept.
+/// Gives free memory back to the system, so that what remains in use is what a model keeps.
 fn trim() {
     #[cfg(target_env = "gnu")]
     {
@@ -64,23 +64,26 @@ fn files(path: &str) -> Vec<std::path::PathBuf> {
     all
 }
 
-/// What outlives one sample: it is made in the first, which does not count.
+/// What outlives one request.
 #[derive(Default)]
 struct Kept {
     path: String,
-    bytes: Vec<u8>,
+    file: Option<Mmap>,
     names: Vec<String>,
     buffer: Vec<u8>,
 }
 
 impl Kept {
-    fn contents(&mut self, path: &str) {
+    fn hold(&mut self, path: &str) {
         if self.path != path {
-            self.bytes = std::fs::read(path).expect("a file");
+            self.file = Some(map(Path::new(path)));
             let names = std::fs::read_to_string(format!("{path}.names")).unwrap_or_default();
             self.names = names.lines().map(String::from).collect();
             self.path = path.into();
         }
+    }
+    fn contents(&self) -> &[u8] {
+        self.file.as_deref().expect("a file")
     }
     fn buffer(&mut self, bytes: usize) -> &mut [u8] {
         if self.buffer.len() < bytes {
@@ -90,7 +93,7 @@ impl Kept {
     }
 }
 
-/// Tensors whose name begins with prefix, copied out of the mapping one behind the other.
+/// Copies the tensors whose names begin with prefix out of the mapping, one after the other.
 fn load(kept: &mut Kept, path: &str, prefix: &str) -> f64 {
     let mapping = map(Path::new(path));
     let model = read(&mapping);
@@ -139,39 +142,58 @@ fn save(kept: &mut Kept, path: &str, bytes: usize, flush: bool) -> f64 {
     bytes as f64
 }
 
-/// The work done, or None where there is no such workload.
-fn act(kept: &mut Kept, words: &[&str], more: &mut Vec<f64>) -> Option<f64> {
-    let number = |i: usize| words[i].parse::<usize>().expect("a number");
-    Some(match words[0] {
-        "parse" => {
-            kept.contents(words[1]);
-            read(&kept.bytes).len() as f64
-        }
-        "open" => {
-            let mappings: Vec<Mmap> = files(words[1]).iter().map(|p| map(p)).collect();
-            let models: Vec<SafeTensors> = mappings.iter().map(|m| read(m)).collect();
-            models.iter().map(|m| m.len()).sum::<usize>() as f64
-        }
-        "memory-once" => {
-            let (anonymous, all) = (status_line("RssAnon:"), status_line("VmRSS:"));
-            let mappings: Vec<Mmap> = files(words[1]).iter().map(|p| map(p)).collect();
-            let models: Vec<SafeTensors> = mappings.iter().map(|m| read(m)).collect();
-            let peak = status_line("VmHWM:");
-            trim();
-            more.extend([status_line("RssAnon:") - anonymous, peak - all]);
-            models.iter().map(|m| m.len()).sum::<usize>() as f64
-        }
-        "load" | "load-once" if words[2] == "1" => load(kept, words[1], ""),
-        "layer" | "layer-once" => load(kept, words[1], words[2]),
-        "view" | "view-once" => view(kept, words[1], number(2), number(3)..number(4)),
-        "save-once" => save(kept, words[1], number(2), words[3] == "1"),
-        _ => return None,
-    })
+/// A BF16 of each name.
+fn save_names(kept: &Kept) -> f64 {
+    let data = [0u8; 2];
+    let tensor = || TensorView::new(Dtype::BF16, vec![1], &data).expect("a tensor");
+    let tensors: Vec<(&String, TensorView)> = kept.names.iter().map(|name| (name, tensor())).collect();
+    safetensors::serialize(tensors, None).expect("bytes of a file").len() as f64
 }
 
-/// Lookups are timed without the open before them.
-fn find(kept: &Kept) -> f64 {
-    let model = read(&kept.bytes);
+/// Opens a file or the files of a directory and returns the number of tensors; `opened` runs while they are open.
+fn open(path: &str, opened: impl FnOnce()) -> f64 {
+    let mappings: Vec<Mmap> = files(path).iter().map(|p| map(p)).collect();
+    let models: Vec<SafeTensors> = mappings.iter().map(|m| read(m)).collect();
+    opened();
+    models.iter().map(|m| m.len()).sum::<usize>() as f64
+}
+
+/// Returns the work done and, where the workload measures memory, bytes kept and at the peak; None: no such workload.
+fn act(kept: &mut Kept, words: &[&str]) -> Option<(f64, f64, f64)> {
+    let number = |i: usize| words[i].parse::<usize>().expect("a number");
+    let work = match words[0] {
+        "parse" => {
+            kept.hold(words[1]);
+            read(kept.contents()).len() as f64
+        }
+        "open" => open(words[1], || ()),
+        "memory" => {
+            let (anonymous, resident) = (status_line("RssAnon:"), status_line("VmRSS:"));
+            let (mut now, mut peak) = (0.0, 0.0);
+            let count = open(words[1], || {
+                peak = status_line("VmHWM:") - resident;
+                trim();
+                now = status_line("RssAnon:") - anonymous;
+            });
+            return Some((count, now, peak));
+        }
+        "load" if words[2] == "1" => load(kept, words[1], ""),
+        "layer" => load(kept, words[1], words[2]),
+        "view" => view(kept, words[1], number(2), number(3)..number(4)),
+        "save" => save(kept, words[1], number(2), words[3] == "1"),
+        "names" => {
+            kept.hold(words[1]);
+            kept.names.len() as f64
+        }
+        "save-names" => save_names(kept),
+        _ => return None,
+    };
+    Some((work, 0.0, 0.0))
+}
+
+/// Looks up every name. The time does not include opening the file.
+fn find(kept: &Kept) {
+    let model = read(kept.contents());
     let (wall, cpu) = (Instant::now(), cpu_time());
     let (mut work, mut times) = (0, 0);
     while times == 0 || wall.elapsed().as_millis() < 10 {
@@ -179,34 +201,32 @@ fn find(kept: &Kept) -> f64 {
         times += 1;
     }
     let wall = wall.elapsed().as_nanos() as f64;
-    println!("ok {:.0} {:.0} {}", wall / times as f64, (cpu_time() - cpu) / times as f64, work);
-    work as f64
+    println!("ok {:.0} {:.0} {work} 0 0", wall / times as f64, (cpu_time() - cpu) / times as f64);
 }
 
 fn main() {
     let mut kept = Kept::default();
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a line");
-        let words: Vec<&str> = line.split_whitespace().collect();
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        let once = words[0] == "once";
+        words.drain(..once as usize);
         if words[0] == "find" {
-            kept.contents(words[1]);
+            kept.hold(words[1]);
             find(&kept);
             continue;
         }
-        let once = words[0].ends_with("-once");
         let (wall, cpu) = (Instant::now(), cpu_time());
-        let (mut work, mut more, mut times) = (None, Vec::new(), 0);
-        while times == 0 || (!once && work.is_some() && wall.elapsed().as_millis() < 10) {
-            work = act(&mut kept, &words, &mut more);
+        let (mut done, mut times) = (None, 0);
+        while times == 0 || (!once && done.is_some() && wall.elapsed().as_millis() < 10) {
+            done = act(&mut kept, &words);
             times += 1;
         }
         let (cpu, wall) = (cpu_time() - cpu, wall.elapsed().as_nanos() as f64);
-        match work {
+        match done {
             None => println!("no such workload"),
-            Some(work) => {
-                print!("ok {:.0} {:.0} {:.0}", wall / times as f64, cpu / times as f64, work);
-                more.iter().for_each(|m| print!(" {m:.0}"));
-                println!();
+            Some((work, now, peak)) => {
+                println!("ok {:.0} {:.0} {work} {now:.0} {peak:.0}", wall / times as f64, cpu / times as f64)
             }
         }
         std::io::stdout().flush().expect("an output");
