@@ -1,6 +1,6 @@
 /* processes begin | write RANK RANKS | finish DIRECTORY: several processes save one model. One process begins; then each
- * process writes the shards that fall to its rank, also at the same time; when all of them have succeeded, one
- * process finishes. Killed at any moment, the directory opens as the older model or the new one, or is refused.
+ * process writes the shards of its rank, all at the same time if you like; when all of them have succeeded, one process
+ * finishes. Killed at any moment, the directory opens as the older model or the new one, or does not open.
  *
  *     cc -I. examples/processes.c -o processes
  *     mkdir model && ./processes begin model && ./processes write 0 2 model && ./processes write 1 2 model && ./processes finish model

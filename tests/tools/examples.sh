@@ -35,6 +35,7 @@ refuses() { # WANTED NAME ARGUMENTS...: the program fails with WANTED in its mes
     if "$out/$name" "$@" >"$out/got" 2>&1; then fail "$name $*: exit status 0"; else pass; fi
     try "message of $name $*" grep -qF "$wanted" "$out/got"
 }
+try "load" "$out/load" build/demo.safetensors 2
 prints list build/demo.safetensors norm.bias <<'END'
 embed.weight BF16 4 2
 norm.bias F32 2
