@@ -1,7 +1,7 @@
 /* ours.c: safetensors.h: a worker of the benchmark (worker.h) */
 #define ST_IMPLEMENTATION
 #include "../../safetensors.h"
-#include "../../examples/parts.h"
+#include "../../examples/threads.h"
 #include "names.h"
 #include "worker.h"
 
