@@ -406,7 +406,7 @@ typedef struct st_scan { /* walks a header that lies in memory; may not be copie
         int more;
         unsigned char begun;
         uint32_t places[64]; /* for searches */
-    } state; /* private */
+    } state;                 /* private */
 } st_scan;
 
 typedef int (*st_progress)(void *user, uint64_t done, uint64_t total); /* bytes; non-zero cancels */
@@ -1892,12 +1892,12 @@ STI_NOINLINE static st_status sti_json_skip(sti_json *j, unsigned depth) {
     for (;;) {
         c = sti_json_peek(j);
         if (c == '{' || c == '[') {
-            unsigned char *byte = &objects[inside / 8], bit = (unsigned char)(1u << inside % 8);
+            unsigned char *mask = &objects[inside / 8], bit = (unsigned char)(1u << inside % 8);
             if (inside == limit) {
                 return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("containers are nested more than 127 deep"));
             }
             (void)sti_json_enter(j, c, &more, NULL); /* cannot fail: c stands there */
-            *byte = (unsigned char)(c == '{' ? *byte | bit : *byte & ~bit);
+            *mask = (unsigned char)(c == '{' ? *mask | bit : *mask & ~bit);
             if (more) inside++;
         } else {
             if ((s = sti_json_scalar(j, &key)) != ST_OK) return s;
@@ -2203,9 +2203,9 @@ typedef char sti_entry_must_not_outgrow_its_member[sizeof(sti_entry) <= STI_SHOR
 typedef struct sti_header {
     sti_json json;
     const unsigned char *text;
-    unsigned flags;            /* ST_OPEN_* */
-    unsigned char scan;        /* the limits of st_scan hold */
-    unsigned char begun;       /* the first member was asked for */
+    unsigned flags;      /* ST_OPEN_* */
+    unsigned char scan;  /* the limits of st_scan hold */
+    unsigned char begun; /* the first member was asked for */
     unsigned char metadata_seen;
     uint32_t metadata; /* where its object is; 0: none, for there the root's brace or a blank stands */
     uint32_t tensors, dimensions, pairs; /* passed so far; no count exceeds the bytes that were passed */
@@ -2406,7 +2406,7 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
         field = sti_string_is(key, "dtype", 5)           ? DTYPE
                 : sti_string_is(key, "shape", 5)         ? SHAPE
                 : sti_string_is(key, "data_offsets", 12) ? OFFSETS
-                                                          : 0;
+                                                         : 0;
         if (seen & field) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("a field is there twice"));
         seen |= field;
         if ((s = sti_json_colon(j)) != ST_OK) return s;
@@ -3047,6 +3047,11 @@ typedef struct sti_name_table {
 #define STI_SEED(table) ((uintptr_t)(table)->slots)
 #endif
 
+/* Words of a slot. A tensor's has a second one, the low half of its name's address, so that name and tensor are fetched
+ * from memory at the same time, and not one after the other. It is a hint, and never trusted. */
+#define STI_SLOT_WORDS(tensors) (STI_WIDE && (tensors) ? 2u : 1u)
+#define STI_HINTED(table, slot) (((uintptr_t)(table)->slots & ~(uintptr_t)UINT32_MAX) | (slot)[1])
+
 /* slots for that many items, of which a third stays free */
 static uint32_t sti_table_slots(uint32_t count) {
     return count + count / 2; /* under 2^29: see count */
@@ -3112,6 +3117,10 @@ STI_INLINE uint64_t sti_hash(const sti_name_table *x, sti_span s) {
 /* where an item belongs, by the upper half of its hash; the lower half is for its tag */
 STI_INLINE uint32_t sti_table_place(const sti_name_table *x, uint64_t hash) {
     return (uint32_t)((hash >> 32) * x->capacity >> 32);
+}
+
+STI_INLINE uint32_t *sti_table_first(const sti_name_table *x, uint64_t hash) {
+    return x->slots + sti_table_place(x, hash) * STI_SLOT_WORDS(x->tensors);
 }
 
 /* -1, 0, 1: by bytes, a shorter one before what it begins */
@@ -3218,12 +3227,16 @@ STI_INLINE int sti_same_name(sti_span s, sti_span t) {
 /* The slot that holds the item of a name, or else the free one where it belongs. NULL: neither is near, which names get
  * to that were chosen for it, and a table with no slot free. */
 STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, sti_span name, uint64_t hash) {
-    uint32_t *slot = x->slots + sti_table_place(x, hash), *const end = x->slots + x->capacity, left;
+    const uint32_t words = STI_SLOT_WORDS(x->tensors);
+    uint32_t *slot = sti_table_first(x, hash), *const end = x->slots + x->capacity * words, left;
     for (left = x->probes; left > 0; left--) {
         if (*slot == 0) return slot;
-        if ((*slot ^ (uint32_t)hash) <= x->mask && sti_same_name(sti_table_name(x, (*slot & x->mask) - 1), name))
-            return slot;
-        if (++slot == end) slot = x->slots;
+        if ((*slot ^ (uint32_t)hash) <= x->mask) {
+            if (words == 2) STI_PREFETCH(STI_HINTED(x, slot));
+            if (sti_same_name(sti_table_name(x, (*slot & x->mask) - 1), name)) return slot;
+        }
+        slot += words;
+        if (slot == end) slot = x->slots;
     }
     return NULL;
 }
@@ -3236,7 +3249,7 @@ STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint64_t
     uint32_t i;
     for (i = 0; i < n; i++) {
         hashes[i] = sti_hash(x, sti_table_name(x, item + i));
-        STI_PREFETCH(x->slots + sti_table_place(x, hashes[i]));
+        STI_PREFETCH(sti_table_first(x, hashes[i]));
     }
 }
 
@@ -3253,13 +3266,13 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry 
     for (x->probes = 32; x->mask < x->count; x->probes += 32) x->mask = 2 * x->mask + 1; /* under 2^28: see count */
     if (x->probes > x->capacity) x->probes = x->capacity;
     /* they were taken with this size */
-    ST_MEMSET(x->slots, 0, x->capacity * sizeof *x->slots);
+    ST_MEMSET(x->slots, 0, x->capacity * STI_SLOT_WORDS(x->tensors) * sizeof *x->slots);
     for (item = 0; item < x->count; item++) {
         uint32_t held = 0, *slot;
         uint64_t hash;
         if (item % STI_AHEAD == 0) sti_table_ahead(x, item, hashes);
         hash = hashes[item % STI_AHEAD];
-        slot = x->slots + sti_table_place(x, hash);
+        slot = sti_table_first(x, hash);
         if (*slot) {
             slot = sti_table_slot(x, sti_table_name(x, item), hash);
             if (!slot) {
@@ -3271,6 +3284,7 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry 
         }
         held = held ? sti_table_repeat(entries, held - 1, item, &repeated) : item;
         *slot = ((uint32_t)hash & ~x->mask) | (held + 1);
+        if (STI_SLOT_WORDS(x->tensors) == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
     }
     return repeated;
 }
@@ -3304,21 +3318,22 @@ STI_NOINLINE static uint32_t sti_table_find(const sti_name_table *x, sti_span na
 }
 
 /* Finds up to STI_AHEAD tensors: each step for all names before the next step for any, so that what one waits for from
- * memory comes together with what the others wait for. */
+ * memory comes together with what the others wait for. The first slot is the right one as a rule. */
 static void sti_table_find_many(const sti_name_table *x, const sti_span *names, uint32_t count, uint32_t *items) {
     uint64_t hashes[STI_AHEAD];
     uint32_t i;
     for (i = 0; i < count; i++) {
         hashes[i] = sti_hash(x, names[i]);
-        STI_PREFETCH(x->slots + sti_table_place(x, hashes[i]));
+        STI_PREFETCH(sti_table_first(x, hashes[i]));
     }
-    for (i = 0; i < count && !x->sorted && x->count; i++) { /* the first slot is the right one as a rule */
-        const uint32_t held = x->slots[sti_table_place(x, hashes[i])] & x->mask;
-        items[i] = held ? held - 1 : 0;
-        STI_PREFETCH(&x->tensors[items[i]].name);
-        STI_PREFETCH(&x->tensors[items[i]].name_bytes);
+    for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !x->sorted && x->count; i++) {
+        const uint32_t *slot = sti_table_first(x, hashes[i]), item = (*slot & x->mask) - 1;
+        if (*slot == 0) continue;
+        STI_PREFETCH(&x->tensors[item].name);
+        STI_PREFETCH(&x->tensors[item].name_bytes);
+        STI_PREFETCH(STI_HINTED(x, slot));
+        STI_PREFETCH(STI_HINTED(x, slot) + names[i].n);
     }
-    for (i = 0; i < count && !x->sorted && x->count; i++) STI_PREFETCH(x->tensors[items[i]].name);
     for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(x, names[i], hashes[i]);
 }
 
@@ -4161,7 +4176,8 @@ STI_NOINLINE static size_t sti_layout_model(sti_opening *o, unsigned char *base)
     l->tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l->tensors);
     l->shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l->shapes);
     l->pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l->pairs);
-    l->name_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->tensors), sizeof *l->name_slots);
+    l->name_slots =
+        (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->tensors), STI_SLOT_WORDS(1) * sizeof *l->name_slots);
     l->key_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->pairs), sizeof *l->key_slots);
     l->text = (char *)sti_take(&b, all->text, 1);
     l->bytes = sti_round8(b.used);
@@ -4337,6 +4353,7 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_sh
     sti_layout *l = &o->layout;
     sti_header *const h = &p->header;
     st_tensor *t = l->tensors;
+    const uint32_t text_bytes = h->text_bytes; /* which is counted again */
     char *text = l->text;
     sti_string w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
     uint32_t i;
@@ -4373,6 +4390,7 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_sh
         text += h->text_bytes;
         l->pairs += h->pairs;
     }
+    h->text_bytes = text_bytes;
     l->tensors = t;
     l->text = text;
 }
@@ -5492,13 +5510,14 @@ ST_API size_t st_find_all(const st_model *model, const char *const *names, size_
     size_t found = 0, i;
     for (i = 0; i < count; i += n) {
         n = count - i < STI_AHEAD ? (uint32_t)(count - i) : STI_AHEAD;
-        for (k = 0; k < n && model && names; k++) spans[k] = sti_span_of(names[i + k] ? names[i + k] : "");
-        if (model && names) sti_table_find_many(&((const sti_model *)(const void *)model)->names, spans, n, items);
+        for (k = 0; k < n; k++) spans[k] = sti_span_of(names && names[i + k] ? names[i + k] : "");
+        for (k = 0; k < n; k++) items[k] = STI_ABSENT;
+        if (model) sti_table_find_many(&((const sti_model *)(const void *)model)->names, spans, n, items);
         for (k = 0; k < n; k++) {
-            const int is_found = model && names && names[i + k] && items[k] != STI_ABSENT;
-            if (is_found) found++;
-            if (is_found && used) used[items[k]] = 1;
-            if (tensors) tensors[i + k] = is_found ? &model->tensors[items[k]] : NULL;
+            const st_tensor *t = items[k] != STI_ABSENT && names && names[i + k] ? &model->tensors[items[k]] : NULL;
+            if (t) found++;
+            if (t && used) used[items[k]] = 1;
+            if (tensors) tensors[i + k] = t;
         }
     }
     return found;
@@ -5994,8 +6013,8 @@ STI_INLINE __m128 sti_sse2_from_half(__m128i half) {
     /* the fraction below the bits of 2^-14, and then 2^-14 taken off */
     __m128 sum = _mm_castsi128_ps(_mm_add_epi32(magnitude, least));
     __m128i subnormal = _mm_castps_si128(_mm_sub_ps(sum, _mm_castsi128_ps(least)));
-    __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800000), magnitude);
-    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_choose(small, subnormal, normal)));
+    __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800000), magnitude);
+    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_choose(tiny, subnormal, normal)));
 }
 
 /* four F16, the sign of each filling the upper half of 32 bits */
@@ -6003,7 +6022,7 @@ STI_INLINE __m128i sti_sse2_to_half(__m128 value) {
     const __m128i x = _mm_castps_si128(value), magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fffffff));
     const __m128i nan = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7f800000));
     const __m128i large = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x477fffff)); /* from 2^16 on */
-    const __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);  /* under 2^-14 */
+    const __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);   /* under 2^-14 */
     const __m128i bits = _mm_srli_epi32(magnitude, 13), odd = _mm_and_si128(bits, _mm_set1_epi32(1));
     /* under half of the last bit is added, and one more where it is odd; a carry into infinity is what overflow is */
     __m128i normal = _mm_add_epi32(_mm_add_epi32(magnitude, odd), _mm_set1_epi32(0xfff - (112 << 23)));
@@ -6013,7 +6032,7 @@ STI_INLINE __m128i sti_sse2_to_half(__m128 value) {
     __m128i payload = _mm_or_si128(_mm_and_si128(bits, _mm_set1_epi32(0x3ff)), _mm_set1_epi32(0x200));
     __m128i special = _mm_or_si128(_mm_and_si128(nan, payload), _mm_set1_epi32(0x7c00));
     subnormal = _mm_sub_epi32(subnormal, _mm_castps_si128(half));
-    normal = sti_sse2_choose(small, subnormal, _mm_srli_epi32(normal, 13));
+    normal = sti_sse2_choose(tiny, subnormal, _mm_srli_epi32(normal, 13));
     return _mm_or_si128(sti_sse2_choose(large, special, normal), _mm_slli_epi32(_mm_srai_epi32(x, 31), 15));
 }
 
@@ -6107,8 +6126,9 @@ STI_NOINLINE static size_t sti_sse2_convert(st_dtype to, unsigned char *dst, st_
 
 #if STI_AVX2
 
-STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype from, const unsigned char *src) {
+STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype to, st_dtype from, const unsigned char *src) {
     const __m128i *const eight = (const __m128i *)(const void *)src;
+    __m128i half;
     switch ((int)from) {
     case ST_DTYPE_F32: return _mm256_loadu_ps((const float *)(const void *)src);
     case ST_DTYPE_F64: {
@@ -6116,7 +6136,9 @@ STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype from, const unsigned cha
         __m128 high = _mm256_cvtpd_ps(_mm256_loadu_pd((const double *)(const void *)(src + 32)));
         return _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
     }
-    case ST_DTYPE_BF16: return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(sti_sse2_bf16(src)), 16));
+    case ST_DTYPE_BF16: /* the conversion to F16 makes NaNs quiet itself */
+        half = to == ST_DTYPE_F16 ? sti_sse2_load(src) : sti_sse2_bf16(src);
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
     case ST_DTYPE_I8: return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(eight)));
     case ST_DTYPE_U8: return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(eight)));
     default: return _mm256_mul_ps(_mm256_cvtph_ps(sti_sse2_halves(from, src)), _mm256_set1_ps(sti_half_scale(from)));
@@ -6129,7 +6151,9 @@ STI_INLINE STI_TARGET_AVX2 __m128i sti_avx2_to_bf16(__m256 value) {
     const __m256i nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
     __m256i v = _mm256_add_epi32(_mm256_add_epi32(x, odd), _mm256_set1_epi32(0x7fff));
-    v = _mm256_blendv_epi8(v, _mm256_or_si256(x, _mm256_set1_epi32(0x400000)), nan);
+    /* not blendv: gcc 12 gets that wrong where plain char is unsigned */
+    v = _mm256_or_si256(_mm256_andnot_si256(nan, v),
+                        _mm256_and_si256(nan, _mm256_or_si256(x, _mm256_set1_epi32(0x400000))));
     v = _mm256_srli_epi32(v, 16);
     return _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
 }
@@ -6159,7 +6183,7 @@ STI_INLINE STI_TARGET_AVX2 size_t sti_avx2_loop(st_dtype to, unsigned char *dst,
     const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
     size_t done;
     for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
-        sti_avx2_put(to, dst, sti_avx2_get(from, src), stream);
+        sti_avx2_put(to, dst, sti_avx2_get(to, from, src), stream);
     }
     return done;
 }

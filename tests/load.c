@@ -76,7 +76,7 @@ typedef struct batch {
     size_t count;
 } batch;
 
-typedef struct seen { /* by the progress callback of one part */
+typedef struct seen {          /* by the progress callback of one part */
     size_t steps, cancel_step; /* the call, from 1, that asks to stop; 0: none */
     size_t wrong;
     uint64_t done, total;
@@ -191,8 +191,8 @@ static int batch_is_untouched(const batch *b) {
 
 /* Loads all in that many parts, each with a work buffer of work_bytes where that is not 0: one after the other, or on
  * threads. Returns how many failed. */
-static unsigned batch_parts(batch *b, const st_model *m, unsigned parts, size_t work_bytes, seen *each, st_status *status,
-                            st_error *errors) {
+static unsigned batch_parts(batch *b, const st_model *m, unsigned parts, size_t work_bytes, seen *each,
+                            st_status *status, st_error *errors) {
     st_load_options o[MOST_LOADS];
     void *work[MOST_LOADS];
     unsigned k, failed = 0;
@@ -275,7 +275,7 @@ static void random_loads(int rounds, int large) {
             unsigned parts = turn > 0 ? 1 + (unsigned)random_below(MOST_LOADS) : 1;
             size_t work = turn == 2 || kind == FROM_WORK ? 512 + b.count * 40 + (size_t)random_below(300000) : 0;
 #if defined(ON_THREADS)
-            if (kind == FROM_IO || kind == FROM_FILES) parts = 1; /* what counts its calls is for one thread */
+            if (kind == FROM_IO || kind == FROM_FILES) parts = 1;          /* what counts its calls is for one thread */
             if (kind != FROM_WORK && work == 0) work = 512 + b.count * 40; /* as is the allocator that counts */
 #endif
             batch_load(&b, &s, parts, work);
@@ -603,8 +603,7 @@ static void memory_of(int kind) {
             s.memory.peak_bytes = live;
             batch_load(&b, &s, 1, 0);
             CHECK(s.memory.peak_bytes > live);
-            CHECK(s.memory.peak_bytes - live <=
-                  b.count * 40 + (kind == FROM_IO || kind == FROM_FILES ? 8 * MIB : MIB));
+            CHECK(s.memory.peak_bytes - live <= b.count * 40 + (kind == FROM_IO || kind == FROM_FILES ? 8 * MIB : MIB));
             s.memory.calls = 0;
             s.memory.fail_at = 1;
         }
@@ -621,6 +620,18 @@ static void memory_of(int kind) {
 }
 
 /* ---- the plan ------------------------------------------------------------------------------------------------------ */
+
+typedef struct far_file { /* a header, and after it bytes that nobody reads */
+    const unsigned char *bytes;
+    size_t n;
+} far_file;
+
+static int far_read(void *user, uint64_t offset, void *dst, size_t bytes) {
+    const far_file *f = (const far_file *)user;
+    if (offset > f->n || bytes > f->n - offset) return 1000;
+    memcpy(dst, f->bytes + offset, bytes);
+    return 0;
+}
 
 static void plans(void) {
     static batch b;
@@ -653,9 +664,9 @@ static void plans(void) {
             b.want[i] = b.want[b.count];
             b.want_bytes[i] = b.want_bytes[b.count];
         }
-        CHECK_STATUS(st_plan_load(s.model, b.items, b.count, most, extents, sizeof extents / sizeof *extents,
-                                  &needed, &error),
-                     ST_OK);
+        CHECK_STATUS(
+            st_plan_load(s.model, b.items, b.count, most, extents, sizeof extents / sizeof *extents, &needed, &error),
+            ST_OK);
         for (i = 0; i < needed; i++) {
             const st_extent *x = &extents[i];
             CHECK(x->bytes > 0 && (most == 0 || x->bytes <= most));
@@ -684,6 +695,44 @@ static void plans(void) {
         source_close(&s);
         free(file);
     }
+}
+
+/* what does not fit is counted, and not walked through: 2^38 runs of a view, past any patience */
+static void large_plan(void) {
+    static const unsigned char header[] =
+        "{\"t\":{\"dtype\":\"U8\",\"shape\":[1048576,524288,2],\"data_offsets\":[0,1099511627776]}}";
+    const st_range one[3] = {{0, UINT64_MAX, 1}, {0, UINT64_MAX, 2}, {0, 1, 1}};
+    st_view v = {NULL, 3, NULL};
+    st_load_item items[2];
+    unsigned char file[8 + sizeof header];
+    st_model *m;
+    st_extent extents[1];
+    st_error error;
+    st_io io;
+    far_file far;
+    size_t needed;
+    memset(file, 0, 8);
+    file[0] = (unsigned char)(sizeof header - 1);
+    memcpy(file + 8, header, sizeof header - 1);
+    far.bytes = file;
+    far.n = 8 + sizeof header - 1;
+    memset(&io, 0, sizeof io);
+    io.user = &far;
+    io.read_at = far_read;
+    io.bytes = far.n + ((uint64_t)1 << 40);
+    if (!CHECK_STATUS(st_open_io(&m, &io, NULL, &error), ST_OK)) return;
+    memset(items, 0, sizeof items);
+    v.ranges = one;
+    items[0].tensor = items[1].tensor = st_find(m, "t");
+    items[0].view = &v;
+    CHECK_STATUS(st_plan_load(m, items, 1, 0, NULL, 0, &needed, &error), ST_ERR_ARGUMENT);
+    CHECK_EQ(needed, sizeof needed > 4 ? (uint64_t)1 << 38 : SIZE_MAX);
+    CHECK(error.expected == needed && error.actual == 0 && error.item == SIZE_MAX);
+    CHECK_STATUS(st_plan_load(m, items, 2, 1, extents, 1, &needed, &error), ST_ERR_ARGUMENT);
+    CHECK_EQ(needed, sizeof needed > 4 ? ((uint64_t)1 << 38) + ((uint64_t)1 << 40) : SIZE_MAX);
+    CHECK_STATUS(st_plan_load(m, items + 1, 1, 0, extents, 1, &needed, &error), ST_OK);
+    CHECK(needed == 1 && extents[0].offset == far.n && extents[0].bytes == (uint64_t)1 << 40 && extents[0].to == 0);
+    st_close(m);
 }
 
 /* ---- a model of several files -------------------------------------------------------------------------------------- */
@@ -906,6 +955,7 @@ int main(void) {
     for (kind = 0; kind < SOURCE_KINDS; kind++) memory_of(kind);
     for (kind = 0; kind < SOURCE_KINDS; kind++) odd_runs(kind);
     plans();
+    large_plan();
     several_files();
     failing_parts();
     scratch_remove(SOURCE_FILE);

@@ -349,6 +349,41 @@ static void request_costs(void) {
     test_row = "";
 }
 
+/* parts of a view may be told in blocks of an axis, of which the last is shorter: each length of buffer, each such axis */
+static void blocks(void) {
+    static const uint64_t shape[3] = {5, 23, 20};
+    static const uint32_t orders[4][3] = {{0, 1, 2}, {2, 1, 0}, {1, 2, 0}, {0, 2, 1}};
+    size_t n, k, bytes;
+    unsigned char *file = one_tensor(ST_DTYPE_F4, 3, shape, &n);
+    for (k = 0; k < 4; k++) {
+        for (bytes = 256; bytes < 700; bytes += 7) {
+            source s;
+            st_view v;
+            st_load_item item;
+            st_load_options o;
+            uint64_t work[100];
+            unsigned char got[5 * 23 * 20 * 4], want[5 * 23 * 20 * 4];
+            memset(&v, 0, sizeof v);
+            memset(&item, 0, sizeof item);
+            memset(&o, 0, sizeof o);
+            if (!CHECK_STATUS(source_open(&s, FROM_IO, file, n, NULL), ST_OK)) return;
+            v.axes = orders[k];
+            item.tensor = st_find(s.model, "t");
+            item.as = ST_DTYPE_F32;
+            item.dst = got;
+            item.dst_bytes = sizeof got;
+            item.view = &v;
+            o.work.data = work;
+            o.work.bytes = 40 + bytes;
+            CHECK_STATUS(st_load(s.model, &item, 1, &o, NULL), ST_OK);
+            CHECK_STATUS(st_read_as(s.model, item.tensor, &v, ST_DTYPE_F32, want, sizeof want, NULL), ST_OK);
+            CHECK(memcmp(got, want, sizeof got) == 0);
+            source_close(&s);
+        }
+    }
+    free(file);
+}
+
 #ifdef __linux__
 /* drops the file from the page cache; it must not be mapped */
 static void evict(void) {
@@ -521,8 +556,21 @@ static void refusals(void) {
     CHECK(got[0] == 4 && got[1] == 6);
     CHECK_STATUS(st_read_as(NULL, t, NULL, ST_DTYPE_F32, dst, sizeof dst, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_read_as(s.model, NULL, NULL, ST_DTYPE_F32, dst, sizeof dst, &error), ST_ERR_ARGUMENT);
+    CHECK(strstr(error.message, "tensor is NULL (was its name found?)") != NULL);
     CHECK_STATUS(st_read_as(s.model, t, NULL, ST_DTYPE_F32, NULL, sizeof dst, &error), ST_ERR_ARGUMENT);
+    CHECK(strstr(error.message, "argument `dst` is NULL, and 96 bytes are needed") != NULL);
+    CHECK_STATUS(st_read_as(s.model, t, NULL, ST_DTYPE_F32, dst, 95, &error), ST_ERR_ARGUMENT);
+    CHECK(strstr(error.message, "destination buffer too small: 96 bytes needed, 95 available") != NULL);
     CHECK_STATUS(st_read_as(s.model, t, NULL, ST_DTYPE_F32, dst, 95, NULL), ST_ERR_ARGUMENT);
+    { /* zero is the default of a step and no default of a stop */
+        static const st_range zero[2] = {{0, 0, 0}, {0, UINT64_MAX, 0}};
+        v.ranges = zero;
+        v.range_count = 2;
+        CHECK_STATUS(st_view_shape(t, &v, got, &elements, &error), ST_OK);
+        CHECK(got[0] == 0 && got[1] == 6 && elements == 0);
+        CHECK_STATUS(st_read_as(s.model, t, &v, ST_DTYPE_F32, NULL, 0, &error), ST_OK);
+        memset(&v, 0, sizeof v);
+    }
     CHECK_STATUS(st_read_as(s.model, t, NULL, (st_dtype)23, dst, sizeof dst, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_read_as(s.model, t, NULL, ST_DTYPE_32_BITS_, dst, sizeof dst, &error), ST_ERR_ARGUMENT);
     v.range_count = 1;
@@ -543,6 +591,14 @@ static void refusals(void) {
         CHECK_STATUS(st_view_shape(&other, NULL, got, &elements, &error), ST_ERR_ARGUMENT);
         other = *t;
         other.dtype = ST_DTYPE_F64;
+        CHECK_STATUS(st_read_as(s.model, &other, NULL, ST_DTYPE_F32, dst, sizeof dst, &error), ST_ERR_ARGUMENT);
+        other = *t;
+        other.dtype = (st_dtype)23; /* there is none, and it has no bits */
+        other.bytes = 0;
+        CHECK_STATUS(st_read_as(s.model, &other, NULL, ST_DTYPE_F32, dst, sizeof dst, &error), ST_ERR_ARGUMENT);
+        CHECK_STATUS(st_read_as(s.model, &other, NULL, ST_AS_STORED, dst, sizeof dst, &error), ST_ERR_ARGUMENT);
+        CHECK_EQ(error.actual, 23);
+        other.dtype = (st_dtype)-1;
         CHECK_STATUS(st_read_as(s.model, &other, NULL, ST_DTYPE_F32, dst, sizeof dst, &error), ST_ERR_ARGUMENT);
         other = *t;
         other.offset++;
@@ -707,6 +763,7 @@ int main(void) {
     scratch_begin("view");
     random_views(200 / test_thin(), 40);
     request_costs();
+    blocks();
 #ifdef __linux__
     cold();
 #endif

@@ -26,7 +26,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 os.chdir(ROOT)  # from here on no path has a blank, which separates the words of a request
 HERE = os.path.join("tests", "bench")
 OUT = os.path.join("build", "bench")
-ROUNDS, LEAST_ROUNDS, SECONDS = 11, 5, 10  # a case ends after 11 rounds, or after 10 s if it had 5 rounds
+ROUNDS, LEAST_ROUNDS, SECONDS = 11, 5, 8  # a case ends after 11 rounds, or after 8 s if it had 5 rounds
 
 # glibc's malloc gives no memory back, so that each repetition finds what the one before freed
 KEEP_MEMORY = "glibc.malloc.trim_threshold=1099511627776:glibc.malloc.mmap_max=0"

@@ -1,7 +1,7 @@
 /* ours.c: safetensors.h: a worker of the benchmark (worker.h) */
 #define ST_IMPLEMENTATION
-#define ST_THREADS
 #include "../../safetensors.h"
+#include "../../examples/parts.h"
 #include "names.h"
 #include "worker.h"
 
@@ -80,20 +80,13 @@ static void find_all(char **arguments, result *r) { /* FILE: st_find_all */
 
 /* ---- loading ----------------------------------------------------------------------------------------------------- */
 
-static void load_items(const st_model *m, st_load_item *items, size_t count, unsigned threads) {
-    st_load_options options;
-    st_error error;
-    memset(&options, 0, sizeof options);
-    options.threads = threads;
-    expect_ok(st_load(m, items, count, &options, &error), &error);
-}
-
 /* Loads the tensors whose names begin with prefix, one after the other into one buffer. */
 static void load_model(const char *path, const char *prefix, st_dtype as, unsigned threads, result *r) {
     st_model *m = open_model(path);
     st_load_item *items = (st_load_item *)take((m->count + 1) * sizeof *items);
     size_t count = 0, bytes = 0, i, scale = as == ST_DTYPE_F32 ? 2 : 1; /* the files are BF16 */
     unsigned char *dst = buffer(0, (size_t)m->bytes * scale);
+    st_error error;
     memset(items, 0, (m->count + 1) * sizeof *items);
     for (i = 0; i < m->count; i++) {
         const st_tensor *t = &m->tensors[i];
@@ -104,7 +97,7 @@ static void load_model(const char *path, const char *prefix, st_dtype as, unsign
         items[count++].as = as;
         bytes += (size_t)t->bytes;
     }
-    load_items(m, items, count, threads);
+    expect_ok(load_on_threads(m, items, count, threads, NULL, &error), &error);
     free(items);
     st_close(m);
     r->work = (double)bytes;
@@ -210,12 +203,15 @@ static void save(char **arguments, result *r) { /* FILE BYTES FLUSH: four tensor
     uint64_t bytes = strtoull(arguments[1], NULL, 10), shape[1];
     const unsigned char *data = buffer(0, (size_t)bytes);
     st_save_options options = save_options(atoi(arguments[2]));
+    st_contents contents = {0};
     st_tensor tensors[4];
     st_error error;
     size_t i;
     shape[0] = bytes / 4;
     for (i = 0; i < 4; i++) tensors[i] = st_tensor_of(name[i], ST_DTYPE_U8, 1, shape, data + (size_t)shape[0] * i);
-    expect_ok(st_save(arguments[0], tensors, 4, NULL, 0, &options, &error), &error);
+    contents.tensors = tensors;
+    contents.count = 4;
+    expect_ok(st_save(arguments[0], &contents, &options, &error), &error);
     r->work = (double)bytes;
 }
 
@@ -252,10 +248,15 @@ static void save_names(char **arguments, result *r) { /* FILE: a BF16 of each of
     st_tensor *tensors = (st_tensor *)take((all->count + 1) * sizeof *tensors);
     uint64_t written = 0;
     st_sink sink = {&written, count_bytes};
+    st_save_options options = save_options(0);
+    st_contents contents = {0};
     st_error error;
     size_t i;
     for (i = 0; i < all->count; i++) tensors[i] = st_tensor_of(all->name[i], ST_DTYPE_BF16, 1, shape, data);
-    expect_ok(st_save_sink(&sink, tensors, all->count, NULL, 0, NULL, &error), &error);
+    contents.tensors = tensors;
+    contents.count = all->count;
+    options.sink = &sink;
+    expect_ok(st_save(NULL, &contents, &options, &error), &error);
     free(tensors);
     r->work = (double)written;
 }
@@ -280,7 +281,8 @@ static void merge(char **arguments, result *r) { /* FILE DIRECTORY */
     st_save_options options = save_options(0);
     st_error error;
     st_model *m = open_model(arguments[1]);
-    expect_ok(st_save_model(arguments[0], m, &options, &error), &error);
+    st_contents contents = st_contents_of(m);
+    expect_ok(st_save(arguments[0], &contents, &options, &error), &error);
     r->work = (double)m->bytes;
     st_close(m);
 }

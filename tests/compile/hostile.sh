@@ -1,11 +1,19 @@
 #!/bin/sh
 # hostile.sh: what strangers' programs do to a header: system headers full of macros before and after it, inclusion twice,
-# a second file that only wants declarations, C beside C++, strict dialects after somebody else's includes.
+# a second file that only wants declarations, C beside C++, strict dialects after somebody else's includes,
+# flags that change what plain char and floats are.
 check=hostile
 . tests/tools/lib.sh
 have gcc g++ clang-14 x86_64-w64-mingw32-gcc i686-w64-mingw32-gcc || finish
 
 cat >"$out/user.c" <<'END'
+/* short names of other people's macros; the declarations must stand them all */
+#define a 1
+#define b 2
+#define word unsigned short
+#define hash 5
+#define byte unsigned char
+#define small char /* from Windows' rpcndr.h */
 #include "safetensors.h"
 #include "safetensors.h"
 const char *user(void);
@@ -56,6 +64,10 @@ for order in before after; do
 #define ALIGN(n, a) (((n) + (a) - 1) & ~((a) - 1))
 #define TRUE 1
 #define FALSE 0
+#define byte unsigned char
+#ifndef small /* Windows' rpcndr.h has it already */
+#define small char
+#endif
 END
         [ $order = before ] && echo '#define ST_IMPLEMENTATION' && echo '#include "safetensors.h"'
         cat <<'END'
@@ -99,6 +111,13 @@ for order in before after; do
 done
 pair gcc after.c gcc -std=c99
 
+# flags that change what plain char and floats are: the kernels, and the numbers they are held to
+for flag in -funsigned-char -fsigned-char -ffast-math; do
+    try "kernels $flag" gcc -O1 $flag tests/kernels.c -o "$out/kernels" && try "kernels $flag: run" "$out/kernels"
+    try "numbers $flag" gcc -O1 $flag tests/numbers.c -o "$out/numbers" &&
+        try "numbers $flag: run" "$out/numbers"
+done
+
 # strict C99 after somebody else's system header: it works, or the first error is the one that says what to do
 strict() { # LABEL COMPILER...
     label=$1
@@ -114,6 +133,11 @@ printf '#include <stdio.h>\n#define ST_IMPLEMENTATION\n#include "safetensors.h"\
 strict "-std=c99 after <stdio.h>" gcc -std=c99
 strict "-std=c99 after <stdio.h>" clang-14 -std=c99
 if have i686-linux-gnu-gcc; then strict "a 32-bit off_t" i686-linux-gnu-gcc; fi
+
+# a compiler whose plain char has no sign: kernels that depend on it convert wrongly
+if try "gcc -funsigned-char" gcc -O1 -funsigned-char tests/inside/inside.c tests/quick/plain.c -o "$out/inside"; then
+    for test in kernels numbers json; do try "gcc -funsigned-char: $test" "$out/inside" $test; done
+fi
 
 # machines that it cannot serve are refused in a sentence
 refused() { # WORDS COMPILER...
@@ -133,7 +157,7 @@ refused "safetensors.h: unknown byte order" gcc -U__BYTE_ORDER__
 cat >"$out/layout.c" <<'END'
 #include <stddef.h>
 #include "safetensors.h"
-typedef char error_is_336[sizeof(st_error) == 336 ? 1 : -1];
+typedef char error_is_344[sizeof(st_error) >= 336 + sizeof(size_t) && sizeof(st_error) <= 344 ? 1 : -1]; /* i686: 340 */
 typedef char enums_are_32_bits[sizeof(st_status) == 4 && sizeof(st_dtype) == 4 && sizeof(st_advice) == 4 ? 1 : -1];
 typedef char offset_is_64_bits[sizeof(((st_tensor *)0)->offset) == 8 ? 1 : -1];
 END

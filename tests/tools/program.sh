@@ -21,7 +21,7 @@ part() { # NAME: builds that shared part
     library.o) $CC $CFLAGS -I. -c -o "$OUT/library.o" examples/st/lib.c ;; # the header alone, as in a program of several files
     plain.o) $CC $CFLAGS -c -o "$OUT/plain.o" tests/quick/plain.c ;;
     inside) $CC $CFLAGS -o "$OUT/inside${EXE:-}" tests/inside/inside.c "$OUT/plain.o" ${LDFLAGS:-} ;;
-    st) $CC $CFLAGS -I. -o "$OUT/st${EXE:-}" $(ls examples/st/*.c | grep -v /lib.c) "$OUT/library.o" ${LDFLAGS:-} ;;
+    st) $CC $CFLAGS -I. -pthread -o "$OUT/st${EXE:-}" $(ls examples/st/*.c | grep -v /lib.c) "$OUT/library.o" ${LDFLAGS:-} ;;
     esac >"$OUT/$1.said" 2>&1 || rm -f "$OUT/$1" "$OUT/$1${EXE:-}"
 }
 if [ "$1" = --parts ]; then
