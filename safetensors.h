@@ -53,7 +53,7 @@
  *
  *   The old file stays until the new one is complete and on the device. Same input, same bytes, and the reference's.
  *
- *   st_save            tensors in memory, from an open model (st_contents_of), or made by a callback; to a file or a sink
+ *   st_save            tensors in memory, from an open model (st_contents_of), or made by a callback; a file or a sink
  *   st_writer_*        declare, then push bytes: tensors need never be in memory together
  *   st_save_sharded    a model in several files and their index; st_save_index where several processes write it
  *   st_edit_metadata   the metadata of a file, whatever its size
@@ -631,7 +631,7 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
  * Parts: to load with N threads, each thread calls st_load with the same items, its own `part` and part_count = N. The
  * bytes are divided into N contiguous stretches of the files, equal but for what cannot be cut: only views that are one
  * run (whole tensors among them) of more than 256 KiB are cut. Parts share nothing and need no lock. An item that lies
- * across a cut is complete when all calls have returned ST_OK. examples/parts.h starts the threads.
+ * across a cut is complete when all calls have returned ST_OK. examples/threads.h starts the threads.
  * Every part checks every item before it reads the first byte, so all parts refuse the same items with the same error.
  * Errors: as st_read_as, for the first item that is wrong; ST_ERR_ARGUMENT: part is not below part_count; ST_ERR_MEMORY:
  * work is too small (expected: bytes that suffice), or the allocator has no memory; ST_ERR_CANCELLED: progress returned
@@ -804,11 +804,12 @@ ST_API st_status st_save_index(const char *directory, const st_contents *content
  * path     as st_save's; NULL where options.sink takes the bytes
  * options  NULL is fine. Not taken: what st_save does not take, fill, progress
  * path must last until st_writer_close, and so must options.work and what the callbacks use; options.sink and
- * options.allocator are copied. One thread at a time, but for st_writer_write_to. Nothing touches the file system before st_writer_begin. Sets *writer, or NULL on error. */
+ * options.allocator are copied. Nothing touches the file system before st_writer_begin. Sets *writer, or NULL on error.
+ * Threads: one at a time, but for st_writer_write_to. */
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error);
 
-/* Declares a tensor or a metadata pair; both are copied, data is not looked at. Errors as st_save's; a refused one leaves
- * the writer as it was. pair NULL: there is a metadata object, if only an empty one. */
+/* Declares a tensor or a metadata pair. Both are copied; data is not looked at. Errors as st_save's; a refused one
+ * leaves the writer as it was. pair NULL: there is a metadata object, if only an empty one. */
 ST_API st_status st_writer_add(st_writer *writer, const st_tensor *tensor, st_error *error);
 ST_API st_status st_writer_add_metadata(st_writer *writer, const st_pair *pair, st_error *error);
 
@@ -816,8 +817,8 @@ ST_API st_status st_writer_add_metadata(st_writer *writer, const st_pair *pair, 
  * before the first byte changes nothing. */
 ST_API st_status st_writer_begin(st_writer *writer, st_error *error);
 
-/* Returns the first tensor that lacks bytes, with its size and its offset in the file: the one that st_writer_write fills
- * next. NULL: none does, or the writer has not begun. Tensors without bytes are passed over. */
+/* Returns the first tensor that lacks bytes, with its size and its offset in the file: st_writer_write fills it next.
+ * NULL: none does, or the writer has not begun. Tensors without bytes are passed over. */
 ST_API const st_tensor *st_writer_next(const st_writer *writer);
 
 /* The next n bytes, front to back, through tensor after tensor. ST_ERR_ARGUMENT: more than there is room for;
@@ -1034,7 +1035,6 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 
 #define STI_NO_OFFSET UINT64_MAX     /* a position where there is none */
 #define STI_DEFAULT_LIMIT 100000000u /* the format's bound for a header; decimal, in bytes */
-#define STI_MAX_DEPTH 127u           /* open JSON containers, counted from the root, as in the reference */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
 #define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
 #define STI_IO_LINKED (-6)         /* as ST_IO_*: a symbolic link, or a file of several names */
@@ -1053,9 +1053,6 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_TILE_ROWS 32u /* what is transposed at a time, by this, or by that where a call is made for each row */
 #define STI_TILE_MOVED 16u
 #define STI_TILE_CONVERTED 128u
-#define STI_SCAN_TENSORS 1024u
-#define STI_SCAN_PAIRS 1024u
-#define STI_SCAN_RANK 16u
 
 #if defined(ST_NO_ERROR_TEXT)
 #define STI_TEXT(text) "" /* not NULL: some functions tell by it that there is something to say */
@@ -1434,6 +1431,8 @@ static const char *sti_copy_text(char **at, sti_span text) {
  * UTF-8 and a scanner that pulls tokens from a span; knows no tensors. Strict RFC 8259, and not recursive.
  * uses: 5, 6, 7
  * ------------------------------------------------------------------------------------------------------------------ */
+#define STI_MAX_DEPTH 127u /* open JSON containers, counted from the root, as in the reference */
+
 typedef struct sti_json {
     const unsigned char *at, *end; /* the next byte, and the end of the text */
     uint32_t stop;                 /* offset of `end` in the text; a header has fewer than 2^32 bytes */
@@ -1451,6 +1450,8 @@ typedef struct sti_string {
     unsigned char escaped; /* a backslash is in it */
     unsigned char nul;     /* so is a NUL, escaped */
 } sti_string;
+
+/* ---- UTF-8 */
 
 /* length of the sequence that s begins with, n > 0 bytes being there; 0 if it is not UTF-8 or cut */
 static size_t sti_utf8(const unsigned char *s, size_t n) {
@@ -1483,6 +1484,8 @@ static size_t sti_utf8_span(const unsigned char *s, size_t n) {
     }
     return i;
 }
+
+/* ---- tokens */
 
 static uint32_t sti_json_offset(const sti_json *j) {
     return j->stop - (uint32_t)(j->end - j->at);
@@ -1742,6 +1745,8 @@ static st_status sti_json_key(sti_json *j, sti_string *w) {
     return sti_json_string(j, w, NULL);
 }
 
+/* ---- numbers */
+
 /* an unsigned integer, the only numbers that mean something here */
 static st_status sti_json_integer(sti_json *j, uint64_t *value) {
     int c = sti_json_peek(j), first = c;
@@ -1857,6 +1862,8 @@ STI_NOINLINE static st_status sti_json_number(sti_json *j) {
     return ST_OK;
 }
 
+/* ---- values of any kind */
+
 static st_status sti_json_literal(sti_json *j, const char *text) {
     for (; *text; text++, j->at++) {
         if (sti_json_byte(j) != *text) {
@@ -1928,6 +1935,8 @@ static uint32_t sti_json_member(sti_json j, const unsigned char *object, uint32_
     (void)sti_json_peek(&j);
     return sti_json_offset(&j);
 }
+
+/* ---- texts as people may see them, and their place in a message */
 
 enum sti_kind {
     STI_PLAIN,  /* a path */
@@ -2079,7 +2088,7 @@ STI_COLD static st_status sti_error_file(st_error *error, sti_span said, st_stat
 
 /* ---- 10 dtypes ------------------------------------------------------------------------------------------------------
  * Name and bits; the order of the numbers is the reference's, whose writer puts the highest first.
- * uses: 6, 9
+ * uses: 6
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_dtype {
     unsigned char name, length, bits; /* name: where it begins in sti_dtype_names */
@@ -2180,6 +2189,10 @@ ST_API st_tensor st_tensor_of(const char *name, st_dtype dtype, uint32_t rank, c
  * too.
  * uses: 5, 6, 7, 9, 10
  * ------------------------------------------------------------------------------------------------------------------ */
+#define STI_SCAN_TENSORS 1024u
+#define STI_SCAN_PAIRS 1024u
+#define STI_SCAN_RANK 16u
+
 typedef struct sti_entry {  /* one tensor of the header; places count from the header's first byte */
     uint64_t begin, end;    /* data_offsets */
     uint64_t elements;      /* product of the shape, unless it overflows */
@@ -2250,6 +2263,8 @@ STI_COLD static st_status sti_header_name_subject(const sti_header *h, uint32_t 
 #endif
     return status;
 }
+
+/* ---- members in any layout */
 
 /* passes a string and copies it to *text with a NUL, if that is there, which moves on */
 static st_status sti_header_copy(sti_header *h, sti_string *w, char **text) {
@@ -2424,6 +2439,8 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
                                               : STI_TEXT("the field data_offsets is missing"));
 }
 
+/* ---- members as all common writers lay them out */
+
 #if STI_WIDE
 #define STI_IS(at, word) (ST_MEMCMP(at, word, sizeof(word) - 1) == 0)
 
@@ -2511,6 +2528,8 @@ static int sti_parse_canonical_entry(sti_header *h, sti_entry *e) {
     return 1;
 }
 #endif
+
+/* ---- the header as a whole */
 
 /* passes members until one that is a tensor: *more 1 and its entry, or *more 0 at the end of a header that holds
  * nothing else */
@@ -2668,6 +2687,8 @@ static st_status sti_repeated(const sti_header *h, uint32_t key) {
     st_status s = sti_json_fail_at(&h->json, key, ST_ERR_DUPLICATE, STI_TEXT("this name is there twice"));
     return sti_header_name_subject(h, key, s);
 }
+
+/* ---- other formats */
 
 /* What a file is that is none of ours, by its first bytes. */
 enum sti_format {
@@ -3057,9 +3078,10 @@ static uint32_t sti_table_slots(uint32_t count) {
     return count + count / 2; /* under 2^29: see count */
 }
 
-STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
+/* the name of an item; tensors: whether it is one, for those who know (here and below) */
+STI_INLINE sti_span sti_table_name_of(const sti_name_table *x, int tensors, uint32_t item) {
     sti_span s;
-    if (x->tensors) {
+    if (tensors) {
         s.at = x->tensors[item].name;
         s.n = x->tensors[item].name_bytes;
     } else {
@@ -3067,6 +3089,10 @@ STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
         s.n = x->pairs[item].key_bytes;
     }
     return s;
+}
+
+STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
+    return sti_table_name_of(x, x->tensors != NULL, item);
 }
 
 /* the halves of a product of 64 by 64 bits, one over the other; or, without such products, what a half of one and the
@@ -3119,8 +3145,8 @@ STI_INLINE uint32_t sti_table_place(const sti_name_table *x, uint64_t hash) {
     return (uint32_t)((hash >> 32) * x->capacity >> 32);
 }
 
-STI_INLINE uint32_t *sti_table_first(const sti_name_table *x, uint64_t hash) {
-    return x->slots + sti_table_place(x, hash) * STI_SLOT_WORDS(x->tensors);
+STI_INLINE uint32_t *sti_table_first(const sti_name_table *x, int tensors, uint64_t hash) {
+    return x->slots + sti_table_place(x, hash) * STI_SLOT_WORDS(tensors);
 }
 
 /* -1, 0, 1: by bytes, a shorter one before what it begins */
@@ -3226,14 +3252,14 @@ STI_INLINE int sti_same_name(sti_span s, sti_span t) {
 
 /* The slot that holds the item of a name, or else the free one where it belongs. NULL: neither is near, which names get
  * to that were chosen for it, and a table with no slot free. */
-STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, sti_span name, uint64_t hash) {
-    const uint32_t words = STI_SLOT_WORDS(x->tensors);
-    uint32_t *slot = sti_table_first(x, hash), *const end = x->slots + x->capacity * words, left;
+STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, int tensors, sti_span name, uint64_t hash) {
+    const uint32_t words = STI_SLOT_WORDS(tensors);
+    uint32_t *slot = sti_table_first(x, tensors, hash), *const end = x->slots + x->capacity * words, left;
     for (left = x->probes; left > 0; left--) {
         if (*slot == 0) return slot;
         if ((*slot ^ (uint32_t)hash) <= x->mask) {
             if (words == 2) STI_PREFETCH(STI_HINTED(x, slot));
-            if (sti_same_name(sti_table_name(x, (*slot & x->mask) - 1), name)) return slot;
+            if (sti_same_name(sti_table_name_of(x, tensors, (*slot & x->mask) - 1), name)) return slot;
         }
         slot += words;
         if (slot == end) slot = x->slots;
@@ -3249,7 +3275,7 @@ STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint64_t
     uint32_t i;
     for (i = 0; i < n; i++) {
         hashes[i] = sti_hash(x, sti_table_name(x, item + i));
-        STI_PREFETCH(sti_table_first(x, hashes[i]));
+        STI_PREFETCH(sti_table_first(x, x->tensors != NULL, hashes[i]));
     }
 }
 
@@ -3272,9 +3298,9 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry 
         uint64_t hash;
         if (item % STI_AHEAD == 0) sti_table_ahead(x, item, hashes);
         hash = hashes[item % STI_AHEAD];
-        slot = sti_table_first(x, hash);
+        slot = sti_table_first(x, x->tensors != NULL, hash);
         if (*slot) {
-            slot = sti_table_slot(x, sti_table_name(x, item), hash);
+            slot = sti_table_slot(x, x->tensors != NULL, sti_table_name(x, item), hash);
             if (!slot) {
                 repeated = STI_ABSENT;
                 sti_table_sort(x, entries, &repeated);
@@ -3306,15 +3332,15 @@ STI_COLD static uint32_t sti_table_search(const sti_name_table *x, sti_span name
 }
 
 /* the item of a name and its hash, or STI_ABSENT */
-STI_INLINE uint32_t sti_table_find_hashed(const sti_name_table *x, sti_span name, uint64_t hash) {
+STI_INLINE uint32_t sti_table_find_hashed(const sti_name_table *x, int tensors, sti_span name, uint64_t hash) {
     const uint32_t *slot;
     if (x->sorted) return sti_table_search(x, name);
-    slot = sti_table_slot(x, name, hash);
+    slot = sti_table_slot(x, tensors, name, hash);
     return slot && *slot ? (*slot & x->mask) - 1 : STI_ABSENT;
 }
 
 STI_NOINLINE static uint32_t sti_table_find(const sti_name_table *x, sti_span name) {
-    return sti_table_find_hashed(x, name, sti_hash(x, name));
+    return sti_table_find_hashed(x, x->tensors != NULL, name, sti_hash(x, name));
 }
 
 /* Finds up to STI_AHEAD tensors: each step for all names before the next step for any, so that what one waits for from
@@ -3324,17 +3350,17 @@ static void sti_table_find_many(const sti_name_table *x, const sti_span *names, 
     uint32_t i;
     for (i = 0; i < count; i++) {
         hashes[i] = sti_hash(x, names[i]);
-        STI_PREFETCH(sti_table_first(x, hashes[i]));
+        STI_PREFETCH(sti_table_first(x, 1, hashes[i]));
     }
     for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !x->sorted && x->count; i++) {
-        const uint32_t *slot = sti_table_first(x, hashes[i]), item = (*slot & x->mask) - 1;
+        const uint32_t *slot = sti_table_first(x, 1, hashes[i]), item = (*slot & x->mask) - 1;
         if (*slot == 0) continue;
         STI_PREFETCH(&x->tensors[item].name);
         STI_PREFETCH(&x->tensors[item].name_bytes);
         STI_PREFETCH(STI_HINTED(x, slot));
         STI_PREFETCH(STI_HINTED(x, slot) + names[i].n);
     }
-    for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(x, names[i], hashes[i]);
+    for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(x, 1, names[i], hashes[i]);
 }
 
 static int sti_offset_before(const void *context, const void *a, const void *b) {
@@ -4551,7 +4577,7 @@ static int sti_equals_ignoring_case(sti_span a, const char *b) {
 }
 
 /* whether Windows takes a name without its extension for a device */
-static int sti_is_device(sti_span s) {
+STI_COLD static int sti_is_device(sti_span s) {
     static const char *const alone[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"};
     sti_span first = s, rest;
     size_t i;
@@ -4569,7 +4595,7 @@ static int sti_is_device(sti_span s) {
 
 /* Why a path of a shard, or a name of the hub's, is refused; NULL: it is not. Its parts must name the same thing on
  * every system, and nothing above them. Symbolic links are not its matter: what was loaded cannot make one. */
-static const char *sti_path_fault(sti_span path, int shard) {
+STI_COLD static const char *sti_path_fault(sti_span path, int shard) {
     if (shard && !sti_ends_with(path, STI_MODEL)) return STI_TEXT("a shard's name must end in .safetensors");
     for (;;) {
         sti_span name = path, stem;
@@ -5174,7 +5200,7 @@ static size_t sti_digits_at(sti_span s) {
 }
 
 /* whether a name is that of one of several shards: it holds -NNNNN-of-MMMMM, and M is over 1 */
-static int sti_is_shard(sti_span s) {
+STI_COLD static int sti_is_shard(sti_span s) {
     for (; s.n; s = sti_drop_first(s, 1)) {
         sti_span rest = sti_drop_first(s, 1);
         size_t n = sti_digits_at(rest);
@@ -5196,7 +5222,7 @@ static void sti_listing_keep(char *first, sti_span name) {
     (void)sti_copy_text(&first, name);
 }
 
-static int sti_listing_add(void *arg, const char *text) {
+STI_COLD static int sti_listing_add(void *arg, const char *text) {
     sti_listing *l = (sti_listing *)arg;
     const sti_span name = sti_span_of(text);
     if (*text == '.' || name.n >= STI_NAME_BYTES) return 0; /* hidden, no name before the ending, or no name */
@@ -5317,7 +5343,7 @@ ST_API st_status st_open(st_model **model, const char *path, const st_open_optio
 
 #if !defined(ST_NO_FILES)
 /* the value of an environment variable, "" where it is not set; NULL: there is no memory */
-static char *sti_hub_variable(sti_opening *o, const char *name) {
+STI_COLD static char *sti_hub_variable(sti_opening *o, const char *name) {
     const size_t room = sti_add_saturated(sti_system_variable(name, NULL, 0), 1);
     char *value = (char *)sti_scratch_take(o, room);
     const size_t n = value ? sti_system_variable(name, value, room) : 0;
@@ -5327,7 +5353,7 @@ static char *sti_hub_variable(sti_opening *o, const char *name) {
 }
 
 /* the directory of the cache, as the reference tools find it; NULL: there is no memory */
-static char *sti_hub_root(sti_opening *o) {
+STI_COLD static char *sti_hub_root(sti_opening *o) {
     static const char *const names[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"};
     static const char *const behind[] = {"", "", "/hub", "/huggingface/hub", "/.cache/huggingface/hub"};
     const char *value = "~", *home;
@@ -5357,7 +5383,7 @@ static int sti_is_commit(sti_span s) {
 }
 
 /* the commit that a revision stands for: what its file in refs holds, or itself */
-static st_status sti_hub_commit(sti_opening *o, const char *path, const char *revision, char commit[48]) {
+STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const char *revision, char commit[48]) {
     sti_opened_file *p = o->parts;
     sti_span text = sti_span_of(revision);
     st_status s = sti_open_file(o, p, path);
@@ -5486,7 +5512,8 @@ ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_
     x = &((const sti_model *)(const void *)model)->names;
     s.at = name;
     s.n = name_bytes;
-    item = sti_table_find_hashed(x, s, sti_hash(x, s)); /* inlined here: this is what programs call a thousand times */
+    item =
+        sti_table_find_hashed(x, 1, s, sti_hash(x, s)); /* inlined here: this is what programs call a thousand times */
     return item == STI_ABSENT ? NULL : &model->tensors[item];
 }
 
@@ -5575,7 +5602,7 @@ static const st_tensor *sti_alias_find(const st_model *model, sti_json *j, sti_s
 }
 
 /* one list of names that share their bytes, j at its bracket: the first that there is stands for the others */
-static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
+STI_COLD static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
     const st_tensor *first = NULL, *t;
     sti_json again = *j;
     sti_span name, canonical = {NULL, 0};
@@ -5601,7 +5628,7 @@ static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
 }
 
 /* the index's param_sharing: lists of names */
-static st_status sti_alias_sharing(sti_aliases *a, const st_pair *pair) {
+STI_COLD static st_status sti_alias_sharing(sti_aliases *a, const st_pair *pair) {
     sti_span text;
     sti_json j;
     st_status s = ST_OK;
@@ -5627,7 +5654,7 @@ static void sti_alias_pair(sti_aliases *a, const st_pair *pair, const st_tensor 
 }
 
 /* all of them: of the file's metadata, then of the index's */
-static st_status sti_alias_walk(sti_aliases *a) {
+STI_COLD static st_status sti_alias_walk(sti_aliases *a) {
     const st_model *m = a->model;
     st_status s = ST_OK;
     size_t i;

@@ -737,7 +737,7 @@ static void chosen_names(void) {
         s.at = model->tensors[i].name;
         s.n = model->tensors[i].name_bytes;
         place = sti_table_place(x, sti_hash(x, s));
-        slot = sti_table_slot(x, s, sti_hash(x, s));
+        slot = sti_table_slot(x, 1, s, sti_hash(x, s));
         CHECK(slot != NULL && (*slot & x->mask) == i + 1);
         distance += ((size_t)(slot - x->slots) / STI_SLOT_WORDS(1) + x->capacity - place) % x->capacity;
     }

@@ -3,7 +3,7 @@
 #include "../safetensors.h"
 
 #include "folder.h"
-#include "parts.h"
+#include "threads.h"
 #if !defined(_WIN32)
 #include <sys/resource.h>
 #endif

@@ -2,7 +2,7 @@
  * tests of models in several files run, inside and from outside. */
 #ifndef SHARDS_H
 #define SHARDS_H
-#include "../parts.h"
+#include "../threads.h"
 
 enum older { NOTHING, SINGLE, TWO, THREE, HIDDEN, STRAY, ONE };
 
