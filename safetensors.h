@@ -1035,7 +1035,6 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 
 #define STI_NO_OFFSET UINT64_MAX     /* a position where there is none */
 #define STI_DEFAULT_LIMIT 100000000u /* the format's bound for a header; decimal, in bytes */
-#define STI_MAX_DEPTH 127u           /* open JSON containers, counted from the root, as in the reference */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
 #define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
 #define STI_IO_LINKED (-6)         /* as ST_IO_*: a symbolic link, or a file of several names */
@@ -1054,9 +1053,6 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_TILE_ROWS 32u /* what is transposed at a time, by this, or by that where a call is made for each row */
 #define STI_TILE_MOVED 16u
 #define STI_TILE_CONVERTED 128u
-#define STI_SCAN_TENSORS 1024u
-#define STI_SCAN_PAIRS 1024u
-#define STI_SCAN_RANK 16u
 
 #if defined(ST_NO_ERROR_TEXT)
 #define STI_TEXT(text) "" /* not NULL: some functions tell by it that there is something to say */
@@ -1435,6 +1431,8 @@ static const char *sti_copy_text(char **at, sti_span text) {
  * UTF-8 and a scanner that pulls tokens from a span; knows no tensors. Strict RFC 8259, and not recursive.
  * uses: 5, 6, 7
  * ------------------------------------------------------------------------------------------------------------------ */
+#define STI_MAX_DEPTH 127u /* open JSON containers, counted from the root, as in the reference */
+
 typedef struct sti_json {
     const unsigned char *at, *end; /* the next byte, and the end of the text */
     uint32_t stop;                 /* offset of `end` in the text; a header has fewer than 2^32 bytes */
@@ -1452,6 +1450,8 @@ typedef struct sti_string {
     unsigned char escaped; /* a backslash is in it */
     unsigned char nul;     /* so is a NUL, escaped */
 } sti_string;
+
+/* ---- UTF-8 */
 
 /* length of the sequence that s begins with, n > 0 bytes being there; 0 if it is not UTF-8 or cut */
 static size_t sti_utf8(const unsigned char *s, size_t n) {
@@ -1484,6 +1484,8 @@ static size_t sti_utf8_span(const unsigned char *s, size_t n) {
     }
     return i;
 }
+
+/* ---- tokens */
 
 static uint32_t sti_json_offset(const sti_json *j) {
     return j->stop - (uint32_t)(j->end - j->at);
@@ -1743,6 +1745,8 @@ static st_status sti_json_key(sti_json *j, sti_string *w) {
     return sti_json_string(j, w, NULL);
 }
 
+/* ---- numbers */
+
 /* an unsigned integer, the only numbers that mean something here */
 static st_status sti_json_integer(sti_json *j, uint64_t *value) {
     int c = sti_json_peek(j), first = c;
@@ -1858,6 +1862,8 @@ STI_NOINLINE static st_status sti_json_number(sti_json *j) {
     return ST_OK;
 }
 
+/* ---- values of any kind */
+
 static st_status sti_json_literal(sti_json *j, const char *text) {
     for (; *text; text++, j->at++) {
         if (sti_json_byte(j) != *text) {
@@ -1929,6 +1935,8 @@ static uint32_t sti_json_member(sti_json j, const unsigned char *object, uint32_
     (void)sti_json_peek(&j);
     return sti_json_offset(&j);
 }
+
+/* ---- texts as people may see them, and their place in a message */
 
 enum sti_kind {
     STI_PLAIN,  /* a path */
@@ -2080,7 +2088,7 @@ STI_COLD static st_status sti_error_file(st_error *error, sti_span said, st_stat
 
 /* ---- 10 dtypes ------------------------------------------------------------------------------------------------------
  * Name and bits; the order of the numbers is the reference's, whose writer puts the highest first.
- * uses: 6, 9
+ * uses: 6
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_dtype {
     unsigned char name, length, bits; /* name: where it begins in sti_dtype_names */
@@ -2181,6 +2189,10 @@ ST_API st_tensor st_tensor_of(const char *name, st_dtype dtype, uint32_t rank, c
  * too.
  * uses: 5, 6, 7, 9, 10
  * ------------------------------------------------------------------------------------------------------------------ */
+#define STI_SCAN_TENSORS 1024u
+#define STI_SCAN_PAIRS 1024u
+#define STI_SCAN_RANK 16u
+
 typedef struct sti_entry {  /* one tensor of the header; places count from the header's first byte */
     uint64_t begin, end;    /* data_offsets */
     uint64_t elements;      /* product of the shape, unless it overflows */
@@ -2204,9 +2216,9 @@ typedef char sti_entry_must_not_outgrow_its_member[sizeof(sti_entry) <= STI_SHOR
 typedef struct sti_header {
     sti_json json;
     const unsigned char *text;
-    unsigned flags;            /* ST_OPEN_* */
-    unsigned char scan;        /* the limits of st_scan hold */
-    unsigned char begun;       /* the first member was asked for */
+    unsigned flags;      /* ST_OPEN_* */
+    unsigned char scan;  /* the limits of st_scan hold */
+    unsigned char begun; /* the first member was asked for */
     unsigned char metadata_seen;
     uint32_t metadata; /* where its object is; 0: none, for there the root's brace or a blank stands */
     uint32_t tensors, dimensions, pairs; /* passed so far; no count exceeds the bytes that were passed */
@@ -2251,6 +2263,8 @@ STI_COLD static st_status sti_header_name_subject(const sti_header *h, uint32_t 
 #endif
     return status;
 }
+
+/* ---- members in any layout */
 
 /* passes a string and copies it to *text with a NUL, if that is there, which moves on */
 static st_status sti_header_copy(sti_header *h, sti_string *w, char **text) {
@@ -2407,7 +2421,7 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
         field = sti_string_is(key, "dtype", 5)           ? DTYPE
                 : sti_string_is(key, "shape", 5)         ? SHAPE
                 : sti_string_is(key, "data_offsets", 12) ? OFFSETS
-                                                          : 0;
+                                                         : 0;
         if (seen & field) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("a field is there twice"));
         seen |= field;
         if ((s = sti_json_colon(j)) != ST_OK) return s;
@@ -2424,6 +2438,8 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
                             : !(seen & SHAPE) ? STI_TEXT("the field shape is missing")
                                               : STI_TEXT("the field data_offsets is missing"));
 }
+
+/* ---- members as all common writers lay them out */
 
 #if STI_WIDE
 #define STI_IS(at, word) (ST_MEMCMP(at, word, sizeof(word) - 1) == 0)
@@ -2512,6 +2528,8 @@ static int sti_parse_canonical_entry(sti_header *h, sti_entry *e) {
     return 1;
 }
 #endif
+
+/* ---- the header as a whole */
 
 /* passes members until one that is a tensor: *more 1 and its entry, or *more 0 at the end of a header that holds
  * nothing else */
@@ -2669,6 +2687,8 @@ static st_status sti_repeated(const sti_header *h, uint32_t key) {
     st_status s = sti_json_fail_at(&h->json, key, ST_ERR_DUPLICATE, STI_TEXT("this name is there twice"));
     return sti_header_name_subject(h, key, s);
 }
+
+/* ---- other formats */
 
 /* What a file is that is none of ours, by its first bytes. */
 enum sti_format {
@@ -3048,14 +3068,20 @@ typedef struct sti_name_table {
 #define STI_SEED(table) ((uintptr_t)(table)->slots)
 #endif
 
+/* Words of a slot. A tensor's has a second one, the low half of its name's address, so that name and tensor are fetched
+ * from memory at the same time, and not one after the other. It is a hint, and never trusted. */
+#define STI_SLOT_WORDS(tensors) (STI_WIDE && (tensors) ? 2u : 1u)
+#define STI_HINTED(table, slot) (((uintptr_t)(table)->slots & ~(uintptr_t)UINT32_MAX) | (slot)[1])
+
 /* slots for that many items, of which a third stays free */
 static uint32_t sti_table_slots(uint32_t count) {
     return count + count / 2; /* under 2^29: see count */
 }
 
-STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
+/* the name of an item; tensors: whether it is one, for those who know (here and below) */
+STI_INLINE sti_span sti_table_name_of(const sti_name_table *x, int tensors, uint32_t item) {
     sti_span s;
-    if (x->tensors) {
+    if (tensors) {
         s.at = x->tensors[item].name;
         s.n = x->tensors[item].name_bytes;
     } else {
@@ -3063,6 +3089,10 @@ STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
         s.n = x->pairs[item].key_bytes;
     }
     return s;
+}
+
+STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
+    return sti_table_name_of(x, x->tensors != NULL, item);
 }
 
 /* the halves of a product of 64 by 64 bits, one over the other; or, without such products, what a half of one and the
@@ -3113,6 +3143,10 @@ STI_INLINE uint64_t sti_hash(const sti_name_table *x, sti_span s) {
 /* where an item belongs, by the upper half of its hash; the lower half is for its tag */
 STI_INLINE uint32_t sti_table_place(const sti_name_table *x, uint64_t hash) {
     return (uint32_t)((hash >> 32) * x->capacity >> 32);
+}
+
+STI_INLINE uint32_t *sti_table_first(const sti_name_table *x, int tensors, uint64_t hash) {
+    return x->slots + sti_table_place(x, hash) * STI_SLOT_WORDS(tensors);
 }
 
 /* -1, 0, 1: by bytes, a shorter one before what it begins */
@@ -3218,13 +3252,17 @@ STI_INLINE int sti_same_name(sti_span s, sti_span t) {
 
 /* The slot that holds the item of a name, or else the free one where it belongs. NULL: neither is near, which names get
  * to that were chosen for it, and a table with no slot free. */
-STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, sti_span name, uint64_t hash) {
-    uint32_t *slot = x->slots + sti_table_place(x, hash), *const end = x->slots + x->capacity, left;
+STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, int tensors, sti_span name, uint64_t hash) {
+    const uint32_t words = STI_SLOT_WORDS(tensors);
+    uint32_t *slot = sti_table_first(x, tensors, hash), *const end = x->slots + x->capacity * words, left;
     for (left = x->probes; left > 0; left--) {
         if (*slot == 0) return slot;
-        if ((*slot ^ (uint32_t)hash) <= x->mask && sti_same_name(sti_table_name(x, (*slot & x->mask) - 1), name))
-            return slot;
-        if (++slot == end) slot = x->slots;
+        if ((*slot ^ (uint32_t)hash) <= x->mask) {
+            if (words == 2) STI_PREFETCH(STI_HINTED(x, slot));
+            if (sti_same_name(sti_table_name_of(x, tensors, (*slot & x->mask) - 1), name)) return slot;
+        }
+        slot += words;
+        if (slot == end) slot = x->slots;
     }
     return NULL;
 }
@@ -3237,7 +3275,7 @@ STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint64_t
     uint32_t i;
     for (i = 0; i < n; i++) {
         hashes[i] = sti_hash(x, sti_table_name(x, item + i));
-        STI_PREFETCH(x->slots + sti_table_place(x, hashes[i]));
+        STI_PREFETCH(sti_table_first(x, x->tensors != NULL, hashes[i]));
     }
 }
 
@@ -3254,15 +3292,15 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry 
     for (x->probes = 32; x->mask < x->count; x->probes += 32) x->mask = 2 * x->mask + 1; /* under 2^28: see count */
     if (x->probes > x->capacity) x->probes = x->capacity;
     /* they were taken with this size */
-    ST_MEMSET(x->slots, 0, x->capacity * sizeof *x->slots);
+    ST_MEMSET(x->slots, 0, x->capacity * STI_SLOT_WORDS(x->tensors) * sizeof *x->slots);
     for (item = 0; item < x->count; item++) {
         uint32_t held = 0, *slot;
         uint64_t hash;
         if (item % STI_AHEAD == 0) sti_table_ahead(x, item, hashes);
         hash = hashes[item % STI_AHEAD];
-        slot = x->slots + sti_table_place(x, hash);
+        slot = sti_table_first(x, x->tensors != NULL, hash);
         if (*slot) {
-            slot = sti_table_slot(x, sti_table_name(x, item), hash);
+            slot = sti_table_slot(x, x->tensors != NULL, sti_table_name(x, item), hash);
             if (!slot) {
                 repeated = STI_ABSENT;
                 sti_table_sort(x, entries, &repeated);
@@ -3272,6 +3310,7 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry 
         }
         held = held ? sti_table_repeat(entries, held - 1, item, &repeated) : item;
         *slot = ((uint32_t)hash & ~x->mask) | (held + 1);
+        if (STI_SLOT_WORDS(x->tensors) == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
     }
     return repeated;
 }
@@ -3293,34 +3332,35 @@ STI_COLD static uint32_t sti_table_search(const sti_name_table *x, sti_span name
 }
 
 /* the item of a name and its hash, or STI_ABSENT */
-STI_INLINE uint32_t sti_table_find_hashed(const sti_name_table *x, sti_span name, uint64_t hash) {
+STI_INLINE uint32_t sti_table_find_hashed(const sti_name_table *x, int tensors, sti_span name, uint64_t hash) {
     const uint32_t *slot;
     if (x->sorted) return sti_table_search(x, name);
-    slot = sti_table_slot(x, name, hash);
+    slot = sti_table_slot(x, tensors, name, hash);
     return slot && *slot ? (*slot & x->mask) - 1 : STI_ABSENT;
 }
 
 STI_NOINLINE static uint32_t sti_table_find(const sti_name_table *x, sti_span name) {
-    return sti_table_find_hashed(x, name, sti_hash(x, name));
+    return sti_table_find_hashed(x, x->tensors != NULL, name, sti_hash(x, name));
 }
 
 /* Finds up to STI_AHEAD tensors: each step for all names before the next step for any, so that what one waits for from
- * memory comes together with what the others wait for. */
+ * memory comes together with what the others wait for. The first slot is the right one as a rule. */
 static void sti_table_find_many(const sti_name_table *x, const sti_span *names, uint32_t count, uint32_t *items) {
     uint64_t hashes[STI_AHEAD];
     uint32_t i;
     for (i = 0; i < count; i++) {
         hashes[i] = sti_hash(x, names[i]);
-        STI_PREFETCH(x->slots + sti_table_place(x, hashes[i]));
+        STI_PREFETCH(sti_table_first(x, 1, hashes[i]));
     }
-    for (i = 0; i < count && !x->sorted && x->count; i++) { /* the first slot is the right one as a rule */
-        const uint32_t held = x->slots[sti_table_place(x, hashes[i])] & x->mask;
-        items[i] = held ? held - 1 : 0;
-        STI_PREFETCH(&x->tensors[items[i]].name);
-        STI_PREFETCH(&x->tensors[items[i]].name_bytes);
+    for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !x->sorted && x->count; i++) {
+        const uint32_t *slot = sti_table_first(x, 1, hashes[i]), item = (*slot & x->mask) - 1;
+        if (*slot == 0) continue;
+        STI_PREFETCH(&x->tensors[item].name);
+        STI_PREFETCH(&x->tensors[item].name_bytes);
+        STI_PREFETCH(STI_HINTED(x, slot));
+        STI_PREFETCH(STI_HINTED(x, slot) + names[i].n);
     }
-    for (i = 0; i < count && !x->sorted && x->count; i++) STI_PREFETCH(x->tensors[items[i]].name);
-    for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(x, names[i], hashes[i]);
+    for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(x, 1, names[i], hashes[i]);
 }
 
 static int sti_offset_before(const void *context, const void *a, const void *b) {
@@ -4162,7 +4202,8 @@ STI_NOINLINE static size_t sti_layout_model(sti_opening *o, unsigned char *base)
     l->tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l->tensors);
     l->shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l->shapes);
     l->pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l->pairs);
-    l->name_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->tensors), sizeof *l->name_slots);
+    l->name_slots =
+        (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->tensors), STI_SLOT_WORDS(1) * sizeof *l->name_slots);
     l->key_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->pairs), sizeof *l->key_slots);
     l->text = (char *)sti_take(&b, all->text, 1);
     l->bytes = sti_round8(b.used);
@@ -4338,6 +4379,7 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_sh
     sti_layout *l = &o->layout;
     sti_header *const h = &p->header;
     st_tensor *t = l->tensors;
+    const uint32_t text_bytes = h->text_bytes; /* which is counted again */
     char *text = l->text;
     sti_string w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
     uint32_t i;
@@ -4374,6 +4416,7 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_sh
         text += h->text_bytes;
         l->pairs += h->pairs;
     }
+    h->text_bytes = text_bytes;
     l->tensors = t;
     l->text = text;
 }
@@ -5469,7 +5512,8 @@ ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_
     x = &((const sti_model *)(const void *)model)->names;
     s.at = name;
     s.n = name_bytes;
-    item = sti_table_find_hashed(x, s, sti_hash(x, s)); /* inlined here: this is what programs call a thousand times */
+    item =
+        sti_table_find_hashed(x, 1, s, sti_hash(x, s)); /* inlined here: this is what programs call a thousand times */
     return item == STI_ABSENT ? NULL : &model->tensors[item];
 }
 
@@ -5493,13 +5537,14 @@ ST_API size_t st_find_all(const st_model *model, const char *const *names, size_
     size_t found = 0, i;
     for (i = 0; i < count; i += n) {
         n = count - i < STI_AHEAD ? (uint32_t)(count - i) : STI_AHEAD;
-        for (k = 0; k < n && model && names; k++) spans[k] = sti_span_of(names[i + k] ? names[i + k] : "");
-        if (model && names) sti_table_find_many(&((const sti_model *)(const void *)model)->names, spans, n, items);
+        for (k = 0; k < n; k++) spans[k] = sti_span_of(names && names[i + k] ? names[i + k] : "");
+        for (k = 0; k < n; k++) items[k] = STI_ABSENT;
+        if (model) sti_table_find_many(&((const sti_model *)(const void *)model)->names, spans, n, items);
         for (k = 0; k < n; k++) {
-            const int is_found = model && names && names[i + k] && items[k] != STI_ABSENT;
-            if (is_found) found++;
-            if (is_found && used) used[items[k]] = 1;
-            if (tensors) tensors[i + k] = is_found ? &model->tensors[items[k]] : NULL;
+            const st_tensor *t = items[k] != STI_ABSENT && names && names[i + k] ? &model->tensors[items[k]] : NULL;
+            if (t) found++;
+            if (t && used) used[items[k]] = 1;
+            if (tensors) tensors[i + k] = t;
         }
     }
     return found;
