@@ -611,9 +611,10 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
  *            st_read and data do not change
  * dst        at any alignment; dst_bytes of it may be written, as many as the view comes to are. Not part of data
  * ST_ERR_ARGUMENT: a view that is none (see st_view_shape), dst is too small (expected: bytes that suffice), no such
- * dtype (as, or of a copy of a tensor), not of this model. ST_ERR_UNSUPPORTED: no such conversion (see st_convert). ST_ERR_SUBBYTE: elements of 4 or
- * 6 bits as they are stored come in whole bytes only: the last axis stays last, with step 1, starting and stopping on
- * whole bytes, and so does each row; the whole tensor may always be read, and as another dtype any view.
+ * dtype (as, or of a copy of a tensor), not of this model. ST_ERR_UNSUPPORTED: no such conversion (see st_convert).
+ * ST_ERR_SUBBYTE: elements of 4 or 6 bits as they are stored come in whole bytes only: the last axis stays last, with
+ * step 1, starting and stopping on whole bytes, and so does each row; the whole tensor may always be read, and as
+ * another dtype any view.
  * ST_ERR_DTYPE: of a tensor of unknown dtype the whole can be read as it is stored, and nothing else.
  * ST_ERR_TOO_LARGE: more than 24 axes are left when those of one element are dropped and those that go on where the
  * next one ends are joined. Up to here dst is untouched. ST_ERR_MEMORY, ST_ERR_IO: it holds nothing to rely on.
