@@ -2,8 +2,8 @@
  *
  *     cc -I. examples/aliases.c -o aliases
  *
- * Tied weights share their data: lm_head.weight is often embed.weight. A file stores such a tensor once, under one name.
- * The other names are in its metadata, which st_find does not follow. st_aliases lists them. */
+ * Tied weights share their data: lm_head.weight is often embed.weight. A file stores such a tensor once, under one
+ * name. The other names are in its metadata, which st_find does not follow. st_aliases lists them. */
 #define ST_IMPLEMENTATION
 #include "safetensors.h"
 #include <stdio.h>
@@ -11,19 +11,20 @@
 #include <string.h>
 
 typedef struct alias_list {
-    void *memory; /* to be freed */
+    st_buffer memory; /* memory.data is to be freed */
     const st_alias *aliases;
     size_t count;
 } alias_list;
 
 static st_status list_aliases(const st_model *model, alias_list *list, st_error *error) {
     st_status status;
-    list->memory = NULL;
-    status = st_aliases(model, NULL, 0, &list->aliases, &list->count, error);
-    if (status != ST_ERR_ARGUMENT) return status;   /* no aliases, or a real error */
-    list->memory = malloc((size_t)error->expected); /* the size that the list needs */
-    if (!list->memory) return error->status = ST_ERR_MEMORY;
-    return st_aliases(model, list->memory, (size_t)error->expected, &list->aliases, &list->count, error);
+    memset(list, 0, sizeof *list);
+    status = st_aliases(model, NULL, &list->aliases, &list->count, error);
+    if (status != ST_ERR_ARGUMENT) return status; /* there are no aliases, or the metadata is invalid */
+    list->memory.bytes = (size_t)error->expected; /* the size that the list needs */
+    list->memory.data = malloc(list->memory.bytes);
+    if (!list->memory.data) return error->status = ST_ERR_MEMORY;
+    return st_aliases(model, &list->memory, &list->aliases, &list->count, error);
 }
 
 /* Like st_find, but also accepts an alias. A program that looks up many names builds a hash table of them. */
@@ -53,7 +54,7 @@ int main(int argc, char **argv) {
     }
     if (list_aliases(model, &list, &error) != ST_OK) {
         fprintf(stderr, "%s\n", st_status_name(error.status));
-        free(list.memory);
+        free(list.memory.data);
         st_close(model);
         return 1;
     }
@@ -69,7 +70,7 @@ int main(int argc, char **argv) {
         print_name(alias->tensor->name, alias->tensor->name_bytes);
         putchar('\n');
     }
-    free(list.memory);
+    free(list.memory.data);
     st_close(model);
     return 0;
 }

@@ -2,8 +2,8 @@
 //
 //     c++ -std=c++11 -I. examples/cpp.cc -o cpp
 //
-// The implementation compiles as C++, as here. Warnings of your own flags may concern it; then compile it as C, in a file
-// with nothing but #define ST_IMPLEMENTATION and #include "safetensors.h", and include the header elsewhere.
+// The implementation compiles as C++, as here. Warnings of your own flags may concern it; then compile it as C, in a
+// file with nothing but #define ST_IMPLEMENTATION and #include "safetensors.h", and include the header elsewhere.
 #define ST_IMPLEMENTATION
 #include "safetensors.h"
 #include <cstdio>

@@ -2,10 +2,10 @@
  *
  *     cc -I. examples/embedded.c -o embedded
  *
- * ST_FREESTANDING leaves out files, malloc and all libc headers; ST_NO_ERROR_TEXT leaves out the texts of st_error. There
- * are two ways to the weights: st_scan walks the header in place and needs no memory; st_open_memory builds a table in a
- * buffer of the program, and st_find then takes constant time. Only `print` and main use stdio, to show on a desk what a
- * board would do. */
+ * ST_FREESTANDING leaves out files, malloc and all libc headers; ST_NO_ERROR_TEXT leaves out the texts of st_error.
+ * There are two ways to the weights: st_scan walks the header in place and needs no memory; st_open_memory builds a
+ * table in a buffer of the program, and st_find then takes constant time. Only `print` and main use stdio, to show on a
+ * desk what a board would do. */
 #define ST_FREESTANDING
 #define ST_NO_ERROR_TEXT
 #define ST_IMPLEMENTATION

@@ -3,8 +3,9 @@
  *
  *     cc -I. examples/extents.c -o extents       (POSIX)
  *
- * st_plan_load says which bytes of which file go where. The extents are sorted by file and offset, and none is longer than
- * the given limit, so that each can be one request. The bytes are copied as they are: little-endian on every machine. */
+ * st_plan_load says which bytes of which file go where. The extents are sorted by file and offset, and none is longer
+ * than the given limit, so that each can be one request. The bytes are copied as they are: little-endian on every
+ * machine. */
 #if !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L /* pread */
 #endif

@@ -6,8 +6,8 @@
 #include "safetensors.h"
 #include <stdio.h>
 
-/* A name in a file can hold any character, even one that controls the terminal. So everything but plain ASCII is printed
- * as \xNN; examples/st/text.c shows how to keep the letters of other scripts. */
+/* A name in a file can hold any character, even one that controls the terminal. So everything but plain ASCII is
+ * printed as \xNN; examples/st/text.c shows how to keep the letters of other scripts. */
 static void print_name(const st_tensor *tensor) {
     for (size_t i = 0; i < tensor->name_bytes; i++) {
         unsigned char c = (unsigned char)tensor->name[i];

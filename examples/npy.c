@@ -209,18 +209,18 @@ static st_tensor tensor_of(span file, const char *name, const char *path) {
 }
 
 /* Writes the header of a .npy file, padded to a multiple of 64 bytes as NumPy does it, and returns its length. */
-static size_t format_header(char *out, size_t room, const st_tensor *t) {
+static size_t format_header(char *out, size_t capacity, const st_tensor *t) {
     const struct kind *kind = kind_of(t->dtype);
     size_t n = 10, length;
     uint32_t d;
     if (!kind) fail(t->name, "NumPy has no type for this dtype");
     if (t->rank > MAX_RANK) fail(t->name, "the tensor has more than 64 dimensions");
-    n += (size_t)snprintf(out + n, room - n, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
+    n += (size_t)snprintf(out + n, capacity - n, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
                           kind->word > 1 || kind->dtype == ST_DTYPE_BF16 ? '<' : '|', kind->code);
     for (d = 0; d < t->rank; d++) {
-        n += (size_t)snprintf(out + n, room - n, d ? ", %llu" : "%llu", (unsigned long long)t->shape[d]);
+        n += (size_t)snprintf(out + n, capacity - n, d ? ", %llu" : "%llu", (unsigned long long)t->shape[d]);
     }
-    n += (size_t)snprintf(out + n, room - n, t->rank == 1 ? ",), }" : "), }");
+    n += (size_t)snprintf(out + n, capacity - n, t->rank == 1 ? ",), }" : "), }");
     length = (n + 1 + 63) / 64 * 64;
     memset(out + n, ' ', length - n);
     out[length - 1] = '\n';

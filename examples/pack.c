@@ -51,8 +51,8 @@ static void archive_close(void *user, st_io *file) {
     ((archive *)user)->open_files--;
 }
 
-/* Calls `each` with the name of every file in a directory of the archive. */
-static int archive_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
+/* Calls add_name with the name of every file in a directory of the archive. */
+static int archive_list(void *user, const char *directory, int (*add_name)(void *arg, const char *name), void *arg) {
     const archive *a = (const archive *)user;
     size_t i, length = strlen(directory);
     int found = 0, stop = 0;
@@ -61,7 +61,7 @@ static int archive_list(void *user, const char *directory, int (*each)(void *arg
         if (strncmp(path, directory, length) != 0 || path[length] != '/') continue;
         if (strchr(path + length + 1, '/')) continue; /* in a subdirectory */
         found = 1;
-        stop = each(arg, path + length + 1);
+        stop = add_name(arg, path + length + 1);
     }
     return found ? stop : ST_IO_NOT_FOUND;
 }

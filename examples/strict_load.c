@@ -3,7 +3,8 @@
  *     cc -I. examples/strict_load.c -o strict_load
  *
  * The table lists names and shapes. The program reports every weight that is missing or has another shape, and every
- * tensor that it does not use. st_load reads all weights in one pass over the file, whatever their order in the table. */
+ * tensor that it does not use. st_load reads all weights in one pass over the file, whatever their order in the
+ * table. */
 #define ST_IMPLEMENTATION
 #include "safetensors.h"
 #include <stdio.h>

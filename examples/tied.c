@@ -1,16 +1,16 @@
-/* tied [FILE]: saves tied weights once. Tensors that share their memory, as an output layer does with an embedding, are
- * found by their data pointers; the first is saved, and the metadata maps the names of the others to its name, as the
- * reference's save_model does. Then every name is looked up in the file.
+/* tied [FILE]: saves tied weights once, and finds them again under all their names.
  *
  *     cc -I. examples/tied.c -o tied
- */
+ *
+ * Tied weights share their memory, as an output layer often does with the embedding. This finds them by their data
+ * pointers, saves the first, and lists the other names in the metadata, as the reference's save_model does. */
 #define ST_IMPLEMENTATION
 #include "safetensors.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* by where the bytes lie, then by how many they are, then in the caller's order */
+/* Compares by address, then by size, then by the caller's order. */
 static int by_bytes(const void *a, const void *b) {
     const st_tensor *x = *(const st_tensor *const *)a, *y = *(const st_tensor *const *)b;
     if (x->data != y->data) return (uintptr_t)x->data < (uintptr_t)y->data ? -1 : 1;
@@ -38,13 +38,12 @@ static size_t find_tied(const st_tensor *tensors, size_t count, size_t *owner) {
     return repeats;
 }
 
-/* The tensor of that name, or the one that the metadata says it is tied to. */
+/* Finds a tensor by its name, or by another name that the metadata lists for it. examples/aliases.c shows st_aliases,
+ * which also understands the index of a model in several files. */
 static const st_tensor *find_name(const st_model *model, const char *name) {
-    const st_tensor *found = st_find(model, name);
-    for (size_t i = 0; !found && i < model->metadata_count; i++) {
-        if (strcmp(model->metadata[i].key, name) == 0) found = st_find(model, model->metadata[i].value);
-    }
-    return found;
+    const st_tensor *tensor = st_find(model, name);
+    const st_pair *pair = tensor ? NULL : st_find_metadata(model, name);
+    return pair ? st_find_n(model, pair->value, pair->value_bytes) : tensor;
 }
 
 enum { COUNT = 4 };

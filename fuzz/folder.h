@@ -1,7 +1,8 @@
-/* folder.h: the calls of the system for a harness's folder, build/tmp.NAME.PID under the current one. */
+/* folder.h: the calls of the system for a harness's folder, $ST_SCRATCH/tmp.NAME.PID (build/tmp.NAME.PID). */
 #ifndef FOLDER_H
 #define FOLDER_H
 #include <dirent.h>
+#include <stdlib.h>
 #ifdef _WIN32
 #include <direct.h>
 #include <process.h>
@@ -15,4 +16,10 @@
 #define DROP_FOLDER(path) rmdir(path)
 #define PROCESS_ID() getpid()
 #endif
+
+/* the directory that the folder is made in; removed again with DROP_FOLDER, which fails unless it is empty */
+static inline const char *folder_root(void) {
+    const char *root = getenv("ST_SCRATCH");
+    return root != NULL && *root != 0 ? root : "build";
+}
 #endif

@@ -227,7 +227,7 @@ static inline void pack_end(pack *p) {
 enum way { BY_READ, BY_MEMORY, BY_READ_WORK, FROM_DISK, FROM_DISK_NO_MAP, FROM_DISK_WORK, WAYS };
 
 static const char *const model_ways[WAYS] = {"st_files", "st_files in memory", "st_files, work buffer",
-                                            "disk",     "disk, not mapped",   "disk, work buffer"};
+                                             "disk",     "disk, not mapped",   "disk, work buffer"};
 
 typedef struct opened {
     pack *pack;

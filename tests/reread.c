@@ -35,7 +35,7 @@ static void check_number_text(void) {
     size_t i, n = random_below(UINT64_MAX) % 4;
     double number;
     number_format_begin(&f, dtypes[random_below(UINT64_MAX) % 4], (int)(random_below(UINT64_MAX) & 1));
-    for (i = 0; i < n; i++) number_format_measure(&f, any_number()); /* none, too: the first reading may have been empty */
+    for (i = 0; i < n; i++) number_format_measure(&f, any_number()); /* possibly none */
     memset(&out, 0xa5, sizeof out);
     number = any_number();
     format_number(&f, number, out.text);

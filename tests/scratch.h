@@ -7,6 +7,8 @@
 #include <direct.h>
 #include <io.h>
 #include <process.h>
+#undef open /* which Wine's io.h defines, and members here are called */
+#undef close
 #define SCRATCH_MAKE(path) _mkdir(path)
 #define SCRATCH_DROP(path) _rmdir(path)
 #define SCRATCH_PID() _getpid()

@@ -313,7 +313,7 @@ fails ST_ERR_DUPLICATE shard single kept --rename a=b --max-size 1
 fails "no tensor matches" shard single kept --only zzz
 for f in $one $two model.safetensors.index.json; do same "a shard that failed" kept/$f two/$f; done
 fails "no/such: ST_ERR_NOT_FOUND" shard single no/such --max-size 11
-fails "single: ST_ERR_IO: this is a file; a model of several files needs a directory" shard two single --max-size 11
+fails "single: ST_ERR_IO: this is a file; expected a directory" shard two single --max-size 11
 is "a file is no directory" "$(names single)" "a b c d.d "
 fails ST_ERR_HEADER_LIMIT shard single new --max-size 11 --slack 100000001
 if [ -d new ]; then fail "a directory that was made for nothing stays"; else pass; fi
@@ -359,7 +359,7 @@ st ls --json odd.copy
 python "a split without a limit" "assert [t['shard'] for t in o['tensors']] == [0, 1, 1, 2]"
 quiet copy greedy part --only 'c*'
 is "a part that is in one file" "$(files part)" model.safetensors
-fails "single: ST_ERR_IO: this is a file; a model of several files needs a directory (st merge writes one file)" copy two single
+fails "single: ST_ERR_IO: this is a file; expected a directory (st merge writes one file)" copy two single
 same "a file in the place of a directory" single out.st
 quiet copy plain out.st
 same "a directory with one file is copied to a file" out.st single

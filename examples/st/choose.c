@@ -93,8 +93,8 @@ static int rename_tensor(choice *c, size_t index) {
 
 /* ---- tensors ------------------------------------------------------------------------------------------------ */
 
-/* Reports the first glob that matched no tensor: it is most likely a mistake, so nothing is written. A glob ends before the
- * character `end`. */
+/* Reports the first glob that matched no tensor: it is most likely a mistake, so nothing is written. A glob ends before
+ * the character `end`. */
 static int check_globs_used(const choice *c, const globs *g, const char *end, const char *text, const st_model *model,
                             const char *path) {
     nearest_names nearest;

@@ -27,8 +27,8 @@ static double round_to(double number, st_dtype dtype) {
     return number;
 }
 
-/* Finds the fewest digits that identify a finite number. Returns their value; sets the number of digits and the power of
- * ten of the first. */
+/* Finds the fewest digits that identify a finite number. Returns their value; sets the number of digits and the power
+ * of ten of the first. */
 static double shortest(double number, st_dtype dtype, int *digits, int *power) {
     char text[40];
     double back = number;
@@ -141,8 +141,8 @@ static void format_all_digits(const number_format *f, double number, char text[N
     }
 }
 
-/* The file can change between measuring and printing, so this must accept any number with any format. Text that does not
- * fit the column is longer than the column. */
+/* The file can change between measuring and printing, so this must accept any number with any format. Text that does
+ * not fit the column is longer than the column. */
 void format_number(const number_format *f, double number, char text[NUMBER_TEXT]) {
     const int has_exponent = is_scientific(f);
     const double size = number < 0 ? -number : number;

@@ -24,8 +24,8 @@ static int list_nothing(void *user, const char *directory, int (*add_name)(void 
 }
 
 /* Returns the message without the path at its start, as the line begins with the path already. The library escapes and
- * shortens paths in its own way, and a path can contain ": ". So this makes another failure with the same path: the path
- * is what the two messages have in common. */
+ * shortens paths in its own way, and a path can contain ": ". So this makes another failure with the same path: the
+ * path is what the two messages have in common. */
 static const char *sentence_of(const st_error *error, const char *path) {
     static const st_files nothing = {NULL, open_nothing, close_nothing, list_nothing};
     const char *message = error->message;

@@ -143,8 +143,8 @@ static st_status read_row(const show *s, const uint64_t *position, uint64_t firs
     return st_read_as(s->model, &s->tensor, &view, as[s->kind], &row, n * 8, error);
 }
 
-/* Advances position to the next row of the result, where dimension i has counts[i] indices. Sets *advanced to the dimension
- * whose index grew. Returns 0 after the last row. */
+/* Advances position to the next row of the result, where dimension i has counts[i] indices. Sets *advanced to the
+ * dimension whose index grew. Returns 0 after the last row. */
 static int next_row(const show *s, const uint64_t *counts, uint64_t *position, uint32_t *advanced) {
     uint32_t i;
     for (i = s->rank; i > 1; i--) {

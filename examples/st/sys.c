@@ -76,7 +76,7 @@ static int is_terminal(FILE *file) { /* _isatty returns 1 for NUL, too */
     return GetConsoleMode(console_of(file), &mode) != 0;
 }
 
-static int understands_colours(FILE *file) {
+static int supports_colours(FILE *file) {
     DWORD mode;
     return GetConsoleMode(console_of(file), &mode) &&
            SetConsoleMode(console_of(file), mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING);
@@ -150,9 +150,9 @@ FILE *system_input(void) {
 }
 
 int system_file_bytes(FILE *file, uint64_t *bytes) {
-    struct _stati64 is;
-    if (_fstati64(_fileno(file), &is) != 0 || (is.st_mode & _S_IFMT) != _S_IFREG) return 0;
-    *bytes = (uint64_t)is.st_size;
+    struct _stati64 info;
+    if (_fstati64(_fileno(file), &info) != 0 || (info.st_mode & _S_IFMT) != _S_IFREG) return 0;
+    *bytes = (uint64_t)info.st_size;
     return 1;
 }
 
@@ -211,7 +211,7 @@ static int is_terminal(FILE *file) {
     return isatty(fileno(file));
 }
 
-static int understands_colours(FILE *file) {
+static int supports_colours(FILE *file) {
     const char *kind = getenv("TERM");
     (void)file;
     return kind && *kind && strcmp(kind, "dumb") != 0;
@@ -232,9 +232,9 @@ size_t system_read(FILE *file, void *bytes, size_t count) {
 }
 
 path_kind system_path_kind(const char *path) {
-    struct stat is;
-    if (stat(path, &is) != 0) return PATH_MISSING;
-    return S_ISDIR(is.st_mode) ? PATH_DIRECTORY : PATH_OTHER;
+    struct stat info;
+    if (stat(path, &info) != 0) return PATH_MISSING;
+    return S_ISDIR(info.st_mode) ? PATH_DIRECTORY : PATH_OTHER;
 }
 
 int system_make_directory(const char *path) {
@@ -250,9 +250,9 @@ FILE *system_input(void) {
 }
 
 int system_file_bytes(FILE *file, uint64_t *bytes) {
-    struct stat is;
-    if (fstat(fileno(file), &is) != 0 || !S_ISREG(is.st_mode)) return 0;
-    *bytes = (uint64_t)is.st_size;
+    struct stat info;
+    if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode)) return 0;
+    *bytes = (uint64_t)info.st_size;
     return 1;
 }
 
@@ -333,8 +333,8 @@ int system_errors_are_terminal(void) {
 }
 
 colours system_colours(FILE *to) {
-    static const colours none = {"", "", "", "", ""};
+    static const colours no_colours = {"", "", "", "", ""};
     static const colours ansi = {"\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"};
     const char *refused = getenv("NO_COLOR"); /* no-color.org: any value but the empty one */
-    return (!refused || !*refused) && is_terminal(to) && understands_colours(to) ? ansi : none;
+    return (!refused || !*refused) && is_terminal(to) && supports_colours(to) ? ansi : no_colours;
 }

@@ -271,7 +271,7 @@ static size_t edit_distance(const char *a, size_t a_bytes, const char *b, size_t
     if ((a_bytes > b_bytes ? a_bytes - b_bytes : b_bytes - a_bytes) > limit) return TOO_FAR;
     for (k = 0; k <= b_bytes; k++) row[k] = k;
     for (i = 1; i <= a_bytes; i++) {
-        size_t diagonal = row[0], least = i;
+        size_t diagonal = row[0], smallest_in_row = i;
         row[0] = i;
         for (k = 1; k <= b_bytes; k++) {
             size_t best = diagonal + (a[i - 1] != b[k - 1]);
@@ -279,9 +279,9 @@ static size_t edit_distance(const char *a, size_t a_bytes, const char *b, size_t
             if (row[k] + 1 < best) best = row[k] + 1;
             if (row[k - 1] + 1 < best) best = row[k - 1] + 1;
             row[k] = best;
-            if (best < least) least = best;
+            if (best < smallest_in_row) smallest_in_row = best;
         }
-        if (least > limit) return TOO_FAR;
+        if (smallest_in_row > limit) return TOO_FAR;
     }
     return row[b_bytes] <= limit ? row[b_bytes] : TOO_FAR;
 }

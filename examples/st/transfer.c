@@ -105,8 +105,7 @@ st_status transfer_to_directory(transfer *t, st_error *error) {
     const int made = system_make_directory(t->out);
     st_status status;
     if (system_path_kind(t->out) == PATH_OTHER) {
-        return set_error(error, ST_ERR_IO,
-                         "this is a file; a model of several files needs a directory (st merge writes one file)");
+        return set_error(error, ST_ERR_IO, "this is a file; expected a directory (st merge writes one file)");
     }
     t->writes_index = 1;
     status = st_save_sharded(t->out, &contents, &t->saving.options, error);
@@ -142,10 +141,10 @@ static int is_as_split(const choice *c, const uint32_t *shards) {
     return 1;
 }
 
-/* Sets a limit and an order that repeat the split of IN. If IN was split with a limit L, in any order and without a tensor
- * over L, this succeeds: the limit is the size M of the largest file, and the largest tensor of each file comes first.
- * No file exceeds M. A file and the next file's first tensor exceeded L together, and L >= M, so the file and the next
- * file's largest tensor exceed M. */
+/* Sets a limit and an order that repeat the split of IN. If IN was split with a limit L, in any order and without a
+ * tensor over L, this succeeds: the limit is the size M of the largest file, and the largest tensor of each file comes
+ * first. No file exceeds M. A file and the next file's first tensor exceeded L together, and L >= M, so the file and
+ * the next file's largest tensor exceed M. */
 static st_status plan_as_split(transfer *t, st_error *error) {
     choice *c = &t->choice;
     uint32_t *shards = (uint32_t *)calloc(c->count + 1, sizeof *shards), count = 0;

@@ -1,6 +1,7 @@
 /* count.c: one run of a workload inside measured(), where callgrind counts (--toggle-collect=measured). Prints the
-   number of tensors, names or elements.
+   number of tensors, names, elements or, for scan, bytes of the header.
    usage: count parse|open|find|find-n|find-all FILE
+          count scan
           count convert TO FROM */
 #define ST_IMPLEMENTATION
 #include "../../safetensors.h"
@@ -50,6 +51,31 @@ static int find_all(subject *s) {
     return st_find_all(s->model, s->all->name, s->all->count, s->found, NULL) == s->all->count;
 }
 
+/* Makes a header that is as hard to scan as possible: escaped names of one length that differ only at the end, data in
+   reverse order, and long fields that st_scan_begin has to skip. */
+static void hostile(subject *s) {
+    enum { TENSORS = 320, MEMBER = 1024 };
+    char *text = (char *)buffer(0, 8 + TENSORS * MEMBER), *to = text + 8;
+    size_t i, k;
+    for (i = 0; i < TENSORS; i++) {
+        const unsigned at = (unsigned)(TENSORS - 1 - i);
+        to += sprintf(to, "%s\"", i ? "," : "{");
+        for (k = 0; k < 30; k++) to += sprintf(to, "\\u00%02x", 'a' + (unsigned)k % 26);
+        to += sprintf(to, "%04u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%u,%u],\"x\":[0", (unsigned)i, at, at + 1);
+        for (k = 0; k < 200; k++) to += sprintf(to, ",\"\"");
+        to += sprintf(to, "]}");
+    }
+    *to++ = '}';
+    s->bytes = (unsigned char *)text;
+    s->n = (size_t)(to - text);
+    for (i = 0; i < 8; i++) text[i] = (char)((s->n - 8) >> (8 * i) & 0xff);
+}
+
+static int scan(subject *s) {
+    st_scan walk;
+    return st_scan_begin(&walk, s->bytes, s->n, s->n + 320, NULL, NULL) == ST_OK;
+}
+
 static int convert(subject *s) {
     return st_convert(s->to, s->dst, s->from, s->bytes, ELEMENTS) == ST_OK;
 }
@@ -75,6 +101,12 @@ int main(int argc, char **argv) {
         s.bytes = buffer(1, ELEMENTS * 8);
         expect(measured(convert, &s), what);
         printf("%d\n", ELEMENTS);
+        return 0;
+    }
+    if (argc == 2 && !strcmp(argv[1], "scan")) {
+        hostile(&s);
+        expect(measured(scan, &s), "scan");
+        printf("%zu\n", s.n);
         return 0;
     }
     while (i < 5 && strcmp(what, workloads[i].name)) i++;

@@ -1,7 +1,7 @@
-/* generate.c: makes the benchmark's files, without safetensors.h. Tensors are BF16, have names as in language models, and
+/* generate.c: makes the benchmark's files, without safetensors.h. Tensors are BF16, named as in language models, and
    lie in the order in which the reference writer puts them.
    usage: generate dense|moe N FILE      N tensors with next to no data, and FILE.names: all names, one a line, shuffled
-          generate real N FILE           the same with shapes of a real model; with N = 100,000, offsets of 12 digits. The
+          generate real N FILE           the same with shapes of a real model; N = 100,000 has offsets of 12 digits. The
                                          data, 3 MB a tensor, is a hole of the file and takes no disk
           generate model MIB FILE        layers of 64 MiB, nine tensors each
           generate matrix ROWS COLUMNS FILE   one tensor, m

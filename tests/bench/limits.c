@@ -34,15 +34,14 @@ static void copy_header(char **arguments, result *r) { /* FILE, from memory */
 }
 
 static void map_and_copy_header(char **arguments, result *r) { /* FILE */
-    size_t n, bytes;
+    static void *volatile copy; /* volatile: the compiler drops a copy that nobody can see */
+    size_t n;
     const unsigned char *file = map(arguments[0], &n);
-    unsigned char *copy;
-    bytes = header_bytes(file);
-    copy = (unsigned char *)take(bytes);
-    memcpy(copy, file, bytes);
-    r->work = copy[0] * 0;
+    copy = take(header_bytes(file));
+    memcpy(copy, file, header_bytes(file));
     free(copy);
     unmap(file, n);
+    r->work = 0;
 }
 
 /* ---- moving: each thread has one contiguous part ----------------------------------------------------------------- */

@@ -85,8 +85,8 @@ static void load_model(const char *path, const char *prefix, st_dtype as, unsign
     st_model *m = open_model(path);
     st_load_item *items = (st_load_item *)take((m->count + 1) * sizeof *items);
     size_t count = 0, bytes = 0, i, scale = as == ST_DTYPE_F32 ? 2 : 1; /* the files are BF16 */
-    st_error error;
     unsigned char *dst = buffer(0, (size_t)m->bytes * scale);
+    st_error error;
     memset(items, 0, (m->count + 1) * sizeof *items);
     for (i = 0; i < m->count; i++) {
         const st_tensor *t = &m->tensors[i];
@@ -203,13 +203,12 @@ static void save(char **arguments, result *r) { /* FILE BYTES FLUSH: four tensor
     uint64_t bytes = strtoull(arguments[1], NULL, 10), shape[1];
     const unsigned char *data = buffer(0, (size_t)bytes);
     st_save_options options = save_options(atoi(arguments[2]));
-    st_contents contents;
+    st_contents contents = {0};
     st_tensor tensors[4];
     st_error error;
     size_t i;
     shape[0] = bytes / 4;
     for (i = 0; i < 4; i++) tensors[i] = st_tensor_of(name[i], ST_DTYPE_U8, 1, shape, data + (size_t)shape[0] * i);
-    memset(&contents, 0, sizeof contents);
     contents.tensors = tensors;
     contents.count = 4;
     expect_ok(st_save(arguments[0], &contents, &options, &error), &error);
@@ -250,14 +249,12 @@ static void save_names(char **arguments, result *r) { /* FILE: a BF16 of each of
     uint64_t written = 0;
     st_sink sink = {&written, count_bytes};
     st_save_options options = save_options(0);
-    st_contents contents;
+    st_contents contents = {0};
     st_error error;
     size_t i;
     for (i = 0; i < all->count; i++) tensors[i] = st_tensor_of(all->name[i], ST_DTYPE_BF16, 1, shape, data);
-    memset(&contents, 0, sizeof contents);
     contents.tensors = tensors;
     contents.count = all->count;
-    memset(&options, 0, sizeof options);
     options.sink = &sink;
     expect_ok(st_save(NULL, &contents, &options, &error), &error);
     free(tensors);

@@ -38,7 +38,7 @@ TITLES = {
     "convert": "convert an array; bytes of the larger side; CPU time",
     "save": "save from memory, split, merge",
 }
-ROWS = 1 << 16
+ROWS = 1 << 15
 COLUMNS = 1 << 13
 PAIRS = ("BF16 F32", "F16 F32", "F8_E4M3 F32", "F8_E5M2 F32", "U8 F32", "F32 BF16", "F32 F16", "BF16 F16", "F16 BF16")
 BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "U8": 1}
@@ -55,9 +55,9 @@ class Files:
 
         self.made, self.quick = {}, quick
         self.bytes = (128 if quick else 1024) << 20
-        self.rows, self.square = (ROWS // 8, COLUMNS // 4) if quick else (ROWS, COLUMNS)
+        self.rows, self.square = (ROWS // 4, COLUMNS // 4) if quick else (ROWS, COLUMNS)
         self.shards, self.shard_count = (9200, 16) if quick else (92000, 160)
-        kinds = [("dense", 100), ("dense", 1000), ("moe", 10000), ("real", 10000)]
+        kinds = [("dense", 100), ("dense", 1000), ("moe", 10000)]
         if not quick:
             kinds += [("moe", 100000), ("real", 100000), ("moe", 1000000)]
         self.headers = [(kind, n, file("%s-%d.safetensors" % (kind, n), kind, n)) for kind, n in kinds]
@@ -89,9 +89,10 @@ def header_cases(files):
         ways["map, copy"] = ("limits", "open " + path)
         for state in ("warm", "fresh"):
             yield Case("open", label, state, unit, n, ways, cpu=True)
-        ways = {"ours st_find": ("ours", "find " + path), "ours st_find_n": ("ours", "find-n " + path)}
-        ways["ours st_find_all"] = ("ours", "find-all " + path)
-        yield Case("find", label, "warm", "ns a name", n, {**ways, **same("find " + path, "crate")}, cpu=True)
+        if kind != "real" and n in (1000, 100000, 1000000):
+            ways = {"ours st_find": ("ours", "find " + path), "ours st_find_n": ("ours", "find-n " + path)}
+            ways["ours st_find_all"] = ("ours", "find-all " + path)
+            yield Case("find", label, "warm", "ns a name", n, {**ways, **same("find " + path, "crate")}, cpu=True)
         if n >= 10000:  # of fewer tensors the model has too few pages
             ways = same("memory " + path, "ours", "crate", *package)
             yield Case("memory", label, "fresh", "bytes a tensor", n, ways)
@@ -191,8 +192,8 @@ TABLE = [
     ("load 1 GiB, 1 thread", "load", "1 thread", "warm cold", "", "crate", "package", "pread"),
     ("load 1 GiB, 2 threads", "load", "2 threads", "warm cold", "", "", "", "pread"),
     ("load one layer of 64 MiB", "load", "one layer of 64 MiB", "warm cold", "", "crate", "package", "pread"),
-    ("read every 7th row of a 1 GiB matrix", "view", "every 7th row", "warm", "", "crate", "", "loop"),
-    ("read every 7th row of a 1 GiB matrix", "view", "every 7th row", "cold", "", "crate", "", "read all"),
+    ("read every 7th row of a 512 MiB matrix", "view", "every 7th row", "warm", "", "crate", "", "loop"),
+    ("read every 7th row of a 512 MiB matrix", "view", "every 7th row", "cold", "", "crate", "", "read all"),
     ("read a quarter of its columns", "view", "a quarter of the columns", "warm", "", "crate", "package", "loop"),
     ("read a quarter of its columns", "view", "a quarter of the columns", "cold", "", "crate", "", "read all"),
     ("transpose a matrix", "view", "transpose", "warm", "", "", "package", "memcpy"),

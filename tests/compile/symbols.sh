@@ -8,16 +8,17 @@ have gcc nm || finish
 printf '#define ST_IMPLEMENTATION\n#include "safetensors.h"\n' >"$out/whole.c"
 # -fno-pic: else tables of constant strings count as writable until they are relocated;
 # -fno-tree-...: else gcc sees strlen and memset in loops, and the list would be the compiler's and not the header's
-flags="-O2 -fno-pic -fno-tree-loop-distribute-patterns -fno-stack-protector -U_FORTIFY_SOURCE -I."
+flags="-O1 -fno-pic -fno-tree-loop-distribute-patterns -fno-stack-protector -U_FORTIFY_SOURCE -I."
 examine() { # CONFIG FLAGS...
     config=$1
     shift
     try "$config does not build" gcc $flags "$@" -c "$out/whole.c" -o "$out/$config.o" || return
-    writable=$(nm "$out/$config.o" | awk '$2 ~ /^[dDbBcCsSgG]$/ { print $3 }' | tr '\n' ' ')
+    nm "$out/$config.o" >"$out/said"
+    writable=$(awk '$2 ~ /^[dDbBcCsSgG]$/ { print $3 }' "$out/said" | tr '\n' ' ')
     [ -z "$writable" ] && pass || fail "$config: writable data: $writable"
-    strange=$(nm -g --defined-only "$out/$config.o" | awk '$3 !~ /^st_/ { print $3 }' | tr '\n' ' ')
+    strange=$(awk '$2 ~ /^[A-Z]$/ && $3 !~ /^st_/ { print $3 }' "$out/said" | tr '\n' ' ')
     [ -z "$strange" ] && pass || fail "$config: external without the prefix st_: $strange"
-    imports=$(nm -u "$out/$config.o" | awk '{ print $2 }' | sed 's/64$//; s/@.*//' | sort -u | tr '\n' ' ')
+    imports=$(awk '$1 == "U" { print $2 }' "$out/said" | sed 's/64$//; s/@.*//' | sort -u | tr '\n' ' ')
     echo "$config: $imports" | sed 's/ *$//' >>"$out/imports.txt"
 }
 rm -f "$out/imports.txt"

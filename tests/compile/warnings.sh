@@ -8,21 +8,26 @@ printf '#define ST_IMPLEMENTATION\n#include "safetensors.h"\n' >"$out/whole.c"
 cp "$out/whole.c" "$out/whole.cc"
 everything="-Weverything -Werror -Wno-padded -Wno-declaration-after-statement"
 
-# compile COMPILER FLAG... FILE
+# compile COMPILER FLAG... FILE; front: its front end alone, which has all the warnings of clang, and of g++ all but the few
+# about flow, which gcc gives for the same code
 compile() {
     have "$1" || return 0
     try "$*" "$@" -I. -c -o "$out/whole.o"
 }
+front() {
+    have "$1" || return 0
+    try "$*" "$@" -I. -fsyntax-only
+}
 
 for std in c99 gnu99 c11 c17 c2x; do
     compile gcc $WARN -O2 -std=$std "$out/whole.c"
-    compile clang-14 $WARN -O1 -std=$std "$out/whole.c"
-    compile clang-14 $everything -std=$std "$out/whole.c"
-    compile clang-19 $everything -Wno-unsafe-buffer-usage -std=$std "$out/whole.c"
+    front clang-14 $WARN -std=$std "$out/whole.c"
+    front clang-14 $everything -std=$std "$out/whole.c"
+    front clang-19 $everything -Wno-unsafe-buffer-usage -std=$std "$out/whole.c"
 done
 for std in c++11 c++14 c++17 c++20; do
-    compile g++ $WARN_CXX -O1 -std=$std "$out/whole.cc"
-    compile clang++-14 $WARN_CXX -O1 -std=$std "$out/whole.cc"
+    front g++ $WARN_CXX -std=$std "$out/whole.cc"
+    front clang++-14 $WARN_CXX -std=$std "$out/whole.cc"
 done
 compile g++ $WARN_CXX -O1 -std=c++11 -fno-exceptions -fno-rtti "$out/whole.cc"
 compile tcc -Wall -Werror "$out/whole.c"
@@ -31,17 +36,38 @@ for target in x86_64 i686; do
     compile $target-w64-mingw32-gcc $WARN -O1 -std=c99 "$out/whole.c"
     compile $target-w64-mingw32-gcc $WARN -O1 -std=gnu11 "$out/whole.c"
 done
-compile x86_64-w64-mingw32-g++ $WARN_CXX -O1 -std=c++11 "$out/whole.cc"
+front x86_64-w64-mingw32-g++ $WARN_CXX -std=c++11 "$out/whole.cc"
 compile s390x-linux-gnu-gcc $WARN -O1 -std=c99 "$out/whole.c"
 compile i686-linux-gnu-gcc $WARN -O1 -std=c99 "$out/whole.c"
 compile arm-none-eabi-gcc $WARN -O1 -std=c99 -ffreestanding -mcpu=cortex-m4 -DST_FREESTANDING "$out/whole.c"
 # no Windows SDK here, so this proves the branches of the compiler, not those of the system; 19.00 is MSVC 2015
 for target in x86_64 i686 aarch64; do
-    compile clang-19 --target=$target-pc-windows-msvc -fms-compatibility-version=19.00 -ffreestanding $WARN \
+    front clang-19 --target=$target-pc-windows-msvc -fms-compatibility-version=19.00 -ffreestanding $WARN \
         -DST_FREESTANDING "$out/whole.c"
-    compile clang-19 --target=$target-pc-windows-msvc -fms-compatibility-version=19.00 -ffreestanding $WARN_CXX -std=c++14 \
+    front clang-19 --target=$target-pc-windows-msvc -fms-compatibility-version=19.00 -ffreestanding $WARN_CXX -std=c++14 \
         -DST_FREESTANDING "$out/whole.cc"
 done
+
+# the code for Windows with Wine's headers, which are not those of the SDK and do not compile as C++ there; and the tests
+headers=/usr/include/wine/wine
+msvc() { # COMPILER TARGET FLAG... FILE
+    compiler=$1 target=$2
+    shift 2
+    front $compiler --target=$target-pc-windows-msvc -fms-compatibility-version=19.20 -isystem $headers/msvcrt \
+        -isystem $headers/windows -Wno-deprecated-declarations "$@"
+}
+if [ -d $headers/windows ]; then
+    for target in x86_64 i686 aarch64; do
+        msvc clang-14 $target $WARN "$out/whole.c"
+        msvc clang-19 $target $WARN "$out/whole.c"
+        msvc clang-14 $target $WARN_CXX -std=c++14 -DST_NO_FILES "$out/whole.cc"
+    done
+    for source in tests/inside/inside.c $(grep -L ST_IMPLEMENTATION tests/*.c tests/faults/*.c); do
+        msvc clang-19 x86_64 -Wall -Werror $source
+    done
+else
+    have "Wine's headers (libwine-dev)"
+fi
 
 # the header by itself; without -Wpedantic and kin, which is how a stranger would type it
 for compiler in gcc clang-14 clang-19 tcc musl-gcc x86_64-w64-mingw32-gcc; do

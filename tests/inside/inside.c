@@ -2,6 +2,8 @@
  * of them. `inside json` runs tests/json.c. tests/tools/programs.sh builds it when several of these tests are to run;
  * one alone is built by itself. A name at file level must differ from those of the other tests here. */
 #define ST_IMPLEMENTATION
+#include "../seed.h"
+
 #include "../../safetensors.h"
 
 #include "../conformance.h" /* before invalid.h, which defines some of its macros anew */

@@ -1,23 +1,35 @@
 #!/bin/sh
-# nightly.sh TARGET...: makes each target with ten minutes of each fuzzer, and writes what came of it to tests/NIGHTLY.md.
+# nightly.sh TARGET...: makes each target whole, with $FUZZ_SECONDS (600) of each fuzzer, and writes the results to
+# tests/NIGHTLY.md. Each target's log lies in build/nightly.
 set -u
 FUZZ_SECONDS=${FUZZ_SECONDS:-600}
 MAKE="${MAKE:-make} FUZZ_SECONDS=$FUZZ_SECONDS"
 export MAKE
+begin=$(date +%s)
+rm -rf build/nightly
 mkdir -p build/nightly
-sh tests/tools/steps.sh build/nightly "$@" >build/nightly/report
+sh tests/tools/steps.sh build/nightly "$@" >build/nightly/report 2>&1
 status=$?
 {
     echo '# The last nightly run'
     echo
-    echo "$(date -u +%Y-%m-%d), \`make nightly\`, FUZZ_SECONDS=$FUZZ_SECONDS, commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+    echo "$(date -u +%Y-%m-%d), $((($(date +%s) - begin) / 60)) minutes on $(nproc 2>/dev/null || echo some) processors, commit" \
+        "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)$(git diff --quiet HEAD -- . ':!tests/NIGHTLY.md' 2>/dev/null || echo ' with changes')"
+    echo
+    echo "Command: \`make nightly\` with FUZZ_SECONDS=$FUZZ_SECONDS, which made these targets:"
     echo
     echo '```'
-    for tool in cc clang-14 clang-19 tcc valgrind wine qemu-s390x-static arm-none-eabi-gcc; do
+    cat build/nightly/report
+    echo '```'
+    echo
+    echo 'Versions:'
+    echo
+    echo '```'
+    uname -srm
+    for tool in gcc g++ clang-14 clang-19 tcc musl-gcc valgrind strace wine qemu-s390x-static arm-none-eabi-gcc python3; do
         command -v $tool >/dev/null && $tool --version 2>/dev/null | head -n 1
     done
-    echo
-    cat build/nightly/report
+    build/venv/bin/python -m pip freeze 2>/dev/null
     echo '```'
 } >tests/NIGHTLY.md
 cat build/nightly/report

@@ -1,9 +1,9 @@
-/* parts begin | write RANK RANKS | finish DIRECTORY: several processes save one model. One process begins; then each
- * process writes the shards that fall to its rank, all at once if you like; when all of them have succeeded, one process
- * finishes. Killed at any moment, the directory opens as the older model or the new one, or is refused.
+/* processes begin | write RANK RANKS | finish DIRECTORY: several processes save one model. One process begins; then each
+ * process writes the shards of its rank, all at the same time if you like; when all of them have succeeded, one process
+ * finishes. Killed at any moment, the directory opens as the older model or the new one, or does not open.
  *
- *     cc -I. examples/parts.c -o parts
- *     mkdir model && ./parts begin model && ./parts write 0 2 model && ./parts write 1 2 model && ./parts finish model
+ *     cc -I. examples/processes.c -o processes
+ *     mkdir model && ./processes begin model && ./processes write 0 2 model && ./processes write 1 2 model && ./processes finish model
  */
 #define ST_IMPLEMENTATION
 #include "safetensors.h"
@@ -14,7 +14,7 @@
 
 enum { LAYERS = 6, ROWS = 16 };
 
-/* every process knows all names, dtypes and shapes; bytes are needed only where they are written */
+/* Every process knows all names, dtypes and shapes. It needs the data only of the shards that it writes. */
 static void describe(st_tensor tensors[LAYERS], char names[LAYERS][32], float *weights) {
     static const uint64_t shape[1] = {ROWS};
     for (int i = 0; i < LAYERS; i++) {
@@ -29,7 +29,7 @@ static const char *path_of(const char *directory, const char *name) {
     return path;
 }
 
-/* what an older model left must go in this order: it cannot be taken for a part of the new one then */
+/* Removes an older model. The index goes first, so that the directory is never mistaken for a complete model. */
 static int begin(const char *directory, uint32_t shard_count) {
     char name[ST_SHARD_NAME_BYTES] = "model.safetensors.index.json";
     for (uint32_t i = 0; i < shard_count + 2; i++) {
@@ -88,7 +88,7 @@ int main(int argc, char **argv) {
     } else if (status == ST_OK && argc == 3 && strcmp(step, "finish") == 0) {
         status = st_save_index(directory, &contents, &options, &error);
     } else if (status == ST_OK) {
-        fputs("usage: parts begin|finish DIRECTORY, parts write RANK RANKS DIRECTORY\n", stderr);
+        fputs("usage: processes begin|finish DIRECTORY, processes write RANK RANKS DIRECTORY\n", stderr);
         return 2;
     }
     if (status) fprintf(stderr, "%s\n", error.message);
