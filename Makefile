@@ -67,7 +67,7 @@ help:
 run: build/st build/demo.safetensors
 	build/st ls build/demo.safetensors
 
-build/st: safetensors.h examples/parts.h examples/st/st.h $(ST_SOURCES)
+build/st: safetensors.h examples/threads.h examples/st/st.h $(ST_SOURCES)
 	@mkdir -p build
 	$(CC) $(CFLAGS) -I. -pthread $(ST_SOURCES) $(LDFLAGS) -o $@
 

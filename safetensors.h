@@ -53,7 +53,7 @@
  *
  *   The old file stays until the new one is complete and on the device. Same input, same bytes, and the reference's.
  *
- *   st_save            tensors in memory, from an open model (st_contents_of), or made by a callback; to a file or a sink
+ *   st_save            tensors in memory, from an open model (st_contents_of), or made by a callback; a file or a sink
  *   st_writer_*        declare, then push bytes: tensors need never be in memory together
  *   st_save_sharded    a model in several files and their index; st_save_index where several processes write it
  *   st_edit_metadata   the metadata of a file, whatever its size
@@ -406,7 +406,7 @@ typedef struct st_scan { /* walks a header that lies in memory; may not be copie
         int more;
         unsigned char begun;
         uint32_t places[64]; /* for searches */
-    } state; /* private */
+    } state;                 /* private */
 } st_scan;
 
 typedef int (*st_progress)(void *user, uint64_t done, uint64_t total); /* bytes; non-zero cancels */
@@ -631,7 +631,7 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
  * Parts: to load with N threads, each thread calls st_load with the same items, its own `part` and part_count = N. The
  * bytes are divided into N contiguous stretches of the files, equal but for what cannot be cut: only views that are one
  * run (whole tensors among them) of more than 256 KiB are cut. Parts share nothing and need no lock. An item that lies
- * across a cut is complete when all calls have returned ST_OK. examples/parts.h starts the threads.
+ * across a cut is complete when all calls have returned ST_OK. examples/threads.h starts the threads.
  * Every part checks every item before it reads the first byte, so all parts refuse the same items with the same error.
  * Errors: as st_read_as, for the first item that is wrong; ST_ERR_ARGUMENT: part is not below part_count; ST_ERR_MEMORY:
  * work is too small (expected: bytes that suffice), or the allocator has no memory; ST_ERR_CANCELLED: progress returned
@@ -686,7 +686,7 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
  * options     max_header and ST_OPEN_TRAILING count, NULL is fine
  * ST_ERR_ARGUMENT: fewer bytes than the header needs, error->expected says how many to bring (as far as is known: 8 at
  * first). ST_ERR_TOO_LARGE: sound so far, but more than 1,024 tensors, 1,024 metadata entries or 16 dimensions.
- * Memory: none but st_scan itself; under 1 KiB of stack on a Cortex-M4.
+ * Memory: none but st_scan itself; at most 768 bytes of stack on a Cortex-M4.
  * Cost: reads the header once to parse it, once for each 64 names and once for each 64 metadata keys (to find repeated
  * ones), and, where the data has another order than the header, once for each 64 tensors. Each name and key is compared
  * with at most 7 others in each of these readings. */
@@ -804,11 +804,12 @@ ST_API st_status st_save_index(const char *directory, const st_contents *content
  * path     as st_save's; NULL where options.sink takes the bytes
  * options  NULL is fine. Not taken: what st_save does not take, fill, progress
  * path must last until st_writer_close, and so must options.work and what the callbacks use; options.sink and
- * options.allocator are copied. One thread at a time, but for st_writer_write_to. Nothing touches the file system before st_writer_begin. Sets *writer, or NULL on error. */
+ * options.allocator are copied. Nothing touches the file system before st_writer_begin. Sets *writer, or NULL on error.
+ * Threads: one at a time, but for st_writer_write_to. */
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error);
 
-/* Declares a tensor or a metadata pair; both are copied, data is not looked at. Errors as st_save's; a refused one leaves
- * the writer as it was. pair NULL: there is a metadata object, if only an empty one. */
+/* Declares a tensor or a metadata pair. Both are copied; data is not looked at. Errors as st_save's; a refused one
+ * leaves the writer as it was. pair NULL: there is a metadata object, if only an empty one. */
 ST_API st_status st_writer_add(st_writer *writer, const st_tensor *tensor, st_error *error);
 ST_API st_status st_writer_add_metadata(st_writer *writer, const st_pair *pair, st_error *error);
 
@@ -816,8 +817,8 @@ ST_API st_status st_writer_add_metadata(st_writer *writer, const st_pair *pair, 
  * before the first byte changes nothing. */
 ST_API st_status st_writer_begin(st_writer *writer, st_error *error);
 
-/* Returns the first tensor that lacks bytes, with its size and its offset in the file: the one that st_writer_write fills
- * next. NULL: none does, or the writer has not begun. Tensors without bytes are passed over. */
+/* Returns the first tensor that lacks bytes, with its size and its offset in the file: st_writer_write fills it next.
+ * NULL: none does, or the writer has not begun. Tensors without bytes are passed over. */
 ST_API const st_tensor *st_writer_next(const st_writer *writer);
 
 /* The next n bytes, front to back, through tensor after tensor. ST_ERR_ARGUMENT: more than there is room for;
@@ -1435,22 +1436,21 @@ static const char *sti_copy_text(char **at, sti_span text) {
  * uses: 5, 6, 7
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_json {
-    const unsigned char *at, *end;   /* what is in reach: at comes next */
-    uint32_t stop;                   /* place of `end` in the whole text; a header has fewer than 2^32 bytes */
-    uint32_t base;                   /* bytes of the file before the text: of a header its length, 8 */
-    int (*more)(struct sti_json *j); /* puts the next bytes in reach, or 0: there are none; NULL: all are in reach */
+    const unsigned char *at, *end; /* the next byte, and the end of the text */
+    uint32_t stop;                 /* offset of `end` in the text; a header has fewer than 2^32 bytes */
+    uint32_t base;                 /* bytes of the file before the text: of a header its length, 8 */
     st_error *error;
 #if STI_WIDE
     unsigned high; /* not 0 once a string may hold a byte over 0x7F */
 #endif
 } sti_json;
 
-typedef struct sti_string { /* a string */
-    uint32_t place;         /* of its opening quote */
-    uint32_t bytes;         /* unescaped */
-    unsigned char escaped;  /* a backslash is in it */
-    unsigned char nul;      /* so is a NUL, escaped */
-    char head[16];          /* its first bytes, unescaped: longer than any word of the format */
+typedef struct sti_string {
+    sti_span inside;       /* the text between its quotes, escapes unresolved */
+    uint32_t place;        /* of its opening quote */
+    uint32_t bytes;        /* unescaped */
+    unsigned char escaped; /* a backslash is in it */
+    unsigned char nul;     /* so is a NUL, escaped */
 } sti_string;
 
 /* length of the sequence that s begins with, n > 0 bytes being there; 0 if it is not UTF-8 or cut */
@@ -1503,9 +1503,8 @@ static int sti_is_blank(int c) {
 }
 
 /* the next byte, or -1 at the end */
-static int sti_json_byte(sti_json *j) {
-    if (j->at == j->end && !(j->more && (j->more)(j))) return -1;
-    return *j->at;
+static int sti_json_byte(const sti_json *j) {
+    return j->at == j->end ? -1 : *j->at;
 }
 
 /* the same past blanks */
@@ -1704,34 +1703,21 @@ static int sti_json_high(const sti_json *j) {
 #endif
 }
 
-/* adds bytes to a word, and to out if that is there */
-static void sti_string_add(sti_string *w, char *out, const void *bytes, size_t n) {
-    if (out) ST_MEMCPY(out + w->bytes, bytes, n);
-    if (w->bytes < sizeof w->head) {
-        size_t room = sizeof w->head - w->bytes;
-        ST_MEMCPY(w->head + w->bytes, bytes, n < room ? n : room);
-    }
-    w->bytes += (uint32_t)n; /* no more than the text, which has fewer than 2^32 */
-}
-
-static int sti_string_is(const sti_string *w, const char *text, size_t n) {
-    return w->bytes == n && ST_MEMCMP(w->head, text, n) == 0;
-}
-
 /* passes a string, j at its opening quote; out NULL, or room for all its bytes */
 static st_status sti_json_string(sti_json *j, sti_string *w, char *out) {
     w->place = sti_json_offset(j);
     w->bytes = 0;
     w->escaped = w->nul = 0;
-    j->at++;
+    w->inside.at = (const char *)++j->at;
     for (;;) {
         const unsigned char *run = j->at;
         int c;
         j->at = sti_plain_end(j, run);
-        if (j->at > run) sti_string_add(w, out, run, (size_t)(j->at - run));
+        if (out) ST_MEMCPY(out + w->bytes, run, (size_t)(j->at - run));
+        w->bytes += (uint32_t)(j->at - run); /* no more than the text, which has fewer than 2^32 */
         c = sti_json_byte(j);
         if (c == '"') {
-            j->at++;
+            w->inside.n = (size_t)((const char *)j->at++ - w->inside.at);
             return ST_OK;
         }
         if (c == '\\') {
@@ -1741,7 +1727,8 @@ static st_status sti_json_string(sti_json *j, sti_string *w, char *out) {
             if (s != ST_OK) return s;
             w->escaped = 1;
             if (bytes[0] == 0) w->nul = 1;
-            sti_string_add(w, out, bytes, n);
+            if (out) ST_MEMCPY(out + w->bytes, bytes, n);
+            w->bytes += (uint32_t)n;
         } else if (c < 0x20) {
             return sti_json_fail(j, ST_ERR_JSON,
                                  c < 0 ? STI_TEXT("a string does not end")
@@ -1880,12 +1867,11 @@ static st_status sti_json_literal(sti_json *j, const char *text) {
     return ST_OK;
 }
 
-/* passes a value that is no container */
-STI_NOINLINE static st_status sti_json_scalar(sti_json *j) {
-    sti_string w;
+/* passes a value that is no container; w: for use here, as the frames of callers are the deepest there are */
+STI_NOINLINE static st_status sti_json_scalar(sti_json *j, sti_string *w) {
     int c = sti_json_peek(j);
     switch (c) {
-    case '"': return sti_json_string(j, &w, NULL);
+    case '"': return sti_json_string(j, w, NULL);
     case 't': return sti_json_literal(j, "true");
     case 'f': return sti_json_literal(j, "false");
     case 'n': return sti_json_literal(j, "null");
@@ -1915,7 +1901,7 @@ STI_NOINLINE static st_status sti_json_skip(sti_json *j, unsigned depth) {
             *mask = (unsigned char)(c == '{' ? *mask | bit : *mask & ~bit);
             if (more) inside++;
         } else {
-            if ((s = sti_json_scalar(j)) != ST_OK) return s;
+            if ((s = sti_json_scalar(j, &key)) != ST_OK) return s;
             more = 0;
         }
         while (!more && inside > 0) {
@@ -1981,6 +1967,13 @@ static int sti_json_same(sti_span a, int a_escaped, sti_span b, int b_escaped) {
         if (n != m || n == 0 || ST_MEMCMP(p, q, n) != 0) return 0;
     }
     return x.at == x.end && y.at == y.end;
+}
+
+static int sti_string_is(const sti_string *w, const char *text, size_t n) {
+    sti_span word;
+    word.at = text;
+    word.n = n;
+    return w->escaped ? sti_json_same(w->inside, 1, word, 0) : sti_same(w->inside, word);
 }
 
 #if !defined(ST_NO_ERROR_TEXT)
@@ -2087,7 +2080,7 @@ STI_COLD static st_status sti_error_file(st_error *error, sti_span said, st_stat
 
 /* ---- 10 dtypes ------------------------------------------------------------------------------------------------------
  * Name and bits; the order of the numbers is the reference's, whose writer puts the highest first.
- * uses: 6
+ * uses: 6, 9
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_dtype {
     unsigned char name, length, bits; /* name: where it begins in sti_dtype_names */
@@ -2121,10 +2114,12 @@ ST_API unsigned st_dtype_bits(st_dtype dtype) {
 }
 
 /* ST_DTYPE_UNKNOWN where no dtype is called that */
-static st_dtype sti_dtype_find(const char *name, size_t n) {
+static st_dtype sti_dtype_find(sti_span name) {
     unsigned i;
     for (i = 1; i < STI_DTYPES; i++) {
-        if (sti_dtypes[i].length == n && ST_MEMCMP(sti_dtype_name(&sti_dtypes[i]), name, n) == 0) return (st_dtype)i;
+        if (sti_dtypes[i].length == name.n && ST_MEMCMP(sti_dtype_name(&sti_dtypes[i]), name.at, name.n) == 0) {
+            return (st_dtype)i;
+        }
     }
     return ST_DTYPE_UNKNOWN;
 }
@@ -2165,7 +2160,7 @@ static st_dtype sti_dtype_guess(const unsigned char *s) {
 
 ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype) {
     if (!name || !dtype) return ST_ERR_ARGUMENT;
-    *dtype = sti_dtype_find(name, sti_span_of(name).n);
+    *dtype = sti_dtype_find(sti_span_of(name));
     return *dtype == ST_DTYPE_UNKNOWN ? ST_ERR_DTYPE : ST_OK;
 }
 
@@ -2208,7 +2203,7 @@ typedef char sti_entry_must_not_outgrow_its_member[sizeof(sti_entry) <= STI_SHOR
 
 typedef struct sti_header {
     sti_json json;
-    const unsigned char *text; /* NULL where it is seen through a window only */
+    const unsigned char *text;
     unsigned flags;            /* ST_OPEN_* */
     unsigned char scan;        /* the limits of st_scan hold */
     unsigned char begun;       /* the first member was asked for */
@@ -2272,32 +2267,28 @@ static st_status sti_header_copy(sti_header *h, sti_string *w, char **text) {
 /* passes the metadata object; pairs and text: NULL, or room for what it holds */
 static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char *text) {
     sti_json *j = &h->json;
-    sti_string key, value;
+    sti_string w;
     st_status s;
     int more;
     uint32_t place;
     h->pairs = 0;
     if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the metadata must be an object of strings"))) != ST_OK) return s;
     while (more) {
-        char *at = text;
+        st_pair *p = pairs ? pairs + h->pairs : NULL;
         if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a key in double quotes is due"));
         place = sti_json_offset(&h->json);
-        if ((s = sti_header_copy(h, &key, &text)) != ST_OK) return s;
+        if (p) p->key = text;
+        if ((s = sti_header_copy(h, &w, &text)) != ST_OK) return s;
+        if (p) p->key_bytes = w.bytes;
         if (h->scan && h->pairs == STI_SCAN_PAIRS) {
-            return sti_json_fail_at(j, key.place, ST_ERR_TOO_LARGE,
+            return sti_json_fail_at(j, place, ST_ERR_TOO_LARGE,
                                     STI_TEXT("the scan takes no more than 1,024 metadata entries"));
         }
         if ((s = sti_json_colon(j)) == ST_OK) {
-            char *value_at = text;
-            s = sti_json_peek(j) == '"' ? sti_header_copy(h, &value, &text)
+            if (p) p->value = text;
+            s = sti_json_peek(j) == '"' ? sti_header_copy(h, &w, &text)
                                         : sti_json_wrong(j, STI_TEXT("a metadata value must be a string"));
-            if (s == ST_OK && pairs) {
-                st_pair *p = pairs + h->pairs;
-                p->key = at;
-                p->key_bytes = key.bytes;
-                p->value = value_at;
-                p->value_bytes = value.bytes;
-            }
+            if (p) p->value_bytes = w.bytes;
         }
         if (s == ST_OK) {
             h->pairs++;
@@ -2320,15 +2311,25 @@ static st_status sti_metadata_member(sti_header *h, const sti_string *key) {
     return sti_metadata_read(h, NULL, NULL);
 }
 
-static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
+STI_NOINLINE static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     sti_json *j = &h->json;
+    char unescaped[16];
     sti_string w;
+    sti_span name;
     st_dtype known;
     st_status s;
     if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("the dtype must be a string"));
     e->dtype_at = sti_json_offset(&h->json);
     if ((s = sti_json_string(j, &w, NULL)) != ST_OK) return s;
-    known = sti_dtype_find(w.head, w.bytes);
+    if (w.escaped && w.bytes <= sizeof unescaped) { /* again, for its bytes; longer ones are unknown */
+        j->at -= w.inside.n + 2;
+        (void)sti_json_string(j, &w, unescaped);
+        name.at = unescaped;
+        name.n = w.bytes;
+    } else {
+        name = w.inside;
+    }
+    known = sti_dtype_find(name);
     e->dtype = (unsigned char)known;
     if (known != ST_DTYPE_UNKNOWN) return ST_OK;
     h->text_bytes += w.bytes + 1;
@@ -2389,12 +2390,11 @@ static st_status sti_offsets_read(sti_json *j, sti_entry *e) {
                             sentence); /* the bracket too early, or the comma too many */
 }
 
-/* passes the value of a tensor's member */
-static st_status sti_entry_read(sti_header *h, sti_entry *e) {
+/* parses the value of a tensor's member; key: for the keys of its fields */
+static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
     enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4 };
     sti_json *j = &h->json;
     unsigned seen = 0, field;
-    sti_string key;
     st_status s;
     int more;
 #if STI_WIDE
@@ -2403,12 +2403,12 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e) {
     if ((s = sti_json_colon(j)) != ST_OK) return s;
     if ((s = sti_json_enter(j, '{', &more, STI_TEXT("a tensor must be an object"))) != ST_OK) return s;
     while (more) {
-        if ((s = sti_json_key(j, &key)) != ST_OK) return s;
-        field = sti_string_is(&key, "dtype", 5)           ? DTYPE
-                : sti_string_is(&key, "shape", 5)         ? SHAPE
-                : sti_string_is(&key, "data_offsets", 12) ? OFFSETS
+        if ((s = sti_json_key(j, key)) != ST_OK) return s;
+        field = sti_string_is(key, "dtype", 5)           ? DTYPE
+                : sti_string_is(key, "shape", 5)         ? SHAPE
+                : sti_string_is(key, "data_offsets", 12) ? OFFSETS
                                                           : 0;
-        if (seen & field) return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_TEXT("a field is there twice"));
+        if (seen & field) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("a field is there twice"));
         seen |= field;
         if ((s = sti_json_colon(j)) != ST_OK) return s;
         if (field == OFFSETS) h->offsets_at = sti_json_offset(j);
@@ -2485,7 +2485,7 @@ static int sti_parse_canonical_entry(sti_header *h, sti_entry *e) {
     const unsigned char *at = h->json.at, *const end = h->json.end, *name;
     st_dtype dtype;
     size_t n;
-    if (!h->text || end - at < STI_CANONICAL_LOOKAHEAD || at[0] != (h->begun ? ',' : '{') || at[1] != '"') return 0;
+    if (end - at < STI_CANONICAL_LOOKAHEAD || at[0] != (h->begun ? ',' : '{') || at[1] != '"') return 0;
     name = at + 2;
     at = sti_plain_end(&h->json, name);
     n = (size_t)(at - name);
@@ -2546,12 +2546,12 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
         if (h->scan && h->tensors == STI_SCAN_TENSORS) {
             s = sti_json_fail_at(j, key.place, ST_ERR_TOO_LARGE, STI_TEXT("the scan takes no more than 1,024 tensors"));
         } else {
-            s = sti_entry_read(h, e);
+            s = sti_entry_read(h, e, &key);
         }
         if (s != ST_OK) return sti_header_name_subject(h, e->key, s);
         h->tensors++;
         h->dimensions += e->rank;
-        h->text_bytes += key.bytes + 1;
+        h->text_bytes += e->name_bytes + 1;
         return ST_OK;
     }
 }
@@ -2809,7 +2809,7 @@ static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
 }
 
 /* two tensors by their data_offsets, of which these are the places; no two are equal */
-static int sti_compare_offsets(const sti_header *h, uint32_t a, uint32_t b) {
+STI_NOINLINE static int sti_compare_offsets(const sti_header *h, uint32_t a, uint32_t b) {
     sti_json j = h->json;
     sti_entry x, y;
     j.at = h->text + a;
@@ -2869,7 +2869,7 @@ static st_status sti_scan_names(const sti_header *h, uint32_t *places) {
 }
 
 /* the fault of a tensor, by the place of its data_offsets; end: of the data before it */
-static st_status sti_scan_blame(const sti_header *h, uint32_t place, uint64_t end) {
+STI_NOINLINE static st_status sti_scan_blame(const sti_header *h, uint32_t place, uint64_t end) {
     sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
     sti_entry e;
     int more;
@@ -2878,9 +2878,10 @@ static st_status sti_scan_blame(const sti_header *h, uint32_t place, uint64_t en
     return sti_entry_check(h, &e, &end);
 }
 
-/* Proves the tensors by offset, where the header has them in another order, or one of them is wrong. bad: the first by
- * offset that is wrong in itself, if any. */
-STI_NOINLINE static st_status sti_scan_offsets(const sti_header *h, uint32_t bad, uint32_t *places, uint64_t *end) {
+/* Checks the tensors by offset, where the header has them in another order, or one of them is wrong. bad: the first by
+ * offset that is wrong in itself, if any. Returns the place of the data_offsets that are wrong, *end being where the data
+ * before them ends; or 0. */
+STI_NOINLINE static uint32_t sti_scan_offsets(const sti_header *h, uint32_t bad, uint32_t *places, uint64_t *end) {
     uint32_t done, last = 0, i;
     sti_batch b;
     sti_entry e;
@@ -2899,11 +2900,11 @@ STI_NOINLINE static st_status sti_scan_offsets(const sti_header *h, uint32_t bad
             last = b.places[i];
             walk.json.at = h->text + last;
             (void)sti_offsets_read(&walk.json, &e);
-            if (e.begin != *end || last == bad) return sti_scan_blame(h, last, *end);
+            if (e.begin != *end || last == bad) return last;
             *end = e.end;
         }
     }
-    return ST_OK;
+    return 0;
 }
 
 /* Passes all entries. *end: of all data, where the tensors are right and in the order of their data, else UINT64_MAX;
@@ -2939,7 +2940,8 @@ STI_NOINLINE static st_status sti_scan_prove(st_scan *scan, uint64_t file_bytes,
     if (s == ST_OK) s = sti_scan_names(&h, scan->state.places);
     if (s == ST_OK && end == UINT64_MAX) {
         end = 0;
-        s = sti_scan_offsets(&h, bad, scan->state.places, &end);
+        bad = sti_scan_offsets(&h, bad, scan->state.places, &end);
+        if (bad) s = sti_scan_blame(&h, bad, end);
     }
     if (s == ST_OK) s = sti_length_check(&h, sti_add64_saturated(8, bytes), end, file_bytes);
     return s;
@@ -3203,6 +3205,7 @@ STI_COLD static void sti_table_sort(sti_name_table *x, const sti_entry *entries,
 STI_INLINE int sti_same_name(sti_span s, sti_span t) {
     const char *last = s.at + (s.n > 16 ? s.n - 16 : 0);
     uint64_t a, b, c, d;
+    if (!STI_WIDE) return sti_same(s, t);
     if (s.n != t.n) return 0;
     sti_last_words(s, &a, &b);
     sti_last_words(t, &c, &d);
@@ -4330,10 +4333,10 @@ STI_NOINLINE static st_status sti_open_block(sti_opening *o) {
 
 /* fills names, shapes and metadata of one file, and where things lie if that is proven; what is taken of the layout
  * moves on */
-STI_NOINLINE static void sti_open_fill(sti_opening *o, const sti_opened_file *p, st_shard *shard) {
+STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_shard *shard) {
     const unsigned char *base = o->flags & ST_OPEN_NO_MAP ? NULL : (const unsigned char *)p->io.mapped;
     sti_layout *l = &o->layout;
-    sti_header h = p->header;
+    sti_header *const h = &p->header;
     st_tensor *t = l->tensors;
     char *text = l->text;
     sti_string w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
@@ -4343,16 +4346,16 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, const sti_opened_file *p,
         ST_MEMSET(t, 0, sizeof *t);
         t->name = text;
         t->name_bytes = e->name_bytes;
-        sti_copy_name(&h, e, &text);
+        sti_copy_name(h, e, &text);
         t->dtype = (st_dtype)e->dtype;
         t->dtype_name = sti_dtype_name(&sti_dtypes[e->dtype]);
         if (e->dtype == ST_DTYPE_UNKNOWN) {
             t->dtype_name = text;
-            h.json.at = h.text + e->dtype_at;
-            (void)sti_header_copy(&h, &w, &text);
+            h->json.at = h->text + e->dtype_at;
+            (void)sti_header_copy(h, &w, &text);
         }
         t->shape = l->shapes;
-        sti_copy_shape(&h, e, l->shapes);
+        sti_copy_shape(h, e, l->shapes);
         t->rank = e->rank;
         l->shapes += e->rank;
         t->shard = (uint32_t)(p - o->parts);
@@ -4362,14 +4365,14 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, const sti_opened_file *p,
         t->offset = sti_add64_saturated(shard->data_offset, e->begin);
         t->data = base ? base + t->offset : NULL;
     }
-    if (h.metadata) {
+    if (h->metadata) {
         shard->metadata = l->pairs;
-        shard->metadata_count = h.pairs;
-        h.text_bytes = 0;
-        h.json.at = h.text + h.metadata;
-        (void)sti_metadata_read(&h, l->pairs, text);
-        text += h.text_bytes;
-        l->pairs += h.pairs;
+        shard->metadata_count = h->pairs;
+        h->text_bytes = 0;
+        h->json.at = h->text + h->metadata;
+        (void)sti_metadata_read(h, l->pairs, text);
+        text += h->text_bytes;
+        l->pairs += h->pairs;
     }
     l->tensors = t;
     l->text = text;
@@ -4531,7 +4534,7 @@ static int sti_equals_ignoring_case(sti_span a, const char *b) {
 }
 
 /* whether Windows takes a name without its extension for a device */
-static int sti_is_device(sti_span s) {
+STI_COLD static int sti_is_device(sti_span s) {
     static const char *const alone[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"};
     sti_span first = s, rest;
     size_t i;
@@ -4549,7 +4552,7 @@ static int sti_is_device(sti_span s) {
 
 /* Why a path of a shard, or a name of the hub's, is refused; NULL: it is not. Its parts must name the same thing on
  * every system, and nothing above them. Symbolic links are not its matter: what was loaded cannot make one. */
-static const char *sti_path_fault(sti_span path, int shard) {
+STI_COLD static const char *sti_path_fault(sti_span path, int shard) {
     if (shard && !sti_ends_with(path, STI_MODEL)) return STI_TEXT("a shard's name must end in .safetensors");
     for (;;) {
         sti_span name = path, stem;
@@ -5154,7 +5157,7 @@ static size_t sti_digits_at(sti_span s) {
 }
 
 /* whether a name is that of one of several shards: it holds -NNNNN-of-MMMMM, and M is over 1 */
-static int sti_is_shard(sti_span s) {
+STI_COLD static int sti_is_shard(sti_span s) {
     for (; s.n; s = sti_drop_first(s, 1)) {
         sti_span rest = sti_drop_first(s, 1);
         size_t n = sti_digits_at(rest);
@@ -5176,7 +5179,7 @@ static void sti_listing_keep(char *first, sti_span name) {
     (void)sti_copy_text(&first, name);
 }
 
-static int sti_listing_add(void *arg, const char *text) {
+STI_COLD static int sti_listing_add(void *arg, const char *text) {
     sti_listing *l = (sti_listing *)arg;
     const sti_span name = sti_span_of(text);
     if (*text == '.' || name.n >= STI_NAME_BYTES) return 0; /* hidden, no name before the ending, or no name */
@@ -5297,7 +5300,7 @@ ST_API st_status st_open(st_model **model, const char *path, const st_open_optio
 
 #if !defined(ST_NO_FILES)
 /* the value of an environment variable, "" where it is not set; NULL: there is no memory */
-static char *sti_hub_variable(sti_opening *o, const char *name) {
+STI_COLD static char *sti_hub_variable(sti_opening *o, const char *name) {
     const size_t room = sti_add_saturated(sti_system_variable(name, NULL, 0), 1);
     char *value = (char *)sti_scratch_take(o, room);
     const size_t n = value ? sti_system_variable(name, value, room) : 0;
@@ -5307,7 +5310,7 @@ static char *sti_hub_variable(sti_opening *o, const char *name) {
 }
 
 /* the directory of the cache, as the reference tools find it; NULL: there is no memory */
-static char *sti_hub_root(sti_opening *o) {
+STI_COLD static char *sti_hub_root(sti_opening *o) {
     static const char *const names[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"};
     static const char *const behind[] = {"", "", "/hub", "/huggingface/hub", "/.cache/huggingface/hub"};
     const char *value = "~", *home;
@@ -5337,7 +5340,7 @@ static int sti_is_commit(sti_span s) {
 }
 
 /* the commit that a revision stands for: what its file in refs holds, or itself */
-static st_status sti_hub_commit(sti_opening *o, const char *path, const char *revision, char commit[48]) {
+STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const char *revision, char commit[48]) {
     sti_opened_file *p = o->parts;
     sti_span text = sti_span_of(revision);
     st_status s = sti_open_file(o, p, path);
@@ -5554,7 +5557,7 @@ static const st_tensor *sti_alias_find(const st_model *model, sti_json *j, sti_s
 }
 
 /* one list of names that share their bytes, j at its bracket: the first that there is stands for the others */
-static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
+STI_COLD static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
     const st_tensor *first = NULL, *t;
     sti_json again = *j;
     sti_span name, canonical = {NULL, 0};
@@ -5580,7 +5583,7 @@ static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
 }
 
 /* the index's param_sharing: lists of names */
-static st_status sti_alias_sharing(sti_aliases *a, const st_pair *pair) {
+STI_COLD static st_status sti_alias_sharing(sti_aliases *a, const st_pair *pair) {
     sti_span text;
     sti_json j;
     st_status s = ST_OK;
@@ -5606,7 +5609,7 @@ static void sti_alias_pair(sti_aliases *a, const st_pair *pair, const st_tensor 
 }
 
 /* all of them: of the file's metadata, then of the index's */
-static st_status sti_alias_walk(sti_aliases *a) {
+STI_COLD static st_status sti_alias_walk(sti_aliases *a) {
     const st_model *m = a->model;
     st_status s = ST_OK;
     size_t i;
@@ -7747,7 +7750,7 @@ static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_t
     t->shard = 0;
     if (t->dtype == ST_DTYPE_UNKNOWN) {
         if (!spelling.at) return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
-        t->dtype = sti_dtype_find(spelling.at, spelling.n);
+        t->dtype = sti_dtype_find(spelling);
     }
     if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
     if (!sti_is_utf8(name)) return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("the name is not UTF-8"), error);

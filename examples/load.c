@@ -5,7 +5,7 @@
 #define ST_IMPLEMENTATION
 #include "safetensors.h"
 
-#include "parts.h"
+#include "threads.h"
 #include <stdio.h>
 #include <time.h>
 

@@ -10,7 +10,7 @@
 
 #if defined(ON_THREADS)
 #define NAME "load_threads"
-#include "../examples/parts.h"
+#include "../examples/threads.h"
 #else
 #define NAME "load"
 #endif

@@ -106,6 +106,7 @@ static void opens_well(unsigned flags) {
     }
     CHECK_EQ(memory.live_blocks, 1);
     CHECK(memory.live_bytes <= SHARDS * EACH * (96 + 14 + 8) + SHARDS * 180 + 1024);
+    CHECK(memory.peak_bytes <= memory.live_bytes + p.all[SHARDS].n * 5 / 3 + SHARDS * 400 + (1u << 20) + SHARDS * EACH);
     st_close(m);
     counting_end(&memory);
     CHECK_EQ(descriptors(), before);

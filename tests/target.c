@@ -147,9 +147,10 @@ static void long_names(void) {
     }
 #ifdef _WIN32
     {
-        wchar_t wide[400], *to = NULL;
-        CHECK_EQ(sti_system_path(NULL, path, wide, &to), 0);
-        CHECK(to != NULL && DeleteFileW(to));
+        sti_wide_path wide;
+        CHECK_EQ(sti_wide_of(&wide, path), 0);
+        CHECK(DeleteFileW(wide.at));
+        sti_wide_free(&wide);
     }
 #else
     CHECK(remove(path) == 0);

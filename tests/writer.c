@@ -786,6 +786,42 @@ static void longest_header(void) {
     CHECK_EQ(l.blanks, 100000000 - 2);
 }
 
+/* a header that is over the limit in any order is refused before memory is taken for it, or names are compared */
+static void too_many_or_too_long(void) {
+    enum { LONG = 50000001 };
+    char *name = (char *)need(LONG);
+    const st_tensor good = GOOD;
+    st_tensor t[2];
+    collecting c;
+    const st_sink sink = {&c, collect};
+    counting memory;
+    st_save_options options;
+    st_error error;
+    test_row = "a header over the limit in any order";
+    memset(&c, 0, sizeof c);
+    memset(&options, 0, sizeof options);
+    memset(name, 'n', LONG);
+    counting_begin(&memory);
+    options.allocator = &memory.allocator;
+    t[0] = t[1] = good;
+    t[0].name = t[1].name = name; /* and twice the same */
+    t[0].name_bytes = t[1].name_bytes = LONG;
+    CHECK_STATUS(save_to_sink(&sink, CONTENTS(t, 2, NULL, 0), &options, &error), ST_ERR_HEADER_LIMIT);
+    CHECK(error.expected == 100000000 && error.actual > 100000002);
+    t[1].name_bytes = 1;
+    CHECK_STATUS(save_to_sink(&sink, CONTENTS(t, 2, NULL, 0), &options, &error), ST_OK);
+    memory.calls = 0;
+    c.refusing.calls = 0;
+    CHECK_STATUS(save_to_sink(&sink, CONTENTS(&good, SIZE_MAX / 2, NULL, 0), &options, &error), ST_ERR_HEADER_LIMIT);
+    CHECK_STATUS(save_to_sink(&sink, CONTENTS(&good, 100000000 / 47 + 1, NULL, 0), &options, &error),
+                 ST_ERR_HEADER_LIMIT); /* of which none but the first is there */
+    CHECK_EQ(c.refusing.calls, 0);
+    CHECK_EQ(memory.calls, 2); /* of the writers */
+    counting_end(&memory);
+    free(c.out.at);
+    free(name);
+}
+
 /* data of nearly 2^62 bytes can be declared, if not written */
 static void most_data(void) {
     static const uint64_t most[1] = {2305843009213693951u}; /* 2^61 - 1: the bits fit */
@@ -1099,6 +1135,7 @@ int main(void) {
     contents();
     wrong_arguments();
     longest_header();
+    too_many_or_too_long();
     most_data();
     no_bytes();
     fill_fails();

@@ -1,11 +1,11 @@
 /* check.c: checks whether models are valid and, with --deep, what their data contains. */
 #include "st.h"
 
-#include "../parts.h"
+#include "../threads.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN_TENSORS = 20, MOST_PIECES = 1024, THREADS = 4, BATCH_BYTES = 1 << 25 };
+enum { SHOWN_TENSORS = 20, BATCH_PIECES = 1024, BATCH_BYTES = 1 << 25, THREADS = 4 };
 
 typedef struct check {
     int json, deep;
@@ -16,31 +16,32 @@ typedef struct check {
 
 /* ---- reading all data --------------------------------------------------------------------------------------- */
 
-typedef struct batch { /* pieces of tensors that are loaded together: BATCH_BYTES, whole elements of every dtype */
-    unsigned char *bytes;
-    size_t used, count, tensors[MOST_PIECES];
-    st_tensor flat[MOST_PIECES]; /* as bytes */
-    st_range ranges[MOST_PIECES];
-    st_view views[MOST_PIECES];
-    st_load_item items[MOST_PIECES];
+typedef struct batch {    /* pieces of tensors that are loaded in one go */
+    unsigned char *bytes; /* BATCH_BYTES: a whole number of elements of every dtype that values.c inspects */
+    size_t used, count, tensors[BATCH_PIECES];
+    st_tensor raw[BATCH_PIECES]; /* copies of the tensors, as one row of bytes */
+    st_range ranges[BATCH_PIECES];
+    st_view views[BATCH_PIECES];
+    st_load_item items[BATCH_PIECES];
 } batch;
 
-static size_t batch_put(batch *b, const st_tensor *t, size_t at, uint64_t offset) {
-    const size_t i = b->count++, room = BATCH_BYTES - b->used;
-    const size_t n = t->bytes - offset < room ? (size_t)(t->bytes - offset) : room;
-    b->tensors[i] = at;
-    b->flat[i] = *t;
-    b->flat[i].dtype = ST_DTYPE_U8;
-    b->flat[i].rank = 1;
-    b->flat[i].shape = &b->flat[i].bytes;
-    b->flat[i].elements = t->bytes;
+/* Adds what fits of the tensor's bytes from `offset` on. Returns how many bytes that is. */
+static size_t add_piece(batch *b, const st_tensor *t, size_t index, uint64_t offset) {
+    const size_t i = b->count++, free_bytes = BATCH_BYTES - b->used;
+    const size_t n = t->bytes - offset < free_bytes ? (size_t)(t->bytes - offset) : free_bytes;
+    b->tensors[i] = index;
+    b->raw[i] = *t;
+    b->raw[i].dtype = ST_DTYPE_U8;
+    b->raw[i].rank = 1;
+    b->raw[i].shape = &b->raw[i].bytes;
+    b->raw[i].elements = t->bytes;
     b->ranges[i].start = offset;
     b->ranges[i].stop = offset + n;
     b->ranges[i].step = 1;
     b->views[i].ranges = &b->ranges[i];
     b->views[i].range_count = 1;
     b->views[i].axes = NULL;
-    b->items[i].tensor = &b->flat[i];
+    b->items[i].tensor = &b->raw[i];
     b->items[i].as = ST_AS_STORED;
     b->items[i].dst = b->bytes + b->used;
     b->items[i].dst_bytes = n;
@@ -49,27 +50,25 @@ static size_t batch_put(batch *b, const st_tensor *t, size_t at, uint64_t offset
     return n;
 }
 
-static int stop(void *user, uint64_t done, uint64_t total) { /* on several threads */
+static int stop_loading(void *user, uint64_t done, uint64_t total) { /* called on every thread */
     (void)user, (void)done, (void)total;
     return system_interrupted();
 }
 
-static st_status batch_scan(batch *b, check *c, uint64_t *done, progress *bar, st_error *error) {
+static void scan_batch(check *c, batch *b, uint64_t *done, progress *bar, st_error *error) {
+    const unsigned threads = b->used < 1 << 22 ? 1 : THREADS;
     st_load_options options;
     size_t i;
     memset(&options, 0, sizeof options);
-    options.progress = stop;
-    if (load_on_threads(c->model, b->items, b->count, b->used < 1 << 22 ? 1 : THREADS, &options, error) != ST_OK) {
-        return error->status;
-    }
+    options.progress = stop_loading;
+    if (load_on_threads(c->model, b->items, b->count, threads, &options, error) != ST_OK) return;
     for (i = 0; i < b->count; i++) {
-        const size_t at = b->tensors[i], n = b->items[i].dst_bytes;
-        count_findings(&c->by_tensor[at], c->model->tensors[at].dtype, (const unsigned char *)b->items[i].dst, n);
+        const size_t index = b->tensors[i], n = b->items[i].dst_bytes;
+        count_findings(&c->by_tensor[index], c->model->tensors[index].dtype, (unsigned char *)b->items[i].dst, n);
         *done += n;
     }
     b->used = b->count = 0;
     if (progress_step(bar, *done, c->model->bytes)) error->status = ST_ERR_CANCELLED;
-    return error->status;
 }
 
 static void scan_tensors(check *c, batch *b, st_error *error) {
@@ -82,11 +81,11 @@ static void scan_tensors(check *c, batch *b, st_error *error) {
         const st_tensor *t = &c->model->tensors[i];
         uint64_t offset = 0;
         while (error->status == ST_OK && offset < t->bytes) {
-            offset += batch_put(b, t, i, offset);
-            if (b->count == MOST_PIECES || b->used >= BATCH_BYTES) batch_scan(b, c, &done, &bar, error);
+            offset += add_piece(b, t, i, offset);
+            if (b->count == BATCH_PIECES || b->used >= BATCH_BYTES) scan_batch(c, b, &done, &bar, error);
         }
     }
-    if (error->status == ST_OK && b->count > 0) batch_scan(b, c, &done, &bar, error);
+    if (error->status == ST_OK && b->count > 0) scan_batch(c, b, &done, &bar, error);
     progress_end(&bar);
     system_stop_watching();
 }
@@ -98,12 +97,9 @@ static st_status scan_model(check *c, st_error *error) {
     c->by_tensor = (findings *)calloc(c->model->count + 1, sizeof *c->by_tensor);
     if (b) b->bytes = (unsigned char *)malloc(BATCH_BYTES);
     error->status = ST_OK;
-    if (c->by_tensor && b && b->bytes) {
-        scan_tensors(c, b, error);
-    } else {
-        (void)set_error(error, ST_ERR_MEMORY, "out of memory");
-    }
-    for (i = 0; c->by_tensor && i < c->model->count; i++) {
+    if (!c->by_tensor || !b || !b->bytes) set_error(error, ST_ERR_MEMORY, "out of memory");
+    if (error->status == ST_OK) scan_tensors(c, b, error);
+    for (i = 0; error->status == ST_OK && i < c->model->count; i++) {
         c->sum.nan += c->by_tensor[i].nan;
         c->sum.infinity += c->by_tensor[i].infinity;
         c->sum.bad_bool += c->by_tensor[i].bad_bool;

@@ -26,11 +26,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 os.chdir(ROOT)  # from here on no path has a blank, which separates the words of a request
 HERE = os.path.join("tests", "bench")
 OUT = os.path.join("build", "bench")
-ROUNDS, LEAST_ROUNDS, SECONDS = 11, 5, 8  # a case ends after 11 rounds, or after 8 s if it had 5 rounds
+ROUNDS, LEAST_ROUNDS, SECONDS = 11, 5, 6  # a case ends after 11 rounds, or after 6 s if it had 5 rounds
 
 # glibc's malloc gives no memory back, so that each repetition finds what the one before freed
 KEEP_MEMORY = "glibc.malloc.trim_threshold=1099511627776:glibc.malloc.mmap_max=0"
 
+COMMANDS = {}  # program -> its command line; those that are here
 skipped = {}  # reason -> what; printed at the end
 broken = []  # what of ours does not build or fails: the run has failed
 
@@ -60,17 +61,17 @@ def build(name, command):
 
 
 def make_programs():
-    """Returns name -> command of each program that is here, and the versions of what is compared."""
+    """Builds what it can, fills COMMANDS, and returns the versions of what is compared."""
     cc, cxx = os.environ.get("CC", "cc").split(), os.environ.get("CXX", "c++").split()
     flags = os.environ.get("CFLAGS", "-O2").split()
-    commands, versions = {}, ["%s %s" % (first_line(cc + ["--version"]), " ".join(flags))]
+    versions = ["%s %s" % (first_line(cc + ["--version"]), " ".join(flags))]
     for name in ("generate", "ours", "limits"):
-        commands[name] = [os.path.join(OUT, name)]
-        if not build(name, cc + flags + ["-pthread", "-o", *commands[name], os.path.join(HERE, name + ".c")]):
+        COMMANDS[name] = [os.path.join(OUT, name)]
+        if not build(name, cc + flags + ["-pthread", "-o", *COMMANDS[name], os.path.join(HERE, name + ".c")]):
             sys.exit("bench: %s.c does not build: build/bench/%s.log" % (name, name))
     manifest, target = os.path.join(HERE, "reference", "Cargo.toml"), os.path.join(OUT, "cargo")
     if build("crate", ["cargo", "build", "--release", "--manifest-path", manifest, "--target-dir", target]):
-        commands["crate"] = [os.path.join(target, "release", "reference")]
+        COMMANDS["crate"] = [os.path.join(target, "release", "reference")]
         with open(manifest) as lines:
             version = next(line.split('"')[1].lstrip("=") for line in lines if line.startswith("safetensors"))
         versions.append("crate safetensors %s with LTO, %s" % (version, first_line(["rustc", "--version"])))
@@ -78,19 +79,19 @@ def make_programs():
         skip("crate", "no cargo, or it does not build: build/bench/crate.log")
     program = os.path.join(OUT, "simdjson")
     if build("simdjson", cxx + flags + ["-o", program, os.path.join(HERE, "simdjson.cc"), "-lsimdjson"]):
-        commands["simdjson"] = [program]
+        COMMANDS["simdjson"] = [program]
         versions.append("simdjson " + first_line(["pkg-config", "--modversion", "simdjson"]))
     else:
         skip("simdjson", "no libsimdjson-dev: build/bench/simdjson.log")
     for python in (os.environ.get("PYTHON"), "build/venv/bin/python", sys.executable):
         command = [python, os.path.join(HERE, "reference.py")]
         if python and first_line(command + ["--version"]):
-            commands["package"] = command
+            COMMANDS["package"] = command
             versions.append("package " + first_line(command + ["--version"]))
             break
     else:
         skip("package", "no Python with safetensors and numpy: tests/tools/install bench")
-    return commands, versions
+    return versions
 
 
 class Worker:
@@ -140,10 +141,10 @@ class Worker:
 # ---- samples -------------------------------------------------------------------------------------------------------
 
 
-def evict(commands, path):
+def evict(path):
     """Returns whether the file has left the page cache."""
     most = os.path.getsize(path) / 4096 / 100
-    limits = Worker.of(commands["limits"])
+    limits = Worker.of(COMMANDS["limits"])
     answer, _ = limits.ask("once evict " + path)
     if answer and answer[2] > most:
         try:
@@ -164,7 +165,7 @@ def remove(paths):
 
 
 def sample(case, command, request):
-    if case.state == "cold" and not evict(COMMANDS, case.file):
+    if case.state == "cold" and not evict(case.file):
         return None, "the page cache cannot be emptied here"
     for path in case.remove:
         if not os.path.splitext(path)[1]:
@@ -347,8 +348,7 @@ def main():
         if name not in workloads.TITLES:
             sys.exit("bench: no workload %s; there are: %s" % (name, " ".join(workloads.TITLES)))
     os.makedirs(OUT, exist_ok=True)
-    global COMMANDS
-    COMMANDS, versions = make_programs()
+    versions = make_programs()
     files = workloads.Files(os.environ.get("BENCH_DIRECTORY", OUT), quick)
     wanted = [case for case in workloads.cases(files) if case.workload in names]
     generate(files, wanted)

@@ -1,7 +1,7 @@
 /* ours.c: safetensors.h: a worker of the benchmark (worker.h) */
 #define ST_IMPLEMENTATION
 #include "../../safetensors.h"
-#include "../../examples/parts.h"
+#include "../../examples/threads.h"
 #include "names.h"
 #include "worker.h"
 
@@ -269,10 +269,9 @@ static void shard(char **arguments, result *r) { /* DIRECTORY FILE BYTES-OF-A-SH
     st_save_options options = save_options(0);
     st_error error;
     st_model *m = open_model(arguments[1]);
-    options.from = m;
+    st_contents contents = st_contents_of(m);
     options.max_shard_bytes = strtoull(arguments[2], NULL, 10);
-    expect_ok(st_save_sharded(arguments[0], m->tensors, m->count, m->metadata, m->metadata_count, &options, &error),
-              &error);
+    expect_ok(st_save_sharded(arguments[0], &contents, &options, &error), &error);
     r->work = (double)m->bytes;
     st_close(m);
 }

@@ -35,6 +35,7 @@ refuses() { # WANTED NAME ARGUMENTS...: the program fails with WANTED in its mes
     if "$out/$name" "$@" >"$out/got" 2>&1; then fail "$name $*: exit status 0"; else pass; fi
     try "message of $name $*" grep -qF "$wanted" "$out/got"
 }
+try "load" "$out/load" build/demo.safetensors 2
 prints list build/demo.safetensors norm.bias <<'END'
 embed.weight BF16 4 2
 norm.bias F32 2
@@ -97,8 +98,8 @@ refuses "norm.bias: missing" strict_load "$out/tied.safetensors"
 refuses "embed.weight: wrong shape" strict_load "$out/tied.safetensors"
 refuses "the model has no tensor of this name" cpp build/demo.safetensors none
 rm -rf "$out/model" && mkdir "$out/model"
-for step in begin "write 1 2" "write 0 2" finish; do try "parts $step" "$out/parts" $step "$out/model"; done
-[ "$("$out/st" check "$out/model")" = "$out/model: ok, 6 tensors, 384 bytes in 3 files" ] && pass || fail "parts: st check"
+for step in begin "write 1 2" "write 0 2" finish; do try "processes $step" "$out/processes" $step "$out/model"; done
+[ "$("$out/st" check "$out/model")" = "$out/model: ok, 6 tensors, 384 bytes in 3 files" ] && pass || fail "processes: st check"
 try "load" "$out/load" build/demo.safetensors 2
 python=build/venv/bin/python
 [ -x $python ] || python=python3

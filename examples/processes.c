@@ -1,9 +1,9 @@
-/* parts begin | write RANK RANKS | finish DIRECTORY: several processes save one model. One process begins; then each
- * process writes the shards that fall to its rank, also at the same time; when all of them have succeeded, one
- * process finishes. Killed at any moment, the directory opens as the older model or the new one, or is refused.
+/* processes begin | write RANK RANKS | finish DIRECTORY: several processes save one model. One process begins; then each
+ * process writes the shards of its rank, all at the same time if you like; when all of them have succeeded, one process
+ * finishes. Killed at any moment, the directory opens as the older model or the new one, or does not open.
  *
- *     cc -I. examples/parts.c -o parts
- *     mkdir model && ./parts begin model && ./parts write 0 2 model && ./parts write 1 2 model && ./parts finish model
+ *     cc -I. examples/processes.c -o processes
+ *     mkdir model && ./processes begin model && ./processes write 0 2 model && ./processes write 1 2 model && ./processes finish model
  */
 #define ST_IMPLEMENTATION
 #include "safetensors.h"
@@ -88,7 +88,7 @@ int main(int argc, char **argv) {
     } else if (status == ST_OK && argc == 3 && strcmp(step, "finish") == 0) {
         status = st_save_index(directory, &contents, &options, &error);
     } else if (status == ST_OK) {
-        fputs("usage: parts begin|finish DIRECTORY, parts write RANK RANKS DIRECTORY\n", stderr);
+        fputs("usage: processes begin|finish DIRECTORY, processes write RANK RANKS DIRECTORY\n", stderr);
         return 2;
     }
     if (status) fprintf(stderr, "%s\n", error.message);

@@ -1,11 +1,11 @@
-/* parts.h: st_load on several threads. st_load itself starts none: each thread of a program loads one part of the items,
+/* threads.h: st_load on several threads. st_load itself starts none: each thread of a program loads one part of the items,
    and the parts share nothing. Copy this file into your program, include it after safetensors.h, and change what you like.
    POSIX: link with -pthread.
 
        status = load_on_threads(model, items, count, 4, NULL, &error);
 */
-#ifndef PARTS_H
-#define PARTS_H
+#ifndef THREADS_H
+#define THREADS_H
 
 #if defined(_WIN32)
 #include <windows.h>
