@@ -27,9 +27,9 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
 	examples/st/report.c examples/st/open.c examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c
 
-# what `check` makes, the longest first
-CHECKS = fuzz asan cover wine msan s390x i686 faults test matrix warnings interop hostile callsites examples bench-count arm \
-	symbols tsan rooms format
+# what `check` makes: fuzz, which runs alone, then the longest first
+CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites hostile bench-count \
+	symbols tsan arm rooms format
 # the rest of the nightly round: the same tests under what is slowest, or differs least; all of F32; static analysis
 NIGHTLY = valgrind arm64 musl tcc exhaustive analyze
 

@@ -611,9 +611,10 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
  *            st_read and data do not change
  * dst        at any alignment; dst_bytes of it may be written, as many as the view comes to are. Not part of data
  * ST_ERR_ARGUMENT: a view that is none (see st_view_shape), dst is too small (expected: bytes that suffice), no such
- * dtype (as, or of a copy of a tensor), not of this model. ST_ERR_UNSUPPORTED: no such conversion (see st_convert). ST_ERR_SUBBYTE: elements of 4 or
- * 6 bits as they are stored come in whole bytes only: the last axis stays last, with step 1, starting and stopping on
- * whole bytes, and so does each row; the whole tensor may always be read, and as another dtype any view.
+ * dtype (as, or of a copy of a tensor), not of this model. ST_ERR_UNSUPPORTED: no such conversion (see st_convert).
+ * ST_ERR_SUBBYTE: elements of 4 or 6 bits as they are stored come in whole bytes only: the last axis stays last, with
+ * step 1, starting and stopping on whole bytes, and so does each row; the whole tensor may always be read, and as
+ * another dtype any view.
  * ST_ERR_DTYPE: of a tensor of unknown dtype the whole can be read as it is stored, and nothing else.
  * ST_ERR_TOO_LARGE: more than 24 axes are left when those of one element are dropped and those that go on where the
  * next one ends are joined. Up to here dst is untouched. ST_ERR_MEMORY, ST_ERR_IO: it holds nothing to rely on.
@@ -639,7 +640,7 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
  * Files of the system are opened again for each call and read by position, in requests of up to 8 MiB straight to dst;
  * the system is asked to read ahead where the next bytes are not in its cache. What is to be converted comes from the
  * mapping, if there is one. progress sees a view that is not one run as one step.
- * Memory: 40 bytes an item and a buffer of up to 1 MiB (8 MiB if the file is behind a callback), from options.work or
+ * Memory: at most 40 bytes an item and a buffer of up to 1 MiB (8 MiB if the file is behind a callback), from options.work or
  * the model's allocator, given back before the call returns. With work the buffer is what is left, 256 bytes at least.
  * Cost: O(n log n) in items for each part, and one pass over its bytes. */
 ST_API st_status st_load(const st_model *model, const st_load_item *items, size_t count, const st_load_options *options,
@@ -1003,7 +1004,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 
 #if defined(__GNUC__) || defined(__clang__)
 #define STI_NOINLINE __attribute__((noinline))   /* so that its frame is not part of deeper calls of its caller */
-#define STI_COLD __attribute__((noinline, cold)) /* errors: compiled for size, and out of the way */
+#define STI_COLD __attribute__((noinline, cold)) /* errors, and what runs seldom: compiled for size, out of the way */
 #define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
 #elif defined(_MSC_VER)
 #define STI_NOINLINE __declspec(noinline)
@@ -7055,7 +7056,7 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
 #if !defined(ST_NO_FILES)
 /* Asks the system to read bytes of the tensor ahead, through a file of the reader's own or the model's; in pieces, for
  * Linux cuts each request at the read-ahead of the device, which is often 128 KiB. */
-static void sti_source_ask(const sti_source *s, uint64_t offset, uint64_t n) {
+STI_COLD static void sti_source_ask(const sti_source *s, uint64_t offset, uint64_t n) {
     const st_io *io = s->io ? s->io : &s->model->files[s->tensor->shard].io;
     while (n) {
         const uint64_t piece = n < STI_AHEAD_BYTES ? n : STI_AHEAD_BYTES;
@@ -7066,7 +7067,7 @@ static void sti_source_ask(const sti_source *s, uint64_t offset, uint64_t n) {
 }
 
 /* whether the byte at `offset` of the tensor is in a mapped file and has yet to be read from the device */
-static int sti_source_is_cold(const sti_source *s, uint64_t offset) {
+STI_COLD static int sti_source_is_cold(const sti_source *s, uint64_t offset) {
     return s->model->system &&
            sti_system_is_cold(&s->model->files[s->tensor->shard].io, sti_add64_saturated(s->tensor->offset, offset));
 }
@@ -7074,7 +7075,7 @@ static int sti_source_is_cold(const sti_source *s, uint64_t offset) {
 /* Of a mapping that is not in memory yet the system brings little around each page that is touched. So the parts of the
  * next STI_REQUEST_BYTES are asked for before one is moved. A part counts as STI_GAP_BYTES more than it has, which
  * bounds how many small ones are asked for. */
-static void sti_view_move_cold(sti_view *p, const sti_source *s, unsigned char *dst) {
+STI_COLD static void sti_view_move_cold(sti_view *p, const sti_source *s, unsigned char *dst) {
     uint64_t asked = 0, moved = 0;
     sti_view ahead;
     int more = 1;
@@ -7420,7 +7421,7 @@ static void sti_load_share(sti_load *l) {
 }
 
 /* all of this part, once the items are checked */
-static st_status sti_load_part(sti_load *l, int buffered) {
+STI_COLD static st_status sti_load_part(sti_load *l, int buffered) {
     const size_t fixed = sti_multiply_saturated(l->count, sizeof(sti_job)), least = buffered ? STI_PIECE_BYTES : 0;
     const size_t most =
         l->m->system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* where a request is dear, and stays in no cache */

@@ -3,7 +3,7 @@
 #include "../safetensors.h"
 
 #include "folder.h"
-#include "threads.h"
+#include "parts.h"
 #if !defined(_WIN32)
 #include <sys/resource.h>
 #endif

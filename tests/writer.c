@@ -464,7 +464,7 @@ static double save_long_names(int chosen) {
     static const char flipped[BITS + 1] = "uE]QWT"; /* of U, one bit each */
     static const uint64_t none[1] = {0};
     st_tensor *tensors = (st_tensor *)need(COUNT * sizeof *tensors);
-    char *texts = (char *)need((size_t)COUNT * LENGTH);
+    char *texts = (char *)need((size_t)COUNT * LENGTH + 2); /* the last names have up to 802 bytes */
     collecting c;
     const st_sink sink = {&c, collect};
     st_error error;
@@ -474,7 +474,7 @@ static double save_long_names(int chosen) {
     double took;
     memset(&c, 0, sizeof c);
     memset(tensors, 0, COUNT * sizeof *tensors);
-    memset(texts, 'U', (size_t)COUNT * LENGTH);
+    memset(texts, 'U', (size_t)COUNT * LENGTH + 2);
     for (i = 0; i < COUNT; i++) {
         char *name = texts + i * LENGTH;
         if (chosen) {

@@ -2,7 +2,7 @@
  * tests of models in several files run, inside and from outside. */
 #ifndef SHARDS_H
 #define SHARDS_H
-#include "../threads.h"
+#include "../parts.h"
 
 enum older { NOTHING, SINGLE, TWO, THREE, HIDDEN, STRAY, ONE };
 
