@@ -3168,7 +3168,7 @@ STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
 /* chooses the hash */
 static void sti_table_seed(sti_name_table *x, uint64_t secret) {
     x->seed = sti_hash_fold(secret ^ 0x9E3779B97F4A7C15u, 0xC2B2AE3D27D4EB4Fu);
-    x->twist = sti_hash_fold(secret ^ 0xC2B2AE3D27D4EB4Fu, 0x9E3779B97F4A7C15u);
+    x->twist = x->seed << 32 | x->seed >> 32;
 }
 
 /* two words that end with the text's last byte; of one of up to 16 bytes they are all of it, for its length */
