@@ -8797,35 +8797,36 @@ ST_API st_status st_save(const char *path, const st_contents *contents, const st
 
 /* ---- sharding: the plan */
 
-#define STI_SHARD_BYTES 5000000000u /* by default */
-#define STI_STEM "model"            /* what the names of a model's files begin with */
+#define STI_DEFAULT_SHARD_BYTES 5000000000u
+#define STI_MODEL_STEM "model" /* the names of a model's files start with it */
 
-/* checks all tensors, sums their bytes and counts the shards; shards: NULL, or room for count */
-static st_status sti_plan(const char *said, const st_contents *c, const st_save_options *o, uint32_t *shards,
-                          uint32_t *shard_count, uint64_t *bytes, st_error *error) {
-    const uint64_t limit = o->max_shard_bytes ? o->max_shard_bytes : STI_SHARD_BYTES;
-    uint64_t held = 0; /* bytes in the last shard */
+/* Assigns the tensors to shards, validating each, and sums their sizes. shards: NULL, or room for c->count numbers. */
+STI_COLD static st_status sti_plan_shards(const char *label, const st_contents *c, const st_save_options *o,
+                                          uint32_t *shards, uint32_t *shard_count, uint64_t *total_bytes,
+                                          st_error *error) {
+    const uint64_t limit = o->max_shard_bytes ? o->max_shard_bytes : STI_DEFAULT_SHARD_BYTES;
+    uint64_t shard_bytes = 0; /* of the last shard so far */
     uint32_t n = 1;
     size_t i;
-    *bytes = 0;
+    *total_bytes = 0;
     for (i = 0; i < c->count; i++) {
         st_tensor t;
-        st_status s = sti_tensor_judge(said, &c->tensors[i], &t, error);
+        st_status s = sti_tensor_judge(label, &c->tensors[i], &t, error);
         if (s != ST_OK) return s;
-        *bytes = sti_add64_saturated(*bytes, t.bytes);
-        if (*bytes > INT64_MAX) {
-            return sti_refuse(said, ST_ERR_OVERFLOW, sti_span_of_text(t.name, t.name_bytes), 0, 0,
+        *total_bytes = sti_add64_saturated(*total_bytes, t.bytes);
+        if (*total_bytes > INT64_MAX) {
+            return sti_refuse(label, ST_ERR_OVERFLOW, sti_span_of_text(t.name, t.name_bytes), 0, 0,
                               STI_TEXT("total size reaches 2^63 bytes at this tensor"), error);
         }
-        if (i && (held > limit || t.bytes > limit - held)) {
-            held = 0;
+        if (i && (shard_bytes > limit || t.bytes > limit - shard_bytes)) {
+            shard_bytes = 0;
             if (n <= STI_MAX_SHARDS) n++;
         }
-        held = sti_add64_saturated(held, t.bytes);
+        shard_bytes = sti_add64_saturated(shard_bytes, t.bytes);
         if (shards) shards[i] = n - 1;
     }
     if (n > STI_MAX_SHARDS) {
-        return sti_refuse(said, ST_ERR_TOO_LARGE, sti_span_of("max_shard_bytes"), STI_MAX_SHARDS, 0,
+        return sti_refuse(label, ST_ERR_TOO_LARGE, sti_span_of("max_shard_bytes"), STI_MAX_SHARDS, 0,
                           STI_TEXT("more than $e shards: increase max_shard_bytes"), error);
     }
     *shard_count = n;
@@ -8837,171 +8838,169 @@ static st_status sti_plan(const char *said, const st_contents *c, const st_save_
 
 ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
                                 uint32_t *shard_count, st_error *error) {
-    const char *said = "(plan)";
-    st_save_options all;
-    uint64_t bytes;
+    const char *label = "(plan)";
+    st_save_options o;
+    uint64_t total_bytes;
     st_status s;
-    ST_MEMSET(&all, 0, sizeof all);
-    if (options) all = *options;
-    if (!shard_count) return sti_argument_refuse(said, "shard_count", error);
-    s = sti_contents_check(said, contents, options, error);
-    if (s == ST_OK) s = sti_save_options_check(said, &all, STI_SHARDED_TAKES, error);
-    if (s == ST_OK) s = sti_plan(said, contents, &all, shards, shard_count, &bytes, error);
+    ST_MEMSET(&o, 0, sizeof o);
+    if (options) o = *options;
+    if (!shard_count) return sti_argument_refuse(label, "shard_count", error);
+    s = sti_contents_check(label, contents, options, error);
+    if (s == ST_OK) s = sti_save_options_check(label, &o, STI_SHARDED_TAKES, error);
+    if (s == ST_OK) s = sti_plan_shards(label, contents, &o, shards, shard_count, &total_bytes, error);
     return s == ST_OK ? sti_succeed(error) : s;
 }
 
-static void sti_put_five(char *text, size_t size, uint32_t n) {
+/* Appends n in at least five digits; n > 0. */
+static void sti_put_five_digits(char *text, size_t size, uint32_t n) {
     uint32_t rank;
-    for (rank = 10000; rank > n; rank /= 10) sti_put(text, size, sti_span_of("0")); /* n > 0 */
+    for (rank = 10000; rank > n; rank /= 10) sti_put(text, size, sti_span_of("0"));
     sti_put_number(text, size, n);
 }
 
-/* the name of a shard, counted from 0; shard_count 0: of the file of a model that has one only */
-static void sti_shard_name(const char *stem, uint32_t shard, uint32_t shard_count, char name[ST_SHARD_NAME_BYTES]) {
+/* Makes the name of a shard, counted from 0. shard_count 0: the name of a model in one file. */
+STI_COLD static void sti_shard_name(uint32_t shard, uint32_t shard_count, char name[ST_SHARD_NAME_BYTES]) {
     name[0] = 0;
-    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(stem));
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL_STEM));
     if (shard_count) {
         sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("-"));
-        sti_put_five(name, ST_SHARD_NAME_BYTES, shard + 1); /* at most shard_count */
+        sti_put_five_digits(name, ST_SHARD_NAME_BYTES, shard + 1); /* at most shard_count */
         sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("-of-"));
-        sti_put_five(name, ST_SHARD_NAME_BYTES, shard_count);
+        sti_put_five_digits(name, ST_SHARD_NAME_BYTES, shard_count);
     }
     sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL));
 }
 
 ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes) {
-    char whole[ST_SHARD_NAME_BYTES];
+    char name[ST_SHARD_NAME_BYTES];
     size_t n;
     if (!dst || shard >= shard_count) return ST_ERR_ARGUMENT;
-    sti_shard_name(STI_STEM, shard, shard_count > 1 ? shard_count : 0, whole);
-    n = sti_span_of(whole).n + 1;
+    sti_shard_name(shard, shard_count > 1 ? shard_count : 0, name);
+    n = sti_span_of(name).n + 1;
     if (n > dst_bytes) return ST_ERR_ARGUMENT;
-    ST_MEMCPY(dst, whole, n);
+    ST_MEMCPY(dst, name, n);
     return ST_OK;
 }
 
 #if !defined(ST_NO_FILES)
 
-/* ---- sharding: one call that saves a model in several files, or their index */
+/* ---- sharding: the state of one call */
 
-typedef struct sti_shards { /* what one call works with; the first three are the caller's */
-    const char *directory;
+/* One call of st_save_sharded or st_save_index. The files of the new model are numbered: shards first, then the index.
+ * Files 0 to renamed - 1 have their final names; renamed to written - 1 are complete under temporary names. */
+typedef struct sti_sharded_save {
+    const char *directory; /* the caller's, as is all that contents and options point to */
     st_contents contents;
     st_save_options options;
     sti_memory memory;
     st_error *error;
-    const char *stem;
     uint32_t shard_count;
-    uint32_t *shards;    /* of each tensor */
-    uint64_t bytes;      /* of all tensors */
-    size_t prefix_bytes; /* the directory and a separator: where names begin in path */
-    size_t path_bytes;
-    char *path, *temp;         /* each with room for path_bytes */
-    sti_named *order;          /* contents.count tensors by name, for the index */
-    sti_named *pairs;          /* contents.index_count pairs by key */
-    uint64_t index_bytes;      /* of its text */
-    uint32_t *serials;         /* of the temporaries of the shards, then of the index */
-    uint32_t serial;           /* for the next */
-    uint32_t written, named;   /* temporaries that were written, and how many of these have their names by now */
-    uint64_t done;             /* bytes that progress has been told of */
-    int has_index, has_single; /* files of an older model that are there */
-    int clash;                 /* a file that is there has the name of a new shard */
-    st_status status;          /* of what a listing calls */
-} sti_shards;
+    uint32_t *shards; /* shards[i]: shard of tensor i */
+    uint64_t total_bytes;
+    size_t directory_bytes; /* length of the directory and a separator: file names start there in path */
+    size_t path_bytes;      /* size of path and of temp_path */
+    char *path, *temp_path; /* buffers for one file's final and temporary path */
+    sti_named *sorted;      /* contents.count tensors, by name */
+    sti_named *index_pairs; /* contents.index_count pairs, by key */
+    uint64_t index_bytes;   /* length of the index file */
+    uint32_t *serials;      /* serials[i]: number in the temporary name of file i */
+    uint32_t next_serial;   /* where the search for the next free temporary name starts */
+    uint32_t written, renamed;
+    uint64_t saved_bytes;   /* tensor data of the complete shards, for progress */
+    int has_index;          /* the directory holds model.safetensors.index.json */
+    int has_single;         /* the directory holds model.safetensors */
+    int has_clash;          /* the directory holds a file with the name of a new shard */
+    st_status sweep_status; /* of the last removal that failed in sti_sweep_visit */
+} sti_sharded_save;
 
-STI_COLD static st_status sti_shards_refuse(const sti_shards *s, st_status status, sti_span subject, uint64_t expected,
-                                            uint64_t actual, const char *sentence) {
+STI_COLD static st_status sti_sharded_refuse(const sti_sharded_save *s, st_status status, sti_span subject,
+                                             uint64_t expected, uint64_t actual, const char *sentence) {
     return sti_refuse(s->directory, status, subject, expected, actual, sentence, s->error);
 }
 
-/* the system's refusal, about one name in the directory; "": about the directory */
-STI_COLD static st_status sti_shards_fail(const sti_shards *s, int code, const char *name, const char *sentence) {
+/* Reports a system error. name: the file in the directory; "": the directory itself. */
+STI_COLD static st_status sti_sharded_fail(const sti_sharded_save *s, int code, const char *name,
+                                           const char *sentence) {
     st_status status = sti_fail_code(s->error, code, STI_NO_OFFSET, sentence);
     if (*name) sti_error_subject(s->error, sti_span_of(name), STI_NAME);
     return sti_error_file(s->error, sti_span_of(s->directory), status);
 }
 
-/* puts the name of a file of the model into s->path */
-static const char *sti_shards_path(const sti_shards *s, const char *name) {
+/* Puts the path of a file in the directory into s->path and returns it. */
+static const char *sti_sharded_path(const sti_sharded_save *s, const char *name) {
     const sti_span text = sti_span_of(name);
-    ST_MEMCPY(s->path + s->prefix_bytes, text.at, text.n + 1);
+    ST_MEMCPY(s->path + s->directory_bytes, text.at, text.n + 1);
     return s->path;
 }
 
-/* the name of file `i` of the new model: its shards, then the index */
-static const char *sti_shards_name(const sti_shards *s, uint32_t i, char name[ST_SHARD_NAME_BYTES]) {
+/* Makes the final name of file i of the new model. */
+STI_COLD static const char *sti_sharded_name(const sti_sharded_save *s, uint32_t i, char name[ST_SHARD_NAME_BYTES]) {
     if (i < s->shard_count) {
-        sti_shard_name(s->stem, i, s->shard_count > 1 ? s->shard_count : 0, name);
+        sti_shard_name(i, s->shard_count > 1 ? s->shard_count : 0, name);
     } else {
         name[0] = 0;
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(s->stem));
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_INDEX_END));
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL_STEM STI_INDEX_END));
     }
     return name;
 }
 
-static void *sti_shards_take(sti_shards *s, size_t bytes) {
+STI_COLD static void *sti_sharded_take(sti_sharded_save *s, size_t bytes) {
     void *taken = sti_arena_take(&s->memory, bytes);
     if (!taken) (void)sti_error_file(s->error, sti_span_of(s->directory), sti_fail_memory(&s->memory, bytes, s->error));
     return taken;
 }
 
-/* checks the arguments and plans; takes what both calls need */
-static st_status sti_shards_open(sti_shards *s, const char *directory, const st_contents *contents,
-                                 const st_save_options *options, unsigned takes, st_error *error) {
-    const sti_span place = sti_span_of(directory ? directory : "");
+/* Checks the arguments, plans the shards and allocates the buffers. sti_sharded_close frees them, also after an error. */
+STI_COLD static st_status sti_sharded_open(sti_sharded_save *s, const char *directory, const st_contents *contents,
+                                           const st_save_options *options, unsigned takes, st_error *error) {
+    const size_t name_bytes = ST_SHARD_NAME_BYTES > STI_TEMP_BYTES ? ST_SHARD_NAME_BYTES : STI_TEMP_BYTES;
+    const sti_span text = sti_span_of(directory ? directory : "");
     st_status status;
     ST_MEMSET(s, 0, sizeof *s);
     s->directory = directory ? directory : "(directory)";
     if (options) s->options = *options;
     s->error = error;
-    s->stem = STI_STEM;
-    if (!place.n) return sti_argument_refuse(s->directory, "directory", error);
+    if (!text.n) return sti_argument_refuse(s->directory, "directory", error);
     status = sti_contents_check(directory, contents, options, error);
     if (status == ST_OK) status = sti_save_options_check(directory, &s->options, takes, error);
     if (status != ST_OK) return status;
     s->contents = *contents;
     sti_memory_choose(&s->memory, s->options.allocator, NULL, 0);
-    s->shards = (uint32_t *)sti_shards_take(s, sti_multiply_saturated(contents->count, sizeof *s->shards));
+    s->shards = (uint32_t *)sti_sharded_take(s, sti_multiply_saturated(contents->count, sizeof *s->shards));
     if (!s->shards) return ST_ERR_MEMORY;
-    status = sti_plan(directory, contents, &s->options, s->shards, &s->shard_count, &s->bytes, error);
+    status = sti_plan_shards(directory, contents, &s->options, s->shards, &s->shard_count, &s->total_bytes, error);
     if (status != ST_OK) return status;
-    s->prefix_bytes =
-        sti_add_saturated(place.n, sti_system_directory(directory) < place.n); /* a separator, unless it has one */
-    s->path_bytes =
-        sti_add_saturated(s->prefix_bytes, ST_SHARD_NAME_BYTES > STI_TEMP_BYTES ? ST_SHARD_NAME_BYTES : STI_TEMP_BYTES);
-    s->serials = (uint32_t *)sti_shards_take(s, sti_multiply_saturated(s->shard_count + (size_t)1, sizeof *s->serials));
-    if (s->serials) s->path = (char *)sti_shards_take(s, s->path_bytes);
-    if (s->path) s->temp = (char *)sti_shards_take(s, s->path_bytes);
-    if (!s->temp) return ST_ERR_MEMORY;
-    ST_MEMCPY(s->path, place.at, place.n);
-    if (s->prefix_bytes > place.n) s->path[place.n] = '/';
-    s->path[s->prefix_bytes] = 0;
+    s->directory_bytes =
+        sti_add_saturated(text.n, sti_system_directory(directory) < text.n); /* + 1: no separator yet */
+    s->path_bytes = sti_add_saturated(s->directory_bytes, name_bytes);
+    s->serials =
+        (uint32_t *)sti_sharded_take(s, sti_multiply_saturated(s->shard_count + (size_t)1, sizeof *s->serials));
+    if (s->serials) s->path = (char *)sti_sharded_take(s, s->path_bytes);
+    if (s->path) s->temp_path = (char *)sti_sharded_take(s, s->path_bytes);
+    if (!s->temp_path) return ST_ERR_MEMORY;
+    ST_MEMCPY(s->path, text.at, text.n);
+    if (s->directory_bytes > text.n) s->path[text.n] = '/';
+    s->path[s->directory_bytes] = 0;
     return ST_OK;
 }
 
-static st_status sti_shards_end(sti_shards *s, st_status status) {
-    sti_arena_release(&s->memory, NULL, 0);
-    return status == ST_OK ? sti_succeed(s->error) : status;
-}
-
-/* calls `each` for every shard, with its tensors [begin, end), until one call fails */
-static st_status sti_shards_each(sti_shards *s,
-                                 st_status (*each)(sti_shards *s, uint32_t shard, size_t begin, size_t end)) {
+/* Calls visit for every shard, with its tensors [begin, end), until a call fails. */
+STI_COLD static st_status sti_sharded_each(sti_sharded_save *s, st_status (*visit)(sti_sharded_save *s, uint32_t shard,
+                                                                                   size_t begin, size_t end)) {
     st_status status = ST_OK;
     size_t begin = 0, end;
     uint32_t shard;
     for (shard = 0; status == ST_OK && shard < s->shard_count; shard++, begin = end) {
         for (end = begin; end < s->contents.count && s->shards[end] == shard; end++) {}
-        status = each(s, shard, begin, end);
+        status = visit(s, shard, begin, end);
     }
     return status;
 }
 
-/* ---- sharding: the index's text, as Python's json writes it with an indent of 2 and sorted keys, but for the values */
+/* ---- sharding: the index, as Python's json.dumps(indent=2, sort_keys=True) writes it; values stay as given */
 
-/* a string in ASCII */
-static void sti_emit_ascii(sti_emitter *e, sti_span s) {
+/* Emits a JSON string in ASCII. s is UTF-8. */
+STI_COLD static void sti_emit_ascii(sti_emitter *e, sti_span s) {
     sti_json j = sti_json_inside(s);
     sti_emit(e, "\"", 1);
     while (j.at < j.end) {
@@ -9009,8 +9008,8 @@ static void sti_emit_ascii(sti_emitter *e, sti_span s) {
         while (j.at < j.end && *j.at >= 0x20 && *j.at < 0x7F && *j.at != '"' && *j.at != '\\') j.at++;
         sti_emit(e, run, (size_t)(j.at - run));
         if (j.at < j.end) {
-            unsigned char raw[4];
-            uint32_t code = sti_utf8_code(raw, sti_json_character(&j, 0, raw)); /* never 0: it is UTF-8 */
+            unsigned char utf8[4];
+            uint32_t code = sti_utf8_code(utf8, sti_json_character(&j, 0, utf8)); /* length > 0: s is UTF-8 */
             if (code < 0x10000) {
                 sti_emit_escape(e, code);
             } else {
@@ -9022,206 +9021,199 @@ static void sti_emit_ascii(sti_emitter *e, sti_span s) {
     sti_emit(e, "\"", 1);
 }
 
-/* begins a member: its key, and what stands before it */
-static void sti_emit_key(sti_emitter *e, sti_span key, int first) {
-    sti_emit_text(e, first ? "\n    " : ",\n    ");
+/* Emits the key of a member, and the separator before it. */
+STI_COLD static void sti_emit_index_key(sti_emitter *e, sti_span key, int is_first) {
+    sti_emit_text(e, is_first ? "\n    " : ",\n    ");
     sti_emit_ascii(e, key);
     sti_emit(e, ": ", 2);
 }
 
-/* whether a text is one JSON value that may stand in the index's metadata */
-static int sti_is_value(sti_span text) {
-    sti_json j = sti_json_inside(text);
-    return sti_is_utf8(text) && sti_json_skip(&j, 2) == ST_OK && sti_json_peek(&j) < 0;
-}
-
-/* orders n items by name, and refuses a name that is there twice */
-static st_status sti_shards_sort(sti_shards *s, sti_named *items, size_t n, const char *sentence) {
+/* Sorts n items by name; a duplicate name fails with the sentence. */
+STI_COLD static st_status sti_sharded_sort(sti_sharded_save *s, sti_named *items, size_t n, const char *sentence) {
     const sti_memory before = s->memory;
-    sti_named *spare = (sti_named *)sti_shards_take(s, sti_multiply_saturated(n, sizeof *spare));
+    sti_named *spare = (sti_named *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *spare));
     size_t i;
     if (!spare) return ST_ERR_MEMORY;
     sti_sort_by_name(items, spare, n);
     sti_arena_release(&s->memory, before.chunks, 0);
     i = sti_find_repeated(items, n);
-    return i < n ? sti_shards_refuse(s, ST_ERR_DUPLICATE, items[i].name, 0, 0, sentence) : ST_OK;
+    return i < n ? sti_sharded_refuse(s, ST_ERR_DUPLICATE, items[i].name, 0, 0, sentence) : ST_OK;
 }
 
-/* checks the index's metadata and orders it */
-static st_status sti_shards_pairs(sti_shards *s) {
+/* Checks the caller's entries for the metadata of the index, and sorts them. */
+STI_COLD static st_status sti_sharded_sort_pairs(sti_sharded_save *s) {
     const size_t n = s->contents.index_count;
     size_t i;
     if (!n) return ST_OK;
-    s->pairs = (sti_named *)sti_shards_take(s, sti_multiply_saturated(n, sizeof *s->pairs));
-    if (!s->pairs) return ST_ERR_MEMORY;
+    s->index_pairs = (sti_named *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *s->index_pairs));
+    if (!s->index_pairs) return ST_ERR_MEMORY;
     for (i = 0; i < n; i++) {
         const st_pair *p = &s->contents.index[i];
         sti_span key = sti_span_of_text(p->key, p->key_bytes), value = sti_span_of_text(p->value, p->value_bytes);
+        sti_json j;
         if (!key.at || !value.at) {
-            return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("index entry has no key or no value"));
+            return sti_sharded_refuse(s, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("index entry has no key or no value"));
         }
         if (!sti_is_utf8(key)) {
-            return sti_shards_refuse(s, ST_ERR_UTF8, key, 0, 0, STI_TEXT("index key is not UTF-8"));
+            return sti_sharded_refuse(s, ST_ERR_UTF8, key, 0, 0, STI_TEXT("index key is not UTF-8"));
         }
-        if (value.n > STI_DEFAULT_LIMIT) {
-            return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
-                                     STI_TEXT("index value of $a bytes exceeds the limit of $e"));
+        if (value.n > STI_DEFAULT_LIMIT) { /* so that offsets in it fit 32 bits */
+            return sti_sharded_refuse(s, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
+                                      STI_TEXT("index value of $a bytes exceeds the limit of $e"));
         }
-        if (!sti_is_value(value)) {
-            return sti_shards_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("index value is not JSON text"));
+        j = sti_json_inside(value);
+        if (!sti_is_utf8(value) || sti_json_skip(&j, 2) != ST_OK || sti_json_peek(&j) >= 0) { /* 2: depth in the file */
+            return sti_sharded_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("index value is not JSON text"));
         }
-        s->pairs[i] = sti_named_pair(p, p);
+        s->index_pairs[i] = sti_named_pair(p, p);
     }
-    return sti_shards_sort(s, s->pairs, n, STI_TEXT("duplicate index key"));
+    return sti_sharded_sort(s, s->index_pairs, n, STI_TEXT("duplicate index key"));
 }
 
-/* orders the tensors for the index, and refuses a name that is there twice */
-static st_status sti_shards_order(sti_shards *s) {
+STI_COLD static st_status sti_sharded_sort_tensors(sti_sharded_save *s) {
+    const size_t n = s->contents.count;
     size_t i;
-    s->order = (sti_named *)sti_shards_take(s, sti_multiply_saturated(s->contents.count, sizeof *s->order));
-    if (!s->order) return ST_ERR_MEMORY;
-    for (i = 0; i < s->contents.count; i++) {
-        ST_MEMSET(&s->order[i], 0, sizeof *s->order);
-        s->order[i].name = sti_span_of_text(s->contents.tensors[i].name, s->contents.tensors[i].name_bytes);
-        s->order[i].item = &s->contents.tensors[i];
+    s->sorted = (sti_named *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *s->sorted));
+    if (!s->sorted) return ST_ERR_MEMORY;
+    for (i = 0; i < n; i++) {
+        const st_tensor *t = &s->contents.tensors[i];
+        ST_MEMSET(&s->sorted[i], 0, sizeof *s->sorted);
+        s->sorted[i].name = sti_span_of_text(t->name, t->name_bytes);
+        s->sorted[i].item = t;
     }
-    return sti_shards_sort(s, s->order, s->contents.count, STI_TEXT("duplicate tensor name"));
+    return sti_sharded_sort(s, s->sorted, n, STI_TEXT("duplicate tensor name"));
 }
 
-/* of a model in several files: it has two tensors at least */
-static void sti_emit_index(sti_emitter *e, const sti_shards *s) {
-    const sti_span total = sti_span_of("total_size");
+/* Emits the index of a model of at least two shards. */
+STI_COLD static void sti_emit_index(sti_emitter *e, const sti_sharded_save *s) {
+    const sti_span total_key = sti_span_of("total_size");
     const size_t n = s->contents.index_count;
     char name[ST_SHARD_NAME_BYTES];
     size_t i;
-    int said = 0; /* total_size */
+    int has_total = 0; /* total_size was emitted */
     sti_emit_text(e, "{\n  \"metadata\": {");
     for (i = 0; i <= n; i++) {
-        const int order = i < n ? sti_compare(s->pairs[i].name, total) : 1;
+        const int order = i < n ? sti_compare(s->index_pairs[i].name, total_key) : 1;
         const st_pair *p;
         sti_span value;
-        if (order >= 0 && !said) {
-            sti_emit_key(e, total, i == 0);
-            sti_emit_number(e, s->bytes);
-            said = 1;
+        if (order >= 0 && !has_total) {
+            sti_emit_index_key(e, total_key, i == 0);
+            sti_emit_number(e, s->total_bytes);
+            has_total = 1;
         }
-        if (order == 0 || i == n) continue; /* a total_size of the caller's */
-        p = (const st_pair *)s->pairs[i].item;
+        if (order == 0 || i == n) continue; /* the computed total_size replaces the caller's */
+        p = (const st_pair *)s->index_pairs[i].item;
         value = sti_span_of_text(p->value, p->value_bytes);
-        sti_emit_key(e, s->pairs[i].name, i == 0 && !said);
+        sti_emit_index_key(e, s->index_pairs[i].name, i == 0 && !has_total);
         sti_emit(e, value.at, value.n);
     }
     sti_emit_text(e, "\n  },\n  \"weight_map\": {");
     for (i = 0; i < s->contents.count; i++) {
-        const st_tensor *t = (const st_tensor *)s->order[i].item;
-        sti_emit_key(e, s->order[i].name, i == 0);
-        sti_emit_ascii(e, sti_span_of(sti_shards_name(s, s->shards[t - s->contents.tensors], name)));
+        const st_tensor *t = (const st_tensor *)s->sorted[i].item;
+        sti_emit_index_key(e, s->sorted[i].name, i == 0);
+        sti_emit_ascii(e, sti_span_of(sti_sharded_name(s, s->shards[t - s->contents.tensors], name)));
     }
     sti_emit_text(e, "\n  }\n}\n");
 }
 
-/* checks everything about the index, and counts its bytes */
-static st_status sti_shards_prepare(sti_shards *s) {
+/* Validates everything that the index will contain, and computes the length of its file. */
+STI_COLD static st_status sti_sharded_prepare_index(sti_sharded_save *s) {
     sti_emitter count = {NULL, 0, 0};
     char name[ST_SHARD_NAME_BYTES];
-    st_status status = sti_shards_pairs(s);
-    if (status == ST_OK && s->shard_count > 1) status = sti_shards_order(s);
+    st_status status = sti_sharded_sort_pairs(s);
+    if (status == ST_OK && s->shard_count > 1) status = sti_sharded_sort_tensors(s);
     if (status != ST_OK || s->shard_count == 1) return status;
     sti_emit_index(&count, s);
     s->index_bytes = count.bytes;
     if (count.bytes <= STI_DEFAULT_LIMIT) return ST_OK;
-    return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, sti_span_of(sti_shards_name(s, s->shard_count, name)),
-                             STI_DEFAULT_LIMIT, count.bytes, STI_TEXT("index of $a bytes exceeds the limit of $e"));
+    return sti_sharded_refuse(s, ST_ERR_HEADER_LIMIT, sti_span_of(sti_sharded_name(s, s->shard_count, name)),
+                              STI_DEFAULT_LIMIT, count.bytes, STI_TEXT("index of $a bytes exceeds the limit of $e"));
 }
 
-/* ---- sharding: what the directory holds already */
+/* ---- sharding: older files in the directory */
 
-/* of how many shards a file is one, by its name, whatever the case of its letters; 0: it is none of this stem. own: the
- * name as this library spells it */
-static uint32_t sti_shard_parse(const char *stem, sti_span name, char own[ST_SHARD_NAME_BYTES]) {
+/* Returns MMMMM if a file is called model-NNNNN-of-MMMMM.safetensors, in letters of any case, else 0. own_spelling
+ * receives the name as this library spells it. */
+STI_COLD static uint32_t sti_parse_shard_name(sti_span name, char own_spelling[ST_SHARD_NAME_BYTES]) {
     uint32_t numbers[2] = {0, 0};
-    size_t i = sti_span_of(stem).n + 1, k; /* behind "model-" */
-    for (k = 0; k < 2; k++, i += 4) {      /* and behind "-of-" */
+    size_t i = sizeof STI_MODEL_STEM, k;
+    for (k = 0; k < 2; k++, i += 4) { /* 4: "-of-". What is not a digit is compared at the end. */
         for (; i < name.n && name.at[i] >= '0' && name.at[i] <= '9'; i++) {
             numbers[k] = numbers[k] * 10 + (uint32_t)(name.at[i] - '0');
             if (numbers[k] > 100000000) return 0;
         }
     }
     if (numbers[0] == 0 || numbers[0] > numbers[1]) return 0;
-    sti_shard_name(stem, numbers[0] - 1, numbers[1], own);
-    return sti_equals_ignoring_case(name, own) ? numbers[1] : 0;
+    sti_shard_name(numbers[0] - 1, numbers[1], own_spelling);
+    return sti_equals_ignoring_case(name, own_spelling) ? numbers[1] : 0;
 }
 
-static int sti_survey_name(void *arg, const char *text) {
-    sti_shards *s = (sti_shards *)arg;
+STI_COLD static int sti_survey_visit(void *arg, const char *text) {
+    sti_sharded_save *s = (sti_sharded_save *)arg;
     const sti_span name = sti_span_of(text);
-    char own[ST_SHARD_NAME_BYTES];
-    if (s->shard_count > 1 && sti_shard_parse(s->stem, name, own) == s->shard_count) s->clash = 1;
-    sti_shard_name(s->stem, 0, 0, own);
-    if (sti_equals_ignoring_case(name, own)) s->has_single = 1;
-    if (sti_equals_ignoring_case(name, sti_shards_name(s, s->shard_count, own))) s->has_index = 1;
+    char other[ST_SHARD_NAME_BYTES];
+    if (s->shard_count > 1 && sti_parse_shard_name(name, other) == s->shard_count) s->has_clash = 1;
+    if (sti_equals_ignoring_case(name, STI_MODEL_STEM STI_MODEL)) s->has_single = 1;
+    if (sti_equals_ignoring_case(name, STI_MODEL_STEM STI_INDEX_END)) s->has_index = 1;
     return 0;
 }
 
-/* looks for files of an older model, and for names that clash */
-static st_status sti_shards_survey(sti_shards *s) {
-    const int code = sti_system_list(NULL, s->directory, sti_survey_name, s);
+/* Looks for files of an older model, and for files with the names of new shards. */
+STI_COLD static st_status sti_sharded_survey(sti_sharded_save *s) {
+    const int code = sti_system_list(NULL, s->directory, sti_survey_visit, s);
     if (!code) return ST_OK;
     if (code == ST_IO_NOT_FOUND) {
-        return sti_shards_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("no such directory"));
+        return sti_sharded_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("no such directory"));
     }
-    return sti_shards_fail(s, code, "", STI_TEXT("cannot list the directory"));
+    return sti_sharded_fail(s, code, "", STI_TEXT("cannot list the directory"));
 }
 
-/* ---- sharding: files on their way */
+/* ---- sharding: writing under temporary names */
 
-/* a writer of the file that s->path names */
-static st_status sti_shards_writer(sti_shards *s, st_writer **w) {
-    st_save_options o = s->options;
-    st_status status;
-    o.max_shard_bytes = 0;
-    status = sti_writer_open(w, s->path, NULL, &o, s->error);
-    if (status == ST_OK) (*w)->serial = s->serial;
+/* Opens a writer of the file s->path. */
+STI_COLD static st_status sti_sharded_writer(sti_sharded_save *s, st_writer **w) {
+    st_status status = sti_writer_open(w, s->path, NULL, &s->options, s->error);
+    if (status == ST_OK) (*w)->serial = s->next_serial;
     return status;
 }
 
-/* completes a file under its temporary name, which is s's to rename or to remove from then on */
-static st_status sti_shards_accept(sti_shards *s, st_writer *w) {
+/* Completes the next file under its temporary name. From then on s, not w, renames or removes the file. */
+STI_COLD static st_status sti_sharded_complete(sti_sharded_save *s, st_writer *w) {
     st_status status = sti_writer_complete(w, s->error);
     if (status != ST_OK) return status;
     w->stage = STI_FINISHED;
     s->serials[s->written++] = w->serial;
-    s->serial = w->serial + 1;
+    s->next_serial = w->serial + 1;
     return ST_OK;
 }
 
-/* what a shard's writer would refuse, so that it is known before the first shard is written: bytes that come from
- * nowhere, and a header that is over the limit in any order and without metadata */
-static st_status sti_shards_judge(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
-    sti_emitter least = {NULL, 0, 0};
+/* Finds, before the first shard is written, what the writer of a shard would refuse: tensors without a source of bytes,
+ * and a header that exceeds the limit even without metadata. */
+STI_COLD static st_status sti_sharded_check_shard(sti_sharded_save *s, uint32_t shard, size_t begin, size_t end) {
+    sti_emitter count = {NULL, 0, 0};
     char name[ST_SHARD_NAME_BYTES];
     size_t i;
-    (void)sti_shards_path(s, sti_shards_name(s, shard, name));
+    (void)sti_sharded_path(s, sti_sharded_name(s, shard, name));
     for (i = begin; i < end; i++) {
+        const st_tensor *tensor = &s->contents.tensors[i];
         st_tensor t;
         sti_named item;
         st_status status;
-        (void)sti_tensor_judge("", &s->contents.tensors[i], &t, NULL); /* it passed when it was planned */
-        status = sti_source_check(s->path, s->contents.from, &s->options, &s->contents.tensors[i], t.bytes, s->error);
+        (void)sti_tensor_judge("", tensor, &t, NULL); /* cannot fail: sti_plan_shards validated the tensor */
+        status = sti_source_check(s->path, s->contents.from, &s->options, tensor, t.bytes, s->error);
         if (status != ST_OK) return status;
-        item = sti_named_tensor(&t, &s->contents.tensors[i], i);
-        sti_emit_tensor(&least, &item, 0);
+        item = sti_named_tensor(&t, tensor, i);
+        sti_emit_tensor(&count, &item, 0);
     }
-    return sti_header_fits(s->path, sti_add64_saturated(least.bytes, s->options.slack), s->error);
+    return sti_header_fits(s->path, sti_add64_saturated(count.bytes, s->options.slack), s->error);
 }
 
-/* writes a shard under a temporary name */
-static st_status sti_shards_file(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
+STI_COLD static st_status sti_sharded_write_shard(sti_sharded_save *s, uint32_t shard, size_t begin, size_t end) {
     char name[ST_SHARD_NAME_BYTES];
     st_writer *w;
     st_status status;
-    (void)sti_shards_path(s, sti_shards_name(s, shard, name));
-    status = sti_shards_writer(s, &w);
+    (void)sti_sharded_path(s, sti_sharded_name(s, shard, name));
+    status = sti_sharded_writer(s, &w);
     if (status == ST_OK) {
         st_contents c = s->contents;
         if (c.count) c.tensors += begin;
@@ -9229,36 +9221,35 @@ static st_status sti_shards_file(sti_shards *s, uint32_t shard, size_t begin, si
         status = sti_save_declare(w, &c, s->error);
     }
     if (status == ST_OK) status = st_writer_begin(w, s->error);
-    if (status == ST_OK) status = sti_save_data(w, s->done, s->bytes, s->error);
-    if (status == ST_OK) status = sti_shards_accept(s, w);
-    if (status == ST_OK) s->done = sti_add64_saturated(s->done, w->data_bytes);
+    if (status == ST_OK) status = sti_save_data(w, s->saved_bytes, s->total_bytes, s->error);
+    if (status == ST_OK) status = sti_sharded_complete(s, w);
+    if (status == ST_OK) s->saved_bytes = sti_add64_saturated(s->saved_bytes, w->data_bytes);
     st_writer_close(w);
     return status;
 }
 
-/* writes the index, as the last temporary */
-static st_status sti_shards_index(sti_shards *s) {
+STI_COLD static st_status sti_sharded_write_index(sti_sharded_save *s) {
     sti_emitter e = {NULL, 0, 0};
     char name[ST_SHARD_NAME_BYTES];
     st_writer *w;
     st_status status;
     if (s->shard_count == 1) return ST_OK;
-    (void)sti_shards_path(s, sti_shards_name(s, s->shard_count, name));
-    status = sti_shards_writer(s, &w);
+    (void)sti_sharded_path(s, sti_sharded_name(s, s->shard_count, name));
+    status = sti_sharded_writer(s, &w);
     if (status == ST_OK) {
-        w->data_offset = s->index_bytes; /* the file is all header */
+        w->data_offset = s->index_bytes; /* the length of the file, for the buffer and the reservation of space */
         status = sti_writer_start(w, s->error);
     }
     if (status == ST_OK) {
         e.writer = w;
         sti_emit_index(&e, s);
-        status = e.code ? sti_writer_failed(w, e.code, s->error) : sti_shards_accept(s, w);
+        status = e.code ? sti_writer_failed(w, e.code, s->error) : sti_sharded_complete(s, w);
     }
     st_writer_close(w);
     return status;
 }
 
-static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
+STI_COLD static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
     uint32_t i;
     if (!found || found->dtype != planned->dtype || found->rank != planned->rank) return 0;
     if (found->bytes != planned->bytes || !sti_same(sti_span_of(found->dtype_name), sti_span_of(planned->dtype_name)))
@@ -9269,9 +9260,9 @@ static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
     return 1;
 }
 
-/* refuses a shard that is not there, is damaged, or holds other tensors */
-static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
-    const char *other = STI_TEXT("shard does not contain the planned tensors");
+/* Fails with ST_ERR_SHARD if a shard in the directory is missing, damaged, or does not hold the planned tensors. */
+STI_COLD static st_status sti_sharded_verify_shard(sti_sharded_save *s, uint32_t shard, size_t begin, size_t end) {
+    const char *sentence = STI_TEXT("shard does not contain the planned tensors");
     char name[ST_SHARD_NAME_BYTES];
     st_open_options o;
     st_model *m;
@@ -9280,11 +9271,10 @@ static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, s
     ST_MEMSET(&o, 0, sizeof o);
     o.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
     o.allocator = s->options.allocator;
-    status = st_open(&m, sti_shards_path(s, sti_shards_name(s, shard, name)), &o, s->error);
+    status = st_open(&m, sti_sharded_path(s, sti_sharded_name(s, shard, name)), &o, s->error);
     if (status == ST_ERR_NOT_FOUND || (status >= ST_ERR_FORMAT && status <= ST_ERR_OFFSETS)) {
-        return sti_shards_refuse(s, ST_ERR_SHARD, sti_span_of(name), 0, 0,
-                                 status == ST_ERR_NOT_FOUND ? STI_TEXT("shard does not exist")
-                                                            : STI_TEXT("shard is damaged"));
+        sentence = status == ST_ERR_NOT_FOUND ? STI_TEXT("shard does not exist") : STI_TEXT("shard is damaged");
+        return sti_sharded_refuse(s, ST_ERR_SHARD, sti_span_of(name), 0, 0, sentence);
     }
     if (status != ST_OK) return status;
     if (m->count != end - begin) status = ST_ERR_SHARD;
@@ -9294,142 +9284,134 @@ static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, s
         if (!sti_is_as_planned(st_find_n(m, t.name, t.name_bytes), &t)) status = ST_ERR_SHARD;
     }
     st_close(m);
-    return status == ST_OK ? ST_OK : sti_shards_refuse(s, status, sti_span_of(name), 0, 0, other);
+    return status == ST_OK ? ST_OK : sti_sharded_refuse(s, status, sti_span_of(name), 0, 0, sentence);
 }
 
-/* removes the temporaries that have no names of their own yet */
-static void sti_shards_abandon(sti_shards *s) {
-    for (; s->named < s->written; s->named++) {
-        sti_temp_name(s->temp, s->path_bytes, s->path, s->serials[s->named]);
-        (void)sti_system_unlink(s->temp);
+/* Removes what is left under temporary names, frees all memory and returns the status of the call. */
+STI_COLD static st_status sti_sharded_close(sti_sharded_save *s, st_status status) {
+    for (; s->renamed < s->written; s->renamed++) {
+        sti_temp_name(s->temp_path, s->path_bytes, s->path, s->serials[s->renamed]);
+        (void)sti_system_unlink(s->temp_path);
     }
+    sti_arena_release(&s->memory, NULL, 0);
+    return status == ST_OK ? sti_succeed(s->error) : status;
 }
 
-/* ---- sharding: into place. Killed between any two of these steps, the directory opens as the older model or as the
- * new one, or is refused. */
+/* ---- sharding: into place. After a crash between any two of these steps, the directory opens as the older model or as
+ * the new one, or does not open. */
 
-#define STI_UNTOUCHED STI_TEXT("cannot rename the new files into place; the older model is unchanged")
-#define STI_COVERED STI_TEXT("cannot rename the new files into place; the older model.safetensors is unchanged")
-#define STI_BETWEEN STI_TEXT("cannot rename the new files into place, and the older model is gone: save again")
-#define STI_SHADOWED STI_TEXT("cannot remove this file of the older model, which hides the new index")
-#define STI_HIDDEN STI_TEXT("the new model is complete, but the older model.safetensors hides it and cannot be removed")
-#define STI_REMAINS STI_TEXT("the new model is in place, but this file of the older model cannot be removed")
-#define STI_UNSETTLED STI_TEXT("the new model is in place, but cannot be flushed: a system crash may lose it")
+#define STI_OLD_UNCHANGED STI_TEXT("cannot rename the new files into place; the older model is unchanged")
+#define STI_OLD_REMAINS STI_TEXT("the new model is in place, but this file of the older model cannot be removed")
 
-/* flushes what was renamed and removed */
-static st_status sti_shards_settle(sti_shards *s, const char *sentence) {
-    int code;
-    if (s->options.flags & ST_SAVE_NO_SYNC) return ST_OK;
-    ST_MEMCPY(s->temp, s->path, s->prefix_bytes);
-    s->temp[s->prefix_bytes] = 0;
-    code = sti_system_sync_directory(s->temp);
-    return code ? sti_shards_fail(s, code, "", sentence) : ST_OK;
+/* Flushes renames and removals to the device. */
+STI_COLD static st_status sti_sharded_sync(sti_sharded_save *s, const char *sentence) {
+    /* overwrites s->path with its directory, which is how it starts */
+    const int code = s->options.flags & ST_SAVE_NO_SYNC ? 0 : sti_system_sync_directory(s->path);
+    return code ? sti_sharded_fail(s, code, "", sentence) : ST_OK;
 }
 
-static st_status sti_shards_remove(sti_shards *s, const char *name, const char *sentence) {
-    int code = sti_system_unlink(sti_shards_path(s, name));
-    return code && code != ST_IO_NOT_FOUND ? sti_shards_fail(s, code, name, sentence) : ST_OK;
+STI_COLD static st_status sti_sharded_remove(sti_sharded_save *s, const char *name, const char *sentence) {
+    const int code = sti_system_unlink(sti_sharded_path(s, name));
+    return code && code != ST_IO_NOT_FOUND ? sti_sharded_fail(s, code, name, sentence) : ST_OK;
 }
 
-static st_status sti_shards_remove_index(sti_shards *s, const char *sentence) {
-    char name[ST_SHARD_NAME_BYTES];
-    return s->has_index ? sti_shards_remove(s, sti_shards_name(s, s->shard_count, name), sentence) : ST_OK;
-}
-
-static st_status sti_shards_remove_single(sti_shards *s) {
-    char name[ST_SHARD_NAME_BYTES];
-    sti_shard_name(s->stem, 0, 0, name);
-    return s->has_single ? sti_shards_remove(s, name, STI_SHADOWED) : ST_OK;
-}
-
-/* gives the next file its name */
-static st_status sti_shards_rename(sti_shards *s, const char *sentence) {
+/* Renames the next file from its temporary to its final name. */
+STI_COLD static st_status sti_sharded_rename(sti_sharded_save *s, const char *sentence) {
     char buffer[ST_SHARD_NAME_BYTES];
-    const char *name = sti_shards_name(s, s->named, buffer);
+    const char *name = sti_sharded_name(s, s->renamed, buffer);
     int code;
-    sti_temp_name(s->temp, s->path_bytes, sti_shards_path(s, name), s->serials[s->named]);
-    code = sti_system_rename(s->temp, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
-    if (code) return sti_shards_fail(s, code, name, sentence);
-    s->named++;
+    sti_temp_name(s->temp_path, s->path_bytes, sti_sharded_path(s, name), s->serials[s->renamed]);
+    code = sti_system_rename(s->temp_path, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
+    if (code) return sti_sharded_fail(s, code, name, sentence);
+    s->renamed++;
     return ST_OK;
 }
 
-/* removes a shard of another plan; goes on where one stays */
-static int sti_sweep_name(void *arg, const char *text) {
-    sti_shards *s = (sti_shards *)arg;
-    char own[ST_SHARD_NAME_BYTES];
-    const uint32_t n = sti_shard_parse(s->stem, sti_span_of(text), own);
+/* Removes a shard of another plan. Names that this library would spell differently stay. Continues after a failure. */
+STI_COLD static int sti_sweep_visit(void *arg, const char *text) {
+    sti_sharded_save *s = (sti_sharded_save *)arg;
+    char own_spelling[ST_SHARD_NAME_BYTES];
+    const uint32_t n = sti_parse_shard_name(sti_span_of(text), own_spelling);
     st_status status;
-    if (n == 0 || (n > 1 && n == s->shard_count) || !sti_same(sti_span_of(text), sti_span_of(own))) return 0;
-    status = sti_shards_remove(s, own, STI_REMAINS);
-    if (status != ST_OK) s->status = status;
+    if (n == 0 || (n > 1 && n == s->shard_count) || !sti_same(sti_span_of(text), sti_span_of(own_spelling))) return 0;
+    status = sti_sharded_remove(s, own_spelling, STI_OLD_REMAINS);
+    if (status != ST_OK) s->sweep_status = status;
     return 0;
 }
 
-/* removes the shards of older models of this stem, by their names */
-static st_status sti_shards_sweep(sti_shards *s) {
-    const int code = sti_system_list(NULL, s->directory, sti_sweep_name, s);
-    if (s->status != ST_OK || !code) return s->status;
-    return sti_shards_fail(s, code, "", STI_TEXT("the new model is in place, but the directory cannot be listed"));
+/* Once the shards and the index have their final names: flushes the directory and removes the older model's files. */
+STI_COLD static st_status sti_sharded_finish(sti_sharded_save *s) {
+    const char *sentence =
+        s->shard_count > 1 && s->has_single
+            ? STI_TEXT("the new model is complete, but the older model.safetensors hides it and cannot be removed")
+            : STI_TEXT("the new model is in place, but cannot be flushed: a system crash may lose it");
+    st_status status = sti_sharded_sync(s, sentence);
+    int code;
+    if (status == ST_OK && s->shard_count > 1 && s->has_single) {
+        status = sti_sharded_remove(s, STI_MODEL_STEM STI_MODEL,
+                                    STI_TEXT("cannot remove this file of the older model, which hides the new index"));
+    }
+    if (status == ST_OK && s->shard_count == 1 && s->has_index) {
+        status = sti_sharded_remove(s, STI_MODEL_STEM STI_INDEX_END, STI_OLD_REMAINS);
+    }
+    if (status != ST_OK) return status;
+    code = sti_system_list(NULL, s->directory, sti_sweep_visit, s);
+    if (s->sweep_status != ST_OK || !code) return s->sweep_status;
+    return sti_sharded_fail(s, code, "", STI_TEXT("the new model is in place, but the directory cannot be listed"));
 }
 
-/* the new model's shards and index having their names: makes that last, and removes what is left of the older one */
-static st_status sti_shards_finish(sti_shards *s) {
-    st_status status = sti_shards_settle(s, s->shard_count > 1 && s->has_single ? STI_HIDDEN : STI_UNSETTLED);
-    if (status == ST_OK)
-        status = s->shard_count > 1 ? sti_shards_remove_single(s) : sti_shards_remove_index(s, STI_REMAINS);
-    return status == ST_OK ? sti_shards_sweep(s) : status;
-}
-
-/* Puts the files in their places. Where no name clashes, the older index and its shards stay until the new index takes
- * the place of the old one; else the older index goes first. An older model.safetensors, which hides every index, goes
- * when the new index is there. */
-static st_status sti_shards_place(sti_shards *s) {
-    const char *sentence = !s->clash ? STI_UNTOUCHED : s->has_single ? STI_COVERED : STI_BETWEEN;
+/* Renames all files into place. Without a clash of names the older index and its shards stay until the new index
+ * replaces the old one; with a clash the older index is removed first. The older model.safetensors, which readers prefer
+ * to every index, is removed once the new index is in place. */
+STI_COLD static st_status sti_sharded_commit(sti_sharded_save *s) {
+    const char *sentence = STI_OLD_UNCHANGED;
     char name[ST_SHARD_NAME_BYTES];
     st_status status = ST_OK;
     uint32_t i;
-    if (s->clash) {
-        status = sti_shards_remove_index(s, STI_UNTOUCHED);
-        if (status == ST_OK) status = sti_shards_settle(s, sentence);
+    if (s->has_clash) {
+        sentence = s->has_single
+                       ? STI_TEXT("cannot rename the new files into place; the older model.safetensors is unchanged")
+                       : STI_TEXT("cannot rename the new files into place, and the older model is gone: save again");
+        if (s->has_index) status = sti_sharded_remove(s, STI_MODEL_STEM STI_INDEX_END, STI_OLD_UNCHANGED);
+        if (status == ST_OK) status = sti_sharded_sync(s, sentence);
     }
-    while (status == ST_OK && s->named < s->written) {
-        if (s->named && s->named == s->shard_count) status = sti_shards_settle(s, sentence); /* before the index */
-        if (status == ST_OK) status = sti_shards_rename(s, sentence);
+    while (status == ST_OK && s->renamed < s->written) {
+        if (s->renamed && s->renamed == s->shard_count)
+            status = sti_sharded_sync(s, sentence); /* shards before index */
+        if (status == ST_OK) status = sti_sharded_rename(s, sentence);
     }
-    if (status == ST_OK) return sti_shards_finish(s);
-    for (i = 0; !s->clash && i < s->named; i++) {
-        (void)sti_system_unlink(sti_shards_path(s, sti_shards_name(s, i, name)));
+    if (status == ST_OK) return sti_sharded_finish(s);
+    for (i = 0; !s->has_clash && i < s->renamed; i++) {
+        (void)sti_system_unlink(sti_sharded_path(s, sti_sharded_name(s, i, name)));
     }
     return status;
+}
+
+#else
+
+STI_COLD static st_status sti_no_files(const char *label, st_error *error) {
+    return sti_refuse(label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
+                      STI_TEXT("this build has no file system (ST_NO_FILES)"), error);
 }
 #endif
 
 /* ---- sharding: the calls */
 
-#if defined(ST_NO_FILES)
-STI_COLD static st_status sti_shards_unsupported(const char *directory, st_error *error) {
-    return sti_refuse(directory ? directory : "(directory)", ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                      STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
-}
-#endif
-
 ST_API st_status st_save_sharded(const char *directory, const st_contents *contents, const st_save_options *options,
                                  st_error *error) {
 #if defined(ST_NO_FILES)
     (void)contents, (void)options;
-    return sti_shards_unsupported(directory, error);
+    return sti_no_files(directory ? directory : "(directory)", error);
 #else
-    sti_shards s;
-    st_status status = sti_shards_open(&s, directory, contents, options, STI_SHARDED_TAKES, error);
-    if (status == ST_OK) status = sti_shards_prepare(&s);
-    if (status == ST_OK) status = sti_shards_each(&s, sti_shards_judge);
-    if (status == ST_OK) status = sti_shards_survey(&s);
-    if (status == ST_OK) status = sti_shards_each(&s, sti_shards_file);
-    if (status == ST_OK) status = sti_shards_index(&s);
-    if (status == ST_OK) status = sti_shards_place(&s);
-    sti_shards_abandon(&s);
-    return sti_shards_end(&s, status);
+    sti_sharded_save s;
+    st_status status = sti_sharded_open(&s, directory, contents, options, STI_SHARDED_TAKES, error);
+    if (status == ST_OK) status = sti_sharded_prepare_index(&s);
+    if (status == ST_OK) status = sti_sharded_each(&s, sti_sharded_check_shard);
+    if (status == ST_OK) status = sti_sharded_survey(&s);
+    if (status == ST_OK) status = sti_sharded_each(&s, sti_sharded_write_shard);
+    if (status == ST_OK) status = sti_sharded_write_index(&s);
+    if (status == ST_OK) status = sti_sharded_commit(&s);
+    return sti_sharded_close(&s, status);
 #endif
 }
 
@@ -9437,61 +9419,62 @@ ST_API st_status st_save_index(const char *directory, const st_contents *content
                                st_error *error) {
 #if defined(ST_NO_FILES)
     (void)contents, (void)options;
-    return sti_shards_unsupported(directory, error);
+    return sti_no_files(directory ? directory : "(directory)", error);
 #else
-    const char *sentence = STI_TEXT("cannot rename the new index into place");
-    sti_shards s;
-    st_status status = sti_shards_open(&s, directory, contents, options, ST_SAVE_NO_SYNC | STI_TAKES_LIMIT, error);
-    if (status == ST_OK) status = sti_shards_prepare(&s);
-    if (status == ST_OK) status = sti_shards_survey(&s);
-    if (status == ST_OK) status = sti_shards_each(&s, sti_shards_check);
+    sti_sharded_save s;
+    st_status status = sti_sharded_open(&s, directory, contents, options, ST_SAVE_NO_SYNC | STI_TAKES_LIMIT, error);
+    if (status == ST_OK) status = sti_sharded_prepare_index(&s);
+    if (status == ST_OK) status = sti_sharded_survey(&s);
+    if (status == ST_OK) status = sti_sharded_each(&s, sti_sharded_verify_shard);
     if (status == ST_OK) {
-        s.written = s.named = s.shard_count; /* which have their names */
-        status = sti_shards_index(&s);
+        s.written = s.renamed = s.shard_count; /* the shards have their names */
+        status = sti_sharded_write_index(&s);
     }
-    if (status == ST_OK && s.shard_count > 1) status = sti_shards_rename(&s, sentence);
-    if (status == ST_OK) status = sti_shards_finish(&s);
-    sti_shards_abandon(&s);
-    return sti_shards_end(&s, status);
+    if (status == ST_OK && s.shard_count > 1) {
+        status = sti_sharded_rename(&s, STI_TEXT("cannot rename the new index into place"));
+    }
+    if (status == ST_OK) status = sti_sharded_finish(&s);
+    return sti_sharded_close(&s, status);
 #endif
 }
 
 /* ---- editing */
 
 #if !defined(ST_NO_FILES)
-/* how many blanks stand between the end of a file's header and its data */
-static st_status sti_edit_slack(const sti_model *m, size_t *blanks, st_error *error) {
+/* Counts the blanks between the end of the header's text and the data. */
+STI_COLD static st_status sti_edit_slack(const sti_model *m, size_t *slack, st_error *error) {
     unsigned char bytes[64];
-    uint64_t at = m->open.shards->data_offset;
-    for (*blanks = 0; at > 8;) {
-        size_t n = at - 8 < sizeof bytes ? (size_t)(at - 8) : sizeof bytes, left = n;
-        int code = sti_model_read(m, 0, at - n, bytes, n);
+    uint64_t offset = m->open.shards->data_offset;
+    for (*slack = 0; offset > 8;) {
+        size_t n = offset - 8 < sizeof bytes ? (size_t)(offset - 8) : sizeof bytes, left = n;
+        int code = sti_model_read(m, 0, offset - n, bytes, n);
         if (code) {
             return sti_error_file(error, sti_span_of(m->said),
-                                  sti_fail_code(error, code, at - n, STI_TEXT("cannot read the header")));
+                                  sti_fail_code(error, code, offset - n, STI_TEXT("cannot read the header")));
         }
         while (left && sti_is_blank(bytes[left - 1])) left--;
-        *blanks += n - left; /* no more than the header */
+        *slack += n - left; /* at most the length of the header */
         if (left) break;
-        at -= n;
+        offset -= n;
     }
     return ST_OK;
 }
 
-/* writes the new header over the old one, whose place is w->keep bytes with its length */
-static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_error *error) {
+/* Overwrites the header, which must fit into the w->keep bytes before the data. validated: the file that was opened; it
+ * must still be the same. */
+STI_COLD static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_error *error) {
     st_status s = sti_writer_plan(w, error);
     int code;
-    w->target.named = 1; /* there is no temporary to remove */
+    w->target.named = 1; /* no temporary file to remove */
     if (s != ST_OK) return s;
     if (w->data_offset != w->keep) {
         return sti_refuse(w->said, ST_ERR_TOO_LARGE, sti_span_of(""), w->keep, w->data_offset,
                           STI_TEXT("new header needs $a bytes before the data, only $e available"), error);
     }
-    w->buffer_bytes = sti_round8((size_t)w->keep); /* a header that was held in memory before */
+    w->buffer_bytes = sti_round8((size_t)w->keep); /* fits size_t: the header was in memory */
     w->buffer = (unsigned char *)sti_writer_take(w, w->buffer_bytes, error);
     if (!w->buffer) return ST_ERR_MEMORY;
-    (void)sti_writer_header(w); /* cannot fail: all of it fits in the buffer */
+    (void)sti_writer_header(w); /* cannot fail: the buffer is large enough */
     code = sti_system_edit(w->path, validated, &w->target);
     if (code == STI_IO_LINKED) {
         return sti_refuse(w->said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
@@ -9508,30 +9491,30 @@ static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_erro
     return code ? sti_writer_failed(w, code, error) : ST_OK;
 }
 
-/* the edit, the file being open as *m: it is closed before the file is replaced, for some systems want that, and kept
- * open until it is edited in place, so that no other file takes its number */
-static st_status sti_edit(st_model **model, const char *path, const st_pair *metadata, size_t metadata_count,
-                          const st_save_options *options, st_error *error) {
+/* Edits a file that is open as *model. Closes the model, and sets it to NULL, before the file is replaced, as Windows
+ * requires. In place the model stays open, so that no other file can get the identity that sti_system_edit compares. */
+STI_COLD static st_status sti_edit(st_model **model, const char *path, const st_pair *metadata, size_t metadata_count,
+                                   const st_save_options *options, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)*model;
     const uint64_t keep = m->open.shards->data_offset;
     const int in_place = (options->flags & ST_SAVE_IN_PLACE) != 0;
-    st_save_options all = *options;
+    st_save_options o = *options;
     st_writer *w = NULL;
-    size_t blanks;
+    size_t slack;
     st_status s;
     if (m->open.index_count || !sti_same(sti_span_of(m->open.shards->path), sti_span_of(path))) {
         return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
                           STI_TEXT("cannot edit metadata: the path is an index or a directory, not a file"), error);
     }
-    s = sti_edit_slack(m, &blanks, error);
+    s = sti_edit_slack(m, &slack, error);
     if (s != ST_OK) return s;
-    all.flags = (all.flags & ~ST_SAVE_IN_PLACE) | ST_SAVE_KEEP_ORDER;
-    /* in place nothing grows, and what it would need is said without slack; else the old slack and alignment stay */
-    if (in_place || !all.slack) all.slack = in_place ? 0 : blanks;
-    if (!all.align) {
-        for (all.align = 8; !in_place && all.align < 65536 / 2 && keep % (2 * all.align) == 0;) all.align *= 2;
+    o.flags = (o.flags & ~ST_SAVE_IN_PLACE) | ST_SAVE_KEEP_ORDER;
+    /* In place slack is 0, so that the error reports what is really needed. A new file keeps slack and alignment. */
+    if (in_place || !o.slack) o.slack = in_place ? 0 : slack;
+    if (!o.align) {
+        for (o.align = 8; !in_place && o.align < 65536 / 2 && keep % (2 * o.align) == 0;) o.align *= 2;
     }
-    s = sti_writer_open(&w, path, NULL, &all, error);
+    s = sti_writer_open(&w, path, NULL, &o, error);
     if (s == ST_OK) w->keep = keep;
     if (s == ST_OK) {
         st_contents c = st_contents_of(*model);
@@ -9556,28 +9539,27 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
 
 ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
                                   const st_save_options *options, st_error *error) {
-    st_save_options all;
     if (!path) return sti_argument_refuse("(file)", "path", error);
-    ST_MEMSET(&all, 0, sizeof all);
-    if (options) all = *options;
 #if defined(ST_NO_FILES)
-    (void)metadata, (void)metadata_count;
-    return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                      STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
+    (void)metadata, (void)metadata_count, (void)options;
+    return sti_no_files(path, error);
 #else
     {
-        const unsigned layout = all.flags & ST_SAVE_IN_PLACE ? 0 : STI_TAKES_LAYOUT;
-        const unsigned takes = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_TAKES_PROGRESS | layout;
-        st_open_options open;
+        unsigned takes = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_TAKES_PROGRESS;
+        st_open_options open_options;
+        st_save_options o;
         st_model *model;
         st_status s;
-        ST_MEMSET(&open, 0, sizeof open);
-        open.flags = ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_NO_MAP;
-        open.allocator = all.allocator;
-        s = sti_save_options_check(path, &all, takes, error);
+        ST_MEMSET(&o, 0, sizeof o);
+        if (options) o = *options;
+        if (!(o.flags & ST_SAVE_IN_PLACE)) takes |= STI_TAKES_LAYOUT;
+        s = sti_save_options_check(path, &o, takes, error);
         if (s != ST_OK) return s;
-        s = st_open(&model, path, &open, error);
-        if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &all, error);
+        ST_MEMSET(&open_options, 0, sizeof open_options);
+        open_options.flags = ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_NO_MAP;
+        open_options.allocator = o.allocator;
+        s = st_open(&model, path, &open_options, error);
+        if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &o, error);
         st_close(model);
         return s == ST_OK ? sti_succeed(error) : s;
     }
@@ -9587,7 +9569,7 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #endif /* ST_NO_WRITER */
 
 /* ---- 18 history and licence -----------------------------------------------------------------------------------------
- * What changed, and the terms; both travel with the file.
+ * Changes between versions, and the terms of use.
  * uses: -
  * ---------------------------------------------------------------------------------------------------------------------
  * 0.1.0  2026-11-21  Reading: files, memory, callbacks, file systems of one's own; the scanner without memory.
