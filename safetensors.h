@@ -8836,8 +8836,8 @@ STI_COLD static st_status sti_plan_shards(const char *label, const st_contents *
 #define STI_SHARDED_TAKES \
     (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_LIMIT | STI_TAKES_PROGRESS | STI_TAKES_BYTES)
 
-ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
-                                uint32_t *shard_count, st_error *error) {
+STI_COLD ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
+                                         uint32_t *shard_count, st_error *error) {
     const char *label = "(plan)";
     st_save_options o;
     uint64_t total_bytes;
@@ -8871,7 +8871,7 @@ STI_COLD static void sti_shard_name(uint32_t shard, uint32_t shard_count, char n
     sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL));
 }
 
-ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes) {
+STI_COLD ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes) {
     char name[ST_SHARD_NAME_BYTES];
     size_t n;
     if (!dst || shard >= shard_count) return ST_ERR_ARGUMENT;
@@ -9041,7 +9041,7 @@ STI_COLD static st_status sti_sharded_sort(sti_sharded_save *s, sti_named *items
 }
 
 /* Checks the caller's entries for the metadata of the index, and sorts them. */
-STI_COLD static st_status sti_sharded_sort_pairs(sti_sharded_save *s) {
+static st_status sti_sharded_sort_pairs(sti_sharded_save *s) {
     const size_t n = s->contents.index_count;
     size_t i;
     if (!n) return ST_OK;
@@ -9070,7 +9070,7 @@ STI_COLD static st_status sti_sharded_sort_pairs(sti_sharded_save *s) {
     return sti_sharded_sort(s, s->index_pairs, n, STI_TEXT("duplicate index key"));
 }
 
-STI_COLD static st_status sti_sharded_sort_tensors(sti_sharded_save *s) {
+static st_status sti_sharded_sort_tensors(sti_sharded_save *s) {
     const size_t n = s->contents.count;
     size_t i;
     s->sorted = (sti_named *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *s->sorted));
@@ -9249,7 +9249,7 @@ STI_COLD static st_status sti_sharded_write_index(sti_sharded_save *s) {
     return status;
 }
 
-STI_COLD static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
+static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
     uint32_t i;
     if (!found || found->dtype != planned->dtype || found->rank != planned->rank) return 0;
     if (found->bytes != planned->bytes || !sti_same(sti_span_of(found->dtype_name), sti_span_of(planned->dtype_name)))
@@ -9363,7 +9363,7 @@ STI_COLD static st_status sti_sharded_finish(sti_sharded_save *s) {
 /* Renames all files into place. Without a clash of names the older index and its shards stay until the new index
  * replaces the old one; with a clash the older index is removed first. The older model.safetensors, which readers prefer
  * to every index, is removed once the new index is in place. */
-STI_COLD static st_status sti_sharded_commit(sti_sharded_save *s) {
+static st_status sti_sharded_commit(sti_sharded_save *s) {
     const char *sentence = STI_OLD_UNCHANGED;
     char name[ST_SHARD_NAME_BYTES];
     st_status status = ST_OK;
@@ -9397,8 +9397,8 @@ STI_COLD static st_status sti_no_files(const char *label, st_error *error) {
 
 /* ---- sharding: the calls */
 
-ST_API st_status st_save_sharded(const char *directory, const st_contents *contents, const st_save_options *options,
-                                 st_error *error) {
+STI_COLD ST_API st_status st_save_sharded(const char *directory, const st_contents *contents,
+                                          const st_save_options *options, st_error *error) {
 #if defined(ST_NO_FILES)
     (void)contents, (void)options;
     return sti_no_files(directory ? directory : "(directory)", error);
@@ -9415,8 +9415,8 @@ ST_API st_status st_save_sharded(const char *directory, const st_contents *conte
 #endif
 }
 
-ST_API st_status st_save_index(const char *directory, const st_contents *contents, const st_save_options *options,
-                               st_error *error) {
+STI_COLD ST_API st_status st_save_index(const char *directory, const st_contents *contents,
+                                        const st_save_options *options, st_error *error) {
 #if defined(ST_NO_FILES)
     (void)contents, (void)options;
     return sti_no_files(directory ? directory : "(directory)", error);
@@ -9442,7 +9442,7 @@ ST_API st_status st_save_index(const char *directory, const st_contents *content
 
 #if !defined(ST_NO_FILES)
 /* Counts the blanks between the end of the header's text and the data. */
-STI_COLD static st_status sti_edit_slack(const sti_model *m, size_t *slack, st_error *error) {
+static st_status sti_edit_slack(const sti_model *m, size_t *slack, st_error *error) {
     unsigned char bytes[64];
     uint64_t offset = m->open.shards->data_offset;
     for (*slack = 0; offset > 8;) {
@@ -9462,7 +9462,7 @@ STI_COLD static st_status sti_edit_slack(const sti_model *m, size_t *slack, st_e
 
 /* Overwrites the header, which must fit into the w->keep bytes before the data. validated: the file that was opened; it
  * must still be the same. */
-STI_COLD static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_error *error) {
+static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_error *error) {
     st_status s = sti_writer_plan(w, error);
     int code;
     w->target.named = 1; /* no temporary file to remove */
@@ -9493,8 +9493,8 @@ STI_COLD static st_status sti_edit_in_place(st_writer *w, const st_io *validated
 
 /* Edits a file that is open as *model. Closes the model, and sets it to NULL, before the file is replaced, as Windows
  * requires. In place the model stays open, so that no other file can get the identity that sti_system_edit compares. */
-STI_COLD static st_status sti_edit(st_model **model, const char *path, const st_pair *metadata, size_t metadata_count,
-                                   const st_save_options *options, st_error *error) {
+static st_status sti_edit(st_model **model, const char *path, const st_pair *metadata, size_t metadata_count,
+                          const st_save_options *options, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)*model;
     const uint64_t keep = m->open.shards->data_offset;
     const int in_place = (options->flags & ST_SAVE_IN_PLACE) != 0;
@@ -9537,8 +9537,8 @@ STI_COLD static st_status sti_edit(st_model **model, const char *path, const st_
 }
 #endif
 
-ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
-                                  const st_save_options *options, st_error *error) {
+STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
+                                           const st_save_options *options, st_error *error) {
     if (!path) return sti_argument_refuse("(file)", "path", error);
 #if defined(ST_NO_FILES)
     (void)metadata, (void)metadata_count, (void)options;
