@@ -8950,7 +8950,7 @@ STI_COLD static void *sti_sharded_take(sti_sharded_save *s, size_t bytes) {
     return taken;
 }
 
-/* Checks the arguments, plans the shards and allocates the buffers. sti_sharded_close frees them, also after an error. */
+/* Checks the arguments, plans the shards and allocates the buffers. After an error, too, call sti_sharded_close. */
 STI_COLD static st_status sti_sharded_open(sti_sharded_save *s, const char *directory, const st_contents *contents,
                                            const st_save_options *options, unsigned takes, st_error *error) {
     const size_t name_bytes = ST_SHARD_NAME_BYTES > STI_TEMP_BYTES ? ST_SHARD_NAME_BYTES : STI_TEMP_BYTES;
@@ -9361,8 +9361,8 @@ STI_COLD static st_status sti_sharded_finish(sti_sharded_save *s) {
 }
 
 /* Renames all files into place. Without a clash of names the older index and its shards stay until the new index
- * replaces the old one; with a clash the older index is removed first. The older model.safetensors, which readers prefer
- * to every index, is removed once the new index is in place. */
+ * replaces the old one; with a clash the older index is removed first. Readers prefer model.safetensors to every index,
+ * so that the older one is removed once the new index is in place. */
 static st_status sti_sharded_commit(sti_sharded_save *s) {
     const char *sentence = STI_OLD_UNCHANGED;
     char name[ST_SHARD_NAME_BYTES];
@@ -9496,7 +9496,7 @@ static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_erro
 static st_status sti_edit(st_model **model, const char *path, const st_pair *metadata, size_t metadata_count,
                           const st_save_options *options, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)*model;
-    const uint64_t keep = m->open.shards->data_offset;
+    const uint64_t old_data_offset = m->open.shards->data_offset;
     const int in_place = (options->flags & ST_SAVE_IN_PLACE) != 0;
     st_save_options o = *options;
     st_writer *w = NULL;
@@ -9512,10 +9512,10 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
     /* In place slack is 0, so that the error reports what is really needed. A new file keeps slack and alignment. */
     if (in_place || !o.slack) o.slack = in_place ? 0 : slack;
     if (!o.align) {
-        for (o.align = 8; !in_place && o.align < 65536 / 2 && keep % (2 * o.align) == 0;) o.align *= 2;
+        for (o.align = 8; !in_place && o.align < 65536 / 2 && old_data_offset % (2 * o.align) == 0;) o.align *= 2;
     }
     s = sti_writer_open(&w, path, NULL, &o, error);
-    if (s == ST_OK) w->keep = keep;
+    if (s == ST_OK) w->keep = old_data_offset;
     if (s == ST_OK) {
         st_contents c = st_contents_of(*model);
         c.metadata = metadata;
@@ -9572,10 +9572,37 @@ STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *meta
  * Changes between versions, and the terms of use.
  * uses: -
  * ---------------------------------------------------------------------------------------------------------------------
- * 0.1.0  2026-11-21  Reading: files, memory, callbacks, file systems of one's own; the scanner without memory.
- *                    Writing: whole files, sinks, streams, metadata edits.
- * 0.2.0  2026-11-26  Models of several files, read and written; the hub's cache; aliases. Values: conversion, views,
- *                    bulk loads. A quicker header.
+ * 0.1.0  2026-11-21  Reading files, memory and callbacks; scanning without memory. Writing files, sinks and streams;
+ *                    editing metadata.
+ * 0.2.0  2026-11-26  Models of several files; the Hugging Face cache; aliases; conversion, views and bulk loads; faster
+ *                    opening.
+ * 0.3.0  2026-11-27
+ *   Added    st_contents, st_contents_of, st_tensor_of, ST_ZERO_INIT: what is saved is one struct. st_save_index:
+ *            completes a model whose shards several processes saved. st_load_options.part: st_load on the caller's
+ *            threads. st_error.item: the item that failed. st_version.
+ *   Changed  st_options is st_open_options, st_stretch is st_extent, st_next_unasked is st_next_unused. st_find_each is
+ *            st_find_all and returns how many names were found, not how many are missing. ST_DTYPE_NONE is
+ *            ST_DTYPE_UNKNOWN in a tensor, ST_AS_STORED in a read. Memory to lend (work, scratch) is an st_buffer.
+ *            st_find_metadata returns the pair: use pair->value. st_load_item.status is gone: use error.item.
+ *            Fields of st_error, st_load_item and st_save_options have a new order: check positional initialisers.
+ *            st_save, st_save_sharded and st_plan_shards take st_contents; from and index moved there from the options.
+ *            Flags and options that a call does not use fail with ST_ERR_ARGUMENT. Index values are written as given.
+ *            st_writer_begin, not st_writer_add, detects duplicates. If a work buffer is too small, error.expected
+ *            suffices but may be too much. st_save_sharded finds older shards by name and ignores other indexes.
+ *            Variables of the Hugging Face cache: only a leading ~ is expanded, not $NAME.
+ *   Removed  st_save_sink, st_writer_open_sink (set options.sink); st_save_model (save st_contents_of(model));
+ *            st_shards_begin, _write, _finish (see 5 MODELS IN SEVERAL FILES); st_find_alias (st_aliases);
+ *            st_find_shared (examples/tied.c); ST_THREADS, st_load_options.threads, item_done, ST_LOAD_DIRECT (part,
+ *            st_plan_load); ST_SAVE_SHARD_OVER; work buffers in st_save_sharded, st_edit_metadata and for models of
+ *            several files (use an allocator).
+ *   Fixed    A failed sharded save could remove the older index. Models of 65,536 shards could not be mapped. st_save
+ *            with an empty path created a temporary file. st_writer_next ignored st_writer_write_to. Converting
+ *            NaN to BF16 was wrong with gcc -funsigned-char. st_plan_load was slow if the extents did not fit.
+ *   Security Saving kept setuid, setgid and sticky bits of the old file. st_edit_metadata in place could overwrite the
+ *            header of a file that had replaced the validated one. Refusing a model of over 64 shards used a closed
+ *            file. Reading a tensor of an invalid dtype read past a table. Lengths of 2^63 bytes and more were
+ *            accepted. An index with one file under many names took gigabytes. Crafted headers made st_scan_begin,
+ *            finding and saving very slow. A ref of the Hugging Face cache could hold text after the commit.
  *
  * This software is available under two licences; choose the one you like.
  *
