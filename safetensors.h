@@ -8833,7 +8833,7 @@ STI_COLD static st_status sti_plan_shards(const char *label, const st_contents *
     return ST_OK;
 }
 
-#define STI_SHARDED_TAKES \
+#define STI_SHARDED_OPTIONS \
     (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_LIMIT | STI_TAKES_PROGRESS | STI_TAKES_BYTES)
 
 STI_COLD ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
@@ -8846,7 +8846,7 @@ STI_COLD ST_API st_status st_plan_shards(const st_contents *contents, const st_s
     if (options) o = *options;
     if (!shard_count) return sti_argument_refuse(label, "shard_count", error);
     s = sti_contents_check(label, contents, options, error);
-    if (s == ST_OK) s = sti_save_options_check(label, &o, STI_SHARDED_TAKES, error);
+    if (s == ST_OK) s = sti_save_options_check(label, &o, STI_SHARDED_OPTIONS, error);
     if (s == ST_OK) s = sti_plan_shards(label, contents, &o, shards, shard_count, &total_bytes, error);
     return s == ST_OK ? sti_succeed(error) : s;
 }
@@ -8952,7 +8952,7 @@ STI_COLD static void *sti_sharded_take(sti_sharded_save *s, size_t bytes) {
 
 /* Checks the arguments, plans the shards and allocates the buffers. After an error, too, call sti_sharded_close. */
 STI_COLD static st_status sti_sharded_open(sti_sharded_save *s, const char *directory, const st_contents *contents,
-                                           const st_save_options *options, unsigned takes, st_error *error) {
+                                           const st_save_options *options, unsigned allowed, st_error *error) {
     const size_t name_bytes = ST_SHARD_NAME_BYTES > STI_TEMP_BYTES ? ST_SHARD_NAME_BYTES : STI_TEMP_BYTES;
     const sti_span text = sti_span_of(directory ? directory : "");
     st_status status;
@@ -8962,7 +8962,7 @@ STI_COLD static st_status sti_sharded_open(sti_sharded_save *s, const char *dire
     s->error = error;
     if (!text.n) return sti_argument_refuse(s->directory, "directory", error);
     status = sti_contents_check(directory, contents, options, error);
-    if (status == ST_OK) status = sti_save_options_check(directory, &s->options, takes, error);
+    if (status == ST_OK) status = sti_save_options_check(directory, &s->options, allowed, error);
     if (status != ST_OK) return status;
     s->contents = *contents;
     sti_memory_choose(&s->memory, s->options.allocator, NULL, 0);
@@ -9404,7 +9404,7 @@ STI_COLD ST_API st_status st_save_sharded(const char *directory, const st_conten
     return sti_no_files(directory ? directory : "(directory)", error);
 #else
     sti_sharded_save s;
-    st_status status = sti_sharded_open(&s, directory, contents, options, STI_SHARDED_TAKES, error);
+    st_status status = sti_sharded_open(&s, directory, contents, options, STI_SHARDED_OPTIONS, error);
     if (status == ST_OK) status = sti_sharded_prepare_index(&s);
     if (status == ST_OK) status = sti_sharded_each(&s, sti_sharded_check_shard);
     if (status == ST_OK) status = sti_sharded_survey(&s);
@@ -9460,8 +9460,8 @@ static st_status sti_edit_slack(const sti_model *m, size_t *slack, st_error *err
     return ST_OK;
 }
 
-/* Overwrites the header, which must fit into the w->keep bytes before the data. validated: the file that was opened; it
- * must still be the same. */
+/* Overwrites the header; the new one must end at w->keep, where the data starts. validated: the file that was opened,
+ * which must not have been replaced or changed since. */
 static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_error *error) {
     st_status s = sti_writer_plan(w, error);
     int code;
@@ -9545,15 +9545,15 @@ STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *meta
     return sti_no_files(path, error);
 #else
     {
-        unsigned takes = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_TAKES_PROGRESS;
+        unsigned allowed = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_TAKES_PROGRESS;
         st_open_options open_options;
         st_save_options o;
         st_model *model;
         st_status s;
         ST_MEMSET(&o, 0, sizeof o);
         if (options) o = *options;
-        if (!(o.flags & ST_SAVE_IN_PLACE)) takes |= STI_TAKES_LAYOUT;
-        s = sti_save_options_check(path, &o, takes, error);
+        if (!(o.flags & ST_SAVE_IN_PLACE)) allowed |= STI_TAKES_LAYOUT;
+        s = sti_save_options_check(path, &o, allowed, error);
         if (s != ST_OK) return s;
         ST_MEMSET(&open_options, 0, sizeof open_options);
         open_options.flags = ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_NO_MAP;
