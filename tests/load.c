@@ -709,17 +709,17 @@ static void large_plan(void) {
     st_extent extents[1];
     st_error error;
     st_io io;
-    far_file far;
+    far_file distant;
     size_t needed;
     memset(file, 0, 8);
     file[0] = (unsigned char)(sizeof header - 1);
     memcpy(file + 8, header, sizeof header - 1);
-    far.bytes = file;
-    far.n = 8 + sizeof header - 1;
+    distant.bytes = file;
+    distant.n = 8 + sizeof header - 1;
     memset(&io, 0, sizeof io);
-    io.user = &far;
+    io.user = &distant;
     io.read_at = far_read;
-    io.bytes = far.n + ((uint64_t)1 << 40);
+    io.bytes = distant.n + ((uint64_t)1 << 40);
     if (!CHECK_STATUS(st_open_io(&m, &io, NULL, &error), ST_OK)) return;
     memset(items, 0, sizeof items);
     v.ranges = one;
@@ -731,7 +731,7 @@ static void large_plan(void) {
     CHECK_STATUS(st_plan_load(m, items, 2, 1, extents, 1, &needed, &error), ST_ERR_ARGUMENT);
     CHECK_EQ(needed, sizeof needed > 4 ? ((uint64_t)1 << 38) + ((uint64_t)1 << 40) : SIZE_MAX);
     CHECK_STATUS(st_plan_load(m, items + 1, 1, 0, extents, 1, &needed, &error), ST_OK);
-    CHECK(needed == 1 && extents[0].offset == far.n && extents[0].bytes == (uint64_t)1 << 40 && extents[0].to == 0);
+    CHECK(needed == 1 && extents[0].offset == distant.n && extents[0].bytes == (uint64_t)1 << 40 && extents[0].to == 0);
     st_close(m);
 }
 
