@@ -1,20 +1,45 @@
-/* safetensors.h - version 0.2.0 - Unlicense or MIT-0, at your choice; the text is at the end - no warranty
+/* safetensors.h - version 0.3.0 - Unlicense or MIT-0, at your choice (text at the end of the file) - no warranty
  *
- * Reads and writes tensor files in the safetensors format: any source, every fault found when the file is opened,
- * whole files or none when it saves, no dependency.
+ * Reads, validates, converts and writes tensor files in the safetensors format. One header, no dependency.
  */
 /* ---- 1 manual -------------------------------------------------------------------------------------------------------
  *
- * DO THIS
- *   Copy this file into your project. In ONE .c or .cc file write
+ * CONTENTS
+ *   1 Quick start               6 Numbers       11 Limits
+ *   2 Which call do I want?     7 Lifetime      12 Configuration
+ *   3 Reading                   8 Threads       13 Microcontrollers
+ *   4 Writing                   9 Errors        14 C++
+ *   5 Models in several files  10 What is accepted
+ *
+ * 1 QUICK START
+ *   Copy this file into your project. In ONE .c file write
  *
  *       #define ST_IMPLEMENTATION
  *       #include "safetensors.h"
  *
- *   before any other include; everywhere else just include it. There is nothing to link and nothing to configure.
- *   The file also compiles by itself: cc -x c -DST_IMPLEMENTATION -c safetensors.h
+ *   before any other include. Everywhere else include the file without the #define. There is nothing to link and
+ *   nothing to configure. The file also compiles by itself: cc -x c -DST_IMPLEMENTATION -c safetensors.h
  *
- * READING
+ * 2 WHICH CALL DO I WANT?
+ *   open a file, a directory or an index        st_open
+ *   open a repository in the Hugging Face cache st_open_hub
+ *   open a file image in memory                 st_open_memory
+ *   open through a callback (archive, HTTP)     st_open_io
+ *   find one tensor / many tensors              st_find, st_find_all, st_next_unused
+ *   read metadata                               st_find_metadata
+ *   copy raw bytes                              st_read
+ *   read a tensor or a slice as float           st_read_as
+ *   load many tensors, on several threads       st_load
+ *   load through a device or a reader of yours  st_plan_load
+ *   convert an array of numbers                 st_convert
+ *   read without allocating memory              st_scan_begin, st_scan_next
+ *   save a file                                 st_save
+ *   save while the tensors are being computed   st_writer_open, st_writer_add, st_writer_begin, st_writer_write ...
+ *   save a model in several files               st_save_sharded
+ *   the same from several processes             st_plan_shards, st_save, st_save_index
+ *   change the metadata of a file               st_edit_metadata
+ *
+ * 3 READING
  *       st_model *model;
  *       st_error error;
  *       if (st_open(&model, "model.safetensors", NULL, &error)) {
@@ -26,130 +51,130 @@
  *       if (t && t->data) use(t->data, t->bytes);
  *       st_close(model);
  *
- *   What opened is sound: tensors lie inside the file, cover its data without gap or overlap, and have the size
- *   that their shape and dtype say. No later call can run out of bounds, and there is no second call that
- *   "validates". `data` is the bytes in place where the file is mapped or in memory, at any alignment (see
- *   st_is_aligned), little-endian as on disk; where it is NULL, st_read copies them, and st_read works always.
+ *   Opening validates the whole header. After ST_OK every tensor lies inside the file, tensors cover the data without
+ *   gaps or overlaps, and sizes match shapes and dtypes. No later call can read out of bounds.
  *
- *   st_open         a path: a file, an index, a directory; mapped where the system can, else read by position
- *   st_open_hub     a repository in the local Hugging Face cache
- *   st_open_memory  bytes that are there already
- *   st_open_io      a callback: an archive, flash, an HTTP range
- *   st_scan_*       header bytes only, with no memory at all
+ *   t->data points to the tensor's bytes where the file is mapped or in memory. They are little-endian and may have
+ *   any alignment (st_is_aligned). Where data is NULL, st_read copies the bytes; st_read works for every source.
  *
- * MODELS OF SEVERAL FILES
- *   st_open takes an index or a directory as well and gives one model: one array of tensors, one lookup. All shards
- *   are proven at once. What an index says is not trusted: it cannot lead out of its directory.
+ *   st_read_as reads a tensor, or a slice of it, as any dtype. The result is packed, in C order and in the byte order
+ *   of the machine:
  *
- *   st_find_all, st_next_unused   what a program wants and is not there, what is there and nobody wants
- *   st_aliases                     other names for tied weights; st_find never follows them
+ *       float column[4];
+ *       const st_range ranges[2] = {{0, UINT64_MAX, 1}, {1, 2, 1}}; // all rows, column 1
+ *       const st_view view = {ranges, 2, NULL};
+ *       if (st_read_as(model, t, &view, ST_DTYPE_F32, column, sizeof column, &error)) puts(error.message);
  *
- * WRITING
+ *   st_load does the same for many tensors: it reads in file order, in large requests.
+ *
+ * 4 WRITING
  *       const float weights[4] = {1, 2, 3, 4};
  *       const uint64_t shape[2] = {2, 2};
- *       st_tensor tensor = {.name = "layer.weight", .dtype = ST_DTYPE_F32, .rank = 2, .shape = shape, .data = weights};
- *       st_contents contents = {.tensors = &tensor, .count = 1};
- *       if (st_save("new.safetensors", &contents, NULL, &error)) fprintf(stderr, "%s\n", error.message);
+ *       const st_tensor tensor = st_tensor_of("layer.weight", ST_DTYPE_F32, 2, shape, weights);
+ *       st_contents contents = ST_ZERO_INIT;
+ *       contents.tensors = &tensor;
+ *       contents.count = 1;
+ *       if (st_save("new.safetensors", &contents, NULL, &error)) puts(error.message);
  *
- *   The old file stays until the new one is complete and on the device. Same input, same bytes, and the reference's.
+ *   Saving is atomic: the old file stays in place until the new one is complete and flushed to the device. The same
+ *   input gives the same bytes: those of the reference implementation, with metadata keys sorted.
  *
- *   st_save            tensors in memory, from an open model (st_contents_of), or made by a callback; a file or a sink
- *   st_writer_*        declare, then push bytes: tensors need never be in memory together
- *   st_save_sharded    a model in several files and their index; st_save_index where several processes write it
- *   st_edit_metadata   the metadata of a file, whatever its size
+ *   An open model is saved with st_contents_of(model). Tensors without data are read from contents.from or made by
+ *   options.fill. Tensors that never fit into memory together are streamed with st_writer_*.
  *
- * VALUES
- *       float column[4];
- *       st_range ranges[2] = {{.stop = UINT64_MAX}, {.start = 1, .stop = 2}};
- *       st_view view = {.ranges = ranges, .range_count = 2};
- *       if (st_read_as(model, t, &view, ST_DTYPE_F32, column, sizeof column, &error)) fprintf(stderr, "%s\n", error.message);
+ * 5 MODELS IN SEVERAL FILES
+ *   st_open takes an index (*.safetensors.index.json) or a directory and returns one model: one array of tensors, one
+ *   lookup. All shards are validated at once. A path in an index cannot leave the directory of the index.
  *
- *   Any part of a tensor, its axes in any order, as any dtype, packed in C order and in this machine's byte order.
+ *   st_save_sharded writes a model in several files and their index. Where several processes write the shards:
+ *     1. Every process computes the same plan: st_plan_shards, st_shard_name.
+ *     2. One process removes model.safetensors.index.json, then model.safetensors, then every file that has the name of
+ *        a new shard.
+ *     3. After that, every process saves its shards with st_save.
+ *     4. When all shards are there, one process calls st_save_index, which validates the shards first.
+ *   Between steps 2 and 4 the directory does not open, so nobody reads a mixture of two models.
  *
- *   st_view_shape  how large a view is
- *   st_read_as     one of them: from a mapping in one pass, else in few requests
- *   st_load        many, in the order of the files and in large requests; each thread of a program can load a part
- *   st_plan_load   what st_load would read, for programs that move bytes themselves
+ * 6 NUMBERS
+ *   st_read_as, st_load and st_convert round each value once, to nearest, ties to even. Out of range:
  *
- * NUMBERS
- *   st_convert  values of one dtype from those of another, each rounded once: to nearest, of two to the even one
+ *       from \ to          BOOL         I8..I64, U8..U64    F64 F32 F16 BF16 F8_E5M2   F8_E4M3, F8_*FNUZ
+ *       BOOL, integers     1 unless 0   saturates           infinity                   largest value
+ *       finite float       1 unless 0   rounds, saturates   infinity                   largest value
+ *       -0                 0            0                   -0                         -0; FNUZ: 0
+ *       infinity           1            saturates           infinity                   largest value
+ *       NaN                1            0                   NaN, quiet, same sign      NaN, same sign; FNUZ: its NaN
  *
- *                           to BOOL    to I8 to I64, U8 to U64     to F64, F32, F16, BF16,     to F8_E4M3 and
- *                                                                  F8_E5M2                     both F8_*FNUZ
- *       BOOL, I*, U*        1 if not 0 saturates                   past the range: infinity    past: the largest
- *       finite of floats    1 if not 0 rounds, saturates           past the range: infinity    past: the largest
- *       -0                  0          0                           -0                          -0, of FNUZ 0
- *       infinity            1          saturates                   infinity                    the largest
- *       NaN                 1          0                           NaN, quiet, its sign and    NaN, its sign; of
- *                                                                  leading bits stay           FNUZ the one there is
+ *   Readable: every dtype but C64. BOOL is false only for the byte 0; F4 is E2M1, low nibble first; F6_* packs four
+ *   values into three bytes, low bits first; F8_E8M0 is a power of two from 2^-127 to 2^127, or NaN.
+ *   Writable: every dtype but F4, F6_*, F8_E8M0 and C64. Converting a dtype to itself copies the bytes unchanged.
  *
- *   From: every dtype but C64. BOOL is any byte but 0; F4 is E2M1, the low nibble first; F6_* are four in three bytes, the
- *   low bits first; F8_E8M0 is a power of two, 2^-127 to 2^127, or NaN. Not to: F4, F6_*, F8_E8M0, C64. Every dtype to
- *   itself: as it is.
+ * 7 LIFETIME
+ *   Names, shapes, metadata and data reached from a model stay valid until st_close. A model owns one block of memory,
+ *   its mappings and its files. Memory passed to st_open_memory, work buffers and whatever callbacks use belong to the
+ *   caller and must live until st_close. Options structs are copied. After an error *model is NULL and nothing has to
+ *   be freed. A writer keeps pointers to its path, sink and callbacks until st_writer_close.
  *
- * LIFETIME
- *   The model owns one block of memory, its mappings and its files; st_close returns them. All that is reached from
- *   it (names, shapes, metadata, data) is borrowed and ends with st_close. Memory given to st_open_memory, and what
- *   callbacks point to, is yours and must last until then. After an error *model is NULL and nothing needs to be
- *   freed.
+ * 8 THREADS
+ *   The library has no globals, no locks and no threads of its own. An open model is never written to: any number of
+ *   threads may use it at the same time, provided the callbacks of st_open_io and st_files allow it. st_close comes
+ *   after the last use. Different models and different writers are independent. One writer belongs to one thread,
+ *   except that st_writer_write_to may be called by several threads for different tensors.
+ *   st_load divides its work among threads of the caller: each calls it with another `part`.
  *
- * ERRORS
- *   Every call that can fail returns an st_status, ST_OK being 0. The st_error is optional and yours: status, the
- *   byte of the file, what was expected and found, which tensor or key, and one sentence that names the file.
- *   Sentences may change between versions; statuses and st_status_name do not. Treat a status you do not know as an
- *   error.
- *   A file with several faults reports the first in this order: header limit; header cut short; memory;
- *   UTF-8 of the whole header; JSON, schema, dtype and repeated fields in byte order; repeated names and metadata
- *   keys; then tensor by tensor in the order of their data: gap or overlap, overflow, sub-byte, size; last the
- *   length of the file. If any of them fails and the file begins like one of another format, ST_ERR_FORMAT says
- *   which. Every source gives the same verdict. position: of a character that cannot stand, that byte; of a
- *   repeated key or an unknown dtype, its opening quote; of a missing field, the closing brace; of wrong offsets or
- *   sizes, the opening quote of the tensor's name; of a wrong length, the end.
+ * 9 ERRORS
+ *   Calls that can fail return an st_status; ST_OK is 0. The st_error is optional: status, byte position, expected and
+ *   actual numbers, the tensor or key, and a message that names the file. Messages may change between versions;
+ *   statuses and their names do not. Treat a status you do not know as an error.
  *
- * WHAT IS ACCEPTED
- *   What the reference implementation accepts, less five accidents of it: a tensor name twice, a metadata key
- *   twice, an entry written as an array, a dtype written as an object (refused here), and numbers in ignored fields
- *   (from 1e309 on refused, under 1e308 accepted, nothing promised between). More only where a flag says so:
- *   ST_OPEN_TRAILING, ST_OPEN_UNKNOWN_DTYPES.
+ *   A file with several faults reports the first of: header limit; truncated header; out of memory; UTF-8 of the
+ *   whole header; JSON, schema, dtype and repeated fields, in byte order; duplicate names and metadata keys; then, in
+ *   the order of the data, offsets, overflow, sub-byte, size; last the length of the file. If one of them fails and the
+ *   file starts like another format, the error is ST_ERR_FORMAT instead. Every source gives the same verdict.
  *
- * THREADS
- *   No globals, no locks. An open model is never written to: any number of threads may find and read in it at once,
- *   as far as a callback's read_at may be called so. st_close comes after the last of them. Different models have
- *   nothing in common.
+ *   error.position is the offset of the first byte that cannot stand there. For a duplicate key or an unknown dtype it
+ *   is the opening quote, for a missing field the closing brace, for wrong offsets or sizes the opening quote of the
+ *   tensor's name, for a wrong file length the end of the file.
  *
- * LIMITS
- *   - Bytes given and got are as in the file, little-endian on every host, but for st_read_as, st_load and st_convert,
- *     which give values as this machine holds them.
- *   - What a crash leaves: see st_save; of an edit in place, see st_edit_metadata.
- *   - A mapped file that another process cuts short raises the system's own fault when the lost bytes are touched
- *     (SIGBUS, or an in-page error on Windows). No library can prevent that: open with ST_OPEN_NO_MAP where it may
- *     happen, then it is ST_ERR_IO.
- *   - A header has at most 100,000,000 bytes, as in the reference (st_open_options.max_header changes that, up to
- *     4,294,967,295).
- *   - st_scan: 1,024 tensors of 16 dimensions, 1,024 metadata entries; for n of them it reads the header up to
- *     3 + n / 20 times.
- *   - Names hold any character, NUL included: name_bytes counts. They are shown to terminals at your own risk.
+ * 10 WHAT IS ACCEPTED
+ *   What the reference implementation (Rust crate safetensors) accepts, with five exceptions. Refused here: a duplicate
+ *   tensor name, a duplicate metadata key, an entry written as an array, a dtype written as an object. Numbers in
+ *   ignored fields: 1e309 and above are refused, below 1e308 accepted, between them either may happen.
+ *   ST_OPEN_TRAILING, ST_OPEN_UNKNOWN_DTYPES and ST_OPEN_PARTIAL accept more.
  *
- * CONFIGURATION: define before including; none changes a struct. [default]
- *   ST_IMPLEMENTATION   the functions too, in one file of the program        [declarations only]
- *   ST_STATIC           all functions static: several files, one copy each   [off]
- *   ST_API              what stands before each declaration                  [extern]
- *   ST_NO_FILES         no operating system: memory and callbacks only       [off]
- *   ST_NO_MMAP          read files by position, never map them               [off]
- *   ST_NO_MALLOC        no default allocator: st_open_options brings memory       [off]
- *   ST_NO_WRITER        no saving                                            [off]
- *   ST_NO_CONVERT       no conversion of numbers                             [off]
- *   ST_NO_SIMD          no vector instructions: conversion is slower         [off]
- *   ST_NO_ERROR_TEXT    st_error.subject and .message stay empty             [off]
- *   ST_FREESTANDING     ST_NO_FILES, ST_NO_MALLOC, and no libc header        [off]
- *   ST_MALLOC, ST_FREE  (bytes), (pointer); both or neither                  [malloc, free]
- *   ST_MEMCPY, ST_MEMMOVE, ST_MEMSET, ST_MEMCMP  as in <string.h>            [<string.h>; loops where freestanding]
+ * 11 LIMITS
+ *   - Raw bytes (data, st_read, st_save) are little-endian on every machine. st_read_as, st_load and st_convert use the
+ *     byte order of the machine.
+ *   - If another process truncates a mapped file, touching the lost bytes raises SIGBUS (an in-page error on Windows).
+ *     Open with ST_OPEN_NO_MAP where that may happen; the error is ST_ERR_IO then.
+ *   - A header has at most 100,000,000 bytes, as in the reference implementation (st_open_options.max_header).
+ *   - st_scan: 1,024 tensors of up to 16 dimensions, 1,024 metadata entries.
+ *   - Names may hold any character, also NUL and terminal escapes: use name_bytes, and escape names before printing.
+ *   - What a crash leaves: see st_save, st_save_sharded, st_edit_metadata.
  *
- * EMBEDDED
- *   #define ST_FREESTANDING, then either st_scan_begin over a header that lies in flash, which needs no memory, or
- *   st_open_memory or st_open_io with st_open_options.work: a buffer of yours that holds model and scratch. One that is
- *   too small answers ST_ERR_MEMORY with the bytes that suffice in error.expected. The compiler may still call
- *   memcpy, memmove, memset and memcmp; nothing else is needed. No recursion, no writable data.
+ * 12 CONFIGURATION: define before including; none of them changes a struct. [default]
+ *   ST_IMPLEMENTATION   compile the functions, in one file of the program      [declarations only]
+ *   ST_STATIC           make all functions static: a private copy in each file [off]
+ *   ST_API              prefix of each declaration                             [extern]
+ *   ST_NO_FILES         no operating system: memory and callbacks only         [off]
+ *   ST_NO_MMAP          read files with positional reads, never map them       [off]
+ *   ST_NO_MALLOC        no default allocator                                   [off]
+ *   ST_NO_WRITER        no saving                                              [off]
+ *   ST_NO_CONVERT       no conversion of numbers                               [off]
+ *   ST_NO_SIMD          no vector instructions                                 [off]
+ *   ST_NO_ERROR_TEXT    st_error.subject and st_error.message stay empty       [off]
+ *   ST_FREESTANDING     ST_NO_FILES, ST_NO_MALLOC, and no libc header          [off]
+ *   ST_MALLOC, ST_FREE  (bytes), (pointer); define both or neither             [malloc, free]
+ *   ST_MEMCPY, ST_MEMMOVE, ST_MEMSET, ST_MEMCMP   as in <string.h>; all or none [<string.h>; loops if freestanding]
+ *
+ * 13 MICROCONTROLLERS
+ *   Define ST_FREESTANDING. Either walk a header in flash with st_scan_begin, which needs no memory, or open with
+ *   st_open_memory or st_open_io and a buffer in st_open_options.work. If the buffer is too small, the status is
+ *   ST_ERR_MEMORY and error.expected a size that suffices. The compiler may still call memcpy, memmove, memset and
+ *   memcmp, and its runtime library for 64-bit arithmetic. No recursion, no writable data.
+ *
+ * 14 C++
+ *   The declarations work from C++11 on. Compile the implementation in a .c file, or in a .cc file if old-style casts
+ *   do not trouble you. Callbacks must not throw. examples/cpp.cc has a RAII wrapper.
  * ------------------------------------------------------------------------------------------------------------------ */
 #ifndef ST_INCLUDED
 #define ST_INCLUDED
@@ -159,12 +184,12 @@
  * uses: -
  * ------------------------------------------------------------------------------------------------------------------ */
 #define ST_VERSION_MAJOR 0
-#define ST_VERSION_MINOR 2
+#define ST_VERSION_MINOR 3
 #define ST_VERSION_PATCH 0
-#define ST_VERSION 200 /* major * 10000 + minor * 100 + patch */
-#define ST_VERSION_STRING "0.2.0"
+#define ST_VERSION 300 /* major * 10000 + minor * 100 + patch */
+#define ST_VERSION_STRING "0.3.0"
 
-/* The functions need more of the system's headers than strict C shows; said before the first of them is included. */
+/* The implementation needs declarations that strict C hides; these macros must come before the first system header. */
 #if defined(ST_IMPLEMENTATION) && !defined(ST_NO_FILES) && !defined(ST_FREESTANDING) && !defined(_WIN32)
 #if defined(__linux__)
 #if !defined(_GNU_SOURCE)
@@ -212,49 +237,59 @@ extern "C" {
 #endif
 
 /* ---- 3 types --------------------------------------------------------------------------------------------------------
- * What the calls take and give. Zero is every default; structs grow at their end; numbers are fixed for ever.
+ * What calls take and return. Zero is the default of every option. Structs grow at their end; enumerators keep their
+ * numbers.
  * uses: 2
  * ------------------------------------------------------------------------------------------------------------------ */
+/* sets all fields of a struct to their defaults: st_save_options options = ST_ZERO_INIT; */
+#ifdef __cplusplus
+/* clang-format off */
+#define ST_ZERO_INIT {}
+#else
+#define ST_ZERO_INIT {0}
+/* clang-format on */
+#endif
+
 typedef enum st_status {
     ST_OK = 0,
-    ST_ERR_ARGUMENT = 1,     /* the caller's mistake: NULL, bad enum, range past the end */
-    ST_ERR_MEMORY = 2,       /* allocator said no, or the work buffer is too small (expected = bytes that suffice) */
-    ST_ERR_NOT_FOUND = 3,    /* no such file, directory, repository, tensor */
-    ST_ERR_IO = 4,           /* the system refused a call; sys tells why */
-    ST_ERR_FORMAT = 5,       /* not a safetensors file at all; message says what it looks like */
-    ST_ERR_TRUNCATED = 6,    /* file ends before the header or the data does (expected, actual: file bytes) */
-    ST_ERR_TRAILING = 7,     /* bytes after the last tensor (expected, actual: file bytes) */
-    ST_ERR_HEADER_LIMIT = 8, /* header longer than the limit (expected = limit, actual = header bytes) */
+    ST_ERR_ARGUMENT = 1,     /* the caller's mistake: NULL, unknown flag, range past the end, buffer too small */
+    ST_ERR_MEMORY = 2,       /* out of memory, or the work buffer is too small (expected: bytes that suffice) */
+    ST_ERR_NOT_FOUND = 3,    /* no such file, directory, repository or tensor */
+    ST_ERR_IO = 4,           /* a system call or a callback failed (sys: its code) */
+    ST_ERR_FORMAT = 5,       /* not a safetensors file; the message names the format it looks like */
+    ST_ERR_TRUNCATED = 6,    /* the file ends before its header or data does (expected, actual: bytes of the file) */
+    ST_ERR_TRAILING = 7,     /* extra bytes after the last tensor (expected, actual: bytes of the file) */
+    ST_ERR_HEADER_LIMIT = 8, /* header longer than the limit (expected: limit, actual: bytes of the header) */
     ST_ERR_UTF8 = 9,         /* text is not UTF-8 */
     ST_ERR_JSON = 10,        /* header or index is not JSON */
-    ST_ERR_SCHEMA = 11,      /* JSON, but of the wrong shape: field missing, wrong type, not an integer */
-    ST_ERR_DUPLICATE = 12,   /* one key twice in an object */
+    ST_ERR_SCHEMA = 11,      /* JSON of the wrong shape: missing field, wrong type, not an integer */
+    ST_ERR_DUPLICATE = 12,   /* duplicate key in an object */
     ST_ERR_DTYPE = 13,       /* unknown dtype */
-    ST_ERR_OVERFLOW = 14,    /* shape x dtype does not fit 64 bits (counted in bits) */
-    ST_ERR_SUBBYTE = 15,     /* a 4- or 6-bit tensor that does not fill whole bytes */
-    ST_ERR_SIZE = 16,        /* shape x dtype is not end - begin (expected, actual: bytes) */
-    ST_ERR_OFFSETS = 17,     /* a gap, an overlap, or end < begin (expected, actual: data offsets) */
+    ST_ERR_OVERFLOW = 14,    /* the tensor's size in bits does not fit 64 bits */
+    ST_ERR_SUBBYTE = 15,     /* a tensor of 4- or 6-bit elements does not fill whole bytes */
+    ST_ERR_SIZE = 16,        /* size by shape and dtype differs from data_offsets (expected, actual: bytes) */
+    ST_ERR_OFFSETS = 17,     /* gap, overlap, or end before begin (expected, actual: data offsets) */
     ST_ERR_SHARD = 18,       /* index and shards disagree: shard or tensor missing, tensor in two shards */
-    ST_ERR_PATH = 19,        /* a path that would leave the model's directory, or that some system cannot hold */
+    ST_ERR_PATH = 19,        /* a path would leave the model's directory, or is not valid on every system */
     ST_ERR_TOO_LARGE = 20,   /* valid, but too large for this machine or this call */
-    ST_ERR_UNSUPPORTED = 21, /* no such conversion, or left out of this build */
+    ST_ERR_UNSUPPORTED = 21, /* no such conversion, or not part of this build */
     ST_ERR_CANCELLED = 22,   /* a callback asked to stop */
-    ST_ERR_STATE = 23,       /* a call out of turn: write before begin, finish before the last byte */
+    ST_ERR_STATE = 23,       /* calls in the wrong order, such as st_writer_write before st_writer_begin */
     ST_STATUS_32_BITS_ = 0x7fffffff
 } st_status;
 
 typedef struct st_error { /* on success only status is set */
-    uint64_t position;    /* byte of the file at which the fault was found; UINT64_MAX: no position */
+    uint64_t position;    /* offset in the file at which the fault was found; UINT64_MAX: none */
     uint64_t expected, actual;
     st_status status;
-    int sys;           /* errno, GetLastError() or a callback's code; 0: no call of the system failed */
-    size_t item;       /* st_load and st_plan_load: index of the item that failed; SIZE_MAX: no item */
-    char subject[64];  /* tensor or key it is about, "": none; escaped, shortened in the middle, NUL-terminated */
-    char message[240]; /* one sentence for a person, which names the file; escaped likewise, NUL-terminated */
+    int sys;           /* errno, GetLastError() or a callback's code; 0: no call failed */
+    size_t item;       /* st_load and st_plan_load: index of the item that failed; SIZE_MAX: none */
+    char subject[64];  /* tensor or key concerned, "" if none; escaped, shortened in the middle, NUL-terminated */
+    char message[240]; /* one sentence that names the file; escaped and shortened likewise, NUL-terminated */
 } st_error;
 
 typedef enum st_dtype {
-    ST_DTYPE_UNKNOWN = 0, /* not known to this library; st_tensor.dtype_name has the spelling */
+    ST_DTYPE_UNKNOWN = 0, /* not known to this version; st_tensor.dtype_name has the spelling */
     ST_DTYPE_BOOL = 1,
     ST_DTYPE_F4 = 2,
     ST_DTYPE_F6_E2M3 = 3,
@@ -280,573 +315,588 @@ typedef enum st_dtype {
     ST_DTYPE_32_BITS_ = 0x7fffffff
 } st_dtype;
 
-#define ST_AS_STORED ST_DTYPE_UNKNOWN /* where a dtype to convert to is asked for: do not convert */
+#define ST_AS_STORED ST_DTYPE_UNKNOWN /* as the target dtype of a read: do not convert */
 
-typedef struct st_pair { /* one metadata entry; UTF-8, NUL-terminated, and may itself hold NUL, so *_bytes rule */
+typedef struct st_pair { /* one metadata entry: UTF-8, NUL-terminated; may contain NUL, see *_bytes */
     const char *key, *value;
-    size_t key_bytes, value_bytes; /* without the NUL at the end */
+    size_t key_bytes, value_bytes; /* without the final NUL */
 } st_pair;
 
 typedef struct st_tensor {
-    const char *name; /* UTF-8 and NUL-terminated; a name may itself hold NUL, so name_bytes rules */
+    const char *name; /* UTF-8, NUL-terminated; may contain NUL, see name_bytes */
     st_dtype dtype;
-    uint32_t rank;            /* number of dimensions; 0 is a scalar */
-    const uint64_t *shape;    /* rank dimensions in elements, slowest first; 0 is legal */
-    const void *data;         /* the bytes in place, little-endian, at any alignment; NULL: not mapped or in memory */
-    size_t name_bytes;        /* without the NUL at the end */
-    uint64_t bytes, elements; /* elements: product of the shape, 1 for a scalar */
-    uint64_t offset;          /* of the first byte, from the start of its file */
-    const char *dtype_name;   /* "BF16", as the file spells it */
-    uint32_t shard;           /* which of the model's files */
+    uint32_t rank;          /* number of dimensions; 0: a scalar */
+    const uint64_t *shape;  /* rank dimensions in elements, slowest first; 0 is legal */
+    const void *data;       /* the bytes, little-endian, any alignment; NULL: neither mapped nor in memory */
+    size_t name_bytes;      /* without the final NUL */
+    uint64_t bytes;         /* size of the data */
+    uint64_t elements;      /* product of the shape; 1 for a scalar */
+    uint64_t offset;        /* of the first byte, from the start of its file */
+    const char *dtype_name; /* as spelled in the file, such as "BF16" */
+    uint32_t shard;         /* index of its file in st_model.shards */
 } st_tensor;
 
-typedef struct st_shard {
-    const char *path;                 /* UTF-8 as opened; "" for memory and callbacks */
-    uint64_t file_bytes, data_offset; /* length of the file, 0: it is absent; where the first tensor's data begins */
-    const st_pair *metadata;          /* in the file's order; NULL: none, not NULL and 0: an empty one */
+typedef struct st_shard {    /* one file of a model */
+    const char *path;        /* UTF-8, as opened; "" for memory and callbacks */
+    uint64_t file_bytes;     /* length of the file; 0: the file is absent (ST_OPEN_PARTIAL) */
+    uint64_t data_offset;    /* where the data of its first tensor starts */
+    const st_pair *metadata; /* in file order; NULL: no metadata object; not NULL with count 0: an empty one */
     size_t metadata_count;
 } st_shard;
 
-typedef struct st_model {     /* in the library's memory until st_close; read-only; share it between threads freely */
-    const st_tensor *tensors; /* in the order their bytes lie: shard by shard, front to back */
+typedef struct st_model {     /* read-only, valid until st_close */
+    const st_tensor *tensors; /* in the order of their data: shard by shard, front to back */
     size_t count;
-    const st_pair *metadata; /* of the file; of several, the first shard's; NULL: none, not NULL and 0: an empty one */
+    const st_pair *metadata; /* of the only or first file; NULL: no metadata object */
     size_t metadata_count;
-    const st_shard *shards; /* the files behind the model, by name */
+    const st_shard *shards; /* sorted by path */
     size_t shard_count;
-    uint64_t bytes;       /* of all tensor data */
-    const st_pair *index; /* the index's metadata, each value as its JSON text; none without an index */
+    uint64_t bytes;       /* sum of all tensors' bytes */
+    const st_pair *index; /* metadata of the index; each value is its JSON text */
     size_t index_count;
 } st_model;
 
-typedef struct st_alias { /* another name for a tensor's bytes */
-    const char *name;     /* UTF-8 and NUL-terminated */
-    size_t name_bytes;    /* without the NUL at the end */
+typedef struct st_alias { /* another name of a tensor */
+    const char *name;     /* UTF-8, NUL-terminated */
+    size_t name_bytes;    /* without the final NUL */
     const st_tensor *tensor;
 } st_alias;
 
-/* The next four say where memory and bytes come from. They are copied; what they point to lives until st_close. */
+/* The next four say where memory and bytes come from. They are copied; what they point to must live until st_close. */
 
 typedef struct st_buffer { /* memory that the caller lends */
     void *data;
     size_t bytes;
 } st_buffer;
 
-typedef struct st_allocator { /* sized free, no realloc */
+typedef struct st_allocator {
     void *user;
-    void *(*alloc)(void *user, size_t bytes);              /* memory aligned for uint64_t, or NULL when it has none */
-    void (*free)(void *user, void *pointer, size_t bytes); /* bytes: as given to alloc; pointer is never NULL */
+    void *(*alloc)(void *user, size_t bytes);              /* returns memory aligned for uint64_t, or NULL */
+    void (*free)(void *user, void *pointer, size_t bytes); /* bytes as given to alloc; pointer is never NULL */
 } st_allocator;
 
-typedef struct st_io { /* one file, from anywhere; any thread may call read_at */
+typedef struct st_io { /* one file behind a callback */
     void *user;
-    /* all of the bytes: 0, or a code of its own for st_error.sys */
+    /* copies exactly `bytes` bytes to dst; returns 0, or a code for st_error.sys; called by any thread */
     int (*read_at)(void *user, uint64_t offset, void *dst, size_t bytes);
-    uint64_t bytes;     /* length of the whole file */
-    const void *mapped; /* where the file lies in memory, or NULL; read_at may be NULL beside it */
-    uint64_t id[2];     /* tells this file from another opened later under the same name; 0, 0: unknown */
+    uint64_t bytes;     /* length of the file, below 2^63 */
+    const void *mapped; /* the whole file in memory, or NULL; read_at may be NULL if it is set */
+    uint64_t id[2];     /* identity of the file, to recognise it when it is reopened; 0, 0: unknown */
 } st_io;
 
-/* Codes with a meaning of their own; a callback may return them. All others are passed on in st_error.sys. */
-#define ST_IO_NOT_FOUND (-1)  /* nothing of that name, or a directory: ST_ERR_NOT_FOUND */
-#define ST_IO_NOT_A_FILE (-2) /* something that cannot be read by position, a FIFO or a device: ST_ERR_IO */
-#define ST_IO_ENDED (-3)      /* the file ended before its length, it must have changed: ST_ERR_IO */
-#define ST_IO_NOT_UTF8 (-4)   /* a path that is not UTF-8, where paths must be: ST_ERR_UTF8 */
-#define ST_IO_NO_MEMORY (-5)  /* no memory to open it: ST_ERR_MEMORY */
+/* Codes that a callback may return to select a status. Any other code is reported as ST_ERR_IO with st_error.sys. */
+#define ST_IO_NOT_FOUND (-1)  /* no such file, or a directory: ST_ERR_NOT_FOUND */
+#define ST_IO_NOT_A_FILE (-2) /* a pipe or device, which has no positional reads: ST_ERR_IO */
+#define ST_IO_ENDED (-3)      /* the file is shorter than its length: ST_ERR_IO */
+#define ST_IO_NOT_UTF8 (-4)   /* the path is not UTF-8, where the system needs that: ST_ERR_UTF8 */
+#define ST_IO_NO_MEMORY (-5)  /* out of memory while opening: ST_ERR_MEMORY */
 
-typedef struct st_files { /* a file system of the caller's: packs, assets, a browser's folder */
+typedef struct st_files { /* a file system of the caller's: an archive, game assets, a browser's folder */
     void *user;
-    /* Fills *file, which comes zeroed: 0, ST_IO_NOT_FOUND (for a directory too), or a code of its own. Files past the
-     * 64th of a model are opened again for each st_read, from any thread, unless `mapped` is set; st_open may open any
-     * shard twice. */
+    /* Fills *file, which is zeroed. Returns 0, ST_IO_NOT_FOUND (also for a directory), or a code of its own. Paths are
+     * joined with "/". st_open may open a shard twice. Files past the 64th of a model are closed then, and reopened for
+     * each st_read, from any thread, unless `mapped` is set. */
     int (*open)(void *user, const char *path, st_io *file);
-    void (*close)(void *user, st_io *file);
-    /* Calls `each` for the name (not the path) of each file; stops when it returns non-zero, and returns that.
-     * ST_IO_NOT_FOUND: there is no directory. */
+    void (*close)(void *user, st_io *file); /* called once for each open that returned 0 */
+    /* Calls each with every name in the directory (a name, not a path) until it returns non-zero, and returns that value;
+     * else 0, or ST_IO_NOT_FOUND if there is no such directory. NULL: directories cannot be opened. */
     int (*list)(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg);
 } st_files;
 
-/* st_open_options.flags. Each family of flags has bits of its own, so that a flag of the wrong family is refused. */
+/* st_open_options.flags. Each family of flags has bits of its own, so that a flag of another family is refused. */
 #define ST_OPEN_NO_MAP (1u << 0)         /* read with positional reads; every data pointer is NULL */
-#define ST_OPEN_MUST_MAP (1u << 1)       /* fail where mapping fails; without it data is NULL there and reads work */
-#define ST_OPEN_UNKNOWN_DTYPES (1u << 2) /* accept tensors of dtypes not known here and serve them as opaque bytes */
-#define ST_OPEN_PARTIAL (1u << 3)        /* accept a model some of whose shards are absent and serve the rest */
+#define ST_OPEN_MUST_MAP (1u << 1)       /* fail if mapping fails; without the flag data is NULL then */
+#define ST_OPEN_UNKNOWN_DTYPES (1u << 2) /* accept unknown dtypes; their tensors are opaque bytes */
+#define ST_OPEN_PARTIAL (1u << 3)        /* accept missing shards; serve the tensors of the others */
 #define ST_OPEN_TRAILING (1u << 4)       /* accept bytes after the last tensor */
 
 typedef struct st_open_options {
     unsigned flags;                /* ST_OPEN_* */
-    uint64_t max_header;           /* bytes of a header or an index; 0 is 100,000,000; at most 4,294,967,295 */
-    const st_allocator *allocator; /* NULL is ST_MALLOC and ST_FREE */
-    st_buffer work;        /* not NULL: take memory from here, never from the allocator; must live until st_close */
-    const st_files *files; /* NULL is the system's */
+    uint64_t max_header;           /* bytes of a header or an index; 0: 100,000,000; at most 4,294,967,295 */
+    const st_allocator *allocator; /* NULL: ST_MALLOC and ST_FREE */
+    st_buffer work;                /* if not NULL, all memory comes from here; models of one file only */
+    const st_files *files;         /* NULL: those of the system */
 } st_open_options;
 
-typedef struct st_range { /* start, start + step ... below stop, in elements of one dimension; empty if start is stop */
+typedef struct st_range { /* elements start, start + step, ... below stop, of one dimension */
     uint64_t start;
-    uint64_t stop; /* UINT64_MAX is the end of the dimension. 0 is 0: a range of all zero is empty, not the whole */
+    uint64_t stop; /* UINT64_MAX: to the end. The range is empty if stop equals start, so also if both are 0 */
     uint64_t step; /* 0 is 1 */
 } st_range;
 
-typedef struct st_view {    /* which part of a tensor, in which order of axes; all zero is the whole */
-    const st_range *ranges; /* of the stored dimensions, slowest first; dimensions without one are whole */
+typedef struct st_view {    /* a slice of a tensor, possibly transposed; all zero: the whole tensor */
+    const st_range *ranges; /* one for each stored dimension, slowest first; dimensions without one are whole */
     uint32_t range_count;
-    const uint32_t *axes; /* rank entries: output axis i is stored axis axes[i]; NULL keeps the order */
+    const uint32_t *axes; /* rank entries: output axis i is stored axis axes[i]; NULL: stored order */
 } st_view;
 
 typedef enum st_advice { ST_ADVISE_WILL_NEED = 0, ST_ADVISE_DONE = 1, ST_ADVICE_32_BITS_ = 0x7fffffff } st_advice;
 
-typedef struct st_scan { /* walks a header that lies in memory; may not be copied */
-    st_tensor tensor;    /* the current one; name is NOT NUL-terminated, and still escaped if name_escaped */
-    int name_escaped;    /* the name holds backslash escapes as in the file; st_scan_is compares it all the same */
+typedef struct st_scan { /* a walk over a header in memory; must not be copied */
+    st_tensor tensor;    /* the current tensor; its name is NOT NUL-terminated */
+    int name_escaped;    /* the name contains backslash escapes, as in the file; compare it with st_scan_is */
     uint64_t shape[16];  /* what tensor.shape points to */
     struct {
         const unsigned char *file;
         size_t available, header_bytes;
-        uint32_t place; /* of what comes next */
+        uint32_t place;
         int more;
         unsigned char begun;
-        uint32_t places[64]; /* for searches */
-    } state;                 /* private */
+        uint32_t places[64];
+    } state; /* private */
 } st_scan;
 
-typedef int (*st_progress)(void *user, uint64_t done, uint64_t total); /* bytes; non-zero cancels */
+typedef int (*st_progress)(void *user, uint64_t done, uint64_t total); /* bytes; a non-zero result cancels */
 
-typedef struct st_load_item { /* what st_load reads, and where to */
+typedef struct st_load_item { /* what st_load reads, and where it puts it */
     const st_tensor *tensor;
-    st_dtype as; /* ST_AS_STORED, or the dtype to convert to */
-    void *dst;   /* as for st_read_as; items must not overlap in memory */
+    st_dtype as; /* ST_AS_STORED: do not convert */
+    void *dst;   /* any alignment; destinations must not overlap */
     size_t dst_bytes;
     const st_view *view; /* NULL: the whole tensor */
 } st_load_item;
 
 typedef struct st_load_options {
-    unsigned part,
-        part_count;       /* load only part `part`, from 0, of part_count parts of equal bytes; part_count 0 is 1 */
-    st_progress progress; /* after each request: bytes read from files for this part, of all that it reads */
-    void *user;           /* of progress */
-    st_buffer work;       /* not NULL: take memory from here, never from the allocator */
+    unsigned part, part_count; /* load only part number `part`, from 0, of part_count; part_count 0 is 1 */
+    st_progress progress;      /* called after each request; total: bytes that this part reads */
+    void *user;                /* for progress */
+    st_buffer work;            /* if not NULL, temporary memory comes from here, not from the model's allocator */
 } st_load_options;
 
-typedef struct st_extent {  /* bytes of a file, and where they go */
-    uint32_t shard;         /* the file is model->shards[shard] */
-    uint64_t offset, bytes; /* of the file */
-    size_t item;            /* index of the item that needs them */
-    uint64_t to;            /* bytes of the item's dst before them */
+typedef struct st_extent { /* consecutive bytes of a file, and where they go */
+    uint32_t shard;        /* the file is model->shards[shard] */
+    uint64_t offset, bytes;
+    size_t item; /* index of the item */
+    uint64_t to; /* offset in the item's dst */
 } st_extent;
 
-typedef struct st_sink { /* where bytes go that do not go to a file */
+typedef struct st_sink { /* an output other than a file */
     void *user;
-    int (*write)(void *user, const void *bytes, size_t n); /* all of them: 0, or a code for st_error.sys */
+    /* takes all n bytes; returns 0, or a code for st_error.sys */
+    int (*write)(void *user, const void *bytes, size_t n);
 } st_sink;
 
-/* st_save_options.flags */
-#define ST_SAVE_KEEP_ORDER (1u << 16) /* keep the caller's order of tensors; without it, by dtype, then name */
-#define ST_SAVE_NO_SYNC (1u << 17)    /* rename into place without flushing to the device first */
-#define ST_SAVE_IN_PLACE (1u << 18)   /* st_edit_metadata: overwrite the header where the new one fits */
-
-#define ST_SHARD_NAME_BYTES 48 /* room for every name that st_shard_name gives */
-
-typedef struct st_contents {  /* what a file or a model is to hold; zero is an empty one */
-    const st_tensor *tensors; /* count of them */
+typedef struct st_contents { /* what is saved */
+    const st_tensor *tensors;
     size_t count;
-    const st_pair *metadata; /* metadata_count pairs; NULL: no metadata, not NULL and 0: an empty object */
+    const st_pair *metadata; /* *_bytes 0: NUL-terminated. NULL: no metadata; not NULL with count 0: an empty object */
     size_t metadata_count;
-    const st_pair *index; /* index_count pairs for the metadata of an index, each value as its JSON text */
+    const st_pair *index; /* st_save_sharded, st_save_index: more metadata of the index; each value is JSON text */
     size_t index_count;
-    const st_model *from; /* where the bytes of tensors without data are read, by shard and offset; or NULL */
+    const st_model *from; /* tensors without data are read from this model, by their shard and offset */
 } st_contents;
+
+/* st_save_options.flags */
+#define ST_SAVE_KEEP_ORDER (1u << 16) /* keep the caller's order of tensors; without the flag: by dtype, then name */
+#define ST_SAVE_NO_SYNC (1u << 17)    /* rename into place without flushing to the device first */
+#define ST_SAVE_IN_PLACE (1u << 18)   /* st_edit_metadata: overwrite the header if the new one fits */
+
+#define ST_SHARD_NAME_BYTES 48 /* enough for every name that st_shard_name makes */
 
 typedef struct st_save_options {
     unsigned flags;           /* ST_SAVE_* */
     size_t align;             /* data starts at a multiple of this power of two, 8 or more; 0 is 8 */
-    size_t slack;             /* spare header bytes, so that later edits fit in place */
-    uint64_t max_shard_bytes; /* st_save_sharded: of tensor data in a file; 0 is 5,000,000,000 */
-    const st_sink *sink;      /* st_save, st_writer_open: the bytes go here, and path is NULL */
-    /* makes the bytes [offset, offset + n) of a tensor without data where contents.from is NULL; tensor is the caller's
-     * own, as handed to st_save. Returns 0, or a code for st_error.sys */
+    size_t slack;             /* spare bytes in the header, so that later edits fit in place */
+    uint64_t max_shard_bytes; /* st_save_sharded: tensor data in one file, at most; 0 is 5,000,000,000 */
+    const st_sink *sink;      /* write here instead of to a file; the path must be NULL */
+    /* Makes the bytes [offset, offset + n) of a tensor without data, in dst; returns 0, or a code for st_error.sys.
+     * `tensor` is the caller's own struct, as passed in contents. */
     int (*fill)(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n);
-    st_progress progress;          /* st_save, st_save_sharded: after each block of data */
-    void *user;                    /* of fill and progress */
-    const st_allocator *allocator; /* NULL is ST_MALLOC and ST_FREE */
-    st_buffer work;                /* not NULL: take memory from here, never from the allocator */
+    st_progress progress;          /* called after each block of data */
+    void *user;                    /* for fill and progress */
+    const st_allocator *allocator; /* NULL: ST_MALLOC and ST_FREE */
+    st_buffer work;                /* if not NULL, all memory comes from here; st_save and st_writer_open only */
 } st_save_options;
 
 typedef struct st_writer st_writer;
 
 /* ---- 4 calls --------------------------------------------------------------------------------------------------------
- * Threads: all calls may run at once on one open model, unless the block says otherwise.
- * uses: 3
+ * Errors lists what a call adds to ST_ERR_ARGUMENT for NULL and unknown flags. After an error outputs are untouched
+ * unless the block says otherwise. Every call may run in several threads on one open model unless the block says
+ * otherwise. uses: 3
  * ------------------------------------------------------------------------------------------------------------------ */
 
-/* Returns ST_VERSION of the compiled implementation, for programs that were built with another copy of the header. */
+/* -- names and numbers -- */
+
+/* Returns ST_VERSION of the compiled implementation, to compare with that of the header a program was built with. */
 ST_API unsigned st_version(void);
 
-/* "ST_ERR_JSON" for ST_ERR_JSON; "" for what is no status. Stable, for programs that match on text. */
+/* Returns the name of a status, such as "ST_ERR_JSON"; "" for a number that is no status. Names never change. */
 ST_API const char *st_status_name(st_status status);
 
-/* "BF16" for ST_DTYPE_BF16; "" for ST_DTYPE_UNKNOWN and what is no dtype. */
+/* Returns the name of a dtype, such as "BF16"; "" for ST_DTYPE_UNKNOWN and numbers that are no dtype. */
 ST_API const char *st_dtype_name(st_dtype dtype);
 
-/* Bits of one element: 4 to 64; 0 for ST_DTYPE_UNKNOWN and what is no dtype. */
+/* Returns the size of one element in bits, 4 to 64; 0 for ST_DTYPE_UNKNOWN and numbers that are no dtype. */
 ST_API unsigned st_dtype_bits(st_dtype dtype);
 
-/* The dtype of that name, exact and case-sensitive, as files spell it.
- * ST_ERR_DTYPE: there is none, *dtype is ST_DTYPE_UNKNOWN. ST_ERR_ARGUMENT: NULL. */
+/* Looks up a dtype by its name as spelled in files; case matters.
+ * Errors: ST_ERR_DTYPE  no such dtype; *dtype is ST_DTYPE_UNKNOWN */
 ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
 
-/* Opens and validates a model: a .safetensors file, an index (its path ends in .json), or a directory with either.
- * model    receives the model, to be closed with st_close, or NULL
- * path     UTF-8 (on POSIX, any bytes that the system accepts), of any length
- * options  NULL for the defaults; copied
- * error    NULL if you do not need it
- * A directory: opens model.safetensors, else model.safetensors.index.json, else the only *.safetensors.index.json, else
- * the only *.safetensors unless its name contains -NNNNN-of-MMMMM with M over 1. Hidden files are ignored.
- * An index is not trusted. Its paths must be relative, mean the same on every system, and end in .safetensors, so that
- * no path leaves the directory of the index. Symbolic links are followed: an index cannot create them. All shards are
- * opened and validated in this call. Tensors that the index does not name are served too; total_size is ignored.
- * Files: only regular files are opened, without blocking. The first 64 files of a model stay open until st_close (on
- * Windows, shared for deletion); the others are opened again when they are read. A file that is opened again must have
- * the same device, number, size and time. Files are mapped, but none of a model of more than 16,384 files, unless
- * ST_OPEN_MUST_MAP is set.
- * Errors: any status from ST_ERR_ARGUMENT to ST_ERR_OFFSETS, for a shard the same as for the file alone, with its path.
- * ST_ERR_ARGUMENT: also options.work for a model of several files.
- * ST_ERR_NOT_FOUND: also a directory without a model.
- * ST_ERR_SHARD: a shard is missing, or is one file with another; a shard lacks a tensor that the index assigns to it; a
- * tensor is in two shards; a directory has several models (the message has their number and the first name).
- * ST_ERR_PATH: a path of the index.
- * ST_ERR_TOO_LARGE: over 65,536 shards, or this machine cannot map the file or hold its header.
- * Memory: one block is kept, of at most 96 bytes + name + 8 for each dimension a tensor and 40 bytes + text a metadata
- * entry. Scratch is given back: twice the header; of several files, twice the largest header, 1 MiB, and the index with
- * two thirds of its length.
- * Cost: two positional reads a file, the second of the whole header; of several files, headers past the first 512 KiB
- * are opened and read once more. No page of a mapping is touched. O(n) in the headers' bytes, O(n log n) in tensors if
- * a header has them out of order or names chosen to collide. */
+/* -- opening -- */
+
+/* Opens and validates a model: a .safetensors file, an index (a path that ends in .json), or a directory.
+ *   model    receives the model, to be closed with st_close; NULL after an error
+ *   path     UTF-8, of any length; on POSIX, any bytes the system takes
+ *   options  NULL: defaults
+ *   error    may be NULL
+ * In a directory it opens model.safetensors, else model.safetensors.index.json, else the only *.safetensors.index.json,
+ * else the only *.safetensors. Hidden files do not count, nor does a single shard (-NNNNN-of-MMMMM with MMMMM over 1).
+ * An index is not trusted: its paths must be relative, valid on every system, and end in .safetensors. Symbolic links
+ * are followed; an index cannot create them. Tensors that the index does not name are served too, and its total_size is
+ * ignored.
+ * Errors: every status from ST_ERR_ARGUMENT to ST_ERR_OFFSETS, as explained under ERRORS in the manual, and
+ *   ST_ERR_NOT_FOUND    no such path, or a directory without a model
+ *   ST_ERR_SHARD        a shard is missing, or the same file as another; a shard does not contain a tensor that the
+ *                       index assigns to it; a tensor is in two shards; a directory holds several candidates
+ *   ST_ERR_PATH         a path in the index would leave the directory, or is not valid on every system
+ *   ST_ERR_TOO_LARGE    over 65,536 shards, or a header or mapping that does not fit the address space
+ *   ST_ERR_UNSUPPORTED  ST_OPEN_MUST_MAP where nothing can be mapped, or a build without files
+ *   ST_ERR_ARGUMENT     also: a work buffer for a model of several files
+ * Files: only regular files are opened, without blocking. The first 64 files of a model stay open until st_close. A
+ * file that is reopened must be the same (device, number, size, time), else the call fails with ST_ERR_IO. Models of
+ * more than 16,384 files are not mapped unless ST_OPEN_MUST_MAP is set.
+ * Memory: one block stays allocated, of at most 96 bytes + name + 8 a dimension for each tensor and 40 bytes + text for
+ * each metadata pair. Temporary memory, freed before the call returns: twice the header; for several files, twice the
+ * largest header, 1 MiB, and 1.7 times the index.
+ * Cost: two reads a file; headers past the first 512 KiB of a model of several files are read twice. O(n) in the bytes
+ * of the headers; O(n log n) in tensors if a header lists them out of order or names were chosen to collide. No page of
+ * a mapping is touched. */
 ST_API st_status st_open(st_model **model, const char *path, const st_open_options *options, st_error *error);
 
-/* Opens a repository in the local Hugging Face cache, as st_open opens a directory. Never uses the network.
- * repo      "owner/name" or "name"
- * revision  a branch, a tag or a commit of 40 hexadecimal digits; NULL is "main"
- * The cache is HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else
- * ~/.cache/huggingface/hub. A variable that is empty counts as not set; ~ at its beginning is the home directory. The
- * commit is what the file refs/<revision> contains, else the revision itself.
- * Errors: as st_open, and ST_ERR_NOT_FOUND: the revision is not in the cache; the message says which file is missing.
- * ST_ERR_PATH: repo or revision would leave the cache, or the file in refs contains no commit.
- * ST_ERR_UNSUPPORTED: built with ST_NO_FILES.
- * Threads: reads the environment, so not while another thread changes it. */
+/* Opens a repository in the local Hugging Face cache; never uses the network.
+ *   repo      "owner/name" or "name"
+ *   revision  a branch, a tag or a commit of 40 hexadecimal digits; NULL: "main"
+ * The cache is $HF_HUB_CACHE, else $HUGGINGFACE_HUB_CACHE, else $HF_HOME/hub, else $XDG_CACHE_HOME/huggingface/hub,
+ * else ~/.cache/huggingface/hub. Empty variables count as unset; a leading ~ in them is the home directory. The
+ * snapshot that refs/<revision>, or the commit, names is opened as a directory.
+ * Errors: as st_open, and
+ *   ST_ERR_NOT_FOUND    not in the cache; the message names the missing file
+ *   ST_ERR_PATH         repo or revision would leave the cache, or refs/<revision> holds no commit
+ *   ST_ERR_UNSUPPORTED  built with ST_NO_FILES
+ * Threads: no thread may change the environment meanwhile (getenv). */
 ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const st_open_options *options,
                              st_error *error);
 
-/* The same of a file that lies in memory: n bytes, the caller's, unchanged until st_close; NULL only where n is 0.
- * The header is copied before it is judged, so that bytes changing under way cannot harm; data points into yours. */
+/* Opens a model from a file image in memory.
+ *   bytes  the n bytes of the file. The caller keeps them and must not change them until st_close; data points into
+ *          them. NULL only if n is 0.
+ * Errors: as st_open of a file. The header is copied before it is parsed, so bytes that change meanwhile do no harm. */
 ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, const st_open_options *options,
                                 st_error *error);
 
-/* The same of a file behind a callback. read_at and what it uses must live until st_close; nothing is called then. */
+/* Opens a model from a file behind a callback.
+ *   io  copied; read_at and what it uses must live until st_close, which calls nothing
+ * Errors: as st_open of a file; ST_ERR_TOO_LARGE also if io->bytes is 2^63 or more. */
 ST_API st_status st_open_io(st_model **model, const st_io *io, const st_open_options *options, st_error *error);
 
-/* Ends the model and all that was borrowed from it. NULL is fine. Not while another thread is using the model. */
+/* Closes a model and frees everything reached from it. NULL is allowed. No other thread may be using the model. */
 ST_API void st_close(st_model *model);
 
-/* The tensor of exactly that name (UTF-8, NUL-terminated), or NULL. Constant time; O(log n) under names chosen to
- * collide. */
+/* -- finding -- */
+
+/* Returns the tensor with exactly this name (UTF-8, NUL-terminated), or NULL.
+ * Cost: constant time; O(log n) if names were chosen to collide. */
 ST_API const st_tensor *st_find(const st_model *model, const char *name);
 
-/* The same for a name of name_bytes bytes, which may hold NUL and need not be terminated. */
+/* Returns the tensor with this name of name_bytes bytes, or NULL. The name may contain NUL and need not end in one. */
 ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_t name_bytes);
 
-/* Returns the metadata entry of that key (UTF-8, NUL-terminated), or NULL. Of a model of several files, the metadata of
- * the first. The value may hold NUL: value_bytes says how long it is. Cost: as st_find. */
-ST_API const st_pair *st_find_metadata(const st_model *model, const char *key);
-
 /* Finds many tensors in one call and returns how many of the names exist.
- * names    count names, each NUL-terminated
- * tensors  NULL, or room for count pointers: the tensor of each name, NULL where there is none
- * used     NULL, or model->count bytes, zeroed by the caller: the byte of each tensor found is set to 1 (its index is
- *          that of the tensor in model->tensors); other bytes are not changed, so that several calls can share them
- * Strict loading: the result is count, and st_next_unused returns NULL. */
+ *   names    count names, each NUL-terminated
+ *   tensors  NULL, or room for count pointers: the tensor of each name, NULL if there is none
+ *   used     NULL, or model->count bytes, zeroed by the caller: the byte at the tensor's index in model->tensors is set
+ *            to 1 for each tensor found. Several calls may share the array.
+ * To load strictly: check that the result is count and that st_next_unused returns NULL.
+ * Cost: as count calls of st_find, up to 2.5 times as fast in large models. */
 ST_API size_t st_find_all(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
                           unsigned char *used);
 
-/* Returns the next tensor whose byte in used (model->count bytes, see st_find_all) is 0, or NULL.
- * after  the tensor returned before; NULL: start with the first */
+/* Returns the next tensor whose byte in `used` is 0 (see st_find_all), or NULL.
+ *   after  the tensor returned before; NULL: start at the first */
 ST_API const st_tensor *st_next_unused(const st_model *model, const unsigned char *used, const st_tensor *after);
 
-/* Lists other names of tensors. There are two sources: lists of tensors that share memory (param_sharing in the
- * metadata of the index; the first name of a list that is a tensor stands for the others), and names that the reference
- * tools drop when they save tied weights (metadata of the first file, or of the index, that maps a name without a tensor
- * to the name of one).
- * memory   where the list and its names are written; NULL: only ask how much is needed
- * aliases  receives the list, in memory; its tensors are those of the model
- * count    receives the number of aliases
- * Errors: ST_ERR_ARGUMENT: there are aliases, and memory is NULL or too small (error->expected bytes suffice).
- * ST_ERR_SCHEMA: param_sharing is not a list of lists of names.
- * A name of a list that is escaped in the index and longer than 256 bytes is not looked up.
+/* Returns the metadata entry with this key (NUL-terminated) of the first file, or NULL. Values may contain NUL.
+ * Cost: as st_find. */
+ST_API const st_pair *st_find_metadata(const st_model *model, const char *key);
+
+/* Lists other names of tensors that share their bytes (tied weights). st_find does not know these names.
+ * Sources: param_sharing in the metadata of the index (lists of names, the first existing one stands for the others),
+ * and names that the reference tools dropped on saving (metadata that maps a missing name to the name of a tensor).
+ *   memory   receives the list and its texts; NULL: only ask how much is needed
+ *   aliases  receives the list, which lies in memory; *count its length
+ * Errors: ST_ERR_ARGUMENT  there are aliases, and memory is NULL or too small; error->expected bytes suffice
+ *         ST_ERR_SCHEMA    param_sharing is not an array of arrays of names
+ * Names in param_sharing that are escaped and longer than 256 bytes are ignored.
  * Cost: O(n) in the bytes of the metadata. */
 ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, const st_alias **aliases, size_t *count,
                             st_error *error);
 
-/* Copies the bytes [offset, offset + n) of a tensor to dst, as they are stored: little-endian, packed, C order.
- * tensor   one of the model's, or a copy of it
- * offset   in bytes, from the tensor's first
- * ST_ERR_ARGUMENT: past the tensor's end, or not of this model; dst is untouched. ST_ERR_IO: the source failed
- * (sys), dst holds nothing to rely on. Works for every source, mapped or not, and on 32-bit machines with files
- * past 4 GiB. No memory. */
-ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t n,
+/* -- reading -- */
+
+/* Copies dst_bytes bytes of a tensor to dst, exactly as stored: little-endian, packed, C order.
+ *   tensor  one of the model's tensors, or a copy of it
+ *   offset  of the first byte to copy, from the start of the tensor
+ * Errors: ST_ERR_ARGUMENT  past the end of the tensor, or not a tensor of this model
+ *         ST_ERR_IO        reading failed; the contents of dst are undefined
+ * Works for every source, also on 32-bit machines with files over 4 GiB. Allocates nothing. */
+ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t dst_bytes,
                          st_error *error);
 
-/* The shape of a view, and how many elements it has.
- * view      NULL: the whole tensor
- * shape     tensor->rank dimensions are put there, in the order of the view's axes; NULL: not wanted
- * elements  their product; NULL: not wanted
- * ST_ERR_ARGUMENT, and nothing is put: more ranges than dimensions, a range that starts past its stop or stops past
- * the end, an axis twice or out of range. ST_ERR_OVERFLOW: only of a tensor that no file holds. Cost: O(rank), with
- * axes O(rank^2). */
+/* Computes the shape and the number of elements of a view.
+ *   view      NULL: the whole tensor
+ *   shape     NULL, or room for tensor->rank dimensions, in the order of the view's axes
+ *   elements  NULL, or receives their product
+ * Errors: ST_ERR_ARGUMENT  more ranges than dimensions; a range that starts past its stop, or stops past the end; an
+ * axis
+ *                          repeated or out of range
+ *         ST_ERR_OVERFLOW  possible only for tensors that are in no file */
 ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uint64_t *shape, uint64_t *elements,
                                st_error *error);
 
-/* Reads the elements of a view as values of another dtype, packed in C order.
- * tensor     one of the model's, or a copy of it
- * view       NULL: the whole tensor
- * as         ST_DTYPE_UNKNOWN, or the tensor's own: as it is stored. Values are in the host's byte order either way, which
- *            st_read and data do not change
- * dst        at any alignment; dst_bytes of it may be written, as many as the view comes to are. Not part of data
- * ST_ERR_ARGUMENT: a view that is none (see st_view_shape), dst is too small (expected: bytes that suffice), no such
- * dtype (as, or of a copy of a tensor), not of this model. ST_ERR_UNSUPPORTED: no such conversion (see st_convert). ST_ERR_SUBBYTE: elements of 4 or
- * 6 bits as they are stored come in whole bytes only: the last axis stays last, with step 1, starting and stopping on
- * whole bytes, and so does each row; the whole tensor may always be read, and as another dtype any view.
- * ST_ERR_DTYPE: of a tensor of unknown dtype the whole can be read as it is stored, and nothing else.
- * ST_ERR_TOO_LARGE: more than 24 axes are left when those of one element are dropped and those that go on where the
- * next one ends are joined. Up to here dst is untouched. ST_ERR_MEMORY, ST_ERR_IO: it holds nothing to rely on.
- * Cost: one pass. What lies in memory needs no other memory; of a mapping that is not there yet what comes next is asked
- * for ahead (Linux). Else long runs go straight to dst; short ones that are not far apart, and what is to be converted,
- * come in requests of 1 MiB through a buffer of the model's allocator, gaps of up to 64 KiB read with them; a model in
- * a work buffer has no such buffer, and its requests are of 256 bytes. */
+/* Reads a tensor, or a view of it, converted to a dtype; packed, in C order and the machine's byte order.
+ *   tensor     one of the model's tensors, or a copy of it
+ *   view       NULL: the whole tensor
+ *   as         ST_AS_STORED, or the tensor's own dtype: do not convert
+ *   dst        any alignment; must not be part of tensor->data
+ *   dst_bytes  size of dst; what the view needs is written, not more
+ * Errors: ST_ERR_ARGUMENT     invalid view (see st_view_shape), dst too small (expected: bytes needed), no such dtype,
+ * not a
+ *                             tensor of this model
+ *         ST_ERR_UNSUPPORTED  no such conversion (see NUMBERS in the manual)
+ *         ST_ERR_SUBBYTE      4- and 6-bit elements, not converted: the last axis must stay last, with step 1, and
+ *                             start and end on whole bytes. The whole tensor can always be read.
+ *         ST_ERR_DTYPE        a tensor of unknown dtype can only be read whole and as stored
+ *         ST_ERR_TOO_LARGE    more than 24 axes remain after joining adjacent ones
+ *         ST_ERR_MEMORY, ST_ERR_IO  the contents of dst are undefined
+ * Memory: none if the data is in memory, mapped, or long runs read straight into dst. Else a buffer of up to 1 MiB from
+ * the model's allocator (256 bytes of stack for a model in a work buffer); gaps of up to 64 KiB are read through.
+ * Cost: one pass over the data. */
 ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
                             size_t dst_bytes, st_error *error);
 
-/* Loads many tensors, or views of them, in one call. The result is the same as one st_read_as per item; reads are sorted
- * by file offset, and small ones that lie near each other are merged into one request.
- * items    count of them; never written to, so that several threads may use one array
- * options  NULL for the defaults
- * Parts: to load with N threads, each thread calls st_load with the same items, its own `part` and part_count = N. The
- * bytes are divided into N contiguous stretches of the files, equal but for what cannot be cut: only views that are one
- * run (whole tensors among them) of more than 256 KiB are cut. Parts share nothing and need no lock. An item that lies
- * across a cut is complete when all calls have returned ST_OK. examples/threads.h starts the threads.
- * Every part checks every item before it reads the first byte, so all parts refuse the same items with the same error.
- * Errors: as st_read_as, for the first item that is wrong; ST_ERR_ARGUMENT: part is not below part_count; ST_ERR_MEMORY:
- * work is too small (expected: bytes that suffice), or the allocator has no memory; ST_ERR_CANCELLED: progress returned
- * non-zero. error->item is the item. After an error no item of the part has contents to rely on.
- * Files of the system are opened again for each call and read by position, in requests of up to 8 MiB straight to dst;
- * the system is asked to read ahead where the next bytes are not in its cache. What is to be converted comes from the
- * mapping, if there is one. progress sees a view that is not one run as one step.
- * Memory: 40 bytes an item and a buffer of up to 1 MiB (8 MiB if the file is behind a callback), from options.work or
- * the model's allocator, given back before the call returns. With work the buffer is what is left, 256 bytes at least.
- * Cost: O(n log n) in items for each part, and one pass over its bytes. */
+/* Loads many tensors or views in one call. The result is the same as one st_read_as per item; reads are sorted by file
+ * offset and merged into large requests.
+ *   items    count items; read only
+ *   options  NULL: everything in one part
+ * On several threads: each thread calls st_load with the same items and its own `part`. Parts are contiguous stretches
+ * of the files of nearly equal size and share nothing. Only runs of more than 256 KiB are cut; an item that lies across
+ * a cut is complete when all parts have returned ST_OK. examples/threads.h starts the threads.
+ * Errors: every item is checked before the first byte is read, in every part; error->item is the first that fails.
+ *   as st_read_as, and
+ *   ST_ERR_MEMORY     no memory, or work too small (expected: sufficient bytes)
+ *   ST_ERR_IO         a read failed; the contents of this part's dst are undefined
+ *   ST_ERR_CANCELLED  progress returned non-zero; likewise
+ * Files are read with positional reads of up to 8 MiB, straight into dst where nothing is converted, and asked for
+ * ahead where they are not in the system's cache. What is converted comes from the mapping, if there is one.
+ * Memory, freed on return: 40 bytes an item and a buffer of up to 1 MiB (8 MiB behind a callback), from options.work
+ * (256 bytes suffice for the buffer) or the model's allocator. Cost: O(n log n) in items for each part. */
 ST_API st_status st_load(const st_model *model, const st_load_item *items, size_t count, const st_load_options *options,
                          st_error *error);
 
-/* Lists what st_load would read, for programs that move bytes themselves, with a thread pool of their own or to a device:
- * extents of the files, sorted by file and offset, to be copied as they are. Values stay little-endian on every host.
- * items            as for st_load, but dst and dst_bytes are not looked at
- * max_bytes        longer extents are cut; 0: no bound
- * extents          extent_capacity elements; NULL and 0 only count
- * extent_count     set to how many there are; NULL: not wanted. A view has one for each run of bytes, which may be each
- *                  element
- * Errors: ST_ERR_ARGUMENT: extent_capacity is too small (expected: how many are needed), or as st_read_as;
- * ST_ERR_UNSUPPORTED: an item is to be converted. Others as st_read_as. error->item is the item.
- * Cost: no memory; O(n log n) in extents; O(items) where they do not fit. */
+/* Computes which bytes st_load would read, for programs that read them by other means: io_uring, a GPU, their own pool.
+ * The bytes are as stored (little-endian).
+ *   items      dst and dst_bytes are ignored
+ *   max_bytes  largest extent wanted; 0: no limit
+ *   extents    room for extent_capacity extents, sorted by file and offset; NULL if extent_capacity is 0. A view has
+ *              one for each run of bytes, which may be each element
+ *   extent_count  NULL, or receives the number of extents
+ * Errors: ST_ERR_ARGUMENT     extent_capacity too small (expected: number of extents), or as st_read_as
+ *         ST_ERR_UNSUPPORTED  an item is to be converted
+ * Allocates nothing. Cost: O(n log n) in extents; O(n) in items if they do not fit. */
 ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t max_bytes,
                               st_extent *extents, size_t extent_capacity, size_t *extent_count, st_error *error);
 
-/* 1 if data is there and at a multiple of its element's size, so that it may be used as an array of that type; else 0.
- * Elements of less than a byte and of unknown dtypes count as bytes. */
+/* Returns 1 if tensor->data can be used as an array of its element type (non-NULL and aligned), 0 otherwise. Elements
+ * of less than a byte and of unknown dtypes count as bytes. */
 ST_API int st_is_aligned(const st_tensor *tensor);
 
 #if !defined(ST_NO_CONVERT)
 
-/* Makes numbers of one dtype from those of another, by the table in the manual; each is rounded once.
- * dst, src  values as this machine holds them, packed, at any alignment; they do not overlap, and NULL is fine only
- *           for no elements. On a big-endian machine st_tensor.data is not that: it is little-endian everywhere.
- * ST_ERR_UNSUPPORTED: the table has no such pair. ST_ERR_SUBBYTE: elements of 4 or 6 bits that do not fill whole bytes.
- * ST_ERR_ARGUMENT: NULL, no dtype, or more bytes than there is memory. dst is untouched by any of them.
- * Of a dtype to itself: a copy of the bytes. No memory; neither the rounding mode nor the like of the floating-point
- * unit has a part in it. */
+/* Converts an array of numbers from one dtype to another; see NUMBERS in the manual.
+ *   dst, src  packed, any alignment, in the machine's byte order (st_tensor.data is little-endian everywhere); they
+ *             must not overlap; NULL only if elements is 0
+ * Errors: ST_ERR_UNSUPPORTED  no such conversion
+ *         ST_ERR_SUBBYTE      4- or 6-bit elements that do not fill whole bytes
+ *         ST_ERR_ARGUMENT     no such dtype, or a size that does not fit the address space
+ * Allocates nothing. The result does not depend on the rounding mode of the floating-point unit. */
 ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t elements);
 
 #endif /* ST_NO_CONVERT */
 
-/* Tells the system what comes next for a tensor's bytes, in its file only, NULL for all: ST_ADVISE_WILL_NEED starts to
- * read ahead, ST_ADVISE_DONE lets go of cached pages. A hint: ST_OK on sources that cannot take it, and on files past
- * the 64th that are not mapped. ST_ERR_ARGUMENT: as st_read. */
+/* Tells the system how the bytes of a tensor will be used: ST_ADVISE_WILL_NEED starts reading ahead, ST_ADVISE_DONE
+ * releases cached pages.
+ *   tensor  NULL: all tensors
+ * Returns ST_OK also where the system or the source takes no advice. Errors: ST_ERR_ARGUMENT  not a tensor of this
+ * model */
 ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error);
 
-/* Begins a walk over a header that lies in memory and proves the whole of it: the verdict of st_open.
- * file        the file's first `available` bytes, unchanged until the walk is over; borrowed
- * file_bytes  length of the whole file, of which only the header need be available
- * options     max_header and ST_OPEN_TRAILING count, NULL is fine
- * ST_ERR_ARGUMENT: fewer bytes than the header needs, error->expected says how many to bring (as far as is known: 8 at
- * first). ST_ERR_TOO_LARGE: sound so far, but more than 1,024 tensors, 1,024 metadata entries or 16 dimensions.
- * Memory: none but st_scan itself; at most 768 bytes of stack on a Cortex-M4.
- * Cost: reads the header once to parse it, once for each 64 names and once for each 64 metadata keys (to find repeated
- * ones), and, where the data has another order than the header, once for each 64 tensors. Each name and key is compared
- * with at most 7 others in each of these readings. */
+/* -- scanning without memory -- */
+
+/* Validates a header in memory and starts a walk over its tensors, without allocating. The verdict is that of st_open.
+ *   file        the first `available` bytes of the file; borrowed, and unchanged until the walk is over
+ *   file_bytes  length of the whole file; only the header has to be available
+ *   options     max_header and ST_OPEN_TRAILING are used; NULL: defaults
+ * Errors: ST_ERR_ARGUMENT   fewer bytes than the header needs; error->expected: how many to provide (at first 8)
+ *         ST_ERR_TOO_LARGE  over 1,024 tensors, 1,024 metadata entries or 16 dimensions
+ *         and those of opening a file
+ * Memory: none but *scan; at most 768 bytes of stack on a Cortex-M4.
+ * Cost: the header is read once, once more for each 64 names and each 64 metadata keys, and, if the data has another
+ * order than the header, once more for each 64 tensors. */
 ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
                                const st_open_options *options, st_error *error);
 
-/* 1: scan->tensor is the next tensor, in header order; its data where `available` has it. 0: no more, or begin
- * failed. */
+/* Moves to the next tensor in header order. Returns 1, or 0 after the last one or if st_scan_begin failed.
+ * scan->tensor describes it; data is set if the bytes are available. */
 ST_API int st_scan_next(st_scan *scan);
 
-/* 1 if the current tensor is called that (NUL-terminated; escapes in the file are resolved), else 0. */
+/* Returns 1 if the current tensor has this name (NUL-terminated), 0 otherwise. Escapes in the file are resolved. */
 ST_API int st_scan_is(const st_scan *scan, const char *name);
 
-/* Makes a tensor to save from its name, dtype, shape and bytes. Everything is borrowed; all other fields are zero.
- * name   NUL-terminated UTF-8
- * shape  rank dimensions in elements, slowest first; NULL where rank is 0
- * data   the bytes, packed in C order, little-endian; NULL where st_writer_write or a callback brings them */
+/* -- saving -- */
+
+/* Returns a tensor to save, made of its name, dtype, shape and data; all are borrowed, all other fields are zero.
+ *   name   UTF-8, NUL-terminated
+ *   shape  rank dimensions, slowest first; NULL if rank is 0
+ *   data   packed, C order, little-endian; NULL if the bytes come later */
 ST_API st_tensor st_tensor_of(const char *name, st_dtype dtype, uint32_t rank, const uint64_t *shape, const void *data);
 
 #if !defined(ST_NO_WRITER)
 
-/* Returns the contents of an open model, to be saved as they are or with changes: tensors, metadata, index, and `from`
- * set to the model. All of it is borrowed and stays valid until st_close. NULL gives empty contents. */
+/* Returns everything an open model contains, to save it; valid until st_close. */
 ST_API st_contents st_contents_of(const st_model *model);
 
-/* Saves tensors as one file, completely or not at all: the old file stays until the new one is complete and on the
- * device.
- * path      UTF-8; NULL where options.sink takes the bytes, in order
- * contents  tensors: name, dtype, rank, shape and data say what to save, and for ST_DTYPE_UNKNOWN dtype_name and bytes;
- *           name_bytes 0 means NUL-terminated. data is little-endian on every host.
- *           metadata: key_bytes and value_bytes 0 mean NUL-terminated.
- *           index is not written: one file has no index. So a model of several shards can be saved as one file.
- *           The bytes of tensors without data come from `from`, or from options.fill; not both.
- * options   NULL is fine. Not taken: max_shard_bytes, ST_SAVE_IN_PLACE
- * The same input gives the same bytes, and the reference's: dtype descending, then name; metadata keys ascending;
- * ST_DTYPE_UNKNOWN last.
- * Errors before a byte is written: ST_ERR_ARGUMENT (NULL, the name __metadata__, an empty path, an option that is out of
- * range or not taken, bytes that come from nowhere or are not in `from`), ST_ERR_UTF8, ST_ERR_DUPLICATE,
- * ST_ERR_OVERFLOW, ST_ERR_SUBBYTE, ST_ERR_SIZE, ST_ERR_HEADER_LIMIT, ST_ERR_MEMORY (work: error.expected bytes
- * suffice). Then: ST_ERR_NOT_FOUND (no such directory), ST_ERR_IO (sys has the code of the system or of a callback),
- * ST_ERR_CANCELLED. After each of them the old file is there as it was and no temporary is left. One exception: where
- * only the last step fails, flushing the directory, ST_ERR_IO is returned with the new file in place.
- * The file is written under another name in the same directory with mode 0600, then renamed. It gets the permission
- * bits of the regular file that it replaces, else what the umask leaves; never setuid, setgid or sticky, and write
- * permission for group and others only where the old file belongs to the user who saves. A symbolic link is replaced,
- * not followed. A crash leaves the old file or the new one, and perhaps a file .st-*.tmp beside it. On Windows a file
- * that is open or mapped somewhere cannot be replaced: ST_ERR_IO.
- * Memory: 80 bytes a tensor and a pair, and a buffer of at most 1 MiB. Threads: any, for different paths.
- * Cost: O(n log n) in the number of tensors, whatever their names. */
+/* Saves tensors as a file, atomically: the old file stays until the new one is complete and flushed to the device.
+ *   path      UTF-8; NULL if options->sink is set
+ *   contents  of each tensor name, dtype, rank, shape and data are used (for ST_DTYPE_UNKNOWN dtype_name and bytes);
+ *             name_bytes 0: NUL-terminated. data is little-endian on every machine. Bytes of tensors without data come
+ *             from contents->from or options->fill, not from both. contents->index is not written: a file has no index.
+ *   options   NULL: defaults. Not allowed: max_shard_bytes, ST_SAVE_IN_PLACE
+ * The bytes written are those of the reference implementation: dtypes in its order, then names; metadata keys sorted.
+ * Errors before anything is written:
+ *   ST_ERR_ARGUMENT   the name "__metadata__"; an empty path; bad align; no source for a tensor's bytes; an option that
+ *                     is not allowed (error->subject names it)
+ *   ST_ERR_UTF8, ST_ERR_DUPLICATE, ST_ERR_DTYPE, ST_ERR_OVERFLOW, ST_ERR_SUBBYTE, ST_ERR_SIZE, ST_ERR_HEADER_LIMIT,
+ *   ST_ERR_MEMORY
+ * Errors while writing; the old file is unchanged and no temporary file remains:
+ *   ST_ERR_NOT_FOUND  no such directory
+ *   ST_ERR_IO         writing failed; if only the last step failed, flushing the directory, the new file is in place
+ *   ST_ERR_CANCELLED  progress returned non-zero
+ * Files: written as .st-*.tmp in the same directory, mode 0600; the file then gets the permissions of the regular file
+ * that it replaces, else those of the umask, and is renamed. Setuid, setgid and sticky bits are never kept; write
+ * permission for group and others only if the old file belongs to the user who saves. A symbolic link is replaced, not
+ * followed. A crash leaves the old file or the new one, and perhaps the temporary file. On Windows a file that is open
+ * or mapped cannot be replaced: ST_ERR_IO.
+ * Memory: 80 bytes a tensor and a pair, and a buffer of up to 1 MiB. Threads: any, for different paths. Cost: O(n log
+ * n) in tensors, whatever their names. */
 ST_API st_status st_save(const char *path, const st_contents *contents, const st_save_options *options,
                          st_error *error);
 
-/* Plans a model in several files: sets shards[i] to the shard of tensor i, counted from 0.
- * contents     tensors, in the order in which they fill the shards; checked as st_save does; their bytes are not looked
- *              at, and duplicate names are not noticed. The rest is not looked at
- * options      those of st_save_sharded. A shard is closed before its tensors would have more than max_shard_bytes; a
- *              tensor that alone has more gets a shard of its own.
- * shards       room for count, or NULL to count the shards only
- * shard_count  gets the number of shards: 1 where there are no tensors
- * Errors: ST_ERR_TOO_LARGE: more than 65,536 shards. ST_ERR_OVERFLOW: 2^63 bytes or more.
- * Memory: none. Cost: O(count). */
+/* Assigns each tensor to a shard: shards[i] is the shard of tensor i, from 0. Tensors keep their order; a shard ends
+ * before its data would exceed options->max_shard_bytes, so a tensor over the limit has a shard of its own.
+ *   shards       room for contents->count numbers, or NULL: only count
+ *   shard_count  receives the number of shards; 1 if there are no tensors
+ * Errors: ST_ERR_TOO_LARGE  over 65,536 shards
+ *         ST_ERR_OVERFLOW   2^63 bytes or more
+ *         and those of st_save for a single tensor; duplicate names are not detected
+ * Allocates nothing. Cost: O(n). */
 ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
                                 uint32_t *shard_count, st_error *error);
 
-/* Writes the name of a shard, counted from 0, to name[room]: "model-00001-of-00003.safetensors", or
- * "model.safetensors" if shard_count is 1. NUL-terminated; ST_SHARD_NAME_BYTES are always enough.
- * Returns ST_ERR_ARGUMENT for NULL, a shard that does not exist, or too little room. */
-ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name, size_t room);
+/* Makes the file name of a shard: "model-00001-of-00003.safetensors", or "model.safetensors" if shard_count is 1.
+ *   shard      from 0
+ *   dst_bytes  size of dst; ST_SHARD_NAME_BYTES always suffices
+ * Errors: ST_ERR_ARGUMENT  no such shard, or dst too small */
+ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes);
 
-/* Saves tensors as a model in several files: the shards of st_plan_shards under the names of st_shard_name, and
- * model.safetensors.index.json. If one shard is enough, saves model.safetensors alone.
- * directory  UTF-8, as a path of st_save; must exist
- * contents   as st_save's; metadata is written to every shard. index: metadata of the index beside total_size, which is
- *            the sum of the tensors' bytes (a total_size among the pairs is skipped). Each value is JSON text, say
- *            "\"pt\"" or "[1,2]", and is written as given.
- * options    as st_save's, and max_shard_bytes. progress counts the bytes of all files. Not taken: ST_SAVE_IN_PLACE,
- *            sink, work
- * The index is what Python's json.dumps writes with indent=2 and sort_keys=True, and a newline; only values are
- * written as given.
- * Refused before a byte is written: what st_save and st_plan_shards refuse; ST_ERR_DUPLICATE (a tensor name or a key of
- * the index twice); ST_ERR_JSON (a value for the index); ST_ERR_HEADER_LIMIT (an index over 100,000,000 bytes). Only a
- * header within a few percent of the limit is refused later, before anything has changed.
- * All files are written under temporary names first. If no file has the name of a new shard, the shards get their
- * names, then the index replaces the older one; else the older index is removed first. Then the older
- * model.safetensors is removed (or the older index, if the new model is one file), and last every other file that is
- * named as a shard: model-NNNNN-of-MMMMM.safetensors. Readers see the older model until the new one is complete, or a
- * directory that is refused.
- * After an error no temporary is left, and the directory is as it was, unless the message says otherwise: a rename or
- * a removal failed. A crash leaves the older model, the new one, or a directory that is refused, if no third model
- * lies in it; and perhaps files .st-*.tmp. On Windows a shard that is open or mapped somewhere cannot be replaced, so
- * close the older model first.
- * Memory: as st_save for the largest shard, 44 bytes a tensor (84 at first) and 4 a shard. One file is open at a time. */
+/* Saves tensors as several files and their index, model.safetensors.index.json, or as model.safetensors alone if one
+ * shard suffices. Shards are those of st_plan_shards, with the names of st_shard_name.
+ *   directory  must exist
+ *   contents   metadata goes to every shard. index goes to the metadata of the index, beside total_size, which is
+ *              computed; values are JSON text, such as "\"pt\"", and are written as given
+ *   options    not allowed: ST_SAVE_IN_PLACE, sink, work. progress counts the bytes of all files
+ * The index is what Python's json.dumps writes with indent=2 and sort_keys=True, and a newline.
+ * Errors: before anything is written, those of st_save and st_plan_shards, and
+ *   ST_ERR_DUPLICATE     a name in two shards, or a key of the index twice
+ *   ST_ERR_JSON          a value of the index is not JSON
+ *   ST_ERR_HEADER_LIMIT  an index over 100,000,000 bytes
+ * While writing, those of st_save. The directory is as before unless the message says otherwise: a rename or a removal
+ * failed. Headers within a few percent of the limit are refused only here.
+ * Files: all are written under temporary names first. If a file has the name of a new shard, the older index is
+ * removed. Then the shards are renamed, then the index. Then the older model.safetensors is removed (or the older
+ * index, if the new model is one file), and last all other files called model-NNNNN-of-MMMMM.safetensors. A crash
+ * leaves the older model, the new one, or a directory that does not open, never a mixture; and perhaps files .st-*.tmp.
+ * On Windows, close an older model in the directory first.
+ * Memory: as st_save for the largest shard, 44 bytes a tensor (84 while sorting) and 4 a shard. */
 ST_API st_status st_save_sharded(const char *directory, const st_contents *contents, const st_save_options *options,
                                  st_error *error);
 
-/* Completes a model whose shards several processes have saved: checks the header of every shard against the plan, then
- * writes model.safetensors.index.json, whole or not at all as st_save does, and removes what st_save_sharded removes.
- * contents  the tensors of the whole model, as in st_plan_shards, and index as in st_save_sharded; the
- *           rest is not needed
- * options   max_shard_bytes as in st_plan_shards; ST_SAVE_NO_SYNC; allocator. Any other is ST_ERR_ARGUMENT.
- * Several processes save a model in this order:
- *   1. One process removes model.safetensors.index.json, then model.safetensors, then every file that has the name of a
- *      new shard (st_shard_name): what is there at the end is new.
- *   2. After that, each process saves its shards: st_plan_shards says which tensors a shard has, st_save writes them.
- *   3. After every st_save has succeeded, one process calls st_save_index.
- * From step 1 to step 3 st_open refuses the directory, so a crash never leaves a mixture of two models.
- * If the plan has one shard, there is no index to write: st_save_index checks and removes only.
- * Errors: ST_ERR_SHARD: a shard is missing, damaged, or holds other tensors than the plan; error->subject names it.
- * Others as st_save_sharded's. */
+/* Completes a model whose shards were saved one by one, perhaps by several processes: checks the header of every shard
+ * against the plan, writes the index atomically, and removes older files as st_save_sharded does. The order that is
+ * safe is in the manual (5 MODELS IN SEVERAL FILES). If the plan has one shard, nothing is written.
+ *   contents  tensors of the whole model, as for st_plan_shards, and index; the rest is not used
+ *   options   allowed: max_shard_bytes (as for the plan), ST_SAVE_NO_SYNC, allocator
+ * Errors: ST_ERR_SHARD  a shard is missing, damaged, or does not hold the planned tensors; error->subject names it
+ *         and those of st_save_sharded. After an error no index is written. */
 ST_API st_status st_save_index(const char *directory, const st_contents *contents, const st_save_options *options,
                                st_error *error);
 
-/* Opens a writer, which takes declarations first, then bytes, so that the tensors need never be in memory together:
- * open, add..., begin, write..., finish, close. Calls out of turn fail with ST_ERR_STATE and change nothing.
- * path     as st_save's; NULL where options.sink takes the bytes
- * options  NULL is fine. Not taken: what st_save does not take, fill, progress
- * path must last until st_writer_close, and so must options.work and what the callbacks use; options.sink and
- * options.allocator are copied. Nothing touches the file system before st_writer_begin. Sets *writer, or NULL on error.
- * Threads: one at a time, but for st_writer_write_to. */
+/* Opens a writer: it takes declarations first, then bytes, so that tensors need not be in memory together. The order is
+ * st_writer_open, st_writer_add ..., st_writer_begin, st_writer_write ..., st_writer_finish, st_writer_close.
+ *   writer  receives the writer, to be closed with st_writer_close; NULL after an error
+ *   path    as st_save; NULL if options->sink is set
+ *   options NULL: defaults. Not allowed: those of st_save, fill, progress
+ * path, work and what callbacks use must live until st_writer_close. Nothing touches the file system before
+ * st_writer_begin. Calls in the wrong order fail with ST_ERR_STATE and change nothing. */
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error);
 
-/* Declares a tensor or a metadata pair. Both are copied; data is not looked at. Errors as st_save's; a refused one
- * leaves the writer as it was. pair NULL: there is a metadata object, if only an empty one. */
+/* Declares a tensor. It is copied; data is ignored. Errors as st_save; after one the writer is as before. A duplicate
+ * name is detected by st_writer_begin. */
 ST_API st_status st_writer_add(st_writer *writer, const st_tensor *tensor, st_error *error);
+
+/* Declares a metadata entry, which is copied. pair NULL: write a metadata object even if it stays empty. */
 ST_API st_status st_writer_add_metadata(st_writer *writer, const st_pair *pair, st_error *error);
 
-/* Writes the header; nothing can be added from here on. ST_ERR_DUPLICATE: a name or a key was declared twice. An error
- * before the first byte changes nothing. */
+/* Writes the header; nothing can be declared afterwards. An error before the first byte changes nothing.
+ * Errors: as st_save, ST_ERR_DUPLICATE among them. */
 ST_API st_status st_writer_begin(st_writer *writer, st_error *error);
 
-/* Returns the first tensor that lacks bytes, with its size and its offset in the file: st_writer_write fills it next.
- * NULL: none does, or the writer has not begun. Tensors without bytes are passed over. */
+/* Returns the first tensor that lacks bytes, with its size and offset in the file: st_writer_write fills it next. NULL:
+ * none does, or st_writer_begin was not called. Tensors without bytes are skipped. */
 ST_API const st_tensor *st_writer_next(const st_writer *writer);
 
-/* The next n bytes, front to back, through tensor after tensor. ST_ERR_ARGUMENT: more than there is room for;
- * nothing of it is written. A failure is final. */
+/* Writes the next n bytes, front to back, across tensors.
+ * Errors: ST_ERR_ARGUMENT  more bytes than are missing; nothing is written
+ *         ST_ERR_IO        final: the writer can only be closed */
 ST_API st_status st_writer_write(st_writer *writer, const void *bytes, size_t n, st_error *error);
 
-/* Files only, and not mixed with st_writer_write: the next n bytes of the tensor of that name. Different tensors
- * may come from different threads at once. ST_ERR_NOT_FOUND: no such tensor. ST_ERR_ARGUMENT: more than it has room
- * for. ST_ERR_UNSUPPORTED: to a sink. Cost: one write of the system; bring large blocks. */
+/* Writes the next n bytes of one tensor, found by its name. Files only; must not be mixed with st_writer_write.
+ * Errors: ST_ERR_NOT_FOUND    no such tensor
+ *         ST_ERR_ARGUMENT     more bytes than the tensor lacks
+ *         ST_ERR_UNSUPPORTED  the output is a sink
+ * Threads: different tensors may be written by different threads. Cost: one system call; use large blocks. */
 ST_API st_status st_writer_write_to(st_writer *writer, const st_tensor *tensor, const void *bytes, size_t n,
                                     st_error *error);
 
-/* Puts the file in its place, as st_save does. ST_ERR_STATE: bytes are missing, or a write failed before. */
+/* Completes the file and renames it into place, as st_save does.
+ * Errors: ST_ERR_STATE  bytes are missing, or a write failed before */
 ST_API st_status st_writer_finish(st_writer *writer, st_error *error);
 
-/* Ends the writer; without a finish that succeeded, as if it had never been. NULL is fine. */
+/* Closes a writer and frees it. Without a successful st_writer_finish no file remains. NULL is allowed. */
 ST_API void st_writer_close(st_writer *writer);
 
-/* Replaces a file's metadata; NULL removes it. Tensors, their bytes and their order stay; fields that the format does
- * not know are dropped. The header's length stays where the new one fits, else slack and alignment of the data stay.
- * options  align, slack, progress, allocator, ST_SAVE_NO_SYNC, ST_SAVE_IN_PLACE (and then neither align nor slack). Any
- *          other is ST_ERR_ARGUMENT.
- * By default the file is replaced by a new one, safe as st_save. ST_SAVE_IN_PLACE overwrites the header with one write,
- * quick on 50 GB, and flushes it; a crash or a failed write can leave a header that is part old and part new, which
- * readers refuse as a rule, and the data as it was.
- * Errors in place: ST_ERR_TOO_LARGE: the new header does not fit (expected, actual: bytes before the data).
- * ST_ERR_UNSUPPORTED: a symbolic link, or a file of several names. ST_ERR_IO: another file was put in its place, or it
- * has changed, since it was checked. Others as st_open's and st_save's. */
+/* Replaces the metadata of a file. Tensors, their bytes and their order stay; fields unknown to the format are dropped.
+ *   metadata  metadata_count pairs, as in st_contents; NULL: remove the metadata
+ *   options   ST_SAVE_IN_PLACE: overwrite the header where the new one fits, which takes one write on a file of any
+ *             size. A crash during it can leave a header that no reader accepts; the tensor data is never touched.
+ *             Also allowed: align and slack (not in place), progress, allocator, ST_SAVE_NO_SYNC
+ * Without the flag a new file is written, atomically as by st_save. The header keeps its length if the new one fits,
+ * else slack and alignment of the data are kept.
+ * Errors: as st_open and st_save, and in place
+ *   ST_ERR_TOO_LARGE    the new header does not fit (expected, actual: bytes before the data)
+ *   ST_ERR_UNSUPPORTED  a symbolic link, or a file with several names
+ *   ST_ERR_IO           also: the file was replaced or changed while it was being edited */
 ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
                                   const st_save_options *options, st_error *error);
 
@@ -855,7 +905,7 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #ifdef __cplusplus
 }
 #endif
-#endif /* ST_INCLUDED: the interface ends here; what follows is compiled in one file */
+#endif /* ST_INCLUDED: the interface ends here; the implementation follows */
 
 #if defined(ST_IMPLEMENTATION) && !defined(STI_IMPLEMENTED)
 #define STI_IMPLEMENTED
@@ -1003,7 +1053,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 
 #if defined(__GNUC__) || defined(__clang__)
 #define STI_NOINLINE __attribute__((noinline))   /* so that its frame is not part of deeper calls of its caller */
-#define STI_COLD __attribute__((noinline, cold)) /* errors: compiled for size, and out of the way */
+#define STI_COLD __attribute__((noinline, cold)) /* errors, and what runs seldom: compiled for size, out of the way */
 #define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
 #elif defined(_MSC_VER)
 #define STI_NOINLINE __declspec(noinline)
@@ -1035,7 +1085,6 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 
 #define STI_NO_OFFSET UINT64_MAX     /* a position where there is none */
 #define STI_DEFAULT_LIMIT 100000000u /* the format's bound for a header; decimal, in bytes */
-#define STI_MAX_DEPTH 127u           /* open JSON containers, counted from the root, as in the reference */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
 #define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
 #define STI_IO_LINKED (-6)         /* as ST_IO_*: a symbolic link, or a file of several names */
@@ -1054,9 +1103,6 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_TILE_ROWS 32u /* what is transposed at a time, by this, or by that where a call is made for each row */
 #define STI_TILE_MOVED 16u
 #define STI_TILE_CONVERTED 128u
-#define STI_SCAN_TENSORS 1024u
-#define STI_SCAN_PAIRS 1024u
-#define STI_SCAN_RANK 16u
 
 #if defined(ST_NO_ERROR_TEXT)
 #define STI_TEXT(text) "" /* not NULL: some functions tell by it that there is something to say */
@@ -1411,8 +1457,8 @@ static void sti_arena_release(sti_memory *m, sti_chunk *last, size_t work_bytes)
 
 STI_COLD static st_status sti_fail_memory(const sti_memory *m, size_t bytes, st_error *error) {
     return sti_fail(error, ST_ERR_MEMORY, STI_NO_OFFSET, bytes, 0,
-                    m->work ? STI_TEXT("the work buffer is too small: $e bytes suffice")
-                            : STI_TEXT("no memory for $e bytes"));
+                    m->work ? STI_TEXT("work buffer too small: $e bytes suffice")
+                            : STI_TEXT("out of memory: $e bytes needed"));
 }
 
 /* room for count items of that size; callers take in order of falling alignment, so that no gaps arise */
@@ -1435,6 +1481,8 @@ static const char *sti_copy_text(char **at, sti_span text) {
  * UTF-8 and a scanner that pulls tokens from a span; knows no tensors. Strict RFC 8259, and not recursive.
  * uses: 5, 6, 7
  * ------------------------------------------------------------------------------------------------------------------ */
+#define STI_MAX_DEPTH 127u /* open JSON containers, counted from the root, as in the reference */
+
 typedef struct sti_json {
     const unsigned char *at, *end; /* the next byte, and the end of the text */
     uint32_t stop;                 /* offset of `end` in the text; a header has fewer than 2^32 bytes */
@@ -1452,6 +1500,8 @@ typedef struct sti_string {
     unsigned char escaped; /* a backslash is in it */
     unsigned char nul;     /* so is a NUL, escaped */
 } sti_string;
+
+/* ---- UTF-8 */
 
 /* length of the sequence that s begins with, n > 0 bytes being there; 0 if it is not UTF-8 or cut */
 static size_t sti_utf8(const unsigned char *s, size_t n) {
@@ -1484,6 +1534,8 @@ static size_t sti_utf8_span(const unsigned char *s, size_t n) {
     }
     return i;
 }
+
+/* ---- tokens */
 
 static uint32_t sti_json_offset(const sti_json *j) {
     return j->stop - (uint32_t)(j->end - j->at);
@@ -1524,7 +1576,7 @@ STI_COLD static st_status sti_json_wrong(sti_json *j, const char *sentence) {
 
 /* passes a ':' */
 static st_status sti_json_colon(sti_json *j) {
-    if (sti_json_peek(j) != ':') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a colon is due after a key"));
+    if (sti_json_peek(j) != ':') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected ':' after an object key"));
     j->at++;
     return ST_OK;
 }
@@ -1544,8 +1596,8 @@ static st_status sti_json_next(sti_json *j, int open, int *more) {
     int c = sti_json_peek(j);
     if (c != ',' && c != open + 2) {
         return sti_json_fail(j, ST_ERR_JSON,
-                             open == '{' ? STI_TEXT("a comma or a closing brace is due after a member")
-                                         : STI_TEXT("a comma or a closing bracket is due after an item"));
+                             open == '{' ? STI_TEXT("expected ',' or '}' after an object member")
+                                         : STI_TEXT("expected ',' or ']' after an array element"));
     }
     j->at++;
     *more = c == ',';
@@ -1565,7 +1617,7 @@ static st_status sti_json_hex(sti_json *j, uint32_t *value) {
         } else if (c >= 'A' && c <= 'F') {
             digit = c - 'A' + 10;
         } else {
-            return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("four hexadecimal digits are due after \\u"));
+            return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected four hexadecimal digits after \\u"));
         }
         *value = *value << 4 | (uint32_t)digit;
     }
@@ -1607,7 +1659,7 @@ static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
             return ST_OK;
         }
     }
-    if (c != 'u') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("JSON has no such escape"));
+    if (c != 'u') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("invalid escape sequence in a string"));
     j->at++;
     if ((s = sti_json_hex(j, &code)) != ST_OK) return s;
     if (code >= 0xD800 && code <= 0xDBFF && sti_json_byte(j) == '\\') {
@@ -1619,7 +1671,7 @@ static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
         }
     }
     if (code >= 0xD800 && code <= 0xDFFF) {
-        return sti_json_fail_at(j, backslash, ST_ERR_JSON, STI_TEXT("half of a surrogate pair stands alone"));
+        return sti_json_fail_at(j, backslash, ST_ERR_JSON, STI_TEXT("unpaired surrogate in a \\u escape"));
     }
     *n = sti_utf8_put(code, out);
     return ST_OK;
@@ -1731,35 +1783,38 @@ static st_status sti_json_string(sti_json *j, sti_string *w, char *out) {
             w->bytes += (uint32_t)n;
         } else if (c < 0x20) {
             return sti_json_fail(j, ST_ERR_JSON,
-                                 c < 0 ? STI_TEXT("a string does not end")
-                                       : STI_TEXT("a control character in a string must be escaped"));
+                                 c < 0 ? STI_TEXT("unterminated string")
+                                       : STI_TEXT("unescaped control character in a string"));
         }
     }
 }
 
 /* the key of a member */
 static st_status sti_json_key(sti_json *j, sti_string *w) {
-    if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a key in double quotes is due"));
+    if (sti_json_peek(j) != '"')
+        return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected an object key in double quotes"));
     return sti_json_string(j, w, NULL);
 }
+
+/* ---- numbers */
 
 /* an unsigned integer, the only numbers that mean something here */
 static st_status sti_json_integer(sti_json *j, uint64_t *value) {
     int c = sti_json_peek(j), first = c;
-    if (c < '0' || c > '9') return sti_json_wrong(j, STI_TEXT("an unsigned integer is due"));
+    if (c < '0' || c > '9') return sti_json_wrong(j, STI_TEXT("expected an unsigned integer"));
     *value = 0;
     do {
         uint64_t digit = (uint64_t)(c - '0'), tens;
         if (!sti_multiply64(*value, 10, &tens) || digit > UINT64_MAX - tens) {
-            return sti_json_fail(j, ST_ERR_SCHEMA, STI_TEXT("an integer is over 2^64 - 1"));
+            return sti_json_fail(j, ST_ERR_SCHEMA, STI_TEXT("integer larger than 2^64 - 1"));
         }
         *value = sti_add64_saturated(tens, digit);
         j->at++;
         c = sti_json_byte(j);
     } while (c >= '0' && c <= '9' && first != '0');
-    if (c >= '0' && c <= '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a number must not begin with 0"));
+    if (c >= '0' && c <= '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("number with a leading zero"));
     if (c == '.' || c == 'e' || c == 'E') {
-        return sti_json_fail(j, ST_ERR_SCHEMA, STI_TEXT("an unsigned integer is due, not a fraction"));
+        return sti_json_fail(j, ST_ERR_SCHEMA, STI_TEXT("expected an unsigned integer, found a fraction"));
     }
     return ST_OK;
 }
@@ -1812,7 +1867,7 @@ STI_INLINE int sti_same_letters(const unsigned char *a, const unsigned char *b, 
  * point; a header has fewer than 2^32 digits */
 static st_status sti_json_digits(sti_json *j, int fraction, int *seen, int64_t *power) {
     int c = sti_json_byte(j);
-    if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a digit is due"));
+    if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected a digit"));
     for (; c >= '0' && c <= '9'; c = sti_json_byte(j)) {
         if (c != '0') *seen = 1;
         if (*seen != fraction) *power += fraction ? -1 : 1;
@@ -1844,7 +1899,7 @@ STI_NOINLINE static st_status sti_json_number(sti_json *j) {
         negative = c == '-';
         if (c == '-' || c == '+') j->at++;
         c = sti_json_byte(j);
-        if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a digit is due"));
+        if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected a digit"));
         for (; c >= '0' && c <= '9'; j->at++, c = sti_json_byte(j)) {
             if (exponent < INT64_C(100000000000)) {
                 exponent = exponent * 10 + (c - '0'); /* far past what digits can make up for */
@@ -1853,15 +1908,17 @@ STI_NOINLINE static st_status sti_json_number(sti_json *j) {
         power += negative ? -exponent : exponent;
     }
     if (seen && power >= 309) {
-        return sti_json_fail_at(j, begin, ST_ERR_JSON, STI_TEXT("a number is out of range"));
+        return sti_json_fail_at(j, begin, ST_ERR_JSON, STI_TEXT("number out of range"));
     }
     return ST_OK;
 }
 
+/* ---- values of any kind */
+
 static st_status sti_json_literal(sti_json *j, const char *text) {
     for (; *text; text++, j->at++) {
         if (sti_json_byte(j) != *text) {
-            return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("only true, false and null are written without quotes"));
+            return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("invalid literal: expected true, false or null"));
         }
     }
     return ST_OK;
@@ -1878,7 +1935,7 @@ STI_NOINLINE static st_status sti_json_scalar(sti_json *j, sti_string *w) {
     default: break;
     }
     if (c == '-' || (c >= '0' && c <= '9')) return sti_json_number(j);
-    return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a value is due"));
+    return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected a value"));
 }
 
 /* passes any value; depth containers are open around it */
@@ -1895,7 +1952,7 @@ STI_NOINLINE static st_status sti_json_skip(sti_json *j, unsigned depth) {
         if (c == '{' || c == '[') {
             unsigned char *mask = &objects[inside / 8], bit = (unsigned char)(1u << inside % 8);
             if (inside == limit) {
-                return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("containers are nested more than 127 deep"));
+                return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("arrays and objects nested more than 127 levels deep"));
             }
             (void)sti_json_enter(j, c, &more, NULL); /* cannot fail: c stands there */
             *mask = (unsigned char)(c == '{' ? *mask | bit : *mask & ~bit);
@@ -1929,6 +1986,8 @@ static uint32_t sti_json_member(sti_json j, const unsigned char *object, uint32_
     (void)sti_json_peek(&j);
     return sti_json_offset(&j);
 }
+
+/* ---- texts as people may see them, and their place in a message */
 
 enum sti_kind {
     STI_PLAIN,  /* a path */
@@ -2080,7 +2139,7 @@ STI_COLD static st_status sti_error_file(st_error *error, sti_span said, st_stat
 
 /* ---- 10 dtypes ------------------------------------------------------------------------------------------------------
  * Name and bits; the order of the numbers is the reference's, whose writer puts the highest first.
- * uses: 6, 9
+ * uses: 6
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_dtype {
     unsigned char name, length, bits; /* name: where it begins in sti_dtype_names */
@@ -2181,6 +2240,10 @@ ST_API st_tensor st_tensor_of(const char *name, st_dtype dtype, uint32_t rank, c
  * too.
  * uses: 5, 6, 7, 9, 10
  * ------------------------------------------------------------------------------------------------------------------ */
+#define STI_SCAN_TENSORS 1024u
+#define STI_SCAN_PAIRS 1024u
+#define STI_SCAN_RANK 16u
+
 typedef struct sti_entry {  /* one tensor of the header; places count from the header's first byte */
     uint64_t begin, end;    /* data_offsets */
     uint64_t elements;      /* product of the shape, unless it overflows */
@@ -2204,9 +2267,9 @@ typedef char sti_entry_must_not_outgrow_its_member[sizeof(sti_entry) <= STI_SHOR
 typedef struct sti_header {
     sti_json json;
     const unsigned char *text;
-    unsigned flags;            /* ST_OPEN_* */
-    unsigned char scan;        /* the limits of st_scan hold */
-    unsigned char begun;       /* the first member was asked for */
+    unsigned flags;      /* ST_OPEN_* */
+    unsigned char scan;  /* the limits of st_scan hold */
+    unsigned char begun; /* the first member was asked for */
     unsigned char metadata_seen;
     uint32_t metadata; /* where its object is; 0: none, for there the root's brace or a blank stands */
     uint32_t tensors, dimensions, pairs; /* passed so far; no count exceeds the bytes that were passed */
@@ -2252,6 +2315,8 @@ STI_COLD static st_status sti_header_name_subject(const sti_header *h, uint32_t 
     return status;
 }
 
+/* ---- members in any layout */
+
 /* passes a string and copies it to *text with a NUL, if that is there, which moves on */
 static st_status sti_header_copy(sti_header *h, sti_string *w, char **text) {
     st_status s = sti_json_string(&h->json, w, *text);
@@ -2272,22 +2337,24 @@ static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char *text) {
     int more;
     uint32_t place;
     h->pairs = 0;
-    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the metadata must be an object of strings"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("__metadata__ is not an object of strings"))) != ST_OK) return s;
     while (more) {
         st_pair *p = pairs ? pairs + h->pairs : NULL;
-        if (sti_json_peek(j) != '"') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("a key in double quotes is due"));
+        if (sti_json_peek(j) != '"')
+            return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected an object key in double quotes"));
         place = sti_json_offset(&h->json);
         if (p) p->key = text;
         if ((s = sti_header_copy(h, &w, &text)) != ST_OK) return s;
         if (p) p->key_bytes = w.bytes;
         if (h->scan && h->pairs == STI_SCAN_PAIRS) {
-            return sti_json_fail_at(j, place, ST_ERR_TOO_LARGE,
-                                    STI_TEXT("the scan takes no more than 1,024 metadata entries"));
+            return sti_json_fail_at(
+                j, place, ST_ERR_TOO_LARGE,
+                STI_TEXT("more than 1,024 metadata entries: st_scan cannot check them without memory"));
         }
         if ((s = sti_json_colon(j)) == ST_OK) {
             if (p) p->value = text;
             s = sti_json_peek(j) == '"' ? sti_header_copy(h, &w, &text)
-                                        : sti_json_wrong(j, STI_TEXT("a metadata value must be a string"));
+                                        : sti_json_wrong(j, STI_TEXT("metadata value is not a string"));
             if (p) p->value_bytes = w.bytes;
         }
         if (s == ST_OK) {
@@ -2303,7 +2370,7 @@ static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char *text) {
 static st_status sti_metadata_member(sti_header *h, const sti_string *key) {
     sti_json *j = &h->json;
     st_status s;
-    if (h->metadata_seen) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("this key is there twice"));
+    if (h->metadata_seen) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("duplicate key"));
     h->metadata_seen = 1;
     if ((s = sti_json_colon(j)) != ST_OK) return s;
     if (sti_json_peek(j) == 'n') return sti_json_literal(j, "null"); /* as if absent */
@@ -2318,7 +2385,7 @@ STI_NOINLINE static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     sti_span name;
     st_dtype known;
     st_status s;
-    if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("the dtype must be a string"));
+    if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("dtype is not a string"));
     e->dtype_at = sti_json_offset(&h->json);
     if ((s = sti_json_string(j, &w, NULL)) != ST_OK) return s;
     if (w.escaped && w.bytes <= sizeof unescaped) { /* again, for its bytes; longer ones are unknown */
@@ -2357,11 +2424,12 @@ static st_status sti_shape_read(sti_header *h, sti_entry *e, uint64_t *out) {
     e->rank = 0;
     e->elements = 1;
     e->overflow = 0;
-    if ((s = sti_json_enter(j, '[', &more, STI_TEXT("the shape must be an array of integers"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '[', &more, STI_TEXT("shape is not an array of unsigned integers"))) != ST_OK) return s;
     while (more) {
         if (h->scan && e->rank == STI_SCAN_RANK) {
             (void)sti_json_peek(j);
-            return sti_json_fail(j, ST_ERR_TOO_LARGE, STI_TEXT("the scan takes no more than 16 dimensions"));
+            return sti_json_fail(j, ST_ERR_TOO_LARGE,
+                                 STI_TEXT("more than 16 dimensions: st_scan cannot hold the shape"));
         }
         if ((s = sti_json_integer(j, &size)) != ST_OK) return s;
         if (out) out[e->rank] = size;
@@ -2375,7 +2443,7 @@ static st_status sti_shape_read(sti_header *h, sti_entry *e, uint64_t *out) {
 }
 
 static st_status sti_offsets_read(sti_json *j, sti_entry *e) {
-    const char *sentence = STI_TEXT("data_offsets must be an array of two integers");
+    const char *sentence = STI_TEXT("data_offsets is not an array of two unsigned integers");
     st_status s;
     int more;
     if ((s = sti_json_enter(j, '[', &more, sentence)) != ST_OK) return s;
@@ -2401,14 +2469,15 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
     e->brief = 0;
 #endif
     if ((s = sti_json_colon(j)) != ST_OK) return s;
-    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("a tensor must be an object"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("tensor entry is not a JSON object"))) != ST_OK) return s;
     while (more) {
         if ((s = sti_json_key(j, key)) != ST_OK) return s;
         field = sti_string_is(key, "dtype", 5)           ? DTYPE
                 : sti_string_is(key, "shape", 5)         ? SHAPE
                 : sti_string_is(key, "data_offsets", 12) ? OFFSETS
-                                                          : 0;
-        if (seen & field) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("a field is there twice"));
+                                                         : 0;
+        if (seen & field)
+            return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("duplicate field in a tensor entry"));
         seen |= field;
         if ((s = sti_json_colon(j)) != ST_OK) return s;
         if (field == OFFSETS) h->offsets_at = sti_json_offset(j);
@@ -2420,10 +2489,12 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
     }
     if (seen == (DTYPE | SHAPE | OFFSETS)) return ST_OK;
     return sti_json_fail_at(j, sti_json_offset(j) - 1, ST_ERR_SCHEMA,
-                            !(seen & DTYPE)   ? STI_TEXT("the field dtype is missing")
-                            : !(seen & SHAPE) ? STI_TEXT("the field shape is missing")
-                                              : STI_TEXT("the field data_offsets is missing"));
+                            !(seen & DTYPE)   ? STI_TEXT("field dtype is missing")
+                            : !(seen & SHAPE) ? STI_TEXT("field shape is missing")
+                                              : STI_TEXT("field data_offsets is missing"));
 }
+
+/* ---- members as all common writers lay them out */
 
 #if STI_WIDE
 #define STI_IS(at, word) (ST_MEMCMP(at, word, sizeof(word) - 1) == 0)
@@ -2513,6 +2584,8 @@ static int sti_parse_canonical_entry(sti_header *h, sti_entry *e) {
 }
 #endif
 
+/* ---- the header as a whole */
+
 /* passes members until one that is a tensor: *more 1 and its entry, or *more 0 at the end of a header that holds
  * nothing else */
 static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
@@ -2527,13 +2600,13 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
 #endif
     for (;;) {
         s = h->begun ? sti_json_next(j, '{', more)
-                     : sti_json_enter(j, '{', more, STI_TEXT("the header must be an object"));
+                     : sti_json_enter(j, '{', more, STI_TEXT("the header is not a JSON object"));
         h->begun = 1;
         if (s != ST_OK) return s;
         if (!*more) {
             return sti_json_peek(j) < 0
                        ? ST_OK
-                       : sti_json_fail(j, ST_ERR_JSON, STI_TEXT("only blanks may follow the header's object"));
+                       : sti_json_fail(j, ST_ERR_JSON, STI_TEXT("unexpected text after the header's JSON object"));
         }
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
         e->key = key.place;
@@ -2544,7 +2617,8 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
             continue;
         }
         if (h->scan && h->tensors == STI_SCAN_TENSORS) {
-            s = sti_json_fail_at(j, key.place, ST_ERR_TOO_LARGE, STI_TEXT("the scan takes no more than 1,024 tensors"));
+            s = sti_json_fail_at(j, key.place, ST_ERR_TOO_LARGE,
+                                 STI_TEXT("more than 1,024 tensors: st_scan cannot check them without memory"));
         } else {
             s = sti_entry_read(h, e, &key);
         }
@@ -2591,22 +2665,22 @@ static st_status sti_header_measure(const unsigned char *first, uint64_t file_by
                                     st_error *error) {
     if (file_bytes > INT64_MAX) { /* so that no sum of two offsets wraps */
         return sti_fail(error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, INT64_MAX, file_bytes,
-                        STI_TEXT("a length of $a bytes is over the limit of $e"));
+                        STI_TEXT("header of $a bytes exceeds the limit of $e"));
     }
     if (file_bytes < 8) {
         return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, 8, file_bytes,
-                        file_bytes ? STI_TEXT("cut short: $d of the first $e bytes are missing")
-                                   : STI_TEXT("the file is empty"));
+                        file_bytes ? STI_TEXT("file is truncated: $d of its first $e bytes are missing")
+                                   : STI_TEXT("file is empty"));
     }
     *bytes = sti_load64(first);
     if (*bytes > limit) {
         return sti_fail(error, ST_ERR_HEADER_LIMIT, 0, limit, *bytes,
-                        *bytes > file_bytes ? STI_TEXT("probably not a safetensors file: it begins with a length of $a")
-                                            : STI_TEXT("a header of $a bytes is over the limit of $e"));
+                        *bytes > file_bytes ? STI_TEXT("not a safetensors file, or damaged: the header length is $a")
+                                            : STI_TEXT("header of $a bytes exceeds the limit of $e"));
     }
     if (*bytes > file_bytes - 8) {
         return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, sti_add64_saturated(8, *bytes), file_bytes,
-                        STI_TEXT("cut short inside its header: at least $d bytes are missing"));
+                        STI_TEXT("file is truncated in its header: at least $d bytes are missing"));
     }
     return ST_OK;
 }
@@ -2619,9 +2693,9 @@ static uint64_t sti_header_limit(const st_open_options *o) {
 
 static st_status sti_header_utf8(const unsigned char *text, size_t n, st_error *error) {
     size_t good = sti_utf8_span(text, n);
-    return good == n
-               ? ST_OK
-               : sti_fail(error, ST_ERR_UTF8, sti_add64_saturated(8, good), 0, 0, STI_TEXT("the header is not UTF-8"));
+    return good == n ? ST_OK
+                     : sti_fail(error, ST_ERR_UTF8, sti_add64_saturated(8, good), 0, 0,
+                                STI_TEXT("invalid UTF-8 in the header"));
 }
 
 /* whether a's data comes first: by offset, then by place in the header */
@@ -2639,17 +2713,18 @@ static st_status sti_entry_check(const sti_header *h, const sti_entry *e, uint64
     st_status s = ST_OK;
     if (e->begin != *end) {
         s = sti_fail(error, ST_ERR_OFFSETS, at, *end, e->begin,
-                     STI_TEXT("its data must begin at offset $e, where all before it ends, not at $a"));
+                     STI_TEXT("data starts at offset $a, expected $e: tensors must not overlap or leave gaps"));
     } else if (e->end < e->begin) {
         s = sti_fail(error, ST_ERR_OFFSETS, at, e->begin, e->end,
-                     STI_TEXT("its data would end at offset $a, before it begins at $e"));
+                     STI_TEXT("data ends at offset $a, before its start at $e"));
     } else if (e->overflow || !sti_multiply64(e->elements, sti_dtypes[e->dtype].bits, &bits)) {
-        s = sti_json_fail_at(&h->json, e->key, ST_ERR_OVERFLOW, STI_TEXT("its size in bits does not fit 64 bits"));
+        s = sti_json_fail_at(&h->json, e->key, ST_ERR_OVERFLOW,
+                             STI_TEXT("tensor too large: its size in bits does not fit 64 bits"));
     } else if (bits % 8) {
-        s = sti_fail(error, ST_ERR_SUBBYTE, at, 0, bits, STI_TEXT("its $a bits do not fill whole bytes"));
+        s = sti_fail(error, ST_ERR_SUBBYTE, at, 0, bits, STI_TEXT("the tensor's $a bits do not fill whole bytes"));
     } else if (e->dtype != ST_DTYPE_UNKNOWN && bits / 8 != e->end - e->begin) {
         s = sti_fail(error, ST_ERR_SIZE, at, bits / 8, e->end - e->begin,
-                     STI_TEXT("its bytes are $e by shape and dtype, but $a by data_offsets"));
+                     STI_TEXT("shape and dtype need $e bytes, data_offsets give $a"));
     }
     if (s != ST_OK) return sti_header_name_subject(h, e->key, s);
     *end = e->end;
@@ -2661,14 +2736,16 @@ static st_status sti_length_check(const sti_header *h, uint64_t data_offset, uin
     const int cut = file_bytes < expected;
     if (file_bytes == expected || (!cut && (h->flags & ST_OPEN_TRAILING))) return ST_OK;
     return sti_fail(h->json.error, cut ? ST_ERR_TRUNCATED : ST_ERR_TRAILING, file_bytes, expected, file_bytes,
-                    cut ? STI_TEXT("cut short: $d of $e bytes are missing")
-                        : STI_TEXT("the last tensor ends at byte $e of $a, and nothing may follow it"));
+                    cut ? STI_TEXT("file is truncated: $d of $e bytes are missing")
+                        : STI_TEXT("$d extra bytes after the last tensor"));
 }
 
 static st_status sti_repeated(const sti_header *h, uint32_t key) {
-    st_status s = sti_json_fail_at(&h->json, key, ST_ERR_DUPLICATE, STI_TEXT("this name is there twice"));
+    st_status s = sti_json_fail_at(&h->json, key, ST_ERR_DUPLICATE, STI_TEXT("duplicate tensor name"));
     return sti_header_name_subject(h, key, s);
 }
+
+/* ---- other formats */
 
 /* What a file is that is none of ours, by its first bytes. */
 enum sti_format {
@@ -2732,22 +2809,23 @@ STI_COLD static st_status sti_format_prefer(sti_span first, st_status status, st
         sentence = STI_TEXT("this is a Git LFS pointer, not the file itself: run git lfs pull");
         break;
     case STI_FORMAT_HTML:
-        sentence = STI_TEXT("this is an HTML or XML page, not a tensor file: the download went to a web page");
+        sentence = STI_TEXT("this is an HTML or XML page, not a safetensors file: check the download link");
         break;
     case STI_FORMAT_ZIP:
-        sentence = STI_TEXT("this is a ZIP archive, as PyTorch checkpoints are, not a safetensors file");
+        sentence = STI_TEXT("this is a ZIP archive (perhaps a PyTorch checkpoint), not a safetensors file");
         break;
     case STI_FORMAT_PICKLE:
-        sentence = STI_TEXT("this is a Python pickle, as old PyTorch checkpoints are, not a safetensors file");
+        sentence = STI_TEXT("this is a Python pickle (perhaps an old PyTorch checkpoint), not a safetensors file");
         break;
     case STI_FORMAT_GGUF: sentence = STI_TEXT("this is a GGUF file, not a safetensors file"); break;
     case STI_FORMAT_NUMPY: sentence = STI_TEXT("this is a NumPy array file, not a safetensors file"); break;
-    case STI_FORMAT_GZIP: sentence = STI_TEXT("this is compressed with gzip: unpack it first"); break;
+    case STI_FORMAT_GZIP: sentence = STI_TEXT("this is a gzip file: decompress it first"); break;
     case STI_FORMAT_INDEX:
-        sentence = STI_TEXT("this is a safetensors index (JSON), which names the files that hold the tensors");
+        sentence = STI_TEXT(
+            "this is a safetensors index (JSON), not a safetensors file: open it under a name that ends in .json");
         break;
     default: /* STI_FORMAT_TEXT */
-        sentence = STI_TEXT("this is JSON text without the 8 bytes of length that come first in a safetensors file");
+        sentence = STI_TEXT("this is JSON text without the 8-byte header length of a safetensors file");
         break;
     }
     return sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, sentence);
@@ -2958,15 +3036,15 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
     head.n = available < STI_FORMAT_BYTES ? available : STI_FORMAT_BYTES;
     if (!scan || (!file && available) || (flags & ~(unsigned)STI_OPEN_FLAGS)) {
         s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                     STI_TEXT("st_scan_begin needs a scan, bytes, and flags that exist"));
+                     STI_TEXT("st_scan_begin: scan and file must not be NULL, flags must be known"));
     } else if (available < 8 && file_bytes >= 8) {
         s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 8, available,
-                     STI_TEXT("$a bytes were brought; the first $e say how many the header needs"));
+                     STI_TEXT("$a bytes given, but the header length alone takes $e"));
     } else {
         s = sti_header_measure((const unsigned char *)file, file_bytes, limit, &bytes, error);
         if (s == ST_OK && available - 8 < bytes) {
             s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, sti_add64_saturated(8, bytes), available,
-                         STI_TEXT("$a bytes were brought; the header needs $e"));
+                         STI_TEXT("$a bytes given, but the header ends at byte $e"));
         } else if (s == ST_OK) {
             scan->state.file = (const unsigned char *)file;
             scan->state.available = available;
@@ -3048,14 +3126,20 @@ typedef struct sti_name_table {
 #define STI_SEED(table) ((uintptr_t)(table)->slots)
 #endif
 
+/* Words of a slot. A tensor's has a second one, the low half of its name's address, so that name and tensor are fetched
+ * from memory at the same time, and not one after the other. It is a hint, and never trusted. */
+#define STI_SLOT_WORDS(tensors) (STI_WIDE && (tensors) ? 2u : 1u)
+#define STI_HINTED(table, slot) (((uintptr_t)(table)->slots & ~(uintptr_t)UINT32_MAX) | (slot)[1])
+
 /* slots for that many items, of which a third stays free */
 static uint32_t sti_table_slots(uint32_t count) {
     return count + count / 2; /* under 2^29: see count */
 }
 
-STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
+/* the name of an item; tensors: whether it is one, for those who know (here and below) */
+STI_INLINE sti_span sti_table_name_of(const sti_name_table *x, int tensors, uint32_t item) {
     sti_span s;
-    if (x->tensors) {
+    if (tensors) {
         s.at = x->tensors[item].name;
         s.n = x->tensors[item].name_bytes;
     } else {
@@ -3063,6 +3147,10 @@ STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
         s.n = x->pairs[item].key_bytes;
     }
     return s;
+}
+
+STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
+    return sti_table_name_of(x, x->tensors != NULL, item);
 }
 
 /* the halves of a product of 64 by 64 bits, one over the other; or, without such products, what a half of one and the
@@ -3080,7 +3168,7 @@ STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
 /* chooses the hash */
 static void sti_table_seed(sti_name_table *x, uint64_t secret) {
     x->seed = sti_hash_fold(secret ^ 0x9E3779B97F4A7C15u, 0xC2B2AE3D27D4EB4Fu);
-    x->twist = sti_hash_fold(secret ^ 0xC2B2AE3D27D4EB4Fu, 0x9E3779B97F4A7C15u);
+    x->twist = x->seed << 32 | x->seed >> 32;
 }
 
 /* two words that end with the text's last byte; of one of up to 16 bytes they are all of it, for its length */
@@ -3113,6 +3201,10 @@ STI_INLINE uint64_t sti_hash(const sti_name_table *x, sti_span s) {
 /* where an item belongs, by the upper half of its hash; the lower half is for its tag */
 STI_INLINE uint32_t sti_table_place(const sti_name_table *x, uint64_t hash) {
     return (uint32_t)((hash >> 32) * x->capacity >> 32);
+}
+
+STI_INLINE uint32_t *sti_table_first(const sti_name_table *x, int tensors, uint64_t hash) {
+    return x->slots + sti_table_place(x, hash) * STI_SLOT_WORDS(tensors);
 }
 
 /* -1, 0, 1: by bytes, a shorter one before what it begins */
@@ -3218,13 +3310,17 @@ STI_INLINE int sti_same_name(sti_span s, sti_span t) {
 
 /* The slot that holds the item of a name, or else the free one where it belongs. NULL: neither is near, which names get
  * to that were chosen for it, and a table with no slot free. */
-STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, sti_span name, uint64_t hash) {
-    uint32_t *slot = x->slots + sti_table_place(x, hash), *const end = x->slots + x->capacity, left;
+STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, int tensors, sti_span name, uint64_t hash) {
+    const uint32_t words = STI_SLOT_WORDS(tensors);
+    uint32_t *slot = sti_table_first(x, tensors, hash), *const end = x->slots + x->capacity * words, left;
     for (left = x->probes; left > 0; left--) {
         if (*slot == 0) return slot;
-        if ((*slot ^ (uint32_t)hash) <= x->mask && sti_same_name(sti_table_name(x, (*slot & x->mask) - 1), name))
-            return slot;
-        if (++slot == end) slot = x->slots;
+        if ((*slot ^ (uint32_t)hash) <= x->mask) {
+            if (words == 2) STI_PREFETCH(STI_HINTED(x, slot));
+            if (sti_same_name(sti_table_name_of(x, tensors, (*slot & x->mask) - 1), name)) return slot;
+        }
+        slot += words;
+        if (slot == end) slot = x->slots;
     }
     return NULL;
 }
@@ -3237,7 +3333,7 @@ STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint64_t
     uint32_t i;
     for (i = 0; i < n; i++) {
         hashes[i] = sti_hash(x, sti_table_name(x, item + i));
-        STI_PREFETCH(x->slots + sti_table_place(x, hashes[i]));
+        STI_PREFETCH(sti_table_first(x, x->tensors != NULL, hashes[i]));
     }
 }
 
@@ -3254,15 +3350,15 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry 
     for (x->probes = 32; x->mask < x->count; x->probes += 32) x->mask = 2 * x->mask + 1; /* under 2^28: see count */
     if (x->probes > x->capacity) x->probes = x->capacity;
     /* they were taken with this size */
-    ST_MEMSET(x->slots, 0, x->capacity * sizeof *x->slots);
+    ST_MEMSET(x->slots, 0, x->capacity * STI_SLOT_WORDS(x->tensors) * sizeof *x->slots);
     for (item = 0; item < x->count; item++) {
         uint32_t held = 0, *slot;
         uint64_t hash;
         if (item % STI_AHEAD == 0) sti_table_ahead(x, item, hashes);
         hash = hashes[item % STI_AHEAD];
-        slot = x->slots + sti_table_place(x, hash);
+        slot = sti_table_first(x, x->tensors != NULL, hash);
         if (*slot) {
-            slot = sti_table_slot(x, sti_table_name(x, item), hash);
+            slot = sti_table_slot(x, x->tensors != NULL, sti_table_name(x, item), hash);
             if (!slot) {
                 repeated = STI_ABSENT;
                 sti_table_sort(x, entries, &repeated);
@@ -3272,6 +3368,7 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry 
         }
         held = held ? sti_table_repeat(entries, held - 1, item, &repeated) : item;
         *slot = ((uint32_t)hash & ~x->mask) | (held + 1);
+        if (STI_SLOT_WORDS(x->tensors) == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
     }
     return repeated;
 }
@@ -3293,34 +3390,35 @@ STI_COLD static uint32_t sti_table_search(const sti_name_table *x, sti_span name
 }
 
 /* the item of a name and its hash, or STI_ABSENT */
-STI_INLINE uint32_t sti_table_find_hashed(const sti_name_table *x, sti_span name, uint64_t hash) {
+STI_INLINE uint32_t sti_table_find_hashed(const sti_name_table *x, int tensors, sti_span name, uint64_t hash) {
     const uint32_t *slot;
     if (x->sorted) return sti_table_search(x, name);
-    slot = sti_table_slot(x, name, hash);
+    slot = sti_table_slot(x, tensors, name, hash);
     return slot && *slot ? (*slot & x->mask) - 1 : STI_ABSENT;
 }
 
 STI_NOINLINE static uint32_t sti_table_find(const sti_name_table *x, sti_span name) {
-    return sti_table_find_hashed(x, name, sti_hash(x, name));
+    return sti_table_find_hashed(x, x->tensors != NULL, name, sti_hash(x, name));
 }
 
 /* Finds up to STI_AHEAD tensors: each step for all names before the next step for any, so that what one waits for from
- * memory comes together with what the others wait for. */
+ * memory comes together with what the others wait for. The first slot is the right one as a rule. */
 static void sti_table_find_many(const sti_name_table *x, const sti_span *names, uint32_t count, uint32_t *items) {
     uint64_t hashes[STI_AHEAD];
     uint32_t i;
     for (i = 0; i < count; i++) {
         hashes[i] = sti_hash(x, names[i]);
-        STI_PREFETCH(x->slots + sti_table_place(x, hashes[i]));
+        STI_PREFETCH(sti_table_first(x, 1, hashes[i]));
     }
-    for (i = 0; i < count && !x->sorted && x->count; i++) { /* the first slot is the right one as a rule */
-        const uint32_t held = x->slots[sti_table_place(x, hashes[i])] & x->mask;
-        items[i] = held ? held - 1 : 0;
-        STI_PREFETCH(&x->tensors[items[i]].name);
-        STI_PREFETCH(&x->tensors[items[i]].name_bytes);
+    for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !x->sorted && x->count; i++) {
+        const uint32_t *slot = sti_table_first(x, 1, hashes[i]), item = (*slot & x->mask) - 1;
+        if (*slot == 0) continue;
+        STI_PREFETCH(&x->tensors[item].name);
+        STI_PREFETCH(&x->tensors[item].name_bytes);
+        STI_PREFETCH(STI_HINTED(x, slot));
+        STI_PREFETCH(STI_HINTED(x, slot) + names[i].n);
     }
-    for (i = 0; i < count && !x->sorted && x->count; i++) STI_PREFETCH(x->tensors[items[i]].name);
-    for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(x, names[i], hashes[i]);
+    for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(x, 1, names[i], hashes[i]);
 }
 
 static int sti_offset_before(const void *context, const void *a, const void *b) {
@@ -4120,19 +4218,19 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
     switch (code) {
     case ST_IO_NOT_FOUND:
         s = ST_ERR_NOT_FOUND;
-        sentence = STI_TEXT("there is no such file");
+        sentence = STI_TEXT("no such file");
         break;
     case ST_IO_NOT_UTF8:
         s = ST_ERR_UTF8;
-        sentence = STI_TEXT("the path is not UTF-8");
+        sentence = STI_TEXT("path is not UTF-8");
         break;
     case ST_IO_NO_MEMORY:
         s = ST_ERR_MEMORY;
-        sentence = STI_TEXT("there is no memory to open it");
+        sentence = STI_TEXT("out of memory");
         break;
-    case ST_IO_NOT_A_FILE: sentence = STI_TEXT("this is not a file but a pipe, a device or the like"); break;
-    case ST_IO_ENDED: sentence = STI_TEXT("it has become shorter since it was opened"); break;
-    case STI_IO_CHANGED: sentence = STI_TEXT("it is gone or has changed since it was opened"); break;
+    case ST_IO_NOT_A_FILE: sentence = STI_TEXT("not a regular file, but a pipe, a device or a directory"); break;
+    case ST_IO_ENDED: sentence = STI_TEXT("file became shorter after it was opened"); break;
+    case STI_IO_CHANGED: sentence = STI_TEXT("file was replaced, changed or removed after it was opened"); break;
     default: break;
     }
     (void)sti_fail_io(error, code, position, sentence);
@@ -4162,7 +4260,8 @@ STI_NOINLINE static size_t sti_layout_model(sti_opening *o, unsigned char *base)
     l->tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l->tensors);
     l->shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l->shapes);
     l->pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l->pairs);
-    l->name_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->tensors), sizeof *l->name_slots);
+    l->name_slots =
+        (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->tensors), STI_SLOT_WORDS(1) * sizeof *l->name_slots);
     l->key_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->pairs), sizeof *l->key_slots);
     l->text = (char *)sti_take(&b, all->text, 1);
     l->bytes = sti_round8(b.used);
@@ -4198,7 +4297,7 @@ static st_status sti_open_scratch(sti_opening *o, sti_opened_file *p) {
     const size_t n = sti_round8(p->header_bytes ? p->header_bytes : 1);
     if (p->header_bytes > SIZE_MAX / 4) { /* twice its bytes are obtained */
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX / 4, p->header_bytes,
-                        STI_TEXT("a header of $a bytes is too large for this machine"));
+                        STI_TEXT("header of $a bytes does not fit this machine's memory"));
     }
     /* one entry more, for a member that turns out to be none */
     p->text = (unsigned char *)sti_scratch_take_of(o, 2 * n + sizeof *p->entries,
@@ -4213,7 +4312,7 @@ STI_NOINLINE static st_status sti_open_text(const sti_opening *o, sti_opened_fil
     const size_t n = p->header_bytes;
     const int code = n ? sti_io_read(&p->io, 8, p->text, n) : 0;
     p->header = sti_header_at(p->text, n, o->flags, o->error);
-    return code ? sti_fail_code(o->error, code, 8, STI_TEXT("its header cannot be read")) : ST_OK;
+    return code ? sti_fail_code(o->error, code, 8, STI_TEXT("cannot read the header")) : ST_OK;
 }
 
 /* reads and parses the header, and sorts its entries by offset */
@@ -4263,15 +4362,15 @@ static st_status sti_open_map(const sti_opening *o, st_io *io) {
         if (!code) return ST_OK;
     } else if (o->system && (o->flags & ST_OPEN_MUST_MAP)) {
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX, io->bytes,
-                        STI_TEXT("its $a bytes do not fit the address space"));
+                        STI_TEXT("the file's $a bytes do not fit the address space"));
     }
 #endif
     if (!(o->flags & ST_OPEN_MUST_MAP)) return ST_OK;
     if (!code) {
         return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
-                        STI_TEXT("a source of this kind cannot be mapped"));
+                        STI_TEXT("this kind of source cannot be mapped into memory"));
     }
-    return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("it cannot be mapped"));
+    return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot map the file into memory"));
 }
 
 /* how long an open file's header is */
@@ -4284,7 +4383,7 @@ static st_status sti_open_measure(sti_opening *o, sti_opened_file *p) {
     if (p->io.bytes >= sizeof first) {
         code = sti_io_read(&p->io, 0, first, sizeof first);
     }
-    if (code) s = sti_fail_code(o->error, code, 0, STI_TEXT("it cannot be read"));
+    if (code) s = sti_fail_code(o->error, code, 0, STI_TEXT("cannot read the file"));
     if (s == ST_OK) s = sti_header_measure(first, p->io.bytes, o->limit, &header_bytes, o->error);
     p->header_bytes = (size_t)header_bytes;
     return s;
@@ -4338,6 +4437,7 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_sh
     sti_layout *l = &o->layout;
     sti_header *const h = &p->header;
     st_tensor *t = l->tensors;
+    const uint32_t text_bytes = h->text_bytes; /* which is counted again */
     char *text = l->text;
     sti_string w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
     uint32_t i;
@@ -4374,6 +4474,7 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_sh
         text += h->text_bytes;
         l->pairs += h->pairs;
     }
+    h->text_bytes = text_bytes;
     l->tensors = t;
     l->text = text;
 }
@@ -4454,7 +4555,7 @@ static st_status sti_open_begin(sti_opening *o, st_model **model, const char *sa
     sti_memory_choose(&o->memory, all->allocator, all->work.data, all->work.bytes);
     if (!wrong) return ST_OK;
     return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                    STI_TEXT("a pointer is NULL that must not be, or the options contradict each other"));
+                    STI_TEXT("model, path, io or options are NULL or invalid: check flags, allocator, work and files"));
 }
 
 /* what they have in common after: gives back all that is not the model's, and says which file a fault is in */
@@ -4553,28 +4654,28 @@ STI_COLD static int sti_is_device(sti_span s) {
 /* Why a path of a shard, or a name of the hub's, is refused; NULL: it is not. Its parts must name the same thing on
  * every system, and nothing above them. Symbolic links are not its matter: what was loaded cannot make one. */
 STI_COLD static const char *sti_path_fault(sti_span path, int shard) {
-    if (shard && !sti_ends_with(path, STI_MODEL)) return STI_TEXT("a shard's name must end in .safetensors");
+    if (shard && !sti_ends_with(path, STI_MODEL)) return STI_TEXT("shard path does not end in .safetensors");
     for (;;) {
         sti_span name = path, stem;
         size_t i;
         for (name.n = 0; name.n < path.n && path.at[name.n] != '/'; name.n++) {
             const unsigned char c = (unsigned char)path.at[name.n];
             if (c < 0x20 || c == 0x7F || sti_is_one_of(c, "\\:<>\"|?*")) {
-                return STI_TEXT("a path must not hold this character");
+                return STI_TEXT("character not allowed in a shard path");
             }
             if (c == 0xC2 && name.n + 1 < path.n && (unsigned char)path.at[name.n + 1] < 0xA0) {
-                return STI_TEXT("a path must not hold a control character");
+                return STI_TEXT("control character in a shard path");
             }
         }
-        if (name.n == 0) return STI_TEXT("a path must be relative, and no part of it empty");
+        if (name.n == 0) return STI_TEXT("shard path is absolute or has an empty component");
         if (sti_is_one_of((unsigned char)name.at[0], " .") || sti_is_one_of((unsigned char)name.at[name.n - 1], " .")) {
-            return STI_TEXT("no part of a path may begin or end with a dot or a blank");
+            return STI_TEXT("component of a shard path begins or ends with a dot or a space");
         }
-        if (name.n > 255) return STI_TEXT("a part of the path is longer than systems take");
+        if (name.n > 255) return STI_TEXT("component of a shard path is longer than 255 bytes");
         for (stem = name, stem.n = i = 0; i < name.n && name.at[i] != '.'; i++) {
             if (name.at[i] != ' ') stem.n = i + 1;
         }
-        if (sti_is_device(stem)) return STI_TEXT("a part of the path is a device on some systems");
+        if (sti_is_device(stem)) return STI_TEXT("component of a shard path is a device name on Windows");
         if (name.n == path.n) return NULL;
         path = sti_drop_first(path, name.n + 1);
     }
@@ -4605,13 +4706,13 @@ STI_NOINLINE static st_status sti_index_weights(sti_index_file *x, sti_json *j) 
     sti_span path = {NULL, 0}, next;
     st_status s;
     int more;
-    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the weight_map must be an object of strings"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("weight_map is not an object of strings"))) != ST_OK) return s;
     while (more) {
         sti_weight *w = x->weights + x->weight_count;
         if ((s = sti_json_key(j, &name)) != ST_OK) return s;
         sti_index_resolve(j, &name, x->text);
         if ((s = sti_json_colon(j)) != ST_OK) return s;
-        if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("a value of the weight_map must be a string"));
+        if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("weight_map value is not a string"));
         next.at = (const char *)j->at + 1;
         if (path.at && (size_t)(j->end - j->at) > path.n + 1 && next.at[path.n] == '"' &&
             ST_MEMCMP(next.at, path.at, path.n) == 0) { /* most weights have the path of the one before */
@@ -4646,7 +4747,7 @@ STI_COLD static st_status sti_index_metadata(sti_index_file *x, sti_json *j, st_
     st_status s;
     int more;
     x->pair_count = 0;
-    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the metadata must be an object"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("metadata is not a JSON object"))) != ST_OK) return s;
     while (more) {
         st_pair p;
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
@@ -4671,14 +4772,14 @@ STI_COLD static st_status sti_index_parse(sti_index_file *x) {
     int more, has_map = 0;
     sti_string key;
     st_status s;
-    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("an index must be an object"))) != ST_OK) return s;
+    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the index is not a JSON object"))) != ST_OK) return s;
     while (more) {
         int map, metadata;
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
         map = sti_string_is(&key, "weight_map", 10);
         metadata = sti_string_is(&key, "metadata", 8);
         if ((map && has_map) || (metadata && x->metadata)) {
-            return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_TEXT("this key is there twice"));
+            return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_TEXT("duplicate key"));
         }
         if ((s = sti_json_colon(j)) != ST_OK) return s;
         (void)sti_json_peek(j);
@@ -4689,10 +4790,11 @@ STI_COLD static st_status sti_index_parse(sti_index_file *x) {
                        : sti_json_skip(j, 1); /* ignored; the root is open */
         if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
     }
-    if (sti_json_peek(j) >= 0) return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("only blanks may follow the index"));
+    if (sti_json_peek(j) >= 0)
+        return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("unexpected text after the index's JSON object"));
     if (x->weight_count) return ST_OK;
     return sti_json_fail(j, ST_ERR_SCHEMA,
-                         has_map ? STI_TEXT("the weight_map is empty") : STI_TEXT("the weight_map is missing"));
+                         has_map ? STI_TEXT("weight_map is empty") : STI_TEXT("weight_map is missing"));
 }
 
 static sti_span sti_weight_name(const sti_index_file *x, const sti_weight *w) {
@@ -4705,7 +4807,7 @@ static sti_span sti_weight_name(const sti_index_file *x, const sti_weight *w) {
 /* a key of the index repeats another */
 STI_COLD static st_status sti_index_repeated(const sti_index_file *x, sti_span key) {
     (void)sti_json_fail_at(&x->json, (uint32_t)(key.at - 1 - x->text), ST_ERR_DUPLICATE,
-                           STI_TEXT("this name is there twice"));
+                           STI_TEXT("duplicate tensor name"));
     sti_error_subject(x->json.error, key, STI_NAME);
     return ST_ERR_DUPLICATE;
 }
@@ -4740,12 +4842,11 @@ static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *p
     p->path = path;
     ST_MEMSET(&io, 0, sizeof io);
     code = (o->files.open)(o->files.user, path, &io);
-    if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("it cannot be opened"));
+    if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file"));
     p->io = io; /* not before: what a callback that fails leaves there is nobody's, and another may have been here */
     p->open = 1;
     if (sti_io_serves(&p->io)) return ST_OK;
-    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                    STI_TEXT("its st_io has neither read_at nor mapped"));
+    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("st_io has neither read_at nor mapped"));
 }
 
 /* keeps the paths of all files, which were scratch, in the block */
@@ -4783,7 +4884,7 @@ STI_COLD static st_status sti_index_text(sti_opening *o, sti_index_file *x, cons
     if (s != ST_OK) return s;
     if (p->io.bytes > o->limit) {
         return sti_fail(o->error, ST_ERR_HEADER_LIMIT, STI_NO_OFFSET, o->limit, p->io.bytes,
-                        STI_TEXT("an index of $a bytes is over the limit of $e"));
+                        STI_TEXT("index of $a bytes exceeds the limit of $e"));
     }
     text.n = (size_t)p->io.bytes;
     text.at = x->text = (char *)sti_scratch_take(o, text.n);
@@ -4791,15 +4892,16 @@ STI_COLD static st_status sti_index_text(sti_opening *o, sti_index_file *x, cons
         (sti_weight *)sti_scratch_take(o, sti_multiply_saturated(text.n / STI_SHORTEST_WEIGHT, sizeof *x->weights));
     if (!text.at || !x->weights) return ST_ERR_MEMORY;
     code = text.n ? sti_io_read(&p->io, 0, x->text, text.n) : 0;
-    if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("it cannot be read"));
+    if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("cannot read the file"));
     sti_opened_close(o, p);
     x->json = sti_json_inside(text);
     x->json.error = o->error;
     good = sti_utf8_span(x->json.at, text.n);
     text.n = text.n < STI_FORMAT_BYTES ? text.n : STI_FORMAT_BYTES;
     format = sti_format_of(text); /* before the text is changed */
-    s = good == (size_t)p->io.bytes ? sti_index_parse(x)
-                                    : sti_fail(o->error, ST_ERR_UTF8, good, 0, 0, STI_TEXT("the index is not UTF-8"));
+    s = good == (size_t)p->io.bytes
+            ? sti_index_parse(x)
+            : sti_fail(o->error, ST_ERR_UTF8, good, 0, 0, STI_TEXT("invalid UTF-8 in the index"));
     return s == ST_OK || s == ST_ERR_PATH || format == STI_FORMAT_INDEX || format == STI_FORMAT_TEXT
                ? s
                : sti_format_prefer(text, s, o->error);
@@ -4850,7 +4952,7 @@ STI_NOINLINE static st_status sti_index_number(sti_opening *o, sti_index_file *x
     }
     if (*count > STI_MAX_SHARDS) {
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, STI_MAX_SHARDS, *count,
-                        STI_TEXT("an index of $a shards is over the limit of $e"));
+                        STI_TEXT("index of $a shards exceeds the limit of $e"));
     }
     sti_sort(first, *count, sizeof *first, sti_name_before, paths);
     for (i = 0; i < *count; i++) runs[first[i]].value_bytes = i;
@@ -4943,7 +5045,7 @@ STI_COLD static st_status sti_open_again(sti_opening *o, sti_opened_file *p) {
     const int code = sti_io_again(&o->files, p->path, &io, &p->io);
     if (code) {
         p->io = io;
-        return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("it cannot be opened"));
+        return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file"));
     }
     s = sti_open_part(o, p);
     (o->files.close)(o->files.user, &p->io);
@@ -4979,13 +5081,13 @@ STI_COLD static st_status sti_open_shard(sti_opening *o, uint32_t part, uint32_t
     if (s == ST_ERR_NOT_FOUND) {
         if (o->flags & ST_OPEN_PARTIAL) return ST_OK;
         (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
-                       STI_TEXT("the index names this shard, and it is missing"));
+                       STI_TEXT("shard listed in the index does not exist"));
         sti_error_subject(o->error, name, STI_NAME);
         return ST_ERR_SHARD;
     }
     if (s == ST_OK && o->system && sti_opened_twice(o, part, seen)) { /* no tensor may be in two shards */
         (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
-                       STI_TEXT("this shard is the same file as another that the index names"));
+                       STI_TEXT("shard is the same file as another shard"));
         sti_error_subject(o->error, name, STI_NAME);
         return ST_ERR_SHARD;
     }
@@ -5015,7 +5117,7 @@ STI_COLD static st_status sti_open_headers(sti_opening *o) {
         if (s != ST_OK) return s;
         if (o->sums.tensors > STI_MAX_NAMES || o->sums.pairs > STI_MAX_NAMES) {
             return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, STI_MAX_NAMES, o->sums.tensors,
-                            STI_TEXT("more tensors or metadata entries than $e"));
+                            STI_TEXT("more than $e tensors or metadata entries"));
         }
         kept = sti_add_saturated(kept, p->header_bytes);
         if (kept <= STI_KEPT_HEADERS) continue;
@@ -5049,7 +5151,7 @@ STI_COLD static st_status sti_open_repeated(sti_opening *o, uint32_t item) {
         st_status s = sti_open_again(o, p);
         return s == ST_OK ? sti_open_alone(o, p) : s;
     }
-    (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, STI_TEXT("this tensor is in two shards:"));
+    (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, STI_TEXT("tensor is in two shards:"));
     sti_error_append(o->error, " ", sti_span_of(o->parts[other->shard].path));
     sti_error_append(o->error, " and ", sti_span_of(o->parts[t[item].shard].path));
     sti_error_subject(o->error, sti_table_name(names, item), STI_NAME);
@@ -5091,7 +5193,7 @@ STI_NOINLINE static st_status sti_index_check(sti_opening *o, sti_index_file *x)
         }
         if (item != STI_ABSENT && t[item].shard == w->shard) continue;
         (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
-                       STI_TEXT("the index has it in a shard that lacks it:"));
+                       STI_TEXT("the index assigns this tensor to a shard that does not contain it:"));
         sti_error_append(o->error, " ", sti_span_of(promised->path));
         if (item != STI_ABSENT) sti_error_append(o->error, ", and not ", sti_span_of(o->parts[t[item].shard].path));
         sti_error_subject(o->error, name, STI_NAME);
@@ -5110,7 +5212,7 @@ STI_COLD static st_status sti_open_list(sti_opening *o, const char *path) {
     ST_MEMSET(&index, 0, sizeof index);
     if (o->memory.work) {
         return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                        STI_TEXT("options.work holds a model of one file; open an index with options.allocator"));
+                        STI_TEXT("options.work is for models of one file: set options.allocator instead"));
     }
     if ((s = sti_index_read(o, &index, path)) != ST_OK) return s;
     s = sti_index_parts(o, &index);
@@ -5199,12 +5301,13 @@ STI_COLD static int sti_listing_add(void *arg, const char *text) {
 /* a directory in which it is not plain what to open */
 STI_COLD static st_status sti_listing_fail(const sti_opening *o, const sti_listing *l) {
     const st_status status = l->files || l->indexes ? ST_ERR_SHARD : ST_ERR_NOT_FOUND;
-    (void)sti_fail(o->error, status, STI_NO_OFFSET, l->indexes, l->files,
-                   l->indexes ? STI_TEXT("none of $e indexes is model.safetensors.index.json; the first is")
-                   : l->files > 1
-                       ? STI_TEXT("no index and no model.safetensors among $a .safetensors files; the first is")
-                   : l->files ? STI_TEXT("no index for the shard")
-                              : STI_TEXT("no model.safetensors, no index and no other .safetensors file here"));
+    (void)sti_fail(
+        o->error, status, STI_NO_OFFSET, l->indexes, l->files,
+        l->indexes
+            ? STI_TEXT("found $e indexes, none called model.safetensors.index.json; open one of them: the first is")
+        : l->files > 1 ? STI_TEXT("found $a .safetensors files, but no index and no model.safetensors; the first is")
+        : l->files     ? STI_TEXT("found no index for the shard")
+                       : STI_TEXT("found no .safetensors file and no index in this directory"));
     if (status == ST_ERR_SHARD) {
         sti_error_append(o->error, " ", sti_span_of(l->indexes ? l->first_index : l->first_file));
     }
@@ -5239,7 +5342,7 @@ static st_status sti_open_directory(sti_opening *o, const char *path) {
     l.first_index = l.first_file + STI_NAME_BYTES;
     *l.first_file = *l.first_index = 0;
     code = (o->files.list)(o->files.user, path, sti_listing_add, &l);
-    if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("it cannot be listed"));
+    if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot list the directory"));
     if (!l.model && !l.index && (l.indexes ? l.indexes > 1 : l.files != 1 || l.shard)) return sti_listing_fail(o, &l);
     joined[0] = sti_span_of(path);
     joined[1] = sti_span_of(sti_system_directory(path) == joined[0].n ? "" : "/");
@@ -5271,7 +5374,7 @@ static st_status sti_open_files(sti_opening *o, const st_open_options *options) 
     }
 #if defined(ST_NO_FILES)
     return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
-                    STI_TEXT("this build knows no files but those of st_open_options.files"));
+                    STI_TEXT("built with ST_NO_FILES: set st_open_options.files, or use st_open_memory or st_open_io"));
 #else
     o->system = 1;
     o->files.open = sti_system_open;
@@ -5350,18 +5453,19 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const
         return ST_OK;
     }
     if (s == ST_ERR_NOT_FOUND) {
-        (void)sti_fail(o->error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("this revision is not in the cache: there is no"));
+        (void)sti_fail(o->error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("revision not found in the cache: missing"));
         sti_error_append(o->error, " ", sti_span_of(path));
     }
     if (s != ST_OK) return s;
     text.at = commit;
     text.n = p->io.bytes <= 48 ? (size_t)p->io.bytes : 0; /* room for a line's end, and no more */
     code = text.n ? sti_io_read(&p->io, 0, commit, text.n) : 0;
-    if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("its revision cannot be read"));
+    if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("cannot read the revision"));
     sti_opened_close(o, p);
     while (text.n && sti_is_blank(text.at[text.n - 1])) text.n--;
     if (sti_is_commit(text)) return ST_OK;
-    (void)sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, STI_TEXT("a commit of 40 hexadecimal digits is due in"));
+    (void)sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0,
+                   STI_TEXT("expected a commit of 40 hexadecimal digits in"));
     sti_error_append(o->error, " ", sti_span_of(path));
     return ST_ERR_PATH;
 }
@@ -5377,7 +5481,7 @@ static st_status sti_open_repository(sti_opening *o, const char *repo, const cha
         t[3] = sti_span_of("--");
         t[4] = sti_drop_first(name, t[2].n + 1);
     }
-    if (!fault && sti_contains(t[4], sti_span_of("/"))) fault = STI_TEXT("a repository is owner/name or name");
+    if (!fault && sti_contains(t[4], sti_span_of("/"))) fault = STI_TEXT("repository is not owner/name or name");
     if (!fault) fault = sti_path_fault(sti_span_of(revision), 0);
     if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, fault);
     t[0].at = sti_hub_root(o);
@@ -5404,7 +5508,7 @@ ST_API st_status st_open_hub(st_model **model, const char *repo, const char *rev
     (void)revision;
     if (s == ST_OK) {
         s = sti_fail(error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
-                     STI_TEXT("this build knows no hub: it has no environment"));
+                     STI_TEXT("built with ST_NO_FILES: the Hugging Face cache is not available"));
     }
 #else
     if (s == ST_OK) s = sti_open_files(&o, options);
@@ -5469,7 +5573,8 @@ ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_
     x = &((const sti_model *)(const void *)model)->names;
     s.at = name;
     s.n = name_bytes;
-    item = sti_table_find_hashed(x, s, sti_hash(x, s)); /* inlined here: this is what programs call a thousand times */
+    item =
+        sti_table_find_hashed(x, 1, s, sti_hash(x, s)); /* inlined here: this is what programs call a thousand times */
     return item == STI_ABSENT ? NULL : &model->tensors[item];
 }
 
@@ -5493,13 +5598,14 @@ ST_API size_t st_find_all(const st_model *model, const char *const *names, size_
     size_t found = 0, i;
     for (i = 0; i < count; i += n) {
         n = count - i < STI_AHEAD ? (uint32_t)(count - i) : STI_AHEAD;
-        for (k = 0; k < n && model && names; k++) spans[k] = sti_span_of(names[i + k] ? names[i + k] : "");
-        if (model && names) sti_table_find_many(&((const sti_model *)(const void *)model)->names, spans, n, items);
+        for (k = 0; k < n; k++) spans[k] = sti_span_of(names && names[i + k] ? names[i + k] : "");
+        for (k = 0; k < n; k++) items[k] = STI_ABSENT;
+        if (model) sti_table_find_many(&((const sti_model *)(const void *)model)->names, spans, n, items);
         for (k = 0; k < n; k++) {
-            const int is_found = model && names && names[i + k] && items[k] != STI_ABSENT;
-            if (is_found) found++;
-            if (is_found && used) used[items[k]] = 1;
-            if (tensors) tensors[i + k] = is_found ? &model->tensors[items[k]] : NULL;
+            const st_tensor *t = items[k] != STI_ABSENT && names && names[i + k] ? &model->tensors[items[k]] : NULL;
+            if (t) found++;
+            if (t && used) used[items[k]] = 1;
+            if (tensors) tensors[i + k] = t;
         }
     }
     return found;
@@ -5645,13 +5751,15 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
     if (memory) given = *memory;
     skipped = (8 - (uintptr_t)given.data % 8) % 8;
     if (!model || !aliases || !count || (!given.data && given.bytes)) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("a pointer is NULL that must not be"));
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
+                        STI_TEXT("model, aliases and count must not be NULL"));
     }
     ST_MEMSET(&a, 0, sizeof a);
     a.model = model;
     s = sti_alias_walk(&a);
     if (s != ST_OK) {
-        (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("the index's param_sharing must be lists of names"));
+        (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0,
+                       STI_TEXT("param_sharing in the index is not an array of arrays of names"));
         return sti_error_file(error, sti_span_of(m->said), s);
     }
     *aliases = NULL;
@@ -5659,7 +5767,7 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
     need = sti_add_saturated(skipped, sti_add_saturated(sti_multiply_saturated(a.count, sizeof *a.aliases), a.bytes));
     if (a.count && need > given.bytes) {
         return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, need, given.bytes,
-                        STI_TEXT("the aliases need $e bytes of memory, and were given $a"));
+                        STI_TEXT("memory too small: the aliases need $e bytes, $a given"));
     }
     if (a.count) {
         a.aliases = (st_alias *)(void *)((char *)given.data + skipped);
@@ -6493,26 +6601,27 @@ static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *
     st_range r;
     uint64_t count;
     if ((t->rank && !t->shape) || (v && v->range_count && !v->ranges)) {
-        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0, STI_TEXT("a pointer of it or of the view is NULL"), error);
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0,
+                                 STI_TEXT("shape of the tensor, or ranges or axes of the view, is NULL"), error);
     }
     if (v && v->range_count > t->rank) {
         return sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->rank, v->range_count,
-                                 STI_TEXT("the view has $a ranges for $e dimensions"), error);
+                                 STI_TEXT("view has $a ranges, tensor has $e dimensions"), error);
     }
     for (i = 0; v && i < v->range_count; i++) {
         if (sti_range_of(t, v, i, &r, &count)) continue;
         return r.stop > t->shape[i]
                    ? sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->shape[i], r.stop,
-                                       STI_TEXT("a range stops at $a, past the end of a dimension of $e"), error)
+                                       STI_TEXT("range stops at $a, past the end of a dimension of $e elements"), error)
                    : sti_refuse_tensor(t, ST_ERR_ARGUMENT, r.stop, r.start,
-                                       STI_TEXT("a range starts at $a, past its stop at $e"), error);
+                                       STI_TEXT("range starts at $a, past its stop at $e"), error);
     }
     for (i = 0; v && v->axes && i < t->rank; i++) {
         for (j = 0; j < i && v->axes[j] != v->axes[i]; j++) {}
         if (v->axes[i] < t->rank && j == i) continue;
         return sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->rank, v->axes[i],
-                                 j < i ? STI_TEXT("the view has axis $a twice")
-                                       : STI_TEXT("the view has axis $a of a tensor of $e dimensions"),
+                                 j < i ? STI_TEXT("axis $a is repeated in the view")
+                                       : STI_TEXT("axis $a is out of range: the tensor has $e dimensions"),
                                  error);
     }
     return ST_OK;
@@ -6543,12 +6652,12 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
     st_status s;
     uint32_t i;
     if (!tensor) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("st_view_shape: the tensor is NULL"));
+        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("st_view_shape: tensor is NULL"));
     }
     s = sti_view_check(tensor, view, error);
     if (s != ST_OK) return s;
     if (!sti_view_elements(tensor, view, &count)) {
-        return sti_refuse_tensor(tensor, ST_ERR_OVERFLOW, 0, 0, STI_TEXT("its elements cannot be counted in 64 bits"),
+        return sti_refuse_tensor(tensor, ST_ERR_OVERFLOW, 0, 0, STI_TEXT("number of elements does not fit 64 bits"),
                                  error);
     }
     if (elements) *elements = count;
@@ -6675,11 +6784,11 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
     if (s != ST_OK) return s;
     if ((unsigned)as >= STI_DTYPES || (unsigned)t->dtype >= STI_DTYPES) {
         return sti_refuse_tensor(t, ST_ERR_ARGUMENT, STI_DTYPES - 1, (unsigned)as < STI_DTYPES ? t->dtype : as,
-                                 STI_TEXT("there is no dtype $a: the last one is $e"), error);
+                                 STI_TEXT("no dtype has the number $a: the last is $e"), error);
     }
     if (!sti_is_whole(t)) {
         return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0,
-                                 STI_TEXT("the tensor's shape, dtype and bytes contradict each other"), error);
+                                 STI_TEXT("shape, dtype and bytes of the tensor contradict each other"), error);
     }
     p->rank = p->inner = 0;
     p->whole = p->put = 0;
@@ -6688,7 +6797,8 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
     if (t->dtype == ST_DTYPE_UNKNOWN) {
         if (as != ST_DTYPE_UNKNOWN || !sti_is_all(t, v)) {
             return sti_refuse_tensor(t, ST_ERR_DTYPE, 0, 0,
-                                     STI_TEXT("it is of a dtype not known here, and can only be read as it is"), error);
+                                     STI_TEXT("tensor has an unknown dtype: it can only be read whole and as stored"),
+                                     error);
         }
         sti_view_opaque(p, t->bytes);
         return ST_OK;
@@ -6698,18 +6808,18 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
     p->swap = p->from == ST_DTYPE_C64 ? 4 : p->bytes;
     if (p->to != p->from && !sti_can_convert(p->to, p->from)) {
         return sti_refuse_tensor(t, ST_ERR_UNSUPPORTED, 0, 0,
-                                 STI_TEXT("there is no conversion from its dtype to the one asked for"), error);
+                                 STI_TEXT("no conversion from the tensor's dtype to the one requested"), error);
     }
     (void)sti_view_elements(t, v, &p->elements); /* no more than the tensor has */
     if (p->elements && !sti_view_axes(p, t, v)) {
         return sti_refuse_tensor(t, ST_ERR_TOO_LARGE, STI_VIEW_AXES, t->rank,
-                                 STI_TEXT("the view has more than $e axes that cannot be told as one"), error);
+                                 STI_TEXT("view has more than $e axes that cannot be merged"), error);
     }
     if (p->elements && p->to == p->from && p->bits % 8) {
         if (!sti_view_pack(p, t, v)) {
-            return sti_refuse_tensor(t, ST_ERR_SUBBYTE, 0, 0,
-                                     STI_TEXT("as it is stored, the view does not start and end on whole bytes"),
-                                     error);
+            return sti_refuse_tensor(
+                t, ST_ERR_SUBBYTE, 0, 0,
+                STI_TEXT("view does not start and end on whole bytes: convert it, or read the whole tensor"), error);
         }
         p->bits = 8;
     }
@@ -7000,7 +7110,7 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
     sti_span name;
     st_status status;
     if (!code) return ST_OK;
-    status = sti_fail_code(error, code, at, STI_TEXT("its data cannot be read"));
+    status = sti_fail_code(error, code, at, STI_TEXT("cannot read the tensor's data"));
     name.at = s->tensor->name;
     name.n = s->tensor->name_bytes;
     sti_error_subject(error, name, STI_NAME);
@@ -7010,7 +7120,7 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
 #if !defined(ST_NO_FILES)
 /* Asks the system to read bytes of the tensor ahead, through a file of the reader's own or the model's; in pieces, for
  * Linux cuts each request at the read-ahead of the device, which is often 128 KiB. */
-static void sti_source_ask(const sti_source *s, uint64_t offset, uint64_t n) {
+STI_COLD static void sti_source_ask(const sti_source *s, uint64_t offset, uint64_t n) {
     const st_io *io = s->io ? s->io : &s->model->files[s->tensor->shard].io;
     while (n) {
         const uint64_t piece = n < STI_AHEAD_BYTES ? n : STI_AHEAD_BYTES;
@@ -7021,7 +7131,7 @@ static void sti_source_ask(const sti_source *s, uint64_t offset, uint64_t n) {
 }
 
 /* whether the byte at `offset` of the tensor is in a mapped file and has yet to be read from the device */
-static int sti_source_is_cold(const sti_source *s, uint64_t offset) {
+STI_COLD static int sti_source_is_cold(const sti_source *s, uint64_t offset) {
     return s->model->system &&
            sti_system_is_cold(&s->model->files[s->tensor->shard].io, sti_add64_saturated(s->tensor->offset, offset));
 }
@@ -7029,7 +7139,7 @@ static int sti_source_is_cold(const sti_source *s, uint64_t offset) {
 /* Of a mapping that is not in memory yet the system brings little around each page that is touched. So the parts of the
  * next STI_REQUEST_BYTES are asked for before one is moved. A part counts as STI_GAP_BYTES more than it has, which
  * bounds how many small ones are asked for. */
-static void sti_view_move_cold(sti_view *p, const sti_source *s, unsigned char *dst) {
+STI_COLD static void sti_view_move_cold(sti_view *p, const sti_source *s, unsigned char *dst) {
     uint64_t asked = 0, moved = 0;
     sti_view ahead;
     int more = 1;
@@ -7099,10 +7209,10 @@ static st_status sti_access_check(const sti_model *m, const st_tensor *t, uint64
     if (m && !t) sentence = STI_TEXT("tensor is NULL (was its name found?)");
     if (m && t) {
         const st_shard *f = t->shard < m->open.shard_count ? &m->open.shards[t->shard] : NULL;
-        sentence = STI_TEXT("the tensor is not in a file of this model");
+        sentence = STI_TEXT("tensor does not belong to this model");
         if (f && t->offset >= f->data_offset && t->offset <= f->file_bytes && t->bytes <= f->file_bytes - t->offset) {
             if (offset <= t->bytes && n <= t->bytes - offset) return ST_OK;
-            sentence = STI_TEXT("the range ends at byte $a, but the tensor has $e bytes");
+            sentence = STI_TEXT("range ends at byte $a of the tensor, which has $e bytes");
         }
     }
     (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, t ? t->bytes : 0, sti_add64_saturated(offset, n), sentence);
@@ -7127,7 +7237,7 @@ static st_status sti_access_fits(const sti_view *p, const sti_model *m, const st
         error, sti_span_of(sti_model_path(m, t->shard)),
         sti_refuse_tensor(t, ST_ERR_ARGUMENT, p->dst_bytes, dst_bytes,
                           dst ? STI_TEXT("destination buffer too small: $e bytes needed, $a available")
-                              : STI_TEXT("argument `dst` is NULL, and $e bytes are needed"),
+                              : STI_TEXT("argument `dst` is NULL: $e bytes needed"),
                           error));
 }
 
@@ -7182,7 +7292,7 @@ static st_status sti_load_count(sti_load *l, uint64_t n) {
     l->done = sti_add64_saturated(l->done, n);
     if (!l->options.progress || !(l->options.progress)(l->options.user, l->done, l->total)) return ST_OK;
     (void)sti_fail(l->error, ST_ERR_CANCELLED, STI_NO_OFFSET, l->total, l->done,
-                   STI_TEXT("a callback asked to stop after $a of $e bytes"));
+                   STI_TEXT("cancelled by progress after $a of $e bytes"));
     return sti_error_file(l->error, sti_span_of(l->m->said), ST_ERR_CANCELLED);
 }
 
@@ -7375,7 +7485,7 @@ static void sti_load_share(sti_load *l) {
 }
 
 /* all of this part, once the items are checked */
-static st_status sti_load_part(sti_load *l, int buffered) {
+STI_COLD static st_status sti_load_part(sti_load *l, int buffered) {
     const size_t fixed = sti_multiply_saturated(l->count, sizeof(sti_job)), least = buffered ? STI_PIECE_BYTES : 0;
     const size_t most =
         l->m->system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* where a request is dear, and stays in no cache */
@@ -7387,7 +7497,7 @@ static st_status sti_load_part(sti_load *l, int buffered) {
         all = sti_add_saturated(fixed, past + least);
         if (all > l->options.work.bytes) {
             return sti_fail(l->error, ST_ERR_MEMORY, STI_NO_OFFSET, all, l->options.work.bytes,
-                            STI_TEXT("work buffer too small: $e bytes needed, $a available"));
+                            STI_TEXT("work buffer too small: $e bytes suffice, $a given"));
         }
         block += past;
         if (buffered) room = l->options.work.bytes - past - fixed;
@@ -7397,7 +7507,7 @@ static st_status sti_load_part(sti_load *l, int buffered) {
         block = (unsigned char *)sti_allocate(&l->m->memory, all);
         if (!block) {
             return sti_fail(l->error, ST_ERR_MEMORY, STI_NO_OFFSET, all, 0,
-                            STI_TEXT("no memory for $e bytes, and no work buffer either"));
+                            STI_TEXT("out of memory: $e bytes needed, and no work buffer given"));
         }
     }
     l->jobs = (sti_job *)(void *)block;
@@ -7422,7 +7532,7 @@ ST_API st_status st_load(const st_model *model, const st_load_item *items, size_
     }
     if (l.options.part && l.options.part >= l.options.part_count) {
         return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, l.options.part_count, l.options.part,
-                        STI_TEXT("there is no part $a of $e: parts are counted from 0"));
+                        STI_TEXT("part $a of $e does not exist: parts are counted from 0"));
     }
     l.m = (const sti_model *)(const void *)model;
     l.items = items;
@@ -7463,7 +7573,7 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
         if (s != ST_OK) return s;
         if (p.to != p.from) {
             s = sti_refuse_tensor(t, ST_ERR_UNSUPPORTED, 0, 0,
-                                  STI_TEXT("a plan is of bytes as they are stored, and not of another dtype"), error);
+                                  STI_TEXT("st_plan_load cannot convert: set `as` to ST_AS_STORED"), error);
             (void)sti_error_file(error, sti_span_of(sti_model_path(m, t->shard)), s);
             if (error) error->item = i;
             return s;
@@ -7491,7 +7601,7 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
     if (extent_count) *extent_count = (size_t)needed;
     if (needed > extent_capacity) {
         return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, needed, extent_capacity,
-                        STI_TEXT("extents has too few elements: $e needed, $a available"));
+                        STI_TEXT("argument `extents` too small: $e extents needed, room for $a"));
     }
     sti_sort(extents, (size_t)needed, sizeof *extents, sti_extent_before, NULL);
     return sti_succeed(error);
@@ -7557,7 +7667,7 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
     }
     if (advice != ST_ADVISE_WILL_NEED && advice != ST_ADVISE_DONE) {
         (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, ST_ADVISE_DONE, (unsigned)advice,
-                       STI_TEXT("there is no advice $a: the last one is $e"));
+                       STI_TEXT("no advice has the number $a: the last is $e"));
         return sti_error_file(error, sti_span_of(m->said), ST_ERR_ARGUMENT);
     }
 #if !defined(ST_NO_FILES)
@@ -7736,7 +7846,7 @@ STI_COLD static st_status sti_refuse(const char *said, st_status status, sti_spa
 
 /* judges a tensor to write, and completes it in *t: lengths, elements, bytes, a known dtype under its number */
 static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_tensor *t, st_error *error) {
-    const char *none = STI_TEXT("a tensor to write needs a name, a shape and a dtype");
+    const char *none = STI_TEXT("tensor has no name, no shape or no dtype");
     sti_span name = sti_span_of_text(given->name, given->name_bytes), spelling = sti_span_of_text(given->dtype_name, 0);
     uint64_t bits;
     uint32_t i;
@@ -7753,26 +7863,30 @@ static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_t
         t->dtype = sti_dtype_find(spelling);
     }
     if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
-    if (!sti_is_utf8(name)) return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("the name is not UTF-8"), error);
+    if (!sti_is_utf8(name))
+        return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("tensor name is not UTF-8"), error);
     if (!sti_is_utf8(sti_span_of(t->dtype_name))) {
-        return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("the dtype's spelling is not UTF-8"), error);
+        return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("dtype_name is not UTF-8"), error);
     }
     if (sti_same(name, sti_span_of("__metadata__"))) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, STI_TEXT("no tensor can have this name"), error);
+        return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, STI_TEXT("__metadata__ cannot be the name of a tensor"),
+                          error);
     }
     for (i = 0, t->elements = 1; i < t->rank; i++) {
         if (!sti_multiply64(t->elements, t->shape[i], &t->elements)) overflow = 1; /* for good, as when reading */
     }
     if (overflow || !sti_multiply64(sti_dtype_of(t->dtype)->bits, t->elements, &bits)) {
-        return sti_refuse(said, ST_ERR_OVERFLOW, name, 0, 0, STI_TEXT("its size in bits does not fit 64 bits"), error);
+        return sti_refuse(said, ST_ERR_OVERFLOW, name, 0, 0,
+                          STI_TEXT("tensor too large: its size in bits does not fit 64 bits"), error);
     }
     if (bits % 8) {
-        return sti_refuse(said, ST_ERR_SUBBYTE, name, 0, bits, STI_TEXT("its $a bits do not fill whole bytes"), error);
+        return sti_refuse(said, ST_ERR_SUBBYTE, name, 0, bits, STI_TEXT("the tensor's $a bits do not fill whole bytes"),
+                          error);
     }
     if (t->dtype != ST_DTYPE_UNKNOWN) t->bytes = bits / 8;
     if (given->dtype == ST_DTYPE_UNKNOWN && t->bytes != given->bytes) {
         return sti_refuse(said, ST_ERR_SIZE, name, t->bytes, given->bytes,
-                          STI_TEXT("its bytes are $e by shape and dtype, but were said to be $a"), error);
+                          STI_TEXT("shape and dtype need $e bytes, st_tensor.bytes is $a"), error);
     }
     return ST_OK;
 }
@@ -7791,15 +7905,17 @@ static size_t sti_pending_pair_bytes(const st_pair *p) {
 }
 
 STI_COLD static st_status sti_writer_state(const st_writer *w, st_error *error) {
-    return sti_refuse(w->said, ST_ERR_STATE, sti_span_of(""), 0, 0,
-                      w->stage == STI_FAILED ? STI_TEXT("a write failed before") : STI_TEXT("this call is out of turn"),
-                      error);
+    return sti_refuse(
+        w->said, ST_ERR_STATE, sti_span_of(""), 0, 0,
+        w->stage == STI_FAILED
+            ? STI_TEXT("a write failed before: the writer can only be closed")
+            : STI_TEXT("wrong order of calls: expected st_writer_open, _add, _begin, _write, _finish, _close"),
+        error);
 }
 
 /* refuses a NULL pointer, or an empty text, by the argument's name */
 STI_COLD static st_status sti_argument_refuse(const char *said, const char *argument, st_error *error) {
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(argument), 0, 0, STI_TEXT("this argument is NULL or empty"),
-                      error);
+    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(argument), 0, 0, STI_TEXT("argument is NULL or empty"), error);
 }
 
 STI_COLD static st_status sti_no_writer(st_error *error) {
@@ -7860,10 +7976,10 @@ static st_status sti_pair_judge(const char *said, const st_pair *given, st_pair 
     *p = sti_pair_complete(given);
     key = sti_span_of_text(p->key, p->key_bytes);
     if (!p->key || !p->value) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("a metadata pair needs a key and a value"), error);
+        return sti_refuse(said, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("metadata entry has no key or no value"), error);
     }
     if (!sti_is_utf8(key) || !sti_is_utf8(sti_span_of_text(p->value, p->value_bytes))) {
-        return sti_refuse(said, ST_ERR_UTF8, key, 0, 0, STI_TEXT("the metadata is not UTF-8"), error);
+        return sti_refuse(said, ST_ERR_UTF8, key, 0, 0, STI_TEXT("metadata is not UTF-8"), error);
     }
     return ST_OK;
 }
@@ -7945,7 +8061,7 @@ static st_status sti_writer_list(st_writer *w, st_error *error) {
 STI_COLD static st_status sti_writer_failed(st_writer *w, int code, st_error *error) {
     w->stage = STI_FAILED;
     return sti_error_file(error, sti_span_of(w->said),
-                          sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("it cannot be written")));
+                          sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("cannot write the file")));
 }
 
 static int sti_writer_out(st_writer *w, const void *bytes, size_t n) {
@@ -8082,7 +8198,7 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
 static st_status sti_header_fits(const char *said, uint64_t bytes, st_error *error) {
     if (bytes <= STI_DEFAULT_LIMIT) return ST_OK;
     return sti_refuse(said, ST_ERR_HEADER_LIMIT, sti_span_of(""), STI_DEFAULT_LIMIT, bytes,
-                      STI_TEXT("the header needs $a bytes or more, the limit is $e"), error);
+                      STI_TEXT("header of at least $a bytes exceeds the limit of $e"), error);
 }
 
 /* orders what is listed, and refuses names and keys that are there twice */
@@ -8093,14 +8209,12 @@ static st_status sti_writer_sort(st_writer *w, st_error *error) {
     sti_sort_by_name(pairs, w->names + n, w->pair_count);
     i = sti_find_repeated(pairs, w->pair_count);
     if (i < w->pair_count) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, pairs[i].name, 0, 0, STI_TEXT("this metadata key is there twice"),
-                          error);
+        return sti_refuse(w->said, ST_ERR_DUPLICATE, pairs[i].name, 0, 0, STI_TEXT("duplicate metadata key"), error);
     }
     sti_sort_by_name(w->names, w->order, n);
     i = sti_find_repeated(w->names, n);
     if (i < n) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, w->names[i].name, 0, 0, STI_TEXT("this name is there twice"),
-                          error);
+        return sti_refuse(w->said, ST_ERR_DUPLICATE, w->names[i].name, 0, 0, STI_TEXT("duplicate tensor name"), error);
     }
     if (w->options.flags & ST_SAVE_KEEP_ORDER) {
         for (i = 0; i < n; i++) w->order[w->names[i].place] = w->names[i];
@@ -8126,7 +8240,7 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
     st_status s = sti_header_fits(w->said, w->header_least, error);
     if (s == ST_OK && w->data_bytes > INT64_MAX) { /* so no offset behind a header overflows */
         s = sti_refuse(w->said, ST_ERR_OVERFLOW, sti_span_of(""), 0, 0,
-                       STI_TEXT("the tensors have 2^63 bytes of data or more"), error);
+                       STI_TEXT("total size of the tensors reaches 2^63 bytes"), error);
     }
     if (s == ST_OK && !w->names) s = sti_writer_list(w, error);
     if (s == ST_OK) s = sti_writer_sort(w, error);
@@ -8208,9 +8322,9 @@ static st_status sti_writer_start(st_writer *w, st_error *error) {
 #if !defined(ST_NO_FILES)
     int code = s == ST_OK && !w->sink.write ? sti_writer_create(w) : 0;
     if (code) {
-        s = sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("it cannot be created"));
+        s = sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot create the file"));
         if (s == ST_ERR_NOT_FOUND) {
-            (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("its directory does not exist"));
+            (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("directory does not exist"));
         }
         (void)sti_error_file(error, sti_span_of(w->said), s);
         if (w->target.open) sti_system_discard(&w->target, w->temp);
@@ -8296,7 +8410,7 @@ ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_e
     if (n == 0) return sti_succeed(error);
     if (n > w->data_bytes - w->streamed) {
         return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_span_of(""), w->data_bytes - w->streamed, n,
-                          STI_TEXT("$a bytes are more than the $e that are still to come"), error);
+                          STI_TEXT("$a bytes given, but only $e are missing"), error);
     }
     code = sti_writer_push(w, bytes, n);
     if (code) return sti_writer_failed(w, code, error);
@@ -8330,22 +8444,27 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
     if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
     name = sti_span_of_text(tensor->name, tensor->name_bytes);
     if (w->sink.write) {
-        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0, STI_TEXT("a sink takes bytes in order only"), error);
+        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0,
+                          STI_TEXT("st_writer_write_to cannot write to a sink"), error);
     }
     if (w->stage != STI_WRITING || w->streamed) return sti_writer_state(w, error);
     item = sti_writer_find(w, name);
-    if (!item) return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("there is no such tensor"), error);
-    if (item->failed) return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0, STI_TEXT("a write failed before"), error);
+    if (!item)
+        return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("no tensor with this name was declared"),
+                          error);
+    if (item->failed)
+        return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0,
+                          STI_TEXT("a write failed before: the writer can only be closed"), error);
     if (n > item->tensor.bytes - item->written) {
         return sti_refuse(w->said, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n,
-                          STI_TEXT("$a bytes are more than the $e that are still to come"), error);
+                          STI_TEXT("$a bytes given, but only $e are missing"), error);
     }
 #if !defined(ST_NO_FILES)
     code = sti_system_write(&w->target, sti_add64_saturated(item->tensor.offset, item->written), bytes, n);
 #endif
     if (code) {
         item->failed = 1; /* and not w->stage: other threads are reading that */
-        (void)sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("it cannot be written"));
+        (void)sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("cannot write the file"));
         sti_error_subject(error, name, STI_NAME);
         return sti_error_file(error, sti_span_of(w->said), ST_ERR_IO);
     }
@@ -8361,9 +8480,10 @@ static st_status sti_writer_complete(st_writer *w, st_error *error) {
         const uint64_t bytes = w->order[i].bytes, written = sti_writer_has(w, i);
         const int failed = w->first_item && sti_item_of(&w->order[i])->failed;
         if (failed || written < bytes) {
-            return sti_refuse(
-                w->said, ST_ERR_STATE, w->order[i].name, bytes, written,
-                failed ? STI_TEXT("a write failed before") : STI_TEXT("only $a of its $e bytes have come"), error);
+            return sti_refuse(w->said, ST_ERR_STATE, w->order[i].name, bytes, written,
+                              failed ? STI_TEXT("a write failed before: the writer can only be closed")
+                                     : STI_TEXT("only $a of the tensor's $e bytes were written"),
+                              error);
         }
     }
     code = sti_writer_flush(w);
@@ -8424,12 +8544,11 @@ static st_status sti_save_options_check(const char *said, const st_save_options 
                        : extra & STI_TAKES_SINK     ? "sink"
                                                     : "";
     if (*wrong) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("this option is out of range"),
-                          error);
+        return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("option is out of range"), error);
     }
     if (!*name) return ST_OK;
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(name), 0, 0, STI_TEXT("this call does not take this option"),
-                      error);
+    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(name), 0, 0,
+                      STI_TEXT("option has no meaning for this call: leave it zero"), error);
 }
 
 /* where the bytes go: a path, or a sink in the options; *said is what messages call it */
@@ -8439,12 +8558,12 @@ static st_status sti_save_to(const char *path, const st_save_options *o, const c
     if (o->sink && !o->sink->write) return sti_argument_refuse(*said, "sink->write", error);
     if (path && o->sink) {
         return sti_refuse(*said, ST_ERR_ARGUMENT, sti_span_of("sink"), 0, 0,
-                          STI_TEXT("with this option the argument `path` must be NULL"), error);
+                          STI_TEXT("options.sink is set: the path must be NULL"), error);
     }
 #if defined(ST_NO_FILES)
     if (path) {
-        return sti_refuse(*said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0, STI_TEXT("this build knows no files"),
-                          error);
+        return sti_refuse(*said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
+                          STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
     }
 #endif
     return ST_OK;
@@ -8543,8 +8662,8 @@ static st_status sti_source_check(const char *said, const st_model *from, const 
     wanted.bytes = bytes;
     if (from && sti_source_find(from, &wanted)) return ST_OK;
     return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes), 0, 0,
-                      from ? STI_TEXT("its bytes are not those of a tensor in `from`")
-                           : STI_TEXT("its bytes come from nowhere"),
+                      from ? STI_TEXT("contents.from has no tensor with this shard, offset and size")
+                           : STI_TEXT("tensor has no data: set data, contents.from or options.fill"),
                       error);
 }
 
@@ -8571,7 +8690,7 @@ static st_status sti_save_block(st_writer *w, const sti_named *item, uint64_t *n
     } else {
         code = (w->options.fill)(w->options.user, t, w->written, w->buffer + w->buffered, (size_t)*n);
         if (code) {
-            s = sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("its bytes cannot be made"));
+            s = sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("options.fill failed"));
             sti_error_subject(error, item->name, STI_NAME);
             (void)sti_error_file(error, sti_span_of(w->said), s);
         }
@@ -8590,7 +8709,7 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
         if (w->options.progress &&
             (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed), total) != 0) {
             return sti_refuse(w->said, ST_ERR_CANCELLED, sti_span_of(""), 0, 0,
-                              STI_TEXT("it was cancelled; nothing has changed"), error);
+                              STI_TEXT("cancelled by progress; nothing was changed"), error);
         }
     }
     return ST_OK;
@@ -8604,7 +8723,7 @@ static st_status sti_contents_check(const char *said, const st_contents *c, cons
     if (!c->index && c->index_count) return sti_argument_refuse(said, "contents->index", error);
     if (!c->from || !o || !o->fill) return ST_OK;
     return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
-                      STI_TEXT("contents.from is set, so this option would not be called"), error);
+                      STI_TEXT("options.fill and contents.from are both set: choose one source of bytes"), error);
 }
 
 /* judges and lists everything, which was checked; nothing of it is copied */
@@ -8696,7 +8815,7 @@ static st_status sti_plan(const char *said, const st_contents *c, const st_save_
         *bytes = sti_add64_saturated(*bytes, t.bytes);
         if (*bytes > INT64_MAX) {
             return sti_refuse(said, ST_ERR_OVERFLOW, sti_span_of_text(t.name, t.name_bytes), 0, 0,
-                              STI_TEXT("with this tensor the model has 2^63 bytes or more"), error);
+                              STI_TEXT("total size reaches 2^63 bytes at this tensor"), error);
         }
         if (i && (held > limit || t.bytes > limit - held)) {
             held = 0;
@@ -8707,7 +8826,7 @@ static st_status sti_plan(const char *said, const st_contents *c, const st_save_
     }
     if (n > STI_MAX_SHARDS) {
         return sti_refuse(said, ST_ERR_TOO_LARGE, sti_span_of("max_shard_bytes"), STI_MAX_SHARDS, 0,
-                          STI_TEXT("the plan has more than $e shards: raise this option"), error);
+                          STI_TEXT("more than $e shards: increase max_shard_bytes"), error);
     }
     *shard_count = n;
     return ST_OK;
@@ -8750,14 +8869,14 @@ static void sti_shard_name(const char *stem, uint32_t shard, uint32_t shard_coun
     sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL));
 }
 
-ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *name, size_t room) {
+ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes) {
     char whole[ST_SHARD_NAME_BYTES];
     size_t n;
-    if (!name || shard >= shard_count) return ST_ERR_ARGUMENT;
+    if (!dst || shard >= shard_count) return ST_ERR_ARGUMENT;
     sti_shard_name(STI_STEM, shard, shard_count > 1 ? shard_count : 0, whole);
     n = sti_span_of(whole).n + 1;
-    if (n > room) return ST_ERR_ARGUMENT;
-    ST_MEMCPY(name, whole, n);
+    if (n > dst_bytes) return ST_ERR_ARGUMENT;
+    ST_MEMCPY(dst, whole, n);
     return ST_OK;
 }
 
@@ -8939,22 +9058,21 @@ static st_status sti_shards_pairs(sti_shards *s) {
         const st_pair *p = &s->contents.index[i];
         sti_span key = sti_span_of_text(p->key, p->key_bytes), value = sti_span_of_text(p->value, p->value_bytes);
         if (!key.at || !value.at) {
-            return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0,
-                                     STI_TEXT("a pair of the index needs key and value"));
+            return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("index entry has no key or no value"));
         }
         if (!sti_is_utf8(key)) {
-            return sti_shards_refuse(s, ST_ERR_UTF8, key, 0, 0, STI_TEXT("a key of the index is not UTF-8"));
+            return sti_shards_refuse(s, ST_ERR_UTF8, key, 0, 0, STI_TEXT("index key is not UTF-8"));
         }
         if (value.n > STI_DEFAULT_LIMIT) {
             return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
-                                     STI_TEXT("the value for the index has $a bytes, the limit is $e"));
+                                     STI_TEXT("index value of $a bytes exceeds the limit of $e"));
         }
         if (!sti_is_value(value)) {
-            return sti_shards_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("the value for the index is not JSON text"));
+            return sti_shards_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("index value is not JSON text"));
         }
         s->pairs[i] = sti_named_pair(p, p);
     }
-    return sti_shards_sort(s, s->pairs, n, STI_TEXT("duplicate key of the index"));
+    return sti_shards_sort(s, s->pairs, n, STI_TEXT("duplicate index key"));
 }
 
 /* orders the tensors for the index, and refuses a name that is there twice */
@@ -9013,7 +9131,7 @@ static st_status sti_shards_prepare(sti_shards *s) {
     s->index_bytes = count.bytes;
     if (count.bytes <= STI_DEFAULT_LIMIT) return ST_OK;
     return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, sti_span_of(sti_shards_name(s, s->shard_count, name)),
-                             STI_DEFAULT_LIMIT, count.bytes, STI_TEXT("the index has $a bytes, the limit is $e"));
+                             STI_DEFAULT_LIMIT, count.bytes, STI_TEXT("index of $a bytes exceeds the limit of $e"));
 }
 
 /* ---- sharding: what the directory holds already */
@@ -9052,7 +9170,7 @@ static st_status sti_shards_survey(sti_shards *s) {
     if (code == ST_IO_NOT_FOUND) {
         return sti_shards_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("no such directory"));
     }
-    return sti_shards_fail(s, code, "", STI_TEXT("the directory cannot be listed"));
+    return sti_shards_fail(s, code, "", STI_TEXT("cannot list the directory"));
 }
 
 /* ---- sharding: files on their way */
@@ -9153,7 +9271,7 @@ static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
 
 /* refuses a shard that is not there, is damaged, or holds other tensors */
 static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
-    const char *other = STI_TEXT("this shard does not hold the tensors of the plan");
+    const char *other = STI_TEXT("shard does not contain the planned tensors");
     char name[ST_SHARD_NAME_BYTES];
     st_open_options o;
     st_model *m;
@@ -9165,8 +9283,8 @@ static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, s
     status = st_open(&m, sti_shards_path(s, sti_shards_name(s, shard, name)), &o, s->error);
     if (status == ST_ERR_NOT_FOUND || (status >= ST_ERR_FORMAT && status <= ST_ERR_OFFSETS)) {
         return sti_shards_refuse(s, ST_ERR_SHARD, sti_span_of(name), 0, 0,
-                                 status == ST_ERR_NOT_FOUND ? STI_TEXT("this shard is missing")
-                                                            : STI_TEXT("this shard is damaged"));
+                                 status == ST_ERR_NOT_FOUND ? STI_TEXT("shard does not exist")
+                                                            : STI_TEXT("shard is damaged"));
     }
     if (status != ST_OK) return status;
     if (m->count != end - begin) status = ST_ERR_SHARD;
@@ -9190,13 +9308,13 @@ static void sti_shards_abandon(sti_shards *s) {
 /* ---- sharding: into place. Killed between any two of these steps, the directory opens as the older model or as the
  * new one, or is refused. */
 
-#define STI_UNTOUCHED STI_TEXT("the new model cannot be put in its place; the older one is as it was")
-#define STI_COVERED STI_TEXT("the new model cannot be put in its place; the older model.safetensors is still there")
-#define STI_BETWEEN STI_TEXT("the new model cannot be put in its place, and the older one is there no more: save again")
-#define STI_SHADOWED STI_TEXT("this file of an older model cannot be removed, and hides the index of the new one")
-#define STI_HIDDEN STI_TEXT("the new model is written, but the older model.safetensors, which hides it, is still there")
-#define STI_REMAINS STI_TEXT("the new model is in its place, but this file of the older one cannot be removed")
-#define STI_UNSETTLED STI_TEXT("the new model is in its place, but a crash of the system may still lose it")
+#define STI_UNTOUCHED STI_TEXT("cannot rename the new files into place; the older model is unchanged")
+#define STI_COVERED STI_TEXT("cannot rename the new files into place; the older model.safetensors is unchanged")
+#define STI_BETWEEN STI_TEXT("cannot rename the new files into place, and the older model is gone: save again")
+#define STI_SHADOWED STI_TEXT("cannot remove this file of the older model, which hides the new index")
+#define STI_HIDDEN STI_TEXT("the new model is complete, but the older model.safetensors hides it and cannot be removed")
+#define STI_REMAINS STI_TEXT("the new model is in place, but this file of the older model cannot be removed")
+#define STI_UNSETTLED STI_TEXT("the new model is in place, but cannot be flushed: a system crash may lose it")
 
 /* flushes what was renamed and removed */
 static st_status sti_shards_settle(sti_shards *s, const char *sentence) {
@@ -9252,7 +9370,7 @@ static int sti_sweep_name(void *arg, const char *text) {
 static st_status sti_shards_sweep(sti_shards *s) {
     const int code = sti_system_list(NULL, s->directory, sti_sweep_name, s);
     if (s->status != ST_OK || !code) return s->status;
-    return sti_shards_fail(s, code, "", STI_TEXT("the new model is in its place, but the directory cannot be listed"));
+    return sti_shards_fail(s, code, "", STI_TEXT("the new model is in place, but the directory cannot be listed"));
 }
 
 /* the new model's shards and index having their names: makes that last, and removes what is left of the older one */
@@ -9292,7 +9410,7 @@ static st_status sti_shards_place(sti_shards *s) {
 #if defined(ST_NO_FILES)
 STI_COLD static st_status sti_shards_unsupported(const char *directory, st_error *error) {
     return sti_refuse(directory ? directory : "(directory)", ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                      STI_TEXT("this build knows no files"), error);
+                      STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
 }
 #endif
 
@@ -9321,7 +9439,7 @@ ST_API st_status st_save_index(const char *directory, const st_contents *content
     (void)contents, (void)options;
     return sti_shards_unsupported(directory, error);
 #else
-    const char *sentence = STI_TEXT("the index of the new model cannot be put in its place");
+    const char *sentence = STI_TEXT("cannot rename the new index into place");
     sti_shards s;
     st_status status = sti_shards_open(&s, directory, contents, options, ST_SAVE_NO_SYNC | STI_TAKES_LIMIT, error);
     if (status == ST_OK) status = sti_shards_prepare(&s);
@@ -9350,7 +9468,7 @@ static st_status sti_edit_slack(const sti_model *m, size_t *blanks, st_error *er
         int code = sti_model_read(m, 0, at - n, bytes, n);
         if (code) {
             return sti_error_file(error, sti_span_of(m->said),
-                                  sti_fail_code(error, code, at - n, STI_TEXT("its header cannot be read")));
+                                  sti_fail_code(error, code, at - n, STI_TEXT("cannot read the header")));
         }
         while (left && sti_is_blank(bytes[left - 1])) left--;
         *blanks += n - left; /* no more than the header */
@@ -9368,7 +9486,7 @@ static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_erro
     if (s != ST_OK) return s;
     if (w->data_offset != w->keep) {
         return sti_refuse(w->said, ST_ERR_TOO_LARGE, sti_span_of(""), w->keep, w->data_offset,
-                          STI_TEXT("the new header needs $a bytes before the data, and has $e"), error);
+                          STI_TEXT("new header needs $a bytes before the data, only $e available"), error);
     }
     w->buffer_bytes = sti_round8((size_t)w->keep); /* a header that was held in memory before */
     w->buffer = (unsigned char *)sti_writer_take(w, w->buffer_bytes, error);
@@ -9377,11 +9495,11 @@ static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_erro
     code = sti_system_edit(w->path, validated, &w->target);
     if (code == STI_IO_LINKED) {
         return sti_refuse(w->said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                          STI_TEXT("a link, or a file of several names, is not edited in place"), error);
+                          STI_TEXT("cannot edit in place: the file is a symbolic link or has several names"), error);
     }
     if (code) {
         return sti_error_file(error, sti_span_of(w->said),
-                              sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("it cannot be opened to be edited")));
+                              sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file for writing")));
     }
     code = sti_system_write(&w->target, 8, w->buffer + 8, (size_t)w->keep - 8);
     if (!code && !(w->options.flags & ST_SAVE_NO_SYNC)) code = sti_system_sync(&w->target);
@@ -9403,7 +9521,7 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
     st_status s;
     if (m->open.index_count || !sti_same(sti_span_of(m->open.shards->path), sti_span_of(path))) {
         return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                          STI_TEXT("metadata is edited in a file, not in an index or a directory"), error);
+                          STI_TEXT("cannot edit metadata: the path is an index or a directory, not a file"), error);
     }
     s = sti_edit_slack(m, &blanks, error);
     if (s != ST_OK) return s;
@@ -9444,7 +9562,8 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
     if (options) all = *options;
 #if defined(ST_NO_FILES)
     (void)metadata, (void)metadata_count;
-    return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0, STI_TEXT("this build knows no files"), error);
+    return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
+                      STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
 #else
     {
         const unsigned layout = all.flags & ST_SAVE_IN_PLACE ? 0 : STI_TAKES_LAYOUT;

@@ -54,7 +54,7 @@ static const char *choose(const int there[NAMES], st_status *status) {
 /* a message counts what was found and names the first of it, and nothing else */
 static void check_found(const st_error *e, const int there[NAMES]) {
     const int indexes = there[ONE_INDEX] + there[OTHER_INDEX], files = there[ONE] + there[SHARD];
-    const char *want = "no model.safetensors, no index and no other .safetensors file here";
+    const char *want = "found no .safetensors file and no index in this directory";
     char text[200];
     CHECK_EQ(e->position, UINT64_MAX);
     CHECK_STR(e->subject, "");
@@ -62,14 +62,15 @@ static void check_found(const st_error *e, const int there[NAMES]) {
         CHECK_EQ(e->expected, indexes);
         CHECK_EQ(e->actual, files);
         if (indexes > 0) {
-            snprintf(text, sizeof text, "none of %d indexes is model.safetensors.index.json; the first is %s", indexes,
-                     names[ONE_INDEX]);
+            snprintf(text, sizeof text,
+                     "found %d indexes, none called model.safetensors.index.json; open one of them: the first is %s",
+                     indexes, names[ONE_INDEX]);
         } else if (files > 1) {
             snprintf(text, sizeof text,
-                     "no index and no model.safetensors among %d .safetensors files; the first is %s", files,
+                     "found %d .safetensors files, but no index and no model.safetensors; the first is %s", files,
                      names[SHARD]);
         } else {
-            snprintf(text, sizeof text, "no index for the shard %s", names[SHARD]);
+            snprintf(text, sizeof text, "found no index for the shard %s", names[SHARD]);
         }
         want = text;
     }
@@ -175,11 +176,11 @@ static void names_alone(void) {
         e = pack_verdict(&p, "pack", NULL, look_name);
         CHECK_STATUS(e.status, alone[i].status);
         if (e.status == ST_ERR_SHARD) {
-            CHECK(strncmp(e.message, "pack: no index for the shard ", 29) == 0);
+            CHECK(strncmp(e.message, "pack: found no index for the shard ", 35) == 0);
             CHECK(strlen(alone[i].name) > 60 || strcmp(e.message + 29, alone[i].name) == 0);
         }
         if (e.status == ST_ERR_NOT_FOUND) {
-            CHECK_STR(e.message, "pack: no model.safetensors, no index and no other .safetensors file here");
+            CHECK_STR(e.message, "pack: found no .safetensors file and no index in this directory");
         }
         pack_clear(&p);
     }
@@ -197,7 +198,7 @@ static void many_names(void) {
     }
     e = pack_verdict(&p, "pack", NULL, NULL);
     CHECK_STATUS(e.status, ST_ERR_SHARD);
-    CHECK_STR(e.message, "pack: no index and no model.safetensors among 40 .safetensors files; the first is "
+    CHECK_STR(e.message, "pack: found 40 .safetensors files, but no index and no model.safetensors; the first is "
                          "checkpoint-0.safetensors");
     CHECK_EQ(e.actual, 40);
     pack_clear(&p);

@@ -63,7 +63,7 @@ static inline int folder_has(const char *name) {
     return file != NULL;
 }
 
-static inline char *folder_text(const char *name) { /* to be freed; "" where there is no such file */
+static inline char *folder_text(const char *name) { /* to be freed; "" if there is no such file */
     size_t n;
     unsigned char *file = file_bytes(scratch_path(name), &n);
     char *text = (char *)need(n + 1);

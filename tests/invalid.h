@@ -192,7 +192,7 @@ static const file_case invalid_cases[] = {
     FAULT("ends where metadata is due", "", ST_ERR_JSON, META, ""),
     FAULT("ends in metadata's null", "", ST_ERR_JSON, META "nul", ""),
     FAULT("ends at the metadata's brace", "", ST_ERR_JSON, META "{", ""),
-    FAULT_OF("k", "ends where a metadata value is due", "", ST_ERR_JSON, META "{\"k\":", ""),
+    FAULT_OF("k", "ends where a metadata value is expected", "", ST_ERR_JSON, META "{\"k\":", ""),
     FAULT_OF("k", "ends in a metadata value", "", ST_ERR_JSON, META "{\"k\":\"v", ""),
     FAULT("ends after a metadata value", "", ST_ERR_JSON, META "{\"k\":\"v\"", ""),
     FAULT("ends after a metadata pair's comma", "", ST_ERR_JSON, META "{\"k\":\"v\",", ""),

@@ -190,7 +190,8 @@ static void twins(void) {
         char digits[21];
         const char *name = test_digits(i, digits);
         hash = hash_of(name, strlen(name));
-        all[i][0] = (uint32_t)(hash >> 60 << 28) | (uint32_t)hash >> 4; /* one 16th of the table, and 28 bits of the tag */
+        all[i][0] =
+            (uint32_t)(hash >> 60 << 28) | (uint32_t)hash >> 4; /* one 16th of the table, and 28 bits of the tag */
         all[i][1] = (uint32_t)i;
     }
     qsort(all, TRIED, sizeof *all, by_hash);

@@ -74,8 +74,10 @@ static size_t least_of(int kind, const unsigned char *file, size_t n, size_t ske
         const size_t middle = low + (high - low) / 2;
         st_status s = try_with(kind, file, n, skew, middle, &error);
         CHECK(s == ST_OK || s == ST_ERR_MEMORY);
-        if (s == ST_OK) high = middle;
-        else low = middle;
+        if (s == ST_OK)
+            high = middle;
+        else
+            low = middle;
     }
     return high;
 }

@@ -621,8 +621,8 @@ static void longest_files(void) {
         for (i = 0; i < count; i++) {
             char entry[160];
             snprintf(entry, sizeof entry, "%s\"t%u\":{\"dtype\":\"U8\",\"shape\":[%llu],\"data_offsets\":[%llu,%llu]}",
-                     i ? "," : "", (unsigned)i, (unsigned long long)(i < 8 ? each : 7),
-                     (unsigned long long)(each * i), (unsigned long long)(each * i + (i < 8 ? each : 7)));
+                     i ? "," : "", (unsigned)i, (unsigned long long)(i < 8 ? each : 7), (unsigned long long)(each * i),
+                     (unsigned long long)(each * i + (i < 8 ? each : 7)));
             text_put(&text, entry);
         }
         text_put(&text, "}");
@@ -737,9 +737,9 @@ static void chosen_names(void) {
         s.at = model->tensors[i].name;
         s.n = model->tensors[i].name_bytes;
         place = sti_table_place(x, sti_hash(x, s));
-        slot = sti_table_slot(x, s, sti_hash(x, s));
+        slot = sti_table_slot(x, 1, s, sti_hash(x, s));
         CHECK(slot != NULL && (*slot & x->mask) == i + 1);
-        distance += ((size_t)(slot - x->slots) + x->capacity - place) % x->capacity;
+        distance += ((size_t)(slot - x->slots) / STI_SLOT_WORDS(1) + x->capacity - place) % x->capacity;
     }
     CHECK(distance < 4 * NAMES); /* 1 each, for names that nobody chose; some 60 in chains */
     st_close(first);

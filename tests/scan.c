@@ -266,8 +266,8 @@ static unsigned char *random_header(size_t count, int pairs, int repeats, int fa
         char entry[120];
         if (i) text_put(&text, ",");
         put_name(&text, i && repeats && random_below(count) == 0 ? random_below(i) : i);
-        snprintf(entry, sizeof entry, ":{\"x\":[],\"dtype\":\"U8\",\"shape\":[%u],\"data_offsets\":[%u,%u]}", (unsigned)(1 + wrong),
-                 (unsigned)(order[i] + (wrong ? random_below(2) : 0)), (unsigned)(order[i] + 1));
+        snprintf(entry, sizeof entry, ":{\"x\":[],\"dtype\":\"U8\",\"shape\":[%u],\"data_offsets\":[%u,%u]}",
+                 (unsigned)(1 + wrong), (unsigned)(order[i] + (wrong ? random_below(2) : 0)), (unsigned)(order[i] + 1));
         text_put(&text, pairs ? ":\"\"" : entry);
     }
     text_put(&text, pairs ? "}}" : "}");
@@ -288,7 +288,8 @@ static void batches(void) {
             const st_status status = st_open_memory(&model, file, n, NULL, &want);
             CHECK_STATUS(begin(&scan, file, n, n, &error), status);
             if (status != ST_OK) {
-                CHECK(error.position == want.position && error.expected == want.expected && error.actual == want.actual);
+                CHECK(error.position == want.position && error.expected == want.expected &&
+                      error.actual == want.actual);
                 CHECK_STR(error.subject, want.subject);
             } else {
                 good++;

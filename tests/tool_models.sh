@@ -107,7 +107,7 @@ bad "a shard that is missing" ST_ERR_SHARD $two
 sharded broken && rm broken/model.safetensors.index.json
 bad "an index that is missing" ST_ERR_SHARD "no index and no model.safetensors among 2 .safetensors files"
 sharded broken && rm broken/model.safetensors.index.json broken/$two
-bad "an index and a shard that are missing" ST_ERR_SHARD "no index for the shard"
+bad "an index and a shard that are missing" ST_ERR_SHARD "found no index for the shard"
 each=shard
 sharded broken && printf x >>broken/$two
 bad "a shard that is too long" ST_ERR_TRAILING $two

@@ -61,7 +61,7 @@ static inline void *need(size_t n) {
     return p;
 }
 
-static inline unsigned char *file_bytes(const char *path, size_t *n) { /* to be freed; NULL: there is no such file */
+static inline unsigned char *file_bytes(const char *path, size_t *n) { /* to be freed; NULL: no such file */
     FILE *file = fopen(path, "rb");
     growing all = {NULL, 0, 0};
     char block[4096];

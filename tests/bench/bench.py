@@ -4,8 +4,8 @@ Measures all workloads, which takes up to 10 minutes, or those that are named. P
 missed, and writes build/bench/bench.json, in which other workloads keep their results. --table only prints the table of
 the README from that file.
 
-Each round runs a case with all programs in turn, and starts with another program each time. A ratio is the median of
-the rounds' ratios, so compare ratios: absolute numbers depend on the machine and on what else runs on it.
+Each round runs a case with all programs, in another order each time, for a disk is not the same after each of them. A
+ratio is the median of the rounds' ratios. Compare ratios: absolute numbers depend on the machine and its load.
 
 Environment: CC, CXX, CFLAGS, PYTHON; BENCH_DIRECTORY: where the files go, 6 GiB (build/bench); BENCH_QUICK=1: small
 files and 3 rounds, to see that everything works. Needs 10 GiB of memory.
@@ -14,6 +14,7 @@ files and 3 rounds, to see that everything works. Needs 10 GiB of memory.
 import json
 import os
 import platform
+import random
 import shutil
 import statistics
 import subprocess
@@ -187,12 +188,11 @@ def measure(case, rounds):
     """Returns name -> samples in the order of the rounds, for those ways that work here."""
     ways = [(name, COMMANDS[way[0]], way[1]) for name, way in case.ways.items() if way[0] in COMMANDS]
     samples = {name: [] for name, _, _ in ways}
-    start = time.monotonic()
+    start, order = time.monotonic(), random.Random(1)
     for turn in range(rounds + 1):  # the first round is not counted
         if turn > LEAST_ROUNDS and time.monotonic() - start > SECONDS:
             break
-        for i in range(len(ways)):
-            name, command, request = ways[(i + turn) % len(ways)]
+        for name, command, request in order.sample(ways, len(ways)):
             if name not in samples:
                 continue
             answer, reason = sample(case, command, request)

@@ -61,7 +61,8 @@ static void hostile(subject *s) {
         const unsigned at = (unsigned)(TENSORS - 1 - i);
         to += sprintf(to, "%s\"", i ? "," : "{");
         for (k = 0; k < 30; k++) to += sprintf(to, "\\u00%02x", 'a' + (unsigned)k % 26);
-        to += sprintf(to, "%04u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%u,%u],\"x\":[0", (unsigned)i, at, at + 1);
+        to += sprintf(to, "%04u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%u,%u],\"x\":[0", (unsigned)i, at,
+                      at + 1);
         for (k = 0; k < 200; k++) to += sprintf(to, ",\"\"");
         to += sprintf(to, "]}");
     }

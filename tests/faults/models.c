@@ -267,8 +267,7 @@ static void refuse_system(const char *path) {
                     memset(&faults, 0, sizeof faults);
                     faults.fail_at = i, faults.forever = forever, faults.code = codes[k];
                     status = attempt(way, path, 0, 0, &allocations, &e);
-                    if (faults.hits == 0 ||
-                        (codes[k] == EINTR && (faults.last == OPENING || faults.last == READING))) {
+                    if (faults.hits == 0 || (codes[k] == EINTR && (faults.last == OPENING || faults.last == READING))) {
                         CHECK_STATUS(status, ST_OK);
                     } else if (way == FROM_DISK && faults.last == MAPPING) {
                         CHECK_STATUS(status, ST_OK); /* read by position, then */

@@ -60,17 +60,9 @@ int main(int argc, char **argv) {
         const char *name;
         int (*run)(void);
     } tests[] = {
-        {"arithmetic", test_arithmetic},
-        {"errors", test_errors},
-        {"json", test_json},
-        {"kernels", test_kernels},
-        {"lookup", test_lookup},
-        {"memory", test_memory},
-        {"model", test_model},
-        {"numbers", test_numbers},
-        {"quick", test_quick},
-        {"shards", test_shards},
-        {"target", test_target},
+        {"arithmetic", test_arithmetic}, {"errors", test_errors}, {"json", test_json},     {"kernels", test_kernels},
+        {"lookup", test_lookup},         {"memory", test_memory}, {"model", test_model},   {"numbers", test_numbers},
+        {"quick", test_quick},           {"shards", test_shards}, {"target", test_target},
     };
     size_t i;
     for (i = 0; argc == 2 && i < sizeof tests / sizeof *tests; i++) {

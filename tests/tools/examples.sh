@@ -54,8 +54,8 @@ work buffer: 1 2 3 4
 END
 prints pack <<'END'
 pitch I16, 6 bytes at 72, in place
-voices/boris.safetensors: there is no such file
-readme.txt: cut short: 3 of the first 8 bytes are missing
+voices/boris.safetensors: no such file
+readme.txt: file is truncated: 3 of its first 8 bytes are missing
 files left open: 0
 END
 prints remote <<'END'
