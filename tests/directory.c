@@ -177,7 +177,7 @@ static void names_alone(void) {
         CHECK_STATUS(e.status, alone[i].status);
         if (e.status == ST_ERR_SHARD) {
             CHECK(strncmp(e.message, "pack: found no index for the shard ", 35) == 0);
-            CHECK(strlen(alone[i].name) > 60 || strcmp(e.message + 29, alone[i].name) == 0);
+            CHECK(strlen(alone[i].name) > 60 || strcmp(e.message + 35, alone[i].name) == 0);
         }
         if (e.status == ST_ERR_NOT_FOUND) {
             CHECK_STR(e.message, "pack: found no .safetensors file and no index in this directory");

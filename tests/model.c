@@ -74,7 +74,7 @@ static void nothing_there(void) {
 
 static void directories(void) {
     CHECK_STATUS(open_path(scratch_directory, 0), ST_ERR_NOT_FOUND);
-    CHECK(strstr(error.message, "no model.safetensors, no index") != NULL);
+    CHECK(strstr(error.message, "found no .safetensors file") != NULL);
     CHECK_STATUS(open_path(".", 0), ST_ERR_NOT_FOUND);
     CHECK_STATUS(open_path(scratch_path(""), 0), ST_ERR_NOT_FOUND); /* with a slash behind it */
     CHECK_STATUS(open_path(scratch_path("."), ST_OPEN_NO_MAP), ST_ERR_NOT_FOUND);

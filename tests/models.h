@@ -384,7 +384,7 @@ static inline st_error pack_verdict(pack *p, const char *path, const st_open_opt
             several = p->indexes > 0;
         } else if (several && (way == BY_READ_WORK || way == FROM_DISK_WORK)) { /* which holds a model of one file */
             CHECK_STATUS(o.error.status, ST_ERR_ARGUMENT);
-            CHECK(strstr(o.error.message, ": options.work holds a model of one file") != NULL);
+            CHECK(strstr(o.error.message, ": options.work is for models of one file") != NULL);
         } else {
             check_same_error(&o.error, &first);
         }

@@ -60,8 +60,8 @@ assert [s['path'] for s in o['shards']] == ['two/$one', 'two/$two'] and o['shard
 assert [(t['name'], t['shard']) for t in o['tensors']] == [('a', 0), ('b', 0), ('c', 1), ('d.d', 1)], o"
 st meta two
 is "meta of two files is the first one's" "$(cat out)" "format: pt"
-fails "metadata is edited in a file" meta two --set k=v
-fails "metadata is edited in a file" meta "$json" --clear
+fails "cannot edit metadata" meta two --set k=v
+fails "cannot edit metadata" meta "$json" --clear
 st cat two dd
 has_line "a near name in another file" err 'two: the model has no tensor dd; did you mean d.d?'
 mkdir plain && cp single plain/model.safetensors
@@ -105,7 +105,7 @@ bad() {
 sharded broken && rm broken/$two
 bad "a shard that is missing" ST_ERR_SHARD $two
 sharded broken && rm broken/model.safetensors.index.json
-bad "an index that is missing" ST_ERR_SHARD "no index and no model.safetensors among 2 .safetensors files"
+bad "an index that is missing" ST_ERR_SHARD "found 2 .safetensors files, but no index"
 sharded broken && rm broken/model.safetensors.index.json broken/$two
 bad "an index and a shard that are missing" ST_ERR_SHARD "found no index for the shard"
 each=shard
@@ -118,7 +118,7 @@ bad "tensors in two shards" ST_ERR_SHARD "in two shards"
 sharded broken && index broken/model.safetensors.index.json '' a=$one b=$two c=$two d.d=$two
 bad "a tensor in another shard" ST_ERR_SHARD "$two, and not broken/$one"
 sharded broken && index broken/model.safetensors.index.json '' a=$one x=$one c=$two
-bad "a tensor that is in none" ST_ERR_SHARD "lacks it"
+bad "a tensor that is in none" ST_ERR_SHARD "does not contain it"
 for path in ../single /etc/passwd ../../x.safetensors /x.safetensors 'C:/x.safetensors' 'x\\\\y.safetensors' \
     two/../x.safetensors NUL.safetensors x.txt '' ' x.safetensors' 'a\u001b]0;x\u0007.safetensors' 'a\u0000.safetensors'; do
     sharded broken && index broken/model.safetensors.index.json '' a=$one "c=$path"

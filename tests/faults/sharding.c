@@ -53,11 +53,11 @@ static void judge(const shards_scenario *s, st_status status, const st_error *er
         want = "new";
     } else if (s->parts) {
         want = verdict == TORN ? "whatever is no mixture" : opens_as_names[verdict];
-    } else if (strstr(error->message, "there no more") != NULL) {
+    } else if (strstr(error->message, "older model is gone") != NULL) {
         want = "refused";
-    } else if (strstr(error->message, "is in its place") != NULL) {
+    } else if (strstr(error->message, "new model is in place") != NULL) {
         want = "new";
-    } else if (strstr(error->message, "hides") == NULL && strstr(error->message, "is still there") == NULL) {
+    } else if (strstr(error->message, "hides") == NULL && strstr(error->message, "model.safetensors is unchanged") == NULL) {
         if (seen.only == UNLINK && seen.forever) { /* its temporaries stay */
         } else if (CHECK(is_untouched())) {
             prepared = s;
