@@ -5063,7 +5063,7 @@ STI_COLD static st_status sti_open_again(sti_opening *o, sti_opened_file *p) {
 static int sti_opened_twice(const sti_opening *o, uint32_t part, uint32_t *seen) {
     const uint32_t room = 2 * o->part_count;
     const st_io *io = &o->parts[part].io;
-    uint32_t at = (uint32_t)(((io->id[0] ^ io->id[1]) * 0x9E3779B97F4A7C15u >> 32) % room);
+    uint32_t at = (uint32_t)(sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) % room);
     if (!(io->id[0] | io->id[1])) return 0;
     for (; seen[at]; at = at + 1 < room ? at + 1 : 0) {
         const st_io *other = &o->parts[seen[at] - 1].io;
