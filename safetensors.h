@@ -2874,7 +2874,8 @@ static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
         unsigned char p[4], q[4];
         int c = *x.at - *y.at;
         if (c == 0 && *x.at != '"' && *x.at != '\\') {
-            x.at++, y.at++;
+            x.at++;
+            y.at++;
             continue;
         }
         if (*x.at == '"' || *y.at == '"') return (*y.at == '"') - (*x.at == '"');
@@ -3411,8 +3412,10 @@ static void sti_table_find_many(const sti_name_table *x, const sti_span *names, 
         STI_PREFETCH(sti_table_first(x, 1, hashes[i]));
     }
     for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !x->sorted && x->count; i++) {
-        const uint32_t *slot = sti_table_first(x, 1, hashes[i]), item = (*slot & x->mask) - 1;
+        const uint32_t *slot = sti_table_first(x, 1, hashes[i]);
+        uint32_t item;
         if (*slot == 0) continue;
+        item = (*slot & x->mask) - 1;
         STI_PREFETCH(&x->tensors[item].name);
         STI_PREFETCH(&x->tensors[item].name_bytes);
         STI_PREFETCH(STI_HINTED(x, slot));
@@ -4966,7 +4969,8 @@ STI_NOINLINE static st_status sti_index_number(sti_opening *o, sti_index_file *x
 /* makes a part of each shard that the index names, with its path */
 STI_COLD static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
     const size_t directory = sti_system_directory(o->said);
-    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *first)), count, i;
+    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *first)), count = 0,
+             i;
     size_t texts = 0;
     sti_opened_file *parts;
     sti_name_table paths;
@@ -5063,7 +5067,7 @@ STI_COLD static st_status sti_open_again(sti_opening *o, sti_opened_file *p) {
 static int sti_opened_twice(const sti_opening *o, uint32_t part, uint32_t *seen) {
     const uint32_t room = 2 * o->part_count;
     const st_io *io = &o->parts[part].io;
-    uint32_t at = (uint32_t)(((io->id[0] ^ io->id[1]) * 0x9E3779B97F4A7C15u >> 32) % room);
+    uint32_t at = (uint32_t)(sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) % room);
     if (!(io->id[0] | io->id[1])) return 0;
     for (; seen[at]; at = at + 1 < room ? at + 1 : 0) {
         const st_io *other = &o->parts[seen[at] - 1].io;
@@ -5231,7 +5235,8 @@ STI_COLD static st_status sti_open_list(sti_opening *o, const char *path) {
     for (i = 0; i < index.pair_count; i++) {
         const st_pair *from = &index.pairs[i];
         sti_span key, value;
-        key.at = from->key, value.at = from->value;
+        key.at = from->key;
+        value.at = from->value;
         key.n = l->pairs[i].key_bytes = from->key_bytes;
         value.n = l->pairs[i].value_bytes = from->value_bytes;
         l->pairs[i].key = sti_copy_text(&l->text, key);
@@ -6783,7 +6788,8 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
     st_status s = sti_view_check(t, v, error);
     if (s != ST_OK) return s;
     if ((unsigned)as >= STI_DTYPES || (unsigned)t->dtype >= STI_DTYPES) {
-        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, STI_DTYPES - 1, (unsigned)as < STI_DTYPES ? t->dtype : as,
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, STI_DTYPES - 1,
+                                 (unsigned)as < STI_DTYPES ? (unsigned)t->dtype : (unsigned)as,
                                  STI_TEXT("no dtype has the number $a: the last is $e"), error);
     }
     if (!sti_is_whole(t)) {
