@@ -9095,6 +9095,7 @@ STI_COLD static void sti_emit_index(sti_emitter *e, const sti_sharded_save *s) {
     const sti_span total_key = sti_span_of("total_size");
     const size_t n = s->contents.index_count;
     char name[ST_SHARD_NAME_BYTES];
+    uint32_t shard = 0;
     size_t i;
     int has_total = 0; /* total_size was emitted */
     sti_emit_text(e, "{\n  \"metadata\": {");
@@ -9115,9 +9116,11 @@ STI_COLD static void sti_emit_index(sti_emitter *e, const sti_sharded_save *s) {
     }
     sti_emit_text(e, "\n  },\n  \"weight_map\": {");
     for (i = 0; i < s->contents.count; i++) {
-        const st_tensor *t = (const st_tensor *)s->sorted[i].item;
+        const uint32_t next = s->shards[(const st_tensor *)s->sorted[i].item - s->contents.tensors];
+        if (i == 0 || next != shard) (void)sti_sharded_name(s, next, name); /* neighbours often share a shard */
+        shard = next;
         sti_emit_index_key(e, s->sorted[i].name, i == 0);
-        sti_emit_ascii(e, sti_span_of(sti_sharded_name(s, s->shards[t - s->contents.tensors], name)));
+        sti_emit_ascii(e, sti_span_of(name));
     }
     sti_emit_text(e, "\n  }\n}\n");
 }
