@@ -9469,8 +9469,8 @@ static st_status sti_edit_slack(const sti_model *m, size_t *slack, st_error *err
     return ST_OK;
 }
 
-/* Overwrites the header; the new one must end at w->keep, where the data starts. validated: the file that was opened,
- * which must not have been replaced or changed since. */
+/* Overwrites the header; the new one must end where the data starts. validated: the file that was opened, which must
+ * not have been replaced or changed since. */
 static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_error *error) {
     st_status s = sti_writer_plan(w, error);
     int code;
