@@ -7822,6 +7822,18 @@ static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
     return taken;
 }
 
+/* Allocates a declaration; later errors count it as part of the memory needed. */
+static void *sti_writer_take_declared(st_writer *w, size_t struct_bytes, size_t text_bytes, st_error *error) {
+    const size_t bytes = sti_round8(sti_add_saturated(struct_bytes, text_bytes));
+    void *taken = sti_arena_take(&w->memory, bytes);
+    if (!taken) {
+        (void)sti_writer_no_memory(w, bytes, bytes, error);
+    } else {
+        w->declared_bytes += bytes;
+    }
+    return taken;
+}
+
 /* ---- declaring */
 
 /* Returns the span of a caller's text; bytes 0: NUL-terminated. text NULL: returns {NULL, 0}. */
@@ -7881,7 +7893,7 @@ static st_status sti_tensor_complete(const st_tensor *given, st_tensor *t, const
 }
 
 /* Checks a tensor to save and completes it in *t. */
-static st_status sti_tensor_judge(const char *label, const st_tensor *given, st_tensor *t, st_error *error) {
+STI_COLD static st_status sti_tensor_judge(const char *label, const st_tensor *given, st_tensor *t, st_error *error) {
     const char *sentence;
     uint64_t expected = 0, actual = 0;
     st_status s;
@@ -7894,25 +7906,15 @@ static st_status sti_tensor_judge(const char *label, const st_tensor *given, st_
     return s == ST_OK ? s : sti_refuse(label, s, name, expected, actual, sentence, error);
 }
 
-/* Returns the memory of a declared tensor with its texts and shape. */
-static size_t sti_declared_tensor_bytes(const st_tensor *t) {
-    size_t texts = sti_add_saturated(sti_add_saturated(t->name_bytes, 1),
-                                     t->dtype == ST_DTYPE_UNKNOWN ? sti_span_of(t->dtype_name).n + 1 : 0);
-    return sti_round8(sti_add_saturated(sizeof(sti_declared_tensor),
-                                        sti_add_saturated(sti_multiply_saturated(t->rank, sizeof *t->shape), texts)));
-}
-
-static size_t sti_declared_pair_bytes(const st_pair *p) {
-    return sti_round8(sti_add_saturated(sizeof(sti_declared_pair),
-                                        sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), 2)));
-}
+#define STI_WRITE_FAILED STI_TEXT("an earlier write failed: the writer can only be closed")
+#define STI_TOO_MANY_BYTES STI_TEXT("$a bytes passed, but only $e bytes are missing")
 
 /* Refuses a call that the writer's stage does not allow. */
 STI_COLD static st_status sti_refuse_stage(const st_writer *w, st_error *error) {
     return sti_refuse(
         w->said, ST_ERR_STATE, sti_span_of(""), 0, 0,
         w->stage == STI_FAILED
-            ? STI_TEXT("a write failed before: the writer can only be closed")
+            ? STI_WRITE_FAILED
             : STI_TEXT("wrong order of calls: expected st_writer_open, _add, _begin, _write, _finish, _close"),
         error);
 }
@@ -7938,11 +7940,11 @@ static void sti_writer_count_pair(st_writer *w, const st_pair *p) {
         w->header_min_bytes, sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), STI_MIN_PAIR_BYTES));
 }
 
-ST_API st_status st_writer_add(st_writer *w, const st_tensor *tensor, st_error *error) {
+STI_COLD ST_API st_status st_writer_add(st_writer *w, const st_tensor *tensor, st_error *error) {
     st_tensor t;
     sti_declared_tensor *item;
-    size_t bytes;
-    char *at;
+    size_t texts; /* bytes, with the NULs */
+    char *text;
     uint64_t *shape;
     st_status s;
     if (!w) return sti_refuse_no_writer(error);
@@ -7950,21 +7952,22 @@ ST_API st_status st_writer_add(st_writer *w, const st_tensor *tensor, st_error *
     if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
     s = sti_tensor_judge(w->said, tensor, &t, error);
     if (s != ST_OK) return s;
-    bytes = sti_declared_tensor_bytes(&t);
-    item = (sti_declared_tensor *)sti_arena_take(&w->memory, bytes);
-    if (!item) return sti_writer_no_memory(w, bytes, bytes, error);
+    texts = sti_add_saturated(t.name_bytes, 1);
+    if (t.dtype == ST_DTYPE_UNKNOWN) texts = sti_add_saturated(texts, sti_span_of(t.dtype_name).n + 1);
+    item = (sti_declared_tensor *)sti_writer_take_declared(
+        w, sti_add_saturated(sizeof *item, sti_multiply_saturated(t.rank, sizeof *shape)), texts, error);
+    if (!item) return ST_ERR_MEMORY;
     ST_MEMSET(item, 0, sizeof *item);
     shape = (uint64_t *)(void *)(item + 1);
-    at = (char *)(shape + t.rank);
+    text = (char *)(shape + t.rank);
     if (t.rank) ST_MEMCPY(shape, t.shape, t.rank * sizeof *shape);
     t.shape = shape;
-    t.name = sti_copy_text(&at, sti_span_of_text(t.name, t.name_bytes));
-    if (t.dtype == ST_DTYPE_UNKNOWN) t.dtype_name = sti_copy_text(&at, sti_span_of(t.dtype_name));
+    t.name = sti_copy_text(&text, sti_span_of_text(t.name, t.name_bytes));
+    if (t.dtype == ST_DTYPE_UNKNOWN) t.dtype_name = sti_copy_text(&text, sti_span_of(t.dtype_name));
     item->tensor = t;
     *w->last_tensor = item;
     w->last_tensor = &item->next;
     w->tensor_count++;
-    w->declared_bytes += bytes;
     sti_writer_count_tensor(w, &t);
     return sti_succeed(error);
 }
@@ -7987,27 +7990,25 @@ STI_COLD static st_status sti_pair_check(const char *label, const st_pair *given
 
 ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_error *error) {
     sti_declared_pair *copy;
-    size_t bytes;
     st_pair p;
-    char *at;
+    char *text;
     st_status s;
     if (!w) return sti_refuse_no_writer(error);
     if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
     if (pair) {
         s = sti_pair_check(w->said, pair, &p, error);
         if (s != ST_OK) return s;
-        bytes = sti_declared_pair_bytes(&p);
-        copy = (sti_declared_pair *)sti_arena_take(&w->memory, bytes);
-        if (!copy) return sti_writer_no_memory(w, bytes, bytes, error);
-        at = (char *)(copy + 1);
+        copy = (sti_declared_pair *)sti_writer_take_declared(
+            w, sizeof *copy, sti_add_saturated(sti_add_saturated(p.key_bytes, p.value_bytes), 2), error);
+        if (!copy) return ST_ERR_MEMORY;
+        text = (char *)(copy + 1);
         copy->next = NULL;
         copy->pair = p;
-        copy->pair.key = sti_copy_text(&at, sti_span_of_text(p.key, p.key_bytes));
-        copy->pair.value = sti_copy_text(&at, sti_span_of_text(p.value, p.value_bytes));
+        copy->pair.key = sti_copy_text(&text, sti_span_of_text(p.key, p.key_bytes));
+        copy->pair.value = sti_copy_text(&text, sti_span_of_text(p.value, p.value_bytes));
         *w->last_pair = copy;
         w->last_pair = &copy->next;
         w->pair_count++;
-        w->declared_bytes += bytes;
         sti_writer_count_pair(w, &p);
     }
     w->has_metadata = 1;
@@ -8184,8 +8185,10 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
         sti_emit(e, "}", 1);
     }
     for (i = 0; i < w->tensor_count; i++) {
-        if (i + 8 < w->tensor_count) STI_PREFETCH(w->output_order[i + 8].item);
-        if (i + 8 < w->tensor_count) STI_PREFETCH(w->output_order[i + 8].name.at);
+        if (i + 8 < w->tensor_count) {
+            STI_PREFETCH(w->output_order[i + 8].item);
+            STI_PREFETCH(w->output_order[i + 8].name.at);
+        }
         if (i + 4 < w->tensor_count) STI_PREFETCH(((const st_tensor *)w->output_order[i + 4].item)->shape);
         if (i || w->has_metadata) sti_emit(e, ",", 1);
         sti_emit_tensor(e, &w->output_order[i], begin);
@@ -8241,7 +8244,7 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
     uint64_t offset;
     size_t i;
     st_status s = sti_header_fits(w->said, w->header_min_bytes, error);
-    if (s == ST_OK && w->data_bytes > INT64_MAX) { /* then data_offset + data_bytes fits 64 bits */
+    if (s == ST_OK && w->data_bytes > INT64_MAX) { /* below this, data_offset + data_bytes fits 64 bits */
         s = sti_refuse(w->said, ST_ERR_OVERFLOW, sti_span_of(""), 0, 0,
                        STI_TEXT("total size of the tensors reaches 2^63 bytes"), error);
     }
@@ -8361,7 +8364,7 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
         return s;
     }
     code = sti_writer_header(w);
-    if (!code && !w->sink.write) code = sti_writer_flush(w); /* threads of st_writer_write_to never touch the buffer */
+    if (!code && !w->sink.write) code = sti_writer_flush(w); /* st_writer_write_to writes past the buffer */
     if (code) return sti_writer_failed(w, code, error);
     sti_writer_advance(w);
     return sti_succeed(error);
@@ -8406,7 +8409,7 @@ static void sti_writer_count(st_writer *w, uint64_t n) {
     }
 }
 
-/* Returns whether st_writer_write_to was called. O(n), but only until the first byte of st_writer_write. */
+/* Returns whether st_writer_write_to wrote or failed. O(n), but only until st_writer_write has written a byte. */
 static int sti_writer_is_scattered(const st_writer *w) {
     size_t i;
     for (i = 0; w->streamed_bytes == 0 && i < w->tensor_count; i++) {
@@ -8424,7 +8427,7 @@ ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_e
     if (n == 0) return sti_succeed(error);
     if (n > w->data_bytes - w->streamed_bytes) {
         return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_span_of(""), w->data_bytes - w->streamed_bytes, n,
-                          STI_TEXT("$a bytes given, but only $e are missing"), error);
+                          STI_TOO_MANY_BYTES, error);
     }
     code = sti_writer_push(w, bytes, n);
     if (code) return sti_writer_failed(w, code, error);
@@ -8450,29 +8453,34 @@ static sti_declared_tensor *sti_writer_find(const st_writer *w, sti_span name) {
 
 ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const void *bytes, size_t n,
                                     st_error *error) {
-    sti_declared_tensor *item;
+    sti_declared_tensor *item = NULL;
+    const char *sentence = "";
+    uint64_t missing = 0, actual = 0;
     sti_span name;
+    st_status s = ST_OK;
     int code = 0;
     if (!w) return sti_refuse_no_writer(error);
     if (!tensor || !tensor->name) return sti_argument_refuse(w->said, tensor ? "tensor->name" : "tensor", error);
     if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
     name = sti_span_of_text(tensor->name, tensor->name_bytes);
     if (w->sink.write) {
-        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0,
-                          STI_TEXT("st_writer_write_to cannot write to a sink"), error);
+        s = ST_ERR_UNSUPPORTED;
+        sentence = STI_TEXT("st_writer_write_to cannot write to a sink");
+    } else if (w->stage != STI_WRITING || w->streamed_bytes) {
+        return sti_refuse_stage(w, error);
+    } else if ((item = sti_writer_find(w, name)) == NULL) {
+        s = ST_ERR_NOT_FOUND;
+        sentence = STI_TEXT("no tensor with this name was declared");
+    } else if (item->failed) {
+        s = ST_ERR_STATE;
+        sentence = STI_WRITE_FAILED;
+    } else if (n > item->tensor.bytes - item->written) {
+        s = ST_ERR_ARGUMENT;
+        missing = item->tensor.bytes - item->written;
+        actual = n;
+        sentence = STI_TOO_MANY_BYTES;
     }
-    if (w->stage != STI_WRITING || w->streamed_bytes) return sti_refuse_stage(w, error);
-    item = sti_writer_find(w, name);
-    if (!item)
-        return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("no tensor with this name was declared"),
-                          error);
-    if (item->failed)
-        return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0,
-                          STI_TEXT("a write failed before: the writer can only be closed"), error);
-    if (n > item->tensor.bytes - item->written) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n,
-                          STI_TEXT("$a bytes given, but only $e are missing"), error);
-    }
+    if (s != ST_OK) return sti_refuse(w->said, s, name, missing, actual, sentence, error);
 #if !defined(ST_NO_FILES)
     code = sti_system_write(&w->target, sti_add64_saturated(item->tensor.offset, item->written), bytes, n);
 #endif
@@ -8493,8 +8501,7 @@ STI_COLD static st_status sti_writer_complete(st_writer *w, st_error *error) {
         const int failed = w->first_tensor && sti_declared_tensor_of(&w->output_order[i])->failed;
         if (failed || written < bytes) {
             return sti_refuse(w->said, ST_ERR_STATE, w->output_order[i].name, bytes, written,
-                              failed ? STI_TEXT("a write failed before: the writer can only be closed")
-                                     : STI_TEXT("only $a of the tensor's $e bytes were written"),
+                              failed ? STI_WRITE_FAILED : STI_TEXT("only $a of the tensor's $e bytes were written"),
                               error);
         }
     }
@@ -8674,8 +8681,8 @@ static const st_tensor *sti_source_find(const st_model *from, const st_tensor *t
 }
 
 /* Checks that a tensor of that many bytes has data, or a source for them. */
-static st_status sti_source_check(const char *label, const st_model *from, const st_save_options *o, const st_tensor *t,
-                                  uint64_t bytes, st_error *error) {
+STI_COLD static st_status sti_source_check(const char *label, const st_model *from, const st_save_options *o,
+                                           const st_tensor *t, uint64_t bytes, st_error *error) {
     st_tensor wanted;
     if (bytes == 0 || t->data || (!from && o->fill)) return ST_OK;
     wanted = *t;
@@ -8747,7 +8754,7 @@ STI_COLD static st_status sti_contents_check(const char *label, const st_content
 }
 
 /* Checks all tensors and pairs and lists them for planning. Copies nothing: the caller's structs must stay valid. */
-static st_status sti_save_declare(st_writer *w, const st_contents *c, st_error *error) {
+STI_COLD static st_status sti_save_declare(st_writer *w, const st_contents *c, st_error *error) {
     st_status s;
     size_t i;
     w->from = c->from;
@@ -8769,8 +8776,10 @@ static st_status sti_save_declare(st_writer *w, const st_contents *c, st_error *
     }
     for (i = 0; s == ST_OK && i < c->count; i++) {
         st_tensor t;
-        if (i + 8 < c->count) STI_PREFETCH(c->tensors[i + 8].name);
-        if (i + 8 < c->count) STI_PREFETCH(c->tensors[i + 8].shape);
+        if (i + 8 < c->count) {
+            STI_PREFETCH(c->tensors[i + 8].name);
+            STI_PREFETCH(c->tensors[i + 8].shape);
+        }
         s = sti_tensor_judge(w->said, &c->tensors[i], &t, error);
         if (s == ST_OK) s = sti_source_check(w->said, c->from, &w->options, &c->tensors[i], t.bytes, error);
         if (s != ST_OK) return s;
