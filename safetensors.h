@@ -7940,7 +7940,7 @@ static void sti_writer_count_pair(st_writer *w, const st_pair *p) {
         w->header_min_bytes, sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), STI_MIN_PAIR_BYTES));
 }
 
-STI_COLD ST_API st_status st_writer_add(st_writer *w, const st_tensor *tensor, st_error *error) {
+ST_API st_status st_writer_add(st_writer *w, const st_tensor *tensor, st_error *error) {
     st_tensor t;
     sti_declared_tensor *item;
     size_t texts; /* bytes, with the NULs */
@@ -8023,7 +8023,7 @@ static st_status sti_writer_take_entries(st_writer *w, st_error *error) {
     return ST_OK;
 }
 
-/* Returns the output entry of a tensor that sti_tensor_judge completed; item: the caller's tensor or the writer's copy. */
+/* Returns the output entry of a completed tensor; item: the caller's tensor or the writer's copy. */
 static sti_named sti_named_tensor(const st_tensor *completed, const st_tensor *item, size_t index) {
     sti_named n;
     n.name.at = completed->name;
@@ -8409,7 +8409,7 @@ static void sti_writer_count(st_writer *w, uint64_t n) {
     }
 }
 
-/* Returns whether st_writer_write_to wrote or failed. O(n), but only until st_writer_write has written a byte. */
+/* Returns whether st_writer_write_to was used. Takes O(n) time, but only before the first byte of st_writer_write. */
 static int sti_writer_is_scattered(const st_writer *w) {
     size_t i;
     for (i = 0; w->streamed_bytes == 0 && i < w->tensor_count; i++) {
@@ -8533,7 +8533,7 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 
 /* ---- opening and closing */
 
-/* Which fields of st_save_options a call allows: ST_SAVE_* flags and these bits. allocator and user are always allowed. */
+/* What a call allows in st_save_options: ST_SAVE_* flags and these bits. Every call allows allocator and user. */
 #define STI_TAKES_ALIGN 1u
 #define STI_TAKES_SLACK 2u
 #define STI_TAKES_LAYOUT (STI_TAKES_ALIGN | STI_TAKES_SLACK)
@@ -8601,7 +8601,7 @@ static st_status sti_save_to(const char *path, const st_save_options *o, const c
 /* Allocates a writer. contents: what sti_save_declare will receive, to size the work buffer; NULL: declared later. */
 STI_COLD static st_status sti_writer_open(st_writer **writer, const char *path, const st_contents *contents,
                                           const st_save_options *options, st_error *error) {
-    st_writer draft, *w = &draft; /* moved to its own memory once the allocator is known */
+    st_writer draft, *w = &draft; /* copied to memory of its own below */
     st_status s;
     ST_MEMSET(w, 0, sizeof *w);
     *writer = NULL;
@@ -8656,7 +8656,7 @@ ST_API void st_writer_close(st_writer *w) {
         sti_system_discard(&w->target, w->temp);
     }
 #endif
-    memory = w->memory; /* w itself is freed */
+    memory = w->memory; /* w lies in this memory */
     sti_arena_release(&memory, NULL, 0);
 }
 
