@@ -8453,34 +8453,28 @@ static sti_declared_tensor *sti_writer_find(const st_writer *w, sti_span name) {
 
 ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const void *bytes, size_t n,
                                     st_error *error) {
-    sti_declared_tensor *item = NULL;
-    const char *sentence = "";
-    uint64_t missing = 0, actual = 0;
+    sti_declared_tensor *item;
     sti_span name;
-    st_status s = ST_OK;
     int code = 0;
     if (!w) return sti_refuse_no_writer(error);
     if (!tensor || !tensor->name) return sti_argument_refuse(w->said, tensor ? "tensor->name" : "tensor", error);
     if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
     name = sti_span_of_text(tensor->name, tensor->name_bytes);
     if (w->sink.write) {
-        s = ST_ERR_UNSUPPORTED;
-        sentence = STI_TEXT("st_writer_write_to cannot write to a sink");
-    } else if (w->stage != STI_WRITING || w->streamed_bytes) {
-        return sti_refuse_stage(w, error);
-    } else if ((item = sti_writer_find(w, name)) == NULL) {
-        s = ST_ERR_NOT_FOUND;
-        sentence = STI_TEXT("no tensor with this name was declared");
-    } else if (item->failed) {
-        s = ST_ERR_STATE;
-        sentence = STI_WRITE_FAILED;
-    } else if (n > item->tensor.bytes - item->written) {
-        s = ST_ERR_ARGUMENT;
-        missing = item->tensor.bytes - item->written;
-        actual = n;
-        sentence = STI_TOO_MANY_BYTES;
+        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0,
+                          STI_TEXT("st_writer_write_to cannot write to a sink"), error);
     }
-    if (s != ST_OK) return sti_refuse(w->said, s, name, missing, actual, sentence, error);
+    if (w->stage != STI_WRITING || w->streamed_bytes) return sti_refuse_stage(w, error);
+    item = sti_writer_find(w, name);
+    if (!item) {
+        return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("no tensor with this name was declared"),
+                          error);
+    }
+    if (item->failed) return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0, STI_WRITE_FAILED, error);
+    if (n > item->tensor.bytes - item->written) {
+        return sti_refuse(w->said, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n, STI_TOO_MANY_BYTES,
+                          error);
+    }
 #if !defined(ST_NO_FILES)
     code = sti_system_write(&w->target, sti_add64_saturated(item->tensor.offset, item->written), bytes, n);
 #endif
