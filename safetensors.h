@@ -1086,7 +1086,6 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_NO_OFFSET UINT64_MAX     /* a position where there is none */
 #define STI_DEFAULT_LIMIT 100000000u /* the format's bound for a header; decimal, in bytes */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
-#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
 #define STI_IO_LINKED (-6)         /* as ST_IO_*: a symbolic link, or a file of several names */
 #define STI_IO_EXISTS (-7)         /* the name is taken */
 #define STI_IO_CHANGED (-8)        /* not the file that was opened first */
@@ -7695,38 +7694,39 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
 #if !defined(ST_NO_WRITER)
 
 /* ---- 17 writer ------------------------------------------------------------------------------------------------------
- * Plan, emit, stream, save, edit. Saving is the streaming writer driven by the library; sizing is emitting to nowhere.
+ * Planning, writing, streaming, saving and editing. st_save drives the streaming writer; the header's size is found by
+ * formatting the header without an output.
  * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14
  * ------------------------------------------------------------------------------------------------------------------ */
-#define STI_BUFFER_BYTES (SIZE_MAX / 2 < 1048576u ? SIZE_MAX / 2 : 1048576u) /* of data on its way, at most */
-#define STI_BUFFER_LEAST 64u                                                 /* in a work buffer */
-#define STI_MAPPED_BYTES 262144u /* of a mapping, copied to the buffer at a time: to write from it is slower */
-#define STI_LEAST_ENTRY 47u      /* bytes of a header that a tensor of no name and no dimension takes */
-#define STI_LEAST_PAIR 5u        /* and a pair of two empty texts */
+#define STI_BUFFER_MAX_BYTES 1048576u
+#define STI_BUFFER_MIN_BYTES 64u      /* with a work buffer */
+#define STI_MAPPED_COPY_BYTES 262144u /* copied per block from a mapping; writing from a mapping is slower */
+#define STI_MIN_ENTRY_BYTES 47u       /* header bytes of a tensor with an empty name and no dimensions */
+#define STI_MIN_PAIR_BYTES 5u         /* header bytes of a metadata pair with empty texts */
 
-typedef struct sti_named { /* a tensor or a metadata pair to write */
-    sti_span name;         /* of a pair its key */
-    const void *item;      /* st_tensor or st_pair: the caller's, or a copy */
-    uint64_t bytes;        /* of a tensor's data */
-    unsigned dtype;        /* of a tensor; not ST_DTYPE_UNKNOWN where its spelling is known */
-    uint32_t place;        /* in the order of declaration */
+typedef struct sti_named {   /* a tensor or a metadata pair in the output */
+    sti_span name;           /* of the tensor, or the pair's key */
+    const void *item;        /* st_tensor or st_pair: the caller's, or the writer's copy */
+    uint64_t bytes;          /* tensor: size of its data */
+    unsigned dtype;          /* tensor: ST_DTYPE_UNKNOWN only if item's dtype_name is not a known dtype */
+    uint32_t declared_index; /* tensor: index in the order of declaration */
 } sti_named;
 
-typedef struct sti_item { /* a tensor of a streamed file; shape, name and spelling lie behind it */
-    st_tensor tensor; /* first: a pointer to one is a pointer to the other. It has its offset once the file is begun */
-    struct sti_item *next;
-    uint64_t written; /* by st_writer_write_to; each of its threads keeps to items of its own */
-    int failed;       /* a write of it did, and is final */
-} sti_item;
+typedef struct sti_declared_tensor { /* a tensor of a streaming writer; shape, name and dtype_name follow the struct */
+    st_tensor tensor;                /* must be first: pointers are cast; st_writer_begin sets its offset */
+    struct sti_declared_tensor *next;
+    uint64_t written; /* by st_writer_write_to; only the thread that writes the tensor uses this field */
+    int failed;       /* a write of this tensor failed, which is final */
+} sti_declared_tensor;
 
-typedef struct sti_pending_pair { /* a metadata pair of a streamed file; both texts lie behind it */
-    struct sti_pending_pair *next;
+typedef struct sti_declared_pair { /* a metadata pair of a streaming writer; both texts follow the struct */
+    struct sti_declared_pair *next;
     st_pair pair;
-} sti_pending_pair;
+} sti_declared_pair;
 
-/* of a streamed file */
-static sti_item *sti_item_of(const sti_named *n) {
-    return (sti_item *)(uintptr_t)n->item;
+/* valid for tensors of a streaming writer only */
+static sti_declared_tensor *sti_declared_tensor_of(const sti_named *n) {
+    return (sti_declared_tensor *)(uintptr_t)n->item;
 }
 
 enum sti_stage { STI_ADDING, STI_WRITING, STI_FAILED, STI_FINISHED };
@@ -7735,40 +7735,40 @@ struct st_writer {
     sti_memory memory;
     st_save_options options;
     enum sti_stage stage;
-    const st_model *from;              /* st_save: where the bytes of tensors without data are */
-    sti_item *first_item, **last_item; /* streamed: in the order of declaration */
-    sti_pending_pair *first_pair, **last_pair;
-    size_t item_count, pair_count;
-    size_t copied; /* bytes of the items and pairs above */
+    const st_model *from;                             /* st_save: source of the tensors without data */
+    sti_declared_tensor *first_tensor, **last_tensor; /* streaming: in the order of declaration */
+    sti_declared_pair *first_pair, **last_pair;
+    size_t tensor_count, pair_count;
+    size_t declared_bytes; /* memory of the declared tensors and pairs */
     int has_metadata;
-    sti_named *order; /* tensors, then pairs, as they are written */
-    sti_named *names; /* NULL until all are known: tensors by name, then room for as many as there are pairs */
+    sti_named *output_order; /* tensors, then pairs, in the order of the header */
+    sti_named *by_name;      /* tensors sorted by name, then spare entries for the pairs; NULL before planning */
     unsigned char *buffer;
     size_t buffer_bytes, buffered;
-    uint64_t flushed;      /* bytes of the file that left the buffer, front to back */
-    uint64_t keep;         /* bytes before the data that stay, where they suffice */
-    uint64_t header_least; /* bytes that the header takes at least */
+    uint64_t flushed_bytes;    /* written sequentially, not counting the buffer */
+    uint64_t keep;             /* editing: the old data offset, kept if the new header fits */
+    uint64_t header_min_bytes; /* lower bound, known before planning */
     uint64_t data_offset, data_bytes;
-    size_t current;    /* place in order of the tensor that st_writer_write fills */
-    uint64_t written;  /* bytes of it that came through st_writer_write */
-    uint64_t streamed; /* data bytes that did */
-    st_sink sink;      /* write NULL: a file */
-    const char *path;  /* the caller's */
-    const char *said;  /* what messages call it */
+    size_t current;           /* index in output_order of the tensor that st_writer_write fills */
+    uint64_t current_written; /* bytes of the current tensor from st_writer_write */
+    uint64_t streamed_bytes;  /* data bytes from st_writer_write or st_save */
+    st_sink sink;             /* write NULL: the output is a file */
+    const char *path;         /* the caller's */
+    const char *said;         /* name of the output in messages */
 #if !defined(ST_NO_FILES)
     sti_target target;
 #endif
-    uint32_t serial; /* of the temporary's name: where the search for a free one begins, then the one that was free */
-    char *temp;      /* name of the temporary */
+    uint32_t serial; /* number in the temporary file's name: the first to try, then the one in use */
+    char *temp;      /* name of the temporary file */
     size_t temp_bytes;
 };
 
 /* ---- names */
 
-/* merges two neighbouring runs that are in order into `to`; of equal names those of the first come first */
+/* Merges two adjacent sorted runs into `to`. Stable: of equal names, those in a come first. */
 static void sti_merge(const sti_named *a, size_t a_count, const sti_named *b, size_t b_count, sti_named *to) {
     const sti_named *a_end = a + a_count, *b_end = b + b_count;
-    if (b_count && sti_compare(a_end[-1].name, b->name) > 0) { /* a run is never empty where another follows */
+    if (b_count && sti_compare(a_end[-1].name, b->name) > 0) { /* a is not empty if b is not */
         while (a < a_end && b < b_end) {
             if (a_end - a > 4) STI_PREFETCH(a[4].name.at);
             if (b_end - b > 4) STI_PREFETCH(b[4].name.at);
@@ -7779,13 +7779,13 @@ static void sti_merge(const sti_named *a, size_t a_count, const sti_named *b, si
     for (; b < b_end; b++) *to++ = *b;
 }
 
-/* Orders n items by name with the help of as many spare ones. O(n log n) comparisons whatever the names; the bytes that
- * they look at are at most log n times those of all names. */
+/* Sorts n items by name; spare has space for n more. Merge sort, so hostile names cost O(n log n) comparisons, and the
+ * bytes compared are at most log n times the bytes of all names. */
 static void sti_sort_by_name(sti_named *items, sti_named *spare, size_t n) {
     sti_named *from = items, *to = spare, *other;
     size_t run, i;
     for (run = 1; run < n; run *= 2) {
-        for (i = 0; i < n; i += 2 * run) { /* n items are in memory, so nothing overflows */
+        for (i = 0; i < n; i += 2 * run) { /* no overflow: n items fit in memory */
             const size_t a = n - i < run ? n - i : run, b = n - i - a < run ? n - i - a : run;
             sti_merge(from + i, a, from + i + a, b, to + i);
         }
@@ -7796,7 +7796,7 @@ static void sti_sort_by_name(sti_named *items, sti_named *spare, size_t n) {
     if (from != items) ST_MEMCPY(items, from, n * sizeof *items);
 }
 
-/* the first of n items in order that has the name of the one before it; n: none has */
+/* Returns the index of the first of n sorted items with the same name as its predecessor; n if there is none. */
 static size_t sti_find_repeated(const sti_named *items, size_t n) {
     size_t i;
     for (i = 1; i < n && !sti_same(items[i - 1].name, items[i].name); i++) {}
@@ -7805,18 +7805,19 @@ static size_t sti_find_repeated(const sti_named *items, size_t n) {
 
 /* ---- memory */
 
-/* of order and names, for `more` items than there are */
-static size_t sti_named_bytes(const st_writer *w, size_t more) {
-    size_t count = sti_add_saturated(sti_add_saturated(w->item_count, w->pair_count), sti_add_saturated(more, 1));
+/* Returns the size of output_order and by_name together, with `extra` items added. */
+static size_t sti_named_bytes(const st_writer *w, size_t extra) {
+    size_t count = sti_add_saturated(sti_add_saturated(w->tensor_count, w->pair_count), sti_add_saturated(extra, 1));
     return sti_round8(sti_multiply_saturated(count, 2 * sizeof(sti_named)));
 }
 
-/* Bytes were not there. A work buffer: says how many suffice for all that is declared, and `copy` bytes of one more. */
+/* Reports that an allocation of `bytes` failed. With a work buffer, reports the size that would suffice for everything
+ * declared plus a declaration of `copy` bytes. */
 STI_COLD static st_status sti_writer_no_memory(const st_writer *w, size_t bytes, size_t copy, st_error *error) {
     if (w->memory.work) {
-        bytes = sti_add_saturated(sti_named_bytes(w, copy > 0), sti_add_saturated(w->copied, copy));
+        bytes = sti_add_saturated(sti_named_bytes(w, copy > 0), sti_add_saturated(w->declared_bytes, copy));
         bytes = sti_add_saturated(bytes, sti_round8(w->temp_bytes));
-        bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_LEAST + w->memory.work_skipped);
+        bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_MIN_BYTES + w->memory.work_skipped);
     }
     return sti_error_file(error, sti_span_of(w->said), sti_fail_memory(&w->memory, bytes, error));
 }
@@ -7827,14 +7828,25 @@ static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
     return taken;
 }
 
+/* Allocates a declaration; later errors count it as part of the memory needed. */
+static void *sti_writer_take_declared(st_writer *w, size_t struct_bytes, size_t text_bytes, st_error *error) {
+    const size_t bytes = sti_round8(sti_add_saturated(struct_bytes, text_bytes));
+    void *taken = sti_arena_take(&w->memory, bytes);
+    if (!taken) {
+        (void)sti_writer_no_memory(w, bytes, bytes, error);
+    } else {
+        w->declared_bytes += bytes;
+    }
+    return taken;
+}
+
 /* ---- declaring */
 
+/* Returns the span of a caller's text; bytes 0: NUL-terminated. text NULL: returns {NULL, 0}. */
 static sti_span sti_span_of_text(const char *text, size_t bytes) {
-    sti_span s = {NULL, 0};
-    if (!text) return s;
-    if (!bytes) return sti_span_of(text);
+    sti_span s;
     s.at = text;
-    s.n = bytes;
+    s.n = text && !bytes ? sti_span_of(text).n : text ? bytes : 0;
     return s;
 }
 
@@ -7842,228 +7854,218 @@ static int sti_is_utf8(sti_span s) {
     return sti_utf8_span((const unsigned char *)s.at, s.n) == s.n;
 }
 
-/* a refusal with its subject, before anything was changed */
-STI_COLD static st_status sti_refuse(const char *said, st_status status, sti_span subject, uint64_t expected,
+/* Sets an error with an optional subject (a tensor, key or argument), and returns status. */
+STI_COLD static st_status sti_refuse(const char *label, st_status status, sti_span subject, uint64_t expected,
                                      uint64_t actual, const char *sentence, st_error *error) {
     (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
     if (subject.n) sti_error_subject(error, subject, STI_NAME);
-    return sti_error_file(error, sti_span_of(said), status);
+    return sti_error_file(error, sti_span_of(label), status);
 }
 
-/* judges a tensor to write, and completes it in *t: lengths, elements, bytes, a known dtype under its number */
-static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_tensor *t, st_error *error) {
-    const char *none = STI_TEXT("tensor has no name, no shape or no dtype");
-    sti_span name = sti_span_of_text(given->name, given->name_bytes), spelling = sti_span_of_text(given->dtype_name, 0);
+/* Completes *t, a copy of a tensor to save: its lengths, elements and bytes, and the number of a known dtype. Returns
+ * ST_OK, or a status with the error's sentence and numbers. */
+static st_status sti_tensor_complete(const st_tensor *given, st_tensor *t, const char **sentence, uint64_t *expected,
+                                     uint64_t *actual) {
+    const int known = given->dtype != ST_DTYPE_UNKNOWN;
     uint64_t bits;
     uint32_t i;
     int overflow = 0;
-    if (!name.at || (given->rank && !given->shape) || (unsigned)given->dtype >= STI_DTYPES) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
+    *sentence = STI_TEXT("tensor has no name, no shape or no dtype");
+    if (!t->name || (given->rank && !given->shape) || (unsigned)given->dtype >= STI_DTYPES) return ST_ERR_ARGUMENT;
+    if (!known) {
+        if (!given->dtype_name) return ST_ERR_ARGUMENT;
+        t->dtype = sti_dtype_find(sti_span_of(given->dtype_name));
     }
+    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
+    *sentence = STI_TEXT("tensor name is not UTF-8");
+    if (!sti_is_utf8(sti_span_of_text(t->name, t->name_bytes))) return ST_ERR_UTF8;
+    *sentence = STI_TEXT("dtype_name is not UTF-8");
+    if (!sti_is_utf8(sti_span_of(t->dtype_name))) return ST_ERR_UTF8;
+    *sentence = STI_TEXT("__metadata__ cannot be the name of a tensor");
+    if (sti_same(sti_span_of_text(t->name, t->name_bytes), sti_span_of("__metadata__"))) return ST_ERR_ARGUMENT;
+    for (i = 0, t->elements = 1; i < t->rank; i++) { /* a later 0 does not undo an overflow, as when reading */
+        if (!sti_multiply64(t->elements, t->shape[i], &t->elements)) overflow = 1;
+    }
+    *sentence = STI_TEXT("tensor too large: its size in bits does not fit 64 bits");
+    if (overflow || !sti_multiply64(sti_dtype_of(t->dtype)->bits, t->elements, &bits)) return ST_ERR_OVERFLOW;
+    *sentence = STI_TEXT("the tensor's $a bits do not fill whole bytes");
+    *actual = bits;
+    if (bits % 8) return ST_ERR_SUBBYTE;
+    if (t->dtype != ST_DTYPE_UNKNOWN) t->bytes = bits / 8;
+    *sentence = STI_TEXT("shape and dtype need $e bytes, st_tensor.bytes is $a");
+    *expected = t->bytes;
+    *actual = given->bytes;
+    return known || t->bytes == given->bytes ? ST_OK : ST_ERR_SIZE;
+}
+
+/* Checks a tensor to save and completes it in *t. */
+STI_COLD static st_status sti_tensor_judge(const char *label, const st_tensor *given, st_tensor *t, st_error *error) {
+    const char *sentence;
+    uint64_t expected = 0, actual = 0;
+    st_status s;
+    sti_span name = sti_span_of_text(given->name, given->name_bytes);
     *t = *given;
     t->name_bytes = name.n;
     t->data = NULL;
     t->shard = 0;
-    if (t->dtype == ST_DTYPE_UNKNOWN) {
-        if (!spelling.at) return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
-        t->dtype = sti_dtype_find(spelling);
-    }
-    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
-    if (!sti_is_utf8(name))
-        return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("tensor name is not UTF-8"), error);
-    if (!sti_is_utf8(sti_span_of(t->dtype_name))) {
-        return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("dtype_name is not UTF-8"), error);
-    }
-    if (sti_same(name, sti_span_of("__metadata__"))) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, STI_TEXT("__metadata__ cannot be the name of a tensor"),
-                          error);
-    }
-    for (i = 0, t->elements = 1; i < t->rank; i++) {
-        if (!sti_multiply64(t->elements, t->shape[i], &t->elements)) overflow = 1; /* for good, as when reading */
-    }
-    if (overflow || !sti_multiply64(sti_dtype_of(t->dtype)->bits, t->elements, &bits)) {
-        return sti_refuse(said, ST_ERR_OVERFLOW, name, 0, 0,
-                          STI_TEXT("tensor too large: its size in bits does not fit 64 bits"), error);
-    }
-    if (bits % 8) {
-        return sti_refuse(said, ST_ERR_SUBBYTE, name, 0, bits, STI_TEXT("the tensor's $a bits do not fill whole bytes"),
-                          error);
-    }
-    if (t->dtype != ST_DTYPE_UNKNOWN) t->bytes = bits / 8;
-    if (given->dtype == ST_DTYPE_UNKNOWN && t->bytes != given->bytes) {
-        return sti_refuse(said, ST_ERR_SIZE, name, t->bytes, given->bytes,
-                          STI_TEXT("shape and dtype need $e bytes, st_tensor.bytes is $a"), error);
-    }
-    return ST_OK;
+    s = sti_tensor_complete(given, t, &sentence, &expected, &actual);
+    return s == ST_OK ? s : sti_refuse(label, s, name, expected, actual, sentence, error);
 }
 
-/* what the copies of a tensor and of a pair take of memory */
-static size_t sti_item_bytes(const st_tensor *t) {
-    size_t texts = sti_add_saturated(sti_add_saturated(t->name_bytes, 1),
-                                     t->dtype == ST_DTYPE_UNKNOWN ? sti_span_of(t->dtype_name).n + 1 : 0);
-    return sti_round8(sti_add_saturated(sizeof(sti_item),
-                                        sti_add_saturated(sti_multiply_saturated(t->rank, sizeof *t->shape), texts)));
-}
+#define STI_WRITE_FAILED STI_TEXT("an earlier write failed: the writer can only be closed")
+#define STI_TOO_MANY_BYTES STI_TEXT("$a bytes passed, but only $e bytes are missing")
 
-static size_t sti_pending_pair_bytes(const st_pair *p) {
-    return sti_round8(sti_add_saturated(sizeof(sti_pending_pair),
-                                        sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), 2)));
-}
-
-STI_COLD static st_status sti_writer_state(const st_writer *w, st_error *error) {
+/* Refuses a call that the writer's stage does not allow. */
+STI_COLD static st_status sti_refuse_stage(const st_writer *w, st_error *error) {
     return sti_refuse(
         w->said, ST_ERR_STATE, sti_span_of(""), 0, 0,
         w->stage == STI_FAILED
-            ? STI_TEXT("a write failed before: the writer can only be closed")
+            ? STI_WRITE_FAILED
             : STI_TEXT("wrong order of calls: expected st_writer_open, _add, _begin, _write, _finish, _close"),
         error);
 }
 
-/* refuses a NULL pointer, or an empty text, by the argument's name */
-STI_COLD static st_status sti_argument_refuse(const char *said, const char *argument, st_error *error) {
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(argument), 0, 0, STI_TEXT("argument is NULL or empty"), error);
+/* Refuses an argument that is NULL or empty. */
+STI_COLD static st_status sti_argument_refuse(const char *label, const char *argument, st_error *error) {
+    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(argument), 0, 0, STI_TEXT("argument is NULL or empty"),
+                      error);
 }
 
-STI_COLD static st_status sti_no_writer(st_error *error) {
+STI_COLD static st_status sti_refuse_no_writer(st_error *error) {
     return sti_argument_refuse("(writer)", "writer", error);
 }
 
 static void sti_writer_count_tensor(st_writer *w, const st_tensor *t) {
     w->data_bytes = sti_add64_saturated(w->data_bytes, t->bytes);
-    w->header_least = sti_add64_saturated(w->header_least, sti_add_saturated(t->name_bytes, STI_LEAST_ENTRY + t->rank));
+    w->header_min_bytes =
+        sti_add64_saturated(w->header_min_bytes, sti_add_saturated(t->name_bytes, STI_MIN_ENTRY_BYTES + t->rank));
 }
 
 static void sti_writer_count_pair(st_writer *w, const st_pair *p) {
-    w->header_least = sti_add64_saturated(
-        w->header_least, sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), STI_LEAST_PAIR));
+    w->header_min_bytes = sti_add64_saturated(
+        w->header_min_bytes, sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), STI_MIN_PAIR_BYTES));
 }
 
 ST_API st_status st_writer_add(st_writer *w, const st_tensor *tensor, st_error *error) {
     st_tensor t;
-    sti_item *item;
-    size_t bytes;
-    char *at;
+    sti_declared_tensor *item;
+    size_t texts; /* bytes, with the NULs */
+    char *text;
     uint64_t *shape;
     st_status s;
-    if (!w) return sti_no_writer(error);
+    if (!w) return sti_refuse_no_writer(error);
     if (!tensor) return sti_argument_refuse(w->said, "tensor", error);
-    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
+    if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
     s = sti_tensor_judge(w->said, tensor, &t, error);
     if (s != ST_OK) return s;
-    bytes = sti_item_bytes(&t);
-    item = (sti_item *)sti_arena_take(&w->memory, bytes);
-    if (!item) return sti_writer_no_memory(w, bytes, bytes, error);
+    texts = sti_add_saturated(t.name_bytes, 1);
+    if (t.dtype == ST_DTYPE_UNKNOWN) texts = sti_add_saturated(texts, sti_span_of(t.dtype_name).n + 1);
+    item = (sti_declared_tensor *)sti_writer_take_declared(
+        w, sti_add_saturated(sizeof *item, sti_multiply_saturated(t.rank, sizeof *shape)), texts, error);
+    if (!item) return ST_ERR_MEMORY;
     ST_MEMSET(item, 0, sizeof *item);
     shape = (uint64_t *)(void *)(item + 1);
-    at = (char *)(shape + t.rank);
-    if (t.rank) ST_MEMCPY(shape, t.shape, t.rank * sizeof *shape); /* it was taken */
+    text = (char *)(shape + t.rank);
+    if (t.rank) ST_MEMCPY(shape, t.shape, t.rank * sizeof *shape);
     t.shape = shape;
-    t.name = sti_copy_text(&at, sti_span_of_text(t.name, t.name_bytes));
-    if (t.dtype == ST_DTYPE_UNKNOWN) t.dtype_name = sti_copy_text(&at, sti_span_of(t.dtype_name));
+    t.name = sti_copy_text(&text, sti_span_of_text(t.name, t.name_bytes));
+    if (t.dtype == ST_DTYPE_UNKNOWN) t.dtype_name = sti_copy_text(&text, sti_span_of(t.dtype_name));
     item->tensor = t;
-    *w->last_item = item;
-    w->last_item = &item->next;
-    w->item_count++;
-    w->copied += bytes; /* they were taken */
+    *w->last_tensor = item;
+    w->last_tensor = &item->next;
+    w->tensor_count++;
     sti_writer_count_tensor(w, &t);
     return sti_succeed(error);
 }
 
-static st_pair sti_pair_complete(const st_pair *given) {
-    st_pair p = *given;
-    p.key_bytes = sti_span_of_text(p.key, p.key_bytes).n;
-    p.value_bytes = sti_span_of_text(p.value, p.value_bytes).n;
-    return p;
-}
-
-/* judges a pair and completes it in *p */
-static st_status sti_pair_judge(const char *said, const st_pair *given, st_pair *p, st_error *error) {
-    sti_span key;
-    *p = sti_pair_complete(given);
-    key = sti_span_of_text(p->key, p->key_bytes);
-    if (!p->key || !p->value) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("metadata entry has no key or no value"), error);
+/* Checks a metadata pair and completes its lengths in *p. */
+STI_COLD static st_status sti_pair_check(const char *label, const st_pair *given, st_pair *p, st_error *error) {
+    const sti_span key = sti_span_of_text(given->key, given->key_bytes);
+    const sti_span value = sti_span_of_text(given->value, given->value_bytes);
+    *p = *given;
+    p->key_bytes = key.n;
+    p->value_bytes = value.n;
+    if (!key.at || !value.at) {
+        return sti_refuse(label, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("metadata entry has no key or no value"), error);
     }
-    if (!sti_is_utf8(key) || !sti_is_utf8(sti_span_of_text(p->value, p->value_bytes))) {
-        return sti_refuse(said, ST_ERR_UTF8, key, 0, 0, STI_TEXT("metadata is not UTF-8"), error);
+    if (!sti_is_utf8(key) || !sti_is_utf8(value)) {
+        return sti_refuse(label, ST_ERR_UTF8, key, 0, 0, STI_TEXT("metadata is not UTF-8"), error);
     }
     return ST_OK;
 }
 
 ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_error *error) {
-    sti_pending_pair *copy;
-    size_t bytes;
+    sti_declared_pair *copy;
     st_pair p;
-    char *at;
+    char *text;
     st_status s;
-    if (!w) return sti_no_writer(error);
-    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
+    if (!w) return sti_refuse_no_writer(error);
+    if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
     if (pair) {
-        s = sti_pair_judge(w->said, pair, &p, error);
+        s = sti_pair_check(w->said, pair, &p, error);
         if (s != ST_OK) return s;
-        bytes = sti_pending_pair_bytes(&p);
-        copy = (sti_pending_pair *)sti_arena_take(&w->memory, bytes);
-        if (!copy) return sti_writer_no_memory(w, bytes, bytes, error);
-        at = (char *)(copy + 1);
+        copy = (sti_declared_pair *)sti_writer_take_declared(
+            w, sizeof *copy, sti_add_saturated(sti_add_saturated(p.key_bytes, p.value_bytes), 2), error);
+        if (!copy) return ST_ERR_MEMORY;
+        text = (char *)(copy + 1);
         copy->next = NULL;
         copy->pair = p;
-        copy->pair.key = sti_copy_text(&at, sti_span_of_text(p.key, p.key_bytes));
-        copy->pair.value = sti_copy_text(&at, sti_span_of_text(p.value, p.value_bytes));
+        copy->pair.key = sti_copy_text(&text, sti_span_of_text(p.key, p.key_bytes));
+        copy->pair.value = sti_copy_text(&text, sti_span_of_text(p.value, p.value_bytes));
         *w->last_pair = copy;
         w->last_pair = &copy->next;
         w->pair_count++;
-        w->copied += bytes; /* they were taken */
         sti_writer_count_pair(w, &p);
     }
     w->has_metadata = 1;
     return sti_succeed(error);
 }
 
-/* takes order and names */
-static st_status sti_writer_take_names(st_writer *w, st_error *error) {
-    w->names = (sti_named *)sti_writer_take(w, sti_named_bytes(w, 0), error);
-    if (!w->names) return ST_ERR_MEMORY;
-    w->order = w->names + w->item_count + w->pair_count;
+/* Allocates output_order and by_name. */
+static st_status sti_writer_take_entries(st_writer *w, st_error *error) {
+    w->by_name = (sti_named *)sti_writer_take(w, sti_named_bytes(w, 0), error);
+    if (!w->by_name) return ST_ERR_MEMORY;
+    w->output_order = w->by_name + w->tensor_count + w->pair_count;
     return ST_OK;
 }
 
-/* a tensor that was judged; item: the caller's, or a copy */
-static sti_named sti_named_tensor(const st_tensor *judged, const st_tensor *item, size_t place) {
+/* Returns the output entry of a completed tensor; item: the caller's tensor or the writer's copy. */
+static sti_named sti_named_tensor(const st_tensor *completed, const st_tensor *item, size_t index) {
     sti_named n;
-    n.name.at = judged->name;
-    n.name.n = judged->name_bytes;
+    n.name.at = completed->name;
+    n.name.n = completed->name_bytes;
     n.item = item;
-    n.bytes = judged->bytes;
-    n.dtype = (unsigned)judged->dtype;
-    n.place = (uint32_t)place; /* a header has no more tensors than that */
+    n.bytes = completed->bytes;
+    n.dtype = (unsigned)completed->dtype;
+    n.declared_index = (uint32_t)index; /* the limit of the header bounds the count of tensors */
     return n;
 }
 
-static sti_named sti_named_pair(const st_pair *judged, const st_pair *item) {
+static sti_named sti_named_pair(const st_pair *completed, const st_pair *item) {
     sti_named n;
     ST_MEMSET(&n, 0, sizeof n);
-    n.name = sti_span_of_text(judged->key, judged->key_bytes);
+    n.name = sti_span_of_text(completed->key, completed->key_bytes);
     n.item = item;
     return n;
 }
 
-/* lists what a streamed file was declared to have */
-static st_status sti_writer_list(st_writer *w, st_error *error) {
-    const sti_item *item;
-    const sti_pending_pair *p;
+/* Fills by_name and output_order from the declarations of a streaming writer. */
+static st_status sti_writer_list_declared(st_writer *w, st_error *error) {
+    const sti_declared_tensor *item;
+    const sti_declared_pair *p;
     size_t i = 0;
-    st_status s = sti_writer_take_names(w, error);
+    st_status s = sti_writer_take_entries(w, error);
     if (s != ST_OK) return s;
-    for (item = w->first_item; item; item = item->next, i++) {
-        w->names[i] = sti_named_tensor(&item->tensor, &item->tensor, i);
+    for (item = w->first_tensor; item; item = item->next, i++) {
+        w->by_name[i] = sti_named_tensor(&item->tensor, &item->tensor, i);
     }
-    for (p = w->first_pair; p; p = p->next) w->order[i++] = sti_named_pair(&p->pair, &p->pair);
+    for (p = w->first_pair; p; p = p->next) w->output_order[i++] = sti_named_pair(&p->pair, &p->pair);
     return ST_OK;
 }
 
-/* ---- bytes on their way out, front to back */
+/* ---- sequential output through the buffer. These functions return 0 or a code of the system or the sink. */
 
-/* a write that failed: final, and said with the code */
+/* Reports a failed write, after which the writer can only be closed. */
 STI_COLD static st_status sti_writer_failed(st_writer *w, int code, st_error *error) {
     w->stage = STI_FAILED;
     return sti_error_file(error, sti_span_of(w->said),
@@ -8076,10 +8078,10 @@ static int sti_writer_out(st_writer *w, const void *bytes, size_t n) {
         code = (w->sink.write)(w->sink.user, bytes, n);
     } else {
 #if !defined(ST_NO_FILES)
-        code = sti_system_write(&w->target, w->flushed, bytes, n);
+        code = sti_system_write(&w->target, w->flushed_bytes, bytes, n);
 #endif
     }
-    w->flushed = sti_add64_saturated(w->flushed, n);
+    w->flushed_bytes = sti_add64_saturated(w->flushed_bytes, n);
     return code;
 }
 
@@ -8090,29 +8092,30 @@ static int sti_writer_flush(st_writer *w) {
 }
 
 static int sti_writer_push(st_writer *w, const void *bytes, size_t n) {
-    const size_t room = w->buffer_bytes - w->buffered;
+    const size_t available = w->buffer_bytes - w->buffered;
     int code;
-    if (n > room && (code = sti_writer_flush(w)) != 0) return code;
-    if (n >= w->buffer_bytes) return sti_writer_out(w, bytes, n); /* the buffer is empty: n was over its room */
+    if (n > available && (code = sti_writer_flush(w)) != 0) return code;
+    if (n >= w->buffer_bytes)
+        return sti_writer_out(w, bytes, n); /* the buffer is empty: it was just flushed, or buffered was 0 */
     ST_MEMCPY(w->buffer + w->buffered, bytes, n);
     w->buffered += n;
     return 0;
 }
 
-/* ---- the header's text, to the writer or, to be sized, to nowhere */
+/* ---- the text of the header */
 
 typedef struct sti_emitter {
-    st_writer *writer; /* NULL: only counted */
+    st_writer *writer; /* NULL: count the bytes without writing them */
     uint64_t bytes;
-    int code; /* of the first write that failed */
+    int code; /* of the first failed write; later bytes are counted, not written */
 } sti_emitter;
 
-static void sti_emit(sti_emitter *e, const void *bytes, size_t n) {
+STI_NOINLINE static void sti_emit(sti_emitter *e, const void *bytes, size_t n) {
     e->bytes = sti_add64_saturated(e->bytes, n);
     if (e->writer && !e->code) e->code = sti_writer_push(e->writer, bytes, n);
 }
 
-static void sti_emit_text(sti_emitter *e, const char *text) {
+STI_NOINLINE static void sti_emit_text(sti_emitter *e, const char *text) {
     sti_emit(e, text, sti_span_of(text).n);
 }
 
@@ -8122,9 +8125,9 @@ static void sti_emit_number(sti_emitter *e, uint64_t n) {
     sti_emit(e, s.at, s.n);
 }
 
-/* one of a UTF-16 string's units, escaped: in short where there is a short form */
-static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
-    static const char hex[] = "0123456789abcdef", short_form[] = "btn\0fr"; /* for 8 to 13; 11 has none */
+/* Emits the escape of one UTF-16 code unit, the short form (\n) if JSON has one. */
+STI_COLD static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
+    static const char hex[] = "0123456789abcdef", short_form[] = "btn\0fr"; /* for units 8 to 13; 11 has none */
     char out[6] = {'\\', 'u', 0, 0, 0, 0};
     int i;
     if (unit == '"' || unit == '\\') {
@@ -8137,7 +8140,7 @@ static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
     sti_emit(e, out, out[2] ? 6 : 2);
 }
 
-/* a JSON string, escaped as the reference does: only what must be */
+/* Emits a JSON string; like the reference, escapes only quotes, backslashes and control characters. */
 static void sti_emit_string(sti_emitter *e, sti_span s) {
     size_t i, from = 0;
     sti_emit(e, "\"", 1);
@@ -8178,7 +8181,7 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
     if (w->has_metadata) {
         sti_emit_text(e, "\"__metadata__\":{");
         for (i = 0; i < w->pair_count; i++) {
-            const sti_named *n = &w->order[w->item_count + i];
+            const sti_named *n = &w->output_order[w->tensor_count + i];
             const st_pair *p = (const st_pair *)n->item;
             if (i) sti_emit(e, ",", 1);
             sti_emit_string(e, n->name);
@@ -8187,68 +8190,71 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
         }
         sti_emit(e, "}", 1);
     }
-    for (i = 0; i < w->item_count; i++) {
-        if (i + 8 < w->item_count) STI_PREFETCH(w->order[i + 8].item);
-        if (i + 8 < w->item_count) STI_PREFETCH(w->order[i + 8].name.at);
-        if (i + 4 < w->item_count) STI_PREFETCH(((const st_tensor *)w->order[i + 4].item)->shape);
+    for (i = 0; i < w->tensor_count; i++) {
+        if (i + 8 < w->tensor_count) {
+            STI_PREFETCH(w->output_order[i + 8].item);
+            STI_PREFETCH(w->output_order[i + 8].name.at);
+        }
+        if (i + 4 < w->tensor_count) STI_PREFETCH(((const st_tensor *)w->output_order[i + 4].item)->shape);
         if (i || w->has_metadata) sti_emit(e, ",", 1);
-        sti_emit_tensor(e, &w->order[i], begin);
-        begin = sti_add64_saturated(begin, w->order[i].bytes);
+        sti_emit_tensor(e, &w->output_order[i], begin);
+        begin = sti_add64_saturated(begin, w->output_order[i].bytes);
     }
     sti_emit(e, "}", 1);
 }
 
 /* ---- planning */
 
-/* refuses a header that needs more bytes than there may be */
-static st_status sti_header_fits(const char *said, uint64_t bytes, st_error *error) {
+/* Refuses a header over the format's limit. */
+static st_status sti_header_fits(const char *label, uint64_t bytes, st_error *error) {
     if (bytes <= STI_DEFAULT_LIMIT) return ST_OK;
-    return sti_refuse(said, ST_ERR_HEADER_LIMIT, sti_span_of(""), STI_DEFAULT_LIMIT, bytes,
+    return sti_refuse(label, ST_ERR_HEADER_LIMIT, sti_span_of(""), STI_DEFAULT_LIMIT, bytes,
                       STI_TEXT("header of at least $a bytes exceeds the limit of $e"), error);
 }
 
-/* orders what is listed, and refuses names and keys that are there twice */
+/* Sorts by_name, and tensors and pairs in output_order; refuses duplicate names and keys. */
 static st_status sti_writer_sort(st_writer *w, st_error *error) {
-    const size_t n = w->item_count;
-    sti_named *pairs = w->order + n;
-    size_t first[STI_DTYPES], i, next = 0;
-    sti_sort_by_name(pairs, w->names + n, w->pair_count);
+    const size_t n = w->tensor_count;
+    sti_named *pairs = w->output_order + n;
+    size_t start[STI_DTYPES], i, next = 0; /* start: index in output_order of the next tensor of a dtype */
+    sti_sort_by_name(pairs, w->by_name + n, w->pair_count);
     i = sti_find_repeated(pairs, w->pair_count);
     if (i < w->pair_count) {
         return sti_refuse(w->said, ST_ERR_DUPLICATE, pairs[i].name, 0, 0, STI_TEXT("duplicate metadata key"), error);
     }
-    sti_sort_by_name(w->names, w->order, n);
-    i = sti_find_repeated(w->names, n);
+    sti_sort_by_name(w->by_name, w->output_order, n);
+    i = sti_find_repeated(w->by_name, n);
     if (i < n) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, w->names[i].name, 0, 0, STI_TEXT("duplicate tensor name"), error);
+        return sti_refuse(w->said, ST_ERR_DUPLICATE, w->by_name[i].name, 0, 0, STI_TEXT("duplicate tensor name"),
+                          error);
     }
     if (w->options.flags & ST_SAVE_KEEP_ORDER) {
-        for (i = 0; i < n; i++) w->order[w->names[i].place] = w->names[i];
+        for (i = 0; i < n; i++) w->output_order[w->by_name[i].declared_index] = w->by_name[i];
         return ST_OK;
     }
-    ST_MEMSET(first, 0, sizeof first); /* where the tensors of each dtype begin: the last dtype before the others */
-    for (i = 0; i < n; i++) first[w->names[i].dtype]++;
+    ST_MEMSET(start, 0, sizeof start); /* counting sort, highest dtype first; it keeps the order of names */
+    for (i = 0; i < n; i++) start[w->by_name[i].dtype]++;
     for (i = STI_DTYPES; i > 0; i--) {
-        const size_t count = first[i - 1];
-        first[i - 1] = next;
-        next += count; /* at most n */
+        const size_t count = start[i - 1];
+        start[i - 1] = next;
+        next += count;
     }
-    for (i = 0; i < n; i++) w->order[first[w->names[i].dtype]++] = w->names[i];
+    for (i = 0; i < n; i++) w->output_order[start[w->by_name[i].dtype]++] = w->by_name[i];
     return ST_OK;
 }
 
-/* orders everything, places the data and sizes the header */
+/* Sorts everything, and computes the size of the header and the offsets of the data. */
 static st_status sti_writer_plan(st_writer *w, st_error *error) {
     sti_emitter count = {NULL, 0, 0};
     const uint64_t align = w->options.align ? w->options.align : 8;
     uint64_t offset;
     size_t i;
-    st_status s = sti_header_fits(w->said, w->header_least, error);
-    if (s == ST_OK && w->data_bytes > INT64_MAX) { /* so no offset behind a header overflows */
+    st_status s = sti_header_fits(w->said, w->header_min_bytes, error);
+    if (s == ST_OK && w->data_bytes > INT64_MAX) { /* below this, data_offset + data_bytes fits 64 bits */
         s = sti_refuse(w->said, ST_ERR_OVERFLOW, sti_span_of(""), 0, 0,
                        STI_TEXT("total size of the tensors reaches 2^63 bytes"), error);
     }
-    if (s == ST_OK && !w->names) s = sti_writer_list(w, error);
+    if (s == ST_OK && !w->by_name) s = sti_writer_list_declared(w, error);
     if (s == ST_OK) s = sti_writer_sort(w, error);
     if (s != ST_OK) return s;
     sti_emit_header(&count, w);
@@ -8260,25 +8266,26 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
             sti_add64_saturated(sti_add64_saturated(w->data_offset, w->options.slack), align - 1) & ~(align - 1);
     }
     s = sti_header_fits(w->said, w->data_offset - 8, error);
-    for (i = 0, offset = w->data_offset; s == ST_OK && w->first_item && i < w->item_count; i++) {
-        sti_item_of(&w->order[i])->tensor.offset = offset;
-        offset = sti_add64_saturated(offset, w->order[i].bytes); /* under 2^64 */
+    for (i = 0, offset = w->data_offset; s == ST_OK && w->first_tensor && i < w->tensor_count; i++) {
+        sti_declared_tensor_of(&w->output_order[i])->tensor.offset = offset;
+        offset = sti_add64_saturated(offset, w->output_order[i].bytes);
     }
     return s;
 }
 
-/* takes the buffer for a file of that many bytes: no more than it has, and of a work buffer what is left */
+/* Allocates the buffer: no larger than the file, and no larger than what is left of a work buffer. */
 static st_status sti_writer_buffer(st_writer *w, uint64_t bytes, st_error *error) {
-    size_t n = bytes < STI_BUFFER_BYTES ? sti_round8((size_t)bytes) : STI_BUFFER_BYTES;
-    if (n < STI_BUFFER_LEAST) n = STI_BUFFER_LEAST;
+    size_t n = bytes < STI_BUFFER_MAX_BYTES ? sti_round8((size_t)bytes) : STI_BUFFER_MAX_BYTES;
+    if (n < STI_BUFFER_MIN_BYTES) n = STI_BUFFER_MIN_BYTES;
     if (w->memory.work && n > w->memory.work_bytes) {
-        n = w->memory.work_bytes > STI_BUFFER_LEAST ? w->memory.work_bytes : STI_BUFFER_LEAST;
+        n = w->memory.work_bytes > STI_BUFFER_MIN_BYTES ? w->memory.work_bytes : STI_BUFFER_MIN_BYTES;
     }
     w->buffer = (unsigned char *)sti_writer_take(w, n, error);
     w->buffer_bytes = n;
     return w->buffer ? ST_OK : ST_ERR_MEMORY;
 }
 
+/* Emits the header with its length and padding. */
 static int sti_writer_header(st_writer *w) {
     static const char blanks[] = "                                                                ";
     sti_emitter e = {NULL, 0, 0};
@@ -8290,15 +8297,15 @@ static int sti_writer_header(st_writer *w) {
     sti_emit(&e, length, sizeof length);
     sti_emit_header(&e, w);
     while (e.bytes < w->data_offset) {
-        uint64_t left = w->data_offset - e.bytes;
+        const uint64_t left = w->data_offset - e.bytes;
         sti_emit(&e, blanks, left < sizeof blanks - 1 ? (size_t)left : sizeof blanks - 1);
     }
     return e.code;
 }
 
 #if !defined(ST_NO_FILES)
-/* the name of a temporary in the directory of a path, in temp[size] */
-static void sti_temp_name(char *temp, size_t size, const char *path, uint32_t serial) {
+/* Writes the name of a temporary file in the directory of path to temp[size]. */
+STI_COLD static void sti_temp_name(char *temp, size_t size, const char *path, uint32_t serial) {
     const size_t directory = sti_system_directory(path);
     ST_MEMCPY(temp, path, directory);
     temp[directory] = 0;
@@ -8309,10 +8316,10 @@ static void sti_temp_name(char *temp, size_t size, const char *path, uint32_t se
     sti_put(temp, size, sti_span_of(".tmp"));
 }
 
-/* the temporary, under the first name that is free, and room for the whole file */
-static int sti_writer_create(st_writer *w) {
+/* Creates the temporary file under the first free name and reserves its disk space. */
+static int sti_writer_create_temp(st_writer *w) {
     int tries, code = 0;
-    for (tries = 0; tries < 10000; tries++, w->serial++) { /* names of crashed processes may be there */
+    for (tries = 0; tries < 10000; tries++, w->serial++) { /* crashed processes may have left files */
         sti_temp_name(w->temp, w->temp_bytes, w->path, w->serial);
         code = sti_system_create(w->path, w->temp, &w->target);
         if (code != STI_IO_EXISTS) break;
@@ -8322,11 +8329,11 @@ static int sti_writer_create(st_writer *w) {
 }
 #endif
 
-/* takes the buffer, and creates what it is to be written to */
-static st_status sti_writer_start(st_writer *w, st_error *error) {
+/* Allocates the buffer and creates the temporary file. */
+STI_COLD static st_status sti_writer_start(st_writer *w, st_error *error) {
     st_status s = sti_writer_buffer(w, sti_add64_saturated(w->data_offset, w->data_bytes), error);
 #if !defined(ST_NO_FILES)
-    int code = s == ST_OK && !w->sink.write ? sti_writer_create(w) : 0;
+    int code = s == ST_OK && !w->sink.write ? sti_writer_create_temp(w) : 0;
     if (code) {
         s = sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot create the file"));
         if (s == ST_ERR_NOT_FOUND) {
@@ -8340,11 +8347,11 @@ static st_status sti_writer_start(st_writer *w, st_error *error) {
     return s;
 }
 
-/* passes over tensors that have all their bytes */
+/* Advances `current` past complete tensors. */
 static void sti_writer_advance(st_writer *w) {
-    while (w->current < w->item_count && w->written == w->order[w->current].bytes) {
+    while (w->current < w->tensor_count && w->current_written == w->output_order[w->current].bytes) {
         w->current++;
-        w->written = 0;
+        w->current_written = 0;
     }
 }
 
@@ -8352,18 +8359,18 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
     sti_memory before;
     st_status s;
     int code;
-    if (!w) return sti_no_writer(error);
-    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
+    if (!w) return sti_refuse_no_writer(error);
+    if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
     before = w->memory;
     s = sti_writer_plan(w, error);
     if (s == ST_OK) s = sti_writer_start(w, error);
     if (s != ST_OK) {
         sti_arena_release(&w->memory, before.chunks, before.work_bytes);
-        w->names = NULL; /* those of st_save are not looked at again */
+        w->by_name = NULL; /* a streaming writer may call st_writer_begin again; st_save does not */
         return s;
     }
     code = sti_writer_header(w);
-    if (!code && !w->sink.write) code = sti_writer_flush(w); /* st_writer_write_to may come from several threads */
+    if (!code && !w->sink.write) code = sti_writer_flush(w); /* st_writer_write_to writes past the buffer */
     if (code) return sti_writer_failed(w, code, error);
     sti_writer_advance(w);
     return sti_succeed(error);
@@ -8371,52 +8378,62 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
 
 /* ---- data */
 
-/* bytes of the i-th tensor that were written */
-static uint64_t sti_writer_has(const st_writer *w, size_t i) {
-    if (i < w->current) return w->order[i].bytes;
-    if (i == w->current && w->written) return w->written;
-    return w->first_item ? sti_item_of(&w->order[i])->written : 0;
+/* Reports a failed write or fill of one tensor. */
+STI_COLD static st_status sti_fail_tensor_io(const st_writer *w, sti_span name, int code, const char *sentence,
+                                             st_error *error) {
+    (void)sti_fail_io(error, code, STI_NO_OFFSET, sentence);
+    sti_error_subject(error, name, STI_NAME);
+    return sti_error_file(error, sti_span_of(w->said), ST_ERR_IO);
+}
+
+/* Returns how many bytes of tensor i in output_order were written. */
+static uint64_t sti_writer_written_bytes(const st_writer *w, size_t i) {
+    if (i < w->current) return w->output_order[i].bytes;
+    if (i == w->current && w->current_written) return w->current_written;
+    return w->first_tensor ? sti_declared_tensor_of(&w->output_order[i])->written : 0;
 }
 
 ST_API const st_tensor *st_writer_next(const st_writer *w) {
     size_t i;
     if (!w || w->stage != STI_WRITING) return NULL;
-    for (i = w->current; i < w->item_count; i++) { /* st_writer_write_to may have brought some */
-        if (sti_writer_has(w, i) < w->order[i].bytes) return &sti_item_of(&w->order[i])->tensor;
+    for (i = w->current; i < w->tensor_count; i++) { /* st_writer_write_to fills tensors in any order */
+        if (sti_writer_written_bytes(w, i) < w->output_order[i].bytes)
+            return &sti_declared_tensor_of(&w->output_order[i])->tensor;
     }
     return NULL;
 }
 
-/* counts n bytes that went through the buffer, which there was room for */
+/* Counts n sequential data bytes; n is at most the number of missing bytes. */
 static void sti_writer_count(st_writer *w, uint64_t n) {
-    w->streamed = sti_add64_saturated(w->streamed, n);
+    w->streamed_bytes = sti_add64_saturated(w->streamed_bytes, n);
     while (n) {
-        const uint64_t room = w->order[w->current].bytes - w->written, part = n < room ? n : room;
-        w->written = sti_add64_saturated(w->written, part);
+        const uint64_t missing = w->output_order[w->current].bytes - w->current_written;
+        const uint64_t part = n < missing ? n : missing;
+        w->current_written = sti_add64_saturated(w->current_written, part);
         n -= part;
         sti_writer_advance(w);
     }
 }
 
-/* whether st_writer_write_to has been at it: looked up once, at the first byte of st_writer_write */
+/* Returns whether st_writer_write_to was used. Takes O(n) time, but only before the first byte of st_writer_write. */
 static int sti_writer_is_scattered(const st_writer *w) {
     size_t i;
-    for (i = 0; w->streamed == 0 && i < w->item_count; i++) {
-        const sti_item *item = sti_item_of(&w->order[i]);
-        if (item->written || item->failed) return 1;
+    for (i = 0; w->streamed_bytes == 0 && i < w->tensor_count; i++) {
+        const sti_declared_tensor *t = sti_declared_tensor_of(&w->output_order[i]);
+        if (t->written || t->failed) return 1;
     }
     return 0;
 }
 
 ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_error *error) {
     int code;
-    if (!w) return sti_no_writer(error);
+    if (!w) return sti_refuse_no_writer(error);
     if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
-    if (w->stage != STI_WRITING || sti_writer_is_scattered(w)) return sti_writer_state(w, error);
+    if (w->stage != STI_WRITING || sti_writer_is_scattered(w)) return sti_refuse_stage(w, error);
     if (n == 0) return sti_succeed(error);
-    if (n > w->data_bytes - w->streamed) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_span_of(""), w->data_bytes - w->streamed, n,
-                          STI_TEXT("$a bytes given, but only $e are missing"), error);
+    if (n > w->data_bytes - w->streamed_bytes) {
+        return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_span_of(""), w->data_bytes - w->streamed_bytes, n,
+                          STI_TOO_MANY_BYTES, error);
     }
     code = sti_writer_push(w, bytes, n);
     if (code) return sti_writer_failed(w, code, error);
@@ -8424,13 +8441,13 @@ ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_e
     return sti_succeed(error);
 }
 
-/* NULL: there is no tensor of that name */
-static sti_item *sti_writer_find(const st_writer *w, sti_span name) {
-    size_t low = 0, high = w->item_count;
+/* Returns the declared tensor with that name; NULL if there is none. */
+static sti_declared_tensor *sti_writer_find(const st_writer *w, sti_span name) {
+    size_t low = 0, high = w->tensor_count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const int c = sti_compare(name, w->names[middle].name);
-        if (c == 0) return sti_item_of(&w->names[middle]);
+        const int c = sti_compare(name, w->by_name[middle].name);
+        if (c == 0) return sti_declared_tensor_of(&w->by_name[middle]);
         if (c < 0) {
             high = middle;
         } else {
@@ -8442,10 +8459,10 @@ static sti_item *sti_writer_find(const st_writer *w, sti_span name) {
 
 ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const void *bytes, size_t n,
                                     st_error *error) {
-    sti_item *item;
+    sti_declared_tensor *item;
     sti_span name;
     int code = 0;
-    if (!w) return sti_no_writer(error);
+    if (!w) return sti_refuse_no_writer(error);
     if (!tensor || !tensor->name) return sti_argument_refuse(w->said, tensor ? "tensor->name" : "tensor", error);
     if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
     name = sti_span_of_text(tensor->name, tensor->name_bytes);
@@ -8453,42 +8470,38 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
         return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0,
                           STI_TEXT("st_writer_write_to cannot write to a sink"), error);
     }
-    if (w->stage != STI_WRITING || w->streamed) return sti_writer_state(w, error);
+    if (w->stage != STI_WRITING || w->streamed_bytes) return sti_refuse_stage(w, error);
     item = sti_writer_find(w, name);
-    if (!item)
+    if (!item) {
         return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("no tensor with this name was declared"),
                           error);
-    if (item->failed)
-        return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0,
-                          STI_TEXT("a write failed before: the writer can only be closed"), error);
+    }
+    if (item->failed) return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0, STI_WRITE_FAILED, error);
     if (n > item->tensor.bytes - item->written) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n,
-                          STI_TEXT("$a bytes given, but only $e are missing"), error);
+        return sti_refuse(w->said, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n, STI_TOO_MANY_BYTES,
+                          error);
     }
 #if !defined(ST_NO_FILES)
     code = sti_system_write(&w->target, sti_add64_saturated(item->tensor.offset, item->written), bytes, n);
 #endif
     if (code) {
-        item->failed = 1; /* and not w->stage: other threads are reading that */
-        (void)sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("cannot write the file"));
-        sti_error_subject(error, name, STI_NAME);
-        return sti_error_file(error, sti_span_of(w->said), ST_ERR_IO);
+        item->failed = 1; /* not w->stage, which other threads read */
+        return sti_fail_tensor_io(w, name, code, STI_TEXT("cannot write the file"), error);
     }
     item->written = sti_add64_saturated(item->written, n);
     return sti_succeed(error);
 }
 
-/* whole and closed, but for its name */
-static st_status sti_writer_complete(st_writer *w, st_error *error) {
+/* Checks that all bytes were written, then flushes and closes the output; a file keeps its temporary name. */
+STI_COLD static st_status sti_writer_complete(st_writer *w, st_error *error) {
     size_t i;
     int code;
-    for (i = w->current; i < w->item_count; i++) {
-        const uint64_t bytes = w->order[i].bytes, written = sti_writer_has(w, i);
-        const int failed = w->first_item && sti_item_of(&w->order[i])->failed;
+    for (i = w->current; i < w->tensor_count; i++) {
+        const uint64_t bytes = w->output_order[i].bytes, written = sti_writer_written_bytes(w, i);
+        const int failed = w->first_tensor && sti_declared_tensor_of(&w->output_order[i])->failed;
         if (failed || written < bytes) {
-            return sti_refuse(w->said, ST_ERR_STATE, w->order[i].name, bytes, written,
-                              failed ? STI_TEXT("a write failed before: the writer can only be closed")
-                                     : STI_TEXT("only $a of the tensor's $e bytes were written"),
+            return sti_refuse(w->said, ST_ERR_STATE, w->output_order[i].name, bytes, written,
+                              failed ? STI_WRITE_FAILED : STI_TEXT("only $a of the tensor's $e bytes were written"),
                               error);
         }
     }
@@ -8501,8 +8514,8 @@ static st_status sti_writer_complete(st_writer *w, st_error *error) {
 
 ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
     st_status s;
-    if (!w) return sti_no_writer(error);
-    if (w->stage != STI_WRITING) return sti_writer_state(w, error);
+    if (!w) return sti_refuse_no_writer(error);
+    if (w->stage != STI_WRITING) return sti_refuse_stage(w, error);
     s = sti_writer_complete(w, error);
     if (s != ST_OK) return s;
 #if !defined(ST_NO_FILES)
@@ -8520,65 +8533,75 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 
 /* ---- opening and closing */
 
-/* what a call takes of st_save_options beside allocator and user: ST_SAVE_* and these */
-#define STI_TAKES_LAYOUT 1u   /* align, slack */
-#define STI_TAKES_LIMIT 2u    /* max_shard_bytes */
-#define STI_TAKES_WORK 4u     /* work */
-#define STI_TAKES_PROGRESS 8u /* progress */
-#define STI_TAKES_BYTES 16u   /* fill */
-#define STI_TAKES_SINK 32u    /* sink */
+/* What a call allows in st_save_options: ST_SAVE_* flags and these bits. Every call allows allocator and user. */
+#define STI_TAKES_ALIGN 1u
+#define STI_TAKES_SLACK 2u
+#define STI_TAKES_LAYOUT (STI_TAKES_ALIGN | STI_TAKES_SLACK)
+#define STI_TAKES_LIMIT 4u /* max_shard_bytes */
+#define STI_TAKES_WORK 8u
+#define STI_TAKES_PROGRESS 16u
+#define STI_TAKES_BYTES 32u /* fill */
+#define STI_TAKES_SINK 64u
 
-/* refuses an option that is out of range or has no meaning in a call, by its name */
-static st_status sti_save_options_check(const char *said, const st_save_options *o, unsigned takes, st_error *error) {
-    const unsigned extra =
-        (o->flags | (o->align || o->slack ? STI_TAKES_LAYOUT : 0) | (o->max_shard_bytes ? STI_TAKES_LIMIT : 0) |
-         (o->work.data ? STI_TAKES_WORK : 0) | (o->progress ? STI_TAKES_PROGRESS : 0) |
-         (o->fill ? STI_TAKES_BYTES : 0) | (o->sink ? STI_TAKES_SINK : 0)) &
-        ~takes;
-    const char *wrong = o->flags & ~STI_SAVE_FLAGS                                               ? "flags"
+/* Refuses the first option that is out of range, then the first that is not allowed. */
+STI_COLD static st_status sti_save_options_check(const char *label, const st_save_options *o, unsigned allowed,
+                                                 st_error *error) {
+    static const struct {
+        unsigned bit;
+        char name[20];
+    } options[] = {{ST_SAVE_KEEP_ORDER, "ST_SAVE_KEEP_ORDER"},
+                   {ST_SAVE_NO_SYNC, "ST_SAVE_NO_SYNC"},
+                   {ST_SAVE_IN_PLACE, "ST_SAVE_IN_PLACE"},
+                   {STI_TAKES_ALIGN, "align"},
+                   {STI_TAKES_SLACK, "slack"},
+                   {STI_TAKES_LIMIT, "max_shard_bytes"},
+                   {STI_TAKES_WORK, "work"},
+                   {STI_TAKES_PROGRESS, "progress"},
+                   {STI_TAKES_BYTES, "fill"},
+                   {STI_TAKES_SINK, "sink"}};
+    const unsigned used = o->flags | (o->align ? STI_TAKES_ALIGN : 0) | (o->slack ? STI_TAKES_SLACK : 0) |
+                          (o->max_shard_bytes ? STI_TAKES_LIMIT : 0) | (o->work.data ? STI_TAKES_WORK : 0) |
+                          (o->progress ? STI_TAKES_PROGRESS : 0) | (o->fill ? STI_TAKES_BYTES : 0) |
+                          (o->sink ? STI_TAKES_SINK : 0);
+    const char *wrong = o->flags & ~(ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)    ? "flags"
                         : (o->align & (o->align - (o->align > 0))) || (o->align && o->align < 8) ? "align"
                         : o->allocator && (!o->allocator->alloc || !o->allocator->free)          ? "allocator"
-                                                                                                 : "";
-    const char *name = extra & ST_SAVE_KEEP_ORDER   ? "ST_SAVE_KEEP_ORDER"
-                       : extra & ST_SAVE_NO_SYNC    ? "ST_SAVE_NO_SYNC"
-                       : extra & ST_SAVE_IN_PLACE   ? "ST_SAVE_IN_PLACE"
-                       : extra & STI_TAKES_LAYOUT   ? (o->align ? "align" : "slack")
-                       : extra & STI_TAKES_LIMIT    ? "max_shard_bytes"
-                       : extra & STI_TAKES_WORK     ? "work"
-                       : extra & STI_TAKES_PROGRESS ? "progress"
-                       : extra & STI_TAKES_BYTES    ? "fill"
-                       : extra & STI_TAKES_SINK     ? "sink"
-                                                    : "";
-    if (*wrong) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("option is out of range"), error);
+                                                                                                 : NULL;
+    size_t i;
+    if (wrong) {
+        return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("option is out of range"), error);
     }
-    if (!*name) return ST_OK;
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(name), 0, 0,
-                      STI_TEXT("option has no meaning for this call: leave it zero"), error);
+    for (i = 0; i < sizeof options / sizeof *options; i++) {
+        if (used & ~allowed & options[i].bit) {
+            return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(options[i].name), 0, 0,
+                              STI_TEXT("option has no meaning for this call: leave it zero"), error);
+        }
+    }
+    return ST_OK;
 }
 
-/* where the bytes go: a path, or a sink in the options; *said is what messages call it */
-static st_status sti_save_to(const char *path, const st_save_options *o, const char **said, st_error *error) {
-    *said = path ? path : "(sink)";
-    if (path ? !*path : !o->sink) return sti_argument_refuse(path ? "(file)" : *said, "path", error);
-    if (o->sink && !o->sink->write) return sti_argument_refuse(*said, "sink->write", error);
+/* Checks the output, which is a path or options.sink, and sets *label to its name in messages. */
+static st_status sti_save_to(const char *path, const st_save_options *o, const char **label, st_error *error) {
+    *label = path ? path : "(sink)";
+    if (path ? !*path : !o->sink) return sti_argument_refuse(path ? "(file)" : *label, "path", error);
+    if (o->sink && !o->sink->write) return sti_argument_refuse(*label, "sink->write", error);
     if (path && o->sink) {
-        return sti_refuse(*said, ST_ERR_ARGUMENT, sti_span_of("sink"), 0, 0,
+        return sti_refuse(*label, ST_ERR_ARGUMENT, sti_span_of("sink"), 0, 0,
                           STI_TEXT("options.sink is set: the path must be NULL"), error);
     }
 #if defined(ST_NO_FILES)
     if (path) {
-        return sti_refuse(*said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
+        return sti_refuse(*label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
                           STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
     }
 #endif
     return ST_OK;
 }
 
-/* contents: what sti_save_declare will be given; NULL: a streamed file */
-static st_status sti_writer_open(st_writer **writer, const char *path, const st_contents *contents,
-                                 const st_save_options *options, st_error *error) {
-    st_writer first, *w = &first;
+/* Allocates a writer. contents: what sti_save_declare will receive, to size the work buffer; NULL: declared later. */
+STI_COLD static st_status sti_writer_open(st_writer **writer, const char *path, const st_contents *contents,
+                                          const st_save_options *options, st_error *error) {
+    st_writer draft, *w = &draft; /* copied to memory of its own below */
     st_status s;
     ST_MEMSET(w, 0, sizeof *w);
     *writer = NULL;
@@ -8588,20 +8611,18 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
     sti_memory_choose(&w->memory, w->options.allocator, w->options.work.data, w->options.work.bytes);
     w->path = path;
     if (w->options.sink) w->sink = *w->options.sink;
-    w->header_least = 2;
+    w->header_min_bytes = 2;
     if (contents) {
-        w->item_count = contents->count;
+        w->tensor_count = contents->count;
         w->pair_count = contents->metadata_count;
     }
 #if !defined(ST_NO_FILES)
-    if (path) {
-        w->temp_bytes = sti_add_saturated(sti_span_of(path).n, STI_TEMP_BYTES);
-    }
+    if (path) w->temp_bytes = sti_add_saturated(sti_span_of(path).n, STI_TEMP_BYTES);
 #endif
-    w = (st_writer *)sti_writer_take(&first, sizeof *w, error);
+    w = (st_writer *)sti_writer_take(&draft, sizeof *w, error);
     if (!w) return ST_ERR_MEMORY;
-    *w = first;
-    w->last_item = &w->first_item;
+    *w = draft;
+    w->last_tensor = &w->first_tensor;
     w->last_pair = &w->first_pair;
     if (path) {
         w->temp = (char *)sti_writer_take(w, w->temp_bytes, error);
@@ -8618,7 +8639,7 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error) {
     st_status s = ST_OK;
     if (writer) *writer = NULL;
-    if (!writer) return sti_no_writer(error);
+    if (!writer) return sti_refuse_no_writer(error);
     if (options) {
         s = sti_save_options_check(
             path ? path : "(sink)", options,
@@ -8635,16 +8656,16 @@ ST_API void st_writer_close(st_writer *w) {
         sti_system_discard(&w->target, w->temp);
     }
 #endif
-    memory = w->memory; /* it lies in what goes */
+    memory = w->memory; /* w lies in this memory */
     sti_arena_release(&memory, NULL, 0);
 }
 
 /* ---- saving */
 
-/* the tensor of `from` that has these bytes, by shard and offset; NULL: there is none */
+/* Returns the tensor of `from` with the shard, offset and size of t; NULL if there is none. */
 static const st_tensor *sti_source_find(const st_model *from, const st_tensor *t) {
     size_t low = 0, high = from->count;
-    while (low < high) { /* to the first that is not before t */
+    while (low < high) { /* the first tensor not before t */
         size_t middle = low + (high - low) / 2;
         const st_tensor *m = &from->tensors[middle];
         if (m->shard < t->shard || (m->shard == t->shard && m->offset < t->offset)) {
@@ -8654,66 +8675,65 @@ static const st_tensor *sti_source_find(const st_model *from, const st_tensor *t
         }
     }
     for (; low < from->count && from->tensors[low].shard == t->shard && from->tensors[low].offset == t->offset; low++) {
-        if (from->tensors[low].bytes == t->bytes) return &from->tensors[low]; /* those of no bytes come first */
+        if (from->tensors[low].bytes == t->bytes) return &from->tensors[low]; /* empty tensors share the offset */
     }
     return NULL;
 }
 
-/* whether the bytes of a tensor, as many as that, will come from somewhere */
-static st_status sti_source_check(const char *said, const st_model *from, const st_save_options *o, const st_tensor *t,
-                                  uint64_t bytes, st_error *error) {
+/* Checks that a tensor of that many bytes has data, or a source for them. */
+STI_COLD static st_status sti_source_check(const char *label, const st_model *from, const st_save_options *o,
+                                           const st_tensor *t, uint64_t bytes, st_error *error) {
     st_tensor wanted;
     if (bytes == 0 || t->data || (!from && o->fill)) return ST_OK;
     wanted = *t;
     wanted.bytes = bytes;
     if (from && sti_source_find(from, &wanted)) return ST_OK;
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes), 0, 0,
+    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes), 0, 0,
                       from ? STI_TEXT("contents.from has no tensor with this shard, offset and size")
                            : STI_TEXT("tensor has no data: set data, contents.from or options.fill"),
                       error);
 }
 
-/* the next block of a tensor's bytes, from where its source has them: to the buffer, or past it; *n bytes of them */
+/* Writes the next block of a tensor's data, *n bytes, from memory, the model or options.fill. */
 static st_status sti_save_block(st_writer *w, const sti_named *item, uint64_t *n, st_error *error) {
     const st_tensor *t = (const st_tensor *)item->item;
-    const uint64_t left = item->bytes - w->written, most = w->from ? STI_MAPPED_BYTES : STI_BUFFER_BYTES;
-    size_t room;
+    const uint64_t left = item->bytes - w->current_written,
+                   most = w->from ? STI_MAPPED_COPY_BYTES : STI_BUFFER_MAX_BYTES;
+    size_t available;
     st_status s = ST_OK;
     int code = 0;
     if (t->data) {
-        *n = left < most ? left : most; /* it lies in memory, so places fit size_t */
-        code = sti_writer_push(w, (const unsigned char *)t->data + w->written, (size_t)*n);
+        *n = left < most ? left : most; /* in memory, so offsets fit size_t */
+        code = sti_writer_push(w, (const unsigned char *)t->data + w->current_written, (size_t)*n);
         return code ? sti_writer_failed(w, code, error) : ST_OK;
     }
     if (w->buffered == w->buffer_bytes) code = sti_writer_flush(w);
     if (code) return sti_writer_failed(w, code, error);
-    room = w->buffer_bytes - w->buffered;
-    *n = left < room ? left : room;
+    available = w->buffer_bytes - w->buffered;
+    *n = left < available ? left : available;
     if (w->from) {
         st_tensor from = *t;
         from.bytes = item->bytes;
-        s = st_read(w->from, &from, w->written, w->buffer + w->buffered, (size_t)*n, error);
+        s = st_read(w->from, &from, w->current_written, w->buffer + w->buffered, (size_t)*n, error);
     } else {
-        code = (w->options.fill)(w->options.user, t, w->written, w->buffer + w->buffered, (size_t)*n);
+        code = (w->options.fill)(w->options.user, t, w->current_written, w->buffer + w->buffered, (size_t)*n);
         if (code) {
-            s = sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("options.fill failed"));
-            sti_error_subject(error, item->name, STI_NAME);
-            (void)sti_error_file(error, sti_span_of(w->said), s);
+            s = sti_fail_tensor_io(w, item->name, code, STI_TEXT("options.fill failed"), error);
         }
     }
     if (s == ST_OK) w->buffered += (size_t)*n;
     return s;
 }
 
-/* before, total: bytes of other files that progress counts too, and of all */
+/* Writes all data. For progress: `before` bytes were written to earlier files, `total` is the sum over all files. */
 static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st_error *error) {
-    while (w->current < w->item_count) {
+    while (w->current < w->tensor_count) {
         uint64_t n = 0;
-        st_status s = sti_save_block(w, &w->order[w->current], &n, error);
+        st_status s = sti_save_block(w, &w->output_order[w->current], &n, error);
         if (s != ST_OK) return s;
         sti_writer_count(w, n);
         if (w->options.progress &&
-            (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed), total) != 0) {
+            (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed_bytes), total) != 0) {
             return sti_refuse(w->said, ST_ERR_CANCELLED, sti_span_of(""), 0, 0,
                               STI_TEXT("cancelled by progress; nothing was changed"), error);
         }
@@ -8721,47 +8741,50 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
     return ST_OK;
 }
 
-/* refuses contents that no call takes, and a callback that none would call */
-static st_status sti_contents_check(const char *said, const st_contents *c, const st_save_options *o, st_error *error) {
-    if (!c) return sti_argument_refuse(said, "contents", error);
-    if (!c->tensors && c->count) return sti_argument_refuse(said, "contents->tensors", error);
-    if (!c->metadata && c->metadata_count) return sti_argument_refuse(said, "contents->metadata", error);
-    if (!c->index && c->index_count) return sti_argument_refuse(said, "contents->index", error);
+/* Refuses NULL arrays with a count, and two sources of bytes. */
+STI_COLD static st_status sti_contents_check(const char *label, const st_contents *c, const st_save_options *o,
+                                             st_error *error) {
+    if (!c) return sti_argument_refuse(label, "contents", error);
+    if (!c->tensors && c->count) return sti_argument_refuse(label, "contents->tensors", error);
+    if (!c->metadata && c->metadata_count) return sti_argument_refuse(label, "contents->metadata", error);
+    if (!c->index && c->index_count) return sti_argument_refuse(label, "contents->index", error);
     if (!c->from || !o || !o->fill) return ST_OK;
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
+    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
                       STI_TEXT("options.fill and contents.from are both set: choose one source of bytes"), error);
 }
 
-/* judges and lists everything, which was checked; nothing of it is copied */
-static st_status sti_save_declare(st_writer *w, const st_contents *c, st_error *error) {
+/* Checks all tensors and pairs and lists them for planning. Copies nothing: the caller's structs must stay valid. */
+STI_COLD static st_status sti_save_declare(st_writer *w, const st_contents *c, st_error *error) {
     st_status s;
     size_t i;
     w->from = c->from;
     w->has_metadata = c->metadata != NULL;
-    w->item_count = c->count;
+    w->tensor_count = c->count;
     w->pair_count = c->metadata_count;
-    /* before memory is taken that no such header needs */
+    /* before allocating entries for more tensors than a header can hold */
     s = sti_header_fits(w->said,
-                        sti_add_saturated(sti_multiply_saturated(c->count, STI_LEAST_ENTRY),
-                                          sti_multiply_saturated(c->metadata_count, STI_LEAST_PAIR)),
+                        sti_add_saturated(sti_multiply_saturated(c->count, STI_MIN_ENTRY_BYTES),
+                                          sti_multiply_saturated(c->metadata_count, STI_MIN_PAIR_BYTES)),
                         error);
-    if (s == ST_OK) s = sti_writer_take_names(w, error);
+    if (s == ST_OK) s = sti_writer_take_entries(w, error);
     for (i = 0; s == ST_OK && i < c->metadata_count; i++) {
         st_pair p;
-        s = sti_pair_judge(w->said, &c->metadata[i], &p, error);
+        s = sti_pair_check(w->said, &c->metadata[i], &p, error);
         if (s != ST_OK) return s;
         sti_writer_count_pair(w, &p);
-        w->order[c->count + i] = sti_named_pair(&p, &c->metadata[i]);
+        w->output_order[c->count + i] = sti_named_pair(&p, &c->metadata[i]);
     }
     for (i = 0; s == ST_OK && i < c->count; i++) {
         st_tensor t;
-        if (i + 8 < c->count) STI_PREFETCH(c->tensors[i + 8].name);
-        if (i + 8 < c->count) STI_PREFETCH(c->tensors[i + 8].shape);
+        if (i + 8 < c->count) {
+            STI_PREFETCH(c->tensors[i + 8].name);
+            STI_PREFETCH(c->tensors[i + 8].shape);
+        }
         s = sti_tensor_judge(w->said, &c->tensors[i], &t, error);
         if (s == ST_OK) s = sti_source_check(w->said, c->from, &w->options, &c->tensors[i], t.bytes, error);
         if (s != ST_OK) return s;
         sti_writer_count_tensor(w, &t);
-        w->names[i] = sti_named_tensor(&t, &c->tensors[i], i);
+        w->by_name[i] = sti_named_tensor(&t, &c->tensors[i], i);
     }
     return s;
 }
@@ -8783,11 +8806,11 @@ ST_API st_contents st_contents_of(const st_model *model) {
 
 ST_API st_status st_save(const char *path, const st_contents *contents, const st_save_options *options,
                          st_error *error) {
-    const char *said = path ? path : "(sink)";
+    const char *label = path ? path : "(sink)";
     st_writer *w = NULL;
-    st_status s = sti_contents_check(said, contents, options, error);
+    st_status s = sti_contents_check(label, contents, options, error);
     if (s == ST_OK && options) {
-        s = sti_save_options_check(said, options,
+        s = sti_save_options_check(label, options,
                                    ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_WORK |
                                        STI_TAKES_SINK | STI_TAKES_BYTES | STI_TAKES_PROGRESS,
                                    error);
