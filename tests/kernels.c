@@ -118,7 +118,7 @@ static void compare(int to, int from, sti_kernel kernel, const char *name) {
         unsigned differ = 0;
         kernels_seen++;
         CHECK_EQ(done, n);
-        sti_convert_each((st_dtype)to, want, (st_dtype)from, src, 0, n, 0);
+        sti_convert_scalar((st_dtype)to, want, (st_dtype)from, src, 0, n, 0);
         for (i = 0; i < n; i++) {
             if (memcmp(got + i * size, want + i * size, size) == 0) continue;
             if (differ++ < 5) printf("%s: %s: element %lu differs\n", name, test_row, (unsigned long)i);
@@ -166,7 +166,8 @@ static void modes(void) {
             unsigned char *src, *want, *got;
             size_t bytes;
             if (to == from || !sti_convertible((st_dtype)to, (st_dtype)from) || from == ST_DTYPE_C64) continue;
-            if (from == ST_DTYPE_F6_E2M3 || from == ST_DTYPE_F6_E3M2 || sti_codings[to].kind < STI_KIND_IEEE) continue;
+            if (from == ST_DTYPE_F6_E2M3 || from == ST_DTYPE_F6_E3M2 || sti_number_formats[to].kind < STI_KIND_IEEE)
+                continue;
             test_row = pair_name(to, from);
             src = operands(from, &n);
             if (n > 30000) { /* of the many, a part from everywhere */
@@ -178,7 +179,7 @@ static void modes(void) {
             bytes = bytes_of(to, n);
             want = memory(bytes);
             got = memory(bytes);
-            sti_convert_each((st_dtype)to, want, (st_dtype)from, src, 0, n, 0);
+            sti_convert_scalar((st_dtype)to, want, (st_dtype)from, src, 0, n, 0);
             for (k = 0; k < sizeof set / sizeof *set; k++) {
                 uint64_t was = sti_float_mode(set[k]), kept = sti_float_mode(set[k]),
                          after; /* what this machine keeps */
@@ -208,7 +209,7 @@ static void place(int to, int from, const unsigned char *src, size_t first, size
     const unsigned char *c;
     int good = 1;
     memset(room, 0x55, sizeof room);
-    sti_convert_each((st_dtype)to, want, (st_dtype)from, src, first, n, 0);
+    sti_convert_scalar((st_dtype)to, want, (st_dtype)from, src, first, n, 0);
     sti_convert((st_dtype)to, dst, (st_dtype)from, src, first, n, how);
     good = memcmp(dst, want, bytes) == 0;
     for (c = room; c < dst; c++) good = good && *c == 0x55;

@@ -36,7 +36,7 @@ static void all_words(st_dtype to) {
     test_row = st_dtype_name(to);
     for (upper = 0; upper < 65536; upper++) {
         fill(upper);
-        sti_convert_each(to, want, ST_DTYPE_F32, bytes, 0, PIECE, 0);
+        sti_convert_scalar(to, want, ST_DTYPE_F32, bytes, 0, PIECE, 0);
         for (k = 0; k < sizeof kernels / sizeof *kernels; k++) {
             uint64_t was;
 #if STI_AVX2
