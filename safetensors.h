@@ -5784,7 +5784,7 @@ enum { /* how a dtype encodes numbers */
 };
 
 typedef struct sti_number_format {
-    unsigned char kind, exponent, fraction; /* widths in bits */
+    unsigned char kind, exponent, fraction; /* exponent, fraction: widths in bits */
     short bias;
 } sti_number_format;
 
@@ -6011,13 +6011,34 @@ static void sti_convert_scalar(st_dtype to, unsigned char *dst, st_dtype from, c
 
 #if STI_SSE2 || STI_NEON
 
-/* The pairs (to, from) that have a kernel. Kernels convert eight elements a step, to the same bits as sti_convert_scalar. */
-#define STI_KERNELS(CASE)                                                                                         \
-    CASE(F32, BF16)                                                                                               \
-    CASE(F32, F16) CASE(F32, F8_E4M3) CASE(F32, F8_E5M2) CASE(F32, F4) CASE(F32, I8) CASE(F32, U8) CASE(F32, F64) \
-        CASE(F64, F32) CASE(F16, F32) CASE(BF16, F32) CASE(F16, BF16) CASE(BF16, F16)
+/* Kernels convert eight elements a step, to the same bits as sti_convert_scalar. A kernel converts n elements, rounded
+ * down to whole steps, and returns their count, or 0 for a pair that it does not convert. */
+typedef size_t (*sti_kernel)(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                             int stream);
 
+/* The body of a kernel: calls the loop with constant dtypes, so that the compiler specializes it for each pair. */
 #define STI_PAIR(to, from) ((unsigned)(to) << 8 | (unsigned)(from))
+#define STI_CASE(loop, to_, from_)                   \
+    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
+        return loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream)
+#define STI_KERNEL_BODY(loop)         \
+    switch (STI_PAIR(to, from)) {     \
+        STI_CASE(loop, F32, BF16);    \
+        STI_CASE(loop, F32, F16);     \
+        STI_CASE(loop, F32, F8_E4M3); \
+        STI_CASE(loop, F32, F8_E5M2); \
+        STI_CASE(loop, F32, F4);      \
+        STI_CASE(loop, F32, I8);      \
+        STI_CASE(loop, F32, U8);      \
+        STI_CASE(loop, F32, F64);     \
+        STI_CASE(loop, F64, F32);     \
+        STI_CASE(loop, F16, F32);     \
+        STI_CASE(loop, BF16, F32);    \
+        STI_CASE(loop, F16, BF16);    \
+        STI_CASE(loop, BF16, F16);    \
+    default: return 0;                \
+    }
+
 #define STI_STEP 8u
 #define STI_STREAM_ALIGN 32u /* of the widest non-temporal store */
 
@@ -6084,8 +6105,8 @@ STI_INLINE __m128i sti_sse2_load_f16(st_dtype from, const unsigned char *src) {
 
 /* Converts four F16, each zero-extended to 32 bits, to F32. */
 STI_INLINE __m128 sti_sse2_f16_to_f32(__m128i half) {
-    const __m128i bias = _mm_set1_epi32(112 << 23),
-                  least = _mm_set1_epi32(113 << 23); /* 2^-14, the smallest normal F16 */
+    const __m128i bias = _mm_set1_epi32(112 << 23);
+    const __m128i least = _mm_set1_epi32(113 << 23); /* 2^-14, the smallest normal F16 */
     __m128i magnitude = _mm_slli_epi32(_mm_and_si128(half, _mm_set1_epi32(0x7fff)), 13);
     __m128i sign = _mm_slli_epi32(_mm_srli_epi32(half, 15), 31);
     __m128i special = _mm_and_si128(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x0f7fffff)), bias);
@@ -6191,19 +6212,8 @@ STI_INLINE size_t sti_sse2_loop(st_dtype to, unsigned char *dst, st_dtype from, 
     return done;
 }
 
-/* Converts n elements, rounded down to whole steps. Returns their count, or 0 if the pair has no kernel. */
 STI_NOINLINE static size_t sti_sse2_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
-                                            size_t n, int stream) {
-#define STI_CASE(to_, from_)                         \
-    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
-        return sti_sse2_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream);
-    switch (STI_PAIR(to, from)) {
-        STI_KERNELS(STI_CASE)
-    default: return 0;
-    }
-#undef STI_CASE
-}
-
+                                            size_t n, int stream){STI_KERNEL_BODY(sti_sse2_loop)}
 #endif /* STI_SSE2 */
 
 #if STI_AVX2
@@ -6272,14 +6282,7 @@ STI_INLINE STI_TARGET_AVX2 size_t sti_avx2_loop(st_dtype to, unsigned char *dst,
 
 STI_NOINLINE STI_TARGET_AVX2 static size_t sti_avx2_convert(st_dtype to, unsigned char *dst, st_dtype from,
                                                             const unsigned char *src, size_t n, int stream) {
-#define STI_CASE(to_, from_)                         \
-    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
-        return sti_avx2_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream);
-    switch (STI_PAIR(to, from)) {
-        STI_KERNELS(STI_CASE)
-    default: return 0;
-    }
-#undef STI_CASE
+    STI_KERNEL_BODY(sti_avx2_loop)
 }
 
 #endif /* STI_AVX2 */
@@ -6383,35 +6386,25 @@ STI_INLINE void sti_neon_store_floats(st_dtype to, unsigned char *dst, sti_neon_
     }
 }
 
-STI_INLINE size_t sti_neon_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n) {
+STI_INLINE size_t sti_neon_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                                int stream) {
     const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* bits of one element = bytes of eight */
     size_t done;
+    (void)stream; /* NEON intrinsics have no non-temporal stores */
     for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
         sti_neon_store_floats(to, dst, sti_neon_load_floats(from, src));
     }
     return done;
 }
 
-/* Converts n elements, rounded down to whole steps. Returns their count, or 0 if the pair has no kernel. */
 STI_NOINLINE static size_t sti_neon_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
                                             size_t n, int stream) {
-    (void)stream; /* NEON intrinsics have no non-temporal stores */
-#define STI_CASE(to_, from_)                         \
-    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
-        return sti_neon_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n);
-    switch (STI_PAIR(to, from)) {
-        STI_KERNELS(STI_CASE)
-    default: return 0;
-    }
-#undef STI_CASE
+    STI_KERNEL_BODY(sti_neon_loop)
 }
 
 #endif /* STI_NEON */
 
 #if STI_SSE2 || STI_NEON
-
-typedef size_t (*sti_kernel)(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
-                             int stream);
 
 static sti_kernel sti_choose_kernel(void) {
 #if STI_NEON
