@@ -3433,7 +3433,7 @@ static int sti_offset_before(const void *context, const void *a, const void *b) 
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_TRANSFER_BYTES 0x40000000u /* per system call: some systems refuse requests of 2 GiB and more */
 
-/* Returns 1 if both handles refer to the same, unchanged file. A file without an identity is compared by size alone. */
+/* Returns 1 if both handles refer to the same, unchanged file. Without an identity only the sizes are compared. */
 static int sti_is_same_file(const st_io *a, const st_io *b) {
     if (a->bytes != b->bytes) return 0;
     if ((a->id[0] | a->id[1]) == 0 || (b->id[0] | b->id[1]) == 0) return 1;
@@ -3462,8 +3462,7 @@ typedef struct sti_target { /* a file being written */
 
 #if STI_OS_POSIX
 
-/* Returns the length of an environment variable, 0 if it is not set. Copies the value to out if out_bytes, including the
- * NUL, suffice. */
+/* Returns the length of an environment variable, 0 if unset. Copies the value and its NUL to out if they fit. */
 STI_COLD static size_t sti_system_variable(const char *name, char *out, size_t out_bytes) {
     const char *value = getenv(name);
     const size_t n = value ? sti_span_of(value).n : 0;
@@ -3727,8 +3726,8 @@ STI_COLD static int sti_system_sync_directory(char *temp) {
     return code == EINVAL || code == ENOTSUP ? 0 : code; /* not supported by some file systems */
 }
 
-/* Opens an existing file for writing. Fails with STI_IO_LINKED for a symbolic link or a file with several hard links, and
- * with STI_IO_CHANGED unless the file is the one that was validated. */
+/* Opens an existing file for writing. Fails with STI_IO_LINKED for a symbolic link or a file with several hard links,
+ * and with STI_IO_CHANGED unless the file is the one that was validated. */
 static int sti_system_edit(const char *path, const st_io *validated, sti_target *t) {
     struct stat info;
     st_io opened;
@@ -4085,9 +4084,9 @@ static void sti_system_discard(sti_target *t, const char *temp) {
 #endif
 
 #if STI_AVX2
-/* Returns 1 if the processor has AVX2 and F16C. Reads what the runtime or the system found at program start, because the
- * CPUID instruction takes microseconds in a virtual machine. Older compilers cannot test for F16C: they test for FMA,
- * which the only processor with AVX2 but without F16C lacks as well. */
+/* Returns 1 if the processor has AVX2 and F16C. Reads what the runtime or the system found at program start: the CPUID
+ * instruction takes microseconds in a virtual machine. Older compilers cannot test for F16C. They test for FMA, which
+ * the only processor with AVX2 but without F16C lacks as well. */
 static int sti_system_has_avx2(void) {
 #if defined(__AVX2__) && defined(__F16C__)
     return 1;
@@ -5767,8 +5766,8 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
 #if !defined(ST_NO_CONVERT)
 
 /* ---- 15 numbers -----------------------------------------------------------------------------------------------------
- * Conversion between dtypes. The scalar path decodes an element to an exact sti_number and rounds once; it converts every
- * pair. Vector kernels convert the most common pairs and return the same bits.
+ * Conversion between dtypes. The scalar path converts every pair: it decodes an element to an exact sti_number, then
+ * rounds once. Vector kernels convert the most common pairs to the same bits.
  * uses: 5, 6, 10, 13
  * ------------------------------------------------------------------------------------------------------------------ */
 enum { /* how a dtype encodes numbers */
@@ -5987,7 +5986,7 @@ static int sti_convertible(st_dtype to, st_dtype from) {
 }
 
 /* Returns the size of `elements` elements, which fill whole bytes, or SIZE_MAX if it overflows. */
-static size_t sti_packed_bytes(st_dtype dtype, size_t elements) {
+STI_NOINLINE static size_t sti_packed_bytes(st_dtype dtype, size_t elements) {
     const unsigned bits = sti_dtypes[dtype].bits;
     return bits < 8 ? elements / 4 * (bits / 2) + elements % 4 * bits / 8 : sti_multiply_saturated(elements, bits / 8);
 }
@@ -6039,11 +6038,11 @@ typedef size_t (*sti_kernel)(st_dtype to, unsigned char *dst, st_dtype from, con
     default: return 0;                \
     }
 
-#define STI_STEP 8u
+#define STI_KERNEL_STEP 8u
 #define STI_STREAM_ALIGN 32u /* of the widest non-temporal store */
 
-/* Kernels widen E4M3 and E2M1 to an F16 with the same exponent and fraction bits; the difference of the biases makes the
- * value too small by this factor. */
+/* Kernels widen E4M3 and E2M1 to an F16 with the same exponent and fraction bits. F16 has a larger bias, so that value
+ * is too small by this factor. */
 STI_INLINE float sti_f16_scale(st_dtype from) {
     return from == ST_DTYPE_F8_E4M3 ? 256.0f : from == ST_DTYPE_F4 ? 16384.0f : 1.0f;
 }
@@ -6206,7 +6205,7 @@ STI_INLINE size_t sti_sse2_loop(st_dtype to, unsigned char *dst, st_dtype from, 
                                 int stream) {
     const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* bits of one element = bytes of eight */
     size_t done;
-    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out, src += in) {
         sti_sse2_store_floats(to, dst, sti_sse2_load_floats(from, src), stream);
     }
     return done;
@@ -6274,7 +6273,7 @@ STI_INLINE STI_TARGET_AVX2 size_t sti_avx2_loop(st_dtype to, unsigned char *dst,
                                                 const unsigned char *src, size_t n, int stream) {
     const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
     size_t done;
-    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out, src += in) {
         sti_avx2_store_floats(to, dst, sti_avx2_load_floats(to, from, src), stream);
     }
     return done;
@@ -6391,7 +6390,7 @@ STI_INLINE size_t sti_neon_loop(st_dtype to, unsigned char *dst, st_dtype from, 
     const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* bits of one element = bytes of eight */
     size_t done;
     (void)stream; /* NEON intrinsics have no non-temporal stores */
-    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out, src += in) {
         sti_neon_store_floats(to, dst, sti_neon_load_floats(from, src));
     }
     return done;
@@ -6419,7 +6418,7 @@ static sti_kernel sti_choose_kernel(void) {
 
 /* Sets the floating-point control register and returns its old value. The program may have changed it, but kernels need
  * round-to-nearest, subnormal numbers and masked exceptions. */
-static uint64_t sti_float_mode(uint64_t mode) {
+static uint64_t sti_exchange_float_mode(uint64_t mode) {
 #if STI_NEON
     uint64_t saved;
     __asm__ volatile("mrs %0, fpcr\n\tmsr fpcr, %1" : "=&r"(saved) : "r"(mode) : "memory");
@@ -6431,14 +6430,13 @@ static uint64_t sti_float_mode(uint64_t mode) {
 #endif
 }
 
-/* Converts through F32, which holds every value of `from` exactly. Returns as a kernel does, 0 if the pair has no such
- * way. */
+/* A kernel for more pairs: converts through F32, which holds every value of `from` exactly. */
 static size_t sti_convert_through_f32(sti_kernel kernel, st_dtype to, unsigned char *dst, st_dtype from,
                                       const unsigned char *src, size_t n, int stream) {
     unsigned char piece[64 * 4];
     size_t done, part;
     if (from == ST_DTYPE_F64 || (to != ST_DTYPE_F16 && to != ST_DTYPE_BF16 && to != ST_DTYPE_F64)) return 0;
-    for (done = 0; n - done >= STI_STEP; done += part) {
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += part) {
         part = kernel(ST_DTYPE_F32, piece, from, src, n - done < 64 ? n - done : 64, 0);
         if (part == 0) break;
         (void)kernel(to, dst, ST_DTYPE_F32, piece, part, stream);
@@ -6449,8 +6447,8 @@ static size_t sti_convert_through_f32(sti_kernel kernel, st_dtype to, unsigned c
 }
 
 /* Returns how many elements precede the first one that a kernel can start with: its source starts at a whole byte and,
- * if *stream is set, its destination is aligned to STI_STREAM_ALIGN. Clears *stream if no element is aligned. The result is at
- * most 1, or below STI_STREAM_ALIGN if *stream stays set. */
+ * if *stream is set, its destination is aligned. Clears *stream if no element is aligned. The result is at most 1, or
+ * below STI_STREAM_ALIGN if *stream stays set. */
 static size_t sti_lead_count(st_dtype to, const unsigned char *dst, st_dtype from, size_t first, int *stream) {
     const size_t size = sti_dtypes[to].bits / 8, misaligned = (uintptr_t)dst % STI_STREAM_ALIGN;
     const size_t odd = sti_dtypes[from].bits < 8 ? first % 2 : 0,
@@ -6459,15 +6457,15 @@ static size_t sti_lead_count(st_dtype to, const unsigned char *dst, st_dtype fro
     return *stream ? lead : odd;
 }
 
-/* Converts the elements that the kernels can, and returns their count. src starts at a whole byte; if stream is set, dst
- * is aligned to STI_STREAM_ALIGN. */
+/* Converts the elements that the kernels can, and returns their count. src starts at a whole byte. If stream is set,
+ * dst is aligned to STI_STREAM_ALIGN. */
 static size_t sti_convert_vector(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
                                  int stream) {
     const sti_kernel kernel = sti_choose_kernel();
-    const uint64_t saved = sti_float_mode(STI_NEON ? 0 : 0x1f80); /* the values at program start */
+    const uint64_t saved = sti_exchange_float_mode(STI_NEON ? 0 : 0x1f80); /* the values at program start */
     size_t done = kernel(to, dst, from, src, n, stream);
     if (done == 0) done = sti_convert_through_f32(kernel, to, dst, from, src, n, stream);
-    (void)sti_float_mode(saved);
+    (void)sti_exchange_float_mode(saved);
 #if STI_SSE2
     if (stream) _mm_sfence();
 #endif
@@ -6476,13 +6474,14 @@ static size_t sti_convert_vector(st_dtype to, unsigned char *dst, st_dtype from,
 
 #endif /* STI_SSE2 || STI_NEON */
 
-/* Converts elements first .. first + elements - 1 of src and packs them at dst, in the byte order of the machine. The pair
- * is convertible, both buffers are large enough, and they do not overlap. If to == from, `first` and `elements` fill whole
- * bytes. */
+/* Converts elements first .. first + elements - 1 of src and packs them at dst, in the byte order of the machine. The
+ * pair is convertible, both buffers are large enough, and they do not overlap. If to == from, `first` and `elements`
+ * fill whole bytes. */
 static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t first, size_t elements,
                         unsigned flags) {
     const unsigned char *s = (const unsigned char *)src;
     unsigned char *d = (unsigned char *)dst;
+    size_t out, done = 0;
     if (to == ST_DTYPE_C64) { /* two F32 each; cannot overflow, because the bytes fit size_t */
         to = from = ST_DTYPE_F32;
         first *= 2;
@@ -6492,21 +6491,17 @@ static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, 
         if (elements) ST_MEMCPY(d, s + sti_packed_bytes(from, first), sti_packed_bytes(to, elements));
         return;
     }
+    out = sti_dtypes[to].bits / 8u; /* nothing is converted to an element smaller than a byte */
 #if STI_SSE2 || STI_NEON
-    if (elements >= STI_STEP) {
+    if (elements >= STI_KERNEL_STEP) {
         int stream = (flags & STI_TO_STREAM) && elements >= STI_STREAM_ALIGN; /* more than sti_lead_count returns */
-        size_t done = sti_lead_count(to, d, from, first, &stream);
+        done = sti_lead_count(to, d, from, first, &stream);
         sti_convert_scalar(to, d, from, s, first, done, flags);
-        d += sti_packed_bytes(to, done);
-        first += done;
-        elements -= done;
-        done = sti_convert_vector(to, d, from, s + sti_packed_bytes(from, first), elements, stream);
-        d += sti_packed_bytes(to, done);
-        first += done;
-        elements -= done;
+        done += sti_convert_vector(to, d + done * out, from, s + sti_packed_bytes(from, first + done), elements - done,
+                                   stream);
     }
 #endif
-    sti_convert_scalar(to, d, from, s, first, elements, flags);
+    sti_convert_scalar(to, d + done * out, from, s, first + done, elements - done, flags);
 }
 
 ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t elements) {

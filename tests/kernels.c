@@ -110,10 +110,10 @@ static unsigned kernels_seen;
 static void compare(int to, int from, sti_kernel kernel, const char *name) {
     size_t n, done, i, size = st_dtype_bits((st_dtype)to) / 8;
     unsigned char *src = operands(from, &n), *want = memory(n * size), *got = memory(n * size);
-    uint64_t was = sti_float_mode(STI_NEON ? 0 : 0x1f80);
+    uint64_t was = sti_exchange_float_mode(STI_NEON ? 0 : 0x1f80);
     memset(got, 0x55, n * size);
     done = kernel((st_dtype)to, got, (st_dtype)from, src, n, 0);
-    (void)sti_float_mode(was);
+    (void)sti_exchange_float_mode(was);
     if (done > 0) {
         unsigned differ = 0;
         kernels_seen++;
@@ -181,10 +181,10 @@ static void modes(void) {
             got = memory(bytes);
             sti_convert_scalar((st_dtype)to, want, (st_dtype)from, src, 0, n, 0);
             for (k = 0; k < sizeof set / sizeof *set; k++) {
-                uint64_t was = sti_float_mode(set[k]), kept = sti_float_mode(set[k]),
+                uint64_t was = sti_exchange_float_mode(set[k]), kept = sti_exchange_float_mode(set[k]),
                          after; /* what this machine keeps */
                 (void)st_convert((st_dtype)to, got, (st_dtype)from, src, n);
-                after = sti_float_mode(was);
+                after = sti_exchange_float_mode(was);
                 CHECK(memcmp(got, want, bytes) == 0);
                 CHECK_EQ(after, kept);
             }

@@ -42,9 +42,9 @@ static void all_words(st_dtype to) {
 #if STI_AVX2
             if (kernels[k].wide && !sti_system_has_avx2()) continue;
 #endif
-            was = sti_float_mode(STI_NEON ? 0 : 0x1f80);
+            was = sti_exchange_float_mode(STI_NEON ? 0 : 0x1f80);
             CHECK_EQ(kernels[k].kernel(to, got, ST_DTYPE_F32, bytes, PIECE, 0), PIECE);
-            (void)sti_float_mode(was);
+            (void)sti_exchange_float_mode(was);
             if (!CHECK(memcmp(got, want, size) == 0)) printf("%s: upper half %lx\n", test_row, (unsigned long)upper);
         }
     }
