@@ -3587,23 +3587,23 @@ static int sti_system_is_cold(const st_io *file, uint64_t offset) {
 
 static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = offset / page * page,
-             past = sti_add64_saturated(offset, bytes);
+             end = sti_add64_saturated(offset, bytes);
     if (advice == ST_ADVISE_DONE) { /* whole pages only: neighbours share the first and the last page */
         first = sti_add64_saturated(offset, page - 1) / page * page;
-        past = past < file->bytes ? past / page * page : past;
+        end = end < file->bytes ? end / page * page : end;
     }
-    if (first >= past) return;
+    if (first >= end) return;
 #if !defined(ST_NO_MMAP)
     if (file->mapped) {
         const char *address = (const char *)file->mapped + first;
-        (void)madvise((void *)(uintptr_t)address, (size_t)(past - first),
+        (void)madvise((void *)(uintptr_t)address, (size_t)(end - first),
                       advice == ST_ADVISE_DONE ? MADV_DONTNEED : MADV_WILLNEED);
         if (advice == ST_ADVISE_WILL_NEED) return;
     }
 #endif
 #if defined(POSIX_FADV_WILLNEED)
     if ((int)(intptr_t)file->user < 0) return;
-    (void)posix_fadvise((int)(intptr_t)file->user, (off_t)first, (off_t)(past - first),
+    (void)posix_fadvise((int)(intptr_t)file->user, (off_t)first, (off_t)(end - first),
                         advice == ST_ADVISE_DONE ? POSIX_FADV_DONTNEED : POSIX_FADV_WILLNEED);
 #endif
 }
@@ -6000,11 +6000,11 @@ STI_NOINLINE static size_t sti_packed_bytes(st_dtype dtype, size_t elements) {
 /* Converts n elements one at a time. The reference for the kernels. */
 static void sti_convert_scalar(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t first,
                                size_t n, unsigned flags) {
-    const unsigned in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
+    const unsigned in_bits = sti_dtypes[from].bits, out_bits = sti_dtypes[to].bits;
     size_t i;
-    for (i = 0; i < n; i++, dst += out / 8) {
-        uint64_t code = sti_code_at(src, first + i, in, (flags & STI_FROM_FILE) != 0);
-        sti_put_code(dst, out, to == from ? code : sti_encode(to, sti_decode(from, code)));
+    for (i = 0; i < n; i++, dst += out_bits / 8) {
+        uint64_t code = sti_code_at(src, first + i, in_bits, (flags & STI_FROM_FILE) != 0);
+        sti_put_code(dst, out_bits, to == from ? code : sti_encode(to, sti_decode(from, code)));
     }
 }
 
@@ -6082,7 +6082,7 @@ STI_INLINE __m128i sti_sse2_load_bf16(const unsigned char *src) {
 STI_INLINE __m128i sti_sse2_load_f16(st_dtype from, const unsigned char *src) {
     const __m128i zero = _mm_setzero_si128();
     __m128i v, low;
-    int four;
+    int packed;
     switch ((int)from) {
     case ST_DTYPE_F16: return sti_sse2_load(src);
     case ST_DTYPE_F8_E5M2: return _mm_unpacklo_epi8(zero, _mm_loadl_epi64((const __m128i *)(const void *)src));
@@ -6094,8 +6094,8 @@ STI_INLINE __m128i sti_sse2_load_f16(st_dtype from, const unsigned char *src) {
         v = _mm_or_si128(v, _mm_and_si128(_mm_cmpeq_epi16(low, _mm_set1_epi16(0x7f)), _mm_set1_epi16(0x3e80)));
         return _mm_add_epi16(v, _mm_slli_epi16(low, 7));
     default: /* F4 */
-        ST_MEMCPY(&four, src, 4);
-        v = _mm_cvtsi32_si128(four);
+        ST_MEMCPY(&packed, src, 4);
+        v = _mm_cvtsi32_si128(packed);
         v = _mm_unpacklo_epi8(_mm_unpacklo_epi8(v, _mm_srli_epi16(v, 4)), zero);
         low = _mm_slli_epi16(_mm_and_si128(v, _mm_set1_epi16(7)), 9);
         return _mm_or_si128(low, _mm_slli_epi16(_mm_and_si128(v, _mm_set1_epi16(8)), 12));
@@ -6203,9 +6203,10 @@ STI_INLINE void sti_sse2_store_floats(st_dtype to, unsigned char *dst, sti_sse2_
 
 STI_INLINE size_t sti_sse2_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
                                 int stream) {
-    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* bits of one element = bytes of eight */
+    /* eight elements have as many bytes as one has bits */
+    const size_t in_bytes = sti_dtypes[from].bits, out_bytes = sti_dtypes[to].bits;
     size_t done;
-    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out, src += in) {
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out_bytes, src += in_bytes) {
         sti_sse2_store_floats(to, dst, sti_sse2_load_floats(from, src), stream);
     }
     return done;
@@ -6218,7 +6219,7 @@ STI_NOINLINE static size_t sti_sse2_convert(st_dtype to, unsigned char *dst, st_
 #if STI_AVX2
 
 STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_load_floats(st_dtype to, st_dtype from, const unsigned char *src) {
-    const __m128i *const eight = (const __m128i *)(const void *)src;
+    const __m128i *const source = (const __m128i *)(const void *)src;
     __m128i half;
     switch ((int)from) {
     case ST_DTYPE_F32: return _mm256_loadu_ps((const float *)(const void *)src);
@@ -6230,8 +6231,8 @@ STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_load_floats(st_dtype to, st_dtype fro
     case ST_DTYPE_BF16: /* the conversion to F16 makes NaNs quiet */
         half = to == ST_DTYPE_F16 ? sti_sse2_load(src) : sti_sse2_load_bf16(src);
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
-    case ST_DTYPE_I8: return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(eight)));
-    case ST_DTYPE_U8: return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(eight)));
+    case ST_DTYPE_I8: return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(source)));
+    case ST_DTYPE_U8: return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(source)));
     default: return _mm256_mul_ps(_mm256_cvtph_ps(sti_sse2_load_f16(from, src)), _mm256_set1_ps(sti_f16_scale(from)));
     }
 }
@@ -6271,9 +6272,10 @@ STI_INLINE STI_TARGET_AVX2 void sti_avx2_store_floats(st_dtype to, unsigned char
 
 STI_INLINE STI_TARGET_AVX2 size_t sti_avx2_loop(st_dtype to, unsigned char *dst, st_dtype from,
                                                 const unsigned char *src, size_t n, int stream) {
-    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
+    /* eight elements have as many bytes as one has bits */
+    const size_t in_bytes = sti_dtypes[from].bits, out_bytes = sti_dtypes[to].bits;
     size_t done;
-    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out, src += in) {
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out_bytes, src += in_bytes) {
         sti_avx2_store_floats(to, dst, sti_avx2_load_floats(to, from, src), stream);
     }
     return done;
@@ -6296,7 +6298,7 @@ typedef struct sti_neon_floats { /* eight F32 */
 STI_INLINE uint16x8_t sti_neon_load_f16(st_dtype from, const unsigned char *src) {
     uint16x8_t v, low;
     uint8x8_t bytes;
-    uint32_t four;
+    uint32_t packed;
     switch ((int)from) {
     case ST_DTYPE_F16: return vreinterpretq_u16_u8(vld1q_u8(src));
     case ST_DTYPE_F8_E5M2: return vshll_n_u8(vld1_u8(src), 8);
@@ -6308,8 +6310,8 @@ STI_INLINE uint16x8_t sti_neon_load_f16(st_dtype from, const unsigned char *src)
         v = vorrq_u16(v, vandq_u16(vceqq_u16(low, vdupq_n_u16(0x7f)), vdupq_n_u16(0x3e80)));
         return vaddq_u16(v, vshlq_n_u16(low, 7));
     default: /* F4 */
-        ST_MEMCPY(&four, src, 4);
-        bytes = vreinterpret_u8_u32(vdup_n_u32(four));
+        ST_MEMCPY(&packed, src, 4);
+        bytes = vreinterpret_u8_u32(vdup_n_u32(packed));
         v = vmovl_u8(vzip1_u8(bytes, vshr_n_u8(bytes, 4)));
         low = vshlq_n_u16(vandq_u16(v, vdupq_n_u16(7)), 9);
         return vorrq_u16(low, vshlq_n_u16(vandq_u16(v, vdupq_n_u16(8)), 12));
@@ -6387,10 +6389,11 @@ STI_INLINE void sti_neon_store_floats(st_dtype to, unsigned char *dst, sti_neon_
 
 STI_INLINE size_t sti_neon_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
                                 int stream) {
-    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* bits of one element = bytes of eight */
+    /* eight elements have as many bytes as one has bits */
+    const size_t in_bytes = sti_dtypes[from].bits, out_bytes = sti_dtypes[to].bits;
     size_t done;
     (void)stream; /* NEON intrinsics have no non-temporal stores */
-    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out, src += in) {
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out_bytes, src += in_bytes) {
         sti_neon_store_floats(to, dst, sti_neon_load_floats(from, src));
     }
     return done;
@@ -6481,7 +6484,7 @@ static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, 
                         unsigned flags) {
     const unsigned char *s = (const unsigned char *)src;
     unsigned char *d = (unsigned char *)dst;
-    size_t out, done = 0;
+    size_t element_bytes, done = 0;
     if (to == ST_DTYPE_C64) { /* two F32 each; cannot overflow, because the bytes fit size_t */
         to = from = ST_DTYPE_F32;
         first *= 2;
@@ -6491,17 +6494,17 @@ static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, 
         if (elements) ST_MEMCPY(d, s + sti_packed_bytes(from, first), sti_packed_bytes(to, elements));
         return;
     }
-    out = sti_dtypes[to].bits / 8u; /* nothing is converted to an element smaller than a byte */
+    element_bytes = sti_dtypes[to].bits / 8u; /* nothing is converted to an element smaller than a byte */
 #if STI_SSE2 || STI_NEON
     if (elements >= STI_KERNEL_STEP) {
         int stream = (flags & STI_TO_STREAM) && elements >= STI_STREAM_ALIGN; /* more than sti_lead_count returns */
         done = sti_lead_count(to, d, from, first, &stream);
         sti_convert_scalar(to, d, from, s, first, done, flags);
-        done += sti_convert_vector(to, d + done * out, from, s + sti_packed_bytes(from, first + done), elements - done,
-                                   stream);
+        done += sti_convert_vector(to, d + done * element_bytes, from, s + sti_packed_bytes(from, first + done),
+                                   elements - done, stream);
     }
 #endif
-    sti_convert_scalar(to, d + done * out, from, s, first + done, elements - done, flags);
+    sti_convert_scalar(to, d + done * element_bytes, from, s, first + done, elements - done, flags);
 }
 
 ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t elements) {
