@@ -398,8 +398,8 @@ typedef struct st_files { /* a file system of the caller's: an archive, game ass
      * each st_read, from any thread, unless `mapped` is set. */
     int (*open)(void *user, const char *path, st_io *file);
     void (*close)(void *user, st_io *file); /* called once for each open that returned 0 */
-    /* Calls each with every name in the directory (a name, not a path) until it returns non-zero, and returns that value;
-     * else 0, or ST_IO_NOT_FOUND if there is no such directory. NULL: directories cannot be opened. */
+    /* Calls each with every name in the directory (a name, not a path) until it returns non-zero, and returns that
+     * value; else 0, or ST_IO_NOT_FOUND if there is no such directory. NULL: directories cannot be opened. */
     int (*list)(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg);
 } st_files;
 
@@ -513,7 +513,8 @@ typedef struct st_writer st_writer;
 /* ---- 4 calls --------------------------------------------------------------------------------------------------------
  * Errors lists what a call adds to ST_ERR_ARGUMENT for NULL and unknown flags. After an error outputs are untouched
  * unless the block says otherwise. Every call may run in several threads on one open model unless the block says
- * otherwise. uses: 3
+ * otherwise.
+ * uses: 3
  * ------------------------------------------------------------------------------------------------------------------ */
 
 /* -- names and numbers -- */
@@ -649,8 +650,7 @@ ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_
  *   shape     NULL, or room for tensor->rank dimensions, in the order of the view's axes
  *   elements  NULL, or receives their product
  * Errors: ST_ERR_ARGUMENT  more ranges than dimensions; a range that starts past its stop, or stops past the end; an
- * axis
- *                          repeated or out of range
+ *                          axis repeated or out of range
  *         ST_ERR_OVERFLOW  possible only for tensors that are in no file */
 ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uint64_t *shape, uint64_t *elements,
                                st_error *error);
@@ -662,8 +662,7 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
  *   dst        any alignment; must not be part of tensor->data
  *   dst_bytes  size of dst; what the view needs is written, not more
  * Errors: ST_ERR_ARGUMENT     invalid view (see st_view_shape), dst too small (expected: bytes needed), no such dtype,
- * not a
- *                             tensor of this model
+ *                             not a tensor of this model
  *         ST_ERR_UNSUPPORTED  no such conversion (see NUMBERS in the manual)
  *         ST_ERR_SUBBYTE      4- and 6-bit elements, not converted: the last axis must stay last, with step 1, and
  *                             start and end on whole bytes. The whole tensor can always be read.
@@ -697,10 +696,10 @@ ST_API st_status st_load(const st_model *model, const st_load_item *items, size_
 
 /* Computes which bytes st_load would read, for programs that read them by other means: io_uring, a GPU, their own pool.
  * The bytes are as stored (little-endian).
- *   items      dst and dst_bytes are ignored
- *   max_bytes  largest extent wanted; 0: no limit
- *   extents    room for extent_capacity extents, sorted by file and offset; NULL if extent_capacity is 0. A view has
- *              one for each run of bytes, which may be each element
+ *   items         dst and dst_bytes are ignored
+ *   max_bytes     largest extent wanted; 0: no limit
+ *   extents       room for extent_capacity extents, sorted by file and offset; NULL if extent_capacity is 0. A view has
+ *                 one for each run of bytes, which may be each element
  *   extent_count  NULL, or receives the number of extents
  * Errors: ST_ERR_ARGUMENT     extent_capacity too small (expected: number of extents), or as st_read_as
  *         ST_ERR_UNSUPPORTED  an item is to be converted
@@ -728,8 +727,8 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 /* Tells the system how the bytes of a tensor will be used: ST_ADVISE_WILL_NEED starts reading ahead, ST_ADVISE_DONE
  * releases cached pages.
  *   tensor  NULL: all tensors
- * Returns ST_OK also where the system or the source takes no advice. Errors: ST_ERR_ARGUMENT  not a tensor of this
- * model */
+ * Returns ST_OK also where the system or the source takes no advice.
+ * Errors: ST_ERR_ARGUMENT  not a tensor of this model */
 ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error);
 
 /* -- scanning without memory -- */
