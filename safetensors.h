@@ -4260,7 +4260,7 @@ STI_NOINLINE static void sti_add_sums(sti_sums *sums, const sti_header *h) {
 }
 
 /* Lays out the model's block at `base` and returns its size; base NULL: only measures. */
-STI_COLD static size_t sti_layout_model(sti_opening *o, unsigned char *base) {
+STI_NOINLINE static size_t sti_layout_model(sti_opening *o, unsigned char *base) {
     const sti_sums *sums = &o->sums;
     sti_layout *l = &o->layout;
     sti_block b;
@@ -4329,14 +4329,8 @@ static st_status sti_take_header_scratch(sti_opening *o, sti_opened_file *p) {
         o, 2 * n + sizeof *p->entries, sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
     if (!p->text) return ST_ERR_MEMORY;
     p->entries = (sti_entry *)(void *)(p->text + n);
+    p->header = sti_header_at(p->text, p->header_bytes, o->flags, o->error);
     return ST_OK;
-}
-
-STI_NOINLINE static st_status sti_read_header_text(const sti_opening *o, sti_opened_file *p) {
-    const size_t n = p->header_bytes;
-    const int code = n ? sti_io_read(&p->io, 8, p->text, n) : 0;
-    p->header = sti_header_at(p->text, n, o->flags, o->error);
-    return code ? sti_fail_code(o->error, code, 8, STI_TEXT("cannot read the header")) : ST_OK;
 }
 
 /* Reads and parses the header, and sorts its entries by offset. */
@@ -4344,8 +4338,9 @@ STI_NOINLINE static st_status sti_parse_entries(sti_opening *o, sti_opened_file 
     sti_header *h = &p->header;
     uint64_t end = 0;
     int found, sorted = 1;
-    st_status s = sti_read_header_text(o, p);
-    if (s != ST_OK) return s;
+    st_status s;
+    const int code = p->header_bytes ? sti_io_read(&p->io, 8, p->text, p->header_bytes) : 0;
+    if (code) return sti_fail_code(o->error, code, 8, STI_TEXT("cannot read the header"));
     for (;;) {
         sti_entry *e = &p->entries[h->tensors];
         s = sti_header_next(h, e, &found);
@@ -4423,7 +4418,7 @@ static st_status sti_parse_file(sti_opening *o, sti_opened_file *p) {
 /* ---- filling a model */
 
 /* Takes the model's block and sets all of it that does not depend on the files. */
-STI_COLD static st_status sti_take_model_block(sti_opening *o) {
+STI_NOINLINE static st_status sti_take_model_block(sti_opening *o) {
     const size_t bytes = sti_layout_model(o, NULL);
     unsigned char *block = o->memory.work;
     sti_model *m;
@@ -4501,7 +4496,7 @@ STI_NOINLINE static void sti_fill_tensors(sti_opening *o, sti_opened_file *p, st
 
 /* Builds the tables of one file's names and keys. Returns the offset in the header of the first name or key that
  * repeats another, or 0. */
-STI_NOINLINE static uint32_t sti_build_tables(const sti_opened_file *p, const sti_layout *l, const st_pair *pairs) {
+static uint32_t sti_build_tables(const sti_opened_file *p, const sti_layout *l, const st_pair *pairs) {
     sti_name_table *names = &l->model->names, *keys = &l->model->keys;
     uint32_t item = STI_ABSENT, offset = 0, key_offset;
     names->tensors = l->tensors - p->header.tensors;
@@ -4556,8 +4551,8 @@ STI_COLD static st_status sti_explain_format(const sti_opening *o, st_status sta
 }
 
 /* Begins every call that opens a model: initializes `o` and checks the arguments. */
-STI_COLD static st_status sti_open_begin(sti_opening *o, st_model **model, const char *label,
-                                         const st_open_options *options, int has_source, st_error *error) {
+STI_NOINLINE static st_status sti_open_begin(sti_opening *o, st_model **model, const char *label,
+                                             const st_open_options *options, int has_source, st_error *error) {
     static const st_open_options defaults = {0, 0, NULL, {NULL, 0}, NULL};
     const st_open_options *given = options ? options : &defaults;
     const unsigned map_flags = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
@@ -4580,14 +4575,22 @@ STI_COLD static st_status sti_open_begin(sti_opening *o, st_model **model, const
                     STI_TEXT("model, path, io or options are NULL or invalid: check flags, allocator, work and files"));
 }
 
-/* Ends every call that opens a model: returns the model, or frees it and adds the file's name to the error. */
-STI_COLD static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
+static void sti_close_file(sti_opening *o, sti_opened_file *p) {
+    if (p->is_open && o->files.close) (o->files.close)(o->files.user, &p->io);
+    p->is_open = 0;
+}
+
+/* Ends every call that opens a model: returns the model, or closes the files, frees the model and adds the name of the
+ * current file to the error. */
+STI_NOINLINE static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
+    uint32_t i;
     if (s == ST_OK) {
         *model = &o->layout.model->open;
         (*model)->metadata = (*model)->shards->metadata;
         (*model)->metadata_count = (*model)->shards->metadata_count;
         (void)sti_succeed(o->error);
     } else {
+        for (i = 0; i < o->opened_count; i++) sti_close_file(o, &o->opened[i]);
         sti_deallocate(&o->memory, o->layout.model, o->layout.bytes);
         (void)sti_error_file(o->error, sti_span_of(o->current && *o->current->path ? o->current->path : o->label), s);
     }
@@ -4825,22 +4828,32 @@ static sti_span sti_weight_name(const sti_index_file *x, const sti_weight *w) {
     return sti_span_from(x->text + w->name, w->name_bytes);
 }
 
+/* Fails if a key of the index repeats another. */
+STI_COLD static st_status sti_index_check_keys(sti_opening *o, const sti_index_file *x, const st_pair *pairs,
+                                               uint32_t count, const char *sentence) {
+    sti_name_table keys;
+    uint32_t repeated;
+    if (!sti_take_table(o, &keys, pairs, count)) return ST_ERR_MEMORY;
+    repeated = sti_table_build(&keys, NULL);
+    if (repeated == STI_ABSENT) return ST_OK;
+    o->current = NULL;
+    return sti_index_fail(x, sti_table_name(&keys, repeated), ST_ERR_DUPLICATE, sentence);
+}
+
 /* Fails if the weight_map repeats a name; otherwise returns `status`. A repeated name takes precedence over the faults
  * of shards, so this runs after any of them. A model without a fault needs no such table: sti_index_check looks up each
  * weight and finds repeated ones. */
 STI_COLD static st_status sti_index_check_unique(sti_opening *o, const sti_index_file *x, st_status status) {
-    sti_name_table names;
     st_pair *pairs = (st_pair *)sti_take_scratch(o, x->weight_count, sizeof *pairs);
+    st_status s;
     uint32_t i;
-    if (!sti_take_table(o, &names, pairs, x->weight_count)) return ST_ERR_MEMORY;
+    if (!pairs) return ST_ERR_MEMORY;
     for (i = 0; i < x->weight_count; i++) {
         pairs[i].key = x->text + x->weights[i].name;
         pairs[i].key_bytes = x->weights[i].name_bytes;
     }
-    i = sti_table_build(&names, NULL);
-    if (i == STI_ABSENT) return status;
-    o->current = NULL;
-    return sti_index_fail(x, sti_table_name(&names, i), ST_ERR_DUPLICATE, STI_TEXT("duplicate tensor name"));
+    s = sti_index_check_keys(o, x, pairs, x->weight_count, STI_TEXT("duplicate tensor name"));
+    return s == ST_OK ? status : s;
 }
 
 /* ---- several files: an index and its shards */
@@ -4874,11 +4887,6 @@ static st_status sti_open_one_file(sti_opening *o, const char *path) {
     if (s == ST_OK) s = sti_open_source(o);
     if (s == ST_OK) sti_copy_paths(o);
     return s;
-}
-
-static void sti_close_file(sti_opening *o, sti_opened_file *p) {
-    if (p->is_open && o->files.close) (o->files.close)(o->files.user, &p->io);
-    p->is_open = 0;
 }
 
 /* Reads the index into memory and parses it. */
@@ -4918,16 +4926,12 @@ STI_COLD static st_status sti_index_load(sti_opening *o, sti_index_file *x, cons
 STI_COLD static st_status sti_index_read(sti_opening *o, sti_index_file *x, const char *path) {
     st_status s = sti_index_load(o, x, path);
     sti_json j = x->json;
-    sti_name_table keys;
-    uint32_t repeated;
     if (s != ST_OK || !x->metadata_offset) return s;
     x->pairs = (st_pair *)sti_take_scratch(o, x->pair_count, sizeof *x->pairs);
-    if (!sti_take_table(o, &keys, x->pairs, x->pair_count)) return ST_ERR_MEMORY;
+    if (!x->pairs) return ST_ERR_MEMORY;
     j.at += x->metadata_offset;
     (void)sti_index_metadata(x, &j, x->pairs); /* cannot fail: sti_index_parse parsed it */
-    repeated = sti_table_build(&keys, NULL);
-    if (repeated == STI_ABSENT) return ST_OK;
-    return sti_index_fail(x, sti_table_name(&keys, repeated), ST_ERR_DUPLICATE, STI_TEXT("duplicate metadata key"));
+    return sti_index_check_keys(o, x, x->pairs, x->pair_count, STI_TEXT("duplicate metadata key"));
 }
 
 /* Numbers the shards in the order of their paths and stores the numbers in x->weights. Sets first[i] to the first run
@@ -4996,15 +5000,6 @@ STI_COLD static st_status sti_index_list_shards(sti_opening *o, sti_index_file *
     return ST_OK;
 }
 
-/* Limits the open files of a model: from file number STI_MAX_OPEN_FILES on, keeps only the mapping. */
-static void sti_release_file(sti_opening *o, sti_opened_file *p, uint32_t number) {
-    if (number < STI_MAX_OPEN_FILES) return;
-#if !defined(ST_NO_FILES)
-    if (o->is_system && p->io.mapped) sti_system_release(&p->io);
-#endif
-    if (!p->io.mapped) sti_close_file(o, p);
-}
-
 /* Discards the model begun so far and fails with the error that opening this shard alone would report. */
 STI_COLD static st_status sti_fail_alone(sti_opening *o, sti_opened_file *p) {
     sti_opened_file *opened = o->opened;
@@ -5055,7 +5050,7 @@ STI_COLD static st_status sti_reparse_file(sti_opening *o, sti_opened_file *p) {
 
 /* Returns 1 if the file system reports this shard as the same file as an earlier one. `seen` is a hash set of shard
  * numbers + 1 with 2 * o->opened_count slots. */
-STI_COLD static int sti_is_file_seen(const sti_opening *o, uint32_t shard, uint32_t *seen) {
+static int sti_is_file_seen(const sti_opening *o, uint32_t shard, uint32_t *seen) {
     const uint32_t slots = 2 * o->opened_count;
     const st_io *io = &o->opened[shard].io;
     uint32_t slot = (uint32_t)(((io->id[0] ^ io->id[1]) * 0x9E3779B97F4A7C15u >> 32) % slots);
@@ -5086,7 +5081,11 @@ STI_COLD static st_status sti_open_shard(sti_opening *o, uint32_t shard, uint32_
     if (s == ST_OK) s = sti_map_file(o, &p->io);
     if (s != ST_OK) return sti_explain_format(o, s);
     o->current = NULL;
-    sti_release_file(o, p, shard);
+    if (shard < STI_MAX_OPEN_FILES) return ST_OK;
+#if !defined(ST_NO_FILES)
+    if (o->is_system && p->io.mapped) sti_system_release(&p->io); /* keeps the mapping */
+#endif
+    if (!p->io.mapped) sti_close_file(o, p);
     return ST_OK;
 }
 
@@ -5346,13 +5345,6 @@ STI_COLD static st_status sti_open_directory(sti_opening *o, const char *path) {
 
 /* ---- st_open */
 
-/* Closes all files if opening the model failed. */
-static st_status sti_close_files(sti_opening *o, st_status status) {
-    uint32_t i;
-    for (i = 0; status != ST_OK && i < o->opened_count; i++) sti_close_file(o, &o->opened[i]);
-    return status;
-}
-
 static st_status sti_choose_files(sti_opening *o, const st_open_options *options) {
     if (options && options->files) {
         o->files = *options->files;
@@ -5383,7 +5375,7 @@ ST_API st_status st_open(st_model **model, const char *path, const st_open_optio
     st_status s = sti_open_begin(&o, model, path ? path : "st_open", options, path != NULL, error);
     if (s == ST_OK) s = sti_choose_files(&o, options);
     if (s == ST_OK) s = sti_open_path(&o, path);
-    return sti_open_end(&o, model, sti_close_files(&o, s));
+    return sti_open_end(&o, model, s);
 }
 
 /* ---- the hub's cache */
@@ -5498,7 +5490,7 @@ ST_API st_status st_open_hub(st_model **model, const char *repo, const char *rev
     if (s == ST_OK) s = sti_choose_files(&o, options);
     if (s == ST_OK) s = sti_open_repository(&o, repo, revision ? revision : "main");
 #endif
-    return sti_open_end(&o, model, sti_close_files(&o, s));
+    return sti_open_end(&o, model, s);
 }
 
 ST_API void st_close(st_model *model) {
