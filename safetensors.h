@@ -4152,10 +4152,10 @@ typedef struct sti_opened_file { /* a file being opened */
     int is_open;
     size_t header_bytes; /* below 2^32 */
     uint64_t data_bytes;
-    unsigned char *text; /* private copy of the header */
-    sti_entry *entries;  /* sorted by data offset after parsing */
-    sti_header header;   /* counts what the header holds */
-    st_status offsets_status;
+    unsigned char *text;      /* private copy of the header */
+    sti_entry *entries;       /* sorted by data offset after parsing */
+    sti_header header;        /* counts what the header holds */
+    st_status offsets_status; /* the verdict on all data_offsets */
 } sti_opened_file;
 
 typedef struct sti_weight {    /* a member of the weight_map; offsets count from the first byte of the index */
@@ -4164,7 +4164,7 @@ typedef struct sti_weight {    /* a member of the weight_map; offsets count from
 } sti_weight;
 
 typedef struct sti_index_file { /* an index being opened */
-    sti_json json;              /* at the first byte */
+    sti_json json;              /* positioned at the first byte */
     char *text;                 /* private copy of the index */
     sti_weight *weights;
     uint32_t weight_count;
@@ -4324,7 +4324,7 @@ static st_status sti_take_header_scratch(sti_opening *o, sti_opened_file *p) {
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX / 4, p->header_bytes,
                         STI_TEXT("header of $a bytes does not fit this machine's memory"));
     }
-    /* sti_header_next writes to one entry more before it finds the end */
+    /* one extra entry: sti_header_next writes to it before it finds the end */
     p->text = (unsigned char *)sti_take_scratch_for(
         o, 2 * n + sizeof *p->entries, sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
     if (!p->text) return ST_ERR_MEMORY;
@@ -4454,7 +4454,7 @@ STI_NOINLINE static void sti_fill_tensors(sti_opening *o, sti_opened_file *p, st
     st_tensor *t = l->tensors;
     const uint32_t text_bytes = h->text_bytes; /* sti_metadata_read counts again */
     char *text = l->text;
-    sti_string w; /* nothing below can fail: the text is a private copy and was parsed before */
+    sti_string spelling; /* nothing below can fail: the text is a private copy and was parsed before */
     uint32_t i;
     for (i = 0; i < p->header.tensors; i++, t++) {
         const sti_entry *e = &p->entries[i];
@@ -4467,7 +4467,7 @@ STI_NOINLINE static void sti_fill_tensors(sti_opening *o, sti_opened_file *p, st
         if (e->dtype == ST_DTYPE_UNKNOWN) {
             t->dtype_name = text;
             h->json.at = h->text + e->dtype_at;
-            (void)sti_header_copy(h, &w, &text);
+            (void)sti_header_copy(h, &spelling, &text);
         }
         t->shape = l->shapes;
         sti_copy_shape(h, e, l->shapes);
@@ -4686,21 +4686,21 @@ STI_COLD static const char *sti_path_fault(sti_span path, int is_shard) {
         for (name.n = 0; name.n < path.n && path.at[name.n] != '/'; name.n++) {
             const unsigned char c = (unsigned char)path.at[name.n];
             if (c < 0x20 || c == 0x7F || sti_is_one_of((char)c, "\\:<>\"|?*")) {
-                return STI_TEXT("character not allowed in a shard path");
+                return STI_TEXT("path contains a character that is not allowed");
             }
             if (c == 0xC2 && name.n + 1 < path.n && (unsigned char)path.at[name.n + 1] < 0xA0) {
-                return STI_TEXT("control character in a shard path");
+                return STI_TEXT("path contains a control character");
             }
         }
-        if (name.n == 0) return STI_TEXT("shard path is absolute or has an empty component");
+        if (name.n == 0) return STI_TEXT("path is absolute or has an empty component");
         if (sti_is_one_of(name.at[0], " .") || sti_is_one_of(name.at[name.n - 1], " .")) {
-            return STI_TEXT("component of a shard path begins or ends with a dot or a space");
+            return STI_TEXT("path component begins or ends with a dot or a space");
         }
-        if (name.n > 255) return STI_TEXT("component of a shard path is longer than 255 bytes");
+        if (name.n > 255) return STI_TEXT("path component is longer than 255 bytes");
         for (stem = name, stem.n = i = 0; i < name.n && name.at[i] != '.'; i++) {
             if (name.at[i] != ' ') stem.n = i + 1;
         }
-        if (sti_is_device(stem)) return STI_TEXT("component of a shard path is a device name on Windows");
+        if (sti_is_device(stem)) return STI_TEXT("path component is a device name on Windows");
         if (name.n == path.n) return NULL;
         path = sti_drop_first(path, name.n + 1);
     }
@@ -4708,7 +4708,7 @@ STI_COLD static const char *sti_path_fault(sti_span path, int is_shard) {
 
 /* ---- parsing an index */
 
-/* Fails at a string of the index, whose bytes after the opening quote are `string`. */
+/* Fails at the position of a string in the index. `string` begins after the opening quote. */
 STI_COLD static st_status sti_index_fail(const sti_index_file *x, sti_span string, st_status status,
                                          const char *sentence) {
     (void)sti_json_fail_at(&x->json, (uint32_t)(string.at - 1 - x->text), status, sentence);
@@ -4717,11 +4717,11 @@ STI_COLD static st_status sti_index_fail(const sti_index_file *x, sti_span strin
 }
 
 /* Unescapes a string in place; j is after its closing quote. */
-static void sti_index_unescape(const sti_json *j, const sti_string *w, char *text) {
-    char *out = text + w->place + 1;
+static void sti_index_unescape(const sti_json *j, const sti_string *string, char *text) {
+    char *out = text + string->place + 1;
     sti_json inside;
     unsigned char bytes[4];
-    if (!w->escaped) return;
+    if (!string->escaped) return;
     inside = sti_json_inside(sti_span_from(out, (size_t)((const char *)j->at - 1 - out)));
     while (inside.at < inside.end) { /* the output never overtakes the input */
         const size_t n = sti_json_character(&inside, 1, bytes);
@@ -5449,29 +5449,29 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const
 }
 
 STI_COLD static st_status sti_open_repository(sti_opening *o, const char *repo, const char *revision) {
-    sti_span t[7], name = sti_span_of(repo);
+    sti_span texts[7], name = sti_span_of(repo);
     const char *fault = sti_path_fault(name, 0), *path;
     char commit[48];
     st_status s;
-    for (t[2] = name, t[2].n = 0; t[2].n < name.n && repo[t[2].n] != '/'; t[2].n++) {}
-    t[3] = t[4] = sti_span_of("");
-    if (t[2].n < name.n) {
-        t[3] = sti_span_of("--");
-        t[4] = sti_drop_first(name, t[2].n + 1);
+    for (texts[2] = name, texts[2].n = 0; texts[2].n < name.n && repo[texts[2].n] != '/'; texts[2].n++) {}
+    texts[3] = texts[4] = sti_span_of("");
+    if (texts[2].n < name.n) {
+        texts[3] = sti_span_of("--");
+        texts[4] = sti_drop_first(name, texts[2].n + 1);
     }
-    if (!fault && sti_contains(t[4], sti_span_of("/"))) fault = STI_TEXT("repository is not owner/name or name");
+    if (!fault && sti_contains(texts[4], sti_span_of("/"))) fault = STI_TEXT("repository is not owner/name or name");
     if (!fault) fault = sti_path_fault(sti_span_of(revision), 0);
     if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, fault);
     if ((path = sti_hub_root(o)) == NULL) return ST_ERR_MEMORY;
-    t[0] = sti_span_of(path);
-    t[1] = sti_span_of("/models--");
-    t[5] = sti_span_of("/refs/");
-    t[6] = sti_span_of(revision);
-    if ((path = sti_join(o, t, 7)) == NULL) return ST_ERR_MEMORY;
+    texts[0] = sti_span_of(path);
+    texts[1] = sti_span_of("/models--");
+    texts[5] = sti_span_of("/refs/");
+    texts[6] = sti_span_of(revision);
+    if ((path = sti_join(o, texts, 7)) == NULL) return ST_ERR_MEMORY;
     if ((s = sti_hub_commit(o, path, revision, commit)) != ST_OK) return s;
-    t[5] = sti_span_of("/snapshots/");
-    t[6] = sti_span_from(commit, 40);
-    if ((path = sti_join(o, t, 7)) == NULL) return ST_ERR_MEMORY;
+    texts[5] = sti_span_of("/snapshots/");
+    texts[6] = sti_span_from(commit, 40);
+    if ((path = sti_join(o, texts, 7)) == NULL) return ST_ERR_MEMORY;
     return sti_open_directory(o, path);
 }
 #endif
@@ -5544,12 +5544,12 @@ static int sti_model_read(const sti_model *m, uint32_t shard, uint64_t offset, v
 /* ---- finding */
 
 ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_t name_bytes) {
-    const sti_name_table *x;
-    const sti_span s = sti_span_from(name, name_bytes);
+    const sti_name_table *names;
+    const sti_span key = sti_span_from(name, name_bytes);
     uint32_t item;
     if (!model || !name) return NULL;
-    x = &((const sti_model *)(const void *)model)->names;
-    item = sti_table_find_hashed(x, 1, s, sti_hash(x, s)); /* inlined: programs call this once per tensor */
+    names = &((const sti_model *)(const void *)model)->names;
+    item = sti_table_find_hashed(names, 1, key, sti_hash(names, key)); /* inlined: programs call this once per tensor */
     return item == STI_ABSENT ? NULL : &model->tensors[item];
 }
 
@@ -5624,16 +5624,17 @@ STI_COLD static void sti_alias_add(sti_alias_list *a, sti_span name, int is_esca
 }
 
 /* Finds the tensor named by the JSON string at j. Sets *inside to the string between its quotes. */
-STI_COLD static const st_tensor *sti_alias_find(const st_model *model, sti_json *j, sti_string *w, sti_span *inside) {
+STI_COLD static const st_tensor *sti_alias_find(const st_model *model, sti_json *j, sti_string *string,
+                                                sti_span *inside) {
     char name[256];
     sti_json start = *j;
     inside->at = (const char *)j->at + 1;
-    (void)sti_json_string(j, w, NULL); /* cannot fail: the index was parsed when it was opened */
+    (void)sti_json_string(j, string, NULL); /* cannot fail: the index was parsed when it was opened */
     inside->n = (size_t)((const char *)j->at - inside->at) - 1;
-    if (!w->escaped) return st_find_n(model, inside->at, inside->n);
-    if (w->bytes > sizeof name) return NULL;
-    (void)sti_json_string(&start, w, name);
-    return st_find_n(model, name, w->bytes);
+    if (!string->escaped) return st_find_n(model, inside->at, inside->n);
+    if (string->bytes > sizeof name) return NULL;
+    (void)sti_json_string(&start, string, name);
+    return st_find_n(model, name, string->bytes);
 }
 
 /* Adds one array of names that share their bytes, with j at its bracket. The first name that is a tensor stands for the
@@ -5642,7 +5643,7 @@ STI_COLD static st_status sti_alias_group(sti_alias_list *a, sti_json *j) {
     const st_tensor *first = NULL, *t;
     sti_json start = *j;
     sti_span name, canonical = {NULL, 0};
-    sti_string w;
+    sti_string string;
     int more, pass;
     for (pass = 0; pass < 2; pass++) {
         *j = start;
@@ -5650,12 +5651,12 @@ STI_COLD static st_status sti_alias_group(sti_alias_list *a, sti_json *j) {
         (void)sti_json_enter(j, '[', &more, NULL);
         while (more) {
             if (sti_json_peek(j) != '"') return ST_ERR_SCHEMA;
-            t = sti_alias_find(a->model, j, &w, &name);
+            t = sti_alias_find(a->model, j, &string, &name);
             if (!first && t) {
                 first = t;
                 canonical = name;
             } else if (pass && first && name.at != canonical.at && t != first) {
-                sti_alias_add(a, name, w.escaped, first);
+                sti_alias_add(a, name, string.escaped, first);
             }
             (void)sti_json_next(j, '[', &more);
         }
@@ -5700,8 +5701,8 @@ STI_COLD static st_status sti_alias_add_all(sti_alias_list *a) {
         } else if (p->value[0] == '"') {
             sti_json j = sti_json_inside(value);
             sti_span inside;
-            sti_string w;
-            sti_alias_pair(a, p, sti_alias_find(m, &j, &w, &inside));
+            sti_string string;
+            sti_alias_pair(a, p, sti_alias_find(m, &j, &string, &inside));
         }
     }
     return s;
