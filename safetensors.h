@@ -4245,13 +4245,6 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
     return s;
 }
 
-/* Fails with a status and a sentence about the tensor or file `name`. */
-STI_COLD static st_status sti_fail_name(st_error *error, st_status status, sti_span name, const char *sentence) {
-    (void)sti_fail(error, status, STI_NO_OFFSET, 0, 0, sentence);
-    sti_error_subject(error, name, STI_NAME);
-    return status;
-}
-
 STI_NOINLINE static void sti_add_sums(sti_sums *sums, const sti_header *h) {
     sums->tensors = sti_add_saturated(sums->tensors, h->tensors);
     sums->dimensions = sti_add_saturated(sums->dimensions, h->dimensions);
@@ -5029,6 +5022,16 @@ STI_COLD static int sti_reopen_io(const st_files *files, const char *path, const
     return STI_IO_CHANGED;
 }
 
+/* Fails with a sentence about the tensor or shard `name`, followed by the paths of one or two shards. */
+STI_COLD static st_status sti_fail_shard(const sti_opening *o, sti_span name, const char *sentence, const char *path,
+                                         const char *conjunction, const char *other_path) {
+    (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, sentence);
+    if (path) sti_error_append(o->error, " ", sti_span_of(path));
+    if (other_path) sti_error_append(o->error, conjunction, sti_span_of(other_path));
+    sti_error_subject(o->error, name, STI_NAME);
+    return ST_ERR_SHARD;
+}
+
 /* Parses the header of a shard whose scratch was released. It must hold as much as before. */
 STI_COLD static st_status sti_reparse_file(sti_opening *o, sti_opened_file *p) {
     const sti_header before = p->header;
@@ -5070,10 +5073,10 @@ STI_COLD static st_status sti_open_shard(sti_opening *o, uint32_t shard, uint32_
     const sti_span name = sti_drop_first(sti_span_of(p->path), sti_system_directory(o->label));
     if (s == ST_ERR_NOT_FOUND) {
         if (o->flags & ST_OPEN_PARTIAL) return ST_OK;
-        return sti_fail_name(o->error, ST_ERR_SHARD, name, STI_TEXT("shard listed in the index does not exist"));
+        return sti_fail_shard(o, name, STI_TEXT("shard listed in the index does not exist"), NULL, NULL, NULL);
     }
     if (s == ST_OK && o->is_system && sti_is_file_seen(o, shard, seen)) {
-        return sti_fail_name(o->error, ST_ERR_SHARD, name, STI_TEXT("shard is the same file as another shard"));
+        return sti_fail_shard(o, name, STI_TEXT("shard is the same file as another shard"), NULL, NULL, NULL);
     }
     o->current = p;
     if (s == ST_OK) s = sti_parse_file(o, p);
@@ -5137,11 +5140,8 @@ STI_COLD static st_status sti_fail_repeated_tensor(sti_opening *o, uint32_t item
         st_status s = sti_reparse_file(o, p);
         return s == ST_OK ? sti_fail_alone(o, p) : s;
     }
-    (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, STI_TEXT("tensor is in two shards:"));
-    sti_error_append(o->error, " ", sti_span_of(o->opened[other->shard].path));
-    sti_error_append(o->error, " and ", sti_span_of(o->opened[t[item].shard].path));
-    sti_error_subject(o->error, sti_table_name(names, item), STI_NAME);
-    return ST_ERR_SHARD;
+    return sti_fail_shard(o, sti_table_name(names, item), STI_TEXT("tensor is in two shards:"),
+                          o->opened[other->shard].path, " and ", o->opened[t[item].shard].path);
 }
 
 /* Builds the tables of names and keys, and checks that the shards hold the tensors that the index assigns to them. */
@@ -5180,12 +5180,8 @@ STI_NOINLINE static st_status sti_index_check(sti_opening *o, sti_index_file *x)
             continue;
         }
         if (item != STI_ABSENT && t[item].shard == w->shard) continue;
-        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
-                       STI_TEXT("the index assigns this tensor to a shard that does not contain it:"));
-        sti_error_append(o->error, " ", sti_span_of(assigned->path));
-        if (item != STI_ABSENT) sti_error_append(o->error, ", and not ", sti_span_of(o->opened[t[item].shard].path));
-        sti_error_subject(o->error, name, STI_NAME);
-        return ST_ERR_SHARD;
+        return sti_fail_shard(o, name, STI_TEXT("the index assigns this tensor to a shard that does not contain it:"),
+                              assigned->path, ", and not ", item == STI_ABSENT ? NULL : o->opened[t[item].shard].path);
     }
     return is_partial ? sti_index_check_unique(o, x, ST_OK) : ST_OK;
 }
@@ -5232,7 +5228,6 @@ STI_COLD static st_status sti_open_index(sti_opening *o, const char *path) {
 typedef struct sti_listing {        /* what sti_open_directory needs to know about a directory */
     uint32_t files, indexes;        /* counts of *.safetensors and *.safetensors.index.json */
     int has_model, has_index;       /* model.safetensors, model.safetensors.index.json */
-    int has_shard;                  /* a file is named like one of several shards */
     char *first_file, *first_index; /* lowest names, or ""; each has STI_NAME_BYTES */
 } sti_listing;
 
@@ -5275,7 +5270,6 @@ STI_COLD static int sti_listing_add(void *arg, const char *text) {
     } else if (sti_ends_with(name, STI_MODEL)) {
         l->files++;
         l->has_model |= sti_same(name, sti_span_of("model" STI_MODEL));
-        l->has_shard |= sti_is_shard(name);
         sti_keep_first_name(l->first_file, name);
     }
     return 0;
@@ -5327,7 +5321,8 @@ STI_COLD static st_status sti_open_directory(sti_opening *o, const char *path) {
     *l.first_file = *l.first_index = 0;
     code = (o->files.list)(o->files.user, path, sti_listing_add, &l);
     if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot list the directory"));
-    if (!l.has_model && !l.has_index && (l.indexes ? l.indexes > 1 : l.files != 1 || l.has_shard)) {
+    if (!l.has_model && !l.has_index &&
+        (l.indexes ? l.indexes > 1 : l.files != 1 || sti_is_shard(sti_span_of(l.first_file)))) {
         return sti_listing_fail(o, &l);
     }
     joined[0] = sti_span_of(path);
@@ -5571,8 +5566,10 @@ ST_API size_t st_find_all(const st_model *model, const char *const *names, size_
     size_t found = 0, i;
     for (i = 0; i < count; i += n) {
         n = count - i < STI_AHEAD ? (uint32_t)(count - i) : STI_AHEAD;
-        for (k = 0; k < n; k++) spans[k] = sti_span_of(names && names[i + k] ? names[i + k] : "");
-        for (k = 0; k < n; k++) items[k] = STI_ABSENT;
+        for (k = 0; k < n; k++) {
+            spans[k] = sti_span_of(names && names[i + k] ? names[i + k] : "");
+            items[k] = STI_ABSENT;
+        }
         if (model) sti_table_find_many(&((const sti_model *)(const void *)model)->names, spans, n, items);
         for (k = 0; k < n; k++) {
             const st_tensor *t = items[k] != STI_ABSENT && names && names[i + k] ? &model->tensors[items[k]] : NULL;
