@@ -2874,7 +2874,8 @@ static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
         unsigned char p[4], q[4];
         int c = *x.at - *y.at;
         if (c == 0 && *x.at != '"' && *x.at != '\\') {
-            x.at++, y.at++;
+            x.at++;
+            y.at++;
             continue;
         }
         if (*x.at == '"' || *y.at == '"') return (*y.at == '"') - (*x.at == '"');
@@ -3411,8 +3412,10 @@ static void sti_table_find_many(const sti_name_table *x, const sti_span *names, 
         STI_PREFETCH(sti_table_first(x, 1, hashes[i]));
     }
     for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !x->sorted && x->count; i++) {
-        const uint32_t *slot = sti_table_first(x, 1, hashes[i]), item = (*slot & x->mask) - 1;
+        const uint32_t *slot = sti_table_first(x, 1, hashes[i]);
+        uint32_t item;
         if (*slot == 0) continue;
+        item = (*slot & x->mask) - 1;
         STI_PREFETCH(&x->tensors[item].name);
         STI_PREFETCH(&x->tensors[item].name_bytes);
         STI_PREFETCH(STI_HINTED(x, slot));
@@ -4961,7 +4964,7 @@ STI_NOINLINE static st_status sti_index_number_shards(sti_opening *o, sti_index_
 /* Sets o->opened to the shards that the index names, with their paths. */
 STI_COLD static st_status sti_index_list_shards(sti_opening *o, sti_index_file *x) {
     const size_t directory = sti_system_directory(o->label);
-    uint32_t *first = (uint32_t *)sti_take_scratch(o, x->run_count, sizeof *first), count, i;
+    uint32_t *first = (uint32_t *)sti_take_scratch(o, x->run_count, sizeof *first), count = 0, i;
     size_t path_bytes = 0;
     sti_opened_file *shards;
     sti_name_table paths;
@@ -5056,7 +5059,7 @@ STI_COLD static st_status sti_reparse_file(sti_opening *o, sti_opened_file *p) {
 static int sti_is_file_seen(const sti_opening *o, uint32_t shard, uint32_t *seen) {
     const uint32_t slots = 2 * o->opened_count;
     const st_io *io = &o->opened[shard].io;
-    uint32_t slot = (uint32_t)(((io->id[0] ^ io->id[1]) * 0x9E3779B97F4A7C15u >> 32) % slots);
+    uint32_t slot = (uint32_t)(sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) % slots);
     if (!(io->id[0] | io->id[1])) return 0; /* unknown */
     for (; seen[slot]; slot = slot + 1 < slots ? slot + 1 : 0) {
         const st_io *other = &o->opened[seen[slot] - 1].io;
@@ -6748,7 +6751,8 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
     st_status s = sti_view_check(t, v, error);
     if (s != ST_OK) return s;
     if ((unsigned)as >= STI_DTYPES || (unsigned)t->dtype >= STI_DTYPES) {
-        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, STI_DTYPES - 1, (unsigned)as < STI_DTYPES ? t->dtype : as,
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, STI_DTYPES - 1,
+                                 (unsigned)as < STI_DTYPES ? (unsigned)t->dtype : (unsigned)as,
                                  STI_TEXT("no dtype has the number $a: the last is $e"), error);
     }
     if (!sti_is_whole(t)) {
