@@ -149,9 +149,9 @@ static void long_names(void) {
 #ifdef _WIN32
     {
         sti_wide_path wide;
-        CHECK_EQ(sti_wide_of(&wide, path), 0);
-        CHECK(DeleteFileW(wide.at));
-        sti_wide_free(&wide);
+        CHECK_EQ(sti_wide_path_init(&wide, path), 0);
+        CHECK(DeleteFileW(wide.text));
+        sti_wide_path_free(&wide);
     }
 #else
     CHECK(remove(path) == 0);
