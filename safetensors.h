@@ -4102,64 +4102,64 @@ static int sti_system_has_avx2(void) {
 #endif
 
 /* ---- 14 model -------------------------------------------------------------------------------------------------------
- * Open, close, find; one file or several behind an index, a directory or the hub's cache. Knows files only through
- * st_files and st_io.
+ * Opens, closes and searches models: one file, several files behind an index, a directory, or the hub's cache. Reaches
+ * files only through st_files and st_io.
  * uses: 5, 6, 7, 8, 9, 10, 11, 12, 13
  * ------------------------------------------------------------------------------------------------------------------ */
-#define STI_KEPT_OPEN 64u /* files of one model; those behind are opened anew for each read that is not from memory */
+#define STI_MAX_OPEN_FILES 64u /* per model; later files are reopened for each read that is not from memory */
 #define STI_MAX_SHARDS 65536u
-#define STI_MAX_NAMES 0x10000000u /* what the numbers of an index of names hold */
-#define STI_MAX_MAPPED 16384u     /* files of one model: Linux gives a process 65,530 mappings */
-#define STI_KEPT_HEADERS 524288u  /* bytes of headers that are parsed once, of a model of several files */
-#define STI_SHORTEST_WEIGHT 18u   /* bytes: `"":"a.safetensors"` */
-#define STI_PATHS_BYTES 1024u     /* hold the few paths that lead to a model in the hub's cache, as a rule */
+#define STI_MAX_NAMES 0x10000000u     /* tensors or metadata entries: the limit of sti_name_table */
+#define STI_MAX_MAPPED 16384u         /* files per model: Linux allows 65,530 mappings per process */
+#define STI_KEPT_HEADER_BYTES 524288u /* per model of several files: the headers parsed only once */
+#define STI_MIN_WEIGHT_BYTES 18u      /* the shortest member of a weight_map: `"":"a.safetensors"` */
+#define STI_HUB_PATH_BYTES 1024u      /* usually enough for the few paths that lead to a model in the hub's cache */
 
-typedef struct sti_file { /* one of a model's files */
+typedef struct sti_file { /* a file of an open model */
     st_io io;
-    const unsigned char *bytes; /* where it may be copied from; NULL: by position */
-    int open;                   /* it is to be closed; one that is not is opened anew for each read */
+    const unsigned char *bytes; /* st_read may copy from here; NULL: it calls io.read_at */
+    int open;                   /* close on st_close; 0: the file is reopened for each read */
 } sti_file;
 
 typedef struct sti_model {
-    st_model open;    /* the public face, first: a pointer to one is a pointer to the other */
-    sti_file *files;  /* one a shard */
-    st_files source;  /* what opened them; close NULL: they are the caller's */
-    int system;       /* they are the system's, so it may be advised about them */
-    const char *said; /* what messages call the model */
+    st_model open;    /* must be first: st_model pointers are cast to sti_model */
+    sti_file *files;  /* one per shard */
+    st_files source;  /* opened the files; close is NULL for st_open_memory and st_open_io */
+    int system;       /* files are opened by the built-in st_files */
+    const char *said; /* names the model in messages */
     sti_memory memory;
     size_t block_bytes;
     sti_name_table names, keys;
 } sti_model;
 
-typedef struct sti_opened_file { /* a file while it is being opened */
+typedef struct sti_opened_file { /* a file being opened */
     const char *path;            /* "" for memory and callbacks */
     st_io io;
-    int open;
-    size_t header_bytes; /* under 2^32, as places are */
+    int is_open;
+    size_t header_bytes; /* below 2^32 */
     uint64_t data_bytes;
-    unsigned char *text; /* of the header, a copy of our own */
-    sti_entry *entries;  /* in the order of their data once all are there */
-    sti_header header;   /* what it holds, counted */
-    st_status sound;     /* what is wrong with where its tensors lie */
+    unsigned char *text;      /* private copy of the header */
+    sti_entry *entries;       /* sorted by data offset after parsing */
+    sti_header header;        /* counts what the header holds */
+    st_status offsets_status; /* the verdict on all data_offsets */
 } sti_opened_file;
 
-typedef struct sti_weight {    /* a member of the weight_map; name: where it is in the index's text */
-    uint32_t name, name_bytes; /* as bytes, for its escapes are resolved in place */
-    uint32_t shard;            /* the number of its shard; before shards are numbered, where its path is */
+typedef struct sti_weight {    /* a member of the weight_map; offsets count from the first byte of the index */
+    uint32_t name, name_bytes; /* unescaped in place */
+    uint32_t shard;            /* offset of the path; the shard's number after sti_index_number_shards */
 } sti_weight;
 
-typedef struct sti_index_file { /* the index of a model of several files while it is being opened */
-    sti_json json;              /* at its first byte */
-    char *text;                 /* the same, a copy of our own */
+typedef struct sti_index_file { /* an index being opened */
+    sti_json json;              /* positioned at the first byte */
+    char *text;                 /* private copy of the index */
     sti_weight *weights;
     uint32_t weight_count;
-    uint32_t run_count; /* of weights that follow each other and have one path */
-    uint32_t metadata;  /* where this object is; 0: there is none */
+    uint32_t run_count;       /* runs of successive weights with the same path */
+    uint32_t metadata_offset; /* of the metadata object; 0: none */
     uint32_t pair_count;
     st_pair *pairs; /* of the metadata */
 } sti_index_file;
 
-typedef struct sti_layout { /* what the model's block holds */
+typedef struct sti_layout { /* the parts of the model's block; filling them advances the pointers */
     sti_model *model;
     sti_file *files;
     st_shard *shards;
@@ -4171,25 +4171,32 @@ typedef struct sti_layout { /* what the model's block holds */
     size_t bytes;
 } sti_layout;
 
-typedef struct sti_sums { /* what the headers hold that were read so far; an index's metadata too */
+typedef struct sti_sums { /* what the headers read so far hold, and the metadata of the index */
     size_t tensors, dimensions, pairs, text;
 } sti_sums;
 
-typedef struct sti_opening { /* what one call of st_open and its like works with */
+typedef struct sti_opening { /* the state of one call that opens a model */
     sti_memory memory;
     unsigned flags;
     uint64_t limit;
     st_files files;
-    int system;
-    const char *said; /* what messages call it */
+    int is_system;     /* `files` is the built-in one */
+    const char *label; /* names the model in messages */
     st_error *error;
-    sti_opened_file *parts; /* `one`, or scratch */
-    uint32_t part_count;
-    sti_opened_file *at; /* the one that is being judged; NULL: the model as a whole */
+    sti_opened_file *opened; /* `single`, or scratch */
+    uint32_t opened_count;
+    sti_opened_file *current; /* the file that an error is about; NULL: the model */
     sti_sums sums;
-    sti_layout layout; /* of the model; model NULL: there is none yet */
-    sti_opened_file one;
+    sti_layout layout; /* model NULL: not allocated yet */
+    sti_opened_file single;
 } sti_opening;
+
+static sti_span sti_span_from(const char *text, size_t n) {
+    sti_span s;
+    s.at = text;
+    s.n = n;
+    return s;
+}
 
 static int sti_io_read(const st_io *io, uint64_t offset, void *dst, size_t n) {
     if (io->read_at) return (io->read_at)(io->user, offset, dst, n);
@@ -4197,7 +4204,7 @@ static int sti_io_read(const st_io *io, uint64_t offset, void *dst, size_t n) {
     return 0;
 }
 
-/* a code of st_files or st_io as an error */
+/* Reports a code returned by st_files or st_io. `sentence` describes every code that has no sentence of its own. */
 STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t position, const char *sentence) {
     st_status s = ST_ERR_IO;
     switch (code) {
@@ -4223,109 +4230,114 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
     return s;
 }
 
-/* adds what a header holds to what the model will hold */
-STI_NOINLINE static void sti_count(sti_opening *o, const sti_header *h) {
-    sti_sums *all = &o->sums;
-    all->tensors = sti_add_saturated(all->tensors, h->tensors);
-    all->dimensions = sti_add_saturated(all->dimensions, h->dimensions);
-    all->pairs = sti_add_saturated(all->pairs, h->pairs);
-    all->text = sti_add_saturated(all->text, h->text_bytes);
+STI_NOINLINE static void sti_add_sums(sti_sums *sums, const sti_header *h) {
+    sums->tensors = sti_add_saturated(sums->tensors, h->tensors);
+    sums->dimensions = sti_add_saturated(sums->dimensions, h->dimensions);
+    sums->pairs = sti_add_saturated(sums->pairs, h->pairs);
+    sums->text = sti_add_saturated(sums->text, h->text_bytes);
 }
 
-/* lays the model out, and gives the bytes of its block; base NULL: only measured */
+/* Lays out the model's block at `base` and returns its size; base NULL: only measures. */
 STI_NOINLINE static size_t sti_layout_model(sti_opening *o, unsigned char *base) {
-    const sti_sums *all = &o->sums;
+    const sti_sums *sums = &o->sums;
     sti_layout *l = &o->layout;
     sti_block b;
     b.base = base;
     b.used = 0;
     l->model = (sti_model *)sti_take(&b, 1, sizeof *l->model);
-    l->files = (sti_file *)sti_take(&b, o->part_count, sizeof *l->files);
-    l->shards = (st_shard *)sti_take(&b, o->part_count, sizeof *l->shards);
-    l->tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l->tensors);
-    l->shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l->shapes);
-    l->pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l->pairs);
+    l->files = (sti_file *)sti_take(&b, o->opened_count, sizeof *l->files);
+    l->shards = (st_shard *)sti_take(&b, o->opened_count, sizeof *l->shards);
+    l->tensors = (st_tensor *)sti_take(&b, sums->tensors, sizeof *l->tensors);
+    l->shapes = (uint64_t *)sti_take(&b, sums->dimensions, sizeof *l->shapes);
+    l->pairs = (st_pair *)sti_take(&b, sums->pairs, sizeof *l->pairs);
     l->name_slots =
-        (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->tensors), STI_SLOT_WORDS(1) * sizeof *l->name_slots);
-    l->key_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->pairs), sizeof *l->key_slots);
-    l->text = (char *)sti_take(&b, all->text, 1);
+        (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)sums->tensors), STI_SLOT_WORDS(1) * sizeof *l->name_slots);
+    l->key_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)sums->pairs), sizeof *l->key_slots);
+    l->text = (char *)sti_take(&b, sums->text, 1);
     l->bytes = sti_round8(b.used);
     return l->bytes;
 }
 
-/* ---- scratch memory, and what is said where a work buffer is too small for it */
+/* ---- scratch memory */
 
-/* bytes of a work buffer that hold the scratch taken so far, `more`, and the model as far as it is counted */
-static size_t sti_need(sti_opening *o, size_t more) {
+/* Returns the size of a work buffer that holds the scratch taken so far, `extra` bytes, and the model as counted. */
+static size_t sti_work_needed(sti_opening *o, size_t extra) {
     const size_t taken = o->memory.work_all - o->memory.work_bytes;
     return sti_add_saturated(sti_add_saturated(o->memory.work_skipped, taken),
-                             sti_add_saturated(sti_layout_model(o, NULL), more));
+                             sti_add_saturated(sti_layout_model(o, NULL), extra));
 }
 
-/* memory until the call is over; enough: for all that a work buffer has to hold from here on */
-static void *sti_scratch_take_of(sti_opening *o, size_t bytes, size_t enough) {
+/* Takes memory that is released when the call ends. On failure the error asks for a work buffer with room for
+ * `needed` bytes from here on. */
+static void *sti_take_scratch_for(sti_opening *o, size_t bytes, size_t needed) {
     void *taken = sti_arena_take(&o->memory, bytes);
-    if (!taken) (void)sti_fail_memory(&o->memory, o->memory.work ? sti_need(o, sti_round8(enough)) : bytes, o->error);
+    if (!taken) {
+        (void)sti_fail_memory(&o->memory, o->memory.work ? sti_work_needed(o, sti_round8(needed)) : bytes, o->error);
+    }
     return taken;
 }
 
-static void *sti_scratch_take(sti_opening *o, size_t bytes) {
-    return sti_scratch_take_of(o, bytes, sti_add_saturated(bytes, STI_PATHS_BYTES));
+static void *sti_take_scratch(sti_opening *o, size_t count, size_t size) {
+    const size_t bytes = sti_multiply_saturated(count, size);
+    return sti_take_scratch_for(o, bytes, sti_add_saturated(bytes, STI_HUB_PATH_BYTES));
+}
+
+/* Prepares a table of pairs in scratch. Returns 0 if memory runs out. */
+STI_COLD static int sti_take_table(sti_opening *o, sti_name_table *table, const st_pair *pairs, uint32_t count) {
+    ST_MEMSET(table, 0, sizeof *table);
+    table->pairs = pairs;
+    table->count = count;
+    table->slots = (uint32_t *)sti_take_scratch(o, sti_table_slots(count), sizeof *table->slots);
+    return pairs && table->slots;
 }
 
 /* ---- opening a file, step by step */
 
-/* Takes memory for the header's text and its entries, which do not outgrow the text. A work buffer that is too small is
- * answered before the header is read, with what suffices whatever it holds: twice its bytes here, and at most 7 times
- * as much for the model (6.6 for metadata pairs of 6 characters, which take 40 bytes each; tensors take less). */
-static st_status sti_open_scratch(sti_opening *o, sti_opened_file *p) {
+/* Takes memory for the header's text and its entries, which never outgrow the text. The error for a work buffer that is
+ * too small comes before the header is read, so it asks for a bound: twice the header's bytes here, and at most 7 times
+ * for the model (6.6 for metadata entries of 6 characters, which take 40 bytes each; tensors take less). */
+static st_status sti_take_header_scratch(sti_opening *o, sti_opened_file *p) {
     const size_t n = sti_round8(p->header_bytes ? p->header_bytes : 1);
-    if (p->header_bytes > SIZE_MAX / 4) { /* twice its bytes are obtained */
+    if (p->header_bytes > SIZE_MAX / 4) { /* 2 * n must not overflow */
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX / 4, p->header_bytes,
                         STI_TEXT("header of $a bytes does not fit this machine's memory"));
     }
-    /* one entry more, for a member that turns out to be none */
-    p->text = (unsigned char *)sti_scratch_take_of(o, 2 * n + sizeof *p->entries,
-                                                   sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
+    /* one extra entry: sti_header_next writes to it before it finds the end */
+    p->text = (unsigned char *)sti_take_scratch_for(
+        o, 2 * n + sizeof *p->entries, sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
     if (!p->text) return ST_ERR_MEMORY;
     p->entries = (sti_entry *)(void *)(p->text + n);
+    p->header = sti_header_at(p->text, p->header_bytes, o->flags, o->error);
     return ST_OK;
 }
 
-/* reads the header's text */
-STI_NOINLINE static st_status sti_open_text(const sti_opening *o, sti_opened_file *p) {
-    const size_t n = p->header_bytes;
-    const int code = n ? sti_io_read(&p->io, 8, p->text, n) : 0;
-    p->header = sti_header_at(p->text, n, o->flags, o->error);
-    return code ? sti_fail_code(o->error, code, 8, STI_TEXT("cannot read the header")) : ST_OK;
-}
-
-/* reads and parses the header, and sorts its entries by offset */
-STI_NOINLINE static st_status sti_open_entries(sti_opening *o, sti_opened_file *p) {
+/* Reads and parses the header, and sorts its entries by offset. */
+STI_NOINLINE static st_status sti_parse_entries(sti_opening *o, sti_opened_file *p) {
     sti_header *h = &p->header;
     uint64_t end = 0;
-    int more, sorted = 1;
-    st_status s = sti_open_text(o, p);
-    if (s != ST_OK) return s;
+    int found, sorted = 1;
+    st_status s;
+    const int code = p->header_bytes ? sti_io_read(&p->io, 8, p->text, p->header_bytes) : 0;
+    if (code) return sti_fail_code(o->error, code, 8, STI_TEXT("cannot read the header"));
     for (;;) {
         sti_entry *e = &p->entries[h->tensors];
-        s = sti_header_next(h, e, &more);
-        if (s != ST_OK || !more) break;
+        s = sti_header_next(h, e, &found);
+        if (s != ST_OK || !found) break;
         if (e->begin != end || e->end < end) sorted = 0;
         end = e->end;
     }
-    if (s != ST_OK || sti_json_high(&h->json)) { /* whatever else is wrong, text that is not UTF-8 is said first */
+    if (s != ST_OK || sti_json_high(&h->json)) { /* invalid UTF-8 takes precedence over every other fault */
         const st_status utf8 = sti_header_utf8(h->text, p->header_bytes, o->error);
         if (utf8 != ST_OK) return utf8;
     }
     if (s != ST_OK) return s;
-    sti_count(o, h);
+    sti_add_sums(&o->sums, h);
     if (!sorted) sti_sort(p->entries, h->tensors, sizeof *p->entries, sti_offset_before, NULL);
     return ST_OK;
 }
 
-/* proves where the tensors lie; error NULL: it is not yet the time to say so */
-static st_status sti_open_offsets(sti_opened_file *p, st_error *error) {
+/* Validates the data offsets of all tensors against each other and the file's length. */
+static st_status sti_check_offsets(sti_opened_file *p, st_error *error) {
     st_status s = ST_OK;
     uint32_t i;
     p->header.json.error = error;
@@ -4338,14 +4350,14 @@ static st_status sti_open_offsets(sti_opened_file *p, st_error *error) {
                : s;
 }
 
-static st_status sti_open_map(const sti_opening *o, st_io *io) {
+static st_status sti_map_file(const sti_opening *o, st_io *io) {
     int code = 0;
     if (io->mapped || (o->flags & ST_OPEN_NO_MAP)) return ST_OK;
 #if !defined(ST_NO_FILES) && !defined(ST_NO_MMAP)
-    if (o->system && io->bytes <= SIZE_MAX) {
+    if (o->is_system && io->bytes <= SIZE_MAX) {
         code = sti_system_map(io);
         if (!code) return ST_OK;
-    } else if (o->system && (o->flags & ST_OPEN_MUST_MAP)) {
+    } else if (o->is_system && (o->flags & ST_OPEN_MUST_MAP)) {
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX, io->bytes,
                         STI_TEXT("the file's $a bytes do not fit the address space"));
     }
@@ -4358,37 +4370,33 @@ static st_status sti_open_map(const sti_opening *o, st_io *io) {
     return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot map the file into memory"));
 }
 
-/* how long an open file's header is */
-static st_status sti_open_measure(sti_opening *o, sti_opened_file *p) {
+static st_status sti_read_header_length(sti_opening *o, sti_opened_file *p) {
     unsigned char first[8];
     uint64_t header_bytes = 0;
-    st_status s = ST_OK;
-    int code = 0;
-    o->at = p;
-    if (p->io.bytes >= sizeof first) {
-        code = sti_io_read(&p->io, 0, first, sizeof first);
-    }
-    if (code) s = sti_fail_code(o->error, code, 0, STI_TEXT("cannot read the file"));
-    if (s == ST_OK) s = sti_header_measure(first, p->io.bytes, o->limit, &header_bytes, o->error);
+    st_status s;
+    int code;
+    o->current = p;
+    code = p->io.bytes >= sizeof first ? sti_io_read(&p->io, 0, first, sizeof first) : 0;
+    if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("cannot read the file"));
+    s = sti_header_measure(first, p->io.bytes, o->limit, &header_bytes, o->error);
     p->header_bytes = (size_t)header_bytes;
     return s;
 }
 
-/* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
- * found after it */
-static st_status sti_open_part(sti_opening *o, sti_opened_file *p) {
-    st_status s = sti_open_measure(o, p);
-    if (s == ST_OK) s = sti_open_scratch(o, p);
-    if (s == ST_OK) s = sti_open_entries(o, p);
-    if (s != ST_OK) return s;
-    p->sound = sti_open_offsets(p, NULL);
-    return ST_OK;
+/* Parses the header of an open file. Faults in data offsets are only noted in offsets_status: a repeated name takes
+ * precedence over them, and sti_add_file finds it later. */
+static st_status sti_parse_file(sti_opening *o, sti_opened_file *p) {
+    st_status s = sti_read_header_length(o, p);
+    if (s == ST_OK) s = sti_take_header_scratch(o, p);
+    if (s == ST_OK) s = sti_parse_entries(o, p);
+    if (s == ST_OK) p->offsets_status = sti_check_offsets(p, NULL);
+    return s;
 }
 
-/* ---- from what the files hold to a model */
+/* ---- filling a model */
 
-/* takes the model's block, and sets all in it that is not a file's */
-STI_NOINLINE static st_status sti_open_block(sti_opening *o) {
+/* Takes the model's block and sets all of it that does not depend on the files. */
+STI_NOINLINE static st_status sti_take_model_block(sti_opening *o) {
     const size_t bytes = sti_layout_model(o, NULL);
     unsigned char *block = o->memory.work;
     sti_model *m;
@@ -4396,7 +4404,7 @@ STI_NOINLINE static st_status sti_open_block(sti_opening *o) {
         block = (unsigned char *)sti_allocate(&o->memory, bytes);
         if (!block) return sti_fail_memory(&o->memory, bytes, o->error);
     } else if (bytes > o->memory.work_bytes) {
-        return sti_fail_memory(&o->memory, sti_need(o, 0), o->error);
+        return sti_fail_memory(&o->memory, sti_work_needed(o, 0), o->error);
     }
     (void)sti_layout_model(o, block);
     ST_MEMSET(block, 0, (size_t)((unsigned char *)o->layout.tensors - block));
@@ -4404,27 +4412,27 @@ STI_NOINLINE static st_status sti_open_block(sti_opening *o) {
     m->open.tensors = o->layout.tensors;
     m->open.count = o->sums.tensors;
     m->open.shards = o->layout.shards;
-    m->open.shard_count = o->part_count;
+    m->open.shard_count = o->opened_count;
     m->files = o->layout.files;
     m->source = o->files;
-    m->system = o->system;
-    m->said = o->said; /* a literal, unless a path takes its place */
+    m->system = o->is_system;
+    m->said = o->label; /* a literal; sti_copy_paths replaces a path by a copy */
     m->memory = o->memory;
-    m->memory.chunks = NULL; /* they go when the call is over */
+    m->memory.chunks = NULL; /* scratch ends with the call */
     m->block_bytes = bytes;
     return ST_OK;
 }
 
-/* fills names, shapes and metadata of one file, and where things lie if that is proven; what is taken of the layout
- * moves on */
-STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_shard *shard) {
+/* Fills the tensors and the metadata of one file, and the tensors' data if the offsets are valid. Advances the
+ * layout. */
+STI_NOINLINE static void sti_fill_tensors(sti_opening *o, sti_opened_file *p, st_shard *shard) {
     const unsigned char *base = o->flags & ST_OPEN_NO_MAP ? NULL : (const unsigned char *)p->io.mapped;
     sti_layout *l = &o->layout;
     sti_header *const h = &p->header;
     st_tensor *t = l->tensors;
-    const uint32_t text_bytes = h->text_bytes; /* which is counted again */
+    const uint32_t text_bytes = h->text_bytes; /* sti_metadata_read counts again */
     char *text = l->text;
-    sti_string w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
+    sti_string spelling; /* nothing below can fail: the text is a private copy and was parsed before */
     uint32_t i;
     for (i = 0; i < p->header.tensors; i++, t++) {
         const sti_entry *e = &p->entries[i];
@@ -4437,14 +4445,14 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_sh
         if (e->dtype == ST_DTYPE_UNKNOWN) {
             t->dtype_name = text;
             h->json.at = h->text + e->dtype_at;
-            (void)sti_header_copy(h, &w, &text);
+            (void)sti_header_copy(h, &spelling, &text);
         }
         t->shape = l->shapes;
         sti_copy_shape(h, e, l->shapes);
         t->rank = e->rank;
         l->shapes += e->rank;
-        t->shard = (uint32_t)(p - o->parts);
-        if (p->sound != ST_OK) continue;
+        t->shard = (uint32_t)(p - o->opened);
+        if (p->offsets_status != ST_OK) continue;
         t->bytes = e->end - e->begin;
         t->elements = e->elements;
         t->offset = sti_add64_saturated(shard->data_offset, e->begin);
@@ -4464,113 +4472,124 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_sh
     l->text = text;
 }
 
-/* Builds both indexes of one file; gives the place of the first name or key that repeats another of it, or 0. */
-static uint32_t sti_open_repeat(const sti_opened_file *p, const sti_layout *l, const st_pair *pairs) {
+/* Builds the tables of one file's names and keys. Returns the offset in the header of the first name or key that
+ * repeats another, or 0. */
+static uint32_t sti_build_tables(const sti_opened_file *p, const sti_layout *l, const st_pair *pairs) {
     sti_name_table *names = &l->model->names, *keys = &l->model->keys;
-    uint32_t item, place = 0, other;
+    uint32_t item = STI_ABSENT, offset = 0, key_offset;
     names->tensors = l->tensors - p->header.tensors;
     names->slots = l->name_slots;
     names->count = p->header.tensors;
-    item =
-        l->model->open.shard_count == 1 ? sti_table_build(names, p->entries) : STI_ABSENT; /* or all at once, later */
-    if (item != STI_ABSENT) place = p->entries[item].key;
+    /* sti_index_check builds the table of several files */
+    if (l->model->open.shard_count == 1) item = sti_table_build(names, p->entries);
+    if (item != STI_ABSENT) offset = p->entries[item].key;
     keys->pairs = pairs;
     keys->slots = l->key_slots;
     keys->count = p->header.pairs;
     item = sti_table_build(keys, NULL);
     if (item != STI_ABSENT) {
-        other = sti_json_member(p->header.json, p->text + p->header.metadata, item);
-        if (!place || other < place) place = other;
+        key_offset = sti_json_member(p->header.json, p->text + p->header.metadata, item);
+        if (!offset || key_offset < offset) offset = key_offset;
     }
-    return place;
+    return offset;
 }
 
-/* brings one file into the model, or says what is wrong with it: with its names before what is wrong with offsets */
-static st_status sti_open_finish(sti_opening *o, sti_opened_file *p) {
+/* Adds one parsed file to the model, or fails with the fault in it: repeated names first, then data offsets. */
+static st_status sti_add_file(sti_opening *o, sti_opened_file *p) {
     st_shard *shard = o->layout.shards++;
     sti_file *file = o->layout.files++;
-    uint32_t place;
+    uint32_t repeated;
     shard->path = p->path;
     shard->file_bytes = p->io.bytes;
     shard->data_offset = sti_add64_saturated(8, p->header_bytes);
     file->io = p->io;
     file->bytes = (o->flags & ST_OPEN_NO_MAP) && p->io.read_at ? NULL : (const unsigned char *)p->io.mapped;
-    file->open = p->open;
+    file->open = p->is_open;
     o->layout.model->open.bytes = sti_add64_saturated(o->layout.model->open.bytes, p->data_bytes);
-    sti_open_fill(o, p, shard);
-    place = sti_open_repeat(p, &o->layout, shard->metadata);
+    sti_fill_tensors(o, p, shard);
+    repeated = sti_build_tables(p, &o->layout, shard->metadata);
     p->header.json.error = o->error;
-    if (place) return sti_repeated(&p->header, place);
-    return p->sound == ST_OK ? ST_OK : sti_open_offsets(p, o->error);
+    if (repeated) return sti_repeated(&p->header, repeated);
+    return p->offsets_status == ST_OK ? ST_OK : sti_check_offsets(p, o->error);
 }
 
-/* ---- from a source to its parts */
+/* ---- opening a source */
 
-/* the last word on a file: the verdict on its header, unless it failed and the file is of another format */
-STI_COLD static st_status sti_open_judge(const sti_opening *o, st_status status) {
+/* Returns the status of a failed header, or reports the file's real format if its first bytes show another one. */
+STI_COLD static st_status sti_explain_format(const sti_opening *o, st_status status) {
     unsigned char bytes[STI_FORMAT_BYTES];
     const st_io *io;
     sti_span first;
-    if (status < ST_ERR_TRUNCATED || status > ST_ERR_OFFSETS || !o->at || !o->at->open) return status;
-    io = &o->at->io;
+    if (status < ST_ERR_TRUNCATED || status > ST_ERR_OFFSETS || !o->current || !o->current->is_open) return status;
+    io = &o->current->io;
     first.at = (const char *)bytes;
     first.n = io->bytes < sizeof bytes ? (size_t)io->bytes : sizeof bytes;
     if (first.n == 0 || sti_io_read(io, 0, bytes, first.n) != 0) return status;
     return sti_format_prefer(first, status, o->error);
 }
 
-/* what all ways to open have in common before */
-static st_status sti_open_begin(sti_opening *o, st_model **model, const char *said, const st_open_options *options,
-                                int given, st_error *error) {
-    static const st_open_options none = {0, 0, NULL, {NULL, 0}, NULL};
-    const st_open_options *all = options ? options : &none;
-    const unsigned both = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
-    const int wrong = !model || !given || (all->flags & ~(unsigned)STI_OPEN_FLAGS) || (all->flags & both) == both ||
-                      (all->allocator && (!all->allocator->alloc || !all->allocator->free)) ||
-                      (all->files && (!all->files->open || !all->files->close));
+/* Begins every call that opens a model: initializes `o` and checks the arguments. */
+STI_NOINLINE static st_status sti_open_begin(sti_opening *o, st_model **model, const char *label,
+                                             const st_open_options *options, int has_source, st_error *error) {
+    static const st_open_options defaults = {0, 0, NULL, {NULL, 0}, NULL};
+    const st_open_options *given = options ? options : &defaults;
+    const unsigned map_flags = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
+    const int is_valid = model && has_source && !(given->flags & ~(unsigned)STI_OPEN_FLAGS) &&
+                         (given->flags & map_flags) != map_flags &&
+                         (!given->allocator || (given->allocator->alloc && given->allocator->free)) &&
+                         (!given->files || (given->files->open && given->files->close));
     if (model) *model = NULL;
     ST_MEMSET(o, 0, sizeof *o);
-    o->one.path = "";
-    o->parts = &o->one;
-    o->part_count = 1;
-    o->said = said;
+    o->single.path = "";
+    o->opened = &o->single;
+    o->opened_count = 1;
+    o->label = label;
     o->error = error;
-    o->flags = all->flags;
-    o->limit = sti_header_limit(all);
-    sti_memory_choose(&o->memory, all->allocator, all->work.data, all->work.bytes);
-    if (!wrong) return ST_OK;
+    o->flags = given->flags;
+    o->limit = sti_header_limit(given);
+    sti_memory_choose(&o->memory, given->allocator, given->work.data, given->work.bytes);
+    if (is_valid) return ST_OK;
     return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
                     STI_TEXT("model, path, io or options are NULL or invalid: check flags, allocator, work and files"));
 }
 
-/* what they have in common after: gives back all that is not the model's, and says which file a fault is in */
-static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
+static void sti_close_file(sti_opening *o, sti_opened_file *p) {
+    if (p->is_open && o->files.close) (o->files.close)(o->files.user, &p->io);
+    p->is_open = 0;
+}
+
+/* Ends every call that opens a model: returns the model, or closes the files, frees the model and adds the name of the
+ * current file to the error. */
+STI_NOINLINE static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
+    uint32_t i;
     if (s == ST_OK) {
         *model = &o->layout.model->open;
         (*model)->metadata = (*model)->shards->metadata;
         (*model)->metadata_count = (*model)->shards->metadata_count;
         (void)sti_succeed(o->error);
     } else {
+        for (i = 0; i < o->opened_count; i++) sti_close_file(o, &o->opened[i]);
         sti_deallocate(&o->memory, o->layout.model, o->layout.bytes);
-        (void)sti_error_file(o->error, sti_span_of(o->at && *o->at->path ? o->at->path : o->said), s);
+        (void)sti_error_file(o->error, sti_span_of(o->current && *o->current->path ? o->current->path : o->label), s);
     }
     sti_arena_release(&o->memory, NULL, 0);
     return s;
 }
 
-/* a source that is there already, as the only part */
-static st_status sti_open_one(sti_opening *o) {
+/* Opens a model of one file whose st_io is set. */
+static st_status sti_open_source(sti_opening *o) {
+    sti_opened_file *p = o->opened;
     st_status s;
-    o->parts->open = 1;
-    s = sti_open_part(o, o->parts);
-    if (s == ST_OK && o->parts->sound == ST_OK) s = sti_open_map(o, &o->parts->io);
-    if (s == ST_OK) s = sti_open_block(o);
-    if (s == ST_OK) s = sti_open_finish(o, o->parts);
-    return s == ST_OK ? s : sti_open_judge(o, s);
+    p->is_open = 1;
+    s = sti_parse_file(o, p);
+    if (s == ST_OK && p->offsets_status == ST_OK) s = sti_map_file(o, &p->io);
+    if (s == ST_OK) s = sti_take_model_block(o);
+    if (s == ST_OK) s = sti_add_file(o, p);
+    return s == ST_OK ? s : sti_explain_format(o, s);
 }
 
-/* whether what a callback filled can be read */
-static int sti_io_serves(const st_io *io) {
+/* Returns 1 if a callback set a way to read the file. */
+static int sti_io_is_readable(const st_io *io) {
     return !io->bytes || io->read_at || io->mapped;
 }
 
@@ -4578,19 +4597,19 @@ ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, c
                                 st_error *error) {
     sti_opening o;
     st_status s = sti_open_begin(&o, model, "(memory)", options, bytes || !n, error);
-    o.one.io.mapped = bytes;
-    o.one.io.bytes = n;
-    return sti_open_end(&o, model, s == ST_OK ? sti_open_one(&o) : s);
+    o.single.io.mapped = bytes;
+    o.single.io.bytes = n;
+    return sti_open_end(&o, model, s == ST_OK ? sti_open_source(&o) : s);
 }
 
 ST_API st_status st_open_io(st_model **model, const st_io *io, const st_open_options *options, st_error *error) {
     sti_opening o;
-    st_status s = sti_open_begin(&o, model, "(callbacks)", options, io && sti_io_serves(io), error);
-    if (io) o.one.io = *io;
-    return sti_open_end(&o, model, s == ST_OK ? sti_open_one(&o) : s);
+    st_status s = sti_open_begin(&o, model, "(callbacks)", options, io && sti_io_is_readable(io), error);
+    if (io) o.single.io = *io;
+    return sti_open_end(&o, model, s == ST_OK ? sti_open_source(&o) : s);
 }
 
-/* ---- paths that come out of a file */
+/* ---- paths found in an index or given to st_open_hub */
 
 #define STI_MODEL ".safetensors"
 #define STI_INDEX_END ".safetensors.index.json"
@@ -4600,14 +4619,14 @@ static int sti_ends_with(sti_span s, const char *end) {
     return s.n >= e.n && ST_MEMCMP(s.at + (s.n - e.n), end, e.n) == 0;
 }
 
-static int sti_is_one_of(unsigned char c, const char *set) {
+static int sti_is_one_of(char c, const char *set) {
     for (; *set; set++) {
-        if ((unsigned char)*set == c) return 1;
+        if (*set == c) return 1;
     }
     return 0;
 }
 
-/* the same whatever the case of Latin letters is: some file systems take such names for one */
+/* Compares ASCII letters without case, as some file systems do. */
 static int sti_equals_ignoring_case(sti_span a, const char *b) {
     size_t i;
     for (i = 0; i < a.n && b[i]; i++) {
@@ -4619,73 +4638,77 @@ static int sti_equals_ignoring_case(sti_span a, const char *b) {
     return i == a.n && !b[i];
 }
 
-/* whether Windows takes a name without its extension for a device */
+/* Returns 1 if Windows treats a name without its extension as a device. */
 STI_COLD static int sti_is_device(sti_span s) {
-    static const char *const alone[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"};
-    sti_span first = s, rest;
+    static const char *const names[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"};
     size_t i;
-    for (i = 0; i < sizeof alone / sizeof *alone; i++) {
-        if (sti_equals_ignoring_case(s, alone[i])) return 1;
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        if (sti_equals_ignoring_case(s, names[i])) return 1;
     }
-    if (s.n < 4) return 0;
-    first.n = 3;
-    rest = sti_drop_first(s, 3);
-    if (!sti_equals_ignoring_case(first, "COM") && !sti_equals_ignoring_case(first, "LPT")) return 0;
-    return (rest.n == 1 && sti_is_one_of((unsigned char)*rest.at, "0123456789")) ||
-           sti_same(rest, sti_span_of("\xC2\xB9")) || sti_same(rest, sti_span_of("\xC2\xB2")) ||
-           sti_same(rest, sti_span_of("\xC2\xB3")); /* digits 1 to 3, raised */
+    if (s.n < 4 || (!sti_equals_ignoring_case(sti_span_from(s.at, 3), "COM") &&
+                    !sti_equals_ignoring_case(sti_span_from(s.at, 3), "LPT"))) {
+        return 0;
+    }
+    if (s.n == 4) return sti_is_one_of(s.at[3], "0123456789");
+    return s.n == 5 && s.at[3] == '\xC2' && sti_is_one_of(s.at[4], "\xB9\xB2\xB3"); /* superscript 1 to 3 */
 }
 
-/* Why a path of a shard, or a name of the hub's, is refused; NULL: it is not. Its parts must name the same thing on
- * every system, and nothing above them. Symbolic links are not its matter: what was loaded cannot make one. */
-STI_COLD static const char *sti_path_fault(sti_span path, int shard) {
-    if (shard && !sti_ends_with(path, STI_MODEL)) return STI_TEXT("shard path does not end in .safetensors");
+/* Returns why the path of a shard, or a repository or revision of st_open_hub, is refused; NULL if it is allowed. An
+ * allowed path names the same file on every system, inside the directory of the index. Symbolic links need no check:
+ * downloaded files cannot create them. */
+STI_COLD static const char *sti_path_fault(sti_span path, int is_shard) {
+    if (is_shard && !sti_ends_with(path, STI_MODEL)) return STI_TEXT("shard path does not end in .safetensors");
     for (;;) {
         sti_span name = path, stem;
         size_t i;
         for (name.n = 0; name.n < path.n && path.at[name.n] != '/'; name.n++) {
             const unsigned char c = (unsigned char)path.at[name.n];
-            if (c < 0x20 || c == 0x7F || sti_is_one_of(c, "\\:<>\"|?*")) {
-                return STI_TEXT("character not allowed in a shard path");
+            if (c < 0x20 || c == 0x7F || sti_is_one_of((char)c, "\\:<>\"|?*")) {
+                return STI_TEXT("path contains a character that is not allowed");
             }
             if (c == 0xC2 && name.n + 1 < path.n && (unsigned char)path.at[name.n + 1] < 0xA0) {
-                return STI_TEXT("control character in a shard path");
+                return STI_TEXT("path contains a control character");
             }
         }
-        if (name.n == 0) return STI_TEXT("shard path is absolute or has an empty component");
-        if (sti_is_one_of((unsigned char)name.at[0], " .") || sti_is_one_of((unsigned char)name.at[name.n - 1], " .")) {
-            return STI_TEXT("component of a shard path begins or ends with a dot or a space");
+        if (name.n == 0) return STI_TEXT("path is absolute or has an empty component");
+        if (sti_is_one_of(name.at[0], " .") || sti_is_one_of(name.at[name.n - 1], " .")) {
+            return STI_TEXT("path component begins or ends with a dot or a space");
         }
-        if (name.n > 255) return STI_TEXT("component of a shard path is longer than 255 bytes");
+        if (name.n > 255) return STI_TEXT("path component is longer than 255 bytes");
         for (stem = name, stem.n = i = 0; i < name.n && name.at[i] != '.'; i++) {
             if (name.at[i] != ' ') stem.n = i + 1;
         }
-        if (sti_is_device(stem)) return STI_TEXT("component of a shard path is a device name on Windows");
+        if (sti_is_device(stem)) return STI_TEXT("path component is a device name on Windows");
         if (name.n == path.n) return NULL;
         path = sti_drop_first(path, name.n + 1);
     }
 }
 
-/* ---- the index of a model of several files: its text */
+/* ---- parsing an index */
 
-/* resolves the escapes of a string where it stands; j is after its closing quote */
-static void sti_index_resolve(const sti_json *j, const sti_string *w, char *text) {
-    char *out = text + w->place + 1;
-    sti_span inside;
-    sti_json again;
+/* Fails at the position of a string in the index. `string` begins after the opening quote. */
+STI_COLD static st_status sti_index_fail(const sti_index_file *x, sti_span string, st_status status,
+                                         const char *sentence) {
+    (void)sti_json_fail_at(&x->json, (uint32_t)(string.at - 1 - x->text), status, sentence);
+    sti_error_subject(x->json.error, string, STI_NAME);
+    return status;
+}
+
+/* Unescapes a string in place; j is after its closing quote. */
+static void sti_index_unescape(const sti_json *j, const sti_string *string, char *text) {
+    char *out = text + string->place + 1;
+    sti_json inside;
     unsigned char bytes[4];
-    if (!w->escaped) return;
-    inside.at = out;
-    inside.n = (size_t)((const char *)j->at - 1 - out);
-    again = sti_json_inside(inside);
-    while (again.at < again.end) { /* what is written never passes what was read */
-        const size_t n = sti_json_character(&again, 1, bytes);
+    if (!string->escaped) return;
+    inside = sti_json_inside(sti_span_from(out, (size_t)((const char *)j->at - 1 - out)));
+    while (inside.at < inside.end) { /* the output never overtakes the input */
+        const size_t n = sti_json_character(&inside, 1, bytes);
         ST_MEMCPY(out, bytes, n);
         out += n;
     }
 }
 
-/* parses the weight_map into x->weights, which has room for every member with a path that is taken */
+/* Parses the weight_map into x->weights, which has room for every valid member. */
 STI_NOINLINE static st_status sti_index_weights(sti_index_file *x, sti_json *j) {
     sti_string name, value;
     sti_span path = {NULL, 0}, next;
@@ -4695,26 +4718,22 @@ STI_NOINLINE static st_status sti_index_weights(sti_index_file *x, sti_json *j) 
     while (more) {
         sti_weight *w = x->weights + x->weight_count;
         if ((s = sti_json_key(j, &name)) != ST_OK) return s;
-        sti_index_resolve(j, &name, x->text);
+        sti_index_unescape(j, &name, x->text);
         if ((s = sti_json_colon(j)) != ST_OK) return s;
         if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("weight_map value is not a string"));
         next.at = (const char *)j->at + 1;
         if (path.at && (size_t)(j->end - j->at) > path.n + 1 && next.at[path.n] == '"' &&
-            ST_MEMCMP(next.at, path.at, path.n) == 0) { /* most weights have the path of the one before */
+            ST_MEMCMP(next.at, path.at, path.n) == 0) { /* most weights have the path of the previous one */
             j->at += path.n + 2;
         } else {
             const char *fault;
             if ((s = sti_json_string(j, &value, NULL)) != ST_OK) return s;
-            sti_index_resolve(j, &value, x->text);
+            sti_index_unescape(j, &value, x->text);
             next.n = value.bytes;
             fault = sti_path_fault(next, 1);
-            if (fault) {
-                (void)sti_json_fail_at(j, value.place, ST_ERR_PATH, fault);
-                sti_error_subject(j->error, next, STI_NAME);
-                return ST_ERR_PATH;
-            }
+            if (fault) return sti_index_fail(x, next, ST_ERR_PATH, fault);
             path = next;
-            x->text[value.place + 1 + value.bytes] = 0; /* in place of the quote, or of what the escapes left */
+            x->text[value.place + 1 + value.bytes] = 0; /* overwrites the closing quote or an escape */
             x->run_count++;
         }
         w->name = name.place + 1;
@@ -4726,7 +4745,7 @@ STI_NOINLINE static st_status sti_index_weights(sti_index_file *x, sti_json *j) 
     return ST_OK;
 }
 
-/* parses the metadata, whose values may be anything and stay JSON text; pairs: NULL, or room for all */
+/* Parses the metadata. Its values may be of any kind and stay JSON text. pairs: NULL, or room for x->pair_count. */
 STI_COLD static st_status sti_index_metadata(sti_index_file *x, sti_json *j, st_pair *pairs) {
     sti_string key;
     st_status s;
@@ -4738,11 +4757,11 @@ STI_COLD static st_status sti_index_metadata(sti_index_file *x, sti_json *j, st_
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
         p.key = x->text + key.place + 1;
         p.key_bytes = key.bytes;
-        if (pairs) sti_index_resolve(j, &key, x->text);
+        if (pairs) sti_index_unescape(j, &key, x->text);
         if ((s = sti_json_colon(j)) != ST_OK) return s;
         (void)sti_json_peek(j);
         p.value = (const char *)j->at;
-        if ((s = sti_json_skip(j, 2)) != ST_OK) return s; /* the root and the metadata are open */
+        if ((s = sti_json_skip(j, 2)) != ST_OK) return s; /* depth 2: the root and the metadata are open */
         p.value_bytes = (size_t)((const char *)j->at - p.value);
         if (pairs) pairs[x->pair_count] = p;
         x->pair_count++;
@@ -4751,72 +4770,68 @@ STI_COLD static st_status sti_index_metadata(sti_index_file *x, sti_json *j, st_
     return ST_OK;
 }
 
-/* parses the whole index, but only counts the metadata */
+/* Parses the index. Metadata entries are only counted. */
 STI_COLD static st_status sti_index_parse(sti_index_file *x) {
-    sti_json all = x->json, *j = &all;
+    sti_json root = x->json, *j = &root;
     int more, has_map = 0;
     sti_string key;
     st_status s;
     if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the index is not a JSON object"))) != ST_OK) return s;
     while (more) {
-        int map, metadata;
+        int is_map, is_metadata;
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
-        map = sti_string_is(&key, "weight_map", 10);
-        metadata = sti_string_is(&key, "metadata", 8);
-        if ((map && has_map) || (metadata && x->metadata)) {
+        is_map = sti_string_is(&key, "weight_map", 10);
+        is_metadata = sti_string_is(&key, "metadata", 8);
+        if ((is_map && has_map) || (is_metadata && x->metadata_offset)) {
             return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_TEXT("duplicate key"));
         }
         if ((s = sti_json_colon(j)) != ST_OK) return s;
         (void)sti_json_peek(j);
-        if (metadata) x->metadata = sti_json_offset(j);
-        has_map |= map;
-        s = map        ? sti_index_weights(x, j)
-            : metadata ? sti_index_metadata(x, j, NULL)
-                       : sti_json_skip(j, 1); /* ignored; the root is open */
+        if (is_metadata) x->metadata_offset = sti_json_offset(j);
+        has_map |= is_map;
+        s = is_map        ? sti_index_weights(x, j)
+            : is_metadata ? sti_index_metadata(x, j, NULL)
+                          : sti_json_skip(j, 1); /* depth 1: the root is open */
         if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
     }
-    if (sti_json_peek(j) >= 0)
+    if (sti_json_peek(j) >= 0) {
         return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("unexpected text after the index's JSON object"));
+    }
     if (x->weight_count) return ST_OK;
     return sti_json_fail(j, ST_ERR_SCHEMA,
                          has_map ? STI_TEXT("weight_map is empty") : STI_TEXT("weight_map is missing"));
 }
 
 static sti_span sti_weight_name(const sti_index_file *x, const sti_weight *w) {
-    sti_span s;
-    s.at = x->text + w->name;
-    s.n = w->name_bytes;
-    return s;
+    return sti_span_from(x->text + w->name, w->name_bytes);
 }
 
-/* a key of the index repeats another */
-STI_COLD static st_status sti_index_repeated(const sti_index_file *x, sti_span key) {
-    (void)sti_json_fail_at(&x->json, (uint32_t)(key.at - 1 - x->text), ST_ERR_DUPLICATE,
-                           STI_TEXT("duplicate tensor name"));
-    sti_error_subject(x->json.error, key, STI_NAME);
-    return ST_ERR_DUPLICATE;
+/* Fails if a key of the index repeats another. */
+STI_COLD static st_status sti_index_check_keys(sti_opening *o, const sti_index_file *x, const st_pair *pairs,
+                                               uint32_t count, const char *sentence) {
+    sti_name_table keys;
+    uint32_t repeated;
+    if (!sti_take_table(o, &keys, pairs, count)) return ST_ERR_MEMORY;
+    repeated = sti_table_build(&keys, NULL);
+    if (repeated == STI_ABSENT) return ST_OK;
+    o->current = NULL;
+    return sti_index_fail(x, sti_table_name(&keys, repeated), ST_ERR_DUPLICATE, sentence);
 }
 
-/* Refuses a weight_map in which a name is there twice. A model that opens needs no such look, for each of its weights
- * is found in it once; one that has another fault does, for this one is reported first. */
-STI_COLD static st_status sti_index_unique(sti_opening *o, const sti_index_file *x, st_status status) {
-    sti_name_table names;
-    st_pair *pairs = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(x->weight_count, sizeof *pairs));
+/* Fails if the weight_map repeats a name; otherwise returns `status`. A repeated name takes precedence over the faults
+ * of shards, so this runs after any of them. A model without a fault needs no such table: sti_index_check looks up each
+ * weight and finds repeated ones. */
+STI_COLD static st_status sti_index_check_unique(sti_opening *o, const sti_index_file *x, st_status status) {
+    st_pair *pairs = (st_pair *)sti_take_scratch(o, x->weight_count, sizeof *pairs);
+    st_status s;
     uint32_t i;
-    ST_MEMSET(&names, 0, sizeof names);
-    names.slots =
-        (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_slots(x->weight_count), sizeof *names.slots));
-    if (!pairs || !names.slots) return ST_ERR_MEMORY;
+    if (!pairs) return ST_ERR_MEMORY;
     for (i = 0; i < x->weight_count; i++) {
         pairs[i].key = x->text + x->weights[i].name;
         pairs[i].key_bytes = x->weights[i].name_bytes;
     }
-    names.pairs = pairs;
-    names.count = x->weight_count;
-    i = sti_table_build(&names, NULL);
-    if (i == STI_ABSENT) return status;
-    o->at = NULL;
-    return sti_index_repeated(x, sti_table_name(&names, i));
+    s = sti_index_check_keys(o, x, pairs, x->weight_count, STI_TEXT("duplicate tensor name"));
+    return s == ST_OK ? status : s;
 }
 
 /* ---- several files: an index and its shards */
@@ -4828,42 +4843,36 @@ static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *p
     ST_MEMSET(&io, 0, sizeof io);
     code = (o->files.open)(o->files.user, path, &io);
     if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file"));
-    p->io = io; /* not before: what a callback that fails leaves there is nobody's, and another may have been here */
-    p->open = 1;
-    if (sti_io_serves(&p->io)) return ST_OK;
+    p->io = io; /* only now: a callback that fails may leave anything in io */
+    p->is_open = 1;
+    if (sti_io_is_readable(&p->io)) return ST_OK;
     return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("st_io has neither read_at nor mapped"));
 }
 
-/* keeps the paths of all files, which were scratch, in the block */
-static void sti_open_paths(sti_opening *o) {
-    st_shard *shards = o->layout.shards - o->part_count; /* which all were taken */
+/* Copies the paths of all files from scratch into the model's block. */
+static void sti_copy_paths(sti_opening *o) {
+    st_shard *shards = o->layout.shards - o->opened_count; /* sti_add_file advanced it past all of them */
     uint32_t i;
-    for (i = 0; i < o->part_count; i++) {
+    for (i = 0; i < o->opened_count; i++) {
         shards[i].path = sti_copy_text(&o->layout.text, sti_span_of(shards[i].path));
     }
     o->layout.model->said = shards->path;
 }
 
-/* a model of one file, by its path */
-static st_status sti_open_single(sti_opening *o, const char *path) {
-    st_status s = sti_open_file(o, &o->one, path);
+static st_status sti_open_one_file(sti_opening *o, const char *path) {
+    st_status s = sti_open_file(o, &o->single, path);
     o->sums.text = sti_span_of(path).n + 1;
-    if (s == ST_OK) s = sti_open_one(o);
-    if (s == ST_OK) sti_open_paths(o);
+    if (s == ST_OK) s = sti_open_source(o);
+    if (s == ST_OK) sti_copy_paths(o);
     return s;
 }
 
-static void sti_opened_close(sti_opening *o, sti_opened_file *p) {
-    if (p->open && o->files.close) (o->files.close)(o->files.user, &p->io);
-    p->open = 0;
-}
-
-/* reads and parses the index at path */
-STI_COLD static st_status sti_index_text(sti_opening *o, sti_index_file *x, const char *path) {
-    sti_opened_file *p = o->parts;
+/* Reads the index into memory and parses it. */
+STI_COLD static st_status sti_index_load(sti_opening *o, sti_index_file *x, const char *path) {
+    sti_opened_file *p = o->opened;
     st_status s = sti_open_file(o, p, path);
     sti_span text;
-    size_t good;
+    size_t valid;
     enum sti_format format;
     int code;
     if (s != ST_OK) return s;
@@ -4872,58 +4881,44 @@ STI_COLD static st_status sti_index_text(sti_opening *o, sti_index_file *x, cons
                         STI_TEXT("index of $a bytes exceeds the limit of $e"));
     }
     text.n = (size_t)p->io.bytes;
-    text.at = x->text = (char *)sti_scratch_take(o, text.n);
-    x->weights =
-        (sti_weight *)sti_scratch_take(o, sti_multiply_saturated(text.n / STI_SHORTEST_WEIGHT, sizeof *x->weights));
+    text.at = x->text = (char *)sti_take_scratch(o, text.n, 1);
+    x->weights = (sti_weight *)sti_take_scratch(o, text.n / STI_MIN_WEIGHT_BYTES, sizeof *x->weights);
     if (!text.at || !x->weights) return ST_ERR_MEMORY;
     code = text.n ? sti_io_read(&p->io, 0, x->text, text.n) : 0;
     if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("cannot read the file"));
-    sti_opened_close(o, p);
+    sti_close_file(o, p);
     x->json = sti_json_inside(text);
     x->json.error = o->error;
-    good = sti_utf8_span(x->json.at, text.n);
+    valid = sti_utf8_span(x->json.at, text.n);
     text.n = text.n < STI_FORMAT_BYTES ? text.n : STI_FORMAT_BYTES;
-    format = sti_format_of(text); /* before the text is changed */
-    s = good == (size_t)p->io.bytes
+    format = sti_format_of(text); /* before parsing changes the text */
+    s = valid == (size_t)p->io.bytes
             ? sti_index_parse(x)
-            : sti_fail(o->error, ST_ERR_UTF8, good, 0, 0, STI_TEXT("invalid UTF-8 in the index"));
+            : sti_fail(o->error, ST_ERR_UTF8, valid, 0, 0, STI_TEXT("invalid UTF-8 in the index"));
     return s == ST_OK || s == ST_ERR_PATH || format == STI_FORMAT_INDEX || format == STI_FORMAT_TEXT
                ? s
                : sti_format_prefer(text, s, o->error);
 }
 
-/* reads the index at path; refuses one whose metadata has a key twice */
+/* Loads the index and reads its metadata, whose keys must be unique. */
 STI_COLD static st_status sti_index_read(sti_opening *o, sti_index_file *x, const char *path) {
-    st_status s = sti_index_text(o, x, path);
+    st_status s = sti_index_load(o, x, path);
     sti_json j = x->json;
-    sti_name_table keys;
-    uint32_t repeated;
-    if (s != ST_OK || !x->metadata) return s;
-    ST_MEMSET(&keys, 0, sizeof keys);
-    x->pairs = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(x->pair_count, sizeof *x->pairs));
-    keys.slots =
-        (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_slots(x->pair_count), sizeof *keys.slots));
-    if (!x->pairs || !keys.slots) return ST_ERR_MEMORY;
-    j.at += x->metadata;
-    (void)sti_index_metadata(x, &j, x->pairs); /* cannot fail: it was parsed before */
-    keys.pairs = x->pairs;
-    keys.count = x->pair_count;
-    repeated = sti_table_build(&keys, NULL);
-    return repeated == STI_ABSENT ? ST_OK : sti_index_repeated(x, sti_table_name(&keys, repeated));
+    if (s != ST_OK || !x->metadata_offset) return s;
+    x->pairs = (st_pair *)sti_take_scratch(o, x->pair_count, sizeof *x->pairs);
+    if (!x->pairs) return ST_ERR_MEMORY;
+    j.at += x->metadata_offset;
+    (void)sti_index_metadata(x, &j, x->pairs); /* cannot fail: sti_index_parse parsed it */
+    return sti_index_check_keys(o, x, x->pairs, x->pair_count, STI_TEXT("duplicate metadata key"));
 }
 
-/* numbers the shards in the order of their paths: x->weights get the numbers, first[0] to first[*count - 1] a run of
- * weights of each */
-STI_NOINLINE static st_status sti_index_number(sti_opening *o, sti_index_file *x, sti_name_table *paths,
-                                               uint32_t *first, uint32_t *count) {
-    st_pair *runs = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *runs));
-    uint32_t *same = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *same)), i, run;
-    ST_MEMSET(paths, 0, sizeof *paths);
-    paths->slots =
-        (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_slots(x->run_count), sizeof *paths->slots));
-    if (!runs || !same || !paths->slots) return ST_ERR_MEMORY;
-    paths->pairs = runs;
-    paths->count = x->run_count;
+/* Numbers the shards in the order of their paths and stores the numbers in x->weights. Sets first[i] to the first run
+ * of weights of shard i. */
+STI_NOINLINE static st_status sti_index_number_shards(sti_opening *o, sti_index_file *x, sti_name_table *paths,
+                                                      uint32_t *first, uint32_t *count) {
+    st_pair *runs = (st_pair *)sti_take_scratch(o, x->run_count, sizeof *runs);
+    uint32_t *same = (uint32_t *)sti_take_scratch(o, x->run_count, sizeof *same), i, run;
+    if (!sti_take_table(o, paths, runs, x->run_count) || !same) return ST_ERR_MEMORY;
     for (i = run = 0; i < x->weight_count; i++) {
         if (i && x->weights[i].shard == x->weights[i - 1].shard) continue;
         runs[run].key = x->text + x->weights[i].shard;
@@ -4932,7 +4927,7 @@ STI_NOINLINE static st_status sti_index_number(sti_opening *o, sti_index_file *x
     }
     (void)sti_table_build(paths, NULL);
     for (run = *count = 0; run < x->run_count; run++) {
-        same[run] = sti_table_find(paths, sti_table_name(paths, run)); /* the first run of this path */
+        same[run] = sti_table_find(paths, sti_table_name(paths, run)); /* the first run with this path */
         if (same[run] == run) first[(*count)++] = run;
     }
     if (*count > STI_MAX_SHARDS) {
@@ -4940,7 +4935,7 @@ STI_NOINLINE static st_status sti_index_number(sti_opening *o, sti_index_file *x
                         STI_TEXT("index of $a shards exceeds the limit of $e"));
     }
     sti_sort(first, *count, sizeof *first, sti_name_before, paths);
-    for (i = 0; i < *count; i++) runs[first[i]].value_bytes = i;
+    for (i = 0; i < *count; i++) runs[first[i]].value_bytes = i; /* the shard's number */
     for (i = run = 0; i < x->weight_count; i++) {
         if (x->text + x->weights[i].shard != runs[run].key) run++;
         x->weights[i].shard = (uint32_t)runs[same[run]].value_bytes;
@@ -4948,70 +4943,61 @@ STI_NOINLINE static st_status sti_index_number(sti_opening *o, sti_index_file *x
     return ST_OK;
 }
 
-/* makes a part of each shard that the index names, with its path */
-STI_COLD static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
-    const size_t directory = sti_system_directory(o->said);
-    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *first)), count = 0,
-             i;
-    size_t texts = 0;
-    sti_opened_file *parts;
+/* Sets o->opened to the shards that the index names, with their paths. */
+STI_COLD static st_status sti_index_list_shards(sti_opening *o, sti_index_file *x) {
+    const size_t directory = sti_system_directory(o->label);
+    uint32_t *first = (uint32_t *)sti_take_scratch(o, x->run_count, sizeof *first), count = 0, i;
+    size_t path_bytes = 0;
+    sti_opened_file *shards;
     sti_name_table paths;
     char *text;
-    st_status s = first ? sti_index_number(o, x, &paths, first, &count) : ST_ERR_MEMORY;
+    st_status s = first ? sti_index_number_shards(o, x, &paths, first, &count) : ST_ERR_MEMORY;
     if (s != ST_OK) return s;
     for (i = 0; i < count; i++) {
-        texts = sti_add_saturated(texts, sti_add_saturated(directory, sti_table_name(&paths, first[i]).n + 1));
+        path_bytes =
+            sti_add_saturated(path_bytes, sti_add_saturated(directory, sti_table_name(&paths, first[i]).n + 1));
     }
-    parts = (sti_opened_file *)sti_scratch_take(o, sti_multiply_saturated(count, sizeof *parts));
-    text = (char *)sti_scratch_take(o, texts);
-    if (!parts || !text) return ST_ERR_MEMORY;
-    ST_MEMSET(parts, 0, count * sizeof *parts); /* they were taken with this size */
+    shards = (sti_opened_file *)sti_take_scratch(o, count, sizeof *shards);
+    text = (char *)sti_take_scratch(o, path_bytes, 1);
+    if (!shards || !text) return ST_ERR_MEMORY;
+    ST_MEMSET(shards, 0, count * sizeof *shards); /* cannot overflow: sti_take_scratch took this size */
     for (i = 0; i < count; i++) {
-        parts[i].path = text;
-        ST_MEMCPY(text, o->said, directory);
+        shards[i].path = text;
+        ST_MEMCPY(text, o->label, directory);
         text += directory;
         (void)sti_copy_text(&text, sti_table_name(&paths, first[i]));
     }
     o->sums.pairs = x->pair_count;
-    o->sums.text = sti_add_saturated(texts, sti_span_of(o->said).n + 1);
+    o->sums.text = sti_add_saturated(path_bytes, sti_span_of(o->label).n + 1);
     for (i = 0; i < x->pair_count; i++) {
         const st_pair *p = &x->pairs[i];
         o->sums.text = sti_add_saturated(o->sums.text, sti_add_saturated(p->key_bytes, p->value_bytes + 2));
     }
-    o->parts = parts;
-    o->part_count = count;
+    o->opened = shards;
+    o->opened_count = count;
     return ST_OK;
 }
 
-/* after its header was read: past the first few a file is closed, but for its mapping */
-static void sti_opened_rest(sti_opening *o, sti_opened_file *p, uint32_t number) {
-    if (number < STI_KEPT_OPEN) return;
-#if !defined(ST_NO_FILES)
-    if (o->system && p->io.mapped) sti_system_release(&p->io);
-#endif
-    if (!p->io.mapped) sti_opened_close(o, p);
-}
-
-/* reports the fault of a shard that has one as if the file were alone; the model that was begun goes */
-STI_COLD static st_status sti_open_alone(sti_opening *o, sti_opened_file *p) {
-    sti_opened_file *parts = o->parts;
-    const uint32_t count = o->part_count;
+/* Discards the model begun so far and fails with the error that opening this shard alone would report. */
+STI_COLD static st_status sti_fail_alone(sti_opening *o, sti_opened_file *p) {
+    sti_opened_file *opened = o->opened;
+    const uint32_t count = o->opened_count;
     st_status s;
     sti_deallocate(&o->memory, o->layout.model, o->layout.bytes);
     o->layout.model = NULL;
-    o->at = o->parts = p;
-    o->part_count = 1;
+    o->current = o->opened = p;
+    o->opened_count = 1;
     ST_MEMSET(&o->sums, 0, sizeof o->sums);
-    sti_count(o, &p->header);
-    s = sti_open_block(o);
-    if (s == ST_OK) s = sti_open_finish(o, p);
-    o->parts = parts;
-    o->part_count = count;
+    sti_add_sums(&o->sums, &p->header);
+    s = sti_take_model_block(o);
+    if (s == ST_OK) s = sti_add_file(o, p);
+    o->opened = opened;
+    o->opened_count = count;
     return s == ST_OK ? sti_fail_code(o->error, STI_IO_CHANGED, STI_NO_OFFSET, NULL) : s;
 }
 
-/* opens a file of the model again: 0 and the same file, to be closed with files->close, or a code */
-static int sti_io_again(const st_files *files, const char *path, const st_io *first, st_io *io) {
+/* Reopens a file of the model. Returns 0 if it is still the same file, to be closed with files->close, or a code. */
+STI_COLD static int sti_reopen_io(const st_files *files, const char *path, const st_io *first, st_io *io) {
     int code;
     ST_MEMSET(io, 0, sizeof *io);
     code = (files->open)(files->user, path, io);
@@ -5021,84 +5007,87 @@ static int sti_io_again(const st_files *files, const char *path, const st_io *fi
     return STI_IO_CHANGED;
 }
 
-/* parses once more the header of a shard whose scratch was given back: it must hold as much as before */
-STI_COLD static st_status sti_open_again(sti_opening *o, sti_opened_file *p) {
+/* Fails with a sentence about the tensor or shard `name`, followed by the paths of one or two shards. */
+STI_COLD static st_status sti_fail_shard(const sti_opening *o, sti_span name, const char *sentence, const char *path,
+                                         const char *conjunction, const char *other_path) {
+    (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, sentence);
+    if (path) sti_error_append(o->error, " ", sti_span_of(path));
+    if (other_path) sti_error_append(o->error, conjunction, sti_span_of(other_path));
+    sti_error_subject(o->error, name, STI_NAME);
+    return ST_ERR_SHARD;
+}
+
+/* Parses the header of a shard whose scratch was released. It must hold as much as before. */
+STI_COLD static st_status sti_reparse_file(sti_opening *o, sti_opened_file *p) {
     const sti_header before = p->header;
-    const sti_layout layout = o->layout;
     const sti_sums sums = o->sums;
     const st_io io = p->io;
-    st_status s;
-    const int code = sti_io_again(&o->files, p->path, &io, &p->io);
-    if (code) {
-        p->io = io;
-        return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file"));
-    }
-    s = sti_open_part(o, p);
-    (o->files.close)(o->files.user, &p->io);
+    const int code = sti_reopen_io(&o->files, p->path, &io, &p->io);
+    st_status s =
+        code ? sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file")) : sti_parse_file(o, p);
+    if (!code) (o->files.close)(o->files.user, &p->io);
     p->io = io;
     o->sums = sums;
-    o->layout = layout;
-    if (s != ST_OK || (p->sound == ST_OK && p->header.tensors == before.tensors && p->header.pairs == before.pairs &&
-                       p->header.dimensions == before.dimensions && p->header.text_bytes == before.text_bytes)) {
+    if (s != ST_OK ||
+        (p->offsets_status == ST_OK && p->header.tensors == before.tensors && p->header.pairs == before.pairs &&
+         p->header.dimensions == before.dimensions && p->header.text_bytes == before.text_bytes)) {
         return s;
     }
     return sti_fail_code(o->error, STI_IO_CHANGED, STI_NO_OFFSET, NULL);
 }
 
-/* whether the file system's number of an open file is that of one of the parts before it */
-static int sti_opened_twice(const sti_opening *o, uint32_t part, uint32_t *seen) {
-    const uint32_t room = 2 * o->part_count;
-    const st_io *io = &o->parts[part].io;
-    uint32_t at = (uint32_t)(sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) % room);
-    if (!(io->id[0] | io->id[1])) return 0;
-    for (; seen[at]; at = at + 1 < room ? at + 1 : 0) {
-        const st_io *other = &o->parts[seen[at] - 1].io;
+/* Returns 1 if the file system reports this shard as the same file as an earlier one. `seen` is a hash set of shard
+ * numbers + 1 with 2 * o->opened_count slots. */
+static int sti_is_file_seen(const sti_opening *o, uint32_t shard, uint32_t *seen) {
+    const uint32_t slots = 2 * o->opened_count;
+    const st_io *io = &o->opened[shard].io;
+    uint32_t slot = (uint32_t)(sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) % slots);
+    if (!(io->id[0] | io->id[1])) return 0; /* unknown */
+    for (; seen[slot]; slot = slot + 1 < slots ? slot + 1 : 0) {
+        const st_io *other = &o->opened[seen[slot] - 1].io;
         if (io->id[0] == other->id[0] && io->id[1] == other->id[1] && io->bytes == other->bytes) return 1;
     }
-    seen[at] = part + 1;
+    seen[slot] = shard + 1;
     return 0;
 }
 
-/* opens one shard and parses its header */
-STI_COLD static st_status sti_open_shard(sti_opening *o, uint32_t part, uint32_t *seen) {
-    sti_opened_file *p = &o->parts[part];
+/* Opens one shard and parses its header. */
+STI_COLD static st_status sti_open_shard(sti_opening *o, uint32_t shard, uint32_t *seen) {
+    sti_opened_file *p = &o->opened[shard];
     st_status s = sti_open_file(o, p, p->path);
-    const sti_span name = sti_drop_first(sti_span_of(p->path), sti_system_directory(o->said));
+    const sti_span name = sti_drop_first(sti_span_of(p->path), sti_system_directory(o->label));
     if (s == ST_ERR_NOT_FOUND) {
         if (o->flags & ST_OPEN_PARTIAL) return ST_OK;
-        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
-                       STI_TEXT("shard listed in the index does not exist"));
-        sti_error_subject(o->error, name, STI_NAME);
-        return ST_ERR_SHARD;
+        return sti_fail_shard(o, name, STI_TEXT("shard listed in the index does not exist"), NULL, NULL, NULL);
     }
-    if (s == ST_OK && o->system && sti_opened_twice(o, part, seen)) { /* no tensor may be in two shards */
-        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
-                       STI_TEXT("shard is the same file as another shard"));
-        sti_error_subject(o->error, name, STI_NAME);
-        return ST_ERR_SHARD;
+    if (s == ST_OK && o->is_system && sti_is_file_seen(o, shard, seen)) {
+        return sti_fail_shard(o, name, STI_TEXT("shard is the same file as another shard"), NULL, NULL, NULL);
     }
-    o->at = p;
-    if (s == ST_OK) s = sti_open_part(o, p);
-    if (s == ST_OK && p->sound != ST_OK) s = sti_open_alone(o, p);
-    if (s == ST_OK) s = sti_open_map(o, &p->io);
-    if (s != ST_OK) return sti_open_judge(o, s);
-    o->at = NULL;
-    sti_opened_rest(o, p, part);
+    o->current = p;
+    if (s == ST_OK) s = sti_parse_file(o, p);
+    if (s == ST_OK && p->offsets_status != ST_OK) s = sti_fail_alone(o, p);
+    if (s == ST_OK) s = sti_map_file(o, &p->io);
+    if (s != ST_OK) return sti_explain_format(o, s);
+    o->current = NULL;
+    if (shard < STI_MAX_OPEN_FILES) return ST_OK;
+#if !defined(ST_NO_FILES)
+    if (o->is_system && p->io.mapped) sti_system_release(&p->io); /* keeps the mapping */
+#endif
+    if (!p->io.mapped) sti_close_file(o, p);
     return ST_OK;
 }
 
-/* Opens all shards, to know how large the model is. What was parsed is kept for sti_open_shards only as far as it is
- * little: else the scratch of all shards is more than the model. */
-STI_COLD static st_status sti_open_headers(sti_opening *o) {
-    const size_t seen_bytes = sti_multiply_saturated(o->part_count, 2 * sizeof(uint32_t));
-    uint32_t *seen = (uint32_t *)sti_scratch_take(o, seen_bytes), i;
+/* Opens all shards to learn the size of the model. Keeps the parsed headers up to STI_KEPT_HEADER_BYTES;
+ * sti_fill_model parses the others again. Keeping all would take more memory than the model. */
+STI_COLD static st_status sti_parse_shards(sti_opening *o) {
+    uint32_t *seen = (uint32_t *)sti_take_scratch(o, o->opened_count, 2 * sizeof *seen), i;
     size_t kept = 0;
     if (!seen) return ST_ERR_MEMORY;
-    ST_MEMSET(seen, 0, seen_bytes);
-    if (o->system && o->part_count > STI_MAX_MAPPED && !(o->flags & ST_OPEN_MUST_MAP)) o->flags |= ST_OPEN_NO_MAP;
-    for (i = 0; i < o->part_count; i++) {
+    ST_MEMSET(seen, 0, o->opened_count * 2 * sizeof *seen);
+    if (o->is_system && o->opened_count > STI_MAX_MAPPED && !(o->flags & ST_OPEN_MUST_MAP)) o->flags |= ST_OPEN_NO_MAP;
+    for (i = 0; i < o->opened_count; i++) {
         sti_chunk *last = o->memory.chunks;
-        sti_opened_file *p = &o->parts[i];
+        sti_opened_file *p = &o->opened[i];
         st_status s = sti_open_shard(o, i, seen);
         if (s != ST_OK) return s;
         if (o->sums.tensors > STI_MAX_NAMES || o->sums.pairs > STI_MAX_NAMES) {
@@ -5106,155 +5095,143 @@ STI_COLD static st_status sti_open_headers(sti_opening *o) {
                             STI_TEXT("more than $e tensors or metadata entries"));
         }
         kept = sti_add_saturated(kept, p->header_bytes);
-        if (kept <= STI_KEPT_HEADERS) continue;
+        if (kept <= STI_KEPT_HEADER_BYTES) continue;
         sti_arena_release(&o->memory, last, 0);
         p->text = NULL;
     }
     return ST_OK;
 }
 
-/* brings all shards into the model */
-STI_COLD static st_status sti_open_shards(sti_opening *o) {
-    st_status s = sti_open_block(o);
+STI_COLD static st_status sti_fill_model(sti_opening *o) {
+    st_status s = sti_take_model_block(o);
     uint32_t i;
-    for (i = 0; s == ST_OK && i < o->part_count; i++) {
+    for (i = 0; s == ST_OK && i < o->opened_count; i++) {
         sti_chunk *last = o->memory.chunks;
-        o->at = &o->parts[i];
-        if (!o->at->text && o->at->io.bytes) s = sti_open_again(o, o->at);
-        if (s == ST_OK && sti_open_finish(o, o->at) != ST_OK) s = sti_open_alone(o, o->at);
+        sti_opened_file *p = o->current = &o->opened[i];
+        if (!p->text && p->io.bytes) s = sti_reparse_file(o, p);
+        if (s == ST_OK && sti_add_file(o, p) != ST_OK) s = sti_fail_alone(o, p);
         sti_arena_release(&o->memory, last, 0);
     }
     return s;
 }
 
-/* a name is there twice: in one shard, which then is refused as it is alone, or in two */
-STI_COLD static st_status sti_open_repeated(sti_opening *o, uint32_t item) {
+/* Reports a repeated tensor name: in one shard as if the shard were opened alone, or in two. */
+STI_COLD static st_status sti_fail_repeated_tensor(sti_opening *o, uint32_t item) {
     const sti_name_table *names = &o->layout.model->names;
     const st_tensor *t = names->tensors, *other = t;
     while (!sti_same(sti_table_name(names, (uint32_t)(other - t)), sti_table_name(names, item))) other++;
     if (other->shard == t[item].shard) {
-        sti_opened_file *p = o->at = &o->parts[other->shard];
-        st_status s = sti_open_again(o, p);
-        return s == ST_OK ? sti_open_alone(o, p) : s;
+        sti_opened_file *p = o->current = &o->opened[other->shard];
+        st_status s = sti_reparse_file(o, p);
+        return s == ST_OK ? sti_fail_alone(o, p) : s;
     }
-    (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, STI_TEXT("tensor is in two shards:"));
-    sti_error_append(o->error, " ", sti_span_of(o->parts[other->shard].path));
-    sti_error_append(o->error, " and ", sti_span_of(o->parts[t[item].shard].path));
-    sti_error_subject(o->error, sti_table_name(names, item), STI_NAME);
-    return ST_ERR_SHARD;
+    return sti_fail_shard(o, sti_table_name(names, item), STI_TEXT("tensor is in two shards:"),
+                          o->opened[other->shard].path, " and ", o->opened[t[item].shard].path);
 }
 
-/* indexes the names of all shards, and proves that they are what the index says */
+/* Builds the tables of names and keys, and checks that the shards hold the tensors that the index assigns to them. */
 STI_NOINLINE static st_status sti_index_check(sti_opening *o, sti_index_file *x) {
     sti_name_table *names = &o->layout.model->names, *keys = &o->layout.model->keys;
     const st_tensor *t = o->layout.model->open.tensors;
-    unsigned char *named = (unsigned char *)sti_scratch_take(o, o->sums.tensors);
+    unsigned char *seen = (unsigned char *)sti_take_scratch(o, o->sums.tensors, 1); /* 1: the index names the tensor */
     uint32_t items[STI_AHEAD], item, i, k;
     sti_span ahead[STI_AHEAD];
-    int absent = 0;
-    if (!named) return ST_ERR_MEMORY;
-    ST_MEMSET(named, 0, o->sums.tensors);
-    if (o->part_count > 1) { /* of one shard alone they are there */
+    int is_partial = 0;
+    if (!seen) return ST_ERR_MEMORY;
+    ST_MEMSET(seen, 0, o->sums.tensors);
+    if (o->opened_count > 1) { /* sti_add_file built the tables of a single shard */
         keys->pairs = o->layout.model->open.shards->metadata;
         keys->count = (uint32_t)o->layout.model->open.shards->metadata_count;
         (void)sti_table_build(keys, NULL);
         names->tensors = t;
         names->count = (uint32_t)o->sums.tensors;
         item = sti_table_build(names, NULL);
-        if (item != STI_ABSENT) return sti_open_repeated(o, item);
+        if (item != STI_ABSENT) return sti_fail_repeated_tensor(o, item);
     }
     for (i = 0; i < x->weight_count; i++) {
         const sti_weight *w = &x->weights[i];
-        const sti_opened_file *promised = &o->parts[w->shard];
+        const sti_opened_file *assigned = &o->opened[w->shard];
         const sti_span name = sti_weight_name(x, w);
         if (i % STI_AHEAD == 0) {
             for (k = 0; k < STI_AHEAD && k < x->weight_count - i; k++) ahead[k] = sti_weight_name(x, w + k);
             sti_table_find_many(names, ahead, k, items);
         }
         item = items[i % STI_AHEAD];
-        if (item != STI_ABSENT && named[item]++) return sti_index_repeated(x, name);
-        if (!promised->io.bytes) { /* it is absent, and may be */
-            absent = 1;
+        if (item != STI_ABSENT && seen[item]++) {
+            return sti_index_fail(x, name, ST_ERR_DUPLICATE, STI_TEXT("duplicate tensor name"));
+        }
+        if (!assigned->io.bytes) { /* a missing shard: ST_OPEN_PARTIAL is set */
+            is_partial = 1;
             continue;
         }
         if (item != STI_ABSENT && t[item].shard == w->shard) continue;
-        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
-                       STI_TEXT("the index assigns this tensor to a shard that does not contain it:"));
-        sti_error_append(o->error, " ", sti_span_of(promised->path));
-        if (item != STI_ABSENT) sti_error_append(o->error, ", and not ", sti_span_of(o->parts[t[item].shard].path));
-        sti_error_subject(o->error, name, STI_NAME);
-        return ST_ERR_SHARD;
+        return sti_fail_shard(o, name, STI_TEXT("the index assigns this tensor to a shard that does not contain it:"),
+                              assigned->path, ", and not ", item == STI_ABSENT ? NULL : o->opened[t[item].shard].path);
     }
-    return absent ? sti_index_unique(o, x, ST_OK) : ST_OK;
+    return is_partial ? sti_index_check_unique(o, x, ST_OK) : ST_OK;
 }
 
-/* a model of several files, by the path of its index */
-STI_COLD static st_status sti_open_list(sti_opening *o, const char *path) {
+/* Opens a model of several files by the path of its index. */
+STI_COLD static st_status sti_open_index(sti_opening *o, const char *path) {
     sti_index_file index;
     sti_layout *l = &o->layout;
     st_status s;
     uint32_t i;
-    o->said = path;
+    o->label = path;
     ST_MEMSET(&index, 0, sizeof index);
     if (o->memory.work) {
         return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
                         STI_TEXT("options.work is for models of one file: set options.allocator instead"));
     }
     if ((s = sti_index_read(o, &index, path)) != ST_OK) return s;
-    s = sti_index_parts(o, &index);
-    if (s == ST_OK) s = sti_open_headers(o);
-    if (s == ST_OK) s = sti_open_shards(o);
+    s = sti_index_list_shards(o, &index);
+    if (s == ST_OK) s = sti_parse_shards(o);
+    if (s == ST_OK) s = sti_fill_model(o);
     if (s == ST_OK) {
-        o->at = NULL;
+        o->current = NULL;
         s = sti_index_check(o, &index);
     }
-    if (s != ST_OK) return sti_index_unique(o, &index, s);
-    sti_open_paths(o);
+    if (s != ST_OK) return sti_index_check_unique(o, &index, s);
+    sti_copy_paths(o);
     l->model->said = sti_copy_text(&l->text, sti_span_of(path));
-    if (!index.metadata) return ST_OK;
+    if (!index.metadata_offset) return ST_OK;
     l->model->open.index = l->pairs;
     l->model->open.index_count = index.pair_count;
     for (i = 0; i < index.pair_count; i++) {
-        const st_pair *from = &index.pairs[i];
-        sti_span key, value;
-        key.at = from->key;
-        value.at = from->value;
-        key.n = l->pairs[i].key_bytes = from->key_bytes;
-        value.n = l->pairs[i].value_bytes = from->value_bytes;
-        l->pairs[i].key = sti_copy_text(&l->text, key);
-        l->pairs[i].value = sti_copy_text(&l->text, value);
+        st_pair *p = &l->pairs[i];
+        *p = index.pairs[i];
+        p->key = sti_copy_text(&l->text, sti_span_from(p->key, p->key_bytes));
+        p->value = sti_copy_text(&l->text, sti_span_from(p->value, p->value_bytes));
     }
     return ST_OK;
 }
 
 /* ---- directories */
 
-#define STI_NAME_BYTES 768u /* hold every name of a file: on Windows 255 units, each of at most three bytes */
+#define STI_NAME_BYTES 768u /* holds any file name: on Windows 255 units of up to 3 bytes in UTF-8 */
 
-typedef struct sti_listing {        /* what a directory holds, as far as it matters here */
-    uint32_t files, indexes;        /* *.safetensors, *.safetensors.index.json */
-    int model, index;               /* there is one of the name that comes first */
-    int shard;                      /* by its name a file is one of several */
-    char *first_file, *first_index; /* in the order of names; "" where there is none; each of STI_NAME_BYTES */
+typedef struct sti_listing {        /* what sti_open_directory needs to know about a directory */
+    uint32_t files, indexes;        /* counts of *.safetensors and *.safetensors.index.json */
+    int has_model, has_index;       /* model.safetensors, model.safetensors.index.json */
+    char *first_file, *first_index; /* lowest names, or ""; each has STI_NAME_BYTES */
 } sti_listing;
 
-/* how many decimal digits a text begins with */
-static size_t sti_digits_at(sti_span s) {
+static size_t sti_count_digits(sti_span s) {
     size_t n = 0;
     while (n < s.n && s.at[n] >= '0' && s.at[n] <= '9') n++;
     return n;
 }
 
-/* whether a name is that of one of several shards: it holds -NNNNN-of-MMMMM, and M is over 1 */
+/* Returns 1 if a name contains -NNNNN-of-MMMMM and M is over 1. */
 STI_COLD static int sti_is_shard(sti_span s) {
     for (; s.n; s = sti_drop_first(s, 1)) {
         sti_span rest = sti_drop_first(s, 1);
-        size_t n = sti_digits_at(rest);
+        size_t n = sti_count_digits(rest);
         if (*s.at != '-' || n < 5) continue;
         rest = sti_drop_first(rest, n);
         if (!sti_starts_with(rest, "-of-", 4)) continue;
         rest = sti_drop_first(rest, 4);
-        n = sti_digits_at(rest);
+        n = sti_count_digits(rest);
         if (n < 5) continue;
         for (; n > 1 && *rest.at == '0'; n--) rest = sti_drop_first(rest, 1);
         if (n > 1 || *rest.at > '1') return 1;
@@ -5262,30 +5239,28 @@ STI_COLD static int sti_is_shard(sti_span s) {
     return 0;
 }
 
-/* keeps the name that comes first */
-static void sti_listing_keep(char *first, sti_span name) {
-    if (*first && sti_compare(sti_span_of(first), name) <= 0) return;
-    (void)sti_copy_text(&first, name);
+STI_COLD static void sti_keep_first_name(char *first, sti_span name) {
+    if (!*first || sti_compare(sti_span_of(first), name) > 0) (void)sti_copy_text(&first, name);
 }
 
+/* The callback of st_files.list. */
 STI_COLD static int sti_listing_add(void *arg, const char *text) {
     sti_listing *l = (sti_listing *)arg;
     const sti_span name = sti_span_of(text);
-    if (*text == '.' || name.n >= STI_NAME_BYTES) return 0; /* hidden, no name before the ending, or no name */
+    if (*text == '.' || name.n >= STI_NAME_BYTES) return 0; /* hidden, nothing but a suffix, or no file name */
     if (sti_ends_with(name, STI_INDEX_END)) {
         l->indexes++;
-        l->index |= sti_same(name, sti_span_of("model" STI_INDEX_END));
-        sti_listing_keep(l->first_index, name);
+        l->has_index |= sti_same(name, sti_span_of("model" STI_INDEX_END));
+        sti_keep_first_name(l->first_index, name);
     } else if (sti_ends_with(name, STI_MODEL)) {
         l->files++;
-        l->model |= sti_same(name, sti_span_of("model" STI_MODEL));
-        l->shard |= sti_is_shard(name);
-        sti_listing_keep(l->first_file, name);
+        l->has_model |= sti_same(name, sti_span_of("model" STI_MODEL));
+        sti_keep_first_name(l->first_file, name);
     }
     return 0;
 }
 
-/* a directory in which it is not plain what to open */
+/* Reports a directory that holds no model, or no single choice. */
 STI_COLD static st_status sti_listing_fail(const sti_opening *o, const sti_listing *l) {
     const st_status status = l->files || l->indexes ? ST_ERR_SHARD : ST_ERR_NOT_FOUND;
     (void)sti_fail(
@@ -5301,60 +5276,56 @@ STI_COLD static st_status sti_listing_fail(const sti_opening *o, const sti_listi
     return status;
 }
 
-/* puts texts one behind the other, with a NUL at the end; NULL: there is no memory */
-static char *sti_join(sti_opening *o, const sti_span *texts, size_t count) {
+/* Concatenates texts in scratch, NUL-terminated. Returns NULL if memory runs out. */
+STI_COLD static char *sti_join(sti_opening *o, const sti_span *texts, size_t count) {
     size_t n = 1, i;
-    char *all, *at;
+    char *joined, *end;
     for (i = 0; i < count; i++) n = sti_add_saturated(n, texts[i].n);
-    all = at = (char *)sti_scratch_take(o, n);
-    for (i = 0; all && i < count; i++) {
-        ST_MEMCPY(at, texts[i].at, texts[i].n);
-        at += texts[i].n;
+    joined = end = (char *)sti_take_scratch(o, n, 1);
+    if (!joined) return NULL;
+    for (i = 0; i < count; i++) {
+        ST_MEMCPY(end, texts[i].at, texts[i].n);
+        end += texts[i].n;
     }
-    if (all) *at = 0;
-    return all;
+    *end = 0;
+    return joined;
 }
 
-/* a model, by the path of its directory: of one file, or of several behind an index */
-static st_status sti_open_directory(sti_opening *o, const char *path) {
+/* Opens the model in a directory: model.safetensors, else an index, else the only .safetensors file. */
+STI_COLD static st_status sti_open_directory(sti_opening *o, const char *path) {
     sti_listing l;
     sti_span joined[3];
     char *full;
     int code;
-    o->said = path;
+    o->label = path;
     ST_MEMSET(&l, 0, sizeof l);
     if (!o->files.list) return sti_fail_code(o->error, ST_IO_NOT_FOUND, STI_NO_OFFSET, NULL);
-    l.first_file = (char *)sti_scratch_take(o, 2 * STI_NAME_BYTES);
+    l.first_file = (char *)sti_take_scratch(o, 2, STI_NAME_BYTES);
     if (!l.first_file) return ST_ERR_MEMORY;
     l.first_index = l.first_file + STI_NAME_BYTES;
     *l.first_file = *l.first_index = 0;
     code = (o->files.list)(o->files.user, path, sti_listing_add, &l);
     if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot list the directory"));
-    if (!l.model && !l.index && (l.indexes ? l.indexes > 1 : l.files != 1 || l.shard)) return sti_listing_fail(o, &l);
+    if (!l.has_model && !l.has_index &&
+        (l.indexes ? l.indexes > 1 : l.files != 1 || sti_is_shard(sti_span_of(l.first_file)))) {
+        return sti_listing_fail(o, &l);
+    }
     joined[0] = sti_span_of(path);
     joined[1] = sti_span_of(sti_system_directory(path) == joined[0].n ? "" : "/");
-    joined[2] = sti_span_of(l.model     ? "model" STI_MODEL
-                            : l.index   ? "model" STI_INDEX_END
-                            : l.indexes ? l.first_index
-                                        : l.first_file);
+    joined[2] = sti_span_of(l.has_model   ? "model" STI_MODEL
+                            : l.has_index ? "model" STI_INDEX_END
+                            : l.indexes   ? l.first_index
+                                          : l.first_file);
     full = sti_join(o, joined, 3);
     if (!full) return ST_ERR_MEMORY;
-    if (!l.model && l.indexes) return sti_open_list(o, full);
-    o->said = full;
-    return sti_open_single(o, full);
+    if (!l.has_model && l.indexes) return sti_open_index(o, full);
+    o->label = full;
+    return sti_open_one_file(o, full);
 }
 
 /* ---- st_open */
 
-/* closes all files again that were opened for a model which there will not be */
-static st_status sti_open_shut(sti_opening *o, st_status status) {
-    uint32_t i;
-    for (i = 0; status != ST_OK && i < o->part_count; i++) sti_opened_close(o, &o->parts[i]);
-    return status;
-}
-
-/* whose files they are */
-static st_status sti_open_files(sti_opening *o, const st_open_options *options) {
+static st_status sti_choose_files(sti_opening *o, const st_open_options *options) {
     if (options && options->files) {
         o->files = *options->files;
         return ST_OK;
@@ -5363,7 +5334,7 @@ static st_status sti_open_files(sti_opening *o, const st_open_options *options) 
     return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
                     STI_TEXT("built with ST_NO_FILES: set st_open_options.files, or use st_open_memory or st_open_io"));
 #else
-    o->system = 1;
+    o->is_system = 1;
     o->files.open = sti_system_open;
     o->files.close = sti_system_close;
     o->files.list = sti_system_list;
@@ -5373,36 +5344,36 @@ static st_status sti_open_files(sti_opening *o, const st_open_options *options) 
 
 static st_status sti_open_path(sti_opening *o, const char *path) {
     st_status s;
-    if (sti_ends_with(sti_span_of(path), ".json")) return sti_open_list(o, path);
-    s = sti_open_single(o, path);
-    return s == ST_ERR_NOT_FOUND && !o->one.open ? sti_open_directory(o, path) : s; /* a read may say so too */
+    if (sti_ends_with(sti_span_of(path), ".json")) return sti_open_index(o, path);
+    s = sti_open_one_file(o, path);
+    /* a file that was opened is no directory, even if reading it fails with ST_IO_NOT_FOUND */
+    return s == ST_ERR_NOT_FOUND && !o->single.is_open ? sti_open_directory(o, path) : s;
 }
 
 ST_API st_status st_open(st_model **model, const char *path, const st_open_options *options, st_error *error) {
     sti_opening o;
     st_status s = sti_open_begin(&o, model, path ? path : "st_open", options, path != NULL, error);
-    if (s == ST_OK) s = sti_open_files(&o, options);
+    if (s == ST_OK) s = sti_choose_files(&o, options);
     if (s == ST_OK) s = sti_open_path(&o, path);
-    return sti_open_end(&o, model, sti_open_shut(&o, s));
+    return sti_open_end(&o, model, s);
 }
 
 /* ---- the hub's cache */
 
 #if !defined(ST_NO_FILES)
-/* the value of an environment variable, "" where it is not set; NULL: there is no memory */
+/* Returns the value of an environment variable in scratch, "" if it is not set; NULL if memory runs out. */
 STI_COLD static char *sti_hub_variable(sti_opening *o, const char *name) {
-    const size_t room = sti_add_saturated(sti_system_variable(name, NULL, 0), 1);
-    char *value = (char *)sti_scratch_take(o, room);
-    const size_t n = value ? sti_system_variable(name, value, room) : 0;
-    /* another thread may be changing the environment: what does not fit any more is as if it were empty */
-    if (value && (n == 0 || n >= room)) *value = 0;
+    const size_t capacity = sti_add_saturated(sti_system_variable(name, NULL, 0), 1);
+    char *value = (char *)sti_take_scratch(o, capacity, 1);
+    const size_t n = value ? sti_system_variable(name, value, capacity) : 0;
+    if (value && (n == 0 || n >= capacity)) *value = 0; /* another thread may have made it longer */
     return value;
 }
 
-/* the directory of the cache, as the reference tools find it; NULL: there is no memory */
+/* Returns the cache directory that huggingface_hub would use; NULL if memory runs out. */
 STI_COLD static char *sti_hub_root(sti_opening *o) {
     static const char *const names[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"};
-    static const char *const behind[] = {"", "", "/hub", "/huggingface/hub", "/.cache/huggingface/hub"};
+    static const char *const subdirectories[] = {"", "", "/hub", "/huggingface/hub", "/.cache/huggingface/hub"};
     const char *value = "~", *home;
     sti_span texts[3];
     size_t i = 0;
@@ -5411,7 +5382,7 @@ STI_COLD static char *sti_hub_root(sti_opening *o) {
     if (!value) return NULL;
     texts[0] = sti_span_of("");
     texts[1] = sti_span_of(value);
-    texts[2] = sti_span_of(behind[i]);
+    texts[2] = sti_span_of(subdirectories[i]);
     if (value[0] == '~' && (!value[1] || value[1] == '/' || value[1] == '\\')) {
         home = sti_hub_variable(o, STI_HOME);
         if (!home) return NULL;
@@ -5424,14 +5395,14 @@ STI_COLD static char *sti_hub_root(sti_opening *o) {
 static int sti_is_commit(sti_span s) {
     size_t i;
     for (i = 0; i < s.n; i++) {
-        if (!sti_is_one_of((unsigned char)s.at[i], "0123456789abcdefABCDEF")) return 0;
+        if (!sti_is_one_of(s.at[i], "0123456789abcdefABCDEF")) return 0;
     }
     return s.n == 40;
 }
 
-/* the commit that a revision stands for: what its file in refs holds, or itself */
+/* Finds the commit of a revision: the contents of its file in refs, or the revision itself. */
 STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const char *revision, char commit[48]) {
-    sti_opened_file *p = o->parts;
+    sti_opened_file *p = o->opened;
     sti_span text = sti_span_of(revision);
     st_status s = sti_open_file(o, p, path);
     int code;
@@ -5445,10 +5416,10 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const
     }
     if (s != ST_OK) return s;
     text.at = commit;
-    text.n = p->io.bytes <= 48 ? (size_t)p->io.bytes : 0; /* room for a line's end, and no more */
+    text.n = p->io.bytes <= 48 ? (size_t)p->io.bytes : 0; /* 40 digits and a line's end */
     code = text.n ? sti_io_read(&p->io, 0, commit, text.n) : 0;
     if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("cannot read the revision"));
-    sti_opened_close(o, p);
+    sti_close_file(o, p);
     while (text.n && sti_is_blank(text.at[text.n - 1])) text.n--;
     if (sti_is_commit(text)) return ST_OK;
     (void)sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0,
@@ -5457,32 +5428,30 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const
     return ST_ERR_PATH;
 }
 
-static st_status sti_open_repository(sti_opening *o, const char *repo, const char *revision) {
-    sti_span t[8], name = sti_span_of(repo);
+STI_COLD static st_status sti_open_repository(sti_opening *o, const char *repo, const char *revision) {
+    sti_span texts[7], name = sti_span_of(repo);
     const char *fault = sti_path_fault(name, 0), *path;
     char commit[48];
     st_status s;
-    for (t[2] = name, t[2].n = 0; t[2].n < name.n && repo[t[2].n] != '/'; t[2].n++) {}
-    t[3] = t[4] = sti_span_of("");
-    if (t[2].n < name.n) {
-        t[3] = sti_span_of("--");
-        t[4] = sti_drop_first(name, t[2].n + 1);
+    for (texts[2] = name, texts[2].n = 0; texts[2].n < name.n && repo[texts[2].n] != '/'; texts[2].n++) {}
+    texts[3] = texts[4] = sti_span_of("");
+    if (texts[2].n < name.n) {
+        texts[3] = sti_span_of("--");
+        texts[4] = sti_drop_first(name, texts[2].n + 1);
     }
-    if (!fault && sti_contains(t[4], sti_span_of("/"))) fault = STI_TEXT("repository is not owner/name or name");
+    if (!fault && sti_contains(texts[4], sti_span_of("/"))) fault = STI_TEXT("repository is not owner/name or name");
     if (!fault) fault = sti_path_fault(sti_span_of(revision), 0);
     if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, fault);
-    t[0].at = sti_hub_root(o);
-    if (!t[0].at) return ST_ERR_MEMORY;
-    t[0] = sti_span_of(t[0].at);
-    t[1] = sti_span_of("/models--");
-    t[5] = sti_span_of("/refs/");
-    t[6] = sti_span_of(revision);
-    if ((path = sti_join(o, t, 7)) == NULL) return ST_ERR_MEMORY;
+    if ((path = sti_hub_root(o)) == NULL) return ST_ERR_MEMORY;
+    texts[0] = sti_span_of(path);
+    texts[1] = sti_span_of("/models--");
+    texts[5] = sti_span_of("/refs/");
+    texts[6] = sti_span_of(revision);
+    if ((path = sti_join(o, texts, 7)) == NULL) return ST_ERR_MEMORY;
     if ((s = sti_hub_commit(o, path, revision, commit)) != ST_OK) return s;
-    t[5] = sti_span_of("/snapshots/");
-    t[6].at = commit;
-    t[6].n = 40;
-    if ((path = sti_join(o, t, 7)) == NULL) return ST_ERR_MEMORY;
+    texts[5] = sti_span_of("/snapshots/");
+    texts[6] = sti_span_from(commit, 40);
+    if ((path = sti_join(o, texts, 7)) == NULL) return ST_ERR_MEMORY;
     return sti_open_directory(o, path);
 }
 #endif
@@ -5498,10 +5467,10 @@ ST_API st_status st_open_hub(st_model **model, const char *repo, const char *rev
                      STI_TEXT("built with ST_NO_FILES: the Hugging Face cache is not available"));
     }
 #else
-    if (s == ST_OK) s = sti_open_files(&o, options);
+    if (s == ST_OK) s = sti_choose_files(&o, options);
     if (s == ST_OK) s = sti_open_repository(&o, repo, revision ? revision : "main");
 #endif
-    return sti_open_end(&o, model, sti_open_shut(&o, s));
+    return sti_open_end(&o, model, s);
 }
 
 ST_API void st_close(st_model *model) {
@@ -5512,32 +5481,32 @@ ST_API void st_close(st_model *model) {
     for (i = 0; i < m->open.shard_count; i++) {
         if (m->files[i].open && m->source.close) (m->source.close)(m->source.user, &m->files[i].io);
     }
-    memory = m->memory; /* it lies in the block that goes */
+    memory = m->memory; /* a copy: it is part of the block to be freed */
     sti_deallocate(&memory, m, m->block_bytes);
 }
 
 /* ---- the files of an open model, for the rooms below */
 
-/* what messages call a shard */
+/* Returns the name of a shard in messages. */
 static const char *sti_model_path(const sti_model *m, uint32_t shard) {
     const char *path = m->open.shards[shard].path;
     return *path ? path : m->said;
 }
 
-/* where the bytes of a shard's file lie in memory, or NULL */
+/* Returns the bytes of a shard's file in memory, or NULL if they must be read. */
 static const unsigned char *sti_model_bytes(const sti_model *m, uint32_t shard) {
     return m->files[shard].bytes;
 }
 
-/* opens a shard's file again: 0 and a file to be closed with m->source.close, or a code */
+/* Reopens a shard's file. Returns 0, and m->source.close must close the file, or a code. */
 static int sti_model_reopen(const sti_model *m, uint32_t shard, st_io *io) {
-    return sti_io_again(&m->source, m->open.shards[shard].path, &m->files[shard].io, io);
+    return sti_reopen_io(&m->source, m->open.shards[shard].path, &m->files[shard].io, io);
 }
 
-/* bytes [offset, offset + n) of a shard's file, which has them: 0, or a code */
+/* Reads n bytes of a shard's file; the caller checked the range. Returns 0 or a code. */
 static int sti_model_read(const sti_model *m, uint32_t shard, uint64_t offset, void *dst, size_t n) {
     const unsigned char *bytes = sti_model_bytes(m, shard);
-    st_io again;
+    st_io reopened;
     int code;
     if (n == 0) return 0;
     if (bytes) {
@@ -5545,23 +5514,22 @@ static int sti_model_read(const sti_model *m, uint32_t shard, uint64_t offset, v
         return 0;
     }
     if (m->files[shard].open) return sti_io_read(&m->files[shard].io, offset, dst, n);
-    code = sti_model_reopen(m, shard, &again);
+    code = sti_model_reopen(m, shard, &reopened);
     if (code) return code;
-    code = sti_io_read(&again, offset, dst, n);
-    (m->source.close)(m->source.user, &again);
+    code = sti_io_read(&reopened, offset, dst, n);
+    (m->source.close)(m->source.user, &reopened);
     return code;
 }
 
+/* ---- finding */
+
 ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_t name_bytes) {
-    const sti_name_table *x;
-    sti_span s;
+    const sti_name_table *names;
+    const sti_span key = sti_span_from(name, name_bytes);
     uint32_t item;
     if (!model || !name) return NULL;
-    x = &((const sti_model *)(const void *)model)->names;
-    s.at = name;
-    s.n = name_bytes;
-    item =
-        sti_table_find_hashed(x, 1, s, sti_hash(x, s)); /* inlined here: this is what programs call a thousand times */
+    names = &((const sti_model *)(const void *)model)->names;
+    item = sti_table_find_hashed(names, 1, key, sti_hash(names, key)); /* inlined: programs call this once per tensor */
     return item == STI_ABSENT ? NULL : &model->tensors[item];
 }
 
@@ -5576,8 +5544,6 @@ ST_API const st_pair *st_find_metadata(const st_model *model, const char *key) {
     return item == STI_ABSENT ? NULL : &model->metadata[item];
 }
 
-/* ---- what a program asks for, and other names for it */
-
 ST_API size_t st_find_all(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
                           unsigned char *used) {
     sti_span spans[STI_AHEAD];
@@ -5585,8 +5551,10 @@ ST_API size_t st_find_all(const st_model *model, const char *const *names, size_
     size_t found = 0, i;
     for (i = 0; i < count; i += n) {
         n = count - i < STI_AHEAD ? (uint32_t)(count - i) : STI_AHEAD;
-        for (k = 0; k < n; k++) spans[k] = sti_span_of(names && names[i + k] ? names[i + k] : "");
-        for (k = 0; k < n; k++) items[k] = STI_ABSENT;
+        for (k = 0; k < n; k++) {
+            spans[k] = sti_span_of(names && names[i + k] ? names[i + k] : "");
+            items[k] = STI_ABSENT;
+        }
         if (model) sti_table_find_many(&((const sti_model *)(const void *)model)->names, spans, n, items);
         for (k = 0; k < n; k++) {
             const st_tensor *t = items[k] != STI_ABSENT && names && names[i + k] ? &model->tensors[items[k]] : NULL;
@@ -5607,67 +5575,70 @@ ST_API const st_tensor *st_next_unused(const st_model *model, const unsigned cha
     return NULL;
 }
 
-typedef struct sti_aliases { /* a walk over them */
-    const st_model *model;
-    st_alias *aliases; /* NULL: they are counted */
-    char *text;
-    size_t count, bytes;
-} sti_aliases;
+/* ---- aliases */
 
-/* one of them; its name as it stands in the file, escaped or not */
-static void sti_alias_add(sti_aliases *a, sti_span name, int escaped, const st_tensor *tensor) {
+typedef struct sti_alias_list { /* the same code measures it, then fills it */
+    const st_model *model;
+    st_alias *aliases; /* NULL: only measure */
+    char *text;        /* the names, NUL-terminated */
+    size_t count, text_bytes;
+} sti_alias_list;
+
+/* Adds an alias. `name` has the escapes of the file if is_escaped. */
+STI_COLD static void sti_alias_add(sti_alias_list *a, sti_span name, int is_escaped, const st_tensor *tensor) {
     sti_json j = sti_json_inside(name);
     unsigned char out[4];
-    size_t n = 0, bytes = 0;
-    if (a->aliases) {
-        a->aliases[a->count].name = a->text;
-        a->aliases[a->count].tensor = tensor;
+    char *text = a->aliases ? a->text + a->text_bytes : NULL;
+    size_t n, bytes = 0;
+    for (; j.at < j.end; bytes += n) { /* bytes <= name.n */
+        n = sti_json_character(&j, is_escaped, out);
+        if (text) ST_MEMCPY(text + bytes, out, n);
     }
-    for (; j.at < j.end; bytes += n) { /* no more than the name has */
-        n = sti_json_character(&j, escaped, out);
-        if (a->aliases) ST_MEMCPY(a->text + bytes, out, n);
-    }
-    if (a->aliases) {
-        a->text[bytes] = 0;
-        a->text += bytes + 1;
-        a->aliases[a->count].name_bytes = bytes;
+    if (text) {
+        st_alias *alias = &a->aliases[a->count];
+        text[bytes] = 0;
+        alias->name = text;
+        alias->name_bytes = bytes;
+        alias->tensor = tensor;
     }
     a->count++;
-    a->bytes = sti_add_saturated(a->bytes, bytes + 1);
+    a->text_bytes = sti_add_saturated(a->text_bytes, bytes + 1);
 }
 
-/* the tensor of a name that stands in JSON text, j at its opening quote; *inside: the name as it stands there */
-static const st_tensor *sti_alias_find(const st_model *model, sti_json *j, sti_string *w, sti_span *inside) {
+/* Finds the tensor named by the JSON string at j. Sets *inside to the string between its quotes. */
+STI_COLD static const st_tensor *sti_alias_find(const st_model *model, sti_json *j, sti_string *string,
+                                                sti_span *inside) {
     char name[256];
-    sti_json again = *j;
+    sti_json start = *j;
     inside->at = (const char *)j->at + 1;
-    (void)sti_json_string(j, w, NULL); /* cannot fail: it passed when the index was opened */
+    (void)sti_json_string(j, string, NULL); /* cannot fail: the index was parsed when it was opened */
     inside->n = (size_t)((const char *)j->at - inside->at) - 1;
-    if (!w->escaped) return st_find_n(model, inside->at, inside->n);
-    if (w->bytes > sizeof name) return NULL;
-    (void)sti_json_string(&again, w, name);
-    return st_find_n(model, name, w->bytes);
+    if (!string->escaped) return st_find_n(model, inside->at, inside->n);
+    if (string->bytes > sizeof name) return NULL;
+    (void)sti_json_string(&start, string, name);
+    return st_find_n(model, name, string->bytes);
 }
 
-/* one list of names that share their bytes, j at its bracket: the first that there is stands for the others */
-STI_COLD static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
+/* Adds one array of names that share their bytes, with j at its bracket. The first name that is a tensor stands for the
+ * others, so a first pass finds it. */
+STI_COLD static st_status sti_alias_group(sti_alias_list *a, sti_json *j) {
     const st_tensor *first = NULL, *t;
-    sti_json again = *j;
+    sti_json start = *j;
     sti_span name, canonical = {NULL, 0};
-    sti_string w;
+    sti_string string;
     int more, pass;
     for (pass = 0; pass < 2; pass++) {
-        *j = again;
+        *j = start;
         if (sti_json_peek(j) != '[') return ST_ERR_SCHEMA;
         (void)sti_json_enter(j, '[', &more, NULL);
         while (more) {
             if (sti_json_peek(j) != '"') return ST_ERR_SCHEMA;
-            t = sti_alias_find(a->model, j, &w, &name);
+            t = sti_alias_find(a->model, j, &string, &name);
             if (!first && t) {
                 first = t;
                 canonical = name;
             } else if (pass && first && name.at != canonical.at && t != first) {
-                sti_alias_add(a, name, w.escaped, first);
+                sti_alias_add(a, name, string.escaped, first);
             }
             (void)sti_json_next(j, '[', &more);
         }
@@ -5675,15 +5646,11 @@ STI_COLD static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
     return ST_OK;
 }
 
-/* the index's param_sharing: lists of names */
-STI_COLD static st_status sti_alias_sharing(sti_aliases *a, const st_pair *pair) {
-    sti_span text;
-    sti_json j;
+/* Adds the index's param_sharing: an array of arrays of names. */
+STI_COLD static st_status sti_alias_sharing(sti_alias_list *a, sti_span text) {
+    sti_json j = sti_json_inside(text);
     st_status s = ST_OK;
     int more;
-    text.at = pair->value;
-    text.n = pair->value_bytes;
-    j = sti_json_inside(text);
     if (sti_json_peek(&j) != '[') return ST_ERR_SCHEMA;
     (void)sti_json_enter(&j, '[', &more, NULL);
     while (more && s == ST_OK) {
@@ -5693,16 +5660,15 @@ STI_COLD static st_status sti_alias_sharing(sti_aliases *a, const st_pair *pair)
     return s;
 }
 
-/* a pair of a dropped name and the one that was kept; value: the tensor that the latter is, or NULL */
-static void sti_alias_pair(sti_aliases *a, const st_pair *pair, const st_tensor *value) {
-    sti_span key;
-    key.at = pair->key;
-    key.n = pair->key_bytes;
-    if (value && !st_find_n(a->model, key.at, key.n)) sti_alias_add(a, key, 0, value);
+/* Adds a metadata entry that maps a dropped name to a kept one. tensor: the kept one, or NULL. */
+STI_COLD static void sti_alias_pair(sti_alias_list *a, const st_pair *pair, const st_tensor *tensor) {
+    if (tensor && !st_find_n(a->model, pair->key, pair->key_bytes)) {
+        sti_alias_add(a, sti_span_from(pair->key, pair->key_bytes), 0, tensor);
+    }
 }
 
-/* all of them: of the file's metadata, then of the index's */
-STI_COLD static st_status sti_alias_walk(sti_aliases *a) {
+/* Adds the aliases in the metadata of the first file, then those in the index. */
+STI_COLD static st_status sti_alias_add_all(sti_alias_list *a) {
     const st_model *m = a->model;
     st_status s = ST_OK;
     size_t i;
@@ -5711,18 +5677,14 @@ STI_COLD static st_status sti_alias_walk(sti_aliases *a) {
     }
     for (i = 0; s == ST_OK && i < m->index_count; i++) {
         const st_pair *p = &m->index[i];
-        sti_span text, inside;
-        sti_string w;
-        sti_json j;
-        text.at = p->key;
-        text.n = p->key_bytes;
-        if (sti_same(text, sti_span_of("param_sharing"))) {
-            s = sti_alias_sharing(a, p);
+        const sti_span value = sti_span_from(p->value, p->value_bytes);
+        if (sti_same(sti_span_from(p->key, p->key_bytes), sti_span_of("param_sharing"))) {
+            s = sti_alias_sharing(a, value);
         } else if (p->value[0] == '"') {
-            text.at = p->value;
-            text.n = p->value_bytes;
-            j = sti_json_inside(text);
-            sti_alias_pair(a, p, sti_alias_find(m, &j, &w, &inside));
+            sti_json j = sti_json_inside(value);
+            sti_span inside;
+            sti_string string;
+            sti_alias_pair(a, p, sti_alias_find(m, &j, &string, &inside));
         }
     }
     return s;
@@ -5733,7 +5695,7 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
     const sti_model *m = (const sti_model *)(const void *)model;
     st_buffer given = {NULL, 0};
     size_t skipped, need;
-    sti_aliases a;
+    sti_alias_list a;
     st_status s;
     if (memory) given = *memory;
     skipped = (8 - (uintptr_t)given.data % 8) % 8;
@@ -5743,15 +5705,16 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
     }
     ST_MEMSET(&a, 0, sizeof a);
     a.model = model;
-    s = sti_alias_walk(&a);
+    s = sti_alias_add_all(&a);
     if (s != ST_OK) {
         (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0,
                        STI_TEXT("param_sharing in the index is not an array of arrays of names"));
         return sti_error_file(error, sti_span_of(m->said), s);
     }
+    need =
+        sti_add_saturated(skipped, sti_add_saturated(sti_multiply_saturated(a.count, sizeof *a.aliases), a.text_bytes));
     *aliases = NULL;
     *count = a.count;
-    need = sti_add_saturated(skipped, sti_add_saturated(sti_multiply_saturated(a.count, sizeof *a.aliases), a.bytes));
     if (a.count && need > given.bytes) {
         return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, need, given.bytes,
                         STI_TEXT("memory too small: the aliases need $e bytes, $a given"));
@@ -5759,8 +5722,8 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
     if (a.count) {
         a.aliases = (st_alias *)(void *)((char *)given.data + skipped);
         a.text = (char *)(a.aliases + a.count);
-        a.count = 0;
-        (void)sti_alias_walk(&a);
+        a.count = a.text_bytes = 0;
+        (void)sti_alias_add_all(&a);
     }
     *aliases = a.aliases;
     return sti_succeed(error);

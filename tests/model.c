@@ -165,14 +165,14 @@ static void refused_by_the_system(void) {
     memset(&io, 0, sizeof io);
     io.user = (void *)(intptr_t)-1;
     io.bytes = 1;
-    o.system = 1;
+    o.is_system = 1;
     o.error = &error;
     CHECK_EQ(sti_system_read(io.user, 0, &byte, 1), EBADF);
     CHECK_EQ(byte, '#');
-    CHECK_STATUS(sti_open_map(&o, &io), ST_OK); /* read by position, then */
+    CHECK_STATUS(sti_map_file(&o, &io), ST_OK); /* read by position, then */
     CHECK(io.mapped == NULL);
     o.flags = ST_OPEN_MUST_MAP;
-    CHECK_STATUS(sti_open_map(&o, &io), ST_ERR_IO);
+    CHECK_STATUS(sti_map_file(&o, &io), ST_ERR_IO);
     CHECK_EQ(error.sys, EBADF);
 }
 
