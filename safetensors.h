@@ -2457,7 +2457,7 @@ static st_status sti_offsets_read(sti_json *j, sti_entry *e) {
         if ((s = sti_json_integer(j, &e->end)) != ST_OK || (s = sti_json_next(j, '[', &has_next)) != ST_OK) return s;
         if (!has_next) return ST_OK;
     }
-    /* at the early closing bracket, or at the comma before a third element */
+    /* position: of the closing bracket that comes too early, or of the comma before a third element */
     return sti_json_fail_at(j, sti_json_offset(j) - 1, ST_ERR_SCHEMA, message);
 }
 
@@ -2487,7 +2487,7 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
         s = field == DTYPE     ? sti_dtype_read(h, e)
             : field == SHAPE   ? sti_shape_read(h, e, NULL)
             : field == OFFSETS ? sti_offsets_read(j, e)
-                               : sti_json_skip(j, 2); /* ignored; two containers are open: root and entry */
+                               : sti_json_skip(j, 2); /* ignored; depth 2: in the root and this entry */
         if (s != ST_OK || (s = sti_json_next(j, '{', &has_next)) != ST_OK) return s;
     }
     if (seen == (DTYPE | SHAPE | OFFSETS)) return ST_OK;
@@ -2589,7 +2589,7 @@ static int sti_parse_canonical_entry(sti_header *h, sti_entry *e) {
 
 /* ---- whole header */
 
-/* parses members up to and including the next tensor; sets *has_next to 1 and fills *e, or to 0 at the end of the header */
+/* parses members until the next tensor. Sets *has_next to 1 and fills *e; or sets it to 0 at the end of the header. */
 static st_status sti_header_next(sti_header *h, sti_entry *e, int *has_next) {
     sti_json *j = &h->json;
     sti_string key;
@@ -2662,7 +2662,7 @@ static void sti_copy_shape(sti_header *h, const sti_entry *e, uint64_t *out) {
     (void)sti_shape_read(h, &ignored, out);
 }
 
-/* validates the file's length and its first 8 bytes; sets *bytes to the header's length, which lies within the file */
+/* validates the file's length and its first 8 bytes; sets *bytes to the header's length, which fits the file */
 static st_status sti_header_measure(const unsigned char *first, uint64_t file_bytes, uint64_t limit, uint64_t *bytes,
                                     st_error *error) {
     if (file_bytes > INT64_MAX) { /* so that no sum of two offsets wraps */
@@ -2810,7 +2810,7 @@ STI_COLD static enum sti_format sti_format_of(sti_span s) {
     return STI_FORMAT_SAFETENSORS;
 }
 
-/* replaces the error of an invalid header if the file has another known format; returns the final status */
+/* replaces the error of an invalid header if the file has another known format; returns the error's status */
 STI_COLD static st_status sti_format_prefer(sti_span first, st_status status, st_error *error) {
     const char *message;
     const enum sti_format format = sti_format_of(first);
@@ -2842,12 +2842,12 @@ STI_COLD static st_status sti_format_prefer(sti_span first, st_status status, st
     return sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, message);
 }
 
-/* ---- st_scan: the same parser, which parses the header repeatedly instead of keeping entries */
+/* ---- st_scan: the same parser; parses the header several times instead of keeping entries */
 
 #define STI_SCAN_BATCH (sizeof((st_scan *)0)->state.places / sizeof(uint32_t))
 
-/* The smallest header offsets seen so far, sorted by compare. Checking n items parses the header n / STI_SCAN_BATCH
- * times. */
+/* Up to STI_SCAN_BATCH offsets in the header, sorted by compare. With more items than that, each batch needs another pass
+ * over the header. */
 typedef struct sti_batch {
     const sti_header *h;
     int (*compare)(const sti_header *h, uint32_t a, uint32_t b); /* -1, 0, 1 */
@@ -2886,7 +2886,8 @@ STI_COLD static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_
         unsigned char p[4], q[4];
         int c = *x.at - *y.at;
         if (c == 0 && *x.at != '"' && *x.at != '\\') {
-            x.at++, y.at++;
+            x.at++;
+            y.at++;
             continue;
         }
         if (*x.at == '"' || *y.at == '"') return (*y.at == '"') - (*x.at == '"');
@@ -3130,7 +3131,7 @@ typedef struct sti_name_table {
     uint64_t seed, seed2; /* of the hash */
     uint32_t count;       /* items; under 2^28, as a header has under 2^32 bytes */
     uint32_t capacity;    /* slots */
-    uint32_t probe_limit; /* an item is at most so many slots away from its home slot: O(log n) */
+    uint32_t probe_limit; /* slots to search, starting with the home slot: O(log n) */
     uint32_t mask;        /* the bits of a slot that hold item + 1 */
     int sorted;
 } sti_name_table;
@@ -3145,12 +3146,12 @@ typedef struct sti_name_table {
 #define STI_SLOT_WORDS(tensors) (STI_WIDE && (tensors) ? 2u : 1u)
 #define STI_NAME_HINT(table, slot) (((uintptr_t)(table)->slots & ~(uintptr_t)UINT32_MAX) | (slot)[1])
 
-/* returns the slots that a table of count items needs; a third stays free */
+/* returns the number of slots for count items; a third stays free */
 static uint32_t sti_table_slots(uint32_t count) {
     return count + count / 2; /* count is under 2^28 */
 }
 
-/* returns an item's name; of_tensors, here and below: table->tensors is not NULL, a constant where the caller knows */
+/* Returns an item's name. of_tensors, here and below: whether the items are tensors; a constant argument saves the test. */
 STI_INLINE sti_span sti_table_name_of(const sti_name_table *table, int of_tensors, uint32_t item) {
     sti_span s;
     if (of_tensors) {
@@ -3257,7 +3258,7 @@ static void sti_sift_down(const sti_sorting *o, size_t root, size_t n) {
     }
 }
 
-/* sorts n items by heap sort, which needs no memory and is never quadratic */
+/* sorts n items with heap sort: no memory, and O(n log n) for any input */
 static void sti_sort(void *items, size_t n, size_t size, sti_less_fn *less, const void *context) {
     sti_sorting o;
     size_t root;
@@ -3283,7 +3284,7 @@ static int sti_name_before(const void *context, const void *a, const void *b) {
     return c ? c < 0 : i < k;
 }
 
-/* returns a number that grows with the position of an item's name in the header; entries NULL: items are in that order */
+/* returns a sort key: the position of the item's name in the header, or the item where items are in header order */
 static uint32_t sti_header_order(const sti_entry *entries, uint32_t item) {
     return entries ? entries[item].key : item;
 }
@@ -3297,7 +3298,7 @@ static uint32_t sti_table_note_duplicate(const sti_entry *entries, uint32_t a, u
     return later == a ? b : a;
 }
 
-/* fills a table whose names collide: a sorted list of items instead of hash slots */
+/* turns a table whose names collide into a list of items sorted by name */
 STI_COLD static void sti_table_sort(sti_name_table *table, const sti_entry *entries, uint32_t *duplicate) {
     uint32_t i, kept;
     table->sorted = 1;
@@ -3347,7 +3348,7 @@ STI_INLINE uint32_t *sti_table_probe(const sti_name_table *table, int of_tensors
 
 #define STI_AHEAD (STI_WIDE ? 16u : 1u) /* names that are hashed and prefetched together */
 
-/* hashes up to STI_FIND_BATCH names from item on, and prefetches their home slots */
+/* hashes the names of up to STI_FIND_BATCH items, starting with item, and prefetches their home slots */
 STI_INLINE void sti_table_hash_batch(const sti_name_table *table, uint32_t item, uint64_t hashes[STI_AHEAD]) {
     const uint32_t n = table->count - item < STI_AHEAD ? table->count - item : STI_AHEAD;
     uint32_t i;
@@ -3357,8 +3358,8 @@ STI_INLINE void sti_table_hash_batch(const sti_name_table *table, uint32_t item,
     }
 }
 
-/* Fills table->slots from the tensors or pairs that the caller has set. entries: of the tensors, in the same order; NULL:
- * the items are in header order. Returns the first item in the header whose name is a duplicate, or STI_ABSENT. */
+/* Fills table->slots; the caller has set slots, count, and tensors or pairs. entries: of the tensors, in the same order;
+ * NULL: the items are in header order. Returns the first item in the header whose name is a duplicate, or STI_ABSENT. */
 STI_NOINLINE static uint32_t sti_table_build(sti_name_table *table, const sti_entry *entries) {
     uint32_t duplicate = STI_ABSENT, item;
     uint64_t hashes[STI_AHEAD];
@@ -3432,8 +3433,10 @@ static void sti_table_find_many(const sti_name_table *table, const sti_span *nam
         STI_PREFETCH(sti_table_home_slot(table, 1, hashes[i]));
     }
     for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !table->sorted && table->count; i++) {
-        const uint32_t *slot = sti_table_home_slot(table, 1, hashes[i]), item = (*slot & table->mask) - 1;
+        const uint32_t *slot = sti_table_home_slot(table, 1, hashes[i]);
+        uint32_t item;
         if (*slot == 0) continue;
+        item = (*slot & table->mask) - 1;
         STI_PREFETCH(&table->tensors[item].name);
         STI_PREFETCH(&table->tensors[item].name_bytes);
         STI_PREFETCH(STI_NAME_HINT(table, slot));
@@ -4987,7 +4990,8 @@ STI_NOINLINE static st_status sti_index_number(sti_opening *o, sti_index_file *x
 /* makes a part of each shard that the index names, with its path */
 STI_COLD static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
     const size_t directory = sti_system_directory(o->said);
-    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *first)), count, i;
+    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *first)), count = 0,
+             i;
     size_t texts = 0;
     sti_opened_file *parts;
     sti_name_table paths;
@@ -5084,7 +5088,7 @@ STI_COLD static st_status sti_open_again(sti_opening *o, sti_opened_file *p) {
 static int sti_opened_twice(const sti_opening *o, uint32_t part, uint32_t *seen) {
     const uint32_t room = 2 * o->part_count;
     const st_io *io = &o->parts[part].io;
-    uint32_t at = (uint32_t)(((io->id[0] ^ io->id[1]) * 0x9E3779B97F4A7C15u >> 32) % room);
+    uint32_t at = (uint32_t)(sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) % room);
     if (!(io->id[0] | io->id[1])) return 0;
     for (; seen[at]; at = at + 1 < room ? at + 1 : 0) {
         const st_io *other = &o->parts[seen[at] - 1].io;
@@ -5252,7 +5256,8 @@ STI_COLD static st_status sti_open_list(sti_opening *o, const char *path) {
     for (i = 0; i < index.pair_count; i++) {
         const st_pair *from = &index.pairs[i];
         sti_span key, value;
-        key.at = from->key, value.at = from->value;
+        key.at = from->key;
+        value.at = from->value;
         key.n = l->pairs[i].key_bytes = from->key_bytes;
         value.n = l->pairs[i].value_bytes = from->value_bytes;
         l->pairs[i].key = sti_copy_text(&l->text, key);
@@ -6804,7 +6809,8 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
     st_status s = sti_view_check(t, v, error);
     if (s != ST_OK) return s;
     if ((unsigned)as >= STI_DTYPES || (unsigned)t->dtype >= STI_DTYPES) {
-        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, STI_DTYPES - 1, (unsigned)as < STI_DTYPES ? t->dtype : as,
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, STI_DTYPES - 1,
+                                 (unsigned)as < STI_DTYPES ? (unsigned)t->dtype : (unsigned)as,
                                  STI_TEXT("no dtype has the number $a: the last is $e"), error);
     }
     if (!sti_is_whole(t)) {
