@@ -2236,8 +2236,8 @@ ST_API st_tensor st_tensor_of(const char *name, st_dtype dtype, uint32_t rank, c
 }
 
 /* ---- 11 header ------------------------------------------------------------------------------------------------------
- * Measures, parses and validates a header from its bytes and the file's length; reads nothing itself. Also holds st_scan,
- * which does the same without memory.
+ * Measures, parses and validates a header, given its bytes and the file's length. Also holds st_scan, which does this
+ * without memory.
  * uses: 5, 6, 7, 9, 10
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_SCAN_TENSORS 1024u
@@ -2846,8 +2846,7 @@ STI_COLD static st_status sti_format_prefer(sti_span first, st_status status, st
 
 #define STI_SCAN_BATCH (sizeof((st_scan *)0)->state.places / sizeof(uint32_t))
 
-/* Up to STI_SCAN_BATCH offsets in the header, sorted by compare. With more items than that, each batch needs another pass
- * over the header. */
+/* Up to STI_SCAN_BATCH offsets in the header, sorted by compare. Each batch of items needs a pass over the header. */
 typedef struct sti_batch {
     const sti_header *h;
     int (*compare)(const sti_header *h, uint32_t a, uint32_t b); /* -1, 0, 1 */
@@ -3151,7 +3150,7 @@ static uint32_t sti_table_slots(uint32_t count) {
     return count + count / 2; /* count is under 2^28 */
 }
 
-/* Returns an item's name. of_tensors, here and below: whether the items are tensors; a constant argument saves the test. */
+/* Returns an item's name. of_tensors, here and below: whether items are tensors; callers that know pass a constant. */
 STI_INLINE sti_span sti_table_name_of(const sti_name_table *table, int of_tensors, uint32_t item) {
     sti_span s;
     if (of_tensors) {
@@ -3168,8 +3167,8 @@ STI_INLINE sti_span sti_table_name(const sti_name_table *table, uint32_t item) {
     return sti_table_name_of(table, table->tensors != NULL, item);
 }
 
-/* mixes two words: xors the halves of their 128-bit product, or combines two 32 x 32-bit products where the compiler has
- * no 128-bit integers; the two give different hashes */
+/* Mixes two words: xors the halves of their 128-bit product. Without 128-bit integers, combines two 64-bit products; the
+ * hashes then differ, but tables never leave the process. */
 STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
 #if STI_WIDE && defined(__SIZEOF_INT128__)
     const sti_uint128 product = (sti_uint128)a * b;
@@ -3328,8 +3327,8 @@ STI_INLINE int sti_same_name(sti_span s, sti_span t) {
     return a == 0;
 }
 
-/* Returns the slot of the item with this name, or the free slot where the item belongs. NULL: neither within probe_limit
- * slots, which needs names chosen to collide, or no free slot at all. */
+/* Returns the slot of the item with this name, or the free slot where the item belongs. NULL: probe_limit slots have
+ * neither, because names were chosen to collide or no slot is free. */
 STI_INLINE uint32_t *sti_table_probe(const sti_name_table *table, int of_tensors, sti_span name, uint64_t hash) {
     const uint32_t words = STI_SLOT_WORDS(of_tensors);
     uint32_t *slot = sti_table_home_slot(table, of_tensors, hash), *const end = table->slots + table->capacity * words,
@@ -3358,8 +3357,8 @@ STI_INLINE void sti_table_hash_batch(const sti_name_table *table, uint32_t item,
     }
 }
 
-/* Fills table->slots; the caller has set slots, count, and tensors or pairs. entries: of the tensors, in the same order;
- * NULL: the items are in header order. Returns the first item in the header whose name is a duplicate, or STI_ABSENT. */
+/* Fills table->slots; the caller has set slots, count, and tensors or pairs. entries: of the tensors, in their order;
+ * NULL: the items are in header order. Returns the first item in the header with a duplicate name, or STI_ABSENT. */
 STI_NOINLINE static uint32_t sti_table_build(sti_name_table *table, const sti_entry *entries) {
     uint32_t duplicate = STI_ABSENT, item;
     uint64_t hashes[STI_AHEAD];
