@@ -3167,8 +3167,8 @@ STI_INLINE sti_span sti_table_name(const sti_name_table *table, uint32_t item) {
     return sti_table_name_of(table, table->tensors != NULL, item);
 }
 
-/* Mixes two words: xors the halves of their 128-bit product. Without 128-bit integers, combines two 64-bit products; the
- * hashes then differ, but tables never leave the process. */
+/* Mixes two words: xors the halves of their 128-bit product. Without 128-bit integers, combines two 64-bit products;
+ * the hashes then differ, but tables never leave the process. */
 STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
 #if STI_WIDE && defined(__SIZEOF_INT128__)
     const sti_uint128 product = (sti_uint128)a * b;
