@@ -2234,48 +2234,49 @@ ST_API st_tensor st_tensor_of(const char *name, st_dtype dtype, uint32_t rank, c
 }
 
 /* ---- 11 header ------------------------------------------------------------------------------------------------------
- * Measure, parse, validate: from the header's bytes and the file's length alone. The walk without memory lives here
- * too.
+ * Measures, parses and validates a header, given its bytes and the file's length. Also holds st_scan, which does this
+ * without memory.
  * uses: 5, 6, 7, 9, 10
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_SCAN_TENSORS 1024u
 #define STI_SCAN_PAIRS 1024u
 #define STI_SCAN_RANK 16u
 
-typedef struct sti_entry {  /* one tensor of the header; places count from the header's first byte */
-    uint64_t begin, end;    /* data_offsets */
-    uint64_t elements;      /* product of the shape, unless it overflows */
-    uint32_t key, dtype_at; /* where the opening quotes of name and dtype are */
-    uint32_t shape_at;      /* where the shape's opening bracket is; `brief`: these two hold the shape itself */
-    uint32_t name_bytes;    /* unescaped */
+typedef struct sti_entry { /* one tensor of the header; offsets count from the header's first byte */
+    uint64_t begin, end;   /* data_offsets */
+    uint64_t elements;     /* product of the shape; meaningless if overflow is set */
+    uint32_t key;          /* offset of the name's opening quote */
+    uint32_t dtype_at;     /* offset of the dtype's opening quote; with short_shape: the first dimension */
+    uint32_t shape_offset; /* offset of the shape's opening bracket; with short_shape: the last dimension */
+    uint32_t name_bytes;   /* unescaped */
     uint32_t rank;
     unsigned char dtype;    /* an st_dtype */
     unsigned char overflow; /* the product of the shape does not fit 64 bits */
-    unsigned char escaped;  /* the name holds an escape */
+    unsigned char escaped;  /* the name contains an escape */
 #if STI_WIDE
-    unsigned char brief; /* a known dtype, and at most two dimensions of 32 bits */
+    unsigned char short_shape; /* known dtype and at most two dimensions, each under 2^32 */
 #endif
 } sti_entry;
 
-/* The shortest member, `"":{"dtype":"","shape":[],"data_offsets":[0,0]}`, has this many bytes; entries never
- * outgrow the text. */
+/* The shortest member is `"":{"dtype":"","shape":[],"data_offsets":[0,0]}`. An entry is no larger than a member and its
+ * comma, so entries never need more memory than the header's text. */
 #define STI_SHORTEST_MEMBER 47u
 typedef char sti_entry_must_not_outgrow_its_member[sizeof(sti_entry) <= STI_SHORTEST_MEMBER + 1 ? 1 : -1];
 
 typedef struct sti_header {
     sti_json json;
     const unsigned char *text;
-    unsigned flags;      /* ST_OPEN_* */
-    unsigned char scan;  /* the limits of st_scan hold */
-    unsigned char begun; /* the first member was asked for */
-    unsigned char metadata_seen;
-    uint32_t metadata; /* where its object is; 0: none, for there the root's brace or a blank stands */
-    uint32_t tensors, dimensions, pairs; /* passed so far; no count exceeds the bytes that were passed */
-    uint32_t text_bytes;                 /* of their names, spellings, keys and values, a NUL in place of the quotes */
-    uint32_t offsets_at;                 /* where data_offsets of the last tensor are */
+    unsigned flags;             /* ST_OPEN_* */
+    unsigned char scan;         /* enforce the limits of st_scan */
+    unsigned char begun;        /* the root's opening brace has been parsed */
+    unsigned char has_metadata; /* a __metadata__ key has been parsed */
+    uint32_t metadata;          /* offset of the __metadata__ object; 0: none (offset 0 is the root or a blank) */
+    uint32_t tensors, dimensions, pairs; /* parsed so far; each is less than the number of bytes parsed */
+    uint32_t text_bytes;                 /* of names, unknown dtypes, metadata keys and values, each with its NUL */
+    uint32_t array_offset;               /* of the last tensor's data_offsets array */
 #if STI_WIDE
-    uint64_t end;                /* where the data of the last usual member ends */
-    uint32_t end_at, end_digits; /* the place where its header says so, and in how many digits; 0: there is none */
+    uint64_t last_end;                         /* where the data of the last canonical entry ends */
+    uint32_t last_end_offset, last_end_digits; /* the text of that number; 0 digits: no canonical entry yet */
 #endif
 } sti_header;
 
@@ -2284,16 +2285,16 @@ static sti_header sti_header_at(const unsigned char *text, size_t n, unsigned fl
     ST_MEMSET(&h, 0, sizeof h);
     h.json.at = h.text = text;
     h.json.end = text + n;
-    h.json.stop = (uint32_t)n; /* no more than the limit */
+    h.json.stop = (uint32_t)n; /* at most UINT32_MAX, see sti_header_limit */
     h.json.base = 8;
     h.json.error = error;
     h.flags = flags;
     return h;
 }
 
-/* the inside of a string that was scanned before, by the place of its opening quote */
-static sti_span sti_header_string(const sti_header *h, uint32_t place) {
-    const unsigned char *p = h->text + place + 1;
+/* returns the text between the quotes of a string already parsed; offset: of its opening quote */
+static sti_span sti_header_string(const sti_header *h, uint32_t offset) {
+    const unsigned char *p = h->text + offset + 1;
     sti_span s;
     s.at = (const char *)p;
     while (*p != '"') p += *p == '\\' ? 2 : 1;
@@ -2301,107 +2302,109 @@ static sti_span sti_header_string(const sti_header *h, uint32_t place) {
     return s;
 }
 
-/* says of a fault which member it is about, unless one deeper inside was named */
+/* names the member at key as the subject of the error, unless a nested member is named already; returns status */
 STI_COLD static st_status sti_header_name_subject(const sti_header *h, uint32_t key, st_status status) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)h, (void)key;
 #else
     st_error *e = h->json.error;
-    /* no sentence begins with a quote; where there is an error, all of the text is there */
+    /* no message begins with a quote, only a subject does */
     if (e && e->message[0] != '"') sti_error_subject(e, sti_header_string(h, key), STI_ESCAPED);
 #endif
     return status;
 }
 
-/* ---- members in any layout */
+/* ---- members, general parser */
 
-/* passes a string and copies it to *text with a NUL, if that is there, which moves on */
-static st_status sti_header_copy(sti_header *h, sti_string *w, char **text) {
-    st_status s = sti_json_string(&h->json, w, *text);
+/* parses a string; if *text is not NULL, copies it unescaped and NUL-terminated to *text and advances *text */
+static st_status sti_header_copy(sti_header *h, sti_string *string, char **text) {
+    st_status s = sti_json_string(&h->json, string, *text);
     if (s != ST_OK) return s;
-    h->text_bytes += w->bytes + 1;
+    h->text_bytes += string->bytes + 1;
     if (*text) {
-        *text += w->bytes;
+        *text += string->bytes;
         *(*text)++ = 0;
     }
     return ST_OK;
 }
 
-/* passes the metadata object; pairs and text: NULL, or room for what it holds */
-static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char *text) {
+/* parses the __metadata__ object into pairs and text, both NULL on the first pass, which only counts */
+STI_COLD static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char *text) {
     sti_json *j = &h->json;
-    sti_string w;
+    sti_string string;
     st_status s;
-    int more;
-    uint32_t place;
+    int has_next;
+    uint32_t offset;
     h->pairs = 0;
-    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("__metadata__ is not an object of strings"))) != ST_OK) return s;
-    while (more) {
+    if ((s = sti_json_enter(j, '{', &has_next, STI_TEXT("__metadata__ is not an object of strings"))) != ST_OK)
+        return s;
+    while (has_next) {
         st_pair *p = pairs ? pairs + h->pairs : NULL;
         if (sti_json_peek(j) != '"')
             return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected an object key in double quotes"));
-        place = sti_json_offset(&h->json);
+        offset = sti_json_offset(&h->json);
         if (p) p->key = text;
-        if ((s = sti_header_copy(h, &w, &text)) != ST_OK) return s;
-        if (p) p->key_bytes = w.bytes;
+        if ((s = sti_header_copy(h, &string, &text)) != ST_OK) return s;
+        if (p) p->key_bytes = string.bytes;
         if (h->scan && h->pairs == STI_SCAN_PAIRS) {
             return sti_json_fail_at(
-                j, place, ST_ERR_TOO_LARGE,
+                j, offset, ST_ERR_TOO_LARGE,
                 STI_TEXT("more than 1,024 metadata entries: st_scan cannot check them without memory"));
         }
         if ((s = sti_json_colon(j)) == ST_OK) {
             if (p) p->value = text;
-            s = sti_json_peek(j) == '"' ? sti_header_copy(h, &w, &text)
+            s = sti_json_peek(j) == '"' ? sti_header_copy(h, &string, &text)
                                         : sti_json_wrong(j, STI_TEXT("metadata value is not a string"));
-            if (p) p->value_bytes = w.bytes;
+            if (p) p->value_bytes = string.bytes;
         }
         if (s == ST_OK) {
             h->pairs++;
-            s = sti_json_next(j, '{', &more);
+            s = sti_json_next(j, '{', &has_next);
         }
-        if (s != ST_OK) return sti_header_name_subject(h, place, s);
+        if (s != ST_OK) return sti_header_name_subject(h, offset, s);
     }
     return ST_OK;
 }
 
-/* passes the value of __metadata__ */
+/* parses the colon and the value of a __metadata__ member */
 static st_status sti_metadata_member(sti_header *h, const sti_string *key) {
     sti_json *j = &h->json;
     st_status s;
-    if (h->metadata_seen) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("duplicate key"));
-    h->metadata_seen = 1;
+    if (h->has_metadata) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("duplicate key"));
+    h->has_metadata = 1;
     if ((s = sti_json_colon(j)) != ST_OK) return s;
-    if (sti_json_peek(j) == 'n') return sti_json_literal(j, "null"); /* as if absent */
+    if (sti_json_peek(j) == 'n') return sti_json_literal(j, "null"); /* null is the same as no metadata */
     h->metadata = sti_json_offset(&h->json);
     return sti_metadata_read(h, NULL, NULL);
 }
 
+/* parses a dtype into e->dtype; an unknown one is an error without ST_OPEN_UNKNOWN_DTYPES */
 STI_NOINLINE static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     sti_json *j = &h->json;
     char unescaped[16];
-    sti_string w;
+    sti_string string;
     sti_span name;
-    st_dtype known;
+    st_dtype dtype;
     st_status s;
     if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("dtype is not a string"));
     e->dtype_at = sti_json_offset(&h->json);
-    if ((s = sti_json_string(j, &w, NULL)) != ST_OK) return s;
-    if (w.escaped && w.bytes <= sizeof unescaped) { /* again, for its bytes; longer ones are unknown */
-        j->at -= w.inside.n + 2;
-        (void)sti_json_string(j, &w, unescaped);
+    if ((s = sti_json_string(j, &string, NULL)) != ST_OK) return s;
+    if (string.escaped && string.bytes <= sizeof unescaped) { /* parse again to unescape; no known dtype is longer */
+        j->at -= string.inside.n + 2;
+        (void)sti_json_string(j, &string, unescaped);
         name.at = unescaped;
-        name.n = w.bytes;
+        name.n = string.bytes;
     } else {
-        name = w.inside;
+        name = string.inside;
     }
-    known = sti_dtype_find(name);
-    e->dtype = (unsigned char)known;
-    if (known != ST_DTYPE_UNKNOWN) return ST_OK;
-    h->text_bytes += w.bytes + 1;
-    if ((h->flags & ST_OPEN_UNKNOWN_DTYPES) && !w.nul) return ST_OK;
-    (void)sti_json_fail_at(j, w.place, ST_ERR_DTYPE, STI_TEXT("unknown dtype \""));
+    dtype = sti_dtype_find(name);
+    e->dtype = (unsigned char)dtype;
+    if (dtype != ST_DTYPE_UNKNOWN) return ST_OK;
+    h->text_bytes += string.bytes + 1;
+    if ((h->flags & ST_OPEN_UNKNOWN_DTYPES) && !string.nul) return ST_OK;
+    (void)sti_json_fail_at(j, string.place, ST_ERR_DTYPE, STI_TEXT("unknown dtype \""));
 #if !defined(ST_NO_ERROR_TEXT)
-    if (j->error) { /* all of the text is there */
+    if (j->error) {
         char shown[48];
         sti_put(j->error->message, sizeof j->error->message,
                 sti_show(shown, sizeof shown, sti_header_string(h, e->dtype_at), STI_ESCAPED));
@@ -2411,19 +2414,20 @@ STI_NOINLINE static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     return ST_ERR_DTYPE;
 }
 
-/* passes the shape; out: NULL, or room for its dimensions */
+/* parses a shape; out: NULL, or receives the dimensions */
 static st_status sti_shape_read(sti_header *h, sti_entry *e, uint64_t *out) {
     sti_json *j = &h->json;
     st_status s;
     uint64_t size;
-    int more;
+    int has_next;
     (void)sti_json_peek(j);
-    e->shape_at = sti_json_offset(&h->json);
+    e->shape_offset = sti_json_offset(&h->json);
     e->rank = 0;
     e->elements = 1;
     e->overflow = 0;
-    if ((s = sti_json_enter(j, '[', &more, STI_TEXT("shape is not an array of unsigned integers"))) != ST_OK) return s;
-    while (more) {
+    if ((s = sti_json_enter(j, '[', &has_next, STI_TEXT("shape is not an array of unsigned integers"))) != ST_OK)
+        return s;
+    while (has_next) {
         if (h->scan && e->rank == STI_SCAN_RANK) {
             (void)sti_json_peek(j);
             return sti_json_fail(j, ST_ERR_TOO_LARGE,
@@ -2432,43 +2436,42 @@ static st_status sti_shape_read(sti_header *h, sti_entry *e, uint64_t *out) {
         if ((s = sti_json_integer(j, &size)) != ST_OK) return s;
         if (out) out[e->rank] = size;
         e->rank++;
-        if (!sti_multiply64(e->elements, size, &e->elements)) {
-            e->overflow = 1; /* for good: a 0 that follows does not mend it */
-        }
-        if ((s = sti_json_next(j, '[', &more)) != ST_OK) return s;
+        if (!sti_multiply64(e->elements, size, &e->elements)) e->overflow = 1; /* even if a later dimension is 0 */
+        if ((s = sti_json_next(j, '[', &has_next)) != ST_OK) return s;
     }
     return ST_OK;
 }
 
+/* parses a data_offsets array into e->begin and e->end */
 static st_status sti_offsets_read(sti_json *j, sti_entry *e) {
-    const char *sentence = STI_TEXT("data_offsets is not an array of two unsigned integers");
+    const char *message = STI_TEXT("data_offsets is not an array of two unsigned integers");
     st_status s;
-    int more;
-    if ((s = sti_json_enter(j, '[', &more, sentence)) != ST_OK) return s;
-    if (more) {
-        if ((s = sti_json_integer(j, &e->begin)) != ST_OK || (s = sti_json_next(j, '[', &more)) != ST_OK) return s;
+    int has_next;
+    if ((s = sti_json_enter(j, '[', &has_next, message)) != ST_OK) return s;
+    if (has_next) {
+        if ((s = sti_json_integer(j, &e->begin)) != ST_OK || (s = sti_json_next(j, '[', &has_next)) != ST_OK) return s;
     }
-    if (more) {
-        if ((s = sti_json_integer(j, &e->end)) != ST_OK || (s = sti_json_next(j, '[', &more)) != ST_OK) return s;
-        if (!more) return ST_OK;
+    if (has_next) {
+        if ((s = sti_json_integer(j, &e->end)) != ST_OK || (s = sti_json_next(j, '[', &has_next)) != ST_OK) return s;
+        if (!has_next) return ST_OK;
     }
-    return sti_json_fail_at(j, sti_json_offset(j) - 1, ST_ERR_SCHEMA,
-                            sentence); /* the bracket too early, or the comma too many */
+    /* position: of the closing bracket that comes too early, or of the comma before a third element */
+    return sti_json_fail_at(j, sti_json_offset(j) - 1, ST_ERR_SCHEMA, message);
 }
 
-/* parses the value of a tensor's member; key: for the keys of its fields */
+/* parses the colon and the value of a tensor's member; key: scratch for field names, saves stack */
 static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
     enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4 };
     sti_json *j = &h->json;
     unsigned seen = 0, field;
     st_status s;
-    int more;
+    int has_next;
 #if STI_WIDE
-    e->brief = 0;
+    e->short_shape = 0;
 #endif
     if ((s = sti_json_colon(j)) != ST_OK) return s;
-    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("tensor entry is not a JSON object"))) != ST_OK) return s;
-    while (more) {
+    if ((s = sti_json_enter(j, '{', &has_next, STI_TEXT("tensor entry is not a JSON object"))) != ST_OK) return s;
+    while (has_next) {
         if ((s = sti_json_key(j, key)) != ST_OK) return s;
         field = sti_string_is(key, "dtype", 5)           ? DTYPE
                 : sti_string_is(key, "shape", 5)         ? SHAPE
@@ -2478,12 +2481,12 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
             return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("duplicate field in a tensor entry"));
         seen |= field;
         if ((s = sti_json_colon(j)) != ST_OK) return s;
-        if (field == OFFSETS) h->offsets_at = sti_json_offset(j);
+        if (field == OFFSETS) h->array_offset = sti_json_offset(j);
         s = field == DTYPE     ? sti_dtype_read(h, e)
             : field == SHAPE   ? sti_shape_read(h, e, NULL)
             : field == OFFSETS ? sti_offsets_read(j, e)
-                               : sti_json_skip(j, 2); /* ignored; the root and this entry are open */
-        if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
+                               : sti_json_skip(j, 2); /* ignored; depth 2: in the root and this entry */
+        if (s != ST_OK || (s = sti_json_next(j, '{', &has_next)) != ST_OK) return s;
     }
     if (seen == (DTYPE | SHAPE | OFFSETS)) return ST_OK;
     return sti_json_fail_at(j, sti_json_offset(j) - 1, ST_ERR_SCHEMA,
@@ -2492,88 +2495,88 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
                                               : STI_TEXT("field data_offsets is missing"));
 }
 
-/* ---- members as all common writers lay them out */
+/* ---- members, fast path for the layout that all common writers produce */
 
 #if STI_WIDE
-#define STI_IS(at, word) (ST_MEMCMP(at, word, sizeof(word) - 1) == 0)
+#define STI_IS(p, word) (ST_MEMCMP(p, word, sizeof(word) - 1) == 0)
 
-/* How far a usual member is read without a look at the end: the most is `],"data_offsets":[`, 15 digits, a comma, and
- * 16 bytes where the next 15 may stand with two brackets behind them. */
+/* Bytes that a canonical entry may read without another bounds check. The longest step is `],"data_offsets":[`,
+ * 15 digits, a comma, and 16 bytes for the second number and the two closing brackets. */
 #define STI_CANONICAL_LOOKAHEAD 64
 
-/* The shape, `at` behind its opening bracket: gives the place of the closing one, or NULL. */
-static const unsigned char *sti_canonical_shape(const unsigned char *at, const unsigned char *end, sti_entry *e) {
+/* Parses a shape, p after its opening bracket. Returns a pointer to the closing bracket; NULL: not canonical. */
+static const unsigned char *sti_canonical_shape(const unsigned char *p, const unsigned char *end, sti_entry *e) {
     uint64_t elements = 1, size = 1, first = 1;
     uint32_t rank = 0;
-    if (*at != ']') {
-        for (;; at++) {
-            size_t digits = end - at < STI_CANONICAL_LOOKAHEAD ? 0 : sti_short_integer(at, &size);
+    if (*p != ']') {
+        for (;; p++) {
+            size_t digits = end - p < STI_CANONICAL_LOOKAHEAD ? 0 : sti_short_integer(p, &size);
             if (digits == 0 || rank == STI_SCAN_RANK || !sti_multiply64(elements, size, &elements)) return NULL;
             if (rank == 0) first = size;
             rank++;
-            at += digits;
-            if (*at != ',') break;
+            p += digits;
+            if (*p != ',') break;
         }
     }
     e->rank = rank;
     e->elements = elements;
     e->overflow = 0;
-    e->brief = rank <= 2 && (first | size) <= UINT32_MAX;
-    if (e->brief) {
+    e->short_shape = rank <= 2 && (first | size) <= UINT32_MAX;
+    if (e->short_shape) {
         e->dtype_at = (uint32_t)first;
-        e->shape_at = (uint32_t)size;
+        e->shape_offset = (uint32_t)size;
     }
-    return at;
+    return p;
 }
 
-/* data_offsets, `at` behind the bracket: gives the place behind both closing ones, or NULL. The first number usually is
- * the one that ended the member before, to the letter. */
-static const unsigned char *sti_canonical_offsets(sti_header *h, const unsigned char *at, sti_entry *e) {
-    size_t digits = h->end_digits;
-    const unsigned char *last = h->text + h->end_at, *bracket = at - 1;
-    if (digits && sti_same_letters(at, last, digits)) {
-        e->begin = h->end;
+/* Parses data_offsets, p after the opening bracket. Returns a pointer past `]}`; NULL: not canonical. The first number
+ * usually has the same digits as the previous entry's second one, so that comparing them replaces parsing. */
+static const unsigned char *sti_canonical_offsets(sti_header *h, const unsigned char *p, sti_entry *e) {
+    size_t digits = h->last_end_digits;
+    const unsigned char *last = h->text + h->last_end_offset, *bracket = p - 1;
+    if (digits && sti_same_letters(p, last, digits)) {
+        e->begin = h->last_end;
     } else {
-        digits = sti_short_integer(at, &e->begin);
+        digits = sti_short_integer(p, &e->begin);
     }
-    if (digits == 0 || at[digits] != ',') return NULL;
-    at += digits + 1;
-    digits = sti_short_integer(at, &e->end);
-    if (digits == 0 || at[digits] != ']' || at[digits + 1] != '}') return NULL;
-    h->offsets_at = (uint32_t)(bracket - h->text);
-    h->end = e->end;
-    h->end_at = (uint32_t)(at - h->text);
-    h->end_digits = (uint32_t)digits;
-    return at + digits + 2;
+    if (digits == 0 || p[digits] != ',') return NULL;
+    p += digits + 1;
+    digits = sti_short_integer(p, &e->end);
+    if (digits == 0 || p[digits] != ']' || p[digits + 1] != '}') return NULL;
+    h->array_offset = (uint32_t)(bracket - h->text);
+    h->last_end = e->end;
+    h->last_end_offset = (uint32_t)(p - h->text);
+    h->last_end_digits = (uint32_t)digits;
+    return p + digits + 2;
 }
 
-/* Passes a member from the comma or brace before it, if it is laid out as all common writers lay it out, to the letter:
- * `,"NAME":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}`. 1: it is a tensor, and *e what the parser would have
- * found; 0: nothing but *e is changed, and the parser has its say. */
+/* Parses a member, from the comma or brace before it, if its text is exactly
+ * `,"NAME":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}` but for name and values. Returns 1 and sets *e as the
+ * general parser would. For any other text, returns 0 without advancing, and the general parser must run. */
 static int sti_parse_canonical_entry(sti_header *h, sti_entry *e) {
-    const unsigned char *at = h->json.at, *const end = h->json.end, *name;
+    const unsigned char *p = h->json.at, *const end = h->json.end, *name;
     st_dtype dtype;
     size_t n;
-    if (end - at < STI_CANONICAL_LOOKAHEAD || at[0] != (h->begun ? ',' : '{') || at[1] != '"') return 0;
-    name = at + 2;
-    at = sti_plain_end(&h->json, name);
-    n = (size_t)(at - name);
-    if (end - at < STI_CANONICAL_LOOKAHEAD || !STI_IS(at, "\":{\"dtype\":\"")) return 0;
+    if (end - p < STI_CANONICAL_LOOKAHEAD || p[0] != (h->begun ? ',' : '{') || p[1] != '"') return 0;
+    name = p + 2;
+    p = sti_plain_end(&h->json, name);
+    n = (size_t)(p - name);
+    if (end - p < STI_CANONICAL_LOOKAHEAD || !STI_IS(p, "\":{\"dtype\":\"")) return 0;
     if ((n == 12 && STI_IS(name, "__metadata__")) || (h->scan && h->tensors == STI_SCAN_TENSORS)) return 0;
     e->key = (uint32_t)(name - 1 - h->text);
     e->name_bytes = (uint32_t)n;
     e->escaped = 0;
-    e->dtype_at = (uint32_t)(at + 11 - h->text);
-    dtype = sti_dtype_guess(at + 12);
+    e->dtype_at = (uint32_t)(p + 11 - h->text);
+    dtype = sti_dtype_guess(p + 12);
     e->dtype = (unsigned char)dtype;
-    at += 12 + sti_dtypes[e->dtype].length;
-    if (dtype == ST_DTYPE_UNKNOWN || !STI_IS(at, "\",\"shape\":[")) return 0;
-    e->shape_at = (uint32_t)(at + 10 - h->text);
-    at = sti_canonical_shape(at + 11, end, e);
-    if (!at || end - at < STI_CANONICAL_LOOKAHEAD || !STI_IS(at, "],\"data_offsets\":[")) return 0;
-    at = sti_canonical_offsets(h, at + 18, e);
-    if (!at) return 0;
-    h->json.at = at;
+    p += 12 + sti_dtypes[e->dtype].length;
+    if (dtype == ST_DTYPE_UNKNOWN || !STI_IS(p, "\",\"shape\":[")) return 0;
+    e->shape_offset = (uint32_t)(p + 10 - h->text);
+    p = sti_canonical_shape(p + 11, end, e);
+    if (!p || end - p < STI_CANONICAL_LOOKAHEAD || !STI_IS(p, "],\"data_offsets\":[")) return 0;
+    p = sti_canonical_offsets(h, p + 18, e);
+    if (!p) return 0;
+    h->json.at = p;
     h->begun = 1;
     h->tensors++;
     h->dimensions += e->rank;
@@ -2582,26 +2585,25 @@ static int sti_parse_canonical_entry(sti_header *h, sti_entry *e) {
 }
 #endif
 
-/* ---- the header as a whole */
+/* ---- whole header */
 
-/* passes members until one that is a tensor: *more 1 and its entry, or *more 0 at the end of a header that holds
- * nothing else */
-static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
+/* parses members until the next tensor. Sets *has_next to 1 and fills *e; or sets it to 0 at the end of the header. */
+static st_status sti_header_next(sti_header *h, sti_entry *e, int *has_next) {
     sti_json *j = &h->json;
     sti_string key;
     st_status s;
 #if STI_WIDE
     if (sti_parse_canonical_entry(h, e)) {
-        *more = 1;
+        *has_next = 1;
         return ST_OK;
     }
 #endif
     for (;;) {
-        s = h->begun ? sti_json_next(j, '{', more)
-                     : sti_json_enter(j, '{', more, STI_TEXT("the header is not a JSON object"));
+        s = h->begun ? sti_json_next(j, '{', has_next)
+                     : sti_json_enter(j, '{', has_next, STI_TEXT("the header is not a JSON object"));
         h->begun = 1;
         if (s != ST_OK) return s;
-        if (!*more) {
+        if (!*has_next) {
             return sti_json_peek(j) < 0
                        ? ST_OK
                        : sti_json_fail(j, ST_ERR_JSON, STI_TEXT("unexpected text after the header's JSON object"));
@@ -2628,9 +2630,9 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
     }
 }
 
-/* the name of an entry that passed before, with a NUL, to *text, which moves on */
+/* copies the entry's unescaped name to *text, NUL-terminated, and advances *text */
 static void sti_copy_name(sti_header *h, const sti_entry *e, char **text) {
-    sti_string w;
+    sti_string string;
 #if STI_WIDE
     if (!e->escaped) {
         ST_MEMCPY(*text, h->text + e->key + 1, e->name_bytes);
@@ -2640,30 +2642,30 @@ static void sti_copy_name(sti_header *h, const sti_entry *e, char **text) {
     }
 #endif
     h->json.at = h->text + e->key;
-    (void)sti_header_copy(h, &w, text);
+    (void)sti_header_copy(h, &string, text);
 }
 
-/* the dimensions of an entry that passed before, to out */
+/* copies the entry's dimensions to out */
 static void sti_copy_shape(sti_header *h, const sti_entry *e, uint64_t *out) {
-    sti_entry again;
+    sti_entry ignored;
 #if STI_WIDE
-    if (e->brief) {
+    if (e->short_shape) {
         if (e->rank == 0) return;
-        out[e->rank - 1] = e->shape_at;
+        out[e->rank - 1] = e->shape_offset;
         out[0] = e->dtype_at;
         return;
     }
 #endif
-    h->json.at = h->text + e->shape_at;
-    (void)sti_shape_read(h, &again, out);
+    h->json.at = h->text + e->shape_offset;
+    (void)sti_shape_read(h, &ignored, out);
 }
 
-/* judges the length of the file, and its first 8 bytes if it has them: *bytes of header follow, all there */
+/* validates the file's length and its first 8 bytes; sets *bytes to the header's length, which fits the file */
 static st_status sti_header_measure(const unsigned char *first, uint64_t file_bytes, uint64_t limit, uint64_t *bytes,
                                     st_error *error) {
     if (file_bytes > INT64_MAX) { /* so that no sum of two offsets wraps */
         return sti_fail(error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, INT64_MAX, file_bytes,
-                        STI_TEXT("header of $a bytes exceeds the limit of $e"));
+                        STI_TEXT("file of $a bytes exceeds the limit of $e"));
     }
     if (file_bytes < 8) {
         return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, 8, file_bytes,
@@ -2683,45 +2685,46 @@ static st_status sti_header_measure(const unsigned char *first, uint64_t file_by
     return ST_OK;
 }
 
-/* the bound for a header: what st_open_options says, as far as places of 32 bits go */
+/* returns the largest header accepted under these options; never more than 32-bit offsets can address */
 static uint64_t sti_header_limit(const st_open_options *o) {
     uint64_t limit = o->max_header ? o->max_header : STI_DEFAULT_LIMIT;
     return limit < UINT32_MAX ? limit : UINT32_MAX;
 }
 
 static st_status sti_header_utf8(const unsigned char *text, size_t n, st_error *error) {
-    size_t good = sti_utf8_span(text, n);
-    return good == n ? ST_OK
-                     : sti_fail(error, ST_ERR_UTF8, sti_add64_saturated(8, good), 0, 0,
-                                STI_TEXT("invalid UTF-8 in the header"));
+    size_t valid_bytes = sti_utf8_span(text, n);
+    return valid_bytes == n ? ST_OK
+                            : sti_fail(error, ST_ERR_UTF8, sti_add64_saturated(8, valid_bytes), 0, 0,
+                                       STI_TEXT("invalid UTF-8 in the header"));
 }
 
-/* whether a's data comes first: by offset, then by place in the header */
+/* orders entries by data_offsets, then by position in the header */
 static int sti_entry_before(const sti_entry *a, const sti_entry *b) {
     if (a->begin != b->begin) return a->begin < b->begin;
     if (a->end != b->end) return a->end < b->end;
     return a->key < b->key;
 }
 
-/* proves one tensor's data, entries coming by offset: it begins at *end, where the one before ends, and has the
- * size of its shape */
+/* Validates one tensor: its data starts at *end, where the previous tensor's data ends, and has the size that shape and
+ * dtype need. Advances *end. Callers pass entries in the order of sti_entry_less. */
 static st_status sti_entry_check(const sti_header *h, const sti_entry *e, uint64_t *end) {
     st_error *error = h->json.error;
-    uint64_t at = sti_add64_saturated(8, e->key), bits = 0;
+    uint64_t position = sti_add64_saturated(8, e->key), bits = 0;
     st_status s = ST_OK;
     if (e->begin != *end) {
-        s = sti_fail(error, ST_ERR_OFFSETS, at, *end, e->begin,
+        s = sti_fail(error, ST_ERR_OFFSETS, position, *end, e->begin,
                      STI_TEXT("data starts at offset $a, expected $e: tensors must not overlap or leave gaps"));
     } else if (e->end < e->begin) {
-        s = sti_fail(error, ST_ERR_OFFSETS, at, e->begin, e->end,
+        s = sti_fail(error, ST_ERR_OFFSETS, position, e->begin, e->end,
                      STI_TEXT("data ends at offset $a, before its start at $e"));
     } else if (e->overflow || !sti_multiply64(e->elements, sti_dtypes[e->dtype].bits, &bits)) {
         s = sti_json_fail_at(&h->json, e->key, ST_ERR_OVERFLOW,
                              STI_TEXT("tensor too large: its size in bits does not fit 64 bits"));
     } else if (bits % 8) {
-        s = sti_fail(error, ST_ERR_SUBBYTE, at, 0, bits, STI_TEXT("the tensor's $a bits do not fill whole bytes"));
+        s = sti_fail(error, ST_ERR_SUBBYTE, position, 0, bits,
+                     STI_TEXT("the tensor's $a bits do not fill whole bytes"));
     } else if (e->dtype != ST_DTYPE_UNKNOWN && bits / 8 != e->end - e->begin) {
-        s = sti_fail(error, ST_ERR_SIZE, at, bits / 8, e->end - e->begin,
+        s = sti_fail(error, ST_ERR_SIZE, position, bits / 8, e->end - e->begin,
                      STI_TEXT("shape and dtype need $e bytes, data_offsets give $a"));
     }
     if (s != ST_OK) return sti_header_name_subject(h, e->key, s);
@@ -2729,13 +2732,14 @@ static st_status sti_entry_check(const sti_header *h, const sti_entry *e, uint64
     return ST_OK;
 }
 
+/* checks that the file ends where the last tensor's data ends */
 static st_status sti_length_check(const sti_header *h, uint64_t data_offset, uint64_t data_bytes, uint64_t file_bytes) {
     const uint64_t expected = sti_add64_saturated(data_offset, data_bytes);
-    const int cut = file_bytes < expected;
-    if (file_bytes == expected || (!cut && (h->flags & ST_OPEN_TRAILING))) return ST_OK;
-    return sti_fail(h->json.error, cut ? ST_ERR_TRUNCATED : ST_ERR_TRAILING, file_bytes, expected, file_bytes,
-                    cut ? STI_TEXT("file is truncated: $d of $e bytes are missing")
-                        : STI_TEXT("$d extra bytes after the last tensor"));
+    const int truncated = file_bytes < expected;
+    if (file_bytes == expected || (!truncated && (h->flags & ST_OPEN_TRAILING))) return ST_OK;
+    return sti_fail(h->json.error, truncated ? ST_ERR_TRUNCATED : ST_ERR_TRAILING, file_bytes, expected, file_bytes,
+                    truncated ? STI_TEXT("file is truncated: $d of $e bytes are missing")
+                              : STI_TEXT("$d extra bytes after the last tensor"));
 }
 
 static st_status sti_repeated(const sti_header *h, uint32_t key) {
@@ -2743,9 +2747,8 @@ static st_status sti_repeated(const sti_header *h, uint32_t key) {
     return sti_header_name_subject(h, key, s);
 }
 
-/* ---- other formats */
+/* ---- other file formats, recognized for better error messages */
 
-/* What a file is that is none of ours, by its first bytes. */
 enum sti_format {
     STI_FORMAT_SAFETENSORS,
     STI_FORMAT_LFS_POINTER,
@@ -2758,13 +2761,12 @@ enum sti_format {
     STI_FORMAT_INDEX,
     STI_FORMAT_TEXT
 };
-#define STI_FORMAT_BYTES 256u /* how many of the first bytes are worth a look */
+#define STI_FORMAT_BYTES 256u /* of the file's beginning that sti_format_of examines */
 
 static int sti_starts_with(sti_span s, const char *magic, size_t n) {
     return s.n >= n && ST_MEMCMP(s.at, magic, n) == 0;
 }
 
-/* whether a word stands somewhere in a text */
 static int sti_contains(sti_span s, sti_span word) {
     for (; s.n >= word.n; s = sti_drop_first(s, 1)) {
         if (ST_MEMCMP(s.at, word.at, word.n) == 0) return 1;
@@ -2772,15 +2774,24 @@ static int sti_contains(sti_span s, sti_span word) {
     return 0;
 }
 
+/* guesses a file's format from its first bytes; STI_FORMAT_SAFETENSORS if they match no other */
 STI_COLD static enum sti_format sti_format_of(sti_span s) {
+    static const struct {
+        char text[24];
+        unsigned char length, format;
+    } signatures[] = {{"version https://git-lfs", 23, STI_FORMAT_LFS_POINTER},
+                      {"GGUF", 4, STI_FORMAT_GGUF},
+                      {"\x93NUMPY", 6, STI_FORMAT_NUMPY},
+                      {"PK\3\4", 4, STI_FORMAT_ZIP},
+                      {"PK\5\6", 4, STI_FORMAT_ZIP},
+                      {"\x1f\x8b\x08", 3, STI_FORMAT_GZIP}};
     const unsigned char *b = (const unsigned char *)s.at;
-    /* a length under 2^32 and a header behind it are ours, whatever the length looks like */
+    size_t i;
+    /* first: the low bytes of a valid header length may equal another format's signature */
     if (s.n > 8 && sti_load32(b + 4) == 0 && (b[8] == '{' || sti_is_blank(b[8]))) return STI_FORMAT_SAFETENSORS;
-    if (sti_starts_with(s, "version https://git-lfs", 23)) return STI_FORMAT_LFS_POINTER;
-    if (sti_starts_with(s, "GGUF", 4)) return STI_FORMAT_GGUF;
-    if (sti_starts_with(s, "\x93NUMPY", 6)) return STI_FORMAT_NUMPY;
-    if (sti_starts_with(s, "PK\3\4", 4) || sti_starts_with(s, "PK\5\6", 4)) return STI_FORMAT_ZIP;
-    if (sti_starts_with(s, "\x1f\x8b\x08", 3)) return STI_FORMAT_GZIP;
+    for (i = 0; i < sizeof signatures / sizeof *signatures; i++) {
+        if (sti_starts_with(s, signatures[i].text, signatures[i].length)) return (enum sti_format)signatures[i].format;
+    }
     if (s.n > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5 && b[2] != 0) return STI_FORMAT_PICKLE;
     if (sti_starts_with(s, "\xEF\xBB\xBF", 3)) s = sti_drop_first(s, 3);
     while (s.n && sti_is_blank(*s.at)) s = sti_drop_first(s, 1);
@@ -2797,56 +2808,56 @@ STI_COLD static enum sti_format sti_format_of(sti_span s) {
     return STI_FORMAT_SAFETENSORS;
 }
 
-/* the last word on a header that failed: a file of another format is called by its name */
+/* replaces the error of an invalid header if the file has another known format; returns the error's status */
 STI_COLD static st_status sti_format_prefer(sti_span first, st_status status, st_error *error) {
-    const char *sentence = NULL;
+    const char *message;
     const enum sti_format format = sti_format_of(first);
     switch ((int)format) {
     case STI_FORMAT_SAFETENSORS: return status;
     case STI_FORMAT_LFS_POINTER:
-        sentence = STI_TEXT("this is a Git LFS pointer, not the file itself: run git lfs pull");
+        message = STI_TEXT("this is a Git LFS pointer, not the file itself: run git lfs pull");
         break;
     case STI_FORMAT_HTML:
-        sentence = STI_TEXT("this is an HTML or XML page, not a safetensors file: check the download link");
+        message = STI_TEXT("this is an HTML or XML page, not a safetensors file: check the download link");
         break;
     case STI_FORMAT_ZIP:
-        sentence = STI_TEXT("this is a ZIP archive (perhaps a PyTorch checkpoint), not a safetensors file");
+        message = STI_TEXT("this is a ZIP archive (perhaps a PyTorch checkpoint), not a safetensors file");
         break;
     case STI_FORMAT_PICKLE:
-        sentence = STI_TEXT("this is a Python pickle (perhaps an old PyTorch checkpoint), not a safetensors file");
+        message = STI_TEXT("this is a Python pickle (perhaps an old PyTorch checkpoint), not a safetensors file");
         break;
-    case STI_FORMAT_GGUF: sentence = STI_TEXT("this is a GGUF file, not a safetensors file"); break;
-    case STI_FORMAT_NUMPY: sentence = STI_TEXT("this is a NumPy array file, not a safetensors file"); break;
-    case STI_FORMAT_GZIP: sentence = STI_TEXT("this is a gzip file: decompress it first"); break;
+    case STI_FORMAT_GGUF: message = STI_TEXT("this is a GGUF file, not a safetensors file"); break;
+    case STI_FORMAT_NUMPY: message = STI_TEXT("this is a NumPy array file, not a safetensors file"); break;
+    case STI_FORMAT_GZIP: message = STI_TEXT("this is a gzip file: decompress it first"); break;
     case STI_FORMAT_INDEX:
-        sentence = STI_TEXT(
+        message = STI_TEXT(
             "this is a safetensors index (JSON), not a safetensors file: open it under a name that ends in .json");
         break;
     default: /* STI_FORMAT_TEXT */
-        sentence = STI_TEXT("this is JSON text without the 8-byte header length of a safetensors file");
+        message = STI_TEXT("this is JSON text without the 8-byte header length of a safetensors file");
         break;
     }
-    return sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, sentence);
+    return sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, message);
 }
 
-/* ---- the walk: the same parser, and searches in place of memory */
+/* ---- st_scan: the same parser; parses the header several times instead of keeping entries */
 
 #define STI_SCAN_BATCH (sizeof((st_scan *)0)->state.places / sizeof(uint32_t))
 
-/* places in a header, in the order that compare says; a search goes over the header once for each batch */
+/* Up to STI_SCAN_BATCH offsets in the header, sorted by compare. Each batch of items needs a pass over the header. */
 typedef struct sti_batch {
     const sti_header *h;
     int (*compare)(const sti_header *h, uint32_t a, uint32_t b); /* -1, 0, 1 */
-    uint32_t *places;
+    uint32_t *offsets;
     uint32_t count;
 } sti_batch;
 
-/* how many of a batch do not come after that place */
-static uint32_t sti_batch_rank(const sti_batch *b, uint32_t place) {
+/* returns how many offsets of the batch sort before or equal to this one */
+static uint32_t sti_batch_upper_bound(const sti_batch *b, uint32_t offset) {
     uint32_t low = 0, high = b->count;
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
-        if ((b->compare)(b->h, place, b->places[middle]) < 0) {
+        if ((b->compare)(b->h, offset, b->offsets[middle]) < 0) {
             high = middle;
         } else {
             low = middle + 1;
@@ -2855,16 +2866,16 @@ static uint32_t sti_batch_rank(const sti_batch *b, uint32_t place) {
     return low;
 }
 
-/* adds a place where it belongs; out of a full batch the last one falls */
-static void sti_batch_add(sti_batch *b, uint32_t rank, uint32_t place) {
-    if (rank == STI_SCAN_BATCH) return;
+/* inserts an offset at index; a full batch drops its last offset */
+static void sti_batch_add(sti_batch *b, uint32_t index, uint32_t offset) {
+    if (index == STI_SCAN_BATCH) return;
     if (b->count < STI_SCAN_BATCH) b->count++;
-    ST_MEMMOVE(b->places + rank + 1, b->places + rank, (b->count - 1 - rank) * sizeof *b->places);
-    b->places[rank] = place;
+    ST_MEMMOVE(b->offsets + index + 1, b->offsets + index, (b->count - 1 - index) * sizeof *b->offsets);
+    b->offsets[index] = offset;
 }
 
-/* two strings by their bytes, unescaped; the places are those of their opening quotes */
-static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
+/* compares two strings by their unescaped bytes; a and b: offsets of their opening quotes */
+STI_COLD static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
     sti_json x = h->json, y = h->json;
     x.at = h->text + a + 1;
     y.at = h->text + b + 1;
@@ -2877,7 +2888,7 @@ static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
             continue;
         }
         if (*x.at == '"' || *y.at == '"') return (*y.at == '"') - (*x.at == '"');
-        if (*x.at == '\\' || *y.at == '\\') { /* the first bytes tell how long a character is: none begins another */
+        if (*x.at == '\\' || *y.at == '\\') { /* no UTF-8 sequence is a prefix of another, so min(n, m) decides */
             const size_t n = sti_json_character(&x, 1, p), m = sti_json_character(&y, 1, q);
             c = ST_MEMCMP(p, q, n < m ? n : m);
         }
@@ -2885,12 +2896,12 @@ static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
     }
 }
 
-/* two tensors by their data_offsets, of which these are the places; no two are equal */
-STI_NOINLINE static int sti_compare_offsets(const sti_header *h, uint32_t a, uint32_t b) {
+/* compares two tensors in the order of sti_entry_less; a and b: offsets of their data_offsets arrays */
+STI_COLD static int sti_compare_offsets(const sti_header *h, uint32_t a, uint32_t b) {
     sti_json j = h->json;
     sti_entry x, y;
     j.at = h->text + a;
-    (void)sti_offsets_read(&j, &x); /* cannot fail: they passed once */
+    (void)sti_offsets_read(&j, &x); /* cannot fail: parsed before */
     j.at = h->text + b;
     (void)sti_offsets_read(&j, &y);
     x.key = a;
@@ -2898,83 +2909,84 @@ STI_NOINLINE static int sti_compare_offsets(const sti_header *h, uint32_t a, uin
     return a == b ? 0 : sti_entry_before(&x, &y) ? -1 : 1;
 }
 
-/* The place of the first key in an object that repeats another; 0: none does. The object passed once. Keys are compared
- * with batches of those before them. */
-STI_NOINLINE static uint32_t sti_repeated_key(const sti_header *h, uint32_t object, uint32_t *places) {
-    uint32_t found = UINT32_MAX, rank;
+/* Returns the offset of the first duplicate key in an object that was parsed before; 0: none. Each pass sorts one batch
+ * of keys and looks up all later keys in it. */
+STI_COLD static uint32_t sti_find_duplicate_key(const sti_header *h, uint32_t object, uint32_t *offsets) {
+    uint32_t found = UINT32_MAX, index;
     sti_json next = h->json, j;
     sti_batch b;
-    sti_string w;
-    int more, left;
+    sti_string string;
+    int has_next, left;
     b.h = h;
     b.compare = sti_compare_strings;
-    b.places = places;
+    b.offsets = offsets;
     next.at = h->text + object;
-    (void)sti_json_enter(&next, '{', &more, NULL); /* nothing here can fail: all of it passed once */
-    while (more) {
+    (void)sti_json_enter(&next, '{', &has_next, NULL); /* nothing here can fail: parsed before */
+    while (has_next) {
         j = next;
         b.count = 0;
-        for (left = more, more = 0; left;) {
-            (void)sti_json_key(&j, &w);
-            if (w.place >= found) break;
-            rank = sti_batch_rank(&b, w.place);
-            if (rank && sti_compare_strings(h, b.places[rank - 1], w.place) == 0) {
-                found = w.place;
+        for (left = has_next, has_next = 0; left;) {
+            (void)sti_json_key(&j, &string);
+            if (string.place >= found) break;
+            index = sti_batch_upper_bound(&b, string.place);
+            if (index && sti_compare_strings(h, b.offsets[index - 1], string.place) == 0) {
+                found = string.place;
                 break;
             }
             (void)sti_json_colon(&j), (void)sti_json_skip(&j, 1), (void)sti_json_next(&j, '{', &left);
             if (b.count == STI_SCAN_BATCH) continue;
-            sti_batch_add(&b, rank, w.place);
+            sti_batch_add(&b, index, string.place);
             if (b.count == STI_SCAN_BATCH) {
                 next = j;
-                more = left;
+                has_next = left;
             }
         }
     }
     return found == UINT32_MAX ? 0 : found;
 }
 
-static st_status sti_scan_names(const sti_header *h, uint32_t *places) {
+/* fails if two tensors or two metadata entries have the same name; reports the first duplicate in the header */
+static st_status sti_scan_check_names(const sti_header *h, uint32_t *offsets) {
     sti_json root = h->json;
     uint32_t name, key = 0;
     root.at = h->text;
     (void)sti_json_peek(&root);
-    name = sti_repeated_key(h, sti_json_offset(&root), places);
-    if (h->metadata) key = sti_repeated_key(h, h->metadata, places);
+    name = sti_find_duplicate_key(h, sti_json_offset(&root), offsets);
+    if (h->metadata) key = sti_find_duplicate_key(h, h->metadata, offsets);
     if (key && (!name || key < name)) name = key;
     return name ? sti_repeated(h, name) : ST_OK;
 }
 
-/* the fault of a tensor, by the place of its data_offsets; end: of the data before it */
-STI_NOINLINE static st_status sti_scan_blame(const sti_header *h, uint32_t place, uint64_t end) {
+/* returns the error of the tensor with the data_offsets array at this offset; end: where the previous tensor ends */
+STI_COLD static st_status sti_scan_report(const sti_header *h, uint32_t offset, uint64_t end) {
     sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
     sti_entry e;
-    int more;
-    do (void)sti_header_next(&walk, &e, &more); /* cannot fail: it passed once */
-    while (walk.offsets_at != place);
+    int has_next;
+    do (void)sti_header_next(&walk, &e, &has_next); /* cannot fail: parsed before */
+    while (walk.array_offset != offset);
     return sti_entry_check(h, &e, &end);
 }
 
-/* Checks the tensors by offset, where the header has them in another order, or one of them is wrong. bad: the first by
- * offset that is wrong in itself, if any. Returns the place of the data_offsets that are wrong, *end being where the data
- * before them ends; or 0. */
-STI_NOINLINE static uint32_t sti_scan_offsets(const sti_header *h, uint32_t bad, uint32_t *places, uint64_t *end) {
+/* Checks the tensors in the order of their data; needed only if the header has another order or an invalid tensor. bad:
+ * from sti_scan_parse. Returns the array_offset of the first invalid tensor, and sets *end to where the previous one
+ * ends; 0: all are valid, and *end is the end of the data. */
+STI_COLD static uint32_t sti_scan_check_offsets(const sti_header *h, uint32_t bad, uint32_t *offsets, uint64_t *end) {
     uint32_t done, last = 0, i;
     sti_batch b;
     sti_entry e;
-    int more;
+    int has_next;
     b.h = h;
     b.compare = sti_compare_offsets;
-    b.places = places;
-    for (done = 0; done < h->tensors; done += b.count) { /* the next batch by offset */
+    b.offsets = offsets;
+    for (done = 0; done < h->tensors; done += b.count) { /* one batch in the order of the data */
         sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
         b.count = 0;
-        for ((void)sti_header_next(&walk, &e, &more); more; (void)sti_header_next(&walk, &e, &more)) {
-            if (done && sti_compare_offsets(h, walk.offsets_at, last) <= 0) continue;
-            sti_batch_add(&b, sti_batch_rank(&b, walk.offsets_at), walk.offsets_at);
+        for ((void)sti_header_next(&walk, &e, &has_next); has_next; (void)sti_header_next(&walk, &e, &has_next)) {
+            if (done && sti_compare_offsets(h, walk.array_offset, last) <= 0) continue;
+            sti_batch_add(&b, sti_batch_upper_bound(&b, walk.array_offset), walk.array_offset);
         }
         for (i = 0; i < b.count; i++) {
-            last = b.places[i];
+            last = b.offsets[i];
             walk.json.at = h->text + last;
             (void)sti_offsets_read(&walk.json, &e);
             if (e.begin != *end || last == bad) return last;
@@ -2984,41 +2996,42 @@ STI_NOINLINE static uint32_t sti_scan_offsets(const sti_header *h, uint32_t bad,
     return 0;
 }
 
-/* Passes all entries. *end: of all data, where the tensors are right and in the order of their data, else UINT64_MAX;
- * *bad: as for sti_scan_offsets. */
-STI_NOINLINE static st_status sti_scan_entries(sti_header *h, uint32_t *bad, uint64_t *end) {
+/* Parses all members. Sets *bad to the array_offset of the first tensor, in the order of the data, that is invalid by
+ * itself (0: none), and *end to the end of the data, or to UINT64_MAX if the tensors need sti_scan_check_offsets. */
+STI_COLD static st_status sti_scan_parse(sti_header *h, uint32_t *bad, uint64_t *end) {
     st_error *const error = h->json.error;
     sti_entry e;
-    int more;
+    int has_next;
     st_status s;
     *bad = 0;
     *end = 0;
     for (;;) {
-        s = sti_header_next(h, &e, &more);
-        if (s != ST_OK || !more) return s;
-        h->json.error = NULL; /* it is not yet the time to say so */
+        s = sti_header_next(h, &e, &has_next);
+        if (s != ST_OK || !has_next) return s;
+        h->json.error = NULL; /* reported later: duplicate names come first */
         if (e.begin != *end) *end = UINT64_MAX;
-        if (sti_entry_check(h, &e, &e.begin) != ST_OK && (!*bad || sti_compare_offsets(h, h->offsets_at, *bad) < 0)) {
-            *bad = h->offsets_at;
+        if (sti_entry_check(h, &e, &e.begin) != ST_OK && (!*bad || sti_compare_offsets(h, h->array_offset, *bad) < 0)) {
+            *bad = h->array_offset;
         }
         if (*end != UINT64_MAX) *end = *bad ? UINT64_MAX : e.end;
         h->json.error = error;
     }
 }
 
-STI_NOINLINE static st_status sti_scan_prove(st_scan *scan, uint64_t file_bytes, unsigned flags, st_error *error) {
+/* validates everything after the header length; errors in the same order as st_open */
+STI_COLD static st_status sti_scan_validate(st_scan *scan, uint64_t file_bytes, unsigned flags, st_error *error) {
     const size_t bytes = scan->state.header_bytes;
     sti_header h = sti_header_at(scan->state.file + 8, bytes, flags, error);
     uint64_t end = 0;
     uint32_t bad = 0;
     st_status s = sti_header_utf8(h.text, bytes, error);
     h.scan = 1;
-    if (s == ST_OK) s = sti_scan_entries(&h, &bad, &end);
-    if (s == ST_OK) s = sti_scan_names(&h, scan->state.places);
+    if (s == ST_OK) s = sti_scan_parse(&h, &bad, &end);
+    if (s == ST_OK) s = sti_scan_check_names(&h, scan->state.places);
     if (s == ST_OK && end == UINT64_MAX) {
         end = 0;
-        bad = sti_scan_offsets(&h, bad, scan->state.places, &end);
-        if (bad) s = sti_scan_blame(&h, bad, end);
+        bad = sti_scan_check_offsets(&h, bad, scan->state.places, &end);
+        if (bad) s = sti_scan_report(&h, bad, end);
     }
     if (s == ST_OK) s = sti_length_check(&h, sti_add64_saturated(8, bytes), end, file_bytes);
     return s;
@@ -3048,7 +3061,7 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
             scan->state.file = (const unsigned char *)file;
             scan->state.available = available;
             scan->state.header_bytes = (size_t)bytes;
-            s = sti_scan_prove(scan, file_bytes, flags & ST_OPEN_TRAILING, error);
+            s = sti_scan_validate(scan, file_bytes, flags & ST_OPEN_TRAILING, error);
         }
         if (s != ST_OK && s != ST_ERR_ARGUMENT && head.n) s = sti_format_prefer(head, s, error);
     }
@@ -3066,7 +3079,7 @@ ST_API int st_scan_next(st_scan *scan) {
     h = sti_header_at(scan->state.file + 8, scan->state.header_bytes, 0, NULL);
     h.json.at += scan->state.place;
     h.begun = scan->state.begun;
-    (void)sti_header_next(&h, &e, &scan->state.more); /* cannot fail: proven by st_scan_begin */
+    (void)sti_header_next(&h, &e, &scan->state.more); /* cannot fail: st_scan_begin validated the header */
     scan->state.place = sti_json_offset(&h.json);
     scan->state.begun = 1;
     if (!scan->state.more) return 0;
@@ -3083,7 +3096,7 @@ ST_API int st_scan_next(st_scan *scan) {
     t->data = t->offset <= scan->state.available && t->bytes <= scan->state.available - t->offset
                   ? scan->state.file + t->offset
                   : NULL;
-    sti_copy_shape(&h, &e, scan->shape); /* rank is at most 16: proven */
+    sti_copy_shape(&h, &e, scan->shape); /* st_scan_begin checked that rank is at most 16 */
     t->shape = scan->shape;
     t->rank = e.rank;
     return 1;
@@ -3098,65 +3111,65 @@ ST_API int st_scan_is(const st_scan *scan, const char *name) {
 }
 
 /* ---- 12 lookup ------------------------------------------------------------------------------------------------------
- * Names to items: a hash table, or a sorted list where names were chosen to collide. Finding repeated names falls
- * out of it.
+ * Finds tensors and metadata by name: a hash table with linear probing, or a sorted list if too many names collide.
+ * Building the table also finds duplicate names.
  * uses: 5, 6, 11
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_ABSENT UINT32_MAX
 
 #if STI_WIDE && defined(__SIZEOF_INT128__)
-__extension__ typedef unsigned __int128 sti_twice;
+__extension__ typedef unsigned __int128 sti_uint128;
 #endif
 
 typedef struct sti_name_table {
-    const st_tensor *tensors; /* the items are these, or else pairs */
+    const st_tensor *tensors; /* the items; NULL: the items are pairs */
     const st_pair *pairs;
-    uint32_t *slots;      /* 0 or item + 1, with bits of the hash above; sorted: items in order of their names */
-    uint64_t seed, twist; /* of the hash */
-    uint32_t count;       /* items; a header of 2^32 bytes has fewer than 2^28 */
+    uint32_t *slots;      /* 0: free; else item + 1 and, above mask, bits of the hash. sorted: items in name order */
+    uint64_t seed, seed2; /* of the hash */
+    uint32_t count;       /* items; under 2^28, as a header has under 2^32 bytes */
     uint32_t capacity;    /* slots */
-    uint32_t probes;      /* how many slots an item is at most away from its place: O(log n) */
-    uint32_t mask;        /* of the bits that hold item + 1 */
+    uint32_t probe_limit; /* slots to search, starting with the home slot: O(log n) */
+    uint32_t mask;        /* the bits of a slot that hold item + 1 */
     int sorted;
 } sti_name_table;
 
-/* Hashes depend on where the table lies, so that names cannot be chosen to collide by one who does not know that. */
-#if !defined(STI_SEED) /* tests bring another */
+/* The seed depends on the table's address, so that whoever writes a file cannot choose names that collide. */
+#if !defined(STI_SEED) /* tests define a fixed one */
 #define STI_SEED(table) ((uintptr_t)(table)->slots)
 #endif
 
-/* Words of a slot. A tensor's has a second one, the low half of its name's address, so that name and tensor are fetched
- * from memory at the same time, and not one after the other. It is a hint, and never trusted. */
+/* Words of a slot. A tensor's slot has a second word: the low half of its name's address, so that the processor fetches
+ * name and tensor at the same time. The second word is only prefetched, never dereferenced. */
 #define STI_SLOT_WORDS(tensors) (STI_WIDE && (tensors) ? 2u : 1u)
-#define STI_HINTED(table, slot) (((uintptr_t)(table)->slots & ~(uintptr_t)UINT32_MAX) | (slot)[1])
+#define STI_NAME_HINT(table, slot) (((uintptr_t)(table)->slots & ~(uintptr_t)UINT32_MAX) | (slot)[1])
 
-/* slots for that many items, of which a third stays free */
+/* returns the number of slots for count items; a third stays free */
 static uint32_t sti_table_slots(uint32_t count) {
-    return count + count / 2; /* under 2^29: see count */
+    return count + count / 2; /* count is under 2^28 */
 }
 
-/* the name of an item; tensors: whether it is one, for those who know (here and below) */
-STI_INLINE sti_span sti_table_name_of(const sti_name_table *x, int tensors, uint32_t item) {
+/* Returns an item's name. of_tensors, here and below: whether items are tensors; callers that know pass a constant. */
+STI_INLINE sti_span sti_table_name_of(const sti_name_table *table, int of_tensors, uint32_t item) {
     sti_span s;
-    if (tensors) {
-        s.at = x->tensors[item].name;
-        s.n = x->tensors[item].name_bytes;
+    if (of_tensors) {
+        s.at = table->tensors[item].name;
+        s.n = table->tensors[item].name_bytes;
     } else {
-        s.at = x->pairs[item].key;
-        s.n = x->pairs[item].key_bytes;
+        s.at = table->pairs[item].key;
+        s.n = table->pairs[item].key_bytes;
     }
     return s;
 }
 
-STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
-    return sti_table_name_of(x, x->tensors != NULL, item);
+STI_INLINE sti_span sti_table_name(const sti_name_table *table, uint32_t item) {
+    return sti_table_name_of(table, table->tensors != NULL, item);
 }
 
-/* the halves of a product of 64 by 64 bits, one over the other; or, without such products, what a half of one and the
- * other half of the other make. Neither wraps. */
+/* Mixes two words: xors the halves of their 128-bit product. Without 128-bit integers, combines two 64-bit products;
+ * the hashes then differ, but tables never leave the process. */
 STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
 #if STI_WIDE && defined(__SIZEOF_INT128__)
-    const sti_twice product = (sti_twice)a * b;
+    const sti_uint128 product = (sti_uint128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 #else
     const uint64_t p = (uint64_t)(uint32_t)a * (uint32_t)(b >> 32), q = (uint64_t)(uint32_t)(a >> 32) * (uint32_t)b;
@@ -3164,13 +3177,12 @@ STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
 #endif
 }
 
-/* chooses the hash */
-static void sti_table_seed(sti_name_table *x, uint64_t secret) {
-    x->seed = sti_hash_fold(secret ^ 0x9E3779B97F4A7C15u, 0xC2B2AE3D27D4EB4Fu);
-    x->twist = x->seed << 32 | x->seed >> 32;
+static void sti_table_seed(sti_name_table *table, uint64_t secret) {
+    table->seed = sti_hash_fold(secret ^ 0x9E3779B97F4A7C15u, 0xC2B2AE3D27D4EB4Fu);
+    table->seed2 = table->seed << 32 | table->seed >> 32;
 }
 
-/* two words that end with the text's last byte; of one of up to 16 bytes they are all of it, for its length */
+/* loads the last 16 bytes into two words; a shorter text is determined by its length and the two words */
 STI_INLINE void sti_last_words(sti_span s, uint64_t *a, uint64_t *b) {
     if (s.n >= 8) {
         *a = sti_load64(s.n > 16 ? s.at + s.n - 16 : s.at);
@@ -3184,115 +3196,121 @@ STI_INLINE void sti_last_words(sti_span s, uint64_t *a, uint64_t *b) {
     }
 }
 
-/* Goes by 16 bytes, the last of which may overlap those before: no product waits for another, and names of about one
- * length take one path. */
-STI_INLINE uint64_t sti_hash(const sti_name_table *x, sti_span s) {
+/* Hashes blocks of 16 bytes, of which the last may overlap the one before it. The products do not depend on each other,
+ * and names of similar length take the same branches. */
+STI_INLINE uint64_t sti_hash(const sti_name_table *table, sti_span s) {
     uint64_t h = s.n, a, b;
-    const char *at, *last = s.at + (s.n > 16 ? s.n - 16 : 0);
+    const char *p, *last = s.at + (s.n > 16 ? s.n - 16 : 0);
     sti_last_words(s, &a, &b);
-    for (at = s.at; at < last; at += 16) {
-        h = (h << 27 | h >> 37) ^ sti_hash_fold(sti_load64(at) ^ x->seed, sti_load64(at + 8) ^ x->twist);
+    for (p = s.at; p < last; p += 16) {
+        h = (h << 27 | h >> 37) ^ sti_hash_fold(sti_load64(p) ^ table->seed, sti_load64(p + 8) ^ table->seed2);
     }
-    h = (h << 27 | h >> 37) ^ sti_hash_fold(a ^ x->seed, b ^ x->twist);
+    h = (h << 27 | h >> 37) ^ sti_hash_fold(a ^ table->seed, b ^ table->seed2);
     return sti_hash_fold(h, 0x9E3779B97F4A7C15u);
 }
 
-/* where an item belongs, by the upper half of its hash; the lower half is for its tag */
-STI_INLINE uint32_t sti_table_place(const sti_name_table *x, uint64_t hash) {
-    return (uint32_t)((hash >> 32) * x->capacity >> 32);
+/* returns the number of a hash's home slot; uses the upper half of the hash, as slots keep bits of the lower half */
+STI_INLINE uint32_t sti_table_home(const sti_name_table *table, uint64_t hash) {
+    return (uint32_t)((hash >> 32) * table->capacity >> 32);
 }
 
-STI_INLINE uint32_t *sti_table_first(const sti_name_table *x, int tensors, uint64_t hash) {
-    return x->slots + sti_table_place(x, hash) * STI_SLOT_WORDS(tensors);
+STI_INLINE uint32_t *sti_table_home_slot(const sti_name_table *table, int of_tensors, uint64_t hash) {
+    return table->slots + sti_table_home(table, hash) * STI_SLOT_WORDS(of_tensors);
 }
 
-/* -1, 0, 1: by bytes, a shorter one before what it begins */
+/* compares by bytes; a prefix sorts first. Returns a negative number, 0, or a positive number. */
 static int sti_compare(sti_span a, sti_span b) {
     int c = ST_MEMCMP(a.at, b.at, a.n < b.n ? a.n : b.n);
     return c ? c : a.n < b.n ? -1 : a.n > b.n;
 }
 
-/* whether item a comes before b */
-typedef int sti_before(const void *context, const void *a, const void *b);
+/* returns whether item a sorts before item b */
+typedef int sti_less_fn(const void *context, const void *a, const void *b);
 
-typedef struct sti_order {
+typedef struct sti_sorting {
     unsigned char *items;
-    size_t size; /* of an item, at most 64 */
-    sti_before *before;
+    size_t size; /* of an item: at most 64 bytes */
+    sti_less_fn *less;
     const void *context;
-} sti_order;
+} sti_sorting;
 
-static void sti_swap(const sti_order *o, size_t a, size_t b) {
+STI_NOINLINE static void sti_swap(const sti_sorting *o, size_t a, size_t b) {
     unsigned char item[64], *x = o->items + a * o->size, *y = o->items + b * o->size;
     ST_MEMCPY(item, x, o->size);
     ST_MEMMOVE(x, y, o->size);
     ST_MEMCPY(y, item, o->size);
 }
 
-static int sti_goes_before(const sti_order *o, size_t a, size_t b) {
-    return (o->before)(o->context, o->items + a * o->size, o->items + b * o->size);
+static int sti_item_less(const sti_sorting *o, size_t a, size_t b) {
+    return (o->less)(o->context, o->items + a * o->size, o->items + b * o->size);
 }
 
-static void sti_sift_down(const sti_order *o, size_t root, size_t n) {
-    while (root < n / 2) { /* it has a child: 2 * root + 1 < n, so nothing below overflows */
+static void sti_sift_down(const sti_sorting *o, size_t root, size_t n) {
+    while (root < n / 2) { /* root has a child: 2 * root + 1 < n, so nothing below overflows */
         size_t child = 2 * root + 1;
-        if (child + 1 < n && sti_goes_before(o, child, child + 1)) child++;
-        if (!sti_goes_before(o, root, child)) return;
+        if (child + 1 < n && sti_item_less(o, child, child + 1)) child++;
+        if (!sti_item_less(o, root, child)) return;
         sti_swap(o, root, child);
         root = child;
     }
 }
 
-/* Orders n items by heap sort, which needs no memory and is never quadratic. */
-static void sti_sort(void *items, size_t n, size_t size, sti_before *before, const void *context) {
-    sti_order o;
-    size_t i;
+/* sorts n items with heap sort: no memory, and O(n log n) for any input */
+static void sti_sort(void *items, size_t n, size_t size, sti_less_fn *less, const void *context) {
+    sti_sorting o;
+    size_t root;
     o.items = (unsigned char *)items;
     o.size = size;
-    o.before = before;
+    o.less = less;
     o.context = context;
-    for (i = n / 2; i > 0; i--) sti_sift_down(&o, i - 1, n);
-    for (i = n; i > 1; i--) {
-        sti_swap(&o, 0, i - 1);
-        sti_sift_down(&o, 0, i - 1);
+    for (root = n / 2; n > 1;) {
+        if (root > 0) {
+            root--; /* build the heap */
+        } else {
+            sti_swap(&o, 0, --n); /* move the largest item behind the heap */
+        }
+        sti_sift_down(&o, root, n);
     }
 }
 
+/* orders items by name, then by number */
 static int sti_name_before(const void *context, const void *a, const void *b) {
     const uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
-    const sti_name_table *x = (const sti_name_table *)context;
-    const int c = sti_compare(sti_table_name(x, i), sti_table_name(x, k));
+    const sti_name_table *table = (const sti_name_table *)context;
+    const int c = sti_compare(sti_table_name(table, i), sti_table_name(table, k));
     return c ? c < 0 : i < k;
 }
 
-/* where an item's name stands in the header, as far as order goes */
-static uint32_t sti_table_rank(const sti_entry *entries, uint32_t item) {
+/* returns a sort key: the position of the item's name in the header, or the item where items are in header order */
+static uint32_t sti_header_order(const sti_entry *entries, uint32_t item) {
     return entries ? entries[item].key : item;
 }
 
-/* Of two items of one name, tells *repeated of the later one, if it comes before those told before; gives the
- * earlier one. */
-static uint32_t sti_table_repeat(const sti_entry *entries, uint32_t a, uint32_t b, uint32_t *repeated) {
-    uint32_t late = sti_table_rank(entries, a) < sti_table_rank(entries, b) ? b : a;
-    if (*repeated == STI_ABSENT || sti_table_rank(entries, late) < sti_table_rank(entries, *repeated)) *repeated = late;
-    return late == a ? b : a;
+/* Called for two items with the same name: returns the one that comes first in the header, and sets *duplicate to the
+ * other one if that comes before the duplicates found so far. */
+static uint32_t sti_table_note_duplicate(const sti_entry *entries, uint32_t a, uint32_t b, uint32_t *duplicate) {
+    uint32_t later = sti_header_order(entries, a) < sti_header_order(entries, b) ? b : a;
+    if (*duplicate == STI_ABSENT || sti_header_order(entries, later) < sti_header_order(entries, *duplicate))
+        *duplicate = later;
+    return later == a ? b : a;
 }
 
-STI_COLD static void sti_table_sort(sti_name_table *x, const sti_entry *entries, uint32_t *repeated) {
+/* turns a table whose names collide into a list of items sorted by name */
+STI_COLD static void sti_table_sort(sti_name_table *table, const sti_entry *entries, uint32_t *duplicate) {
     uint32_t i, kept;
-    x->sorted = 1;
-    for (i = 0; i < x->count; i++) x->slots[i] = i;
-    sti_sort(x->slots, x->count, sizeof *x->slots, sti_name_before, x);
-    for (i = 1, kept = x->slots[0]; i < x->count; i++) { /* there are names, for they collided */
-        if (sti_same(sti_table_name(x, kept), sti_table_name(x, x->slots[i]))) {
-            kept = sti_table_repeat(entries, kept, x->slots[i], repeated);
+    table->sorted = 1;
+    for (i = 0; i < table->count; i++) table->slots[i] = i;
+    sti_sort(table->slots, table->count, sizeof *table->slots, sti_name_before, table);
+    for (i = 1, kept = table->slots[0]; i < table->count; i++) { /* count is not 0: names collided */
+        if (sti_same(sti_table_name(table, kept), sti_table_name(table, table->slots[i]))) {
+            kept = sti_table_note_duplicate(entries, kept, table->slots[i], duplicate);
         } else {
-            kept = x->slots[i];
+            kept = table->slots[i];
         }
     }
 }
 
-/* whether two names are the same */
+/* the same as sti_same, faster for names of typical length */
 STI_INLINE int sti_same_name(sti_span s, sti_span t) {
     const char *last = s.at + (s.n > 16 ? s.n - 16 : 0);
     uint64_t a, b, c, d;
@@ -3307,78 +3325,79 @@ STI_INLINE int sti_same_name(sti_span s, sti_span t) {
     return a == 0;
 }
 
-/* The slot that holds the item of a name, or else the free one where it belongs. NULL: neither is near, which names get
- * to that were chosen for it, and a table with no slot free. */
-STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, int tensors, sti_span name, uint64_t hash) {
-    const uint32_t words = STI_SLOT_WORDS(tensors);
-    uint32_t *slot = sti_table_first(x, tensors, hash), *const end = x->slots + x->capacity * words, left;
-    for (left = x->probes; left > 0; left--) {
+/* Returns the slot of the item with this name, or the free slot where the item belongs. NULL: probe_limit slots have
+ * neither, because names were chosen to collide or no slot is free. */
+STI_INLINE uint32_t *sti_table_probe(const sti_name_table *table, int of_tensors, sti_span name, uint64_t hash) {
+    const uint32_t words = STI_SLOT_WORDS(of_tensors);
+    uint32_t *slot = sti_table_home_slot(table, of_tensors, hash), *const end = table->slots + table->capacity * words,
+             left;
+    for (left = table->probe_limit; left > 0; left--) {
         if (*slot == 0) return slot;
-        if ((*slot ^ (uint32_t)hash) <= x->mask) {
-            if (words == 2) STI_PREFETCH(STI_HINTED(x, slot));
-            if (sti_same_name(sti_table_name_of(x, tensors, (*slot & x->mask) - 1), name)) return slot;
+        if ((*slot ^ (uint32_t)hash) <= table->mask) {
+            if (words == 2) STI_PREFETCH(STI_NAME_HINT(table, slot));
+            if (sti_same_name(sti_table_name_of(table, of_tensors, (*slot & table->mask) - 1), name)) return slot;
         }
         slot += words;
-        if (slot == end) slot = x->slots;
+        if (slot == end) slot = table->slots;
     }
     return NULL;
 }
 
-#define STI_AHEAD (STI_WIDE ? 16u : 1u) /* items whose slots are on their way from memory at once */
+#define STI_AHEAD (STI_WIDE ? 16u : 1u) /* names that are hashed and prefetched together */
 
-/* the hashes of an item and of those that follow */
-STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint64_t hashes[STI_AHEAD]) {
-    const uint32_t n = x->count - item < STI_AHEAD ? x->count - item : STI_AHEAD;
+/* hashes the names of up to STI_FIND_BATCH items, starting with item, and prefetches their home slots */
+STI_INLINE void sti_table_hash_batch(const sti_name_table *table, uint32_t item, uint64_t hashes[STI_AHEAD]) {
+    const uint32_t n = table->count - item < STI_AHEAD ? table->count - item : STI_AHEAD;
     uint32_t i;
     for (i = 0; i < n; i++) {
-        hashes[i] = sti_hash(x, sti_table_name(x, item + i));
-        STI_PREFETCH(sti_table_first(x, x->tensors != NULL, hashes[i]));
+        hashes[i] = sti_hash(table, sti_table_name(table, item + i));
+        STI_PREFETCH(sti_table_home_slot(table, table->tensors != NULL, hashes[i]));
     }
 }
 
-/* Fills x->slots for the items that are set. entries: those of the tensors, in their order; NULL: pairs, in the
- * header's.
- * Gives the item that is the first in the header to repeat a name, or STI_ABSENT. */
-STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry *entries) {
-    uint32_t repeated = STI_ABSENT, item;
+/* Fills table->slots; the caller has set slots, count, and tensors or pairs. entries: of the tensors, in their order;
+ * NULL: the items are in header order. Returns the first item in the header with a duplicate name, or STI_ABSENT. */
+STI_NOINLINE static uint32_t sti_table_build(sti_name_table *table, const sti_entry *entries) {
+    uint32_t duplicate = STI_ABSENT, item;
     uint64_t hashes[STI_AHEAD];
-    x->sorted = 0; /* it may have been filled before */
-    sti_table_seed(x, STI_SEED(x));
-    x->capacity = sti_table_slots(x->count);
-    x->mask = 1;
-    for (x->probes = 32; x->mask < x->count; x->probes += 32) x->mask = 2 * x->mask + 1; /* under 2^28: see count */
-    if (x->probes > x->capacity) x->probes = x->capacity;
-    /* they were taken with this size */
-    ST_MEMSET(x->slots, 0, x->capacity * STI_SLOT_WORDS(x->tensors) * sizeof *x->slots);
-    for (item = 0; item < x->count; item++) {
-        uint32_t held = 0, *slot;
+    table->sorted = 0; /* the table may be built again */
+    sti_table_seed(table, STI_SEED(table));
+    table->capacity = sti_table_slots(table->count);
+    table->mask = 1;
+    for (table->probe_limit = 32; table->mask < table->count; table->probe_limit += 32)
+        table->mask = 2 * table->mask + 1; /* count is under 2^28 */
+    if (table->probe_limit > table->capacity) table->probe_limit = table->capacity;
+    /* cannot overflow: slots was allocated with this size */
+    ST_MEMSET(table->slots, 0, table->capacity * STI_SLOT_WORDS(table->tensors) * sizeof *table->slots);
+    for (item = 0; item < table->count; item++) {
+        uint32_t first = item, *slot;
         uint64_t hash;
-        if (item % STI_AHEAD == 0) sti_table_ahead(x, item, hashes);
+        if (item % STI_AHEAD == 0) sti_table_hash_batch(table, item, hashes);
         hash = hashes[item % STI_AHEAD];
-        slot = sti_table_first(x, x->tensors != NULL, hash);
+        slot = sti_table_home_slot(table, table->tensors != NULL, hash);
         if (*slot) {
-            slot = sti_table_slot(x, x->tensors != NULL, sti_table_name(x, item), hash);
+            slot = sti_table_probe(table, table->tensors != NULL, sti_table_name(table, item), hash);
             if (!slot) {
-                repeated = STI_ABSENT;
-                sti_table_sort(x, entries, &repeated);
-                return repeated;
+                duplicate = STI_ABSENT;
+                sti_table_sort(table, entries, &duplicate);
+                return duplicate;
             }
-            held = *slot & x->mask;
+            if (*slot) first = sti_table_note_duplicate(entries, (*slot & table->mask) - 1, item, &duplicate);
         }
-        held = held ? sti_table_repeat(entries, held - 1, item, &repeated) : item;
-        *slot = ((uint32_t)hash & ~x->mask) | (held + 1);
-        if (STI_SLOT_WORDS(x->tensors) == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
+        *slot = ((uint32_t)hash & ~table->mask) | (first + 1);
+        if (STI_SLOT_WORDS(table->tensors) == 2)
+            slot[1] = (uint32_t)((uintptr_t)table->tensors[item].name & UINT32_MAX);
     }
-    return repeated;
+    return duplicate;
 }
 
-/* the same in a table that is sorted */
-STI_COLD static uint32_t sti_table_search(const sti_name_table *x, sti_span name) {
-    uint32_t low = 0, high = x->count;
+/* finds a name by binary search in a sorted table */
+STI_COLD static uint32_t sti_table_search(const sti_name_table *table, sti_span name) {
+    uint32_t low = 0, high = table->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        int c = sti_compare(name, sti_table_name(x, x->slots[middle]));
-        if (c == 0) return x->slots[middle];
+        int c = sti_compare(name, sti_table_name(table, table->slots[middle]));
+        if (c == 0) return table->slots[middle];
         if (c < 0) {
             high = middle;
         } else {
@@ -3388,38 +3407,39 @@ STI_COLD static uint32_t sti_table_search(const sti_name_table *x, sti_span name
     return STI_ABSENT;
 }
 
-/* the item of a name and its hash, or STI_ABSENT */
-STI_INLINE uint32_t sti_table_find_hashed(const sti_name_table *x, int tensors, sti_span name, uint64_t hash) {
+/* returns the item with this name, whose hash is given, or STI_ABSENT */
+STI_INLINE uint32_t sti_table_find_hashed(const sti_name_table *table, int of_tensors, sti_span name, uint64_t hash) {
     const uint32_t *slot;
-    if (x->sorted) return sti_table_search(x, name);
-    slot = sti_table_slot(x, tensors, name, hash);
-    return slot && *slot ? (*slot & x->mask) - 1 : STI_ABSENT;
+    if (table->sorted) return sti_table_search(table, name);
+    slot = sti_table_probe(table, of_tensors, name, hash);
+    return slot && *slot ? (*slot & table->mask) - 1 : STI_ABSENT;
 }
 
-STI_NOINLINE static uint32_t sti_table_find(const sti_name_table *x, sti_span name) {
-    return sti_table_find_hashed(x, x->tensors != NULL, name, sti_hash(x, name));
+/* returns the pair with this name, or STI_ABSENT */
+STI_COLD static uint32_t sti_table_find(const sti_name_table *table, sti_span name) {
+    return sti_table_find_hashed(table, 0, name, sti_hash(table, name));
 }
 
-/* Finds up to STI_AHEAD tensors: each step for all names before the next step for any, so that what one waits for from
- * memory comes together with what the others wait for. The first slot is the right one as a rule. */
-static void sti_table_find_many(const sti_name_table *x, const sti_span *names, uint32_t count, uint32_t *items) {
+/* Finds up to STI_FIND_BATCH tensors. Does each step for all names before the next step, so that their cache misses
+ * overlap. Prefetches what the home slot points to, which usually is the right item. */
+static void sti_table_find_many(const sti_name_table *table, const sti_span *names, uint32_t count, uint32_t *items) {
     uint64_t hashes[STI_AHEAD];
     uint32_t i;
     for (i = 0; i < count; i++) {
-        hashes[i] = sti_hash(x, names[i]);
-        STI_PREFETCH(sti_table_first(x, 1, hashes[i]));
+        hashes[i] = sti_hash(table, names[i]);
+        STI_PREFETCH(sti_table_home_slot(table, 1, hashes[i]));
     }
-    for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !x->sorted && x->count; i++) {
-        const uint32_t *slot = sti_table_first(x, 1, hashes[i]);
+    for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !table->sorted && table->count; i++) {
+        const uint32_t *slot = sti_table_home_slot(table, 1, hashes[i]);
         uint32_t item;
         if (*slot == 0) continue;
-        item = (*slot & x->mask) - 1;
-        STI_PREFETCH(&x->tensors[item].name);
-        STI_PREFETCH(&x->tensors[item].name_bytes);
-        STI_PREFETCH(STI_HINTED(x, slot));
-        STI_PREFETCH(STI_HINTED(x, slot) + names[i].n);
+        item = (*slot & table->mask) - 1;
+        STI_PREFETCH(&table->tensors[item].name);
+        STI_PREFETCH(&table->tensors[item].name_bytes);
+        STI_PREFETCH(STI_NAME_HINT(table, slot));
+        STI_PREFETCH(STI_NAME_HINT(table, slot) + names[i].n);
     }
-    for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(x, 1, names[i], hashes[i]);
+    for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(table, 1, names[i], hashes[i]);
 }
 
 static int sti_offset_before(const void *context, const void *a, const void *b) {

@@ -718,7 +718,7 @@ static void chosen_names(void) {
         size_t place, chain;
         s.at = test_digits(seed, digits);
         s.n = strlen(s.at);
-        place = sti_table_place(x, sti_hash(x, s));
+        place = sti_table_home(x, sti_hash(x, s));
         chain = place * CHAINS / x->capacity;
         /* all in the first slots of a chain's part of the table */
         if (place - chain * x->capacity / CHAINS > 8 || in_chain[chain] == NAMES / CHAINS) continue;
@@ -736,8 +736,8 @@ static void chosen_names(void) {
         size_t place;
         s.at = model->tensors[i].name;
         s.n = model->tensors[i].name_bytes;
-        place = sti_table_place(x, sti_hash(x, s));
-        slot = sti_table_slot(x, 1, s, sti_hash(x, s));
+        place = sti_table_home(x, sti_hash(x, s));
+        slot = sti_table_probe(x, 1, s, sti_hash(x, s));
         CHECK(slot != NULL && (*slot & x->mask) == i + 1);
         distance += ((size_t)(slot - x->slots) / STI_SLOT_WORDS(1) + x->capacity - place) % x->capacity;
     }

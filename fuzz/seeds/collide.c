@@ -24,7 +24,7 @@ int main(void) {
         int i;
         for (i = 0; i < KEY_BYTES; i++, rest /= 26) text[i] = (char)('a' + (int)(rest % 26));
         text[KEY_BYTES] = 0;
-        if (sti_table_place(&x, sti_hash(key)) != 0) continue;
+        if (sti_table_home(&x, sti_hash(key)) != 0) continue;
         n += (unsigned long)sprintf(header + n, "%s\"%s\":\"\"", found ? "," : "", text);
         found++;
     }
