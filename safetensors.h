@@ -1250,7 +1250,7 @@ ST_API const char *st_status_name(st_status status) {
 #define STI_DIGITS 20u /* decimal digits of 2^64 - 1 */
 
 /* Writes n in decimal to the end of digits and returns the span of the digits. */
-static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
+STI_NOINLINE static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
     sti_span s;
     s.n = 0;
     do {
@@ -1381,7 +1381,7 @@ static void sti_free(void *user, void *pointer, size_t bytes) {
 #endif
 
 /* Uses the work buffer if there is one, else the allocator, else malloc. */
-STI_COLD static void sti_memory_choose(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
+STI_NOINLINE static void sti_memory_choose(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
     ST_MEMSET(m, 0, sizeof *m);
 #if defined(ST_NO_MALLOC)
     if (!work && !allocator) {
@@ -1414,7 +1414,7 @@ static void sti_deallocate(const sti_memory *m, void *pointer, size_t bytes) {
 }
 
 /* Allocates from the arena, 8-byte aligned. Returns NULL if memory is exhausted. */
-STI_COLD static void *sti_arena_take(sti_memory *m, size_t bytes) {
+STI_NOINLINE static void *sti_arena_take(sti_memory *m, size_t bytes) {
     sti_chunk *c;
     bytes = sti_round8(bytes);
     if (m->work) {
@@ -1432,7 +1432,7 @@ STI_COLD static void *sti_arena_take(sti_memory *m, size_t bytes) {
 }
 
 /* Frees the chunks that are newer than `last`. `last` and work_bytes are the arena's state at an earlier time. */
-STI_COLD static void sti_arena_release(sti_memory *m, sti_chunk *last, size_t work_bytes) {
+STI_NOINLINE static void sti_arena_release(sti_memory *m, sti_chunk *last, size_t work_bytes) {
     while (m->chunks != last) {
         sti_chunk *c = m->chunks;
         m->chunks = c->before;
@@ -1449,7 +1449,7 @@ STI_COLD static st_status sti_fail_memory(const sti_memory *m, size_t bytes, st_
 
 /* Hands out count items of `size` bytes; returns NULL while measuring. Callers take items in order of decreasing
  * alignment, so that no padding is needed. */
-static void *sti_take(sti_block *b, size_t count, size_t size) {
+STI_NOINLINE static void *sti_take(sti_block *b, size_t count, size_t size) {
     void *p = b->base ? b->base + b->used : NULL; /* the measured size bounds `used` */
     b->used = sti_add_saturated(b->used, sti_multiply_saturated(count, size));
     return p;
@@ -1575,7 +1575,7 @@ static st_status sti_json_colon(sti_json *j) {
 
 /* Skips the opening bracket of a container, and the closing bracket if the container is empty. Sets *has_item to 1 if an
  * item follows. */
-static st_status sti_json_enter(sti_json *j, int open, int *has_item, const char *sentence) {
+STI_NOINLINE static st_status sti_json_enter(sti_json *j, int open, int *has_item, const char *sentence) {
     *has_item = 0;
     if (sti_json_peek(j) != open) return sti_json_wrong(j, sentence);
     j->at++;
@@ -2145,10 +2145,11 @@ typedef struct sti_dtype {
 } sti_dtype;
 
 /* all dtypes in the order of st_dtype, from 1 on */
-#define STI_DTYPE_LIST(X)                                                                                              \
-    X(BOOL, 8)                                                                                                         \
-    X(F4, 4) X(F6_E2M3, 6) X(F6_E3M2, 6) X(U8, 8) X(I8, 8) X(F8_E5M2, 8) X(F8_E4M3, 8) X(F8_E8M0, 8) X(F8_E4M3FNUZ, 8) \
-        X(F8_E5M2FNUZ, 8) X(I16, 16) X(U16, 16) X(F16, 16) X(BF16, 16) X(I32, 32) X(U32, 32) X(F32, 32) X(C64, 64)     \
+#define STI_DTYPE_LIST(X)                                                                                          \
+    X(BOOL, 8)                                                                                                     \
+    X(F4, 4)                                                                                                       \
+    X(F6_E2M3, 6) X(F6_E3M2, 6) X(U8, 8) X(I8, 8) X(F8_E5M2, 8) X(F8_E4M3, 8) X(F8_E8M0, 8) X(F8_E4M3FNUZ, 8)      \
+        X(F8_E5M2FNUZ, 8) X(I16, 16) X(U16, 16) X(F16, 16) X(BF16, 16) X(I32, 32) X(U32, 32) X(F32, 32) X(C64, 64) \
             X(F64, 64) X(I64, 64) X(U64, 64)
 #define STI_DTYPE(name, bits) {#name, sizeof #name - 1, bits},
 
