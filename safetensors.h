@@ -1794,7 +1794,8 @@ static st_status sti_json_key(sti_json *j, sti_string *string) {
 
 /* ---- numbers */
 
-/* Reads an unsigned integer. Fails with ST_ERR_SCHEMA for any other number or value. */
+/* Reads an unsigned integer. Fails with ST_ERR_SCHEMA for a value of another type, a fraction or an integer above
+ * 2^64 - 1, with ST_ERR_JSON for invalid JSON. */
 static st_status sti_json_integer(sti_json *j, uint64_t *value) {
     int c = sti_json_peek(j), first = c;
     if (c < '0' || c > '9') return sti_json_wrong(j, STI_TEXT("expected an unsigned integer"));
@@ -2145,12 +2146,13 @@ typedef struct sti_dtype {
 } sti_dtype;
 
 /* all dtypes in the order of st_dtype, from 1 on */
-#define STI_DTYPE_LIST(X)                                                                                          \
-    X(BOOL, 8)                                                                                                     \
-    X(F4, 4)                                                                                                       \
-    X(F6_E2M3, 6) X(F6_E3M2, 6) X(U8, 8) X(I8, 8) X(F8_E5M2, 8) X(F8_E4M3, 8) X(F8_E8M0, 8) X(F8_E4M3FNUZ, 8)      \
-        X(F8_E5M2FNUZ, 8) X(I16, 16) X(U16, 16) X(F16, 16) X(BF16, 16) X(I32, 32) X(U32, 32) X(F32, 32) X(C64, 64) \
-            X(F64, 64) X(I64, 64) X(U64, 64)
+#define STI_DTYPE_LIST(X)                                                                                              \
+    X(BOOL, 8)                                                                                                         \
+    X(F4, 4)                                                                                                           \
+    X(F6_E2M3, 6)                                                                                                      \
+    X(F6_E3M2, 6) X(U8, 8) X(I8, 8) X(F8_E5M2, 8) X(F8_E4M3, 8) X(F8_E8M0, 8) X(F8_E4M3FNUZ, 8) X(F8_E5M2FNUZ, 8)      \
+        X(I16, 16) X(U16, 16) X(F16, 16) X(BF16, 16) X(I32, 32) X(U32, 32) X(F32, 32) X(C64, 64) X(F64, 64) X(I64, 64) \
+            X(U64, 64)
 #define STI_DTYPE(name, bits) {#name, sizeof #name - 1, bits},
 
 static const sti_dtype sti_dtypes[] = {{"", 0, 0}, STI_DTYPE_LIST(STI_DTYPE)};
