@@ -1087,24 +1087,11 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_NO_OFFSET UINT64_MAX     /* no position */
 #define STI_DEFAULT_LIMIT 100000000u /* header bytes; fixed by the format */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
-#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
+
 /* private codes beside ST_IO_* */
-#define STI_IO_LINKED (-6)         /* a symbolic link, or a file with several hard links */
-#define STI_IO_EXISTS (-7)         /* the name is taken */
-#define STI_IO_CHANGED (-8)        /* the path no longer leads to the file that was opened first */
-#define STI_VIEW_AXES 24u          /* that a view may have once those that follow on are told as one; a mask has 32 */
-#define STI_PIECE_BYTES 256u       /* of the stack, for elements on their way: a multiple of 8 */
-#define STI_WINDOW_BYTES 1048576u  /* of a buffer for what is not in memory: large requests that stay in cache */
-#define STI_GAP_BYTES 65536u       /* of what nobody wants, read through rather than passed over by another request */
-#define STI_REQUEST_BYTES 8388608u /* of one request for what goes straight to where it is wanted */
-#define STI_JOIN_BYTES 262144u     /* up to which an item is read together with its neighbours */
-#define STI_CUT 12288u             /* bytes that long runs are cut at: whole pages, and whole elements of any size */
-#define STI_AHEAD_BYTES 131072u    /* asked for ahead by one call */
-#define STI_STREAM_ROW 1024u       /* elements that are worth going past the cache */
-#define STI_LONG_ROW 16u           /* elements that are worth a call */
-#define STI_TILE_ROWS 32u /* what is transposed at a time, by this, or by that where a call is made for each row */
-#define STI_TILE_MOVED 16u
-#define STI_TILE_CONVERTED 128u
+#define STI_IO_LINKED (-6)  /* a symbolic link, or a file with several hard links */
+#define STI_IO_EXISTS (-7)  /* the name is taken */
+#define STI_IO_CHANGED (-8) /* the path no longer leads to the file that was opened first */
 
 #if defined(ST_NO_ERROR_TEXT)
 #define STI_TEXT(text) "" /* not NULL, which means "no error" in some functions */
@@ -2142,20 +2129,18 @@ STI_COLD static st_status sti_error_file(st_error *error, sti_span path, st_stat
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_dtype {
     char name[12];
-    unsigned char length, bits; /* of the name; of an element */
+    unsigned char length; /* of the name */
+    unsigned char bits;   /* of an element */
 } sti_dtype;
 
-/* all dtypes in the order of st_dtype, from 1 on */
-#define STI_DTYPE_LIST(X)                                                                                              \
-    X(BOOL, 8)                                                                                                         \
-    X(F4, 4)                                                                                                           \
-    X(F6_E2M3, 6)                                                                                                      \
-    X(F6_E3M2, 6) X(U8, 8) X(I8, 8) X(F8_E5M2, 8) X(F8_E4M3, 8) X(F8_E8M0, 8) X(F8_E4M3FNUZ, 8) X(F8_E5M2FNUZ, 8)      \
-        X(I16, 16) X(U16, 16) X(F16, 16) X(BF16, 16) X(I32, 32) X(U32, 32) X(F32, 32) X(C64, 64) X(F64, 64) X(I64, 64) \
-            X(U64, 64)
-#define STI_DTYPE(name, bits) {#name, sizeof #name - 1, bits},
-
-static const sti_dtype sti_dtypes[] = {{"", 0, 0}, STI_DTYPE_LIST(STI_DTYPE)};
+/* indexed by st_dtype */
+static const sti_dtype sti_dtypes[] = {
+    {"", 0, 0},        {"BOOL", 4, 8},    {"F4", 2, 4},           {"F6_E2M3", 7, 6},
+    {"F6_E3M2", 7, 6}, {"U8", 2, 8},      {"I8", 2, 8},           {"F8_E5M2", 7, 8},
+    {"F8_E4M3", 7, 8}, {"F8_E8M0", 7, 8}, {"F8_E4M3FNUZ", 11, 8}, {"F8_E5M2FNUZ", 11, 8},
+    {"I16", 3, 16},    {"U16", 3, 16},    {"F16", 3, 16},         {"BF16", 4, 16},
+    {"I32", 3, 32},    {"U32", 3, 32},    {"F32", 3, 32},         {"C64", 3, 64},
+    {"F64", 3, 64},    {"I64", 3, 64},    {"U64", 3, 64}};
 
 #define STI_DTYPES (sizeof sti_dtypes / sizeof *sti_dtypes)
 
@@ -6543,6 +6528,19 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
  * The bytes of tensors and views of them, one by one or many at once, and advice about them.
  * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14, 15
  * ------------------------------------------------------------------------------------------------------------------ */
+#define STI_VIEW_AXES 24u          /* most axes of a view after merging adjacent axes; an axis mask has 32 bits */
+#define STI_PIECE_BYTES 256u       /* stack buffer for elements in transit; a multiple of 8 */
+#define STI_WINDOW_BYTES 1048576u  /* read buffer for data that is not in memory; fits into the cache */
+#define STI_GAP_BYTES 65536u       /* unwanted bytes up to which two reads are merged into one */
+#define STI_REQUEST_BYTES 8388608u /* one read straight to its destination */
+#define STI_JOIN_BYTES 262144u     /* items up to this size are read together with their neighbours */
+#define STI_CUT 12288u             /* long runs are split at multiples of this: whole pages and whole elements */
+#define STI_AHEAD_BYTES 131072u    /* prefetched with one system call */
+#define STI_STREAM_ROW 1024u       /* elements from which a row is stored past the cache */
+#define STI_LONG_ROW 16u           /* elements from which a row is worth a function call */
+#define STI_TILE_ROWS 32u          /* rows of a tile that is transposed */
+#define STI_TILE_MOVED 16u         /* columns of a tile that is moved */
+#define STI_TILE_CONVERTED 128u    /* columns of a tile that is converted with one call a row */
 
 /* ---- views: what is asked for, proven, and brought down to as few axes as it can be told in */
 
@@ -7696,6 +7694,8 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
  * Plan, emit, stream, save, edit. Saving is the streaming writer driven by the library; sizing is emitting to nowhere.
  * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14
  * ------------------------------------------------------------------------------------------------------------------ */
+#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
+
 #define STI_BUFFER_BYTES (SIZE_MAX / 2 < 1048576u ? SIZE_MAX / 2 : 1048576u) /* of data on its way, at most */
 #define STI_BUFFER_LEAST 64u                                                 /* in a work buffer */
 #define STI_MAPPED_BYTES 262144u /* of a mapping, copied to the buffer at a time: to write from it is slower */
