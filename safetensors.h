@@ -1936,8 +1936,7 @@ STI_NOINLINE static st_status sti_json_skip(sti_json *j, unsigned depth) {
         if (c == '{' || c == '[') {
             unsigned char *mask = &objects[level / 8], bit = (unsigned char)(1u << level % 8);
             if (level == limit) {
-                return sti_json_fail(j, ST_ERR_JSON,
-                                     STI_TEXT("arrays and objects nested has_item than 127 levels deep"));
+                return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("arrays and objects nested more than 127 levels deep"));
             }
             (void)sti_json_enter(j, c, &has_item, NULL); /* cannot fail: c is the next byte */
             *mask = (unsigned char)(c == '{' ? *mask | bit : *mask & ~bit);
@@ -1986,7 +1985,7 @@ static sti_json sti_json_inside(sti_span text) {
     ST_MEMSET(&j, 0, sizeof j);
     j.at = (const unsigned char *)text.at;
     j.end = j.at + text.n;
-    j.stop = (uint32_t)text.n; /* a longer path is truncated; no caller uses offsets in this text */
+    j.stop = (uint32_t)text.n; /* wraps for a path over 4 GiB: no caller uses offsets in this text */
     return j;
 }
 
@@ -2067,8 +2066,7 @@ STI_COLD static sti_span sti_show(char *out, size_t size, sti_span name, enum st
     while (j.at < j.end) {
         size_t n = sti_show_next(&j, kind, next);
         uint64_t next_seen = sti_add64_saturated(seen, n);
-        if (total < size || next_seen <= half ||
-            seen >= total - half) { /* it fits, or this character belongs to an end */
+        if (total < size || next_seen <= half || seen >= total - half) { /* everything fits, or near an end */
             ST_MEMCPY(out + shown.n, next, n);
             shown.n += n;
         } else if (seen <= half) { /* the first character that is left out */
