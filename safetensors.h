@@ -1378,7 +1378,7 @@ STI_NOINLINE static void sti_memory_choose(sti_memory *m, const st_allocator *al
     }
 #endif
     if (work) {
-        m->work_skipped = (size_t)(0 - (uintptr_t)work) % 8;
+        m->work_skipped = (size_t)(8 - (uintptr_t)work % 8) % 8;
         m->work = (unsigned char *)work + (m->work_skipped < bytes ? m->work_skipped : 0);
         m->work_all = m->work_bytes = bytes > m->work_skipped ? (bytes - m->work_skipped) & ~(size_t)7 : 0;
     } else if (allocator) {
