@@ -2861,7 +2861,8 @@ static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
         unsigned char p[4], q[4];
         int c = *x.at - *y.at;
         if (c == 0 && *x.at != '"' && *x.at != '\\') {
-            x.at++, y.at++;
+            x.at++;
+            y.at++;
             continue;
         }
         if (*x.at == '"' || *y.at == '"') return (*y.at == '"') - (*x.at == '"');
@@ -3398,8 +3399,10 @@ static void sti_table_find_many(const sti_name_table *x, const sti_span *names, 
         STI_PREFETCH(sti_table_first(x, 1, hashes[i]));
     }
     for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !x->sorted && x->count; i++) {
-        const uint32_t *slot = sti_table_first(x, 1, hashes[i]), item = (*slot & x->mask) - 1;
+        const uint32_t *slot = sti_table_first(x, 1, hashes[i]);
+        uint32_t item;
         if (*slot == 0) continue;
+        item = (*slot & x->mask) - 1;
         STI_PREFETCH(&x->tensors[item].name);
         STI_PREFETCH(&x->tensors[item].name_bytes);
         STI_PREFETCH(STI_HINTED(x, slot));
@@ -3414,92 +3417,94 @@ static int sti_offset_before(const void *context, const void *a, const void *b) 
 }
 
 /* ---- 13 system ------------------------------------------------------------------------------------------------------
- * The default st_files: POSIX, Windows and none, parallel islands with the same function names; nothing outside
- * names an OS.
+ * The default st_files, for POSIX and for Windows. Both parts define the same functions; no other room names a system.
+ * Functions return 0, an ST_IO_* or STI_IO_* code, or the error code of the system (errno, GetLastError).
  * uses: 5, 6
  * ------------------------------------------------------------------------------------------------------------------ */
-#define STI_READ_AT_ONCE 0x40000000u /* some systems refuse requests of 2 GiB and more */
+#define STI_TRANSFER_BYTES 0x40000000u /* per system call: some systems refuse requests of 2 GiB and more */
 
-/* whether two openings are of one file that has not changed, as far as is known */
+/* Returns 1 if both handles refer to the same, unchanged file. Without an identity only the sizes are compared. */
 static int sti_is_same_file(const st_io *a, const st_io *b) {
     if (a->bytes != b->bytes) return 0;
     if ((a->id[0] | a->id[1]) == 0 || (b->id[0] | b->id[1]) == 0) return 1;
     return a->id[0] == b->id[0] && a->id[1] == b->id[1];
 }
 
+/* Returns the length of the directory part of a path, including its last separator. */
+static size_t sti_system_directory(const char *path) {
+    size_t i, n = 0;
+    for (i = 0; path[i]; i++) {
+        if (path[i] == '/' || (STI_OS_WINDOWS && (path[i] == '\\' || (path[i] == ':' && i == 1)))) n = i + 1;
+    }
+    return n;
+}
+
 #if !defined(ST_NO_FILES) && !defined(ST_NO_WRITER)
-typedef struct sti_target { /* a file that is being written */
+#define STI_TEMP_BYTES 48u /* a temporary file's name needs at most this many bytes after its directory */
+
+typedef struct sti_target { /* a file being written */
     void *handle;
-    unsigned mode; /* the permissions that it is to have */
+    unsigned mode; /* POSIX: the final permissions */
     int open;
-    int named; /* it has its name, and no temporary one any more */
+    int named; /* 1 once the file has its final name */
 } sti_target;
 #endif
 
 #if STI_OS_POSIX
 
-/* length of the directory part of a path, its last separator included */
-static size_t sti_system_directory(const char *path) {
-    size_t i, n = 0;
-    for (i = 0; path[i]; i++) {
-        if (path[i] == '/') n = i + 1;
-    }
-    return n;
-}
-
-/* An environment variable's length, 0 where it is not set; its value in out[room] if that holds it with a NUL. */
-static size_t sti_system_variable(const char *name, char *out, size_t room) {
+/* Returns the length of an environment variable, 0 if unset. Copies the value and its NUL to out if they fit. */
+STI_COLD static size_t sti_system_variable(const char *name, char *out, size_t out_bytes) {
     const char *value = getenv(name);
     const size_t n = value ? sti_span_of(value).n : 0;
-    if (n && n < room) ST_MEMCPY(out, value, n + 1);
+    if (n && n < out_bytes) ST_MEMCPY(out, value, n + 1);
     return n;
 }
 
 #define STI_HOME "HOME"
 
-static int sti_system_code(int code) {
-    return code == ENOENT || code == ENOTDIR ? ST_IO_NOT_FOUND : code;
+/* Translates errno to the code of an operation that names a file. */
+static int sti_system_code(int error) {
+    return error == ENOENT || error == ENOTDIR ? ST_IO_NOT_FOUND : error;
 }
 
 static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
     const int fd = (int)(intptr_t)user;
-    unsigned char *at = (unsigned char *)dst;
-    while (n) {
-        ssize_t got =
-            pread(fd, at, n < STI_READ_AT_ONCE ? n : STI_READ_AT_ONCE, (off_t)offset); /* inside the file: fits off_t */
+    unsigned char *out = (unsigned char *)dst;
+    while (n) { /* offset is inside the file, so it fits off_t */
+        ssize_t got = pread(fd, out, n < STI_TRANSFER_BYTES ? n : STI_TRANSFER_BYTES, (off_t)offset);
         if (got == 0) return ST_IO_ENDED;
         if (got < 0 && errno != EINTR) return errno;
         if (got < 0) continue;
-        at += got;
+        out += got;
         n -= (size_t)got;
         offset = sti_add64_saturated(offset, (uint64_t)got);
     }
     return 0;
 }
 
-/* length and identity of a file */
-static void sti_system_identify(const struct stat *about, st_io *file) {
-    file->bytes = (uint64_t)about->st_size;
-    file->id[0] = (uint64_t)about->st_ino ^ (uint64_t)about->st_dev << 40;
+/* Sets the size and the identity of *file: inode and device, modification time. */
+static void sti_system_identify(const struct stat *info, st_io *file) {
+    file->bytes = (uint64_t)info->st_size;
+    file->id[0] = (uint64_t)info->st_ino ^ (uint64_t)info->st_dev << 40;
 #if defined(__APPLE__)
-    file->id[1] = (uint64_t)about->st_mtimespec.tv_sec << 30 ^ (uint64_t)about->st_mtimespec.tv_nsec;
+    file->id[1] = (uint64_t)info->st_mtimespec.tv_sec << 30 ^ (uint64_t)info->st_mtimespec.tv_nsec;
 #else
-    file->id[1] = (uint64_t)about->st_mtim.tv_sec << 30 ^ (uint64_t)about->st_mtim.tv_nsec;
+    file->id[1] = (uint64_t)info->st_mtim.tv_sec << 30 ^ (uint64_t)info->st_mtim.tv_nsec;
 #endif
 }
 
 static int sti_system_open(void *user, const char *path, st_io *file) {
-    struct stat about;
+    struct stat info;
     int fd, code = 0;
     (void)user;
-    do { /* without O_NONBLOCK a FIFO would wait for its writer */
+    do { /* O_NONBLOCK: opening a FIFO would wait for a writer */
         fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     } while (fd < 0 && errno == EINTR);
     if (fd < 0) return sti_system_code(errno);
-    if (fstat(fd, &about) != 0) {
+    if (fstat(fd, &info) != 0) {
         code = errno;
-    } else if (!S_ISREG(about.st_mode)) {
-        code = S_ISDIR(about.st_mode) ? ST_IO_NOT_FOUND : ST_IO_NOT_A_FILE;
+    } else if (!S_ISREG(info.st_mode)) {
+        code = S_ISDIR(info.st_mode) ? ST_IO_NOT_FOUND : ST_IO_NOT_A_FILE;
     }
     if (code) {
         (void)close(fd);
@@ -3507,21 +3512,21 @@ static int sti_system_open(void *user, const char *path, st_io *file) {
     }
     file->user = (void *)(intptr_t)fd;
     file->read_at = sti_system_read;
-    sti_system_identify(&about, file);
+    sti_system_identify(&info, file);
     return 0;
 }
 
 #if !defined(ST_NO_MMAP)
 static int sti_system_map(st_io *file) {
-    void *at = mmap(NULL, (size_t)file->bytes, PROT_READ, MAP_PRIVATE, (int)(intptr_t)file->user,
-                    0); /* the caller saw that bytes fits */
-    if (at == MAP_FAILED) return errno;
-    file->mapped = at;
+    /* the caller has checked that file->bytes fits size_t */
+    void *mapping = mmap(NULL, (size_t)file->bytes, PROT_READ, MAP_PRIVATE, (int)(intptr_t)file->user, 0);
+    if (mapping == MAP_FAILED) return errno;
+    file->mapped = mapping;
     return 0;
 }
 #endif
 
-/* closes a file and leaves its mapping */
+/* Closes the file handle and keeps the mapping. */
 static void sti_system_release(st_io *file) {
     if ((int)(intptr_t)file->user >= 0) (void)close((int)(intptr_t)file->user);
     file->user = (void *)(intptr_t)-1;
@@ -3535,34 +3540,35 @@ static void sti_system_close(void *user, st_io *file) {
     sti_system_release(file);
 }
 
-static int sti_system_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
+STI_COLD static int sti_system_list(void *user, const char *directory, int (*visit)(void *arg, const char *name),
+                                    void *arg) {
     DIR *d = opendir(directory);
-    struct dirent *entry;
-    int stop = 0, code = 0;
+    int stop = 0;
     (void)user;
     if (!d) return sti_system_code(errno);
-    while (!stop && !code) {
-        errno = 0; /* so that the end is told from a failure */
+    while (!stop) {
+        const struct dirent *entry;
+        const char *name;
+        errno = 0; /* readdir returns NULL both at the end and on failure */
         entry = readdir(d);
-        if (entry) {
-            const char *n = entry->d_name;
-            if (n[0] != '.' || (n[1] && (n[1] != '.' || n[2]))) stop = each(arg, n);
-        } else {
-            code = errno;
-            if (!code) break;
+        if (!entry) {
+            stop = errno;
+            break;
         }
+        name = entry->d_name;
+        if (name[0] != '.' || (name[1] && (name[1] != '.' || name[2]))) stop = visit(arg, name); /* not . and .. */
     }
     (void)closedir(d);
-    return code ? code : stop;
+    return stop;
 }
 
-/* whether a mapping's page at `offset` would have to be read first; 0 where the system does not tell */
+/* Returns 1 if the mapped page at `offset` is known not to be in memory. */
 static int sti_system_is_cold(const st_io *file, uint64_t offset) {
 #if defined(__linux__) && !defined(ST_NO_MMAP)
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     unsigned char resident = 1;
-    const char *at = (const char *)file->mapped;
-    return at && mincore((void *)(uintptr_t)(at + offset / page * page), 1, &resident) == 0 && !(resident & 1);
+    const char *mapped = (const char *)file->mapped;
+    return mapped && mincore((void *)(uintptr_t)(mapped + offset / page * page), 1, &resident) == 0 && !(resident & 1);
 #else
     (void)file, (void)offset;
     return 0;
@@ -3571,71 +3577,70 @@ static int sti_system_is_cold(const st_io *file, uint64_t offset) {
 
 static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = offset / page * page,
-             past = sti_add64_saturated(offset, bytes);
-    if (advice == ST_ADVISE_DONE) { /* whole pages only: the others are a neighbour's too */
+             end = sti_add64_saturated(offset, bytes);
+    if (advice == ST_ADVISE_DONE) { /* whole pages only: neighbours share the first and the last page */
         first = sti_add64_saturated(offset, page - 1) / page * page;
-        past = past < file->bytes ? past / page * page : past;
+        end = end < file->bytes ? end / page * page : end;
     }
-    if (first >= past) return;
+    if (first >= end) return;
 #if !defined(ST_NO_MMAP)
     if (file->mapped) {
-        const char *at = (const char *)file->mapped + first;
-        (void)madvise((void *)(uintptr_t)at, (size_t)(past - first),
+        const char *address = (const char *)file->mapped + first;
+        (void)madvise((void *)(uintptr_t)address, (size_t)(end - first),
                       advice == ST_ADVISE_DONE ? MADV_DONTNEED : MADV_WILLNEED);
         if (advice == ST_ADVISE_WILL_NEED) return;
     }
 #endif
 #if defined(POSIX_FADV_WILLNEED)
     if ((int)(intptr_t)file->user < 0) return;
-    (void)posix_fadvise((int)(intptr_t)file->user, (off_t)first, (off_t)(past - first),
+    (void)posix_fadvise((int)(intptr_t)file->user, (off_t)first, (off_t)(end - first),
                         advice == ST_ADVISE_DONE ? POSIX_FADV_DONTNEED : POSIX_FADV_WILLNEED);
 #endif
 }
 
 #if !defined(ST_NO_WRITER)
 
-#define STI_TEMP_BYTES 48u /* what a temporary's name needs beyond the directory of its target */
-
 static unsigned long sti_system_process(void) {
     return (unsigned long)getpid();
 }
 
-#define STI_NO_MODE 01000u /* past all permissions */
+#define STI_NO_MODE 01000u /* no file to replace; no permission has this bit */
 
-/* The permissions that the file at path leaves to the one that replaces it, or STI_NO_MODE. The new file belongs to the
- * saver: so no setuid, setgid or sticky bit goes over, nor from another's file the right of others to write. */
+/* Sets *mode to the permissions that a file replacing the one at path gets, or to STI_NO_MODE. The new file belongs to
+ * this process: setuid, setgid and sticky bits are dropped, and so is write permission for group and others if another
+ * user owns the old file. */
 static int sti_system_mode_of(const char *path, mode_t *mode) {
-    struct stat about;
+    struct stat info;
     *mode = STI_NO_MODE;
-    if (lstat(path, &about) != 0) return errno == ENOENT ? 0 : sti_system_code(errno);
-    if (S_ISDIR(about.st_mode)) return EISDIR;
-    if (S_ISREG(about.st_mode)) *mode = about.st_mode & (about.st_uid == geteuid() ? 0777 : 0755);
-    return S_ISREG(about.st_mode) || S_ISLNK(about.st_mode) ? 0 : ST_IO_NOT_A_FILE;
+    if (lstat(path, &info) != 0) return errno == ENOENT ? 0 : sti_system_code(errno);
+    if (S_ISDIR(info.st_mode)) return EISDIR;
+    if (S_ISREG(info.st_mode)) *mode = info.st_mode & (info.st_uid == geteuid() ? 0777 : 0755);
+    return S_ISREG(info.st_mode) || S_ISLNK(info.st_mode) ? 0 : ST_IO_NOT_A_FILE;
 }
 
-/* creates temp, which must not be there, for a file that will replace path; EEXIST: try another name */
+/* Creates the file temp, which will replace path. Fails with STI_IO_EXISTS if temp exists. */
 static int sti_system_create(const char *path, const char *temp, sti_target *t) {
-    struct stat about;
+    struct stat info;
     mode_t mode;
     int fd, code = sti_system_mode_of(path, &mode);
     if (code) return code;
-    do { /* nobody else may read it before it is whole; where nothing is replaced, the umask says what it may become */
+    do { /* private until complete; a file that replaces nothing takes its final mode from the umask, through 0666 */
         fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode == STI_NO_MODE ? 0666 : 0600);
     } while (fd < 0 && errno == EINTR);
     if (fd < 0) return errno == EEXIST ? STI_IO_EXISTS : sti_system_code(errno);
-    if (fstat(fd, &about) != 0 || fchmod(fd, 0600) != 0) {
+    if (fstat(fd, &info) != 0 || fchmod(fd, 0600) != 0) {
         code = errno;
         (void)close(fd);
         (void)unlink(temp);
         return code;
     }
     t->handle = (void *)(intptr_t)fd;
-    t->mode = (unsigned)(mode == STI_NO_MODE ? about.st_mode & 0777 : mode);
+    t->mode = (unsigned)(mode == STI_NO_MODE ? info.st_mode & 0777 : mode);
     t->open = 1;
     return 0;
 }
 
-/* reserves room, so that a full disk is known before the first byte; a file system that cannot is no error */
+/* Allocates disk space so that a full disk fails before the first write. A file system without support is no error. */
 static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
 #if defined(FALLOC_FL_KEEP_SIZE)
     while (fallocate((int)(intptr_t)t->handle, 0, 0, (off_t)bytes) != 0) {
@@ -3649,24 +3654,26 @@ static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
 }
 
 static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
-    const unsigned char *at = (const unsigned char *)src;
+    const int fd = (int)(intptr_t)t->handle;
+    const unsigned char *in = (const unsigned char *)src;
     while (n) {
-        ssize_t put = pwrite((int)(intptr_t)t->handle, at, n < STI_READ_AT_ONCE ? n : STI_READ_AT_ONCE, (off_t)offset);
-        if (put == 0) return EIO;
-        if (put < 0 && errno != EINTR) return errno;
-        if (put < 0) continue;
-        at += put;
-        n -= (size_t)put;
-        offset = sti_add64_saturated(offset, (uint64_t)put);
+        ssize_t written = pwrite(fd, in, n < STI_TRANSFER_BYTES ? n : STI_TRANSFER_BYTES, (off_t)offset);
+        if (written == 0) return EIO;
+        if (written < 0 && errno != EINTR) return errno;
+        if (written < 0) continue;
+        in += written;
+        n -= (size_t)written;
+        offset = sti_add64_saturated(offset, (uint64_t)written);
     }
     return 0;
 }
 
-static int sti_system_flush(int fd) {
+/* Flushes a file or a directory to the device. */
+STI_COLD static int sti_system_flush(int fd) {
     int failed;
     do {
 #if defined(F_FULLFSYNC)
-        failed = fcntl(fd, F_FULLFSYNC) != 0 && fsync(fd) != 0; /* not every file system knows the former */
+        failed = fcntl(fd, F_FULLFSYNC) != 0 && fsync(fd) != 0; /* some file systems lack F_FULLFSYNC */
 #else
         failed = fsync(fd) != 0;
 #endif
@@ -3674,20 +3681,20 @@ static int sti_system_flush(int fd) {
     return failed ? errno : 0;
 }
 
-static int sti_system_close_written(sti_target *t) {
+STI_COLD static int sti_system_close_written(sti_target *t) {
     t->open = 0;
-    return close((int)(intptr_t)t->handle) == 0 || errno == EINTR ? 0 : errno; /* EINTR: it is closed all the same */
+    return close((int)(intptr_t)t->handle) == 0 || errno == EINTR ? 0 : errno; /* EINTR: closed anyway */
 }
 
-/* gives a file that is written its permissions, and closes it */
+/* Sets the final permissions, flushes the file if sync is set, and closes it. */
 static int sti_system_finish_file(sti_target *t, int sync) {
     int code = fchmod((int)(intptr_t)t->handle, (mode_t)t->mode) == 0 ? 0 : errno;
     if (!code && sync) code = sti_system_flush((int)(intptr_t)t->handle);
     return code ? code : sti_system_close_written(t);
 }
 
-/* what has the name is replaced in one step */
-static int sti_system_rename(const char *temp, const char *path, int sync) {
+/* Moves temp to path and atomically replaces a file that exists there. */
+STI_COLD static int sti_system_rename(const char *temp, const char *path, int sync) {
     (void)sync;
     return rename(temp, path) == 0 ? 0 : errno;
 }
@@ -3696,8 +3703,8 @@ static int sti_system_unlink(const char *path) {
     return unlink(path) == 0 ? 0 : sti_system_code(errno);
 }
 
-/* makes the new name last; temp is overwritten with the directory's */
-static int sti_system_sync_directory(char *temp) {
+/* Flushes the directory of temp, so that a new name survives a crash. Overwrites temp. */
+STI_COLD static int sti_system_sync_directory(char *temp) {
     size_t n = sti_system_directory(temp);
     int fd, code = 0;
     if (n == 0) temp[n++] = '.';
@@ -3706,25 +3713,21 @@ static int sti_system_sync_directory(char *temp) {
     if (fd < 0) return errno;
     code = sti_system_flush(fd);
     (void)close(fd);
-    return code == EINVAL || code == ENOTSUP ? 0 : code; /* some file systems keep names without being asked */
+    return code == EINVAL || code == ENOTSUP ? 0 : code; /* not supported by some file systems */
 }
 
-static void sti_system_discard(sti_target *t, const char *temp) {
-    if (t->open) (void)sti_system_close_written(t);
-    if (!t->named) (void)sti_system_unlink(temp);
-}
-
-/* opens a file of one name, and no symbolic link, to be written into: the one that was validated, still as it was */
+/* Opens an existing file for writing. Fails with STI_IO_LINKED for a symbolic link or a file with several hard links,
+ * and with STI_IO_CHANGED unless the file is the one that was validated. */
 static int sti_system_edit(const char *path, const st_io *validated, sti_target *t) {
-    struct stat about;
-    st_io now;
+    struct stat info;
+    st_io opened;
     int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY), code = 0;
     if (fd < 0) return errno == ELOOP || errno == EMLINK ? STI_IO_LINKED : sti_system_code(errno);
-    if (fstat(fd, &about) != 0) {
+    if (fstat(fd, &info) != 0) {
         code = errno;
     } else {
-        sti_system_identify(&about, &now);
-        code = !sti_is_same_file(&now, validated) ? STI_IO_CHANGED : about.st_nlink > 1 ? STI_IO_LINKED : 0;
+        sti_system_identify(&info, &opened);
+        code = !sti_is_same_file(&opened, validated) ? STI_IO_CHANGED : info.st_nlink > 1 ? STI_IO_LINKED : 0;
     }
     t->handle = (void *)(intptr_t)fd;
     t->open = 1;
@@ -3740,139 +3743,130 @@ static int sti_system_sync(sti_target *t) {
 
 #elif STI_OS_WINDOWS
 
-#define STI_SHORT_PATH 248u  /* what CreateFileW takes as it is, and a directory's */
-#define STI_LONG_PATH 32768u /* what it takes behind \\?\ */
+#define STI_SHORT_PATH 248u  /* units of a path that CreateFileW takes without a prefix, also for a directory */
+#define STI_LONG_PATH 32768u /* units of a path that it takes with the prefix \\?\ */
 
-static size_t sti_system_directory(const char *path) {
+/* As on POSIX; name is ASCII, and its case is ignored. */
+STI_COLD static size_t sti_system_variable(const char *name, char *out, size_t out_bytes) {
+    wchar_t *block = GetEnvironmentStringsW(), *entry;
     size_t i, n = 0;
-    for (i = 0; path[i]; i++) {
-        if (path[i] == '/' || path[i] == '\\' || (path[i] == ':' && i == 1)) n = i + 1;
-    }
-    return n;
-}
-
-/* names are ASCII, and their case does not matter here */
-static size_t sti_system_variable(const char *name, char *out, size_t room) {
-    wchar_t *all = GetEnvironmentStringsW(), *at;
-    size_t i, n = 0;
-    if (!all) return 0;
-    for (at = all; *at; at++) {
-        for (i = 0; name[i] && (at[i] == (wchar_t)name[i] || (at[i] | 32) == (wchar_t)(name[i] | 32)); i++) {}
-        if (!name[i] && at[i] == L'=') {
-            const int got = WideCharToMultiByte(CP_UTF8, 0, at + i + 1, -1, NULL, 0, NULL, NULL);
-            n = got > 1 ? (size_t)got - 1 : 0;
-            if (n < room) (void)WideCharToMultiByte(CP_UTF8, 0, at + i + 1, -1, out, got, NULL, NULL);
+    if (!block) return 0;
+    for (entry = block; *entry; entry++) {
+        for (i = 0; name[i] && (entry[i] == (wchar_t)name[i] || (entry[i] | 32) == (wchar_t)(name[i] | 32)); i++) {}
+        if (!name[i] && entry[i] == L'=') {
+            const int value_bytes = WideCharToMultiByte(CP_UTF8, 0, entry + i + 1, -1, NULL, 0, NULL, NULL);
+            n = value_bytes > 1 ? (size_t)value_bytes - 1 : 0;
+            if (n < out_bytes) (void)WideCharToMultiByte(CP_UTF8, 0, entry + i + 1, -1, out, value_bytes, NULL, NULL);
             break;
         }
-        while (*at) at++;
+        while (*entry) entry++;
     }
-    (void)FreeEnvironmentStringsW(all);
+    (void)FreeEnvironmentStringsW(block);
     return n;
 }
 
 #define STI_HOME "USERPROFILE"
 
-static int sti_system_code(DWORD code) {
-    return code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND || code == ERROR_INVALID_NAME ||
-                   code == ERROR_DIRECTORY
+static int sti_system_code(DWORD error) {
+    return error == ERROR_FILE_NOT_FOUND || error == ERROR_PATH_NOT_FOUND || error == ERROR_INVALID_NAME ||
+                   error == ERROR_DIRECTORY
                ? ST_IO_NOT_FOUND
-               : (int)code;
+               : (int)error;
 }
 
-typedef struct sti_wide_path { /* a path in UTF-16, with room for a pattern after it */
-    wchar_t *at, *heap;        /* heap: NULL for a short path */
-    wchar_t brief[STI_SHORT_PATH + 4];
+typedef struct sti_wide_path { /* a path in UTF-16; the buffers have space to append a search pattern */
+    wchar_t *text, *heap;      /* heap: NULL for a short path */
+    wchar_t short_path[STI_SHORT_PATH + 4];
 } sti_wide_path;
 
-static void sti_wide_free(sti_wide_path *w) {
+static void sti_wide_path_free(sti_wide_path *w) {
     if (w->heap) (void)HeapFree(GetProcessHeap(), 0, w->heap);
 }
 
-/* Converts a path to UTF-16; a long one becomes absolute and begins with \\?\. Returns 0, and then the caller frees w, or
- * a code. */
-static int sti_wide_of(sti_wide_path *w, const char *path) {
-    const size_t n = sti_span_of(path).n; /* UTF-16 has no more units than UTF-8 has bytes, and a third at least */
-    DWORD got;
-    w->at = w->brief;
+/* Converts a path to UTF-16. A long path becomes absolute, with the prefix \\?\. After 0 the caller frees w. */
+static int sti_wide_path_init(sti_wide_path *w, const char *path) {
+    const size_t n = sti_span_of(path).n; /* n bytes of UTF-8 become n / 3 to n units of UTF-16 */
+    DWORD full_units;
+    w->text = w->short_path;
     w->heap = NULL;
     if (n / 3 >= STI_LONG_PATH) return ERROR_FILENAME_EXCED_RANGE;
     if (n >= STI_SHORT_PATH) {
         w->heap = (wchar_t *)HeapAlloc(GetProcessHeap(), 0, (STI_LONG_PATH + n + 16) * sizeof(wchar_t));
         if (!w->heap) return ST_IO_NO_MEMORY;
-        w->at = w->heap + STI_LONG_PATH + 12;
+        w->text = w->heap + STI_LONG_PATH + 12;
     }
-    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, w->at, (int)(n + 1))) {
-        sti_wide_free(w);
+    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, w->text, (int)(n + 1))) {
+        sti_wide_path_free(w);
         return ST_IO_NOT_UTF8;
     }
-    if (!w->heap || (w->at[0] == L'\\' && w->at[1] == L'\\' && w->at[2] == L'?')) return 0;
-    got = GetFullPathNameW(w->at, STI_LONG_PATH, w->heap + 8, NULL);
-    if (got == 0 || got >= STI_LONG_PATH) {
-        sti_wide_free(w);
+    if (!w->heap || (w->text[0] == L'\\' && w->text[1] == L'\\' && w->text[2] == L'?')) return 0;
+    full_units = GetFullPathNameW(w->text, STI_LONG_PATH, w->heap + 8, NULL);
+    if (full_units == 0 || full_units >= STI_LONG_PATH) {
+        sti_wide_path_free(w);
         return ERROR_FILENAME_EXCED_RANGE;
     }
     if (w->heap[8] == L'\\' && w->heap[9] == L'\\') { /* \\server\share becomes \\?\UNC\server\share */
-        w->at = w->heap + 2;
-        ST_MEMCPY(w->at, L"\\\\?\\UNC", 7 * sizeof(wchar_t));
+        w->text = w->heap + 2;
+        ST_MEMCPY(w->text, L"\\\\?\\UNC", 7 * sizeof(wchar_t));
     } else {
-        w->at = w->heap + 4;
-        ST_MEMCPY(w->at, L"\\\\?\\", 4 * sizeof(wchar_t));
+        w->text = w->heap + 4;
+        ST_MEMCPY(w->text, L"\\\\?\\", 4 * sizeof(wchar_t));
     }
     return 0;
 }
 
-static OVERLAPPED sti_system_place(uint64_t offset) {
-    OVERLAPPED where;
-    ST_MEMSET(&where, 0, sizeof where);
-    where.Offset = (DWORD)(offset & UINT32_MAX);
-    where.OffsetHigh = (DWORD)(offset >> 32);
-    return where;
+static OVERLAPPED sti_system_overlapped(uint64_t offset) {
+    OVERLAPPED position;
+    ST_MEMSET(&position, 0, sizeof position);
+    position.Offset = (DWORD)(offset & UINT32_MAX);
+    position.OffsetHigh = (DWORD)(offset >> 32);
+    return position;
 }
 
 static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
-    unsigned char *at = (unsigned char *)dst;
+    unsigned char *out = (unsigned char *)dst;
     while (n) {
-        OVERLAPPED where = sti_system_place(offset);
+        OVERLAPPED position = sti_system_overlapped(offset);
         DWORD got = 0;
-        if (!ReadFile((HANDLE)user, at, n < STI_READ_AT_ONCE ? (DWORD)n : STI_READ_AT_ONCE, &got, &where)) {
+        if (!ReadFile((HANDLE)user, out, n < STI_TRANSFER_BYTES ? (DWORD)n : STI_TRANSFER_BYTES, &got, &position)) {
             DWORD code = GetLastError();
             return code == ERROR_HANDLE_EOF ? ST_IO_ENDED : (int)code;
         }
         if (got == 0) return ST_IO_ENDED;
-        at += got;
+        out += got;
         n -= got;
         offset = sti_add64_saturated(offset, got);
     }
     return 0;
 }
 
-static void sti_system_identify(const BY_HANDLE_FILE_INFORMATION *about, st_io *file) {
-    file->bytes = (uint64_t)about->nFileSizeHigh << 32 | about->nFileSizeLow;
-    file->id[0] = ((uint64_t)about->nFileIndexHigh << 32 | about->nFileIndexLow) ^ (uint64_t)about->dwVolumeSerialNumber
-                                                                                       << 32;
-    file->id[1] = (uint64_t)about->ftLastWriteTime.dwHighDateTime << 32 | about->ftLastWriteTime.dwLowDateTime;
+static void sti_system_identify(const BY_HANDLE_FILE_INFORMATION *info, st_io *file) {
+    file->bytes = (uint64_t)info->nFileSizeHigh << 32 | info->nFileSizeLow;
+    file->id[0] = ((uint64_t)info->nFileIndexHigh << 32 | info->nFileIndexLow) ^ (uint64_t)info->dwVolumeSerialNumber
+                                                                                     << 32;
+    file->id[1] = (uint64_t)info->ftLastWriteTime.dwHighDateTime << 32 | info->ftLastWriteTime.dwLowDateTime;
 }
 
 static int sti_system_open(void *user, const char *path, st_io *file) {
     sti_wide_path wide;
-    BY_HANDLE_FILE_INFORMATION about;
+    BY_HANDLE_FILE_INFORMATION info;
     HANDLE h;
-    int code = sti_wide_of(&wide, path);
+    int code = sti_wide_path_init(&wide, path);
     (void)user;
     if (code) return code;
-    h = CreateFileW(wide.at, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
-                    FILE_ATTRIBUTE_NORMAL, NULL);
+    h = CreateFileW(wide.text, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                    OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
     if (h == INVALID_HANDLE_VALUE) {
-        DWORD error = GetLastError(), attributes = GetFileAttributesW(wide.at);
+        DWORD error = GetLastError(), attributes = GetFileAttributesW(wide.text);
         code = attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)
                    ? ST_IO_NOT_FOUND
                    : sti_system_code(error);
     }
-    sti_wide_free(&wide);
+    sti_wide_path_free(&wide);
     if (code) return code;
     if (GetFileType(h) != FILE_TYPE_DISK) {
         code = ST_IO_NOT_A_FILE;
-    } else if (!GetFileInformationByHandle(h, &about)) {
+    } else if (!GetFileInformationByHandle(h, &info)) {
         code = (int)GetLastError();
     }
     if (code) {
@@ -3881,7 +3875,7 @@ static int sti_system_open(void *user, const char *path, st_io *file) {
     }
     file->user = h;
     file->read_at = sti_system_read;
-    sti_system_identify(&about, file);
+    sti_system_identify(&info, file);
     return 0;
 }
 
@@ -3910,24 +3904,26 @@ static void sti_system_close(void *user, st_io *file) {
     sti_system_release(file);
 }
 
-static int sti_system_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
+STI_COLD static int sti_system_list(void *user, const char *directory, int (*visit)(void *arg, const char *name),
+                                    void *arg) {
     sti_wide_path wide;
     WIN32_FIND_DATAW found;
-    char name[3 * MAX_PATH + 1]; /* a name has fewer than MAX_PATH units, each of at most three bytes */
+    char name[3 * MAX_PATH + 1]; /* fewer than MAX_PATH units of up to three bytes each */
     HANDLE h;
     size_t n;
-    int stop = directory[0] ? sti_wide_of(&wide, directory) : ST_IO_NOT_FOUND; /* "" is not the drive's root */
+    int stop =
+        directory[0] ? sti_wide_path_init(&wide, directory) : ST_IO_NOT_FOUND; /* "" is not the root of the drive */
     (void)user;
     if (stop) return stop;
-    for (n = 0; wide.at[n]; n++) {}
-    ST_MEMCPY(wide.at + n, L"\\*", 3 * sizeof(wchar_t));
-    h = FindFirstFileW(wide.at, &found);
+    for (n = 0; wide.text[n]; n++) {}
+    ST_MEMCPY(wide.text + n, L"\\*", 3 * sizeof(wchar_t));
+    h = FindFirstFileW(wide.text, &found);
     if (h == INVALID_HANDLE_VALUE) stop = sti_system_code(GetLastError());
-    sti_wide_free(&wide);
+    sti_wide_path_free(&wide);
     if (stop) return stop;
     do {
         if (!WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, (int)sizeof name, NULL, NULL)) continue;
-        if (name[0] != '.' || (name[1] && (name[1] != '.' || name[2]))) stop = each(arg, name);
+        if (name[0] != '.' || (name[1] && (name[1] != '.' || name[2]))) stop = visit(arg, name);
     } while (!stop && FindNextFileW(h, &found));
     if (!stop && GetLastError() != ERROR_NO_MORE_FILES) stop = (int)GetLastError();
     (void)FindClose(h);
@@ -3940,13 +3936,10 @@ static int sti_system_is_cold(const st_io *file, uint64_t offset) {
 }
 
 static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
-    (void)file, (void)offset, (void)bytes,
-        (void)advice; /* its own read-ahead does what the calls of newer systems would */
+    (void)file, (void)offset, (void)bytes, (void)advice; /* the system reads ahead by itself */
 }
 
 #if !defined(ST_NO_WRITER)
-
-#define STI_TEMP_BYTES 48u
 
 static unsigned long sti_system_process(void) {
     return GetCurrentProcessId();
@@ -3956,19 +3949,19 @@ static int sti_system_create(const char *path, const char *temp, sti_target *t) 
     sti_wide_path wide;
     DWORD attributes;
     HANDLE h;
-    int code = sti_wide_of(&wide, path);
+    int code = sti_wide_path_init(&wide, path);
     if (code) return code;
-    attributes = GetFileAttributesW(wide.at);
-    sti_wide_free(&wide);
+    attributes = GetFileAttributesW(wide.text);
+    sti_wide_path_free(&wide);
     if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return ERROR_ACCESS_DENIED;
-    code = sti_wide_of(&wide, temp);
+    code = sti_wide_path_init(&wide, temp);
     if (code) return code;
-    h = CreateFileW(wide.at, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    h = CreateFileW(wide.text, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
     if (h == INVALID_HANDLE_VALUE) {
         DWORD error = GetLastError();
         code = error == ERROR_FILE_EXISTS || error == ERROR_ALREADY_EXISTS ? STI_IO_EXISTS : sti_system_code(error);
     }
-    sti_wide_free(&wide);
+    sti_wide_path_free(&wide);
     if (code) return code;
     t->handle = h;
     t->open = 1;
@@ -3984,17 +3977,18 @@ static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
 }
 
 static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
-    const unsigned char *at = (const unsigned char *)src;
+    const unsigned char *in = (const unsigned char *)src;
     while (n) {
-        OVERLAPPED where = sti_system_place(offset);
-        DWORD put = 0;
-        if (!WriteFile((HANDLE)t->handle, at, n < STI_READ_AT_ONCE ? (DWORD)n : STI_READ_AT_ONCE, &put, &where)) {
+        OVERLAPPED position = sti_system_overlapped(offset);
+        DWORD written = 0;
+        if (!WriteFile((HANDLE)t->handle, in, n < STI_TRANSFER_BYTES ? (DWORD)n : STI_TRANSFER_BYTES, &written,
+                       &position)) {
             return (int)GetLastError();
         }
-        if (put == 0) return ERROR_WRITE_FAULT;
-        at += put;
-        n -= put;
-        offset = sti_add64_saturated(offset, put);
+        if (written == 0) return ERROR_WRITE_FAULT;
+        in += written;
+        n -= written;
+        offset = sti_add64_saturated(offset, written);
     }
     return 0;
 }
@@ -4003,7 +3997,7 @@ static int sti_system_sync(sti_target *t) {
     return FlushFileBuffers((HANDLE)t->handle) ? 0 : (int)GetLastError();
 }
 
-static int sti_system_close_written(sti_target *t) {
+STI_COLD static int sti_system_close_written(sti_target *t) {
     t->open = 0;
     return CloseHandle((HANDLE)t->handle) ? 0 : (int)GetLastError();
 }
@@ -4015,58 +4009,53 @@ static int sti_system_finish_file(sti_target *t, int sync) {
 
 static int sti_system_rename(const char *temp, const char *path, int sync) {
     sti_wide_path from, to;
-    int code = sti_wide_of(&from, temp);
+    int code = sti_wide_path_init(&from, temp);
     if (code) return code;
-    code = sti_wide_of(&to, path);
+    code = sti_wide_path_init(&to, path);
     if (!code) {
-        if (!MoveFileExW(from.at, to.at, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0))) {
+        if (!MoveFileExW(from.text, to.text, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0))) {
             code = (int)GetLastError();
         }
-        sti_wide_free(&to);
+        sti_wide_path_free(&to);
     }
-    sti_wide_free(&from);
+    sti_wide_path_free(&from);
     return code;
 }
 
 static int sti_system_unlink(const char *path) {
     sti_wide_path wide;
-    int code = sti_wide_of(&wide, path);
+    int code = sti_wide_path_init(&wide, path);
     if (code) return code;
-    code = DeleteFileW(wide.at) ? 0 : sti_system_code(GetLastError());
-    sti_wide_free(&wide);
+    code = DeleteFileW(wide.text) ? 0 : sti_system_code(GetLastError());
+    sti_wide_path_free(&wide);
     return code;
 }
 
 static int sti_system_sync_directory(char *temp) {
-    (void)temp; /* MOVEFILE_WRITE_THROUGH has seen to it */
+    (void)temp; /* MOVEFILE_WRITE_THROUGH has flushed it */
     return 0;
-}
-
-static void sti_system_discard(sti_target *t, const char *temp) {
-    if (t->open) (void)sti_system_close_written(t);
-    if (!t->named) (void)sti_system_unlink(temp);
 }
 
 static int sti_system_edit(const char *path, const st_io *validated, sti_target *t) {
     sti_wide_path wide;
-    BY_HANDLE_FILE_INFORMATION about;
-    st_io now;
+    BY_HANDLE_FILE_INFORMATION info;
+    st_io opened;
     HANDLE h;
-    int code = sti_wide_of(&wide, path);
+    int code = sti_wide_path_init(&wide, path);
     if (code) return code;
-    h = CreateFileW(wide.at, GENERIC_WRITE, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    h = CreateFileW(wide.text, GENERIC_WRITE, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL);
     if (h == INVALID_HANDLE_VALUE) code = sti_system_code(GetLastError());
-    sti_wide_free(&wide);
+    sti_wide_path_free(&wide);
     if (code) return code;
     t->handle = h;
     t->open = 1;
-    if (!GetFileInformationByHandle(h, &about)) {
+    if (!GetFileInformationByHandle(h, &info)) {
         code = (int)GetLastError();
-    } else if ((about.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) || about.nNumberOfLinks > 1) {
+    } else if ((info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) || info.nNumberOfLinks > 1) {
         code = STI_IO_LINKED;
     } else {
-        sti_system_identify(&about, &now);
-        if (!sti_is_same_file(&now, validated)) code = STI_IO_CHANGED;
+        sti_system_identify(&info, &opened);
+        if (!sti_is_same_file(&opened, validated)) code = STI_IO_CHANGED;
     }
     if (code) (void)sti_system_close_written(t);
     return code;
@@ -4074,22 +4063,20 @@ static int sti_system_edit(const char *path, const st_io *validated, sti_target 
 
 #endif
 
-#else
+#endif
 
-static size_t sti_system_directory(const char *path) {
-    size_t i, n = 0;
-    for (i = 0; path[i]; i++) {
-        if (path[i] == '/') n = i + 1;
-    }
-    return n;
+#if !defined(ST_NO_FILES) && !defined(ST_NO_WRITER)
+/* Closes a target that is open, and removes its temporary file unless it has its final name. */
+static void sti_system_discard(sti_target *t, const char *temp) {
+    if (t->open) (void)sti_system_close_written(t);
+    if (!t->named) (void)sti_system_unlink(temp);
 }
-
 #endif
 
 #if STI_AVX2
-/* Asked of what the compiler's runtime or the system found out when the program started: CPUID itself can take
- * microseconds in a virtual machine. Not every compiler can ask for F16C, and one processor has AVX2 without it, but
- * that one has no FMA either. */
+/* Returns 1 if the processor has AVX2 and F16C. Reads what the runtime or the system found at program start: the CPUID
+ * instruction takes microseconds in a virtual machine. Older compilers cannot test for F16C. They test for FMA, which
+ * the only processor with AVX2 but without F16C lacks as well. */
 static int sti_system_has_avx2(void) {
 #if defined(__AVX2__) && defined(__F16C__)
     return 1;
@@ -4953,7 +4940,8 @@ STI_NOINLINE static st_status sti_index_number(sti_opening *o, sti_index_file *x
 /* makes a part of each shard that the index names, with its path */
 STI_COLD static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
     const size_t directory = sti_system_directory(o->said);
-    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *first)), count, i;
+    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *first)), count = 0,
+             i;
     size_t texts = 0;
     sti_opened_file *parts;
     sti_name_table paths;
@@ -5050,7 +5038,7 @@ STI_COLD static st_status sti_open_again(sti_opening *o, sti_opened_file *p) {
 static int sti_opened_twice(const sti_opening *o, uint32_t part, uint32_t *seen) {
     const uint32_t room = 2 * o->part_count;
     const st_io *io = &o->parts[part].io;
-    uint32_t at = (uint32_t)(((io->id[0] ^ io->id[1]) * 0x9E3779B97F4A7C15u >> 32) % room);
+    uint32_t at = (uint32_t)(sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) % room);
     if (!(io->id[0] | io->id[1])) return 0;
     for (; seen[at]; at = at + 1 < room ? at + 1 : 0) {
         const st_io *other = &o->parts[seen[at] - 1].io;
@@ -5218,7 +5206,8 @@ STI_COLD static st_status sti_open_list(sti_opening *o, const char *path) {
     for (i = 0; i < index.pair_count; i++) {
         const st_pair *from = &index.pairs[i];
         sti_span key, value;
-        key.at = from->key, value.at = from->value;
+        key.at = from->key;
+        value.at = from->value;
         key.n = l->pairs[i].key_bytes = from->key_bytes;
         value.n = l->pairs[i].value_bytes = from->value_bytes;
         l->pairs[i].key = sti_copy_text(&l->text, key);
@@ -5769,28 +5758,28 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
 #if !defined(ST_NO_CONVERT)
 
 /* ---- 15 numbers -----------------------------------------------------------------------------------------------------
- * Values of one dtype from those of another: one table of formats, one exact form, one rounding, for every pair; and
- * beside it kernels for the pairs that are loaded most.
+ * Conversion between dtypes. The scalar path converts every pair: it decodes an element to an exact sti_number, then
+ * rounds once. Vector kernels convert the most common pairs to the same bits.
  * uses: 5, 6, 10, 13
  * ------------------------------------------------------------------------------------------------------------------ */
-enum { /* how the codes of a dtype stand for numbers */
+enum { /* how a dtype encodes numbers */
        STI_KIND_NONE = 0,
-       STI_KIND_BOOL = 1, /* 0, and all else is 1 */
+       STI_KIND_BOOL = 1, /* 0 is false, every other code is true */
        STI_KIND_UNSIGNED = 2,
        STI_KIND_SIGNED = 3,
-       STI_KIND_IEEE = 4, /* infinity where the exponent is all ones, NaNs past it; from here on floats */
-       STI_KIND_FN = 5,   /* no infinity; NaN where exponent and fraction are all ones */
-       STI_KIND_FNUZ = 6, /* no infinity; NaN in the place of a negative zero */
-       STI_KIND_FINITE = 7,
-       STI_KIND_POWER = 8 /* 2^exponent, so neither sign nor fraction nor zero; NaN as in FN */
+       STI_KIND_IEEE = 4,   /* exponent all ones: infinity and NaNs. This kind and those below are floats */
+       STI_KIND_FN = 5,     /* no infinity; exponent and fraction all ones: NaN */
+       STI_KIND_FNUZ = 6,   /* no infinity; the code of negative zero: NaN */
+       STI_KIND_FINITE = 7, /* no infinity, no NaN */
+       STI_KIND_POWER = 8   /* 2^exponent: no sign, no fraction, no zero; NaN as in FN */
 };
 
-typedef struct sti_coding {
-    unsigned char kind, exponent, fraction; /* bits of the two */
+typedef struct sti_number_format {
+    unsigned char kind, exponent, fraction; /* exponent, fraction: widths in bits */
     short bias;
-} sti_coding;
+} sti_number_format;
 
-static const sti_coding sti_codings[] = {
+static const sti_number_format sti_number_formats[] = {
     {STI_KIND_NONE, 0, 0, 0},      /* none */
     {STI_KIND_BOOL, 0, 0, 0},      /* BOOL */
     {STI_KIND_FINITE, 2, 1, 1},    /* F4 */
@@ -5816,20 +5805,20 @@ static const sti_coding sti_codings[] = {
     {STI_KIND_UNSIGNED, 0, 0, 0},  /* U64 */
 };
 
-typedef struct sti_number { /* what a code of any dtype stands for, exactly */
-    uint64_t significand;   /* bit 63 is set but for zero; of a NaN its fraction, in which bit 63 makes it quiet */
-    int exponent;           /* of bit 63: the number is significand * 2^(exponent - 63) */
+typedef struct sti_number { /* the exact value of an element: significand * 2^(exponent - 63) */
+    uint64_t significand; /* bit 63 is set unless the value is 0; for a NaN: its fraction, bit 63 set if it is quiet */
+    int exponent;         /* the exponent of bit 63 */
     unsigned char negative, infinite, nan;
 } sti_number;
 
-/* the lowest code, sign left away, that is no finite number */
-static uint64_t sti_past_finite(const sti_coding *f) {
+/* Returns the lowest code, without its sign bit, that is not a finite number. */
+static uint64_t sti_first_nonfinite(const sti_number_format *f) {
     const uint64_t sign = (uint64_t)1 << (f->exponent + f->fraction);
     if (f->kind == STI_KIND_IEEE) return sign - ((uint64_t)1 << f->fraction);
     return f->kind == STI_KIND_FN || f->kind == STI_KIND_POWER ? sign - 1 : sign;
 }
 
-/* brings the highest bit of a significand that is not zero to bit 63 */
+/* Shifts a nonzero significand until bit 63 is set, and adjusts the exponent. */
 static void sti_normalize(sti_number *n) {
     unsigned zeros = 0;
 #if defined(__GNUC__) || defined(__clang__)
@@ -5844,7 +5833,7 @@ static void sti_normalize(sti_number *n) {
     n->exponent -= (int)zeros;
 }
 
-static sti_number sti_decode_integer(const sti_coding *f, unsigned bits, uint64_t code) {
+static sti_number sti_decode_integer(const sti_number_format *f, unsigned bits, uint64_t code) {
     sti_number n = {0, 63, 0, 0, 0};
     n.negative = f->kind == STI_KIND_SIGNED && code >> (bits - 1);
     n.significand = f->kind == STI_KIND_BOOL ? code != 0 : n.negative ? (~code & UINT64_MAX >> (64 - bits)) + 1 : code;
@@ -5852,16 +5841,16 @@ static sti_number sti_decode_integer(const sti_coding *f, unsigned bits, uint64_
     return n;
 }
 
-static sti_number sti_decode_float(const sti_coding *f, uint64_t code) {
+static sti_number sti_decode_float(const sti_number_format *f, uint64_t code) {
     const unsigned sign_bit = (unsigned)f->exponent + f->fraction;
-    const uint64_t sign = code >> sign_bit; /* a power has eight bits, all below it: none is negative */
-    const uint64_t magnitude = code - (sign << sign_bit), past = sti_past_finite(f);
+    const uint64_t sign = code >> sign_bit; /* F8_E8M0 has no bit there: always 0 */
+    const uint64_t magnitude = code - (sign << sign_bit), nonfinite = sti_first_nonfinite(f);
     const int exponent = (int)(magnitude >> f->fraction);
     sti_number n = {0, 0, 0, 0, 0};
     n.negative = sign != 0;
-    n.significand = magnitude << (63 - f->fraction); /* the exponent goes out at the top */
-    if (magnitude >= past) {
-        n.infinite = f->kind == STI_KIND_IEEE && magnitude == past;
+    n.significand = magnitude << (63 - f->fraction); /* shifts the exponent out */
+    if (magnitude >= nonfinite) {
+        n.infinite = f->kind == STI_KIND_IEEE && magnitude == nonfinite;
         n.nan = !n.infinite;
         n.significand = f->kind == STI_KIND_IEEE ? n.significand << 1 : 0;
     } else if (exponent || f->kind == STI_KIND_POWER) {
@@ -5877,87 +5866,89 @@ static sti_number sti_decode_float(const sti_coding *f, uint64_t code) {
     return n;
 }
 
-/* code has no bits above those of the dtype */
+/* Decodes an element. The bits of code above the width of the dtype are 0. */
 static sti_number sti_decode(st_dtype dtype, uint64_t code) {
-    const sti_coding *f = &sti_codings[dtype];
+    const sti_number_format *f = &sti_number_formats[dtype];
     return f->kind < STI_KIND_IEEE ? sti_decode_integer(f, sti_dtypes[dtype].bits, code) : sti_decode_float(f, code);
 }
 
-/* n / 2^drop to the nearest integer, to the even one of two that are as near; drop > 0 */
-static uint64_t sti_round_off(uint64_t n, unsigned drop) {
+/* Returns n / 2^drop rounded to the nearest integer, ties to even; drop > 0. */
+static uint64_t sti_shift_rounded(uint64_t n, unsigned drop) {
     const uint64_t half = (uint64_t)1 << 63;
-    uint64_t kept, rest;
-    if (drop > 64) return 0; /* under a half */
+    uint64_t kept, rest;     /* rest: in units of 2^-64 */
+    if (drop > 64) return 0; /* less than 1/2 */
     kept = drop < 64 ? n >> drop : 0;
-    rest = drop < 64 ? n << (64 - drop) : n; /* in 2^64ths */
+    rest = drop < 64 ? n << (64 - drop) : n;
     return kept + (rest > half || (rest == half && (kept & 1)));
 }
 
-static uint64_t sti_encode_float(const sti_coding *f, sti_number n) {
-    const uint64_t past = sti_past_finite(f), highest = f->kind == STI_KIND_IEEE ? past : past - 1;
+static uint64_t sti_encode_float(const sti_number_format *f, sti_number n) {
+    /* out of range: IEEE goes to infinity, the others saturate */
+    const uint64_t nonfinite = sti_first_nonfinite(f), limit = f->kind == STI_KIND_IEEE ? nonfinite : nonfinite - 1;
     const uint64_t sign = (uint64_t)n.negative << (f->exponent + f->fraction);
-    const int place = n.exponent + f->bias; /* the exponent as the format writes it */
+    const int biased = n.exponent + f->bias;
     uint64_t code = 0;
     if (n.nan) {
         const uint64_t quiet = n.significand | (uint64_t)1 << 63;
-        if (f->kind == STI_KIND_IEEE) return sign | past | quiet >> (64 - f->fraction);
-        return f->kind == STI_KIND_FNUZ ? past : sign | past;
+        if (f->kind == STI_KIND_IEEE) return sign | nonfinite | quiet >> (64 - f->fraction);
+        return f->kind == STI_KIND_FNUZ ? nonfinite : sign | nonfinite;
     }
-    if (n.infinite) return sign | highest;
+    if (n.infinite) return sign | limit;
     if (n.significand) {
-        /* bit 63 adds the 1 that place is lower; a carry goes up into the exponent */
-        code = place > 0 ? ((uint64_t)(place - 1) << f->fraction) + sti_round_off(n.significand, 63u - f->fraction)
-                         : sti_round_off(n.significand, (unsigned)(64 - f->fraction - place));
-        if (code > highest) code = highest;
+        /* adding the significand with its leading 1 raises biased - 1 by one, or by two if rounding carries over */
+        code = biased > 0
+                   ? ((uint64_t)(biased - 1) << f->fraction) + sti_shift_rounded(n.significand, 63u - f->fraction)
+                   : sti_shift_rounded(n.significand, (unsigned)(64 - f->fraction - biased));
+        if (code > limit) code = limit;
     }
     return code || f->kind != STI_KIND_FNUZ ? sign | code : 0;
 }
 
-/* an integer of that many bits, its sign repeated above them */
-static uint64_t sti_encode_integer(const sti_coding *f, unsigned bits, sti_number n) {
-    uint64_t most = UINT64_MAX >> (64 - bits), whole = UINT64_MAX;
+/* Encodes a number as an integer of `bits` bits, rounded and saturated, and sign-extended to 64 bits. */
+static uint64_t sti_encode_integer(const sti_number_format *f, unsigned bits, sti_number n) {
+    uint64_t limit = UINT64_MAX >> (64 - bits), magnitude = UINT64_MAX;
     if (f->kind == STI_KIND_SIGNED) {
-        most = (most >> 1) + n.negative;
+        limit = (limit >> 1) + n.negative;
     } else if (n.negative) {
-        most = 0;
+        limit = 0;
     }
     if (n.nan) return 0;
     if (!n.infinite && n.exponent < 63) {
-        whole = sti_round_off(n.significand, (unsigned)(63 - n.exponent));
+        magnitude = sti_shift_rounded(n.significand, (unsigned)(63 - n.exponent));
     } else if (!n.infinite && n.exponent == 63) {
-        whole = n.significand;
+        magnitude = n.significand;
     }
-    if (whole > most) whole = most;
-    return n.negative && whole ? ~whole + 1 : whole;
+    if (magnitude > limit) magnitude = limit;
+    return n.negative && magnitude ? ~magnitude + 1 : magnitude;
 }
 
 static uint64_t sti_encode(st_dtype dtype, sti_number n) {
-    const sti_coding *f = &sti_codings[dtype];
+    const sti_number_format *f = &sti_number_formats[dtype];
     if (f->kind >= STI_KIND_IEEE) return sti_encode_float(f, n);
     if (f->kind == STI_KIND_BOOL) return n.significand || n.infinite || n.nan;
     return sti_encode_integer(f, sti_dtypes[dtype].bits, n);
 }
 
-/* the code of the element at that index from src; elements under a byte lie low bits first; `little`: those over one
- * have their low byte first, else the order of this machine */
-static uint64_t sti_code_at(const unsigned char *src, uint64_t index, unsigned bits, int little) {
-    if (bits < 8) { /* 2 of 4 bits in a byte, or 4 of 6 bits in 3: by whole groups, lest index * 6 be too large */
-        const unsigned within = (unsigned)(index % 4) * bits;
-        const unsigned char *at = src + (size_t)(index / 4 * (bits / 2)) + within / 8;
-        unsigned code = (unsigned)*at >> within % 8;
-        if (within % 8 + bits > 8) code |= (unsigned)at[1] << (8 - within % 8);
+/* Returns the code of element `index` of src. Packed elements start at the low bits. Elements of several bytes are
+ * little-endian if is_little is set, else in the byte order of the machine. */
+static uint64_t sti_code_at(const unsigned char *src, uint64_t index, unsigned bits, int is_little) {
+    if (bits < 8) { /* 4 elements fill bits / 2 bytes; index * bits could overflow */
+        const unsigned bit = (unsigned)(index % 4) * bits;
+        const unsigned char *first = src + (size_t)(index / 4 * (bits / 2)) + bit / 8;
+        unsigned code = (unsigned)*first >> bit % 8;
+        if (bit % 8 + bits > 8) code |= (unsigned)first[1] << (8 - bit % 8);
         return code & ((1u << bits) - 1);
     }
     src += (size_t)index * (bits / 8);
 #if STI_BIG_ENDIAN
-    if (!little) {
+    if (!is_little) {
         uint64_t code = 0;
         unsigned i;
         for (i = 0; i < bits; i += 8) code = code << 8 | *src++;
         return code;
     }
 #else
-    (void)little;
+    (void)is_little;
 #endif
     switch (bits) {
     case 8: return *src;
@@ -5967,7 +5958,7 @@ static uint64_t sti_code_at(const unsigned char *src, uint64_t index, unsigned b
     }
 }
 
-/* the low bits of code as an element in the order of this machine */
+/* Stores the low bits of code in the byte order of the machine. */
 static void sti_put_code(unsigned char *dst, unsigned bits, uint64_t code) {
     const uint16_t half = (uint16_t)code;
     const uint32_t word = (uint32_t)code;
@@ -5979,48 +5970,72 @@ static void sti_put_code(unsigned char *dst, unsigned bits, uint64_t code) {
     }
 }
 
-/* whether there is a conversion; both dtypes are known */
+/* Returns 1 if the library converts `from` to `to`; both dtypes are known. */
 static int sti_convertible(st_dtype to, st_dtype from) {
-    const unsigned kind = sti_codings[to].kind;
-    return to == from || (kind != STI_KIND_NONE && kind < STI_KIND_FINITE && sti_codings[from].kind != STI_KIND_NONE);
+    const unsigned kind = sti_number_formats[to].kind;
+    return to == from ||
+           (kind != STI_KIND_NONE && kind < STI_KIND_FINITE && sti_number_formats[from].kind != STI_KIND_NONE);
 }
 
-/* the bytes of that many elements, which fill whole bytes; SIZE_MAX where that is too large */
-static size_t sti_packed_bytes(st_dtype dtype, size_t elements) {
+/* Returns the size of `elements` elements, which fill whole bytes, or SIZE_MAX if it overflows. */
+STI_NOINLINE static size_t sti_packed_bytes(st_dtype dtype, size_t elements) {
     const unsigned bits = sti_dtypes[dtype].bits;
     return bits < 8 ? elements / 4 * (bits / 2) + elements % 4 * bits / 8 : sti_multiply_saturated(elements, bits / 8);
 }
 
-/* sti_convert's `how` */
-#define STI_FROM_FILE 1u /* src is little-endian, else in the order of this machine */
-#define STI_TO_STREAM 2u /* dst is not read again soon: past the cache with it, where the machine can */
+/* flags of sti_convert */
+#define STI_FROM_FILE 1u /* src is little-endian; without this flag it has the byte order of the machine */
+#define STI_TO_STREAM 2u /* dst is not read again soon: bypass the cache with non-temporal stores, if available */
 
-#define STI_CACHE_BYTES ((size_t)32 << 20) /* what is as large as this leaves nothing of itself in most caches */
+#define STI_CACHE_BYTES ((size_t)32 << 20) /* a result of this size does not fit most caches: STI_TO_STREAM */
 
-/* one by one: the truth that kernels are held to */
-static void sti_convert_each(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t first,
-                             size_t n, unsigned how) {
-    const unsigned in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
+/* Converts n elements one at a time. The reference for the kernels. */
+static void sti_convert_scalar(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t first,
+                               size_t n, unsigned flags) {
+    const unsigned in_bits = sti_dtypes[from].bits, out_bits = sti_dtypes[to].bits;
     size_t i;
-    for (i = 0; i < n; i++, dst += out / 8) {
-        uint64_t code = sti_code_at(src, first + i, in, (how & STI_FROM_FILE) != 0);
-        sti_put_code(dst, out, to == from ? code : sti_encode(to, sti_decode(from, code)));
+    for (i = 0; i < n; i++, dst += out_bits / 8) {
+        uint64_t code = sti_code_at(src, first + i, in_bits, (flags & STI_FROM_FILE) != 0);
+        sti_put_code(dst, out_bits, to == from ? code : sti_encode(to, sti_decode(from, code)));
     }
 }
 
 #if STI_SSE2 || STI_NEON
 
-/* The kernels: eight elements at a step, the same codes as above to the last bit. Which pairs have one: */
-#define STI_KERNELS(one)                                                                                    \
-    one(F32, BF16) one(F32, F16) one(F32, F8_E4M3) one(F32, F8_E5M2) one(F32, F4) one(F32, I8) one(F32, U8) \
-        one(F32, F64) one(F64, F32) one(F16, F32) one(BF16, F32) one(F16, BF16) one(BF16, F16)
+/* Kernels convert eight elements a step, to the same bits as sti_convert_scalar. A kernel converts n elements, rounded
+ * down to whole steps, and returns their count, or 0 for a pair that it does not convert. */
+typedef size_t (*sti_kernel)(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                             int stream);
 
+/* The body of a kernel: calls the loop with constant dtypes, so that the compiler specializes it for each pair. */
 #define STI_PAIR(to, from) ((unsigned)(to) << 8 | (unsigned)(from))
-#define STI_STEP 8u
-#define STI_ALIGN 32u /* of the widest store past the cache */
+#define STI_CASE(loop, to_, from_)                   \
+    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
+        return loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream)
+#define STI_KERNEL_BODY(loop)         \
+    switch (STI_PAIR(to, from)) {     \
+        STI_CASE(loop, F32, BF16);    \
+        STI_CASE(loop, F32, F16);     \
+        STI_CASE(loop, F32, F8_E4M3); \
+        STI_CASE(loop, F32, F8_E5M2); \
+        STI_CASE(loop, F32, F4);      \
+        STI_CASE(loop, F32, I8);      \
+        STI_CASE(loop, F32, U8);      \
+        STI_CASE(loop, F32, F64);     \
+        STI_CASE(loop, F64, F32);     \
+        STI_CASE(loop, F16, F32);     \
+        STI_CASE(loop, BF16, F32);    \
+        STI_CASE(loop, F16, BF16);    \
+        STI_CASE(loop, BF16, F16);    \
+    default: return 0;                \
+    }
 
-/* E4M3 and E2M1 are the F16 of the same bits in its exponent and fraction, times a power of two */
-STI_INLINE float sti_half_scale(st_dtype from) {
+#define STI_KERNEL_STEP 8u
+#define STI_STREAM_ALIGN 32u /* of the widest non-temporal store */
+
+/* Kernels widen E4M3 and E2M1 to an F16 with the same exponent and fraction bits. F16 has a larger bias, so that value
+ * is too small by this factor. */
+STI_INLINE float sti_f16_scale(st_dtype from) {
     return from == ST_DTYPE_F8_E4M3 ? 256.0f : from == ST_DTYPE_F4 ? 16384.0f : 1.0f;
 }
 
@@ -6028,9 +6043,9 @@ STI_INLINE float sti_half_scale(st_dtype from) {
 
 #if STI_SSE2
 
-typedef struct sti_sse2 { /* eight F32 */
+typedef struct sti_sse2_floats { /* eight F32 */
     __m128 low, high;
-} sti_sse2;
+} sti_sse2_floats;
 
 STI_INLINE __m128i sti_sse2_load(const unsigned char *src) {
     return _mm_loadu_si128((const __m128i *)(const void *)src);
@@ -6044,22 +6059,22 @@ STI_INLINE void sti_sse2_store(unsigned char *dst, __m128i v, int stream) {
     }
 }
 
-STI_INLINE __m128i sti_sse2_choose(__m128i mask, __m128i yes, __m128i no) {
+STI_INLINE __m128i sti_sse2_select(__m128i mask, __m128i yes, __m128i no) {
     return _mm_or_si128(_mm_and_si128(mask, yes), _mm_andnot_si128(mask, no));
 }
 
-/* eight BF16, their NaNs quiet */
-STI_INLINE __m128i sti_sse2_bf16(const unsigned char *src) {
+/* Loads eight BF16 and makes their NaNs quiet. */
+STI_INLINE __m128i sti_sse2_load_bf16(const unsigned char *src) {
     __m128i v = sti_sse2_load(src);
     __m128i nan = _mm_cmpgt_epi16(_mm_and_si128(v, _mm_set1_epi16(0x7fff)), _mm_set1_epi16(0x7f80));
     return _mm_or_si128(v, _mm_and_si128(nan, _mm_set1_epi16(0x40)));
 }
 
-/* eight F16 that are the elements over sti_half_scale */
-STI_INLINE __m128i sti_sse2_halves(st_dtype from, const unsigned char *src) {
+/* Loads eight elements as F16, divided by sti_f16_scale. */
+STI_INLINE __m128i sti_sse2_load_f16(st_dtype from, const unsigned char *src) {
     const __m128i zero = _mm_setzero_si128();
     __m128i v, low;
-    int four;
+    int packed;
     switch ((int)from) {
     case ST_DTYPE_F16: return sti_sse2_load(src);
     case ST_DTYPE_F8_E5M2: return _mm_unpacklo_epi8(zero, _mm_loadl_epi64((const __m128i *)(const void *)src));
@@ -6067,65 +6082,66 @@ STI_INLINE __m128i sti_sse2_halves(st_dtype from, const unsigned char *src) {
         v = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)src), zero);
         low = _mm_and_si128(v, _mm_set1_epi16(0x7f));
         v = _mm_slli_epi16(_mm_xor_si128(v, low), 8);
-        /* 0x7f is NaN: 0x3f80 and what lacks to 0x7e00 */
+        /* 0x7f is NaN: 0x3e80 + (0x7f << 7) is 0x7e00, the quiet NaN of F16 */
         v = _mm_or_si128(v, _mm_and_si128(_mm_cmpeq_epi16(low, _mm_set1_epi16(0x7f)), _mm_set1_epi16(0x3e80)));
         return _mm_add_epi16(v, _mm_slli_epi16(low, 7));
     default: /* F4 */
-        ST_MEMCPY(&four, src, 4);
-        v = _mm_cvtsi32_si128(four);
+        ST_MEMCPY(&packed, src, 4);
+        v = _mm_cvtsi32_si128(packed);
         v = _mm_unpacklo_epi8(_mm_unpacklo_epi8(v, _mm_srli_epi16(v, 4)), zero);
         low = _mm_slli_epi16(_mm_and_si128(v, _mm_set1_epi16(7)), 9);
         return _mm_or_si128(low, _mm_slli_epi16(_mm_and_si128(v, _mm_set1_epi16(8)), 12));
     }
 }
 
-/* four F16, each in the low half of 32 bits */
-STI_INLINE __m128 sti_sse2_from_half(__m128i half) {
-    const __m128i bias = _mm_set1_epi32(112 << 23), least = _mm_set1_epi32(113 << 23); /* 2^-14, the least normal one */
+/* Converts four F16, each zero-extended to 32 bits, to F32. */
+STI_INLINE __m128 sti_sse2_f16_to_f32(__m128i half) {
+    const __m128i bias = _mm_set1_epi32(112 << 23);
+    const __m128i least = _mm_set1_epi32(113 << 23); /* 2^-14, the smallest normal F16 */
     __m128i magnitude = _mm_slli_epi32(_mm_and_si128(half, _mm_set1_epi32(0x7fff)), 13);
     __m128i sign = _mm_slli_epi32(_mm_srli_epi32(half, 15), 31);
     __m128i special = _mm_and_si128(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x0f7fffff)), bias);
     __m128i quiet = _mm_and_si128(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x0f800000)), _mm_set1_epi32(0x400000));
     __m128i normal = _mm_or_si128(_mm_add_epi32(_mm_add_epi32(magnitude, bias), special), quiet);
-    /* the fraction below the bits of 2^-14, and then 2^-14 taken off */
+    /* subnormal: put the fraction below the bits of 2^-14, then subtract 2^-14 */
     __m128 sum = _mm_castsi128_ps(_mm_add_epi32(magnitude, least));
     __m128i subnormal = _mm_castps_si128(_mm_sub_ps(sum, _mm_castsi128_ps(least)));
     __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800000), magnitude);
-    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_choose(tiny, subnormal, normal)));
+    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_select(tiny, subnormal, normal)));
 }
 
-/* four F16, the sign of each filling the upper half of 32 bits */
-STI_INLINE __m128i sti_sse2_to_half(__m128 value) {
+/* Converts four F32 to F16, each sign-extended to 32 bits for _mm_packs_epi32. */
+STI_INLINE __m128i sti_sse2_f32_to_f16(__m128 value) {
     const __m128i x = _mm_castps_si128(value), magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fffffff));
     const __m128i nan = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7f800000));
-    const __m128i large = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x477fffff)); /* from 2^16 on */
-    const __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);   /* under 2^-14 */
+    const __m128i large = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x477fffff)); /* 2^16 and above, infinity, NaN */
+    const __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);   /* below 2^-14 */
     const __m128i bits = _mm_srli_epi32(magnitude, 13), odd = _mm_and_si128(bits, _mm_set1_epi32(1));
-    /* under half of the last bit is added, and one more where it is odd; a carry into infinity is what overflow is */
+    /* rounds to nearest even: adds 0xfff, or 0x1000 if the last bit is odd; overflow carries into infinity */
     __m128i normal = _mm_add_epi32(_mm_add_epi32(magnitude, odd), _mm_set1_epi32(0xfff - (112 << 23)));
-    /* beside 1/2 the last bit is worth 2^-24, as in a subnormal F16, and the sum is rounded to it */
+    /* the last bit of 0.5f is 2^-24, that of a subnormal F16: the addition rounds to it */
     const __m128 half = _mm_set1_ps(0.5f);
     __m128i subnormal = _mm_castps_si128(_mm_add_ps(_mm_castsi128_ps(magnitude), half));
     __m128i payload = _mm_or_si128(_mm_and_si128(bits, _mm_set1_epi32(0x3ff)), _mm_set1_epi32(0x200));
     __m128i special = _mm_or_si128(_mm_and_si128(nan, payload), _mm_set1_epi32(0x7c00));
     subnormal = _mm_sub_epi32(subnormal, _mm_castps_si128(half));
-    normal = sti_sse2_choose(tiny, subnormal, _mm_srli_epi32(normal, 13));
-    return _mm_or_si128(sti_sse2_choose(large, special, normal), _mm_slli_epi32(_mm_srai_epi32(x, 31), 15));
+    normal = sti_sse2_select(tiny, subnormal, _mm_srli_epi32(normal, 13));
+    return _mm_or_si128(sti_sse2_select(large, special, normal), _mm_slli_epi32(_mm_srai_epi32(x, 31), 15));
 }
 
-/* four BF16, the sign of each filling the upper half of 32 bits */
-STI_INLINE __m128i sti_sse2_to_bf16(__m128 value) {
+/* Converts four F32 to BF16, each sign-extended to 32 bits for _mm_packs_epi32. */
+STI_INLINE __m128i sti_sse2_f32_to_bf16(__m128 value) {
     const __m128i x = _mm_castps_si128(value), magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fffffff));
     const __m128i nan = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7f800000));
     const __m128i odd = _mm_and_si128(_mm_srli_epi32(x, 16), _mm_set1_epi32(1));
     __m128i rounded = _mm_add_epi32(_mm_add_epi32(x, odd), _mm_set1_epi32(0x7fff));
-    return _mm_srai_epi32(sti_sse2_choose(nan, _mm_or_si128(x, _mm_set1_epi32(0x400000)), rounded), 16);
+    return _mm_srai_epi32(sti_sse2_select(nan, _mm_or_si128(x, _mm_set1_epi32(0x400000)), rounded), 16);
 }
 
-STI_INLINE sti_sse2 sti_sse2_get(st_dtype from, const unsigned char *src) {
+STI_INLINE sti_sse2_floats sti_sse2_load_floats(st_dtype from, const unsigned char *src) {
     const __m128i zero = _mm_setzero_si128();
     __m128i v;
-    sti_sse2 x;
+    sti_sse2_floats x;
     switch ((int)from) {
     case ST_DTYPE_F32:
         x.low = _mm_castsi128_ps(sti_sse2_load(src));
@@ -6138,26 +6154,26 @@ STI_INLINE sti_sse2 sti_sse2_get(st_dtype from, const unsigned char *src) {
                                _mm_cvtpd_ps(_mm_castsi128_pd(sti_sse2_load(src + 48))));
         return x;
     case ST_DTYPE_BF16:
-        v = sti_sse2_bf16(src);
+        v = sti_sse2_load_bf16(src);
         x.low = _mm_castsi128_ps(_mm_unpacklo_epi16(zero, v));
         x.high = _mm_castsi128_ps(_mm_unpackhi_epi16(zero, v));
         return x;
     case ST_DTYPE_I8:
-    case ST_DTYPE_U8: /* in the upper half of 16 bits, then of 32, and down again */
+    case ST_DTYPE_U8: /* SSE2 cannot extend: unpack to the upper half, then shift down */
         v = _mm_unpacklo_epi8(zero, _mm_loadl_epi64((const __m128i *)(const void *)src));
         v = from == ST_DTYPE_I8 ? _mm_srai_epi16(v, 8) : _mm_srli_epi16(v, 8);
         x.low = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(zero, v), 16));
         x.high = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(zero, v), 16));
         return x;
     default:
-        v = sti_sse2_halves(from, src);
-        x.low = _mm_mul_ps(sti_sse2_from_half(_mm_unpacklo_epi16(v, zero)), _mm_set1_ps(sti_half_scale(from)));
-        x.high = _mm_mul_ps(sti_sse2_from_half(_mm_unpackhi_epi16(v, zero)), _mm_set1_ps(sti_half_scale(from)));
+        v = sti_sse2_load_f16(from, src);
+        x.low = _mm_mul_ps(sti_sse2_f16_to_f32(_mm_unpacklo_epi16(v, zero)), _mm_set1_ps(sti_f16_scale(from)));
+        x.high = _mm_mul_ps(sti_sse2_f16_to_f32(_mm_unpackhi_epi16(v, zero)), _mm_set1_ps(sti_f16_scale(from)));
         return x;
     }
 }
 
-STI_INLINE void sti_sse2_put(st_dtype to, unsigned char *dst, sti_sse2 x, int stream) {
+STI_INLINE void sti_sse2_store_floats(st_dtype to, unsigned char *dst, sti_sse2_floats x, int stream) {
     switch ((int)to) {
     case ST_DTYPE_F32:
         sti_sse2_store(dst, _mm_castps_si128(x.low), stream);
@@ -6170,41 +6186,32 @@ STI_INLINE void sti_sse2_put(st_dtype to, unsigned char *dst, sti_sse2 x, int st
         sti_sse2_store(dst + 48, _mm_castpd_si128(_mm_cvtps_pd(_mm_movehl_ps(x.high, x.high))), stream);
         break;
     case ST_DTYPE_BF16:
-        sti_sse2_store(dst, _mm_packs_epi32(sti_sse2_to_bf16(x.low), sti_sse2_to_bf16(x.high)), stream);
+        sti_sse2_store(dst, _mm_packs_epi32(sti_sse2_f32_to_bf16(x.low), sti_sse2_f32_to_bf16(x.high)), stream);
         break;
-    default: /* F16 */ sti_sse2_store(dst, _mm_packs_epi32(sti_sse2_to_half(x.low), sti_sse2_to_half(x.high)), stream);
+    default: /* F16 */
+        sti_sse2_store(dst, _mm_packs_epi32(sti_sse2_f32_to_f16(x.low), sti_sse2_f32_to_f16(x.high)), stream);
     }
 }
 
 STI_INLINE size_t sti_sse2_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
                                 int stream) {
-    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* as many bytes have eight elements */
+    /* eight elements have as many bytes as one has bits */
+    const size_t in_bytes = sti_dtypes[from].bits, out_bytes = sti_dtypes[to].bits;
     size_t done;
-    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
-        sti_sse2_put(to, dst, sti_sse2_get(from, src), stream);
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out_bytes, src += in_bytes) {
+        sti_sse2_store_floats(to, dst, sti_sse2_load_floats(from, src), stream);
     }
     return done;
 }
 
-/* converts the whole steps of n elements and gives how many those are: 0 where the pair has no kernel */
 STI_NOINLINE static size_t sti_sse2_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
-                                            size_t n, int stream) {
-#define STI_ONE(to_, from_)                          \
-    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
-        return sti_sse2_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream);
-    switch (STI_PAIR(to, from)) {
-        STI_KERNELS(STI_ONE)
-    default: return 0;
-    }
-#undef STI_ONE
-}
-
+                                            size_t n, int stream){STI_KERNEL_BODY(sti_sse2_loop)}
 #endif /* STI_SSE2 */
 
 #if STI_AVX2
 
-STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype to, st_dtype from, const unsigned char *src) {
-    const __m128i *const eight = (const __m128i *)(const void *)src;
+STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_load_floats(st_dtype to, st_dtype from, const unsigned char *src) {
+    const __m128i *const source = (const __m128i *)(const void *)src;
     __m128i half;
     switch ((int)from) {
     case ST_DTYPE_F32: return _mm256_loadu_ps((const float *)(const void *)src);
@@ -6213,22 +6220,22 @@ STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype to, st_dtype from, const
         __m128 high = _mm256_cvtpd_ps(_mm256_loadu_pd((const double *)(const void *)(src + 32)));
         return _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
     }
-    case ST_DTYPE_BF16: /* the conversion to F16 makes NaNs quiet itself */
-        half = to == ST_DTYPE_F16 ? sti_sse2_load(src) : sti_sse2_bf16(src);
+    case ST_DTYPE_BF16: /* the conversion to F16 makes NaNs quiet */
+        half = to == ST_DTYPE_F16 ? sti_sse2_load(src) : sti_sse2_load_bf16(src);
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
-    case ST_DTYPE_I8: return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(eight)));
-    case ST_DTYPE_U8: return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(eight)));
-    default: return _mm256_mul_ps(_mm256_cvtph_ps(sti_sse2_halves(from, src)), _mm256_set1_ps(sti_half_scale(from)));
+    case ST_DTYPE_I8: return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(source)));
+    case ST_DTYPE_U8: return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(source)));
+    default: return _mm256_mul_ps(_mm256_cvtph_ps(sti_sse2_load_f16(from, src)), _mm256_set1_ps(sti_f16_scale(from)));
     }
 }
 
-/* as sti_sse2_to_bf16, but eight codes of 16 bits */
-STI_INLINE STI_TARGET_AVX2 __m128i sti_avx2_to_bf16(__m256 value) {
+/* Converts eight F32 to BF16. */
+STI_INLINE STI_TARGET_AVX2 __m128i sti_avx2_f32_to_bf16(__m256 value) {
     const __m256i x = _mm256_castps_si256(value), magnitude = _mm256_and_si256(x, _mm256_set1_epi32(0x7fffffff));
     const __m256i nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
     __m256i v = _mm256_add_epi32(_mm256_add_epi32(x, odd), _mm256_set1_epi32(0x7fff));
-    /* not blendv: gcc 12 gets that wrong where plain char is unsigned */
+    /* not blendv: gcc 12 miscompiles it under -funsigned-char */
     v = _mm256_or_si256(_mm256_andnot_si256(nan, v),
                         _mm256_and_si256(nan, _mm256_or_si256(x, _mm256_set1_epi32(0x400000))));
     v = _mm256_srli_epi32(v, 16);
@@ -6243,53 +6250,47 @@ STI_INLINE STI_TARGET_AVX2 void sti_avx2_store(unsigned char *dst, __m256i v, in
     }
 }
 
-STI_INLINE STI_TARGET_AVX2 void sti_avx2_put(st_dtype to, unsigned char *dst, __m256 x, int stream) {
+STI_INLINE STI_TARGET_AVX2 void sti_avx2_store_floats(st_dtype to, unsigned char *dst, __m256 x, int stream) {
     switch ((int)to) {
     case ST_DTYPE_F32: sti_avx2_store(dst, _mm256_castps_si256(x), stream); break;
     case ST_DTYPE_F64:
         sti_avx2_store(dst, _mm256_castpd_si256(_mm256_cvtps_pd(_mm256_castps256_ps128(x))), stream);
         sti_avx2_store(dst + 32, _mm256_castpd_si256(_mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))), stream);
         break;
-    case ST_DTYPE_BF16: sti_sse2_store(dst, sti_avx2_to_bf16(x), stream); break;
+    case ST_DTYPE_BF16: sti_sse2_store(dst, sti_avx2_f32_to_bf16(x), stream); break;
     default: sti_sse2_store(dst, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT), stream); /* F16 */
     }
 }
 
 STI_INLINE STI_TARGET_AVX2 size_t sti_avx2_loop(st_dtype to, unsigned char *dst, st_dtype from,
                                                 const unsigned char *src, size_t n, int stream) {
-    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
+    /* eight elements have as many bytes as one has bits */
+    const size_t in_bytes = sti_dtypes[from].bits, out_bytes = sti_dtypes[to].bits;
     size_t done;
-    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
-        sti_avx2_put(to, dst, sti_avx2_get(to, from, src), stream);
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out_bytes, src += in_bytes) {
+        sti_avx2_store_floats(to, dst, sti_avx2_load_floats(to, from, src), stream);
     }
     return done;
 }
 
 STI_NOINLINE STI_TARGET_AVX2 static size_t sti_avx2_convert(st_dtype to, unsigned char *dst, st_dtype from,
                                                             const unsigned char *src, size_t n, int stream) {
-#define STI_ONE(to_, from_)                          \
-    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
-        return sti_avx2_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream);
-    switch (STI_PAIR(to, from)) {
-        STI_KERNELS(STI_ONE)
-    default: return 0;
-    }
-#undef STI_ONE
+    STI_KERNEL_BODY(sti_avx2_loop)
 }
 
 #endif /* STI_AVX2 */
 
 #if STI_NEON
 
-typedef struct sti_neon { /* eight F32 */
+typedef struct sti_neon_floats { /* eight F32 */
     float32x4_t low, high;
-} sti_neon;
+} sti_neon_floats;
 
-/* eight F16 that are the elements over sti_half_scale */
-STI_INLINE uint16x8_t sti_neon_halves(st_dtype from, const unsigned char *src) {
+/* Loads eight elements as F16, divided by sti_f16_scale. */
+STI_INLINE uint16x8_t sti_neon_load_f16(st_dtype from, const unsigned char *src) {
     uint16x8_t v, low;
     uint8x8_t bytes;
-    uint32_t four;
+    uint32_t packed;
     switch ((int)from) {
     case ST_DTYPE_F16: return vreinterpretq_u16_u8(vld1q_u8(src));
     case ST_DTYPE_F8_E5M2: return vshll_n_u8(vld1_u8(src), 8);
@@ -6297,20 +6298,20 @@ STI_INLINE uint16x8_t sti_neon_halves(st_dtype from, const unsigned char *src) {
         v = vmovl_u8(vld1_u8(src));
         low = vandq_u16(v, vdupq_n_u16(0x7f));
         v = vshlq_n_u16(veorq_u16(v, low), 8);
-        /* 0x7f is NaN: 0x3f80 and what lacks to 0x7e00 */
+        /* 0x7f is NaN: 0x3e80 + (0x7f << 7) is 0x7e00, the quiet NaN of F16 */
         v = vorrq_u16(v, vandq_u16(vceqq_u16(low, vdupq_n_u16(0x7f)), vdupq_n_u16(0x3e80)));
         return vaddq_u16(v, vshlq_n_u16(low, 7));
     default: /* F4 */
-        ST_MEMCPY(&four, src, 4);
-        bytes = vreinterpret_u8_u32(vdup_n_u32(four));
+        ST_MEMCPY(&packed, src, 4);
+        bytes = vreinterpret_u8_u32(vdup_n_u32(packed));
         v = vmovl_u8(vzip1_u8(bytes, vshr_n_u8(bytes, 4)));
         low = vshlq_n_u16(vandq_u16(v, vdupq_n_u16(7)), 9);
         return vorrq_u16(low, vshlq_n_u16(vandq_u16(v, vdupq_n_u16(8)), 12));
     }
 }
 
-/* four BF16 */
-STI_INLINE uint16x4_t sti_neon_to_bf16(float32x4_t value) {
+/* Converts four F32 to BF16. */
+STI_INLINE uint16x4_t sti_neon_f32_to_bf16(float32x4_t value) {
     const uint32x4_t x = vreinterpretq_u32_f32(value), magnitude = vandq_u32(x, vdupq_n_u32(0x7fffffff));
     const uint32x4_t nan = vcgtq_u32(magnitude, vdupq_n_u32(0x7f800000));
     const uint32x4_t odd = vandq_u32(vshrq_n_u32(x, 16), vdupq_n_u32(1));
@@ -6318,10 +6319,10 @@ STI_INLINE uint16x4_t sti_neon_to_bf16(float32x4_t value) {
     return vshrn_n_u32(vbslq_u32(nan, vorrq_u32(x, vdupq_n_u32(0x400000)), rounded), 16);
 }
 
-STI_INLINE sti_neon sti_neon_get(st_dtype from, const unsigned char *src) {
+STI_INLINE sti_neon_floats sti_neon_load_floats(st_dtype from, const unsigned char *src) {
     uint16x8_t v, nan;
     int16x8_t i;
-    sti_neon x;
+    sti_neon_floats x;
     switch ((int)from) {
     case ST_DTYPE_F32:
         x.low = vreinterpretq_f32_u8(vld1q_u8(src));
@@ -6333,7 +6334,7 @@ STI_INLINE sti_neon sti_neon_get(st_dtype from, const unsigned char *src) {
         x.high = vcombine_f32(vcvt_f32_f64(vreinterpretq_f64_u8(vld1q_u8(src + 32))),
                               vcvt_f32_f64(vreinterpretq_f64_u8(vld1q_u8(src + 48))));
         return x;
-    case ST_DTYPE_BF16: /* its NaNs are made quiet */
+    case ST_DTYPE_BF16: /* makes NaNs quiet */
         v = vreinterpretq_u16_u8(vld1q_u8(src));
         nan = vcgtq_u16(vandq_u16(v, vdupq_n_u16(0x7fff)), vdupq_n_u16(0x7f80));
         v = vorrq_u16(v, vandq_u16(nan, vdupq_n_u16(0x40)));
@@ -6348,16 +6349,16 @@ STI_INLINE sti_neon sti_neon_get(st_dtype from, const unsigned char *src) {
         x.high = vcvtq_f32_s32(vmovl_s16(vget_high_s16(i)));
         return x;
     default:
-        v = sti_neon_halves(from, src);
+        v = sti_neon_load_f16(from, src);
         x.low = vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(v)));
         x.high = vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(v)));
-        x.low = vmulq_n_f32(x.low, sti_half_scale(from));
-        x.high = vmulq_n_f32(x.high, sti_half_scale(from));
+        x.low = vmulq_n_f32(x.low, sti_f16_scale(from));
+        x.high = vmulq_n_f32(x.high, sti_f16_scale(from));
         return x;
     }
 }
 
-STI_INLINE void sti_neon_put(st_dtype to, unsigned char *dst, sti_neon x) {
+STI_INLINE void sti_neon_store_floats(st_dtype to, unsigned char *dst, sti_neon_floats x) {
     switch ((int)to) {
     case ST_DTYPE_F32:
         vst1q_u8(dst, vreinterpretq_u8_f32(x.low));
@@ -6370,7 +6371,7 @@ STI_INLINE void sti_neon_put(st_dtype to, unsigned char *dst, sti_neon x) {
         vst1q_u8(dst + 48, vreinterpretq_u8_f64(vcvt_high_f64_f32(x.high)));
         break;
     case ST_DTYPE_BF16:
-        vst1q_u8(dst, vreinterpretq_u8_u16(vcombine_u16(sti_neon_to_bf16(x.low), sti_neon_to_bf16(x.high))));
+        vst1q_u8(dst, vreinterpretq_u8_u16(vcombine_u16(sti_neon_f32_to_bf16(x.low), sti_neon_f32_to_bf16(x.high))));
         break;
     default: /* F16 */
         vst1_u8(dst, vreinterpret_u8_f16(vcvt_f16_f32(x.low)));
@@ -6378,37 +6379,28 @@ STI_INLINE void sti_neon_put(st_dtype to, unsigned char *dst, sti_neon x) {
     }
 }
 
-STI_INLINE size_t sti_neon_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n) {
-    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* as many bytes have eight elements */
+STI_INLINE size_t sti_neon_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                                int stream) {
+    /* eight elements have as many bytes as one has bits */
+    const size_t in_bytes = sti_dtypes[from].bits, out_bytes = sti_dtypes[to].bits;
     size_t done;
-    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
-        sti_neon_put(to, dst, sti_neon_get(from, src));
+    (void)stream; /* NEON intrinsics have no non-temporal stores */
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out_bytes, src += in_bytes) {
+        sti_neon_store_floats(to, dst, sti_neon_load_floats(from, src));
     }
     return done;
 }
 
-/* converts the whole steps of n elements and gives how many those are: 0 where the pair has no kernel */
 STI_NOINLINE static size_t sti_neon_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
                                             size_t n, int stream) {
-    (void)stream; /* there are no such stores in C */
-#define STI_ONE(to_, from_)                          \
-    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
-        return sti_neon_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n);
-    switch (STI_PAIR(to, from)) {
-        STI_KERNELS(STI_ONE)
-    default: return 0;
-    }
-#undef STI_ONE
+    STI_KERNEL_BODY(sti_neon_loop)
 }
 
 #endif /* STI_NEON */
 
 #if STI_SSE2 || STI_NEON
 
-typedef size_t (*sti_kernel)(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
-                             int stream);
-
-static sti_kernel sti_kernel_choose(void) {
+static sti_kernel sti_choose_kernel(void) {
 #if STI_NEON
     return sti_neon_convert;
 #else
@@ -6419,27 +6411,27 @@ static sti_kernel sti_kernel_choose(void) {
 #endif
 }
 
-/* Kernels add, multiply and convert floats, and want rounding to nearest, subnormal numbers and silence about faults,
- * whatever the program has set; gives back what that was. */
-static uint64_t sti_float_mode(uint64_t mode) {
+/* Sets the floating-point control register and returns its old value. The program may have changed it, but kernels need
+ * round-to-nearest, subnormal numbers and masked exceptions. */
+static uint64_t sti_exchange_float_mode(uint64_t mode) {
 #if STI_NEON
-    uint64_t was;
-    __asm__ volatile("mrs %0, fpcr\n\tmsr fpcr, %1" : "=&r"(was) : "r"(mode) : "memory");
-    return was;
+    uint64_t saved;
+    __asm__ volatile("mrs %0, fpcr\n\tmsr fpcr, %1" : "=&r"(saved) : "r"(mode) : "memory");
+    return saved;
 #else
-    const unsigned was = _mm_getcsr();
+    const unsigned saved = _mm_getcsr();
     _mm_setcsr((unsigned)mode);
-    return was;
+    return saved;
 #endif
 }
 
-/* through F32, which holds each number of `from` as it is, a piece at a time: the whole steps of n elements, or none */
-static size_t sti_convert_twice(sti_kernel kernel, st_dtype to, unsigned char *dst, st_dtype from,
-                                const unsigned char *src, size_t n, int stream) {
+/* A kernel for more pairs: converts through F32, which holds every value of `from` exactly. */
+static size_t sti_convert_through_f32(sti_kernel kernel, st_dtype to, unsigned char *dst, st_dtype from,
+                                      const unsigned char *src, size_t n, int stream) {
     unsigned char piece[64 * 4];
     size_t done, part;
     if (from == ST_DTYPE_F64 || (to != ST_DTYPE_F16 && to != ST_DTYPE_BF16 && to != ST_DTYPE_F64)) return 0;
-    for (done = 0; n - done >= STI_STEP; done += part) {
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += part) {
         part = kernel(ST_DTYPE_F32, piece, from, src, n - done < 64 ? n - done : 64, 0);
         if (part == 0) break;
         (void)kernel(to, dst, ST_DTYPE_F32, piece, part, stream);
@@ -6449,24 +6441,26 @@ static size_t sti_convert_twice(sti_kernel kernel, st_dtype to, unsigned char *d
     return done;
 }
 
-/* How many elements go one by one, so that the next begins with a byte and, where *stream is set, lies at a multiple of
- * STI_ALIGN: at most 1, or fewer than STI_ALIGN. *stream becomes 0 where no element lies there. */
-static size_t sti_lead(st_dtype to, const unsigned char *dst, st_dtype from, size_t first, int *stream) {
-    const size_t size = sti_dtypes[to].bits / 8, past = (uintptr_t)dst % STI_ALIGN;
-    const size_t odd = sti_dtypes[from].bits < 8 ? first % 2 : 0, lead = (STI_ALIGN - past) % STI_ALIGN / size;
-    if (*stream && (past % size || (sti_dtypes[from].bits < 8 && lead % 2 != odd))) *stream = 0;
+/* Returns how many elements precede the first one that a kernel can start with: its source starts at a whole byte and,
+ * if *stream is set, its destination is aligned. Clears *stream if no element is aligned. The result is at most 1, or
+ * below STI_STREAM_ALIGN if *stream stays set. */
+static size_t sti_lead_count(st_dtype to, const unsigned char *dst, st_dtype from, size_t first, int *stream) {
+    const size_t size = sti_dtypes[to].bits / 8, misaligned = (uintptr_t)dst % STI_STREAM_ALIGN;
+    const size_t odd = sti_dtypes[from].bits < 8 ? first % 2 : 0,
+                 lead = (STI_STREAM_ALIGN - misaligned) % STI_STREAM_ALIGN / size;
+    if (*stream && (misaligned % size || (sti_dtypes[from].bits < 8 && lead % 2 != odd))) *stream = 0;
     return *stream ? lead : odd;
 }
 
-/* converts as many elements as kernels can and gives their number; the first begins with a byte; `stream`: past the
- * cache, dst being at a multiple of STI_ALIGN */
-static size_t sti_convert_wide(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
-                               int stream) {
-    const sti_kernel kernel = sti_kernel_choose();
-    const uint64_t was = sti_float_mode(STI_NEON ? 0 : 0x1f80); /* what both have when a program starts */
+/* Converts the elements that the kernels can, and returns their count. src starts at a whole byte. If stream is set,
+ * dst is aligned to STI_STREAM_ALIGN. */
+static size_t sti_convert_vector(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                                 int stream) {
+    const sti_kernel kernel = sti_choose_kernel();
+    const uint64_t saved = sti_exchange_float_mode(STI_NEON ? 0 : 0x1f80); /* the values at program start */
     size_t done = kernel(to, dst, from, src, n, stream);
-    if (done == 0) done = sti_convert_twice(kernel, to, dst, from, src, n, stream);
-    (void)sti_float_mode(was);
+    if (done == 0) done = sti_convert_through_f32(kernel, to, dst, from, src, n, stream);
+    (void)sti_exchange_float_mode(saved);
 #if STI_SSE2
     if (stream) _mm_sfence();
 #endif
@@ -6475,37 +6469,34 @@ static size_t sti_convert_wide(st_dtype to, unsigned char *dst, st_dtype from, c
 
 #endif /* STI_SSE2 || STI_NEON */
 
-/* The elements of src from the one at `first` on, as `to`, packed at dst in the order of this machine. The pair is
- * convertible; src and dst have the bytes and do not overlap. Of a dtype to itself, first and elements fill whole
- * bytes. */
+/* Converts elements first .. first + elements - 1 of src and packs them at dst, in the byte order of the machine. The
+ * pair is convertible, both buffers are large enough, and they do not overlap. If to == from, `first` and `elements`
+ * fill whole bytes. */
 static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t first, size_t elements,
-                        unsigned how) {
+                        unsigned flags) {
     const unsigned char *s = (const unsigned char *)src;
     unsigned char *d = (unsigned char *)dst;
-    if (to == ST_DTYPE_C64) { /* two of F32 each, which no size that fits makes too large */
+    size_t element_bytes, done = 0;
+    if (to == ST_DTYPE_C64) { /* two F32 each; cannot overflow, because the bytes fit size_t */
         to = from = ST_DTYPE_F32;
         first *= 2;
         elements *= 2;
     }
-    if (to == from && (sti_dtypes[to].bits <= 8 || !STI_BIG_ENDIAN || !(how & STI_FROM_FILE))) {
+    if (to == from && (sti_dtypes[to].bits <= 8 || !STI_BIG_ENDIAN || !(flags & STI_FROM_FILE))) {
         if (elements) ST_MEMCPY(d, s + sti_packed_bytes(from, first), sti_packed_bytes(to, elements));
         return;
     }
+    element_bytes = sti_dtypes[to].bits / 8u; /* nothing is converted to an element smaller than a byte */
 #if STI_SSE2 || STI_NEON
-    if (elements >= STI_STEP) {
-        int stream = (how & STI_TO_STREAM) && elements >= STI_ALIGN; /* which is more than can come before */
-        size_t done = sti_lead(to, d, from, first, &stream);
-        sti_convert_each(to, d, from, s, first, done, how);
-        d += sti_packed_bytes(to, done);
-        first += done;
-        elements -= done;
-        done = sti_convert_wide(to, d, from, s + sti_packed_bytes(from, first), elements, stream);
-        d += sti_packed_bytes(to, done);
-        first += done;
-        elements -= done;
+    if (elements >= STI_KERNEL_STEP) {
+        int stream = (flags & STI_TO_STREAM) && elements >= STI_STREAM_ALIGN; /* more than sti_lead_count returns */
+        done = sti_lead_count(to, d, from, first, &stream);
+        sti_convert_scalar(to, d, from, s, first, done, flags);
+        done += sti_convert_vector(to, d + done * element_bytes, from, s + sti_packed_bytes(from, first + done),
+                                   elements - done, stream);
     }
 #endif
-    sti_convert_each(to, d, from, s, first, elements, how);
+    sti_convert_scalar(to, d + done * element_bytes, from, s, first + done, elements - done, flags);
 }
 
 ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t elements) {
@@ -6783,7 +6774,8 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
     st_status s = sti_view_check(t, v, error);
     if (s != ST_OK) return s;
     if ((unsigned)as >= STI_DTYPES || (unsigned)t->dtype >= STI_DTYPES) {
-        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, STI_DTYPES - 1, (unsigned)as < STI_DTYPES ? t->dtype : as,
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, STI_DTYPES - 1,
+                                 (unsigned)as < STI_DTYPES ? (unsigned)t->dtype : (unsigned)as,
                                  STI_TEXT("no dtype has the number $a: the last is $e"), error);
     }
     if (!sti_is_whole(t)) {
@@ -7689,40 +7681,39 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
 #if !defined(ST_NO_WRITER)
 
 /* ---- 17 writer ------------------------------------------------------------------------------------------------------
- * Plan, emit, stream, save, edit. Saving is the streaming writer driven by the library; sizing is emitting to nowhere.
+ * Planning, writing, streaming, saving and editing. st_save drives the streaming writer; the header's size is found by
+ * formatting the header without an output.
  * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14
  * ------------------------------------------------------------------------------------------------------------------ */
-#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
+#define STI_BUFFER_MAX_BYTES 1048576u
+#define STI_BUFFER_MIN_BYTES 64u      /* with a work buffer */
+#define STI_MAPPED_COPY_BYTES 262144u /* copied per block from a mapping; writing from a mapping is slower */
+#define STI_MIN_ENTRY_BYTES 47u       /* header bytes of a tensor with an empty name and no dimensions */
+#define STI_MIN_PAIR_BYTES 5u         /* header bytes of a metadata pair with empty texts */
 
-#define STI_BUFFER_BYTES (SIZE_MAX / 2 < 1048576u ? SIZE_MAX / 2 : 1048576u) /* of data on its way, at most */
-#define STI_BUFFER_LEAST 64u                                                 /* in a work buffer */
-#define STI_MAPPED_BYTES 262144u /* of a mapping, copied to the buffer at a time: to write from it is slower */
-#define STI_LEAST_ENTRY 47u      /* bytes of a header that a tensor of no name and no dimension takes */
-#define STI_LEAST_PAIR 5u        /* and a pair of two empty texts */
-
-typedef struct sti_named { /* a tensor or a metadata pair to write */
-    sti_span name;         /* of a pair its key */
-    const void *item;      /* st_tensor or st_pair: the caller's, or a copy */
-    uint64_t bytes;        /* of a tensor's data */
-    unsigned dtype;        /* of a tensor; not ST_DTYPE_UNKNOWN where its spelling is known */
-    uint32_t place;        /* in the order of declaration */
+typedef struct sti_named {   /* a tensor or a metadata pair in the output */
+    sti_span name;           /* of the tensor, or the pair's key */
+    const void *item;        /* st_tensor or st_pair: the caller's, or the writer's copy */
+    uint64_t bytes;          /* tensor: size of its data */
+    unsigned dtype;          /* tensor: ST_DTYPE_UNKNOWN only if item's dtype_name is not a known dtype */
+    uint32_t declared_index; /* tensor: index in the order of declaration */
 } sti_named;
 
-typedef struct sti_item { /* a tensor of a streamed file; shape, name and spelling lie behind it */
-    st_tensor tensor; /* first: a pointer to one is a pointer to the other. It has its offset once the file is begun */
-    struct sti_item *next;
-    uint64_t written; /* by st_writer_write_to; each of its threads keeps to items of its own */
-    int failed;       /* a write of it did, and is final */
-} sti_item;
+typedef struct sti_declared_tensor { /* a tensor of a streaming writer; shape, name and dtype_name follow the struct */
+    st_tensor tensor;                /* must be first: pointers are cast; st_writer_begin sets its offset */
+    struct sti_declared_tensor *next;
+    uint64_t written; /* by st_writer_write_to; only the thread that writes the tensor uses this field */
+    int failed;       /* a write of this tensor failed, which is final */
+} sti_declared_tensor;
 
-typedef struct sti_pending_pair { /* a metadata pair of a streamed file; both texts lie behind it */
-    struct sti_pending_pair *next;
+typedef struct sti_declared_pair { /* a metadata pair of a streaming writer; both texts follow the struct */
+    struct sti_declared_pair *next;
     st_pair pair;
-} sti_pending_pair;
+} sti_declared_pair;
 
-/* of a streamed file */
-static sti_item *sti_item_of(const sti_named *n) {
-    return (sti_item *)(uintptr_t)n->item;
+/* valid for tensors of a streaming writer only */
+static sti_declared_tensor *sti_declared_tensor_of(const sti_named *n) {
+    return (sti_declared_tensor *)(uintptr_t)n->item;
 }
 
 enum sti_stage { STI_ADDING, STI_WRITING, STI_FAILED, STI_FINISHED };
@@ -7731,40 +7722,40 @@ struct st_writer {
     sti_memory memory;
     st_save_options options;
     enum sti_stage stage;
-    const st_model *from;              /* st_save: where the bytes of tensors without data are */
-    sti_item *first_item, **last_item; /* streamed: in the order of declaration */
-    sti_pending_pair *first_pair, **last_pair;
-    size_t item_count, pair_count;
-    size_t copied; /* bytes of the items and pairs above */
+    const st_model *from;                             /* st_save: source of the tensors without data */
+    sti_declared_tensor *first_tensor, **last_tensor; /* streaming: in the order of declaration */
+    sti_declared_pair *first_pair, **last_pair;
+    size_t tensor_count, pair_count;
+    size_t declared_bytes; /* memory of the declared tensors and pairs */
     int has_metadata;
-    sti_named *order; /* tensors, then pairs, as they are written */
-    sti_named *names; /* NULL until all are known: tensors by name, then room for as many as there are pairs */
+    sti_named *output_order; /* tensors, then pairs, in the order of the header */
+    sti_named *by_name;      /* tensors sorted by name, then spare entries for the pairs; NULL before planning */
     unsigned char *buffer;
     size_t buffer_bytes, buffered;
-    uint64_t flushed;      /* bytes of the file that left the buffer, front to back */
-    uint64_t keep;         /* bytes before the data that stay, where they suffice */
-    uint64_t header_least; /* bytes that the header takes at least */
+    uint64_t flushed_bytes;    /* written sequentially, not counting the buffer */
+    uint64_t keep;             /* editing: the old data offset, kept if the new header fits */
+    uint64_t header_min_bytes; /* lower bound, known before planning */
     uint64_t data_offset, data_bytes;
-    size_t current;    /* place in order of the tensor that st_writer_write fills */
-    uint64_t written;  /* bytes of it that came through st_writer_write */
-    uint64_t streamed; /* data bytes that did */
-    st_sink sink;      /* write NULL: a file */
-    const char *path;  /* the caller's */
-    const char *said;  /* what messages call it */
+    size_t current;           /* index in output_order of the tensor that st_writer_write fills */
+    uint64_t current_written; /* bytes of the current tensor from st_writer_write */
+    uint64_t streamed_bytes;  /* data bytes from st_writer_write or st_save */
+    st_sink sink;             /* write NULL: the output is a file */
+    const char *path;         /* the caller's */
+    const char *said;         /* name of the output in messages */
 #if !defined(ST_NO_FILES)
     sti_target target;
 #endif
-    uint32_t serial; /* of the temporary's name: where the search for a free one begins, then the one that was free */
-    char *temp;      /* name of the temporary */
+    uint32_t serial; /* number in the temporary file's name: the first to try, then the one in use */
+    char *temp;      /* name of the temporary file */
     size_t temp_bytes;
 };
 
 /* ---- names */
 
-/* merges two neighbouring runs that are in order into `to`; of equal names those of the first come first */
+/* Merges two adjacent sorted runs into `to`. Stable: of equal names, those in a come first. */
 static void sti_merge(const sti_named *a, size_t a_count, const sti_named *b, size_t b_count, sti_named *to) {
     const sti_named *a_end = a + a_count, *b_end = b + b_count;
-    if (b_count && sti_compare(a_end[-1].name, b->name) > 0) { /* a run is never empty where another follows */
+    if (b_count && sti_compare(a_end[-1].name, b->name) > 0) { /* a is not empty if b is not */
         while (a < a_end && b < b_end) {
             if (a_end - a > 4) STI_PREFETCH(a[4].name.at);
             if (b_end - b > 4) STI_PREFETCH(b[4].name.at);
@@ -7775,13 +7766,13 @@ static void sti_merge(const sti_named *a, size_t a_count, const sti_named *b, si
     for (; b < b_end; b++) *to++ = *b;
 }
 
-/* Orders n items by name with the help of as many spare ones. O(n log n) comparisons whatever the names; the bytes that
- * they look at are at most log n times those of all names. */
+/* Sorts n items by name; spare has space for n more. Merge sort, so hostile names cost O(n log n) comparisons, and the
+ * bytes compared are at most log n times the bytes of all names. */
 static void sti_sort_by_name(sti_named *items, sti_named *spare, size_t n) {
     sti_named *from = items, *to = spare, *other;
     size_t run, i;
     for (run = 1; run < n; run *= 2) {
-        for (i = 0; i < n; i += 2 * run) { /* n items are in memory, so nothing overflows */
+        for (i = 0; i < n; i += 2 * run) { /* no overflow: n items fit in memory */
             const size_t a = n - i < run ? n - i : run, b = n - i - a < run ? n - i - a : run;
             sti_merge(from + i, a, from + i + a, b, to + i);
         }
@@ -7792,7 +7783,7 @@ static void sti_sort_by_name(sti_named *items, sti_named *spare, size_t n) {
     if (from != items) ST_MEMCPY(items, from, n * sizeof *items);
 }
 
-/* the first of n items in order that has the name of the one before it; n: none has */
+/* Returns the index of the first of n sorted items with the same name as its predecessor; n if there is none. */
 static size_t sti_find_repeated(const sti_named *items, size_t n) {
     size_t i;
     for (i = 1; i < n && !sti_same(items[i - 1].name, items[i].name); i++) {}
@@ -7801,18 +7792,19 @@ static size_t sti_find_repeated(const sti_named *items, size_t n) {
 
 /* ---- memory */
 
-/* of order and names, for `more` items than there are */
-static size_t sti_named_bytes(const st_writer *w, size_t more) {
-    size_t count = sti_add_saturated(sti_add_saturated(w->item_count, w->pair_count), sti_add_saturated(more, 1));
+/* Returns the size of output_order and by_name together, with `extra` items added. */
+static size_t sti_named_bytes(const st_writer *w, size_t extra) {
+    size_t count = sti_add_saturated(sti_add_saturated(w->tensor_count, w->pair_count), sti_add_saturated(extra, 1));
     return sti_round8(sti_multiply_saturated(count, 2 * sizeof(sti_named)));
 }
 
-/* Bytes were not there. A work buffer: says how many suffice for all that is declared, and `copy` bytes of one more. */
+/* Reports that an allocation of `bytes` failed. With a work buffer, reports the size that would suffice for everything
+ * declared plus a declaration of `copy` bytes. */
 STI_COLD static st_status sti_writer_no_memory(const st_writer *w, size_t bytes, size_t copy, st_error *error) {
     if (w->memory.work) {
-        bytes = sti_add_saturated(sti_named_bytes(w, copy > 0), sti_add_saturated(w->copied, copy));
+        bytes = sti_add_saturated(sti_named_bytes(w, copy > 0), sti_add_saturated(w->declared_bytes, copy));
         bytes = sti_add_saturated(bytes, sti_round8(w->temp_bytes));
-        bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_LEAST + w->memory.work_skipped);
+        bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_MIN_BYTES + w->memory.work_skipped);
     }
     return sti_error_file(error, sti_span_of(w->said), sti_fail_memory(&w->memory, bytes, error));
 }
@@ -7823,14 +7815,25 @@ static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
     return taken;
 }
 
+/* Allocates a declaration; later errors count it as part of the memory needed. */
+static void *sti_writer_take_declared(st_writer *w, size_t struct_bytes, size_t text_bytes, st_error *error) {
+    const size_t bytes = sti_round8(sti_add_saturated(struct_bytes, text_bytes));
+    void *taken = sti_arena_take(&w->memory, bytes);
+    if (!taken) {
+        (void)sti_writer_no_memory(w, bytes, bytes, error);
+    } else {
+        w->declared_bytes += bytes;
+    }
+    return taken;
+}
+
 /* ---- declaring */
 
+/* Returns the span of a caller's text; bytes 0: NUL-terminated. text NULL: returns {NULL, 0}. */
 static sti_span sti_span_of_text(const char *text, size_t bytes) {
-    sti_span s = {NULL, 0};
-    if (!text) return s;
-    if (!bytes) return sti_span_of(text);
+    sti_span s;
     s.at = text;
-    s.n = bytes;
+    s.n = text && !bytes ? sti_span_of(text).n : text ? bytes : 0;
     return s;
 }
 
@@ -7838,228 +7841,218 @@ static int sti_is_utf8(sti_span s) {
     return sti_utf8_span((const unsigned char *)s.at, s.n) == s.n;
 }
 
-/* a refusal with its subject, before anything was changed */
-STI_COLD static st_status sti_refuse(const char *said, st_status status, sti_span subject, uint64_t expected,
+/* Sets an error with an optional subject (a tensor, key or argument), and returns status. */
+STI_COLD static st_status sti_refuse(const char *label, st_status status, sti_span subject, uint64_t expected,
                                      uint64_t actual, const char *sentence, st_error *error) {
     (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
     if (subject.n) sti_error_subject(error, subject, STI_NAME);
-    return sti_error_file(error, sti_span_of(said), status);
+    return sti_error_file(error, sti_span_of(label), status);
 }
 
-/* judges a tensor to write, and completes it in *t: lengths, elements, bytes, a known dtype under its number */
-static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_tensor *t, st_error *error) {
-    const char *none = STI_TEXT("tensor has no name, no shape or no dtype");
-    sti_span name = sti_span_of_text(given->name, given->name_bytes), spelling = sti_span_of_text(given->dtype_name, 0);
+/* Completes *t, a copy of a tensor to save: its lengths, elements and bytes, and the number of a known dtype. Returns
+ * ST_OK, or a status with the error's sentence and numbers. */
+static st_status sti_tensor_complete(const st_tensor *given, st_tensor *t, const char **sentence, uint64_t *expected,
+                                     uint64_t *actual) {
+    const int known = given->dtype != ST_DTYPE_UNKNOWN;
     uint64_t bits;
     uint32_t i;
     int overflow = 0;
-    if (!name.at || (given->rank && !given->shape) || (unsigned)given->dtype >= STI_DTYPES) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
+    *sentence = STI_TEXT("tensor has no name, no shape or no dtype");
+    if (!t->name || (given->rank && !given->shape) || (unsigned)given->dtype >= STI_DTYPES) return ST_ERR_ARGUMENT;
+    if (!known) {
+        if (!given->dtype_name) return ST_ERR_ARGUMENT;
+        t->dtype = sti_dtype_find(sti_span_of(given->dtype_name));
     }
+    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
+    *sentence = STI_TEXT("tensor name is not UTF-8");
+    if (!sti_is_utf8(sti_span_of_text(t->name, t->name_bytes))) return ST_ERR_UTF8;
+    *sentence = STI_TEXT("dtype_name is not UTF-8");
+    if (!sti_is_utf8(sti_span_of(t->dtype_name))) return ST_ERR_UTF8;
+    *sentence = STI_TEXT("__metadata__ cannot be the name of a tensor");
+    if (sti_same(sti_span_of_text(t->name, t->name_bytes), sti_span_of("__metadata__"))) return ST_ERR_ARGUMENT;
+    for (i = 0, t->elements = 1; i < t->rank; i++) { /* a later 0 does not undo an overflow, as when reading */
+        if (!sti_multiply64(t->elements, t->shape[i], &t->elements)) overflow = 1;
+    }
+    *sentence = STI_TEXT("tensor too large: its size in bits does not fit 64 bits");
+    if (overflow || !sti_multiply64(sti_dtype_of(t->dtype)->bits, t->elements, &bits)) return ST_ERR_OVERFLOW;
+    *sentence = STI_TEXT("the tensor's $a bits do not fill whole bytes");
+    *actual = bits;
+    if (bits % 8) return ST_ERR_SUBBYTE;
+    if (t->dtype != ST_DTYPE_UNKNOWN) t->bytes = bits / 8;
+    *sentence = STI_TEXT("shape and dtype need $e bytes, st_tensor.bytes is $a");
+    *expected = t->bytes;
+    *actual = given->bytes;
+    return known || t->bytes == given->bytes ? ST_OK : ST_ERR_SIZE;
+}
+
+/* Checks a tensor to save and completes it in *t. */
+STI_COLD static st_status sti_tensor_judge(const char *label, const st_tensor *given, st_tensor *t, st_error *error) {
+    const char *sentence;
+    uint64_t expected = 0, actual = 0;
+    st_status s;
+    sti_span name = sti_span_of_text(given->name, given->name_bytes);
     *t = *given;
     t->name_bytes = name.n;
     t->data = NULL;
     t->shard = 0;
-    if (t->dtype == ST_DTYPE_UNKNOWN) {
-        if (!spelling.at) return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
-        t->dtype = sti_dtype_find(spelling);
-    }
-    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
-    if (!sti_is_utf8(name))
-        return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("tensor name is not UTF-8"), error);
-    if (!sti_is_utf8(sti_span_of(t->dtype_name))) {
-        return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("dtype_name is not UTF-8"), error);
-    }
-    if (sti_same(name, sti_span_of("__metadata__"))) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, STI_TEXT("__metadata__ cannot be the name of a tensor"),
-                          error);
-    }
-    for (i = 0, t->elements = 1; i < t->rank; i++) {
-        if (!sti_multiply64(t->elements, t->shape[i], &t->elements)) overflow = 1; /* for good, as when reading */
-    }
-    if (overflow || !sti_multiply64(sti_dtype_of(t->dtype)->bits, t->elements, &bits)) {
-        return sti_refuse(said, ST_ERR_OVERFLOW, name, 0, 0,
-                          STI_TEXT("tensor too large: its size in bits does not fit 64 bits"), error);
-    }
-    if (bits % 8) {
-        return sti_refuse(said, ST_ERR_SUBBYTE, name, 0, bits, STI_TEXT("the tensor's $a bits do not fill whole bytes"),
-                          error);
-    }
-    if (t->dtype != ST_DTYPE_UNKNOWN) t->bytes = bits / 8;
-    if (given->dtype == ST_DTYPE_UNKNOWN && t->bytes != given->bytes) {
-        return sti_refuse(said, ST_ERR_SIZE, name, t->bytes, given->bytes,
-                          STI_TEXT("shape and dtype need $e bytes, st_tensor.bytes is $a"), error);
-    }
-    return ST_OK;
+    s = sti_tensor_complete(given, t, &sentence, &expected, &actual);
+    return s == ST_OK ? s : sti_refuse(label, s, name, expected, actual, sentence, error);
 }
 
-/* what the copies of a tensor and of a pair take of memory */
-static size_t sti_item_bytes(const st_tensor *t) {
-    size_t texts = sti_add_saturated(sti_add_saturated(t->name_bytes, 1),
-                                     t->dtype == ST_DTYPE_UNKNOWN ? sti_span_of(t->dtype_name).n + 1 : 0);
-    return sti_round8(sti_add_saturated(sizeof(sti_item),
-                                        sti_add_saturated(sti_multiply_saturated(t->rank, sizeof *t->shape), texts)));
-}
+#define STI_WRITE_FAILED STI_TEXT("an earlier write failed: the writer can only be closed")
+#define STI_TOO_MANY_BYTES STI_TEXT("$a bytes passed, but only $e bytes are missing")
 
-static size_t sti_pending_pair_bytes(const st_pair *p) {
-    return sti_round8(sti_add_saturated(sizeof(sti_pending_pair),
-                                        sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), 2)));
-}
-
-STI_COLD static st_status sti_writer_state(const st_writer *w, st_error *error) {
+/* Refuses a call that the writer's stage does not allow. */
+STI_COLD static st_status sti_refuse_stage(const st_writer *w, st_error *error) {
     return sti_refuse(
         w->said, ST_ERR_STATE, sti_span_of(""), 0, 0,
         w->stage == STI_FAILED
-            ? STI_TEXT("a write failed before: the writer can only be closed")
+            ? STI_WRITE_FAILED
             : STI_TEXT("wrong order of calls: expected st_writer_open, _add, _begin, _write, _finish, _close"),
         error);
 }
 
-/* refuses a NULL pointer, or an empty text, by the argument's name */
-STI_COLD static st_status sti_argument_refuse(const char *said, const char *argument, st_error *error) {
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(argument), 0, 0, STI_TEXT("argument is NULL or empty"), error);
+/* Refuses an argument that is NULL or empty. */
+STI_COLD static st_status sti_argument_refuse(const char *label, const char *argument, st_error *error) {
+    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(argument), 0, 0, STI_TEXT("argument is NULL or empty"),
+                      error);
 }
 
-STI_COLD static st_status sti_no_writer(st_error *error) {
+STI_COLD static st_status sti_refuse_no_writer(st_error *error) {
     return sti_argument_refuse("(writer)", "writer", error);
 }
 
 static void sti_writer_count_tensor(st_writer *w, const st_tensor *t) {
     w->data_bytes = sti_add64_saturated(w->data_bytes, t->bytes);
-    w->header_least = sti_add64_saturated(w->header_least, sti_add_saturated(t->name_bytes, STI_LEAST_ENTRY + t->rank));
+    w->header_min_bytes =
+        sti_add64_saturated(w->header_min_bytes, sti_add_saturated(t->name_bytes, STI_MIN_ENTRY_BYTES + t->rank));
 }
 
 static void sti_writer_count_pair(st_writer *w, const st_pair *p) {
-    w->header_least = sti_add64_saturated(
-        w->header_least, sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), STI_LEAST_PAIR));
+    w->header_min_bytes = sti_add64_saturated(
+        w->header_min_bytes, sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), STI_MIN_PAIR_BYTES));
 }
 
 ST_API st_status st_writer_add(st_writer *w, const st_tensor *tensor, st_error *error) {
     st_tensor t;
-    sti_item *item;
-    size_t bytes;
-    char *at;
+    sti_declared_tensor *item;
+    size_t texts; /* bytes, with the NULs */
+    char *text;
     uint64_t *shape;
     st_status s;
-    if (!w) return sti_no_writer(error);
+    if (!w) return sti_refuse_no_writer(error);
     if (!tensor) return sti_argument_refuse(w->said, "tensor", error);
-    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
+    if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
     s = sti_tensor_judge(w->said, tensor, &t, error);
     if (s != ST_OK) return s;
-    bytes = sti_item_bytes(&t);
-    item = (sti_item *)sti_arena_take(&w->memory, bytes);
-    if (!item) return sti_writer_no_memory(w, bytes, bytes, error);
+    texts = sti_add_saturated(t.name_bytes, 1);
+    if (t.dtype == ST_DTYPE_UNKNOWN) texts = sti_add_saturated(texts, sti_span_of(t.dtype_name).n + 1);
+    item = (sti_declared_tensor *)sti_writer_take_declared(
+        w, sti_add_saturated(sizeof *item, sti_multiply_saturated(t.rank, sizeof *shape)), texts, error);
+    if (!item) return ST_ERR_MEMORY;
     ST_MEMSET(item, 0, sizeof *item);
     shape = (uint64_t *)(void *)(item + 1);
-    at = (char *)(shape + t.rank);
-    if (t.rank) ST_MEMCPY(shape, t.shape, t.rank * sizeof *shape); /* it was taken */
+    text = (char *)(shape + t.rank);
+    if (t.rank) ST_MEMCPY(shape, t.shape, t.rank * sizeof *shape);
     t.shape = shape;
-    t.name = sti_copy_text(&at, sti_span_of_text(t.name, t.name_bytes));
-    if (t.dtype == ST_DTYPE_UNKNOWN) t.dtype_name = sti_copy_text(&at, sti_span_of(t.dtype_name));
+    t.name = sti_copy_text(&text, sti_span_of_text(t.name, t.name_bytes));
+    if (t.dtype == ST_DTYPE_UNKNOWN) t.dtype_name = sti_copy_text(&text, sti_span_of(t.dtype_name));
     item->tensor = t;
-    *w->last_item = item;
-    w->last_item = &item->next;
-    w->item_count++;
-    w->copied += bytes; /* they were taken */
+    *w->last_tensor = item;
+    w->last_tensor = &item->next;
+    w->tensor_count++;
     sti_writer_count_tensor(w, &t);
     return sti_succeed(error);
 }
 
-static st_pair sti_pair_complete(const st_pair *given) {
-    st_pair p = *given;
-    p.key_bytes = sti_span_of_text(p.key, p.key_bytes).n;
-    p.value_bytes = sti_span_of_text(p.value, p.value_bytes).n;
-    return p;
-}
-
-/* judges a pair and completes it in *p */
-static st_status sti_pair_judge(const char *said, const st_pair *given, st_pair *p, st_error *error) {
-    sti_span key;
-    *p = sti_pair_complete(given);
-    key = sti_span_of_text(p->key, p->key_bytes);
-    if (!p->key || !p->value) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("metadata entry has no key or no value"), error);
+/* Checks a metadata pair and completes its lengths in *p. */
+STI_COLD static st_status sti_pair_check(const char *label, const st_pair *given, st_pair *p, st_error *error) {
+    const sti_span key = sti_span_of_text(given->key, given->key_bytes);
+    const sti_span value = sti_span_of_text(given->value, given->value_bytes);
+    *p = *given;
+    p->key_bytes = key.n;
+    p->value_bytes = value.n;
+    if (!key.at || !value.at) {
+        return sti_refuse(label, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("metadata entry has no key or no value"), error);
     }
-    if (!sti_is_utf8(key) || !sti_is_utf8(sti_span_of_text(p->value, p->value_bytes))) {
-        return sti_refuse(said, ST_ERR_UTF8, key, 0, 0, STI_TEXT("metadata is not UTF-8"), error);
+    if (!sti_is_utf8(key) || !sti_is_utf8(value)) {
+        return sti_refuse(label, ST_ERR_UTF8, key, 0, 0, STI_TEXT("metadata is not UTF-8"), error);
     }
     return ST_OK;
 }
 
 ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_error *error) {
-    sti_pending_pair *copy;
-    size_t bytes;
+    sti_declared_pair *copy;
     st_pair p;
-    char *at;
+    char *text;
     st_status s;
-    if (!w) return sti_no_writer(error);
-    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
+    if (!w) return sti_refuse_no_writer(error);
+    if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
     if (pair) {
-        s = sti_pair_judge(w->said, pair, &p, error);
+        s = sti_pair_check(w->said, pair, &p, error);
         if (s != ST_OK) return s;
-        bytes = sti_pending_pair_bytes(&p);
-        copy = (sti_pending_pair *)sti_arena_take(&w->memory, bytes);
-        if (!copy) return sti_writer_no_memory(w, bytes, bytes, error);
-        at = (char *)(copy + 1);
+        copy = (sti_declared_pair *)sti_writer_take_declared(
+            w, sizeof *copy, sti_add_saturated(sti_add_saturated(p.key_bytes, p.value_bytes), 2), error);
+        if (!copy) return ST_ERR_MEMORY;
+        text = (char *)(copy + 1);
         copy->next = NULL;
         copy->pair = p;
-        copy->pair.key = sti_copy_text(&at, sti_span_of_text(p.key, p.key_bytes));
-        copy->pair.value = sti_copy_text(&at, sti_span_of_text(p.value, p.value_bytes));
+        copy->pair.key = sti_copy_text(&text, sti_span_of_text(p.key, p.key_bytes));
+        copy->pair.value = sti_copy_text(&text, sti_span_of_text(p.value, p.value_bytes));
         *w->last_pair = copy;
         w->last_pair = &copy->next;
         w->pair_count++;
-        w->copied += bytes; /* they were taken */
         sti_writer_count_pair(w, &p);
     }
     w->has_metadata = 1;
     return sti_succeed(error);
 }
 
-/* takes order and names */
-static st_status sti_writer_take_names(st_writer *w, st_error *error) {
-    w->names = (sti_named *)sti_writer_take(w, sti_named_bytes(w, 0), error);
-    if (!w->names) return ST_ERR_MEMORY;
-    w->order = w->names + w->item_count + w->pair_count;
+/* Allocates output_order and by_name. */
+static st_status sti_writer_take_entries(st_writer *w, st_error *error) {
+    w->by_name = (sti_named *)sti_writer_take(w, sti_named_bytes(w, 0), error);
+    if (!w->by_name) return ST_ERR_MEMORY;
+    w->output_order = w->by_name + w->tensor_count + w->pair_count;
     return ST_OK;
 }
 
-/* a tensor that was judged; item: the caller's, or a copy */
-static sti_named sti_named_tensor(const st_tensor *judged, const st_tensor *item, size_t place) {
+/* Returns the output entry of a completed tensor; item: the caller's tensor or the writer's copy. */
+static sti_named sti_named_tensor(const st_tensor *completed, const st_tensor *item, size_t index) {
     sti_named n;
-    n.name.at = judged->name;
-    n.name.n = judged->name_bytes;
+    n.name.at = completed->name;
+    n.name.n = completed->name_bytes;
     n.item = item;
-    n.bytes = judged->bytes;
-    n.dtype = (unsigned)judged->dtype;
-    n.place = (uint32_t)place; /* a header has no more tensors than that */
+    n.bytes = completed->bytes;
+    n.dtype = (unsigned)completed->dtype;
+    n.declared_index = (uint32_t)index; /* the limit of the header bounds the count of tensors */
     return n;
 }
 
-static sti_named sti_named_pair(const st_pair *judged, const st_pair *item) {
+static sti_named sti_named_pair(const st_pair *completed, const st_pair *item) {
     sti_named n;
     ST_MEMSET(&n, 0, sizeof n);
-    n.name = sti_span_of_text(judged->key, judged->key_bytes);
+    n.name = sti_span_of_text(completed->key, completed->key_bytes);
     n.item = item;
     return n;
 }
 
-/* lists what a streamed file was declared to have */
-static st_status sti_writer_list(st_writer *w, st_error *error) {
-    const sti_item *item;
-    const sti_pending_pair *p;
+/* Fills by_name and output_order from the declarations of a streaming writer. */
+static st_status sti_writer_list_declared(st_writer *w, st_error *error) {
+    const sti_declared_tensor *item;
+    const sti_declared_pair *p;
     size_t i = 0;
-    st_status s = sti_writer_take_names(w, error);
+    st_status s = sti_writer_take_entries(w, error);
     if (s != ST_OK) return s;
-    for (item = w->first_item; item; item = item->next, i++) {
-        w->names[i] = sti_named_tensor(&item->tensor, &item->tensor, i);
+    for (item = w->first_tensor; item; item = item->next, i++) {
+        w->by_name[i] = sti_named_tensor(&item->tensor, &item->tensor, i);
     }
-    for (p = w->first_pair; p; p = p->next) w->order[i++] = sti_named_pair(&p->pair, &p->pair);
+    for (p = w->first_pair; p; p = p->next) w->output_order[i++] = sti_named_pair(&p->pair, &p->pair);
     return ST_OK;
 }
 
-/* ---- bytes on their way out, front to back */
+/* ---- sequential output through the buffer. These functions return 0 or a code of the system or the sink. */
 
-/* a write that failed: final, and said with the code */
+/* Reports a failed write, after which the writer can only be closed. */
 STI_COLD static st_status sti_writer_failed(st_writer *w, int code, st_error *error) {
     w->stage = STI_FAILED;
     return sti_error_file(error, sti_span_of(w->said),
@@ -8072,10 +8065,10 @@ static int sti_writer_out(st_writer *w, const void *bytes, size_t n) {
         code = (w->sink.write)(w->sink.user, bytes, n);
     } else {
 #if !defined(ST_NO_FILES)
-        code = sti_system_write(&w->target, w->flushed, bytes, n);
+        code = sti_system_write(&w->target, w->flushed_bytes, bytes, n);
 #endif
     }
-    w->flushed = sti_add64_saturated(w->flushed, n);
+    w->flushed_bytes = sti_add64_saturated(w->flushed_bytes, n);
     return code;
 }
 
@@ -8086,29 +8079,30 @@ static int sti_writer_flush(st_writer *w) {
 }
 
 static int sti_writer_push(st_writer *w, const void *bytes, size_t n) {
-    const size_t room = w->buffer_bytes - w->buffered;
+    const size_t available = w->buffer_bytes - w->buffered;
     int code;
-    if (n > room && (code = sti_writer_flush(w)) != 0) return code;
-    if (n >= w->buffer_bytes) return sti_writer_out(w, bytes, n); /* the buffer is empty: n was over its room */
+    if (n > available && (code = sti_writer_flush(w)) != 0) return code;
+    if (n >= w->buffer_bytes)
+        return sti_writer_out(w, bytes, n); /* the buffer is empty: it was just flushed, or buffered was 0 */
     ST_MEMCPY(w->buffer + w->buffered, bytes, n);
     w->buffered += n;
     return 0;
 }
 
-/* ---- the header's text, to the writer or, to be sized, to nowhere */
+/* ---- the text of the header */
 
 typedef struct sti_emitter {
-    st_writer *writer; /* NULL: only counted */
+    st_writer *writer; /* NULL: count the bytes without writing them */
     uint64_t bytes;
-    int code; /* of the first write that failed */
+    int code; /* of the first failed write; later bytes are counted, not written */
 } sti_emitter;
 
-static void sti_emit(sti_emitter *e, const void *bytes, size_t n) {
+STI_NOINLINE static void sti_emit(sti_emitter *e, const void *bytes, size_t n) {
     e->bytes = sti_add64_saturated(e->bytes, n);
     if (e->writer && !e->code) e->code = sti_writer_push(e->writer, bytes, n);
 }
 
-static void sti_emit_text(sti_emitter *e, const char *text) {
+STI_NOINLINE static void sti_emit_text(sti_emitter *e, const char *text) {
     sti_emit(e, text, sti_span_of(text).n);
 }
 
@@ -8118,9 +8112,9 @@ static void sti_emit_number(sti_emitter *e, uint64_t n) {
     sti_emit(e, s.at, s.n);
 }
 
-/* one of a UTF-16 string's units, escaped: in short where there is a short form */
-static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
-    static const char hex[] = "0123456789abcdef", short_form[] = "btn\0fr"; /* for 8 to 13; 11 has none */
+/* Emits the escape of one UTF-16 code unit, the short form (\n) if JSON has one. */
+STI_COLD static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
+    static const char hex[] = "0123456789abcdef", short_form[] = "btn\0fr"; /* for units 8 to 13; 11 has none */
     char out[6] = {'\\', 'u', 0, 0, 0, 0};
     int i;
     if (unit == '"' || unit == '\\') {
@@ -8133,7 +8127,7 @@ static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
     sti_emit(e, out, out[2] ? 6 : 2);
 }
 
-/* a JSON string, escaped as the reference does: only what must be */
+/* Emits a JSON string; like the reference, escapes only quotes, backslashes and control characters. */
 static void sti_emit_string(sti_emitter *e, sti_span s) {
     size_t i, from = 0;
     sti_emit(e, "\"", 1);
@@ -8174,7 +8168,7 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
     if (w->has_metadata) {
         sti_emit_text(e, "\"__metadata__\":{");
         for (i = 0; i < w->pair_count; i++) {
-            const sti_named *n = &w->order[w->item_count + i];
+            const sti_named *n = &w->output_order[w->tensor_count + i];
             const st_pair *p = (const st_pair *)n->item;
             if (i) sti_emit(e, ",", 1);
             sti_emit_string(e, n->name);
@@ -8183,68 +8177,71 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
         }
         sti_emit(e, "}", 1);
     }
-    for (i = 0; i < w->item_count; i++) {
-        if (i + 8 < w->item_count) STI_PREFETCH(w->order[i + 8].item);
-        if (i + 8 < w->item_count) STI_PREFETCH(w->order[i + 8].name.at);
-        if (i + 4 < w->item_count) STI_PREFETCH(((const st_tensor *)w->order[i + 4].item)->shape);
+    for (i = 0; i < w->tensor_count; i++) {
+        if (i + 8 < w->tensor_count) {
+            STI_PREFETCH(w->output_order[i + 8].item);
+            STI_PREFETCH(w->output_order[i + 8].name.at);
+        }
+        if (i + 4 < w->tensor_count) STI_PREFETCH(((const st_tensor *)w->output_order[i + 4].item)->shape);
         if (i || w->has_metadata) sti_emit(e, ",", 1);
-        sti_emit_tensor(e, &w->order[i], begin);
-        begin = sti_add64_saturated(begin, w->order[i].bytes);
+        sti_emit_tensor(e, &w->output_order[i], begin);
+        begin = sti_add64_saturated(begin, w->output_order[i].bytes);
     }
     sti_emit(e, "}", 1);
 }
 
 /* ---- planning */
 
-/* refuses a header that needs more bytes than there may be */
-static st_status sti_header_fits(const char *said, uint64_t bytes, st_error *error) {
+/* Refuses a header over the format's limit. */
+static st_status sti_header_fits(const char *label, uint64_t bytes, st_error *error) {
     if (bytes <= STI_DEFAULT_LIMIT) return ST_OK;
-    return sti_refuse(said, ST_ERR_HEADER_LIMIT, sti_span_of(""), STI_DEFAULT_LIMIT, bytes,
+    return sti_refuse(label, ST_ERR_HEADER_LIMIT, sti_span_of(""), STI_DEFAULT_LIMIT, bytes,
                       STI_TEXT("header of at least $a bytes exceeds the limit of $e"), error);
 }
 
-/* orders what is listed, and refuses names and keys that are there twice */
+/* Sorts by_name, and tensors and pairs in output_order; refuses duplicate names and keys. */
 static st_status sti_writer_sort(st_writer *w, st_error *error) {
-    const size_t n = w->item_count;
-    sti_named *pairs = w->order + n;
-    size_t first[STI_DTYPES], i, next = 0;
-    sti_sort_by_name(pairs, w->names + n, w->pair_count);
+    const size_t n = w->tensor_count;
+    sti_named *pairs = w->output_order + n;
+    size_t start[STI_DTYPES], i, next = 0; /* start: index in output_order of the next tensor of a dtype */
+    sti_sort_by_name(pairs, w->by_name + n, w->pair_count);
     i = sti_find_repeated(pairs, w->pair_count);
     if (i < w->pair_count) {
         return sti_refuse(w->said, ST_ERR_DUPLICATE, pairs[i].name, 0, 0, STI_TEXT("duplicate metadata key"), error);
     }
-    sti_sort_by_name(w->names, w->order, n);
-    i = sti_find_repeated(w->names, n);
+    sti_sort_by_name(w->by_name, w->output_order, n);
+    i = sti_find_repeated(w->by_name, n);
     if (i < n) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, w->names[i].name, 0, 0, STI_TEXT("duplicate tensor name"), error);
+        return sti_refuse(w->said, ST_ERR_DUPLICATE, w->by_name[i].name, 0, 0, STI_TEXT("duplicate tensor name"),
+                          error);
     }
     if (w->options.flags & ST_SAVE_KEEP_ORDER) {
-        for (i = 0; i < n; i++) w->order[w->names[i].place] = w->names[i];
+        for (i = 0; i < n; i++) w->output_order[w->by_name[i].declared_index] = w->by_name[i];
         return ST_OK;
     }
-    ST_MEMSET(first, 0, sizeof first); /* where the tensors of each dtype begin: the last dtype before the others */
-    for (i = 0; i < n; i++) first[w->names[i].dtype]++;
+    ST_MEMSET(start, 0, sizeof start); /* counting sort, highest dtype first; it keeps the order of names */
+    for (i = 0; i < n; i++) start[w->by_name[i].dtype]++;
     for (i = STI_DTYPES; i > 0; i--) {
-        const size_t count = first[i - 1];
-        first[i - 1] = next;
-        next += count; /* at most n */
+        const size_t count = start[i - 1];
+        start[i - 1] = next;
+        next += count;
     }
-    for (i = 0; i < n; i++) w->order[first[w->names[i].dtype]++] = w->names[i];
+    for (i = 0; i < n; i++) w->output_order[start[w->by_name[i].dtype]++] = w->by_name[i];
     return ST_OK;
 }
 
-/* orders everything, places the data and sizes the header */
+/* Sorts everything, and computes the size of the header and the offsets of the data. */
 static st_status sti_writer_plan(st_writer *w, st_error *error) {
     sti_emitter count = {NULL, 0, 0};
     const uint64_t align = w->options.align ? w->options.align : 8;
     uint64_t offset;
     size_t i;
-    st_status s = sti_header_fits(w->said, w->header_least, error);
-    if (s == ST_OK && w->data_bytes > INT64_MAX) { /* so no offset behind a header overflows */
+    st_status s = sti_header_fits(w->said, w->header_min_bytes, error);
+    if (s == ST_OK && w->data_bytes > INT64_MAX) { /* below this, data_offset + data_bytes fits 64 bits */
         s = sti_refuse(w->said, ST_ERR_OVERFLOW, sti_span_of(""), 0, 0,
                        STI_TEXT("total size of the tensors reaches 2^63 bytes"), error);
     }
-    if (s == ST_OK && !w->names) s = sti_writer_list(w, error);
+    if (s == ST_OK && !w->by_name) s = sti_writer_list_declared(w, error);
     if (s == ST_OK) s = sti_writer_sort(w, error);
     if (s != ST_OK) return s;
     sti_emit_header(&count, w);
@@ -8256,25 +8253,26 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
             sti_add64_saturated(sti_add64_saturated(w->data_offset, w->options.slack), align - 1) & ~(align - 1);
     }
     s = sti_header_fits(w->said, w->data_offset - 8, error);
-    for (i = 0, offset = w->data_offset; s == ST_OK && w->first_item && i < w->item_count; i++) {
-        sti_item_of(&w->order[i])->tensor.offset = offset;
-        offset = sti_add64_saturated(offset, w->order[i].bytes); /* under 2^64 */
+    for (i = 0, offset = w->data_offset; s == ST_OK && w->first_tensor && i < w->tensor_count; i++) {
+        sti_declared_tensor_of(&w->output_order[i])->tensor.offset = offset;
+        offset = sti_add64_saturated(offset, w->output_order[i].bytes);
     }
     return s;
 }
 
-/* takes the buffer for a file of that many bytes: no more than it has, and of a work buffer what is left */
+/* Allocates the buffer: no larger than the file, and no larger than what is left of a work buffer. */
 static st_status sti_writer_buffer(st_writer *w, uint64_t bytes, st_error *error) {
-    size_t n = bytes < STI_BUFFER_BYTES ? sti_round8((size_t)bytes) : STI_BUFFER_BYTES;
-    if (n < STI_BUFFER_LEAST) n = STI_BUFFER_LEAST;
+    size_t n = bytes < STI_BUFFER_MAX_BYTES ? sti_round8((size_t)bytes) : STI_BUFFER_MAX_BYTES;
+    if (n < STI_BUFFER_MIN_BYTES) n = STI_BUFFER_MIN_BYTES;
     if (w->memory.work && n > w->memory.work_bytes) {
-        n = w->memory.work_bytes > STI_BUFFER_LEAST ? w->memory.work_bytes : STI_BUFFER_LEAST;
+        n = w->memory.work_bytes > STI_BUFFER_MIN_BYTES ? w->memory.work_bytes : STI_BUFFER_MIN_BYTES;
     }
     w->buffer = (unsigned char *)sti_writer_take(w, n, error);
     w->buffer_bytes = n;
     return w->buffer ? ST_OK : ST_ERR_MEMORY;
 }
 
+/* Emits the header with its length and padding. */
 static int sti_writer_header(st_writer *w) {
     static const char blanks[] = "                                                                ";
     sti_emitter e = {NULL, 0, 0};
@@ -8286,15 +8284,15 @@ static int sti_writer_header(st_writer *w) {
     sti_emit(&e, length, sizeof length);
     sti_emit_header(&e, w);
     while (e.bytes < w->data_offset) {
-        uint64_t left = w->data_offset - e.bytes;
+        const uint64_t left = w->data_offset - e.bytes;
         sti_emit(&e, blanks, left < sizeof blanks - 1 ? (size_t)left : sizeof blanks - 1);
     }
     return e.code;
 }
 
 #if !defined(ST_NO_FILES)
-/* the name of a temporary in the directory of a path, in temp[size] */
-static void sti_temp_name(char *temp, size_t size, const char *path, uint32_t serial) {
+/* Writes the name of a temporary file in the directory of path to temp[size]. */
+STI_COLD static void sti_temp_name(char *temp, size_t size, const char *path, uint32_t serial) {
     const size_t directory = sti_system_directory(path);
     ST_MEMCPY(temp, path, directory);
     temp[directory] = 0;
@@ -8305,10 +8303,10 @@ static void sti_temp_name(char *temp, size_t size, const char *path, uint32_t se
     sti_put(temp, size, sti_span_of(".tmp"));
 }
 
-/* the temporary, under the first name that is free, and room for the whole file */
-static int sti_writer_create(st_writer *w) {
+/* Creates the temporary file under the first free name and reserves its disk space. */
+static int sti_writer_create_temp(st_writer *w) {
     int tries, code = 0;
-    for (tries = 0; tries < 10000; tries++, w->serial++) { /* names of crashed processes may be there */
+    for (tries = 0; tries < 10000; tries++, w->serial++) { /* crashed processes may have left files */
         sti_temp_name(w->temp, w->temp_bytes, w->path, w->serial);
         code = sti_system_create(w->path, w->temp, &w->target);
         if (code != STI_IO_EXISTS) break;
@@ -8318,11 +8316,11 @@ static int sti_writer_create(st_writer *w) {
 }
 #endif
 
-/* takes the buffer, and creates what it is to be written to */
-static st_status sti_writer_start(st_writer *w, st_error *error) {
+/* Allocates the buffer and creates the temporary file. */
+STI_COLD static st_status sti_writer_start(st_writer *w, st_error *error) {
     st_status s = sti_writer_buffer(w, sti_add64_saturated(w->data_offset, w->data_bytes), error);
 #if !defined(ST_NO_FILES)
-    int code = s == ST_OK && !w->sink.write ? sti_writer_create(w) : 0;
+    int code = s == ST_OK && !w->sink.write ? sti_writer_create_temp(w) : 0;
     if (code) {
         s = sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot create the file"));
         if (s == ST_ERR_NOT_FOUND) {
@@ -8336,11 +8334,11 @@ static st_status sti_writer_start(st_writer *w, st_error *error) {
     return s;
 }
 
-/* passes over tensors that have all their bytes */
+/* Advances `current` past complete tensors. */
 static void sti_writer_advance(st_writer *w) {
-    while (w->current < w->item_count && w->written == w->order[w->current].bytes) {
+    while (w->current < w->tensor_count && w->current_written == w->output_order[w->current].bytes) {
         w->current++;
-        w->written = 0;
+        w->current_written = 0;
     }
 }
 
@@ -8348,18 +8346,18 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
     sti_memory before;
     st_status s;
     int code;
-    if (!w) return sti_no_writer(error);
-    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
+    if (!w) return sti_refuse_no_writer(error);
+    if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
     before = w->memory;
     s = sti_writer_plan(w, error);
     if (s == ST_OK) s = sti_writer_start(w, error);
     if (s != ST_OK) {
         sti_arena_release(&w->memory, before.chunks, before.work_bytes);
-        w->names = NULL; /* those of st_save are not looked at again */
+        w->by_name = NULL; /* a streaming writer may call st_writer_begin again; st_save does not */
         return s;
     }
     code = sti_writer_header(w);
-    if (!code && !w->sink.write) code = sti_writer_flush(w); /* st_writer_write_to may come from several threads */
+    if (!code && !w->sink.write) code = sti_writer_flush(w); /* st_writer_write_to writes past the buffer */
     if (code) return sti_writer_failed(w, code, error);
     sti_writer_advance(w);
     return sti_succeed(error);
@@ -8367,52 +8365,62 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
 
 /* ---- data */
 
-/* bytes of the i-th tensor that were written */
-static uint64_t sti_writer_has(const st_writer *w, size_t i) {
-    if (i < w->current) return w->order[i].bytes;
-    if (i == w->current && w->written) return w->written;
-    return w->first_item ? sti_item_of(&w->order[i])->written : 0;
+/* Reports a failed write or fill of one tensor. */
+STI_COLD static st_status sti_fail_tensor_io(const st_writer *w, sti_span name, int code, const char *sentence,
+                                             st_error *error) {
+    (void)sti_fail_io(error, code, STI_NO_OFFSET, sentence);
+    sti_error_subject(error, name, STI_NAME);
+    return sti_error_file(error, sti_span_of(w->said), ST_ERR_IO);
+}
+
+/* Returns how many bytes of tensor i in output_order were written. */
+static uint64_t sti_writer_written_bytes(const st_writer *w, size_t i) {
+    if (i < w->current) return w->output_order[i].bytes;
+    if (i == w->current && w->current_written) return w->current_written;
+    return w->first_tensor ? sti_declared_tensor_of(&w->output_order[i])->written : 0;
 }
 
 ST_API const st_tensor *st_writer_next(const st_writer *w) {
     size_t i;
     if (!w || w->stage != STI_WRITING) return NULL;
-    for (i = w->current; i < w->item_count; i++) { /* st_writer_write_to may have brought some */
-        if (sti_writer_has(w, i) < w->order[i].bytes) return &sti_item_of(&w->order[i])->tensor;
+    for (i = w->current; i < w->tensor_count; i++) { /* st_writer_write_to fills tensors in any order */
+        if (sti_writer_written_bytes(w, i) < w->output_order[i].bytes)
+            return &sti_declared_tensor_of(&w->output_order[i])->tensor;
     }
     return NULL;
 }
 
-/* counts n bytes that went through the buffer, which there was room for */
+/* Counts n sequential data bytes; n is at most the number of missing bytes. */
 static void sti_writer_count(st_writer *w, uint64_t n) {
-    w->streamed = sti_add64_saturated(w->streamed, n);
+    w->streamed_bytes = sti_add64_saturated(w->streamed_bytes, n);
     while (n) {
-        const uint64_t room = w->order[w->current].bytes - w->written, part = n < room ? n : room;
-        w->written = sti_add64_saturated(w->written, part);
+        const uint64_t missing = w->output_order[w->current].bytes - w->current_written;
+        const uint64_t part = n < missing ? n : missing;
+        w->current_written = sti_add64_saturated(w->current_written, part);
         n -= part;
         sti_writer_advance(w);
     }
 }
 
-/* whether st_writer_write_to has been at it: looked up once, at the first byte of st_writer_write */
+/* Returns whether st_writer_write_to was used. Takes O(n) time, but only before the first byte of st_writer_write. */
 static int sti_writer_is_scattered(const st_writer *w) {
     size_t i;
-    for (i = 0; w->streamed == 0 && i < w->item_count; i++) {
-        const sti_item *item = sti_item_of(&w->order[i]);
-        if (item->written || item->failed) return 1;
+    for (i = 0; w->streamed_bytes == 0 && i < w->tensor_count; i++) {
+        const sti_declared_tensor *t = sti_declared_tensor_of(&w->output_order[i]);
+        if (t->written || t->failed) return 1;
     }
     return 0;
 }
 
 ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_error *error) {
     int code;
-    if (!w) return sti_no_writer(error);
+    if (!w) return sti_refuse_no_writer(error);
     if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
-    if (w->stage != STI_WRITING || sti_writer_is_scattered(w)) return sti_writer_state(w, error);
+    if (w->stage != STI_WRITING || sti_writer_is_scattered(w)) return sti_refuse_stage(w, error);
     if (n == 0) return sti_succeed(error);
-    if (n > w->data_bytes - w->streamed) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_span_of(""), w->data_bytes - w->streamed, n,
-                          STI_TEXT("$a bytes given, but only $e are missing"), error);
+    if (n > w->data_bytes - w->streamed_bytes) {
+        return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_span_of(""), w->data_bytes - w->streamed_bytes, n,
+                          STI_TOO_MANY_BYTES, error);
     }
     code = sti_writer_push(w, bytes, n);
     if (code) return sti_writer_failed(w, code, error);
@@ -8420,13 +8428,13 @@ ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_e
     return sti_succeed(error);
 }
 
-/* NULL: there is no tensor of that name */
-static sti_item *sti_writer_find(const st_writer *w, sti_span name) {
-    size_t low = 0, high = w->item_count;
+/* Returns the declared tensor with that name; NULL if there is none. */
+static sti_declared_tensor *sti_writer_find(const st_writer *w, sti_span name) {
+    size_t low = 0, high = w->tensor_count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const int c = sti_compare(name, w->names[middle].name);
-        if (c == 0) return sti_item_of(&w->names[middle]);
+        const int c = sti_compare(name, w->by_name[middle].name);
+        if (c == 0) return sti_declared_tensor_of(&w->by_name[middle]);
         if (c < 0) {
             high = middle;
         } else {
@@ -8438,10 +8446,10 @@ static sti_item *sti_writer_find(const st_writer *w, sti_span name) {
 
 ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const void *bytes, size_t n,
                                     st_error *error) {
-    sti_item *item;
+    sti_declared_tensor *item;
     sti_span name;
     int code = 0;
-    if (!w) return sti_no_writer(error);
+    if (!w) return sti_refuse_no_writer(error);
     if (!tensor || !tensor->name) return sti_argument_refuse(w->said, tensor ? "tensor->name" : "tensor", error);
     if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
     name = sti_span_of_text(tensor->name, tensor->name_bytes);
@@ -8449,42 +8457,38 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
         return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0,
                           STI_TEXT("st_writer_write_to cannot write to a sink"), error);
     }
-    if (w->stage != STI_WRITING || w->streamed) return sti_writer_state(w, error);
+    if (w->stage != STI_WRITING || w->streamed_bytes) return sti_refuse_stage(w, error);
     item = sti_writer_find(w, name);
-    if (!item)
+    if (!item) {
         return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("no tensor with this name was declared"),
                           error);
-    if (item->failed)
-        return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0,
-                          STI_TEXT("a write failed before: the writer can only be closed"), error);
+    }
+    if (item->failed) return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0, STI_WRITE_FAILED, error);
     if (n > item->tensor.bytes - item->written) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n,
-                          STI_TEXT("$a bytes given, but only $e are missing"), error);
+        return sti_refuse(w->said, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n, STI_TOO_MANY_BYTES,
+                          error);
     }
 #if !defined(ST_NO_FILES)
     code = sti_system_write(&w->target, sti_add64_saturated(item->tensor.offset, item->written), bytes, n);
 #endif
     if (code) {
-        item->failed = 1; /* and not w->stage: other threads are reading that */
-        (void)sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("cannot write the file"));
-        sti_error_subject(error, name, STI_NAME);
-        return sti_error_file(error, sti_span_of(w->said), ST_ERR_IO);
+        item->failed = 1; /* not w->stage, which other threads read */
+        return sti_fail_tensor_io(w, name, code, STI_TEXT("cannot write the file"), error);
     }
     item->written = sti_add64_saturated(item->written, n);
     return sti_succeed(error);
 }
 
-/* whole and closed, but for its name */
-static st_status sti_writer_complete(st_writer *w, st_error *error) {
+/* Checks that all bytes were written, then flushes and closes the output; a file keeps its temporary name. */
+STI_COLD static st_status sti_writer_complete(st_writer *w, st_error *error) {
     size_t i;
     int code;
-    for (i = w->current; i < w->item_count; i++) {
-        const uint64_t bytes = w->order[i].bytes, written = sti_writer_has(w, i);
-        const int failed = w->first_item && sti_item_of(&w->order[i])->failed;
+    for (i = w->current; i < w->tensor_count; i++) {
+        const uint64_t bytes = w->output_order[i].bytes, written = sti_writer_written_bytes(w, i);
+        const int failed = w->first_tensor && sti_declared_tensor_of(&w->output_order[i])->failed;
         if (failed || written < bytes) {
-            return sti_refuse(w->said, ST_ERR_STATE, w->order[i].name, bytes, written,
-                              failed ? STI_TEXT("a write failed before: the writer can only be closed")
-                                     : STI_TEXT("only $a of the tensor's $e bytes were written"),
+            return sti_refuse(w->said, ST_ERR_STATE, w->output_order[i].name, bytes, written,
+                              failed ? STI_WRITE_FAILED : STI_TEXT("only $a of the tensor's $e bytes were written"),
                               error);
         }
     }
@@ -8497,8 +8501,8 @@ static st_status sti_writer_complete(st_writer *w, st_error *error) {
 
 ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
     st_status s;
-    if (!w) return sti_no_writer(error);
-    if (w->stage != STI_WRITING) return sti_writer_state(w, error);
+    if (!w) return sti_refuse_no_writer(error);
+    if (w->stage != STI_WRITING) return sti_refuse_stage(w, error);
     s = sti_writer_complete(w, error);
     if (s != ST_OK) return s;
 #if !defined(ST_NO_FILES)
@@ -8516,65 +8520,75 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 
 /* ---- opening and closing */
 
-/* what a call takes of st_save_options beside allocator and user: ST_SAVE_* and these */
-#define STI_TAKES_LAYOUT 1u   /* align, slack */
-#define STI_TAKES_LIMIT 2u    /* max_shard_bytes */
-#define STI_TAKES_WORK 4u     /* work */
-#define STI_TAKES_PROGRESS 8u /* progress */
-#define STI_TAKES_BYTES 16u   /* fill */
-#define STI_TAKES_SINK 32u    /* sink */
+/* What a call allows in st_save_options: ST_SAVE_* flags and these bits. Every call allows allocator and user. */
+#define STI_TAKES_ALIGN 1u
+#define STI_TAKES_SLACK 2u
+#define STI_TAKES_LAYOUT (STI_TAKES_ALIGN | STI_TAKES_SLACK)
+#define STI_TAKES_LIMIT 4u /* max_shard_bytes */
+#define STI_TAKES_WORK 8u
+#define STI_TAKES_PROGRESS 16u
+#define STI_TAKES_BYTES 32u /* fill */
+#define STI_TAKES_SINK 64u
 
-/* refuses an option that is out of range or has no meaning in a call, by its name */
-static st_status sti_save_options_check(const char *said, const st_save_options *o, unsigned takes, st_error *error) {
-    const unsigned extra =
-        (o->flags | (o->align || o->slack ? STI_TAKES_LAYOUT : 0) | (o->max_shard_bytes ? STI_TAKES_LIMIT : 0) |
-         (o->work.data ? STI_TAKES_WORK : 0) | (o->progress ? STI_TAKES_PROGRESS : 0) |
-         (o->fill ? STI_TAKES_BYTES : 0) | (o->sink ? STI_TAKES_SINK : 0)) &
-        ~takes;
-    const char *wrong = o->flags & ~STI_SAVE_FLAGS                                               ? "flags"
+/* Refuses the first option that is out of range, then the first that is not allowed. */
+STI_COLD static st_status sti_save_options_check(const char *label, const st_save_options *o, unsigned allowed,
+                                                 st_error *error) {
+    static const struct {
+        unsigned bit;
+        char name[20];
+    } options[] = {{ST_SAVE_KEEP_ORDER, "ST_SAVE_KEEP_ORDER"},
+                   {ST_SAVE_NO_SYNC, "ST_SAVE_NO_SYNC"},
+                   {ST_SAVE_IN_PLACE, "ST_SAVE_IN_PLACE"},
+                   {STI_TAKES_ALIGN, "align"},
+                   {STI_TAKES_SLACK, "slack"},
+                   {STI_TAKES_LIMIT, "max_shard_bytes"},
+                   {STI_TAKES_WORK, "work"},
+                   {STI_TAKES_PROGRESS, "progress"},
+                   {STI_TAKES_BYTES, "fill"},
+                   {STI_TAKES_SINK, "sink"}};
+    const unsigned used = o->flags | (o->align ? STI_TAKES_ALIGN : 0) | (o->slack ? STI_TAKES_SLACK : 0) |
+                          (o->max_shard_bytes ? STI_TAKES_LIMIT : 0) | (o->work.data ? STI_TAKES_WORK : 0) |
+                          (o->progress ? STI_TAKES_PROGRESS : 0) | (o->fill ? STI_TAKES_BYTES : 0) |
+                          (o->sink ? STI_TAKES_SINK : 0);
+    const char *wrong = o->flags & ~(ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)    ? "flags"
                         : (o->align & (o->align - (o->align > 0))) || (o->align && o->align < 8) ? "align"
                         : o->allocator && (!o->allocator->alloc || !o->allocator->free)          ? "allocator"
-                                                                                                 : "";
-    const char *name = extra & ST_SAVE_KEEP_ORDER   ? "ST_SAVE_KEEP_ORDER"
-                       : extra & ST_SAVE_NO_SYNC    ? "ST_SAVE_NO_SYNC"
-                       : extra & ST_SAVE_IN_PLACE   ? "ST_SAVE_IN_PLACE"
-                       : extra & STI_TAKES_LAYOUT   ? (o->align ? "align" : "slack")
-                       : extra & STI_TAKES_LIMIT    ? "max_shard_bytes"
-                       : extra & STI_TAKES_WORK     ? "work"
-                       : extra & STI_TAKES_PROGRESS ? "progress"
-                       : extra & STI_TAKES_BYTES    ? "fill"
-                       : extra & STI_TAKES_SINK     ? "sink"
-                                                    : "";
-    if (*wrong) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("option is out of range"), error);
+                                                                                                 : NULL;
+    size_t i;
+    if (wrong) {
+        return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("option is out of range"), error);
     }
-    if (!*name) return ST_OK;
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(name), 0, 0,
-                      STI_TEXT("option has no meaning for this call: leave it zero"), error);
+    for (i = 0; i < sizeof options / sizeof *options; i++) {
+        if (used & ~allowed & options[i].bit) {
+            return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(options[i].name), 0, 0,
+                              STI_TEXT("option has no meaning for this call: leave it zero"), error);
+        }
+    }
+    return ST_OK;
 }
 
-/* where the bytes go: a path, or a sink in the options; *said is what messages call it */
-static st_status sti_save_to(const char *path, const st_save_options *o, const char **said, st_error *error) {
-    *said = path ? path : "(sink)";
-    if (path ? !*path : !o->sink) return sti_argument_refuse(path ? "(file)" : *said, "path", error);
-    if (o->sink && !o->sink->write) return sti_argument_refuse(*said, "sink->write", error);
+/* Checks the output, which is a path or options.sink, and sets *label to its name in messages. */
+static st_status sti_save_to(const char *path, const st_save_options *o, const char **label, st_error *error) {
+    *label = path ? path : "(sink)";
+    if (path ? !*path : !o->sink) return sti_argument_refuse(path ? "(file)" : *label, "path", error);
+    if (o->sink && !o->sink->write) return sti_argument_refuse(*label, "sink->write", error);
     if (path && o->sink) {
-        return sti_refuse(*said, ST_ERR_ARGUMENT, sti_span_of("sink"), 0, 0,
+        return sti_refuse(*label, ST_ERR_ARGUMENT, sti_span_of("sink"), 0, 0,
                           STI_TEXT("options.sink is set: the path must be NULL"), error);
     }
 #if defined(ST_NO_FILES)
     if (path) {
-        return sti_refuse(*said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
+        return sti_refuse(*label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
                           STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
     }
 #endif
     return ST_OK;
 }
 
-/* contents: what sti_save_declare will be given; NULL: a streamed file */
-static st_status sti_writer_open(st_writer **writer, const char *path, const st_contents *contents,
-                                 const st_save_options *options, st_error *error) {
-    st_writer first, *w = &first;
+/* Allocates a writer. contents: what sti_save_declare will receive, to size the work buffer; NULL: declared later. */
+STI_COLD static st_status sti_writer_open(st_writer **writer, const char *path, const st_contents *contents,
+                                          const st_save_options *options, st_error *error) {
+    st_writer draft, *w = &draft; /* copied to memory of its own below */
     st_status s;
     ST_MEMSET(w, 0, sizeof *w);
     *writer = NULL;
@@ -8584,20 +8598,18 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
     sti_memory_choose(&w->memory, w->options.allocator, w->options.work.data, w->options.work.bytes);
     w->path = path;
     if (w->options.sink) w->sink = *w->options.sink;
-    w->header_least = 2;
+    w->header_min_bytes = 2;
     if (contents) {
-        w->item_count = contents->count;
+        w->tensor_count = contents->count;
         w->pair_count = contents->metadata_count;
     }
 #if !defined(ST_NO_FILES)
-    if (path) {
-        w->temp_bytes = sti_add_saturated(sti_span_of(path).n, STI_TEMP_BYTES);
-    }
+    if (path) w->temp_bytes = sti_add_saturated(sti_span_of(path).n, STI_TEMP_BYTES);
 #endif
-    w = (st_writer *)sti_writer_take(&first, sizeof *w, error);
+    w = (st_writer *)sti_writer_take(&draft, sizeof *w, error);
     if (!w) return ST_ERR_MEMORY;
-    *w = first;
-    w->last_item = &w->first_item;
+    *w = draft;
+    w->last_tensor = &w->first_tensor;
     w->last_pair = &w->first_pair;
     if (path) {
         w->temp = (char *)sti_writer_take(w, w->temp_bytes, error);
@@ -8614,7 +8626,7 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error) {
     st_status s = ST_OK;
     if (writer) *writer = NULL;
-    if (!writer) return sti_no_writer(error);
+    if (!writer) return sti_refuse_no_writer(error);
     if (options) {
         s = sti_save_options_check(
             path ? path : "(sink)", options,
@@ -8631,16 +8643,16 @@ ST_API void st_writer_close(st_writer *w) {
         sti_system_discard(&w->target, w->temp);
     }
 #endif
-    memory = w->memory; /* it lies in what goes */
+    memory = w->memory; /* w lies in this memory */
     sti_arena_release(&memory, NULL, 0);
 }
 
 /* ---- saving */
 
-/* the tensor of `from` that has these bytes, by shard and offset; NULL: there is none */
+/* Returns the tensor of `from` with the shard, offset and size of t; NULL if there is none. */
 static const st_tensor *sti_source_find(const st_model *from, const st_tensor *t) {
     size_t low = 0, high = from->count;
-    while (low < high) { /* to the first that is not before t */
+    while (low < high) { /* the first tensor not before t */
         size_t middle = low + (high - low) / 2;
         const st_tensor *m = &from->tensors[middle];
         if (m->shard < t->shard || (m->shard == t->shard && m->offset < t->offset)) {
@@ -8650,66 +8662,65 @@ static const st_tensor *sti_source_find(const st_model *from, const st_tensor *t
         }
     }
     for (; low < from->count && from->tensors[low].shard == t->shard && from->tensors[low].offset == t->offset; low++) {
-        if (from->tensors[low].bytes == t->bytes) return &from->tensors[low]; /* those of no bytes come first */
+        if (from->tensors[low].bytes == t->bytes) return &from->tensors[low]; /* empty tensors share the offset */
     }
     return NULL;
 }
 
-/* whether the bytes of a tensor, as many as that, will come from somewhere */
-static st_status sti_source_check(const char *said, const st_model *from, const st_save_options *o, const st_tensor *t,
-                                  uint64_t bytes, st_error *error) {
+/* Checks that a tensor of that many bytes has data, or a source for them. */
+STI_COLD static st_status sti_source_check(const char *label, const st_model *from, const st_save_options *o,
+                                           const st_tensor *t, uint64_t bytes, st_error *error) {
     st_tensor wanted;
     if (bytes == 0 || t->data || (!from && o->fill)) return ST_OK;
     wanted = *t;
     wanted.bytes = bytes;
     if (from && sti_source_find(from, &wanted)) return ST_OK;
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes), 0, 0,
+    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes), 0, 0,
                       from ? STI_TEXT("contents.from has no tensor with this shard, offset and size")
                            : STI_TEXT("tensor has no data: set data, contents.from or options.fill"),
                       error);
 }
 
-/* the next block of a tensor's bytes, from where its source has them: to the buffer, or past it; *n bytes of them */
+/* Writes the next block of a tensor's data, *n bytes, from memory, the model or options.fill. */
 static st_status sti_save_block(st_writer *w, const sti_named *item, uint64_t *n, st_error *error) {
     const st_tensor *t = (const st_tensor *)item->item;
-    const uint64_t left = item->bytes - w->written, most = w->from ? STI_MAPPED_BYTES : STI_BUFFER_BYTES;
-    size_t room;
+    const uint64_t left = item->bytes - w->current_written,
+                   most = w->from ? STI_MAPPED_COPY_BYTES : STI_BUFFER_MAX_BYTES;
+    size_t available;
     st_status s = ST_OK;
     int code = 0;
     if (t->data) {
-        *n = left < most ? left : most; /* it lies in memory, so places fit size_t */
-        code = sti_writer_push(w, (const unsigned char *)t->data + w->written, (size_t)*n);
+        *n = left < most ? left : most; /* in memory, so offsets fit size_t */
+        code = sti_writer_push(w, (const unsigned char *)t->data + w->current_written, (size_t)*n);
         return code ? sti_writer_failed(w, code, error) : ST_OK;
     }
     if (w->buffered == w->buffer_bytes) code = sti_writer_flush(w);
     if (code) return sti_writer_failed(w, code, error);
-    room = w->buffer_bytes - w->buffered;
-    *n = left < room ? left : room;
+    available = w->buffer_bytes - w->buffered;
+    *n = left < available ? left : available;
     if (w->from) {
         st_tensor from = *t;
         from.bytes = item->bytes;
-        s = st_read(w->from, &from, w->written, w->buffer + w->buffered, (size_t)*n, error);
+        s = st_read(w->from, &from, w->current_written, w->buffer + w->buffered, (size_t)*n, error);
     } else {
-        code = (w->options.fill)(w->options.user, t, w->written, w->buffer + w->buffered, (size_t)*n);
+        code = (w->options.fill)(w->options.user, t, w->current_written, w->buffer + w->buffered, (size_t)*n);
         if (code) {
-            s = sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("options.fill failed"));
-            sti_error_subject(error, item->name, STI_NAME);
-            (void)sti_error_file(error, sti_span_of(w->said), s);
+            s = sti_fail_tensor_io(w, item->name, code, STI_TEXT("options.fill failed"), error);
         }
     }
     if (s == ST_OK) w->buffered += (size_t)*n;
     return s;
 }
 
-/* before, total: bytes of other files that progress counts too, and of all */
+/* Writes all data. For progress: `before` bytes were written to earlier files, `total` is the sum over all files. */
 static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st_error *error) {
-    while (w->current < w->item_count) {
+    while (w->current < w->tensor_count) {
         uint64_t n = 0;
-        st_status s = sti_save_block(w, &w->order[w->current], &n, error);
+        st_status s = sti_save_block(w, &w->output_order[w->current], &n, error);
         if (s != ST_OK) return s;
         sti_writer_count(w, n);
         if (w->options.progress &&
-            (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed), total) != 0) {
+            (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed_bytes), total) != 0) {
             return sti_refuse(w->said, ST_ERR_CANCELLED, sti_span_of(""), 0, 0,
                               STI_TEXT("cancelled by progress; nothing was changed"), error);
         }
@@ -8717,47 +8728,50 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
     return ST_OK;
 }
 
-/* refuses contents that no call takes, and a callback that none would call */
-static st_status sti_contents_check(const char *said, const st_contents *c, const st_save_options *o, st_error *error) {
-    if (!c) return sti_argument_refuse(said, "contents", error);
-    if (!c->tensors && c->count) return sti_argument_refuse(said, "contents->tensors", error);
-    if (!c->metadata && c->metadata_count) return sti_argument_refuse(said, "contents->metadata", error);
-    if (!c->index && c->index_count) return sti_argument_refuse(said, "contents->index", error);
+/* Refuses NULL arrays with a count, and two sources of bytes. */
+STI_COLD static st_status sti_contents_check(const char *label, const st_contents *c, const st_save_options *o,
+                                             st_error *error) {
+    if (!c) return sti_argument_refuse(label, "contents", error);
+    if (!c->tensors && c->count) return sti_argument_refuse(label, "contents->tensors", error);
+    if (!c->metadata && c->metadata_count) return sti_argument_refuse(label, "contents->metadata", error);
+    if (!c->index && c->index_count) return sti_argument_refuse(label, "contents->index", error);
     if (!c->from || !o || !o->fill) return ST_OK;
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
+    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
                       STI_TEXT("options.fill and contents.from are both set: choose one source of bytes"), error);
 }
 
-/* judges and lists everything, which was checked; nothing of it is copied */
-static st_status sti_save_declare(st_writer *w, const st_contents *c, st_error *error) {
+/* Checks all tensors and pairs and lists them for planning. Copies nothing: the caller's structs must stay valid. */
+STI_COLD static st_status sti_save_declare(st_writer *w, const st_contents *c, st_error *error) {
     st_status s;
     size_t i;
     w->from = c->from;
     w->has_metadata = c->metadata != NULL;
-    w->item_count = c->count;
+    w->tensor_count = c->count;
     w->pair_count = c->metadata_count;
-    /* before memory is taken that no such header needs */
+    /* before allocating entries for more tensors than a header can hold */
     s = sti_header_fits(w->said,
-                        sti_add_saturated(sti_multiply_saturated(c->count, STI_LEAST_ENTRY),
-                                          sti_multiply_saturated(c->metadata_count, STI_LEAST_PAIR)),
+                        sti_add_saturated(sti_multiply_saturated(c->count, STI_MIN_ENTRY_BYTES),
+                                          sti_multiply_saturated(c->metadata_count, STI_MIN_PAIR_BYTES)),
                         error);
-    if (s == ST_OK) s = sti_writer_take_names(w, error);
+    if (s == ST_OK) s = sti_writer_take_entries(w, error);
     for (i = 0; s == ST_OK && i < c->metadata_count; i++) {
         st_pair p;
-        s = sti_pair_judge(w->said, &c->metadata[i], &p, error);
+        s = sti_pair_check(w->said, &c->metadata[i], &p, error);
         if (s != ST_OK) return s;
         sti_writer_count_pair(w, &p);
-        w->order[c->count + i] = sti_named_pair(&p, &c->metadata[i]);
+        w->output_order[c->count + i] = sti_named_pair(&p, &c->metadata[i]);
     }
     for (i = 0; s == ST_OK && i < c->count; i++) {
         st_tensor t;
-        if (i + 8 < c->count) STI_PREFETCH(c->tensors[i + 8].name);
-        if (i + 8 < c->count) STI_PREFETCH(c->tensors[i + 8].shape);
+        if (i + 8 < c->count) {
+            STI_PREFETCH(c->tensors[i + 8].name);
+            STI_PREFETCH(c->tensors[i + 8].shape);
+        }
         s = sti_tensor_judge(w->said, &c->tensors[i], &t, error);
         if (s == ST_OK) s = sti_source_check(w->said, c->from, &w->options, &c->tensors[i], t.bytes, error);
         if (s != ST_OK) return s;
         sti_writer_count_tensor(w, &t);
-        w->names[i] = sti_named_tensor(&t, &c->tensors[i], i);
+        w->by_name[i] = sti_named_tensor(&t, &c->tensors[i], i);
     }
     return s;
 }
@@ -8779,11 +8793,11 @@ ST_API st_contents st_contents_of(const st_model *model) {
 
 ST_API st_status st_save(const char *path, const st_contents *contents, const st_save_options *options,
                          st_error *error) {
-    const char *said = path ? path : "(sink)";
+    const char *label = path ? path : "(sink)";
     st_writer *w = NULL;
-    st_status s = sti_contents_check(said, contents, options, error);
+    st_status s = sti_contents_check(label, contents, options, error);
     if (s == ST_OK && options) {
-        s = sti_save_options_check(said, options,
+        s = sti_save_options_check(label, options,
                                    ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_WORK |
                                        STI_TAKES_SINK | STI_TAKES_BYTES | STI_TAKES_PROGRESS,
                                    error);

@@ -121,12 +121,13 @@ static void long_names(void) {
     {
         wchar_t wide[600];
         size_t i = 0, k;
-        wchar_t full[400];
-        CHECK(GetFullPathNameW(L".", 400, full, NULL) > 0);
+        wchar_t directory[sizeof scratch_directory], full[400];
+        for (k = 0; k < sizeof scratch_directory; k++) directory[k] = (wchar_t)scratch_directory[k];
+        CHECK(GetFullPathNameW(directory, 400, full, NULL) > 0);
         for (k = 0; k < 4; k++) wide[i++] = L"\\\\?\\"[k];
         for (k = 0; full[k] != 0; k++) wide[i++] = full[k];
         wide[i++] = L'\\';
-        for (k = 0; path[k] != 0; k++) wide[i++] = path[k] == '/' ? L'\\' : (wchar_t)path[k];
+        for (k = 0; name[k] != 0; k++) wide[i++] = (wchar_t)name[k];
         wide[i] = 0;
         CHECK(DeleteFileW(wide));
     }
@@ -148,9 +149,9 @@ static void long_names(void) {
 #ifdef _WIN32
     {
         sti_wide_path wide;
-        CHECK_EQ(sti_wide_of(&wide, path), 0);
-        CHECK(DeleteFileW(wide.at));
-        sti_wide_free(&wide);
+        CHECK_EQ(sti_wide_path_init(&wide, path), 0);
+        CHECK(DeleteFileW(wide.text));
+        sti_wide_path_free(&wide);
     }
 #else
     CHECK(remove(path) == 0);
