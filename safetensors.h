@@ -910,7 +910,8 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #define STI_IMPLEMENTED
 
 /* ---- 5 configuration, private half ----------------------------------------------------------------------------------
- * Every default in one place, the includes, and the platform: each STI_OS_* is 0 or 1 from here on.
+ * Detects the platform and the compiler, sets the defaults and includes the system headers. From here on every STI_OS_*
+ * is 0 or 1. Constants that several rooms use are here; the others stand in the room that uses them.
  * uses: 2
  * ------------------------------------------------------------------------------------------------------------------ */
 #if defined(ST_FREESTANDING) && !defined(ST_NO_FILES)
@@ -965,19 +966,19 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #include <errno.h>
 #include <fcntl.h>
 #if !defined(ST_NO_WRITER)
-#include <stdio.h> /* rename, and nothing else of it */
+#include <stdio.h> /* only rename */
 #endif
-#include <stdlib.h> /* getenv, and nothing else of it */
+#include <stdlib.h> /* only getenv */
 #if !defined(ST_NO_MMAP)
 #include <sys/mman.h>
 #endif
 #include <sys/stat.h>
 #include <unistd.h>
 #if defined(__GLIBC__) && !defined(__USE_MISC)
-#error "safetensors.h: in the implementing file include it before other headers, or define _GNU_SOURCE"
+#error "safetensors.h: with ST_IMPLEMENTATION, include it before any other header, or define _GNU_SOURCE"
 #endif
 #if defined(__GLIBC__) && !defined(__LP64__) && !defined(__USE_FILE_OFFSET64)
-#error "safetensors.h: in the implementing file include it before other headers, or define _FILE_OFFSET_BITS as 64"
+#error "safetensors.h: with ST_IMPLEMENTATION, include it before any other header, or define _FILE_OFFSET_BITS 64"
 #endif
 typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #endif
@@ -993,7 +994,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #endif
 
 #if SIZE_MAX < 0xFFFFFFFFu
-#error "safetensors.h: size_t must have 32 bits or more"
+#error "safetensors.h: size_t must have at least 32 bits"
 #endif
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -1004,18 +1005,18 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #error "safetensors.h: unknown byte order: define __BYTE_ORDER__ as __ORDER_LITTLE_ENDIAN__ or __ORDER_BIG_ENDIAN__"
 #endif
 
-/* Words of 8 bytes are quick to handle: the header's quick paths are there. They take what the plain code takes, come to
- * the same result, and leave the rest to it. */
+/* 1 if 8-byte words are fast. This enables the fast paths of the header parser. Each of them handles the common case,
+ * returns the same result as the portable code, and leaves every other case to the portable code. */
 #if !defined(ST_NO_SIMD) && (UINTPTR_MAX > UINT32_MAX || defined(__wasm__))
 #define STI_WIDE 1
 #else
 #define STI_WIDE 0
 #endif
 
-/* Vector instructions of the baseline that the compiler was told: SSE2 or NEON. AVX2, with F16C, beside SSE2, chosen at
- * run time; not without a runtime that knows the processor, and not from gcc for 64-bit Windows, which does not align
- * the stack for it (gcc's bug 54412). */
-#if defined(ST_NO_SIMD) || defined(ST_FREESTANDING) || defined(__TINYC__) /* its headers include those of libc */
+/* SSE2 and NEON are used where the compiler targets them. AVX2 with F16C is compiled beside SSE2 and chosen at run time.
+ * AVX2 is left out where no runtime library can detect the processor, and for gcc on 64-bit Windows, which misaligns
+ * the stack for 32-byte vectors (gcc bug 54412). Intrinsics headers include libc headers: none when freestanding. */
+#if defined(ST_NO_SIMD) || defined(ST_FREESTANDING) || defined(__TINYC__)
 #define STI_SSE2 0
 #elif (defined(__GNUC__) && defined(__SSE2__)) || \
     (defined(_MSC_VER) && (defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)))
@@ -1028,7 +1029,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #elif defined(__AVX2__) && defined(__F16C__)
 #define STI_AVX2 1
 #elif defined(_MSC_VER) && defined(__clang__) && \
-    __clang_major__ < 19 /* its immintrin.h hides what /arch did not name */
+    __clang_major__ < 19 /* immintrin.h declares AVX2 only if /arch enables it */
 #define STI_AVX2 0
 #elif (defined(_MSC_VER) && defined(ST_NO_FILES)) || (defined(_WIN64) && defined(__GNUC__) && !defined(__clang__))
 #define STI_AVX2 0
@@ -1051,8 +1052,8 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
-#define STI_NOINLINE __attribute__((noinline))   /* so that its frame is not part of deeper calls of its caller */
-#define STI_COLD __attribute__((noinline, cold)) /* errors, and what runs seldom: compiled for size, out of the way */
+#define STI_NOINLINE __attribute__((noinline))   /* keeps its frame off the stack during other calls */
+#define STI_COLD __attribute__((noinline, cold)) /* rarely called: optimized for size */
 #define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
 #elif defined(_MSC_VER)
 #define STI_NOINLINE __declspec(noinline)
@@ -1063,8 +1064,8 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_COLD
 #endif
 
-/* a few instructions, however long they look; and arguments of kernels become constants. Not where nothing is
- * optimized, for there each copy would be covered by itself. */
+/* For functions of a few instructions, and for kernels whose constant arguments must be propagated. Builds without
+ * optimization do not inline: coverage would count every copy separately. */
 #if !STI_WIDE && !STI_SSE2
 #define STI_INLINE static
 #elif defined(__OPTIMIZE__) && (defined(__GNUC__) || defined(__clang__))
@@ -1082,34 +1083,24 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_PREFETCH(address) ((void)(address))
 #endif
 
-#define STI_NO_OFFSET UINT64_MAX     /* a position where there is none */
-#define STI_DEFAULT_LIMIT 100000000u /* the format's bound for a header; decimal, in bytes */
+#define STI_NO_OFFSET UINT64_MAX     /* no position */
+#define STI_DEFAULT_LIMIT 100000000u /* header bytes; fixed by the format */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
-#define STI_IO_LINKED (-6)         /* as ST_IO_*: a symbolic link, or a file of several names */
-#define STI_IO_EXISTS (-7)         /* the name is taken */
-#define STI_IO_CHANGED (-8)        /* not the file that was opened first */
-#define STI_VIEW_AXES 24u          /* that a view may have once those that follow on are told as one; a mask has 32 */
-#define STI_PIECE_BYTES 256u       /* of the stack, for elements on their way: a multiple of 8 */
-#define STI_WINDOW_BYTES 1048576u  /* of a buffer for what is not in memory: large requests that stay in cache */
-#define STI_GAP_BYTES 65536u       /* of what nobody wants, read through rather than passed over by another request */
-#define STI_REQUEST_BYTES 8388608u /* of one request for what goes straight to where it is wanted */
-#define STI_JOIN_BYTES 262144u     /* up to which an item is read together with its neighbours */
-#define STI_CUT 12288u             /* bytes that long runs are cut at: whole pages, and whole elements of any size */
-#define STI_AHEAD_BYTES 131072u    /* asked for ahead by one call */
-#define STI_STREAM_ROW 1024u       /* elements that are worth going past the cache */
-#define STI_LONG_ROW 16u           /* elements that are worth a call */
-#define STI_TILE_ROWS 32u /* what is transposed at a time, by this, or by that where a call is made for each row */
-#define STI_TILE_MOVED 16u
-#define STI_TILE_CONVERTED 128u
+
+/* private codes beside ST_IO_* */
+#define STI_IO_LINKED (-6)  /* a symbolic link, or a file with several hard links */
+#define STI_IO_EXISTS (-7)  /* the name is taken */
+#define STI_IO_CHANGED (-8) /* the path no longer leads to the file that was opened first */
 
 #if defined(ST_NO_ERROR_TEXT)
-#define STI_TEXT(text) "" /* not NULL: some functions tell by it that there is something to say */
+#define STI_TEXT(text) "" /* not NULL, which means "no error" in some functions */
 #else
 #define STI_TEXT(text) text
 #endif
 
 /* ---- 6 arithmetic ---------------------------------------------------------------------------------------------------
- * The only place where sizes are added or multiplied raw; little-endian loads; spans of bytes.
+ * Checked and saturating arithmetic on sizes, little-endian loads, spans of bytes. Other rooms add and multiply sizes
+ * through this one, unless a bound rules out overflow.
  * uses: 5
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_span {
@@ -1144,20 +1135,20 @@ static int sti_memcmp(const void *a, const void *b, size_t n) {
 }
 #endif
 
-/* 1 and the product, or 0 where it does not fit */
+/* Returns 1 and sets *product, or returns 0 on overflow. */
 static int sti_multiply64(uint64_t a, uint64_t b, uint64_t *product) {
-    /* two factors under 2^32 cannot overflow: this spares nearly every shape the division */
+    /* factors below 2^32 cannot overflow: nearly every shape avoids the division */
     if ((a | b) > UINT32_MAX && a != 0 && b > UINT64_MAX / a) return 0;
     *product = a * b;
     return 1;
 }
 
-/* a place in a file; it stays at UINT64_MAX once it would pass that, and no file has that length */
+/* Adds file offsets. UINT64_MAX stands for overflow: no file is that long. */
 static uint64_t sti_add64_saturated(uint64_t a, uint64_t b) {
     return b > UINT64_MAX - a ? UINT64_MAX : a + b;
 }
 
-/* sizes in memory, which stay at SIZE_MAX once they would pass it: no allocator has that much */
+/* Adds memory sizes. SIZE_MAX stands for overflow: every allocation of that size fails. */
 static size_t sti_add_saturated(size_t a, size_t b) {
     return b > SIZE_MAX - a ? SIZE_MAX : a + b;
 }
@@ -1166,7 +1157,7 @@ static size_t sti_multiply_saturated(size_t count, size_t size) {
     return size && count > SIZE_MAX / size ? SIZE_MAX : count * size;
 }
 
-/* the next multiple of 8 */
+/* Rounds n up to a multiple of 8. SIZE_MAX, the mark of overflow, becomes SIZE_MAX - 7. */
 static size_t sti_round8(size_t n) {
     return sti_add_saturated(n, 7) & ~(size_t)7;
 }
@@ -1181,8 +1172,8 @@ STI_INLINE uint64_t sti_load64(const void *p) {
 }
 
 #if STI_WIDE
-/* the number of the lowest bit that is set; one is */
-STI_INLINE unsigned sti_first_bit(uint64_t word) {
+/* Returns the index of the lowest set bit; word is not 0. */
+STI_INLINE unsigned sti_lowest_bit(uint64_t word) {
 #if defined(__GNUC__) || defined(__clang__)
     return (unsigned)__builtin_ctzll(word);
 #elif defined(_MSC_VER)
@@ -1209,7 +1200,7 @@ static sti_span sti_span_of(const char *text) {
     return s;
 }
 
-/* what is left of a text without its first n bytes, which are there */
+/* Removes the first n bytes; n <= s.n. */
 static sti_span sti_drop_first(sti_span s, size_t n) {
     s.at += n;
     s.n -= n;
@@ -1221,8 +1212,8 @@ static int sti_same(sti_span a, sti_span b) {
 }
 
 /* ---- 7 errors -------------------------------------------------------------------------------------------------------
- * Set once where the fault is seen, formatted without stdio; the file's name is put before the sentence on the way
- * out.
+ * Fills st_error and formats the message without stdio. The function that detects a fault calls sti_fail; callers may
+ * then prepend the file's name. Prepending names and paths needs the JSON scanner and stands at the end of room 9.
  * uses: 5, 6
  * ------------------------------------------------------------------------------------------------------------------ */
 ST_API unsigned st_version(void) {
@@ -1230,38 +1221,22 @@ ST_API unsigned st_version(void) {
 }
 
 ST_API const char *st_status_name(st_status status) {
-    static const char names[24][20] = {"ST_OK",
-                                       "ST_ERR_ARGUMENT",
-                                       "ST_ERR_MEMORY",
-                                       "ST_ERR_NOT_FOUND",
-                                       "ST_ERR_IO",
-                                       "ST_ERR_FORMAT",
-                                       "ST_ERR_TRUNCATED",
-                                       "ST_ERR_TRAILING",
-                                       "ST_ERR_HEADER_LIMIT",
-                                       "ST_ERR_UTF8",
-                                       "ST_ERR_JSON",
-                                       "ST_ERR_SCHEMA",
-                                       "ST_ERR_DUPLICATE",
-                                       "ST_ERR_DTYPE",
-                                       "ST_ERR_OVERFLOW",
-                                       "ST_ERR_SUBBYTE",
-                                       "ST_ERR_SIZE",
-                                       "ST_ERR_OFFSETS",
-                                       "ST_ERR_SHARD",
-                                       "ST_ERR_PATH",
-                                       "ST_ERR_TOO_LARGE",
-                                       "ST_ERR_UNSUPPORTED",
-                                       "ST_ERR_CANCELLED",
-                                       "ST_ERR_STATE"};
-    return (unsigned)status < sizeof names / sizeof *names ? names[(unsigned)status] : "";
+    const char *name = "ST_OK\0ST_ERR_ARGUMENT\0ST_ERR_MEMORY\0ST_ERR_NOT_FOUND\0ST_ERR_IO\0ST_ERR_FORMAT\0"
+                       "ST_ERR_TRUNCATED\0ST_ERR_TRAILING\0ST_ERR_HEADER_LIMIT\0ST_ERR_UTF8\0ST_ERR_JSON\0"
+                       "ST_ERR_SCHEMA\0ST_ERR_DUPLICATE\0ST_ERR_DTYPE\0ST_ERR_OVERFLOW\0ST_ERR_SUBBYTE\0"
+                       "ST_ERR_SIZE\0ST_ERR_OFFSETS\0ST_ERR_SHARD\0ST_ERR_PATH\0ST_ERR_TOO_LARGE\0"
+                       "ST_ERR_UNSUPPORTED\0ST_ERR_CANCELLED\0ST_ERR_STATE";
+    unsigned n = (unsigned)status;
+    if (n > (unsigned)ST_ERR_STATE) return "";
+    for (; n; n--) name += sti_span_of(name).n + 1;
+    return name;
 }
 
 #if !defined(ST_NO_ERROR_TEXT) || !defined(ST_NO_WRITER)
-#define STI_DIGITS 20u /* of 2^64 - 1 */
+#define STI_DIGITS 20u /* decimal digits of 2^64 - 1 */
 
-/* the decimal digits of n, at the end of digits */
-static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
+/* Writes n in decimal to the end of digits and returns the span of the digits. */
+STI_NOINLINE static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
     sti_span s;
     s.n = 0;
     do {
@@ -1272,26 +1247,24 @@ static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
     s.at = digits + STI_DIGITS - s.n;
     return s;
 }
-#endif
 
-#if !defined(ST_NO_ERROR_TEXT) || !defined(ST_NO_WRITER)
-/* appends to the string in text[size], as much as fits */
-static void sti_put(char *text, size_t size, sti_span more) {
-    size_t used = sti_span_of(text).n, room = size - 1 - used; /* used < size: text is terminated inside */
-    size_t n = more.n < room ? more.n : room;
-    ST_MEMCPY(text + used, more.at, n);
+/* Appends to the NUL-terminated string in text[size], and cuts what does not fit. */
+STI_COLD static void sti_put(char *text, size_t size, sti_span suffix) {
+    size_t used = sti_span_of(text).n, free_bytes = size - 1 - used; /* used < size, as text is terminated */
+    size_t n = suffix.n < free_bytes ? suffix.n : free_bytes;
+    ST_MEMCPY(text + used, suffix.at, n);
     text[used + n] = 0;
 }
 
-static void sti_put_number(char *text, size_t size, uint64_t n) {
+STI_COLD static void sti_put_number(char *text, size_t size, uint64_t n) {
     char digits[STI_DIGITS];
     sti_put(text, size, sti_digits(n, digits));
 }
 #endif
 
 #if !defined(ST_NO_ERROR_TEXT)
-/* sentence, with $e expected, $a actual, $d their difference */
-static void sti_put_sentence(st_error *e, const char *sentence) {
+/* Appends the sentence. $e stands for `expected`, $a for `actual`, $d for the difference between them. */
+STI_COLD static void sti_put_sentence(st_error *e, const char *sentence) {
     sti_span s;
     for (; *sentence; sentence++) {
         s.at = sentence;
@@ -1299,28 +1272,27 @@ static void sti_put_sentence(st_error *e, const char *sentence) {
         if (*sentence != '$') {
             sti_put(e->message, sizeof e->message, s);
         } else {
-            uint64_t gap = e->expected > e->actual ? e->expected - e->actual : e->actual - e->expected;
+            uint64_t n = e->expected > e->actual ? e->expected - e->actual : e->actual - e->expected;
             sentence++;
-            sti_put_number(e->message, sizeof e->message,
-                           *sentence == 'e'   ? e->expected
-                           : *sentence == 'a' ? e->actual
-                                              : gap);
+            if (*sentence == 'e') n = e->expected;
+            if (*sentence == 'a') n = e->actual;
+            sti_put_number(e->message, sizeof e->message, n);
         }
     }
 }
 
-/* puts a text before the sentence that is there */
-static void sti_error_prepend(st_error *e, sti_span text) {
-    size_t used = sti_span_of(e->message).n, last = sizeof e->message - 1;
-    size_t room = last - text.n; /* callers bring less than half of a message */
-    if (used > room) used = room;
+/* Inserts text before the message, and cuts the message at the end if it becomes too long. text is shorter than half of
+ * st_error.message. */
+STI_COLD static void sti_error_prepend(st_error *e, sti_span text) {
+    size_t used = sti_span_of(e->message).n, free_bytes = sizeof e->message - 1 - text.n;
+    if (used > free_bytes) used = free_bytes;
     ST_MEMMOVE(e->message + text.n, e->message, used);
     ST_MEMCPY(e->message, text.at, text.n);
     e->message[text.n + used] = 0;
 }
 #endif
 
-/* every error begins here; e may be NULL. Gives the status back, so that callers can return it. */
+/* Sets every field of *e and returns status. Every error starts here; e may be NULL. */
 STI_COLD static st_status sti_fail(st_error *e, st_status status, uint64_t position, uint64_t expected, uint64_t actual,
                                    const char *sentence) {
     if (!e) return status;
@@ -1338,7 +1310,8 @@ STI_COLD static st_status sti_fail(st_error *e, st_status status, uint64_t posit
     return status;
 }
 
-/* an error of the system or of a callback, with its code */
+/* Fails with ST_ERR_IO and the code of a system call or of a callback. The message names positive codes, which may be a
+ * callback's own: the library cannot translate them into words. */
 STI_COLD static st_status sti_fail_io(st_error *e, int code, uint64_t position, const char *sentence) {
     (void)sti_fail(e, ST_ERR_IO, position, 0, 0, sentence);
     if (e) e->sys = code;
@@ -1358,25 +1331,26 @@ static st_status sti_succeed(st_error *e) {
 }
 
 /* ---- 8 memory -------------------------------------------------------------------------------------------------------
- * An allocator or a work buffer. A layout is measured with no memory, taken once, and filled by the same code.
+ * Allocates from the caller's allocator, from malloc or from a work buffer. A layout function runs twice over a
+ * sti_block: first without memory, to measure the size, then to hand out the parts of one allocation.
  * uses: 5, 6, 7
  * ------------------------------------------------------------------------------------------------------------------ */
-typedef struct sti_chunk { /* memory until a call is over, or its writer is closed; its bytes lie behind */
-    struct sti_chunk *before;
-    size_t bytes;
+typedef struct sti_chunk {    /* header of an arena allocation; the usable bytes follow it */
+    struct sti_chunk *before; /* allocated before this chunk, or NULL */
+    size_t bytes;             /* with this header */
 } sti_chunk;
 
 typedef struct sti_memory {
-    st_allocator allocator; /* alloc NULL: there is none */
-    sti_chunk *chunks;      /* the last that was taken */
-    unsigned char *work;    /* at a multiple of 8; NULL: the allocator is used */
-    size_t work_bytes;      /* what is left of it: chunks are taken from its end */
-    size_t work_all;
-    size_t work_skipped; /* bytes before the first multiple of 8 */
+    st_allocator allocator; /* alloc is NULL if there is no allocator */
+    sti_chunk *chunks;      /* the newest chunk; none from a work buffer */
+    unsigned char *work;    /* start of the work buffer, 8-byte aligned; NULL: use the allocator */
+    size_t work_bytes;      /* free bytes of the work buffer; the arena takes from the end */
+    size_t work_all;        /* bytes of the work buffer after alignment */
+    size_t work_skipped;    /* bytes lost to the alignment of the start */
 } sti_memory;
 
-typedef struct sti_block { /* memory being handed out, front to back */
-    unsigned char *base;   /* NULL: only measured */
+typedef struct sti_block { /* one allocation, handed out from front to back */
+    unsigned char *base;   /* NULL while measuring */
     size_t used;
 } sti_block;
 
@@ -1392,18 +1366,18 @@ static void sti_free(void *user, void *pointer, size_t bytes) {
 }
 #endif
 
-static void sti_memory_choose(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
+/* Uses the work buffer if there is one, else the allocator, else malloc. */
+STI_NOINLINE static void sti_memory_choose(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
     ST_MEMSET(m, 0, sizeof *m);
 #if defined(ST_NO_MALLOC)
-    if (!work &&
-        !allocator) { /* a work buffer of no bytes, at the address that wastes most: so it is said what suffices */
+    if (!work && !allocator) {
+        /* an empty work buffer with the worst alignment: the error then reports a size that always suffices */
         work = (unsigned char *)m + 1;
         bytes = 0;
     }
 #endif
     if (work) {
-        uintptr_t past = (uintptr_t)work % 8;
-        m->work_skipped = past ? 8 - past : 0;
+        m->work_skipped = (size_t)(8 - (uintptr_t)work % 8) % 8;
         m->work = (unsigned char *)work + (m->work_skipped < bytes ? m->work_skipped : 0);
         m->work_all = m->work_bytes = bytes > m->work_skipped ? (bytes - m->work_skipped) & ~(size_t)7 : 0;
     } else if (allocator) {
@@ -1420,13 +1394,13 @@ static void *sti_allocate(const sti_memory *m, size_t bytes) {
     return m->allocator.alloc && bytes < SIZE_MAX ? (m->allocator.alloc)(m->allocator.user, bytes) : NULL;
 }
 
-/* gives back what was obtained; nothing to do for what lies in a work buffer */
+/* Frees an allocation of sti_allocate. Does nothing with a work buffer or NULL. */
 static void sti_deallocate(const sti_memory *m, void *pointer, size_t bytes) {
     if (pointer && !m->work) (m->allocator.free)(m->allocator.user, pointer, bytes);
 }
 
-/* a chunk; NULL: there is none */
-static void *sti_arena_take(sti_memory *m, size_t bytes) {
+/* Allocates from the arena, 8-byte aligned. Returns NULL if memory is exhausted. */
+STI_NOINLINE static void *sti_arena_take(sti_memory *m, size_t bytes) {
     sti_chunk *c;
     bytes = sti_round8(bytes);
     if (m->work) {
@@ -1443,8 +1417,8 @@ static void *sti_arena_take(sti_memory *m, size_t bytes) {
     return c + 1;
 }
 
-/* gives back all chunks that were taken after that one, the last when work_bytes were left */
-static void sti_arena_release(sti_memory *m, sti_chunk *last, size_t work_bytes) {
+/* Frees the chunks that are newer than `last`. `last` and work_bytes are the arena's state at an earlier time. */
+STI_NOINLINE static void sti_arena_release(sti_memory *m, sti_chunk *last, size_t work_bytes) {
     while (m->chunks != last) {
         sti_chunk *c = m->chunks;
         m->chunks = c->before;
@@ -1459,50 +1433,53 @@ STI_COLD static st_status sti_fail_memory(const sti_memory *m, size_t bytes, st_
                             : STI_TEXT("out of memory: $e bytes needed"));
 }
 
-/* room for count items of that size; callers take in order of falling alignment, so that no gaps arise */
-static void *sti_take(sti_block *b, size_t count, size_t size) {
-    void *p = b->base ? b->base + b->used : NULL; /* measured before: used stays within the block */
+/* Hands out count items of `size` bytes; returns NULL while measuring. Callers take items in order of decreasing
+ * alignment, so that no padding is needed. */
+STI_NOINLINE static void *sti_take(sti_block *b, size_t count, size_t size) {
+    void *p = b->base ? b->base + b->used : NULL; /* the measured size bounds `used` */
     b->used = sti_add_saturated(b->used, sti_multiply_saturated(count, size));
     return p;
 }
 
-/* copies a text with a NUL to *at, which moves on */
-static const char *sti_copy_text(char **at, sti_span text) {
-    char *kept = *at;
-    ST_MEMCPY(kept, text.at, text.n);
-    kept[text.n] = 0;
-    *at += text.n + 1;
-    return kept;
+/* Copies text to *next, NUL-terminated, and advances *next. Returns the copy. */
+static const char *sti_copy_text(char **next, sti_span text) {
+    char *copy = *next;
+    ST_MEMCPY(copy, text.at, text.n);
+    copy[text.n] = 0;
+    *next += text.n + 1;
+    return copy;
 }
 
 /* ---- 9 JSON ---------------------------------------------------------------------------------------------------------
- * UTF-8 and a scanner that pulls tokens from a span; knows no tensors. Strict RFC 8259, and not recursive.
+ * A UTF-8 decoder and a pull scanner for strict JSON (RFC 8259), without recursion and without knowledge of tensors.
+ * The scanner's functions advance sti_json.at past what they accept; after an error `at` is at the faulty byte.
+ * The second part of the error room stands at the end: it shows names and paths in messages (see room 7).
  * uses: 5, 6, 7
  * ------------------------------------------------------------------------------------------------------------------ */
-#define STI_MAX_DEPTH 127u /* open JSON containers, counted from the root, as in the reference */
+#define STI_MAX_DEPTH 127u /* nested containers with the root; the limit of the reference */
 
 typedef struct sti_json {
-    const unsigned char *at, *end; /* the next byte, and the end of the text */
-    uint32_t stop;                 /* offset of `end` in the text; a header has fewer than 2^32 bytes */
-    uint32_t base;                 /* bytes of the file before the text: of a header its length, 8 */
+    const unsigned char *at, *end; /* the next byte; the end of the text */
+    uint32_t stop;                 /* offset of `end` in the text; a header is shorter than 2^32 bytes */
+    uint32_t base;                 /* file offset of the text; 8 for a header */
     st_error *error;
 #if STI_WIDE
-    unsigned high; /* not 0 once a string may hold a byte over 0x7F */
+    unsigned high; /* nonzero if a scanned string may contain a byte above 0x7F */
 #endif
 } sti_json;
 
 typedef struct sti_string {
-    sti_span inside;       /* the text between its quotes, escapes unresolved */
-    uint32_t place;        /* of its opening quote */
-    uint32_t bytes;        /* unescaped */
-    unsigned char escaped; /* a backslash is in it */
-    unsigned char nul;     /* so is a NUL, escaped */
+    sti_span inside;       /* between the quotes, escapes not decoded */
+    uint32_t place;        /* offset of the opening quote */
+    uint32_t bytes;        /* length of the decoded string */
+    unsigned char escaped; /* contains an escape */
+    unsigned char nul;     /* contains \u0000 */
 } sti_string;
 
 /* ---- UTF-8 */
 
-/* length of the sequence that s begins with, n > 0 bytes being there; 0 if it is not UTF-8 or cut */
-static size_t sti_utf8(const unsigned char *s, size_t n) {
+/* Returns the length of the UTF-8 sequence at s, or 0 if it is invalid or longer than n. n > 0. */
+static size_t sti_utf8_length(const unsigned char *s, size_t n) {
     unsigned char c = s[0], low = 0x80, high = 0xBF;
     size_t length = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4, i;
     if (length == 1) return 1;
@@ -1518,14 +1495,14 @@ static size_t sti_utf8(const unsigned char *s, size_t n) {
     return length;
 }
 
-/* how many bytes are UTF-8 before the first sequence that is not */
+/* Returns the length of the longest prefix that is valid UTF-8. */
 static size_t sti_utf8_span(const unsigned char *s, size_t n) {
     size_t i = 0, length;
     while (i < n) {
         if (n - i >= 16 && ((sti_load64(s + i) | sti_load64(s + i + 8)) & 0x8080808080808080u) == 0) {
             i += 16;
         } else {
-            length = sti_utf8(s + i, n - i);
+            length = sti_utf8_length(s + i, n - i);
             if (length == 0) break;
             i += length;
         }
@@ -1535,16 +1512,18 @@ static size_t sti_utf8_span(const unsigned char *s, size_t n) {
 
 /* ---- tokens */
 
+/* Returns the offset of the next byte in the text. */
 static uint32_t sti_json_offset(const sti_json *j) {
     return j->stop - (uint32_t)(j->end - j->at);
 }
 
-/* a fault at a place of the text */
-STI_COLD static st_status sti_json_fail_at(const sti_json *j, uint32_t place, st_status status, const char *sentence) {
-    return sti_fail(j->error, status, sti_add64_saturated(j->base, place), 0, 0, sentence);
+/* Fails at the given offset in the text. */
+STI_COLD static st_status sti_json_fail_at(const sti_json *j, uint32_t offset, st_status status, const char *sentence) {
+    return sti_fail(j->error, status, sti_add64_saturated(j->base, offset), 0, 0, sentence);
 }
 
-static st_status sti_json_fail(const sti_json *j, st_status status, const char *sentence) {
+/* Fails at the next byte. */
+STI_COLD static st_status sti_json_fail(const sti_json *j, st_status status, const char *sentence) {
     return sti_json_fail_at(j, sti_json_offset(j), status, sentence);
 }
 
@@ -1552,45 +1531,47 @@ static int sti_is_blank(int c) {
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
-/* the next byte, or -1 at the end */
+/* Returns the next byte, or -1 at the end. */
 static int sti_json_byte(const sti_json *j) {
     return j->at == j->end ? -1 : *j->at;
 }
 
-/* the same past blanks */
+/* Skips whitespace and returns the next byte, or -1 at the end. */
 static int sti_json_peek(sti_json *j) {
     int c;
     while (sti_is_blank(c = sti_json_byte(j))) j->at++;
     return c;
 }
 
-/* something else stands where a value of one kind was due: another kind of value, or none at all */
+/* Fails where a value of a certain type was expected: with ST_ERR_SCHEMA if a value of another type starts here, else
+ * with ST_ERR_JSON. */
 STI_COLD static st_status sti_json_wrong(sti_json *j, const char *sentence) {
     int c = sti_json_byte(j);
-    int value =
+    int is_value =
         c == '{' || c == '[' || c == '"' || c == '-' || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n';
-    return sti_json_fail(j, value ? ST_ERR_SCHEMA : ST_ERR_JSON, sentence);
+    return sti_json_fail(j, is_value ? ST_ERR_SCHEMA : ST_ERR_JSON, sentence);
 }
 
-/* passes a ':' */
+/* Skips ':'. */
 static st_status sti_json_colon(sti_json *j) {
     if (sti_json_peek(j) != ':') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected ':' after an object key"));
     j->at++;
     return ST_OK;
 }
 
-/* passes the opening bracket of a container, and its closing one where nothing is inside; *more: an item follows */
-static st_status sti_json_enter(sti_json *j, int open, int *more, const char *sentence) {
-    *more = 0;
+/* Skips the opening bracket of a container, and the closing bracket if the container is empty. Sets *has_item to 1 if an
+ * item follows. */
+STI_NOINLINE static st_status sti_json_enter(sti_json *j, int open, int *has_item, const char *sentence) {
+    *has_item = 0;
     if (sti_json_peek(j) != open) return sti_json_wrong(j, sentence);
     j->at++;
-    *more = sti_json_peek(j) != open + 2; /* '{' + 2 is '}', '[' + 2 is ']' */
-    if (!*more) j->at++;
+    *has_item = sti_json_peek(j) != open + 2; /* '{' + 2 is '}', '[' + 2 is ']' */
+    if (!*has_item) j->at++;
     return ST_OK;
 }
 
-/* passes what stands after an item: a comma, then *more, or the container's closing bracket */
-static st_status sti_json_next(sti_json *j, int open, int *more) {
+/* Skips the comma or the closing bracket after an item. Sets *has_item to 1 after a comma, else to 0. */
+static st_status sti_json_next(sti_json *j, int open, int *has_item) {
     int c = sti_json_peek(j);
     if (c != ',' && c != open + 2) {
         return sti_json_fail(j, ST_ERR_JSON,
@@ -1598,12 +1579,12 @@ static st_status sti_json_next(sti_json *j, int open, int *more) {
                                          : STI_TEXT("expected ',' or ']' after an array element"));
     }
     j->at++;
-    *more = c == ',';
+    *has_item = c == ',';
     return ST_OK;
 }
 
-/* four hexadecimal digits */
-static st_status sti_json_hex(sti_json *j, uint32_t *value) {
+/* Reads four hexadecimal digits. */
+STI_COLD static st_status sti_json_hex(sti_json *j, uint32_t *value) {
     int i;
     *value = 0;
     for (i = 0; i < 4; i++, j->at++) {
@@ -1622,8 +1603,8 @@ static st_status sti_json_hex(sti_json *j, uint32_t *value) {
     return ST_OK;
 }
 
-/* the UTF-8 of a code point that is no surrogate */
-static size_t sti_utf8_put(uint32_t code, unsigned char out[4]) {
+/* Writes a code point, not a surrogate, as UTF-8 and returns its length. */
+static size_t sti_utf8_encode(uint32_t code, unsigned char out[4]) {
     size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4, i;
     for (i = n; i > 1; i--, code >>= 6) out[i - 1] = (unsigned char)(0x80 | (code & 0x3F));
     out[0] = (unsigned char)(n == 1 ? code : n == 2 ? 0xC0 | code : n == 3 ? 0xE0 | code : 0xF0 | code);
@@ -1631,19 +1612,19 @@ static size_t sti_utf8_put(uint32_t code, unsigned char out[4]) {
 }
 
 #if !defined(ST_NO_ERROR_TEXT) || (!defined(ST_NO_WRITER) && !defined(ST_NO_FILES))
-/* and the code point of n bytes of UTF-8 */
+/* Returns the code point of a valid UTF-8 sequence of n bytes. */
 static uint32_t sti_utf8_code(const unsigned char *s, size_t n) {
-    static const unsigned char first[4] = {0x7F, 0x1F, 0x0F, 0x07}; /* bits of the first byte that count */
-    uint32_t code = s[0] & (uint32_t)first[n - 1];
+    static const unsigned char masks[4] = {0x7F, 0x1F, 0x0F, 0x07}; /* payload bits of the first byte */
+    uint32_t code = s[0] & (uint32_t)masks[n - 1];
     size_t i;
     for (i = 1; i < n; i++) code = code << 6 | (s[i] & 0x3Fu);
     return code;
 }
 #endif
 
-/* an escape, j at its backslash: the *n bytes of UTF-8 that it stands for */
+/* Decodes the escape that starts at the backslash j->at, to *n bytes of UTF-8. */
 static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    static const char letters[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
     uint32_t backslash = sti_json_offset(j), code, low;
     st_status s;
     int c, i;
@@ -1651,8 +1632,8 @@ static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
     c = sti_json_byte(j);
     *n = 1;
     for (i = 0; i < 8; i++) {
-        if (c == from[i]) {
-            out[0] = (unsigned char)to[i];
+        if (c == letters[i]) {
+            out[0] = (unsigned char)values[i];
             j->at++;
             return ST_OK;
         }
@@ -1671,13 +1652,13 @@ static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
     if (code >= 0xD800 && code <= 0xDFFF) {
         return sti_json_fail_at(j, backslash, ST_ERR_JSON, STI_TEXT("unpaired surrogate in a \\u escape"));
     }
-    *n = sti_utf8_put(code, out);
+    *n = sti_utf8_encode(code, out);
     return ST_OK;
 }
 
-/* whether none of 8 bytes ends a run of plain ones: a quote, a backslash or a control character. Byte by byte the sums
- * below are at most 0xFE, so nothing carries from one into the next and nothing wraps. */
-static int sti_plain8(const unsigned char *s) {
+/* Returns 1 if none of 8 bytes is a quote, a backslash or a control character. The sums below are at most 0xFE in each
+ * byte: no byte carries into the next. */
+static int sti_is_plain8(const unsigned char *s) {
     const uint64_t low = 0x7F7F7F7F7F7F7F7Fu;
     uint64_t x = sti_load64(s), quote = x ^ 0x2222222222222222u, backslash = x ^ 0x5C5C5C5C5C5C5C5Cu;
     uint64_t not_quote = ((quote & low) + low) | quote, not_backslash = ((backslash & low) + low) | backslash;
@@ -1686,10 +1667,11 @@ static int sti_plain8(const unsigned char *s) {
 }
 
 #if STI_WIDE && STI_SSE2
-typedef __m128i sti_sixteen;
+typedef __m128i sti_vector16;
 
-/* which of 16 bytes end a run of plain ones, a bit for each; *seen gains the bits of all of them */
-STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) {
+/* Returns a mask of the bytes among 16 that are a quote, a backslash or a control character, with
+ * STI_MASK_BITS_PER_BYTE bits for each byte. ORs all 16 bytes into *seen. */
+STI_INLINE uint64_t sti_special16(const unsigned char *s, sti_vector16 *seen) {
     const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)s);
     const __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
     const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1F)), v);
@@ -1697,39 +1679,39 @@ STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) {
     return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control));
 }
 
-#define STI_NONE_SEEN() _mm_setzero_si128()
-#define STI_HIGH_SEEN(seen) ((unsigned)_mm_movemask_epi8(seen))
-#define STI_BITS_OF_BYTE 1u
+#define STI_SEEN_NONE() _mm_setzero_si128()
+#define STI_SEEN_HIGH(seen) ((unsigned)_mm_movemask_epi8(seen))
+#define STI_MASK_BITS_PER_BYTE 1u
 #elif STI_WIDE && STI_NEON
-typedef uint8x16_t sti_sixteen;
+typedef uint8x16_t sti_vector16;
 
-STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) { /* four bits for each */
+STI_INLINE uint64_t sti_special16(const unsigned char *s, sti_vector16 *seen) {
     const uint8x16_t v = vld1q_u8(s);
     const uint8x16_t quote = vceqq_u8(v, vdupq_n_u8('"')), backslash = vceqq_u8(v, vdupq_n_u8('\\'));
-    const uint8x16_t all = vorrq_u8(vorrq_u8(quote, backslash), vcltq_u8(v, vdupq_n_u8(0x20)));
+    const uint8x16_t special = vorrq_u8(vorrq_u8(quote, backslash), vcltq_u8(v, vdupq_n_u8(0x20)));
     *seen = vorrq_u8(*seen, v);
-    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(all), 4)), 0);
+    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(special), 4)), 0);
 }
 
-#define STI_NONE_SEEN() vdupq_n_u8(0)
-#define STI_HIGH_SEEN(seen) (vmaxvq_u8(seen) & 0x80u)
-#define STI_BITS_OF_BYTE 4u
+#define STI_SEEN_NONE() vdupq_n_u8(0)
+#define STI_SEEN_HIGH(seen) (vmaxvq_u8(seen) & 0x80u)
+#define STI_MASK_BITS_PER_BYTE 4u
 #endif
 
-/* where a run of plain bytes ends that begins at s */
+/* Returns the first quote, backslash or control character at or after s, or the end of the text. */
 STI_INLINE const unsigned char *sti_plain_end(sti_json *j, const unsigned char *s) {
 #if STI_WIDE && (STI_SSE2 || STI_NEON)
-    sti_sixteen seen = STI_NONE_SEEN();
+    sti_vector16 seen = STI_SEEN_NONE();
     for (; j->end - s >= 16; s += 16) {
-        const uint64_t ends = sti_plain16(s, &seen);
-        if (ends) {
-            j->high |= STI_HIGH_SEEN(seen);
-            return s + sti_first_bit(ends) / STI_BITS_OF_BYTE;
+        const uint64_t special = sti_special16(s, &seen);
+        if (special) {
+            j->high |= STI_SEEN_HIGH(seen);
+            return s + sti_lowest_bit(special) / STI_MASK_BITS_PER_BYTE;
         }
     }
-    j->high |= STI_HIGH_SEEN(seen);
+    j->high |= STI_SEEN_HIGH(seen);
 #endif
-    while (j->end - s >= 8 && sti_plain8(s)) {
+    while (j->end - s >= 8 && sti_is_plain8(s)) {
 #if STI_WIDE
         j->high |= (sti_load64(s) & 0x8080808080808080u) != 0;
 #endif
@@ -1743,7 +1725,8 @@ STI_INLINE const unsigned char *sti_plain_end(sti_json *j, const unsigned char *
     return s;
 }
 
-/* Whether a byte over 0x7F may have passed. None passes outside of strings, so a text that passed without is UTF-8. */
+/* Returns 1 if the scanned text may contain a byte above 0x7F. If it returns 0, the text is ASCII: outside of strings
+ * the scanner accepts no such byte. */
 static int sti_json_high(const sti_json *j) {
 #if STI_WIDE
     return j->high != 0;
@@ -1753,21 +1736,22 @@ static int sti_json_high(const sti_json *j) {
 #endif
 }
 
-/* passes a string, j at its opening quote; out NULL, or room for all its bytes */
-static st_status sti_json_string(sti_json *j, sti_string *w, char *out) {
-    w->place = sti_json_offset(j);
-    w->bytes = 0;
-    w->escaped = w->nul = 0;
-    w->inside.at = (const char *)++j->at;
+/* Scans the string that starts at the quote j->at. Writes the decoded string to `out` unless it is NULL; `out` holds as
+ * many bytes as the text between the quotes. */
+static st_status sti_json_string(sti_json *j, sti_string *string, char *out) {
+    string->place = sti_json_offset(j);
+    string->bytes = 0;
+    string->escaped = string->nul = 0;
+    string->inside.at = (const char *)++j->at;
     for (;;) {
         const unsigned char *run = j->at;
         int c;
         j->at = sti_plain_end(j, run);
-        if (out) ST_MEMCPY(out + w->bytes, run, (size_t)(j->at - run));
-        w->bytes += (uint32_t)(j->at - run); /* no more than the text, which has fewer than 2^32 */
+        if (out) ST_MEMCPY(out + string->bytes, run, (size_t)(j->at - run));
+        string->bytes += (uint32_t)(j->at - run); /* not longer than the text, so below 2^32 */
         c = sti_json_byte(j);
         if (c == '"') {
-            w->inside.n = (size_t)((const char *)j->at++ - w->inside.at);
+            string->inside.n = (size_t)((const char *)j->at++ - string->inside.at);
             return ST_OK;
         }
         if (c == '\\') {
@@ -1775,10 +1759,10 @@ static st_status sti_json_string(sti_json *j, sti_string *w, char *out) {
             size_t n;
             st_status s = sti_json_escape(j, bytes, &n);
             if (s != ST_OK) return s;
-            w->escaped = 1;
-            if (bytes[0] == 0) w->nul = 1;
-            if (out) ST_MEMCPY(out + w->bytes, bytes, n);
-            w->bytes += (uint32_t)n;
+            string->escaped = 1;
+            if (bytes[0] == 0) string->nul = 1;
+            if (out) ST_MEMCPY(out + string->bytes, bytes, n);
+            string->bytes += (uint32_t)n;
         } else if (c < 0x20) {
             return sti_json_fail(j, ST_ERR_JSON,
                                  c < 0 ? STI_TEXT("unterminated string")
@@ -1787,16 +1771,17 @@ static st_status sti_json_string(sti_json *j, sti_string *w, char *out) {
     }
 }
 
-/* the key of a member */
-static st_status sti_json_key(sti_json *j, sti_string *w) {
+/* Skips whitespace and scans an object key. */
+static st_status sti_json_key(sti_json *j, sti_string *string) {
     if (sti_json_peek(j) != '"')
         return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected an object key in double quotes"));
-    return sti_json_string(j, w, NULL);
+    return sti_json_string(j, string, NULL);
 }
 
 /* ---- numbers */
 
-/* an unsigned integer, the only numbers that mean something here */
+/* Reads an unsigned integer. Fails with ST_ERR_SCHEMA for a value of another type, a fraction or an integer above
+ * 2^64 - 1, with ST_ERR_JSON for invalid JSON. */
 static st_status sti_json_integer(sti_json *j, uint64_t *value) {
     int c = sti_json_peek(j), first = c;
     if (c < '0' || c > '9') return sti_json_wrong(j, STI_TEXT("expected an unsigned integer"));
@@ -1818,22 +1803,22 @@ static st_status sti_json_integer(sti_json *j, uint64_t *value) {
 }
 
 #if STI_WIDE
-/* how many of 8 bytes are digits before the first that is none, in bits; what was '0' to '9' has become 0 to 9 */
+/* Returns 8 times the number of leading digits among 8 bytes. `digits` holds the bytes XOR '0': a digit is 0 to 9. */
 STI_INLINE unsigned sti_digit_bits(uint64_t digits) {
-    uint64_t others = (((digits & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | digits) & 0x8080808080808080u;
-    return others ? sti_first_bit(others) & ~7u : 64;
+    uint64_t non_digits = (((digits & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | digits) & 0x8080808080808080u;
+    return non_digits ? sti_lowest_bit(non_digits) & ~7u : 64;
 }
 
-/* the number that 8 digits make, the first in the lowest byte: pairs, then fours, then eights. No lane carries into the
- * next: they hold at most 99, 9,999 and 99,999,999. */
+/* Returns the value of 8 digits, the first in the lowest byte. Combines pairs, then fours, then all eight. Lanes hold at
+ * most 99, 9,999 and 99,999,999: none carries into the next. */
 STI_INLINE uint64_t sti_eight_digits(uint64_t digits) {
     digits = (digits * 10 + (digits >> 8)) & 0x00FF00FF00FF00FFu;
     digits = (digits * 100 + (digits >> 16)) & 0x0000FFFF0000FFFFu;
     return (digits * 10000 + (digits >> 32)) & 0xFFFFFFFFu;
 }
 
-/* an integer of up to 15 digits, 16 bytes being there: how many digits it has; 0: more, or another way to write it, or
- * none stands there */
+/* Reads an integer of 1 to 15 digits from 16 readable bytes. Returns the number of digits, or 0 if no digit stands
+ * there, there are more digits, or the first of several digits is 0. */
 STI_INLINE size_t sti_short_integer(const unsigned char *s, uint64_t *value) {
     static const uint32_t powers[8] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
     uint64_t digits = sti_load64(s) ^ 0x3030303030303030u;
@@ -1847,13 +1832,11 @@ STI_INLINE size_t sti_short_integer(const unsigned char *s, uint64_t *value) {
     digits = sti_load64(s + 8) ^ 0x3030303030303030u;
     bits = sti_digit_bits(digits);
     if (bits == 64) return 0;
-    if (bits) *value = *value * powers[bits / 8] + sti_eight_digits(digits << (64 - bits)); /* under 10^15 */
+    if (bits) *value = *value * powers[bits / 8] + sti_eight_digits(digits << (64 - bits)); /* below 10^15 */
     return 8 + bits / 8;
 }
-#endif
 
-#if STI_WIDE
-/* whether 1 to 15 letters are the same, 8 of them or so many being there */
+/* Returns 1 if a and b are equal in their first n bytes, 1 <= n <= 15. Both have max(n, 8) readable bytes. */
 STI_INLINE int sti_same_letters(const unsigned char *a, const unsigned char *b, size_t n) {
     const uint64_t differ = sti_load64(a) ^ sti_load64(b);
     if (n < 8) return differ << (64 - 8 * n) == 0;
@@ -1861,9 +1844,9 @@ STI_INLINE int sti_same_letters(const unsigned char *a, const unsigned char *b, 
 }
 #endif
 
-/* passes digits, at least one. *seen: one was not 0; *power: of ten, of the first that was not, from -1 on before the
- * point; a header has fewer than 2^32 digits */
-static st_status sti_json_digits(sti_json *j, int fraction, int *seen, int64_t *power) {
+/* Skips one or more digits. Sets *seen at the first digit other than 0. *power becomes the power of ten of that digit;
+ * it starts as -1 before the decimal point. A text has fewer than 2^32 digits, so *power cannot overflow. */
+static st_status sti_json_skip_digits(sti_json *j, int fraction, int *seen, int64_t *power) {
     int c = sti_json_byte(j);
     if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected a digit"));
     for (; c >= '0' && c <= '9'; c = sti_json_byte(j)) {
@@ -1874,21 +1857,21 @@ static st_status sti_json_digits(sti_json *j, int fraction, int *seen, int64_t *
     return ST_OK;
 }
 
-/* passes any number whose magnitude is under 1e309: beyond, the reference's f64 overflows */
-STI_NOINLINE static st_status sti_json_number(sti_json *j) {
+/* Skips a number. Fails if its magnitude is 1e309 or more, which overflows the reference's f64. */
+STI_COLD static st_status sti_json_skip_number(sti_json *j) {
     uint32_t begin = sti_json_offset(j);
     int64_t power = -1, exponent = 0;
     int seen = 0, negative, c;
     st_status s = ST_OK;
     if (*j->at == '-') j->at++;
-    if (sti_json_byte(j) == '0') { /* alone: a digit after it is refused by whatever is due next */
+    if (sti_json_byte(j) == '0') { /* whatever follows rejects a second digit */
         j->at++;
     } else {
-        s = sti_json_digits(j, 0, &seen, &power);
+        s = sti_json_skip_digits(j, 0, &seen, &power);
     }
     if (s == ST_OK && sti_json_byte(j) == '.') {
         j->at++;
-        s = sti_json_digits(j, 1, &seen, &power);
+        s = sti_json_skip_digits(j, 1, &seen, &power);
     }
     if (s != ST_OK) return s;
     if (sti_json_byte(j) == 'e' || sti_json_byte(j) == 'E') {
@@ -1900,7 +1883,7 @@ STI_NOINLINE static st_status sti_json_number(sti_json *j) {
         if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected a digit"));
         for (; c >= '0' && c <= '9'; j->at++, c = sti_json_byte(j)) {
             if (exponent < INT64_C(100000000000)) {
-                exponent = exponent * 10 + (c - '0'); /* far past what digits can make up for */
+                exponent = exponent * 10 + (c - '0'); /* beyond what 2^32 digits can compensate */
             }
         }
         power += negative ? -exponent : exponent;
@@ -1913,7 +1896,8 @@ STI_NOINLINE static st_status sti_json_number(sti_json *j) {
 
 /* ---- values of any kind */
 
-static st_status sti_json_literal(sti_json *j, const char *text) {
+/* Skips a literal. */
+STI_COLD static st_status sti_json_literal(sti_json *j, const char *text) {
     for (; *text; text++, j->at++) {
         if (sti_json_byte(j) != *text) {
             return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("invalid literal: expected true, false or null"));
@@ -1922,91 +1906,91 @@ static st_status sti_json_literal(sti_json *j, const char *text) {
     return ST_OK;
 }
 
-/* passes a value that is no container; w: for use here, as the frames of callers are the deepest there are */
-STI_NOINLINE static st_status sti_json_scalar(sti_json *j, sti_string *w) {
+/* Skips a value that is not a container. The caller lends *string to keep this frame small: the callers have the largest
+ * frames of the scanner. */
+STI_NOINLINE static st_status sti_json_skip_scalar(sti_json *j, sti_string *string) {
     int c = sti_json_peek(j);
     switch (c) {
-    case '"': return sti_json_string(j, w, NULL);
+    case '"': return sti_json_string(j, string, NULL);
     case 't': return sti_json_literal(j, "true");
     case 'f': return sti_json_literal(j, "false");
     case 'n': return sti_json_literal(j, "null");
     default: break;
     }
-    if (c == '-' || (c >= '0' && c <= '9')) return sti_json_number(j);
+    if (c == '-' || (c >= '0' && c <= '9')) return sti_json_skip_number(j);
     return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected a value"));
 }
 
-/* passes any value; depth containers are open around it */
+/* Skips any value. `depth` is the number of containers around it. */
 STI_NOINLINE static st_status sti_json_skip(sti_json *j, unsigned depth) {
-    unsigned char objects[(STI_MAX_DEPTH + 7) / 8]; /* bit i: the i-th container inside is an object, not an array */
+    unsigned char objects[(STI_MAX_DEPTH + 7) / 8]; /* bit i: the container at level i is an object */
     const unsigned limit = STI_MAX_DEPTH - depth;
-    unsigned inside = 0;
+    unsigned level = 0;
     sti_string key;
     st_status s;
-    int c, more;
+    int c, has_item;
     ST_MEMSET(objects, 0, sizeof objects);
     for (;;) {
         c = sti_json_peek(j);
         if (c == '{' || c == '[') {
-            unsigned char *mask = &objects[inside / 8], bit = (unsigned char)(1u << inside % 8);
-            if (inside == limit) {
+            unsigned char *mask = &objects[level / 8], bit = (unsigned char)(1u << level % 8);
+            if (level == limit) {
                 return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("arrays and objects nested more than 127 levels deep"));
             }
-            (void)sti_json_enter(j, c, &more, NULL); /* cannot fail: c stands there */
+            (void)sti_json_enter(j, c, &has_item, NULL); /* cannot fail: c is the next byte */
             *mask = (unsigned char)(c == '{' ? *mask | bit : *mask & ~bit);
-            if (more) inside++;
+            if (has_item) level++;
         } else {
-            if ((s = sti_json_scalar(j, &key)) != ST_OK) return s;
-            more = 0;
+            if ((s = sti_json_skip_scalar(j, &key)) != ST_OK) return s;
+            has_item = 0;
         }
-        while (!more && inside > 0) {
-            c = objects[(inside - 1) / 8] >> (inside - 1) % 8 & 1 ? '{' : '[';
-            if ((s = sti_json_next(j, c, &more)) != ST_OK) return s;
-            if (!more) inside--;
+        while (!has_item && level > 0) {
+            c = objects[(level - 1) / 8] >> (level - 1) % 8 & 1 ? '{' : '[';
+            if ((s = sti_json_next(j, c, &has_item)) != ST_OK) return s;
+            if (!has_item) level--;
         }
-        if (inside == 0) return ST_OK;
-        if (objects[(inside - 1) / 8] >> (inside - 1) % 8 & 1) {
+        if (level == 0) return ST_OK;
+        if (objects[(level - 1) / 8] >> (level - 1) % 8 & 1) {
             if ((s = sti_json_key(j, &key)) != ST_OK || (s = sti_json_colon(j)) != ST_OK) return s;
         }
     }
 }
 
-/* the place of a member's key in an object that was scanned before */
-static uint32_t sti_json_member(sti_json j, const unsigned char *object, uint32_t member) {
-    sti_string w;
-    int more;
+/* Returns the offset of the key of member number `member` of an object. The object was scanned before without error. */
+STI_COLD static uint32_t sti_json_member(sti_json j, const unsigned char *object, uint32_t member) {
+    sti_string key;
+    int has_item;
     j.at = object;
-    (void)sti_json_enter(&j, '{', &more, NULL); /* nothing can fail: all of it passed once */
+    (void)sti_json_enter(&j, '{', &has_item, NULL); /* nothing below can fail: the object is valid */
     for (; member > 0; member--) {
-        (void)sti_json_key(&j, &w), (void)sti_json_colon(&j), (void)sti_json_skip(&j, 2),
-            (void)sti_json_next(&j, '{', &more);
+        (void)sti_json_key(&j, &key), (void)sti_json_colon(&j), (void)sti_json_skip(&j, 2),
+            (void)sti_json_next(&j, '{', &has_item);
     }
     (void)sti_json_peek(&j);
     return sti_json_offset(&j);
 }
 
-/* ---- texts as people may see them, and their place in a message */
+/* ---- second part of the error room: names and paths in messages */
 
 enum sti_kind {
-    STI_PLAIN,  /* a path */
-    STI_NAME,   /* a name, which quotes go around: quote and backslash are escaped */
-    STI_ESCAPED /* a name as it stands in the header: its escapes are resolved first */
+    STI_PATH,   /* a path; shown without quotes */
+    STI_NAME,   /* a name; shown in quotes, so quotes and backslashes are escaped */
+    STI_ESCAPED /* a name as written in the header; its JSON escapes are decoded first */
 };
 
-/* a text of which one character after the other is taken: plain UTF-8, or the inside of a string that was scanned
- * before */
+/* Starts reading a text with sti_json_character: plain UTF-8, or the raw bytes of a string that was scanned before. */
 static sti_json sti_json_inside(sti_span text) {
     sti_json j;
     ST_MEMSET(&j, 0, sizeof j);
     j.at = (const unsigned char *)text.at;
     j.end = j.at + text.n;
-    j.stop = (uint32_t)text.n; /* no place in it is asked for but to be thrown away, and a path may be longer */
+    j.stop = (uint32_t)text.n; /* wraps for a path over 4 GiB: no caller uses offsets in this text */
     return j;
 }
 
-/* passes the next character, at least one byte being left: its length as UTF-8, or 0 for a byte that is none */
+/* Reads the next character to `out` and returns its length, or 0 for a byte that is not UTF-8. j->at < j->end. */
 static size_t sti_json_character(sti_json *j, int escaped, unsigned char out[4]) {
-    size_t n = sti_utf8(j->at, (size_t)(j->end - j->at)), i;
+    size_t n = sti_utf8_length(j->at, (size_t)(j->end - j->at)), i;
     if (escaped && *j->at == '\\') {
         (void)sti_json_escape(j, out, &n); /* cannot fail: the string was scanned before */
         return n;
@@ -2015,8 +1999,9 @@ static size_t sti_json_character(sti_json *j, int escaped, unsigned char out[4])
     return n;
 }
 
-/* whether two texts are equal once the escapes are resolved where they may stand */
-static int sti_json_same(sti_span a, int a_escaped, sti_span b, int b_escaped) {
+/* Returns 1 if two texts are equal after decoding. a_escaped and b_escaped tell which text contains JSON escapes. A text
+ * that is not UTF-8 equals nothing. */
+STI_COLD static int sti_json_same(sti_span a, int a_escaped, sti_span b, int b_escaped) {
     sti_json x = sti_json_inside(a), y = sti_json_inside(b);
     unsigned char p[4], q[4];
     while (x.at < x.end && y.at < y.end) {
@@ -2026,17 +2011,18 @@ static int sti_json_same(sti_span a, int a_escaped, sti_span b, int b_escaped) {
     return x.at == x.end && y.at == y.end;
 }
 
-static int sti_string_is(const sti_string *w, const char *text, size_t n) {
-    sti_span word;
-    word.at = text;
-    word.n = n;
-    return w->escaped ? sti_json_same(w->inside, 1, word, 0) : sti_same(w->inside, word);
+/* Returns 1 if the decoded string is text[n]. */
+static int sti_string_is(const sti_string *string, const char *text, size_t n) {
+    sti_span plain;
+    plain.at = text;
+    plain.n = n;
+    return string->escaped ? sti_json_same(string->inside, 1, plain, 0) : sti_same(string->inside, plain);
 }
 
 #if !defined(ST_NO_ERROR_TEXT)
-/* the next character of a text as a person may see it: what a terminal would obey, and what is not UTF-8, is
- * escaped */
-static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6]) {
+/* Writes the next character in printable form and returns its length. Escapes invalid UTF-8 and everything that can
+ * change what a terminal shows. */
+STI_COLD static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6]) {
     static const char hex[] = "0123456789abcdef";
     unsigned char raw[4];
     size_t n = sti_json_character(j, kind == STI_ESCAPED, raw);
@@ -2050,11 +2036,11 @@ static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6]) {
         return 4;
     }
     code = sti_utf8_code(raw, n);
-    if (kind != STI_PLAIN && (code == '"' || code == '\\')) {
+    if (kind != STI_PATH && (code == '"' || code == '\\')) {
         out[1] = (char)code;
         return 2;
     }
-    /* control characters; marks of writing direction; line and paragraph separators; the byte order mark */
+    /* control characters, bidirectional marks, line and paragraph separators, the byte order mark */
     if (code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x61C || code == 0x200E || code == 0x200F ||
         (code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069) || code == 0xFEFF) {
         out[1] = 'u';
@@ -2065,9 +2051,9 @@ static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6]) {
     return n;
 }
 
-/* a name as a person may see it, in out[size], shortened in the middle if need be */
-static sti_span sti_show(char *out, size_t size, sti_span name, enum sti_kind kind) {
-    const size_t half = (size - 1 - 3) / 2; /* what is shown on each side of "..." */
+/* Writes a text in printable form to out[size], NUL-terminated. Replaces the middle by "..." if it is too long. */
+STI_COLD static sti_span sti_show(char *out, size_t size, sti_span name, enum sti_kind kind) {
+    const size_t half = (size - 1 - 3) / 2; /* bytes on each side of "..." */
     uint64_t total = 0, seen = 0;
     sti_json j = sti_json_inside(name);
     sti_span shown;
@@ -2078,36 +2064,35 @@ static sti_span sti_show(char *out, size_t size, sti_span name, enum sti_kind ki
     j = sti_json_inside(name);
     while (j.at < j.end) {
         size_t n = sti_show_next(&j, kind, next);
-        uint64_t past = sti_add64_saturated(seen, n);
-        if (total < size || past <= half || seen >= total - half) { /* all of it, or half of the room from either end */
+        uint64_t next_seen = sti_add64_saturated(seen, n);
+        if (total < size || next_seen <= half || seen >= total - half) { /* everything fits, or near an end */
             ST_MEMCPY(out + shown.n, next, n);
             shown.n += n;
-        } else if (seen <= half) { /* the first that does not fit: once, as past > half */
+        } else if (seen <= half) { /* the first character that is left out */
             ST_MEMCPY(out + shown.n, "...", 3);
             shown.n += 3;
         }
-        seen = past;
+        seen = next_seen;
     }
     out[shown.n] = 0;
     return shown;
 }
 #endif
 
-/* sets the subject, and puts it before the sentence */
+/* Sets st_error.subject and prepends it to the message, in quotes. */
 STI_COLD static void sti_error_subject(st_error *e, sti_span name, enum sti_kind kind) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)e, (void)name, (void)kind;
 #else
     if (e) {
-        name = sti_show(e->subject, sizeof e->subject, name, kind);
         sti_error_prepend(e, sti_span_of("\": "));
-        sti_error_prepend(e, name);
+        sti_error_prepend(e, sti_show(e->subject, sizeof e->subject, name, kind));
         sti_error_prepend(e, sti_span_of("\""));
     }
 #endif
 }
 
-/* adds words and a text to the sentence */
+/* Appends words and then a text to the message. */
 STI_COLD static void sti_error_append(st_error *e, const char *words, sti_span text) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)e, (void)words, (void)text;
@@ -2120,46 +2105,49 @@ STI_COLD static void sti_error_append(st_error *e, const char *words, sti_span t
 #endif
 }
 
-/* puts the name of the file before the sentence */
-STI_COLD static st_status sti_error_file(st_error *error, sti_span said, st_status status) {
+/* Prepends the path of a file to the message and returns status. */
+STI_COLD static st_status sti_error_file(st_error *error, sti_span path, st_status status) {
 #if defined(ST_NO_ERROR_TEXT)
-    (void)error, (void)said;
+    (void)error, (void)path;
 #else
     char shown[100];
     if (error) {
-        said = sti_show(shown, sizeof shown, said, STI_PLAIN);
         sti_error_prepend(error, sti_span_of(": "));
-        sti_error_prepend(error, said);
+        sti_error_prepend(error, sti_show(shown, sizeof shown, path, STI_PATH));
     }
 #endif
     return status;
 }
 
 /* ---- 10 dtypes ------------------------------------------------------------------------------------------------------
- * Name and bits; the order of the numbers is the reference's, whose writer puts the highest first.
+ * Spelling and bits per element of every dtype, in one table. The numbers are in the reference's order; its writer
+ * stores the tensors of the highest number first.
  * uses: 6
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_dtype {
-    unsigned char name, length, bits; /* name: where it begins in sti_dtype_names */
+    char name[12];
+    unsigned char length; /* of the name */
+    unsigned char bits;   /* of an element */
 } sti_dtype;
 
-static const char sti_dtype_names[] =
-    "\0BOOL\0F4\0F6_E2M3\0F6_E3M2\0U8\0I8\0F8_E5M2\0F8_E4M3\0F8_E8M0\0F8_E4M3FNUZ\0F8_E5M2FNUZ\0"
-    "I16\0U16\0F16\0BF16\0I32\0U32\0F32\0C64\0F64\0I64\0U64";
-
+/* indexed by st_dtype */
 static const sti_dtype sti_dtypes[] = {
-    {0, 0, 0},   {1, 4, 8},    {6, 2, 4},    {9, 7, 6},    {17, 7, 6},   {25, 2, 8},   {28, 2, 8},  {31, 7, 8},
-    {39, 7, 8},  {47, 7, 8},   {55, 11, 8},  {67, 11, 8},  {79, 3, 16},  {83, 3, 16},  {87, 3, 16}, {91, 4, 16},
-    {96, 3, 32}, {100, 3, 32}, {104, 3, 32}, {108, 3, 64}, {112, 3, 64}, {116, 3, 64}, {120, 3, 64}};
+    {"", 0, 0},        {"BOOL", 4, 8},    {"F4", 2, 4},           {"F6_E2M3", 7, 6},
+    {"F6_E3M2", 7, 6}, {"U8", 2, 8},      {"I8", 2, 8},           {"F8_E5M2", 7, 8},
+    {"F8_E4M3", 7, 8}, {"F8_E8M0", 7, 8}, {"F8_E4M3FNUZ", 11, 8}, {"F8_E5M2FNUZ", 11, 8},
+    {"I16", 3, 16},    {"U16", 3, 16},    {"F16", 3, 16},         {"BF16", 4, 16},
+    {"I32", 3, 32},    {"U32", 3, 32},    {"F32", 3, 32},         {"C64", 3, 64},
+    {"F64", 3, 64},    {"I64", 3, 64},    {"U64", 3, 64}};
 
 #define STI_DTYPES (sizeof sti_dtypes / sizeof *sti_dtypes)
 
+/* Returns the entry of the table; that of ST_DTYPE_UNKNOWN for any other number. */
 static const sti_dtype *sti_dtype_of(st_dtype dtype) {
     return &sti_dtypes[(unsigned)dtype < STI_DTYPES ? (unsigned)dtype : 0];
 }
 
 static const char *sti_dtype_name(const sti_dtype *dtype) {
-    return sti_dtype_names + dtype->name;
+    return dtype->name;
 }
 
 ST_API const char *st_dtype_name(st_dtype dtype) {
@@ -2170,7 +2158,7 @@ ST_API unsigned st_dtype_bits(st_dtype dtype) {
     return sti_dtype_of(dtype)->bits;
 }
 
-/* ST_DTYPE_UNKNOWN where no dtype is called that */
+/* Returns the dtype with that name, or ST_DTYPE_UNKNOWN. */
 static st_dtype sti_dtype_find(sti_span name) {
     unsigned i;
     for (i = 1; i < STI_DTYPES; i++) {
@@ -2184,8 +2172,8 @@ static st_dtype sti_dtype_find(sti_span name) {
 #if STI_WIDE
 #define STI_LETTERS(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
-/* The dtype called as its first 8 letters say, if any: of those shorter, a quote and what usually follows it count as
- * letters. Whether the name ends there is to be seen. */
+/* Guesses the dtype from the first 8 bytes of its name in a header; short names include the closing quote and a comma.
+ * Returns ST_DTYPE_UNKNOWN if there is no guess. The caller compares the whole name. */
 static st_dtype sti_dtype_guess(const unsigned char *s) {
     switch (sti_load32(s)) {
     case STI_LETTERS('B', 'O', 'O', 'L'): return ST_DTYPE_BOOL;
@@ -6511,6 +6499,19 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
  * The bytes of tensors and views of them, one by one or many at once, and advice about them.
  * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14, 15
  * ------------------------------------------------------------------------------------------------------------------ */
+#define STI_VIEW_AXES 24u          /* most axes of a view after merging adjacent axes; an axis mask has 32 bits */
+#define STI_PIECE_BYTES 256u       /* stack buffer for elements in transit; a multiple of 8 */
+#define STI_WINDOW_BYTES 1048576u  /* read buffer for data that is not in memory; fits into the cache */
+#define STI_GAP_BYTES 65536u       /* unwanted bytes up to which two reads are merged into one */
+#define STI_REQUEST_BYTES 8388608u /* one read straight to its destination */
+#define STI_JOIN_BYTES 262144u     /* items up to this size are read together with their neighbours */
+#define STI_CUT 12288u             /* long runs are split at multiples of this: whole pages and whole elements */
+#define STI_AHEAD_BYTES 131072u    /* prefetched with one system call */
+#define STI_STREAM_ROW 1024u       /* elements from which a row is stored past the cache */
+#define STI_LONG_ROW 16u           /* elements from which a row is worth a function call */
+#define STI_TILE_ROWS 32u          /* rows of a tile that is transposed */
+#define STI_TILE_MOVED 16u         /* columns of a tile that is moved */
+#define STI_TILE_CONVERTED 128u    /* columns of a tile that is converted with one call a row */
 
 /* ---- views: what is asked for, proven, and brought down to as few axes as it can be told in */
 
