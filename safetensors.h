@@ -6531,16 +6531,15 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 #define STI_PIECE_BYTES 256u      /* stack buffer for elements being converted; a multiple of 8 */
 #define STI_WINDOW_BYTES 1048576u /* buffer for data that is not in memory: large requests that stay in the CPU cache */
 #define STI_GAP_BYTES 65536u      /* unwanted bytes up to this many are read through, which is cheaper than a request */
-#define STI_REQUEST_BYTES \
-    8388608u /* largest request straight into dst, and how far ahead the system is asked to read */
+#define STI_REQUEST_BYTES 8388608u /* largest request straight into dst; also how far to prefetch */
 #define STI_PREFETCH_BYTES 524288u /* largest single request to read ahead */
 #define STI_MERGE_BYTES 262144u    /* items up to this size share a request with their neighbors */
 #define STI_RUN_ALIGN 12288u       /* long runs are cut at multiples of this: whole pages, whole elements of any size */
 #define STI_STREAM_ROW 1024u       /* elements of a row from which stores may bypass the cache */
 #define STI_LONG_ROW 16u           /* elements of a row from which a call of sti_convert per row pays off */
-#define STI_TILE_ROWS 32u          /* rows and columns of the tiles of a transposition: */
-#define STI_TILE_COLUMNS 16u       /* where elements are copied */
-#define STI_TILE_CONVERT_COLUMNS 128u /* where each row is a call of sti_convert */
+#define STI_TILE_ROWS 32u          /* size of the tiles of a transposition: fits the L1 cache */
+#define STI_TILE_COLUMNS 16u
+#define STI_TILE_CONVERT_COLUMNS 128u /* wider where each row costs a call of sti_convert */
 
 /* ---- views: checked, and reduced to as few axes as possible */
 
@@ -6552,8 +6551,8 @@ typedef struct sti_axis {
 } sti_axis;
 
 /* A view as a set of nested axes. axes[0..inner) make up a part, which is moved at once; parts are numbered along the
- * other axes in the order of the source. An axis may be divided into blocks: axes[inner - 1] then counts the elements of
- * one block and axes[inner] the blocks. */
+ * other axes in the order of the source. An axis may be divided into blocks: axes[inner - 1] then counts the elements
+ * of one block and axes[inner] the blocks. */
 typedef struct sti_view {
     st_dtype from, to;      /* equal if elements are copied */
     unsigned bits;          /* per element of the source; a multiple of 8 if elements are copied */
@@ -6567,7 +6566,7 @@ typedef struct sti_view {
     uint64_t source_begin; /* first element of the view in the source */
     uint64_t source_first; /* first element of the current part in the source */
     uint64_t dst_first;    /* and in dst */
-    uint64_t elements;     /* 0: no other field below from and to is valid */
+    uint64_t elements;     /* 0: source_begin and axes are not set */
     uint64_t dst_bytes;
     sti_axis axes[STI_VIEW_AXES + 1]; /* ascending source_step, each at least the span of the axes before it */
 } sti_view;
@@ -6603,7 +6602,7 @@ STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status
 }
 
 /* checks that the view's ranges and axes are valid for the tensor */
-static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *error) {
+STI_COLD static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *error) {
     uint32_t i, j;
     st_range r;
     uint64_t count;
@@ -6686,13 +6685,13 @@ static uint64_t sti_stride(const st_tensor *t, uint32_t axis) {
  * range of two or more elements has a step below its dimension, so extent * stride is less than twice the tensor's
  * elements, and these are fewer than 2^62, since each has at least 4 bits. */
 static int sti_view_axes(sti_view *p, const st_tensor *t, const st_view *v) {
-    uint64_t stride = 1, to = 1, count;
+    uint64_t stride = 1, dst_step = 1, count;
     sti_axis *last = NULL;
     st_range r;
     uint32_t i, j;
     p->rank = 0;
     p->source_begin = 0;
-    for (i = t->rank; i > 0; i--, to *= count) {
+    for (i = t->rank; i > 0; i--, dst_step *= count) {
         const uint32_t axis = sti_stored_axis(v, i - 1);
         if (v && v->axes) stride = sti_stride(t, axis);
         (void)sti_view_range(t, v, axis, &r, &count);
@@ -6704,7 +6703,7 @@ static int sti_view_axes(sti_view *p, const st_tensor *t, const st_view *v) {
             last = &p->axes[p->rank++];
             last->extent = count;
             last->source_step = r.step * stride;
-            last->dst_step = to;
+            last->dst_step = dst_step;
             last->index = 0;
         }
         stride *= t->shape[axis];
@@ -6992,7 +6991,7 @@ static uint64_t sti_view_span(const sti_view *p, uint32_t axes) {
 /* Divides a view into the largest parts that span at most `bytes` of the source and have no gap over STI_GAP_BYTES.
  * Divides the first axis that does not fit into blocks. */
 static void sti_view_divide(sti_view *p, uint64_t bytes) {
-    const uint64_t elements = bytes * 8 / p->bits - (p->bits % 8 ? 4 : 0); /* see sti_piece.lead */
+    const uint64_t elements = bytes * 8 / p->bits - (p->bits % 8 ? 4 : 0); /* less sti_piece.lead and rounding up */
     uint64_t span = 1, fitting;
     for (p->inner = 0; p->inner < p->rank; p->inner++) {
         sti_axis *a = &p->axes[p->inner];
@@ -7052,8 +7051,8 @@ static sti_piece sti_view_piece(const sti_view *p) {
     return piece;
 }
 
-/* Steps to the next index of axes[0..count), skipping the axes in the mask `skipped`. Returns 0 after the last index, with
- * everything back at the start. */
+/* Steps to the next index of axes[0..count), skipping the axes in the mask `skipped`. Returns 0 after the last index,
+ * with everything back at the start. */
 static int sti_axes_step(sti_axis *axes, uint32_t count, uint32_t skipped, uint64_t *source, uint64_t *dst) {
     uint32_t i;
     for (i = 0; i < count; i++) {
@@ -7071,9 +7070,9 @@ static int sti_axes_step(sti_axis *axes, uint32_t count, uint32_t skipped, uint6
     return 0;
 }
 
-/* Moves the current part, the first element of which is element `first` of src. Tiles have the axis that is contiguous in
- * dst as columns, and as rows the axis with the smallest step in the source, or the second smallest if that is the same
- * axis. */
+/* Moves the current part, the first element of which is element `first` of src. Tiles have the axis that is
+ * contiguous in dst as columns, and as rows the axis with the smallest step in the source, or the second smallest if
+ * that is the same axis. */
 static void sti_view_move(sti_view *p, const unsigned char *src, uint64_t first, unsigned char *dst) {
     uint32_t columns = p->inner, rows = 0, i, tile_axes = 0;
     uint64_t put = 0;
@@ -7110,22 +7109,19 @@ static void sti_view_divide_runs(sti_view *p) {
 typedef struct sti_source { /* where to read a tensor's bytes */
     const sti_model *model;
     const st_tensor *tensor;
-    const unsigned char *bytes; /* the tensor's first, in memory; NULL: by reading */
-    const st_io *io;            /* a file of the reader's own; NULL: by sti_model_read */
-    unsigned char *buffer;      /* for what is read and does not go direct to dst: STI_PIECE_BYTES or more */
+    const unsigned char *bytes; /* the tensor's data in memory; NULL: it must be read */
+    const st_io *io;            /* the reader's own file; NULL: read by sti_model_read */
+    unsigned char *buffer;      /* for data that is not read straight into dst: STI_PIECE_BYTES or more */
     size_t buffer_bytes;
 } sti_source;
 
-static sti_source sti_source_of(const sti_model *m, const st_tensor *t) {
-    sti_source s;
-    const unsigned char *bytes = sti_model_bytes(m, t->shard);
-    s.model = m;
-    s.tensor = t;
-    s.bytes = bytes ? bytes + t->offset : NULL;
-    s.io = NULL;
-    s.buffer = NULL;
-    s.buffer_bytes = 0;
-    return s;
+/* sets all but the buffer */
+static void sti_source_init(sti_source *s, const sti_model *m, const st_tensor *t) {
+    const unsigned char *file = sti_model_bytes(m, t->shard);
+    s->model = m;
+    s->tensor = t;
+    s->bytes = file ? file + t->offset : NULL;
+    s->io = NULL;
 }
 
 /* reads bytes [offset, offset + n) of the tensor */
@@ -7143,8 +7139,8 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
 }
 
 #if !defined(ST_NO_FILES)
-/* Asks the system to read n bytes of the tensor ahead. Linux truncates each request to the device's read-ahead or largest
- * request, so a long range is requested in pieces. */
+/* Asks the system to read n bytes of the tensor ahead. Linux truncates each request to the device's read-ahead or
+ * largest request, so a long range is requested in pieces. */
 STI_COLD static void sti_source_prefetch(const sti_source *s, uint64_t offset, uint64_t n) {
     const st_io *io = s->io ? s->io : &s->model->files[s->tensor->shard].io;
     while (n) {
@@ -7161,9 +7157,9 @@ STI_COLD static int sti_source_is_cold(const sti_source *s, uint64_t offset) {
            sti_system_is_cold(&s->model->files[s->tensor->shard].io, sti_add64_saturated(s->tensor->offset, offset));
 }
 
-/* Moves a view from a mapping that is not in the page cache. A page fault reads little around the page, so the parts of
- * the next STI_REQUEST_BYTES are prefetched before each part is moved. Each part counts STI_GAP_BYTES in addition to its
- * own bytes, which bounds the number of small requests in flight. */
+/* Moves a view from a mapping that is not in the page cache. A page fault reads little around the page, so the parts
+ * of the next STI_REQUEST_BYTES are prefetched before each part is moved. Each part counts STI_GAP_BYTES in addition
+ * to its own bytes, which bounds the number of small requests in flight. */
 STI_COLD static void sti_view_move_ahead(sti_view *p, const sti_source *s, unsigned char *dst) {
     uint64_t prefetched = 0, moved = 0, part, next = 0;
     sti_piece piece;
@@ -7182,7 +7178,7 @@ STI_COLD static void sti_view_move_ahead(sti_view *p, const sti_source *s, unsig
 }
 #endif
 
-/* Whether a view is read run by run direct into dst: it is only moved, and its runs are long, far apart, or one. */
+/* whether to read run by run straight into dst: the view is copied, and its runs are long, far apart, or only one */
 static int sti_view_is_direct(const sti_view *p) {
     const uint64_t run = p->rank ? p->axes[0].extent : 1;
     if (p->to != p->from || (p->rank && (p->axes[0].source_step != 1 || p->axes[0].dst_step != 1))) return 0;
@@ -7339,11 +7335,8 @@ static void sti_load_select(sti_load *l, size_t i) {
         l->shard = t->shard;
         l->is_open = sti_model_reopen(m, t->shard, &l->io) == 0;
     }
-    l->source.model = m;
-    l->source.tensor = t;
-    l->source.bytes = sti_model_bytes(m, t->shard);
-    if (l->source.bytes) l->source.bytes += t->offset;
-    l->source.io = l->is_open ? &l->io : NULL;
+    sti_source_init(&l->source, m, t);
+    if (l->is_open) l->source.io = &l->io;
     (void)sti_view_plan(&l->view, t, item->view, item->as, NULL);         /* cannot fail: checked before */
     if (l->is_open && l->view.to == l->view.from) l->source.bytes = NULL; /* reading beats page faults */
 #if !defined(ST_NO_CONVERT)
@@ -7351,8 +7344,8 @@ static void sti_load_select(sti_load *l, size_t i) {
 #endif
 }
 
-/* Reduces a view of one run to its bytes [from, to), where `from` is a multiple of STI_RUN_ALIGN, and so is `to` unless it is
- * the end. Returns where they go, in bytes of dst. */
+/* Reduces a view of one run to its bytes [from, to), where `from` is a multiple of STI_RUN_ALIGN, and so is `to`
+ * unless it is the end. Returns where they go, in bytes of dst. */
 static size_t sti_view_keep(sti_view *p, uint64_t from, uint64_t to) {
     const uint64_t unit = (uint64_t)STI_RUN_ALIGN * 8 / p->bits, extent = p->axes[0].extent;
     const uint64_t first = from / STI_RUN_ALIGN * unit, past = to % STI_RUN_ALIGN ? extent : to / STI_RUN_ALIGN * unit;
@@ -7436,7 +7429,7 @@ static st_status sti_load_jobs(sti_load *l) {
     return s;
 }
 
-/* what an item comes to, all parts rows_per_piece */
+/* returns the job that reads a whole item; p is the item's plan */
 static sti_job sti_job_measure(const st_load_item *items, size_t i, sti_view *p) {
     sti_job j;
     j.offset = items[i].tensor->offset;
@@ -7465,7 +7458,7 @@ static int sti_job_before(const void *context, const void *a, const void *b) {
 }
 
 /* Checks every item and adds up their bytes. Sets *buffered if reading may need a buffer. */
-static st_status sti_load_check(sti_load *l, int *buffered) {
+STI_COLD static st_status sti_load_check(sti_load *l, int *buffered) {
     size_t i;
     *buffered = l->m->system;
     for (i = 0; i < l->count; i++) {
@@ -7483,9 +7476,9 @@ static st_status sti_load_check(sti_load *l, int *buffered) {
     return ST_OK;
 }
 
-/* Collects the jobs of this part in file order. All jobs, laid end to end, are cut into parts of equal size. A long run is
- * cut with them; every other job belongs to the part in which it starts. */
-static void sti_load_assign(sti_load *l) {
+/* Collects the jobs of this part in file order. All jobs, laid end to end, are cut into parts of equal size. A long
+ * run is cut with them; every other job belongs to the part in which it starts. */
+STI_COLD static void sti_load_assign(sti_load *l) {
     const unsigned parts = l->options.part_count ? l->options.part_count : 1;
     const uint64_t part_bytes = l->all_bytes / parts, begin = l->options.part * part_bytes;
     const uint64_t end = l->options.part + 1 < parts ? begin + part_bytes : UINT64_MAX;
@@ -7651,7 +7644,7 @@ ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_
         (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, dst_bytes, 0, STI_TEXT("argument `dst` is NULL"));
         return sti_error_file(error, sti_span_of(m->said), ST_ERR_ARGUMENT);
     }
-    source = sti_source_of(m, tensor);
+    sti_source_init(&source, m, tensor);
     s = sti_source_read(&source, offset, dst, dst_bytes, error);
     return s == ST_OK ? sti_succeed(error) : s;
 }
@@ -7665,7 +7658,7 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
     st_status s = sti_access_plan(&p, m, tensor, view, as, error);
     if (s == ST_OK) s = sti_access_check_dst(&p, m, tensor, dst, dst_bytes, error);
     if (s != ST_OK) return s;
-    source = sti_source_of(m, tensor);
+    sti_source_init(&source, m, tensor);
     source.buffer = (unsigned char *)piece;
     source.buffer_bytes = sizeof piece;
     if (p.elements && !source.bytes && !sti_view_is_direct(&p) && m->memory.allocator.alloc) {
