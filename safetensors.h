@@ -6532,7 +6532,7 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 #define STI_WINDOW_BYTES 1048576u /* buffer for data that is not in memory: large requests that stay in the CPU cache */
 #define STI_GAP_BYTES 65536u      /* unwanted bytes up to this many are read through, which is cheaper than a request */
 #define STI_REQUEST_BYTES 8388608u /* largest request straight into dst; also how far to prefetch */
-#define STI_PREFETCH_BYTES 524288u /* largest single request to read ahead */
+#define STI_PREFETCH_BYTES 131072u /* largest request to read ahead that Linux does not truncate on common devices */
 #define STI_MERGE_BYTES 262144u    /* items up to this size share a request with their neighbors */
 #define STI_RUN_ALIGN 12288u       /* long runs are cut at multiples of this: whole pages, whole elements of any size */
 #define STI_STREAM_ROW 1024u       /* elements of a row from which stores may bypass the cache */
@@ -7139,8 +7139,7 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
 }
 
 #if !defined(ST_NO_FILES)
-/* Asks the system to read n bytes of the tensor ahead. Linux truncates each request to the device's read-ahead or
- * largest request, so a long range is requested in pieces. */
+/* asks the system to read n bytes of the tensor ahead */
 STI_COLD static void sti_source_prefetch(const sti_source *s, uint64_t offset, uint64_t n) {
     const st_io *io = s->io ? s->io : &s->model->files[s->tensor->shard].io;
     while (n) {
