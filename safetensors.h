@@ -1068,7 +1068,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
  * optimization do not inline: coverage would count every copy separately. */
 #if !STI_WIDE && !STI_SSE2
 #define STI_INLINE static
-#elif defined(__OPTIMIZE__) && (defined(__GNUC__) || defined(__clang__))
+#elif defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__) && (defined(__GNUC__) || defined(__clang__))
 #define STI_INLINE static inline __attribute__((always_inline))
 #elif defined(_MSC_VER) && !defined(__clang__)
 #define STI_INLINE static __forceinline
@@ -6496,50 +6496,55 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 #endif /* ST_NO_CONVERT */
 
 /* ---- 16 access ------------------------------------------------------------------------------------------------------
- * The bytes of tensors and views of them, one by one or many at once, and advice about them.
+ * Reads tensors and views of tensors, one at a time or many in one call, and passes advice to the system.
  * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14, 15
  * ------------------------------------------------------------------------------------------------------------------ */
-#define STI_VIEW_AXES 24u          /* most axes of a view after merging adjacent axes; an axis mask has 32 bits */
-#define STI_PIECE_BYTES 256u       /* stack buffer for elements in transit; a multiple of 8 */
-#define STI_WINDOW_BYTES 1048576u  /* read buffer for data that is not in memory; fits into the cache */
-#define STI_GAP_BYTES 65536u       /* unwanted bytes up to which two reads are merged into one */
-#define STI_REQUEST_BYTES 8388608u /* one read straight to its destination */
-#define STI_JOIN_BYTES 262144u     /* items up to this size are read together with their neighbours */
-#define STI_CUT 12288u             /* long runs are split at multiples of this: whole pages and whole elements */
-#define STI_AHEAD_BYTES 131072u    /* prefetched with one system call */
-#define STI_STREAM_ROW 1024u       /* elements from which a row is stored past the cache */
-#define STI_LONG_ROW 16u           /* elements from which a row is worth a function call */
-#define STI_TILE_ROWS 32u          /* rows of a tile that is transposed */
-#define STI_TILE_MOVED 16u         /* columns of a tile that is moved */
-#define STI_TILE_CONVERTED 128u    /* columns of a tile that is converted with one call a row */
+#define STI_VIEW_AXES 24u         /* axes of a view after merging; masks of axes have 32 bits */
+#define STI_PIECE_BYTES 256u      /* stack buffer for elements being converted; a multiple of 8 */
+#define STI_WINDOW_BYTES 1048576u /* buffer for data that is not in memory: large requests that stay in the CPU cache */
+#define STI_GAP_BYTES 65536u      /* unwanted bytes up to this many are read through, which is cheaper than a request */
+#define STI_REQUEST_BYTES 8388608u /* largest request straight into dst; also how far to prefetch */
+#define STI_PREFETCH_BYTES 131072u /* largest request to read ahead that Linux does not truncate on common devices */
+#define STI_MERGE_BYTES 262144u    /* items up to this size share a request with their neighbors */
+#define STI_RUN_ALIGN 12288u       /* long runs are cut at multiples of this: whole pages, whole elements of any size */
+#define STI_STREAM_ROW 1024u       /* elements of a row from which stores may bypass the cache */
+#define STI_LONG_ROW 16u           /* elements of a row from which a call of sti_convert per row pays off */
+#define STI_TILE_ROWS 32u          /* size of the tiles of a transposition: fits the L1 cache */
+#define STI_TILE_COLUMNS 16u
+#define STI_TILE_CONVERT_COLUMNS 128u /* wider where each row costs a call of sti_convert */
 
-/* ---- views: what is asked for, proven, and brought down to as few axes as it can be told in */
+/* ---- views: checked, and reduced to as few axes as possible */
 
 typedef struct sti_axis {
-    uint64_t extent;   /* 2 or more; of a divided axis, the indices in the current part */
-    uint64_t from, to; /* elements of the source, and of dst, from one index to the next */
-    uint64_t at;       /* the current index of a walk */
+    uint64_t extent;      /* 2 or more; for a divided axis, the indices in the current part */
+    uint64_t source_step; /* elements between neighboring indices in the source */
+    uint64_t dst_step;    /* the same in dst */
+    uint64_t index;       /* position of the walk in sti_view_move; 0 outside of it */
 } sti_axis;
 
+/* A view as a set of nested axes. axes[0..inner) make up a part, which is moved at once; parts are numbered along the
+ * other axes in the order of the source. An axis may be divided into blocks: axes[inner - 1] then counts the elements
+ * of one block and axes[inner] the blocks. */
 typedef struct sti_view {
-    st_dtype from, to; /* the same where elements are only moved */
-    unsigned bits;     /* of an element of the source; whole bytes where they are only moved */
-    unsigned bytes;    /* of an element of dst */
-    unsigned swap;     /* bytes of what has a byte order, where elements are only moved */
-    unsigned how;      /* sti_convert's, of long rows */
+    st_dtype from, to;      /* equal if elements are copied */
+    unsigned bits;          /* per element of the source; a multiple of 8 if elements are copied */
+    unsigned bytes;         /* per element of dst */
+    unsigned swap;          /* bytes per unit of byte order, if elements are copied */
+    unsigned convert_flags; /* for sti_convert of long rows */
     uint32_t rank;
-    uint32_t inner;    /* axes[0] to axes[inner - 1] are in each part; a walk steps through the others */
-    uint64_t whole;    /* indices of axes[inner - 1] where that is divided into blocks, else 0 */
-    uint64_t block;    /* indices of a block */
-    uint64_t first;    /* element of the source that the current part begins with */
-    uint64_t put;      /* elements of dst before it */
-    uint64_t elements; /* 0: nothing else is set */
+    uint32_t inner;
+    uint64_t divided_extent; /* extent of axes[inner - 1] before its division; 0: no axis is divided */
+    uint64_t block_extent;
+    uint64_t source_begin; /* first element of the view in the source */
+    uint64_t source_first; /* first element of the current part in the source */
+    uint64_t dst_first;    /* and in dst */
+    uint64_t elements;     /* 0: source_begin and axes are not set */
     uint64_t dst_bytes;
-    sti_axis axes[STI_VIEW_AXES + 1]; /* ascending in `from`; no step is shorter than the span of the axes before it */
+    sti_axis axes[STI_VIEW_AXES + 1]; /* ascending source_step, each at least the span of the axes before it */
 } sti_view;
 
-/* a range of a dimension, with the defaults put in; 0: it is not one */
-static int sti_range_of(const st_tensor *t, const st_view *v, uint32_t axis, st_range *r, uint64_t *count) {
+/* Resolves the range of a stored dimension, with defaults filled in. Returns 0 if the range is invalid. */
+static int sti_view_range(const st_tensor *t, const st_view *v, uint32_t axis, st_range *r, uint64_t *count) {
     const uint64_t extent = t->shape[axis];
     r->start = 0;
     r->stop = extent;
@@ -6557,7 +6562,7 @@ static uint32_t sti_stored_axis(const st_view *v, uint32_t axis) {
     return v && v->axes ? v->axes[axis] : axis;
 }
 
-/* an error about a tensor, which is not the file's fault */
+/* fails with an error that names the tensor, for mistakes of the caller */
 STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status, uint64_t expected, uint64_t actual,
                                             const char *sentence, st_error *error) {
     sti_span name;
@@ -6568,8 +6573,8 @@ STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status
     return status;
 }
 
-/* whether a view is one of that tensor */
-static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *error) {
+/* checks that the view's ranges and axes are valid for the tensor */
+STI_COLD static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *error) {
     uint32_t i, j;
     st_range r;
     uint64_t count;
@@ -6582,7 +6587,7 @@ static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *
                                  STI_TEXT("view has $a ranges, tensor has $e dimensions"), error);
     }
     for (i = 0; v && i < v->range_count; i++) {
-        if (sti_range_of(t, v, i, &r, &count)) continue;
+        if (sti_view_range(t, v, i, &r, &count)) continue;
         return r.stop > t->shape[i]
                    ? sti_refuse_tensor(t, ST_ERR_ARGUMENT, t->shape[i], r.stop,
                                        STI_TEXT("range stops at $a, past the end of a dimension of $e elements"), error)
@@ -6600,7 +6605,7 @@ static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *
     return ST_OK;
 }
 
-/* the product of counts, 0 where one is 0, whatever the others are */
+/* Multiplies the counts of all ranges; 0 if any count is 0. Returns 0 on overflow. */
 static int sti_view_elements(const st_tensor *t, const st_view *v, uint64_t *elements) {
     uint64_t count;
     st_range r;
@@ -6608,7 +6613,7 @@ static int sti_view_elements(const st_tensor *t, const st_view *v, uint64_t *ele
     int fits = 1;
     *elements = 1;
     for (i = 0; i < t->rank; i++) {
-        (void)sti_range_of(t, v, i, &r, &count);
+        (void)sti_view_range(t, v, i, &r, &count);
         if (count == 0) {
             *elements = 0;
             return 1;
@@ -6635,48 +6640,48 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
     }
     if (elements) *elements = count;
     for (i = 0; shape && i < tensor->rank; i++) {
-        (void)sti_range_of(tensor, view, sti_stored_axis(view, i), &r, &shape[i]);
+        (void)sti_view_range(tensor, view, sti_stored_axis(view, i), &r, &shape[i]);
     }
     return sti_succeed(error);
 }
 
-/* elements from one index of a stored dimension to the next: no overflow, their product was proven to fit */
+/* elements between neighboring indices of a stored dimension; no overflow, the product of all dimensions fits */
 static uint64_t sti_stride(const st_tensor *t, uint32_t axis) {
     uint64_t n = 1;
     for (axis++; axis < t->rank; axis++) n *= t->shape[axis];
     return n;
 }
 
-/* Fills first and axes from a view that has elements; 0: more axes are left than there is room for. Axes of one element
- * are dropped; one whose step goes on where the next faster one ends is the same axis. Nothing overflows: a range of
- * two or more has a step below its dimension, so extent times stride is less than twice the tensor's elements, which
- * are under 2^62, having 4 bits or more each. */
+/* Fills source_begin and axes from a view that has elements; returns 0 if more than STI_VIEW_AXES remain. Axes of one
+ * element are dropped. An axis is merged into the next faster one if it continues where that one ends. No overflow: a
+ * range of two or more elements has a step below its dimension, so extent * stride is less than twice the tensor's
+ * elements, and these are fewer than 2^62, since each has at least 4 bits. */
 static int sti_view_axes(sti_view *p, const st_tensor *t, const st_view *v) {
-    uint64_t stride = 1, to = 1, count;
+    uint64_t stride = 1, dst_step = 1, count;
     sti_axis *last = NULL;
     st_range r;
     uint32_t i, j;
     p->rank = 0;
-    p->first = 0;
-    for (i = t->rank; i > 0; i--, to *= count) {
+    p->source_begin = 0;
+    for (i = t->rank; i > 0; i--, dst_step *= count) {
         const uint32_t axis = sti_stored_axis(v, i - 1);
         if (v && v->axes) stride = sti_stride(t, axis);
-        (void)sti_range_of(t, v, axis, &r, &count);
-        p->first += r.start * stride;
-        if (count > 1 && last && r.step * stride == last->extent * last->from) {
+        (void)sti_view_range(t, v, axis, &r, &count);
+        p->source_begin += r.start * stride;
+        if (count > 1 && last && r.step * stride == last->extent * last->source_step) {
             last->extent *= count;
         } else if (count > 1) {
             if (p->rank == STI_VIEW_AXES) return 0;
             last = &p->axes[p->rank++];
             last->extent = count;
-            last->from = r.step * stride;
-            last->to = to;
-            last->at = 0;
+            last->source_step = r.step * stride;
+            last->dst_step = dst_step;
+            last->index = 0;
         }
         stride *= t->shape[axis];
     }
     for (i = 1; i < p->rank; i++) {
-        for (j = i; j && p->axes[j].from < p->axes[j - 1].from; j--) {
+        for (j = i; j && p->axes[j].source_step < p->axes[j - 1].source_step; j--) {
             const sti_axis swapped = p->axes[j];
             p->axes[j] = p->axes[j - 1];
             p->axes[j - 1] = swapped;
@@ -6685,46 +6690,47 @@ static int sti_view_axes(sti_view *p, const st_tensor *t, const st_view *v) {
     return 1;
 }
 
-/* Turns elements of 4 or 6 bits that are only moved into bytes; 0: the view does not consist of whole ones, which lie
- * `unit` elements apart. */
+/* Rewrites a view of 4- or 6-bit elements that are copied as a view of bytes. Returns 0 if the view does not start and
+ * end on whole bytes, that is on multiples of `unit` elements. */
 static int sti_view_pack(sti_view *p, const st_tensor *t, const st_view *v) {
     const uint64_t unit = p->bits == 4 ? 2 : 4, bytes = p->bits == 4 ? 1 : 3;
-    const uint32_t last = t->rank - 1; /* a scalar of 4 or 6 bits does not fill bytes, so there is none */
+    const uint32_t last = t->rank - 1; /* rank > 0: a scalar of 4 or 6 bits would not fill a byte */
     uint64_t count;
     st_range r;
     uint32_t i;
-    if (p->elements != t->elements || p->rank != 1 || p->axes[0].from != 1) { /* the whole may always be read */
-        (void)sti_range_of(t, v, last, &r, &count);
+    if (p->elements != t->elements || p->rank != 1 ||
+        p->axes[0].source_step != 1) { /* a whole tensor is always allowed */
+        (void)sti_view_range(t, v, last, &r, &count);
         if (sti_stored_axis(v, last) != last || r.step != 1 || r.start % unit || r.stop % unit) return 0;
         for (i = 1; i < p->rank; i++) {
-            if (p->axes[i].from % unit) return 0;
+            if (p->axes[i].source_step % unit) return 0;
         }
-        if (p->first % unit) return 0;
+        if (p->source_begin % unit) return 0;
     }
     for (i = 1; i < p->rank; i++) {
-        p->axes[i].from = p->axes[i].from / unit * bytes;
-        p->axes[i].to = p->axes[i].to / unit * bytes;
+        p->axes[i].source_step = p->axes[i].source_step / unit * bytes;
+        p->axes[i].dst_step = p->axes[i].dst_step / unit * bytes;
     }
-    p->axes[0].extent = p->axes[0].extent / unit * bytes; /* the last dimension: step 1, and two elements at least */
-    p->first = p->first / unit * bytes;
+    p->axes[0].extent = p->axes[0].extent / unit * bytes; /* the last dimension: step 1, at least 2 elements */
+    p->source_begin = p->source_begin / unit * bytes;
     p->elements = p->elements / unit * bytes;
     return 1;
 }
 
-/* whether a view is all of a tensor, as it lies */
-static int sti_is_all(const st_tensor *t, const st_view *v) {
+/* whether the view is the whole tensor in stored order */
+static int sti_view_is_identity(const st_tensor *t, const st_view *v) {
     uint64_t count;
     st_range r;
     uint32_t i;
     for (i = 0; i < t->rank; i++) {
-        (void)sti_range_of(t, v, i, &r, &count);
+        (void)sti_view_range(t, v, i, &r, &count);
         if (count != t->shape[i] || sti_stored_axis(v, i) != i) return 0;
     }
     return 1;
 }
 
-/* whether the tensor's shape, dtype and bytes agree, as those of the model's own do */
-static int sti_is_whole(const st_tensor *t) {
+/* whether shape, dtype and bytes agree; always true for the model's own tensors, but callers may pass changed copies */
+static int sti_tensor_is_consistent(const st_tensor *t) {
     uint64_t elements, bits;
     if (!sti_view_elements(t, NULL, &elements) || elements != t->elements) return 0;
     return t->dtype == ST_DTYPE_UNKNOWN ||
@@ -6739,19 +6745,19 @@ static int sti_can_convert(st_dtype to, st_dtype from) {
 #endif
 }
 
-/* the plan of a tensor whose elements are of a size not known here: its bytes */
+/* plans a tensor of unknown dtype as an array of bytes */
 static void sti_view_opaque(sti_view *p, uint64_t bytes) {
     p->bits = 8;
     p->bytes = p->swap = 1;
     p->elements = p->dst_bytes = bytes;
-    p->first = 0;
+    p->source_begin = 0;
     p->rank = bytes > 1;
     p->axes[0].extent = bytes;
-    p->axes[0].from = p->axes[0].to = 1;
-    p->axes[0].at = 0;
+    p->axes[0].source_step = p->axes[0].dst_step = 1;
+    p->axes[0].index = 0;
 }
 
-/* what reading a view as a dtype comes to */
+/* checks a view and plans reading it as a dtype */
 static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v, st_dtype as, st_error *error) {
     st_status s = sti_view_check(t, v, error);
     if (s != ST_OK) return s;
@@ -6760,16 +6766,16 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
                                  (unsigned)as < STI_DTYPES ? (unsigned)t->dtype : (unsigned)as,
                                  STI_TEXT("no dtype has the number $a: the last is $e"), error);
     }
-    if (!sti_is_whole(t)) {
+    if (!sti_tensor_is_consistent(t)) {
         return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0,
                                  STI_TEXT("shape, dtype and bytes of the tensor contradict each other"), error);
     }
     p->rank = p->inner = 0;
-    p->whole = p->put = 0;
+    p->divided_extent = 0;
     p->from = t->dtype;
     p->to = as == ST_DTYPE_UNKNOWN ? t->dtype : as;
     if (t->dtype == ST_DTYPE_UNKNOWN) {
-        if (as != ST_DTYPE_UNKNOWN || !sti_is_all(t, v)) {
+        if (as != ST_DTYPE_UNKNOWN || !sti_view_is_identity(t, v)) {
             return sti_refuse_tensor(t, ST_ERR_DTYPE, 0, 0,
                                      STI_TEXT("tensor has an unknown dtype: it can only be read whole and as stored"),
                                      error);
@@ -6784,7 +6790,7 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
         return sti_refuse_tensor(t, ST_ERR_UNSUPPORTED, 0, 0,
                                  STI_TEXT("no conversion from the tensor's dtype to the one requested"), error);
     }
-    (void)sti_view_elements(t, v, &p->elements); /* no more than the tensor has */
+    (void)sti_view_elements(t, v, &p->elements); /* cannot overflow: at most the tensor's */
     if (p->elements && !sti_view_axes(p, t, v)) {
         return sti_refuse_tensor(t, ST_ERR_TOO_LARGE, STI_VIEW_AXES, t->rank,
                                  STI_TEXT("view has more than $e axes that cannot be merged"), error);
@@ -6797,38 +6803,38 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
         }
         p->bits = 8;
     }
-    if (!sti_multiply64(p->elements, p->bytes, &p->dst_bytes)) p->dst_bytes = UINT64_MAX; /* more than any dst has */
+    if (!sti_multiply64(p->elements, p->bytes, &p->dst_bytes)) p->dst_bytes = UINT64_MAX; /* larger than any dst */
 #if !defined(ST_NO_CONVERT)
-    p->how = STI_FROM_FILE | (p->dst_bytes >= STI_CACHE_BYTES ? STI_TO_STREAM : 0);
+    p->convert_flags = STI_FROM_FILE | (p->dst_bytes >= STI_CACHE_BYTES ? STI_TO_STREAM : 0);
 #endif
     return ST_OK;
 }
 
-/* ---- moving elements that lie in memory */
+/* ---- moving elements in memory */
 
-typedef struct sti_tile { /* a rectangle of elements, whose rows are packed in dst */
+typedef struct sti_tile { /* a rectangle of elements whose rows are contiguous in dst */
     size_t columns, rows;
-    size_t column_from, row_from; /* elements of the source from one to the next */
-    size_t row_to;                /* elements of dst */
+    size_t column_step, row_step; /* in elements of the source */
+    size_t dst_row_step;          /* in elements of dst */
 } sti_tile;
 
 #define STI_GATHER(type)                                                                \
     for (row = 0; row < t.rows; row++) {                                                \
-        const unsigned char *const s = src + row * t.row_from * sizeof(type);           \
-        unsigned char *const d = dst + row * t.row_to * sizeof(type);                   \
+        const unsigned char *const s = src + row * t.row_step * sizeof(type);           \
+        unsigned char *const d = dst + row * t.dst_row_step * sizeof(type);             \
         for (column = 0; column < t.columns; column++) {                                \
             type value;                                                                 \
-            ST_MEMCPY(&value, s + column * t.column_from * sizeof value, sizeof value); \
+            ST_MEMCPY(&value, s + column * t.column_step * sizeof value, sizeof value); \
             ST_MEMCPY(d + column * sizeof value, &value, sizeof value);                 \
         }                                                                               \
     }
 
-/* elements of whole bytes, as they are; the tile is a copy, which no store to dst can change */
+/* Copies a tile of elements of 1, 2, 4 or 8 bytes. The tile is passed by value: stores to dst cannot alias it. */
 static void sti_gather(sti_tile t, unsigned bytes, const unsigned char *src, unsigned char *dst) {
     size_t row, column;
-    if (t.column_from == 1) {
+    if (t.column_step == 1) {
         for (row = 0; row < t.rows; row++) {
-            ST_MEMCPY(dst + row * t.row_to * bytes, src + row * t.row_from * bytes, t.columns * bytes);
+            ST_MEMCPY(dst + row * t.dst_row_step * bytes, src + row * t.row_step * bytes, t.columns * bytes);
         }
     } else if (bytes == 1) {
         STI_GATHER(uint8_t)
@@ -6841,75 +6847,75 @@ static void sti_gather(sti_tile t, unsigned bytes, const unsigned char *src, uns
     }
 }
 
-/* brings what has a byte order from that of files into the host's */
-static void sti_to_host(unsigned char *at, size_t bytes, unsigned unit) {
+/* swaps units from little-endian to the host's byte order, in place */
+static void sti_to_host(unsigned char *data, size_t bytes, unsigned unit) {
 #if STI_BIG_ENDIAN
     size_t i;
     unsigned j;
     for (i = 0; i < bytes; i += unit) {
         for (j = 0; j < unit / 2; j++) {
-            unsigned char swapped = at[i + j];
-            at[i + j] = at[i + unit - 1 - j];
-            at[i + unit - 1 - j] = swapped;
+            unsigned char swapped = data[i + j];
+            data[i + j] = data[i + unit - 1 - j];
+            data[i + unit - 1 - j] = swapped;
         }
     }
 #else
-    (void)at, (void)bytes, (void)unit;
+    (void)data, (void)bytes, (void)unit;
 #endif
 }
 
 #if !defined(ST_NO_CONVERT)
-/* elements of 4 or 6 bits, the first of them at `first` of src, packed anew, low bits first, into dst[STI_PIECE_BYTES] */
+/* packs the 4- or 6-bit elements of a tile, the first of which is element `first` of src, into dst[STI_PIECE_BYTES] */
 static void sti_gather_bits(const sti_tile *t, unsigned bits, const unsigned char *src, uint64_t first,
                             unsigned char *dst) {
     size_t row, column;
-    unsigned put = 0; /* bits, fewer than dst has */
+    unsigned bit = 0; /* position in dst */
     ST_MEMSET(dst, 0, STI_PIECE_BYTES);
     for (row = 0; row < t->rows; row++) {
         for (column = 0; column < t->columns; column++) {
-            const uint64_t index = first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from;
-            const unsigned code = (unsigned)sti_code_at(src, index, bits, 1) << put % 8;
-            dst[put / 8] = (unsigned char)(dst[put / 8] | (code & 0xFF));
-            if (code > 0xFF) dst[put / 8 + 1] = (unsigned char)(code >> 8);
-            put += bits;
+            const uint64_t index = first + (uint64_t)row * t->row_step + (uint64_t)column * t->column_step;
+            const unsigned code = (unsigned)sti_code_at(src, index, bits, 1) << bit % 8;
+            dst[bit / 8] = (unsigned char)(dst[bit / 8] | (code & 0xFF));
+            if (code > 0xFF) dst[bit / 8 + 1] = (unsigned char)(code >> 8);
+            bit += bits;
         }
     }
 }
 
-/* through a piece on the stack, unless rows can be converted where they lie */
+/* Converts a tile: long contiguous rows directly from src, everything else gathered into a piece on the stack first. */
 static void sti_tile_convert(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
                              unsigned char *dst) {
     unsigned char piece[STI_PIECE_BYTES];
-    const size_t room = sizeof piece * 8 / p->bits; /* elements */
-    const size_t together = t->row_to == t->columns && t->columns <= room ? room / t->columns : 1;
+    const size_t capacity = sizeof piece * 8 / p->bits; /* in elements */
+    const size_t rows_per_piece = t->dst_row_step == t->columns && t->columns <= capacity ? capacity / t->columns : 1;
     size_t row, column;
     sti_tile part = *t;
-    if (t->column_from == 1 && t->columns >= STI_LONG_ROW) {
+    if (t->column_step == 1 && t->columns >= STI_LONG_ROW) {
         for (row = 0; row < t->rows; row++) {
-            sti_convert(p->to, dst + row * t->row_to * p->bytes, p->from, src, (size_t)first + row * t->row_from,
-                        t->columns, t->columns >= STI_STREAM_ROW ? p->how : STI_FROM_FILE);
+            sti_convert(p->to, dst + row * t->dst_row_step * p->bytes, p->from, src, (size_t)first + row * t->row_step,
+                        t->columns, t->columns >= STI_STREAM_ROW ? p->convert_flags : STI_FROM_FILE);
         }
         return;
     }
     for (row = 0; row < t->rows; row += part.rows) {
-        part.rows = t->rows - row < together ? t->rows - row : together;
+        part.rows = t->rows - row < rows_per_piece ? t->rows - row : rows_per_piece;
         for (column = 0; column < t->columns; column += part.columns) {
-            const uint64_t at = first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from;
-            part.columns = t->columns - column < room ? t->columns - column : room;
-            part.row_to = part.columns;
+            const uint64_t element = first + (uint64_t)row * t->row_step + (uint64_t)column * t->column_step;
+            part.columns = t->columns - column < capacity ? t->columns - column : capacity;
+            part.dst_row_step = part.columns;
             if (p->bits % 8) {
-                sti_gather_bits(&part, p->bits, src, at, piece);
+                sti_gather_bits(&part, p->bits, src, element, piece);
             } else {
-                sti_gather(part, p->bits / 8, src + (size_t)at * (p->bits / 8), piece);
+                sti_gather(part, p->bits / 8, src + (size_t)element * (p->bits / 8), piece);
             }
-            sti_convert(p->to, dst + (row * t->row_to + column) * p->bytes, p->from, piece, 0, part.columns * part.rows,
-                        STI_FROM_FILE);
+            sti_convert(p->to, dst + (row * t->dst_row_step + column) * p->bytes, p->from, piece, 0,
+                        part.columns * part.rows, STI_FROM_FILE);
         }
     }
 }
-
 #endif
 
+/* copies or converts a tile, the first element of which is element `first` of src */
 static void sti_tile_move(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
                           unsigned char *dst) {
     size_t row;
@@ -6921,17 +6927,17 @@ static void sti_tile_move(const sti_view *p, const sti_tile *t, const unsigned c
 #endif
     sti_gather(*t, p->bytes, src + (size_t)first * p->bytes, dst);
     for (row = 0; row < t->rows; row++) {
-        sti_to_host(dst + row * t->row_to * p->bytes, t->columns * p->bytes, p->swap);
+        sti_to_host(dst + row * t->dst_row_step * p->bytes, t->columns * p->bytes, p->swap);
     }
 }
 
-/* A transposed tile is cut into smaller ones, whose lines of cache on either side are used up while they are there. */
-static void sti_tile_cut(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
-                         unsigned char *dst) {
-    const size_t columns = p->to == p->from ? STI_TILE_MOVED : STI_TILE_CONVERTED;
+/* Moves a tile; a transposed one in smaller tiles, so that cache lines on both sides are used up before eviction. */
+static void sti_tile_blocks(const sti_view *p, const sti_tile *t, const unsigned char *src, uint64_t first,
+                            unsigned char *dst) {
+    const size_t columns = p->to == p->from ? STI_TILE_COLUMNS : STI_TILE_CONVERT_COLUMNS;
     sti_tile part = *t;
     size_t row, column;
-    if (t->column_from <= t->row_from || t->rows == 1) {
+    if (t->column_step <= t->row_step || t->rows == 1) {
         sti_tile_move(p, t, src, first, dst);
         return;
     }
@@ -6939,145 +6945,159 @@ static void sti_tile_cut(const sti_view *p, const sti_tile *t, const unsigned ch
         part.columns = t->columns - column < columns ? t->columns - column : columns;
         for (row = 0; row < t->rows; row += part.rows) {
             part.rows = t->rows - row < STI_TILE_ROWS ? t->rows - row : STI_TILE_ROWS;
-            sti_tile_move(p, &part, src, first + (uint64_t)row * t->row_from + (uint64_t)column * t->column_from,
-                          dst + (row * t->row_to + column) * p->bytes);
+            sti_tile_move(p, &part, src, first + (uint64_t)row * t->row_step + (uint64_t)column * t->column_step,
+                          dst + (row * t->dst_row_step + column) * p->bytes);
         }
     }
 }
 
-/* ---- views in parts: a walk over the outer axes, each part a view of the inner ones */
+/* ---- dividing views into parts */
 
-/* elements of the source from the first to past the last of the axes below `axes`; as many as the tensor has at most */
+/* elements of the source that axes[0..axes) span, from the first to past the last; at most the tensor's */
 static uint64_t sti_view_span(const sti_view *p, uint32_t axes) {
     uint64_t span = 1;
     uint32_t i;
-    for (i = 0; i < axes; i++) span += (p->axes[i].extent - 1) * p->axes[i].from;
+    for (i = 0; i < axes; i++) span += (p->axes[i].extent - 1) * p->axes[i].source_step;
     return span;
 }
 
-/* Cuts a view into the largest parts that span at most `bytes` of the source, and in which no gap is longer than is
- * worth reading through. The longest axis that has a place in them may be divided into blocks. */
-static void sti_view_cut(sti_view *p, uint64_t bytes) {
-    const uint64_t elements = bytes * 8 / p->bits - (p->bits % 8 ? 4 : 0); /* a group of 4 may be cut by them */
-    uint64_t span = 1, most;
+/* Divides a view into the largest parts that span at most `bytes` of the source and have no gap over STI_GAP_BYTES.
+ * Divides the first axis that does not fit into blocks. */
+static void sti_view_divide(sti_view *p, uint64_t bytes) {
+    const uint64_t elements = bytes * 8 / p->bits - (p->bits % 8 ? 4 : 0); /* less sti_piece.lead and rounding up */
+    uint64_t span = 1, fitting;
     for (p->inner = 0; p->inner < p->rank; p->inner++) {
         sti_axis *a = &p->axes[p->inner];
-        if (a->from - span > (uint64_t)STI_GAP_BYTES * 8 / p->bits) return;
-        most = (elements - span) / a->from + 1;
-        if (most < a->extent) {
-            if (most == 1) return;
+        if (a->source_step - span > (uint64_t)STI_GAP_BYTES * 8 / p->bits) return;
+        fitting = (elements - span) / a->source_step + 1;
+        if (fitting < a->extent) {
+            if (fitting == 1) return;
             ST_MEMMOVE(a + 1, a, (p->rank - p->inner) * sizeof *a);
             p->rank++;
             p->inner++;
-            p->whole = a->extent;
-            p->block = a->extent = most;
-            a[1].extent = (p->whole - 1) / most + 1;
-            a[1].from *= most;
-            a[1].to *= most;
+            p->divided_extent = a->extent;
+            p->block_extent = a->extent = fitting;
+            a[1].extent = (p->divided_extent - 1) / fitting + 1;
+            a[1].source_step *= fitting;
+            a[1].dst_step *= fitting;
             return;
         }
-        span += (a->extent - 1) * a->from;
+        span += (a->extent - 1) * a->source_step;
     }
 }
 
-/* Goes on to the next index of axes[first] to axes[past - 1], but for those in the mask `still`, and moves *from and *to
- * along. 0: that was the last index; all are back where they began. */
-static int sti_axes_step(sti_axis *axes, uint32_t first, uint32_t past, uint32_t still, uint64_t *from, uint64_t *to) {
-    for (; first < past; first++) {
-        sti_axis *a = &axes[first];
-        if (still >> first & 1) continue;
-        if (++a->at < a->extent) {
-            *from += a->from;
-            *to += a->to;
-            return 1;
+/* makes the whole view one part */
+static void sti_view_join(sti_view *p) {
+    p->inner = p->rank;
+    p->source_first = p->source_begin;
+    p->dst_first = 0;
+}
+
+/* Makes part number `part` the current one. Returns 0 past the last part. */
+static int sti_view_seek(sti_view *p, uint64_t part) {
+    uint32_t i;
+    p->source_first = p->source_begin;
+    p->dst_first = 0;
+    for (i = p->inner; i < p->rank; i++) {
+        const uint64_t index = part % p->axes[i].extent;
+        part /= p->axes[i].extent;
+        p->source_first += index * p->axes[i].source_step;
+        p->dst_first += index * p->axes[i].dst_step;
+        if (i == p->inner && p->divided_extent) {
+            const uint64_t left = p->divided_extent - index * p->block_extent;
+            p->axes[i - 1].extent = left < p->block_extent ? left : p->block_extent;
         }
-        a->at = 0;
-        *from -= (a->extent - 1) * a->from;
-        *to -= (a->extent - 1) * a->to;
     }
-    return 0;
+    return part == 0;
 }
 
-/* goes on to the next part, in the order of the source; 0: there is none */
-static int sti_view_next(sti_view *p) {
-    const int more = sti_axes_step(p->axes, p->inner, p->rank, 0, &p->first, &p->put);
-    if (p->whole) {
-        const uint64_t left = p->whole - p->axes[p->inner].at * p->block;
-        p->axes[p->inner - 1].extent = left < p->block ? left : p->block;
-    }
-    return more;
-}
-
-typedef struct sti_piece { /* the source of the current part: n bytes, in which the part begins at element `lead` */
-    uint64_t at, n;
-    unsigned lead;
+typedef struct sti_piece { /* the bytes of the source that the current part spans */
+    uint64_t offset, bytes;
+    unsigned lead; /* elements before the part: pieces of 4- and 6-bit elements start on multiples of 4 elements */
 } sti_piece;
 
 static sti_piece sti_view_piece(const sti_view *p) {
     sti_piece piece;
-    piece.lead = p->bits % 8 ? (unsigned)(p->first % 4) : 0; /* four elements begin and end on whole bytes */
-    piece.at = (p->first - piece.lead) * p->bits / 8;
-    piece.n = ((sti_view_span(p, p->inner) + piece.lead) * p->bits + 7) / 8;
+    piece.lead = p->bits % 8 ? (unsigned)(p->source_first % 4) : 0;
+    piece.offset = (p->source_first - piece.lead) * p->bits / 8;
+    piece.bytes = ((sti_view_span(p, p->inner) + piece.lead) * p->bits + 7) / 8;
     return piece;
 }
 
-/* Moves the current part, whose first element is `first` of src. Its tiles lie along the axis that is packed in dst and
- * along the one with the shortest step in the source, or the next one where that is the same. */
+/* Steps to the next index of axes[0..count), skipping the axes in the mask `skipped`. Returns 0 after the last index,
+ * with everything back at the start. */
+static int sti_axes_step(sti_axis *axes, uint32_t count, uint32_t skipped, uint64_t *source, uint64_t *dst) {
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        sti_axis *a = &axes[i];
+        if (skipped >> i & 1) continue;
+        if (++a->index < a->extent) {
+            *source += a->source_step;
+            *dst += a->dst_step;
+            return 1;
+        }
+        a->index = 0;
+        *source -= (a->extent - 1) * a->source_step;
+        *dst -= (a->extent - 1) * a->dst_step;
+    }
+    return 0;
+}
+
+/* Moves the current part, the first element of which is element `first` of src. Tiles have the axis that is
+ * contiguous in dst as columns, and as rows the axis with the smallest step in the source, or the second smallest if
+ * that is the same axis. */
 static void sti_view_move(sti_view *p, const unsigned char *src, uint64_t first, unsigned char *dst) {
-    uint32_t columns = p->inner, rows = 0, i, still = 0;
-    uint64_t to = 0;
+    uint32_t columns = p->inner, rows = 0, i, tile_axes = 0;
+    uint64_t put = 0;
     sti_tile t;
-    t.columns = t.rows = t.column_from = 1;
-    t.row_from = t.row_to = 0;
+    t.columns = t.rows = t.column_step = 1;
+    t.row_step = t.dst_row_step = 0;
     for (i = 0; i < p->inner; i++) {
-        if (p->axes[i].to == 1) columns = i;
+        if (p->axes[i].dst_step == 1) columns = i;
     }
     if (columns == 0) rows = 1;
     if (columns < p->inner) {
         t.columns = (size_t)p->axes[columns].extent;
-        t.column_from = (size_t)p->axes[columns].from;
-        still |= (uint32_t)1 << columns;
+        t.column_step = (size_t)p->axes[columns].source_step;
+        tile_axes |= (uint32_t)1 << columns;
     }
     if (rows < p->inner) {
         t.rows = (size_t)p->axes[rows].extent;
-        t.row_from = (size_t)p->axes[rows].from;
-        t.row_to = (size_t)p->axes[rows].to;
-        still |= (uint32_t)1 << rows;
+        t.row_step = (size_t)p->axes[rows].source_step;
+        t.dst_row_step = (size_t)p->axes[rows].dst_step;
+        tile_axes |= (uint32_t)1 << rows;
     }
     do {
-        sti_tile_cut(p, &t, src, first, dst + (size_t)(to * p->bytes));
-    } while (sti_axes_step(p->axes, 0, p->inner, still, &first, &to));
+        sti_tile_blocks(p, &t, src, first, dst + (size_t)(put * p->bytes));
+    } while (sti_axes_step(p->axes, p->inner, tile_axes, &first, &put));
 }
 
-/* makes each part a run of bytes, of a view that is only moved */
-static void sti_view_runs(sti_view *p) {
-    p->inner = p->rank && p->axes[0].from == 1 && p->axes[0].to == 1;
+/* divides a view that is copied into contiguous runs */
+static void sti_view_divide_runs(sti_view *p) {
+    p->inner = p->rank && p->axes[0].source_step == 1 && p->axes[0].dst_step == 1;
 }
 
 /* ---- reading a view */
 
-typedef struct sti_source { /* where a tensor's bytes come from */
+typedef struct sti_source { /* where to read a tensor's bytes */
     const sti_model *model;
     const st_tensor *tensor;
-    const unsigned char *bytes; /* the tensor's first, in memory; NULL: by reading */
-    const st_io *io;            /* a file of the reader's own; NULL: by sti_model_read */
-    unsigned char *buffer;      /* for what is read and does not go straight to dst: STI_PIECE_BYTES or more */
+    const unsigned char *bytes; /* the tensor's data in memory; NULL: it must be read */
+    const st_io *io;            /* the reader's own file; NULL: read by sti_model_read */
+    unsigned char *buffer;      /* for data that is not read straight into dst: STI_PIECE_BYTES or more */
     size_t buffer_bytes;
 } sti_source;
 
-static sti_source sti_source_of(const sti_model *m, const st_tensor *t) {
-    sti_source s;
-    const unsigned char *bytes = sti_model_bytes(m, t->shard);
-    s.model = m;
-    s.tensor = t;
-    s.bytes = bytes ? bytes + t->offset : NULL;
-    s.io = NULL;
-    s.buffer = NULL;
-    s.buffer_bytes = 0;
-    return s;
+/* sets all but the buffer */
+static void sti_source_init(sti_source *s, const sti_model *m, const st_tensor *t) {
+    const unsigned char *file = sti_model_bytes(m, t->shard);
+    s->model = m;
+    s->tensor = t;
+    s->bytes = file ? file + t->offset : NULL;
+    s->io = NULL;
 }
 
-/* [offset, offset + n) of the tensor */
+/* reads bytes [offset, offset + n) of the tensor */
 static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst, size_t n, st_error *error) {
     const uint64_t at = sti_add64_saturated(s->tensor->offset, offset);
     const int code = s->io ? sti_io_read(s->io, at, dst, n) : sti_model_read(s->model, s->tensor->shard, at, dst, n);
@@ -7092,91 +7112,91 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
 }
 
 #if !defined(ST_NO_FILES)
-/* Asks the system to read bytes of the tensor ahead, through a file of the reader's own or the model's; in pieces, for
- * Linux cuts each request at the read-ahead of the device, which is often 128 KiB. */
-STI_COLD static void sti_source_ask(const sti_source *s, uint64_t offset, uint64_t n) {
+/* asks the system to read n bytes of the tensor ahead */
+STI_COLD static void sti_source_prefetch(const sti_source *s, uint64_t offset, uint64_t n) {
     const st_io *io = s->io ? s->io : &s->model->files[s->tensor->shard].io;
     while (n) {
-        const uint64_t piece = n < STI_AHEAD_BYTES ? n : STI_AHEAD_BYTES;
+        const uint64_t piece = n < STI_PREFETCH_BYTES ? n : STI_PREFETCH_BYTES;
         sti_system_advise(io, sti_add64_saturated(s->tensor->offset, offset), piece, ST_ADVISE_WILL_NEED);
         offset += piece;
         n -= piece;
     }
 }
 
-/* whether the byte at `offset` of the tensor is in a mapped file and has yet to be read from the device */
+/* whether the byte at `offset` of the tensor is in a mapped file, but not in the page cache */
 STI_COLD static int sti_source_is_cold(const sti_source *s, uint64_t offset) {
     return s->model->system &&
            sti_system_is_cold(&s->model->files[s->tensor->shard].io, sti_add64_saturated(s->tensor->offset, offset));
 }
 
-/* Of a mapping that is not in memory yet the system brings little around each page that is touched. So the parts of the
- * next STI_REQUEST_BYTES are asked for before one is moved. A part counts as STI_GAP_BYTES more than it has, which
- * bounds how many small ones are asked for. */
-STI_COLD static void sti_view_move_cold(sti_view *p, const sti_source *s, unsigned char *dst) {
-    uint64_t asked = 0, moved = 0;
-    sti_view ahead;
-    int more = 1;
-    sti_view_cut(p, STI_WINDOW_BYTES);
-    ahead = *p;
-    do {
-        const sti_piece piece = sti_view_piece(p);
-        for (; more && asked < moved + STI_REQUEST_BYTES; more = sti_view_next(&ahead)) {
-            const sti_piece next = sti_view_piece(&ahead);
-            sti_source_ask(s, next.at, next.n);
-            asked += next.n + STI_GAP_BYTES;
+/* Moves a view from a mapping that is not in the page cache. A page fault reads little around the page, so the parts
+ * of the next STI_REQUEST_BYTES are prefetched before each part is moved. Each part counts STI_GAP_BYTES in addition
+ * to its own bytes, which bounds the number of small requests in flight. */
+STI_COLD static void sti_view_move_ahead(sti_view *p, const sti_source *s, unsigned char *dst) {
+    uint64_t prefetched = 0, moved = 0, part, next = 0;
+    sti_piece piece;
+    sti_view_divide(p, STI_WINDOW_BYTES);
+    for (part = 0; sti_view_seek(p, part); part++) {
+        for (; prefetched < moved + STI_REQUEST_BYTES && sti_view_seek(p, next); next++) {
+            piece = sti_view_piece(p);
+            sti_source_prefetch(s, piece.offset, piece.bytes);
+            prefetched += piece.bytes + STI_GAP_BYTES;
         }
-        sti_view_move(p, s->bytes + (size_t)piece.at, piece.lead, dst + (size_t)(p->put * p->bytes));
-        moved += piece.n + STI_GAP_BYTES;
-    } while (sti_view_next(p));
+        (void)sti_view_seek(p, part);
+        piece = sti_view_piece(p);
+        sti_view_move(p, s->bytes + (size_t)piece.offset, piece.lead, dst + (size_t)(p->dst_first * p->bytes));
+        moved += piece.bytes + STI_GAP_BYTES;
+    }
 }
 #endif
 
-/* Whether a view is read run by run straight into dst: it is only moved, and its runs are long, far apart, or one. */
-static int sti_view_is_straight(const sti_view *p) {
+/* whether to read run by run straight into dst: the view is copied, and its runs are long, far apart, or only one */
+static int sti_view_is_direct(const sti_view *p) {
     const uint64_t run = p->rank ? p->axes[0].extent : 1;
-    if (p->to != p->from || (p->rank && (p->axes[0].from != 1 || p->axes[0].to != 1))) return 0;
-    return p->rank < 2 || run * p->bytes >= STI_GAP_BYTES || (p->axes[1].from - run) * p->bytes > STI_GAP_BYTES;
+    if (p->to != p->from || (p->rank && (p->axes[0].source_step != 1 || p->axes[0].dst_step != 1))) return 0;
+    return p->rank < 2 || run * p->bytes >= STI_GAP_BYTES || (p->axes[1].source_step - run) * p->bytes > STI_GAP_BYTES;
 }
 
-/* reads a view: from memory, straight to dst, or through the source's buffer */
+/* reads a view: from memory, straight into dst, or through the source's buffer */
 static st_status sti_view_read(sti_view *p, const sti_source *s, unsigned char *dst, st_error *error) {
-    const int straight = !s->bytes && sti_view_is_straight(p);
+    const int direct = sti_view_is_direct(p);
+    uint64_t part;
     if (p->elements == 0) return ST_OK;
     if (s->bytes) {
 #if !defined(ST_NO_FILES)
-        const uint64_t last = p->first + sti_view_span(p, p->rank) - 1; /* the first may have come with the header */
+        const uint64_t last =
+            p->source_begin + sti_view_span(p, p->rank) - 1; /* opening may have read the first page */
         if (p->elements * p->bits / 8 >= STI_GAP_BYTES && sti_source_is_cold(s, last * p->bits / 8)) {
-            sti_view_move_cold(p, s, dst);
+            sti_view_move_ahead(p, s, dst);
             return ST_OK;
         }
 #endif
-        p->inner = p->rank;
-        sti_view_move(p, s->bytes, p->first, dst + (size_t)(p->put * p->bytes));
+        sti_view_join(p);
+        sti_view_move(p, s->bytes, p->source_first, dst);
         return ST_OK;
     }
-    if (straight) {
-        sti_view_runs(p);
+    if (direct) {
+        sti_view_divide_runs(p);
     } else {
-        sti_view_cut(p, s->buffer_bytes);
+        sti_view_divide(p, s->buffer_bytes);
     }
-    do {
+    for (part = 0; sti_view_seek(p, part); part++) {
         const sti_piece piece = sti_view_piece(p);
-        unsigned char *const to = dst + (size_t)(p->put * p->bytes);
-        const st_status status = sti_source_read(s, piece.at, straight ? to : s->buffer, (size_t)piece.n, error);
+        unsigned char *const to = dst + (size_t)(p->dst_first * p->bytes);
+        const st_status status = sti_source_read(s, piece.offset, direct ? to : s->buffer, (size_t)piece.bytes, error);
         if (status != ST_OK) return status;
-        if (straight) {
-            sti_to_host(to, (size_t)piece.n, p->swap);
+        if (direct) {
+            sti_to_host(to, (size_t)piece.bytes, p->swap);
         } else {
             sti_view_move(p, s->buffer, piece.lead, to);
         }
-    } while (sti_view_next(p));
+    }
     return ST_OK;
 }
 
-/* ---- what is asked for, checked */
+/* ---- checking arguments */
 
-/* whether [offset, offset + n) lies in the tensor, and the tensor in a file of the model */
+/* checks that [offset, offset + n) lies in the tensor and the tensor in a file of the model */
 static st_status sti_access_check(const sti_model *m, const st_tensor *t, uint64_t offset, uint64_t n,
                                   st_error *error) {
     const char *sentence = STI_TEXT("argument `model` is NULL");
@@ -7193,7 +7213,7 @@ static st_status sti_access_check(const sti_model *m, const st_tensor *t, uint64
     return m ? sti_error_file(error, sti_span_of(m->said), ST_ERR_ARGUMENT) : ST_ERR_ARGUMENT;
 }
 
-/* what reading comes to, for a tensor of that model */
+/* plans reading a view of one of the model's tensors; p->dst_bytes is set even on failure */
 static st_status sti_access_plan(sti_view *p, const sti_model *m, const st_tensor *t, const st_view *v, st_dtype as,
                                  st_error *error) {
     st_status s = sti_access_check(m, t, 0, 0, error);
@@ -7203,9 +7223,9 @@ static st_status sti_access_plan(sti_view *p, const sti_model *m, const st_tenso
     return s == ST_OK ? s : sti_error_file(error, sti_span_of(sti_model_path(m, t->shard)), s);
 }
 
-/* whether it fits where it is to go */
-static st_status sti_access_fits(const sti_view *p, const sti_model *m, const st_tensor *t, const void *dst,
-                                 size_t dst_bytes, st_error *error) {
+/* checks that dst is large enough for the view */
+static st_status sti_access_check_dst(const sti_view *p, const sti_model *m, const st_tensor *t, const void *dst,
+                                      size_t dst_bytes, st_error *error) {
     if (p->dst_bytes == 0 || (dst && p->dst_bytes <= dst_bytes)) return ST_OK;
     return sti_error_file(
         error, sti_span_of(sti_model_path(m, t->shard)),
@@ -7215,7 +7235,7 @@ static st_status sti_access_fits(const sti_view *p, const sti_model *m, const st
                           error));
 }
 
-/* the plan of an item; an error names it */
+/* plans an item; an error has its number */
 static st_status sti_item_plan(sti_view *p, const sti_model *m, const st_load_item *items, size_t i, st_error *error) {
     const st_load_item *item = &items[i];
     st_status s = ST_ERR_ARGUMENT;
@@ -7229,40 +7249,40 @@ static st_status sti_item_plan(sti_view *p, const sti_model *m, const st_load_it
     return s;
 }
 
-/* ---- many at once */
+/* ---- loading many items */
 
-enum {                /* how a job is read */
-       STI_SMALL = 0, /* so little that it is read together with its neighbours */
-       STI_LONG = 1,  /* a run, which may be cut at multiples of STI_CUT */
-       STI_ALONE = 2
+enum {                    /* how a job is read */
+       STI_JOB_SMALL = 0, /* merged with small neighbors into one request */
+       STI_JOB_RUN = 1,   /* one long run, which may be cut at multiples of STI_RUN_ALIGN */
+       STI_JOB_ALONE = 2  /* by itself, not cut */
 };
 
-typedef struct sti_job { /* what a part of a load reads of an item, in the order of the files */
-    uint64_t offset;     /* of the first byte, in the file of its shard */
-    uint64_t bytes;      /* from there to past the last */
-    uint64_t from;       /* bytes of the item's run before these */
+typedef struct sti_job { /* what a part of a load reads for an item, sorted by shard and offset */
+    uint64_t offset;     /* in the shard's file */
+    uint64_t bytes;      /* from the first to past the last, gaps included */
+    uint64_t run_offset; /* bytes of the item's run before this job */
     size_t item;
-    int kind; /* STI_SMALL and so on */
+    int kind; /* STI_JOB_SMALL and so on */
 } sti_job;
 
-typedef struct sti_load {
+typedef struct sti_load { /* one call of st_load */
     const sti_model *m;
     const st_load_item *items;
     st_load_options options;
-    sti_job *jobs; /* this part's, once they are shared out */
-    size_t count;
-    uint64_t all;         /* bytes of all parts */
+    sti_job *jobs;        /* this part's */
+    size_t count;         /* of items, then of jobs */
+    uint64_t all_bytes;   /* of all parts */
     uint64_t done, total; /* bytes of this part */
-    sti_source source;    /* of the job at hand */
-    sti_view view;
-    st_io io; /* the file of source's shard, opened for this call */
-    int opened, tried;
+    sti_source source;    /* of the current job */
+    sti_view view;        /* of the current job */
+    st_io io;             /* the current shard's file, opened for this call */
+    int is_open, has_shard;
     uint32_t shard;
     st_error *error;
 } sti_load;
 
-/* n more bytes are there */
-static st_status sti_load_count(sti_load *l, uint64_t n) {
+/* reports n more bytes to options.progress, which may cancel */
+static st_status sti_load_report(sti_load *l, uint64_t n) {
     l->done = sti_add64_saturated(l->done, n);
     if (!l->options.progress || !(l->options.progress)(l->options.user, l->done, l->total)) return ST_OK;
     (void)sti_fail(l->error, ST_ERR_CANCELLED, STI_NO_OFFSET, l->total, l->done,
@@ -7271,75 +7291,74 @@ static st_status sti_load_count(sti_load *l, uint64_t n) {
 }
 
 static void sti_load_close(sti_load *l) {
-    if (l->opened) (l->m->source.close)(l->m->source.user, &l->io);
-    l->opened = 0;
+    if (l->is_open) (l->m->source.close)(l->m->source.user, &l->io);
+    l->is_open = 0;
 }
 
-/* Takes up a job: its view, and where its bytes come from. A file of the system is opened anew, so that what the system
- * knows of this part's reading is not confused by another's; where that fails the model's own way is left. */
-static void sti_load_turn(sti_load *l, size_t i) {
+/* Makes a job the current one: plans its view and selects its source. Each part opens files again, so that the system
+ * tracks its sequential reads separately from other threads'; if that fails, the model's own file is used. */
+static void sti_load_select(sti_load *l, size_t i) {
     const sti_model *m = l->m;
     const st_load_item *item = &l->items[l->jobs[i].item];
     const st_tensor *t = item->tensor;
-    if (m->system && !(l->tried && l->shard == t->shard)) {
+    if (m->system && !(l->has_shard && l->shard == t->shard)) {
         sti_load_close(l);
-        l->tried = 1;
+        l->has_shard = 1;
         l->shard = t->shard;
-        l->opened = sti_model_reopen(m, t->shard, &l->io) == 0;
+        l->is_open = sti_model_reopen(m, t->shard, &l->io) == 0;
     }
-    l->source.model = m;
-    l->source.tensor = t;
-    l->source.bytes = sti_model_bytes(m, t->shard);
-    if (l->source.bytes) l->source.bytes += t->offset;
-    l->source.io = l->opened ? &l->io : NULL;
-    (void)sti_view_plan(&l->view, t, item->view, item->as, NULL); /* it was checked */
-    if (l->opened && l->view.to == l->view.from) l->source.bytes = NULL;
+    sti_source_init(&l->source, m, t);
+    if (l->is_open) l->source.io = &l->io;
+    (void)sti_view_plan(&l->view, t, item->view, item->as, NULL);         /* cannot fail: checked before */
+    if (l->is_open && l->view.to == l->view.from) l->source.bytes = NULL; /* reading beats page faults */
 #if !defined(ST_NO_CONVERT)
-    if (l->all >= STI_CACHE_BYTES) l->view.how |= STI_TO_STREAM;
+    if (l->all_bytes >= STI_CACHE_BYTES) l->view.convert_flags |= STI_TO_STREAM;
 #endif
 }
 
-/* leaves of a view that is one run the bytes [from, to), both of them multiples of STI_CUT or its end */
-static void sti_view_narrow(sti_view *p, uint64_t from, uint64_t to) {
-    const uint64_t unit = (uint64_t)STI_CUT * 8 / p->bits, extent = p->axes[0].extent;
-    const uint64_t first = from / STI_CUT * unit, past = to % STI_CUT ? extent : to / STI_CUT * unit;
+/* Reduces a view of one run to its bytes [from, to), where `from` is a multiple of STI_RUN_ALIGN, and so is `to`
+ * unless it is the end. Returns where they go, in bytes of dst. */
+static size_t sti_view_keep(sti_view *p, uint64_t from, uint64_t to) {
+    const uint64_t unit = (uint64_t)STI_RUN_ALIGN * 8 / p->bits, extent = p->axes[0].extent;
+    const uint64_t first = from / STI_RUN_ALIGN * unit, past = to % STI_RUN_ALIGN ? extent : to / STI_RUN_ALIGN * unit;
     p->elements = (past < extent ? past : extent) - first;
     p->axes[0].extent = p->elements;
-    p->first += first;
-    p->put = first;
+    p->source_begin += first;
+    return (size_t)(first * p->bytes);
 }
 
-/* a job on its own; of a long one, request by request */
-static st_status sti_load_alone(sti_load *l, size_t i) {
+/* reads a job by itself; a long run in several requests */
+static st_status sti_load_job(sti_load *l, size_t i) {
     const sti_job *j = &l->jobs[i];
-    const uint64_t past = j->from + j->bytes, most = STI_REQUEST_BYTES / STI_CUT * STI_CUT;
-    uint64_t from = j->from, to;
+    const uint64_t past = j->run_offset + j->bytes, max_bytes = STI_REQUEST_BYTES / STI_RUN_ALIGN * STI_RUN_ALIGN;
+    uint64_t from = j->run_offset, to;
     st_status s;
     do {
-        to = j->kind == STI_LONG && past - from > most ? from + most : past;
-        if (from > j->from) sti_load_turn(l, i);
-        if (j->kind == STI_LONG) sti_view_narrow(&l->view, from, to);
+        unsigned char *dst = (unsigned char *)l->items[j->item].dst;
+        to = j->kind == STI_JOB_RUN && past - from > max_bytes ? from + max_bytes : past;
+        if (from > j->run_offset) sti_load_select(l, i);
+        if (j->kind == STI_JOB_RUN) dst += sti_view_keep(&l->view, from, to);
 #if !defined(ST_NO_FILES)
-        if (l->opened && to < past) { /* what comes next, where it is not known to be there */
-            const uint64_t next = j->offset - l->source.tensor->offset + (to - j->from);
+        if (l->is_open && to < past) { /* prefetch the next request, unless it is in the page cache */
+            const uint64_t next = j->offset - l->source.tensor->offset + (to - j->run_offset);
             if (!l->m->files[l->shard].io.mapped || sti_source_is_cold(&l->source, next)) {
-                sti_source_ask(&l->source, next, past - to < most ? past - to : most);
+                sti_source_prefetch(&l->source, next, past - to < max_bytes ? past - to : max_bytes);
             }
         }
 #endif
-        s = sti_view_read(&l->view, &l->source, (unsigned char *)l->items[j->item].dst, l->error);
+        s = sti_view_read(&l->view, &l->source, dst, l->error);
         if (s != ST_OK) {
             if (l->error) l->error->item = j->item;
             return s;
         }
-        s = sti_load_count(l, to - from);
+        s = sti_load_report(l, to - from);
         from = to;
     } while (s == ST_OK && from < past);
     return s;
 }
 
-/* a small job and the small ones that follow it in one request, up to *next */
-static st_status sti_load_join(sti_load *l, size_t i, size_t *next) {
+/* reads job i and the small jobs after it, [i, *next), in one request */
+static st_status sti_load_merged(sti_load *l, size_t i, size_t *next) {
     const uint64_t offset = l->jobs[i].offset;
     const uint32_t shard = l->source.tensor->shard;
     uint64_t end = sti_add64_saturated(offset, l->jobs[i].bytes);
@@ -7348,56 +7367,57 @@ static st_status sti_load_join(sti_load *l, size_t i, size_t *next) {
     for (; j < l->count; j++) {
         const sti_job *w = &l->jobs[j];
         const uint64_t past = sti_add64_saturated(w->offset, w->bytes) > end ? w->offset + w->bytes : end;
-        if (l->items[w->item].tensor->shard != shard || w->kind != STI_SMALL ||
+        if (l->items[w->item].tensor->shard != shard || w->kind != STI_JOB_SMALL ||
             w->offset > sti_add64_saturated(end, STI_GAP_BYTES) || past - offset > l->source.buffer_bytes) {
             break;
         }
         end = past;
     }
     *next = j;
-    if (j == i + 1) return sti_load_alone(l, i);
+    if (j == i + 1) return sti_load_job(l, i);
     s = sti_source_read(&l->source, offset - l->source.tensor->offset, l->source.buffer, (size_t)(end - offset),
                         l->error);
     if (s != ST_OK && l->error) l->error->item = l->jobs[i].item;
     for (; s == ST_OK && i < j; i++) {
-        sti_load_turn(l, i);
-        l->view.inner = l->view.rank;
+        sti_load_select(l, i);
+        sti_view_join(&l->view);
         sti_view_move(&l->view, l->source.buffer + (size_t)(l->jobs[i].offset - offset), sti_view_piece(&l->view).lead,
                       (unsigned char *)l->items[l->jobs[i].item].dst);
-        s = sti_load_count(l, l->jobs[i].bytes);
+        s = sti_load_report(l, l->jobs[i].bytes);
     }
     return s;
 }
 
+/* reads all jobs of this part */
 static st_status sti_load_jobs(sti_load *l) {
     st_status s = ST_OK;
     size_t i, next;
     for (i = 0; s == ST_OK && i < l->count; i = next) {
         next = i + 1;
-        sti_load_turn(l, i);
-        s = l->source.bytes || l->jobs[i].kind != STI_SMALL ? sti_load_alone(l, i) : sti_load_join(l, i, &next);
+        sti_load_select(l, i);
+        s = l->source.bytes || l->jobs[i].kind != STI_JOB_SMALL ? sti_load_job(l, i) : sti_load_merged(l, i, &next);
     }
     sti_load_close(l);
     return s;
 }
 
-/* what an item comes to, all parts together */
-static sti_job sti_job_of(const st_load_item *items, size_t i, sti_view *p) {
+/* returns the job that reads a whole item; p is the item's plan */
+static sti_job sti_job_measure(const st_load_item *items, size_t i, sti_view *p) {
     sti_job j;
     j.offset = items[i].tensor->offset;
-    j.bytes = j.from = 0;
+    j.bytes = j.run_offset = 0;
     j.item = i;
-    j.kind = STI_SMALL;
+    j.kind = STI_JOB_SMALL;
     if (p->elements) {
-        const int run = p->rank == 0 || (p->rank == 1 && p->axes[0].from == 1);
+        const int run = p->rank == 0 || (p->rank == 1 && p->axes[0].source_step == 1);
         sti_piece piece;
-        sti_view_cut(p, UINT64_MAX / 8); /* where there are gaps, but no bound */
-        if (p->inner < p->rank) j.kind = STI_ALONE;
-        p->inner = p->rank;
+        sti_view_divide(p, UINT64_MAX / 8); /* several parts if there are wide gaps */
+        if (p->inner < p->rank) j.kind = STI_JOB_ALONE;
+        sti_view_join(p);
         piece = sti_view_piece(p);
-        j.offset = sti_add64_saturated(j.offset, piece.at);
-        j.bytes = piece.n;
-        if (piece.n > STI_JOIN_BYTES) j.kind = run ? STI_LONG : STI_ALONE;
+        j.offset = sti_add64_saturated(j.offset, piece.offset);
+        j.bytes = piece.bytes;
+        if (piece.bytes > STI_MERGE_BYTES) j.kind = run ? STI_JOB_RUN : STI_JOB_ALONE;
     }
     return j;
 }
@@ -7409,36 +7429,37 @@ static int sti_job_before(const void *context, const void *a, const void *b) {
     return p != q ? p < q : x->offset != y->offset ? x->offset < y->offset : x->item < y->item;
 }
 
-/* checks every item, and counts their bytes; *buffered: some are not in memory */
-static st_status sti_load_check(sti_load *l, int *buffered) {
+/* Checks every item and adds up their bytes. Sets *buffered if reading may need a buffer. */
+STI_COLD static st_status sti_load_check(sti_load *l, int *buffered) {
     size_t i;
     *buffered = l->m->system;
     for (i = 0; i < l->count; i++) {
         const st_load_item *item = &l->items[i];
         st_status s = sti_item_plan(&l->view, l->m, l->items, i, l->error);
         if (s != ST_OK) return s;
-        s = sti_access_fits(&l->view, l->m, item->tensor, item->dst, item->dst_bytes, l->error);
+        s = sti_access_check_dst(&l->view, l->m, item->tensor, item->dst, item->dst_bytes, l->error);
         if (s != ST_OK) {
             if (l->error) l->error->item = i;
             return s;
         }
-        l->all = sti_add64_saturated(l->all, sti_job_of(l->items, i, &l->view).bytes);
+        l->all_bytes = sti_add64_saturated(l->all_bytes, sti_job_measure(l->items, i, &l->view).bytes);
         if (!sti_model_bytes(l->m, item->tensor->shard)) *buffered = 1;
     }
     return ST_OK;
 }
 
-/* The jobs of this part, in the order of the files. All jobs, laid end to end, are cut into stretches of as many bytes;
- * a long run is cut with them, every other job belongs to the part in which it begins. */
-static void sti_load_share(sti_load *l) {
+/* Collects the jobs of this part in file order. All jobs, laid end to end, are cut into parts of equal size. A long
+ * run is cut with them; every other job belongs to the part in which it starts. */
+STI_COLD static void sti_load_assign(sti_load *l) {
     const unsigned parts = l->options.part_count ? l->options.part_count : 1;
-    const uint64_t stretch = l->all / parts, begin = l->options.part * stretch;
-    const uint64_t end = l->options.part + 1 < parts ? begin + stretch : UINT64_MAX;
+    const uint64_t part_bytes = l->all_bytes / parts, begin = l->options.part * part_bytes;
+    const uint64_t end = l->options.part + 1 < parts ? begin + part_bytes : UINT64_MAX;
     uint64_t start, past = 0;
     size_t i, kept = 0;
     for (i = 0; i < l->count; i++) {
-        (void)sti_view_plan(&l->view, l->items[i].tensor, l->items[i].view, l->items[i].as, NULL); /* it was checked */
-        l->jobs[i] = sti_job_of(l->items, i, &l->view);
+        (void)sti_view_plan(&l->view, l->items[i].tensor, l->items[i].view, l->items[i].as,
+                            NULL); /* cannot fail: checked before */
+        l->jobs[i] = sti_job_measure(l->items, i, &l->view);
     }
     sti_sort(l->jobs, l->count, sizeof *l->jobs, sti_job_before, l->items);
     for (i = 0; i < l->count; i++) {
@@ -7446,50 +7467,52 @@ static void sti_load_share(sti_load *l) {
         uint64_t to = j.bytes;
         start = past;
         past = sti_add64_saturated(past, j.bytes);
-        if (start >= end || (start < begin && (j.kind != STI_LONG || past <= begin))) continue;
-        if (start < begin) j.from = (begin - start) / STI_CUT * STI_CUT;
-        if (j.kind == STI_LONG && past > end) to = (end - start) / STI_CUT * STI_CUT;
-        if (j.from >= to) continue;
-        j.offset += j.from;
-        j.bytes = to - j.from;
+        if (start >= end || (start < begin && (j.kind != STI_JOB_RUN || past <= begin))) continue;
+        if (start < begin) j.run_offset = (begin - start) / STI_RUN_ALIGN * STI_RUN_ALIGN;
+        if (j.kind == STI_JOB_RUN && past > end) to = (end - start) / STI_RUN_ALIGN * STI_RUN_ALIGN;
+        if (j.run_offset >= to) continue;
+        j.offset += j.run_offset;
+        j.bytes = to - j.run_offset;
         l->total = sti_add64_saturated(l->total, j.bytes);
         l->jobs[kept++] = j;
     }
     l->count = kept;
 }
 
-/* all of this part, once the items are checked */
+/* loads this part, after the items were checked */
 STI_COLD static st_status sti_load_part(sti_load *l, int buffered) {
-    const size_t fixed = sti_multiply_saturated(l->count, sizeof(sti_job)), least = buffered ? STI_PIECE_BYTES : 0;
-    const size_t most =
-        l->m->system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* where a request is dear, and stays in no cache */
-    size_t room = least, all;
+    const size_t job_bytes = sti_multiply_saturated(l->count, sizeof(sti_job)),
+                 min_buffer = buffered ? STI_PIECE_BYTES : 0;
+    const size_t max_buffer =
+        l->m->system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* a callback's requests may be slow */
+    size_t buffer_bytes = min_buffer, total;
     unsigned char *block = (unsigned char *)l->options.work.data;
     st_status s;
     if (block) {
-        const size_t past = (8 - (size_t)((uintptr_t)block % 8)) % 8;
-        all = sti_add_saturated(fixed, past + least);
-        if (all > l->options.work.bytes) {
-            return sti_fail(l->error, ST_ERR_MEMORY, STI_NO_OFFSET, all, l->options.work.bytes,
+        const size_t padding = (8 - (size_t)((uintptr_t)block % 8)) % 8;
+        total = sti_add_saturated(job_bytes, padding + min_buffer);
+        if (total > l->options.work.bytes) {
+            return sti_fail(l->error, ST_ERR_MEMORY, STI_NO_OFFSET, total, l->options.work.bytes,
                             STI_TEXT("work buffer too small: $e bytes suffice, $a given"));
         }
-        block += past;
-        if (buffered) room = l->options.work.bytes - past - fixed;
+        block += padding;
+        if (buffered) buffer_bytes = l->options.work.bytes - padding - job_bytes;
     } else {
-        if (buffered && l->all > least) room = l->all < most ? (size_t)l->all : most;
-        all = sti_add_saturated(fixed, room);
-        block = (unsigned char *)sti_allocate(&l->m->memory, all);
+        if (buffered && l->all_bytes > min_buffer)
+            buffer_bytes = l->all_bytes < max_buffer ? (size_t)l->all_bytes : max_buffer;
+        total = sti_add_saturated(job_bytes, buffer_bytes);
+        block = (unsigned char *)sti_allocate(&l->m->memory, total);
         if (!block) {
-            return sti_fail(l->error, ST_ERR_MEMORY, STI_NO_OFFSET, all, 0,
+            return sti_fail(l->error, ST_ERR_MEMORY, STI_NO_OFFSET, total, 0,
                             STI_TEXT("out of memory: $e bytes needed, and no work buffer given"));
         }
     }
     l->jobs = (sti_job *)(void *)block;
-    l->source.buffer = block + fixed;
-    l->source.buffer_bytes = room < most ? room : most;
-    sti_load_share(l);
+    l->source.buffer = block + job_bytes;
+    l->source.buffer_bytes = buffer_bytes < max_buffer ? buffer_bytes : max_buffer;
+    sti_load_assign(l);
     s = sti_load_jobs(l);
-    if (!l->options.work.data) sti_deallocate(&l->m->memory, block, all);
+    if (!l->options.work.data) sti_deallocate(&l->m->memory, block, total);
     return s;
 }
 
@@ -7517,7 +7540,7 @@ ST_API st_status st_load(const st_model *model, const st_load_item *items, size_
     return s == ST_OK ? sti_succeed(error) : s;
 }
 
-/* ---- the plan alone */
+/* ---- planning a load without reading */
 
 static int sti_extent_before(const void *context, const void *a, const void *b) {
     const st_extent *x = (const st_extent *)a, *y = (const st_extent *)b;
@@ -7529,8 +7552,8 @@ static int sti_extent_before(const void *context, const void *a, const void *b) 
 ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, size_t count, uint64_t max_bytes,
                               st_extent *extents, size_t extent_capacity, size_t *extent_count, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)model;
-    const uint64_t most = max_bytes ? max_bytes : UINT64_MAX;
-    uint64_t needed = 0, put = 0;
+    const uint64_t limit = max_bytes ? max_bytes : UINT64_MAX;
+    uint64_t needed = 0, filled = 0;
     size_t i;
     if (extent_count) *extent_count = 0;
     if (!m || (!items && count) || (!extents && extent_capacity)) {
@@ -7541,7 +7564,7 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
     }
     for (i = 0; i < count; i++) {
         const st_tensor *t = items[i].tensor;
-        uint64_t run, each;
+        uint64_t run, part, extents_needed;
         sti_view p;
         st_status s = sti_item_plan(&p, m, items, i, error);
         if (s != ST_OK) return s;
@@ -7553,35 +7576,35 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
             return s;
         }
         if (p.elements == 0) continue;
-        sti_view_runs(&p);
+        sti_view_divide_runs(&p);
         run = sti_view_span(&p, p.inner) * p.bytes;
-        each = (run - 1) / most + 1;
-        if (!sti_multiply64(p.elements / (run / p.bytes), each, &each)) each = UINT64_MAX;
-        needed = sti_add64_saturated(needed, each);
-        if (needed > extent_capacity) continue; /* the others are counted only */
-        do {
-            uint64_t at;
-            for (at = 0; at < run; at += extents[put++].bytes) {
-                st_extent *x = &extents[put];
+        extents_needed = (run - 1) / limit + 1;
+        if (!sti_multiply64(p.elements / (run / p.bytes), extents_needed, &extents_needed)) extents_needed = UINT64_MAX;
+        needed = sti_add64_saturated(needed, extents_needed);
+        if (needed > extent_capacity) continue; /* only count the rest */
+        for (part = 0; sti_view_seek(&p, part); part++) {
+            uint64_t done;
+            for (done = 0; done < run; done += extents[filled++].bytes) {
+                st_extent *x = &extents[filled];
                 x->shard = t->shard;
-                x->offset = sti_add64_saturated(t->offset, p.first * p.bytes + at);
-                x->bytes = run - at < most ? run - at : most;
+                x->offset = sti_add64_saturated(t->offset, p.source_first * p.bytes + done);
+                x->bytes = run - done < limit ? run - done : limit;
                 x->item = i;
-                x->to = p.put * p.bytes + at;
+                x->to = p.dst_first * p.bytes + done;
             }
-        } while (sti_view_next(&p));
+        }
     }
     if (needed > SIZE_MAX) needed = SIZE_MAX;
     if (extent_count) *extent_count = (size_t)needed;
     if (needed > extent_capacity) {
         return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, needed, extent_capacity,
-                        STI_TEXT("argument `extents` too small: $e extents needed, room for $a"));
+                        STI_TEXT("argument `extents` too small: $e extents needed, capacity $a"));
     }
     sti_sort(extents, (size_t)needed, sizeof *extents, sti_extent_before, NULL);
     return sti_succeed(error);
 }
 
-/* ---- one at a time */
+/* ---- reading one tensor, and advice */
 
 ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_t offset, void *dst, size_t dst_bytes,
                          st_error *error) {
@@ -7593,7 +7616,7 @@ ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_
         (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, dst_bytes, 0, STI_TEXT("argument `dst` is NULL"));
         return sti_error_file(error, sti_span_of(m->said), ST_ERR_ARGUMENT);
     }
-    source = sti_source_of(m, tensor);
+    sti_source_init(&source, m, tensor);
     s = sti_source_read(&source, offset, dst, dst_bytes, error);
     return s == ST_OK ? sti_succeed(error) : s;
 }
@@ -7605,15 +7628,16 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
     sti_source source;
     sti_view p;
     st_status s = sti_access_plan(&p, m, tensor, view, as, error);
-    if (s == ST_OK) s = sti_access_fits(&p, m, tensor, dst, dst_bytes, error);
+    if (s == ST_OK) s = sti_access_check_dst(&p, m, tensor, dst, dst_bytes, error);
     if (s != ST_OK) return s;
-    source = sti_source_of(m, tensor);
+    sti_source_init(&source, m, tensor);
     source.buffer = (unsigned char *)piece;
     source.buffer_bytes = sizeof piece;
-    if (p.elements && !source.bytes && !sti_view_is_straight(&p) && m->memory.allocator.alloc) {
-        const uint64_t all = sti_view_span(&p, p.rank) * p.bits / 8 + 4; /* and what four elements begin and end with */
-        if (all > sizeof piece) {
-            source.buffer_bytes = all < STI_WINDOW_BYTES ? (size_t)all : STI_WINDOW_BYTES;
+    if (p.elements && !source.bytes && !sti_view_is_direct(&p) && m->memory.allocator.alloc) {
+        const uint64_t span =
+            sti_view_span(&p, p.rank) * p.bits / 8 + 4; /* a group of 4 elements may be cut at both ends */
+        if (span > sizeof piece) {
+            source.buffer_bytes = span < STI_WINDOW_BYTES ? (size_t)span : STI_WINDOW_BYTES;
             source.buffer = (unsigned char *)sti_allocate(&m->memory, source.buffer_bytes);
         }
     }
@@ -7661,7 +7685,6 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
 }
 
 #if !defined(ST_NO_WRITER)
-
 /* ---- 17 writer ------------------------------------------------------------------------------------------------------
  * Planning, writing, streaming, saving and editing. st_save drives the streaming writer; the header's size is found by
  * formatting the header without an output.
