@@ -1008,9 +1008,9 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 /* 1 if 8-byte words are fast. This enables the fast paths of the header parser. Each of them handles the common case,
  * returns the same result as the portable code, and leaves every other case to the portable code. */
 #if !defined(ST_NO_SIMD) && (UINTPTR_MAX > UINT32_MAX || defined(__wasm__))
-#define STI_WIDE 1
+#define STI_FAST64 1
 #else
-#define STI_WIDE 0
+#define STI_FAST64 0
 #endif
 
 /* SSE2 and NEON are used where the compiler targets them. AVX2 with F16C is compiled beside SSE2 and chosen at run time.
@@ -1047,7 +1047,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #elif STI_SSE2
 #include <emmintrin.h>
 #endif
-#if STI_WIDE && defined(_MSC_VER) && !defined(__clang__)
+#if STI_FAST64 && defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 #endif
 
@@ -1066,7 +1066,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 
 /* For functions of a few instructions, and for kernels whose constant arguments must be propagated. Builds without
  * optimization do not inline: coverage would count every copy separately. */
-#if !STI_WIDE && !STI_SSE2
+#if !STI_FAST64 && !STI_SSE2
 #define STI_INLINE static
 #elif defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__) && (defined(__GNUC__) || defined(__clang__))
 #define STI_INLINE static inline __attribute__((always_inline))
@@ -1075,7 +1075,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #else
 #define STI_INLINE static
 #endif
-#if STI_WIDE && (defined(__GNUC__) || defined(__clang__))
+#if STI_FAST64 && (defined(__GNUC__) || defined(__clang__))
 #define STI_PREFETCH(address) __builtin_prefetch((const void *)(address))
 #elif STI_SSE2
 #define STI_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
@@ -1171,7 +1171,7 @@ STI_INLINE uint64_t sti_load64(const void *p) {
     return (uint64_t)sti_load32(p) | (uint64_t)sti_load32((const unsigned char *)p + 4) << 32;
 }
 
-#if STI_WIDE
+#if STI_FAST64
 /* Returns the index of the lowest set bit; word is not 0. */
 STI_INLINE unsigned sti_lowest_bit(uint64_t word) {
 #if defined(__GNUC__) || defined(__clang__)
@@ -1207,7 +1207,7 @@ static sti_span sti_drop_first(sti_span s, size_t n) {
     return s;
 }
 
-static int sti_same(sti_span a, sti_span b) {
+static int sti_span_equal(sti_span a, sti_span b) {
     return a.n == b.n && ST_MEMCMP(a.at, b.at, a.n) == 0;
 }
 
@@ -1345,8 +1345,8 @@ typedef struct sti_memory {
     sti_chunk *chunks;      /* the newest chunk; none from a work buffer */
     unsigned char *work;    /* start of the work buffer, 8-byte aligned; NULL: use the allocator */
     size_t work_bytes;      /* free bytes of the work buffer; the arena takes from the end */
-    size_t work_all;        /* bytes of the work buffer after alignment */
-    size_t work_skipped;    /* bytes lost to the alignment of the start */
+    size_t work_total;      /* bytes of the work buffer after alignment */
+    size_t work_padding;    /* bytes lost to the alignment of the start */
 } sti_memory;
 
 typedef struct sti_block { /* one allocation, handed out from front to back */
@@ -1367,7 +1367,7 @@ static void sti_free(void *user, void *pointer, size_t bytes) {
 #endif
 
 /* Uses the work buffer if there is one, else the allocator, else malloc. */
-STI_NOINLINE static void sti_memory_choose(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
+STI_NOINLINE static void sti_memory_init(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
     ST_MEMSET(m, 0, sizeof *m);
 #if defined(ST_NO_MALLOC)
     if (!work && !allocator) {
@@ -1377,9 +1377,9 @@ STI_NOINLINE static void sti_memory_choose(sti_memory *m, const st_allocator *al
     }
 #endif
     if (work) {
-        m->work_skipped = (size_t)(8 - (uintptr_t)work % 8) % 8;
-        m->work = (unsigned char *)work + (m->work_skipped < bytes ? m->work_skipped : 0);
-        m->work_all = m->work_bytes = bytes > m->work_skipped ? (bytes - m->work_skipped) & ~(size_t)7 : 0;
+        m->work_padding = (size_t)(8 - (uintptr_t)work % 8) % 8;
+        m->work = (unsigned char *)work + (m->work_padding < bytes ? m->work_padding : 0);
+        m->work_total = m->work_bytes = bytes > m->work_padding ? (bytes - m->work_padding) & ~(size_t)7 : 0;
     } else if (allocator) {
         m->allocator = *allocator;
     } else {
@@ -1435,7 +1435,7 @@ STI_COLD static st_status sti_fail_memory(const sti_memory *m, size_t bytes, st_
 
 /* Hands out count items of `size` bytes; returns NULL while measuring. Callers take items in order of decreasing
  * alignment, so that no padding is needed. */
-STI_NOINLINE static void *sti_take(sti_block *b, size_t count, size_t size) {
+STI_NOINLINE static void *sti_block_take(sti_block *b, size_t count, size_t size) {
     void *p = b->base ? b->base + b->used : NULL; /* the measured size bounds `used` */
     b->used = sti_add_saturated(b->used, sti_multiply_saturated(count, size));
     return p;
@@ -1460,20 +1460,20 @@ static const char *sti_copy_text(char **next, sti_span text) {
 
 typedef struct sti_json {
     const unsigned char *at, *end; /* the next byte; the end of the text */
-    uint32_t stop;                 /* offset of `end` in the text; a header is shorter than 2^32 bytes */
-    uint32_t base;                 /* file offset of the text; 8 for a header */
+    uint32_t end_offset;           /* offset of `end` in the text; a header is shorter than 2^32 bytes */
+    uint32_t base_offset;          /* file offset of the text; 8 for a header */
     st_error *error;
-#if STI_WIDE
+#if STI_FAST64
     unsigned high; /* nonzero if a scanned string may contain a byte above 0x7F */
 #endif
 } sti_json;
 
 typedef struct sti_string {
-    sti_span inside;       /* between the quotes, escapes not decoded */
+    sti_span raw;          /* between the quotes, escapes not decoded */
     uint32_t place;        /* offset of the opening quote */
     uint32_t bytes;        /* length of the decoded string */
     unsigned char escaped; /* contains an escape */
-    unsigned char nul;     /* contains \u0000 */
+    unsigned char has_nul; /* contains \u0000 */
 } sti_string;
 
 /* ---- UTF-8 */
@@ -1496,7 +1496,7 @@ static size_t sti_utf8_length(const unsigned char *s, size_t n) {
 }
 
 /* Returns the length of the longest prefix that is valid UTF-8. */
-static size_t sti_utf8_span(const unsigned char *s, size_t n) {
+static size_t sti_utf8_prefix(const unsigned char *s, size_t n) {
     size_t i = 0, length;
     while (i < n) {
         if (n - i >= 16 && ((sti_load64(s + i) | sti_load64(s + i + 8)) & 0x8080808080808080u) == 0) {
@@ -1514,12 +1514,12 @@ static size_t sti_utf8_span(const unsigned char *s, size_t n) {
 
 /* Returns the offset of the next byte in the text. */
 static uint32_t sti_json_offset(const sti_json *j) {
-    return j->stop - (uint32_t)(j->end - j->at);
+    return j->end_offset - (uint32_t)(j->end - j->at);
 }
 
 /* Fails at the given offset in the text. */
 STI_COLD static st_status sti_json_fail_at(const sti_json *j, uint32_t offset, st_status status, const char *sentence) {
-    return sti_fail(j->error, status, sti_add64_saturated(j->base, offset), 0, 0, sentence);
+    return sti_fail(j->error, status, sti_add64_saturated(j->base_offset, offset), 0, 0, sentence);
 }
 
 /* Fails at the next byte. */
@@ -1545,7 +1545,7 @@ static int sti_json_peek(sti_json *j) {
 
 /* Fails where a value of a certain type was expected: with ST_ERR_SCHEMA if a value of another type starts here, else
  * with ST_ERR_JSON. */
-STI_COLD static st_status sti_json_wrong(sti_json *j, const char *sentence) {
+STI_COLD static st_status sti_json_fail_type(sti_json *j, const char *sentence) {
     int c = sti_json_byte(j);
     int is_value =
         c == '{' || c == '[' || c == '"' || c == '-' || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n';
@@ -1563,7 +1563,7 @@ static st_status sti_json_colon(sti_json *j) {
  * item follows. */
 STI_NOINLINE static st_status sti_json_enter(sti_json *j, int open, int *has_item, const char *sentence) {
     *has_item = 0;
-    if (sti_json_peek(j) != open) return sti_json_wrong(j, sentence);
+    if (sti_json_peek(j) != open) return sti_json_fail_type(j, sentence);
     j->at++;
     *has_item = sti_json_peek(j) != open + 2; /* '{' + 2 is '}', '[' + 2 is ']' */
     if (!*has_item) j->at++;
@@ -1613,7 +1613,7 @@ static size_t sti_utf8_encode(uint32_t code, unsigned char out[4]) {
 
 #if !defined(ST_NO_ERROR_TEXT) || (!defined(ST_NO_WRITER) && !defined(ST_NO_FILES))
 /* Returns the code point of a valid UTF-8 sequence of n bytes. */
-static uint32_t sti_utf8_code(const unsigned char *s, size_t n) {
+static uint32_t sti_utf8_decode(const unsigned char *s, size_t n) {
     static const unsigned char masks[4] = {0x7F, 0x1F, 0x0F, 0x07}; /* payload bits of the first byte */
     uint32_t code = s[0] & (uint32_t)masks[n - 1];
     size_t i;
@@ -1666,7 +1666,7 @@ static int sti_is_plain8(const unsigned char *s) {
     return (not_quote & not_backslash & not_control & ~low) == ~low;
 }
 
-#if STI_WIDE && STI_SSE2
+#if STI_FAST64 && STI_SSE2
 typedef __m128i sti_vector16;
 
 /* Returns a mask of the bytes among 16 that are a quote, a backslash or a control character, with
@@ -1682,7 +1682,7 @@ STI_INLINE uint64_t sti_special16(const unsigned char *s, sti_vector16 *seen) {
 #define STI_SEEN_NONE() _mm_setzero_si128()
 #define STI_SEEN_HIGH(seen) ((unsigned)_mm_movemask_epi8(seen))
 #define STI_MASK_BITS_PER_BYTE 1u
-#elif STI_WIDE && STI_NEON
+#elif STI_FAST64 && STI_NEON
 typedef uint8x16_t sti_vector16;
 
 STI_INLINE uint64_t sti_special16(const unsigned char *s, sti_vector16 *seen) {
@@ -1700,7 +1700,7 @@ STI_INLINE uint64_t sti_special16(const unsigned char *s, sti_vector16 *seen) {
 
 /* Returns the first quote, backslash or control character at or after s, or the end of the text. */
 STI_INLINE const unsigned char *sti_plain_end(sti_json *j, const unsigned char *s) {
-#if STI_WIDE && (STI_SSE2 || STI_NEON)
+#if STI_FAST64 && (STI_SSE2 || STI_NEON)
     sti_vector16 seen = STI_SEEN_NONE();
     for (; j->end - s >= 16; s += 16) {
         const uint64_t special = sti_special16(s, &seen);
@@ -1712,13 +1712,13 @@ STI_INLINE const unsigned char *sti_plain_end(sti_json *j, const unsigned char *
     j->high |= STI_SEEN_HIGH(seen);
 #endif
     while (j->end - s >= 8 && sti_is_plain8(s)) {
-#if STI_WIDE
+#if STI_FAST64
         j->high |= (sti_load64(s) & 0x8080808080808080u) != 0;
 #endif
         s += 8;
     }
     for (; s < j->end && *s >= 0x20 && *s != '"' && *s != '\\'; s++) {
-#if STI_WIDE
+#if STI_FAST64
         j->high |= *s & 0x80u;
 #endif
     }
@@ -1727,8 +1727,8 @@ STI_INLINE const unsigned char *sti_plain_end(sti_json *j, const unsigned char *
 
 /* Returns 1 if the scanned text may contain a byte above 0x7F. If it returns 0, the text is ASCII: outside of strings
  * the scanner accepts no such byte. */
-static int sti_json_high(const sti_json *j) {
-#if STI_WIDE
+static int sti_json_may_have_high(const sti_json *j) {
+#if STI_FAST64
     return j->high != 0;
 #else
     (void)j;
@@ -1741,8 +1741,8 @@ static int sti_json_high(const sti_json *j) {
 static st_status sti_json_string(sti_json *j, sti_string *string, char *out) {
     string->place = sti_json_offset(j);
     string->bytes = 0;
-    string->escaped = string->nul = 0;
-    string->inside.at = (const char *)++j->at;
+    string->escaped = string->has_nul = 0;
+    string->raw.at = (const char *)++j->at;
     for (;;) {
         const unsigned char *run = j->at;
         int c;
@@ -1751,7 +1751,7 @@ static st_status sti_json_string(sti_json *j, sti_string *string, char *out) {
         string->bytes += (uint32_t)(j->at - run); /* not longer than the text, so below 2^32 */
         c = sti_json_byte(j);
         if (c == '"') {
-            string->inside.n = (size_t)((const char *)j->at++ - string->inside.at);
+            string->raw.n = (size_t)((const char *)j->at++ - string->raw.at);
             return ST_OK;
         }
         if (c == '\\') {
@@ -1760,7 +1760,7 @@ static st_status sti_json_string(sti_json *j, sti_string *string, char *out) {
             st_status s = sti_json_escape(j, bytes, &n);
             if (s != ST_OK) return s;
             string->escaped = 1;
-            if (bytes[0] == 0) string->nul = 1;
+            if (bytes[0] == 0) string->has_nul = 1;
             if (out) ST_MEMCPY(out + string->bytes, bytes, n);
             string->bytes += (uint32_t)n;
         } else if (c < 0x20) {
@@ -1784,7 +1784,7 @@ static st_status sti_json_key(sti_json *j, sti_string *string) {
  * 2^64 - 1, with ST_ERR_JSON for invalid JSON. */
 static st_status sti_json_integer(sti_json *j, uint64_t *value) {
     int c = sti_json_peek(j), first = c;
-    if (c < '0' || c > '9') return sti_json_wrong(j, STI_TEXT("expected an unsigned integer"));
+    if (c < '0' || c > '9') return sti_json_fail_type(j, STI_TEXT("expected an unsigned integer"));
     *value = 0;
     do {
         uint64_t digit = (uint64_t)(c - '0'), tens;
@@ -1802,7 +1802,7 @@ static st_status sti_json_integer(sti_json *j, uint64_t *value) {
     return ST_OK;
 }
 
-#if STI_WIDE
+#if STI_FAST64
 /* Returns 8 times the number of leading digits among 8 bytes. `digits` holds the bytes XOR '0': a digit is 0 to 9. */
 STI_INLINE unsigned sti_digit_bits(uint64_t digits) {
     uint64_t non_digits = (((digits & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | digits) & 0x8080808080808080u;
@@ -1837,7 +1837,7 @@ STI_INLINE size_t sti_short_integer(const unsigned char *s, uint64_t *value) {
 }
 
 /* Returns 1 if a and b are equal in their first n bytes, 1 <= n <= 15. Both have max(n, 8) readable bytes. */
-STI_INLINE int sti_same_letters(const unsigned char *a, const unsigned char *b, size_t n) {
+STI_INLINE int sti_equal_short(const unsigned char *a, const unsigned char *b, size_t n) {
     const uint64_t differ = sti_load64(a) ^ sti_load64(b);
     if (n < 8) return differ << (64 - 8 * n) == 0;
     return differ == 0 && sti_load64(a + n - 8) == sti_load64(b + n - 8);
@@ -1897,7 +1897,7 @@ STI_COLD static st_status sti_json_skip_number(sti_json *j) {
 /* ---- values of any kind */
 
 /* Skips a literal. */
-STI_COLD static st_status sti_json_literal(sti_json *j, const char *text) {
+STI_COLD static st_status sti_json_skip_literal(sti_json *j, const char *text) {
     for (; *text; text++, j->at++) {
         if (sti_json_byte(j) != *text) {
             return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("invalid literal: expected true, false or null"));
@@ -1912,9 +1912,9 @@ STI_NOINLINE static st_status sti_json_skip_scalar(sti_json *j, sti_string *stri
     int c = sti_json_peek(j);
     switch (c) {
     case '"': return sti_json_string(j, string, NULL);
-    case 't': return sti_json_literal(j, "true");
-    case 'f': return sti_json_literal(j, "false");
-    case 'n': return sti_json_literal(j, "null");
+    case 't': return sti_json_skip_literal(j, "true");
+    case 'f': return sti_json_skip_literal(j, "false");
+    case 'n': return sti_json_skip_literal(j, "null");
     default: break;
     }
     if (c == '-' || (c >= '0' && c <= '9')) return sti_json_skip_number(j);
@@ -1957,7 +1957,7 @@ STI_NOINLINE static st_status sti_json_skip(sti_json *j, unsigned depth) {
 }
 
 /* Returns the offset of the key of member number `member` of an object. The object was scanned before without error. */
-STI_COLD static uint32_t sti_json_member(sti_json j, const unsigned char *object, uint32_t member) {
+STI_COLD static uint32_t sti_json_member_offset(sti_json j, const unsigned char *object, uint32_t member) {
     sti_string key;
     int has_item;
     j.at = object;
@@ -1972,19 +1972,19 @@ STI_COLD static uint32_t sti_json_member(sti_json j, const unsigned char *object
 
 /* ---- second part of the error room: names and paths in messages */
 
-enum sti_kind {
-    STI_PATH,   /* a path; shown without quotes */
-    STI_NAME,   /* a name; shown in quotes, so quotes and backslashes are escaped */
-    STI_ESCAPED /* a name as written in the header; its JSON escapes are decoded first */
+enum sti_show_kind {
+    STI_SHOW_PATH,   /* a path; shown without quotes */
+    STI_SHOW_NAME,   /* a name; shown in quotes, so quotes and backslashes are escaped */
+    STI_SHOW_ESCAPED /* a name as written in the header; its JSON escapes are decoded first */
 };
 
 /* Starts reading a text with sti_json_character: plain UTF-8, or the raw bytes of a string that was scanned before. */
-static sti_json sti_json_inside(sti_span text) {
+static sti_json sti_json_of_text(sti_span text) {
     sti_json j;
     ST_MEMSET(&j, 0, sizeof j);
     j.at = (const unsigned char *)text.at;
     j.end = j.at + text.n;
-    j.stop = (uint32_t)text.n; /* wraps for a path over 4 GiB: no caller uses offsets in this text */
+    j.end_offset = (uint32_t)text.n; /* wraps for a path over 4 GiB: no caller uses offsets in this text */
     return j;
 }
 
@@ -2001,8 +2001,8 @@ static size_t sti_json_character(sti_json *j, int escaped, unsigned char out[4])
 
 /* Returns 1 if two texts are equal after decoding. a_escaped and b_escaped tell which text contains JSON escapes. A text
  * that is not UTF-8 equals nothing. */
-STI_COLD static int sti_json_same(sti_span a, int a_escaped, sti_span b, int b_escaped) {
-    sti_json x = sti_json_inside(a), y = sti_json_inside(b);
+STI_COLD static int sti_json_equal(sti_span a, int a_escaped, sti_span b, int b_escaped) {
+    sti_json x = sti_json_of_text(a), y = sti_json_of_text(b);
     unsigned char p[4], q[4];
     while (x.at < x.end && y.at < y.end) {
         size_t n = sti_json_character(&x, a_escaped, p), m = sti_json_character(&y, b_escaped, q);
@@ -2016,16 +2016,16 @@ static int sti_string_is(const sti_string *string, const char *text, size_t n) {
     sti_span plain;
     plain.at = text;
     plain.n = n;
-    return string->escaped ? sti_json_same(string->inside, 1, plain, 0) : sti_same(string->inside, plain);
+    return string->escaped ? sti_json_equal(string->raw, 1, plain, 0) : sti_span_equal(string->raw, plain);
 }
 
 #if !defined(ST_NO_ERROR_TEXT)
 /* Writes the next character in printable form and returns its length. Escapes invalid UTF-8 and everything that can
  * change what a terminal shows. */
-STI_COLD static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6]) {
+STI_COLD static size_t sti_show_next(sti_json *j, enum sti_show_kind kind, char out[6]) {
     static const char hex[] = "0123456789abcdef";
     unsigned char raw[4];
-    size_t n = sti_json_character(j, kind == STI_ESCAPED, raw);
+    size_t n = sti_json_character(j, kind == STI_SHOW_ESCAPED, raw);
     uint32_t code;
     int i;
     out[0] = '\\';
@@ -2035,8 +2035,8 @@ STI_COLD static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6
         out[3] = hex[raw[0] & 15];
         return 4;
     }
-    code = sti_utf8_code(raw, n);
-    if (kind != STI_PATH && (code == '"' || code == '\\')) {
+    code = sti_utf8_decode(raw, n);
+    if (kind != STI_SHOW_PATH && (code == '"' || code == '\\')) {
         out[1] = (char)code;
         return 2;
     }
@@ -2052,16 +2052,16 @@ STI_COLD static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6
 }
 
 /* Writes a text in printable form to out[size], NUL-terminated. Replaces the middle by "..." if it is too long. */
-STI_COLD static sti_span sti_show(char *out, size_t size, sti_span name, enum sti_kind kind) {
+STI_COLD static sti_span sti_show(char *out, size_t size, sti_span name, enum sti_show_kind kind) {
     const size_t half = (size - 1 - 3) / 2; /* bytes on each side of "..." */
     uint64_t total = 0, seen = 0;
-    sti_json j = sti_json_inside(name);
+    sti_json j = sti_json_of_text(name);
     sti_span shown;
     char next[6];
     shown.at = out;
     shown.n = 0;
     while (j.at < j.end) total = sti_add64_saturated(total, sti_show_next(&j, kind, next));
-    j = sti_json_inside(name);
+    j = sti_json_of_text(name);
     while (j.at < j.end) {
         size_t n = sti_show_next(&j, kind, next);
         uint64_t next_seen = sti_add64_saturated(seen, n);
@@ -2080,7 +2080,7 @@ STI_COLD static sti_span sti_show(char *out, size_t size, sti_span name, enum st
 #endif
 
 /* Sets st_error.subject and prepends it to the message, in quotes. */
-STI_COLD static void sti_error_subject(st_error *e, sti_span name, enum sti_kind kind) {
+STI_COLD static void sti_error_set_subject(st_error *e, sti_span name, enum sti_show_kind kind) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)e, (void)name, (void)kind;
 #else
@@ -2100,20 +2100,20 @@ STI_COLD static void sti_error_append(st_error *e, const char *words, sti_span t
     char shown[64];
     if (e) {
         sti_put(e->message, sizeof e->message, sti_span_of(words));
-        sti_put(e->message, sizeof e->message, sti_show(shown, sizeof shown, text, STI_NAME));
+        sti_put(e->message, sizeof e->message, sti_show(shown, sizeof shown, text, STI_SHOW_NAME));
     }
 #endif
 }
 
 /* Prepends the path of a file to the message and returns status. */
-STI_COLD static st_status sti_error_file(st_error *error, sti_span path, st_status status) {
+STI_COLD static st_status sti_error_prepend_path(st_error *error, sti_span path, st_status status) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)error, (void)path;
 #else
     char shown[100];
     if (error) {
         sti_error_prepend(error, sti_span_of(": "));
-        sti_error_prepend(error, sti_show(shown, sizeof shown, path, STI_PATH));
+        sti_error_prepend(error, sti_show(shown, sizeof shown, path, STI_SHOW_PATH));
     }
 #endif
     return status;
@@ -2169,7 +2169,7 @@ static st_dtype sti_dtype_find(sti_span name) {
     return ST_DTYPE_UNKNOWN;
 }
 
-#if STI_WIDE
+#if STI_FAST64
 #define STI_LETTERS(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
 /* Guesses the dtype from the first 8 bytes of its name in a header; short names include the closing quote and a comma.
@@ -2234,14 +2234,14 @@ typedef struct sti_entry { /* one tensor of the header; offsets count from the h
     uint64_t begin, end;   /* data_offsets */
     uint64_t elements;     /* product of the shape; meaningless if overflow is set */
     uint32_t key;          /* offset of the name's opening quote */
-    uint32_t dtype_at;     /* offset of the dtype's opening quote; with short_shape: the first dimension */
+    uint32_t dtype_offset; /* offset of the dtype's opening quote; with short_shape: the first dimension */
     uint32_t shape_offset; /* offset of the shape's opening bracket; with short_shape: the last dimension */
     uint32_t name_bytes;   /* unescaped */
     uint32_t rank;
     unsigned char dtype;    /* an st_dtype */
     unsigned char overflow; /* the product of the shape does not fit 64 bits */
     unsigned char escaped;  /* the name contains an escape */
-#if STI_WIDE
+#if STI_FAST64
     unsigned char short_shape; /* known dtype and at most two dimensions, each under 2^32 */
 #endif
 } sti_entry;
@@ -2262,19 +2262,19 @@ typedef struct sti_header {
     uint32_t tensors, dimensions, pairs; /* parsed so far; each is less than the number of bytes parsed */
     uint32_t text_bytes;                 /* of names, unknown dtypes, metadata keys and values, each with its NUL */
     uint32_t array_offset;               /* of the last tensor's data_offsets array */
-#if STI_WIDE
+#if STI_FAST64
     uint64_t last_end;                         /* where the data of the last canonical entry ends */
     uint32_t last_end_offset, last_end_digits; /* the text of that number; 0 digits: no canonical entry yet */
 #endif
 } sti_header;
 
-static sti_header sti_header_at(const unsigned char *text, size_t n, unsigned flags, st_error *error) {
+static sti_header sti_header_init(const unsigned char *text, size_t n, unsigned flags, st_error *error) {
     sti_header h;
     ST_MEMSET(&h, 0, sizeof h);
     h.json.at = h.text = text;
     h.json.end = text + n;
-    h.json.stop = (uint32_t)n; /* at most UINT32_MAX, see sti_header_limit */
-    h.json.base = 8;
+    h.json.end_offset = (uint32_t)n; /* at most UINT32_MAX, see sti_header_limit */
+    h.json.base_offset = 8;
     h.json.error = error;
     h.flags = flags;
     return h;
@@ -2297,7 +2297,7 @@ STI_COLD static st_status sti_header_name_subject(const sti_header *h, uint32_t 
 #else
     st_error *e = h->json.error;
     /* no message begins with a quote, only a subject does */
-    if (e && e->message[0] != '"') sti_error_subject(e, sti_header_string(h, key), STI_ESCAPED);
+    if (e && e->message[0] != '"') sti_error_set_subject(e, sti_header_string(h, key), STI_SHOW_ESCAPED);
 #endif
     return status;
 }
@@ -2305,7 +2305,7 @@ STI_COLD static st_status sti_header_name_subject(const sti_header *h, uint32_t 
 /* ---- members, general parser */
 
 /* parses a string; if *text is not NULL, copies it unescaped and NUL-terminated to *text and advances *text */
-static st_status sti_header_copy(sti_header *h, sti_string *string, char **text) {
+static st_status sti_string_read(sti_header *h, sti_string *string, char **text) {
     st_status s = sti_json_string(&h->json, string, *text);
     if (s != ST_OK) return s;
     h->text_bytes += string->bytes + 1;
@@ -2332,7 +2332,7 @@ STI_COLD static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char 
             return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected an object key in double quotes"));
         offset = sti_json_offset(&h->json);
         if (p) p->key = text;
-        if ((s = sti_header_copy(h, &string, &text)) != ST_OK) return s;
+        if ((s = sti_string_read(h, &string, &text)) != ST_OK) return s;
         if (p) p->key_bytes = string.bytes;
         if (h->scan && h->pairs == STI_SCAN_PAIRS) {
             return sti_json_fail_at(
@@ -2341,8 +2341,8 @@ STI_COLD static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char 
         }
         if ((s = sti_json_colon(j)) == ST_OK) {
             if (p) p->value = text;
-            s = sti_json_peek(j) == '"' ? sti_header_copy(h, &string, &text)
-                                        : sti_json_wrong(j, STI_TEXT("metadata value is not a string"));
+            s = sti_json_peek(j) == '"' ? sti_string_read(h, &string, &text)
+                                        : sti_json_fail_type(j, STI_TEXT("metadata value is not a string"));
             if (p) p->value_bytes = string.bytes;
         }
         if (s == ST_OK) {
@@ -2361,7 +2361,7 @@ static st_status sti_metadata_member(sti_header *h, const sti_string *key) {
     if (h->has_metadata) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("duplicate key"));
     h->has_metadata = 1;
     if ((s = sti_json_colon(j)) != ST_OK) return s;
-    if (sti_json_peek(j) == 'n') return sti_json_literal(j, "null"); /* null is the same as no metadata */
+    if (sti_json_peek(j) == 'n') return sti_json_skip_literal(j, "null"); /* null is the same as no metadata */
     h->metadata = sti_json_offset(&h->json);
     return sti_metadata_read(h, NULL, NULL);
 }
@@ -2374,28 +2374,28 @@ STI_NOINLINE static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     sti_span name;
     st_dtype dtype;
     st_status s;
-    if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("dtype is not a string"));
-    e->dtype_at = sti_json_offset(&h->json);
+    if (sti_json_peek(j) != '"') return sti_json_fail_type(j, STI_TEXT("dtype is not a string"));
+    e->dtype_offset = sti_json_offset(&h->json);
     if ((s = sti_json_string(j, &string, NULL)) != ST_OK) return s;
     if (string.escaped && string.bytes <= sizeof unescaped) { /* parse again to unescape; no known dtype is longer */
-        j->at -= string.inside.n + 2;
+        j->at -= string.raw.n + 2;
         (void)sti_json_string(j, &string, unescaped);
         name.at = unescaped;
         name.n = string.bytes;
     } else {
-        name = string.inside;
+        name = string.raw;
     }
     dtype = sti_dtype_find(name);
     e->dtype = (unsigned char)dtype;
     if (dtype != ST_DTYPE_UNKNOWN) return ST_OK;
     h->text_bytes += string.bytes + 1;
-    if ((h->flags & ST_OPEN_UNKNOWN_DTYPES) && !string.nul) return ST_OK;
+    if ((h->flags & ST_OPEN_UNKNOWN_DTYPES) && !string.has_nul) return ST_OK;
     (void)sti_json_fail_at(j, string.place, ST_ERR_DTYPE, STI_TEXT("unknown dtype \""));
 #if !defined(ST_NO_ERROR_TEXT)
     if (j->error) {
         char shown[48];
         sti_put(j->error->message, sizeof j->error->message,
-                sti_show(shown, sizeof shown, sti_header_string(h, e->dtype_at), STI_ESCAPED));
+                sti_show(shown, sizeof shown, sti_header_string(h, e->dtype_offset), STI_SHOW_ESCAPED));
         sti_put(j->error->message, sizeof j->error->message, sti_span_of("\""));
     }
 #endif
@@ -2454,7 +2454,7 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
     unsigned seen = 0, field;
     st_status s;
     int has_next;
-#if STI_WIDE
+#if STI_FAST64
     e->short_shape = 0;
 #endif
     if ((s = sti_json_colon(j)) != ST_OK) return s;
@@ -2485,7 +2485,7 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
 
 /* ---- members, fast path for the layout that all common writers produce */
 
-#if STI_WIDE
+#if STI_FAST64
 #define STI_IS(p, word) (ST_MEMCMP(p, word, sizeof(word) - 1) == 0)
 
 /* Bytes that a canonical entry may read without another bounds check. The longest step is `],"data_offsets":[`,
@@ -2511,7 +2511,7 @@ static const unsigned char *sti_canonical_shape(const unsigned char *p, const un
     e->overflow = 0;
     e->short_shape = rank <= 2 && (first | size) <= UINT32_MAX;
     if (e->short_shape) {
-        e->dtype_at = (uint32_t)first;
+        e->dtype_offset = (uint32_t)first;
         e->shape_offset = (uint32_t)size;
     }
     return p;
@@ -2522,7 +2522,7 @@ static const unsigned char *sti_canonical_shape(const unsigned char *p, const un
 static const unsigned char *sti_canonical_offsets(sti_header *h, const unsigned char *p, sti_entry *e) {
     size_t digits = h->last_end_digits;
     const unsigned char *last = h->text + h->last_end_offset, *bracket = p - 1;
-    if (digits && sti_same_letters(p, last, digits)) {
+    if (digits && sti_equal_short(p, last, digits)) {
         e->begin = h->last_end;
     } else {
         digits = sti_short_integer(p, &e->begin);
@@ -2554,7 +2554,7 @@ static int sti_parse_canonical_entry(sti_header *h, sti_entry *e) {
     e->key = (uint32_t)(name - 1 - h->text);
     e->name_bytes = (uint32_t)n;
     e->escaped = 0;
-    e->dtype_at = (uint32_t)(p + 11 - h->text);
+    e->dtype_offset = (uint32_t)(p + 11 - h->text);
     dtype = sti_dtype_guess(p + 12);
     e->dtype = (unsigned char)dtype;
     p += 12 + sti_dtypes[e->dtype].length;
@@ -2580,7 +2580,7 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *has_next) {
     sti_json *j = &h->json;
     sti_string key;
     st_status s;
-#if STI_WIDE
+#if STI_FAST64
     if (sti_parse_canonical_entry(h, e)) {
         *has_next = 1;
         return ST_OK;
@@ -2621,7 +2621,7 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *has_next) {
 /* copies the entry's unescaped name to *text, NUL-terminated, and advances *text */
 static void sti_copy_name(sti_header *h, const sti_entry *e, char **text) {
     sti_string string;
-#if STI_WIDE
+#if STI_FAST64
     if (!e->escaped) {
         ST_MEMCPY(*text, h->text + e->key + 1, e->name_bytes);
         *text += e->name_bytes;
@@ -2630,17 +2630,17 @@ static void sti_copy_name(sti_header *h, const sti_entry *e, char **text) {
     }
 #endif
     h->json.at = h->text + e->key;
-    (void)sti_header_copy(h, &string, text);
+    (void)sti_string_read(h, &string, text);
 }
 
 /* copies the entry's dimensions to out */
 static void sti_copy_shape(sti_header *h, const sti_entry *e, uint64_t *out) {
     sti_entry ignored;
-#if STI_WIDE
+#if STI_FAST64
     if (e->short_shape) {
         if (e->rank == 0) return;
         out[e->rank - 1] = e->shape_offset;
-        out[0] = e->dtype_at;
+        out[0] = e->dtype_offset;
         return;
     }
 #endif
@@ -2680,14 +2680,14 @@ static uint64_t sti_header_limit(const st_open_options *o) {
 }
 
 static st_status sti_header_utf8(const unsigned char *text, size_t n, st_error *error) {
-    size_t valid_bytes = sti_utf8_span(text, n);
+    size_t valid_bytes = sti_utf8_prefix(text, n);
     return valid_bytes == n ? ST_OK
                             : sti_fail(error, ST_ERR_UTF8, sti_add64_saturated(8, valid_bytes), 0, 0,
                                        STI_TEXT("invalid UTF-8 in the header"));
 }
 
 /* orders entries by data_offsets, then by position in the header */
-static int sti_entry_before(const sti_entry *a, const sti_entry *b) {
+static int sti_entry_less(const sti_entry *a, const sti_entry *b) {
     if (a->begin != b->begin) return a->begin < b->begin;
     if (a->end != b->end) return a->end < b->end;
     return a->key < b->key;
@@ -2730,7 +2730,7 @@ static st_status sti_length_check(const sti_header *h, uint64_t data_offset, uin
                               : STI_TEXT("$d extra bytes after the last tensor"));
 }
 
-static st_status sti_repeated(const sti_header *h, uint32_t key) {
+static st_status sti_fail_duplicate_name(const sti_header *h, uint32_t key) {
     st_status s = sti_json_fail_at(&h->json, key, ST_ERR_DUPLICATE, STI_TEXT("duplicate tensor name"));
     return sti_header_name_subject(h, key, s);
 }
@@ -2797,7 +2797,7 @@ STI_COLD static enum sti_format sti_format_of(sti_span s) {
 }
 
 /* replaces the error of an invalid header if the file has another known format; returns the error's status */
-STI_COLD static st_status sti_format_prefer(sti_span first, st_status status, st_error *error) {
+STI_COLD static st_status sti_format_override(sti_span first, st_status status, st_error *error) {
     const char *message;
     const enum sti_format format = sti_format_of(first);
     switch ((int)format) {
@@ -2894,7 +2894,7 @@ STI_COLD static int sti_compare_offsets(const sti_header *h, uint32_t a, uint32_
     (void)sti_offsets_read(&j, &y);
     x.key = a;
     y.key = b;
-    return a == b ? 0 : sti_entry_before(&x, &y) ? -1 : 1;
+    return a == b ? 0 : sti_entry_less(&x, &y) ? -1 : 1;
 }
 
 /* Returns the offset of the first duplicate key in an object that was parsed before; 0: none. Each pass sorts one batch
@@ -2942,12 +2942,12 @@ static st_status sti_scan_check_names(const sti_header *h, uint32_t *offsets) {
     name = sti_find_duplicate_key(h, sti_json_offset(&root), offsets);
     if (h->metadata) key = sti_find_duplicate_key(h, h->metadata, offsets);
     if (key && (!name || key < name)) name = key;
-    return name ? sti_repeated(h, name) : ST_OK;
+    return name ? sti_fail_duplicate_name(h, name) : ST_OK;
 }
 
 /* returns the error of the tensor with the data_offsets array at this offset; end: where the previous tensor ends */
 STI_COLD static st_status sti_scan_report(const sti_header *h, uint32_t offset, uint64_t end) {
-    sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
+    sti_header walk = sti_header_init(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
     sti_entry e;
     int has_next;
     do (void)sti_header_next(&walk, &e, &has_next); /* cannot fail: parsed before */
@@ -2967,7 +2967,7 @@ STI_COLD static uint32_t sti_scan_check_offsets(const sti_header *h, uint32_t ba
     b.compare = sti_compare_offsets;
     b.offsets = offsets;
     for (done = 0; done < h->tensors; done += b.count) { /* one batch in the order of the data */
-        sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
+        sti_header walk = sti_header_init(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
         b.count = 0;
         for ((void)sti_header_next(&walk, &e, &has_next); has_next; (void)sti_header_next(&walk, &e, &has_next)) {
             if (done && sti_compare_offsets(h, walk.array_offset, last) <= 0) continue;
@@ -3009,7 +3009,7 @@ STI_COLD static st_status sti_scan_parse(sti_header *h, uint32_t *bad, uint64_t 
 /* validates everything after the header length; errors in the same order as st_open */
 STI_COLD static st_status sti_scan_validate(st_scan *scan, uint64_t file_bytes, unsigned flags, st_error *error) {
     const size_t bytes = scan->state.header_bytes;
-    sti_header h = sti_header_at(scan->state.file + 8, bytes, flags, error);
+    sti_header h = sti_header_init(scan->state.file + 8, bytes, flags, error);
     uint64_t end = 0;
     uint32_t bad = 0;
     st_status s = sti_header_utf8(h.text, bytes, error);
@@ -3051,9 +3051,9 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
             scan->state.header_bytes = (size_t)bytes;
             s = sti_scan_validate(scan, file_bytes, flags & ST_OPEN_TRAILING, error);
         }
-        if (s != ST_OK && s != ST_ERR_ARGUMENT && head.n) s = sti_format_prefer(head, s, error);
+        if (s != ST_OK && s != ST_ERR_ARGUMENT && head.n) s = sti_format_override(head, s, error);
     }
-    if (s != ST_OK) return sti_error_file(error, sti_span_of("(memory)"), s);
+    if (s != ST_OK) return sti_error_prepend_path(error, sti_span_of("(memory)"), s);
     scan->state.more = 1;
     return sti_succeed(error);
 }
@@ -3064,7 +3064,7 @@ ST_API int st_scan_next(st_scan *scan) {
     sti_span name;
     st_tensor *t;
     if (!scan || !scan->state.more) return 0;
-    h = sti_header_at(scan->state.file + 8, scan->state.header_bytes, 0, NULL);
+    h = sti_header_init(scan->state.file + 8, scan->state.header_bytes, 0, NULL);
     h.json.at += scan->state.place;
     h.begun = scan->state.begun;
     (void)sti_header_next(&h, &e, &scan->state.more); /* cannot fail: st_scan_begin validated the header */
@@ -3095,7 +3095,7 @@ ST_API int st_scan_is(const st_scan *scan, const char *name) {
     if (!scan || !scan->tensor.name || !name) return 0;
     n.at = scan->tensor.name;
     n.n = scan->tensor.name_bytes;
-    return sti_json_same(n, scan->name_escaped, sti_span_of(name), 0);
+    return sti_json_equal(n, scan->name_escaped, sti_span_of(name), 0);
 }
 
 /* ---- 12 lookup ------------------------------------------------------------------------------------------------------
@@ -3105,7 +3105,7 @@ ST_API int st_scan_is(const st_scan *scan, const char *name) {
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_ABSENT UINT32_MAX
 
-#if STI_WIDE && defined(__SIZEOF_INT128__)
+#if STI_FAST64 && defined(__SIZEOF_INT128__)
 __extension__ typedef unsigned __int128 sti_uint128;
 #endif
 
@@ -3128,11 +3128,11 @@ typedef struct sti_name_table {
 
 /* Words of a slot. A tensor's slot has a second word: the low half of its name's address, so that the processor fetches
  * name and tensor at the same time. The second word is only prefetched, never dereferenced. */
-#define STI_SLOT_WORDS(tensors) (STI_WIDE && (tensors) ? 2u : 1u)
+#define STI_SLOT_WORDS(tensors) (STI_FAST64 && (tensors) ? 2u : 1u)
 #define STI_NAME_HINT(table, slot) (((uintptr_t)(table)->slots & ~(uintptr_t)UINT32_MAX) | (slot)[1])
 
 /* returns the number of slots for count items; a third stays free */
-static uint32_t sti_table_slots(uint32_t count) {
+static uint32_t sti_table_capacity(uint32_t count) {
     return count + count / 2; /* count is under 2^28 */
 }
 
@@ -3156,7 +3156,7 @@ STI_INLINE sti_span sti_table_name(const sti_name_table *table, uint32_t item) {
 /* Mixes two words: xors the halves of their 128-bit product. Without 128-bit integers, combines two 64-bit products;
  * the hashes then differ, but tables never leave the process. */
 STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
-#if STI_WIDE && defined(__SIZEOF_INT128__)
+#if STI_FAST64 && defined(__SIZEOF_INT128__)
     const sti_uint128 product = (sti_uint128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 #else
@@ -3207,7 +3207,7 @@ STI_INLINE uint32_t *sti_table_home_slot(const sti_name_table *table, int of_ten
 }
 
 /* compares by bytes; a prefix sorts first. Returns a negative number, 0, or a positive number. */
-static int sti_compare(sti_span a, sti_span b) {
+static int sti_compare_spans(sti_span a, sti_span b) {
     int c = ST_MEMCMP(a.at, b.at, a.n < b.n ? a.n : b.n);
     return c ? c : a.n < b.n ? -1 : a.n > b.n;
 }
@@ -3262,10 +3262,10 @@ static void sti_sort(void *items, size_t n, size_t size, sti_less_fn *less, cons
 }
 
 /* orders items by name, then by number */
-static int sti_name_before(const void *context, const void *a, const void *b) {
+static int sti_name_less(const void *context, const void *a, const void *b) {
     const uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
     const sti_name_table *table = (const sti_name_table *)context;
-    const int c = sti_compare(sti_table_name(table, i), sti_table_name(table, k));
+    const int c = sti_compare_spans(sti_table_name(table, i), sti_table_name(table, k));
     return c ? c < 0 : i < k;
 }
 
@@ -3288,9 +3288,9 @@ STI_COLD static void sti_table_sort(sti_name_table *table, const sti_entry *entr
     uint32_t i, kept;
     table->sorted = 1;
     for (i = 0; i < table->count; i++) table->slots[i] = i;
-    sti_sort(table->slots, table->count, sizeof *table->slots, sti_name_before, table);
+    sti_sort(table->slots, table->count, sizeof *table->slots, sti_name_less, table);
     for (i = 1, kept = table->slots[0]; i < table->count; i++) { /* count is not 0: names collided */
-        if (sti_same(sti_table_name(table, kept), sti_table_name(table, table->slots[i]))) {
+        if (sti_span_equal(sti_table_name(table, kept), sti_table_name(table, table->slots[i]))) {
             kept = sti_table_note_duplicate(entries, kept, table->slots[i], duplicate);
         } else {
             kept = table->slots[i];
@@ -3298,11 +3298,11 @@ STI_COLD static void sti_table_sort(sti_name_table *table, const sti_entry *entr
     }
 }
 
-/* the same as sti_same, faster for names of typical length */
+/* the same as sti_span_equal, faster for names of typical length */
 STI_INLINE int sti_same_name(sti_span s, sti_span t) {
     const char *last = s.at + (s.n > 16 ? s.n - 16 : 0);
     uint64_t a, b, c, d;
-    if (!STI_WIDE) return sti_same(s, t);
+    if (!STI_FAST64) return sti_span_equal(s, t);
     if (s.n != t.n) return 0;
     sti_last_words(s, &a, &b);
     sti_last_words(t, &c, &d);
@@ -3331,11 +3331,11 @@ STI_INLINE uint32_t *sti_table_probe(const sti_name_table *table, int of_tensors
     return NULL;
 }
 
-#define STI_AHEAD (STI_WIDE ? 16u : 1u) /* names that are hashed and prefetched together */
+#define STI_FIND_BATCH (STI_FAST64 ? 16u : 1u) /* names that are hashed and prefetched together */
 
 /* hashes the names of up to STI_FIND_BATCH items, starting with item, and prefetches their home slots */
-STI_INLINE void sti_table_hash_batch(const sti_name_table *table, uint32_t item, uint64_t hashes[STI_AHEAD]) {
-    const uint32_t n = table->count - item < STI_AHEAD ? table->count - item : STI_AHEAD;
+STI_INLINE void sti_table_hash_batch(const sti_name_table *table, uint32_t item, uint64_t hashes[STI_FIND_BATCH]) {
+    const uint32_t n = table->count - item < STI_FIND_BATCH ? table->count - item : STI_FIND_BATCH;
     uint32_t i;
     for (i = 0; i < n; i++) {
         hashes[i] = sti_hash(table, sti_table_name(table, item + i));
@@ -3347,10 +3347,10 @@ STI_INLINE void sti_table_hash_batch(const sti_name_table *table, uint32_t item,
  * NULL: the items are in header order. Returns the first item in the header with a duplicate name, or STI_ABSENT. */
 STI_NOINLINE static uint32_t sti_table_build(sti_name_table *table, const sti_entry *entries) {
     uint32_t duplicate = STI_ABSENT, item;
-    uint64_t hashes[STI_AHEAD];
+    uint64_t hashes[STI_FIND_BATCH];
     table->sorted = 0; /* the table may be built again */
     sti_table_seed(table, STI_SEED(table));
-    table->capacity = sti_table_slots(table->count);
+    table->capacity = sti_table_capacity(table->count);
     table->mask = 1;
     for (table->probe_limit = 32; table->mask < table->count; table->probe_limit += 32)
         table->mask = 2 * table->mask + 1; /* count is under 2^28 */
@@ -3360,8 +3360,8 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *table, const sti_en
     for (item = 0; item < table->count; item++) {
         uint32_t first = item, *slot;
         uint64_t hash;
-        if (item % STI_AHEAD == 0) sti_table_hash_batch(table, item, hashes);
-        hash = hashes[item % STI_AHEAD];
+        if (item % STI_FIND_BATCH == 0) sti_table_hash_batch(table, item, hashes);
+        hash = hashes[item % STI_FIND_BATCH];
         slot = sti_table_home_slot(table, table->tensors != NULL, hash);
         if (*slot) {
             slot = sti_table_probe(table, table->tensors != NULL, sti_table_name(table, item), hash);
@@ -3384,7 +3384,7 @@ STI_COLD static uint32_t sti_table_search(const sti_name_table *table, sti_span 
     uint32_t low = 0, high = table->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        int c = sti_compare(name, sti_table_name(table, table->slots[middle]));
+        int c = sti_compare_spans(name, sti_table_name(table, table->slots[middle]));
         if (c == 0) return table->slots[middle];
         if (c < 0) {
             high = middle;
@@ -3411,7 +3411,7 @@ STI_COLD static uint32_t sti_table_find(const sti_name_table *table, sti_span na
 /* Finds up to STI_FIND_BATCH tensors. Does each step for all names before the next step, so that their cache misses
  * overlap. Prefetches what the home slot points to, which usually is the right item. */
 static void sti_table_find_many(const sti_name_table *table, const sti_span *names, uint32_t count, uint32_t *items) {
-    uint64_t hashes[STI_AHEAD];
+    uint64_t hashes[STI_FIND_BATCH];
     uint32_t i;
     for (i = 0; i < count; i++) {
         hashes[i] = sti_hash(table, names[i]);
@@ -3430,9 +3430,9 @@ static void sti_table_find_many(const sti_name_table *table, const sti_span *nam
     for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(table, 1, names[i], hashes[i]);
 }
 
-static int sti_offset_before(const void *context, const void *a, const void *b) {
+static int sti_offset_less(const void *context, const void *a, const void *b) {
     (void)context;
-    return sti_entry_before((const sti_entry *)a, (const sti_entry *)b);
+    return sti_entry_less((const sti_entry *)a, (const sti_entry *)b);
 }
 
 /* ---- 13 system ------------------------------------------------------------------------------------------------------
@@ -3450,7 +3450,7 @@ static int sti_is_same_file(const st_io *a, const st_io *b) {
 }
 
 /* Returns the length of the directory part of a path, including its last separator. */
-static size_t sti_system_directory(const char *path) {
+static size_t sti_system_directory_length(const char *path) {
     size_t i, n = 0;
     for (i = 0; path[i]; i++) {
         if (path[i] == '/' || (STI_OS_WINDOWS && (path[i] == '\\' || (path[i] == ':' && i == 1)))) n = i + 1;
@@ -3472,14 +3472,14 @@ typedef struct sti_target { /* a file being written */
 #if STI_OS_POSIX
 
 /* Returns the length of an environment variable, 0 if unset. Copies the value and its NUL to out if they fit. */
-STI_COLD static size_t sti_system_variable(const char *name, char *out, size_t out_bytes) {
+STI_COLD static size_t sti_system_getenv(const char *name, char *out, size_t out_bytes) {
     const char *value = getenv(name);
     const size_t n = value ? sti_span_of(value).n : 0;
     if (n && n < out_bytes) ST_MEMCPY(out, value, n + 1);
     return n;
 }
 
-#define STI_HOME "HOME"
+#define STI_HOME_VARIABLE "HOME"
 
 /* Translates errno to the code of an operation that names a file. */
 static int sti_system_code(int error) {
@@ -3546,7 +3546,7 @@ static int sti_system_map(st_io *file) {
 #endif
 
 /* Closes the file handle and keeps the mapping. */
-static void sti_system_release(st_io *file) {
+static void sti_system_close_handle(st_io *file) {
     if ((int)(intptr_t)file->user >= 0) (void)close((int)(intptr_t)file->user);
     file->user = (void *)(intptr_t)-1;
 }
@@ -3556,7 +3556,7 @@ static void sti_system_close(void *user, st_io *file) {
 #if !defined(ST_NO_MMAP)
     if (file->mapped) (void)munmap((void *)(uintptr_t)file->mapped, (size_t)file->bytes);
 #endif
-    sti_system_release(file);
+    sti_system_close_handle(file);
 }
 
 STI_COLD static int sti_system_list(void *user, const char *directory, int (*visit)(void *arg, const char *name),
@@ -3582,7 +3582,7 @@ STI_COLD static int sti_system_list(void *user, const char *directory, int (*vis
 }
 
 /* Returns 1 if the mapped page at `offset` is known not to be in memory. */
-static int sti_system_is_cold(const st_io *file, uint64_t offset) {
+static int sti_system_is_uncached(const st_io *file, uint64_t offset) {
 #if defined(__linux__) && !defined(ST_NO_MMAP)
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     unsigned char resident = 1;
@@ -3619,7 +3619,7 @@ static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes
 
 #if !defined(ST_NO_WRITER)
 
-static unsigned long sti_system_process(void) {
+static unsigned long sti_system_process_id(void) {
     return (unsigned long)getpid();
 }
 
@@ -3700,7 +3700,7 @@ STI_COLD static int sti_system_flush(int fd) {
     return failed ? errno : 0;
 }
 
-STI_COLD static int sti_system_close_written(sti_target *t) {
+STI_COLD static int sti_system_close_target(sti_target *t) {
     t->open = 0;
     return close((int)(intptr_t)t->handle) == 0 || errno == EINTR ? 0 : errno; /* EINTR: closed anyway */
 }
@@ -3709,7 +3709,7 @@ STI_COLD static int sti_system_close_written(sti_target *t) {
 static int sti_system_finish_file(sti_target *t, int sync) {
     int code = fchmod((int)(intptr_t)t->handle, (mode_t)t->mode) == 0 ? 0 : errno;
     if (!code && sync) code = sti_system_flush((int)(intptr_t)t->handle);
-    return code ? code : sti_system_close_written(t);
+    return code ? code : sti_system_close_target(t);
 }
 
 /* Moves temp to path and atomically replaces a file that exists there. */
@@ -3724,7 +3724,7 @@ static int sti_system_unlink(const char *path) {
 
 /* Flushes the directory of temp, so that a new name survives a crash. Overwrites temp. */
 STI_COLD static int sti_system_sync_directory(char *temp) {
-    size_t n = sti_system_directory(temp);
+    size_t n = sti_system_directory_length(temp);
     int fd, code = 0;
     if (n == 0) temp[n++] = '.';
     temp[n] = 0;
@@ -3737,7 +3737,7 @@ STI_COLD static int sti_system_sync_directory(char *temp) {
 
 /* Opens an existing file for writing. Fails with STI_IO_LINKED for a symbolic link or a file with several hard links,
  * and with STI_IO_CHANGED unless the file is the one that was validated. */
-static int sti_system_edit(const char *path, const st_io *validated, sti_target *t) {
+static int sti_system_open_in_place(const char *path, const st_io *validated, sti_target *t) {
     struct stat info;
     st_io opened;
     int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY), code = 0;
@@ -3750,7 +3750,7 @@ static int sti_system_edit(const char *path, const st_io *validated, sti_target 
     }
     t->handle = (void *)(intptr_t)fd;
     t->open = 1;
-    if (code) (void)sti_system_close_written(t);
+    if (code) (void)sti_system_close_target(t);
     return code;
 }
 
@@ -3766,7 +3766,7 @@ static int sti_system_sync(sti_target *t) {
 #define STI_LONG_PATH 32768u /* units of a path that it takes with the prefix \\?\ */
 
 /* As on POSIX; name is ASCII, and its case is ignored. */
-STI_COLD static size_t sti_system_variable(const char *name, char *out, size_t out_bytes) {
+STI_COLD static size_t sti_system_getenv(const char *name, char *out, size_t out_bytes) {
     wchar_t *block = GetEnvironmentStringsW(), *entry;
     size_t i, n = 0;
     if (!block) return 0;
@@ -3784,7 +3784,7 @@ STI_COLD static size_t sti_system_variable(const char *name, char *out, size_t o
     return n;
 }
 
-#define STI_HOME "USERPROFILE"
+#define STI_HOME_VARIABLE "USERPROFILE"
 
 static int sti_system_code(DWORD error) {
     return error == ERROR_FILE_NOT_FOUND || error == ERROR_PATH_NOT_FOUND || error == ERROR_INVALID_NAME ||
@@ -3910,7 +3910,7 @@ static int sti_system_map(st_io *file) {
 }
 #endif
 
-static void sti_system_release(st_io *file) {
+static void sti_system_close_handle(st_io *file) {
     if (file->user != INVALID_HANDLE_VALUE) (void)CloseHandle((HANDLE)file->user);
     file->user = INVALID_HANDLE_VALUE;
 }
@@ -3920,7 +3920,7 @@ static void sti_system_close(void *user, st_io *file) {
 #if !defined(ST_NO_MMAP)
     if (file->mapped) (void)UnmapViewOfFile(file->mapped);
 #endif
-    sti_system_release(file);
+    sti_system_close_handle(file);
 }
 
 STI_COLD static int sti_system_list(void *user, const char *directory, int (*visit)(void *arg, const char *name),
@@ -3949,7 +3949,7 @@ STI_COLD static int sti_system_list(void *user, const char *directory, int (*vis
     return stop;
 }
 
-static int sti_system_is_cold(const st_io *file, uint64_t offset) {
+static int sti_system_is_uncached(const st_io *file, uint64_t offset) {
     (void)file, (void)offset;
     return 0;
 }
@@ -3960,7 +3960,7 @@ static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes
 
 #if !defined(ST_NO_WRITER)
 
-static unsigned long sti_system_process(void) {
+static unsigned long sti_system_process_id(void) {
     return GetCurrentProcessId();
 }
 
@@ -4016,14 +4016,14 @@ static int sti_system_sync(sti_target *t) {
     return FlushFileBuffers((HANDLE)t->handle) ? 0 : (int)GetLastError();
 }
 
-STI_COLD static int sti_system_close_written(sti_target *t) {
+STI_COLD static int sti_system_close_target(sti_target *t) {
     t->open = 0;
     return CloseHandle((HANDLE)t->handle) ? 0 : (int)GetLastError();
 }
 
 static int sti_system_finish_file(sti_target *t, int sync) {
     int code = sync ? sti_system_sync(t) : 0;
-    return code ? code : sti_system_close_written(t);
+    return code ? code : sti_system_close_target(t);
 }
 
 static int sti_system_rename(const char *temp, const char *path, int sync) {
@@ -4055,7 +4055,7 @@ static int sti_system_sync_directory(char *temp) {
     return 0;
 }
 
-static int sti_system_edit(const char *path, const st_io *validated, sti_target *t) {
+static int sti_system_open_in_place(const char *path, const st_io *validated, sti_target *t) {
     sti_wide_path wide;
     BY_HANDLE_FILE_INFORMATION info;
     st_io opened;
@@ -4076,7 +4076,7 @@ static int sti_system_edit(const char *path, const st_io *validated, sti_target 
         sti_system_identify(&info, &opened);
         if (!sti_is_same_file(&opened, validated)) code = STI_IO_CHANGED;
     }
-    if (code) (void)sti_system_close_written(t);
+    if (code) (void)sti_system_close_target(t);
     return code;
 }
 
@@ -4087,7 +4087,7 @@ static int sti_system_edit(const char *path, const st_io *validated, sti_target 
 #if !defined(ST_NO_FILES) && !defined(ST_NO_WRITER)
 /* Closes a target that is open, and removes its temporary file unless it has its final name. */
 static void sti_system_discard(sti_target *t, const char *temp) {
-    if (t->open) (void)sti_system_close_written(t);
+    if (t->open) (void)sti_system_close_target(t);
     if (!t->named) (void)sti_system_unlink(temp);
 }
 #endif
@@ -4125,15 +4125,15 @@ static int sti_system_has_avx2(void) {
 typedef struct sti_file { /* a file of an open model */
     st_io io;
     const unsigned char *bytes; /* st_read may copy from here; NULL: it calls io.read_at */
-    int open;                   /* close on st_close; 0: the file is reopened for each read */
+    int is_open;                /* close on st_close; 0: the file is reopened for each read */
 } sti_file;
 
 typedef struct sti_model {
-    st_model open;    /* must be first: st_model pointers are cast to sti_model */
-    sti_file *files;  /* one per shard */
-    st_files source;  /* opened the files; close is NULL for st_open_memory and st_open_io */
-    int system;       /* files are opened by the built-in st_files */
-    const char *said; /* names the model in messages */
+    st_model base;     /* must be first: st_model pointers are cast to sti_model */
+    sti_file *files;   /* one per shard */
+    st_files source;   /* opened the files; close is NULL for st_open_memory and st_open_io */
+    int is_system;     /* files are opened by the built-in st_files */
+    const char *label; /* names the model in messages */
     sti_memory memory;
     size_t block_bytes;
     sti_name_table names, keys;
@@ -4252,16 +4252,16 @@ STI_NOINLINE static size_t sti_layout_model(sti_opening *o, unsigned char *base)
     sti_block b;
     b.base = base;
     b.used = 0;
-    l->model = (sti_model *)sti_take(&b, 1, sizeof *l->model);
-    l->files = (sti_file *)sti_take(&b, o->opened_count, sizeof *l->files);
-    l->shards = (st_shard *)sti_take(&b, o->opened_count, sizeof *l->shards);
-    l->tensors = (st_tensor *)sti_take(&b, sums->tensors, sizeof *l->tensors);
-    l->shapes = (uint64_t *)sti_take(&b, sums->dimensions, sizeof *l->shapes);
-    l->pairs = (st_pair *)sti_take(&b, sums->pairs, sizeof *l->pairs);
-    l->name_slots =
-        (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)sums->tensors), STI_SLOT_WORDS(1) * sizeof *l->name_slots);
-    l->key_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)sums->pairs), sizeof *l->key_slots);
-    l->text = (char *)sti_take(&b, sums->text, 1);
+    l->model = (sti_model *)sti_block_take(&b, 1, sizeof *l->model);
+    l->files = (sti_file *)sti_block_take(&b, o->opened_count, sizeof *l->files);
+    l->shards = (st_shard *)sti_block_take(&b, o->opened_count, sizeof *l->shards);
+    l->tensors = (st_tensor *)sti_block_take(&b, sums->tensors, sizeof *l->tensors);
+    l->shapes = (uint64_t *)sti_block_take(&b, sums->dimensions, sizeof *l->shapes);
+    l->pairs = (st_pair *)sti_block_take(&b, sums->pairs, sizeof *l->pairs);
+    l->name_slots = (uint32_t *)sti_block_take(&b, sti_table_capacity((uint32_t)sums->tensors),
+                                               STI_SLOT_WORDS(1) * sizeof *l->name_slots);
+    l->key_slots = (uint32_t *)sti_block_take(&b, sti_table_capacity((uint32_t)sums->pairs), sizeof *l->key_slots);
+    l->text = (char *)sti_block_take(&b, sums->text, 1);
     l->bytes = sti_round8(b.used);
     return l->bytes;
 }
@@ -4270,8 +4270,8 @@ STI_NOINLINE static size_t sti_layout_model(sti_opening *o, unsigned char *base)
 
 /* Returns the size of a work buffer that holds the scratch taken so far, `extra` bytes, and the model as counted. */
 static size_t sti_work_needed(sti_opening *o, size_t extra) {
-    const size_t taken = o->memory.work_all - o->memory.work_bytes;
-    return sti_add_saturated(sti_add_saturated(o->memory.work_skipped, taken),
+    const size_t taken = o->memory.work_total - o->memory.work_bytes;
+    return sti_add_saturated(sti_add_saturated(o->memory.work_padding, taken),
                              sti_add_saturated(sti_layout_model(o, NULL), extra));
 }
 
@@ -4295,7 +4295,7 @@ STI_COLD static int sti_take_table(sti_opening *o, sti_name_table *table, const 
     ST_MEMSET(table, 0, sizeof *table);
     table->pairs = pairs;
     table->count = count;
-    table->slots = (uint32_t *)sti_take_scratch(o, sti_table_slots(count), sizeof *table->slots);
+    table->slots = (uint32_t *)sti_take_scratch(o, sti_table_capacity(count), sizeof *table->slots);
     return pairs && table->slots;
 }
 
@@ -4315,7 +4315,7 @@ static st_status sti_take_header_scratch(sti_opening *o, sti_opened_file *p) {
         o, 2 * n + sizeof *p->entries, sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
     if (!p->text) return ST_ERR_MEMORY;
     p->entries = (sti_entry *)(void *)(p->text + n);
-    p->header = sti_header_at(p->text, p->header_bytes, o->flags, o->error);
+    p->header = sti_header_init(p->text, p->header_bytes, o->flags, o->error);
     return ST_OK;
 }
 
@@ -4334,13 +4334,13 @@ STI_NOINLINE static st_status sti_parse_entries(sti_opening *o, sti_opened_file 
         if (e->begin != end || e->end < end) sorted = 0;
         end = e->end;
     }
-    if (s != ST_OK || sti_json_high(&h->json)) { /* invalid UTF-8 takes precedence over every other fault */
+    if (s != ST_OK || sti_json_may_have_high(&h->json)) { /* invalid UTF-8 takes precedence over every other fault */
         const st_status utf8 = sti_header_utf8(h->text, p->header_bytes, o->error);
         if (utf8 != ST_OK) return utf8;
     }
     if (s != ST_OK) return s;
     sti_add_sums(&o->sums, h);
-    if (!sorted) sti_sort(p->entries, h->tensors, sizeof *p->entries, sti_offset_before, NULL);
+    if (!sorted) sti_sort(p->entries, h->tensors, sizeof *p->entries, sti_offset_less, NULL);
     return ST_OK;
 }
 
@@ -4417,14 +4417,14 @@ STI_NOINLINE static st_status sti_take_model_block(sti_opening *o) {
     (void)sti_layout_model(o, block);
     ST_MEMSET(block, 0, (size_t)((unsigned char *)o->layout.tensors - block));
     m = o->layout.model;
-    m->open.tensors = o->layout.tensors;
-    m->open.count = o->sums.tensors;
-    m->open.shards = o->layout.shards;
-    m->open.shard_count = o->opened_count;
+    m->base.tensors = o->layout.tensors;
+    m->base.count = o->sums.tensors;
+    m->base.shards = o->layout.shards;
+    m->base.shard_count = o->opened_count;
     m->files = o->layout.files;
     m->source = o->files;
-    m->system = o->is_system;
-    m->said = o->label; /* a literal; sti_copy_paths replaces a path by a copy */
+    m->is_system = o->is_system;
+    m->label = o->label; /* a literal; sti_copy_paths replaces a path by a copy */
     m->memory = o->memory;
     m->memory.chunks = NULL; /* scratch ends with the call */
     m->block_bytes = bytes;
@@ -4452,8 +4452,8 @@ STI_NOINLINE static void sti_fill_tensors(sti_opening *o, sti_opened_file *p, st
         t->dtype_name = sti_dtype_name(&sti_dtypes[e->dtype]);
         if (e->dtype == ST_DTYPE_UNKNOWN) {
             t->dtype_name = text;
-            h->json.at = h->text + e->dtype_at;
-            (void)sti_header_copy(h, &spelling, &text);
+            h->json.at = h->text + e->dtype_offset;
+            (void)sti_string_read(h, &spelling, &text);
         }
         t->shape = l->shapes;
         sti_copy_shape(h, e, l->shapes);
@@ -4489,14 +4489,14 @@ static uint32_t sti_build_tables(const sti_opened_file *p, const sti_layout *l, 
     names->slots = l->name_slots;
     names->count = p->header.tensors;
     /* sti_index_check builds the table of several files */
-    if (l->model->open.shard_count == 1) item = sti_table_build(names, p->entries);
+    if (l->model->base.shard_count == 1) item = sti_table_build(names, p->entries);
     if (item != STI_ABSENT) offset = p->entries[item].key;
     keys->pairs = pairs;
     keys->slots = l->key_slots;
     keys->count = p->header.pairs;
     item = sti_table_build(keys, NULL);
     if (item != STI_ABSENT) {
-        key_offset = sti_json_member(p->header.json, p->text + p->header.metadata, item);
+        key_offset = sti_json_member_offset(p->header.json, p->text + p->header.metadata, item);
         if (!offset || key_offset < offset) offset = key_offset;
     }
     return offset;
@@ -4512,12 +4512,12 @@ static st_status sti_add_file(sti_opening *o, sti_opened_file *p) {
     shard->data_offset = sti_add64_saturated(8, p->header_bytes);
     file->io = p->io;
     file->bytes = (o->flags & ST_OPEN_NO_MAP) && p->io.read_at ? NULL : (const unsigned char *)p->io.mapped;
-    file->open = p->is_open;
-    o->layout.model->open.bytes = sti_add64_saturated(o->layout.model->open.bytes, p->data_bytes);
+    file->is_open = p->is_open;
+    o->layout.model->base.bytes = sti_add64_saturated(o->layout.model->base.bytes, p->data_bytes);
     sti_fill_tensors(o, p, shard);
     repeated = sti_build_tables(p, &o->layout, shard->metadata);
     p->header.json.error = o->error;
-    if (repeated) return sti_repeated(&p->header, repeated);
+    if (repeated) return sti_fail_duplicate_name(&p->header, repeated);
     return p->offsets_status == ST_OK ? ST_OK : sti_check_offsets(p, o->error);
 }
 
@@ -4533,7 +4533,7 @@ STI_COLD static st_status sti_explain_format(const sti_opening *o, st_status sta
     first.at = (const char *)bytes;
     first.n = io->bytes < sizeof bytes ? (size_t)io->bytes : sizeof bytes;
     if (first.n == 0 || sti_io_read(io, 0, bytes, first.n) != 0) return status;
-    return sti_format_prefer(first, status, o->error);
+    return sti_format_override(first, status, o->error);
 }
 
 /* Begins every call that opens a model: initializes `o` and checks the arguments. */
@@ -4555,7 +4555,7 @@ STI_NOINLINE static st_status sti_open_begin(sti_opening *o, st_model **model, c
     o->error = error;
     o->flags = given->flags;
     o->limit = sti_header_limit(given);
-    sti_memory_choose(&o->memory, given->allocator, given->work.data, given->work.bytes);
+    sti_memory_init(&o->memory, given->allocator, given->work.data, given->work.bytes);
     if (is_valid) return ST_OK;
     return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
                     STI_TEXT("model, path, io or options are NULL or invalid: check flags, allocator, work and files"));
@@ -4571,14 +4571,15 @@ static void sti_close_file(sti_opening *o, sti_opened_file *p) {
 STI_NOINLINE static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
     uint32_t i;
     if (s == ST_OK) {
-        *model = &o->layout.model->open;
+        *model = &o->layout.model->base;
         (*model)->metadata = (*model)->shards->metadata;
         (*model)->metadata_count = (*model)->shards->metadata_count;
         (void)sti_succeed(o->error);
     } else {
         for (i = 0; i < o->opened_count; i++) sti_close_file(o, &o->opened[i]);
         sti_deallocate(&o->memory, o->layout.model, o->layout.bytes);
-        (void)sti_error_file(o->error, sti_span_of(o->current && *o->current->path ? o->current->path : o->label), s);
+        (void)sti_error_prepend_path(o->error,
+                                     sti_span_of(o->current && *o->current->path ? o->current->path : o->label), s);
     }
     sti_arena_release(&o->memory, NULL, 0);
     return s;
@@ -4619,8 +4620,8 @@ ST_API st_status st_open_io(st_model **model, const st_io *io, const st_open_opt
 
 /* ---- paths found in an index or given to st_open_hub */
 
-#define STI_MODEL ".safetensors"
-#define STI_INDEX_END ".safetensors.index.json"
+#define STI_FILE_SUFFIX ".safetensors"
+#define STI_INDEX_SUFFIX ".safetensors.index.json"
 
 static int sti_ends_with(sti_span s, const char *end) {
     const sti_span e = sti_span_of(end);
@@ -4665,7 +4666,7 @@ STI_COLD static int sti_is_device(sti_span s) {
  * allowed path names the same file on every system, inside the directory of the index. Symbolic links need no check:
  * downloaded files cannot create them. */
 STI_COLD static const char *sti_path_fault(sti_span path, int is_shard) {
-    if (is_shard && !sti_ends_with(path, STI_MODEL)) return STI_TEXT("shard path does not end in .safetensors");
+    if (is_shard && !sti_ends_with(path, STI_FILE_SUFFIX)) return STI_TEXT("shard path does not end in .safetensors");
     for (;;) {
         sti_span name = path, stem;
         size_t i;
@@ -4698,7 +4699,7 @@ STI_COLD static const char *sti_path_fault(sti_span path, int is_shard) {
 STI_COLD static st_status sti_index_fail(const sti_index_file *x, sti_span string, st_status status,
                                          const char *sentence) {
     (void)sti_json_fail_at(&x->json, (uint32_t)(string.at - 1 - x->text), status, sentence);
-    sti_error_subject(x->json.error, string, STI_NAME);
+    sti_error_set_subject(x->json.error, string, STI_SHOW_NAME);
     return status;
 }
 
@@ -4708,7 +4709,7 @@ static void sti_index_unescape(const sti_json *j, const sti_string *string, char
     sti_json inside;
     unsigned char bytes[4];
     if (!string->escaped) return;
-    inside = sti_json_inside(sti_span_from(out, (size_t)((const char *)j->at - 1 - out)));
+    inside = sti_json_of_text(sti_span_from(out, (size_t)((const char *)j->at - 1 - out)));
     while (inside.at < inside.end) { /* the output never overtakes the input */
         const size_t n = sti_json_character(&inside, 1, bytes);
         ST_MEMCPY(out, bytes, n);
@@ -4728,7 +4729,7 @@ STI_NOINLINE static st_status sti_index_weights(sti_index_file *x, sti_json *j) 
         if ((s = sti_json_key(j, &name)) != ST_OK) return s;
         sti_index_unescape(j, &name, x->text);
         if ((s = sti_json_colon(j)) != ST_OK) return s;
-        if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("weight_map value is not a string"));
+        if (sti_json_peek(j) != '"') return sti_json_fail_type(j, STI_TEXT("weight_map value is not a string"));
         next.at = (const char *)j->at + 1;
         if (path.at && (size_t)(j->end - j->at) > path.n + 1 && next.at[path.n] == '"' &&
             ST_MEMCMP(next.at, path.at, path.n) == 0) { /* most weights have the path of the previous one */
@@ -4864,7 +4865,7 @@ static void sti_copy_paths(sti_opening *o) {
     for (i = 0; i < o->opened_count; i++) {
         shards[i].path = sti_copy_text(&o->layout.text, sti_span_of(shards[i].path));
     }
-    o->layout.model->said = shards->path;
+    o->layout.model->label = shards->path;
 }
 
 static st_status sti_open_one_file(sti_opening *o, const char *path) {
@@ -4895,9 +4896,9 @@ STI_COLD static st_status sti_index_load(sti_opening *o, sti_index_file *x, cons
     code = text.n ? sti_io_read(&p->io, 0, x->text, text.n) : 0;
     if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("cannot read the file"));
     sti_close_file(o, p);
-    x->json = sti_json_inside(text);
+    x->json = sti_json_of_text(text);
     x->json.error = o->error;
-    valid = sti_utf8_span(x->json.at, text.n);
+    valid = sti_utf8_prefix(x->json.at, text.n);
     text.n = text.n < STI_FORMAT_BYTES ? text.n : STI_FORMAT_BYTES;
     format = sti_format_of(text); /* before parsing changes the text */
     s = valid == (size_t)p->io.bytes
@@ -4905,7 +4906,7 @@ STI_COLD static st_status sti_index_load(sti_opening *o, sti_index_file *x, cons
             : sti_fail(o->error, ST_ERR_UTF8, valid, 0, 0, STI_TEXT("invalid UTF-8 in the index"));
     return s == ST_OK || s == ST_ERR_PATH || format == STI_FORMAT_INDEX || format == STI_FORMAT_TEXT
                ? s
-               : sti_format_prefer(text, s, o->error);
+               : sti_format_override(text, s, o->error);
 }
 
 /* Loads the index and reads its metadata, whose keys must be unique. */
@@ -4942,7 +4943,7 @@ STI_NOINLINE static st_status sti_index_number_shards(sti_opening *o, sti_index_
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, STI_MAX_SHARDS, *count,
                         STI_TEXT("index of $a shards exceeds the limit of $e"));
     }
-    sti_sort(first, *count, sizeof *first, sti_name_before, paths);
+    sti_sort(first, *count, sizeof *first, sti_name_less, paths);
     for (i = 0; i < *count; i++) runs[first[i]].value_bytes = i; /* the shard's number */
     for (i = run = 0; i < x->weight_count; i++) {
         if (x->text + x->weights[i].shard != runs[run].key) run++;
@@ -4953,7 +4954,7 @@ STI_NOINLINE static st_status sti_index_number_shards(sti_opening *o, sti_index_
 
 /* Sets o->opened to the shards that the index names, with their paths. */
 STI_COLD static st_status sti_index_list_shards(sti_opening *o, sti_index_file *x) {
-    const size_t directory = sti_system_directory(o->label);
+    const size_t directory = sti_system_directory_length(o->label);
     uint32_t *first = (uint32_t *)sti_take_scratch(o, x->run_count, sizeof *first), count = 0, i;
     size_t path_bytes = 0;
     sti_opened_file *shards;
@@ -5021,7 +5022,7 @@ STI_COLD static st_status sti_fail_shard(const sti_opening *o, sti_span name, co
     (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, sentence);
     if (path) sti_error_append(o->error, " ", sti_span_of(path));
     if (other_path) sti_error_append(o->error, conjunction, sti_span_of(other_path));
-    sti_error_subject(o->error, name, STI_NAME);
+    sti_error_set_subject(o->error, name, STI_SHOW_NAME);
     return ST_ERR_SHARD;
 }
 
@@ -5063,7 +5064,7 @@ static int sti_is_file_seen(const sti_opening *o, uint32_t shard, uint32_t *seen
 STI_COLD static st_status sti_open_shard(sti_opening *o, uint32_t shard, uint32_t *seen) {
     sti_opened_file *p = &o->opened[shard];
     st_status s = sti_open_file(o, p, p->path);
-    const sti_span name = sti_drop_first(sti_span_of(p->path), sti_system_directory(o->label));
+    const sti_span name = sti_drop_first(sti_span_of(p->path), sti_system_directory_length(o->label));
     if (s == ST_ERR_NOT_FOUND) {
         if (o->flags & ST_OPEN_PARTIAL) return ST_OK;
         return sti_fail_shard(o, name, STI_TEXT("shard listed in the index does not exist"), NULL, NULL, NULL);
@@ -5079,7 +5080,7 @@ STI_COLD static st_status sti_open_shard(sti_opening *o, uint32_t shard, uint32_
     o->current = NULL;
     if (shard < STI_MAX_OPEN_FILES) return ST_OK;
 #if !defined(ST_NO_FILES)
-    if (o->is_system && p->io.mapped) sti_system_release(&p->io); /* keeps the mapping */
+    if (o->is_system && p->io.mapped) sti_system_close_handle(&p->io); /* keeps the mapping */
 #endif
     if (!p->io.mapped) sti_close_file(o, p);
     return ST_OK;
@@ -5127,7 +5128,7 @@ STI_COLD static st_status sti_fill_model(sti_opening *o) {
 STI_COLD static st_status sti_fail_repeated_tensor(sti_opening *o, uint32_t item) {
     const sti_name_table *names = &o->layout.model->names;
     const st_tensor *t = names->tensors, *other = t;
-    while (!sti_same(sti_table_name(names, (uint32_t)(other - t)), sti_table_name(names, item))) other++;
+    while (!sti_span_equal(sti_table_name(names, (uint32_t)(other - t)), sti_table_name(names, item))) other++;
     if (other->shard == t[item].shard) {
         sti_opened_file *p = o->current = &o->opened[other->shard];
         st_status s = sti_reparse_file(o, p);
@@ -5140,16 +5141,16 @@ STI_COLD static st_status sti_fail_repeated_tensor(sti_opening *o, uint32_t item
 /* Builds the tables of names and keys, and checks that the shards hold the tensors that the index assigns to them. */
 STI_NOINLINE static st_status sti_index_check(sti_opening *o, sti_index_file *x) {
     sti_name_table *names = &o->layout.model->names, *keys = &o->layout.model->keys;
-    const st_tensor *t = o->layout.model->open.tensors;
+    const st_tensor *t = o->layout.model->base.tensors;
     unsigned char *seen = (unsigned char *)sti_take_scratch(o, o->sums.tensors, 1); /* 1: the index names the tensor */
-    uint32_t items[STI_AHEAD], item, i, k;
-    sti_span ahead[STI_AHEAD];
+    uint32_t items[STI_FIND_BATCH], item, i, k;
+    sti_span ahead[STI_FIND_BATCH];
     int is_partial = 0;
     if (!seen) return ST_ERR_MEMORY;
     ST_MEMSET(seen, 0, o->sums.tensors);
     if (o->opened_count > 1) { /* sti_add_file built the tables of a single shard */
-        keys->pairs = o->layout.model->open.shards->metadata;
-        keys->count = (uint32_t)o->layout.model->open.shards->metadata_count;
+        keys->pairs = o->layout.model->base.shards->metadata;
+        keys->count = (uint32_t)o->layout.model->base.shards->metadata_count;
         (void)sti_table_build(keys, NULL);
         names->tensors = t;
         names->count = (uint32_t)o->sums.tensors;
@@ -5160,11 +5161,11 @@ STI_NOINLINE static st_status sti_index_check(sti_opening *o, sti_index_file *x)
         const sti_weight *w = &x->weights[i];
         const sti_opened_file *assigned = &o->opened[w->shard];
         const sti_span name = sti_weight_name(x, w);
-        if (i % STI_AHEAD == 0) {
-            for (k = 0; k < STI_AHEAD && k < x->weight_count - i; k++) ahead[k] = sti_weight_name(x, w + k);
+        if (i % STI_FIND_BATCH == 0) {
+            for (k = 0; k < STI_FIND_BATCH && k < x->weight_count - i; k++) ahead[k] = sti_weight_name(x, w + k);
             sti_table_find_many(names, ahead, k, items);
         }
-        item = items[i % STI_AHEAD];
+        item = items[i % STI_FIND_BATCH];
         if (item != STI_ABSENT && seen[item]++) {
             return sti_index_fail(x, name, ST_ERR_DUPLICATE, STI_TEXT("duplicate tensor name"));
         }
@@ -5201,10 +5202,10 @@ STI_COLD static st_status sti_open_index(sti_opening *o, const char *path) {
     }
     if (s != ST_OK) return sti_index_check_unique(o, &index, s);
     sti_copy_paths(o);
-    l->model->said = sti_copy_text(&l->text, sti_span_of(path));
+    l->model->label = sti_copy_text(&l->text, sti_span_of(path));
     if (!index.metadata_offset) return ST_OK;
-    l->model->open.index = l->pairs;
-    l->model->open.index_count = index.pair_count;
+    l->model->base.index = l->pairs;
+    l->model->base.index_count = index.pair_count;
     for (i = 0; i < index.pair_count; i++) {
         st_pair *p = &l->pairs[i];
         *p = index.pairs[i];
@@ -5248,7 +5249,7 @@ STI_COLD static int sti_is_shard(sti_span s) {
 }
 
 STI_COLD static void sti_keep_first_name(char *first, sti_span name) {
-    if (!*first || sti_compare(sti_span_of(first), name) > 0) (void)sti_copy_text(&first, name);
+    if (!*first || sti_compare_spans(sti_span_of(first), name) > 0) (void)sti_copy_text(&first, name);
 }
 
 /* The callback of st_files.list. */
@@ -5256,13 +5257,13 @@ STI_COLD static int sti_listing_add(void *arg, const char *text) {
     sti_listing *l = (sti_listing *)arg;
     const sti_span name = sti_span_of(text);
     if (*text == '.' || name.n >= STI_NAME_BYTES) return 0; /* hidden, nothing but a suffix, or no file name */
-    if (sti_ends_with(name, STI_INDEX_END)) {
+    if (sti_ends_with(name, STI_INDEX_SUFFIX)) {
         l->indexes++;
-        l->has_index |= sti_same(name, sti_span_of("model" STI_INDEX_END));
+        l->has_index |= sti_span_equal(name, sti_span_of("model" STI_INDEX_SUFFIX));
         sti_keep_first_name(l->first_index, name);
-    } else if (sti_ends_with(name, STI_MODEL)) {
+    } else if (sti_ends_with(name, STI_FILE_SUFFIX)) {
         l->files++;
-        l->has_model |= sti_same(name, sti_span_of("model" STI_MODEL));
+        l->has_model |= sti_span_equal(name, sti_span_of("model" STI_FILE_SUFFIX));
         sti_keep_first_name(l->first_file, name);
     }
     return 0;
@@ -5319,9 +5320,9 @@ STI_COLD static st_status sti_open_directory(sti_opening *o, const char *path) {
         return sti_listing_fail(o, &l);
     }
     joined[0] = sti_span_of(path);
-    joined[1] = sti_span_of(sti_system_directory(path) == joined[0].n ? "" : "/");
-    joined[2] = sti_span_of(l.has_model   ? "model" STI_MODEL
-                            : l.has_index ? "model" STI_INDEX_END
+    joined[1] = sti_span_of(sti_system_directory_length(path) == joined[0].n ? "" : "/");
+    joined[2] = sti_span_of(l.has_model   ? "model" STI_FILE_SUFFIX
+                            : l.has_index ? "model" STI_INDEX_SUFFIX
                             : l.indexes   ? l.first_index
                                           : l.first_file);
     full = sti_join(o, joined, 3);
@@ -5371,9 +5372,9 @@ ST_API st_status st_open(st_model **model, const char *path, const st_open_optio
 #if !defined(ST_NO_FILES)
 /* Returns the value of an environment variable in scratch, "" if it is not set; NULL if memory runs out. */
 STI_COLD static char *sti_hub_variable(sti_opening *o, const char *name) {
-    const size_t capacity = sti_add_saturated(sti_system_variable(name, NULL, 0), 1);
+    const size_t capacity = sti_add_saturated(sti_system_getenv(name, NULL, 0), 1);
     char *value = (char *)sti_take_scratch(o, capacity, 1);
-    const size_t n = value ? sti_system_variable(name, value, capacity) : 0;
+    const size_t n = value ? sti_system_getenv(name, value, capacity) : 0;
     if (value && (n == 0 || n >= capacity)) *value = 0; /* another thread may have made it longer */
     return value;
 }
@@ -5385,14 +5386,14 @@ STI_COLD static char *sti_hub_root(sti_opening *o) {
     const char *value = "~", *home;
     sti_span texts[3];
     size_t i = 0;
-    while (i < 4 && !sti_system_variable(names[i], NULL, 0)) i++;
+    while (i < 4 && !sti_system_getenv(names[i], NULL, 0)) i++;
     if (i < 4) value = sti_hub_variable(o, names[i]);
     if (!value) return NULL;
     texts[0] = sti_span_of("");
     texts[1] = sti_span_of(value);
     texts[2] = sti_span_of(subdirectories[i]);
     if (value[0] == '~' && (!value[1] || value[1] == '/' || value[1] == '\\')) {
-        home = sti_hub_variable(o, STI_HOME);
+        home = sti_hub_variable(o, STI_HOME_VARIABLE);
         if (!home) return NULL;
         texts[0] = sti_span_of(home);
         if (texts[0].n) texts[1] = sti_drop_first(texts[1], 1);
@@ -5486,8 +5487,8 @@ ST_API void st_close(st_model *model) {
     sti_memory memory;
     size_t i;
     if (!m) return;
-    for (i = 0; i < m->open.shard_count; i++) {
-        if (m->files[i].open && m->source.close) (m->source.close)(m->source.user, &m->files[i].io);
+    for (i = 0; i < m->base.shard_count; i++) {
+        if (m->files[i].is_open && m->source.close) (m->source.close)(m->source.user, &m->files[i].io);
     }
     memory = m->memory; /* a copy: it is part of the block to be freed */
     sti_deallocate(&memory, m, m->block_bytes);
@@ -5497,8 +5498,8 @@ ST_API void st_close(st_model *model) {
 
 /* Returns the name of a shard in messages. */
 static const char *sti_model_path(const sti_model *m, uint32_t shard) {
-    const char *path = m->open.shards[shard].path;
-    return *path ? path : m->said;
+    const char *path = m->base.shards[shard].path;
+    return *path ? path : m->label;
 }
 
 /* Returns the bytes of a shard's file in memory, or NULL if they must be read. */
@@ -5508,7 +5509,7 @@ static const unsigned char *sti_model_bytes(const sti_model *m, uint32_t shard) 
 
 /* Reopens a shard's file. Returns 0, and m->source.close must close the file, or a code. */
 static int sti_model_reopen(const sti_model *m, uint32_t shard, st_io *io) {
-    return sti_reopen_io(&m->source, m->open.shards[shard].path, &m->files[shard].io, io);
+    return sti_reopen_io(&m->source, m->base.shards[shard].path, &m->files[shard].io, io);
 }
 
 /* Reads n bytes of a shard's file; the caller checked the range. Returns 0 or a code. */
@@ -5521,7 +5522,7 @@ static int sti_model_read(const sti_model *m, uint32_t shard, uint64_t offset, v
         ST_MEMCPY(dst, bytes + offset, n);
         return 0;
     }
-    if (m->files[shard].open) return sti_io_read(&m->files[shard].io, offset, dst, n);
+    if (m->files[shard].is_open) return sti_io_read(&m->files[shard].io, offset, dst, n);
     code = sti_model_reopen(m, shard, &reopened);
     if (code) return code;
     code = sti_io_read(&reopened, offset, dst, n);
@@ -5554,11 +5555,11 @@ ST_API const st_pair *st_find_metadata(const st_model *model, const char *key) {
 
 ST_API size_t st_find_all(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
                           unsigned char *used) {
-    sti_span spans[STI_AHEAD];
-    uint32_t items[STI_AHEAD], n, k;
+    sti_span spans[STI_FIND_BATCH];
+    uint32_t items[STI_FIND_BATCH], n, k;
     size_t found = 0, i;
     for (i = 0; i < count; i += n) {
-        n = count - i < STI_AHEAD ? (uint32_t)(count - i) : STI_AHEAD;
+        n = count - i < STI_FIND_BATCH ? (uint32_t)(count - i) : STI_FIND_BATCH;
         for (k = 0; k < n; k++) {
             spans[k] = sti_span_of(names && names[i + k] ? names[i + k] : "");
             items[k] = STI_ABSENT;
@@ -5594,7 +5595,7 @@ typedef struct sti_alias_list { /* the same code measures it, then fills it */
 
 /* Adds an alias. `name` has the escapes of the file if is_escaped. */
 STI_COLD static void sti_alias_add(sti_alias_list *a, sti_span name, int is_escaped, const st_tensor *tensor) {
-    sti_json j = sti_json_inside(name);
+    sti_json j = sti_json_of_text(name);
     unsigned char out[4];
     char *text = a->aliases ? a->text + a->text_bytes : NULL;
     size_t n, bytes = 0;
@@ -5656,7 +5657,7 @@ STI_COLD static st_status sti_alias_group(sti_alias_list *a, sti_json *j) {
 
 /* Adds the index's param_sharing: an array of arrays of names. */
 STI_COLD static st_status sti_alias_sharing(sti_alias_list *a, sti_span text) {
-    sti_json j = sti_json_inside(text);
+    sti_json j = sti_json_of_text(text);
     st_status s = ST_OK;
     int more;
     if (sti_json_peek(&j) != '[') return ST_ERR_SCHEMA;
@@ -5686,10 +5687,10 @@ STI_COLD static st_status sti_alias_add_all(sti_alias_list *a) {
     for (i = 0; s == ST_OK && i < m->index_count; i++) {
         const st_pair *p = &m->index[i];
         const sti_span value = sti_span_from(p->value, p->value_bytes);
-        if (sti_same(sti_span_from(p->key, p->key_bytes), sti_span_of("param_sharing"))) {
+        if (sti_span_equal(sti_span_from(p->key, p->key_bytes), sti_span_of("param_sharing"))) {
             s = sti_alias_sharing(a, value);
         } else if (p->value[0] == '"') {
-            sti_json j = sti_json_inside(value);
+            sti_json j = sti_json_of_text(value);
             sti_span inside;
             sti_string string;
             sti_alias_pair(a, p, sti_alias_find(m, &j, &string, &inside));
@@ -5717,7 +5718,7 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
     if (s != ST_OK) {
         (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0,
                        STI_TEXT("param_sharing in the index is not an array of arrays of names"));
-        return sti_error_file(error, sti_span_of(m->said), s);
+        return sti_error_prepend_path(error, sti_span_of(m->label), s);
     }
     need =
         sti_add_saturated(skipped, sti_add_saturated(sti_multiply_saturated(a.count, sizeof *a.aliases), a.text_bytes));
@@ -5913,7 +5914,7 @@ static uint64_t sti_encode(st_dtype dtype, sti_number n) {
 
 /* Returns the code of element `index` of src. Packed elements start at the low bits. Elements of several bytes are
  * little-endian if is_little is set, else in the byte order of the machine. */
-static uint64_t sti_code_at(const unsigned char *src, uint64_t index, unsigned bits, int is_little) {
+static uint64_t sti_get_code(const unsigned char *src, uint64_t index, unsigned bits, int is_little) {
     if (bits < 8) { /* 4 elements fill bits / 2 bytes; index * bits could overflow */
         const unsigned bit = (unsigned)(index % 4) * bits;
         const unsigned char *first = src + (size_t)(index / 4 * (bits / 2)) + bit / 8;
@@ -5953,7 +5954,7 @@ static void sti_put_code(unsigned char *dst, unsigned bits, uint64_t code) {
 }
 
 /* Returns 1 if the library converts `from` to `to`; both dtypes are known. */
-static int sti_convertible(st_dtype to, st_dtype from) {
+static int sti_is_convertible(st_dtype to, st_dtype from) {
     const unsigned kind = sti_number_formats[to].kind;
     return to == from ||
            (kind != STI_KIND_NONE && kind < STI_KIND_FINITE && sti_number_formats[from].kind != STI_KIND_NONE);
@@ -5977,7 +5978,7 @@ static void sti_convert_scalar(st_dtype to, unsigned char *dst, st_dtype from, c
     const unsigned in_bits = sti_dtypes[from].bits, out_bits = sti_dtypes[to].bits;
     size_t i;
     for (i = 0; i < n; i++, dst += out_bits / 8) {
-        uint64_t code = sti_code_at(src, first + i, in_bits, (flags & STI_FROM_FILE) != 0);
+        uint64_t code = sti_get_code(src, first + i, in_bits, (flags & STI_FROM_FILE) != 0);
         sti_put_code(dst, out_bits, to == from ? code : sti_encode(to, sti_decode(from, code)));
     }
 }
@@ -6483,7 +6484,7 @@ static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, 
 
 ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t elements) {
     if (!st_dtype_bits(to) || !st_dtype_bits(from)) return ST_ERR_ARGUMENT;
-    if (!sti_convertible(to, from)) return ST_ERR_UNSUPPORTED;
+    if (!sti_is_convertible(to, from)) return ST_ERR_UNSUPPORTED;
     if (elements % 4 * st_dtype_bits(from) % 8) return ST_ERR_SUBBYTE;
     if (sti_packed_bytes(to, elements) == SIZE_MAX || sti_packed_bytes(from, elements) == SIZE_MAX) {
         return ST_ERR_ARGUMENT;
@@ -6569,7 +6570,7 @@ STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status
     (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
     name.at = t->name ? t->name : "";
     name.n = t->name ? t->name_bytes : 0;
-    sti_error_subject(error, name, STI_NAME);
+    sti_error_set_subject(error, name, STI_SHOW_NAME);
     return status;
 }
 
@@ -6741,7 +6742,7 @@ static int sti_can_convert(st_dtype to, st_dtype from) {
 #if defined(ST_NO_CONVERT)
     return to == from;
 #else
-    return sti_convertible(to, from);
+    return sti_is_convertible(to, from);
 #endif
 }
 
@@ -6874,7 +6875,7 @@ static void sti_gather_bits(const sti_tile *t, unsigned bits, const unsigned cha
     for (row = 0; row < t->rows; row++) {
         for (column = 0; column < t->columns; column++) {
             const uint64_t index = first + (uint64_t)row * t->row_step + (uint64_t)column * t->column_step;
-            const unsigned code = (unsigned)sti_code_at(src, index, bits, 1) << bit % 8;
+            const unsigned code = (unsigned)sti_get_code(src, index, bits, 1) << bit % 8;
             dst[bit / 8] = (unsigned char)(dst[bit / 8] | (code & 0xFF));
             if (code > 0xFF) dst[bit / 8 + 1] = (unsigned char)(code >> 8);
             bit += bits;
@@ -7107,8 +7108,8 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
     status = sti_fail_code(error, code, at, STI_TEXT("cannot read the tensor's data"));
     name.at = s->tensor->name;
     name.n = s->tensor->name_bytes;
-    sti_error_subject(error, name, STI_NAME);
-    return sti_error_file(error, sti_span_of(sti_model_path(s->model, s->tensor->shard)), status);
+    sti_error_set_subject(error, name, STI_SHOW_NAME);
+    return sti_error_prepend_path(error, sti_span_of(sti_model_path(s->model, s->tensor->shard)), status);
 }
 
 #if !defined(ST_NO_FILES)
@@ -7125,8 +7126,8 @@ STI_COLD static void sti_source_prefetch(const sti_source *s, uint64_t offset, u
 
 /* whether the byte at `offset` of the tensor is in a mapped file, but not in the page cache */
 STI_COLD static int sti_source_is_cold(const sti_source *s, uint64_t offset) {
-    return s->model->system &&
-           sti_system_is_cold(&s->model->files[s->tensor->shard].io, sti_add64_saturated(s->tensor->offset, offset));
+    return s->model->is_system && sti_system_is_uncached(&s->model->files[s->tensor->shard].io,
+                                                         sti_add64_saturated(s->tensor->offset, offset));
 }
 
 /* Moves a view from a mapping that is not in the page cache. A page fault reads little around the page, so the parts
@@ -7202,7 +7203,7 @@ static st_status sti_access_check(const sti_model *m, const st_tensor *t, uint64
     const char *sentence = STI_TEXT("argument `model` is NULL");
     if (m && !t) sentence = STI_TEXT("tensor is NULL (was its name found?)");
     if (m && t) {
-        const st_shard *f = t->shard < m->open.shard_count ? &m->open.shards[t->shard] : NULL;
+        const st_shard *f = t->shard < m->base.shard_count ? &m->base.shards[t->shard] : NULL;
         sentence = STI_TEXT("tensor does not belong to this model");
         if (f && t->offset >= f->data_offset && t->offset <= f->file_bytes && t->bytes <= f->file_bytes - t->offset) {
             if (offset <= t->bytes && n <= t->bytes - offset) return ST_OK;
@@ -7210,7 +7211,7 @@ static st_status sti_access_check(const sti_model *m, const st_tensor *t, uint64
         }
     }
     (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, t ? t->bytes : 0, sti_add64_saturated(offset, n), sentence);
-    return m ? sti_error_file(error, sti_span_of(m->said), ST_ERR_ARGUMENT) : ST_ERR_ARGUMENT;
+    return m ? sti_error_prepend_path(error, sti_span_of(m->label), ST_ERR_ARGUMENT) : ST_ERR_ARGUMENT;
 }
 
 /* plans reading a view of one of the model's tensors; p->dst_bytes is set even on failure */
@@ -7220,14 +7221,14 @@ static st_status sti_access_plan(sti_view *p, const sti_model *m, const st_tenso
     p->dst_bytes = 0;
     if (s != ST_OK) return s;
     s = sti_view_plan(p, t, v, as, error);
-    return s == ST_OK ? s : sti_error_file(error, sti_span_of(sti_model_path(m, t->shard)), s);
+    return s == ST_OK ? s : sti_error_prepend_path(error, sti_span_of(sti_model_path(m, t->shard)), s);
 }
 
 /* checks that dst is large enough for the view */
 static st_status sti_access_check_dst(const sti_view *p, const sti_model *m, const st_tensor *t, const void *dst,
                                       size_t dst_bytes, st_error *error) {
     if (p->dst_bytes == 0 || (dst && p->dst_bytes <= dst_bytes)) return ST_OK;
-    return sti_error_file(
+    return sti_error_prepend_path(
         error, sti_span_of(sti_model_path(m, t->shard)),
         sti_refuse_tensor(t, ST_ERR_ARGUMENT, p->dst_bytes, dst_bytes,
                           dst ? STI_TEXT("destination buffer too small: $e bytes needed, $a available")
@@ -7243,7 +7244,7 @@ static st_status sti_item_plan(sti_view *p, const sti_model *m, const st_load_it
         s = sti_access_plan(p, m, item->tensor, item->view, item->as, error);
     } else {
         (void)sti_fail(error, s, STI_NO_OFFSET, 0, i, STI_TEXT("item $a: tensor is NULL (was its name found?)"));
-        (void)sti_error_file(error, sti_span_of(m->said), s);
+        (void)sti_error_prepend_path(error, sti_span_of(m->label), s);
     }
     if (error && s != ST_OK) error->item = i;
     return s;
@@ -7287,7 +7288,7 @@ static st_status sti_load_report(sti_load *l, uint64_t n) {
     if (!l->options.progress || !(l->options.progress)(l->options.user, l->done, l->total)) return ST_OK;
     (void)sti_fail(l->error, ST_ERR_CANCELLED, STI_NO_OFFSET, l->total, l->done,
                    STI_TEXT("cancelled by progress after $a of $e bytes"));
-    return sti_error_file(l->error, sti_span_of(l->m->said), ST_ERR_CANCELLED);
+    return sti_error_prepend_path(l->error, sti_span_of(l->m->label), ST_ERR_CANCELLED);
 }
 
 static void sti_load_close(sti_load *l) {
@@ -7301,7 +7302,7 @@ static void sti_load_select(sti_load *l, size_t i) {
     const sti_model *m = l->m;
     const st_load_item *item = &l->items[l->jobs[i].item];
     const st_tensor *t = item->tensor;
-    if (m->system && !(l->has_shard && l->shard == t->shard)) {
+    if (m->is_system && !(l->has_shard && l->shard == t->shard)) {
         sti_load_close(l);
         l->has_shard = 1;
         l->shard = t->shard;
@@ -7432,7 +7433,7 @@ static int sti_job_before(const void *context, const void *a, const void *b) {
 /* Checks every item and adds up their bytes. Sets *buffered if reading may need a buffer. */
 STI_COLD static st_status sti_load_check(sti_load *l, int *buffered) {
     size_t i;
-    *buffered = l->m->system;
+    *buffered = l->m->is_system;
     for (i = 0; i < l->count; i++) {
         const st_load_item *item = &l->items[i];
         st_status s = sti_item_plan(&l->view, l->m, l->items, i, l->error);
@@ -7484,7 +7485,7 @@ STI_COLD static st_status sti_load_part(sti_load *l, int buffered) {
     const size_t job_bytes = sti_multiply_saturated(l->count, sizeof(sti_job)),
                  min_buffer = buffered ? STI_PIECE_BYTES : 0;
     const size_t max_buffer =
-        l->m->system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* a callback's requests may be slow */
+        l->m->is_system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* a callback's requests may be slow */
     size_t buffer_bytes = min_buffer, total;
     unsigned char *block = (unsigned char *)l->options.work.data;
     st_status s;
@@ -7571,7 +7572,7 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
         if (p.to != p.from) {
             s = sti_refuse_tensor(t, ST_ERR_UNSUPPORTED, 0, 0,
                                   STI_TEXT("st_plan_load cannot convert: set `as` to ST_AS_STORED"), error);
-            (void)sti_error_file(error, sti_span_of(sti_model_path(m, t->shard)), s);
+            (void)sti_error_prepend_path(error, sti_span_of(sti_model_path(m, t->shard)), s);
             if (error) error->item = i;
             return s;
         }
@@ -7614,7 +7615,7 @@ ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_
     if (s != ST_OK) return s;
     if (!dst && dst_bytes) {
         (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, dst_bytes, 0, STI_TEXT("argument `dst` is NULL"));
-        return sti_error_file(error, sti_span_of(m->said), ST_ERR_ARGUMENT);
+        return sti_error_prepend_path(error, sti_span_of(m->label), ST_ERR_ARGUMENT);
     }
     sti_source_init(&source, m, tensor);
     s = sti_source_read(&source, offset, dst, dst_bytes, error);
@@ -7642,8 +7643,8 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
         }
     }
     s = source.buffer ? sti_view_read(&p, &source, (unsigned char *)dst, error)
-                      : sti_error_file(error, sti_span_of(sti_model_path(m, tensor->shard)),
-                                       sti_fail_memory(&m->memory, source.buffer_bytes, error));
+                      : sti_error_prepend_path(error, sti_span_of(sti_model_path(m, tensor->shard)),
+                                               sti_fail_memory(&m->memory, source.buffer_bytes, error));
     if (source.buffer && source.buffer != (unsigned char *)piece) {
         sti_deallocate(&m->memory, source.buffer, source.buffer_bytes);
     }
@@ -7666,14 +7667,14 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
     if (advice != ST_ADVISE_WILL_NEED && advice != ST_ADVISE_DONE) {
         (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, ST_ADVISE_DONE, (unsigned)advice,
                        STI_TEXT("no advice has the number $a: the last is $e"));
-        return sti_error_file(error, sti_span_of(m->said), ST_ERR_ARGUMENT);
+        return sti_error_prepend_path(error, sti_span_of(m->label), ST_ERR_ARGUMENT);
     }
 #if !defined(ST_NO_FILES)
-    if (m->system) {
+    if (m->is_system) {
         uint32_t i;
-        for (i = tensor ? tensor->shard : 0; i < m->open.shard_count; i++) {
-            const st_shard *f = &m->open.shards[i];
-            if (m->files[i].open) {
+        for (i = tensor ? tensor->shard : 0; i < m->base.shard_count; i++) {
+            const st_shard *f = &m->base.shards[i];
+            if (m->files[i].is_open) {
                 sti_system_advise(&m->files[i].io, tensor ? tensor->offset : f->data_offset,
                                   tensor ? tensor->bytes : f->file_bytes - f->data_offset, advice);
             }
@@ -7696,13 +7697,13 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
 #define STI_MIN_ENTRY_BYTES 47u       /* header bytes of a tensor with an empty name and no dimensions */
 #define STI_MIN_PAIR_BYTES 5u         /* header bytes of a metadata pair with empty texts */
 
-typedef struct sti_named {   /* a tensor or a metadata pair in the output */
-    sti_span name;           /* of the tensor, or the pair's key */
-    const void *item;        /* st_tensor or st_pair: the caller's, or the writer's copy */
-    uint64_t bytes;          /* tensor: size of its data */
-    unsigned dtype;          /* tensor: ST_DTYPE_UNKNOWN only if item's dtype_name is not a known dtype */
-    uint32_t declared_index; /* tensor: index in the order of declaration */
-} sti_named;
+typedef struct sti_output_entry { /* a tensor or a metadata pair in the output */
+    sti_span name;                /* of the tensor, or the pair's key */
+    const void *item;             /* st_tensor or st_pair: the caller's, or the writer's copy */
+    uint64_t bytes;               /* tensor: size of its data */
+    unsigned dtype;               /* tensor: ST_DTYPE_UNKNOWN only if item's dtype_name is not a known dtype */
+    uint32_t declared_index;      /* tensor: index in the order of declaration */
+} sti_output_entry;
 
 typedef struct sti_declared_tensor { /* a tensor of a streaming writer; shape, name and dtype_name follow the struct */
     st_tensor tensor;                /* must be first: pointers are cast; st_writer_begin sets its offset */
@@ -7717,7 +7718,7 @@ typedef struct sti_declared_pair { /* a metadata pair of a streaming writer; bot
 } sti_declared_pair;
 
 /* valid for tensors of a streaming writer only */
-static sti_declared_tensor *sti_declared_tensor_of(const sti_named *n) {
+static sti_declared_tensor *sti_declared_tensor_of(const sti_output_entry *n) {
     return (sti_declared_tensor *)(uintptr_t)n->item;
 }
 
@@ -7733,12 +7734,12 @@ struct st_writer {
     size_t tensor_count, pair_count;
     size_t declared_bytes; /* memory of the declared tensors and pairs */
     int has_metadata;
-    sti_named *output_order; /* tensors, then pairs, in the order of the header */
-    sti_named *by_name;      /* tensors sorted by name, then spare entries for the pairs; NULL before planning */
+    sti_output_entry *output_order; /* tensors, then pairs, in the order of the header */
+    sti_output_entry *by_name;      /* tensors sorted by name, then spare entries for the pairs; NULL before planning */
     unsigned char *buffer;
     size_t buffer_bytes, buffered;
     uint64_t flushed_bytes;    /* written sequentially, not counting the buffer */
-    uint64_t keep;             /* editing: the old data offset, kept if the new header fits */
+    uint64_t old_data_offset;  /* editing: the old data offset, kept if the new header fits */
     uint64_t header_min_bytes; /* lower bound, known before planning */
     uint64_t data_offset, data_bytes;
     size_t current;           /* index in output_order of the tensor that st_writer_write fills */
@@ -7746,7 +7747,7 @@ struct st_writer {
     uint64_t streamed_bytes;  /* data bytes from st_writer_write or st_save */
     st_sink sink;             /* write NULL: the output is a file */
     const char *path;         /* the caller's */
-    const char *said;         /* name of the output in messages */
+    const char *label;        /* name of the output in messages */
 #if !defined(ST_NO_FILES)
     sti_target target;
 #endif
@@ -7758,13 +7759,14 @@ struct st_writer {
 /* ---- names */
 
 /* Merges two adjacent sorted runs into `to`. Stable: of equal names, those in a come first. */
-static void sti_merge(const sti_named *a, size_t a_count, const sti_named *b, size_t b_count, sti_named *to) {
-    const sti_named *a_end = a + a_count, *b_end = b + b_count;
-    if (b_count && sti_compare(a_end[-1].name, b->name) > 0) { /* a is not empty if b is not */
+static void sti_merge(const sti_output_entry *a, size_t a_count, const sti_output_entry *b, size_t b_count,
+                      sti_output_entry *to) {
+    const sti_output_entry *a_end = a + a_count, *b_end = b + b_count;
+    if (b_count && sti_compare_spans(a_end[-1].name, b->name) > 0) { /* a is not empty if b is not */
         while (a < a_end && b < b_end) {
             if (a_end - a > 4) STI_PREFETCH(a[4].name.at);
             if (b_end - b > 4) STI_PREFETCH(b[4].name.at);
-            *to++ = sti_compare(a->name, b->name) <= 0 ? *a++ : *b++;
+            *to++ = sti_compare_spans(a->name, b->name) <= 0 ? *a++ : *b++;
         }
     }
     for (; a < a_end; a++) *to++ = *a;
@@ -7773,8 +7775,8 @@ static void sti_merge(const sti_named *a, size_t a_count, const sti_named *b, si
 
 /* Sorts n items by name; spare has space for n more. Merge sort, so hostile names cost O(n log n) comparisons, and the
  * bytes compared are at most log n times the bytes of all names. */
-static void sti_sort_by_name(sti_named *items, sti_named *spare, size_t n) {
-    sti_named *from = items, *to = spare, *other;
+static void sti_sort_by_name(sti_output_entry *items, sti_output_entry *spare, size_t n) {
+    sti_output_entry *from = items, *to = spare, *other;
     size_t run, i;
     for (run = 1; run < n; run *= 2) {
         for (i = 0; i < n; i += 2 * run) { /* no overflow: n items fit in memory */
@@ -7789,29 +7791,29 @@ static void sti_sort_by_name(sti_named *items, sti_named *spare, size_t n) {
 }
 
 /* Returns the index of the first of n sorted items with the same name as its predecessor; n if there is none. */
-static size_t sti_find_repeated(const sti_named *items, size_t n) {
+static size_t sti_find_duplicate(const sti_output_entry *items, size_t n) {
     size_t i;
-    for (i = 1; i < n && !sti_same(items[i - 1].name, items[i].name); i++) {}
+    for (i = 1; i < n && !sti_span_equal(items[i - 1].name, items[i].name); i++) {}
     return i < n ? i : n;
 }
 
 /* ---- memory */
 
 /* Returns the size of output_order and by_name together, with `extra` items added. */
-static size_t sti_named_bytes(const st_writer *w, size_t extra) {
+static size_t sti_entries_bytes(const st_writer *w, size_t extra) {
     size_t count = sti_add_saturated(sti_add_saturated(w->tensor_count, w->pair_count), sti_add_saturated(extra, 1));
-    return sti_round8(sti_multiply_saturated(count, 2 * sizeof(sti_named)));
+    return sti_round8(sti_multiply_saturated(count, 2 * sizeof(sti_output_entry)));
 }
 
 /* Reports that an allocation of `bytes` failed. With a work buffer, reports the size that would suffice for everything
  * declared plus a declaration of `copy` bytes. */
 STI_COLD static st_status sti_writer_no_memory(const st_writer *w, size_t bytes, size_t copy, st_error *error) {
     if (w->memory.work) {
-        bytes = sti_add_saturated(sti_named_bytes(w, copy > 0), sti_add_saturated(w->declared_bytes, copy));
+        bytes = sti_add_saturated(sti_entries_bytes(w, copy > 0), sti_add_saturated(w->declared_bytes, copy));
         bytes = sti_add_saturated(bytes, sti_round8(w->temp_bytes));
-        bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_MIN_BYTES + w->memory.work_skipped);
+        bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_MIN_BYTES + w->memory.work_padding);
     }
-    return sti_error_file(error, sti_span_of(w->said), sti_fail_memory(&w->memory, bytes, error));
+    return sti_error_prepend_path(error, sti_span_of(w->label), sti_fail_memory(&w->memory, bytes, error));
 }
 
 static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
@@ -7843,15 +7845,15 @@ static sti_span sti_span_of_text(const char *text, size_t bytes) {
 }
 
 static int sti_is_utf8(sti_span s) {
-    return sti_utf8_span((const unsigned char *)s.at, s.n) == s.n;
+    return sti_utf8_prefix((const unsigned char *)s.at, s.n) == s.n;
 }
 
 /* Sets an error with an optional subject (a tensor, key or argument), and returns status. */
 STI_COLD static st_status sti_refuse(const char *label, st_status status, sti_span subject, uint64_t expected,
                                      uint64_t actual, const char *sentence, st_error *error) {
     (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
-    if (subject.n) sti_error_subject(error, subject, STI_NAME);
-    return sti_error_file(error, sti_span_of(label), status);
+    if (subject.n) sti_error_set_subject(error, subject, STI_SHOW_NAME);
+    return sti_error_prepend_path(error, sti_span_of(label), status);
 }
 
 /* Completes *t, a copy of a tensor to save: its lengths, elements and bytes, and the number of a known dtype. Returns
@@ -7874,7 +7876,7 @@ static st_status sti_tensor_complete(const st_tensor *given, st_tensor *t, const
     *sentence = STI_TEXT("dtype_name is not UTF-8");
     if (!sti_is_utf8(sti_span_of(t->dtype_name))) return ST_ERR_UTF8;
     *sentence = STI_TEXT("__metadata__ cannot be the name of a tensor");
-    if (sti_same(sti_span_of_text(t->name, t->name_bytes), sti_span_of("__metadata__"))) return ST_ERR_ARGUMENT;
+    if (sti_span_equal(sti_span_of_text(t->name, t->name_bytes), sti_span_of("__metadata__"))) return ST_ERR_ARGUMENT;
     for (i = 0, t->elements = 1; i < t->rank; i++) { /* a later 0 does not undo an overflow, as when reading */
         if (!sti_multiply64(t->elements, t->shape[i], &t->elements)) overflow = 1;
     }
@@ -7891,7 +7893,7 @@ static st_status sti_tensor_complete(const st_tensor *given, st_tensor *t, const
 }
 
 /* Checks a tensor to save and completes it in *t. */
-STI_COLD static st_status sti_tensor_judge(const char *label, const st_tensor *given, st_tensor *t, st_error *error) {
+STI_COLD static st_status sti_tensor_check(const char *label, const st_tensor *given, st_tensor *t, st_error *error) {
     const char *sentence;
     uint64_t expected = 0, actual = 0;
     st_status s;
@@ -7910,7 +7912,7 @@ STI_COLD static st_status sti_tensor_judge(const char *label, const st_tensor *g
 /* Refuses a call that the writer's stage does not allow. */
 STI_COLD static st_status sti_refuse_stage(const st_writer *w, st_error *error) {
     return sti_refuse(
-        w->said, ST_ERR_STATE, sti_span_of(""), 0, 0,
+        w->label, ST_ERR_STATE, sti_span_of(""), 0, 0,
         w->stage == STI_FAILED
             ? STI_WRITE_FAILED
             : STI_TEXT("wrong order of calls: expected st_writer_open, _add, _begin, _write, _finish, _close"),
@@ -7918,13 +7920,13 @@ STI_COLD static st_status sti_refuse_stage(const st_writer *w, st_error *error) 
 }
 
 /* Refuses an argument that is NULL or empty. */
-STI_COLD static st_status sti_argument_refuse(const char *label, const char *argument, st_error *error) {
+STI_COLD static st_status sti_refuse_argument(const char *label, const char *argument, st_error *error) {
     return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(argument), 0, 0, STI_TEXT("argument is NULL or empty"),
                       error);
 }
 
 STI_COLD static st_status sti_refuse_no_writer(st_error *error) {
-    return sti_argument_refuse("(writer)", "writer", error);
+    return sti_refuse_argument("(writer)", "writer", error);
 }
 
 static void sti_writer_count_tensor(st_writer *w, const st_tensor *t) {
@@ -7946,9 +7948,9 @@ ST_API st_status st_writer_add(st_writer *w, const st_tensor *tensor, st_error *
     uint64_t *shape;
     st_status s;
     if (!w) return sti_refuse_no_writer(error);
-    if (!tensor) return sti_argument_refuse(w->said, "tensor", error);
+    if (!tensor) return sti_refuse_argument(w->label, "tensor", error);
     if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
-    s = sti_tensor_judge(w->said, tensor, &t, error);
+    s = sti_tensor_check(w->label, tensor, &t, error);
     if (s != ST_OK) return s;
     texts = sti_add_saturated(t.name_bytes, 1);
     if (t.dtype == ST_DTYPE_UNKNOWN) texts = sti_add_saturated(texts, sti_span_of(t.dtype_name).n + 1);
@@ -7994,7 +7996,7 @@ ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_er
     if (!w) return sti_refuse_no_writer(error);
     if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
     if (pair) {
-        s = sti_pair_check(w->said, pair, &p, error);
+        s = sti_pair_check(w->label, pair, &p, error);
         if (s != ST_OK) return s;
         copy = (sti_declared_pair *)sti_writer_take_declared(
             w, sizeof *copy, sti_add_saturated(sti_add_saturated(p.key_bytes, p.value_bytes), 2), error);
@@ -8015,15 +8017,15 @@ ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_er
 
 /* Allocates output_order and by_name. */
 static st_status sti_writer_take_entries(st_writer *w, st_error *error) {
-    w->by_name = (sti_named *)sti_writer_take(w, sti_named_bytes(w, 0), error);
+    w->by_name = (sti_output_entry *)sti_writer_take(w, sti_entries_bytes(w, 0), error);
     if (!w->by_name) return ST_ERR_MEMORY;
     w->output_order = w->by_name + w->tensor_count + w->pair_count;
     return ST_OK;
 }
 
 /* Returns the output entry of a completed tensor; item: the caller's tensor or the writer's copy. */
-static sti_named sti_named_tensor(const st_tensor *completed, const st_tensor *item, size_t index) {
-    sti_named n;
+static sti_output_entry sti_tensor_entry(const st_tensor *completed, const st_tensor *item, size_t index) {
+    sti_output_entry n;
     n.name.at = completed->name;
     n.name.n = completed->name_bytes;
     n.item = item;
@@ -8033,8 +8035,8 @@ static sti_named sti_named_tensor(const st_tensor *completed, const st_tensor *i
     return n;
 }
 
-static sti_named sti_named_pair(const st_pair *completed, const st_pair *item) {
-    sti_named n;
+static sti_output_entry sti_pair_entry(const st_pair *completed, const st_pair *item) {
+    sti_output_entry n;
     ST_MEMSET(&n, 0, sizeof n);
     n.name = sti_span_of_text(completed->key, completed->key_bytes);
     n.item = item;
@@ -8049,19 +8051,19 @@ static st_status sti_writer_list_declared(st_writer *w, st_error *error) {
     st_status s = sti_writer_take_entries(w, error);
     if (s != ST_OK) return s;
     for (item = w->first_tensor; item; item = item->next, i++) {
-        w->by_name[i] = sti_named_tensor(&item->tensor, &item->tensor, i);
+        w->by_name[i] = sti_tensor_entry(&item->tensor, &item->tensor, i);
     }
-    for (p = w->first_pair; p; p = p->next) w->output_order[i++] = sti_named_pair(&p->pair, &p->pair);
+    for (p = w->first_pair; p; p = p->next) w->output_order[i++] = sti_pair_entry(&p->pair, &p->pair);
     return ST_OK;
 }
 
 /* ---- sequential output through the buffer. These functions return 0 or a code of the system or the sink. */
 
 /* Reports a failed write, after which the writer can only be closed. */
-STI_COLD static st_status sti_writer_failed(st_writer *w, int code, st_error *error) {
+STI_COLD static st_status sti_writer_fail(st_writer *w, int code, st_error *error) {
     w->stage = STI_FAILED;
-    return sti_error_file(error, sti_span_of(w->said),
-                          sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("cannot write the file")));
+    return sti_error_prepend_path(error, sti_span_of(w->label),
+                                  sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("cannot write the file")));
 }
 
 static int sti_writer_out(st_writer *w, const void *bytes, size_t n) {
@@ -8147,7 +8149,7 @@ static void sti_emit_string(sti_emitter *e, sti_span s) {
     sti_emit(e, "\"", 1);
 }
 
-static void sti_emit_tensor(sti_emitter *e, const sti_named *n, uint64_t begin) {
+static void sti_emit_tensor(sti_emitter *e, const sti_output_entry *n, uint64_t begin) {
     const st_tensor *t = (const st_tensor *)n->item;
     uint32_t i;
     sti_emit_string(e, n->name);
@@ -8173,7 +8175,7 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
     if (w->has_metadata) {
         sti_emit_text(e, "\"__metadata__\":{");
         for (i = 0; i < w->pair_count; i++) {
-            const sti_named *n = &w->output_order[w->tensor_count + i];
+            const sti_output_entry *n = &w->output_order[w->tensor_count + i];
             const st_pair *p = (const st_pair *)n->item;
             if (i) sti_emit(e, ",", 1);
             sti_emit_string(e, n->name);
@@ -8198,7 +8200,7 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
 /* ---- planning */
 
 /* Refuses a header over the format's limit. */
-static st_status sti_header_fits(const char *label, uint64_t bytes, st_error *error) {
+static st_status sti_header_size_check(const char *label, uint64_t bytes, st_error *error) {
     if (bytes <= STI_DEFAULT_LIMIT) return ST_OK;
     return sti_refuse(label, ST_ERR_HEADER_LIMIT, sti_span_of(""), STI_DEFAULT_LIMIT, bytes,
                       STI_TEXT("header of at least $a bytes exceeds the limit of $e"), error);
@@ -8207,17 +8209,17 @@ static st_status sti_header_fits(const char *label, uint64_t bytes, st_error *er
 /* Sorts by_name, and tensors and pairs in output_order; refuses duplicate names and keys. */
 static st_status sti_writer_sort(st_writer *w, st_error *error) {
     const size_t n = w->tensor_count;
-    sti_named *pairs = w->output_order + n;
+    sti_output_entry *pairs = w->output_order + n;
     size_t start[STI_DTYPES], i, next = 0; /* start: index in output_order of the next tensor of a dtype */
     sti_sort_by_name(pairs, w->by_name + n, w->pair_count);
-    i = sti_find_repeated(pairs, w->pair_count);
+    i = sti_find_duplicate(pairs, w->pair_count);
     if (i < w->pair_count) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, pairs[i].name, 0, 0, STI_TEXT("duplicate metadata key"), error);
+        return sti_refuse(w->label, ST_ERR_DUPLICATE, pairs[i].name, 0, 0, STI_TEXT("duplicate metadata key"), error);
     }
     sti_sort_by_name(w->by_name, w->output_order, n);
-    i = sti_find_repeated(w->by_name, n);
+    i = sti_find_duplicate(w->by_name, n);
     if (i < n) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, w->by_name[i].name, 0, 0, STI_TEXT("duplicate tensor name"),
+        return sti_refuse(w->label, ST_ERR_DUPLICATE, w->by_name[i].name, 0, 0, STI_TEXT("duplicate tensor name"),
                           error);
     }
     if (w->options.flags & ST_SAVE_KEEP_ORDER) {
@@ -8241,9 +8243,9 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
     const uint64_t align = w->options.align ? w->options.align : 8;
     uint64_t offset;
     size_t i;
-    st_status s = sti_header_fits(w->said, w->header_min_bytes, error);
+    st_status s = sti_header_size_check(w->label, w->header_min_bytes, error);
     if (s == ST_OK && w->data_bytes > INT64_MAX) { /* below this, data_offset + data_bytes fits 64 bits */
-        s = sti_refuse(w->said, ST_ERR_OVERFLOW, sti_span_of(""), 0, 0,
+        s = sti_refuse(w->label, ST_ERR_OVERFLOW, sti_span_of(""), 0, 0,
                        STI_TEXT("total size of the tensors reaches 2^63 bytes"), error);
     }
     if (s == ST_OK && !w->by_name) s = sti_writer_list_declared(w, error);
@@ -8251,13 +8253,13 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
     if (s != ST_OK) return s;
     sti_emit_header(&count, w);
     w->data_offset = sti_add64_saturated(8, count.bytes);
-    if (w->keep && w->data_offset <= w->keep) {
-        w->data_offset = w->keep;
+    if (w->old_data_offset && w->data_offset <= w->old_data_offset) {
+        w->data_offset = w->old_data_offset;
     } else {
         w->data_offset =
             sti_add64_saturated(sti_add64_saturated(w->data_offset, w->options.slack), align - 1) & ~(align - 1);
     }
-    s = sti_header_fits(w->said, w->data_offset - 8, error);
+    s = sti_header_size_check(w->label, w->data_offset - 8, error);
     for (i = 0, offset = w->data_offset; s == ST_OK && w->first_tensor && i < w->tensor_count; i++) {
         sti_declared_tensor_of(&w->output_order[i])->tensor.offset = offset;
         offset = sti_add64_saturated(offset, w->output_order[i].bytes);
@@ -8278,7 +8280,7 @@ static st_status sti_writer_buffer(st_writer *w, uint64_t bytes, st_error *error
 }
 
 /* Emits the header with its length and padding. */
-static int sti_writer_header(st_writer *w) {
+static int sti_writer_emit_header(st_writer *w) {
     static const char blanks[] = "                                                                ";
     sti_emitter e = {NULL, 0, 0};
     unsigned char length[8];
@@ -8298,11 +8300,11 @@ static int sti_writer_header(st_writer *w) {
 #if !defined(ST_NO_FILES)
 /* Writes the name of a temporary file in the directory of path to temp[size]. */
 STI_COLD static void sti_temp_name(char *temp, size_t size, const char *path, uint32_t serial) {
-    const size_t directory = sti_system_directory(path);
+    const size_t directory = sti_system_directory_length(path);
     ST_MEMCPY(temp, path, directory);
     temp[directory] = 0;
     sti_put(temp, size, sti_span_of(".st-"));
-    sti_put_number(temp, size, sti_system_process());
+    sti_put_number(temp, size, sti_system_process_id());
     sti_put(temp, size, sti_span_of("-"));
     sti_put_number(temp, size, serial);
     sti_put(temp, size, sti_span_of(".tmp"));
@@ -8331,7 +8333,7 @@ STI_COLD static st_status sti_writer_start(st_writer *w, st_error *error) {
         if (s == ST_ERR_NOT_FOUND) {
             (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("directory does not exist"));
         }
-        (void)sti_error_file(error, sti_span_of(w->said), s);
+        (void)sti_error_prepend_path(error, sti_span_of(w->label), s);
         if (w->target.open) sti_system_discard(&w->target, w->temp);
     }
 #endif
@@ -8361,9 +8363,9 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
         w->by_name = NULL; /* a streaming writer may call st_writer_begin again; st_save does not */
         return s;
     }
-    code = sti_writer_header(w);
+    code = sti_writer_emit_header(w);
     if (!code && !w->sink.write) code = sti_writer_flush(w); /* st_writer_write_to writes past the buffer */
-    if (code) return sti_writer_failed(w, code, error);
+    if (code) return sti_writer_fail(w, code, error);
     sti_writer_advance(w);
     return sti_succeed(error);
 }
@@ -8374,8 +8376,8 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
 STI_COLD static st_status sti_fail_tensor_io(const st_writer *w, sti_span name, int code, const char *sentence,
                                              st_error *error) {
     (void)sti_fail_io(error, code, STI_NO_OFFSET, sentence);
-    sti_error_subject(error, name, STI_NAME);
-    return sti_error_file(error, sti_span_of(w->said), ST_ERR_IO);
+    sti_error_set_subject(error, name, STI_SHOW_NAME);
+    return sti_error_prepend_path(error, sti_span_of(w->label), ST_ERR_IO);
 }
 
 /* Returns how many bytes of tensor i in output_order were written. */
@@ -8420,15 +8422,15 @@ static int sti_writer_is_scattered(const st_writer *w) {
 ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_error *error) {
     int code;
     if (!w) return sti_refuse_no_writer(error);
-    if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
+    if (!bytes && n) return sti_refuse_argument(w->label, "bytes", error);
     if (w->stage != STI_WRITING || sti_writer_is_scattered(w)) return sti_refuse_stage(w, error);
     if (n == 0) return sti_succeed(error);
     if (n > w->data_bytes - w->streamed_bytes) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_span_of(""), w->data_bytes - w->streamed_bytes, n,
+        return sti_refuse(w->label, ST_ERR_ARGUMENT, sti_span_of(""), w->data_bytes - w->streamed_bytes, n,
                           STI_TOO_MANY_BYTES, error);
     }
     code = sti_writer_push(w, bytes, n);
-    if (code) return sti_writer_failed(w, code, error);
+    if (code) return sti_writer_fail(w, code, error);
     sti_writer_count(w, n);
     return sti_succeed(error);
 }
@@ -8438,7 +8440,7 @@ static sti_declared_tensor *sti_writer_find(const st_writer *w, sti_span name) {
     size_t low = 0, high = w->tensor_count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const int c = sti_compare(name, w->by_name[middle].name);
+        const int c = sti_compare_spans(name, w->by_name[middle].name);
         if (c == 0) return sti_declared_tensor_of(&w->by_name[middle]);
         if (c < 0) {
             high = middle;
@@ -8455,22 +8457,22 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
     sti_span name;
     int code = 0;
     if (!w) return sti_refuse_no_writer(error);
-    if (!tensor || !tensor->name) return sti_argument_refuse(w->said, tensor ? "tensor->name" : "tensor", error);
-    if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
+    if (!tensor || !tensor->name) return sti_refuse_argument(w->label, tensor ? "tensor->name" : "tensor", error);
+    if (!bytes && n) return sti_refuse_argument(w->label, "bytes", error);
     name = sti_span_of_text(tensor->name, tensor->name_bytes);
     if (w->sink.write) {
-        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0,
+        return sti_refuse(w->label, ST_ERR_UNSUPPORTED, name, 0, 0,
                           STI_TEXT("st_writer_write_to cannot write to a sink"), error);
     }
     if (w->stage != STI_WRITING || w->streamed_bytes) return sti_refuse_stage(w, error);
     item = sti_writer_find(w, name);
     if (!item) {
-        return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("no tensor with this name was declared"),
+        return sti_refuse(w->label, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("no tensor with this name was declared"),
                           error);
     }
-    if (item->failed) return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0, STI_WRITE_FAILED, error);
+    if (item->failed) return sti_refuse(w->label, ST_ERR_STATE, name, 0, 0, STI_WRITE_FAILED, error);
     if (n > item->tensor.bytes - item->written) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n, STI_TOO_MANY_BYTES,
+        return sti_refuse(w->label, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n, STI_TOO_MANY_BYTES,
                           error);
     }
 #if !defined(ST_NO_FILES)
@@ -8492,7 +8494,7 @@ STI_COLD static st_status sti_writer_complete(st_writer *w, st_error *error) {
         const uint64_t bytes = w->output_order[i].bytes, written = sti_writer_written_bytes(w, i);
         const int failed = w->first_tensor && sti_declared_tensor_of(&w->output_order[i])->failed;
         if (failed || written < bytes) {
-            return sti_refuse(w->said, ST_ERR_STATE, w->output_order[i].name, bytes, written,
+            return sti_refuse(w->label, ST_ERR_STATE, w->output_order[i].name, bytes, written,
                               failed ? STI_WRITE_FAILED : STI_TEXT("only $a of the tensor's $e bytes were written"),
                               error);
         }
@@ -8501,7 +8503,7 @@ STI_COLD static st_status sti_writer_complete(st_writer *w, st_error *error) {
 #if !defined(ST_NO_FILES)
     if (!code && !w->sink.write) code = sti_system_finish_file(&w->target, !(w->options.flags & ST_SAVE_NO_SYNC));
 #endif
-    return code ? sti_writer_failed(w, code, error) : ST_OK;
+    return code ? sti_writer_fail(w, code, error) : ST_OK;
 }
 
 ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
@@ -8516,7 +8518,7 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
         int code = sti_system_rename(w->temp, w->path, sync);
         w->target.named = !code;
         if (!code && sync) code = sti_system_sync_directory(w->temp);
-        if (code) return sti_writer_failed(w, code, error);
+        if (code) return sti_writer_fail(w, code, error);
     }
 #endif
     w->stage = STI_FINISHED;
@@ -8526,14 +8528,14 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 /* ---- opening and closing */
 
 /* What a call allows in st_save_options: ST_SAVE_* flags and these bits. Every call allows allocator and user. */
-#define STI_TAKES_ALIGN 1u
-#define STI_TAKES_SLACK 2u
-#define STI_TAKES_LAYOUT (STI_TAKES_ALIGN | STI_TAKES_SLACK)
-#define STI_TAKES_LIMIT 4u /* max_shard_bytes */
-#define STI_TAKES_WORK 8u
-#define STI_TAKES_PROGRESS 16u
-#define STI_TAKES_BYTES 32u /* fill */
-#define STI_TAKES_SINK 64u
+#define STI_ALLOW_ALIGN 1u
+#define STI_ALLOW_SLACK 2u
+#define STI_ALLOW_LAYOUT (STI_ALLOW_ALIGN | STI_ALLOW_SLACK)
+#define STI_ALLOW_LIMIT 4u /* max_shard_bytes */
+#define STI_ALLOW_WORK 8u
+#define STI_ALLOW_PROGRESS 16u
+#define STI_ALLOW_BYTES 32u /* fill */
+#define STI_ALLOW_SINK 64u
 
 /* Refuses the first option that is out of range, then the first that is not allowed. */
 STI_COLD static st_status sti_save_options_check(const char *label, const st_save_options *o, unsigned allowed,
@@ -8544,17 +8546,17 @@ STI_COLD static st_status sti_save_options_check(const char *label, const st_sav
     } options[] = {{ST_SAVE_KEEP_ORDER, "ST_SAVE_KEEP_ORDER"},
                    {ST_SAVE_NO_SYNC, "ST_SAVE_NO_SYNC"},
                    {ST_SAVE_IN_PLACE, "ST_SAVE_IN_PLACE"},
-                   {STI_TAKES_ALIGN, "align"},
-                   {STI_TAKES_SLACK, "slack"},
-                   {STI_TAKES_LIMIT, "max_shard_bytes"},
-                   {STI_TAKES_WORK, "work"},
-                   {STI_TAKES_PROGRESS, "progress"},
-                   {STI_TAKES_BYTES, "fill"},
-                   {STI_TAKES_SINK, "sink"}};
-    const unsigned used = o->flags | (o->align ? STI_TAKES_ALIGN : 0) | (o->slack ? STI_TAKES_SLACK : 0) |
-                          (o->max_shard_bytes ? STI_TAKES_LIMIT : 0) | (o->work.data ? STI_TAKES_WORK : 0) |
-                          (o->progress ? STI_TAKES_PROGRESS : 0) | (o->fill ? STI_TAKES_BYTES : 0) |
-                          (o->sink ? STI_TAKES_SINK : 0);
+                   {STI_ALLOW_ALIGN, "align"},
+                   {STI_ALLOW_SLACK, "slack"},
+                   {STI_ALLOW_LIMIT, "max_shard_bytes"},
+                   {STI_ALLOW_WORK, "work"},
+                   {STI_ALLOW_PROGRESS, "progress"},
+                   {STI_ALLOW_BYTES, "fill"},
+                   {STI_ALLOW_SINK, "sink"}};
+    const unsigned used = o->flags | (o->align ? STI_ALLOW_ALIGN : 0) | (o->slack ? STI_ALLOW_SLACK : 0) |
+                          (o->max_shard_bytes ? STI_ALLOW_LIMIT : 0) | (o->work.data ? STI_ALLOW_WORK : 0) |
+                          (o->progress ? STI_ALLOW_PROGRESS : 0) | (o->fill ? STI_ALLOW_BYTES : 0) |
+                          (o->sink ? STI_ALLOW_SINK : 0);
     const char *wrong = o->flags & ~(ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)    ? "flags"
                         : (o->align & (o->align - (o->align > 0))) || (o->align && o->align < 8) ? "align"
                         : o->allocator && (!o->allocator->alloc || !o->allocator->free)          ? "allocator"
@@ -8575,8 +8577,8 @@ STI_COLD static st_status sti_save_options_check(const char *label, const st_sav
 /* Checks the output, which is a path or options.sink, and sets *label to its name in messages. */
 static st_status sti_save_to(const char *path, const st_save_options *o, const char **label, st_error *error) {
     *label = path ? path : "(sink)";
-    if (path ? !*path : !o->sink) return sti_argument_refuse(path ? "(file)" : *label, "path", error);
-    if (o->sink && !o->sink->write) return sti_argument_refuse(*label, "sink->write", error);
+    if (path ? !*path : !o->sink) return sti_refuse_argument(path ? "(file)" : *label, "path", error);
+    if (o->sink && !o->sink->write) return sti_refuse_argument(*label, "sink->write", error);
     if (path && o->sink) {
         return sti_refuse(*label, ST_ERR_ARGUMENT, sti_span_of("sink"), 0, 0,
                           STI_TEXT("options.sink is set: the path must be NULL"), error);
@@ -8590,17 +8592,17 @@ static st_status sti_save_to(const char *path, const st_save_options *o, const c
     return ST_OK;
 }
 
-/* Allocates a writer. contents: what sti_save_declare will receive, to size the work buffer; NULL: declared later. */
-STI_COLD static st_status sti_writer_open(st_writer **writer, const char *path, const st_contents *contents,
-                                          const st_save_options *options, st_error *error) {
+/* Allocates a writer. contents: what sti_writer_list_contents will receive, to size the work buffer; NULL: declared later. */
+STI_COLD static st_status sti_writer_new(st_writer **writer, const char *path, const st_contents *contents,
+                                         const st_save_options *options, st_error *error) {
     st_writer draft, *w = &draft; /* copied to memory of its own below */
     st_status s;
     ST_MEMSET(w, 0, sizeof *w);
     *writer = NULL;
     if (options) w->options = *options;
-    s = sti_save_to(path, &w->options, &w->said, error);
+    s = sti_save_to(path, &w->options, &w->label, error);
     if (s != ST_OK) return s;
-    sti_memory_choose(&w->memory, w->options.allocator, w->options.work.data, w->options.work.bytes);
+    sti_memory_init(&w->memory, w->options.allocator, w->options.work.data, w->options.work.bytes);
     w->path = path;
     if (w->options.sink) w->sink = *w->options.sink;
     w->header_min_bytes = 2;
@@ -8635,9 +8637,9 @@ ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_s
     if (options) {
         s = sti_save_options_check(
             path ? path : "(sink)", options,
-            ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_WORK | STI_TAKES_SINK, error);
+            ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_WORK | STI_ALLOW_SINK, error);
     }
-    return s == ST_OK ? sti_writer_open(writer, path, NULL, options, error) : s;
+    return s == ST_OK ? sti_writer_new(writer, path, NULL, options, error) : s;
 }
 
 ST_API void st_writer_close(st_writer *w) {
@@ -8687,7 +8689,7 @@ STI_COLD static st_status sti_source_check(const char *label, const st_model *fr
 }
 
 /* Writes the next block of a tensor's data, *n bytes, from memory, the model or options.fill. */
-static st_status sti_save_block(st_writer *w, const sti_named *item, uint64_t *n, st_error *error) {
+static st_status sti_save_block(st_writer *w, const sti_output_entry *item, uint64_t *n, st_error *error) {
     const st_tensor *t = (const st_tensor *)item->item;
     const uint64_t left = item->bytes - w->current_written,
                    most = w->from ? STI_MAPPED_COPY_BYTES : STI_BUFFER_MAX_BYTES;
@@ -8697,10 +8699,10 @@ static st_status sti_save_block(st_writer *w, const sti_named *item, uint64_t *n
     if (t->data) {
         *n = left < most ? left : most; /* in memory, so offsets fit size_t */
         code = sti_writer_push(w, (const unsigned char *)t->data + w->current_written, (size_t)*n);
-        return code ? sti_writer_failed(w, code, error) : ST_OK;
+        return code ? sti_writer_fail(w, code, error) : ST_OK;
     }
     if (w->buffered == w->buffer_bytes) code = sti_writer_flush(w);
-    if (code) return sti_writer_failed(w, code, error);
+    if (code) return sti_writer_fail(w, code, error);
     available = w->buffer_bytes - w->buffered;
     *n = left < available ? left : available;
     if (w->from) {
@@ -8726,7 +8728,7 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
         sti_writer_count(w, n);
         if (w->options.progress &&
             (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed_bytes), total) != 0) {
-            return sti_refuse(w->said, ST_ERR_CANCELLED, sti_span_of(""), 0, 0,
+            return sti_refuse(w->label, ST_ERR_CANCELLED, sti_span_of(""), 0, 0,
                               STI_TEXT("cancelled by progress; nothing was changed"), error);
         }
     }
@@ -8736,17 +8738,17 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
 /* Refuses NULL arrays with a count, and two sources of bytes. */
 STI_COLD static st_status sti_contents_check(const char *label, const st_contents *c, const st_save_options *o,
                                              st_error *error) {
-    if (!c) return sti_argument_refuse(label, "contents", error);
-    if (!c->tensors && c->count) return sti_argument_refuse(label, "contents->tensors", error);
-    if (!c->metadata && c->metadata_count) return sti_argument_refuse(label, "contents->metadata", error);
-    if (!c->index && c->index_count) return sti_argument_refuse(label, "contents->index", error);
+    if (!c) return sti_refuse_argument(label, "contents", error);
+    if (!c->tensors && c->count) return sti_refuse_argument(label, "contents->tensors", error);
+    if (!c->metadata && c->metadata_count) return sti_refuse_argument(label, "contents->metadata", error);
+    if (!c->index && c->index_count) return sti_refuse_argument(label, "contents->index", error);
     if (!c->from || !o || !o->fill) return ST_OK;
     return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
                       STI_TEXT("options.fill and contents.from are both set: choose one source of bytes"), error);
 }
 
 /* Checks all tensors and pairs and lists them for planning. Copies nothing: the caller's structs must stay valid. */
-STI_COLD static st_status sti_save_declare(st_writer *w, const st_contents *c, st_error *error) {
+STI_COLD static st_status sti_writer_list_contents(st_writer *w, const st_contents *c, st_error *error) {
     st_status s;
     size_t i;
     w->from = c->from;
@@ -8754,17 +8756,17 @@ STI_COLD static st_status sti_save_declare(st_writer *w, const st_contents *c, s
     w->tensor_count = c->count;
     w->pair_count = c->metadata_count;
     /* before allocating entries for more tensors than a header can hold */
-    s = sti_header_fits(w->said,
-                        sti_add_saturated(sti_multiply_saturated(c->count, STI_MIN_ENTRY_BYTES),
-                                          sti_multiply_saturated(c->metadata_count, STI_MIN_PAIR_BYTES)),
-                        error);
+    s = sti_header_size_check(w->label,
+                              sti_add_saturated(sti_multiply_saturated(c->count, STI_MIN_ENTRY_BYTES),
+                                                sti_multiply_saturated(c->metadata_count, STI_MIN_PAIR_BYTES)),
+                              error);
     if (s == ST_OK) s = sti_writer_take_entries(w, error);
     for (i = 0; s == ST_OK && i < c->metadata_count; i++) {
         st_pair p;
-        s = sti_pair_check(w->said, &c->metadata[i], &p, error);
+        s = sti_pair_check(w->label, &c->metadata[i], &p, error);
         if (s != ST_OK) return s;
         sti_writer_count_pair(w, &p);
-        w->output_order[c->count + i] = sti_named_pair(&p, &c->metadata[i]);
+        w->output_order[c->count + i] = sti_pair_entry(&p, &c->metadata[i]);
     }
     for (i = 0; s == ST_OK && i < c->count; i++) {
         st_tensor t;
@@ -8772,11 +8774,11 @@ STI_COLD static st_status sti_save_declare(st_writer *w, const st_contents *c, s
             STI_PREFETCH(c->tensors[i + 8].name);
             STI_PREFETCH(c->tensors[i + 8].shape);
         }
-        s = sti_tensor_judge(w->said, &c->tensors[i], &t, error);
-        if (s == ST_OK) s = sti_source_check(w->said, c->from, &w->options, &c->tensors[i], t.bytes, error);
+        s = sti_tensor_check(w->label, &c->tensors[i], &t, error);
+        if (s == ST_OK) s = sti_source_check(w->label, c->from, &w->options, &c->tensors[i], t.bytes, error);
         if (s != ST_OK) return s;
         sti_writer_count_tensor(w, &t);
-        w->by_name[i] = sti_named_tensor(&t, &c->tensors[i], i);
+        w->by_name[i] = sti_tensor_entry(&t, &c->tensors[i], i);
     }
     return s;
 }
@@ -8803,12 +8805,12 @@ ST_API st_status st_save(const char *path, const st_contents *contents, const st
     st_status s = sti_contents_check(label, contents, options, error);
     if (s == ST_OK && options) {
         s = sti_save_options_check(label, options,
-                                   ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_WORK |
-                                       STI_TAKES_SINK | STI_TAKES_BYTES | STI_TAKES_PROGRESS,
+                                   ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_WORK |
+                                       STI_ALLOW_SINK | STI_ALLOW_BYTES | STI_ALLOW_PROGRESS,
                                    error);
     }
-    if (s == ST_OK) s = sti_writer_open(&w, path, contents, options, error);
-    if (s == ST_OK) s = sti_save_declare(w, contents, error);
+    if (s == ST_OK) s = sti_writer_new(&w, path, contents, options, error);
+    if (s == ST_OK) s = sti_writer_list_contents(w, contents, error);
     if (s == ST_OK) s = st_writer_begin(w, error);
     if (s == ST_OK) s = sti_save_data(w, 0, w->data_bytes, error);
     if (s == ST_OK) s = st_writer_finish(w, error);
@@ -8832,7 +8834,7 @@ STI_COLD static st_status sti_plan_shards(const char *label, const st_contents *
     *total_bytes = 0;
     for (i = 0; i < c->count; i++) {
         st_tensor t;
-        st_status s = sti_tensor_judge(label, &c->tensors[i], &t, error);
+        st_status s = sti_tensor_check(label, &c->tensors[i], &t, error);
         if (s != ST_OK) return s;
         *total_bytes = sti_add64_saturated(*total_bytes, t.bytes);
         if (*total_bytes > INT64_MAX) {
@@ -8855,7 +8857,7 @@ STI_COLD static st_status sti_plan_shards(const char *label, const st_contents *
 }
 
 #define STI_SHARDED_OPTIONS \
-    (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_LIMIT | STI_TAKES_PROGRESS | STI_TAKES_BYTES)
+    (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_LIMIT | STI_ALLOW_PROGRESS | STI_ALLOW_BYTES)
 
 STI_COLD ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
                                          uint32_t *shard_count, st_error *error) {
@@ -8865,7 +8867,7 @@ STI_COLD ST_API st_status st_plan_shards(const st_contents *contents, const st_s
     st_status s;
     ST_MEMSET(&o, 0, sizeof o);
     if (options) o = *options;
-    if (!shard_count) return sti_argument_refuse(label, "shard_count", error);
+    if (!shard_count) return sti_refuse_argument(label, "shard_count", error);
     s = sti_contents_check(label, contents, options, error);
     if (s == ST_OK) s = sti_save_options_check(label, &o, STI_SHARDED_OPTIONS, error);
     if (s == ST_OK) s = sti_plan_shards(label, contents, &o, shards, shard_count, &total_bytes, error);
@@ -8889,7 +8891,7 @@ STI_COLD static void sti_shard_name(uint32_t shard, uint32_t shard_count, char n
         sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("-of-"));
         sti_put_five_digits(name, ST_SHARD_NAME_BYTES, shard_count);
     }
-    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL));
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_FILE_SUFFIX));
 }
 
 STI_COLD ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes) {
@@ -8918,14 +8920,14 @@ typedef struct sti_sharded_save {
     uint32_t shard_count;
     uint32_t *shards; /* shards[i]: shard of tensor i */
     uint64_t total_bytes;
-    size_t directory_bytes; /* length of the directory and a separator: file names start there in path */
-    size_t path_bytes;      /* size of path and of temp_path */
-    char *path, *temp_path; /* buffers for one file's final and temporary path */
-    sti_named *sorted;      /* contents.count tensors, by name */
-    sti_named *index_pairs; /* contents.index_count pairs, by key */
-    uint64_t index_bytes;   /* length of the index file */
-    uint32_t *serials;      /* serials[i]: number in the temporary name of file i */
-    uint32_t next_serial;   /* where the search for the next free temporary name starts */
+    size_t directory_bytes;        /* length of the directory and a separator: file names start there in path */
+    size_t path_bytes;             /* size of path and of temp_path */
+    char *path, *temp_path;        /* buffers for one file's final and temporary path */
+    sti_output_entry *sorted;      /* contents.count tensors, by name */
+    sti_output_entry *index_pairs; /* contents.index_count pairs, by key */
+    uint64_t index_bytes;          /* length of the index file */
+    uint32_t *serials;             /* serials[i]: number in the temporary name of file i */
+    uint32_t next_serial;          /* where the search for the next free temporary name starts */
     uint32_t written, renamed;
     uint64_t saved_bytes;   /* tensor data of the complete shards, for progress */
     int has_index;          /* the directory holds model.safetensors.index.json */
@@ -8943,8 +8945,8 @@ STI_COLD static st_status sti_sharded_refuse(const sti_sharded_save *s, st_statu
 STI_COLD static st_status sti_sharded_fail(const sti_sharded_save *s, int code, const char *name,
                                            const char *sentence) {
     st_status status = sti_fail_code(s->error, code, STI_NO_OFFSET, sentence);
-    if (*name) sti_error_subject(s->error, sti_span_of(name), STI_NAME);
-    return sti_error_file(s->error, sti_span_of(s->directory), status);
+    if (*name) sti_error_set_subject(s->error, sti_span_of(name), STI_SHOW_NAME);
+    return sti_error_prepend_path(s->error, sti_span_of(s->directory), status);
 }
 
 /* Puts the path of a file in the directory into s->path and returns it. */
@@ -8960,14 +8962,15 @@ STI_COLD static const char *sti_sharded_name(const sti_sharded_save *s, uint32_t
         sti_shard_name(i, s->shard_count > 1 ? s->shard_count : 0, name);
     } else {
         name[0] = 0;
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL_STEM STI_INDEX_END));
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL_STEM STI_INDEX_SUFFIX));
     }
     return name;
 }
 
 STI_COLD static void *sti_sharded_take(sti_sharded_save *s, size_t bytes) {
     void *taken = sti_arena_take(&s->memory, bytes);
-    if (!taken) (void)sti_error_file(s->error, sti_span_of(s->directory), sti_fail_memory(&s->memory, bytes, s->error));
+    if (!taken)
+        (void)sti_error_prepend_path(s->error, sti_span_of(s->directory), sti_fail_memory(&s->memory, bytes, s->error));
     return taken;
 }
 
@@ -8981,18 +8984,18 @@ STI_COLD static st_status sti_sharded_open(sti_sharded_save *s, const char *dire
     s->directory = directory ? directory : "(directory)";
     if (options) s->options = *options;
     s->error = error;
-    if (!text.n) return sti_argument_refuse(s->directory, "directory", error);
+    if (!text.n) return sti_refuse_argument(s->directory, "directory", error);
     status = sti_contents_check(directory, contents, options, error);
     if (status == ST_OK) status = sti_save_options_check(directory, &s->options, allowed, error);
     if (status != ST_OK) return status;
     s->contents = *contents;
-    sti_memory_choose(&s->memory, s->options.allocator, NULL, 0);
+    sti_memory_init(&s->memory, s->options.allocator, NULL, 0);
     s->shards = (uint32_t *)sti_sharded_take(s, sti_multiply_saturated(contents->count, sizeof *s->shards));
     if (!s->shards) return ST_ERR_MEMORY;
     status = sti_plan_shards(directory, contents, &s->options, s->shards, &s->shard_count, &s->total_bytes, error);
     if (status != ST_OK) return status;
     s->directory_bytes =
-        sti_add_saturated(text.n, sti_system_directory(directory) < text.n); /* + 1: no separator yet */
+        sti_add_saturated(text.n, sti_system_directory_length(directory) < text.n); /* + 1: no separator yet */
     s->path_bytes = sti_add_saturated(s->directory_bytes, name_bytes);
     s->serials =
         (uint32_t *)sti_sharded_take(s, sti_multiply_saturated(s->shard_count + (size_t)1, sizeof *s->serials));
@@ -9022,7 +9025,7 @@ STI_COLD static st_status sti_sharded_each(sti_sharded_save *s, st_status (*visi
 
 /* Emits a JSON string in ASCII. s is UTF-8. */
 STI_COLD static void sti_emit_ascii(sti_emitter *e, sti_span s) {
-    sti_json j = sti_json_inside(s);
+    sti_json j = sti_json_of_text(s);
     sti_emit(e, "\"", 1);
     while (j.at < j.end) {
         const unsigned char *run = j.at;
@@ -9030,7 +9033,7 @@ STI_COLD static void sti_emit_ascii(sti_emitter *e, sti_span s) {
         sti_emit(e, run, (size_t)(j.at - run));
         if (j.at < j.end) {
             unsigned char utf8[4];
-            uint32_t code = sti_utf8_code(utf8, sti_json_character(&j, 0, utf8)); /* length > 0: s is UTF-8 */
+            uint32_t code = sti_utf8_decode(utf8, sti_json_character(&j, 0, utf8)); /* length > 0: s is UTF-8 */
             if (code < 0x10000) {
                 sti_emit_escape(e, code);
             } else {
@@ -9050,14 +9053,15 @@ STI_COLD static void sti_emit_index_key(sti_emitter *e, sti_span key, int is_fir
 }
 
 /* Sorts n items by name; a duplicate name fails with the sentence. */
-STI_COLD static st_status sti_sharded_sort(sti_sharded_save *s, sti_named *items, size_t n, const char *sentence) {
+STI_COLD static st_status sti_sharded_sort(sti_sharded_save *s, sti_output_entry *items, size_t n,
+                                           const char *sentence) {
     const sti_memory before = s->memory;
-    sti_named *spare = (sti_named *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *spare));
+    sti_output_entry *spare = (sti_output_entry *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *spare));
     size_t i;
     if (!spare) return ST_ERR_MEMORY;
     sti_sort_by_name(items, spare, n);
     sti_arena_release(&s->memory, before.chunks, 0);
-    i = sti_find_repeated(items, n);
+    i = sti_find_duplicate(items, n);
     return i < n ? sti_sharded_refuse(s, ST_ERR_DUPLICATE, items[i].name, 0, 0, sentence) : ST_OK;
 }
 
@@ -9066,7 +9070,7 @@ static st_status sti_sharded_sort_pairs(sti_sharded_save *s) {
     const size_t n = s->contents.index_count;
     size_t i;
     if (!n) return ST_OK;
-    s->index_pairs = (sti_named *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *s->index_pairs));
+    s->index_pairs = (sti_output_entry *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *s->index_pairs));
     if (!s->index_pairs) return ST_ERR_MEMORY;
     for (i = 0; i < n; i++) {
         const st_pair *p = &s->contents.index[i];
@@ -9082,11 +9086,11 @@ static st_status sti_sharded_sort_pairs(sti_sharded_save *s) {
             return sti_sharded_refuse(s, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
                                       STI_TEXT("index value of $a bytes exceeds the limit of $e"));
         }
-        j = sti_json_inside(value);
+        j = sti_json_of_text(value);
         if (!sti_is_utf8(value) || sti_json_skip(&j, 2) != ST_OK || sti_json_peek(&j) >= 0) { /* 2: depth in the file */
             return sti_sharded_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("index value is not JSON text"));
         }
-        s->index_pairs[i] = sti_named_pair(p, p);
+        s->index_pairs[i] = sti_pair_entry(p, p);
     }
     return sti_sharded_sort(s, s->index_pairs, n, STI_TEXT("duplicate index key"));
 }
@@ -9094,7 +9098,7 @@ static st_status sti_sharded_sort_pairs(sti_sharded_save *s) {
 static st_status sti_sharded_sort_tensors(sti_sharded_save *s) {
     const size_t n = s->contents.count;
     size_t i;
-    s->sorted = (sti_named *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *s->sorted));
+    s->sorted = (sti_output_entry *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *s->sorted));
     if (!s->sorted) return ST_ERR_MEMORY;
     for (i = 0; i < n; i++) {
         const st_tensor *t = &s->contents.tensors[i];
@@ -9115,7 +9119,7 @@ STI_COLD static void sti_emit_index(sti_emitter *e, const sti_sharded_save *s) {
     int has_total = 0; /* total_size was emitted */
     sti_emit_text(e, "{\n  \"metadata\": {");
     for (i = 0; i <= n; i++) {
-        const int order = i < n ? sti_compare(s->index_pairs[i].name, total_key) : 1;
+        const int order = i < n ? sti_compare_spans(s->index_pairs[i].name, total_key) : 1;
         const st_pair *p;
         sti_span value;
         if (order >= 0 && !has_total) {
@@ -9177,8 +9181,8 @@ STI_COLD static int sti_survey_visit(void *arg, const char *text) {
     const sti_span name = sti_span_of(text);
     char other[ST_SHARD_NAME_BYTES];
     if (s->shard_count > 1 && sti_parse_shard_name(name, other) == s->shard_count) s->has_clash = 1;
-    if (sti_equals_ignoring_case(name, STI_MODEL_STEM STI_MODEL)) s->has_single = 1;
-    if (sti_equals_ignoring_case(name, STI_MODEL_STEM STI_INDEX_END)) s->has_index = 1;
+    if (sti_equals_ignoring_case(name, STI_MODEL_STEM STI_FILE_SUFFIX)) s->has_single = 1;
+    if (sti_equals_ignoring_case(name, STI_MODEL_STEM STI_INDEX_SUFFIX)) s->has_index = 1;
     return 0;
 }
 
@@ -9196,7 +9200,7 @@ STI_COLD static st_status sti_sharded_survey(sti_sharded_save *s) {
 
 /* Opens a writer of the file s->path. */
 STI_COLD static st_status sti_sharded_writer(sti_sharded_save *s, st_writer **w) {
-    st_status status = sti_writer_open(w, s->path, NULL, &s->options, s->error);
+    st_status status = sti_writer_new(w, s->path, NULL, &s->options, s->error);
     if (status == ST_OK) (*w)->serial = s->next_serial;
     return status;
 }
@@ -9221,15 +9225,15 @@ STI_COLD static st_status sti_sharded_check_shard(sti_sharded_save *s, uint32_t 
     for (i = begin; i < end; i++) {
         const st_tensor *tensor = &s->contents.tensors[i];
         st_tensor t;
-        sti_named item;
+        sti_output_entry item;
         st_status status;
-        (void)sti_tensor_judge("", tensor, &t, NULL); /* cannot fail: sti_plan_shards validated the tensor */
+        (void)sti_tensor_check("", tensor, &t, NULL); /* cannot fail: sti_plan_shards validated the tensor */
         status = sti_source_check(s->path, s->contents.from, &s->options, tensor, t.bytes, s->error);
         if (status != ST_OK) return status;
-        item = sti_named_tensor(&t, tensor, i);
+        item = sti_tensor_entry(&t, tensor, i);
         sti_emit_tensor(&count, &item, 0);
     }
-    return sti_header_fits(s->path, sti_add64_saturated(count.bytes, s->options.slack), s->error);
+    return sti_header_size_check(s->path, sti_add64_saturated(count.bytes, s->options.slack), s->error);
 }
 
 STI_COLD static st_status sti_sharded_write_shard(sti_sharded_save *s, uint32_t shard, size_t begin, size_t end) {
@@ -9242,7 +9246,7 @@ STI_COLD static st_status sti_sharded_write_shard(sti_sharded_save *s, uint32_t 
         st_contents c = s->contents;
         if (c.count) c.tensors += begin;
         c.count = end - begin;
-        status = sti_save_declare(w, &c, s->error);
+        status = sti_writer_list_contents(w, &c, s->error);
     }
     if (status == ST_OK) status = st_writer_begin(w, s->error);
     if (status == ST_OK) status = sti_save_data(w, s->saved_bytes, s->total_bytes, s->error);
@@ -9267,7 +9271,7 @@ STI_COLD static st_status sti_sharded_write_index(sti_sharded_save *s) {
     if (status == ST_OK) {
         e.writer = w;
         sti_emit_index(&e, s);
-        status = e.code ? sti_writer_failed(w, e.code, s->error) : sti_sharded_complete(s, w);
+        status = e.code ? sti_writer_fail(w, e.code, s->error) : sti_sharded_complete(s, w);
     }
     st_writer_close(w);
     return status;
@@ -9276,7 +9280,8 @@ STI_COLD static st_status sti_sharded_write_index(sti_sharded_save *s) {
 static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
     uint32_t i;
     if (!found || found->dtype != planned->dtype || found->rank != planned->rank) return 0;
-    if (found->bytes != planned->bytes || !sti_same(sti_span_of(found->dtype_name), sti_span_of(planned->dtype_name)))
+    if (found->bytes != planned->bytes ||
+        !sti_span_equal(sti_span_of(found->dtype_name), sti_span_of(planned->dtype_name)))
         return 0;
     for (i = 0; i < found->rank; i++) {
         if (found->shape[i] != planned->shape[i]) return 0;
@@ -9304,7 +9309,7 @@ STI_COLD static st_status sti_sharded_verify_shard(sti_sharded_save *s, uint32_t
     if (m->count != end - begin) status = ST_ERR_SHARD;
     for (i = begin; status == ST_OK && i < end; i++) {
         st_tensor t;
-        (void)sti_tensor_judge("", &s->contents.tensors[i], &t, NULL);
+        (void)sti_tensor_check("", &s->contents.tensors[i], &t, NULL);
         if (!sti_is_as_planned(st_find_n(m, t.name, t.name_bytes), &t)) status = ST_ERR_SHARD;
     }
     st_close(m);
@@ -9357,7 +9362,8 @@ STI_COLD static int sti_sweep_visit(void *arg, const char *text) {
     char own_spelling[ST_SHARD_NAME_BYTES];
     const uint32_t n = sti_parse_shard_name(sti_span_of(text), own_spelling);
     st_status status;
-    if (n == 0 || (n > 1 && n == s->shard_count) || !sti_same(sti_span_of(text), sti_span_of(own_spelling))) return 0;
+    if (n == 0 || (n > 1 && n == s->shard_count) || !sti_span_equal(sti_span_of(text), sti_span_of(own_spelling)))
+        return 0;
     status = sti_sharded_remove(s, own_spelling, STI_OLD_REMAINS);
     if (status != ST_OK) s->sweep_status = status;
     return 0;
@@ -9372,11 +9378,11 @@ STI_COLD static st_status sti_sharded_finish(sti_sharded_save *s) {
     st_status status = sti_sharded_sync(s, sentence);
     int code;
     if (status == ST_OK && s->shard_count > 1 && s->has_single) {
-        status = sti_sharded_remove(s, STI_MODEL_STEM STI_MODEL,
+        status = sti_sharded_remove(s, STI_MODEL_STEM STI_FILE_SUFFIX,
                                     STI_TEXT("cannot remove this file of the older model, which hides the new index"));
     }
     if (status == ST_OK && s->shard_count == 1 && s->has_index) {
-        status = sti_sharded_remove(s, STI_MODEL_STEM STI_INDEX_END, STI_OLD_REMAINS);
+        status = sti_sharded_remove(s, STI_MODEL_STEM STI_INDEX_SUFFIX, STI_OLD_REMAINS);
     }
     if (status != ST_OK) return status;
     code = sti_system_list(NULL, s->directory, sti_sweep_visit, s);
@@ -9396,7 +9402,7 @@ static st_status sti_sharded_commit(sti_sharded_save *s) {
         sentence = s->has_single
                        ? STI_TEXT("cannot rename the new files into place; the older model.safetensors is unchanged")
                        : STI_TEXT("cannot rename the new files into place, and the older model is gone: save again");
-        if (s->has_index) status = sti_sharded_remove(s, STI_MODEL_STEM STI_INDEX_END, STI_OLD_UNCHANGED);
+        if (s->has_index) status = sti_sharded_remove(s, STI_MODEL_STEM STI_INDEX_SUFFIX, STI_OLD_UNCHANGED);
         if (status == ST_OK) status = sti_sharded_sync(s, sentence);
     }
     while (status == ST_OK && s->renamed < s->written) {
@@ -9446,7 +9452,7 @@ STI_COLD ST_API st_status st_save_index(const char *directory, const st_contents
     return sti_no_files(directory ? directory : "(directory)", error);
 #else
     sti_sharded_save s;
-    st_status status = sti_sharded_open(&s, directory, contents, options, ST_SAVE_NO_SYNC | STI_TAKES_LIMIT, error);
+    st_status status = sti_sharded_open(&s, directory, contents, options, ST_SAVE_NO_SYNC | STI_ALLOW_LIMIT, error);
     if (status == ST_OK) status = sti_sharded_prepare_index(&s);
     if (status == ST_OK) status = sti_sharded_survey(&s);
     if (status == ST_OK) status = sti_sharded_each(&s, sti_sharded_verify_shard);
@@ -9468,13 +9474,13 @@ STI_COLD ST_API st_status st_save_index(const char *directory, const st_contents
 /* Counts the blanks between the end of the header's text and the data. */
 static st_status sti_edit_slack(const sti_model *m, size_t *slack, st_error *error) {
     unsigned char bytes[64];
-    uint64_t offset = m->open.shards->data_offset;
+    uint64_t offset = m->base.shards->data_offset;
     for (*slack = 0; offset > 8;) {
         size_t n = offset - 8 < sizeof bytes ? (size_t)(offset - 8) : sizeof bytes, left = n;
         int code = sti_model_read(m, 0, offset - n, bytes, n);
         if (code) {
-            return sti_error_file(error, sti_span_of(m->said),
-                                  sti_fail_code(error, code, offset - n, STI_TEXT("cannot read the header")));
+            return sti_error_prepend_path(error, sti_span_of(m->label),
+                                          sti_fail_code(error, code, offset - n, STI_TEXT("cannot read the header")));
         }
         while (left && sti_is_blank(bytes[left - 1])) left--;
         *slack += n - left; /* at most the length of the header */
@@ -9491,42 +9497,43 @@ static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_erro
     int code;
     w->target.named = 1; /* no temporary file to remove */
     if (s != ST_OK) return s;
-    if (w->data_offset != w->keep) {
-        return sti_refuse(w->said, ST_ERR_TOO_LARGE, sti_span_of(""), w->keep, w->data_offset,
+    if (w->data_offset != w->old_data_offset) {
+        return sti_refuse(w->label, ST_ERR_TOO_LARGE, sti_span_of(""), w->old_data_offset, w->data_offset,
                           STI_TEXT("new header needs $a bytes before the data, only $e available"), error);
     }
-    w->buffer_bytes = sti_round8((size_t)w->keep); /* fits size_t: the header was in memory */
+    w->buffer_bytes = sti_round8((size_t)w->old_data_offset); /* fits size_t: the header was in memory */
     w->buffer = (unsigned char *)sti_writer_take(w, w->buffer_bytes, error);
     if (!w->buffer) return ST_ERR_MEMORY;
-    (void)sti_writer_header(w); /* cannot fail: the buffer is large enough */
-    code = sti_system_edit(w->path, validated, &w->target);
+    (void)sti_writer_emit_header(w); /* cannot fail: the buffer is large enough */
+    code = sti_system_open_in_place(w->path, validated, &w->target);
     if (code == STI_IO_LINKED) {
-        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
+        return sti_refuse(w->label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
                           STI_TEXT("cannot edit in place: the file is a symbolic link or has several names"), error);
     }
     if (code) {
-        return sti_error_file(error, sti_span_of(w->said),
-                              sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file for writing")));
+        return sti_error_prepend_path(
+            error, sti_span_of(w->label),
+            sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file for writing")));
     }
-    code = sti_system_write(&w->target, 8, w->buffer + 8, (size_t)w->keep - 8);
+    code = sti_system_write(&w->target, 8, w->buffer + 8, (size_t)w->old_data_offset - 8);
     if (!code && !(w->options.flags & ST_SAVE_NO_SYNC)) code = sti_system_sync(&w->target);
-    if (!code) code = sti_system_close_written(&w->target);
-    if (w->target.open) (void)sti_system_close_written(&w->target);
-    return code ? sti_writer_failed(w, code, error) : ST_OK;
+    if (!code) code = sti_system_close_target(&w->target);
+    if (w->target.open) (void)sti_system_close_target(&w->target);
+    return code ? sti_writer_fail(w, code, error) : ST_OK;
 }
 
 /* Edits a file that is open as *model. Closes the model, and sets it to NULL, before the file is replaced, as Windows
- * requires. In place the model stays open, so that no other file can get the identity that sti_system_edit compares. */
+ * requires. In place the model stays open, so that no other file can get the identity that sti_system_open_in_place compares. */
 static st_status sti_edit(st_model **model, const char *path, const st_pair *metadata, size_t metadata_count,
                           const st_save_options *options, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)*model;
-    const uint64_t old_data_offset = m->open.shards->data_offset;
+    const uint64_t old_data_offset = m->base.shards->data_offset;
     const int in_place = (options->flags & ST_SAVE_IN_PLACE) != 0;
     st_save_options o = *options;
     st_writer *w = NULL;
     size_t slack;
     st_status s;
-    if (m->open.index_count || !sti_same(sti_span_of(m->open.shards->path), sti_span_of(path))) {
+    if (m->base.index_count || !sti_span_equal(sti_span_of(m->base.shards->path), sti_span_of(path))) {
         return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
                           STI_TEXT("cannot edit metadata: the path is an index or a directory, not a file"), error);
     }
@@ -9538,14 +9545,14 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
     if (!o.align) {
         for (o.align = 8; !in_place && o.align < 65536 / 2 && old_data_offset % (2 * o.align) == 0;) o.align *= 2;
     }
-    s = sti_writer_open(&w, path, NULL, &o, error);
-    if (s == ST_OK) w->keep = old_data_offset;
+    s = sti_writer_new(&w, path, NULL, &o, error);
+    if (s == ST_OK) w->old_data_offset = old_data_offset;
     if (s == ST_OK) {
         st_contents c = st_contents_of(*model);
         c.metadata = metadata;
         c.metadata_count = metadata_count;
         s = sti_contents_check(path, &c, NULL, error);
-        if (s == ST_OK) s = sti_save_declare(w, &c, error);
+        if (s == ST_OK) s = sti_writer_list_contents(w, &c, error);
     }
     if (s == ST_OK && in_place) {
         s = sti_edit_in_place(w, &m->files->io, error);
@@ -9563,20 +9570,20 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
 
 STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
                                            const st_save_options *options, st_error *error) {
-    if (!path) return sti_argument_refuse("(file)", "path", error);
+    if (!path) return sti_refuse_argument("(file)", "path", error);
 #if defined(ST_NO_FILES)
     (void)metadata, (void)metadata_count, (void)options;
     return sti_no_files(path, error);
 #else
     {
-        unsigned allowed = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_TAKES_PROGRESS;
+        unsigned allowed = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_ALLOW_PROGRESS;
         st_open_options open_options;
         st_save_options o;
         st_model *model;
         st_status s;
         ST_MEMSET(&o, 0, sizeof o);
         if (options) o = *options;
-        if (!(o.flags & ST_SAVE_IN_PLACE)) allowed |= STI_TAKES_LAYOUT;
+        if (!(o.flags & ST_SAVE_IN_PLACE)) allowed |= STI_ALLOW_LAYOUT;
         s = sti_save_options_check(path, &o, allowed, error);
         if (s != ST_OK) return s;
         ST_MEMSET(&open_options, 0, sizeof open_options);

@@ -135,7 +135,7 @@ static void all_codes(sti_kernel kernel, const char *name) {
     kernels_seen = 0;
     for (from = 1; from < DTYPES; from++) {
         for (to = 1; to < DTYPES; to++) {
-            if (to == from || !sti_convertible((st_dtype)to, (st_dtype)from) || from == ST_DTYPE_C64) continue;
+            if (to == from || !sti_is_convertible((st_dtype)to, (st_dtype)from) || from == ST_DTYPE_C64) continue;
             test_row = pair_name(to, from);
             compare(to, from, kernel, name);
         }
@@ -165,7 +165,7 @@ static void modes(void) {
         for (to = 1; to < DTYPES; to++) {
             unsigned char *src, *want, *got;
             size_t bytes;
-            if (to == from || !sti_convertible((st_dtype)to, (st_dtype)from) || from == ST_DTYPE_C64) continue;
+            if (to == from || !sti_is_convertible((st_dtype)to, (st_dtype)from) || from == ST_DTYPE_C64) continue;
             if (from == ST_DTYPE_F6_E2M3 || from == ST_DTYPE_F6_E3M2 || sti_number_formats[to].kind < STI_KIND_IEEE)
                 continue;
             test_row = pair_name(to, from);
@@ -224,7 +224,7 @@ static void places(void) {
         const unsigned bits = st_dtype_bits((st_dtype)from);
         if (from == ST_DTYPE_C64) continue;
         for (to = 1; to < DTYPES; to++) {
-            if (to == from || !sti_convertible((st_dtype)to, (st_dtype)from)) continue;
+            if (to == from || !sti_is_convertible((st_dtype)to, (st_dtype)from)) continue;
             test_row = pair_name(to, from);
             for (n = 0; n <= 70; n++) {
                 /* a block of just these elements, so that reading past them is seen; at an odd place */

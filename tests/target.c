@@ -165,7 +165,7 @@ static void temporaries_in_the_way(void) {
     size_t temporary, i;
     test_row = "temporaries in the way";
     for (i = 0; i < 12; i++) {
-        snprintf(name, sizeof name, ".st-%lu-%d.tmp", sti_system_process(), (int)i);
+        snprintf(name, sizeof name, ".st-%lu-%d.tmp", sti_system_process_id(), (int)i);
         scratch_write(name, "left over", 9);
     }
     target_begin();
@@ -174,7 +174,7 @@ static void temporaries_in_the_way(void) {
     CHECK_EQ(names_in(scratch_directory, &temporary), 13);
     CHECK_EQ(temporary, 12);
     for (i = 0; i < 12; i++) {
-        snprintf(name, sizeof name, ".st-%lu-%d.tmp", sti_system_process(), (int)i);
+        snprintf(name, sizeof name, ".st-%lu-%d.tmp", sti_system_process_id(), (int)i);
         CHECK(file_is(scratch_path(name), "left over", 9));
         scratch_remove(name);
     }
@@ -307,7 +307,7 @@ static void permissions_under_way(void) {
     st_writer *w;
     st_error error;
     test_row = "permissions under way";
-    snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process());
+    snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process_id());
     CHECK_STATUS(st_writer_open(&w, scratch_path(TARGET), NULL, &error), ST_OK);
     CHECK_STATUS(st_writer_add(w, &tensors[0], &error), ST_OK);
     check_no_temporary();
@@ -344,7 +344,7 @@ static void target_links(void) {
     test_row = "a link where the temporary would be";
     {
         char name[64];
-        snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process());
+        snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process_id());
         CHECK(symlink("behind", scratch_path(name)) == 0);
         CHECK_STATUS(save(scratch_path(TARGET), 0, &error), ST_OK);
         CHECK(lstat(scratch_path("behind"), &about) != 0);

@@ -15,7 +15,7 @@ int main(void) {
     sti_span key;
     char text[KEY_BYTES + 1];
     memset(&x, 0, sizeof x);
-    x.capacity = sti_table_slots(KEYS, 0);
+    x.capacity = sti_table_capacity(KEYS, 0);
     key.at = text;
     key.n = KEY_BYTES;
     n += (unsigned long)sprintf(header, "{\"__metadata__\":{");

@@ -240,7 +240,7 @@ static void nothing_works(int which) {
     CHECK(target_is(old, old_bytes));
     CHECK_EQ(names_in(scratch_directory, &temporary), 2);
     CHECK_EQ(temporary, 1);
-    snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process());
+    snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process_id());
     scratch_remove(name);
 }
 
