@@ -274,6 +274,14 @@ static void depths(void) {
     }
 }
 
+static void depth_message(void) {
+    char text[2 * 128];
+    memset(text, '[', 128);
+    memset(text + 128, ']', 128);
+    CHECK_STATUS(ignored(text, sizeof text), ST_ERR_JSON);
+    CHECK(strstr(error.message, "arrays and objects nested more than 127 levels deep") != NULL);
+}
+
 /* texts are compared with their escapes resolved, on either side; what is not text is like nothing */
 static void comparisons(void) {
     static const struct pair {
@@ -313,5 +321,6 @@ int main(void) {
     zeros();
     integers();
     depths();
+    depth_message();
     return test_done("json");
 }
