@@ -10,8 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size,
-                        size_t max_size); /* from libFuzzer; main.c defines an empty one for replay */
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size); /* main.c: an empty one */
 
 #define CHECK(x) ((x) ? (void)0 : fuzz_fail(__FILE__, __LINE__, #x))
 
@@ -191,7 +190,7 @@ static inline void fuzz_check_error(st_status status, const st_error *error, uin
     case ST_ERR_SUBBYTE: CHECK(error->position >= 8 && error->position <= n); break;
     case ST_ERR_ARGUMENT:
     case ST_ERR_MEMORY:
-    case ST_ERR_NOT_FOUND: /* the path of an empty directory */
+    case ST_ERR_NOT_FOUND: /* an empty directory */
     case ST_ERR_UNSUPPORTED:
     case ST_ERR_TOO_LARGE: break;
     default: fuzz_fail(__FILE__, __LINE__, "a status that opening one file may have");

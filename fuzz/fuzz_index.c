@@ -798,8 +798,7 @@ static void try_failing(const input *in, const opened *first) {
     d = disk_of(in, 1 + in->knob % 16, failures[kind].code);
     o = open_model(&d, options_with(&allocator));
     if (d.calls < d.fail_at || fuzz_same_error(&o.error, &first->error)) {
-        CHECK(fuzz_same_error(&o.error,
-                              &first->error)); /* the failed read may have been the one that identifies other formats */
+        CHECK(fuzz_same_error(&o.error, &first->error)); /* other formats may go undetected */
     } else if (o.error.sys != d.code) {
         CHECK(first->status != ST_OK && o.status != ST_OK);
     } else {
@@ -817,8 +816,7 @@ static void try_work(const input *in) {
     options.work.data = work;
     options.work.bytes = sizeof work;
     o = open_model(&d, options);
-    CHECK(o.status == ST_ERR_ARGUMENT &&
-          d.calls == (in->options & DIRECTORY ? 2 : 0)); /* the attempt to open a file, then the listing */
+    CHECK(o.status == ST_ERR_ARGUMENT && d.calls == (in->options & DIRECTORY ? 2 : 0)); /* open, then list */
 }
 
 static void free_members(members *m) {

@@ -34,8 +34,7 @@ static int run_file(const char *path) {
     good = feof(file) && !ferror(file);
     fclose(file);
     if (good) {
-        uint8_t *exact =
-            (uint8_t *)malloc(size ? size : 1); /* of the exact length, so that sanitizers detect reads past the end */
+        uint8_t *exact = (uint8_t *)malloc(size ? size : 1); /* exact, so that sanitizers detect overreads */
         size_t i;
         for (i = 0; exact && i < size; i++) exact[i] = data[i];
         good = exact && LLVMFuzzerTestOneInput(exact, size) == 0;
