@@ -51,7 +51,7 @@ static const edit_case cases[] = {
     {"one byte too long", OLD("{" T_ENTRY "}" BLANKS_10 BLANKS_10 "    "), DATA("xy"), pair_k, 1, 0, 0,
      NEW("{\"__metadata__\":{\"k\":\"v\"}," T_ENTRY "}"), 104, 0}, /* 78 and the old 24 blanks, rounded up to 112 - 8 */
     {"keys sorted and escaped", OLD("{" T_ENTRY "}    "), DATA("xy"), pairs_za, 2, 0, 0,
-     NEW("{\"__metadata__\":{\"a\":\"\\\"\\n\",\"z\":\"1\"}," T_ENTRY "}"), 96, 0}, /* 88 and 4 blanks, rounded up to 104 - 8 */
+     NEW("{\"__metadata__\":{\"a\":\"\\\"\\n\",\"z\":\"1\"}," T_ENTRY "}"), 96, 0}, /* 88 and 4, up to 104 - 8 */
     {"slack and alignment stay", OLD("{" T_ENTRY "}" BLANKS_100 X5(BLANKS_10) BLANKS_10 BLANKS_10 BLANKS_10 BLANKS_10 "     "),
      DATA("xy"), pair_long, 1, 0, 0, /* data at 256, after 195 blanks */
      NEW("{\"__metadata__\":{\"k\":\"" X100("0123456789") "\"}," T_ENTRY "}"), 1272, 0}, /* 1077 and 195 blanks */

@@ -110,8 +110,7 @@ static void roots(void) {
         st_error e;
         snprintf(name, sizeof name, "root %u", (unsigned)i);
         test_row = name;
-        for (k = 0; k < sizeof root_cases / sizeof *root_cases;
-             k++) { /* add all caches but those expected to be absent */
+        for (k = 0; k < sizeof root_cases / sizeof *root_cases; k++) { /* omit absent ones */
             if (root_cases[k].found != NULL) put_snapshot(root_cases[k].found, "models--owner--name", COMMIT);
         }
         set("HF_HUB_CACHE", row->hub_cache), set("HUGGINGFACE_HUB_CACHE", row->hugging), set("HF_HOME", row->home);

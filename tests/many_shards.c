@@ -126,8 +126,7 @@ static void in_a_pack(void) {
     p.mapped = 0;
     p.opens = p.closes = p.reads = p.most_open = 0;
     CHECK_STATUS(st_open(&m, "pack", &options, &error), ST_OK);
-    again = p.opens - SHARDS -
-            1; /* opens beyond one for each shard and the index: shards whose headers were too long to keep */
+    again = p.opens - SHARDS - 1; /* shards reopened because their headers were too long to keep */
     CHECK(again > 0 && again < SHARDS);
     CHECK_EQ(p.reads, 2 * (SHARDS + again) + 1);
     CHECK_EQ(p.opens - p.closes, KEPT);

@@ -164,8 +164,7 @@ static void refuse_callbacks(void) {
                     refuse(which == 0 ? &a.sink.refusing : &a.calling.fill, k, forever, which == 0 ? 28 : -1);
                     CHECK_STATUS(save_by(&a, &s, ways[i], data, LONG_BYTES), ST_ERR_IO);
                     CHECK_EQ(a.error.sys, which == 0 ? 28 : -1);
-                    CHECK_EQ(which == 0 ? a.sink.refusing.calls : a.calling.fill.calls,
-                             k); /* not called after a failure */
+                    CHECK_EQ(which == 0 ? a.sink.refusing.calls : a.calling.fill.calls, k); /* not called again */
                     if (which == 1) CHECK_STR(a.error.subject, "long");
                     saved_end(&a);
                     refusals++;
