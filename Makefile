@@ -1,4 +1,5 @@
-# POSIX make, any C compiler. `make run` and `make test` need nothing else; tests/tools/install brings what `make check` needs.
+# For POSIX make and any C compiler. `make run` and `make test` need nothing else; tests/tools/install installs what
+# `make check` needs.
 .POSIX:
 CC = cc
 CFLAGS = -O1 -g
@@ -11,12 +12,12 @@ LOGS = build/check
 ONLY =
 RENEW =
 
-# patterns for the shell; a subset may be given: make asan TESTS=tests/json.c HARNESSES= TOOL=
+# shell patterns; override them to run a subset: make asan TESTS=tests/json.c HARNESSES= TOOL=
 TESTS = tests/*.c tests/faults/*.c
 HARNESSES = fuzz/fuzz_*.c
 TOOL = tests/tool*.sh
-# `make check` leaves the rest of these to `make nightly`: the scripts of the tool where starting it is slow, and all but
-# one of THIN random rounds where a machine is emulated
+# `make check` runs less of these than `make nightly`: no tool scripts where starting a process is slow, and one of THIN
+# random rounds under emulators
 SLOW_TOOL = $(TOOL)
 THIN = 1
 PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
@@ -27,10 +28,10 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
 	examples/st/report.c examples/st/open.c examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c
 
-# what `check` makes: fuzz, which runs alone, then the longest first
+# targets of `check`: fuzz, which runs alone, then the slowest first
 CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites hostile bench-count \
 	symbols tsan arm rooms format
-# the rest of the nightly round: the same tests under what is slowest, or differs least; all of F32; static analysis
+# additional targets of `nightly`: slow or rarely different environments, all of F32, static analysis
 NIGHTLY = valgrind arm64 musl tcc exhaustive analyze
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
@@ -39,26 +40,26 @@ SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 help:
 	@echo 'make run        build the tool build/st, make a small model, list it'
 	@echo 'make test       build and run all tests; needs a C compiler and make'
-	@echo 'make check      everything below but $(NIGHTLY), two at a time (tests/tools/install brings the tools);''
-	@echo '                shortened under emulators and sanitizers, which `make nightly` makes whole:'
+	@echo 'make check      all checks below but $(NIGHTLY), two at a time (tests/tools/install installs the tools);''
+	@echo '                shorter runs under emulators and sanitizers than `make nightly`:'
 	@echo '  fuzz          each fuzzer for FUZZ_SECONDS=20 under ASan and UBSan'
 	@echo '  asan msan valgrind   the tests under clang ASan + UBSan, clang MSan, valgrind'
-	@echo '  faults        every system call of saving refused, and the program killed at each; needs strace'
+	@echo '  faults        makes every system call of saving fail, or kills the program there; needs strace'
 	@echo '  tsan          several threads on one writer and one model, and in st_load, under the thread sanitizer'
-	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 are taken'
+	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 must be executed'
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
 	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
-	@echo '  warnings      every dialect of every compiler, no warning'
+	@echo '  warnings      every dialect of every compiler, without warnings'
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
 	@echo '  hostile       among hostile system headers, twice, in two files, as C++'
-	@echo '  arm symbols   size and stack on a Cortex-M4; what the object exports and imports'
-	@echo '  rooms format  the order of the header; clang-format'
-	@echo '  interop callsites examples   the reference package; outside programs; examples/'
-	@echo 'make nightly    the checks whole, with long fuzzing, and $(NIGHTLY); writes tests/NIGHTLY.md'
-	@echo 'make bench      speed beside other libraries; ONLY="open find" measures only these workloads'
+	@echo '  arm symbols   size and stack on a Cortex-M4; exported and imported symbols'
+	@echo '  rooms format  the structure of the header; clang-format'
+	@echo '  interop callsites examples   the reference package; tests/callsites; examples/'
+	@echo 'make nightly    all checks in full, with long fuzzing, and $(NIGHTLY); writes tests/NIGHTLY.md'
+	@echo 'make bench      compares the speed with other libraries; ONLY="open find" measures only these workloads'
 	@echo 'make bench-table    prints the table of the README from the last results'
-	@echo 'make size       lines, bytes of text, stack'
+	@echo 'make size       prints lines, code size, stack depth'
 	@echo 'make install    header, st and safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
 	@echo 'make clean      remove build/'
 
@@ -94,11 +95,11 @@ bench:
 	@command -v python3 >/dev/null || { echo "bench: needs python3"; exit 1; }
 	@CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py $(ONLY)
 
-# the README's table, of the last results of `make bench`
+# prints the README's table from the last results of `make bench`
 bench-table:
 	@PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/bench.py --table
 
-# RENEW=1: writes the file anew
+# RENEW=1: rewrites the file of expected counts
 bench-count:
 	@RENEW=$(RENEW) sh tests/bench/count
 
@@ -110,7 +111,7 @@ asan:
 	    ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
 	    $(PROGRAMS) asan $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
-# clang 14's runtime does not know fstat64, so it takes what that fills for uninitialized
+# clang 14's runtime does not intercept fstat64, and reports its results as uninitialized
 msan:
 	@CC=clang-19 CFLAGS="-g -O1 -fsanitize=memory -fno-sanitize-recover=all" WHOLE_CFLAGS=-O0 \
 	    $(PROGRAMS) msan $(TESTS) $(HARNESSES)
@@ -119,7 +120,7 @@ tsan:
 	@CC=clang-14 CFLAGS="-g -O1 -fsanitize=thread -fno-sanitize-recover=all" $(PROGRAMS) tsan tests/threads.c \
 	    tests/load_threads.c
 
-# from outside; tests/faults/*.c do the same from inside
+# runs another program; tests/faults/*.c do the same in one process
 faults:
 	@CC="$(CC)" sh tests/faults/system.sh
 
@@ -141,7 +142,7 @@ arm64:
 i686:
 	@CC="i686-linux-gnu-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) i686 $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
-# all that can be tried is tried: minutes
+# tests every possible value; takes minutes
 exhaustive:
 	@CC="$(CC)" CFLAGS="-O2 -g" LIMIT=7200 $(PROGRAMS) exhaustive tests/exhaustive/*.c
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# wine.sh SOURCE...: the tests and harnesses as Windows programs, and the outside programs of ../shared where it is there.
-# Wine can end with 0 and have run nothing, so what counts is the sum that each program prints.
+# wine.sh SOURCE...: builds and runs tests and harnesses as Windows programs, and the programs of ../shared if it exists.
+# Wine can exit with 0 without running a program, so only the printed totals count.
 check=wine
 . tests/tools/lib.sh
 have x86_64-w64-mingw32-gcc wine || finish
