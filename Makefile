@@ -40,7 +40,7 @@ SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 help:
 	@echo 'make run        build the tool build/st, make a small model, list it'
 	@echo 'make test       build and run all tests; needs a C compiler and make'
-	@echo 'make check      all checks below but $(NIGHTLY), two at a time (tests/tools/install installs the tools);''
+	@echo 'make check      all checks below but $(NIGHTLY), two at a time (tests/tools/install installs the tools);'
 	@echo '                shorter runs under emulators and sanitizers than `make nightly`:'
 	@echo '  fuzz          each fuzzer for FUZZ_SECONDS=20 under ASan and UBSan'
 	@echo '  asan msan valgrind   the tests under clang ASan + UBSan, clang MSan, valgrind'
