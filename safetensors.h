@@ -4304,7 +4304,7 @@ STI_COLD static int sti_take_table(sti_opening *o, sti_name_table *table, const 
 /* Takes memory for the header's text and its entries, which never outgrow the text. The error for a work buffer that is
  * too small comes before the header is read, so it asks for a bound: twice the header's bytes here, and at most 7 times
  * for the model (6.6 for metadata entries of 6 characters, which take 40 bytes each; tensors take less). */
-static st_status sti_take_header_scratch(sti_opening *o, sti_opened_file *p) {
+STI_NOINLINE static st_status sti_take_header_scratch(sti_opening *o, sti_opened_file *p) {
     const size_t n = sti_round8(p->header_bytes ? p->header_bytes : 1);
     if (p->header_bytes > SIZE_MAX / 4) { /* 2 * n must not overflow */
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX / 4, p->header_bytes,

@@ -414,7 +414,7 @@ static inline void judge(job *j, buffer *expected) {
     *expected = write_slowly(j, &overflow, &header);
     if (overflow) j->begin_faults |= fault(ST_ERR_OVERFLOW);
     if (header > HEADER_LIMIT) j->begin_faults |= fault(ST_ERR_HEADER_LIMIT);
-    if (header == UINT64_MAX) j->begin_faults |= fault(ST_ERR_OVERFLOW);       /* slack that no sum can hold */
+    if (header == UINT64_MAX) j->begin_faults |= fault(ST_ERR_OVERFLOW); /* slack that no sum can hold */
     /* a repeated name is found when names are sorted: before the sources of bytes are looked at, or after, and the header
      * may be too long with it */
     if (j->repeated && (j->faults & ~fault(ST_ERR_ARGUMENT)) == 0 && !first_pair && !first_item) {
