@@ -398,8 +398,8 @@ typedef struct st_files { /* a file system of the caller's: an archive, game ass
      * each st_read, from any thread, unless `mapped` is set. */
     int (*open)(void *user, const char *path, st_io *file);
     void (*close)(void *user, st_io *file); /* called once for each open that returned 0 */
-    /* Calls each with every name in the directory (a name, not a path) until it returns non-zero, and returns that value;
-     * else 0, or ST_IO_NOT_FOUND if there is no such directory. NULL: directories cannot be opened. */
+    /* Calls each with every name in the directory (a name, not a path) until it returns non-zero, and returns that
+     * value; else 0, or ST_IO_NOT_FOUND if there is no such directory. NULL: directories cannot be opened. */
     int (*list)(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg);
 } st_files;
 
@@ -513,7 +513,8 @@ typedef struct st_writer st_writer;
 /* ---- 4 calls --------------------------------------------------------------------------------------------------------
  * Errors lists what a call adds to ST_ERR_ARGUMENT for NULL and unknown flags. After an error outputs are untouched
  * unless the block says otherwise. Every call may run in several threads on one open model unless the block says
- * otherwise. uses: 3
+ * otherwise.
+ * uses: 3
  * ------------------------------------------------------------------------------------------------------------------ */
 
 /* -- names and numbers -- */
@@ -649,8 +650,7 @@ ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_
  *   shape     NULL, or room for tensor->rank dimensions, in the order of the view's axes
  *   elements  NULL, or receives their product
  * Errors: ST_ERR_ARGUMENT  more ranges than dimensions; a range that starts past its stop, or stops past the end; an
- * axis
- *                          repeated or out of range
+ *                          axis repeated or out of range
  *         ST_ERR_OVERFLOW  possible only for tensors that are in no file */
 ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uint64_t *shape, uint64_t *elements,
                                st_error *error);
@@ -662,8 +662,7 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
  *   dst        any alignment; must not be part of tensor->data
  *   dst_bytes  size of dst; what the view needs is written, not more
  * Errors: ST_ERR_ARGUMENT     invalid view (see st_view_shape), dst too small (expected: bytes needed), no such dtype,
- * not a
- *                             tensor of this model
+ *                             not a tensor of this model
  *         ST_ERR_UNSUPPORTED  no such conversion (see NUMBERS in the manual)
  *         ST_ERR_SUBBYTE      4- and 6-bit elements, not converted: the last axis must stay last, with step 1, and
  *                             start and end on whole bytes. The whole tensor can always be read.
@@ -697,10 +696,10 @@ ST_API st_status st_load(const st_model *model, const st_load_item *items, size_
 
 /* Computes which bytes st_load would read, for programs that read them by other means: io_uring, a GPU, their own pool.
  * The bytes are as stored (little-endian).
- *   items      dst and dst_bytes are ignored
- *   max_bytes  largest extent wanted; 0: no limit
- *   extents    room for extent_capacity extents, sorted by file and offset; NULL if extent_capacity is 0. A view has
- *              one for each run of bytes, which may be each element
+ *   items         dst and dst_bytes are ignored
+ *   max_bytes     largest extent wanted; 0: no limit
+ *   extents       room for extent_capacity extents, sorted by file and offset; NULL if extent_capacity is 0. A view has
+ *                 one for each run of bytes, which may be each element
  *   extent_count  NULL, or receives the number of extents
  * Errors: ST_ERR_ARGUMENT     extent_capacity too small (expected: number of extents), or as st_read_as
  *         ST_ERR_UNSUPPORTED  an item is to be converted
@@ -728,8 +727,8 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 /* Tells the system how the bytes of a tensor will be used: ST_ADVISE_WILL_NEED starts reading ahead, ST_ADVISE_DONE
  * releases cached pages.
  *   tensor  NULL: all tensors
- * Returns ST_OK also where the system or the source takes no advice. Errors: ST_ERR_ARGUMENT  not a tensor of this
- * model */
+ * Returns ST_OK also where the system or the source takes no advice.
+ * Errors: ST_ERR_ARGUMENT  not a tensor of this model */
 ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error);
 
 /* -- scanning without memory -- */
@@ -911,7 +910,8 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #define STI_IMPLEMENTED
 
 /* ---- 5 configuration, private half ----------------------------------------------------------------------------------
- * Every default in one place, the includes, and the platform: each STI_OS_* is 0 or 1 from here on.
+ * Detects the platform and the compiler, sets the defaults and includes the system headers. From here on every STI_OS_*
+ * is 0 or 1. Constants that several rooms use are here; the others stand in the room that uses them.
  * uses: 2
  * ------------------------------------------------------------------------------------------------------------------ */
 #if defined(ST_FREESTANDING) && !defined(ST_NO_FILES)
@@ -966,19 +966,19 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #include <errno.h>
 #include <fcntl.h>
 #if !defined(ST_NO_WRITER)
-#include <stdio.h> /* rename, and nothing else of it */
+#include <stdio.h> /* only rename */
 #endif
-#include <stdlib.h> /* getenv, and nothing else of it */
+#include <stdlib.h> /* only getenv */
 #if !defined(ST_NO_MMAP)
 #include <sys/mman.h>
 #endif
 #include <sys/stat.h>
 #include <unistd.h>
 #if defined(__GLIBC__) && !defined(__USE_MISC)
-#error "safetensors.h: in the implementing file include it before other headers, or define _GNU_SOURCE"
+#error "safetensors.h: with ST_IMPLEMENTATION, include it before any other header, or define _GNU_SOURCE"
 #endif
 #if defined(__GLIBC__) && !defined(__LP64__) && !defined(__USE_FILE_OFFSET64)
-#error "safetensors.h: in the implementing file include it before other headers, or define _FILE_OFFSET_BITS as 64"
+#error "safetensors.h: with ST_IMPLEMENTATION, include it before any other header, or define _FILE_OFFSET_BITS 64"
 #endif
 typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #endif
@@ -994,7 +994,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #endif
 
 #if SIZE_MAX < 0xFFFFFFFFu
-#error "safetensors.h: size_t must have 32 bits or more"
+#error "safetensors.h: size_t must have at least 32 bits"
 #endif
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -1005,18 +1005,18 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #error "safetensors.h: unknown byte order: define __BYTE_ORDER__ as __ORDER_LITTLE_ENDIAN__ or __ORDER_BIG_ENDIAN__"
 #endif
 
-/* Words of 8 bytes are quick to handle: the header's quick paths are there. They take what the plain code takes, come to
- * the same result, and leave the rest to it. */
+/* 1 if 8-byte words are fast. This enables the fast paths of the header parser. Each of them handles the common case,
+ * returns the same result as the portable code, and leaves every other case to the portable code. */
 #if !defined(ST_NO_SIMD) && (UINTPTR_MAX > UINT32_MAX || defined(__wasm__))
-#define STI_WIDE 1
+#define STI_FAST64 1
 #else
-#define STI_WIDE 0
+#define STI_FAST64 0
 #endif
 
-/* Vector instructions of the baseline that the compiler was told: SSE2 or NEON. AVX2, with F16C, beside SSE2, chosen at
- * run time; not without a runtime that knows the processor, and not from gcc for 64-bit Windows, which does not align
- * the stack for it (gcc's bug 54412). */
-#if defined(ST_NO_SIMD) || defined(ST_FREESTANDING) || defined(__TINYC__) /* its headers include those of libc */
+/* SSE2 and NEON are used where the compiler targets them. AVX2 with F16C is compiled beside SSE2 and chosen at run time.
+ * AVX2 is left out where no runtime library can detect the processor, and for gcc on 64-bit Windows, which misaligns
+ * the stack for 32-byte vectors (gcc bug 54412). Intrinsics headers include libc headers: none when freestanding. */
+#if defined(ST_NO_SIMD) || defined(ST_FREESTANDING) || defined(__TINYC__)
 #define STI_SSE2 0
 #elif (defined(__GNUC__) && defined(__SSE2__)) || \
     (defined(_MSC_VER) && (defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)))
@@ -1029,7 +1029,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #elif defined(__AVX2__) && defined(__F16C__)
 #define STI_AVX2 1
 #elif defined(_MSC_VER) && defined(__clang__) && \
-    __clang_major__ < 19 /* its immintrin.h hides what /arch did not name */
+    __clang_major__ < 19 /* immintrin.h declares AVX2 only if /arch enables it */
 #define STI_AVX2 0
 #elif (defined(_MSC_VER) && defined(ST_NO_FILES)) || (defined(_WIN64) && defined(__GNUC__) && !defined(__clang__))
 #define STI_AVX2 0
@@ -1047,13 +1047,13 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #elif STI_SSE2
 #include <emmintrin.h>
 #endif
-#if STI_WIDE && defined(_MSC_VER) && !defined(__clang__)
+#if STI_FAST64 && defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
-#define STI_NOINLINE __attribute__((noinline))   /* so that its frame is not part of deeper calls of its caller */
-#define STI_COLD __attribute__((noinline, cold)) /* errors, and what runs seldom: compiled for size, out of the way */
+#define STI_NOINLINE __attribute__((noinline))   /* keeps its frame off the stack during other calls */
+#define STI_COLD __attribute__((noinline, cold)) /* rarely called: optimized for size */
 #define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
 #elif defined(_MSC_VER)
 #define STI_NOINLINE __declspec(noinline)
@@ -1064,18 +1064,18 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_COLD
 #endif
 
-/* a few instructions, however long they look; and arguments of kernels become constants. Not where nothing is
- * optimized, for there each copy would be covered by itself. */
-#if !STI_WIDE && !STI_SSE2
+/* For functions of a few instructions, and for kernels whose constant arguments must be propagated. Builds without
+ * optimization do not inline: coverage would count every copy separately. */
+#if !STI_FAST64 && !STI_SSE2
 #define STI_INLINE static
-#elif defined(__OPTIMIZE__) && (defined(__GNUC__) || defined(__clang__))
+#elif defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__) && (defined(__GNUC__) || defined(__clang__))
 #define STI_INLINE static inline __attribute__((always_inline))
 #elif defined(_MSC_VER) && !defined(__clang__)
 #define STI_INLINE static __forceinline
 #else
 #define STI_INLINE static
 #endif
-#if STI_WIDE && (defined(__GNUC__) || defined(__clang__))
+#if STI_FAST64 && (defined(__GNUC__) || defined(__clang__))
 #define STI_PREFETCH(address) __builtin_prefetch((const void *)(address))
 #elif STI_SSE2
 #define STI_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
@@ -1083,22 +1083,24 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_PREFETCH(address) ((void)(address))
 #endif
 
-#define STI_NO_OFFSET UINT64_MAX     /* a position where there is none */
-#define STI_DEFAULT_LIMIT 100000000u /* the format's bound for a header; decimal, in bytes */
+#define STI_NO_OFFSET UINT64_MAX     /* no position */
+#define STI_DEFAULT_LIMIT 100000000u /* header bytes; fixed by the format */
 #define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
-#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)
-#define STI_IO_LINKED (-6)  /* as ST_IO_*: a symbolic link, or a file of several names */
+
+/* private codes beside ST_IO_* */
+#define STI_IO_LINKED (-6)  /* a symbolic link, or a file with several hard links */
 #define STI_IO_EXISTS (-7)  /* the name is taken */
-#define STI_IO_CHANGED (-8) /* not the file that was opened first */
+#define STI_IO_CHANGED (-8) /* the path no longer leads to the file that was opened first */
 
 #if defined(ST_NO_ERROR_TEXT)
-#define STI_TEXT(text) "" /* not NULL: some functions tell by it that there is something to say */
+#define STI_TEXT(text) "" /* not NULL, which means "no error" in some functions */
 #else
 #define STI_TEXT(text) text
 #endif
 
 /* ---- 6 arithmetic ---------------------------------------------------------------------------------------------------
- * The only place where sizes are added or multiplied raw; little-endian loads; spans of bytes.
+ * Checked and saturating arithmetic on sizes, little-endian loads, spans of bytes. Other rooms add and multiply sizes
+ * through this one, unless a bound rules out overflow.
  * uses: 5
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_span {
@@ -1133,20 +1135,20 @@ static int sti_memcmp(const void *a, const void *b, size_t n) {
 }
 #endif
 
-/* 1 and the product, or 0 where it does not fit */
+/* Returns 1 and sets *product, or returns 0 on overflow. */
 static int sti_multiply64(uint64_t a, uint64_t b, uint64_t *product) {
-    /* two factors under 2^32 cannot overflow: this spares nearly every shape the division */
+    /* factors below 2^32 cannot overflow: nearly every shape avoids the division */
     if ((a | b) > UINT32_MAX && a != 0 && b > UINT64_MAX / a) return 0;
     *product = a * b;
     return 1;
 }
 
-/* a place in a file; it stays at UINT64_MAX once it would pass that, and no file has that length */
+/* Adds file offsets. UINT64_MAX stands for overflow: no file is that long. */
 static uint64_t sti_add64_saturated(uint64_t a, uint64_t b) {
     return b > UINT64_MAX - a ? UINT64_MAX : a + b;
 }
 
-/* sizes in memory, which stay at SIZE_MAX once they would pass it: no allocator has that much */
+/* Adds memory sizes. SIZE_MAX stands for overflow: every allocation of that size fails. */
 static size_t sti_add_saturated(size_t a, size_t b) {
     return b > SIZE_MAX - a ? SIZE_MAX : a + b;
 }
@@ -1155,7 +1157,7 @@ static size_t sti_multiply_saturated(size_t count, size_t size) {
     return size && count > SIZE_MAX / size ? SIZE_MAX : count * size;
 }
 
-/* the next multiple of 8 */
+/* Rounds n up to a multiple of 8. SIZE_MAX, the mark of overflow, becomes SIZE_MAX - 7. */
 static size_t sti_round8(size_t n) {
     return sti_add_saturated(n, 7) & ~(size_t)7;
 }
@@ -1169,9 +1171,9 @@ STI_INLINE uint64_t sti_load64(const void *p) {
     return (uint64_t)sti_load32(p) | (uint64_t)sti_load32((const unsigned char *)p + 4) << 32;
 }
 
-#if STI_WIDE
-/* the number of the lowest bit that is set; one is */
-STI_INLINE unsigned sti_first_bit(uint64_t word) {
+#if STI_FAST64
+/* Returns the index of the lowest set bit; word is not 0. */
+STI_INLINE unsigned sti_lowest_bit(uint64_t word) {
 #if defined(__GNUC__) || defined(__clang__)
     return (unsigned)__builtin_ctzll(word);
 #elif defined(_MSC_VER)
@@ -1198,20 +1200,20 @@ static sti_span sti_span_of(const char *text) {
     return s;
 }
 
-/* what is left of a text without its first n bytes, which are there */
+/* Removes the first n bytes; n <= s.n. */
 static sti_span sti_drop_first(sti_span s, size_t n) {
     s.at += n;
     s.n -= n;
     return s;
 }
 
-static int sti_same(sti_span a, sti_span b) {
+static int sti_span_equal(sti_span a, sti_span b) {
     return a.n == b.n && ST_MEMCMP(a.at, b.at, a.n) == 0;
 }
 
 /* ---- 7 errors -------------------------------------------------------------------------------------------------------
- * Set once where the fault is seen, formatted without stdio; the file's name is put before the sentence on the way
- * out.
+ * Fills st_error and formats the message without stdio. The function that detects a fault calls sti_fail; callers may
+ * then prepend the file's name. Prepending names and paths needs the JSON scanner and stands at the end of room 9.
  * uses: 5, 6
  * ------------------------------------------------------------------------------------------------------------------ */
 ST_API unsigned st_version(void) {
@@ -1219,38 +1221,22 @@ ST_API unsigned st_version(void) {
 }
 
 ST_API const char *st_status_name(st_status status) {
-    static const char names[24][20] = {"ST_OK",
-                                       "ST_ERR_ARGUMENT",
-                                       "ST_ERR_MEMORY",
-                                       "ST_ERR_NOT_FOUND",
-                                       "ST_ERR_IO",
-                                       "ST_ERR_FORMAT",
-                                       "ST_ERR_TRUNCATED",
-                                       "ST_ERR_TRAILING",
-                                       "ST_ERR_HEADER_LIMIT",
-                                       "ST_ERR_UTF8",
-                                       "ST_ERR_JSON",
-                                       "ST_ERR_SCHEMA",
-                                       "ST_ERR_DUPLICATE",
-                                       "ST_ERR_DTYPE",
-                                       "ST_ERR_OVERFLOW",
-                                       "ST_ERR_SUBBYTE",
-                                       "ST_ERR_SIZE",
-                                       "ST_ERR_OFFSETS",
-                                       "ST_ERR_SHARD",
-                                       "ST_ERR_PATH",
-                                       "ST_ERR_TOO_LARGE",
-                                       "ST_ERR_UNSUPPORTED",
-                                       "ST_ERR_CANCELLED",
-                                       "ST_ERR_STATE"};
-    return (unsigned)status < sizeof names / sizeof *names ? names[(unsigned)status] : "";
+    const char *name = "ST_OK\0ST_ERR_ARGUMENT\0ST_ERR_MEMORY\0ST_ERR_NOT_FOUND\0ST_ERR_IO\0ST_ERR_FORMAT\0"
+                       "ST_ERR_TRUNCATED\0ST_ERR_TRAILING\0ST_ERR_HEADER_LIMIT\0ST_ERR_UTF8\0ST_ERR_JSON\0"
+                       "ST_ERR_SCHEMA\0ST_ERR_DUPLICATE\0ST_ERR_DTYPE\0ST_ERR_OVERFLOW\0ST_ERR_SUBBYTE\0"
+                       "ST_ERR_SIZE\0ST_ERR_OFFSETS\0ST_ERR_SHARD\0ST_ERR_PATH\0ST_ERR_TOO_LARGE\0"
+                       "ST_ERR_UNSUPPORTED\0ST_ERR_CANCELLED\0ST_ERR_STATE";
+    unsigned n = (unsigned)status;
+    if (n > (unsigned)ST_ERR_STATE) return "";
+    for (; n; n--) name += sti_span_of(name).n + 1;
+    return name;
 }
 
 #if !defined(ST_NO_ERROR_TEXT) || !defined(ST_NO_WRITER)
-#define STI_DIGITS 20u /* of 2^64 - 1 */
+#define STI_DIGITS 20u /* decimal digits of 2^64 - 1 */
 
-/* the decimal digits of n, at the end of digits */
-static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
+/* Writes n in decimal to the end of digits and returns the span of the digits. */
+STI_NOINLINE static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
     sti_span s;
     s.n = 0;
     do {
@@ -1261,26 +1247,24 @@ static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
     s.at = digits + STI_DIGITS - s.n;
     return s;
 }
-#endif
 
-#if !defined(ST_NO_ERROR_TEXT) || !defined(ST_NO_WRITER)
-/* appends to the string in text[size], as much as fits */
-static void sti_put(char *text, size_t size, sti_span more) {
-    size_t used = sti_span_of(text).n, room = size - 1 - used; /* used < size: text is terminated inside */
-    size_t n = more.n < room ? more.n : room;
-    ST_MEMCPY(text + used, more.at, n);
+/* Appends to the NUL-terminated string in text[size], and cuts what does not fit. */
+STI_COLD static void sti_put(char *text, size_t size, sti_span suffix) {
+    size_t used = sti_span_of(text).n, free_bytes = size - 1 - used; /* used < size, as text is terminated */
+    size_t n = suffix.n < free_bytes ? suffix.n : free_bytes;
+    ST_MEMCPY(text + used, suffix.at, n);
     text[used + n] = 0;
 }
 
-static void sti_put_number(char *text, size_t size, uint64_t n) {
+STI_COLD static void sti_put_number(char *text, size_t size, uint64_t n) {
     char digits[STI_DIGITS];
     sti_put(text, size, sti_digits(n, digits));
 }
 #endif
 
 #if !defined(ST_NO_ERROR_TEXT)
-/* sentence, with $e expected, $a actual, $d their difference */
-static void sti_put_sentence(st_error *e, const char *sentence) {
+/* Appends the sentence. $e stands for `expected`, $a for `actual`, $d for the difference between them. */
+STI_COLD static void sti_put_sentence(st_error *e, const char *sentence) {
     sti_span s;
     for (; *sentence; sentence++) {
         s.at = sentence;
@@ -1288,28 +1272,27 @@ static void sti_put_sentence(st_error *e, const char *sentence) {
         if (*sentence != '$') {
             sti_put(e->message, sizeof e->message, s);
         } else {
-            uint64_t gap = e->expected > e->actual ? e->expected - e->actual : e->actual - e->expected;
+            uint64_t n = e->expected > e->actual ? e->expected - e->actual : e->actual - e->expected;
             sentence++;
-            sti_put_number(e->message, sizeof e->message,
-                           *sentence == 'e'   ? e->expected
-                           : *sentence == 'a' ? e->actual
-                                              : gap);
+            if (*sentence == 'e') n = e->expected;
+            if (*sentence == 'a') n = e->actual;
+            sti_put_number(e->message, sizeof e->message, n);
         }
     }
 }
 
-/* puts a text before the sentence that is there */
-static void sti_error_prepend(st_error *e, sti_span text) {
-    size_t used = sti_span_of(e->message).n, last = sizeof e->message - 1;
-    size_t room = last - text.n; /* callers bring less than half of a message */
-    if (used > room) used = room;
+/* Inserts text before the message, and cuts the message at the end if it becomes too long. text is shorter than half of
+ * st_error.message. */
+STI_COLD static void sti_error_prepend(st_error *e, sti_span text) {
+    size_t used = sti_span_of(e->message).n, free_bytes = sizeof e->message - 1 - text.n;
+    if (used > free_bytes) used = free_bytes;
     ST_MEMMOVE(e->message + text.n, e->message, used);
     ST_MEMCPY(e->message, text.at, text.n);
     e->message[text.n + used] = 0;
 }
 #endif
 
-/* every error begins here; e may be NULL. Gives the status back, so that callers can return it. */
+/* Sets every field of *e and returns status. Every error starts here; e may be NULL. */
 STI_COLD static st_status sti_fail(st_error *e, st_status status, uint64_t position, uint64_t expected, uint64_t actual,
                                    const char *sentence) {
     if (!e) return status;
@@ -1327,7 +1310,8 @@ STI_COLD static st_status sti_fail(st_error *e, st_status status, uint64_t posit
     return status;
 }
 
-/* an error of the system or of a callback, with its code */
+/* Fails with ST_ERR_IO and the code of a system call or of a callback. The message names positive codes, which may be a
+ * callback's own: the library cannot translate them into words. */
 STI_COLD static st_status sti_fail_io(st_error *e, int code, uint64_t position, const char *sentence) {
     (void)sti_fail(e, ST_ERR_IO, position, 0, 0, sentence);
     if (e) e->sys = code;
@@ -1347,25 +1331,26 @@ static st_status sti_succeed(st_error *e) {
 }
 
 /* ---- 8 memory -------------------------------------------------------------------------------------------------------
- * An allocator or a work buffer. A layout is measured with no memory, taken once, and filled by the same code.
+ * Allocates from the caller's allocator, from malloc or from a work buffer. A layout function runs twice over a
+ * sti_block: first without memory, to measure the size, then to hand out the parts of one allocation.
  * uses: 5, 6, 7
  * ------------------------------------------------------------------------------------------------------------------ */
-typedef struct sti_chunk { /* memory until a call is over, or its writer is closed; its bytes lie behind */
-    struct sti_chunk *before;
-    size_t bytes;
+typedef struct sti_chunk {    /* header of an arena allocation; the usable bytes follow it */
+    struct sti_chunk *before; /* allocated before this chunk, or NULL */
+    size_t bytes;             /* with this header */
 } sti_chunk;
 
 typedef struct sti_memory {
-    st_allocator allocator; /* alloc NULL: there is none */
-    sti_chunk *chunks;      /* the last that was taken */
-    unsigned char *work;    /* at a multiple of 8; NULL: the allocator is used */
-    size_t work_bytes;      /* what is left of it: chunks are taken from its end */
-    size_t work_all;
-    size_t work_skipped; /* bytes before the first multiple of 8 */
+    st_allocator allocator; /* alloc is NULL if there is no allocator */
+    sti_chunk *chunks;      /* the newest chunk; none from a work buffer */
+    unsigned char *work;    /* start of the work buffer, 8-byte aligned; NULL: use the allocator */
+    size_t work_bytes;      /* free bytes of the work buffer; the arena takes from the end */
+    size_t work_total;      /* bytes of the work buffer after alignment */
+    size_t work_padding;    /* bytes lost to the alignment of the start */
 } sti_memory;
 
-typedef struct sti_block { /* memory being handed out, front to back */
-    unsigned char *base;   /* NULL: only measured */
+typedef struct sti_block { /* one allocation, handed out from front to back */
+    unsigned char *base;   /* NULL while measuring */
     size_t used;
 } sti_block;
 
@@ -1381,20 +1366,20 @@ static void sti_free(void *user, void *pointer, size_t bytes) {
 }
 #endif
 
-static void sti_memory_choose(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
+/* Uses the work buffer if there is one, else the allocator, else malloc. */
+STI_NOINLINE static void sti_memory_init(sti_memory *m, const st_allocator *allocator, void *work, size_t bytes) {
     ST_MEMSET(m, 0, sizeof *m);
 #if defined(ST_NO_MALLOC)
-    if (!work &&
-        !allocator) { /* a work buffer of no bytes, at the address that wastes most: so it is said what suffices */
+    if (!work && !allocator) {
+        /* an empty work buffer with the worst alignment: the error then reports a size that always suffices */
         work = (unsigned char *)m + 1;
         bytes = 0;
     }
 #endif
     if (work) {
-        uintptr_t past = (uintptr_t)work % 8;
-        m->work_skipped = past ? 8 - past : 0;
-        m->work = (unsigned char *)work + (m->work_skipped < bytes ? m->work_skipped : 0);
-        m->work_all = m->work_bytes = bytes > m->work_skipped ? (bytes - m->work_skipped) & ~(size_t)7 : 0;
+        m->work_padding = (size_t)(8 - (uintptr_t)work % 8) % 8;
+        m->work = (unsigned char *)work + (m->work_padding < bytes ? m->work_padding : 0);
+        m->work_total = m->work_bytes = bytes > m->work_padding ? (bytes - m->work_padding) & ~(size_t)7 : 0;
     } else if (allocator) {
         m->allocator = *allocator;
     } else {
@@ -1409,13 +1394,13 @@ static void *sti_allocate(const sti_memory *m, size_t bytes) {
     return m->allocator.alloc && bytes < SIZE_MAX ? (m->allocator.alloc)(m->allocator.user, bytes) : NULL;
 }
 
-/* gives back what was obtained; nothing to do for what lies in a work buffer */
+/* Frees an allocation of sti_allocate. Does nothing with a work buffer or NULL. */
 static void sti_deallocate(const sti_memory *m, void *pointer, size_t bytes) {
     if (pointer && !m->work) (m->allocator.free)(m->allocator.user, pointer, bytes);
 }
 
-/* a chunk; NULL: there is none */
-static void *sti_arena_take(sti_memory *m, size_t bytes) {
+/* Allocates from the arena, 8-byte aligned. Returns NULL if memory is exhausted. */
+STI_NOINLINE static void *sti_arena_take(sti_memory *m, size_t bytes) {
     sti_chunk *c;
     bytes = sti_round8(bytes);
     if (m->work) {
@@ -1432,8 +1417,8 @@ static void *sti_arena_take(sti_memory *m, size_t bytes) {
     return c + 1;
 }
 
-/* gives back all chunks that were taken after that one, the last when work_bytes were left */
-static void sti_arena_release(sti_memory *m, sti_chunk *last, size_t work_bytes) {
+/* Frees the chunks that are newer than `last`. `last` and work_bytes are the arena's state at an earlier time. */
+STI_NOINLINE static void sti_arena_release(sti_memory *m, sti_chunk *last, size_t work_bytes) {
     while (m->chunks != last) {
         sti_chunk *c = m->chunks;
         m->chunks = c->before;
@@ -1448,50 +1433,53 @@ STI_COLD static st_status sti_fail_memory(const sti_memory *m, size_t bytes, st_
                             : STI_TEXT("out of memory: $e bytes needed"));
 }
 
-/* room for count items of that size; callers take in order of falling alignment, so that no gaps arise */
-static void *sti_take(sti_block *b, size_t count, size_t size) {
-    void *p = b->base ? b->base + b->used : NULL; /* measured before: used stays within the block */
+/* Hands out count items of `size` bytes; returns NULL while measuring. Callers take items in order of decreasing
+ * alignment, so that no padding is needed. */
+STI_NOINLINE static void *sti_block_take(sti_block *b, size_t count, size_t size) {
+    void *p = b->base ? b->base + b->used : NULL; /* the measured size bounds `used` */
     b->used = sti_add_saturated(b->used, sti_multiply_saturated(count, size));
     return p;
 }
 
-/* copies a text with a NUL to *at, which moves on */
-static const char *sti_copy_text(char **at, sti_span text) {
-    char *kept = *at;
-    ST_MEMCPY(kept, text.at, text.n);
-    kept[text.n] = 0;
-    *at += text.n + 1;
-    return kept;
+/* Copies text to *next, NUL-terminated, and advances *next. Returns the copy. */
+static const char *sti_copy_text(char **next, sti_span text) {
+    char *copy = *next;
+    ST_MEMCPY(copy, text.at, text.n);
+    copy[text.n] = 0;
+    *next += text.n + 1;
+    return copy;
 }
 
 /* ---- 9 JSON ---------------------------------------------------------------------------------------------------------
- * UTF-8 and a scanner that pulls tokens from a span; knows no tensors. Strict RFC 8259, and not recursive.
+ * A UTF-8 decoder and a pull scanner for strict JSON (RFC 8259), without recursion and without knowledge of tensors.
+ * The scanner's functions advance sti_json.at past what they accept; after an error `at` is at the faulty byte.
+ * The second part of the error room stands at the end: it shows names and paths in messages (see room 7).
  * uses: 5, 6, 7
  * ------------------------------------------------------------------------------------------------------------------ */
-#define STI_MAX_DEPTH 127u /* open JSON containers, counted from the root, as in the reference */
+#define STI_MAX_DEPTH 127u /* nested containers with the root; the limit of the reference */
 
 typedef struct sti_json {
-    const unsigned char *at, *end; /* the next byte, and the end of the text */
-    uint32_t stop;                 /* offset of `end` in the text; a header has fewer than 2^32 bytes */
-    uint32_t base;                 /* bytes of the file before the text: of a header its length, 8 */
+    const unsigned char *at, *end; /* the next byte; the end of the text */
+    uint32_t end_offset;           /* offset of `end` in the text; a header is shorter than 2^32 bytes */
+    uint32_t base_offset;          /* file offset of the text; 8 for a header */
     st_error *error;
-#if STI_WIDE
-    unsigned high; /* not 0 once a string may hold a byte over 0x7F */
+#if STI_FAST64
+    unsigned high; /* nonzero if a scanned string may contain a byte above 0x7F */
 #endif
 } sti_json;
 
 typedef struct sti_string {
-    sti_span inside;       /* the text between its quotes, escapes unresolved */
-    uint32_t place;        /* of its opening quote */
-    uint32_t bytes;        /* unescaped */
-    unsigned char escaped; /* a backslash is in it */
-    unsigned char nul;     /* so is a NUL, escaped */
+    sti_span raw;          /* between the quotes, escapes not decoded */
+    uint32_t place;        /* offset of the opening quote */
+    uint32_t bytes;        /* length of the decoded string */
+    unsigned char escaped; /* contains an escape */
+    unsigned char has_nul; /* contains \u0000 */
 } sti_string;
 
 /* ---- UTF-8 */
 
-/* length of the sequence that s begins with, n > 0 bytes being there; 0 if it is not UTF-8 or cut */
-static size_t sti_utf8(const unsigned char *s, size_t n) {
+/* Returns the length of the UTF-8 sequence at s, or 0 if it is invalid or longer than n. n > 0. */
+static size_t sti_utf8_length(const unsigned char *s, size_t n) {
     unsigned char c = s[0], low = 0x80, high = 0xBF;
     size_t length = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4, i;
     if (length == 1) return 1;
@@ -1507,14 +1495,14 @@ static size_t sti_utf8(const unsigned char *s, size_t n) {
     return length;
 }
 
-/* how many bytes are UTF-8 before the first sequence that is not */
-static size_t sti_utf8_span(const unsigned char *s, size_t n) {
+/* Returns the length of the longest prefix that is valid UTF-8. */
+static size_t sti_utf8_prefix(const unsigned char *s, size_t n) {
     size_t i = 0, length;
     while (i < n) {
         if (n - i >= 16 && ((sti_load64(s + i) | sti_load64(s + i + 8)) & 0x8080808080808080u) == 0) {
             i += 16;
         } else {
-            length = sti_utf8(s + i, n - i);
+            length = sti_utf8_length(s + i, n - i);
             if (length == 0) break;
             i += length;
         }
@@ -1524,16 +1512,18 @@ static size_t sti_utf8_span(const unsigned char *s, size_t n) {
 
 /* ---- tokens */
 
+/* Returns the offset of the next byte in the text. */
 static uint32_t sti_json_offset(const sti_json *j) {
-    return j->stop - (uint32_t)(j->end - j->at);
+    return j->end_offset - (uint32_t)(j->end - j->at);
 }
 
-/* a fault at a place of the text */
-STI_COLD static st_status sti_json_fail_at(const sti_json *j, uint32_t place, st_status status, const char *sentence) {
-    return sti_fail(j->error, status, sti_add64_saturated(j->base, place), 0, 0, sentence);
+/* Fails at the given offset in the text. */
+STI_COLD static st_status sti_json_fail_at(const sti_json *j, uint32_t offset, st_status status, const char *sentence) {
+    return sti_fail(j->error, status, sti_add64_saturated(j->base_offset, offset), 0, 0, sentence);
 }
 
-static st_status sti_json_fail(const sti_json *j, st_status status, const char *sentence) {
+/* Fails at the next byte. */
+STI_COLD static st_status sti_json_fail(const sti_json *j, st_status status, const char *sentence) {
     return sti_json_fail_at(j, sti_json_offset(j), status, sentence);
 }
 
@@ -1541,45 +1531,47 @@ static int sti_is_blank(int c) {
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
-/* the next byte, or -1 at the end */
+/* Returns the next byte, or -1 at the end. */
 static int sti_json_byte(const sti_json *j) {
     return j->at == j->end ? -1 : *j->at;
 }
 
-/* the same past blanks */
+/* Skips whitespace and returns the next byte, or -1 at the end. */
 static int sti_json_peek(sti_json *j) {
     int c;
     while (sti_is_blank(c = sti_json_byte(j))) j->at++;
     return c;
 }
 
-/* something else stands where a value of one kind was due: another kind of value, or none at all */
-STI_COLD static st_status sti_json_wrong(sti_json *j, const char *sentence) {
+/* Fails where a value of a certain type was expected: with ST_ERR_SCHEMA if a value of another type starts here, else
+ * with ST_ERR_JSON. */
+STI_COLD static st_status sti_json_fail_type(sti_json *j, const char *sentence) {
     int c = sti_json_byte(j);
-    int value =
+    int is_value =
         c == '{' || c == '[' || c == '"' || c == '-' || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n';
-    return sti_json_fail(j, value ? ST_ERR_SCHEMA : ST_ERR_JSON, sentence);
+    return sti_json_fail(j, is_value ? ST_ERR_SCHEMA : ST_ERR_JSON, sentence);
 }
 
-/* passes a ':' */
+/* Skips ':'. */
 static st_status sti_json_colon(sti_json *j) {
     if (sti_json_peek(j) != ':') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected ':' after an object key"));
     j->at++;
     return ST_OK;
 }
 
-/* passes the opening bracket of a container, and its closing one where nothing is inside; *more: an item follows */
-static st_status sti_json_enter(sti_json *j, int open, int *more, const char *sentence) {
-    *more = 0;
-    if (sti_json_peek(j) != open) return sti_json_wrong(j, sentence);
+/* Skips the opening bracket of a container, and the closing bracket if the container is empty. Sets *has_item to 1 if an
+ * item follows. */
+STI_NOINLINE static st_status sti_json_enter(sti_json *j, int open, int *has_item, const char *sentence) {
+    *has_item = 0;
+    if (sti_json_peek(j) != open) return sti_json_fail_type(j, sentence);
     j->at++;
-    *more = sti_json_peek(j) != open + 2; /* '{' + 2 is '}', '[' + 2 is ']' */
-    if (!*more) j->at++;
+    *has_item = sti_json_peek(j) != open + 2; /* '{' + 2 is '}', '[' + 2 is ']' */
+    if (!*has_item) j->at++;
     return ST_OK;
 }
 
-/* passes what stands after an item: a comma, then *more, or the container's closing bracket */
-static st_status sti_json_next(sti_json *j, int open, int *more) {
+/* Skips the comma or the closing bracket after an item. Sets *has_item to 1 after a comma, else to 0. */
+static st_status sti_json_next(sti_json *j, int open, int *has_item) {
     int c = sti_json_peek(j);
     if (c != ',' && c != open + 2) {
         return sti_json_fail(j, ST_ERR_JSON,
@@ -1587,12 +1579,12 @@ static st_status sti_json_next(sti_json *j, int open, int *more) {
                                          : STI_TEXT("expected ',' or ']' after an array element"));
     }
     j->at++;
-    *more = c == ',';
+    *has_item = c == ',';
     return ST_OK;
 }
 
-/* four hexadecimal digits */
-static st_status sti_json_hex(sti_json *j, uint32_t *value) {
+/* Reads four hexadecimal digits. */
+STI_COLD static st_status sti_json_hex(sti_json *j, uint32_t *value) {
     int i;
     *value = 0;
     for (i = 0; i < 4; i++, j->at++) {
@@ -1611,8 +1603,8 @@ static st_status sti_json_hex(sti_json *j, uint32_t *value) {
     return ST_OK;
 }
 
-/* the UTF-8 of a code point that is no surrogate */
-static size_t sti_utf8_put(uint32_t code, unsigned char out[4]) {
+/* Writes a code point, not a surrogate, as UTF-8 and returns its length. */
+static size_t sti_utf8_encode(uint32_t code, unsigned char out[4]) {
     size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4, i;
     for (i = n; i > 1; i--, code >>= 6) out[i - 1] = (unsigned char)(0x80 | (code & 0x3F));
     out[0] = (unsigned char)(n == 1 ? code : n == 2 ? 0xC0 | code : n == 3 ? 0xE0 | code : 0xF0 | code);
@@ -1620,19 +1612,19 @@ static size_t sti_utf8_put(uint32_t code, unsigned char out[4]) {
 }
 
 #if !defined(ST_NO_ERROR_TEXT) || (!defined(ST_NO_WRITER) && !defined(ST_NO_FILES))
-/* and the code point of n bytes of UTF-8 */
-static uint32_t sti_utf8_code(const unsigned char *s, size_t n) {
-    static const unsigned char first[4] = {0x7F, 0x1F, 0x0F, 0x07}; /* bits of the first byte that count */
-    uint32_t code = s[0] & (uint32_t)first[n - 1];
+/* Returns the code point of a valid UTF-8 sequence of n bytes. */
+static uint32_t sti_utf8_decode(const unsigned char *s, size_t n) {
+    static const unsigned char masks[4] = {0x7F, 0x1F, 0x0F, 0x07}; /* payload bits of the first byte */
+    uint32_t code = s[0] & (uint32_t)masks[n - 1];
     size_t i;
     for (i = 1; i < n; i++) code = code << 6 | (s[i] & 0x3Fu);
     return code;
 }
 #endif
 
-/* an escape, j at its backslash: the *n bytes of UTF-8 that it stands for */
+/* Decodes the escape that starts at the backslash j->at, to *n bytes of UTF-8. */
 static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    static const char letters[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
     uint32_t backslash = sti_json_offset(j), code, low;
     st_status s;
     int c, i;
@@ -1640,8 +1632,8 @@ static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
     c = sti_json_byte(j);
     *n = 1;
     for (i = 0; i < 8; i++) {
-        if (c == from[i]) {
-            out[0] = (unsigned char)to[i];
+        if (c == letters[i]) {
+            out[0] = (unsigned char)values[i];
             j->at++;
             return ST_OK;
         }
@@ -1660,13 +1652,13 @@ static st_status sti_json_escape(sti_json *j, unsigned char out[4], size_t *n) {
     if (code >= 0xD800 && code <= 0xDFFF) {
         return sti_json_fail_at(j, backslash, ST_ERR_JSON, STI_TEXT("unpaired surrogate in a \\u escape"));
     }
-    *n = sti_utf8_put(code, out);
+    *n = sti_utf8_encode(code, out);
     return ST_OK;
 }
 
-/* whether none of 8 bytes ends a run of plain ones: a quote, a backslash or a control character. Byte by byte the sums
- * below are at most 0xFE, so nothing carries from one into the next and nothing wraps. */
-static int sti_plain8(const unsigned char *s) {
+/* Returns 1 if none of 8 bytes is a quote, a backslash or a control character. The sums below are at most 0xFE in each
+ * byte: no byte carries into the next. */
+static int sti_is_plain8(const unsigned char *s) {
     const uint64_t low = 0x7F7F7F7F7F7F7F7Fu;
     uint64_t x = sti_load64(s), quote = x ^ 0x2222222222222222u, backslash = x ^ 0x5C5C5C5C5C5C5C5Cu;
     uint64_t not_quote = ((quote & low) + low) | quote, not_backslash = ((backslash & low) + low) | backslash;
@@ -1674,11 +1666,12 @@ static int sti_plain8(const unsigned char *s) {
     return (not_quote & not_backslash & not_control & ~low) == ~low;
 }
 
-#if STI_WIDE && STI_SSE2
-typedef __m128i sti_sixteen;
+#if STI_FAST64 && STI_SSE2
+typedef __m128i sti_vector16;
 
-/* which of 16 bytes end a run of plain ones, a bit for each; *seen gains the bits of all of them */
-STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) {
+/* Returns a mask of the bytes among 16 that are a quote, a backslash or a control character, with
+ * STI_MASK_BITS_PER_BYTE bits for each byte. ORs all 16 bytes into *seen. */
+STI_INLINE uint64_t sti_special16(const unsigned char *s, sti_vector16 *seen) {
     const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)s);
     const __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
     const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1F)), v);
@@ -1686,55 +1679,56 @@ STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) {
     return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control));
 }
 
-#define STI_NONE_SEEN() _mm_setzero_si128()
-#define STI_HIGH_SEEN(seen) ((unsigned)_mm_movemask_epi8(seen))
-#define STI_BITS_OF_BYTE 1u
-#elif STI_WIDE && STI_NEON
-typedef uint8x16_t sti_sixteen;
+#define STI_SEEN_NONE() _mm_setzero_si128()
+#define STI_SEEN_HIGH(seen) ((unsigned)_mm_movemask_epi8(seen))
+#define STI_MASK_BITS_PER_BYTE 1u
+#elif STI_FAST64 && STI_NEON
+typedef uint8x16_t sti_vector16;
 
-STI_INLINE uint64_t sti_plain16(const unsigned char *s, sti_sixteen *seen) { /* four bits for each */
+STI_INLINE uint64_t sti_special16(const unsigned char *s, sti_vector16 *seen) {
     const uint8x16_t v = vld1q_u8(s);
     const uint8x16_t quote = vceqq_u8(v, vdupq_n_u8('"')), backslash = vceqq_u8(v, vdupq_n_u8('\\'));
-    const uint8x16_t all = vorrq_u8(vorrq_u8(quote, backslash), vcltq_u8(v, vdupq_n_u8(0x20)));
+    const uint8x16_t special = vorrq_u8(vorrq_u8(quote, backslash), vcltq_u8(v, vdupq_n_u8(0x20)));
     *seen = vorrq_u8(*seen, v);
-    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(all), 4)), 0);
+    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(special), 4)), 0);
 }
 
-#define STI_NONE_SEEN() vdupq_n_u8(0)
-#define STI_HIGH_SEEN(seen) (vmaxvq_u8(seen) & 0x80u)
-#define STI_BITS_OF_BYTE 4u
+#define STI_SEEN_NONE() vdupq_n_u8(0)
+#define STI_SEEN_HIGH(seen) (vmaxvq_u8(seen) & 0x80u)
+#define STI_MASK_BITS_PER_BYTE 4u
 #endif
 
-/* where a run of plain bytes ends that begins at s */
+/* Returns the first quote, backslash or control character at or after s, or the end of the text. */
 STI_INLINE const unsigned char *sti_plain_end(sti_json *j, const unsigned char *s) {
-#if STI_WIDE && (STI_SSE2 || STI_NEON)
-    sti_sixteen seen = STI_NONE_SEEN();
+#if STI_FAST64 && (STI_SSE2 || STI_NEON)
+    sti_vector16 seen = STI_SEEN_NONE();
     for (; j->end - s >= 16; s += 16) {
-        const uint64_t ends = sti_plain16(s, &seen);
-        if (ends) {
-            j->high |= STI_HIGH_SEEN(seen);
-            return s + sti_first_bit(ends) / STI_BITS_OF_BYTE;
+        const uint64_t special = sti_special16(s, &seen);
+        if (special) {
+            j->high |= STI_SEEN_HIGH(seen);
+            return s + sti_lowest_bit(special) / STI_MASK_BITS_PER_BYTE;
         }
     }
-    j->high |= STI_HIGH_SEEN(seen);
+    j->high |= STI_SEEN_HIGH(seen);
 #endif
-    while (j->end - s >= 8 && sti_plain8(s)) {
-#if STI_WIDE
+    while (j->end - s >= 8 && sti_is_plain8(s)) {
+#if STI_FAST64
         j->high |= (sti_load64(s) & 0x8080808080808080u) != 0;
 #endif
         s += 8;
     }
     for (; s < j->end && *s >= 0x20 && *s != '"' && *s != '\\'; s++) {
-#if STI_WIDE
+#if STI_FAST64
         j->high |= *s & 0x80u;
 #endif
     }
     return s;
 }
 
-/* Whether a byte over 0x7F may have passed. None passes outside of strings, so a text that passed without is UTF-8. */
-static int sti_json_high(const sti_json *j) {
-#if STI_WIDE
+/* Returns 1 if the scanned text may contain a byte above 0x7F. If it returns 0, the text is ASCII: outside of strings
+ * the scanner accepts no such byte. */
+static int sti_json_may_have_high(const sti_json *j) {
+#if STI_FAST64
     return j->high != 0;
 #else
     (void)j;
@@ -1742,21 +1736,22 @@ static int sti_json_high(const sti_json *j) {
 #endif
 }
 
-/* passes a string, j at its opening quote; out NULL, or room for all its bytes */
-static st_status sti_json_string(sti_json *j, sti_string *w, char *out) {
-    w->place = sti_json_offset(j);
-    w->bytes = 0;
-    w->escaped = w->nul = 0;
-    w->inside.at = (const char *)++j->at;
+/* Scans the string that starts at the quote j->at. Writes the decoded string to `out` unless it is NULL; `out` holds as
+ * many bytes as the text between the quotes. */
+static st_status sti_json_string(sti_json *j, sti_string *string, char *out) {
+    string->place = sti_json_offset(j);
+    string->bytes = 0;
+    string->escaped = string->has_nul = 0;
+    string->raw.at = (const char *)++j->at;
     for (;;) {
         const unsigned char *run = j->at;
         int c;
         j->at = sti_plain_end(j, run);
-        if (out) ST_MEMCPY(out + w->bytes, run, (size_t)(j->at - run));
-        w->bytes += (uint32_t)(j->at - run); /* no more than the text, which has fewer than 2^32 */
+        if (out) ST_MEMCPY(out + string->bytes, run, (size_t)(j->at - run));
+        string->bytes += (uint32_t)(j->at - run); /* not longer than the text, so below 2^32 */
         c = sti_json_byte(j);
         if (c == '"') {
-            w->inside.n = (size_t)((const char *)j->at++ - w->inside.at);
+            string->raw.n = (size_t)((const char *)j->at++ - string->raw.at);
             return ST_OK;
         }
         if (c == '\\') {
@@ -1764,10 +1759,10 @@ static st_status sti_json_string(sti_json *j, sti_string *w, char *out) {
             size_t n;
             st_status s = sti_json_escape(j, bytes, &n);
             if (s != ST_OK) return s;
-            w->escaped = 1;
-            if (bytes[0] == 0) w->nul = 1;
-            if (out) ST_MEMCPY(out + w->bytes, bytes, n);
-            w->bytes += (uint32_t)n;
+            string->escaped = 1;
+            if (bytes[0] == 0) string->has_nul = 1;
+            if (out) ST_MEMCPY(out + string->bytes, bytes, n);
+            string->bytes += (uint32_t)n;
         } else if (c < 0x20) {
             return sti_json_fail(j, ST_ERR_JSON,
                                  c < 0 ? STI_TEXT("unterminated string")
@@ -1776,19 +1771,20 @@ static st_status sti_json_string(sti_json *j, sti_string *w, char *out) {
     }
 }
 
-/* the key of a member */
-static st_status sti_json_key(sti_json *j, sti_string *w) {
+/* Skips whitespace and scans an object key. */
+static st_status sti_json_key(sti_json *j, sti_string *string) {
     if (sti_json_peek(j) != '"')
         return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected an object key in double quotes"));
-    return sti_json_string(j, w, NULL);
+    return sti_json_string(j, string, NULL);
 }
 
 /* ---- numbers */
 
-/* an unsigned integer, the only numbers that mean something here */
+/* Reads an unsigned integer. Fails with ST_ERR_SCHEMA for a value of another type, a fraction or an integer above
+ * 2^64 - 1, with ST_ERR_JSON for invalid JSON. */
 static st_status sti_json_integer(sti_json *j, uint64_t *value) {
     int c = sti_json_peek(j), first = c;
-    if (c < '0' || c > '9') return sti_json_wrong(j, STI_TEXT("expected an unsigned integer"));
+    if (c < '0' || c > '9') return sti_json_fail_type(j, STI_TEXT("expected an unsigned integer"));
     *value = 0;
     do {
         uint64_t digit = (uint64_t)(c - '0'), tens;
@@ -1806,23 +1802,23 @@ static st_status sti_json_integer(sti_json *j, uint64_t *value) {
     return ST_OK;
 }
 
-#if STI_WIDE
-/* how many of 8 bytes are digits before the first that is none, in bits; what was '0' to '9' has become 0 to 9 */
+#if STI_FAST64
+/* Returns 8 times the number of leading digits among 8 bytes. `digits` holds the bytes XOR '0': a digit is 0 to 9. */
 STI_INLINE unsigned sti_digit_bits(uint64_t digits) {
-    uint64_t others = (((digits & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | digits) & 0x8080808080808080u;
-    return others ? sti_first_bit(others) & ~7u : 64;
+    uint64_t non_digits = (((digits & 0x7F7F7F7F7F7F7F7Fu) + 0x7676767676767676u) | digits) & 0x8080808080808080u;
+    return non_digits ? sti_lowest_bit(non_digits) & ~7u : 64;
 }
 
-/* the number that 8 digits make, the first in the lowest byte: pairs, then fours, then eights. No lane carries into the
- * next: they hold at most 99, 9,999 and 99,999,999. */
+/* Returns the value of 8 digits, the first in the lowest byte. Combines pairs, then fours, then all eight. Lanes hold at
+ * most 99, 9,999 and 99,999,999: none carries into the next. */
 STI_INLINE uint64_t sti_eight_digits(uint64_t digits) {
     digits = (digits * 10 + (digits >> 8)) & 0x00FF00FF00FF00FFu;
     digits = (digits * 100 + (digits >> 16)) & 0x0000FFFF0000FFFFu;
     return (digits * 10000 + (digits >> 32)) & 0xFFFFFFFFu;
 }
 
-/* an integer of up to 15 digits, 16 bytes being there: how many digits it has; 0: more, or another way to write it, or
- * none stands there */
+/* Reads an integer of 1 to 15 digits from 16 readable bytes. Returns the number of digits, or 0 if no digit stands
+ * there, there are more digits, or the first of several digits is 0. */
 STI_INLINE size_t sti_short_integer(const unsigned char *s, uint64_t *value) {
     static const uint32_t powers[8] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
     uint64_t digits = sti_load64(s) ^ 0x3030303030303030u;
@@ -1836,23 +1832,21 @@ STI_INLINE size_t sti_short_integer(const unsigned char *s, uint64_t *value) {
     digits = sti_load64(s + 8) ^ 0x3030303030303030u;
     bits = sti_digit_bits(digits);
     if (bits == 64) return 0;
-    if (bits) *value = *value * powers[bits / 8] + sti_eight_digits(digits << (64 - bits)); /* under 10^15 */
+    if (bits) *value = *value * powers[bits / 8] + sti_eight_digits(digits << (64 - bits)); /* below 10^15 */
     return 8 + bits / 8;
 }
-#endif
 
-#if STI_WIDE
-/* whether 1 to 15 letters are the same, 8 of them or so many being there */
-STI_INLINE int sti_same_letters(const unsigned char *a, const unsigned char *b, size_t n) {
+/* Returns 1 if a and b are equal in their first n bytes, 1 <= n <= 15. Both have max(n, 8) readable bytes. */
+STI_INLINE int sti_equal_short(const unsigned char *a, const unsigned char *b, size_t n) {
     const uint64_t differ = sti_load64(a) ^ sti_load64(b);
     if (n < 8) return differ << (64 - 8 * n) == 0;
     return differ == 0 && sti_load64(a + n - 8) == sti_load64(b + n - 8);
 }
 #endif
 
-/* passes digits, at least one. *seen: one was not 0; *power: of ten, of the first that was not, from -1 on before the
- * point; a header has fewer than 2^32 digits */
-static st_status sti_json_digits(sti_json *j, int fraction, int *seen, int64_t *power) {
+/* Skips one or more digits. Sets *seen at the first digit other than 0. *power becomes the power of ten of that digit;
+ * it starts as -1 before the decimal point. A text has fewer than 2^32 digits, so *power cannot overflow. */
+static st_status sti_json_skip_digits(sti_json *j, int fraction, int *seen, int64_t *power) {
     int c = sti_json_byte(j);
     if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected a digit"));
     for (; c >= '0' && c <= '9'; c = sti_json_byte(j)) {
@@ -1863,21 +1857,21 @@ static st_status sti_json_digits(sti_json *j, int fraction, int *seen, int64_t *
     return ST_OK;
 }
 
-/* passes any number whose magnitude is under 1e309: beyond, the reference's f64 overflows */
-STI_NOINLINE static st_status sti_json_number(sti_json *j) {
+/* Skips a number. Fails if its magnitude is 1e309 or more, which overflows the reference's f64. */
+STI_COLD static st_status sti_json_skip_number(sti_json *j) {
     uint32_t begin = sti_json_offset(j);
     int64_t power = -1, exponent = 0;
     int seen = 0, negative, c;
     st_status s = ST_OK;
     if (*j->at == '-') j->at++;
-    if (sti_json_byte(j) == '0') { /* alone: a digit after it is refused by whatever is due next */
+    if (sti_json_byte(j) == '0') { /* whatever follows rejects a second digit */
         j->at++;
     } else {
-        s = sti_json_digits(j, 0, &seen, &power);
+        s = sti_json_skip_digits(j, 0, &seen, &power);
     }
     if (s == ST_OK && sti_json_byte(j) == '.') {
         j->at++;
-        s = sti_json_digits(j, 1, &seen, &power);
+        s = sti_json_skip_digits(j, 1, &seen, &power);
     }
     if (s != ST_OK) return s;
     if (sti_json_byte(j) == 'e' || sti_json_byte(j) == 'E') {
@@ -1889,7 +1883,7 @@ STI_NOINLINE static st_status sti_json_number(sti_json *j) {
         if (c < '0' || c > '9') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected a digit"));
         for (; c >= '0' && c <= '9'; j->at++, c = sti_json_byte(j)) {
             if (exponent < INT64_C(100000000000)) {
-                exponent = exponent * 10 + (c - '0'); /* far past what digits can make up for */
+                exponent = exponent * 10 + (c - '0'); /* beyond what 2^32 digits can compensate */
             }
         }
         power += negative ? -exponent : exponent;
@@ -1902,7 +1896,8 @@ STI_NOINLINE static st_status sti_json_number(sti_json *j) {
 
 /* ---- values of any kind */
 
-static st_status sti_json_literal(sti_json *j, const char *text) {
+/* Skips a literal. */
+STI_COLD static st_status sti_json_skip_literal(sti_json *j, const char *text) {
     for (; *text; text++, j->at++) {
         if (sti_json_byte(j) != *text) {
             return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("invalid literal: expected true, false or null"));
@@ -1911,91 +1906,91 @@ static st_status sti_json_literal(sti_json *j, const char *text) {
     return ST_OK;
 }
 
-/* passes a value that is no container; w: for use here, as the frames of callers are the deepest there are */
-STI_NOINLINE static st_status sti_json_scalar(sti_json *j, sti_string *w) {
+/* Skips a value that is not a container. The caller lends *string to keep this frame small: the callers have the largest
+ * frames of the scanner. */
+STI_NOINLINE static st_status sti_json_skip_scalar(sti_json *j, sti_string *string) {
     int c = sti_json_peek(j);
     switch (c) {
-    case '"': return sti_json_string(j, w, NULL);
-    case 't': return sti_json_literal(j, "true");
-    case 'f': return sti_json_literal(j, "false");
-    case 'n': return sti_json_literal(j, "null");
+    case '"': return sti_json_string(j, string, NULL);
+    case 't': return sti_json_skip_literal(j, "true");
+    case 'f': return sti_json_skip_literal(j, "false");
+    case 'n': return sti_json_skip_literal(j, "null");
     default: break;
     }
-    if (c == '-' || (c >= '0' && c <= '9')) return sti_json_number(j);
+    if (c == '-' || (c >= '0' && c <= '9')) return sti_json_skip_number(j);
     return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected a value"));
 }
 
-/* passes any value; depth containers are open around it */
+/* Skips any value. `depth` is the number of containers around it. */
 STI_NOINLINE static st_status sti_json_skip(sti_json *j, unsigned depth) {
-    unsigned char objects[(STI_MAX_DEPTH + 7) / 8]; /* bit i: the i-th container inside is an object, not an array */
+    unsigned char objects[(STI_MAX_DEPTH + 7) / 8]; /* bit i: the container at level i is an object */
     const unsigned limit = STI_MAX_DEPTH - depth;
-    unsigned inside = 0;
+    unsigned level = 0;
     sti_string key;
     st_status s;
-    int c, more;
+    int c, has_item;
     ST_MEMSET(objects, 0, sizeof objects);
     for (;;) {
         c = sti_json_peek(j);
         if (c == '{' || c == '[') {
-            unsigned char *mask = &objects[inside / 8], bit = (unsigned char)(1u << inside % 8);
-            if (inside == limit) {
+            unsigned char *mask = &objects[level / 8], bit = (unsigned char)(1u << level % 8);
+            if (level == limit) {
                 return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("arrays and objects nested more than 127 levels deep"));
             }
-            (void)sti_json_enter(j, c, &more, NULL); /* cannot fail: c stands there */
+            (void)sti_json_enter(j, c, &has_item, NULL); /* cannot fail: c is the next byte */
             *mask = (unsigned char)(c == '{' ? *mask | bit : *mask & ~bit);
-            if (more) inside++;
+            if (has_item) level++;
         } else {
-            if ((s = sti_json_scalar(j, &key)) != ST_OK) return s;
-            more = 0;
+            if ((s = sti_json_skip_scalar(j, &key)) != ST_OK) return s;
+            has_item = 0;
         }
-        while (!more && inside > 0) {
-            c = objects[(inside - 1) / 8] >> (inside - 1) % 8 & 1 ? '{' : '[';
-            if ((s = sti_json_next(j, c, &more)) != ST_OK) return s;
-            if (!more) inside--;
+        while (!has_item && level > 0) {
+            c = objects[(level - 1) / 8] >> (level - 1) % 8 & 1 ? '{' : '[';
+            if ((s = sti_json_next(j, c, &has_item)) != ST_OK) return s;
+            if (!has_item) level--;
         }
-        if (inside == 0) return ST_OK;
-        if (objects[(inside - 1) / 8] >> (inside - 1) % 8 & 1) {
+        if (level == 0) return ST_OK;
+        if (objects[(level - 1) / 8] >> (level - 1) % 8 & 1) {
             if ((s = sti_json_key(j, &key)) != ST_OK || (s = sti_json_colon(j)) != ST_OK) return s;
         }
     }
 }
 
-/* the place of a member's key in an object that was scanned before */
-static uint32_t sti_json_member(sti_json j, const unsigned char *object, uint32_t member) {
-    sti_string w;
-    int more;
+/* Returns the offset of the key of member number `member` of an object. The object was scanned before without error. */
+STI_COLD static uint32_t sti_json_member_offset(sti_json j, const unsigned char *object, uint32_t member) {
+    sti_string key;
+    int has_item;
     j.at = object;
-    (void)sti_json_enter(&j, '{', &more, NULL); /* nothing can fail: all of it passed once */
+    (void)sti_json_enter(&j, '{', &has_item, NULL); /* nothing below can fail: the object is valid */
     for (; member > 0; member--) {
-        (void)sti_json_key(&j, &w), (void)sti_json_colon(&j), (void)sti_json_skip(&j, 2),
-            (void)sti_json_next(&j, '{', &more);
+        (void)sti_json_key(&j, &key), (void)sti_json_colon(&j), (void)sti_json_skip(&j, 2),
+            (void)sti_json_next(&j, '{', &has_item);
     }
     (void)sti_json_peek(&j);
     return sti_json_offset(&j);
 }
 
-/* ---- texts as people may see them, and their place in a message */
+/* ---- second part of the error room: names and paths in messages */
 
-enum sti_kind {
-    STI_PLAIN,  /* a path */
-    STI_NAME,   /* a name, which quotes go around: quote and backslash are escaped */
-    STI_ESCAPED /* a name as it stands in the header: its escapes are resolved first */
+enum sti_show_kind {
+    STI_SHOW_PATH,   /* a path; shown without quotes */
+    STI_SHOW_NAME,   /* a name; shown in quotes, so quotes and backslashes are escaped */
+    STI_SHOW_ESCAPED /* a name as written in the header; its JSON escapes are decoded first */
 };
 
-/* a text of which one character after the other is taken: plain UTF-8, or the inside of a string that was scanned
- * before */
-static sti_json sti_json_inside(sti_span text) {
+/* Starts reading a text with sti_json_character: plain UTF-8, or the raw bytes of a string that was scanned before. */
+static sti_json sti_json_of_text(sti_span text) {
     sti_json j;
     ST_MEMSET(&j, 0, sizeof j);
     j.at = (const unsigned char *)text.at;
     j.end = j.at + text.n;
-    j.stop = (uint32_t)text.n; /* no place in it is asked for but to be thrown away, and a path may be longer */
+    j.end_offset = (uint32_t)text.n; /* wraps for a path over 4 GiB: no caller uses offsets in this text */
     return j;
 }
 
-/* passes the next character, at least one byte being left: its length as UTF-8, or 0 for a byte that is none */
+/* Reads the next character to `out` and returns its length, or 0 for a byte that is not UTF-8. j->at < j->end. */
 static size_t sti_json_character(sti_json *j, int escaped, unsigned char out[4]) {
-    size_t n = sti_utf8(j->at, (size_t)(j->end - j->at)), i;
+    size_t n = sti_utf8_length(j->at, (size_t)(j->end - j->at)), i;
     if (escaped && *j->at == '\\') {
         (void)sti_json_escape(j, out, &n); /* cannot fail: the string was scanned before */
         return n;
@@ -2004,9 +1999,10 @@ static size_t sti_json_character(sti_json *j, int escaped, unsigned char out[4])
     return n;
 }
 
-/* whether two texts are equal once the escapes are resolved where they may stand */
-static int sti_json_same(sti_span a, int a_escaped, sti_span b, int b_escaped) {
-    sti_json x = sti_json_inside(a), y = sti_json_inside(b);
+/* Returns 1 if two texts are equal after decoding. a_escaped and b_escaped tell which text contains JSON escapes. A text
+ * that is not UTF-8 equals nothing. */
+STI_COLD static int sti_json_equal(sti_span a, int a_escaped, sti_span b, int b_escaped) {
+    sti_json x = sti_json_of_text(a), y = sti_json_of_text(b);
     unsigned char p[4], q[4];
     while (x.at < x.end && y.at < y.end) {
         size_t n = sti_json_character(&x, a_escaped, p), m = sti_json_character(&y, b_escaped, q);
@@ -2015,20 +2011,21 @@ static int sti_json_same(sti_span a, int a_escaped, sti_span b, int b_escaped) {
     return x.at == x.end && y.at == y.end;
 }
 
-static int sti_string_is(const sti_string *w, const char *text, size_t n) {
-    sti_span word;
-    word.at = text;
-    word.n = n;
-    return w->escaped ? sti_json_same(w->inside, 1, word, 0) : sti_same(w->inside, word);
+/* Returns 1 if the decoded string is text[n]. */
+static int sti_string_is(const sti_string *string, const char *text, size_t n) {
+    sti_span plain;
+    plain.at = text;
+    plain.n = n;
+    return string->escaped ? sti_json_equal(string->raw, 1, plain, 0) : sti_span_equal(string->raw, plain);
 }
 
 #if !defined(ST_NO_ERROR_TEXT)
-/* the next character of a text as a person may see it: what a terminal would obey, and what is not UTF-8, is
- * escaped */
-static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6]) {
+/* Writes the next character in printable form and returns its length. Escapes invalid UTF-8 and everything that can
+ * change what a terminal shows. */
+STI_COLD static size_t sti_show_next(sti_json *j, enum sti_show_kind kind, char out[6]) {
     static const char hex[] = "0123456789abcdef";
     unsigned char raw[4];
-    size_t n = sti_json_character(j, kind == STI_ESCAPED, raw);
+    size_t n = sti_json_character(j, kind == STI_SHOW_ESCAPED, raw);
     uint32_t code;
     int i;
     out[0] = '\\';
@@ -2038,12 +2035,12 @@ static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6]) {
         out[3] = hex[raw[0] & 15];
         return 4;
     }
-    code = sti_utf8_code(raw, n);
-    if (kind != STI_PLAIN && (code == '"' || code == '\\')) {
+    code = sti_utf8_decode(raw, n);
+    if (kind != STI_SHOW_PATH && (code == '"' || code == '\\')) {
         out[1] = (char)code;
         return 2;
     }
-    /* control characters; marks of writing direction; line and paragraph separators; the byte order mark */
+    /* control characters, bidirectional marks, line and paragraph separators, the byte order mark */
     if (code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x61C || code == 0x200E || code == 0x200F ||
         (code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069) || code == 0xFEFF) {
         out[1] = 'u';
@@ -2054,49 +2051,48 @@ static size_t sti_show_next(sti_json *j, enum sti_kind kind, char out[6]) {
     return n;
 }
 
-/* a name as a person may see it, in out[size], shortened in the middle if need be */
-static sti_span sti_show(char *out, size_t size, sti_span name, enum sti_kind kind) {
-    const size_t half = (size - 1 - 3) / 2; /* what is shown on each side of "..." */
+/* Writes a text in printable form to out[size], NUL-terminated. Replaces the middle by "..." if it is too long. */
+STI_COLD static sti_span sti_show(char *out, size_t size, sti_span name, enum sti_show_kind kind) {
+    const size_t half = (size - 1 - 3) / 2; /* bytes on each side of "..." */
     uint64_t total = 0, seen = 0;
-    sti_json j = sti_json_inside(name);
+    sti_json j = sti_json_of_text(name);
     sti_span shown;
     char next[6];
     shown.at = out;
     shown.n = 0;
     while (j.at < j.end) total = sti_add64_saturated(total, sti_show_next(&j, kind, next));
-    j = sti_json_inside(name);
+    j = sti_json_of_text(name);
     while (j.at < j.end) {
         size_t n = sti_show_next(&j, kind, next);
-        uint64_t past = sti_add64_saturated(seen, n);
-        if (total < size || past <= half || seen >= total - half) { /* all of it, or half of the room from either end */
+        uint64_t next_seen = sti_add64_saturated(seen, n);
+        if (total < size || next_seen <= half || seen >= total - half) { /* everything fits, or near an end */
             ST_MEMCPY(out + shown.n, next, n);
             shown.n += n;
-        } else if (seen <= half) { /* the first that does not fit: once, as past > half */
+        } else if (seen <= half) { /* the first character that is left out */
             ST_MEMCPY(out + shown.n, "...", 3);
             shown.n += 3;
         }
-        seen = past;
+        seen = next_seen;
     }
     out[shown.n] = 0;
     return shown;
 }
 #endif
 
-/* sets the subject, and puts it before the sentence */
-STI_COLD static void sti_error_subject(st_error *e, sti_span name, enum sti_kind kind) {
+/* Sets st_error.subject and prepends it to the message, in quotes. */
+STI_COLD static void sti_error_set_subject(st_error *e, sti_span name, enum sti_show_kind kind) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)e, (void)name, (void)kind;
 #else
     if (e) {
-        name = sti_show(e->subject, sizeof e->subject, name, kind);
         sti_error_prepend(e, sti_span_of("\": "));
-        sti_error_prepend(e, name);
+        sti_error_prepend(e, sti_show(e->subject, sizeof e->subject, name, kind));
         sti_error_prepend(e, sti_span_of("\""));
     }
 #endif
 }
 
-/* adds words and a text to the sentence */
+/* Appends words and then a text to the message. */
 STI_COLD static void sti_error_append(st_error *e, const char *words, sti_span text) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)e, (void)words, (void)text;
@@ -2104,51 +2100,54 @@ STI_COLD static void sti_error_append(st_error *e, const char *words, sti_span t
     char shown[64];
     if (e) {
         sti_put(e->message, sizeof e->message, sti_span_of(words));
-        sti_put(e->message, sizeof e->message, sti_show(shown, sizeof shown, text, STI_NAME));
+        sti_put(e->message, sizeof e->message, sti_show(shown, sizeof shown, text, STI_SHOW_NAME));
     }
 #endif
 }
 
-/* puts the name of the file before the sentence */
-STI_COLD static st_status sti_error_file(st_error *error, sti_span said, st_status status) {
+/* Prepends the path of a file to the message and returns status. */
+STI_COLD static st_status sti_error_prepend_path(st_error *error, sti_span path, st_status status) {
 #if defined(ST_NO_ERROR_TEXT)
-    (void)error, (void)said;
+    (void)error, (void)path;
 #else
     char shown[100];
     if (error) {
-        said = sti_show(shown, sizeof shown, said, STI_PLAIN);
         sti_error_prepend(error, sti_span_of(": "));
-        sti_error_prepend(error, said);
+        sti_error_prepend(error, sti_show(shown, sizeof shown, path, STI_SHOW_PATH));
     }
 #endif
     return status;
 }
 
 /* ---- 10 dtypes ------------------------------------------------------------------------------------------------------
- * Name and bits; the order of the numbers is the reference's, whose writer puts the highest first.
+ * Spelling and bits per element of every dtype, in one table. The numbers are in the reference's order; its writer
+ * stores the tensors of the highest number first.
  * uses: 6
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct sti_dtype {
-    unsigned char name, length, bits; /* name: where it begins in sti_dtype_names */
+    char name[12];
+    unsigned char length; /* of the name */
+    unsigned char bits;   /* of an element */
 } sti_dtype;
 
-static const char sti_dtype_names[] =
-    "\0BOOL\0F4\0F6_E2M3\0F6_E3M2\0U8\0I8\0F8_E5M2\0F8_E4M3\0F8_E8M0\0F8_E4M3FNUZ\0F8_E5M2FNUZ\0"
-    "I16\0U16\0F16\0BF16\0I32\0U32\0F32\0C64\0F64\0I64\0U64";
-
+/* indexed by st_dtype */
 static const sti_dtype sti_dtypes[] = {
-    {0, 0, 0},   {1, 4, 8},    {6, 2, 4},    {9, 7, 6},    {17, 7, 6},   {25, 2, 8},   {28, 2, 8},  {31, 7, 8},
-    {39, 7, 8},  {47, 7, 8},   {55, 11, 8},  {67, 11, 8},  {79, 3, 16},  {83, 3, 16},  {87, 3, 16}, {91, 4, 16},
-    {96, 3, 32}, {100, 3, 32}, {104, 3, 32}, {108, 3, 64}, {112, 3, 64}, {116, 3, 64}, {120, 3, 64}};
+    {"", 0, 0},        {"BOOL", 4, 8},    {"F4", 2, 4},           {"F6_E2M3", 7, 6},
+    {"F6_E3M2", 7, 6}, {"U8", 2, 8},      {"I8", 2, 8},           {"F8_E5M2", 7, 8},
+    {"F8_E4M3", 7, 8}, {"F8_E8M0", 7, 8}, {"F8_E4M3FNUZ", 11, 8}, {"F8_E5M2FNUZ", 11, 8},
+    {"I16", 3, 16},    {"U16", 3, 16},    {"F16", 3, 16},         {"BF16", 4, 16},
+    {"I32", 3, 32},    {"U32", 3, 32},    {"F32", 3, 32},         {"C64", 3, 64},
+    {"F64", 3, 64},    {"I64", 3, 64},    {"U64", 3, 64}};
 
 #define STI_DTYPES (sizeof sti_dtypes / sizeof *sti_dtypes)
 
+/* Returns the entry of the table; that of ST_DTYPE_UNKNOWN for any other number. */
 static const sti_dtype *sti_dtype_of(st_dtype dtype) {
     return &sti_dtypes[(unsigned)dtype < STI_DTYPES ? (unsigned)dtype : 0];
 }
 
 static const char *sti_dtype_name(const sti_dtype *dtype) {
-    return sti_dtype_names + dtype->name;
+    return dtype->name;
 }
 
 ST_API const char *st_dtype_name(st_dtype dtype) {
@@ -2159,7 +2158,7 @@ ST_API unsigned st_dtype_bits(st_dtype dtype) {
     return sti_dtype_of(dtype)->bits;
 }
 
-/* ST_DTYPE_UNKNOWN where no dtype is called that */
+/* Returns the dtype with that name, or ST_DTYPE_UNKNOWN. */
 static st_dtype sti_dtype_find(sti_span name) {
     unsigned i;
     for (i = 1; i < STI_DTYPES; i++) {
@@ -2170,11 +2169,11 @@ static st_dtype sti_dtype_find(sti_span name) {
     return ST_DTYPE_UNKNOWN;
 }
 
-#if STI_WIDE
+#if STI_FAST64
 #define STI_LETTERS(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
-/* The dtype called as its first 8 letters say, if any: of those shorter, a quote and what usually follows it count as
- * letters. Whether the name ends there is to be seen. */
+/* Guesses the dtype from the first 8 bytes of its name in a header; short names include the closing quote and a comma.
+ * Returns ST_DTYPE_UNKNOWN if there is no guess. The caller compares the whole name. */
 static st_dtype sti_dtype_guess(const unsigned char *s) {
     switch (sti_load32(s)) {
     case STI_LETTERS('B', 'O', 'O', 'L'): return ST_DTYPE_BOOL;
@@ -2223,66 +2222,67 @@ ST_API st_tensor st_tensor_of(const char *name, st_dtype dtype, uint32_t rank, c
 }
 
 /* ---- 11 header ------------------------------------------------------------------------------------------------------
- * Measure, parse, validate: from the header's bytes and the file's length alone. The walk without memory lives here
- * too.
+ * Measures, parses and validates a header, given its bytes and the file's length. Also holds st_scan, which does this
+ * without memory.
  * uses: 5, 6, 7, 9, 10
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_SCAN_TENSORS 1024u
 #define STI_SCAN_PAIRS 1024u
 #define STI_SCAN_RANK 16u
 
-typedef struct sti_entry {  /* one tensor of the header; places count from the header's first byte */
-    uint64_t begin, end;    /* data_offsets */
-    uint64_t elements;      /* product of the shape, unless it overflows */
-    uint32_t key, dtype_at; /* where the opening quotes of name and dtype are */
-    uint32_t shape_at;      /* where the shape's opening bracket is; `brief`: these two hold the shape itself */
-    uint32_t name_bytes;    /* unescaped */
+typedef struct sti_entry { /* one tensor of the header; offsets count from the header's first byte */
+    uint64_t begin, end;   /* data_offsets */
+    uint64_t elements;     /* product of the shape; meaningless if overflow is set */
+    uint32_t key;          /* offset of the name's opening quote */
+    uint32_t dtype_offset; /* offset of the dtype's opening quote; with short_shape: the first dimension */
+    uint32_t shape_offset; /* offset of the shape's opening bracket; with short_shape: the last dimension */
+    uint32_t name_bytes;   /* unescaped */
     uint32_t rank;
     unsigned char dtype;    /* an st_dtype */
     unsigned char overflow; /* the product of the shape does not fit 64 bits */
-    unsigned char escaped;  /* the name holds an escape */
-#if STI_WIDE
-    unsigned char brief; /* a known dtype, and at most two dimensions of 32 bits */
+    unsigned char escaped;  /* the name contains an escape */
+#if STI_FAST64
+    unsigned char short_shape; /* known dtype and at most two dimensions, each under 2^32 */
 #endif
 } sti_entry;
 
-/* The shortest member, `"":{"dtype":"","shape":[],"data_offsets":[0,0]}`, has this many bytes; entries never
- * outgrow the text. */
+/* The shortest member is `"":{"dtype":"","shape":[],"data_offsets":[0,0]}`. An entry is no larger than a member and its
+ * comma, so entries never need more memory than the header's text. */
 #define STI_SHORTEST_MEMBER 47u
 typedef char sti_entry_must_not_outgrow_its_member[sizeof(sti_entry) <= STI_SHORTEST_MEMBER + 1 ? 1 : -1];
 
 typedef struct sti_header {
     sti_json json;
     const unsigned char *text;
-    unsigned flags;      /* ST_OPEN_* */
-    unsigned char scan;  /* the limits of st_scan hold */
-    unsigned char begun; /* the first member was asked for */
-    unsigned char metadata_seen;
-    uint32_t metadata; /* where its object is; 0: none, for there the root's brace or a blank stands */
-    uint32_t tensors, dimensions, pairs; /* passed so far; no count exceeds the bytes that were passed */
-    uint32_t text_bytes;                 /* of their names, spellings, keys and values, a NUL in place of the quotes */
-    uint32_t offsets_at;                 /* where data_offsets of the last tensor are */
-#if STI_WIDE
-    uint64_t end;                /* where the data of the last usual member ends */
-    uint32_t end_at, end_digits; /* the place where its header says so, and in how many digits; 0: there is none */
+    unsigned flags;             /* ST_OPEN_* */
+    unsigned char scan;         /* enforce the limits of st_scan */
+    unsigned char begun;        /* the root's opening brace has been parsed */
+    unsigned char has_metadata; /* a __metadata__ key has been parsed */
+    uint32_t metadata;          /* offset of the __metadata__ object; 0: none (offset 0 is the root or a blank) */
+    uint32_t tensors, dimensions, pairs; /* parsed so far; each is less than the number of bytes parsed */
+    uint32_t text_bytes;                 /* of names, unknown dtypes, metadata keys and values, each with its NUL */
+    uint32_t array_offset;               /* of the last tensor's data_offsets array */
+#if STI_FAST64
+    uint64_t last_end;                         /* where the data of the last canonical entry ends */
+    uint32_t last_end_offset, last_end_digits; /* the text of that number; 0 digits: no canonical entry yet */
 #endif
 } sti_header;
 
-static sti_header sti_header_at(const unsigned char *text, size_t n, unsigned flags, st_error *error) {
+static sti_header sti_header_init(const unsigned char *text, size_t n, unsigned flags, st_error *error) {
     sti_header h;
     ST_MEMSET(&h, 0, sizeof h);
     h.json.at = h.text = text;
     h.json.end = text + n;
-    h.json.stop = (uint32_t)n; /* no more than the limit */
-    h.json.base = 8;
+    h.json.end_offset = (uint32_t)n; /* at most UINT32_MAX, see sti_header_limit */
+    h.json.base_offset = 8;
     h.json.error = error;
     h.flags = flags;
     return h;
 }
 
-/* the inside of a string that was scanned before, by the place of its opening quote */
-static sti_span sti_header_string(const sti_header *h, uint32_t place) {
-    const unsigned char *p = h->text + place + 1;
+/* returns the text between the quotes of a string already parsed; offset: of its opening quote */
+static sti_span sti_header_string(const sti_header *h, uint32_t offset) {
+    const unsigned char *p = h->text + offset + 1;
     sti_span s;
     s.at = (const char *)p;
     while (*p != '"') p += *p == '\\' ? 2 : 1;
@@ -2290,129 +2290,132 @@ static sti_span sti_header_string(const sti_header *h, uint32_t place) {
     return s;
 }
 
-/* says of a fault which member it is about, unless one deeper inside was named */
+/* names the member at key as the subject of the error, unless a nested member is named already; returns status */
 STI_COLD static st_status sti_header_name_subject(const sti_header *h, uint32_t key, st_status status) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)h, (void)key;
 #else
     st_error *e = h->json.error;
-    /* no sentence begins with a quote; where there is an error, all of the text is there */
-    if (e && e->message[0] != '"') sti_error_subject(e, sti_header_string(h, key), STI_ESCAPED);
+    /* no message begins with a quote, only a subject does */
+    if (e && e->message[0] != '"') sti_error_set_subject(e, sti_header_string(h, key), STI_SHOW_ESCAPED);
 #endif
     return status;
 }
 
-/* ---- members in any layout */
+/* ---- members, general parser */
 
-/* passes a string and copies it to *text with a NUL, if that is there, which moves on */
-static st_status sti_header_copy(sti_header *h, sti_string *w, char **text) {
-    st_status s = sti_json_string(&h->json, w, *text);
+/* parses a string; if *text is not NULL, copies it unescaped and NUL-terminated to *text and advances *text */
+static st_status sti_string_read(sti_header *h, sti_string *string, char **text) {
+    st_status s = sti_json_string(&h->json, string, *text);
     if (s != ST_OK) return s;
-    h->text_bytes += w->bytes + 1;
+    h->text_bytes += string->bytes + 1;
     if (*text) {
-        *text += w->bytes;
+        *text += string->bytes;
         *(*text)++ = 0;
     }
     return ST_OK;
 }
 
-/* passes the metadata object; pairs and text: NULL, or room for what it holds */
-static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char *text) {
+/* parses the __metadata__ object into pairs and text, both NULL on the first pass, which only counts */
+STI_COLD static st_status sti_metadata_read(sti_header *h, st_pair *pairs, char *text) {
     sti_json *j = &h->json;
-    sti_string w;
+    sti_string string;
     st_status s;
-    int more;
-    uint32_t place;
+    int has_next;
+    uint32_t offset;
     h->pairs = 0;
-    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("__metadata__ is not an object of strings"))) != ST_OK) return s;
-    while (more) {
+    if ((s = sti_json_enter(j, '{', &has_next, STI_TEXT("__metadata__ is not an object of strings"))) != ST_OK)
+        return s;
+    while (has_next) {
         st_pair *p = pairs ? pairs + h->pairs : NULL;
         if (sti_json_peek(j) != '"')
             return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected an object key in double quotes"));
-        place = sti_json_offset(&h->json);
+        offset = sti_json_offset(&h->json);
         if (p) p->key = text;
-        if ((s = sti_header_copy(h, &w, &text)) != ST_OK) return s;
-        if (p) p->key_bytes = w.bytes;
+        if ((s = sti_string_read(h, &string, &text)) != ST_OK) return s;
+        if (p) p->key_bytes = string.bytes;
         if (h->scan && h->pairs == STI_SCAN_PAIRS) {
             return sti_json_fail_at(
-                j, place, ST_ERR_TOO_LARGE,
+                j, offset, ST_ERR_TOO_LARGE,
                 STI_TEXT("more than 1,024 metadata entries: st_scan cannot check them without memory"));
         }
         if ((s = sti_json_colon(j)) == ST_OK) {
             if (p) p->value = text;
-            s = sti_json_peek(j) == '"' ? sti_header_copy(h, &w, &text)
-                                        : sti_json_wrong(j, STI_TEXT("metadata value is not a string"));
-            if (p) p->value_bytes = w.bytes;
+            s = sti_json_peek(j) == '"' ? sti_string_read(h, &string, &text)
+                                        : sti_json_fail_type(j, STI_TEXT("metadata value is not a string"));
+            if (p) p->value_bytes = string.bytes;
         }
         if (s == ST_OK) {
             h->pairs++;
-            s = sti_json_next(j, '{', &more);
+            s = sti_json_next(j, '{', &has_next);
         }
-        if (s != ST_OK) return sti_header_name_subject(h, place, s);
+        if (s != ST_OK) return sti_header_name_subject(h, offset, s);
     }
     return ST_OK;
 }
 
-/* passes the value of __metadata__ */
+/* parses the colon and the value of a __metadata__ member */
 static st_status sti_metadata_member(sti_header *h, const sti_string *key) {
     sti_json *j = &h->json;
     st_status s;
-    if (h->metadata_seen) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("duplicate key"));
-    h->metadata_seen = 1;
+    if (h->has_metadata) return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("duplicate key"));
+    h->has_metadata = 1;
     if ((s = sti_json_colon(j)) != ST_OK) return s;
-    if (sti_json_peek(j) == 'n') return sti_json_literal(j, "null"); /* as if absent */
+    if (sti_json_peek(j) == 'n') return sti_json_skip_literal(j, "null"); /* null is the same as no metadata */
     h->metadata = sti_json_offset(&h->json);
     return sti_metadata_read(h, NULL, NULL);
 }
 
+/* parses a dtype into e->dtype; an unknown one is an error without ST_OPEN_UNKNOWN_DTYPES */
 STI_NOINLINE static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     sti_json *j = &h->json;
     char unescaped[16];
-    sti_string w;
+    sti_string string;
     sti_span name;
-    st_dtype known;
+    st_dtype dtype;
     st_status s;
-    if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("dtype is not a string"));
-    e->dtype_at = sti_json_offset(&h->json);
-    if ((s = sti_json_string(j, &w, NULL)) != ST_OK) return s;
-    if (w.escaped && w.bytes <= sizeof unescaped) { /* again, for its bytes; longer ones are unknown */
-        j->at -= w.inside.n + 2;
-        (void)sti_json_string(j, &w, unescaped);
+    if (sti_json_peek(j) != '"') return sti_json_fail_type(j, STI_TEXT("dtype is not a string"));
+    e->dtype_offset = sti_json_offset(&h->json);
+    if ((s = sti_json_string(j, &string, NULL)) != ST_OK) return s;
+    if (string.escaped && string.bytes <= sizeof unescaped) { /* parse again to unescape; no known dtype is longer */
+        j->at -= string.raw.n + 2;
+        (void)sti_json_string(j, &string, unescaped);
         name.at = unescaped;
-        name.n = w.bytes;
+        name.n = string.bytes;
     } else {
-        name = w.inside;
+        name = string.raw;
     }
-    known = sti_dtype_find(name);
-    e->dtype = (unsigned char)known;
-    if (known != ST_DTYPE_UNKNOWN) return ST_OK;
-    h->text_bytes += w.bytes + 1;
-    if ((h->flags & ST_OPEN_UNKNOWN_DTYPES) && !w.nul) return ST_OK;
-    (void)sti_json_fail_at(j, w.place, ST_ERR_DTYPE, STI_TEXT("unknown dtype \""));
+    dtype = sti_dtype_find(name);
+    e->dtype = (unsigned char)dtype;
+    if (dtype != ST_DTYPE_UNKNOWN) return ST_OK;
+    h->text_bytes += string.bytes + 1;
+    if ((h->flags & ST_OPEN_UNKNOWN_DTYPES) && !string.has_nul) return ST_OK;
+    (void)sti_json_fail_at(j, string.place, ST_ERR_DTYPE, STI_TEXT("unknown dtype \""));
 #if !defined(ST_NO_ERROR_TEXT)
-    if (j->error) { /* all of the text is there */
+    if (j->error) {
         char shown[48];
         sti_put(j->error->message, sizeof j->error->message,
-                sti_show(shown, sizeof shown, sti_header_string(h, e->dtype_at), STI_ESCAPED));
+                sti_show(shown, sizeof shown, sti_header_string(h, e->dtype_offset), STI_SHOW_ESCAPED));
         sti_put(j->error->message, sizeof j->error->message, sti_span_of("\""));
     }
 #endif
     return ST_ERR_DTYPE;
 }
 
-/* passes the shape; out: NULL, or room for its dimensions */
+/* parses a shape; out: NULL, or receives the dimensions */
 static st_status sti_shape_read(sti_header *h, sti_entry *e, uint64_t *out) {
     sti_json *j = &h->json;
     st_status s;
     uint64_t size;
-    int more;
+    int has_next;
     (void)sti_json_peek(j);
-    e->shape_at = sti_json_offset(&h->json);
+    e->shape_offset = sti_json_offset(&h->json);
     e->rank = 0;
     e->elements = 1;
     e->overflow = 0;
-    if ((s = sti_json_enter(j, '[', &more, STI_TEXT("shape is not an array of unsigned integers"))) != ST_OK) return s;
-    while (more) {
+    if ((s = sti_json_enter(j, '[', &has_next, STI_TEXT("shape is not an array of unsigned integers"))) != ST_OK)
+        return s;
+    while (has_next) {
         if (h->scan && e->rank == STI_SCAN_RANK) {
             (void)sti_json_peek(j);
             return sti_json_fail(j, ST_ERR_TOO_LARGE,
@@ -2421,43 +2424,42 @@ static st_status sti_shape_read(sti_header *h, sti_entry *e, uint64_t *out) {
         if ((s = sti_json_integer(j, &size)) != ST_OK) return s;
         if (out) out[e->rank] = size;
         e->rank++;
-        if (!sti_multiply64(e->elements, size, &e->elements)) {
-            e->overflow = 1; /* for good: a 0 that follows does not mend it */
-        }
-        if ((s = sti_json_next(j, '[', &more)) != ST_OK) return s;
+        if (!sti_multiply64(e->elements, size, &e->elements)) e->overflow = 1; /* even if a later dimension is 0 */
+        if ((s = sti_json_next(j, '[', &has_next)) != ST_OK) return s;
     }
     return ST_OK;
 }
 
+/* parses a data_offsets array into e->begin and e->end */
 static st_status sti_offsets_read(sti_json *j, sti_entry *e) {
-    const char *sentence = STI_TEXT("data_offsets is not an array of two unsigned integers");
+    const char *message = STI_TEXT("data_offsets is not an array of two unsigned integers");
     st_status s;
-    int more;
-    if ((s = sti_json_enter(j, '[', &more, sentence)) != ST_OK) return s;
-    if (more) {
-        if ((s = sti_json_integer(j, &e->begin)) != ST_OK || (s = sti_json_next(j, '[', &more)) != ST_OK) return s;
+    int has_next;
+    if ((s = sti_json_enter(j, '[', &has_next, message)) != ST_OK) return s;
+    if (has_next) {
+        if ((s = sti_json_integer(j, &e->begin)) != ST_OK || (s = sti_json_next(j, '[', &has_next)) != ST_OK) return s;
     }
-    if (more) {
-        if ((s = sti_json_integer(j, &e->end)) != ST_OK || (s = sti_json_next(j, '[', &more)) != ST_OK) return s;
-        if (!more) return ST_OK;
+    if (has_next) {
+        if ((s = sti_json_integer(j, &e->end)) != ST_OK || (s = sti_json_next(j, '[', &has_next)) != ST_OK) return s;
+        if (!has_next) return ST_OK;
     }
-    return sti_json_fail_at(j, sti_json_offset(j) - 1, ST_ERR_SCHEMA,
-                            sentence); /* the bracket too early, or the comma too many */
+    /* position: of the closing bracket that comes too early, or of the comma before a third element */
+    return sti_json_fail_at(j, sti_json_offset(j) - 1, ST_ERR_SCHEMA, message);
 }
 
-/* parses the value of a tensor's member; key: for the keys of its fields */
+/* parses the colon and the value of a tensor's member; key: scratch for field names, saves stack */
 static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
     enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4 };
     sti_json *j = &h->json;
     unsigned seen = 0, field;
     st_status s;
-    int more;
-#if STI_WIDE
-    e->brief = 0;
+    int has_next;
+#if STI_FAST64
+    e->short_shape = 0;
 #endif
     if ((s = sti_json_colon(j)) != ST_OK) return s;
-    if ((s = sti_json_enter(j, '{', &more, STI_TEXT("tensor entry is not a JSON object"))) != ST_OK) return s;
-    while (more) {
+    if ((s = sti_json_enter(j, '{', &has_next, STI_TEXT("tensor entry is not a JSON object"))) != ST_OK) return s;
+    while (has_next) {
         if ((s = sti_json_key(j, key)) != ST_OK) return s;
         field = sti_string_is(key, "dtype", 5)           ? DTYPE
                 : sti_string_is(key, "shape", 5)         ? SHAPE
@@ -2467,12 +2469,12 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
             return sti_json_fail_at(j, key->place, ST_ERR_DUPLICATE, STI_TEXT("duplicate field in a tensor entry"));
         seen |= field;
         if ((s = sti_json_colon(j)) != ST_OK) return s;
-        if (field == OFFSETS) h->offsets_at = sti_json_offset(j);
+        if (field == OFFSETS) h->array_offset = sti_json_offset(j);
         s = field == DTYPE     ? sti_dtype_read(h, e)
             : field == SHAPE   ? sti_shape_read(h, e, NULL)
             : field == OFFSETS ? sti_offsets_read(j, e)
-                               : sti_json_skip(j, 2); /* ignored; the root and this entry are open */
-        if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
+                               : sti_json_skip(j, 2); /* ignored; depth 2: in the root and this entry */
+        if (s != ST_OK || (s = sti_json_next(j, '{', &has_next)) != ST_OK) return s;
     }
     if (seen == (DTYPE | SHAPE | OFFSETS)) return ST_OK;
     return sti_json_fail_at(j, sti_json_offset(j) - 1, ST_ERR_SCHEMA,
@@ -2481,88 +2483,88 @@ static st_status sti_entry_read(sti_header *h, sti_entry *e, sti_string *key) {
                                               : STI_TEXT("field data_offsets is missing"));
 }
 
-/* ---- members as all common writers lay them out */
+/* ---- members, fast path for the layout that all common writers produce */
 
-#if STI_WIDE
-#define STI_IS(at, word) (ST_MEMCMP(at, word, sizeof(word) - 1) == 0)
+#if STI_FAST64
+#define STI_IS(p, word) (ST_MEMCMP(p, word, sizeof(word) - 1) == 0)
 
-/* How far a usual member is read without a look at the end: the most is `],"data_offsets":[`, 15 digits, a comma, and
- * 16 bytes where the next 15 may stand with two brackets behind them. */
+/* Bytes that a canonical entry may read without another bounds check. The longest step is `],"data_offsets":[`,
+ * 15 digits, a comma, and 16 bytes for the second number and the two closing brackets. */
 #define STI_CANONICAL_LOOKAHEAD 64
 
-/* The shape, `at` behind its opening bracket: gives the place of the closing one, or NULL. */
-static const unsigned char *sti_canonical_shape(const unsigned char *at, const unsigned char *end, sti_entry *e) {
+/* Parses a shape, p after its opening bracket. Returns a pointer to the closing bracket; NULL: not canonical. */
+static const unsigned char *sti_canonical_shape(const unsigned char *p, const unsigned char *end, sti_entry *e) {
     uint64_t elements = 1, size = 1, first = 1;
     uint32_t rank = 0;
-    if (*at != ']') {
-        for (;; at++) {
-            size_t digits = end - at < STI_CANONICAL_LOOKAHEAD ? 0 : sti_short_integer(at, &size);
+    if (*p != ']') {
+        for (;; p++) {
+            size_t digits = end - p < STI_CANONICAL_LOOKAHEAD ? 0 : sti_short_integer(p, &size);
             if (digits == 0 || rank == STI_SCAN_RANK || !sti_multiply64(elements, size, &elements)) return NULL;
             if (rank == 0) first = size;
             rank++;
-            at += digits;
-            if (*at != ',') break;
+            p += digits;
+            if (*p != ',') break;
         }
     }
     e->rank = rank;
     e->elements = elements;
     e->overflow = 0;
-    e->brief = rank <= 2 && (first | size) <= UINT32_MAX;
-    if (e->brief) {
-        e->dtype_at = (uint32_t)first;
-        e->shape_at = (uint32_t)size;
+    e->short_shape = rank <= 2 && (first | size) <= UINT32_MAX;
+    if (e->short_shape) {
+        e->dtype_offset = (uint32_t)first;
+        e->shape_offset = (uint32_t)size;
     }
-    return at;
+    return p;
 }
 
-/* data_offsets, `at` behind the bracket: gives the place behind both closing ones, or NULL. The first number usually is
- * the one that ended the member before, to the letter. */
-static const unsigned char *sti_canonical_offsets(sti_header *h, const unsigned char *at, sti_entry *e) {
-    size_t digits = h->end_digits;
-    const unsigned char *last = h->text + h->end_at, *bracket = at - 1;
-    if (digits && sti_same_letters(at, last, digits)) {
-        e->begin = h->end;
+/* Parses data_offsets, p after the opening bracket. Returns a pointer past `]}`; NULL: not canonical. The first number
+ * usually has the same digits as the previous entry's second one, so that comparing them replaces parsing. */
+static const unsigned char *sti_canonical_offsets(sti_header *h, const unsigned char *p, sti_entry *e) {
+    size_t digits = h->last_end_digits;
+    const unsigned char *last = h->text + h->last_end_offset, *bracket = p - 1;
+    if (digits && sti_equal_short(p, last, digits)) {
+        e->begin = h->last_end;
     } else {
-        digits = sti_short_integer(at, &e->begin);
+        digits = sti_short_integer(p, &e->begin);
     }
-    if (digits == 0 || at[digits] != ',') return NULL;
-    at += digits + 1;
-    digits = sti_short_integer(at, &e->end);
-    if (digits == 0 || at[digits] != ']' || at[digits + 1] != '}') return NULL;
-    h->offsets_at = (uint32_t)(bracket - h->text);
-    h->end = e->end;
-    h->end_at = (uint32_t)(at - h->text);
-    h->end_digits = (uint32_t)digits;
-    return at + digits + 2;
+    if (digits == 0 || p[digits] != ',') return NULL;
+    p += digits + 1;
+    digits = sti_short_integer(p, &e->end);
+    if (digits == 0 || p[digits] != ']' || p[digits + 1] != '}') return NULL;
+    h->array_offset = (uint32_t)(bracket - h->text);
+    h->last_end = e->end;
+    h->last_end_offset = (uint32_t)(p - h->text);
+    h->last_end_digits = (uint32_t)digits;
+    return p + digits + 2;
 }
 
-/* Passes a member from the comma or brace before it, if it is laid out as all common writers lay it out, to the letter:
- * `,"NAME":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}`. 1: it is a tensor, and *e what the parser would have
- * found; 0: nothing but *e is changed, and the parser has its say. */
+/* Parses a member, from the comma or brace before it, if its text is exactly
+ * `,"NAME":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}` but for name and values. Returns 1 and sets *e as the
+ * general parser would. For any other text, returns 0 without advancing, and the general parser must run. */
 static int sti_parse_canonical_entry(sti_header *h, sti_entry *e) {
-    const unsigned char *at = h->json.at, *const end = h->json.end, *name;
+    const unsigned char *p = h->json.at, *const end = h->json.end, *name;
     st_dtype dtype;
     size_t n;
-    if (end - at < STI_CANONICAL_LOOKAHEAD || at[0] != (h->begun ? ',' : '{') || at[1] != '"') return 0;
-    name = at + 2;
-    at = sti_plain_end(&h->json, name);
-    n = (size_t)(at - name);
-    if (end - at < STI_CANONICAL_LOOKAHEAD || !STI_IS(at, "\":{\"dtype\":\"")) return 0;
+    if (end - p < STI_CANONICAL_LOOKAHEAD || p[0] != (h->begun ? ',' : '{') || p[1] != '"') return 0;
+    name = p + 2;
+    p = sti_plain_end(&h->json, name);
+    n = (size_t)(p - name);
+    if (end - p < STI_CANONICAL_LOOKAHEAD || !STI_IS(p, "\":{\"dtype\":\"")) return 0;
     if ((n == 12 && STI_IS(name, "__metadata__")) || (h->scan && h->tensors == STI_SCAN_TENSORS)) return 0;
     e->key = (uint32_t)(name - 1 - h->text);
     e->name_bytes = (uint32_t)n;
     e->escaped = 0;
-    e->dtype_at = (uint32_t)(at + 11 - h->text);
-    dtype = sti_dtype_guess(at + 12);
+    e->dtype_offset = (uint32_t)(p + 11 - h->text);
+    dtype = sti_dtype_guess(p + 12);
     e->dtype = (unsigned char)dtype;
-    at += 12 + sti_dtypes[e->dtype].length;
-    if (dtype == ST_DTYPE_UNKNOWN || !STI_IS(at, "\",\"shape\":[")) return 0;
-    e->shape_at = (uint32_t)(at + 10 - h->text);
-    at = sti_canonical_shape(at + 11, end, e);
-    if (!at || end - at < STI_CANONICAL_LOOKAHEAD || !STI_IS(at, "],\"data_offsets\":[")) return 0;
-    at = sti_canonical_offsets(h, at + 18, e);
-    if (!at) return 0;
-    h->json.at = at;
+    p += 12 + sti_dtypes[e->dtype].length;
+    if (dtype == ST_DTYPE_UNKNOWN || !STI_IS(p, "\",\"shape\":[")) return 0;
+    e->shape_offset = (uint32_t)(p + 10 - h->text);
+    p = sti_canonical_shape(p + 11, end, e);
+    if (!p || end - p < STI_CANONICAL_LOOKAHEAD || !STI_IS(p, "],\"data_offsets\":[")) return 0;
+    p = sti_canonical_offsets(h, p + 18, e);
+    if (!p) return 0;
+    h->json.at = p;
     h->begun = 1;
     h->tensors++;
     h->dimensions += e->rank;
@@ -2571,26 +2573,25 @@ static int sti_parse_canonical_entry(sti_header *h, sti_entry *e) {
 }
 #endif
 
-/* ---- the header as a whole */
+/* ---- whole header */
 
-/* passes members until one that is a tensor: *more 1 and its entry, or *more 0 at the end of a header that holds
- * nothing else */
-static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
+/* parses members until the next tensor. Sets *has_next to 1 and fills *e; or sets it to 0 at the end of the header. */
+static st_status sti_header_next(sti_header *h, sti_entry *e, int *has_next) {
     sti_json *j = &h->json;
     sti_string key;
     st_status s;
-#if STI_WIDE
+#if STI_FAST64
     if (sti_parse_canonical_entry(h, e)) {
-        *more = 1;
+        *has_next = 1;
         return ST_OK;
     }
 #endif
     for (;;) {
-        s = h->begun ? sti_json_next(j, '{', more)
-                     : sti_json_enter(j, '{', more, STI_TEXT("the header is not a JSON object"));
+        s = h->begun ? sti_json_next(j, '{', has_next)
+                     : sti_json_enter(j, '{', has_next, STI_TEXT("the header is not a JSON object"));
         h->begun = 1;
         if (s != ST_OK) return s;
-        if (!*more) {
+        if (!*has_next) {
             return sti_json_peek(j) < 0
                        ? ST_OK
                        : sti_json_fail(j, ST_ERR_JSON, STI_TEXT("unexpected text after the header's JSON object"));
@@ -2617,10 +2618,10 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *more) {
     }
 }
 
-/* the name of an entry that passed before, with a NUL, to *text, which moves on */
+/* copies the entry's unescaped name to *text, NUL-terminated, and advances *text */
 static void sti_copy_name(sti_header *h, const sti_entry *e, char **text) {
-    sti_string w;
-#if STI_WIDE
+    sti_string string;
+#if STI_FAST64
     if (!e->escaped) {
         ST_MEMCPY(*text, h->text + e->key + 1, e->name_bytes);
         *text += e->name_bytes;
@@ -2629,30 +2630,30 @@ static void sti_copy_name(sti_header *h, const sti_entry *e, char **text) {
     }
 #endif
     h->json.at = h->text + e->key;
-    (void)sti_header_copy(h, &w, text);
+    (void)sti_string_read(h, &string, text);
 }
 
-/* the dimensions of an entry that passed before, to out */
+/* copies the entry's dimensions to out */
 static void sti_copy_shape(sti_header *h, const sti_entry *e, uint64_t *out) {
-    sti_entry again;
-#if STI_WIDE
-    if (e->brief) {
+    sti_entry ignored;
+#if STI_FAST64
+    if (e->short_shape) {
         if (e->rank == 0) return;
-        out[e->rank - 1] = e->shape_at;
-        out[0] = e->dtype_at;
+        out[e->rank - 1] = e->shape_offset;
+        out[0] = e->dtype_offset;
         return;
     }
 #endif
-    h->json.at = h->text + e->shape_at;
-    (void)sti_shape_read(h, &again, out);
+    h->json.at = h->text + e->shape_offset;
+    (void)sti_shape_read(h, &ignored, out);
 }
 
-/* judges the length of the file, and its first 8 bytes if it has them: *bytes of header follow, all there */
+/* validates the file's length and its first 8 bytes; sets *bytes to the header's length, which fits the file */
 static st_status sti_header_measure(const unsigned char *first, uint64_t file_bytes, uint64_t limit, uint64_t *bytes,
                                     st_error *error) {
     if (file_bytes > INT64_MAX) { /* so that no sum of two offsets wraps */
         return sti_fail(error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, INT64_MAX, file_bytes,
-                        STI_TEXT("header of $a bytes exceeds the limit of $e"));
+                        STI_TEXT("file of $a bytes exceeds the limit of $e"));
     }
     if (file_bytes < 8) {
         return sti_fail(error, ST_ERR_TRUNCATED, file_bytes, 8, file_bytes,
@@ -2672,45 +2673,46 @@ static st_status sti_header_measure(const unsigned char *first, uint64_t file_by
     return ST_OK;
 }
 
-/* the bound for a header: what st_open_options says, as far as places of 32 bits go */
+/* returns the largest header accepted under these options; never more than 32-bit offsets can address */
 static uint64_t sti_header_limit(const st_open_options *o) {
     uint64_t limit = o->max_header ? o->max_header : STI_DEFAULT_LIMIT;
     return limit < UINT32_MAX ? limit : UINT32_MAX;
 }
 
 static st_status sti_header_utf8(const unsigned char *text, size_t n, st_error *error) {
-    size_t good = sti_utf8_span(text, n);
-    return good == n ? ST_OK
-                     : sti_fail(error, ST_ERR_UTF8, sti_add64_saturated(8, good), 0, 0,
-                                STI_TEXT("invalid UTF-8 in the header"));
+    size_t valid_bytes = sti_utf8_prefix(text, n);
+    return valid_bytes == n ? ST_OK
+                            : sti_fail(error, ST_ERR_UTF8, sti_add64_saturated(8, valid_bytes), 0, 0,
+                                       STI_TEXT("invalid UTF-8 in the header"));
 }
 
-/* whether a's data comes first: by offset, then by place in the header */
-static int sti_entry_before(const sti_entry *a, const sti_entry *b) {
+/* orders entries by data_offsets, then by position in the header */
+static int sti_entry_less(const sti_entry *a, const sti_entry *b) {
     if (a->begin != b->begin) return a->begin < b->begin;
     if (a->end != b->end) return a->end < b->end;
     return a->key < b->key;
 }
 
-/* proves one tensor's data, entries coming by offset: it begins at *end, where the one before ends, and has the
- * size of its shape */
+/* Validates one tensor: its data starts at *end, where the previous tensor's data ends, and has the size that shape and
+ * dtype need. Advances *end. Callers pass entries in the order of sti_entry_less. */
 static st_status sti_entry_check(const sti_header *h, const sti_entry *e, uint64_t *end) {
     st_error *error = h->json.error;
-    uint64_t at = sti_add64_saturated(8, e->key), bits = 0;
+    uint64_t position = sti_add64_saturated(8, e->key), bits = 0;
     st_status s = ST_OK;
     if (e->begin != *end) {
-        s = sti_fail(error, ST_ERR_OFFSETS, at, *end, e->begin,
+        s = sti_fail(error, ST_ERR_OFFSETS, position, *end, e->begin,
                      STI_TEXT("data starts at offset $a, expected $e: tensors must not overlap or leave gaps"));
     } else if (e->end < e->begin) {
-        s = sti_fail(error, ST_ERR_OFFSETS, at, e->begin, e->end,
+        s = sti_fail(error, ST_ERR_OFFSETS, position, e->begin, e->end,
                      STI_TEXT("data ends at offset $a, before its start at $e"));
     } else if (e->overflow || !sti_multiply64(e->elements, sti_dtypes[e->dtype].bits, &bits)) {
         s = sti_json_fail_at(&h->json, e->key, ST_ERR_OVERFLOW,
                              STI_TEXT("tensor too large: its size in bits does not fit 64 bits"));
     } else if (bits % 8) {
-        s = sti_fail(error, ST_ERR_SUBBYTE, at, 0, bits, STI_TEXT("the tensor's $a bits do not fill whole bytes"));
+        s = sti_fail(error, ST_ERR_SUBBYTE, position, 0, bits,
+                     STI_TEXT("the tensor's $a bits do not fill whole bytes"));
     } else if (e->dtype != ST_DTYPE_UNKNOWN && bits / 8 != e->end - e->begin) {
-        s = sti_fail(error, ST_ERR_SIZE, at, bits / 8, e->end - e->begin,
+        s = sti_fail(error, ST_ERR_SIZE, position, bits / 8, e->end - e->begin,
                      STI_TEXT("shape and dtype need $e bytes, data_offsets give $a"));
     }
     if (s != ST_OK) return sti_header_name_subject(h, e->key, s);
@@ -2718,23 +2720,23 @@ static st_status sti_entry_check(const sti_header *h, const sti_entry *e, uint64
     return ST_OK;
 }
 
+/* checks that the file ends where the last tensor's data ends */
 static st_status sti_length_check(const sti_header *h, uint64_t data_offset, uint64_t data_bytes, uint64_t file_bytes) {
     const uint64_t expected = sti_add64_saturated(data_offset, data_bytes);
-    const int cut = file_bytes < expected;
-    if (file_bytes == expected || (!cut && (h->flags & ST_OPEN_TRAILING))) return ST_OK;
-    return sti_fail(h->json.error, cut ? ST_ERR_TRUNCATED : ST_ERR_TRAILING, file_bytes, expected, file_bytes,
-                    cut ? STI_TEXT("file is truncated: $d of $e bytes are missing")
-                        : STI_TEXT("$d extra bytes after the last tensor"));
+    const int truncated = file_bytes < expected;
+    if (file_bytes == expected || (!truncated && (h->flags & ST_OPEN_TRAILING))) return ST_OK;
+    return sti_fail(h->json.error, truncated ? ST_ERR_TRUNCATED : ST_ERR_TRAILING, file_bytes, expected, file_bytes,
+                    truncated ? STI_TEXT("file is truncated: $d of $e bytes are missing")
+                              : STI_TEXT("$d extra bytes after the last tensor"));
 }
 
-static st_status sti_repeated(const sti_header *h, uint32_t key) {
+static st_status sti_fail_duplicate_name(const sti_header *h, uint32_t key) {
     st_status s = sti_json_fail_at(&h->json, key, ST_ERR_DUPLICATE, STI_TEXT("duplicate tensor name"));
     return sti_header_name_subject(h, key, s);
 }
 
-/* ---- other formats */
+/* ---- other file formats, recognized for better error messages */
 
-/* What a file is that is none of ours, by its first bytes. */
 enum sti_format {
     STI_FORMAT_SAFETENSORS,
     STI_FORMAT_LFS_POINTER,
@@ -2747,13 +2749,12 @@ enum sti_format {
     STI_FORMAT_INDEX,
     STI_FORMAT_TEXT
 };
-#define STI_FORMAT_BYTES 256u /* how many of the first bytes are worth a look */
+#define STI_FORMAT_BYTES 256u /* of the file's beginning that sti_format_of examines */
 
 static int sti_starts_with(sti_span s, const char *magic, size_t n) {
     return s.n >= n && ST_MEMCMP(s.at, magic, n) == 0;
 }
 
-/* whether a word stands somewhere in a text */
 static int sti_contains(sti_span s, sti_span word) {
     for (; s.n >= word.n; s = sti_drop_first(s, 1)) {
         if (ST_MEMCMP(s.at, word.at, word.n) == 0) return 1;
@@ -2761,15 +2762,24 @@ static int sti_contains(sti_span s, sti_span word) {
     return 0;
 }
 
+/* guesses a file's format from its first bytes; STI_FORMAT_SAFETENSORS if they match no other */
 STI_COLD static enum sti_format sti_format_of(sti_span s) {
+    static const struct {
+        char text[24];
+        unsigned char length, format;
+    } signatures[] = {{"version https://git-lfs", 23, STI_FORMAT_LFS_POINTER},
+                      {"GGUF", 4, STI_FORMAT_GGUF},
+                      {"\x93NUMPY", 6, STI_FORMAT_NUMPY},
+                      {"PK\3\4", 4, STI_FORMAT_ZIP},
+                      {"PK\5\6", 4, STI_FORMAT_ZIP},
+                      {"\x1f\x8b\x08", 3, STI_FORMAT_GZIP}};
     const unsigned char *b = (const unsigned char *)s.at;
-    /* a length under 2^32 and a header behind it are ours, whatever the length looks like */
+    size_t i;
+    /* first: the low bytes of a valid header length may equal another format's signature */
     if (s.n > 8 && sti_load32(b + 4) == 0 && (b[8] == '{' || sti_is_blank(b[8]))) return STI_FORMAT_SAFETENSORS;
-    if (sti_starts_with(s, "version https://git-lfs", 23)) return STI_FORMAT_LFS_POINTER;
-    if (sti_starts_with(s, "GGUF", 4)) return STI_FORMAT_GGUF;
-    if (sti_starts_with(s, "\x93NUMPY", 6)) return STI_FORMAT_NUMPY;
-    if (sti_starts_with(s, "PK\3\4", 4) || sti_starts_with(s, "PK\5\6", 4)) return STI_FORMAT_ZIP;
-    if (sti_starts_with(s, "\x1f\x8b\x08", 3)) return STI_FORMAT_GZIP;
+    for (i = 0; i < sizeof signatures / sizeof *signatures; i++) {
+        if (sti_starts_with(s, signatures[i].text, signatures[i].length)) return (enum sti_format)signatures[i].format;
+    }
     if (s.n > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5 && b[2] != 0) return STI_FORMAT_PICKLE;
     if (sti_starts_with(s, "\xEF\xBB\xBF", 3)) s = sti_drop_first(s, 3);
     while (s.n && sti_is_blank(*s.at)) s = sti_drop_first(s, 1);
@@ -2786,56 +2796,56 @@ STI_COLD static enum sti_format sti_format_of(sti_span s) {
     return STI_FORMAT_SAFETENSORS;
 }
 
-/* the last word on a header that failed: a file of another format is called by its name */
-STI_COLD static st_status sti_format_prefer(sti_span first, st_status status, st_error *error) {
-    const char *sentence = NULL;
+/* replaces the error of an invalid header if the file has another known format; returns the error's status */
+STI_COLD static st_status sti_format_override(sti_span first, st_status status, st_error *error) {
+    const char *message;
     const enum sti_format format = sti_format_of(first);
     switch ((int)format) {
     case STI_FORMAT_SAFETENSORS: return status;
     case STI_FORMAT_LFS_POINTER:
-        sentence = STI_TEXT("this is a Git LFS pointer, not the file itself: run git lfs pull");
+        message = STI_TEXT("this is a Git LFS pointer, not the file itself: run git lfs pull");
         break;
     case STI_FORMAT_HTML:
-        sentence = STI_TEXT("this is an HTML or XML page, not a safetensors file: check the download link");
+        message = STI_TEXT("this is an HTML or XML page, not a safetensors file: check the download link");
         break;
     case STI_FORMAT_ZIP:
-        sentence = STI_TEXT("this is a ZIP archive (perhaps a PyTorch checkpoint), not a safetensors file");
+        message = STI_TEXT("this is a ZIP archive (perhaps a PyTorch checkpoint), not a safetensors file");
         break;
     case STI_FORMAT_PICKLE:
-        sentence = STI_TEXT("this is a Python pickle (perhaps an old PyTorch checkpoint), not a safetensors file");
+        message = STI_TEXT("this is a Python pickle (perhaps an old PyTorch checkpoint), not a safetensors file");
         break;
-    case STI_FORMAT_GGUF: sentence = STI_TEXT("this is a GGUF file, not a safetensors file"); break;
-    case STI_FORMAT_NUMPY: sentence = STI_TEXT("this is a NumPy array file, not a safetensors file"); break;
-    case STI_FORMAT_GZIP: sentence = STI_TEXT("this is a gzip file: decompress it first"); break;
+    case STI_FORMAT_GGUF: message = STI_TEXT("this is a GGUF file, not a safetensors file"); break;
+    case STI_FORMAT_NUMPY: message = STI_TEXT("this is a NumPy array file, not a safetensors file"); break;
+    case STI_FORMAT_GZIP: message = STI_TEXT("this is a gzip file: decompress it first"); break;
     case STI_FORMAT_INDEX:
-        sentence = STI_TEXT(
+        message = STI_TEXT(
             "this is a safetensors index (JSON), not a safetensors file: open it under a name that ends in .json");
         break;
     default: /* STI_FORMAT_TEXT */
-        sentence = STI_TEXT("this is JSON text without the 8-byte header length of a safetensors file");
+        message = STI_TEXT("this is JSON text without the 8-byte header length of a safetensors file");
         break;
     }
-    return sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, sentence);
+    return sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, message);
 }
 
-/* ---- the walk: the same parser, and searches in place of memory */
+/* ---- st_scan: the same parser; parses the header several times instead of keeping entries */
 
 #define STI_SCAN_BATCH (sizeof((st_scan *)0)->state.places / sizeof(uint32_t))
 
-/* places in a header, in the order that compare says; a search goes over the header once for each batch */
+/* Up to STI_SCAN_BATCH offsets in the header, sorted by compare. Each batch of items needs a pass over the header. */
 typedef struct sti_batch {
     const sti_header *h;
     int (*compare)(const sti_header *h, uint32_t a, uint32_t b); /* -1, 0, 1 */
-    uint32_t *places;
+    uint32_t *offsets;
     uint32_t count;
 } sti_batch;
 
-/* how many of a batch do not come after that place */
-static uint32_t sti_batch_rank(const sti_batch *b, uint32_t place) {
+/* returns how many offsets of the batch sort before or equal to this one */
+static uint32_t sti_batch_upper_bound(const sti_batch *b, uint32_t offset) {
     uint32_t low = 0, high = b->count;
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
-        if ((b->compare)(b->h, place, b->places[middle]) < 0) {
+        if ((b->compare)(b->h, offset, b->offsets[middle]) < 0) {
             high = middle;
         } else {
             low = middle + 1;
@@ -2844,16 +2854,16 @@ static uint32_t sti_batch_rank(const sti_batch *b, uint32_t place) {
     return low;
 }
 
-/* adds a place where it belongs; out of a full batch the last one falls */
-static void sti_batch_add(sti_batch *b, uint32_t rank, uint32_t place) {
-    if (rank == STI_SCAN_BATCH) return;
+/* inserts an offset at index; a full batch drops its last offset */
+static void sti_batch_add(sti_batch *b, uint32_t index, uint32_t offset) {
+    if (index == STI_SCAN_BATCH) return;
     if (b->count < STI_SCAN_BATCH) b->count++;
-    ST_MEMMOVE(b->places + rank + 1, b->places + rank, (b->count - 1 - rank) * sizeof *b->places);
-    b->places[rank] = place;
+    ST_MEMMOVE(b->offsets + index + 1, b->offsets + index, (b->count - 1 - index) * sizeof *b->offsets);
+    b->offsets[index] = offset;
 }
 
-/* two strings by their bytes, unescaped; the places are those of their opening quotes */
-static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
+/* compares two strings by their unescaped bytes; a and b: offsets of their opening quotes */
+STI_COLD static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
     sti_json x = h->json, y = h->json;
     x.at = h->text + a + 1;
     y.at = h->text + b + 1;
@@ -2861,11 +2871,12 @@ static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
         unsigned char p[4], q[4];
         int c = *x.at - *y.at;
         if (c == 0 && *x.at != '"' && *x.at != '\\') {
-            x.at++, y.at++;
+            x.at++;
+            y.at++;
             continue;
         }
         if (*x.at == '"' || *y.at == '"') return (*y.at == '"') - (*x.at == '"');
-        if (*x.at == '\\' || *y.at == '\\') { /* the first bytes tell how long a character is: none begins another */
+        if (*x.at == '\\' || *y.at == '\\') { /* no UTF-8 sequence is a prefix of another, so min(n, m) decides */
             const size_t n = sti_json_character(&x, 1, p), m = sti_json_character(&y, 1, q);
             c = ST_MEMCMP(p, q, n < m ? n : m);
         }
@@ -2873,96 +2884,97 @@ static int sti_compare_strings(const sti_header *h, uint32_t a, uint32_t b) {
     }
 }
 
-/* two tensors by their data_offsets, of which these are the places; no two are equal */
-STI_NOINLINE static int sti_compare_offsets(const sti_header *h, uint32_t a, uint32_t b) {
+/* compares two tensors in the order of sti_entry_less; a and b: offsets of their data_offsets arrays */
+STI_COLD static int sti_compare_offsets(const sti_header *h, uint32_t a, uint32_t b) {
     sti_json j = h->json;
     sti_entry x, y;
     j.at = h->text + a;
-    (void)sti_offsets_read(&j, &x); /* cannot fail: they passed once */
+    (void)sti_offsets_read(&j, &x); /* cannot fail: parsed before */
     j.at = h->text + b;
     (void)sti_offsets_read(&j, &y);
     x.key = a;
     y.key = b;
-    return a == b ? 0 : sti_entry_before(&x, &y) ? -1 : 1;
+    return a == b ? 0 : sti_entry_less(&x, &y) ? -1 : 1;
 }
 
-/* The place of the first key in an object that repeats another; 0: none does. The object passed once. Keys are compared
- * with batches of those before them. */
-STI_NOINLINE static uint32_t sti_repeated_key(const sti_header *h, uint32_t object, uint32_t *places) {
-    uint32_t found = UINT32_MAX, rank;
+/* Returns the offset of the first duplicate key in an object that was parsed before; 0: none. Each pass sorts one batch
+ * of keys and looks up all later keys in it. */
+STI_COLD static uint32_t sti_find_duplicate_key(const sti_header *h, uint32_t object, uint32_t *offsets) {
+    uint32_t found = UINT32_MAX, index;
     sti_json next = h->json, j;
     sti_batch b;
-    sti_string w;
-    int more, left;
+    sti_string string;
+    int has_next, left;
     b.h = h;
     b.compare = sti_compare_strings;
-    b.places = places;
+    b.offsets = offsets;
     next.at = h->text + object;
-    (void)sti_json_enter(&next, '{', &more, NULL); /* nothing here can fail: all of it passed once */
-    while (more) {
+    (void)sti_json_enter(&next, '{', &has_next, NULL); /* nothing here can fail: parsed before */
+    while (has_next) {
         j = next;
         b.count = 0;
-        for (left = more, more = 0; left;) {
-            (void)sti_json_key(&j, &w);
-            if (w.place >= found) break;
-            rank = sti_batch_rank(&b, w.place);
-            if (rank && sti_compare_strings(h, b.places[rank - 1], w.place) == 0) {
-                found = w.place;
+        for (left = has_next, has_next = 0; left;) {
+            (void)sti_json_key(&j, &string);
+            if (string.place >= found) break;
+            index = sti_batch_upper_bound(&b, string.place);
+            if (index && sti_compare_strings(h, b.offsets[index - 1], string.place) == 0) {
+                found = string.place;
                 break;
             }
             (void)sti_json_colon(&j), (void)sti_json_skip(&j, 1), (void)sti_json_next(&j, '{', &left);
             if (b.count == STI_SCAN_BATCH) continue;
-            sti_batch_add(&b, rank, w.place);
+            sti_batch_add(&b, index, string.place);
             if (b.count == STI_SCAN_BATCH) {
                 next = j;
-                more = left;
+                has_next = left;
             }
         }
     }
     return found == UINT32_MAX ? 0 : found;
 }
 
-static st_status sti_scan_names(const sti_header *h, uint32_t *places) {
+/* fails if two tensors or two metadata entries have the same name; reports the first duplicate in the header */
+static st_status sti_scan_check_names(const sti_header *h, uint32_t *offsets) {
     sti_json root = h->json;
     uint32_t name, key = 0;
     root.at = h->text;
     (void)sti_json_peek(&root);
-    name = sti_repeated_key(h, sti_json_offset(&root), places);
-    if (h->metadata) key = sti_repeated_key(h, h->metadata, places);
+    name = sti_find_duplicate_key(h, sti_json_offset(&root), offsets);
+    if (h->metadata) key = sti_find_duplicate_key(h, h->metadata, offsets);
     if (key && (!name || key < name)) name = key;
-    return name ? sti_repeated(h, name) : ST_OK;
+    return name ? sti_fail_duplicate_name(h, name) : ST_OK;
 }
 
-/* the fault of a tensor, by the place of its data_offsets; end: of the data before it */
-STI_NOINLINE static st_status sti_scan_blame(const sti_header *h, uint32_t place, uint64_t end) {
-    sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
+/* returns the error of the tensor with the data_offsets array at this offset; end: where the previous tensor ends */
+STI_COLD static st_status sti_scan_report(const sti_header *h, uint32_t offset, uint64_t end) {
+    sti_header walk = sti_header_init(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
     sti_entry e;
-    int more;
-    do (void)sti_header_next(&walk, &e, &more); /* cannot fail: it passed once */
-    while (walk.offsets_at != place);
+    int has_next;
+    do (void)sti_header_next(&walk, &e, &has_next); /* cannot fail: parsed before */
+    while (walk.array_offset != offset);
     return sti_entry_check(h, &e, &end);
 }
 
-/* Checks the tensors by offset, where the header has them in another order, or one of them is wrong. bad: the first by
- * offset that is wrong in itself, if any. Returns the place of the data_offsets that are wrong, *end being where the data
- * before them ends; or 0. */
-STI_NOINLINE static uint32_t sti_scan_offsets(const sti_header *h, uint32_t bad, uint32_t *places, uint64_t *end) {
+/* Checks the tensors in the order of their data; needed only if the header has another order or an invalid tensor. bad:
+ * from sti_scan_parse. Returns the array_offset of the first invalid tensor, and sets *end to where the previous one
+ * ends; 0: all are valid, and *end is the end of the data. */
+STI_COLD static uint32_t sti_scan_check_offsets(const sti_header *h, uint32_t bad, uint32_t *offsets, uint64_t *end) {
     uint32_t done, last = 0, i;
     sti_batch b;
     sti_entry e;
-    int more;
+    int has_next;
     b.h = h;
     b.compare = sti_compare_offsets;
-    b.places = places;
-    for (done = 0; done < h->tensors; done += b.count) { /* the next batch by offset */
-        sti_header walk = sti_header_at(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
+    b.offsets = offsets;
+    for (done = 0; done < h->tensors; done += b.count) { /* one batch in the order of the data */
+        sti_header walk = sti_header_init(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
         b.count = 0;
-        for ((void)sti_header_next(&walk, &e, &more); more; (void)sti_header_next(&walk, &e, &more)) {
-            if (done && sti_compare_offsets(h, walk.offsets_at, last) <= 0) continue;
-            sti_batch_add(&b, sti_batch_rank(&b, walk.offsets_at), walk.offsets_at);
+        for ((void)sti_header_next(&walk, &e, &has_next); has_next; (void)sti_header_next(&walk, &e, &has_next)) {
+            if (done && sti_compare_offsets(h, walk.array_offset, last) <= 0) continue;
+            sti_batch_add(&b, sti_batch_upper_bound(&b, walk.array_offset), walk.array_offset);
         }
         for (i = 0; i < b.count; i++) {
-            last = b.places[i];
+            last = b.offsets[i];
             walk.json.at = h->text + last;
             (void)sti_offsets_read(&walk.json, &e);
             if (e.begin != *end || last == bad) return last;
@@ -2972,41 +2984,42 @@ STI_NOINLINE static uint32_t sti_scan_offsets(const sti_header *h, uint32_t bad,
     return 0;
 }
 
-/* Passes all entries. *end: of all data, where the tensors are right and in the order of their data, else UINT64_MAX;
- * *bad: as for sti_scan_offsets. */
-STI_NOINLINE static st_status sti_scan_entries(sti_header *h, uint32_t *bad, uint64_t *end) {
+/* Parses all members. Sets *bad to the array_offset of the first tensor, in the order of the data, that is invalid by
+ * itself (0: none), and *end to the end of the data, or to UINT64_MAX if the tensors need sti_scan_check_offsets. */
+STI_COLD static st_status sti_scan_parse(sti_header *h, uint32_t *bad, uint64_t *end) {
     st_error *const error = h->json.error;
     sti_entry e;
-    int more;
+    int has_next;
     st_status s;
     *bad = 0;
     *end = 0;
     for (;;) {
-        s = sti_header_next(h, &e, &more);
-        if (s != ST_OK || !more) return s;
-        h->json.error = NULL; /* it is not yet the time to say so */
+        s = sti_header_next(h, &e, &has_next);
+        if (s != ST_OK || !has_next) return s;
+        h->json.error = NULL; /* reported later: duplicate names come first */
         if (e.begin != *end) *end = UINT64_MAX;
-        if (sti_entry_check(h, &e, &e.begin) != ST_OK && (!*bad || sti_compare_offsets(h, h->offsets_at, *bad) < 0)) {
-            *bad = h->offsets_at;
+        if (sti_entry_check(h, &e, &e.begin) != ST_OK && (!*bad || sti_compare_offsets(h, h->array_offset, *bad) < 0)) {
+            *bad = h->array_offset;
         }
         if (*end != UINT64_MAX) *end = *bad ? UINT64_MAX : e.end;
         h->json.error = error;
     }
 }
 
-STI_NOINLINE static st_status sti_scan_prove(st_scan *scan, uint64_t file_bytes, unsigned flags, st_error *error) {
+/* validates everything after the header length; errors in the same order as st_open */
+STI_COLD static st_status sti_scan_validate(st_scan *scan, uint64_t file_bytes, unsigned flags, st_error *error) {
     const size_t bytes = scan->state.header_bytes;
-    sti_header h = sti_header_at(scan->state.file + 8, bytes, flags, error);
+    sti_header h = sti_header_init(scan->state.file + 8, bytes, flags, error);
     uint64_t end = 0;
     uint32_t bad = 0;
     st_status s = sti_header_utf8(h.text, bytes, error);
     h.scan = 1;
-    if (s == ST_OK) s = sti_scan_entries(&h, &bad, &end);
-    if (s == ST_OK) s = sti_scan_names(&h, scan->state.places);
+    if (s == ST_OK) s = sti_scan_parse(&h, &bad, &end);
+    if (s == ST_OK) s = sti_scan_check_names(&h, scan->state.places);
     if (s == ST_OK && end == UINT64_MAX) {
         end = 0;
-        bad = sti_scan_offsets(&h, bad, scan->state.places, &end);
-        if (bad) s = sti_scan_blame(&h, bad, end);
+        bad = sti_scan_check_offsets(&h, bad, scan->state.places, &end);
+        if (bad) s = sti_scan_report(&h, bad, end);
     }
     if (s == ST_OK) s = sti_length_check(&h, sti_add64_saturated(8, bytes), end, file_bytes);
     return s;
@@ -3036,11 +3049,11 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
             scan->state.file = (const unsigned char *)file;
             scan->state.available = available;
             scan->state.header_bytes = (size_t)bytes;
-            s = sti_scan_prove(scan, file_bytes, flags & ST_OPEN_TRAILING, error);
+            s = sti_scan_validate(scan, file_bytes, flags & ST_OPEN_TRAILING, error);
         }
-        if (s != ST_OK && s != ST_ERR_ARGUMENT && head.n) s = sti_format_prefer(head, s, error);
+        if (s != ST_OK && s != ST_ERR_ARGUMENT && head.n) s = sti_format_override(head, s, error);
     }
-    if (s != ST_OK) return sti_error_file(error, sti_span_of("(memory)"), s);
+    if (s != ST_OK) return sti_error_prepend_path(error, sti_span_of("(memory)"), s);
     scan->state.more = 1;
     return sti_succeed(error);
 }
@@ -3051,10 +3064,10 @@ ST_API int st_scan_next(st_scan *scan) {
     sti_span name;
     st_tensor *t;
     if (!scan || !scan->state.more) return 0;
-    h = sti_header_at(scan->state.file + 8, scan->state.header_bytes, 0, NULL);
+    h = sti_header_init(scan->state.file + 8, scan->state.header_bytes, 0, NULL);
     h.json.at += scan->state.place;
     h.begun = scan->state.begun;
-    (void)sti_header_next(&h, &e, &scan->state.more); /* cannot fail: proven by st_scan_begin */
+    (void)sti_header_next(&h, &e, &scan->state.more); /* cannot fail: st_scan_begin validated the header */
     scan->state.place = sti_json_offset(&h.json);
     scan->state.begun = 1;
     if (!scan->state.more) return 0;
@@ -3071,7 +3084,7 @@ ST_API int st_scan_next(st_scan *scan) {
     t->data = t->offset <= scan->state.available && t->bytes <= scan->state.available - t->offset
                   ? scan->state.file + t->offset
                   : NULL;
-    sti_copy_shape(&h, &e, scan->shape); /* rank is at most 16: proven */
+    sti_copy_shape(&h, &e, scan->shape); /* st_scan_begin checked that rank is at most 16 */
     t->shape = scan->shape;
     t->rank = e.rank;
     return 1;
@@ -3082,69 +3095,69 @@ ST_API int st_scan_is(const st_scan *scan, const char *name) {
     if (!scan || !scan->tensor.name || !name) return 0;
     n.at = scan->tensor.name;
     n.n = scan->tensor.name_bytes;
-    return sti_json_same(n, scan->name_escaped, sti_span_of(name), 0);
+    return sti_json_equal(n, scan->name_escaped, sti_span_of(name), 0);
 }
 
 /* ---- 12 lookup ------------------------------------------------------------------------------------------------------
- * Names to items: a hash table, or a sorted list where names were chosen to collide. Finding repeated names falls
- * out of it.
+ * Finds tensors and metadata by name: a hash table with linear probing, or a sorted list if too many names collide.
+ * Building the table also finds duplicate names.
  * uses: 5, 6, 11
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_ABSENT UINT32_MAX
 
-#if STI_WIDE && defined(__SIZEOF_INT128__)
-__extension__ typedef unsigned __int128 sti_twice;
+#if STI_FAST64 && defined(__SIZEOF_INT128__)
+__extension__ typedef unsigned __int128 sti_uint128;
 #endif
 
 typedef struct sti_name_table {
-    const st_tensor *tensors; /* the items are these, or else pairs */
+    const st_tensor *tensors; /* the items; NULL: the items are pairs */
     const st_pair *pairs;
-    uint32_t *slots;      /* 0 or item + 1, with bits of the hash above; sorted: items in order of their names */
-    uint64_t seed, twist; /* of the hash */
-    uint32_t count;       /* items; a header of 2^32 bytes has fewer than 2^28 */
+    uint32_t *slots;      /* 0: free; else item + 1 and, above mask, bits of the hash. sorted: items in name order */
+    uint64_t seed, seed2; /* of the hash */
+    uint32_t count;       /* items; under 2^28, as a header has under 2^32 bytes */
     uint32_t capacity;    /* slots */
-    uint32_t probes;      /* how many slots an item is at most away from its place: O(log n) */
-    uint32_t mask;        /* of the bits that hold item + 1 */
+    uint32_t probe_limit; /* slots to search, starting with the home slot: O(log n) */
+    uint32_t mask;        /* the bits of a slot that hold item + 1 */
     int sorted;
 } sti_name_table;
 
-/* Hashes depend on where the table lies, so that names cannot be chosen to collide by one who does not know that. */
-#if !defined(STI_SEED) /* tests bring another */
+/* The seed depends on the table's address, so that whoever writes a file cannot choose names that collide. */
+#if !defined(STI_SEED) /* tests define a fixed one */
 #define STI_SEED(table) ((uintptr_t)(table)->slots)
 #endif
 
-/* Words of a slot. A tensor's has a second one, the low half of its name's address, so that name and tensor are fetched
- * from memory at the same time, and not one after the other. It is a hint, and never trusted. */
-#define STI_SLOT_WORDS(tensors) (STI_WIDE && (tensors) ? 2u : 1u)
-#define STI_HINTED(table, slot) (((uintptr_t)(table)->slots & ~(uintptr_t)UINT32_MAX) | (slot)[1])
+/* Words of a slot. A tensor's slot has a second word: the low half of its name's address, so that the processor fetches
+ * name and tensor at the same time. The second word is only prefetched, never dereferenced. */
+#define STI_SLOT_WORDS(tensors) (STI_FAST64 && (tensors) ? 2u : 1u)
+#define STI_NAME_HINT(table, slot) (((uintptr_t)(table)->slots & ~(uintptr_t)UINT32_MAX) | (slot)[1])
 
-/* slots for that many items, of which a third stays free */
-static uint32_t sti_table_slots(uint32_t count) {
-    return count + count / 2; /* under 2^29: see count */
+/* returns the number of slots for count items; a third stays free */
+static uint32_t sti_table_capacity(uint32_t count) {
+    return count + count / 2; /* count is under 2^28 */
 }
 
-/* the name of an item; tensors: whether it is one, for those who know (here and below) */
-STI_INLINE sti_span sti_table_name_of(const sti_name_table *x, int tensors, uint32_t item) {
+/* Returns an item's name. of_tensors, here and below: whether items are tensors; callers that know pass a constant. */
+STI_INLINE sti_span sti_table_name_of(const sti_name_table *table, int of_tensors, uint32_t item) {
     sti_span s;
-    if (tensors) {
-        s.at = x->tensors[item].name;
-        s.n = x->tensors[item].name_bytes;
+    if (of_tensors) {
+        s.at = table->tensors[item].name;
+        s.n = table->tensors[item].name_bytes;
     } else {
-        s.at = x->pairs[item].key;
-        s.n = x->pairs[item].key_bytes;
+        s.at = table->pairs[item].key;
+        s.n = table->pairs[item].key_bytes;
     }
     return s;
 }
 
-STI_INLINE sti_span sti_table_name(const sti_name_table *x, uint32_t item) {
-    return sti_table_name_of(x, x->tensors != NULL, item);
+STI_INLINE sti_span sti_table_name(const sti_name_table *table, uint32_t item) {
+    return sti_table_name_of(table, table->tensors != NULL, item);
 }
 
-/* the halves of a product of 64 by 64 bits, one over the other; or, without such products, what a half of one and the
- * other half of the other make. Neither wraps. */
+/* Mixes two words: xors the halves of their 128-bit product. Without 128-bit integers, combines two 64-bit products;
+ * the hashes then differ, but tables never leave the process. */
 STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
-#if STI_WIDE && defined(__SIZEOF_INT128__)
-    const sti_twice product = (sti_twice)a * b;
+#if STI_FAST64 && defined(__SIZEOF_INT128__)
+    const sti_uint128 product = (sti_uint128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 #else
     const uint64_t p = (uint64_t)(uint32_t)a * (uint32_t)(b >> 32), q = (uint64_t)(uint32_t)(a >> 32) * (uint32_t)b;
@@ -3152,13 +3165,12 @@ STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
 #endif
 }
 
-/* chooses the hash */
-static void sti_table_seed(sti_name_table *x, uint64_t secret) {
-    x->seed = sti_hash_fold(secret ^ 0x9E3779B97F4A7C15u, 0xC2B2AE3D27D4EB4Fu);
-    x->twist = x->seed << 32 | x->seed >> 32;
+static void sti_table_seed(sti_name_table *table, uint64_t secret) {
+    table->seed = sti_hash_fold(secret ^ 0x9E3779B97F4A7C15u, 0xC2B2AE3D27D4EB4Fu);
+    table->seed2 = table->seed << 32 | table->seed >> 32;
 }
 
-/* two words that end with the text's last byte; of one of up to 16 bytes they are all of it, for its length */
+/* loads the last 16 bytes into two words; a shorter text is determined by its length and the two words */
 STI_INLINE void sti_last_words(sti_span s, uint64_t *a, uint64_t *b) {
     if (s.n >= 8) {
         *a = sti_load64(s.n > 16 ? s.at + s.n - 16 : s.at);
@@ -3172,119 +3184,125 @@ STI_INLINE void sti_last_words(sti_span s, uint64_t *a, uint64_t *b) {
     }
 }
 
-/* Goes by 16 bytes, the last of which may overlap those before: no product waits for another, and names of about one
- * length take one path. */
-STI_INLINE uint64_t sti_hash(const sti_name_table *x, sti_span s) {
+/* Hashes blocks of 16 bytes, of which the last may overlap the one before it. The products do not depend on each other,
+ * and names of similar length take the same branches. */
+STI_INLINE uint64_t sti_hash(const sti_name_table *table, sti_span s) {
     uint64_t h = s.n, a, b;
-    const char *at, *last = s.at + (s.n > 16 ? s.n - 16 : 0);
+    const char *p, *last = s.at + (s.n > 16 ? s.n - 16 : 0);
     sti_last_words(s, &a, &b);
-    for (at = s.at; at < last; at += 16) {
-        h = (h << 27 | h >> 37) ^ sti_hash_fold(sti_load64(at) ^ x->seed, sti_load64(at + 8) ^ x->twist);
+    for (p = s.at; p < last; p += 16) {
+        h = (h << 27 | h >> 37) ^ sti_hash_fold(sti_load64(p) ^ table->seed, sti_load64(p + 8) ^ table->seed2);
     }
-    h = (h << 27 | h >> 37) ^ sti_hash_fold(a ^ x->seed, b ^ x->twist);
+    h = (h << 27 | h >> 37) ^ sti_hash_fold(a ^ table->seed, b ^ table->seed2);
     return sti_hash_fold(h, 0x9E3779B97F4A7C15u);
 }
 
-/* where an item belongs, by the upper half of its hash; the lower half is for its tag */
-STI_INLINE uint32_t sti_table_place(const sti_name_table *x, uint64_t hash) {
-    return (uint32_t)((hash >> 32) * x->capacity >> 32);
+/* returns the number of a hash's home slot; uses the upper half of the hash, as slots keep bits of the lower half */
+STI_INLINE uint32_t sti_table_home(const sti_name_table *table, uint64_t hash) {
+    return (uint32_t)((hash >> 32) * table->capacity >> 32);
 }
 
-STI_INLINE uint32_t *sti_table_first(const sti_name_table *x, int tensors, uint64_t hash) {
-    return x->slots + sti_table_place(x, hash) * STI_SLOT_WORDS(tensors);
+STI_INLINE uint32_t *sti_table_home_slot(const sti_name_table *table, int of_tensors, uint64_t hash) {
+    return table->slots + sti_table_home(table, hash) * STI_SLOT_WORDS(of_tensors);
 }
 
-/* -1, 0, 1: by bytes, a shorter one before what it begins */
-static int sti_compare(sti_span a, sti_span b) {
+/* compares by bytes; a prefix sorts first. Returns a negative number, 0, or a positive number. */
+static int sti_compare_spans(sti_span a, sti_span b) {
     int c = ST_MEMCMP(a.at, b.at, a.n < b.n ? a.n : b.n);
     return c ? c : a.n < b.n ? -1 : a.n > b.n;
 }
 
-/* whether item a comes before b */
-typedef int sti_before(const void *context, const void *a, const void *b);
+/* returns whether item a sorts before item b */
+typedef int sti_less_fn(const void *context, const void *a, const void *b);
 
-typedef struct sti_order {
+typedef struct sti_sorting {
     unsigned char *items;
-    size_t size; /* of an item, at most 64 */
-    sti_before *before;
+    size_t size; /* of an item: at most 64 bytes */
+    sti_less_fn *less;
     const void *context;
-} sti_order;
+} sti_sorting;
 
-static void sti_swap(const sti_order *o, size_t a, size_t b) {
+STI_NOINLINE static void sti_swap(const sti_sorting *o, size_t a, size_t b) {
     unsigned char item[64], *x = o->items + a * o->size, *y = o->items + b * o->size;
     ST_MEMCPY(item, x, o->size);
     ST_MEMMOVE(x, y, o->size);
     ST_MEMCPY(y, item, o->size);
 }
 
-static int sti_goes_before(const sti_order *o, size_t a, size_t b) {
-    return (o->before)(o->context, o->items + a * o->size, o->items + b * o->size);
+static int sti_item_less(const sti_sorting *o, size_t a, size_t b) {
+    return (o->less)(o->context, o->items + a * o->size, o->items + b * o->size);
 }
 
-static void sti_sift_down(const sti_order *o, size_t root, size_t n) {
-    while (root < n / 2) { /* it has a child: 2 * root + 1 < n, so nothing below overflows */
+static void sti_sift_down(const sti_sorting *o, size_t root, size_t n) {
+    while (root < n / 2) { /* root has a child: 2 * root + 1 < n, so nothing below overflows */
         size_t child = 2 * root + 1;
-        if (child + 1 < n && sti_goes_before(o, child, child + 1)) child++;
-        if (!sti_goes_before(o, root, child)) return;
+        if (child + 1 < n && sti_item_less(o, child, child + 1)) child++;
+        if (!sti_item_less(o, root, child)) return;
         sti_swap(o, root, child);
         root = child;
     }
 }
 
-/* Orders n items by heap sort, which needs no memory and is never quadratic. */
-static void sti_sort(void *items, size_t n, size_t size, sti_before *before, const void *context) {
-    sti_order o;
-    size_t i;
+/* sorts n items with heap sort: no memory, and O(n log n) for any input */
+static void sti_sort(void *items, size_t n, size_t size, sti_less_fn *less, const void *context) {
+    sti_sorting o;
+    size_t root;
     o.items = (unsigned char *)items;
     o.size = size;
-    o.before = before;
+    o.less = less;
     o.context = context;
-    for (i = n / 2; i > 0; i--) sti_sift_down(&o, i - 1, n);
-    for (i = n; i > 1; i--) {
-        sti_swap(&o, 0, i - 1);
-        sti_sift_down(&o, 0, i - 1);
+    for (root = n / 2; n > 1;) {
+        if (root > 0) {
+            root--; /* build the heap */
+        } else {
+            sti_swap(&o, 0, --n); /* move the largest item behind the heap */
+        }
+        sti_sift_down(&o, root, n);
     }
 }
 
-static int sti_name_before(const void *context, const void *a, const void *b) {
+/* orders items by name, then by number */
+static int sti_name_less(const void *context, const void *a, const void *b) {
     const uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
-    const sti_name_table *x = (const sti_name_table *)context;
-    const int c = sti_compare(sti_table_name(x, i), sti_table_name(x, k));
+    const sti_name_table *table = (const sti_name_table *)context;
+    const int c = sti_compare_spans(sti_table_name(table, i), sti_table_name(table, k));
     return c ? c < 0 : i < k;
 }
 
-/* where an item's name stands in the header, as far as order goes */
-static uint32_t sti_table_rank(const sti_entry *entries, uint32_t item) {
+/* returns a sort key: the position of the item's name in the header, or the item where items are in header order */
+static uint32_t sti_header_order(const sti_entry *entries, uint32_t item) {
     return entries ? entries[item].key : item;
 }
 
-/* Of two items of one name, tells *repeated of the later one, if it comes before those told before; gives the
- * earlier one. */
-static uint32_t sti_table_repeat(const sti_entry *entries, uint32_t a, uint32_t b, uint32_t *repeated) {
-    uint32_t late = sti_table_rank(entries, a) < sti_table_rank(entries, b) ? b : a;
-    if (*repeated == STI_ABSENT || sti_table_rank(entries, late) < sti_table_rank(entries, *repeated)) *repeated = late;
-    return late == a ? b : a;
+/* Called for two items with the same name: returns the one that comes first in the header, and sets *duplicate to the
+ * other one if that comes before the duplicates found so far. */
+static uint32_t sti_table_note_duplicate(const sti_entry *entries, uint32_t a, uint32_t b, uint32_t *duplicate) {
+    uint32_t later = sti_header_order(entries, a) < sti_header_order(entries, b) ? b : a;
+    if (*duplicate == STI_ABSENT || sti_header_order(entries, later) < sti_header_order(entries, *duplicate))
+        *duplicate = later;
+    return later == a ? b : a;
 }
 
-STI_COLD static void sti_table_sort(sti_name_table *x, const sti_entry *entries, uint32_t *repeated) {
+/* turns a table whose names collide into a list of items sorted by name */
+STI_COLD static void sti_table_sort(sti_name_table *table, const sti_entry *entries, uint32_t *duplicate) {
     uint32_t i, kept;
-    x->sorted = 1;
-    for (i = 0; i < x->count; i++) x->slots[i] = i;
-    sti_sort(x->slots, x->count, sizeof *x->slots, sti_name_before, x);
-    for (i = 1, kept = x->slots[0]; i < x->count; i++) { /* there are names, for they collided */
-        if (sti_same(sti_table_name(x, kept), sti_table_name(x, x->slots[i]))) {
-            kept = sti_table_repeat(entries, kept, x->slots[i], repeated);
+    table->sorted = 1;
+    for (i = 0; i < table->count; i++) table->slots[i] = i;
+    sti_sort(table->slots, table->count, sizeof *table->slots, sti_name_less, table);
+    for (i = 1, kept = table->slots[0]; i < table->count; i++) { /* count is not 0: names collided */
+        if (sti_span_equal(sti_table_name(table, kept), sti_table_name(table, table->slots[i]))) {
+            kept = sti_table_note_duplicate(entries, kept, table->slots[i], duplicate);
         } else {
-            kept = x->slots[i];
+            kept = table->slots[i];
         }
     }
 }
 
-/* whether two names are the same */
+/* the same as sti_span_equal, faster for names of typical length */
 STI_INLINE int sti_same_name(sti_span s, sti_span t) {
     const char *last = s.at + (s.n > 16 ? s.n - 16 : 0);
     uint64_t a, b, c, d;
-    if (!STI_WIDE) return sti_same(s, t);
+    if (!STI_FAST64) return sti_span_equal(s, t);
     if (s.n != t.n) return 0;
     sti_last_words(s, &a, &b);
     sti_last_words(t, &c, &d);
@@ -3295,78 +3313,79 @@ STI_INLINE int sti_same_name(sti_span s, sti_span t) {
     return a == 0;
 }
 
-/* The slot that holds the item of a name, or else the free one where it belongs. NULL: neither is near, which names get
- * to that were chosen for it, and a table with no slot free. */
-STI_INLINE uint32_t *sti_table_slot(const sti_name_table *x, int tensors, sti_span name, uint64_t hash) {
-    const uint32_t words = STI_SLOT_WORDS(tensors);
-    uint32_t *slot = sti_table_first(x, tensors, hash), *const end = x->slots + x->capacity * words, left;
-    for (left = x->probes; left > 0; left--) {
+/* Returns the slot of the item with this name, or the free slot where the item belongs. NULL: probe_limit slots have
+ * neither, because names were chosen to collide or no slot is free. */
+STI_INLINE uint32_t *sti_table_probe(const sti_name_table *table, int of_tensors, sti_span name, uint64_t hash) {
+    const uint32_t words = STI_SLOT_WORDS(of_tensors);
+    uint32_t *slot = sti_table_home_slot(table, of_tensors, hash), *const end = table->slots + table->capacity * words,
+             left;
+    for (left = table->probe_limit; left > 0; left--) {
         if (*slot == 0) return slot;
-        if ((*slot ^ (uint32_t)hash) <= x->mask) {
-            if (words == 2) STI_PREFETCH(STI_HINTED(x, slot));
-            if (sti_same_name(sti_table_name_of(x, tensors, (*slot & x->mask) - 1), name)) return slot;
+        if ((*slot ^ (uint32_t)hash) <= table->mask) {
+            if (words == 2) STI_PREFETCH(STI_NAME_HINT(table, slot));
+            if (sti_same_name(sti_table_name_of(table, of_tensors, (*slot & table->mask) - 1), name)) return slot;
         }
         slot += words;
-        if (slot == end) slot = x->slots;
+        if (slot == end) slot = table->slots;
     }
     return NULL;
 }
 
-#define STI_AHEAD (STI_WIDE ? 16u : 1u) /* items whose slots are on their way from memory at once */
+#define STI_FIND_BATCH (STI_FAST64 ? 16u : 1u) /* names that are hashed and prefetched together */
 
-/* the hashes of an item and of those that follow */
-STI_INLINE void sti_table_ahead(const sti_name_table *x, uint32_t item, uint64_t hashes[STI_AHEAD]) {
-    const uint32_t n = x->count - item < STI_AHEAD ? x->count - item : STI_AHEAD;
+/* hashes the names of up to STI_FIND_BATCH items, starting with item, and prefetches their home slots */
+STI_INLINE void sti_table_hash_batch(const sti_name_table *table, uint32_t item, uint64_t hashes[STI_FIND_BATCH]) {
+    const uint32_t n = table->count - item < STI_FIND_BATCH ? table->count - item : STI_FIND_BATCH;
     uint32_t i;
     for (i = 0; i < n; i++) {
-        hashes[i] = sti_hash(x, sti_table_name(x, item + i));
-        STI_PREFETCH(sti_table_first(x, x->tensors != NULL, hashes[i]));
+        hashes[i] = sti_hash(table, sti_table_name(table, item + i));
+        STI_PREFETCH(sti_table_home_slot(table, table->tensors != NULL, hashes[i]));
     }
 }
 
-/* Fills x->slots for the items that are set. entries: those of the tensors, in their order; NULL: pairs, in the
- * header's.
- * Gives the item that is the first in the header to repeat a name, or STI_ABSENT. */
-STI_NOINLINE static uint32_t sti_table_build(sti_name_table *x, const sti_entry *entries) {
-    uint32_t repeated = STI_ABSENT, item;
-    uint64_t hashes[STI_AHEAD];
-    x->sorted = 0; /* it may have been filled before */
-    sti_table_seed(x, STI_SEED(x));
-    x->capacity = sti_table_slots(x->count);
-    x->mask = 1;
-    for (x->probes = 32; x->mask < x->count; x->probes += 32) x->mask = 2 * x->mask + 1; /* under 2^28: see count */
-    if (x->probes > x->capacity) x->probes = x->capacity;
-    /* they were taken with this size */
-    ST_MEMSET(x->slots, 0, x->capacity * STI_SLOT_WORDS(x->tensors) * sizeof *x->slots);
-    for (item = 0; item < x->count; item++) {
-        uint32_t held = 0, *slot;
+/* Fills table->slots; the caller has set slots, count, and tensors or pairs. entries: of the tensors, in their order;
+ * NULL: the items are in header order. Returns the first item in the header with a duplicate name, or STI_ABSENT. */
+STI_NOINLINE static uint32_t sti_table_build(sti_name_table *table, const sti_entry *entries) {
+    uint32_t duplicate = STI_ABSENT, item;
+    uint64_t hashes[STI_FIND_BATCH];
+    table->sorted = 0; /* the table may be built again */
+    sti_table_seed(table, STI_SEED(table));
+    table->capacity = sti_table_capacity(table->count);
+    table->mask = 1;
+    for (table->probe_limit = 32; table->mask < table->count; table->probe_limit += 32)
+        table->mask = 2 * table->mask + 1; /* count is under 2^28 */
+    if (table->probe_limit > table->capacity) table->probe_limit = table->capacity;
+    /* cannot overflow: slots was allocated with this size */
+    ST_MEMSET(table->slots, 0, table->capacity * STI_SLOT_WORDS(table->tensors) * sizeof *table->slots);
+    for (item = 0; item < table->count; item++) {
+        uint32_t first = item, *slot;
         uint64_t hash;
-        if (item % STI_AHEAD == 0) sti_table_ahead(x, item, hashes);
-        hash = hashes[item % STI_AHEAD];
-        slot = sti_table_first(x, x->tensors != NULL, hash);
+        if (item % STI_FIND_BATCH == 0) sti_table_hash_batch(table, item, hashes);
+        hash = hashes[item % STI_FIND_BATCH];
+        slot = sti_table_home_slot(table, table->tensors != NULL, hash);
         if (*slot) {
-            slot = sti_table_slot(x, x->tensors != NULL, sti_table_name(x, item), hash);
+            slot = sti_table_probe(table, table->tensors != NULL, sti_table_name(table, item), hash);
             if (!slot) {
-                repeated = STI_ABSENT;
-                sti_table_sort(x, entries, &repeated);
-                return repeated;
+                duplicate = STI_ABSENT;
+                sti_table_sort(table, entries, &duplicate);
+                return duplicate;
             }
-            held = *slot & x->mask;
+            if (*slot) first = sti_table_note_duplicate(entries, (*slot & table->mask) - 1, item, &duplicate);
         }
-        held = held ? sti_table_repeat(entries, held - 1, item, &repeated) : item;
-        *slot = ((uint32_t)hash & ~x->mask) | (held + 1);
-        if (STI_SLOT_WORDS(x->tensors) == 2) slot[1] = (uint32_t)((uintptr_t)x->tensors[item].name & UINT32_MAX);
+        *slot = ((uint32_t)hash & ~table->mask) | (first + 1);
+        if (STI_SLOT_WORDS(table->tensors) == 2)
+            slot[1] = (uint32_t)((uintptr_t)table->tensors[item].name & UINT32_MAX);
     }
-    return repeated;
+    return duplicate;
 }
 
-/* the same in a table that is sorted */
-STI_COLD static uint32_t sti_table_search(const sti_name_table *x, sti_span name) {
-    uint32_t low = 0, high = x->count;
+/* finds a name by binary search in a sorted table */
+STI_COLD static uint32_t sti_table_search(const sti_name_table *table, sti_span name) {
+    uint32_t low = 0, high = table->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        int c = sti_compare(name, sti_table_name(x, x->slots[middle]));
-        if (c == 0) return x->slots[middle];
+        int c = sti_compare_spans(name, sti_table_name(table, table->slots[middle]));
+        if (c == 0) return table->slots[middle];
         if (c < 0) {
             high = middle;
         } else {
@@ -3376,130 +3395,135 @@ STI_COLD static uint32_t sti_table_search(const sti_name_table *x, sti_span name
     return STI_ABSENT;
 }
 
-/* the item of a name and its hash, or STI_ABSENT */
-STI_INLINE uint32_t sti_table_find_hashed(const sti_name_table *x, int tensors, sti_span name, uint64_t hash) {
+/* returns the item with this name, whose hash is given, or STI_ABSENT */
+STI_INLINE uint32_t sti_table_find_hashed(const sti_name_table *table, int of_tensors, sti_span name, uint64_t hash) {
     const uint32_t *slot;
-    if (x->sorted) return sti_table_search(x, name);
-    slot = sti_table_slot(x, tensors, name, hash);
-    return slot && *slot ? (*slot & x->mask) - 1 : STI_ABSENT;
+    if (table->sorted) return sti_table_search(table, name);
+    slot = sti_table_probe(table, of_tensors, name, hash);
+    return slot && *slot ? (*slot & table->mask) - 1 : STI_ABSENT;
 }
 
-STI_NOINLINE static uint32_t sti_table_find(const sti_name_table *x, sti_span name) {
-    return sti_table_find_hashed(x, x->tensors != NULL, name, sti_hash(x, name));
+/* returns the pair with this name, or STI_ABSENT */
+STI_COLD static uint32_t sti_table_find(const sti_name_table *table, sti_span name) {
+    return sti_table_find_hashed(table, 0, name, sti_hash(table, name));
 }
 
-/* Finds up to STI_AHEAD tensors: each step for all names before the next step for any, so that what one waits for from
- * memory comes together with what the others wait for. The first slot is the right one as a rule. */
-static void sti_table_find_many(const sti_name_table *x, const sti_span *names, uint32_t count, uint32_t *items) {
-    uint64_t hashes[STI_AHEAD];
+/* Finds up to STI_FIND_BATCH tensors. Does each step for all names before the next step, so that their cache misses
+ * overlap. Prefetches what the home slot points to, which usually is the right item. */
+static void sti_table_find_many(const sti_name_table *table, const sti_span *names, uint32_t count, uint32_t *items) {
+    uint64_t hashes[STI_FIND_BATCH];
     uint32_t i;
     for (i = 0; i < count; i++) {
-        hashes[i] = sti_hash(x, names[i]);
-        STI_PREFETCH(sti_table_first(x, 1, hashes[i]));
+        hashes[i] = sti_hash(table, names[i]);
+        STI_PREFETCH(sti_table_home_slot(table, 1, hashes[i]));
     }
-    for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !x->sorted && x->count; i++) {
-        const uint32_t *slot = sti_table_first(x, 1, hashes[i]), item = (*slot & x->mask) - 1;
+    for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !table->sorted && table->count; i++) {
+        const uint32_t *slot = sti_table_home_slot(table, 1, hashes[i]);
+        uint32_t item;
         if (*slot == 0) continue;
-        STI_PREFETCH(&x->tensors[item].name);
-        STI_PREFETCH(&x->tensors[item].name_bytes);
-        STI_PREFETCH(STI_HINTED(x, slot));
-        STI_PREFETCH(STI_HINTED(x, slot) + names[i].n);
+        item = (*slot & table->mask) - 1;
+        STI_PREFETCH(&table->tensors[item].name);
+        STI_PREFETCH(&table->tensors[item].name_bytes);
+        STI_PREFETCH(STI_NAME_HINT(table, slot));
+        STI_PREFETCH(STI_NAME_HINT(table, slot) + names[i].n);
     }
-    for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(x, 1, names[i], hashes[i]);
+    for (i = 0; i < count; i++) items[i] = sti_table_find_hashed(table, 1, names[i], hashes[i]);
 }
 
-static int sti_offset_before(const void *context, const void *a, const void *b) {
+static int sti_offset_less(const void *context, const void *a, const void *b) {
     (void)context;
-    return sti_entry_before((const sti_entry *)a, (const sti_entry *)b);
+    return sti_entry_less((const sti_entry *)a, (const sti_entry *)b);
 }
 
 /* ---- 13 system ------------------------------------------------------------------------------------------------------
- * The default st_files: POSIX, Windows and none, parallel islands with the same function names; nothing outside
- * names an OS.
+ * The default st_files, for POSIX and for Windows. Both parts define the same functions; no other room names a system.
+ * Functions return 0, an ST_IO_* or STI_IO_* code, or the error code of the system (errno, GetLastError).
  * uses: 5, 6
  * ------------------------------------------------------------------------------------------------------------------ */
-#define STI_READ_AT_ONCE 0x40000000u /* some systems refuse requests of 2 GiB and more */
+#define STI_TRANSFER_BYTES 0x40000000u /* per system call: some systems refuse requests of 2 GiB and more */
 
-/* whether two openings are of one file that has not changed, as far as is known */
+/* Returns 1 if both handles refer to the same, unchanged file. Without an identity only the sizes are compared. */
 static int sti_is_same_file(const st_io *a, const st_io *b) {
     if (a->bytes != b->bytes) return 0;
     if ((a->id[0] | a->id[1]) == 0 || (b->id[0] | b->id[1]) == 0) return 1;
     return a->id[0] == b->id[0] && a->id[1] == b->id[1];
 }
 
+/* Returns the length of the directory part of a path, including its last separator. */
+static size_t sti_system_directory_length(const char *path) {
+    size_t i, n = 0;
+    for (i = 0; path[i]; i++) {
+        if (path[i] == '/' || (STI_OS_WINDOWS && (path[i] == '\\' || (path[i] == ':' && i == 1)))) n = i + 1;
+    }
+    return n;
+}
+
 #if !defined(ST_NO_FILES) && !defined(ST_NO_WRITER)
-typedef struct sti_target { /* a file that is being written */
+#define STI_TEMP_BYTES 48u /* a temporary file's name needs at most this many bytes after its directory */
+
+typedef struct sti_target { /* a file being written */
     void *handle;
-    unsigned mode; /* the permissions that it is to have */
+    unsigned mode; /* POSIX: the final permissions */
     int open;
-    int named; /* it has its name, and no temporary one any more */
+    int named; /* 1 once the file has its final name */
 } sti_target;
 #endif
 
 #if STI_OS_POSIX
 
-/* length of the directory part of a path, its last separator included */
-static size_t sti_system_directory(const char *path) {
-    size_t i, n = 0;
-    for (i = 0; path[i]; i++) {
-        if (path[i] == '/') n = i + 1;
-    }
-    return n;
-}
-
-/* An environment variable's length, 0 where it is not set; its value in out[room] if that holds it with a NUL. */
-static size_t sti_system_variable(const char *name, char *out, size_t room) {
+/* Returns the length of an environment variable, 0 if unset. Copies the value and its NUL to out if they fit. */
+STI_COLD static size_t sti_system_getenv(const char *name, char *out, size_t out_bytes) {
     const char *value = getenv(name);
     const size_t n = value ? sti_span_of(value).n : 0;
-    if (n && n < room) ST_MEMCPY(out, value, n + 1);
+    if (n && n < out_bytes) ST_MEMCPY(out, value, n + 1);
     return n;
 }
 
-#define STI_HOME "HOME"
+#define STI_HOME_VARIABLE "HOME"
 
-static int sti_system_code(int code) {
-    return code == ENOENT || code == ENOTDIR ? ST_IO_NOT_FOUND : code;
+/* Translates errno to the code of an operation that names a file. */
+static int sti_system_code(int error) {
+    return error == ENOENT || error == ENOTDIR ? ST_IO_NOT_FOUND : error;
 }
 
 static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
     const int fd = (int)(intptr_t)user;
-    unsigned char *at = (unsigned char *)dst;
-    while (n) {
-        ssize_t got =
-            pread(fd, at, n < STI_READ_AT_ONCE ? n : STI_READ_AT_ONCE, (off_t)offset); /* inside the file: fits off_t */
+    unsigned char *out = (unsigned char *)dst;
+    while (n) { /* offset is inside the file, so it fits off_t */
+        ssize_t got = pread(fd, out, n < STI_TRANSFER_BYTES ? n : STI_TRANSFER_BYTES, (off_t)offset);
         if (got == 0) return ST_IO_ENDED;
         if (got < 0 && errno != EINTR) return errno;
         if (got < 0) continue;
-        at += got;
+        out += got;
         n -= (size_t)got;
         offset = sti_add64_saturated(offset, (uint64_t)got);
     }
     return 0;
 }
 
-/* length and identity of a file */
-static void sti_system_identify(const struct stat *about, st_io *file) {
-    file->bytes = (uint64_t)about->st_size;
-    file->id[0] = (uint64_t)about->st_ino ^ (uint64_t)about->st_dev << 40;
+/* Sets the size and the identity of *file: inode and device, modification time. */
+static void sti_system_identify(const struct stat *info, st_io *file) {
+    file->bytes = (uint64_t)info->st_size;
+    file->id[0] = (uint64_t)info->st_ino ^ (uint64_t)info->st_dev << 40;
 #if defined(__APPLE__)
-    file->id[1] = (uint64_t)about->st_mtimespec.tv_sec << 30 ^ (uint64_t)about->st_mtimespec.tv_nsec;
+    file->id[1] = (uint64_t)info->st_mtimespec.tv_sec << 30 ^ (uint64_t)info->st_mtimespec.tv_nsec;
 #else
-    file->id[1] = (uint64_t)about->st_mtim.tv_sec << 30 ^ (uint64_t)about->st_mtim.tv_nsec;
+    file->id[1] = (uint64_t)info->st_mtim.tv_sec << 30 ^ (uint64_t)info->st_mtim.tv_nsec;
 #endif
 }
 
 static int sti_system_open(void *user, const char *path, st_io *file) {
-    struct stat about;
+    struct stat info;
     int fd, code = 0;
     (void)user;
-    do { /* without O_NONBLOCK a FIFO would wait for its writer */
+    do { /* O_NONBLOCK: opening a FIFO would wait for a writer */
         fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     } while (fd < 0 && errno == EINTR);
     if (fd < 0) return sti_system_code(errno);
-    if (fstat(fd, &about) != 0) {
+    if (fstat(fd, &info) != 0) {
         code = errno;
-    } else if (!S_ISREG(about.st_mode)) {
-        code = S_ISDIR(about.st_mode) ? ST_IO_NOT_FOUND : ST_IO_NOT_A_FILE;
+    } else if (!S_ISREG(info.st_mode)) {
+        code = S_ISDIR(info.st_mode) ? ST_IO_NOT_FOUND : ST_IO_NOT_A_FILE;
     }
     if (code) {
         (void)close(fd);
@@ -3507,22 +3531,22 @@ static int sti_system_open(void *user, const char *path, st_io *file) {
     }
     file->user = (void *)(intptr_t)fd;
     file->read_at = sti_system_read;
-    sti_system_identify(&about, file);
+    sti_system_identify(&info, file);
     return 0;
 }
 
 #if !defined(ST_NO_MMAP)
 static int sti_system_map(st_io *file) {
-    void *at = mmap(NULL, (size_t)file->bytes, PROT_READ, MAP_PRIVATE, (int)(intptr_t)file->user,
-                    0); /* the caller saw that bytes fits */
-    if (at == MAP_FAILED) return errno;
-    file->mapped = at;
+    /* the caller has checked that file->bytes fits size_t */
+    void *mapping = mmap(NULL, (size_t)file->bytes, PROT_READ, MAP_PRIVATE, (int)(intptr_t)file->user, 0);
+    if (mapping == MAP_FAILED) return errno;
+    file->mapped = mapping;
     return 0;
 }
 #endif
 
-/* closes a file and leaves its mapping */
-static void sti_system_release(st_io *file) {
+/* Closes the file handle and keeps the mapping. */
+static void sti_system_close_handle(st_io *file) {
     if ((int)(intptr_t)file->user >= 0) (void)close((int)(intptr_t)file->user);
     file->user = (void *)(intptr_t)-1;
 }
@@ -3532,37 +3556,38 @@ static void sti_system_close(void *user, st_io *file) {
 #if !defined(ST_NO_MMAP)
     if (file->mapped) (void)munmap((void *)(uintptr_t)file->mapped, (size_t)file->bytes);
 #endif
-    sti_system_release(file);
+    sti_system_close_handle(file);
 }
 
-static int sti_system_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
+STI_COLD static int sti_system_list(void *user, const char *directory, int (*visit)(void *arg, const char *name),
+                                    void *arg) {
     DIR *d = opendir(directory);
-    struct dirent *entry;
-    int stop = 0, code = 0;
+    int stop = 0;
     (void)user;
     if (!d) return sti_system_code(errno);
-    while (!stop && !code) {
-        errno = 0; /* so that the end is told from a failure */
+    while (!stop) {
+        const struct dirent *entry;
+        const char *name;
+        errno = 0; /* readdir returns NULL both at the end and on failure */
         entry = readdir(d);
-        if (entry) {
-            const char *n = entry->d_name;
-            if (n[0] != '.' || (n[1] && (n[1] != '.' || n[2]))) stop = each(arg, n);
-        } else {
-            code = errno;
-            if (!code) break;
+        if (!entry) {
+            stop = errno;
+            break;
         }
+        name = entry->d_name;
+        if (name[0] != '.' || (name[1] && (name[1] != '.' || name[2]))) stop = visit(arg, name); /* not . and .. */
     }
     (void)closedir(d);
-    return code ? code : stop;
+    return stop;
 }
 
-/* whether a mapping's page at `offset` would have to be read first; 0 where the system does not tell */
-static int sti_system_is_cold(const st_io *file, uint64_t offset) {
+/* Returns 1 if the mapped page at `offset` is known not to be in memory. */
+static int sti_system_is_uncached(const st_io *file, uint64_t offset) {
 #if defined(__linux__) && !defined(ST_NO_MMAP)
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     unsigned char resident = 1;
-    const char *at = (const char *)file->mapped;
-    return at && mincore((void *)(uintptr_t)(at + offset / page * page), 1, &resident) == 0 && !(resident & 1);
+    const char *mapped = (const char *)file->mapped;
+    return mapped && mincore((void *)(uintptr_t)(mapped + offset / page * page), 1, &resident) == 0 && !(resident & 1);
 #else
     (void)file, (void)offset;
     return 0;
@@ -3571,71 +3596,70 @@ static int sti_system_is_cold(const st_io *file, uint64_t offset) {
 
 static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = offset / page * page,
-             past = sti_add64_saturated(offset, bytes);
-    if (advice == ST_ADVISE_DONE) { /* whole pages only: the others are a neighbour's too */
+             end = sti_add64_saturated(offset, bytes);
+    if (advice == ST_ADVISE_DONE) { /* whole pages only: neighbours share the first and the last page */
         first = sti_add64_saturated(offset, page - 1) / page * page;
-        past = past < file->bytes ? past / page * page : past;
+        end = end < file->bytes ? end / page * page : end;
     }
-    if (first >= past) return;
+    if (first >= end) return;
 #if !defined(ST_NO_MMAP)
     if (file->mapped) {
-        const char *at = (const char *)file->mapped + first;
-        (void)madvise((void *)(uintptr_t)at, (size_t)(past - first),
+        const char *address = (const char *)file->mapped + first;
+        (void)madvise((void *)(uintptr_t)address, (size_t)(end - first),
                       advice == ST_ADVISE_DONE ? MADV_DONTNEED : MADV_WILLNEED);
         if (advice == ST_ADVISE_WILL_NEED) return;
     }
 #endif
 #if defined(POSIX_FADV_WILLNEED)
     if ((int)(intptr_t)file->user < 0) return;
-    (void)posix_fadvise((int)(intptr_t)file->user, (off_t)first, (off_t)(past - first),
+    (void)posix_fadvise((int)(intptr_t)file->user, (off_t)first, (off_t)(end - first),
                         advice == ST_ADVISE_DONE ? POSIX_FADV_DONTNEED : POSIX_FADV_WILLNEED);
 #endif
 }
 
 #if !defined(ST_NO_WRITER)
 
-#define STI_TEMP_BYTES 48u /* what a temporary's name needs beyond the directory of its target */
-
-static unsigned long sti_system_process(void) {
+static unsigned long sti_system_process_id(void) {
     return (unsigned long)getpid();
 }
 
-#define STI_NO_MODE 01000u /* past all permissions */
+#define STI_NO_MODE 01000u /* no file to replace; no permission has this bit */
 
-/* The permissions that the file at path leaves to the one that replaces it, or STI_NO_MODE. The new file belongs to the
- * saver: so no setuid, setgid or sticky bit goes over, nor from another's file the right of others to write. */
+/* Sets *mode to the permissions that a file replacing the one at path gets, or to STI_NO_MODE. The new file belongs to
+ * this process: setuid, setgid and sticky bits are dropped, and so is write permission for group and others if another
+ * user owns the old file. */
 static int sti_system_mode_of(const char *path, mode_t *mode) {
-    struct stat about;
+    struct stat info;
     *mode = STI_NO_MODE;
-    if (lstat(path, &about) != 0) return errno == ENOENT ? 0 : sti_system_code(errno);
-    if (S_ISDIR(about.st_mode)) return EISDIR;
-    if (S_ISREG(about.st_mode)) *mode = about.st_mode & (about.st_uid == geteuid() ? 0777 : 0755);
-    return S_ISREG(about.st_mode) || S_ISLNK(about.st_mode) ? 0 : ST_IO_NOT_A_FILE;
+    if (lstat(path, &info) != 0) return errno == ENOENT ? 0 : sti_system_code(errno);
+    if (S_ISDIR(info.st_mode)) return EISDIR;
+    if (S_ISREG(info.st_mode)) *mode = info.st_mode & (info.st_uid == geteuid() ? 0777 : 0755);
+    return S_ISREG(info.st_mode) || S_ISLNK(info.st_mode) ? 0 : ST_IO_NOT_A_FILE;
 }
 
-/* creates temp, which must not be there, for a file that will replace path; EEXIST: try another name */
+/* Creates the file temp, which will replace path. Fails with STI_IO_EXISTS if temp exists. */
 static int sti_system_create(const char *path, const char *temp, sti_target *t) {
-    struct stat about;
+    struct stat info;
     mode_t mode;
     int fd, code = sti_system_mode_of(path, &mode);
     if (code) return code;
-    do { /* nobody else may read it before it is whole; where nothing is replaced, the umask says what it may become */
+    do { /* private until complete; a file that replaces nothing takes its final mode from the umask, through 0666 */
         fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode == STI_NO_MODE ? 0666 : 0600);
     } while (fd < 0 && errno == EINTR);
     if (fd < 0) return errno == EEXIST ? STI_IO_EXISTS : sti_system_code(errno);
-    if (fstat(fd, &about) != 0 || fchmod(fd, 0600) != 0) {
+    if (fstat(fd, &info) != 0 || fchmod(fd, 0600) != 0) {
         code = errno;
         (void)close(fd);
         (void)unlink(temp);
         return code;
     }
     t->handle = (void *)(intptr_t)fd;
-    t->mode = (unsigned)(mode == STI_NO_MODE ? about.st_mode & 0777 : mode);
+    t->mode = (unsigned)(mode == STI_NO_MODE ? info.st_mode & 0777 : mode);
     t->open = 1;
     return 0;
 }
 
-/* reserves room, so that a full disk is known before the first byte; a file system that cannot is no error */
+/* Allocates disk space so that a full disk fails before the first write. A file system without support is no error. */
 static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
 #if defined(FALLOC_FL_KEEP_SIZE)
     while (fallocate((int)(intptr_t)t->handle, 0, 0, (off_t)bytes) != 0) {
@@ -3649,24 +3673,26 @@ static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
 }
 
 static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
-    const unsigned char *at = (const unsigned char *)src;
+    const int fd = (int)(intptr_t)t->handle;
+    const unsigned char *in = (const unsigned char *)src;
     while (n) {
-        ssize_t put = pwrite((int)(intptr_t)t->handle, at, n < STI_READ_AT_ONCE ? n : STI_READ_AT_ONCE, (off_t)offset);
-        if (put == 0) return EIO;
-        if (put < 0 && errno != EINTR) return errno;
-        if (put < 0) continue;
-        at += put;
-        n -= (size_t)put;
-        offset = sti_add64_saturated(offset, (uint64_t)put);
+        ssize_t written = pwrite(fd, in, n < STI_TRANSFER_BYTES ? n : STI_TRANSFER_BYTES, (off_t)offset);
+        if (written == 0) return EIO;
+        if (written < 0 && errno != EINTR) return errno;
+        if (written < 0) continue;
+        in += written;
+        n -= (size_t)written;
+        offset = sti_add64_saturated(offset, (uint64_t)written);
     }
     return 0;
 }
 
-static int sti_system_flush(int fd) {
+/* Flushes a file or a directory to the device. */
+STI_COLD static int sti_system_flush(int fd) {
     int failed;
     do {
 #if defined(F_FULLFSYNC)
-        failed = fcntl(fd, F_FULLFSYNC) != 0 && fsync(fd) != 0; /* not every file system knows the former */
+        failed = fcntl(fd, F_FULLFSYNC) != 0 && fsync(fd) != 0; /* some file systems lack F_FULLFSYNC */
 #else
         failed = fsync(fd) != 0;
 #endif
@@ -3674,20 +3700,20 @@ static int sti_system_flush(int fd) {
     return failed ? errno : 0;
 }
 
-static int sti_system_close_written(sti_target *t) {
+STI_COLD static int sti_system_close_target(sti_target *t) {
     t->open = 0;
-    return close((int)(intptr_t)t->handle) == 0 || errno == EINTR ? 0 : errno; /* EINTR: it is closed all the same */
+    return close((int)(intptr_t)t->handle) == 0 || errno == EINTR ? 0 : errno; /* EINTR: closed anyway */
 }
 
-/* gives a file that is written its permissions, and closes it */
+/* Sets the final permissions, flushes the file if sync is set, and closes it. */
 static int sti_system_finish_file(sti_target *t, int sync) {
     int code = fchmod((int)(intptr_t)t->handle, (mode_t)t->mode) == 0 ? 0 : errno;
     if (!code && sync) code = sti_system_flush((int)(intptr_t)t->handle);
-    return code ? code : sti_system_close_written(t);
+    return code ? code : sti_system_close_target(t);
 }
 
-/* what has the name is replaced in one step */
-static int sti_system_rename(const char *temp, const char *path, int sync) {
+/* Moves temp to path and atomically replaces a file that exists there. */
+STI_COLD static int sti_system_rename(const char *temp, const char *path, int sync) {
     (void)sync;
     return rename(temp, path) == 0 ? 0 : errno;
 }
@@ -3696,9 +3722,9 @@ static int sti_system_unlink(const char *path) {
     return unlink(path) == 0 ? 0 : sti_system_code(errno);
 }
 
-/* makes the new name last; temp is overwritten with the directory's */
-static int sti_system_sync_directory(char *temp) {
-    size_t n = sti_system_directory(temp);
+/* Flushes the directory of temp, so that a new name survives a crash. Overwrites temp. */
+STI_COLD static int sti_system_sync_directory(char *temp) {
+    size_t n = sti_system_directory_length(temp);
     int fd, code = 0;
     if (n == 0) temp[n++] = '.';
     temp[n] = 0;
@@ -3706,29 +3732,25 @@ static int sti_system_sync_directory(char *temp) {
     if (fd < 0) return errno;
     code = sti_system_flush(fd);
     (void)close(fd);
-    return code == EINVAL || code == ENOTSUP ? 0 : code; /* some file systems keep names without being asked */
+    return code == EINVAL || code == ENOTSUP ? 0 : code; /* not supported by some file systems */
 }
 
-static void sti_system_discard(sti_target *t, const char *temp) {
-    if (t->open) (void)sti_system_close_written(t);
-    if (!t->named) (void)sti_system_unlink(temp);
-}
-
-/* opens a file of one name, and no symbolic link, to be written into: the one that was validated, still as it was */
-static int sti_system_edit(const char *path, const st_io *validated, sti_target *t) {
-    struct stat about;
-    st_io now;
+/* Opens an existing file for writing. Fails with STI_IO_LINKED for a symbolic link or a file with several hard links,
+ * and with STI_IO_CHANGED unless the file is the one that was validated. */
+static int sti_system_open_in_place(const char *path, const st_io *validated, sti_target *t) {
+    struct stat info;
+    st_io opened;
     int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY), code = 0;
     if (fd < 0) return errno == ELOOP || errno == EMLINK ? STI_IO_LINKED : sti_system_code(errno);
-    if (fstat(fd, &about) != 0) {
+    if (fstat(fd, &info) != 0) {
         code = errno;
     } else {
-        sti_system_identify(&about, &now);
-        code = !sti_is_same_file(&now, validated) ? STI_IO_CHANGED : about.st_nlink > 1 ? STI_IO_LINKED : 0;
+        sti_system_identify(&info, &opened);
+        code = !sti_is_same_file(&opened, validated) ? STI_IO_CHANGED : info.st_nlink > 1 ? STI_IO_LINKED : 0;
     }
     t->handle = (void *)(intptr_t)fd;
     t->open = 1;
-    if (code) (void)sti_system_close_written(t);
+    if (code) (void)sti_system_close_target(t);
     return code;
 }
 
@@ -3740,139 +3762,130 @@ static int sti_system_sync(sti_target *t) {
 
 #elif STI_OS_WINDOWS
 
-#define STI_SHORT_PATH 248u  /* what CreateFileW takes as it is, and a directory's */
-#define STI_LONG_PATH 32768u /* what it takes behind \\?\ */
+#define STI_SHORT_PATH 248u  /* units of a path that CreateFileW takes without a prefix, also for a directory */
+#define STI_LONG_PATH 32768u /* units of a path that it takes with the prefix \\?\ */
 
-static size_t sti_system_directory(const char *path) {
+/* As on POSIX; name is ASCII, and its case is ignored. */
+STI_COLD static size_t sti_system_getenv(const char *name, char *out, size_t out_bytes) {
+    wchar_t *block = GetEnvironmentStringsW(), *entry;
     size_t i, n = 0;
-    for (i = 0; path[i]; i++) {
-        if (path[i] == '/' || path[i] == '\\' || (path[i] == ':' && i == 1)) n = i + 1;
-    }
-    return n;
-}
-
-/* names are ASCII, and their case does not matter here */
-static size_t sti_system_variable(const char *name, char *out, size_t room) {
-    wchar_t *all = GetEnvironmentStringsW(), *at;
-    size_t i, n = 0;
-    if (!all) return 0;
-    for (at = all; *at; at++) {
-        for (i = 0; name[i] && (at[i] == (wchar_t)name[i] || (at[i] | 32) == (wchar_t)(name[i] | 32)); i++) {}
-        if (!name[i] && at[i] == L'=') {
-            const int got = WideCharToMultiByte(CP_UTF8, 0, at + i + 1, -1, NULL, 0, NULL, NULL);
-            n = got > 1 ? (size_t)got - 1 : 0;
-            if (n < room) (void)WideCharToMultiByte(CP_UTF8, 0, at + i + 1, -1, out, got, NULL, NULL);
+    if (!block) return 0;
+    for (entry = block; *entry; entry++) {
+        for (i = 0; name[i] && (entry[i] == (wchar_t)name[i] || (entry[i] | 32) == (wchar_t)(name[i] | 32)); i++) {}
+        if (!name[i] && entry[i] == L'=') {
+            const int value_bytes = WideCharToMultiByte(CP_UTF8, 0, entry + i + 1, -1, NULL, 0, NULL, NULL);
+            n = value_bytes > 1 ? (size_t)value_bytes - 1 : 0;
+            if (n < out_bytes) (void)WideCharToMultiByte(CP_UTF8, 0, entry + i + 1, -1, out, value_bytes, NULL, NULL);
             break;
         }
-        while (*at) at++;
+        while (*entry) entry++;
     }
-    (void)FreeEnvironmentStringsW(all);
+    (void)FreeEnvironmentStringsW(block);
     return n;
 }
 
-#define STI_HOME "USERPROFILE"
+#define STI_HOME_VARIABLE "USERPROFILE"
 
-static int sti_system_code(DWORD code) {
-    return code == ERROR_FILE_NOT_FOUND || code == ERROR_PATH_NOT_FOUND || code == ERROR_INVALID_NAME ||
-                   code == ERROR_DIRECTORY
+static int sti_system_code(DWORD error) {
+    return error == ERROR_FILE_NOT_FOUND || error == ERROR_PATH_NOT_FOUND || error == ERROR_INVALID_NAME ||
+                   error == ERROR_DIRECTORY
                ? ST_IO_NOT_FOUND
-               : (int)code;
+               : (int)error;
 }
 
-typedef struct sti_wide_path { /* a path in UTF-16, with room for a pattern after it */
-    wchar_t *at, *heap;        /* heap: NULL for a short path */
-    wchar_t brief[STI_SHORT_PATH + 4];
+typedef struct sti_wide_path { /* a path in UTF-16; the buffers have space to append a search pattern */
+    wchar_t *text, *heap;      /* heap: NULL for a short path */
+    wchar_t short_path[STI_SHORT_PATH + 4];
 } sti_wide_path;
 
-static void sti_wide_free(sti_wide_path *w) {
+static void sti_wide_path_free(sti_wide_path *w) {
     if (w->heap) (void)HeapFree(GetProcessHeap(), 0, w->heap);
 }
 
-/* Converts a path to UTF-16; a long one becomes absolute and begins with \\?\. Returns 0, and then the caller frees w, or
- * a code. */
-static int sti_wide_of(sti_wide_path *w, const char *path) {
-    const size_t n = sti_span_of(path).n; /* UTF-16 has no more units than UTF-8 has bytes, and a third at least */
-    DWORD got;
-    w->at = w->brief;
+/* Converts a path to UTF-16. A long path becomes absolute, with the prefix \\?\. After 0 the caller frees w. */
+static int sti_wide_path_init(sti_wide_path *w, const char *path) {
+    const size_t n = sti_span_of(path).n; /* n bytes of UTF-8 become n / 3 to n units of UTF-16 */
+    DWORD full_units;
+    w->text = w->short_path;
     w->heap = NULL;
     if (n / 3 >= STI_LONG_PATH) return ERROR_FILENAME_EXCED_RANGE;
     if (n >= STI_SHORT_PATH) {
         w->heap = (wchar_t *)HeapAlloc(GetProcessHeap(), 0, (STI_LONG_PATH + n + 16) * sizeof(wchar_t));
         if (!w->heap) return ST_IO_NO_MEMORY;
-        w->at = w->heap + STI_LONG_PATH + 12;
+        w->text = w->heap + STI_LONG_PATH + 12;
     }
-    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, w->at, (int)(n + 1))) {
-        sti_wide_free(w);
+    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, w->text, (int)(n + 1))) {
+        sti_wide_path_free(w);
         return ST_IO_NOT_UTF8;
     }
-    if (!w->heap || (w->at[0] == L'\\' && w->at[1] == L'\\' && w->at[2] == L'?')) return 0;
-    got = GetFullPathNameW(w->at, STI_LONG_PATH, w->heap + 8, NULL);
-    if (got == 0 || got >= STI_LONG_PATH) {
-        sti_wide_free(w);
+    if (!w->heap || (w->text[0] == L'\\' && w->text[1] == L'\\' && w->text[2] == L'?')) return 0;
+    full_units = GetFullPathNameW(w->text, STI_LONG_PATH, w->heap + 8, NULL);
+    if (full_units == 0 || full_units >= STI_LONG_PATH) {
+        sti_wide_path_free(w);
         return ERROR_FILENAME_EXCED_RANGE;
     }
     if (w->heap[8] == L'\\' && w->heap[9] == L'\\') { /* \\server\share becomes \\?\UNC\server\share */
-        w->at = w->heap + 2;
-        ST_MEMCPY(w->at, L"\\\\?\\UNC", 7 * sizeof(wchar_t));
+        w->text = w->heap + 2;
+        ST_MEMCPY(w->text, L"\\\\?\\UNC", 7 * sizeof(wchar_t));
     } else {
-        w->at = w->heap + 4;
-        ST_MEMCPY(w->at, L"\\\\?\\", 4 * sizeof(wchar_t));
+        w->text = w->heap + 4;
+        ST_MEMCPY(w->text, L"\\\\?\\", 4 * sizeof(wchar_t));
     }
     return 0;
 }
 
-static OVERLAPPED sti_system_place(uint64_t offset) {
-    OVERLAPPED where;
-    ST_MEMSET(&where, 0, sizeof where);
-    where.Offset = (DWORD)(offset & UINT32_MAX);
-    where.OffsetHigh = (DWORD)(offset >> 32);
-    return where;
+static OVERLAPPED sti_system_overlapped(uint64_t offset) {
+    OVERLAPPED position;
+    ST_MEMSET(&position, 0, sizeof position);
+    position.Offset = (DWORD)(offset & UINT32_MAX);
+    position.OffsetHigh = (DWORD)(offset >> 32);
+    return position;
 }
 
 static int sti_system_read(void *user, uint64_t offset, void *dst, size_t n) {
-    unsigned char *at = (unsigned char *)dst;
+    unsigned char *out = (unsigned char *)dst;
     while (n) {
-        OVERLAPPED where = sti_system_place(offset);
+        OVERLAPPED position = sti_system_overlapped(offset);
         DWORD got = 0;
-        if (!ReadFile((HANDLE)user, at, n < STI_READ_AT_ONCE ? (DWORD)n : STI_READ_AT_ONCE, &got, &where)) {
+        if (!ReadFile((HANDLE)user, out, n < STI_TRANSFER_BYTES ? (DWORD)n : STI_TRANSFER_BYTES, &got, &position)) {
             DWORD code = GetLastError();
             return code == ERROR_HANDLE_EOF ? ST_IO_ENDED : (int)code;
         }
         if (got == 0) return ST_IO_ENDED;
-        at += got;
+        out += got;
         n -= got;
         offset = sti_add64_saturated(offset, got);
     }
     return 0;
 }
 
-static void sti_system_identify(const BY_HANDLE_FILE_INFORMATION *about, st_io *file) {
-    file->bytes = (uint64_t)about->nFileSizeHigh << 32 | about->nFileSizeLow;
-    file->id[0] = ((uint64_t)about->nFileIndexHigh << 32 | about->nFileIndexLow) ^ (uint64_t)about->dwVolumeSerialNumber
-                                                                                       << 32;
-    file->id[1] = (uint64_t)about->ftLastWriteTime.dwHighDateTime << 32 | about->ftLastWriteTime.dwLowDateTime;
+static void sti_system_identify(const BY_HANDLE_FILE_INFORMATION *info, st_io *file) {
+    file->bytes = (uint64_t)info->nFileSizeHigh << 32 | info->nFileSizeLow;
+    file->id[0] = ((uint64_t)info->nFileIndexHigh << 32 | info->nFileIndexLow) ^ (uint64_t)info->dwVolumeSerialNumber
+                                                                                     << 32;
+    file->id[1] = (uint64_t)info->ftLastWriteTime.dwHighDateTime << 32 | info->ftLastWriteTime.dwLowDateTime;
 }
 
 static int sti_system_open(void *user, const char *path, st_io *file) {
     sti_wide_path wide;
-    BY_HANDLE_FILE_INFORMATION about;
+    BY_HANDLE_FILE_INFORMATION info;
     HANDLE h;
-    int code = sti_wide_of(&wide, path);
+    int code = sti_wide_path_init(&wide, path);
     (void)user;
     if (code) return code;
-    h = CreateFileW(wide.at, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
-                    FILE_ATTRIBUTE_NORMAL, NULL);
+    h = CreateFileW(wide.text, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                    OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
     if (h == INVALID_HANDLE_VALUE) {
-        DWORD error = GetLastError(), attributes = GetFileAttributesW(wide.at);
+        DWORD error = GetLastError(), attributes = GetFileAttributesW(wide.text);
         code = attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)
                    ? ST_IO_NOT_FOUND
                    : sti_system_code(error);
     }
-    sti_wide_free(&wide);
+    sti_wide_path_free(&wide);
     if (code) return code;
     if (GetFileType(h) != FILE_TYPE_DISK) {
         code = ST_IO_NOT_A_FILE;
-    } else if (!GetFileInformationByHandle(h, &about)) {
+    } else if (!GetFileInformationByHandle(h, &info)) {
         code = (int)GetLastError();
     }
     if (code) {
@@ -3881,7 +3894,7 @@ static int sti_system_open(void *user, const char *path, st_io *file) {
     }
     file->user = h;
     file->read_at = sti_system_read;
-    sti_system_identify(&about, file);
+    sti_system_identify(&info, file);
     return 0;
 }
 
@@ -3897,7 +3910,7 @@ static int sti_system_map(st_io *file) {
 }
 #endif
 
-static void sti_system_release(st_io *file) {
+static void sti_system_close_handle(st_io *file) {
     if (file->user != INVALID_HANDLE_VALUE) (void)CloseHandle((HANDLE)file->user);
     file->user = INVALID_HANDLE_VALUE;
 }
@@ -3907,48 +3920,47 @@ static void sti_system_close(void *user, st_io *file) {
 #if !defined(ST_NO_MMAP)
     if (file->mapped) (void)UnmapViewOfFile(file->mapped);
 #endif
-    sti_system_release(file);
+    sti_system_close_handle(file);
 }
 
-static int sti_system_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
+STI_COLD static int sti_system_list(void *user, const char *directory, int (*visit)(void *arg, const char *name),
+                                    void *arg) {
     sti_wide_path wide;
     WIN32_FIND_DATAW found;
-    char name[3 * MAX_PATH + 1]; /* a name has fewer than MAX_PATH units, each of at most three bytes */
+    char name[3 * MAX_PATH + 1]; /* fewer than MAX_PATH units of up to three bytes each */
     HANDLE h;
     size_t n;
-    int stop = directory[0] ? sti_wide_of(&wide, directory) : ST_IO_NOT_FOUND; /* "" is not the drive's root */
+    int stop =
+        directory[0] ? sti_wide_path_init(&wide, directory) : ST_IO_NOT_FOUND; /* "" is not the root of the drive */
     (void)user;
     if (stop) return stop;
-    for (n = 0; wide.at[n]; n++) {}
-    ST_MEMCPY(wide.at + n, L"\\*", 3 * sizeof(wchar_t));
-    h = FindFirstFileW(wide.at, &found);
+    for (n = 0; wide.text[n]; n++) {}
+    ST_MEMCPY(wide.text + n, L"\\*", 3 * sizeof(wchar_t));
+    h = FindFirstFileW(wide.text, &found);
     if (h == INVALID_HANDLE_VALUE) stop = sti_system_code(GetLastError());
-    sti_wide_free(&wide);
+    sti_wide_path_free(&wide);
     if (stop) return stop;
     do {
         if (!WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, (int)sizeof name, NULL, NULL)) continue;
-        if (name[0] != '.' || (name[1] && (name[1] != '.' || name[2]))) stop = each(arg, name);
+        if (name[0] != '.' || (name[1] && (name[1] != '.' || name[2]))) stop = visit(arg, name);
     } while (!stop && FindNextFileW(h, &found));
     if (!stop && GetLastError() != ERROR_NO_MORE_FILES) stop = (int)GetLastError();
     (void)FindClose(h);
     return stop;
 }
 
-static int sti_system_is_cold(const st_io *file, uint64_t offset) {
+static int sti_system_is_uncached(const st_io *file, uint64_t offset) {
     (void)file, (void)offset;
     return 0;
 }
 
 static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
-    (void)file, (void)offset, (void)bytes,
-        (void)advice; /* its own read-ahead does what the calls of newer systems would */
+    (void)file, (void)offset, (void)bytes, (void)advice; /* the system reads ahead by itself */
 }
 
 #if !defined(ST_NO_WRITER)
 
-#define STI_TEMP_BYTES 48u
-
-static unsigned long sti_system_process(void) {
+static unsigned long sti_system_process_id(void) {
     return GetCurrentProcessId();
 }
 
@@ -3956,19 +3968,19 @@ static int sti_system_create(const char *path, const char *temp, sti_target *t) 
     sti_wide_path wide;
     DWORD attributes;
     HANDLE h;
-    int code = sti_wide_of(&wide, path);
+    int code = sti_wide_path_init(&wide, path);
     if (code) return code;
-    attributes = GetFileAttributesW(wide.at);
-    sti_wide_free(&wide);
+    attributes = GetFileAttributesW(wide.text);
+    sti_wide_path_free(&wide);
     if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return ERROR_ACCESS_DENIED;
-    code = sti_wide_of(&wide, temp);
+    code = sti_wide_path_init(&wide, temp);
     if (code) return code;
-    h = CreateFileW(wide.at, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    h = CreateFileW(wide.text, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
     if (h == INVALID_HANDLE_VALUE) {
         DWORD error = GetLastError();
         code = error == ERROR_FILE_EXISTS || error == ERROR_ALREADY_EXISTS ? STI_IO_EXISTS : sti_system_code(error);
     }
-    sti_wide_free(&wide);
+    sti_wide_path_free(&wide);
     if (code) return code;
     t->handle = h;
     t->open = 1;
@@ -3984,17 +3996,18 @@ static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
 }
 
 static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
-    const unsigned char *at = (const unsigned char *)src;
+    const unsigned char *in = (const unsigned char *)src;
     while (n) {
-        OVERLAPPED where = sti_system_place(offset);
-        DWORD put = 0;
-        if (!WriteFile((HANDLE)t->handle, at, n < STI_READ_AT_ONCE ? (DWORD)n : STI_READ_AT_ONCE, &put, &where)) {
+        OVERLAPPED position = sti_system_overlapped(offset);
+        DWORD written = 0;
+        if (!WriteFile((HANDLE)t->handle, in, n < STI_TRANSFER_BYTES ? (DWORD)n : STI_TRANSFER_BYTES, &written,
+                       &position)) {
             return (int)GetLastError();
         }
-        if (put == 0) return ERROR_WRITE_FAULT;
-        at += put;
-        n -= put;
-        offset = sti_add64_saturated(offset, put);
+        if (written == 0) return ERROR_WRITE_FAULT;
+        in += written;
+        n -= written;
+        offset = sti_add64_saturated(offset, written);
     }
     return 0;
 }
@@ -4003,93 +4016,86 @@ static int sti_system_sync(sti_target *t) {
     return FlushFileBuffers((HANDLE)t->handle) ? 0 : (int)GetLastError();
 }
 
-static int sti_system_close_written(sti_target *t) {
+STI_COLD static int sti_system_close_target(sti_target *t) {
     t->open = 0;
     return CloseHandle((HANDLE)t->handle) ? 0 : (int)GetLastError();
 }
 
 static int sti_system_finish_file(sti_target *t, int sync) {
     int code = sync ? sti_system_sync(t) : 0;
-    return code ? code : sti_system_close_written(t);
+    return code ? code : sti_system_close_target(t);
 }
 
 static int sti_system_rename(const char *temp, const char *path, int sync) {
     sti_wide_path from, to;
-    int code = sti_wide_of(&from, temp);
+    int code = sti_wide_path_init(&from, temp);
     if (code) return code;
-    code = sti_wide_of(&to, path);
+    code = sti_wide_path_init(&to, path);
     if (!code) {
-        if (!MoveFileExW(from.at, to.at, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0))) {
+        if (!MoveFileExW(from.text, to.text, MOVEFILE_REPLACE_EXISTING | (sync ? MOVEFILE_WRITE_THROUGH : 0))) {
             code = (int)GetLastError();
         }
-        sti_wide_free(&to);
+        sti_wide_path_free(&to);
     }
-    sti_wide_free(&from);
+    sti_wide_path_free(&from);
     return code;
 }
 
 static int sti_system_unlink(const char *path) {
     sti_wide_path wide;
-    int code = sti_wide_of(&wide, path);
+    int code = sti_wide_path_init(&wide, path);
     if (code) return code;
-    code = DeleteFileW(wide.at) ? 0 : sti_system_code(GetLastError());
-    sti_wide_free(&wide);
+    code = DeleteFileW(wide.text) ? 0 : sti_system_code(GetLastError());
+    sti_wide_path_free(&wide);
     return code;
 }
 
 static int sti_system_sync_directory(char *temp) {
-    (void)temp; /* MOVEFILE_WRITE_THROUGH has seen to it */
+    (void)temp; /* MOVEFILE_WRITE_THROUGH has flushed it */
     return 0;
 }
 
-static void sti_system_discard(sti_target *t, const char *temp) {
-    if (t->open) (void)sti_system_close_written(t);
-    if (!t->named) (void)sti_system_unlink(temp);
-}
-
-static int sti_system_edit(const char *path, const st_io *validated, sti_target *t) {
+static int sti_system_open_in_place(const char *path, const st_io *validated, sti_target *t) {
     sti_wide_path wide;
-    BY_HANDLE_FILE_INFORMATION about;
-    st_io now;
+    BY_HANDLE_FILE_INFORMATION info;
+    st_io opened;
     HANDLE h;
-    int code = sti_wide_of(&wide, path);
+    int code = sti_wide_path_init(&wide, path);
     if (code) return code;
-    h = CreateFileW(wide.at, GENERIC_WRITE, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    h = CreateFileW(wide.text, GENERIC_WRITE, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL);
     if (h == INVALID_HANDLE_VALUE) code = sti_system_code(GetLastError());
-    sti_wide_free(&wide);
+    sti_wide_path_free(&wide);
     if (code) return code;
     t->handle = h;
     t->open = 1;
-    if (!GetFileInformationByHandle(h, &about)) {
+    if (!GetFileInformationByHandle(h, &info)) {
         code = (int)GetLastError();
-    } else if ((about.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) || about.nNumberOfLinks > 1) {
+    } else if ((info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) || info.nNumberOfLinks > 1) {
         code = STI_IO_LINKED;
     } else {
-        sti_system_identify(&about, &now);
-        if (!sti_is_same_file(&now, validated)) code = STI_IO_CHANGED;
+        sti_system_identify(&info, &opened);
+        if (!sti_is_same_file(&opened, validated)) code = STI_IO_CHANGED;
     }
-    if (code) (void)sti_system_close_written(t);
+    if (code) (void)sti_system_close_target(t);
     return code;
 }
 
 #endif
 
-#else
+#endif
 
-static size_t sti_system_directory(const char *path) {
-    size_t i, n = 0;
-    for (i = 0; path[i]; i++) {
-        if (path[i] == '/') n = i + 1;
-    }
-    return n;
+#if !defined(ST_NO_FILES) && !defined(ST_NO_WRITER)
+/* Closes a target that is open, and removes its temporary file unless it has its final name. */
+static void sti_system_discard(sti_target *t, const char *temp) {
+    if (t->open) (void)sti_system_close_target(t);
+    if (!t->named) (void)sti_system_unlink(temp);
 }
-
 #endif
 
 #if STI_AVX2
-/* Asked of what the compiler's runtime or the system found out when the program started: CPUID itself can take
- * microseconds in a virtual machine. Not every compiler can ask for F16C, and one processor has AVX2 without it, but
- * that one has no FMA either. */
+/* Returns 1 if the processor has AVX2 and F16C. Reads what the runtime or the system found at program start: the CPUID
+ * instruction takes microseconds in a virtual machine. Older compilers cannot test for F16C. They test for FMA, which
+ * the only processor with AVX2 but without F16C lacks as well. */
 static int sti_system_has_avx2(void) {
 #if defined(__AVX2__) && defined(__F16C__)
     return 1;
@@ -4104,64 +4110,64 @@ static int sti_system_has_avx2(void) {
 #endif
 
 /* ---- 14 model -------------------------------------------------------------------------------------------------------
- * Open, close, find; one file or several behind an index, a directory or the hub's cache. Knows files only through
- * st_files and st_io.
+ * Opens, closes and searches models: one file, several files behind an index, a directory, or the hub's cache. Reaches
+ * files only through st_files and st_io.
  * uses: 5, 6, 7, 8, 9, 10, 11, 12, 13
  * ------------------------------------------------------------------------------------------------------------------ */
-#define STI_KEPT_OPEN 64u /* files of one model; those behind are opened anew for each read that is not from memory */
+#define STI_MAX_OPEN_FILES 64u /* per model; later files are reopened for each read that is not from memory */
 #define STI_MAX_SHARDS 65536u
-#define STI_MAX_NAMES 0x10000000u /* what the numbers of an index of names hold */
-#define STI_MAX_MAPPED 16384u     /* files of one model: Linux gives a process 65,530 mappings */
-#define STI_KEPT_HEADERS 524288u  /* bytes of headers that are parsed once, of a model of several files */
-#define STI_SHORTEST_WEIGHT 18u   /* bytes: `"":"a.safetensors"` */
-#define STI_PATHS_BYTES 1024u     /* hold the few paths that lead to a model in the hub's cache, as a rule */
+#define STI_MAX_NAMES 0x10000000u     /* tensors or metadata entries: the limit of sti_name_table */
+#define STI_MAX_MAPPED 16384u         /* files per model: Linux allows 65,530 mappings per process */
+#define STI_KEPT_HEADER_BYTES 524288u /* per model of several files: the headers parsed only once */
+#define STI_MIN_WEIGHT_BYTES 18u      /* the shortest member of a weight_map: `"":"a.safetensors"` */
+#define STI_HUB_PATH_BYTES 1024u      /* usually enough for the few paths that lead to a model in the hub's cache */
 
-typedef struct sti_file { /* one of a model's files */
+typedef struct sti_file { /* a file of an open model */
     st_io io;
-    const unsigned char *bytes; /* where it may be copied from; NULL: by position */
-    int open;                   /* it is to be closed; one that is not is opened anew for each read */
+    const unsigned char *bytes; /* st_read may copy from here; NULL: it calls io.read_at */
+    int is_open;                /* close on st_close; 0: the file is reopened for each read */
 } sti_file;
 
 typedef struct sti_model {
-    st_model open;    /* the public face, first: a pointer to one is a pointer to the other */
-    sti_file *files;  /* one a shard */
-    st_files source;  /* what opened them; close NULL: they are the caller's */
-    int system;       /* they are the system's, so it may be advised about them */
-    const char *said; /* what messages call the model */
+    st_model base;     /* must be first: st_model pointers are cast to sti_model */
+    sti_file *files;   /* one per shard */
+    st_files source;   /* opened the files; close is NULL for st_open_memory and st_open_io */
+    int is_system;     /* files are opened by the built-in st_files */
+    const char *label; /* names the model in messages */
     sti_memory memory;
     size_t block_bytes;
     sti_name_table names, keys;
 } sti_model;
 
-typedef struct sti_opened_file { /* a file while it is being opened */
+typedef struct sti_opened_file { /* a file being opened */
     const char *path;            /* "" for memory and callbacks */
     st_io io;
-    int open;
-    size_t header_bytes; /* under 2^32, as places are */
+    int is_open;
+    size_t header_bytes; /* below 2^32 */
     uint64_t data_bytes;
-    unsigned char *text; /* of the header, a copy of our own */
-    sti_entry *entries;  /* in the order of their data once all are there */
-    sti_header header;   /* what it holds, counted */
-    st_status sound;     /* what is wrong with where its tensors lie */
+    unsigned char *text;      /* private copy of the header */
+    sti_entry *entries;       /* sorted by data offset after parsing */
+    sti_header header;        /* counts what the header holds */
+    st_status offsets_status; /* the verdict on all data_offsets */
 } sti_opened_file;
 
-typedef struct sti_weight {    /* a member of the weight_map; name: where it is in the index's text */
-    uint32_t name, name_bytes; /* as bytes, for its escapes are resolved in place */
-    uint32_t shard;            /* the number of its shard; before shards are numbered, where its path is */
+typedef struct sti_weight {    /* a member of the weight_map; offsets count from the first byte of the index */
+    uint32_t name, name_bytes; /* unescaped in place */
+    uint32_t shard;            /* offset of the path; the shard's number after sti_index_number_shards */
 } sti_weight;
 
-typedef struct sti_index_file { /* the index of a model of several files while it is being opened */
-    sti_json json;              /* at its first byte */
-    char *text;                 /* the same, a copy of our own */
+typedef struct sti_index_file { /* an index being opened */
+    sti_json json;              /* positioned at the first byte */
+    char *text;                 /* private copy of the index */
     sti_weight *weights;
     uint32_t weight_count;
-    uint32_t run_count; /* of weights that follow each other and have one path */
-    uint32_t metadata;  /* where this object is; 0: there is none */
+    uint32_t run_count;       /* runs of successive weights with the same path */
+    uint32_t metadata_offset; /* of the metadata object; 0: none */
     uint32_t pair_count;
     st_pair *pairs; /* of the metadata */
 } sti_index_file;
 
-typedef struct sti_layout { /* what the model's block holds */
+typedef struct sti_layout { /* the parts of the model's block; filling them advances the pointers */
     sti_model *model;
     sti_file *files;
     st_shard *shards;
@@ -4173,25 +4179,32 @@ typedef struct sti_layout { /* what the model's block holds */
     size_t bytes;
 } sti_layout;
 
-typedef struct sti_sums { /* what the headers hold that were read so far; an index's metadata too */
+typedef struct sti_sums { /* what the headers read so far hold, and the metadata of the index */
     size_t tensors, dimensions, pairs, text;
 } sti_sums;
 
-typedef struct sti_opening { /* what one call of st_open and its like works with */
+typedef struct sti_opening { /* the state of one call that opens a model */
     sti_memory memory;
     unsigned flags;
     uint64_t limit;
     st_files files;
-    int system;
-    const char *said; /* what messages call it */
+    int is_system;     /* `files` is the built-in one */
+    const char *label; /* names the model in messages */
     st_error *error;
-    sti_opened_file *parts; /* `one`, or scratch */
-    uint32_t part_count;
-    sti_opened_file *at; /* the one that is being judged; NULL: the model as a whole */
+    sti_opened_file *opened; /* `single`, or scratch */
+    uint32_t opened_count;
+    sti_opened_file *current; /* the file that an error is about; NULL: the model */
     sti_sums sums;
-    sti_layout layout; /* of the model; model NULL: there is none yet */
-    sti_opened_file one;
+    sti_layout layout; /* model NULL: not allocated yet */
+    sti_opened_file single;
 } sti_opening;
+
+static sti_span sti_span_from(const char *text, size_t n) {
+    sti_span s;
+    s.at = text;
+    s.n = n;
+    return s;
+}
 
 static int sti_io_read(const st_io *io, uint64_t offset, void *dst, size_t n) {
     if (io->read_at) return (io->read_at)(io->user, offset, dst, n);
@@ -4199,7 +4212,7 @@ static int sti_io_read(const st_io *io, uint64_t offset, void *dst, size_t n) {
     return 0;
 }
 
-/* a code of st_files or st_io as an error */
+/* Reports a code returned by st_files or st_io. `sentence` describes every code that has no sentence of its own. */
 STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t position, const char *sentence) {
     st_status s = ST_ERR_IO;
     switch (code) {
@@ -4225,109 +4238,114 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
     return s;
 }
 
-/* adds what a header holds to what the model will hold */
-STI_NOINLINE static void sti_count(sti_opening *o, const sti_header *h) {
-    sti_sums *all = &o->sums;
-    all->tensors = sti_add_saturated(all->tensors, h->tensors);
-    all->dimensions = sti_add_saturated(all->dimensions, h->dimensions);
-    all->pairs = sti_add_saturated(all->pairs, h->pairs);
-    all->text = sti_add_saturated(all->text, h->text_bytes);
+STI_NOINLINE static void sti_add_sums(sti_sums *sums, const sti_header *h) {
+    sums->tensors = sti_add_saturated(sums->tensors, h->tensors);
+    sums->dimensions = sti_add_saturated(sums->dimensions, h->dimensions);
+    sums->pairs = sti_add_saturated(sums->pairs, h->pairs);
+    sums->text = sti_add_saturated(sums->text, h->text_bytes);
 }
 
-/* lays the model out, and gives the bytes of its block; base NULL: only measured */
+/* Lays out the model's block at `base` and returns its size; base NULL: only measures. */
 STI_NOINLINE static size_t sti_layout_model(sti_opening *o, unsigned char *base) {
-    const sti_sums *all = &o->sums;
+    const sti_sums *sums = &o->sums;
     sti_layout *l = &o->layout;
     sti_block b;
     b.base = base;
     b.used = 0;
-    l->model = (sti_model *)sti_take(&b, 1, sizeof *l->model);
-    l->files = (sti_file *)sti_take(&b, o->part_count, sizeof *l->files);
-    l->shards = (st_shard *)sti_take(&b, o->part_count, sizeof *l->shards);
-    l->tensors = (st_tensor *)sti_take(&b, all->tensors, sizeof *l->tensors);
-    l->shapes = (uint64_t *)sti_take(&b, all->dimensions, sizeof *l->shapes);
-    l->pairs = (st_pair *)sti_take(&b, all->pairs, sizeof *l->pairs);
-    l->name_slots =
-        (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->tensors), STI_SLOT_WORDS(1) * sizeof *l->name_slots);
-    l->key_slots = (uint32_t *)sti_take(&b, sti_table_slots((uint32_t)all->pairs), sizeof *l->key_slots);
-    l->text = (char *)sti_take(&b, all->text, 1);
+    l->model = (sti_model *)sti_block_take(&b, 1, sizeof *l->model);
+    l->files = (sti_file *)sti_block_take(&b, o->opened_count, sizeof *l->files);
+    l->shards = (st_shard *)sti_block_take(&b, o->opened_count, sizeof *l->shards);
+    l->tensors = (st_tensor *)sti_block_take(&b, sums->tensors, sizeof *l->tensors);
+    l->shapes = (uint64_t *)sti_block_take(&b, sums->dimensions, sizeof *l->shapes);
+    l->pairs = (st_pair *)sti_block_take(&b, sums->pairs, sizeof *l->pairs);
+    l->name_slots = (uint32_t *)sti_block_take(&b, sti_table_capacity((uint32_t)sums->tensors),
+                                               STI_SLOT_WORDS(1) * sizeof *l->name_slots);
+    l->key_slots = (uint32_t *)sti_block_take(&b, sti_table_capacity((uint32_t)sums->pairs), sizeof *l->key_slots);
+    l->text = (char *)sti_block_take(&b, sums->text, 1);
     l->bytes = sti_round8(b.used);
     return l->bytes;
 }
 
-/* ---- scratch memory, and what is said where a work buffer is too small for it */
+/* ---- scratch memory */
 
-/* bytes of a work buffer that hold the scratch taken so far, `more`, and the model as far as it is counted */
-static size_t sti_need(sti_opening *o, size_t more) {
-    const size_t taken = o->memory.work_all - o->memory.work_bytes;
-    return sti_add_saturated(sti_add_saturated(o->memory.work_skipped, taken),
-                             sti_add_saturated(sti_layout_model(o, NULL), more));
+/* Returns the size of a work buffer that holds the scratch taken so far, `extra` bytes, and the model as counted. */
+static size_t sti_work_needed(sti_opening *o, size_t extra) {
+    const size_t taken = o->memory.work_total - o->memory.work_bytes;
+    return sti_add_saturated(sti_add_saturated(o->memory.work_padding, taken),
+                             sti_add_saturated(sti_layout_model(o, NULL), extra));
 }
 
-/* memory until the call is over; enough: for all that a work buffer has to hold from here on */
-static void *sti_scratch_take_of(sti_opening *o, size_t bytes, size_t enough) {
+/* Takes memory that is released when the call ends. On failure the error asks for a work buffer with room for
+ * `needed` bytes from here on. */
+static void *sti_take_scratch_for(sti_opening *o, size_t bytes, size_t needed) {
     void *taken = sti_arena_take(&o->memory, bytes);
-    if (!taken) (void)sti_fail_memory(&o->memory, o->memory.work ? sti_need(o, sti_round8(enough)) : bytes, o->error);
+    if (!taken) {
+        (void)sti_fail_memory(&o->memory, o->memory.work ? sti_work_needed(o, sti_round8(needed)) : bytes, o->error);
+    }
     return taken;
 }
 
-static void *sti_scratch_take(sti_opening *o, size_t bytes) {
-    return sti_scratch_take_of(o, bytes, sti_add_saturated(bytes, STI_PATHS_BYTES));
+static void *sti_take_scratch(sti_opening *o, size_t count, size_t size) {
+    const size_t bytes = sti_multiply_saturated(count, size);
+    return sti_take_scratch_for(o, bytes, sti_add_saturated(bytes, STI_HUB_PATH_BYTES));
+}
+
+/* Prepares a table of pairs in scratch. Returns 0 if memory runs out. */
+STI_COLD static int sti_take_table(sti_opening *o, sti_name_table *table, const st_pair *pairs, uint32_t count) {
+    ST_MEMSET(table, 0, sizeof *table);
+    table->pairs = pairs;
+    table->count = count;
+    table->slots = (uint32_t *)sti_take_scratch(o, sti_table_capacity(count), sizeof *table->slots);
+    return pairs && table->slots;
 }
 
 /* ---- opening a file, step by step */
 
-/* Takes memory for the header's text and its entries, which do not outgrow the text. A work buffer that is too small is
- * answered before the header is read, with what suffices whatever it holds: twice its bytes here, and at most 7 times
- * as much for the model (6.6 for metadata pairs of 6 characters, which take 40 bytes each; tensors take less). */
-static st_status sti_open_scratch(sti_opening *o, sti_opened_file *p) {
+/* Takes memory for the header's text and its entries, which never outgrow the text. The error for a work buffer that is
+ * too small comes before the header is read, so it asks for a bound: twice the header's bytes here, and at most 7 times
+ * for the model (6.6 for metadata entries of 6 characters, which take 40 bytes each; tensors take less). */
+static st_status sti_take_header_scratch(sti_opening *o, sti_opened_file *p) {
     const size_t n = sti_round8(p->header_bytes ? p->header_bytes : 1);
-    if (p->header_bytes > SIZE_MAX / 4) { /* twice its bytes are obtained */
+    if (p->header_bytes > SIZE_MAX / 4) { /* 2 * n must not overflow */
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX / 4, p->header_bytes,
                         STI_TEXT("header of $a bytes does not fit this machine's memory"));
     }
-    /* one entry more, for a member that turns out to be none */
-    p->text = (unsigned char *)sti_scratch_take_of(o, 2 * n + sizeof *p->entries,
-                                                   sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
+    /* one extra entry: sti_header_next writes to it before it finds the end */
+    p->text = (unsigned char *)sti_take_scratch_for(
+        o, 2 * n + sizeof *p->entries, sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
     if (!p->text) return ST_ERR_MEMORY;
     p->entries = (sti_entry *)(void *)(p->text + n);
+    p->header = sti_header_init(p->text, p->header_bytes, o->flags, o->error);
     return ST_OK;
 }
 
-/* reads the header's text */
-STI_NOINLINE static st_status sti_open_text(const sti_opening *o, sti_opened_file *p) {
-    const size_t n = p->header_bytes;
-    const int code = n ? sti_io_read(&p->io, 8, p->text, n) : 0;
-    p->header = sti_header_at(p->text, n, o->flags, o->error);
-    return code ? sti_fail_code(o->error, code, 8, STI_TEXT("cannot read the header")) : ST_OK;
-}
-
-/* reads and parses the header, and sorts its entries by offset */
-STI_NOINLINE static st_status sti_open_entries(sti_opening *o, sti_opened_file *p) {
+/* Reads and parses the header, and sorts its entries by offset. */
+STI_NOINLINE static st_status sti_parse_entries(sti_opening *o, sti_opened_file *p) {
     sti_header *h = &p->header;
     uint64_t end = 0;
-    int more, sorted = 1;
-    st_status s = sti_open_text(o, p);
-    if (s != ST_OK) return s;
+    int found, sorted = 1;
+    st_status s;
+    const int code = p->header_bytes ? sti_io_read(&p->io, 8, p->text, p->header_bytes) : 0;
+    if (code) return sti_fail_code(o->error, code, 8, STI_TEXT("cannot read the header"));
     for (;;) {
         sti_entry *e = &p->entries[h->tensors];
-        s = sti_header_next(h, e, &more);
-        if (s != ST_OK || !more) break;
+        s = sti_header_next(h, e, &found);
+        if (s != ST_OK || !found) break;
         if (e->begin != end || e->end < end) sorted = 0;
         end = e->end;
     }
-    if (s != ST_OK || sti_json_high(&h->json)) { /* whatever else is wrong, text that is not UTF-8 is said first */
+    if (s != ST_OK || sti_json_may_have_high(&h->json)) { /* invalid UTF-8 takes precedence over every other fault */
         const st_status utf8 = sti_header_utf8(h->text, p->header_bytes, o->error);
         if (utf8 != ST_OK) return utf8;
     }
     if (s != ST_OK) return s;
-    sti_count(o, h);
-    if (!sorted) sti_sort(p->entries, h->tensors, sizeof *p->entries, sti_offset_before, NULL);
+    sti_add_sums(&o->sums, h);
+    if (!sorted) sti_sort(p->entries, h->tensors, sizeof *p->entries, sti_offset_less, NULL);
     return ST_OK;
 }
 
-/* proves where the tensors lie; error NULL: it is not yet the time to say so */
-static st_status sti_open_offsets(sti_opened_file *p, st_error *error) {
+/* Validates the data offsets of all tensors against each other and the file's length. */
+static st_status sti_check_offsets(sti_opened_file *p, st_error *error) {
     st_status s = ST_OK;
     uint32_t i;
     p->header.json.error = error;
@@ -4340,14 +4358,14 @@ static st_status sti_open_offsets(sti_opened_file *p, st_error *error) {
                : s;
 }
 
-static st_status sti_open_map(const sti_opening *o, st_io *io) {
+static st_status sti_map_file(const sti_opening *o, st_io *io) {
     int code = 0;
     if (io->mapped || (o->flags & ST_OPEN_NO_MAP)) return ST_OK;
 #if !defined(ST_NO_FILES) && !defined(ST_NO_MMAP)
-    if (o->system && io->bytes <= SIZE_MAX) {
+    if (o->is_system && io->bytes <= SIZE_MAX) {
         code = sti_system_map(io);
         if (!code) return ST_OK;
-    } else if (o->system && (o->flags & ST_OPEN_MUST_MAP)) {
+    } else if (o->is_system && (o->flags & ST_OPEN_MUST_MAP)) {
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX, io->bytes,
                         STI_TEXT("the file's $a bytes do not fit the address space"));
     }
@@ -4360,37 +4378,33 @@ static st_status sti_open_map(const sti_opening *o, st_io *io) {
     return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot map the file into memory"));
 }
 
-/* how long an open file's header is */
-static st_status sti_open_measure(sti_opening *o, sti_opened_file *p) {
+static st_status sti_read_header_length(sti_opening *o, sti_opened_file *p) {
     unsigned char first[8];
     uint64_t header_bytes = 0;
-    st_status s = ST_OK;
-    int code = 0;
-    o->at = p;
-    if (p->io.bytes >= sizeof first) {
-        code = sti_io_read(&p->io, 0, first, sizeof first);
-    }
-    if (code) s = sti_fail_code(o->error, code, 0, STI_TEXT("cannot read the file"));
-    if (s == ST_OK) s = sti_header_measure(first, p->io.bytes, o->limit, &header_bytes, o->error);
+    st_status s;
+    int code;
+    o->current = p;
+    code = p->io.bytes >= sizeof first ? sti_io_read(&p->io, 0, first, sizeof first) : 0;
+    if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("cannot read the file"));
+    s = sti_header_measure(first, p->io.bytes, o->limit, &header_bytes, o->error);
     p->header_bytes = (size_t)header_bytes;
     return s;
 }
 
-/* from an open file to its entries, and what is wrong with where they lie: repeated names are said before that, and
- * found after it */
-static st_status sti_open_part(sti_opening *o, sti_opened_file *p) {
-    st_status s = sti_open_measure(o, p);
-    if (s == ST_OK) s = sti_open_scratch(o, p);
-    if (s == ST_OK) s = sti_open_entries(o, p);
-    if (s != ST_OK) return s;
-    p->sound = sti_open_offsets(p, NULL);
-    return ST_OK;
+/* Parses the header of an open file. Faults in data offsets are only noted in offsets_status: a repeated name takes
+ * precedence over them, and sti_add_file finds it later. */
+static st_status sti_parse_file(sti_opening *o, sti_opened_file *p) {
+    st_status s = sti_read_header_length(o, p);
+    if (s == ST_OK) s = sti_take_header_scratch(o, p);
+    if (s == ST_OK) s = sti_parse_entries(o, p);
+    if (s == ST_OK) p->offsets_status = sti_check_offsets(p, NULL);
+    return s;
 }
 
-/* ---- from what the files hold to a model */
+/* ---- filling a model */
 
-/* takes the model's block, and sets all in it that is not a file's */
-STI_NOINLINE static st_status sti_open_block(sti_opening *o) {
+/* Takes the model's block and sets all of it that does not depend on the files. */
+STI_NOINLINE static st_status sti_take_model_block(sti_opening *o) {
     const size_t bytes = sti_layout_model(o, NULL);
     unsigned char *block = o->memory.work;
     sti_model *m;
@@ -4398,35 +4412,35 @@ STI_NOINLINE static st_status sti_open_block(sti_opening *o) {
         block = (unsigned char *)sti_allocate(&o->memory, bytes);
         if (!block) return sti_fail_memory(&o->memory, bytes, o->error);
     } else if (bytes > o->memory.work_bytes) {
-        return sti_fail_memory(&o->memory, sti_need(o, 0), o->error);
+        return sti_fail_memory(&o->memory, sti_work_needed(o, 0), o->error);
     }
     (void)sti_layout_model(o, block);
     ST_MEMSET(block, 0, (size_t)((unsigned char *)o->layout.tensors - block));
     m = o->layout.model;
-    m->open.tensors = o->layout.tensors;
-    m->open.count = o->sums.tensors;
-    m->open.shards = o->layout.shards;
-    m->open.shard_count = o->part_count;
+    m->base.tensors = o->layout.tensors;
+    m->base.count = o->sums.tensors;
+    m->base.shards = o->layout.shards;
+    m->base.shard_count = o->opened_count;
     m->files = o->layout.files;
     m->source = o->files;
-    m->system = o->system;
-    m->said = o->said; /* a literal, unless a path takes its place */
+    m->is_system = o->is_system;
+    m->label = o->label; /* a literal; sti_copy_paths replaces a path by a copy */
     m->memory = o->memory;
-    m->memory.chunks = NULL; /* they go when the call is over */
+    m->memory.chunks = NULL; /* scratch ends with the call */
     m->block_bytes = bytes;
     return ST_OK;
 }
 
-/* fills names, shapes and metadata of one file, and where things lie if that is proven; what is taken of the layout
- * moves on */
-STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_shard *shard) {
+/* Fills the tensors and the metadata of one file, and the tensors' data if the offsets are valid. Advances the
+ * layout. */
+STI_NOINLINE static void sti_fill_tensors(sti_opening *o, sti_opened_file *p, st_shard *shard) {
     const unsigned char *base = o->flags & ST_OPEN_NO_MAP ? NULL : (const unsigned char *)p->io.mapped;
     sti_layout *l = &o->layout;
     sti_header *const h = &p->header;
     st_tensor *t = l->tensors;
-    const uint32_t text_bytes = h->text_bytes; /* which is counted again */
+    const uint32_t text_bytes = h->text_bytes; /* sti_metadata_read counts again */
     char *text = l->text;
-    sti_string w; /* nothing below can fail: all of it passed once, and lies in memory of our own */
+    sti_string spelling; /* nothing below can fail: the text is a private copy and was parsed before */
     uint32_t i;
     for (i = 0; i < p->header.tensors; i++, t++) {
         const sti_entry *e = &p->entries[i];
@@ -4438,15 +4452,15 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_sh
         t->dtype_name = sti_dtype_name(&sti_dtypes[e->dtype]);
         if (e->dtype == ST_DTYPE_UNKNOWN) {
             t->dtype_name = text;
-            h->json.at = h->text + e->dtype_at;
-            (void)sti_header_copy(h, &w, &text);
+            h->json.at = h->text + e->dtype_offset;
+            (void)sti_string_read(h, &spelling, &text);
         }
         t->shape = l->shapes;
         sti_copy_shape(h, e, l->shapes);
         t->rank = e->rank;
         l->shapes += e->rank;
-        t->shard = (uint32_t)(p - o->parts);
-        if (p->sound != ST_OK) continue;
+        t->shard = (uint32_t)(p - o->opened);
+        if (p->offsets_status != ST_OK) continue;
         t->bytes = e->end - e->begin;
         t->elements = e->elements;
         t->offset = sti_add64_saturated(shard->data_offset, e->begin);
@@ -4466,113 +4480,125 @@ STI_NOINLINE static void sti_open_fill(sti_opening *o, sti_opened_file *p, st_sh
     l->text = text;
 }
 
-/* Builds both indexes of one file; gives the place of the first name or key that repeats another of it, or 0. */
-static uint32_t sti_open_repeat(const sti_opened_file *p, const sti_layout *l, const st_pair *pairs) {
+/* Builds the tables of one file's names and keys. Returns the offset in the header of the first name or key that
+ * repeats another, or 0. */
+static uint32_t sti_build_tables(const sti_opened_file *p, const sti_layout *l, const st_pair *pairs) {
     sti_name_table *names = &l->model->names, *keys = &l->model->keys;
-    uint32_t item, place = 0, other;
+    uint32_t item = STI_ABSENT, offset = 0, key_offset;
     names->tensors = l->tensors - p->header.tensors;
     names->slots = l->name_slots;
     names->count = p->header.tensors;
-    item =
-        l->model->open.shard_count == 1 ? sti_table_build(names, p->entries) : STI_ABSENT; /* or all at once, later */
-    if (item != STI_ABSENT) place = p->entries[item].key;
+    /* sti_index_check builds the table of several files */
+    if (l->model->base.shard_count == 1) item = sti_table_build(names, p->entries);
+    if (item != STI_ABSENT) offset = p->entries[item].key;
     keys->pairs = pairs;
     keys->slots = l->key_slots;
     keys->count = p->header.pairs;
     item = sti_table_build(keys, NULL);
     if (item != STI_ABSENT) {
-        other = sti_json_member(p->header.json, p->text + p->header.metadata, item);
-        if (!place || other < place) place = other;
+        key_offset = sti_json_member_offset(p->header.json, p->text + p->header.metadata, item);
+        if (!offset || key_offset < offset) offset = key_offset;
     }
-    return place;
+    return offset;
 }
 
-/* brings one file into the model, or says what is wrong with it: with its names before what is wrong with offsets */
-static st_status sti_open_finish(sti_opening *o, sti_opened_file *p) {
+/* Adds one parsed file to the model, or fails with the fault in it: repeated names first, then data offsets. */
+static st_status sti_add_file(sti_opening *o, sti_opened_file *p) {
     st_shard *shard = o->layout.shards++;
     sti_file *file = o->layout.files++;
-    uint32_t place;
+    uint32_t repeated;
     shard->path = p->path;
     shard->file_bytes = p->io.bytes;
     shard->data_offset = sti_add64_saturated(8, p->header_bytes);
     file->io = p->io;
     file->bytes = (o->flags & ST_OPEN_NO_MAP) && p->io.read_at ? NULL : (const unsigned char *)p->io.mapped;
-    file->open = p->open;
-    o->layout.model->open.bytes = sti_add64_saturated(o->layout.model->open.bytes, p->data_bytes);
-    sti_open_fill(o, p, shard);
-    place = sti_open_repeat(p, &o->layout, shard->metadata);
+    file->is_open = p->is_open;
+    o->layout.model->base.bytes = sti_add64_saturated(o->layout.model->base.bytes, p->data_bytes);
+    sti_fill_tensors(o, p, shard);
+    repeated = sti_build_tables(p, &o->layout, shard->metadata);
     p->header.json.error = o->error;
-    if (place) return sti_repeated(&p->header, place);
-    return p->sound == ST_OK ? ST_OK : sti_open_offsets(p, o->error);
+    if (repeated) return sti_fail_duplicate_name(&p->header, repeated);
+    return p->offsets_status == ST_OK ? ST_OK : sti_check_offsets(p, o->error);
 }
 
-/* ---- from a source to its parts */
+/* ---- opening a source */
 
-/* the last word on a file: the verdict on its header, unless it failed and the file is of another format */
-STI_COLD static st_status sti_open_judge(const sti_opening *o, st_status status) {
+/* Returns the status of a failed header, or reports the file's real format if its first bytes show another one. */
+STI_COLD static st_status sti_explain_format(const sti_opening *o, st_status status) {
     unsigned char bytes[STI_FORMAT_BYTES];
     const st_io *io;
     sti_span first;
-    if (status < ST_ERR_TRUNCATED || status > ST_ERR_OFFSETS || !o->at || !o->at->open) return status;
-    io = &o->at->io;
+    if (status < ST_ERR_TRUNCATED || status > ST_ERR_OFFSETS || !o->current || !o->current->is_open) return status;
+    io = &o->current->io;
     first.at = (const char *)bytes;
     first.n = io->bytes < sizeof bytes ? (size_t)io->bytes : sizeof bytes;
     if (first.n == 0 || sti_io_read(io, 0, bytes, first.n) != 0) return status;
-    return sti_format_prefer(first, status, o->error);
+    return sti_format_override(first, status, o->error);
 }
 
-/* what all ways to open have in common before */
-static st_status sti_open_begin(sti_opening *o, st_model **model, const char *said, const st_open_options *options,
-                                int given, st_error *error) {
-    static const st_open_options none = {0, 0, NULL, {NULL, 0}, NULL};
-    const st_open_options *all = options ? options : &none;
-    const unsigned both = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
-    const int wrong = !model || !given || (all->flags & ~(unsigned)STI_OPEN_FLAGS) || (all->flags & both) == both ||
-                      (all->allocator && (!all->allocator->alloc || !all->allocator->free)) ||
-                      (all->files && (!all->files->open || !all->files->close));
+/* Begins every call that opens a model: initializes `o` and checks the arguments. */
+STI_NOINLINE static st_status sti_open_begin(sti_opening *o, st_model **model, const char *label,
+                                             const st_open_options *options, int has_source, st_error *error) {
+    static const st_open_options defaults = {0, 0, NULL, {NULL, 0}, NULL};
+    const st_open_options *given = options ? options : &defaults;
+    const unsigned map_flags = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
+    const int is_valid = model && has_source && !(given->flags & ~(unsigned)STI_OPEN_FLAGS) &&
+                         (given->flags & map_flags) != map_flags &&
+                         (!given->allocator || (given->allocator->alloc && given->allocator->free)) &&
+                         (!given->files || (given->files->open && given->files->close));
     if (model) *model = NULL;
     ST_MEMSET(o, 0, sizeof *o);
-    o->one.path = "";
-    o->parts = &o->one;
-    o->part_count = 1;
-    o->said = said;
+    o->single.path = "";
+    o->opened = &o->single;
+    o->opened_count = 1;
+    o->label = label;
     o->error = error;
-    o->flags = all->flags;
-    o->limit = sti_header_limit(all);
-    sti_memory_choose(&o->memory, all->allocator, all->work.data, all->work.bytes);
-    if (!wrong) return ST_OK;
+    o->flags = given->flags;
+    o->limit = sti_header_limit(given);
+    sti_memory_init(&o->memory, given->allocator, given->work.data, given->work.bytes);
+    if (is_valid) return ST_OK;
     return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
                     STI_TEXT("model, path, io or options are NULL or invalid: check flags, allocator, work and files"));
 }
 
-/* what they have in common after: gives back all that is not the model's, and says which file a fault is in */
-static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
+static void sti_close_file(sti_opening *o, sti_opened_file *p) {
+    if (p->is_open && o->files.close) (o->files.close)(o->files.user, &p->io);
+    p->is_open = 0;
+}
+
+/* Ends every call that opens a model: returns the model, or closes the files, frees the model and adds the name of the
+ * current file to the error. */
+STI_NOINLINE static st_status sti_open_end(sti_opening *o, st_model **model, st_status s) {
+    uint32_t i;
     if (s == ST_OK) {
-        *model = &o->layout.model->open;
+        *model = &o->layout.model->base;
         (*model)->metadata = (*model)->shards->metadata;
         (*model)->metadata_count = (*model)->shards->metadata_count;
         (void)sti_succeed(o->error);
     } else {
+        for (i = 0; i < o->opened_count; i++) sti_close_file(o, &o->opened[i]);
         sti_deallocate(&o->memory, o->layout.model, o->layout.bytes);
-        (void)sti_error_file(o->error, sti_span_of(o->at && *o->at->path ? o->at->path : o->said), s);
+        (void)sti_error_prepend_path(o->error,
+                                     sti_span_of(o->current && *o->current->path ? o->current->path : o->label), s);
     }
     sti_arena_release(&o->memory, NULL, 0);
     return s;
 }
 
-/* a source that is there already, as the only part */
-static st_status sti_open_one(sti_opening *o) {
+/* Opens a model of one file whose st_io is set. */
+static st_status sti_open_source(sti_opening *o) {
+    sti_opened_file *p = o->opened;
     st_status s;
-    o->parts->open = 1;
-    s = sti_open_part(o, o->parts);
-    if (s == ST_OK && o->parts->sound == ST_OK) s = sti_open_map(o, &o->parts->io);
-    if (s == ST_OK) s = sti_open_block(o);
-    if (s == ST_OK) s = sti_open_finish(o, o->parts);
-    return s == ST_OK ? s : sti_open_judge(o, s);
+    p->is_open = 1;
+    s = sti_parse_file(o, p);
+    if (s == ST_OK && p->offsets_status == ST_OK) s = sti_map_file(o, &p->io);
+    if (s == ST_OK) s = sti_take_model_block(o);
+    if (s == ST_OK) s = sti_add_file(o, p);
+    return s == ST_OK ? s : sti_explain_format(o, s);
 }
 
-/* whether what a callback filled can be read */
-static int sti_io_serves(const st_io *io) {
+/* Returns 1 if a callback set a way to read the file. */
+static int sti_io_is_readable(const st_io *io) {
     return !io->bytes || io->read_at || io->mapped;
 }
 
@@ -4580,36 +4606,36 @@ ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, c
                                 st_error *error) {
     sti_opening o;
     st_status s = sti_open_begin(&o, model, "(memory)", options, bytes || !n, error);
-    o.one.io.mapped = bytes;
-    o.one.io.bytes = n;
-    return sti_open_end(&o, model, s == ST_OK ? sti_open_one(&o) : s);
+    o.single.io.mapped = bytes;
+    o.single.io.bytes = n;
+    return sti_open_end(&o, model, s == ST_OK ? sti_open_source(&o) : s);
 }
 
 ST_API st_status st_open_io(st_model **model, const st_io *io, const st_open_options *options, st_error *error) {
     sti_opening o;
-    st_status s = sti_open_begin(&o, model, "(callbacks)", options, io && sti_io_serves(io), error);
-    if (io) o.one.io = *io;
-    return sti_open_end(&o, model, s == ST_OK ? sti_open_one(&o) : s);
+    st_status s = sti_open_begin(&o, model, "(callbacks)", options, io && sti_io_is_readable(io), error);
+    if (io) o.single.io = *io;
+    return sti_open_end(&o, model, s == ST_OK ? sti_open_source(&o) : s);
 }
 
-/* ---- paths that come out of a file */
+/* ---- paths found in an index or given to st_open_hub */
 
-#define STI_MODEL ".safetensors"
-#define STI_INDEX_END ".safetensors.index.json"
+#define STI_FILE_SUFFIX ".safetensors"
+#define STI_INDEX_SUFFIX ".safetensors.index.json"
 
 static int sti_ends_with(sti_span s, const char *end) {
     const sti_span e = sti_span_of(end);
     return s.n >= e.n && ST_MEMCMP(s.at + (s.n - e.n), end, e.n) == 0;
 }
 
-static int sti_is_one_of(unsigned char c, const char *set) {
+static int sti_is_one_of(char c, const char *set) {
     for (; *set; set++) {
-        if ((unsigned char)*set == c) return 1;
+        if (*set == c) return 1;
     }
     return 0;
 }
 
-/* the same whatever the case of Latin letters is: some file systems take such names for one */
+/* Compares ASCII letters without case, as some file systems do. */
 static int sti_equals_ignoring_case(sti_span a, const char *b) {
     size_t i;
     for (i = 0; i < a.n && b[i]; i++) {
@@ -4621,73 +4647,77 @@ static int sti_equals_ignoring_case(sti_span a, const char *b) {
     return i == a.n && !b[i];
 }
 
-/* whether Windows takes a name without its extension for a device */
+/* Returns 1 if Windows treats a name without its extension as a device. */
 STI_COLD static int sti_is_device(sti_span s) {
-    static const char *const alone[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"};
-    sti_span first = s, rest;
+    static const char *const names[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"};
     size_t i;
-    for (i = 0; i < sizeof alone / sizeof *alone; i++) {
-        if (sti_equals_ignoring_case(s, alone[i])) return 1;
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        if (sti_equals_ignoring_case(s, names[i])) return 1;
     }
-    if (s.n < 4) return 0;
-    first.n = 3;
-    rest = sti_drop_first(s, 3);
-    if (!sti_equals_ignoring_case(first, "COM") && !sti_equals_ignoring_case(first, "LPT")) return 0;
-    return (rest.n == 1 && sti_is_one_of((unsigned char)*rest.at, "0123456789")) ||
-           sti_same(rest, sti_span_of("\xC2\xB9")) || sti_same(rest, sti_span_of("\xC2\xB2")) ||
-           sti_same(rest, sti_span_of("\xC2\xB3")); /* digits 1 to 3, raised */
+    if (s.n < 4 || (!sti_equals_ignoring_case(sti_span_from(s.at, 3), "COM") &&
+                    !sti_equals_ignoring_case(sti_span_from(s.at, 3), "LPT"))) {
+        return 0;
+    }
+    if (s.n == 4) return sti_is_one_of(s.at[3], "0123456789");
+    return s.n == 5 && s.at[3] == '\xC2' && sti_is_one_of(s.at[4], "\xB9\xB2\xB3"); /* superscript 1 to 3 */
 }
 
-/* Why a path of a shard, or a name of the hub's, is refused; NULL: it is not. Its parts must name the same thing on
- * every system, and nothing above them. Symbolic links are not its matter: what was loaded cannot make one. */
-STI_COLD static const char *sti_path_fault(sti_span path, int shard) {
-    if (shard && !sti_ends_with(path, STI_MODEL)) return STI_TEXT("shard path does not end in .safetensors");
+/* Returns why the path of a shard, or a repository or revision of st_open_hub, is refused; NULL if it is allowed. An
+ * allowed path names the same file on every system, inside the directory of the index. Symbolic links need no check:
+ * downloaded files cannot create them. */
+STI_COLD static const char *sti_path_fault(sti_span path, int is_shard) {
+    if (is_shard && !sti_ends_with(path, STI_FILE_SUFFIX)) return STI_TEXT("shard path does not end in .safetensors");
     for (;;) {
         sti_span name = path, stem;
         size_t i;
         for (name.n = 0; name.n < path.n && path.at[name.n] != '/'; name.n++) {
             const unsigned char c = (unsigned char)path.at[name.n];
-            if (c < 0x20 || c == 0x7F || sti_is_one_of(c, "\\:<>\"|?*")) {
-                return STI_TEXT("character not allowed in a shard path");
+            if (c < 0x20 || c == 0x7F || sti_is_one_of((char)c, "\\:<>\"|?*")) {
+                return STI_TEXT("path contains a character that is not allowed");
             }
             if (c == 0xC2 && name.n + 1 < path.n && (unsigned char)path.at[name.n + 1] < 0xA0) {
-                return STI_TEXT("control character in a shard path");
+                return STI_TEXT("path contains a control character");
             }
         }
-        if (name.n == 0) return STI_TEXT("shard path is absolute or has an empty component");
-        if (sti_is_one_of((unsigned char)name.at[0], " .") || sti_is_one_of((unsigned char)name.at[name.n - 1], " .")) {
-            return STI_TEXT("component of a shard path begins or ends with a dot or a space");
+        if (name.n == 0) return STI_TEXT("path is absolute or has an empty component");
+        if (sti_is_one_of(name.at[0], " .") || sti_is_one_of(name.at[name.n - 1], " .")) {
+            return STI_TEXT("path component begins or ends with a dot or a space");
         }
-        if (name.n > 255) return STI_TEXT("component of a shard path is longer than 255 bytes");
+        if (name.n > 255) return STI_TEXT("path component is longer than 255 bytes");
         for (stem = name, stem.n = i = 0; i < name.n && name.at[i] != '.'; i++) {
             if (name.at[i] != ' ') stem.n = i + 1;
         }
-        if (sti_is_device(stem)) return STI_TEXT("component of a shard path is a device name on Windows");
+        if (sti_is_device(stem)) return STI_TEXT("path component is a device name on Windows");
         if (name.n == path.n) return NULL;
         path = sti_drop_first(path, name.n + 1);
     }
 }
 
-/* ---- the index of a model of several files: its text */
+/* ---- parsing an index */
 
-/* resolves the escapes of a string where it stands; j is after its closing quote */
-static void sti_index_resolve(const sti_json *j, const sti_string *w, char *text) {
-    char *out = text + w->place + 1;
-    sti_span inside;
-    sti_json again;
+/* Fails at the position of a string in the index. `string` begins after the opening quote. */
+STI_COLD static st_status sti_index_fail(const sti_index_file *x, sti_span string, st_status status,
+                                         const char *sentence) {
+    (void)sti_json_fail_at(&x->json, (uint32_t)(string.at - 1 - x->text), status, sentence);
+    sti_error_set_subject(x->json.error, string, STI_SHOW_NAME);
+    return status;
+}
+
+/* Unescapes a string in place; j is after its closing quote. */
+static void sti_index_unescape(const sti_json *j, const sti_string *string, char *text) {
+    char *out = text + string->place + 1;
+    sti_json inside;
     unsigned char bytes[4];
-    if (!w->escaped) return;
-    inside.at = out;
-    inside.n = (size_t)((const char *)j->at - 1 - out);
-    again = sti_json_inside(inside);
-    while (again.at < again.end) { /* what is written never passes what was read */
-        const size_t n = sti_json_character(&again, 1, bytes);
+    if (!string->escaped) return;
+    inside = sti_json_of_text(sti_span_from(out, (size_t)((const char *)j->at - 1 - out)));
+    while (inside.at < inside.end) { /* the output never overtakes the input */
+        const size_t n = sti_json_character(&inside, 1, bytes);
         ST_MEMCPY(out, bytes, n);
         out += n;
     }
 }
 
-/* parses the weight_map into x->weights, which has room for every member with a path that is taken */
+/* Parses the weight_map into x->weights, which has room for every valid member. */
 STI_NOINLINE static st_status sti_index_weights(sti_index_file *x, sti_json *j) {
     sti_string name, value;
     sti_span path = {NULL, 0}, next;
@@ -4697,26 +4727,22 @@ STI_NOINLINE static st_status sti_index_weights(sti_index_file *x, sti_json *j) 
     while (more) {
         sti_weight *w = x->weights + x->weight_count;
         if ((s = sti_json_key(j, &name)) != ST_OK) return s;
-        sti_index_resolve(j, &name, x->text);
+        sti_index_unescape(j, &name, x->text);
         if ((s = sti_json_colon(j)) != ST_OK) return s;
-        if (sti_json_peek(j) != '"') return sti_json_wrong(j, STI_TEXT("weight_map value is not a string"));
+        if (sti_json_peek(j) != '"') return sti_json_fail_type(j, STI_TEXT("weight_map value is not a string"));
         next.at = (const char *)j->at + 1;
         if (path.at && (size_t)(j->end - j->at) > path.n + 1 && next.at[path.n] == '"' &&
-            ST_MEMCMP(next.at, path.at, path.n) == 0) { /* most weights have the path of the one before */
+            ST_MEMCMP(next.at, path.at, path.n) == 0) { /* most weights have the path of the previous one */
             j->at += path.n + 2;
         } else {
             const char *fault;
             if ((s = sti_json_string(j, &value, NULL)) != ST_OK) return s;
-            sti_index_resolve(j, &value, x->text);
+            sti_index_unescape(j, &value, x->text);
             next.n = value.bytes;
             fault = sti_path_fault(next, 1);
-            if (fault) {
-                (void)sti_json_fail_at(j, value.place, ST_ERR_PATH, fault);
-                sti_error_subject(j->error, next, STI_NAME);
-                return ST_ERR_PATH;
-            }
+            if (fault) return sti_index_fail(x, next, ST_ERR_PATH, fault);
             path = next;
-            x->text[value.place + 1 + value.bytes] = 0; /* in place of the quote, or of what the escapes left */
+            x->text[value.place + 1 + value.bytes] = 0; /* overwrites the closing quote or an escape */
             x->run_count++;
         }
         w->name = name.place + 1;
@@ -4728,7 +4754,7 @@ STI_NOINLINE static st_status sti_index_weights(sti_index_file *x, sti_json *j) 
     return ST_OK;
 }
 
-/* parses the metadata, whose values may be anything and stay JSON text; pairs: NULL, or room for all */
+/* Parses the metadata. Its values may be of any kind and stay JSON text. pairs: NULL, or room for x->pair_count. */
 STI_COLD static st_status sti_index_metadata(sti_index_file *x, sti_json *j, st_pair *pairs) {
     sti_string key;
     st_status s;
@@ -4740,11 +4766,11 @@ STI_COLD static st_status sti_index_metadata(sti_index_file *x, sti_json *j, st_
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
         p.key = x->text + key.place + 1;
         p.key_bytes = key.bytes;
-        if (pairs) sti_index_resolve(j, &key, x->text);
+        if (pairs) sti_index_unescape(j, &key, x->text);
         if ((s = sti_json_colon(j)) != ST_OK) return s;
         (void)sti_json_peek(j);
         p.value = (const char *)j->at;
-        if ((s = sti_json_skip(j, 2)) != ST_OK) return s; /* the root and the metadata are open */
+        if ((s = sti_json_skip(j, 2)) != ST_OK) return s; /* depth 2: the root and the metadata are open */
         p.value_bytes = (size_t)((const char *)j->at - p.value);
         if (pairs) pairs[x->pair_count] = p;
         x->pair_count++;
@@ -4753,72 +4779,68 @@ STI_COLD static st_status sti_index_metadata(sti_index_file *x, sti_json *j, st_
     return ST_OK;
 }
 
-/* parses the whole index, but only counts the metadata */
+/* Parses the index. Metadata entries are only counted. */
 STI_COLD static st_status sti_index_parse(sti_index_file *x) {
-    sti_json all = x->json, *j = &all;
+    sti_json root = x->json, *j = &root;
     int more, has_map = 0;
     sti_string key;
     st_status s;
     if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the index is not a JSON object"))) != ST_OK) return s;
     while (more) {
-        int map, metadata;
+        int is_map, is_metadata;
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
-        map = sti_string_is(&key, "weight_map", 10);
-        metadata = sti_string_is(&key, "metadata", 8);
-        if ((map && has_map) || (metadata && x->metadata)) {
+        is_map = sti_string_is(&key, "weight_map", 10);
+        is_metadata = sti_string_is(&key, "metadata", 8);
+        if ((is_map && has_map) || (is_metadata && x->metadata_offset)) {
             return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_TEXT("duplicate key"));
         }
         if ((s = sti_json_colon(j)) != ST_OK) return s;
         (void)sti_json_peek(j);
-        if (metadata) x->metadata = sti_json_offset(j);
-        has_map |= map;
-        s = map        ? sti_index_weights(x, j)
-            : metadata ? sti_index_metadata(x, j, NULL)
-                       : sti_json_skip(j, 1); /* ignored; the root is open */
+        if (is_metadata) x->metadata_offset = sti_json_offset(j);
+        has_map |= is_map;
+        s = is_map        ? sti_index_weights(x, j)
+            : is_metadata ? sti_index_metadata(x, j, NULL)
+                          : sti_json_skip(j, 1); /* depth 1: the root is open */
         if (s != ST_OK || (s = sti_json_next(j, '{', &more)) != ST_OK) return s;
     }
-    if (sti_json_peek(j) >= 0)
+    if (sti_json_peek(j) >= 0) {
         return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("unexpected text after the index's JSON object"));
+    }
     if (x->weight_count) return ST_OK;
     return sti_json_fail(j, ST_ERR_SCHEMA,
                          has_map ? STI_TEXT("weight_map is empty") : STI_TEXT("weight_map is missing"));
 }
 
 static sti_span sti_weight_name(const sti_index_file *x, const sti_weight *w) {
-    sti_span s;
-    s.at = x->text + w->name;
-    s.n = w->name_bytes;
-    return s;
+    return sti_span_from(x->text + w->name, w->name_bytes);
 }
 
-/* a key of the index repeats another */
-STI_COLD static st_status sti_index_repeated(const sti_index_file *x, sti_span key) {
-    (void)sti_json_fail_at(&x->json, (uint32_t)(key.at - 1 - x->text), ST_ERR_DUPLICATE,
-                           STI_TEXT("duplicate tensor name"));
-    sti_error_subject(x->json.error, key, STI_NAME);
-    return ST_ERR_DUPLICATE;
+/* Fails if a key of the index repeats another. */
+STI_COLD static st_status sti_index_check_keys(sti_opening *o, const sti_index_file *x, const st_pair *pairs,
+                                               uint32_t count, const char *sentence) {
+    sti_name_table keys;
+    uint32_t repeated;
+    if (!sti_take_table(o, &keys, pairs, count)) return ST_ERR_MEMORY;
+    repeated = sti_table_build(&keys, NULL);
+    if (repeated == STI_ABSENT) return ST_OK;
+    o->current = NULL;
+    return sti_index_fail(x, sti_table_name(&keys, repeated), ST_ERR_DUPLICATE, sentence);
 }
 
-/* Refuses a weight_map in which a name is there twice. A model that opens needs no such look, for each of its weights
- * is found in it once; one that has another fault does, for this one is reported first. */
-STI_COLD static st_status sti_index_unique(sti_opening *o, const sti_index_file *x, st_status status) {
-    sti_name_table names;
-    st_pair *pairs = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(x->weight_count, sizeof *pairs));
+/* Fails if the weight_map repeats a name; otherwise returns `status`. A repeated name takes precedence over the faults
+ * of shards, so this runs after any of them. A model without a fault needs no such table: sti_index_check looks up each
+ * weight and finds repeated ones. */
+STI_COLD static st_status sti_index_check_unique(sti_opening *o, const sti_index_file *x, st_status status) {
+    st_pair *pairs = (st_pair *)sti_take_scratch(o, x->weight_count, sizeof *pairs);
+    st_status s;
     uint32_t i;
-    ST_MEMSET(&names, 0, sizeof names);
-    names.slots =
-        (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_slots(x->weight_count), sizeof *names.slots));
-    if (!pairs || !names.slots) return ST_ERR_MEMORY;
+    if (!pairs) return ST_ERR_MEMORY;
     for (i = 0; i < x->weight_count; i++) {
         pairs[i].key = x->text + x->weights[i].name;
         pairs[i].key_bytes = x->weights[i].name_bytes;
     }
-    names.pairs = pairs;
-    names.count = x->weight_count;
-    i = sti_table_build(&names, NULL);
-    if (i == STI_ABSENT) return status;
-    o->at = NULL;
-    return sti_index_repeated(x, sti_table_name(&names, i));
+    s = sti_index_check_keys(o, x, pairs, x->weight_count, STI_TEXT("duplicate tensor name"));
+    return s == ST_OK ? status : s;
 }
 
 /* ---- several files: an index and its shards */
@@ -4830,42 +4852,36 @@ static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *p
     ST_MEMSET(&io, 0, sizeof io);
     code = (o->files.open)(o->files.user, path, &io);
     if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file"));
-    p->io = io; /* not before: what a callback that fails leaves there is nobody's, and another may have been here */
-    p->open = 1;
-    if (sti_io_serves(&p->io)) return ST_OK;
+    p->io = io; /* only now: a callback that fails may leave anything in io */
+    p->is_open = 1;
+    if (sti_io_is_readable(&p->io)) return ST_OK;
     return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("st_io has neither read_at nor mapped"));
 }
 
-/* keeps the paths of all files, which were scratch, in the block */
-static void sti_open_paths(sti_opening *o) {
-    st_shard *shards = o->layout.shards - o->part_count; /* which all were taken */
+/* Copies the paths of all files from scratch into the model's block. */
+static void sti_copy_paths(sti_opening *o) {
+    st_shard *shards = o->layout.shards - o->opened_count; /* sti_add_file advanced it past all of them */
     uint32_t i;
-    for (i = 0; i < o->part_count; i++) {
+    for (i = 0; i < o->opened_count; i++) {
         shards[i].path = sti_copy_text(&o->layout.text, sti_span_of(shards[i].path));
     }
-    o->layout.model->said = shards->path;
+    o->layout.model->label = shards->path;
 }
 
-/* a model of one file, by its path */
-static st_status sti_open_single(sti_opening *o, const char *path) {
-    st_status s = sti_open_file(o, &o->one, path);
+static st_status sti_open_one_file(sti_opening *o, const char *path) {
+    st_status s = sti_open_file(o, &o->single, path);
     o->sums.text = sti_span_of(path).n + 1;
-    if (s == ST_OK) s = sti_open_one(o);
-    if (s == ST_OK) sti_open_paths(o);
+    if (s == ST_OK) s = sti_open_source(o);
+    if (s == ST_OK) sti_copy_paths(o);
     return s;
 }
 
-static void sti_opened_close(sti_opening *o, sti_opened_file *p) {
-    if (p->open && o->files.close) (o->files.close)(o->files.user, &p->io);
-    p->open = 0;
-}
-
-/* reads and parses the index at path */
-STI_COLD static st_status sti_index_text(sti_opening *o, sti_index_file *x, const char *path) {
-    sti_opened_file *p = o->parts;
+/* Reads the index into memory and parses it. */
+STI_COLD static st_status sti_index_load(sti_opening *o, sti_index_file *x, const char *path) {
+    sti_opened_file *p = o->opened;
     st_status s = sti_open_file(o, p, path);
     sti_span text;
-    size_t good;
+    size_t valid;
     enum sti_format format;
     int code;
     if (s != ST_OK) return s;
@@ -4874,58 +4890,44 @@ STI_COLD static st_status sti_index_text(sti_opening *o, sti_index_file *x, cons
                         STI_TEXT("index of $a bytes exceeds the limit of $e"));
     }
     text.n = (size_t)p->io.bytes;
-    text.at = x->text = (char *)sti_scratch_take(o, text.n);
-    x->weights =
-        (sti_weight *)sti_scratch_take(o, sti_multiply_saturated(text.n / STI_SHORTEST_WEIGHT, sizeof *x->weights));
+    text.at = x->text = (char *)sti_take_scratch(o, text.n, 1);
+    x->weights = (sti_weight *)sti_take_scratch(o, text.n / STI_MIN_WEIGHT_BYTES, sizeof *x->weights);
     if (!text.at || !x->weights) return ST_ERR_MEMORY;
     code = text.n ? sti_io_read(&p->io, 0, x->text, text.n) : 0;
     if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("cannot read the file"));
-    sti_opened_close(o, p);
-    x->json = sti_json_inside(text);
+    sti_close_file(o, p);
+    x->json = sti_json_of_text(text);
     x->json.error = o->error;
-    good = sti_utf8_span(x->json.at, text.n);
+    valid = sti_utf8_prefix(x->json.at, text.n);
     text.n = text.n < STI_FORMAT_BYTES ? text.n : STI_FORMAT_BYTES;
-    format = sti_format_of(text); /* before the text is changed */
-    s = good == (size_t)p->io.bytes
+    format = sti_format_of(text); /* before parsing changes the text */
+    s = valid == (size_t)p->io.bytes
             ? sti_index_parse(x)
-            : sti_fail(o->error, ST_ERR_UTF8, good, 0, 0, STI_TEXT("invalid UTF-8 in the index"));
+            : sti_fail(o->error, ST_ERR_UTF8, valid, 0, 0, STI_TEXT("invalid UTF-8 in the index"));
     return s == ST_OK || s == ST_ERR_PATH || format == STI_FORMAT_INDEX || format == STI_FORMAT_TEXT
                ? s
-               : sti_format_prefer(text, s, o->error);
+               : sti_format_override(text, s, o->error);
 }
 
-/* reads the index at path; refuses one whose metadata has a key twice */
+/* Loads the index and reads its metadata, whose keys must be unique. */
 STI_COLD static st_status sti_index_read(sti_opening *o, sti_index_file *x, const char *path) {
-    st_status s = sti_index_text(o, x, path);
+    st_status s = sti_index_load(o, x, path);
     sti_json j = x->json;
-    sti_name_table keys;
-    uint32_t repeated;
-    if (s != ST_OK || !x->metadata) return s;
-    ST_MEMSET(&keys, 0, sizeof keys);
-    x->pairs = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(x->pair_count, sizeof *x->pairs));
-    keys.slots =
-        (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_slots(x->pair_count), sizeof *keys.slots));
-    if (!x->pairs || !keys.slots) return ST_ERR_MEMORY;
-    j.at += x->metadata;
-    (void)sti_index_metadata(x, &j, x->pairs); /* cannot fail: it was parsed before */
-    keys.pairs = x->pairs;
-    keys.count = x->pair_count;
-    repeated = sti_table_build(&keys, NULL);
-    return repeated == STI_ABSENT ? ST_OK : sti_index_repeated(x, sti_table_name(&keys, repeated));
+    if (s != ST_OK || !x->metadata_offset) return s;
+    x->pairs = (st_pair *)sti_take_scratch(o, x->pair_count, sizeof *x->pairs);
+    if (!x->pairs) return ST_ERR_MEMORY;
+    j.at += x->metadata_offset;
+    (void)sti_index_metadata(x, &j, x->pairs); /* cannot fail: sti_index_parse parsed it */
+    return sti_index_check_keys(o, x, x->pairs, x->pair_count, STI_TEXT("duplicate metadata key"));
 }
 
-/* numbers the shards in the order of their paths: x->weights get the numbers, first[0] to first[*count - 1] a run of
- * weights of each */
-STI_NOINLINE static st_status sti_index_number(sti_opening *o, sti_index_file *x, sti_name_table *paths,
-                                               uint32_t *first, uint32_t *count) {
-    st_pair *runs = (st_pair *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *runs));
-    uint32_t *same = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *same)), i, run;
-    ST_MEMSET(paths, 0, sizeof *paths);
-    paths->slots =
-        (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(sti_table_slots(x->run_count), sizeof *paths->slots));
-    if (!runs || !same || !paths->slots) return ST_ERR_MEMORY;
-    paths->pairs = runs;
-    paths->count = x->run_count;
+/* Numbers the shards in the order of their paths and stores the numbers in x->weights. Sets first[i] to the first run
+ * of weights of shard i. */
+STI_NOINLINE static st_status sti_index_number_shards(sti_opening *o, sti_index_file *x, sti_name_table *paths,
+                                                      uint32_t *first, uint32_t *count) {
+    st_pair *runs = (st_pair *)sti_take_scratch(o, x->run_count, sizeof *runs);
+    uint32_t *same = (uint32_t *)sti_take_scratch(o, x->run_count, sizeof *same), i, run;
+    if (!sti_take_table(o, paths, runs, x->run_count) || !same) return ST_ERR_MEMORY;
     for (i = run = 0; i < x->weight_count; i++) {
         if (i && x->weights[i].shard == x->weights[i - 1].shard) continue;
         runs[run].key = x->text + x->weights[i].shard;
@@ -4934,15 +4936,15 @@ STI_NOINLINE static st_status sti_index_number(sti_opening *o, sti_index_file *x
     }
     (void)sti_table_build(paths, NULL);
     for (run = *count = 0; run < x->run_count; run++) {
-        same[run] = sti_table_find(paths, sti_table_name(paths, run)); /* the first run of this path */
+        same[run] = sti_table_find(paths, sti_table_name(paths, run)); /* the first run with this path */
         if (same[run] == run) first[(*count)++] = run;
     }
     if (*count > STI_MAX_SHARDS) {
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, STI_MAX_SHARDS, *count,
                         STI_TEXT("index of $a shards exceeds the limit of $e"));
     }
-    sti_sort(first, *count, sizeof *first, sti_name_before, paths);
-    for (i = 0; i < *count; i++) runs[first[i]].value_bytes = i;
+    sti_sort(first, *count, sizeof *first, sti_name_less, paths);
+    for (i = 0; i < *count; i++) runs[first[i]].value_bytes = i; /* the shard's number */
     for (i = run = 0; i < x->weight_count; i++) {
         if (x->text + x->weights[i].shard != runs[run].key) run++;
         x->weights[i].shard = (uint32_t)runs[same[run]].value_bytes;
@@ -4950,69 +4952,61 @@ STI_NOINLINE static st_status sti_index_number(sti_opening *o, sti_index_file *x
     return ST_OK;
 }
 
-/* makes a part of each shard that the index names, with its path */
-STI_COLD static st_status sti_index_parts(sti_opening *o, sti_index_file *x) {
-    const size_t directory = sti_system_directory(o->said);
-    uint32_t *first = (uint32_t *)sti_scratch_take(o, sti_multiply_saturated(x->run_count, sizeof *first)), count, i;
-    size_t texts = 0;
-    sti_opened_file *parts;
+/* Sets o->opened to the shards that the index names, with their paths. */
+STI_COLD static st_status sti_index_list_shards(sti_opening *o, sti_index_file *x) {
+    const size_t directory = sti_system_directory_length(o->label);
+    uint32_t *first = (uint32_t *)sti_take_scratch(o, x->run_count, sizeof *first), count = 0, i;
+    size_t path_bytes = 0;
+    sti_opened_file *shards;
     sti_name_table paths;
     char *text;
-    st_status s = first ? sti_index_number(o, x, &paths, first, &count) : ST_ERR_MEMORY;
+    st_status s = first ? sti_index_number_shards(o, x, &paths, first, &count) : ST_ERR_MEMORY;
     if (s != ST_OK) return s;
     for (i = 0; i < count; i++) {
-        texts = sti_add_saturated(texts, sti_add_saturated(directory, sti_table_name(&paths, first[i]).n + 1));
+        path_bytes =
+            sti_add_saturated(path_bytes, sti_add_saturated(directory, sti_table_name(&paths, first[i]).n + 1));
     }
-    parts = (sti_opened_file *)sti_scratch_take(o, sti_multiply_saturated(count, sizeof *parts));
-    text = (char *)sti_scratch_take(o, texts);
-    if (!parts || !text) return ST_ERR_MEMORY;
-    ST_MEMSET(parts, 0, count * sizeof *parts); /* they were taken with this size */
+    shards = (sti_opened_file *)sti_take_scratch(o, count, sizeof *shards);
+    text = (char *)sti_take_scratch(o, path_bytes, 1);
+    if (!shards || !text) return ST_ERR_MEMORY;
+    ST_MEMSET(shards, 0, count * sizeof *shards); /* cannot overflow: sti_take_scratch took this size */
     for (i = 0; i < count; i++) {
-        parts[i].path = text;
-        ST_MEMCPY(text, o->said, directory);
+        shards[i].path = text;
+        ST_MEMCPY(text, o->label, directory);
         text += directory;
         (void)sti_copy_text(&text, sti_table_name(&paths, first[i]));
     }
     o->sums.pairs = x->pair_count;
-    o->sums.text = sti_add_saturated(texts, sti_span_of(o->said).n + 1);
+    o->sums.text = sti_add_saturated(path_bytes, sti_span_of(o->label).n + 1);
     for (i = 0; i < x->pair_count; i++) {
         const st_pair *p = &x->pairs[i];
         o->sums.text = sti_add_saturated(o->sums.text, sti_add_saturated(p->key_bytes, p->value_bytes + 2));
     }
-    o->parts = parts;
-    o->part_count = count;
+    o->opened = shards;
+    o->opened_count = count;
     return ST_OK;
 }
 
-/* after its header was read: past the first few a file is closed, but for its mapping */
-static void sti_opened_rest(sti_opening *o, sti_opened_file *p, uint32_t number) {
-    if (number < STI_KEPT_OPEN) return;
-#if !defined(ST_NO_FILES)
-    if (o->system && p->io.mapped) sti_system_release(&p->io);
-#endif
-    if (!p->io.mapped) sti_opened_close(o, p);
-}
-
-/* reports the fault of a shard that has one as if the file were alone; the model that was begun goes */
-STI_COLD static st_status sti_open_alone(sti_opening *o, sti_opened_file *p) {
-    sti_opened_file *parts = o->parts;
-    const uint32_t count = o->part_count;
+/* Discards the model begun so far and fails with the error that opening this shard alone would report. */
+STI_COLD static st_status sti_fail_alone(sti_opening *o, sti_opened_file *p) {
+    sti_opened_file *opened = o->opened;
+    const uint32_t count = o->opened_count;
     st_status s;
     sti_deallocate(&o->memory, o->layout.model, o->layout.bytes);
     o->layout.model = NULL;
-    o->at = o->parts = p;
-    o->part_count = 1;
+    o->current = o->opened = p;
+    o->opened_count = 1;
     ST_MEMSET(&o->sums, 0, sizeof o->sums);
-    sti_count(o, &p->header);
-    s = sti_open_block(o);
-    if (s == ST_OK) s = sti_open_finish(o, p);
-    o->parts = parts;
-    o->part_count = count;
+    sti_add_sums(&o->sums, &p->header);
+    s = sti_take_model_block(o);
+    if (s == ST_OK) s = sti_add_file(o, p);
+    o->opened = opened;
+    o->opened_count = count;
     return s == ST_OK ? sti_fail_code(o->error, STI_IO_CHANGED, STI_NO_OFFSET, NULL) : s;
 }
 
-/* opens a file of the model again: 0 and the same file, to be closed with files->close, or a code */
-static int sti_io_again(const st_files *files, const char *path, const st_io *first, st_io *io) {
+/* Reopens a file of the model. Returns 0 if it is still the same file, to be closed with files->close, or a code. */
+STI_COLD static int sti_reopen_io(const st_files *files, const char *path, const st_io *first, st_io *io) {
     int code;
     ST_MEMSET(io, 0, sizeof *io);
     code = (files->open)(files->user, path, io);
@@ -5022,84 +5016,87 @@ static int sti_io_again(const st_files *files, const char *path, const st_io *fi
     return STI_IO_CHANGED;
 }
 
-/* parses once more the header of a shard whose scratch was given back: it must hold as much as before */
-STI_COLD static st_status sti_open_again(sti_opening *o, sti_opened_file *p) {
+/* Fails with a sentence about the tensor or shard `name`, followed by the paths of one or two shards. */
+STI_COLD static st_status sti_fail_shard(const sti_opening *o, sti_span name, const char *sentence, const char *path,
+                                         const char *conjunction, const char *other_path) {
+    (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, sentence);
+    if (path) sti_error_append(o->error, " ", sti_span_of(path));
+    if (other_path) sti_error_append(o->error, conjunction, sti_span_of(other_path));
+    sti_error_set_subject(o->error, name, STI_SHOW_NAME);
+    return ST_ERR_SHARD;
+}
+
+/* Parses the header of a shard whose scratch was released. It must hold as much as before. */
+STI_COLD static st_status sti_reparse_file(sti_opening *o, sti_opened_file *p) {
     const sti_header before = p->header;
-    const sti_layout layout = o->layout;
     const sti_sums sums = o->sums;
     const st_io io = p->io;
-    st_status s;
-    const int code = sti_io_again(&o->files, p->path, &io, &p->io);
-    if (code) {
-        p->io = io;
-        return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file"));
-    }
-    s = sti_open_part(o, p);
-    (o->files.close)(o->files.user, &p->io);
+    const int code = sti_reopen_io(&o->files, p->path, &io, &p->io);
+    st_status s =
+        code ? sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file")) : sti_parse_file(o, p);
+    if (!code) (o->files.close)(o->files.user, &p->io);
     p->io = io;
     o->sums = sums;
-    o->layout = layout;
-    if (s != ST_OK || (p->sound == ST_OK && p->header.tensors == before.tensors && p->header.pairs == before.pairs &&
-                       p->header.dimensions == before.dimensions && p->header.text_bytes == before.text_bytes)) {
+    if (s != ST_OK ||
+        (p->offsets_status == ST_OK && p->header.tensors == before.tensors && p->header.pairs == before.pairs &&
+         p->header.dimensions == before.dimensions && p->header.text_bytes == before.text_bytes)) {
         return s;
     }
     return sti_fail_code(o->error, STI_IO_CHANGED, STI_NO_OFFSET, NULL);
 }
 
-/* whether the file system's number of an open file is that of one of the parts before it */
-static int sti_opened_twice(const sti_opening *o, uint32_t part, uint32_t *seen) {
-    const uint32_t room = 2 * o->part_count;
-    const st_io *io = &o->parts[part].io;
-    uint32_t at = (uint32_t)(((io->id[0] ^ io->id[1]) * 0x9E3779B97F4A7C15u >> 32) % room);
-    if (!(io->id[0] | io->id[1])) return 0;
-    for (; seen[at]; at = at + 1 < room ? at + 1 : 0) {
-        const st_io *other = &o->parts[seen[at] - 1].io;
+/* Returns 1 if the file system reports this shard as the same file as an earlier one. `seen` is a hash set of shard
+ * numbers + 1 with 2 * o->opened_count slots. */
+static int sti_is_file_seen(const sti_opening *o, uint32_t shard, uint32_t *seen) {
+    const uint32_t slots = 2 * o->opened_count;
+    const st_io *io = &o->opened[shard].io;
+    uint32_t slot = (uint32_t)(sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) % slots);
+    if (!(io->id[0] | io->id[1])) return 0; /* unknown */
+    for (; seen[slot]; slot = slot + 1 < slots ? slot + 1 : 0) {
+        const st_io *other = &o->opened[seen[slot] - 1].io;
         if (io->id[0] == other->id[0] && io->id[1] == other->id[1] && io->bytes == other->bytes) return 1;
     }
-    seen[at] = part + 1;
+    seen[slot] = shard + 1;
     return 0;
 }
 
-/* opens one shard and parses its header */
-STI_COLD static st_status sti_open_shard(sti_opening *o, uint32_t part, uint32_t *seen) {
-    sti_opened_file *p = &o->parts[part];
+/* Opens one shard and parses its header. */
+STI_COLD static st_status sti_open_shard(sti_opening *o, uint32_t shard, uint32_t *seen) {
+    sti_opened_file *p = &o->opened[shard];
     st_status s = sti_open_file(o, p, p->path);
-    const sti_span name = sti_drop_first(sti_span_of(p->path), sti_system_directory(o->said));
+    const sti_span name = sti_drop_first(sti_span_of(p->path), sti_system_directory_length(o->label));
     if (s == ST_ERR_NOT_FOUND) {
         if (o->flags & ST_OPEN_PARTIAL) return ST_OK;
-        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
-                       STI_TEXT("shard listed in the index does not exist"));
-        sti_error_subject(o->error, name, STI_NAME);
-        return ST_ERR_SHARD;
+        return sti_fail_shard(o, name, STI_TEXT("shard listed in the index does not exist"), NULL, NULL, NULL);
     }
-    if (s == ST_OK && o->system && sti_opened_twice(o, part, seen)) { /* no tensor may be in two shards */
-        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
-                       STI_TEXT("shard is the same file as another shard"));
-        sti_error_subject(o->error, name, STI_NAME);
-        return ST_ERR_SHARD;
+    if (s == ST_OK && o->is_system && sti_is_file_seen(o, shard, seen)) {
+        return sti_fail_shard(o, name, STI_TEXT("shard is the same file as another shard"), NULL, NULL, NULL);
     }
-    o->at = p;
-    if (s == ST_OK) s = sti_open_part(o, p);
-    if (s == ST_OK && p->sound != ST_OK) s = sti_open_alone(o, p);
-    if (s == ST_OK) s = sti_open_map(o, &p->io);
-    if (s != ST_OK) return sti_open_judge(o, s);
-    o->at = NULL;
-    sti_opened_rest(o, p, part);
+    o->current = p;
+    if (s == ST_OK) s = sti_parse_file(o, p);
+    if (s == ST_OK && p->offsets_status != ST_OK) s = sti_fail_alone(o, p);
+    if (s == ST_OK) s = sti_map_file(o, &p->io);
+    if (s != ST_OK) return sti_explain_format(o, s);
+    o->current = NULL;
+    if (shard < STI_MAX_OPEN_FILES) return ST_OK;
+#if !defined(ST_NO_FILES)
+    if (o->is_system && p->io.mapped) sti_system_close_handle(&p->io); /* keeps the mapping */
+#endif
+    if (!p->io.mapped) sti_close_file(o, p);
     return ST_OK;
 }
 
-/* Opens all shards, to know how large the model is. What was parsed is kept for sti_open_shards only as far as it is
- * little: else the scratch of all shards is more than the model. */
-STI_COLD static st_status sti_open_headers(sti_opening *o) {
-    const size_t seen_bytes = sti_multiply_saturated(o->part_count, 2 * sizeof(uint32_t));
-    uint32_t *seen = (uint32_t *)sti_scratch_take(o, seen_bytes), i;
+/* Opens all shards to learn the size of the model. Keeps the parsed headers up to STI_KEPT_HEADER_BYTES;
+ * sti_fill_model parses the others again. Keeping all would take more memory than the model. */
+STI_COLD static st_status sti_parse_shards(sti_opening *o) {
+    uint32_t *seen = (uint32_t *)sti_take_scratch(o, o->opened_count, 2 * sizeof *seen), i;
     size_t kept = 0;
     if (!seen) return ST_ERR_MEMORY;
-    ST_MEMSET(seen, 0, seen_bytes);
-    if (o->system && o->part_count > STI_MAX_MAPPED && !(o->flags & ST_OPEN_MUST_MAP)) o->flags |= ST_OPEN_NO_MAP;
-    for (i = 0; i < o->part_count; i++) {
+    ST_MEMSET(seen, 0, o->opened_count * 2 * sizeof *seen);
+    if (o->is_system && o->opened_count > STI_MAX_MAPPED && !(o->flags & ST_OPEN_MUST_MAP)) o->flags |= ST_OPEN_NO_MAP;
+    for (i = 0; i < o->opened_count; i++) {
         sti_chunk *last = o->memory.chunks;
-        sti_opened_file *p = &o->parts[i];
+        sti_opened_file *p = &o->opened[i];
         st_status s = sti_open_shard(o, i, seen);
         if (s != ST_OK) return s;
         if (o->sums.tensors > STI_MAX_NAMES || o->sums.pairs > STI_MAX_NAMES) {
@@ -5107,154 +5104,143 @@ STI_COLD static st_status sti_open_headers(sti_opening *o) {
                             STI_TEXT("more than $e tensors or metadata entries"));
         }
         kept = sti_add_saturated(kept, p->header_bytes);
-        if (kept <= STI_KEPT_HEADERS) continue;
+        if (kept <= STI_KEPT_HEADER_BYTES) continue;
         sti_arena_release(&o->memory, last, 0);
         p->text = NULL;
     }
     return ST_OK;
 }
 
-/* brings all shards into the model */
-STI_COLD static st_status sti_open_shards(sti_opening *o) {
-    st_status s = sti_open_block(o);
+STI_COLD static st_status sti_fill_model(sti_opening *o) {
+    st_status s = sti_take_model_block(o);
     uint32_t i;
-    for (i = 0; s == ST_OK && i < o->part_count; i++) {
+    for (i = 0; s == ST_OK && i < o->opened_count; i++) {
         sti_chunk *last = o->memory.chunks;
-        o->at = &o->parts[i];
-        if (!o->at->text && o->at->io.bytes) s = sti_open_again(o, o->at);
-        if (s == ST_OK && sti_open_finish(o, o->at) != ST_OK) s = sti_open_alone(o, o->at);
+        sti_opened_file *p = o->current = &o->opened[i];
+        if (!p->text && p->io.bytes) s = sti_reparse_file(o, p);
+        if (s == ST_OK && sti_add_file(o, p) != ST_OK) s = sti_fail_alone(o, p);
         sti_arena_release(&o->memory, last, 0);
     }
     return s;
 }
 
-/* a name is there twice: in one shard, which then is refused as it is alone, or in two */
-STI_COLD static st_status sti_open_repeated(sti_opening *o, uint32_t item) {
+/* Reports a repeated tensor name: in one shard as if the shard were opened alone, or in two. */
+STI_COLD static st_status sti_fail_repeated_tensor(sti_opening *o, uint32_t item) {
     const sti_name_table *names = &o->layout.model->names;
     const st_tensor *t = names->tensors, *other = t;
-    while (!sti_same(sti_table_name(names, (uint32_t)(other - t)), sti_table_name(names, item))) other++;
+    while (!sti_span_equal(sti_table_name(names, (uint32_t)(other - t)), sti_table_name(names, item))) other++;
     if (other->shard == t[item].shard) {
-        sti_opened_file *p = o->at = &o->parts[other->shard];
-        st_status s = sti_open_again(o, p);
-        return s == ST_OK ? sti_open_alone(o, p) : s;
+        sti_opened_file *p = o->current = &o->opened[other->shard];
+        st_status s = sti_reparse_file(o, p);
+        return s == ST_OK ? sti_fail_alone(o, p) : s;
     }
-    (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, STI_TEXT("tensor is in two shards:"));
-    sti_error_append(o->error, " ", sti_span_of(o->parts[other->shard].path));
-    sti_error_append(o->error, " and ", sti_span_of(o->parts[t[item].shard].path));
-    sti_error_subject(o->error, sti_table_name(names, item), STI_NAME);
-    return ST_ERR_SHARD;
+    return sti_fail_shard(o, sti_table_name(names, item), STI_TEXT("tensor is in two shards:"),
+                          o->opened[other->shard].path, " and ", o->opened[t[item].shard].path);
 }
 
-/* indexes the names of all shards, and proves that they are what the index says */
+/* Builds the tables of names and keys, and checks that the shards hold the tensors that the index assigns to them. */
 STI_NOINLINE static st_status sti_index_check(sti_opening *o, sti_index_file *x) {
     sti_name_table *names = &o->layout.model->names, *keys = &o->layout.model->keys;
-    const st_tensor *t = o->layout.model->open.tensors;
-    unsigned char *named = (unsigned char *)sti_scratch_take(o, o->sums.tensors);
-    uint32_t items[STI_AHEAD], item, i, k;
-    sti_span ahead[STI_AHEAD];
-    int absent = 0;
-    if (!named) return ST_ERR_MEMORY;
-    ST_MEMSET(named, 0, o->sums.tensors);
-    if (o->part_count > 1) { /* of one shard alone they are there */
-        keys->pairs = o->layout.model->open.shards->metadata;
-        keys->count = (uint32_t)o->layout.model->open.shards->metadata_count;
+    const st_tensor *t = o->layout.model->base.tensors;
+    unsigned char *seen = (unsigned char *)sti_take_scratch(o, o->sums.tensors, 1); /* 1: the index names the tensor */
+    uint32_t items[STI_FIND_BATCH], item, i, k;
+    sti_span ahead[STI_FIND_BATCH];
+    int is_partial = 0;
+    if (!seen) return ST_ERR_MEMORY;
+    ST_MEMSET(seen, 0, o->sums.tensors);
+    if (o->opened_count > 1) { /* sti_add_file built the tables of a single shard */
+        keys->pairs = o->layout.model->base.shards->metadata;
+        keys->count = (uint32_t)o->layout.model->base.shards->metadata_count;
         (void)sti_table_build(keys, NULL);
         names->tensors = t;
         names->count = (uint32_t)o->sums.tensors;
         item = sti_table_build(names, NULL);
-        if (item != STI_ABSENT) return sti_open_repeated(o, item);
+        if (item != STI_ABSENT) return sti_fail_repeated_tensor(o, item);
     }
     for (i = 0; i < x->weight_count; i++) {
         const sti_weight *w = &x->weights[i];
-        const sti_opened_file *promised = &o->parts[w->shard];
+        const sti_opened_file *assigned = &o->opened[w->shard];
         const sti_span name = sti_weight_name(x, w);
-        if (i % STI_AHEAD == 0) {
-            for (k = 0; k < STI_AHEAD && k < x->weight_count - i; k++) ahead[k] = sti_weight_name(x, w + k);
+        if (i % STI_FIND_BATCH == 0) {
+            for (k = 0; k < STI_FIND_BATCH && k < x->weight_count - i; k++) ahead[k] = sti_weight_name(x, w + k);
             sti_table_find_many(names, ahead, k, items);
         }
-        item = items[i % STI_AHEAD];
-        if (item != STI_ABSENT && named[item]++) return sti_index_repeated(x, name);
-        if (!promised->io.bytes) { /* it is absent, and may be */
-            absent = 1;
+        item = items[i % STI_FIND_BATCH];
+        if (item != STI_ABSENT && seen[item]++) {
+            return sti_index_fail(x, name, ST_ERR_DUPLICATE, STI_TEXT("duplicate tensor name"));
+        }
+        if (!assigned->io.bytes) { /* a missing shard: ST_OPEN_PARTIAL is set */
+            is_partial = 1;
             continue;
         }
         if (item != STI_ABSENT && t[item].shard == w->shard) continue;
-        (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0,
-                       STI_TEXT("the index assigns this tensor to a shard that does not contain it:"));
-        sti_error_append(o->error, " ", sti_span_of(promised->path));
-        if (item != STI_ABSENT) sti_error_append(o->error, ", and not ", sti_span_of(o->parts[t[item].shard].path));
-        sti_error_subject(o->error, name, STI_NAME);
-        return ST_ERR_SHARD;
+        return sti_fail_shard(o, name, STI_TEXT("the index assigns this tensor to a shard that does not contain it:"),
+                              assigned->path, ", and not ", item == STI_ABSENT ? NULL : o->opened[t[item].shard].path);
     }
-    return absent ? sti_index_unique(o, x, ST_OK) : ST_OK;
+    return is_partial ? sti_index_check_unique(o, x, ST_OK) : ST_OK;
 }
 
-/* a model of several files, by the path of its index */
-STI_COLD static st_status sti_open_list(sti_opening *o, const char *path) {
+/* Opens a model of several files by the path of its index. */
+STI_COLD static st_status sti_open_index(sti_opening *o, const char *path) {
     sti_index_file index;
     sti_layout *l = &o->layout;
     st_status s;
     uint32_t i;
-    o->said = path;
+    o->label = path;
     ST_MEMSET(&index, 0, sizeof index);
     if (o->memory.work) {
         return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
                         STI_TEXT("options.work is for models of one file: set options.allocator instead"));
     }
     if ((s = sti_index_read(o, &index, path)) != ST_OK) return s;
-    s = sti_index_parts(o, &index);
-    if (s == ST_OK) s = sti_open_headers(o);
-    if (s == ST_OK) s = sti_open_shards(o);
+    s = sti_index_list_shards(o, &index);
+    if (s == ST_OK) s = sti_parse_shards(o);
+    if (s == ST_OK) s = sti_fill_model(o);
     if (s == ST_OK) {
-        o->at = NULL;
+        o->current = NULL;
         s = sti_index_check(o, &index);
     }
-    if (s != ST_OK) return sti_index_unique(o, &index, s);
-    sti_open_paths(o);
-    l->model->said = sti_copy_text(&l->text, sti_span_of(path));
-    if (!index.metadata) return ST_OK;
-    l->model->open.index = l->pairs;
-    l->model->open.index_count = index.pair_count;
+    if (s != ST_OK) return sti_index_check_unique(o, &index, s);
+    sti_copy_paths(o);
+    l->model->label = sti_copy_text(&l->text, sti_span_of(path));
+    if (!index.metadata_offset) return ST_OK;
+    l->model->base.index = l->pairs;
+    l->model->base.index_count = index.pair_count;
     for (i = 0; i < index.pair_count; i++) {
-        const st_pair *from = &index.pairs[i];
-        sti_span key, value;
-        key.at = from->key, value.at = from->value;
-        key.n = l->pairs[i].key_bytes = from->key_bytes;
-        value.n = l->pairs[i].value_bytes = from->value_bytes;
-        l->pairs[i].key = sti_copy_text(&l->text, key);
-        l->pairs[i].value = sti_copy_text(&l->text, value);
+        st_pair *p = &l->pairs[i];
+        *p = index.pairs[i];
+        p->key = sti_copy_text(&l->text, sti_span_from(p->key, p->key_bytes));
+        p->value = sti_copy_text(&l->text, sti_span_from(p->value, p->value_bytes));
     }
     return ST_OK;
 }
 
 /* ---- directories */
 
-#define STI_NAME_BYTES 768u /* hold every name of a file: on Windows 255 units, each of at most three bytes */
+#define STI_NAME_BYTES 768u /* holds any file name: on Windows 255 units of up to 3 bytes in UTF-8 */
 
-typedef struct sti_listing {        /* what a directory holds, as far as it matters here */
-    uint32_t files, indexes;        /* *.safetensors, *.safetensors.index.json */
-    int model, index;               /* there is one of the name that comes first */
-    int shard;                      /* by its name a file is one of several */
-    char *first_file, *first_index; /* in the order of names; "" where there is none; each of STI_NAME_BYTES */
+typedef struct sti_listing {        /* what sti_open_directory needs to know about a directory */
+    uint32_t files, indexes;        /* counts of *.safetensors and *.safetensors.index.json */
+    int has_model, has_index;       /* model.safetensors, model.safetensors.index.json */
+    char *first_file, *first_index; /* lowest names, or ""; each has STI_NAME_BYTES */
 } sti_listing;
 
-/* how many decimal digits a text begins with */
-static size_t sti_digits_at(sti_span s) {
+static size_t sti_count_digits(sti_span s) {
     size_t n = 0;
     while (n < s.n && s.at[n] >= '0' && s.at[n] <= '9') n++;
     return n;
 }
 
-/* whether a name is that of one of several shards: it holds -NNNNN-of-MMMMM, and M is over 1 */
+/* Returns 1 if a name contains -NNNNN-of-MMMMM and M is over 1. */
 STI_COLD static int sti_is_shard(sti_span s) {
     for (; s.n; s = sti_drop_first(s, 1)) {
         sti_span rest = sti_drop_first(s, 1);
-        size_t n = sti_digits_at(rest);
+        size_t n = sti_count_digits(rest);
         if (*s.at != '-' || n < 5) continue;
         rest = sti_drop_first(rest, n);
         if (!sti_starts_with(rest, "-of-", 4)) continue;
         rest = sti_drop_first(rest, 4);
-        n = sti_digits_at(rest);
+        n = sti_count_digits(rest);
         if (n < 5) continue;
         for (; n > 1 && *rest.at == '0'; n--) rest = sti_drop_first(rest, 1);
         if (n > 1 || *rest.at > '1') return 1;
@@ -5262,30 +5248,28 @@ STI_COLD static int sti_is_shard(sti_span s) {
     return 0;
 }
 
-/* keeps the name that comes first */
-static void sti_listing_keep(char *first, sti_span name) {
-    if (*first && sti_compare(sti_span_of(first), name) <= 0) return;
-    (void)sti_copy_text(&first, name);
+STI_COLD static void sti_keep_first_name(char *first, sti_span name) {
+    if (!*first || sti_compare_spans(sti_span_of(first), name) > 0) (void)sti_copy_text(&first, name);
 }
 
+/* The callback of st_files.list. */
 STI_COLD static int sti_listing_add(void *arg, const char *text) {
     sti_listing *l = (sti_listing *)arg;
     const sti_span name = sti_span_of(text);
-    if (*text == '.' || name.n >= STI_NAME_BYTES) return 0; /* hidden, no name before the ending, or no name */
-    if (sti_ends_with(name, STI_INDEX_END)) {
+    if (*text == '.' || name.n >= STI_NAME_BYTES) return 0; /* hidden, nothing but a suffix, or no file name */
+    if (sti_ends_with(name, STI_INDEX_SUFFIX)) {
         l->indexes++;
-        l->index |= sti_same(name, sti_span_of("model" STI_INDEX_END));
-        sti_listing_keep(l->first_index, name);
-    } else if (sti_ends_with(name, STI_MODEL)) {
+        l->has_index |= sti_span_equal(name, sti_span_of("model" STI_INDEX_SUFFIX));
+        sti_keep_first_name(l->first_index, name);
+    } else if (sti_ends_with(name, STI_FILE_SUFFIX)) {
         l->files++;
-        l->model |= sti_same(name, sti_span_of("model" STI_MODEL));
-        l->shard |= sti_is_shard(name);
-        sti_listing_keep(l->first_file, name);
+        l->has_model |= sti_span_equal(name, sti_span_of("model" STI_FILE_SUFFIX));
+        sti_keep_first_name(l->first_file, name);
     }
     return 0;
 }
 
-/* a directory in which it is not plain what to open */
+/* Reports a directory that holds no model, or no single choice. */
 STI_COLD static st_status sti_listing_fail(const sti_opening *o, const sti_listing *l) {
     const st_status status = l->files || l->indexes ? ST_ERR_SHARD : ST_ERR_NOT_FOUND;
     (void)sti_fail(
@@ -5301,60 +5285,56 @@ STI_COLD static st_status sti_listing_fail(const sti_opening *o, const sti_listi
     return status;
 }
 
-/* puts texts one behind the other, with a NUL at the end; NULL: there is no memory */
-static char *sti_join(sti_opening *o, const sti_span *texts, size_t count) {
+/* Concatenates texts in scratch, NUL-terminated. Returns NULL if memory runs out. */
+STI_COLD static char *sti_join(sti_opening *o, const sti_span *texts, size_t count) {
     size_t n = 1, i;
-    char *all, *at;
+    char *joined, *end;
     for (i = 0; i < count; i++) n = sti_add_saturated(n, texts[i].n);
-    all = at = (char *)sti_scratch_take(o, n);
-    for (i = 0; all && i < count; i++) {
-        ST_MEMCPY(at, texts[i].at, texts[i].n);
-        at += texts[i].n;
+    joined = end = (char *)sti_take_scratch(o, n, 1);
+    if (!joined) return NULL;
+    for (i = 0; i < count; i++) {
+        ST_MEMCPY(end, texts[i].at, texts[i].n);
+        end += texts[i].n;
     }
-    if (all) *at = 0;
-    return all;
+    *end = 0;
+    return joined;
 }
 
-/* a model, by the path of its directory: of one file, or of several behind an index */
-static st_status sti_open_directory(sti_opening *o, const char *path) {
+/* Opens the model in a directory: model.safetensors, else an index, else the only .safetensors file. */
+STI_COLD static st_status sti_open_directory(sti_opening *o, const char *path) {
     sti_listing l;
     sti_span joined[3];
     char *full;
     int code;
-    o->said = path;
+    o->label = path;
     ST_MEMSET(&l, 0, sizeof l);
     if (!o->files.list) return sti_fail_code(o->error, ST_IO_NOT_FOUND, STI_NO_OFFSET, NULL);
-    l.first_file = (char *)sti_scratch_take(o, 2 * STI_NAME_BYTES);
+    l.first_file = (char *)sti_take_scratch(o, 2, STI_NAME_BYTES);
     if (!l.first_file) return ST_ERR_MEMORY;
     l.first_index = l.first_file + STI_NAME_BYTES;
     *l.first_file = *l.first_index = 0;
     code = (o->files.list)(o->files.user, path, sti_listing_add, &l);
     if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot list the directory"));
-    if (!l.model && !l.index && (l.indexes ? l.indexes > 1 : l.files != 1 || l.shard)) return sti_listing_fail(o, &l);
+    if (!l.has_model && !l.has_index &&
+        (l.indexes ? l.indexes > 1 : l.files != 1 || sti_is_shard(sti_span_of(l.first_file)))) {
+        return sti_listing_fail(o, &l);
+    }
     joined[0] = sti_span_of(path);
-    joined[1] = sti_span_of(sti_system_directory(path) == joined[0].n ? "" : "/");
-    joined[2] = sti_span_of(l.model     ? "model" STI_MODEL
-                            : l.index   ? "model" STI_INDEX_END
-                            : l.indexes ? l.first_index
-                                        : l.first_file);
+    joined[1] = sti_span_of(sti_system_directory_length(path) == joined[0].n ? "" : "/");
+    joined[2] = sti_span_of(l.has_model   ? "model" STI_FILE_SUFFIX
+                            : l.has_index ? "model" STI_INDEX_SUFFIX
+                            : l.indexes   ? l.first_index
+                                          : l.first_file);
     full = sti_join(o, joined, 3);
     if (!full) return ST_ERR_MEMORY;
-    if (!l.model && l.indexes) return sti_open_list(o, full);
-    o->said = full;
-    return sti_open_single(o, full);
+    if (!l.has_model && l.indexes) return sti_open_index(o, full);
+    o->label = full;
+    return sti_open_one_file(o, full);
 }
 
 /* ---- st_open */
 
-/* closes all files again that were opened for a model which there will not be */
-static st_status sti_open_shut(sti_opening *o, st_status status) {
-    uint32_t i;
-    for (i = 0; status != ST_OK && i < o->part_count; i++) sti_opened_close(o, &o->parts[i]);
-    return status;
-}
-
-/* whose files they are */
-static st_status sti_open_files(sti_opening *o, const st_open_options *options) {
+static st_status sti_choose_files(sti_opening *o, const st_open_options *options) {
     if (options && options->files) {
         o->files = *options->files;
         return ST_OK;
@@ -5363,7 +5343,7 @@ static st_status sti_open_files(sti_opening *o, const st_open_options *options) 
     return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
                     STI_TEXT("built with ST_NO_FILES: set st_open_options.files, or use st_open_memory or st_open_io"));
 #else
-    o->system = 1;
+    o->is_system = 1;
     o->files.open = sti_system_open;
     o->files.close = sti_system_close;
     o->files.list = sti_system_list;
@@ -5373,47 +5353,47 @@ static st_status sti_open_files(sti_opening *o, const st_open_options *options) 
 
 static st_status sti_open_path(sti_opening *o, const char *path) {
     st_status s;
-    if (sti_ends_with(sti_span_of(path), ".json")) return sti_open_list(o, path);
-    s = sti_open_single(o, path);
-    return s == ST_ERR_NOT_FOUND && !o->one.open ? sti_open_directory(o, path) : s; /* a read may say so too */
+    if (sti_ends_with(sti_span_of(path), ".json")) return sti_open_index(o, path);
+    s = sti_open_one_file(o, path);
+    /* a file that was opened is no directory, even if reading it fails with ST_IO_NOT_FOUND */
+    return s == ST_ERR_NOT_FOUND && !o->single.is_open ? sti_open_directory(o, path) : s;
 }
 
 ST_API st_status st_open(st_model **model, const char *path, const st_open_options *options, st_error *error) {
     sti_opening o;
     st_status s = sti_open_begin(&o, model, path ? path : "st_open", options, path != NULL, error);
-    if (s == ST_OK) s = sti_open_files(&o, options);
+    if (s == ST_OK) s = sti_choose_files(&o, options);
     if (s == ST_OK) s = sti_open_path(&o, path);
-    return sti_open_end(&o, model, sti_open_shut(&o, s));
+    return sti_open_end(&o, model, s);
 }
 
 /* ---- the hub's cache */
 
 #if !defined(ST_NO_FILES)
-/* the value of an environment variable, "" where it is not set; NULL: there is no memory */
+/* Returns the value of an environment variable in scratch, "" if it is not set; NULL if memory runs out. */
 STI_COLD static char *sti_hub_variable(sti_opening *o, const char *name) {
-    const size_t room = sti_add_saturated(sti_system_variable(name, NULL, 0), 1);
-    char *value = (char *)sti_scratch_take(o, room);
-    const size_t n = value ? sti_system_variable(name, value, room) : 0;
-    /* another thread may be changing the environment: what does not fit any more is as if it were empty */
-    if (value && (n == 0 || n >= room)) *value = 0;
+    const size_t capacity = sti_add_saturated(sti_system_getenv(name, NULL, 0), 1);
+    char *value = (char *)sti_take_scratch(o, capacity, 1);
+    const size_t n = value ? sti_system_getenv(name, value, capacity) : 0;
+    if (value && (n == 0 || n >= capacity)) *value = 0; /* another thread may have made it longer */
     return value;
 }
 
-/* the directory of the cache, as the reference tools find it; NULL: there is no memory */
+/* Returns the cache directory that huggingface_hub would use; NULL if memory runs out. */
 STI_COLD static char *sti_hub_root(sti_opening *o) {
     static const char *const names[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"};
-    static const char *const behind[] = {"", "", "/hub", "/huggingface/hub", "/.cache/huggingface/hub"};
+    static const char *const subdirectories[] = {"", "", "/hub", "/huggingface/hub", "/.cache/huggingface/hub"};
     const char *value = "~", *home;
     sti_span texts[3];
     size_t i = 0;
-    while (i < 4 && !sti_system_variable(names[i], NULL, 0)) i++;
+    while (i < 4 && !sti_system_getenv(names[i], NULL, 0)) i++;
     if (i < 4) value = sti_hub_variable(o, names[i]);
     if (!value) return NULL;
     texts[0] = sti_span_of("");
     texts[1] = sti_span_of(value);
-    texts[2] = sti_span_of(behind[i]);
+    texts[2] = sti_span_of(subdirectories[i]);
     if (value[0] == '~' && (!value[1] || value[1] == '/' || value[1] == '\\')) {
-        home = sti_hub_variable(o, STI_HOME);
+        home = sti_hub_variable(o, STI_HOME_VARIABLE);
         if (!home) return NULL;
         texts[0] = sti_span_of(home);
         if (texts[0].n) texts[1] = sti_drop_first(texts[1], 1);
@@ -5424,14 +5404,14 @@ STI_COLD static char *sti_hub_root(sti_opening *o) {
 static int sti_is_commit(sti_span s) {
     size_t i;
     for (i = 0; i < s.n; i++) {
-        if (!sti_is_one_of((unsigned char)s.at[i], "0123456789abcdefABCDEF")) return 0;
+        if (!sti_is_one_of(s.at[i], "0123456789abcdefABCDEF")) return 0;
     }
     return s.n == 40;
 }
 
-/* the commit that a revision stands for: what its file in refs holds, or itself */
+/* Finds the commit of a revision: the contents of its file in refs, or the revision itself. */
 STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const char *revision, char commit[48]) {
-    sti_opened_file *p = o->parts;
+    sti_opened_file *p = o->opened;
     sti_span text = sti_span_of(revision);
     st_status s = sti_open_file(o, p, path);
     int code;
@@ -5445,10 +5425,10 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const
     }
     if (s != ST_OK) return s;
     text.at = commit;
-    text.n = p->io.bytes <= 48 ? (size_t)p->io.bytes : 0; /* room for a line's end, and no more */
+    text.n = p->io.bytes <= 48 ? (size_t)p->io.bytes : 0; /* 40 digits and a line's end */
     code = text.n ? sti_io_read(&p->io, 0, commit, text.n) : 0;
     if (code) return sti_fail_code(o->error, code, 0, STI_TEXT("cannot read the revision"));
-    sti_opened_close(o, p);
+    sti_close_file(o, p);
     while (text.n && sti_is_blank(text.at[text.n - 1])) text.n--;
     if (sti_is_commit(text)) return ST_OK;
     (void)sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0,
@@ -5457,32 +5437,30 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const
     return ST_ERR_PATH;
 }
 
-static st_status sti_open_repository(sti_opening *o, const char *repo, const char *revision) {
-    sti_span t[8], name = sti_span_of(repo);
+STI_COLD static st_status sti_open_repository(sti_opening *o, const char *repo, const char *revision) {
+    sti_span texts[7], name = sti_span_of(repo);
     const char *fault = sti_path_fault(name, 0), *path;
     char commit[48];
     st_status s;
-    for (t[2] = name, t[2].n = 0; t[2].n < name.n && repo[t[2].n] != '/'; t[2].n++) {}
-    t[3] = t[4] = sti_span_of("");
-    if (t[2].n < name.n) {
-        t[3] = sti_span_of("--");
-        t[4] = sti_drop_first(name, t[2].n + 1);
+    for (texts[2] = name, texts[2].n = 0; texts[2].n < name.n && repo[texts[2].n] != '/'; texts[2].n++) {}
+    texts[3] = texts[4] = sti_span_of("");
+    if (texts[2].n < name.n) {
+        texts[3] = sti_span_of("--");
+        texts[4] = sti_drop_first(name, texts[2].n + 1);
     }
-    if (!fault && sti_contains(t[4], sti_span_of("/"))) fault = STI_TEXT("repository is not owner/name or name");
+    if (!fault && sti_contains(texts[4], sti_span_of("/"))) fault = STI_TEXT("repository is not owner/name or name");
     if (!fault) fault = sti_path_fault(sti_span_of(revision), 0);
     if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, fault);
-    t[0].at = sti_hub_root(o);
-    if (!t[0].at) return ST_ERR_MEMORY;
-    t[0] = sti_span_of(t[0].at);
-    t[1] = sti_span_of("/models--");
-    t[5] = sti_span_of("/refs/");
-    t[6] = sti_span_of(revision);
-    if ((path = sti_join(o, t, 7)) == NULL) return ST_ERR_MEMORY;
+    if ((path = sti_hub_root(o)) == NULL) return ST_ERR_MEMORY;
+    texts[0] = sti_span_of(path);
+    texts[1] = sti_span_of("/models--");
+    texts[5] = sti_span_of("/refs/");
+    texts[6] = sti_span_of(revision);
+    if ((path = sti_join(o, texts, 7)) == NULL) return ST_ERR_MEMORY;
     if ((s = sti_hub_commit(o, path, revision, commit)) != ST_OK) return s;
-    t[5] = sti_span_of("/snapshots/");
-    t[6].at = commit;
-    t[6].n = 40;
-    if ((path = sti_join(o, t, 7)) == NULL) return ST_ERR_MEMORY;
+    texts[5] = sti_span_of("/snapshots/");
+    texts[6] = sti_span_from(commit, 40);
+    if ((path = sti_join(o, texts, 7)) == NULL) return ST_ERR_MEMORY;
     return sti_open_directory(o, path);
 }
 #endif
@@ -5498,10 +5476,10 @@ ST_API st_status st_open_hub(st_model **model, const char *repo, const char *rev
                      STI_TEXT("built with ST_NO_FILES: the Hugging Face cache is not available"));
     }
 #else
-    if (s == ST_OK) s = sti_open_files(&o, options);
+    if (s == ST_OK) s = sti_choose_files(&o, options);
     if (s == ST_OK) s = sti_open_repository(&o, repo, revision ? revision : "main");
 #endif
-    return sti_open_end(&o, model, sti_open_shut(&o, s));
+    return sti_open_end(&o, model, s);
 }
 
 ST_API void st_close(st_model *model) {
@@ -5509,59 +5487,58 @@ ST_API void st_close(st_model *model) {
     sti_memory memory;
     size_t i;
     if (!m) return;
-    for (i = 0; i < m->open.shard_count; i++) {
-        if (m->files[i].open && m->source.close) (m->source.close)(m->source.user, &m->files[i].io);
+    for (i = 0; i < m->base.shard_count; i++) {
+        if (m->files[i].is_open && m->source.close) (m->source.close)(m->source.user, &m->files[i].io);
     }
-    memory = m->memory; /* it lies in the block that goes */
+    memory = m->memory; /* a copy: it is part of the block to be freed */
     sti_deallocate(&memory, m, m->block_bytes);
 }
 
 /* ---- the files of an open model, for the rooms below */
 
-/* what messages call a shard */
+/* Returns the name of a shard in messages. */
 static const char *sti_model_path(const sti_model *m, uint32_t shard) {
-    const char *path = m->open.shards[shard].path;
-    return *path ? path : m->said;
+    const char *path = m->base.shards[shard].path;
+    return *path ? path : m->label;
 }
 
-/* where the bytes of a shard's file lie in memory, or NULL */
+/* Returns the bytes of a shard's file in memory, or NULL if they must be read. */
 static const unsigned char *sti_model_bytes(const sti_model *m, uint32_t shard) {
     return m->files[shard].bytes;
 }
 
-/* opens a shard's file again: 0 and a file to be closed with m->source.close, or a code */
+/* Reopens a shard's file. Returns 0, and m->source.close must close the file, or a code. */
 static int sti_model_reopen(const sti_model *m, uint32_t shard, st_io *io) {
-    return sti_io_again(&m->source, m->open.shards[shard].path, &m->files[shard].io, io);
+    return sti_reopen_io(&m->source, m->base.shards[shard].path, &m->files[shard].io, io);
 }
 
-/* bytes [offset, offset + n) of a shard's file, which has them: 0, or a code */
+/* Reads n bytes of a shard's file; the caller checked the range. Returns 0 or a code. */
 static int sti_model_read(const sti_model *m, uint32_t shard, uint64_t offset, void *dst, size_t n) {
     const unsigned char *bytes = sti_model_bytes(m, shard);
-    st_io again;
+    st_io reopened;
     int code;
     if (n == 0) return 0;
     if (bytes) {
         ST_MEMCPY(dst, bytes + offset, n);
         return 0;
     }
-    if (m->files[shard].open) return sti_io_read(&m->files[shard].io, offset, dst, n);
-    code = sti_model_reopen(m, shard, &again);
+    if (m->files[shard].is_open) return sti_io_read(&m->files[shard].io, offset, dst, n);
+    code = sti_model_reopen(m, shard, &reopened);
     if (code) return code;
-    code = sti_io_read(&again, offset, dst, n);
-    (m->source.close)(m->source.user, &again);
+    code = sti_io_read(&reopened, offset, dst, n);
+    (m->source.close)(m->source.user, &reopened);
     return code;
 }
 
+/* ---- finding */
+
 ST_API const st_tensor *st_find_n(const st_model *model, const char *name, size_t name_bytes) {
-    const sti_name_table *x;
-    sti_span s;
+    const sti_name_table *names;
+    const sti_span key = sti_span_from(name, name_bytes);
     uint32_t item;
     if (!model || !name) return NULL;
-    x = &((const sti_model *)(const void *)model)->names;
-    s.at = name;
-    s.n = name_bytes;
-    item =
-        sti_table_find_hashed(x, 1, s, sti_hash(x, s)); /* inlined here: this is what programs call a thousand times */
+    names = &((const sti_model *)(const void *)model)->names;
+    item = sti_table_find_hashed(names, 1, key, sti_hash(names, key)); /* inlined: programs call this once per tensor */
     return item == STI_ABSENT ? NULL : &model->tensors[item];
 }
 
@@ -5576,17 +5553,17 @@ ST_API const st_pair *st_find_metadata(const st_model *model, const char *key) {
     return item == STI_ABSENT ? NULL : &model->metadata[item];
 }
 
-/* ---- what a program asks for, and other names for it */
-
 ST_API size_t st_find_all(const st_model *model, const char *const *names, size_t count, const st_tensor **tensors,
                           unsigned char *used) {
-    sti_span spans[STI_AHEAD];
-    uint32_t items[STI_AHEAD], n, k;
+    sti_span spans[STI_FIND_BATCH];
+    uint32_t items[STI_FIND_BATCH], n, k;
     size_t found = 0, i;
     for (i = 0; i < count; i += n) {
-        n = count - i < STI_AHEAD ? (uint32_t)(count - i) : STI_AHEAD;
-        for (k = 0; k < n; k++) spans[k] = sti_span_of(names && names[i + k] ? names[i + k] : "");
-        for (k = 0; k < n; k++) items[k] = STI_ABSENT;
+        n = count - i < STI_FIND_BATCH ? (uint32_t)(count - i) : STI_FIND_BATCH;
+        for (k = 0; k < n; k++) {
+            spans[k] = sti_span_of(names && names[i + k] ? names[i + k] : "");
+            items[k] = STI_ABSENT;
+        }
         if (model) sti_table_find_many(&((const sti_model *)(const void *)model)->names, spans, n, items);
         for (k = 0; k < n; k++) {
             const st_tensor *t = items[k] != STI_ABSENT && names && names[i + k] ? &model->tensors[items[k]] : NULL;
@@ -5607,67 +5584,70 @@ ST_API const st_tensor *st_next_unused(const st_model *model, const unsigned cha
     return NULL;
 }
 
-typedef struct sti_aliases { /* a walk over them */
-    const st_model *model;
-    st_alias *aliases; /* NULL: they are counted */
-    char *text;
-    size_t count, bytes;
-} sti_aliases;
+/* ---- aliases */
 
-/* one of them; its name as it stands in the file, escaped or not */
-static void sti_alias_add(sti_aliases *a, sti_span name, int escaped, const st_tensor *tensor) {
-    sti_json j = sti_json_inside(name);
+typedef struct sti_alias_list { /* the same code measures it, then fills it */
+    const st_model *model;
+    st_alias *aliases; /* NULL: only measure */
+    char *text;        /* the names, NUL-terminated */
+    size_t count, text_bytes;
+} sti_alias_list;
+
+/* Adds an alias. `name` has the escapes of the file if is_escaped. */
+STI_COLD static void sti_alias_add(sti_alias_list *a, sti_span name, int is_escaped, const st_tensor *tensor) {
+    sti_json j = sti_json_of_text(name);
     unsigned char out[4];
-    size_t n = 0, bytes = 0;
-    if (a->aliases) {
-        a->aliases[a->count].name = a->text;
-        a->aliases[a->count].tensor = tensor;
+    char *text = a->aliases ? a->text + a->text_bytes : NULL;
+    size_t n, bytes = 0;
+    for (; j.at < j.end; bytes += n) { /* bytes <= name.n */
+        n = sti_json_character(&j, is_escaped, out);
+        if (text) ST_MEMCPY(text + bytes, out, n);
     }
-    for (; j.at < j.end; bytes += n) { /* no more than the name has */
-        n = sti_json_character(&j, escaped, out);
-        if (a->aliases) ST_MEMCPY(a->text + bytes, out, n);
-    }
-    if (a->aliases) {
-        a->text[bytes] = 0;
-        a->text += bytes + 1;
-        a->aliases[a->count].name_bytes = bytes;
+    if (text) {
+        st_alias *alias = &a->aliases[a->count];
+        text[bytes] = 0;
+        alias->name = text;
+        alias->name_bytes = bytes;
+        alias->tensor = tensor;
     }
     a->count++;
-    a->bytes = sti_add_saturated(a->bytes, bytes + 1);
+    a->text_bytes = sti_add_saturated(a->text_bytes, bytes + 1);
 }
 
-/* the tensor of a name that stands in JSON text, j at its opening quote; *inside: the name as it stands there */
-static const st_tensor *sti_alias_find(const st_model *model, sti_json *j, sti_string *w, sti_span *inside) {
+/* Finds the tensor named by the JSON string at j. Sets *inside to the string between its quotes. */
+STI_COLD static const st_tensor *sti_alias_find(const st_model *model, sti_json *j, sti_string *string,
+                                                sti_span *inside) {
     char name[256];
-    sti_json again = *j;
+    sti_json start = *j;
     inside->at = (const char *)j->at + 1;
-    (void)sti_json_string(j, w, NULL); /* cannot fail: it passed when the index was opened */
+    (void)sti_json_string(j, string, NULL); /* cannot fail: the index was parsed when it was opened */
     inside->n = (size_t)((const char *)j->at - inside->at) - 1;
-    if (!w->escaped) return st_find_n(model, inside->at, inside->n);
-    if (w->bytes > sizeof name) return NULL;
-    (void)sti_json_string(&again, w, name);
-    return st_find_n(model, name, w->bytes);
+    if (!string->escaped) return st_find_n(model, inside->at, inside->n);
+    if (string->bytes > sizeof name) return NULL;
+    (void)sti_json_string(&start, string, name);
+    return st_find_n(model, name, string->bytes);
 }
 
-/* one list of names that share their bytes, j at its bracket: the first that there is stands for the others */
-STI_COLD static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
+/* Adds one array of names that share their bytes, with j at its bracket. The first name that is a tensor stands for the
+ * others, so a first pass finds it. */
+STI_COLD static st_status sti_alias_group(sti_alias_list *a, sti_json *j) {
     const st_tensor *first = NULL, *t;
-    sti_json again = *j;
+    sti_json start = *j;
     sti_span name, canonical = {NULL, 0};
-    sti_string w;
+    sti_string string;
     int more, pass;
     for (pass = 0; pass < 2; pass++) {
-        *j = again;
+        *j = start;
         if (sti_json_peek(j) != '[') return ST_ERR_SCHEMA;
         (void)sti_json_enter(j, '[', &more, NULL);
         while (more) {
             if (sti_json_peek(j) != '"') return ST_ERR_SCHEMA;
-            t = sti_alias_find(a->model, j, &w, &name);
+            t = sti_alias_find(a->model, j, &string, &name);
             if (!first && t) {
                 first = t;
                 canonical = name;
             } else if (pass && first && name.at != canonical.at && t != first) {
-                sti_alias_add(a, name, w.escaped, first);
+                sti_alias_add(a, name, string.escaped, first);
             }
             (void)sti_json_next(j, '[', &more);
         }
@@ -5675,15 +5655,11 @@ STI_COLD static st_status sti_alias_group(sti_aliases *a, sti_json *j) {
     return ST_OK;
 }
 
-/* the index's param_sharing: lists of names */
-STI_COLD static st_status sti_alias_sharing(sti_aliases *a, const st_pair *pair) {
-    sti_span text;
-    sti_json j;
+/* Adds the index's param_sharing: an array of arrays of names. */
+STI_COLD static st_status sti_alias_sharing(sti_alias_list *a, sti_span text) {
+    sti_json j = sti_json_of_text(text);
     st_status s = ST_OK;
     int more;
-    text.at = pair->value;
-    text.n = pair->value_bytes;
-    j = sti_json_inside(text);
     if (sti_json_peek(&j) != '[') return ST_ERR_SCHEMA;
     (void)sti_json_enter(&j, '[', &more, NULL);
     while (more && s == ST_OK) {
@@ -5693,16 +5669,15 @@ STI_COLD static st_status sti_alias_sharing(sti_aliases *a, const st_pair *pair)
     return s;
 }
 
-/* a pair of a dropped name and the one that was kept; value: the tensor that the latter is, or NULL */
-static void sti_alias_pair(sti_aliases *a, const st_pair *pair, const st_tensor *value) {
-    sti_span key;
-    key.at = pair->key;
-    key.n = pair->key_bytes;
-    if (value && !st_find_n(a->model, key.at, key.n)) sti_alias_add(a, key, 0, value);
+/* Adds a metadata entry that maps a dropped name to a kept one. tensor: the kept one, or NULL. */
+STI_COLD static void sti_alias_pair(sti_alias_list *a, const st_pair *pair, const st_tensor *tensor) {
+    if (tensor && !st_find_n(a->model, pair->key, pair->key_bytes)) {
+        sti_alias_add(a, sti_span_from(pair->key, pair->key_bytes), 0, tensor);
+    }
 }
 
-/* all of them: of the file's metadata, then of the index's */
-STI_COLD static st_status sti_alias_walk(sti_aliases *a) {
+/* Adds the aliases in the metadata of the first file, then those in the index. */
+STI_COLD static st_status sti_alias_add_all(sti_alias_list *a) {
     const st_model *m = a->model;
     st_status s = ST_OK;
     size_t i;
@@ -5711,18 +5686,14 @@ STI_COLD static st_status sti_alias_walk(sti_aliases *a) {
     }
     for (i = 0; s == ST_OK && i < m->index_count; i++) {
         const st_pair *p = &m->index[i];
-        sti_span text, inside;
-        sti_string w;
-        sti_json j;
-        text.at = p->key;
-        text.n = p->key_bytes;
-        if (sti_same(text, sti_span_of("param_sharing"))) {
-            s = sti_alias_sharing(a, p);
+        const sti_span value = sti_span_from(p->value, p->value_bytes);
+        if (sti_span_equal(sti_span_from(p->key, p->key_bytes), sti_span_of("param_sharing"))) {
+            s = sti_alias_sharing(a, value);
         } else if (p->value[0] == '"') {
-            text.at = p->value;
-            text.n = p->value_bytes;
-            j = sti_json_inside(text);
-            sti_alias_pair(a, p, sti_alias_find(m, &j, &w, &inside));
+            sti_json j = sti_json_of_text(value);
+            sti_span inside;
+            sti_string string;
+            sti_alias_pair(a, p, sti_alias_find(m, &j, &string, &inside));
         }
     }
     return s;
@@ -5733,7 +5704,7 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
     const sti_model *m = (const sti_model *)(const void *)model;
     st_buffer given = {NULL, 0};
     size_t skipped, need;
-    sti_aliases a;
+    sti_alias_list a;
     st_status s;
     if (memory) given = *memory;
     skipped = (8 - (uintptr_t)given.data % 8) % 8;
@@ -5743,15 +5714,16 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
     }
     ST_MEMSET(&a, 0, sizeof a);
     a.model = model;
-    s = sti_alias_walk(&a);
+    s = sti_alias_add_all(&a);
     if (s != ST_OK) {
         (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0,
                        STI_TEXT("param_sharing in the index is not an array of arrays of names"));
-        return sti_error_file(error, sti_span_of(m->said), s);
+        return sti_error_prepend_path(error, sti_span_of(m->label), s);
     }
+    need =
+        sti_add_saturated(skipped, sti_add_saturated(sti_multiply_saturated(a.count, sizeof *a.aliases), a.text_bytes));
     *aliases = NULL;
     *count = a.count;
-    need = sti_add_saturated(skipped, sti_add_saturated(sti_multiply_saturated(a.count, sizeof *a.aliases), a.bytes));
     if (a.count && need > given.bytes) {
         return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, need, given.bytes,
                         STI_TEXT("memory too small: the aliases need $e bytes, $a given"));
@@ -5759,8 +5731,8 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
     if (a.count) {
         a.aliases = (st_alias *)(void *)((char *)given.data + skipped);
         a.text = (char *)(a.aliases + a.count);
-        a.count = 0;
-        (void)sti_alias_walk(&a);
+        a.count = a.text_bytes = 0;
+        (void)sti_alias_add_all(&a);
     }
     *aliases = a.aliases;
     return sti_succeed(error);
@@ -5769,28 +5741,28 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
 #if !defined(ST_NO_CONVERT)
 
 /* ---- 15 numbers -----------------------------------------------------------------------------------------------------
- * Values of one dtype from those of another: one table of formats, one exact form, one rounding, for every pair; and
- * beside it kernels for the pairs that are loaded most.
+ * Conversion between dtypes. The scalar path converts every pair: it decodes an element to an exact sti_number, then
+ * rounds once. Vector kernels convert the most common pairs to the same bits.
  * uses: 5, 6, 10, 13
  * ------------------------------------------------------------------------------------------------------------------ */
-enum { /* how the codes of a dtype stand for numbers */
+enum { /* how a dtype encodes numbers */
        STI_KIND_NONE = 0,
-       STI_KIND_BOOL = 1, /* 0, and all else is 1 */
+       STI_KIND_BOOL = 1, /* 0 is false, every other code is true */
        STI_KIND_UNSIGNED = 2,
        STI_KIND_SIGNED = 3,
-       STI_KIND_IEEE = 4, /* infinity where the exponent is all ones, NaNs past it; from here on floats */
-       STI_KIND_FN = 5,   /* no infinity; NaN where exponent and fraction are all ones */
-       STI_KIND_FNUZ = 6, /* no infinity; NaN in the place of a negative zero */
-       STI_KIND_FINITE = 7,
-       STI_KIND_POWER = 8 /* 2^exponent, so neither sign nor fraction nor zero; NaN as in FN */
+       STI_KIND_IEEE = 4,   /* exponent all ones: infinity and NaNs. This kind and those below are floats */
+       STI_KIND_FN = 5,     /* no infinity; exponent and fraction all ones: NaN */
+       STI_KIND_FNUZ = 6,   /* no infinity; the code of negative zero: NaN */
+       STI_KIND_FINITE = 7, /* no infinity, no NaN */
+       STI_KIND_POWER = 8   /* 2^exponent: no sign, no fraction, no zero; NaN as in FN */
 };
 
-typedef struct sti_coding {
-    unsigned char kind, exponent, fraction; /* bits of the two */
+typedef struct sti_number_format {
+    unsigned char kind, exponent, fraction; /* exponent, fraction: widths in bits */
     short bias;
-} sti_coding;
+} sti_number_format;
 
-static const sti_coding sti_codings[] = {
+static const sti_number_format sti_number_formats[] = {
     {STI_KIND_NONE, 0, 0, 0},      /* none */
     {STI_KIND_BOOL, 0, 0, 0},      /* BOOL */
     {STI_KIND_FINITE, 2, 1, 1},    /* F4 */
@@ -5816,20 +5788,20 @@ static const sti_coding sti_codings[] = {
     {STI_KIND_UNSIGNED, 0, 0, 0},  /* U64 */
 };
 
-typedef struct sti_number { /* what a code of any dtype stands for, exactly */
-    uint64_t significand;   /* bit 63 is set but for zero; of a NaN its fraction, in which bit 63 makes it quiet */
-    int exponent;           /* of bit 63: the number is significand * 2^(exponent - 63) */
+typedef struct sti_number { /* the exact value of an element: significand * 2^(exponent - 63) */
+    uint64_t significand; /* bit 63 is set unless the value is 0; for a NaN: its fraction, bit 63 set if it is quiet */
+    int exponent;         /* the exponent of bit 63 */
     unsigned char negative, infinite, nan;
 } sti_number;
 
-/* the lowest code, sign left away, that is no finite number */
-static uint64_t sti_past_finite(const sti_coding *f) {
+/* Returns the lowest code, without its sign bit, that is not a finite number. */
+static uint64_t sti_first_nonfinite(const sti_number_format *f) {
     const uint64_t sign = (uint64_t)1 << (f->exponent + f->fraction);
     if (f->kind == STI_KIND_IEEE) return sign - ((uint64_t)1 << f->fraction);
     return f->kind == STI_KIND_FN || f->kind == STI_KIND_POWER ? sign - 1 : sign;
 }
 
-/* brings the highest bit of a significand that is not zero to bit 63 */
+/* Shifts a nonzero significand until bit 63 is set, and adjusts the exponent. */
 static void sti_normalize(sti_number *n) {
     unsigned zeros = 0;
 #if defined(__GNUC__) || defined(__clang__)
@@ -5844,7 +5816,7 @@ static void sti_normalize(sti_number *n) {
     n->exponent -= (int)zeros;
 }
 
-static sti_number sti_decode_integer(const sti_coding *f, unsigned bits, uint64_t code) {
+static sti_number sti_decode_integer(const sti_number_format *f, unsigned bits, uint64_t code) {
     sti_number n = {0, 63, 0, 0, 0};
     n.negative = f->kind == STI_KIND_SIGNED && code >> (bits - 1);
     n.significand = f->kind == STI_KIND_BOOL ? code != 0 : n.negative ? (~code & UINT64_MAX >> (64 - bits)) + 1 : code;
@@ -5852,16 +5824,16 @@ static sti_number sti_decode_integer(const sti_coding *f, unsigned bits, uint64_
     return n;
 }
 
-static sti_number sti_decode_float(const sti_coding *f, uint64_t code) {
+static sti_number sti_decode_float(const sti_number_format *f, uint64_t code) {
     const unsigned sign_bit = (unsigned)f->exponent + f->fraction;
-    const uint64_t sign = code >> sign_bit; /* a power has eight bits, all below it: none is negative */
-    const uint64_t magnitude = code - (sign << sign_bit), past = sti_past_finite(f);
+    const uint64_t sign = code >> sign_bit; /* F8_E8M0 has no bit there: always 0 */
+    const uint64_t magnitude = code - (sign << sign_bit), nonfinite = sti_first_nonfinite(f);
     const int exponent = (int)(magnitude >> f->fraction);
     sti_number n = {0, 0, 0, 0, 0};
     n.negative = sign != 0;
-    n.significand = magnitude << (63 - f->fraction); /* the exponent goes out at the top */
-    if (magnitude >= past) {
-        n.infinite = f->kind == STI_KIND_IEEE && magnitude == past;
+    n.significand = magnitude << (63 - f->fraction); /* shifts the exponent out */
+    if (magnitude >= nonfinite) {
+        n.infinite = f->kind == STI_KIND_IEEE && magnitude == nonfinite;
         n.nan = !n.infinite;
         n.significand = f->kind == STI_KIND_IEEE ? n.significand << 1 : 0;
     } else if (exponent || f->kind == STI_KIND_POWER) {
@@ -5877,87 +5849,89 @@ static sti_number sti_decode_float(const sti_coding *f, uint64_t code) {
     return n;
 }
 
-/* code has no bits above those of the dtype */
+/* Decodes an element. The bits of code above the width of the dtype are 0. */
 static sti_number sti_decode(st_dtype dtype, uint64_t code) {
-    const sti_coding *f = &sti_codings[dtype];
+    const sti_number_format *f = &sti_number_formats[dtype];
     return f->kind < STI_KIND_IEEE ? sti_decode_integer(f, sti_dtypes[dtype].bits, code) : sti_decode_float(f, code);
 }
 
-/* n / 2^drop to the nearest integer, to the even one of two that are as near; drop > 0 */
-static uint64_t sti_round_off(uint64_t n, unsigned drop) {
+/* Returns n / 2^drop rounded to the nearest integer, ties to even; drop > 0. */
+static uint64_t sti_shift_rounded(uint64_t n, unsigned drop) {
     const uint64_t half = (uint64_t)1 << 63;
-    uint64_t kept, rest;
-    if (drop > 64) return 0; /* under a half */
+    uint64_t kept, rest;     /* rest: in units of 2^-64 */
+    if (drop > 64) return 0; /* less than 1/2 */
     kept = drop < 64 ? n >> drop : 0;
-    rest = drop < 64 ? n << (64 - drop) : n; /* in 2^64ths */
+    rest = drop < 64 ? n << (64 - drop) : n;
     return kept + (rest > half || (rest == half && (kept & 1)));
 }
 
-static uint64_t sti_encode_float(const sti_coding *f, sti_number n) {
-    const uint64_t past = sti_past_finite(f), highest = f->kind == STI_KIND_IEEE ? past : past - 1;
+static uint64_t sti_encode_float(const sti_number_format *f, sti_number n) {
+    /* out of range: IEEE goes to infinity, the others saturate */
+    const uint64_t nonfinite = sti_first_nonfinite(f), limit = f->kind == STI_KIND_IEEE ? nonfinite : nonfinite - 1;
     const uint64_t sign = (uint64_t)n.negative << (f->exponent + f->fraction);
-    const int place = n.exponent + f->bias; /* the exponent as the format writes it */
+    const int biased = n.exponent + f->bias;
     uint64_t code = 0;
     if (n.nan) {
         const uint64_t quiet = n.significand | (uint64_t)1 << 63;
-        if (f->kind == STI_KIND_IEEE) return sign | past | quiet >> (64 - f->fraction);
-        return f->kind == STI_KIND_FNUZ ? past : sign | past;
+        if (f->kind == STI_KIND_IEEE) return sign | nonfinite | quiet >> (64 - f->fraction);
+        return f->kind == STI_KIND_FNUZ ? nonfinite : sign | nonfinite;
     }
-    if (n.infinite) return sign | highest;
+    if (n.infinite) return sign | limit;
     if (n.significand) {
-        /* bit 63 adds the 1 that place is lower; a carry goes up into the exponent */
-        code = place > 0 ? ((uint64_t)(place - 1) << f->fraction) + sti_round_off(n.significand, 63u - f->fraction)
-                         : sti_round_off(n.significand, (unsigned)(64 - f->fraction - place));
-        if (code > highest) code = highest;
+        /* adding the significand with its leading 1 raises biased - 1 by one, or by two if rounding carries over */
+        code = biased > 0
+                   ? ((uint64_t)(biased - 1) << f->fraction) + sti_shift_rounded(n.significand, 63u - f->fraction)
+                   : sti_shift_rounded(n.significand, (unsigned)(64 - f->fraction - biased));
+        if (code > limit) code = limit;
     }
     return code || f->kind != STI_KIND_FNUZ ? sign | code : 0;
 }
 
-/* an integer of that many bits, its sign repeated above them */
-static uint64_t sti_encode_integer(const sti_coding *f, unsigned bits, sti_number n) {
-    uint64_t most = UINT64_MAX >> (64 - bits), whole = UINT64_MAX;
+/* Encodes a number as an integer of `bits` bits, rounded and saturated, and sign-extended to 64 bits. */
+static uint64_t sti_encode_integer(const sti_number_format *f, unsigned bits, sti_number n) {
+    uint64_t limit = UINT64_MAX >> (64 - bits), magnitude = UINT64_MAX;
     if (f->kind == STI_KIND_SIGNED) {
-        most = (most >> 1) + n.negative;
+        limit = (limit >> 1) + n.negative;
     } else if (n.negative) {
-        most = 0;
+        limit = 0;
     }
     if (n.nan) return 0;
     if (!n.infinite && n.exponent < 63) {
-        whole = sti_round_off(n.significand, (unsigned)(63 - n.exponent));
+        magnitude = sti_shift_rounded(n.significand, (unsigned)(63 - n.exponent));
     } else if (!n.infinite && n.exponent == 63) {
-        whole = n.significand;
+        magnitude = n.significand;
     }
-    if (whole > most) whole = most;
-    return n.negative && whole ? ~whole + 1 : whole;
+    if (magnitude > limit) magnitude = limit;
+    return n.negative && magnitude ? ~magnitude + 1 : magnitude;
 }
 
 static uint64_t sti_encode(st_dtype dtype, sti_number n) {
-    const sti_coding *f = &sti_codings[dtype];
+    const sti_number_format *f = &sti_number_formats[dtype];
     if (f->kind >= STI_KIND_IEEE) return sti_encode_float(f, n);
     if (f->kind == STI_KIND_BOOL) return n.significand || n.infinite || n.nan;
     return sti_encode_integer(f, sti_dtypes[dtype].bits, n);
 }
 
-/* the code of the element at that index from src; elements under a byte lie low bits first; `little`: those over one
- * have their low byte first, else the order of this machine */
-static uint64_t sti_code_at(const unsigned char *src, uint64_t index, unsigned bits, int little) {
-    if (bits < 8) { /* 2 of 4 bits in a byte, or 4 of 6 bits in 3: by whole groups, lest index * 6 be too large */
-        const unsigned within = (unsigned)(index % 4) * bits;
-        const unsigned char *at = src + (size_t)(index / 4 * (bits / 2)) + within / 8;
-        unsigned code = (unsigned)*at >> within % 8;
-        if (within % 8 + bits > 8) code |= (unsigned)at[1] << (8 - within % 8);
+/* Returns the code of element `index` of src. Packed elements start at the low bits. Elements of several bytes are
+ * little-endian if is_little is set, else in the byte order of the machine. */
+static uint64_t sti_get_code(const unsigned char *src, uint64_t index, unsigned bits, int is_little) {
+    if (bits < 8) { /* 4 elements fill bits / 2 bytes; index * bits could overflow */
+        const unsigned bit = (unsigned)(index % 4) * bits;
+        const unsigned char *first = src + (size_t)(index / 4 * (bits / 2)) + bit / 8;
+        unsigned code = (unsigned)*first >> bit % 8;
+        if (bit % 8 + bits > 8) code |= (unsigned)first[1] << (8 - bit % 8);
         return code & ((1u << bits) - 1);
     }
     src += (size_t)index * (bits / 8);
 #if STI_BIG_ENDIAN
-    if (!little) {
+    if (!is_little) {
         uint64_t code = 0;
         unsigned i;
         for (i = 0; i < bits; i += 8) code = code << 8 | *src++;
         return code;
     }
 #else
-    (void)little;
+    (void)is_little;
 #endif
     switch (bits) {
     case 8: return *src;
@@ -5967,7 +5941,7 @@ static uint64_t sti_code_at(const unsigned char *src, uint64_t index, unsigned b
     }
 }
 
-/* the low bits of code as an element in the order of this machine */
+/* Stores the low bits of code in the byte order of the machine. */
 static void sti_put_code(unsigned char *dst, unsigned bits, uint64_t code) {
     const uint16_t half = (uint16_t)code;
     const uint32_t word = (uint32_t)code;
@@ -5979,48 +5953,72 @@ static void sti_put_code(unsigned char *dst, unsigned bits, uint64_t code) {
     }
 }
 
-/* whether there is a conversion; both dtypes are known */
-static int sti_convertible(st_dtype to, st_dtype from) {
-    const unsigned kind = sti_codings[to].kind;
-    return to == from || (kind != STI_KIND_NONE && kind < STI_KIND_FINITE && sti_codings[from].kind != STI_KIND_NONE);
+/* Returns 1 if the library converts `from` to `to`; both dtypes are known. */
+static int sti_is_convertible(st_dtype to, st_dtype from) {
+    const unsigned kind = sti_number_formats[to].kind;
+    return to == from ||
+           (kind != STI_KIND_NONE && kind < STI_KIND_FINITE && sti_number_formats[from].kind != STI_KIND_NONE);
 }
 
-/* the bytes of that many elements, which fill whole bytes; SIZE_MAX where that is too large */
-static size_t sti_packed_bytes(st_dtype dtype, size_t elements) {
+/* Returns the size of `elements` elements, which fill whole bytes, or SIZE_MAX if it overflows. */
+STI_NOINLINE static size_t sti_packed_bytes(st_dtype dtype, size_t elements) {
     const unsigned bits = sti_dtypes[dtype].bits;
     return bits < 8 ? elements / 4 * (bits / 2) + elements % 4 * bits / 8 : sti_multiply_saturated(elements, bits / 8);
 }
 
-/* sti_convert's `how` */
-#define STI_FROM_FILE 1u /* src is little-endian, else in the order of this machine */
-#define STI_TO_STREAM 2u /* dst is not read again soon: past the cache with it, where the machine can */
+/* flags of sti_convert */
+#define STI_FROM_FILE 1u /* src is little-endian; without this flag it has the byte order of the machine */
+#define STI_TO_STREAM 2u /* dst is not read again soon: bypass the cache with non-temporal stores, if available */
 
-#define STI_CACHE_BYTES ((size_t)32 << 20) /* what is as large as this leaves nothing of itself in most caches */
+#define STI_CACHE_BYTES ((size_t)32 << 20) /* a result of this size does not fit most caches: STI_TO_STREAM */
 
-/* one by one: the truth that kernels are held to */
-static void sti_convert_each(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t first,
-                             size_t n, unsigned how) {
-    const unsigned in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
+/* Converts n elements one at a time. The reference for the kernels. */
+static void sti_convert_scalar(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t first,
+                               size_t n, unsigned flags) {
+    const unsigned in_bits = sti_dtypes[from].bits, out_bits = sti_dtypes[to].bits;
     size_t i;
-    for (i = 0; i < n; i++, dst += out / 8) {
-        uint64_t code = sti_code_at(src, first + i, in, (how & STI_FROM_FILE) != 0);
-        sti_put_code(dst, out, to == from ? code : sti_encode(to, sti_decode(from, code)));
+    for (i = 0; i < n; i++, dst += out_bits / 8) {
+        uint64_t code = sti_get_code(src, first + i, in_bits, (flags & STI_FROM_FILE) != 0);
+        sti_put_code(dst, out_bits, to == from ? code : sti_encode(to, sti_decode(from, code)));
     }
 }
 
 #if STI_SSE2 || STI_NEON
 
-/* The kernels: eight elements at a step, the same codes as above to the last bit. Which pairs have one: */
-#define STI_KERNELS(one)                                                                                    \
-    one(F32, BF16) one(F32, F16) one(F32, F8_E4M3) one(F32, F8_E5M2) one(F32, F4) one(F32, I8) one(F32, U8) \
-        one(F32, F64) one(F64, F32) one(F16, F32) one(BF16, F32) one(F16, BF16) one(BF16, F16)
+/* Kernels convert eight elements a step, to the same bits as sti_convert_scalar. A kernel converts n elements, rounded
+ * down to whole steps, and returns their count, or 0 for a pair that it does not convert. */
+typedef size_t (*sti_kernel)(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                             int stream);
 
+/* The body of a kernel: calls the loop with constant dtypes, so that the compiler specializes it for each pair. */
 #define STI_PAIR(to, from) ((unsigned)(to) << 8 | (unsigned)(from))
-#define STI_STEP 8u
-#define STI_ALIGN 32u /* of the widest store past the cache */
+#define STI_CASE(loop, to_, from_)                   \
+    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
+        return loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream)
+#define STI_KERNEL_BODY(loop)         \
+    switch (STI_PAIR(to, from)) {     \
+        STI_CASE(loop, F32, BF16);    \
+        STI_CASE(loop, F32, F16);     \
+        STI_CASE(loop, F32, F8_E4M3); \
+        STI_CASE(loop, F32, F8_E5M2); \
+        STI_CASE(loop, F32, F4);      \
+        STI_CASE(loop, F32, I8);      \
+        STI_CASE(loop, F32, U8);      \
+        STI_CASE(loop, F32, F64);     \
+        STI_CASE(loop, F64, F32);     \
+        STI_CASE(loop, F16, F32);     \
+        STI_CASE(loop, BF16, F32);    \
+        STI_CASE(loop, F16, BF16);    \
+        STI_CASE(loop, BF16, F16);    \
+    default: return 0;                \
+    }
 
-/* E4M3 and E2M1 are the F16 of the same bits in its exponent and fraction, times a power of two */
-STI_INLINE float sti_half_scale(st_dtype from) {
+#define STI_KERNEL_STEP 8u
+#define STI_STREAM_ALIGN 32u /* of the widest non-temporal store */
+
+/* Kernels widen E4M3 and E2M1 to an F16 with the same exponent and fraction bits. F16 has a larger bias, so that value
+ * is too small by this factor. */
+STI_INLINE float sti_f16_scale(st_dtype from) {
     return from == ST_DTYPE_F8_E4M3 ? 256.0f : from == ST_DTYPE_F4 ? 16384.0f : 1.0f;
 }
 
@@ -6028,9 +6026,9 @@ STI_INLINE float sti_half_scale(st_dtype from) {
 
 #if STI_SSE2
 
-typedef struct sti_sse2 { /* eight F32 */
+typedef struct sti_sse2_floats { /* eight F32 */
     __m128 low, high;
-} sti_sse2;
+} sti_sse2_floats;
 
 STI_INLINE __m128i sti_sse2_load(const unsigned char *src) {
     return _mm_loadu_si128((const __m128i *)(const void *)src);
@@ -6044,22 +6042,22 @@ STI_INLINE void sti_sse2_store(unsigned char *dst, __m128i v, int stream) {
     }
 }
 
-STI_INLINE __m128i sti_sse2_choose(__m128i mask, __m128i yes, __m128i no) {
+STI_INLINE __m128i sti_sse2_select(__m128i mask, __m128i yes, __m128i no) {
     return _mm_or_si128(_mm_and_si128(mask, yes), _mm_andnot_si128(mask, no));
 }
 
-/* eight BF16, their NaNs quiet */
-STI_INLINE __m128i sti_sse2_bf16(const unsigned char *src) {
+/* Loads eight BF16 and makes their NaNs quiet. */
+STI_INLINE __m128i sti_sse2_load_bf16(const unsigned char *src) {
     __m128i v = sti_sse2_load(src);
     __m128i nan = _mm_cmpgt_epi16(_mm_and_si128(v, _mm_set1_epi16(0x7fff)), _mm_set1_epi16(0x7f80));
     return _mm_or_si128(v, _mm_and_si128(nan, _mm_set1_epi16(0x40)));
 }
 
-/* eight F16 that are the elements over sti_half_scale */
-STI_INLINE __m128i sti_sse2_halves(st_dtype from, const unsigned char *src) {
+/* Loads eight elements as F16, divided by sti_f16_scale. */
+STI_INLINE __m128i sti_sse2_load_f16(st_dtype from, const unsigned char *src) {
     const __m128i zero = _mm_setzero_si128();
     __m128i v, low;
-    int four;
+    int packed;
     switch ((int)from) {
     case ST_DTYPE_F16: return sti_sse2_load(src);
     case ST_DTYPE_F8_E5M2: return _mm_unpacklo_epi8(zero, _mm_loadl_epi64((const __m128i *)(const void *)src));
@@ -6067,65 +6065,66 @@ STI_INLINE __m128i sti_sse2_halves(st_dtype from, const unsigned char *src) {
         v = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)src), zero);
         low = _mm_and_si128(v, _mm_set1_epi16(0x7f));
         v = _mm_slli_epi16(_mm_xor_si128(v, low), 8);
-        /* 0x7f is NaN: 0x3f80 and what lacks to 0x7e00 */
+        /* 0x7f is NaN: 0x3e80 + (0x7f << 7) is 0x7e00, the quiet NaN of F16 */
         v = _mm_or_si128(v, _mm_and_si128(_mm_cmpeq_epi16(low, _mm_set1_epi16(0x7f)), _mm_set1_epi16(0x3e80)));
         return _mm_add_epi16(v, _mm_slli_epi16(low, 7));
     default: /* F4 */
-        ST_MEMCPY(&four, src, 4);
-        v = _mm_cvtsi32_si128(four);
+        ST_MEMCPY(&packed, src, 4);
+        v = _mm_cvtsi32_si128(packed);
         v = _mm_unpacklo_epi8(_mm_unpacklo_epi8(v, _mm_srli_epi16(v, 4)), zero);
         low = _mm_slli_epi16(_mm_and_si128(v, _mm_set1_epi16(7)), 9);
         return _mm_or_si128(low, _mm_slli_epi16(_mm_and_si128(v, _mm_set1_epi16(8)), 12));
     }
 }
 
-/* four F16, each in the low half of 32 bits */
-STI_INLINE __m128 sti_sse2_from_half(__m128i half) {
-    const __m128i bias = _mm_set1_epi32(112 << 23), least = _mm_set1_epi32(113 << 23); /* 2^-14, the least normal one */
+/* Converts four F16, each zero-extended to 32 bits, to F32. */
+STI_INLINE __m128 sti_sse2_f16_to_f32(__m128i half) {
+    const __m128i bias = _mm_set1_epi32(112 << 23);
+    const __m128i least = _mm_set1_epi32(113 << 23); /* 2^-14, the smallest normal F16 */
     __m128i magnitude = _mm_slli_epi32(_mm_and_si128(half, _mm_set1_epi32(0x7fff)), 13);
     __m128i sign = _mm_slli_epi32(_mm_srli_epi32(half, 15), 31);
     __m128i special = _mm_and_si128(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x0f7fffff)), bias);
     __m128i quiet = _mm_and_si128(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x0f800000)), _mm_set1_epi32(0x400000));
     __m128i normal = _mm_or_si128(_mm_add_epi32(_mm_add_epi32(magnitude, bias), special), quiet);
-    /* the fraction below the bits of 2^-14, and then 2^-14 taken off */
+    /* subnormal: put the fraction below the bits of 2^-14, then subtract 2^-14 */
     __m128 sum = _mm_castsi128_ps(_mm_add_epi32(magnitude, least));
     __m128i subnormal = _mm_castps_si128(_mm_sub_ps(sum, _mm_castsi128_ps(least)));
     __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800000), magnitude);
-    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_choose(tiny, subnormal, normal)));
+    return _mm_castsi128_ps(_mm_or_si128(sign, sti_sse2_select(tiny, subnormal, normal)));
 }
 
-/* four F16, the sign of each filling the upper half of 32 bits */
-STI_INLINE __m128i sti_sse2_to_half(__m128 value) {
+/* Converts four F32 to F16, each sign-extended to 32 bits for _mm_packs_epi32. */
+STI_INLINE __m128i sti_sse2_f32_to_f16(__m128 value) {
     const __m128i x = _mm_castps_si128(value), magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fffffff));
     const __m128i nan = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7f800000));
-    const __m128i large = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x477fffff)); /* from 2^16 on */
-    const __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);   /* under 2^-14 */
+    const __m128i large = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x477fffff)); /* 2^16 and above, infinity, NaN */
+    const __m128i tiny = _mm_cmpgt_epi32(_mm_set1_epi32(113 << 23), magnitude);   /* below 2^-14 */
     const __m128i bits = _mm_srli_epi32(magnitude, 13), odd = _mm_and_si128(bits, _mm_set1_epi32(1));
-    /* under half of the last bit is added, and one more where it is odd; a carry into infinity is what overflow is */
+    /* rounds to nearest even: adds 0xfff, or 0x1000 if the last bit is odd; overflow carries into infinity */
     __m128i normal = _mm_add_epi32(_mm_add_epi32(magnitude, odd), _mm_set1_epi32(0xfff - (112 << 23)));
-    /* beside 1/2 the last bit is worth 2^-24, as in a subnormal F16, and the sum is rounded to it */
+    /* the last bit of 0.5f is 2^-24, that of a subnormal F16: the addition rounds to it */
     const __m128 half = _mm_set1_ps(0.5f);
     __m128i subnormal = _mm_castps_si128(_mm_add_ps(_mm_castsi128_ps(magnitude), half));
     __m128i payload = _mm_or_si128(_mm_and_si128(bits, _mm_set1_epi32(0x3ff)), _mm_set1_epi32(0x200));
     __m128i special = _mm_or_si128(_mm_and_si128(nan, payload), _mm_set1_epi32(0x7c00));
     subnormal = _mm_sub_epi32(subnormal, _mm_castps_si128(half));
-    normal = sti_sse2_choose(tiny, subnormal, _mm_srli_epi32(normal, 13));
-    return _mm_or_si128(sti_sse2_choose(large, special, normal), _mm_slli_epi32(_mm_srai_epi32(x, 31), 15));
+    normal = sti_sse2_select(tiny, subnormal, _mm_srli_epi32(normal, 13));
+    return _mm_or_si128(sti_sse2_select(large, special, normal), _mm_slli_epi32(_mm_srai_epi32(x, 31), 15));
 }
 
-/* four BF16, the sign of each filling the upper half of 32 bits */
-STI_INLINE __m128i sti_sse2_to_bf16(__m128 value) {
+/* Converts four F32 to BF16, each sign-extended to 32 bits for _mm_packs_epi32. */
+STI_INLINE __m128i sti_sse2_f32_to_bf16(__m128 value) {
     const __m128i x = _mm_castps_si128(value), magnitude = _mm_and_si128(x, _mm_set1_epi32(0x7fffffff));
     const __m128i nan = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7f800000));
     const __m128i odd = _mm_and_si128(_mm_srli_epi32(x, 16), _mm_set1_epi32(1));
     __m128i rounded = _mm_add_epi32(_mm_add_epi32(x, odd), _mm_set1_epi32(0x7fff));
-    return _mm_srai_epi32(sti_sse2_choose(nan, _mm_or_si128(x, _mm_set1_epi32(0x400000)), rounded), 16);
+    return _mm_srai_epi32(sti_sse2_select(nan, _mm_or_si128(x, _mm_set1_epi32(0x400000)), rounded), 16);
 }
 
-STI_INLINE sti_sse2 sti_sse2_get(st_dtype from, const unsigned char *src) {
+STI_INLINE sti_sse2_floats sti_sse2_load_floats(st_dtype from, const unsigned char *src) {
     const __m128i zero = _mm_setzero_si128();
     __m128i v;
-    sti_sse2 x;
+    sti_sse2_floats x;
     switch ((int)from) {
     case ST_DTYPE_F32:
         x.low = _mm_castsi128_ps(sti_sse2_load(src));
@@ -6138,26 +6137,26 @@ STI_INLINE sti_sse2 sti_sse2_get(st_dtype from, const unsigned char *src) {
                                _mm_cvtpd_ps(_mm_castsi128_pd(sti_sse2_load(src + 48))));
         return x;
     case ST_DTYPE_BF16:
-        v = sti_sse2_bf16(src);
+        v = sti_sse2_load_bf16(src);
         x.low = _mm_castsi128_ps(_mm_unpacklo_epi16(zero, v));
         x.high = _mm_castsi128_ps(_mm_unpackhi_epi16(zero, v));
         return x;
     case ST_DTYPE_I8:
-    case ST_DTYPE_U8: /* in the upper half of 16 bits, then of 32, and down again */
+    case ST_DTYPE_U8: /* SSE2 cannot extend: unpack to the upper half, then shift down */
         v = _mm_unpacklo_epi8(zero, _mm_loadl_epi64((const __m128i *)(const void *)src));
         v = from == ST_DTYPE_I8 ? _mm_srai_epi16(v, 8) : _mm_srli_epi16(v, 8);
         x.low = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(zero, v), 16));
         x.high = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpackhi_epi16(zero, v), 16));
         return x;
     default:
-        v = sti_sse2_halves(from, src);
-        x.low = _mm_mul_ps(sti_sse2_from_half(_mm_unpacklo_epi16(v, zero)), _mm_set1_ps(sti_half_scale(from)));
-        x.high = _mm_mul_ps(sti_sse2_from_half(_mm_unpackhi_epi16(v, zero)), _mm_set1_ps(sti_half_scale(from)));
+        v = sti_sse2_load_f16(from, src);
+        x.low = _mm_mul_ps(sti_sse2_f16_to_f32(_mm_unpacklo_epi16(v, zero)), _mm_set1_ps(sti_f16_scale(from)));
+        x.high = _mm_mul_ps(sti_sse2_f16_to_f32(_mm_unpackhi_epi16(v, zero)), _mm_set1_ps(sti_f16_scale(from)));
         return x;
     }
 }
 
-STI_INLINE void sti_sse2_put(st_dtype to, unsigned char *dst, sti_sse2 x, int stream) {
+STI_INLINE void sti_sse2_store_floats(st_dtype to, unsigned char *dst, sti_sse2_floats x, int stream) {
     switch ((int)to) {
     case ST_DTYPE_F32:
         sti_sse2_store(dst, _mm_castps_si128(x.low), stream);
@@ -6170,41 +6169,32 @@ STI_INLINE void sti_sse2_put(st_dtype to, unsigned char *dst, sti_sse2 x, int st
         sti_sse2_store(dst + 48, _mm_castpd_si128(_mm_cvtps_pd(_mm_movehl_ps(x.high, x.high))), stream);
         break;
     case ST_DTYPE_BF16:
-        sti_sse2_store(dst, _mm_packs_epi32(sti_sse2_to_bf16(x.low), sti_sse2_to_bf16(x.high)), stream);
+        sti_sse2_store(dst, _mm_packs_epi32(sti_sse2_f32_to_bf16(x.low), sti_sse2_f32_to_bf16(x.high)), stream);
         break;
-    default: /* F16 */ sti_sse2_store(dst, _mm_packs_epi32(sti_sse2_to_half(x.low), sti_sse2_to_half(x.high)), stream);
+    default: /* F16 */
+        sti_sse2_store(dst, _mm_packs_epi32(sti_sse2_f32_to_f16(x.low), sti_sse2_f32_to_f16(x.high)), stream);
     }
 }
 
 STI_INLINE size_t sti_sse2_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
                                 int stream) {
-    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* as many bytes have eight elements */
+    /* eight elements have as many bytes as one has bits */
+    const size_t in_bytes = sti_dtypes[from].bits, out_bytes = sti_dtypes[to].bits;
     size_t done;
-    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
-        sti_sse2_put(to, dst, sti_sse2_get(from, src), stream);
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out_bytes, src += in_bytes) {
+        sti_sse2_store_floats(to, dst, sti_sse2_load_floats(from, src), stream);
     }
     return done;
 }
 
-/* converts the whole steps of n elements and gives how many those are: 0 where the pair has no kernel */
 STI_NOINLINE static size_t sti_sse2_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
-                                            size_t n, int stream) {
-#define STI_ONE(to_, from_)                          \
-    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
-        return sti_sse2_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream);
-    switch (STI_PAIR(to, from)) {
-        STI_KERNELS(STI_ONE)
-    default: return 0;
-    }
-#undef STI_ONE
-}
-
+                                            size_t n, int stream){STI_KERNEL_BODY(sti_sse2_loop)}
 #endif /* STI_SSE2 */
 
 #if STI_AVX2
 
-STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype to, st_dtype from, const unsigned char *src) {
-    const __m128i *const eight = (const __m128i *)(const void *)src;
+STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_load_floats(st_dtype to, st_dtype from, const unsigned char *src) {
+    const __m128i *const source = (const __m128i *)(const void *)src;
     __m128i half;
     switch ((int)from) {
     case ST_DTYPE_F32: return _mm256_loadu_ps((const float *)(const void *)src);
@@ -6213,22 +6203,22 @@ STI_INLINE STI_TARGET_AVX2 __m256 sti_avx2_get(st_dtype to, st_dtype from, const
         __m128 high = _mm256_cvtpd_ps(_mm256_loadu_pd((const double *)(const void *)(src + 32)));
         return _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
     }
-    case ST_DTYPE_BF16: /* the conversion to F16 makes NaNs quiet itself */
-        half = to == ST_DTYPE_F16 ? sti_sse2_load(src) : sti_sse2_bf16(src);
+    case ST_DTYPE_BF16: /* the conversion to F16 makes NaNs quiet */
+        half = to == ST_DTYPE_F16 ? sti_sse2_load(src) : sti_sse2_load_bf16(src);
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
-    case ST_DTYPE_I8: return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(eight)));
-    case ST_DTYPE_U8: return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(eight)));
-    default: return _mm256_mul_ps(_mm256_cvtph_ps(sti_sse2_halves(from, src)), _mm256_set1_ps(sti_half_scale(from)));
+    case ST_DTYPE_I8: return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(source)));
+    case ST_DTYPE_U8: return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(source)));
+    default: return _mm256_mul_ps(_mm256_cvtph_ps(sti_sse2_load_f16(from, src)), _mm256_set1_ps(sti_f16_scale(from)));
     }
 }
 
-/* as sti_sse2_to_bf16, but eight codes of 16 bits */
-STI_INLINE STI_TARGET_AVX2 __m128i sti_avx2_to_bf16(__m256 value) {
+/* Converts eight F32 to BF16. */
+STI_INLINE STI_TARGET_AVX2 __m128i sti_avx2_f32_to_bf16(__m256 value) {
     const __m256i x = _mm256_castps_si256(value), magnitude = _mm256_and_si256(x, _mm256_set1_epi32(0x7fffffff));
     const __m256i nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
     __m256i v = _mm256_add_epi32(_mm256_add_epi32(x, odd), _mm256_set1_epi32(0x7fff));
-    /* not blendv: gcc 12 gets that wrong where plain char is unsigned */
+    /* not blendv: gcc 12 miscompiles it under -funsigned-char */
     v = _mm256_or_si256(_mm256_andnot_si256(nan, v),
                         _mm256_and_si256(nan, _mm256_or_si256(x, _mm256_set1_epi32(0x400000))));
     v = _mm256_srli_epi32(v, 16);
@@ -6243,53 +6233,47 @@ STI_INLINE STI_TARGET_AVX2 void sti_avx2_store(unsigned char *dst, __m256i v, in
     }
 }
 
-STI_INLINE STI_TARGET_AVX2 void sti_avx2_put(st_dtype to, unsigned char *dst, __m256 x, int stream) {
+STI_INLINE STI_TARGET_AVX2 void sti_avx2_store_floats(st_dtype to, unsigned char *dst, __m256 x, int stream) {
     switch ((int)to) {
     case ST_DTYPE_F32: sti_avx2_store(dst, _mm256_castps_si256(x), stream); break;
     case ST_DTYPE_F64:
         sti_avx2_store(dst, _mm256_castpd_si256(_mm256_cvtps_pd(_mm256_castps256_ps128(x))), stream);
         sti_avx2_store(dst + 32, _mm256_castpd_si256(_mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))), stream);
         break;
-    case ST_DTYPE_BF16: sti_sse2_store(dst, sti_avx2_to_bf16(x), stream); break;
+    case ST_DTYPE_BF16: sti_sse2_store(dst, sti_avx2_f32_to_bf16(x), stream); break;
     default: sti_sse2_store(dst, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT), stream); /* F16 */
     }
 }
 
 STI_INLINE STI_TARGET_AVX2 size_t sti_avx2_loop(st_dtype to, unsigned char *dst, st_dtype from,
                                                 const unsigned char *src, size_t n, int stream) {
-    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits;
+    /* eight elements have as many bytes as one has bits */
+    const size_t in_bytes = sti_dtypes[from].bits, out_bytes = sti_dtypes[to].bits;
     size_t done;
-    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
-        sti_avx2_put(to, dst, sti_avx2_get(to, from, src), stream);
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out_bytes, src += in_bytes) {
+        sti_avx2_store_floats(to, dst, sti_avx2_load_floats(to, from, src), stream);
     }
     return done;
 }
 
 STI_NOINLINE STI_TARGET_AVX2 static size_t sti_avx2_convert(st_dtype to, unsigned char *dst, st_dtype from,
                                                             const unsigned char *src, size_t n, int stream) {
-#define STI_ONE(to_, from_)                          \
-    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
-        return sti_avx2_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n, stream);
-    switch (STI_PAIR(to, from)) {
-        STI_KERNELS(STI_ONE)
-    default: return 0;
-    }
-#undef STI_ONE
+    STI_KERNEL_BODY(sti_avx2_loop)
 }
 
 #endif /* STI_AVX2 */
 
 #if STI_NEON
 
-typedef struct sti_neon { /* eight F32 */
+typedef struct sti_neon_floats { /* eight F32 */
     float32x4_t low, high;
-} sti_neon;
+} sti_neon_floats;
 
-/* eight F16 that are the elements over sti_half_scale */
-STI_INLINE uint16x8_t sti_neon_halves(st_dtype from, const unsigned char *src) {
+/* Loads eight elements as F16, divided by sti_f16_scale. */
+STI_INLINE uint16x8_t sti_neon_load_f16(st_dtype from, const unsigned char *src) {
     uint16x8_t v, low;
     uint8x8_t bytes;
-    uint32_t four;
+    uint32_t packed;
     switch ((int)from) {
     case ST_DTYPE_F16: return vreinterpretq_u16_u8(vld1q_u8(src));
     case ST_DTYPE_F8_E5M2: return vshll_n_u8(vld1_u8(src), 8);
@@ -6297,20 +6281,20 @@ STI_INLINE uint16x8_t sti_neon_halves(st_dtype from, const unsigned char *src) {
         v = vmovl_u8(vld1_u8(src));
         low = vandq_u16(v, vdupq_n_u16(0x7f));
         v = vshlq_n_u16(veorq_u16(v, low), 8);
-        /* 0x7f is NaN: 0x3f80 and what lacks to 0x7e00 */
+        /* 0x7f is NaN: 0x3e80 + (0x7f << 7) is 0x7e00, the quiet NaN of F16 */
         v = vorrq_u16(v, vandq_u16(vceqq_u16(low, vdupq_n_u16(0x7f)), vdupq_n_u16(0x3e80)));
         return vaddq_u16(v, vshlq_n_u16(low, 7));
     default: /* F4 */
-        ST_MEMCPY(&four, src, 4);
-        bytes = vreinterpret_u8_u32(vdup_n_u32(four));
+        ST_MEMCPY(&packed, src, 4);
+        bytes = vreinterpret_u8_u32(vdup_n_u32(packed));
         v = vmovl_u8(vzip1_u8(bytes, vshr_n_u8(bytes, 4)));
         low = vshlq_n_u16(vandq_u16(v, vdupq_n_u16(7)), 9);
         return vorrq_u16(low, vshlq_n_u16(vandq_u16(v, vdupq_n_u16(8)), 12));
     }
 }
 
-/* four BF16 */
-STI_INLINE uint16x4_t sti_neon_to_bf16(float32x4_t value) {
+/* Converts four F32 to BF16. */
+STI_INLINE uint16x4_t sti_neon_f32_to_bf16(float32x4_t value) {
     const uint32x4_t x = vreinterpretq_u32_f32(value), magnitude = vandq_u32(x, vdupq_n_u32(0x7fffffff));
     const uint32x4_t nan = vcgtq_u32(magnitude, vdupq_n_u32(0x7f800000));
     const uint32x4_t odd = vandq_u32(vshrq_n_u32(x, 16), vdupq_n_u32(1));
@@ -6318,10 +6302,10 @@ STI_INLINE uint16x4_t sti_neon_to_bf16(float32x4_t value) {
     return vshrn_n_u32(vbslq_u32(nan, vorrq_u32(x, vdupq_n_u32(0x400000)), rounded), 16);
 }
 
-STI_INLINE sti_neon sti_neon_get(st_dtype from, const unsigned char *src) {
+STI_INLINE sti_neon_floats sti_neon_load_floats(st_dtype from, const unsigned char *src) {
     uint16x8_t v, nan;
     int16x8_t i;
-    sti_neon x;
+    sti_neon_floats x;
     switch ((int)from) {
     case ST_DTYPE_F32:
         x.low = vreinterpretq_f32_u8(vld1q_u8(src));
@@ -6333,7 +6317,7 @@ STI_INLINE sti_neon sti_neon_get(st_dtype from, const unsigned char *src) {
         x.high = vcombine_f32(vcvt_f32_f64(vreinterpretq_f64_u8(vld1q_u8(src + 32))),
                               vcvt_f32_f64(vreinterpretq_f64_u8(vld1q_u8(src + 48))));
         return x;
-    case ST_DTYPE_BF16: /* its NaNs are made quiet */
+    case ST_DTYPE_BF16: /* makes NaNs quiet */
         v = vreinterpretq_u16_u8(vld1q_u8(src));
         nan = vcgtq_u16(vandq_u16(v, vdupq_n_u16(0x7fff)), vdupq_n_u16(0x7f80));
         v = vorrq_u16(v, vandq_u16(nan, vdupq_n_u16(0x40)));
@@ -6348,16 +6332,16 @@ STI_INLINE sti_neon sti_neon_get(st_dtype from, const unsigned char *src) {
         x.high = vcvtq_f32_s32(vmovl_s16(vget_high_s16(i)));
         return x;
     default:
-        v = sti_neon_halves(from, src);
+        v = sti_neon_load_f16(from, src);
         x.low = vcvt_f32_f16(vreinterpret_f16_u16(vget_low_u16(v)));
         x.high = vcvt_f32_f16(vreinterpret_f16_u16(vget_high_u16(v)));
-        x.low = vmulq_n_f32(x.low, sti_half_scale(from));
-        x.high = vmulq_n_f32(x.high, sti_half_scale(from));
+        x.low = vmulq_n_f32(x.low, sti_f16_scale(from));
+        x.high = vmulq_n_f32(x.high, sti_f16_scale(from));
         return x;
     }
 }
 
-STI_INLINE void sti_neon_put(st_dtype to, unsigned char *dst, sti_neon x) {
+STI_INLINE void sti_neon_store_floats(st_dtype to, unsigned char *dst, sti_neon_floats x) {
     switch ((int)to) {
     case ST_DTYPE_F32:
         vst1q_u8(dst, vreinterpretq_u8_f32(x.low));
@@ -6370,7 +6354,7 @@ STI_INLINE void sti_neon_put(st_dtype to, unsigned char *dst, sti_neon x) {
         vst1q_u8(dst + 48, vreinterpretq_u8_f64(vcvt_high_f64_f32(x.high)));
         break;
     case ST_DTYPE_BF16:
-        vst1q_u8(dst, vreinterpretq_u8_u16(vcombine_u16(sti_neon_to_bf16(x.low), sti_neon_to_bf16(x.high))));
+        vst1q_u8(dst, vreinterpretq_u8_u16(vcombine_u16(sti_neon_f32_to_bf16(x.low), sti_neon_f32_to_bf16(x.high))));
         break;
     default: /* F16 */
         vst1_u8(dst, vreinterpret_u8_f16(vcvt_f16_f32(x.low)));
@@ -6378,37 +6362,28 @@ STI_INLINE void sti_neon_put(st_dtype to, unsigned char *dst, sti_neon x) {
     }
 }
 
-STI_INLINE size_t sti_neon_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n) {
-    const size_t in = sti_dtypes[from].bits, out = sti_dtypes[to].bits; /* as many bytes have eight elements */
+STI_INLINE size_t sti_neon_loop(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                                int stream) {
+    /* eight elements have as many bytes as one has bits */
+    const size_t in_bytes = sti_dtypes[from].bits, out_bytes = sti_dtypes[to].bits;
     size_t done;
-    for (done = 0; n - done >= STI_STEP; done += STI_STEP, dst += out, src += in) {
-        sti_neon_put(to, dst, sti_neon_get(from, src));
+    (void)stream; /* NEON intrinsics have no non-temporal stores */
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += STI_KERNEL_STEP, dst += out_bytes, src += in_bytes) {
+        sti_neon_store_floats(to, dst, sti_neon_load_floats(from, src));
     }
     return done;
 }
 
-/* converts the whole steps of n elements and gives how many those are: 0 where the pair has no kernel */
 STI_NOINLINE static size_t sti_neon_convert(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src,
                                             size_t n, int stream) {
-    (void)stream; /* there are no such stores in C */
-#define STI_ONE(to_, from_)                          \
-    case STI_PAIR(ST_DTYPE_##to_, ST_DTYPE_##from_): \
-        return sti_neon_loop(ST_DTYPE_##to_, dst, ST_DTYPE_##from_, src, n);
-    switch (STI_PAIR(to, from)) {
-        STI_KERNELS(STI_ONE)
-    default: return 0;
-    }
-#undef STI_ONE
+    STI_KERNEL_BODY(sti_neon_loop)
 }
 
 #endif /* STI_NEON */
 
 #if STI_SSE2 || STI_NEON
 
-typedef size_t (*sti_kernel)(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
-                             int stream);
-
-static sti_kernel sti_kernel_choose(void) {
+static sti_kernel sti_choose_kernel(void) {
 #if STI_NEON
     return sti_neon_convert;
 #else
@@ -6419,27 +6394,27 @@ static sti_kernel sti_kernel_choose(void) {
 #endif
 }
 
-/* Kernels add, multiply and convert floats, and want rounding to nearest, subnormal numbers and silence about faults,
- * whatever the program has set; gives back what that was. */
-static uint64_t sti_float_mode(uint64_t mode) {
+/* Sets the floating-point control register and returns its old value. The program may have changed it, but kernels need
+ * round-to-nearest, subnormal numbers and masked exceptions. */
+static uint64_t sti_exchange_float_mode(uint64_t mode) {
 #if STI_NEON
-    uint64_t was;
-    __asm__ volatile("mrs %0, fpcr\n\tmsr fpcr, %1" : "=&r"(was) : "r"(mode) : "memory");
-    return was;
+    uint64_t saved;
+    __asm__ volatile("mrs %0, fpcr\n\tmsr fpcr, %1" : "=&r"(saved) : "r"(mode) : "memory");
+    return saved;
 #else
-    const unsigned was = _mm_getcsr();
+    const unsigned saved = _mm_getcsr();
     _mm_setcsr((unsigned)mode);
-    return was;
+    return saved;
 #endif
 }
 
-/* through F32, which holds each number of `from` as it is, a piece at a time: the whole steps of n elements, or none */
-static size_t sti_convert_twice(sti_kernel kernel, st_dtype to, unsigned char *dst, st_dtype from,
-                                const unsigned char *src, size_t n, int stream) {
+/* A kernel for more pairs: converts through F32, which holds every value of `from` exactly. */
+static size_t sti_convert_through_f32(sti_kernel kernel, st_dtype to, unsigned char *dst, st_dtype from,
+                                      const unsigned char *src, size_t n, int stream) {
     unsigned char piece[64 * 4];
     size_t done, part;
     if (from == ST_DTYPE_F64 || (to != ST_DTYPE_F16 && to != ST_DTYPE_BF16 && to != ST_DTYPE_F64)) return 0;
-    for (done = 0; n - done >= STI_STEP; done += part) {
+    for (done = 0; n - done >= STI_KERNEL_STEP; done += part) {
         part = kernel(ST_DTYPE_F32, piece, from, src, n - done < 64 ? n - done : 64, 0);
         if (part == 0) break;
         (void)kernel(to, dst, ST_DTYPE_F32, piece, part, stream);
@@ -6449,24 +6424,26 @@ static size_t sti_convert_twice(sti_kernel kernel, st_dtype to, unsigned char *d
     return done;
 }
 
-/* How many elements go one by one, so that the next begins with a byte and, where *stream is set, lies at a multiple of
- * STI_ALIGN: at most 1, or fewer than STI_ALIGN. *stream becomes 0 where no element lies there. */
-static size_t sti_lead(st_dtype to, const unsigned char *dst, st_dtype from, size_t first, int *stream) {
-    const size_t size = sti_dtypes[to].bits / 8, past = (uintptr_t)dst % STI_ALIGN;
-    const size_t odd = sti_dtypes[from].bits < 8 ? first % 2 : 0, lead = (STI_ALIGN - past) % STI_ALIGN / size;
-    if (*stream && (past % size || (sti_dtypes[from].bits < 8 && lead % 2 != odd))) *stream = 0;
+/* Returns how many elements precede the first one that a kernel can start with: its source starts at a whole byte and,
+ * if *stream is set, its destination is aligned. Clears *stream if no element is aligned. The result is at most 1, or
+ * below STI_STREAM_ALIGN if *stream stays set. */
+static size_t sti_lead_count(st_dtype to, const unsigned char *dst, st_dtype from, size_t first, int *stream) {
+    const size_t size = sti_dtypes[to].bits / 8, misaligned = (uintptr_t)dst % STI_STREAM_ALIGN;
+    const size_t odd = sti_dtypes[from].bits < 8 ? first % 2 : 0,
+                 lead = (STI_STREAM_ALIGN - misaligned) % STI_STREAM_ALIGN / size;
+    if (*stream && (misaligned % size || (sti_dtypes[from].bits < 8 && lead % 2 != odd))) *stream = 0;
     return *stream ? lead : odd;
 }
 
-/* converts as many elements as kernels can and gives their number; the first begins with a byte; `stream`: past the
- * cache, dst being at a multiple of STI_ALIGN */
-static size_t sti_convert_wide(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
-                               int stream) {
-    const sti_kernel kernel = sti_kernel_choose();
-    const uint64_t was = sti_float_mode(STI_NEON ? 0 : 0x1f80); /* what both have when a program starts */
+/* Converts the elements that the kernels can, and returns their count. src starts at a whole byte. If stream is set,
+ * dst is aligned to STI_STREAM_ALIGN. */
+static size_t sti_convert_vector(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t n,
+                                 int stream) {
+    const sti_kernel kernel = sti_choose_kernel();
+    const uint64_t saved = sti_exchange_float_mode(STI_NEON ? 0 : 0x1f80); /* the values at program start */
     size_t done = kernel(to, dst, from, src, n, stream);
-    if (done == 0) done = sti_convert_twice(kernel, to, dst, from, src, n, stream);
-    (void)sti_float_mode(was);
+    if (done == 0) done = sti_convert_through_f32(kernel, to, dst, from, src, n, stream);
+    (void)sti_exchange_float_mode(saved);
 #if STI_SSE2
     if (stream) _mm_sfence();
 #endif
@@ -6475,42 +6452,39 @@ static size_t sti_convert_wide(st_dtype to, unsigned char *dst, st_dtype from, c
 
 #endif /* STI_SSE2 || STI_NEON */
 
-/* The elements of src from the one at `first` on, as `to`, packed at dst in the order of this machine. The pair is
- * convertible; src and dst have the bytes and do not overlap. Of a dtype to itself, first and elements fill whole
- * bytes. */
+/* Converts elements first .. first + elements - 1 of src and packs them at dst, in the byte order of the machine. The
+ * pair is convertible, both buffers are large enough, and they do not overlap. If to == from, `first` and `elements`
+ * fill whole bytes. */
 static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t first, size_t elements,
-                        unsigned how) {
+                        unsigned flags) {
     const unsigned char *s = (const unsigned char *)src;
     unsigned char *d = (unsigned char *)dst;
-    if (to == ST_DTYPE_C64) { /* two of F32 each, which no size that fits makes too large */
+    size_t element_bytes, done = 0;
+    if (to == ST_DTYPE_C64) { /* two F32 each; cannot overflow, because the bytes fit size_t */
         to = from = ST_DTYPE_F32;
         first *= 2;
         elements *= 2;
     }
-    if (to == from && (sti_dtypes[to].bits <= 8 || !STI_BIG_ENDIAN || !(how & STI_FROM_FILE))) {
+    if (to == from && (sti_dtypes[to].bits <= 8 || !STI_BIG_ENDIAN || !(flags & STI_FROM_FILE))) {
         if (elements) ST_MEMCPY(d, s + sti_packed_bytes(from, first), sti_packed_bytes(to, elements));
         return;
     }
+    element_bytes = sti_dtypes[to].bits / 8u; /* nothing is converted to an element smaller than a byte */
 #if STI_SSE2 || STI_NEON
-    if (elements >= STI_STEP) {
-        int stream = (how & STI_TO_STREAM) && elements >= STI_ALIGN; /* which is more than can come before */
-        size_t done = sti_lead(to, d, from, first, &stream);
-        sti_convert_each(to, d, from, s, first, done, how);
-        d += sti_packed_bytes(to, done);
-        first += done;
-        elements -= done;
-        done = sti_convert_wide(to, d, from, s + sti_packed_bytes(from, first), elements, stream);
-        d += sti_packed_bytes(to, done);
-        first += done;
-        elements -= done;
+    if (elements >= STI_KERNEL_STEP) {
+        int stream = (flags & STI_TO_STREAM) && elements >= STI_STREAM_ALIGN; /* more than sti_lead_count returns */
+        done = sti_lead_count(to, d, from, first, &stream);
+        sti_convert_scalar(to, d, from, s, first, done, flags);
+        done += sti_convert_vector(to, d + done * element_bytes, from, s + sti_packed_bytes(from, first + done),
+                                   elements - done, stream);
     }
 #endif
-    sti_convert_each(to, d, from, s, first, elements, how);
+    sti_convert_scalar(to, d + done * element_bytes, from, s, first + done, elements - done, flags);
 }
 
 ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *src, size_t elements) {
     if (!st_dtype_bits(to) || !st_dtype_bits(from)) return ST_ERR_ARGUMENT;
-    if (!sti_convertible(to, from)) return ST_ERR_UNSUPPORTED;
+    if (!sti_is_convertible(to, from)) return ST_ERR_UNSUPPORTED;
     if (elements % 4 * st_dtype_bits(from) % 8) return ST_ERR_SUBBYTE;
     if (sti_packed_bytes(to, elements) == SIZE_MAX || sti_packed_bytes(from, elements) == SIZE_MAX) {
         return ST_ERR_ARGUMENT;
@@ -6526,7 +6500,6 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
  * Reads tensors and views of tensors, one at a time or many in one call, and passes advice to the system.
  * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14, 15
  * ------------------------------------------------------------------------------------------------------------------ */
-
 #define STI_VIEW_AXES 24u         /* axes of a view after merging; masks of axes have 32 bits */
 #define STI_PIECE_BYTES 256u      /* stack buffer for elements being converted; a multiple of 8 */
 #define STI_WINDOW_BYTES 1048576u /* buffer for data that is not in memory: large requests that stay in the CPU cache */
@@ -6595,7 +6568,7 @@ STI_COLD static void sti_error_tensor(const st_tensor *t, st_error *error) {
     sti_span name;
     name.at = t->name ? t->name : "";
     name.n = t->name ? t->name_bytes : 0;
-    sti_error_subject(error, name, STI_NAME);
+    sti_error_set_subject(error, name, STI_SHOW_NAME);
 }
 
 /* fails with an error that names the tensor, for mistakes of the caller */
@@ -6608,7 +6581,7 @@ STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status
 
 /* adds the path of the tensor's file to an error; t NULL: of the model */
 STI_COLD static st_status sti_error_path(const sti_model *m, const st_tensor *t, st_status status, st_error *error) {
-    return sti_error_file(error, sti_span_of(t ? sti_model_path(m, t->shard) : m->said), status);
+    return sti_error_prepend_path(error, sti_span_of(t ? sti_model_path(m, t->shard) : m->label), status);
 }
 
 /* checks that the view's ranges and axes are valid for the tensor */
@@ -6779,7 +6752,7 @@ static int sti_can_convert(st_dtype to, st_dtype from) {
 #if defined(ST_NO_CONVERT)
     return to == from;
 #else
-    return sti_convertible(to, from);
+    return sti_is_convertible(to, from);
 #endif
 }
 
@@ -6800,7 +6773,8 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
     st_status s = sti_view_check(t, v, error);
     if (s != ST_OK) return s;
     if ((unsigned)as >= STI_DTYPES || (unsigned)t->dtype >= STI_DTYPES) {
-        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, STI_DTYPES - 1, (unsigned)as < STI_DTYPES ? t->dtype : as,
+        return sti_refuse_tensor(t, ST_ERR_ARGUMENT, STI_DTYPES - 1,
+                                 (unsigned)as < STI_DTYPES ? (unsigned)t->dtype : (unsigned)as,
                                  STI_TEXT("no dtype has the number $a: the last is $e"), error);
     }
     if (!sti_tensor_is_consistent(t)) {
@@ -6911,7 +6885,7 @@ static void sti_gather_bits(const sti_tile *t, unsigned bits, const unsigned cha
     for (row = 0; row < t->rows; row++) {
         for (column = 0; column < t->columns; column++) {
             const uint64_t index = first + (uint64_t)row * t->row_step + (uint64_t)column * t->column_step;
-            const unsigned code = (unsigned)sti_code_at(src, index, bits, 1) << bit % 8;
+            const unsigned code = (unsigned)sti_get_code(src, index, bits, 1) << bit % 8;
             dst[bit / 8] = (unsigned char)(dst[bit / 8] | (code & 0xFF));
             if (code > 0xFF) dst[bit / 8 + 1] = (unsigned char)(code >> 8);
             bit += bits;
@@ -7159,8 +7133,8 @@ STI_COLD static void sti_source_prefetch(const sti_source *s, uint64_t offset, u
 
 /* whether the byte at `offset` of the tensor is in a mapped file, but not in the page cache */
 STI_COLD static int sti_source_is_cold(const sti_source *s, uint64_t offset) {
-    return s->model->system &&
-           sti_system_is_cold(&s->model->files[s->tensor->shard].io, sti_add64_saturated(s->tensor->offset, offset));
+    return s->model->is_system && sti_system_is_uncached(&s->model->files[s->tensor->shard].io,
+                                                         sti_add64_saturated(s->tensor->offset, offset));
 }
 
 /* Moves a view from a mapping that is not in the page cache. A page fault reads little around the page, so the parts
@@ -7236,7 +7210,7 @@ static st_status sti_access_check(const sti_model *m, const st_tensor *t, uint64
     const char *sentence = STI_TEXT("argument `model` is NULL");
     if (m && !t) sentence = STI_TEXT("tensor is NULL (was its name found?)");
     if (m && t) {
-        const st_shard *f = t->shard < m->open.shard_count ? &m->open.shards[t->shard] : NULL;
+        const st_shard *f = t->shard < m->base.shard_count ? &m->base.shards[t->shard] : NULL;
         sentence = STI_TEXT("tensor does not belong to this model");
         if (f && t->offset >= f->data_offset && t->offset <= f->file_bytes && t->bytes <= f->file_bytes - t->offset) {
             if (offset <= t->bytes && n <= t->bytes - offset) return ST_OK;
@@ -7334,7 +7308,7 @@ static void sti_load_select(sti_load *l, size_t i) {
     const sti_model *m = l->m;
     const st_load_item *item = &l->items[l->jobs[i].item];
     const st_tensor *t = item->tensor;
-    if (m->system && !(l->has_shard && l->shard == t->shard)) {
+    if (m->is_system && !(l->has_shard && l->shard == t->shard)) {
         sti_load_close(l);
         l->has_shard = 1;
         l->shard = t->shard;
@@ -7465,7 +7439,7 @@ static int sti_job_before(const void *context, const void *a, const void *b) {
 /* Checks every item and adds up their bytes. Sets *buffered if reading may need a buffer. */
 STI_COLD static st_status sti_load_check(sti_load *l, int *buffered) {
     size_t i;
-    *buffered = l->m->system;
+    *buffered = l->m->is_system;
     for (i = 0; i < l->count; i++) {
         const st_load_item *item = &l->items[i];
         st_status s = sti_item_plan(&l->view, l->m, l->items, i, l->error);
@@ -7515,7 +7489,7 @@ STI_COLD static void sti_load_assign(sti_load *l) {
 STI_COLD static st_status sti_load_part(sti_load *l, int buffered) {
     const size_t job_bytes = sti_multiply_saturated(l->count, sizeof(sti_job));
     const size_t min_buffer = buffered ? STI_PIECE_BYTES : 0;
-    const size_t max_buffer = l->m->system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* callbacks may be slow */
+    const size_t max_buffer = l->m->is_system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* callbacks may be slow */
     size_t buffer_bytes = min_buffer, total;
     unsigned char *block = (unsigned char *)l->options.work.data;
     st_status s;
@@ -7700,11 +7674,11 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
         return sti_error_path(m, NULL, ST_ERR_ARGUMENT, error);
     }
 #if !defined(ST_NO_FILES)
-    if (m->system) {
+    if (m->is_system) {
         uint32_t i;
-        for (i = tensor ? tensor->shard : 0; i < m->open.shard_count; i++) {
-            const st_shard *f = &m->open.shards[i];
-            if (m->files[i].open) {
+        for (i = tensor ? tensor->shard : 0; i < m->base.shard_count; i++) {
+            const st_shard *f = &m->base.shards[i];
+            if (m->files[i].is_open) {
                 sti_system_advise(&m->files[i].io, tensor ? tensor->offset : f->data_offset,
                                   tensor ? tensor->bytes : f->file_bytes - f->data_offset, advice);
             }
@@ -7717,38 +7691,39 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
 
 #if !defined(ST_NO_WRITER)
 /* ---- 17 writer ------------------------------------------------------------------------------------------------------
- * Plan, emit, stream, save, edit. Saving is the streaming writer driven by the library; sizing is emitting to nowhere.
+ * Planning, writing, streaming, saving and editing. st_save drives the streaming writer; the header's size is found by
+ * formatting the header without an output.
  * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14
  * ------------------------------------------------------------------------------------------------------------------ */
-#define STI_BUFFER_BYTES (SIZE_MAX / 2 < 1048576u ? SIZE_MAX / 2 : 1048576u) /* of data on its way, at most */
-#define STI_BUFFER_LEAST 64u                                                 /* in a work buffer */
-#define STI_MAPPED_BYTES 262144u /* of a mapping, copied to the buffer at a time: to write from it is slower */
-#define STI_LEAST_ENTRY 47u      /* bytes of a header that a tensor of no name and no dimension takes */
-#define STI_LEAST_PAIR 5u        /* and a pair of two empty texts */
+#define STI_BUFFER_MAX_BYTES 1048576u
+#define STI_BUFFER_MIN_BYTES 64u      /* with a work buffer */
+#define STI_MAPPED_COPY_BYTES 262144u /* copied per block from a mapping; writing from a mapping is slower */
+#define STI_MIN_ENTRY_BYTES 47u       /* header bytes of a tensor with an empty name and no dimensions */
+#define STI_MIN_PAIR_BYTES 5u         /* header bytes of a metadata pair with empty texts */
 
-typedef struct sti_named { /* a tensor or a metadata pair to write */
-    sti_span name;         /* of a pair its key */
-    const void *item;      /* st_tensor or st_pair: the caller's, or a copy */
-    uint64_t bytes;        /* of a tensor's data */
-    unsigned dtype;        /* of a tensor; not ST_DTYPE_UNKNOWN where its spelling is known */
-    uint32_t place;        /* in the order of declaration */
-} sti_named;
+typedef struct sti_output_entry { /* a tensor or a metadata pair in the output */
+    sti_span name;                /* of the tensor, or the pair's key */
+    const void *item;             /* st_tensor or st_pair: the caller's, or the writer's copy */
+    uint64_t bytes;               /* tensor: size of its data */
+    unsigned dtype;               /* tensor: ST_DTYPE_UNKNOWN only if item's dtype_name is not a known dtype */
+    uint32_t declared_index;      /* tensor: index in the order of declaration */
+} sti_output_entry;
 
-typedef struct sti_item { /* a tensor of a streamed file; shape, name and spelling lie behind it */
-    st_tensor tensor; /* first: a pointer to one is a pointer to the other. It has its offset once the file is begun */
-    struct sti_item *next;
-    uint64_t written; /* by st_writer_write_to; each of its threads keeps to items of its own */
-    int failed;       /* a write of it did, and is final */
-} sti_item;
+typedef struct sti_declared_tensor { /* a tensor of a streaming writer; shape, name and dtype_name follow the struct */
+    st_tensor tensor;                /* must be first: pointers are cast; st_writer_begin sets its offset */
+    struct sti_declared_tensor *next;
+    uint64_t written; /* by st_writer_write_to; only the thread that writes the tensor uses this field */
+    int failed;       /* a write of this tensor failed, which is final */
+} sti_declared_tensor;
 
-typedef struct sti_pending_pair { /* a metadata pair of a streamed file; both texts lie behind it */
-    struct sti_pending_pair *next;
+typedef struct sti_declared_pair { /* a metadata pair of a streaming writer; both texts follow the struct */
+    struct sti_declared_pair *next;
     st_pair pair;
-} sti_pending_pair;
+} sti_declared_pair;
 
-/* of a streamed file */
-static sti_item *sti_item_of(const sti_named *n) {
-    return (sti_item *)(uintptr_t)n->item;
+/* valid for tensors of a streaming writer only */
+static sti_declared_tensor *sti_declared_tensor_of(const sti_output_entry *n) {
+    return (sti_declared_tensor *)(uintptr_t)n->item;
 }
 
 enum sti_stage { STI_ADDING, STI_WRITING, STI_FAILED, STI_FINISHED };
@@ -7757,57 +7732,58 @@ struct st_writer {
     sti_memory memory;
     st_save_options options;
     enum sti_stage stage;
-    const st_model *from;              /* st_save: where the bytes of tensors without data are */
-    sti_item *first_item, **last_item; /* streamed: in the order of declaration */
-    sti_pending_pair *first_pair, **last_pair;
-    size_t item_count, pair_count;
-    size_t copied; /* bytes of the items and pairs above */
+    const st_model *from;                             /* st_save: source of the tensors without data */
+    sti_declared_tensor *first_tensor, **last_tensor; /* streaming: in the order of declaration */
+    sti_declared_pair *first_pair, **last_pair;
+    size_t tensor_count, pair_count;
+    size_t declared_bytes; /* memory of the declared tensors and pairs */
     int has_metadata;
-    sti_named *order; /* tensors, then pairs, as they are written */
-    sti_named *names; /* NULL until all are known: tensors by name, then room for as many as there are pairs */
+    sti_output_entry *output_order; /* tensors, then pairs, in the order of the header */
+    sti_output_entry *by_name;      /* tensors sorted by name, then spare entries for the pairs; NULL before planning */
     unsigned char *buffer;
     size_t buffer_bytes, buffered;
-    uint64_t flushed;      /* bytes of the file that left the buffer, front to back */
-    uint64_t keep;         /* bytes before the data that stay, where they suffice */
-    uint64_t header_least; /* bytes that the header takes at least */
+    uint64_t flushed_bytes;    /* written sequentially, not counting the buffer */
+    uint64_t old_data_offset;  /* editing: the old data offset, kept if the new header fits */
+    uint64_t header_min_bytes; /* lower bound, known before planning */
     uint64_t data_offset, data_bytes;
-    size_t current;    /* place in order of the tensor that st_writer_write fills */
-    uint64_t written;  /* bytes of it that came through st_writer_write */
-    uint64_t streamed; /* data bytes that did */
-    st_sink sink;      /* write NULL: a file */
-    const char *path;  /* the caller's */
-    const char *said;  /* what messages call it */
+    size_t current;           /* index in output_order of the tensor that st_writer_write fills */
+    uint64_t current_written; /* bytes of the current tensor from st_writer_write */
+    uint64_t streamed_bytes;  /* data bytes from st_writer_write or st_save */
+    st_sink sink;             /* write NULL: the output is a file */
+    const char *path;         /* the caller's */
+    const char *label;        /* name of the output in messages */
 #if !defined(ST_NO_FILES)
     sti_target target;
 #endif
-    uint32_t serial; /* of the temporary's name: where the search for a free one begins, then the one that was free */
-    char *temp;      /* name of the temporary */
+    uint32_t serial; /* number in the temporary file's name: the first to try, then the one in use */
+    char *temp;      /* name of the temporary file */
     size_t temp_bytes;
 };
 
 /* ---- names */
 
-/* merges two neighbouring runs that are in order into `to`; of equal names those of the first come first */
-static void sti_merge(const sti_named *a, size_t a_count, const sti_named *b, size_t b_count, sti_named *to) {
-    const sti_named *a_end = a + a_count, *b_end = b + b_count;
-    if (b_count && sti_compare(a_end[-1].name, b->name) > 0) { /* a run is never empty where another follows */
+/* Merges two adjacent sorted runs into `to`. Stable: of equal names, those in a come first. */
+static void sti_merge(const sti_output_entry *a, size_t a_count, const sti_output_entry *b, size_t b_count,
+                      sti_output_entry *to) {
+    const sti_output_entry *a_end = a + a_count, *b_end = b + b_count;
+    if (b_count && sti_compare_spans(a_end[-1].name, b->name) > 0) { /* a is not empty if b is not */
         while (a < a_end && b < b_end) {
             if (a_end - a > 4) STI_PREFETCH(a[4].name.at);
             if (b_end - b > 4) STI_PREFETCH(b[4].name.at);
-            *to++ = sti_compare(a->name, b->name) <= 0 ? *a++ : *b++;
+            *to++ = sti_compare_spans(a->name, b->name) <= 0 ? *a++ : *b++;
         }
     }
     for (; a < a_end; a++) *to++ = *a;
     for (; b < b_end; b++) *to++ = *b;
 }
 
-/* Orders n items by name with the help of as many spare ones. O(n log n) comparisons whatever the names; the bytes that
- * they look at are at most log n times those of all names. */
-static void sti_sort_by_name(sti_named *items, sti_named *spare, size_t n) {
-    sti_named *from = items, *to = spare, *other;
+/* Sorts n items by name; spare has space for n more. Merge sort, so hostile names cost O(n log n) comparisons, and the
+ * bytes compared are at most log n times the bytes of all names. */
+static void sti_sort_by_name(sti_output_entry *items, sti_output_entry *spare, size_t n) {
+    sti_output_entry *from = items, *to = spare, *other;
     size_t run, i;
     for (run = 1; run < n; run *= 2) {
-        for (i = 0; i < n; i += 2 * run) { /* n items are in memory, so nothing overflows */
+        for (i = 0; i < n; i += 2 * run) { /* no overflow: n items fit in memory */
             const size_t a = n - i < run ? n - i : run, b = n - i - a < run ? n - i - a : run;
             sti_merge(from + i, a, from + i + a, b, to + i);
         }
@@ -7818,29 +7794,30 @@ static void sti_sort_by_name(sti_named *items, sti_named *spare, size_t n) {
     if (from != items) ST_MEMCPY(items, from, n * sizeof *items);
 }
 
-/* the first of n items in order that has the name of the one before it; n: none has */
-static size_t sti_find_repeated(const sti_named *items, size_t n) {
+/* Returns the index of the first of n sorted items with the same name as its predecessor; n if there is none. */
+static size_t sti_find_duplicate(const sti_output_entry *items, size_t n) {
     size_t i;
-    for (i = 1; i < n && !sti_same(items[i - 1].name, items[i].name); i++) {}
+    for (i = 1; i < n && !sti_span_equal(items[i - 1].name, items[i].name); i++) {}
     return i < n ? i : n;
 }
 
 /* ---- memory */
 
-/* of order and names, for `more` items than there are */
-static size_t sti_named_bytes(const st_writer *w, size_t more) {
-    size_t count = sti_add_saturated(sti_add_saturated(w->item_count, w->pair_count), sti_add_saturated(more, 1));
-    return sti_round8(sti_multiply_saturated(count, 2 * sizeof(sti_named)));
+/* Returns the size of output_order and by_name together, with `extra` items added. */
+static size_t sti_entries_bytes(const st_writer *w, size_t extra) {
+    size_t count = sti_add_saturated(sti_add_saturated(w->tensor_count, w->pair_count), sti_add_saturated(extra, 1));
+    return sti_round8(sti_multiply_saturated(count, 2 * sizeof(sti_output_entry)));
 }
 
-/* Bytes were not there. A work buffer: says how many suffice for all that is declared, and `copy` bytes of one more. */
+/* Reports that an allocation of `bytes` failed. With a work buffer, reports the size that would suffice for everything
+ * declared plus a declaration of `copy` bytes. */
 STI_COLD static st_status sti_writer_no_memory(const st_writer *w, size_t bytes, size_t copy, st_error *error) {
     if (w->memory.work) {
-        bytes = sti_add_saturated(sti_named_bytes(w, copy > 0), sti_add_saturated(w->copied, copy));
+        bytes = sti_add_saturated(sti_entries_bytes(w, copy > 0), sti_add_saturated(w->declared_bytes, copy));
         bytes = sti_add_saturated(bytes, sti_round8(w->temp_bytes));
-        bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_LEAST + w->memory.work_skipped);
+        bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_MIN_BYTES + w->memory.work_padding);
     }
-    return sti_error_file(error, sti_span_of(w->said), sti_fail_memory(&w->memory, bytes, error));
+    return sti_error_prepend_path(error, sti_span_of(w->label), sti_fail_memory(&w->memory, bytes, error));
 }
 
 static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
@@ -7849,247 +7826,248 @@ static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
     return taken;
 }
 
+/* Allocates a declaration; later errors count it as part of the memory needed. */
+static void *sti_writer_take_declared(st_writer *w, size_t struct_bytes, size_t text_bytes, st_error *error) {
+    const size_t bytes = sti_round8(sti_add_saturated(struct_bytes, text_bytes));
+    void *taken = sti_arena_take(&w->memory, bytes);
+    if (!taken) {
+        (void)sti_writer_no_memory(w, bytes, bytes, error);
+    } else {
+        w->declared_bytes += bytes;
+    }
+    return taken;
+}
+
 /* ---- declaring */
 
+/* Returns the span of a caller's text; bytes 0: NUL-terminated. text NULL: returns {NULL, 0}. */
 static sti_span sti_span_of_text(const char *text, size_t bytes) {
-    sti_span s = {NULL, 0};
-    if (!text) return s;
-    if (!bytes) return sti_span_of(text);
+    sti_span s;
     s.at = text;
-    s.n = bytes;
+    s.n = text && !bytes ? sti_span_of(text).n : text ? bytes : 0;
     return s;
 }
 
 static int sti_is_utf8(sti_span s) {
-    return sti_utf8_span((const unsigned char *)s.at, s.n) == s.n;
+    return sti_utf8_prefix((const unsigned char *)s.at, s.n) == s.n;
 }
 
-/* a refusal with its subject, before anything was changed */
-STI_COLD static st_status sti_refuse(const char *said, st_status status, sti_span subject, uint64_t expected,
+/* Sets an error with an optional subject (a tensor, key or argument), and returns status. */
+STI_COLD static st_status sti_refuse(const char *label, st_status status, sti_span subject, uint64_t expected,
                                      uint64_t actual, const char *sentence, st_error *error) {
     (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
-    if (subject.n) sti_error_subject(error, subject, STI_NAME);
-    return sti_error_file(error, sti_span_of(said), status);
+    if (subject.n) sti_error_set_subject(error, subject, STI_SHOW_NAME);
+    return sti_error_prepend_path(error, sti_span_of(label), status);
 }
 
-/* judges a tensor to write, and completes it in *t: lengths, elements, bytes, a known dtype under its number */
-static st_status sti_tensor_judge(const char *said, const st_tensor *given, st_tensor *t, st_error *error) {
-    const char *none = STI_TEXT("tensor has no name, no shape or no dtype");
-    sti_span name = sti_span_of_text(given->name, given->name_bytes), spelling = sti_span_of_text(given->dtype_name, 0);
+/* Completes *t, a copy of a tensor to save: its lengths, elements and bytes, and the number of a known dtype. Returns
+ * ST_OK, or a status with the error's sentence and numbers. */
+static st_status sti_tensor_complete(const st_tensor *given, st_tensor *t, const char **sentence, uint64_t *expected,
+                                     uint64_t *actual) {
+    const int known = given->dtype != ST_DTYPE_UNKNOWN;
     uint64_t bits;
     uint32_t i;
     int overflow = 0;
-    if (!name.at || (given->rank && !given->shape) || (unsigned)given->dtype >= STI_DTYPES) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
+    *sentence = STI_TEXT("tensor has no name, no shape or no dtype");
+    if (!t->name || (given->rank && !given->shape) || (unsigned)given->dtype >= STI_DTYPES) return ST_ERR_ARGUMENT;
+    if (!known) {
+        if (!given->dtype_name) return ST_ERR_ARGUMENT;
+        t->dtype = sti_dtype_find(sti_span_of(given->dtype_name));
     }
+    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
+    *sentence = STI_TEXT("tensor name is not UTF-8");
+    if (!sti_is_utf8(sti_span_of_text(t->name, t->name_bytes))) return ST_ERR_UTF8;
+    *sentence = STI_TEXT("dtype_name is not UTF-8");
+    if (!sti_is_utf8(sti_span_of(t->dtype_name))) return ST_ERR_UTF8;
+    *sentence = STI_TEXT("__metadata__ cannot be the name of a tensor");
+    if (sti_span_equal(sti_span_of_text(t->name, t->name_bytes), sti_span_of("__metadata__"))) return ST_ERR_ARGUMENT;
+    for (i = 0, t->elements = 1; i < t->rank; i++) { /* a later 0 does not undo an overflow, as when reading */
+        if (!sti_multiply64(t->elements, t->shape[i], &t->elements)) overflow = 1;
+    }
+    *sentence = STI_TEXT("tensor too large: its size in bits does not fit 64 bits");
+    if (overflow || !sti_multiply64(sti_dtype_of(t->dtype)->bits, t->elements, &bits)) return ST_ERR_OVERFLOW;
+    *sentence = STI_TEXT("the tensor's $a bits do not fill whole bytes");
+    *actual = bits;
+    if (bits % 8) return ST_ERR_SUBBYTE;
+    if (t->dtype != ST_DTYPE_UNKNOWN) t->bytes = bits / 8;
+    *sentence = STI_TEXT("shape and dtype need $e bytes, st_tensor.bytes is $a");
+    *expected = t->bytes;
+    *actual = given->bytes;
+    return known || t->bytes == given->bytes ? ST_OK : ST_ERR_SIZE;
+}
+
+/* Checks a tensor to save and completes it in *t. */
+STI_COLD static st_status sti_tensor_check(const char *label, const st_tensor *given, st_tensor *t, st_error *error) {
+    const char *sentence;
+    uint64_t expected = 0, actual = 0;
+    st_status s;
+    sti_span name = sti_span_of_text(given->name, given->name_bytes);
     *t = *given;
     t->name_bytes = name.n;
     t->data = NULL;
     t->shard = 0;
-    if (t->dtype == ST_DTYPE_UNKNOWN) {
-        if (!spelling.at) return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, none, error);
-        t->dtype = sti_dtype_find(spelling);
-    }
-    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
-    if (!sti_is_utf8(name))
-        return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("tensor name is not UTF-8"), error);
-    if (!sti_is_utf8(sti_span_of(t->dtype_name))) {
-        return sti_refuse(said, ST_ERR_UTF8, name, 0, 0, STI_TEXT("dtype_name is not UTF-8"), error);
-    }
-    if (sti_same(name, sti_span_of("__metadata__"))) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, name, 0, 0, STI_TEXT("__metadata__ cannot be the name of a tensor"),
-                          error);
-    }
-    for (i = 0, t->elements = 1; i < t->rank; i++) {
-        if (!sti_multiply64(t->elements, t->shape[i], &t->elements)) overflow = 1; /* for good, as when reading */
-    }
-    if (overflow || !sti_multiply64(sti_dtype_of(t->dtype)->bits, t->elements, &bits)) {
-        return sti_refuse(said, ST_ERR_OVERFLOW, name, 0, 0,
-                          STI_TEXT("tensor too large: its size in bits does not fit 64 bits"), error);
-    }
-    if (bits % 8) {
-        return sti_refuse(said, ST_ERR_SUBBYTE, name, 0, bits, STI_TEXT("the tensor's $a bits do not fill whole bytes"),
-                          error);
-    }
-    if (t->dtype != ST_DTYPE_UNKNOWN) t->bytes = bits / 8;
-    if (given->dtype == ST_DTYPE_UNKNOWN && t->bytes != given->bytes) {
-        return sti_refuse(said, ST_ERR_SIZE, name, t->bytes, given->bytes,
-                          STI_TEXT("shape and dtype need $e bytes, st_tensor.bytes is $a"), error);
-    }
-    return ST_OK;
+    s = sti_tensor_complete(given, t, &sentence, &expected, &actual);
+    return s == ST_OK ? s : sti_refuse(label, s, name, expected, actual, sentence, error);
 }
 
-/* what the copies of a tensor and of a pair take of memory */
-static size_t sti_item_bytes(const st_tensor *t) {
-    size_t texts = sti_add_saturated(sti_add_saturated(t->name_bytes, 1),
-                                     t->dtype == ST_DTYPE_UNKNOWN ? sti_span_of(t->dtype_name).n + 1 : 0);
-    return sti_round8(sti_add_saturated(sizeof(sti_item),
-                                        sti_add_saturated(sti_multiply_saturated(t->rank, sizeof *t->shape), texts)));
-}
+#define STI_WRITE_FAILED STI_TEXT("an earlier write failed: the writer can only be closed")
+#define STI_TOO_MANY_BYTES STI_TEXT("$a bytes passed, but only $e bytes are missing")
 
-static size_t sti_pending_pair_bytes(const st_pair *p) {
-    return sti_round8(sti_add_saturated(sizeof(sti_pending_pair),
-                                        sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), 2)));
-}
-
-STI_COLD static st_status sti_writer_state(const st_writer *w, st_error *error) {
+/* Refuses a call that the writer's stage does not allow. */
+STI_COLD static st_status sti_refuse_stage(const st_writer *w, st_error *error) {
     return sti_refuse(
-        w->said, ST_ERR_STATE, sti_span_of(""), 0, 0,
+        w->label, ST_ERR_STATE, sti_span_of(""), 0, 0,
         w->stage == STI_FAILED
-            ? STI_TEXT("a write failed before: the writer can only be closed")
+            ? STI_WRITE_FAILED
             : STI_TEXT("wrong order of calls: expected st_writer_open, _add, _begin, _write, _finish, _close"),
         error);
 }
 
-/* refuses a NULL pointer, or an empty text, by the argument's name */
-STI_COLD static st_status sti_argument_refuse(const char *said, const char *argument, st_error *error) {
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(argument), 0, 0, STI_TEXT("argument is NULL or empty"), error);
+/* Refuses an argument that is NULL or empty. */
+STI_COLD static st_status sti_refuse_argument(const char *label, const char *argument, st_error *error) {
+    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(argument), 0, 0, STI_TEXT("argument is NULL or empty"),
+                      error);
 }
 
-STI_COLD static st_status sti_no_writer(st_error *error) {
-    return sti_argument_refuse("(writer)", "writer", error);
+STI_COLD static st_status sti_refuse_no_writer(st_error *error) {
+    return sti_refuse_argument("(writer)", "writer", error);
 }
 
 static void sti_writer_count_tensor(st_writer *w, const st_tensor *t) {
     w->data_bytes = sti_add64_saturated(w->data_bytes, t->bytes);
-    w->header_least = sti_add64_saturated(w->header_least, sti_add_saturated(t->name_bytes, STI_LEAST_ENTRY + t->rank));
+    w->header_min_bytes =
+        sti_add64_saturated(w->header_min_bytes, sti_add_saturated(t->name_bytes, STI_MIN_ENTRY_BYTES + t->rank));
 }
 
 static void sti_writer_count_pair(st_writer *w, const st_pair *p) {
-    w->header_least = sti_add64_saturated(
-        w->header_least, sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), STI_LEAST_PAIR));
+    w->header_min_bytes = sti_add64_saturated(
+        w->header_min_bytes, sti_add_saturated(sti_add_saturated(p->key_bytes, p->value_bytes), STI_MIN_PAIR_BYTES));
 }
 
 ST_API st_status st_writer_add(st_writer *w, const st_tensor *tensor, st_error *error) {
     st_tensor t;
-    sti_item *item;
-    size_t bytes;
-    char *at;
+    sti_declared_tensor *item;
+    size_t texts; /* bytes, with the NULs */
+    char *text;
     uint64_t *shape;
     st_status s;
-    if (!w) return sti_no_writer(error);
-    if (!tensor) return sti_argument_refuse(w->said, "tensor", error);
-    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
-    s = sti_tensor_judge(w->said, tensor, &t, error);
+    if (!w) return sti_refuse_no_writer(error);
+    if (!tensor) return sti_refuse_argument(w->label, "tensor", error);
+    if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
+    s = sti_tensor_check(w->label, tensor, &t, error);
     if (s != ST_OK) return s;
-    bytes = sti_item_bytes(&t);
-    item = (sti_item *)sti_arena_take(&w->memory, bytes);
-    if (!item) return sti_writer_no_memory(w, bytes, bytes, error);
+    texts = sti_add_saturated(t.name_bytes, 1);
+    if (t.dtype == ST_DTYPE_UNKNOWN) texts = sti_add_saturated(texts, sti_span_of(t.dtype_name).n + 1);
+    item = (sti_declared_tensor *)sti_writer_take_declared(
+        w, sti_add_saturated(sizeof *item, sti_multiply_saturated(t.rank, sizeof *shape)), texts, error);
+    if (!item) return ST_ERR_MEMORY;
     ST_MEMSET(item, 0, sizeof *item);
     shape = (uint64_t *)(void *)(item + 1);
-    at = (char *)(shape + t.rank);
-    if (t.rank) ST_MEMCPY(shape, t.shape, t.rank * sizeof *shape); /* it was taken */
+    text = (char *)(shape + t.rank);
+    if (t.rank) ST_MEMCPY(shape, t.shape, t.rank * sizeof *shape);
     t.shape = shape;
-    t.name = sti_copy_text(&at, sti_span_of_text(t.name, t.name_bytes));
-    if (t.dtype == ST_DTYPE_UNKNOWN) t.dtype_name = sti_copy_text(&at, sti_span_of(t.dtype_name));
+    t.name = sti_copy_text(&text, sti_span_of_text(t.name, t.name_bytes));
+    if (t.dtype == ST_DTYPE_UNKNOWN) t.dtype_name = sti_copy_text(&text, sti_span_of(t.dtype_name));
     item->tensor = t;
-    *w->last_item = item;
-    w->last_item = &item->next;
-    w->item_count++;
-    w->copied += bytes; /* they were taken */
+    *w->last_tensor = item;
+    w->last_tensor = &item->next;
+    w->tensor_count++;
     sti_writer_count_tensor(w, &t);
     return sti_succeed(error);
 }
 
-static st_pair sti_pair_complete(const st_pair *given) {
-    st_pair p = *given;
-    p.key_bytes = sti_span_of_text(p.key, p.key_bytes).n;
-    p.value_bytes = sti_span_of_text(p.value, p.value_bytes).n;
-    return p;
-}
-
-/* judges a pair and completes it in *p */
-static st_status sti_pair_judge(const char *said, const st_pair *given, st_pair *p, st_error *error) {
-    sti_span key;
-    *p = sti_pair_complete(given);
-    key = sti_span_of_text(p->key, p->key_bytes);
-    if (!p->key || !p->value) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("metadata entry has no key or no value"), error);
+/* Checks a metadata pair and completes its lengths in *p. */
+STI_COLD static st_status sti_pair_check(const char *label, const st_pair *given, st_pair *p, st_error *error) {
+    const sti_span key = sti_span_of_text(given->key, given->key_bytes);
+    const sti_span value = sti_span_of_text(given->value, given->value_bytes);
+    *p = *given;
+    p->key_bytes = key.n;
+    p->value_bytes = value.n;
+    if (!key.at || !value.at) {
+        return sti_refuse(label, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("metadata entry has no key or no value"), error);
     }
-    if (!sti_is_utf8(key) || !sti_is_utf8(sti_span_of_text(p->value, p->value_bytes))) {
-        return sti_refuse(said, ST_ERR_UTF8, key, 0, 0, STI_TEXT("metadata is not UTF-8"), error);
+    if (!sti_is_utf8(key) || !sti_is_utf8(value)) {
+        return sti_refuse(label, ST_ERR_UTF8, key, 0, 0, STI_TEXT("metadata is not UTF-8"), error);
     }
     return ST_OK;
 }
 
 ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_error *error) {
-    sti_pending_pair *copy;
-    size_t bytes;
+    sti_declared_pair *copy;
     st_pair p;
-    char *at;
+    char *text;
     st_status s;
-    if (!w) return sti_no_writer(error);
-    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
+    if (!w) return sti_refuse_no_writer(error);
+    if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
     if (pair) {
-        s = sti_pair_judge(w->said, pair, &p, error);
+        s = sti_pair_check(w->label, pair, &p, error);
         if (s != ST_OK) return s;
-        bytes = sti_pending_pair_bytes(&p);
-        copy = (sti_pending_pair *)sti_arena_take(&w->memory, bytes);
-        if (!copy) return sti_writer_no_memory(w, bytes, bytes, error);
-        at = (char *)(copy + 1);
+        copy = (sti_declared_pair *)sti_writer_take_declared(
+            w, sizeof *copy, sti_add_saturated(sti_add_saturated(p.key_bytes, p.value_bytes), 2), error);
+        if (!copy) return ST_ERR_MEMORY;
+        text = (char *)(copy + 1);
         copy->next = NULL;
         copy->pair = p;
-        copy->pair.key = sti_copy_text(&at, sti_span_of_text(p.key, p.key_bytes));
-        copy->pair.value = sti_copy_text(&at, sti_span_of_text(p.value, p.value_bytes));
+        copy->pair.key = sti_copy_text(&text, sti_span_of_text(p.key, p.key_bytes));
+        copy->pair.value = sti_copy_text(&text, sti_span_of_text(p.value, p.value_bytes));
         *w->last_pair = copy;
         w->last_pair = &copy->next;
         w->pair_count++;
-        w->copied += bytes; /* they were taken */
         sti_writer_count_pair(w, &p);
     }
     w->has_metadata = 1;
     return sti_succeed(error);
 }
 
-/* takes order and names */
-static st_status sti_writer_take_names(st_writer *w, st_error *error) {
-    w->names = (sti_named *)sti_writer_take(w, sti_named_bytes(w, 0), error);
-    if (!w->names) return ST_ERR_MEMORY;
-    w->order = w->names + w->item_count + w->pair_count;
+/* Allocates output_order and by_name. */
+static st_status sti_writer_take_entries(st_writer *w, st_error *error) {
+    w->by_name = (sti_output_entry *)sti_writer_take(w, sti_entries_bytes(w, 0), error);
+    if (!w->by_name) return ST_ERR_MEMORY;
+    w->output_order = w->by_name + w->tensor_count + w->pair_count;
     return ST_OK;
 }
 
-/* a tensor that was judged; item: the caller's, or a copy */
-static sti_named sti_named_tensor(const st_tensor *judged, const st_tensor *item, size_t place) {
-    sti_named n;
-    n.name.at = judged->name;
-    n.name.n = judged->name_bytes;
+/* Returns the output entry of a completed tensor; item: the caller's tensor or the writer's copy. */
+static sti_output_entry sti_tensor_entry(const st_tensor *completed, const st_tensor *item, size_t index) {
+    sti_output_entry n;
+    n.name.at = completed->name;
+    n.name.n = completed->name_bytes;
     n.item = item;
-    n.bytes = judged->bytes;
-    n.dtype = (unsigned)judged->dtype;
-    n.place = (uint32_t)place; /* a header has no more tensors than that */
+    n.bytes = completed->bytes;
+    n.dtype = (unsigned)completed->dtype;
+    n.declared_index = (uint32_t)index; /* the limit of the header bounds the count of tensors */
     return n;
 }
 
-static sti_named sti_named_pair(const st_pair *judged, const st_pair *item) {
-    sti_named n;
+static sti_output_entry sti_pair_entry(const st_pair *completed, const st_pair *item) {
+    sti_output_entry n;
     ST_MEMSET(&n, 0, sizeof n);
-    n.name = sti_span_of_text(judged->key, judged->key_bytes);
+    n.name = sti_span_of_text(completed->key, completed->key_bytes);
     n.item = item;
     return n;
 }
 
-/* lists what a streamed file was declared to have */
-static st_status sti_writer_list(st_writer *w, st_error *error) {
-    const sti_item *item;
-    const sti_pending_pair *p;
+/* Fills by_name and output_order from the declarations of a streaming writer. */
+static st_status sti_writer_list_declared(st_writer *w, st_error *error) {
+    const sti_declared_tensor *item;
+    const sti_declared_pair *p;
     size_t i = 0;
-    st_status s = sti_writer_take_names(w, error);
+    st_status s = sti_writer_take_entries(w, error);
     if (s != ST_OK) return s;
-    for (item = w->first_item; item; item = item->next, i++) {
-        w->names[i] = sti_named_tensor(&item->tensor, &item->tensor, i);
+    for (item = w->first_tensor; item; item = item->next, i++) {
+        w->by_name[i] = sti_tensor_entry(&item->tensor, &item->tensor, i);
     }
-    for (p = w->first_pair; p; p = p->next) w->order[i++] = sti_named_pair(&p->pair, &p->pair);
+    for (p = w->first_pair; p; p = p->next) w->output_order[i++] = sti_pair_entry(&p->pair, &p->pair);
     return ST_OK;
 }
 
-/* ---- bytes on their way out, front to back */
+/* ---- sequential output through the buffer. These functions return 0 or a code of the system or the sink. */
 
-/* a write that failed: final, and said with the code */
-STI_COLD static st_status sti_writer_failed(st_writer *w, int code, st_error *error) {
+/* Reports a failed write, after which the writer can only be closed. */
+STI_COLD static st_status sti_writer_fail(st_writer *w, int code, st_error *error) {
     w->stage = STI_FAILED;
-    return sti_error_file(error, sti_span_of(w->said),
-                          sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("cannot write the file")));
+    return sti_error_prepend_path(error, sti_span_of(w->label),
+                                  sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("cannot write the file")));
 }
 
 static int sti_writer_out(st_writer *w, const void *bytes, size_t n) {
@@ -8098,10 +8076,10 @@ static int sti_writer_out(st_writer *w, const void *bytes, size_t n) {
         code = (w->sink.write)(w->sink.user, bytes, n);
     } else {
 #if !defined(ST_NO_FILES)
-        code = sti_system_write(&w->target, w->flushed, bytes, n);
+        code = sti_system_write(&w->target, w->flushed_bytes, bytes, n);
 #endif
     }
-    w->flushed = sti_add64_saturated(w->flushed, n);
+    w->flushed_bytes = sti_add64_saturated(w->flushed_bytes, n);
     return code;
 }
 
@@ -8112,29 +8090,30 @@ static int sti_writer_flush(st_writer *w) {
 }
 
 static int sti_writer_push(st_writer *w, const void *bytes, size_t n) {
-    const size_t room = w->buffer_bytes - w->buffered;
+    const size_t available = w->buffer_bytes - w->buffered;
     int code;
-    if (n > room && (code = sti_writer_flush(w)) != 0) return code;
-    if (n >= w->buffer_bytes) return sti_writer_out(w, bytes, n); /* the buffer is empty: n was over its room */
+    if (n > available && (code = sti_writer_flush(w)) != 0) return code;
+    if (n >= w->buffer_bytes)
+        return sti_writer_out(w, bytes, n); /* the buffer is empty: it was just flushed, or buffered was 0 */
     ST_MEMCPY(w->buffer + w->buffered, bytes, n);
     w->buffered += n;
     return 0;
 }
 
-/* ---- the header's text, to the writer or, to be sized, to nowhere */
+/* ---- the text of the header */
 
 typedef struct sti_emitter {
-    st_writer *writer; /* NULL: only counted */
+    st_writer *writer; /* NULL: count the bytes without writing them */
     uint64_t bytes;
-    int code; /* of the first write that failed */
+    int code; /* of the first failed write; later bytes are counted, not written */
 } sti_emitter;
 
-static void sti_emit(sti_emitter *e, const void *bytes, size_t n) {
+STI_NOINLINE static void sti_emit(sti_emitter *e, const void *bytes, size_t n) {
     e->bytes = sti_add64_saturated(e->bytes, n);
     if (e->writer && !e->code) e->code = sti_writer_push(e->writer, bytes, n);
 }
 
-static void sti_emit_text(sti_emitter *e, const char *text) {
+STI_NOINLINE static void sti_emit_text(sti_emitter *e, const char *text) {
     sti_emit(e, text, sti_span_of(text).n);
 }
 
@@ -8144,9 +8123,9 @@ static void sti_emit_number(sti_emitter *e, uint64_t n) {
     sti_emit(e, s.at, s.n);
 }
 
-/* one of a UTF-16 string's units, escaped: in short where there is a short form */
-static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
-    static const char hex[] = "0123456789abcdef", short_form[] = "btn\0fr"; /* for 8 to 13; 11 has none */
+/* Emits the escape of one UTF-16 code unit, the short form (\n) if JSON has one. */
+STI_COLD static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
+    static const char hex[] = "0123456789abcdef", short_form[] = "btn\0fr"; /* for units 8 to 13; 11 has none */
     char out[6] = {'\\', 'u', 0, 0, 0, 0};
     int i;
     if (unit == '"' || unit == '\\') {
@@ -8159,7 +8138,7 @@ static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
     sti_emit(e, out, out[2] ? 6 : 2);
 }
 
-/* a JSON string, escaped as the reference does: only what must be */
+/* Emits a JSON string; like the reference, escapes only quotes, backslashes and control characters. */
 static void sti_emit_string(sti_emitter *e, sti_span s) {
     size_t i, from = 0;
     sti_emit(e, "\"", 1);
@@ -8174,7 +8153,7 @@ static void sti_emit_string(sti_emitter *e, sti_span s) {
     sti_emit(e, "\"", 1);
 }
 
-static void sti_emit_tensor(sti_emitter *e, const sti_named *n, uint64_t begin) {
+static void sti_emit_tensor(sti_emitter *e, const sti_output_entry *n, uint64_t begin) {
     const st_tensor *t = (const st_tensor *)n->item;
     uint32_t i;
     sti_emit_string(e, n->name);
@@ -8200,7 +8179,7 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
     if (w->has_metadata) {
         sti_emit_text(e, "\"__metadata__\":{");
         for (i = 0; i < w->pair_count; i++) {
-            const sti_named *n = &w->order[w->item_count + i];
+            const sti_output_entry *n = &w->output_order[w->tensor_count + i];
             const st_pair *p = (const st_pair *)n->item;
             if (i) sti_emit(e, ",", 1);
             sti_emit_string(e, n->name);
@@ -8209,99 +8188,103 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
         }
         sti_emit(e, "}", 1);
     }
-    for (i = 0; i < w->item_count; i++) {
-        if (i + 8 < w->item_count) STI_PREFETCH(w->order[i + 8].item);
-        if (i + 8 < w->item_count) STI_PREFETCH(w->order[i + 8].name.at);
-        if (i + 4 < w->item_count) STI_PREFETCH(((const st_tensor *)w->order[i + 4].item)->shape);
+    for (i = 0; i < w->tensor_count; i++) {
+        if (i + 8 < w->tensor_count) {
+            STI_PREFETCH(w->output_order[i + 8].item);
+            STI_PREFETCH(w->output_order[i + 8].name.at);
+        }
+        if (i + 4 < w->tensor_count) STI_PREFETCH(((const st_tensor *)w->output_order[i + 4].item)->shape);
         if (i || w->has_metadata) sti_emit(e, ",", 1);
-        sti_emit_tensor(e, &w->order[i], begin);
-        begin = sti_add64_saturated(begin, w->order[i].bytes);
+        sti_emit_tensor(e, &w->output_order[i], begin);
+        begin = sti_add64_saturated(begin, w->output_order[i].bytes);
     }
     sti_emit(e, "}", 1);
 }
 
 /* ---- planning */
 
-/* refuses a header that needs more bytes than there may be */
-static st_status sti_header_fits(const char *said, uint64_t bytes, st_error *error) {
+/* Refuses a header over the format's limit. */
+static st_status sti_header_size_check(const char *label, uint64_t bytes, st_error *error) {
     if (bytes <= STI_DEFAULT_LIMIT) return ST_OK;
-    return sti_refuse(said, ST_ERR_HEADER_LIMIT, sti_span_of(""), STI_DEFAULT_LIMIT, bytes,
+    return sti_refuse(label, ST_ERR_HEADER_LIMIT, sti_span_of(""), STI_DEFAULT_LIMIT, bytes,
                       STI_TEXT("header of at least $a bytes exceeds the limit of $e"), error);
 }
 
-/* orders what is listed, and refuses names and keys that are there twice */
+/* Sorts by_name, and tensors and pairs in output_order; refuses duplicate names and keys. */
 static st_status sti_writer_sort(st_writer *w, st_error *error) {
-    const size_t n = w->item_count;
-    sti_named *pairs = w->order + n;
-    size_t first[STI_DTYPES], i, next = 0;
-    sti_sort_by_name(pairs, w->names + n, w->pair_count);
-    i = sti_find_repeated(pairs, w->pair_count);
+    const size_t n = w->tensor_count;
+    sti_output_entry *pairs = w->output_order + n;
+    size_t start[STI_DTYPES], i, next = 0; /* start: index in output_order of the next tensor of a dtype */
+    sti_sort_by_name(pairs, w->by_name + n, w->pair_count);
+    i = sti_find_duplicate(pairs, w->pair_count);
     if (i < w->pair_count) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, pairs[i].name, 0, 0, STI_TEXT("duplicate metadata key"), error);
+        return sti_refuse(w->label, ST_ERR_DUPLICATE, pairs[i].name, 0, 0, STI_TEXT("duplicate metadata key"), error);
     }
-    sti_sort_by_name(w->names, w->order, n);
-    i = sti_find_repeated(w->names, n);
+    sti_sort_by_name(w->by_name, w->output_order, n);
+    i = sti_find_duplicate(w->by_name, n);
     if (i < n) {
-        return sti_refuse(w->said, ST_ERR_DUPLICATE, w->names[i].name, 0, 0, STI_TEXT("duplicate tensor name"), error);
+        return sti_refuse(w->label, ST_ERR_DUPLICATE, w->by_name[i].name, 0, 0, STI_TEXT("duplicate tensor name"),
+                          error);
     }
     if (w->options.flags & ST_SAVE_KEEP_ORDER) {
-        for (i = 0; i < n; i++) w->order[w->names[i].place] = w->names[i];
+        for (i = 0; i < n; i++) w->output_order[w->by_name[i].declared_index] = w->by_name[i];
         return ST_OK;
     }
-    ST_MEMSET(first, 0, sizeof first); /* where the tensors of each dtype begin: the last dtype before the others */
-    for (i = 0; i < n; i++) first[w->names[i].dtype]++;
+    ST_MEMSET(start, 0, sizeof start); /* counting sort, highest dtype first; it keeps the order of names */
+    for (i = 0; i < n; i++) start[w->by_name[i].dtype]++;
     for (i = STI_DTYPES; i > 0; i--) {
-        const size_t count = first[i - 1];
-        first[i - 1] = next;
-        next += count; /* at most n */
+        const size_t count = start[i - 1];
+        start[i - 1] = next;
+        next += count;
     }
-    for (i = 0; i < n; i++) w->order[first[w->names[i].dtype]++] = w->names[i];
+    for (i = 0; i < n; i++) w->output_order[start[w->by_name[i].dtype]++] = w->by_name[i];
     return ST_OK;
 }
 
-/* orders everything, places the data and sizes the header */
+/* Sorts everything, and computes the size of the header and the offsets of the data. */
 static st_status sti_writer_plan(st_writer *w, st_error *error) {
     sti_emitter count = {NULL, 0, 0};
     const uint64_t align = w->options.align ? w->options.align : 8;
     uint64_t offset;
     size_t i;
-    st_status s = sti_header_fits(w->said, w->header_least, error);
-    if (s == ST_OK && w->data_bytes > INT64_MAX) { /* so no offset behind a header overflows */
-        s = sti_refuse(w->said, ST_ERR_OVERFLOW, sti_span_of(""), 0, 0,
+    st_status s = sti_header_size_check(w->label, w->header_min_bytes, error);
+    if (s == ST_OK && w->data_bytes > INT64_MAX) { /* below this, data_offset + data_bytes fits 64 bits */
+        s = sti_refuse(w->label, ST_ERR_OVERFLOW, sti_span_of(""), 0, 0,
                        STI_TEXT("total size of the tensors reaches 2^63 bytes"), error);
     }
-    if (s == ST_OK && !w->names) s = sti_writer_list(w, error);
+    if (s == ST_OK && !w->by_name) s = sti_writer_list_declared(w, error);
     if (s == ST_OK) s = sti_writer_sort(w, error);
     if (s != ST_OK) return s;
     sti_emit_header(&count, w);
     w->data_offset = sti_add64_saturated(8, count.bytes);
-    if (w->keep && w->data_offset <= w->keep) {
-        w->data_offset = w->keep;
+    if (w->old_data_offset && w->data_offset <= w->old_data_offset) {
+        w->data_offset = w->old_data_offset;
     } else {
         w->data_offset =
             sti_add64_saturated(sti_add64_saturated(w->data_offset, w->options.slack), align - 1) & ~(align - 1);
     }
-    s = sti_header_fits(w->said, w->data_offset - 8, error);
-    for (i = 0, offset = w->data_offset; s == ST_OK && w->first_item && i < w->item_count; i++) {
-        sti_item_of(&w->order[i])->tensor.offset = offset;
-        offset = sti_add64_saturated(offset, w->order[i].bytes); /* under 2^64 */
+    s = sti_header_size_check(w->label, w->data_offset - 8, error);
+    for (i = 0, offset = w->data_offset; s == ST_OK && w->first_tensor && i < w->tensor_count; i++) {
+        sti_declared_tensor_of(&w->output_order[i])->tensor.offset = offset;
+        offset = sti_add64_saturated(offset, w->output_order[i].bytes);
     }
     return s;
 }
 
-/* takes the buffer for a file of that many bytes: no more than it has, and of a work buffer what is left */
+/* Allocates the buffer: no larger than the file, and no larger than what is left of a work buffer. */
 static st_status sti_writer_buffer(st_writer *w, uint64_t bytes, st_error *error) {
-    size_t n = bytes < STI_BUFFER_BYTES ? sti_round8((size_t)bytes) : STI_BUFFER_BYTES;
-    if (n < STI_BUFFER_LEAST) n = STI_BUFFER_LEAST;
+    size_t n = bytes < STI_BUFFER_MAX_BYTES ? sti_round8((size_t)bytes) : STI_BUFFER_MAX_BYTES;
+    if (n < STI_BUFFER_MIN_BYTES) n = STI_BUFFER_MIN_BYTES;
     if (w->memory.work && n > w->memory.work_bytes) {
-        n = w->memory.work_bytes > STI_BUFFER_LEAST ? w->memory.work_bytes : STI_BUFFER_LEAST;
+        n = w->memory.work_bytes > STI_BUFFER_MIN_BYTES ? w->memory.work_bytes : STI_BUFFER_MIN_BYTES;
     }
     w->buffer = (unsigned char *)sti_writer_take(w, n, error);
     w->buffer_bytes = n;
     return w->buffer ? ST_OK : ST_ERR_MEMORY;
 }
 
-static int sti_writer_header(st_writer *w) {
+/* Emits the header with its length and padding. */
+static int sti_writer_emit_header(st_writer *w) {
     static const char blanks[] = "                                                                ";
     sti_emitter e = {NULL, 0, 0};
     unsigned char length[8];
@@ -8312,29 +8295,29 @@ static int sti_writer_header(st_writer *w) {
     sti_emit(&e, length, sizeof length);
     sti_emit_header(&e, w);
     while (e.bytes < w->data_offset) {
-        uint64_t left = w->data_offset - e.bytes;
+        const uint64_t left = w->data_offset - e.bytes;
         sti_emit(&e, blanks, left < sizeof blanks - 1 ? (size_t)left : sizeof blanks - 1);
     }
     return e.code;
 }
 
 #if !defined(ST_NO_FILES)
-/* the name of a temporary in the directory of a path, in temp[size] */
-static void sti_temp_name(char *temp, size_t size, const char *path, uint32_t serial) {
-    const size_t directory = sti_system_directory(path);
+/* Writes the name of a temporary file in the directory of path to temp[size]. */
+STI_COLD static void sti_temp_name(char *temp, size_t size, const char *path, uint32_t serial) {
+    const size_t directory = sti_system_directory_length(path);
     ST_MEMCPY(temp, path, directory);
     temp[directory] = 0;
     sti_put(temp, size, sti_span_of(".st-"));
-    sti_put_number(temp, size, sti_system_process());
+    sti_put_number(temp, size, sti_system_process_id());
     sti_put(temp, size, sti_span_of("-"));
     sti_put_number(temp, size, serial);
     sti_put(temp, size, sti_span_of(".tmp"));
 }
 
-/* the temporary, under the first name that is free, and room for the whole file */
-static int sti_writer_create(st_writer *w) {
+/* Creates the temporary file under the first free name and reserves its disk space. */
+static int sti_writer_create_temp(st_writer *w) {
     int tries, code = 0;
-    for (tries = 0; tries < 10000; tries++, w->serial++) { /* names of crashed processes may be there */
+    for (tries = 0; tries < 10000; tries++, w->serial++) { /* crashed processes may have left files */
         sti_temp_name(w->temp, w->temp_bytes, w->path, w->serial);
         code = sti_system_create(w->path, w->temp, &w->target);
         if (code != STI_IO_EXISTS) break;
@@ -8344,17 +8327,17 @@ static int sti_writer_create(st_writer *w) {
 }
 #endif
 
-/* takes the buffer, and creates what it is to be written to */
-static st_status sti_writer_start(st_writer *w, st_error *error) {
+/* Allocates the buffer and creates the temporary file. */
+STI_COLD static st_status sti_writer_start(st_writer *w, st_error *error) {
     st_status s = sti_writer_buffer(w, sti_add64_saturated(w->data_offset, w->data_bytes), error);
 #if !defined(ST_NO_FILES)
-    int code = s == ST_OK && !w->sink.write ? sti_writer_create(w) : 0;
+    int code = s == ST_OK && !w->sink.write ? sti_writer_create_temp(w) : 0;
     if (code) {
         s = sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot create the file"));
         if (s == ST_ERR_NOT_FOUND) {
             (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("directory does not exist"));
         }
-        (void)sti_error_file(error, sti_span_of(w->said), s);
+        (void)sti_error_prepend_path(error, sti_span_of(w->label), s);
         if (w->target.open) sti_system_discard(&w->target, w->temp);
     }
 #endif
@@ -8362,11 +8345,11 @@ static st_status sti_writer_start(st_writer *w, st_error *error) {
     return s;
 }
 
-/* passes over tensors that have all their bytes */
+/* Advances `current` past complete tensors. */
 static void sti_writer_advance(st_writer *w) {
-    while (w->current < w->item_count && w->written == w->order[w->current].bytes) {
+    while (w->current < w->tensor_count && w->current_written == w->output_order[w->current].bytes) {
         w->current++;
-        w->written = 0;
+        w->current_written = 0;
     }
 }
 
@@ -8374,85 +8357,95 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
     sti_memory before;
     st_status s;
     int code;
-    if (!w) return sti_no_writer(error);
-    if (w->stage != STI_ADDING) return sti_writer_state(w, error);
+    if (!w) return sti_refuse_no_writer(error);
+    if (w->stage != STI_ADDING) return sti_refuse_stage(w, error);
     before = w->memory;
     s = sti_writer_plan(w, error);
     if (s == ST_OK) s = sti_writer_start(w, error);
     if (s != ST_OK) {
         sti_arena_release(&w->memory, before.chunks, before.work_bytes);
-        w->names = NULL; /* those of st_save are not looked at again */
+        w->by_name = NULL; /* a streaming writer may call st_writer_begin again; st_save does not */
         return s;
     }
-    code = sti_writer_header(w);
-    if (!code && !w->sink.write) code = sti_writer_flush(w); /* st_writer_write_to may come from several threads */
-    if (code) return sti_writer_failed(w, code, error);
+    code = sti_writer_emit_header(w);
+    if (!code && !w->sink.write) code = sti_writer_flush(w); /* st_writer_write_to writes past the buffer */
+    if (code) return sti_writer_fail(w, code, error);
     sti_writer_advance(w);
     return sti_succeed(error);
 }
 
 /* ---- data */
 
-/* bytes of the i-th tensor that were written */
-static uint64_t sti_writer_has(const st_writer *w, size_t i) {
-    if (i < w->current) return w->order[i].bytes;
-    if (i == w->current && w->written) return w->written;
-    return w->first_item ? sti_item_of(&w->order[i])->written : 0;
+/* Reports a failed write or fill of one tensor. */
+STI_COLD static st_status sti_fail_tensor_io(const st_writer *w, sti_span name, int code, const char *sentence,
+                                             st_error *error) {
+    (void)sti_fail_io(error, code, STI_NO_OFFSET, sentence);
+    sti_error_set_subject(error, name, STI_SHOW_NAME);
+    return sti_error_prepend_path(error, sti_span_of(w->label), ST_ERR_IO);
+}
+
+/* Returns how many bytes of tensor i in output_order were written. */
+static uint64_t sti_writer_written_bytes(const st_writer *w, size_t i) {
+    if (i < w->current) return w->output_order[i].bytes;
+    if (i == w->current && w->current_written) return w->current_written;
+    return w->first_tensor ? sti_declared_tensor_of(&w->output_order[i])->written : 0;
 }
 
 ST_API const st_tensor *st_writer_next(const st_writer *w) {
     size_t i;
     if (!w || w->stage != STI_WRITING) return NULL;
-    for (i = w->current; i < w->item_count; i++) { /* st_writer_write_to may have brought some */
-        if (sti_writer_has(w, i) < w->order[i].bytes) return &sti_item_of(&w->order[i])->tensor;
+    for (i = w->current; i < w->tensor_count; i++) { /* st_writer_write_to fills tensors in any order */
+        if (sti_writer_written_bytes(w, i) < w->output_order[i].bytes)
+            return &sti_declared_tensor_of(&w->output_order[i])->tensor;
     }
     return NULL;
 }
 
-/* counts n bytes that went through the buffer, which there was room for */
+/* Counts n sequential data bytes; n is at most the number of missing bytes. */
 static void sti_writer_count(st_writer *w, uint64_t n) {
-    w->streamed = sti_add64_saturated(w->streamed, n);
+    w->streamed_bytes = sti_add64_saturated(w->streamed_bytes, n);
     while (n) {
-        const uint64_t room = w->order[w->current].bytes - w->written, part = n < room ? n : room;
-        w->written = sti_add64_saturated(w->written, part);
+        const uint64_t missing = w->output_order[w->current].bytes - w->current_written;
+        const uint64_t part = n < missing ? n : missing;
+        w->current_written = sti_add64_saturated(w->current_written, part);
         n -= part;
         sti_writer_advance(w);
     }
 }
 
-/* whether st_writer_write_to has been at it: looked up once, at the first byte of st_writer_write */
+/* Returns whether st_writer_write_to was used. Takes O(n) time, but only before the first byte of st_writer_write. */
 static int sti_writer_is_scattered(const st_writer *w) {
     size_t i;
-    for (i = 0; w->streamed == 0 && i < w->item_count; i++) {
-        const sti_item *item = sti_item_of(&w->order[i]);
-        if (item->written || item->failed) return 1;
+    for (i = 0; w->streamed_bytes == 0 && i < w->tensor_count; i++) {
+        const sti_declared_tensor *t = sti_declared_tensor_of(&w->output_order[i]);
+        if (t->written || t->failed) return 1;
     }
     return 0;
 }
 
 ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_error *error) {
     int code;
-    if (!w) return sti_no_writer(error);
-    if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
-    if (w->stage != STI_WRITING || sti_writer_is_scattered(w)) return sti_writer_state(w, error);
+    if (!w) return sti_refuse_no_writer(error);
+    if (!bytes && n) return sti_refuse_argument(w->label, "bytes", error);
+    if (w->stage != STI_WRITING || sti_writer_is_scattered(w)) return sti_refuse_stage(w, error);
     if (n == 0) return sti_succeed(error);
-    if (n > w->data_bytes - w->streamed) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, sti_span_of(""), w->data_bytes - w->streamed, n,
-                          STI_TEXT("$a bytes given, but only $e are missing"), error);
+    if (n > w->data_bytes - w->streamed_bytes) {
+        return sti_refuse(w->label, ST_ERR_ARGUMENT, sti_span_of(""), w->data_bytes - w->streamed_bytes, n,
+                          STI_TOO_MANY_BYTES, error);
     }
     code = sti_writer_push(w, bytes, n);
-    if (code) return sti_writer_failed(w, code, error);
+    if (code) return sti_writer_fail(w, code, error);
     sti_writer_count(w, n);
     return sti_succeed(error);
 }
 
-/* NULL: there is no tensor of that name */
-static sti_item *sti_writer_find(const st_writer *w, sti_span name) {
-    size_t low = 0, high = w->item_count;
+/* Returns the declared tensor with that name; NULL if there is none. */
+static sti_declared_tensor *sti_writer_find(const st_writer *w, sti_span name) {
+    size_t low = 0, high = w->tensor_count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const int c = sti_compare(name, w->names[middle].name);
-        if (c == 0) return sti_item_of(&w->names[middle]);
+        const int c = sti_compare_spans(name, w->by_name[middle].name);
+        if (c == 0) return sti_declared_tensor_of(&w->by_name[middle]);
         if (c < 0) {
             high = middle;
         } else {
@@ -8464,53 +8457,49 @@ static sti_item *sti_writer_find(const st_writer *w, sti_span name) {
 
 ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const void *bytes, size_t n,
                                     st_error *error) {
-    sti_item *item;
+    sti_declared_tensor *item;
     sti_span name;
     int code = 0;
-    if (!w) return sti_no_writer(error);
-    if (!tensor || !tensor->name) return sti_argument_refuse(w->said, tensor ? "tensor->name" : "tensor", error);
-    if (!bytes && n) return sti_argument_refuse(w->said, "bytes", error);
+    if (!w) return sti_refuse_no_writer(error);
+    if (!tensor || !tensor->name) return sti_refuse_argument(w->label, tensor ? "tensor->name" : "tensor", error);
+    if (!bytes && n) return sti_refuse_argument(w->label, "bytes", error);
     name = sti_span_of_text(tensor->name, tensor->name_bytes);
     if (w->sink.write) {
-        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, name, 0, 0,
+        return sti_refuse(w->label, ST_ERR_UNSUPPORTED, name, 0, 0,
                           STI_TEXT("st_writer_write_to cannot write to a sink"), error);
     }
-    if (w->stage != STI_WRITING || w->streamed) return sti_writer_state(w, error);
+    if (w->stage != STI_WRITING || w->streamed_bytes) return sti_refuse_stage(w, error);
     item = sti_writer_find(w, name);
-    if (!item)
-        return sti_refuse(w->said, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("no tensor with this name was declared"),
+    if (!item) {
+        return sti_refuse(w->label, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("no tensor with this name was declared"),
                           error);
-    if (item->failed)
-        return sti_refuse(w->said, ST_ERR_STATE, name, 0, 0,
-                          STI_TEXT("a write failed before: the writer can only be closed"), error);
+    }
+    if (item->failed) return sti_refuse(w->label, ST_ERR_STATE, name, 0, 0, STI_WRITE_FAILED, error);
     if (n > item->tensor.bytes - item->written) {
-        return sti_refuse(w->said, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n,
-                          STI_TEXT("$a bytes given, but only $e are missing"), error);
+        return sti_refuse(w->label, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n, STI_TOO_MANY_BYTES,
+                          error);
     }
 #if !defined(ST_NO_FILES)
     code = sti_system_write(&w->target, sti_add64_saturated(item->tensor.offset, item->written), bytes, n);
 #endif
     if (code) {
-        item->failed = 1; /* and not w->stage: other threads are reading that */
-        (void)sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("cannot write the file"));
-        sti_error_subject(error, name, STI_NAME);
-        return sti_error_file(error, sti_span_of(w->said), ST_ERR_IO);
+        item->failed = 1; /* not w->stage, which other threads read */
+        return sti_fail_tensor_io(w, name, code, STI_TEXT("cannot write the file"), error);
     }
     item->written = sti_add64_saturated(item->written, n);
     return sti_succeed(error);
 }
 
-/* whole and closed, but for its name */
-static st_status sti_writer_complete(st_writer *w, st_error *error) {
+/* Checks that all bytes were written, then flushes and closes the output; a file keeps its temporary name. */
+STI_COLD static st_status sti_writer_complete(st_writer *w, st_error *error) {
     size_t i;
     int code;
-    for (i = w->current; i < w->item_count; i++) {
-        const uint64_t bytes = w->order[i].bytes, written = sti_writer_has(w, i);
-        const int failed = w->first_item && sti_item_of(&w->order[i])->failed;
+    for (i = w->current; i < w->tensor_count; i++) {
+        const uint64_t bytes = w->output_order[i].bytes, written = sti_writer_written_bytes(w, i);
+        const int failed = w->first_tensor && sti_declared_tensor_of(&w->output_order[i])->failed;
         if (failed || written < bytes) {
-            return sti_refuse(w->said, ST_ERR_STATE, w->order[i].name, bytes, written,
-                              failed ? STI_TEXT("a write failed before: the writer can only be closed")
-                                     : STI_TEXT("only $a of the tensor's $e bytes were written"),
+            return sti_refuse(w->label, ST_ERR_STATE, w->output_order[i].name, bytes, written,
+                              failed ? STI_WRITE_FAILED : STI_TEXT("only $a of the tensor's $e bytes were written"),
                               error);
         }
     }
@@ -8518,13 +8507,13 @@ static st_status sti_writer_complete(st_writer *w, st_error *error) {
 #if !defined(ST_NO_FILES)
     if (!code && !w->sink.write) code = sti_system_finish_file(&w->target, !(w->options.flags & ST_SAVE_NO_SYNC));
 #endif
-    return code ? sti_writer_failed(w, code, error) : ST_OK;
+    return code ? sti_writer_fail(w, code, error) : ST_OK;
 }
 
 ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
     st_status s;
-    if (!w) return sti_no_writer(error);
-    if (w->stage != STI_WRITING) return sti_writer_state(w, error);
+    if (!w) return sti_refuse_no_writer(error);
+    if (w->stage != STI_WRITING) return sti_refuse_stage(w, error);
     s = sti_writer_complete(w, error);
     if (s != ST_OK) return s;
 #if !defined(ST_NO_FILES)
@@ -8533,7 +8522,7 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
         int code = sti_system_rename(w->temp, w->path, sync);
         w->target.named = !code;
         if (!code && sync) code = sti_system_sync_directory(w->temp);
-        if (code) return sti_writer_failed(w, code, error);
+        if (code) return sti_writer_fail(w, code, error);
     }
 #endif
     w->stage = STI_FINISHED;
@@ -8542,88 +8531,96 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 
 /* ---- opening and closing */
 
-/* what a call takes of st_save_options beside allocator and user: ST_SAVE_* and these */
-#define STI_TAKES_LAYOUT 1u   /* align, slack */
-#define STI_TAKES_LIMIT 2u    /* max_shard_bytes */
-#define STI_TAKES_WORK 4u     /* work */
-#define STI_TAKES_PROGRESS 8u /* progress */
-#define STI_TAKES_BYTES 16u   /* fill */
-#define STI_TAKES_SINK 32u    /* sink */
+/* What a call allows in st_save_options: ST_SAVE_* flags and these bits. Every call allows allocator and user. */
+#define STI_ALLOW_ALIGN 1u
+#define STI_ALLOW_SLACK 2u
+#define STI_ALLOW_LAYOUT (STI_ALLOW_ALIGN | STI_ALLOW_SLACK)
+#define STI_ALLOW_LIMIT 4u /* max_shard_bytes */
+#define STI_ALLOW_WORK 8u
+#define STI_ALLOW_PROGRESS 16u
+#define STI_ALLOW_BYTES 32u /* fill */
+#define STI_ALLOW_SINK 64u
 
-/* refuses an option that is out of range or has no meaning in a call, by its name */
-static st_status sti_save_options_check(const char *said, const st_save_options *o, unsigned takes, st_error *error) {
-    const unsigned extra =
-        (o->flags | (o->align || o->slack ? STI_TAKES_LAYOUT : 0) | (o->max_shard_bytes ? STI_TAKES_LIMIT : 0) |
-         (o->work.data ? STI_TAKES_WORK : 0) | (o->progress ? STI_TAKES_PROGRESS : 0) |
-         (o->fill ? STI_TAKES_BYTES : 0) | (o->sink ? STI_TAKES_SINK : 0)) &
-        ~takes;
-    const char *wrong = o->flags & ~STI_SAVE_FLAGS                                               ? "flags"
+/* Refuses the first option that is out of range, then the first that is not allowed. */
+STI_COLD static st_status sti_save_options_check(const char *label, const st_save_options *o, unsigned allowed,
+                                                 st_error *error) {
+    static const struct {
+        unsigned bit;
+        char name[20];
+    } options[] = {{ST_SAVE_KEEP_ORDER, "ST_SAVE_KEEP_ORDER"},
+                   {ST_SAVE_NO_SYNC, "ST_SAVE_NO_SYNC"},
+                   {ST_SAVE_IN_PLACE, "ST_SAVE_IN_PLACE"},
+                   {STI_ALLOW_ALIGN, "align"},
+                   {STI_ALLOW_SLACK, "slack"},
+                   {STI_ALLOW_LIMIT, "max_shard_bytes"},
+                   {STI_ALLOW_WORK, "work"},
+                   {STI_ALLOW_PROGRESS, "progress"},
+                   {STI_ALLOW_BYTES, "fill"},
+                   {STI_ALLOW_SINK, "sink"}};
+    const unsigned used = o->flags | (o->align ? STI_ALLOW_ALIGN : 0) | (o->slack ? STI_ALLOW_SLACK : 0) |
+                          (o->max_shard_bytes ? STI_ALLOW_LIMIT : 0) | (o->work.data ? STI_ALLOW_WORK : 0) |
+                          (o->progress ? STI_ALLOW_PROGRESS : 0) | (o->fill ? STI_ALLOW_BYTES : 0) |
+                          (o->sink ? STI_ALLOW_SINK : 0);
+    const char *wrong = o->flags & ~(ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)    ? "flags"
                         : (o->align & (o->align - (o->align > 0))) || (o->align && o->align < 8) ? "align"
                         : o->allocator && (!o->allocator->alloc || !o->allocator->free)          ? "allocator"
-                                                                                                 : "";
-    const char *name = extra & ST_SAVE_KEEP_ORDER   ? "ST_SAVE_KEEP_ORDER"
-                       : extra & ST_SAVE_NO_SYNC    ? "ST_SAVE_NO_SYNC"
-                       : extra & ST_SAVE_IN_PLACE   ? "ST_SAVE_IN_PLACE"
-                       : extra & STI_TAKES_LAYOUT   ? (o->align ? "align" : "slack")
-                       : extra & STI_TAKES_LIMIT    ? "max_shard_bytes"
-                       : extra & STI_TAKES_WORK     ? "work"
-                       : extra & STI_TAKES_PROGRESS ? "progress"
-                       : extra & STI_TAKES_BYTES    ? "fill"
-                       : extra & STI_TAKES_SINK     ? "sink"
-                                                    : "";
-    if (*wrong) {
-        return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("option is out of range"), error);
+                                                                                                 : NULL;
+    size_t i;
+    if (wrong) {
+        return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("option is out of range"), error);
     }
-    if (!*name) return ST_OK;
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of(name), 0, 0,
-                      STI_TEXT("option has no meaning for this call: leave it zero"), error);
+    for (i = 0; i < sizeof options / sizeof *options; i++) {
+        if (used & ~allowed & options[i].bit) {
+            return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(options[i].name), 0, 0,
+                              STI_TEXT("option has no meaning for this call: leave it zero"), error);
+        }
+    }
+    return ST_OK;
 }
 
-/* where the bytes go: a path, or a sink in the options; *said is what messages call it */
-static st_status sti_save_to(const char *path, const st_save_options *o, const char **said, st_error *error) {
-    *said = path ? path : "(sink)";
-    if (path ? !*path : !o->sink) return sti_argument_refuse(path ? "(file)" : *said, "path", error);
-    if (o->sink && !o->sink->write) return sti_argument_refuse(*said, "sink->write", error);
+/* Checks the output, which is a path or options.sink, and sets *label to its name in messages. */
+static st_status sti_save_to(const char *path, const st_save_options *o, const char **label, st_error *error) {
+    *label = path ? path : "(sink)";
+    if (path ? !*path : !o->sink) return sti_refuse_argument(path ? "(file)" : *label, "path", error);
+    if (o->sink && !o->sink->write) return sti_refuse_argument(*label, "sink->write", error);
     if (path && o->sink) {
-        return sti_refuse(*said, ST_ERR_ARGUMENT, sti_span_of("sink"), 0, 0,
+        return sti_refuse(*label, ST_ERR_ARGUMENT, sti_span_of("sink"), 0, 0,
                           STI_TEXT("options.sink is set: the path must be NULL"), error);
     }
 #if defined(ST_NO_FILES)
     if (path) {
-        return sti_refuse(*said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
+        return sti_refuse(*label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
                           STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
     }
 #endif
     return ST_OK;
 }
 
-/* contents: what sti_save_declare will be given; NULL: a streamed file */
-static st_status sti_writer_open(st_writer **writer, const char *path, const st_contents *contents,
-                                 const st_save_options *options, st_error *error) {
-    st_writer first, *w = &first;
+/* Allocates a writer. contents: what sti_writer_list_contents will receive, to size the work buffer; NULL: declared later. */
+STI_COLD static st_status sti_writer_new(st_writer **writer, const char *path, const st_contents *contents,
+                                         const st_save_options *options, st_error *error) {
+    st_writer draft, *w = &draft; /* copied to memory of its own below */
     st_status s;
     ST_MEMSET(w, 0, sizeof *w);
     *writer = NULL;
     if (options) w->options = *options;
-    s = sti_save_to(path, &w->options, &w->said, error);
+    s = sti_save_to(path, &w->options, &w->label, error);
     if (s != ST_OK) return s;
-    sti_memory_choose(&w->memory, w->options.allocator, w->options.work.data, w->options.work.bytes);
+    sti_memory_init(&w->memory, w->options.allocator, w->options.work.data, w->options.work.bytes);
     w->path = path;
     if (w->options.sink) w->sink = *w->options.sink;
-    w->header_least = 2;
+    w->header_min_bytes = 2;
     if (contents) {
-        w->item_count = contents->count;
+        w->tensor_count = contents->count;
         w->pair_count = contents->metadata_count;
     }
 #if !defined(ST_NO_FILES)
-    if (path) {
-        w->temp_bytes = sti_add_saturated(sti_span_of(path).n, STI_TEMP_BYTES);
-    }
+    if (path) w->temp_bytes = sti_add_saturated(sti_span_of(path).n, STI_TEMP_BYTES);
 #endif
-    w = (st_writer *)sti_writer_take(&first, sizeof *w, error);
+    w = (st_writer *)sti_writer_take(&draft, sizeof *w, error);
     if (!w) return ST_ERR_MEMORY;
-    *w = first;
-    w->last_item = &w->first_item;
+    *w = draft;
+    w->last_tensor = &w->first_tensor;
     w->last_pair = &w->first_pair;
     if (path) {
         w->temp = (char *)sti_writer_take(w, w->temp_bytes, error);
@@ -8640,13 +8637,13 @@ static st_status sti_writer_open(st_writer **writer, const char *path, const st_
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error) {
     st_status s = ST_OK;
     if (writer) *writer = NULL;
-    if (!writer) return sti_no_writer(error);
+    if (!writer) return sti_refuse_no_writer(error);
     if (options) {
         s = sti_save_options_check(
             path ? path : "(sink)", options,
-            ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_WORK | STI_TAKES_SINK, error);
+            ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_WORK | STI_ALLOW_SINK, error);
     }
-    return s == ST_OK ? sti_writer_open(writer, path, NULL, options, error) : s;
+    return s == ST_OK ? sti_writer_new(writer, path, NULL, options, error) : s;
 }
 
 ST_API void st_writer_close(st_writer *w) {
@@ -8657,16 +8654,16 @@ ST_API void st_writer_close(st_writer *w) {
         sti_system_discard(&w->target, w->temp);
     }
 #endif
-    memory = w->memory; /* it lies in what goes */
+    memory = w->memory; /* w lies in this memory */
     sti_arena_release(&memory, NULL, 0);
 }
 
 /* ---- saving */
 
-/* the tensor of `from` that has these bytes, by shard and offset; NULL: there is none */
+/* Returns the tensor of `from` with the shard, offset and size of t; NULL if there is none. */
 static const st_tensor *sti_source_find(const st_model *from, const st_tensor *t) {
     size_t low = 0, high = from->count;
-    while (low < high) { /* to the first that is not before t */
+    while (low < high) { /* the first tensor not before t */
         size_t middle = low + (high - low) / 2;
         const st_tensor *m = &from->tensors[middle];
         if (m->shard < t->shard || (m->shard == t->shard && m->offset < t->offset)) {
@@ -8676,114 +8673,116 @@ static const st_tensor *sti_source_find(const st_model *from, const st_tensor *t
         }
     }
     for (; low < from->count && from->tensors[low].shard == t->shard && from->tensors[low].offset == t->offset; low++) {
-        if (from->tensors[low].bytes == t->bytes) return &from->tensors[low]; /* those of no bytes come first */
+        if (from->tensors[low].bytes == t->bytes) return &from->tensors[low]; /* empty tensors share the offset */
     }
     return NULL;
 }
 
-/* whether the bytes of a tensor, as many as that, will come from somewhere */
-static st_status sti_source_check(const char *said, const st_model *from, const st_save_options *o, const st_tensor *t,
-                                  uint64_t bytes, st_error *error) {
+/* Checks that a tensor of that many bytes has data, or a source for them. */
+STI_COLD static st_status sti_source_check(const char *label, const st_model *from, const st_save_options *o,
+                                           const st_tensor *t, uint64_t bytes, st_error *error) {
     st_tensor wanted;
     if (bytes == 0 || t->data || (!from && o->fill)) return ST_OK;
     wanted = *t;
     wanted.bytes = bytes;
     if (from && sti_source_find(from, &wanted)) return ST_OK;
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes), 0, 0,
+    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes), 0, 0,
                       from ? STI_TEXT("contents.from has no tensor with this shard, offset and size")
                            : STI_TEXT("tensor has no data: set data, contents.from or options.fill"),
                       error);
 }
 
-/* the next block of a tensor's bytes, from where its source has them: to the buffer, or past it; *n bytes of them */
-static st_status sti_save_block(st_writer *w, const sti_named *item, uint64_t *n, st_error *error) {
+/* Writes the next block of a tensor's data, *n bytes, from memory, the model or options.fill. */
+static st_status sti_save_block(st_writer *w, const sti_output_entry *item, uint64_t *n, st_error *error) {
     const st_tensor *t = (const st_tensor *)item->item;
-    const uint64_t left = item->bytes - w->written, most = w->from ? STI_MAPPED_BYTES : STI_BUFFER_BYTES;
-    size_t room;
+    const uint64_t left = item->bytes - w->current_written,
+                   most = w->from ? STI_MAPPED_COPY_BYTES : STI_BUFFER_MAX_BYTES;
+    size_t available;
     st_status s = ST_OK;
     int code = 0;
     if (t->data) {
-        *n = left < most ? left : most; /* it lies in memory, so places fit size_t */
-        code = sti_writer_push(w, (const unsigned char *)t->data + w->written, (size_t)*n);
-        return code ? sti_writer_failed(w, code, error) : ST_OK;
+        *n = left < most ? left : most; /* in memory, so offsets fit size_t */
+        code = sti_writer_push(w, (const unsigned char *)t->data + w->current_written, (size_t)*n);
+        return code ? sti_writer_fail(w, code, error) : ST_OK;
     }
     if (w->buffered == w->buffer_bytes) code = sti_writer_flush(w);
-    if (code) return sti_writer_failed(w, code, error);
-    room = w->buffer_bytes - w->buffered;
-    *n = left < room ? left : room;
+    if (code) return sti_writer_fail(w, code, error);
+    available = w->buffer_bytes - w->buffered;
+    *n = left < available ? left : available;
     if (w->from) {
         st_tensor from = *t;
         from.bytes = item->bytes;
-        s = st_read(w->from, &from, w->written, w->buffer + w->buffered, (size_t)*n, error);
+        s = st_read(w->from, &from, w->current_written, w->buffer + w->buffered, (size_t)*n, error);
     } else {
-        code = (w->options.fill)(w->options.user, t, w->written, w->buffer + w->buffered, (size_t)*n);
+        code = (w->options.fill)(w->options.user, t, w->current_written, w->buffer + w->buffered, (size_t)*n);
         if (code) {
-            s = sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("options.fill failed"));
-            sti_error_subject(error, item->name, STI_NAME);
-            (void)sti_error_file(error, sti_span_of(w->said), s);
+            s = sti_fail_tensor_io(w, item->name, code, STI_TEXT("options.fill failed"), error);
         }
     }
     if (s == ST_OK) w->buffered += (size_t)*n;
     return s;
 }
 
-/* before, total: bytes of other files that progress counts too, and of all */
+/* Writes all data. For progress: `before` bytes were written to earlier files, `total` is the sum over all files. */
 static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st_error *error) {
-    while (w->current < w->item_count) {
+    while (w->current < w->tensor_count) {
         uint64_t n = 0;
-        st_status s = sti_save_block(w, &w->order[w->current], &n, error);
+        st_status s = sti_save_block(w, &w->output_order[w->current], &n, error);
         if (s != ST_OK) return s;
         sti_writer_count(w, n);
         if (w->options.progress &&
-            (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed), total) != 0) {
-            return sti_refuse(w->said, ST_ERR_CANCELLED, sti_span_of(""), 0, 0,
+            (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed_bytes), total) != 0) {
+            return sti_refuse(w->label, ST_ERR_CANCELLED, sti_span_of(""), 0, 0,
                               STI_TEXT("cancelled by progress; nothing was changed"), error);
         }
     }
     return ST_OK;
 }
 
-/* refuses contents that no call takes, and a callback that none would call */
-static st_status sti_contents_check(const char *said, const st_contents *c, const st_save_options *o, st_error *error) {
-    if (!c) return sti_argument_refuse(said, "contents", error);
-    if (!c->tensors && c->count) return sti_argument_refuse(said, "contents->tensors", error);
-    if (!c->metadata && c->metadata_count) return sti_argument_refuse(said, "contents->metadata", error);
-    if (!c->index && c->index_count) return sti_argument_refuse(said, "contents->index", error);
+/* Refuses NULL arrays with a count, and two sources of bytes. */
+STI_COLD static st_status sti_contents_check(const char *label, const st_contents *c, const st_save_options *o,
+                                             st_error *error) {
+    if (!c) return sti_refuse_argument(label, "contents", error);
+    if (!c->tensors && c->count) return sti_refuse_argument(label, "contents->tensors", error);
+    if (!c->metadata && c->metadata_count) return sti_refuse_argument(label, "contents->metadata", error);
+    if (!c->index && c->index_count) return sti_refuse_argument(label, "contents->index", error);
     if (!c->from || !o || !o->fill) return ST_OK;
-    return sti_refuse(said, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
+    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
                       STI_TEXT("options.fill and contents.from are both set: choose one source of bytes"), error);
 }
 
-/* judges and lists everything, which was checked; nothing of it is copied */
-static st_status sti_save_declare(st_writer *w, const st_contents *c, st_error *error) {
+/* Checks all tensors and pairs and lists them for planning. Copies nothing: the caller's structs must stay valid. */
+STI_COLD static st_status sti_writer_list_contents(st_writer *w, const st_contents *c, st_error *error) {
     st_status s;
     size_t i;
     w->from = c->from;
     w->has_metadata = c->metadata != NULL;
-    w->item_count = c->count;
+    w->tensor_count = c->count;
     w->pair_count = c->metadata_count;
-    /* before memory is taken that no such header needs */
-    s = sti_header_fits(w->said,
-                        sti_add_saturated(sti_multiply_saturated(c->count, STI_LEAST_ENTRY),
-                                          sti_multiply_saturated(c->metadata_count, STI_LEAST_PAIR)),
-                        error);
-    if (s == ST_OK) s = sti_writer_take_names(w, error);
+    /* before allocating entries for more tensors than a header can hold */
+    s = sti_header_size_check(w->label,
+                              sti_add_saturated(sti_multiply_saturated(c->count, STI_MIN_ENTRY_BYTES),
+                                                sti_multiply_saturated(c->metadata_count, STI_MIN_PAIR_BYTES)),
+                              error);
+    if (s == ST_OK) s = sti_writer_take_entries(w, error);
     for (i = 0; s == ST_OK && i < c->metadata_count; i++) {
         st_pair p;
-        s = sti_pair_judge(w->said, &c->metadata[i], &p, error);
+        s = sti_pair_check(w->label, &c->metadata[i], &p, error);
         if (s != ST_OK) return s;
         sti_writer_count_pair(w, &p);
-        w->order[c->count + i] = sti_named_pair(&p, &c->metadata[i]);
+        w->output_order[c->count + i] = sti_pair_entry(&p, &c->metadata[i]);
     }
     for (i = 0; s == ST_OK && i < c->count; i++) {
         st_tensor t;
-        if (i + 8 < c->count) STI_PREFETCH(c->tensors[i + 8].name);
-        if (i + 8 < c->count) STI_PREFETCH(c->tensors[i + 8].shape);
-        s = sti_tensor_judge(w->said, &c->tensors[i], &t, error);
-        if (s == ST_OK) s = sti_source_check(w->said, c->from, &w->options, &c->tensors[i], t.bytes, error);
+        if (i + 8 < c->count) {
+            STI_PREFETCH(c->tensors[i + 8].name);
+            STI_PREFETCH(c->tensors[i + 8].shape);
+        }
+        s = sti_tensor_check(w->label, &c->tensors[i], &t, error);
+        if (s == ST_OK) s = sti_source_check(w->label, c->from, &w->options, &c->tensors[i], t.bytes, error);
         if (s != ST_OK) return s;
         sti_writer_count_tensor(w, &t);
-        w->names[i] = sti_named_tensor(&t, &c->tensors[i], i);
+        w->by_name[i] = sti_tensor_entry(&t, &c->tensors[i], i);
     }
     return s;
 }
@@ -8805,17 +8804,17 @@ ST_API st_contents st_contents_of(const st_model *model) {
 
 ST_API st_status st_save(const char *path, const st_contents *contents, const st_save_options *options,
                          st_error *error) {
-    const char *said = path ? path : "(sink)";
+    const char *label = path ? path : "(sink)";
     st_writer *w = NULL;
-    st_status s = sti_contents_check(said, contents, options, error);
+    st_status s = sti_contents_check(label, contents, options, error);
     if (s == ST_OK && options) {
-        s = sti_save_options_check(said, options,
-                                   ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_WORK |
-                                       STI_TAKES_SINK | STI_TAKES_BYTES | STI_TAKES_PROGRESS,
+        s = sti_save_options_check(label, options,
+                                   ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_WORK |
+                                       STI_ALLOW_SINK | STI_ALLOW_BYTES | STI_ALLOW_PROGRESS,
                                    error);
     }
-    if (s == ST_OK) s = sti_writer_open(&w, path, contents, options, error);
-    if (s == ST_OK) s = sti_save_declare(w, contents, error);
+    if (s == ST_OK) s = sti_writer_new(&w, path, contents, options, error);
+    if (s == ST_OK) s = sti_writer_list_contents(w, contents, error);
     if (s == ST_OK) s = st_writer_begin(w, error);
     if (s == ST_OK) s = sti_save_data(w, 0, w->data_bytes, error);
     if (s == ST_OK) s = st_writer_finish(w, error);
@@ -8825,220 +8824,220 @@ ST_API st_status st_save(const char *path, const st_contents *contents, const st
 
 /* ---- sharding: the plan */
 
-#define STI_SHARD_BYTES 5000000000u /* by default */
-#define STI_STEM "model"            /* what the names of a model's files begin with */
+#define STI_DEFAULT_SHARD_BYTES 5000000000u
+#define STI_MODEL_STEM "model" /* the names of a model's files start with it */
 
-/* checks all tensors, sums their bytes and counts the shards; shards: NULL, or room for count */
-static st_status sti_plan(const char *said, const st_contents *c, const st_save_options *o, uint32_t *shards,
-                          uint32_t *shard_count, uint64_t *bytes, st_error *error) {
-    const uint64_t limit = o->max_shard_bytes ? o->max_shard_bytes : STI_SHARD_BYTES;
-    uint64_t held = 0; /* bytes in the last shard */
+/* Assigns the tensors to shards, validating each, and sums their sizes. shards: NULL, or room for c->count numbers. */
+STI_COLD static st_status sti_plan_shards(const char *label, const st_contents *c, const st_save_options *o,
+                                          uint32_t *shards, uint32_t *shard_count, uint64_t *total_bytes,
+                                          st_error *error) {
+    const uint64_t limit = o->max_shard_bytes ? o->max_shard_bytes : STI_DEFAULT_SHARD_BYTES;
+    uint64_t shard_bytes = 0; /* of the last shard so far */
     uint32_t n = 1;
     size_t i;
-    *bytes = 0;
+    *total_bytes = 0;
     for (i = 0; i < c->count; i++) {
         st_tensor t;
-        st_status s = sti_tensor_judge(said, &c->tensors[i], &t, error);
+        st_status s = sti_tensor_check(label, &c->tensors[i], &t, error);
         if (s != ST_OK) return s;
-        *bytes = sti_add64_saturated(*bytes, t.bytes);
-        if (*bytes > INT64_MAX) {
-            return sti_refuse(said, ST_ERR_OVERFLOW, sti_span_of_text(t.name, t.name_bytes), 0, 0,
+        *total_bytes = sti_add64_saturated(*total_bytes, t.bytes);
+        if (*total_bytes > INT64_MAX) {
+            return sti_refuse(label, ST_ERR_OVERFLOW, sti_span_of_text(t.name, t.name_bytes), 0, 0,
                               STI_TEXT("total size reaches 2^63 bytes at this tensor"), error);
         }
-        if (i && (held > limit || t.bytes > limit - held)) {
-            held = 0;
+        if (i && (shard_bytes > limit || t.bytes > limit - shard_bytes)) {
+            shard_bytes = 0;
             if (n <= STI_MAX_SHARDS) n++;
         }
-        held = sti_add64_saturated(held, t.bytes);
+        shard_bytes = sti_add64_saturated(shard_bytes, t.bytes);
         if (shards) shards[i] = n - 1;
     }
     if (n > STI_MAX_SHARDS) {
-        return sti_refuse(said, ST_ERR_TOO_LARGE, sti_span_of("max_shard_bytes"), STI_MAX_SHARDS, 0,
+        return sti_refuse(label, ST_ERR_TOO_LARGE, sti_span_of("max_shard_bytes"), STI_MAX_SHARDS, 0,
                           STI_TEXT("more than $e shards: increase max_shard_bytes"), error);
     }
     *shard_count = n;
     return ST_OK;
 }
 
-#define STI_SHARDED_TAKES \
-    (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_TAKES_LAYOUT | STI_TAKES_LIMIT | STI_TAKES_PROGRESS | STI_TAKES_BYTES)
+#define STI_SHARDED_OPTIONS \
+    (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_LIMIT | STI_ALLOW_PROGRESS | STI_ALLOW_BYTES)
 
-ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
-                                uint32_t *shard_count, st_error *error) {
-    const char *said = "(plan)";
-    st_save_options all;
-    uint64_t bytes;
+STI_COLD ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
+                                         uint32_t *shard_count, st_error *error) {
+    const char *label = "(plan)";
+    st_save_options o;
+    uint64_t total_bytes;
     st_status s;
-    ST_MEMSET(&all, 0, sizeof all);
-    if (options) all = *options;
-    if (!shard_count) return sti_argument_refuse(said, "shard_count", error);
-    s = sti_contents_check(said, contents, options, error);
-    if (s == ST_OK) s = sti_save_options_check(said, &all, STI_SHARDED_TAKES, error);
-    if (s == ST_OK) s = sti_plan(said, contents, &all, shards, shard_count, &bytes, error);
+    ST_MEMSET(&o, 0, sizeof o);
+    if (options) o = *options;
+    if (!shard_count) return sti_refuse_argument(label, "shard_count", error);
+    s = sti_contents_check(label, contents, options, error);
+    if (s == ST_OK) s = sti_save_options_check(label, &o, STI_SHARDED_OPTIONS, error);
+    if (s == ST_OK) s = sti_plan_shards(label, contents, &o, shards, shard_count, &total_bytes, error);
     return s == ST_OK ? sti_succeed(error) : s;
 }
 
-static void sti_put_five(char *text, size_t size, uint32_t n) {
+/* Appends n in at least five digits; n > 0. */
+static void sti_put_five_digits(char *text, size_t size, uint32_t n) {
     uint32_t rank;
-    for (rank = 10000; rank > n; rank /= 10) sti_put(text, size, sti_span_of("0")); /* n > 0 */
+    for (rank = 10000; rank > n; rank /= 10) sti_put(text, size, sti_span_of("0"));
     sti_put_number(text, size, n);
 }
 
-/* the name of a shard, counted from 0; shard_count 0: of the file of a model that has one only */
-static void sti_shard_name(const char *stem, uint32_t shard, uint32_t shard_count, char name[ST_SHARD_NAME_BYTES]) {
+/* Makes the name of a shard, counted from 0. shard_count 0: the name of a model in one file. */
+STI_COLD static void sti_shard_name(uint32_t shard, uint32_t shard_count, char name[ST_SHARD_NAME_BYTES]) {
     name[0] = 0;
-    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(stem));
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL_STEM));
     if (shard_count) {
         sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("-"));
-        sti_put_five(name, ST_SHARD_NAME_BYTES, shard + 1); /* at most shard_count */
+        sti_put_five_digits(name, ST_SHARD_NAME_BYTES, shard + 1); /* at most shard_count */
         sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("-of-"));
-        sti_put_five(name, ST_SHARD_NAME_BYTES, shard_count);
+        sti_put_five_digits(name, ST_SHARD_NAME_BYTES, shard_count);
     }
-    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL));
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_FILE_SUFFIX));
 }
 
-ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes) {
-    char whole[ST_SHARD_NAME_BYTES];
+STI_COLD ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes) {
+    char name[ST_SHARD_NAME_BYTES];
     size_t n;
     if (!dst || shard >= shard_count) return ST_ERR_ARGUMENT;
-    sti_shard_name(STI_STEM, shard, shard_count > 1 ? shard_count : 0, whole);
-    n = sti_span_of(whole).n + 1;
+    sti_shard_name(shard, shard_count > 1 ? shard_count : 0, name);
+    n = sti_span_of(name).n + 1;
     if (n > dst_bytes) return ST_ERR_ARGUMENT;
-    ST_MEMCPY(dst, whole, n);
+    ST_MEMCPY(dst, name, n);
     return ST_OK;
 }
 
 #if !defined(ST_NO_FILES)
 
-/* ---- sharding: one call that saves a model in several files, or their index */
+/* ---- sharding: the state of one call */
 
-typedef struct sti_shards { /* what one call works with; the first three are the caller's */
-    const char *directory;
+/* One call of st_save_sharded or st_save_index. The files of the new model are numbered: shards first, then the index.
+ * Files 0 to renamed - 1 have their final names; renamed to written - 1 are complete under temporary names. */
+typedef struct sti_sharded_save {
+    const char *directory; /* the caller's, as is all that contents and options point to */
     st_contents contents;
     st_save_options options;
     sti_memory memory;
     st_error *error;
-    const char *stem;
     uint32_t shard_count;
-    uint32_t *shards;    /* of each tensor */
-    uint64_t bytes;      /* of all tensors */
-    size_t prefix_bytes; /* the directory and a separator: where names begin in path */
-    size_t path_bytes;
-    char *path, *temp;         /* each with room for path_bytes */
-    sti_named *order;          /* contents.count tensors by name, for the index */
-    sti_named *pairs;          /* contents.index_count pairs by key */
-    uint64_t index_bytes;      /* of its text */
-    uint32_t *serials;         /* of the temporaries of the shards, then of the index */
-    uint32_t serial;           /* for the next */
-    uint32_t written, named;   /* temporaries that were written, and how many of these have their names by now */
-    uint64_t done;             /* bytes that progress has been told of */
-    int has_index, has_single; /* files of an older model that are there */
-    int clash;                 /* a file that is there has the name of a new shard */
-    st_status status;          /* of what a listing calls */
-} sti_shards;
+    uint32_t *shards; /* shards[i]: shard of tensor i */
+    uint64_t total_bytes;
+    size_t directory_bytes;        /* length of the directory and a separator: file names start there in path */
+    size_t path_bytes;             /* size of path and of temp_path */
+    char *path, *temp_path;        /* buffers for one file's final and temporary path */
+    sti_output_entry *sorted;      /* contents.count tensors, by name */
+    sti_output_entry *index_pairs; /* contents.index_count pairs, by key */
+    uint64_t index_bytes;          /* length of the index file */
+    uint32_t *serials;             /* serials[i]: number in the temporary name of file i */
+    uint32_t next_serial;          /* where the search for the next free temporary name starts */
+    uint32_t written, renamed;
+    uint64_t saved_bytes;   /* tensor data of the complete shards, for progress */
+    int has_index;          /* the directory holds model.safetensors.index.json */
+    int has_single;         /* the directory holds model.safetensors */
+    int has_clash;          /* the directory holds a file with the name of a new shard */
+    st_status sweep_status; /* of the last removal that failed in sti_sweep_visit */
+} sti_sharded_save;
 
-STI_COLD static st_status sti_shards_refuse(const sti_shards *s, st_status status, sti_span subject, uint64_t expected,
-                                            uint64_t actual, const char *sentence) {
+STI_COLD static st_status sti_sharded_refuse(const sti_sharded_save *s, st_status status, sti_span subject,
+                                             uint64_t expected, uint64_t actual, const char *sentence) {
     return sti_refuse(s->directory, status, subject, expected, actual, sentence, s->error);
 }
 
-/* the system's refusal, about one name in the directory; "": about the directory */
-STI_COLD static st_status sti_shards_fail(const sti_shards *s, int code, const char *name, const char *sentence) {
+/* Reports a system error. name: the file in the directory; "": the directory itself. */
+STI_COLD static st_status sti_sharded_fail(const sti_sharded_save *s, int code, const char *name,
+                                           const char *sentence) {
     st_status status = sti_fail_code(s->error, code, STI_NO_OFFSET, sentence);
-    if (*name) sti_error_subject(s->error, sti_span_of(name), STI_NAME);
-    return sti_error_file(s->error, sti_span_of(s->directory), status);
+    if (*name) sti_error_set_subject(s->error, sti_span_of(name), STI_SHOW_NAME);
+    return sti_error_prepend_path(s->error, sti_span_of(s->directory), status);
 }
 
-/* puts the name of a file of the model into s->path */
-static const char *sti_shards_path(const sti_shards *s, const char *name) {
+/* Puts the path of a file in the directory into s->path and returns it. */
+static const char *sti_sharded_path(const sti_sharded_save *s, const char *name) {
     const sti_span text = sti_span_of(name);
-    ST_MEMCPY(s->path + s->prefix_bytes, text.at, text.n + 1);
+    ST_MEMCPY(s->path + s->directory_bytes, text.at, text.n + 1);
     return s->path;
 }
 
-/* the name of file `i` of the new model: its shards, then the index */
-static const char *sti_shards_name(const sti_shards *s, uint32_t i, char name[ST_SHARD_NAME_BYTES]) {
+/* Makes the final name of file i of the new model. */
+STI_COLD static const char *sti_sharded_name(const sti_sharded_save *s, uint32_t i, char name[ST_SHARD_NAME_BYTES]) {
     if (i < s->shard_count) {
-        sti_shard_name(s->stem, i, s->shard_count > 1 ? s->shard_count : 0, name);
+        sti_shard_name(i, s->shard_count > 1 ? s->shard_count : 0, name);
     } else {
         name[0] = 0;
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(s->stem));
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_INDEX_END));
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL_STEM STI_INDEX_SUFFIX));
     }
     return name;
 }
 
-static void *sti_shards_take(sti_shards *s, size_t bytes) {
+STI_COLD static void *sti_sharded_take(sti_sharded_save *s, size_t bytes) {
     void *taken = sti_arena_take(&s->memory, bytes);
-    if (!taken) (void)sti_error_file(s->error, sti_span_of(s->directory), sti_fail_memory(&s->memory, bytes, s->error));
+    if (!taken)
+        (void)sti_error_prepend_path(s->error, sti_span_of(s->directory), sti_fail_memory(&s->memory, bytes, s->error));
     return taken;
 }
 
-/* checks the arguments and plans; takes what both calls need */
-static st_status sti_shards_open(sti_shards *s, const char *directory, const st_contents *contents,
-                                 const st_save_options *options, unsigned takes, st_error *error) {
-    const sti_span place = sti_span_of(directory ? directory : "");
+/* Checks the arguments, plans the shards and allocates the buffers. After an error, too, call sti_sharded_close. */
+STI_COLD static st_status sti_sharded_open(sti_sharded_save *s, const char *directory, const st_contents *contents,
+                                           const st_save_options *options, unsigned allowed, st_error *error) {
+    const size_t name_bytes = ST_SHARD_NAME_BYTES > STI_TEMP_BYTES ? ST_SHARD_NAME_BYTES : STI_TEMP_BYTES;
+    const sti_span text = sti_span_of(directory ? directory : "");
     st_status status;
     ST_MEMSET(s, 0, sizeof *s);
     s->directory = directory ? directory : "(directory)";
     if (options) s->options = *options;
     s->error = error;
-    s->stem = STI_STEM;
-    if (!place.n) return sti_argument_refuse(s->directory, "directory", error);
+    if (!text.n) return sti_refuse_argument(s->directory, "directory", error);
     status = sti_contents_check(directory, contents, options, error);
-    if (status == ST_OK) status = sti_save_options_check(directory, &s->options, takes, error);
+    if (status == ST_OK) status = sti_save_options_check(directory, &s->options, allowed, error);
     if (status != ST_OK) return status;
     s->contents = *contents;
-    sti_memory_choose(&s->memory, s->options.allocator, NULL, 0);
-    s->shards = (uint32_t *)sti_shards_take(s, sti_multiply_saturated(contents->count, sizeof *s->shards));
+    sti_memory_init(&s->memory, s->options.allocator, NULL, 0);
+    s->shards = (uint32_t *)sti_sharded_take(s, sti_multiply_saturated(contents->count, sizeof *s->shards));
     if (!s->shards) return ST_ERR_MEMORY;
-    status = sti_plan(directory, contents, &s->options, s->shards, &s->shard_count, &s->bytes, error);
+    status = sti_plan_shards(directory, contents, &s->options, s->shards, &s->shard_count, &s->total_bytes, error);
     if (status != ST_OK) return status;
-    s->prefix_bytes =
-        sti_add_saturated(place.n, sti_system_directory(directory) < place.n); /* a separator, unless it has one */
-    s->path_bytes =
-        sti_add_saturated(s->prefix_bytes, ST_SHARD_NAME_BYTES > STI_TEMP_BYTES ? ST_SHARD_NAME_BYTES : STI_TEMP_BYTES);
-    s->serials = (uint32_t *)sti_shards_take(s, sti_multiply_saturated(s->shard_count + (size_t)1, sizeof *s->serials));
-    if (s->serials) s->path = (char *)sti_shards_take(s, s->path_bytes);
-    if (s->path) s->temp = (char *)sti_shards_take(s, s->path_bytes);
-    if (!s->temp) return ST_ERR_MEMORY;
-    ST_MEMCPY(s->path, place.at, place.n);
-    if (s->prefix_bytes > place.n) s->path[place.n] = '/';
-    s->path[s->prefix_bytes] = 0;
+    s->directory_bytes =
+        sti_add_saturated(text.n, sti_system_directory_length(directory) < text.n); /* + 1: no separator yet */
+    s->path_bytes = sti_add_saturated(s->directory_bytes, name_bytes);
+    s->serials =
+        (uint32_t *)sti_sharded_take(s, sti_multiply_saturated(s->shard_count + (size_t)1, sizeof *s->serials));
+    if (s->serials) s->path = (char *)sti_sharded_take(s, s->path_bytes);
+    if (s->path) s->temp_path = (char *)sti_sharded_take(s, s->path_bytes);
+    if (!s->temp_path) return ST_ERR_MEMORY;
+    ST_MEMCPY(s->path, text.at, text.n);
+    if (s->directory_bytes > text.n) s->path[text.n] = '/';
+    s->path[s->directory_bytes] = 0;
     return ST_OK;
 }
 
-static st_status sti_shards_end(sti_shards *s, st_status status) {
-    sti_arena_release(&s->memory, NULL, 0);
-    return status == ST_OK ? sti_succeed(s->error) : status;
-}
-
-/* calls `each` for every shard, with its tensors [begin, end), until one call fails */
-static st_status sti_shards_each(sti_shards *s,
-                                 st_status (*each)(sti_shards *s, uint32_t shard, size_t begin, size_t end)) {
+/* Calls visit for every shard, with its tensors [begin, end), until a call fails. */
+STI_COLD static st_status sti_sharded_each(sti_sharded_save *s, st_status (*visit)(sti_sharded_save *s, uint32_t shard,
+                                                                                   size_t begin, size_t end)) {
     st_status status = ST_OK;
     size_t begin = 0, end;
     uint32_t shard;
     for (shard = 0; status == ST_OK && shard < s->shard_count; shard++, begin = end) {
         for (end = begin; end < s->contents.count && s->shards[end] == shard; end++) {}
-        status = each(s, shard, begin, end);
+        status = visit(s, shard, begin, end);
     }
     return status;
 }
 
-/* ---- sharding: the index's text, as Python's json writes it with an indent of 2 and sorted keys, but for the values */
+/* ---- sharding: the index, as Python's json.dumps(indent=2, sort_keys=True) writes it; values stay as given */
 
-/* a string in ASCII */
-static void sti_emit_ascii(sti_emitter *e, sti_span s) {
-    sti_json j = sti_json_inside(s);
+/* Emits a JSON string in ASCII. s is UTF-8. */
+STI_COLD static void sti_emit_ascii(sti_emitter *e, sti_span s) {
+    sti_json j = sti_json_of_text(s);
     sti_emit(e, "\"", 1);
     while (j.at < j.end) {
         const unsigned char *run = j.at;
         while (j.at < j.end && *j.at >= 0x20 && *j.at < 0x7F && *j.at != '"' && *j.at != '\\') j.at++;
         sti_emit(e, run, (size_t)(j.at - run));
         if (j.at < j.end) {
-            unsigned char raw[4];
-            uint32_t code = sti_utf8_code(raw, sti_json_character(&j, 0, raw)); /* never 0: it is UTF-8 */
+            unsigned char utf8[4];
+            uint32_t code = sti_utf8_decode(utf8, sti_json_character(&j, 0, utf8)); /* length > 0: s is UTF-8 */
             if (code < 0x10000) {
                 sti_emit_escape(e, code);
             } else {
@@ -9050,237 +9049,233 @@ static void sti_emit_ascii(sti_emitter *e, sti_span s) {
     sti_emit(e, "\"", 1);
 }
 
-/* begins a member: its key, and what stands before it */
-static void sti_emit_key(sti_emitter *e, sti_span key, int first) {
-    sti_emit_text(e, first ? "\n    " : ",\n    ");
+/* Emits the key of a member, and the separator before it. */
+STI_COLD static void sti_emit_index_key(sti_emitter *e, sti_span key, int is_first) {
+    sti_emit_text(e, is_first ? "\n    " : ",\n    ");
     sti_emit_ascii(e, key);
     sti_emit(e, ": ", 2);
 }
 
-/* whether a text is one JSON value that may stand in the index's metadata */
-static int sti_is_value(sti_span text) {
-    sti_json j = sti_json_inside(text);
-    return sti_is_utf8(text) && sti_json_skip(&j, 2) == ST_OK && sti_json_peek(&j) < 0;
-}
-
-/* orders n items by name, and refuses a name that is there twice */
-static st_status sti_shards_sort(sti_shards *s, sti_named *items, size_t n, const char *sentence) {
+/* Sorts n items by name; a duplicate name fails with the sentence. */
+STI_COLD static st_status sti_sharded_sort(sti_sharded_save *s, sti_output_entry *items, size_t n,
+                                           const char *sentence) {
     const sti_memory before = s->memory;
-    sti_named *spare = (sti_named *)sti_shards_take(s, sti_multiply_saturated(n, sizeof *spare));
+    sti_output_entry *spare = (sti_output_entry *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *spare));
     size_t i;
     if (!spare) return ST_ERR_MEMORY;
     sti_sort_by_name(items, spare, n);
     sti_arena_release(&s->memory, before.chunks, 0);
-    i = sti_find_repeated(items, n);
-    return i < n ? sti_shards_refuse(s, ST_ERR_DUPLICATE, items[i].name, 0, 0, sentence) : ST_OK;
+    i = sti_find_duplicate(items, n);
+    return i < n ? sti_sharded_refuse(s, ST_ERR_DUPLICATE, items[i].name, 0, 0, sentence) : ST_OK;
 }
 
-/* checks the index's metadata and orders it */
-static st_status sti_shards_pairs(sti_shards *s) {
+/* Checks the caller's entries for the metadata of the index, and sorts them. */
+static st_status sti_sharded_sort_pairs(sti_sharded_save *s) {
     const size_t n = s->contents.index_count;
     size_t i;
     if (!n) return ST_OK;
-    s->pairs = (sti_named *)sti_shards_take(s, sti_multiply_saturated(n, sizeof *s->pairs));
-    if (!s->pairs) return ST_ERR_MEMORY;
+    s->index_pairs = (sti_output_entry *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *s->index_pairs));
+    if (!s->index_pairs) return ST_ERR_MEMORY;
     for (i = 0; i < n; i++) {
         const st_pair *p = &s->contents.index[i];
         sti_span key = sti_span_of_text(p->key, p->key_bytes), value = sti_span_of_text(p->value, p->value_bytes);
+        sti_json j;
         if (!key.at || !value.at) {
-            return sti_shards_refuse(s, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("index entry has no key or no value"));
+            return sti_sharded_refuse(s, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("index entry has no key or no value"));
         }
         if (!sti_is_utf8(key)) {
-            return sti_shards_refuse(s, ST_ERR_UTF8, key, 0, 0, STI_TEXT("index key is not UTF-8"));
+            return sti_sharded_refuse(s, ST_ERR_UTF8, key, 0, 0, STI_TEXT("index key is not UTF-8"));
         }
-        if (value.n > STI_DEFAULT_LIMIT) {
-            return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
-                                     STI_TEXT("index value of $a bytes exceeds the limit of $e"));
+        if (value.n > STI_DEFAULT_LIMIT) { /* so that offsets in it fit 32 bits */
+            return sti_sharded_refuse(s, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
+                                      STI_TEXT("index value of $a bytes exceeds the limit of $e"));
         }
-        if (!sti_is_value(value)) {
-            return sti_shards_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("index value is not JSON text"));
+        j = sti_json_of_text(value);
+        if (!sti_is_utf8(value) || sti_json_skip(&j, 2) != ST_OK || sti_json_peek(&j) >= 0) { /* 2: depth in the file */
+            return sti_sharded_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("index value is not JSON text"));
         }
-        s->pairs[i] = sti_named_pair(p, p);
+        s->index_pairs[i] = sti_pair_entry(p, p);
     }
-    return sti_shards_sort(s, s->pairs, n, STI_TEXT("duplicate index key"));
+    return sti_sharded_sort(s, s->index_pairs, n, STI_TEXT("duplicate index key"));
 }
 
-/* orders the tensors for the index, and refuses a name that is there twice */
-static st_status sti_shards_order(sti_shards *s) {
+static st_status sti_sharded_sort_tensors(sti_sharded_save *s) {
+    const size_t n = s->contents.count;
     size_t i;
-    s->order = (sti_named *)sti_shards_take(s, sti_multiply_saturated(s->contents.count, sizeof *s->order));
-    if (!s->order) return ST_ERR_MEMORY;
-    for (i = 0; i < s->contents.count; i++) {
-        ST_MEMSET(&s->order[i], 0, sizeof *s->order);
-        s->order[i].name = sti_span_of_text(s->contents.tensors[i].name, s->contents.tensors[i].name_bytes);
-        s->order[i].item = &s->contents.tensors[i];
+    s->sorted = (sti_output_entry *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *s->sorted));
+    if (!s->sorted) return ST_ERR_MEMORY;
+    for (i = 0; i < n; i++) {
+        const st_tensor *t = &s->contents.tensors[i];
+        ST_MEMSET(&s->sorted[i], 0, sizeof *s->sorted);
+        s->sorted[i].name = sti_span_of_text(t->name, t->name_bytes);
+        s->sorted[i].item = t;
     }
-    return sti_shards_sort(s, s->order, s->contents.count, STI_TEXT("duplicate tensor name"));
+    return sti_sharded_sort(s, s->sorted, n, STI_TEXT("duplicate tensor name"));
 }
 
-/* of a model in several files: it has two tensors at least */
-static void sti_emit_index(sti_emitter *e, const sti_shards *s) {
-    const sti_span total = sti_span_of("total_size");
+/* Emits the index of a model of at least two shards. */
+STI_COLD static void sti_emit_index(sti_emitter *e, const sti_sharded_save *s) {
+    const sti_span total_key = sti_span_of("total_size");
     const size_t n = s->contents.index_count;
     char name[ST_SHARD_NAME_BYTES];
+    uint32_t shard = 0;
     size_t i;
-    int said = 0; /* total_size */
+    int has_total = 0; /* total_size was emitted */
     sti_emit_text(e, "{\n  \"metadata\": {");
     for (i = 0; i <= n; i++) {
-        const int order = i < n ? sti_compare(s->pairs[i].name, total) : 1;
+        const int order = i < n ? sti_compare_spans(s->index_pairs[i].name, total_key) : 1;
         const st_pair *p;
         sti_span value;
-        if (order >= 0 && !said) {
-            sti_emit_key(e, total, i == 0);
-            sti_emit_number(e, s->bytes);
-            said = 1;
+        if (order >= 0 && !has_total) {
+            sti_emit_index_key(e, total_key, i == 0);
+            sti_emit_number(e, s->total_bytes);
+            has_total = 1;
         }
-        if (order == 0 || i == n) continue; /* a total_size of the caller's */
-        p = (const st_pair *)s->pairs[i].item;
+        if (order == 0 || i == n) continue; /* the computed total_size replaces the caller's */
+        p = (const st_pair *)s->index_pairs[i].item;
         value = sti_span_of_text(p->value, p->value_bytes);
-        sti_emit_key(e, s->pairs[i].name, i == 0 && !said);
+        sti_emit_index_key(e, s->index_pairs[i].name, i == 0 && !has_total);
         sti_emit(e, value.at, value.n);
     }
     sti_emit_text(e, "\n  },\n  \"weight_map\": {");
     for (i = 0; i < s->contents.count; i++) {
-        const st_tensor *t = (const st_tensor *)s->order[i].item;
-        sti_emit_key(e, s->order[i].name, i == 0);
-        sti_emit_ascii(e, sti_span_of(sti_shards_name(s, s->shards[t - s->contents.tensors], name)));
+        const uint32_t next = s->shards[(const st_tensor *)s->sorted[i].item - s->contents.tensors];
+        if (i == 0 || next != shard) (void)sti_sharded_name(s, next, name); /* neighbours often share a shard */
+        shard = next;
+        sti_emit_index_key(e, s->sorted[i].name, i == 0);
+        sti_emit_ascii(e, sti_span_of(name));
     }
     sti_emit_text(e, "\n  }\n}\n");
 }
 
-/* checks everything about the index, and counts its bytes */
-static st_status sti_shards_prepare(sti_shards *s) {
+/* Validates everything that the index will contain, and computes the length of its file. */
+STI_COLD static st_status sti_sharded_prepare_index(sti_sharded_save *s) {
     sti_emitter count = {NULL, 0, 0};
     char name[ST_SHARD_NAME_BYTES];
-    st_status status = sti_shards_pairs(s);
-    if (status == ST_OK && s->shard_count > 1) status = sti_shards_order(s);
+    st_status status = sti_sharded_sort_pairs(s);
+    if (status == ST_OK && s->shard_count > 1) status = sti_sharded_sort_tensors(s);
     if (status != ST_OK || s->shard_count == 1) return status;
     sti_emit_index(&count, s);
     s->index_bytes = count.bytes;
     if (count.bytes <= STI_DEFAULT_LIMIT) return ST_OK;
-    return sti_shards_refuse(s, ST_ERR_HEADER_LIMIT, sti_span_of(sti_shards_name(s, s->shard_count, name)),
-                             STI_DEFAULT_LIMIT, count.bytes, STI_TEXT("index of $a bytes exceeds the limit of $e"));
+    return sti_sharded_refuse(s, ST_ERR_HEADER_LIMIT, sti_span_of(sti_sharded_name(s, s->shard_count, name)),
+                              STI_DEFAULT_LIMIT, count.bytes, STI_TEXT("index of $a bytes exceeds the limit of $e"));
 }
 
-/* ---- sharding: what the directory holds already */
+/* ---- sharding: older files in the directory */
 
-/* of how many shards a file is one, by its name, whatever the case of its letters; 0: it is none of this stem. own: the
- * name as this library spells it */
-static uint32_t sti_shard_parse(const char *stem, sti_span name, char own[ST_SHARD_NAME_BYTES]) {
+/* Returns MMMMM if a file is called model-NNNNN-of-MMMMM.safetensors, in letters of any case, else 0. own_spelling
+ * receives the name as this library spells it. */
+STI_COLD static uint32_t sti_parse_shard_name(sti_span name, char own_spelling[ST_SHARD_NAME_BYTES]) {
     uint32_t numbers[2] = {0, 0};
-    size_t i = sti_span_of(stem).n + 1, k; /* behind "model-" */
-    for (k = 0; k < 2; k++, i += 4) {      /* and behind "-of-" */
+    size_t i = sizeof STI_MODEL_STEM, k;
+    for (k = 0; k < 2; k++, i += 4) { /* 4: "-of-". What is not a digit is compared at the end. */
         for (; i < name.n && name.at[i] >= '0' && name.at[i] <= '9'; i++) {
             numbers[k] = numbers[k] * 10 + (uint32_t)(name.at[i] - '0');
             if (numbers[k] > 100000000) return 0;
         }
     }
     if (numbers[0] == 0 || numbers[0] > numbers[1]) return 0;
-    sti_shard_name(stem, numbers[0] - 1, numbers[1], own);
-    return sti_equals_ignoring_case(name, own) ? numbers[1] : 0;
+    sti_shard_name(numbers[0] - 1, numbers[1], own_spelling);
+    return sti_equals_ignoring_case(name, own_spelling) ? numbers[1] : 0;
 }
 
-static int sti_survey_name(void *arg, const char *text) {
-    sti_shards *s = (sti_shards *)arg;
+STI_COLD static int sti_survey_visit(void *arg, const char *text) {
+    sti_sharded_save *s = (sti_sharded_save *)arg;
     const sti_span name = sti_span_of(text);
-    char own[ST_SHARD_NAME_BYTES];
-    if (s->shard_count > 1 && sti_shard_parse(s->stem, name, own) == s->shard_count) s->clash = 1;
-    sti_shard_name(s->stem, 0, 0, own);
-    if (sti_equals_ignoring_case(name, own)) s->has_single = 1;
-    if (sti_equals_ignoring_case(name, sti_shards_name(s, s->shard_count, own))) s->has_index = 1;
+    char other[ST_SHARD_NAME_BYTES];
+    if (s->shard_count > 1 && sti_parse_shard_name(name, other) == s->shard_count) s->has_clash = 1;
+    if (sti_equals_ignoring_case(name, STI_MODEL_STEM STI_FILE_SUFFIX)) s->has_single = 1;
+    if (sti_equals_ignoring_case(name, STI_MODEL_STEM STI_INDEX_SUFFIX)) s->has_index = 1;
     return 0;
 }
 
-/* looks for files of an older model, and for names that clash */
-static st_status sti_shards_survey(sti_shards *s) {
-    const int code = sti_system_list(NULL, s->directory, sti_survey_name, s);
+/* Looks for files of an older model, and for files with the names of new shards. */
+STI_COLD static st_status sti_sharded_survey(sti_sharded_save *s) {
+    const int code = sti_system_list(NULL, s->directory, sti_survey_visit, s);
     if (!code) return ST_OK;
     if (code == ST_IO_NOT_FOUND) {
-        return sti_shards_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("no such directory"));
+        return sti_sharded_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("no such directory"));
     }
-    return sti_shards_fail(s, code, "", STI_TEXT("cannot list the directory"));
+    return sti_sharded_fail(s, code, "", STI_TEXT("cannot list the directory"));
 }
 
-/* ---- sharding: files on their way */
+/* ---- sharding: writing under temporary names */
 
-/* a writer of the file that s->path names */
-static st_status sti_shards_writer(sti_shards *s, st_writer **w) {
-    st_save_options o = s->options;
-    st_status status;
-    o.max_shard_bytes = 0;
-    status = sti_writer_open(w, s->path, NULL, &o, s->error);
-    if (status == ST_OK) (*w)->serial = s->serial;
+/* Opens a writer of the file s->path. */
+STI_COLD static st_status sti_sharded_writer(sti_sharded_save *s, st_writer **w) {
+    st_status status = sti_writer_new(w, s->path, NULL, &s->options, s->error);
+    if (status == ST_OK) (*w)->serial = s->next_serial;
     return status;
 }
 
-/* completes a file under its temporary name, which is s's to rename or to remove from then on */
-static st_status sti_shards_accept(sti_shards *s, st_writer *w) {
+/* Completes the next file under its temporary name. From then on s, not w, renames or removes the file. */
+STI_COLD static st_status sti_sharded_complete(sti_sharded_save *s, st_writer *w) {
     st_status status = sti_writer_complete(w, s->error);
     if (status != ST_OK) return status;
     w->stage = STI_FINISHED;
     s->serials[s->written++] = w->serial;
-    s->serial = w->serial + 1;
+    s->next_serial = w->serial + 1;
     return ST_OK;
 }
 
-/* what a shard's writer would refuse, so that it is known before the first shard is written: bytes that come from
- * nowhere, and a header that is over the limit in any order and without metadata */
-static st_status sti_shards_judge(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
-    sti_emitter least = {NULL, 0, 0};
+/* Finds, before the first shard is written, what the writer of a shard would refuse: tensors without a source of bytes,
+ * and a header that exceeds the limit even without metadata. */
+STI_COLD static st_status sti_sharded_check_shard(sti_sharded_save *s, uint32_t shard, size_t begin, size_t end) {
+    sti_emitter count = {NULL, 0, 0};
     char name[ST_SHARD_NAME_BYTES];
     size_t i;
-    (void)sti_shards_path(s, sti_shards_name(s, shard, name));
+    (void)sti_sharded_path(s, sti_sharded_name(s, shard, name));
     for (i = begin; i < end; i++) {
+        const st_tensor *tensor = &s->contents.tensors[i];
         st_tensor t;
-        sti_named item;
+        sti_output_entry item;
         st_status status;
-        (void)sti_tensor_judge("", &s->contents.tensors[i], &t, NULL); /* it passed when it was planned */
-        status = sti_source_check(s->path, s->contents.from, &s->options, &s->contents.tensors[i], t.bytes, s->error);
+        (void)sti_tensor_check("", tensor, &t, NULL); /* cannot fail: sti_plan_shards validated the tensor */
+        status = sti_source_check(s->path, s->contents.from, &s->options, tensor, t.bytes, s->error);
         if (status != ST_OK) return status;
-        item = sti_named_tensor(&t, &s->contents.tensors[i], i);
-        sti_emit_tensor(&least, &item, 0);
+        item = sti_tensor_entry(&t, tensor, i);
+        sti_emit_tensor(&count, &item, 0);
     }
-    return sti_header_fits(s->path, sti_add64_saturated(least.bytes, s->options.slack), s->error);
+    return sti_header_size_check(s->path, sti_add64_saturated(count.bytes, s->options.slack), s->error);
 }
 
-/* writes a shard under a temporary name */
-static st_status sti_shards_file(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
+STI_COLD static st_status sti_sharded_write_shard(sti_sharded_save *s, uint32_t shard, size_t begin, size_t end) {
     char name[ST_SHARD_NAME_BYTES];
     st_writer *w;
     st_status status;
-    (void)sti_shards_path(s, sti_shards_name(s, shard, name));
-    status = sti_shards_writer(s, &w);
+    (void)sti_sharded_path(s, sti_sharded_name(s, shard, name));
+    status = sti_sharded_writer(s, &w);
     if (status == ST_OK) {
         st_contents c = s->contents;
         if (c.count) c.tensors += begin;
         c.count = end - begin;
-        status = sti_save_declare(w, &c, s->error);
+        status = sti_writer_list_contents(w, &c, s->error);
     }
     if (status == ST_OK) status = st_writer_begin(w, s->error);
-    if (status == ST_OK) status = sti_save_data(w, s->done, s->bytes, s->error);
-    if (status == ST_OK) status = sti_shards_accept(s, w);
-    if (status == ST_OK) s->done = sti_add64_saturated(s->done, w->data_bytes);
+    if (status == ST_OK) status = sti_save_data(w, s->saved_bytes, s->total_bytes, s->error);
+    if (status == ST_OK) status = sti_sharded_complete(s, w);
+    if (status == ST_OK) s->saved_bytes = sti_add64_saturated(s->saved_bytes, w->data_bytes);
     st_writer_close(w);
     return status;
 }
 
-/* writes the index, as the last temporary */
-static st_status sti_shards_index(sti_shards *s) {
+STI_COLD static st_status sti_sharded_write_index(sti_sharded_save *s) {
     sti_emitter e = {NULL, 0, 0};
     char name[ST_SHARD_NAME_BYTES];
     st_writer *w;
     st_status status;
     if (s->shard_count == 1) return ST_OK;
-    (void)sti_shards_path(s, sti_shards_name(s, s->shard_count, name));
-    status = sti_shards_writer(s, &w);
+    (void)sti_sharded_path(s, sti_sharded_name(s, s->shard_count, name));
+    status = sti_sharded_writer(s, &w);
     if (status == ST_OK) {
-        w->data_offset = s->index_bytes; /* the file is all header */
+        w->data_offset = s->index_bytes; /* the length of the file, for the buffer and the reservation of space */
         status = sti_writer_start(w, s->error);
     }
     if (status == ST_OK) {
         e.writer = w;
         sti_emit_index(&e, s);
-        status = e.code ? sti_writer_failed(w, e.code, s->error) : sti_shards_accept(s, w);
+        status = e.code ? sti_writer_fail(w, e.code, s->error) : sti_sharded_complete(s, w);
     }
     st_writer_close(w);
     return status;
@@ -9289,7 +9284,8 @@ static st_status sti_shards_index(sti_shards *s) {
 static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
     uint32_t i;
     if (!found || found->dtype != planned->dtype || found->rank != planned->rank) return 0;
-    if (found->bytes != planned->bytes || !sti_same(sti_span_of(found->dtype_name), sti_span_of(planned->dtype_name)))
+    if (found->bytes != planned->bytes ||
+        !sti_span_equal(sti_span_of(found->dtype_name), sti_span_of(planned->dtype_name)))
         return 0;
     for (i = 0; i < found->rank; i++) {
         if (found->shape[i] != planned->shape[i]) return 0;
@@ -9297,9 +9293,9 @@ static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
     return 1;
 }
 
-/* refuses a shard that is not there, is damaged, or holds other tensors */
-static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, size_t end) {
-    const char *other = STI_TEXT("shard does not contain the planned tensors");
+/* Fails with ST_ERR_SHARD if a shard in the directory is missing, damaged, or does not hold the planned tensors. */
+STI_COLD static st_status sti_sharded_verify_shard(sti_sharded_save *s, uint32_t shard, size_t begin, size_t end) {
+    const char *sentence = STI_TEXT("shard does not contain the planned tensors");
     char name[ST_SHARD_NAME_BYTES];
     st_open_options o;
     st_model *m;
@@ -9308,265 +9304,259 @@ static st_status sti_shards_check(sti_shards *s, uint32_t shard, size_t begin, s
     ST_MEMSET(&o, 0, sizeof o);
     o.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
     o.allocator = s->options.allocator;
-    status = st_open(&m, sti_shards_path(s, sti_shards_name(s, shard, name)), &o, s->error);
+    status = st_open(&m, sti_sharded_path(s, sti_sharded_name(s, shard, name)), &o, s->error);
     if (status == ST_ERR_NOT_FOUND || (status >= ST_ERR_FORMAT && status <= ST_ERR_OFFSETS)) {
-        return sti_shards_refuse(s, ST_ERR_SHARD, sti_span_of(name), 0, 0,
-                                 status == ST_ERR_NOT_FOUND ? STI_TEXT("shard does not exist")
-                                                            : STI_TEXT("shard is damaged"));
+        sentence = status == ST_ERR_NOT_FOUND ? STI_TEXT("shard does not exist") : STI_TEXT("shard is damaged");
+        return sti_sharded_refuse(s, ST_ERR_SHARD, sti_span_of(name), 0, 0, sentence);
     }
     if (status != ST_OK) return status;
     if (m->count != end - begin) status = ST_ERR_SHARD;
     for (i = begin; status == ST_OK && i < end; i++) {
         st_tensor t;
-        (void)sti_tensor_judge("", &s->contents.tensors[i], &t, NULL);
+        (void)sti_tensor_check("", &s->contents.tensors[i], &t, NULL);
         if (!sti_is_as_planned(st_find_n(m, t.name, t.name_bytes), &t)) status = ST_ERR_SHARD;
     }
     st_close(m);
-    return status == ST_OK ? ST_OK : sti_shards_refuse(s, status, sti_span_of(name), 0, 0, other);
+    return status == ST_OK ? ST_OK : sti_sharded_refuse(s, status, sti_span_of(name), 0, 0, sentence);
 }
 
-/* removes the temporaries that have no names of their own yet */
-static void sti_shards_abandon(sti_shards *s) {
-    for (; s->named < s->written; s->named++) {
-        sti_temp_name(s->temp, s->path_bytes, s->path, s->serials[s->named]);
-        (void)sti_system_unlink(s->temp);
+/* Removes what is left under temporary names, frees all memory and returns the status of the call. */
+STI_COLD static st_status sti_sharded_close(sti_sharded_save *s, st_status status) {
+    for (; s->renamed < s->written; s->renamed++) {
+        sti_temp_name(s->temp_path, s->path_bytes, s->path, s->serials[s->renamed]);
+        (void)sti_system_unlink(s->temp_path);
     }
+    sti_arena_release(&s->memory, NULL, 0);
+    return status == ST_OK ? sti_succeed(s->error) : status;
 }
 
-/* ---- sharding: into place. Killed between any two of these steps, the directory opens as the older model or as the
- * new one, or is refused. */
+/* ---- sharding: into place. After a crash between any two of these steps, the directory opens as the older model or as
+ * the new one, or does not open. */
 
-#define STI_UNTOUCHED STI_TEXT("cannot rename the new files into place; the older model is unchanged")
-#define STI_COVERED STI_TEXT("cannot rename the new files into place; the older model.safetensors is unchanged")
-#define STI_BETWEEN STI_TEXT("cannot rename the new files into place, and the older model is gone: save again")
-#define STI_SHADOWED STI_TEXT("cannot remove this file of the older model, which hides the new index")
-#define STI_HIDDEN STI_TEXT("the new model is complete, but the older model.safetensors hides it and cannot be removed")
-#define STI_REMAINS STI_TEXT("the new model is in place, but this file of the older model cannot be removed")
-#define STI_UNSETTLED STI_TEXT("the new model is in place, but cannot be flushed: a system crash may lose it")
+#define STI_OLD_UNCHANGED STI_TEXT("cannot rename the new files into place; the older model is unchanged")
+#define STI_OLD_REMAINS STI_TEXT("the new model is in place, but this file of the older model cannot be removed")
 
-/* flushes what was renamed and removed */
-static st_status sti_shards_settle(sti_shards *s, const char *sentence) {
-    int code;
-    if (s->options.flags & ST_SAVE_NO_SYNC) return ST_OK;
-    ST_MEMCPY(s->temp, s->path, s->prefix_bytes);
-    s->temp[s->prefix_bytes] = 0;
-    code = sti_system_sync_directory(s->temp);
-    return code ? sti_shards_fail(s, code, "", sentence) : ST_OK;
+/* Flushes renames and removals to the device. */
+STI_COLD static st_status sti_sharded_sync(sti_sharded_save *s, const char *sentence) {
+    /* overwrites s->path with its directory, which is how it starts */
+    const int code = s->options.flags & ST_SAVE_NO_SYNC ? 0 : sti_system_sync_directory(s->path);
+    return code ? sti_sharded_fail(s, code, "", sentence) : ST_OK;
 }
 
-static st_status sti_shards_remove(sti_shards *s, const char *name, const char *sentence) {
-    int code = sti_system_unlink(sti_shards_path(s, name));
-    return code && code != ST_IO_NOT_FOUND ? sti_shards_fail(s, code, name, sentence) : ST_OK;
+STI_COLD static st_status sti_sharded_remove(sti_sharded_save *s, const char *name, const char *sentence) {
+    const int code = sti_system_unlink(sti_sharded_path(s, name));
+    return code && code != ST_IO_NOT_FOUND ? sti_sharded_fail(s, code, name, sentence) : ST_OK;
 }
 
-static st_status sti_shards_remove_index(sti_shards *s, const char *sentence) {
-    char name[ST_SHARD_NAME_BYTES];
-    return s->has_index ? sti_shards_remove(s, sti_shards_name(s, s->shard_count, name), sentence) : ST_OK;
-}
-
-static st_status sti_shards_remove_single(sti_shards *s) {
-    char name[ST_SHARD_NAME_BYTES];
-    sti_shard_name(s->stem, 0, 0, name);
-    return s->has_single ? sti_shards_remove(s, name, STI_SHADOWED) : ST_OK;
-}
-
-/* gives the next file its name */
-static st_status sti_shards_rename(sti_shards *s, const char *sentence) {
+/* Renames the next file from its temporary to its final name. */
+STI_COLD static st_status sti_sharded_rename(sti_sharded_save *s, const char *sentence) {
     char buffer[ST_SHARD_NAME_BYTES];
-    const char *name = sti_shards_name(s, s->named, buffer);
+    const char *name = sti_sharded_name(s, s->renamed, buffer);
     int code;
-    sti_temp_name(s->temp, s->path_bytes, sti_shards_path(s, name), s->serials[s->named]);
-    code = sti_system_rename(s->temp, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
-    if (code) return sti_shards_fail(s, code, name, sentence);
-    s->named++;
+    sti_temp_name(s->temp_path, s->path_bytes, sti_sharded_path(s, name), s->serials[s->renamed]);
+    code = sti_system_rename(s->temp_path, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
+    if (code) return sti_sharded_fail(s, code, name, sentence);
+    s->renamed++;
     return ST_OK;
 }
 
-/* removes a shard of another plan; goes on where one stays */
-static int sti_sweep_name(void *arg, const char *text) {
-    sti_shards *s = (sti_shards *)arg;
-    char own[ST_SHARD_NAME_BYTES];
-    const uint32_t n = sti_shard_parse(s->stem, sti_span_of(text), own);
+/* Removes a shard of another plan. Names that this library would spell differently stay. Continues after a failure. */
+STI_COLD static int sti_sweep_visit(void *arg, const char *text) {
+    sti_sharded_save *s = (sti_sharded_save *)arg;
+    char own_spelling[ST_SHARD_NAME_BYTES];
+    const uint32_t n = sti_parse_shard_name(sti_span_of(text), own_spelling);
     st_status status;
-    if (n == 0 || (n > 1 && n == s->shard_count) || !sti_same(sti_span_of(text), sti_span_of(own))) return 0;
-    status = sti_shards_remove(s, own, STI_REMAINS);
-    if (status != ST_OK) s->status = status;
+    if (n == 0 || (n > 1 && n == s->shard_count) || !sti_span_equal(sti_span_of(text), sti_span_of(own_spelling)))
+        return 0;
+    status = sti_sharded_remove(s, own_spelling, STI_OLD_REMAINS);
+    if (status != ST_OK) s->sweep_status = status;
     return 0;
 }
 
-/* removes the shards of older models of this stem, by their names */
-static st_status sti_shards_sweep(sti_shards *s) {
-    const int code = sti_system_list(NULL, s->directory, sti_sweep_name, s);
-    if (s->status != ST_OK || !code) return s->status;
-    return sti_shards_fail(s, code, "", STI_TEXT("the new model is in place, but the directory cannot be listed"));
+/* Once the shards and the index have their final names: flushes the directory and removes the older model's files. */
+STI_COLD static st_status sti_sharded_finish(sti_sharded_save *s) {
+    const char *sentence =
+        s->shard_count > 1 && s->has_single
+            ? STI_TEXT("the new model is complete, but the older model.safetensors hides it and cannot be removed")
+            : STI_TEXT("the new model is in place, but cannot be flushed: a system crash may lose it");
+    st_status status = sti_sharded_sync(s, sentence);
+    int code;
+    if (status == ST_OK && s->shard_count > 1 && s->has_single) {
+        status = sti_sharded_remove(s, STI_MODEL_STEM STI_FILE_SUFFIX,
+                                    STI_TEXT("cannot remove this file of the older model, which hides the new index"));
+    }
+    if (status == ST_OK && s->shard_count == 1 && s->has_index) {
+        status = sti_sharded_remove(s, STI_MODEL_STEM STI_INDEX_SUFFIX, STI_OLD_REMAINS);
+    }
+    if (status != ST_OK) return status;
+    code = sti_system_list(NULL, s->directory, sti_sweep_visit, s);
+    if (s->sweep_status != ST_OK || !code) return s->sweep_status;
+    return sti_sharded_fail(s, code, "", STI_TEXT("the new model is in place, but the directory cannot be listed"));
 }
 
-/* the new model's shards and index having their names: makes that last, and removes what is left of the older one */
-static st_status sti_shards_finish(sti_shards *s) {
-    st_status status = sti_shards_settle(s, s->shard_count > 1 && s->has_single ? STI_HIDDEN : STI_UNSETTLED);
-    if (status == ST_OK)
-        status = s->shard_count > 1 ? sti_shards_remove_single(s) : sti_shards_remove_index(s, STI_REMAINS);
-    return status == ST_OK ? sti_shards_sweep(s) : status;
-}
-
-/* Puts the files in their places. Where no name clashes, the older index and its shards stay until the new index takes
- * the place of the old one; else the older index goes first. An older model.safetensors, which hides every index, goes
- * when the new index is there. */
-static st_status sti_shards_place(sti_shards *s) {
-    const char *sentence = !s->clash ? STI_UNTOUCHED : s->has_single ? STI_COVERED : STI_BETWEEN;
+/* Renames all files into place. Without a clash of names the older index and its shards stay until the new index
+ * replaces the old one; with a clash the older index is removed first. Readers prefer model.safetensors to every index,
+ * so that the older one is removed once the new index is in place. */
+static st_status sti_sharded_commit(sti_sharded_save *s) {
+    const char *sentence = STI_OLD_UNCHANGED;
     char name[ST_SHARD_NAME_BYTES];
     st_status status = ST_OK;
     uint32_t i;
-    if (s->clash) {
-        status = sti_shards_remove_index(s, STI_UNTOUCHED);
-        if (status == ST_OK) status = sti_shards_settle(s, sentence);
+    if (s->has_clash) {
+        sentence = s->has_single
+                       ? STI_TEXT("cannot rename the new files into place; the older model.safetensors is unchanged")
+                       : STI_TEXT("cannot rename the new files into place, and the older model is gone: save again");
+        if (s->has_index) status = sti_sharded_remove(s, STI_MODEL_STEM STI_INDEX_SUFFIX, STI_OLD_UNCHANGED);
+        if (status == ST_OK) status = sti_sharded_sync(s, sentence);
     }
-    while (status == ST_OK && s->named < s->written) {
-        if (s->named && s->named == s->shard_count) status = sti_shards_settle(s, sentence); /* before the index */
-        if (status == ST_OK) status = sti_shards_rename(s, sentence);
+    while (status == ST_OK && s->renamed < s->written) {
+        if (s->renamed && s->renamed == s->shard_count)
+            status = sti_sharded_sync(s, sentence); /* shards before index */
+        if (status == ST_OK) status = sti_sharded_rename(s, sentence);
     }
-    if (status == ST_OK) return sti_shards_finish(s);
-    for (i = 0; !s->clash && i < s->named; i++) {
-        (void)sti_system_unlink(sti_shards_path(s, sti_shards_name(s, i, name)));
+    if (status == ST_OK) return sti_sharded_finish(s);
+    for (i = 0; !s->has_clash && i < s->renamed; i++) {
+        (void)sti_system_unlink(sti_sharded_path(s, sti_sharded_name(s, i, name)));
     }
     return status;
+}
+
+#else
+
+STI_COLD static st_status sti_no_files(const char *label, st_error *error) {
+    return sti_refuse(label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
+                      STI_TEXT("this build has no file system (ST_NO_FILES)"), error);
 }
 #endif
 
 /* ---- sharding: the calls */
 
-#if defined(ST_NO_FILES)
-STI_COLD static st_status sti_shards_unsupported(const char *directory, st_error *error) {
-    return sti_refuse(directory ? directory : "(directory)", ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                      STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
-}
-#endif
-
-ST_API st_status st_save_sharded(const char *directory, const st_contents *contents, const st_save_options *options,
-                                 st_error *error) {
+STI_COLD ST_API st_status st_save_sharded(const char *directory, const st_contents *contents,
+                                          const st_save_options *options, st_error *error) {
 #if defined(ST_NO_FILES)
     (void)contents, (void)options;
-    return sti_shards_unsupported(directory, error);
+    return sti_no_files(directory ? directory : "(directory)", error);
 #else
-    sti_shards s;
-    st_status status = sti_shards_open(&s, directory, contents, options, STI_SHARDED_TAKES, error);
-    if (status == ST_OK) status = sti_shards_prepare(&s);
-    if (status == ST_OK) status = sti_shards_each(&s, sti_shards_judge);
-    if (status == ST_OK) status = sti_shards_survey(&s);
-    if (status == ST_OK) status = sti_shards_each(&s, sti_shards_file);
-    if (status == ST_OK) status = sti_shards_index(&s);
-    if (status == ST_OK) status = sti_shards_place(&s);
-    sti_shards_abandon(&s);
-    return sti_shards_end(&s, status);
+    sti_sharded_save s;
+    st_status status = sti_sharded_open(&s, directory, contents, options, STI_SHARDED_OPTIONS, error);
+    if (status == ST_OK) status = sti_sharded_prepare_index(&s);
+    if (status == ST_OK) status = sti_sharded_each(&s, sti_sharded_check_shard);
+    if (status == ST_OK) status = sti_sharded_survey(&s);
+    if (status == ST_OK) status = sti_sharded_each(&s, sti_sharded_write_shard);
+    if (status == ST_OK) status = sti_sharded_write_index(&s);
+    if (status == ST_OK) status = sti_sharded_commit(&s);
+    return sti_sharded_close(&s, status);
 #endif
 }
 
-ST_API st_status st_save_index(const char *directory, const st_contents *contents, const st_save_options *options,
-                               st_error *error) {
+STI_COLD ST_API st_status st_save_index(const char *directory, const st_contents *contents,
+                                        const st_save_options *options, st_error *error) {
 #if defined(ST_NO_FILES)
     (void)contents, (void)options;
-    return sti_shards_unsupported(directory, error);
+    return sti_no_files(directory ? directory : "(directory)", error);
 #else
-    const char *sentence = STI_TEXT("cannot rename the new index into place");
-    sti_shards s;
-    st_status status = sti_shards_open(&s, directory, contents, options, ST_SAVE_NO_SYNC | STI_TAKES_LIMIT, error);
-    if (status == ST_OK) status = sti_shards_prepare(&s);
-    if (status == ST_OK) status = sti_shards_survey(&s);
-    if (status == ST_OK) status = sti_shards_each(&s, sti_shards_check);
+    sti_sharded_save s;
+    st_status status = sti_sharded_open(&s, directory, contents, options, ST_SAVE_NO_SYNC | STI_ALLOW_LIMIT, error);
+    if (status == ST_OK) status = sti_sharded_prepare_index(&s);
+    if (status == ST_OK) status = sti_sharded_survey(&s);
+    if (status == ST_OK) status = sti_sharded_each(&s, sti_sharded_verify_shard);
     if (status == ST_OK) {
-        s.written = s.named = s.shard_count; /* which have their names */
-        status = sti_shards_index(&s);
+        s.written = s.renamed = s.shard_count; /* the shards have their names */
+        status = sti_sharded_write_index(&s);
     }
-    if (status == ST_OK && s.shard_count > 1) status = sti_shards_rename(&s, sentence);
-    if (status == ST_OK) status = sti_shards_finish(&s);
-    sti_shards_abandon(&s);
-    return sti_shards_end(&s, status);
+    if (status == ST_OK && s.shard_count > 1) {
+        status = sti_sharded_rename(&s, STI_TEXT("cannot rename the new index into place"));
+    }
+    if (status == ST_OK) status = sti_sharded_finish(&s);
+    return sti_sharded_close(&s, status);
 #endif
 }
 
 /* ---- editing */
 
 #if !defined(ST_NO_FILES)
-/* how many blanks stand between the end of a file's header and its data */
-static st_status sti_edit_slack(const sti_model *m, size_t *blanks, st_error *error) {
+/* Counts the blanks between the end of the header's text and the data. */
+static st_status sti_edit_slack(const sti_model *m, size_t *slack, st_error *error) {
     unsigned char bytes[64];
-    uint64_t at = m->open.shards->data_offset;
-    for (*blanks = 0; at > 8;) {
-        size_t n = at - 8 < sizeof bytes ? (size_t)(at - 8) : sizeof bytes, left = n;
-        int code = sti_model_read(m, 0, at - n, bytes, n);
+    uint64_t offset = m->base.shards->data_offset;
+    for (*slack = 0; offset > 8;) {
+        size_t n = offset - 8 < sizeof bytes ? (size_t)(offset - 8) : sizeof bytes, left = n;
+        int code = sti_model_read(m, 0, offset - n, bytes, n);
         if (code) {
-            return sti_error_file(error, sti_span_of(m->said),
-                                  sti_fail_code(error, code, at - n, STI_TEXT("cannot read the header")));
+            return sti_error_prepend_path(error, sti_span_of(m->label),
+                                          sti_fail_code(error, code, offset - n, STI_TEXT("cannot read the header")));
         }
         while (left && sti_is_blank(bytes[left - 1])) left--;
-        *blanks += n - left; /* no more than the header */
+        *slack += n - left; /* at most the length of the header */
         if (left) break;
-        at -= n;
+        offset -= n;
     }
     return ST_OK;
 }
 
-/* writes the new header over the old one, whose place is w->keep bytes with its length */
+/* Overwrites the header; the new one must end where the data starts. validated: the file that was opened, which must
+ * not have been replaced or changed since. */
 static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_error *error) {
     st_status s = sti_writer_plan(w, error);
     int code;
-    w->target.named = 1; /* there is no temporary to remove */
+    w->target.named = 1; /* no temporary file to remove */
     if (s != ST_OK) return s;
-    if (w->data_offset != w->keep) {
-        return sti_refuse(w->said, ST_ERR_TOO_LARGE, sti_span_of(""), w->keep, w->data_offset,
+    if (w->data_offset != w->old_data_offset) {
+        return sti_refuse(w->label, ST_ERR_TOO_LARGE, sti_span_of(""), w->old_data_offset, w->data_offset,
                           STI_TEXT("new header needs $a bytes before the data, only $e available"), error);
     }
-    w->buffer_bytes = sti_round8((size_t)w->keep); /* a header that was held in memory before */
+    w->buffer_bytes = sti_round8((size_t)w->old_data_offset); /* fits size_t: the header was in memory */
     w->buffer = (unsigned char *)sti_writer_take(w, w->buffer_bytes, error);
     if (!w->buffer) return ST_ERR_MEMORY;
-    (void)sti_writer_header(w); /* cannot fail: all of it fits in the buffer */
-    code = sti_system_edit(w->path, validated, &w->target);
+    (void)sti_writer_emit_header(w); /* cannot fail: the buffer is large enough */
+    code = sti_system_open_in_place(w->path, validated, &w->target);
     if (code == STI_IO_LINKED) {
-        return sti_refuse(w->said, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
+        return sti_refuse(w->label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
                           STI_TEXT("cannot edit in place: the file is a symbolic link or has several names"), error);
     }
     if (code) {
-        return sti_error_file(error, sti_span_of(w->said),
-                              sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file for writing")));
+        return sti_error_prepend_path(
+            error, sti_span_of(w->label),
+            sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file for writing")));
     }
-    code = sti_system_write(&w->target, 8, w->buffer + 8, (size_t)w->keep - 8);
+    code = sti_system_write(&w->target, 8, w->buffer + 8, (size_t)w->old_data_offset - 8);
     if (!code && !(w->options.flags & ST_SAVE_NO_SYNC)) code = sti_system_sync(&w->target);
-    if (!code) code = sti_system_close_written(&w->target);
-    if (w->target.open) (void)sti_system_close_written(&w->target);
-    return code ? sti_writer_failed(w, code, error) : ST_OK;
+    if (!code) code = sti_system_close_target(&w->target);
+    if (w->target.open) (void)sti_system_close_target(&w->target);
+    return code ? sti_writer_fail(w, code, error) : ST_OK;
 }
 
-/* the edit, the file being open as *m: it is closed before the file is replaced, for some systems want that, and kept
- * open until it is edited in place, so that no other file takes its number */
+/* Edits a file that is open as *model. Closes the model, and sets it to NULL, before the file is replaced, as Windows
+ * requires. In place the model stays open, so that no other file can get the identity that sti_system_open_in_place compares. */
 static st_status sti_edit(st_model **model, const char *path, const st_pair *metadata, size_t metadata_count,
                           const st_save_options *options, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)*model;
-    const uint64_t keep = m->open.shards->data_offset;
+    const uint64_t old_data_offset = m->base.shards->data_offset;
     const int in_place = (options->flags & ST_SAVE_IN_PLACE) != 0;
-    st_save_options all = *options;
+    st_save_options o = *options;
     st_writer *w = NULL;
-    size_t blanks;
+    size_t slack;
     st_status s;
-    if (m->open.index_count || !sti_same(sti_span_of(m->open.shards->path), sti_span_of(path))) {
+    if (m->base.index_count || !sti_span_equal(sti_span_of(m->base.shards->path), sti_span_of(path))) {
         return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
                           STI_TEXT("cannot edit metadata: the path is an index or a directory, not a file"), error);
     }
-    s = sti_edit_slack(m, &blanks, error);
+    s = sti_edit_slack(m, &slack, error);
     if (s != ST_OK) return s;
-    all.flags = (all.flags & ~ST_SAVE_IN_PLACE) | ST_SAVE_KEEP_ORDER;
-    /* in place nothing grows, and what it would need is said without slack; else the old slack and alignment stay */
-    if (in_place || !all.slack) all.slack = in_place ? 0 : blanks;
-    if (!all.align) {
-        for (all.align = 8; !in_place && all.align < 65536 / 2 && keep % (2 * all.align) == 0;) all.align *= 2;
+    o.flags = (o.flags & ~ST_SAVE_IN_PLACE) | ST_SAVE_KEEP_ORDER;
+    /* In place slack is 0, so that the error reports what is really needed. A new file keeps slack and alignment. */
+    if (in_place || !o.slack) o.slack = in_place ? 0 : slack;
+    if (!o.align) {
+        for (o.align = 8; !in_place && o.align < 65536 / 2 && old_data_offset % (2 * o.align) == 0;) o.align *= 2;
     }
-    s = sti_writer_open(&w, path, NULL, &all, error);
-    if (s == ST_OK) w->keep = keep;
+    s = sti_writer_new(&w, path, NULL, &o, error);
+    if (s == ST_OK) w->old_data_offset = old_data_offset;
     if (s == ST_OK) {
         st_contents c = st_contents_of(*model);
         c.metadata = metadata;
         c.metadata_count = metadata_count;
         s = sti_contents_check(path, &c, NULL, error);
-        if (s == ST_OK) s = sti_save_declare(w, &c, error);
+        if (s == ST_OK) s = sti_writer_list_contents(w, &c, error);
     }
     if (s == ST_OK && in_place) {
         s = sti_edit_in_place(w, &m->files->io, error);
@@ -9582,30 +9572,29 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
 }
 #endif
 
-ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
-                                  const st_save_options *options, st_error *error) {
-    st_save_options all;
-    if (!path) return sti_argument_refuse("(file)", "path", error);
-    ST_MEMSET(&all, 0, sizeof all);
-    if (options) all = *options;
+STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
+                                           const st_save_options *options, st_error *error) {
+    if (!path) return sti_refuse_argument("(file)", "path", error);
 #if defined(ST_NO_FILES)
-    (void)metadata, (void)metadata_count;
-    return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                      STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
+    (void)metadata, (void)metadata_count, (void)options;
+    return sti_no_files(path, error);
 #else
     {
-        const unsigned layout = all.flags & ST_SAVE_IN_PLACE ? 0 : STI_TAKES_LAYOUT;
-        const unsigned takes = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_TAKES_PROGRESS | layout;
-        st_open_options open;
+        unsigned allowed = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_ALLOW_PROGRESS;
+        st_open_options open_options;
+        st_save_options o;
         st_model *model;
         st_status s;
-        ST_MEMSET(&open, 0, sizeof open);
-        open.flags = ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_NO_MAP;
-        open.allocator = all.allocator;
-        s = sti_save_options_check(path, &all, takes, error);
+        ST_MEMSET(&o, 0, sizeof o);
+        if (options) o = *options;
+        if (!(o.flags & ST_SAVE_IN_PLACE)) allowed |= STI_ALLOW_LAYOUT;
+        s = sti_save_options_check(path, &o, allowed, error);
         if (s != ST_OK) return s;
-        s = st_open(&model, path, &open, error);
-        if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &all, error);
+        ST_MEMSET(&open_options, 0, sizeof open_options);
+        open_options.flags = ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_NO_MAP;
+        open_options.allocator = o.allocator;
+        s = st_open(&model, path, &open_options, error);
+        if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &o, error);
         st_close(model);
         return s == ST_OK ? sti_succeed(error) : s;
     }
@@ -9615,13 +9604,40 @@ ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, siz
 #endif /* ST_NO_WRITER */
 
 /* ---- 18 history and licence -----------------------------------------------------------------------------------------
- * What changed, and the terms; both travel with the file.
+ * Changes between versions, and the terms of use.
  * uses: -
  * ---------------------------------------------------------------------------------------------------------------------
- * 0.1.0  2026-11-21  Reading: files, memory, callbacks, file systems of one's own; the scanner without memory.
- *                    Writing: whole files, sinks, streams, metadata edits.
- * 0.2.0  2026-11-26  Models of several files, read and written; the hub's cache; aliases. Values: conversion, views,
- *                    bulk loads. A quicker header.
+ * 0.1.0  2026-11-21  Reading files, memory and callbacks; scanning without memory. Writing files, sinks and streams;
+ *                    editing metadata.
+ * 0.2.0  2026-11-26  Models of several files; the Hugging Face cache; aliases; conversion, views and bulk loads; faster
+ *                    opening.
+ * 0.3.0  2026-11-27
+ *   Added    st_contents, st_contents_of, st_tensor_of, ST_ZERO_INIT: what is saved is one struct. st_save_index:
+ *            completes a model whose shards several processes saved. st_load_options.part: st_load on the caller's
+ *            threads. st_error.item: the item that failed. st_version.
+ *   Changed  st_options is st_open_options, st_stretch is st_extent, st_next_unasked is st_next_unused. st_find_each is
+ *            st_find_all and returns how many names were found, not how many are missing. ST_DTYPE_NONE is
+ *            ST_DTYPE_UNKNOWN in a tensor, ST_AS_STORED in a read. Memory to lend (work, scratch) is an st_buffer.
+ *            st_find_metadata returns the pair: use pair->value. st_load_item.status is gone: use error.item.
+ *            Fields of st_error, st_load_item and st_save_options have a new order: check positional initialisers.
+ *            st_save, st_save_sharded and st_plan_shards take st_contents; from and index moved there from the options.
+ *            Flags and options that a call does not use fail with ST_ERR_ARGUMENT. Index values are written as given.
+ *            st_writer_begin, not st_writer_add, detects duplicates. If a work buffer is too small, error.expected
+ *            suffices but may be too much. st_save_sharded finds older shards by name and ignores other indexes.
+ *            Variables of the Hugging Face cache: only a leading ~ is expanded, not $NAME.
+ *   Removed  st_save_sink, st_writer_open_sink (set options.sink); st_save_model (save st_contents_of(model));
+ *            st_shards_begin, _write, _finish (see 5 MODELS IN SEVERAL FILES); st_find_alias (st_aliases);
+ *            st_find_shared (examples/tied.c); ST_THREADS, st_load_options.threads, item_done, ST_LOAD_DIRECT (part,
+ *            st_plan_load); ST_SAVE_SHARD_OVER; work buffers in st_save_sharded, st_edit_metadata and for models of
+ *            several files (use an allocator).
+ *   Fixed    A failed sharded save could remove the older index. Models of 65,536 shards could not be mapped. st_save
+ *            with an empty path created a temporary file. st_writer_next ignored st_writer_write_to. Converting
+ *            NaN to BF16 was wrong with gcc -funsigned-char. st_plan_load was slow if the extents did not fit.
+ *   Security Saving kept setuid, setgid and sticky bits of the old file. st_edit_metadata in place could overwrite the
+ *            header of a file that had replaced the validated one. Refusing a model of over 64 shards used a closed
+ *            file. Reading a tensor of an invalid dtype read past a table. Lengths of 2^63 bytes and more were
+ *            accepted. An index with one file under many names took gigabytes. Crafted headers made st_scan_begin,
+ *            finding and saving very slow. A ref of the Hugging Face cache could hold text after the commit.
  *
  * This software is available under two licences; choose the one you like.
  *

@@ -109,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         free(block);
         return 0;
     }
-    CHECK(sti_convertible((st_dtype)j.to, (st_dtype)j.from));
+    CHECK(sti_is_convertible((st_dtype)j.to, (st_dtype)j.from));
     group = bits == 4 ? 2 : bits == 6 ? 4 : 1; /* elements of whole bytes */
     most = size * 8 / bits;
     if (most > MOST_ELEMENTS) most = MOST_ELEMENTS;

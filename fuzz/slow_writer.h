@@ -415,7 +415,11 @@ static inline void judge(job *j, buffer *expected) {
     if (overflow) j->begin_faults |= fault(ST_ERR_OVERFLOW);
     if (header > HEADER_LIMIT) j->begin_faults |= fault(ST_ERR_HEADER_LIMIT);
     if (header == UINT64_MAX) j->begin_faults |= fault(ST_ERR_OVERFLOW);       /* slack that no sum can hold */
-    if (!j->faults && j->repeated) j->faults = twice | fault(ST_ERR_OVERFLOW); /* or too long with what is repeated */
+    /* a repeated name is found when names are sorted: before the sources of bytes are looked at, or after, and the header
+     * may be too long with it */
+    if (j->repeated && (j->faults & ~fault(ST_ERR_ARGUMENT)) == 0 && !first_pair && !first_item) {
+        j->faults |= twice | fault(ST_ERR_OVERFLOW);
+    }
     if (!j->faults) j->faults = j->begin_faults;
 }
 

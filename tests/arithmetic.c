@@ -70,15 +70,15 @@ static void spans(void) {
     sti_span s = sti_span_of("model"), t = sti_span_of("moder");
     CHECK_EQ(s.n, 5);
     CHECK_EQ(sti_span_of("").n, 0);
-    CHECK(!sti_same(s, t));
+    CHECK(!sti_span_equal(s, t));
     s.n = t.n = 4;
-    CHECK(sti_same(s, t));
+    CHECK(sti_span_equal(s, t));
     t.n = 3;
-    CHECK(!sti_same(s, t));
+    CHECK(!sti_span_equal(s, t));
     s = sti_drop_first(s, 2);
     CHECK(s.n == 2 && s.at[0] == 'd' && s.at[1] == 'e');
     CHECK_EQ(sti_drop_first(s, 2).n, 0);
-    CHECK(sti_same(sti_span_of(""), sti_drop_first(s, 2)));
+    CHECK(sti_span_equal(sti_span_of(""), sti_drop_first(s, 2)));
 }
 
 int main(void) {

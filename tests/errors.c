@@ -123,7 +123,7 @@ static int ends_with(const char *s, const char *end) {
 }
 
 static int is_utf8(const char *s) {
-    return sti_utf8_span((const unsigned char *)s, strlen(s)) == strlen(s);
+    return sti_utf8_prefix((const unsigned char *)s, strlen(s)) == strlen(s);
 }
 
 /* a subject is the name, until there is no room for it; then its two ends */

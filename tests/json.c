@@ -58,9 +58,9 @@ static void sequences(void) {
                     size_t n, length = 0;
                     s[0] = (unsigned char)a, s[1] = edge[b], s[2] = edge[c], s[3] = edge[d];
                     for (n = 1; n <= 4 && length == 0; n++) length = reference_utf8(s, n) ? n : 0;
-                    wrong += sti_utf8(s, 4) != length;
-                    if (length > 1) wrong += sti_utf8(s, length - 1) != 0; /* cut */
-                    wrong += sti_utf8_span(s, 1) != (a < 0x80 ? 1u : 0u);
+                    wrong += sti_utf8_length(s, 4) != length;
+                    if (length > 1) wrong += sti_utf8_length(s, length - 1) != 0; /* cut */
+                    wrong += sti_utf8_prefix(s, 1) != (a < 0x80 ? 1u : 0u);
                 }
             }
         }
@@ -298,7 +298,7 @@ static void comparisons(void) {
     size_t i;
     for (i = 0; i < sizeof all / sizeof *all; i++) {
         test_row = all[i].a;
-        CHECK_EQ(sti_json_same(sti_span_of(all[i].a), all[i].a_escaped, sti_span_of(all[i].b), all[i].b_escaped),
+        CHECK_EQ(sti_json_equal(sti_span_of(all[i].a), all[i].a_escaped, sti_span_of(all[i].b), all[i].b_escaped),
                  all[i].same);
     }
     test_row = "";

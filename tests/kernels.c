@@ -110,15 +110,15 @@ static unsigned kernels_seen;
 static void compare(int to, int from, sti_kernel kernel, const char *name) {
     size_t n, done, i, size = st_dtype_bits((st_dtype)to) / 8;
     unsigned char *src = operands(from, &n), *want = memory(n * size), *got = memory(n * size);
-    uint64_t was = sti_float_mode(STI_NEON ? 0 : 0x1f80);
+    uint64_t was = sti_exchange_float_mode(STI_NEON ? 0 : 0x1f80);
     memset(got, 0x55, n * size);
     done = kernel((st_dtype)to, got, (st_dtype)from, src, n, 0);
-    (void)sti_float_mode(was);
+    (void)sti_exchange_float_mode(was);
     if (done > 0) {
         unsigned differ = 0;
         kernels_seen++;
         CHECK_EQ(done, n);
-        sti_convert_each((st_dtype)to, want, (st_dtype)from, src, 0, n, 0);
+        sti_convert_scalar((st_dtype)to, want, (st_dtype)from, src, 0, n, 0);
         for (i = 0; i < n; i++) {
             if (memcmp(got + i * size, want + i * size, size) == 0) continue;
             if (differ++ < 5) printf("%s: %s: element %lu differs\n", name, test_row, (unsigned long)i);
@@ -135,7 +135,7 @@ static void all_codes(sti_kernel kernel, const char *name) {
     kernels_seen = 0;
     for (from = 1; from < DTYPES; from++) {
         for (to = 1; to < DTYPES; to++) {
-            if (to == from || !sti_convertible((st_dtype)to, (st_dtype)from) || from == ST_DTYPE_C64) continue;
+            if (to == from || !sti_is_convertible((st_dtype)to, (st_dtype)from) || from == ST_DTYPE_C64) continue;
             test_row = pair_name(to, from);
             compare(to, from, kernel, name);
         }
@@ -165,8 +165,9 @@ static void modes(void) {
         for (to = 1; to < DTYPES; to++) {
             unsigned char *src, *want, *got;
             size_t bytes;
-            if (to == from || !sti_convertible((st_dtype)to, (st_dtype)from) || from == ST_DTYPE_C64) continue;
-            if (from == ST_DTYPE_F6_E2M3 || from == ST_DTYPE_F6_E3M2 || sti_codings[to].kind < STI_KIND_IEEE) continue;
+            if (to == from || !sti_is_convertible((st_dtype)to, (st_dtype)from) || from == ST_DTYPE_C64) continue;
+            if (from == ST_DTYPE_F6_E2M3 || from == ST_DTYPE_F6_E3M2 || sti_number_formats[to].kind < STI_KIND_IEEE)
+                continue;
             test_row = pair_name(to, from);
             src = operands(from, &n);
             if (n > 30000) { /* of the many, a part from everywhere */
@@ -178,12 +179,12 @@ static void modes(void) {
             bytes = bytes_of(to, n);
             want = memory(bytes);
             got = memory(bytes);
-            sti_convert_each((st_dtype)to, want, (st_dtype)from, src, 0, n, 0);
+            sti_convert_scalar((st_dtype)to, want, (st_dtype)from, src, 0, n, 0);
             for (k = 0; k < sizeof set / sizeof *set; k++) {
-                uint64_t was = sti_float_mode(set[k]), kept = sti_float_mode(set[k]),
+                uint64_t was = sti_exchange_float_mode(set[k]), kept = sti_exchange_float_mode(set[k]),
                          after; /* what this machine keeps */
                 (void)st_convert((st_dtype)to, got, (st_dtype)from, src, n);
-                after = sti_float_mode(was);
+                after = sti_exchange_float_mode(was);
                 CHECK(memcmp(got, want, bytes) == 0);
                 CHECK_EQ(after, kept);
             }
@@ -208,7 +209,7 @@ static void place(int to, int from, const unsigned char *src, size_t first, size
     const unsigned char *c;
     int good = 1;
     memset(room, 0x55, sizeof room);
-    sti_convert_each((st_dtype)to, want, (st_dtype)from, src, first, n, 0);
+    sti_convert_scalar((st_dtype)to, want, (st_dtype)from, src, first, n, 0);
     sti_convert((st_dtype)to, dst, (st_dtype)from, src, first, n, how);
     good = memcmp(dst, want, bytes) == 0;
     for (c = room; c < dst; c++) good = good && *c == 0x55;
@@ -223,7 +224,7 @@ static void places(void) {
         const unsigned bits = st_dtype_bits((st_dtype)from);
         if (from == ST_DTYPE_C64) continue;
         for (to = 1; to < DTYPES; to++) {
-            if (to == from || !sti_convertible((st_dtype)to, (st_dtype)from)) continue;
+            if (to == from || !sti_is_convertible((st_dtype)to, (st_dtype)from)) continue;
             test_row = pair_name(to, from);
             for (n = 0; n <= 70; n++) {
                 /* a block of just these elements, so that reading past them is seen; at an odd place */

@@ -87,7 +87,7 @@ static void order_of_names(void) {
     size_t i, j;
     for (i = 0; i < sizeof sorted / sizeof *sorted; i++) {
         for (j = 0; j < sizeof sorted / sizeof *sorted; j++) {
-            int c = sti_compare(sti_span_of(sorted[i]), sti_span_of(sorted[j]));
+            int c = sti_compare_spans(sti_span_of(sorted[i]), sti_span_of(sorted[j]));
             CHECK(i < j ? c < 0 : i > j ? c > 0 : c == 0);
         }
     }
@@ -275,7 +275,7 @@ static void filled_anew(void) {
     x.pairs = pairs;
     x.slots = slots;
     x.count = CROWDED;
-    CHECK(sti_table_slots(CROWDED) <= sizeof slots / sizeof *slots);
+    CHECK(sti_table_capacity(CROWDED) <= sizeof slots / sizeof *slots);
     CHECK(sti_table_build(&x, NULL) == STI_ABSENT && x.sorted);
     for (i = 0; i < CROWDED; i++) CHECK_EQ(sti_table_find(&x, sti_span_of(c.names[i])), i);
     x.count = 20;

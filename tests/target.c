@@ -121,12 +121,13 @@ static void long_names(void) {
     {
         wchar_t wide[600];
         size_t i = 0, k;
-        wchar_t full[400];
-        CHECK(GetFullPathNameW(L".", 400, full, NULL) > 0);
+        wchar_t directory[sizeof scratch_directory], full[400];
+        for (k = 0; k < sizeof scratch_directory; k++) directory[k] = (wchar_t)scratch_directory[k];
+        CHECK(GetFullPathNameW(directory, 400, full, NULL) > 0);
         for (k = 0; k < 4; k++) wide[i++] = L"\\\\?\\"[k];
         for (k = 0; full[k] != 0; k++) wide[i++] = full[k];
         wide[i++] = L'\\';
-        for (k = 0; path[k] != 0; k++) wide[i++] = path[k] == '/' ? L'\\' : (wchar_t)path[k];
+        for (k = 0; name[k] != 0; k++) wide[i++] = (wchar_t)name[k];
         wide[i] = 0;
         CHECK(DeleteFileW(wide));
     }
@@ -148,9 +149,9 @@ static void long_names(void) {
 #ifdef _WIN32
     {
         sti_wide_path wide;
-        CHECK_EQ(sti_wide_of(&wide, path), 0);
-        CHECK(DeleteFileW(wide.at));
-        sti_wide_free(&wide);
+        CHECK_EQ(sti_wide_path_init(&wide, path), 0);
+        CHECK(DeleteFileW(wide.text));
+        sti_wide_path_free(&wide);
     }
 #else
     CHECK(remove(path) == 0);
@@ -164,7 +165,7 @@ static void temporaries_in_the_way(void) {
     size_t temporary, i;
     test_row = "temporaries in the way";
     for (i = 0; i < 12; i++) {
-        snprintf(name, sizeof name, ".st-%lu-%d.tmp", sti_system_process(), (int)i);
+        snprintf(name, sizeof name, ".st-%lu-%d.tmp", sti_system_process_id(), (int)i);
         scratch_write(name, "left over", 9);
     }
     target_begin();
@@ -173,7 +174,7 @@ static void temporaries_in_the_way(void) {
     CHECK_EQ(names_in(scratch_directory, &temporary), 13);
     CHECK_EQ(temporary, 12);
     for (i = 0; i < 12; i++) {
-        snprintf(name, sizeof name, ".st-%lu-%d.tmp", sti_system_process(), (int)i);
+        snprintf(name, sizeof name, ".st-%lu-%d.tmp", sti_system_process_id(), (int)i);
         CHECK(file_is(scratch_path(name), "left over", 9));
         scratch_remove(name);
     }
@@ -306,7 +307,7 @@ static void permissions_under_way(void) {
     st_writer *w;
     st_error error;
     test_row = "permissions under way";
-    snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process());
+    snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process_id());
     CHECK_STATUS(st_writer_open(&w, scratch_path(TARGET), NULL, &error), ST_OK);
     CHECK_STATUS(st_writer_add(w, &tensors[0], &error), ST_OK);
     check_no_temporary();
@@ -343,7 +344,7 @@ static void target_links(void) {
     test_row = "a link where the temporary would be";
     {
         char name[64];
-        snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process());
+        snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process_id());
         CHECK(symlink("behind", scratch_path(name)) == 0);
         CHECK_STATUS(save(scratch_path(TARGET), 0, &error), ST_OK);
         CHECK(lstat(scratch_path("behind"), &about) != 0);

@@ -15,7 +15,7 @@ int main(void) {
     sti_span key;
     char text[KEY_BYTES + 1];
     memset(&x, 0, sizeof x);
-    x.capacity = sti_table_slots(KEYS, 0);
+    x.capacity = sti_table_capacity(KEYS, 0);
     key.at = text;
     key.n = KEY_BYTES;
     n += (unsigned long)sprintf(header, "{\"__metadata__\":{");
@@ -24,7 +24,7 @@ int main(void) {
         int i;
         for (i = 0; i < KEY_BYTES; i++, rest /= 26) text[i] = (char)('a' + (int)(rest % 26));
         text[KEY_BYTES] = 0;
-        if (sti_table_place(&x, sti_hash(key)) != 0) continue;
+        if (sti_table_home(&x, sti_hash(key)) != 0) continue;
         n += (unsigned long)sprintf(header + n, "%s\"%s\":\"\"", found ? "," : "", text);
         found++;
     }

@@ -36,15 +36,15 @@ static void all_words(st_dtype to) {
     test_row = st_dtype_name(to);
     for (upper = 0; upper < 65536; upper++) {
         fill(upper);
-        sti_convert_each(to, want, ST_DTYPE_F32, bytes, 0, PIECE, 0);
+        sti_convert_scalar(to, want, ST_DTYPE_F32, bytes, 0, PIECE, 0);
         for (k = 0; k < sizeof kernels / sizeof *kernels; k++) {
             uint64_t was;
 #if STI_AVX2
             if (kernels[k].wide && !sti_system_has_avx2()) continue;
 #endif
-            was = sti_float_mode(STI_NEON ? 0 : 0x1f80);
+            was = sti_exchange_float_mode(STI_NEON ? 0 : 0x1f80);
             CHECK_EQ(kernels[k].kernel(to, got, ST_DTYPE_F32, bytes, PIECE, 0), PIECE);
-            (void)sti_float_mode(was);
+            (void)sti_exchange_float_mode(was);
             if (!CHECK(memcmp(got, want, size) == 0)) printf("%s: upper half %lx\n", test_row, (unsigned long)upper);
         }
     }

@@ -195,8 +195,10 @@ static void changed_under_way(void) {
     faults.swap_at = 2;
     faults.swap = cut_target;
     CHECK_STATUS(attempt(EDIT_IN_PLACE, 1, &error), ST_ERR_IO);
+#ifdef _WIN32 /* a file that is open and mapped keeps its length: only its time has changed */
+    CHECK(target_is(old, old_bytes - 1) || target_is(old, old_bytes));
+#else
     CHECK(target_is(old, old_bytes - 1));
-#ifndef _WIN32
     test_row = "a link under way";
     faults_begin(NAMES, 0, 0, 0);
     faults.swap_at = 2;
@@ -240,7 +242,7 @@ static void nothing_works(int which) {
     CHECK(target_is(old, old_bytes));
     CHECK_EQ(names_in(scratch_directory, &temporary), 2);
     CHECK_EQ(temporary, 1);
-    snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process());
+    snprintf(name, sizeof name, ".st-%lu-0.tmp", sti_system_process_id());
     scratch_remove(name);
 }
 

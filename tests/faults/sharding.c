@@ -57,7 +57,8 @@ static void judge(const shards_scenario *s, st_status status, const st_error *er
         want = "refused";
     } else if (strstr(error->message, "new model is in place") != NULL) {
         want = "new";
-    } else if (strstr(error->message, "hides") == NULL && strstr(error->message, "model.safetensors is unchanged") == NULL) {
+    } else if (strstr(error->message, "hides") == NULL &&
+               strstr(error->message, "model.safetensors is unchanged") == NULL) {
         if (seen.only == UNLINK && seen.forever) { /* its temporaries stay */
         } else if (CHECK(is_untouched())) {
             prepared = s;

@@ -114,6 +114,7 @@ for scenario in save save-no-sync stream stream-to edit-fits edit-grows in-place
             error=error=$answer
             [ $answer = nothing ] && error=retval=0
             for times in '' +; do
+                [ "$answer$times" != EINTR+ ] || continue # an interrupted call is repeated, however often
                 label="$scenario, $name $number: $answer${times:+ for ever}"
                 attempt $scenario "$name:$error:when=$number$times"
                 judge "$label" $scenario $renamed

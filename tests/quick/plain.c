@@ -7,7 +7,7 @@
 #include "plain.h"
 
 int plain_is_plain(void) {
-    return !STI_WIDE;
+    return !STI_FAST64;
 }
 
 st_status plain_open_io(st_model **model, const st_io *io, const st_open_options *options, st_error *error) {

@@ -125,10 +125,10 @@ printed() { # LABEL TEXT: README.md contains the text, indented
     esac
 }
 readme 1 list && printed list "$("$out/list" build/demo.safetensors)"
-readme 2 save && (cd "$out" && ./save) && printed "st ls" "$("$out/st" ls "$out/new.safetensors")"
-readme 3 shard && rm -rf "$out/shards" && mkdir "$out/shards" && "$out/shard" build/demo.safetensors "$out/shards" &&
+readme 3 save && (cd "$out" && ./save) && printed "st ls" "$("$out/st" ls "$out/new.safetensors")"
+readme 4 shard && rm -rf "$out/shards" && mkdir "$out/shards" && "$out/shard" build/demo.safetensors "$out/shards" &&
     printed "its index" "$(cat "$out/shards/model.safetensors.index.json")"
-readme 4 values && printed values "$("$out/values" build/demo.safetensors)"
+readme 2 values && printed values "$("$out/values" build/demo.safetensors)"
 # session FIRST-COMMAND: runs the commands of README.md from this one on and compares their output with README.md
 session() {
     rm -rf "$out/session" && mkdir "$out/session" && cp build/demo.safetensors "$out/session"
