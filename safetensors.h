@@ -6563,15 +6563,25 @@ static uint32_t sti_stored_axis(const st_view *v, uint32_t axis) {
     return v && v->axes ? v->axes[axis] : axis;
 }
 
-/* fails with an error that names the tensor, for mistakes of the caller */
-STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status, uint64_t expected, uint64_t actual,
-                                            const char *sentence, st_error *error) {
+/* adds the tensor's name to an error */
+STI_COLD static void sti_error_tensor(const st_tensor *t, st_error *error) {
     sti_span name;
-    (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
     name.at = t->name ? t->name : "";
     name.n = t->name ? t->name_bytes : 0;
     sti_error_set_subject(error, name, STI_SHOW_NAME);
+}
+
+/* fails with an error that names the tensor, for mistakes of the caller */
+STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status, uint64_t expected, uint64_t actual,
+                                            const char *sentence, st_error *error) {
+    (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
+    sti_error_tensor(t, error);
     return status;
+}
+
+/* adds the path of the tensor's file to an error; t NULL: of the model */
+STI_COLD static st_status sti_error_path(const sti_model *m, const st_tensor *t, st_status status, st_error *error) {
+    return sti_error_prepend_path(error, sti_span_of(t ? sti_model_path(m, t->shard) : m->label), status);
 }
 
 /* checks that the view's ranges and axes are valid for the tensor */
@@ -7102,14 +7112,11 @@ static void sti_source_init(sti_source *s, const sti_model *m, const st_tensor *
 static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst, size_t n, st_error *error) {
     const uint64_t at = sti_add64_saturated(s->tensor->offset, offset);
     const int code = s->io ? sti_io_read(s->io, at, dst, n) : sti_model_read(s->model, s->tensor->shard, at, dst, n);
-    sti_span name;
     st_status status;
     if (!code) return ST_OK;
     status = sti_fail_code(error, code, at, STI_TEXT("cannot read the tensor's data"));
-    name.at = s->tensor->name;
-    name.n = s->tensor->name_bytes;
-    sti_error_set_subject(error, name, STI_SHOW_NAME);
-    return sti_error_prepend_path(error, sti_span_of(sti_model_path(s->model, s->tensor->shard)), status);
+    sti_error_tensor(s->tensor, error);
+    return sti_error_path(s->model, s->tensor, status, error);
 }
 
 #if !defined(ST_NO_FILES)
@@ -7211,7 +7218,7 @@ static st_status sti_access_check(const sti_model *m, const st_tensor *t, uint64
         }
     }
     (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, t ? t->bytes : 0, sti_add64_saturated(offset, n), sentence);
-    return m ? sti_error_prepend_path(error, sti_span_of(m->label), ST_ERR_ARGUMENT) : ST_ERR_ARGUMENT;
+    return m ? sti_error_path(m, NULL, ST_ERR_ARGUMENT, error) : ST_ERR_ARGUMENT;
 }
 
 /* plans reading a view of one of the model's tensors; p->dst_bytes is set even on failure */
@@ -7221,19 +7228,18 @@ static st_status sti_access_plan(sti_view *p, const sti_model *m, const st_tenso
     p->dst_bytes = 0;
     if (s != ST_OK) return s;
     s = sti_view_plan(p, t, v, as, error);
-    return s == ST_OK ? s : sti_error_prepend_path(error, sti_span_of(sti_model_path(m, t->shard)), s);
+    return s == ST_OK ? s : sti_error_path(m, t, s, error);
 }
 
 /* checks that dst is large enough for the view */
 static st_status sti_access_check_dst(const sti_view *p, const sti_model *m, const st_tensor *t, const void *dst,
                                       size_t dst_bytes, st_error *error) {
     if (p->dst_bytes == 0 || (dst && p->dst_bytes <= dst_bytes)) return ST_OK;
-    return sti_error_prepend_path(
-        error, sti_span_of(sti_model_path(m, t->shard)),
-        sti_refuse_tensor(t, ST_ERR_ARGUMENT, p->dst_bytes, dst_bytes,
-                          dst ? STI_TEXT("destination buffer too small: $e bytes needed, $a available")
-                              : STI_TEXT("argument `dst` is NULL: $e bytes needed"),
-                          error));
+    (void)sti_refuse_tensor(t, ST_ERR_ARGUMENT, p->dst_bytes, dst_bytes,
+                            dst ? STI_TEXT("destination buffer too small: $e bytes needed, $a available")
+                                : STI_TEXT("argument `dst` is NULL: $e bytes needed"),
+                            error);
+    return sti_error_path(m, t, ST_ERR_ARGUMENT, error);
 }
 
 /* plans an item; an error has its number */
@@ -7244,7 +7250,7 @@ static st_status sti_item_plan(sti_view *p, const sti_model *m, const st_load_it
         s = sti_access_plan(p, m, item->tensor, item->view, item->as, error);
     } else {
         (void)sti_fail(error, s, STI_NO_OFFSET, 0, i, STI_TEXT("item $a: tensor is NULL (was its name found?)"));
-        (void)sti_error_prepend_path(error, sti_span_of(m->label), s);
+        (void)sti_error_path(m, NULL, s, error);
     }
     if (error && s != ST_OK) error->item = i;
     return s;
@@ -7288,7 +7294,7 @@ static st_status sti_load_report(sti_load *l, uint64_t n) {
     if (!l->options.progress || !(l->options.progress)(l->options.user, l->done, l->total)) return ST_OK;
     (void)sti_fail(l->error, ST_ERR_CANCELLED, STI_NO_OFFSET, l->total, l->done,
                    STI_TEXT("cancelled by progress after $a of $e bytes"));
-    return sti_error_prepend_path(l->error, sti_span_of(l->m->label), ST_ERR_CANCELLED);
+    return sti_error_path(l->m, NULL, ST_ERR_CANCELLED, l->error);
 }
 
 static void sti_load_close(sti_load *l) {
@@ -7437,8 +7443,7 @@ STI_COLD static st_status sti_load_check(sti_load *l, int *buffered) {
     for (i = 0; i < l->count; i++) {
         const st_load_item *item = &l->items[i];
         st_status s = sti_item_plan(&l->view, l->m, l->items, i, l->error);
-        if (s != ST_OK) return s;
-        s = sti_access_check_dst(&l->view, l->m, item->tensor, item->dst, item->dst_bytes, l->error);
+        if (s == ST_OK) s = sti_access_check_dst(&l->view, l->m, item->tensor, item->dst, item->dst_bytes, l->error);
         if (s != ST_OK) {
             if (l->error) l->error->item = i;
             return s;
@@ -7458,8 +7463,8 @@ STI_COLD static void sti_load_assign(sti_load *l) {
     uint64_t start, past = 0;
     size_t i, kept = 0;
     for (i = 0; i < l->count; i++) {
-        (void)sti_view_plan(&l->view, l->items[i].tensor, l->items[i].view, l->items[i].as,
-                            NULL); /* cannot fail: checked before */
+        const st_load_item *item = &l->items[i];
+        (void)sti_view_plan(&l->view, item->tensor, item->view, item->as, NULL); /* cannot fail: checked before */
         l->jobs[i] = sti_job_measure(l->items, i, &l->view);
     }
     sti_sort(l->jobs, l->count, sizeof *l->jobs, sti_job_before, l->items);
@@ -7482,10 +7487,9 @@ STI_COLD static void sti_load_assign(sti_load *l) {
 
 /* loads this part, after the items were checked */
 STI_COLD static st_status sti_load_part(sti_load *l, int buffered) {
-    const size_t job_bytes = sti_multiply_saturated(l->count, sizeof(sti_job)),
-                 min_buffer = buffered ? STI_PIECE_BYTES : 0;
-    const size_t max_buffer =
-        l->m->is_system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* a callback's requests may be slow */
+    const size_t job_bytes = sti_multiply_saturated(l->count, sizeof(sti_job));
+    const size_t min_buffer = buffered ? STI_PIECE_BYTES : 0;
+    const size_t max_buffer = l->m->is_system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* callbacks may be slow */
     size_t buffer_bytes = min_buffer, total;
     unsigned char *block = (unsigned char *)l->options.work.data;
     st_status s;
@@ -7499,8 +7503,9 @@ STI_COLD static st_status sti_load_part(sti_load *l, int buffered) {
         block += padding;
         if (buffered) buffer_bytes = l->options.work.bytes - padding - job_bytes;
     } else {
-        if (buffered && l->all_bytes > min_buffer)
+        if (buffered && l->all_bytes > min_buffer) {
             buffer_bytes = l->all_bytes < max_buffer ? (size_t)l->all_bytes : max_buffer;
+        }
         total = sti_add_saturated(job_bytes, buffer_bytes);
         block = (unsigned char *)sti_allocate(&l->m->memory, total);
         if (!block) {
@@ -7572,7 +7577,7 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
         if (p.to != p.from) {
             s = sti_refuse_tensor(t, ST_ERR_UNSUPPORTED, 0, 0,
                                   STI_TEXT("st_plan_load cannot convert: set `as` to ST_AS_STORED"), error);
-            (void)sti_error_prepend_path(error, sti_span_of(sti_model_path(m, t->shard)), s);
+            (void)sti_error_path(m, t, s, error);
             if (error) error->item = i;
             return s;
         }
@@ -7615,7 +7620,7 @@ ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_
     if (s != ST_OK) return s;
     if (!dst && dst_bytes) {
         (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, dst_bytes, 0, STI_TEXT("argument `dst` is NULL"));
-        return sti_error_prepend_path(error, sti_span_of(m->label), ST_ERR_ARGUMENT);
+        return sti_error_path(m, NULL, ST_ERR_ARGUMENT, error);
     }
     sti_source_init(&source, m, tensor);
     s = sti_source_read(&source, offset, dst, dst_bytes, error);
@@ -7643,8 +7648,7 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
         }
     }
     s = source.buffer ? sti_view_read(&p, &source, (unsigned char *)dst, error)
-                      : sti_error_prepend_path(error, sti_span_of(sti_model_path(m, tensor->shard)),
-                                               sti_fail_memory(&m->memory, source.buffer_bytes, error));
+                      : sti_error_path(m, tensor, sti_fail_memory(&m->memory, source.buffer_bytes, error), error);
     if (source.buffer && source.buffer != (unsigned char *)piece) {
         sti_deallocate(&m->memory, source.buffer, source.buffer_bytes);
     }
@@ -7667,7 +7671,7 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
     if (advice != ST_ADVISE_WILL_NEED && advice != ST_ADVISE_DONE) {
         (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, ST_ADVISE_DONE, (unsigned)advice,
                        STI_TEXT("no advice has the number $a: the last is $e"));
-        return sti_error_prepend_path(error, sti_span_of(m->label), ST_ERR_ARGUMENT);
+        return sti_error_path(m, NULL, ST_ERR_ARGUMENT, error);
     }
 #if !defined(ST_NO_FILES)
     if (m->is_system) {
