@@ -30,7 +30,7 @@
  *   copy raw bytes                              st_read
  *   read a tensor or a slice as float           st_read_as
  *   load many tensors, on several threads       st_load
- *   load through a device or a reader of yours  st_plan_load
+ *   get the byte ranges to read them myself     st_plan_load
  *   convert an array of numbers                 st_convert
  *   read without allocating memory              st_scan_begin, st_scan_next
  *   save a file                                 st_save
@@ -79,6 +79,7 @@
  *   Saving is atomic: the old file stays in place until the new one is complete and flushed to the device. The same
  *   input gives the same bytes: those of the reference implementation, with metadata keys sorted.
  *
+ *   Data to save is little-endian: on a big-endian machine swap it first, as no call of the library does.
  *   An open model is saved with st_contents_of(model). Tensors without data are read from contents.from or made by
  *   options.fill. Tensors that never fit into memory together are streamed with st_writer_*.
  *
@@ -95,18 +96,18 @@
  *   Between steps 2 and 4 the directory does not open, so nobody reads a mixture of two models.
  *
  * 6 NUMBERS
- *   st_read_as, st_load and st_convert round each value once, to nearest, ties to even. Out of range:
+ *   st_read_as, st_load and st_convert round each value once, to nearest, ties to even. Special values:
  *
  *       from \ to          BOOL         I8..I64, U8..U64    F64 F32 F16 BF16 F8_E5M2   F8_E4M3, F8_*FNUZ
- *       BOOL, integers     1 unless 0   saturates           infinity                   largest value
- *       finite float       1 unless 0   rounds, saturates   infinity                   largest value
+ *       too large          1            saturates           infinity                   largest value
+ *       other numbers      1 unless 0   rounds              rounds                     rounds
  *       -0                 0            0                   -0                         -0; FNUZ: 0
  *       infinity           1            saturates           infinity                   largest value
  *       NaN                1            0                   NaN, quiet, same sign      NaN, same sign; FNUZ: its NaN
  *
  *   Readable: every dtype but C64. BOOL is false only for the byte 0; F4 is E2M1, low nibble first; F6_* packs four
  *   values into three bytes, low bits first; F8_E8M0 is a power of two from 2^-127 to 2^127, or NaN.
- *   Writable: every dtype but F4, F6_*, F8_E8M0 and C64. Converting a dtype to itself copies the bytes unchanged.
+ *   Writable: every dtype but F4, F6_*, F8_E8M0 and C64. Reading a dtype as itself keeps every bit.
  *
  * 7 LIFETIME
  *   Names, shapes, metadata and data reached from a model stay valid until st_close. A model owns one block of memory,
@@ -128,17 +129,18 @@
  *
  *   A file with several faults reports the first of: header limit; truncated header; out of memory; UTF-8 of the
  *   whole header; JSON, schema, dtype and repeated fields, in byte order; duplicate names and metadata keys; then, in
- *   the order of the data, offsets, overflow, sub-byte, size; last the length of the file. If one of them fails and the
- *   file starts like another format, the error is ST_ERR_FORMAT instead. Every source gives the same verdict.
+ *   the order of the data, offsets, overflow, sub-byte, size; last the length of the file. If any of these fails and
+ *   the first bytes are those of another format (ZIP, HTML, ...), the status is ST_ERR_FORMAT instead. Every source
+ *   gives the same verdict.
  *
- *   error.position is the offset of the first byte that cannot stand there. For a duplicate key or an unknown dtype it
- *   is the opening quote, for a missing field the closing brace, for wrong offsets or sizes the opening quote of the
+ *   error.position is the offset of the first byte that makes the file invalid. For a duplicate key or an unknown dtype
+ *   it is the opening quote, for a missing field the closing brace, for wrong offsets or sizes the opening quote of the
  *   tensor's name, for a wrong file length the end of the file.
  *
  * 10 WHAT IS ACCEPTED
- *   What the reference implementation (Rust crate safetensors) accepts, with five exceptions. Refused here: a duplicate
- *   tensor name, a duplicate metadata key, an entry written as an array, a dtype written as an object. Numbers in
- *   ignored fields: 1e309 and above are refused, below 1e308 accepted, between them either may happen.
+ *   What the reference implementation (Rust crate safetensors) accepts, with five exceptions. Refused here are (1) a
+ *   duplicate tensor name, (2) a duplicate metadata key, (3) an entry written as an array, (4) a dtype written as an
+ *   object, (5) numbers of 1e309 and above in ignored fields; below 1e308 they are accepted, in between either.
  *   ST_OPEN_TRAILING, ST_OPEN_UNKNOWN_DTYPES and ST_OPEN_PARTIAL accept more.
  *
  * 11 LIMITS
@@ -159,7 +161,7 @@
  *   ST_NO_MMAP          read files with positional reads, never map them       [off]
  *   ST_NO_MALLOC        no default allocator                                   [off]
  *   ST_NO_WRITER        no saving                                              [off]
- *   ST_NO_CONVERT       no conversion of numbers                               [off]
+ *   ST_NO_CONVERT       no st_convert; reading as another dtype fails          [off]
  *   ST_NO_SIMD          no vector instructions                                 [off]
  *   ST_NO_ERROR_TEXT    st_error.subject and st_error.message stay empty       [off]
  *   ST_FREESTANDING     ST_NO_FILES, ST_NO_MALLOC, and no libc header          [off]
@@ -169,8 +171,10 @@
  * 13 MICROCONTROLLERS
  *   Define ST_FREESTANDING. Either walk a header in flash with st_scan_begin, which needs no memory, or open with
  *   st_open_memory or st_open_io and a buffer in st_open_options.work. If the buffer is too small, the status is
- *   ST_ERR_MEMORY and error.expected a size that suffices. The compiler may still call memcpy, memmove, memset and
- *   memcmp, and its runtime library for 64-bit arithmetic. No recursion, no writable data.
+ *   ST_ERR_MEMORY and error.expected a size that suffices. scan.tensor.data has any alignment and is little-endian:
+ *   take values out with memcpy. Compile with -ffunction-sections and link with -Wl,--gc-sections: a scan is then about
+ *   14 KB of Cortex-M4 code, 9 KB with ST_NO_ERROR_TEXT. The compiler may still call memcpy, memmove, memset and memcmp,
+ *   and its runtime library for 64-bit arithmetic. No recursion, no writable data.
  *
  * 14 C++
  *   The declarations work from C++11 on. Compile the implementation in a .c file, or in a .cc file if old-style casts
@@ -237,8 +241,8 @@ extern "C" {
 #endif
 
 /* ---- 3 types --------------------------------------------------------------------------------------------------------
- * What calls take and return. Zero is the default of every option. Structs grow at their end; enumerators keep their
- * numbers.
+ * What calls take and return. Zero is the default of every option, but a zeroed st_range is empty. Structs grow at
+ * their end; enumerators keep their numbers.
  * uses: 2
  * ------------------------------------------------------------------------------------------------------------------ */
 /* sets all fields of a struct to their defaults: st_save_options options = ST_ZERO_INIT; */
@@ -315,7 +319,8 @@ typedef enum st_dtype {
     ST_DTYPE_32_BITS_ = 0x7fffffff
 } st_dtype;
 
-#define ST_AS_STORED ST_DTYPE_UNKNOWN /* as the target dtype of a read: do not convert */
+/* As the target dtype of a read: keep the dtype. The values still get the machine's byte order, except by st_read. */
+#define ST_AS_STORED ST_DTYPE_UNKNOWN
 
 typedef struct st_pair { /* one metadata entry: UTF-8, NUL-terminated; may contain NUL, see *_bytes */
     const char *key, *value;
@@ -326,7 +331,7 @@ typedef struct st_tensor {
     const char *name; /* UTF-8, NUL-terminated; may contain NUL, see name_bytes */
     st_dtype dtype;
     uint32_t rank;          /* number of dimensions; 0: a scalar */
-    const uint64_t *shape;  /* rank dimensions in elements, slowest first; 0 is legal */
+    const uint64_t *shape;  /* rank dimensions in elements, slowest first; a dimension may be 0 */
     const void *data;       /* the bytes, little-endian, any alignment; NULL: neither mapped nor in memory */
     size_t name_bytes;      /* without the final NUL */
     uint64_t bytes;         /* size of the data */
@@ -394,8 +399,8 @@ typedef struct st_io { /* one file behind a callback */
 typedef struct st_files { /* a file system of the caller's: an archive, game assets, a browser's folder */
     void *user;
     /* Fills *file, which is zeroed. Returns 0, ST_IO_NOT_FOUND (also for a directory), or a code of its own. Paths are
-     * joined with "/". st_open may open a shard twice. Files past the 64th of a model are closed then, and reopened for
-     * each st_read, from any thread, unless `mapped` is set. */
+     * joined with "/". st_open may open a shard twice. After st_open only the first 64 files of a model stay open;
+     * others are reopened for each st_read, from any thread, unless `mapped` is set. */
     int (*open)(void *user, const char *path, st_io *file);
     void (*close)(void *user, st_io *file); /* called once for each open that returned 0 */
     /* Calls each with every name in the directory (a name, not a path) until it returns non-zero, and returns that
@@ -420,7 +425,7 @@ typedef struct st_open_options {
 
 typedef struct st_range { /* elements start, start + step, ... below stop, of one dimension */
     uint64_t start;
-    uint64_t stop; /* UINT64_MAX: to the end. The range is empty if stop equals start, so also if both are 0 */
+    uint64_t stop; /* UINT64_MAX: to the end, so {0, UINT64_MAX, 1} is a whole dimension. Empty if stop equals start */
     uint64_t step; /* 0 is 1 */
 } st_range;
 
@@ -458,7 +463,9 @@ typedef struct st_load_item { /* what st_load reads, and where it puts it */
 
 typedef struct st_load_options {
     unsigned part, part_count; /* load only part number `part`, from 0, of part_count; part_count 0 is 1 */
-    st_progress progress;      /* called after each request; total: bytes that this part reads */
+    /* called by the calling thread after each request, with the stored bytes of this part, gaps in views that are read
+     * through included; to stop the other parts after an error, return non-zero from theirs */
+    st_progress progress;
     void *user;                /* for progress */
     st_buffer work;            /* if not NULL, temporary memory comes from here, not from the model's allocator */
 } st_load_options;
@@ -511,9 +518,9 @@ typedef struct st_save_options {
 typedef struct st_writer st_writer;
 
 /* ---- 4 calls --------------------------------------------------------------------------------------------------------
- * Errors lists what a call adds to ST_ERR_ARGUMENT for NULL and unknown flags. After an error outputs are untouched
- * unless the block says otherwise. Every call may run in several threads on one open model unless the block says
- * otherwise.
+ * Every call can fail with ST_ERR_ARGUMENT for NULL arguments and unknown flags; Errors lists the rest. After an error
+ * outputs are untouched unless the block says otherwise. Every call may run in several threads on one open model unless
+ * the block says otherwise.
  * uses: 3
  * ------------------------------------------------------------------------------------------------------------------ */
 
@@ -547,7 +554,7 @@ ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
  * An index is not trusted: its paths must be relative, valid on every system, and end in .safetensors. Symbolic links
  * are followed; an index cannot create them. Tensors that the index does not name are served too, and its total_size is
  * ignored.
- * Errors: every status from ST_ERR_ARGUMENT to ST_ERR_OFFSETS, as explained under ERRORS in the manual, and
+ * Errors: statuses 1 to 17 (ST_ERR_ARGUMENT to ST_ERR_OFFSETS, see ERRORS in the manual), and
  *   ST_ERR_NOT_FOUND    no such path, or a directory without a model
  *   ST_ERR_SHARD        a shard is missing, or the same file as another; a shard does not contain a tensor that the
  *                       index assigns to it; a tensor is in two shards; a directory holds several candidates
@@ -588,7 +595,7 @@ ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, c
                                 st_error *error);
 
 /* Opens a model from a file behind a callback.
- *   io  copied; read_at and what it uses must live until st_close, which calls nothing
+ *   io  copied; read_at and what it uses must live until st_close, which does not call it
  * Errors: as st_open of a file; ST_ERR_TOO_LARGE also if io->bytes is 2^63 or more. */
 ST_API st_status st_open_io(st_model **model, const st_io *io, const st_open_options *options, st_error *error);
 
@@ -623,8 +630,8 @@ ST_API const st_tensor *st_next_unused(const st_model *model, const unsigned cha
 ST_API const st_pair *st_find_metadata(const st_model *model, const char *key);
 
 /* Lists other names of tensors that share their bytes (tied weights). st_find does not know these names.
- * Sources: param_sharing in the metadata of the index (lists of names, the first existing one stands for the others),
- * and names that the reference tools dropped on saving (metadata that maps a missing name to the name of a tensor).
+ * Sources: param_sharing in the metadata of the index (lists of names, of which the first that is a tensor stands for
+ * all), and names that the reference tools dropped on saving (metadata that maps a missing name to a tensor's name).
  *   memory   receives the list and its texts; NULL: only ask how much is needed
  *   aliases  receives the list, which lies in memory; *count its length
  * Errors: ST_ERR_ARGUMENT  there are aliases, and memory is NULL or too small; error->expected bytes suffice
@@ -669,8 +676,9 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
  *         ST_ERR_DTYPE        a tensor of unknown dtype can only be read whole and as stored
  *         ST_ERR_TOO_LARGE    more than 24 axes remain after joining adjacent ones
  *         ST_ERR_MEMORY, ST_ERR_IO  the contents of dst are undefined
- * Memory: none if the data is in memory, mapped, or long runs read straight into dst. Else a buffer of up to 1 MiB from
- * the model's allocator (256 bytes of stack for a model in a work buffer); gaps of up to 64 KiB are read through.
+ * Memory: none if the data is in memory or mapped, or if long runs are read straight into dst. Else a buffer of up to
+ * 1 MiB from the model's allocator (256 bytes of stack for a model in a work buffer). Gaps of up to 64 KiB are read
+ * through.
  * Cost: one pass over the data. */
 ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
                             size_t dst_bytes, st_error *error);
@@ -689,8 +697,9 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
  *   ST_ERR_CANCELLED  progress returned non-zero; likewise
  * Files are read with positional reads of up to 8 MiB, straight into dst where nothing is converted, and asked for
  * ahead where they are not in the system's cache. What is converted comes from the mapping, if there is one.
- * Memory, freed on return: 40 bytes an item and a buffer of up to 1 MiB (8 MiB behind a callback), from options.work
- * (256 bytes suffice for the buffer) or the model's allocator. Cost: O(n log n) in items for each part. */
+ * Memory, freed on return: 40 bytes an item and a buffer of up to 1 MiB (8 MiB behind a callback), from the model's
+ * allocator or options.work, where 40 bytes an item + 256 suffice and more is faster.
+ * Cost: O(n log n) in items for each part. */
 ST_API st_status st_load(const st_model *model, const st_load_item *items, size_t count, const st_load_options *options,
                          st_error *error);
 
@@ -740,7 +749,7 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
  * Errors: ST_ERR_ARGUMENT   fewer bytes than the header needs; error->expected: how many to provide (at first 8)
  *         ST_ERR_TOO_LARGE  over 1,024 tensors, 1,024 metadata entries or 16 dimensions
  *         and those of opening a file
- * Memory: none but *scan; at most 768 bytes of stack on a Cortex-M4.
+ * Memory: none but *scan (about 500 bytes); at most 768 bytes of stack on a Cortex-M4.
  * Cost: the header is read once, once more for each 64 names and each 64 metadata keys, and, if the data has another
  * order than the header, once more for each 64 tensors. */
 ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
@@ -821,7 +830,7 @@ ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, 
  *   ST_ERR_JSON          a value of the index is not JSON
  *   ST_ERR_HEADER_LIMIT  an index over 100,000,000 bytes
  * While writing, those of st_save. The directory is as before unless the message says otherwise: a rename or a removal
- * failed. Headers within a few percent of the limit are refused only here.
+ * failed. A header slightly under the limit may be refused only now.
  * Files: all are written under temporary names first. If a file has the name of a new shard, the older index is
  * removed. Then the shards are renamed, then the index. Then the older model.safetensors is removed (or the older
  * index, if the new model is one file), and last all other files called model-NNNNN-of-MMMMM.safetensors. A crash
@@ -845,7 +854,7 @@ ST_API st_status st_save_index(const char *directory, const st_contents *content
  * st_writer_open, st_writer_add ..., st_writer_begin, st_writer_write ..., st_writer_finish, st_writer_close.
  *   writer  receives the writer, to be closed with st_writer_close; NULL after an error
  *   path    as st_save; NULL if options->sink is set
- *   options NULL: defaults. Not allowed: those of st_save, fill, progress
+ *   options NULL: defaults. Not allowed: max_shard_bytes, ST_SAVE_IN_PLACE, fill, progress
  * path, work and what callbacks use must live until st_writer_close. Nothing touches the file system before
  * st_writer_begin. Calls in the wrong order fail with ST_ERR_STATE and change nothing. */
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error);
@@ -870,7 +879,8 @@ ST_API const st_tensor *st_writer_next(const st_writer *writer);
  *         ST_ERR_IO        final: the writer can only be closed */
 ST_API st_status st_writer_write(st_writer *writer, const void *bytes, size_t n, st_error *error);
 
-/* Writes the next n bytes of one tensor, found by its name. Files only; must not be mixed with st_writer_write.
+/* Writes the next n bytes of the declared tensor that has the name of `tensor`, whose other fields are not used. Files
+ * only; must not be mixed with st_writer_write.
  * Errors: ST_ERR_NOT_FOUND    no such tensor
  *         ST_ERR_ARGUMENT     more bytes than the tensor lacks
  *         ST_ERR_UNSUPPORTED  the output is a sink
@@ -889,7 +899,7 @@ ST_API void st_writer_close(st_writer *writer);
  *   metadata  metadata_count pairs, as in st_contents; NULL: remove the metadata
  *   options   ST_SAVE_IN_PLACE: overwrite the header where the new one fits, which takes one write on a file of any
  *             size. A crash during it can leave a header that no reader accepts; the tensor data is never touched.
- *             Also allowed: align and slack (not in place), progress, allocator, ST_SAVE_NO_SYNC
+ *             Also allowed: progress, allocator, ST_SAVE_NO_SYNC and, without ST_SAVE_IN_PLACE, align and slack
  * Without the flag a new file is written, atomically as by st_save. The header keeps its length if the new one fits,
  * else slack and alignment of the data are kept.
  * Errors: as st_open and st_save, and in place
