@@ -173,7 +173,7 @@
  *   st_open_memory or st_open_io and a buffer in st_open_options.work. If the buffer is too small, the status is
  *   ST_ERR_MEMORY and error.expected a size that suffices. scan.tensor.data has any alignment and is little-endian:
  *   take values out with memcpy. Compile with -ffunction-sections and link with -Wl,--gc-sections: a scan is then about
- *   14 KB of Cortex-M4 code, 9 KB with ST_NO_ERROR_TEXT. The compiler may still call memcpy, memmove, memset and memcmp,
+ *   14 KB of Cortex-M4 code, 9 KB with ST_NO_ERROR_TEXT. The compiler may still call memcpy, memmove, memset, memcmp
  *   and its runtime library for 64-bit arithmetic. No recursion, no writable data.
  *
  * 14 C++
@@ -466,8 +466,8 @@ typedef struct st_load_options {
     /* called by the calling thread after each request, with the stored bytes of this part, gaps in views that are read
      * through included; to stop the other parts after an error, return non-zero from theirs */
     st_progress progress;
-    void *user;                /* for progress */
-    st_buffer work;            /* if not NULL, temporary memory comes from here, not from the model's allocator */
+    void *user;     /* for progress */
+    st_buffer work; /* if not NULL, temporary memory comes from here, not from the model's allocator */
 } st_load_options;
 
 typedef struct st_extent { /* consecutive bytes of a file, and where they go */
@@ -1023,9 +1023,10 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_FAST64 0
 #endif
 
-/* SSE2 and NEON are used where the compiler targets them. AVX2 with F16C is compiled beside SSE2 and chosen at run time.
- * AVX2 is left out where no runtime library can detect the processor, and for gcc on 64-bit Windows, which misaligns
- * the stack for 32-byte vectors (gcc bug 54412). Intrinsics headers include libc headers: none when freestanding. */
+/* SSE2 and NEON are used where the compiler targets them. AVX2 with F16C is compiled beside SSE2 and chosen at run
+ * time. AVX2 is left out where no runtime library can detect the processor, and for gcc on 64-bit Windows, which
+ * misaligns the stack for 32-byte vectors (gcc bug 54412). Intrinsics headers include libc headers: none when
+ * freestanding. */
 #if defined(ST_NO_SIMD) || defined(ST_FREESTANDING) || defined(__TINYC__)
 #define STI_SSE2 0
 #elif (defined(__GNUC__) && defined(__SSE2__)) || \
@@ -1072,6 +1073,13 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #else
 #define STI_NOINLINE
 #define STI_COLD
+#endif
+
+/* for small functions with many callers: out of line where the compiler optimizes for size */
+#if defined(__OPTIMIZE_SIZE__)
+#define STI_SHARED STI_NOINLINE static
+#else
+#define STI_SHARED static
 #endif
 
 /* For functions of a few instructions, and for kernels whose constant arguments must be propagated. Builds without
@@ -1154,21 +1162,21 @@ static int sti_multiply64(uint64_t a, uint64_t b, uint64_t *product) {
 }
 
 /* Adds file offsets. UINT64_MAX stands for overflow: no file is that long. */
-static uint64_t sti_add64_saturated(uint64_t a, uint64_t b) {
+STI_SHARED uint64_t sti_add64_saturated(uint64_t a, uint64_t b) {
     return b > UINT64_MAX - a ? UINT64_MAX : a + b;
 }
 
 /* Adds memory sizes. SIZE_MAX stands for overflow: every allocation of that size fails. */
-static size_t sti_add_saturated(size_t a, size_t b) {
+STI_SHARED size_t sti_add_saturated(size_t a, size_t b) {
     return b > SIZE_MAX - a ? SIZE_MAX : a + b;
 }
 
-static size_t sti_multiply_saturated(size_t count, size_t size) {
+STI_SHARED size_t sti_multiply_saturated(size_t count, size_t size) {
     return size && count > SIZE_MAX / size ? SIZE_MAX : count * size;
 }
 
 /* Rounds n up to a multiple of 8. SIZE_MAX, the mark of overflow, becomes SIZE_MAX - 7. */
-static size_t sti_round8(size_t n) {
+STI_SHARED size_t sti_round8(size_t n) {
     return sti_add_saturated(n, 7) & ~(size_t)7;
 }
 
@@ -1569,8 +1577,8 @@ static st_status sti_json_colon(sti_json *j) {
     return ST_OK;
 }
 
-/* Skips the opening bracket of a container, and the closing bracket if the container is empty. Sets *has_item to 1 if an
- * item follows. */
+/* Skips the opening bracket of a container, and the closing bracket if the container is empty. Sets *has_item to 1
+ * if an item follows. */
 STI_NOINLINE static st_status sti_json_enter(sti_json *j, int open, int *has_item, const char *sentence) {
     *has_item = 0;
     if (sti_json_peek(j) != open) return sti_json_fail_type(j, sentence);
@@ -1819,8 +1827,8 @@ STI_INLINE unsigned sti_digit_bits(uint64_t digits) {
     return non_digits ? sti_lowest_bit(non_digits) & ~7u : 64;
 }
 
-/* Returns the value of 8 digits, the first in the lowest byte. Combines pairs, then fours, then all eight. Lanes hold at
- * most 99, 9,999 and 99,999,999: none carries into the next. */
+/* Returns the value of 8 digits, the first in the lowest byte. Combines pairs, then fours, then all eight. Lanes
+ * hold at most 99, 9,999 and 99,999,999: none carries into the next. */
 STI_INLINE uint64_t sti_eight_digits(uint64_t digits) {
     digits = (digits * 10 + (digits >> 8)) & 0x00FF00FF00FF00FFu;
     digits = (digits * 100 + (digits >> 16)) & 0x0000FFFF0000FFFFu;
@@ -1916,8 +1924,8 @@ STI_COLD static st_status sti_json_skip_literal(sti_json *j, const char *text) {
     return ST_OK;
 }
 
-/* Skips a value that is not a container. The caller lends *string to keep this frame small: the callers have the largest
- * frames of the scanner. */
+/* Skips a value that is not a container. The caller lends *string to keep this frame small: the callers have the
+ * largest frames of the scanner. */
 STI_NOINLINE static st_status sti_json_skip_scalar(sti_json *j, sti_string *string) {
     int c = sti_json_peek(j);
     switch (c) {
@@ -2009,8 +2017,8 @@ static size_t sti_json_character(sti_json *j, int escaped, unsigned char out[4])
     return n;
 }
 
-/* Returns 1 if two texts are equal after decoding. a_escaped and b_escaped tell which text contains JSON escapes. A text
- * that is not UTF-8 equals nothing. */
+/* Returns 1 if two texts are equal after decoding. a_escaped and b_escaped tell which text contains JSON escapes. A
+ * text that is not UTF-8 equals nothing. */
 STI_COLD static int sti_json_equal(sti_span a, int a_escaped, sti_span b, int b_escaped) {
     sti_json x = sti_json_of_text(a), y = sti_json_of_text(b);
     unsigned char p[4], q[4];
@@ -2278,16 +2286,14 @@ typedef struct sti_header {
 #endif
 } sti_header;
 
-static sti_header sti_header_init(const unsigned char *text, size_t n, unsigned flags, st_error *error) {
-    sti_header h;
-    ST_MEMSET(&h, 0, sizeof h);
-    h.json.at = h.text = text;
-    h.json.end = text + n;
-    h.json.end_offset = (uint32_t)n; /* at most UINT32_MAX, see sti_header_limit */
-    h.json.base_offset = 8;
-    h.json.error = error;
-    h.flags = flags;
-    return h;
+static void sti_header_init(sti_header *h, const unsigned char *text, size_t n, unsigned flags, st_error *error) {
+    ST_MEMSET(h, 0, sizeof *h);
+    h->json.at = h->text = text;
+    h->json.end = text + n;
+    h->json.end_offset = (uint32_t)n; /* at most UINT32_MAX, see sti_header_limit */
+    h->json.base_offset = 8;
+    h->json.error = error;
+    h->flags = flags;
 }
 
 /* returns the text between the quotes of a string already parsed; offset: of its opening quote */
@@ -2957,9 +2963,10 @@ static st_status sti_scan_check_names(const sti_header *h, uint32_t *offsets) {
 
 /* returns the error of the tensor with the data_offsets array at this offset; end: where the previous tensor ends */
 STI_COLD static st_status sti_scan_report(const sti_header *h, uint32_t offset, uint64_t end) {
-    sti_header walk = sti_header_init(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
+    sti_header walk;
     sti_entry e;
     int has_next;
+    sti_header_init(&walk, h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
     do (void)sti_header_next(&walk, &e, &has_next); /* cannot fail: parsed before */
     while (walk.array_offset != offset);
     return sti_entry_check(h, &e, &end);
@@ -2977,7 +2984,8 @@ STI_COLD static uint32_t sti_scan_check_offsets(const sti_header *h, uint32_t ba
     b.compare = sti_compare_offsets;
     b.offsets = offsets;
     for (done = 0; done < h->tensors; done += b.count) { /* one batch in the order of the data */
-        sti_header walk = sti_header_init(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
+        sti_header walk;
+        sti_header_init(&walk, h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
         b.count = 0;
         for ((void)sti_header_next(&walk, &e, &has_next); has_next; (void)sti_header_next(&walk, &e, &has_next)) {
             if (done && sti_compare_offsets(h, walk.array_offset, last) <= 0) continue;
@@ -3019,10 +3027,11 @@ STI_COLD static st_status sti_scan_parse(sti_header *h, uint32_t *bad, uint64_t 
 /* validates everything after the header length; errors in the same order as st_open */
 STI_COLD static st_status sti_scan_validate(st_scan *scan, uint64_t file_bytes, unsigned flags, st_error *error) {
     const size_t bytes = scan->state.header_bytes;
-    sti_header h = sti_header_init(scan->state.file + 8, bytes, flags, error);
+    sti_header h;
     uint64_t end = 0;
     uint32_t bad = 0;
-    st_status s = sti_header_utf8(h.text, bytes, error);
+    st_status s = sti_header_utf8(scan->state.file + 8, bytes, error);
+    sti_header_init(&h, scan->state.file + 8, bytes, flags, error);
     h.scan = 1;
     if (s == ST_OK) s = sti_scan_parse(&h, &bad, &end);
     if (s == ST_OK) s = sti_scan_check_names(&h, scan->state.places);
@@ -3074,7 +3083,7 @@ ST_API int st_scan_next(st_scan *scan) {
     sti_span name;
     st_tensor *t;
     if (!scan || !scan->state.more) return 0;
-    h = sti_header_init(scan->state.file + 8, scan->state.header_bytes, 0, NULL);
+    sti_header_init(&h, scan->state.file + 8, scan->state.header_bytes, 0, NULL);
     h.json.at += scan->state.place;
     h.begun = scan->state.begun;
     (void)sti_header_next(&h, &e, &scan->state.more); /* cannot fail: st_scan_begin validated the header */
@@ -4325,7 +4334,6 @@ STI_NOINLINE static st_status sti_take_header_scratch(sti_opening *o, sti_opened
         o, 2 * n + sizeof *p->entries, sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
     if (!p->text) return ST_ERR_MEMORY;
     p->entries = (sti_entry *)(void *)(p->text + n);
-    p->header = sti_header_init(p->text, p->header_bytes, o->flags, o->error);
     return ST_OK;
 }
 
@@ -4337,6 +4345,7 @@ STI_NOINLINE static st_status sti_parse_entries(sti_opening *o, sti_opened_file 
     st_status s;
     const int code = p->header_bytes ? sti_io_read(&p->io, 8, p->text, p->header_bytes) : 0;
     if (code) return sti_fail_code(o->error, code, 8, STI_TEXT("cannot read the header"));
+    sti_header_init(h, p->text, p->header_bytes, o->flags, o->error);
     for (;;) {
         sti_entry *e = &p->entries[h->tensors];
         s = sti_header_next(h, e, &found);
@@ -8606,7 +8615,8 @@ static st_status sti_save_to(const char *path, const st_save_options *o, const c
     return ST_OK;
 }
 
-/* Allocates a writer. contents: what sti_writer_list_contents will receive, to size the work buffer; NULL: declared later. */
+/* Allocates a writer. contents: what sti_writer_list_contents will receive, to size the work buffer; NULL: declared
+ * later. */
 STI_COLD static st_status sti_writer_new(st_writer **writer, const char *path, const st_contents *contents,
                                          const st_save_options *options, st_error *error) {
     st_writer draft, *w = &draft; /* copied to memory of its own below */
@@ -9536,8 +9546,9 @@ static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_erro
     return code ? sti_writer_fail(w, code, error) : ST_OK;
 }
 
-/* Edits a file that is open as *model. Closes the model, and sets it to NULL, before the file is replaced, as Windows
- * requires. In place the model stays open, so that no other file can get the identity that sti_system_open_in_place compares. */
+/* Edits a file that is open as *model. Closes the model, and sets it to NULL, before the file is replaced, as
+ * Windows requires. In place the model stays open, so that no other file can get the identity that
+ * sti_system_open_in_place compares. */
 static st_status sti_edit(st_model **model, const char *path, const st_pair *metadata, size_t metadata_count,
                           const st_save_options *options, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)*model;
