@@ -1,4 +1,5 @@
-# POSIX make, any C compiler. `make run` and `make test` need nothing else; tests/tools/install brings what `make check` needs.
+# For POSIX make and any C compiler. `make run` and `make test` need nothing else; tests/tools/install installs what
+# `make check` needs.
 .POSIX:
 CC = cc
 CFLAGS = -O1 -g
@@ -11,12 +12,12 @@ LOGS = build/check
 ONLY =
 RENEW =
 
-# patterns for the shell; a subset may be given: make asan TESTS=tests/json.c HARNESSES= TOOL=
+# shell patterns; override them to run a subset: make asan TESTS=tests/json.c HARNESSES= TOOL=
 TESTS = tests/*.c tests/faults/*.c
 HARNESSES = fuzz/fuzz_*.c
 TOOL = tests/tool*.sh
-# `make check` leaves the rest of these to `make nightly`: the scripts of the tool where starting it is slow, and all but
-# one of THIN random rounds where a machine is emulated
+# `make check` runs less of these than `make nightly`: no tool scripts where starting a process is slow, and one of THIN
+# random rounds under emulators
 SLOW_TOOL = $(TOOL)
 THIN = 1
 PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
@@ -27,10 +28,10 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
 	examples/st/report.c examples/st/open.c examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c
 
-# what `check` makes: fuzz, which runs alone, then the longest first
+# targets of `check`: fuzz, which runs alone, then the slowest first
 CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites hostile bench-count \
 	symbols tsan arm rooms format
-# the rest of the nightly round: the same tests under what is slowest, or differs least; all of F32; static analysis
+# additional targets of `nightly`: slow or rarely different environments, all of F32, static analysis
 NIGHTLY = valgrind arm64 musl tcc exhaustive analyze
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \

@@ -1,4 +1,5 @@
-/* folder.h: the calls of the system for a harness's folder, $ST_SCRATCH/tmp.NAME.PID (build/tmp.NAME.PID). */
+/* folder.h: the system calls for a harness's scratch directory, $ST_SCRATCH/tmp.NAME.PID (build/tmp.NAME.PID by
+ * default). */
 #ifndef FOLDER_H
 #define FOLDER_H
 #include <dirent.h>
@@ -17,7 +18,7 @@
 #define PROCESS_ID() getpid()
 #endif
 
-/* the directory that the folder is made in; removed again with DROP_FOLDER, which fails unless it is empty */
+/* the parent of the scratch directory; DROP_FOLDER removes it at the end, and fails unless it is empty */
 static inline const char *folder_root(void) {
     const char *root = getenv("ST_SCRATCH");
     return root != NULL && *root != 0 ? root : "build";

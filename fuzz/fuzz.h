@@ -1,6 +1,6 @@
-/* fuzz.h: what the harnesses share. A check that aborts, an allocator that counts and fails on demand, the harness's own
-   idea of dtypes, sizes and UTF-8 (so that the library is never compared with itself), and a mutator that keeps the
-   header's length right, so that most mutations reach the JSON. */
+/* fuzz.h: code that the harnesses share: a check that aborts, an allocator that counts and fails on demand,
+ * independent implementations of dtypes, sizes and UTF-8 to compare the library with, and a mutator that keeps the
+ * header length consistent, so that most mutations reach the JSON parser. */
 #ifndef FUZZ_H
 #define FUZZ_H
 #include "../safetensors.h"
@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size); /* libFuzzer's, or the replay main's empty one */
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size); /* main.c: an empty one */
 
 #define CHECK(x) ((x) ? (void)0 : fuzz_fail(__FILE__, __LINE__, #x))
 
@@ -19,7 +19,7 @@ static inline void fuzz_fail(const char *file, int line, const char *what) {
     abort();
 }
 
-/* a block of exactly n bytes, so that the sanitizers see every byte read past it */
+/* copies into a heap block of exactly n bytes, so that sanitizers detect reads past the end */
 static inline uint8_t *fuzz_copy(const void *bytes, size_t n) {
     uint8_t *copy = (uint8_t *)malloc(n ? n : 1);
     CHECK(copy != NULL);
@@ -27,14 +27,14 @@ static inline uint8_t *fuzz_copy(const void *bytes, size_t n) {
     return copy;
 }
 
-/* ---- an allocator that knows what it gave ------------------------------------------------------------- */
+/* ---- an allocator that checks what is freed ----------------------------------------------------------- */
 
 typedef struct fuzz_heap {
     size_t live;
-    unsigned calls, fail_at; /* the call that gets nothing; 0: none */
+    unsigned calls, fail_at; /* fail_at: the number of the call that fails; 0: none */
 } fuzz_heap;
 
-typedef union fuzz_block { /* before every block: whose it is and how long */
+typedef union fuzz_block { /* precedes every block: its heap and size */
     struct {
         fuzz_heap *heap;
         size_t bytes;
@@ -61,7 +61,7 @@ static inline void fuzz_free(void *user, void *pointer, size_t bytes) {
     CHECK(pointer != NULL);
     block = (fuzz_block *)pointer - 1;
     CHECK(block->of.heap == heap && block->of.bytes == bytes && heap->live >= bytes);
-    block->of.heap = NULL; /* a block that comes back twice is nobody's */
+    block->of.heap = NULL; /* so that a double free is detected */
     heap->live -= bytes;
     free(block);
 }
@@ -75,7 +75,7 @@ static inline st_allocator fuzz_allocator(fuzz_heap *heap) {
     return allocator;
 }
 
-/* ---- a second opinion --------------------------------------------------------------------------------- */
+/* ---- reference implementations ------------------------------------------------------------------------ */
 
 static const struct {
     const char *name;
@@ -85,7 +85,7 @@ static const struct {
                    {"I16", 16}, {"U16", 16},    {"F16", 16},    {"BF16", 16},   {"I32", 32},        {"U32", 32},
                    {"F32", 32}, {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64}};
 
-/* the number of a dtype's name, 0 where it is not known */
+/* returns the number of a dtype's name, 0 if unknown */
 static inline int fuzz_dtype(const char *name) {
     int i;
     for (i = 1; i < (int)(sizeof fuzz_dtypes / sizeof *fuzz_dtypes); i++)
@@ -99,7 +99,7 @@ static inline int fuzz_multiply(uint64_t *product, uint64_t by) {
     return 1;
 }
 
-/* elements and bytes of a tensor agree with its shape and with the dtype that its name stands for */
+/* checks that the tensor's element count and size agree with its shape and its dtype's name */
 static inline void fuzz_check_size(const st_tensor *t) {
     int dtype = fuzz_dtype(t->dtype_name), fits = 1;
     st_dtype by_name;
@@ -114,7 +114,7 @@ static inline void fuzz_check_size(const st_tensor *t) {
     CHECK(strcmp(st_dtype_name(t->dtype), t->dtype_name) == 0 && st_dtype_bits(t->dtype) == fuzz_dtypes[dtype].bits);
 }
 
-/* bytes of the UTF-8 sequence at s, 0 where there is none */
+/* returns the length of the UTF-8 sequence at s, 0 if it is invalid */
 static inline size_t fuzz_utf8_sequence(const unsigned char *s, size_t n, unsigned long *code) {
     static const unsigned long least[] = {0, 0, 0x80, 0x800, 0x10000};
     size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc0 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf8 ? 4 : 0, i;
@@ -138,7 +138,7 @@ static inline int fuzz_is_utf8(const char *text, size_t n) {
     return 1;
 }
 
-/* what may be shown to a person: UTF-8, one line, no control characters */
+/* returns whether the text is safe to display: UTF-8, one line, no control characters */
 static inline int fuzz_is_printable(const char *text) {
     size_t at = 0, n = strlen(text), length;
     unsigned long code = 0;
@@ -158,9 +158,9 @@ static inline uint64_t fuzz_u64(const uint8_t *bytes) {
 
 /* ---- verdicts ----------------------------------------------------------------------------------------- */
 
-/* what holds of every error; n is the file's length */
+/* checks what must hold for every error; n is the file's length */
 static inline void fuzz_check_error(st_status status, const st_error *error, uint64_t n, const char *file_name) {
-    size_t shown = strlen(file_name) < 40 ? strlen(file_name) : 40; /* of a longer one the middle is left out */
+    size_t shown = strlen(file_name) < 40 ? strlen(file_name) : 40; /* longer names are shortened in the middle */
     CHECK(error->status == status);
     CHECK(st_status_name(status)[0] == 'S');
     if (status == ST_OK) return;
@@ -173,7 +173,7 @@ static inline void fuzz_check_error(st_status status, const st_error *error, uin
 #else
     (void)shown;
 #endif
-    if (error->sys != 0) return; /* a callback's code decided the status */
+    if (error->sys != 0) return; /* the callback's code determines the status */
     switch (status) {
     case ST_ERR_TRUNCATED: CHECK(error->actual == n && error->expected > n && error->position == n); break;
     case ST_ERR_TRAILING: CHECK(error->actual == n && error->expected < n && error->position == n); break;
@@ -190,7 +190,7 @@ static inline void fuzz_check_error(st_status status, const st_error *error, uin
     case ST_ERR_SUBBYTE: CHECK(error->position >= 8 && error->position <= n); break;
     case ST_ERR_ARGUMENT:
     case ST_ERR_MEMORY:
-    case ST_ERR_NOT_FOUND: /* a directory in which there is nothing */
+    case ST_ERR_NOT_FOUND: /* an empty directory */
     case ST_ERR_UNSUPPORTED:
     case ST_ERR_TOO_LARGE: break;
     default: fuzz_fail(__FILE__, __LINE__, "a status that opening one file may have");
@@ -203,7 +203,7 @@ static inline int fuzz_same_error(const st_error *a, const st_error *b) {
                                    strcmp(a->subject, b->subject) == 0));
 }
 
-/* past st_scan's limits there are at least 16 commas, so any other ST_ERR_TOO_LARGE of it is wrong */
+/* a header over st_scan's limits has at least 16 commas; otherwise ST_ERR_TOO_LARGE is wrong */
 static inline int fuzz_may_be_too_large(const uint8_t *file, size_t n) {
     size_t commas = 0, i;
     for (i = 0; i < n; i++) commas += file[i] == ',';
@@ -212,7 +212,7 @@ static inline int fuzz_may_be_too_large(const uint8_t *file, size_t n) {
 
 /* ---- mutation ----------------------------------------------------------------------------------------- */
 
-/* the largest number in the header that is at most `limit`: a good guess at how much data it wants */
+/* returns the largest number in the header that is at most `limit`: a good guess at the data size */
 static inline size_t fuzz_largest_number(const uint8_t *text, size_t n, size_t limit) {
     size_t largest = 0, value = 0, i;
     for (i = 0; i < n; i++) {
@@ -223,7 +223,7 @@ static inline size_t fuzz_largest_number(const uint8_t *text, size_t n, size_t l
     return largest;
 }
 
-/* data[options..] is a file: mutate its header text alone, set N to fit, and often the data to fit the header */
+/* data[options..] is a file: mutates the header text, updates the header length, and often resizes the data to fit */
 static inline size_t fuzz_mutate(uint8_t *data, size_t size, size_t max_size, unsigned seed, size_t options) {
     size_t start = options + 8, text, rest, room, i;
     uint8_t *tail;

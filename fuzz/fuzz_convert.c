@@ -1,6 +1,6 @@
-/* fuzz_convert.c: conversion against slow_numbers.h, element by element, wherever source and result lie.
-   Input: four option bytes (to, from, the first element and the order of bytes, the place of the result), then the source,
-   of which as many elements are converted as it holds. */
+/* fuzz_convert.c: compares the conversion kernels with slow_numbers.h element by element, at any alignment.
+ * Input: four option bytes (target dtype, source dtype, first element and byte order, alignment of dst), then the
+ * source. All elements that fit in the source are converted. */
 #define ST_IMPLEMENTATION
 #include "fuzz.h"
 
@@ -9,7 +9,7 @@
 #define OPTION_BYTES 4
 #define MOST_ELEMENTS 400
 
-/* bits [at, at + n) of a string of bytes, each from its low bit on */
+/* returns bits [at, at + n) of a byte string, least significant bit first */
 static uint64_t bits_at(const uint8_t *bytes, size_t at, unsigned n) {
     uint64_t value = 0;
     unsigned i;
@@ -17,7 +17,7 @@ static uint64_t bits_at(const uint8_t *bytes, size_t at, unsigned n) {
     return value;
 }
 
-/* an element of whole bytes as this machine holds it */
+/* returns element i, of at least 8 bits, stored in this machine's byte order */
 static uint64_t element(const uint8_t *bytes, unsigned bits, size_t i) {
     const uint16_t one = 1;
     uint8_t low_first[8], low;
@@ -30,9 +30,9 @@ static uint64_t element(const uint8_t *bytes, unsigned bits, size_t i) {
 
 typedef struct job {
     int to, from;
-    const uint8_t *src; /* exactly the bytes of the elements, at any place */
+    const uint8_t *src; /* exactly the elements' bytes, at any alignment */
     size_t first, n;
-    unsigned how; /* as sti_convert's */
+    unsigned how; /* flags of sti_convert */
 } job;
 
 static void check_result(const job *j, const uint8_t *dst) {
@@ -46,7 +46,7 @@ static void check_result(const job *j, const uint8_t *dst) {
     }
 }
 
-/* of a dtype to itself: the bytes, but in the order of this machine */
+/* a dtype converted to itself is copied, in this machine's byte order */
 static void check_copy(const job *j, const uint8_t *dst) {
     const unsigned bits = slow_formats[j->to].bits, part = j->to == ST_DTYPE_C64 ? 32 : bits;
     const size_t parts = j->n * (bits / part);
@@ -110,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     CHECK(sti_is_convertible((st_dtype)j.to, (st_dtype)j.from));
-    group = bits == 4 ? 2 : bits == 6 ? 4 : 1; /* elements of whole bytes */
+    group = bits == 4 ? 2 : bits == 6 ? 4 : 1; /* elements that start and end on byte boundaries */
     most = size * 8 / bits;
     if (most > MOST_ELEMENTS) most = MOST_ELEMENTS;
     if (most % group != 0) CHECK(st_convert((st_dtype)j.to, block, (st_dtype)j.from, j.src, most) == ST_ERR_SUBBYTE);
@@ -120,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         most -= most % group;
     }
     j.n = most - j.first;
-    /* just the bytes that these elements have a part in, so that the sanitizers see one that is read past them */
+    /* copy only the bytes that contain these elements, so that sanitizers detect reads past them */
     memmove(block, j.src, (most * bits + 7) / 8);
     {
         uint8_t *exact = (uint8_t *)malloc(place + (most * bits + 7) / 8 + (place == 0));

@@ -1,6 +1,6 @@
-/* fuzz_index.c: an index is opened exactly when a slow reader that was written from the rules takes it, and is refused
-   for that one's reason; no path outside its directory is ever asked for.
-   Input: three option bytes, then the index. Beside it lie always the same shards, or some of them. */
+/* fuzz_index.c: compares opening an index with a slow reader written from the rules: both accept the same indexes
+ * and give the same status, and the library never opens a path outside the index's directory.
+ * Input: three option bytes, then the index. The directory holds some or all of a fixed set of shards. */
 #include "fuzz.h"
 
 #define OPTION_BYTES 3
@@ -8,7 +8,7 @@
 #define INDEX_NAME "model.safetensors.index.json"
 #define INDEX_PATH PACK "/" INDEX_NAME
 
-/* option byte 0; byte 1 is the knob: which call fails, how large things are; byte 2: which shards are there, a bit each */
+/* option byte 0; byte 1 is the knob: which call fails, sizes; byte 2: which shards exist, one bit each */
 enum { PARTIAL = 1, NO_MAP = 2, SMALL_LIMIT = 4, MAPPED = 8, DIRECTORY = 16, ALL_THERE = 32 };
 
 /* ---- the shards ------------------------------------------------------------------------------------------ */
@@ -20,7 +20,7 @@ typedef struct shard {
     const char *name, *header;
     size_t header_bytes;
     const char *data;
-    st_status status; /* of the file alone */
+    st_status status; /* of opening the file by itself */
     const char *tensors[3];
 } shard;
 
@@ -49,7 +49,7 @@ static size_t shard_file(const shard *s, uint8_t *out) {
     return 8 + s->header_bytes + data;
 }
 
-/* ---- the policy of paths, once more ------------------------------------------------------------------------- */
+/* ---- the path policy, reimplemented ------------------------------------------------------------------------- */
 
 static int is_device(const char *name, size_t n) {
     static const char *const words[] = {"con",  "prn",  "aux",  "nul",  "conin$", "conout$", "clock$", "com0", "com1",
@@ -93,7 +93,7 @@ static int is_safe(const char *path, size_t n) {
     return 1;
 }
 
-/* ---- a slow reader of JSON, recursive, written from RFC 8259 and the rules ---------------------------------- */
+/* ---- a slow recursive JSON reader, written from RFC 8259 and the format's rules ----------------------------- */
 
 typedef struct text {
     char *at;
@@ -101,7 +101,7 @@ typedef struct text {
 } text;
 
 typedef struct member {
-    text key, value; /* value: of the weight_map the string, of the metadata the JSON text */
+    text key, value; /* value: a string in weight_map, JSON text in metadata */
     size_t key_place, value_place;
 } member;
 
@@ -114,10 +114,10 @@ typedef struct reader {
     const uint8_t *s;
     size_t n, at;
     st_status status;
-    int unsure; /* it holds a number of which nothing is promised */
+    int unsure; /* contains a number whose acceptance is unspecified */
     members weights, metadata;
     int has_weights, has_metadata;
-    size_t place; /* of the fault, for what repeats another and for paths */
+    size_t place; /* position of a duplicate or of a bad path */
 } reader;
 
 static int refuse(reader *r, st_status status) {
@@ -194,7 +194,7 @@ static int escape(reader *r, text *t) {
     return 1;
 }
 
-/* a string, its text in a block of its own */
+/* reads a string into a heap block of its own */
 static int string(reader *r, text *t) {
     t->at = (char *)malloc(r->n - r->at + 4);
     t->n = 0;
@@ -246,7 +246,7 @@ static int number(reader *r) {
     memcpy(copy, r->s + from, r->at - from);
     copy[r->at - from] = 0;
     value = strtod(copy[0] == '-' ? copy + 1 : copy, NULL);
-    if (value >= 0.99e308) r->unsure = 1; /* up to 1e308 it is taken, from 1e309 on it is refused */
+    if (value >= 0.99e308) r->unsure = 1; /* numbers up to 1e308 are accepted, numbers from 1e309 are rejected */
     return 1;
 }
 
@@ -257,7 +257,7 @@ static int word(reader *r, const char *w) {
     return 1;
 }
 
-static int value(reader *r, int depth); /* of at most 127 containers, of which `depth` are open */
+static int value(reader *r, int depth); /* `depth` containers are open; 127 is the limit */
 
 static int object(reader *r, int depth, int (*each)(reader *r, int depth, text *key, size_t key_place)) {
     if (depth >= 127) return refuse(r, ST_ERR_JSON);
@@ -323,7 +323,7 @@ static int value(reader *r, int depth) {
     }
 }
 
-/* something else is due here: it is of the wrong kind, or no JSON */
+/* fails: the value has the wrong type, or is not JSON */
 static int other(reader *r) {
     const int c = past_blanks(r);
     return refuse(r, c > 0 && strchr("{[\"-0123456789tfn", c) != NULL ? ST_ERR_SCHEMA : ST_ERR_JSON);
@@ -397,7 +397,7 @@ static int same(const text *a, const text *b) {
     return a->n == b->n && memcmp(a->at, b->at, a->n) == 0;
 }
 
-/* the first that repeats another */
+/* finds the first duplicate; returns 0 if there is none */
 static int repeats(reader *r, const members *m) {
     size_t i, k;
     for (i = 0; i < m->count; i++) {
@@ -410,17 +410,17 @@ static int repeats(reader *r, const members *m) {
     return 0;
 }
 
-/* ---- what is to be expected ---------------------------------------------------------------------------------- */
+/* ---- the expected result ------------------------------------------------------------------------------------- */
 
 typedef struct input {
     reader r;
-    const uint8_t *index; /* in a block of its own length */
+    const uint8_t *index; /* in a heap block of exactly n bytes */
     size_t n;
     unsigned options, knob, there;
     uint64_t limit;
-    int order[SHARDS]; /* which of the shards the index names and are there, by their names */
+    int order[SHARDS]; /* existing shards that the index lists, sorted by name */
     size_t order_count;
-    text subject; /* of a fault, where it is known */
+    text subject; /* of the error, if known */
 } input;
 
 static int known_shard(const text *path) {
@@ -449,7 +449,7 @@ static int has_tensor(int which, const text *name) {
     return 0;
 }
 
-/* each shard by its name: there, and right */
+/* checks in order of name that each shard exists and is valid */
 static st_status expect_shards(input *in) {
     const members *w = &in->r.weights;
     const text **sorted = (const text **)malloc((w->count + 1) * sizeof *sorted);
@@ -476,7 +476,7 @@ static st_status expect_shards(input *in) {
     return status;
 }
 
-/* no tensor is in two shards, and each is where the index has it */
+/* checks that no tensor is in two shards, and that each shard holds the tensors that the index assigns to it */
 static st_status expect_agreement(input *in) {
     const members *w = &in->r.weights;
     size_t i, k, a, b;
@@ -499,7 +499,7 @@ static st_status expect_agreement(input *in) {
     return ST_OK;
 }
 
-/* the verdict that the rules ask for */
+/* returns the status that the rules require */
 static st_status expect(input *in) {
     reader *r = &in->r;
     st_status status;
@@ -519,7 +519,7 @@ static st_status expect(input *in) {
     return status == ST_OK ? expect_agreement(in) : status;
 }
 
-/* ---- the files as the library sees them ---------------------------------------------------------------------- */
+/* ---- the files that the library sees ------------------------------------------------------------------------- */
 
 typedef struct disk {
     const input *in;
@@ -529,7 +529,7 @@ typedef struct disk {
 
 typedef struct handle {
     disk *d;
-    uint8_t *bytes; /* in a block of their own length */
+    uint8_t *bytes; /* in a heap block of exactly n bytes */
     size_t n;
 } handle;
 
@@ -541,7 +541,7 @@ static int disk_read(void *user, uint64_t offset, void *dst, size_t bytes) {
     return 0;
 }
 
-/* nothing is asked for but the directory, the index, and what the index names and the policy lets pass */
+/* fails unless the path is the directory, the index, or a shard that the index lists and the path policy allows */
 static void check_path(const input *in, const char *path) {
     const char *inside = path + strlen(PACK) + 1;
     size_t i;
@@ -572,7 +572,7 @@ static int pack_open(void *user, const char *path, st_io *file) {
     inside.n = strlen(inside.at);
     which = known_shard(&inside);
     if (strcmp(inside.at, INDEX_NAME) != 0 && !is_there(in, which)) {
-        file->bytes = 12345; /* what is left there counts for nothing */
+        file->bytes = 12345; /* must be ignored, as the call fails */
         return ST_IO_NOT_FOUND;
     }
     h = (handle *)malloc(sizeof *h);
@@ -646,7 +646,7 @@ static opened open_model(disk *d, st_open_options options) {
     return o;
 }
 
-/* ---- what opens is sound --------------------------------------------------------------------------------------- */
+/* ---- a model that opens is valid ------------------------------------------------------------------------------- */
 
 static void check_aliases(const st_model *m) {
     const st_alias *list;
@@ -727,7 +727,7 @@ static void check_model(const input *in, const st_model *m, disk *d) {
     check_aliases(m);
 }
 
-/* ---- verdicts ---------------------------------------------------------------------------------------------------- */
+/* ---- comparing results ------------------------------------------------------------------------------------------- */
 
 static int is_plain(const text *t) {
     size_t i;
@@ -738,7 +738,7 @@ static int is_plain(const text *t) {
 }
 
 static void check_verdict(const input *in, st_status want, const opened *o) {
-    if (o->status == ST_ERR_FORMAT) { /* in place of any fault of a text that does not begin like an index */
+    if (o->status == ST_ERR_FORMAT) { /* replaces any other error if the text does not start like an index */
         CHECK(want != ST_OK && in->r.weights.count == 0 && in->n > 1);
         return;
     }
@@ -798,7 +798,7 @@ static void try_failing(const input *in, const opened *first) {
     d = disk_of(in, 1 + in->knob % 16, failures[kind].code);
     o = open_model(&d, options_with(&allocator));
     if (d.calls < d.fail_at || fuzz_same_error(&o.error, &first->error)) {
-        CHECK(fuzz_same_error(&o.error, &first->error)); /* what else a file is may not have been seen */
+        CHECK(fuzz_same_error(&o.error, &first->error)); /* other formats may go undetected */
     } else if (o.error.sys != d.code) {
         CHECK(first->status != ST_OK && o.status != ST_OK);
     } else {
@@ -807,7 +807,7 @@ static void try_failing(const input *in, const opened *first) {
     end(&o, &d, &heap);
 }
 
-/* a work buffer holds a model of one file: the index is not even opened */
+/* work buffers support single-file models only: the call fails before it opens the index */
 static void try_work(const input *in) {
     static uint64_t work[1024];
     st_open_options options = options_with(NULL);
@@ -816,7 +816,7 @@ static void try_work(const input *in) {
     options.work.data = work;
     options.work.bytes = sizeof work;
     o = open_model(&d, options);
-    CHECK(o.status == ST_ERR_ARGUMENT && d.calls == (in->options & DIRECTORY ? 2 : 0)); /* as a file, then its list */
+    CHECK(o.status == ST_ERR_ARGUMENT && d.calls == (in->options & DIRECTORY ? 2 : 0)); /* open, then list */
 }
 
 static void free_members(members *m) {
@@ -828,7 +828,7 @@ static void free_members(members *m) {
     free(m->all);
 }
 
-/* ---- mutation: a string of the text becomes another that means something ------------------------------------------ */
+/* ---- mutation: replaces a string of the text by another meaningful one -------------------------------------------- */
 
 static const char *const words[] = {"\"a.safetensors\"",
                                     "\"b.safetensors\"",

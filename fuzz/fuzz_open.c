@@ -1,17 +1,17 @@
-/* fuzz_open.c: every way to open a file must come to one verdict, and what opens must be sound.
-   Input: two option bytes, then the file. Sources: memory, read_at alone, a pack (st_files), a file of the system; memory: an
-   allocator, one that fails, a work buffer that is too small, one that is just large enough; and st_scan. */
+/* fuzz_open.c: opens a file in every way; all must return the same status, and an opened model must be valid.
+ * Input: two option bytes, then the file. Sources: memory, read_at, a pack (st_files), a system file. Memory: an
+ * allocator, one that fails, a work buffer that is too small, one of the exact size. st_scan must agree. */
 #include "fuzz.h"
 
 #define OPTION_BYTES 2
-/* long enough to be shortened in messages, and with characters that must not be cut in two */
+/* long enough to be shortened in messages, with characters that must not be split */
 #define PACK_NAME                                                                                     \
     "pack/\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80/a-path-of-which-messages-show-beginning-and-end-only/" \
     "\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9/not UTF-8: \xFF/model.safetensors"
 
 enum { SOURCE_MEMORY, SOURCE_CALLBACK, SOURCE_PACK, SOURCE_SYSTEM, SOURCES };
 
-/* option byte 0; byte 1 is the knob: which call fails, how large things are */
+/* option byte 0; byte 1 is the knob: which call fails, sizes */
 enum {
     UNKNOWN_DTYPES = 1,
     TRAILING = 2,
@@ -19,22 +19,22 @@ enum {
     SMALL_LIMIT = 8, /* max_header is knob + 1 */
     PACK_IS_MAPPED = 16,
     MUST_MAP = 32,
-    SYSTEM_FILE = 64, /* try that source too; it is slow */
-    ODD_FLAGS = 128   /* flags that do not exist */
+    SYSTEM_FILE = 64, /* also test this source; slow */
+    ODD_FLAGS = 128   /* undefined flags */
 };
 
 typedef struct input {
-    const uint8_t *file; /* in a block of its own length */
+    const uint8_t *file; /* in a heap block of exactly n bytes */
     size_t n;
     unsigned options, flags, knob;
-    const char *path; /* of the same bytes in the system; NULL: not there */
+    const char *path; /* of a system file with the same bytes; NULL: none */
 } input;
 
-/* what read_at and the pack look at */
+/* state of read_at and the pack */
 typedef struct disk {
     const input *in;
     unsigned calls, fail_at;
-    int code; /* with which call number fail_at fails */
+    int code; /* returned by call number fail_at */
     int open;
 } disk;
 
@@ -97,7 +97,7 @@ static const char *name_of(const input *in, int source) {
                                        : in->path;
 }
 
-/* whether its bytes lie in memory, so that data points to them */
+/* returns whether the file's bytes are in memory, so that tensors have data pointers */
 static int is_mapped(const input *in, int source) {
     if (in->flags & ST_OPEN_NO_MAP) return 0;
 #if defined(ST_NO_MMAP)
@@ -111,7 +111,7 @@ static opened open_source(int source, disk *d, st_open_options options) {
     opened o;
     st_io io;
     st_files files;
-    memset(&o, 0x55, sizeof o); /* nothing may rest on what was there before */
+    memset(&o, 0x55, sizeof o); /* the call must not depend on previous contents */
     if (source == SOURCE_MEMORY) {
         o.status = st_open_memory(&o.model, d->in->file, d->in->n, &options, &o.error);
     } else if (source == SOURCE_CALLBACK) {
@@ -145,7 +145,7 @@ static st_open_options options_of(const input *in) {
     return options;
 }
 
-/* ---- what opens is sound ------------------------------------------------------------------------------ */
+/* ---- a model that opens is valid ---------------------------------------------------------------------- */
 
 static void check_text(const char *text, size_t bytes) {
     CHECK(text != NULL && text[bytes] == 0 && fuzz_is_utf8(text, bytes));
@@ -158,7 +158,7 @@ static const st_tensor *find_slowly(const st_model *m, const char *name, size_t 
     return NULL;
 }
 
-/* the name itself, and names that are nearly it, in blocks that end where they end */
+/* looks up the name and near misses, in heap blocks of their exact length */
 static void check_lookup(const st_model *m, const st_tensor *t) {
     size_t n = t->name_bytes;
     char *name = (char *)fuzz_copy(t->name, n);
@@ -186,7 +186,7 @@ static void check_read(const st_model *m, const st_tensor *t, const uint8_t *byt
         memset(whole, 0x33, n);
         CHECK(st_read(m, t, 1, whole, n, &error) == ST_ERR_ARGUMENT && whole[0] == 0x33 && whole[n - 1] == 0x33);
         CHECK(st_read(m, t, UINT64_MAX, whole, n, &error) == ST_ERR_ARGUMENT);
-        if (t->data == NULL && d->calls > 0) { /* bytes that come through read_at */
+        if (t->data == NULL && d->calls > 0) { /* read through read_at */
             d->fail_at = d->calls + 1;
             d->code = 5;
             CHECK(st_read(m, t, 0, whole, n, &error) == ST_ERR_IO && error.sys == 5 && error.position == t->offset);
@@ -211,7 +211,7 @@ static void check_metadata(const st_model *m) {
     CHECK(st_find_metadata(m, "no such key \x01\x02") == NULL);
 }
 
-/* tensors cover the data exactly and in order; with ST_OPEN_TRAILING bytes may follow */
+/* checks that tensors cover the data exactly and in order; ST_OPEN_TRAILING permits extra bytes */
 static void check_tensors(const st_model *m, const input *in, int source) {
     uint64_t at = m->shards[0].data_offset;
     size_t i;
@@ -280,7 +280,7 @@ static void check_same_model(const st_model *a, const st_model *b) {
     }
 }
 
-/* design: 96 bytes + name + 8 a dimension for a tensor, 40 + text for a metadata pair */
+/* documented: 96 bytes + name + 8 per dimension for a tensor, 40 + text for a metadata pair */
 static size_t retained_at_most(const st_model *m) {
     size_t bytes = 1024, i;
     for (i = 0; i < m->count; i++) {
@@ -292,7 +292,7 @@ static size_t retained_at_most(const st_model *m) {
     return bytes;
 }
 
-/* ---- one verdict -------------------------------------------------------------------------------------- */
+/* ---- all ways return the same result ------------------------------------------------------------------ */
 
 static void check_agrees(const input *in, int source, const opened *first, const opened *other) {
     if ((in->flags & ST_OPEN_MUST_MAP) && !is_mapped(in, source) && other->status == ST_ERR_UNSUPPORTED) {
@@ -340,7 +340,7 @@ static opened open_in(const input *in, int source, disk *d, uint8_t *work, size_
     return open_source(source, d, options);
 }
 
-/* a work buffer of a few bytes, then one of as many as the refusal asked for, both at some odd address */
+/* opens with a small work buffer, then with one of the size that the error asks for, both unaligned */
 static void try_work(const input *in, int source, const opened *first) {
     size_t shift = in->knob % 17, few = in->knob * 8, enough;
     uint8_t *work = (uint8_t *)malloc(shift + few + 1);
@@ -371,7 +371,7 @@ static void try_work(const input *in, int source, const opened *first) {
     free(work);
 }
 
-/* a read, or opening the pack, fails with a code of its own or with one that means something */
+/* makes each read or open of the pack fail, with an arbitrary code or one that has a meaning */
 static void try_failing_reads(const input *in, int source, const opened *first) {
     static const struct {
         int code;
@@ -395,7 +395,7 @@ static void try_failing_reads(const input *in, int source, const opened *first) 
     } else if (source == SOURCE_PACK && d.fail_at == 1 && d.code == ST_IO_NOT_FOUND && is_directory(in)) {
         CHECK(o.status == ST_ERR_NOT_FOUND);
     } else if (o.error.sys != failures[kind].code) {
-        CHECK(first->status == ST_ERR_FORMAT && o.status != ST_OK); /* what else the file is could not be seen */
+        CHECK(first->status == ST_ERR_FORMAT && o.status != ST_OK); /* the read that identifies other formats failed */
     } else {
         CHECK(o.status == failures[kind].status);
     }
@@ -403,7 +403,7 @@ static void try_failing_reads(const input *in, int source, const opened *first) 
     CHECK(heap.live == 0 && d.open == 0);
 }
 
-/* st_scan knows no unknown dtypes; past its limits it says so */
+/* st_scan supports no unknown dtypes and reports headers over its limits */
 static void try_scan(const input *in) {
     st_open_options options = options_of(in);
     fuzz_heap heap;
@@ -435,7 +435,7 @@ static void try_scan(const input *in) {
     CHECK(heap.live == 0);
 }
 
-/* a header's length under 2^32, and a header */
+/* whether the file starts with a header length under 2^32 and a '{' */
 static int begins_like_ours(const uint8_t *file, size_t n) {
     return n > 8 && fuzz_u64(file) <= UINT32_MAX && file[8] == '{';
 }
@@ -450,7 +450,7 @@ static unsigned flags_of(unsigned options, unsigned knob) {
     return flags;
 }
 
-/* the path of a file of these bytes, or NULL where none can be had; it is there until the program ends */
+/* writes the bytes to a system file; returns its path, or NULL on failure. The file is removed at exit. */
 #if STI_OS_POSIX
 static char system_path[] = "/tmp/fuzz_open.XXXXXX";
 
@@ -468,7 +468,7 @@ static const char *system_file(const uint8_t *bytes, size_t n) {
     return system_path;
 }
 
-/* what is there, but no file to open */
+/* paths that exist but cannot be opened as a file */
 static void try_other_paths(const input *in) {
     static const struct {
         const char *path;
@@ -525,8 +525,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 #if !defined(ST_NO_MALLOC)
     options.allocator = NULL;
 #endif
-    CHECK(st_open_memory(&again, in.file, in.n, &options, NULL) ==
-          first.status); /* an error is optional, and so is memory */
+    CHECK(st_open_memory(&again, in.file, in.n, &options, NULL) == first.status); /* error and options may be NULL */
     st_close(again);
     for (source = 0; source < (in.path ? SOURCES : SOURCE_SYSTEM); source++) {
         try_allocators(&in, source, &first);

@@ -1,5 +1,6 @@
-/* fuzz_quick.c: with the quick paths and without (tests/quick/plain.c) the same bytes come to the same status, error and model.
-   Input: as of fuzz_open. */
+/* fuzz_quick.c: the library with its fast paths and without them (tests/quick/plain.c) must return the same status,
+ * error and model for the same file.
+ * Input: as for fuzz_open. */
 #define ST_IMPLEMENTATION
 #include "fuzz.h"
 
@@ -7,7 +8,7 @@
 
 #define OPTION_BYTES 2
 
-/* option byte 0 as in fuzz_open, as far as it goes; byte 1: the limit */
+/* option byte 0 as in fuzz_open, where it applies; byte 1: the header limit */
 enum { UNKNOWN_DTYPES = 1, TRAILING = 2, NO_MAP = 4, SMALL_LIMIT = 8 };
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {

@@ -1,12 +1,12 @@
-/* fuzz_roundtrip.c: a file that opens, written anew, opens to the same model, and writing that anew changes nothing.
-   Input: two option bytes, then the file. The bytes of some tensors come from memory, those of others from st_contents.from,
-   which is opened from memory or through read_at; the order in which tensors are handed over and their names do not matter. */
+/* fuzz_roundtrip.c: a valid file, saved again, opens to the same model; saving that once more gives the same bytes.
+ * Input: two option bytes, then the file. Some tensors have data in memory, others come from st_contents.from,
+ * opened from memory or through read_at. The order of the tensors passed to st_save and their names must not matter. */
 #include "fuzz.h"
 
 #define OPTION_BYTES 2
 #define READ_CODE 5
 
-/* option bits, beside those of opening */
+/* option bits, in addition to those for opening */
 enum { UNKNOWN_DTYPES = 1, TRAILING = 2, KEEP_ORDER = 4, THROUGH_READ_AT = 8, ALIGN_AND_SLACK = 16, ALL_FROM = 32 };
 
 typedef struct input {
@@ -59,10 +59,10 @@ static st_status open_input(st_model **m, input *in, st_allocator *allocator) {
 
 /* ---- one rewrite ----------------------------------------------------------------------------------------- */
 
-/* what a rewrite does with the model's tensors before it hands them over */
+/* how a rewrite modifies the model's tensors before it passes them to st_save */
 enum { AS_THEY_ARE, REVERSED, RENAMED };
 
-/* each tensor without data, or with, by turns that `knob` says */
+/* copies the tensors; `knob` selects which ones keep their data pointer */
 static st_tensor *handed_over(const st_model *m, const input *in, int how) {
     st_tensor *all = (st_tensor *)malloc(m->count ? m->count * sizeof *all : 1);
     size_t i;
@@ -89,7 +89,7 @@ static void drop_names(st_tensor *all, size_t count) {
     }
 }
 
-/* "x" before every name: the order stays */
+/* prefixes every name with "x", which keeps their order */
 static void rename_all(st_tensor *all, size_t count) {
     size_t i;
     for (i = 0; i < count; i++) {
@@ -133,9 +133,9 @@ static st_status rewrite(sunk *out, const st_tensor *tensors, const st_model *m,
     return status;
 }
 
-/* ---- what it gave ---------------------------------------------------------------------------------------- */
+/* ---- checking the result --------------------------------------------------------------------------------- */
 
-/* the tensor's bytes in the first input */
+/* the tensor's bytes in the original file */
 static const uint8_t *bytes_in(const input *in, const st_tensor *t) {
     return in->file + t->offset;
 }
@@ -150,7 +150,7 @@ static void check_same_tensor(const st_model *m, const input *in, const st_model
     if (in->options & KEEP_ORDER) CHECK(t - again->tensors == old - m->tensors);
 }
 
-/* dtypes fall, names of one dtype rise */
+/* checks the canonical order: dtypes descending, then names ascending */
 static void check_canonical(const st_model *m) {
     size_t i;
     for (i = 1; i < m->count; i++) {
@@ -175,7 +175,7 @@ static void check_same_metadata(const st_model *m, const st_model *again) {
     }
 }
 
-/* what was written opens to the same model, and writing that anew gives the same bytes */
+/* checks that the written file opens to the same model, and that saving it again gives the same bytes */
 static void check_written(const st_model *m, const input *in, const sunk *out, int renamed) {
     uint8_t *file = fuzz_copy(out->bytes, out->n);
     input second = *in;
@@ -202,7 +202,7 @@ static void check_written(const st_model *m, const input *in, const sunk *out, i
     free(file);
 }
 
-/* ---- ways to write it ------------------------------------------------------------------------------------- */
+/* ---- ways to save ----------------------------------------------------------------------------------------- */
 
 static void try_way(const st_model *m, const input *in, int how, const sunk *first) {
     st_tensor *all = handed_over(m, in, how);
@@ -223,7 +223,7 @@ static void try_way(const st_model *m, const input *in, int how, const sunk *fir
     free(all);
 }
 
-/* every read of the source fails once */
+/* makes each read of the source fail once */
 static void try_failing_reads(const st_model *m, input *in, const st_tensor *all, unsigned reads) {
     unsigned k;
     for (k = 1; k <= reads; k++) {
@@ -238,7 +238,7 @@ static void try_failing_reads(const st_model *m, input *in, const st_tensor *all
     in->read_fails_at = 0;
 }
 
-/* bytes that are not a tensor of the source are refused before one is written */
+/* a range that is not a tensor of the source is rejected before anything is written */
 static void try_elsewhere(const st_model *m, const input *in, st_tensor *all) {
     size_t i, k;
     for (i = 0; i < m->count; i++) {

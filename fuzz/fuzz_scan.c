@@ -1,12 +1,12 @@
-/* fuzz_scan.c: the scanner, which works on whatever part of a file is at hand, against st_open.
-   Input: ten option bytes (flags, knob, a 64-bit length), then the first bytes of a file. The file's length is that of these
-   bytes, or any other number: what lies behind them reads as zeros. */
+/* fuzz_scan.c: compares st_scan, given any prefix of a file, with st_open.
+ * Input: ten option bytes (flags, knob, the file's 64-bit length), then the prefix. If the length is larger than the
+ * prefix, the rest of the file reads as zeros. */
 #include "fuzz.h"
 
 #define OPTION_BYTES 10
 
 typedef struct input {
-    const uint8_t *file; /* the bytes at hand, in a block of their own length */
+    const uint8_t *file; /* the prefix, in a heap block of its exact length */
     size_t available;
     uint64_t file_bytes;
     st_open_options options;
@@ -22,13 +22,13 @@ static int read_with_zeros(void *user, uint64_t offset, void *dst, size_t bytes)
     return 0;
 }
 
-/* bytes up to the end of the header, 8 where not even its length is there */
+/* the header's end; 8 if the prefix is too short for the header length */
 static uint64_t header_end(const uint8_t *file, size_t available) {
     uint64_t length = available < 8 ? 0 : fuzz_u64(file);
     return length > UINT64_MAX - 8 ? UINT64_MAX : 8 + length;
 }
 
-/* ---- what an escaped name stands for ------------------------------------------------------------------ */
+/* ---- unescaping names --------------------------------------------------------------------------------- */
 
 static unsigned long hex4(const char *s) {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";
@@ -50,7 +50,7 @@ static size_t put_utf8(char *out, unsigned long code) {
     return length;
 }
 
-/* the text that an accepted JSON string stands for; out has room for n bytes, which is never exceeded */
+/* unescapes a valid JSON string into out, which has n bytes */
 static size_t unescape(char *out, const char *s, size_t n) {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     size_t at = 0, bytes = 0;
@@ -87,7 +87,7 @@ static size_t unescape(char *out, const char *s, size_t n) {
 
 /* ---- the walk ----------------------------------------------------------------------------------------- */
 
-/* the current tensor against the model's of the same name */
+/* compares the current tensor with the model's tensor of the same name */
 static void check_tensor(const st_scan *scan, const st_model *m, const input *in) {
     const st_tensor *s = &scan->tensor, *t;
     char *name = (char *)malloc(s->name_bytes + 2);
@@ -114,12 +114,12 @@ static void check_tensor(const st_scan *scan, const st_model *m, const input *in
             CHECK(!st_scan_is(scan, name));
         }
     } else {
-        CHECK(!st_scan_is(scan, name)); /* it ends at its first NUL */
+        CHECK(!st_scan_is(scan, name)); /* st_scan_is takes NUL-terminated names */
     }
     free(name);
 }
 
-/* every tensor once, in the order of the header */
+/* yields every tensor once, in header order */
 static void check_walk(st_scan *scan, const st_model *m, const input *in) {
     const char *header = (const char *)in->file + 8, *last = header;
     const char *end = header + (size_t)fuzz_u64(in->file);
@@ -138,9 +138,9 @@ static void check_walk(st_scan *scan, const st_model *m, const input *in) {
     CHECK(!st_scan_next(scan) && !st_scan_next(scan));
 }
 
-/* ---- the verdict -------------------------------------------------------------------------------------- */
+/* ---- comparing results -------------------------------------------------------------------------------- */
 
-/* fewer bytes than the header needs: how many to bring, or what is wrong with the length already */
+/* a prefix shorter than the header: st_scan asks for the number of bytes it needs, or rejects the header length */
 static void check_short(const input *in, st_status status, const st_error *error) {
     uint64_t need = in->available < 8 ? 8 : header_end(in->file, in->available);
     switch (status) {
@@ -183,7 +183,7 @@ static void check_prefix(const uint8_t *bytes, size_t available, uint64_t file_b
     io.bytes = file_bytes;
     in.options.allocator = &allocator;
     CHECK(st_open_io(&m, &io, &in.options, &reference) == reference.status);
-    if (status == ST_ERR_TOO_LARGE && file_bytes <= INT64_MAX) { /* st_open refuses longer files, too */
+    if (status == ST_ERR_TOO_LARGE && file_bytes <= INT64_MAX) { /* st_open also rejects files with extra bytes */
         CHECK(fuzz_may_be_too_large(file, available));
     } else {
         CHECK(fuzz_same_error(&error, &reference));

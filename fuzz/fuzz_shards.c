@@ -1,7 +1,7 @@
-/* fuzz_shards.c: a model is saved in several files, by one call or as several processes do, into a directory that holds
-   anything: an index with any text, another model's index, files that may be theirs. The directory opens as the new model, or
-   nothing in it has changed; and no file goes that is not named as a shard is.
-   Input: three option bytes, then the text of the older index. */
+/* fuzz_shards.c: saves a model in several files, with one call or as several processes would, into a directory with
+ * arbitrary contents: any index text, another model's index, files that look like its shards. Afterwards the
+ * directory opens as the new model, or nothing has changed; only files named like shards may be removed.
+ * Input: three option bytes, then the text of the older index. */
 #include "fuzz.h"
 
 #ifdef ST_NO_FILES
@@ -18,8 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
 enum { MOST_TENSORS = 6 };
 
-/* option byte 0: one tensor less than there are in the low bits, then these; byte 1 is the knob: sizes and limits, and which
-   of the other indexes; byte 2: which files are there, a bit each */
+/* option byte 0: the low bits hold the number of tensors minus 1, then these flags; byte 1 is the knob: sizes,
+ * limits, and
+ * which other index exists; byte 2: which files exist, one bit each */
 enum { HAS_OTHER = 8, NO_OLD = 16, MANY_PROCESSES = 64 };
 
 /* ---- the directory ------------------------------------------------------------------------------------------------ */
@@ -62,7 +63,7 @@ static int holds(const char *name, const void *bytes, size_t n) {
     return same;
 }
 
-/* removes all that is there; gives how many of it nobody but the library may have made */
+/* removes all files; returns the number that only the library can have made and should have removed */
 static unsigned clear_folder(void) {
     char names[64][64];
     unsigned n = 0, hidden = 0;
@@ -118,7 +119,7 @@ static const char *other_of(const input *in) {
     return in->options & HAS_OTHER ? others[in->knob >> 6] : NULL;
 }
 
-/* the plan, written from its rules */
+/* the expected plan, written from the documented rules */
 static uint32_t count_shards(const input *in) {
     uint64_t held = 0;
     uint32_t shards = 1;
@@ -180,19 +181,19 @@ static int is_new(const input *in, const char *name) {
     return 0;
 }
 
-/* everything is as it was */
+/* checks that nothing in the directory changed */
 static void check_untouched(const input *in) {
     int i;
     for (i = 0; i < FILES; i++) CHECK(!is_there(in, i) || holds(files[i], files[i], strlen(files[i])));
     CHECK((in->options & NO_OLD) || holds(OLD_INDEX, in->index, in->n));
 }
 
-/* a file that is named as a shard is, or model.safetensors */
+/* whether a save may remove this file: it is named like a shard, or model.safetensors */
 static int may_go(int file) {
     return file >= SHARDS && file <= SINGLE;
 }
 
-/* the new model is there, and of the others just those that may stay */
+/* checks that the new model exists and that only files that may stay are left */
 static void check_saved(const input *in) {
     st_model *m;
     st_error error;
@@ -224,7 +225,7 @@ static st_contents contents_of(const input *in) {
     return c;
 }
 
-/* as several processes do, one after the other */
+/* saves as several processes would, one after another */
 static st_status save_in_parts(const input *in, const st_save_options *o, st_error *error) {
     uint32_t shards[MOST_TENSORS], count, i;
     st_save_options one = *o;

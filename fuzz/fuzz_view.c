@@ -1,6 +1,7 @@
-/* fuzz_view.c: a view of a tensor, read one by one and together with others, against the slow model of tests/slow_view.h.
-   Input: dtype, target, rank, options, a number; a byte for each dimension; the number of ranges and three bytes for each; an
-   axis for each dimension; the rest is what the tensor's data begins with. */
+/* fuzz_view.c: reads a view of a tensor, alone and in one load with others, and compares with the slow model of
+ * tests/slow_view.h.
+ * Input: dtype, target dtype, rank, options, a number; one byte for each dimension; the number of ranges and three
+ * bytes for each; an axis for each dimension; the rest is the start of the tensor's data. */
 #include "fuzz.h"
 
 #include "../tests/slow_view.h"
@@ -51,7 +52,7 @@ static int read_input(void *user, uint64_t offset, void *dst, size_t bytes) {
     return 0;
 }
 
-/* the file of one tensor "t" of that shape, between two others */
+/* makes a file with one tensor "t" of that shape between two others */
 static void make_file(input *in, int dtype, unsigned rank) {
     uint64_t shape[MOST_RANK], elements = 1, bytes;
     char text[512];
@@ -126,7 +127,8 @@ static st_status open_input(input *in) {
     return st_open_io(&in->model, &io, &options, NULL);
 }
 
-/* a tensor that is not the model's: any field may lie; what is read of it stays inside the file and dst */
+/* reads a tensor that is not the model's and has arbitrary fields: reads must stay inside the file, writes inside
+ * dst */
 static void read_foreign(input *in) {
     uint8_t *dst;
     size_t room = in->knob * 16u;
@@ -146,7 +148,7 @@ static void read_foreign(input *in) {
     free(dst);
 }
 
-/* the view by itself, in just as many bytes as it has */
+/* reads the view alone, into a buffer of its exact size */
 static void read_one(input *in, const uint8_t *slow) {
     const size_t n = in->want.status == ST_OK ? (size_t)in->want.bytes : 64;
     uint64_t shape[MOST_RANK], elements;
@@ -189,7 +191,7 @@ static int see_progress(void *user, uint64_t done, uint64_t total) {
     return 0;
 }
 
-/* the view beside its neighbours, in one call or in parts; and the plan of that */
+/* loads the view with its neighbours, in one call or in parts; also checks st_plan_load */
 static void read_together(input *in, const uint8_t *slow) {
     const size_t n = (size_t)in->want.bytes;
     uint8_t *dst = (uint8_t *)malloc(n ? n : 1), a[1], z[2], *work = NULL;

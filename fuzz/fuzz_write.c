@@ -1,8 +1,8 @@
-/* fuzz_write.c: the writer against a slow one of the harness's own, written from the rules and not from the library.
-   Input: what read_job takes of it. Whatever is saved to a sink, pushed through the streaming writer or saved to a file has
-   the slow writer's bytes, or is refused for a reason that the slow one has too; what is written opens and equals; every
-   allocation, write, fill and step of progress may fail; every block goes back. The file part runs for a fraction of the
-   inputs, in a folder of its own under the current one, and not with ST_NO_FILES. */
+/* fuzz_write.c: compares the writer with a slow writer written from the rules.
+ * Input: see read_job. Saving to a sink, streaming and saving to a file must all produce the slow writer's bytes, or
+ * fail for a reason that it also finds. The result opens to an equal model. Any allocation, write, fill or progress
+ * call may fail, and every block is freed. File tests run for a fraction of the inputs, in a scratch directory, and
+ * not with ST_NO_FILES. */
 #include "slow_writer.h"
 #ifndef ST_NO_FILES
 #include "folder.h"
@@ -11,9 +11,9 @@
 #define SINK_CODE 28
 #define FILL_CODE 29
 
-/* ---- what is handed over --------------------------------------------------------------------------------- */
+/* ---- the arguments of st_save ---------------------------------------------------------------------------- */
 
-/* the arrays that st_save takes, in blocks of their own length */
+/* the arrays for st_save, each in a heap block of its exact length */
 typedef struct arrays {
     st_tensor *tensors;
     st_pair *pairs;
@@ -35,13 +35,13 @@ static void drop_arrays(arrays *a) {
     free(a->pairs);
 }
 
-/* ---- what the library calls ------------------------------------------------------------------------------ */
+/* ---- callbacks ------------------------------------------------------------------------------------------- */
 
 typedef struct run {
     const job *j;
-    const arrays *handed; /* what st_save got, NULL for the streaming writer */
+    const arrays *handed; /* the arguments of st_save; NULL for the streaming writer */
     buffer got;
-    size_t limit; /* bytes that the sink takes */
+    size_t limit; /* bytes that the sink accepts */
     unsigned fills, fill_fails_at, steps, cancel_at;
     uint64_t done, total;
 } run;
@@ -73,7 +73,7 @@ static int run_fill(void *user, const st_tensor *t, uint64_t offset, void *dst, 
     run *r = (run *)user;
     const item *it;
     CHECK(t >= r->handed->tensors &&
-          t < r->handed->tensors + r->j->count); /* the caller's own, so its place is known */
+          t < r->handed->tensors + r->j->count); /* the caller's own pointer, so its index is known */
     it = &r->j->items[t - r->handed->tensors];
     CHECK(!it->given && n > 0 && offset <= it->bytes && n <= it->bytes - offset);
     if (++r->fills == r->fill_fails_at) return FILL_CODE;
@@ -115,7 +115,7 @@ static st_save_options options_of(const job *j, run *r, const st_allocator *allo
     return o;
 }
 
-/* `where`: what messages begin with */
+/* `where`: the prefix of messages */
 static void check_error(st_status status, const st_error *error, const char *where) {
     CHECK(error->status == status);
     if (status == ST_OK) return;
@@ -129,7 +129,7 @@ static void check_error(st_status status, const st_error *error, const char *whe
     if (status == ST_ERR_IO) CHECK(error->sys != 0);
 }
 
-/* ---- what is written opens and equals -------------------------------------------------------------------- */
+/* ---- the written file opens to an equal model ------------------------------------------------------------ */
 
 static const pair *pair_of(const job *j, const st_pair *p) {
     size_t i;
@@ -175,7 +175,7 @@ static void check_opened(const job *j, const buffer *file) {
 
 /* ---- st_save --------------------------------------------------------------------------------------------- */
 
-/* to a file, or where path is NULL to the run's sink */
+/* saves to the path, or to the run's sink if path is NULL */
 static st_status save_to(const char *path, run *r, const st_save_options *o, st_error *error) {
     const job *j = r->j;
     const st_tensor *tensors = j->count ? r->handed->tensors : NULL;
@@ -192,7 +192,7 @@ static st_status save_to(const char *path, run *r, const st_save_options *o, st_
     contents.count = j->count;
     contents.metadata = pairs;
     contents.metadata_count = j->pair_count;
-    memset(error, 0x55, sizeof *error); /* nothing may rest on what was there before */
+    memset(error, 0x55, sizeof *error); /* the call must not depend on previous contents */
     status = st_save(path, &contents, &all, error);
     check_error(status, error, path ? path : "(sink): ");
     return status;
@@ -206,7 +206,7 @@ static int is_beginning(const buffer *part, const buffer *whole) {
     return part->n <= whole->n && (part->n == 0 || memcmp(part->bytes, whole->bytes, part->n) == 0);
 }
 
-/* a sink, a fill or a step that says no: its code comes back, and what went out before is right */
+/* makes the sink, fill and progress fail: st_save returns their code, and all bytes written before are correct */
 static void try_refusals(const job *j, const arrays *a, const buffer *expected, const run *good) {
     int what;
     for (what = 0; what < 3; what++) {
@@ -226,7 +226,7 @@ static void try_refusals(const job *j, const arrays *a, const buffer *expected, 
     }
 }
 
-/* all of a few, some of many */
+/* tries every failure if there are few calls, a sample otherwise */
 static unsigned next_failure(unsigned k, unsigned calls) {
     return k + 1 + calls / 8;
 }
@@ -244,7 +244,7 @@ static void try_allocations(const job *j, const arrays *a, unsigned calls) {
     }
 }
 
-/* at an odd address: nothing in it may be aligned by luck */
+/* saves with an odd work buffer address, so that nothing is aligned by chance */
 static st_status save_in_work(const char *path, run *r, size_t bytes, st_error *error) {
     uint8_t *block = (uint8_t *)malloc(bytes + 1);
     st_save_options o = options_of(r->j, r, NULL);
@@ -259,7 +259,7 @@ static st_status save_in_work(const char *path, run *r, size_t bytes, st_error *
     return status;
 }
 
-/* what a refusal says suffices does, and one byte less does not */
+/* the size that the error asks for suffices; one byte less does not */
 static buffer try_work(const char *path, const job *j, const arrays *a) {
     run r = new_run(j, a, SIZE_MAX);
     st_error error;
@@ -275,7 +275,7 @@ static buffer try_work(const char *path, const job *j, const arrays *a) {
     return r.got;
 }
 
-/* a tensor that is too large to be written: its header goes out and some of its bytes, through a small buffer */
+/* a tensor too large to write: saves its header and part of its data through a small work buffer */
 static void try_huge(const job *j, const arrays *a, const buffer *expected) {
     size_t room = (size_t)1 << 15;
     uint8_t *work = (uint8_t *)malloc(room);
@@ -287,7 +287,7 @@ static void try_huge(const job *j, const arrays *a, const buffer *expected) {
     o.work.data = work;
     o.work.bytes = room;
     status = save(&r, &o, &error);
-    CHECK(status == ST_OK || (status == ST_ERR_IO && error.sys == SINK_CODE)); /* not so large after all */
+    CHECK(status == ST_OK || (status == ST_ERR_IO && error.sys == SINK_CODE)); /* ST_OK: the tensors fit after all */
     CHECK(r.got.n >= expected->n && is_beginning(expected, &r.got));
     free(r.got.bytes);
     free(work);
@@ -323,11 +323,11 @@ static void try_sink(const job *j, const arrays *a, const buffer *expected) {
 
 /* ---- the streaming writer -------------------------------------------------------------------------------- */
 
-/* A call that gets no memory changes nothing: it is made again. `misses` counts these. */
+/* A call that runs out of memory changes nothing and is repeated; `misses` counts these. */
 typedef struct stream {
     st_writer *writer;
     const job *j;
-    const char *where; /* what messages begin with */
+    const char *where; /* the prefix of messages */
     int is_file;
     unsigned misses;
 } stream;
@@ -343,7 +343,7 @@ static void stream_open(stream *s, const char *path, run *r, const st_save_optio
     sink.user = r;
     sink.write = run_write;
     if (!path) all.sink = &sink;
-    all.fill = NULL; /* which a streamed file does not take */
+    all.fill = NULL; /* st_writer_open does not accept these */
     all.progress = NULL;
     do {
         s->writer = (st_writer *)(void *)s;
@@ -353,8 +353,8 @@ static void stream_open(stream *s, const char *path, run *r, const st_save_optio
     CHECK(s->j->open_faults ? (s->j->open_faults & fault(status)) != 0 : status == ST_OK);
 }
 
-/* Everything, bad tensors too: they are refused and change nothing. repeated: also what has the name of an earlier one,
- * which is no fault until the writer begins. */
+/* Adds all tensors and pairs; bad ones are rejected and change nothing. repeated: also adds items with the name of
+ * an earlier one, which only st_writer_begin rejects. */
 static void stream_add(stream *s, int repeated) {
     const unsigned twice = fault(ST_ERR_DUPLICATE);
     const job *j = s->j;
@@ -393,7 +393,7 @@ static st_status stream_begin(stream *s) {
     return status;
 }
 
-/* the tensor whose bytes come at `at`, NULL behind the last */
+/* the tensor that contains data offset `at`, NULL past the last */
 static const item *item_at(const item **order, size_t count, uint64_t at) {
     size_t i;
     for (i = 0; i < count; i++) {
@@ -403,14 +403,14 @@ static const item *item_at(const item **order, size_t count, uint64_t at) {
     return NULL;
 }
 
-/* st_writer_write_to is not for sinks, and not for after st_writer_write */
+/* st_writer_write_to fails with sinks, and after st_writer_write */
 static void check_mixing(stream *s) {
     const item *order[MOST_TENSORS];
     st_status wanted = s->is_file ? ST_ERR_STATE : ST_ERR_UNSUPPORTED;
     if (in_order(s->j, order) > 0) CHECK(st_writer_write_to(s->writer, &order[0]->tensor, "x", 1, NULL) == wanted);
 }
 
-/* odd blocks; returns the first status that is not ST_OK */
+/* writes the data in odd blocks; returns the first status that is not ST_OK */
 static st_status stream_push(stream *s, const uint8_t *data, size_t n) {
     const item *order[MOST_TENSORS];
     size_t count = in_order(s->j, order), at = 0, turn = 0;
@@ -429,7 +429,7 @@ static st_status stream_push(stream *s, const uint8_t *data, size_t n) {
         at += block;
         if (turn == 2 && at < n) CHECK(st_writer_finish(s->writer, NULL) == ST_ERR_STATE);
         if (turn == 2) check_mixing(s);
-        if (turn == 3) { /* more than there is room for */
+        if (turn == 3) { /* more than the remaining data */
             bytes = (uint8_t *)malloc(n - at + 1);
             CHECK(bytes != NULL);
             memset(bytes, 0x11, n - at + 1);
@@ -458,7 +458,7 @@ static size_t header_end(const buffer *file) {
     return 8 + (size_t)fuzz_u64(file->bytes);
 }
 
-/* a failure is final */
+/* after a failure all calls fail */
 static void check_failed(stream *s) {
     st_error error;
     st_status status = st_writer_finish(s->writer, &error);
@@ -468,7 +468,7 @@ static void check_failed(stream *s) {
     CHECK(status == ST_ERR_IO || status == ST_ERR_STATE);
 }
 
-/* all of the data, and the end: the status of the first call that failed */
+/* writes all data and finishes; returns the status of the first call that failed */
 static st_status stream_through(stream *s, const buffer *expected) {
     st_error error;
     st_status status;
@@ -482,7 +482,7 @@ static st_status stream_through(stream *s, const buffer *expected) {
     return status;
 }
 
-/* to a sink that takes `limit` bytes, through an allocator whose call `fail_at` gets nothing; returns how many calls it had */
+/* streams to a sink of `limit` bytes; allocation number `fail_at` fails; returns the number of allocations */
 static unsigned try_stream(const job *j, const buffer *expected, size_t limit, unsigned fail_at) {
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
@@ -514,7 +514,7 @@ static unsigned try_stream(const job *j, const buffer *expected, size_t limit, u
     return heap.calls;
 }
 
-/* names that are there twice are refused when the writer begins, and nothing is written */
+/* st_writer_begin rejects duplicate names, and nothing is written */
 static void try_repeated(const job *j) {
     run r = new_run(j, NULL, SIZE_MAX);
     st_save_options o = options_of(j, &r, NULL);
@@ -533,7 +533,7 @@ static void try_repeated(const job *j) {
     free(r.got.bytes);
 }
 
-/* what the calls ask for suffices in the end; a writer that was closed early leaves nothing behind */
+/* the work buffer grows as the errors ask until it suffices; a writer that is closed early leaves nothing behind */
 static void try_stream_in_work(const job *j, const buffer *expected) {
     size_t bytes = j->knob, round;
     for (round = 0;; round++) {
@@ -604,7 +604,7 @@ static buffer file_bytes(void) {
     return b;
 }
 
-/* the file holds just that, and nothing lies beside it */
+/* checks the file's bytes, and that the directory holds nothing else */
 static void check_file(const buffer *expected) {
     buffer got = file_bytes();
     CHECK(same_bytes(&got, expected));
@@ -616,18 +616,18 @@ static void check_file(const buffer *expected) {
         CHECK(directory != NULL);
         while (readdir(directory)) entries++;
         closedir(directory);
-        CHECK(entries == 3); /* itself, its parent, the file */
+        CHECK(entries == 3); /* ".", "..", the file */
     }
 #endif
 }
 
 static st_save_options file_options(const job *j, run *r, const st_allocator *allocator) {
     st_save_options o = options_of(j, r, allocator);
-    o.flags |= ST_SAVE_NO_SYNC; /* a flush takes milliseconds */
+    o.flags |= ST_SAVE_NO_SYNC; /* flushing takes milliseconds */
     return o;
 }
 
-/* saving that fails: the file stays as it is */
+/* a failing save leaves the file unchanged */
 static void try_failing_saves(const job *j, const arrays *a, const buffer *expected, unsigned steps, unsigned calls) {
     fuzz_heap heap;
     st_allocator allocator = fuzz_allocator(&heap);
@@ -635,7 +635,7 @@ static void try_failing_saves(const job *j, const arrays *a, const buffer *expec
     st_save_options o = file_options(j, &r, &allocator);
     st_error error;
     unsigned k;
-    o.align = j->align == 64 ? 128 : 64; /* another file than the one that is there */
+    o.align = j->align == 64 ? 128 : 64; /* so that a save would change the file */
     for (k = 1; k <= calls; k = next_failure(k, calls)) {
         heap.calls = 0;
         heap.fail_at = k;
@@ -664,7 +664,7 @@ static void try_save(const job *j, const arrays *a, const buffer *old, const buf
     check_file(expected);
 }
 
-/* over the file that is open, mapped or not; Windows may refuse to replace it */
+/* saves over the file that is open, mapped or not; Windows may refuse to replace it */
 static void try_save_model(const job *j, const buffer *expected) {
     st_save_options o;
     st_contents contents;
@@ -692,7 +692,7 @@ static void try_save_model(const job *j, const buffer *expected) {
     check_file(expected);
 }
 
-/* the next bytes of one tensor after the other, a few at a time */
+/* writes to all tensors in turn, a few bytes at a time */
 static void push_to(stream *s) {
     const job *j = s->j;
     size_t i, round, left = 1;
@@ -704,7 +704,7 @@ static void push_to(stream *s) {
             st_error error;
             if (it->faults || at >= it->bytes) continue;
             if (block > it->bytes - at) block = (size_t)it->bytes - at;
-            if (round == 1) { /* more than the tensor has room for */
+            if (round == 1) { /* more than the rest of the tensor */
                 CHECK(st_writer_write_to(s->writer, &it->tensor, j, (size_t)it->bytes, &error) == ST_ERR_ARGUMENT);
                 check_error(ST_ERR_ARGUMENT, &error, s->where);
             }
@@ -712,7 +712,7 @@ static void push_to(stream *s) {
             CHECK(st_writer_write_to(s->writer, &it->tensor, bytes, block, &error) == ST_OK && error.status == ST_OK);
             free(bytes);
             CHECK(st_writer_write_to(s->writer, &it->tensor, NULL, 0, NULL) == ST_OK);
-            CHECK(st_writer_write(s->writer, "x", 1, NULL) == ST_ERR_STATE); /* the two ways do not mix */
+            CHECK(st_writer_write(s->writer, "x", 1, NULL) == ST_ERR_STATE); /* the two ways cannot be mixed */
             left = 1;
         }
     }
@@ -753,7 +753,7 @@ static uint64_t trailing_blanks(const buffer *file) {
     return end - at;
 }
 
-/* each allocation fails in turn, until none does */
+/* makes each allocation fail in turn, until the edit succeeds */
 static st_status edit(const job *j, unsigned flags, const buffer *before) {
     arrays a = arrays_of(j);
     st_status status = ST_ERR_MEMORY;
@@ -779,7 +779,7 @@ static st_status edit(const job *j, unsigned flags, const buffer *before) {
     return status;
 }
 
-/* none, or half of the metadata and perhaps a long value more */
+/* removes all metadata, or half of it; sometimes adds a pair with a long value */
 static char *change_metadata(job *j) {
     pair *more;
     j->pair_count = j->has_metadata ? j->pair_count / 2 : 0;
@@ -788,7 +788,7 @@ static char *change_metadata(job *j) {
     if (!j->has_metadata || !(j->knob & 8)) return NULL;
     more = &j->pairs[j->pair_count++];
     memset(more, 0, sizeof *more);
-    more->key.bytes = (char *)fuzz_copy("zz", 2); /* no piece of a text */
+    more->key.bytes = (char *)fuzz_copy("zz", 2); /* allocated separately */
     more->key.n = 2;
     more->value.n = j->knob * 16u + 1;
     more->value.bytes = (char *)malloc(more->value.n);
@@ -801,7 +801,7 @@ static char *change_metadata(job *j) {
     return more->key.bytes;
 }
 
-/* the length of the header stays where the new one fits, else slack and alignment do */
+/* the header length stays if the new metadata fits; otherwise slack and alignment are kept */
 static void try_edit(const job *old, const buffer *expected) {
     job j = *old;
     buffer edited, whole = {NULL, 0, 0};
@@ -826,7 +826,7 @@ static void try_edit(const job *old, const buffer *expected) {
     } else {
         CHECK(status == ST_OK);
         whole = file_bytes();
-        check_file(&whole); /* nothing else lies there */
+        check_file(&whole); /* no other file exists */
         check_opened(&j, &whole);
         CHECK(trailing_blanks(&whole) >= trailing_blanks(expected));
     }

@@ -1,5 +1,5 @@
-/* main.c: runs a harness over files, with any compiler and without libFuzzer. A violation aborts.
-   usage: fuzz_NAME FILE... */
+/* main.c: runs a harness over files with any compiler, without libFuzzer. A failed check aborts.
+ * usage: fuzz_NAME FILE... */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
-/* libFuzzer brings its own; here the harness's mutator is never called */
+/* libFuzzer provides its own; replay never calls the harness's mutator */
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size) {
     (void)data, (void)max_size;
     return size;
@@ -34,7 +34,7 @@ static int run_file(const char *path) {
     good = feof(file) && !ferror(file);
     fclose(file);
     if (good) {
-        uint8_t *exact = (uint8_t *)malloc(size ? size : 1); /* so that a sanitizer sees a byte read past the end */
+        uint8_t *exact = (uint8_t *)malloc(size ? size : 1); /* exact, so that sanitizers detect overreads */
         size_t i;
         for (i = 0; exact && i < size; i++) exact[i] = data[i];
         good = exact && LLVMFuzzerTestOneInput(exact, size) == 0;

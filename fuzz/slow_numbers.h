@@ -1,15 +1,15 @@
-/* slow_numbers.h: a second opinion on conversion, by search instead of by shifting: numbers are compared exactly, and the
-   code of a number is the one between whose neighbours' midpoints it lies. Nothing of safetensors.h is used but the
-   numbers of dtypes. */
+/* slow_numbers.h: an independent implementation of dtype conversion. Encoding searches for the nearest number with
+ * exact comparisons instead of shifting bits: a number's code is the one whose neighbours' midpoints enclose it.
+ * Uses nothing of safetensors.h but the dtype numbers. */
 #ifndef SLOW_NUMBERS_H
 #define SLOW_NUMBERS_H
 #include <stdint.h>
 
-/* i: infinity and NaNs at the top; n: one NaN at the top; z: NaN at -0; f: neither; p: powers of two; s, u: integers;
-   b: BOOL; c: no number */
+/* i: infinity and NaNs at the top; n: one NaN at the top; z: NaN at -0; f: neither; p: powers of two; s, u: signed
+ * and unsigned integers; b: BOOL; c: cannot be converted */
 static const struct slow_format {
     char kind;
-    int exponent, fraction, bias; /* bits of the two */
+    int exponent, fraction, bias; /* exponent, fraction: bits */
     int bits;
 } slow_formats[] = {
     {'c', 0, 0, 0, 0},       {'b', 0, 0, 0, 8},  {'f', 2, 1, 1, 4},  {'f', 2, 3, 1, 6},     {'f', 3, 2, 3, 6},
@@ -20,9 +20,9 @@ static const struct slow_format {
 };
 #define SLOW_DTYPES ((int)(sizeof slow_formats / sizeof *slow_formats))
 
-typedef struct slow_number { /* whole * 2^power, or none of that */
+typedef struct slow_number { /* whole * 2^power, unless infinite or NaN */
     int negative, infinite, nan;
-    uint64_t whole; /* of a NaN: its fraction, of so many bits */
+    uint64_t whole; /* NaN: the fraction; power holds its width in bits */
     int power;
 } slow_number;
 
@@ -30,7 +30,7 @@ static inline uint64_t slow_two_to(int n) {
     return (uint64_t)1 << n;
 }
 
-/* codes 0, 1, ... up to this are the finite numbers that are not negative, in rising order */
+/* codes 0 to slow_largest() are the finite non-negative numbers in ascending order */
 static inline uint64_t slow_largest(int dtype) {
     const struct slow_format *f = &slow_formats[dtype];
     uint64_t all = slow_two_to(f->exponent + f->fraction);
@@ -52,7 +52,7 @@ static inline slow_number slow_finite(int dtype, uint64_t code) {
     return n;
 }
 
-/* what an element stands for */
+/* returns the value of a code */
 static inline slow_number slow_decode(int dtype, uint64_t code) {
     const struct slow_format *f = &slow_formats[dtype];
     slow_number n = {0, 0, 0, 0, 0};
@@ -86,7 +86,7 @@ static inline slow_number slow_decode(int dtype, uint64_t code) {
     return n;
 }
 
-/* of the magnitudes of finite numbers: less than 0, 0, more than 0 */
+/* compares the magnitudes of finite numbers; returns a negative number, 0, or a positive number */
 static inline int slow_compare(slow_number a, slow_number b) {
     if (a.whole == 0 || b.whole == 0) return (a.whole > 0) - (b.whole > 0);
     for (; a.whole < slow_two_to(56); a.power -= 8) a.whole *= 256;
@@ -97,7 +97,7 @@ static inline int slow_compare(slow_number a, slow_number b) {
     return (a.whole > b.whole) - (a.whole < b.whole);
 }
 
-/* the middle between a code's number and the next one's */
+/* returns the midpoint between a code's number and the next one */
 static inline slow_number slow_middle(int dtype, uint64_t code) {
     const struct slow_format *f = &slow_formats[dtype];
     slow_number n = {0, 0, 0, 0, 0};
@@ -108,10 +108,10 @@ static inline slow_number slow_middle(int dtype, uint64_t code) {
     return n;
 }
 
-/* the code whose number is nearest to a finite magnitude, the even one of two; most + 1 where that is past most */
+/* returns the code nearest to a finite magnitude, ties to even; most + 1 if the magnitude rounds past most */
 static inline uint64_t slow_nearest(int dtype, slow_number n, uint64_t most) {
     uint64_t low = 0, high = most + 1;
-    while (low < high) { /* codes below low are too small; high is not, or past all */
+    while (low < high) { /* invariant: codes below low are too small; high is not, or is most + 1 */
         uint64_t code = low + (high - low) / 2;
         int past = slow_compare(n, slow_middle(dtype, code));
         if (past > 0 || (past == 0 && code % 2 == 1)) {
@@ -131,7 +131,7 @@ static inline uint64_t slow_integer(int dtype, slow_number n) {
     limit.whole = most;
     if (n.nan) return 0;
     if (!n.infinite && slow_compare(n, limit) < 0) {
-        if (n.power < 0) { /* a float, of 53 bits at most */
+        if (n.power < 0) { /* a fraction of at most 53 bits */
             whole = slow_nearest(dtype, n, slow_two_to(53));
         } else {
             for (whole = n.whole; n.power > 0; n.power--) whole *= 2;
@@ -141,7 +141,7 @@ static inline uint64_t slow_integer(int dtype, slow_number n) {
     return n.negative && whole > 0 ? all - whole + 1 : whole;
 }
 
-/* the code of an element of that dtype, which is not under a byte, in its low bits */
+/* encodes a number as a dtype of at least 8 bits */
 static inline uint64_t slow_encode(int dtype, slow_number n) {
     const struct slow_format *f = &slow_formats[dtype];
     const uint64_t most = slow_largest(dtype), quiet = f->fraction > 0 ? slow_two_to(f->fraction - 1) : 0;
@@ -161,7 +161,7 @@ static inline uint64_t slow_encode(int dtype, slow_number n) {
     return code == 0 && f->kind == 'z' ? 0 : sign + code;
 }
 
-/* whether the table has the pair; to itself every dtype goes as it is */
+/* returns whether st_convert supports the pair; the caller handles to == from */
 static inline int slow_pair(int to, int from) {
     const char k = slow_formats[to].kind;
     return k != 'c' && k != 'f' && k != 'p' && slow_formats[from].kind != 'c';

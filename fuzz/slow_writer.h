@@ -1,5 +1,5 @@
-/* slow_writer.h: what fuzz_write.c makes of its input: a model to save, often a bad one, with the harness's own judgement of it
-   and its own file, both written from the rules and not from the library. */
+/* slow_writer.h: turns fuzz_write.c's input into a model to save, often an invalid one, and computes the expected
+ * statuses and the expected file. Both are written from the rules, independently of the library. */
 #ifndef SLOW_WRITER_H
 #define SLOW_WRITER_H
 #include "fuzz.h"
@@ -7,26 +7,26 @@
 #define MOST_TENSORS 32
 #define MOST_PAIRS 12
 #define MOST_RANK 8
-#define SMALL_BYTES 4096       /* a tensor of more has no data here and cannot be written */
-#define HEADER_LIMIT 100000000 /* of the format */
+#define SMALL_BYTES 4096       /* larger tensors have no data here and cannot be written */
+#define HEADER_LIMIT 100000000 /* the format's limit */
 #define MOST_DATA ((uint64_t)INT64_MAX)
 
 typedef struct text {
-    char *bytes; /* a block of its own; a NUL follows only where the text is handed over without its length */
+    char *bytes; /* a heap block of its own; NUL-terminated only if passed without a length */
     size_t n;
     int null, terminated;
 } text;
 
 typedef struct item {
-    st_tensor tensor; /* as handed over */
+    st_tensor tensor; /* as passed to the library */
     uint64_t shape[MOST_RANK];
     text name, spelling;
     uint8_t *data;
-    int null_shape, given; /* given: handed over, not left to `fill` */
-    /* the harness's own view */
+    int null_shape, given; /* given: has data, instead of leaving it to `fill` */
+    /* the expected values */
     int dtype;
     uint64_t bytes;
-    unsigned faults; /* 1 << status of everything that is wrong with it, beside those before it that are right */
+    unsigned faults; /* the errors of this tensor, as bits 1 << status; earlier valid tensors count for duplicates */
 } item;
 
 typedef struct pair {
@@ -42,10 +42,10 @@ typedef struct job {
     int has_metadata, has_fill, files, huge;
     unsigned flags, knob;
     size_t align, slack;
-    unsigned faults;       /* of st_save: 1 << status; 0: it must succeed */
+    unsigned faults;       /* possible statuses of st_save, as bits 1 << status; 0: it must succeed */
     unsigned open_faults;  /* of st_writer_open */
-    int repeated;          /* a pair or a tensor, right but for its name, has that of an earlier one */
-    unsigned begin_faults; /* of st_writer_begin, without the refused tensors and pairs */
+    int repeated;          /* a valid pair or tensor has the name of an earlier one */
+    unsigned begin_faults; /* of st_writer_begin, after bad tensors and pairs were rejected */
 } job;
 
 /* ---- bytes ---------------------------------------------------------------------------------------------- */
@@ -95,7 +95,7 @@ static const char *const pieces[3][6] = {
     {"\xF0\x9F\x98\x80", "/", "\b\t\v\f\r", "__metadata__", "\xEE\x80\x80", "\xEF\xBF\xBD"}};
 static const char *const broken[] = {"\xFF", "\xC3", "\xED\xA0\x80", "\xC0\xAF", "\xF4\x90\x80\x80", "\xE2\x82"};
 
-/* one byte of length, then one a piece; texts of one length byte and the same pieces are the same text */
+/* one byte of length, then one for each piece; equal bytes give equal texts */
 static inline text take_text(cursor *c) {
     unsigned shape = take(c), count = shape & 7, i;
     buffer b = {NULL, 0, 0};
@@ -128,7 +128,7 @@ static const uint64_t dimensions[] = {
 static const char *const spellings[] = {"X2", "F128", "q\"\\\n\x01", "\xE2\x82\xAC", "f32", "I2"};
 #define SPELLINGS (sizeof spellings / sizeof *spellings)
 
-/* a spelling for ST_DTYPE_UNKNOWN: one of ours, one that is known, one that is not UTF-8, none */
+/* a spelling for ST_DTYPE_UNKNOWN: unknown, known, invalid UTF-8, or NULL */
 static inline void take_spelling(item *it, unsigned kind, cursor *c) {
     unsigned which = take(c);
     const char *s = kind == 27   ? fuzz_dtypes[1 + which % 22].name
@@ -148,7 +148,7 @@ static inline void take_tensor(job *j, cursor *c) {
     it->name = take_text(c);
     t->name = it->name.null ? NULL : it->name.bytes;
     t->name_bytes = it->name.terminated ? 0 : it->name.n;
-    t->elements = t->offset = 0x5555555555555555u; /* what saving does not look at */
+    t->elements = t->offset = 0x5555555555555555u; /* fields that saving ignores */
     t->shard = 0x55555555u;
     t->bytes = 0x5555u;
     kind = take(c);
@@ -195,7 +195,7 @@ static inline void read_job(job *j, cursor *c) {
     while (c->at < c->end && j->count < MOST_TENSORS) take_tensor(j, c);
 }
 
-/* ---- the rules, slowly ---------------------------------------------------------------------------------- */
+/* ---- the rules, implemented simply ---------------------------------------------------------------------- */
 
 static inline int same_text(const text *a, const text *b) {
     return a->n == b->n && memcmp(a->bytes, b->bytes, a->n) == 0;
@@ -286,7 +286,7 @@ static inline int text_before(const text *a, const text *b) {
     return order != 0 ? order < 0 : a->n < b->n;
 }
 
-/* the good tensors in the order of the file; returns how many */
+/* sorts the valid tensors in file order; returns their number */
 static inline size_t in_order(const job *j, const item **order) {
     size_t count = 0, i, k;
     for (i = 0; i < j->count; i++) {
@@ -342,8 +342,8 @@ static inline void put_entry(buffer *b, const item *it, uint64_t begin) {
     put_string(b, "]}");
 }
 
-/* The file of the good tensors and pairs, with `overflow` set where it cannot be; without data where a tensor is huge. The
-   blanks of a header over the limit are not made. */
+/* Returns the file of the valid tensors and pairs; sets `overflow` if it cannot exist. Omits the data if a tensor is
+ * huge, and the padding of a header over the limit. */
 static inline buffer write_slowly(const job *j, int *overflow, uint64_t *header) {
     const item *order[MOST_TENSORS];
     size_t count = in_order(j, order), i;
@@ -385,12 +385,13 @@ static inline void make_data(item *it, unsigned seed) {
     it->tensor.data = it->given ? it->data : NULL;
 }
 
-/* judges all of it; what st_save may say is what its options, first bad pair or first bad tensor are guilty of */
+/* computes all expected statuses: st_save may report an error of its options, of the first bad pair or of the first
+ * bad tensor */
 static inline void judge(job *j, buffer *expected) {
     int overflow;
     size_t i;
     uint64_t header = 0;
-    const unsigned twice = fault(ST_ERR_DUPLICATE); /* is seen last, once all are known */
+    const unsigned twice = fault(ST_ERR_DUPLICATE); /* reported last, once all names are known */
     unsigned first_pair = 0, first_item = 0, no_data = 0;
     for (i = 0; i < j->pair_count; i++) {
         judge_pair(j, i);
@@ -414,9 +415,9 @@ static inline void judge(job *j, buffer *expected) {
     *expected = write_slowly(j, &overflow, &header);
     if (overflow) j->begin_faults |= fault(ST_ERR_OVERFLOW);
     if (header > HEADER_LIMIT) j->begin_faults |= fault(ST_ERR_HEADER_LIMIT);
-    if (header == UINT64_MAX) j->begin_faults |= fault(ST_ERR_OVERFLOW); /* slack that no sum can hold */
-    /* a repeated name is found when names are sorted: before the sources of bytes are looked at, or after, and the header
-     * may be too long with it */
+    if (header == UINT64_MAX) j->begin_faults |= fault(ST_ERR_OVERFLOW); /* slack overflows the sum */
+    /* Duplicate names are found while sorting, before or after the data sources are checked, and the header may also
+     * be too long. */
     if (j->repeated && (j->faults & ~fault(ST_ERR_ARGUMENT)) == 0 && !first_pair && !first_item) {
         j->faults |= twice | fault(ST_ERR_OVERFLOW);
     }

@@ -1,4 +1,4 @@
-/* Room 16: raw reads, alignment, advice, on every kind of source. */
+/* Tests room 16: st_read, alignment and st_advise, with every kind of source. */
 #include "../safetensors.h"
 
 #include "large.h"
@@ -8,7 +8,7 @@ static const char header[] = "{\"z\":" E("F64", "[0]", "[0,0]") ",\"a\":" E("U8"
     "F32", "[2]", "[5,13]") ",\"c\":" E("F4", "[3,2]", "[13,16]") ",\"e\":" E("I64", "[0,7]", "[16,16]") "}";
 static const char data[] = "abcdefghijklmnop";
 
-/* every range of every tensor, and the ranges just outside, which leave dst alone */
+/* reads every range of every tensor, and ranges just outside, which must leave dst unchanged */
 static void ranges(const st_model *m) {
     size_t i;
     for (i = 0; i < m->count; i++) {
@@ -54,7 +54,7 @@ static void refusals(const st_model *m) {
     CHECK_STATUS(st_read(m, a, 1, &byte, SIZE_MAX, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_read(m, a, UINT64_MAX, &byte, SIZE_MAX, NULL), ST_ERR_ARGUMENT);
     CHECK_EQ(byte, '#');
-    /* a copy of a tensor will do, what lies outside the file will not */
+    /* a copy of a tensor is accepted; a range outside the file is rejected */
     CHECK_STATUS(st_read(m, &other, 4, &byte, 1, &error), ST_OK);
     CHECK_EQ(byte, 'e');
     byte = '#';
@@ -73,7 +73,7 @@ static void refusals(const st_model *m) {
     CHECK_EQ(byte, '#');
 }
 
-/* a hint takes nothing away */
+/* advice must not change what is read */
 static void advice(const st_model *m) {
     static const st_advice both[] = {ST_ADVISE_WILL_NEED, ST_ADVISE_DONE};
     st_error error;
@@ -97,7 +97,7 @@ static void advice(const st_model *m) {
     }
 }
 
-/* advice over many pages, and tensors that share them */
+/* advice for tensors that span many pages or share pages */
 static void large_advice(void) {
     enum { PAGES = 64, PAGE = 65536 };
     static const char text[] =
@@ -141,7 +141,7 @@ static void alignment(void) {
         t.data = NULL;
         CHECK_EQ(st_is_aligned(&t), 0);
         for (at = 0; at < 16; at++) {
-            const unsigned size = element[i] > 0 ? element[i] : 1; /* one not known here is bytes */
+            const unsigned size = element[i] > 0 ? element[i] : 1; /* an unknown dtype counts as bytes */
             t.data = (const char *)room + at;
             CHECK_EQ(st_is_aligned(&t), at % size == 0);
         }

@@ -1,4 +1,4 @@
-/* Room 14: what a program asks for and is not there, what is there and it did not ask for, and other names for tensors. */
+/* Tests room 14: names that the model lacks, tensors that the program did not use, and aliases. */
 #include "../safetensors.h"
 
 #include "large.h"
@@ -10,7 +10,7 @@
 static pack p;
 static st_error error;
 
-/* tensors a, b, c and one of an odd name in a file, d in another */
+/* one file with tensors a, b, c and one with an unusual name; a second file with tensor d */
 static void put_shards(const char *metadata) {
     char header[600];
     snprintf(header, sizeof header,
@@ -35,7 +35,7 @@ static st_model *open_index(const char *metadata) {
     return m;
 }
 
-/* ---- used for, and not ---- */
+/* ---- used and unused tensors ---- */
 
 static void asking(void) {
     static const char *const all[] = {"a", "b", "c", "\303\251\n", "d"}, *const some[] = {"d", "none", "a", "", "a"};
@@ -54,7 +54,7 @@ static void asking(void) {
     CHECK(st_next_unused(m, used, &m->tensors[4]) == NULL);
     test_row = "some";
     memset(used, 0, sizeof used);
-    used[1] = 7; /* what was used before stays so */
+    used[1] = 7; /* st_next_unused does not change entries of other tensors */
     CHECK_EQ(st_find_all(m, some, 5, found, used), 3);
     CHECK(found[0] == &m->tensors[4] && found[1] == NULL && found[2] == &m->tensors[0] && found[3] == NULL);
     CHECK(found[4] == found[2]);
@@ -64,7 +64,7 @@ static void asking(void) {
     t = st_next_unused(m, used, t);
     CHECK(t == &m->tensors[3]);
     CHECK(st_next_unused(m, used, t) == NULL);
-    test_row = "in parts"; /* each may be left out */
+    test_row = "in parts"; /* either argument may be NULL */
     CHECK_EQ(st_find_all(m, some, 5, NULL, NULL), 3);
     CHECK_EQ(st_find_all(m, some, 0, NULL, NULL), 0);
     CHECK_EQ(st_find_all(m, NULL, 0, found, used), 0);
@@ -84,13 +84,13 @@ static void asking(void) {
     test_row = "";
 }
 
-/* ---- other names ---- */
+/* ---- aliases -------- */
 
 typedef struct alias_case {
     const char *name;
-    const char *file;  /* the first file's metadata */
-    const char *index; /* the index's, a value and what follows it */
-    const char *want;  /* "alias=tensor;" of each */
+    const char *file;  /* metadata of the first file */
+    const char *index; /* metadata of the index: a value and the text after it */
+    const char *want;  /* "alias=tensor;" for each alias */
 } alias_case;
 
 #define META(text) "\"__metadata__\":{" text "},"
@@ -101,7 +101,7 @@ static const alias_case alias_cases[] = {
     {"no metadata that means anything", META("\"format\":\"pt\""), IMETA("\"total_size\":5,\"x\":{\"a\":\"b\"}"), ""},
     {"no groups", "", IMETA("\"param_sharing\":[]"), ""},
     {"empty groups", "", IMETA("\"param_sharing\":[[],[]]"), ""},
-    /* V-F10 */
+    /* groups of shared names, as transformers writes them */
     {"a pair, both there", "", IMETA("\"param_sharing\":[[\"a\",\"b\"]]"), "b=a;"},
     {"a pair, the second there", "", IMETA("\"param_sharing\":[[\"q\",\"b\"]]"), "q=b;"},
     {"a pair, the first there", "", IMETA("\"param_sharing\":[[\"b\",\"q\"]]"), "q=b;"},
@@ -112,7 +112,7 @@ static const alias_case alias_cases[] = {
     {"escapes", "", IMETA("\"param_sharing\":[[\"\\u0061\",\"q\\n\\u00e9\"],[\"\303\251\\u000a\",\"\"]]"),
      "q\n\303\251=a;=\303\251\n;"},
     {"blanks, and a key that is escaped", "", IMETA("\"param\\u005fsharing\" : [ [ \"a\" , \"q\" ] ] "), "q=a;"},
-    /* dropped names, of the file or of the index */
+    /* names that were dropped when saving, in the file's metadata or the index's */
     {"a dropped name", META("\"q\":\"a\",\"format\":\"pt\""), "", "q=a;"},
     {"one of the index", "", IMETA("\"q\":\"d\""), "q=d;"},
     {"its value is escaped", "", IMETA("\"q\\u0022\":\"\\u00e9\\n\""), "q\"=\303\251\n;"},
@@ -141,7 +141,7 @@ static void list_is(const st_model *m, const char *want) {
     CHECK_STATUS(status, ST_ERR_ARGUMENT);
     n = (size_t)error.expected;
     for (shift = 0; shift <= 9; shift++) {
-        const size_t enough = n + (8 - shift % 8) % 8; /* aligned as malloc is, plus what is skipped */
+        const size_t enough = n + (8 - shift % 8) % 8; /* aligned like malloc's blocks, plus the skipped bytes */
         memory = (unsigned char *)malloc(enough + shift);
         if (memory == NULL) exit(2);
         memset(memory, 0xa5, enough + shift);
@@ -181,7 +181,7 @@ static void listing(void) {
     test_row = "";
 }
 
-/* param_sharing of another shape is said, and stands in nobody's way but st_aliases' */
+/* malformed param_sharing makes st_aliases fail, and nothing else */
 static void wrong_shapes(void) {
     static const char *const wrong[] = {"{}",
                                         "null",
@@ -214,7 +214,8 @@ static void wrong_shapes(void) {
     test_row = "";
 }
 
-/* a name of 256 bytes that is escaped still stands for a tensor; a longer one does not; unescaped, any does */
+/* an escaped name of up to 256 bytes is matched to a tensor, a longer one is not; unescaped names may have any
+ * length */
 static void long_names(void) {
     int n;
     for (n = 255; n <= 257; n++) {
@@ -258,7 +259,7 @@ static void long_names(void) {
     test_row = "";
 }
 
-/* of one file, with no index */
+/* aliases of a single file without an index */
 static void one_file(void) {
     static const char header[] = "{" META("\"q\":\"t\",\"r\\u0000s\":\"t\"") "\"t\":" E("U8", "[1]", "[0,1]") "}";
     unsigned char memory[256];
@@ -283,7 +284,7 @@ static void one_file(void) {
     free(file);
 }
 
-/* many of them cost what their text costs */
+/* the cost of many aliases is linear in the length of their text */
 static void many(void) {
     growing text = {NULL, 0, 0};
     st_open_options options;

@@ -1,18 +1,18 @@
-/* allocator.h: an allocator that counts, checks what it gets back, and says no when told to. */
+/* allocator.h: an allocator that counts calls, checks the blocks that are freed, and fails on demand. */
 #ifndef ALLOCATOR_H
 #define ALLOCATOR_H
 #include "test.h"
 
 typedef struct counting {
     st_allocator allocator;
-    size_t calls;       /* of alloc */
-    size_t live_blocks; /* taken and not given back */
+    size_t calls;       /* calls of alloc */
+    size_t live_blocks; /* allocated and not yet freed */
     size_t live_bytes, peak_bytes;
-    size_t fail_at;   /* the call, from 1, that gets nothing; 0: none */
-    int fail_forever; /* nor does any call after it */
+    size_t fail_at;   /* the number of the call that fails, from 1; 0: none */
+    int fail_forever; /* all later calls fail as well */
 } counting;
 
-#define COUNTING_GUARD 16 /* before each block: its size and a mark; keeps the alignment of malloc */
+#define COUNTING_GUARD 16 /* precedes each block: its size and a mark; keeps malloc's alignment */
 #define COUNTING_MARK 0x5afe7e50u
 
 static inline void *counting_alloc(void *user, size_t bytes) {
@@ -26,7 +26,7 @@ static inline void *counting_alloc(void *user, size_t bytes) {
     if (block == NULL) return NULL;
     memcpy(block, &bytes, sizeof bytes);
     memcpy(block + COUNTING_GUARD - sizeof mark, &mark, sizeof mark);
-    memset(block + COUNTING_GUARD, 0xa5, bytes); /* what is read before it is written differs from one that is zero */
+    memset(block + COUNTING_GUARD, 0xa5, bytes); /* so that reading uninitialized bytes changes results */
     c->live_blocks++;
     c->live_bytes += bytes;
     if (c->live_bytes > c->peak_bytes) c->peak_bytes = c->live_bytes;
@@ -57,7 +57,7 @@ static inline void counting_begin(counting *c) {
     (c->allocator.free) = counting_free;
 }
 
-static inline void counting_end(const counting *c) { /* nothing is left */
+static inline void counting_end(const counting *c) { /* checks that everything was freed */
     CHECK_EQ(c->live_blocks, 0);
     CHECK_EQ(c->live_bytes, 0);
 }

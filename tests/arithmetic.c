@@ -1,4 +1,4 @@
-/* Room 6: sums and products that do not wrap, little-endian loads, spans. */
+/* Tests room 6: sums and products that detect overflow, little-endian loads, spans. */
 #define ST_IMPLEMENTATION
 #include "../safetensors.h"
 

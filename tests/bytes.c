@@ -1,4 +1,4 @@
-/* The sizes that the command-line tool takes. */
+/* Tests how the command-line tool parses sizes such as 64K. */
 #include "../safetensors.h"
 
 #include "../examples/st/bytes.c"

@@ -1,13 +1,13 @@
-/* cases.h: what a table of files consists of: the bytes of a file, and the verdict that every reader must give. */
+/* cases.h: the row of a table of test files: the file's bytes and the result that every way to open it must return. */
 #ifndef CASES_H
 #define CASES_H
 #include "test.h"
 
-#define ANY_VALUE (UINT64_MAX - 1) /* expected or actual of a fault for which they say nothing */
+#define ANY_VALUE (UINT64_MAX - 1) /* for expected or actual if the test does not check it */
 
 typedef struct file_case {
     const char *name;
-    uint64_t length;    /* what the file's first eight bytes say; a file without `header` lies in `data`, whole */
+    uint64_t length;    /* the header length; without `header`, `data` is the whole file */
     const char *header; /* NULL: none */
     size_t header_bytes;
     const char *data;
@@ -17,12 +17,12 @@ typedef struct file_case {
     st_status status;
     uint64_t position;
     uint64_t expected, actual;
-    const char *subject; /* NULL: not looked at */
-    size_t count;        /* of tensors, where the file opens */
-    int accident;        /* the reference accepts it, by one of the five accidents that are not shared */
+    const char *subject; /* NULL: not checked */
+    size_t count;        /* number of tensors, if the file opens */
+    int accident;        /* the reference accepts it, by one of the five accidents that we do not share */
 } file_case;
 
-/* an entry's value as writers lay it out, and the three fields most tests use */
+/* an entry's value in the usual layout, and the three fields that most tests use */
 #define E(dtype, shape, offsets) "{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 #define BASE "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]"
 
@@ -35,7 +35,8 @@ typedef struct file_case {
 #define CASE_DATA(bytes) .data = bytes, .data_bytes = sizeof(bytes) - 1
 #define CASE_ANY .expected = ANY_VALUE, .actual = ANY_VALUE
 
-/* a copy of exactly the file's length, so that a checker of memory sees every byte read past it; to be freed */
+/* returns a copy in a block of the file's exact length, so that sanitizers detect reads past the end; the caller
+ * frees it */
 static inline unsigned char *case_file(const file_case *row, size_t *n) {
     size_t at = row->header != NULL ? 8 : 0, i;
     unsigned char *file;
@@ -48,7 +49,7 @@ static inline unsigned char *case_file(const file_case *row, size_t *n) {
     return file;
 }
 
-/* the file of a header and data that a test made up as it ran; to be freed */
+/* returns a file made of a header and data; the caller frees it */
 static inline unsigned char *make_file(const char *header, size_t header_bytes, const void *data, size_t data_bytes,
                                        size_t *n) {
     file_case row;

@@ -1,5 +1,5 @@
-/* codes.h: the bits of the F32 that each code stands for, by ml_dtypes 0.6.0; any NaN is 7fc00000.
-   Written by tests/interop/codes.py. */
+/* codes.h: for each code of the small dtypes, the bits of the F32 with the same value according to ml_dtypes 0.6.0;
+ * every NaN is 7fc00000. Written by tests/interop/codes.py. */
 #ifndef CODES_H
 #define CODES_H
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* The 207 files of conformance.h, from every kind of source. */
+/* Opens the 207 files of conformance.h from every kind of source. */
 #include "../safetensors.h"
 
 #include "conformance.h"
@@ -10,7 +10,7 @@ static int nibble(int c) {
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* a line of the reference's list ends in "file": "HEX"}: whether these are the bytes of the row */
+/* a line of the reference's list ends in "file": "HEX"}; returns whether these are the row's bytes */
 static int same_bytes(const char *line, const unsigned char *file, size_t n) {
     static const char key[] = "\"file\": \"";
     const char *at = strstr(line, key), *next;
@@ -24,7 +24,7 @@ static int same_bytes(const char *line, const unsigned char *file, size_t n) {
     return *at == '"';
 }
 
-/* the table is the reference's own list, where that lies beside this repository */
+/* compares the table with the reference's own list, if that exists beside this repository */
 static void compare_with_list(void) {
     static char line[4096];
     FILE *list = fopen("../shared/conformance.jsonl", "rb");

@@ -1,8 +1,8 @@
-/* conformance.h: 207 small files and what becomes of each: its tensors, or the status and the byte it is seen at.
- *
- * The files are those that the reference implementation (the safetensors crate, 0.8) was asked about. Its verdicts
- * are shared but for the rows marked ACCIDENT: those it accepts, each by one of the accidents of its JSON library
- * (a tensor's name twice, a metadata key twice, an entry written as an array, a dtype written as an object). */
+/* conformance.h: 207 small files and the expected result of each: its tensors, or the status and the position of the
+ * error.
+ * | The reference implementation (the safetensors crate, 0.8) was given the same files. The results are the same
+ * except in rows marked ACCIDENT: the reference accepts those files because of how its JSON library works (a
+ * duplicate tensor name, a duplicate metadata key, an entry written as an array, a dtype written as an object). */
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
 #include "cases.h"
@@ -10,18 +10,18 @@
 /* name, header, data, tensors */
 #define GOOD(text, header, data, tensors) \
     { .name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = ST_OK, .count = tensors }
-/* name, header, data, status, position */
+/* name, header, data, status, position of the error */
 #define BAD(text, header, data, fault, at) \
     { .name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = fault, .position = at }
 #define ACCIDENT(text, header, data, fault, at) \
     { .name = text, CASE_HEADER(header), CASE_DATA(data), CASE_ANY, .status = fault, .position = at, .accident = 1 }
-/* the header's length is not what the first eight bytes say */
+/* the first eight bytes differ from the header's real length */
 #define LENGTH(text, says, head, data, fault, at)                                                                  \
     {                                                                                                              \
         .name = text, .length = says, .header = head, .header_bytes = sizeof(head) - 1, CASE_DATA(data), CASE_ANY, \
         .status = fault, .position = at                                                                            \
     }
-/* the whole file */
+/* the whole file as bytes */
 #define RAW(text, bytes, fault, at) \
     { .name = text, CASE_DATA(bytes), CASE_ANY, .status = fault, .position = at }
 

@@ -1,18 +1,18 @@
-/* Room 14: what is opened in a directory, and what is said where that is not plain. */
+/* Tests room 14: which file st_open chooses in a directory, and the errors if the choice is ambiguous. */
 #include "../safetensors.h"
 
 #include "models.h"
 
 static pack p;
 
-/* a file whose only tensor has its name */
+/* adds a file whose only tensor is named like the file */
 static void put_file(const char *name) {
     char header[200];
     snprintf(header, sizeof header, "{\"%s\":" E("U8", "[1]", "[0,1]") "}", name);
     pack_shard(&p, name, header, "x");
 }
 
-/* an index of one shard, in a folder, whose only tensor has the index's name */
+/* adds an index with one shard, in a subdirectory, whose only tensor is named like the index */
 static void put_index(const char *name) {
     char text[300], shard[100];
     snprintf(shard, sizeof shard, "s/%s.safetensors", name);
@@ -22,7 +22,7 @@ static void put_index(const char *name) {
     pack_text(&p, name, text);
 }
 
-static const char *expected_name; /* of the only tensor */
+static const char *expected_name; /* the name of the only tensor */
 
 static void look_name(const opened *o, int way) {
     (void)way;
@@ -30,7 +30,7 @@ static void look_name(const opened *o, int way) {
     CHECK_STR(o->model->tensors[0].name, expected_name);
 }
 
-/* ---- all that may lie beside each other ---- */
+/* ---- every combination of files ------------ */
 
 enum { MODEL, MODEL_INDEX, ONE_INDEX, OTHER_INDEX, ONE, SHARD, HIDDEN, HIDDEN_INDEX, NAMES };
 
@@ -38,7 +38,7 @@ static const char *const names[NAMES] = {
     "model.safetensors", "model.safetensors.index.json",     "a.safetensors.index.json", "zz.safetensors.index.json",
     "one.safetensors",   "model-00001-of-00002.safetensors", "._model.safetensors",      ".a.safetensors.index.json"};
 
-/* the rule, in the words of the manual: the name that is opened, or NULL and the status */
+/* the documented rule: returns the file to open, or NULL and the status */
 static const char *choose(const int there[NAMES], st_status *status) {
     const int indexes = there[MODEL_INDEX] + there[ONE_INDEX] + there[OTHER_INDEX];
     const int files = there[MODEL] + there[ONE] + there[SHARD];
@@ -51,7 +51,7 @@ static const char *choose(const int there[NAMES], st_status *status) {
     return NULL;
 }
 
-/* a message counts what was found and names the first of it, and nothing else */
+/* checks that the message counts the candidates and names the first one */
 static void check_found(const st_error *e, const int there[NAMES]) {
     const int indexes = there[ONE_INDEX] + there[OTHER_INDEX], files = there[ONE] + there[SHARD];
     const char *want = "found no .safetensors file and no index in this directory";
@@ -108,7 +108,7 @@ static void combinations(void) {
     CHECK(SCRATCH_DROP("pack/s") == 0);
 }
 
-/* ---- one name alone ---- */
+/* ---- a single file ----- */
 
 typedef struct name_case {
     const char *name;
@@ -121,10 +121,10 @@ static const name_case alone[] = {
     {"adapter_model.safetensors", ST_OK},
     {"model.fp16.safetensors", ST_OK},
     {"with blank.safetensors", ST_OK},
-    {"model-00001-of-00001.safetensors", ST_OK}, /* one of one is all there is */
+    {"model-00001-of-00001.safetensors", ST_OK}, /* one shard of one is a complete model */
     {"model-00001-of-000001.safetensors", ST_OK},
     {"model-00001-of-00000.safetensors", ST_OK},
-    {"model-1-of-2.safetensors", ST_OK}, /* not how shards are called */
+    {"model-1-of-2.safetensors", ST_OK}, /* not a shard's name */
     {"model-0001-of-00002.safetensors", ST_OK},
     {"model-00001-of-0002.safetensors", ST_OK},
     {"model-00001of-00002.safetensors", ST_OK},
@@ -141,11 +141,11 @@ static const name_case alone[] = {
     {"model-00001-of-00011.safetensors", ST_ERR_SHARD},
     {"model-000001-of-100000.safetensors", ST_ERR_SHARD},
     {"model-123456-of-00001000000.safetensors", ST_ERR_SHARD},
-    {"model-00001-of-00002.fp16.safetensors", ST_ERR_SHARD}, /* variants, before and behind */
+    {"model-00001-of-00002.fp16.safetensors", ST_ERR_SHARD}, /* variants, with the suffix before or after */
     {"model.fp16-00001-of-00002.safetensors", ST_ERR_SHARD},
     {"a-00001-of-00001-00001-of-00002.safetensors", ST_ERR_SHARD},
     {"model-00000000000000000000000000001-of-00000000000000000000000000002.safetensors", ST_ERR_SHARD},
-    {"._model.safetensors", ST_ERR_NOT_FOUND}, /* hidden, as what some systems put on a stick */
+    {"._model.safetensors", ST_ERR_NOT_FOUND}, /* a hidden file, as macOS writes on foreign file systems */
     {".safetensors", ST_ERR_NOT_FOUND},
     {".safetensors.index.json", ST_ERR_NOT_FOUND},
     {".st-1-0.tmp", ST_ERR_NOT_FOUND},
@@ -186,7 +186,7 @@ static void names_alone(void) {
     }
 }
 
-/* many names: the message has their number and the first, in whatever order they are listed */
+/* with many candidates the message has their count and the first name, whatever the listing's order */
 static void many_names(void) {
     char name[40];
     st_error e;
@@ -204,7 +204,7 @@ static void many_names(void) {
     pack_clear(&p);
 }
 
-/* ---- what is no directory, or has no files in it ---- */
+/* ---- paths that are not directories, directories without models ---- */
 
 static void nothing(void) {
     st_open_options options;
@@ -234,7 +234,7 @@ static void nothing(void) {
     CHECK(SCRATCH_DROP("pack/s") == 0);
 }
 
-/* directories where files are due */
+/* directories named like model files */
 static void directories_inside(void) {
     test_row = "a directory that is called like a file";
     CHECK(SCRATCH_MAKE("pack/model.safetensors") == 0);
@@ -252,7 +252,7 @@ static void directories_inside(void) {
         CHECK(strstr(e.message, "no .safetensors file") != NULL);
     }
     CHECK(SCRATCH_DROP("pack/model.safetensors") == 0);
-    CHECK(SCRATCH_MAKE("pack/x.json") == 0); /* an index by its name, whatever it is */
+    CHECK(SCRATCH_MAKE("pack/x.json") == 0); /* treated as an index because of its name */
     {
         st_model *m;
         st_error e;
@@ -264,7 +264,7 @@ static void directories_inside(void) {
     p.disk = 1;
 }
 
-/* the current directory, and paths with more slashes than they need */
+/* the current directory, and paths with extra slashes */
 static void spellings(void) {
     static const char *const paths[] = {".",       "./",     "pack",     "pack/",       "pack//",
                                         "pack///", "./pack", "./pack/.", "pack/../pack"};
@@ -286,7 +286,7 @@ static void spellings(void) {
                 CHECK(m->count == 1 && strcmp(m->tensors[0].name, expected_name) == 0);
             }
             st_close(m);
-            if (i < 2) { /* a bare name, with no directory before it */
+            if (i < 2) { /* a file name without a directory */
                 CHECK_STATUS(st_open(&m, expected_name, NULL, &e), ST_OK);
                 st_close(m);
                 CHECK(CHANGE_DIRECTORY("..") == 0);
@@ -297,7 +297,7 @@ static void spellings(void) {
     CHECK(SCRATCH_DROP("pack/s") == 0);
 }
 
-/* a name that is gone when it is opened, one that is longer than any file's, and a directory that cannot be listed */
+/* a listing with a file that no longer exists, one with a name over the length limit, and one that fails */
 static int odd_list(void *user, const char *directory, int (*each)(void *arg, const char *name), void *arg) {
     pack *at = (pack *)user;
     char name[1000];
@@ -305,7 +305,7 @@ static int odd_list(void *user, const char *directory, int (*each)(void *arg, co
     at->lists++;
     if (at->fail_at == 102) return 55;
     memset(name, 'x', sizeof name);
-    strcpy(name + (at->fail_at == 100 ? 1 : 767 - 12), ".safetensors"); /* 767 bytes are a name, and more are none */
+    strcpy(name + (at->fail_at == 100 ? 1 : 767 - 12), ".safetensors"); /* the longest permitted name has 767 bytes */
     if (at->fail_at == 101) memmove(name + 1, name, 768);
     return each(arg, name);
 }
@@ -323,7 +323,7 @@ static void changes(void) {
         p.files.list = odd_list;
         p.lists = 0;
         p.calls = 0;
-        p.fail_at = 100 + i; /* no call of the pack's is refused */
+        p.fail_at = 100 + i; /* makes no call of the pack fail */
         options.files = &p.files;
         CHECK_STATUS(st_open(&m, "pack", &options, &e), want[i]);
         CHECK_EQ(p.lists, 1);
@@ -336,7 +336,7 @@ static void changes(void) {
     }
 }
 
-/* an error is optional, whatever there is to say */
+/* the error may be NULL in every case */
 static void without_error(void) {
     st_open_options options;
     st_model *m;

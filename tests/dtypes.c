@@ -1,4 +1,4 @@
-/* Room 10: the 22 dtypes, by number and by name, and in a file. */
+/* Tests room 10: the 22 dtypes by number, by name and in a file. */
 #include "../safetensors.h"
 
 #include "large.h"
@@ -48,7 +48,7 @@ static void numbers(void) {
         CHECK_STATUS(st_dtype_from_name(k->name, &dtype), ST_OK);
         CHECK_EQ(dtype, k->number);
     }
-    /* what is none has a name that can be printed, and no size */
+    /* an invalid dtype has a printable name and a size of 0 */
     CHECK(st_dtype_name(ST_DTYPE_UNKNOWN) != NULL && st_dtype_bits(ST_DTYPE_UNKNOWN) == 0);
     CHECK(st_dtype_name((st_dtype)23) != NULL && st_dtype_bits((st_dtype)23) == 0);
     CHECK(st_dtype_name(ST_DTYPE_32_BITS_) != NULL && st_dtype_bits(ST_DTYPE_32_BITS_) == 0);
@@ -70,7 +70,7 @@ static void names(void) {
     CHECK_STATUS(st_dtype_from_name("U8", NULL), ST_ERR_ARGUMENT);
 }
 
-/* a file of each: 8 elements, one after the other */
+/* opens a file with 8 elements of each dtype */
 static void in_a_file(void) {
     growing header = {NULL, 0, 0};
     unsigned char *file;
@@ -109,7 +109,7 @@ static void in_a_file(void) {
     free(file);
 }
 
-/* a tensor in one expression, and the version of what was compiled */
+/* st_tensor in one expression, and the compiled version */
 static void made(void) {
     static const uint64_t shape[2] = {3, 4};
     static const char data[1] = {0};

@@ -1,5 +1,5 @@
-/* st_edit_metadata: through a new file and in place, where the new header fits and where it does not; what is refused
- * leaves the file as it was. */
+/* Tests st_edit_metadata: through a new file and in place, with headers that fit and that do not; a failed edit
+ * leaves the file unchanged. */
 #include "../safetensors.h"
 
 #include "written.h"
@@ -14,17 +14,17 @@ static const st_pair pair_long[] = {PAIR("k", X100("0123456789"))};
 
 typedef struct edit_case {
     const char *name;
-    const char *header; /* of the file, with its padding */
+    const char *header; /* of the file, including padding */
     size_t header_bytes;
     const char *data;
     size_t data_bytes;
-    const st_pair *pairs; /* what is to stand in it */
+    const st_pair *pairs; /* the new metadata */
     size_t pair_count;
-    size_t align, slack; /* st_save_options */
+    size_t align, slack; /* fields of st_save_options */
     const char *text;    /* the new header, without padding */
     size_t text_bytes;
-    size_t length; /* with it */
-    int fits;      /* the header's length stays */
+    size_t length; /* including padding */
+    int fits;      /* the header length does not change */
 } edit_case;
 
 #define OLD(text_) .header = text_, .header_bytes = sizeof(text_) - 1
@@ -49,12 +49,12 @@ static const edit_case cases[] = {
     {"just fits", OLD("{" T_ENTRY "}" BLANKS_10 BLANKS_10 "     "), DATA("xy"), pair_k, 1, 0, 0,
      NEW("{\"__metadata__\":{\"k\":\"v\"}," T_ENTRY "}"), 78, 1},
     {"one byte too long", OLD("{" T_ENTRY "}" BLANKS_10 BLANKS_10 "    "), DATA("xy"), pair_k, 1, 0, 0,
-     NEW("{\"__metadata__\":{\"k\":\"v\"}," T_ENTRY "}"), 104, 0}, /* 78 and the 24 blanks that were there, up to 112 - 8 */
+     NEW("{\"__metadata__\":{\"k\":\"v\"}," T_ENTRY "}"), 104, 0}, /* 78 and the old 24 blanks, rounded up to 112 - 8 */
     {"keys sorted and escaped", OLD("{" T_ENTRY "}    "), DATA("xy"), pairs_za, 2, 0, 0,
      NEW("{\"__metadata__\":{\"a\":\"\\\"\\n\",\"z\":\"1\"}," T_ENTRY "}"), 96, 0}, /* 88 and 4, up to 104 - 8 */
     {"slack and alignment stay", OLD("{" T_ENTRY "}" BLANKS_100 X5(BLANKS_10) BLANKS_10 BLANKS_10 BLANKS_10 BLANKS_10 "     "),
      DATA("xy"), pair_long, 1, 0, 0, /* data at 256, after 195 blanks */
-     NEW("{\"__metadata__\":{\"k\":\"" X100("0123456789") "\"}," T_ENTRY "}"), 1272, 0}, /* 1077 and 195 */
+     NEW("{\"__metadata__\":{\"k\":\"" X100("0123456789") "\"}," T_ENTRY "}"), 1272, 0}, /* 1077 and 195 blanks */
     {"alignment asked for", OLD("{" T_ENTRY "}    "), DATA("xy"), pair_k, 1, 512, 0,
      NEW("{\"__metadata__\":{\"k\":\"v\"}," T_ENTRY "}"), 504, 0},
     {"slack asked for", OLD("{" T_ENTRY "}    "), DATA("xy"), pair_k, 1, 0, 1000,
@@ -94,7 +94,7 @@ static st_status edit(const char *path, const st_pair *pairs, size_t count, cons
     return status;
 }
 
-/* what the header's length must become: the old one where the text fits; else slack and alignment as they were */
+/* returns the expected header length: the old one if the text fits; otherwise with the same slack and alignment */
 static size_t new_length(const edit_case *c) {
     size_t align = 8, blanks = 0, offset;
     if (c->text_bytes <= c->header_bytes) return c->header_bytes;
@@ -139,7 +139,7 @@ static void one_case(const edit_case *c, unsigned flags) {
         memset(&open, 0, sizeof open);
         open.flags = ST_OPEN_UNKNOWN_DTYPES;
         CHECK_STATUS(sources_verdict(want, want_bytes, &open, SOURCES_NO_FILES).error.status, ST_OK);
-        CHECK_STATUS(edit(path, c->pairs, c->pair_count, &options, flags, &error), ST_OK); /* again changes nothing */
+        CHECK_STATUS(edit(path, c->pairs, c->pair_count, &options, flags, &error), ST_OK); /* repeated: no change */
         CHECK(file_is(path, want, want_bytes));
     }
     scratch_remove(TARGET);
@@ -156,7 +156,7 @@ static void by_hand(void) {
     }
 }
 
-/* any growth from any slack and alignment, then any way back: the file opens, and its data lies as well as it did */
+/* grows metadata from any slack and alignment, then shrinks it: the file opens, and the data keeps its alignment */
 static void grow_and_shrink(void) {
     static const uint64_t two[1] = {2};
     static const size_t values[] = {0, 1, 30, 55, 56, 57, 500, 4000, 3, 9000};
@@ -192,7 +192,7 @@ static void grow_and_shrink(void) {
                 value[0] = 'v';
                 CHECK_STATUS(st_open(&m, scratch_path(TARGET), NULL, &error), ST_OK);
                 if (m == NULL) continue;
-                CHECK(m->shards[0].data_offset >= length); /* it never shrinks */
+                CHECK(m->shards[0].data_offset >= length); /* the header never shrinks */
                 CHECK_EQ(m->shards[0].data_offset % options.align, 0);
                 length = (size_t)m->shards[0].data_offset;
                 CHECK(m->metadata_count == 1 && m->metadata[0].value_bytes == values[i]);
@@ -205,7 +205,7 @@ static void grow_and_shrink(void) {
     free(value);
 }
 
-/* an alignment past 32,768 is chance, or at any rate not kept */
+/* an alignment over 32,768 is not preserved */
 static void far_alignment(void) {
     st_save_options options;
     st_pair pair = PAIR("k", "");
@@ -220,7 +220,7 @@ static void far_alignment(void) {
     test_row = "data at 65,536";
     CHECK_STATUS(st_save(scratch_path(TARGET), CONTENTS(NULL, 0, NULL, 0), &options, &error), ST_OK);
     options.align = 0;
-    options.slack = 1; /* not the 65,526 blanks that are there */
+    options.slack = 1; /* instead of the existing 65,526 blanks */
     CHECK_STATUS(edit(scratch_path(TARGET), &pair, 1, &options, 0, &error), ST_OK);
     CHECK_STATUS(st_open(&m, scratch_path(TARGET), NULL, &error), ST_OK);
     if (m != NULL) CHECK_EQ(m->shards[0].data_offset, 98304);
@@ -229,7 +229,7 @@ static void far_alignment(void) {
     free(value);
 }
 
-/* more data than is moved at once, and progress of it */
+/* data longer than one copy block, with progress */
 static void long_data(void) {
     enum { BYTES = 2300001 };
     static const uint64_t shape[1] = {BYTES};
@@ -268,7 +268,7 @@ static void long_data(void) {
     free(bytes);
 }
 
-/* ---- refusals --------------------------------------------------------------------------------------------- */
+/* ---- errors ----------------------------------------------------------------------------------------------- */
 
 static void refused(const char *name, const void *file, size_t n, const st_pair *pairs, size_t count,
                     const st_save_options *options, st_status status, const char *subject) {
@@ -328,7 +328,7 @@ static void refusals(void) {
     free(file);
 }
 
-/* ---- options that have no meaning here ---------------------------------------------------------------------- */
+/* ---- options that st_edit_metadata rejects or ignores ------------------------------------------------------- */
 
 static int no_bytes(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n) {
     (void)user, (void)tensor, (void)offset, (void)dst, (void)n;
@@ -337,7 +337,7 @@ static int no_bytes(void *user, const st_tensor *tensor, uint64_t offset, void *
 
 static void options_refused(void) {
     static const char text[] = "{" T_ENTRY "}" BLANKS_100;
-    static const st_sink sink = {NULL, NULL}; /* it is not called */
+    static const st_sink sink = {NULL, NULL}; /* never called */
     char work[64];
     size_t n;
     unsigned char *file = make_file(text, sizeof text - 1, "xy", 2, &n);
@@ -352,7 +352,7 @@ static void options_refused(void) {
     REFUSED(o.sink = &sink, "sink");
     REFUSED(o.fill = no_bytes, "fill");
 #undef REFUSED
-    for (n = 0; n < 2; n++) { /* what only a new file can have */
+    for (n = 0; n < 2; n++) { /* options that apply to new files only */
         size_t bytes;
         unsigned char *again = make_file(text, sizeof text - 1, "xy", 2, &bytes);
         st_error error;
@@ -370,17 +370,17 @@ static void options_refused(void) {
     free(file);
 }
 
-/* ---- while another file takes its place ------------------------------------------------------------------- */
+/* ---- another process replaces the file meanwhile ---------------------------------------------------------- */
 
-#ifndef _WIN32 /* which lets nobody rename over a file that is open */
+#ifndef _WIN32 /* Windows does not rename over an open file */
 typedef struct racing {
     int calls, when, rewrites;
     const unsigned char *other;
     size_t n;
 } racing;
 
-/* the allocator stands in for another process: at its `when`th call it puts another file under the name, or writes it into
- * the file that is there */
+/* The allocator acts as another process: its call number `when` puts a different file under the name, or overwrites
+ * the file in place. */
 static void *race(void *user, size_t bytes) {
     racing *r = (racing *)user;
     if (++r->calls == r->when) {
@@ -401,7 +401,7 @@ static void race_free(void *user, void *pointer, size_t bytes) {
 }
 
 static void raced(void) {
-    /* of one length, with headers of one length */
+    /* both files and both headers have the same length */
     static const char a[] = "{\"weights\":" E("U8", "[16]", "[0,16]") "}" BLANKS_100;
     static const char b[] = "{\"bias\":" E("I16", "[08]", "[0,16]") "}  " BLANKS_100;
     size_t n, m;
@@ -431,7 +431,7 @@ static void raced(void) {
             r.n = m;
             scratch_write(TARGET, file, n);
 #if defined(__unix__) || defined(__APPLE__)
-            { /* an older file: a clock that stands still between two writes is not what is tested */
+            { /* set an old time: this test is not about timestamps too coarse to tell two writes apart */
                 struct timeval then[2] = {{1000000000, 0}, {1000000000, 0}};
                 CHECK(utimes(scratch_path(TARGET), then) == 0);
             }
@@ -442,7 +442,7 @@ static void raced(void) {
                 break;
             }
             met++;
-            if (status == ST_OK) { /* the other file was there before it was opened, or came after it was changed */
+            if (status == ST_OK) { /* the other file was there before the edit opened it, or came after the edit */
                 st_model *model;
                 CHECK_STATUS(st_open(&model, scratch_path(TARGET), NULL, &error), ST_OK);
                 CHECK(model != NULL && st_find(model, "bias") != NULL);
@@ -463,7 +463,7 @@ static void raced(void) {
 }
 #endif
 
-/* ---- while it is open ------------------------------------------------------------------------------------- */
+/* ---- while the file is open ------------------------------------------------------------------------------- */
 
 static void while_open(void) {
     static const char text[] = "{" T_ENTRY "}" BLANKS_100;
@@ -486,7 +486,7 @@ static void while_open(void) {
         status = edit(scratch_path(TARGET), pair_k, 1, NULL, flags, &error);
         CHECK_STATUS(st_read(m, &m->tensors[0], 0, two, 2, &error), ST_OK);
         CHECK(memcmp(two, "xy", 2) == 0);
-#ifdef _WIN32 /* the system may say no; then nothing has changed */
+#ifdef _WIN32 /* Windows may refuse; then nothing has changed */
         CHECK(status == ST_OK || status == ST_ERR_IO);
         if (status == ST_ERR_IO) CHECK(file_is(scratch_path(TARGET), file, n));
 #else
@@ -498,7 +498,7 @@ static void while_open(void) {
     free(file);
 }
 
-/* ---- links and permissions, where there are such -------------------------------------------------------------- */
+/* ---- links and permissions, where the system has them --------------------------------------------------------- */
 
 #ifndef _WIN32
 static ino_t inode(const char *path) {
@@ -538,7 +538,7 @@ static void links(void) {
     scratch_write(TARGET, file, n);
     CHECK(chmod(scratch_path(TARGET), 0640) == 0);
     first = inode(scratch_path(TARGET));
-    CHECK_STATUS(st_open(&m, scratch_path(TARGET), NULL, &error), ST_OK); /* keeps the number from being used again */
+    CHECK_STATUS(st_open(&m, scratch_path(TARGET), NULL, &error), ST_OK); /* keeps the inode number from being reused */
     CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, ST_SAVE_IN_PLACE, &error), ST_OK);
     CHECK_EQ(inode(scratch_path(TARGET)), first);
     CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, 0, &error), ST_OK);

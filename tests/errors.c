@@ -1,4 +1,4 @@
-/* Room 7: the names of statuses, and what an error says: where, about what, and in a sentence that is safe to print. */
+/* Tests room 7: status names, and the messages, positions and subjects of errors, which must be safe to print. */
 #define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
@@ -22,7 +22,7 @@ static void status_names(void) {
     CHECK(st_status_name(ST_STATUS_32_BITS_) != NULL);
 }
 
-/* fails to open the header and data, and gives the error */
+/* opens a file of that header and data, which must fail; returns the error */
 static st_error fault_of(const char *header, size_t header_bytes, const char *data) {
     st_model *model;
     st_error error;
@@ -33,12 +33,12 @@ static st_error fault_of(const char *header, size_t header_bytes, const char *da
     status = st_open_memory(&model, file, n, NULL, &error);
     CHECK(status != ST_OK && model == NULL);
     check_error(&error, status, "(memory): ");
-    CHECK_STATUS(st_open_memory(&model, file, n, NULL, NULL), status); /* an error is optional */
+    CHECK_STATUS(st_open_memory(&model, file, n, NULL, NULL), status); /* the error may be NULL */
     free(file);
     return error;
 }
 
-/* a message says what a person looks for first */
+/* a message contains the field, name or number that identifies the fault */
 static void sentences(void) {
     static const struct sentence {
         const char *header, *data;
@@ -50,8 +50,8 @@ static void sentences(void) {
         {"{\"t\":{\"data_offsets\":[0,2]}}", "ab", "dtype"},
         {"{\"t\":{\"dtype\":\"U8\"}}", "ab", "shape"},
         {"{\"t\":" E("Q8", "[2]", "[0,2]") "}", "ab", "Q8"},
-        {"{\"t\":" E("U8", "[1000]", "[0,1000]") "}", "ab", "998"}, /* bytes that are missing */
-        {"{\"t\":" E("U8", "[2]", "[0,2]") "}", "abcde", "3"},      /* bytes too many */
+        {"{\"t\":" E("U8", "[1000]", "[0,1000]") "}", "ab", "998"}, /* missing bytes */
+        {"{\"t\":" E("U8", "[2]", "[0,2]") "}", "abcde", "3"},      /* extra bytes */
         {"{\"some.weight\":" E("U8", "[3]", "[0,2]") "}", "ab", "some.weight"},
         {"{\"some.weight\":" E("U8", "[2]", "[1,3]") "}", "abc", "some.weight"},
         {"{\"some.weight\":" E("F4", "[3]", "[0,2]") "}", "ab", "some.weight"},
@@ -104,7 +104,7 @@ static void other_formats(void) {
     }
 }
 
-/* the error of a tensor whose name stands in the header as that text */
+/* opens a file with an invalid tensor, whose name appears in the header as that text; returns the error */
 static st_error fault_named(const char *name, size_t n) {
     growing header = {NULL, 0, 0};
     st_error error;
@@ -126,7 +126,7 @@ static int is_utf8(const char *s) {
     return sti_utf8_prefix((const unsigned char *)s, strlen(s)) == strlen(s);
 }
 
-/* a subject is the name, until there is no room for it; then its two ends */
+/* the subject is the name, or its start and end if it is too long */
 static void lengths_of_subjects(void) {
     char name[400];
     size_t n;
@@ -145,16 +145,16 @@ static void lengths_of_subjects(void) {
     }
 }
 
-/* names that would do something to a terminal, or be cut in the middle of a letter */
+/* names with control characters, or with multi-byte characters where the name is cut */
 static void hostile_subjects(void) {
     static const char *const names[] = {
         "\\u001b[31mred\\u001b[0m",
         "\\u0000",
         "line\\nline\\r\\t\\b\\f",
         "\177",
-        "\302\205\302\233[31m", /* next line, and what begins a sequence: a byte each elsewhere */
-        "\342\200\256gpj.exe",  /* right to left from here */
-        "\342\201\246\342\201\251\342\200\216\342\200\217\330\234", /* isolates and marks */
+        "\302\205\302\233[31m",                                     /* U+0085, and bytes that start a sequence */
+        "\342\200\256gpj.exe",                                      /* right-to-left override */
+        "\342\201\246\342\201\251\342\200\216\342\200\217\330\234", /* directional isolates and marks */
         "\342\200\250\342\200\251\357\273\277",                     /* separators, byte order mark */
         "quote \\\" backslash \\\\ slash \\/",
         "\303\251\342\202\254\360\237\230\200",
@@ -170,7 +170,7 @@ static void hostile_subjects(void) {
             st_error error;
             test_row = names[i];
             for (j = 0; j < repeat; j++) text_put(&name, names[i]);
-            for (j = 0; j < repeat % 7; j++) text_put(&name, "x"); /* so that the cut comes elsewhere */
+            for (j = 0; j < repeat % 7; j++) text_put(&name, "x"); /* shifts the position of the cut */
             error = fault_named(name.at, name.n);
             CHECK(error.subject[0] != 0);
             CHECK(is_utf8(error.subject) && is_utf8(error.message));
@@ -184,10 +184,10 @@ static void hostile_subjects(void) {
     {
         const st_error a = fault_named("\303\251\342\202\254\360\237\230\200", 9),
                        b = fault_named("\\ud83d\\ude00", 12);
-        CHECK_STR(a.subject, "\303\251\342\202\254\360\237\230\200"); /* letters stay */
+        CHECK_STR(a.subject, "\303\251\342\202\254\360\237\230\200"); /* letters stay as they are */
         CHECK_STR(b.subject, "\360\237\230\200");
     }
-    { /* and so do those beside the ones that are escaped */
+    { /* and so do letters next to escaped characters */
         static const char beside[] =
             "\302\240\330\233\330\235\342\200\215\342\200\220\342\200\247\342\200\257\342\201\245"
             "\342\201\252\343\201\202\357\273\276\357\274\201";
@@ -196,7 +196,7 @@ static void hostile_subjects(void) {
     }
 }
 
-/* dtypes, metadata keys and values of any length */
+/* subjects that are dtypes, metadata keys and values, of any length */
 static void long_texts(void) {
     static const char *const before[] = {"{\"t\":{\"dtype\":\"", "{\"__metadata__\":{\"",
                                          "{\"__metadata__\":{\"k\":\"v\",\""};
@@ -219,7 +219,7 @@ static void long_texts(void) {
     }
 }
 
-/* the message begins with the path, however long and whatever is in it */
+/* the message starts with the path, whatever its length and characters */
 static void paths(void) {
     static const char *const letters[] = {"x", "a/", "\033", "\342\202\254", "\360\237\230\200", "\"", "$"};
     size_t j, length, k;
@@ -243,7 +243,7 @@ static void paths(void) {
             CHECK(is_utf8(error.message) && strstr(error.message, ".safetensors: ") != NULL);
             if (path.n - 1 <= 96 && strcmp(letters[j], "\033") != 0)
                 CHECK(strncmp(error.message, path.at, path.n - 1) == 0);
-            /* the file is there, and wrong: both names have room, and the sentence keeps some */
+            /* an invalid file: the message keeps parts of both names and of the sentence */
             served_begin(&s, "\002\000\000\000\000\000\000\000{}a", 11);
             s.path = path.at;
             options.files = &s.files;
@@ -255,7 +255,7 @@ static void paths(void) {
     }
 }
 
-/* with a long path and a long name the message is full, and no fuller */
+/* a long path with a long name fills the message but does not overflow it */
 static void both_long(void) {
     growing header = {NULL, 0, 0}, path = {NULL, 0, 0};
     served s;
@@ -293,7 +293,7 @@ static void both_long(void) {
     free(file);
 }
 
-/* an error that was used before says nothing of what was */
+/* an error struct can be reused; no old contents remain */
 static void used_again(void) {
     st_model *model;
     st_error error =

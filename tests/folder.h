@@ -1,11 +1,11 @@
-/* folder.h: the scratch directory as the directory of a model: what lies in it, and emptying it. */
+/* folder.h: the scratch directory used as a model directory: checks and removes its files. */
 #ifndef FOLDER_H
 #define FOLDER_H
 #include "written.h"
 
 enum { FOLDER_NAMES = 4096 };
 
-typedef struct folder { /* names, in order */
+typedef struct folder { /* sorted names */
     char *names[FOLDER_NAMES];
     size_t count;
 } folder;
@@ -37,7 +37,7 @@ static inline void folder_clear(void) {
     folder_free(&f);
 }
 
-/* whether just these names are there, in order and with a blank behind each */
+/* returns whether the directory holds exactly these names, sorted, each followed by a blank */
 static inline int folder_is(const char *names) {
     folder f = folder_list();
     char *text;
@@ -63,7 +63,7 @@ static inline int folder_has(const char *name) {
     return file != NULL;
 }
 
-static inline char *folder_text(const char *name) { /* to be freed; "" if there is no such file */
+static inline char *folder_text(const char *name) { /* the caller frees the text; "" if the file does not exist */
     size_t n;
     unsigned char *file = file_bytes(scratch_path(name), &n);
     char *text = (char *)need(n + 1);
@@ -87,7 +87,7 @@ static inline const char *shard_path(uint32_t shard, uint32_t shard_count) {
     return scratch_path(name);
 }
 
-/* whether that file is what st_save makes of these tensors: it is tested for itself */
+/* returns whether the file is the one that st_save writes for these tensors; other tests cover st_save */
 static inline int shard_is(const char *path, const st_tensor *tensors, size_t count, const st_pair *metadata,
                            size_t metadata_count, const st_save_options *options) {
     st_save_options plain;
@@ -110,7 +110,7 @@ static inline int shard_is(const char *path, const st_tensor *tensors, size_t co
     return same;
 }
 
-/* whether every shard is there with its tensors, by the plan */
+/* returns whether every shard of the plan exists with its tensors */
 static inline int folder_holds(const st_tensor *tensors, size_t count, const st_pair *metadata, size_t metadata_count,
                                const st_save_options *options) {
     uint32_t *plan = (uint32_t *)need(count * sizeof *plan), shards = 0, shard;

@@ -1,4 +1,5 @@
-/* The build without an operating system and without libc: the tables again, its memory loops, what it leaves out. */
+/* Tests the build without operating system and libc: the file tables, the memory functions, and the functions that
+ * it omits. */
 #define ST_IMPLEMENTATION
 #define ST_FREESTANDING
 #include "../safetensors.h"
@@ -35,7 +36,7 @@ static void table(const file_case *rows, size_t count) {
     test_row = "";
 }
 
-/* the loops against the library's own, at every distance and length */
+/* compares the memory functions with libc's, for every distance and length */
 static void memory_loops(void) {
     size_t from, to, n, i;
     for (from = 0; from < 12; from++) {
@@ -65,9 +66,9 @@ static void left_out(void) {
     memset(&options, 0, sizeof options);
     CHECK_STATUS(st_open(&model, "no.safetensors", NULL, &error), ST_ERR_UNSUPPORTED);
     CHECK(model == NULL && strncmp(error.message, "no.safetensors: ", 16) == 0);
-    CHECK_STATUS(st_open_memory(&model, file, sizeof file, NULL, &error), ST_ERR_MEMORY); /* there is no malloc */
+    CHECK_STATUS(st_open_memory(&model, file, sizeof file, NULL, &error), ST_ERR_MEMORY); /* this build has no malloc */
     CHECK(model == NULL);
-    /* what is said to suffice does, wherever the buffer begins */
+    /* the size that the error asks for suffices, whatever the buffer's alignment */
     options.work.data = (char *)work + 1;
     options.work.bytes = (size_t)error.expected;
     CHECK(options.work.bytes < sizeof work);
@@ -80,7 +81,7 @@ static void left_out(void) {
     st_close(model);
 }
 
-/* a plan needs no files; what it is about does */
+/* planning shards works without files; saving them does not */
 static void shards(void) {
     static const uint64_t sixteen = 16;
     static const char data[16] = "";
@@ -112,7 +113,7 @@ static void shards(void) {
     CHECK_STATUS(st_save_sharded(NULL, &contents, &options, NULL), ST_ERR_UNSUPPORTED);
 }
 
-/* the sorting ways: by offset, and by name */
+/* sorts by offset and by name, which large headers need */
 static void large_files(void) {
     size_t n;
     unsigned char *file = many_tensors("t", 500, 1, &n);

@@ -1,5 +1,6 @@
-/* Room 14: the local cache of the Hugging Face hub. Where it is, which commit a revision is, what is said when it is not
- * there; one file and several; through st_files and from disk, with the links that the cache is made of. */
+/* Tests room 14: opening models from the local Hugging Face hub cache. Covers the cache's location, resolving
+ * revisions to commits, errors, single files and sharded models, through st_files and on disk with the cache's
+ * symbolic links. */
 #include "../safetensors.h"
 
 #include "models.h"
@@ -19,12 +20,12 @@
 
 static pack p;
 
-static void set(const char *name, const char *value) { /* NULL: it is not there */
+static void set(const char *name, const char *value) { /* NULL: unset */
 #ifdef _WIN32
     char both[400];
     snprintf(both, sizeof both, "%s=%s", name, value != NULL ? value : "");
     CHECK(_putenv(both) == 0);
-    if (value != NULL && *value == 0) (void)SetEnvironmentVariableA(name, ""); /* _putenv takes it away */
+    if (value != NULL && *value == 0) (void)SetEnvironmentVariableA(name, ""); /* _putenv would remove it */
 #else
     CHECK((value != NULL ? setenv(name, value, 1) : unsetenv(name)) == 0);
 #endif
@@ -37,7 +38,7 @@ static void set_none(void) {
     for (i = 0; i < sizeof names / sizeof *names; i++) set(names[i], NULL);
 }
 
-/* a snapshot of one file, in a cache at pack/WHERE; its tensor is called as the place is */
+/* adds a snapshot of one file to a cache at pack/WHERE; the tensor is named WHERE */
 static void put_snapshot(const char *where, const char *repo, const char *commit) {
     char name[300], header[300];
     snprintf(name, sizeof name, "%s%s/snapshots/%s/model.safetensors", where, repo, commit);
@@ -64,36 +65,36 @@ static st_error open_hub(const char *repo, const char *revision) {
     return pack_verdict(&p, repo, NULL, look_name);
 }
 
-/* ---- where the cache is ---- */
+/* ---- the cache's location ---- */
 
 typedef struct root_case {
     const char *hub_cache, *hugging, *home, *xdg, *user; /* NULL: not set */
-    const char *found;                                   /* below pack/; NULL: nowhere there */
+    const char *found;                                   /* below pack/; NULL: not found */
 } root_case;
 
 static const root_case root_cases[] = {
-    /* the first that is set rules, the others are not looked at */
+    /* the first variable that is set wins, the others are ignored */
     {"pack/1", "pack/2", "pack/3", "pack/4", "pack/5", "1/"},
     {NULL, "pack/2", "pack/3", "pack/4", "pack/5", "2/"},
     {NULL, NULL, "pack/3", "pack/4", "pack/5", "3/hub/"},
     {NULL, NULL, NULL, "pack/4", "pack/5", "4/huggingface/hub/"},
     {NULL, NULL, NULL, NULL, "pack/5", "5/.cache/huggingface/hub/"},
-    {"", "", "", "", "pack/5", "5/.cache/huggingface/hub/"}, /* empty is not set */
+    {"", "", "", "", "pack/5", "5/.cache/huggingface/hub/"}, /* an empty variable counts as unset */
     {"", "", "pack/3", "", "pack/5", "3/hub/"},
     {"", "pack/2", "pack/3", "", "", "2/"},
     {"pack/none", "pack/2", "pack/3", "pack/4", "pack/5", NULL},
     {NULL, NULL, NULL, NULL, "pack/none", NULL},
     {NULL, NULL, NULL, NULL, NULL, NULL},
-    /* home */
+    /* "~" is the home directory */
     {"~/1", NULL, NULL, NULL, "pack", "1/"},
     {NULL, "~/2", NULL, NULL, "pack", "2/"},
     {NULL, NULL, "~/3", NULL, "pack", "3/hub/"},
     {NULL, NULL, NULL, "~/4", "pack", "4/huggingface/hub/"},
     {"~", NULL, NULL, NULL, "pack/1", "1/"},
-    {"~other/1", NULL, NULL, NULL, "pack", NULL}, /* another's is not known */
+    {"~other/1", NULL, NULL, NULL, "pack", NULL}, /* other users' home directories are not supported */
     {"pack/~", NULL, NULL, NULL, "pack", "~/"},
     {"~/1", NULL, NULL, NULL, NULL, NULL},
-    {"$P/1", NULL, NULL, NULL, NULL, NULL}, /* variables in it are a shell's matter */
+    {"$P/1", NULL, NULL, NULL, NULL, NULL}, /* variables are not expanded */
     {"pack/$ONE", NULL, NULL, NULL, NULL, "$ONE/"},
     {"pack/${ONE}", NULL, NULL, NULL, NULL, "${ONE}/"},
 };
@@ -109,7 +110,7 @@ static void roots(void) {
         st_error e;
         snprintf(name, sizeof name, "root %u", (unsigned)i);
         test_row = name;
-        for (k = 0; k < sizeof root_cases / sizeof *root_cases; k++) { /* every cache is there but those that are not */
+        for (k = 0; k < sizeof root_cases / sizeof *root_cases; k++) { /* omit absent ones */
             if (root_cases[k].found != NULL) put_snapshot(root_cases[k].found, "models--owner--name", COMMIT);
         }
         set("HF_HUB_CACHE", row->hub_cache), set("HUGGINGFACE_HUB_CACHE", row->hugging), set("HF_HOME", row->home);
@@ -118,7 +119,7 @@ static void roots(void) {
         if (row->found != NULL) {
             CHECK_STATUS(open_hub("owner/name", COMMIT).status, ST_OK);
         } else {
-            st_open_options options; /* a path outside pack/ may be looked for */
+            st_open_options options; /* paths outside pack/ may be opened */
             st_model *m;
             memset(&options, 0, sizeof options);
             CHECK_STATUS(st_open_hub(&m, "owner/name", COMMIT, &options, &e), ST_ERR_NOT_FOUND);
@@ -130,10 +131,10 @@ static void roots(void) {
     test_row = "";
 }
 
-/* ---- which commit ---- */
+/* ---- resolving revisions ---- */
 
 typedef struct ref_case {
-    const char *name, *revision, *ref, *text; /* ref NULL: there is none */
+    const char *name, *revision, *ref, *text; /* ref NULL: no ref file */
     st_status status;
 } ref_case;
 
@@ -199,7 +200,7 @@ static void refs(void) {
     test_row = "";
 }
 
-/* names that are nowhere: the message says what was looked for */
+/* missing repositories and revisions: the message contains the name */
 static void absent(void) {
     st_error e;
     p.disk = 0;
@@ -224,7 +225,7 @@ static void absent(void) {
     test_row = "";
 }
 
-/* "name" alone, and names as they come */
+/* repository names with and without an owner, and with unusual characters */
 static void repositories(void) {
     static const char *const repos[][2] = {{"gpt2", "models--gpt2"},
                                            {"owner/name", "models--owner--name"},
@@ -244,7 +245,7 @@ static void repositories(void) {
     test_row = "";
 }
 
-/* ---- on disk, whole ---- */
+/* ---- on disk ----------- */
 
 static void look_sharded(const opened *o, int way) {
     const st_model *m = o->model;
@@ -283,7 +284,7 @@ static void on_disk(void) {
     CHECK_STATUS(pack_verdict(&p, "owner/name", NULL, look_sharded).status, ST_OK);
     pack_clear(&p);
 #ifndef _WIN32
-    { /* as the cache really is: links beside each other into blobs/ */
+    { /* the cache's real layout: relative links into blobs/ */
         st_model *m;
         st_error e;
         size_t n;
@@ -298,7 +299,7 @@ static void on_disk(void) {
         CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, &e), ST_OK);
         if (m != NULL) CHECK(m->count == 1 && m->shard_count == 1 && *(const char *)m->tensors[0].data == 't');
         st_close(m);
-        CHECK(remove("pack/" REPO "blobs/aa") == 0); /* a download that was broken off */
+        CHECK(remove("pack/" REPO "blobs/aa") == 0); /* an interrupted download */
         CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, &e), ST_ERR_SHARD);
         CHECK_STR(e.subject, "model-00001-of-00001.safetensors");
         disk_put("pack/" REPO "blobs/aa", file, n - 1);

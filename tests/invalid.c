@@ -1,4 +1,4 @@
-/* The files of invalid.h, from every kind of source. */
+/* Opens the files of invalid.h from every kind of source. */
 #include "../safetensors.h"
 
 #include "invalid.h"

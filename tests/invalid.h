@@ -1,25 +1,24 @@
-/* invalid.h: a file for every way to be wrong, and where the fault is; beside them the nearest files that are right.
- *
- * A header is written in two parts: the fault is seen at the first byte of the second. */
+/* invalid.h: a file for every kind of error, with the expected position; next to each, similar files that are valid.
+ * | A header is written in two parts: the error is reported at the first byte of the second part. */
 #ifndef INVALID_H
 #define INVALID_H
 #include "cases.h"
 
 #define CASE_SPLIT(before, after) CASE_HEADER(before after), .position = 8 + sizeof(before) - 1
 
-/* name, data, status, header up to the fault, header from it on */
+/* name, data, status, header before the error, header from the error on */
 #define FAULT(text, data, fault, before, after) \
     { .name = text, CASE_SPLIT(before, after), CASE_DATA(data), CASE_ANY, .status = fault }
-/* the same, in the entry of a tensor or metadata key */
+/* the same for an error in the entry of a tensor or metadata key */
 #define FAULT_OF(who, text, data, fault, before, after) \
     { .name = text, CASE_SPLIT(before, after), CASE_DATA(data), CASE_ANY, .status = fault, .subject = who }
-/* a tensor's numbers: expected and actual are told too */
+/* an error in a tensor's numbers, with expected and actual */
 #define NUMBERS(who, text, data, fault, want, got, before, after)                                                   \
     {                                                                                                               \
         .name = text, CASE_SPLIT(before, after), CASE_DATA(data), .expected = want, .actual = got, .status = fault, \
         .subject = who                                                                                              \
     }
-/* the length of the whole file: seen at its end */
+/* the length of the whole file; errors are reported there */
 #define CASE_END(header, data) 8 + sizeof(header) - 1 + sizeof(data) - 1
 #define AT_END(text, header, data, fault, want) AT_END_WITH(0, text, header, data, fault, want)
 #define AT_END_WITH(open_flags, text, header, data, fault, want)                                                     \
@@ -27,7 +26,7 @@
         .name = text, CASE_HEADER(header), CASE_DATA(data), .flags = open_flags, .position = CASE_END(header, data), \
         .expected = want, .actual = CASE_END(header, data), .status = fault, .subject = ""                           \
     }
-/* the header's length is not what the first eight bytes say */
+/* the first eight bytes differ from the header's real length */
 #define LENGTH(text, says, head, data, fault, at, want, got)                                             \
     {                                                                                                    \
         .name = text, .length = says, .header = head, .header_bytes = sizeof(head) - 1, CASE_DATA(data), \
@@ -38,7 +37,7 @@
         .name = text, .max_header = limit, CASE_HEADER(head), CASE_DATA(data), .position = at, .expected = want, \
         .actual = got, .status = fault                                                                           \
     }
-/* the highest limit, and a header that the file is too short for */
+/* with the highest header limit, and a file shorter than its header length */
 #define UNLIMITED(text, says, fault, at, want, got)                                                                \
     {                                                                                                              \
         .name = text, .max_header = UINT64_MAX, .length = says, .header = "{}", .header_bytes = 2, .position = at, \
@@ -53,21 +52,21 @@
     }
 #define FAULT_WITH(open_flags, text, data, fault, before, after) \
     { .name = text, CASE_SPLIT(before, after), CASE_DATA(data), CASE_ANY, .status = fault, .flags = open_flags }
-/* the whole file */
+/* the whole file as bytes */
 #define RAW(text, bytes, fault, at, want, got) \
     { .name = text, CASE_DATA(bytes), .status = fault, .position = at, .expected = want, .actual = got, .subject = "" }
 #define OTHER(text, bytes) \
     { .name = text, CASE_DATA(bytes), CASE_ANY, .status = ST_ERR_FORMAT, .position = 0 }
 
 #define U8_2 E("U8", "[2]", "[0,2]")
-/* an ignored field, up to where its value is due */
+/* an ignored field, up to its value */
 #define IGNORED "{\"t\":{" BASE ",\"x\":"
 #define META "{\"__metadata__\":"
 #define MAX64 "18446744073709551615"
 
 /* clang-format off */
 static const file_case invalid_cases[] = {
-    /* ---- before the header -------------------------------------------------------------------------------------- */
+    /* ---- errors before the header ------------------------------------------------------------------------------- */
     RAW("no byte at all", "", ST_ERR_TRUNCATED, 0, 8, 0),
     RAW("one byte", "\065", ST_ERR_TRUNCATED, 1, 8, 1),
     RAW("seven bytes of eight", "\065\000\000\000\000\000\000", ST_ERR_TRUNCATED, 7, 8, 7),
@@ -92,7 +91,7 @@ static const file_case invalid_cases[] = {
               UINT64_C(0x100000000)),
     UNLIMITED("no limit and the longest header there is", UINT64_MAX, ST_ERR_HEADER_LIMIT, 0, UINT32_MAX, UINT64_MAX),
 
-    /* ---- UTF-8: at the first byte of the sequence, before all else ---------------------------------------------- */
+    /* ---- UTF-8: reported at the first byte of the sequence, before any other error ------------------------------ */
     GOOD("first and last of two bytes", "", 0, META "{\"\302\200\":\"\337\277\"}}"),
     GOOD("first and last of three", "", 0, META "{\"\340\240\200\":\"\357\277\277\"}}"),
     GOOD("beside the surrogates", "", 0, META "{\"\355\237\277\":\"\356\200\200\"}}"),
@@ -139,7 +138,7 @@ static const file_case invalid_cases[] = {
     FAULT_OF("", "after a name twice", "", ST_ERR_UTF8, "{\"t\":" U8_2 ",\"t\":" U8_2 "}", "\200"),
     FAULT("behind a long run of plain text", "", ST_ERR_UTF8, META "{\"k\":\"" X100("plain text "), "\302\"}}"),
 
-    /* ---- JSON: the header ends too early ------------------------------------------------------------------------ */
+    /* ---- JSON: truncated headers -------------------------------------------------------------------------------- */
     FAULT_OF("", "an empty header", "", ST_ERR_JSON, "", ""),
     FAULT_OF("", "blanks only", "", ST_ERR_JSON, " \t\r\n", ""),
     FAULT_OF("", "ends after the brace", "", ST_ERR_JSON, "{", ""),
@@ -303,7 +302,7 @@ static const file_case invalid_cases[] = {
     FAULT_OF("t", "two signs of an exponent", "ab", ST_ERR_JSON, IGNORED "1e+", "-5}}"),
     FAULT_OF("t", "no digits in an exponent", "ab", ST_ERR_JSON, IGNORED "1E-", "}}"),
 
-    /* ---- JSON: ignored numbers are at most what a double holds -------------------------------------------------- */
+    /* ---- JSON: ignored numbers must fit a double ---------------------------------------------------------------- */
     GOOD("1e308", "ab", 1, IGNORED "1e308}}"),
     GOOD("-9.99e307", "ab", 1, IGNORED "-9.99e307}}"),
     GOOD("zero to any power", "ab", 1, IGNORED "[0e999,-0e999,0.0e999,0.000E+99999999999999999999]}}"),
@@ -382,7 +381,7 @@ static const file_case invalid_cases[] = {
     FAULT_OF("k", "a bad escape in a metadata value", "", ST_ERR_JSON, META "{\"k\":\"\\", "v\"}}"),
     FAULT_OF("t", "a bad escape in a dtype", "ab", ST_ERR_JSON, "{\"t\":{\"dtype\":\"\\", "U8\"}}"),
 
-    /* ---- JSON: depth: 127 open containers stand, the 128th does not --------------------------------------------- */
+    /* ---- JSON: depth: 127 open containers are the limit --------------------------------------------------------- */
     GOOD("125 arrays in an entry", "ab", 1, IGNORED X100("[") X25("[") X25("]") X100("]") "}}"),
     GOOD("125 objects in an entry", "ab", 1, IGNORED X100("{\"a\":") X25("{\"a\":") "1" X25("}") X100("}") "}}"),
     GOOD("125 of both in an entry, the last an object", "ab", 1,
@@ -404,7 +403,7 @@ static const file_case invalid_cases[] = {
              X100("[") X100("[") X100("[")),
     FAULT_OF("t", "not closed, just not too deep", "ab", ST_ERR_JSON, IGNORED X100("[") X25("["), ""),
 
-    /* ---- schema: a value of another kind, which is not looked into ---------------------------------------------- */
+    /* ---- schema: a value of the wrong type, whose contents are not parsed --------------------------------------- */
     FAULT_OF("", "an array for a header", "", ST_ERR_SCHEMA, "", "[{}]"),
     FAULT_OF("", "a string for a header", "", ST_ERR_SCHEMA, " \n", "\"{}\""),
     FAULT_OF("", "a negative number for a header", "", ST_ERR_SCHEMA, "", "-1"),
@@ -484,7 +483,7 @@ static const file_case invalid_cases[] = {
     FAULT_OF("t", "three offsets", "ab", ST_ERR_SCHEMA, "{\"t\":{\"data_offsets\":[0,2 ", ",2]}}"),
     FAULT_OF("t", "a trailing comma after the offsets", "ab", ST_ERR_SCHEMA, "{\"t\":{\"data_offsets\":[0,2", ",]}}"),
 
-    /* ---- schema: fields that are missing: at the entry's closing brace ------------------------------------------ */
+    /* ---- schema: missing fields: reported at the entry's closing brace ------------------------------------------ */
     FAULT_OF("t", "no field", "", ST_ERR_SCHEMA, "{\"t\":{", "}}"),
     FAULT_OF("t", "unknown fields only", "", ST_ERR_SCHEMA, "{\"t\":{\"x\":{},\"Dtype\":\"U8\"", "}}"),
     FAULT_OF("t", "dtype only", "", ST_ERR_SCHEMA, "{\"t\":{\"dtype\":\"U8\"", "}}"),
@@ -509,7 +508,7 @@ static const file_case invalid_cases[] = {
     GOOD("fields in escapes", "ab", 1,
          "{\"t\":{\"\\u0064\\u0074ype\":\"\\u00558\",\"s\\u0068ape\":[2],\"data\\u005foffsets\":[0,2]}}"),
 
-    /* ---- dtypes: at the quote of the spelling ------------------------------------------------------------------- */
+    /* ---- dtypes: reported at the opening quote of the dtype's name ---------------------------------------------- */
     FAULT_OF("t", "an empty dtype", "ab", ST_ERR_DTYPE, "{\"t\":{\"dtype\":",
              "\"\",\"shape\":[2],\"data_offsets\":[0,2]}}"),
     FAULT_OF("t", "a dtype in lower case", "ab", ST_ERR_DTYPE, "{\"t\":{\"dtype\":", "\"bf16\"}}"),
@@ -525,7 +524,7 @@ static const file_case invalid_cases[] = {
              "\"Q\" x}}"),
     FAULT_OF("t", "a shape comes before a dtype", "ab", ST_ERR_SCHEMA, "{\"t\":{\"shape\":[2", ".0],\"dtype\":\"Q\"}}"),
 
-    /* ---- keys that stand twice ---------------------------------------------------------------------------------- */
+    /* ---- duplicate keys ----------------------------------------------------------------------------------------- */
     FAULT_OF("t", "dtype twice", "ab", ST_ERR_DUPLICATE, "{\"t\":{" BASE ",", "\"dtype\":\"U8\"}}"),
     FAULT_OF("t", "dtype twice, the second wrong", "ab", ST_ERR_DUPLICATE, "{\"t\":{" BASE ",", "\"dtype\":\"Q\"}}"),
     FAULT_OF("t", "shape twice", "ab", ST_ERR_DUPLICATE, "{\"t\":{" BASE ",", "\"shape\":[2]}}"),
@@ -601,7 +600,7 @@ static const file_case invalid_cases[] = {
     FAULT_OF("k", "a metadata key twice, between a name twice", "ab", ST_ERR_DUPLICATE,
              "{\"t\":" U8_2 ",\"__metadata__\":{\"k\":\"v\",", "\"k\":\"v\"},\"t\":" U8_2 "}"),
 
-    /* ---- numbers of tensors: at the entry's key, in the order the bytes lie ------------------------------------- */
+    /* ---- tensor sizes and offsets: reported at the entry's key, in data order ----------------------------------- */
     NUMBERS("t", "does not begin at 0", "abc", ST_ERR_OFFSETS, 0, 1, "{", "\"t\":" E("U8", "[2]", "[1,3]") "}"),
     NUMBERS("t", "ends before it begins", "abc", ST_ERR_OFFSETS, 0, 3, "{ ", "\"t\":" E("U8", "[2]", "[3,1]") "}"),
     NUMBERS("u", "ends before it begins, where it should begin", "ab", ST_ERR_OFFSETS, 2, 1, "{\"t\":" U8_2 ",",
@@ -664,7 +663,7 @@ static const file_case invalid_cases[] = {
             "}"),
     NUMBERS("t", "half bytes, one too many", "ab", ST_ERR_SIZE, 1, 2, "{", "\"t\":" E("F4", "[2]", "[0,2]") "}"),
 
-    /* which of several */
+    /* which of several errors is reported */
     NUMBERS("t", "offsets come before overflow", "ab", ST_ERR_OFFSETS, 0, 1, "{", "\"t\":" E("U8", "[2," MAX64 "]",
             "[1,2]") "}"),
     NUMBERS("t", "overflow comes before size", "ab", ST_ERR_OVERFLOW, ANY_VALUE, ANY_VALUE, "{",
@@ -683,7 +682,7 @@ static const file_case invalid_cases[] = {
             "\"u\":" E("U8", "[2]", "[4,6]") "}"),
     NUMBERS("t", "a size comes before the length", "", ST_ERR_SIZE, 1, 2, "{", "\"t\":" E("U8", "[1]", "[0,2]") "}"),
 
-    /* ---- the length of the file: at its end --------------------------------------------------------------------- */
+    /* ---- file length: reported at the end of the file ----------------------------------------------------------- */
     AT_END("one byte is missing", "{\"t\":" U8_2 "}", "a", ST_ERR_TRUNCATED, 63),
     AT_END("all of the data is missing", "{\"t\":" U8_2 "}", "", ST_ERR_TRUNCATED, 63),
     AT_END("one byte too many", "{\"t\":" U8_2 "}", "abc", ST_ERR_TRAILING, 63),
@@ -711,7 +710,7 @@ static const file_case invalid_cases[] = {
     AT_END_WITH(ST_OPEN_TRAILING, "missing bytes are not tolerated", "{\"t\":" U8_2 "}", "a", ST_ERR_TRUNCATED, 63),
     FAULT_WITH(ST_OPEN_TRAILING, "nor is text behind the object", "a", ST_ERR_JSON, "{} ", "x"),
 
-    /* ---- dtypes that are not known here, carried ---------------------------------------------------------------- */
+    /* ---- unknown dtypes with ST_OPEN_UNKNOWN_DTYPES ------------------------------------------------------------- */
     GOOD_WITH(ST_OPEN_UNKNOWN_DTYPES, "an unknown dtype", "abc", 1, "{\"t\":" E("Q3", "[5]", "[0,3]") "}"),
     GOOD_WITH(ST_OPEN_UNKNOWN_DTYPES, "an unknown dtype of no size", "", 1, "{\"t\":" E("Q3", "[5]", "[0,0]") "}"),
     GOOD_WITH(ST_OPEN_UNKNOWN_DTYPES, "unknown among known ones", "abcde", 3,
@@ -728,7 +727,7 @@ static const file_case invalid_cases[] = {
                   ST_ERR_TRUNCATED, 64),
     FAULT_WITH(ST_OPEN_UNKNOWN_DTYPES, "an unknown one as a number", "abc", ST_ERR_SCHEMA, "{\"t\":{\"dtype\":", "3}}"),
 
-    /* ---- files that are something else -------------------------------------------------------------------------- */
+    /* ---- other file formats ------------------------------------------------------------------------------------- */
     OTHER("a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:"
                                "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"),
     OTHER("an HTML page", "<!DOCTYPE html>\n<html lang=\"en\"><head><title>Not found</title></head></html>\n"),
@@ -761,7 +760,7 @@ static const file_case invalid_cases[] = {
     OTHER("another JSON text", "{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 4096}"),
     OTHER("another JSON text, indented", "{\n  \"model_type\": \"bert\"\n}\n"),
 
-    /* ... and damaged ones that are not: their headers' lengths only look like the first bytes of something else */
+    /* ---- damaged safetensors files whose header length only looks like another format's first bytes ---------- */
     LENGTH("640 bytes of header, cut: 80 02 is no pickle", 0x280, "{\"t\":{\"dtype\"", "", ST_ERR_TRUNCATED, 21, 648,
            21),
     LENGTH("80 04 95 is no pickle", 0x950480, "{\"t\":{\"dtype\"", "", ST_ERR_TRUNCATED, 21, 0x950488, 21),

@@ -1,4 +1,5 @@
-/* Room 9: UTF-8, strings at every alignment, numbers of every size, in ignored fields where they stand alone. */
+/* Tests room 9, the JSON parser: UTF-8, strings at every alignment, numbers of every size, nesting depth. Most
+ * values are in fields that the library ignores. */
 #define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
@@ -6,7 +7,7 @@
 
 static st_error error;
 
-/* opens a tensor's entry with an ignored field of that text */
+/* opens a file with an ignored field of that value in a tensor's entry */
 static st_status ignored(const char *text, size_t n) {
     growing header = {NULL, 0, 0};
     st_model *model;
@@ -22,11 +23,11 @@ static st_status ignored(const char *text, size_t n) {
     free(file);
     return status;
 }
-#define IGNORED_AT (8 + sizeof("{\"t\":{\"x\":") - 1) /* where that field's value begins */
+#define IGNORED_AT (8 + sizeof("{\"t\":{\"x\":") - 1) /* position of the field's value */
 
-/* ---- every sequence of UTF-8, and every one that is none ---- */
+/* ---- UTF-8: valid and invalid sequences --------------------- */
 
-/* RFC 3629, by the code points that the bytes stand for */
+/* RFC 3629, checked by decoding code points */
 static int reference_utf8(const unsigned char *s, size_t n) {
     uint32_t code;
     if (n == 1) return s[0] < 0x80;
@@ -59,7 +60,7 @@ static void sequences(void) {
                     s[0] = (unsigned char)a, s[1] = edge[b], s[2] = edge[c], s[3] = edge[d];
                     for (n = 1; n <= 4 && length == 0; n++) length = reference_utf8(s, n) ? n : 0;
                     wrong += sti_utf8_length(s, 4) != length;
-                    if (length > 1) wrong += sti_utf8_length(s, length - 1) != 0; /* cut */
+                    if (length > 1) wrong += sti_utf8_length(s, length - 1) != 0; /* truncated */
                     wrong += sti_utf8_prefix(s, 1) != (a < 0x80 ? 1u : 0u);
                 }
             }
@@ -68,10 +69,10 @@ static void sequences(void) {
     CHECK_EQ(wrong, 0);
 }
 
-/* a wrong byte is found wherever it stands, whatever is read at a time */
+/* an invalid byte is found at every position, whatever block size the parser reads */
 static void positions(void) {
     static const char *const bad[] = {"\001", "\037", "\200", "\377", "\303\"", "\\x", "\\ud800"};
-    static const unsigned inside[] = {0, 0, 0, 0, 0, 1, 0}; /* of these bytes, which is the one that cannot stand */
+    static const unsigned inside[] = {0, 0, 0, 0, 0, 1, 0}; /* for each: the offset of the invalid byte */
     static const char *const letters[] = {
         "a", "\177", "\303\251", "\\n", "\342\202\254", "\\u00e9", "\360\237\230\200"};
     size_t i, j, before, after, k;
@@ -96,7 +97,7 @@ static void positions(void) {
     }
 }
 
-/* strings end where they end: names of every length and with an escape at every place come out as they went in */
+/* names of every length, with an escape at every position, are unescaped correctly */
 static void strings(void) {
     /* clang-format off */
     static const struct letter {
@@ -139,13 +140,13 @@ static void strings(void) {
 
 /* ---- numbers ---- */
 
-/* digits, a point among or before them, an exponent: the first digit that is not 0 stands for 10^power */
+/* appends digits with a point among or before them, and an exponent; the first nonzero digit has the value 10^power */
 static void number_of(growing *text, size_t zeros_before, size_t digits, size_t fraction_zeros, size_t fraction,
                       int64_t exponent, const char *e, char digit, int64_t *power) {
     size_t i;
     char one[2] = {digit, 0};
     if (zeros_before > 0) {
-        text_put(text, "0"); /* one at most can stand there */
+        text_put(text, "0"); /* JSON permits one leading zero only */
     }
     for (i = 0; i < digits; i++) text_put(text, one);
     if (fraction_zeros + fraction > 0) text_put(text, ".");
@@ -199,7 +200,7 @@ static void magnitudes(void) {
                         int64_t power;
                         st_status status;
                         if (digits + zeros + fraction == 0 || (exponents[i] < 0 && l == 3))
-                            continue; /* e+- is no number */
+                            continue; /* "e+-" is not a number */
                         if (i % 2 == 1) text_put(&text, "-");
                         number_of(&text, digits == 0, digits, zeros, fraction, exponents[i], marks[l], '7', &power);
                         status = ignored(text.at, text.n);
@@ -217,7 +218,7 @@ static void magnitudes(void) {
     }
 }
 
-/* a zero stays one, whatever its exponent */
+/* zero with any exponent is zero */
 static void zeros(void) {
     static const char *const all[] = {"0",          "-0",     "0.0",    "0.000",
                                       "0e1",        "0E+999", "0e-999", "-0.0e309",
@@ -230,7 +231,7 @@ static void zeros(void) {
     test_row = "";
 }
 
-/* 20 digits are where 64 bits end */
+/* integers around every power of two up to 64 bits */
 static void integers(void) {
     uint64_t value;
     int i;
@@ -258,11 +259,11 @@ static void integers(void) {
 static void depths(void) {
     size_t depth, arrays, k;
     for (depth = 120; depth < 131; depth++) {
-        for (arrays = 0; arrays < 3; arrays++) { /* objects, arrays, in turns */
+        for (arrays = 0; arrays < 3; arrays++) { /* objects, arrays, alternating */
             growing text = {NULL, 0, 0};
             uint64_t too_deep = 0;
             for (k = 0; k < depth; k++) {
-                if (k == 125) too_deep = IGNORED_AT + text.n; /* the root and the entry are open around them */
+                if (k == 125) too_deep = IGNORED_AT + text.n; /* the root and the tensor's entry are containers too */
                 text_put(&text, (arrays == 2 ? k % 2 : arrays) != 0 ? "[" : "{\"a\":");
             }
             text_put(&text, "null");
@@ -274,7 +275,15 @@ static void depths(void) {
     }
 }
 
-/* texts are compared with their escapes resolved, on either side; what is not text is like nothing */
+static void depth_message(void) {
+    char text[2 * 128];
+    memset(text, '[', 128);
+    memset(text + 128, ']', 128);
+    CHECK_STATUS(ignored(text, sizeof text), ST_ERR_JSON);
+    CHECK(strstr(error.message, "arrays and objects nested more than 127 levels deep") != NULL);
+}
+
+/* strings are compared after unescaping, on either side; invalid UTF-8 equals nothing */
 static void comparisons(void) {
     static const struct pair {
         const char *a, *b;
@@ -313,5 +322,6 @@ int main(void) {
     zeros();
     integers();
     depths();
+    depth_message();
     return test_done("json");
 }

@@ -1,6 +1,6 @@
-/* Room 15's kernels against its one-by-one conversion: every code of 8 and 16 bits, all upper halves of F32 with the lower
-   halves that matter (tests/exhaustive has all of F32), any length, any alignment, past the cache or not, and under any
-   mode of the floating-point unit. */
+/* Compares the conversion kernels of room 15 with its scalar conversion: all 8-bit and 16-bit codes, all upper
+ * halves of F32 with the lower halves that affect rounding (tests/exhaustive covers all of F32), any length, any
+ * alignment, with cached and streaming stores, and in any floating-point mode. */
 #define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
@@ -29,12 +29,12 @@ static unsigned char *memory(size_t n) {
     return bytes;
 }
 
-/* bytes of whole groups of 8 elements */
+/* bytes of n elements, rounded up to groups of 8 */
 static size_t bytes_of(int dtype, size_t n) {
     return n / 8 * st_dtype_bits((st_dtype)dtype);
 }
 
-/* ---- sources: a multiple of 8 elements ------------------------------------------------------------------- */
+/* ---- source data: a multiple of 8 elements --------------------------------------------------------------- */
 
 static unsigned char *bytes_in_order(size_t n) {
     unsigned char *bytes = memory(n);
@@ -54,7 +54,7 @@ static unsigned char *halves(size_t *n) {
     return bytes;
 }
 
-/* each upper half with lower ones at and beside the ties of F16 and BF16 */
+/* each upper half of F32, with lower halves at and next to the ties of F16 and BF16 */
 static unsigned char *words(size_t *n) {
     static const uint16_t low[] = {0,      1,      0x0fff, 0x1000, 0x1001, 0x1fff, 0x2000, 0x3000,
                                    0x7fff, 0x8000, 0x8001, 0x9000, 0xefff, 0xf000, 0xf001, 0xffff};
@@ -69,7 +69,7 @@ static unsigned char *words(size_t *n) {
     return bytes;
 }
 
-/* at and beside the ties of F32 and of all its exponents, normal or not, and anything */
+/* F64: values at and next to the ties of F32, with all its exponents, normal and subnormal, and random bits */
 static unsigned char *doubles(size_t *n) {
     const size_t count = 120000;
     unsigned char *bytes = memory(count * 8);
@@ -77,7 +77,7 @@ static unsigned char *doubles(size_t *n) {
     for (i = 0; i < count; i++) {
         uint64_t code = chance();
         if (i % 8 > 0) {
-            const uint64_t exponent = (uint64_t)(860 + i / 8 % 330); /* F32 has 2^-149 to 2^127: 874 to 1150 */
+            const uint64_t exponent = (uint64_t)(860 + i / 8 % 330); /* F32's exponents: 874 to 1150 */
             code = (code & 0x8000000000000000u) | exponent << 52 | (code & 0x000fffffe0000000u);
             if (i % 8 > 1 && exponent < 897)
                 code &= ~(uint64_t)0 << (29 + 897 - exponent < 52 ? 29 + 897 - exponent : 52);
@@ -97,7 +97,7 @@ static unsigned char *operands(int dtype, size_t *n) {
     case 64: return doubles(n);
     case 32: return words(n);
     case 16: return halves(n);
-    default: *n = 2048; return bytes_in_order(2048); /* of 4 and 6 bits that is more than enough */
+    default: *n = 2048; return bytes_in_order(2048); /* more than enough for 4 and 6 bits */
     }
 }
 
@@ -145,18 +145,18 @@ static void all_codes(sti_kernel kernel, const char *name) {
     test_row = "";
 }
 
-/* the program's rounding mode, flushing of subnormal numbers and traps have no part in it, and stay as they are */
+/* conversion does not depend on the program's rounding mode, flush-to-zero mode or traps, and does not change them */
 static void modes(void) {
     static const uint64_t set[] = {
 #if STI_NEON
         0x01000000,
         0x02c00000,
-        0x00400000 /* flush to zero; that, one NaN and towards 0; upwards */
+        0x00400000 /* flush to zero; flush to zero, default NaN, toward 0; upward */
 #else
         0xffc0,
         0x3f80,
         0x5f80,
-        0x0000 /* towards 0 with both zeros; down; up; every fault a trap */
+        0x0000 /* toward 0 with both flush modes; down; up; all traps on */
 #endif
     };
     int to, from;
@@ -170,7 +170,7 @@ static void modes(void) {
                 continue;
             test_row = pair_name(to, from);
             src = operands(from, &n);
-            if (n > 30000) { /* of the many, a part from everywhere */
+            if (n > 30000) { /* test parts of long sources only */
                 const size_t size = st_dtype_bits((st_dtype)from) / 8, step = n / 30000;
                 size_t i;
                 n = n / step / 8 * 8;
@@ -182,7 +182,7 @@ static void modes(void) {
             sti_convert_scalar((st_dtype)to, want, (st_dtype)from, src, 0, n, 0);
             for (k = 0; k < sizeof set / sizeof *set; k++) {
                 uint64_t was = sti_exchange_float_mode(set[k]), kept = sti_exchange_float_mode(set[k]),
-                         after; /* what this machine keeps */
+                         after; /* the bits that this CPU supports */
                 (void)st_convert((st_dtype)to, got, (st_dtype)from, src, n);
                 after = sti_exchange_float_mode(was);
                 CHECK(memcmp(got, want, bytes) == 0);
@@ -198,9 +198,10 @@ static void modes(void) {
 
 #endif
 
-/* ---- any length, any place ------------------------------------------------------------------------------- */
+/* ---- any length, any alignment --------------------------------------------------------------------------- */
 
-/* n elements of src from first on, to a dst that lies so many bytes behind a multiple of 64, with canaries around it */
+/* converts n elements of src, starting with first, to a dst `skew` bytes past a multiple of 64, with guard bytes
+ * around it */
 static void place(int to, int from, const unsigned char *src, size_t first, size_t n, size_t place_of_dst,
                   unsigned how) {
     static unsigned char room[64 + 64 + 80 * 8 + 64], want[80 * 8];
@@ -227,11 +228,11 @@ static void places(void) {
             if (to == from || !sti_is_convertible((st_dtype)to, (st_dtype)from)) continue;
             test_row = pair_name(to, from);
             for (n = 0; n <= 70; n++) {
-                /* a block of just these elements, so that reading past them is seen; at an odd place */
+                /* an unaligned block of exactly these elements, so that sanitizers detect reads past it */
                 const size_t first = n % 5, exact = ((first + n) * bits + 7) / 8;
                 unsigned char *block = memory(exact), *src;
                 for (i = 0; i < exact; i++) block[i] = (unsigned char)(chance() >> 20);
-                src = memory(exact) + 1; /* memory() gives one byte more */
+                src = memory(exact) + 1; /* memory() allocates one extra byte */
                 memcpy(src, block, exact);
                 place(to, from, src, first, n, n % 3 == 0 ? 0 : n % 13, 0);
                 place(to, from, block, first, n, n % 7 * 4, STI_TO_STREAM);
@@ -245,7 +246,7 @@ static void places(void) {
     test_row = "";
 }
 
-/* as much as goes past the cache by itself, from its first element to its last */
+/* conversions large enough for streaming stores, checked from the first element to the last */
 static void large(void) {
     const size_t n = STI_CACHE_BYTES / 4 + 12;
     unsigned char *src = memory(n), *dst = memory(n * 4 + 8);

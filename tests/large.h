@@ -1,9 +1,9 @@
-/* large.h: files of many tensors, made as a test runs. */
+/* large.h: builds files with many tensors or metadata pairs. */
 #ifndef LARGE_H
 #define LARGE_H
 #include "cases.h"
 
-typedef struct growing { /* grows */
+typedef struct growing { /* a growing text */
     char *at;
     size_t n, room;
 } growing;
@@ -29,7 +29,7 @@ static inline void text_number(growing *t, uint64_t value) {
     text_put(t, test_digits(value, digits));
 }
 
-/* the next entry: one byte of U8 at `offset`, its name as it is to stand in the header */
+/* appends an entry: one byte of U8 at `offset`; the name is inserted as it is */
 static inline void text_entry(growing *t, const char *name, size_t name_bytes, uint64_t offset) {
     text_put(t, t->n > 1 ? ",\"" : "\"");
     text_add(t, name, name_bytes);
@@ -40,7 +40,7 @@ static inline void text_entry(growing *t, const char *name, size_t name_bytes, u
     text_put(t, "]}");
 }
 
-/* the file of the header's text, which is freed, and so many bytes of data; to be freed */
+/* returns a file with this header and data_bytes of data, and frees the header's text; the caller frees the file */
 static inline unsigned char *text_file(growing *t, size_t data_bytes, size_t *n) {
     unsigned char *file;
     char *data = (char *)malloc(data_bytes > 0 ? data_bytes : 1);
@@ -54,7 +54,7 @@ static inline unsigned char *text_file(growing *t, size_t data_bytes, size_t *n)
     return file;
 }
 
-/* tensors "PREFIX0", "PREFIX1" ...; reversed: the first in the header is the last in the file */
+/* tensors "PREFIX0", "PREFIX1" ...; reversed: data order is the reverse of header order */
 static inline unsigned char *many_tensors(const char *prefix, size_t count, int reversed, size_t *n) {
     growing header = {NULL, 0, 0};
     size_t i;
@@ -68,7 +68,7 @@ static inline unsigned char *many_tensors(const char *prefix, size_t count, int 
     return text_file(&header, count, n);
 }
 
-/* metadata keys "PREFIX0" ..., each with its number as value */
+/* metadata keys "PREFIX0" ..., with their numbers as values */
 static inline unsigned char *many_pairs(const char *prefix, size_t count, size_t *n) {
     growing header = {NULL, 0, 0};
     size_t i;

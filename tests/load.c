@@ -1,6 +1,6 @@
-/* Room 16: many tensors at once, in any order, whole or in parts, from every kind of source: the bytes of a slow model, in few
- * requests; progress, cancelling, every read refused, too little memory; and the plan alone. load_threads.c loads the parts
- * on threads. */
+/* Tests room 16, st_load and st_plan_load: batches of tensors and views in any order, in one call or in parts, from
+ * every kind of source. Compares the bytes with a slow model and counts requests; covers progress, cancelling,
+ * failing reads, too little memory, and the plan alone. load_threads.c runs the parts on threads. */
 #include "../safetensors.h"
 
 #include "large.h"
@@ -20,7 +20,7 @@ enum { MOST_ITEMS = 64 };
 
 /* ---- files -------------------------------------------------------------------------------------------------------- */
 
-/* adds a tensor "tN" to the header, of that dtype and rows x columns; *at: where its data begin, and where they end */
+/* appends a tensor "tN" of rows x columns to the header; *at: the start of its data, updated to the end */
 static void add_tensor(growing *header, unsigned number, st_dtype dtype, uint64_t rows, uint64_t columns,
                        uint64_t *at) {
     text_put(header, number > 0 ? ",\"t" : "{\"t");
@@ -39,7 +39,7 @@ static void add_tensor(growing *header, unsigned number, st_dtype dtype, uint64_
     text_put(header, "]}");
 }
 
-/* the file of a header that lacks its last brace, with random data; to be freed */
+/* completes the header with its last brace and appends random data; the caller frees the file */
 static unsigned char *finish_file(growing *header, uint64_t data_bytes, size_t *n) {
     unsigned char *file;
     size_t i;
@@ -49,7 +49,7 @@ static unsigned char *finish_file(growing *header, uint64_t data_bytes, size_t *
     return file;
 }
 
-/* tensors of every dtype, most of them small, some of which need several requests where large is not 0 */
+/* tensors of every dtype, mostly small; if large is not 0, some need several requests */
 static unsigned char *mixed_file(unsigned count, int large, size_t *n) {
     growing header = {NULL, 0, 0};
     uint64_t at = 0;
@@ -64,7 +64,7 @@ static unsigned char *mixed_file(unsigned count, int large, size_t *n) {
     return finish_file(&header, at, n);
 }
 
-/* ---- items, with the bytes that they are to give ------------------------------------------------------------------ */
+/* ---- items and their expected bytes ------------------------------------------------------------------------------- */
 
 typedef struct batch {
     st_load_item items[MOST_ITEMS];
@@ -76,8 +76,8 @@ typedef struct batch {
     size_t count;
 } batch;
 
-typedef struct seen {          /* by the progress callback of one part */
-    size_t steps, cancel_step; /* the call, from 1, that asks to stop; 0: none */
+typedef struct seen {          /* state of one part's progress callback */
+    size_t steps, cancel_step; /* cancel_step: the call, from 1, that cancels; 0: none */
     size_t wrong;
     uint64_t done, total;
     int stopped;
@@ -102,7 +102,7 @@ static void batch_item(batch *b, const st_tensor *t, const unsigned char *file, 
     item->view = view;
 }
 
-/* items of any tensors of a model, some twice, some in part, some as another dtype */
+/* fills b with items for random tensors: some twice, some sliced, some converted */
 static void batch_begin(batch *b, const st_model *m, const unsigned char *file, size_t count) {
     memset(b, 0, sizeof *b);
     while (b->count < count) {
@@ -125,7 +125,7 @@ static void batch_begin(batch *b, const st_model *m, const unsigned char *file, 
         if (random_below(4) == 0) v->axes = b->axes[i];
         if (slow_look(t, v, as).status != ST_OK) as = st_dtype_bits(t->dtype) < 8 ? ST_DTYPE_F32 : ST_DTYPE_UNKNOWN;
         if (slow_look(t, v, as).elements > 100000) v->range_count = 0, v->axes = NULL;
-        if (slow_look(t, v, as).elements > 100000) as = ST_DTYPE_UNKNOWN; /* the slow model is slow */
+        if (slow_look(t, v, as).elements > 100000) as = ST_DTYPE_UNKNOWN; /* the slow model is too slow for them */
         batch_item(b, t, file, random_below(3) > 0 ? v : NULL,
                    slow_look(t, NULL, as).status == ST_OK ? as : ST_DTYPE_UNKNOWN);
     }
@@ -140,14 +140,14 @@ static void batch_end(batch *b) {
     b->count = 0;
 }
 
-/* makes ready for another load */
+/* clears the destinations for another load */
 static void batch_again(batch *b) {
     size_t i;
     for (i = 0; i < b->count; i++) memset(b->block[i], '#', b->want_bytes[i] + 8);
 }
 
 static int on_progress(void *user, uint64_t done, uint64_t total) {
-    seen *s = (seen *)user; /* its own: parts may run on threads, and CHECK counts without a lock */
+    seen *s = (seen *)user; /* one for each part: parts may run on threads, and CHECK counts without a lock */
     s->wrong += s->stopped || done <= s->done || done > total || (s->steps > 0 && s->total != total);
     s->done = done;
     s->total = total;
@@ -165,7 +165,7 @@ static st_load_options options_of(seen *s) {
     return o;
 }
 
-/* whether all items have their bytes; nothing around them may be touched either way */
+/* returns whether all items have their bytes; guard bytes must be unchanged in any case */
 static int batch_is_there(const batch *b) {
     int there = 1;
     size_t i, j;
@@ -189,8 +189,8 @@ static int batch_is_untouched(const batch *b) {
     return 1;
 }
 
-/* Loads all in that many parts, each with a work buffer of work_bytes where that is not 0: one after the other, or on
- * threads. Returns how many failed. */
+/* Loads all items in that many parts, one after another or on threads; work_bytes: the size of each part's work
+ * buffer, 0: none. Returns the number of parts that failed. */
 static unsigned batch_parts(batch *b, const st_model *m, unsigned parts, size_t work_bytes, seen *each,
                             st_status *status, st_error *errors) {
     st_load_options o[MOST_LOADS];
@@ -232,7 +232,7 @@ static unsigned batch_parts(batch *b, const st_model *m, unsigned parts, size_t 
     return failed;
 }
 
-/* loads all, and holds it to what it must have done */
+/* loads all items and checks the result, the progress and the requests */
 static void batch_load(batch *b, const source *s, unsigned parts, size_t work_bytes) {
     const size_t live = s->memory.live_bytes;
     static st_load_item before[MOST_ITEMS];
@@ -246,12 +246,12 @@ static void batch_load(batch *b, const source *s, unsigned parts, size_t work_by
     batch_again(b);
     CHECK_EQ(batch_parts(b, s->model, parts, work_bytes, each, status, errors), 0);
     CHECK(batch_is_there(b));
-    CHECK(memcmp(before, b->items, sizeof before) == 0); /* nothing is written into items */
+    CHECK(memcmp(before, b->items, sizeof before) == 0); /* items must not be modified */
     for (k = 0; k < parts; k++) {
         CHECK_EQ(each[k].done, each[k].total);
         total += each[k].total;
     }
-    if (parts > 1) { /* together they read what one reads alone */
+    if (parts > 1) { /* all parts together read what a single load reads */
         batch_again(b);
         CHECK_EQ(batch_parts(b, s->model, 1, work_bytes, each, status, errors), 0);
         CHECK_EQ(each[0].total, total);
@@ -275,8 +275,8 @@ static void random_loads(int rounds, int large) {
             unsigned parts = turn > 0 ? 1 + (unsigned)random_below(MOST_LOADS) : 1;
             size_t work = turn == 2 || kind == FROM_WORK ? 512 + b.count * 40 + (size_t)random_below(300000) : 0;
 #if defined(ON_THREADS)
-            if (kind == FROM_IO || kind == FROM_FILES) parts = 1;          /* what counts its calls is for one thread */
-            if (kind != FROM_WORK && work == 0) work = 512 + b.count * 40; /* as is the allocator that counts */
+            if (kind == FROM_IO || kind == FROM_FILES) parts = 1;          /* the call counter is not thread-safe */
+            if (kind != FROM_WORK && work == 0) work = 512 + b.count * 40; /* nor is the counting allocator */
 #endif
             batch_load(&b, &s, parts, work);
         }
@@ -291,11 +291,11 @@ static void random_loads(int rounds, int large) {
 
 #define MIB ((uint64_t)1 << 20)
 
-/* loads the tensors first, first + step ... in reverse order, and says how many requests that took */
+/* loads the tensors first, first + step ... in reverse order; returns the number of requests */
 static size_t requests_for(const unsigned char *file, size_t n, size_t first, size_t step, st_dtype as,
                            uint64_t *bytes) {
     const uint16_t one = 1;
-    const int little = *(const unsigned char *)&one; /* as files are */
+    const int little = *(const unsigned char *)&one; /* byte order of files */
     source s;
     st_error error;
     size_t count = 0, i, reads = 0;
@@ -334,18 +334,17 @@ static void requests(void) {
     unsigned char *file;
     for (i = 0; i < 1000; i++) add_tensor(&header, i, ST_DTYPE_BF16, 32, 64, &at); /* 4 KiB each */
     file = finish_file(&header, at, &n);
-    CHECK_EQ(requests_for(file, n, 0, 1, ST_DTYPE_UNKNOWN, &bytes), 1); /* all of them fit in one */
+    CHECK_EQ(requests_for(file, n, 0, 1, ST_DTYPE_UNKNOWN, &bytes), 1); /* all of them fit in one request */
     CHECK_EQ(bytes, at);
     CHECK_EQ(requests_for(file, n, 0, 1, ST_DTYPE_F32, &bytes), 1);
-    CHECK_EQ(requests_for(file, n, 0, 2, ST_DTYPE_UNKNOWN, &bytes),
-             2); /* the buffer is of as many bytes as are wanted */
+    CHECK_EQ(requests_for(file, n, 0, 2, ST_DTYPE_UNKNOWN, &bytes), 2); /* the buffer has the size of the data */
     CHECK(bytes <= at);
-    CHECK_EQ(requests_for(file, n, 3, 100, ST_DTYPE_UNKNOWN, &bytes), 10); /* too far apart */
+    CHECK_EQ(requests_for(file, n, 3, 100, ST_DTYPE_UNKNOWN, &bytes), 10); /* too far apart to merge */
     CHECK_EQ(bytes, 10 * 4096);
     free(file);
     at = 0;
     for (i = 0; i < 3; i++) add_tensor(&header, i, ST_DTYPE_BF16, 1024, 3072, &at); /* 6 MiB each */
-    add_tensor(&header, 3, ST_DTYPE_BF16, 5000, 2000, &at);                         /* 20 million */
+    add_tensor(&header, 3, ST_DTYPE_BF16, 5000, 2000, &at);                         /* 20 MB */
     file = finish_file(&header, at, &n);
     CHECK_EQ(requests_for(file, n, 0, 1, ST_DTYPE_UNKNOWN, &bytes), 3 + 3);
     CHECK_EQ(bytes, at);
@@ -355,7 +354,7 @@ static void requests(void) {
     free(file);
 }
 
-/* parts are contiguous, and of the same length but for a page or three; what cannot be cut is in one part, whole */
+/* parts are contiguous ranges of similar size, within a few pages; an item that cannot be split is in one part */
 static void balance(void) {
     growing header = {NULL, 0, 0};
     uint64_t at = 0, most = 0, least = UINT64_MAX;
@@ -384,7 +383,7 @@ static void balance(void) {
         }
         CHECK(most - least <= 10000 + 2 * 12288);
         batch_end(&b);
-        memset(&b, 0, sizeof b); /* a view that is no run */
+        memset(&b, 0, sizeof b); /* a view that is not contiguous */
         b.axes[0][0] = 1;
         b.views[0].axes = b.axes[0];
         batch_item(&b, st_find(s.model, "t2"), file, &b.views[0], ST_AS_STORED);
@@ -397,7 +396,7 @@ static void balance(void) {
     free(file);
 }
 
-/* ---- callbacks that stop ----------------------------------------------------------------------------------------- */
+/* ---- cancelling -------------------------------------------------------------------------------------------------- */
 
 static void cancelling(int kind, unsigned parts) {
     static batch b;
@@ -429,7 +428,7 @@ static void cancelling(int kind, unsigned parts) {
                 CHECK(error.actual == each.done && error.expected == each.total && error.item == SIZE_MAX);
             }
         }
-        CHECK(batch_is_there(&b)); /* each part was there once */
+        CHECK(batch_is_there(&b)); /* each part was loaded once */
         batch_end(&b);
     }
     source_close(&s);
@@ -437,7 +436,7 @@ static void cancelling(int kind, unsigned parts) {
     test_row = "";
 }
 
-/* ---- reads that fail ----------------------------------------------------------------------------------------------- */
+/* ---- failing reads ------------------------------------------------------------------------------------------------- */
 
 static void failing_reads(void) {
     static batch b;
@@ -478,7 +477,7 @@ static void failing_reads(void) {
     free(file);
 }
 
-/* ---- what is refused ----------------------------------------------------------------------------------------------- */
+/* ---- errors -------------------------------------------------------------------------------------------------------- */
 
 static void refusals(void) {
     static batch b;
@@ -500,14 +499,14 @@ static void refusals(void) {
         CHECK_EQ(error.item, SIZE_MAX);
         CHECK_STATUS(st_load(s.model, NULL, 0, &o, &error), ST_OK);
         CHECK_STATUS(st_load(s.model, NULL, 0, NULL, NULL), ST_OK);
-        o.part = 1; /* of 0, which is 1 */
+        o.part = 1; /* parts 0 means 1 */
         CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_ARGUMENT);
         CHECK_EQ(error.actual, 1);
         o.part = o.part_count = 7;
         CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_ARGUMENT);
         CHECK(error.actual == 7 && error.expected == 7);
         o.part_count = UINT32_MAX;
-        o.part = UINT32_MAX - 1; /* the last takes what cannot be shared out */
+        o.part = UINT32_MAX - 1; /* the last part gets what cannot be divided */
         CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_OK);
         CHECK(n > 100000 || batch_is_there(&b));
         s.served.calls = 0;
@@ -530,7 +529,7 @@ static void refusals(void) {
                 if (fault == 5 && good.dst_bytes > 0) b.items[i].dst_bytes--;
                 if (fault == 6 && good.dst_bytes > 0) b.items[i].dst = NULL;
                 if (fault >= 5 && good.dst_bytes == 0) want = ST_OK;
-                for (k = 0; k < 3; k++) { /* all parts refuse alike, before a byte is read */
+                for (k = 0; k < 3; k++) { /* all parts report the same error, before any read */
                     o = options_of(&each);
                     o.part = k;
                     o.part_count = 3;
@@ -582,7 +581,7 @@ static void memory_of(int kind) {
         bytes = (size_t)error.expected + 8;
         work = (unsigned char *)malloc(bytes);
         if (work == NULL) exit(2);
-        o.work.data = work; /* malloc's alignment differs from probe's */
+        o.work.data = work; /* aligned differently from the probe */
         CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_MEMORY);
         bytes = (size_t)error.expected;
         free(work);
@@ -609,8 +608,8 @@ static void memory_of(int kind) {
         }
         batch_again(&b);
         CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error),
-                     ST_ERR_MEMORY);           /* a work buffer has no allocator */
-        CHECK(error.expected >= b.count * 32); /* on 32 bits */
+                     ST_ERR_MEMORY);           /* a work buffer, so no allocator */
+        CHECK(error.expected >= b.count * 32); /* 32-bit size of an item */
         CHECK(batch_is_untouched(&b));
         batch_end(&b);
     }
@@ -619,9 +618,9 @@ static void memory_of(int kind) {
     test_row = "";
 }
 
-/* ---- the plan ------------------------------------------------------------------------------------------------------ */
+/* ---- st_plan_load -------------------------------------------------------------------------------------------------- */
 
-typedef struct far_file { /* a header, and after it bytes that nobody reads */
+typedef struct far_file { /* a header followed by data that is never read */
     const unsigned char *bytes;
     size_t n;
 } far_file;
@@ -648,7 +647,7 @@ static void plans(void) {
         s.served.calls = 0;
         CHECK_STATUS(st_plan_load(s.model, b.items, 0, most, NULL, 0, &needed, &error), ST_OK);
         CHECK_EQ(needed, 0);
-        for (i = 0; i < b.count;) { /* one that converts is refused, and the last takes its place */
+        for (i = 0; i < b.count;) { /* remove a converted item, which st_plan_load rejects */
             st_load_item *item = &b.items[i];
             if (item->as == ST_DTYPE_UNKNOWN || item->as == item->tensor->dtype) {
                 i++;
@@ -697,7 +696,7 @@ static void plans(void) {
     }
 }
 
-/* what does not fit is counted, and not walked through: 2^38 runs of a view, past any patience */
+/* requests past the array are counted arithmetically: a view with 2^38 runs would take hours to enumerate */
 static void large_plan(void) {
     static const unsigned char header[] =
         "{\"t\":{\"dtype\":\"U8\",\"shape\":[1048576,524288,2],\"data_offsets\":[0,1099511627776]}}";
@@ -737,7 +736,7 @@ static void large_plan(void) {
 
 /* ---- a model of several files -------------------------------------------------------------------------------------- */
 
-/* items of all of them, in any order; mapped, and by position */
+/* items of all shards, in any order; mapped, and with read_at */
 static void several_files(void) {
     static batch b;
     char directory[160], path[256];
@@ -765,7 +764,7 @@ static void several_files(void) {
         shards = m->shard_count;
         CHECK(shards > 2 && m->count == whole->count);
         memset(&b, 0, sizeof b);
-        for (i = 0; i < MOST_ITEMS; i++) { /* what is wanted of them is known from the file that they came from */
+        for (i = 0; i < MOST_ITEMS; i++) { /* the expected bytes are those of the original file */
             const st_tensor *t = &whole->tensors[random_below(whole->count)];
             if (t->bytes > 200000) continue;
             batch_item(&b, t, file, NULL, ST_DTYPE_UNKNOWN);
@@ -802,7 +801,7 @@ static void several_files(void) {
 #endif
         }
 #if !defined(_WIN32)
-        for (i = 0; turn == 3 && i < m->count; i++) { /* their names are gone; the model holds what they named */
+        for (i = 0; turn == 3 && i < m->count; i++) { /* the files were removed; the open model keeps working */
             const st_tensor *t = &m->tensors[i], *was = st_find(whole, t->name);
             st_load_item item;
             void *want;
@@ -822,7 +821,7 @@ static void several_files(void) {
 #endif
         st_close(m);
     }
-    for (i = 0; i < shards; i++) { /* what is left of them */
+    for (i = 0; i < shards; i++) { /* remove the remaining files */
         snprintf(path, sizeof path, "%s/model-%05u-of-%05u.safetensors", directory, (unsigned)i + 1, (unsigned)shards);
         (void)remove(path);
     }
@@ -833,9 +832,9 @@ static void several_files(void) {
     free(file);
 }
 
-/* ---- a read that fails in one part ---------------------------------------------------------------------------------- */
+/* ---- a read that fails in one part only ----------------------------------------------------------------------------- */
 
-typedef struct broken { /* says no to what touches one byte, and to nothing else; nothing in it changes */
+typedef struct broken { /* fails reads that touch one byte; thread-safe, as it has no mutable state */
     const unsigned char *file;
     size_t n;
     uint64_t at;
@@ -889,7 +888,7 @@ static void failing_parts(void) {
     }
 }
 
-/* a run that ends within a byte, of which the rest is no element of it */
+/* a run that ends in the middle of a byte */
 static void odd_runs(int kind) {
     static const struct {
         st_dtype dtype;

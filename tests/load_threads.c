@@ -1,3 +1,3 @@
-/* Room 16: parts of one load on threads, each with the same items; also under the thread sanitizer. */
+/* Runs tests/load.c with each part of a load on its own thread; also used with the thread sanitizer. */
 #define ON_THREADS
 #include "load.c"

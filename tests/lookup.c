@@ -1,4 +1,4 @@
-/* Room 12: every name is found and no other, however many there are and whatever they were chosen for. */
+/* Tests room 12, lookup by name: every name is found, and no other, for any number of names and for colliding names. */
 #define ST_IMPLEMENTATION
 #include "seed.h"
 
@@ -12,7 +12,7 @@ enum { MANY = 100000 };
 
 static st_error error;
 
-/* ---- names that crowd in one 64th of the table: 32 bits of hash are too few to be a secret ---- */
+/* ---- names that hash to the same 64th of the table, as an attacker could choose them for a known seed ---- */
 
 static sti_span span_of(const char *text, size_t n) {
     sti_span s;
@@ -27,7 +27,7 @@ static uint64_t hash_of(const char *name, size_t n) {
     return sti_hash(&x, span_of(name, n));
 }
 
-/* the next name after *seed that the header's own hash puts there */
+/* writes the next name after *seed that hashes to that part of the table */
 static size_t crowded_name(char name[24], uint64_t *seed) {
     size_t n;
     do {
@@ -46,7 +46,7 @@ typedef struct crowd {
 
 static crowd crowd_of(size_t count) {
     crowd c;
-    uint64_t seed = 1; /* numbers, so that one name begins another */
+    uint64_t seed = 1; /* numbers, so that some names are prefixes of others */
     size_t i;
     c.count = count;
     c.names = (char(*)[24])malloc(count * sizeof *c.names);
@@ -81,7 +81,7 @@ static unsigned char *crowd_pairs_file(const crowd *c, size_t *n) {
     return text_file(&header, 0, n);
 }
 
-/* by bytes, and a name before those that it begins */
+/* names sort by bytes, a prefix first */
 static void order_of_names(void) {
     static const char *const sorted[] = {"", "\001", "a", "a\001", "aa", "ab", "b", "\177", "\302\200", "\377"};
     size_t i, j;
@@ -93,7 +93,7 @@ static void order_of_names(void) {
     }
 }
 
-/* ---- all are found ---- */
+/* ---- every name is found ---- */
 
 static void find_all(const st_model *m) {
     size_t i, wrong = 0;
@@ -101,7 +101,7 @@ static void find_all(const st_model *m) {
         const st_tensor *t = &m->tensors[i];
         char copy[32];
         wrong += st_find(m, t->name) != t;
-        if (t->name_bytes + 2 < sizeof copy) { /* and no neighbour of a name; none of these ends in x */
+        if (t->name_bytes + 2 < sizeof copy) { /* a longer name is not found; no name ends in x */
             memcpy(copy, t->name, t->name_bytes);
             copy[t->name_bytes] = 'x';
             wrong += st_find_n(m, copy, t->name_bytes + 1) != NULL;
@@ -150,7 +150,7 @@ static void counts(void) {
     CHECK(st_find(NULL, "t") == NULL && st_find_n(NULL, "t", 1) == NULL && st_find_metadata(NULL, "t") == NULL);
 }
 
-/* a name may hold NUL, and then only its length tells it from others */
+/* names may contain NUL; the length distinguishes them */
 static void names_with_nul(void) {
     static const char header[] =
         "{\"\":" E("U8", "[1]", "[0,1]") ",\"\\u0000\":" E("U8", "[1]", "[1,2]") ",\"\\u0000\\u0000\":" E(
@@ -170,7 +170,7 @@ static void names_with_nul(void) {
     free(file);
 }
 
-/* ---- two names of one place and one tag ---- */
+/* ---- two names with the same home slot and the same hash bits in the slot ---- */
 
 static int by_hash(const void *a, const void *b) {
     const uint32_t *x = (const uint32_t *)a, *y = (const uint32_t *)b;
@@ -178,7 +178,7 @@ static int by_hash(const void *a, const void *b) {
 }
 
 static void twins(void) {
-    enum { TRIED = 400000 }; /* of which some twenty pairs have one hash */
+    enum { TRIED = 400000 }; /* about twenty pairs of these collide */
     uint32_t(*all)[2] = (uint32_t(*)[2])malloc(TRIED * sizeof *all);
     growing header = {NULL, 0, 0};
     unsigned char *file;
@@ -190,8 +190,7 @@ static void twins(void) {
         char digits[21];
         const char *name = test_digits(i, digits);
         hash = hash_of(name, strlen(name));
-        all[i][0] =
-            (uint32_t)(hash >> 60 << 28) | (uint32_t)hash >> 4; /* one 16th of the table, and 28 bits of the tag */
+        all[i][0] = (uint32_t)(hash >> 60 << 28) | (uint32_t)hash >> 4; /* 16th of the table, 28 bits in the slot */
         all[i][1] = (uint32_t)i;
     }
     qsort(all, TRIED, sizeof *all, by_hash);
@@ -217,7 +216,7 @@ static void twins(void) {
     free(all);
 }
 
-/* ---- many that collide: no slower than sorting takes ---- */
+/* ---- many collisions: at most the cost of sorting ------- */
 
 static double seconds(clock_t from) {
     return (double)(clock() - from) / CLOCKS_PER_SEC;
@@ -246,7 +245,7 @@ static void crowds(void) {
     crowded = crowd_file(&c, 0, &m);
     usual = open_and_find(plain, n, 0);
     worst = open_and_find(crowded, m, 1);
-    /* quadratic would be some thousand times as long; sorting is some ten times */
+    /* sorting takes about 10 times as long, a quadratic search would take 1000 times */
     CHECK(worst < usual * 100 + 2);
     free(plain), free(crowded);
     plain = many_pairs("1", MANY, &n);
@@ -258,7 +257,7 @@ static void crowds(void) {
     free(c.names);
 }
 
-/* an index that had to be sorted is none any more once it is filled with other names */
+/* a table that fell back to sorting is a hash table again when it is rebuilt with other names */
 static void filled_anew(void) {
     enum { CROWDED = 600 };
     crowd c = crowd_of(CROWDED);
@@ -285,15 +284,15 @@ static void filled_anew(void) {
     free(c.names);
 }
 
-/* ---- repeated names are found where a quadratic search finds them ---- */
+/* ---- duplicate names: compared with a quadratic search --------------- */
 
 static uint64_t draw_state = 1;
 static uint32_t draw_below(uint32_t n) {
-    draw_state = (draw_state * 1103515245u + 12345u) & 0x7fffffffu; /* fits 64 bits: nothing wraps */
+    draw_state = (draw_state * 1103515245u + 12345u) & 0x7fffffffu; /* fits 64 bits, so no overflow */
     return (uint32_t)((draw_state >> 8) * n >> 23);
 }
 
-/* the same few names again and again, in an order of offsets that is not the header's; pairs: as metadata keys */
+/* repeats a few names many times, with offsets in another order than the header; pairs: as metadata keys */
 static void repeats_of(const crowd *c, size_t count, uint32_t distinct, int pairs) {
     growing header = {NULL, 0, 0};
     uint64_t *quotes = (uint64_t *)malloc(count * sizeof *quotes), want = UINT64_MAX;
@@ -334,7 +333,7 @@ static void repeats(void) {
     crowd c = crowd_of(20000);
     size_t i;
     for (i = 0; i < 400; i++) {
-        const size_t few = 1 + draw_below(12), crowded = 300 + draw_below(300); /* the latter are sorted */
+        const size_t few = 1 + draw_below(12), crowded = 300 + draw_below(300); /* the crowded names cause sorting */
         const uint32_t distinct = 1 + draw_below(60);
         repeats_of(&c, few, distinct, (int)(i % 2));
         repeats_of(&c, crowded, 20000, (int)(i % 2));

@@ -1,5 +1,5 @@
-/* Room 14: 100,000 weights in 1,000 shards, on disk and in a pack. A few files stay open and no more; the shards behind
- * are read all the same, and one that has changed since is told. */
+/* Tests room 14 with 100,000 weights in 1,000 shards, on disk and in a pack: only a few files stay open at a time,
+ * all shards can be read, and a shard that changed since st_open is detected. */
 #include "../safetensors.h"
 
 #include "large.h"
@@ -22,7 +22,7 @@ static void shard_name(char name[64], size_t shard) {
     snprintf(name, 64, "model-%05u-of-%05u.safetensors", (unsigned)shard + 1, (unsigned)SHARDS);
 }
 
-/* "layers.SHARD.w0" ...: one byte each, 'a' + number % 26, as many_tensors has it */
+/* weights "layers.SHARD.w0" ...: one byte each, 'a' + number % 26, as in many_tensors */
 static void put_all(void) {
     growing text = {NULL, 0, 0};
     char name[64], digits[21], prefix[64];
@@ -48,7 +48,7 @@ static void put_all(void) {
     free(text.at);
 }
 
-/* file descriptors of this program, or 0 where that is not known */
+/* returns the number of this process's open file descriptors, 0 if unknown */
 static size_t descriptors(void) {
     size_t n = 0;
 #ifndef _WIN32
@@ -60,7 +60,7 @@ static size_t descriptors(void) {
     return n;
 }
 
-/* every weight is found, where it should be, and its byte is read, of some where that costs an open */
+/* looks up every weight and checks its fields; reads all of them, or a sample if each read opens a file */
 static void check_all(const st_model *m, int mapped) {
     size_t i, k;
     if (!CHECK(m != NULL) || !CHECK(m->count == SHARDS * EACH && m->shard_count == SHARDS)) return;
@@ -68,7 +68,7 @@ static void check_all(const st_model *m, int mapped) {
     for (i = 0; i < SHARDS; i++) {
         for (k = 0; k < EACH; k++) {
             char name[64], got = 0;
-            const size_t at = i % 2 == 1 ? EACH - 1 - k : k; /* in the file */
+            const size_t at = i % 2 == 1 ? EACH - 1 - k : k; /* index in data order */
             const st_tensor *t;
             snprintf(name, sizeof name, "layers.%u.w%u", (unsigned)i, (unsigned)k);
             t = st_find(m, name);
@@ -77,7 +77,7 @@ static void check_all(const st_model *m, int mapped) {
                 CHECK(t != NULL && (t->data != NULL) == mapped);
                 return;
             }
-            if (!mapped && k % 16 != i % 16) continue; /* each of these opens a file */
+            if (!mapped && k % 16 != i % 16) continue; /* each of these reads opens a file */
             CHECK_STATUS(st_read(m, t, 0, &got, 1, &error), ST_OK);
             if (!CHECK_EQ(got, 'a' + at % 26)) return;
             CHECK_STATUS(st_advise(m, t, ST_ADVISE_WILL_NEED, &error), ST_OK);
@@ -112,7 +112,7 @@ static void opens_well(unsigned flags) {
     CHECK_EQ(descriptors(), before);
 }
 
-/* the same through a pack, of whose files no more are open at once either */
+/* the same through a pack, which also has a limited number of files open */
 static void in_a_pack(void) {
     st_open_options options;
     counting memory;
@@ -126,7 +126,7 @@ static void in_a_pack(void) {
     p.mapped = 0;
     p.opens = p.closes = p.reads = p.most_open = 0;
     CHECK_STATUS(st_open(&m, "pack", &options, &error), ST_OK);
-    again = p.opens - SHARDS - 1; /* each once, and the index; and those again whose headers are too much to be kept */
+    again = p.opens - SHARDS - 1; /* shards reopened because their headers were too long to keep */
     CHECK(again > 0 && again < SHARDS);
     CHECK_EQ(p.reads, 2 * (SHARDS + again) + 1);
     CHECK_EQ(p.opens - p.closes, KEPT);
@@ -135,7 +135,7 @@ static void in_a_pack(void) {
     CHECK_EQ(p.opens - p.closes, KEPT);
     CHECK_EQ(p.most_open, KEPT + 1);
     opens = p.opens;
-    { /* of the first, none is opened again; of those behind, each for each read; for no bytes nothing at all */
+    { /* shards that are still open need no further open, others one for each read; reading 0 bytes opens nothing */
         char got;
         CHECK_STATUS(st_read(m, &m->tensors[(KEPT - 1) * EACH], 0, &got, 1, &error), ST_OK);
         CHECK_EQ(p.opens, opens);
@@ -149,7 +149,7 @@ static void in_a_pack(void) {
     CHECK_EQ(p.opens, p.closes);
 }
 
-/* ---- a shard that is not the same any more ---- */
+/* ---- a shard that changed --------------------- */
 
 enum change { REPLACED, SHORTER, LONGER, GONE, NEWER, DIRECTORY_NOW, CHANGES };
 static const char *const change_names[CHANGES] = {"replaced", "shorter", "longer",
@@ -184,7 +184,7 @@ static void check_changed(const st_model *m, const packed *file) {
     CHECK(strncmp(error.message, file->path, 20) == 0 && strstr(error.message, "after it was opened") != NULL);
     CHECK_STR(error.subject, subject);
     CHECK_EQ(error.position, t.offset);
-    CHECK_STATUS(st_read(m, &t, 1, got, 0, &error), ST_OK); /* for no bytes nothing is asked for */
+    CHECK_STATUS(st_read(m, &t, 1, got, 0, &error), ST_OK); /* reading 0 bytes opens nothing */
     CHECK_STATUS(st_read(m, &m->tensors[(TOUCHED + 1) * EACH], 0, got, 1, &error), ST_OK);
     CHECK_STATUS(st_read(m, &m->tensors[0], 0, got, 1, &error), ST_OK);
 }
@@ -207,7 +207,7 @@ static void changed_on_disk(void) {
         if (how == DIRECTORY_NOW) CHECK(SCRATCH_DROP(file->path) == 0);
     }
     disk_put(p.all[TOUCHED].path, p.all[TOUCHED].bytes, p.all[TOUCHED].n);
-#ifndef _WIN32 /* what is mapped stays what it was, whatever comes in its place */
+#ifndef _WIN32 /* a mapping keeps the old contents */
     {
         st_model *m;
         char got = 0;
@@ -222,7 +222,7 @@ static void changed_on_disk(void) {
 #endif
 }
 
-/* a pack tells its files by what it says of them, and one that says nothing is believed */
+/* a pack identifies files by st_io's fields; a pack that leaves them 0 is trusted */
 static void changed_in_a_pack(void) {
     packed *file = &p.all[TOUCHED];
     const uint64_t id = file->id;
@@ -249,7 +249,7 @@ static void changed_in_a_pack(void) {
             check_changed(m, file);
         }
         file->id = id, file->n = n, file->gone = 0;
-        p.fail_at = p.calls + 1; /* to open it, then to read it, is refused: the code is passed on */
+        p.fail_at = p.calls + 1; /* a failing open, then a failing read: the code is passed on */
         CHECK_STATUS(st_read(m, &m->tensors[TOUCHED * EACH], 0, &got, 1, &error), ST_ERR_IO);
         CHECK_EQ(error.sys, 77);
         p.fail_at = p.calls + 2;
@@ -263,7 +263,7 @@ static void changed_in_a_pack(void) {
     }
 }
 
-/* ---- a shard that is refused, wherever it is ---- */
+/* ---- a rejected shard, at any position ---------- */
 
 typedef struct refused_shard {
     const char *name, *header, *data;
@@ -322,7 +322,7 @@ static void refused(void) {
 }
 
 #ifdef __linux__
-/* more files than a process can map are read by position, unless they must be mapped */
+/* more files than the process can map are read instead, unless ST_OPEN_MUST_MAP is set */
 static void more_than_are_mapped(void) {
     enum { FILES = 16385 };
     growing text = {NULL, 0, 0};
@@ -352,7 +352,7 @@ static void more_than_are_mapped(void) {
         test_row = i == 0 ? "many files" : i == 1 ? "many files, mapped" : "not as many";
         options.flags = i == 1 ? ST_OPEN_MUST_MAP : 0;
         if (i == 2) CHECK(remove("maps/77.safetensors") == 0);
-        if (i == 2) options.flags = ST_OPEN_PARTIAL; /* it is the index that counts */
+        if (i == 2) options.flags = ST_OPEN_PARTIAL; /* the limit applies to the index's list */
         CHECK_STATUS(st_open(&m, "maps", &options, &error), ST_OK);
         if (m == NULL) continue;
         CHECK(m->shard_count == FILES && (m->tensors[5000].data != NULL) == (i == 1));
@@ -371,7 +371,7 @@ static void more_than_are_mapped(void) {
 #endif
 
 #ifndef _WIN32
-/* one large file under many names: the second is refused, before more of them are read */
+/* a large file under many names is rejected at the second name, before the others are read */
 static void one_file_of_many_names(void) {
     enum { LINKS = 30, TENSORS = 5000 };
     st_open_options options;
@@ -415,7 +415,7 @@ static void one_file_of_many_names(void) {
 }
 #endif
 
-/* a work buffer holds a model of one file: refused before anything is opened */
+/* work buffers support single-file models only; fails before anything is opened */
 static void work(void) {
     static uint64_t buffer[512];
     st_open_options options;

@@ -1,4 +1,4 @@
-/* Room 8: a work buffer of the bytes that are said to suffice, what a model keeps, and allocators. */
+/* Tests room 8: the work-buffer sizes that errors ask for, the memory that a model keeps, and allocators. */
 #define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
@@ -6,13 +6,13 @@
 #include "seeds.h"
 #include "sources.h"
 
-/* opens with a work buffer that lies `skew` bytes past a multiple of 16, and ends where the heap block ends */
+/* opens with a work buffer `skew` bytes past a multiple of 16, which ends at the end of its heap block */
 static st_status open_in(int kind, const unsigned char *file, size_t n, unsigned char *block, size_t skew,
                          size_t work_bytes, st_model **model, st_error *error) {
     source s;
     memset(&s, 0, sizeof s);
     s.kind = kind;
-    counting_begin(&s.memory); /* and never used */
+    counting_begin(&s.memory); /* must not be used */
     served_begin(&s.served, file, n);
     s.options.allocator = &s.memory.allocator;
     s.options.work.data = block + skew;
@@ -41,7 +41,7 @@ static st_status open_in(int kind, const unsigned char *file, size_t n, unsigned
     return s.status;
 }
 
-/* bytes that are said to suffice for that file */
+/* returns the size that the error asks for */
 static size_t ask(int kind, const unsigned char *file, size_t n, size_t skew) {
     unsigned char *block = (unsigned char *)malloc(skew + 1);
     st_model *model;
@@ -66,9 +66,9 @@ static st_status try_with(int kind, const unsigned char *file, size_t n, size_t 
     return status;
 }
 
-/* the least bytes that serve */
+/* returns the least work-buffer size that suffices */
 static size_t least_of(int kind, const unsigned char *file, size_t n, size_t skew, size_t enough) {
-    size_t low = 0, high = enough; /* low does not serve, high does */
+    size_t low = 0, high = enough; /* invariant: low is too small, high suffices */
     st_error error;
     while (high - low > 1) {
         const size_t middle = low + (high - low) / 2;
@@ -82,8 +82,8 @@ static size_t least_of(int kind, const unsigned char *file, size_t n, size_t ske
     return high;
 }
 
-/* What is said suffices, and is no more than 9 times the header and what a model takes. Where the header fits and the
- * model beside it does not, it is said to the byte. */
+/* The size asked for suffices, and is at most 9 times the header plus the model. If the header fits in the buffer
+ * but the model does not, it is exact. */
 static void suffices_for(const unsigned char *file, size_t n) {
     int kind;
     size_t skew;
@@ -108,7 +108,7 @@ static void suffices_for(const unsigned char *file, size_t n) {
     }
 }
 
-/* every size is told the same one, or once the header fits the least, and none is overrun */
+/* any smaller buffer is rejected with the same size, or with the exact one once the header fits; none is overrun */
 static void every_size(const unsigned char *file, size_t n) {
     const size_t need = ask(FROM_MEMORY, file, n, 0), least = least_of(FROM_MEMORY, file, n, 0, need);
     size_t bytes, told = need;
@@ -122,7 +122,7 @@ static void every_size(const unsigned char *file, size_t n) {
     for (; bytes <= need; bytes += 13) CHECK_STATUS(try_with(FROM_MEMORY, file, n, 0, bytes, &error), ST_OK);
 }
 
-/* a header that is wrong: with any size either the verdict or a number that suffices for it */
+/* an invalid header: any buffer size gives the error or asks for a size that suffices */
 static void wrong_header(const char *header, const char *data, st_status verdict_of) {
     size_t n, bytes;
     unsigned char *file = make_file(header, strlen(header), data, strlen(data), &n);
@@ -142,7 +142,7 @@ static void wrong_header(const char *header, const char *data, st_status verdict
     free(file);
 }
 
-/* the header that takes most for its length: nothing but metadata pairs of 6 characters, one name a pair of letters */
+/* the header that needs most memory for its length: metadata pairs of 6 characters with two-letter keys */
 static unsigned char *short_pairs(size_t count, size_t *n) {
     growing header = {NULL, 0, 0};
     size_t i;
@@ -201,7 +201,7 @@ static void work_buffers(void) {
                  ST_ERR_DUPLICATE);
 }
 
-/* the header's faults that come before memory is asked for need none */
+/* errors found before the header is parsed need no memory */
 static void before_memory(void) {
     char work[1];
     st_open_options options;
@@ -217,7 +217,8 @@ static void before_memory(void) {
     CHECK_STATUS(st_open_memory(&model, "\002\000\000\000\000\000\000\000{}", 10, &options, &error), ST_ERR_MEMORY);
 }
 
-/* one block is kept: 96 bytes, the name and 8 for each dimension a tensor, 40 and the text a pair, and the model */
+/* the model is one block: 96 bytes, the name and 8 per dimension for a tensor, 40 and the text for a pair, and the
+ * struct */
 static void kept(const unsigned char *file, size_t n) {
     enum { MODEL = 640 };
     counting c;
@@ -255,7 +256,7 @@ static void kept_bytes(void) {
     }
 }
 
-/* structs of the options are copied, and may be gone when the model is used */
+/* options are copied and need not outlive st_open */
 static void copies(void) {
     size_t n;
     unsigned char *file = many_tensors("t", 3, 0, &n);
@@ -312,13 +313,13 @@ static void half_an_allocator(void) {
     counting_begin(&c);
     c.allocator.alloc = NULL;
     CHECK_STATUS(st_open_memory(&model, "\002\000\000\000\000\000\000\000{}", 10, &options, &error), ST_ERR_ARGUMENT);
-    /* none at all is the C library's */
+    /* NULL: the C library's */
     options.allocator = NULL;
     CHECK_STATUS(st_open_memory(&model, "\002\000\000\000\000\000\000\000{}", 10, &options, &error), ST_OK);
     st_close(model);
 }
 
-/* what no machine has is not asked for */
+/* sizes over SIZE_MAX fail without calling the allocator */
 static void obtain(void) {
     counting c;
     sti_memory m;

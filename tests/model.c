@@ -1,4 +1,4 @@
-/* Rooms 13 and 14: paths of every kind, what lies behind them, flags and arguments. */
+/* Tests rooms 13 and 14: paths of every kind and what they may refer to, flags and arguments. */
 #define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
@@ -45,7 +45,7 @@ static void opens_well(const char *path) {
         if (flags == (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP)) continue;
         if (!CHECK_STATUS(open_path(path, flags), ST_OK)) continue;
         CHECK_STR(model->shards[0].path, path);
-        CHECK((model->tensors[0].data != NULL) == (flags != ST_OPEN_NO_MAP)); /* a file this small maps everywhere */
+        CHECK((model->tensors[0].data != NULL) == (flags != ST_OPEN_NO_MAP)); /* small files can always be mapped */
         CHECK_STATUS(st_read(model, &model->tensors[0], 0, got, 4, &error), ST_OK);
         CHECK(memcmp(got, "abcd", 4) == 0);
         st_close(model);
@@ -76,7 +76,7 @@ static void directories(void) {
     CHECK_STATUS(open_path(scratch_directory, 0), ST_ERR_NOT_FOUND);
     CHECK(strstr(error.message, "found no .safetensors file") != NULL);
     CHECK_STATUS(open_path(".", 0), ST_ERR_NOT_FOUND);
-    CHECK_STATUS(open_path(scratch_path(""), 0), ST_ERR_NOT_FOUND); /* with a slash behind it */
+    CHECK_STATUS(open_path(scratch_path(""), 0), ST_ERR_NOT_FOUND); /* with a trailing slash */
     CHECK_STATUS(open_path(scratch_path("."), ST_OPEN_NO_MAP), ST_ERR_NOT_FOUND);
 }
 
@@ -91,7 +91,7 @@ static void short_files(void) {
     scratch_remove("short");
 }
 
-/* an index is one by its name; under another it is told from a file that is none of ours */
+/* an index is recognized by its name; under another name the error identifies it as an index */
 static void index_file(void) {
     static const char text[] =
         "{\"metadata\":{\"total_size\":4},\"weight_map\":{\"t\":\"model-00001-of-00001.safetensors\"}}";
@@ -101,7 +101,7 @@ static void index_file(void) {
     scratch_remove("model.safetensors.index");
 }
 
-/* what a directory holds, without itself and the one above */
+/* counts a directory's entries without "." and ".." */
 static int count_listed(void *arg, const char *name) {
     unsigned *seen = (unsigned *)arg;
     static const char *const names[] = {".a", "..a", "...", "b"};
@@ -119,11 +119,11 @@ static void listing(void) {
 #ifndef _WIN32
     scratch_write("...", "", 0);
 #else
-    seen = 16 | 4; /* no name ends in a dot there */
+    seen = 16 | 4; /* Windows drops a trailing dot */
 #endif
     CHECK_EQ(sti_system_list(NULL, scratch_directory, count_listed, &seen), 0);
     CHECK_EQ(seen, 4 * 16 + 15);
-    seen = 16 * 99; /* the first name stops it */
+    seen = 16 * 99; /* the callback stops after the first name */
     CHECK_EQ(sti_system_list(NULL, scratch_directory, count_listed, &seen), 1);
     CHECK_EQ(seen / 16, 100);
     CHECK_EQ(sti_system_list(NULL, scratch_path("b"), count_listed, &seen), ST_IO_NOT_FOUND);
@@ -134,19 +134,19 @@ static void listing(void) {
 #endif
 }
 
-/* ---- what is no file ---- */
+/* ---- paths that are not regular files ---- */
 
 #ifndef _WIN32
 static void no_files(void) {
     const char *path = scratch_path("fifo");
-    if (CHECK(mkfifo(path, 0600) == 0)) { /* nobody writes to it: to wait would be for ever */
+    if (CHECK(mkfifo(path, 0600) == 0)) { /* a pipe without a writer: opening it must not block */
         CHECK_STATUS(open_path(path, 0), ST_ERR_IO);
         CHECK_STATUS(open_path(path, ST_OPEN_NO_MAP), ST_ERR_IO);
         CHECK(remove(path) == 0);
     }
     CHECK_STATUS(open_path("/dev/null", 0), ST_ERR_IO);
     CHECK_STATUS(open_path("/dev/zero", ST_OPEN_NO_MAP), ST_ERR_IO);
-    if (access("/proc/self/maps", R_OK) == 0) { /* says it is empty, and is not */
+    if (access("/proc/self/maps", R_OK) == 0) { /* reports a size of 0, but is not empty */
         CHECK(open_path("/proc/self/maps", 0) != ST_OK);
         CHECK(open_path("/proc/self/maps", ST_OPEN_MUST_MAP) != ST_OK);
         CHECK(open_path("/proc/self/mem", 0) != ST_OK);
@@ -156,7 +156,7 @@ static void no_files(void) {
     }
 }
 
-/* what the system refuses is passed on: here, a file that was never opened */
+/* error codes of the system are passed on; here for an invalid handle */
 static void refused_by_the_system(void) {
     sti_opening o;
     st_io io;
@@ -169,7 +169,7 @@ static void refused_by_the_system(void) {
     o.error = &error;
     CHECK_EQ(sti_system_read(io.user, 0, &byte, 1), EBADF);
     CHECK_EQ(byte, '#');
-    CHECK_STATUS(sti_map_file(&o, &io), ST_OK); /* read by position, then */
+    CHECK_STATUS(sti_map_file(&o, &io), ST_OK); /* falls back to reading */
     CHECK(io.mapped == NULL);
     o.flags = ST_OPEN_MUST_MAP;
     CHECK_STATUS(sti_map_file(&o, &io), ST_ERR_IO);
@@ -178,7 +178,7 @@ static void refused_by_the_system(void) {
 
 static void unreadable(void) {
     const char *path = scratch_write("secret", good, good_bytes);
-    const int root = geteuid() == 0; /* who may read everything, and so is somebody else for a moment */
+    const int root = geteuid() == 0; /* root may read everything, so switch users */
     CHECK(chmod(path, 0) == 0);
     if (root && seteuid(65534) != 0) {
         SKIP("there is no other user to be refused a file");
@@ -204,7 +204,7 @@ static void links(void) {
     scratch_remove("good.safetensors");
 }
 
-/* a name is bytes here, and need not be text */
+/* names are bytes and may be invalid UTF-8 */
 static void names(void) {
     static const char *const all[] = {"h\303\251-\342\202\254-\360\237\230\200.safetensors",
                                       "with blank.safetensors",
@@ -247,7 +247,7 @@ static void long_paths(void) {
         path[used] = 0;
         if (i < DEPTH - 1) CHECK(mkdir(path, 0700) == 0);
     }
-    { /* the last is the file */
+    { /* the last link leads to the file */
         FILE *file = fopen(path, "wb");
         if (CHECK(file != NULL)) {
             CHECK(fwrite(good, 1, good_bytes, file) == good_bytes && fclose(file) == 0);
@@ -300,7 +300,7 @@ static void wide_of(const char *path, wchar_t *wide, int room) {
     CHECK(MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, room) > 0);
 }
 
-/* paths are UTF-8, whatever the code page is */
+/* paths are UTF-8, whatever the code page */
 static void names(void) {
     static const char *const all[] = {"h\303\251-\342\202\254-\360\237\230\200.safetensors", "with blank.safetensors"};
     size_t i;
@@ -335,8 +335,7 @@ static void long_paths(void) {
         CHECK(GetFullPathNameW(wide, ROOM, full + 4, NULL) > 0);
         if (i < DEPTH - 1) {
             CHECK(CreateDirectoryW(full, NULL));
-            CHECK_STATUS(open_path(path, 0),
-                         ST_ERR_NOT_FOUND); /* a directory, near the limit of short paths and past it */
+            CHECK_STATUS(open_path(path, 0), ST_ERR_NOT_FOUND); /* a directory with a path near and over MAX_PATH */
         } else {
             write_wide(full);
             opens_well(path);
@@ -365,7 +364,7 @@ static void changes(void) {
     const char *path = scratch_write("changes", good, good_bytes);
     char got[4];
     FILE *file;
-    if (CHECK_STATUS(open_path(path, ST_OPEN_NO_MAP), ST_OK)) { /* it shrinks */
+    if (CHECK_STATUS(open_path(path, ST_OPEN_NO_MAP), ST_OK)) { /* the file is shortened */
         file = fopen(path, "wb");
         if (CHECK(file != NULL)) {
             CHECK(fwrite(good, 1, good_bytes - 2, file) == good_bytes - 2 && fclose(file) == 0);
@@ -378,7 +377,7 @@ static void changes(void) {
         st_close(model);
     }
     scratch_write("changes", good, good_bytes);
-    if (CHECK_STATUS(open_path(path, ST_OPEN_NO_MAP), ST_OK)) { /* it goes */
+    if (CHECK_STATUS(open_path(path, ST_OPEN_NO_MAP), ST_OK)) { /* the file is removed */
         scratch_remove("changes");
         CHECK_STATUS(st_read(model, st_find(model, "t"), 0, got, 4, &error), ST_OK);
         CHECK(memcmp(got, "abcd", 4) == 0);
@@ -393,7 +392,7 @@ static void changes(void) {
 static const char huge_header[] =
     "{\"a\":" E("U8", "[5368709119]", "[0,5368709119]") ",\"z\":" E("U8", "[1]", "[5368709119,5368709120]") "}";
 
-/* a file of holes with a letter at 2^32 and one at its end; 0 where holes would be written out */
+/* creates a sparse file with a letter at 2^32 and one at its end; returns 0 if sparse files are unsupported */
 static int make_huge(const char *path, uint64_t bytes) {
 #ifdef _WIN32
     HANDLE h;
@@ -489,9 +488,9 @@ static void arguments(void) {
     model = (st_model *)(void *)&options;
     CHECK_STATUS(st_open_io(&model, NULL, NULL, &error), ST_ERR_ARGUMENT);
     CHECK(model == NULL);
-    io.bytes = good_bytes; /* and nothing to get them from */
+    io.bytes = good_bytes; /* and neither read_at nor mapped */
     CHECK_STATUS(st_open_io(&model, &io, NULL, &error), ST_ERR_ARGUMENT);
-    io.bytes = 0; /* nothing to get */
+    io.bytes = 0; /* no bytes, so neither is needed */
     CHECK_STATUS(st_open_io(&model, &io, NULL, &error), ST_ERR_TRUNCATED);
     options.files = &s.files;
     (s.files.open) = NULL;
@@ -520,7 +519,7 @@ static void flags(void) {
     options.flags = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
     CHECK_STATUS(st_open_memory(&model, good, good_bytes, &options, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_open(&model, "x", &options, &error), ST_ERR_ARGUMENT);
-    /* what lies in memory is as good as mapped, what comes through calls cannot be */
+    /* memory counts as mapped; read_at does not */
     options.flags = ST_OPEN_MUST_MAP;
     CHECK_STATUS(st_open_memory(&model, good, good_bytes, &options, &error), ST_OK);
     CHECK(model->tensors[0].data == good + good_bytes - 4);
@@ -531,7 +530,7 @@ static void flags(void) {
     CHECK_STATUS(st_open_io(&model, &s.io, &options, &error), ST_OK);
     CHECK(model->tensors[0].data == good + good_bytes - 4);
     st_close(model);
-    { /* no pointers, by request, wherever the bytes are */
+    { /* NO_MAP: no data pointers, even for files in memory */
         char got[4];
         int i;
         options.flags = ST_OPEN_NO_MAP;
@@ -549,7 +548,7 @@ static void flags(void) {
     }
 }
 
-/* the metadata's three states */
+/* metadata absent, empty, or with pairs */
 static void metadata(void) {
     static const char *const texts[] = {"{}", "{\"__metadata__\":null}", "{\"__metadata__\":{}}",
                                         "{\"__metadata__\":{\"k\\u0000\":\"a\\u0000b\",\"\":\"\",\"k\":\"v\"}}"};
@@ -561,7 +560,7 @@ static void metadata(void) {
             CHECK((model->metadata == NULL) == (i < 2));
             CHECK_EQ(model->metadata_count, i == 3 ? 3 : 0);
             if (i == 3) {
-                const st_pair *p = model->metadata; /* in the order of the header */
+                const st_pair *p = model->metadata; /* in header order */
                 CHECK(p[0].key_bytes == 2 && p[0].value_bytes == 3 && memcmp(p[0].value, "a\0b", 4) == 0);
                 CHECK(p[1].key_bytes == 0 && p[1].value_bytes == 0);
                 CHECK(st_find_metadata(model, "k") == &p[2] && st_find_metadata(model, "") == &p[1]);
@@ -573,7 +572,7 @@ static void metadata(void) {
     }
 }
 
-/* a header of 1.25 GiB: too long for a machine of 32 bits, and the allocator's to refuse elsewhere */
+/* a header of 1.25 GiB: too long on 32-bit machines, elsewhere the allocator refuses it */
 static int long_header(void *user, uint64_t offset, void *dst, size_t n) {
     static const unsigned char length[8] = {0, 0, 0, 0x50, 0, 0, 0, 0};
     (void)user;
@@ -598,7 +597,7 @@ static void too_large(void) {
     CHECK_EQ(c.calls, sizeof(size_t) < 8 ? 0 : 1);
 }
 
-static const unsigned char *longest; /* a header, and all bytes after it */
+static const unsigned char *longest; /* a header followed by zeros */
 static size_t longest_bytes;
 static int longest_read(void *user, uint64_t at, void *dst, size_t n) {
     (void)user;
@@ -607,7 +606,7 @@ static int longest_read(void *user, uint64_t at, void *dst, size_t n) {
     return 0;
 }
 
-/* tensors of 2^61 - 1 bytes: offsets in a file of up to 2^63 - 1 bytes are right, and no longer file opens */
+/* tensors of 2^61 - 1 bytes: offsets are correct in files of up to 2^63 - 1 bytes; longer files are rejected */
 static void longest_files(void) {
     static const uint64_t lengths[] = {INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX - 1, UINT64_MAX};
     const uint64_t each = ((uint64_t)1 << 61) - 1;
@@ -648,7 +647,7 @@ static void longest_files(void) {
     }
 }
 
-/* the bytes of callbacks are asked for before and after the header only where they must be */
+/* the library reads before or after the header only when needed */
 static void callbacks_that_fail(void) {
     served s;
     st_open_options options;
@@ -657,7 +656,7 @@ static void callbacks_that_fail(void) {
     options.files = &s.files;
     CHECK_STATUS(st_open(&model, s.path, &options, &error), ST_OK);
     s.fail_at = 1, s.fail_forever = 1;
-    { /* a read that is refused names the tensor, the file and the code */
+    { /* the error of a failed read has the tensor, the file and the code */
         char got[4];
         CHECK_STATUS(st_read(model, &model->tensors[0], 1, got, 2, &error), ST_ERR_IO);
         CHECK_EQ(error.sys, 77);
@@ -672,7 +671,7 @@ static void callbacks_that_fail(void) {
 static int hollow_open(void *user, const char *path, st_io *file) {
     (void)path;
     ++*(int *)user;
-    file->bytes = 100; /* and no way to any of them */
+    file->bytes = 100; /* and neither read_at nor mapped */
     return 0;
 }
 
@@ -681,7 +680,7 @@ static void hollow_close(void *user, st_io *file) {
     --*(int *)user;
 }
 
-/* a file system whose files have bytes and no way to them: refused, and closed */
+/* files that report a size but provide neither read_at nor mapped are rejected and closed */
 static void hollow_files(void) {
     int open_files = 0;
     st_files files;
@@ -697,8 +696,8 @@ static void hollow_files(void) {
     CHECK(strncmp(error.message, "hollow: ", 8) == 0);
 }
 
-/* Names that were chosen to collide in one model's table are as any others in another's: 10,000 names in chains of 125,
- * which are too short for the table to be given up for a sorted list. */
+/* Names chosen to collide in one model's table are ordinary names in another's, as seeds differ: 10,000 names in
+ * chains of 125, too short to make the table fall back to sorting. */
 static void chosen_names(void) {
     enum { CHAINS = 80, NAMES = 10000 };
     const sti_name_table *x;
@@ -720,14 +719,14 @@ static void chosen_names(void) {
         s.n = strlen(s.at);
         place = sti_table_home(x, sti_hash(x, s));
         chain = place * CHAINS / x->capacity;
-        /* all in the first slots of a chain's part of the table */
+        /* within the first slots of the chain's part of the table */
         if (place - chain * x->capacity / CHAINS > 8 || in_chain[chain] == NAMES / CHAINS) continue;
         in_chain[chain]++;
         text_entry(&text, s.at, s.n, count++);
     }
     text_put(&text, "}");
     file = text_file(&text, count, &n);
-    CHECK_STATUS(st_open_memory(&model, file, n, NULL, &error), ST_OK); /* elsewhere, for the first one is still open */
+    CHECK_STATUS(st_open_memory(&model, file, n, NULL, &error), ST_OK); /* at another address, as one is open */
     x = &((const sti_model *)(const void *)model)->names;
     CHECK(!x->sorted);
     for (i = 0; i < model->count; i++) {
@@ -741,7 +740,7 @@ static void chosen_names(void) {
         CHECK(slot != NULL && (*slot & x->mask) == i + 1);
         distance += ((size_t)(slot - x->slots) / STI_SLOT_WORDS(1) + x->capacity - place) % x->capacity;
     }
-    CHECK(distance < 4 * NAMES); /* 1 each, for names that nobody chose; some 60 in chains */
+    CHECK(distance < 4 * NAMES); /* about 1 each for ordinary names, about 60 in chains */
     st_close(first);
     st_close(model);
     free(file);

@@ -1,34 +1,34 @@
-/* models.h: the files of a model, in memory and on disk under the same paths, pack/NAME in the scratch directory; opened
- * in every way there is, they must give one verdict. In memory every call of st_files is counted, any may be refused,
- * and a path that leaves the directory is never asked for. */
+/* models.h: a set of model files, in memory and on disk under the same paths (pack/NAME in the scratch directory).
+ * Opens them in every way and checks that the results agree. In memory, every call of st_files is counted and can be
+ * made to fail, and paths outside the directory are never opened. */
 #ifndef MODELS_H
 #define MODELS_H
 #include "cases.h"
 #include "sources.h"
 
-typedef struct packed { /* one of the files */
+typedef struct packed { /* one file */
     struct pack *pack;
     char *path;
     unsigned char *bytes;
     size_t n;
     uint64_t id;
-    size_t opened; /* how many times it is open now */
-    int gone;      /* it is not there any more */
+    size_t opened; /* current number of opens */
+    int gone;      /* removed: opening it fails */
 } packed;
 
 typedef struct pack {
     st_files files;
     packed *all;
     size_t count, room;
-    int mapped;   /* the files lie in memory */
-    int disk;     /* they are on disk too, in the current directory */
-    size_t calls; /* of open, read_at and list together */
+    int mapped;   /* provide mapped pointers */
+    int disk;     /* also write the files to the current directory */
+    size_t calls; /* calls of open, read_at and list */
     size_t opens, closes, reads, lists, most_open;
-    size_t indexes;   /* that were asked for */
-    size_t fail_at;   /* the call, from 1, that is answered with `code`; 0: none */
-    int fail_forever; /* and every call after it */
+    size_t indexes;   /* opens of index files */
+    size_t fail_at;   /* the call, from 1, that fails with `code`; 0: none */
+    int fail_forever; /* all later calls fail as well */
     int code;
-    const char *revision; /* of a repository in the hub's cache, which paths are then */
+    const char *revision; /* set: paths are repositories of the hub cache, at this revision */
     int hub;
 } pack;
 
@@ -37,16 +37,16 @@ static inline int pack_refuses(pack *p) {
     return p->fail_at > 0 && (p->calls == p->fail_at || (p->fail_forever && p->calls > p->fail_at));
 }
 
-/* whether each part of a path below pack/ is a plain name: the test's own idea of what may be asked for */
+/* returns whether every part of a path below pack/ is a plain name; independent of the library's path policy */
 static inline int pack_holds(const char *path) {
     const char *part;
     if (strncmp(path, "pack", 4) != 0) return 0;
     for (part = path + 4; *part == '/';) {
         const size_t n = strcspn(++part, "/");
-        if (n == 0) return part[0] == 0; /* the directory itself, with a slash behind it */
+        if (n == 0) return part[0] == 0; /* the directory with a trailing slash */
         if (n == 6 && strncmp(part, ".cache", 6) == 0 && path[4] == '/' &&
             strncmp(part + 6, "/huggingface/hub/", 17) == 0) {
-            part += n; /* the hub's, in a home */
+            part += n; /* the default cache in a home directory */
             continue;
         }
         if (part[0] == '.' || part[n - 1] == '.' || part[0] == ' ' || part[n - 1] == ' ') return 0;
@@ -66,7 +66,7 @@ static inline packed *pack_find(pack *p, const char *path) {
 
 static inline int pack_read_at(void *user, uint64_t offset, void *dst, size_t bytes) {
     const packed *file = (const packed *)user;
-    CHECK(file->opened > 0); /* nobody reads from a file that is closed */
+    CHECK(file->opened > 0); /* reading a closed file is an error */
     file->pack->reads++;
     if (pack_refuses(file->pack)) return file->pack->code;
     if (!CHECK(bytes > 0 && offset <= file->n && bytes <= file->n - offset)) return 1000;
@@ -78,13 +78,13 @@ static inline int pack_open(void *user, const char *path, st_io *io) {
     static const st_io zero;
     pack *p = (pack *)user;
     packed *file;
-    CHECK(memcmp(io, &zero, sizeof zero) == 0); /* a callback sets the members it knows */
+    CHECK(memcmp(io, &zero, sizeof zero) == 0); /* the library zeroes it; a callback sets the members it knows */
     CHECK(pack_holds(path));
     if (strlen(path) > 5 && strcmp(path + strlen(path) - 5, ".json") == 0) p->indexes++;
     if (pack_refuses(p)) return p->code;
     file = pack_find(p, path);
     if (file == NULL) {
-        memset(io, 0x5a, sizeof *io); /* whatever a callback leaves behind when it fails */
+        memset(io, 0x5a, sizeof *io); /* contents after a failure must be ignored */
         return ST_IO_NOT_FOUND;
     }
     p->opens++;
@@ -148,7 +148,7 @@ static inline void disk_text(const char *path, const char *text) {
     disk_put(path, text, strlen(text));
 }
 
-/* takes over the bytes, which came from malloc; a file of that name is replaced */
+/* takes ownership of the malloc'ed bytes; replaces an existing file */
 static inline void pack_take(pack *p, const char *name, unsigned char *bytes, size_t n) {
     static uint64_t id;
     char path[300];
@@ -175,7 +175,7 @@ static inline void pack_take(pack *p, const char *name, unsigned char *bytes, si
     if (p->disk) disk_put(path, bytes, n);
 }
 
-/* a file as it is */
+/* adds a file with these bytes */
 static inline void pack_raw(pack *p, const char *name, const void *bytes, size_t n) {
     unsigned char *copy = (unsigned char *)malloc(n > 0 ? n : 1);
     if (copy == NULL) exit(2);
@@ -187,7 +187,7 @@ static inline void pack_text(pack *p, const char *name, const char *text) {
     pack_raw(p, name, text, strlen(text));
 }
 
-/* a safetensors file */
+/* adds a safetensors file */
 static inline void pack_shard(pack *p, const char *name, const char *header, const char *data) {
     size_t n;
     unsigned char *file = make_file(header, strlen(header), data, strlen(data), &n);
@@ -204,7 +204,7 @@ static inline void pack_drop(pack *p, const char *name) {
     if (p->disk) CHECK(remove(path) == 0);
 }
 
-/* all of them, so that another model can come */
+/* removes all files */
 static inline void pack_clear(pack *p) {
     size_t i;
     CHECK_EQ(p->opens, p->closes);
@@ -222,7 +222,7 @@ static inline void pack_end(pack *p) {
     if (p->disk) CHECK(SCRATCH_DROP("pack") == 0);
 }
 
-/* ---- every way to open them ---- */
+/* ---- every way to open a model ---- */
 
 enum way { BY_READ, BY_MEMORY, BY_READ_WORK, FROM_DISK, FROM_DISK_NO_MAP, FROM_DISK_WORK, WAYS };
 
@@ -233,7 +233,7 @@ typedef struct opened {
     pack *pack;
     counting memory;
     void *work;
-    size_t rounds; /* of a work buffer, until it sufficed */
+    size_t rounds; /* attempts until the work buffer sufficed */
     st_open_options options;
     st_model *model;
     st_error error;
@@ -256,7 +256,7 @@ static inline st_status opened_call(opened *o, const char *path) {
     return status;
 }
 
-/* a work buffer is made as large as the refusal says, until it suffices */
+/* opens with a work buffer that grows as errors ask */
 static inline st_status opened_work(opened *o, const char *path) {
     st_status status;
     size_t bytes = 1;
@@ -272,7 +272,7 @@ static inline st_status opened_work(opened *o, const char *path) {
         o->rounds++;
         if (!CHECK(o->error.expected > bytes && o->error.expected < (1u << 28))) break;
         bytes = (size_t)o->error.expected;
-    } while (CHECK(o->rounds < 6)); /* for a directory, the paths of the hub, and what is in the file */
+    } while (CHECK(o->rounds < 6)); /* a round each: directory, hub paths, contents */
     if (o->model != NULL) {
         CHECK((char *)o->model >= (char *)o->work && (char *)o->model < (char *)o->work + bytes);
     }
@@ -309,7 +309,7 @@ static inline void opened_end(opened *o) {
     o->work = NULL;
 }
 
-/* what holds of every model of several files: fields, bytes of each tensor through each call, and memory */
+/* checks what holds for every model of several files: fields, bytes through each call, memory */
 static inline void check_files(const opened *o, int way) {
     const st_model *m = o->model;
     const pack *p = o->pack;
@@ -325,7 +325,7 @@ static inline void check_files(const opened *o, int way) {
         retained += 120 + strlen(s->path) + 1 + 40 * s->metadata_count;
         if (file == NULL) continue;
         bytes += s->file_bytes - s->data_offset;
-        retained += file->n; /* the texts of metadata and dtypes, and those of names once more */
+        retained += file->n; /* texts of metadata and dtypes, and the names a second time */
     }
     CHECK_EQ(m->bytes, bytes);
     CHECK(m->metadata == m->shards[0].metadata && m->metadata_count == m->shards[0].metadata_count);
@@ -348,7 +348,7 @@ static inline void check_files(const opened *o, int way) {
         memset(got, 0xee, sizeof got);
         CHECK_STATUS(st_read(m, &copy, t->bytes - n, got, n, &error), ST_OK);
         CHECK(memcmp(got, want + t->bytes - n, n) == 0);
-        CHECK_STATUS(st_read(m, t, 1, got, (size_t)t->bytes, &error), ST_ERR_ARGUMENT); /* one past its end */
+        CHECK_STATUS(st_read(m, t, 1, got, (size_t)t->bytes, &error), ST_ERR_ARGUMENT); /* one byte past its end */
         CHECK_STATUS(st_advise(m, t, ST_ADVISE_WILL_NEED, &error), ST_OK);
         copy.shard = (uint32_t)m->shard_count;
         CHECK_STATUS(st_read(m, &copy, 0, got, 0, &error), ST_ERR_ARGUMENT);
@@ -365,7 +365,7 @@ static inline void check_files(const opened *o, int way) {
     CHECK_EQ(p->fail_at, 0);
 }
 
-/* opens path in every way, which gives one verdict; that is what it gives. look: what else to hold a model to */
+/* opens path in every way; all must agree; returns the error. look: an additional check of the model */
 static inline st_error pack_verdict(pack *p, const char *path, const st_open_options *base,
                                     void (*look)(const opened *o, int way)) {
     const char *row = test_row;
@@ -382,7 +382,7 @@ static inline st_error pack_verdict(pack *p, const char *path, const st_open_opt
         if (way == 0) {
             first = o.error;
             several = p->indexes > 0;
-        } else if (several && (way == BY_READ_WORK || way == FROM_DISK_WORK)) { /* which holds a model of one file */
+        } else if (several && (way == BY_READ_WORK || way == FROM_DISK_WORK)) { /* single files only */
             CHECK_STATUS(o.error.status, ST_ERR_ARGUMENT);
             CHECK(strstr(o.error.message, ": options.work is for models of one file") != NULL);
         } else {
@@ -396,7 +396,7 @@ static inline st_error pack_verdict(pack *p, const char *path, const st_open_opt
     return first;
 }
 
-/* the scratch directory is the current one in between, so that what is on disk has the paths that it has in memory */
+/* makes the scratch directory the current one, so that paths on disk are the same as in memory */
 static inline void models_begin(const char *name) {
     scratch_begin(name);
     (void)scratch_enter();

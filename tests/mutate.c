@@ -1,4 +1,4 @@
-/* Every prefix and every single-bit flip of each seed: no crash, and one verdict from every kind of source. */
+/* Opens every prefix and every single-bit flip of each seed file: no crash, and all sources agree. */
 #include "../safetensors.h"
 
 #include "seeds.h"
@@ -13,7 +13,7 @@ static void judge(const unsigned char *file, size_t n) {
     } else {
         refused++;
     }
-    /* no fault lies outside the file, and none of these can be the machine's */
+    /* errors lie inside the file, and none of these statuses depends on the machine */
     CHECK(v.error.status == ST_OK || v.error.position <= n);
     CHECK(v.error.status == ST_OK || v.error.status == ST_ERR_FORMAT ||
           (v.error.status >= ST_ERR_TRUNCATED && v.error.status <= ST_ERR_OFFSETS));

@@ -1,5 +1,5 @@
-/* Room 15: every pair of dtypes against a second opinion (fuzz/slow_numbers.h), every small code against ml_dtypes, the
-   classes of numbers by hand, and what st_convert refuses. */
+/* Tests room 15, conversion: every pair of dtypes compared with an independent implementation (fuzz/slow_numbers.h),
+ * every code of the small dtypes compared with ml_dtypes, special values by hand, and what st_convert rejects. */
 #define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
@@ -13,7 +13,7 @@
 
 #define DTYPES 23
 
-typedef struct list { /* codes of one dtype, to be converted together */
+typedef struct list { /* codes of one dtype, converted in one call */
     int dtype;
     uint64_t *codes;
     size_t n, room;
@@ -28,7 +28,7 @@ static void list_add(list *l, uint64_t code) {
     l->codes[l->n++] = code;
 }
 
-/* n codes as they lie in memory */
+/* packs n codes as in memory; the caller frees the result */
 static unsigned char *packed_codes(int dtype, const uint64_t *codes, size_t n) {
     const unsigned bits = st_dtype_bits((st_dtype)dtype);
     unsigned char *bytes = (unsigned char *)calloc(n + 1, bits < 8 ? 1 : bits / 8);
@@ -69,26 +69,26 @@ static const char *conversion_name(int to, int from) {
     return text;
 }
 
-/* ---- numbers to convert ---------------------------------------------------------------------------------- */
+/* ---- test values ----------------------------------------------------------------------------------------- */
 
-/* the code with the one below and the one above, each of a sign */
+/* adds the code and its two neighbours, each with a random sign */
 static void list_near(list *l, uint64_t code) {
     const unsigned bits = st_dtype_bits((st_dtype)l->dtype);
     const uint64_t all = UINT64_MAX >> (64 - bits), sign = (uint64_t)1 << (bits - 1);
-    const uint64_t one = l->n % 2 ? sign : 0, other = sign - one; /* now this, now that */
+    const uint64_t one = l->n % 2 ? sign : 0, other = sign - one; /* alternate signs */
     list_add(l, (code & all) ^ one);
     if (code > 0) list_add(l, ((code - 1) & all) ^ other);
     if (code < all) list_add(l, ((code + 1) & all) ^ one);
 }
 
-/* around what two codes of another float have in their middle, around the first of them, and around its like in ones */
+/* adds values near the midpoints between codes of another float dtype, near the first code, and near its complement */
 static void list_middles(list *l, int of) {
     const uint64_t most = slow_largest(of);
     uint64_t code, step = st_dtype_bits((st_dtype)of) == 8 ? 1 : st_dtype_bits((st_dtype)of) == 16 ? 997 : most / 61;
     for (code = 0; code <= most; code += code < 20 || most - code < 20 || step == 1 ? 1 : step) {
         list_near(l, slow_encode(l->dtype, slow_middle(of, code)));
         list_near(l, slow_encode(l->dtype, slow_finite(of, code)));
-        if (most - code >= 20 && most - code < step) code = most - 20; /* the last ones all */
+        if (most - code >= 20 && most - code < step) code = most - 20; /* all of the largest codes */
     }
 }
 
@@ -98,7 +98,7 @@ static void list_floats(list *l) {
         const char kind = slow_formats[of].kind;
         if (of != l->dtype && (kind == 'i' || kind == 'n' || kind == 'z')) list_middles(l, of);
     }
-    for (i = 0; i <= 65; i++) { /* where integers end, and between small ones */
+    for (i = 0; i <= 65; i++) { /* the limits of integers, and halves between small ones */
         slow_number n = {0, 0, 0, 1, 0};
         n.power = i;
         list_near(l, slow_encode(l->dtype, n));
@@ -108,7 +108,7 @@ static void list_floats(list *l) {
         n.whole = slow_two_to(i % 33) * 2 + 3;
         list_near(l, slow_encode(l->dtype, n));
     }
-    for (i = 0; i < 8; i++) { /* infinity and NaNs, quiet and not */
+    for (i = 0; i < 8; i++) { /* infinity, quiet and signaling NaNs */
         list_near(l, slow_largest(l->dtype) + 2 + (uint64_t)(i & 1) +
                          slow_two_to(slow_formats[l->dtype].fraction - i % 3));
     }
@@ -116,7 +116,7 @@ static void list_floats(list *l) {
     list_near(l, slow_two_to(slow_formats[l->dtype].bits - 1) - 1);
 }
 
-/* near powers of two and near sums of two of them, which are the ties of floats */
+/* adds integers near powers of two and near sums of two powers, which are ties for floats */
 static void list_integers(list *l) {
     const int bits = (int)st_dtype_bits((st_dtype)l->dtype);
     int i, j;
@@ -179,24 +179,24 @@ static void pairs(void) {
         }
     }
     test_row = "";
-    CHECK_EQ(supported, 21 * 17 - 17); /* all but C64 to the 17 of whole bytes, less 17 to themselves */
+    CHECK_EQ(supported, 21 * 17 - 17); /* all but C64 to the 17 whole-byte dtypes, except to themselves */
     free(l.codes);
 }
 
-/* the bits of the F64 that is the same number as a finite or infinite F32; by integers, so that -ffast-math cannot change them */
+/* returns the bits of the F64 equal to a finite or infinite F32; in integers, so that -ffast-math has no effect */
 static uint64_t widened(uint32_t bits) {
     const uint64_t sign = (uint64_t)(bits >> 31) << 63;
     uint64_t exponent = bits >> 23 & 0xff, fraction = bits & 0x7fffff;
     if (exponent == 0xff) return sign | (uint64_t)0x7ff << 52;
     if (exponent == 0) {
         if (fraction == 0) return sign;
-        for (exponent = 1; fraction < 0x800000; fraction <<= 1) exponent--; /* down to -22: it wraps, and back below */
+        for (exponent = 1; fraction < 0x800000; fraction <<= 1) exponent--; /* down to -22, wrapping */
         fraction &= 0x7fffff;
     }
     return sign | (exponent + 1023 - 127) << 52 | fraction << 29;
 }
 
-/* every code of four, six and eight bits, as ml_dtypes has it */
+/* compares every code of 4, 6 and 8 bits with ml_dtypes */
 static void small_codes(void) {
     size_t k;
     int i;
@@ -228,7 +228,7 @@ static void small_codes(void) {
     test_row = "";
 }
 
-/* every code of F16 and of BF16: F16 by arithmetic, BF16 as the upper half of F32 */
+/* compares every code of F16, decoded with arithmetic, and of BF16, the upper half of an F32 */
 static void sixteen_bits(void) {
     uint16_t *half = (uint16_t *)malloc(65536 * 2);
     float *f16 = (float *)malloc(65536 * 4), *bf16 = (float *)malloc(65536 * 4);
@@ -261,7 +261,7 @@ static void sixteen_bits(void) {
     free(bf16);
 }
 
-/* by hand: a code, and the code that it is to become */
+/* codes and expected results, written by hand */
 static void by_hand(void) {
     static const struct row {
         st_dtype to, from;
@@ -278,7 +278,7 @@ static void by_hand(void) {
         {ST_DTYPE_BOOL, ST_DTYPE_U16, 0, 0},
         {ST_DTYPE_U8, ST_DTYPE_BOOL, 0x02, 1},
         {ST_DTYPE_F16, ST_DTYPE_BOOL, 0xff, 0x3c00},
-        /* integers saturate, NaN is 0, ties go to the even one */
+        /* integers saturate, NaN converts to 0, ties round to even */
         {ST_DTYPE_I8, ST_DTYPE_F32, 0x42ff0000, 127},                 /* 127.5 */
         {ST_DTYPE_I8, ST_DTYPE_F32, 0xc3008000, 0x80},                /* -128.5 */
         {ST_DTYPE_I8, ST_DTYPE_F32, 0xc3010000, 0x80},                /* -129 */
@@ -295,7 +295,7 @@ static void by_hand(void) {
         {ST_DTYPE_U8, ST_DTYPE_I16, 0x0100, 255},                     /* 256 */
         {ST_DTYPE_I16, ST_DTYPE_U16, 0xffff, 0x7fff},                 /* 65535 */
         {ST_DTYPE_I16, ST_DTYPE_BF16, 0xc700, 0x8000},                /* -32768 */
-        {ST_DTYPE_U16, ST_DTYPE_F16, 0x7bff, 65504},                  /* the largest F16 */
+        {ST_DTYPE_U16, ST_DTYPE_F16, 0x7bff, 65504},                  /* the largest finite F16 */
         {ST_DTYPE_I32, ST_DTYPE_F32, 0x4f000000, 0x7fffffff},         /* 2^31 */
         {ST_DTYPE_I32, ST_DTYPE_F32, 0xcf000000, 0x80000000},         /* -2^31 */
         {ST_DTYPE_I32, ST_DTYPE_F64, 0x41dfffffffe00000, 0x7fffffff}, /* 2^31 - 0.5 */
@@ -311,13 +311,13 @@ static void by_hand(void) {
         {ST_DTYPE_I64, ST_DTYPE_F8_E8M0, 0xbe, 0x7fffffffffffffff},
         {ST_DTYPE_I64, ST_DTYPE_F8_E8M0, 0xbd, 0x4000000000000000},
         {ST_DTYPE_U32, ST_DTYPE_F6_E3M2, 0x1f, 28},
-        /* F8: without an infinity the largest, as for what is past it */
+        /* F8 without infinity: values out of range become the largest code */
         {ST_DTYPE_F8_E4M3, ST_DTYPE_F32, 0x43e00000, 0x7e},     /* 448 */
-        {ST_DTYPE_F8_E4M3, ST_DTYPE_F32, 0x43e7ffff, 0x7e},     /* under 464 */
+        {ST_DTYPE_F8_E4M3, ST_DTYPE_F32, 0x43e7ffff, 0x7e},     /* just under 464 */
         {ST_DTYPE_F8_E4M3, ST_DTYPE_F32, 0x43f00000, 0x7e},     /* 480 */
         {ST_DTYPE_F8_E4M3, ST_DTYPE_F32, 0xff800000, 0xfe},     /* -infinity */
         {ST_DTYPE_F8_E4M3, ST_DTYPE_F32, 0xff800001, 0xff},     /* -NaN */
-        {ST_DTYPE_F8_E4M3, ST_DTYPE_F32, 0x3a800000, 0x00},     /* 2^-10, half of the least */
+        {ST_DTYPE_F8_E4M3, ST_DTYPE_F32, 0x3a800000, 0x00},     /* 2^-10, half of the smallest */
         {ST_DTYPE_F8_E4M3, ST_DTYPE_F32, 0x3a800001, 0x01},     /* a little over */
         {ST_DTYPE_F8_E4M3, ST_DTYPE_F32, 0xba000000, 0x80},     /* -0 */
         {ST_DTYPE_F8_E4M3, ST_DTYPE_F32, 0x3f880000, 0x38},     /* 1.0625: to 1 */
@@ -329,35 +329,35 @@ static void by_hand(void) {
         {ST_DTYPE_F8_E4M3FNUZ, ST_DTYPE_F32, 0xffffffff, 0x80},
         {ST_DTYPE_F8_E5M2FNUZ, ST_DTYPE_F16, 0xfc00, 0xff},
         {ST_DTYPE_F8_E5M2FNUZ, ST_DTYPE_F8_E4M3FNUZ, 0x80, 0x80},
-        {ST_DTYPE_F8_E5M2, ST_DTYPE_F32, 0x476fffff, 0x7b}, /* under 61440, the middle to 2^16 */
+        {ST_DTYPE_F8_E5M2, ST_DTYPE_F32, 0x476fffff, 0x7b}, /* just under 61440, the midpoint to 2^16 */
         {ST_DTYPE_F8_E5M2, ST_DTYPE_F32, 0x47700000, 0x7c},
-        {ST_DTYPE_F8_E5M2, ST_DTYPE_F32, 0x7f800001, 0x7e}, /* NaN is made quiet */
-        {ST_DTYPE_F8_E5M2, ST_DTYPE_F32, 0xffa00000, 0xff}, /* and keeps sign and leading bits */
+        {ST_DTYPE_F8_E5M2, ST_DTYPE_F32, 0x7f800001, 0x7e}, /* NaN becomes quiet */
+        {ST_DTYPE_F8_E5M2, ST_DTYPE_F32, 0xffa00000, 0xff}, /* but keeps its sign and leading bits */
         {ST_DTYPE_F8_E5M2, ST_DTYPE_F8_E4M3, 0xff, 0xfe},
         /* F16 and BF16 */
-        {ST_DTYPE_F16, ST_DTYPE_F32, 0x477fefff, 0x7bff}, /* under 65520 */
+        {ST_DTYPE_F16, ST_DTYPE_F32, 0x477fefff, 0x7bff}, /* just under 65520 */
         {ST_DTYPE_F16, ST_DTYPE_F32, 0x477ff000, 0x7c00}, /* 65520 */
         {ST_DTYPE_F16, ST_DTYPE_F32, 0x33000000, 0x0000}, /* 2^-25 */
         {ST_DTYPE_F16, ST_DTYPE_F32, 0x33000001, 0x0001},
-        {ST_DTYPE_F16, ST_DTYPE_F32, 0x33c00000, 0x0002}, /* 1.5 times the least: to the even one */
-        {ST_DTYPE_F16, ST_DTYPE_F32, 0x387fffff, 0x0400}, /* rounds up to the least normal one */
+        {ST_DTYPE_F16, ST_DTYPE_F32, 0x33c00000, 0x0002}, /* 1.5 times the smallest: ties to even */
+        {ST_DTYPE_F16, ST_DTYPE_F32, 0x387fffff, 0x0400}, /* rounds up to the smallest normal number */
         {ST_DTYPE_F16, ST_DTYPE_F32, 0x7f802000, 0x7e01},
         {ST_DTYPE_F16, ST_DTYPE_I32, 65519, 0x7bff},
         {ST_DTYPE_F16, ST_DTYPE_I32, 65520, 0x7c00},
         {ST_DTYPE_F16, ST_DTYPE_F64, 0x40f0000000000000, 0x7c00},
-        {ST_DTYPE_F16, ST_DTYPE_F64, 0x3ff0020000000001, 0x3c01}, /* just past a tie, which F32 would lose */
+        {ST_DTYPE_F16, ST_DTYPE_F64, 0x3ff0020000000001, 0x3c01}, /* just past a tie; lost if rounded to F32 first */
         {ST_DTYPE_F16, ST_DTYPE_BF16, 0x7f7f, 0x7c00},
         {ST_DTYPE_F16, ST_DTYPE_BF16, 0xff81, 0xfe08},
         {ST_DTYPE_F16, ST_DTYPE_BF16, 0x3380, 0x0001},
         {ST_DTYPE_BF16, ST_DTYPE_F16, 0x0001, 0x3380},
         {ST_DTYPE_BF16, ST_DTYPE_F16, 0x3c01, 0x3f80},
-        {ST_DTYPE_BF16, ST_DTYPE_F16, 0x3c0c, 0x3f82}, /* a tie to the even one */
+        {ST_DTYPE_BF16, ST_DTYPE_F16, 0x3c0c, 0x3f82}, /* a tie, to even */
         {ST_DTYPE_BF16, ST_DTYPE_F32, 0x7f7f8000, 0x7f80},
         {ST_DTYPE_BF16, ST_DTYPE_F32, 0x7f7f7fff, 0x7f7f},
         {ST_DTYPE_BF16, ST_DTYPE_F32, 0x00008000, 0x0000},
         {ST_DTYPE_BF16, ST_DTYPE_F32, 0x00018000, 0x0002},
         {ST_DTYPE_BF16, ST_DTYPE_F32, 0x7f800001, 0x7fc0},
-        {ST_DTYPE_BF16, ST_DTYPE_F64, 0x3ff0100000000001, 0x3f81}, /* as above */
+        {ST_DTYPE_BF16, ST_DTYPE_F64, 0x3ff0100000000001, 0x3f81}, /* just past a tie, as above */
         {ST_DTYPE_BF16, ST_DTYPE_F8_E8M0, 0x00, 0x0040},           /* 2^-127 is subnormal */
         /* F32 and F64 */
         {ST_DTYPE_F32, ST_DTYPE_F64, 0x47efffffefffffff, 0x7f7fffff},
@@ -367,7 +367,7 @@ static void by_hand(void) {
         {ST_DTYPE_F32, ST_DTYPE_F64, 0x0000000000000001, 0x00000000},
         {ST_DTYPE_F32, ST_DTYPE_F64, 0xfff0000000000001, 0xffc00000},
         {ST_DTYPE_F32, ST_DTYPE_U64, 0x8000008000000000, 0x5f000000}, /* a tie */
-        {ST_DTYPE_F32, ST_DTYPE_U64, 0x8000008000000001, 0x5f000001}, /* F64 would make it one */
+        {ST_DTYPE_F32, ST_DTYPE_U64, 0x8000008000000001, 0x5f000001}, /* just past it; F64 rounds it to the tie */
         {ST_DTYPE_F32, ST_DTYPE_I64, 0x8000000000000000, 0xdf000000},
         {ST_DTYPE_F32, ST_DTYPE_I32, 0x01000001, 0x4b800000},
         {ST_DTYPE_F32, ST_DTYPE_I32, 0x01000003, 0x4b800002},
@@ -396,7 +396,7 @@ static void by_hand(void) {
     test_row = "";
 }
 
-/* which pairs there are, which dtypes; of a dtype to itself a copy, whatever its bits */
+/* unsupported pairs and dtypes; converting a dtype to itself copies all bits */
 static void statuses(void) {
     unsigned char src[64], dst[64], old[64];
     int to, from;
@@ -427,7 +427,7 @@ static void statuses(void) {
     }
     test_row = "";
     CHECK_STATUS(st_convert(ST_DTYPE_32_BITS_, dst, ST_DTYPE_U8, src, 1), ST_ERR_ARGUMENT);
-    /* more than there is memory for; what is there is not touched */
+    /* sizes over SIZE_MAX are rejected, and dst is unchanged */
     memset(dst, 0x55, sizeof dst);
     CHECK_STATUS(st_convert(ST_DTYPE_F64, dst, ST_DTYPE_U8, src, SIZE_MAX / 8 + 1), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_convert(ST_DTYPE_U8, dst, ST_DTYPE_F64, src, SIZE_MAX / 8 + 1), ST_ERR_ARGUMENT);
@@ -440,10 +440,10 @@ static void statuses(void) {
     }
 }
 
-/* bytes as in a file, whatever the order of this machine, and from any element on */
+/* reads little-endian data on any machine, starting with any element */
 static void from_a_file(void) {
     static const unsigned char words[] = {0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0}, codes4[] = {0x21, 0xf9, 0x75};
-    static const unsigned char codes6[] = {0x01, 0x28, 0xfd, 0x3f, 0x10, 0x04, 0x55}; /* 1 32 18 63, 63 0 1 1 */
+    static const unsigned char codes6[] = {0x01, 0x28, 0xfd, 0x3f, 0x10, 0x04, 0x55}; /* codes 1 32 18 63, 63 0 1 1 */
     static const unsigned char wide[] = {1, 2, 3, 4, 5, 6, 7, 8};
     static const float want4[] = {0.5f, 1, -0.5f, -6, 3, 6};
     static const float want6[] = {0.0625f, -0.0f, 3, -28, -28, 0, 0.0625f, 0.0625f};
@@ -485,7 +485,7 @@ static void from_a_file(void) {
             CHECK(out[n] == 77);
         }
     }
-    { /* the last of three bytes is read only where an element has bits in it */
+    { /* the last of three bytes is read only if an element has bits in it */
         unsigned char *exact = (unsigned char *)malloc(2);
         if (!exact) exit(2);
         memcpy(exact, codes6, 2);
@@ -493,7 +493,7 @@ static void from_a_file(void) {
         CHECK(out[0] == 0.0625f && out[1] == 0);
         free(exact);
     }
-    { /* a type to itself, from a later element on */
+    { /* a dtype to itself, starting with a later element */
         unsigned char copy[3];
         sti_convert(ST_DTYPE_F4, copy, ST_DTYPE_F4, codes4, 2, 4, STI_FROM_FILE);
         CHECK(copy[0] == 0xf9 && copy[1] == 0x75);

@@ -1,4 +1,4 @@
-/* The same without vector instructions. */
+/* Runs tests/numbers.c with ST_NO_SIMD. */
 #define ST_NO_SIMD
 #define NAME "numbers_scalar"
 #define ST_IMPLEMENTATION

@@ -1,11 +1,12 @@
-/* parts.h: the three steps in which several processes save one model, as st_save_index describes them. */
+/* parts.h: the three steps in which several processes save one model, as documented at st_save_index. */
 #ifndef PARTS_H
 #define PARTS_H
 #include "written.h"
 
 #include <errno.h>
 
-/* step 1: removes the older index, then the older model.safetensors, then what has the name of a new shard; 0: it failed */
+/* step 1: removes the older index, then the older model.safetensors, then files named like a new shard; returns 0 on
+ * failure */
 static inline int parts_clear(const char *directory, uint32_t shard_count) {
     char path[600], name[ST_SHARD_NAME_BYTES];
     uint32_t i;
@@ -18,7 +19,7 @@ static inline int parts_clear(const char *directory, uint32_t shard_count) {
     return 1;
 }
 
-/* step 2: one shard */
+/* step 2: writes one shard */
 static inline st_status parts_write(const char *directory, const st_tensor *tensors, size_t count,
                                     const st_pair *metadata, size_t metadata_count, uint32_t shard,
                                     const st_save_options *options, st_error *error) {
@@ -42,7 +43,7 @@ static inline st_status parts_write(const char *directory, const st_tensor *tens
     return status;
 }
 
-/* step 3 */
+/* step 3: writes the index */
 static inline st_status parts_finish(const char *directory, const st_contents *contents, const st_save_options *options,
                                      st_error *error) {
     st_save_options o;

@@ -1,5 +1,6 @@
-/* Room 14: an index is not trusted. Whatever paths it holds, nothing outside its directory is asked for, and what one
- * system cannot hold is refused on all; the same of repositories and revisions of the hub. Links on disk are followed. */
+/* Tests room 14: an index is untrusted. Paths that leave its directory, or that are invalid on any system, are
+ * rejected everywhere, and never opened; the same holds for repositories and revisions of the hub. Links on disk are
+ * followed. */
 #include "../safetensors.h"
 
 #include "models.h"
@@ -10,38 +11,38 @@
 static pack p;
 
 /* clang-format off */
-/* As they stand in the JSON text; each a shard's path. */
+/* shard paths, as JSON text */
 static const char *const hostile[] = {
-    /* what the reference's tests try */
+    /* from the reference's tests */
     "../malicious" S, "/tmp/m" S, "\\\\m" S, "C:m" S, "C:\\\\m" S, "\\\\\\\\server\\\\share\\\\m" S, "..\\\\m" S, "model.bin",
-    /* upwards */
+    /* parent directories */
     "..", "../", "../" S, "../x" S, "../../x" S, "a/../x" S, "a/../../x" S, "a/b/../../../x" S, "a/.." S, "..a/x" S, ".../x" S,
     "a/..", "a/../", "x" S "/..", "./x" S, ".", "./../x" S, "a/./x" S, "..\\\\..\\\\x" S, "a\\\\..\\\\..\\\\x" S, "a/..\\\\x" S,
     "\\u002e\\u002e/x" S, "\\u002e./x" S, ".\\u002e\\/x" S, "..\\u002fx" S, "..\\u005cx" S, "a\\/..\\/..\\/x" S,
-    /* absolute, drives, shares, devices' name space */
+    /* absolute paths, drives, shares, device namespaces */
     "/x" S, "//x" S, "//server/share/x" S, "/../x" S, "\\/x" S, "\\u002fx" S, "c:/x" S, "c:x" S, "Z:" S, "\\\\x" S, "/\\\\x" S,
     "\\\\\\\\?\\\\C:\\\\x" S, "\\\\\\\\.\\\\C:\\\\x" S, "//?/C:/x" S, "//./x" S, "\\\\??\\\\C:\\\\x" S, "file:///x" S,
     "http://host/x" S, "~\\\\x" S,
-    /* alternate streams */
+    /* alternate data streams */
     "x" S ":y" S, "x:" S, "x" S "::$DATA" S, "a:b/x" S,
-    /* empty parts, and endings */
+    /* empty components, wrong endings */
     "", "/", "//", "a//x" S, "a/" S, "a/x" S "/", S, "a/" S, "x" S "/", "x.safetensor", "x.SAFETENSORS", "xsafetensors",
     "x.safetensors.bin", "x.safetensors.index.json", INDEX, "x" S " ", "x" S ".", "x" S "\\u0000", "x" S "\\u0000.bin",
     "x.bin\\u0000" S, "x" S "\\n", "x" S "/x", "safetensors",
-    /* blanks and dots at either end of a part */
+    /* blanks and dots at either end of a component */
     " x" S, "a /x" S, " a/x" S, "a./x" S, "a../x" S, ".a/x" S, ".hidden" S, "a. /x" S, "a/ x" S, "a/.x" S, " /x" S, ". /x" S,
     ".. /x" S, " ../x" S, "... /x" S,
-    /* control characters, of both kinds, and what no Windows name holds */
+    /* control characters, C0 and C1, and characters invalid on Windows */
     "a\\u0001" S, "a\\u001f" S, "a\\t" S, "a\\r" S, "a\\n/x" S, "\\u0000" S, "a\\u0000/x" S, "a\\u007f" S, "a\177" S, "a\\u0080" S,
     "a\\u009f" S, "a\\u0085/x" S, "\302\200x" S, "x\302\237" S, "a<" S, "a>" S, "a\\\"" S, "a|b" S, "a?" S, "a*" S, "*" S, "?/x" S,
-    /* devices, in any case, with any extension, as any part */
+    /* Windows device names, in any case, with any extension, as any component */
     "CON" S, "con" S, "Con" S, "PRN" S, "AUX" S, "NUL" S, "nul" S, "nUl" S, "NUL.x" S, "nul.tar.gz" S, "COM1" S, "com9" S, "COM0" S,
     "LPT1" S, "lpt9" S, "LPT0" S, "CONIN$" S, "conout$" S, "CLOCK$" S, "clock$.x" S, "com\302\271" S, "COM\302\262.x" S,
     "lpt\302\263" S, "LPT\\u00b9" S, "a/NUL" S, "NUL/x" S, "nul.d/x" S, "aux/b/x" S, "a/com1.d/x" S, "NUL " S, "CON .x" S,
     "com1 " S, "com1  .x" S, "nul/../x" S, "\\u006eul" S, "co\\u006d1" S,
 };
 
-/* and these are the same file on every system */
+/* valid paths, which name the same file on every system */
 static const char *const harmless[] = {
     "x" S, "a/x" S, "a/b/c/d/e/f/g/h/x" S, "model-00001-of-00002" S, "x.fp16" S, "x" S S, "a.safetensors/x" S, "-x" S, "--/x" S, "~x" S,
     "~/x" S, "$HOME/x" S, "%2e%2e/x" S, "%2e%2e%2fx" S, "%00" S, "%s%n" S, "a%/x" S, "#x" S, "x&y" S, "x;y" S, "x'y" S, "`x`" S,
@@ -79,16 +80,16 @@ static void shards(void) {
         test_row = harmless[i];
         pack_shard(&p, "a.safetensors", "{\"a\":" E("U8", "[1]", "[0,1]") "}", "a");
         e = open_path_of(harmless[i]);
-        CHECK_STATUS(e.status, ST_ERR_SHARD); /* it is looked for, and is not there */
+        CHECK_STATUS(e.status, ST_ERR_SHARD); /* opened, and not found */
         CHECK(strstr(e.message, "does not exist") != NULL);
         pack_clear(&p);
     }
     test_row = "";
 }
 
-/* ---- every character, in every place ---- */
+/* ---- every character, at every position ---- */
 
-static int plain(unsigned c) { /* may stand anywhere in a name */
+static int plain(unsigned c) { /* permitted anywhere in a name */
     return c >= 0x21 && c != 0x7f && strchr("\\:<>\"|?*/.", (int)c) == NULL && !(c >= 0x80 && c < 0xa0);
 }
 
@@ -102,8 +103,8 @@ static void characters(void) {
             char json[60], row[60];
             st_error e;
             int fine = plain(c);
-            if (c == '/' && i == 4) continue;                                /* told apart below */
-            if (c == ' ' || c == '.') fine = i == 3 || (i == 1 && c == '.'); /* "x..safetensors" is a name */
+            if (c == '/' && i == 4) continue;                                /* tested separately */
+            if (c == ' ' || c == '.') fine = i == 3 || (i == 1 && c == '.'); /* "x..safetensors" is valid */
             if (c == ' ' && i == 1) fine = 1;
             if (c == '/') fine = i == 3;
             snprintf(row, sizeof row, "character %u, place %u", c, (unsigned)i);
@@ -119,7 +120,7 @@ static void characters(void) {
     test_row = "";
 }
 
-/* a part of 255 bytes is the longest that every system takes; a path of many is as long as it likes */
+/* components of up to 255 bytes are valid; the length of the whole path is not limited */
 static void lengths(void) {
     char json[1200];
     size_t part;
@@ -143,10 +144,10 @@ static void lengths(void) {
             pack_clear(&p);
         }
     }
-    { /* four parts of 250 each */
+    { /* four components of 250 bytes */
         size_t i;
         st_error e;
-        p.disk = 0; /* where the system has a limit of its own */
+        p.disk = 0; /* on disk the system's own limit would apply */
         for (i = 0; i < 4; i++) {
             memset(json + i * 251, 'n', 250);
             json[i * 251 + 250] = '/';
@@ -194,7 +195,7 @@ static const char *const revisions[] = {"",        "..",       "../main",  "../.
 static void repositories(void) {
     size_t i;
     char part[300];
-    pack_shard(&p, "x", "{}", ""); /* so that pack is there */
+    pack_shard(&p, "x", "{}", ""); /* so that the directory exists */
     for (i = 0; i < sizeof repos / sizeof *repos; i++) {
         test_row = repos[i];
         p.calls = 0;
@@ -217,7 +218,7 @@ static void repositories(void) {
     part[255] = 0;
     CHECK_STATUS(open_hub("a", part), ST_ERR_NOT_FOUND);
     CHECK(p.calls > 0);
-    { /* and these are looked for */
+    { /* valid names, which are looked up */
         static const char *const fine[] = {"gpt2",   "owner/name", "o-w_n.er/n-a_m.e",
                                            "a/b--c", "a%2f..%2fb", "$HOME/x",
                                            "~/x",    "a b/c d",    "\303\251/\342\202\254"};
@@ -232,7 +233,7 @@ static void repositories(void) {
     pack_clear(&p);
 }
 
-/* ---- links on disk: whoever can place them owns the files ---- */
+/* ---- links on disk are trusted: only those who can write the directory can create them ---- */
 
 #ifndef _WIN32
 static st_error open_disk(const char *path, st_status want) {
@@ -276,7 +277,7 @@ static void links(void) {
     e = open_disk("pack", ST_ERR_IO);
     CHECK(strncmp(e.message, "pack/t.safetensors: ", 20) == 0 && e.sys != 0);
     CHECK(remove("pack/t.safetensors") == 0);
-    test_row = "a FIFO, and a link to it"; /* nobody writes to it: to wait would be for ever */
+    test_row = "a FIFO, and a link to it"; /* has no writer: opening it must not block */
     CHECK(mkfifo("pack/t.safetensors", 0600) == 0);
     e = open_disk("pack", ST_ERR_IO);
     CHECK(strncmp(e.message, "pack/t.safetensors: ", 20) == 0);
@@ -301,7 +302,7 @@ static void links(void) {
     (void)open_disk("linked/", ST_OK);
     CHECK(remove("pack/model.safetensors") == 0);
     disk_text("outside/index", "{\"weight_map\":{\"t\":\"t.safetensors\"}}");
-    disk_put("pack/t.safetensors", file, n); /* beside the link, not beside what it leads to */
+    disk_put("pack/t.safetensors", file, n); /* next to the link, not next to its target */
     CHECK(symlink("../outside/index", "pack/" INDEX) == 0);
     (void)open_disk("linked", ST_OK);
     CHECK(remove("linked") == 0 && remove("pack/" INDEX) == 0 && remove("outside/index") == 0);

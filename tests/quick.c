@@ -1,6 +1,6 @@
-/* The quick paths of rooms 9 to 12: the same bytes with them and without (tests/quick/plain.c) come to the same status, error
- * and model, for every file that the other tests have, cut anywhere and with any bit flipped, and for headers made up at
- * random around what the quick paths take. */
+/* Compares the library with its fast paths (rooms 9 to 12) and without them (tests/quick/plain.c): the status, error
+ * and model must be the same. Uses the files of all other tests, with every truncation and bit flip, and random
+ * headers close to the layout that the fast paths accept. */
 #define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
@@ -11,7 +11,7 @@
 #include "invalid.h"
 #include "large.h"
 #include "seeds.h"
-/* compare.h wants the harness before it */
+/* compare.h needs test.h */
 #include "quick/compare.h"
 
 static unsigned long opened_count, refused_count;
@@ -27,7 +27,7 @@ static void both(const unsigned char *file, size_t n, uint64_t file_bytes, unsig
 static void mutations(unsigned char *file, size_t n, unsigned flags, uint64_t max_header) {
     const size_t step = (size_t)test_thin();
     size_t i;
-    for (i = 0; i < n; i += step) { /* in a block of its own, so that a checker of memory sees what is read past it */
+    for (i = 0; i < n; i += step) { /* in a block of its exact length, so that sanitizers detect reads past it */
         unsigned char *part = (unsigned char *)malloc(i > 0 ? i : 1);
         if (part == NULL) exit(2);
         memcpy(part, file, i);
@@ -53,7 +53,7 @@ static void table(const file_case *rows, size_t count, int mutate) {
     test_row = "";
 }
 
-/* ---- headers as usual writers lay them out, but for a slip here and there ---- */
+/* ---- headers in the usual layout, with occasional deviations ----------------- */
 
 static uint32_t random_state = 20260101;
 
@@ -68,7 +68,7 @@ static const char *any_of(const char *const *list, size_t n) {
 
 #define ANY_OF(list) any_of(list, sizeof(list) / sizeof *(list))
 
-/* how seldom a slip is made: one in `care` places that allow one */
+/* one in `care` places deviates */
 static uint32_t care;
 
 static int slip(void) {
@@ -93,7 +93,7 @@ static void put_name(growing *t, size_t number) {
     uint32_t i, n = below(48);
     for (i = 0; i < n; i++) text_add(t, &"abc.defg_hi0.123"[below(16)], 1);
     if (slip()) text_put(t, ANY_OF(slips));
-    if (!slip()) text_number(t, number); /* else two may have one name */
+    if (!slip()) text_number(t, number); /* a deviation here may duplicate a name */
 }
 
 static void put_dtype(growing *t, unsigned *bits) {
@@ -158,7 +158,7 @@ static uint64_t put_shape(growing *t) {
     return elements;
 }
 
-/* a member; gives where its data ends */
+/* appends a member; returns the end of its data */
 static uint64_t put_member(growing *t, size_t number, uint64_t begin) {
     static const char *const slips[] = {" ", "\n",      ",", "]", "}", "\"", ":", "\"x\":null,", "\"dtype\":\"U8\",",
                                         "0", "\303\251"};
@@ -194,7 +194,7 @@ static void made_up(void) {
     const uint64_t first = end;
     care = below(3) == 0 ? 0 : 4u << below(8);
     text_put(&t, below(50) == 0 ? " {" : "{");
-    if (first > 0 || below(4) == 0) { /* so that the others have longer offsets */
+    if (first > 0 || below(4) == 0) { /* so that later offsets are longer */
         text_put(&t, "\"__metadata__\":{},\"first\":{\"dtype\":\"U8\",\"shape\":[");
         text_number(&t, first);
         text_put(&t, "],\"data_offsets\":[0,");
@@ -203,7 +203,7 @@ static void made_up(void) {
         for (i = 0; i < count; i++) end = put_member(&t, i, end);
     } else {
         for (i = 0; i < count; i++) end = put_member(&t, i, end);
-        memmove(t.at + 1, t.at + 2, t.n - 2); /* there is no comma before the first */
+        memmove(t.at + 1, t.at + 2, t.n - 2); /* remove the comma before the first member */
         t.n--;
     }
     text_put(&t, "}");
@@ -215,7 +215,7 @@ static void made_up(void) {
     free(file);
 }
 
-/* as many tensors as st_scan takes, and more; the last ones of a header are left to the parser */
+/* as many tensors as st_scan permits, and more; the fast path leaves the last ones of a header to the parser */
 static void limits(void) {
     static const size_t counts[] = {1023, 1024, 1025, 1026, 1040};
     size_t i, n;
@@ -226,7 +226,7 @@ static void limits(void) {
     }
 }
 
-/* ---- and they are taken ---- */
+/* ---- the fast paths are used ---- */
 
 static int is_taken(const char *header, size_t n, sti_entry *e) {
     sti_header h;

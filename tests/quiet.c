@@ -1,4 +1,4 @@
-/* The build without texts in errors: the same verdicts, and not a word. */
+/* Tests the build without message texts (ST_NO_ERROR_TEXT): the same statuses, and empty messages. */
 #define ST_IMPLEMENTATION
 #define ST_NO_ERROR_TEXT
 #include "../safetensors.h"
@@ -55,7 +55,7 @@ static int refuse(void *user, uint64_t offset, void *dst, size_t bytes) {
     return 77;
 }
 
-/* the errors that are no verdict on a header */
+/* errors that do not come from a header */
 static void others(void) {
     static const unsigned char file[] = "\002\000\000\000\000\000\000\000{}";
     st_model *model;
@@ -87,7 +87,7 @@ static void others(void) {
     CHECK(memcmp(error.message, nothing, sizeof error.message) == 0);
 }
 
-/* the policy for paths is the same without the words for it */
+/* the path policy does not depend on message texts */
 static void paths(void) {
     static const char *const hostile[] = {"../x.safetensors",
                                           "/x.safetensors",

@@ -1,5 +1,5 @@
-/* The tool's formatting and statistics read a tensor twice. The file can change in between, so the second reading may
- * bring any number: none may write out of bounds. */
+/* The tool reads a tensor twice for formatting and statistics, and the file can change in between. Whatever the
+ * second pass reads, formatting must not write out of bounds. */
 #include "../safetensors.h"
 
 #include "../examples/st/numpy.c"
@@ -22,7 +22,7 @@ static double any_number(void) {
         return bits >> 60 & 1 ? -number : number;
     }
     memcpy(&number, &bits, sizeof number);
-    return number; /* NaN and infinity among them */
+    return number; /* includes NaN and infinity */
 }
 
 static void check_number_text(void) {
@@ -35,7 +35,7 @@ static void check_number_text(void) {
     size_t i, n = random_below(UINT64_MAX) % 4;
     double number;
     number_format_begin(&f, dtypes[random_below(UINT64_MAX) % 4], (int)(random_below(UINT64_MAX) & 1));
-    for (i = 0; i < n; i++) number_format_measure(&f, any_number()); /* possibly none */
+    for (i = 0; i < n; i++) number_format_measure(&f, any_number()); /* n may be 0 */
     memset(&out, 0xa5, sizeof out);
     number = any_number();
     format_number(&f, number, out.text);
@@ -43,7 +43,7 @@ static void check_number_text(void) {
     for (i = 0; i < sizeof out.guard && out.guard[i] == 0xa5; i++) continue;
     CHECK_EQ(i, sizeof out.guard);
     if (f.dtype == ST_DTYPE_F64 && is_finite(number) && (number > f.largest || -number > f.largest)) {
-        CHECK(strtod(out.text, NULL) == number); /* what was not measured is not cut */
+        CHECK(strtod(out.text, NULL) == number); /* numbers that were not measured are not truncated */
     }
 }
 
@@ -75,7 +75,7 @@ int main(void) {
     char text[NUMBER_TEXT];
     number_format f;
     int i;
-    number_format_begin(&f, ST_DTYPE_F32, 0); /* as `st show` met it: 1.5 when measured, 12345678 when printed */
+    number_format_begin(&f, ST_DTYPE_F32, 0); /* a bug in `st show`: 1.5 when measured, 12345678 when printed */
     number_format_measure(&f, 1.5);
     format_number(&f, 12345678, text);
     CHECK_STR(text, "1.2345678e+07");

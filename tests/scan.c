@@ -1,4 +1,4 @@
-/* Room 11, the walk without memory: its limits, what it needs to be given, and what it yields. */
+/* Tests room 11, st_scan: its limits, the bytes it asks for, and the tensors it yields. */
 #include "../safetensors.h"
 
 #include "large.h"
@@ -16,7 +16,7 @@ static size_t count_tensors(st_scan *scan) {
     return count;
 }
 
-/* where a text first stands in a file */
+/* returns the position of a text's first occurrence in the file */
 static uint64_t find_text(const unsigned char *file, size_t n, const char *what) {
     size_t i, length = strlen(what);
     for (i = 0; i + length <= n; i++) {
@@ -88,12 +88,12 @@ static void walk(void) {
     size_t n, available;
     unsigned char *file = make_file(header, sizeof header - 1, "12345", 5, &n);
     const uint64_t data = n - 5;
-    for (available = (size_t)data; available <= n; available++) { /* data only where all of a tensor's is */
+    for (available = (size_t)data; available <= n; available++) { /* data only if complete */
         unsigned char *part = (unsigned char *)malloc(available);
         if (part == NULL) exit(2);
         memcpy(part, file, available);
         CHECK_STATUS(begin(&scan, part, available, n, &error), ST_OK);
-        CHECK(!st_scan_is(&scan, "b")); /* there is no tensor before the first */
+        CHECK(!st_scan_is(&scan, "b")); /* no tensor before the first st_scan_next */
         CHECK_EQ(st_scan_next(&scan), 1);
         CHECK(st_scan_is(&scan, "b") && !st_scan_is(&scan, "") && !st_scan_is(&scan, "bb") && !scan.name_escaped);
         CHECK(scan.tensor.name_bytes == 1 && scan.tensor.name[0] == 'b');
@@ -117,7 +117,7 @@ static void walk(void) {
     free(file);
 }
 
-/* fewer bytes than the header needs: how many to bring, and nothing is read past those that are there */
+/* with fewer bytes than the header, st_scan asks for the missing number, and reads nothing past the end */
 static void available_bytes(void) {
     st_scan scan;
     st_error error;
@@ -131,7 +131,7 @@ static void available_bytes(void) {
         CHECK_STATUS(error.status, ST_ERR_ARGUMENT);
         CHECK_EQ(error.expected, available < 8 ? 8 : n - 5);
         CHECK_EQ(st_scan_next(&scan), 0);
-        /* the length that the first bytes give is judged before they are asked for */
+        /* the header length is validated before st_scan asks for the header */
         if (available >= 8) {
             CHECK_STATUS(begin(&scan, part, available, n - 6, &error), ST_ERR_TRUNCATED);
             CHECK(error.expected == n - 5 && error.actual == n - 6 && error.position == n - 6);
@@ -199,7 +199,7 @@ static void arguments(void) {
     free(file);
 }
 
-/* every entry but one is in its place, and the one is anywhere: the walk finds it wherever it is */
+/* one entry at any position out of data order: the scan finds it */
 static void order(void) {
     st_scan scan;
     st_error error;
@@ -211,7 +211,7 @@ static void order(void) {
         text_put(&text, "{");
         for (i = 0; i < 12; i++) {
             char name[2] = {(char)('a' + i), 0};
-            text_entry(&text, name, 1, i == at ? 13 : i < at ? i : i - 1); /* at 13, where 11 is free */
+            text_entry(&text, name, 1, i == at ? 13 : i < at ? i : i - 1); /* the next free offset is 11 */
         }
         text_put(&text, "}");
         file = text_file(&text, 12, &n);
@@ -223,7 +223,7 @@ static void order(void) {
     }
 }
 
-/* ---- more than a batch of names, keys and offsets: what st_open says, wherever the fault lies ---- */
+/* ---- more tensors, names or keys than one batch: st_scan and st_open agree on errors ------------- */
 
 static uint32_t random_state = 1;
 static size_t random_below(size_t n) {
@@ -231,7 +231,7 @@ static size_t random_below(size_t n) {
     return (size_t)((random_state >> 8) * (uint64_t)n >> 23);
 }
 
-/* a name of the number, some of its characters escaped as random says */
+/* appends a name made from the number; random characters are escaped */
 static void put_name(growing *text, size_t number) {
     char digits[24];
     size_t i;
@@ -249,7 +249,7 @@ static void put_name(growing *text, size_t number) {
     text_put(text, "\"");
 }
 
-/* count tensors or pairs in a random order; which of them are wrong is up to random, too */
+/* `count` tensors or pairs in random order, with random errors */
 static unsigned char *random_header(size_t count, int pairs, int repeats, int faults, size_t *n) {
     growing text = {NULL, 0, 0};
     size_t *order = (size_t *)malloc((count + 1) * sizeof *order), i;

@@ -1,5 +1,5 @@
-/* scratch.h: a directory for one test, $ST_SCRATCH/tmp.NAME.PID (build/tmp.NAME.PID without that variable), removed when the
- * test ends. */
+/* scratch.h: a temporary directory for one test, $ST_SCRATCH/tmp.NAME.PID (build/tmp.NAME.PID by default). It is
+ * removed when the test ends. */
 #ifndef SCRATCH_H
 #define SCRATCH_H
 #include "test.h"
@@ -7,7 +7,7 @@
 #include <direct.h>
 #include <io.h>
 #include <process.h>
-#undef open /* which Wine's io.h defines, and members here are called */
+#undef open /* Wine's io.h defines it, and structs here have such members */
 #undef close
 #define SCRATCH_MAKE(path) _mkdir(path)
 #define SCRATCH_DROP(path) _rmdir(path)
@@ -26,7 +26,7 @@
 #define CHANGE_DIRECTORY(path) chdir(path)
 #endif
 
-static char scratch_directory[96], scratch_start[4096]; /* where scratch_enter was called */
+static char scratch_directory[96], scratch_start[4096]; /* scratch_start: the previous directory */
 
 static inline void scratch_begin(const char *name) {
     const char *root = getenv("ST_SCRATCH");
@@ -46,7 +46,7 @@ static inline void scratch_leave(void) {
     CHECK(CHANGE_DIRECTORY(scratch_start) == 0);
 }
 
-static inline const char *scratch_path(const char *name) { /* good until the sixteenth call after it */
+static inline const char *scratch_path(const char *name) { /* valid for 15 more calls */
     static char paths[16][160];
     static unsigned turn;
     char *path = paths[turn++ % 16];
@@ -58,8 +58,7 @@ static inline const char *scratch_write(const char *name, const void *bytes, siz
     const char *path = scratch_path(name);
     FILE *file;
     int written;
-    (void)remove(
-        path); /* a file that is cut and written anew may be flushed when it is closed: a thousand times slower */
+    (void)remove(path); /* truncating a file can flush it on close, which is a thousand times slower */
     file = fopen(path, "wb");
     written = file != NULL && (n == 0 || fwrite(bytes, 1, n, file) == n);
     if (file != NULL) written &= fclose(file) == 0;
@@ -71,7 +70,7 @@ static inline void scratch_remove(const char *name) {
     CHECK(remove(scratch_path(name)) == 0);
 }
 
-/* calls each with every name in a directory, in any order */
+/* calls each with every name in a directory, in arbitrary order */
 static inline void scratch_list(const char *directory, void (*each)(void *arg, const char *name), void *arg) {
 #ifdef _WIN32
     char pattern[512];
@@ -95,8 +94,8 @@ static inline void scratch_list(const char *directory, void (*each)(void *arg, c
 #endif
 }
 
-static inline void scratch_end(void) { /* the files in it have been removed by then */
+static inline void scratch_end(void) { /* the test has removed its files */
     CHECK(SCRATCH_DROP(scratch_directory) == 0);
-    if (strncmp(scratch_directory, "build/", 6) == 0) (void)SCRATCH_DROP("build"); /* fails unless it is empty */
+    if (strncmp(scratch_directory, "build/", 6) == 0) (void)SCRATCH_DROP("build"); /* fails unless empty */
 }
 #endif

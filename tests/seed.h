@@ -1,5 +1,5 @@
-/* seed.h: before safetensors.h, in tests that choose names against its hash. While fixed_seed is set, all tables have one
- * hash; otherwise it depends on the table's address, as it does in programs. */
+/* seed.h: lets a test choose names that collide. Include it before safetensors.h. While fixed_seed is set, all
+ * tables use the same hash; otherwise the hash depends on the table's address, as in programs. */
 #ifndef SEED_H
 #define SEED_H
 

@@ -1,4 +1,4 @@
-/* seeds.h: small files that open, between them every form a valid header takes. */
+/* seeds.h: small valid files that together contain every form a header may take. */
 #ifndef SEEDS_H
 #define SEEDS_H
 #include "cases.h"

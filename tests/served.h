@@ -1,4 +1,4 @@
-/* served.h: bytes that are served through st_io and st_files, with every call counted and any of them refused. */
+/* served.h: a file served through st_io or st_files; every call is counted and can be made to fail. */
 #ifndef SERVED_H
 #define SERVED_H
 #include "test.h"
@@ -8,14 +8,14 @@ typedef struct served {
     st_io io;
     const unsigned char *bytes;
     size_t n;
-    const char *path; /* the only file there is */
-    int mapped;       /* files opened through st_files lie in memory */
-    int by_files;     /* one was opened through them */
-    size_t calls;     /* of open, read_at and list together */
+    const char *path; /* the only file */
+    int mapped;       /* st_files provides mapped pointers */
+    int by_files;     /* a file was opened through st_files */
+    size_t calls;     /* calls of open, read_at and list */
     size_t opens, closes, reads, lists;
     uint64_t read_bytes;
-    size_t fail_at;   /* the call, from 1, that is answered with `code`; 0: none */
-    int fail_forever; /* and every call after it */
+    size_t fail_at;   /* the call, from 1, that fails with `code`; 0: none */
+    int fail_forever; /* all later calls fail as well */
     int code;
 } served;
 
@@ -28,9 +28,9 @@ static inline int served_read_at(void *user, uint64_t offset, void *dst, size_t 
     served *s = (served *)user;
     s->reads++;
     s->read_bytes += bytes;
-    CHECK(!s->by_files || s->opens > s->closes); /* nobody reads from a file that is closed */
+    CHECK(!s->by_files || s->opens > s->closes); /* reading a closed file is an error */
     if (served_refuses(s)) return s->code;
-    if (!CHECK(offset <= s->n && bytes <= s->n - offset)) return 1000; /* nobody asks for what cannot be there */
+    if (!CHECK(offset <= s->n && bytes <= s->n - offset)) return 1000; /* reads must stay inside the file */
     if (bytes > 0) memcpy(dst, s->bytes + offset, bytes);
     return 0;
 }
@@ -40,7 +40,7 @@ static inline int served_open(void *user, const char *path, st_io *file) {
     const char *zero = (const char *)file;
     size_t i;
     if (served_refuses(s)) return s->code;
-    for (i = 0; i < sizeof *file; i++) { /* a callback sets the members it knows */
+    for (i = 0; i < sizeof *file; i++) { /* the library zeroes st_io; a callback sets the members it knows */
         if (!CHECK(zero[i] == 0)) break;
     }
     if (strcmp(path, s->path) != 0) return ST_IO_NOT_FOUND;

@@ -1,5 +1,5 @@
-/* Models in several files: the plan, the names, the index's text, what is refused, what becomes of an older model, and
- * models that several processes save. */
+/* Tests saving in several files: the plan, shard names, the index's text, errors, replacing an older model, and
+ * saving from several processes. */
 #include "../safetensors.h"
 
 #include "folder.h"
@@ -19,7 +19,7 @@ static st_save_options options_of(uint64_t limit) {
     return o;
 }
 
-static st_contents beside; /* index and from of what is saved: none, unless a test sets them */
+static st_contents beside; /* `index` and `from` of the saved contents; tests may set them */
 
 /* st_contents in one expression */
 #define MODEL(tensors_, count_, pairs_, pair_count_)         \
@@ -36,12 +36,12 @@ static st_status save(const st_tensor *tensors, size_t count, const st_save_opti
     return st_save_sharded(scratch_directory, MODEL(tensors, count, NULL, 0), options, error);
 }
 
-/* ---- the plan --------------------------------------------------------------------------------------------- */
+/* ---- st_plan_shards --------------------------------------------------------------------------------------- */
 
 typedef struct plan_case {
     const char *name;
     uint64_t limit;
-    const uint64_t *sizes; /* bytes of each tensor */
+    const uint64_t *sizes; /* size of each tensor */
     size_t count;
     const uint32_t *shards;
 } plan_case;
@@ -138,7 +138,7 @@ static void plans_refused(void) {
     t[1].shape = &odd;
     CHECK_STATUS(st_plan_shards(CONTENTS(t, 3, NULL, 0), &o, NULL, &count, &error), ST_ERR_SUBBYTE);
     CHECK_STR(error.subject, "b");
-    for (i = 0; i < 8; i++) { /* 2^63 bytes in all, each of which could be a file */
+    for (i = 0; i < 8; i++) { /* 2^63 bytes in total; each tensor alone would fit in a file */
         eight[i] = t[2];
         eight[i].shape = &much;
         eight[i].name = i < 7 ? "small" : "large";
@@ -146,7 +146,7 @@ static void plans_refused(void) {
     CHECK_STATUS(st_plan_shards(CONTENTS(eight, 7, NULL, 0), &o, NULL, &count, &error), ST_OK);
     CHECK_STATUS(st_plan_shards(CONTENTS(eight, 8, NULL, 0), &o, NULL, &count, &error), ST_ERR_OVERFLOW);
     CHECK_STR(error.subject, "large");
-    for (i = 0; i < 65537; i++) many[i] = t[0]; /* that the name is there twice is not seen */
+    for (i = 0; i < 65537; i++) many[i] = t[0]; /* planning does not detect duplicate names */
     CHECK_STATUS(st_plan_shards(CONTENTS(many, 65536, NULL, 0), &o, NULL, &count, &error), ST_OK);
     CHECK_EQ(count, 65536);
     CHECK_STATUS(st_plan_shards(CONTENTS(many, 65537, NULL, 0), &o, NULL, &count, &error), ST_ERR_TOO_LARGE);
@@ -188,11 +188,11 @@ static void names(void) {
     CHECK_STATUS(st_shard_name(0, 1, name, 0), ST_ERR_ARGUMENT);
 }
 
-/* ---- what is written -------------------------------------------------------------------------------------- */
+/* ---- the written files ------------------------------------------------------------------------------------ */
 
 static const char bytes_64[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
 
-/* five tensors of 16 bytes each, in an order of their own */
+/* five tensors of 16 bytes each, unsorted */
 static void five_tensors(st_tensor t[5]) {
     static const uint64_t four = 4;
     static const char *const five_names[5] = {"b", "a", "e", "c", "d"};
@@ -224,7 +224,7 @@ static void plainly(void) {
     char directory[128];
     unsigned flags;
     five_tensors(t);
-    for (flags = 0; flags <= ST_SAVE_NO_SYNC; flags += ST_SAVE_NO_SYNC) { /* flushed, and not */
+    for (flags = 0; flags <= ST_SAVE_NO_SYNC; flags += ST_SAVE_NO_SYNC) { /* with and without flushing */
         o.flags = flags;
         CHECK_STATUS(st_save_sharded(scratch_directory, MODEL(t, 5, &metadata, 1), &o, &error), ST_OK);
         CHECK_STATUS(error.status, ST_OK);
@@ -243,7 +243,7 @@ static void plainly(void) {
     CHECK_STATUS(st_save_sharded(scratch_directory, MODEL(t, 5, &metadata, 1), &o, &error), ST_OK);
     CHECK(folder_is("model.safetensors "));
     CHECK(folder_holds(t, 5, &metadata, 1, &o));
-    CHECK_STATUS(st_save_sharded(scratch_directory, MODEL(t, 5, NULL, 0), NULL, &error), ST_OK); /* the default limit */
+    CHECK_STATUS(st_save_sharded(scratch_directory, MODEL(t, 5, NULL, 0), NULL, &error), ST_OK); /* default size */
     CHECK(folder_is("model.safetensors "));
     CHECK(folder_holds(t, 5, NULL, 0, NULL));
     CHECK_STATUS(save(NULL, 0, &o, &error), ST_OK);
@@ -251,7 +251,7 @@ static void plainly(void) {
     folder_clear();
 }
 
-/* the directory as one model, through every way to read it */
+/* opens the directory as one model in every way */
 static void opens(void) {
     static const st_pair metadata = PAIR("format", "pt"),
                          more[] = {PAIR("z", "[1,\n 2 ]"), PAIR("dtype", "\"\\u00e9\"")};
@@ -280,7 +280,7 @@ static void opens(void) {
         CHECK_STR(m->index[1].value, "80");
         CHECK_STR(m->index[2].value, "[1,\n 2 ]");
 #if !defined(_WIN32)
-        { /* what is read is written anew over itself, byte for byte */
+        { /* saving an opened model over itself gives the same bytes */
             st_save_options again = options_of(32);
             char *before = folder_text(INDEX);
             const st_contents contents = st_contents_of(m);
@@ -302,7 +302,7 @@ typedef struct index_case {
     const char *name;
     const st_pair *pairs;
     size_t pair_count;
-    const char *metadata; /* the members of the index's metadata, as Python's json lays them out */
+    const char *metadata; /* members of the index's metadata, as Python's json module prints them */
 } index_case;
 
 #define TOTAL "    \"total_size\": 80"
@@ -364,7 +364,7 @@ static void index_texts(void) {
     folder_clear();
 }
 
-static void depth(void) { /* of values: 125 in a value, in 2 of the index */
+static void depth(void) { /* nesting: values may have 125 levels, as the index adds 2 */
     char deep[300];
     st_pair pair = PAIR("deep", deep);
     st_tensor t[5];
@@ -385,9 +385,9 @@ static void depth(void) { /* of values: 125 in a value, in 2 of the index */
     CHECK(folder_is(""));
 }
 
-/* ---- refused ---------------------------------------------------------------------------------------------- */
+/* ---- errors ----------------------------------------------------------------------------------------------- */
 
-/* what lies there when a save is refused, and must lie there afterwards */
+/* writes the model that must still be there after a failed save */
 static void older_model(void) {
     st_tensor t[5];
     st_save_options o = options_of(16);
@@ -441,8 +441,8 @@ static void refusals(void) {
     static const char *const not_json[] = {"",    " ",       "1 2",      "{",           "[1,]", "nul",
                                            "'a'", "{\"a\"}", "\"\xff\"", "\"\\ud800\"", "01",   "1e309"};
     static const uint64_t large = UINT64_MAX / 8;
-    static const st_sink sink = {NULL, NULL};                            /* it is not called */
-    const st_model *from = (const st_model *)(const void *)&not_json[0]; /* it is not looked at */
+    static const st_sink sink = {NULL, NULL};                            /* never called */
+    const st_model *from = (const st_model *)(const void *)&not_json[0]; /* never used */
     char *long_text = (char *)need(100000002);
     st_save_options o = options_of(32);
     st_tensor t[5], wrong[5];
@@ -454,7 +454,7 @@ static void refusals(void) {
     memcpy(wrong, t, sizeof t);
     wrong[4].name = "b"; /* in another shard */
     refused(wrong, 5, NULL, 0, &o, ST_ERR_DUPLICATE, "b");
-    wrong[4].name = "e"; /* in the same */
+    wrong[4].name = "e"; /* in the same shard */
     o.max_shard_bytes = 80;
     refused(wrong, 5, NULL, 0, &o, ST_ERR_DUPLICATE, "e");
     o.max_shard_bytes = 32;
@@ -469,7 +469,7 @@ static void refusals(void) {
     wrong[4].shape = &large;
     refused(wrong, 5, NULL, 0, &o, ST_ERR_OVERFLOW, "d");
     wrong[4] = t[4];
-    wrong[4].data = NULL; /* in the last shard, and known before the first is written */
+    wrong[4].data = NULL; /* in the last shard; found before the first is written */
     o.progress = never;
     refused(wrong, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "d");
     o.progress = NULL;
@@ -497,7 +497,7 @@ static void refusals(void) {
     o.align = 24;
     refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "align");
     o.align = 0;
-    /* the index's metadata, where there is an index and where there is none */
+    /* errors in the index's metadata, with an index and without */
     for (o.max_shard_bytes = 32; o.max_shard_bytes <= 80; o.max_shard_bytes += 48) {
         beside.index_count = 1;
         refused(t, 5, NULL, 0, &o, ST_ERR_ARGUMENT, "contents->index");
@@ -522,7 +522,7 @@ static void refusals(void) {
         beside.index_count = 0;
     }
     o.max_shard_bytes = 32;
-    /* limits: of a value, of an index, of a header in the last shard */
+    /* limits of a value, of the index, and of the last shard's header */
     memset(long_text, 'x', 100000001);
     long_text[0] = '"';
     long_text[100000000] = '"';
@@ -538,13 +538,13 @@ static void refusals(void) {
     beside.index_count = 0;
     wrong[4] = t[4];
     wrong[4].name = long_text;
-    wrong[4].name_bytes = 49999990; /* the index would have room for it twice, and the header has not with slack */
+    wrong[4].name_bytes = 49999990; /* fits twice in the index, but not in the header with slack */
     o.slack = 60000000;
     {
         counting memory;
         counting_begin(&memory);
         o.allocator = &memory.allocator;
-        o.progress = never; /* it is the last shard's, and known before the first is written */
+        o.progress = never; /* an error of the last shard, found before the first is written */
         CHECK_STATUS(save(wrong, 5, &o, &error), ST_ERR_HEADER_LIMIT);
         o.progress = NULL;
         CHECK(strstr(error.message, SHARD_NAME(3, 3)) != NULL);
@@ -560,12 +560,12 @@ static void refusals(void) {
     CHECK(strstr(error.message, "absent: ") != NULL);
     CHECK_STATUS(st_save_sharded(scratch_path("absent"), MODEL(t, 5, NULL, 0), &o, NULL), ST_ERR_NOT_FOUND);
     CHECK_STATUS(st_save_sharded(scratch_path(INDEX), MODEL(t, 5, NULL, 0), NULL, &error),
-                 ST_ERR_NOT_FOUND); /* a file */
+                 ST_ERR_NOT_FOUND); /* a file, not a directory */
     older_model_is_there();
     folder_clear();
 }
 
-/* ---- where bytes come from, and who watches ---------------------------------------------------------------- */
+/* ---- data sources and progress ----------------------------------------------------------------------------- */
 
 typedef struct watching {
     uint64_t done, total;
@@ -591,7 +591,7 @@ static int fill_five(void *user, const st_tensor *tensor, uint64_t offset, void 
 }
 
 static void callbacks(void) {
-    static const char *const five_sorted[5] = {"a", "b", "c", "e", "d"}; /* as they lie in their files */
+    static const char *const five_sorted[5] = {"a", "b", "c", "e", "d"}; /* in data order */
     st_tensor t[5], bare[5];
     st_save_options o = options_of(32);
     watching w;
@@ -613,7 +613,7 @@ static void callbacks(void) {
     steps = w.steps;
     folder_clear();
     older_model();
-    for (i = 1; i <= steps; i++) { /* cancelled */
+    for (i = 1; i <= steps; i++) { /* cancel at each step */
         memset(&w, 0, sizeof w);
         w.total = 80;
         w.tensors = bare;
@@ -622,7 +622,7 @@ static void callbacks(void) {
         CHECK_EQ(w.steps, i);
         older_model_is_there();
     }
-    for (i = 1; i <= 5; i++) { /* no bytes */
+    for (i = 1; i <= 5; i++) { /* fill fails */
         memset(&w, 0, sizeof w);
         w.total = 80;
         w.tensors = bare;
@@ -636,7 +636,7 @@ static void callbacks(void) {
     folder_clear();
 }
 
-static void from_a_model(void) { /* that lies where the new one goes */
+static void from_a_model(void) { /* the model lies in the same directory */
     static const unsigned ways[] = {0, ST_OPEN_NO_MAP};
     st_tensor t[5];
     st_save_options o = options_of(32);
@@ -663,7 +663,7 @@ static void from_a_model(void) { /* that lies where the new one goes */
         scratch_remove("source");
         CHECK(folder_is(THREE_NAMES));
         {
-            st_tensor sorted[5]; /* as they lie in the file */
+            st_tensor sorted[5]; /* in data order */
             static const size_t order[5] = {1, 0, 3, 4, 2};
             size_t k;
             for (k = 0; k < 5; k++) sorted[k] = t[order[k]];
@@ -676,7 +676,7 @@ static void from_a_model(void) { /* that lies where the new one goes */
 
 /* ---- memory ------------------------------------------------------------------------------------------------ */
 
-/* more shards than files may be open, and memory that does not grow with the data */
+/* more shards than a process may have open files; memory does not grow with the data */
 static void many_shards(void) {
     enum { MANY = 600 };
     static const uint64_t n = 1000;
@@ -708,7 +708,7 @@ static void many_shards(void) {
     CHECK_STATUS(save(t, MANY, &o, &error), ST_OK);
     counting_end(&memory);
 #if defined(_WIN32)
-    CHECK(memory.peak_bytes < 300000); /* long paths are made absolute */
+    CHECK(memory.peak_bytes < 300000); /* paths are made absolute, which takes memory */
 #else
     CHECK(memory.peak_bytes < 80000);
 #endif
@@ -719,7 +719,7 @@ static void many_shards(void) {
     }
     o.allocator = NULL;
     CHECK(folder_holds(t, MANY, NULL, 0, &o));
-    o.max_shard_bytes = 2000; /* and all of them are stale */
+    o.max_shard_bytes = 2000; /* all older shards are stale */
     CHECK_STATUS(save(t, MANY, &o, &error), ST_OK);
     {
         folder f = folder_list();
@@ -734,7 +734,7 @@ static void many_shards(void) {
     free(t);
 }
 
-/* ---- what was there before --------------------------------------------------------------------------------- */
+/* ---- replacing an older model ------------------------------------------------------------------------------ */
 
 static void put(const char *name, const char *text) {
     (void)scratch_write(name, text, strlen(text));
@@ -744,9 +744,9 @@ static void put(const char *name, const char *text) {
 
 static void what_was_there(void) {
     static const struct {
-        const char *name, *index; /* the text of model.safetensors.index.json; NULL: none */
-        const char *files;        /* other files, a blank behind each */
-        const char *left;         /* of these, afterwards */
+        const char *name, *index; /* index: the text of model.safetensors.index.json; NULL: none */
+        const char *files;        /* other files, each followed by a blank */
+        const char *left;         /* those that must remain */
     } cases[] = {
         {"nothing", NULL, "", ""},
         {"a single file", NULL, "model.safetensors ", ""},
@@ -807,7 +807,7 @@ static void what_was_there(void) {
                 folder f = folder_list();
                 size_t k;
                 want[0] = 0;
-                for (k = 0; k < f.count; k++) { /* but for what is new */
+                for (k = 0; k < f.count; k++) { /* except new files */
                     if (!single && (strstr(f.names[k], "-of-00003.") != NULL || strcmp(f.names[k], INDEX) == 0))
                         continue;
                     if (single && strcmp(f.names[k], "model.safetensors") == 0) continue;
@@ -823,7 +823,7 @@ static void what_was_there(void) {
     test_row = "";
 }
 
-/* more older shards than a system hands out names at a time */
+/* more older shards than one directory read returns */
 static void many_older(void) {
     enum { OLDER = 3000 };
     st_tensor t[5];
@@ -842,7 +842,7 @@ static void many_older(void) {
 }
 
 #if !defined(_WIN32)
-/* a link is replaced, or removed, and what it points to stays */
+/* links are replaced or removed, their targets stay */
 static void links(void) {
     st_tensor t[5];
     st_save_options o = options_of(32);
@@ -877,7 +877,7 @@ static void permissions(void) {
 }
 #endif
 
-/* something that cannot be replaced is known before anything is written */
+/* a directory in place of a shard is detected before anything is written */
 static void in_the_way(void) {
     st_tensor t[5];
     st_save_options o = options_of(32);
@@ -895,7 +895,7 @@ static void in_the_way(void) {
     CHECK(folder_is(""));
 }
 
-/* what cannot be removed is no reason to lose the older model: the new one stands before any of it goes */
+/* an older file that cannot be removed: the new shards are written before any older one is removed */
 static void not_removed(void) {
     st_tensor t[5], other[5];
     st_save_options o = options_of(32);
@@ -906,7 +906,7 @@ static void not_removed(void) {
     five_tensors(t);
     five_tensors(other);
     for (i = 0; i < 5; i++) other[i].data = bytes_64 + 40;
-    CHECK_STATUS(save(other, 5, &o, &error), ST_OK); /* of the same names, so that all clash */
+    CHECK_STATUS(save(other, 5, &o, &error), ST_OK); /* the same names, so that all clash */
     CHECK(SCRATCH_MAKE(scratch_path("model.safetensors")) == 0);
     CHECK_STATUS(save(t, 5, &o, &error), ST_ERR_IO);
     CHECK_STR(error.subject, "model.safetensors");
@@ -922,7 +922,7 @@ static void not_removed(void) {
     CHECK(SCRATCH_DROP(scratch_path("model.safetensors")) == 0);
     CHECK(folder_holds(t, 5, NULL, 0, &o));
     folder_clear();
-    older_model(); /* a shard of it that cannot be removed is named, and the others go */
+    older_model(); /* the error names a shard that cannot be removed; the others are removed */
     scratch_remove(SHARD_NAME(1, 2));
     CHECK(SCRATCH_MAKE(scratch_path(SHARD_NAME(1, 2))) == 0);
     CHECK_STATUS(save(t, 5, &o, &error), ST_ERR_IO);
@@ -933,7 +933,7 @@ static void not_removed(void) {
     folder_clear();
 }
 
-/* ---- several processes ------------------------------------------------------------------------------------- */
+/* ---- saving from several processes ------------------------------------------------------------------------- */
 
 static void parts(void) {
     static const st_pair metadata = PAIR("rank", "any"), index = PAIR("k", "[1]");
@@ -945,7 +945,7 @@ static void parts(void) {
     int older;
     size_t i;
     five_tensors(t);
-    for (older = 0; older < 4; older++) { /* none; of another count; of the same names, with other bytes; one file */
+    for (older = 0; older < 4; older++) { /* none; another count; the same names; one file */
         if (older == 1) older_model();
         if (older >= 2) {
             st_save_options before = options_of(older == 2 ? 32 : 0);
@@ -958,7 +958,7 @@ static void parts(void) {
         CHECK(!folder_has(INDEX) && !folder_has("model.safetensors") && !folder_has(SHARD_NAME(1, 3)));
         CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error), ST_ERR_SHARD);
         CHECK_STR(error.subject, SHARD_NAME(1, 3));
-        /* the last rank, which has no other bytes */
+        /* the last process, which has only its own data */
         five_tensors(mine);
         for (i = 0; i < 4; i++) mine[i].data = NULL;
         memset(&w, 0, sizeof w);
@@ -969,7 +969,7 @@ static void parts(void) {
         CHECK_EQ(w.done, 16);
         CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error), ST_ERR_SHARD);
         CHECK_STR(error.subject, SHARD_NAME(1, 3));
-        /* the first rank */
+        /* the first process */
         o.progress = NULL;
         CHECK_STATUS(parts_write(scratch_directory, t, 5, &metadata, 1, 1, &o, &error), ST_OK);
         CHECK_STATUS(parts_write(scratch_directory, t, 5, &metadata, 1, 0, &o, &error), ST_OK);
@@ -980,13 +980,13 @@ static void parts(void) {
         CHECK_STATUS(error.status, ST_OK);
         counting_end(&memory);
         o.allocator = NULL;
-        CHECK(folder_is("keep.txt " THREE_NAMES)); /* shards of the older model are gone too */
+        CHECK(folder_is("keep.txt " THREE_NAMES)); /* shards of the older model are removed as well */
         CHECK(folder_holds(t, 5, &metadata, 1, &o));
         index_is(five_index);
         beside.index = &index;
         beside.index_count = 1;
         CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error),
-                     ST_OK); /* over an index that is there */
+                     ST_OK); /* over an existing index */
         beside.index_count = 0;
         beside.index = NULL;
         CHECK(folder_is("keep.txt " THREE_NAMES));
@@ -994,19 +994,19 @@ static void parts(void) {
         index_is(five_index);
         folder_clear();
     }
-    o = options_of(0); /* one shard is enough */
+    o = options_of(0); /* a single shard */
     older_model();
     CHECK(parts_clear(scratch_directory, 1));
     CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error), ST_ERR_SHARD);
     CHECK_STR(error.subject, "model.safetensors");
     CHECK_STATUS(parts_write(scratch_directory, t, 5, NULL, 0, 0, &o, &error), ST_OK);
-    put(INDEX, five_index); /* of nothing that is there */
+    put(INDEX, five_index); /* an index whose shards do not exist */
     CHECK_STATUS(parts_finish(scratch_directory, MODEL(t, 5, NULL, 0), &o, &error), ST_OK);
     CHECK(folder_is("model.safetensors "));
     folder_clear();
 }
 
-/* a model.safetensors that nobody removed would hide the index */
+/* an existing model.safetensors would hide the index */
 static void index_over_single(void) {
     st_tensor t[5];
     st_save_options o = options_of(32), single = options_of(0);
@@ -1040,7 +1040,7 @@ static void index_refused(const st_tensor *t, size_t count, const st_save_option
 static void index_refusals(void) {
     static const st_pair bad = PAIR("k", "x"), twice[] = {PAIR("a", "1"), PAIR("a", "2")};
     static const st_allocator half = {NULL, NULL, NULL};
-    static const st_sink sink = {NULL, NULL}; /* it is not called */
+    static const st_sink sink = {NULL, NULL}; /* never called */
     const st_save_options clean = options_of(32);
     st_tensor t[5], other[5];
     st_save_options o = clean;
@@ -1082,11 +1082,12 @@ static void index_refusals(void) {
     CHECK_STR(error.subject, "directory");
     CHECK_STATUS(st_save_index("", MODEL(t, 5, NULL, 0), &clean, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_save_index(scratch_path("absent"), MODEL(t, 5, NULL, 0), &clean, &error), ST_ERR_NOT_FOUND);
-    CHECK_STATUS(st_save_index(scratch_path(INDEX), MODEL(t, 5, NULL, 0), &clean, NULL), ST_ERR_NOT_FOUND); /* a file */
+    CHECK_STATUS(st_save_index(scratch_path(INDEX), MODEL(t, 5, NULL, 0), &clean, NULL),
+                 ST_ERR_NOT_FOUND); /* no directory */
     folder_clear();
 }
 
-/* shards that hold something else than the plan: each way in turn */
+/* shards that differ from the plan, each in one way */
 static void shards_of_others(void) {
     static const uint64_t two = 2, square[2] = {2, 2};
     static const char *const ways[] = {"name", "dtype", "shape", "rank", "count", "damaged", "spelling", "absent"};

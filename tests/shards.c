@@ -1,5 +1,5 @@
-/* Room 14: a model of several files behind an index. What the index says is held against the shards, what either says
- * wrong has its status, place and subject, and every way to open comes to one verdict. */
+/* Tests room 14: opening an index and its shards. Index and shards must agree; every error has the right status,
+ * position and subject, in every way to open. */
 #define ST_IMPLEMENTATION
 #include "seed.h"
 
@@ -14,9 +14,9 @@
 
 static pack p;
 
-/* ---- what opens ---- */
+/* ---- valid models ---- */
 
-static void put_two(void) { /* V-G3, and names and places of all kinds */
+static void put_two(void) { /* names and offsets of many kinds */
     pack_shard(&p, "b.safetensors", "{\"__metadata__\":{\"of\":\"b\"},\"w\":" E("F32", "[1]", "[0,4]") "}", "BBBB");
     pack_shard(&p, "a.safetensors",
                "{\"y\":" E("U8", "[2]", "[8,10]") ",\"__metadata__\":{\"of\":\"a\",\"format\":\"pt\"},\"x\":" E(
@@ -53,7 +53,7 @@ static void look_two(const opened *o, int way) {
     CHECK_STR(index[0].key, "total_size");
     CHECK_STR(index[0].value, "14");
     CHECK_STR(index[1].key, "dtype");
-    CHECK_STR(index[1].value, "\"f\\u0033\""); /* JSON text, as it stands there */
+    CHECK_STR(index[1].value, "\"f\\u0033\""); /* the original JSON text */
     CHECK_STR(index[2].key, "n");
     CHECK_STR(index[2].value, "[ 1, {\"a\": null} ]");
     CHECK_STR(index[3].value, "null");
@@ -81,7 +81,7 @@ static void opens(void) {
     pack_clear(&p);
 }
 
-/* in folders below, which sort by their bytes */
+/* shards in subdirectories, sorted by bytes */
 static void look_folders(const opened *o, int way) {
     (void)way;
     if (!CHECK_EQ(o->model->shard_count, 3)) return;
@@ -102,10 +102,10 @@ static void folders(void) {
     CHECK(SCRATCH_DROP("pack/a/b") == 0 && SCRATCH_DROP("pack/a") == 0 && SCRATCH_DROP("pack/a b") == 0);
 }
 
-/* ---- the text of an index ---- */
+/* ---- the index's text -------- */
 
 typedef struct index_case {
-    const char *text; /* \1 marks where the fault is seen, and is not part of it */
+    const char *text; /* \1 marks the error's position and is removed */
     st_status status;
     const char *subject;
 } index_case;
@@ -115,21 +115,21 @@ typedef struct index_case {
 
 /* clang-format off */
 static const index_case index_cases[] = {
-    /* right */
+    /* valid */
     {MAP(T), ST_OK, ""},
     {"\r\n\t {\"weight_map\" : { " T " } } \n", ST_OK, ""},
     {"{\"metadata\":{}," "\"weight_map\":{" T "}}", ST_OK, ""},
     {"{\"weight_map\":{" T "},\"metadata\":{\"a\":{\"b\":1,\"b\":2},\"c\":[[]],\"d\":1e308,\"e\":\"\"}}", ST_OK, ""},
-    {"{\"x\":1,\"x\":2,\"\":null,\"weight_map\":{" T "}}", ST_OK, ""}, /* what is ignored may be there twice */
+    {"{\"x\":1,\"x\":2,\"\":null,\"weight_map\":{" T "}}", ST_OK, ""}, /* ignored members may be duplicate */
     {"{\"w\\u0065ight_map\":{" T "}}", ST_OK, ""},
     {"{\"weight_map\":{\"\\u0074\":\"t\\u002Esafetensors\"}}", ST_OK, ""},
     {"{\"weight_maps\":{},\"Metadata\":[],\"weight_map\":{" T "},\"weight_ma\":{}}", ST_OK, ""},
-    {"{\"metadata\":{\"total_size\":\"no\"},\"weight_map\":{" T "}}", ST_OK, ""}, /* a hint, whatever it is */
+    {"{\"metadata\":{\"total_size\":\"no\"},\"weight_map\":{" T "}}", ST_OK, ""}, /* total_size is ignored */
     {"{\"metadata\":{\"total_size\":1.25},\"weight_map\":{" T "}}", ST_OK, ""},
     {"{\"metadata\":{\"total_size\":-99999999999999999999999},\"weight_map\":{" T "}}", ST_OK, ""},
     {"{\"metadata\":{\"total_size\":null},\"weight_map\":{" T "}}", ST_OK, ""},
-    {DEEP("[", "]"), ST_OK, ""}, /* 127, the root counted */
-    /* no JSON */
+    {DEEP("[", "]"), ST_OK, ""}, /* 127 levels with the root */
+    /* invalid JSON */
     {"\1", ST_ERR_JSON, ""},
     {" \n\1", ST_ERR_JSON, ""},
     {"\1weight_map", ST_ERR_JSON, ""},
@@ -173,12 +173,12 @@ static const index_case index_cases[] = {
     {"{\"metadata\":\1}", ST_ERR_JSON, ""},
     {"{\"weight_map\":{" T "},\"x\":[" X100("[") X25("[") "\1[]]", ST_ERR_JSON, ""},
     {"{\"weight_map\":{" T "},\"metadata\":{\"x\":" X100("[") X25("[") "\1[]}}", ST_ERR_JSON, ""},
-    /* not UTF-8, wherever it is, before anything else is said */
+    /* invalid UTF-8 anywhere is reported before any other error */
     {"{\"weight_map\":{\"t\":\"t.safetensors\"}}\1\377", ST_ERR_UTF8, ""},
     {"[\"\1\300\257\"]", ST_ERR_UTF8, ""},
     {MAP("\"\1\355\240\200\":\"t.safetensors\""), ST_ERR_UTF8, ""},
     {"{\"x\":\"\1\342\202", ST_ERR_UTF8, ""},
-    /* JSON of another kind */
+    /* valid JSON of the wrong type */
     {"\1[]", ST_ERR_SCHEMA, ""},
     {"\1\"weight_map\"", ST_ERR_SCHEMA, ""},
     {"\1null", ST_ERR_SCHEMA, ""},
@@ -197,7 +197,7 @@ static const index_case index_cases[] = {
     {"{\"metadata\":\1null,\"weight_map\":{" T "}}", ST_ERR_SCHEMA, ""},
     {"{\"metadata\":\1[],\"weight_map\":{" T "}}", ST_ERR_SCHEMA, ""},
     {"{\"metadata\":\1\"x\",\"weight_map\":{" T "}}", ST_ERR_SCHEMA, ""},
-    /* once too often */
+    /* duplicates */
     {"{\"weight_map\":{" T "},\1\"weight_map\":{" T "}}", ST_ERR_DUPLICATE, NULL},
     {"{\"weight_map\":{" T "},\1\"weight\\u005fmap\":{}}", ST_ERR_DUPLICATE, NULL},
     {"{\"metadata\":{},\"weight_map\":{" T "},\1\"metadata\":{}}", ST_ERR_DUPLICATE, NULL},
@@ -209,7 +209,7 @@ static const index_case index_cases[] = {
     {"{\"metadata\":{\"a\":1,\"b\":{\"a\":2},\1\"a\":1},\"weight_map\":{" T "}}", ST_ERR_DUPLICATE, "a"},
     {"{\"metadata\":{\"\\u0061\":1,\1\"a\":1},\"weight_map\":{" T "," T "}}", ST_ERR_DUPLICATE, "a"},
     {"{\"weight_map\":{" T "," T "},\"metadata\":{\"a\":1,\1\"\\u0061\":1}}", ST_ERR_DUPLICATE, "a"},
-    /* the same, though something else is wrong too; but a path comes in the order of the text */
+    /* duplicates are reported before other errors, but an invalid path is reported where it occurs */
     {MAP("\"q\":\"missing.safetensors\",\1\"q\":\"t.safetensors\"," T), ST_ERR_DUPLICATE, "q"},
     {MAP("\"u\":\"t.safetensors\"," T ",\"\\u0071\":\"t.safetensors\",\1\"q\":\"u.safetensors\"," T), ST_ERR_DUPLICATE, "q"},
     {MAP(T "," T ",\"q\":\1\"../t.safetensors\""), ST_ERR_PATH, "../t.safetensors"},
@@ -247,7 +247,7 @@ static void index_texts(void) {
     pack_clear(&p);
 }
 
-/* the limit of a header is an index's too, and counts its bytes */
+/* the header limit applies to the index, too */
 static void index_limit(void) {
     static const char text[] = MAP(T);
     st_open_options options;
@@ -265,14 +265,14 @@ static void index_limit(void) {
     CHECK_STATUS(e.status, ST_ERR_HEADER_LIMIT);
     CHECK(e.expected == options.max_header && e.actual == p.all[1].n && e.position == UINT64_MAX);
     pack_text(&p, INDEX, text);
-    options.max_header = sizeof text - 1; /* which the shard's header is over */
+    options.max_header = sizeof text - 1; /* the shard's header is longer */
     e = pack_verdict(&p, "pack", &options, NULL);
     CHECK_STATUS(e.status, ST_ERR_HEADER_LIMIT);
     CHECK(e.expected == sizeof text - 1 && e.position == 0 && strncmp(e.message, "pack/t.safetensors: ", 20) == 0);
     pack_clear(&p);
 }
 
-/* 65,536 shards are too many only when there is one more, and that is said before the first is opened */
+/* 65,536 shards are permitted; with one more, the error is reported before any shard is opened */
 static void too_many_shards(void) {
     size_t count;
     test_row = "too many shards";
@@ -316,9 +316,9 @@ static void too_many_shards(void) {
     }
 }
 
-/* ---- what is wrong with a shard ---- */
+/* ---- errors in a shard ------------- */
 
-/* each fault of a file alone is that of a shard, wherever it stands among others */
+/* every error of a single file is also reported for a shard, at any position among valid shards */
 static void shard_faults(void) {
     static const char *const names[] = {"a.safetensors", "n.safetensors", "z.safetensors"};
     size_t i;
@@ -356,12 +356,12 @@ static void shard_faults(void) {
     p.disk = 1;
 }
 
-/* ---- where index and shards disagree ---- */
+/* ---- disagreements between index and shards ---- */
 
 typedef struct disagreement {
     const char *name, *map;
     st_status status;
-    const char *subject, *says; /* both are in the message */
+    const char *subject, *says; /* the message contains both */
 } disagreement;
 
 static const disagreement disagreements[] = {
@@ -394,7 +394,7 @@ static void put_four(void) {
     pack_shard(&p, "empty.safetensors", "{}", "");
 }
 
-/* the quotes around a name in a message stand beside what it is put in */
+/* returns whether the message contains the text without its quotes */
 static int says(const st_error *e, const char *text) {
     char plain[300];
     size_t i, n = 0;
@@ -427,7 +427,7 @@ static void disagree(void) {
     pack_clear(&p);
 }
 
-/* names that were chosen to collide, and one of them in two shards: both are said */
+/* colliding names, one of them in two shards: the error names both shards */
 static void collisions(void) {
     growing a = {NULL, 0, 0}, b = {NULL, 0, 0}, map = {NULL, 0, 0};
     uint64_t seed = 1;
@@ -496,7 +496,7 @@ static void look_partial(const opened *o, int way) {
         char byte;
         if (m->shards[i].file_bytes > 0) continue;
         CHECK(m->shards[i].metadata == NULL && m->shards[i].metadata_count == 0 && strlen(m->shards[i].path) > 5);
-        memset(&t, 0, sizeof t); /* there is nothing in it */
+        memset(&t, 0, sizeof t); /* a made-up tensor of the absent shard */
         t.shard = (uint32_t)i;
         t.name = "t";
         for (t.offset = 0; t.offset < 20; t.offset++) {
@@ -538,7 +538,7 @@ static void partial(void) {
         if (there != 7) CHECK_STR(e.subject, names[there & 1 ? there & 2 ? 2 : 1 : 0]);
         pack_clear(&p);
     }
-    /* what is there must be right, and an index or a file alone must be there */
+    /* existing shards must be valid, and the index or the single file itself must exist */
     test_row = "partial, and wrong";
     options.flags = ST_OPEN_PARTIAL;
     pack_shard(&p, "b.safetensors", "{\"b\":" E("U8", "[1]", "[0,1]") "}", "b");
@@ -546,7 +546,7 @@ static void partial(void) {
     CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_SHARD);
     pack_shard(&p, "b.safetensors", "{\"b\":" E("U8", "[1]", "[0,2]") "}", "bb");
     CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_SIZE);
-    pack_raw(&p, "b.safetensors", "", 0); /* empty is not absent */
+    pack_raw(&p, "b.safetensors", "", 0); /* an empty file is not an absent one */
     CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_TRUNCATED);
     pack_text(&p, INDEX, MAP("\"a\":\"../a.safetensors\""));
     CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_PATH);

@@ -1,5 +1,5 @@
-/* slow_view.h: what a view must give, element by element and bit by bit, written from the manual's rules and not from the
- * library, but for st_convert, which is asked about one element at a time. Include it after safetensors.h. */
+/* slow_view.h: the expected result of a view, computed one element at a time from the documented rules,
+ * independently of the library except that st_convert converts single elements. Include it after safetensors.h. */
 #ifndef SLOW_VIEW_H
 #define SLOW_VIEW_H
 #include <string.h>
@@ -8,12 +8,12 @@
 
 typedef struct slow_view {
     st_status shape_status; /* of st_view_shape */
-    st_status status;       /* of st_read_as, as far as the view and the dtypes say */
+    st_status status;       /* of st_read_as, as far as it depends on view and dtypes */
     uint64_t shape[SLOW_RANK], elements;
-    uint64_t bytes; /* of dst */
+    uint64_t bytes; /* required size of dst */
 } slow_view;
 
-/* the stored axis behind an output axis, and the index in it of an index in the output */
+/* maps an output axis to a stored axis, and an output index to a stored index */
 static inline uint32_t slow_axis(const st_view *v, uint32_t axis) {
     return v != NULL && v->axes != NULL ? v->axes[axis] : axis;
 }
@@ -46,7 +46,7 @@ static inline int slow_is_a_view(const st_tensor *t, const st_view *v) {
     return 1;
 }
 
-/* how many indices a range has, counted */
+/* counts the indices of a range */
 static inline uint64_t slow_count(st_range r) {
     uint64_t at = r.start, n = 0;
     while (at < r.stop) {
@@ -57,7 +57,7 @@ static inline uint64_t slow_count(st_range r) {
     return n;
 }
 
-/* the stored element that is the n-th of the output */
+/* returns the stored position of output element n */
 static inline uint64_t slow_element(const st_tensor *t, const st_view *v, const slow_view *w, uint64_t n) {
     uint64_t index[SLOW_RANK], element = 0;
     uint32_t i;
@@ -72,7 +72,7 @@ static inline uint64_t slow_element(const st_tensor *t, const st_view *v, const 
     return element;
 }
 
-/* whether what is stored in bits can be given in whole bytes as it is */
+/* returns whether a view of a sub-byte dtype covers whole bytes, so that they can be copied */
 static inline int slow_is_whole(const st_tensor *t, const st_view *v, const slow_view *w) {
     const unsigned bits = st_dtype_bits(t->dtype);
     uint64_t n, row;
@@ -98,7 +98,7 @@ static inline int slow_converts(st_dtype to, st_dtype from) {
            to != ST_DTYPE_C64;
 }
 
-/* judges; t is of a dtype that is known, and of a rank under SLOW_RANK */
+/* computes the expected result; t has a known dtype and a rank under SLOW_RANK */
 static inline slow_view slow_look(const st_tensor *t, const st_view *v, st_dtype as) {
     slow_view w;
     uint32_t i;
@@ -120,7 +120,7 @@ static inline slow_view slow_look(const st_tensor *t, const st_view *v, st_dtype
     return w;
 }
 
-/* the code of a stored element, a byte at a time or, where it has fewer than eight, a bit */
+/* returns an element's code: by bytes, or by bits if it is shorter than a byte */
 static inline uint64_t slow_code(const unsigned char *data, unsigned bits, uint64_t element) {
     uint64_t code = 0, at = element * bits;
     unsigned i;
@@ -130,7 +130,7 @@ static inline uint64_t slow_code(const unsigned char *data, unsigned bits, uint6
     return code;
 }
 
-/* a number of that many bits as this machine holds it */
+/* stores a number of `bits` bits in this machine's byte order */
 static inline void slow_put(unsigned char *out, unsigned bits, uint64_t code) {
     const uint8_t byte = (uint8_t)(code & 0xff);
     const uint16_t half = (uint16_t)(code & 0xffff);
@@ -141,7 +141,7 @@ static inline void slow_put(unsigned char *out, unsigned bits, uint64_t code) {
     if (bits == 64) memcpy(out, &code, 8);
 }
 
-/* the bytes that a view with a status of ST_OK gives; data is the tensor's first byte */
+/* writes the expected bytes of a valid view; data: the tensor's first byte */
 static inline void slow_give(const unsigned char *data, const st_tensor *t, const st_view *v, st_dtype as,
                              const slow_view *w, unsigned char *out) {
     const unsigned bits = st_dtype_bits(t->dtype);
@@ -152,14 +152,14 @@ static inline void slow_give(const unsigned char *data, const st_tensor *t, cons
     for (n = 0; n < w->elements; n++) {
         const uint64_t code = slow_code(data, bits, slow_element(t, v, w, n));
         if (as != t->dtype) {
-            unsigned char from[8] = {0}, to[4 * 8]; /* four elements of 4 or 6 bits fill whole bytes */
+            unsigned char from[8] = {0}, to[4 * 8]; /* four elements of 4 or 6 bits are whole bytes */
             if (bits < 8) {
                 from[0] = (unsigned char)code;
             } else {
                 slow_put(from, bits, code);
             }
 #if !defined(ST_NO_CONVERT)
-            if (st_convert(as, to, t->dtype, from, bits < 8 ? 4 : 1) != ST_OK) return; /* and the test sees zeros */
+            if (st_convert(as, to, t->dtype, from, bits < 8 ? 4 : 1) != ST_OK) return; /* zeros fail the test */
 #else
             memset(to, 0, sizeof to);
 #endif

@@ -1,5 +1,5 @@
-/* sources.h: gives the same bytes to every kind of source, and holds them to one verdict: the same status, position,
- * expected, actual and subject, or the same tensors, metadata and bytes. */
+/* sources.h: opens the same bytes from every kind of source and checks that the results agree: the same status,
+ * position, expected, actual and subject, or the same tensors, metadata and bytes. */
 #ifndef SOURCES_H
 #define SOURCES_H
 #include "allocator.h"
@@ -9,10 +9,10 @@
 
 enum source_kind {
     FROM_MEMORY = 0,
-    FROM_WORK = 1,      /* memory, with a work buffer of just the bytes that are said to suffice */
+    FROM_WORK = 1,      /* memory, with a work buffer of the exact size that the error asks for */
     FROM_IO = 2,        /* read_at only */
     FROM_MAPPED_IO = 3, /* mapped only */
-    FROM_FILES = 4,     /* a path, through the caller's st_files */
+    FROM_FILES = 4,     /* a path, opened through the caller's st_files */
     FROM_FILE = 5,
     FROM_FILE_NO_MAP = 6,
     SOURCE_KINDS = 7
@@ -34,10 +34,10 @@ typedef struct source {
     st_status status;
 } source;
 
-#define SOURCE_FILE "source.safetensors" /* in the scratch directory: what FROM_FILE opens */
+#define SOURCE_FILE "source.safetensors" /* the file that FROM_FILE opens, in the scratch directory */
 
 static inline st_status source_call(source *s, const void *bytes, size_t n) {
-    memset(&s->error, 0xee, sizeof s->error); /* every field is set anew */
+    memset(&s->error, 0xee, sizeof s->error); /* every field must be set */
     s->model = (st_model *)(void *)s;
     switch (s->kind) {
     case FROM_MEMORY:
@@ -49,7 +49,7 @@ static inline st_status source_call(source *s, const void *bytes, size_t n) {
     }
 }
 
-static inline const char *source_prefix(int kind) { /* what a message begins with */
+static inline const char *source_prefix(int kind) { /* the prefix of messages */
     switch (kind) {
     case FROM_MEMORY:
     case FROM_WORK: return "(memory): ";
@@ -60,7 +60,7 @@ static inline const char *source_prefix(int kind) { /* what a message begins wit
     }
 }
 
-/* text of an error: terminated, and nothing in it that a terminal would act upon */
+/* checks that a text is NUL-terminated and has no control characters */
 static inline void check_text(const char *text, size_t room) {
     size_t n = 0;
     int clean = 1;
@@ -81,7 +81,7 @@ static inline void check_error(const st_error *error, st_status status, const ch
     CHECK(strlen(error->message) > strlen(prefix) + 2);
 }
 
-/* opens; bytes stay where they are until source_close */
+/* opens the bytes, which must stay valid until source_close */
 static inline st_status source_open(source *s, int kind, const void *bytes, size_t n, const st_open_options *base) {
     memset(s, 0, sizeof *s);
     s->kind = kind;
@@ -125,7 +125,7 @@ static inline void source_close(source *s) {
     s->model = NULL;
 }
 
-/* what holds for every model that opens, on the evidence of its own fields */
+/* checks what must hold for every model, using only the model's fields */
 static inline void check_sound(const st_model *m, size_t n, unsigned flags) {
     const st_shard *shard = m->shards;
     uint64_t at;
@@ -140,7 +140,7 @@ static inline void check_sound(const st_model *m, size_t n, unsigned flags) {
     for (i = 0; i < m->count; i++) {
         const st_tensor *t = &m->tensors[i];
         uint64_t elements = 1;
-        CHECK_EQ(t->offset, at); /* nothing between tensors, nothing twice */
+        CHECK_EQ(t->offset, at); /* no gaps, no overlaps */
         at += t->bytes;
         for (d = 0; d < t->rank; d++) elements *= t->shape[d];
         CHECK_EQ(t->elements, elements);
@@ -165,7 +165,7 @@ static inline int same_text(const char *a, size_t a_bytes, const char *b, size_t
     return a_bytes == b_bytes && memcmp(a, b, a_bytes) == 0;
 }
 
-/* fields of a tensor but for its name and where its bytes lie in memory */
+/* compares all fields but the name's and the data's address */
 static inline int same_fields(const st_tensor *a, const st_tensor *b) {
     return a->dtype == b->dtype && a->rank == b->rank && a->bytes == b->bytes && a->elements == b->elements &&
            a->offset == b->offset && a->shard == b->shard &&
@@ -191,7 +191,7 @@ static inline void check_same_model(const st_model *a, const st_model *b) {
     }
 }
 
-/* every tensor's bytes, in place and through st_read, are those of the file */
+/* checks each tensor's bytes, through its data pointer and st_read */
 static inline void check_bytes(const source *s, const unsigned char *bytes) {
     const st_model *m = s->model;
     size_t i;
@@ -217,7 +217,7 @@ static inline void check_bytes(const source *s, const unsigned char *bytes) {
     }
 }
 
-/* the scanned tensors are the model's, each once */
+/* the scan must yield each of the model's tensors once */
 static inline void check_same_scan(st_scan *scan, const st_model *m, const unsigned char *file, size_t available) {
     size_t seen = 0, i;
     while (st_scan_next(scan)) {
@@ -225,7 +225,7 @@ static inline void check_same_scan(st_scan *scan, const st_model *m, const unsig
         size_t matches = 0;
         for (i = 0; i < m->count; i++) {
             const st_tensor *other = &m->tensors[i];
-            /* st_scan_is takes terminated names: one with a NUL in it is known by where it lies */
+            /* st_scan_is takes NUL-terminated names; a name with a NUL is recognized by its offset */
             if (strlen(other->name) == other->name_bytes && !st_scan_is(scan, other->name)) continue;
             if (!same_fields(t, other)) continue;
             if (!scan->name_escaped && !same_text(t->name, t->name_bytes, other->name, other->name_bytes)) continue;
@@ -264,7 +264,7 @@ static inline void check_scan(const unsigned char *file, size_t n, const st_open
         return;
     }
     check_same_scan(&scan, like->model, file, n);
-    { /* the header's bytes are all that it needs */
+    { /* st_scan needs only the header's bytes */
         size_t header = (size_t)like->model->shards[0].data_offset;
         unsigned char *copy = (unsigned char *)malloc(header);
         if (!CHECK(copy != NULL)) return;
@@ -280,7 +280,7 @@ typedef struct verdict {
     size_t count;
 } verdict;
 
-/* one verdict of all; `file` lies in a heap block of its own, n bytes and no more */
+/* opens `file` from every source and checks that all agree; the file is a heap block of exactly n bytes */
 static inline verdict sources_verdict(const unsigned char *file, size_t n, const st_open_options *base,
                                       unsigned without) {
     const unsigned flags = base != NULL ? base->flags : 0;

@@ -1,5 +1,5 @@
-/* The streaming writer: every call in every stage; what is refused changes nothing, what fails is final, and what is not
- * finished leaves no trace. */
+/* Tests the streaming writer: every call at every stage. A rejected call changes nothing, a failure is final, and an
+ * unfinished file leaves no trace. */
 #include "../safetensors.h"
 
 #include "written.h"
@@ -14,10 +14,10 @@ static const char header[] = "{\"__metadata__\":{\"j\":\"w\",\"k\":\"v\"},\"a\":
 static const char data[] = "abcdefghxyz";
 enum { DATA_BYTES = sizeof data - 1 };
 
-static unsigned char *golden; /* the file of these */
+static unsigned char *golden; /* the expected file of the tensors above */
 static size_t golden_bytes;
 
-typedef struct writing { /* a writer under test, to a file or to a sink */
+typedef struct writing { /* a writer under test, with a file or a sink */
     st_writer *writer;
     st_error error;
     counting memory;
@@ -41,7 +41,7 @@ static void writing_begin(writing *t, int to_sink, const char *path) {
     } else {
         CHECK_STATUS(st_writer_open(&t->writer, path, &options, &t->error), ST_OK);
     }
-    memset(&options, 0xee, sizeof options); /* they were copied */
+    memset(&options, 0xee, sizeof options); /* the writer has copied the options */
     memset(&sink, 0xee, sizeof sink);
 }
 
@@ -80,7 +80,7 @@ static void advance(writing *t, int stage) {
     if (stage == FINISHED) CHECK_STATUS(st_writer_finish(t->writer, &t->error), ST_OK);
 }
 
-/* from that stage to the end; the file is as if nothing else had been asked */
+/* completes the file from that stage; it must be the same as without the rejected call */
 static void finish_from(writing *t, int stage) {
     st_writer *w = t->writer;
     if (stage == ADDING) {
@@ -97,7 +97,7 @@ static void finish_from(writing *t, int stage) {
         CHECK_STATUS(st_writer_write_to(w, &tensors[0], "z", 1, &t->error), ST_OK);
     }
     if (stage != FINISHED) {
-        if (!t->to_sink) CHECK(!file_is(scratch_path(TARGET), golden, golden_bytes)); /* not before the finish */
+        if (!t->to_sink) CHECK(!file_is(scratch_path(TARGET), golden, golden_bytes)); /* created by the finish only */
         CHECK_STATUS(st_writer_finish(w, &t->error), ST_OK);
     }
     CHECK(st_writer_next(w) == NULL);
@@ -172,7 +172,7 @@ static st_status call(st_writer *w, int which, st_error *error) {
     }
 }
 
-#define FINE ST_STATUS_32_BITS_ /* a call in its turn, that is made elsewhere */
+#define FINE ST_STATUS_32_BITS_ /* a valid call, tested elsewhere */
 
 /* clang-format off */
 static const st_status verdicts[CALLS][STAGES] = {
@@ -214,7 +214,7 @@ static void one_call(int stage, int which, int to_sink) {
         CHECK_STATUS(call(t.writer, which, &t.error), want);
         CHECK_STATUS(t.error.status, want);
         if (want != ST_OK) check_text(t.error.message, sizeof t.error.message);
-        CHECK_STATUS(call(t.writer, which, NULL), want); /* nor does a second time, and nobody need hear of it */
+        CHECK_STATUS(call(t.writer, which, NULL), want); /* the second call fails too; the error may be NULL */
         if (!abandon) finish_from(&t, stage);
         writing_end(&t);
         if (!to_sink && abandon && stage != FINISHED) target_is_old();
@@ -247,7 +247,7 @@ static void no_writer(void) {
     st_writer_close(NULL);
 }
 
-/* ---- what is said of missing bytes ------------------------------------------------------------------------ */
+/* ---- errors about missing bytes --------------------------------------------------------------------------- */
 
 static void missing_bytes(void) {
     writing t;
@@ -282,7 +282,7 @@ static void next(void) {
     CHECK_STATUS(st_writer_write(t.writer, data, 7, &t.error), ST_OK);
     CHECK(st_writer_next(t.writer) == n);
     CHECK_STATUS(st_writer_write(t.writer, data + 7, 1, &t.error), ST_OK);
-    n = st_writer_next(t.writer); /* the empty tensor is passed over */
+    n = st_writer_next(t.writer); /* empty tensors are skipped */
     CHECK(n != NULL && same_name(n, &tensors[0]));
     CHECK_STATUS(st_writer_write(t.writer, data + 8, 3, &t.error), ST_OK);
     CHECK(st_writer_next(t.writer) == NULL);
@@ -305,9 +305,9 @@ static void next(void) {
     scratch_remove(TARGET);
 }
 
-/* ---- refused declarations --------------------------------------------------------------------------------- */
+/* ---- rejected tensors and pairs --------------------------------------------------------------------------- */
 
-/* one after each that is taken; the file is as if they had not been there */
+/* a rejected tensor or pair after each valid one: the file is the same as without them */
 static void refused_declarations(void) {
     const st_tensor bad[] = {TENSOR("__metadata__", U8, "x", 1), TENSOR("\xff", U8, "x", 1), TENSOR("f", F4, "x", 1),
                              TENSOR("o", U64, "x", 18446744073709551615u)};
@@ -333,7 +333,7 @@ static void refused_declarations(void) {
     writing_end(&t);
 }
 
-/* a name or a key that is there twice is refused by every begin, and nothing is written */
+/* a duplicate name or key makes every begin fail, and nothing is written */
 static void repeated_declarations(void) {
     const st_tensor again = TENSOR("e", U8, "x", 1);
     static const st_pair pair_again = PAIR("k", "again");
@@ -357,7 +357,7 @@ static void repeated_declarations(void) {
     }
 }
 
-/* metadata: none; an object, asked for before, between and after its pairs */
+/* no metadata, or an empty object, requested before, between or after pairs */
 static void metadata_objects(void) {
     int how;
     for (how = 0; how < 5; how++) {
@@ -381,7 +381,7 @@ static void metadata_objects(void) {
     }
 }
 
-/* ---- a begin that is refused changes nothing -------------------------------------------------------------- */
+/* ---- a begin that fails changes nothing ------------------------------------------------------------------- */
 
 static void begin_again(void) {
     writing t;
@@ -396,7 +396,7 @@ static void begin_again(void) {
     CHECK(SCRATCH_MAKE(path) == 0);
     test_row = "a directory of that name";
     CHECK_STATUS(st_writer_begin(t.writer, &t.error), ST_ERR_IO);
-    CHECK(SCRATCH_DROP(path) == 0); /* so nothing lies in it */
+    CHECK(SCRATCH_DROP(path) == 0); /* fails unless empty */
     test_row = "begun at last";
     CHECK_STATUS(st_writer_begin(t.writer, &t.error), ST_OK);
     CHECK_STATUS(st_writer_write(t.writer, data, DATA_BYTES, &t.error), ST_OK);
@@ -404,7 +404,7 @@ static void begin_again(void) {
     writing_end(&t);
     CHECK(file_is(path, golden, golden_bytes));
     CHECK(remove(path) == 0);
-    CHECK(SCRATCH_DROP(scratch_path("later")) == 0); /* so no temporary was left */
+    CHECK(SCRATCH_DROP(scratch_path("later")) == 0); /* fails unless empty: no temporary was left */
 }
 
 /* ---- failures are final ----------------------------------------------------------------------------------- */
@@ -430,7 +430,7 @@ static void failure_is_final(void) {
         test_row = row;
         writing_begin(&t, 1, NULL);
         t.sink.refusing.fail_at = fail_at;
-        t.sink.refusing.code = -1; /* a code that means something to callbacks of another kind */
+        t.sink.refusing.code = -1; /* has a special meaning only in other callbacks */
         CHECK_STATUS(st_writer_add(t.writer, &tensor, &t.error), ST_OK);
         status = st_writer_begin(t.writer, &t.error);
         while (status == ST_OK && at < LONG_BYTES) {
@@ -450,7 +450,7 @@ static void failure_is_final(void) {
         }
         st_writer_close(t.writer);
         t.writer = NULL;
-        CHECK(status == ST_OK || t.sink.refusing.calls == fail_at); /* nor is it called again */
+        CHECK(status == ST_OK || t.sink.refusing.calls == fail_at); /* not called after a failure */
         writing_end(&t);
         if (status == ST_OK) break;
     }
@@ -458,9 +458,9 @@ static void failure_is_final(void) {
     free(bytes);
 }
 
-/* ---- several writers, names and nothing at all ------------------------------------------------------------ */
+/* ---- several writers, long names, empty files ------------------------------------------------------------- */
 
-/* two at once on one target: each has a temporary of its own, the last to finish wins */
+/* two writers for one target: each has its own temporary, and the last to finish wins */
 static void two_writers(void) {
     const st_tensor other = TENSOR("other", U8, "o", 1);
     static const char other_header[] = "{\"other\":" E("U8", "[1]", "[0,1]") "}";
@@ -480,7 +480,7 @@ static void two_writers(void) {
     CHECK_STATUS(st_writer_finish(u.writer, &u.error), ST_OK);
     CHECK(file_is(scratch_path(TARGET), want, n));
     finish_from(&t, HALF);
-    writing_end(&u); /* after the other's finish; what it leaves is not its own any more */
+    writing_end(&u); /* closed after the other finished: it must not remove the other's file */
     writing_end(&t);
     CHECK(file_is(scratch_path(TARGET), golden, golden_bytes));
     check_no_temporary();
@@ -488,7 +488,7 @@ static void two_writers(void) {
     free(want);
 }
 
-/* names that begin with one another, of many lengths, with NUL; each is found by write_to */
+/* names of many lengths that are prefixes of each other, or contain NUL; write_to finds each */
 static void names(void) {
     enum { COUNT = 600 };
     static const uint64_t one[1] = {1};
@@ -501,7 +501,7 @@ static void names(void) {
     memset(&s, 0, sizeof s);
     memset(text, 0, sizeof text);
     memset(text + 200, 'a', 200); /* NULs, then letters, then NULs */
-    for (i = 0; i < COUNT; i++) { /* of 1, then 600, then 2 bytes ... */
+    for (i = 0; i < COUNT; i++) { /* lengths 1, 600, 2, 599 ... */
         bytes[i] = (char)(i % 100);
         all[i].name = text;
         all[i].name_bytes = i % 2 ? COUNT - i / 2 : i / 2 + 1;
@@ -532,7 +532,7 @@ static void names(void) {
     free(all);
 }
 
-/* tensors without bytes only, and none at all */
+/* only tensors without bytes, and no tensors */
 static void nothing_to_write(void) {
     static const char empty_header[] = "{\"e\":" E("I32", "[0]", "[0,0]") "}";
     int with;

@@ -1,5 +1,5 @@
-/* Where a save puts its file: permissions, links, directories and what else may have the name, other files' temporaries,
- * long names, and the very file whose tensors are being saved. */
+/* Tests where a save puts its file: permissions, links, directories in its place, temporaries of other processes,
+ * long names, and saving a model over its own file. */
 #define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
@@ -15,7 +15,7 @@ static const char small_header[] = "{\"t\":" E("U8", "[2]", "[0,2]") "}";
 static unsigned char *golden;
 static size_t golden_bytes;
 
-/* with and without flushing, by st_save and by the streaming writer */
+/* saves with or without flushing, through st_save or the streaming writer */
 static st_status save(const char *path, int how, st_error *error) {
     st_save_options options;
     st_writer *w;
@@ -43,7 +43,7 @@ static void saves(const char *path) {
     }
 }
 
-/* names says how many lie in the scratch directory */
+/* names: the expected number of files in the scratch directory */
 static void refuses_to(const char *path, st_status status, size_t names) {
     st_error error;
     size_t temporary;
@@ -83,7 +83,7 @@ static void target_directories(void) {
     scratch_remove(TARGET);
 }
 
-/* in the current directory, with no separator in the path */
+/* a path without a separator, in the current directory */
 static void bare_name(void) {
     st_error error;
     size_t temporary;
@@ -117,7 +117,7 @@ static void long_names(void) {
         CHECK(m != NULL && m->count == 1);
         st_close(m);
     }
-#ifdef _WIN32 /* the C library takes no path as long as this */
+#ifdef _WIN32 /* too long for the C library */
     {
         wchar_t wide[600];
         size_t i = 0, k;
@@ -158,7 +158,7 @@ static void long_names(void) {
 #endif
 }
 
-/* what a crashed process of the same number left is passed over, and stays */
+/* a temporary left by a crashed process with the same number is skipped, and stays */
 static void temporaries_in_the_way(void) {
     char name[64];
     st_error error;
@@ -181,7 +181,7 @@ static void temporaries_in_the_way(void) {
     scratch_remove(TARGET);
 }
 
-/* the file that is open and mapped is replaced by what is read out of it */
+/* saves a model over its own open, mapped file */
 static void itself(void) {
     enum { BYTES = 1300003 };
     static const st_pair pair = PAIR("k", "v");
@@ -212,13 +212,13 @@ static void itself(void) {
         contents.metadata = &pair;
         contents.metadata_count = 1;
         status = st_save(scratch_path(TARGET), &contents, &options, &error);
-        { /* what is open stays what it was */
+        { /* the open model keeps its contents */
             unsigned char *copy = (unsigned char *)need(BYTES);
             CHECK_STATUS(st_read(m, &m->tensors[0], 0, copy, BYTES, &error), ST_OK);
             CHECK(memcmp(copy, bytes, BYTES) == 0);
             free(copy);
         }
-#ifdef _WIN32 /* the system may say no; then nothing has changed */
+#ifdef _WIN32 /* Windows may refuse; then nothing has changed */
         CHECK(status == ST_OK || status == ST_ERR_IO);
         if (status == ST_OK)
             CHECK(file_is(scratch_path(TARGET), renewed, new_bytes));
@@ -272,7 +272,7 @@ static void permissions(void) {
     (void)umask(before);
 }
 
-/* a file that others could run or write as its owner does not leave these rights to the saver's own */
+/* permissions for others are not copied when the file belongs to another user */
 static void rights_of_others(void) {
     static const mode_t old[] = {06777, 04755, 02755, 01777, 02664, 07000};
     struct stat about;
@@ -286,7 +286,7 @@ static void rights_of_others(void) {
             char row[48];
             snprintf(row, sizeof row, "permissions %05o%s", (unsigned)mode, foreign ? " of another user's file" : "");
             test_row = row;
-            if (foreign && geteuid() != 0) continue; /* only root can give files away */
+            if (foreign && geteuid() != 0) continue; /* only root can change owners */
             target_begin();
             if (foreign) CHECK(chown(scratch_path(TARGET), 12345, 12345) == 0);
             CHECK(chmod(scratch_path(TARGET), mode) == 0);
@@ -300,7 +300,7 @@ static void rights_of_others(void) {
     if (geteuid() != 0) SKIP("only root can make another user's file");
 }
 
-/* nobody but the owner may read what is not whole yet */
+/* only the owner can read an incomplete file */
 static void permissions_under_way(void) {
     struct stat about;
     char name[64];
@@ -378,7 +378,7 @@ static void no_regular_files(void) {
     }
 }
 
-/* the system's own limit on the length of a file: the write is short, then refused */
+/* the system's limit on file sizes: a write is short, then fails */
 static void file_too_long(void) {
     struct rlimit before, limit;
     st_error error;

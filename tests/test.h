@@ -1,5 +1,5 @@
-/* test.h: the whole test harness. Checks are counted, a failure prints where and what, and a program ends with
- * `return test_done("name");`, which prints one line and is the exit status. Include it after safetensors.h. */
+/* test.h: the test harness. Counts checks and prints the place and expression of each failure. A program ends with
+ * `return test_done("name");`, which prints one line and returns the exit status. Include it after safetensors.h. */
 #ifndef TEST_H
 #define TEST_H
 #include <stdint.h>
@@ -8,9 +8,9 @@
 #include <string.h>
 
 static unsigned long test_passed, test_failed, test_skipped;
-static const char *test_row = ""; /* the row of a table, or whatever else tells one round from another */
+static const char *test_row = ""; /* the current row of a table, printed with failures */
 
-/* each is an expression: 1 where it holds */
+/* each check is an expression: 1 if it holds */
 #define CHECK(x) test_note((x) != 0, __FILE__, __LINE__, #x, "", "")
 #define CHECK_EQ(got, want) test_number((uint64_t)(got), (uint64_t)(want), __FILE__, __LINE__, #got)
 #define CHECK_STATUS(got, want) test_text(st_status_name(got), st_status_name(want), __FILE__, __LINE__, #got)
@@ -31,7 +31,7 @@ static inline int test_note(int holds, const char *file, int line, const char *w
     return 0;
 }
 
-/* printf of 64 bits differs between systems, this does not */
+/* formats without printf, whose 64-bit format differs between systems */
 static inline const char *test_digits(uint64_t value, char digits[21]) {
     char *at = digits + 20;
     for (*at = 0; at == digits + 20 || value != 0; value /= 10) *--at = (char)('0' + value % 10);
@@ -48,7 +48,8 @@ static inline int test_text(const char *got, const char *want, const char *file,
     return test_note(same, file, line, what, got ? got : "NULL", want ? want : "NULL");
 }
 
-/* $ST_THIN, or 1: slow machines run one of so many random rounds. Odd, so that a stride of it meets each bit of a byte. */
+/* returns $ST_THIN, 1 by default: slow machines run one of that many random rounds. Odd, so that a stride meets each
+ * bit of a byte. */
 static inline int test_thin(void) {
     const char *thin = getenv("ST_THIN");
     const int n = thin != NULL ? atoi(thin) : 1;

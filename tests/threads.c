@@ -1,4 +1,5 @@
-/* Four threads write different tensors of one file, and four read one model; `make tsan` has the thread sanitizer watch. */
+/* Four threads write different tensors of one file, and four threads read one model. `make tsan` runs it under the
+ * thread sanitizer. */
 #include "../safetensors.h"
 
 #include "written.h"
@@ -38,7 +39,7 @@ static void thread_join(thread t) {
 
 enum { THREADS = 4, TENSORS = 13, ELEMENTS = 30011 };
 
-typedef struct part { /* what one thread does; checks are counted after it has ended, since they are not its own */
+typedef struct part { /* state of one thread; its checks are counted after it ends, as CHECK is not thread-safe */
     int number;
     const saving *saving;
     st_writer *writer;
@@ -56,7 +57,7 @@ static void run_all(part parts[THREADS], thread_main run) {
     for (i = 0; i < THREADS; i++) CHECK_EQ(parts[i].wrong, 0);
 }
 
-/* every fourth tensor, a block of each in turn; between them calls that are refused */
+/* writes every fourth tensor, one block of each in turn, with rejected calls in between */
 static thread_result THREAD_CALL write_part(void *argument) {
     part *p = (part *)argument;
     static const st_tensor unknown = {.name = "unknown"};
@@ -111,7 +112,7 @@ static thread_result THREAD_CALL read_part(void *argument) {
     return 0;
 }
 
-/* each saves to a path of its own, of the same tensors and the same model */
+/* each thread saves the same tensors and model to its own path */
 static thread_result THREAD_CALL save_part(void *argument) {
     part *p = (part *)argument;
     const st_contents contents = st_contents_of(p->model);

@@ -1,5 +1,5 @@
-/* Room 16: views of tensors, as they are stored and as another dtype, on every kind of source, against a slow model; and
- * how many requests they cost where the bytes are not in memory. */
+/* Tests room 16, views: slices and permutations, converted or not, from every kind of source, compared with a slow
+ * model; and the number of read requests for data that is not in memory. */
 #ifdef __linux__
 #define _GNU_SOURCE 1
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "slow_view.h"
 #include "sources.h"
 
-/* a file of one tensor of that dtype and shape, named t, with random bytes; to be freed */
+/* returns a file with one tensor "t" of random bytes; the caller frees it */
 static unsigned char *one_tensor(st_dtype dtype, uint32_t rank, const uint64_t *shape, size_t *n) {
     growing header = {NULL, 0, 0};
     uint64_t bits = st_dtype_bits(dtype);
@@ -41,7 +41,8 @@ static unsigned char *one_tensor(st_dtype dtype, uint32_t rank, const uint64_t *
     return file;
 }
 
-/* reads a view, holds it to the slow model, and gives the status; dst has just the bytes, or more, at any alignment */
+/* reads a view, compares it with the slow model, and returns the status; dst has the exact size or more, at any
+ * alignment */
 static st_status check_view(const source *s, const unsigned char *file, const st_view *v, st_dtype as) {
     const st_tensor *t = st_find(s->model, "t");
     const slow_view want = slow_look(t, v, as);
@@ -90,7 +91,7 @@ static st_status check_view(const source *s, const unsigned char *file, const st
     return status;
 }
 
-/* ---- random tensors, random views ----------------------------------------------------------------------------- */
+/* ---- random tensors and views --------------------------------------------------------------------------------- */
 
 enum { MOST_RANK = 6 };
 
@@ -105,7 +106,7 @@ static void make_view(random_view *r, const st_tensor *t) {
     memset(r, 0, sizeof *r);
     r->view.ranges = r->ranges;
     r->view.range_count = (uint32_t)random_below((uint64_t)t->rank + 1);
-    if (random_below(40) == 0) r->view.range_count++; /* one too many, where there are as many as dimensions */
+    if (random_below(40) == 0) r->view.range_count++; /* may exceed the number of dimensions */
     for (i = 0; i < r->view.range_count && i < t->rank; i++) {
         const uint64_t extent = t->shape[i];
         st_range *range = &r->ranges[i];
@@ -115,7 +116,7 @@ static void make_view(random_view *r, const st_tensor *t) {
             range->start = random_below(extent + 1);
             range->stop = range->start + random_below(extent - range->start + 1);
         }
-        if (st_dtype_bits(t->dtype) < 8 && random_below(2) > 0) { /* so that some of them are of whole bytes */
+        if (st_dtype_bits(t->dtype) < 8 && random_below(2) > 0) { /* so that some views cover whole bytes */
             range->start = range->start / 4 * 4;
             if (range->stop != UINT64_MAX) range->stop = range->stop / 4 * 4;
             if (range->stop < range->start) range->stop = range->start;
@@ -135,7 +136,7 @@ static void make_view(random_view *r, const st_tensor *t) {
     if (random_below(3) > 0) r->view.axes = r->axes;
 }
 
-/* a dtype and a shape whose elements fill whole bytes */
+/* makes a dtype and a shape whose data is whole bytes */
 static uint32_t make_shape(st_dtype *dtype, uint64_t *shape) {
     static const uint64_t extents[] = {1, 1, 2, 2, 3, 4, 5, 7, 8, 12, 33, 70};
     uint32_t rank = (uint32_t)random_below(MOST_RANK + 1), i;
@@ -156,7 +157,7 @@ static uint32_t make_shape(st_dtype *dtype, uint64_t *shape) {
     return rank;
 }
 
-/* the dtype that a view is read as: half of the time as it is stored */
+/* picks a target dtype; half of the time the stored one */
 static st_dtype make_target(void) {
     return random_below(2) > 0 ? ST_DTYPE_UNKNOWN : (st_dtype)(1 + random_below(22));
 }
@@ -184,7 +185,7 @@ static void random_views(int rounds, int views) {
                 st_dtype as;
                 int whole;
                 make_view(&v, t);
-                as = make_target(); /* in an order of its own: that of arguments is the compiler's */
+                as = make_target(); /* not in an argument list, whose order is unspecified */
                 whole = random_below(20) == 0;
                 status = check_view(&s, file, whole ? NULL : &v.view, as);
                 read += status == ST_OK;
@@ -196,11 +197,11 @@ static void random_views(int rounds, int views) {
         free(file);
     }
     test_row = "";
-    CHECK(read > (unsigned long)rounds * (unsigned long)views / 3); /* else they are not worth much */
+    CHECK(read > (unsigned long)rounds * (unsigned long)views / 3); /* enough views must be valid */
     CHECK(refused[ST_ERR_ARGUMENT] > 0 && refused[ST_ERR_SUBBYTE] > 0 && refused[ST_ERR_UNSUPPORTED] > 0);
 }
 
-/* ---- requests --------------------------------------------------------------------------------------------------- */
+/* ---- read requests ---------------------------------------------------------------------------------------------- */
 
 typedef struct cost {
     const char *name;
@@ -211,7 +212,7 @@ typedef struct cost {
     uint32_t axes[3];
     int permuted;
     st_dtype as;
-    size_t most; /* requests */
+    size_t most; /* limit of requests */
     uint64_t most_bytes;
 } cost;
 
@@ -313,7 +314,7 @@ static const cost costs[] = {
 };
 #undef ALL
 
-/* of what is not in memory, large pieces are brought, and of gaps no more than is worth it */
+/* reads merge nearby pieces, and skip large gaps */
 static void request_costs(void) {
     size_t i;
     for (i = 0; i < sizeof costs / sizeof *costs; i++) {
@@ -349,7 +350,7 @@ static void request_costs(void) {
     test_row = "";
 }
 
-/* parts of a view may be told in blocks of an axis, of which the last is shorter: each length of buffer, each such axis */
+/* views that are read in blocks along an axis, of which the last may be shorter: every buffer size, every axis */
 static void blocks(void) {
     static const uint64_t shape[3] = {5, 23, 20};
     static const uint32_t orders[4][3] = {{0, 1, 2}, {2, 1, 0}, {1, 2, 0}, {0, 2, 1}};
@@ -399,7 +400,7 @@ static int is_cold(const void *at) {
     return (resident & 1) == 0;
 }
 
-/* of a mapping that is not in memory yet what is next is asked for ahead, in parts of the view */
+/* a view of a cold mapping prefetches the next part */
 static void cold(void) {
     static const struct {
         const char *name;
@@ -453,7 +454,7 @@ static void cold(void) {
 }
 #endif
 
-/* a model in a work buffer has no memory but the stack's */
+/* a model in a work buffer has only the stack for scratch memory */
 static void work_buffer(void) {
     static const uint64_t shape[2] = {130, 70};
     static const uint32_t turned[2] = {1, 0};
@@ -485,9 +486,9 @@ static void work_buffer(void) {
     }
 }
 
-/* ---- what is refused -------------------------------------------------------------------------------------------- */
+/* ---- errors ----------------------------------------------------------------------------------------------------- */
 
-/* every request is refused once; the error says where */
+/* makes each request fail once; the error has its position */
 static void failing_reads(void) {
     static const uint64_t shape[2] = {1024, 1024};
     static const uint32_t turned[2] = {1, 0};
@@ -521,7 +522,7 @@ static void failing_reads(void) {
             CHECK_STATUS(st_read_as(s.model, t, &views[i], ST_DTYPE_F32, dst, n, NULL), ST_OK);
         }
         s.served.fail_at = 0;
-        if (i == 0) { /* no buffer */
+        if (i == 0) { /* dst NULL */
             s.memory.calls = 0;
             s.memory.fail_at = 1;
             CHECK_STATUS(st_read_as(s.model, t, &views[i], ST_DTYPE_F32, dst, n, &error), ST_ERR_MEMORY);
@@ -562,7 +563,7 @@ static void refusals(void) {
     CHECK_STATUS(st_read_as(s.model, t, NULL, ST_DTYPE_F32, dst, 95, &error), ST_ERR_ARGUMENT);
     CHECK(strstr(error.message, "destination buffer too small: 96 bytes needed, 95 available") != NULL);
     CHECK_STATUS(st_read_as(s.model, t, NULL, ST_DTYPE_F32, dst, 95, NULL), ST_ERR_ARGUMENT);
-    { /* zero is the default of a step and no default of a stop */
+    { /* a step of 0 means 1, but a stop of 0 means 0 */
         static const st_range zero[2] = {{0, 0, 0}, {0, UINT64_MAX, 0}};
         v.ranges = zero;
         v.range_count = 2;
@@ -576,7 +577,7 @@ static void refusals(void) {
     v.range_count = 1;
     CHECK_STATUS(st_read_as(s.model, t, &v, ST_DTYPE_F32, dst, sizeof dst, &error), ST_ERR_ARGUMENT);
     CHECK_STATUS(st_view_shape(t, &v, got, &elements, &error), ST_ERR_ARGUMENT);
-    { /* what is not of this model, or contradicts itself */
+    { /* tensors of other models, or with inconsistent fields */
         static const uint64_t more[2] = {4, 7}, most[2] = {UINT64_MAX, 2};
         other = *t;
         other.shape = more;
@@ -593,7 +594,7 @@ static void refusals(void) {
         other.dtype = ST_DTYPE_F64;
         CHECK_STATUS(st_read_as(s.model, &other, NULL, ST_DTYPE_F32, dst, sizeof dst, &error), ST_ERR_ARGUMENT);
         other = *t;
-        other.dtype = (st_dtype)23; /* there is none, and it has no bits */
+        other.dtype = (st_dtype)23; /* an invalid dtype, with 0 bits */
         other.bytes = 0;
         CHECK_STATUS(st_read_as(s.model, &other, NULL, ST_DTYPE_F32, dst, sizeof dst, &error), ST_ERR_ARGUMENT);
         CHECK_STATUS(st_read_as(s.model, &other, NULL, ST_AS_STORED, dst, sizeof dst, &error), ST_ERR_ARGUMENT);
@@ -618,7 +619,7 @@ static void refusals(void) {
     free(file);
 }
 
-/* a tensor of a dtype not known here is bytes, and whole */
+/* a tensor of unknown dtype can only be read as bytes, as a whole */
 static void unknown_dtypes(void) {
     static const char header[] =
         "{\"t\":" E("Q3", "[2,3]", "[0,5]") ",\"u\":" E("Q3", "[0]", "[5,7]") ",\"v\":" E("Q3", "[3]", "[7,7]") "}";
@@ -664,7 +665,7 @@ static void unknown_dtypes(void) {
 
 /* ---- many dimensions -------------------------------------------------------------------------------------------- */
 
-/* a file of zeros but for its header, and for its data, of which each byte tells where it stands */
+/* an endless file: a header, then data in which each byte depends on its offset */
 typedef struct endless {
     char header[512];
     size_t n;
@@ -686,7 +687,7 @@ static int endless_read(void *user, uint64_t offset, void *dst, size_t bytes) {
     return 0;
 }
 
-/* one tensor of U8, twos of the dimensions being 2 and the others 1 */
+/* opens a U8 tensor with `twos` dimensions of 2 and the others of 1 */
 static st_model *endless_open(endless *e, uint32_t rank, uint32_t twos) {
     char digits[21];
     st_io io;
@@ -715,7 +716,7 @@ static st_model *endless_open(endless *e, uint32_t rank, uint32_t twos) {
 }
 
 static void many_dimensions(void) {
-    enum { RANK = 60, MOST = 24 }; /* as st_read_as says */
+    enum { RANK = 60, MOST = 24 }; /* the documented limits of st_read_as */
     uint32_t axes[RANK], twos;
     uint64_t shape[RANK], elements, i, from;
     unsigned char *dst = (unsigned char *)malloc((size_t)1 << MOST);
@@ -726,7 +727,7 @@ static void many_dimensions(void) {
     if (dst == NULL) exit(2);
     memset(&v, 0, sizeof v);
     v.axes = axes;
-    for (bit = 0; bit < RANK; bit++) axes[bit] = RANK - 1 - bit; /* so that no two of them follow each other */
+    for (bit = 0; bit < RANK; bit++) axes[bit] = RANK - 1 - bit; /* reversed, so that no axes can be merged */
     for (twos = MOST - 1; twos <= MOST + 1; twos++) {
         st_model *m = endless_open(&e, RANK, twos);
         const st_tensor *t = &m->tensors[0];
@@ -747,7 +748,7 @@ static void many_dimensions(void) {
             }
             CHECK(same);
         }
-        if (twos <= MOST) { /* in order it is one axis */
+        if (twos <= MOST) { /* without permutation all axes merge into one */
             e.reads = 0;
             CHECK_STATUS(st_read_as(m, t, NULL, ST_DTYPE_UNKNOWN, dst, (size_t)1 << MOST, &error), ST_OK);
             CHECK_EQ(e.reads, 1);

@@ -1,16 +1,16 @@
-/* What is written, byte for byte against files made by hand; what is refused; and what was written opens here. Every row
- * goes through every way to save. */
+/* Tests what is written, byte for byte against files made by hand; what is rejected; and that the files open. Every
+ * row is saved in every way. */
 #include "../safetensors.h"
 
 #include <time.h>
 
 #include "written.h"
 
-/* ---- files by hand ---------------------------------------------------------------------------------------- */
+/* ---- files made by hand ----------------------------------------------------------------------------------- */
 
 typedef struct written_case {
     saving saving;
-    size_t length; /* of the header, padding included: what the file's first eight bytes say */
+    size_t length; /* header length with padding, as in the first eight bytes */
     const char *header;
     size_t header_bytes; /* without padding */
     const char *data;
@@ -27,7 +27,7 @@ static const st_pair no_pair[1];
 
 /* clang-format off */
 static const written_case cases[] = {
-    /* the reference's own */
+    /* files of the reference's tests */
     {.saving = {.name = "nothing"}, .length = 8, HEADER("{}"), DATA("")},
     {.saving = {"metadata only", NULL, 0, LIST(st_pair, PAIR("framework", "pt")), 0, 0, 0}, .length = 40,
      HEADER("{\"__metadata__\":{\"framework\":\"pt\"}}"), DATA("")},
@@ -37,7 +37,7 @@ static const written_case cases[] = {
      HEADER("{\"attn0\":{\"dtype\":\"F32\",\"shape\":[1,1,2,3],\"data_offsets\":[0,24]}}"), DATA(BYTES_24)},
     {.saving = {"half a byte each", LIST(st_tensor, TENSOR("attn.0", F4, "\xa5", 1, 2)), NULL, 0, 0, 0, 0}, .length = 64,
      HEADER("{\"attn.0\":{\"dtype\":\"F4\",\"shape\":[1,2],\"data_offsets\":[0,1]}}"), DATA("\xa5")},
-    /* faults of the reference, done right */
+    /* files that the reference writes incorrectly */
     {.saving = {"empty metadata and nothing else", NULL, 0, no_pair, 0, 0, 0, 0}, .length = 24,
      HEADER("{\"__metadata__\":{}}"), DATA("")},
     {.saving = {"empty metadata", LIST(st_tensor, TENSOR("t", U8, "x", 1)), no_pair, 0, 0, 0, 0}, .length = 72,
@@ -91,7 +91,7 @@ static const written_case cases[] = {
     {.saving = {"rank 64", LIST(st_tensor, TENSOR("deep", I8, "x", ONES_16, ONES_16, ONES_16, ONES_16)), NULL, 0, 0, 0, 0},
      .length = 184, HEADER("{\"deep\":{\"dtype\":\"I8\",\"shape\":[" ONES_16_TEXT "," ONES_16_TEXT "," ONES_16_TEXT ","
                            ONES_16_TEXT "],\"data_offsets\":[0,1]}}"), DATA("x")},
-    /* dtypes that are not known here */
+    /* unknown dtypes */
     {.saving = {"opaque, after all others",
                 LIST(st_tensor, UNKNOWN("a", "X9", "0123456", 7, 3), UNKNOWN("d", "U3", NULL, 0, 0), TENSOR("c", BOOL, "T", 1),
                      UNKNOWN("b", "\"\n\xc3\xa9", "xy", 2, 5, 5)), NULL, 0, 0, 0, 0}, .length = 224,
@@ -105,7 +105,7 @@ static const written_case cases[] = {
      HEADER("{\"c\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
             "\"a\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[4,6]},"
             "\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[6,10]}}"), DATA("ABCDabcdef")},
-    /* where the data begins */
+    /* alignment of the data */
     {.saving = {"aligned to 16", LIST(st_tensor, TENSOR("t", U8, "x", 1)), NULL, 0, 0, 16, 0}, .length = 56,
      HEADER("{\"t\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}"), DATA("x")},
     {.saving = {"aligned to 64", LIST(st_tensor, TENSOR("t", U8, "x", 1)), NULL, 0, 0, 64, 0}, .length = 56,
@@ -138,7 +138,7 @@ static void by_hand(void) {
     }
 }
 
-/* ---- files made as the test runs -------------------------------------------------------------------------- */
+/* ---- files made at run time ------------------------------------------------------------------------------- */
 
 static void text_offsets(growing *t, uint64_t begin, uint64_t end) {
     text_put(t, "],\"data_offsets\":[");
@@ -148,7 +148,7 @@ static void text_offsets(growing *t, uint64_t begin, uint64_t end) {
     text_put(t, "]}");
 }
 
-/* one of each dtype, named so that the order of names is the opposite of theirs */
+/* one tensor of each dtype, with names in the opposite order */
 static void every_dtype(void) {
     static const struct row {
         const char *dtype;
@@ -168,7 +168,7 @@ static void every_dtype(void) {
     size_t i, k;
     memset(tensors, 0, sizeof tensors);
     memset(&s, 0, sizeof s);
-    for (i = 0; i < DTYPES; i++) { /* the caller's order is that of the numbers */
+    for (i = 0; i < DTYPES; i++) { /* the caller passes them in order of dtype */
         snprintf(names[i], sizeof names[i], "n%02d", (int)i);
         tensors[i].name = names[i];
         tensors[i].dtype = (st_dtype)(i + 1);
@@ -201,7 +201,7 @@ static void every_dtype(void) {
     free(data.at);
 }
 
-/* each character of ASCII as a tensor's name, a key, a value and a spelling */
+/* each ASCII character in a tensor's name, a key, a value and a dtype name */
 static void every_escape(void) {
     static const char *const escaped[32] = {"\\u0000", "\\u0001", "\\u0002", "\\u0003", "\\u0004", "\\u0005", "\\u0006",
                                             "\\u0007", "\\b",     "\\t",     "\\n",     "\\u000b", "\\f",     "\\r",
@@ -230,7 +230,7 @@ static void every_escape(void) {
         tensors[i].shape = one;
         tensors[i].data = &data[i];
         tensors[i].bytes = 1;
-        tensors[i].dtype_name = i > 0 ? names[i] : "NUL"; /* a spelling ends at its NUL */
+        tensors[i].dtype_name = i > 0 ? names[i] : "NUL"; /* dtype names are NUL-terminated */
     }
     text_put(&header, "{\"__metadata__\":{");
     for (i = 0; i < 128; i++) {
@@ -259,7 +259,7 @@ static void every_escape(void) {
     free(header.at);
 }
 
-/* as many pairs as that, in no order; the last value is empty */
+/* `count` pairs, unsorted; the last value is empty */
 static void pairs_sorted(size_t count) {
     st_pair *pairs = (st_pair *)need(count * sizeof *pairs);
     char(*keys)[8] = (char(*)[8])need(count * sizeof *keys);
@@ -277,7 +277,7 @@ static void pairs_sorted(size_t count) {
         text_put(&header, "\":\"");
         text_put(&header, i + 1 < count ? keys[i] + 1 : "");
         text_put(&header, "\"");
-        at = (at + 617) % count; /* a prime that divides none of the counts: each place once */
+        at = (at + 617) % count; /* 617 is a prime that divides no count, so each index occurs once */
         pairs[at].key = keys[i];
         pairs[at].value = i + 1 < count ? keys[i] + 1 : "";
     }
@@ -327,7 +327,7 @@ static void every_rank(void) {
     free(data.at);
 }
 
-/* every alignment with every small slack: the formula, and that the file opens */
+/* every alignment with every small slack: checks the formula, and opens the file */
 static void every_alignment(void) {
     static const uint64_t two[1] = {2};
     static const char text[] =
@@ -367,7 +367,7 @@ static void every_alignment(void) {
     }
 }
 
-/* several blocks of the largest that the writer moves at once, none of which ends where a tensor does */
+/* longer than several of the writer's largest blocks, with tensors that end inside blocks */
 static void long_tensors(void) {
     enum { LONG_BYTES = 2500001, SHORT_BYTES = 700003 };
     const uint64_t shapes[3] = {LONG_BYTES, SHORT_BYTES, 1};
@@ -375,7 +375,7 @@ static void long_tensors(void) {
     unsigned char *data = (unsigned char *)need(LONG_BYTES + SHORT_BYTES + 2);
     growing header = {NULL, 0, 0};
     saving s;
-    uint64_t random = 1; /* Lehmer, 1951 */
+    uint64_t random = 1; /* Lehmer's generator */
     size_t i;
     for (i = 0; i < LONG_BYTES + SHORT_BYTES + 2; i++) {
         random = random * 16807 % 2147483647;
@@ -406,7 +406,7 @@ static void long_tensors(void) {
     free(data);
 }
 
-/* as many as that, in no order */
+/* `count` tensors, unsorted */
 static void many(size_t count) {
     static const uint64_t one[1] = {1};
     st_tensor *tensors = (st_tensor *)need(count * sizeof *tensors);
@@ -441,7 +441,7 @@ static void many(size_t count) {
     want = golden_file(header.at, header.n, 0, 0, data, count, &n);
     for (i = 0; i < sizeof ways / sizeof *ways; i++) {
         saved a;
-        if (ways[i] == BY_SINK_WORK_FILL || ways[i] == STREAM_SINK) continue; /* looks each tensor up, one by one */
+        if (ways[i] == BY_SINK_WORK_FILL || ways[i] == STREAM_SINK) continue; /* look tensors up one by one */
         saved_begin(&a, &s);
         CHECK_STATUS(save_by(&a, &s, ways[i], want + n - count, count), ST_OK);
         CHECK(same_bytes(a.file, a.n, want, n));
@@ -458,10 +458,10 @@ static void many(size_t count) {
     free(tensors);
 }
 
-/* each name leaves the one before it by one bit of its last byte, so that a tree of bits would be as deep as it can be */
+/* each name differs from the one before in one bit of its last byte: the worst case for a tree over bits */
 static double save_long_names(int chosen) {
     enum { LENGTH = 800, BITS = 6, COUNT = LENGTH * BITS };
-    static const char flipped[BITS + 1] = "uE]QWT"; /* of U, one bit each */
+    static const char flipped[BITS + 1] = "uE]QWT"; /* "U" with one bit flipped */
     static const uint64_t none[1] = {0};
     st_tensor *tensors = (st_tensor *)need(COUNT * sizeof *tensors);
     char *texts = (char *)need((size_t)COUNT * LENGTH + 2); /* the last names have up to 802 bytes */
@@ -513,7 +513,7 @@ static void chosen_names(void) {
     if (!CHECK(worst <= 10 * usual + 0.2)) printf("%.3f s, %.3f s of other names\n", worst, usual);
 }
 
-/* ---- refusals --------------------------------------------------------------------------------------------- */
+/* ---- errors ----------------------------------------------------------------------------------------------- */
 
 typedef struct refused_case {
     saving saving;
@@ -593,7 +593,7 @@ static void refusals(void) {
     }
 }
 
-/* options that no call takes; nothing is created */
+/* invalid options; nothing is created */
 static void wrong_options(void) {
     static const size_t alignments[] = {1, 2, 4, 7, 9, 12, 24, 65, 4095, SIZE_MAX};
     const st_tensor good = GOOD;
@@ -617,10 +617,10 @@ static void wrong_options(void) {
     check_refusal(&s, ST_ERR_ARGUMENT, "ST_SAVE_IN_PLACE", ANY_VALUE, ANY_VALUE);
 }
 
-/* options that are right and mean nothing to the call; nothing is created */
+/* valid options that the call does not support; nothing is created */
 static void options_of_other_calls(void) {
     static const struct row {
-        const char *name; /* of the option; NULL: none is set */
+        const char *name; /* the option's name; NULL: none is set */
         st_status save, stream;
     } rows[] = {{NULL, ST_OK, ST_OK},
                 {"max_shard_bytes", ST_ERR_ARGUMENT, ST_ERR_ARGUMENT},
@@ -650,7 +650,7 @@ static void options_of_other_calls(void) {
     }
 }
 
-/* a path and a sink, or neither; a callback that would never be asked */
+/* a path and a sink, or neither; callbacks that would never be called */
 static void one_source_and_one_target(void) {
     const st_tensor good = GOOD;
     st_contents contents = *CONTENTS(&good, 1, NULL, 0);
@@ -683,7 +683,7 @@ static void one_source_and_one_target(void) {
     free(file);
 }
 
-/* contents of nothing, and of a model with an index, which one file has no place for */
+/* NULL contents, and contents with an index, which a single file cannot store */
 static void contents(void) {
     static const st_pair index = PAIR("total_size", "1");
     const st_tensor good = GOOD;
@@ -759,7 +759,7 @@ static void wrong_arguments(void) {
     scratch_remove(TARGET);
 }
 
-/* the longest header that there may be: 100,000,000 bytes, of which a sink sees every one */
+/* the longest permitted header of 100,000,000 bytes, checked by a sink */
 typedef struct lengths {
     uint64_t bytes, blanks;
 } lengths;
@@ -786,7 +786,7 @@ static void longest_header(void) {
     CHECK_EQ(l.blanks, 100000000 - 2);
 }
 
-/* a header that is over the limit in any order is refused before memory is taken for it, or names are compared */
+/* a header that exceeds the limit is rejected before memory is allocated or names are compared */
 static void too_many_or_too_long(void) {
     enum { LONG = 50000001 };
     char *name = (char *)need(LONG);
@@ -804,7 +804,7 @@ static void too_many_or_too_long(void) {
     counting_begin(&memory);
     options.allocator = &memory.allocator;
     t[0] = t[1] = good;
-    t[0].name = t[1].name = name; /* and twice the same */
+    t[0].name = t[1].name = name; /* a duplicate */
     t[0].name_bytes = t[1].name_bytes = LONG;
     CHECK_STATUS(save_to_sink(&sink, CONTENTS(t, 2, NULL, 0), &options, &error), ST_ERR_HEADER_LIMIT);
     CHECK(error.expected == 100000000 && error.actual > 100000002);
@@ -814,17 +814,17 @@ static void too_many_or_too_long(void) {
     c.refusing.calls = 0;
     CHECK_STATUS(save_to_sink(&sink, CONTENTS(&good, SIZE_MAX / 2, NULL, 0), &options, &error), ST_ERR_HEADER_LIMIT);
     CHECK_STATUS(save_to_sink(&sink, CONTENTS(&good, 100000000 / 47 + 1, NULL, 0), &options, &error),
-                 ST_ERR_HEADER_LIMIT); /* of which none but the first is there */
+                 ST_ERR_HEADER_LIMIT); /* only the first tensor exists */
     CHECK_EQ(c.refusing.calls, 0);
-    CHECK_EQ(memory.calls, 2); /* of the writers */
+    CHECK_EQ(memory.calls, 2); /* from opening the writers */
     counting_end(&memory);
     free(c.out.at);
     free(name);
 }
 
-/* data of nearly 2^62 bytes can be declared, if not written */
+/* nearly 2^62 bytes of data can be declared, though not written */
 static void most_data(void) {
-    static const uint64_t most[1] = {2305843009213693951u}; /* 2^61 - 1: the bits fit */
+    static const uint64_t most[1] = {2305843009213693951u}; /* 2^61 - 1: their number of bits fits */
     collecting c;
     const st_sink sink = {&c, collect};
     st_tensor t;
@@ -844,16 +844,16 @@ static void most_data(void) {
     CHECK_STATUS(st_writer_begin(writer, &error), ST_OK);
     CHECK_STATUS(st_writer_write(writer, "xyz", 3, &error), ST_OK);
     CHECK_STATUS(st_writer_finish(writer, &error), ST_ERR_STATE);
-    CHECK_EQ(st_writer_next(writer)->offset, 208); /* 8 + 195 of text, padded */
+    CHECK_EQ(st_writer_next(writer)->offset, 208); /* 8 + 195 bytes of text, padded */
     st_writer_close(writer);
-    CHECK_EQ(c.refusing.calls, 0); /* all of it lay in the buffer */
+    CHECK_EQ(c.refusing.calls, 0); /* everything is still in the buffer */
 }
 
-/* ---- where bytes come from -------------------------------------------------------------------------------- */
+/* ---- data sources ----------------------------------------------------------------------------------------- */
 
 static const char *const letters = "abcdefghijklmnop";
 
-/* tensors without data and without a source, but for those that need none */
+/* tensors without data and without a source; only empty ones are valid */
 static void no_bytes(void) {
     const st_tensor without[] = {TENSOR("there", U8, "x", 1), TENSOR("empty", F32, NULL, 0),
                                  TENSOR("absent", U8, NULL, 2)};
@@ -874,7 +874,7 @@ static void no_bytes(void) {
     scratch_remove(TARGET);
 }
 
-static void fill_fails(void) { /* faults/writing.c has every call of it fail */
+static void fill_fails(void) { /* faults/writing.c makes each call fail */
     const st_tensor tensors[] = {TENSOR("t", U8, letters, 16)};
     const saving s = {"fill fails", tensors, 1, NULL, 0, 0, 0, 0};
     static const int ways[] = {BY_FILL, BY_SINK_WORK_FILL};
@@ -898,7 +898,7 @@ static const char from_header[] =
     "{\"__metadata__\":{\"k\":\"v\"},\"f\":" E("F32", "[2]", "[0,8]") ",\"g\":" E("F32", "[1]", "[8,12]") ",\"x\":" E(
         "X9", "[3]", "[12,15]") ",\"u\":" E("U8", "[1]", "[15,16]") ",\"z\":" E("U8", "[0]", "[16,16]") "}";
 
-/* copies of a model's tensors, without data, may be renamed, left out and called another dtype of the same size */
+/* tensors copied from a model may be renamed, omitted, and given another dtype of the same size */
 static void from_kind(int kind, const unsigned char *file, size_t n) {
     static const char want_header[] = "{\"g2\":" E("F32", "[1]", "[0,4]") ",\"f2\":" E(
         "I8", "[8]", "[4,12]") ",\"new\":" E("U8", "[2]", "[12,14]") ",\"x\":" E("X9", "[3]", "[14,17]") "}";
@@ -941,7 +941,7 @@ static void from_kind(int kind, const unsigned char *file, size_t n) {
         CHECK(same_bytes(a.file, a.n, want, want_n));
         saved_end(&a);
     }
-    t[3].data = NULL; /* not of the model, and there is a fill; but what is not the model's is refused */
+    t[3].data = NULL; /* not in the model: rejected, although there is a fill */
     t[3].offset = t[0].offset;
     saved_begin(&a, &s);
     a.from = from.model;
@@ -957,7 +957,7 @@ static void from_kind(int kind, const unsigned char *file, size_t n) {
     free(want);
 }
 
-/* what is not a tensor of the model with as many bytes */
+/* tensors that do not match one of the model's */
 static void not_from(const unsigned char *file, size_t n) {
     static const uint64_t seven[1] = {7};
     source from;
@@ -979,7 +979,7 @@ static void not_from(const unsigned char *file, size_t n) {
         if (wrong == 2) t.offset -= 1;
         if (wrong == 3) t.offset = UINT64_MAX - 3;
         if (wrong == 4) t.shape = seven, t.dtype = ST_DTYPE_U8;
-        if (wrong == 5) t.offset += 4; /* inside the model's data all the same */
+        if (wrong == 5) t.offset += 4; /* still inside the model's data */
         if (wrong == 6) t.dtype = ST_DTYPE_F64;
         s.tensors = &t;
         s.count = 1;
@@ -1010,7 +1010,7 @@ static void from_models(void) {
 
 /* ---- memory ----------------------------------------------------------------------------------------------- */
 
-/* a work buffer at any address: what is said to suffice there does */
+/* the size asked for suffices, whatever the work buffer's alignment */
 static void work_anywhere(void) {
     const st_tensor t[] = {TENSOR("a", U8, "x", 1), TENSOR("b", F32, "abcd", 1)};
     size_t past;
@@ -1027,9 +1027,9 @@ static void work_anywhere(void) {
         memset(&options, 0, sizeof options);
         options.work.data = small + past % 8;
         options.work.bytes = 1;
-        CHECK(save_to_sink(&sink, CONTENTS(NULL, 1, NULL, 0), &options, &error) != ST_OK); /* the first of two faults */
+        CHECK(save_to_sink(&sink, CONTENTS(NULL, 1, NULL, 0), &options, &error) != ST_OK); /* the first of two errors */
         CHECK(save_to_sink(&sink, CONTENTS(t, 2, NULL, 1), &options, &error) != ST_OK);
-        work = (char *)need(2000); /* as aligned as malloc's, which is as small's */
+        work = (char *)need(2000); /* aligned like malloc's */
         options.work.data = work + past;
         CHECK_STATUS(save_to_sink(&sink, CONTENTS(t, 2, NULL, 0), &options, &error), ST_ERR_MEMORY);
         for (i = 0; i < 2; i++) {
@@ -1038,7 +1038,7 @@ static void work_anywhere(void) {
             memset(work, 0xa5, 2000);
             CHECK_STATUS(save_to_sink(&sink, CONTENTS(t, 2, NULL, 0), &options, &error),
                          i == 0 ? ST_ERR_MEMORY : ST_OK);
-            CHECK((unsigned char)work[past + options.work.bytes] == 0xa5); /* and no byte past it is touched */
+            CHECK((unsigned char)work[past + options.work.bytes] == 0xa5); /* the byte past it is unchanged */
             CHECK(past == 0 || (unsigned char)work[past - 1] == 0xa5);
         }
         free(c.out.at);
@@ -1046,7 +1046,7 @@ static void work_anywhere(void) {
     }
 }
 
-/* malloc, since nothing is said of memory */
+/* malloc is the default */
 static void no_options(void) {
     const st_tensor t[] = {TENSOR("a", U8, "x", 1)};
     static const char text[] = "{\"a\":" E("U8", "[1]", "[0,1]") "}";
@@ -1069,7 +1069,7 @@ static void no_options(void) {
 
 /* ---- progress --------------------------------------------------------------------------------------------- */
 
-/* it counts to the end, and cancels at every call */
+/* progress counts to the end; cancelling works at every call */
 static void progress(void) {
     enum { BYTES = 1500000 };
     static const uint64_t bytes[1] = {BYTES};

@@ -1,10 +1,10 @@
-/* written.h: what a save must give, and the ways to save, all held to the same bytes or the same refusal. */
+/* written.h: the expected result of a save, and all ways to save, which must give the same bytes or the same error. */
 #ifndef WRITTEN_H
 #define WRITTEN_H
 #include "large.h"
 #include "sources.h"
 
-typedef struct saving { /* what is to be saved, and how */
+typedef struct saving { /* contents to save and options */
     const char *name;
     const st_tensor *tensors;
     size_t count;
@@ -14,7 +14,7 @@ typedef struct saving { /* what is to be saved, and how */
     size_t align, slack;
 } saving;
 
-/* one tensor of a table; shapes have a dimension at least, SCALAR has none */
+/* one tensor of a table; DIMENSIONS has at least one dimension, SCALAR has none */
 #define DIMENSIONS(...) ((const uint64_t[]){__VA_ARGS__})
 #define TENSOR(name_, type, bytes_, ...)                                                                    \
     {                                                                                                       \
@@ -23,7 +23,7 @@ typedef struct saving { /* what is to be saved, and how */
     }
 #define SCALAR(name_, type, bytes_) \
     { .name = name_, .dtype = ST_DTYPE_##type, .data = bytes_ }
-/* of a dtype that is not known here: its spelling, and how many bytes */
+/* an unknown dtype: its name, and the tensor's size */
 #define UNKNOWN(name_, spelling, bytes_, n, ...)                                                          \
     {                                                                                                     \
         .name = name_, .dtype_name = spelling, .rank = sizeof DIMENSIONS(__VA_ARGS__) / sizeof(uint64_t), \
@@ -38,7 +38,7 @@ typedef struct saving { /* what is to be saved, and how */
     { .key = key_, .value = value_, .key_bytes = sizeof(key_) - 1, .value_bytes = sizeof(value_) - 1 }
 #define LIST(type, ...) ((const type[]){__VA_ARGS__}), sizeof((const type[]){__VA_ARGS__}) / sizeof(type)
 
-static inline size_t text_bytes(const char *text, size_t bytes) { /* 0 means NUL-terminated */
+static inline size_t text_bytes(const char *text, size_t bytes) { /* 0: the text is NUL-terminated */
     return bytes > 0 ? bytes : strlen(text);
 }
 
@@ -46,7 +46,7 @@ static inline int same_name(const st_tensor *a, const st_tensor *b) {
     return same_text(a->name, text_bytes(a->name, a->name_bytes), b->name, text_bytes(b->name, b->name_bytes));
 }
 
-/* as its shape and dtype say, or as given where the dtype is not known; only for tensors that may be saved */
+/* returns the size from shape and dtype, or t->bytes if the dtype is unknown; for valid tensors only */
 static inline uint64_t tensor_bytes(const st_tensor *t) {
     uint64_t n = 1;
     uint32_t d;
@@ -61,7 +61,7 @@ static inline void *need(size_t n) {
     return p;
 }
 
-static inline unsigned char *file_bytes(const char *path, size_t *n) { /* to be freed; NULL: no such file */
+static inline unsigned char *file_bytes(const char *path, size_t *n) { /* the caller frees it; NULL: no file */
     FILE *file = fopen(path, "rb");
     growing all = {NULL, 0, 0};
     char block[4096];
@@ -87,7 +87,7 @@ static inline int file_is(const char *path, const void *want, size_t n) {
     return same;
 }
 
-/* the file of that header's text: padded with spaces so that the data begins at a multiple of align */
+/* returns a file with this header, padded with spaces so that the data starts at a multiple of align */
 static inline unsigned char *golden_file(const char *header, size_t header_bytes, size_t align, size_t slack,
                                          const void *data, size_t data_bytes, size_t *n) {
     size_t padded = header_bytes + slack;
@@ -104,7 +104,7 @@ static inline unsigned char *golden_file(const char *header, size_t header_bytes
 
 /* ---- callbacks ------------------------------------------------------------------------------------------------ */
 
-typedef struct refusing {  /* counts calls and refuses one of them, or all from it on */
+typedef struct refusing {  /* counts calls and makes one fail, or all from it on */
     size_t calls, fail_at; /* from 1; 0: none */
     int fail_forever, code;
 } refusing;
@@ -117,7 +117,7 @@ static inline int refuses(refusing *r) {
 typedef struct collecting { /* a sink */
     refusing refusing;
     growing out;
-    int refused; /* from then on it must not be called */
+    int refused; /* must not be called after a failure */
 } collecting;
 
 static inline int collect(void *user, const void *bytes, size_t n) {
@@ -129,16 +129,16 @@ static inline int collect(void *user, const void *bytes, size_t n) {
     return 0;
 }
 
-typedef struct calling { /* what st_save asks and tells: the bytes of tensors that come without, and progress */
+typedef struct calling { /* st_save's callbacks: fill and progress */
     refusing fill, progress;
     const saving *saving;
-    const st_tensor *tensors; /* as given to st_save */
+    const st_tensor *tensors; /* as passed to st_save */
     uint64_t done, total;
 } calling;
 
 static inline int fill_in(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n) {
     calling *c = (calling *)user;
-    const size_t i = (size_t)(tensor - c->tensors); /* the caller's own, so that the caller knows which it is */
+    const size_t i = (size_t)(tensor - c->tensors); /* st_save passes the caller's own pointer */
     if (refuses(&c->fill)) return c->fill.code;
     if (!CHECK(i < c->saving->count && same_name(&c->saving->tensors[i], tensor))) return 1000;
     if (!CHECK(n > 0 && offset <= tensor_bytes(&c->saving->tensors[i]))) return 1001;
@@ -174,7 +174,7 @@ static inline st_status open_to_sink(st_writer **writer, const st_sink *sink, co
     return st_writer_open(writer, NULL, &all, error);
 }
 
-/* ---- the directory that is written into --------------------------------------------------------------------- */
+/* ---- the target directory ----------------------------------------------------------------------------------- */
 
 #define TARGET "target.safetensors"
 #define OLD_TEXT "what was there before; no tensor file, since nobody reads it"
@@ -209,7 +209,7 @@ static inline void target_is_old(void) {
 
 /* ---- the streaming writer --------------------------------------------------------------------------------- */
 
-/* Adds a tensor out of memory that is gone when this returns; a name whose length is given is not terminated. */
+/* Adds a tensor from memory that is freed before this returns; names with a length are not NUL-terminated. */
 static inline st_status add_passing(st_writer *writer, const st_tensor *tensor, st_error *error) {
     st_tensor t = *tensor;
     const size_t room = t.name != NULL ? text_bytes(t.name, t.name_bytes) + (t.name_bytes == 0) : 0;
@@ -220,7 +220,7 @@ static inline st_status add_passing(st_writer *writer, const st_tensor *tensor, 
     if (t.name != NULL) t.name = (const char *)memcpy(name, t.name, room);
     if (t.shape != NULL && t.rank > 0) t.shape = (const uint64_t *)memcpy(shape, t.shape, t.rank * sizeof *shape);
     if (t.dtype_name != NULL) t.dtype_name = strcpy(spelling, t.dtype_name);
-    t.data = &t; /* it is not looked at */
+    t.data = &t; /* must not be used */
     status = st_writer_add(writer, &t, error);
     memset(name, 0xee, room);
     memset(shape, 0xee, t.rank * sizeof *shape);
@@ -246,7 +246,7 @@ static inline st_status add_pair_passing(st_writer *writer, const st_pair *pair,
     return status;
 }
 
-/* everything up to and with st_writer_begin */
+/* all calls up to st_writer_begin */
 static inline st_status stream_declare(st_writer *writer, const saving *s, st_error *error) {
     st_status status = ST_OK;
     size_t i;
@@ -264,10 +264,10 @@ static inline const st_tensor *saving_find(const saving *s, const st_tensor *lik
 }
 
 enum push_style {
-    PUSH_SMALL,   /* tensor by tensor, byte by byte (many bytes: in blocks of 997) */
-    PUSH_ODD,     /* blocks of odd sizes, across the bounds of tensors */
-    PUSH_AT_ONCE, /* all data with one call */
-    PUSH_TO       /* st_writer_write_to, all tensors in turn, the last first */
+    PUSH_SMALL,   /* each tensor byte by byte; long ones in blocks of 997 */
+    PUSH_ODD,     /* blocks of odd sizes, across tensor boundaries */
+    PUSH_AT_ONCE, /* all data in one call */
+    PUSH_TO       /* st_writer_write_to, with all tensors in turn, the last first */
 };
 
 static inline st_status push_small(st_writer *writer, const saving *s, st_error *error) {
@@ -328,7 +328,7 @@ static inline st_status push_to(st_writer *writer, const saving *s, st_error *er
     return status;
 }
 
-/* data: all of it in the file's order */
+/* data: the whole data section */
 static inline st_status push(st_writer *writer, const saving *s, int style, const unsigned char *data, size_t bytes,
                              st_error *error) {
     if (style == PUSH_SMALL) return push_small(writer, s, error);
@@ -341,10 +341,10 @@ static inline st_status push(st_writer *writer, const saving *s, int style, cons
 enum save_way {
     BY_SINK,
     BY_FILE,
-    BY_WORK, /* a file, with a work buffer of just the bytes that are said to suffice */
-    BY_FILL, /* a file, from a callback */
+    BY_WORK, /* a file, with a work buffer of the exact size that the error asks for */
+    BY_FILL, /* a file, with data from a callback */
     BY_SINK_WORK_FILL,
-    STREAM_SMALL, /* these three to a file, then one to a sink */
+    STREAM_SMALL, /* three styles to a file, then one to a sink */
     STREAM_ODD,
     STREAM_TO,
     STREAM_SINK,
@@ -363,7 +363,7 @@ static const char *const way_names[SAVE_WAYS] = {"sink",
                                                  "streamed to a sink",
                                                  "streamed, work buffer"};
 
-typedef struct saved { /* one attempt */
+typedef struct saved { /* one save */
     st_status status;
     st_error error;
     counting memory;
@@ -372,7 +372,7 @@ typedef struct saved { /* one attempt */
     st_save_options options;
     const st_model *from; /* as st_contents.from */
     void *work;
-    unsigned char *file; /* what came out; NULL where it failed */
+    unsigned char *file; /* the result; NULL on failure */
     size_t n;
 } saved;
 
@@ -384,7 +384,7 @@ static inline int way_has_sink(int way) {
     return way == BY_SINK || way == BY_SINK_WORK_FILL || way == STREAM_SINK;
 }
 
-/* without flushing: the ways in which that matters say so */
+/* without flushing; ways that test it set the flag */
 static inline void saved_begin(saved *a, const saving *s) {
     memset(a, 0, sizeof *a);
     counting_begin(&a->memory);
@@ -403,7 +403,7 @@ static inline st_status save_streamed(saved *a, const saving *s, int way, const 
     st_writer *writer = (st_writer *)(void *)a;
     st_status status;
     if (way_has_sink(way)) a->options.sink = &sink;
-    a->options.progress = NULL; /* which a streamed file has none of */
+    a->options.progress = NULL; /* not supported by st_writer_open */
     status = st_writer_open(&writer, way_has_sink(way) ? NULL : scratch_path(TARGET), &a->options, &a->error);
     CHECK((status == ST_OK) == (writer != NULL));
     if (status == ST_OK) status = stream_declare(writer, s, &a->error);
@@ -446,7 +446,7 @@ static inline st_status save_call(saved *a, const saving *s, int way, const unsi
     return a->status;
 }
 
-/* with a work buffer: st_save asks once for what suffices, the streaming writer for what would have sufficed so far */
+/* with a work buffer: st_save asks for its size once; the streaming writer asks again as it grows */
 static inline void save_in_work(saved *a, const saving *s, int way, const unsigned char *data, size_t bytes) {
     size_t room = 1, rounds = 0;
     for (;;) {
@@ -463,7 +463,7 @@ static inline void save_in_work(saved *a, const saving *s, int way, const unsign
         room = (size_t)a->error.expected;
         if (way_is_streamed(way)) room += room / 2;
     }
-    if (a->status == ST_OK && !way_is_streamed(way)) { /* and no byte less does */
+    if (a->status == ST_OK && !way_is_streamed(way)) { /* one byte less must fail */
         st_error first = a->error;
         a->options.work.bytes = room - 1;
         CHECK_STATUS(save_call(a, s, way, data, bytes), ST_ERR_MEMORY);
@@ -477,7 +477,7 @@ static inline void save_in_work(saved *a, const saving *s, int way, const unsign
     CHECK_EQ(a->memory.calls, 0);
 }
 
-/* Saves that way over an older file, with whatever the caller has set in *a since saved_begin. */
+/* Saves in that way over an older file, with the options that the caller has set in *a since saved_begin. */
 static inline st_status save_by(saved *a, const saving *s, int way, const unsigned char *data, size_t bytes) {
     if (!way_has_sink(way)) target_begin();
     if (way == BY_FILE) a->options.flags &= ~(unsigned)ST_SAVE_NO_SYNC;
@@ -508,7 +508,7 @@ static inline void saved_end(saved *a) {
     free(a->sink.out.at);
 }
 
-/* every way gives these bytes, data_bytes at the end of them */
+/* every way must write these bytes, which end in data_bytes of data */
 static inline void check_ways(const saving *s, const unsigned char *want, size_t n, size_t data_bytes) {
     const char *row = test_row;
     int way;
@@ -532,7 +532,7 @@ static inline void check_ways(const saving *s, const unsigned char *want, size_t
     scratch_remove(TARGET);
 }
 
-/* every way refuses alike, and leaves the older file; subject NULL: not looked at */
+/* every way must fail alike and leave the older file; subject NULL: not checked */
 static inline void check_refusal(const saving *s, st_status status, const char *subject, uint64_t expected,
                                  uint64_t actual) {
     const char *row = test_row;
@@ -555,7 +555,7 @@ static inline void check_refusal(const saving *s, st_status status, const char *
     scratch_remove(TARGET);
 }
 
-/* ---- reading it again ------------------------------------------------------------------------------------- */
+/* ---- reopening -------------------------------------------------------------------------------------------- */
 
 static inline void check_holds(const st_model *m, const saving *s) {
     size_t i, j;
@@ -592,7 +592,7 @@ static inline int has_opaque(const saving *s) {
     return 0;
 }
 
-/* opens what was written, from every source; holds it to what was saved; saves the model, and gets the same file */
+/* opens the written file from every source, compares it with what was saved, and saves the model to the same bytes */
 static inline void check_reopens(const saving *s, const unsigned char *file, size_t n) {
     const char *row = test_row;
     st_open_options options;

@@ -1,5 +1,6 @@
 #!/bin/sh
-# analyze.sh: gcc's and clang's static analyzers over the whole header; slow and fond of false alarms, so nightly only.
+# analyze.sh: runs the static analyzers of gcc and clang on the whole header. They are slow and report false positives,
+# so only `make nightly` runs this.
 check=analyze
 . tests/tools/lib.sh
 have gcc clang-14 || finish

@@ -1,7 +1,7 @@
 #!/bin/sh
-# arm.sh: the reader on a Cortex-M4, -Os, freestanding: no writable data, no symbol wanted but what a compiler may always
-# call, and without error texts at most $text_limit bytes of code and constants for a program that opens or scans, and
-# $stack_limit bytes of stack on any path of calls.
+# arm.sh: compiles the reader for a Cortex-M4, freestanding, with -Os. It must have no writable data and import only the
+# symbols that compilers may always call. Without error texts, a program that opens or scans has at most $text_limit bytes
+# of code and constants, and every call path needs at most $stack_limit bytes of stack.
 check=arm
 . tests/tools/lib.sh
 have arm-none-eabi-gcc arm-none-eabi-size arm-none-eabi-nm || finish
@@ -24,7 +24,7 @@ for config in -DST_FREESTANDING "-DST_FREESTANDING -DST_NO_ERROR_TEXT"; do
     done
 done
 
-# linked as a program would be, with the functions of this config that it does not reach left out
+# link like a program, which drops the unused functions of this configuration
 for entry in st_open_memory st_open_io st_scan_begin; do
     try "$entry does not link" arm-none-eabi-gcc $target -nostdlib -Wl,--gc-sections -Wl,-e,$entry "$out/reader.o" -lgcc -o "$out/program" || continue
     set -- $(arm-none-eabi-size "$out/program" | tail -n 1)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# hostile.sh: what strangers' programs do to a header: system headers full of macros before and after it, inclusion twice,
-# a second file that only wants declarations, C beside C++, strict dialects after somebody else's includes,
-# flags that change what plain char and floats are.
+# hostile.sh: compiles the header in difficult environments: with macro-heavy system headers before and after it, included
+# twice, in a second file that needs only declarations, as C and C++ in one program, in strict dialects after other
+# includes, and with flags that change plain char and floating point.
 check=hostile
 . tests/tools/lib.sh
 have gcc g++ clang-14 x86_64-w64-mingw32-gcc i686-w64-mingw32-gcc || finish
@@ -19,7 +19,7 @@ cat >"$out/user.c" <<'END'
 const char *user(void);
 const char *user(void) { return st_status_name(ST_OK); }
 END
-# main.c: includes before, the header twice (the second time without effect), includes after
+# main.c: system headers, safetensors.h twice (the second include has no effect), more system headers
 for order in before after; do
     {
         [ $order = after ] && echo '#define ST_IMPLEMENTATION' && echo '#include "safetensors.h"'
@@ -111,14 +111,14 @@ for order in before after; do
 done
 pair gcc after.c gcc -std=c99
 
-# flags that change what plain char and floats are: the kernels, and the numbers they are held to
+# flags that change plain char and floating point: compares the kernels with independent conversion
 for flag in -funsigned-char -fsigned-char -ffast-math; do
     try "kernels $flag" gcc -O1 $flag tests/kernels.c -o "$out/kernels" && try "kernels $flag: run" "$out/kernels"
     try "numbers $flag" gcc -O1 $flag tests/numbers.c -o "$out/numbers" &&
         try "numbers $flag: run" "$out/numbers"
 done
 
-# strict C99 after somebody else's system header: it works, or the first error is the one that says what to do
+# strict C99 after a system header: compiles, or the first error says what to include first
 strict() { # LABEL COMPILER...
     label=$1
     shift
@@ -134,12 +134,12 @@ strict "-std=c99 after <stdio.h>" gcc -std=c99
 strict "-std=c99 after <stdio.h>" clang-14 -std=c99
 if have i686-linux-gnu-gcc; then strict "a 32-bit off_t" i686-linux-gnu-gcc; fi
 
-# a compiler whose plain char has no sign: kernels that depend on it convert wrongly
+# unsigned plain char: kernels that depend on its sign convert incorrectly
 if try "gcc -funsigned-char" gcc -O1 -funsigned-char tests/inside/inside.c tests/quick/plain.c -o "$out/inside"; then
     for test in kernels numbers json; do try "gcc -funsigned-char: $test" "$out/inside" $test; done
 fi
 
-# machines that it cannot serve are refused in a sentence
+# unsupported machines: the compiler prints an explicit error
 refused() { # WORDS COMPILER...
     words=$1
     shift
@@ -153,7 +153,7 @@ refused() { # WORDS COMPILER...
 refused "safetensors.h: size_t must have" gcc -ffreestanding -DST_FREESTANDING -U__SIZE_MAX__ -D__SIZE_MAX__=65535u
 refused "safetensors.h: unknown byte order" gcc -U__BYTE_ORDER__
 
-# declarations of one file and another agree on the layout, whatever the config: C and C++, 32 and 64 bit, packed or not
+# the layout of public structs does not depend on configuration, language, pointer size or packing pragmas
 cat >"$out/layout.c" <<'END'
 #include <stddef.h>
 #include "safetensors.h"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# matrix.sh: each config macro alone, each with ST_STATIC, and all together, as C99 with gcc -O2, whose warnings about flow
-# need it, and as C++11 with clang, whose warnings are those of its front end; the declarations alone, with each; and that
-# the header knows and documents these macros and no others.
+# matrix.sh: compiles the header with each config macro alone, with each and ST_STATIC, and with all together: as C99 with
+# gcc -O2, whose flow warnings need optimization, and as C++11 with clang. Also compiles the declarations with each macro,
+# and checks that the header tests and documents exactly these macros.
 check=matrix
 . tests/tools/lib.sh
 have gcc clang++-14 || finish
@@ -12,7 +12,7 @@ switches="ST_STATIC ST_NO_FILES ST_NO_MMAP ST_NO_MALLOC ST_NO_WRITER ST_NO_CONVE
 all=-DST_STATIC
 for m in $switches; do [ $m = ST_STATIC ] || all="$all -D$m"; done
 
-# what a user would define these to: functions of his own, and no <string.h> but through the header
+# a user's definitions: own functions; <string.h> is only included by the header
 cat >"$out/whole.c" <<'END'
 #include <stddef.h>
 #ifdef OWN_MEMORY

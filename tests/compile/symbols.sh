@@ -1,13 +1,13 @@
 #!/bin/sh
-# symbols.sh: what the object file shows the world: no writable data, nothing external without the prefix st_, all of it
-# static with ST_STATIC, and wanted from outside just what tests/compile/imports.txt lists for that config.
+# symbols.sh: checks the object file's symbols: no writable data, only external names with the prefix st_, none at all with
+# ST_STATIC, and exactly the imports that tests/compile/imports.txt lists for the configuration.
 check=symbols
 . tests/tools/lib.sh
 have gcc nm || finish
 
 printf '#define ST_IMPLEMENTATION\n#include "safetensors.h"\n' >"$out/whole.c"
-# -fno-pic: else tables of constant strings count as writable until they are relocated;
-# -fno-tree-...: else gcc sees strlen and memset in loops, and the list would be the compiler's and not the header's
+# -fno-pic: otherwise tables of string constants count as writable until they are relocated
+# -fno-tree-...: otherwise gcc replaces loops with strlen and memset, which would then appear in the list
 flags="-O1 -fno-pic -fno-tree-loop-distribute-patterns -fno-stack-protector -U_FORTIFY_SOURCE -I."
 examine() { # CONFIG FLAGS...
     config=$1
@@ -32,7 +32,7 @@ examine no_simd -DST_NO_SIMD
 examine no_error_text -DST_NO_ERROR_TEXT
 examine freestanding -DST_FREESTANDING
 
-# ST_STATIC: the same from inside a file that uses one call
+# ST_STATIC: the same in a file that uses one function
 printf '#define ST_STATIC\n#define ST_IMPLEMENTATION\n#include "safetensors.h"\nconst char *user(void);\nconst char *user(void) { return st_status_name(ST_OK); }\n' >"$out/static.c"
 try "ST_STATIC does not build" gcc $flags -c "$out/static.c" -o "$out/static.o"
 external=$(nm -g --defined-only "$out/static.o" | awk '$3 != "user" { print $3 }' | tr '\n' ' ')

@@ -1,6 +1,6 @@
 #!/bin/sh
-# warnings.sh: the whole header in every dialect of every compiler here, with the warnings of design as errors; clang's
-# -Weverything less three flags; the front end for MSVC; and the header all by itself, without another file.
+# warnings.sh: compiles the whole header in every dialect with every installed compiler, with warnings as errors: the flags
+# in lib.sh, clang's -Weverything less three, clang-cl, and the header compiled by itself.
 check=warnings
 . tests/tools/lib.sh
 
@@ -8,8 +8,8 @@ printf '#define ST_IMPLEMENTATION\n#include "safetensors.h"\n' >"$out/whole.c"
 cp "$out/whole.c" "$out/whole.cc"
 everything="-Weverything -Werror -Wno-padded -Wno-declaration-after-statement"
 
-# compile COMPILER FLAG... FILE; front: its front end alone, which has all the warnings of clang, and of g++ all but the few
-# about flow, which gcc gives for the same code
+# compile COMPILER FLAG... FILE; front: runs the front end only, which reports all warnings of clang, and all of g++ but
+# the flow warnings, which gcc reports for the same code
 compile() {
     have "$1" || return 0
     try "$*" "$@" -I. -c -o "$out/whole.o"
@@ -40,7 +40,7 @@ front x86_64-w64-mingw32-g++ $WARN_CXX -std=c++11 "$out/whole.cc"
 compile s390x-linux-gnu-gcc $WARN -O1 -std=c99 "$out/whole.c"
 compile i686-linux-gnu-gcc $WARN -O1 -std=c99 "$out/whole.c"
 compile arm-none-eabi-gcc $WARN -O1 -std=c99 -ffreestanding -mcpu=cortex-m4 -DST_FREESTANDING "$out/whole.c"
-# no Windows SDK here, so this proves the branches of the compiler, not those of the system; 19.00 is MSVC 2015
+# without a Windows SDK this covers compiler-specific code only; 19.00 is MSVC 2015
 for target in x86_64 i686 aarch64; do
     front clang-19 --target=$target-pc-windows-msvc -fms-compatibility-version=19.00 -ffreestanding $WARN \
         -DST_FREESTANDING "$out/whole.c"
@@ -48,7 +48,7 @@ for target in x86_64 i686 aarch64; do
         -DST_FREESTANDING "$out/whole.cc"
 done
 
-# the code for Windows with Wine's headers, which are not those of the SDK and do not compile as C++ there; and the tests
+# the Windows code and the tests, with Wine's headers, which differ from the SDK's and do not compile as C++ here
 headers=/usr/include/wine/wine
 msvc() { # COMPILER TARGET FLAG... FILE
     compiler=$1 target=$2
@@ -69,7 +69,7 @@ else
     have "Wine's headers (libwine-dev)"
 fi
 
-# the header by itself; without -Wpedantic and kin, which is how a stranger would type it
+# the header by itself, without -Wpedantic and similar flags, as a newcomer would compile it
 for compiler in gcc clang-14 clang-19 tcc musl-gcc x86_64-w64-mingw32-gcc; do
     compile $compiler -x c -DST_IMPLEMENTATION safetensors.h
 done

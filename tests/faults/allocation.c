@@ -1,4 +1,4 @@
-/* Every allocation of every way to open is refused, once and from then on: ST_ERR_MEMORY, no model, nothing left. */
+/* Makes every allocation of every way to open fail, alone and with all later ones: ST_ERR_MEMORY, no model, no leak. */
 #include "../../safetensors.h"
 
 #include "../large.h"
@@ -42,7 +42,7 @@ static void refuse_each(const unsigned char *file, size_t n, st_status clean) {
             for (i = 1; i <= calls; i++) {
                 CHECK_STATUS(open_from(kind, &s, file, n, i, forever), ST_ERR_MEMORY);
                 CHECK(s.model == NULL);
-                CHECK(s.error.expected > 0); /* what was asked for */
+                CHECK(s.error.expected > 0); /* the requested size */
                 source_close(&s);
                 refusals++;
             }

@@ -1,6 +1,6 @@
-/* Every call of the system that saving, streaming and editing make is refused, once and from then on, and writes come
- * short: the target is the old file or the new one, as the status says, nothing is left beside it, and every file is
- * closed. In the program itself, so that sanitizers watch; system.sh does it from outside. */
+/* Makes every system call of saving, streaming and editing fail, alone and with all later ones, and shortens writes.
+ * The target is then the old or the new file, as the status says; no temporary is left, and every file is closed.
+ * Runs in this process, so that sanitizers can watch; system.sh does the same from outside. */
 #define ST_IMPLEMENTATION
 #include "faulty.h"
 
@@ -46,13 +46,13 @@ static void judge(int which, int there, st_status status) {
     } else if (!there) {
         size_t n;
         CHECK(file_bytes(scratch_path(TARGET), &n) == NULL);
-    } else { /* in place, what failed may have been the flush of a header that is there */
+    } else { /* in place, the failed call may have flushed a header that is already written */
         CHECK(target_is(old, old_bytes) || (in_place && target_is(renewed, new_bytes)));
     }
     check_no_temporary();
 }
 
-/* whether a call may fail that way and the save succeed all the same; -1: either will do */
+/* returns whether the save may succeed although this call fails; -1: either result is valid */
 static int forgiven(int which, int name, int nth, int code, int after_rename) {
     int interrupted = 0;
     if (name == UNLINK) return 1;
@@ -60,19 +60,19 @@ static int forgiven(int which, int name, int nth, int code, int after_rename) {
     (void)code;
 #else
     interrupted = code == EINTR;
-    if (name == RESERVE) { /* what says no more than that room cannot be reserved; writing will tell */
+    if (name == RESERVE) { /* codes that say only that reserving space is unsupported; writing reports a full disk */
         if (code == ENOSPC || code == EDQUOT || code == EIO) return 0;
         return interrupted || code == EOPNOTSUPP || code == EINVAL ? 1 : -1;
     }
-    if (name == FLUSH && after_rename && (code == EINVAL || code == ENOTSUP)) return 1; /* of the directory */
+    if (name == FLUSH && after_rename && (code == EINVAL || code == ENOTSUP)) return 1; /* flushing a directory */
     if (interrupted && (name == OPEN || name == WRITE || name == READ || name == FLUSH)) {
         return name == OPEN && (after_rename || which >= EDIT_IN_PLACE) ? -1 : 1;
     }
 #endif
     if (name == CLOSE) {
-        const int only_read = which >= EDIT_IN_PLACE ? 2 : 1; /* loses nothing by it; in place it is closed last */
+        const int only_read = which >= EDIT_IN_PLACE ? 2 : 1; /* read-only; in place the target is closed last */
         if (after_rename || (which >= EDIT_FITS && nth == only_read)) return -1;
-        return interrupted; /* it is closed all the same */
+        return interrupted; /* the file is closed nevertheless */
     }
     return 0;
 }
@@ -135,7 +135,7 @@ static void short_writes(int which) {
         judge(which, 1, ST_OK);
         calls = faults.calls[WRITE];
         if (sizes[i] ==
-            1000) { /* a full disk in the middle of a block; then one that takes nothing and does not say why */
+            1000) { /* a disk that is full in the middle of a block, then a write that takes 0 bytes without an error */
             int nth;
             for (nth = 1; nth <= calls && which < EDIT_IN_PLACE; nth++) {
                 faults_begin(WRITE, nth, 1, nth % 2 ? CODE_FULL : 0);
@@ -147,7 +147,7 @@ static void short_writes(int which) {
     }
 }
 
-/* in place, a header that could be written only in part is said to be so */
+/* in place, a partly written header is reported as such */
 static void torn_header(void) {
     int which;
     for (which = EDIT_IN_PLACE; which <= EDIT_IN_PLACE_NO_SYNC; which++) {
@@ -158,7 +158,7 @@ static void torn_header(void) {
         CHECK_STATUS(attempt(which, 1, &error), ST_ERR_IO);
         CHECK_EQ(error.sys, CODE_IO);
         CHECK(!target_is(old, old_bytes) && !target_is(renewed, new_bytes));
-        { /* the data is as it was */
+        { /* the data is unchanged */
             size_t n;
             unsigned char *file = file_bytes(scratch_path(TARGET), &n);
             CHECK(n == old_bytes && memcmp(file + n - SCENARIO_DATA, old + n - SCENARIO_DATA, SCENARIO_DATA) == 0);
@@ -168,7 +168,7 @@ static void torn_header(void) {
     }
 }
 
-/* the file is cut short, or is another one, between the reading of its header and the writing */
+/* the file is cut short or replaced after its header was read */
 static void cut_target(void) {
     scratch_write(TARGET, old, old_bytes - 1);
 }
@@ -180,7 +180,7 @@ static void link_target(void) {
     CHECK(symlink("behind", scratch_path(TARGET)) == 0);
 }
 
-static void make_device(void) { /* the one that takes everything */
+static void make_device(void) { /* a device that accepts all bytes, like /dev/null */
     struct stat about;
     scratch_remove(TARGET);
     CHECK(lstat("/dev/null", &about) == 0);
@@ -229,7 +229,7 @@ static void changed_under_way(void) {
     }
 }
 
-/* no way to take the temporary away again: then it is left, and the first failure is what is said */
+/* the temporary cannot be removed: it stays, and the error is that of the first failure */
 static void nothing_works(int which) {
     size_t temporary;
     char name[64];
@@ -246,7 +246,7 @@ static void nothing_works(int which) {
     scratch_remove(name);
 }
 
-/* st_writer_write_to: what failed for one tensor is final for that one, and for the finish */
+/* st_writer_write_to: a failure is final for its tensor and for st_writer_finish */
 static void failed_write_to(void) {
     const st_tensor tensors[] = {TENSOR("a", U8, "xyz", 3), TENSOR("b", U8, "uvw", 3)};
     const saving s = {"", tensors, 2, NULL, 0, 0, 0, 0};
@@ -269,7 +269,7 @@ static void failed_write_to(void) {
         CHECK_STR(error.subject, "a");
         CHECK_STATUS(st_writer_write(w, "x", 1, &error), ST_ERR_STATE);
         CHECK_STATUS(st_writer_finish(w, &error), ST_ERR_STATE);
-        CHECK_STATUS(st_writer_write_to(w, &tensors[1], "uvw", 3, &error), ST_OK); /* of another thread, perhaps */
+        CHECK_STATUS(st_writer_write_to(w, &tensors[1], "uvw", 3, &error), ST_OK); /* other tensors still accept data */
         CHECK_STATUS(st_writer_finish(w, &error), ST_ERR_STATE);
         CHECK_STR(error.subject, "a");
         st_writer_close(w);
@@ -278,7 +278,7 @@ static void failed_write_to(void) {
     }
 }
 
-/* codes of open that mean something */
+/* error codes of open that map to specific statuses */
 static void meanings(void) {
     st_error error;
     renewed = scenario_new(DO_SAVE, &new_bytes);

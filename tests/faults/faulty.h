@@ -1,5 +1,5 @@
-/* faulty.h: safetensors.h with every call of the system counted, and any of them refused. Instead of safetensors.h, behind
- * ST_IMPLEMENTATION, and before all else. */
+/* faulty.h: safetensors.h with every system call counted, and any of them made to fail. Include it first, instead of
+ * safetensors.h, after defining ST_IMPLEMENTATION. */
 #ifndef FAULTY_H
 #define FAULTY_H
 #ifdef _WIN32
@@ -31,26 +31,26 @@ enum name {
     CLOSE,
     RENAME,
     UNLINK,
-    ABOUT,  /* an open file: its kind, names, length */
-    LOOK,   /* at what has a name */
-    PERMIT, /* permissions */
+    ABOUT,  /* of an open file: type, path, length */
+    LOOK,   /* stat */
+    PERMIT, /* chmod */
     RESERVE,
-    LIST, /* a directory: begun, and each name asked for */
+    LIST, /* opening a directory and reading each entry */
     NAMES
 };
 
-enum { SIGNALS = 1500 }; /* that may interrupt a call one after the other */
+enum { SIGNALS = 1500 }; /* interruptions in a row before a call succeeds */
 
 static struct faults {
-    int calls[NAMES], total; /* since faults_begin */
-    int trace[1000];         /* which, in order */
-    int only, fail_at;       /* that call of that name, from 1; 0: none */
-    int forever, code;       /* the system's; 0 with READ and WRITE: no bytes, and no error either */
-    int also;                /* a name that fails whenever it is called; NAMES: none */
-    size_t at_most;          /* bytes that one write takes; 0: all */
-    int open;                /* files */
-    int renamed;             /* whether the target has its new file */
-    int swap_at;             /* before that call of open, from 1, somebody else does this: */
+    int calls[NAMES], total; /* calls since faults_begin */
+    int trace[1000];         /* the calls in order */
+    int only, fail_at;       /* the name and number, from 1, of the call that fails; 0: none */
+    int forever, code;       /* the error code; 0 with READ and WRITE: returns 0 bytes without an error */
+    int also;                /* another name whose calls all fail; NAMES: none */
+    size_t at_most;          /* bytes per write; 0: no limit */
+    int open;                /* open files */
+    int renamed;             /* the target has been replaced */
+    int swap_at;             /* the call of open, from 1, before which this function runs: */
     void (*swap)(void);
 } faults;
 
@@ -81,7 +81,7 @@ static int refused(int name) {
     if (name != faults.only || faults.fail_at == 0 || faults.calls[name] < faults.fail_at) return 0;
     if (faults.calls[name] > faults.fail_at && !faults.forever) return 0;
 #ifndef _WIN32
-    if (faults.code == EINTR && faults.calls[name] >= faults.fail_at + SIGNALS) return 0; /* they end */
+    if (faults.code == EINTR && faults.calls[name] >= faults.fail_at + SIGNALS) return 0; /* interruptions end */
 #endif
     SAY_CODE(faults.code);
     return 1;
@@ -97,7 +97,7 @@ static HANDLE WINAPI faulty_open(const wchar_t *path, DWORD access, DWORD share,
     return h;
 }
 
-static BOOL WINAPI faulty_close(HANDLE h) { /* it is closed all the same */
+static BOOL WINAPI faulty_close(HANDLE h) { /* closes the file even if it reports a failure */
     const int refuse = refused(CLOSE);
     const DWORD code = GetLastError();
     const BOOL result = CloseHandle(h);
@@ -120,7 +120,7 @@ static BOOL WINAPI faulty_write(HANDLE h, const void *src, DWORD n, DWORD *put, 
 
 static BOOL WINAPI faulty_flush(HANDLE h) {
     (void)h;
-    return !refused(FLUSH); /* no device is waited for: power stays on here */
+    return !refused(FLUSH); /* skips the real flush, which is slow: power stays on here */
 }
 
 static BOOL WINAPI faulty_rename(const wchar_t *from, const wchar_t *to, DWORD flags) {
@@ -201,7 +201,7 @@ static int faulty_open(const char *path, int flags, ...) {
     return fd;
 }
 
-static int faulty_close(int fd) { /* it is closed all the same, as on Linux */
+static int faulty_close(int fd) { /* closes the file even if it reports a failure, as Linux does */
     const int refuse = refused(CLOSE), code = errno, result = close(fd);
     faults.open--;
     errno = code;
@@ -239,7 +239,7 @@ static ssize_t faulty_pwrite(int fd, const void *src, size_t n, off_t offset) {
 
 static int faulty_fsync(int fd) {
     (void)fd;
-    return refused(FLUSH) ? -1 : 0; /* no device is waited for: power stays on here */
+    return refused(FLUSH) ? -1 : 0; /* skips the real flush, which is slow: power stays on here */
 }
 
 static int faulty_rename(const char *from, const char *to) {

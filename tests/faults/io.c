@@ -1,5 +1,5 @@
-/* Every call of the caller's st_io and st_files is refused, once and from then on: ST_ERR_IO with the code it gave, no
- * model, nothing left, and a close for every open. */
+/* Makes every call of the caller's st_io and st_files fail, alone and with all later ones: ST_ERR_IO with the
+ * callback's code, no model, no leak, and a close for every open. */
 #include "../../safetensors.h"
 
 #include "../large.h"
@@ -14,7 +14,7 @@ typedef struct scenario {
     st_status clean;
 } scenario;
 
-/* opens, reads each tensor whole, closes; gives the first status that is not ST_OK, and its error */
+/* opens, reads each tensor, closes; returns the first status that is not ST_OK, and its error */
 static st_status run(const scenario *sc, source *s, const unsigned char *file, size_t n, size_t fail_at, int forever) {
     st_status status;
     memset(s, 0, sizeof *s);
@@ -77,7 +77,7 @@ static int answering_list(void *user, const char *directory, int (*each)(void *a
     return ST_IO_NOT_FOUND;
 }
 
-/* the codes that have a meaning of their own */
+/* callback codes that map to specific statuses */
 static void codes(void) {
     static const struct code {
         int code;
@@ -106,12 +106,12 @@ static void codes(void) {
         CHECK(model == NULL);
         CHECK(strncmp(error.message, "some/path.safetensors: ", 23) == 0);
         if (all[i].code == 5 || all[i].code == -77) CHECK_EQ(error.sys, all[i].code);
-        files.list = NULL; /* which only tells a directory from nothing */
+        files.list = NULL; /* list only distinguishes a directory from a missing path */
         CHECK_STATUS(st_open(&model, "some/path.safetensors", &options, &error), all[i].status);
     }
 }
 
-/* the first bytes of a file that is wrong are looked at once more: if they cannot be had, the verdict stands */
+/* identifying other formats rereads the first bytes; if that read fails, the original error stands */
 static void while_judging(void) {
     static const char text[] = "{\"architectures\": [\"LlamaForCausalLM\"]}";
     size_t i;
@@ -128,11 +128,11 @@ static void while_judging(void) {
     }
 }
 
-/* a file that is shorter than it says, when its bytes are asked for */
+/* a file that is shorter than its reported length */
 static void shrinks(void) {
     size_t n, i;
     unsigned char *file = case_file(&seeds[2], &n);
-    for (i = 1; i <= 2; i++) { /* the eight bytes of length, then the header */
+    for (i = 1; i <= 2; i++) { /* the header length, then the header */
         source s;
         memset(&s, 0, sizeof s);
         s.kind = FROM_IO;

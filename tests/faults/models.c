@@ -1,5 +1,5 @@
-/* Opening a model of several files with each allocation, each call of st_files and each call of the system refused, once
- * and from then on: the right status and code, no model, nothing left, every file closed. */
+/* Opens a model of several files while each allocation, st_files call and system call fails, alone and with all
+ * later ones. Checks the status and code; no model, no leak, and every file is closed. */
 #ifndef _WIN32
 #define _GNU_SOURCE 1
 #define _FILE_OFFSET_BITS 64
@@ -14,10 +14,10 @@
 enum kind { OPENING, LOOKING, READING, MAPPING, LISTING };
 
 static struct faults {
-    int calls, fail_at, forever, code; /* of the system: the call, from 1, that fails with code; 0: none */
-    int hits, last;                    /* how many did, and which kind the last was of */
-    int files, mappings, listings;     /* that are there */
-    int strays;                        /* calls with a descriptor that is not open, or is not ours */
+    int calls, fail_at, forever, code; /* the system call, from 1, that fails with code; 0: none */
+    int hits, last;                    /* failed calls, and the kind of the last one */
+    int files, mappings, listings;     /* currently open */
+    int strays;                        /* calls with a descriptor that is not open or not ours */
 } faults;
 
 enum { DESCRIPTORS = 1024 };
@@ -27,13 +27,13 @@ static void look_at(int fd) {
     faults.strays += fd < 0 || fd >= DESCRIPTORS || !ours[fd];
 }
 
-/* code 0 is a file that has ended, which only reading can be told */
+/* code 0 means end of file, which only a read can report */
 static int refused(int kind) {
     faults.calls++;
     if (faults.fail_at == 0 || faults.calls < faults.fail_at || (faults.calls > faults.fail_at && !faults.forever))
         return 0;
     if (faults.code == 0 && kind != READING) return 0;
-    if (faults.code == EINTR && faults.hits == 1500) return 0; /* signals end */
+    if (faults.code == EINTR && faults.hits == 1500) return 0; /* interruptions end */
     faults.hits++;
     faults.last = kind;
     errno = faults.code;
@@ -47,7 +47,7 @@ static int faulty_open(const char *path, int flags) {
     return fd;
 }
 
-static int faulty_close(int fd) { /* it is closed all the same, and nobody looks */
+static int faulty_close(int fd) { /* closes the file even if it reports a failure; the library ignores that */
     look_at(fd);
     if (fd >= 0 && fd < DESCRIPTORS) ours[fd] = 0;
     faults.files--;
@@ -61,7 +61,7 @@ static int faulty_fstat(int fd, struct stat *about) {
 
 static ssize_t faulty_pread(int fd, void *dst, size_t n, off_t offset) {
     look_at(fd);
-    if (refused(READING)) return faults.code == 0 ? 0 : -1; /* 0: the file has ended */
+    if (refused(READING)) return faults.code == 0 ? 0 : -1; /* 0: end of file */
     return pread(fd, dst, n, offset);
 }
 
@@ -122,7 +122,7 @@ static int faulty_closedir(DIR *d) {
 static pack p;
 static unsigned long refusals;
 
-/* three shards, the last of which has its tensors out of order, behind an index at WHERE */
+/* three shards, the last with its tensors out of order, and their index at WHERE */
 static void put_model(const char *where, const char *name, const char *more) {
     char path[200], text[400];
     snprintf(path, sizeof path, "%sa.safetensors", where);
@@ -136,7 +136,7 @@ static void put_model(const char *where, const char *name, const char *more) {
     pack_text(&p, path, text);
 }
 
-/* reads each tensor whole; gives the first status that is not ST_OK */
+/* reads each tensor; returns the first status that is not ST_OK */
 static st_status read_all(const st_model *m, st_error *error) {
     st_status status = ST_OK;
     size_t i;
@@ -205,7 +205,7 @@ static void refuse_memory(const char *path) {
     test_row = "";
 }
 
-/* a call that is refused with a code of the pack's own is that code; a file that is not there is a shard missing */
+/* a pack's own code is passed on; a file that is not found is a missing shard */
 static void refuse_files(const char *path) {
     static const struct {
         int code;
@@ -222,7 +222,7 @@ static void refuse_files(const char *path) {
     for (way = 0; way <= BY_MEMORY; way++) {
         CHECK_STATUS(attempt(way, path, 0, 0, &allocations, &e), ST_OK);
         calls = p.calls;
-        CHECK(calls >= 4); /* the files, at least */
+        CHECK(calls >= 4); /* at least one for each file */
         for (k = 0; k < sizeof codes / sizeof *codes; k++) {
             for (forever = 0; forever <= 1; forever++) {
                 for (i = 1; i <= calls; i++) {
@@ -245,7 +245,7 @@ static void refuse_files(const char *path) {
 }
 
 #ifndef _WIN32
-/* the system's calls; interrupted ones are called again, and a mapping that cannot be had is done without */
+/* system calls: interrupted ones are repeated, and a failed mapping falls back to reading */
 static void refuse_system(const char *path) {
     static const int codes[] = {EIO, EACCES, EMFILE, ENOMEM, EINTR, 0};
     size_t allocations, k;
@@ -270,7 +270,7 @@ static void refuse_system(const char *path) {
                     if (faults.hits == 0 || (codes[k] == EINTR && (faults.last == OPENING || faults.last == READING))) {
                         CHECK_STATUS(status, ST_OK);
                     } else if (way == FROM_DISK && faults.last == MAPPING) {
-                        CHECK_STATUS(status, ST_OK); /* read by position, then */
+                        CHECK_STATUS(status, ST_OK); /* falls back to reading */
                     } else {
                         CHECK_STATUS(status, ST_ERR_IO);
                         CHECK_EQ(e.sys, codes[k] == 0 ? ST_IO_ENDED : codes[k]);

@@ -1,4 +1,5 @@
-/* scenario.h: an older file, and the calls that replace or change it: what fault tests run, inside and from outside. */
+/* scenario.h: an old file, and the calls that replace or edit it, for the fault tests in this process and from
+ * outside. */
 #ifndef SCENARIO_H
 #define SCENARIO_H
 #include "../written.h"
@@ -8,7 +9,7 @@ enum scenario {
     DO_SAVE_NO_SYNC,
     DO_STREAM,
     DO_STREAM_TO,
-    EDIT_FITS, /* through a new file, as the next */
+    EDIT_FITS, /* through a new file, like the next one */
     EDIT_GROWS,
     EDIT_IN_PLACE,
     EDIT_IN_PLACE_NO_SYNC,
@@ -26,19 +27,19 @@ enum { SCENARIO_A = 1200, SCENARIO_B = 1801, SCENARIO_DATA = SCENARIO_A + SCENAR
 #define SCENARIO_LONG "{\"__metadata__\":{\"is\":\"" X100("new ") "\"}," SCENARIO_ENTRIES "}"
 enum { SCENARIO_SLACK = 40 };
 
-/* saved data differs from the old file's in every byte */
+/* every byte of the new data differs from the old */
 static inline void scenario_data(unsigned char *data, int renewed) {
     size_t i;
     for (i = 0; i < SCENARIO_DATA; i++) data[i] = (unsigned char)((i * 5 & 127) + (renewed ? 128 : 0));
 }
 
-static inline unsigned char *scenario_old(size_t *n) { /* to be freed, as the next */
+static inline unsigned char *scenario_old(size_t *n) { /* the caller frees the result, here and below */
     unsigned char data[SCENARIO_DATA];
     scenario_data(data, 0);
     return golden_file(SCENARIO_OLD, sizeof SCENARIO_OLD - 1, 8, SCENARIO_SLACK, data, sizeof data, n);
 }
 
-/* what lies there when all went well */
+/* returns the file expected after a success */
 static inline unsigned char *scenario_new(int which, size_t *n) {
     const size_t old_length = (sizeof SCENARIO_OLD - 1 + SCENARIO_SLACK + 7) / 8 * 8;
     unsigned char data[SCENARIO_DATA];

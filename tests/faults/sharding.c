@@ -1,6 +1,6 @@
-/* Every call of the system that saving in several files makes is refused, once and from then on, and so is every
- * allocation: the directory opens as the older model or the new one, or is refused, as the sentence says; no temporary is
- * left, and every file is closed. In the program itself, so that sanitizers watch; shards.sh does it from outside. */
+/* Makes every system call and every allocation of saving in several files fail, alone and with all later ones. The
+ * directory then opens as the older or the new model, or is rejected, as the message says; no temporary is left, and
+ * every file is closed. Runs in this process, so that sanitizers can watch; shards.sh does the same from outside. */
 #define ST_IMPLEMENTATION
 #include "faulty.h"
 
@@ -8,10 +8,11 @@
 #include "shards.h"
 
 static unsigned long refusals;
-static folder old;                      /* the names that the older model has */
-static const shards_scenario *prepared; /* the one whose older model is there, as it was */
+static folder old;                      /* file names of the older model */
+static const shards_scenario *prepared; /* the scenario whose older model is in the directory, unchanged */
 
-/* whether just the older model's files are there; they were not touched, for no name of a new one was given away */
+/* returns whether the directory holds only the older model's files; if so, no file was renamed, and none can have
+ * changed */
 static int is_untouched(void) {
     folder f = folder_list();
     size_t i;
@@ -41,7 +42,7 @@ static st_status attempt(const shards_scenario *s, counting *memory, st_error *e
     return status;
 }
 
-/* holds the directory to the status and the sentence */
+/* checks the directory against the status and the message */
 static void judge(const shards_scenario *s, st_status status, const st_error *error) {
     const struct faults seen = faults;
     enum opens_as verdict;
@@ -59,7 +60,7 @@ static void judge(const shards_scenario *s, st_status status, const st_error *er
         want = "new";
     } else if (strstr(error->message, "hides") == NULL &&
                strstr(error->message, "model.safetensors is unchanged") == NULL) {
-        if (seen.only == UNLINK && seen.forever) { /* its temporaries stay */
+        if (seen.only == UNLINK && seen.forever) { /* temporaries cannot be removed */
         } else if (CHECK(is_untouched())) {
             prepared = s;
         }
@@ -69,21 +70,21 @@ static void judge(const shards_scenario *s, st_status status, const st_error *er
     faults = seen;
 }
 
-/* whether the save may succeed all the same */
+/* returns whether the save may succeed although this call fails */
 static int forgiven(int name, int code) {
 #ifdef _WIN32
     (void)code;
-    return name == CLOSE; /* what was only read loses nothing by it; calls.c has the others */
+    return name == CLOSE; /* files opened for reading lose nothing; calls.c covers the others */
 #else
     if (name == CLOSE) return 1;
     if (name == RESERVE) return code != ENOSPC && code != EDQUOT && code != EIO;
-    if (name == FLUSH && (code == EINVAL || code == EOPNOTSUPP)) return 1; /* of the directory */
+    if (name == FLUSH && (code == EINVAL || code == EOPNOTSUPP)) return 1; /* flushing a directory */
     return code == EINTR && (name == OPEN || name == WRITE || name == READ || name == FLUSH);
 #endif
 }
 
 static void refuse_calls(const shards_scenario *s) {
-    static const size_t some[] = {0, 3, sizeof codes / sizeof *codes - 1}; /* calls.c has them all */
+    static const size_t some[] = {0, 3, sizeof codes / sizeof *codes - 1}; /* calls.c uses all of them */
     struct faults clean;
     counting memory;
     st_error error;
@@ -151,7 +152,7 @@ static void refuse_allocations(const shards_scenario *s) {
     test_row = "";
 }
 
-/* a write that is cut short goes on; one that takes nothing fails */
+/* a short write is continued; a write of 0 bytes is an error */
 static void short_writes(const shards_scenario *s) {
     counting memory;
     st_error error;

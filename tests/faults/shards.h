@@ -1,5 +1,5 @@
-/* shards.h: a directory with an older model, a save of a new one in it, and what the directory opens as then: what fault
- * tests of models in several files run, inside and from outside. */
+/* shards.h: a directory with an older model, a save of a new model into it, and a check which model the directory
+ * opens as. For the fault tests of sharded models, in this process and from outside. */
 #ifndef SHARDS_H
 #define SHARDS_H
 #include "../parts.h"
@@ -9,22 +9,22 @@ enum older { NOTHING, SINGLE, TWO, THREE, HIDDEN, STRAY, ONE };
 typedef struct shards_scenario {
     const char *name;
     enum older older;
-    int single; /* the new model is one file, else three shards */
+    int single; /* the new model is a single file instead of three shards */
     int parts;  /* saved as several processes would */
 } shards_scenario;
 
 static const shards_scenario shards_scenarios[] = {
     {"three-over-three", THREE, 0, 0},    {"three-over-two", TWO, 0, 0},      {"three-over-single", SINGLE, 0, 0},
-    {"three-over-hidden", HIDDEN, 0, 0}, /* a single file that hides the index of yet another model */
-    {"three-over-stray", STRAY, 0, 0},   /* two shards, and one of three that a crash left */
+    {"three-over-hidden", HIDDEN, 0, 0}, /* the single file hides the index of a third model */
+    {"three-over-stray", STRAY, 0, 0},   /* two shards, and one of three left by a crash */
     {"three-anew", NOTHING, 0, 0},        {"single-over-three", THREE, 1, 0}, {"single-over-single", SINGLE, 1, 0},
-    {"single-over-one", ONE, 1, 0}, /* behind an index, and named as one of one */
+    {"single-over-one", ONE, 1, 0}, /* an index with one shard, named as one of one */
     {"single-over-hidden", HIDDEN, 1, 0}, {"parts-over-three", THREE, 0, 1},  {"parts-over-two", TWO, 0, 1},
 };
 enum { SHARDS_SCENARIOS = sizeof shards_scenarios / sizeof *shards_scenarios };
 
 enum { SHARDS_TENSORS = 5, SHARDS_BYTES = 64 };
-enum age { AGE_OLD, AGE_NEW, AGE_HIDDEN }; /* which model a byte belongs to */
+enum age { AGE_OLD, AGE_NEW, AGE_HIDDEN }; /* the model that a byte belongs to */
 
 typedef struct shards_model {
     st_tensor tensors[SHARDS_TENSORS];
@@ -68,7 +68,7 @@ static inline void shards_put(const char *directory, int age, int shards) {
     if (!CHECK(st_save_sharded(directory, CONTENTS(m.tensors, SHARDS_TENSORS, NULL, 0), &o, &error) == ST_OK)) exit(2);
 }
 
-/* the older model, in an empty directory */
+/* writes the older model to an empty directory */
 static inline void shards_old(const shards_scenario *s, const char *directory) {
     char path[512];
     shards_model m;
@@ -123,7 +123,7 @@ enum opens_as { REFUSED, OLD, NEW, TORN };
 
 static const char *const opens_as_names[] = {"refused", "old", "new", "torn"};
 
-/* which of its models a directory opens as */
+/* returns which of its models the directory opens as */
 static inline enum opens_as shards_verdict(const char *directory) {
     unsigned char bytes[SHARDS_BYTES], want[SHARDS_BYTES];
     enum opens_as verdict = REFUSED;

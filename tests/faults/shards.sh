@@ -1,10 +1,10 @@
-# shards.sh: part of system.sh. A model in several files is saved over an older one by another program, which is killed at
-# each of its system calls, and each of them is refused once. Afterwards the directory opens as the older model or the new
-# one, or is refused, and never as anything else; after a failure that the program survived no temporary is left.
+# shards.sh: part of system.sh. Another program saves a model in several files over an older one; it is killed at each of its
+# system calls, and each call is made to fail once. Afterwards the directory opens as the older or the new model, or is
+# rejected; nothing else is possible. If the program survived the failure, it left no temporary.
 ${CC:-cc} -O1 -g -static tests/faults/programs/sharder.c -o "$out/sharder" 2>"$out/said" ||
     try "sharder.c does not build" ${CC:-cc} -O1 -g tests/faults/programs/sharder.c -o "$out/sharder" || finish
 
-# shards_attempt SCENARIO [INJECTION]: in a copy of the older model; leaves the exit status in $status
+# shards_attempt SCENARIO [INJECTION]: runs the scenario in a copy of the older model; sets $status
 shards_attempt() {
     rm -rf "$dir" && cp -a "$out/older" "$dir"
     if [ $# = 1 ]; then
@@ -15,7 +15,7 @@ shards_attempt() {
     status=$?
 }
 
-# shards_judge LABEL: holds the directory to $status and to what was said
+# shards_judge LABEL: checks the directory against $status and the printed message
 shards_judge() {
     opens_as=$("$out/sharder" judge "$dir")
     left=$(find "$dir" -name '.st-*' | head -n 1)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# system.sh: saving, streaming and editing as another program does them, each of their system calls refused by strace, once
-# and for ever, and the program killed at each. Afterwards the target is the old file or the new one, bit for bit; the
-# program's own verdict is true; and nothing else is left after a failure that it survived.
+# system.sh: another program saves, streams and edits while strace makes each of its system calls fail, alone and with all
+# later ones, or kills the program there. Afterwards the target is the old or the new file, bit for bit, as the program
+# reported; if it survived the failure, it left nothing else.
 check=faults
 . tests/tools/lib.sh
 have strace || finish
@@ -24,7 +24,7 @@ target=$dir/target.safetensors
 "$out/saver" old "$out/old" || fail "no older file"
 chmod 640 "$out/old"
 
-# what a call may answer; a call that is not here fails the check, so that a new one is not passed over
+# error codes of each call; an unlisted call fails the check, so that new calls are not missed
 answers() {
     case $1 in
     open | openat) echo ENOSPC EACCES EMFILE EINTR ;;
@@ -45,7 +45,7 @@ answers() {
     esac
 }
 
-# the calls between the marks: name and number, counted per name from the program's start, as strace does
+# the calls between the marks: name and number, counted by name from the start of the program, as strace does
 calls() {
     awk '{
         name = $0
@@ -57,7 +57,7 @@ calls() {
     }' "$1"
 }
 
-# attempt SCENARIO [INJECTION]: from the old file; leaves the exit status in $status
+# attempt SCENARIO [INJECTION]: runs the scenario on the old file; sets $status
 attempt() {
     rm -f "$dir"/.st-* "$target"
     cp -p "$out/old" "$target"
@@ -69,7 +69,7 @@ attempt() {
     status=$?
 }
 
-# judge LABEL SCENARIO RENAMED: RENAMED is 1 where the call comes after the file has its name
+# judge LABEL SCENARIO RENAMED: checks the result; RENAMED is 1 if the call comes after the rename
 judge() {
     verdict=torn
     cmp -s "$target" "$out/old" && verdict=old
@@ -132,7 +132,7 @@ for scenario in save save-no-sync stream stream-to edit-fits edit-grows in-place
     done 3<"$out/calls"
 done
 
-# renaming fails, and so does what comes after it
+# the rename fails, and so does the cleanup
 "$out/saver" new save "$out/new"
 for name in close unlink; do
     rm -f "$dir"/.st-* "$target"

@@ -1,5 +1,5 @@
-/* What a save calls back is refused, at every call, once and from then on: allocations, the sink, fill, read_at of `from`.
- * The status is right, nothing leaks, the target is the old file, and no temporary is left. */
+/* Makes every callback of a save fail, alone and with all later ones: allocations, the sink, fill, read_at of
+ * `from`. The status is right, nothing leaks, the target is the old file, and no temporary is left. */
 #include "../../safetensors.h"
 
 #include "scenario.h"
@@ -31,7 +31,7 @@ static void refuse_allocations(const saving *s, const unsigned char *want, size_
         CHECK_STATUS(save_by(&a, s, way, want + n - data_bytes, data_bytes), ST_OK);
         CHECK(same_bytes(a.file, a.n, want, n));
         calls = a.memory.calls;
-        CHECK(calls >= (way_is_streamed(way) ? s->count + s->pair_count + 3 : 3)); /* a whole save copies nothing */
+        CHECK(calls >= (way_is_streamed(way) ? s->count + s->pair_count + 3 : 3)); /* st_save copies no names */
         saved_end(&a);
         for (forever = 0; forever <= 1; forever++) {
             for (i = 1; i <= calls; i++) {
@@ -56,7 +56,7 @@ static void refuse_allocations_of_edits(void) {
         size_t calls = 0, i;
         test_row = scenario_names[which];
         for (forever = 0; forever <= 1; forever++) {
-            for (i = 0; i <= calls; i++) { /* the first is not refused */
+            for (i = 0; i <= calls; i++) { /* the first round makes no call fail */
                 counting memory;
                 st_error error;
                 scratch_write(TARGET, old, old_bytes);
@@ -79,7 +79,7 @@ static void refuse_allocations_of_edits(void) {
     free(old);
 }
 
-/* a call of the streaming writer that had no memory changed nothing: it is made again, and the file is the same */
+/* a streaming call that fails for lack of memory changes nothing: repeating it gives the same file */
 static void ask_again(const unsigned char *want, size_t n, size_t data_bytes) {
     size_t i, failed = 1;
     test_row = "asked again";
@@ -124,7 +124,7 @@ static void ask_again(const unsigned char *want, size_t n, size_t data_bytes) {
 
 /* ---- sink, fill and progress ------------------------------------------------------------------------------ */
 
-/* more data than is moved at once: 1 MiB */
+/* more data than one block of 1 MiB */
 enum { LONG_BYTES = 2600001 };
 
 static void refuse_callbacks(void) {
@@ -157,14 +157,14 @@ static void refuse_callbacks(void) {
             calls = which == 0 ? a.sink.refusing.calls : a.calling.fill.calls;
             CHECK(calls >= 2);
             saved_end(&a);
-            if (ways[i] == BY_SINK_WORK_FILL) calls = 20; /* of 64 bytes each, all alike */
+            if (ways[i] == BY_SINK_WORK_FILL) calls = 20; /* 64 bytes each, all alike */
             for (forever = 0; forever <= 1; forever++) {
                 for (k = 1; k <= calls; k++) {
                     saved_begin(&a, &s);
                     refuse(which == 0 ? &a.sink.refusing : &a.calling.fill, k, forever, which == 0 ? 28 : -1);
                     CHECK_STATUS(save_by(&a, &s, ways[i], data, LONG_BYTES), ST_ERR_IO);
                     CHECK_EQ(a.error.sys, which == 0 ? 28 : -1);
-                    CHECK_EQ(which == 0 ? a.sink.refusing.calls : a.calling.fill.calls, k); /* it is not asked again */
+                    CHECK_EQ(which == 0 ? a.sink.refusing.calls : a.calling.fill.calls, k); /* not called again */
                     if (which == 1) CHECK_STR(a.error.subject, "long");
                     saved_end(&a);
                     refusals++;
@@ -188,7 +188,7 @@ static void refuse_reads(void) {
     file = make_file(text, sizeof text - 1, data, LONG_BYTES + 3, &n);
     for (way = BY_SINK; way <= BY_WORK; way++) {
         for (forever = 0; forever <= 1; forever++) {
-            for (k = 0; k <= (way == BY_WORK ? 20 : calls); k++) { /* the first is not refused */
+            for (k = 0; k <= (way == BY_WORK ? 20 : calls); k++) { /* the first round makes no call fail */
                 source from;
                 saving s;
                 saved a;

@@ -1,12 +1,12 @@
-/* inside.c: the tests that use the library's own functions, in one program, so that the header is compiled once for all
- * of them. `inside json` runs tests/json.c. tests/tools/programs.sh builds it when several of these tests are to run;
- * one alone is built by itself. A name at file level must differ from those of the other tests here. */
+/* inside.c: all tests that use internal functions, in one program, so that the header is compiled once. `inside
+ * json` runs tests/json.c. tests/tools/programs.sh builds this program when it runs several of these tests; a single
+ * test is built alone. Names at file scope must be unique across the tests. */
 #define ST_IMPLEMENTATION
 #include "../seed.h"
 
 #include "../../safetensors.h"
 
-#include "../conformance.h" /* before invalid.h, which defines some of its macros anew */
+#include "../conformance.h" /* before invalid.h, which redefines some of its macros */
 #undef GOOD
 #undef LENGTH
 #undef RAW

@@ -1,7 +1,7 @@
-"""st_convert against numpy and ml_dtypes: decoding everywhere, encoding inside each range, on random and on all small codes.
+"""Compares st_convert with numpy and ml_dtypes: decoding everywhere, encoding within each range, for random codes and all small codes.
 
-ml_dtypes casts to BF16, and integers to its own types, through F32, so it gets numbers that F32 holds there. Where it
-differs by design (past a range, NaN, infinity) tests/numbers.c has the rules."""
+ml_dtypes converts to BF16, and from integers to its own types, through F32, so the test uses values that F32 can hold. Where
+the results differ by design (out of range, NaN, infinity), tests/numbers.c has the expected ones."""
 import ctypes
 
 import ml_dtypes
@@ -22,7 +22,7 @@ def is_float(n):
 
 
 def pack(n, codes):
-    """codes, a byte each, as a file has them"""
+    """Unpacks codes from file bytes, one byte for each code."""
     if n not in BITS:
         return codes
     bits = (codes[:, None] >> numpy.arange(BITS[n], dtype=numpy.uint8) & 1).astype(numpy.uint8)
@@ -30,7 +30,7 @@ def pack(n, codes):
 
 
 def sources(random, n, count):
-    """elements of that dtype: every code where there are few, else random bits and numbers of all sizes"""
+    """Returns elements of the dtype: every code of small dtypes, otherwise random bits and numbers of all magnitudes."""
     kind = TYPES[n]
     if n == 1:
         return numpy.array([False, True] * 8)
@@ -59,7 +59,7 @@ class Converter:
 
 
 def expected(to, n, values):
-    """what numpy makes of the values, and of which of them it has to be the same"""
+    """Returns numpy's results, and a mask of the values for which ours must be the same."""
     kind = TYPES[to]
     with numpy.errstate(all="ignore"):
         if to == 1:

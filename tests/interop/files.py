@@ -1,4 +1,4 @@
-"""Files that the reference package writes load here with the same names, dtypes, shapes, bytes and metadata."""
+"""Checks that files written by the reference package load with the same names, dtypes, shapes, bytes and metadata."""
 import os
 
 import numpy
@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 
 NUMPY_NAMES = {"BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "F16": "float16", "I32": "int32",
                "U32": "uint32", "F32": "float32", "F64": "float64", "I64": "int64", "U64": "uint64", "C64": "complex64"}
-# what numpy has no type for: the package's name, and bits an element. F6 has no name there: no file of the package holds it
+# dtypes that numpy lacks: the name in the package, bits of an element. The package cannot write F6.
 OTHER_DTYPES = {"BF16": ("bfloat16", 16), "F8_E5M2": ("float8_e5m2", 8), "F8_E4M3": ("float8_e4m3fn", 8), "F8_E8M0": ("float8_e8m0fnu", 8),
                 "F8_E4M3FNUZ": ("float8_e4m3fnuz", 8), "F8_E5M2FNUZ": ("float8_e5m2fnuz", 8), "F4": ("float4_e2m1fn_x2", 4)}
 ODD_NAMES = ["", " ", "a b", "\"quoted\"", "back\\slash", "new\nline", "tab\t", "\x1b[31mred", "\x7f", "\u00e9\u20ac\U0001f600", "metadata",
@@ -22,7 +22,7 @@ def array(random, dtype, shape):
 
 
 def models(random):
-    """name: (tensors by name, metadata)"""
+    """Returns name: (tensors by name, metadata)."""
     yield "all-dtypes", {d: array(random, n, (3, 5)) for d, n in NUMPY_NAMES.items()}, {"format": "np"}
     yield "no-tensors", {}, {"only": "metadata"}
     yield "nothing", {}, None
@@ -61,14 +61,14 @@ def compare(tool, tally, name, expected, metadata, cats):
 
 
 def serialize(dtype, shape, data):
-    """one tensor through the package; before 0.8 it took dictionaries"""
+    """Writes one tensor with the package; versions before 0.8 take dictionaries."""
     if not hasattr(safetensors, "TensorSpec"):
         return safetensors.serialize({"t": {"dtype": dtype, "shape": shape, "data": data.tobytes()}})
     return safetensors.serialize({"t": safetensors.TensorSpec(dtype=dtype, shape=shape, data_ptr=data.ctypes.data, data_len=data.nbytes)})
 
 
 def check_other_dtypes(tool, tally, random):
-    """dtypes that numpy cannot hold, where this version of the package can write them"""
+    """Writes dtypes that numpy lacks, if this version of the package can."""
     for dtype, (name, bits) in OTHER_DTYPES.items():
         data = random.integers(0, 256, size=12 * bits // 8, dtype=numpy.uint8)
         try:

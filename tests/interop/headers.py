@@ -1,4 +1,4 @@
-"""Files with every kind of header: sound ones, then as many faults as chance will have. One seed, one sequence."""
+"""Generates random headers: valid ones, and ones with random faults. The same seed gives the same sequence."""
 import struct
 
 BITS = {"BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
@@ -24,7 +24,7 @@ EDITS = [b"{", b"}", b"[", b"]", b":", b",", b'"', b"\\", b" ", b"0", b"1", b"9"
 
 
 class Generator:
-    """random: a random.Random. odd: how likely a leaf of the header is a fault."""
+    """random: a random.Random. odd: the probability of a fault in each leaf of the header."""
 
     def __init__(self, random):
         self.random, self.odd, self.spaced = random, 0.0, False
@@ -54,7 +54,7 @@ class Generator:
         return "{" + self.blank() + body + self.blank() + self.pick(["}"], ["", "}}", "]"])
 
     def value(self, depth=0):
-        """any JSON at all"""
+        """Returns arbitrary JSON."""
         kind = self.random.randrange(8 if depth < 4 else 5)
         if kind == 0:
             return self.pick(NUMBERS, ODD_NUMBERS)
@@ -92,7 +92,7 @@ class Generator:
         return self.object([(self.string(k) if self.chance(0.97) else self.string(k.replace("d", "\\u0064")), v) for k, v in fields])
 
     def tensors(self):
-        """(name, dtype, shape, begin, end), sound"""
+        """Returns valid (name, dtype, shape, begin, end)."""
         at, found = 0, []
         names = self.random.sample(NAMES, self.random.randrange(6))
         for name in names:
@@ -111,7 +111,7 @@ class Generator:
         return found, at
 
     def shake(self, tensors):
-        """one fault between tensors: a gap, an overlap, a name twice, a reversed range, a shape that overflows"""
+        """Adds one fault between tensors: a gap, an overlap, a duplicate name, a reversed range, a shape that overflows."""
         if not tensors or not self.odd or not self.chance(0.5):
             return
         i = self.random.randrange(len(tensors))
@@ -146,7 +146,7 @@ class Generator:
         return text.encode("utf-8", "surrogatepass"), data
 
     def edit(self, text):
-        """bytes changed without regard for what they mean"""
+        """Changes random bytes."""
         text = bytearray(text)
         for _ in range(self.random.choice([1, 1, 1, 2, 4])):
             at = self.random.randrange(len(text) + 1)

@@ -1,6 +1,6 @@
-"""Models in several files beside the tools that people make them with: split by huggingface_hub, saved by it and by
-transformers' save_pretrained they open here with equal tensors; what is saved here loads there. What is not installed is
-skipped, and said."""
+"""Checks sharded models against the tools that people create them with: models split by huggingface_hub, or saved by it or by
+transformers' save_pretrained, open here with equal tensors; models saved here load there. Packages that are not installed
+are reported as skipped."""
 import importlib
 import json
 import os
@@ -41,7 +41,7 @@ def tensors_of(listed):
 
 
 def arrays(random):
-    """enough of them for several shards; one is larger than a shard may be, and one is empty"""
+    """Returns tensors for several shards; one is larger than the shard limit, one is empty."""
     kinds = [numpy.float32, numpy.float16, numpy.int64, numpy.uint8, numpy.bool_]
     all_of_them = {}
     for i in range(40):
@@ -52,7 +52,7 @@ def arrays(random):
     return all_of_them
 
 
-# nothing is fetched, and no progress is shown
+# no downloads, no progress bars
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error", TQDM_DISABLE="1")
 
 NAMES = {"float32": "F32", "float16": "F16", "int64": "I64", "uint8": "U8", "bool": "BOOL"}
@@ -63,7 +63,7 @@ def plain(named):
 
 
 def split_with_numpy(tool, tally, random):
-    """huggingface_hub's plan, the package's files, and the index as both libraries write it"""
+    """Splits with huggingface_hub's plan, writes files with the package, and writes the index as both libraries do."""
     if missing(tally, "huggingface_hub"):
         return
     from huggingface_hub import split_state_dict_into_shards_factory
@@ -103,7 +103,7 @@ def torch_models(random):
 
 
 def save_here(program, directory, tensors, limit):
-    """with st_save_sharded"""
+    """Saves with st_save_sharded."""
     os.mkdir(directory)
     request = struct.pack("<BQI", 2, limit, 0) + text(directory) + described(tensors, {"format": "pt"}, list(tensors))[1:]
     return list(written(program, [request]))[0]
@@ -130,7 +130,7 @@ def with_hub_and_torch(tool, tally, program, random):
         tally.check(isinstance(result, bytes), "saved here for huggingface_hub:", result)
 
         class Holder(torch.nn.Module):
-            """a model whose state is those tensors, under names that a module may have"""
+            """A module whose state consists of those tensors, under valid parameter names."""
 
             def state_dict(self, *arguments, **more):
                 return {n: torch.zeros_like(t) for n, t in named.items()}

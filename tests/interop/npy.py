@@ -1,4 +1,4 @@
-"""npy.py NPY DIRECTORY: examples/npy.c beside NumPy: files of either, and damaged ones."""
+"""npy.py NPY DIRECTORY: compares examples/npy.c with NumPy on valid and damaged files."""
 
 import os
 import struct
@@ -129,7 +129,7 @@ data[len(data) // 2] ^= 1
 with open(at("flipped.npz"), "wb") as out:
     out.write(data)
 refused(at("flipped.npz"), model)
-# small files that inflate to any size: one member with a false size, and members that share their data
+# small files that would inflate to any size: a member with a false size, and members that share their data
 def zip_of(members):  # (name, compressed data, claimed size, crc)
     body, directory, shared = b"", b"", {}
     for name, data, size, crc in members:
@@ -159,7 +159,7 @@ with open(at("claim.npz"), "wb") as out:
     out.write(zip_of([("a", packed, 0xFFFFFFF0, 0)]))
 assert "claims" in refused(at("claim.npz"), model)
 
-# a failure leaves the old file, and names cannot control the terminal
+# a failure keeps the old file, and names cannot send control characters to the terminal
 for names in (["a", "b" * 65532], ["a", "b" * 65000]):
     safetensors.numpy.save_file({name: numpy.zeros(2) for name in names}, model)
     with open(at("old.npz"), "wb") as out:

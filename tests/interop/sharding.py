@@ -1,5 +1,5 @@
-"""Models in several files: which tensor goes where, the index as json.dumps writes it but for values, which are written as
-given, and shards that the package loads. Index metadata is any JSON value in any layout."""
+"""Checks sharded models: which tensor goes into which shard, the text of the index, and that the package loads the shards. The
+index is what json.dumps writes, except that metadata values, which may be any JSON, keep their layout."""
 import json
 import os
 import struct
@@ -26,7 +26,7 @@ def random_value(random, depth=0):
 
 
 def spelled(random, value):
-    """as JSON text in some layout, with blanks around it"""
+    """Returns the value as JSON text in a random layout, with blanks around it."""
     separators = [(",", ":"), (", ", ": "), ("\n,\t", "  :\r\n")][random.integers(3)]
     spelling = json.dumps(value, ensure_ascii=bool(random.integers(2)), separators=separators, indent=[None, 1, "\t"][random.integers(3)])
     return " " * int(random.integers(3)) + spelling + "\n" * int(random.integers(2))

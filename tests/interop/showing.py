@@ -1,4 +1,4 @@
-"""st show against str() of NumPy arrays, its --stats and st convert against NumPy's own, on random arrays and slices."""
+"""Compares st show with str() of NumPy arrays, and --stats and st convert with NumPy, on random arrays and slices."""
 import os
 
 import numpy
@@ -42,7 +42,7 @@ def random_array(random):
 
 
 def random_ranges(random, shape):
-    """as st takes them, and as NumPy does"""
+    """Returns the slices in the syntax of st, and as NumPy indices."""
     texts, indices = [], []
     for extent in shape[:random.integers(0, len(shape) + 1)]:
         kind = random.integers(4)

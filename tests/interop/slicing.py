@@ -1,5 +1,5 @@
-"""st_view_shape, st_read_as and st_load against numpy's slicing and transposing: random views of random tensors of every dtype, as they are
-stored and as F32, of a mapped file, of one that is read, and many at once."""
+"""Compares st_view_shape, st_read_as and st_load with numpy's slicing and transposing: random views of random tensors of every
+dtype, unconverted and as F32, from mapped files and files that are read, one by one and in batches."""
 import ctypes
 import json
 import os
@@ -38,7 +38,7 @@ class LoadOptions(ctypes.Structure):
 
 
 def write_model(path, random):
-    """tensors of every dtype, of ranks 0 to 6, a few of them large; gives their arrays by name"""
+    """Writes tensors of every dtype with ranks 0 to 6, a few of them large; returns their arrays by name."""
     arrays, header, data = {}, {}, bytearray()
     for n in sorted(TYPES):
         for shape in [()] + [tuple(random.integers(1, 9, rank)) for rank in range(1, 7)] + [(0, 3), (300, 700), (40, 30, 50), (7, 90, 5, 60)]:
@@ -62,7 +62,7 @@ def write_model(path, random):
 
 
 class Case:
-    """a view, for numpy and for the library"""
+    """Returns a random view, for numpy and for the library."""
     def __init__(self, random, shape):
         rank = len(shape)
         count = int(random.integers(0, rank + 1))
@@ -113,7 +113,7 @@ def room_for(size):
 
 
 def same(got, want):
-    """bytes, and the guards around them"""
+    """Returns the destination bytes with guards around them."""
     return got[GUARD:-GUARD].tobytes() == want.tobytes() and bool((got[:GUARD] == 0xA5).all()) and bool((got[-GUARD:] == 0xA5).all())
 
 

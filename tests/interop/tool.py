@@ -1,4 +1,4 @@
-"""The command-line tool as a black box, and a count of what was checked."""
+"""Runs the command-line tool and counts checks."""
 import json
 import subprocess
 
@@ -11,7 +11,7 @@ class Tool:
         return subprocess.run([self.path, *arguments], cwd=self.directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def check(self, names):
-        """One verdict a file; its exit status must say the same."""
+        """Returns one verdict for each file; the exit status must agree."""
         done = self.run("check", "--json", *names)
         verdicts = [json.loads(line) for line in done.stdout.decode("utf-8").splitlines()]
         if [v["path"] for v in verdicts] != list(names):
@@ -34,7 +34,7 @@ class Tally:
         self.passed = self.failed = self.skipped = 0
 
     def check(self, good, *what):
-        """`what` is shown when it failed; the first 20 of them."""
+        """Counts a check; prints `what` for the first 20 failures."""
         if good:
             self.passed += 1
             return

@@ -1,11 +1,11 @@
-"""The tool's verdicts against the reference package's on generated headers.
+"""Compares the tool's results with the reference package's on generated headers.
 
-The two may differ by the five accidents of the reference, and by nothing else:
-  a tensor name twice, a metadata key twice            refused here: ST_ERR_DUPLICATE
-  an entry written as an array, a dtype as an object   refused here: ST_ERR_SCHEMA
-  an ignored number between 1e308 and 1e309            nothing is promised
-Which of them a header has is found with Python's JSON parser. Where that parser finds JSON, the status is worked out here
-too, with expected, actual and subject of a fault between tensors, and the tool must say exactly that.
+They may differ only in the five accidents of the reference:
+  a duplicate tensor name, a duplicate metadata key    rejected here: ST_ERR_DUPLICATE
+  an entry written as an array, a dtype as an object   rejected here: ST_ERR_SCHEMA
+  an ignored number between 1e308 and 1e309            either result
+Python's JSON parser finds which of them a header has. If that parser accepts a header, the expected status is computed here
+as well, with expected, actual and subject of faults between tensors, and the tool must report exactly these.
 """
 import json
 import os
@@ -24,17 +24,17 @@ BATCH = 1000
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 LARGE_NUMBER = re.compile(rb"[0-9]+(?:\.[0-9]+)?[eE]\+?[0-9]+|[0-9]{300,}(?:\.[0-9]+)?")
 
-# what the reference's message begins with -> what the tool may say
+# start of the reference's message -> permitted statuses of the tool
 CLASSES = [("header too small", {"ST_ERR_TRUNCATED"}), ("header too large", {"ST_ERR_HEADER_LIMIT"}), ("invalid header length", {"ST_ERR_TRUNCATED"}),
            ("invalid UTF-8", {"ST_ERR_UTF8"}),
-           # of what is not JSON: the reference parses all of it before it looks at entries, the tool goes byte by byte
+           # for invalid JSON: the reference parses the whole text before it looks at entries, the tool works byte by byte
            ("invalid JSON", {"ST_ERR_JSON", "ST_ERR_SCHEMA", "ST_ERR_DTYPE", "ST_ERR_DUPLICATE"}),
            ("invalid offset", {"ST_ERR_OFFSETS"}), ("overflow computing", {"ST_ERR_OVERFLOW"}), ("The slice is slicing", {"ST_ERR_SUBBYTE"}),
            ("invalid shape, data type", {"ST_ERR_SIZE"}), ("incomplete metadata", {"ST_ERR_TRUNCATED", "ST_ERR_TRAILING"})]
 
 
 class Object(list):
-    """an object's (key, value) pairs, all of them"""
+    """Returns an object's (key, value) pairs, with duplicates."""
 
 
 class Number(str):
@@ -46,7 +46,7 @@ def refuse(_):
 
 
 def power_of_ten(number):
-    """of its first digit that is not 0; -infinity where there is none"""
+    """Returns the decimal exponent of the first nonzero digit; -infinity for zero."""
     mantissa, _, exponent = number.lower().lstrip("-").partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = whole + fraction
@@ -55,7 +55,7 @@ def power_of_ten(number):
 
 
 def is_strict(value, depth=1):
-    """what Python's parser lets through and RFC 8259, the reference or the limits do not"""
+    """Rejects what Python's parser accepts and RFC 8259, the reference or the limits do not."""
     if isinstance(value, Number):
         return power_of_ten(value) < 309
     if isinstance(value, str):
@@ -66,7 +66,7 @@ def is_strict(value, depth=1):
 
 
 def parse(file):
-    """the header, or NOT_JSON"""
+    """Returns the parsed header, or NOT_JSON."""
     n = int.from_bytes(file[:8], "little")
     if len(file) < 8 or n > LIMIT or 8 + n > len(file):
         return NOT_JSON
@@ -78,7 +78,7 @@ def parse(file):
 
 
 def has_number_between(file):
-    """the fifth accident, sought in the bytes: a header that is not JSON may have it too"""
+    """Searches the bytes for the fifth accident, which headers that are not JSON may have, too."""
     return any(power_of_ten(n.decode()) == 308 for n in LARGE_NUMBER.findall(file))
 
 
@@ -95,7 +95,7 @@ def are_integers(value):
 
 
 def entry_fault(entry):
-    """the first fault inside an entry, or None"""
+    """Returns the first fault inside an entry, or None."""
     if not isinstance(entry, Object):
         return "ST_ERR_SCHEMA"
     seen = set()
@@ -114,7 +114,7 @@ def entry_fault(entry):
 
 
 def header_fault(header):
-    """the first fault of a header that is JSON, in the order of its bytes; then what is there twice; or None"""
+    """Returns the first fault of a JSON header in byte order, then duplicates; or None."""
     if not isinstance(header, Object):
         return "ST_ERR_SCHEMA"
     names, keys, metadata = [], [], 0
@@ -133,7 +133,7 @@ def header_fault(header):
 
 
 def has_accident(header):
-    """one of the first four"""
+    """Returns whether the header has one of the first four accidents."""
     entries = [(n, v) for n, v in header if n != "__metadata__"] if isinstance(header, Object) else []
     keys = [k for n, v in header if n == "__metadata__" and isinstance(v, Object) for k, _ in v] if isinstance(header, Object) else []
     objects = [v for _, v in entries if isinstance(v, Object) for n, v in v if n == "dtype" and isinstance(v, Object)]
@@ -141,7 +141,7 @@ def has_accident(header):
 
 
 def entries_of(header):
-    """(begin, end, name, bits of an element, shape) of all tensors of a header without a fault"""
+    """Returns (begin, end, name, element bits, shape) of all tensors of a header without faults."""
     entries = []
     for name, value in header:
         if name != "__metadata__":
@@ -152,7 +152,7 @@ def entries_of(header):
 
 
 def judge(entries, file):
-    """(status, expected, actual, tensor) of a header whose entries are sound each by itself; expected None: not compared"""
+    """Returns (status, expected, actual, tensor) of a header with valid entries; expected None: not compared."""
     at = 0
     for begin, end, name, bits, shape in sorted(entries, key=lambda e: e[:2]):
         if begin != at:
@@ -194,7 +194,7 @@ def is_of_class(said, status):
 
 
 def fault_between(file, said, got):
-    """why the two verdicts cannot both stand, or None"""
+    """Returns why the two results contradict each other, or None."""
     if has_number_between(file):
         return None
     status, header = got["status"], parse(file)

@@ -1,6 +1,6 @@
-"""The writer against the package's: the same bytes wherever the package is deterministic, and what is written here loads there.
+"""Compares the writer with the package's: the bytes are the same where the package is deterministic, and files written here load there.
 
-Models go to write.c through a pipe, many at a time."""
+write.c receives many models at a time through a pipe."""
 import os
 import struct
 import subprocess
@@ -102,7 +102,7 @@ def package_bytes(tensors, metadata):
 
 
 def written(program, requests):
-    """what write.c makes of each request: bytes, or a str that says why not"""
+    """Returns the result of write.c for each request: bytes, or a str with the error."""
     run = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def feed():
@@ -137,7 +137,7 @@ def written(program, requests):
 
 
 def check_same_bytes(program, tally, count, random):
-    """with one metadata entry at most the package is deterministic"""
+    """The package is deterministic with at most one metadata entry."""
     done = 0
     while done < count:
         models = [random_model(random, sorted(BITS), 1) for _ in range(min(BATCH, count - done))]
@@ -159,7 +159,7 @@ def same_values(value, dtype, shape, data):
 
 
 def check_loads(program, tool, tally, count, random):
-    """files with any metadata and all dtypes that the package reads; through a file, and from memory"""
+    """Files with any metadata and all dtypes that the package reads, loaded from files and from memory."""
     models = [random_model(random, sorted(BITS) + sorted(F6), 40) for _ in range(count)]
     ours = written(program, [described(t, m, shuffled(random, t)) for t, m in models])
     path = os.path.join(tool.directory, "written")
@@ -181,7 +181,7 @@ def check_loads(program, tool, tally, count, random):
 
 
 def check_numpy_save(program, tally, random):
-    """through the package's own numpy functions"""
+    """Loads through the package's numpy functions."""
     from safetensors.numpy import load, save
 
     tensors = {name: array(random, dtype, (2, 3)) for name, dtype in zip(ODD_NAMES, sorted(NUMPY_NAMES.values()) * 2)}
@@ -211,7 +211,7 @@ def check_torch(program, tally, random):
 
 
 def check_refused(program, tally):
-    """what the package makes unreadable files of, or panics at"""
+    """Contents of which the package writes unreadable files, or panics."""
     t = ("U8", [1], b"a")
     for label, request, status in (
         ("a tensor called __metadata__", described({"__metadata__": t}, None, ["__metadata__"]), "ST_ERR_ARGUMENT"),

@@ -1,5 +1,5 @@
 #!/bin/sh
-# callsites.sh: programs written from outside against the documented calls (tests/callsites) build and pass.
+# callsites.sh: builds and runs programs that use the documented calls (tests/callsites).
 check=callsites
 . tests/tools/lib.sh
 run=tests/callsites/run

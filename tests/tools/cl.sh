@@ -1,5 +1,5 @@
 #!/bin/sh
-# cl.sh: Microsoft's cl with the options of other compilers, as much of them as program.sh uses: CC="sh tests/tools/cl.sh".
+# cl.sh: runs Microsoft's cl with Unix-style options, as far as program.sh uses them: CC="sh tests/tools/cl.sh".
 out= previous= only= set=
 for arg in "$@"; do
     case $previous:$arg in

@@ -1,9 +1,8 @@
 #!/bin/sh
 # cover.sh [FIRST LAST]: runs the tests of the default build under gcov and lists every line and branch of rooms FIRST (6) to
-# LAST (12) of safetensors.h that no test takes. Only lines that contain STI_NEVER are excused, at most 20 of them. Of the
-# rooms after LAST, $line_floor % of the lines and $branch_floor % of the branches must be taken; the others are listed in
-# build/cover/missing.
-# Programs that define a config macro see another header, so they do not count.
+# LAST (12) of safetensors.h that no test executes. At most 20 lines, each with STI_NEVER, are exempt. In the rooms after
+# LAST the tests must execute $line_floor % of the lines and $branch_floor % of the branches; build/cover/missing lists
+# the others. Tests that define a config macro compile a different header and are left out.
 check=cover
 . tests/tools/lib.sh
 first=${1:-6} last=${2:-12}

@@ -1,5 +1,6 @@
 #!/bin/sh
-# format.sh [--fix]: clang-format 14 over every C and C++ file; a table set by hand stands between `clang-format off` and `on`.
+# format.sh [--fix]: checks or fixes all C and C++ files with clang-format 14. Hand-aligned tables are between
+# `clang-format off` and `on`.
 check=format
 . tests/tools/lib.sh
 have clang-format-14 || finish

@@ -1,6 +1,6 @@
 #!/bin/sh
-# fuzz.sh: every harness for $FUZZ_SECONDS (20) under libFuzzer with ASan and UBSan, $JOBS at once, starting from its seeds,
-# its regressions and what earlier runs found (build/fuzz/NAME.corpus). A finding is left in build/fuzz/NAME-*.
+# fuzz.sh: runs every harness for $FUZZ_SECONDS (20) under libFuzzer with ASan and UBSan, $JOBS at once. Each starts with its
+# seeds, its regressions and the corpus of earlier runs (build/fuzz/NAME.corpus). Findings are saved as build/fuzz/NAME-*.
 check=fuzz
 . tests/tools/lib.sh
 have clang-14 || finish

@@ -1,5 +1,5 @@
 #!/bin/sh
-# interop.sh: tests/interop against the reference package, with the Python of build/venv where that has it.
+# interop.sh: runs tests/interop with the reference package, using the Python of build/venv if it has the package.
 check=interop
 . tests/tools/lib.sh
 python=build/venv/bin/python

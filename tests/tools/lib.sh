@@ -1,12 +1,12 @@
-# lib.sh: what the checks share: counts, words, the list of tests. Sourced from the top of the repository, with $check set.
-# Each check ends with `finish`, which prints "NAME: N passed, N failed, N skipped".
+# lib.sh: functions that the checks share: counting, reporting, the list of tests. Source it from the top of the repository
+# with $check set. Each check ends with `finish`, which prints "NAME: N passed, N failed, N skipped".
 LC_ALL=C.UTF-8
 export LC_ALL
 passed=0 failed=0 skipped=0
 out=build/$check
 mkdir -p "$out"
 
-# the warnings of design: none of them may fire, and no pragma hides one
+# the code compiles without these warnings and without pragmas that disable them
 WARN_CXX="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wsign-conversion -Wcast-qual -Werror"
 WARN="$WARN_CXX -Wstrict-prototypes"
 
@@ -19,7 +19,7 @@ skip() {
     skipped=$((skipped + 1))
     echo "skipped $check: $*"
 }
-# have TOOL...: whether all are here; if not, a skip, which is a failure in CI, where tests/tools/install brought them
+# have TOOL...: returns whether all tools exist; if not, counts a skip, or in CI, which installs all tools, a failure
 have() {
     for tool in "$@"; do
         command -v "$tool" >/dev/null 2>&1 && continue
@@ -27,7 +27,7 @@ have() {
         return 1
     done
 }
-# try LABEL COMMAND...: passes if the command does; shows what it said otherwise
+# try LABEL COMMAND...: passes if the command succeeds; otherwise prints its output
 try() {
     label=$1
     shift

@@ -1,6 +1,6 @@
 #!/bin/sh
-# nightly.sh TARGET...: makes each target whole, with $FUZZ_SECONDS (600) of each fuzzer, and writes the results to
-# tests/NIGHTLY.md. Each target's log lies in build/nightly.
+# nightly.sh TARGET...: makes each target without shortcuts, with $FUZZ_SECONDS (600) for each fuzzer, and writes the results
+# to tests/NIGHTLY.md. Logs are in build/nightly.
 set -u
 FUZZ_SECONDS=${FUZZ_SECONDS:-600}
 MAKE="${MAKE:-make} FUZZ_SECONDS=$FUZZ_SECONDS"

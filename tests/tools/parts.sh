@@ -1,5 +1,5 @@
-# parts.sh: builds in $OUT the parts that the programs "$@" share, and lists them in $PARTS; program.sh says what they are.
-# Sourced. A chain of parts is built in order, and the two chains at once.
+# parts.sh: builds the parts that the programs "$@" share in $OUT and lists them in $PARTS (see program.sh). Source it.
+# The parts of a chain are built in order, the two chains in parallel.
 library=$(grep -L ST_IMPLEMENTATION "$@" | head -n 1)
 tool=$(printf '%s\n' "$@" | grep '\.sh$' | head -n 1)
 quick=$(printf '%s\n' "$@" | grep 'quick\.c$' | head -n 1)

@@ -3,13 +3,13 @@
 #   tests/NAME.c     a test
 #   fuzz/NAME.c      a fuzz harness with its replay main, over its seeds and regressions
 #   tests/NAME.sh    a script that drives the command-line tool
-# A source that names ST_IMPLEMENTATION contains the library; the others are linked to one object of it. Several programs
-# share parts, which tests/tools/programs.sh builds before it starts the programs:
+# Sources that contain ST_IMPLEMENTATION contain the library; others are linked with an object file of it. Programs share
+# these parts, which tests/tools/programs.sh builds before it starts them:
 #   library.o   the library         plain.o   tests/quick/plain.c
 #   st          the tool            inside    the tests of tests/inside/inside.c in one program
-# and which it lists in $PARTS; without that list, this script builds the parts itself, and each test alone.
-# Everything lies in $OUT. The output goes to $OUT/NAME.log, whose last line is the sum. A program that does not build,
-# dies, or ends without its sum counts as one failure.
+# and lists in $PARTS. If PARTS is unset, this script builds the parts itself, and each test as a program of its own.
+# All output files are in $OUT. A program's output goes to $OUT/NAME.log, whose last line is the total. A program that does
+# not build, crashes, or does not print its total counts as one failure.
 #   CC CFLAGS LDFLAGS   the compiler                    EXE      suffix of programs (.exe)
 #   WHOLE_CFLAGS        more flags for a test that      RUN      what starts programs
 #                       contains the library, alone     LIMIT    seconds one program may run
@@ -71,7 +71,7 @@ failure() {
 }
 : >"$log"
 for p in $parts; do
-    # on its own, this script builds what is missing or older than its sources
+    # without PARTS, build what is missing or older than its sources
     [ "${PARTS:-}" ] || { made "$p" && [ -z "$(find safetensors.h examples/st tests -newer "$OUT/$p" -name '*.[ch]')" ]; } || part "$p"
     made "$p" || { cat "$OUT/$p.said" >"$log"; failure "$p does not build"; }
     case $p in *.o) sources="$sources $OUT/$p" ;; esac

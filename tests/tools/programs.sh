@@ -1,7 +1,7 @@
 #!/bin/sh
-# programs.sh NAME SOURCE...: builds and runs these tests, harnesses and scripts (program.sh says how), $JOBS at once, in
-# build/NAME.
-# Prints what failed, a line a program, and the sum of all ("NAME: ..."; only the figures for NAME "test").
+# programs.sh NAME SOURCE...: builds and runs tests, harnesses and scripts (see program.sh), $JOBS at once, in build/NAME.
+# Prints the output of failed programs, one line for each program, and the total ("NAME: ..."; without "NAME: " if NAME is
+# "test").
 set -u
 check=$1
 shift

@@ -1,7 +1,7 @@
 #!/bin/sh
-# rooms.sh [--size]: the header's own order. Rooms are numbered upwards, each with a sentence and a `uses:` line that names
-# only rooms above it, and it really uses no others; no function is declared before it is defined; none is over 70
-# lines (100: the few below); no operating system is named outside rooms 5 and 13; the title's version is the macros'.
+# rooms.sh [--size]: checks the structure of safetensors.h. Rooms are numbered in order, each with a description and a `uses:`
+# line that lists earlier rooms only, and uses no others. Functions are defined before they are used, and have at most 70
+# lines (100: the exceptions below). Only rooms 5 and 13 name operating systems. The title's version matches the macros.
 check=rooms
 . tests/tools/lib.sh
 long_allowed='' # a switch over tokens or a SIMD kernel

@@ -1,6 +1,6 @@
 #!/bin/sh
-# size.sh: prints figures and checks none: lines of the header, its text by compiler and config, what compiling it costs
-# beside stb_image.h (Debian's libstb-dev), and the stack of its deepest path of calls, hosted and on a Cortex-M4.
+# size.sh: prints figures and checks none: the header's lines, its code size by compiler and configuration, its compile time
+# compared with stb_image.h (Debian's libstb-dev), and the stack depth of its deepest call path, hosted and on a Cortex-M4.
 set -u
 out=build/size
 mkdir -p $out
@@ -29,7 +29,7 @@ row "gcc -Os ST_FREESTANDING" gcc -Os -DST_FREESTANDING
 row "mingw x86_64 -Os" x86_64-w64-mingw32-gcc -Os
 row "Cortex-M4 -Os ST_FREESTANDING" arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -Os -ffreestanding -DST_FREESTANDING
 
-# stb_image: where gcc finds it
+# stb_image.h, as found by gcc
 for name in stb_image.h stb/stb_image.h; do
     printf '#define STB_IMAGE_IMPLEMENTATION\n#include <%s>\n' $name >$out/stb.c
     gcc -E $out/stb.c >/dev/null 2>&1 && break

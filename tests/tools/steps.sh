@@ -1,8 +1,8 @@
 #!/bin/sh
-# steps.sh LOGS TARGET...: makes each target, $JOBS at once, with its output in LOGS/TARGET.log. Prints a line for each with
-# its time and sum, what it skipped, the tail of its log where it failed (but what passed), and last the sum of all.
-# A target in $DONE was made before: its log counts, and it is not made again. `fuzz` is made first and by itself, on
-# $JOBS processors: its inputs are worth what the time of their processor is.
+# steps.sh LOGS TARGET...: makes each target, $JOBS at once, with its output in LOGS/TARGET.log. For each it prints a line with
+# its time and total, its skips, and if it failed the end of its log without passed lines; last comes the grand total.
+# Targets listed in $DONE are not made again; their existing logs count. `fuzz` runs first and alone, with $JOBS processes,
+# as its time limit is only useful if it has the processors for itself.
 set -u
 if [ "$1" = --one ]; then
     target=$2
