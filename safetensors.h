@@ -30,7 +30,7 @@
  *   copy raw bytes                              st_read
  *   read a tensor or a slice as float           st_read_as
  *   load many tensors, on several threads       st_load
- *   load through a device or a reader of yours  st_plan_load
+ *   get the byte ranges to read them myself     st_plan_load
  *   convert an array of numbers                 st_convert
  *   read without allocating memory              st_scan_begin, st_scan_next
  *   save a file                                 st_save
@@ -79,6 +79,7 @@
  *   Saving is atomic: the old file stays in place until the new one is complete and flushed to the device. The same
  *   input gives the same bytes: those of the reference implementation, with metadata keys sorted.
  *
+ *   Data to save is little-endian: on a big-endian machine swap it first, as no call of the library does.
  *   An open model is saved with st_contents_of(model). Tensors without data are read from contents.from or made by
  *   options.fill. Tensors that never fit into memory together are streamed with st_writer_*.
  *
@@ -95,18 +96,18 @@
  *   Between steps 2 and 4 the directory does not open, so nobody reads a mixture of two models.
  *
  * 6 NUMBERS
- *   st_read_as, st_load and st_convert round each value once, to nearest, ties to even. Out of range:
+ *   st_read_as, st_load and st_convert round each value once, to nearest, ties to even. Special values:
  *
  *       from \ to          BOOL         I8..I64, U8..U64    F64 F32 F16 BF16 F8_E5M2   F8_E4M3, F8_*FNUZ
- *       BOOL, integers     1 unless 0   saturates           infinity                   largest value
- *       finite float       1 unless 0   rounds, saturates   infinity                   largest value
+ *       too large          1            saturates           infinity                   largest value
+ *       other numbers      1 unless 0   rounds              rounds                     rounds
  *       -0                 0            0                   -0                         -0; FNUZ: 0
  *       infinity           1            saturates           infinity                   largest value
  *       NaN                1            0                   NaN, quiet, same sign      NaN, same sign; FNUZ: its NaN
  *
  *   Readable: every dtype but C64. BOOL is false only for the byte 0; F4 is E2M1, low nibble first; F6_* packs four
  *   values into three bytes, low bits first; F8_E8M0 is a power of two from 2^-127 to 2^127, or NaN.
- *   Writable: every dtype but F4, F6_*, F8_E8M0 and C64. Converting a dtype to itself copies the bytes unchanged.
+ *   Writable: every dtype but F4, F6_*, F8_E8M0 and C64. Reading a dtype as itself keeps every bit.
  *
  * 7 LIFETIME
  *   Names, shapes, metadata and data reached from a model stay valid until st_close. A model owns one block of memory,
@@ -128,17 +129,18 @@
  *
  *   A file with several faults reports the first of: header limit; truncated header; out of memory; UTF-8 of the
  *   whole header; JSON, schema, dtype and repeated fields, in byte order; duplicate names and metadata keys; then, in
- *   the order of the data, offsets, overflow, sub-byte, size; last the length of the file. If one of them fails and the
- *   file starts like another format, the error is ST_ERR_FORMAT instead. Every source gives the same verdict.
+ *   the order of the data, offsets, overflow, sub-byte, size; last the length of the file. If any of these fails and
+ *   the first bytes are those of another format (ZIP, HTML, ...), the status is ST_ERR_FORMAT instead. Every source
+ *   gives the same verdict.
  *
- *   error.position is the offset of the first byte that cannot stand there. For a duplicate key or an unknown dtype it
- *   is the opening quote, for a missing field the closing brace, for wrong offsets or sizes the opening quote of the
+ *   error.position is the offset of the first byte that makes the file invalid. For a duplicate key or an unknown dtype
+ *   it is the opening quote, for a missing field the closing brace, for wrong offsets or sizes the opening quote of the
  *   tensor's name, for a wrong file length the end of the file.
  *
  * 10 WHAT IS ACCEPTED
- *   What the reference implementation (Rust crate safetensors) accepts, with five exceptions. Refused here: a duplicate
- *   tensor name, a duplicate metadata key, an entry written as an array, a dtype written as an object. Numbers in
- *   ignored fields: 1e309 and above are refused, below 1e308 accepted, between them either may happen.
+ *   What the reference implementation (Rust crate safetensors) accepts, with five exceptions. Refused here are (1) a
+ *   duplicate tensor name, (2) a duplicate metadata key, (3) an entry written as an array, (4) a dtype written as an
+ *   object, (5) numbers of 1e309 and above in ignored fields; below 1e308 they are accepted, in between either.
  *   ST_OPEN_TRAILING, ST_OPEN_UNKNOWN_DTYPES and ST_OPEN_PARTIAL accept more.
  *
  * 11 LIMITS
@@ -159,7 +161,7 @@
  *   ST_NO_MMAP          read files with positional reads, never map them       [off]
  *   ST_NO_MALLOC        no default allocator                                   [off]
  *   ST_NO_WRITER        no saving                                              [off]
- *   ST_NO_CONVERT       no conversion of numbers                               [off]
+ *   ST_NO_CONVERT       no st_convert; reading as another dtype fails          [off]
  *   ST_NO_SIMD          no vector instructions                                 [off]
  *   ST_NO_ERROR_TEXT    st_error.subject and st_error.message stay empty       [off]
  *   ST_FREESTANDING     ST_NO_FILES, ST_NO_MALLOC, and no libc header          [off]
@@ -169,8 +171,10 @@
  * 13 MICROCONTROLLERS
  *   Define ST_FREESTANDING. Either walk a header in flash with st_scan_begin, which needs no memory, or open with
  *   st_open_memory or st_open_io and a buffer in st_open_options.work. If the buffer is too small, the status is
- *   ST_ERR_MEMORY and error.expected a size that suffices. The compiler may still call memcpy, memmove, memset and
- *   memcmp, and its runtime library for 64-bit arithmetic. No recursion, no writable data.
+ *   ST_ERR_MEMORY and error.expected a size that suffices. scan.tensor.data has any alignment and is little-endian:
+ *   take values out with memcpy. Compile with -ffunction-sections and link with -Wl,--gc-sections: a scan is then about
+ *   14 KB of Cortex-M4 code, 9 KB with ST_NO_ERROR_TEXT. The compiler may still call memcpy, memmove, memset, memcmp
+ *   and its runtime library for 64-bit arithmetic. No recursion, no writable data.
  *
  * 14 C++
  *   The declarations work from C++11 on. Compile the implementation in a .c file, or in a .cc file if old-style casts
@@ -237,8 +241,8 @@ extern "C" {
 #endif
 
 /* ---- 3 types --------------------------------------------------------------------------------------------------------
- * What calls take and return. Zero is the default of every option. Structs grow at their end; enumerators keep their
- * numbers.
+ * What calls take and return. Zero is the default of every option, but a zeroed st_range is empty. Structs grow at
+ * their end; enumerators keep their numbers.
  * uses: 2
  * ------------------------------------------------------------------------------------------------------------------ */
 /* sets all fields of a struct to their defaults: st_save_options options = ST_ZERO_INIT; */
@@ -315,7 +319,8 @@ typedef enum st_dtype {
     ST_DTYPE_32_BITS_ = 0x7fffffff
 } st_dtype;
 
-#define ST_AS_STORED ST_DTYPE_UNKNOWN /* as the target dtype of a read: do not convert */
+/* As the target dtype of a read: keep the dtype. The values still get the machine's byte order, except by st_read. */
+#define ST_AS_STORED ST_DTYPE_UNKNOWN
 
 typedef struct st_pair { /* one metadata entry: UTF-8, NUL-terminated; may contain NUL, see *_bytes */
     const char *key, *value;
@@ -326,7 +331,7 @@ typedef struct st_tensor {
     const char *name; /* UTF-8, NUL-terminated; may contain NUL, see name_bytes */
     st_dtype dtype;
     uint32_t rank;          /* number of dimensions; 0: a scalar */
-    const uint64_t *shape;  /* rank dimensions in elements, slowest first; 0 is legal */
+    const uint64_t *shape;  /* rank dimensions in elements, slowest first; a dimension may be 0 */
     const void *data;       /* the bytes, little-endian, any alignment; NULL: neither mapped nor in memory */
     size_t name_bytes;      /* without the final NUL */
     uint64_t bytes;         /* size of the data */
@@ -394,8 +399,8 @@ typedef struct st_io { /* one file behind a callback */
 typedef struct st_files { /* a file system of the caller's: an archive, game assets, a browser's folder */
     void *user;
     /* Fills *file, which is zeroed. Returns 0, ST_IO_NOT_FOUND (also for a directory), or a code of its own. Paths are
-     * joined with "/". st_open may open a shard twice. Files past the 64th of a model are closed then, and reopened for
-     * each st_read, from any thread, unless `mapped` is set. */
+     * joined with "/". st_open may open a shard twice. After st_open only the first 64 files of a model stay open;
+     * others are reopened for each st_read, from any thread, unless `mapped` is set. */
     int (*open)(void *user, const char *path, st_io *file);
     void (*close)(void *user, st_io *file); /* called once for each open that returned 0 */
     /* Calls each with every name in the directory (a name, not a path) until it returns non-zero, and returns that
@@ -420,7 +425,7 @@ typedef struct st_open_options {
 
 typedef struct st_range { /* elements start, start + step, ... below stop, of one dimension */
     uint64_t start;
-    uint64_t stop; /* UINT64_MAX: to the end. The range is empty if stop equals start, so also if both are 0 */
+    uint64_t stop; /* UINT64_MAX: to the end, so {0, UINT64_MAX, 1} is a whole dimension. Empty if stop equals start */
     uint64_t step; /* 0 is 1 */
 } st_range;
 
@@ -458,9 +463,11 @@ typedef struct st_load_item { /* what st_load reads, and where it puts it */
 
 typedef struct st_load_options {
     unsigned part, part_count; /* load only part number `part`, from 0, of part_count; part_count 0 is 1 */
-    st_progress progress;      /* called after each request; total: bytes that this part reads */
-    void *user;                /* for progress */
-    st_buffer work;            /* if not NULL, temporary memory comes from here, not from the model's allocator */
+    /* called by the calling thread after each request, with the stored bytes of this part, gaps in views that are read
+     * through included; to stop the other parts after an error, return non-zero from theirs */
+    st_progress progress;
+    void *user;     /* for progress */
+    st_buffer work; /* if not NULL, temporary memory comes from here, not from the model's allocator */
 } st_load_options;
 
 typedef struct st_extent { /* consecutive bytes of a file, and where they go */
@@ -511,9 +518,9 @@ typedef struct st_save_options {
 typedef struct st_writer st_writer;
 
 /* ---- 4 calls --------------------------------------------------------------------------------------------------------
- * Errors lists what a call adds to ST_ERR_ARGUMENT for NULL and unknown flags. After an error outputs are untouched
- * unless the block says otherwise. Every call may run in several threads on one open model unless the block says
- * otherwise.
+ * Every call can fail with ST_ERR_ARGUMENT for NULL arguments and unknown flags; Errors lists the rest. After an error
+ * outputs are untouched unless the block says otherwise. Every call may run in several threads on one open model unless
+ * the block says otherwise.
  * uses: 3
  * ------------------------------------------------------------------------------------------------------------------ */
 
@@ -547,7 +554,7 @@ ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
  * An index is not trusted: its paths must be relative, valid on every system, and end in .safetensors. Symbolic links
  * are followed; an index cannot create them. Tensors that the index does not name are served too, and its total_size is
  * ignored.
- * Errors: every status from ST_ERR_ARGUMENT to ST_ERR_OFFSETS, as explained under ERRORS in the manual, and
+ * Errors: statuses 1 to 17 (ST_ERR_ARGUMENT to ST_ERR_OFFSETS, see ERRORS in the manual), and
  *   ST_ERR_NOT_FOUND    no such path, or a directory without a model
  *   ST_ERR_SHARD        a shard is missing, or the same file as another; a shard does not contain a tensor that the
  *                       index assigns to it; a tensor is in two shards; a directory holds several candidates
@@ -588,7 +595,7 @@ ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, c
                                 st_error *error);
 
 /* Opens a model from a file behind a callback.
- *   io  copied; read_at and what it uses must live until st_close, which calls nothing
+ *   io  copied; read_at and what it uses must live until st_close, which does not call it
  * Errors: as st_open of a file; ST_ERR_TOO_LARGE also if io->bytes is 2^63 or more. */
 ST_API st_status st_open_io(st_model **model, const st_io *io, const st_open_options *options, st_error *error);
 
@@ -623,8 +630,8 @@ ST_API const st_tensor *st_next_unused(const st_model *model, const unsigned cha
 ST_API const st_pair *st_find_metadata(const st_model *model, const char *key);
 
 /* Lists other names of tensors that share their bytes (tied weights). st_find does not know these names.
- * Sources: param_sharing in the metadata of the index (lists of names, the first existing one stands for the others),
- * and names that the reference tools dropped on saving (metadata that maps a missing name to the name of a tensor).
+ * Sources: param_sharing in the metadata of the index (lists of names, of which the first that is a tensor stands for
+ * all), and names that the reference tools dropped on saving (metadata that maps a missing name to a tensor's name).
  *   memory   receives the list and its texts; NULL: only ask how much is needed
  *   aliases  receives the list, which lies in memory; *count its length
  * Errors: ST_ERR_ARGUMENT  there are aliases, and memory is NULL or too small; error->expected bytes suffice
@@ -669,8 +676,9 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
  *         ST_ERR_DTYPE        a tensor of unknown dtype can only be read whole and as stored
  *         ST_ERR_TOO_LARGE    more than 24 axes remain after joining adjacent ones
  *         ST_ERR_MEMORY, ST_ERR_IO  the contents of dst are undefined
- * Memory: none if the data is in memory, mapped, or long runs read straight into dst. Else a buffer of up to 1 MiB from
- * the model's allocator (256 bytes of stack for a model in a work buffer); gaps of up to 64 KiB are read through.
+ * Memory: none if the data is in memory or mapped, or if long runs are read straight into dst. Else a buffer of up to
+ * 1 MiB from the model's allocator (256 bytes of stack for a model in a work buffer). Gaps of up to 64 KiB are read
+ * through.
  * Cost: one pass over the data. */
 ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, const st_view *view, st_dtype as, void *dst,
                             size_t dst_bytes, st_error *error);
@@ -689,8 +697,9 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
  *   ST_ERR_CANCELLED  progress returned non-zero; likewise
  * Files are read with positional reads of up to 8 MiB, straight into dst where nothing is converted, and asked for
  * ahead where they are not in the system's cache. What is converted comes from the mapping, if there is one.
- * Memory, freed on return: 40 bytes an item and a buffer of up to 1 MiB (8 MiB behind a callback), from options.work
- * (256 bytes suffice for the buffer) or the model's allocator. Cost: O(n log n) in items for each part. */
+ * Memory, freed on return: 40 bytes an item and a buffer of up to 1 MiB (8 MiB behind a callback), from the model's
+ * allocator or options.work, where 40 bytes an item + 256 suffice and more is faster.
+ * Cost: O(n log n) in items for each part. */
 ST_API st_status st_load(const st_model *model, const st_load_item *items, size_t count, const st_load_options *options,
                          st_error *error);
 
@@ -740,7 +749,7 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
  * Errors: ST_ERR_ARGUMENT   fewer bytes than the header needs; error->expected: how many to provide (at first 8)
  *         ST_ERR_TOO_LARGE  over 1,024 tensors, 1,024 metadata entries or 16 dimensions
  *         and those of opening a file
- * Memory: none but *scan; at most 768 bytes of stack on a Cortex-M4.
+ * Memory: none but *scan (about 500 bytes); at most 768 bytes of stack on a Cortex-M4.
  * Cost: the header is read once, once more for each 64 names and each 64 metadata keys, and, if the data has another
  * order than the header, once more for each 64 tensors. */
 ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
@@ -821,7 +830,7 @@ ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, 
  *   ST_ERR_JSON          a value of the index is not JSON
  *   ST_ERR_HEADER_LIMIT  an index over 100,000,000 bytes
  * While writing, those of st_save. The directory is as before unless the message says otherwise: a rename or a removal
- * failed. Headers within a few percent of the limit are refused only here.
+ * failed. A header slightly under the limit may be refused only now.
  * Files: all are written under temporary names first. If a file has the name of a new shard, the older index is
  * removed. Then the shards are renamed, then the index. Then the older model.safetensors is removed (or the older
  * index, if the new model is one file), and last all other files called model-NNNNN-of-MMMMM.safetensors. A crash
@@ -845,7 +854,7 @@ ST_API st_status st_save_index(const char *directory, const st_contents *content
  * st_writer_open, st_writer_add ..., st_writer_begin, st_writer_write ..., st_writer_finish, st_writer_close.
  *   writer  receives the writer, to be closed with st_writer_close; NULL after an error
  *   path    as st_save; NULL if options->sink is set
- *   options NULL: defaults. Not allowed: those of st_save, fill, progress
+ *   options NULL: defaults. Not allowed: max_shard_bytes, ST_SAVE_IN_PLACE, fill, progress
  * path, work and what callbacks use must live until st_writer_close. Nothing touches the file system before
  * st_writer_begin. Calls in the wrong order fail with ST_ERR_STATE and change nothing. */
 ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_save_options *options, st_error *error);
@@ -870,7 +879,8 @@ ST_API const st_tensor *st_writer_next(const st_writer *writer);
  *         ST_ERR_IO        final: the writer can only be closed */
 ST_API st_status st_writer_write(st_writer *writer, const void *bytes, size_t n, st_error *error);
 
-/* Writes the next n bytes of one tensor, found by its name. Files only; must not be mixed with st_writer_write.
+/* Writes the next n bytes of the declared tensor that has the name of `tensor`, whose other fields are not used. Files
+ * only; must not be mixed with st_writer_write.
  * Errors: ST_ERR_NOT_FOUND    no such tensor
  *         ST_ERR_ARGUMENT     more bytes than the tensor lacks
  *         ST_ERR_UNSUPPORTED  the output is a sink
@@ -889,7 +899,7 @@ ST_API void st_writer_close(st_writer *writer);
  *   metadata  metadata_count pairs, as in st_contents; NULL: remove the metadata
  *   options   ST_SAVE_IN_PLACE: overwrite the header where the new one fits, which takes one write on a file of any
  *             size. A crash during it can leave a header that no reader accepts; the tensor data is never touched.
- *             Also allowed: align and slack (not in place), progress, allocator, ST_SAVE_NO_SYNC
+ *             Also allowed: progress, allocator, ST_SAVE_NO_SYNC and, without ST_SAVE_IN_PLACE, align and slack
  * Without the flag a new file is written, atomically as by st_save. The header keeps its length if the new one fits,
  * else slack and alignment of the data are kept.
  * Errors: as st_open and st_save, and in place
@@ -1013,9 +1023,10 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_FAST64 0
 #endif
 
-/* SSE2 and NEON are used where the compiler targets them. AVX2 with F16C is compiled beside SSE2 and chosen at run time.
- * AVX2 is left out where no runtime library can detect the processor, and for gcc on 64-bit Windows, which misaligns
- * the stack for 32-byte vectors (gcc bug 54412). Intrinsics headers include libc headers: none when freestanding. */
+/* SSE2 and NEON are used where the compiler targets them. AVX2 with F16C is compiled beside SSE2 and chosen at run
+ * time. AVX2 is left out where no runtime library can detect the processor, and for gcc on 64-bit Windows, which
+ * misaligns the stack for 32-byte vectors (gcc bug 54412). Intrinsics headers include libc headers: none when
+ * freestanding. */
 #if defined(ST_NO_SIMD) || defined(ST_FREESTANDING) || defined(__TINYC__)
 #define STI_SSE2 0
 #elif (defined(__GNUC__) && defined(__SSE2__)) || \
@@ -1062,6 +1073,13 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #else
 #define STI_NOINLINE
 #define STI_COLD
+#endif
+
+/* for small functions with many callers: out of line where the compiler optimizes for size */
+#if defined(__OPTIMIZE_SIZE__)
+#define STI_SHARED STI_NOINLINE static
+#else
+#define STI_SHARED static
 #endif
 
 /* For functions of a few instructions, and for kernels whose constant arguments must be propagated. Builds without
@@ -1144,21 +1162,21 @@ static int sti_multiply64(uint64_t a, uint64_t b, uint64_t *product) {
 }
 
 /* Adds file offsets. UINT64_MAX stands for overflow: no file is that long. */
-static uint64_t sti_add64_saturated(uint64_t a, uint64_t b) {
+STI_SHARED uint64_t sti_add64_saturated(uint64_t a, uint64_t b) {
     return b > UINT64_MAX - a ? UINT64_MAX : a + b;
 }
 
 /* Adds memory sizes. SIZE_MAX stands for overflow: every allocation of that size fails. */
-static size_t sti_add_saturated(size_t a, size_t b) {
+STI_SHARED size_t sti_add_saturated(size_t a, size_t b) {
     return b > SIZE_MAX - a ? SIZE_MAX : a + b;
 }
 
-static size_t sti_multiply_saturated(size_t count, size_t size) {
+STI_SHARED size_t sti_multiply_saturated(size_t count, size_t size) {
     return size && count > SIZE_MAX / size ? SIZE_MAX : count * size;
 }
 
 /* Rounds n up to a multiple of 8. SIZE_MAX, the mark of overflow, becomes SIZE_MAX - 7. */
-static size_t sti_round8(size_t n) {
+STI_SHARED size_t sti_round8(size_t n) {
     return sti_add_saturated(n, 7) & ~(size_t)7;
 }
 
@@ -1559,8 +1577,8 @@ static st_status sti_json_colon(sti_json *j) {
     return ST_OK;
 }
 
-/* Skips the opening bracket of a container, and the closing bracket if the container is empty. Sets *has_item to 1 if an
- * item follows. */
+/* Skips the opening bracket of a container, and the closing bracket if the container is empty. Sets *has_item to 1
+ * if an item follows. */
 STI_NOINLINE static st_status sti_json_enter(sti_json *j, int open, int *has_item, const char *sentence) {
     *has_item = 0;
     if (sti_json_peek(j) != open) return sti_json_fail_type(j, sentence);
@@ -1809,8 +1827,8 @@ STI_INLINE unsigned sti_digit_bits(uint64_t digits) {
     return non_digits ? sti_lowest_bit(non_digits) & ~7u : 64;
 }
 
-/* Returns the value of 8 digits, the first in the lowest byte. Combines pairs, then fours, then all eight. Lanes hold at
- * most 99, 9,999 and 99,999,999: none carries into the next. */
+/* Returns the value of 8 digits, the first in the lowest byte. Combines pairs, then fours, then all eight. Lanes
+ * hold at most 99, 9,999 and 99,999,999: none carries into the next. */
 STI_INLINE uint64_t sti_eight_digits(uint64_t digits) {
     digits = (digits * 10 + (digits >> 8)) & 0x00FF00FF00FF00FFu;
     digits = (digits * 100 + (digits >> 16)) & 0x0000FFFF0000FFFFu;
@@ -1906,8 +1924,8 @@ STI_COLD static st_status sti_json_skip_literal(sti_json *j, const char *text) {
     return ST_OK;
 }
 
-/* Skips a value that is not a container. The caller lends *string to keep this frame small: the callers have the largest
- * frames of the scanner. */
+/* Skips a value that is not a container. The caller lends *string to keep this frame small: the callers have the
+ * largest frames of the scanner. */
 STI_NOINLINE static st_status sti_json_skip_scalar(sti_json *j, sti_string *string) {
     int c = sti_json_peek(j);
     switch (c) {
@@ -1999,8 +2017,8 @@ static size_t sti_json_character(sti_json *j, int escaped, unsigned char out[4])
     return n;
 }
 
-/* Returns 1 if two texts are equal after decoding. a_escaped and b_escaped tell which text contains JSON escapes. A text
- * that is not UTF-8 equals nothing. */
+/* Returns 1 if two texts are equal after decoding. a_escaped and b_escaped tell which text contains JSON escapes. A
+ * text that is not UTF-8 equals nothing. */
 STI_COLD static int sti_json_equal(sti_span a, int a_escaped, sti_span b, int b_escaped) {
     sti_json x = sti_json_of_text(a), y = sti_json_of_text(b);
     unsigned char p[4], q[4];
@@ -2268,16 +2286,14 @@ typedef struct sti_header {
 #endif
 } sti_header;
 
-static sti_header sti_header_init(const unsigned char *text, size_t n, unsigned flags, st_error *error) {
-    sti_header h;
-    ST_MEMSET(&h, 0, sizeof h);
-    h.json.at = h.text = text;
-    h.json.end = text + n;
-    h.json.end_offset = (uint32_t)n; /* at most UINT32_MAX, see sti_header_limit */
-    h.json.base_offset = 8;
-    h.json.error = error;
-    h.flags = flags;
-    return h;
+static void sti_header_init(sti_header *h, const unsigned char *text, size_t n, unsigned flags, st_error *error) {
+    ST_MEMSET(h, 0, sizeof *h);
+    h->json.at = h->text = text;
+    h->json.end = text + n;
+    h->json.end_offset = (uint32_t)n; /* at most UINT32_MAX, see sti_header_limit */
+    h->json.base_offset = 8;
+    h->json.error = error;
+    h->flags = flags;
 }
 
 /* returns the text between the quotes of a string already parsed; offset: of its opening quote */
@@ -2947,9 +2963,10 @@ static st_status sti_scan_check_names(const sti_header *h, uint32_t *offsets) {
 
 /* returns the error of the tensor with the data_offsets array at this offset; end: where the previous tensor ends */
 STI_COLD static st_status sti_scan_report(const sti_header *h, uint32_t offset, uint64_t end) {
-    sti_header walk = sti_header_init(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
+    sti_header walk;
     sti_entry e;
     int has_next;
+    sti_header_init(&walk, h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
     do (void)sti_header_next(&walk, &e, &has_next); /* cannot fail: parsed before */
     while (walk.array_offset != offset);
     return sti_entry_check(h, &e, &end);
@@ -2967,7 +2984,8 @@ STI_COLD static uint32_t sti_scan_check_offsets(const sti_header *h, uint32_t ba
     b.compare = sti_compare_offsets;
     b.offsets = offsets;
     for (done = 0; done < h->tensors; done += b.count) { /* one batch in the order of the data */
-        sti_header walk = sti_header_init(h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
+        sti_header walk;
+        sti_header_init(&walk, h->text, (size_t)(h->json.end - h->text), h->flags, NULL);
         b.count = 0;
         for ((void)sti_header_next(&walk, &e, &has_next); has_next; (void)sti_header_next(&walk, &e, &has_next)) {
             if (done && sti_compare_offsets(h, walk.array_offset, last) <= 0) continue;
@@ -3009,10 +3027,11 @@ STI_COLD static st_status sti_scan_parse(sti_header *h, uint32_t *bad, uint64_t 
 /* validates everything after the header length; errors in the same order as st_open */
 STI_COLD static st_status sti_scan_validate(st_scan *scan, uint64_t file_bytes, unsigned flags, st_error *error) {
     const size_t bytes = scan->state.header_bytes;
-    sti_header h = sti_header_init(scan->state.file + 8, bytes, flags, error);
+    sti_header h;
     uint64_t end = 0;
     uint32_t bad = 0;
-    st_status s = sti_header_utf8(h.text, bytes, error);
+    st_status s = sti_header_utf8(scan->state.file + 8, bytes, error);
+    sti_header_init(&h, scan->state.file + 8, bytes, flags, error);
     h.scan = 1;
     if (s == ST_OK) s = sti_scan_parse(&h, &bad, &end);
     if (s == ST_OK) s = sti_scan_check_names(&h, scan->state.places);
@@ -3064,7 +3083,7 @@ ST_API int st_scan_next(st_scan *scan) {
     sti_span name;
     st_tensor *t;
     if (!scan || !scan->state.more) return 0;
-    h = sti_header_init(scan->state.file + 8, scan->state.header_bytes, 0, NULL);
+    sti_header_init(&h, scan->state.file + 8, scan->state.header_bytes, 0, NULL);
     h.json.at += scan->state.place;
     h.begun = scan->state.begun;
     (void)sti_header_next(&h, &e, &scan->state.more); /* cannot fail: st_scan_begin validated the header */
@@ -4304,7 +4323,7 @@ STI_COLD static int sti_take_table(sti_opening *o, sti_name_table *table, const 
 /* Takes memory for the header's text and its entries, which never outgrow the text. The error for a work buffer that is
  * too small comes before the header is read, so it asks for a bound: twice the header's bytes here, and at most 7 times
  * for the model (6.6 for metadata entries of 6 characters, which take 40 bytes each; tensors take less). */
-static st_status sti_take_header_scratch(sti_opening *o, sti_opened_file *p) {
+STI_NOINLINE static st_status sti_take_header_scratch(sti_opening *o, sti_opened_file *p) {
     const size_t n = sti_round8(p->header_bytes ? p->header_bytes : 1);
     if (p->header_bytes > SIZE_MAX / 4) { /* 2 * n must not overflow */
         return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX / 4, p->header_bytes,
@@ -4315,7 +4334,6 @@ static st_status sti_take_header_scratch(sti_opening *o, sti_opened_file *p) {
         o, 2 * n + sizeof *p->entries, sti_add_saturated(sti_multiply_saturated(n, 9), sizeof *p->entries));
     if (!p->text) return ST_ERR_MEMORY;
     p->entries = (sti_entry *)(void *)(p->text + n);
-    p->header = sti_header_init(p->text, p->header_bytes, o->flags, o->error);
     return ST_OK;
 }
 
@@ -4327,6 +4345,7 @@ STI_NOINLINE static st_status sti_parse_entries(sti_opening *o, sti_opened_file 
     st_status s;
     const int code = p->header_bytes ? sti_io_read(&p->io, 8, p->text, p->header_bytes) : 0;
     if (code) return sti_fail_code(o->error, code, 8, STI_TEXT("cannot read the header"));
+    sti_header_init(h, p->text, p->header_bytes, o->flags, o->error);
     for (;;) {
         sti_entry *e = &p->entries[h->tensors];
         s = sti_header_next(h, e, &found);
@@ -6563,15 +6582,25 @@ static uint32_t sti_stored_axis(const st_view *v, uint32_t axis) {
     return v && v->axes ? v->axes[axis] : axis;
 }
 
-/* fails with an error that names the tensor, for mistakes of the caller */
-STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status, uint64_t expected, uint64_t actual,
-                                            const char *sentence, st_error *error) {
+/* adds the tensor's name to an error */
+STI_COLD static void sti_error_tensor(const st_tensor *t, st_error *error) {
     sti_span name;
-    (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
     name.at = t->name ? t->name : "";
     name.n = t->name ? t->name_bytes : 0;
     sti_error_set_subject(error, name, STI_SHOW_NAME);
+}
+
+/* fails with an error that names the tensor, for mistakes of the caller */
+STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status, uint64_t expected, uint64_t actual,
+                                            const char *sentence, st_error *error) {
+    (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
+    sti_error_tensor(t, error);
     return status;
+}
+
+/* adds the path of the tensor's file to an error; t NULL: of the model */
+STI_COLD static st_status sti_error_path(const sti_model *m, const st_tensor *t, st_status status, st_error *error) {
+    return sti_error_prepend_path(error, sti_span_of(t ? sti_model_path(m, t->shard) : m->label), status);
 }
 
 /* checks that the view's ranges and axes are valid for the tensor */
@@ -7102,14 +7131,11 @@ static void sti_source_init(sti_source *s, const sti_model *m, const st_tensor *
 static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst, size_t n, st_error *error) {
     const uint64_t at = sti_add64_saturated(s->tensor->offset, offset);
     const int code = s->io ? sti_io_read(s->io, at, dst, n) : sti_model_read(s->model, s->tensor->shard, at, dst, n);
-    sti_span name;
     st_status status;
     if (!code) return ST_OK;
     status = sti_fail_code(error, code, at, STI_TEXT("cannot read the tensor's data"));
-    name.at = s->tensor->name;
-    name.n = s->tensor->name_bytes;
-    sti_error_set_subject(error, name, STI_SHOW_NAME);
-    return sti_error_prepend_path(error, sti_span_of(sti_model_path(s->model, s->tensor->shard)), status);
+    sti_error_tensor(s->tensor, error);
+    return sti_error_path(s->model, s->tensor, status, error);
 }
 
 #if !defined(ST_NO_FILES)
@@ -7211,7 +7237,7 @@ static st_status sti_access_check(const sti_model *m, const st_tensor *t, uint64
         }
     }
     (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, t ? t->bytes : 0, sti_add64_saturated(offset, n), sentence);
-    return m ? sti_error_prepend_path(error, sti_span_of(m->label), ST_ERR_ARGUMENT) : ST_ERR_ARGUMENT;
+    return m ? sti_error_path(m, NULL, ST_ERR_ARGUMENT, error) : ST_ERR_ARGUMENT;
 }
 
 /* plans reading a view of one of the model's tensors; p->dst_bytes is set even on failure */
@@ -7221,19 +7247,18 @@ static st_status sti_access_plan(sti_view *p, const sti_model *m, const st_tenso
     p->dst_bytes = 0;
     if (s != ST_OK) return s;
     s = sti_view_plan(p, t, v, as, error);
-    return s == ST_OK ? s : sti_error_prepend_path(error, sti_span_of(sti_model_path(m, t->shard)), s);
+    return s == ST_OK ? s : sti_error_path(m, t, s, error);
 }
 
 /* checks that dst is large enough for the view */
 static st_status sti_access_check_dst(const sti_view *p, const sti_model *m, const st_tensor *t, const void *dst,
                                       size_t dst_bytes, st_error *error) {
     if (p->dst_bytes == 0 || (dst && p->dst_bytes <= dst_bytes)) return ST_OK;
-    return sti_error_prepend_path(
-        error, sti_span_of(sti_model_path(m, t->shard)),
-        sti_refuse_tensor(t, ST_ERR_ARGUMENT, p->dst_bytes, dst_bytes,
-                          dst ? STI_TEXT("destination buffer too small: $e bytes needed, $a available")
-                              : STI_TEXT("argument `dst` is NULL: $e bytes needed"),
-                          error));
+    (void)sti_refuse_tensor(t, ST_ERR_ARGUMENT, p->dst_bytes, dst_bytes,
+                            dst ? STI_TEXT("destination buffer too small: $e bytes needed, $a available")
+                                : STI_TEXT("argument `dst` is NULL: $e bytes needed"),
+                            error);
+    return sti_error_path(m, t, ST_ERR_ARGUMENT, error);
 }
 
 /* plans an item; an error has its number */
@@ -7244,7 +7269,7 @@ static st_status sti_item_plan(sti_view *p, const sti_model *m, const st_load_it
         s = sti_access_plan(p, m, item->tensor, item->view, item->as, error);
     } else {
         (void)sti_fail(error, s, STI_NO_OFFSET, 0, i, STI_TEXT("item $a: tensor is NULL (was its name found?)"));
-        (void)sti_error_prepend_path(error, sti_span_of(m->label), s);
+        (void)sti_error_path(m, NULL, s, error);
     }
     if (error && s != ST_OK) error->item = i;
     return s;
@@ -7288,7 +7313,7 @@ static st_status sti_load_report(sti_load *l, uint64_t n) {
     if (!l->options.progress || !(l->options.progress)(l->options.user, l->done, l->total)) return ST_OK;
     (void)sti_fail(l->error, ST_ERR_CANCELLED, STI_NO_OFFSET, l->total, l->done,
                    STI_TEXT("cancelled by progress after $a of $e bytes"));
-    return sti_error_prepend_path(l->error, sti_span_of(l->m->label), ST_ERR_CANCELLED);
+    return sti_error_path(l->m, NULL, ST_ERR_CANCELLED, l->error);
 }
 
 static void sti_load_close(sti_load *l) {
@@ -7437,8 +7462,7 @@ STI_COLD static st_status sti_load_check(sti_load *l, int *buffered) {
     for (i = 0; i < l->count; i++) {
         const st_load_item *item = &l->items[i];
         st_status s = sti_item_plan(&l->view, l->m, l->items, i, l->error);
-        if (s != ST_OK) return s;
-        s = sti_access_check_dst(&l->view, l->m, item->tensor, item->dst, item->dst_bytes, l->error);
+        if (s == ST_OK) s = sti_access_check_dst(&l->view, l->m, item->tensor, item->dst, item->dst_bytes, l->error);
         if (s != ST_OK) {
             if (l->error) l->error->item = i;
             return s;
@@ -7458,8 +7482,8 @@ STI_COLD static void sti_load_assign(sti_load *l) {
     uint64_t start, past = 0;
     size_t i, kept = 0;
     for (i = 0; i < l->count; i++) {
-        (void)sti_view_plan(&l->view, l->items[i].tensor, l->items[i].view, l->items[i].as,
-                            NULL); /* cannot fail: checked before */
+        const st_load_item *item = &l->items[i];
+        (void)sti_view_plan(&l->view, item->tensor, item->view, item->as, NULL); /* cannot fail: checked before */
         l->jobs[i] = sti_job_measure(l->items, i, &l->view);
     }
     sti_sort(l->jobs, l->count, sizeof *l->jobs, sti_job_before, l->items);
@@ -7482,10 +7506,9 @@ STI_COLD static void sti_load_assign(sti_load *l) {
 
 /* loads this part, after the items were checked */
 STI_COLD static st_status sti_load_part(sti_load *l, int buffered) {
-    const size_t job_bytes = sti_multiply_saturated(l->count, sizeof(sti_job)),
-                 min_buffer = buffered ? STI_PIECE_BYTES : 0;
-    const size_t max_buffer =
-        l->m->is_system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* a callback's requests may be slow */
+    const size_t job_bytes = sti_multiply_saturated(l->count, sizeof(sti_job));
+    const size_t min_buffer = buffered ? STI_PIECE_BYTES : 0;
+    const size_t max_buffer = l->m->is_system ? STI_WINDOW_BYTES : STI_REQUEST_BYTES; /* callbacks may be slow */
     size_t buffer_bytes = min_buffer, total;
     unsigned char *block = (unsigned char *)l->options.work.data;
     st_status s;
@@ -7499,8 +7522,9 @@ STI_COLD static st_status sti_load_part(sti_load *l, int buffered) {
         block += padding;
         if (buffered) buffer_bytes = l->options.work.bytes - padding - job_bytes;
     } else {
-        if (buffered && l->all_bytes > min_buffer)
+        if (buffered && l->all_bytes > min_buffer) {
             buffer_bytes = l->all_bytes < max_buffer ? (size_t)l->all_bytes : max_buffer;
+        }
         total = sti_add_saturated(job_bytes, buffer_bytes);
         block = (unsigned char *)sti_allocate(&l->m->memory, total);
         if (!block) {
@@ -7572,7 +7596,7 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
         if (p.to != p.from) {
             s = sti_refuse_tensor(t, ST_ERR_UNSUPPORTED, 0, 0,
                                   STI_TEXT("st_plan_load cannot convert: set `as` to ST_AS_STORED"), error);
-            (void)sti_error_prepend_path(error, sti_span_of(sti_model_path(m, t->shard)), s);
+            (void)sti_error_path(m, t, s, error);
             if (error) error->item = i;
             return s;
         }
@@ -7615,7 +7639,7 @@ ST_API st_status st_read(const st_model *model, const st_tensor *tensor, uint64_
     if (s != ST_OK) return s;
     if (!dst && dst_bytes) {
         (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, dst_bytes, 0, STI_TEXT("argument `dst` is NULL"));
-        return sti_error_prepend_path(error, sti_span_of(m->label), ST_ERR_ARGUMENT);
+        return sti_error_path(m, NULL, ST_ERR_ARGUMENT, error);
     }
     sti_source_init(&source, m, tensor);
     s = sti_source_read(&source, offset, dst, dst_bytes, error);
@@ -7643,8 +7667,7 @@ ST_API st_status st_read_as(const st_model *model, const st_tensor *tensor, cons
         }
     }
     s = source.buffer ? sti_view_read(&p, &source, (unsigned char *)dst, error)
-                      : sti_error_prepend_path(error, sti_span_of(sti_model_path(m, tensor->shard)),
-                                               sti_fail_memory(&m->memory, source.buffer_bytes, error));
+                      : sti_error_path(m, tensor, sti_fail_memory(&m->memory, source.buffer_bytes, error), error);
     if (source.buffer && source.buffer != (unsigned char *)piece) {
         sti_deallocate(&m->memory, source.buffer, source.buffer_bytes);
     }
@@ -7667,7 +7690,7 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
     if (advice != ST_ADVISE_WILL_NEED && advice != ST_ADVISE_DONE) {
         (void)sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, ST_ADVISE_DONE, (unsigned)advice,
                        STI_TEXT("no advice has the number $a: the last is $e"));
-        return sti_error_prepend_path(error, sti_span_of(m->label), ST_ERR_ARGUMENT);
+        return sti_error_path(m, NULL, ST_ERR_ARGUMENT, error);
     }
 #if !defined(ST_NO_FILES)
     if (m->is_system) {
@@ -8592,7 +8615,8 @@ static st_status sti_save_to(const char *path, const st_save_options *o, const c
     return ST_OK;
 }
 
-/* Allocates a writer. contents: what sti_writer_list_contents will receive, to size the work buffer; NULL: declared later. */
+/* Allocates a writer. contents: what sti_writer_list_contents will receive, to size the work buffer; NULL: declared
+ * later. */
 STI_COLD static st_status sti_writer_new(st_writer **writer, const char *path, const st_contents *contents,
                                          const st_save_options *options, st_error *error) {
     st_writer draft, *w = &draft; /* copied to memory of its own below */
@@ -9522,8 +9546,9 @@ static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_erro
     return code ? sti_writer_fail(w, code, error) : ST_OK;
 }
 
-/* Edits a file that is open as *model. Closes the model, and sets it to NULL, before the file is replaced, as Windows
- * requires. In place the model stays open, so that no other file can get the identity that sti_system_open_in_place compares. */
+/* Edits a file that is open as *model. Closes the model, and sets it to NULL, before the file is replaced, as
+ * Windows requires. In place the model stays open, so that no other file can get the identity that
+ * sti_system_open_in_place compares. */
 static st_status sti_edit(st_model **model, const char *path, const st_pair *metadata, size_t metadata_count,
                           const st_save_options *options, st_error *error) {
     const sti_model *m = (const sti_model *)(const void *)*model;

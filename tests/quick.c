@@ -229,7 +229,8 @@ static void limits(void) {
 /* ---- the fast paths are used ---- */
 
 static int is_taken(const char *header, size_t n, sti_entry *e) {
-    sti_header h = sti_header_init((const unsigned char *)header, n, 0, NULL);
+    sti_header h;
+    sti_header_init(&h, (const unsigned char *)header, n, 0, NULL);
 #if STI_FAST64
     memset(e, 0, sizeof *e);
     return sti_parse_canonical_entry(&h, e);

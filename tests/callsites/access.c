@@ -34,10 +34,12 @@ int main(void) {
     EXPECT(st_open_memory(&m, file, n, NULL, &e) == ST_OK);
     a = st_find(m, "m");
     h = st_find(m, "h");
-    EXPECT(st_read_as(m, st_find(m, "b"), NULL, ST_DTYPE_F32, out, sizeof out, &e) == ST_OK && out[0] == 1 && out[1] == 2);
+    EXPECT(st_read_as(m, st_find(m, "b"), NULL, ST_DTYPE_F32, out, sizeof out, &e) == ST_OK && out[0] == 1 &&
+           out[1] == 2);
     EXPECT(st_read_as(m, h, NULL, ST_DTYPE_F64, d, sizeof d, &e) == ST_OK && d[0] == 1 && d[1] == -2);
-    EXPECT(st_read_as(m, a, NULL, ST_DTYPE_F64, d, sizeof *d, &e) == ST_ERR_ARGUMENT && e.expected == 48); /* too small */
-    { /* transpose */
+    EXPECT(st_read_as(m, a, NULL, ST_DTYPE_F64, d, sizeof *d, &e) == ST_ERR_ARGUMENT &&
+           e.expected == 48); /* too small */
+    {                         /* transpose */
         const uint32_t axes[2] = {1, 0};
         st_view v = {NULL, 0, NULL};
         v.axes = axes;
@@ -91,12 +93,18 @@ int main(void) {
         const float in[4] = {65519.996f, 1e9f, -1.5f, 0.1f};
         uint16_t half[4];
         int8_t i8[4];
-        EXPECT(st_convert(ST_DTYPE_F16, half, ST_DTYPE_F32, in, 4) == ST_OK && half[0] == 0x7bff && half[1] == 0x7c00 && half[2] == 0xbe00 && half[3] == 0x2e66);
-        EXPECT(st_convert(ST_DTYPE_I8, i8, ST_DTYPE_F32, in, 4) == ST_OK && i8[0] == 127 && i8[1] == 127 && i8[2] == -2 && i8[3] == 0);
-        EXPECT(st_convert(ST_DTYPE_F32, out, ST_DTYPE_F8_E4M3, "\x7e\xfe\x38\x01", 4) == ST_OK && out[0] == 448 && out[1] == -448 && out[2] == 1 && out[3] == 0.001953125f);
-        EXPECT(st_convert(ST_DTYPE_F32, out, ST_DTYPE_F8_E5M2, "\x7b\x3c\x7c\x01", 4) == ST_OK && out[0] == 57344 && out[1] == 1 && out[2] > 3e38f && out[3] == 1.52587890625e-05f);
-        EXPECT(st_convert(ST_DTYPE_F32, out, ST_DTYPE_F8_E8M0, "\x7f\x80\x00", 3) == ST_OK && out[0] == 1 && out[1] == 2 && out[2] == 5.877471754111438e-39f);
-        EXPECT(st_convert(ST_DTYPE_F32, out, ST_DTYPE_F4, "\x21\xf9", 4) == ST_OK && out[0] == 0.5f && out[1] == 1 && out[2] == -0.5f && out[3] == -6);
+        EXPECT(st_convert(ST_DTYPE_F16, half, ST_DTYPE_F32, in, 4) == ST_OK && half[0] == 0x7bff && half[1] == 0x7c00 &&
+               half[2] == 0xbe00 && half[3] == 0x2e66);
+        EXPECT(st_convert(ST_DTYPE_I8, i8, ST_DTYPE_F32, in, 4) == ST_OK && i8[0] == 127 && i8[1] == 127 &&
+               i8[2] == -2 && i8[3] == 0);
+        EXPECT(st_convert(ST_DTYPE_F32, out, ST_DTYPE_F8_E4M3, "\x7e\xfe\x38\x01", 4) == ST_OK && out[0] == 448 &&
+               out[1] == -448 && out[2] == 1 && out[3] == 0.001953125f);
+        EXPECT(st_convert(ST_DTYPE_F32, out, ST_DTYPE_F8_E5M2, "\x7b\x3c\x7c\x01", 4) == ST_OK && out[0] == 57344 &&
+               out[1] == 1 && out[2] > 3e38f && out[3] == 1.52587890625e-05f);
+        EXPECT(st_convert(ST_DTYPE_F32, out, ST_DTYPE_F8_E8M0, "\x7f\x80\x00", 3) == ST_OK && out[0] == 1 &&
+               out[1] == 2 && out[2] == 5.877471754111438e-39f);
+        EXPECT(st_convert(ST_DTYPE_F32, out, ST_DTYPE_F4, "\x21\xf9", 4) == ST_OK && out[0] == 0.5f && out[1] == 1 &&
+               out[2] == -0.5f && out[3] == -6);
         EXPECT(st_convert(ST_DTYPE_F4, out, ST_DTYPE_F32, in, 4) == ST_ERR_UNSUPPORTED);
     }
     return expect_done("access");

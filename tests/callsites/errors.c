@@ -38,9 +38,11 @@ int main(void) {
     EXPECT(open_text("{" T("t", "U8", "[9223372036854775808,2]", "0", "2") "}", 2) == ST_ERR_OVERFLOW);
     EXPECT(open_text("{" T("t", "U8", "[-2]", "0", "2") "}", 2) == ST_ERR_SCHEMA);
     EXPECT(open_text("{" T("t", "U8", "[2.0]", "0", "2") "}", 2) == ST_ERR_SCHEMA);
-    EXPECT(open_text("{\"t\":{\"dtype\":\"U8\",\"shape\":[2]}}", 2) == ST_ERR_SCHEMA && strstr(e.message, "data_offsets"));
+    EXPECT(open_text("{\"t\":{\"dtype\":\"U8\",\"shape\":[2]}}", 2) == ST_ERR_SCHEMA &&
+           strstr(e.message, "data_offsets"));
     EXPECT(open_text("{" T("t", "U8", "[2]", "0", "2") "," T("t", "U8", "[2]", "2", "4") "}", 4) == ST_ERR_DUPLICATE);
-    EXPECT(open_text("{" T("t", "U8", "[2]", "0", "2") "," T("\\u0074", "U8", "[0]", "2", "2") "}", 2) == ST_ERR_DUPLICATE);
+    EXPECT(open_text("{" T("t", "U8", "[2]", "0", "2") "," T("\\u0074", "U8", "[0]", "2", "2") "}", 2) ==
+           ST_ERR_DUPLICATE);
     EXPECT(open_text("{" T("t", "U8", "[2]", "0", "2") ",}", 2) == ST_ERR_JSON && e.position == 8 + 53);
     EXPECT(open_text("{\"a\x01\":1}", 0) == ST_ERR_JSON && e.position == 8 + 3);
     EXPECT(open_text("{\"\xc0\xaf\":1}", 0) == ST_ERR_UTF8 && e.position == 8 + 2);
@@ -49,13 +51,17 @@ int main(void) {
     EXPECT(open_text("[]", 0) == ST_ERR_SCHEMA);
 
     /* files that are something else say so */
-    EXPECT(st_open_memory(&m, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", 63, NULL, &e) == ST_ERR_FORMAT);
+    EXPECT(st_open_memory(&m, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", 63, NULL, &e) ==
+           ST_ERR_FORMAT);
     EXPECT(m == NULL && strstr(e.message, "LFS") != NULL);
-    EXPECT(st_open_memory(&m, "<!DOCTYPE html><html></html>", 28, NULL, &e) == ST_ERR_FORMAT && strstr(e.message, "HTML"));
+    EXPECT(st_open_memory(&m, "<!DOCTYPE html><html></html>", 28, NULL, &e) == ST_ERR_FORMAT &&
+           strstr(e.message, "HTML"));
     EXPECT(st_open_memory(&m, "PK\003\004aaaaaaaaaaaaaaaa", 20, NULL, &e) == ST_ERR_FORMAT && strstr(e.message, "ZIP"));
-    EXPECT(st_open_memory(&m, "GGUF\003\0\0\0aaaaaaaaaaaa", 20, NULL, &e) == ST_ERR_FORMAT && strstr(e.message, "GGUF"));
+    EXPECT(st_open_memory(&m, "GGUF\003\0\0\0aaaaaaaaaaaa", 20, NULL, &e) == ST_ERR_FORMAT &&
+           strstr(e.message, "GGUF"));
     EXPECT(st_open_memory(&m, "", 0, NULL, &e) == ST_ERR_TRUNCATED);
-    EXPECT(st_open(&m, "no/such/file.safetensors", NULL, &e) == ST_ERR_NOT_FOUND && strstr(e.message, "no/such/file.safetensors"));
+    EXPECT(st_open(&m, "no/such/file.safetensors", NULL, &e) == ST_ERR_NOT_FOUND &&
+           strstr(e.message, "no/such/file.safetensors"));
     EXPECT(st_open(&m, NULL, NULL, &e) == ST_ERR_ARGUMENT);
     EXPECT(st_open_memory(&m, file, 3, NULL, NULL) == ST_ERR_TRUNCATED); /* an error is optional */
     {

@@ -25,7 +25,8 @@ static int pack_list(void *user, const char *directory, int (*each)(void *arg, c
     int stop = 0;
     (void)user;
     if (strcmp(directory, "pack") != 0) return ST_IO_NOT_FOUND;
-    (void)((stop = each(arg, "model.safetensors.index.json")) || (stop = each(arg, "model-00001-of-00003.safetensors")));
+    (void)((stop = each(arg, "model.safetensors.index.json")) ||
+           (stop = each(arg, "model-00001-of-00003.safetensors")));
     return stop;
 }
 
@@ -46,12 +47,27 @@ int main(void) {
     st_open_options p;
     st_model *m;
     st_error e;
-    static const char *hostile[] = {"../x.safetensors", "/x.safetensors", "\\\\x.safetensors", "C:x.safetensors", "C:\\\\x.safetensors",
-                                    "a/../../x.safetensors", "..\\\\x.safetensors", "a//x.safetensors", "./x.safetensors", "x.bin", "", ".",
-                                    "a\\u0000b.safetensors", "NUL.safetensors", "sub/com1.x.safetensors", "x.safetensors ", "d./x.safetensors"};
+    static const char *hostile[] = {"../x.safetensors",
+                                    "/x.safetensors",
+                                    "\\\\x.safetensors",
+                                    "C:x.safetensors",
+                                    "C:\\\\x.safetensors",
+                                    "a/../../x.safetensors",
+                                    "..\\\\x.safetensors",
+                                    "a//x.safetensors",
+                                    "./x.safetensors",
+                                    "x.bin",
+                                    "",
+                                    ".",
+                                    "a\\u0000b.safetensors",
+                                    "NUL.safetensors",
+                                    "sub/com1.x.safetensors",
+                                    "x.safetensors ",
+                                    "d./x.safetensors"};
     size_t i;
     memset(t, 0, sizeof t);
-    for (i = 0; i < 5; i++) t[i].name = names[i], t[i].dtype = ST_DTYPE_F32, t[i].rank = 1, t[i].shape = four, t[i].data = v;
+    for (i = 0; i < 5; i++)
+        t[i].name = names[i], t[i].dtype = ST_DTYPE_F32, t[i].rank = 1, t[i].shape = four, t[i].data = v;
     memset(&format, 0, sizeof format);
     format.key = "format", format.value = "pt";
     memset(&o, 0, sizeof o);
@@ -64,7 +80,8 @@ int main(void) {
     EXPECT(strstr(m->shards[2].path, "model-00003-of-00003.safetensors") != NULL);
     EXPECT(st_find(m, "e") && st_find(m, "e")->shard == 2 && memcmp(st_find(m, "e")->data, v, 16) == 0);
     EXPECT(m->index_count == 1 && strcmp(m->index[0].key, "total_size") == 0 && strcmp(m->index[0].value, "80") == 0);
-    EXPECT(strcmp(st_find_metadata(m, "format")->value, "pt") == 0 && strcmp(m->shards[1].metadata[0].value, "pt") == 0);
+    EXPECT(strcmp(st_find_metadata(m, "format")->value, "pt") == 0 &&
+           strcmp(m->shards[1].metadata[0].value, "pt") == 0);
     st_close(m);
     EXPECT(st_open(&m, "model.safetensors.index.json", NULL, &e) == ST_OK && m->count == 5);
     st_close(m);
@@ -85,7 +102,8 @@ int main(void) {
     EXPECT(st_open(&m, ".", NULL, &e) == ST_ERR_SHARD && strstr(e.message, "model-00002-of-00003.safetensors"));
     p.flags = ST_OPEN_PARTIAL;
     EXPECT(st_open(&m, ".", &p, &e) == ST_OK && m->count == 3 && st_find(m, "c") == NULL && st_find(m, "e") != NULL);
-    EXPECT(m->shard_count == 3 && m->shards[1].file_bytes == 0 && m->shards[2].file_bytes > 0 && st_find(m, "e")->shard == 2);
+    EXPECT(m->shard_count == 3 && m->shards[1].file_bytes == 0 && m->shards[2].file_bytes > 0 &&
+           st_find(m, "e")->shard == 2);
     st_close(m);
     for (i = 0; i < sizeof hostile / sizeof *hostile; i++) {
         char text[256];
@@ -95,9 +113,11 @@ int main(void) {
     }
     remove("hostile.safetensors.index.json");
     /* a shard alone is not a model */
-    EXPECT(rename("model.safetensors.index.json", "kept") == 0 && rename("model-00003-of-00003.safetensors", "kept3") == 0);
+    EXPECT(rename("model.safetensors.index.json", "kept") == 0 &&
+           rename("model-00003-of-00003.safetensors", "kept3") == 0);
     EXPECT(st_open(&m, ".", NULL, &e) == ST_ERR_SHARD);
-    EXPECT(rename("kept", "model.safetensors.index.json") == 0 && rename("kept3", "model-00003-of-00003.safetensors") == 0);
+    EXPECT(rename("kept", "model.safetensors.index.json") == 0 &&
+           rename("kept3", "model-00003-of-00003.safetensors") == 0);
     /* one shard is enough: no index, and what the earlier save left is gone */
     o.max_shard_bytes = 0;
     memset(&all, 0, sizeof all);
@@ -116,7 +136,8 @@ int main(void) {
         EXPECT(remove("model.safetensors") == 0);
         all.count = 5;
         o.max_shard_bytes = 32;
-        EXPECT(st_plan_shards(&all, &o, shards, &count, &e) == ST_OK && count == 3 && shards[0] == 0 && shards[2] == 1 && shards[4] == 2);
+        EXPECT(st_plan_shards(&all, &o, shards, &count, &e) == ST_OK && count == 3 && shards[0] == 0 &&
+               shards[2] == 1 && shards[4] == 2);
         EXPECT(st_save_index(".", &all, &o, &e) == ST_ERR_SHARD); /* the shards are missing */
         for (s = 0; s < count; s++) {
             st_contents part = all;
@@ -124,7 +145,8 @@ int main(void) {
             EXPECT(st_shard_name(s, count, name, sizeof name) == ST_OK && st_save(name, &part, NULL, &e) == ST_OK);
             EXPECT(st_open(&m, ".", NULL, &e) == ST_ERR_SHARD && m == NULL);
         }
-        EXPECT(st_save_index(".", &all, &o, &e) == ST_OK && st_open(&m, ".", NULL, &e) == ST_OK && m->count == 5 && m->shard_count == 3);
+        EXPECT(st_save_index(".", &all, &o, &e) == ST_OK && st_open(&m, ".", NULL, &e) == ST_OK && m->count == 5 &&
+               m->shard_count == 3);
         st_close(m);
     }
     return expect_done("shards");

@@ -51,7 +51,10 @@ int main(void) {
     st_allocator counting = {NULL, take, give};
     static uint64_t work[1024];
     float out[4];
-    file_bytes = make_file(file, "{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"y\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}", v, 16);
+    file_bytes = make_file(file,
+                           "{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"y\":{\"dtype\":\"F32\","
+                           "\"shape\":[2],\"data_offsets\":[8,16]}}",
+                           v, 16);
     memset(&io, 0, sizeof io);
     io.user = &fail, io.read_at = read_at, io.bytes = file_bytes;
     memset(&o, 0, sizeof o);
@@ -86,7 +89,8 @@ int main(void) {
     memset(&files, 0, sizeof files);
     files.user = &fail, files.open = pack_open, files.close = pack_close, files.list = pack_list;
     o.files = &files;
-    EXPECT(st_open(&m, "pack/model.safetensors", &o, &e) == ST_OK && m->count == 2 && st_read(m, st_find(m, "x"), 0, out, 8, &e) == ST_OK && out[1] == 2);
+    EXPECT(st_open(&m, "pack/model.safetensors", &o, &e) == ST_OK && m->count == 2 &&
+           st_read(m, st_find(m, "x"), 0, out, 8, &e) == ST_OK && out[1] == 2);
     st_close(m);
     EXPECT(opened == 0);
     EXPECT(st_open(&m, "nowhere", &o, &e) == ST_ERR_NOT_FOUND && opened == 0);
@@ -100,9 +104,11 @@ int main(void) {
         }
         EXPECT(sum == 4);
         /* header bytes and the file's length are enough */
-        EXPECT(st_scan_begin(&scan, file, file_bytes - 16, file_bytes, NULL, &e) == ST_OK && st_scan_next(&scan) == 1 && st_scan_is(&scan, "x") && !st_scan_is(&scan, "xy"));
+        EXPECT(st_scan_begin(&scan, file, file_bytes - 16, file_bytes, NULL, &e) == ST_OK && st_scan_next(&scan) == 1 &&
+               st_scan_is(&scan, "x") && !st_scan_is(&scan, "xy"));
         EXPECT(st_scan_begin(&scan, file, file_bytes - 16, file_bytes - 1, NULL, &e) == ST_ERR_TRUNCATED);
-        EXPECT(st_scan_begin(&scan, file, 20, file_bytes, NULL, &e) == ST_ERR_ARGUMENT && e.expected == file_bytes - 16);
+        EXPECT(st_scan_begin(&scan, file, 20, file_bytes, NULL, &e) == ST_ERR_ARGUMENT &&
+               e.expected == file_bytes - 16);
     }
     return expect_done("sources");
 }

@@ -18,8 +18,8 @@ static size_t slurp(const char *path, unsigned char *out, size_t room) {
     if (f) fclose(f);
     return n;
 }
-static st_status save(const char *path, const st_tensor *tensors, size_t count, const st_pair *metadata, size_t metadata_count,
-                      const st_save_options *options, st_error *error) {
+static st_status save(const char *path, const st_tensor *tensors, size_t count, const st_pair *metadata,
+                      size_t metadata_count, const st_save_options *options, st_error *error) {
     st_contents c = ST_ZERO_INIT;
     c.tensors = tensors, c.count = count, c.metadata = metadata, c.metadata_count = metadata_count;
     return st_save(path, &c, options, error);
@@ -77,7 +77,8 @@ int main(void) {
 
     /* pushed byte by byte */
     EXPECT(st_writer_open(&writer, path, NULL, &e) == ST_OK);
-    EXPECT(st_writer_add_metadata(writer, &pairs[0], &e) == ST_OK && st_writer_add_metadata(writer, &pairs[1], &e) == ST_OK);
+    EXPECT(st_writer_add_metadata(writer, &pairs[0], &e) == ST_OK &&
+           st_writer_add_metadata(writer, &pairs[1], &e) == ST_OK);
     for (i = 0; i < 3; i++) EXPECT(st_writer_add(writer, &t[i], &e) == ST_OK);
     one = st_tensor_of("w", ST_DTYPE_U8, 1, two, NULL);
     EXPECT(st_writer_write(writer, w, 1, &e) == ST_ERR_STATE);
@@ -103,10 +104,13 @@ int main(void) {
     for (i = 0; i < 2; i++) EXPECT(st_writer_add_metadata(writer, &pairs[i], &e) == ST_OK);
     for (i = 0; i < 3; i++) EXPECT(st_writer_add(writer, &t[i], &e) == ST_OK);
     EXPECT(st_writer_begin(writer, &e) == ST_OK);
-    EXPECT(st_writer_write_to(writer, &t[0], b, 2, &e) == ST_OK && st_writer_write_to(writer, &t[1], w, 8, &e) == ST_OK);
-    EXPECT(st_writer_write_to(writer, &t[2], w, 4, &e) == ST_OK && st_writer_write_to(writer, &t[1], w + 2, 8, &e) == ST_OK);
+    EXPECT(st_writer_write_to(writer, &t[0], b, 2, &e) == ST_OK &&
+           st_writer_write_to(writer, &t[1], w, 8, &e) == ST_OK);
+    EXPECT(st_writer_write_to(writer, &t[2], w, 4, &e) == ST_OK &&
+           st_writer_write_to(writer, &t[1], w + 2, 8, &e) == ST_OK);
     one = st_tensor_of("x", ST_DTYPE_U8, 1, two, NULL);
-    EXPECT(st_writer_write_to(writer, &t[1], w, 1, &e) == ST_ERR_ARGUMENT && st_writer_write_to(writer, &one, w, 1, &e) == ST_ERR_NOT_FOUND);
+    EXPECT(st_writer_write_to(writer, &t[1], w, 1, &e) == ST_ERR_ARGUMENT &&
+           st_writer_write_to(writer, &one, w, 1, &e) == ST_ERR_NOT_FOUND);
     EXPECT(st_writer_finish(writer, &e) == ST_OK);
     st_writer_close(writer);
     EXPECT(slurp(path, again, sizeof again) == n && memcmp(file, again, n) == 0);
@@ -175,7 +179,8 @@ int main(void) {
         o.flags = i ? ST_SAVE_IN_PLACE : 0;
         EXPECT(st_edit_metadata(path, &edit, 1, &o, &e) == ST_OK);
         after = slurp(path, again, sizeof again);
-        EXPECT(before == after && memcmp(file, again, 8) == 0 && memcmp(file + after - 22, again + after - 22, 22) == 0);
+        EXPECT(before == after && memcmp(file, again, 8) == 0 &&
+               memcmp(file + after - 22, again + after - 22, 22) == 0);
         EXPECT(st_open(&m, path, NULL, &e) == ST_OK && strcmp(st_find_metadata(m, "k")->value, "vvvvvvvvvv") == 0);
         EXPECT(m->shards[0].data_offset % 64 == 0 && m->count == 3);
         st_close(m);

@@ -195,8 +195,10 @@ static void changed_under_way(void) {
     faults.swap_at = 2;
     faults.swap = cut_target;
     CHECK_STATUS(attempt(EDIT_IN_PLACE, 1, &error), ST_ERR_IO);
+#ifdef _WIN32 /* a file that is open and mapped keeps its length: only its time has changed */
+    CHECK(target_is(old, old_bytes - 1) || target_is(old, old_bytes));
+#else
     CHECK(target_is(old, old_bytes - 1));
-#ifndef _WIN32
     test_row = "a link under way";
     faults_begin(NAMES, 0, 0, 0);
     faults.swap_at = 2;
