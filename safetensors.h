@@ -1781,7 +1781,7 @@ static st_status sti_json_string(sti_json *j, sti_string *string, char *out) {
             if (bytes[0] == 0) string->has_nul = 1;
             if (out) ST_MEMCPY(out + string->bytes, bytes, n);
             string->bytes += (uint32_t)n;
-        } else if (c < 0x20) {
+        } else { /* the only other ends of a plain run */
             return sti_json_fail(j, ST_ERR_JSON,
                                  c < 0 ? STI_TEXT("unterminated string")
                                        : STI_TEXT("unescaped control character in a string"));

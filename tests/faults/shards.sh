@@ -22,9 +22,9 @@ shards_judge() {
     case $status:$opens_as:$(cat "$out/said") in
     0:new:*) ;;
     137:old:* | 137:new:* | 137:refused:*) left= ;; # a crash may leave its temporaries
-    3:refused:*'there no more'*) ;;
-    3:new:*'is in its place'*) ;;
-    3:*:*'there no more'* | 3:*:*'is in its place'*) opens_as="$opens_as, against its word" ;;
+    3:refused:*'older model is gone'*) ;;
+    3:new:*'is in place'*) ;;
+    3:*:*'older model is gone'* | 3:*:*'is in place'*) opens_as="$opens_as, against its word" ;;
     3:old:*) ;;
     3:refused:*) [ "$before" = refused ] || [ "${1#parts}" != "$1" ] || opens_as="$opens_as, against its word" ;;
     *) opens_as="$opens_as, against all rules" ;;
