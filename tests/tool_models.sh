@@ -62,6 +62,15 @@ st meta two
 is "meta of two files is the first one's" "$(cat out)" "format: pt"
 fails "cannot edit metadata" meta two --set k=v
 fails "cannot edit metadata" meta "$json" --clear
+# a directory of several files is not called like one file, unless it is there already
+for command in copy shard "convert --dtype bf16"; do
+    fails "omit .safetensors" $command two out.safetensors
+    is "st $command makes no directory" "$(ls -d out.safetensors 2>&1 | grep -c "No such")" 1
+done
+mkdir out.safetensors
+st copy two out.safetensors
+code "copy into a directory called like a file" 0
+rm -rf out.safetensors
 st cat two dd
 has_line "a near name in another file" err 'two: the model has no tensor dd; did you mean d.d?'
 mkdir plain && cp single plain/model.safetensors
