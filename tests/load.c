@@ -618,6 +618,49 @@ static void memory_of(int kind) {
     test_row = "";
 }
 
+/* neighbours that share a request fill a work buffer of any size, and nothing past it is written */
+static void tight_buffers(int kind) {
+    enum { TENSORS = 60, BYTES = 7, MORE = 40, GUARD = 64 };
+    static batch b;
+    growing header = {NULL, 0, 0};
+    uint64_t at = 0;
+    size_t n, more, i;
+    unsigned char *file, *work;
+    source s;
+    st_error error;
+    for (i = 0; i < TENSORS; i++) add_tensor(&header, (unsigned)i, ST_DTYPE_U8, 1, BYTES, &at);
+    file = finish_file(&header, at, &n);
+    test_row = source_names[kind];
+    scratch_write(SOURCE_FILE, file, n);
+    if (CHECK_STATUS(source_open(&s, kind, file, n, NULL), ST_OK)) {
+        seen each;
+        st_load_options o = options_of(&each);
+        memset(&b, 0, sizeof b);
+        for (i = 0; i < TENSORS; i++) batch_item(&b, &s.model->tensors[i], file, NULL, ST_DTYPE_UNKNOWN);
+        work = (unsigned char *)malloc(TENSORS * 40 + 8 + 256 + MORE + GUARD);
+        if (work == NULL) exit(2);
+        o.work.data = work;
+        o.work.bytes = 0;
+        CHECK_STATUS(st_load(s.model, b.items, b.count, &o, &error), ST_ERR_MEMORY);
+        for (more = 0; more <= MORE; more++) {
+            o = options_of(&each);
+            o.work.data = work;
+            o.work.bytes = (size_t)error.expected + more;
+            memset(work, 0xa5, o.work.bytes + GUARD);
+            batch_again(&b);
+            CHECK_STATUS(st_load(s.model, b.items, b.count, &o, NULL), ST_OK);
+            CHECK(batch_is_there(&b));
+            for (i = 0; i < GUARD && work[o.work.bytes + i] == 0xa5; i++) {}
+            CHECK_EQ(i, GUARD);
+        }
+        free(work);
+        batch_end(&b);
+    }
+    source_close(&s);
+    free(file);
+    test_row = "";
+}
+
 /* ---- st_plan_load -------------------------------------------------------------------------------------------------- */
 
 typedef struct far_file { /* a header followed by data that is never read */
@@ -957,6 +1000,7 @@ int main(void) {
     failing_reads();
     refusals();
     for (kind = 0; kind < SOURCE_KINDS; kind++) memory_of(kind);
+    for (kind = 0; kind < SOURCE_KINDS; kind++) tight_buffers(kind);
     for (kind = 0; kind < SOURCE_KINDS; kind++) odd_runs(kind);
     plans();
     large_plan();

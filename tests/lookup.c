@@ -284,6 +284,60 @@ static void filled_anew(void) {
     free(c.names);
 }
 
+/* ---- the comparison and the limit of a search, by themselves ---- */
+
+/* One differing byte anywhere makes two names differ. Tests through the table cannot show this: different names rarely
+ * have the same bits of the hash. */
+static void same_names(void) {
+    char a[72], b[72];
+    size_t n, i;
+    for (i = 0; i < sizeof a; i++) a[i] = b[i] = (char)('!' + i);
+    for (n = 0; n < sizeof a; n++) {
+        CHECK(sti_same_name(span_of(a, n), span_of(b, n)));
+        CHECK(!sti_same_name(span_of(a, n), span_of(b, n + 1)) && !sti_same_name(span_of(a, n + 1), span_of(b, n)));
+        for (i = 0; i < n; i++) {
+            b[i] = (char)(b[i] ^ 1);
+            CHECK(!sti_same_name(span_of(a, n), span_of(b, n)));
+            b[i] = (char)(b[i] ^ 1);
+        }
+    }
+}
+
+/* As many names with one home slot as a search may visit are found without sorting; with one more they are sorted. */
+static void longest_search(void) {
+    enum { COUNT = 1000 };
+    static char names[COUNT][24];
+    static st_pair pairs[COUNT];
+    static uint32_t slots[COUNT * 2];
+    sti_name_table x;
+    uint32_t i, limit = 0, turn;
+    memset(&x, 0, sizeof x);
+    x.pairs = pairs;
+    x.slots = slots;
+    x.count = COUNT;
+    CHECK(sti_table_capacity(COUNT) <= sizeof slots / sizeof *slots);
+    for (turn = 0; turn < 3; turn++) { /* the first tells the limit */
+        const uint32_t crowded = turn == 0 ? 0 : limit + turn - 1;
+        uint64_t seed = 1;
+        for (i = 0; i < COUNT; i++) {
+            uint32_t home;
+            do {
+                char digits[21];
+                const char *text = test_digits(seed++, digits);
+                pairs[i].key_bytes = strlen(text);
+                memcpy(names[i], text, pairs[i].key_bytes + 1);
+                home = x.capacity == 0 ? 0 : sti_table_home(&x, hash_of(text, pairs[i].key_bytes));
+            } while (turn > 0 && (i < crowded ? home != 0 : home < limit || home >= x.capacity - 100));
+            pairs[i].key = names[i];
+        }
+        CHECK(sti_table_build(&x, NULL) == STI_ABSENT);
+        CHECK_EQ(x.sorted, turn == 2);
+        for (i = 0; i < COUNT; i++) CHECK_EQ(sti_table_find(&x, sti_span_of(names[i])), i);
+        limit = x.probe_limit;
+        CHECK(limit > 32 && limit < x.capacity / 3);
+    }
+}
+
 /* ---- duplicate names: compared with a quadratic search --------------- */
 
 static uint64_t draw_state = 1;
@@ -349,6 +403,8 @@ int main(void) {
     twins();
     crowds();
     filled_anew();
+    same_names();
+    longest_search();
     repeats();
     return test_done("lookup");
 }

@@ -174,6 +174,11 @@ st ls lengthy
 has "a long name is not cut" out "$long_name  "
 has "long metadata is" out "nnn... (3000 bytes)"
 is "a long name does not widen the others" "$(awk '/^x / { print (length($0) < 300) }' out)" 1
+for odd in '' a ab abc; do # characters of four bytes, none of which is cut in two
+    model odd "{\"__metadata__\":{\"k\":\"$odd$(awk -v e="$emoji" 'BEGIN { for (i = 0; i < 40; i++) printf "%s", e }')\"}}"
+    st ls odd
+    has "long metadata is cut between characters" out "$emoji... ($((160 + ${#odd})) bytes)"
+done
 model pairs "{\"__metadata__\":{$(awk 'BEGIN { for (i = 0; i < 50; i++) printf "%s\"k%d\":\"v\"", i ? "," : "", i }')}}"
 st ls pairs
 has "much metadata is cut short" out "30 more"

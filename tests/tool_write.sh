@@ -140,6 +140,7 @@ fails "five: no tensor matches d.z; did you mean d.x" copy five out.st --only d.
 fails "five: no tensor matches f.*" copy five out.st --only 'd.*' --only 'f.*'
 fails "five: no tensor matches D.x" copy five out.st --except D.x
 fails "five: no copied tensor matches d.z; did you mean" copy five out.st --rename d.z=n
+fails "five: no copied tensor matches e.y*y.x" copy five out.st --rename 'e.y*y.x=n*' # both ends of one name, but they overlap
 fails "five: no copied tensor matches d.x" copy five out.st --except d.x --rename d.x=n
 fails "five: no copied tensor matches d.x" copy five out.st --rename 'd.*=m.*' --rename d.x=n
 fails 'out.st: ST_ERR_DUPLICATE: "d.y"' copy five out.st --rename d.x=d.y

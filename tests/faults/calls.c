@@ -111,6 +111,12 @@ static void refuse_each(int which, int there) {
     CHECK_STATUS(attempt(which, there, &error), ST_OK);
     CHECK(target_is(renewed, new_bytes));
     clean = faults;
+    if (which == DO_SAVE_NO_SYNC || which == EDIT_IN_PLACE_NO_SYNC) {
+        CHECK_EQ(clean.calls[FLUSH], 0);
+    } else {
+        const char *lost = faults_unflushed();
+        CHECK_STR(lost == NULL ? "nothing" : lost, "nothing");
+    }
     CHECK(clean.total >= 5 && clean.calls[WRITE] >= 1);
     for (i = 0; i < clean.total; i++) {
         const int name = clean.trace[i];

@@ -299,4 +299,29 @@ static void faults_begin(int only, int fail_at, int forever, int code) {
     faults.code = code;
     faults.also = NAMES;
 }
+
+/* Returns what a power failure could lose or mix up after the calls since faults_begin, all of which succeeded; NULL:
+ * nothing. Files are written one at a time. Each must be flushed before another file is opened, before a rename and before
+ * the end. A directory must be flushed after renames: before older files are removed, before the last of several renames
+ * (the index), and before the end. It must also be flushed between a removal and the next rename. */
+static inline const char *faults_unflushed(void) {
+    int i, written = 0, named = 0, removed = 0, left = faults.calls[RENAME];
+    if (faults.total == 1000) return "the trace is too short";
+    for (i = 0; i < faults.total; i++) {
+        const int name = faults.trace[i];
+        if (name == WRITE) written = 1;
+        if (written && (name == OPEN || name == RENAME)) return "a file is left before it is flushed";
+        if (name == FLUSH && !written) named = removed = 0; /* a directory */
+        if (name == FLUSH) written = 0;
+#ifndef _WIN32 /* where renaming itself waits for the device */
+        if (name == UNLINK && named) return "a file is removed before the new names are flushed";
+        if (name == RENAME && removed) return "a file gets its name before a removal is flushed";
+        if (name == RENAME && --left == 0 && named) return "the last file gets its name before the others' are flushed";
+        named |= name == RENAME;
+        removed |= name == UNLINK;
+#endif
+    }
+    (void)left, (void)removed;
+    return written ? "a file is not flushed" : named ? "new names are not flushed" : NULL;
+}
 #endif

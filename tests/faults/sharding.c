@@ -85,6 +85,7 @@ static int forgiven(int name, int code) {
 
 static void refuse_calls(const shards_scenario *s) {
     static const size_t some[] = {0, 3, sizeof codes / sizeof *codes - 1}; /* calls.c uses all of them */
+    const char *lost;
     struct faults clean;
     counting memory;
     st_error error;
@@ -95,6 +96,8 @@ static void refuse_calls(const shards_scenario *s) {
     test_row = s->name;
     CHECK_STATUS(attempt(s, &memory, &error), ST_OK);
     clean = faults;
+    lost = faults_unflushed();
+    CHECK_STR(lost == NULL ? "nothing" : lost, "nothing");
     judge(s, ST_OK, &error);
     CHECK(clean.total > 10 && clean.total < 1000);
     for (i = 0; i < clean.total; i++) {
