@@ -50,6 +50,8 @@ static const edit_case cases[] = {
      NEW("{\"__metadata__\":{\"k\":\"v\"}," T_ENTRY "}"), 78, 1},
     {"one byte too long", OLD("{" T_ENTRY "}" BLANKS_10 BLANKS_10 "    "), DATA("xy"), pair_k, 1, 0, 0,
      NEW("{\"__metadata__\":{\"k\":\"v\"}," T_ENTRY "}"), 104, 0}, /* 78 and the old 24 blanks, rounded up to 112 - 8 */
+    {"too long, after blanks of every kind", OLD("{" T_ENTRY "}" BLANKS_10 "\t\r\n\t\r\n\t\r\n\t    "), DATA("xy"), pair_k, 1, 0, 0,
+     NEW("{\"__metadata__\":{\"k\":\"v\"}," T_ENTRY "}"), 104, 0}, /* as above */
     {"keys sorted and escaped", OLD("{" T_ENTRY "}    "), DATA("xy"), pairs_za, 2, 0, 0,
      NEW("{\"__metadata__\":{\"a\":\"\\\"\\n\",\"z\":\"1\"}," T_ENTRY "}"), 96, 0}, /* 88 and 4, up to 104 - 8 */
     {"slack and alignment stay", OLD("{" T_ENTRY "}" BLANKS_100 X5(BLANKS_10) BLANKS_10 BLANKS_10 BLANKS_10 BLANKS_10 "     "),
