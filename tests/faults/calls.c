@@ -201,8 +201,8 @@ static void changed_under_way(void) {
     faults.swap_at = 2;
     faults.swap = cut_target;
     CHECK_STATUS(attempt(EDIT_IN_PLACE, 1, &error), ST_ERR_IO);
-#ifdef _WIN32 /* a file that is open and mapped keeps its length: only its time has changed */
-    CHECK(target_is(old, old_bytes - 1) || target_is(old, old_bytes));
+#ifdef _WIN32 /* the library has the file open: what a removal and a new file of that name leave differs between systems */
+    CHECK(!target_is(renewed, new_bytes));
 #else
     CHECK(target_is(old, old_bytes - 1));
     test_row = "a link under way";
