@@ -6479,13 +6479,14 @@ static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, 
     const unsigned char *s = (const unsigned char *)src;
     unsigned char *d = (unsigned char *)dst;
     size_t element_bytes, done = 0;
+    if (elements == 0) return; /* dst and src may be NULL */
     if (to == ST_DTYPE_C64) { /* two F32 each; cannot overflow, because the bytes fit size_t */
         to = from = ST_DTYPE_F32;
         first *= 2;
         elements *= 2;
     }
     if (to == from && (sti_dtypes[to].bits <= 8 || !STI_BIG_ENDIAN || !(flags & STI_FROM_FILE))) {
-        if (elements) ST_MEMCPY(d, s + sti_packed_bytes(from, first), sti_packed_bytes(to, elements));
+        ST_MEMCPY(d, s + sti_packed_bytes(from, first), sti_packed_bytes(to, elements));
         return;
     }
     element_bytes = sti_dtypes[to].bits / 8u; /* nothing is converted to an element smaller than a byte */
