@@ -6480,7 +6480,7 @@ static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, 
     unsigned char *d = (unsigned char *)dst;
     size_t element_bytes, done = 0;
     if (elements == 0) return; /* dst and src may be NULL */
-    if (to == ST_DTYPE_C64) { /* two F32 each; cannot overflow, because the bytes fit size_t */
+    if (to == ST_DTYPE_C64) {  /* two F32 each; cannot overflow, because the bytes fit size_t */
         to = from = ST_DTYPE_F32;
         first *= 2;
         elements *= 2;
