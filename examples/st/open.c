@@ -17,6 +17,7 @@ st_open_options copy_open_options(void) {
 st_status open_model(st_model **model, const char *given, const st_open_options *options, st_error *error) {
     char *repo, *revision;
     st_status status;
+    if (!options->files && is_pieces(given)) return open_pieces(model, given, options, error);
     if (!is_hub(given)) return st_open(model, given, options, error);
     repo = (char *)calloc(strlen(given), 1);
     if (!repo) return set_error(error, ST_ERR_MEMORY, "out of memory");

@@ -150,6 +150,50 @@ st_status open_model(st_model **model, const char *given, const st_open_options 
 st_open_options copy_open_options(void); /* options that accept everything that can be copied */
 int is_hub(const char *given);           /* a file of such a name can be given as ./hub:name */
 
+/* ---- models made of other files (virtual.c) ------------------------------------------------------------------ */
+
+typedef struct virtual_model {
+    const st_tensor *tensors; /* name, dtype_name, rank, shape and bytes are used */
+    size_t count;
+    const st_shard *files; /* where the tensors come from, at least one; OUT gets the metadata of the first */
+    size_t file_count;
+    const st_pair *index; /* as in st_model */
+    size_t index_count;
+    /* Reads bytes of a tensor, on any thread. Returns 0, or a code for st_error.sys after setting the error. */
+    int (*read)(void *user, size_t tensor, uint64_t offset, void *dst, size_t n, st_error *error);
+    void (*close)(void *user); /* called once, also if open_virtual fails */
+    void *user;
+} virtual_model;
+
+/* Opens a model of one file that does not exist. label names it in messages and must live until st_close. */
+st_status open_virtual(st_model **model, const char *label, const virtual_model *given, const st_open_options *options,
+                       st_error *error);
+const virtual_model *virtual_of(const st_model *model); /* NULL: an ordinary model */
+/* Returns the files that a model is made of, whether it is virtual or not. */
+const st_shard *files_of(const st_model *model, size_t *count);
+/* After a read of a virtual model has failed: the error of the file behind it. */
+void explain_read_error(const st_model *model, st_error *error);
+
+/* Makes one model of several (join.c). Owns the models from now on, also after an error. paths and prefixes must live
+ * until st_close. Returns an exit code after a message. */
+int join_models(st_model **model, const char *command, const char *label, st_model **models, size_t count,
+                const char *const *paths, const char *const *prefixes, const st_open_options *options);
+
+/* ---- pieces of tensors: PyTorch distributed checkpoints (pieces.c) ------------------------------------------- */
+
+int is_pieces(const char *path); /* whether this is a directory of pieces */
+/* Opens such a directory as a virtual model of whole tensors. */
+st_status open_pieces(st_model **model, const char *path, const st_open_options *options, st_error *error);
+
+typedef struct piece_info {
+    const st_shard *file;
+    size_t file_number;
+    const uint64_t *offsets, *shape; /* as many as the tensor has dimensions */
+    uint64_t bytes, offset;          /* of the data in the file */
+} piece_info;
+/* Describes piece number k of a tensor, in the order of their offsets. Returns 0 if there is none. */
+int find_piece(const st_model *model, size_t tensor, size_t k, piece_info *info);
+
 /* ---- messages about errors (report.c) ----------------------------------------------------------------------- */
 
 /* Sets an error of the tool's own and returns the status. */
@@ -190,6 +234,18 @@ void system_remove_directory(const char *path);     /* if it is empty */
 int system_file_bytes(FILE *file, uint64_t *bytes); /* 1 if it is a regular file, whose length is known */
 uint64_t system_milliseconds(void);                 /* a monotonic clock */
 
+typedef struct file_stamp { /* recognises a file that is opened once more; 0: the system does not say */
+    uint64_t bytes, device, number, changed;
+} file_stamp;
+int system_file_stamp(FILE *file, file_stamp *stamp); /* 1 if it is a regular file */
+int system_seek(FILE *file, uint64_t offset);         /* 1 if it worked */
+/* Calls each with the name of everything in a directory until it returns non-zero, and returns that; 0 at the end, -1
+ * if the directory cannot be opened. The order is the system's. */
+int system_list_directory(const char *path, int (*each)(void *user, const char *name), void *user);
+/* One lock for the whole tool, around what library calls on several threads share. */
+void system_lock(void);
+void system_unlock(void);
+
 /* Between the first two calls, Ctrl-C (or another signal that asks a program to end) only sets the flag that
  * system_interrupted returns, and ends calls that block, now and later. system_stop_watching restores the usual action
  * and ends the program if a signal came. */
@@ -212,7 +268,7 @@ void progress_end(progress *bar);                            /* erases the text;
 
 /* ---- the tensors that a command writes, and their names (choose.c) ------------------------------------------ */
 
-typedef struct globs { /* the values of --only, --except or --rename */
+typedef struct globs { /* the values of --only or --except */
     const char **texts;
     char *used; /* for each text, whether it matched a tensor */
     int count;
@@ -222,23 +278,47 @@ typedef struct rename_rule rename_rule;
 
 typedef struct choice {
     const char *command;
-    globs only, except, renames;
-    rename_rule *rules;
+    globs only, except;
+    const char **renames, **rename_files; /* as given */
+    int rename_count, rename_file_count;
+    rename_rule *rules; /* those of the files, then those of --rename */
+    size_t rule_count;
     int keeps_all;      /* tensors that are not chosen are written too, unchanged */
     st_tensor *tensors; /* in the order of the model */
     size_t count;
-    char **names; /* of renamed tensors, to be freed */
+    char **names;              /* of renamed tensors, to be freed */
+    const st_tensor **sources; /* each tensor as it is in the model */
 } choice;
 
 /* Allocates room for the options in argc arguments. Returns 0 if there is no memory. */
 int choice_begin(choice *c, const char *command, int argc);
-int choice_read(choice *c); /* parses the renames; returns an exit code after a message */
 /* Fills in the tensors. Returns an exit code after a message. */
 int choose(choice *c, const st_model *model, const char *path);
 void choice_end(choice *c);                         /* also after choice_begin failed */
 int is_chosen(const choice *c, const st_tensor *t); /* by the tensor's name in the model */
 /* Returns 1 if any glob matches, and marks every glob that does. */
 int matches_any(const globs *g, const st_tensor *t);
+/* Writes "PATH: TEXT GLOB; did you mean ...?" and returns EXIT_FAILED. */
+int report_unmatched(const st_model *model, const char *path, const char *text, const char *glob);
+
+/* The next four are in rename.c. The first two return an exit code after a message. */
+int read_renames(choice *c);
+int rename_tensors(choice *c, const st_model *model, const char *path);
+void put_mapping(const choice *c, int json); /* prints "old name -> new name" for the chosen tensors */
+void free_renames(choice *c);
+
+/* ---- small JSON texts (json.c) ------------------------------------------------------------------------------ */
+
+typedef struct json_text { /* where a reader stands */
+    const char *at, *end;
+} json_text;
+
+/* All return 1 if the text goes on as asked, and move past it. Blanks before it are skipped. */
+int json_has(json_text *j, char c); /* the character c; the text is not moved if it is another */
+int json_has_ended(json_text *j);
+int json_string(json_text *j, char *to, size_t *bytes); /* unescaped; `to` needs room for the rest of the text */
+int json_unsigned(json_text *j, uint64_t *number);      /* an integer without sign, fraction or exponent */
+int json_skip(json_text *j);                            /* any value, nested to a depth of 32 */
 
 /* ---- differences in metadata (pairs.c) ---------------------------------------------------------------------- */
 
@@ -267,8 +347,11 @@ int put_saved_json(const char *path); /* describes the file that was written */
 typedef struct transfer {
     saving saving;
     choice choice;
-    const char *in, *out;
-    const st_model *model; /* IN, open */
+    const char *in, *out;           /* in: names all INs in messages */
+    const char **paths, **prefixes; /* of each IN */
+    char *label;
+    int in_count, is_dry_run;
+    const st_model *model; /* all INs, open */
     void *user;            /* the command's own data */
     int keeps_all;         /* see choice */
     int writes_index;      /* OUT is a directory; its index gets the metadata of IN's index */

@@ -156,6 +156,52 @@ int system_file_bytes(FILE *file, uint64_t *bytes) {
     return 1;
 }
 
+int system_file_stamp(FILE *file, file_stamp *stamp) {
+    struct _stati64 info;
+    if (_fstati64(_fileno(file), &info) != 0 || (info.st_mode & _S_IFMT) != _S_IFREG) return 0;
+    memset(stamp, 0, sizeof *stamp); /* the C library knows no number of a file */
+    stamp->bytes = (uint64_t)info.st_size;
+    stamp->changed = (uint64_t)info.st_mtime;
+    return 1;
+}
+
+int system_seek(FILE *file, uint64_t offset) {
+    return offset <= INT64_MAX && _fseeki64(file, (long long)offset, SEEK_SET) == 0;
+}
+
+int system_list_directory(const char *path, int (*each)(void *user, const char *name), void *user) {
+    char *pattern = (char *)calloc(strlen(path) + 3, 1), name[1024]; /* a name has at most 255 UTF-16 units */
+    WIN32_FIND_DATAW found;
+    wchar_t *wide = NULL;
+    HANDLE search = INVALID_HANDLE_VALUE;
+    int result = 0;
+    if (pattern) {
+        strcpy(pattern, path);
+        strcat(pattern, "/*");
+        wide = wide_path(pattern);
+    }
+    if (wide) search = FindFirstFileW(wide, &found);
+    free(wide);
+    free(pattern);
+    if (search == INVALID_HANDLE_VALUE) return -1;
+    do {
+        if (WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, (int)sizeof name, NULL, NULL) == 0) continue;
+        result = each(user, name);
+    } while (result == 0 && FindNextFileW(search, &found));
+    FindClose(search);
+    return result;
+}
+
+static SRWLOCK lock = SRWLOCK_INIT;
+
+void system_lock(void) {
+    AcquireSRWLockExclusive(&lock);
+}
+
+void system_unlock(void) {
+    ReleaseSRWLockExclusive(&lock);
+}
+
 uint64_t system_milliseconds(void) {
     LARGE_INTEGER ticks, per_second;
     QueryPerformanceCounter(&ticks);
@@ -194,6 +240,8 @@ void system_end_if_interrupted(void) {
 }
 
 #else
+#include <dirent.h>
+#include <pthread.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -254,6 +302,40 @@ int system_file_bytes(FILE *file, uint64_t *bytes) {
     if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode)) return 0;
     *bytes = (uint64_t)info.st_size;
     return 1;
+}
+
+int system_file_stamp(FILE *file, file_stamp *stamp) {
+    struct stat info;
+    if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode)) return 0;
+    stamp->bytes = (uint64_t)info.st_size;
+    stamp->device = (uint64_t)info.st_dev;
+    stamp->number = (uint64_t)info.st_ino;
+    stamp->changed = (uint64_t)info.st_mtime;
+    return 1;
+}
+
+int system_seek(FILE *file, uint64_t offset) {
+    return offset <= INT64_MAX && fseeko(file, (off_t)offset, SEEK_SET) == 0;
+}
+
+int system_list_directory(const char *path, int (*each)(void *user, const char *name), void *user) {
+    DIR *directory = opendir(path);
+    const struct dirent *entry;
+    int result = 0;
+    if (!directory) return -1;
+    while (result == 0 && (entry = readdir(directory)) != NULL) result = each(user, entry->d_name);
+    closedir(directory);
+    return result;
+}
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+void system_lock(void) {
+    pthread_mutex_lock(&lock);
+}
+
+void system_unlock(void) {
+    pthread_mutex_unlock(&lock);
 }
 
 uint64_t system_milliseconds(void) {

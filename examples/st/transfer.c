@@ -3,6 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* what to save: the chosen tensors and all metadata of IN; their bytes are read from IN unless options.fill makes them */
+static st_contents contents_of(const transfer *t) {
+    const virtual_model *v = virtual_of(t->model);
+    st_contents c = st_contents_of(t->model);
+    c.tensors = t->choice.tensors;
+    c.count = t->choice.count;
+    if (v) c.index = v->index, c.index_count = v->index_count;
+    if (t->saving.options.fill) c.from = NULL;
+    return c;
+}
+
 /* ---- metadata: OUT gets that of the first file -------------------------------------------------------------- */
 
 enum { SHOWN_KEYS = 3, SHOWN_FILES = 3 };
@@ -19,12 +30,12 @@ static void note_key(void *user, const st_pair *a, const st_pair *b) {
 }
 
 /* Writes "FILE: metadata differs from FILE, whose metadata was copied: a, b and 3 more". */
-static void put_differing(const transfer *t, const st_shard *shard, const differing *d) {
+static void put_differing(const transfer *t, const st_shard *first, const st_shard *shard, const differing *d) {
     size_t i;
     begin_message(t->choice.command);
     put_string(stderr, shard->path);
     fputs(": metadata differs from ", stderr);
-    put_string(stderr, t->model->shards[0].path);
+    put_string(stderr, first->path);
     fputs(", whose metadata was copied: ", stderr);
     for (i = 0; i < d->count && i < SHOWN_KEYS; i++) {
         if (i) fputs(", ", stderr);
@@ -39,16 +50,16 @@ static void put_differing(const transfer *t, const st_shard *shard, const differ
 }
 
 static int warn_of_metadata(const transfer *t) {
-    const st_model *m = t->model;
-    size_t i, differing_files = 0;
-    for (i = 1; i < m->shard_count; i++) {
-        const st_shard *shard = &m->shards[i];
+    size_t i, differing_files = 0, file_count;
+    const st_shard *files = files_of(t->model, &file_count);
+    for (i = 1; i < file_count; i++) {
         differing d;
         memset(&d, 0, sizeof d);
-        if (!compare_pairs(m->metadata, m->metadata_count, shard->metadata, shard->metadata_count, note_key, &d)) {
+        if (!compare_pairs(files[0].metadata, files[0].metadata_count, files[i].metadata, files[i].metadata_count,
+                           note_key, &d)) {
             return out_of_memory(t->choice.command);
         }
-        if (d.count && differing_files++ < SHOWN_FILES) put_differing(t, shard, &d);
+        if (d.count && differing_files++ < SHOWN_FILES) put_differing(t, &files[0], &files[i], &d);
     }
     if (differing_files > SHOWN_FILES) {
         begin_message(t->choice.command);
@@ -61,10 +72,11 @@ static int warn_of_metadata(const transfer *t) {
 
 /* Without an index, its metadata other than total_size is lost. */
 static void warn_of_index(const transfer *t) {
+    const st_contents contents = contents_of(t);
     size_t i, others = 0;
     const st_pair *first = NULL;
-    for (i = 0; i < t->model->index_count; i++) {
-        const st_pair *pair = &t->model->index[i];
+    for (i = 0; i < contents.index_count; i++) {
+        const st_pair *pair = &contents.index[i];
         if (pair->key_bytes == 10 && memcmp(pair->key, "total_size", 10) == 0) continue;
         if (first) others++;
         if (!first) first = pair;
@@ -82,15 +94,6 @@ static void warn_of_index(const transfer *t) {
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------ */
-
-/* what to save: the chosen tensors and all metadata of IN; their bytes are read from IN unless options.fill makes them */
-static st_contents contents_of(const transfer *t) {
-    st_contents c = st_contents_of(t->model);
-    c.tensors = t->choice.tensors;
-    c.count = t->choice.count;
-    if (t->saving.options.fill) c.from = NULL;
-    return c;
-}
 
 st_status transfer_to_file(transfer *t, st_error *error) {
     const st_contents contents = contents_of(t);
@@ -139,10 +142,10 @@ static size_t end_of_file(const choice *c, size_t begin, size_t *largest, uint64
 }
 
 static void swap(choice *c, size_t a, size_t b) {
-    const st_tensor tensor = c->tensors[a];
+    const st_tensor tensor = c->tensors[a], *source = c->sources[a];
     char *name = c->names[a];
-    c->tensors[a] = c->tensors[b], c->names[a] = c->names[b];
-    c->tensors[b] = tensor, c->names[b] = name;
+    c->tensors[a] = c->tensors[b], c->names[a] = c->names[b], c->sources[a] = c->sources[b];
+    c->tensors[b] = tensor, c->names[b] = name, c->sources[b] = source;
 }
 
 /* Returns 1 if the plan splits the tensors exactly as IN does. */
@@ -192,29 +195,87 @@ st_status transfer_as_split(transfer *t, st_error *error) {
 
 /* ---- the command ------------------------------------------------------------------------------------------ */
 
-static int transfer_model(transfer *t) {
+/* Opens every IN, and makes one model of them if there are several or one has a prefix. Every command that writes opens
+ * its INs here. */
+static int open_inputs(transfer *t, st_model **model) {
     const st_open_options open_options = copy_open_options();
-    st_model *model;
+    st_model **models = (st_model **)calloc((size_t)t->in_count, sizeof *models);
     st_error error;
-    int code;
-    if (open_model(&model, t->in, &open_options, &error) != ST_OK) return report(t->in, &error);
+    int i, code = models ? EXIT_FINE : out_of_memory(t->choice.command);
+    for (i = 0; code == EXIT_FINE && i < t->in_count; i++) {
+        if (open_model(&models[i], t->paths[i], &open_options, &error) != ST_OK) code = report(t->paths[i], &error);
+    }
+    if (code != EXIT_FINE) {
+        while (models && i > 0) st_close(models[--i]);
+    } else if (t->in_count == 1 && !*t->prefixes[0]) {
+        *model = models[0];
+    } else {
+        code = join_models(model, t->choice.command, t->in, models, (size_t)t->in_count, t->paths, t->prefixes,
+                           &open_options);
+    }
+    free((void *)models);
+    return code;
+}
+
+static int save(transfer *t) {
+    st_error error;
+    int code = saving_begin(&t->saving, t->out);
+    if (code != EXIT_FINE) return code;
+    error.status = t->write(t, &error);
+    explain_read_error(t->model, &error);
+    code = saving_end(&t->saving, t->out, &error);
+    if (code == EXIT_FINE && !t->writes_index) warn_of_index(t);
+    return code == EXIT_FINE ? warn_of_metadata(t) : code;
+}
+
+static int transfer_model(transfer *t) {
+    st_model *model;
+    int code = open_inputs(t, &model);
+    if (code != EXIT_FINE) return code;
     t->model = model;
     code = choose(&t->choice, model, t->in);
-    if (code == EXIT_FINE) code = saving_begin(&t->saving, t->out);
-    if (code == EXIT_FINE) {
-        error.status = t->write(t, &error);
-        code = saving_end(&t->saving, t->out, &error);
+    if (code == EXIT_FINE && t->is_dry_run) {
+        put_mapping(&t->choice, t->saving.json);
+    } else if (code == EXIT_FINE) {
+        code = save(t);
     }
-    if (code == EXIT_FINE && !t->writes_index) warn_of_index(t);
-    if (code == EXIT_FINE) code = warn_of_metadata(t);
     st_close(model);
-    return code == EXIT_FINE && t->saving.json ? put_saved_json(t->out) : code;
+    return code == EXIT_FINE && t->saving.json && !t->is_dry_run ? put_saved_json(t->out) : code;
+}
+
+/* Splits IN=PREFIX at the last "=", in place. An argument that names something that exists is a path as a whole. */
+static const char *cut_prefix(char *given) {
+    char *equals = strrchr(given, '=');
+    if (!equals || system_path_kind(given) != PATH_MISSING) return "";
+    *equals = 0;
+    return equals + 1;
+}
+
+/* Reads IN... OUT. */
+static int read_paths(transfer *t, int words, char **argv) {
+    int i;
+    t->in_count = words - 1;
+    t->paths = (const char **)calloc((size_t)words, sizeof *t->paths);
+    t->prefixes = (const char **)calloc((size_t)words, sizeof *t->prefixes);
+    t->label = (char *)malloc(strlen(argv[0]) + 32);
+    if (!t->paths || !t->prefixes || !t->label) return out_of_memory(t->choice.command);
+    for (i = 0; i < t->in_count; i++) {
+        t->prefixes[i] = cut_prefix(argv[i]);
+        t->paths[i] = argv[i];
+    }
+    strcpy(t->label, argv[0]);
+    if (t->in_count > 1) sprintf(t->label + strlen(t->label), " and %d more", t->in_count - 1);
+    t->in = t->label;
+    t->out = argv[words - 1];
+    return EXIT_FINE;
 }
 
 static int parse_arguments(transfer *t, const option *extra, size_t extra_count, int argc, char **argv) {
     const option common[] = {{"--only", &t->choice.only.count, t->choice.only.texts},
                              {"--except", &t->choice.except.count, t->choice.except.texts},
-                             {"--rename", &t->choice.renames.count, t->choice.renames.texts},
+                             {"--rename", &t->choice.rename_count, t->choice.renames},
+                             {"--rename-file", &t->choice.rename_file_count, t->choice.rename_files},
+                             {"--dry-run", &t->is_dry_run, NULL},
                              {"--keep-order", &t->saving.keep_order, NULL},
                              {"--align", NULL, &t->saving.align},
                              {"--slack", NULL, &t->saving.slack},
@@ -227,17 +288,12 @@ static int parse_arguments(transfer *t, const option *extra, size_t extra_count,
     if (extra_count) memcpy(options + COMMON, extra, extra_count * sizeof *extra);
     words = parse_options(t->choice.command, options, COMMON + extra_count, argc, argv);
     if (words < 0) return EXIT_USAGE;
-    if (words != 2) {
+    if (words < 2) {
         begin_message(t->choice.command);
-        fputs(words == 0   ? "IN and OUT are missing"
-              : words == 1 ? "OUT is missing"
-                           : "too many arguments: expected IN and OUT",
-              stderr);
+        fputs(words == 0 ? "IN and OUT are missing" : "OUT is missing", stderr);
         return usage_hint(t->choice.command);
     }
-    t->in = argv[0];
-    t->out = argv[1];
-    return EXIT_FINE;
+    return read_paths(t, words, argv);
 }
 
 int transfer_run(transfer *t, const char *command, const option *extra, size_t extra_count, int argc, char **argv) {
@@ -246,12 +302,15 @@ int transfer_run(transfer *t, const char *command, const option *extra, size_t e
     if (choice_begin(&t->choice, command, argc)) {
         t->choice.keeps_all = t->keeps_all;
         code = parse_arguments(t, extra, extra_count, argc, argv);
-        if (code == EXIT_FINE) code = choice_read(&t->choice);
+        if (code == EXIT_FINE) code = read_renames(&t->choice);
         if (code == EXIT_FINE && t->prepare) code = t->prepare(t);
         if (code == EXIT_FINE) code = transfer_model(t);
     } else {
         code = out_of_memory(command);
     }
     choice_end(&t->choice);
+    free((void *)t->paths);
+    free((void *)t->prefixes);
+    free(t->label);
     return code;
 }
