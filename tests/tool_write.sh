@@ -38,7 +38,7 @@ for c in copy merge shard convert meta pack; do
 done
 wide=$(for c in ls check cat show diff copy merge shard convert meta pack -; do $RUN "$tool" ${c#-} --help; done | awk 'length($0) > 80')
 is "help fits 80 columns" "$wide" ""
-for option in only except rename keep-order align slack no-sync json; do
+for option in only except rename rename-file dry-run keep-order align slack no-sync json; do
     st copy --help
     has "copy --help" out "  --$option"
 done
@@ -125,12 +125,20 @@ chosen "e.y.x é.x " --except 'd.*' --except e.x
 chosen "d.y " --only 'd.*' --except '*.x'
 chosen "" --except '*'
 chosen "d.x d.y e.y.x new é.x " --rename e.x=new
-chosen "d.x d.y e.x e.y.x é.x " --rename d.x=d.y --rename d.y=d.x
+chosen "d.x d.y e.x e.y.x é.x " --rename d.x=tmp --rename d.y=d.x --rename tmp=d.y
 st cat out.st d.x
 is "names change places, bytes do not" "$(cat out)" 2
 chosen "e.x e.y.x m.x m.y é.x " --rename 'd.*=m.*'
 chosen "xa xb ya yb yc " --rename 'd.x=xa' --rename d.y=xb --rename 'e.x=ya' --rename 'e.y.x=yb' --rename 'é.x=yc'
 chosen "m.x new " --only 'd.*' --rename d.y=new --rename 'd.*=m.*'
+chosen "m.x new " --only 'd.*' --rename 'd.*=m.*' --rename m.y=new
+chosen "d-x d-y e-x e-y.x é-x " --rename '*.*=*-*'
+chosen "x.d y.d " --only 'd.*' --rename '*.*=.**' --rename '.d*=*.d'
+chosen "ad.xb ad.yb " --only 'd.*' --rename '*=a*b'
+chosen "e<y>x " --only e.y.x --rename 'e*y*x=e<y>x**' --rename '*..=*'
+chosen "[e][y.x] " --only e.y.x --rename '*.*=[*][*]'
+chosen "[][d] d.y e.x e.y.x é.x " --rename '*d*.x=[*][d]*'
+chosen "[e][y][] " --only e.y.x --rename '*.*.x*=[*][*][*]'
 chosen "d.x.old d.y.old " --only 'd.*' --rename '*=*.old'
 chosen "e.x.y " --only e.y.x --rename 'e.*.x=e.x.*'
 chosen "ax d.y e.x e.y.x é.x " --rename 'd.x=ax'
@@ -143,16 +151,49 @@ fails "five: no copied tensor matches d.z; did you mean" copy five out.st --rena
 fails "five: no copied tensor matches e.y*y.x" copy five out.st --rename 'e.y*y.x=n*' # both ends of one name, but they overlap
 fails "five: no copied tensor matches d.x" copy five out.st --except d.x --rename d.x=n
 fails "five: no copied tensor matches d.x" copy five out.st --rename 'd.*=m.*' --rename d.x=n
-fails 'out.st: ST_ERR_DUPLICATE: "d.y"' copy five out.st --rename d.x=d.y
+fails "five: no copied tensor matches e.y.*y.x" copy five out.st --rename 'e.y.*y.x=n*'
+fails "five: no copied tensor matches *.y.*.y" copy five out.st --rename '*.y.*.y=**'
+fails 'five: ST_ERR_DUPLICATE: d.x and d.y would both be named d.y' copy five out.st --rename d.x=d.y
+fails 'five: ST_ERR_DUPLICATE: d.x and d.y would both be named d.x' copy five out.st --rename d.x=d.y --rename d.y=d.x
 fails 'out.st: ST_ERR_ARGUMENT: "__metadata__"' copy five out.st --rename d.x=__metadata__
-for bad in x '*=x' 'x=*' '*.*=*.*' '*=**' '**=*' ''; do
-    refused "--rename: expected FROM=TO, with one * on each side or none, found $bad" copy five out.st --rename "$bad"
+for bad in x '*=x' 'x=*' '*.*=*' '*=**' '**=*' '**=**' ''; do
+    refused "--rename: expected FROM=TO, with as many * in TO as in FROM, and no **, found $bad" copy five out.st --rename "$bad"
 done
+
+# rules in a file come first; --dry-run prints names and writes nothing
+printf '\357\273\277# a comment\r\n\r\n  d.*=m.* \r\n\t# another\nm.x=n#1' >rules
+chosen "m.y n " --only 'd.*' --rename-file rules --rename 'n#1=n'
+st copy five none.st --rename-file rules --dry-run
+code "--dry-run" 0
+empty "--dry-run" err
+printf '%s\n' 'd.x -> n#1' 'd.y -> m.y' 'e.x -> e.x' 'e.y.x -> e.y.x' 'é.x -> é.x' >wanted
+same "--dry-run" out wanted
+st copy five none.st --only d.x --rename 'd.x="' --dry-run --json
+is "--dry-run --json" "$(cat out)" '{"from":"d.x","to":"\""}'
+st copy five none.st --rename "d.x=$(printf '\033')x" --dry-run
+lacks_bytes "--dry-run escapes names" out ' 1b'
+if [ -f none.st ]; then fail "--dry-run wrote a file"; else pass; fi
+fails "would both be named d.y" copy five none.st --rename d.x=d.y --dry-run
+printf '# one\n\nd.x=a\n*.*=*\n' >rules
+fails "rules:4: expected FROM=TO, with as many * in TO as in FROM, and no **, found *.*=*" copy five out.st --rename-file rules
+printf 'd.x=a\nd.x=b' >rules
+fails "rules:2: five: no copied tensor matches d.x" copy five out.st --rename-file rules
+printf 'd.x=a\0b\n' >rules
+fails "rules:1: expected FROM=TO" copy five out.st --rename-file rules
+printf '\033=x\n' >rules
+fails 'rules:1: five: no copied tensor matches \u001b' copy five out.st --rename-file rules
+printf '' >rules
+quiet copy five out.st --rename-file rules
+fails "no-such: " copy five out.st --rename-file no-such
+i=0
+while [ $i -lt 3000 ]; do echo "# $i $entries"; i=$((i + 1)); done >rules
+echo d.x=x >>rules
+quiet copy five out.st --only d.x --rename-file rules
+is "a long file of rules" "$(names out.st)" "x "
 fails 'matches \u001bx' copy five out.st --only "$(printf '\033x')"
 lacks_bytes "globs in errors are escaped" err ' 1b'
 refused "IN and OUT are missing" copy
 refused "OUT is missing" copy loose
-refused "too many arguments: expected IN and OUT" copy loose out.st more
 refused "missing value after option --only" copy loose out.st --only
 refused "unknown option --olny; did you mean --only" copy loose out.st --olny x
 refused "takes no value" copy loose out.st --json=yes
@@ -164,7 +205,7 @@ for bad in cut no-such dir; do
     fails "$bad: ST_ERR_" copy --json $bad old
     fails "$bad: ST_ERR_" copy $bad $bad
 done
-fails "old: ST_ERR_DUPLICATE" copy five old --rename d.x=d.y
+fails "five: ST_ERR_DUPLICATE" copy five old --rename d.x=d.y
 same "a copy that failed" old canonical
 fails "dir: ST_ERR_IO: this is a directory; expected the path of a file" copy loose dir
 fails "no-such/out.st: ST_ERR_NOT_FOUND" copy loose no-such/out.st

@@ -31,11 +31,25 @@ static void put_pairs(const char *title, const st_pair *pairs, size_t count, con
     end_line();
 }
 
-static size_t shape_width(const st_tensor *t) {
-    size_t width = t->rank ? 1 + (size_t)t->rank : 2; /* brackets and commas */
+static size_t numbers_width(const uint64_t *numbers, uint32_t rank) {
+    size_t width = rank ? 1 + (size_t)rank : 2; /* brackets and commas */
     uint32_t i;
-    for (i = 0; i < t->rank; i++) width += number_width(t->shape[i]);
+    for (i = 0; i < rank; i++) width += number_width(numbers[i]);
     return width;
+}
+
+static size_t shape_width(const st_tensor *t) {
+    return numbers_width(t->shape, t->rank);
+}
+
+static void put_numbers(const uint64_t *numbers, uint32_t rank) {
+    uint32_t i;
+    putc('[', stdout);
+    for (i = 0; i < rank; i++) {
+        if (i) putc(',', stdout);
+        put_number(stdout, numbers[i]);
+    }
+    putc(']', stdout);
 }
 
 typedef struct columns {
@@ -47,16 +61,25 @@ static void widen(size_t *column, size_t width) {
     if (width > *column) *column = width;
 }
 
+static const char piece_indent[] = "  at ";
+enum { PIECE_INDENT = sizeof piece_indent - 1 };
+
 static columns measure(const st_model *model) {
     columns c = {4, 5, 5, 5, 6}; /* the widths of the headings */
-    size_t i;
+    piece_info piece;
+    size_t i, k;
     for (i = 0; i < model->count; i++) {
         const st_tensor *t = &model->tensors[i];
         widen(&c.name, text_width(t->name, t->name_bytes));
         widen(&c.dtype, text_width(t->dtype_name, strlen(t->dtype_name)));
         widen(&c.shape, shape_width(t));
         widen(&c.bytes, number_width(t->bytes));
-        widen(&c.offset, number_width(t->offset));
+        if (!virtual_of(model)) widen(&c.offset, number_width(t->offset));
+        for (k = 0; find_piece(model, i, k, &piece); k++) {
+            widen(&c.name, PIECE_INDENT + numbers_width(piece.offsets, t->rank));
+            widen(&c.shape, numbers_width(piece.shape, t->rank));
+            widen(&c.offset, number_width(piece.offset));
+        }
     }
     return c;
 }
@@ -74,7 +97,7 @@ static void put_gap(void) {
     fputs("  ", stdout);
 }
 
-static void put_tensor(const st_tensor *t, const columns *c, const colours *colour) {
+static void put_tensor(const st_tensor *t, int has_offset, const columns *c, const colours *colour) {
     put_text(stdout, t->name, t->name_bytes);
     pad(c->name, text_width(t->name, t->name_bytes));
     put_gap();
@@ -87,9 +110,37 @@ static void put_tensor(const st_tensor *t, const columns *c, const colours *colo
     pad(c->shape, shape_width(t));
     put_gap();
     put_right(t->bytes, c->bytes);
-    put_gap();
-    put_right(t->offset, c->offset);
+    if (has_offset) {
+        put_gap();
+        put_right(t->offset, c->offset);
+    }
     end_line();
+}
+
+/* Writes a line for each piece of a tensor: offsets in the whole, shape, bytes, offset in the file, file. */
+static void put_tensor_pieces(const st_model *model, size_t tensor, const columns *c, const colours *colour) {
+    const uint32_t rank = model->tensors[tensor].rank;
+    piece_info piece;
+    size_t k;
+    for (k = 0; find_piece(model, tensor, k, &piece); k++) {
+        fputs(colour->faint, stdout);
+        fputs(piece_indent, stdout);
+        put_numbers(piece.offsets, rank);
+        pad(c->name, PIECE_INDENT + numbers_width(piece.offsets, rank));
+        put_gap();
+        put_spaces(stdout, c->dtype);
+        put_gap();
+        put_numbers(piece.shape, rank);
+        pad(c->shape, numbers_width(piece.shape, rank));
+        put_gap();
+        put_right(piece.bytes, c->bytes);
+        put_gap();
+        put_right(piece.offset, c->offset);
+        put_gap();
+        put_string(stdout, piece.file->path);
+        fputs(colour->off, stdout);
+        end_line();
+    }
 }
 
 static void put_tensors(const st_model *model, const colours *colour) {
@@ -107,7 +158,8 @@ static void put_tensors(const st_model *model, const colours *colour) {
             printf(":%s", colour->off);
             end_line();
         }
-        put_tensor(t, &c, colour);
+        put_tensor(t, !virtual_of(model), &c, colour);
+        put_tensor_pieces(model, i, &c, colour);
     }
     end_line();
 }
@@ -135,7 +187,8 @@ static void put_readable_size(uint64_t bytes) {
 static void put_totals(const st_model *model, const colours *colour) {
     enum { DTYPES = ST_DTYPE_U64 + 1 };
     total by_dtype[DTYPES], overall;
-    size_t i;
+    size_t i, file_count;
+    files_of(model, &file_count);
     memset(by_dtype, 0, sizeof by_dtype);
     memset(&overall, 0, sizeof overall);
     for (i = 0; i < model->count; i++) {
@@ -153,9 +206,9 @@ static void put_totals(const st_model *model, const colours *colour) {
     fputs(colour->strong, stdout);
     put_total("total", &overall, &overall);
     put_readable_size(overall.bytes);
-    if (model->shard_count > 1) {
+    if (file_count > 1) {
         fputs(" in ", stdout);
-        put_number(stdout, model->shard_count);
+        put_number(stdout, file_count);
         fputs(" files", stdout);
     }
     fputs(colour->off, stdout);
@@ -176,7 +229,27 @@ static void put_shard_json(const st_shard *shard) {
     putc('}', stdout);
 }
 
-static void put_tensor_json(const st_tensor *t) {
+static void put_pieces_json(const st_model *model, size_t tensor) {
+    const uint32_t rank = model->tensors[tensor].rank;
+    piece_info piece;
+    size_t k;
+    for (k = 0; find_piece(model, tensor, k, &piece); k++) {
+        fputs(k ? ",{\"saved_offsets\":" : "{\"saved_offsets\":", stdout);
+        put_numbers(piece.offsets, rank);
+        fputs(",\"shape\":", stdout);
+        put_numbers(piece.shape, rank);
+        fputs(",\"bytes\":", stdout);
+        put_number(stdout, piece.bytes);
+        fputs(",\"offset\":", stdout);
+        put_number(stdout, piece.offset);
+        fputs(",\"shard\":", stdout);
+        put_number(stdout, piece.file_number);
+        putc('}', stdout);
+    }
+}
+
+static void put_tensor_json(const st_model *model, size_t number) {
+    const st_tensor *t = &model->tensors[number];
     fputs("{\"name\":", stdout);
     put_json(stdout, t->name, t->name_bytes);
     fputs(",\"dtype\":", stdout);
@@ -185,6 +258,12 @@ static void put_tensor_json(const st_tensor *t) {
     put_shape(stdout, t);
     fputs(",\"bytes\":", stdout);
     put_number(stdout, t->bytes);
+    if (virtual_of(model)) {
+        fputs(",\"pieces\":[", stdout);
+        put_pieces_json(model, number);
+        fputs("]}", stdout);
+        return;
+    }
     fputs(",\"offset\":", stdout);
     put_number(stdout, t->offset);
     fputs(",\"shard\":", stdout);
@@ -193,22 +272,23 @@ static void put_tensor_json(const st_tensor *t) {
 }
 
 static void put_model_json(const st_model *model) {
-    size_t i;
+    size_t i, file_count;
+    const st_shard *files = files_of(model, &file_count);
     fputs("{\"metadata\":", stdout);
     put_pairs_json(stdout, model->metadata, model->metadata_count, 0);
     fputs(",\"index\":", stdout);
     put_pairs_json(stdout, model->index, model->index_count, 1);
     fputs(",\"shards\":[", stdout);
-    for (i = 0; i < model->shard_count; i++) {
+    for (i = 0; i < file_count; i++) {
         if (i) putc(',', stdout);
         end_line();
-        put_shard_json(&model->shards[i]);
+        put_shard_json(&files[i]);
     }
     fputs("],\"tensors\":[", stdout);
     for (i = 0; i < model->count; i++) {
         if (i) putc(',', stdout);
         end_line();
-        put_tensor_json(&model->tensors[i]);
+        put_tensor_json(model, i);
     }
     fputs("]}", stdout);
     end_line();
@@ -234,8 +314,10 @@ int command_ls(int argc, char **argv) {
         put_model_json(model);
     } else {
         const colours colour = system_colours(stdout);
-        put_pairs(model->shard_count > 1 ? "metadata of the first file" : "metadata", model->metadata,
-                  model->metadata_count, &colour);
+        size_t file_count;
+        files_of(model, &file_count);
+        put_pairs(file_count > 1 ? "metadata of the first file" : "metadata", model->metadata, model->metadata_count,
+                  &colour);
         put_pairs("metadata of the index", model->index, model->index_count, &colour);
         if (model->count) put_tensors(model, &colour);
         put_totals(model, &colour);

@@ -26,19 +26,31 @@ typedef struct command {
     "  --json           print a JSON object: path, tensors, bytes (of data),\n"       \
     "                   file_bytes, files\n"
 
-#define RENAME_HELP                                                                   \
-    "  --rename A=B     write tensor A under the name B. One * on each side keeps\n"  \
-    "                   the text that it matches: --rename 'model.*=*'. If several\n" \
-    "                   renames match, the first one is used\n"
+#define RENAME_HELP                                                                    \
+    "  --rename A=B     write tensor A under the name B. Each * in A matches as\n"     \
+    "                   little text as possible; the * in B, as many as in A, are\n"   \
+    "                   replaced by these texts in order: --rename 'a.*.b.*=*.*'.\n"   \
+    "                   All renames are applied, one after the other\n"                \
+    "  --rename-file F  read renames from file F, one a line, and apply them before\n" \
+    "                   those of --rename. Lines that begin with # are comments\n"     \
+    "  --dry-run        print OLD NAME -> NEW NAME for each tensor (with --json,\n"    \
+    "                   objects with from and to) and write nothing\n"
+
+#define SEVERAL_HELP                                                                    \
+    "\n"                                                                                \
+    "Several INs become one model. IN=PREFIX puts PREFIX before the names of IN's\n"    \
+    "tensors; a name in two INs is refused. An argument that names a file as a whole\n" \
+    "is a path; otherwise the last = ends the path. Metadata is that of the first IN.\n"
 
 #define CHOOSING_HELP                                                                  \
     "  --only GLOB      write only tensors whose name matches: * is any text, ? any\n" \
     "                   character\n"                                                   \
     "  --except GLOB    leave out tensors whose name matches\n" RENAME_HELP
 
-#define CHOOSING_END                                                                 \
-    "\n--only, --except and --rename can be repeated and use the names in IN. The\n" \
-    "command fails if one of them matches no tensor.\n"
+#define CHOOSING_END                                                                  \
+    "\n--only, --except and --rename can be repeated and use the names in IN, with\n" \
+    "their prefixes. The command fails if one of them matches no tensor, or if two\n" \
+    "tensors would get one name.\n"
 
 static const command commands[] = {
     {"ls", "[--json] MODEL", "list the tensors of a model",
@@ -105,7 +117,7 @@ static const command commands[] = {
      "               and first), same (a number), metadata (the number of keys that\n"
      "               differ, or null)\n",
      command_diff},
-    {"copy", "[OPTIONS] IN OUT", "copy a model: ordered, in part, or renamed",
+    {"copy", "[OPTIONS] IN[=PREFIX]... OUT", "copy a model: ordered, in part, or renamed",
      "Writes the tensors and the metadata of IN to OUT, ordered by dtype (U64 first,\n"
      "BOOL last) and then by name.\n"
      "\n"
@@ -115,32 +127,36 @@ static const command commands[] = {
      "in another way.\n"
      "\n"
      "An older OUT stays in place until the new model is complete, also if the\n"
-     "command fails. OUT can be IN if the system can replace open files.\n"
+     "command fails. OUT can be IN if the system can replace open files.\n" SEVERAL_HELP
+     "Several INs, and pieces (see st merge), are copied to one file.\n"
      "\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
      command_copy},
-    {"merge", "[OPTIONS] IN OUT", "merge a model of several files into one file",
+    {"merge", "[OPTIONS] IN[=PREFIX]... OUT", "merge files, models or pieces of tensors into one file",
      "Writes the tensors of IN to the file OUT, as st copy does, with the metadata of\n"
      "IN's first file. If other files have other metadata, or the index has metadata\n"
-     "that is lost, a message on standard error says so.\n"
+     "that is lost, a message on standard error says so.\n" SEVERAL_HELP "\n"
+     "IN can be a directory of pieces: a PyTorch distributed checkpoint with files\n"
+     "[shard-RRRRR-]model-KKKKK-of-NNNNN.safetensors and DCP_SHARDING_INFO in their\n"
+     "metadata. All commands see its whole tensors; st ls also lists the pieces. Gaps\n"
+     "and overlaps are refused. The format does not store the full shapes: if the\n"
+     "files with the ends of tensors are missing, the tensors are smaller.\n"
      "\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
      command_merge},
-    {"shard", "[OPTIONS] IN DIR", "split a model into files of limited size",
+    {"shard", "[OPTIONS] IN[=PREFIX]... DIR", "split a model into files of limited size",
      "Splits the tensors of IN in their order and writes them to the directory DIR,\n"
      "which is made if it does not exist: as model-00001-of-0000N.safetensors and so\n"
      "on with an index, or as model.safetensors if one file is enough.\n"
-     "An older model in DIR stays until the new one is complete, and is then removed.\n"
-     "\n"
+     "An older model in DIR stays until the new one is complete, and is then removed.\n" SEVERAL_HELP "\n"
      "  --max-size N     limit for the tensors in a file, for example 5GB (default),\n"
      "                   1.5GB or 500MB (powers of 1000), or KiB, MiB, GiB (powers of\n"
      "                   1024). A larger tensor has a file of its own\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
      command_shard},
-    {"convert", "[OPTIONS] IN OUT --dtype DTYPE", "convert the numbers of a model",
+    {"convert", "[OPTIONS] IN[=PREFIX]... OUT --dtype DTYPE", "convert the numbers of a model",
      "Writes IN to OUT as st copy does, and converts all floating-point tensors to\n"
      "DTYPE: F64, F32, F16, BF16, F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ, BOOL\n"
      "or an integer such as I8. Each number is rounded once, to the nearest value,\n"
      "ties to even. Numbers that are too large become infinity, or the largest value\n"
-     "if DTYPE has no infinity.\n"
-     "\n"
+     "if DTYPE has no infinity.\n" SEVERAL_HELP "\n"
      "  --dtype DTYPE    the dtype to convert to, in upper or lower case\n"
      "  --only GLOB      convert only tensors whose name matches, whatever their\n"
      "                   dtype: * is any text, ? any character\n"
@@ -199,7 +215,8 @@ static void put_usage(FILE *to) {
           "  st COMMAND --help   show how to use a command\n"
           "  st --version        print the version\n"
           "\n"
-          "MODEL and IN are a file, an index (.json), a directory that contains either, or\n"
+          "MODEL and IN are a file, an index (.json), a directory that contains either or\n"
+          "the pieces of a PyTorch distributed checkpoint (see st merge --help), or\n"
           "hub:owner/name[@revision] for a repository in the local Hugging Face cache.\n"
           "\"--\" ends the options: everything after it is a path or a name.\n"
           "The exit code is 0 on success, 1 if a model failed, 2 if the usage is wrong.\n",

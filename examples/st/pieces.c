@@ -501,7 +501,7 @@ static st_status report_fault(const pieces *p, const whole *w, const corner *fau
                               uint32_t split_count, st_error *error) {
     const piece *first = &p->pieces[w->first];
     uint64_t *position = (uint64_t *)calloc((size_t)first->rank + 1, sizeof *position);
-    char text[96], message[MESSAGE];
+    char text[96], message[3 * MESSAGE];
     const char *files[2] = {"", ""};
     size_t i, found = 0;
     if (!position) return no_memory(error);
