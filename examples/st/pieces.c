@@ -8,6 +8,7 @@
 enum {
     MAX_OPEN = 64, /* files; the other files are opened again when they are read */
     BLOCK_BYTES = 1 << 20,
+    WINDOW_BYTES = 1 << 23,
     MAX_SPLIT = 6 /* dimensions in which a tensor may be split */
 };
 
@@ -54,7 +55,12 @@ typedef struct pieces {
     size_t count;
     open_file open_files[MAX_OPEN];
     uint64_t clock;
-    unsigned char *buffer; /* BLOCK_BYTES */
+    unsigned char *buffer; /* BLOCK_BYTES, or with a window WINDOW_BYTES */
+    /* With more than MAX_OPEN files, a row may take more files than are open. The window then holds many rows of a
+     * tensor, so that a file is opened once for all of them. */
+    unsigned char *window; /* WINDOW_BYTES, or NULL */
+    size_t window_tensor, window_bytes;
+    uint64_t window_offset;
 } pieces;
 
 /* ---- errors ------------------------------------------------------------------------------------------------- */
@@ -774,7 +780,7 @@ static void scatter(const whole *w, const piece *a, uint64_t from, uint64_t to, 
     }
 }
 
-/* Reads at most BLOCK_BYTES bytes of a tensor. */
+/* Reads bytes of a tensor, at most as many as the buffer has. */
 static int read_block(pieces *p, const whole *w, uint64_t offset, unsigned char *dst, size_t n, st_error *error) {
     const uint64_t stride = w->dimensions ? w->strides[0] : 1, end = offset + n;
     size_t i, done = 0;
@@ -799,14 +805,35 @@ static int read_block(pieces *p, const whole *w, uint64_t offset, unsigned char 
     return code;
 }
 
+/* Reads bytes through the window. Sets *n to their number, which may be smaller than asked for. */
+static int read_window(pieces *p, size_t tensor, uint64_t offset, unsigned char *dst, size_t *n, st_error *error) {
+    if (tensor != p->window_tensor || offset - p->window_offset >= p->window_bytes) { /* also if offset is smaller */
+        const uint64_t left = p->tensors[tensor].bytes - offset;
+        const size_t bytes = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
+        int code;
+        p->window_bytes = 0;
+        code = read_block(p, &p->wholes[tensor], offset, p->window, bytes, error);
+        if (code) return code;
+        p->window_tensor = tensor;
+        p->window_offset = offset;
+        p->window_bytes = bytes;
+    }
+    offset -= p->window_offset;
+    if (*n > p->window_bytes - (size_t)offset) *n = p->window_bytes - (size_t)offset;
+    memcpy(dst, p->window + (size_t)offset, *n);
+    return 0;
+}
+
 static int read_pieces(void *user, size_t tensor, uint64_t offset, void *dst, size_t n, st_error *error) {
     pieces *p = (pieces *)user;
+    const whole *w = &p->wholes[tensor];
     unsigned char *to = (unsigned char *)dst;
     int code = 0;
-    system_lock(); /* threads share the buffer and the open files */
+    system_lock(); /* threads share the buffers and the open files */
     while (code == 0 && n) {
-        const size_t part = n < BLOCK_BYTES ? n : BLOCK_BYTES;
-        code = read_block(p, &p->wholes[tensor], offset, to, part, error);
+        size_t part = n < BLOCK_BYTES ? n : BLOCK_BYTES;
+        code = p->window && w->count > MAX_OPEN ? read_window(p, tensor, offset, to, &part, error)
+                                                : read_block(p, w, offset, to, part, error);
         offset += part, to += part, n -= part;
     }
     system_unlock();
@@ -829,6 +856,7 @@ static void close_pieces(void *user) {
     free(p->pieces);
     free(p->shards);
     free(p->files);
+    free(p->window);
     free(p->buffer);
     free(p);
 }
@@ -836,8 +864,9 @@ static void close_pieces(void *user) {
 static st_status take_names(pieces *p, const char *directory, const listing *l, st_error *error) {
     p->files = (piece_file *)calloc(l->count + 1, sizeof *p->files);
     p->shards = (st_shard *)calloc(l->count + 1, sizeof *p->shards);
-    p->buffer = (unsigned char *)malloc(BLOCK_BYTES);
+    p->buffer = (unsigned char *)malloc(l->count > MAX_OPEN ? WINDOW_BYTES : BLOCK_BYTES);
     if (!p->files || !p->shards || !p->buffer) return no_memory(error);
+    if (l->count > MAX_OPEN && (p->window = (unsigned char *)malloc(WINDOW_BYTES)) == NULL) return no_memory(error);
     for (; p->file_count < l->count; p->file_count++) {
         piece_file *f = &p->files[p->file_count];
         f->path = join_path(directory, l->names[p->file_count]);
