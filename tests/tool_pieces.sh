@@ -83,6 +83,8 @@ is "model.safetensors comes first" "$(names e)" "n "
 mkdir f
 model "f/$(file 1)" '{"__metadata__":{"DCP_SHARDING_INFO":"{\"\\u00e9\\ud83d\\ude00\\n\\\"\": {\"saved_offsets\": [0]}}"},"\u00e9\ud83d\ude00\n\"":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}' q
 quiet merge f out.st
+st meta out.st
+is "no other metadata" "$(cat out)" "no metadata"
 st cat out.st "$(printf '\303\251\360\237\230\200\n"')"
 is "escapes" "$(cat out)" q
 
@@ -266,6 +268,15 @@ if [ $system = posix ]; then
     content "a=a b=b t.a=A t.c=C " self
     fails "ST_ERR_UTF8" merge "one=$(printf '\377')" out.st
 fi
+mkdir indexed
+cp one indexed/s.safetensors
+printf '{"metadata":{"total_size":2,"by":"hand"},"weight_map":{"a":"s.safetensors"}}' >indexed/model.safetensors.index.json
+st merge indexed=i. two out.st
+code "metadata of an index" 0
+has_line "metadata of an index" err "st merge: one file has no index; lost metadata of the index: by"
+rm -rf parts && quiet shard indexed=i. two parts --max-size 1
+st ls --json parts
+python "metadata of the first index" "assert o['index'] == {'total_size': 4, 'by': 'hand'}"
 i=0 all=
 while [ $i -lt 120 ]; do all="$all one=$i." i=$((i + 1)); done
 quiet merge $all out.st

@@ -128,7 +128,8 @@ static const command commands[] = {
      "\n"
      "An older OUT stays in place until the new model is complete, also if the\n"
      "command fails. OUT can be IN if the system can replace open files.\n" SEVERAL_HELP
-     "Several INs, and pieces (see st merge), are copied to one file.\n"
+     "Several INs, an IN with a prefix, and pieces (see st merge --help) are copied to\n"
+     "one file.\n"
      "\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
      command_copy},
     {"merge", "[OPTIONS] IN[=PREFIX]... OUT", "merge files, models or pieces of tensors into one file",

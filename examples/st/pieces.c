@@ -119,6 +119,7 @@ static int ends_with(const char *name, const char *suffix) {
 static int list_name(void *user, const char *name) {
     listing *l = (listing *)user;
     file_number number;
+    if (*name == '.') return 0; /* hidden */
     if (strcmp(name, "model.safetensors") == 0 || ends_with(name, ".safetensors.index.json")) l->has_model = 1;
     if (!read_file_name(name, &number)) return 0;
     if (number.rank) l->has_ranks = 1;
@@ -373,6 +374,7 @@ static int add_file(pieces *p, size_t number, const st_model *m) {
         pair->value = copy_text(&text, pair->value, pair->value_bytes);
         shard->metadata_count++;
     }
+    if (shard->metadata_count == 0) shard->metadata = NULL;
     for (i = 0; i < m->count; i++) {
         const st_tensor *t = &m->tensors[i];
         piece *added = &p->pieces[p->piece_count + i];

@@ -223,6 +223,7 @@ static int save(transfer *t) {
     if (code != EXIT_FINE) return code;
     error.status = t->write(t, &error);
     explain_read_error(t->model, &error);
+    if (error.status != ST_OK && system_interrupted()) error.status = ST_ERR_CANCELLED; /* the signal ended a read */
     code = saving_end(&t->saving, t->out, &error);
     if (code == EXIT_FINE && !t->writes_index) warn_of_index(t);
     return code == EXIT_FINE ? warn_of_metadata(t) : code;
