@@ -43,7 +43,7 @@ quiet shard d parts --max-size 4
 quiet merge parts out.st
 same "shard" out.st whole
 st check --deep d
-is "check --deep" "$(cat out)" "d: ok, 3 tensors, 16 bytes; all read"
+is "check --deep" "$(cat out)" "d: ok, 3 tensors, 16 bytes in 3 files; all read"
 st diff d whole
 is "diff" "$(cat out)" "3 tensors are the same"
 st cat d w --offset 3 --bytes 6

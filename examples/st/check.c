@@ -150,10 +150,12 @@ static void put_tensors(const check *c) {
 static void put_verdict(const check *c, const st_error *error) {
     const colours colour = system_colours(stdout);
     const st_model *model = c->model;
+    size_t file_count;
     if (error->status != ST_OK) {
         put_error(stdout, c->path, error);
         return;
     }
+    files_of(model, &file_count);
     put_string(stdout, c->path);
     if (c->sum.bad_bool) {
         printf(": %snot ok%s, ", colour.bad, colour.off);
@@ -164,9 +166,9 @@ static void put_verdict(const check *c, const st_error *error) {
     fputs(model->count == 1 ? " tensor, " : " tensors, ", stdout);
     put_number(stdout, model->bytes);
     fputs(model->bytes == 1 ? " byte" : " bytes", stdout);
-    if (model->shard_count > 1) {
+    if (file_count > 1) {
         fputs(" in ", stdout);
-        put_number(stdout, model->shard_count);
+        put_number(stdout, file_count);
         fputs(" files", stdout);
     }
     if (!c->deep) return;
