@@ -360,7 +360,8 @@ typedef struct st_model {     /* read-only, valid until st_close */
     uint64_t bytes;       /* sum of all tensors' bytes */
     const st_pair *index; /* metadata of the index; each value is its JSON text */
     size_t index_count;
-    const char *stem; /* of files called STEM-00001-of-00003.safetensors; "model" if they have other names */
+    const char
+        *stem; /* of files called STEM-00001-of-00003.safetensors; "model" if they have other names; NULL: no files */
 } st_model;
 
 typedef struct st_alias { /* another name of a tensor */
@@ -2718,9 +2719,9 @@ static st_status sti_header_measure(const unsigned char *first, uint64_t file_by
 }
 
 /* returns the largest header accepted under these options; never more than 32-bit offsets can address */
-static uint64_t sti_header_limit(const st_open_options *o) {
-    uint64_t limit = o->max_header ? o->max_header : STI_DEFAULT_LIMIT;
-    return limit < UINT32_MAX ? limit : UINT32_MAX;
+static uint32_t sti_header_limit(const st_open_options *o) {
+    const uint64_t limit = o->max_header ? o->max_header : STI_DEFAULT_LIMIT;
+    return limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
 }
 
 static st_status sti_header_utf8(const unsigned char *text, size_t n, st_error *error) {
@@ -4244,17 +4245,17 @@ typedef struct sti_sums { /* what the headers read so far hold, and the metadata
 typedef struct sti_opening { /* the state of one call that opens a model */
     sti_memory memory;
     unsigned flags;
-    uint64_t limit;
+    uint32_t limit; /* bytes of a header or an index */
     st_files files;
-    int is_system;     /* `files` is the built-in one */
-    const char *label; /* names the model in messages */
+    unsigned char is_system;  /* `files` is the built-in one */
+    unsigned char kept_files; /* so many of the first files stay open */
+    signed char open_code;    /* of the last call of files.open; those over 127 are 127 */
+    const char *label;        /* names the model in messages */
     st_error *error;
     sti_opened_file *opened; /* `single`, or scratch */
     uint32_t opened_count;
     sti_opened_file *current; /* the file that an error is about; NULL: the model */
     const char *variant;      /* NULL: any */
-    uint32_t kept_files;      /* so many of the first files stay open */
-    int open_code;            /* of the last call of files.open */
     sti_sums sums;
     sti_layout layout; /* model NULL: not allocated yet */
     sti_opened_file single;
@@ -4281,10 +4282,12 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
         s = ST_ERR_NOT_FOUND;
         sentence = STI_TEXT("no such file");
         break;
+#if !defined(ST_NO_FILES)
     case STI_IO_DANGLING:
         s = ST_ERR_NOT_FOUND;
         sentence = STI_TEXT("symbolic link to a missing file: is the download finished?");
         break;
+#endif
     case ST_IO_NOT_UTF8:
         s = ST_ERR_UTF8;
         sentence = STI_TEXT("path is not UTF-8");
@@ -4486,7 +4489,6 @@ STI_NOINLINE static st_status sti_take_model_block(sti_opening *o) {
     m->base.count = o->sums.tensors;
     m->base.shards = o->layout.shards;
     m->base.shard_count = o->opened_count;
-    m->base.stem = "model";
     m->files = o->layout.files;
     m->source = o->files;
     m->is_system = o->is_system;
@@ -4620,8 +4622,6 @@ STI_NOINLINE static st_status sti_open_begin(sti_opening *o, st_model **model, c
     o->label = label;
     o->error = error;
     o->flags = given->flags;
-    o->variant = given->variant;
-    o->kept_files = STI_MAX_OPEN_FILES;
     o->limit = sti_header_limit(given);
     sti_memory_init(&o->memory, given->allocator, given->work.data, given->work.bytes);
     if (is_valid) return ST_OK;
@@ -5008,7 +5008,8 @@ static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *p
     int code;
     p->path = path;
     ST_MEMSET(&io, 0, sizeof io);
-    code = o->open_code = (o->files.open)(o->files.user, path, &io);
+    code = (o->files.open)(o->files.user, path, &io);
+    o->open_code = (signed char)(code == (signed char)code ? code : 127);
     if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file"));
     p->io = io; /* only now: a callback that fails may leave anything in io */
     p->is_open = 1;
@@ -5025,6 +5026,7 @@ static void sti_copy_paths(sti_opening *o) {
         shards[i].path = sti_copy_text(&o->layout.text, sti_span_of(shards[i].path));
     }
     o->layout.model->label = shards->path;
+    o->layout.model->base.stem = "model";
     if (!sti_split_shard_name(sti_file_name(shards->path), &name)) return;
     o->layout.model->base.stem = sti_copy_text(&o->layout.text, name.prefix);
     o->layout.text--; /* the variant goes where the prefix ended */
@@ -5417,6 +5419,7 @@ STI_COLD static st_status sti_open_shards(sti_opening *o, sti_index_file *x) {
 /* Prepares to open a model of several files that messages call `label`. */
 STI_COLD static st_status sti_begin_shards(sti_opening *o, sti_index_file *x, const char *label) {
     o->label = label;
+    o->kept_files = STI_MAX_OPEN_FILES;
     ST_MEMSET(x, 0, sizeof *x);
     if (!o->memory.work) return ST_OK;
     return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
@@ -5676,6 +5679,7 @@ STI_COLD static st_status sti_open_directory(sti_opening *o, const char *path) {
 /* ---- st_open */
 
 static st_status sti_choose_files(sti_opening *o, const st_open_options *options) {
+    o->variant = options ? options->variant : NULL;
     if (options && options->files) {
         o->files = *options->files;
         return ST_OK;
@@ -9415,8 +9419,8 @@ STI_COLD static st_status sti_sharded_open(sti_sharded_save *s, const char *dire
     if (status != ST_OK) return status;
     s->contents = *contents;
     s->stem = s->options.stem ? s->options.stem : contents->from ? contents->from->stem : "model";
-    if (!sti_is_stem(s->stem)) s->stem = "model"; /* the path of an opened file may hold anything */
-    s->options.stem = NULL;                       /* the writer of a shard has no use for it */
+    if (!s->stem || !sti_is_stem(s->stem)) s->stem = "model"; /* the path of an opened file may hold anything */
+    s->options.stem = NULL;                                   /* the writer of a shard has no use for it */
     sti_memory_init(&s->memory, s->options.allocator, NULL, 0);
     s->shards = (uint32_t *)sti_sharded_take(s, sti_multiply_saturated(contents->count, sizeof *s->shards));
     if (!s->shards) return ST_ERR_MEMORY;
