@@ -1,4 +1,11 @@
 /* Tests room 16: st_read, alignment and st_advise, with every kind of source. */
+#ifdef __linux__
+#define _GNU_SOURCE 1
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#endif
 #include "../safetensors.h"
 
 #include "large.h"
@@ -97,6 +104,56 @@ static void advice(const st_model *m) {
     }
 }
 
+#ifdef __linux__
+static int is_resident(const unsigned char *at, size_t n) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (; n >= page; at += page, n -= page) {
+        unsigned char resident = 0;
+        if (mincore((void *)((uintptr_t)at / page * page), 1, &resident) != 0 || !(resident & 1)) return 0;
+    }
+    return 1;
+}
+
+/* Reading ahead covers the whole range, also where Linux cuts every request at the device's read-ahead. The file is
+ * mapped here again, to see what is in the page cache without the model. */
+static void prefetch(void) {
+    enum { BYTES = 40 << 20 };
+    static const char text[] = "{\"a\":" E("U8", "[41943040]", "[0,41943040]") "}";
+    unsigned char *bytes = (unsigned char *)calloc(1, BYTES), *file;
+    unsigned row;
+    size_t n;
+    if (bytes == NULL) exit(2);
+    file = make_file(text, sizeof text - 1, bytes, BYTES, &n);
+    for (row = 0; row < 2; row++) { /* mapped, and not */
+        st_open_options options;
+        const struct timespec pause = {0, 10000000};
+        void *map = MAP_FAILED;
+        st_error error;
+        st_model *m;
+        unsigned tries = 0;
+        int fd;
+        memset(&options, 0, sizeof options);
+        options.flags = row == 0 ? 0 : ST_OPEN_NO_MAP;
+        scratch_write(SOURCE_FILE, file, n);
+        fd = open(scratch_path(SOURCE_FILE), O_RDONLY);
+        CHECK(fd >= 0 && fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+        if (fd >= 0) map = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
+        if (CHECK(map != MAP_FAILED) && CHECK_STATUS(st_open(&m, scratch_path(SOURCE_FILE), &options, &error), ST_OK)) {
+            const unsigned char *at = (const unsigned char *)map + m->tensors[0].offset;
+            if (is_resident(at, BYTES)) SKIP("files of this file system cannot be dropped from the page cache");
+            CHECK_STATUS(st_advise(m, &m->tensors[0], ST_ADVISE_WILL_NEED, &error), ST_OK);
+            while (!is_resident(at, BYTES) && tries++ < 3000) nanosleep(&pause, NULL);
+            CHECK(is_resident(at, BYTES));
+            st_close(m);
+        }
+        if (map != MAP_FAILED) munmap(map, n);
+        close(fd);
+    }
+    free(file);
+    free(bytes);
+}
+#endif
+
 /* advice for tensors that span many pages or share pages */
 static void large_advice(void) {
     enum { PAGES = 64, PAGE = 65536 };
@@ -166,6 +223,9 @@ int main(void) {
     }
     test_row = "";
     large_advice();
+#ifdef __linux__
+    prefetch();
+#endif
     alignment();
     free(file);
     scratch_remove(SOURCE_FILE);
