@@ -507,7 +507,8 @@ typedef struct st_save_options {
     uint64_t max_shard_bytes; /* st_save_sharded: tensor data in one file, at most; 0 is 5,000,000,000 */
     const st_sink *sink;      /* write here instead of to a file; the path must be NULL */
     /* Makes the bytes [offset, offset + n) of a tensor without data, in dst; returns 0, or a code for st_error.sys.
-     * `tensor` is the caller's own struct, as passed in contents. */
+     * Each range starts where the last one ended, holds whole elements (of 4 or 6 bits: whole groups of 4, except at the
+     * end of the tensor), and dst is aligned for them. `tensor` is the caller's own struct, as passed in contents. */
     int (*fill)(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n);
     st_progress progress;          /* called after each block of data */
     void *user;                    /* for fill and progress */
@@ -8722,6 +8723,8 @@ static st_status sti_save_block(st_writer *w, const sti_output_entry *item, uint
     const st_tensor *t = (const st_tensor *)item->item;
     const uint64_t left = item->bytes - w->current_written,
                    most = w->from ? STI_MAPPED_COPY_BYTES : STI_BUFFER_MAX_BYTES;
+    const unsigned bits = st_dtype_bits(t->dtype);
+    const size_t unit = w->from || !bits ? 1 : bits % 8 ? bits / 2 : bits / 8; /* what options.fill cannot divide */
     size_t available;
     st_status s = ST_OK;
     int code = 0;
@@ -8730,9 +8733,9 @@ static st_status sti_save_block(st_writer *w, const sti_output_entry *item, uint
         code = sti_writer_push(w, (const unsigned char *)t->data + w->current_written, (size_t)*n);
         return code ? sti_writer_fail(w, code, error) : ST_OK;
     }
-    if (w->buffered == w->buffer_bytes) code = sti_writer_flush(w);
+    if (w->buffered % unit || w->buffer_bytes - w->buffered < unit) code = sti_writer_flush(w);
     if (code) return sti_writer_fail(w, code, error);
-    available = w->buffer_bytes - w->buffered;
+    available = (w->buffer_bytes - w->buffered) / unit * unit;
     *n = left < available ? left : available;
     if (w->from) {
         st_tensor from = *t;
