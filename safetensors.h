@@ -1158,9 +1158,13 @@ static int sti_memcmp(const void *a, const void *b, size_t n) {
 #endif
 
 /* Returns 1 and sets *product, or returns 0 on overflow. */
-static int sti_multiply64(uint64_t a, uint64_t b, uint64_t *product) {
-    /* factors below 2^32 cannot overflow: nearly every shape avoids the division */
-    if ((a | b) > UINT32_MAX && a != 0 && b > UINT64_MAX / a) return 0;
+STI_INLINE int sti_multiply64(uint64_t a, uint64_t b, uint64_t *product) {
+    if ((a | b) > UINT32_MAX) { /* nearly no shape. By halves: 64-bit division may need a runtime library */
+        uint64_t high;
+        if (a >> 32 && b >> 32) return 0;
+        high = (a >> 32) * (b & UINT32_MAX) + (b >> 32) * (a & UINT32_MAX); /* one of the products is 0 */
+        if ((high + ((a & UINT32_MAX) * (b & UINT32_MAX) >> 32)) >> 32) return 0;
+    }
     *product = a * b;
     return 1;
 }
@@ -1261,10 +1265,16 @@ ST_API const char *st_status_name(st_status status) {
 STI_NOINLINE static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
     sti_span s;
     s.n = 0;
-    do {
+    do { /* 64-bit division may need a runtime library: this is 0.8 n / 8, at most 1 too small */
+        uint64_t tenth = (n >> 1) + (n >> 2);
+        tenth += tenth >> 4;
+        tenth += tenth >> 8;
+        tenth += tenth >> 16;
+        tenth = (tenth + (tenth >> 32)) >> 3;
+        if (n - tenth * 10 > 9) tenth++;
         s.n++;
-        digits[STI_DIGITS - s.n] = (char)('0' + (int)(n % 10));
-        n /= 10;
+        digits[STI_DIGITS - s.n] = (char)('0' + (int)(n - tenth * 10));
+        n = tenth;
     } while (n);
     s.at = digits + STI_DIGITS - s.n;
     return s;
@@ -3128,8 +3138,11 @@ ST_API int st_scan_is(const st_scan *scan, const char *name) {
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_ABSENT UINT32_MAX
 
-#if STI_FAST64 && defined(__SIZEOF_INT128__)
+#if STI_FAST64 && defined(__SIZEOF_INT128__) && !defined(__wasm__) /* whose products need a runtime library */
+#define STI_INT128 1
 __extension__ typedef unsigned __int128 sti_uint128;
+#else
+#define STI_INT128 0
 #endif
 
 typedef struct sti_name_table {
@@ -3179,7 +3192,7 @@ STI_INLINE sti_span sti_table_name(const sti_name_table *table, uint32_t item) {
 /* Mixes two words: xors the halves of their 128-bit product. Without 128-bit integers, combines two 64-bit products;
  * the hashes then differ, but tables never leave the process. */
 STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
-#if STI_FAST64 && defined(__SIZEOF_INT128__)
+#if STI_INT128
     const sti_uint128 product = (sti_uint128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 #else
@@ -5078,7 +5091,7 @@ STI_COLD static st_status sti_reparse_file(sti_opening *o, sti_opened_file *p) {
 static int sti_is_file_seen(const sti_opening *o, uint32_t shard, uint32_t *seen) {
     const uint32_t slots = 2 * o->opened_count;
     const st_io *io = &o->opened[shard].io;
-    uint32_t slot = (uint32_t)(sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) % slots);
+    uint32_t slot = (uint32_t)((sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) >> 32) * slots >> 32);
     if (!(io->id[0] | io->id[1])) return 0; /* unknown */
     for (; seen[slot]; slot = slot + 1 < slots ? slot + 1 : 0) {
         const st_io *other = &o->opened[seen[slot] - 1].io;
