@@ -7,7 +7,7 @@
  * CONTENTS
  *   1 Quick start               6 Numbers       11 Limits
  *   2 Which call do I want?     7 Lifetime      12 Configuration
- *   3 Reading                   8 Threads       13 Microcontrollers
+ *   3 Reading                   8 Threads       13 Microcontrollers, WebAssembly
  *   4 Writing                   9 Errors        14 C++
  *   5 Models in several files  10 What is accepted
  *
@@ -168,13 +168,22 @@
  *   ST_MALLOC, ST_FREE  (bytes), (pointer); define both or neither             [malloc, free]
  *   ST_MEMCPY, ST_MEMMOVE, ST_MEMSET, ST_MEMCMP   as in <string.h>; all or none [<string.h>; loops if freestanding]
  *
- * 13 MICROCONTROLLERS
+ * 13 MICROCONTROLLERS, WEBASSEMBLY
  *   Define ST_FREESTANDING. Either walk a header in flash with st_scan_begin, which needs no memory, or open with
  *   st_open_memory or st_open_io and a buffer in st_open_options.work. If the buffer is too small, the status is
  *   ST_ERR_MEMORY and error.expected a size that suffices. scan.tensor.data has any alignment and is little-endian:
  *   take values out with memcpy. Compile with -ffunction-sections and link with -Wl,--gc-sections: a scan is then about
- *   14 KB of Cortex-M4 code, 9 KB with ST_NO_ERROR_TEXT. The compiler may still call memcpy, memmove, memset, memcmp
- *   and its runtime library for 64-bit arithmetic. No recursion, no writable data.
+ *   14 KB of Cortex-M4 code, 9 KB with ST_NO_ERROR_TEXT. No recursion, no writable data.
+ *   Compilers may call memcpy, memmove, memset and memcmp (clang for wasm32 does not with -mbulk-memory), and of their
+ *   runtime library (gcc 12 for Cortex, clang 19 for the others):
+ *     Cortex-M0   scan, open, find, st_read: __aeabi_lmul, __aeabi_uidivmod, __gnu_thumb1_case_uqi
+ *                 the other readers: also __aeabi_uidiv, __aeabi_uldivmod
+ *                 conversion and writer: also __aeabi_llsl, __aeabi_llsr, __clzdi2
+ *     Cortex-M4   scan, open, find, st_read: nothing
+ *                 the other readers: __aeabi_uldivmod
+ *     RV32IM      scan, open, find, st_read: nothing
+ *                 the other readers: __udivdi3, __umoddi3
+ *     wasm32      all: nothing
  *
  * 14 C++
  *   The declarations work from C++11 on. Compile the implementation in a .c file, or in a .cc file if old-style casts
