@@ -67,6 +67,16 @@
  *
  *   st_load does the same for many tensors: it reads in file order, in large requests.
  *
+ *   Buffers without a copy (Metal, Vulkan, CUDA) take whole pages. Open with ST_OPEN_MUST_MAP: each file then starts on
+ *   a page of the system, and its mapping ends with a whole page, zero after the end of the file:
+ *
+ *       const char *file = (const char *)t->data - t->offset;            // all of model->shards[t->shard].file_bytes
+ *       const size_t first = (size_t)(t->offset / page * page);          // page: sysconf(_SC_PAGESIZE), often 4,096
+ *       const size_t end = (size_t)((t->offset + t->bytes + page - 1) / page * page);
+ *       wrap(file + first, end - first, (size_t)t->offset - first);      // pointer, length, offset of the tensor
+ *
+ *   The pages are private and read-only, hold parts of other tensors too, and must be released before st_close.
+ *
  * 4 WRITING
  *       const float weights[4] = {1, 2, 3, 4};
  *       const uint64_t shape[2] = {2, 2};

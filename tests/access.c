@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <time.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
 #include <unistd.h>
 #endif
 #include "../safetensors.h"
@@ -154,6 +156,26 @@ static void prefetch(void) {
 }
 #endif
 
+#if defined(__unix__) || defined(__APPLE__)
+/* A buffer without a copy takes the pages of a mapped tensor: the manual's lines give pages that exist, and after the end
+ * of the file the last one is zero. */
+static void pages(const st_model *m, const unsigned char *bytes) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t i, at, wrong = 0;
+    for (i = 0; i < m->count; i++) {
+        const st_tensor *t = &m->tensors[i];
+        const uint64_t file_bytes = m->shards[t->shard].file_bytes;
+        const char *file = (const char *)t->data - t->offset;
+        const size_t first = (size_t)(t->offset / page * page);
+        const size_t end = (size_t)((t->offset + t->bytes + page - 1) / page * page);
+        CHECK_EQ((uintptr_t)(file + first) % page, 0);
+        CHECK(first <= t->offset && t->offset + t->bytes <= end);
+        for (at = first; at < end; at++) wrong += (unsigned char)file[at] != (at < file_bytes ? bytes[at] : 0);
+    }
+    CHECK_EQ(wrong, 0);
+}
+#endif
+
 /* advice for tensors that span many pages or share pages */
 static void large_advice(void) {
     enum { PAGES = 64, PAGE = 65536 };
@@ -180,6 +202,9 @@ static void large_advice(void) {
         CHECK(memcmp(got, bytes + 999997, 3) == 0);
         CHECK_STATUS(st_read(m, &m->tensors[1], 3194301, got, 3, &error), ST_OK);
         CHECK(memcmp(got, bytes + 4194301, 3) == 0);
+#if defined(__unix__) || defined(__APPLE__)
+        if (i == 0) pages(m, file);
+#endif
         st_close(m);
     }
     free(file);
@@ -218,6 +243,9 @@ int main(void) {
             ranges(s.model);
             refusals(s.model);
             advice(s.model);
+#if defined(__unix__) || defined(__APPLE__)
+            if (kind == FROM_FILE) pages(s.model, file);
+#endif
         }
         source_close(&s);
     }
