@@ -1234,15 +1234,21 @@ STI_INLINE unsigned sti_lowest_bit(uint64_t word) {
 }
 #endif
 
-static sti_span sti_span_of(const char *text) {
+STI_INLINE sti_span sti_span_from(const char *text, size_t n) {
     sti_span s;
     s.at = text;
-#if defined(ST_FREESTANDING)
-    for (s.n = 0; text[s.n];) s.n++;
-#else
-    s.n = strlen(text);
-#endif
+    s.n = n;
     return s;
+}
+
+static sti_span sti_span_of(const char *text) {
+#if defined(ST_FREESTANDING)
+    size_t n = 0;
+    while (text[n]) n++;
+    return sti_span_from(text, n);
+#else
+    return sti_span_from(text, strlen(text));
+#endif
 }
 
 /* Removes the first n bytes; n <= s.n. */
@@ -2064,9 +2070,7 @@ STI_COLD static int sti_json_equal(sti_span a, int a_escaped, sti_span b, int b_
 
 /* Returns 1 if the decoded string is text[n]. */
 static int sti_string_is(const sti_string *string, const char *text, size_t n) {
-    sti_span plain;
-    plain.at = text;
-    plain.n = n;
+    const sti_span plain = sti_span_from(text, n);
     return string->escaped ? sti_json_equal(string->raw, 1, plain, 0) : sti_span_equal(string->raw, plain);
 }
 
@@ -2197,12 +2201,8 @@ static const sti_dtype *sti_dtype_of(st_dtype dtype) {
     return &sti_dtypes[(unsigned)dtype < STI_DTYPES ? (unsigned)dtype : 0];
 }
 
-static const char *sti_dtype_name(const sti_dtype *dtype) {
-    return dtype->name;
-}
-
 ST_API const char *st_dtype_name(st_dtype dtype) {
-    return sti_dtype_name(sti_dtype_of(dtype));
+    return sti_dtype_of(dtype)->name;
 }
 
 ST_API unsigned st_dtype_bits(st_dtype dtype) {
@@ -2213,7 +2213,7 @@ ST_API unsigned st_dtype_bits(st_dtype dtype) {
 static st_dtype sti_dtype_find(sti_span name) {
     unsigned i;
     for (i = 1; i < STI_DTYPES; i++) {
-        if (sti_dtypes[i].length == name.n && ST_MEMCMP(sti_dtype_name(&sti_dtypes[i]), name.at, name.n) == 0) {
+        if (sti_dtypes[i].length == name.n && ST_MEMCMP(sti_dtypes[i].name, name.at, name.n) == 0) {
             return (st_dtype)i;
         }
     }
@@ -2429,8 +2429,7 @@ STI_NOINLINE static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     if (string.escaped && string.bytes <= sizeof unescaped) { /* parse again to unescape; no known dtype is longer */
         j->at -= string.raw.n + 2;
         (void)sti_json_string(j, &string, unescaped);
-        name.at = unescaped;
-        name.n = string.bytes;
+        name = sti_span_from(unescaped, string.bytes);
     } else {
         name = string.raw;
     }
@@ -3084,8 +3083,7 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
     sti_span head;
     st_status s;
     if (scan) ST_MEMSET(scan, 0, sizeof *scan);
-    head.at = (const char *)file;
-    head.n = available < STI_FORMAT_BYTES ? available : STI_FORMAT_BYTES;
+    head = sti_span_from((const char *)file, available < STI_FORMAT_BYTES ? available : STI_FORMAT_BYTES);
     if (!scan || (!file && available) || (flags & ~(unsigned)STI_OPEN_FLAGS)) {
         s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
                      STI_TEXT("st_scan_begin: scan and file must not be NULL, flags must be known"));
@@ -3129,7 +3127,7 @@ ST_API int st_scan_next(st_scan *scan) {
     t->name_bytes = name.n;
     scan->name_escaped = e.escaped;
     t->dtype = (st_dtype)e.dtype;
-    t->dtype_name = sti_dtype_name(&sti_dtypes[e.dtype]);
+    t->dtype_name = sti_dtypes[e.dtype].name;
     t->bytes = e.end - e.begin;
     t->elements = e.elements;
     t->offset = sti_add64_saturated(sti_add64_saturated(8, scan->state.header_bytes), e.begin);
@@ -3143,11 +3141,9 @@ ST_API int st_scan_next(st_scan *scan) {
 }
 
 ST_API int st_scan_is(const st_scan *scan, const char *name) {
-    sti_span n;
     if (!scan || !scan->tensor.name || !name) return 0;
-    n.at = scan->tensor.name;
-    n.n = scan->tensor.name_bytes;
-    return sti_json_equal(n, scan->name_escaped, sti_span_of(name), 0);
+    return sti_json_equal(sti_span_from(scan->tensor.name, scan->tensor.name_bytes), scan->name_escaped,
+                          sti_span_of(name), 0);
 }
 
 /* ---- 12 lookup ------------------------------------------------------------------------------------------------------
@@ -3193,15 +3189,8 @@ static uint32_t sti_table_capacity(uint32_t count) {
 
 /* Returns an item's name. of_tensors, here and below: whether items are tensors; callers that know pass a constant. */
 STI_INLINE sti_span sti_table_name_of(const sti_name_table *table, int of_tensors, uint32_t item) {
-    sti_span s;
-    if (of_tensors) {
-        s.at = table->tensors[item].name;
-        s.n = table->tensors[item].name_bytes;
-    } else {
-        s.at = table->pairs[item].key;
-        s.n = table->pairs[item].key_bytes;
-    }
-    return s;
+    if (of_tensors) return sti_span_from(table->tensors[item].name, table->tensors[item].name_bytes);
+    return sti_span_from(table->pairs[item].key, table->pairs[item].key_bytes);
 }
 
 STI_INLINE sti_span sti_table_name(const sti_name_table *table, uint32_t item) {
@@ -4259,13 +4248,6 @@ typedef struct sti_opening { /* the state of one call that opens a model */
     sti_opened_file single;
 } sti_opening;
 
-static sti_span sti_span_from(const char *text, size_t n) {
-    sti_span s;
-    s.at = text;
-    s.n = n;
-    return s;
-}
-
 static int sti_io_read(const st_io *io, uint64_t offset, void *dst, size_t n) {
     if (io->read_at) return (io->read_at)(io->user, offset, dst, n);
     ST_MEMCPY(dst, (const unsigned char *)io->mapped + offset, n);
@@ -4509,7 +4491,7 @@ STI_NOINLINE static void sti_fill_tensors(sti_opening *o, sti_opened_file *p, st
         t->name_bytes = e->name_bytes;
         sti_copy_name(h, e, &text);
         t->dtype = (st_dtype)e->dtype;
-        t->dtype_name = sti_dtype_name(&sti_dtypes[e->dtype]);
+        t->dtype_name = sti_dtypes[e->dtype].name;
         if (e->dtype == ST_DTYPE_UNKNOWN) {
             t->dtype_name = text;
             h->json.at = h->text + e->dtype_offset;
@@ -6625,10 +6607,7 @@ static uint32_t sti_stored_axis(const st_view *v, uint32_t axis) {
 
 /* adds the tensor's name to an error */
 STI_COLD static void sti_error_tensor(const st_tensor *t, st_error *error) {
-    sti_span name;
-    name.at = t->name ? t->name : "";
-    name.n = t->name ? t->name_bytes : 0;
-    sti_error_set_subject(error, name, STI_SHOW_NAME);
+    sti_error_set_subject(error, sti_span_from(t->name ? t->name : "", t->name ? t->name_bytes : 0), STI_SHOW_NAME);
 }
 
 /* fails with an error that names the tensor, for mistakes of the caller */
@@ -7931,7 +7910,7 @@ static st_status sti_tensor_complete(const st_tensor *given, st_tensor *t, const
         if (!given->dtype_name) return ST_ERR_ARGUMENT;
         t->dtype = sti_dtype_find(sti_span_of(given->dtype_name));
     }
-    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
+    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = st_dtype_name(t->dtype);
     *sentence = STI_TEXT("tensor name is not UTF-8");
     if (!sti_is_utf8(sti_span_of_text(t->name, t->name_bytes))) return ST_ERR_UTF8;
     *sentence = STI_TEXT("dtype_name is not UTF-8");
@@ -8215,8 +8194,7 @@ static void sti_emit_tensor(sti_emitter *e, const sti_output_entry *n, uint64_t 
     uint32_t i;
     sti_emit_string(e, n->name);
     sti_emit_text(e, ":{\"dtype\":");
-    sti_emit_string(e, sti_span_of(n->dtype == ST_DTYPE_UNKNOWN ? t->dtype_name
-                                                                : sti_dtype_name(sti_dtype_of((st_dtype)n->dtype))));
+    sti_emit_string(e, sti_span_of(n->dtype == ST_DTYPE_UNKNOWN ? t->dtype_name : st_dtype_name((st_dtype)n->dtype)));
     sti_emit_text(e, ",\"shape\":[");
     for (i = 0; i < t->rank; i++) {
         if (i) sti_emit(e, ",", 1);
