@@ -6795,20 +6795,9 @@ static int sti_can_convert(st_dtype to, st_dtype from) {
 #endif
 }
 
-/* plans a tensor of unknown dtype as an array of bytes */
-static void sti_view_opaque(sti_view *p, uint64_t bytes) {
-    p->bits = 8;
-    p->bytes = p->swap = 1;
-    p->elements = p->dst_bytes = bytes;
-    p->source_begin = 0;
-    p->rank = bytes > 1;
-    p->axes[0].extent = bytes;
-    p->axes[0].source_step = p->axes[0].dst_step = 1;
-    p->axes[0].index = 0;
-}
-
 /* checks a view and plans reading it as a dtype */
 static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v, st_dtype as, st_error *error) {
+    st_tensor opaque;
     st_status s = sti_view_check(t, v, error);
     if (s != ST_OK) return s;
     if ((unsigned)as >= STI_DTYPES || (unsigned)t->dtype >= STI_DTYPES) {
@@ -6820,19 +6809,23 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
         return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0,
                                  STI_TEXT("shape, dtype and bytes of the tensor contradict each other"), error);
     }
-    p->rank = p->inner = 0;
-    p->divided_extent = 0;
-    p->from = t->dtype;
-    p->to = as == ST_DTYPE_UNKNOWN ? t->dtype : as;
     if (t->dtype == ST_DTYPE_UNKNOWN) {
         if (as != ST_DTYPE_UNKNOWN || !sti_view_is_identity(t, v)) {
             return sti_refuse_tensor(t, ST_ERR_DTYPE, 0, 0,
                                      STI_TEXT("tensor has an unknown dtype: it can only be read whole and as stored"),
                                      error);
         }
-        sti_view_opaque(p, t->bytes);
-        return ST_OK;
+        opaque = *t; /* planned as an array of bytes */
+        opaque.dtype = ST_DTYPE_U8;
+        opaque.rank = 1;
+        opaque.shape = &opaque.bytes;
+        t = &opaque;
+        v = NULL;
     }
+    p->rank = p->inner = 0;
+    p->divided_extent = 0;
+    p->from = t->dtype;
+    p->to = as == ST_DTYPE_UNKNOWN ? t->dtype : as;
     p->bits = st_dtype_bits(p->from);
     p->bytes = (st_dtype_bits(p->to) + 7) / 8;
     p->swap = p->from == ST_DTYPE_C64 ? 4 : p->bytes;
