@@ -3640,7 +3640,7 @@ static int sti_system_is_uncached(const st_io *file, uint64_t offset) {
 
 #define STI_PREFETCH_BYTES 131072u /* Linux cuts larger requests at the read-ahead of the device: often this much */
 
-static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
+STI_COLD static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
     const int done = advice == ST_ADVISE_DONE;
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t first = offset / page * page, end = sti_add64_saturated(offset, bytes), n;
