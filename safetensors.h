@@ -7,7 +7,7 @@
  * CONTENTS
  *   1 Quick start               6 Numbers       11 Limits
  *   2 Which call do I want?     7 Lifetime      12 Configuration
- *   3 Reading                   8 Threads       13 Microcontrollers
+ *   3 Reading                   8 Threads       13 Microcontrollers, WebAssembly
  *   4 Writing                   9 Errors        14 C++
  *   5 Models in several files  10 What is accepted
  *
@@ -66,6 +66,16 @@
  *       if (st_read_as(model, t, &view, ST_DTYPE_F32, column, sizeof column, &error)) puts(error.message);
  *
  *   st_load does the same for many tensors: it reads in file order, in large requests.
+ *
+ *   Buffers without a copy (Metal, Vulkan, CUDA) take whole pages. Open with ST_OPEN_MUST_MAP: each file then starts on
+ *   a page of the system, and its mapping ends with a whole page, zero after the end of the file:
+ *
+ *       const char *file = (const char *)t->data - t->offset;            // all of model->shards[t->shard].file_bytes
+ *       const size_t first = (size_t)(t->offset / page * page);          // page: sysconf(_SC_PAGESIZE), often 4,096
+ *       const size_t end = (size_t)((t->offset + t->bytes + page - 1) / page * page);
+ *       wrap(file + first, end - first, (size_t)t->offset - first);      // pointer, length, offset of the tensor
+ *
+ *   The pages are private and read-only, hold parts of other tensors too, and must be released before st_close.
  *
  * 4 WRITING
  *       const float weights[4] = {1, 2, 3, 4};
@@ -169,13 +179,22 @@
  *   ST_MALLOC, ST_FREE  (bytes), (pointer); define both or neither             [malloc, free]
  *   ST_MEMCPY, ST_MEMMOVE, ST_MEMSET, ST_MEMCMP   as in <string.h>; all or none [<string.h>; loops if freestanding]
  *
- * 13 MICROCONTROLLERS
+ * 13 MICROCONTROLLERS, WEBASSEMBLY
  *   Define ST_FREESTANDING. Either walk a header in flash with st_scan_begin, which needs no memory, or open with
  *   st_open_memory or st_open_io and a buffer in st_open_options.work. If the buffer is too small, the status is
  *   ST_ERR_MEMORY and error.expected a size that suffices. scan.tensor.data has any alignment and is little-endian:
  *   take values out with memcpy. Compile with -ffunction-sections and link with -Wl,--gc-sections: a scan is then about
- *   14 KB of Cortex-M4 code, 9 KB with ST_NO_ERROR_TEXT. The compiler may still call memcpy, memmove, memset, memcmp
- *   and its runtime library for 64-bit arithmetic. No recursion, no writable data.
+ *   14 KB of Cortex-M4 code, 9 KB with ST_NO_ERROR_TEXT. No recursion, no writable data.
+ *   Compilers may call memcpy, memmove, memset and memcmp (clang for wasm32 does not with -mbulk-memory), and of their
+ *   runtime library (gcc 12 for Cortex, clang 19 for the others):
+ *     Cortex-M0   scan, open, find, st_read: __aeabi_lmul, __aeabi_uidivmod, __gnu_thumb1_case_uqi
+ *                 the other readers: also __aeabi_uidiv, __aeabi_uldivmod
+ *                 conversion and writer: also __aeabi_llsl, __aeabi_llsr, __clzdi2
+ *     Cortex-M4   scan, open, find, st_read: nothing
+ *                 the other readers: __aeabi_uldivmod
+ *     RV32IM      scan, open, find, st_read: nothing
+ *                 the other readers: __udivdi3, __umoddi3
+ *     wasm32      all: nothing
  *
  * 14 C++
  *   The declarations work from C++11 on. Compile the implementation in a .c file, or in a .cc file if old-style casts
@@ -514,7 +533,8 @@ typedef struct st_save_options {
     uint64_t max_shard_bytes; /* st_save_sharded: tensor data in one file, at most; 0 is 5,000,000,000 */
     const st_sink *sink;      /* write here instead of to a file; the path must be NULL */
     /* Makes the bytes [offset, offset + n) of a tensor without data, in dst; returns 0, or a code for st_error.sys.
-     * `tensor` is the caller's own struct, as passed in contents. */
+     * Each range starts where the last one ended, holds whole elements (of 4 or 6 bits: whole groups of 4, except at the
+     * end of the tensor), and dst is aligned for them. `tensor` is the caller's own struct, as passed in contents. */
     int (*fill)(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n);
     st_progress progress;          /* called after each block of data */
     void *user;                    /* for fill and progress */
@@ -753,11 +773,14 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 
 #endif /* ST_NO_CONVERT */
 
-/* Tells the system how the bytes of a tensor will be used: ST_ADVISE_WILL_NEED starts reading ahead, ST_ADVISE_DONE
- * releases cached pages.
+/* Tells the system how the bytes of a tensor will be used: ST_ADVISE_WILL_NEED starts reading all of them into the
+ * page cache, ST_ADVISE_DONE releases cached pages.
  *   tensor  NULL: all tensors
  * Returns ST_OK also where the system or the source takes no advice.
- * Errors: ST_ERR_ARGUMENT  not a tensor of this model */
+ * Errors: ST_ERR_ARGUMENT  not a tensor of this model
+ * Cost: reading ahead takes one system call for each 128 KiB, about 20 microseconds a MiB where all is cached. It goes on
+ * after the return, but the call waits while the queue of the device is full. Advise gigabytes on a thread of their own,
+ * and not more than the memory holds. */
 ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error);
 
 /* -- scanning without memory -- */
@@ -1182,9 +1205,13 @@ static int sti_memcmp(const void *a, const void *b, size_t n) {
 #endif
 
 /* Returns 1 and sets *product, or returns 0 on overflow. */
-static int sti_multiply64(uint64_t a, uint64_t b, uint64_t *product) {
-    /* factors below 2^32 cannot overflow: nearly every shape avoids the division */
-    if ((a | b) > UINT32_MAX && a != 0 && b > UINT64_MAX / a) return 0;
+STI_INLINE int sti_multiply64(uint64_t a, uint64_t b, uint64_t *product) {
+    if ((a | b) > UINT32_MAX) { /* nearly no shape. By halves: 64-bit division may need a runtime library */
+        uint64_t high;
+        if (a >> 32 && b >> 32) return 0;
+        high = (a >> 32) * (b & UINT32_MAX) + (b >> 32) * (a & UINT32_MAX); /* one of the products is 0 */
+        if ((high + ((a & UINT32_MAX) * (b & UINT32_MAX) >> 32)) >> 32) return 0;
+    }
     *product = a * b;
     return 1;
 }
@@ -1235,15 +1262,21 @@ STI_INLINE unsigned sti_lowest_bit(uint64_t word) {
 }
 #endif
 
-static sti_span sti_span_of(const char *text) {
+STI_INLINE sti_span sti_span_from(const char *text, size_t n) {
     sti_span s;
     s.at = text;
-#if defined(ST_FREESTANDING)
-    for (s.n = 0; text[s.n];) s.n++;
-#else
-    s.n = strlen(text);
-#endif
+    s.n = n;
     return s;
+}
+
+static sti_span sti_span_of(const char *text) {
+#if defined(ST_FREESTANDING)
+    size_t n = 0;
+    while (text[n]) n++;
+    return sti_span_from(text, n);
+#else
+    return sti_span_from(text, strlen(text));
+#endif
 }
 
 /* Removes the first n bytes; n <= s.n. */
@@ -1284,10 +1317,16 @@ ST_API const char *st_status_name(st_status status) {
 STI_NOINLINE static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
     sti_span s;
     s.n = 0;
-    do {
+    do { /* 64-bit division may need a runtime library: this is 0.8 n / 8, at most 1 too small */
+        uint64_t tenth = (n >> 1) + (n >> 2);
+        tenth += tenth >> 4;
+        tenth += tenth >> 8;
+        tenth += tenth >> 16;
+        tenth = (tenth + (tenth >> 32)) >> 3;
+        if (n - tenth * 10 > 9) tenth++;
         s.n++;
-        digits[STI_DIGITS - s.n] = (char)('0' + (int)(n % 10));
-        n /= 10;
+        digits[STI_DIGITS - s.n] = (char)('0' + (int)(n - tenth * 10));
+        n = tenth;
     } while (n);
     s.at = digits + STI_DIGITS - s.n;
     return s;
@@ -2060,9 +2099,7 @@ STI_COLD static int sti_json_equal(sti_span a, int a_escaped, sti_span b, int b_
 
 /* Returns 1 if the decoded string is text[n]. */
 static int sti_string_is(const sti_string *string, const char *text, size_t n) {
-    sti_span plain;
-    plain.at = text;
-    plain.n = n;
+    const sti_span plain = sti_span_from(text, n);
     return string->escaped ? sti_json_equal(string->raw, 1, plain, 0) : sti_span_equal(string->raw, plain);
 }
 
@@ -2193,12 +2230,8 @@ static const sti_dtype *sti_dtype_of(st_dtype dtype) {
     return &sti_dtypes[(unsigned)dtype < STI_DTYPES ? (unsigned)dtype : 0];
 }
 
-static const char *sti_dtype_name(const sti_dtype *dtype) {
-    return dtype->name;
-}
-
 ST_API const char *st_dtype_name(st_dtype dtype) {
-    return sti_dtype_name(sti_dtype_of(dtype));
+    return sti_dtype_of(dtype)->name;
 }
 
 ST_API unsigned st_dtype_bits(st_dtype dtype) {
@@ -2209,7 +2242,7 @@ ST_API unsigned st_dtype_bits(st_dtype dtype) {
 static st_dtype sti_dtype_find(sti_span name) {
     unsigned i;
     for (i = 1; i < STI_DTYPES; i++) {
-        if (sti_dtypes[i].length == name.n && ST_MEMCMP(sti_dtype_name(&sti_dtypes[i]), name.at, name.n) == 0) {
+        if (sti_dtypes[i].length == name.n && ST_MEMCMP(sti_dtypes[i].name, name.at, name.n) == 0) {
             return (st_dtype)i;
         }
     }
@@ -2425,8 +2458,7 @@ STI_NOINLINE static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     if (string.escaped && string.bytes <= sizeof unescaped) { /* parse again to unescape; no known dtype is longer */
         j->at -= string.raw.n + 2;
         (void)sti_json_string(j, &string, unescaped);
-        name.at = unescaped;
-        name.n = string.bytes;
+        name = sti_span_from(unescaped, string.bytes);
     } else {
         name = string.raw;
     }
@@ -3080,8 +3112,7 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
     sti_span head;
     st_status s;
     if (scan) ST_MEMSET(scan, 0, sizeof *scan);
-    head.at = (const char *)file;
-    head.n = available < STI_FORMAT_BYTES ? available : STI_FORMAT_BYTES;
+    head = sti_span_from((const char *)file, available < STI_FORMAT_BYTES ? available : STI_FORMAT_BYTES);
     if (!scan || (!file && available) || (flags & ~(unsigned)STI_OPEN_FLAGS)) {
         s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
                      STI_TEXT("st_scan_begin: scan and file must not be NULL, flags must be known"));
@@ -3125,7 +3156,7 @@ ST_API int st_scan_next(st_scan *scan) {
     t->name_bytes = name.n;
     scan->name_escaped = e.escaped;
     t->dtype = (st_dtype)e.dtype;
-    t->dtype_name = sti_dtype_name(&sti_dtypes[e.dtype]);
+    t->dtype_name = sti_dtypes[e.dtype].name;
     t->bytes = e.end - e.begin;
     t->elements = e.elements;
     t->offset = sti_add64_saturated(sti_add64_saturated(8, scan->state.header_bytes), e.begin);
@@ -3139,11 +3170,9 @@ ST_API int st_scan_next(st_scan *scan) {
 }
 
 ST_API int st_scan_is(const st_scan *scan, const char *name) {
-    sti_span n;
     if (!scan || !scan->tensor.name || !name) return 0;
-    n.at = scan->tensor.name;
-    n.n = scan->tensor.name_bytes;
-    return sti_json_equal(n, scan->name_escaped, sti_span_of(name), 0);
+    return sti_json_equal(sti_span_from(scan->tensor.name, scan->tensor.name_bytes), scan->name_escaped,
+                          sti_span_of(name), 0);
 }
 
 /* ---- 12 lookup ------------------------------------------------------------------------------------------------------
@@ -3153,8 +3182,11 @@ ST_API int st_scan_is(const st_scan *scan, const char *name) {
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_ABSENT UINT32_MAX
 
-#if STI_FAST64 && defined(__SIZEOF_INT128__)
+#if STI_FAST64 && defined(__SIZEOF_INT128__) && !defined(__wasm__) /* whose products need a runtime library */
+#define STI_INT128 1
 __extension__ typedef unsigned __int128 sti_uint128;
+#else
+#define STI_INT128 0
 #endif
 
 typedef struct sti_name_table {
@@ -3186,15 +3218,8 @@ static uint32_t sti_table_capacity(uint32_t count) {
 
 /* Returns an item's name. of_tensors, here and below: whether items are tensors; callers that know pass a constant. */
 STI_INLINE sti_span sti_table_name_of(const sti_name_table *table, int of_tensors, uint32_t item) {
-    sti_span s;
-    if (of_tensors) {
-        s.at = table->tensors[item].name;
-        s.n = table->tensors[item].name_bytes;
-    } else {
-        s.at = table->pairs[item].key;
-        s.n = table->pairs[item].key_bytes;
-    }
-    return s;
+    if (of_tensors) return sti_span_from(table->tensors[item].name, table->tensors[item].name_bytes);
+    return sti_span_from(table->pairs[item].key, table->pairs[item].key_bytes);
 }
 
 STI_INLINE sti_span sti_table_name(const sti_name_table *table, uint32_t item) {
@@ -3204,7 +3229,7 @@ STI_INLINE sti_span sti_table_name(const sti_name_table *table, uint32_t item) {
 /* Mixes two words: xors the halves of their 128-bit product. Without 128-bit integers, combines two 64-bit products;
  * the hashes then differ, but tables never leave the process. */
 STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
-#if STI_FAST64 && defined(__SIZEOF_INT128__)
+#if STI_INT128
     const sti_uint128 product = (sti_uint128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 #else
@@ -3649,27 +3674,32 @@ static int sti_system_is_uncached(const st_io *file, uint64_t offset) {
 #endif
 }
 
-static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = offset / page * page,
-             end = sti_add64_saturated(offset, bytes);
-    if (advice == ST_ADVISE_DONE) { /* whole pages only: neighbours share the first and the last page */
+#define STI_PREFETCH_BYTES 131072u /* Linux cuts larger requests at the read-ahead of the device: often this much */
+
+STI_COLD static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
+    const int done = advice == ST_ADVISE_DONE;
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t first = offset / page * page, end = sti_add64_saturated(offset, bytes), n;
+    if (done) { /* whole pages only: neighbours share the first and the last page */
         first = sti_add64_saturated(offset, page - 1) / page * page;
         end = end < file->bytes ? end / page * page : end;
     }
-    if (first >= end) return;
+    for (; first < end; first += n) {
+        n = done || end - first < STI_PREFETCH_BYTES ? end - first : STI_PREFETCH_BYTES;
 #if !defined(ST_NO_MMAP)
-    if (file->mapped) {
-        const char *address = (const char *)file->mapped + first;
-        (void)madvise((void *)(uintptr_t)address, (size_t)(end - first),
-                      advice == ST_ADVISE_DONE ? MADV_DONTNEED : MADV_WILLNEED);
-        if (advice == ST_ADVISE_WILL_NEED) return;
-    }
+        if (file->mapped) {
+            const char *address = (const char *)file->mapped + first;
+            (void)madvise((void *)(uintptr_t)address, (size_t)n, done ? MADV_DONTNEED : MADV_WILLNEED);
+            if (!done) continue;
+        }
 #endif
 #if defined(POSIX_FADV_WILLNEED)
-    if ((int)(intptr_t)file->user < 0) return;
-    (void)posix_fadvise((int)(intptr_t)file->user, (off_t)first, (off_t)(end - first),
-                        advice == ST_ADVISE_DONE ? POSIX_FADV_DONTNEED : POSIX_FADV_WILLNEED);
+        if ((int)(intptr_t)file->user >= 0) {
+            (void)posix_fadvise((int)(intptr_t)file->user, (off_t)first, (off_t)n,
+                                done ? POSIX_FADV_DONTNEED : POSIX_FADV_WILLNEED);
+        }
 #endif
+    }
 }
 
 #if !defined(ST_NO_WRITER)
@@ -4261,13 +4291,6 @@ typedef struct sti_opening { /* the state of one call that opens a model */
     sti_opened_file single;
 } sti_opening;
 
-static sti_span sti_span_from(const char *text, size_t n) {
-    sti_span s;
-    s.at = text;
-    s.n = n;
-    return s;
-}
-
 static int sti_io_read(const st_io *io, uint64_t offset, void *dst, size_t n) {
     if (io->read_at) return (io->read_at)(io->user, offset, dst, n);
     ST_MEMCPY(dst, (const unsigned char *)io->mapped + offset, n);
@@ -4517,7 +4540,7 @@ STI_NOINLINE static void sti_fill_tensors(sti_opening *o, sti_opened_file *p, st
         t->name_bytes = e->name_bytes;
         sti_copy_name(h, e, &text);
         t->dtype = (st_dtype)e->dtype;
-        t->dtype_name = sti_dtype_name(&sti_dtypes[e->dtype]);
+        t->dtype_name = sti_dtypes[e->dtype].name;
         if (e->dtype == ST_DTYPE_UNKNOWN) {
             t->dtype_name = text;
             h->json.at = h->text + e->dtype_offset;
@@ -5218,7 +5241,7 @@ STI_COLD static st_status sti_reparse_file(sti_opening *o, sti_opened_file *p) {
 static int sti_is_file_seen(const sti_opening *o, uint32_t shard, uint32_t *seen) {
     const uint32_t slots = 2 * o->opened_count;
     const st_io *io = &o->opened[shard].io;
-    uint32_t slot = (uint32_t)(sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) % slots);
+    uint32_t slot = (uint32_t)((sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) >> 32) * slots >> 32);
     if (!(io->id[0] | io->id[1])) return 0; /* unknown */
     for (; seen[slot]; slot = slot + 1 < slots ? slot + 1 : 0) {
         const st_io *other = &o->opened[seen[slot] - 1].io;
@@ -6906,7 +6929,6 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 #define STI_WINDOW_BYTES 1048576u /* buffer for data that is not in memory: large requests that stay in the CPU cache */
 #define STI_GAP_BYTES 65536u      /* unwanted bytes up to this many are read through, which is cheaper than a request */
 #define STI_REQUEST_BYTES 8388608u /* largest request straight into dst; also how far to prefetch */
-#define STI_PREFETCH_BYTES 131072u /* largest request to read ahead that Linux does not truncate on common devices */
 #define STI_MERGE_BYTES 262144u    /* items up to this size share a request with their neighbors */
 #define STI_RUN_ALIGN 12288u       /* long runs are cut at multiples of this: whole pages, whole elements of any size */
 #define STI_STREAM_ROW 1024u       /* elements of a row from which stores may bypass the cache */
@@ -6966,10 +6988,7 @@ static uint32_t sti_stored_axis(const st_view *v, uint32_t axis) {
 
 /* adds the tensor's name to an error */
 STI_COLD static void sti_error_tensor(const st_tensor *t, st_error *error) {
-    sti_span name;
-    name.at = t->name ? t->name : "";
-    name.n = t->name ? t->name_bytes : 0;
-    sti_error_set_subject(error, name, STI_SHOW_NAME);
+    sti_error_set_subject(error, sti_span_from(t->name ? t->name : "", t->name ? t->name_bytes : 0), STI_SHOW_NAME);
 }
 
 /* fails with an error that names the tensor, for mistakes of the caller */
@@ -7157,20 +7176,9 @@ static int sti_can_convert(st_dtype to, st_dtype from) {
 #endif
 }
 
-/* plans a tensor of unknown dtype as an array of bytes */
-static void sti_view_opaque(sti_view *p, uint64_t bytes) {
-    p->bits = 8;
-    p->bytes = p->swap = 1;
-    p->elements = p->dst_bytes = bytes;
-    p->source_begin = 0;
-    p->rank = bytes > 1;
-    p->axes[0].extent = bytes;
-    p->axes[0].source_step = p->axes[0].dst_step = 1;
-    p->axes[0].index = 0;
-}
-
 /* checks a view and plans reading it as a dtype */
 static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v, st_dtype as, st_error *error) {
+    st_tensor opaque;
     st_status s = sti_view_check(t, v, error);
     if (s != ST_OK) return s;
     if ((unsigned)as >= STI_DTYPES || (unsigned)t->dtype >= STI_DTYPES) {
@@ -7182,19 +7190,23 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
         return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0,
                                  STI_TEXT("shape, dtype and bytes of the tensor contradict each other"), error);
     }
-    p->rank = p->inner = 0;
-    p->divided_extent = 0;
-    p->from = t->dtype;
-    p->to = as == ST_DTYPE_UNKNOWN ? t->dtype : as;
     if (t->dtype == ST_DTYPE_UNKNOWN) {
         if (as != ST_DTYPE_UNKNOWN || !sti_view_is_identity(t, v)) {
             return sti_refuse_tensor(t, ST_ERR_DTYPE, 0, 0,
                                      STI_TEXT("tensor has an unknown dtype: it can only be read whole and as stored"),
                                      error);
         }
-        sti_view_opaque(p, t->bytes);
-        return ST_OK;
+        opaque = *t; /* planned as an array of bytes */
+        opaque.dtype = ST_DTYPE_U8;
+        opaque.rank = 1;
+        opaque.shape = &opaque.bytes;
+        t = &opaque;
+        v = NULL;
     }
+    p->rank = p->inner = 0;
+    p->divided_extent = 0;
+    p->from = t->dtype;
+    p->to = as == ST_DTYPE_UNKNOWN ? t->dtype : as;
     p->bits = st_dtype_bits(p->from);
     p->bytes = (st_dtype_bits(p->to) + 7) / 8;
     p->swap = p->from == ST_DTYPE_C64 ? 4 : p->bytes;
@@ -7523,13 +7535,8 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
 #if !defined(ST_NO_FILES)
 /* asks the system to read n bytes of the tensor ahead */
 STI_COLD static void sti_source_prefetch(const sti_source *s, uint64_t offset, uint64_t n) {
-    const st_io *io = s->io ? s->io : &s->model->files[s->tensor->shard].io;
-    while (n) {
-        const uint64_t piece = n < STI_PREFETCH_BYTES ? n : STI_PREFETCH_BYTES;
-        sti_system_advise(io, sti_add64_saturated(s->tensor->offset, offset), piece, ST_ADVISE_WILL_NEED);
-        offset += piece;
-        n -= piece;
-    }
+    sti_system_advise(s->io ? s->io : &s->model->files[s->tensor->shard].io,
+                      sti_add64_saturated(s->tensor->offset, offset), n, ST_ADVISE_WILL_NEED);
 }
 
 /* whether the byte at `offset` of the tensor is in a mapped file, but not in the page cache */
@@ -8076,14 +8083,16 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
     }
 #if !defined(ST_NO_FILES)
     if (m->is_system) {
-        uint32_t i;
-        for (i = tensor ? tensor->shard : 0; i < m->base.shard_count; i++) {
+        uint32_t i = tensor ? tensor->shard : 0;
+        const uint32_t end = tensor ? i + 1 : (uint32_t)m->base.shard_count;
+        for (; i < end; i++) {
             const st_shard *f = &m->base.shards[i];
-            if (m->files[i].is_open) {
-                sti_system_advise(&m->files[i].io, tensor ? tensor->offset : f->data_offset,
-                                  tensor ? tensor->bytes : f->file_bytes - f->data_offset, advice);
-            }
-            if (tensor) break;
+            st_io reopened;
+            const int is_open = m->files[i].is_open;
+            if (!is_open && (!f->file_bytes || sti_model_reopen(m, i, &reopened))) continue;
+            sti_system_advise(is_open ? &m->files[i].io : &reopened, tensor ? tensor->offset : f->data_offset,
+                              tensor ? tensor->bytes : f->file_bytes - f->data_offset, advice);
+            if (!is_open) (m->source.close)(m->source.user, &reopened);
         }
     }
 #endif
@@ -8275,7 +8284,7 @@ static st_status sti_tensor_complete(const st_tensor *given, st_tensor *t, const
         if (!given->dtype_name) return ST_ERR_ARGUMENT;
         t->dtype = sti_dtype_find(sti_span_of(given->dtype_name));
     }
-    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
+    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = st_dtype_name(t->dtype);
     *sentence = STI_TEXT("tensor name is not UTF-8");
     if (!sti_is_utf8(sti_span_of_text(t->name, t->name_bytes))) return ST_ERR_UTF8;
     *sentence = STI_TEXT("dtype_name is not UTF-8");
@@ -8559,8 +8568,7 @@ static void sti_emit_tensor(sti_emitter *e, const sti_output_entry *n, uint64_t 
     uint32_t i;
     sti_emit_string(e, n->name);
     sti_emit_text(e, ":{\"dtype\":");
-    sti_emit_string(e, sti_span_of(n->dtype == ST_DTYPE_UNKNOWN ? t->dtype_name
-                                                                : sti_dtype_name(sti_dtype_of((st_dtype)n->dtype))));
+    sti_emit_string(e, sti_span_of(n->dtype == ST_DTYPE_UNKNOWN ? t->dtype_name : st_dtype_name((st_dtype)n->dtype)));
     sti_emit_text(e, ",\"shape\":[");
     for (i = 0; i < t->rank; i++) {
         if (i) sti_emit(e, ",", 1);
@@ -9110,6 +9118,8 @@ static st_status sti_save_block(st_writer *w, const sti_output_entry *item, uint
     const st_tensor *t = (const st_tensor *)item->item;
     const uint64_t left = item->bytes - w->current_written,
                    most = w->from ? STI_MAPPED_COPY_BYTES : STI_BUFFER_MAX_BYTES;
+    const unsigned bits = st_dtype_bits(t->dtype);
+    const size_t unit = w->from || !bits ? 1 : bits % 8 ? bits / 2 : bits / 8; /* what options.fill cannot divide */
     size_t available;
     st_status s = ST_OK;
     int code = 0;
@@ -9118,9 +9128,9 @@ static st_status sti_save_block(st_writer *w, const sti_output_entry *item, uint
         code = sti_writer_push(w, (const unsigned char *)t->data + w->current_written, (size_t)*n);
         return code ? sti_writer_fail(w, code, error) : ST_OK;
     }
-    if (w->buffered == w->buffer_bytes) code = sti_writer_flush(w);
+    if (w->buffered % unit || w->buffer_bytes - w->buffered < unit) code = sti_writer_flush(w);
     if (code) return sti_writer_fail(w, code, error);
-    available = w->buffer_bytes - w->buffered;
+    available = (w->buffer_bytes - w->buffered) / unit * unit;
     *n = left < available ? left : available;
     if (w->from) {
         st_tensor from = *t;
