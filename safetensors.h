@@ -7718,7 +7718,6 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
 #define STI_BUFFER_MAX_BYTES 1048576u
 #define STI_BUFFER_MIN_BYTES 64u      /* with a work buffer */
 #define STI_MAPPED_COPY_BYTES 262144u /* copied per block from a mapping; writing from a mapping is slower */
-#define STI_MIN_ENTRY_BYTES 47u       /* header bytes of a tensor with an empty name and no dimensions */
 #define STI_MIN_PAIR_BYTES 5u         /* header bytes of a metadata pair with empty texts */
 
 typedef struct sti_output_entry { /* a tensor or a metadata pair in the output */
@@ -7956,7 +7955,7 @@ STI_COLD static st_status sti_refuse_no_writer(st_error *error) {
 static void sti_writer_count_tensor(st_writer *w, const st_tensor *t) {
     w->data_bytes = sti_add64_saturated(w->data_bytes, t->bytes);
     w->header_min_bytes =
-        sti_add64_saturated(w->header_min_bytes, sti_add_saturated(t->name_bytes, STI_MIN_ENTRY_BYTES + t->rank));
+        sti_add64_saturated(w->header_min_bytes, sti_add_saturated(t->name_bytes, STI_SHORTEST_MEMBER + t->rank));
 }
 
 static void sti_writer_count_pair(st_writer *w, const st_pair *p) {
@@ -8782,7 +8781,7 @@ STI_COLD static st_status sti_writer_list_contents(st_writer *w, const st_conten
     w->pair_count = c->metadata_count;
     /* before allocating entries for more tensors than a header can hold */
     s = sti_header_size_check(w->label,
-                              sti_add_saturated(sti_multiply_saturated(c->count, STI_MIN_ENTRY_BYTES),
+                              sti_add_saturated(sti_multiply_saturated(c->count, STI_SHORTEST_MEMBER),
                                                 sti_multiply_saturated(c->metadata_count, STI_MIN_PAIR_BYTES)),
                               error);
     if (s == ST_OK) s = sti_writer_take_entries(w, error);
@@ -8884,7 +8883,7 @@ STI_COLD static st_status sti_plan_shards(const char *label, const st_contents *
 #define STI_SHARDED_OPTIONS \
     (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_LIMIT | STI_ALLOW_PROGRESS | STI_ALLOW_BYTES)
 
-STI_COLD ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
+ST_API STI_COLD st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
                                          uint32_t *shard_count, st_error *error) {
     const char *label = "(plan)";
     st_save_options o;
@@ -8919,7 +8918,7 @@ STI_COLD static void sti_shard_name(uint32_t shard, uint32_t shard_count, char n
     sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_FILE_SUFFIX));
 }
 
-STI_COLD ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes) {
+ST_API STI_COLD st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes) {
     char name[ST_SHARD_NAME_BYTES];
     size_t n;
     if (!dst || shard >= shard_count) return ST_ERR_ARGUMENT;
@@ -9452,7 +9451,7 @@ STI_COLD static st_status sti_no_files(const char *label, st_error *error) {
 
 /* ---- sharding: the calls */
 
-STI_COLD ST_API st_status st_save_sharded(const char *directory, const st_contents *contents,
+ST_API STI_COLD st_status st_save_sharded(const char *directory, const st_contents *contents,
                                           const st_save_options *options, st_error *error) {
 #if defined(ST_NO_FILES)
     (void)contents, (void)options;
@@ -9470,7 +9469,7 @@ STI_COLD ST_API st_status st_save_sharded(const char *directory, const st_conten
 #endif
 }
 
-STI_COLD ST_API st_status st_save_index(const char *directory, const st_contents *contents,
+ST_API STI_COLD st_status st_save_index(const char *directory, const st_contents *contents,
                                         const st_save_options *options, st_error *error) {
 #if defined(ST_NO_FILES)
     (void)contents, (void)options;
@@ -9594,7 +9593,7 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
 }
 #endif
 
-STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
+ST_API STI_COLD st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
                                            const st_save_options *options, st_error *error) {
     if (!path) return sti_refuse_argument("(file)", "path", error);
 #if defined(ST_NO_FILES)
