@@ -797,8 +797,8 @@ ST_API st_contents st_contents_of(const st_model *model);
  * Files: written as .st-*.tmp in the same directory, mode 0600. The file then gets the owner, the group and the
  * permissions of the regular file that it replaces, else those of the umask, and is renamed. Setuid, setgid and sticky
  * bits are never kept. If the process may not keep the owner, write permission for group and others is dropped; if it
- * may not keep the group, the new group gets the permissions of others. File systems without permissions, preallocation
- * or fsync of directories are no error. A crash leaves the old file or the new one, and perhaps the temporary file. On
+ * may not keep the group, the new group gets no more permissions than others. File systems without permissions,
+ * preallocation or fsync of directories are no error. A crash leaves the old file or the new one, and perhaps the temporary file. On
  * Windows a file that is open or mapped cannot be replaced: ST_ERR_IO.
  * A symbolic link to a regular file, or to nothing, is replaced, not followed. A FIFO, a character device (NUL, CON and
  * pipes on Windows), or a link to one, is never replaced: it is written from the first byte to the last. Opening a FIFO
@@ -3735,8 +3735,8 @@ STI_COLD static int sti_system_open_direct(const char *path, const struct stat *
 
 /* Gives the new file `info` the owner and the group of the file that it replaces, where this process may, and returns
  * the permissions that it gets. They are those of the old file without setuid, setgid and sticky bits; if the owner
- * cannot stay, also without write permission for group and others; if the group cannot stay, the new group gets the
- * permissions of others. */
+ * cannot stay, also without write permission for group and others; if the group cannot stay, the new group gets no more than
+ * others. */
 STI_COLD static unsigned sti_system_inherit(int fd, const struct stat *old, const struct stat *info) {
     unsigned mode = old->st_mode & 0777;
     if (old->st_uid == info->st_uid && old->st_gid == info->st_gid) return mode;
