@@ -798,8 +798,8 @@ ST_API st_contents st_contents_of(const st_model *model);
  * permissions of the regular file that it replaces, else those of the umask, and is renamed. Setuid, setgid and sticky
  * bits are never kept. If the process may not keep the owner, write permission for group and others is dropped; if it
  * may not keep the group, the new group gets no more permissions than others. File systems without permissions,
- * preallocation or fsync of directories are no error. A crash leaves the old file or the new one, and perhaps the temporary file. On
- * Windows a file that is open or mapped cannot be replaced: ST_ERR_IO.
+ * preallocation or fsync of directories are no error. A crash leaves the old file or the new one, and perhaps the
+ * temporary file. On Windows a file that is open or mapped cannot be replaced: ST_ERR_IO.
  * A symbolic link to a regular file, or to nothing, is replaced, not followed. A FIFO, a character device (NUL, CON and
  * pipes on Windows), or a link to one, is never replaced: it is written from the first byte to the last. Opening a FIFO
  * waits for its reader; a reader that goes away raises SIGPIPE. Directories, sockets, block devices and the links of
@@ -8236,7 +8236,7 @@ STI_COLD static st_status sti_writer_fail(st_writer *w, int code, const char *se
 /* Returns 1 if the output can only be written front to back, and what is written stays after a failure. */
 static int sti_writer_is_sequential(const st_writer *w) {
 #if !defined(ST_NO_FILES)
-    if (w->target.named) return 1;
+    if (w->stage == STI_WRITING && w->target.named) return 1;
 #endif
     return w->sink.write != NULL;
 }

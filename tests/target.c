@@ -226,6 +226,7 @@ static void itself(void) {
         }
 #ifdef _WIN32 /* Windows may refuse; then nothing has changed */
         CHECK(status == ST_OK || status == ST_ERR_IO);
+        if (status != ST_OK) CHECK(strstr(error.message, "close the model first") != NULL);
         if (status == ST_OK)
             CHECK(file_is(scratch_path(TARGET), renewed, new_bytes));
         else

@@ -71,12 +71,16 @@ static void judge(int which, int there, st_status status) {
 }
 
 /* returns whether the save may succeed although this call fails; -1: either result is valid */
-static int forgiven(int which, int name, int nth, int code, int after_rename) {
+static int forgiven(int which, int there, int name, int nth, int code, int after_rename) {
     int interrupted = 0;
     if (name == UNLINK || name == PERMIT) return 1;
 #ifdef _WIN32
     (void)code;
+    if (which < EDIT_IN_PLACE && nth == (which < EDIT_FITS ? 1 : 2) && (name == OPEN || (name == CLOSE && there))) {
+        return -1; /* the target is opened first, to see whether it is a stream */
+    }
 #else
+    (void)there;
     interrupted = code == EINTR;
     if (name == RESERVE) { /* codes that say only that reserving space is unsupported; writing reports a full disk */
         if (code == ENOSPC || code == EDQUOT || code == EIO) return 0;
@@ -112,7 +116,7 @@ static void refuse_one(int which, int there, int name, int nth, int after_rename
             test_row = row;
             faults_begin(name, nth, forever, codes[i]);
             status = attempt(which, there, &error);
-            fine = forgiven(which, name, nth, codes[i], after_rename);
+            fine = forgiven(which, there, name, nth, codes[i], after_rename);
             if (fine >= 0) CHECK_STATUS(status, fine ? ST_OK : ST_ERR_IO);
             if (status != ST_OK) CHECK_EQ(error.sys, codes[i]);
             if (status != ST_OK) CHECK_STATUS(status, ST_ERR_IO);
