@@ -56,7 +56,9 @@ st_status saving_open(saving *s, const char **path, st_error *error) {
         s->stream = stdout;
     } else if (system_path_kind(*path) == PATH_STREAM) { /* here and not in the library, so that Ctrl-C ends it */
         s->stream = system_open_stream(*path);
-        if (!s->stream) return stream_error("open", error);
+        if (!s->stream) {
+            return system_interrupted() ? set_error(error, ST_ERR_CANCELLED, "") : stream_error("open", error);
+        }
     } else {
         return ST_OK;
     }
@@ -85,6 +87,8 @@ static int report_saving(const saving *s, const char *path, const st_error *give
 
 int saving_end(saving *s, const char *path, const st_error *error) {
     st_error last = *error;
+    if (s->has_ended) return EXIT_FAILED;
+    s->has_ended = 1;
     progress_end(&s->bar);
     if (s->stream && s->stream != stdout && fclose(s->stream) != 0 && last.status == ST_OK)
         stream_error("write", &last);

@@ -258,6 +258,7 @@ int compare_pairs(const st_pair *a, size_t a_count, const st_pair *b, size_t b_c
 typedef struct saving {
     const char *command, *align, *slack; /* align, slack: as given */
     int keep_order, no_sync, direct, json;
+    int has_ended;
     FILE *stream; /* OUT if it is standard output, a FIFO or a device; NULL: the library opens it */
     st_sink sink; /* writes to stream */
     st_save_options options;
@@ -269,7 +270,7 @@ int is_standard_output(const char *path); /* "-"; a file of this name can be giv
 int saving_begin(saving *s, const char *path);
 /* For commands that write one file: sets *path to NULL and options.sink if it is a stream. Call saving_end later. */
 st_status saving_open(saving *s, const char **path, st_error *error);
-/* Erases the progress and reports the error, if there is one. Returns an exit code. */
+/* Erases the progress and reports the error, if there is one. Returns an exit code. Only the first call counts. */
 int saving_end(saving *s, const char *path, const st_error *error);
 int put_saved_json(const char *path); /* describes the file that was written */
 
