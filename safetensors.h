@@ -3738,7 +3738,7 @@ STI_COLD static int sti_system_open_direct(const char *path, const struct stat *
  * cannot stay, also without write permission for group and others; if the group cannot stay, the new group gets no more than
  * others. */
 STI_COLD static unsigned sti_system_inherit(int fd, const struct stat *old, const struct stat *info) {
-    unsigned mode = old->st_mode & 0777;
+    unsigned mode = (unsigned)old->st_mode & 0777;
     if (old->st_uid == info->st_uid && old->st_gid == info->st_gid) return mode;
     if (fchown(fd, old->st_uid, old->st_gid) == 0) return mode;
     if (old->st_uid != info->st_uid) mode &= 0755;
@@ -3764,7 +3764,7 @@ STI_COLD static int sti_system_create(const char *path, const char *temp, enum s
     t->open = 1;
     if (fstat(fd, &info) != 0) return errno;
     sti_system_permit(fd, 0600);
-    t->mode = old.st_mode ? sti_system_inherit(fd, &old, &info) : info.st_mode & 0777;
+    t->mode = old.st_mode ? sti_system_inherit(fd, &old, &info) : (unsigned)info.st_mode & 0777;
     return 0;
 }
 
@@ -8230,7 +8230,6 @@ STI_COLD static st_status sti_writer_fail(st_writer *w, int code, const char *se
 }
 
 #define STI_CANNOT_WRITE STI_TEXT("cannot write the file")
-#define STI_CANNOT_RENAME STI_TEXT("rename of the temporary file failed; ST_SAVE_DIRECT writes without one")
 #define STI_CANNOT_FLUSH STI_TEXT("cannot flush the file to the device: fsync failed")
 
 /* Returns 1 if the output can only be written front to back, and what is written stays after a failure. */
@@ -8715,9 +8714,12 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 #if !defined(ST_NO_FILES)
     if (!w->sink.write) {
         const int sync = !(w->options.flags & ST_SAVE_NO_SYNC) && !w->target.stream;
+        const char *sentence = w->old_data_offset
+                                   ? STI_TEXT("rename of the temporary file failed; ST_SAVE_IN_PLACE works without")
+                                   : STI_TEXT("rename of the temporary file failed; ST_SAVE_DIRECT works without");
         int code = w->target.named ? 0 : sti_system_rename(w->temp, w->path, sync);
         if (code) {
-            return sti_writer_fail(w, code, sti_system_rename_sentence(code, STI_CANNOT_RENAME), error);
+            return sti_writer_fail(w, code, sti_system_rename_sentence(code, sentence), error);
         }
         w->target.named = 1;
         if (sync) code = sti_system_sync_directory(w->temp);
@@ -9834,7 +9836,7 @@ ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint6
     {
         st_save_options o;
         const st_tensor *t;
-        st_model *model;
+        st_model *model = NULL;
         st_status s;
         ST_MEMSET(&o, 0, sizeof o);
         if (options) o = *options;

@@ -78,10 +78,8 @@ static int report_saving(const saving *s, const char *path, const st_error *give
         memmove(error.message, given->message + sizeof sink - 1, sizeof error.message - sizeof sink + 1);
     }
     report(s->stream == stdout ? "standard output" : path, &error);
-    if (error.status == ST_ERR_IO && strstr(error.message, "ST_SAVE_DIRECT")) {
-        fputs("to write without rename, add --direct: see st ", stderr);
-        fprintf(stderr, "%s --help\n", s->command);
-    }
+    if (strstr(error.message, "; ST_SAVE_DIRECT")) fputs("to write without rename, add --direct\n", stderr);
+    if (strstr(error.message, "; ST_SAVE_IN_PLACE")) fputs("to write without rename, add --in-place\n", stderr);
     return EXIT_FAILED;
 }
 
