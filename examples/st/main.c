@@ -24,6 +24,8 @@ typedef struct command {
     "                   --in-place can add metadata later\n"                          \
     "  --no-sync        do not wait until the file is on the device: faster, but a\n" \
     "                   power failure can destroy both the old and the new file\n"    \
+    "  --direct         write OUT itself, for mounts without rename: a failure\n"     \
+    "                   leaves an incomplete file that does not open\n"               \
     "  --json           print a JSON object: path, tensors, bytes (of data),\n"       \
     "                   file_bytes, files\n"
 
@@ -130,7 +132,8 @@ static const command commands[] = {
      "in another way.\n"
      "\n"
      "An older OUT stays in place until the new model is complete, also if the\n"
-     "command fails. OUT can be IN if the system can replace open files.\n"
+     "command fails. OUT can be IN if the system can replace open files. OUT can be -\n"
+     "for standard output (a file of that name is ./-), a FIFO or a device.\n"
      "\n" CHOOSING_HELP NAMING_HELP SAVING_HELP OPENING_HELP CHOOSING_END,
      command_copy, 1},
     {"merge", "[OPTIONS] IN OUT", "merge a model of several files into one file",
@@ -186,13 +189,26 @@ static const command commands[] = {
      "is a name such as F32, in upper or lower case. SHAPE is a list such as 2,3, or\n"
      "empty for a scalar. FILE is a path, or - for standard input; it must have\n"
      "exactly as many bytes as dtype and shape need. An older OUT stays until the new\n"
-     "file is complete.\n"
+     "file is complete. OUT can be - for standard output.\n"
      "\n"
      "  st pack out.safetensors w=F32:128,64:w.bin b=F32:64:b.bin --meta format=pt\n"
      "\n"
      "  --meta K=V       set metadata key K (the text before the first \"=\") to the\n"
      "                   value V; can be repeated\n" SAVING_HELP,
      command_pack, 0},
+    {"put", "[OPTIONS] MODEL TENSOR FILE", "write new bytes into one tensor of a model",
+     "Overwrites the bytes of one tensor in the file that holds it, with those of FILE\n"
+     "(- is standard input): little-endian, in C order. FILE must have exactly as many\n"
+     "bytes as the tensor; if not, nothing is changed. No other byte of the model\n"
+     "changes. A link, as in the Hugging Face cache, and a file of several names are\n"
+     "refused.\n"
+     "\n"
+     "A crash can leave old bytes of the tensor beside new ones. Standard input and\n"
+     "FIFOs are read into memory first.\n"
+     "\n"
+     "  --offset N   write FILE, which can be shorter then, from byte N of the tensor\n"
+     "  --no-sync    do not wait until the file is on the device\n",
+     command_put, 0},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -352,7 +368,7 @@ int main(int argc, char **argv) {
     system_start_output();
     code = run_command(argc, argv);
     fflush(stdout);
-    if (output_failed()) {
+    if (output_failed() && !system_interrupted()) {
         fprintf(stderr, "st: cannot write to standard output: %s\n", strerror(output_failed()));
         if (code == EXIT_FINE) code = EXIT_FAILED;
     }

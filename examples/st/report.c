@@ -128,6 +128,22 @@ int report_text(const char *path, const char *text) {
     return EXIT_FAILED;
 }
 
+int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed) {
+    put_string(stderr, strcmp(file, "-") == 0 ? "standard input" : file);
+    fprintf(stderr, ": %s ", verb);
+    put_number(stderr, bytes);
+    fputs(bytes == 1 ? " byte, but " : " bytes, but ", stderr);
+    put_text(stderr, tensor->name, tensor->name_bytes);
+    fputs(" needs ", stderr);
+    put_number(stderr, needed);
+    fputs(" (", stderr);
+    put_string(stderr, tensor->dtype_name ? tensor->dtype_name : st_dtype_name(tensor->dtype));
+    putc(' ', stderr);
+    put_shape(stderr, tensor);
+    fputs(")\n", stderr);
+    return EXIT_FAILED;
+}
+
 int out_of_memory(const char *command) {
     begin_message(command);
     fputs("out of memory\n", stderr);

@@ -24,6 +24,7 @@ int command_show(int argc, char **argv);
 int command_diff(int argc, char **argv);
 int command_meta(int argc, char **argv);
 int command_pack(int argc, char **argv);
+int command_put(int argc, char **argv);
 
 /* One of three kinds:
  *   flag only        takes no value; *flag becomes 1
@@ -161,9 +162,11 @@ st_status set_error(st_error *error, st_status status, const char *message);
 void put_error(FILE *to, const char *path, const st_error *error);
 /* Writes a JSON object without its closing brace. */
 void begin_error_json(FILE *to, const char *path, const st_error *error);
-/* The next four write a line to standard error and return EXIT_FAILED. */
+/* The next five write a line to standard error and return EXIT_FAILED. */
 int report(const char *path, const st_error *error);
 int report_text(const char *path, const char *text);
+/* "FILE: has 7 bytes, but NAME needs 6 (U8 [2,3])"; file "-" is standard input */
+int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed);
 int report_missing_tensor(const st_model *model, const char *path, const char *name);
 int out_of_memory(const char *command);
 /* Parses the name of a dtype in upper or lower case. Returns EXIT_FINE, or EXIT_USAGE after a message. */
@@ -186,8 +189,11 @@ FILE *system_open(const char *path); /* for reading bytes; NULL with errno set *
 FILE *system_input(void);            /* standard input, for bytes */
 /* fread. While signals are watched (see below), a signal makes it fail at any time: check system_interrupted. */
 size_t system_read(FILE *file, void *bytes, size_t count);
-typedef enum path_kind { PATH_MISSING, PATH_DIRECTORY, PATH_OTHER } path_kind;
+/* PATH_STREAM: a FIFO or a character device, perhaps through a link; not on Windows */
+typedef enum path_kind { PATH_MISSING, PATH_DIRECTORY, PATH_STREAM, PATH_OTHER } path_kind;
 path_kind system_path_kind(const char *path);
+FILE *system_open_stream(const char *path); /* opens a PATH_STREAM for writing; NULL with errno set */
+int system_is_same_file(const char *a, const char *b);
 int system_make_directory(const char *path);        /* 1 if it made the directory */
 void system_remove_directory(const char *path);     /* if it is empty */
 int system_file_bytes(FILE *file, uint64_t *bytes); /* 1 if it is a regular file, whose length is known */
@@ -254,14 +260,20 @@ int compare_pairs(const st_pair *a, size_t a_count, const st_pair *b, size_t b_c
 
 typedef struct saving {
     const char *command, *align, *slack; /* align, slack: as given */
-    int keep_order, no_sync, json;
+    int keep_order, no_sync, direct, json;
+    int has_ended;
+    FILE *stream; /* OUT if it is standard output, a FIFO or a device; NULL: the library opens it */
+    st_sink sink; /* writes to stream */
     st_save_options options;
     progress bar;
 } saving;
 
+int is_standard_output(const char *path); /* "-"; a file of this name can be given as ./- */
 /* Fills in the options for writing to path and starts to watch for Ctrl-C. Returns an exit code after a message. */
 int saving_begin(saving *s, const char *path);
-/* Erases the progress and reports the error, if there is one. Returns an exit code. */
+/* For commands that write one file: sets *path to NULL and options.sink if it is a stream. Call saving_end later. */
+st_status saving_open(saving *s, const char **path, st_error *error);
+/* Erases the progress and reports the error, if there is one. Returns an exit code. Only the first call counts. */
 int saving_end(saving *s, const char *path, const st_error *error);
 int put_saved_json(const char *path); /* describes the file that was written */
 
