@@ -41,13 +41,16 @@ typedef struct command {
     "command fails if one of them matches no tensor.\n"
 
 static const command commands[] = {
-    {"ls", "[--json] MODEL", "list the tensors of a model",
+    {"ls", "[--json] [--lenient] MODEL", "list the tensors of a model",
      "Lists the tensors of a model in file order: name, dtype, shape, bytes, and the\n"
      "offset of the first byte in the file. Metadata is printed first, totals by\n"
      "dtype last.\n"
      "\n"
-     "  --json   print one JSON object with metadata, index, shards and tensors;\n"
-     "           nothing is shortened\n",
+     "  --json      print one JSON object with metadata, index, shards and tensors;\n"
+     "              nothing is shortened\n"
+     "  --lenient   MODEL is one file, which may be damaged: list what can be read,\n"
+     "              cut tensors too, and each fault on a line of its own (in JSON:\n"
+     "              faults). st repair mends what can be mended\n",
      command_ls},
     {"check", "[--deep] [--json] MODEL...", "check whether models are valid",
      "Checks the header and the length of each file, and whether an index and its\n"
@@ -160,6 +163,9 @@ static const command commands[] = {
      "  --no-sync     do not wait until the file is on the device\n"
      "  --json        print a JSON object, or null without metadata; after a change,\n"
      "                the new metadata\n"
+     "  --lenient     PATH is one file, which may be damaged: print what can be read,\n"
+     "                and each fault on a line of its own (with --json on standard\n"
+     "                error). Values that are not strings are printed as JSON\n"
      "\n"
      "--set and --unset can be repeated. --clear is applied first, --set last.\n",
      command_meta},
@@ -176,6 +182,30 @@ static const command commands[] = {
      "  --meta K=V       set metadata key K (the text before the first \"=\") to the\n"
      "                   value V; can be repeated\n" SAVING_HELP,
      command_pack},
+    {"repair", "[OPTIONS] IN OUT", "save what is sound in a damaged file",
+     "Reads the file IN, which may be damaged, lists its faults with what is done about\n"
+     "each, and writes the file OUT. IN is not changed.\n"
+     "\n"
+     "Mended: metadata values that are not strings (their JSON text becomes the\n"
+     "string), NUL padding, a byte order mark or blanks before the header, bytes after\n"
+     "the data, gaps, tensors that share bytes (each gets its own), a wrong header\n"
+     "length if the file's length tells where the data starts, equal tensors of the\n"
+     "same name, other spellings of a dtype such as F8_E8M0FNU. Tensors of unknown\n"
+     "dtypes are kept as they are.\n"
+     "Left out: tensors that are cut, whose size is not that of dtype and shape, or\n"
+     "whose entry is incomplete; names and metadata that are not UTF-8; tensors or\n"
+     "metadata of the same name that differ. The exit code is then 1.\n"
+     "Nothing is written if no tensor can be saved, or the header is no JSON object,\n"
+     "or it is not certain where the data starts.\n"
+     "\n"
+     "  --dry-run        list the faults, write nothing; OUT can be omitted\n"
+     "  --align N        start the data at a multiple of N bytes; N is a power of\n"
+     "                   two, 8 or more (default 8)\n"
+     "  --slack N        leave N spare bytes in the header\n"
+     "  --no-sync        do not wait until the file is on the device\n"
+     "  --json           print a JSON object: path, out, tensors, bytes, lost (a\n"
+     "                   number), faults (position, subject, message, mend, lost)\n",
+     command_repair},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
