@@ -487,26 +487,38 @@ static void read_header(lenient *l) {
 
 /* ---- where the data is -------------------------------------------------------------------------------------- */
 
+static int are_spaces(lenient *l, uint64_t from, uint64_t to) {
+    return consists_of(l, from, to, " ", 1);
+}
+
+/* Returns where the data starts if the header length states a place that only blanks and NUL separate from the JSON
+ * object, and the length of the file implies another one; 0 if that is not certain. */
+static uint64_t choose_start(lenient *l, uint64_t stated, uint64_t implied, uint64_t usual) {
+    const uint64_t end = l->json_end, file = l->io.bytes;
+    if (implied > stated) { /* bytes follow the data; or spaces follow the header that its length does not count */
+        if (!are_spaces(l, stated, implied)) return stated;
+        return implied == usual && !are_blanks_or_nul(l, file - (implied - stated), file) ? implied : 0;
+    }
+    /* The file is cut; or the header length is too large, and the data starts with zeros, which would not follow
+     * spaces as padding. */
+    if (are_spaces(l, implied, stated)) return stated;
+    if (implied != usual || !are_spaces(l, end, implied)) return 0;
+    return implied > end || stated - implied < 8 ? implied : 0;
+}
+
 /* Returns where the data starts, or 0 if that is not certain. stated: by the header length; implied: by the length of the
- * file, if that is neither cut nor has more bytes; 0 if there cannot be such a place. Between the JSON object and the
- * data there is nothing but padding. */
+ * file, if that is neither cut nor has more bytes; 0 if there can be no such place. */
 static uint64_t start_of_data(lenient *l, uint64_t stated, uint64_t implied) {
     const uint64_t end = l->json_end;
+    const uint64_t usual = end + (8 - (end - l->header_offset) % 8) % 8; /* all common writers pad to 8 with spaces */
+    uint64_t few;
     if (l->data_bytes == 0) return stated ? stated : end;
-    if (stated && (implied == stated || (!implied && are_blanks_or_nul(l, end, stated)))) return stated;
-    if (!implied) return 0;
-    if (stated && are_blanks_or_nul(l, end, stated)) {
-        /* The file is cut, but a header length that is too large would look the same if the data starts with zeros. */
-        if (implied < stated) return are_blanks(l, implied, stated) ? stated : 0;
-        /* Bytes follow the data, but not if the data would start with spaces: then the header has these, to a multiple
-         * of 8, and its length was taken before. */
-        if (!consists_of(l, stated, implied, " ", 1)) return stated;
-        return implied - stated < 8 && implied % 8 == 0 ? implied : 0;
-    }
-    /* The header length is wrong. A cut file would move the start into the padding. */
-    if (!consists_of(l, end, implied, " ", 1)) return 0;
-    if (implied % 8 == 0 && implied - end < 8) return implied;
-    return consists_of(l, implied, implied + 1, " ", 1) ? 0 : implied;
+    if (stated && implied == stated) return stated;
+    if (stated && are_blanks_or_nul(l, end, stated)) return implied ? choose_start(l, stated, implied, usual) : stated;
+    /* The header length is wrong. In a cut file, the implied place would lie too early, among the spaces. */
+    if (!implied || !are_spaces(l, end, implied)) return 0;
+    few = l->data_bytes < 8 ? l->data_bytes : 8;
+    return are_spaces(l, implied, implied + (implied == usual ? few : 1)) ? 0 : implied;
 }
 
 /* Reports what is before the header, and between its JSON object and the data. */

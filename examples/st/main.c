@@ -62,10 +62,13 @@ static const command commands[] = {
      "All models are checked, even if one fails. The exit code is 1 if any failed.\n"
      "\n"
      "  --deep   also read all data: report what the device cannot read, count NaN\n"
-     "           and infinity, and fail if a byte of a BOOL tensor is neither 0 nor 1\n"
+     "           and infinity, and fail if a byte of a BOOL tensor is neither 0 nor 1.\n"
+     "           Warn if the last 512 bytes of a file or more are zero: the download\n"
+     "           may not be finished\n"
      "  --json   print one JSON object a line: path, status, position, expected,\n"
      "           actual, subject, message. With --deep, valid models also have nan,\n"
-     "           infinity, bad_bool and tensors (those that have any of the three)\n",
+     "           infinity, bad_bool, tensors (those that have any of the three) and\n"
+     "           zeros (files that end with them: path, bytes, from)\n",
      command_check},
     {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write the raw bytes of a tensor",
      "Writes the bytes of a tensor to standard output as they are stored:\n"

@@ -74,7 +74,7 @@ st_status lenient_file_open(lenient_file *f, const char *path, st_error *error) 
     st_model *model;
     memset(f, 0, sizeof *f);
     if (is_hub(path) || is_index(path) || system_path_kind(path) == PATH_DIRECTORY) {
-        return set_error(error, ST_ERR_ARGUMENT, "expected one .safetensors file, not a model of several");
+        return set_error(error, ST_ERR_ARGUMENT, "expected a file, not a directory, an index or hub:");
     }
     if (st_open(&model, path, &open_options, &f->verdict) == ST_OK) {
         f->verdict.status = ST_OK;

@@ -160,9 +160,9 @@ void put_faults_json(const lenient *l) {
 int report_damaged(const char *path, const lenient_file *f, const st_error *error) {
     const lenient *l = &f->contents;
     report(path, error);
-    if (!l->failure) return EXIT_FAILED;
+    if (!l->failure || !l->header) return EXIT_FAILED; /* the library has said it */
     put_string(stderr, path);
-    fputs(": nothing can be read: byte ", stderr);
+    fputs(": nothing can be mended: byte ", stderr);
     put_number(stderr, l->failure_position);
     fprintf(stderr, ": %s\n", l->failure);
     return EXIT_FAILED;
