@@ -115,7 +115,7 @@ static unsigned long mended, refused, sound;
 
 /* faults that the library accepts */
 static int is_accepted(const file_fault *f) {
-    return strstr(f->message, "blanks before") || strstr(f->message, "no meaning") ||
+    return strstr(f->message, "blanks before") || strstr(f->message, "readers ignore") ||
            strstr(f->message, "unknown dtype") || strstr(f->message, "is spelled");
 }
 
@@ -275,10 +275,8 @@ static void known_damage(void) {
         const uint64_t damage = random_below(DAMAGES);
         test_row = damages[damage];
         make_original(&o);
-        /* These can be the same bytes as other files: data of spaces looks like the padding of a cut file; a byte after
-         * the data of an unpadded header moves the data, and its first byte can be a space. */
-        if (damage == 2 && o.style == 1) continue;
-        if (damage == 7 && (o.header.n + o.padding) % 8 != 0) continue;
+        /* data that starts with a space can look like padding of the header, and the file like one that is cut */
+        if ((damage == 2 || damage == 7) && o.data.n > 0 && o.data.at[0] == ' ') continue;
         make_damaged(&o, damage, &file);
         all[o.style][damage]++;
         kept[o.style][damage] += (unsigned)keeps_all(&o, &file);
@@ -415,7 +413,7 @@ static void each_place(void) {
         put_length(&file, strlen(headers[h]));
         put_text(&file, headers[h]);
         for (i = 0; i < 16; i++) put_many(&file, (int)(i * 37 + 1), 1);
-        for (i = 0; i < file.n; i++) {
+        for (i = 0; i < file.n; i += (size_t)test_thin()) {
             static const unsigned char bits[] = {1, 0x20, 0x80, 0xff};
             const size_t n = file.n;
             file.n = i;
@@ -437,7 +435,7 @@ int main(void) {
     known_damage();
     any_damage();
     each_place();
-    CHECK(sound > 1000 && mended > 1000 && refused > 1000);
+    CHECK(sound > 100 && mended > 100 && refused > 100);
     free(written.at);
     if (getenv("ST_SHOW")) printf("%lu sound, %lu mended, %lu refused\n", sound, mended, refused);
     return test_done("lenient");

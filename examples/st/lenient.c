@@ -364,7 +364,6 @@ static void check_type(lenient *l, lenient_tensor *item) {
         f = add_fault_of_tensor(l, item, "dtype $d is spelled $s", "spelled as it should be");
         f->text = t->dtype_name;
         f->dtype = t->dtype;
-        t->dtype_name = st_dtype_name(t->dtype);
     }
     item->is_kept = 0;
     if (bits && t->elements > UINT64_MAX / bits) {
@@ -526,13 +525,13 @@ static void report_header(lenient *l, uint64_t stated) {
     const uint64_t before = l->json_offset - l->header_offset;
     unsigned char first = 0;
     if (l->header_offset > 8) {
-        add_fault(l, 0, "$a bytes before the header length", "removed")->a = l->header_offset - 8;
+        add_fault(l, 0, "bytes before the header length: $a", "removed")->a = l->header_offset - 8;
     }
     if (before) (void)read_bytes(l, l->header_offset, &first, 1);
     if (first == 0xef) {
         add_fault(l, l->header_offset, "byte order mark before the header", "removed");
     } else if (before) {
-        add_fault(l, l->header_offset, "$a blanks before the header", "removed")->a = before;
+        add_fault(l, l->header_offset, "blanks before the header: $a", "removed")->a = before;
     }
     if (l->data_offset != stated) {
         file_fault *f = add_fault(l, l->header_offset - 8, "the header length is $a, expected $b", "corrected");
@@ -631,7 +630,7 @@ static int is_same_name(const lenient_tensor *a, const lenient_tensor *b) {
 
 static int is_same_tensor(lenient *l, const lenient_tensor *x, const lenient_tensor *y) {
     const st_tensor *a = &x->tensor, *b = &y->tensor;
-    return a->dtype == b->dtype && strcmp(a->dtype_name, b->dtype_name) == 0 && a->rank == b->rank &&
+    return a->dtype == b->dtype && (a->dtype || strcmp(a->dtype_name, b->dtype_name) == 0) && a->rank == b->rank &&
            (a->rank == 0 || memcmp(l->dims + x->dims, l->dims + y->dims, a->rank * sizeof *l->dims) == 0) &&
            a->bytes == b->bytes && are_same(l, a->offset, b->offset, a->bytes);
 }
@@ -716,6 +715,7 @@ static void fill_model(lenient *l, int all) {
     for (i = 0; i < l->item_count; i++) {
         st_tensor *t = &l->items[i].tensor;
         if (!all && !l->items[i].is_kept) continue;
+        if (!all && t->dtype) t->dtype_name = st_dtype_name(t->dtype);
         t->shape = t->rank ? l->dims + l->items[i].dims : NULL;
         m->bytes = m->bytes > UINT64_MAX - t->bytes ? UINT64_MAX : m->bytes + t->bytes;
         l->tensors[m->count++] = *t;
@@ -750,7 +750,7 @@ st_status lenient_read(lenient *l, const st_io *io) {
     check_names(l);
     check_keys(l);
     if (l->dropped_fields) {
-        add_fault(l, l->json_offset, "$a fields of tensor entries that have no meaning", "removed")->a =
+        add_fault(l, l->json_offset, "fields of tensor entries that readers ignore: $a", "removed")->a =
             l->dropped_fields;
     }
     if (l->fault_count) qsort(l->faults, l->fault_count, sizeof *l->faults, by_position);

@@ -186,7 +186,7 @@ static const command commands[] = {
      "                   value V; can be repeated\n" SAVING_HELP,
      command_pack},
     {"repair", "[OPTIONS] IN OUT", "save what is sound in a damaged file",
-     "Reads the file IN, which may be damaged, lists its faults with what is done about\n"
+     "Reads the file IN, which may be damaged, lists its faults and what is done about\n"
      "each, and writes the file OUT. IN is not changed.\n"
      "\n"
      "Mended: metadata values that are not strings (their JSON text becomes the\n"

@@ -31,8 +31,6 @@ static int save(repair *r) {
     st_save_options *options = &r->saving.options;
     st_contents without_model = contents;
     st_error error;
-    int code = saving_begin(&r->saving, r->out);
-    if (code != EXIT_FINE) return code;
     without_model.from = NULL; /* fill brings the bytes */
     options->flags |= ST_SAVE_KEEP_ORDER;
     options->fill = fill;
@@ -104,7 +102,8 @@ static void put_result_json(const repair *r) {
 static int mend(repair *r) {
     lenient *l = &r->file.contents;
     st_error error;
-    int code = EXIT_FINE;
+    int code = r->dry_run ? EXIT_FINE : saving_begin(&r->saving, r->out);
+    if (code != EXIT_FINE) return code;
     if (lenient_file_open(&r->file, r->in, &error) != ST_OK) return report_damaged(r->in, &r->file, &error);
     lenient_keep_sound(l);
     if (!r->saving.json) put_list(r);
