@@ -218,11 +218,12 @@ static const char *const damages[] = {"none",
                                       "blanks",
                                       "BOM before the length",
                                       "blanks before the length",
-                                      "NUL padding, trailing NUL"};
+                                      "NUL padding, trailing NUL",
+                                      "NUL padding, cut"};
 enum { DAMAGES = sizeof damages / sizeof *damages };
 
 static void make_damaged(const original *o, uint64_t damage, bytes *file) {
-    const int is_nul_padded = damage == 8 || damage == 13;
+    const int is_nul_padded = damage == 8 || damage >= 13;
     const size_t extra = 1 + random_below(20);
     uint64_t length = o->header.n + o->padding, random = random_below(UINT64_MAX);
     file->n = 0;
@@ -239,7 +240,7 @@ static void make_damaged(const original *o, uint64_t damage, bytes *file) {
     put(file, o->header.at, o->header.n);
     put_many(file, is_nul_padded ? 0 : ' ', o->padding);
     put(file, o->data.at, o->data.n);
-    if (damage == 4) file->n -= random_below(file->n < 200 ? file->n : 200);
+    if (damage == 4 || damage == 14) file->n -= random_below(file->n < 200 ? file->n : 200);
     if (damage == 5 || damage == 13) put_many(file, 0, extra);
     if (damage == 6) put_many(file, ' ', extra);
     if (damage == 7) put_many(file, (int)random_below(256), extra);
@@ -277,6 +278,8 @@ static void known_damage(void) {
         make_original(&o);
         /* data that starts with a space can look like padding of the header, and the file like one that is cut */
         if ((damage == 2 || damage == 7) && o.data.n > 0 && o.data.at[0] == ' ') continue;
+        /* a header of NUL that ends at no multiple of 8 can look like a length that is too large, before zeros */
+        if (damage == 14 && (o.header.n + o.padding) % 8 != 0) continue;
         make_damaged(&o, damage, &file);
         all[o.style][damage]++;
         kept[o.style][damage] += (unsigned)keeps_all(&o, &file);

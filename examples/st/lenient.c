@@ -126,8 +126,16 @@ static int consists_of(lenient *l, uint64_t from, uint64_t to, const char *bytes
     return 1;
 }
 
+static int are_spaces(lenient *l, uint64_t from, uint64_t to) {
+    return consists_of(l, from, to, " ", 1);
+}
+
+static int are_nul(lenient *l, uint64_t from, uint64_t to) {
+    return consists_of(l, from, to, "\0", 1);
+}
+
 static int are_blanks_or_nul(lenient *l, uint64_t from, uint64_t to) {
-    return consists_of(l, from, to, " \n\r\t", 5);
+    return consists_of(l, from, to, " \n\r\t\0", 5);
 }
 
 static int are_blanks(lenient *l, uint64_t from, uint64_t to) {
@@ -486,10 +494,6 @@ static void read_header(lenient *l) {
 
 /* ---- where the data is -------------------------------------------------------------------------------------- */
 
-static int are_spaces(lenient *l, uint64_t from, uint64_t to) {
-    return consists_of(l, from, to, " ", 1);
-}
-
 /* Returns where the data starts if the header length states a place that only blanks and NUL separate from the JSON
  * object, and the length of the file implies another one; 0 if that is not certain. */
 static uint64_t choose_start(lenient *l, uint64_t stated, uint64_t implied, uint64_t usual) {
@@ -501,6 +505,7 @@ static uint64_t choose_start(lenient *l, uint64_t stated, uint64_t implied, uint
     /* The file is cut; or the header length is too large, and the data starts with zeros, which would not follow
      * spaces as padding. */
     if (are_spaces(l, implied, stated)) return stated;
+    if (stated == usual && implied > end && are_nul(l, end, stated)) return stated; /* padded with NUL */
     if (implied != usual || !are_spaces(l, end, implied)) return 0;
     return implied > end || stated - implied < 8 ? implied : 0;
 }
@@ -516,6 +521,7 @@ static uint64_t start_of_data(lenient *l, uint64_t stated, uint64_t implied) {
     if (stated && are_blanks_or_nul(l, end, stated)) return implied ? choose_start(l, stated, implied, usual) : stated;
     /* The header length is wrong. In a cut file, the implied place would lie too early, among the spaces. */
     if (!implied || !are_spaces(l, end, implied)) return 0;
+    if (are_nul(l, end, l->io.bytes)) return 0; /* padding alone, of NUL */
     few = l->data_bytes < 8 ? l->data_bytes : 8;
     return are_spaces(l, implied, implied + (implied == usual ? few : 1)) ? 0 : implied;
 }
