@@ -110,8 +110,8 @@ same "meta --lenient of a sound file" out strict
 
 # ---- mended ---------------------------------------------------------------------------------------------------
 
-damaged nul "{$a,$b}\\000\\000\\000" 'aabb'
-mended "NUL padding" nul plain "$((8 + length)): NUL bytes after the header's JSON object: replaced by spaces"
+damaged zeroed "{$a,$b}\\000\\000\\000" 'aabb'
+mended "NUL padding" zeroed plain "$((8 + length)): NUL bytes after the header's JSON object: replaced by spaces"
 damaged bom "\\357\\273\\277{$a,$b}" 'aabb'
 mended "a byte order mark" bom plain "8: byte order mark before the header: removed"
 damaged blanks " \\n\\t {$a,$b}" 'aabb'
@@ -275,6 +275,21 @@ is "no tensor is whole: no OUT" "$(ls out.st 2>/dev/null)" ""
 # the length is wrong and the file is cut: where the data starts is not certain
 raw moved 3 "{$a,$b}$padding" 'aab'
 hopeless "a wrong length of a cut file" moved "do not tell for certain where the data starts"
+n=$(($(printf %s "{$a}" | wc -c)))
+raw nul-only $((n + 8)) "{$a}\\000\\000"
+hopeless "a file that is cut in padding of NUL" nul-only "do not tell for certain where the data starts"
+x=x
+while [ $(($(printf %s "{\"$x\":${a#*:}}" | wc -c) % 8)) != 7 ]; do x="${x}x"; done
+damaged either "{\"$x\":${a#*:}}" ' a\n'
+hopeless "a space that may be padding, and a blank at the end" either "do not tell for certain where the data starts"
+damaged neither "{\"$x\":${a#*:}}" ' ab'
+st repair neither out.st
+code "a space that is padding" 0
+is "a space that is padding" "$(st cat out.st $x; cat out)" ab
+nested=
+while [ ${#nested} -lt 200 ]; do nested="[$nested"; done
+damaged deep "{\"a\":{\"dtype\":$nested"
+hopeless "values nested too deep" deep "nothing can be mended: byte 145: expected fewer nested containers"
 hopeless "a directory" . "expected a file, not a directory"
 printf '{}' >index.json
 hopeless "an index" index.json "expected a file, not a directory, an index"
@@ -302,17 +317,17 @@ is "shared bytes: too many" "$(ls out.st 2>/dev/null)" ""
 # ---- command line ---------------------------------------------------------------------------------------------
 
 refused "IN and OUT are missing" repair
-refused "OUT is missing" repair nul
+refused "OUT is missing" repair zeroed
 refused "IN and OUT are missing" repair --dry-run
-refused "too many arguments" repair nul out.st more
-refused "OUT must not be IN: nul" repair nul nul
-refused "OUT must not be IN: ./nul" repair nul ./nul
+refused "too many arguments" repair zeroed out.st more
+refused "OUT must not be IN: zeroed" repair zeroed zeroed
+refused "OUT must not be IN: ./zeroed" repair zeroed ./zeroed
 if [ $system = posix ]; then
-    ln -s nul link
-    refused "OUT must not be IN: link" repair nul link
+    ln -s zeroed link
+    refused "OUT must not be IN: link" repair zeroed link
 fi
-refused "--align: expected a power of two" repair nul out.st --align 9
-refused "--lenient only shows metadata" meta --lenient nul --set k=v
+refused "--align: expected a power of two" repair zeroed out.st --align 9
+refused "--lenient only shows metadata" meta --lenient zeroed --set k=v
 st repair --help
 code "repair --help" 0
 for option in dry-run align slack no-sync json; do has "repair --help" out "  --$option"; done
