@@ -116,6 +116,9 @@ damaged bom "\\357\\273\\277{$a,$b}" 'aabb'
 mended "a byte order mark" bom plain "8: byte order mark before the header: removed"
 damaged blanks " \\n\\t {$a,$b}" 'aabb'
 mended "blanks before the header" blanks plain "8: blanks before the header: 4: removed"
+many=$(printf '%5000s' '')
+damaged many-blanks "$many{$a,$b}" 'aabb'
+mended "many blanks before the header" many-blanks plain "8: blanks before the header: 5000: removed"
 { printf '\357\273\277' && cat plain; } >bom-first
 mended "a byte order mark before the length" bom-first plain "0: bytes before the header length: 3: removed"
 { printf '\n' && cat plain; } >blank-first

@@ -7,7 +7,7 @@
 
 #define MAX_HEADER 100000000u /* the library's default */
 #define CHUNK ((size_t)1 << 16)
-enum { MAX_FAULTS = 1 << 16, MAX_PREFIX = 4096, COMPARED_FILES = 4 };
+enum { MAX_FAULTS = 1 << 16, MAX_PREFIX = 64, COMPARED_FILES = 4 };
 
 static const char left_out[] = "left out";
 
@@ -455,30 +455,44 @@ static int read_object(lenient *l, uint64_t bytes) {
     return !text.fault;
 }
 
+/* Returns the offset of the brace that a byte order mark or blanks may precede, or 0 if there is none below `end`. */
+static uint64_t find_brace(lenient *l, uint64_t from, uint64_t end) {
+    unsigned char chunk[512];
+    uint64_t at = from;
+    if (end > l->io.bytes) end = l->io.bytes;
+    while (at < end) {
+        const size_t n = end - at < sizeof chunk ? (size_t)(end - at) : sizeof chunk;
+        size_t i = 0;
+        if (!read_bytes(l, at, chunk, n)) return 0;
+        if (at == from && n > 3 && memcmp(chunk, "\xef\xbb\xbf", 3) == 0) i = 3;
+        while (i < n && memchr(" \n\r\t", chunk[i], 4)) i++;
+        if (i < n) return chunk[i] == '{' ? at + i : 0;
+        at += n;
+    }
+    return 0;
+}
+
 /* Finds the header length and the brace that begins the header. A byte order mark or blanks may be before either. */
 static int find_object(lenient *l) {
-    unsigned char first[MAX_PREFIX];
+    unsigned char first[MAX_PREFIX + 8];
     const size_t n = l->io.bytes < sizeof first ? (size_t)l->io.bytes : sizeof first;
-    size_t begin, i, k;
-    if (!read_bytes(l, 0, first, n)) return 0;
-    for (begin = 0; n >= 8 && begin <= n - 8; begin++) {
-        i = begin + 8;
-        if (n - i >= 3 && memcmp(first + i, "\xef\xbb\xbf", 3) == 0) i += 3;
-        while (i < n && memchr(" \n\r\t", first[i], 4)) i++;
-        if (i < n && first[i] == '{') {
-            for (l->length = 0, k = 8; k-- > 0;) l->length = l->length << 8 | first[begin + k];
-            l->header_offset = begin + 8;
-            l->json_offset = i;
-            return 1;
-        }
-        if (begin == 0 && n >= 3 && memcmp(first, "\xef\xbb\xbf", 3) == 0) {
-            begin = 2; /* then 3 */
-        } else if (!memchr(" \n\r\t", first[begin], 4)) {
-            break;
-        }
-    }
+    size_t begin, k;
     l->failure = "found no JSON object after the header length";
     l->failure_position = 8;
+    if (!read_bytes(l, 0, first, n)) return 0;
+    for (begin = 0; begin + 8 <= n; begin++) {
+        l->json_offset = find_brace(l, begin + 8, begin == 0 ? 8 + (uint64_t)MAX_HEADER : begin + sizeof first);
+        if (l->json_offset) {
+            for (l->length = 0, k = 8; k-- > 0;) l->length = l->length << 8 | first[begin + k];
+            l->header_offset = begin + 8;
+            return 1;
+        }
+        if (begin == 0 && memcmp(first, "\xef\xbb\xbf", 3) == 0) {
+            begin = 2; /* then 3 */
+        } else if (!memchr(" \n\r\t", first[begin], 4)) {
+            return 0;
+        }
+    }
     return 0;
 }
 
@@ -521,7 +535,11 @@ static uint64_t start_of_data(lenient *l, uint64_t stated, uint64_t implied) {
     if (stated && are_blanks_or_nul(l, end, stated)) return implied ? choose_start(l, stated, implied, usual) : stated;
     /* The header length is wrong. In a cut file, the implied place would lie too early, among the spaces. */
     if (!implied || !are_spaces(l, end, implied)) return 0;
-    if (are_nul(l, end, l->io.bytes)) return 0; /* padding alone, of NUL */
+    /* A file that is cut before its data has nothing but padding there, and a header length that goes past its end. */
+    if (l->length <= MAX_HEADER && l->header_offset + l->length > l->io.bytes &&
+        are_blanks_or_nul(l, end, l->io.bytes)) {
+        return 0;
+    }
     few = l->data_bytes < 8 ? l->data_bytes : 8;
     return are_spaces(l, implied, implied + (implied == usual ? few : 1)) ? 0 : implied;
 }
