@@ -33,7 +33,7 @@ static void put_number(bytes *b, uint64_t number) {
 
 static void put_many(bytes *b, int c, size_t n) {
     const unsigned char byte = (unsigned char)c;
-    while (n-- > 0) put(b, &byte, 1);
+    for (; n > 0; n--) put(b, &byte, 1);
 }
 
 static void put_length(bytes *b, uint64_t length) {

@@ -483,7 +483,7 @@ static int find_object(lenient *l) {
     for (begin = 0; begin + 8 <= n; begin++) {
         l->json_offset = find_brace(l, begin + 8, begin == 0 ? 8 + (uint64_t)MAX_HEADER : begin + sizeof first);
         if (l->json_offset) {
-            for (l->length = 0, k = 8; k-- > 0;) l->length = l->length << 8 | first[begin + k];
+            for (l->length = 0, k = 8; k > 0; k--) l->length = l->length << 8 | first[begin + k - 1];
             l->header_offset = begin + 8;
             return 1;
         }
