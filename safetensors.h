@@ -1667,6 +1667,10 @@ static int sti_json_peek(sti_json *j) {
  * with ST_ERR_JSON. */
 STI_COLD static st_status sti_json_fail_type(sti_json *j, const char *sentence) {
     int c = sti_json_byte(j);
+    if (c == 0) sentence = STI_TEXT("expected JSON text, found a NUL byte");
+    if (j->end - j->at >= 3 && ST_MEMCMP(j->at, "\xEF\xBB\xBF", 3) == 0) {
+        sentence = STI_TEXT("expected JSON text, found a byte order mark: save the file without it");
+    }
     int is_value =
         c == '{' || c == '[' || c == '"' || c == '-' || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n';
     return sti_json_fail(j, is_value ? ST_ERR_SCHEMA : ST_ERR_JSON, sentence);
@@ -2699,13 +2703,18 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *has_next) {
 #endif
     for (;;) {
         s = h->begun ? sti_json_next(j, '{', has_next)
-                     : sti_json_enter(j, '{', has_next, STI_TEXT("the header is not a JSON object"));
+                     : sti_json_enter(j, '{', has_next,
+                                      j->at == j->end ? STI_TEXT("the header length is 0: is the download finished?")
+                                                      : STI_TEXT("the header is not a JSON object"));
         h->begun = 1;
         if (s != ST_OK) return s;
         if (!*has_next) {
             return sti_json_peek(j) < 0
                        ? ST_OK
-                       : sti_json_fail(j, ST_ERR_JSON, STI_TEXT("unexpected text after the header's JSON object"));
+                       : sti_json_fail(j, ST_ERR_JSON,
+                                       sti_json_byte(j) ? STI_TEXT("unexpected text after the header's JSON object")
+                                                        : STI_TEXT("NUL bytes after the header's JSON object: "
+                                                                   "the header is padded with spaces only"));
         }
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
         e->key = key.place;

@@ -179,6 +179,31 @@ int system_file_bytes(FILE *file, uint64_t *bytes) {
     return 1;
 }
 
+int system_read_at(FILE *file, uint64_t offset, void *bytes, size_t count) {
+    if (offset > INT64_MAX || _fseeki64(file, (__int64)offset, SEEK_SET) != 0) return 0;
+    return system_read(file, bytes, count) == count;
+}
+
+/* The file's number on its volume. Returns 0 if there is no such file. */
+static int file_identity(const char *path, BY_HANDLE_FILE_INFORMATION *info) {
+    const DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+    wchar_t *wide = wide_path(path);
+    HANDLE file = INVALID_HANDLE_VALUE;
+    int found;
+    if (wide) file = CreateFileW(wide, 0, share, NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
+    free(wide);
+    if (file == INVALID_HANDLE_VALUE) return 0;
+    found = GetFileInformationByHandle(file, info) != 0;
+    CloseHandle(file);
+    return found;
+}
+
+int system_is_same_file(const char *a, const char *b) {
+    BY_HANDLE_FILE_INFORMATION x, y;
+    return file_identity(a, &x) && file_identity(b, &y) && x.dwVolumeSerialNumber == y.dwVolumeSerialNumber &&
+           x.nFileIndexHigh == y.nFileIndexHigh && x.nFileIndexLow == y.nFileIndexLow;
+}
+
 uint64_t system_milliseconds(void) {
     LARGE_INTEGER ticks, per_second;
     QueryPerformanceCounter(&ticks);
@@ -289,6 +314,16 @@ int system_file_bytes(FILE *file, uint64_t *bytes) {
     if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode)) return 0;
     *bytes = (uint64_t)info.st_size;
     return 1;
+}
+
+int system_read_at(FILE *file, uint64_t offset, void *bytes, size_t count) {
+    if (offset > INT64_MAX || fseeko(file, (off_t)offset, SEEK_SET) != 0) return 0;
+    return system_read(file, bytes, count) == count;
+}
+
+int system_is_same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 uint64_t system_milliseconds(void) {

@@ -7,6 +7,7 @@ import safetensors
 import converting
 import files
 import hub
+import repairing
 import sharding
 import showing
 import slicing
@@ -27,6 +28,7 @@ def main():
     sharding.check(tool, tally, sys.argv[2], count // 100, seed)
     showing.check(tool, tally, count // 50, seed)
     hub.check(tool, tally, sys.argv[2], seed)
+    repairing.check(tool, tally, count // 200, seed)
     verdicts.check(tool, tally, count, seed)
     print("interop: %d passed, %d failed, %d skipped" % (tally.passed, tally.failed, tally.skipped))
     sys.exit(tally.failed != 0)
