@@ -49,7 +49,7 @@ static const command commands[] = {
      "  --json   print one JSON object with metadata, index, shards and tensors;\n"
      "           nothing is shortened\n",
      command_ls},
-    {"check", "[--deep] [--json] MODEL...", "check whether models are valid",
+    {"check", "[OPTIONS] MODEL...", "check whether models are valid",
      "Checks the header and the length of each file, and whether an index and its\n"
      "files agree. Prints one line for each model:\n"
      "\n"
@@ -60,10 +60,36 @@ static const command commands[] = {
      "\n"
      "  --deep   also read all data: report what the device cannot read, count NaN\n"
      "           and infinity, and fail if a byte of a BOOL tensor is neither 0 nor 1\n"
+     "  --hash   also compare the SHA-256 of each file in the Hugging Face cache with\n"
+     "           the name of the blob that the file links to. The check fails if the\n"
+     "           digests differ or if a file is not such a link\n"
+     "  --lfs POINTER\n"
+     "           compare size and SHA-256 of the file MODEL with a Git LFS pointer\n"
      "  --json   print one JSON object a line: path, status, position, expected,\n"
      "           actual, subject, message. With --deep, valid models also have nan,\n"
-     "           infinity, bad_bool and tensors (those that have any of the three)\n",
+     "           infinity, bad_bool and tensors (those that have any of the three);\n"
+     "           with --hash or --lfs, hashes (path, sha256, expected, verdict)\n",
      command_check},
+    {"hash", "[--tensors] [--json] MODEL...", "print the SHA-256 of files and tensors",
+     "Prints a line for each file of each model: the SHA-256 of the file, as sha256sum\n"
+     "prints it, and the SHA-256 of its data alone, that is of all bytes after the\n"
+     "header. A change of metadata does not change the SHA-256 of the data.\n"
+     "\n"
+     "  file    DIGEST  PATH\n"
+     "  data    DIGEST  PATH\n"
+     "  tensor  DIGEST  NAME\n"
+     "\n"
+     "The SHA-256 of a tensor covers its dtype as the file spells it, a zero byte, its\n"
+     "dimensions in decimal digits with commas between them, a zero byte, and its\n"
+     "bytes as the file stores them. In Python:\n"
+     "\n"
+     "  head = dtype + \"\\0\" + \",\".join(map(str, shape)) + \"\\0\"\n"
+     "  hashlib.sha256(head.encode() + data).hexdigest()\n"
+     "\n"
+     "  --tensors   also print the SHA-256 of each tensor\n"
+     "  --json      print one JSON object a line: path, files (path, sha256,\n"
+     "              data_sha256) and, with --tensors, tensors (name, sha256)\n",
+     command_hash},
     {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write the raw bytes of a tensor",
      "Writes the bytes of a tensor to standard output as they are stored:\n"
      "little-endian, in C order (last dimension fastest).\n"

@@ -4,6 +4,7 @@
 
 #include "bytes.h"
 #include "safetensors.h"
+#include "sha256.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ int command_show(int argc, char **argv);
 int command_diff(int argc, char **argv);
 int command_meta(int argc, char **argv);
 int command_pack(int argc, char **argv);
+int command_hash(int argc, char **argv);
 
 /* One of three kinds:
  *   flag only        takes no value; *flag becomes 1
@@ -189,6 +191,12 @@ int system_make_directory(const char *path);        /* 1 if it made the director
 void system_remove_directory(const char *path);     /* if it is empty */
 int system_file_bytes(FILE *file, uint64_t *bytes); /* 1 if it is a regular file, whose length is known */
 uint64_t system_milliseconds(void);                 /* a monotonic clock */
+/* Returns the absolute path without symbolic links, which the caller frees, or NULL. Components end with / or \. */
+char *system_real_path(const char *path);
+/* Calls job(user, k) for each k below count, 0 on the caller's thread and each other k on a thread of its own, or on the
+ * caller's if the system has no thread. Returns when all have ended. */
+enum { SYSTEM_JOBS = 8 }; /* count, at most */
+void system_run_jobs(void (*job)(void *user, unsigned k), void *user, unsigned count);
 
 /* Between the first two calls, Ctrl-C (or another signal that asks a program to end) only sets the flag that
  * system_interrupted returns, and ends calls that block, now and later. system_stop_watching restores the usual action
@@ -209,6 +217,34 @@ typedef struct progress {
 void progress_begin(progress *bar);
 int progress_step(void *bar, uint64_t done, uint64_t total); /* an st_progress; cancels after Ctrl-C */
 void progress_end(progress *bar);                            /* erases the text; may be called twice */
+
+/* ---- SHA-256 of models (hash.c) and what it is compared with (verify.c) ------------------------------------- */
+
+typedef struct hashes {          /* digests, each of SHA256_BYTES */
+    unsigned char *files, *data; /* of each file, and of its data part */
+    unsigned char *tensors;      /* of each tensor, or NULL */
+} hashes;
+
+/* what is hashed beside the files */
+#define HASH_DATA 1u
+#define HASH_TENSORS 2u
+
+/* Reads each file once and fills in h, also after a failure: call hashes_free. */
+st_status hash_model(hashes *h, const st_model *model, unsigned wanted, st_error *error);
+void hashes_free(hashes *h);
+void put_digest(const unsigned char digest[SHA256_BYTES]); /* 64 digits to standard output */
+
+typedef struct expected_hash {
+    unsigned char digest[SHA256_BYTES];
+    uint64_t bytes;      /* of the file, or UINT64_MAX if unknown */
+    const char *unknown; /* why there is no digest to compare with, or NULL */
+} expected_hash;
+
+int is_blob(const char *path); /* whether the path leads to a file in the hub's cache, whose name says what it holds */
+/* The SHA-256 in the name of the blob that `path` links to in the hub's cache. */
+void expect_blob(expected_hash *e, const char *path);
+/* Parses a Git LFS pointer. Returns an exit code after a message. */
+int expect_lfs_pointer(expected_hash *e, const char *path);
 
 /* ---- the tensors that a command writes, and their names (choose.c) ------------------------------------------ */
 

@@ -1,6 +1,6 @@
 /* sys.c: everything that differs between operating systems. */
-#if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200112L /* isatty, fileno and others, even with -std=c99 */
+#if !defined(_WIN32) && !defined(_XOPEN_SOURCE)
+#define _XOPEN_SOURCE 700 /* isatty, fileno, realpath and others, even with -std=c99 */
 #endif
 #if !defined(_WIN32) && !defined(_FILE_OFFSET_BITS)
 #define _FILE_OFFSET_BITS 64
@@ -20,6 +20,16 @@
 #include <sys/types.h>
 
 static volatile sig_atomic_t interrupted; /* 0, or the number of the signal */
+
+typedef struct system_job {
+    void (*job)(void *user, unsigned k);
+    void *user;
+    unsigned k;
+} system_job;
+
+static void run_job(const system_job *j) {
+    j->job(j->user, j->k);
+}
 
 #ifdef _WIN32
 #ifndef WIN32_LEAN_AND_MEAN
@@ -163,6 +173,44 @@ uint64_t system_milliseconds(void) {
     return (uint64_t)((double)ticks.QuadPart * 1000 / (double)per_second.QuadPart);
 }
 
+char *system_real_path(const char *path) {
+    enum { UNITS = 32768 };
+    wchar_t *wide = wide_path(path), *real = (wchar_t *)calloc(UNITS, sizeof *real);
+    char *utf8 = NULL;
+    HANDLE file = INVALID_HANDLE_VALUE;
+    if (wide && real) {
+        file = CreateFileW(wide, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+                           FILE_FLAG_BACKUP_SEMANTICS, NULL);
+    }
+    if (file != INVALID_HANDLE_VALUE) {
+        const DWORD units = GetFinalPathNameByHandleW(file, real, UNITS - 1, 0);
+        const int bytes = units && units < UNITS ? WideCharToMultiByte(CP_UTF8, 0, real, -1, NULL, 0, NULL, NULL) : 0;
+        if (bytes > 0) utf8 = (char *)malloc((size_t)bytes);
+        if (utf8) WideCharToMultiByte(CP_UTF8, 0, real, -1, utf8, bytes, NULL, NULL);
+        CloseHandle(file);
+    }
+    free(real);
+    free(wide);
+    return utf8;
+}
+
+typedef HANDLE system_thread;
+
+static DWORD WINAPI thread_main(void *user) {
+    run_job((system_job *)user);
+    return 0;
+}
+
+static int start_thread(system_thread *thread, system_job *job) {
+    *thread = CreateThread(NULL, 0, thread_main, job, 0, NULL);
+    return *thread != NULL;
+}
+
+static void join_thread(system_thread thread) {
+    WaitForSingleObject(thread, INFINITE);
+    CloseHandle(thread);
+}
+
 /* Runs in a thread of its own. The main thread may read the flag just before it is set and block just after, so one
  * cancellation is not enough: they go on until the process ends. */
 static BOOL WINAPI interrupt(DWORD event) {
@@ -194,6 +242,7 @@ void system_end_if_interrupted(void) {
 }
 
 #else
+#include <pthread.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -262,6 +311,25 @@ uint64_t system_milliseconds(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+char *system_real_path(const char *path) {
+    return realpath(path, NULL);
+}
+
+typedef pthread_t system_thread;
+
+static void *thread_main(void *user) {
+    run_job((system_job *)user);
+    return NULL;
+}
+
+static int start_thread(system_thread *thread, system_job *job) {
+    return pthread_create(thread, NULL, thread_main, job) == 0;
+}
+
+static void join_thread(system_thread thread) {
+    pthread_join(thread, NULL);
+}
+
 static const int end_signals[] = {SIGHUP, SIGINT, SIGTERM};
 enum { END_SIGNALS = sizeof end_signals / sizeof *end_signals };
 
@@ -317,6 +385,26 @@ void system_end_if_interrupted(void) {
     raise(interrupted); /* so that a loop in a shell ends, too */
 }
 #endif
+
+void system_run_jobs(void (*job)(void *user, unsigned k), void *user, unsigned count) {
+    system_job jobs[SYSTEM_JOBS];
+    system_thread threads[SYSTEM_JOBS];
+    int started[SYSTEM_JOBS] = {0};
+    unsigned k;
+    for (k = 0; k < count; k++) {
+        jobs[k].job = job;
+        jobs[k].user = user;
+        jobs[k].k = k;
+        if (k > 0) started[k] = start_thread(&threads[k], &jobs[k]);
+    }
+    for (k = 0; k < count; k++) {
+        if (started[k]) {
+            join_thread(threads[k]);
+        } else {
+            run_job(&jobs[k]);
+        }
+    }
+}
 
 int system_interrupted(void) {
     return interrupted != 0;
