@@ -172,22 +172,31 @@ static const command commands[] = {
      "                   dtype: * is any text, ? any character\n"
      "  --except GLOB    do not convert tensors whose name matches\n" RENAME_HELP SAVING_HELP CHOOSING_END,
      command_convert},
-    {"meta", "[OPTIONS] PATH", "print or change the metadata of a file",
+    {"meta", "[OPTIONS] PATH", "print or change the metadata of a model",
      "Prints the metadata of a model's first file, one entry a line. With --set,\n"
-     "--unset or --clear it changes the metadata instead: it writes a new file, which\n"
-     "replaces the old one when it is complete.\n"
+     "--set-file, --unset or --clear it changes the metadata of every file of the\n"
+     "model instead: all new files are written before the first old one is replaced,\n"
+     "and after a failure all old files are in place. A crash while files are renamed\n"
+     "can leave some with the old and some with the new metadata, all of them\n"
+     "complete, and files named .st-meta-*.tmp that can be removed. The metadata of\n"
+     "an index stays as it is.\n"
      "\n"
+     "  --get K       print the value of key K as it is; fail if there is none. On a\n"
+     "                terminal it is escaped, with --json it is a JSON string\n"
      "  --set K=V     set key K (the text before the first \"=\") to the value V\n"
+     "  --set-file K=PATH\n"
+     "                set key K to the content of a file; - is standard input\n"
      "  --unset K     remove key K; without keys, empty metadata remains\n"
      "  --clear       remove the metadata itself\n"
-     "  --in-place    overwrite the header in the old file: fast for large files, but\n"
-     "                a crash can destroy the file. Fails if the new header does not\n"
+     "  --in-place    overwrite the headers in the old files: fast for large files,\n"
+     "                but a crash can destroy a file. Fails if a new header does not\n"
      "                fit; st copy --slack N makes room for it\n"
-     "  --no-sync     do not wait until the file is on the device\n"
+     "  --no-sync     do not wait until the files are on the device\n"
      "  --json        print a JSON object, or null without metadata; after a change,\n"
-     "                the new metadata\n"
+     "                the new metadata of the first file\n"
      "\n"
-     "--set and --unset can be repeated. --clear is applied first, --set last.\n",
+     "--set, --set-file and --unset can be repeated. --clear is applied first, then\n"
+     "--unset, --set and --set-file. --unset fails if no file has the key.\n",
      command_meta},
     {"pack", "[OPTIONS] OUT NAME=DTYPE:SHAPE:FILE...", "make a file from raw bytes",
      "Writes OUT from files of raw bytes, one for each tensor: little-endian, in C\n"

@@ -45,6 +45,11 @@ static const char *sentence_of(const st_error *error, const char *path) {
     return message + begin;
 }
 
+void strip_path(st_error *error, const char *path) {
+    const char *sentence = sentence_of(error, path);
+    memmove(error->message, sentence, strlen(sentence) + 1);
+}
+
 /* Writes the sentence. A system error that the library gives as a number is written in the system's words. */
 static void put_sentence(FILE *to, const char *text, int sys) {
     char buffer[256], number[48];

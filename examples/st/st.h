@@ -160,6 +160,8 @@ st_status set_error(st_error *error, st_status status, const char *message);
 void put_error(FILE *to, const char *path, const st_error *error);
 /* Writes a JSON object without its closing brace. */
 void begin_error_json(FILE *to, const char *path, const st_error *error);
+/* Removes the path from the start of the message, for an error of a file that the user does not know. */
+void strip_path(st_error *error, const char *path);
 /* The next four write a line to standard error and return EXIT_FAILED. */
 int report(const char *path, const st_error *error);
 int report_text(const char *path, const char *text);
@@ -187,8 +189,17 @@ FILE *system_input(void);            /* standard input, for bytes */
 size_t system_read(FILE *file, void *bytes, size_t count);
 typedef enum path_kind { PATH_MISSING, PATH_DIRECTORY, PATH_OTHER } path_kind;
 path_kind system_path_kind(const char *path);
-int system_make_directory(const char *path);        /* 1 if it made the directory */
-void system_remove_directory(const char *path);     /* if it is empty */
+int system_make_directory(const char *path);    /* 1 if it made the directory */
+void system_remove_directory(const char *path); /* if it is empty */
+/* The next functions return 0, SYSTEM_EXISTS if `to` exists, or a code for system_error_text. */
+enum { SYSTEM_EXISTS = -1 };
+int system_link(const char *from, const char *to);       /* makes `to` a second name of the file */
+int system_copy(const char *from, const char *to);       /* with its permissions; stops after Ctrl-C */
+int system_rename_new(const char *from, const char *to); /* `to` must not exist */
+int system_rename(const char *from, const char *to);     /* replaces `to` */
+int system_flush_directory(const char *path);            /* that holds the file `path`; 0 where that is not possible */
+void system_remove(const char *path);
+int is_separator(char c);                           /* of the components of a path */
 int system_file_bytes(FILE *file, uint64_t *bytes); /* 1 if it is a regular file, whose length is known */
 uint64_t system_milliseconds(void);                 /* a monotonic clock */
 /* Returns the absolute path without symbolic links, which the caller frees, or NULL. Components end with / or \. */
@@ -240,7 +251,7 @@ typedef struct expected_hash {
     const char *unknown; /* why there is no digest to compare with, or NULL */
 } expected_hash;
 
-int is_blob(const char *path); /* whether the path leads to a file in the hub's cache, whose name says what it holds */
+int is_cached(const char *path); /* whether the path leads to a file in the hub's cache, which must not be changed */
 /* The SHA-256 in the name of the blob that `path` links to in the hub's cache. */
 void expect_blob(expected_hash *e, const char *path);
 /* Parses a Git LFS pointer. Returns an exit code after a message. */
@@ -297,6 +308,19 @@ int saving_begin(saving *s, const char *path);
 /* Erases the progress and reports the error, if there is one. Returns an exit code. */
 int saving_end(saving *s, const char *path, const st_error *error);
 int put_saved_json(const char *path); /* describes the file that was written */
+
+/* ---- editing the metadata of a model (edit.c) --------------------------------------------------------------- */
+
+typedef struct metadata_edit {
+    const char *path;
+    const st_pair *metadata, *before; /* new and old metadata; NULL: none */
+    size_t count, before_count;
+    uint64_t file_bytes;
+} metadata_edit;
+
+/* Edits all files or none. After an error *failed is the path of the file that failed. */
+st_status edit_files(const metadata_edit *edits, size_t count, saving *s, int in_place, const char **failed,
+                     st_error *error);
 
 /* ---- from one model to another: copy, merge, shard, convert (transfer.c) ------------------------------------ */
 

@@ -173,6 +173,67 @@ uint64_t system_milliseconds(void) {
     return (uint64_t)((double)ticks.QuadPart * 1000 / (double)per_second.QuadPart);
 }
 
+static int link_code(int succeeded) {
+    const DWORD code = succeeded ? 0 : GetLastError();
+    return code == ERROR_ALREADY_EXISTS || code == ERROR_FILE_EXISTS ? SYSTEM_EXISTS : (int)code;
+}
+
+/* Calls one of the functions below with both paths in UTF-16. */
+static int with_paths(int (*call)(const wchar_t *from, const wchar_t *to), const char *from, const char *to) {
+    wchar_t *wide_from = wide_path(from), *wide_to = wide_path(to);
+    const int code = wide_from && wide_to ? call(wide_from, wide_to) : ERROR_NOT_ENOUGH_MEMORY;
+    free(wide_to);
+    free(wide_from);
+    return code;
+}
+
+static int link_wide(const wchar_t *from, const wchar_t *to) {
+    return link_code(CreateHardLinkW(to, from, NULL));
+}
+
+static int copy_wide(const wchar_t *from, const wchar_t *to) {
+    return link_code(CopyFileW(from, to, TRUE));
+}
+
+static int rename_new_wide(const wchar_t *from, const wchar_t *to) {
+    return link_code(MoveFileExW(from, to, 0));
+}
+
+static int rename_wide(const wchar_t *from, const wchar_t *to) {
+    return link_code(MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH));
+}
+
+int system_link(const char *from, const char *to) {
+    return with_paths(link_wide, from, to);
+}
+
+int system_copy(const char *from, const char *to) {
+    return with_paths(copy_wide, from, to);
+}
+
+int system_rename_new(const char *from, const char *to) {
+    return with_paths(rename_new_wide, from, to);
+}
+
+int system_rename(const char *from, const char *to) {
+    return with_paths(rename_wide, from, to);
+}
+
+int system_flush_directory(const char *path) { /* MOVEFILE_WRITE_THROUGH does it */
+    (void)path;
+    return 0;
+}
+
+void system_remove(const char *path) {
+    wchar_t *wide = wide_path(path);
+    if (wide) DeleteFileW(wide);
+    free(wide);
+}
+
+int is_separator(char c) {
+    return c == '/' || c == '\\' || c == ':';
+}
+
 char *system_real_path(const char *path) {
     enum { UNITS = 32768 };
     wchar_t *wide = wide_path(path), *real = (wchar_t *)calloc(UNITS, sizeof *real);
@@ -242,6 +303,7 @@ void system_end_if_interrupted(void) {
 }
 
 #else
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/time.h>
 #include <time.h>
@@ -309,6 +371,78 @@ uint64_t system_milliseconds(void) {
     struct timespec now = {0, 0};
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int link_code(int result) {
+    return result == 0 ? 0 : errno == EEXIST ? SYSTEM_EXISTS : errno;
+}
+
+int system_link(const char *from, const char *to) {
+    return link_code(link(from, to));
+}
+
+static int copy_bytes(int from, int to) {
+    static char buffer[1 << 16];
+    for (;;) {
+        ssize_t written, at = 0;
+        const ssize_t n = read(from, buffer, sizeof buffer);
+        if (n <= 0) return n < 0 ? errno : 0;
+        for (; at < n; at += written) {
+            written = write(to, buffer + at, (size_t)(n - at));
+            if (written <= 0) return errno;
+        }
+        if (system_interrupted()) return EINTR;
+    }
+}
+
+int system_copy(const char *from, const char *to) {
+    struct stat info;
+    int code = 0, out, in = open(from, O_RDONLY);
+    if (in < 0) return errno;
+    out = open(to, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (out < 0) {
+        code = link_code(out);
+        close(in);
+        return code;
+    }
+    code = copy_bytes(in, out);
+    if (!code && fstat(in, &info) == 0) fchmod(out, info.st_mode & (info.st_uid == geteuid() ? 0777 : 0755));
+    if (close(out) != 0 && !code) code = errno;
+    close(in);
+    if (code) unlink(to);
+    return code;
+}
+
+int system_rename_new(const char *from, const char *to) {
+    struct stat info;
+    return lstat(to, &info) == 0 ? SYSTEM_EXISTS : link_code(rename(from, to));
+}
+
+int system_rename(const char *from, const char *to) {
+    return rename(from, to) == 0 ? 0 : errno;
+}
+
+int system_flush_directory(const char *path) {
+    const char *end = strrchr(path, '/');
+    const size_t n = end ? (size_t)(end - path) + 1 : 1;
+    char *directory = (char *)calloc(n + 1, 1);
+    int file, code = 0;
+    if (!directory) return ENOMEM;
+    memcpy(directory, end ? path : ".", n);
+    file = open(directory, O_RDONLY);
+    free(directory);
+    if (file < 0) return errno;
+    if (fsync(file) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EINTR) code = errno;
+    close(file);
+    return code;
+}
+
+void system_remove(const char *path) {
+    unlink(path);
+}
+
+int is_separator(char c) {
+    return c == '/';
 }
 
 char *system_real_path(const char *path) {

@@ -26,10 +26,6 @@ static void parse_digest(const char *text, unsigned char digest[SHA256_BYTES]) {
 
 /* ---- blobs of the hub's cache: models--OWNER--NAME/blobs/DIGEST --------------------------------------------- */
 
-static int is_separator(char c) {
-    return c == '/' || c == '\\';
-}
-
 /* Returns the name of the blob that the path leads to, at the end of *real, which the caller frees; or NULL. */
 static const char *blob_of(const char *path, char **real) {
     static const char folder[] = "blobs";
@@ -43,13 +39,25 @@ static const char *blob_of(const char *path, char **real) {
     return memcmp(name - 1 - n, folder, n) == 0 ? name : NULL;
 }
 
-int is_blob(const char *path) {
+/* Returns 1 if a component of the path is this text. */
+static int is_component(const char *component, const char *text) {
+    const size_t n = strlen(text);
+    return strncmp(component, text, n) == 0 && is_separator(component[n]);
+}
+
+/* blobs/DIGEST, or snapshots/COMMIT/ and a copy */
+int is_cached(const char *path) {
     char *real;
-    const char *name = blob_of(path, &real);
+    const char *name = blob_of(path, &real), *at;
     const size_t digits = name ? count_digits(name) : 0;
-    const int is_one = (digits == 40 || digits == 64) && name[digits] == 0;
+    int is_so = (digits == 40 || digits == 64) && name[digits] == 0;
+    for (at = real; at && *at; at++) {
+        const char *commit = at + sizeof "snapshots";
+        if (!is_component(at, "snapshots") || at == real || !is_separator(at[-1])) continue;
+        if (count_digits(commit) == 40 && is_separator(commit[40])) is_so = 1;
+    }
     free(real);
-    return is_one;
+    return is_so;
 }
 
 void expect_blob(expected_hash *e, const char *path) {
