@@ -50,7 +50,8 @@ same_data() { # LABEL DIRECTORY: the tensors are those of `original`, in their o
 order_of() { # FILE: sets $entries to its tensors in their order, of unknown dtypes too
     quiet copy --keep-order "$1" listed
     quiet meta listed --clear
-    entries=$(tr -d '\000-\037' <listed | sed 's/^[^{]*//')
+    quiet copy --keep-order listed plain
+    entries=$(tr -d '\000-\037' <plain | sed 's/^[^{]*//')
 }
 
 # ---- all files ------------------------------------------------------------------------------------------------
