@@ -27,7 +27,8 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/meta.c examples/st/pack.c examples/st/transfer.c examples/st/choose.c examples/st/pairs.c \
 	examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
 	examples/st/report.c examples/st/open.c examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c \
-	examples/st/hash.c examples/st/verify.c examples/st/sha256.c examples/st/edit.c
+	examples/st/hash.c examples/st/verify.c examples/st/sha256.c examples/st/edit.c \
+	examples/st/tree.c
 
 # targets of `check`: fuzz, which runs alone, then the slowest first
 CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites hostile bench-count \

@@ -41,13 +41,21 @@ typedef struct command {
     "command fails if one of them matches no tensor.\n"
 
 static const command commands[] = {
-    {"ls", "[--json] MODEL", "list the tensors of a model",
+    {"ls", "[OPTIONS] MODEL", "list the tensors of a model",
      "Lists the tensors of a model in file order: name, dtype, shape, bytes, and the\n"
      "offset of the first byte in the file. Metadata is printed first, totals by\n"
      "dtype last.\n"
      "\n"
-     "  --json   print one JSON object with metadata, index, shards and tensors;\n"
-     "           nothing is shortened\n",
+     "  --match GLOB   list only tensors whose name matches: * is any text, ? any\n"
+     "                 character; can be repeated\n"
+     "  --sort size|name|offset\n"
+     "                 list the largest tensors first, or sort by name; offset is\n"
+     "                 the order in the files\n"
+     "  --tree         print a tree of the names, split at dots and slashes, with the\n"
+     "                 number and the bytes of the tensors in each branch; repeated\n"
+     "                 layers with equal tensors are one branch, such as {0..31}\n"
+     "  --json         print one JSON object with metadata, index, shards and tensors;\n"
+     "                 nothing is shortened\n",
      command_ls},
     {"check", "[OPTIONS] MODEL...", "check whether models are valid",
      "Checks the header and the length of each file, and whether an index and its\n"

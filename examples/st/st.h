@@ -287,6 +287,23 @@ int is_chosen(const choice *c, const st_tensor *t); /* by the tensor's name in t
 /* Returns 1 if any glob matches, and marks every glob that does. */
 int matches_any(const globs *g, const st_tensor *t);
 
+/* Reports the first glob that matched no tensor: it is most likely a mistake. A glob ends before the character `end`. */
+int check_globs_used(const char *command, const globs *g, const char *end, const char *text, const st_model *model,
+                     const char *path);
+int allocate_globs(globs *g, int argc); /* returns 0 if there is no memory */
+void free_globs(globs *g);
+
+/* ---- lists of tensors (ls.c) as trees (tree.c) -------------------------------------------------------------- */
+
+/* One long name must not push all other columns off the screen. It is printed in full and exceeds the column. */
+enum { MAX_COLUMN = 120 };
+
+typedef struct total {
+    uint64_t tensors, elements, bytes;
+} total;
+
+void put_tree(const st_tensor **tensors, size_t count, const total *overall, const colours *colour); /* sorts them */
+
 /* ---- differences in metadata (pairs.c) ---------------------------------------------------------------------- */
 
 /* Calls report_pair in the order of keys for every key that only one side has (the other is NULL) or whose values
