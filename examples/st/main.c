@@ -8,12 +8,7 @@
 #include <ctype.h>
 #include <string.h>
 
-typedef struct command {
-    const char *name, *arguments, *summary, *help;
-    int (*run)(int argc, char **argv);
-} command;
-
-/* Help texts fit 80 columns. */
+/* Help texts fit 80 columns. help.c makes the manual page and the completions from them and describes their form. */
 #define SAVING_HELP                                                                   \
     "  --keep-order     keep the order of the tensors; the default is by dtype and\n" \
     "                   name, as other tools write\n"                                 \
@@ -231,6 +226,11 @@ static const command *find_command(const char *name) {
     return NULL;
 }
 
+static const char about[] = "MODEL and IN are a file, an index (.json), a directory that contains either, or\n"
+                            "hub:owner/name[@revision] for a repository in the local Hugging Face cache.\n"
+                            "\"--\" ends the options: everything after it is a path or a name.\n"
+                            "The exit code is 0 on success, 1 if a model failed, 2 if the usage is wrong.\n";
+
 static void put_usage(FILE *to) {
     size_t i;
     fputs("usage: st COMMAND [OPTIONS] ARGUMENTS\n\n", to);
@@ -239,14 +239,13 @@ static void put_usage(FILE *to) {
         fprintf(to, "  st %-8s %s\n", c->name, c->summary);
     }
     fputs("\n"
-          "  st COMMAND --help   show how to use a command\n"
-          "  st --version        print the version\n"
-          "\n"
-          "MODEL and IN are a file, an index (.json), a directory that contains either, or\n"
-          "hub:owner/name[@revision] for a repository in the local Hugging Face cache.\n"
-          "\"--\" ends the options: everything after it is a path or a name.\n"
-          "The exit code is 0 on success, 1 if a model failed, 2 if the usage is wrong.\n",
+          "  st COMMAND --help               show how to use a command\n"
+          "  st --version                    print the version\n"
+          "  st help --man                   print the manual page\n"
+          "  st help --completion SHELL      print completions for bash, zsh or fish\n"
+          "\n",
           to);
+    fputs(about, to);
 }
 
 static int put_command_help(const command *c) {
@@ -343,6 +342,21 @@ static int unknown_command(const char *name) {
     return EXIT_USAGE;
 }
 
+static int run_help(int argc, char **argv) {
+    const command *c = argc > 0 ? find_command(argv[0]) : NULL;
+    if (c) return put_command_help(c);
+    if (argc == 1 && strcmp(argv[0], "--man") == 0) {
+        put_manual(commands, COMMAND_COUNT, about);
+    } else if (argc > 0 && strcmp(argv[0], "--completion") == 0) {
+        if (argc == 2 && put_completion(argv[1], commands, COMMAND_COUNT)) return EXIT_FINE;
+        fputs("st: --completion: expected bash, zsh or fish\n", stderr);
+        return EXIT_USAGE;
+    } else {
+        put_usage(stdout);
+    }
+    return EXIT_FINE;
+}
+
 static int run_command(int argc, char **argv) {
     const command *c;
     if (argc < 2) {
@@ -350,10 +364,7 @@ static int run_command(int argc, char **argv) {
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
-        c = argc > 2 ? find_command(argv[2]) : NULL;
-        if (c) return put_command_help(c);
-        put_usage(stdout);
-        return EXIT_FINE;
+        return run_help(argc - 2, argv + 2);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("%u.%u.%u\n", st_version() / 10000, st_version() / 100 % 100, st_version() % 100);

@@ -27,6 +27,16 @@ int command_meta(int argc, char **argv);
 int command_pack(int argc, char **argv);
 int command_hash(int argc, char **argv);
 
+typedef struct command {
+    const char *name, *arguments, *summary, *help;
+    int (*run)(int argc, char **argv);
+} command;
+
+/* Writes the manual page in the man macros (help.c). about: what concerns all commands. */
+void put_manual(const command *commands, size_t count, const char *about);
+/* Writes the completions for bash, zsh or fish. Returns 0 for another shell. */
+int put_completion(const char *shell, const command *commands, size_t count);
+
 /* One of three kinds:
  *   flag only        takes no value; *flag becomes 1
  *   value only       takes a value; if the option is repeated, the last value counts
