@@ -159,7 +159,7 @@ static void put_roff_help(const char *help) {
     if (before == BLOCK_TABLE) fputs(".fi\n.RE\n", stdout);
 }
 
-void put_manual(const command *commands, size_t count, const char *about) {
+void put_manual(const tool_command *commands, size_t count, const char *about) {
     const unsigned version = st_version();
     size_t i;
     printf(".TH ST 1 " RELEASE_DATE " \"st %u.%u.%u\"\n", version / 10000, version / 100 % 100, version % 100);
@@ -193,13 +193,13 @@ static int has_values(words value) {
     return value.n && (memchr(value.text, '|', value.n) || (value.n == 5 && memcmp(value.text, "DTYPE", 5) == 0));
 }
 
-static void put_names(const command *commands, size_t count) {
+static void put_names(const tool_command *commands, size_t count) {
     size_t i;
     for (i = 0; i < count; i++) printf("%s ", commands[i].name);
     fputs("help", stdout);
 }
 
-static void put_bash(const command *commands, size_t count) {
+static void put_bash(const tool_command *commands, size_t count) {
     const char *help;
     help_option o;
     size_t i;
@@ -275,7 +275,7 @@ static void put_zsh_option(const help_option *o) {
     fputs("' \\\n", stdout);
 }
 
-static void put_zsh(const command *commands, size_t count) {
+static void put_zsh(const tool_command *commands, size_t count) {
     const char *help;
     help_option o;
     size_t i;
@@ -309,7 +309,7 @@ static void put_zsh(const command *commands, size_t count) {
     fputs("    esac\n}\n_st \"$@\"\n", stdout);
 }
 
-static void put_fish(const command *commands, size_t count) {
+static void put_fish(const tool_command *commands, size_t count) {
     const char *help;
     help_option o;
     size_t i;
@@ -338,7 +338,7 @@ static void put_fish(const command *commands, size_t count) {
     }
 }
 
-int put_completion(const char *shell, const command *commands, size_t count) {
+int put_completion(const char *shell, const tool_command *commands, size_t count) {
     if (strcmp(shell, "bash") == 0) {
         put_bash(commands, count);
     } else if (strcmp(shell, "zsh") == 0) {

@@ -122,7 +122,7 @@ static void put_tensors(const listing *l, const colours *colour) {
 }
 
 /* The columns are as wide as those of `widest`. */
-static void put_total(const char *name, const total *sum, const total *widest) {
+static void put_total(const char *name, const tensor_totals *sum, const tensor_totals *widest) {
     printf("%-11s  ", name); /* the longest name is F8_E4M3FNUZ */
     put_right(sum->tensors, number_width(widest->tensors));
     fputs(sum->tensors == 1 ? " tensor   " : " tensors  ", stdout);
@@ -137,8 +137,8 @@ static void put_readable_size(uint64_t bytes) {
     if (bytes >= 1024) printf(" (%s)", readable_size(bytes, text));
 }
 
-static total total_of(const listing *l) {
-    total sum = {0, 0, 0};
+static tensor_totals total_of(const listing *l) {
+    tensor_totals sum = {0, 0, 0};
     size_t i;
     for (i = 0; i < l->count; i++) {
         sum.tensors++;
@@ -151,13 +151,13 @@ static total total_of(const listing *l) {
 static void put_totals(const listing *l, const colours *colour) {
     enum { DTYPES = ST_DTYPE_U64 + 1 };
     const st_model *model = l->model;
-    const total overall = total_of(l);
-    total by_dtype[DTYPES];
+    const tensor_totals overall = total_of(l);
+    tensor_totals by_dtype[DTYPES];
     size_t i;
     memset(by_dtype, 0, sizeof by_dtype);
     for (i = 0; i < l->count; i++) {
         const st_tensor *t = l->tensors[i];
-        total *sum = &by_dtype[(unsigned)t->dtype < DTYPES ? t->dtype : ST_DTYPE_UNKNOWN];
+        tensor_totals *sum = &by_dtype[(unsigned)t->dtype < DTYPES ? t->dtype : ST_DTYPE_UNKNOWN];
         sum->tensors++;
         sum->elements += t->elements;
         sum->bytes += t->bytes;
@@ -274,7 +274,7 @@ static void put_listing(const listing *l) {
               model->metadata_count, &colour);
     put_pairs("metadata of the index", model->index, model->index_count, &colour);
     if (l->count && l->tree) {
-        const total overall = total_of(l);
+        const tensor_totals overall = total_of(l);
         put_tree(l->tensors, l->count, &overall, &colour);
     } else if (l->count) {
         put_tensors(l, &colour);

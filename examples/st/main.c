@@ -35,7 +35,7 @@
     "\n--only, --except and --rename can be repeated and use the names in IN. The\n" \
     "command fails if one of them matches no tensor.\n"
 
-static const command commands[] = {
+static const tool_command commands[] = {
     {"ls", "[OPTIONS] MODEL", "list the tensors of a model",
      "Lists the tensors of a model in file order: name, dtype, shape, bytes, and the\n"
      "offset of the first byte in the file. Metadata is printed first, totals by\n"
@@ -218,7 +218,7 @@ static const command commands[] = {
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
-static const command *find_command(const char *name) {
+static const tool_command *find_command(const char *name) {
     size_t i;
     for (i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(commands[i].name, name) == 0) return &commands[i];
@@ -235,7 +235,7 @@ static void put_usage(FILE *to) {
     size_t i;
     fputs("usage: st COMMAND [OPTIONS] ARGUMENTS\n\n", to);
     for (i = 0; i < COMMAND_COUNT; i++) {
-        const command *c = &commands[i];
+        const tool_command *c = &commands[i];
         fprintf(to, "  st %-8s %s\n", c->name, c->summary);
     }
     fputs("\n"
@@ -248,7 +248,7 @@ static void put_usage(FILE *to) {
     fputs(about, to);
 }
 
-static int put_command_help(const command *c) {
+static int put_command_help(const tool_command *c) {
     printf("usage: st %s %s\n\n%s", c->name, c->arguments, c->help);
     return EXIT_FINE;
 }
@@ -343,7 +343,7 @@ static int unknown_command(const char *name) {
 }
 
 static int run_help(int argc, char **argv) {
-    const command *c = argc > 0 ? find_command(argv[0]) : NULL;
+    const tool_command *c = argc > 0 ? find_command(argv[0]) : NULL;
     if (c) return put_command_help(c);
     if (argc == 1 && strcmp(argv[0], "--man") == 0) {
         put_manual(commands, COMMAND_COUNT, about);
@@ -358,7 +358,7 @@ static int run_help(int argc, char **argv) {
 }
 
 static int run_command(int argc, char **argv) {
-    const command *c;
+    const tool_command *c;
     if (argc < 2) {
         put_usage(stderr);
         return EXIT_USAGE;

@@ -27,15 +27,15 @@ int command_meta(int argc, char **argv);
 int command_pack(int argc, char **argv);
 int command_hash(int argc, char **argv);
 
-typedef struct command {
+typedef struct tool_command {
     const char *name, *arguments, *summary, *help;
     int (*run)(int argc, char **argv);
-} command;
+} tool_command;
 
 /* Writes the manual page in the man macros (help.c). about: what concerns all commands. */
-void put_manual(const command *commands, size_t count, const char *about);
+void put_manual(const tool_command *commands, size_t count, const char *about);
 /* Writes the completions for bash, zsh or fish. Returns 0 for another shell. */
-int put_completion(const char *shell, const command *commands, size_t count);
+int put_completion(const char *shell, const tool_command *commands, size_t count);
 
 /* One of three kinds:
  *   flag only        takes no value; *flag becomes 1
@@ -308,11 +308,12 @@ void free_globs(globs *g);
 /* One long name must not push all other columns off the screen. It is printed in full and exceeds the column. */
 enum { MAX_COLUMN = 120 };
 
-typedef struct total {
+typedef struct tensor_totals {
     uint64_t tensors, elements, bytes;
-} total;
+} tensor_totals;
 
-void put_tree(const st_tensor **tensors, size_t count, const total *overall, const colours *colour); /* sorts them */
+void put_tree(const st_tensor **tensors, size_t count, const tensor_totals *overall,
+              const colours *colour); /* sorts them */
 
 /* ---- differences in metadata (pairs.c) ---------------------------------------------------------------------- */
 

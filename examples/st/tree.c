@@ -16,7 +16,7 @@ typedef struct span {
 typedef struct tree {
     const st_tensor **tensors; /* sorted */
     size_t width, name_width;  /* of the current line; of the longest one */
-    total overall;
+    tensor_totals overall;
     int measures; /* prints nothing */
 } tree;
 
@@ -215,7 +215,7 @@ static void put_nodes(tree *t, size_t begin, size_t end, size_t prefix, unsigned
     }
 }
 
-void put_tree(const st_tensor **tensors, size_t count, const total *overall, const colours *colour) {
+void put_tree(const st_tensor **tensors, size_t count, const tensor_totals *overall, const colours *colour) {
     tree t;
     memset(&t, 0, sizeof t);
     t.tensors = tensors;
