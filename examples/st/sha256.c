@@ -18,6 +18,13 @@
 #include <arm_neon.h>
 #endif
 
+/* sums are modulo 2^32, which `make asan` reports elsewhere */
+#if defined(__clang__)
+#define SHA256_WRAPS __attribute__((no_sanitize("unsigned-integer-overflow")))
+#else
+#define SHA256_WRAPS
+#endif
+
 static const uint32_t sha256_k[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -38,32 +45,56 @@ static uint32_t sha256_load(const unsigned char *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static void sha256_schedule(uint32_t w[64], const unsigned char *block) {
-    unsigned i;
-    for (i = 0; i < 16; i++) w[i] = sha256_load(block + (size_t)4 * i);
-    for (i = 16; i < 64; i++) {
-        const uint32_t a = w[i - 15], b = w[i - 2];
-        w[i] = w[i - 16] + (sha256_rotate(a, 7) ^ sha256_rotate(a, 18) ^ a >> 3) + w[i - 7] +
-               (sha256_rotate(b, 17) ^ sha256_rotate(b, 19) ^ b >> 10);
-    }
+/* One round. The variables change roles from round to round, so that none is copied. */
+#define SHA256_ROUND(a, b, c, d, e, f, g, h, i)                                                                       \
+    do {                                                                                                              \
+        h += (sha256_rotate(e, 6) ^ sha256_rotate(e, 11) ^ sha256_rotate(e, 25)) + (g ^ (e & (f ^ g))) + k[i] + w[i]; \
+        d += h;                                                                                                       \
+        h += (sha256_rotate(a, 2) ^ sha256_rotate(a, 13) ^ sha256_rotate(a, 22)) + ((a & b) | (c & (a | b)));         \
+    } while (0)
+
+/* Replaces the word of a round by the word of the round 16 later. */
+#define SHA256_WORD(i)                                                                                         \
+    (w[i] += (sha256_rotate(w[(i + 1) % 16], 7) ^ sha256_rotate(w[(i + 1) % 16], 18) ^ w[(i + 1) % 16] >> 3) + \
+             w[(i + 9) % 16] +                                                                                 \
+             (sha256_rotate(w[(i + 14) % 16], 17) ^ sha256_rotate(w[(i + 14) % 16], 19) ^ w[(i + 14) % 16] >> 10))
+
+SHA256_WRAPS static void sha256_next_words(uint32_t w[16]) {
+    SHA256_WORD(0), SHA256_WORD(1), SHA256_WORD(2), SHA256_WORD(3);
+    SHA256_WORD(4), SHA256_WORD(5), SHA256_WORD(6), SHA256_WORD(7);
+    SHA256_WORD(8), SHA256_WORD(9), SHA256_WORD(10), SHA256_WORD(11);
+    SHA256_WORD(12), SHA256_WORD(13), SHA256_WORD(14), SHA256_WORD(15);
 }
 
-void sha256_blocks_portable(uint32_t state[8], const unsigned char *block, size_t count) {
-    uint32_t w[64], s[8];
-    unsigned i;
+SHA256_WRAPS void sha256_blocks_portable(uint32_t s[8], const unsigned char *block, size_t count) {
     for (; count; count--, block += SHA256_BLOCK) {
-        sha256_schedule(w, block);
-        memcpy(s, state, sizeof s);
-        for (i = 0; i < 64; i++) {
-            const uint32_t a = s[0], e = s[4];
-            const uint32_t t = s[7] + (sha256_rotate(e, 6) ^ sha256_rotate(e, 11) ^ sha256_rotate(e, 25)) +
-                               ((e & s[5]) ^ (~e & s[6])) + sha256_k[i] + w[i];
-            const uint32_t u = (sha256_rotate(a, 2) ^ sha256_rotate(a, 13) ^ sha256_rotate(a, 22)) +
-                               ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
-            s[7] = s[6], s[6] = s[5], s[5] = e, s[4] = s[3] + t;
-            s[3] = s[2], s[2] = s[1], s[1] = a, s[0] = t + u;
+        uint32_t a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], h = s[7], w[16];
+        const uint32_t *k = sha256_k;
+        unsigned i;
+        for (i = 0; i < 16; i++) w[i] = sha256_load(block + (size_t)4 * i);
+        for (;;) {
+            SHA256_ROUND(a, b, c, d, e, f, g, h, 0);
+            SHA256_ROUND(h, a, b, c, d, e, f, g, 1);
+            SHA256_ROUND(g, h, a, b, c, d, e, f, 2);
+            SHA256_ROUND(f, g, h, a, b, c, d, e, 3);
+            SHA256_ROUND(e, f, g, h, a, b, c, d, 4);
+            SHA256_ROUND(d, e, f, g, h, a, b, c, 5);
+            SHA256_ROUND(c, d, e, f, g, h, a, b, 6);
+            SHA256_ROUND(b, c, d, e, f, g, h, a, 7);
+            SHA256_ROUND(a, b, c, d, e, f, g, h, 8);
+            SHA256_ROUND(h, a, b, c, d, e, f, g, 9);
+            SHA256_ROUND(g, h, a, b, c, d, e, f, 10);
+            SHA256_ROUND(f, g, h, a, b, c, d, e, 11);
+            SHA256_ROUND(e, f, g, h, a, b, c, d, 12);
+            SHA256_ROUND(d, e, f, g, h, a, b, c, 13);
+            SHA256_ROUND(c, d, e, f, g, h, a, b, 14);
+            SHA256_ROUND(b, c, d, e, f, g, h, a, 15);
+            k += 16;
+            if (k == sha256_k + 64) break;
+            sha256_next_words(w);
         }
-        for (i = 0; i < 8; i++) state[i] += s[i];
+        s[0] += a, s[1] += b, s[2] += c, s[3] += d;
+        s[4] += e, s[5] += f, s[6] += g, s[7] += h;
     }
 }
 
