@@ -200,9 +200,20 @@ static st_status check_fit(const metadata_edit *edit, st_error *error) {
     return error->status;
 }
 
+/* Gives the first n files their old metadata, which fits. Returns 0 if that fails. */
+static int change_back(const editing *e, size_t n, const st_save_options *options) {
+    int is_done = 1;
+    size_t i;
+    st_error error;
+    for (i = 0; i < n; i++) {
+        const metadata_edit *edit = &e->edits[i];
+        if (st_edit_metadata(edit->path, edit->before, edit->before_count, options, &error) != ST_OK) is_done = 0;
+    }
+    return is_done;
+}
+
 static st_status edit_in_place(editing *e, st_error *error) {
     st_save_options options = e->saving->options;
-    st_error second;
     size_t i;
     options.flags |= ST_SAVE_IN_PLACE;
     error->status = ST_OK;
@@ -214,8 +225,8 @@ static st_status edit_in_place(editing *e, st_error *error) {
         *e->failed = e->edits[i].path;
         st_edit_metadata(e->edits[i].path, e->edits[i].metadata, e->edits[i].count, &options, error);
         if (error->status == ST_OK) continue;
-        while (i--) { /* the old metadata fits, too */
-            st_edit_metadata(e->edits[i].path, e->edits[i].before, e->edits[i].before_count, &options, &second);
+        if (!change_back(e, i, &options)) {
+            set_error(error, error->status, "cannot edit in place; files before it have the new metadata");
         }
         break;
     }
