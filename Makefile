@@ -27,7 +27,9 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/meta.c examples/st/pack.c examples/st/put.c examples/st/repair.c examples/st/lenient.c examples/st/lenient_json.c \
 	examples/st/transfer.c examples/st/choose.c examples/st/pairs.c \
 	examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
-	examples/st/report.c examples/st/open.c examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c
+	examples/st/report.c examples/st/open.c examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c \
+	examples/st/hash.c examples/st/verify.c examples/st/sha256.c examples/st/edit.c \
+	examples/st/tree.c examples/st/help.c
 
 # targets of `check`: fuzz, which runs alone, then the slowest first
 CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites hostile bench-count \
@@ -62,7 +64,7 @@ help:
 	@echo 'make bench      compares the speed with other libraries; ONLY="open find" measures only these workloads'
 	@echo 'make bench-table    prints the table of the README from the last results'
 	@echo 'make size       prints lines, code size, stack depth'
-	@echo 'make install    header, st and safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
+	@echo 'make install    header, st, its manual, safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
 	@echo 'make clean      remove build/'
 
 # ---- the tool -------------------------------------------------------------------------------------------------
@@ -70,7 +72,8 @@ help:
 run: build/st build/demo.safetensors
 	build/st ls build/demo.safetensors
 
-build/st: safetensors.h examples/threads.h examples/st/st.h examples/st/lenient.h examples/st/json.h $(ST_SOURCES)
+build/st: safetensors.h examples/threads.h examples/st/st.h examples/st/lenient.h examples/st/lenient_json.h \
+		examples/st/sha256.h $(ST_SOURCES)
 	@mkdir -p build
 	$(CC) $(CFLAGS) -I. -pthread $(ST_SOURCES) $(LDFLAGS) -o $@
 
@@ -183,6 +186,12 @@ install: build/st
 	mkdir -p "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/pkgconfig"
 	cp safetensors.h "$(DESTDIR)$(PREFIX)/include/safetensors.h"
 	cp build/st "$(DESTDIR)$(PREFIX)/bin/st"
+	mkdir -p "$(DESTDIR)$(PREFIX)/share/man/man1" "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" \
+	    "$(DESTDIR)$(PREFIX)/share/zsh/site-functions" "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
+	build/st help --man >"$(DESTDIR)$(PREFIX)/share/man/man1/st.1"
+	build/st help --completion bash >"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/st"
+	build/st help --completion zsh >"$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_st"
+	build/st help --completion fish >"$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/st.fish"
 	version=$$(sed -n 's/^#define ST_VERSION_STRING "\(.*\)".*/\1/p' safetensors.h) && \
 	printf '%s\n' 'includedir=$(PREFIX)/include' '' 'Name: safetensors' 'Description: safetensors files, from one C header' \
 	    "Version: $$version" 'Cflags: -I$${includedir}' >"$(DESTDIR)$(PREFIX)/lib/pkgconfig/safetensors.pc"

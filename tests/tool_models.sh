@@ -60,8 +60,6 @@ assert [s['path'] for s in o['shards']] == ['two/$one', 'two/$two'] and o['shard
 assert [(t['name'], t['shard']) for t in o['tensors']] == [('a', 0), ('b', 0), ('c', 1), ('d.d', 1)], o"
 st meta two
 is "meta of two files is the first one's" "$(cat out)" "format: pt"
-fails "cannot edit metadata" meta two --set k=v
-fails "cannot edit metadata" meta "$json" --clear
 # a directory of several files is not called like one file, unless it is there already
 for command in copy shard "convert --dtype bf16"; do
     fails "omit .safetensors" $command two out.safetensors

@@ -36,7 +36,8 @@ for c in copy merge shard convert meta pack put; do
     has "$c --help" out "usage: st $c [OPTIONS]"
     st --help
 done
-wide=$(for c in ls check cat show diff copy merge shard convert meta pack put -; do $RUN "$tool" ${c#-} --help; done | awk 'length($0) > 80')
+st --help
+wide=$(for c in $(sed -n 's/^  st \([a-z][a-z-]*\) .*/\1/p' out) -; do $RUN "$tool" ${c#-} --help; done | awk 'length($0) > 80')
 is "help fits 80 columns" "$wide" ""
 for option in only except rename keep-order align slack no-sync direct json; do
     st copy --help

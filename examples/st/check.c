@@ -19,6 +19,11 @@ typedef struct check {
     const st_model *model;
     findings sum, *by_tensor; /* --deep */
     zeros *by_file;           /* --deep */
+    int hash;                 /* --hash or --lfs */
+    const char *lfs;
+    expected_hash pointer, *expected; /* --lfs; of each file */
+    hashes hashes;
+    int hash_failed;
 } check;
 
 /* ---- reading all data --------------------------------------------------------------------------------------- */
@@ -142,6 +147,86 @@ static int found_any(const findings *f) {
     return f->nan || f->infinity || f->bad_bool;
 }
 
+/* ---- SHA-256 ------------------------------------------------------------------------------------------------ */
+
+static st_status hash_files(check *c, st_error *error) {
+    const size_t files = c->model->shard_count;
+    size_t i;
+    if (c->lfs && files != 1) {
+        return set_error(error, ST_ERR_ARGUMENT, "a Git LFS pointer is for one file, the model has several");
+    }
+    c->expected = (expected_hash *)calloc(files + 1, sizeof *c->expected);
+    if (!c->expected) return set_error(error, ST_ERR_MEMORY, "out of memory");
+    for (i = 0; i < files; i++) {
+        if (c->lfs) {
+            c->expected[i] = c->pointer;
+        } else {
+            expect_blob(&c->expected[i], c->model->shards[i].path);
+        }
+    }
+    return hash_model(&c->hashes, c->model, 0, error);
+}
+
+typedef enum verdict { HASH_EQUAL, HASH_DIFFERENT, HASH_UNKNOWN } verdict;
+
+static verdict verdict_of(const check *c, size_t i) {
+    const expected_hash *e = &c->expected[i];
+    if (e->unknown) return HASH_UNKNOWN;
+    if (e->bytes != UINT64_MAX && e->bytes != c->model->shards[i].file_bytes) return HASH_DIFFERENT;
+    return memcmp(e->digest, c->hashes.files + i * SHA256_BYTES, SHA256_BYTES) == 0 ? HASH_EQUAL : HASH_DIFFERENT;
+}
+
+static void put_hash(const check *c, size_t i) {
+    const expected_hash *e = &c->expected[i];
+    const st_shard *shard = &c->model->shards[i];
+    if (verdict_of(c, i) == HASH_EQUAL) return;
+    end_line();
+    fputs("  ", stdout);
+    put_string(stdout, shard->path);
+    if (e->unknown) {
+        printf(": %s", e->unknown);
+        return;
+    }
+    if (e->bytes != UINT64_MAX && e->bytes != shard->file_bytes) {
+        fputs(": ", stdout);
+        put_number(stdout, shard->file_bytes);
+        fputs(" bytes, expected ", stdout);
+        put_number(stdout, e->bytes);
+        return;
+    }
+    fputs(": SHA-256 ", stdout);
+    put_digest(c->hashes.files + i * SHA256_BYTES);
+    fputs(", expected ", stdout);
+    put_digest(e->digest);
+}
+
+static void put_hashes(const check *c) {
+    size_t i;
+    fputs(c->hash_failed ? "; SHA-256 not confirmed:" : "; SHA-256 as expected", stdout);
+    for (i = 0; i < c->model->shard_count; i++) put_hash(c, i);
+}
+
+static void put_hashes_json(const check *c) {
+    static const char *const names[] = {"equal", "different", "unknown"};
+    size_t i;
+    fputs(",\"hashes\":[", stdout);
+    for (i = 0; i < c->model->shard_count; i++) {
+        fputs(i ? ",{\"path\":" : "{\"path\":", stdout);
+        put_json(stdout, c->model->shards[i].path, strlen(c->model->shards[i].path));
+        fputs(",\"sha256\":\"", stdout);
+        put_digest(c->hashes.files + i * SHA256_BYTES);
+        fputs(c->expected[i].unknown ? "\",\"expected\":" : "\",\"expected\":\"", stdout);
+        if (c->expected[i].unknown) {
+            fputs("null", stdout);
+        } else {
+            put_digest(c->expected[i].digest);
+            putc('"', stdout);
+        }
+        printf(",\"verdict\":\"%s\"}", names[verdict_of(c, i)]);
+    }
+    putc(']', stdout);
+}
+
 /* ---- text output -------------------------------------------------------------------------------------------- */
 
 static void put_count(const char **before, uint64_t number, const char *singular, const char *plural) {
@@ -207,7 +292,7 @@ static void put_verdict(const check *c, const st_error *error) {
         return;
     }
     put_string(stdout, c->path);
-    if (c->sum.bad_bool) {
+    if (c->sum.bad_bool || c->hash_failed) {
         printf(": %snot ok%s, ", colour.bad, colour.off);
     } else {
         printf(": %sok%s, ", colour.good, colour.off);
@@ -221,6 +306,7 @@ static void put_verdict(const check *c, const st_error *error) {
         put_number(stdout, model->shard_count);
         fputs(" files", stdout);
     }
+    if (c->hash) put_hashes(c);
     if (!c->deep) return;
     fputs("; all read", stdout);
     put_findings(": ", &c->sum);
@@ -264,6 +350,7 @@ static void put_verdict_json(const check *c, const st_error *error) {
     const char *comma = "";
     size_t i;
     begin_error_json(stdout, c->path, error);
+    if (c->hash && error->status == ST_OK) put_hashes_json(c);
     if (c->deep && error->status == ST_OK) {
         putc(',', stdout);
         put_findings_json(&c->sum);
@@ -289,15 +376,23 @@ static int check_model(check *c, const char *path) {
     st_open_options open_options;
     st_model *model;
     st_error error;
+    size_t i;
     memset(&open_options, 0, sizeof open_options);
     open_options.flags = ST_OPEN_NO_MAP; /* a file that shrinks is then an error and no SIGBUS */
     c->path = path;
     c->by_tensor = NULL;
     c->by_file = NULL;
+    c->expected = NULL;
+    c->hash_failed = 0;
+    memset(&c->hashes, 0, sizeof c->hashes);
     memset(&c->sum, 0, sizeof c->sum);
     error.status = open_model(&model, path, &open_options, &error);
     c->model = model;
     if (error.status == ST_OK && c->deep) scan_model(c, &error);
+    if (error.status == ST_OK && c->hash) hash_files(c, &error);
+    for (i = 0; error.status == ST_OK && c->hash && i < model->shard_count; i++) {
+        if (verdict_of(c, i) != HASH_EQUAL) c->hash_failed = 1;
+    }
     if (c->json) {
         put_verdict_json(c, &error);
     } else {
@@ -306,22 +401,28 @@ static int check_model(check *c, const char *path) {
     end_line();
     free(c->by_tensor);
     free(c->by_file);
+    free(c->expected);
+    hashes_free(&c->hashes);
     st_close(model);
-    return error.status == ST_OK && !c->sum.bad_bool ? EXIT_FINE : EXIT_FAILED;
+    return error.status == ST_OK && !c->sum.bad_bool && !c->hash_failed ? EXIT_FINE : EXIT_FAILED;
 }
 
 int command_check(int argc, char **argv) {
     int code = EXIT_FINE, paths, i;
     check c;
-    const option options[] = {{"--json", &c.json, NULL}, {"--deep", &c.deep, NULL}};
+    const option options[] = {
+        {"--json", &c.json, NULL}, {"--deep", &c.deep, NULL}, {"--hash", &c.hash, NULL}, {"--lfs", NULL, &c.lfs}};
     memset(&c, 0, sizeof c);
-    paths = parse_options("check", options, 2, argc, argv);
+    paths = parse_options("check", options, sizeof options / sizeof *options, argc, argv);
     if (paths < 0) return EXIT_USAGE;
     if (paths == 0) {
         begin_message("check");
         fputs("MODEL is missing", stderr);
         return usage_hint("check");
     }
+    if (c.lfs && paths != 1) return usage_error("check", "--lfs: expected one MODEL, found ", argv[1]);
+    if (c.lfs && expect_lfs_pointer(&c.pointer, c.lfs) != EXIT_FINE) return EXIT_FAILED;
+    if (c.lfs) c.hash = 1;
     for (i = 0; i < paths && !output_failed(); i++) {
         if (check_model(&c, argv[i]) != EXIT_FINE) code = EXIT_FAILED;
     }

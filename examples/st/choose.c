@@ -93,10 +93,8 @@ static int rename_tensor(choice *c, size_t index) {
 
 /* ---- tensors ------------------------------------------------------------------------------------------------ */
 
-/* Reports the first glob that matched no tensor: it is most likely a mistake, so nothing is written. A glob ends before
- * the character `end`. */
-static int check_globs_used(const choice *c, const globs *g, const char *end, const char *text, const st_model *model,
-                            const char *path) {
+int check_globs_used(const char *command, const globs *g, const char *end, const char *text, const st_model *model,
+                     const char *path) {
     nearest_names nearest;
     char *glob;
     size_t i;
@@ -104,7 +102,7 @@ static int check_globs_used(const choice *c, const globs *g, const char *end, co
     while (k < g->count && g->used[k]) k++;
     if (k == g->count) return EXIT_FINE;
     glob = (char *)calloc(strlen(g->texts[k]) + 1, 1);
-    if (!glob) return out_of_memory(c->command);
+    if (!glob) return out_of_memory(command);
     memcpy(glob, g->texts[k], strcspn(g->texts[k], end));
     put_string(stderr, path);
     fprintf(stderr, ": %s ", text);
@@ -139,15 +137,17 @@ int choose(choice *c, const st_model *model, const char *path) {
         if (!rename_tensor(c, c->count)) return out_of_memory(c->command);
         c->count++;
     }
-    code = check_globs_used(c, &c->only, "", "no tensor matches", model, path);
-    if (code == EXIT_FINE) code = check_globs_used(c, &c->except, "", "no tensor matches", model, path);
-    if (code == EXIT_FINE) code = check_globs_used(c, &c->renames, "=", "no copied tensor matches", model, path);
+    code = check_globs_used(c->command, &c->only, "", "no tensor matches", model, path);
+    if (code == EXIT_FINE) code = check_globs_used(c->command, &c->except, "", "no tensor matches", model, path);
+    if (code == EXIT_FINE)
+        code = check_globs_used(c->command, &c->renames, "=", "no copied tensor matches", model, path);
     return code;
 }
 
 /* ---- options ------------------------------------------------------------------------------------------------ */
 
-static int allocate_globs(globs *g, size_t capacity) {
+int allocate_globs(globs *g, int argc) {
+    const size_t capacity = (size_t)argc + 1;
     g->texts = (const char **)calloc(capacity, sizeof *g->texts);
     g->used = (char *)calloc(capacity, 1);
     return g->texts && g->used;
@@ -158,8 +158,8 @@ int choice_begin(choice *c, const char *command, int argc) {
     memset(c, 0, sizeof *c);
     c->command = command;
     c->rules = (rename_rule *)calloc(capacity, sizeof *c->rules);
-    return c->rules && allocate_globs(&c->only, capacity) && allocate_globs(&c->except, capacity) &&
-           allocate_globs(&c->renames, capacity);
+    return c->rules && allocate_globs(&c->only, argc) && allocate_globs(&c->except, argc) &&
+           allocate_globs(&c->renames, argc);
 }
 
 int choice_read(choice *c) {
@@ -172,7 +172,7 @@ int choice_read(choice *c) {
     return EXIT_FINE;
 }
 
-static void free_globs(globs *g) {
+void free_globs(globs *g) {
     free(g->texts);
     free(g->used);
 }

@@ -1,13 +1,21 @@
 /* ls.c: lists the tensors of a model. */
 #include "st.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- text output -------------------------------------------------------------------------------------------- */
 
 /* Metadata can be megabytes of training logs. This much shows what it is; --json prints all of it. */
 enum { SHOWN_PAIRS = 20, SHOWN_KEY = 64, SHOWN_VALUE = 128 };
-/* One long name must not push all other columns off the screen. It is printed in full and exceeds the column. */
-enum { MAX_COLUMN = 120 };
+
+typedef struct listing {
+    const st_model *model;
+    const st_tensor **tensors; /* those that --match selects, in the order of --sort */
+    size_t count;
+    int json, tree, by_file; /* by_file: in file order */
+    const char *sort;
+    globs match;
+} listing;
 
 static void put_pairs(const char *title, const st_pair *pairs, size_t count, const colours *colour) {
     size_t i;
@@ -47,11 +55,11 @@ static void widen(size_t *column, size_t width) {
     if (width > *column) *column = width;
 }
 
-static columns measure(const st_model *model) {
+static columns measure(const listing *l) {
     columns c = {4, 5, 5, 5, 6}; /* the widths of the headings */
     size_t i;
-    for (i = 0; i < model->count; i++) {
-        const st_tensor *t = &model->tensors[i];
+    for (i = 0; i < l->count; i++) {
+        const st_tensor *t = l->tensors[i];
         widen(&c.name, text_width(t->name, t->name_bytes));
         widen(&c.dtype, text_width(t->dtype_name, strlen(t->dtype_name)));
         widen(&c.shape, shape_width(t));
@@ -92,15 +100,16 @@ static void put_tensor(const st_tensor *t, const columns *c, const colours *colo
     end_line();
 }
 
-static void put_tensors(const st_model *model, const colours *colour) {
-    const columns c = measure(model);
+static void put_tensors(const listing *l, const colours *colour) {
+    const st_model *model = l->model;
+    const columns c = measure(l);
     size_t i;
     printf("%s%-*s  %-*s  %-*s  %*s  %*s%s", colour->strong, (int)c.name, "name", (int)c.dtype, "dtype", (int)c.shape,
            "shape", (int)c.bytes, "bytes", (int)c.offset, "offset", colour->off);
     end_line();
-    for (i = 0; i < model->count; i++) {
-        const st_tensor *t = &model->tensors[i];
-        if (model->shard_count > 1 && (i == 0 || t->shard != model->tensors[i - 1].shard)) {
+    for (i = 0; i < l->count; i++) {
+        const st_tensor *t = l->tensors[i];
+        if (l->by_file && model->shard_count > 1 && (i == 0 || t->shard != l->tensors[i - 1]->shard)) {
             const char *path = model->shards[t->shard].path;
             fputs(colour->faint, stdout);
             put_text(stdout, path, strlen(path));
@@ -112,12 +121,8 @@ static void put_tensors(const st_model *model, const colours *colour) {
     end_line();
 }
 
-typedef struct total {
-    uint64_t tensors, elements, bytes;
-} total;
-
 /* The columns are as wide as those of `widest`. */
-static void put_total(const char *name, const total *sum, const total *widest) {
+static void put_total(const char *name, const tensor_totals *sum, const tensor_totals *widest) {
     printf("%-11s  ", name); /* the longest name is F8_E4M3FNUZ */
     put_right(sum->tensors, number_width(widest->tensors));
     fputs(sum->tensors == 1 ? " tensor   " : " tensors  ", stdout);
@@ -132,18 +137,30 @@ static void put_readable_size(uint64_t bytes) {
     if (bytes >= 1024) printf(" (%s)", readable_size(bytes, text));
 }
 
-static void put_totals(const st_model *model, const colours *colour) {
+static tensor_totals total_of(const listing *l) {
+    tensor_totals sum = {0, 0, 0};
+    size_t i;
+    for (i = 0; i < l->count; i++) {
+        sum.tensors++;
+        sum.elements += l->tensors[i]->elements;
+        sum.bytes += l->tensors[i]->bytes;
+    }
+    return sum;
+}
+
+static void put_totals(const listing *l, const colours *colour) {
     enum { DTYPES = ST_DTYPE_U64 + 1 };
-    total by_dtype[DTYPES], overall;
+    const st_model *model = l->model;
+    const tensor_totals overall = total_of(l);
+    tensor_totals by_dtype[DTYPES];
     size_t i;
     memset(by_dtype, 0, sizeof by_dtype);
-    memset(&overall, 0, sizeof overall);
-    for (i = 0; i < model->count; i++) {
-        const st_tensor *t = &model->tensors[i];
-        total *sum = &by_dtype[(unsigned)t->dtype < DTYPES ? t->dtype : ST_DTYPE_UNKNOWN];
-        sum->tensors++, overall.tensors++;
-        sum->elements += t->elements, overall.elements += t->elements;
-        sum->bytes += t->bytes, overall.bytes += t->bytes;
+    for (i = 0; i < l->count; i++) {
+        const st_tensor *t = l->tensors[i];
+        tensor_totals *sum = &by_dtype[(unsigned)t->dtype < DTYPES ? t->dtype : ST_DTYPE_UNKNOWN];
+        sum->tensors++;
+        sum->elements += t->elements;
+        sum->bytes += t->bytes;
     }
     for (i = 0; i < DTYPES; i++) {
         if (by_dtype[i].tensors == 0) continue;
@@ -193,7 +210,8 @@ static void put_tensor_json(const st_tensor *t) {
 }
 
 /* faults: NULL, or a damaged file's */
-static void put_model_json(const st_model *model, const lenient *faults) {
+static void put_model_json(const listing *l, const lenient *faults) {
+    const st_model *model = l->model;
     size_t i;
     fputs("{\"metadata\":", stdout);
     put_pairs_json(stdout, model->metadata, model->metadata_count, 0);
@@ -206,10 +224,10 @@ static void put_model_json(const st_model *model, const lenient *faults) {
         put_shard_json(&model->shards[i]);
     }
     fputs("],\"tensors\":[", stdout);
-    for (i = 0; i < model->count; i++) {
+    for (i = 0; i < l->count; i++) {
         if (i) putc(',', stdout);
         end_line();
-        put_tensor_json(&model->tensors[i]);
+        put_tensor_json(l->tensors[i]);
     }
     putc(']', stdout);
     if (faults) {
@@ -220,10 +238,45 @@ static void put_model_json(const st_model *model, const lenient *faults) {
     end_line();
 }
 
-/* ---- the command -------------------------------------------------------------------------------------------- */
+/* ---- selecting and sorting ---------------------------------------------------------------------------------- */
 
-static void put_model(const st_model *model, const lenient *faults) {
+static int by_place(const st_tensor *a, const st_tensor *b) { /* both are of st_model.tensors */
+    return a < b ? -1 : a > b;
+}
+
+static int by_size(const void *x, const void *y) {
+    const st_tensor *a = *(const st_tensor *const *)x, *b = *(const st_tensor *const *)y;
+    return a->bytes > b->bytes ? -1 : a->bytes < b->bytes ? 1 : by_place(a, b);
+}
+
+static int by_name(const void *x, const void *y) {
+    const st_tensor *a = *(const st_tensor *const *)x, *b = *(const st_tensor *const *)y;
+    const size_t n = a->name_bytes < b->name_bytes ? a->name_bytes : b->name_bytes;
+    const int order = memcmp(a->name, b->name, n);
+    return order ? order : a->name_bytes < b->name_bytes ? -1 : a->name_bytes > b->name_bytes;
+}
+
+static int list_tensors(listing *l, const char *path) {
+    size_t i;
+    l->tensors = (const st_tensor **)calloc(l->model->count + 1, sizeof *l->tensors);
+    if (!l->tensors) return out_of_memory("ls");
+    for (i = 0; i < l->model->count; i++) {
+        const st_tensor *t = &l->model->tensors[i];
+        if (l->match.count == 0 || matches_any(&l->match, t)) l->tensors[l->count++] = t;
+    }
+    l->by_file = !l->sort || strcmp(l->sort, "offset") == 0;
+    if (!l->by_file) {
+        qsort((void *)l->tensors, l->count, sizeof *l->tensors, strcmp(l->sort, "size") == 0 ? by_size : by_name);
+    }
+    return check_globs_used("ls", &l->match, "", "no tensor matches", l->model, path);
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------ */
+
+/* faults: NULL, or a damaged file's */
+static void put_listing(const listing *l, const lenient *faults) {
     const colours colour = system_colours(stdout);
+    const st_model *model = l->model;
     if (faults && faults->fault_count) {
         printf("%sfaults%s", colour.strong, colour.off);
         end_line();
@@ -233,47 +286,80 @@ static void put_model(const st_model *model, const lenient *faults) {
     put_pairs(model->shard_count > 1 ? "metadata of the first file" : "metadata", model->metadata,
               model->metadata_count, &colour);
     put_pairs("metadata of the index", model->index, model->index_count, &colour);
-    if (model->count) put_tensors(model, &colour);
-    put_totals(model, &colour);
+    if (l->count && l->tree) {
+        const tensor_totals overall = total_of(l);
+        put_tree(l->tensors, l->count, &overall, &colour);
+    } else if (l->count) {
+        put_tensors(l, &colour);
+    }
+    put_totals(l, &colour);
 }
 
-static int list_damaged(const char *path, int json) {
+static int put_model(listing *l, const char *path, const lenient *faults) {
+    const int code = list_tensors(l, path);
+    if (code != EXIT_FINE) return code;
+    if (l->json) {
+        put_model_json(l, faults);
+    } else {
+        put_listing(l, faults);
+    }
+    return EXIT_FINE;
+}
+
+static int list_damaged(listing *l, const char *path) {
     lenient_file file;
     st_error error;
-    int code = EXIT_FINE;
+    int code;
     if (lenient_file_open(&file, path, &error) != ST_OK) {
         code = report_damaged(path, &file, &error);
-    } else if (json) {
-        put_model_json(&file.contents.model, &file.contents);
     } else {
-        put_model(&file.contents.model, &file.contents);
+        l->model = &file.contents.model;
+        code = put_model(l, path, &file.contents);
     }
     lenient_file_close(&file);
     return code;
 }
 
-int command_ls(int argc, char **argv) {
-    int json = 0, is_lenient = 0, paths;
-    const option options[] = {{"--json", &json, NULL}, {"--lenient", &is_lenient, NULL}};
+static int run_ls(listing *l, int argc, char **argv) {
+    int is_lenient = 0;
+    const option options[] = {{"--json", &l->json, NULL},
+                              {"--tree", &l->tree, NULL},
+                              {"--match", &l->match.count, l->match.texts},
+                              {"--sort", NULL, &l->sort},
+                              {"--lenient", &is_lenient, NULL}};
     st_open_options open_options;
     st_model *model;
     st_error error;
-    paths = parse_options("ls", options, 2, argc, argv);
+    int code;
+    const int paths = parse_options("ls", options, sizeof options / sizeof *options, argc, argv);
     if (paths < 0) return EXIT_USAGE;
     if (paths != 1) {
         begin_message("ls");
         fputs(paths ? "too many arguments: expected one MODEL" : "MODEL is missing", stderr);
         return usage_hint("ls");
     }
-    if (is_lenient) return list_damaged(argv[0], json);
+    if (l->sort && strcmp(l->sort, "size") != 0 && strcmp(l->sort, "name") != 0 && strcmp(l->sort, "offset") != 0) {
+        return usage_error("ls", "--sort: expected size, name or offset, found ", l->sort);
+    }
+    if (l->tree && (l->json || l->sort)) {
+        return usage_error("ls", "--tree cannot be combined with ", l->json ? "--json" : "--sort");
+    }
+    if (is_lenient) return list_damaged(l, argv[0]);
     memset(&open_options, 0, sizeof open_options);
     open_options.flags = ST_OPEN_NO_MAP; /* only headers are read */
     if (open_model(&model, argv[0], &open_options, &error) != ST_OK) return report(argv[0], &error);
-    if (json) {
-        put_model_json(model, NULL);
-    } else {
-        put_model(model, NULL);
-    }
+    l->model = model;
+    code = put_model(l, argv[0], NULL);
     st_close(model);
-    return EXIT_FINE;
+    return code;
+}
+
+int command_ls(int argc, char **argv) {
+    listing l;
+    int code;
+    memset(&l, 0, sizeof l);
+    code = allocate_globs(&l.match, argc) ? run_ls(&l, argc, argv) : out_of_memory("ls");
+    free((void *)l.tensors);
+    free_globs(&l.match);
+    return code;
 }

@@ -8,13 +8,7 @@
 #include <ctype.h>
 #include <string.h>
 
-typedef struct command {
-    const char *name, *arguments, *summary, *help;
-    int (*run)(int argc, char **argv);
-    int opens_models; /* accepts opening_options */
-} command;
-
-/* Help texts fit 80 columns. */
+/* Help texts fit 80 columns. help.c makes the manual page and the completions from them and describes their form. */
 #define SAVING_HELP                                                                   \
     "  --keep-order     keep the order of the tensors; the default is by dtype and\n" \
     "                   name, as other tools write\n"                                 \
@@ -57,20 +51,27 @@ typedef struct command {
     "\n--only, --except and --rename can be repeated and use the names in IN. The\n" \
     "command fails if one of them matches no tensor.\n"
 
-static const command commands[] = {{
-    "ls",
-    "[--json] [--lenient] MODEL",
-    "list the tensors of a model",
-    "Lists the tensors of a model in file order: name, dtype, shape, bytes, and the\n"
-    "offset of the first byte in the file. Metadata is printed first, totals by\n"
-    "dtype last.\n"
-    "\n"
-    "  --json      print one JSON object with metadata, index, shards and tensors;\n"
-    "              nothing is shortened\n"
-    "  --lenient   MODEL is one file, which may be damaged: list what can be read,\n"
-    "              cut tensors too, and each fault on a line of its own (in JSON:\n"
-    "              faults). st repair XX,
-    {"check", "[--deep] [--json] MODEL...", "check whether models are valid",
+static const tool_command commands[] = {
+    {"ls", "[OPTIONS] MODEL", "list the tensors of a model",
+     "Lists the tensors of a model in file order: name, dtype, shape, bytes, and the\n"
+     "offset of the first byte in the file. Metadata is printed first, totals by\n"
+     "dtype last.\n"
+     "\n"
+     "  --match GLOB   list only tensors whose name matches: * is any text, ? any\n"
+     "                 character; can be repeated\n"
+     "  --sort size|name|offset\n"
+     "                 list the largest tensors first, or sort by name; offset is\n"
+     "                 the order in the files\n"
+     "  --tree         print a tree of the names, split at dots and slashes, with the\n"
+     "                 number and the bytes of the tensors in each branch; repeated\n"
+     "                 layers with equal tensors are one branch, such as {0..31}\n"
+     "  --json         print one JSON object with metadata, index, shards and tensors;\n"
+     "                 nothing is shortened\n"
+     "  --lenient      MODEL is one file, which may be damaged: list what can be read,\n"
+     "                 cut tensors too, and each fault on a line of its own (in JSON:\n"
+     "                 faults). st repair mends what can be mended\n" OPENING_HELP,
+     command_ls, 1},
+    {"check", "[OPTIONS] MODEL...", "check whether models are valid",
      "Checks the header and the length of each file, and whether an index and its\n"
      "files agree. Prints one line for each model:\n"
      "\n"
@@ -83,11 +84,37 @@ static const command commands[] = {{
      "           and infinity, and fail if a byte of a BOOL tensor is neither 0 nor 1.\n"
      "           Warn if the last 512 bytes of a file or more are zero: the download\n"
      "           may not be finished\n"
+     "  --hash   also compare the SHA-256 of each file in the Hugging Face cache with\n"
+     "           the name of the blob that the file links to. The check fails if the\n"
+     "           digests differ or if a file is not such a link\n"
+     "  --lfs POINTER\n"
+     "           compare size and SHA-256 of the file MODEL with a Git LFS pointer\n"
      "  --json   print one JSON object a line: path, status, position, expected,\n"
      "           actual, subject, message. With --deep, valid models also have nan,\n"
      "           infinity, bad_bool, tensors (those that have any of the three) and\n"
-     "           zeros (files that end with them: path, bytes, from)\n" OPENING_HELP,
+     "           zeros (files that end with them: path, bytes, from);\n"
+     "           with --hash or --lfs, hashes (path, sha256, expected, verdict)\n" OPENING_HELP,
      command_check, 1},
+    {"hash", "[--tensors] [--json] MODEL...", "print the SHA-256 of files and tensors",
+     "Prints a line for each file of each model: the SHA-256 of the file, as sha256sum\n"
+     "prints it, and the SHA-256 of its data alone, that is of all bytes after the\n"
+     "header. A change of metadata does not change the SHA-256 of the data.\n"
+     "\n"
+     "  file    DIGEST  PATH\n"
+     "  data    DIGEST  PATH\n"
+     "  tensor  DIGEST  NAME\n"
+     "\n"
+     "The SHA-256 of a tensor covers its dtype as the file spells it, a zero byte, its\n"
+     "dimensions in decimal digits with commas between them, a zero byte, and its\n"
+     "bytes as the file stores them. In Python:\n"
+     "\n"
+     "  head = dtype + \"\\0\" + \",\".join(map(str, shape)) + \"\\0\"\n"
+     "  hashlib.sha256(head.encode() + data).hexdigest()\n"
+     "\n"
+     "  --tensors   also print the SHA-256 of each tensor\n"
+     "  --json      print one JSON object a line: path, files (path, sha256,\n"
+     "              data_sha256) and, with --tensors, tensors (name, sha256)\n" OPENING_HELP,
+     command_hash, 1},
     {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write the raw bytes of a tensor",
      "Writes the bytes of a tensor to standard output as they are stored:\n"
      "little-endian, in C order (last dimension fastest).\n"
@@ -174,24 +201,33 @@ static const command commands[] = {{
      "  --except GLOB    do not convert tensors whose name matches\n" RENAME_HELP NAMING_HELP SAVING_HELP OPENING_HELP
          CHOOSING_END,
      command_convert, 1},
-    {"meta", "[OPTIONS] PATH", "print or change the metadata of a file",
+    {"meta", "[OPTIONS] PATH", "print or change the metadata of a model",
      "Prints the metadata of a model's first file, one entry a line. With --set,\n"
-     "--unset or --clear it changes the metadata instead: it writes a new file, which\n"
-     "replaces the old one when it is complete.\n"
+     "--set-file, --unset or --clear it changes the metadata of every file of the\n"
+     "model instead: all new files are written before the first old one is replaced,\n"
+     "and after a failure all old files are in place. A crash while files are renamed\n"
+     "can leave some with the old and some with the new metadata, all of them\n"
+     "complete, and files named .st-meta-*.tmp that can be removed. The metadata of\n"
+     "an index stays as it is.\n"
      "\n"
+     "  --get K       print the value of key K as it is; fail if there is none. On a\n"
+     "                terminal it is escaped, with --json it is a JSON string\n"
      "  --set K=V     set key K (the text before the first \"=\") to the value V\n"
+     "  --set-file K=PATH\n"
+     "                set key K to the content of a file; - is standard input\n"
      "  --unset K     remove key K; without keys, empty metadata remains\n"
      "  --clear       remove the metadata itself\n"
-     "  --in-place    overwrite the header in the old file: fast for large files, but\n"
-     "                a crash can destroy the file. Fails if the new header does not\n"
+     "  --in-place    overwrite the headers in the old files: fast for large files,\n"
+     "                but a crash can destroy a file. Fails if a new header does not\n"
      "                fit; st copy --slack N makes room for it\n"
-     "  --no-sync     do not wait until the file is on the device\n"
+     "  --no-sync     do not wait until the files are on the device\n"
      "  --json        print a JSON object, or null without metadata; after a change,\n"
-     "                the new metadata\n"
+     "                the new metadata of the first file\n"
      "  --lenient     PATH is one file, which may be damaged: print what can be read,\n"
      "                and each fault on a line of its own (with --json on standard\n"
      "                error). Values that are not strings are printed as JSON\n" OPENING_HELP "\n"
-     "--set and --unset can be repeated. --clear is applied first, --set last.\n",
+     "--set, --set-file and --unset can be repeated. --clear is applied first, then\n"
+     "--unset, --set and --set-file. --unset fails if no file has the key.\n",
      command_meta, 1},
     {"pack", "[OPTIONS] OUT NAME=DTYPE:SHAPE:FILE...", "make a file from raw bytes",
      "Writes OUT from files of raw bytes, one for each tensor: little-endian, in C\n"
@@ -247,7 +283,7 @@ static const command commands[] = {{
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
-static const command *find_command(const char *name) {
+static const tool_command *find_command(const char *name) {
     size_t i;
     for (i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(commands[i].name, name) == 0) return &commands[i];
@@ -255,26 +291,29 @@ static const command *find_command(const char *name) {
     return NULL;
 }
 
+static const char about[] = "MODEL and IN are a file, an index (.json), a directory that contains either, or\n"
+                            "hub:owner/name[@revision] for a repository in the local Hugging Face cache.\n"
+                            "\"--\" ends the options: everything after it is a path or a name.\n"
+                            "The exit code is 0 on success, 1 if a model failed, 2 if the usage is wrong.\n";
+
 static void put_usage(FILE *to) {
     size_t i;
     fputs("usage: st COMMAND [OPTIONS] ARGUMENTS\n\n", to);
     for (i = 0; i < COMMAND_COUNT; i++) {
-        const command *c = &commands[i];
+        const tool_command *c = &commands[i];
         fprintf(to, "  st %-8s %s\n", c->name, c->summary);
     }
     fputs("\n"
-          "  st COMMAND --help   show how to use a command\n"
-          "  st --version        print the version\n"
-          "\n"
-          "MODEL and IN are a file, an index (.json), a directory that contains either, or\n"
-          "hub:owner/name[@revision][:path] (also hf://owner/name[@revision][/path]) for a\n"
-          "repository in the local Hugging Face cache, or a file or directory in it.\n"
-          "\"--\" ends the options: everything after it is a path or a name.\n"
-          "The exit code is 0 on success, 1 if a model failed, 2 if the usage is wrong.\n",
+          "  st COMMAND --help               show how to use a command\n"
+          "  st --version                    print the version\n"
+          "  st help --man                   print the manual page\n"
+          "  st help --completion SHELL      print completions for bash, zsh or fish\n"
+          "\n",
           to);
+    fputs(about, to);
 }
 
-static int put_command_help(const command *c) {
+static int put_command_help(const tool_command *c) {
     printf("usage: st %s %s\n\n%s", c->name, c->arguments, c->help);
     return EXIT_FINE;
 }
@@ -374,17 +413,29 @@ static int unknown_command(const char *name) {
     return EXIT_USAGE;
 }
 
+static int run_help(int argc, char **argv) {
+    const tool_command *c = argc > 0 ? find_command(argv[0]) : NULL;
+    if (c) return put_command_help(c);
+    if (argc == 1 && strcmp(argv[0], "--man") == 0) {
+        put_manual(commands, COMMAND_COUNT, about);
+    } else if (argc > 0 && strcmp(argv[0], "--completion") == 0) {
+        if (argc == 2 && put_completion(argv[1], commands, COMMAND_COUNT)) return EXIT_FINE;
+        fputs("st: --completion: expected bash, zsh or fish\n", stderr);
+        return EXIT_USAGE;
+    } else {
+        put_usage(stdout);
+    }
+    return EXIT_FINE;
+}
+
 static int run_command(int argc, char **argv) {
-    const command *c;
+    const tool_command *c;
     if (argc < 2) {
         put_usage(stderr);
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
-        c = argc > 2 ? find_command(argv[2]) : NULL;
-        if (c) return put_command_help(c);
-        put_usage(stdout);
-        return EXIT_FINE;
+        return run_help(argc - 2, argv + 2);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("%u.%u.%u\n", st_version() / 10000, st_version() / 100 % 100, st_version() % 100);

@@ -45,6 +45,11 @@ static const char *sentence_of(const st_error *error, const char *path) {
     return message + begin;
 }
 
+void strip_path(st_error *error, const char *path) {
+    const char *sentence = sentence_of(error, path);
+    memmove(error->message, sentence, strlen(sentence) + 1);
+}
+
 /* Writes a message of the library with the names of flags and calls as the command line has them. */
 static void put_words(FILE *to, const char *text, size_t bytes) {
     static const char *const words[][2] = {{"ST_OPEN_NO_INDEX", "--no-index"},

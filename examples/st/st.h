@@ -5,6 +5,7 @@
 #include "bytes.h"
 #include "lenient.h"
 #include "safetensors.h"
+#include "sha256.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,6 +28,18 @@ int command_meta(int argc, char **argv);
 int command_pack(int argc, char **argv);
 int command_put(int argc, char **argv);
 int command_repair(int argc, char **argv);
+int command_hash(int argc, char **argv);
+
+typedef struct tool_command {
+    const char *name, *arguments, *summary, *help;
+    int (*run)(int argc, char **argv);
+    int opens_models; /* accepts opening_options */
+} tool_command;
+
+/* Writes the manual page in the man macros (help.c). about: what concerns all commands. */
+void put_manual(const tool_command *commands, size_t count, const char *about);
+/* Writes the completions for bash, zsh or fish. Returns 0 for another shell. */
+int put_completion(const char *shell, const tool_command *commands, size_t count);
 
 /* One of three kinds:
  *   flag only        takes no value; *flag becomes 1
@@ -173,6 +186,8 @@ st_status set_error(st_error *error, st_status status, const char *message);
 void put_error(FILE *to, const char *path, const st_error *error);
 /* Writes a JSON object without its closing brace. */
 void begin_error_json(FILE *to, const char *path, const st_error *error);
+/* Removes the path from the start of the message, for an error of a file that the user does not know. */
+void strip_path(st_error *error, const char *path);
 /* Writes all faults, each on a line: "BEFORE byte P: "NAME": sentence". mends: with what st repair does about them. */
 void put_faults(FILE *to, const lenient *l, const char *before, int mends);
 void put_faults_json(const lenient *l); /* to standard output: an array of objects */
@@ -208,15 +223,29 @@ size_t system_read(FILE *file, void *bytes, size_t count);
 /* PATH_STREAM: a FIFO or a character device, perhaps through a link; not on Windows */
 typedef enum path_kind { PATH_MISSING, PATH_DIRECTORY, PATH_STREAM, PATH_OTHER } path_kind;
 path_kind system_path_kind(const char *path);
-FILE *system_open_stream(const char *path); /* opens a PATH_STREAM for writing; NULL with errno set */
-int system_is_same_file(const char *a, const char *b);
-int system_make_directory(const char *path);        /* 1 if it made the directory */
-void system_remove_directory(const char *path);     /* if it is empty */
+FILE *system_open_stream(const char *path);     /* opens a PATH_STREAM for writing; NULL with errno set */
+int system_make_directory(const char *path);    /* 1 if it made the directory */
+void system_remove_directory(const char *path); /* if it is empty */
+/* The next functions return 0, SYSTEM_EXISTS if `to` exists, or a code for system_error_text. */
+enum { SYSTEM_EXISTS = -1 };
+int system_link(const char *from, const char *to);       /* makes `to` a second name of the file */
+int system_copy(const char *from, const char *to);       /* with its permissions; stops after Ctrl-C */
+int system_rename_new(const char *from, const char *to); /* `to` must not exist */
+int system_rename(const char *from, const char *to);     /* replaces `to` */
+int system_flush_directory(const char *path);            /* that holds the file `path`; 0 where that is not possible */
+void system_remove(const char *path);
+int is_separator(char c);                           /* of the components of a path */
 int system_file_bytes(FILE *file, uint64_t *bytes); /* 1 if it is a regular file, whose length is known */
 /* Reads all of the bytes at that offset of a file that system_open opened. Returns 1, or 0 with errno set. */
 int system_read_at(FILE *file, uint64_t offset, void *bytes, size_t count);
 int system_is_same_file(const char *a, const char *b); /* two paths of one file that exists; links are followed */
 uint64_t system_milliseconds(void);                    /* a monotonic clock */
+/* Returns the absolute path without symbolic links, which the caller frees, or NULL. Components end with / or \. */
+char *system_real_path(const char *path);
+/* Calls job(user, k) for each k below count, 0 on the caller's thread and each other k on a thread of its own, or on the
+ * caller's if the system has no thread. Returns when all have ended. */
+enum { SYSTEM_JOBS = 8 }; /* count, at most */
+void system_run_jobs(void (*job)(void *user, unsigned k), void *user, unsigned count);
 
 /* Between the first two calls, Ctrl-C (or another signal that asks a program to end) only sets the flag that
  * system_interrupted returns, and ends calls that block, now and later. system_stop_watching restores the usual action
@@ -237,6 +266,34 @@ typedef struct progress {
 void progress_begin(progress *bar);
 int progress_step(void *bar, uint64_t done, uint64_t total); /* an st_progress; cancels after Ctrl-C */
 void progress_end(progress *bar);                            /* erases the text; may be called twice */
+
+/* ---- SHA-256 of models (hash.c) and what it is compared with (verify.c) ------------------------------------- */
+
+typedef struct hashes {          /* digests, each of SHA256_BYTES */
+    unsigned char *files, *data; /* of each file, and of its data part */
+    unsigned char *tensors;      /* of each tensor, or NULL */
+} hashes;
+
+/* what is hashed beside the files */
+#define HASH_DATA 1u
+#define HASH_TENSORS 2u
+
+/* Reads each file once and fills in h, also after a failure: call hashes_free. */
+st_status hash_model(hashes *h, const st_model *model, unsigned wanted, st_error *error);
+void hashes_free(hashes *h);
+void put_digest(const unsigned char digest[SHA256_BYTES]); /* 64 digits to standard output */
+
+typedef struct expected_hash {
+    unsigned char digest[SHA256_BYTES];
+    uint64_t bytes;      /* of the file, or UINT64_MAX if unknown */
+    const char *unknown; /* why there is no digest to compare with, or NULL */
+} expected_hash;
+
+int is_cached(const char *path); /* whether the path leads to a file in the hub's cache, which must not be changed */
+/* The SHA-256 in the name of the blob that `path` links to in the hub's cache. */
+void expect_blob(expected_hash *e, const char *path);
+/* Parses a Git LFS pointer. Returns an exit code after a message. */
+int expect_lfs_pointer(expected_hash *e, const char *path);
 
 /* ---- the tensors that a command writes, and their names (choose.c) ------------------------------------------ */
 
@@ -268,6 +325,24 @@ int is_chosen(const choice *c, const st_tensor *t); /* by the tensor's name in t
 /* Returns 1 if any glob matches, and marks every glob that does. */
 int matches_any(const globs *g, const st_tensor *t);
 
+/* Reports the first glob that matched no tensor: it is most likely a mistake. A glob ends before the character `end`. */
+int check_globs_used(const char *command, const globs *g, const char *end, const char *text, const st_model *model,
+                     const char *path);
+int allocate_globs(globs *g, int argc); /* returns 0 if there is no memory */
+void free_globs(globs *g);
+
+/* ---- lists of tensors (ls.c) as trees (tree.c) -------------------------------------------------------------- */
+
+/* One long name must not push all other columns off the screen. It is printed in full and exceeds the column. */
+enum { MAX_COLUMN = 120 };
+
+typedef struct tensor_totals {
+    uint64_t tensors, elements, bytes;
+} tensor_totals;
+
+void put_tree(const st_tensor **tensors, size_t count, const tensor_totals *overall,
+              const colours *colour); /* sorts them */
+
 /* ---- differences in metadata (pairs.c) ---------------------------------------------------------------------- */
 
 /* Calls report_pair in the order of keys for every key that only one side has (the other is NULL) or whose values
@@ -295,6 +370,19 @@ st_status saving_open(saving *s, const char **path, st_error *error);
 /* Erases the progress and reports the error, if there is one. Returns an exit code. Only the first call counts. */
 int saving_end(saving *s, const char *path, const st_error *error);
 int put_saved_json(const char *path); /* describes the file that was written */
+
+/* ---- editing the metadata of a model (edit.c) --------------------------------------------------------------- */
+
+typedef struct metadata_edit {
+    const char *path;
+    const st_pair *metadata, *before; /* new and old metadata; NULL: none */
+    size_t count, before_count;
+    uint64_t file_bytes;
+} metadata_edit;
+
+/* Edits all files or none. After an error *failed is the path of the file that failed. */
+st_status edit_files(const metadata_edit *edits, size_t count, saving *s, int in_place, const char **failed,
+                     st_error *error);
 
 /* ---- from one model to another: copy, merge, shard, convert (transfer.c) ------------------------------------ */
 

@@ -6,6 +6,7 @@ import safetensors
 
 import converting
 import files
+import hashing
 import hub
 import repairing
 import sharding
@@ -27,6 +28,7 @@ def main():
     writing.check(tool, tally, sys.argv[2], count // 2, seed)
     sharding.check(tool, tally, sys.argv[2], count // 100, seed)
     showing.check(tool, tally, count // 50, seed)
+    hashing.check(tool, tally, count // 50, seed)
     hub.check(tool, tally, sys.argv[2], seed)
     repairing.check(tool, tally, count // 200, seed)
     verdicts.check(tool, tally, count, seed)

@@ -158,7 +158,8 @@ session "st repair damaged.safetensors mended.safetensors"
 
 prefix=$PWD/$out/prefix
 try "make install" ${MAKE:-make} install PREFIX=/usr DESTDIR="$prefix"
-for file in include/safetensors.h bin/st lib/pkgconfig/safetensors.pc; do
+for file in include/safetensors.h bin/st lib/pkgconfig/safetensors.pc share/man/man1/st.1 \
+    share/bash-completion/completions/st share/zsh/site-functions/_st share/fish/vendor_completions.d/st.fish; do
     try "make install leaves no $file" test -s "$prefix/usr/$file"
 done
 consumer=examples/integration/consumer.c
