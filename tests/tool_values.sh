@@ -319,8 +319,15 @@ refused "unknown dtype f33; did you mean F32" convert floats old --dtype f33
 refused "unknown dtype " convert floats old --dtype ''
 long_dtype=float_with_a_name_that_is_longer_than_any
 refused "unknown dtype $long_dtype" convert floats old --dtype $long_dtype
-for other in float32=F32 Float32=F32 bfloat16=BF16 half=F16 double=F64 f8=F8_E4M3 float8_e5m2=F8_E5M2 int64=I64 uint8=U8 fp16=F16; do
-    refused "unknown dtype ${other%=*}; did you mean ${other#*=}?" convert floats old --dtype ${other%=*}
+# the names of other libraries
+for other in float32=F32 Float32=F32 FLOAT=F32 bfloat16=BF16 float16=F16 half=F16 fp16=F16 double=F64 f8=F8_E4M3 fp8=F8_E4M3 \
+    float8_e4m3fn=F8_E4M3 float8_e5m2=F8_E5M2 float8_e4m3fnuz=F8_E4M3FNUZ int8=I8 int64=I64 uint8=U8 bool=BOOL; do
+    quiet convert floats converted --dtype ${other%=*} --only x
+    st ls converted
+    has_line "--dtype $other" out "x  *${other#*=}  *\[2\] .*"
+done
+for unwritable in fp4 complex64 float8_e8m0fnu; do
+    refused "conversion is not supported to" convert floats old --dtype $unwritable
 done
 for dtype in F4 f6_e2m3 F6_E3M2 F8_E8M0 C64; do
     refused "conversion is not supported to" convert floats old --dtype $dtype
