@@ -139,12 +139,28 @@ static const command commands[] = {
      "DTYPE: F64, F32, F16, BF16, F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ, BOOL\n"
      "or an integer such as I8. Each number is rounded once, to the nearest value,\n"
      "ties to even. Numbers that are too large become infinity, or the largest value\n"
-     "if DTYPE has no infinity.\n"
+     "if DTYPE has no infinity. A message counts the numbers that were too large, that\n"
+     "became 0, and that became NaN.\n"
      "\n"
-     "  --dtype DTYPE    the dtype to convert to, in upper or lower case\n"
+     "A tensor of 8 bits or less (I8 too) that has a scale beside it is multiplied by\n"
+     "the scale, in F32 (in F64 if DTYPE is F64), before it is rounded to DTYPE. The\n"
+     "scale of X or of L.weight is X_scale, X_scale_inv, X_scales, X.weight_scale,\n"
+     "X.scale_weight, L.scale_weight, L.qscale_weight or L.scale. A scale has one\n"
+     "number for the tensor, a row, or a block: of 128, 64, 32 or 16 along each axis,\n"
+     "or as the shapes divide. U8 stands for E8M0. If the shapes do not fit, or\n"
+     "if there are zero points or second scales, the command fails. Applied scales are\n"
+     "left out, and what is of use only with them: L.input_scale and the like,\n"
+     "L.comfy_quant, scaled_fp8. If X is not converted, they stay as they are. Remove\n"
+     "quantization_config from a config.json beside the model yourself.\n"
+     "\n"
+     "  --dtype DTYPE    the dtype to convert to, in upper or lower case; names of\n"
+     "                   other libraries, such as bfloat16, half or fp8, are known\n"
+     "  --no-scales      convert numbers as stored, and scales as any other tensor\n"
      "  --only GLOB      convert only tensors whose name matches, whatever their\n"
      "                   dtype: * is any text, ? any character\n"
-     "  --except GLOB    do not convert tensors whose name matches\n" RENAME_HELP SAVING_HELP CHOOSING_END,
+     "  --except GLOB    do not convert tensors whose name matches\n" RENAME_HELP SAVING_HELP
+     "                   (st convert: also scales, the number of those applied, and\n"
+     "                   saturated, underflowed and became_nan, of numbers)\n" CHOOSING_END,
      command_convert},
     {"meta", "[OPTIONS] PATH", "print or change the metadata of a file",
      "Prints the metadata of a model's first file, one entry a line. With --set,\n"

@@ -7,6 +7,7 @@ import safetensors
 import converting
 import files
 import hub
+import scaling
 import sharding
 import showing
 import slicing
@@ -26,6 +27,7 @@ def main():
     writing.check(tool, tally, sys.argv[2], count // 2, seed)
     sharding.check(tool, tally, sys.argv[2], count // 100, seed)
     showing.check(tool, tally, count // 50, seed)
+    scaling.check(tool, tally, seed)
     hub.check(tool, tally, sys.argv[2], seed)
     verdicts.check(tool, tally, count, seed)
     print("interop: %d passed, %d failed, %d skipped" % (tally.passed, tally.failed, tally.skipped))
