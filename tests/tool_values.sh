@@ -264,7 +264,9 @@ quiet convert floats converted --dtype bf16
 st cat converted w
 is "convert: the bytes" "$(hex out)" " 80 3f 00 40 "
 model beyond '{"w":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}' '\377\377\177\177\377\377\177\377\0\0\300\177'
-quiet convert beyond converted --dtype f16
+st convert beyond converted --dtype f16
+code "beyond the range" 0
+is "beyond the range" "$(cat err)" "st convert: 2 saturated, 0 underflowed to zero, 0 became NaN"
 st cat converted w
 is "beyond the range" "$(hex out)" " 00 7c 00 fc 00 7e "
 fine convert floats converted --dtype bf16 --rename 'w=v' --only w --json

@@ -42,6 +42,10 @@ for option in only except rename keep-order align slack no-sync json; do
     st copy --help
     has "copy --help" out "  --$option"
 done
+for option in dtype no-scales only except rename keep-order align slack no-sync json; do
+    st convert --help
+    has "convert --help" out "  --$option"
+done
 for option in set unset clear in-place no-sync json; do
     st meta --help
     has "meta --help" out "  --$option"

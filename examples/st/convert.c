@@ -46,7 +46,7 @@ static int loses_nothing(st_dtype from, st_dtype to) {
 /* Converts the elements [first, first + n) of a tensor of IN to t's dtype, in the file's byte order. */
 static st_status convert_elements(conversion *c, const st_tensor *source, const st_tensor *t, uint64_t first,
                                   unsigned char *dst, size_t n, st_error *error) {
-    enum { ELEMENTS = 1 << 14 };
+    enum { ELEMENTS = 1 << 16 };
     static union {
         float f32[ELEMENTS];
         double f64[ELEMENTS];
@@ -149,7 +149,6 @@ static st_status decide(conversion *c, st_error *error) {
         if (scale && c->fates[i] == FATE_KEPT) kept_scales++;
         if (!scale || c->fates[i] == FATE_KEPT) continue;
         c->applied++;
-        if (weight_of(&c->scales, t)) continue; /* a scale itself */
         if (scales_check(&c->scales, t, error) != ST_OK) return error->status;
     }
     for (i = 0; i < m->count; i++) {
@@ -220,8 +219,10 @@ static st_status write_converted(transfer *t, st_error *error) {
     conversion *c = (conversion *)t->user;
     st_status status;
     c->transfer = t;
+    t->at_fault = t->in;
     status = prepare_tensors(c, error);
     if (status != ST_OK) return status;
+    t->at_fault = NULL;
     t->saving.options.fill = fill;
     t->saving.options.progress = show_progress;
     t->saving.options.user = c;
@@ -237,7 +238,7 @@ static void put_count(uint64_t number, const char *singular, const char *plural)
     fputs(number == 1 ? singular : plural, stderr);
 }
 
-/* Writes "st convert: 3 numbers saturated, 12 became 0 and 1 became NaN". */
+/* Writes "st convert: 3 saturated, 12 underflowed to zero, 1 became NaN". */
 static void put_losses(const losses *lost) {
     begin_message("convert");
     put_number(stderr, lost->saturated);

@@ -83,6 +83,18 @@ static void link_tensors(scales *s, size_t index, size_t weight, part_kind part)
     }
 }
 
+/* A scale that has a scale itself stands in the way of its weight, and is no weight. */
+static void settle_chains(scales *s) {
+    size_t i;
+    for (i = 0; i < s->model->count; i++) {
+        const st_tensor *weight = weight_of(s, &s->model->tensors[i]);
+        if (weight && s->tensors[i].scale) s->tensors[weight - s->model->tensors].obstacle = s->tensors[i].scale;
+    }
+    for (i = 0; i < s->model->count; i++) {
+        if (weight_of(s, &s->model->tensors[i])) s->tensors[i].scale = 0;
+    }
+}
+
 int scales_find(scales *s, const st_model *model) {
     size_t i, k, longest = 0;
     char *buffer;
@@ -100,6 +112,7 @@ int scales_find(scales *s, const st_model *model) {
             break;
         }
     }
+    if (s->tensors) settle_chains(s);
     free(buffer);
     return s->tensors && buffer;
 }
@@ -200,8 +213,9 @@ static uint64_t first_scale(const st_tensor *weight, const st_tensor *scale, con
 
 static st_status refuse(const st_tensor *weight, const st_tensor *other, const char *reason, st_error *error) {
     char message[sizeof error->message];
-    snprintf(message, sizeof message, "\"%.50s\": %s \"%.50s\"; --no-scales converts as stored, --except leaves out",
-             weight->name, reason, other->name);
+    snprintf(message, sizeof message,
+             "\"%.50s\": %s \"%.50s\"; --no-scales converts as stored, --except keeps the tensor", weight->name, reason,
+             other->name);
     return set_error(error, ST_ERR_UNSUPPORTED, message);
 }
 
@@ -211,7 +225,6 @@ st_status scales_check(const scales *s, const st_tensor *weight, st_error *error
     const int is_f8 = weight->dtype != ST_DTYPE_I8 && st_dtype_bits(weight->dtype) == 8;
     layout l;
     if (obstacle) return refuse(weight, obstacle, "cannot apply a scale together with", error);
-    if (scale_of(s, scale)) return refuse(weight, scale, "cannot apply a scale that has a scale itself:", error);
     /* ComfyUI rotates I8 weights and reorders the scales of blocks, and notes it there */
     if (q->description && !(is_f8 && scale->elements == 1)) {
         return refuse(weight, tensor_at(s, q->description), "cannot undo what is described in", error);
@@ -240,11 +253,11 @@ typedef struct product { /* numbers that are multiplied in place */
 } product;
 
 static void multiply_f32(float *numbers, size_t n, float scale) {
-    size_t i;
-    for (; n >= 8; n -= 8, numbers += 8) { /* a fixed count, so that compilers unroll it or use vectors */
-        for (i = 0; i < 8; i++) numbers[i] *= scale;
+    for (; n >= 4; n -= 4, numbers += 4) { /* written out, as this is the hot loop and compilers may not unroll it */
+        numbers[0] *= scale, numbers[1] *= scale;
+        numbers[2] *= scale, numbers[3] *= scale;
     }
-    for (i = 0; i < n; i++) numbers[i] *= scale;
+    for (; n; n--) *numbers++ *= scale;
 }
 
 /* Multiplies the numbers [first, first + n). */
@@ -297,17 +310,14 @@ st_status scales_apply(scales *s, const st_tensor *weight, uint64_t first, size_
     safe_factors(range_of(weight->dtype), p.to, &p.above, &p.most);
     (void)measure(weight, scale, &l); /* scales_check has seen that it fits */
     while (done < count) {
-        const uint64_t row = (first + done) / l.row, start = first_scale(weight, scale, &l, row);
-        uint64_t at = (first + done) % l.row;
-        while (done < count && at < l.row) {
-            const uint64_t index = start + at / l.run,
-                           rest = l.row - at < l.run - at % l.run ? l.row - at : l.run - at % l.run;
-            const size_t n = rest < count - done ? (size_t)rest : count - done;
-            double factor;
+        uint64_t at = (first + done) % l.row, left = l.run - at % l.run, /* of the run */
+            index = first_scale(weight, scale, &l, (first + done) / l.row) + at / l.run;
+        for (; done < count && at < l.row; index++, left = l.run) {
+            size_t n = left < count - done ? (size_t)left : count - done;
+            if (n > l.row - at) n = (size_t)(l.row - at);
             if (!is_in_window(s, scale, as, index) && read_window(s, scale, as, index, error) != ST_OK)
                 return error->status;
-            factor = p.f32 ? (double)s->window.f32[index - s->first] : s->window.f64[index - s->first];
-            multiply(&p, done, n, factor);
+            multiply(&p, done, n, p.f32 ? (double)s->window.f32[index - s->first] : s->window.f64[index - s->first]);
             done += n, at += n;
         }
     }

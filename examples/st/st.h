@@ -333,6 +333,7 @@ typedef struct transfer {
     int (*prepare)(struct transfer *t);
     st_status (*write)(struct transfer *t, st_error *error); /* writes the chosen tensors to OUT */
     void (*report)(struct transfer *t);                      /* NULL, or writes messages after that */
+    const char *at_fault;                                    /* what an error of `write` is about; NULL: OUT */
     named_count counts[4];                                   /* more members of the JSON object */
     size_t count_count;
 } transfer;

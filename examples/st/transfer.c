@@ -203,7 +203,7 @@ static int transfer_model(transfer *t) {
     if (code == EXIT_FINE) code = saving_begin(&t->saving, t->out);
     if (code == EXIT_FINE) {
         error.status = t->write(t, &error);
-        code = saving_end(&t->saving, t->out, &error);
+        code = saving_end(&t->saving, t->at_fault ? t->at_fault : t->out, &error);
     }
     if (code == EXIT_FINE && t->report) t->report(t);
     if (code == EXIT_FINE && !t->writes_index) warn_of_index(t);
