@@ -366,11 +366,23 @@ entry w F8_E4M3 6,1 6
 entry w_scale F32 6,1 24
 save in '\176\1\177\0\70\70\0\0\200\173\0\0\100\0\0\0\200\77\0\0\200\177\0\0\300\177\0\0\0\0'
 loses 1 1 2 bf16
-holds "lost numbers" w " 80 7f 00 00 c0 7f c0 ff c0 7f 00 00 "
+holds "lost numbers, and NaN without a sign" w " 80 7f 00 00 c0 7f c0 7f c0 7f 00 00 "
 loses 1 0 2 f32
 loses 0 0 2 f64
 weights w F8_E4M3 3 3 w_scale F32 1 4 "\\70\\100\\176\\0\\0\\0\\103" # 1, 2, 448 times 128
 loses 3 0 0 i8 --only w
 holds "scaled and saturated" w " 7f 7f 7f "
+
+# ---- memory -----------------------------------------------------------------------------------------------------
+
+if [ $system = posix ] && sh -c 'ulimit -v 40000 && "$0" --version || exit 1' "$tool" >/dev/null 2>&1; then
+    weights w F8_E4M3 8192,12288 100663296 w_scale F32 64,96 24576 ''
+    dd if=/dev/zero of=in bs=1 count=0 seek=$(($(wc -c <in) + 100663296 + 24576)) 2>/dev/null
+    (ulimit -v 40000 && "$tool" convert in out.st --dtype bf16 --no-sync) >out 2>err
+    is "96 MiB with scales in 40 MB of memory" "$(cat err)" "st convert: applied 1 scale and left out 1 tensor of the quantization"
+    rm -f in out.st
+else
+    skip "large tensors in little memory: no limit to be had here"
+fi
 
 finish

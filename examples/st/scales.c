@@ -170,10 +170,11 @@ static uint64_t block_length(uint64_t extent, uint64_t count) {
 static int measure(const st_tensor *weight, const st_tensor *scale, layout *l) {
     const int is_short = scale->elements != 1 && scale->rank < weight->rank;
     uint64_t inner = 1; /* elements of the axes after this one */
-    uint32_t axis;
+    uint32_t left;
     memset(l, 0, sizeof *l);
     if (scale->elements != 1 && scale->rank > weight->rank) return 0;
-    for (axis = weight->rank; axis-- > 0;) {
+    for (left = weight->rank; left > 0; left--) {
+        const uint32_t axis = left - 1;
         const uint64_t extent = weight->shape[axis], count = scales_along(scale, axis),
                        block = block_length(extent, count);
         if (!block || (is_short && axis < scale->rank && count != extent)) return 0;
@@ -187,7 +188,9 @@ static int measure(const st_tensor *weight, const st_tensor *scale, layout *l) {
         l->scales = count;
         l->axes = axis;
     }
-    if (!l->row) l->row = l->run = inner, l->scales = 1;
+    if (l->row) return 1;
+    l->row = l->run = inner;
+    l->scales = 1;
     return 1;
 }
 
@@ -200,11 +203,12 @@ static int is_mx(const st_tensor *weight, const layout *l) {
 /* Returns the index of the first scale of a row. */
 static uint64_t first_scale(const st_tensor *weight, const st_tensor *scale, const layout *l, uint64_t row) {
     uint64_t index = 0, stride = l->scales;
-    uint32_t axis;
-    for (axis = l->axes; axis-- > 0; row /= weight->shape[axis]) {
-        const uint64_t extent = weight->shape[axis], count = scales_along(scale, axis);
+    uint32_t left;
+    for (left = l->axes; left > 0; left--) {
+        const uint64_t extent = weight->shape[left - 1], count = scales_along(scale, left - 1);
         index += row % extent / block_length(extent, count) * stride;
         stride *= count;
+        row /= extent;
     }
     return index;
 }
@@ -254,10 +258,33 @@ typedef struct product { /* numbers that are multiplied in place */
 
 static void multiply_f32(float *numbers, size_t n, float scale) {
     for (; n >= 4; n -= 4, numbers += 4) { /* written out, as this is the hot loop and compilers may not unroll it */
-        numbers[0] *= scale, numbers[1] *= scale;
-        numbers[2] *= scale, numbers[3] *= scale;
+        numbers[0] *= scale;
+        numbers[1] *= scale;
+        numbers[2] *= scale;
+        numbers[3] *= scale;
     }
     for (; n; n--) *numbers++ *= scale;
+}
+
+/* Machines differ in the sign of a NaN that they make: here it has none, and a NaN stays the NaN that it is. */
+static double defined_nan(double number) {
+    static const uint32_t bits = 0x7fc00000;
+    float nan;
+    memcpy(&nan, &bits, sizeof nan);
+    return is_nan(number) ? number : (double)nan;
+}
+
+/* Multiplies a number, and counts what is lost. */
+static void multiply_one(product *p, size_t index, double scale) {
+    const double number = p->f32 ? (double)p->f32[index] : p->f64[index];
+    double result;
+    if (p->f32) p->f32[index] *= (float)scale;
+    if (!p->f32) p->f64[index] *= scale;
+    result = p->f32 ? (double)p->f32[index] : p->f64[index];
+    count_loss(p->lost, p->to, number, scale, result);
+    if (!is_nan(result)) return;
+    if (p->f32) p->f32[index] = (float)defined_nan(number);
+    if (!p->f32) p->f64[index] = defined_nan(number);
 }
 
 /* Multiplies the numbers [first, first + n). */
@@ -267,13 +294,8 @@ static void multiply(product *p, size_t first, size_t n, double scale) {
     size_t i;
     if (is_safe && p->f32) {
         multiply_f32(p->f32 + first, n, (float)scale);
-        return;
-    }
-    for (i = first; i < first + n; i++) {
-        const double number = p->f32 ? (double)p->f32[i] : p->f64[i];
-        if (p->f32) p->f32[i] *= (float)scale;
-        if (!p->f32) p->f64[i] *= scale;
-        if (!is_safe) count_loss(p->lost, p->to, number, scale, p->f32 ? (double)p->f32[i] : p->f64[i]);
+    } else {
+        for (i = first; i < first + n; i++) multiply_one(p, i, scale);
     }
 }
 
@@ -318,7 +340,8 @@ st_status scales_apply(scales *s, const st_tensor *weight, uint64_t first, size_
             if (!is_in_window(s, scale, as, index) && read_window(s, scale, as, index, error) != ST_OK)
                 return error->status;
             multiply(&p, done, n, p.f32 ? (double)s->window.f32[index - s->first] : s->window.f64[index - s->first]);
-            done += n, at += n;
+            done += n;
+            at += n;
         }
     }
     return ST_OK;
