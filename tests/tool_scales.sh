@@ -85,6 +85,11 @@ scaled "blocks as the shapes divide" " 00 3f 80 3f 80 41 80 c0 00 3f 80 3f 80 41
 weights w F8_E4M3 4,2 8 w_scale F32 2,2 16 "$abcd$abcd$half$four$two$one"
 scaled "blocks along both axes" " 00 3f 00 41 00 40 80 c0 00 40 00 40 00 41 80 bf "
 
+weights w F8_E4M3 2,2,2 8 w_scale F8_E8M0 2,2,2 8 "$abcd$abcd\\177\\200\\201\\202\\203\\176\\175\\174" # 1, 2, 4, 8, 16, 1/2, 1/4, 1/8
+scaled "a scale per element of three axes" " 80 3f 80 40 80 41 00 c1 80 41 80 3f 80 3f 00 be "
+weights w F8_E4M3 5000 5000 w_scale F8_E8M0 5000 5000 "$(repeat 5000 '\70')$(repeat 4999 '\176')\\201"
+applies 1 1 in out.st --dtype bf16
+holds "many scales" w " 00 3f 80 40 " --offset 9996
 # 128 x 128, cut short in both axes: 130 rows of 129 elements
 weights l.weight F8_E4M3 130,129 16770 l.weight_scale_inv F32 2,2 16 "$(repeat 16770 '\70')$half$four$two$quarter"
 applies 1 1 in out.st --dtype bf16
@@ -354,13 +359,21 @@ loses 0 0 0 f16 --only w
 entry w BF16 3 6
 save in '\200\107\177\107\0\63' # 65536, 65280, 2^-25
 loses 1 1 0 f16
-# 20,000 elements, of which one is too large and one too small, wherever in a group they are
+# 20,000 elements, of which one is just too large (65520) and one just too small (2^-25), wherever in a group they are
 for place in 0 1 31 63 64 10000 19998; do
-    { repeat $place '\0\0\200\77'; printf '%s' '\0\0\200\107\0\0\0\62'; repeat $((19998 - place)) '\0\0\200\77'; } >data
+    { repeat $place '\0\0\200\77'; printf '%s' '\0\360\177\107\0\0\0\63'; repeat $((19998 - place)) '\0\0\200\77'; } >data
     printf "$(cat data)" >raw
     st pack in w=F32:20000:raw --no-sync
     loses 1 1 0 f16 --no-sync
 done
+# elements that the writer's blocks cut in two are counted once: 600,000 of 8.4e37, two bytes each after three bytes
+tr '\0' '\176' </dev/zero | head -c 2400000 >raw
+printf xyz >three
+st pack in b=U8:3:three w=F32:600000:raw --keep-order --no-sync
+loses 600000 0 0 f16 --keep-order --no-sync
+# scales on the edge: 448 * 146.25 is 65520, 2^-9 * 2^-16 is 2^-25
+weights w F8_E4M3 2,1 2 w_scale F32 2,1 8 '\176\1\0\100\022\103\0\0\200\67'
+loses 1 1 0 f16
 # with scales: 448 * 2^120 is beyond F32; 2^-9 * 2^-127 is 2^-136, 0 in BF16; NaN * 1; 0 * infinity; 1 * NaN; 1 * 0
 entry w F8_E4M3 6,1 6
 entry w_scale F32 6,1 24
