@@ -31,7 +31,7 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 
 # targets of `check`: fuzz, which runs alone, then the slowest first
 CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites hostile bench-count \
-	symbols tsan arm rooms format
+	symbols tsan arm builtins rooms format
 # additional targets of `nightly`: slow or rarely different environments, all of F32, static analysis
 NIGHTLY = valgrind arm64 musl tcc exhaustive analyze
 
@@ -55,6 +55,7 @@ help:
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
 	@echo '  hostile       among hostile system headers, twice, in two files, as C++'
 	@echo '  arm symbols   size and stack on a Cortex-M4; exported and imported symbols'
+	@echo '  builtins      which runtime functions Cortex-M, RV32 and wasm32 need: those of the manual'
 	@echo '  rooms format  the structure of the header; clang-format'
 	@echo '  interop callsites examples   the reference package; tests/callsites; examples/'
 	@echo 'make nightly    all checks in full, with long fuzzing, and $(NIGHTLY); writes tests/NIGHTLY.md'
@@ -170,7 +171,7 @@ examples: build/st
 
 # ---- the header itself ----------------------------------------------------------------------------------------
 
-warnings matrix hostile arm symbols analyze:
+warnings matrix hostile arm symbols builtins analyze:
 	@sh tests/compile/$@.sh
 
 rooms format size:
@@ -190,4 +191,4 @@ clean:
 	rm -rf build
 
 .PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites \
-	examples warnings matrix hostile arm symbols analyze rooms format size install clean
+	examples warnings matrix hostile arm symbols builtins analyze rooms format size install clean

@@ -11,6 +11,7 @@
 typedef struct command {
     const char *name, *arguments, *summary, *help;
     int (*run)(int argc, char **argv);
+    int opens_models; /* accepts opening_options */
 } command;
 
 /* Help texts fit 80 columns. */
@@ -26,6 +27,16 @@ typedef struct command {
     "  --json           print a JSON object: path, tensors, bytes (of data),\n"       \
     "                   file_bytes, files\n"
 
+#define OPENING_HELP                                                                   \
+    "  --variant V      in a directory, open only files of the variant V: such as\n"   \
+    "                   model.fp16.safetensors with --variant fp16\n"                  \
+    "  --no-index       open a complete set of shards by their names, without an\n"    \
+    "                   index or beside one that is out of date\n"                     \
+    "  --index-decides  of a tensor that two shards hold, use the copy in the shard\n" \
+    "                   that the index names\n"                                        \
+    "  --partial        do without missing shards, and without tensors that the\n"     \
+    "                   index names but no shard holds\n"
+
 #define RENAME_HELP                                                                   \
     "  --rename A=B     write tensor A under the name B. One * on each side keeps\n"  \
     "                   the text that it matches: --rename 'model.*=*'. If several\n" \
@@ -35,6 +46,10 @@ typedef struct command {
     "  --only GLOB      write only tensors whose name matches: * is any text, ? any\n" \
     "                   character\n"                                                   \
     "  --except GLOB    leave out tensors whose name matches\n" RENAME_HELP
+
+#define NAMING_HELP                                                                    \
+    "  --name STEM      call the files STEM-00001-of-0000N.safetensors; the default\n" \
+    "                   is the name of IN's files, or model\n"
 
 #define CHOOSING_END                                                                 \
     "\n--only, --except and --rename can be repeated and use the names in IN. The\n" \
@@ -47,8 +62,8 @@ static const command commands[] = {
      "dtype last.\n"
      "\n"
      "  --json   print one JSON object with metadata, index, shards and tensors;\n"
-     "           nothing is shortened\n",
-     command_ls},
+     "           nothing is shortened\n" OPENING_HELP,
+     command_ls, 1},
     {"check", "[--deep] [--json] MODEL...", "check whether models are valid",
      "Checks the header and the length of each file, and whether an index and its\n"
      "files agree. Prints one line for each model:\n"
@@ -62,15 +77,15 @@ static const command commands[] = {
      "           and infinity, and fail if a byte of a BOOL tensor is neither 0 nor 1\n"
      "  --json   print one JSON object a line: path, status, position, expected,\n"
      "           actual, subject, message. With --deep, valid models also have nan,\n"
-     "           infinity, bad_bool and tensors (those that have any of the three)\n",
-     command_check},
+     "           infinity, bad_bool and tensors (those that have any of the three)\n" OPENING_HELP,
+     command_check, 1},
     {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write the raw bytes of a tensor",
      "Writes the bytes of a tensor to standard output as they are stored:\n"
      "little-endian, in C order (last dimension fastest).\n"
      "\n"
      "  --offset N   skip the first N bytes (default 0)\n"
-     "  --bytes N    write N bytes (default: up to the end of the tensor)\n",
-     command_cat},
+     "  --bytes N    write N bytes (default: up to the end of the tensor)\n" OPENING_HELP,
+     command_cat, 1},
     {"show", "[--stats] MODEL TENSOR [RANGES]", "print the values of a tensor",
      "Prints the values of a tensor as NumPy prints an array. If there are more than\n"
      "1000, only the edges of long dimensions are printed.\n"
@@ -84,8 +99,8 @@ static const command commands[] = {
      "\n"
      "  --stats   print statistics instead: the number of elements, of NaN and of\n"
      "            infinities; minimum, maximum, mean and standard deviation of the\n"
-     "            finite numbers; and a histogram\n",
-     command_show},
+     "            finite numbers; and a histogram\n" OPENING_HELP,
+     command_show, 1},
     {"diff", "[--metadata] [--json] A B", "compare two models",
      "Compares the tensors of two models by name, in whatever files they are, and\n"
      "prints a line for each difference:\n"
@@ -103,8 +118,8 @@ static const command commands[] = {
      "               of tensors, the alignment and an index's metadata never count\n"
      "  --json       print one JSON object: removed, added, changed (with now, bytes\n"
      "               and first), same (a number), metadata (the number of keys that\n"
-     "               differ, or null)\n",
-     command_diff},
+     "               differ, or null)\n" OPENING_HELP,
+     command_diff, 1},
     {"copy", "[OPTIONS] IN OUT", "copy a model: ordered, in part, or renamed",
      "Writes the tensors and the metadata of IN to OUT, ordered by dtype (U64 first,\n"
      "BOOL last) and then by name.\n"
@@ -116,24 +131,26 @@ static const command commands[] = {
      "\n"
      "An older OUT stays in place until the new model is complete, also if the\n"
      "command fails. OUT can be IN if the system can replace open files.\n"
-     "\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
-     command_copy},
+     "\n" CHOOSING_HELP NAMING_HELP SAVING_HELP OPENING_HELP CHOOSING_END,
+     command_copy, 1},
     {"merge", "[OPTIONS] IN OUT", "merge a model of several files into one file",
      "Writes the tensors of IN to the file OUT, as st copy does, with the metadata of\n"
      "IN's first file. If other files have other metadata, or the index has metadata\n"
      "that is lost, a message on standard error says so.\n"
-     "\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
-     command_merge},
+     "\n" CHOOSING_HELP SAVING_HELP OPENING_HELP CHOOSING_END,
+     command_merge, 1},
     {"shard", "[OPTIONS] IN DIR", "split a model into files of limited size",
      "Splits the tensors of IN in their order and writes them to the directory DIR,\n"
      "which is made if it does not exist: as model-00001-of-0000N.safetensors and so\n"
      "on with an index, or as model.safetensors if one file is enough.\n"
-     "An older model in DIR stays until the new one is complete, and is then removed.\n"
+     "An older model of that name in DIR stays until the new one is complete, and is\n"
+     "then removed. If DIR holds a model of another name, nothing is written.\n"
      "\n"
      "  --max-size N     limit for the tensors in a file, for example 5GB (default),\n"
      "                   1.5GB or 500MB (powers of 1000), or KiB, MiB, GiB (powers of\n"
-     "                   1024). A larger tensor has a file of its own\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
-     command_shard},
+     "                   1024). A larger tensor has a file of its own\n" CHOOSING_HELP NAMING_HELP SAVING_HELP
+         OPENING_HELP CHOOSING_END,
+     command_shard, 1},
     {"convert", "[OPTIONS] IN OUT --dtype DTYPE", "convert the numbers of a model",
      "Writes IN to OUT as st copy does, and converts all floating-point tensors to\n"
      "DTYPE: F64, F32, F16, BF16, F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ, BOOL\n"
@@ -161,10 +178,10 @@ static const command commands[] = {
      "  --no-scales      convert numbers as stored, and scales as any other tensor\n"
      "  --only GLOB      convert only tensors whose name matches, whatever their\n"
      "                   dtype: * is any text, ? any character\n"
-     "  --except GLOB    do not convert tensors whose name matches\n" RENAME_HELP SAVING_HELP
+     "  --except GLOB    do not convert tensors whose name matches\n" RENAME_HELP NAMING_HELP SAVING_HELP
      "                   (st convert: also scales, the number of those applied, and\n"
-     "                   saturated, underflowed and became_nan, of numbers)\n" CHOOSING_END,
-     command_convert},
+     "                   saturated, underflowed and became_nan, of numbers)\n" OPENING_HELP CHOOSING_END,
+     command_convert, 1},
     {"meta", "[OPTIONS] PATH", "print or change the metadata of a file",
      "Prints the metadata of a model's first file, one entry a line. With --set,\n"
      "--unset or --clear it changes the metadata instead: it writes a new file, which\n"
@@ -178,10 +195,9 @@ static const command commands[] = {
      "                fit; st copy --slack N makes room for it\n"
      "  --no-sync     do not wait until the file is on the device\n"
      "  --json        print a JSON object, or null without metadata; after a change,\n"
-     "                the new metadata\n"
-     "\n"
+     "                the new metadata\n" OPENING_HELP "\n"
      "--set and --unset can be repeated. --clear is applied first, --set last.\n",
-     command_meta},
+     command_meta, 1},
     {"pack", "[OPTIONS] OUT NAME=DTYPE:SHAPE:FILE...", "make a file from raw bytes",
      "Writes OUT from files of raw bytes, one for each tensor: little-endian, in C\n"
      "order (last dimension fastest). NAME is the text before the first \"=\". DTYPE\n"
@@ -194,7 +210,7 @@ static const command commands[] = {
      "\n"
      "  --meta K=V       set metadata key K (the text before the first \"=\") to the\n"
      "                   value V; can be repeated\n" SAVING_HELP,
-     command_pack},
+     command_pack, 0},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -219,7 +235,8 @@ static void put_usage(FILE *to) {
           "  st --version        print the version\n"
           "\n"
           "MODEL and IN are a file, an index (.json), a directory that contains either, or\n"
-          "hub:owner/name[@revision] for a repository in the local Hugging Face cache.\n"
+          "hub:owner/name[@revision][:path] (also hf://owner/name[@revision][/path]) for a\n"
+          "repository in the local Hugging Face cache, or a file or directory in it.\n"
           "\"--\" ends the options: everything after it is a path or a name.\n"
           "The exit code is 0 on success, 1 if a model failed, 2 if the usage is wrong.\n",
           to);
@@ -262,6 +279,9 @@ static void unknown_option(const char *name, const option *options, size_t count
     put_string(stderr, given);
     nearest_begin(&nearest, given);
     for (i = 0; i < count; i++) nearest_consider(&nearest, options[i].name, strlen(options[i].name));
+    for (i = 0; i < OPENING_OPTIONS && find_command(name)->opens_models; i++) {
+        nearest_consider(&nearest, opening_options[i].name, strlen(opening_options[i].name));
+    }
     put_nearest(stderr, &nearest);
     usage_hint(name);
 }
@@ -276,6 +296,7 @@ int parse_options(const char *name, const option *options, size_t count, int arg
     for (i = 0; i < argc; i++) {
         const char *equals;
         const option *o;
+        size_t bytes;
         if (has_ended || !is_option(argv[i])) {
             argv[kept++] = argv[i];
             continue;
@@ -285,7 +306,9 @@ int parse_options(const char *name, const option *options, size_t count, int arg
             continue;
         }
         equals = strchr(argv[i], '=');
-        o = find_option(options, count, argv[i], equals ? (size_t)(equals - argv[i]) : strlen(argv[i]));
+        bytes = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
+        o = find_option(options, count, argv[i], bytes);
+        if (!o && find_command(name)->opens_models) o = find_option(opening_options, OPENING_OPTIONS, argv[i], bytes);
         if (!o) return unknown_option(name, options, count, argv[i]), -1;
         if (o->flag && !o->value) {
             if (equals) return usage_error(name, "this option takes no value: ", argv[i]), -1;

@@ -3,8 +3,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-int is_hub(const char *given) {
-    return strncmp(given, "hub:", 4) == 0;
+/* ---- options that every command shares which opens models ---------------------------------------------------- */
+
+static struct {
+    int partial, no_index, index_decides;
+    const char *variant;
+} given_options;
+
+const option opening_options[OPENING_OPTIONS] = {{"--partial", &given_options.partial, NULL},
+                                                 {"--no-index", &given_options.no_index, NULL},
+                                                 {"--index-decides", &given_options.index_decides, NULL},
+                                                 {"--variant", NULL, &given_options.variant}};
+
+static st_open_options with_given(const st_open_options *options) {
+    st_open_options o = *options;
+    if (given_options.partial) o.flags |= ST_OPEN_PARTIAL;
+    if (given_options.no_index) o.flags |= ST_OPEN_NO_INDEX;
+    if (given_options.index_decides) o.flags |= ST_OPEN_INDEX_DECIDES;
+    o.variant = given_options.variant;
+    return o;
 }
 
 st_open_options copy_open_options(void) {
@@ -14,16 +31,44 @@ st_open_options copy_open_options(void) {
     return open_options;
 }
 
-st_status open_model(st_model **model, const char *given, const st_open_options *options, st_error *error) {
-    char *repo, *revision;
+/* ---- names ---------------------------------------------------------------------------------------------------- */
+
+static int starts_with(const char *text, const char *start) {
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+int is_hub(const char *given) {
+    return starts_with(given, "hub:") || starts_with(given, "hf://");
+}
+
+/* Ends the text at the first of the character and returns what follows it; NULL if there is none. */
+static char *cut(char *text, int at) {
+    char *found = strchr(text, at);
+    if (!found) return NULL;
+    *found = 0;
+    return found + 1;
+}
+
+/* Opens hub:owner/name[@revision][:path] or hf://owner/name[@revision][/path]. */
+static st_status open_in_hub(st_model **model, const char *given, const st_open_options *options, st_error *error) {
+    char *repo = (char *)calloc(strlen(given) + 1, 1), *path = NULL, *revision, *slash;
     st_status status;
-    if (!is_hub(given)) return st_open(model, given, options, error);
-    repo = (char *)calloc(strlen(given), 1);
     if (!repo) return set_error(error, ST_ERR_MEMORY, "out of memory");
-    strcpy(repo, given + 4);
-    revision = strchr(repo, '@'); /* no repository has @ in its name */
-    if (revision) *revision++ = 0;
-    status = st_open_hub(model, repo, revision, options, error);
+    if (starts_with(given, "hub:")) {
+        strcpy(repo, given + 4);
+        path = cut(repo, ':');
+    } else {
+        strcpy(repo, given + 5);
+        slash = strchr(repo, '/');
+        if (slash) path = cut(slash + 1, '/');
+    }
+    revision = cut(repo, '@'); /* no repository has @ in its name */
+    status = st_open_hub(model, repo, revision, path, options, error);
     free(repo);
     return status;
+}
+
+st_status open_model(st_model **model, const char *given, const st_open_options *options, st_error *error) {
+    const st_open_options all = with_given(options);
+    return is_hub(given) ? open_in_hub(model, given, &all, error) : st_open(model, given, &all, error);
 }

@@ -45,6 +45,28 @@ static const char *sentence_of(const st_error *error, const char *path) {
     return message + begin;
 }
 
+/* Writes a message of the library with the names of flags and calls as the command line has them. */
+static void put_words(FILE *to, const char *text, size_t bytes) {
+    static const char *const words[][2] = {{"ST_OPEN_NO_INDEX", "--no-index"},
+                                           {"ST_OPEN_PARTIAL", "--partial"},
+                                           {"ST_OPEN_INDEX_DECIDES", "--index-decides"},
+                                           {"ST_SAVE_DIRECT", "--direct"},
+                                           {"with st_open_hub as ", "as hub:"}};
+    size_t i, begin = 0, w, n;
+    for (i = 0; i < bytes; i++) {
+        for (w = 0; w < sizeof words / sizeof *words; w++) {
+            n = strlen(words[w][0]);
+            if (n > bytes - i || memcmp(text + i, words[w][0], n) != 0) continue;
+            put_text(to, text + begin, i - begin);
+            fputs(words[w][1], to);
+            begin = i + n;
+            i = begin - 1;
+            break;
+        }
+    }
+    put_text(to, text + begin, bytes - begin);
+}
+
 /* Writes the sentence. A system error that the library gives as a number is written in the system's words. */
 static void put_sentence(FILE *to, const char *text, int sys) {
     char buffer[256], number[48];
@@ -52,10 +74,10 @@ static void put_sentence(FILE *to, const char *text, int sys) {
     const char *words = sys > 0 ? system_error_text(sys, buffer, sizeof buffer) : "";
     tail = (size_t)snprintf(number, sizeof number, " (system error %d)", sys);
     if (!*words || bytes < tail || strcmp(text + bytes - tail, number) != 0) {
-        put_text(to, text, bytes);
+        put_words(to, text, bytes);
         return;
     }
-    put_text(to, text, bytes - tail);
+    put_words(to, text, bytes - tail);
     fputs(" (", to);
     put_string(to, words);
     putc(')', to);

@@ -146,10 +146,13 @@ void stats_put(const stats *s);
 /* ---- opening models (open.c) -------------------------------------------------------------------------------- */
 
 /* Opens what a command line names: with st_open a file, an index or a directory, with st_open_hub
- * hub:owner/name[@revision]. error must not be NULL. */
+ * hub:owner/name[@revision][:path] or hf://owner/name[@revision][/path]. Adds to options what opening_options received.
+ * error must not be NULL. */
 st_status open_model(st_model **model, const char *given, const st_open_options *options, st_error *error);
 st_open_options copy_open_options(void); /* options that accept everything that can be copied */
 int is_hub(const char *given);           /* a file of such a name can be given as ./hub:name */
+enum { OPENING_OPTIONS = 4 };
+extern const option opening_options[OPENING_OPTIONS]; /* parse_options accepts them if the command opens models */
 
 /* ---- messages about errors (report.c) ----------------------------------------------------------------------- */
 
@@ -325,6 +328,7 @@ typedef struct transfer {
     saving saving;
     choice choice;
     const char *in, *out;
+    const char *name;      /* NULL, or what the names of OUT's files start with */
     const st_model *model; /* IN, open */
     void *user;            /* the command's own data */
     int keeps_all;         /* see choice */

@@ -97,6 +97,7 @@ st_status transfer_to_file(transfer *t, st_error *error) {
     if (system_path_kind(t->out) == PATH_DIRECTORY) {
         return set_error(error, ST_ERR_IO, "this is a directory; expected the path of a file");
     }
+    if (t->name) return set_error(error, ST_ERR_ARGUMENT, "OUT is one file: --name is for several");
     return st_save(t->out, &contents, &t->saving.options, error);
 }
 
@@ -121,6 +122,7 @@ st_status transfer_to_directory(transfer *t, st_error *error) {
     }
     made = system_make_directory(t->out);
     t->writes_index = 1;
+    t->saving.options.stem = t->name ? t->name : t->model->stem;
     status = st_save_sharded(t->out, &contents, &t->saving.options, error);
     if (status != ST_OK && made) system_remove_directory(t->out);
     return status;
@@ -220,6 +222,7 @@ static int parse_arguments(transfer *t, const option *extra, size_t extra_count,
                              {"--align", NULL, &t->saving.align},
                              {"--slack", NULL, &t->saving.slack},
                              {"--no-sync", &t->saving.no_sync, NULL},
+                             {"--name", NULL, &t->name},
                              {"--json", &t->saving.json, NULL}};
     enum { COMMON = sizeof common / sizeof *common, MAX_EXTRA = 4 };
     option options[COMMON + MAX_EXTRA];

@@ -59,7 +59,7 @@ static void judge(const shards_scenario *s, st_status status, const st_error *er
     } else if (strstr(error->message, "new model is in place") != NULL) {
         want = "new";
     } else if (strstr(error->message, "hides") == NULL &&
-               strstr(error->message, "model.safetensors is unchanged") == NULL) {
+               strstr(error->message, "older single file is unchanged") == NULL) {
         if (seen.only == UNLINK && seen.forever) { /* temporaries cannot be removed */
         } else if (CHECK(is_untouched())) {
             prepared = s;
