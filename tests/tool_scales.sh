@@ -366,7 +366,7 @@ for place in 0 1 31 63 64 10000 19998; do
     st pack in w=F32:20000:raw --no-sync
     loses 1 1 0 f16 --no-sync
 done
-# elements that the writer's blocks cut in two are counted once: 600,000 of 8.4e37, two bytes each after three bytes
+# elements at the ends of the writer's blocks are counted once: 600,000 of 8.4e37, two bytes each after three bytes
 tr '\0' '\176' </dev/zero | head -c 2400000 >raw
 printf xyz >three
 st pack in b=U8:3:three w=F32:600000:raw --keep-order --no-sync

@@ -76,40 +76,19 @@ static st_status convert_elements(conversion *c, const st_tensor *source, const 
     return ST_OK;
 }
 
-/* Makes one element that a block of the writer cuts in two: copies n of its bytes, from that one on. */
-static st_status convert_part(conversion *c, const st_tensor *source, const st_tensor *t, uint64_t element, size_t byte,
-                              unsigned char *dst, size_t n, st_error *error) {
-    const losses before = c->lost;
-    unsigned char whole[8];
-    st_status status = convert_elements(c, source, t, element, whole, 1, error);
-    memcpy(dst, whole + byte, n);
-    if (byte) c->lost = before; /* counted with its first byte */
-    return status;
-}
-
-/* Writes bytes [offset, offset + n) of the converted tensor to dst. They can begin and end within an element. */
-static st_status convert_bytes(conversion *c, const st_tensor *source, const st_tensor *t, uint64_t offset,
-                               unsigned char *dst, size_t n, st_error *error) {
-    const size_t width = st_dtype_bits(t->dtype) / 8, byte = (size_t)(offset % width);
-    size_t head = byte ? width - byte : 0, tail;
-    st_status status = ST_OK;
-    if (head > n) head = n;
-    if (head) status = convert_part(c, source, t, offset / width, byte, dst, head, error);
-    offset += head, dst += head, n -= head;
-    tail = n % width;
-    if (status == ST_OK) status = convert_elements(c, source, t, offset / width, dst, n / width, error);
-    if (status == ST_OK && tail)
-        status = convert_part(c, source, t, offset / width + n / width, 0, dst + (n - tail), tail, error);
-    return status;
-}
-
+/* offset and n are multiples of the element's size. */
 static int fill(void *user, const st_tensor *t, uint64_t offset, void *dst, size_t n) {
     conversion *c = (conversion *)user;
     const st_model *model = c->transfer->model;
     const st_tensor *source = source_of(model, t);
     st_error error;
-    st_status status = source->dtype == t->dtype ? st_read(model, source, offset, dst, n, &error)
-                                                 : convert_bytes(c, source, t, offset, (unsigned char *)dst, n, &error);
+    st_status status;
+    if (source->dtype == t->dtype) {
+        status = st_read(model, source, offset, dst, n, &error);
+    } else {
+        const size_t width = st_dtype_bits(t->dtype) / 8;
+        status = convert_elements(c, source, t, offset / width, (unsigned char *)dst, n / width, &error);
+    }
     if (status == ST_OK) return 0;
     c->read_error = error;
     return 1;
