@@ -135,7 +135,7 @@ def check_values(tally, to, got, product, what):
 def check_layout(tool, tally, random, layout, to, path):
     dtype, shape, name, scale_name, scale_dtype, scale_shape, blocks = layout
     weight, scale = codes(random, dtype, shape), scale_values(random, scale_dtype, scale_shape)
-    # three bytes before the weight, in the order given, so that blocks of the writer end within elements
+    # three bytes before the weight, in the order given, so that it does not start at a multiple of its element
     write(path, {"b": ("U8", numpy.arange(3, dtype="u1")), name: (dtype, weight), scale_name: (scale_dtype, scale)})
     order = ["--keep-order"] if random.random() < 0.5 else []
     done = tool.run("convert", path, "scaled", "--dtype", to, "--json", *order)
