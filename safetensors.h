@@ -38,6 +38,7 @@
  *   save a model in several files               st_save_sharded
  *   the same from several processes             st_plan_shards, st_save, st_save_index
  *   change the metadata of a file               st_edit_metadata
+ *   change bytes of one tensor in its file      st_overwrite
  *
  * 3 READING
  *       st_model *model;
@@ -87,7 +88,8 @@
  *       if (st_save("new.safetensors", &contents, NULL, &error)) puts(error.message);
  *
  *   Saving is atomic: the old file stays in place until the new one is complete and flushed to the device. The same
- *   input gives the same bytes: those of the reference implementation, with metadata keys sorted.
+ *   input gives the same bytes: those of the reference implementation, with metadata keys sorted. Where the file system
+ *   lacks a call that this needs, such as rename, ST_SAVE_DIRECT writes the file itself.
  *
  *   Data to save is little-endian: on a big-endian machine swap it first, as no call of the library does.
  *   An open model is saved with st_contents_of(model). Tensors without data are read from contents.from or made by
@@ -162,7 +164,7 @@
  *   - A header has at most 100,000,000 bytes, as in the reference implementation (st_open_options.max_header).
  *   - st_scan: 1,024 tensors of up to 16 dimensions, 1,024 metadata entries.
  *   - Names may hold any character, also NUL and terminal escapes: use name_bytes, and escape names before printing.
- *   - What a crash leaves: see st_save, st_save_sharded, st_edit_metadata.
+ *   - What a crash leaves: see st_save, st_save_sharded, st_edit_metadata, st_overwrite.
  *
  * 12 CONFIGURATION: define before including; none of them changes a struct. [default]
  *   ST_IMPLEMENTATION   compile the functions, in one file of the program      [declarations only]
@@ -523,6 +525,7 @@ typedef struct st_contents { /* what is saved */
 #define ST_SAVE_KEEP_ORDER (1u << 16) /* keep the caller's order of tensors; without the flag: by dtype, then name */
 #define ST_SAVE_NO_SYNC (1u << 17)    /* rename into place without flushing to the device first */
 #define ST_SAVE_IN_PLACE (1u << 18)   /* st_edit_metadata: overwrite the header if the new one fits */
+#define ST_SAVE_DIRECT (1u << 19)     /* write the file itself, without a temporary file and rename: not atomic */
 
 #define ST_SHARD_NAME_BYTES 256 /* enough for every name that st_shard_name makes */
 
@@ -834,11 +837,20 @@ ST_API st_contents st_contents_of(const st_model *model);
  *   ST_ERR_NOT_FOUND  no such directory
  *   ST_ERR_IO         writing failed; if only the last step failed, flushing the directory, the new file is in place
  *   ST_ERR_CANCELLED  progress returned non-zero
- * Files: written as .st-*.tmp in the same directory, mode 0600; the file then gets the permissions of the regular file
- * that it replaces, else those of the umask, and is renamed. Setuid, setgid and sticky bits are never kept; write
- * permission for group and others only if the old file belongs to the user who saves. A symbolic link is replaced, not
- * followed. A crash leaves the old file or the new one, and perhaps the temporary file. On Windows a file that is open
- * or mapped cannot be replaced: ST_ERR_IO.
+ * Files: written as .st-*.tmp in the same directory, mode 0600. The file then gets the owner, the group and the
+ * permissions of the regular file that it replaces, else those of the umask, and is renamed. Setuid, setgid and sticky
+ * bits are never kept. If the process may not keep the owner, write permission for group and others is dropped; if it
+ * may not keep the group, the new group gets no more permissions than others. File systems without permissions,
+ * preallocation or fsync of directories are no error. A crash leaves the old file or the new one, and perhaps the
+ * temporary file. On Windows a file that is open or mapped cannot be replaced: ST_ERR_IO.
+ * A symbolic link to a regular file, or to nothing, is replaced, not followed. A FIFO, a character device (NUL, CON and
+ * pipes on Windows), or a link to one, is never replaced: it is written from the first byte to the last. Opening a FIFO
+ * waits for its reader; a reader that goes away raises SIGPIPE. Directories, sockets, block devices and the links of
+ * the system to open regular files (/dev/stdout) are refused.
+ * ST_SAVE_DIRECT writes the file itself, from the first byte to the last: no temporary file, no rename, no changed
+ * permissions; where the file system lacks fsync, none either. It is not atomic: an error or a crash leaves a file that
+ * is shorter than its header says, and so does not open. A symbolic link, a file with several names and a file of
+ * contents->from fail with ST_ERR_UNSUPPORTED. Do not save data that is mapped from the same file.
  * Memory: 80 bytes a tensor and a pair, and a buffer of up to 1 MiB. Threads: any, for different paths. Cost: O(n log
  * n) in tensors, whatever their names. */
 ST_API st_status st_save(const char *path, const st_contents *contents, const st_save_options *options,
@@ -867,7 +879,8 @@ ST_API st_status st_shard_name(const char *stem, uint32_t shard, uint32_t shard_
  *   directory  must exist
  *   contents   metadata goes to every shard. index goes to the metadata of the index, beside total_size, which is
  *              computed; values are JSON text, such as "\"pt\"", and are written as given
- *   options    not allowed: ST_SAVE_IN_PLACE, sink, work. progress counts the bytes of all files.
+ *   options    not allowed: ST_SAVE_IN_PLACE, ST_SAVE_DIRECT, sink, work. progress counts the bytes of all
+ *              files.
  *              stem takes the place of "model" in all names: a file name of up to 200 bytes that is valid on every
  *              system. With a variant, such as "model.fp16", the index is model.safetensors.index.fp16.json, or
  *              model.fp16.safetensors.index.json if the directory holds such a one. NULL: the stem of contents->from,
@@ -929,11 +942,11 @@ ST_API const st_tensor *st_writer_next(const st_writer *writer);
  *         ST_ERR_IO        final: the writer can only be closed */
 ST_API st_status st_writer_write(st_writer *writer, const void *bytes, size_t n, st_error *error);
 
-/* Writes the next n bytes of the declared tensor that has the name of `tensor`, whose other fields are not used. Files
- * only; must not be mixed with st_writer_write.
+/* Writes the next n bytes of the declared tensor that has the name of `tensor`, whose other fields are not used. Must
+ * not be mixed with st_writer_write.
  * Errors: ST_ERR_NOT_FOUND    no such tensor
  *         ST_ERR_ARGUMENT     more bytes than the tensor lacks
- *         ST_ERR_UNSUPPORTED  the output is a sink
+ *         ST_ERR_UNSUPPORTED  the output is a sink, a FIFO or a device, or ST_SAVE_DIRECT is set
  * Threads: different tensors may be written by different threads. Cost: one system call; use large blocks. */
 ST_API st_status st_writer_write_to(st_writer *writer, const st_tensor *tensor, const void *bytes, size_t n,
                                     st_error *error);
@@ -942,7 +955,8 @@ ST_API st_status st_writer_write_to(st_writer *writer, const st_tensor *tensor, 
  * Errors: ST_ERR_STATE  bytes are missing, or a write failed before */
 ST_API st_status st_writer_finish(st_writer *writer, st_error *error);
 
-/* Closes a writer and frees it. Without a successful st_writer_finish no file remains. NULL is allowed. */
+/* Closes a writer and frees it. Without a successful st_writer_finish no file remains, except with ST_SAVE_DIRECT. NULL
+ * is allowed. */
 ST_API void st_writer_close(st_writer *writer);
 
 /* Replaces the metadata of a file. Tensors, their bytes and their order stay; fields unknown to the format are dropped.
@@ -958,6 +972,24 @@ ST_API void st_writer_close(st_writer *writer);
  *   ST_ERR_IO           also: the file was replaced or changed while it was being edited */
 ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
                                   const st_save_options *options, st_error *error);
+
+/* Overwrites bytes [offset, offset + n) of one tensor in the file that holds it. Nothing else in the file changes.
+ *   path     as st_open: a file, an index or a directory; the model is validated before a byte is written
+ *   name     of the tensor, NUL-terminated
+ *   offset   of the first byte, from the start of the tensor
+ *   bytes    n bytes, little-endian, as they are stored; NULL only if n is 0
+ *   options  allowed: ST_SAVE_NO_SYNC, allocator. NULL: defaults
+ * A crash during the call can leave any mixture of old and new bytes in that range; the header and all other bytes stay
+ * as they were. Close an open model first, or read the bytes again: a mapping may show the new bytes.
+ * Errors: as st_open, and
+ *   ST_ERR_NOT_FOUND    also: no such tensor
+ *   ST_ERR_ARGUMENT     also: the range ends past the tensor; nothing is written
+ *   ST_ERR_UNSUPPORTED  the file is a symbolic link or has several names; built with ST_NO_FILES
+ *   ST_ERR_IO           also: the file was replaced or changed meanwhile; after a failed write bytes of the range may
+ *                       have changed
+ * Cost: that of st_open with ST_OPEN_NO_MAP, one write, and a flush to the device. */
+ST_API st_status st_overwrite(const char *path, const char *name, uint64_t offset, const void *bytes, size_t n,
+                              const st_save_options *options, st_error *error);
 
 #endif /* ST_NO_WRITER */
 
@@ -1151,8 +1183,9 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_PREFETCH(address) ((void)(address))
 #endif
 
-#define STI_NO_OFFSET UINT64_MAX                          /* no position */
-#define STI_DEFAULT_LIMIT 100000000u                      /* header bytes; fixed by the format */
+#define STI_NO_OFFSET UINT64_MAX     /* no position */
+#define STI_DEFAULT_LIMIT 100000000u /* header bytes; fixed by the format */
+#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | ST_SAVE_DIRECT)
 #define STI_OPEN_FLAGS ((ST_OPEN_INDEX_DECIDES << 1) - 1) /* all of them */
 
 /* private codes beside ST_IO_* */
@@ -1160,6 +1193,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_IO_EXISTS (-7)   /* the name is taken */
 #define STI_IO_CHANGED (-8)  /* the path no longer leads to the file that was opened first */
 #define STI_IO_DANGLING (-9) /* a symbolic link to a missing file */
+#define STI_IO_SOURCE (-10)  /* the file would be emptied before it is read */
 
 #if defined(ST_NO_ERROR_TEXT)
 #define STI_TEXT(text) "" /* not NULL, which means "no error" in some functions */
@@ -1633,6 +1667,10 @@ static int sti_json_peek(sti_json *j) {
  * with ST_ERR_JSON. */
 STI_COLD static st_status sti_json_fail_type(sti_json *j, const char *sentence) {
     int c = sti_json_byte(j);
+    if (c == 0) sentence = STI_TEXT("expected JSON text, found a NUL byte");
+    if (j->end - j->at >= 3 && ST_MEMCMP(j->at, "\xEF\xBB\xBF", 3) == 0) {
+        sentence = STI_TEXT("expected JSON text, found a byte order mark: save the file without it");
+    }
     int is_value =
         c == '{' || c == '[' || c == '"' || c == '-' || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n';
     return sti_json_fail(j, is_value ? ST_ERR_SCHEMA : ST_ERR_JSON, sentence);
@@ -2665,13 +2703,18 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *has_next) {
 #endif
     for (;;) {
         s = h->begun ? sti_json_next(j, '{', has_next)
-                     : sti_json_enter(j, '{', has_next, STI_TEXT("the header is not a JSON object"));
+                     : sti_json_enter(j, '{', has_next,
+                                      j->at == j->end ? STI_TEXT("the header length is 0: is the download finished?")
+                                                      : STI_TEXT("the header is not a JSON object"));
         h->begun = 1;
         if (s != ST_OK) return s;
         if (!*has_next) {
             return sti_json_peek(j) < 0
                        ? ST_OK
-                       : sti_json_fail(j, ST_ERR_JSON, STI_TEXT("unexpected text after the header's JSON object"));
+                       : sti_json_fail(j, ST_ERR_JSON,
+                                       sti_json_byte(j) ? STI_TEXT("unexpected text after the header's JSON object")
+                                                        : STI_TEXT("NUL bytes after the header's JSON object: "
+                                                                   "the header is padded with spaces only"));
         }
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
         e->key = key.place;
@@ -2752,8 +2795,8 @@ static st_status sti_header_measure(const unsigned char *first, uint64_t file_by
 
 /* returns the largest header accepted under these options; never more than 32-bit offsets can address */
 static uint32_t sti_header_limit(const st_open_options *o) {
-    const uint64_t limit = o->max_header ? o->max_header : STI_DEFAULT_LIMIT;
-    return limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
+    const uint32_t limit = o->max_header < UINT32_MAX ? (uint32_t)o->max_header : UINT32_MAX;
+    return limit ? limit : STI_DEFAULT_LIMIT;
 }
 
 static st_status sti_header_utf8(const unsigned char *text, size_t n, st_error *error) {
@@ -3511,7 +3554,7 @@ static int sti_offset_less(const void *context, const void *a, const void *b) {
 /* ---- 13 system ------------------------------------------------------------------------------------------------------
  * The default st_files, for POSIX and for Windows. Both parts define the same functions; no other room names a system.
  * Functions return 0, an ST_IO_* or STI_IO_* code, or the error code of the system (errno, GetLastError).
- * uses: 5, 6
+ * uses: 5, 6, 11
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_TRANSFER_BYTES 0x40000000u /* per system call: some systems refuse requests of 2 GiB and more */
 
@@ -3538,8 +3581,13 @@ typedef struct sti_target { /* a file being written */
     void *handle;
     unsigned mode; /* POSIX: the final permissions */
     int open;
-    int named; /* 1 once the file has its final name */
+    int named;  /* 1 once the file has its final name: at once if it is written without a temporary file */
+    int stream; /* a FIFO or a character device */
 } sti_target;
+
+/* How sti_system_create writes to a path: through a temporary file; the same, but to a stream without; or always
+ * without, from the first byte to the last. */
+enum sti_way { STI_REPLACE, STI_REPLACE_OR_STREAM, STI_DIRECT };
 #endif
 
 #if STI_OS_POSIX
@@ -3708,39 +3756,91 @@ static unsigned long sti_system_process_id(void) {
     return (unsigned long)getpid();
 }
 
-#define STI_NO_MODE 01000u /* no file to replace; no permission has this bit */
-
-/* Sets *mode to the permissions that a file replacing the one at path gets, or to STI_NO_MODE. The new file belongs to
- * this process: setuid, setgid and sticky bits are dropped, and so is write permission for group and others if another
- * user owns the old file. */
-static int sti_system_mode_of(const char *path, mode_t *mode) {
-    struct stat info;
-    *mode = STI_NO_MODE;
-    if (lstat(path, &info) != 0) return errno == ENOENT ? 0 : sti_system_code(errno);
-    if (S_ISDIR(info.st_mode)) return EISDIR;
-    if (S_ISREG(info.st_mode)) *mode = info.st_mode & (info.st_uid == geteuid() ? 0777 : 0755);
-    return S_ISREG(info.st_mode) || S_ISLNK(info.st_mode) ? 0 : ST_IO_NOT_A_FILE;
+/* Returns 1 for the codes with which a file system refuses a call that it lacks. */
+static int sti_system_is_lacking(int code) {
+    return code == EPERM || code == EINVAL || code == ENOSYS || code == ENOTSUP || code == EOPNOTSUPP;
 }
 
-/* Creates the file temp, which will replace path. Fails with STI_IO_EXISTS if temp exists. */
-static int sti_system_create(const char *path, const char *temp, sti_target *t) {
+/* Sets the permissions of an open file. A failure is no error: some file systems have none. */
+STI_COLD static void sti_system_permit(int fd, mode_t mode) {
+    while (fchmod(fd, mode) != 0 && errno == EINTR) {}
+}
+
+/* Describes the regular file or the stream at path. st_mode 0: nothing is there, or a symbolic link to a regular file
+ * or to nothing, which a save replaces. Anything else is refused, and so are the system's links to open files, such as
+ * /dev/stdout. */
+STI_COLD static int sti_system_look(const char *path, struct stat *old) {
+    const sti_span s = sti_span_of(path);
+    int is_link = 0, code = lstat(path, old) == 0 ? 0 : errno == ENOENT ? ENOENT : sti_system_code(errno);
+    if (!code && S_ISLNK(old->st_mode)) {
+        is_link = 1;
+        code = stat(path, old) == 0 ? 0 : sti_system_code(errno) == ST_IO_NOT_FOUND ? ENOENT : errno;
+    }
+    if (code && code != ENOENT) return code;
+    if (code || (is_link && S_ISREG(old->st_mode))) {
+        ST_MEMSET(old, 0, sizeof *old);
+        return !code && (sti_starts_with(s, "/dev/fd/", 8) || sti_starts_with(s, "/dev/std", 8) ||
+                         sti_starts_with(s, "/proc/", 6))
+                   ? ST_IO_NOT_A_FILE
+                   : 0;
+    }
+    if (S_ISDIR(old->st_mode)) return EISDIR;
+    return S_ISREG(old->st_mode) || S_ISFIFO(old->st_mode) || S_ISCHR(old->st_mode) ? 0 : ST_IO_NOT_A_FILE;
+}
+
+/* Opens path itself: a stream, or, with ST_SAVE_DIRECT, a regular file, which is emptied or created. Opening a FIFO
+ * waits for its reader. */
+STI_COLD static int sti_system_open_direct(const char *path, const struct stat *old, sti_target *t) {
     struct stat info;
-    mode_t mode;
-    int fd, code = sti_system_mode_of(path, &mode);
-    if (code) return code;
-    do { /* private until complete; a file that replaces nothing takes its final mode from the umask, through 0666 */
-        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode == STI_NO_MODE ? 0666 : 0600);
+    int fd, code = 0;
+    t->stream = old->st_mode != 0 && !S_ISREG(old->st_mode);
+    if (!t->stream && old->st_nlink > 1) return STI_IO_LINKED;
+    do {
+        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (t->stream ? 0 : O_CREAT | O_TRUNC | O_NOFOLLOW), 0666);
     } while (fd < 0 && errno == EINTR);
-    if (fd < 0) return errno == EEXIST ? STI_IO_EXISTS : sti_system_code(errno);
-    if (fstat(fd, &info) != 0 || fchmod(fd, 0600) != 0) {
+    if (fd < 0) return errno == ELOOP || errno == EMLINK ? STI_IO_LINKED : sti_system_code(errno);
+    if (fstat(fd, &info) != 0) {
         code = errno;
-        (void)close(fd);
-        (void)unlink(temp);
-        return code;
+    } else if ((info.st_mode & S_IFMT) != (t->stream ? old->st_mode & S_IFMT : S_IFREG)) {
+        code = STI_IO_CHANGED;
     }
     t->handle = (void *)(intptr_t)fd;
-    t->mode = (unsigned)(mode == STI_NO_MODE ? info.st_mode & 0777 : mode);
+    t->open = t->named = 1;
+    return code;
+}
+
+/* Gives the new file `info` the owner and the group of the file that it replaces, where this process may, and returns
+ * the permissions that it gets. They are those of the old file without setuid, setgid and sticky bits; if the owner
+ * cannot stay, also without write permission for group and others; if the group cannot stay, the new group gets no more than
+ * others. */
+STI_COLD static unsigned sti_system_inherit(int fd, const struct stat *old, const struct stat *info) {
+    unsigned mode = (unsigned)old->st_mode & 0777;
+    if (old->st_uid == info->st_uid && old->st_gid == info->st_gid) return mode;
+    if (fchown(fd, old->st_uid, old->st_gid) == 0) return mode;
+    if (old->st_uid != info->st_uid) mode &= 0755;
+    if (fchown(fd, (uid_t)-1, old->st_gid) != 0) mode &= 0707 | (mode & 7) << 3;
+    return mode;
+}
+
+/* Creates the file temp, which will replace path, or opens path itself, and sets t->named then. Fails with
+ * STI_IO_EXISTS if temp exists, and with STI_IO_LINKED if path must be written in place and is a link or has several
+ * names. After an error t may be open. */
+STI_COLD static int sti_system_create(const char *path, const char *temp, enum sti_way way, sti_target *t) {
+    struct stat old, info;
+    int fd, code = sti_system_look(path, &old);
+    if (code) return code;
+    if (way == STI_DIRECT || (old.st_mode && !S_ISREG(old.st_mode))) {
+        return way == STI_REPLACE ? ST_IO_NOT_A_FILE : sti_system_open_direct(path, &old, t);
+    }
+    do { /* private until complete; a file that replaces nothing takes its final mode from the umask, through 0666 */
+        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, old.st_mode ? 0600 : 0666);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0) return errno == EEXIST ? STI_IO_EXISTS : sti_system_code(errno);
+    t->handle = (void *)(intptr_t)fd;
     t->open = 1;
+    if (fstat(fd, &info) != 0) return errno;
+    sti_system_permit(fd, 0600);
+    t->mode = old.st_mode ? sti_system_inherit(fd, &old, &info) : (unsigned)info.st_mode & 0777;
     return 0;
 }
 
@@ -3757,11 +3857,13 @@ static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
     return 0;
 }
 
+/* Writes n bytes at an offset, or, to a target without a temporary file, at its end. */
 static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
     const int fd = (int)(intptr_t)t->handle;
     const unsigned char *in = (const unsigned char *)src;
     while (n) {
-        ssize_t written = pwrite(fd, in, n < STI_TRANSFER_BYTES ? n : STI_TRANSFER_BYTES, (off_t)offset);
+        const size_t most = n < STI_TRANSFER_BYTES ? n : STI_TRANSFER_BYTES;
+        ssize_t written = t->named ? write(fd, in, most) : pwrite(fd, in, most, (off_t)offset);
         if (written == 0) return EIO;
         if (written < 0 && errno != EINTR) return errno;
         if (written < 0) continue;
@@ -3790,17 +3892,27 @@ STI_COLD static int sti_system_close_target(sti_target *t) {
     return close((int)(intptr_t)t->handle) == 0 || errno == EINTR ? 0 : errno; /* EINTR: closed anyway */
 }
 
-/* Sets the final permissions, flushes the file if sync is set, and closes it. */
-static int sti_system_finish_file(sti_target *t, int sync) {
-    int code = fchmod((int)(intptr_t)t->handle, (mode_t)t->mode) == 0 ? 0 : errno;
-    if (!code && sync) code = sti_system_flush((int)(intptr_t)t->handle);
-    return code ? code : sti_system_close_target(t);
+/* Sets the final permissions of a temporary file. */
+static void sti_system_publish(const sti_target *t) {
+    if (!t->named) sti_system_permit((int)(intptr_t)t->handle, (mode_t)t->mode);
+}
+
+/* Flushes the file to the device. With ST_SAVE_DIRECT a file system may lack this. */
+static int sti_system_sync(const sti_target *t) {
+    const int code = sti_system_flush((int)(intptr_t)t->handle);
+    return t->named && sti_system_is_lacking(code) ? 0 : code;
 }
 
 /* Moves temp to path and atomically replaces a file that exists there. */
 STI_COLD static int sti_system_rename(const char *temp, const char *path, int sync) {
     (void)sync;
     return rename(temp, path) == 0 ? 0 : errno;
+}
+
+/* Returns the sentence about a rename that failed with this code. */
+static const char *sti_system_rename_sentence(int code, const char *otherwise) {
+    (void)code;
+    return otherwise;
 }
 
 static int sti_system_unlink(const char *path) {
@@ -3817,7 +3929,7 @@ STI_COLD static int sti_system_sync_directory(char *temp) {
     if (fd < 0) return errno;
     code = sti_system_flush(fd);
     (void)close(fd);
-    return code == EINVAL || code == ENOTSUP ? 0 : code; /* not supported by some file systems */
+    return sti_system_is_lacking(code) ? 0 : code;
 }
 
 /* Opens an existing file for writing. Fails with STI_IO_LINKED for a symbolic link or a file with several hard links,
@@ -3837,10 +3949,6 @@ static int sti_system_open_in_place(const char *path, const st_io *validated, st
     t->open = 1;
     if (code) (void)sti_system_close_target(t);
     return code;
-}
-
-static int sti_system_sync(sti_target *t) {
-    return sti_system_flush((int)(intptr_t)t->handle);
 }
 
 #endif
@@ -4053,15 +4161,45 @@ static unsigned long sti_system_process_id(void) {
     return GetCurrentProcessId();
 }
 
-static int sti_system_create(const char *path, const char *temp, sti_target *t) {
+/* Checks a file that was opened to be written in place. */
+static int sti_system_check_in_place(HANDLE h, BY_HANDLE_FILE_INFORMATION *info) {
+    if (!GetFileInformationByHandle(h, info)) return (int)GetLastError();
+    return (info->dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) || info->nNumberOfLinks > 1 ? STI_IO_LINKED : 0;
+}
+
+/* Opens path itself if it is a stream (NUL, CON, a pipe), or for ST_SAVE_DIRECT. Otherwise t->named stays 0. */
+STI_COLD static int sti_system_open_direct(const wchar_t *path, enum sti_way way, sti_target *t) {
+    BY_HANDLE_FILE_INFORMATION info;
+    const HANDLE h = CreateFileW(path, GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                                 way == STI_DIRECT ? OPEN_ALWAYS : OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    int code;
+    if (h == INVALID_HANDLE_VALUE) return way == STI_DIRECT ? sti_system_code(GetLastError()) : 0;
+    t->stream = GetFileType(h) != FILE_TYPE_DISK;
+    if (!t->stream && way != STI_DIRECT) {
+        (void)CloseHandle(h);
+        return 0;
+    }
+    t->handle = h;
+    t->open = t->named = 1;
+    if (t->stream) return way == STI_REPLACE ? ST_IO_NOT_A_FILE : 0;
+    code = sti_system_check_in_place(h, &info);
+    return code ? code : SetEndOfFile(h) ? 0 : (int)GetLastError();
+}
+
+STI_COLD static int sti_system_create(const char *path, const char *temp, enum sti_way way, sti_target *t) {
     sti_wide_path wide;
     DWORD attributes;
     HANDLE h;
     int code = sti_wide_path_init(&wide, path);
     if (code) return code;
     attributes = GetFileAttributesW(wide.text);
+    if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) {
+        code = ERROR_ACCESS_DENIED;
+    } else {
+        code = sti_system_open_direct(wide.text, way, t);
+    }
     sti_wide_path_free(&wide);
-    if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return ERROR_ACCESS_DENIED;
+    if (code || t->named) return code;
     code = sti_wide_path_init(&wide, temp);
     if (code) return code;
     h = CreateFileW(wide.text, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
@@ -4090,7 +4228,7 @@ static int sti_system_write(const sti_target *t, uint64_t offset, const void *sr
         OVERLAPPED position = sti_system_overlapped(offset);
         DWORD written = 0;
         if (!WriteFile((HANDLE)t->handle, in, n < STI_TRANSFER_BYTES ? (DWORD)n : STI_TRANSFER_BYTES, &written,
-                       &position)) {
+                       t->stream ? NULL : &position)) {
             return (int)GetLastError();
         }
         if (written == 0) return ERROR_WRITE_FAULT;
@@ -4101,18 +4239,18 @@ static int sti_system_write(const sti_target *t, uint64_t offset, const void *sr
     return 0;
 }
 
-static int sti_system_sync(sti_target *t) {
-    return FlushFileBuffers((HANDLE)t->handle) ? 0 : (int)GetLastError();
+static void sti_system_publish(const sti_target *t) {
+    (void)t; /* permissions come from the directory */
+}
+
+static int sti_system_sync(const sti_target *t) {
+    const DWORD error = FlushFileBuffers((HANDLE)t->handle) ? 0 : GetLastError();
+    return t->named && (error == ERROR_INVALID_FUNCTION || error == ERROR_NOT_SUPPORTED) ? 0 : (int)error;
 }
 
 STI_COLD static int sti_system_close_target(sti_target *t) {
     t->open = 0;
     return CloseHandle((HANDLE)t->handle) ? 0 : (int)GetLastError();
-}
-
-static int sti_system_finish_file(sti_target *t, int sync) {
-    int code = sync ? sti_system_sync(t) : 0;
-    return code ? code : sti_system_close_target(t);
 }
 
 static int sti_system_rename(const char *temp, const char *path, int sync) {
@@ -4128,6 +4266,12 @@ static int sti_system_rename(const char *temp, const char *path, int sync) {
     }
     sti_wide_path_free(&from);
     return code;
+}
+
+static const char *sti_system_rename_sentence(int code, const char *otherwise) {
+    return code == ERROR_ACCESS_DENIED || code == ERROR_SHARING_VIOLATION || code == ERROR_USER_MAPPED_FILE
+               ? STI_TEXT("the file is open or mapped by a program: close the model first (or it is read-only)")
+               : otherwise;
 }
 
 static int sti_system_unlink(const char *path) {
@@ -4157,11 +4301,8 @@ static int sti_system_open_in_place(const char *path, const st_io *validated, st
     if (code) return code;
     t->handle = h;
     t->open = 1;
-    if (!GetFileInformationByHandle(h, &info)) {
-        code = (int)GetLastError();
-    } else if ((info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) || info.nNumberOfLinks > 1) {
-        code = STI_IO_LINKED;
-    } else {
+    code = sti_system_check_in_place(h, &info);
+    if (!code) {
         sti_system_identify(&info, &opened);
         if (!sti_is_same_file(&opened, validated)) code = STI_IO_CHANGED;
     }
@@ -4178,6 +4319,7 @@ static int sti_system_open_in_place(const char *path, const st_io *validated, st
 static void sti_system_discard(sti_target *t, const char *temp) {
     if (t->open) (void)sti_system_close_target(t);
     if (!t->named) (void)sti_system_unlink(temp);
+    t->named = t->stream = 0;
 }
 #endif
 
@@ -4305,12 +4447,6 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
         s = ST_ERR_NOT_FOUND;
         sentence = STI_TEXT("no such file");
         break;
-#if !defined(ST_NO_FILES)
-    case STI_IO_DANGLING:
-        s = ST_ERR_NOT_FOUND;
-        sentence = STI_TEXT("symbolic link to a missing file: is the download finished?");
-        break;
-#endif
     case ST_IO_NOT_UTF8:
         s = ST_ERR_UTF8;
         sentence = STI_TEXT("path is not UTF-8");
@@ -4321,6 +4457,20 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
         break;
     case ST_IO_NOT_A_FILE: sentence = STI_TEXT("not a regular file, but a pipe, a device or a directory"); break;
     case ST_IO_ENDED: sentence = STI_TEXT("file became shorter after it was opened"); break;
+#if !defined(ST_NO_FILES)
+    case STI_IO_DANGLING:
+        s = ST_ERR_NOT_FOUND;
+        sentence = STI_TEXT("symbolic link to a missing file: is the download finished?");
+        break;
+    case STI_IO_SOURCE:
+        s = ST_ERR_UNSUPPORTED;
+        sentence = STI_TEXT("cannot write in place: the tensors are read from this file");
+        break;
+    case STI_IO_LINKED:
+        s = ST_ERR_UNSUPPORTED;
+        sentence = STI_TEXT("cannot write in place: the file is a symbolic link or has several names");
+        break;
+#endif
     case STI_IO_CHANGED: sentence = STI_TEXT("file was replaced, changed or removed after it was opened"); break;
     default: break;
     }
@@ -4627,14 +4777,15 @@ STI_COLD static st_status sti_explain_format(const sti_opening *o, st_status sta
     return sti_format_override(first, status, o->error);
 }
 
-/* Begins every call that opens a model: initializes `o` and checks the arguments. */
+/* Begins every call that opens a model: initializes `o` and checks the arguments. source: 2 is a path, 1 another, 0 no
+ * source. */
 STI_NOINLINE static st_status sti_open_begin(sti_opening *o, st_model **model, const char *label,
-                                             const st_open_options *options, int has_source, st_error *error) {
+                                             const st_open_options *options, int source, st_error *error) {
     static const st_open_options defaults = {0, 0, NULL, {NULL, 0}, NULL, NULL};
     const st_open_options *given = options ? options : &defaults;
     const unsigned map_flags = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
-    const int is_valid = model && has_source && !(given->flags & ~(unsigned)STI_OPEN_FLAGS) &&
-                         (given->flags & map_flags) != map_flags &&
+    const int is_valid = model && source && (source == 2 || !given->variant) &&
+                         !(given->flags & ~(unsigned)STI_OPEN_FLAGS) && (given->flags & map_flags) != map_flags &&
                          (!given->allocator || (given->allocator->alloc && given->allocator->free)) &&
                          (!given->files || (given->files->open && given->files->close));
     if (model) *model = NULL;
@@ -4696,8 +4847,7 @@ static int sti_io_is_readable(const st_io *io) {
 ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, const st_open_options *options,
                                 st_error *error) {
     sti_opening o;
-    st_status s =
-        sti_open_begin(&o, model, "(memory)", options, (bytes || !n) && !(options && options->variant), error);
+    st_status s = sti_open_begin(&o, model, "(memory)", options, bytes || !n, error);
     o.single.io.mapped = bytes;
     o.single.io.bytes = n;
     return sti_open_end(&o, model, s == ST_OK ? sti_open_source(&o) : s);
@@ -4705,8 +4855,7 @@ ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, c
 
 ST_API st_status st_open_io(st_model **model, const st_io *io, const st_open_options *options, st_error *error) {
     sti_opening o;
-    st_status s = sti_open_begin(&o, model, "(callbacks)", options,
-                                 io && sti_io_is_readable(io) && !(options && options->variant), error);
+    st_status s = sti_open_begin(&o, model, "(callbacks)", options, io && sti_io_is_readable(io), error);
     if (io) o.single.io = *io;
     return sti_open_end(&o, model, s == ST_OK ? sti_open_source(&o) : s);
 }
@@ -4724,6 +4873,11 @@ static sti_span sti_file_name(const char *path) {
 static int sti_ends_with(sti_span s, const char *end) {
     const sti_span e = sti_span_of(end);
     return s.n >= e.n && ST_MEMCMP(s.at + (s.n - e.n), end, e.n) == 0;
+}
+
+static int sti_begins_with(sti_span s, const char *start) {
+    const sti_span e = sti_span_of(start);
+    return s.n >= e.n && ST_MEMCMP(s.at, start, e.n) == 0;
 }
 
 static int sti_is_one_of(char c, const char *set) {
@@ -4777,7 +4931,7 @@ STI_COLD static uint32_t sti_split_shard_name(sti_span name, sti_shard_parts *sh
         parts.prefix = sti_span_from(name.at, i);
         parts.digits = sti_parse_digits(&rest, &parts.number);
         parts.rest = rest;
-        if (!parts.digits || !sti_starts_with(rest, "-of-", 4)) continue;
+        if (!parts.digits || !sti_begins_with(rest, "-of-")) continue;
         rest = sti_drop_first(rest, 4);
         parts.total_digits = sti_parse_digits(&rest, &parts.total);
         if (!parts.total_digits) continue;
@@ -4805,7 +4959,7 @@ STI_COLD static int sti_split_file_name(sti_span name, sti_file_parts *m) {
         m->base = shard.prefix;
         m->variant = shard.variant;
     } else if (m->is_index) {
-        while (i < name.n && !sti_starts_with(sti_drop_first(name, i), STI_INDEX_MARK, sizeof STI_INDEX_MARK - 1)) i++;
+        while (i < name.n && !sti_begins_with(sti_drop_first(name, i), STI_INDEX_MARK)) i++;
         if (i == name.n) return 0;
         m->base.n = i;
         m->variant = sti_drop_first(name, i + sizeof STI_INDEX_MARK - 1);
@@ -5644,9 +5798,9 @@ STI_COLD static st_status sti_listing_fail(sti_listing *l) {
         }
     } else if (l->shards) {
         sti_error_append(o->error, " ", sti_span_of(l->sets.name));
-    } else if (sti_starts_with(name, "models--", 8)) { /* models--owner--name */
+    } else if (sti_begins_with(name, "models--")) { /* models--owner--name */
         sti_span owner = name = sti_drop_first(name, 8);
-        for (owner.n = 0; owner.n < name.n && !sti_starts_with(sti_drop_first(name, owner.n), "--", 2);) owner.n++;
+        for (owner.n = 0; owner.n < name.n && !sti_begins_with(sti_drop_first(name, owner.n), "--");) owner.n++;
         sti_error_append(o->error, "; a repository of the Hugging Face cache is opened with st_open_hub as ", owner);
         if (owner.n < name.n) sti_error_append(o->error, "/", sti_drop_first(name, owner.n + 2));
     } else if (o->is_system && o->error) {
@@ -5729,7 +5883,7 @@ static st_status sti_open_path(sti_opening *o, const char *path) {
 
 ST_API st_status st_open(st_model **model, const char *path, const st_open_options *options, st_error *error) {
     sti_opening o;
-    st_status s = sti_open_begin(&o, model, path ? path : "st_open", options, path != NULL, error);
+    st_status s = sti_open_begin(&o, model, path ? path : "st_open", options, 2 * (path != NULL), error);
     if (s == ST_OK) s = sti_choose_files(&o, options);
     if (s == ST_OK) s = sti_open_path(&o, path);
     return sti_open_end(&o, model, s);
@@ -5891,7 +6045,7 @@ STI_COLD static st_status sti_open_repository(sti_opening *o, const char *repo, 
 ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const char *path,
                              const st_open_options *options, st_error *error) {
     sti_opening o;
-    st_status s = sti_open_begin(&o, model, repo ? repo : "st_open_hub", options, repo != NULL, error);
+    st_status s = sti_open_begin(&o, model, repo ? repo : "st_open_hub", options, 2 * (repo != NULL), error);
 #if defined(ST_NO_FILES)
     (void)revision, (void)path;
     if (s == ST_OK) {
@@ -8103,12 +8257,11 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
 /* ---- 17 writer ------------------------------------------------------------------------------------------------------
  * Planning, writing, streaming, saving and editing. st_save drives the streaming writer; the header's size is found by
  * formatting the header without an output.
- * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14
+ * uses: 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_BUFFER_MAX_BYTES 1048576u
 #define STI_BUFFER_MIN_BYTES 64u      /* with a work buffer */
 #define STI_MAPPED_COPY_BYTES 262144u /* copied per block from a mapping; writing from a mapping is slower */
-#define STI_MIN_ENTRY_BYTES 47u       /* header bytes of a tensor with an empty name and no dimensions */
 #define STI_MIN_PAIR_BYTES 5u         /* header bytes of a metadata pair with empty texts */
 
 typedef struct sti_output_entry { /* a tensor or a metadata pair in the output */
@@ -8163,6 +8316,7 @@ struct st_writer {
     const char *path;         /* the caller's */
     const char *label;        /* name of the output in messages */
 #if !defined(ST_NO_FILES)
+    enum sti_way way;
     sti_target target;
 #endif
     uint32_t serial; /* number in the temporary file's name: the first to try, then the one in use */
@@ -8346,7 +8500,7 @@ STI_COLD static st_status sti_refuse_no_writer(st_error *error) {
 static void sti_writer_count_tensor(st_writer *w, const st_tensor *t) {
     w->data_bytes = sti_add64_saturated(w->data_bytes, t->bytes);
     w->header_min_bytes =
-        sti_add64_saturated(w->header_min_bytes, sti_add_saturated(t->name_bytes, STI_MIN_ENTRY_BYTES + t->rank));
+        sti_add64_saturated(w->header_min_bytes, sti_add_saturated(t->name_bytes, STI_SHORTEST_MEMBER + t->rank));
 }
 
 static void sti_writer_count_pair(st_writer *w, const st_pair *p) {
@@ -8474,10 +8628,20 @@ static st_status sti_writer_list_declared(st_writer *w, st_error *error) {
 /* ---- sequential output through the buffer. These functions return 0 or a code of the system or the sink. */
 
 /* Reports a failed write, after which the writer can only be closed. */
-STI_COLD static st_status sti_writer_fail(st_writer *w, int code, st_error *error) {
+STI_COLD static st_status sti_writer_fail(st_writer *w, int code, const char *sentence, st_error *error) {
     w->stage = STI_FAILED;
-    return sti_error_prepend_path(error, sti_span_of(w->label),
-                                  sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("cannot write the file")));
+    return sti_error_prepend_path(error, sti_span_of(w->label), sti_fail_io(error, code, STI_NO_OFFSET, sentence));
+}
+
+#define STI_CANNOT_WRITE STI_TEXT("cannot write the file")
+#define STI_CANNOT_FLUSH STI_TEXT("cannot flush the file to the device: fsync failed")
+
+/* Returns 1 if the output can only be written front to back, and what is written stays after a failure. */
+static int sti_writer_is_sequential(const st_writer *w) {
+#if !defined(ST_NO_FILES)
+    if (w->stage == STI_WRITING && w->target.named) return 1;
+#endif
+    return w->sink.write != NULL;
 }
 
 static int sti_writer_out(st_writer *w, const void *bytes, size_t n) {
@@ -8723,24 +8887,41 @@ STI_COLD static void sti_temp_name(char *temp, size_t size, const char *path, ui
     sti_put(temp, size, sti_span_of(".tmp"));
 }
 
-/* Creates the temporary file under the first free name and reserves its disk space. */
-static int sti_writer_create_temp(st_writer *w) {
+/* Returns 1 if the path is a file of the model that the tensors are read from. */
+STI_COLD static int sti_writer_reads_target(const st_writer *w) {
+    const sti_model *m = (const sti_model *)(const void *)w->from;
+    int same = 0;
+    size_t i;
+    st_io io;
+    ST_MEMSET(&io, 0, sizeof io);
+    if (!m || !m->is_system || sti_system_open(NULL, w->path, &io) != 0) return 0;
+    for (i = 0; i < m->base.shard_count; i++) same |= sti_is_same_file(&io, &m->files[i].io);
+    sti_system_close(NULL, &io);
+    return same;
+}
+
+/* Opens the output. A temporary file gets the first free name, and its disk space is reserved; a file written in place
+ * gets none, so that it is shorter than its header says until it is complete. */
+static int sti_writer_create(st_writer *w) {
     int tries, code = 0;
+    if (w->way == STI_DIRECT && sti_writer_reads_target(w)) return STI_IO_SOURCE;
     for (tries = 0; tries < 10000; tries++, w->serial++) { /* crashed processes may have left files */
         sti_temp_name(w->temp, w->temp_bytes, w->path, w->serial);
-        code = sti_system_create(w->path, w->temp, &w->target);
+        code = sti_system_create(w->path, w->temp, w->way, &w->target);
         if (code != STI_IO_EXISTS) break;
     }
-    if (!code) code = sti_system_reserve(&w->target, sti_add64_saturated(w->data_offset, w->data_bytes));
+    if (!code && !w->target.named) {
+        code = sti_system_reserve(&w->target, sti_add64_saturated(w->data_offset, w->data_bytes));
+    }
     return code;
 }
 #endif
 
-/* Allocates the buffer and creates the temporary file. */
+/* Allocates the buffer and opens the output. */
 STI_COLD static st_status sti_writer_start(st_writer *w, st_error *error) {
     st_status s = sti_writer_buffer(w, sti_add64_saturated(w->data_offset, w->data_bytes), error);
 #if !defined(ST_NO_FILES)
-    int code = s == ST_OK && !w->sink.write ? sti_writer_create_temp(w) : 0;
+    int code = s == ST_OK && !w->sink.write ? sti_writer_create(w) : 0;
     if (code) {
         s = sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot create the file"));
         if (s == ST_ERR_NOT_FOUND) {
@@ -8778,7 +8959,7 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
     }
     code = sti_writer_emit_header(w);
     if (!code && !w->sink.write) code = sti_writer_flush(w); /* st_writer_write_to writes past the buffer */
-    if (code) return sti_writer_fail(w, code, error);
+    if (code) return sti_writer_fail(w, code, STI_CANNOT_WRITE, error);
     sti_writer_advance(w);
     return sti_succeed(error);
 }
@@ -8843,7 +9024,7 @@ ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_e
                           STI_TOO_MANY_BYTES, error);
     }
     code = sti_writer_push(w, bytes, n);
-    if (code) return sti_writer_fail(w, code, error);
+    if (code) return sti_writer_fail(w, code, STI_CANNOT_WRITE, error);
     sti_writer_count(w, n);
     return sti_succeed(error);
 }
@@ -8873,9 +9054,10 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
     if (!tensor || !tensor->name) return sti_refuse_argument(w->label, tensor ? "tensor->name" : "tensor", error);
     if (!bytes && n) return sti_refuse_argument(w->label, "bytes", error);
     name = sti_span_of_text(tensor->name, tensor->name_bytes);
-    if (w->sink.write) {
+    if (sti_writer_is_sequential(w)) {
         return sti_refuse(w->label, ST_ERR_UNSUPPORTED, name, 0, 0,
-                          STI_TEXT("st_writer_write_to cannot write to a sink"), error);
+                          STI_TEXT("st_writer_write_to cannot write to a sink, to a stream or with ST_SAVE_DIRECT"),
+                          error);
     }
     if (w->stage != STI_WRITING || w->streamed_bytes) return sti_refuse_stage(w, error);
     item = sti_writer_find(w, name);
@@ -8893,7 +9075,7 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
 #endif
     if (code) {
         item->failed = 1; /* not w->stage, which other threads read */
-        return sti_fail_tensor_io(w, name, code, STI_TEXT("cannot write the file"), error);
+        return sti_fail_tensor_io(w, name, code, STI_CANNOT_WRITE, error);
     }
     item->written = sti_add64_saturated(item->written, n);
     return sti_succeed(error);
@@ -8914,9 +9096,16 @@ STI_COLD static st_status sti_writer_complete(st_writer *w, st_error *error) {
     }
     code = sti_writer_flush(w);
 #if !defined(ST_NO_FILES)
-    if (!code && !w->sink.write) code = sti_system_finish_file(&w->target, !(w->options.flags & ST_SAVE_NO_SYNC));
+    if (!code && !w->sink.write) {
+        sti_system_publish(&w->target);
+        if (!(w->options.flags & ST_SAVE_NO_SYNC) && !w->target.stream) {
+            code = sti_system_sync(&w->target);
+            if (code) return sti_writer_fail(w, code, STI_CANNOT_FLUSH, error);
+        }
+        code = sti_system_close_target(&w->target);
+    }
 #endif
-    return code ? sti_writer_fail(w, code, error) : ST_OK;
+    return code ? sti_writer_fail(w, code, STI_CANNOT_WRITE, error) : ST_OK;
 }
 
 ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
@@ -8927,11 +9116,21 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
     if (s != ST_OK) return s;
 #if !defined(ST_NO_FILES)
     if (!w->sink.write) {
-        const int sync = !(w->options.flags & ST_SAVE_NO_SYNC);
-        int code = sti_system_rename(w->temp, w->path, sync);
-        w->target.named = !code;
-        if (!code && sync) code = sti_system_sync_directory(w->temp);
-        if (code) return sti_writer_fail(w, code, error);
+        const int sync = !(w->options.flags & ST_SAVE_NO_SYNC) && !w->target.stream;
+        const char *sentence = w->old_data_offset
+                                   ? STI_TEXT("rename of the temporary file failed; ST_SAVE_IN_PLACE works without")
+                                   : STI_TEXT("rename of the temporary file failed; ST_SAVE_DIRECT works without");
+        int code = w->target.named ? 0 : sti_system_rename(w->temp, w->path, sync);
+        if (code) {
+            return sti_writer_fail(w, code, sti_system_rename_sentence(code, sentence), error);
+        }
+        w->target.named = 1;
+        if (sync) code = sti_system_sync_directory(w->temp);
+        if (code) {
+            return sti_writer_fail(
+                w, code,
+                STI_TEXT("the file is complete, but fsync of its directory failed: a system crash may lose it"), error);
+        }
     }
 #endif
     w->stage = STI_FINISHED;
@@ -8968,6 +9167,7 @@ STI_COLD static st_status sti_save_options_check(const char *label, const st_sav
     } options[] = {{ST_SAVE_KEEP_ORDER, "ST_SAVE_KEEP_ORDER"},
                    {ST_SAVE_NO_SYNC, "ST_SAVE_NO_SYNC"},
                    {ST_SAVE_IN_PLACE, "ST_SAVE_IN_PLACE"},
+                   {ST_SAVE_DIRECT, "ST_SAVE_DIRECT"},
                    {STI_ALLOW_ALIGN, "align"},
                    {STI_ALLOW_SLACK, "slack"},
                    {STI_ALLOW_LIMIT, "max_shard_bytes"},
@@ -8980,7 +9180,7 @@ STI_COLD static st_status sti_save_options_check(const char *label, const st_sav
                           (o->max_shard_bytes ? STI_ALLOW_LIMIT : 0) | (o->work.data ? STI_ALLOW_WORK : 0) |
                           (o->progress ? STI_ALLOW_PROGRESS : 0) | (o->fill ? STI_ALLOW_BYTES : 0) |
                           (o->sink ? STI_ALLOW_SINK : 0) | (o->stem ? STI_ALLOW_STEM : 0);
-    const char *wrong = o->flags & ~(ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)    ? "flags"
+    const char *wrong = o->flags & ~STI_SAVE_FLAGS                                               ? "flags"
                         : (o->align & (o->align - (o->align > 0))) || (o->align && o->align < 8) ? "align"
                         : o->allocator && (!o->allocator->alloc || !o->allocator->free)          ? "allocator"
                         : o->stem && !sti_is_stem(o->stem)                                       ? "stem"
@@ -9029,6 +9229,9 @@ STI_COLD static st_status sti_writer_new(st_writer **writer, const char *path, c
     if (s != ST_OK) return s;
     sti_memory_init(&w->memory, w->options.allocator, w->options.work.data, w->options.work.bytes);
     w->path = path;
+#if !defined(ST_NO_FILES)
+    w->way = w->options.flags & ST_SAVE_DIRECT ? STI_DIRECT : STI_REPLACE_OR_STREAM;
+#endif
     if (w->options.sink) w->sink = *w->options.sink;
     w->header_min_bytes = 2;
     if (contents) {
@@ -9060,9 +9263,10 @@ ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_s
     if (writer) *writer = NULL;
     if (!writer) return sti_refuse_no_writer(error);
     if (options) {
-        s = sti_save_options_check(
-            path ? path : "(sink)", options,
-            ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_WORK | STI_ALLOW_SINK, error);
+        s = sti_save_options_check(path ? path : "(sink)", options,
+                                   ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_DIRECT | STI_ALLOW_LAYOUT |
+                                       STI_ALLOW_WORK | STI_ALLOW_SINK,
+                                   error);
     }
     return s == ST_OK ? sti_writer_new(writer, path, NULL, options, error) : s;
 }
@@ -9126,10 +9330,10 @@ static st_status sti_save_block(st_writer *w, const sti_output_entry *item, uint
     if (t->data) {
         *n = left < most ? left : most; /* in memory, so offsets fit size_t */
         code = sti_writer_push(w, (const unsigned char *)t->data + w->current_written, (size_t)*n);
-        return code ? sti_writer_fail(w, code, error) : ST_OK;
+        return code ? sti_writer_fail(w, code, STI_CANNOT_WRITE, error) : ST_OK;
     }
     if (w->buffered % unit || w->buffer_bytes - w->buffered < unit) code = sti_writer_flush(w);
-    if (code) return sti_writer_fail(w, code, error);
+    if (code) return sti_writer_fail(w, code, STI_CANNOT_WRITE, error);
     available = (w->buffer_bytes - w->buffered) / unit * unit;
     *n = left < available ? left : available;
     if (w->from) {
@@ -9156,7 +9360,9 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
         if (w->options.progress &&
             (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed_bytes), total) != 0) {
             return sti_refuse(w->label, ST_ERR_CANCELLED, sti_span_of(""), 0, 0,
-                              STI_TEXT("cancelled by progress; nothing was changed"), error);
+                              sti_writer_is_sequential(w) ? STI_TEXT("cancelled by progress; the output is incomplete")
+                                                          : STI_TEXT("cancelled by progress; nothing was changed"),
+                              error);
         }
     }
     return ST_OK;
@@ -9184,7 +9390,7 @@ STI_COLD static st_status sti_writer_list_contents(st_writer *w, const st_conten
     w->pair_count = c->metadata_count;
     /* before allocating entries for more tensors than a header can hold */
     s = sti_header_size_check(w->label,
-                              sti_add_saturated(sti_multiply_saturated(c->count, STI_MIN_ENTRY_BYTES),
+                              sti_add_saturated(sti_multiply_saturated(c->count, STI_SHORTEST_MEMBER),
                                                 sti_multiply_saturated(c->metadata_count, STI_MIN_PAIR_BYTES)),
                               error);
     if (s == ST_OK) s = sti_writer_take_entries(w, error);
@@ -9232,8 +9438,8 @@ ST_API st_status st_save(const char *path, const st_contents *contents, const st
     st_status s = sti_contents_check(label, contents, options, error);
     if (s == ST_OK && options) {
         s = sti_save_options_check(label, options,
-                                   ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_WORK |
-                                       STI_ALLOW_SINK | STI_ALLOW_BYTES | STI_ALLOW_PROGRESS,
+                                   ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_DIRECT | STI_ALLOW_LAYOUT |
+                                       STI_ALLOW_WORK | STI_ALLOW_SINK | STI_ALLOW_BYTES | STI_ALLOW_PROGRESS,
                                    error);
     }
     if (s == ST_OK) s = sti_writer_new(&w, path, contents, options, error);
@@ -9286,7 +9492,7 @@ STI_COLD static st_status sti_plan_shards(const char *label, const st_contents *
     (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_LIMIT | STI_ALLOW_PROGRESS | \
      STI_ALLOW_BYTES | STI_ALLOW_STEM)
 
-STI_COLD ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
+ST_API STI_COLD st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
                                          uint32_t *shard_count, st_error *error) {
     const char *label = "(plan)";
     st_save_options o;
@@ -9315,7 +9521,7 @@ STI_COLD static void sti_shard_name(const char *stem, uint32_t shard, uint32_t s
     sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_FILE_SUFFIX));
 }
 
-STI_COLD ST_API st_status st_shard_name(const char *stem, uint32_t shard, uint32_t shard_count, char *dst,
+ST_API STI_COLD st_status st_shard_name(const char *stem, uint32_t shard, uint32_t shard_count, char *dst,
                                         size_t dst_bytes) {
     char name[ST_SHARD_NAME_BYTES];
     size_t n;
@@ -9677,8 +9883,10 @@ STI_COLD static st_status sti_sharded_survey(sti_sharded_save *s) {
 /* Opens a writer of the file s->path. */
 STI_COLD static st_status sti_sharded_writer(sti_sharded_save *s, st_writer **w) {
     st_status status = sti_writer_new(w, s->path, NULL, &s->options, s->error);
-    if (status == ST_OK) (*w)->serial = s->next_serial;
-    return status;
+    if (status != ST_OK) return status;
+    (*w)->serial = s->next_serial;
+    (*w)->way = STI_REPLACE;
+    return ST_OK;
 }
 
 /* Completes the next file under its temporary name. From then on s, not w, renames or removes the file. */
@@ -9747,10 +9955,19 @@ STI_COLD static st_status sti_sharded_write_index(sti_sharded_save *s) {
     if (status == ST_OK) {
         e.writer = w;
         sti_emit_index(&e, s);
-        status = e.code ? sti_writer_fail(w, e.code, s->error) : sti_sharded_complete(s, w);
+        status = e.code ? sti_writer_fail(w, e.code, STI_CANNOT_WRITE, s->error) : sti_sharded_complete(s, w);
     }
     st_writer_close(w);
     return status;
+}
+
+/* Opens a file to check or to change it. */
+static st_status sti_open_saved(st_model **model, const char *path, const st_allocator *allocator, st_error *error) {
+    st_open_options o;
+    ST_MEMSET(&o, 0, sizeof o);
+    o.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
+    o.allocator = allocator;
+    return st_open(model, path, &o, error);
 }
 
 static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
@@ -9769,14 +9986,10 @@ static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
 STI_COLD static st_status sti_sharded_verify_shard(sti_sharded_save *s, uint32_t shard, size_t begin, size_t end) {
     const char *sentence = STI_TEXT("shard does not contain the planned tensors");
     char name[ST_SHARD_NAME_BYTES];
-    st_open_options o;
     st_model *m;
     st_status status;
     size_t i;
-    ST_MEMSET(&o, 0, sizeof o);
-    o.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
-    o.allocator = s->options.allocator;
-    status = st_open(&m, sti_sharded_path(s, sti_sharded_name(s, shard, name)), &o, s->error);
+    status = sti_open_saved(&m, sti_sharded_path(s, sti_sharded_name(s, shard, name)), s->options.allocator, s->error);
     if (status == ST_ERR_NOT_FOUND || (status >= ST_ERR_FORMAT && status <= ST_ERR_OFFSETS)) {
         sentence = status == ST_ERR_NOT_FOUND ? STI_TEXT("shard does not exist") : STI_TEXT("shard is damaged");
         return sti_sharded_refuse(s, ST_ERR_SHARD, sti_span_of(name), 0, 0, sentence);
@@ -9827,7 +10040,7 @@ STI_COLD static st_status sti_sharded_rename(sti_sharded_save *s, const char *se
     int code;
     sti_temp_name(s->temp_path, s->path_bytes, sti_sharded_path(s, name), s->serials[s->renamed]);
     code = sti_system_rename(s->temp_path, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
-    if (code) return sti_sharded_fail(s, code, name, sentence);
+    if (code) return sti_sharded_fail(s, code, name, sti_system_rename_sentence(code, sentence));
     s->renamed++;
     return ST_OK;
 }
@@ -9905,7 +10118,7 @@ STI_COLD static st_status sti_no_files(const char *label, st_error *error) {
 
 /* ---- sharding: the calls */
 
-STI_COLD ST_API st_status st_save_sharded(const char *directory, const st_contents *contents,
+ST_API STI_COLD st_status st_save_sharded(const char *directory, const st_contents *contents,
                                           const st_save_options *options, st_error *error) {
 #if defined(ST_NO_FILES)
     (void)contents, (void)options;
@@ -9923,7 +10136,7 @@ STI_COLD ST_API st_status st_save_sharded(const char *directory, const st_conten
 #endif
 }
 
-STI_COLD ST_API st_status st_save_index(const char *directory, const st_contents *contents,
+ST_API STI_COLD st_status st_save_index(const char *directory, const st_contents *contents,
                                         const st_save_options *options, st_error *error) {
 #if defined(ST_NO_FILES)
     (void)contents, (void)options;
@@ -9969,12 +10182,32 @@ static st_status sti_edit_slack(const sti_model *m, size_t *slack, st_error *err
     return ST_OK;
 }
 
-/* Overwrites the header; the new one must end where the data starts. validated: the file that was opened, which must
- * not have been replaced or changed since. */
+/* Overwrites bytes of a file that stays as long as it is. validated: the file that was opened, which must not have been
+ * replaced or changed since. */
+STI_COLD static st_status sti_overwrite(const char *path, const st_io *validated, uint64_t offset, const void *bytes,
+                                        size_t n, int sync, st_error *error) {
+    const char *sentence = STI_TEXT("cannot open the file for writing");
+    sti_target t;
+    int code;
+    ST_MEMSET(&t, 0, sizeof t);
+    code = sti_system_open_in_place(path, validated, &t);
+    if (!code) {
+        sentence = STI_CANNOT_WRITE;
+        code = sti_system_write(&t, offset, bytes, n);
+    }
+    if (!code && sync) {
+        code = sti_system_sync(&t);
+        if (code) sentence = STI_CANNOT_FLUSH;
+    }
+    if (!code) code = sti_system_close_target(&t);
+    if (t.open) (void)sti_system_close_target(&t);
+    if (!code) return sti_succeed(error);
+    return sti_error_prepend_path(error, sti_span_of(path), sti_fail_code(error, code, STI_NO_OFFSET, sentence));
+}
+
+/* Overwrites the header; the new one must end where the data starts. */
 static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_error *error) {
     st_status s = sti_writer_plan(w, error);
-    int code;
-    w->target.named = 1; /* no temporary file to remove */
     if (s != ST_OK) return s;
     if (w->data_offset != w->old_data_offset) {
         return sti_refuse(w->label, ST_ERR_TOO_LARGE, sti_span_of(""), w->old_data_offset, w->data_offset,
@@ -9984,21 +10217,8 @@ static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_erro
     w->buffer = (unsigned char *)sti_writer_take(w, w->buffer_bytes, error);
     if (!w->buffer) return ST_ERR_MEMORY;
     (void)sti_writer_emit_header(w); /* cannot fail: the buffer is large enough */
-    code = sti_system_open_in_place(w->path, validated, &w->target);
-    if (code == STI_IO_LINKED) {
-        return sti_refuse(w->label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                          STI_TEXT("cannot edit in place: the file is a symbolic link or has several names"), error);
-    }
-    if (code) {
-        return sti_error_prepend_path(
-            error, sti_span_of(w->label),
-            sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file for writing")));
-    }
-    code = sti_system_write(&w->target, 8, w->buffer + 8, (size_t)w->old_data_offset - 8);
-    if (!code && !(w->options.flags & ST_SAVE_NO_SYNC)) code = sti_system_sync(&w->target);
-    if (!code) code = sti_system_close_target(&w->target);
-    if (w->target.open) (void)sti_system_close_target(&w->target);
-    return code ? sti_writer_fail(w, code, error) : ST_OK;
+    return sti_overwrite(w->path, validated, 8, w->buffer + 8, (size_t)w->old_data_offset - 8,
+                         !(w->options.flags & ST_SAVE_NO_SYNC), error);
 }
 
 /* Edits a file that is open as *model. Closes the model, and sets it to NULL, before the file is replaced, as
@@ -10048,7 +10268,7 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
 }
 #endif
 
-STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
+ST_API STI_COLD st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
                                            const st_save_options *options, st_error *error) {
     if (!path) return sti_refuse_argument("(file)", "path", error);
 #if defined(ST_NO_FILES)
@@ -10057,7 +10277,6 @@ STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *meta
 #else
     {
         unsigned allowed = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_ALLOW_PROGRESS;
-        st_open_options open_options;
         st_save_options o;
         st_model *model;
         st_status s;
@@ -10066,13 +10285,46 @@ STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *meta
         if (!(o.flags & ST_SAVE_IN_PLACE)) allowed |= STI_ALLOW_LAYOUT;
         s = sti_save_options_check(path, &o, allowed, error);
         if (s != ST_OK) return s;
-        ST_MEMSET(&open_options, 0, sizeof open_options);
-        open_options.flags = ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_NO_MAP;
-        open_options.allocator = o.allocator;
-        s = st_open(&model, path, &open_options, error);
+        s = sti_open_saved(&model, path, o.allocator, error);
         if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &o, error);
         st_close(model);
         return s == ST_OK ? sti_succeed(error) : s;
+    }
+#endif
+}
+
+ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint64_t offset, const void *bytes, size_t n,
+                                       const st_save_options *options, st_error *error) {
+    if (!path) return sti_refuse_argument("(file)", "path", error);
+    if (!name || (!bytes && n)) return sti_refuse_argument(path, name ? "bytes" : "name", error);
+#if defined(ST_NO_FILES)
+    (void)offset, (void)options;
+    return sti_no_files(path, error);
+#else
+    {
+        st_save_options o;
+        const st_tensor *t;
+        st_model *model = NULL;
+        st_status s;
+        ST_MEMSET(&o, 0, sizeof o);
+        if (options) o = *options;
+        s = sti_save_options_check(path, &o, ST_SAVE_NO_SYNC, error);
+        if (s == ST_OK) s = sti_open_saved(&model, path, o.allocator, error);
+        if (s != ST_OK) return s;
+        t = st_find(model, name);
+        if (!t) {
+            s = sti_refuse(path, ST_ERR_NOT_FOUND, sti_span_of(name), 0, 0, STI_TEXT("no tensor with this name"),
+                           error);
+        } else if (offset > t->bytes || n > t->bytes - offset) {
+            s = sti_refuse(path, ST_ERR_ARGUMENT, sti_span_of(name), t->bytes, sti_add64_saturated(offset, n),
+                           STI_TEXT("bytes end at $a, past the end of the tensor of $e bytes"), error);
+        } else { /* the model stays open, so that no other file can get the identity that is compared */
+            s = sti_overwrite(model->shards[t->shard].path,
+                              &((const sti_model *)(const void *)model)->files[t->shard].io,
+                              sti_add64_saturated(t->offset, offset), bytes, n, !(o.flags & ST_SAVE_NO_SYNC), error);
+        }
+        st_close(model);
+        return s;
     }
 #endif
 }
@@ -10091,6 +10343,7 @@ STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *meta
  *   Added    st_contents, st_contents_of, st_tensor_of, ST_ZERO_INIT: what is saved is one struct. st_save_index:
  *            completes a model whose shards several processes saved. st_load_options.part: st_load on the caller's
  *            threads. st_error.item: the item that failed. st_version.
+ *            st_overwrite: bytes of one tensor, in its file. ST_SAVE_DIRECT: no temporary file, no rename.
  *   Changed  st_options is st_open_options, st_stretch is st_extent, st_next_unasked is st_next_unused. st_find_each is
  *            st_find_all and returns how many names were found, not how many are missing. ST_DTYPE_NONE is
  *            ST_DTYPE_UNKNOWN in a tensor, ST_AS_STORED in a read. Memory to lend (work, scratch) is an st_buffer.
@@ -10100,6 +10353,8 @@ STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *meta
  *            Flags and options that a call does not use fail with ST_ERR_ARGUMENT. Index values are written as given.
  *            st_writer_begin, not st_writer_add, detects duplicates. If a work buffer is too small, error.expected
  *            suffices but may be too much. st_save_sharded finds older shards by name and ignores other indexes.
+ *            FIFOs and character devices are written to, and never replaced. A replaced file keeps its owner and group
+ *            if the process may do that. A refused chmod is no error. Messages name a refused rename or fsync.
  *            Variables of the Hugging Face cache: only a leading ~ is expanded, not $NAME.
  *   Removed  st_save_sink, st_writer_open_sink (set options.sink); st_save_model (save st_contents_of(model));
  *            st_shards_begin, _write, _finish (see 5 MODELS IN SEVERAL FILES); st_find_alias (st_aliases);

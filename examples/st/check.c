@@ -5,13 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN_TENSORS = 20, BATCH_PIECES = 1024, BATCH_BYTES = 1 << 25, THREADS = 4 };
+/* ZEROS: so many zero bytes at the end of a file, a sector of a disk, may be space that a download has not filled. */
+enum { ZEROS = 512, SHOWN_TENSORS = 20, BATCH_PIECES = 1024, BATCH_BYTES = 1 << 25, THREADS = 4 };
+
+typedef struct zeros { /* at the end of a file's data */
+    uint64_t bytes;
+    size_t tensor; /* where they begin */
+} zeros;
 
 typedef struct check {
     int json, deep;
     const char *path;
     const st_model *model;
     findings sum, *by_tensor; /* --deep */
+    zeros *by_file;           /* --deep */
 } check;
 
 /* ---- reading all data --------------------------------------------------------------------------------------- */
@@ -55,6 +62,26 @@ static int stop_loading(void *user, uint64_t done, uint64_t total) { /* called o
     return system_interrupted();
 }
 
+static size_t zeros_at_end(const unsigned char *bytes, size_t n) {
+    size_t left = n;
+    uint64_t word;
+    for (; left >= sizeof word; left -= sizeof word) {
+        memcpy(&word, bytes + left - sizeof word, sizeof word);
+        if (word) break;
+    }
+    while (left > 0 && bytes[left - 1] == 0) left--;
+    return n - left;
+}
+
+/* Adds the next piece of a file's data. */
+static void count_zeros(check *c, size_t tensor, const unsigned char *bytes, size_t n) {
+    zeros *z = &c->by_file[c->model->tensors[tensor].shard];
+    const size_t count = zeros_at_end(bytes, n);
+    if (count < n) z->bytes = 0;
+    if (z->bytes == 0) z->tensor = tensor;
+    z->bytes += count;
+}
+
 static void scan_batch(check *c, batch *b, uint64_t *done, progress *bar, st_error *error) {
     const unsigned threads = b->used < 1 << 22 ? 1 : THREADS;
     st_load_options options;
@@ -65,6 +92,7 @@ static void scan_batch(check *c, batch *b, uint64_t *done, progress *bar, st_err
     for (i = 0; i < b->count; i++) {
         const size_t index = b->tensors[i], n = b->items[i].dst_bytes;
         count_findings(&c->by_tensor[index], c->model->tensors[index].dtype, (unsigned char *)b->items[i].dst, n);
+        count_zeros(c, index, (unsigned char *)b->items[i].dst, n);
         *done += n;
     }
     b->used = b->count = 0;
@@ -95,9 +123,10 @@ static st_status scan_model(check *c, st_error *error) {
     size_t i;
     memset(&c->sum, 0, sizeof c->sum);
     c->by_tensor = (findings *)calloc(c->model->count + 1, sizeof *c->by_tensor);
+    c->by_file = (zeros *)calloc(c->model->shard_count, sizeof *c->by_file);
     if (b) b->bytes = (unsigned char *)malloc(BATCH_BYTES);
     error->status = ST_OK;
-    if (!c->by_tensor || !b || !b->bytes) set_error(error, ST_ERR_MEMORY, "out of memory");
+    if (!c->by_tensor || !c->by_file || !b || !b->bytes) set_error(error, ST_ERR_MEMORY, "out of memory");
     if (error->status == ST_OK) scan_tensors(c, b, error);
     for (i = 0; error->status == ST_OK && i < c->model->count; i++) {
         c->sum.nan += c->by_tensor[i].nan;
@@ -147,6 +176,29 @@ static void put_tensors(const check *c) {
     fputs(" more tensors (use --json to list all)", stdout);
 }
 
+/* Warns of files that end with zeros: some programs give a file its full length before they download it. */
+static void put_zeros(const check *c) {
+    size_t i;
+    for (i = 0; i < c->model->shard_count; i++) {
+        const zeros *z = &c->by_file[i];
+        const st_tensor *t;
+        if (z->bytes < ZEROS) continue;
+        t = &c->model->tensors[z->tensor];
+        end_line();
+        fputs("  warning: the last ", stdout);
+        put_number(stdout, z->bytes);
+        fputs(" bytes ", stdout);
+        if (c->model->shard_count > 1) {
+            fputs("of ", stdout);
+            put_string(stdout, c->model->shards[i].path);
+            putc(' ', stdout);
+        }
+        fputs("are zero, from tensor ", stdout);
+        put_text(stdout, t->name, t->name_bytes);
+        fputs(" on: is the download finished?", stdout);
+    }
+}
+
 static void put_verdict(const check *c, const st_error *error) {
     const colours colour = system_colours(stdout);
     const st_model *model = c->model;
@@ -173,6 +225,7 @@ static void put_verdict(const check *c, const st_error *error) {
     fputs("; all read", stdout);
     put_findings(": ", &c->sum);
     put_tensors(c);
+    put_zeros(c);
 }
 
 /* ---- JSON output -------------------------------------------------------------------------------------------- */
@@ -184,6 +237,27 @@ static void put_findings_json(const findings *f) {
     put_number(stdout, f->infinity);
     fputs(",\"bad_bool\":", stdout);
     put_number(stdout, f->bad_bool);
+}
+
+static void put_zeros_json(const check *c) {
+    const char *comma = "";
+    size_t i;
+    fputs(",\"zeros\":[", stdout);
+    for (i = 0; i < c->model->shard_count; i++) {
+        const zeros *z = &c->by_file[i];
+        const st_tensor *t;
+        if (z->bytes < ZEROS) continue;
+        t = &c->model->tensors[z->tensor];
+        printf("%s{\"path\":", comma);
+        put_json(stdout, c->model->shards[i].path, strlen(c->model->shards[i].path));
+        fputs(",\"bytes\":", stdout);
+        put_number(stdout, z->bytes);
+        fputs(",\"from\":", stdout);
+        put_json(stdout, t->name, t->name_bytes);
+        putc('}', stdout);
+        comma = ",";
+    }
+    putc(']', stdout);
 }
 
 static void put_verdict_json(const check *c, const st_error *error) {
@@ -204,6 +278,7 @@ static void put_verdict_json(const check *c, const st_error *error) {
             comma = ",";
         }
         putc(']', stdout);
+        put_zeros_json(c);
     }
     putc('}', stdout);
 }
@@ -218,6 +293,7 @@ static int check_model(check *c, const char *path) {
     open_options.flags = ST_OPEN_NO_MAP; /* a file that shrinks is then an error and no SIGBUS */
     c->path = path;
     c->by_tensor = NULL;
+    c->by_file = NULL;
     memset(&c->sum, 0, sizeof c->sum);
     error.status = open_model(&model, path, &open_options, &error);
     c->model = model;
@@ -229,6 +305,7 @@ static int check_model(check *c, const char *path) {
     }
     end_line();
     free(c->by_tensor);
+    free(c->by_file);
     st_close(model);
     return error.status == ST_OK && !c->sum.bad_bool ? EXIT_FINE : EXIT_FAILED;
 }

@@ -192,7 +192,8 @@ static void put_tensor_json(const st_tensor *t) {
     putc('}', stdout);
 }
 
-static void put_model_json(const st_model *model) {
+/* faults: NULL, or a damaged file's */
+static void put_model_json(const st_model *model, const lenient *faults) {
     size_t i;
     fputs("{\"metadata\":", stdout);
     put_pairs_json(stdout, model->metadata, model->metadata_count, 0);
@@ -210,35 +211,68 @@ static void put_model_json(const st_model *model) {
         end_line();
         put_tensor_json(&model->tensors[i]);
     }
-    fputs("]}", stdout);
+    putc(']', stdout);
+    if (faults) {
+        fputs(",\"faults\":", stdout);
+        put_faults_json(faults);
+    }
+    putc('}', stdout);
     end_line();
 }
 
+/* ---- the command -------------------------------------------------------------------------------------------- */
+
+static void put_model(const st_model *model, const lenient *faults) {
+    const colours colour = system_colours(stdout);
+    if (faults && faults->fault_count) {
+        printf("%sfaults%s", colour.strong, colour.off);
+        end_line();
+        put_faults(stdout, faults, "  ", 0);
+        end_line();
+    }
+    put_pairs(model->shard_count > 1 ? "metadata of the first file" : "metadata", model->metadata,
+              model->metadata_count, &colour);
+    put_pairs("metadata of the index", model->index, model->index_count, &colour);
+    if (model->count) put_tensors(model, &colour);
+    put_totals(model, &colour);
+}
+
+static int list_damaged(const char *path, int json) {
+    lenient_file file;
+    st_error error;
+    int code = EXIT_FINE;
+    if (lenient_file_open(&file, path, &error) != ST_OK) {
+        code = report_damaged(path, &file, &error);
+    } else if (json) {
+        put_model_json(&file.contents.model, &file.contents);
+    } else {
+        put_model(&file.contents.model, &file.contents);
+    }
+    lenient_file_close(&file);
+    return code;
+}
+
 int command_ls(int argc, char **argv) {
-    int json = 0, paths;
-    const option options[] = {{"--json", &json, NULL}};
+    int json = 0, is_lenient = 0, paths;
+    const option options[] = {{"--json", &json, NULL}, {"--lenient", &is_lenient, NULL}};
     st_open_options open_options;
     st_model *model;
     st_error error;
-    paths = parse_options("ls", options, 1, argc, argv);
+    paths = parse_options("ls", options, 2, argc, argv);
     if (paths < 0) return EXIT_USAGE;
     if (paths != 1) {
         begin_message("ls");
         fputs(paths ? "too many arguments: expected one MODEL" : "MODEL is missing", stderr);
         return usage_hint("ls");
     }
+    if (is_lenient) return list_damaged(argv[0], json);
     memset(&open_options, 0, sizeof open_options);
     open_options.flags = ST_OPEN_NO_MAP; /* only headers are read */
     if (open_model(&model, argv[0], &open_options, &error) != ST_OK) return report(argv[0], &error);
     if (json) {
-        put_model_json(model);
+        put_model_json(model, NULL);
     } else {
-        const colours colour = system_colours(stdout);
-        put_pairs(model->shard_count > 1 ? "metadata of the first file" : "metadata", model->metadata,
-                  model->metadata_count, &colour);
-        put_pairs("metadata of the index", model->index, model->index_count, &colour);
-        if (model->count) put_tensors(model, &colour);
-        put_totals(model, &colour);
+        put_model(model, NULL);
     }
     st_close(model);
     return EXIT_FINE;

@@ -24,6 +24,8 @@ typedef struct command {
     "                   --in-place can add metadata later\n"                          \
     "  --no-sync        do not wait until the file is on the device: faster, but a\n" \
     "                   power failure can destroy both the old and the new file\n"    \
+    "  --direct         write OUT itself, for mounts without rename: a failure\n"     \
+    "                   leaves an incomplete file that does not open\n"               \
     "  --json           print a JSON object: path, tensors, bytes (of data),\n"       \
     "                   file_bytes, files\n"
 
@@ -55,15 +57,19 @@ typedef struct command {
     "\n--only, --except and --rename can be repeated and use the names in IN. The\n" \
     "command fails if one of them matches no tensor.\n"
 
-static const command commands[] = {
-    {"ls", "[--json] MODEL", "list the tensors of a model",
-     "Lists the tensors of a model in file order: name, dtype, shape, bytes, and the\n"
-     "offset of the first byte in the file. Metadata is printed first, totals by\n"
-     "dtype last.\n"
-     "\n"
-     "  --json   print one JSON object with metadata, index, shards and tensors;\n"
-     "           nothing is shortened\n" OPENING_HELP,
-     command_ls, 1},
+static const command commands[] = {{
+    "ls",
+    "[--json] [--lenient] MODEL",
+    "list the tensors of a model",
+    "Lists the tensors of a model in file order: name, dtype, shape, bytes, and the\n"
+    "offset of the first byte in the file. Metadata is printed first, totals by\n"
+    "dtype last.\n"
+    "\n"
+    "  --json      print one JSON object with metadata, index, shards and tensors;\n"
+    "              nothing is shortened\n"
+    "  --lenient   MODEL is one file, which may be damaged: list what can be read,\n"
+    "              cut tensors too, and each fault on a line of its own (in JSON:\n"
+    "              faults). st repair XX,
     {"check", "[--deep] [--json] MODEL...", "check whether models are valid",
      "Checks the header and the length of each file, and whether an index and its\n"
      "files agree. Prints one line for each model:\n"
@@ -74,10 +80,13 @@ static const command commands[] = {
      "All models are checked, even if one fails. The exit code is 1 if any failed.\n"
      "\n"
      "  --deep   also read all data: report what the device cannot read, count NaN\n"
-     "           and infinity, and fail if a byte of a BOOL tensor is neither 0 nor 1\n"
+     "           and infinity, and fail if a byte of a BOOL tensor is neither 0 nor 1.\n"
+     "           Warn if the last 512 bytes of a file or more are zero: the download\n"
+     "           may not be finished\n"
      "  --json   print one JSON object a line: path, status, position, expected,\n"
      "           actual, subject, message. With --deep, valid models also have nan,\n"
-     "           infinity, bad_bool and tensors (those that have any of the three)\n" OPENING_HELP,
+     "           infinity, bad_bool, tensors (those that have any of the three) and\n"
+     "           zeros (files that end with them: path, bytes, from)\n" OPENING_HELP,
      command_check, 1},
     {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write the raw bytes of a tensor",
      "Writes the bytes of a tensor to standard output as they are stored:\n"
@@ -130,7 +139,8 @@ static const command commands[] = {
      "in another way.\n"
      "\n"
      "An older OUT stays in place until the new model is complete, also if the\n"
-     "command fails. OUT can be IN if the system can replace open files.\n"
+     "command fails. OUT can be IN if the system can replace open files. OUT can be -\n"
+     "for standard output (a file of that name is ./-), a FIFO or a device.\n"
      "\n" CHOOSING_HELP NAMING_HELP SAVING_HELP OPENING_HELP CHOOSING_END,
      command_copy, 1},
     {"merge", "[OPTIONS] IN OUT", "merge a model of several files into one file",
@@ -195,7 +205,10 @@ static const command commands[] = {
      "                fit; st copy --slack N makes room for it\n"
      "  --no-sync     do not wait until the file is on the device\n"
      "  --json        print a JSON object, or null without metadata; after a change,\n"
-     "                the new metadata\n" OPENING_HELP "\n"
+     "                the new metadata\n"
+     "  --lenient     PATH is one file, which may be damaged: print what can be read,\n"
+     "                and each fault on a line of its own (with --json on standard\n"
+     "                error). Values that are not strings are printed as JSON\n" OPENING_HELP "\n"
      "--set and --unset can be repeated. --clear is applied first, --set last.\n",
      command_meta, 1},
     {"pack", "[OPTIONS] OUT NAME=DTYPE:SHAPE:FILE...", "make a file from raw bytes",
@@ -204,13 +217,50 @@ static const command commands[] = {
      "is a name such as F32, in upper or lower case. SHAPE is a list such as 2,3, or\n"
      "empty for a scalar. FILE is a path, or - for standard input; it must have\n"
      "exactly as many bytes as dtype and shape need. An older OUT stays until the new\n"
-     "file is complete.\n"
+     "file is complete. OUT can be - for standard output.\n"
      "\n"
      "  st pack out.safetensors w=F32:128,64:w.bin b=F32:64:b.bin --meta format=pt\n"
      "\n"
      "  --meta K=V       set metadata key K (the text before the first \"=\") to the\n"
      "                   value V; can be repeated\n" SAVING_HELP,
      command_pack, 0},
+    {"put", "[OPTIONS] MODEL TENSOR FILE", "write new bytes into one tensor of a model",
+     "Overwrites the bytes of one tensor in the file that holds it, with those of FILE\n"
+     "(- is standard input): little-endian, in C order. FILE must have exactly as many\n"
+     "bytes as the tensor; if not, nothing is changed. No other byte of the model\n"
+     "changes. A link, as in the Hugging Face cache, and a file of several names are\n"
+     "refused.\n"
+     "\n"
+     "A crash can leave old bytes of the tensor beside new ones. Standard input and\n"
+     "FIFOs are read into memory first.\n"
+     "\n"
+     "  --offset N   write FILE, which can be shorter then, from byte N of the tensor\n"
+     "  --no-sync    do not wait until the file is on the device\n",
+     command_put, 0},
+    {"repair", "[OPTIONS] IN OUT", "save what is sound in a damaged file",
+     "Reads the file IN, which may be damaged, lists its faults and what is done about\n"
+     "each, and writes the file OUT. IN is not changed.\n"
+     "\n"
+     "Mended: metadata values that are not strings (their JSON text becomes the\n"
+     "string), NUL padding, a byte order mark or blanks before the header, bytes after\n"
+     "the data, gaps, tensors that share bytes (each gets its own), a wrong header\n"
+     "length if the file's length tells where the data starts, equal tensors of the\n"
+     "same name, other spellings of a dtype such as F8_E8M0FNU. Tensors of unknown\n"
+     "dtypes are kept as they are.\n"
+     "Left out: tensors that are cut, whose size is not that of dtype and shape, or\n"
+     "whose entry is incomplete; names and metadata that are not UTF-8; tensors or\n"
+     "metadata of the same name that differ. The exit code is then 1.\n"
+     "Nothing is written if no tensor can be saved, or the header is no JSON object,\n"
+     "or it is not certain where the data starts.\n"
+     "\n"
+     "  --dry-run        list the faults, write nothing; OUT can be omitted\n"
+     "  --align N        start the data at a multiple of N bytes; N is a power of\n"
+     "                   two, 8 or more (default 8)\n"
+     "  --slack N        leave N spare bytes in the header\n"
+     "  --no-sync        do not wait until the file is on the device\n"
+     "  --json           print a JSON object: path, out, tensors, bytes, lost (a\n"
+     "                   number), faults (position, subject, message, mend, lost)\n",
+     command_repair, 0},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -370,7 +420,7 @@ int main(int argc, char **argv) {
     system_start_output();
     code = run_command(argc, argv);
     fflush(stdout);
-    if (output_failed()) {
+    if (output_failed() && !system_interrupted()) {
         fprintf(stderr, "st: cannot write to standard output: %s\n", strerror(output_failed()));
         if (code == EXIT_FINE) code = EXIT_FAILED;
     }

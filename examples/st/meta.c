@@ -12,7 +12,7 @@ typedef struct entries { /* a copy, as some systems replace a file only after it
 typedef struct edit {
     saving saving;
     const char **sets, **unsets;
-    int set_count, unset_count, clear, in_place;
+    int set_count, unset_count, clear, in_place, is_lenient;
     entries entries;
 } edit;
 
@@ -100,12 +100,8 @@ static int apply_edits(edit *e, const char *path) {
 
 /* ---- printing --------------------------------------------------------------------------------------------- */
 
-static int print_metadata(const char *path, int json) {
-    const st_open_options open_options = copy_open_options();
-    st_model *model;
-    st_error error;
+static void put_metadata(const st_model *model, int json) {
     size_t i;
-    if (open_model(&model, path, &open_options, &error) != ST_OK) return report(path, &error);
     if (json) {
         put_pairs_json(stdout, model->metadata, model->metadata_count, 0);
         end_line();
@@ -119,8 +115,31 @@ static int print_metadata(const char *path, int json) {
         put_text(stdout, model->metadata[i].value, model->metadata[i].value_bytes);
         end_line();
     }
+}
+
+static int print_metadata(const char *path, int json) {
+    const st_open_options open_options = copy_open_options();
+    st_model *model;
+    st_error error;
+    if (open_model(&model, path, &open_options, &error) != ST_OK) return report(path, &error);
+    put_metadata(model, json);
     st_close(model);
     return EXIT_FINE;
+}
+
+/* JSON on standard output is the metadata alone. */
+static int print_damaged(const char *path, int json) {
+    lenient_file file;
+    st_error error;
+    int code = EXIT_FINE;
+    if (lenient_file_open(&file, path, &error) != ST_OK) {
+        code = report_damaged(path, &file, &error);
+    } else {
+        put_faults(json ? stderr : stdout, &file.contents, "fault: ", 0);
+        put_metadata(&file.contents.model, json);
+    }
+    lenient_file_close(&file);
+    return code;
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------ */
@@ -143,7 +162,8 @@ static int change(edit *e, const char *path) {
 static int run_meta(edit *e, int argc, char **argv) {
     const option options[] = {
         {"--set", &e->set_count, e->sets},  {"--unset", &e->unset_count, e->unsets}, {"--clear", &e->clear, NULL},
-        {"--in-place", &e->in_place, NULL}, {"--no-sync", &e->saving.no_sync, NULL}, {"--json", &e->saving.json, NULL}};
+        {"--in-place", &e->in_place, NULL}, {"--no-sync", &e->saving.no_sync, NULL}, {"--json", &e->saving.json, NULL},
+        {"--lenient", &e->is_lenient, NULL}};
     int k, words = parse_options("meta", options, sizeof options / sizeof *options, argc, argv);
     if (words < 0) return EXIT_USAGE;
     if (words != 1) {
@@ -154,13 +174,16 @@ static int run_meta(edit *e, int argc, char **argv) {
     for (k = 0; k < e->set_count; k++) {
         if (!strchr(e->sets[k], '=')) return usage_error("meta", "--set: expected K=V, found ", e->sets[k]);
     }
+    if (e->is_lenient && (e->set_count || e->unset_count || e->clear)) {
+        return usage_error("meta", "--lenient only shows metadata; to mend the file first, use st repair ", argv[0]);
+    }
     if (e->set_count || e->unset_count || e->clear) return change(e, argv[0]);
     if (e->in_place || e->saving.no_sync) {
         begin_message("meta");
         fputs("nothing to change: expected --set, --unset or --clear", stderr);
         return usage_hint("meta");
     }
-    return print_metadata(argv[0], e->saving.json);
+    return e->is_lenient ? print_damaged(argv[0], e->saving.json) : print_metadata(argv[0], e->saving.json);
 }
 
 int command_meta(int argc, char **argv) {

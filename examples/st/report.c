@@ -122,9 +122,93 @@ void begin_error_json(FILE *to, const char *path, const st_error *error) {
     put_json(to, e->message, strlen(e->message));
 }
 
+enum { SHOWN_NAME = 200, FAULT_BYTES = 300 };
+
+/* Writes an entry of the list, without the end of the line. */
+static void put_fault(FILE *to, const file_fault *f, int mends) {
+    char message[FAULT_BYTES];
+    fault_message(f, message, sizeof message);
+    if (f->position != UINT64_MAX) {
+        fputs("byte ", to);
+        put_number(to, f->position);
+        fputs(": ", to);
+    }
+    if (f->name) {
+        putc('"', to);
+        put_shortened(to, f->name, f->name_bytes, SHOWN_NAME);
+        fputs("\": ", to);
+    }
+    put_string(to, message);
+    if (mends) fprintf(to, ": %s", f->mend);
+}
+
+void put_faults(FILE *to, const lenient *l, const char *before, int mends) {
+    size_t i;
+    for (i = 0; i < l->fault_count; i++) {
+        fputs(before, to);
+        put_fault(to, &l->faults[i], mends);
+        putc('\n', to);
+    }
+    if (!l->uncounted_faults) return;
+    fprintf(to, "%sand ", before);
+    put_number(to, l->uncounted_faults);
+    fputs(" more\n", to);
+}
+
+void put_faults_json(const lenient *l) {
+    char message[FAULT_BYTES];
+    size_t i;
+    putc('[', stdout);
+    for (i = 0; i < l->fault_count; i++) {
+        const file_fault *f = &l->faults[i];
+        fault_message(f, message, sizeof message);
+        fputs(i ? ",\n{\"position\":" : "\n{\"position\":", stdout);
+        if (f->position == UINT64_MAX) {
+            fputs("null", stdout);
+        } else {
+            put_number(stdout, f->position);
+        }
+        fputs(",\"subject\":", stdout);
+        put_json(stdout, f->name ? f->name : "", f->name ? f->name_bytes : 0);
+        fputs(",\"message\":", stdout);
+        put_json(stdout, message, strlen(message));
+        fputs(",\"mend\":", stdout);
+        put_json(stdout, f->mend, strlen(f->mend));
+        fprintf(stdout, ",\"lost\":%s}", f->is_loss ? "true" : "false");
+    }
+    putc(']', stdout);
+}
+
+int report_damaged(const char *path, const lenient_file *f, const st_error *error) {
+    const lenient *l = &f->contents;
+    report(path, error);
+    if (!l->failure || !l->header) return EXIT_FAILED; /* the library has said it */
+    put_string(stderr, path);
+    fputs(": nothing can be mended: byte ", stderr);
+    put_number(stderr, l->failure_position);
+    fprintf(stderr, ": %s\n", l->failure);
+    return EXIT_FAILED;
+}
+
 int report_text(const char *path, const char *text) {
     put_string(stderr, path);
     fprintf(stderr, ": %s\n", text);
+    return EXIT_FAILED;
+}
+
+int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed) {
+    put_string(stderr, strcmp(file, "-") == 0 ? "standard input" : file);
+    fprintf(stderr, ": %s ", verb);
+    put_number(stderr, bytes);
+    fputs(bytes == 1 ? " byte, but " : " bytes, but ", stderr);
+    put_text(stderr, tensor->name, tensor->name_bytes);
+    fputs(" needs ", stderr);
+    put_number(stderr, needed);
+    fputs(" (", stderr);
+    put_string(stderr, tensor->dtype_name ? tensor->dtype_name : st_dtype_name(tensor->dtype));
+    putc(' ', stderr);
+    put_shape(stderr, tensor);
+    fputs(")\n", stderr);
     return EXIT_FAILED;
 }
 

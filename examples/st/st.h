@@ -3,6 +3,7 @@
 #define ST_TOOL_H
 
 #include "bytes.h"
+#include "lenient.h"
 #include "safetensors.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +25,8 @@ int command_show(int argc, char **argv);
 int command_diff(int argc, char **argv);
 int command_meta(int argc, char **argv);
 int command_pack(int argc, char **argv);
+int command_put(int argc, char **argv);
+int command_repair(int argc, char **argv);
 
 /* One of three kinds:
  *   flag only        takes no value; *flag becomes 1
@@ -153,6 +156,15 @@ st_open_options copy_open_options(void); /* options that accept everything that 
 int is_hub(const char *given);           /* a file of such a name can be given as ./hub:name */
 enum { OPENING_OPTIONS = 4 };
 extern const option opening_options[OPENING_OPTIONS]; /* parse_options accepts them if the command opens models */
+/* Opens a file that may be damaged. Fills in *verdict: the library's. Returns ST_OK, or a status after it has set *error
+ * to what keeps all of the file from being read. lenient_file_close must follow in any case. */
+typedef struct lenient_file {
+    lenient contents;
+    st_error verdict;
+    FILE *file;
+} lenient_file;
+st_status lenient_file_open(lenient_file *f, const char *path, st_error *error);
+void lenient_file_close(lenient_file *f);
 
 /* ---- messages about errors (report.c) ----------------------------------------------------------------------- */
 
@@ -162,9 +174,16 @@ st_status set_error(st_error *error, st_status status, const char *message);
 void put_error(FILE *to, const char *path, const st_error *error);
 /* Writes a JSON object without its closing brace. */
 void begin_error_json(FILE *to, const char *path, const st_error *error);
-/* The next four write a line to standard error and return EXIT_FAILED. */
+/* Writes all faults, each on a line: "BEFORE byte P: "NAME": sentence". mends: with what st repair does about them. */
+void put_faults(FILE *to, const lenient *l, const char *before, int mends);
+void put_faults_json(const lenient *l); /* to standard output: an array of objects */
+/* Writes the error of lenient_file_open to standard error and returns EXIT_FAILED. */
+int report_damaged(const char *path, const lenient_file *f, const st_error *error);
+/* The next five write a line to standard error and return EXIT_FAILED. */
 int report(const char *path, const st_error *error);
 int report_text(const char *path, const char *text);
+/* "FILE: has 7 bytes, but NAME needs 6 (U8 [2,3])"; file "-" is standard input */
+int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed);
 int report_missing_tensor(const st_model *model, const char *path, const char *name);
 int out_of_memory(const char *command);
 /* Parses the name of a dtype, or what other libraries call it, in upper or lower case. Returns EXIT_FINE, or EXIT_USAGE
@@ -188,12 +207,18 @@ FILE *system_open(const char *path); /* for reading bytes; NULL with errno set *
 FILE *system_input(void);            /* standard input, for bytes */
 /* fread. While signals are watched (see below), a signal makes it fail at any time: check system_interrupted. */
 size_t system_read(FILE *file, void *bytes, size_t count);
-typedef enum path_kind { PATH_MISSING, PATH_DIRECTORY, PATH_OTHER } path_kind;
+/* PATH_STREAM: a FIFO or a character device, perhaps through a link; not on Windows */
+typedef enum path_kind { PATH_MISSING, PATH_DIRECTORY, PATH_STREAM, PATH_OTHER } path_kind;
 path_kind system_path_kind(const char *path);
+FILE *system_open_stream(const char *path); /* opens a PATH_STREAM for writing; NULL with errno set */
+int system_is_same_file(const char *a, const char *b);
 int system_make_directory(const char *path);        /* 1 if it made the directory */
 void system_remove_directory(const char *path);     /* if it is empty */
 int system_file_bytes(FILE *file, uint64_t *bytes); /* 1 if it is a regular file, whose length is known */
-uint64_t system_milliseconds(void);                 /* a monotonic clock */
+/* Reads all of the bytes at that offset of a file that system_open opened. Returns 1, or 0 with errno set. */
+int system_read_at(FILE *file, uint64_t offset, void *bytes, size_t count);
+int system_is_same_file(const char *a, const char *b); /* two paths of one file that exists; links are followed */
+uint64_t system_milliseconds(void);                    /* a monotonic clock */
 
 /* Between the first two calls, Ctrl-C (or another signal that asks a program to end) only sets the flag that
  * system_interrupted returns, and ends calls that block, now and later. system_stop_watching restores the usual action
@@ -304,14 +329,20 @@ int compare_pairs(const st_pair *a, size_t a_count, const st_pair *b, size_t b_c
 
 typedef struct saving {
     const char *command, *align, *slack; /* align, slack: as given */
-    int keep_order, no_sync, json;
+    int keep_order, no_sync, direct, json;
+    int has_ended;
+    FILE *stream; /* OUT if it is standard output, a FIFO or a device; NULL: the library opens it */
+    st_sink sink; /* writes to stream */
     st_save_options options;
     progress bar;
 } saving;
 
+int is_standard_output(const char *path); /* "-"; a file of this name can be given as ./- */
 /* Fills in the options for writing to path and starts to watch for Ctrl-C. Returns an exit code after a message. */
 int saving_begin(saving *s, const char *path);
-/* Erases the progress and reports the error, if there is one. Returns an exit code. */
+/* For commands that write one file: sets *path to NULL and options.sink if it is a stream. Call saving_end later. */
+st_status saving_open(saving *s, const char **path, st_error *error);
+/* Erases the progress and reports the error, if there is one. Returns an exit code. Only the first call counts. */
 int saving_end(saving *s, const char *path, const st_error *error);
 
 typedef struct named_count {

@@ -131,6 +131,29 @@ path_kind system_path_kind(const char *path) {
                                                      : PATH_OTHER;
 }
 
+FILE *system_open_stream(const char *path) {
+    (void)path; /* never called: what the library opens by itself is enough */
+    errno = EINVAL;
+    return NULL;
+}
+
+static int file_identity(const char *path, BY_HANDLE_FILE_INFORMATION *info) {
+    wchar_t *wide = wide_path(path);
+    const HANDLE h = wide ? CreateFileW(wide, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                                        OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL)
+                          : INVALID_HANDLE_VALUE;
+    const int known = h != INVALID_HANDLE_VALUE && GetFileInformationByHandle(h, info);
+    if (h != INVALID_HANDLE_VALUE) CloseHandle(h);
+    free(wide);
+    return known;
+}
+
+int system_is_same_file(const char *a, const char *b) {
+    BY_HANDLE_FILE_INFORMATION of_a, of_b;
+    return file_identity(a, &of_a) && file_identity(b, &of_b) && of_a.nFileIndexHigh == of_b.nFileIndexHigh &&
+           of_a.nFileIndexLow == of_b.nFileIndexLow && of_a.dwVolumeSerialNumber == of_b.dwVolumeSerialNumber;
+}
+
 int system_make_directory(const char *path) {
     wchar_t *wide = wide_path(path);
     const int made = wide && CreateDirectoryW(wide, NULL);
@@ -154,6 +177,31 @@ int system_file_bytes(FILE *file, uint64_t *bytes) {
     if (_fstati64(_fileno(file), &info) != 0 || (info.st_mode & _S_IFMT) != _S_IFREG) return 0;
     *bytes = (uint64_t)info.st_size;
     return 1;
+}
+
+int system_read_at(FILE *file, uint64_t offset, void *bytes, size_t count) {
+    if (offset > INT64_MAX || _fseeki64(file, (__int64)offset, SEEK_SET) != 0) return 0;
+    return system_read(file, bytes, count) == count;
+}
+
+/* The file's number on its volume. Returns 0 if there is no such file. */
+static int file_identity(const char *path, BY_HANDLE_FILE_INFORMATION *info) {
+    const DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+    wchar_t *wide = wide_path(path);
+    HANDLE file = INVALID_HANDLE_VALUE;
+    int found;
+    if (wide) file = CreateFileW(wide, 0, share, NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
+    free(wide);
+    if (file == INVALID_HANDLE_VALUE) return 0;
+    found = GetFileInformationByHandle(file, info) != 0;
+    CloseHandle(file);
+    return found;
+}
+
+int system_is_same_file(const char *a, const char *b) {
+    BY_HANDLE_FILE_INFORMATION x, y;
+    return file_identity(a, &x) && file_identity(b, &y) && x.dwVolumeSerialNumber == y.dwVolumeSerialNumber &&
+           x.nFileIndexHigh == y.nFileIndexHigh && x.nFileIndexLow == y.nFileIndexLow;
 }
 
 uint64_t system_milliseconds(void) {
@@ -194,6 +242,7 @@ void system_end_if_interrupted(void) {
 }
 
 #else
+#include <fcntl.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -234,7 +283,18 @@ size_t system_read(FILE *file, void *bytes, size_t count) {
 path_kind system_path_kind(const char *path) {
     struct stat info;
     if (stat(path, &info) != 0) return PATH_MISSING;
+    if (S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode)) return PATH_STREAM;
     return S_ISDIR(info.st_mode) ? PATH_DIRECTORY : PATH_OTHER;
+}
+
+FILE *system_open_stream(const char *path) {
+    const int fd = open(path, O_WRONLY | O_NOCTTY); /* no O_CREAT: a file that took its place is not made anew */
+    return fd < 0 ? NULL : fdopen(fd, "wb");
+}
+
+int system_is_same_file(const char *a, const char *b) {
+    struct stat of_a, of_b;
+    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_ino == of_b.st_ino && of_a.st_dev == of_b.st_dev;
 }
 
 int system_make_directory(const char *path) {
@@ -254,6 +314,16 @@ int system_file_bytes(FILE *file, uint64_t *bytes) {
     if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode)) return 0;
     *bytes = (uint64_t)info.st_size;
     return 1;
+}
+
+int system_read_at(FILE *file, uint64_t offset, void *bytes, size_t count) {
+    if (offset > INT64_MAX || fseeko(file, (off_t)offset, SEEK_SET) != 0) return 0;
+    return system_read(file, bytes, count) == count;
+}
+
+int system_is_same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 uint64_t system_milliseconds(void) {

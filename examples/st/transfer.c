@@ -94,11 +94,20 @@ static st_contents contents_of(const transfer *t) {
 
 st_status transfer_to_file(transfer *t, st_error *error) {
     const st_contents contents = contents_of(t);
+    const char *path = t->out;
+    size_t i;
     if (system_path_kind(t->out) == PATH_DIRECTORY) {
         return set_error(error, ST_ERR_IO, "this is a directory; expected the path of a file");
     }
     if (t->name) return set_error(error, ST_ERR_ARGUMENT, "OUT is one file: --name is for several");
-    return st_save(t->out, &contents, &t->saving.options, error);
+    for (i = 0; t->saving.direct && i < t->model->shard_count;
+         i++) { /* the library sees no IN if options.fill reads it */
+        if (system_is_same_file(t->model->shards[i].path, t->out)) {
+            return set_error(error, ST_ERR_UNSUPPORTED, "--direct cannot write to a file of IN: choose another OUT");
+        }
+    }
+    if (saving_open(&t->saving, &path, error) != ST_OK) return error->status;
+    return st_save(path, &contents, &t->saving.options, error);
 }
 
 /* whether a new OUT is called like a file, as whoever expects one file of several would call it */
@@ -113,6 +122,9 @@ st_status transfer_to_directory(transfer *t, st_error *error) {
     const path_kind kind = system_path_kind(t->out);
     st_status status;
     int made;
+    if (kind == PATH_STREAM || is_standard_output(t->out)) {
+        return set_error(error, ST_ERR_IO, "a stream takes one file, and IN has several: use st merge");
+    }
     if (kind == PATH_OTHER) {
         return set_error(error, ST_ERR_IO, "this is a file; expected a directory (st merge writes one file)");
     }
@@ -223,6 +235,7 @@ static int parse_arguments(transfer *t, const option *extra, size_t extra_count,
                              {"--slack", NULL, &t->saving.slack},
                              {"--no-sync", &t->saving.no_sync, NULL},
                              {"--name", NULL, &t->name},
+                             {"--direct", &t->saving.direct, NULL},
                              {"--json", &t->saving.json, NULL}};
     enum { COMMON = sizeof common / sizeof *common, MAX_EXTRA = 4 };
     option options[COMMON + MAX_EXTRA];

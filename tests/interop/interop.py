@@ -7,6 +7,7 @@ import safetensors
 import converting
 import files
 import hub
+import repairing
 import scaling
 import sharding
 import showing
@@ -29,6 +30,7 @@ def main():
     showing.check(tool, tally, count // 50, seed)
     scaling.check(tool, tally, seed)
     hub.check(tool, tally, sys.argv[2], seed)
+    repairing.check(tool, tally, count // 200, seed)
     verdicts.check(tool, tally, count, seed)
     print("interop: %d passed, %d failed, %d skipped" % (tally.passed, tally.failed, tally.skipped))
     sys.exit(tally.failed != 0)
