@@ -43,6 +43,10 @@ for option in only except rename keep-order align slack no-sync direct json; do
     st copy --help
     has "copy --help" out "  --$option"
 done
+for option in dtype no-scales only except rename keep-order align slack no-sync json; do
+    st convert --help
+    has "convert --help" out "  --$option"
+done
 for option in set unset clear in-place no-sync json; do
     st meta --help
     has "meta --help" out "  --$option"
@@ -469,7 +473,9 @@ done
 quiet pack out.st t=f32:2:eight
 st ls out.st
 has_line "a dtype in lower case" out "t  *F32  *\[2\]  *8  *[0-9]*"
-refused "unknown dtype float32; did you mean F32?" pack out.st t=float32:2:eight
+quiet pack out.st t=float32:2:eight
+quiet pack out2.st t=F32:2:eight
+same "a dtype as other libraries call it" out.st out2.st
 refused "unknown dtype " pack out.st t=:2:eight
 refused "unknown dtype Q8" pack out.st t=Q8:2:eight
 for bad in , 2, ,2 2,,3 '[' ']' '[2' '2]' '[2,]' '[[2]]' 2x4 -1 +2 ' 2' '2, 4' 0x8 18446744073709551616; do

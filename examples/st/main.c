@@ -193,13 +193,31 @@ static const tool_command commands[] = {
      "DTYPE: F64, F32, F16, BF16, F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ, BOOL\n"
      "or an integer such as I8. Each number is rounded once, to the nearest value,\n"
      "ties to even. Numbers that are too large become infinity, or the largest value\n"
-     "if DTYPE has no infinity.\n"
+     "if DTYPE has no infinity. A message counts the numbers that were too large, that\n"
+     "became 0, and that became NaN.\n"
      "\n"
-     "  --dtype DTYPE    the dtype to convert to, in upper or lower case\n"
+     "A tensor of 8 bits or less (I8 too) that has a scale beside it is multiplied by\n"
+     "the scale, in F32 (in F64 if DTYPE is F64), before it is rounded to DTYPE. The\n"
+     "scale of X or of L.weight is X_scale, X_scale_inv, X_scales, X.weight_scale,\n"
+     "X.scale_weight, L.scale_weight, L.qscale_weight or L.scale. A scale has one\n"
+     "number for the tensor, a row, or a block: of 128, 64, 32 or 16 along an axis,\n"
+     "or as the shapes divide. U8 stands for E8M0. The command fails if the shapes do\n"
+     "not fit, or if there is a zero point or a second scale.\n"
+     "\n"
+     "Scales that were applied are left out, and what is of use only with them: the\n"
+     "scale of activations (L.input_scale and the like), L.comfy_quant, scaled_fp8.\n"
+     "They stay as they are if their tensor is not converted. Remove the entry\n"
+     "quantization_config of a config.json, and _quantization_metadata of the\n"
+     "metadata, yourself.\n"
+     "\n"
+     "  --dtype DTYPE    the dtype to convert to, in upper or lower case; names of\n"
+     "                   other libraries, such as bfloat16, half or fp8, are known\n"
+     "  --no-scales      convert numbers as stored, and scales as any other tensor\n"
      "  --only GLOB      convert only tensors whose name matches, whatever their\n"
      "                   dtype: * is any text, ? any character\n"
-     "  --except GLOB    do not convert tensors whose name matches\n" RENAME_HELP NAMING_HELP SAVING_HELP OPENING_HELP
-         CHOOSING_END,
+     "  --except GLOB    do not convert tensors whose name matches\n" RENAME_HELP NAMING_HELP SAVING_HELP
+     "                   (st convert: also scales, the number of those applied, and\n"
+     "                   saturated, underflowed and became_nan, of numbers)\n" OPENING_HELP CHOOSING_END,
      command_convert, 1},
     {"meta", "[OPTIONS] PATH", "print or change the metadata of a model",
      "Prints the metadata of a model's first file, one entry a line. With --set,\n"

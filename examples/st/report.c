@@ -230,23 +230,50 @@ static st_dtype dtype_of_other_name(const char *name) {
     static const struct {
         const char *name;
         st_dtype dtype;
-    } others[] = {{"FLOAT", ST_DTYPE_F32},      {"FLOAT32", ST_DTYPE_F32},
-                  {"FP32", ST_DTYPE_F32},       {"SINGLE", ST_DTYPE_F32},
-                  {"DOUBLE", ST_DTYPE_F64},     {"FLOAT64", ST_DTYPE_F64},
-                  {"FP64", ST_DTYPE_F64},       {"HALF", ST_DTYPE_F16},
-                  {"FLOAT16", ST_DTYPE_F16},    {"FP16", ST_DTYPE_F16},
-                  {"BFLOAT16", ST_DTYPE_BF16},  {"BFLOAT", ST_DTYPE_BF16},
-                  {"F8", ST_DTYPE_F8_E4M3},     {"FP8", ST_DTYPE_F8_E4M3},
-                  {"FLOAT8", ST_DTYPE_F8_E4M3}, {"F8E4M3", ST_DTYPE_F8_E4M3},
-                  {"F8E5M2", ST_DTYPE_F8_E5M2}, {"FLOAT8_E4M3FN", ST_DTYPE_F8_E4M3},
-                  {"FP4", ST_DTYPE_F4},         {"FLOAT8_E5M2", ST_DTYPE_F8_E5M2},
-                  {"INT", ST_DTYPE_I32},        {"INT8", ST_DTYPE_I8},
-                  {"INT16", ST_DTYPE_I16},      {"INT32", ST_DTYPE_I32},
-                  {"INT64", ST_DTYPE_I64},      {"LONG", ST_DTYPE_I64},
-                  {"UINT8", ST_DTYPE_U8},       {"BYTE", ST_DTYPE_U8},
-                  {"UINT16", ST_DTYPE_U16},     {"UINT32", ST_DTYPE_U32},
-                  {"UINT64", ST_DTYPE_U64},     {"BOOLEAN", ST_DTYPE_BOOL},
-                  {"COMPLEX64", ST_DTYPE_C64},  {"COMPLEX", ST_DTYPE_C64}};
+    } others[] = {{"FLOAT", ST_DTYPE_F32},
+                  {"FLOAT32", ST_DTYPE_F32},
+                  {"FP32", ST_DTYPE_F32},
+                  {"SINGLE", ST_DTYPE_F32},
+                  {"DOUBLE", ST_DTYPE_F64},
+                  {"FLOAT64", ST_DTYPE_F64},
+                  {"FP64", ST_DTYPE_F64},
+                  {"HALF", ST_DTYPE_F16},
+                  {"FLOAT16", ST_DTYPE_F16},
+                  {"FP16", ST_DTYPE_F16},
+                  {"BFLOAT16", ST_DTYPE_BF16},
+                  {"BFLOAT", ST_DTYPE_BF16},
+                  {"F8", ST_DTYPE_F8_E4M3},
+                  {"FP8", ST_DTYPE_F8_E4M3},
+                  {"FLOAT8", ST_DTYPE_F8_E4M3},
+                  {"F8E4M3", ST_DTYPE_F8_E4M3},
+                  {"F8E5M2", ST_DTYPE_F8_E5M2},
+                  {"FLOAT8_E4M3FN", ST_DTYPE_F8_E4M3},
+                  {"FLOAT8_E4M3", ST_DTYPE_F8_E4M3},
+                  {"F8_E4M3FN", ST_DTYPE_F8_E4M3},
+                  {"FP8_E4M3FN", ST_DTYPE_F8_E4M3},
+                  {"FP8_E4M3", ST_DTYPE_F8_E4M3},
+                  {"FP8_E5M2", ST_DTYPE_F8_E5M2},
+                  {"E4M3", ST_DTYPE_F8_E4M3},
+                  {"E5M2", ST_DTYPE_F8_E5M2},
+                  {"FLOAT8_E4M3FNUZ", ST_DTYPE_F8_E4M3FNUZ},
+                  {"FLOAT8_E5M2FNUZ", ST_DTYPE_F8_E5M2FNUZ},
+                  {"FLOAT8_E8M0FNU", ST_DTYPE_F8_E8M0},
+                  {"FP4", ST_DTYPE_F4},
+                  {"FLOAT8_E5M2", ST_DTYPE_F8_E5M2},
+                  {"INT", ST_DTYPE_I32},
+                  {"INT8", ST_DTYPE_I8},
+                  {"INT16", ST_DTYPE_I16},
+                  {"INT32", ST_DTYPE_I32},
+                  {"INT64", ST_DTYPE_I64},
+                  {"LONG", ST_DTYPE_I64},
+                  {"UINT8", ST_DTYPE_U8},
+                  {"BYTE", ST_DTYPE_U8},
+                  {"UINT16", ST_DTYPE_U16},
+                  {"UINT32", ST_DTYPE_U32},
+                  {"UINT64", ST_DTYPE_U64},
+                  {"BOOLEAN", ST_DTYPE_BOOL},
+                  {"COMPLEX64", ST_DTYPE_C64},
+                  {"COMPLEX", ST_DTYPE_C64}};
     size_t i;
     for (i = 0; i < sizeof others / sizeof *others; i++) {
         if (strcmp(others[i].name, name) == 0) return others[i].dtype;
@@ -257,21 +284,17 @@ static st_dtype dtype_of_other_name(const char *name) {
 int parse_dtype(const char *command, const char *name, st_dtype *dtype) {
     char upper[32];
     nearest_names nearest;
-    st_dtype other;
     size_t i;
     for (i = 0; name[i] && i + 1 < sizeof upper; i++) {
         upper[i] = name[i] >= 'a' && name[i] <= 'z' ? (char)(name[i] - 'a' + 'A') : name[i];
     }
     upper[i] = 0;
     if (!name[i] && st_dtype_from_name(upper, dtype) == ST_OK) return EXIT_FINE;
+    *dtype = name[i] ? ST_DTYPE_UNKNOWN : dtype_of_other_name(upper);
+    if (*dtype != ST_DTYPE_UNKNOWN) return EXIT_FINE;
     begin_message(command);
     fputs("unknown dtype ", stderr);
     put_string(stderr, name);
-    other = dtype_of_other_name(upper);
-    if (other != ST_DTYPE_UNKNOWN) {
-        fprintf(stderr, "; did you mean %s?", st_dtype_name(other));
-        return usage_hint(command);
-    }
     nearest_begin(&nearest, upper);
     for (i = 1; *st_dtype_name((st_dtype)i); i++) {
         nearest_consider(&nearest, st_dtype_name((st_dtype)i), strlen(st_dtype_name((st_dtype)i)));

@@ -103,6 +103,10 @@ int saving_end(saving *s, const char *path, const st_error *error) {
 }
 
 int put_saved_json(const char *path) {
+    return put_saved_json_with(path, NULL, 0);
+}
+
+int put_saved_json_with(const char *path, const named_count *counts, size_t n) {
     const st_open_options open_options = copy_open_options();
     uint64_t file_bytes = 0;
     size_t i;
@@ -120,6 +124,10 @@ int put_saved_json(const char *path) {
     put_number(stdout, file_bytes);
     fputs(",\"files\":", stdout);
     put_number(stdout, model->shard_count);
+    for (i = 0; i < n; i++) {
+        printf(",\"%s\":", counts[i].name);
+        put_number(stdout, counts[i].number);
+    }
     putc('}', stdout);
     end_line();
     st_close(model);

@@ -104,13 +104,14 @@ void put_nearest(FILE *to, const nearest_names *nearest); /* "; did you mean a, 
 
 /* ---- values (values.c) -------------------------------------------------------------------------------------- */
 
+int is_float(st_dtype dtype); /* also of less than 16 bits; C64 is none */
 /* Returns 1 if the elements can be read as F64. A C64 counts as two numbers: real, imaginary. */
 int has_numbers(const st_tensor *tensor);
 uint64_t number_count(const st_tensor *tensor);
 /* Reads the numbers [first, first + count) of a tensor in C order, converted to `as`, in host byte order. */
 st_status read_numbers(const st_model *model, const st_tensor *tensor, uint64_t first, size_t count, st_dtype as,
                        void *to, st_error *error);
-/* Converts numbers from host byte order to the file's. */
+/* Converts numbers from host byte order to the file's; `to` may be the numbers themselves. */
 void put_little_endian(unsigned char *to, const void *numbers, size_t count, st_dtype dtype);
 
 typedef struct findings {
@@ -200,7 +201,8 @@ int report_text(const char *path, const char *text);
 int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed);
 int report_missing_tensor(const st_model *model, const char *path, const char *name);
 int out_of_memory(const char *command);
-/* Parses the name of a dtype in upper or lower case. Returns EXIT_FINE, or EXIT_USAGE after a message. */
+/* Parses the name of a dtype, or what other libraries call it, in upper or lower case. Returns EXIT_FINE, or EXIT_USAGE
+ * after a message. */
 int parse_dtype(const char *command, const char *name, st_dtype *dtype);
 
 /* ---- the operating system (sys.c) --------------------------------------------------------------------------- */
@@ -343,6 +345,54 @@ typedef struct tensor_totals {
 void put_tree(const st_tensor **tensors, size_t count, const tensor_totals *overall,
               const colours *colour); /* sorts them */
 
+/* ---- numbers that a conversion loses (losses.c) ------------------------------------------------------------- */
+
+typedef struct losses {
+    uint64_t saturated;   /* too large: became infinity or the largest or smallest number of the dtype */
+    uint64_t underflowed; /* too small: became 0 */
+    uint64_t became_nan;
+} losses;
+
+typedef struct number_range number_range; /* of a dtype */
+
+const number_range *range_of(st_dtype dtype);
+/* Sets the limits of factors with which no number of `from` is lost in `to`: those of a size in (above, most]. */
+void safe_factors(const number_range *from, const number_range *to, double *above, double *most);
+/* Counts what is lost when the product of a number and its scale is converted to `to`. */
+void count_loss(losses *lost, const number_range *to, double number, double scale, double product);
+/* Counts what is lost when n numbers of the dtype `from`, in host byte order, are converted. */
+void count_losses(losses *lost, st_dtype to, st_dtype from, const unsigned char *numbers, size_t n);
+
+/* ---- quantized tensors and their scales (scales.c) ---------------------------------------------------------- */
+
+enum { SCALES_WINDOW = 4096 };
+
+typedef struct scales {
+    const st_model *model;
+    struct quantized *tensors;  /* NULL: no scales are applied */
+    const st_tensor *window_of; /* scales read last: of this tensor, from index `first` on */
+    st_dtype window_as;
+    uint64_t first;
+    size_t count;
+    union {
+        float f32[SCALES_WINDOW];
+        double f64[SCALES_WINDOW];
+    } window;
+} scales;
+
+int scales_find(scales *s, const st_model *model); /* by name; returns 0 if there is no memory */
+void scales_end(scales *s);                        /* also of a struct of zeros */
+/* Each of the next two takes and returns a tensor of the model, or NULL: the scale of a quantized tensor; the tensor
+ * that has a scale and that `t`, its scale or something else of the quantization, belongs to. */
+const st_tensor *scale_of(const scales *s, const st_tensor *weight);
+const st_tensor *weight_of(const scales *s, const st_tensor *t);
+int is_scaled_marker(const st_tensor *t); /* whether it only says that the model has scaled FP8 weights */
+st_status scales_check(const scales *s, const st_tensor *weight, st_error *error); /* of a tensor that has a scale */
+/* Multiplies the numbers [first, first + count) of the weight, read as F32 or F64, by their scales in that dtype, and
+ * counts what will be lost in the conversion to `to`. */
+st_status scales_apply(scales *s, const st_tensor *weight, uint64_t first, size_t count, st_dtype as, void *numbers,
+                       st_dtype to, losses *lost, st_error *error);
+
 /* ---- differences in metadata (pairs.c) ---------------------------------------------------------------------- */
 
 /* Calls report_pair in the order of keys for every key that only one side has (the other is NULL) or whose values
@@ -369,7 +419,14 @@ int saving_begin(saving *s, const char *path);
 st_status saving_open(saving *s, const char **path, st_error *error);
 /* Erases the progress and reports the error, if there is one. Returns an exit code. Only the first call counts. */
 int saving_end(saving *s, const char *path, const st_error *error);
+
+typedef struct named_count {
+    const char *name;
+    uint64_t number;
+} named_count;
+
 int put_saved_json(const char *path); /* describes the file that was written */
+int put_saved_json_with(const char *path, const named_count *counts, size_t n); /* with more members at its end */
 
 /* ---- editing the metadata of a model (edit.c) --------------------------------------------------------------- */
 
@@ -398,6 +455,10 @@ typedef struct transfer {
     /* NULL, or checks the command's own options before IN is opened. Returns an exit code after a message. */
     int (*prepare)(struct transfer *t);
     st_status (*write)(struct transfer *t, st_error *error); /* writes the chosen tensors to OUT */
+    void (*report)(struct transfer *t);                      /* NULL, or writes messages after that */
+    const char *at_fault;                                    /* what an error of `write` is about; NULL: OUT */
+    named_count counts[4];                                   /* more members of the JSON object */
+    size_t count_count;
 } transfer;
 
 /* Runs the whole command. extra: the command's own options. */

@@ -217,12 +217,13 @@ static int transfer_model(transfer *t) {
     if (code == EXIT_FINE) code = saving_begin(&t->saving, t->out);
     if (code == EXIT_FINE) {
         error.status = t->write(t, &error);
-        code = saving_end(&t->saving, t->out, &error);
+        code = saving_end(&t->saving, t->at_fault ? t->at_fault : t->out, &error);
     }
+    if (code == EXIT_FINE && t->report) t->report(t);
     if (code == EXIT_FINE && !t->writes_index) warn_of_index(t);
     if (code == EXIT_FINE) code = warn_of_metadata(t);
     st_close(model);
-    return code == EXIT_FINE && t->saving.json ? put_saved_json(t->out) : code;
+    return code == EXIT_FINE && t->saving.json ? put_saved_json_with(t->out, t->counts, t->count_count) : code;
 }
 
 static int parse_arguments(transfer *t, const option *extra, size_t extra_count, int argc, char **argv) {

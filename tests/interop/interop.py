@@ -9,6 +9,7 @@ import files
 import hashing
 import hub
 import repairing
+import scaling
 import sharding
 import showing
 import slicing
@@ -29,6 +30,7 @@ def main():
     sharding.check(tool, tally, sys.argv[2], count // 100, seed)
     showing.check(tool, tally, count // 50, seed)
     hashing.check(tool, tally, count // 50, seed)
+    scaling.check(tool, tally, seed)
     hub.check(tool, tally, sys.argv[2], seed)
     repairing.check(tool, tally, count // 200, seed)
     verdicts.check(tool, tally, count, seed)
