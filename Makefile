@@ -24,14 +24,16 @@ PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
 
 ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/show.c \
 	examples/st/diff.c examples/st/copy.c examples/st/merge.c examples/st/shard.c examples/st/convert.c \
-	examples/st/meta.c examples/st/pack.c examples/st/transfer.c examples/st/choose.c examples/st/rename.c examples/st/pairs.c \
+	examples/st/meta.c examples/st/pack.c examples/st/put.c examples/st/repair.c examples/st/lenient.c examples/st/lenient_json.c \
+	examples/st/transfer.c examples/st/choose.c examples/st/rename.c examples/st/pairs.c examples/st/losses.c examples/st/scales.c \
 	examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
-	examples/st/report.c examples/st/open.c examples/st/virtual.c examples/st/join.c examples/st/pieces.c \
-	examples/st/json.c examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c
+	examples/st/report.c examples/st/open.c examples/st/virtual.c examples/st/join.c examples/st/pieces.c examples/st/json.c \
+	examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c examples/st/hash.c examples/st/verify.c \
+	examples/st/sha256.c examples/st/edit.c examples/st/tree.c examples/st/help.c
 
 # targets of `check`: fuzz, which runs alone, then the slowest first
 CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites hostile bench-count \
-	symbols tsan arm rooms format
+	symbols tsan arm builtins rooms format
 # additional targets of `nightly`: slow or rarely different environments, all of F32, static analysis
 NIGHTLY = valgrind arm64 musl tcc exhaustive analyze
 
@@ -55,13 +57,14 @@ help:
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
 	@echo '  hostile       among hostile system headers, twice, in two files, as C++'
 	@echo '  arm symbols   size and stack on a Cortex-M4; exported and imported symbols'
+	@echo '  builtins      which runtime functions Cortex-M, RV32 and wasm32 need: those of the manual'
 	@echo '  rooms format  the structure of the header; clang-format'
 	@echo '  interop callsites examples   the reference package; tests/callsites; examples/'
 	@echo 'make nightly    all checks in full, with long fuzzing, and $(NIGHTLY); writes tests/NIGHTLY.md'
 	@echo 'make bench      compares the speed with other libraries; ONLY="open find" measures only these workloads'
 	@echo 'make bench-table    prints the table of the README from the last results'
 	@echo 'make size       prints lines, code size, stack depth'
-	@echo 'make install    header, st and safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
+	@echo 'make install    header, st, its manual, safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
 	@echo 'make clean      remove build/'
 
 # ---- the tool -------------------------------------------------------------------------------------------------
@@ -69,7 +72,8 @@ help:
 run: build/st build/demo.safetensors
 	build/st ls build/demo.safetensors
 
-build/st: safetensors.h examples/threads.h examples/st/st.h $(ST_SOURCES)
+build/st: safetensors.h examples/threads.h examples/st/st.h examples/st/lenient.h examples/st/lenient_json.h \
+		examples/st/sha256.h $(ST_SOURCES)
 	@mkdir -p build
 	$(CC) $(CFLAGS) -I. -pthread $(ST_SOURCES) $(LDFLAGS) -o $@
 
@@ -170,7 +174,7 @@ examples: build/st
 
 # ---- the header itself ----------------------------------------------------------------------------------------
 
-warnings matrix hostile arm symbols analyze:
+warnings matrix hostile arm symbols builtins analyze:
 	@sh tests/compile/$@.sh
 
 rooms format size:
@@ -182,6 +186,12 @@ install: build/st
 	mkdir -p "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/pkgconfig"
 	cp safetensors.h "$(DESTDIR)$(PREFIX)/include/safetensors.h"
 	cp build/st "$(DESTDIR)$(PREFIX)/bin/st"
+	mkdir -p "$(DESTDIR)$(PREFIX)/share/man/man1" "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" \
+	    "$(DESTDIR)$(PREFIX)/share/zsh/site-functions" "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
+	build/st help --man >"$(DESTDIR)$(PREFIX)/share/man/man1/st.1"
+	build/st help --completion bash >"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/st"
+	build/st help --completion zsh >"$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_st"
+	build/st help --completion fish >"$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/st.fish"
 	version=$$(sed -n 's/^#define ST_VERSION_STRING "\(.*\)".*/\1/p' safetensors.h) && \
 	printf '%s\n' 'includedir=$(PREFIX)/include' '' 'Name: safetensors' 'Description: safetensors files, from one C header' \
 	    "Version: $$version" 'Cflags: -I$${includedir}' >"$(DESTDIR)$(PREFIX)/lib/pkgconfig/safetensors.pc"
@@ -190,4 +200,4 @@ clean:
 	rm -rf build
 
 .PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites \
-	examples warnings matrix hostile arm symbols analyze rooms format size install clean
+	examples warnings matrix hostile arm symbols builtins analyze rooms format size install clean

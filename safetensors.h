@@ -1,4 +1,4 @@
-/* safetensors.h - version 0.3.0 - Unlicense or MIT-0, at your choice (text at the end of the file) - no warranty
+/* safetensors.h - version 0.4.0 - Unlicense or MIT-0, at your choice (text at the end of the file) - no warranty
  *
  * Reads, validates, converts and writes tensor files in the safetensors format. One header, no dependency.
  */
@@ -7,7 +7,7 @@
  * CONTENTS
  *   1 Quick start               6 Numbers       11 Limits
  *   2 Which call do I want?     7 Lifetime      12 Configuration
- *   3 Reading                   8 Threads       13 Microcontrollers
+ *   3 Reading                   8 Threads       13 Microcontrollers, WebAssembly
  *   4 Writing                   9 Errors        14 C++
  *   5 Models in several files  10 What is accepted
  *
@@ -38,6 +38,7 @@
  *   save a model in several files               st_save_sharded
  *   the same from several processes             st_plan_shards, st_save, st_save_index
  *   change the metadata of a file               st_edit_metadata
+ *   change bytes of one tensor in its file      st_overwrite
  *
  * 3 READING
  *       st_model *model;
@@ -67,6 +68,16 @@
  *
  *   st_load does the same for many tensors: it reads in file order, in large requests.
  *
+ *   Buffers without a copy (Metal, Vulkan, CUDA) take whole pages. Open with ST_OPEN_MUST_MAP: each file then starts on
+ *   a page of the system, and its mapping ends with a whole page, zero after the end of the file:
+ *
+ *       const char *file = (const char *)t->data - t->offset;            // all of model->shards[t->shard].file_bytes
+ *       const size_t first = (size_t)(t->offset / page * page);          // page: sysconf(_SC_PAGESIZE), often 4,096
+ *       const size_t end = (size_t)((t->offset + t->bytes + page - 1) / page * page);
+ *       wrap(file + first, end - first, (size_t)t->offset - first);      // pointer, length, offset of the tensor
+ *
+ *   The pages are private and read-only, hold parts of other tensors too, and must be released before st_close.
+ *
  * 4 WRITING
  *       const float weights[4] = {1, 2, 3, 4};
  *       const uint64_t shape[2] = {2, 2};
@@ -77,7 +88,8 @@
  *       if (st_save("new.safetensors", &contents, NULL, &error)) puts(error.message);
  *
  *   Saving is atomic: the old file stays in place until the new one is complete and flushed to the device. The same
- *   input gives the same bytes: those of the reference implementation, with metadata keys sorted.
+ *   input gives the same bytes: those of the reference implementation, with metadata keys sorted. Where the file system
+ *   lacks a call that this needs, such as rename, ST_SAVE_DIRECT writes the file itself.
  *
  *   Data to save is little-endian: on a big-endian machine swap it first, as no call of the library does.
  *   An open model is saved with st_contents_of(model). Tensors without data are read from contents.from or made by
@@ -85,12 +97,13 @@
  *
  * 5 MODELS IN SEVERAL FILES
  *   st_open takes an index (*.safetensors.index.json) or a directory and returns one model: one array of tensors, one
- *   lookup. All shards are validated at once. A path in an index cannot leave the directory of the index.
+ *   lookup. All shards are validated at once. A path in an index cannot leave the directory of the index. Flags open
+ *   more, each soundly: a set without a right index, an index that decides between two copies, a part of the shards.
  *
  *   st_save_sharded writes a model in several files and their index. Where several processes write the shards:
  *     1. Every process computes the same plan: st_plan_shards, st_shard_name.
  *     2. One process removes model.safetensors.index.json, then model.safetensors, then every file that has the name of
- *        a new shard.
+ *        a new shard (with options.stem, files of that stem).
  *     3. After that, every process saves its shards with st_save.
  *     4. When all shards are there, one process calls st_save_index, which validates the shards first.
  *   Between steps 2 and 4 the directory does not open, so nobody reads a mixture of two models.
@@ -141,7 +154,7 @@
  *   What the reference implementation (Rust crate safetensors) accepts, with five exceptions. Refused here are (1) a
  *   duplicate tensor name, (2) a duplicate metadata key, (3) an entry written as an array, (4) a dtype written as an
  *   object, (5) numbers of 1e309 and above in ignored fields; below 1e308 they are accepted, in between either.
- *   ST_OPEN_TRAILING, ST_OPEN_UNKNOWN_DTYPES and ST_OPEN_PARTIAL accept more.
+ *   ST_OPEN_TRAILING, ST_OPEN_UNKNOWN_DTYPES, ST_OPEN_PARTIAL, ST_OPEN_NO_INDEX and ST_OPEN_INDEX_DECIDES accept more.
  *
  * 11 LIMITS
  *   - Raw bytes (data, st_read, st_save) are little-endian on every machine. st_read_as, st_load and st_convert use the
@@ -151,7 +164,7 @@
  *   - A header has at most 100,000,000 bytes, as in the reference implementation (st_open_options.max_header).
  *   - st_scan: 1,024 tensors of up to 16 dimensions, 1,024 metadata entries.
  *   - Names may hold any character, also NUL and terminal escapes: use name_bytes, and escape names before printing.
- *   - What a crash leaves: see st_save, st_save_sharded, st_edit_metadata.
+ *   - What a crash leaves: see st_save, st_save_sharded, st_edit_metadata, st_overwrite.
  *
  * 12 CONFIGURATION: define before including; none of them changes a struct. [default]
  *   ST_IMPLEMENTATION   compile the functions, in one file of the program      [declarations only]
@@ -168,13 +181,22 @@
  *   ST_MALLOC, ST_FREE  (bytes), (pointer); define both or neither             [malloc, free]
  *   ST_MEMCPY, ST_MEMMOVE, ST_MEMSET, ST_MEMCMP   as in <string.h>; all or none [<string.h>; loops if freestanding]
  *
- * 13 MICROCONTROLLERS
+ * 13 MICROCONTROLLERS, WEBASSEMBLY
  *   Define ST_FREESTANDING. Either walk a header in flash with st_scan_begin, which needs no memory, or open with
  *   st_open_memory or st_open_io and a buffer in st_open_options.work. If the buffer is too small, the status is
  *   ST_ERR_MEMORY and error.expected a size that suffices. scan.tensor.data has any alignment and is little-endian:
  *   take values out with memcpy. Compile with -ffunction-sections and link with -Wl,--gc-sections: a scan is then about
- *   14 KB of Cortex-M4 code, 9 KB with ST_NO_ERROR_TEXT. The compiler may still call memcpy, memmove, memset, memcmp
- *   and its runtime library for 64-bit arithmetic. No recursion, no writable data.
+ *   14 KB of Cortex-M4 code, 9 KB with ST_NO_ERROR_TEXT. No recursion, no writable data.
+ *   Compilers may call memcpy, memmove, memset and memcmp (clang for wasm32 does not with -mbulk-memory), and of their
+ *   runtime library (gcc 12 for Cortex, clang 19 for the others):
+ *     Cortex-M0   scan, open, find, st_read: __aeabi_lmul, __aeabi_uidivmod, __gnu_thumb1_case_uqi
+ *                 the other readers: also __aeabi_uidiv, __aeabi_uldivmod
+ *                 conversion and writer: also __aeabi_llsl, __aeabi_llsr, __clzdi2
+ *     Cortex-M4   scan, open, find, st_read: nothing
+ *                 the other readers: __aeabi_uldivmod
+ *     RV32IM      scan, open, find, st_read: nothing
+ *                 the other readers: __udivdi3, __umoddi3
+ *     wasm32      all: nothing
  *
  * 14 C++
  *   The declarations work from C++11 on. Compile the implementation in a .c file, or in a .cc file if old-style casts
@@ -188,10 +210,10 @@
  * uses: -
  * ------------------------------------------------------------------------------------------------------------------ */
 #define ST_VERSION_MAJOR 0
-#define ST_VERSION_MINOR 3
+#define ST_VERSION_MINOR 4
 #define ST_VERSION_PATCH 0
-#define ST_VERSION 300 /* major * 10000 + minor * 100 + patch */
-#define ST_VERSION_STRING "0.3.0"
+#define ST_VERSION 400 /* major * 10000 + minor * 100 + patch */
+#define ST_VERSION_STRING "0.4.0"
 
 /* The implementation needs declarations that strict C hides; these macros must come before the first system header. */
 #if defined(ST_IMPLEMENTATION) && !defined(ST_NO_FILES) && !defined(ST_FREESTANDING) && !defined(_WIN32)
@@ -359,6 +381,8 @@ typedef struct st_model {     /* read-only, valid until st_close */
     uint64_t bytes;       /* sum of all tensors' bytes */
     const st_pair *index; /* metadata of the index; each value is its JSON text */
     size_t index_count;
+    const char
+        *stem; /* of files called STEM-00001-of-00003.safetensors; "model" if they have other names; NULL: no files */
 } st_model;
 
 typedef struct st_alias { /* another name of a tensor */
@@ -412,8 +436,11 @@ typedef struct st_files { /* a file system of the caller's: an archive, game ass
 #define ST_OPEN_NO_MAP (1u << 0)         /* read with positional reads; every data pointer is NULL */
 #define ST_OPEN_MUST_MAP (1u << 1)       /* fail if mapping fails; without the flag data is NULL then */
 #define ST_OPEN_UNKNOWN_DTYPES (1u << 2) /* accept unknown dtypes; their tensors are opaque bytes */
-#define ST_OPEN_PARTIAL (1u << 3)        /* accept missing shards; serve the tensors of the others */
+#define ST_OPEN_PARTIAL (1u << 3)        /* accept missing shards and tensors that no shard has; serve the rest */
 #define ST_OPEN_TRAILING (1u << 4)       /* accept bytes after the last tensor */
+#define ST_OPEN_NO_INDEX (1u << 5)       /* directories: open a complete set of shards by their names; ignore indexes */
+#define ST_OPEN_INDEX_DECIDES \
+    (1u << 6) /* of a tensor in two shards, serve the copy in the shard that the index names */
 
 typedef struct st_open_options {
     unsigned flags;                /* ST_OPEN_* */
@@ -421,6 +448,7 @@ typedef struct st_open_options {
     const st_allocator *allocator; /* NULL: ST_MALLOC and ST_FREE */
     st_buffer work;                /* if not NULL, all memory comes from here; models of one file only */
     const st_files *files;         /* NULL: those of the system */
+    const char *variant;           /* directories: open only files of this variant, such as "fp16"; NULL: see st_open */
 } st_open_options;
 
 typedef struct st_range { /* elements start, start + step, ... below stop, of one dimension */
@@ -497,8 +525,9 @@ typedef struct st_contents { /* what is saved */
 #define ST_SAVE_KEEP_ORDER (1u << 16) /* keep the caller's order of tensors; without the flag: by dtype, then name */
 #define ST_SAVE_NO_SYNC (1u << 17)    /* rename into place without flushing to the device first */
 #define ST_SAVE_IN_PLACE (1u << 18)   /* st_edit_metadata: overwrite the header if the new one fits */
+#define ST_SAVE_DIRECT (1u << 19)     /* write the file itself, without a temporary file and rename: not atomic */
 
-#define ST_SHARD_NAME_BYTES 48 /* enough for every name that st_shard_name makes */
+#define ST_SHARD_NAME_BYTES 256 /* enough for every name that st_shard_name makes */
 
 typedef struct st_save_options {
     unsigned flags;           /* ST_SAVE_* */
@@ -507,12 +536,14 @@ typedef struct st_save_options {
     uint64_t max_shard_bytes; /* st_save_sharded: tensor data in one file, at most; 0 is 5,000,000,000 */
     const st_sink *sink;      /* write here instead of to a file; the path must be NULL */
     /* Makes the bytes [offset, offset + n) of a tensor without data, in dst; returns 0, or a code for st_error.sys.
-     * `tensor` is the caller's own struct, as passed in contents. */
+     * Each range starts where the last one ended, holds whole elements (of 4 or 6 bits: whole groups of 4, except at the
+     * end of the tensor), and dst is aligned for them. `tensor` is the caller's own struct, as passed in contents. */
     int (*fill)(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n);
     st_progress progress;          /* called after each block of data */
     void *user;                    /* for fill and progress */
     const st_allocator *allocator; /* NULL: ST_MALLOC and ST_FREE */
     st_buffer work;                /* if not NULL, all memory comes from here; st_save and st_writer_open only */
+    const char *stem; /* st_save_sharded, st_save_index: the names of files start with it; see st_save_sharded */
 } st_save_options;
 
 typedef struct st_writer st_writer;
@@ -549,22 +580,32 @@ ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
  *   path     UTF-8, of any length; on POSIX, any bytes the system takes
  *   options  NULL: defaults
  *   error    may be NULL
- * In a directory it opens model.safetensors, else model.safetensors.index.json, else the only *.safetensors.index.json,
- * else the only *.safetensors. Hidden files do not count, nor does a single shard (-NNNNN-of-MMMMM with MMMMM over 1).
+ * In a directory it opens model.safetensors, else model.safetensors.index.json, else the only index
+ * (*.safetensors.index.json or *.safetensors.index.VARIANT.json), else the only *.safetensors. Hidden files do not
+ * count, nor does a single shard (-NNNNN-of-MMMMM with MMMMM over 1).
+ *   options->variant       only files of this variant count: model.fp16.safetensors, model.safetensors.index.fp16.json,
+ *                          x.fp16.safetensors and so on for "fp16". A variant starts with a letter; "": files without
+ *   ST_OPEN_NO_INDEX       a set of shards, STEM-00001-of-0000N.safetensors to STEM-0000N-of-0000N.safetensors, takes
+ *                          the place of an index, which does not count. For a directory whose index is missing or stale
+ *   ST_OPEN_INDEX_DECIDES  of a tensor in two shards, only the copy in the shard that the index names is served. For a
+ *                          shard that was added to replace tensors of others
+ *   ST_OPEN_PARTIAL        shards may be missing, and so may tensors that the index names and no shard holds
  * An index is not trusted: its paths must be relative, valid on every system, and end in .safetensors. Symbolic links
  * are followed; an index cannot create them. Tensors that the index does not name are served too, and its total_size is
  * ignored.
  * Errors: statuses 1 to 17 (ST_ERR_ARGUMENT to ST_ERR_OFFSETS, see ERRORS in the manual), and
  *   ST_ERR_NOT_FOUND    no such path, or a directory without a model
  *   ST_ERR_SHARD        a shard is missing, or the same file as another; a shard does not contain a tensor that the
- *                       index assigns to it; a tensor is in two shards; a directory holds several candidates
+ *                       index assigns to it; a tensor is in two shards; a directory holds several candidates, which
+ *                       the message lists
  *   ST_ERR_PATH         a path in the index would leave the directory, or is not valid on every system
  *   ST_ERR_TOO_LARGE    over 65,536 shards, or a header or mapping that does not fit the address space
  *   ST_ERR_UNSUPPORTED  ST_OPEN_MUST_MAP where nothing can be mapped, or a build without files
  *   ST_ERR_ARGUMENT     also: a work buffer for a model of several files
- * Files: only regular files are opened, without blocking. The first 64 files of a model stay open until st_close. A
- * file that is reopened must be the same (device, number, size, time), else the call fails with ST_ERR_IO. Models of
- * more than 16,384 files are not mapped unless ST_OPEN_MUST_MAP is set.
+ * Files: only regular files are opened, without blocking. The first 64 files of a model stay open until st_close; none
+ * do if the process runs out of file descriptors meanwhile. A file that is reopened must be the same (device, number,
+ * size, time), else the call fails with ST_ERR_IO. Models of more than 16,384 files are not mapped unless
+ * ST_OPEN_MUST_MAP is set.
  * Memory: one block stays allocated, of at most 96 bytes + name + 8 a dimension for each tensor and 40 bytes + text for
  * each metadata pair. Temporary memory, freed before the call returns: twice the header; for several files, twice the
  * largest header, 1 MiB, and 1.7 times the index.
@@ -573,19 +614,21 @@ ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
  * a mapping is touched. */
 ST_API st_status st_open(st_model **model, const char *path, const st_open_options *options, st_error *error);
 
-/* Opens a repository in the local Hugging Face cache; never uses the network.
+/* Opens a model in the local Hugging Face cache; never uses the network.
  *   repo      "owner/name" or "name"
  *   revision  a branch, a tag or a commit of 40 hexadecimal digits; NULL: "main"
+ *   path      a file, an index or a directory in the repository, such as "vae"; NULL: the repository's root
  * The cache is $HF_HUB_CACHE, else $HUGGINGFACE_HUB_CACHE, else $HF_HOME/hub, else $XDG_CACHE_HOME/huggingface/hub,
- * else ~/.cache/huggingface/hub. Empty variables count as unset; a leading ~ in them is the home directory. The
- * snapshot that refs/<revision>, or the commit, names is opened as a directory.
+ * else ~/.cache/huggingface/hub. Empty variables count as unset; a leading ~ in them is the home directory. What is
+ * opened lies in the snapshot that refs/<revision>, or the commit, names; st_open opens it.
  * Errors: as st_open, and
- *   ST_ERR_NOT_FOUND    not in the cache; the message names the missing file
- *   ST_ERR_PATH         repo or revision would leave the cache, or refs/<revision> holds no commit
+ *   ST_ERR_NOT_FOUND    not in the cache; the message names the missing file, the only revision that is there, a
+ *                       download that was not finished, or the directories that hold models
+ *   ST_ERR_PATH         repo, revision or path would leave the cache, or refs/<revision> holds no commit
  *   ST_ERR_UNSUPPORTED  built with ST_NO_FILES
  * Threads: no thread may change the environment meanwhile (getenv). */
-ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const st_open_options *options,
-                             st_error *error);
+ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const char *path,
+                             const st_open_options *options, st_error *error);
 
 /* Opens a model from a file image in memory.
  *   bytes  the n bytes of the file. The caller keeps them and must not change them until st_close; data points into
@@ -733,11 +776,14 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 
 #endif /* ST_NO_CONVERT */
 
-/* Tells the system how the bytes of a tensor will be used: ST_ADVISE_WILL_NEED starts reading ahead, ST_ADVISE_DONE
- * releases cached pages.
+/* Tells the system how the bytes of a tensor will be used: ST_ADVISE_WILL_NEED starts reading all of them into the
+ * page cache, ST_ADVISE_DONE releases cached pages.
  *   tensor  NULL: all tensors
  * Returns ST_OK also where the system or the source takes no advice.
- * Errors: ST_ERR_ARGUMENT  not a tensor of this model */
+ * Errors: ST_ERR_ARGUMENT  not a tensor of this model
+ * Cost: reading ahead takes one system call for each 128 KiB, about 20 microseconds a MiB where all is cached. It goes on
+ * after the return, but the call waits while the queue of the device is full. Advise gigabytes on a thread of their own,
+ * and not more than the memory holds. */
 ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error);
 
 /* -- scanning without memory -- */
@@ -791,11 +837,20 @@ ST_API st_contents st_contents_of(const st_model *model);
  *   ST_ERR_NOT_FOUND  no such directory
  *   ST_ERR_IO         writing failed; if only the last step failed, flushing the directory, the new file is in place
  *   ST_ERR_CANCELLED  progress returned non-zero
- * Files: written as .st-*.tmp in the same directory, mode 0600; the file then gets the permissions of the regular file
- * that it replaces, else those of the umask, and is renamed. Setuid, setgid and sticky bits are never kept; write
- * permission for group and others only if the old file belongs to the user who saves. A symbolic link is replaced, not
- * followed. A crash leaves the old file or the new one, and perhaps the temporary file. On Windows a file that is open
- * or mapped cannot be replaced: ST_ERR_IO.
+ * Files: written as .st-*.tmp in the same directory, mode 0600. The file then gets the owner, the group and the
+ * permissions of the regular file that it replaces, else those of the umask, and is renamed. Setuid, setgid and sticky
+ * bits are never kept. If the process may not keep the owner, write permission for group and others is dropped; if it
+ * may not keep the group, the new group gets no more permissions than others. File systems without permissions,
+ * preallocation or fsync of directories are no error. A crash leaves the old file or the new one, and perhaps the
+ * temporary file. On Windows a file that is open or mapped cannot be replaced: ST_ERR_IO.
+ * A symbolic link to a regular file, or to nothing, is replaced, not followed. A FIFO, a character device (NUL, CON and
+ * pipes on Windows), or a link to one, is never replaced: it is written from the first byte to the last. Opening a FIFO
+ * waits for its reader; a reader that goes away raises SIGPIPE. Directories, sockets, block devices and the links of
+ * the system to open regular files (/dev/stdout) are refused.
+ * ST_SAVE_DIRECT writes the file itself, from the first byte to the last: no temporary file, no rename, no changed
+ * permissions; where the file system lacks fsync, none either. It is not atomic: an error or a crash leaves a file that
+ * is shorter than its header says, and so does not open. A symbolic link, a file with several names and a file of
+ * contents->from fail with ST_ERR_UNSUPPORTED. Do not save data that is mapped from the same file.
  * Memory: 80 bytes a tensor and a pair, and a buffer of up to 1 MiB. Threads: any, for different paths. Cost: O(n log
  * n) in tensors, whatever their names. */
 ST_API st_status st_save(const char *path, const st_contents *contents, const st_save_options *options,
@@ -813,28 +868,36 @@ ST_API st_status st_plan_shards(const st_contents *contents, const st_save_optio
                                 uint32_t *shard_count, st_error *error);
 
 /* Makes the file name of a shard: "model-00001-of-00003.safetensors", or "model.safetensors" if shard_count is 1.
+ *   stem       what takes the place of "model", see st_save_sharded; NULL: "model"
  *   shard      from 0
  *   dst_bytes  size of dst; ST_SHARD_NAME_BYTES always suffices
- * Errors: ST_ERR_ARGUMENT  no such shard, or dst too small */
-ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes);
+ * Errors: ST_ERR_ARGUMENT  no such shard, dst too small, or a stem that is not allowed */
+ST_API st_status st_shard_name(const char *stem, uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes);
 
 /* Saves tensors as several files and their index, model.safetensors.index.json, or as model.safetensors alone if one
  * shard suffices. Shards are those of st_plan_shards, with the names of st_shard_name.
  *   directory  must exist
  *   contents   metadata goes to every shard. index goes to the metadata of the index, beside total_size, which is
  *              computed; values are JSON text, such as "\"pt\"", and are written as given
- *   options    not allowed: ST_SAVE_IN_PLACE, sink, work. progress counts the bytes of all files
+ *   options    not allowed: ST_SAVE_IN_PLACE, ST_SAVE_DIRECT, sink, work. progress counts the bytes of all
+ *              files.
+ *              stem takes the place of "model" in all names: a file name of up to 200 bytes that is valid on every
+ *              system. With a variant, such as "model.fp16", the index is model.safetensors.index.fp16.json, or
+ *              model.fp16.safetensors.index.json if the directory holds such a one. NULL: the stem of contents->from,
+ *              else "model"
  * The index is what Python's json.dumps writes with indent=2 and sort_keys=True, and a newline.
  * Errors: before anything is written, those of st_save and st_plan_shards, and
  *   ST_ERR_DUPLICATE     a name in two shards, or a key of the index twice
  *   ST_ERR_JSON          a value of the index is not JSON
  *   ST_ERR_HEADER_LIMIT  an index over 100,000,000 bytes
+ *   ST_ERR_SHARD         the directory holds a model with another stem: its index or its shards; or, if the stem is not
+ *                        "model", a single file that would be opened instead
  * While writing, those of st_save. The directory is as before unless the message says otherwise: a rename or a removal
  * failed. A header slightly under the limit may be refused only now.
  * Files: all are written under temporary names first. If a file has the name of a new shard, the older index is
  * removed. Then the shards are renamed, then the index. Then the older model.safetensors is removed (or the older
- * index, if the new model is one file), and last all other files called model-NNNNN-of-MMMMM.safetensors. A crash
- * leaves the older model, the new one, or a directory that does not open, never a mixture; and perhaps files .st-*.tmp.
+ * index, if the new model is one file), and last all other files called model-NNNNN-of-MMMMM.safetensors, or like them
+ * with the stem. A crash leaves the older model, the new one, or a directory that does not open, never a mixture; and perhaps files .st-*.tmp.
  * On Windows, close an older model in the directory first.
  * Memory: as st_save for the largest shard, 44 bytes a tensor (84 while sorting) and 4 a shard. */
 ST_API st_status st_save_sharded(const char *directory, const st_contents *contents, const st_save_options *options,
@@ -844,7 +907,7 @@ ST_API st_status st_save_sharded(const char *directory, const st_contents *conte
  * against the plan, writes the index atomically, and removes older files as st_save_sharded does. The order that is
  * safe is in the manual (5 MODELS IN SEVERAL FILES). If the plan has one shard, nothing is written.
  *   contents  tensors of the whole model, as for st_plan_shards, and index; the rest is not used
- *   options   allowed: max_shard_bytes (as for the plan), ST_SAVE_NO_SYNC, allocator
+ *   options   allowed: max_shard_bytes and stem (as for the plan), ST_SAVE_NO_SYNC, allocator
  * Errors: ST_ERR_SHARD  a shard is missing, damaged, or does not hold the planned tensors; error->subject names it
  *         and those of st_save_sharded. After an error no index is written. */
 ST_API st_status st_save_index(const char *directory, const st_contents *contents, const st_save_options *options,
@@ -879,11 +942,11 @@ ST_API const st_tensor *st_writer_next(const st_writer *writer);
  *         ST_ERR_IO        final: the writer can only be closed */
 ST_API st_status st_writer_write(st_writer *writer, const void *bytes, size_t n, st_error *error);
 
-/* Writes the next n bytes of the declared tensor that has the name of `tensor`, whose other fields are not used. Files
- * only; must not be mixed with st_writer_write.
+/* Writes the next n bytes of the declared tensor that has the name of `tensor`, whose other fields are not used. Must
+ * not be mixed with st_writer_write.
  * Errors: ST_ERR_NOT_FOUND    no such tensor
  *         ST_ERR_ARGUMENT     more bytes than the tensor lacks
- *         ST_ERR_UNSUPPORTED  the output is a sink
+ *         ST_ERR_UNSUPPORTED  the output is a sink, a FIFO or a device, or ST_SAVE_DIRECT is set
  * Threads: different tensors may be written by different threads. Cost: one system call; use large blocks. */
 ST_API st_status st_writer_write_to(st_writer *writer, const st_tensor *tensor, const void *bytes, size_t n,
                                     st_error *error);
@@ -892,7 +955,8 @@ ST_API st_status st_writer_write_to(st_writer *writer, const st_tensor *tensor, 
  * Errors: ST_ERR_STATE  bytes are missing, or a write failed before */
 ST_API st_status st_writer_finish(st_writer *writer, st_error *error);
 
-/* Closes a writer and frees it. Without a successful st_writer_finish no file remains. NULL is allowed. */
+/* Closes a writer and frees it. Without a successful st_writer_finish no file remains, except with ST_SAVE_DIRECT. NULL
+ * is allowed. */
 ST_API void st_writer_close(st_writer *writer);
 
 /* Replaces the metadata of a file. Tensors, their bytes and their order stay; fields unknown to the format are dropped.
@@ -908,6 +972,24 @@ ST_API void st_writer_close(st_writer *writer);
  *   ST_ERR_IO           also: the file was replaced or changed while it was being edited */
 ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
                                   const st_save_options *options, st_error *error);
+
+/* Overwrites bytes [offset, offset + n) of one tensor in the file that holds it. Nothing else in the file changes.
+ *   path     as st_open: a file, an index or a directory; the model is validated before a byte is written
+ *   name     of the tensor, NUL-terminated
+ *   offset   of the first byte, from the start of the tensor
+ *   bytes    n bytes, little-endian, as they are stored; NULL only if n is 0
+ *   options  allowed: ST_SAVE_NO_SYNC, allocator. NULL: defaults
+ * A crash during the call can leave any mixture of old and new bytes in that range; the header and all other bytes stay
+ * as they were. Close an open model first, or read the bytes again: a mapping may show the new bytes.
+ * Errors: as st_open, and
+ *   ST_ERR_NOT_FOUND    also: no such tensor
+ *   ST_ERR_ARGUMENT     also: the range ends past the tensor; nothing is written
+ *   ST_ERR_UNSUPPORTED  the file is a symbolic link or has several names; built with ST_NO_FILES
+ *   ST_ERR_IO           also: the file was replaced or changed meanwhile; after a failed write bytes of the range may
+ *                       have changed
+ * Cost: that of st_open with ST_OPEN_NO_MAP, one write, and a flush to the device. */
+ST_API st_status st_overwrite(const char *path, const char *name, uint64_t offset, const void *bytes, size_t n,
+                              const st_save_options *options, st_error *error);
 
 #endif /* ST_NO_WRITER */
 
@@ -1103,12 +1185,15 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 
 #define STI_NO_OFFSET UINT64_MAX     /* no position */
 #define STI_DEFAULT_LIMIT 100000000u /* header bytes; fixed by the format */
-#define STI_OPEN_FLAGS (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP | ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_PARTIAL | ST_OPEN_TRAILING)
+#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | ST_SAVE_DIRECT)
+#define STI_OPEN_FLAGS ((ST_OPEN_INDEX_DECIDES << 1) - 1) /* all of them */
 
 /* private codes beside ST_IO_* */
-#define STI_IO_LINKED (-6)  /* a symbolic link, or a file with several hard links */
-#define STI_IO_EXISTS (-7)  /* the name is taken */
-#define STI_IO_CHANGED (-8) /* the path no longer leads to the file that was opened first */
+#define STI_IO_LINKED (-6)   /* a symbolic link, or a file with several hard links */
+#define STI_IO_EXISTS (-7)   /* the name is taken */
+#define STI_IO_CHANGED (-8)  /* the path no longer leads to the file that was opened first */
+#define STI_IO_DANGLING (-9) /* a symbolic link to a missing file */
+#define STI_IO_SOURCE (-10)  /* the file would be emptied before it is read */
 
 #if defined(ST_NO_ERROR_TEXT)
 #define STI_TEXT(text) "" /* not NULL, which means "no error" in some functions */
@@ -1154,9 +1239,13 @@ static int sti_memcmp(const void *a, const void *b, size_t n) {
 #endif
 
 /* Returns 1 and sets *product, or returns 0 on overflow. */
-static int sti_multiply64(uint64_t a, uint64_t b, uint64_t *product) {
-    /* factors below 2^32 cannot overflow: nearly every shape avoids the division */
-    if ((a | b) > UINT32_MAX && a != 0 && b > UINT64_MAX / a) return 0;
+STI_INLINE int sti_multiply64(uint64_t a, uint64_t b, uint64_t *product) {
+    if ((a | b) > UINT32_MAX) { /* nearly no shape. By halves: 64-bit division may need a runtime library */
+        uint64_t high;
+        if (a >> 32 && b >> 32) return 0;
+        high = (a >> 32) * (b & UINT32_MAX) + (b >> 32) * (a & UINT32_MAX); /* one of the products is 0 */
+        if ((high + ((a & UINT32_MAX) * (b & UINT32_MAX) >> 32)) >> 32) return 0;
+    }
     *product = a * b;
     return 1;
 }
@@ -1207,15 +1296,21 @@ STI_INLINE unsigned sti_lowest_bit(uint64_t word) {
 }
 #endif
 
-static sti_span sti_span_of(const char *text) {
+STI_INLINE sti_span sti_span_from(const char *text, size_t n) {
     sti_span s;
     s.at = text;
-#if defined(ST_FREESTANDING)
-    for (s.n = 0; text[s.n];) s.n++;
-#else
-    s.n = strlen(text);
-#endif
+    s.n = n;
     return s;
+}
+
+static sti_span sti_span_of(const char *text) {
+#if defined(ST_FREESTANDING)
+    size_t n = 0;
+    while (text[n]) n++;
+    return sti_span_from(text, n);
+#else
+    return sti_span_from(text, strlen(text));
+#endif
 }
 
 /* Removes the first n bytes; n <= s.n. */
@@ -1250,17 +1345,22 @@ ST_API const char *st_status_name(st_status status) {
     return name;
 }
 
-#if !defined(ST_NO_ERROR_TEXT) || !defined(ST_NO_WRITER)
 #define STI_DIGITS 20u /* decimal digits of 2^64 - 1 */
 
 /* Writes n in decimal to the end of digits and returns the span of the digits. */
 STI_NOINLINE static sti_span sti_digits(uint64_t n, char digits[STI_DIGITS]) {
     sti_span s;
     s.n = 0;
-    do {
+    do { /* 64-bit division may need a runtime library: this is 0.8 n / 8, at most 1 too small */
+        uint64_t tenth = (n >> 1) + (n >> 2);
+        tenth += tenth >> 4;
+        tenth += tenth >> 8;
+        tenth += tenth >> 16;
+        tenth = (tenth + (tenth >> 32)) >> 3;
+        if (n - tenth * 10 > 9) tenth++;
         s.n++;
-        digits[STI_DIGITS - s.n] = (char)('0' + (int)(n % 10));
-        n /= 10;
+        digits[STI_DIGITS - s.n] = (char)('0' + (int)(n - tenth * 10));
+        n = tenth;
     } while (n);
     s.at = digits + STI_DIGITS - s.n;
     return s;
@@ -1274,11 +1374,13 @@ STI_COLD static void sti_put(char *text, size_t size, sti_span suffix) {
     text[used + n] = 0;
 }
 
-STI_COLD static void sti_put_number(char *text, size_t size, uint64_t n) {
-    char digits[STI_DIGITS];
-    sti_put(text, size, sti_digits(n, digits));
+/* Appends n in at least `width` digits. */
+STI_COLD static void sti_put_padded(char *text, size_t size, uint64_t n, size_t width) {
+    char buffer[STI_DIGITS];
+    const sti_span digits = sti_digits(n, buffer);
+    for (; width > digits.n; width--) sti_put(text, size, sti_span_of("0"));
+    sti_put(text, size, digits);
 }
-#endif
 
 #if !defined(ST_NO_ERROR_TEXT)
 /* Appends the sentence. $e stands for `expected`, $a for `actual`, $d for the difference between them. */
@@ -1294,7 +1396,7 @@ STI_COLD static void sti_put_sentence(st_error *e, const char *sentence) {
             sentence++;
             if (*sentence == 'e') n = e->expected;
             if (*sentence == 'a') n = e->actual;
-            sti_put_number(e->message, sizeof e->message, n);
+            sti_put_padded(e->message, sizeof e->message, n, 1);
         }
     }
 }
@@ -1336,7 +1438,7 @@ STI_COLD static st_status sti_fail_io(st_error *e, int code, uint64_t position, 
 #if !defined(ST_NO_ERROR_TEXT)
     if (e && code > 0) {
         sti_put(e->message, sizeof e->message, sti_span_of(" (system error "));
-        sti_put_number(e->message, sizeof e->message, (uint64_t)code);
+        sti_put_padded(e->message, sizeof e->message, (uint64_t)code, 1);
         sti_put(e->message, sizeof e->message, sti_span_of(")"));
     }
 #endif
@@ -1565,6 +1667,10 @@ static int sti_json_peek(sti_json *j) {
  * with ST_ERR_JSON. */
 STI_COLD static st_status sti_json_fail_type(sti_json *j, const char *sentence) {
     int c = sti_json_byte(j);
+    if (c == 0) sentence = STI_TEXT("expected JSON text, found a NUL byte");
+    if (j->end - j->at >= 3 && ST_MEMCMP(j->at, "\xEF\xBB\xBF", 3) == 0) {
+        sentence = STI_TEXT("expected JSON text, found a byte order mark: save the file without it");
+    }
     int is_value =
         c == '{' || c == '[' || c == '"' || c == '-' || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n';
     return sti_json_fail(j, is_value ? ST_ERR_SCHEMA : ST_ERR_JSON, sentence);
@@ -2031,9 +2137,7 @@ STI_COLD static int sti_json_equal(sti_span a, int a_escaped, sti_span b, int b_
 
 /* Returns 1 if the decoded string is text[n]. */
 static int sti_string_is(const sti_string *string, const char *text, size_t n) {
-    sti_span plain;
-    plain.at = text;
-    plain.n = n;
+    const sti_span plain = sti_span_from(text, n);
     return string->escaped ? sti_json_equal(string->raw, 1, plain, 0) : sti_span_equal(string->raw, plain);
 }
 
@@ -2164,12 +2268,8 @@ static const sti_dtype *sti_dtype_of(st_dtype dtype) {
     return &sti_dtypes[(unsigned)dtype < STI_DTYPES ? (unsigned)dtype : 0];
 }
 
-static const char *sti_dtype_name(const sti_dtype *dtype) {
-    return dtype->name;
-}
-
 ST_API const char *st_dtype_name(st_dtype dtype) {
-    return sti_dtype_name(sti_dtype_of(dtype));
+    return sti_dtype_of(dtype)->name;
 }
 
 ST_API unsigned st_dtype_bits(st_dtype dtype) {
@@ -2180,7 +2280,7 @@ ST_API unsigned st_dtype_bits(st_dtype dtype) {
 static st_dtype sti_dtype_find(sti_span name) {
     unsigned i;
     for (i = 1; i < STI_DTYPES; i++) {
-        if (sti_dtypes[i].length == name.n && ST_MEMCMP(sti_dtype_name(&sti_dtypes[i]), name.at, name.n) == 0) {
+        if (sti_dtypes[i].length == name.n && ST_MEMCMP(sti_dtypes[i].name, name.at, name.n) == 0) {
             return (st_dtype)i;
         }
     }
@@ -2396,8 +2496,7 @@ STI_NOINLINE static st_status sti_dtype_read(sti_header *h, sti_entry *e) {
     if (string.escaped && string.bytes <= sizeof unescaped) { /* parse again to unescape; no known dtype is longer */
         j->at -= string.raw.n + 2;
         (void)sti_json_string(j, &string, unescaped);
-        name.at = unescaped;
-        name.n = string.bytes;
+        name = sti_span_from(unescaped, string.bytes);
     } else {
         name = string.raw;
     }
@@ -2604,13 +2703,18 @@ static st_status sti_header_next(sti_header *h, sti_entry *e, int *has_next) {
 #endif
     for (;;) {
         s = h->begun ? sti_json_next(j, '{', has_next)
-                     : sti_json_enter(j, '{', has_next, STI_TEXT("the header is not a JSON object"));
+                     : sti_json_enter(j, '{', has_next,
+                                      j->at == j->end ? STI_TEXT("the header length is 0: is the download finished?")
+                                                      : STI_TEXT("the header is not a JSON object"));
         h->begun = 1;
         if (s != ST_OK) return s;
         if (!*has_next) {
             return sti_json_peek(j) < 0
                        ? ST_OK
-                       : sti_json_fail(j, ST_ERR_JSON, STI_TEXT("unexpected text after the header's JSON object"));
+                       : sti_json_fail(j, ST_ERR_JSON,
+                                       sti_json_byte(j) ? STI_TEXT("unexpected text after the header's JSON object")
+                                                        : STI_TEXT("NUL bytes after the header's JSON object: "
+                                                                   "the header is padded with spaces only"));
         }
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
         e->key = key.place;
@@ -2690,9 +2794,9 @@ static st_status sti_header_measure(const unsigned char *first, uint64_t file_by
 }
 
 /* returns the largest header accepted under these options; never more than 32-bit offsets can address */
-static uint64_t sti_header_limit(const st_open_options *o) {
-    uint64_t limit = o->max_header ? o->max_header : STI_DEFAULT_LIMIT;
-    return limit < UINT32_MAX ? limit : UINT32_MAX;
+static uint32_t sti_header_limit(const st_open_options *o) {
+    const uint32_t limit = o->max_header < UINT32_MAX ? (uint32_t)o->max_header : UINT32_MAX;
+    return limit ? limit : STI_DEFAULT_LIMIT;
 }
 
 static st_status sti_header_utf8(const unsigned char *text, size_t n, st_error *error) {
@@ -3051,8 +3155,7 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
     sti_span head;
     st_status s;
     if (scan) ST_MEMSET(scan, 0, sizeof *scan);
-    head.at = (const char *)file;
-    head.n = available < STI_FORMAT_BYTES ? available : STI_FORMAT_BYTES;
+    head = sti_span_from((const char *)file, available < STI_FORMAT_BYTES ? available : STI_FORMAT_BYTES);
     if (!scan || (!file && available) || (flags & ~(unsigned)STI_OPEN_FLAGS)) {
         s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
                      STI_TEXT("st_scan_begin: scan and file must not be NULL, flags must be known"));
@@ -3096,7 +3199,7 @@ ST_API int st_scan_next(st_scan *scan) {
     t->name_bytes = name.n;
     scan->name_escaped = e.escaped;
     t->dtype = (st_dtype)e.dtype;
-    t->dtype_name = sti_dtype_name(&sti_dtypes[e.dtype]);
+    t->dtype_name = sti_dtypes[e.dtype].name;
     t->bytes = e.end - e.begin;
     t->elements = e.elements;
     t->offset = sti_add64_saturated(sti_add64_saturated(8, scan->state.header_bytes), e.begin);
@@ -3110,11 +3213,9 @@ ST_API int st_scan_next(st_scan *scan) {
 }
 
 ST_API int st_scan_is(const st_scan *scan, const char *name) {
-    sti_span n;
     if (!scan || !scan->tensor.name || !name) return 0;
-    n.at = scan->tensor.name;
-    n.n = scan->tensor.name_bytes;
-    return sti_json_equal(n, scan->name_escaped, sti_span_of(name), 0);
+    return sti_json_equal(sti_span_from(scan->tensor.name, scan->tensor.name_bytes), scan->name_escaped,
+                          sti_span_of(name), 0);
 }
 
 /* ---- 12 lookup ------------------------------------------------------------------------------------------------------
@@ -3124,8 +3225,11 @@ ST_API int st_scan_is(const st_scan *scan, const char *name) {
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_ABSENT UINT32_MAX
 
-#if STI_FAST64 && defined(__SIZEOF_INT128__)
+#if STI_FAST64 && defined(__SIZEOF_INT128__) && !defined(__wasm__) /* whose products need a runtime library */
+#define STI_INT128 1
 __extension__ typedef unsigned __int128 sti_uint128;
+#else
+#define STI_INT128 0
 #endif
 
 typedef struct sti_name_table {
@@ -3157,15 +3261,8 @@ static uint32_t sti_table_capacity(uint32_t count) {
 
 /* Returns an item's name. of_tensors, here and below: whether items are tensors; callers that know pass a constant. */
 STI_INLINE sti_span sti_table_name_of(const sti_name_table *table, int of_tensors, uint32_t item) {
-    sti_span s;
-    if (of_tensors) {
-        s.at = table->tensors[item].name;
-        s.n = table->tensors[item].name_bytes;
-    } else {
-        s.at = table->pairs[item].key;
-        s.n = table->pairs[item].key_bytes;
-    }
-    return s;
+    if (of_tensors) return sti_span_from(table->tensors[item].name, table->tensors[item].name_bytes);
+    return sti_span_from(table->pairs[item].key, table->pairs[item].key_bytes);
 }
 
 STI_INLINE sti_span sti_table_name(const sti_name_table *table, uint32_t item) {
@@ -3175,7 +3272,7 @@ STI_INLINE sti_span sti_table_name(const sti_name_table *table, uint32_t item) {
 /* Mixes two words: xors the halves of their 128-bit product. Without 128-bit integers, combines two 64-bit products;
  * the hashes then differ, but tables never leave the process. */
 STI_INLINE uint64_t sti_hash_fold(uint64_t a, uint64_t b) {
-#if STI_FAST64 && defined(__SIZEOF_INT128__)
+#if STI_INT128
     const sti_uint128 product = (sti_uint128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 #else
@@ -3457,7 +3554,7 @@ static int sti_offset_less(const void *context, const void *a, const void *b) {
 /* ---- 13 system ------------------------------------------------------------------------------------------------------
  * The default st_files, for POSIX and for Windows. Both parts define the same functions; no other room names a system.
  * Functions return 0, an ST_IO_* or STI_IO_* code, or the error code of the system (errno, GetLastError).
- * uses: 5, 6
+ * uses: 5, 6, 11
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_TRANSFER_BYTES 0x40000000u /* per system call: some systems refuse requests of 2 GiB and more */
 
@@ -3484,8 +3581,13 @@ typedef struct sti_target { /* a file being written */
     void *handle;
     unsigned mode; /* POSIX: the final permissions */
     int open;
-    int named; /* 1 once the file has its final name */
+    int named;  /* 1 once the file has its final name: at once if it is written without a temporary file */
+    int stream; /* a FIFO or a character device */
 } sti_target;
+
+/* How sti_system_create writes to a path: through a temporary file; the same, but to a stream without; or always
+ * without, from the first byte to the last. */
+enum sti_way { STI_REPLACE, STI_REPLACE_OR_STREAM, STI_DIRECT };
 #endif
 
 #if STI_OS_POSIX
@@ -3538,7 +3640,10 @@ static int sti_system_open(void *user, const char *path, st_io *file) {
     do { /* O_NONBLOCK: opening a FIFO would wait for a writer */
         fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     } while (fd < 0 && errno == EINTR);
-    if (fd < 0) return sti_system_code(errno);
+    if (fd < 0) {
+        code = sti_system_code(errno);
+        return code == ST_IO_NOT_FOUND && lstat(path, &info) == 0 && S_ISLNK(info.st_mode) ? STI_IO_DANGLING : code;
+    }
     if (fstat(fd, &info) != 0) {
         code = errno;
     } else if (!S_ISREG(info.st_mode)) {
@@ -3552,6 +3657,10 @@ static int sti_system_open(void *user, const char *path, st_io *file) {
     file->read_at = sti_system_read;
     sti_system_identify(&info, file);
     return 0;
+}
+
+static int sti_system_is_out_of_files(int code) {
+    return code == EMFILE || code == ENFILE;
 }
 
 #if !defined(ST_NO_MMAP)
@@ -3613,27 +3722,32 @@ static int sti_system_is_uncached(const st_io *file, uint64_t offset) {
 #endif
 }
 
-static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = offset / page * page,
-             end = sti_add64_saturated(offset, bytes);
-    if (advice == ST_ADVISE_DONE) { /* whole pages only: neighbours share the first and the last page */
+#define STI_PREFETCH_BYTES 131072u /* Linux cuts larger requests at the read-ahead of the device: often this much */
+
+STI_COLD static void sti_system_advise(const st_io *file, uint64_t offset, uint64_t bytes, st_advice advice) {
+    const int done = advice == ST_ADVISE_DONE;
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t first = offset / page * page, end = sti_add64_saturated(offset, bytes), n;
+    if (done) { /* whole pages only: neighbours share the first and the last page */
         first = sti_add64_saturated(offset, page - 1) / page * page;
         end = end < file->bytes ? end / page * page : end;
     }
-    if (first >= end) return;
+    for (; first < end; first += n) {
+        n = done || end - first < STI_PREFETCH_BYTES ? end - first : STI_PREFETCH_BYTES;
 #if !defined(ST_NO_MMAP)
-    if (file->mapped) {
-        const char *address = (const char *)file->mapped + first;
-        (void)madvise((void *)(uintptr_t)address, (size_t)(end - first),
-                      advice == ST_ADVISE_DONE ? MADV_DONTNEED : MADV_WILLNEED);
-        if (advice == ST_ADVISE_WILL_NEED) return;
-    }
+        if (file->mapped) {
+            const char *address = (const char *)file->mapped + first;
+            (void)madvise((void *)(uintptr_t)address, (size_t)n, done ? MADV_DONTNEED : MADV_WILLNEED);
+            if (!done) continue;
+        }
 #endif
 #if defined(POSIX_FADV_WILLNEED)
-    if ((int)(intptr_t)file->user < 0) return;
-    (void)posix_fadvise((int)(intptr_t)file->user, (off_t)first, (off_t)(end - first),
-                        advice == ST_ADVISE_DONE ? POSIX_FADV_DONTNEED : POSIX_FADV_WILLNEED);
+        if ((int)(intptr_t)file->user >= 0) {
+            (void)posix_fadvise((int)(intptr_t)file->user, (off_t)first, (off_t)n,
+                                done ? POSIX_FADV_DONTNEED : POSIX_FADV_WILLNEED);
+        }
 #endif
+    }
 }
 
 #if !defined(ST_NO_WRITER)
@@ -3642,39 +3756,91 @@ static unsigned long sti_system_process_id(void) {
     return (unsigned long)getpid();
 }
 
-#define STI_NO_MODE 01000u /* no file to replace; no permission has this bit */
-
-/* Sets *mode to the permissions that a file replacing the one at path gets, or to STI_NO_MODE. The new file belongs to
- * this process: setuid, setgid and sticky bits are dropped, and so is write permission for group and others if another
- * user owns the old file. */
-static int sti_system_mode_of(const char *path, mode_t *mode) {
-    struct stat info;
-    *mode = STI_NO_MODE;
-    if (lstat(path, &info) != 0) return errno == ENOENT ? 0 : sti_system_code(errno);
-    if (S_ISDIR(info.st_mode)) return EISDIR;
-    if (S_ISREG(info.st_mode)) *mode = info.st_mode & (info.st_uid == geteuid() ? 0777 : 0755);
-    return S_ISREG(info.st_mode) || S_ISLNK(info.st_mode) ? 0 : ST_IO_NOT_A_FILE;
+/* Returns 1 for the codes with which a file system refuses a call that it lacks. */
+static int sti_system_is_lacking(int code) {
+    return code == EPERM || code == EINVAL || code == ENOSYS || code == ENOTSUP || code == EOPNOTSUPP;
 }
 
-/* Creates the file temp, which will replace path. Fails with STI_IO_EXISTS if temp exists. */
-static int sti_system_create(const char *path, const char *temp, sti_target *t) {
+/* Sets the permissions of an open file. A failure is no error: some file systems have none. */
+STI_COLD static void sti_system_permit(int fd, mode_t mode) {
+    while (fchmod(fd, mode) != 0 && errno == EINTR) {}
+}
+
+/* Describes the regular file or the stream at path. st_mode 0: nothing is there, or a symbolic link to a regular file
+ * or to nothing, which a save replaces. Anything else is refused, and so are the system's links to open files, such as
+ * /dev/stdout. */
+STI_COLD static int sti_system_look(const char *path, struct stat *old) {
+    const sti_span s = sti_span_of(path);
+    int is_link = 0, code = lstat(path, old) == 0 ? 0 : errno == ENOENT ? ENOENT : sti_system_code(errno);
+    if (!code && S_ISLNK(old->st_mode)) {
+        is_link = 1;
+        code = stat(path, old) == 0 ? 0 : sti_system_code(errno) == ST_IO_NOT_FOUND ? ENOENT : errno;
+    }
+    if (code && code != ENOENT) return code;
+    if (code || (is_link && S_ISREG(old->st_mode))) {
+        ST_MEMSET(old, 0, sizeof *old);
+        return !code && (sti_starts_with(s, "/dev/fd/", 8) || sti_starts_with(s, "/dev/std", 8) ||
+                         sti_starts_with(s, "/proc/", 6))
+                   ? ST_IO_NOT_A_FILE
+                   : 0;
+    }
+    if (S_ISDIR(old->st_mode)) return EISDIR;
+    return S_ISREG(old->st_mode) || S_ISFIFO(old->st_mode) || S_ISCHR(old->st_mode) ? 0 : ST_IO_NOT_A_FILE;
+}
+
+/* Opens path itself: a stream, or, with ST_SAVE_DIRECT, a regular file, which is emptied or created. Opening a FIFO
+ * waits for its reader. */
+STI_COLD static int sti_system_open_direct(const char *path, const struct stat *old, sti_target *t) {
     struct stat info;
-    mode_t mode;
-    int fd, code = sti_system_mode_of(path, &mode);
-    if (code) return code;
-    do { /* private until complete; a file that replaces nothing takes its final mode from the umask, through 0666 */
-        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode == STI_NO_MODE ? 0666 : 0600);
+    int fd, code = 0;
+    t->stream = old->st_mode != 0 && !S_ISREG(old->st_mode);
+    if (!t->stream && old->st_nlink > 1) return STI_IO_LINKED;
+    do {
+        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (t->stream ? 0 : O_CREAT | O_TRUNC | O_NOFOLLOW), 0666);
     } while (fd < 0 && errno == EINTR);
-    if (fd < 0) return errno == EEXIST ? STI_IO_EXISTS : sti_system_code(errno);
-    if (fstat(fd, &info) != 0 || fchmod(fd, 0600) != 0) {
+    if (fd < 0) return errno == ELOOP || errno == EMLINK ? STI_IO_LINKED : sti_system_code(errno);
+    if (fstat(fd, &info) != 0) {
         code = errno;
-        (void)close(fd);
-        (void)unlink(temp);
-        return code;
+    } else if ((info.st_mode & S_IFMT) != (t->stream ? old->st_mode & S_IFMT : S_IFREG)) {
+        code = STI_IO_CHANGED;
     }
     t->handle = (void *)(intptr_t)fd;
-    t->mode = (unsigned)(mode == STI_NO_MODE ? info.st_mode & 0777 : mode);
+    t->open = t->named = 1;
+    return code;
+}
+
+/* Gives the new file `info` the owner and the group of the file that it replaces, where this process may, and returns
+ * the permissions that it gets. They are those of the old file without setuid, setgid and sticky bits; if the owner
+ * cannot stay, also without write permission for group and others; if the group cannot stay, the new group gets no more than
+ * others. */
+STI_COLD static unsigned sti_system_inherit(int fd, const struct stat *old, const struct stat *info) {
+    unsigned mode = (unsigned)old->st_mode & 0777;
+    if (old->st_uid == info->st_uid && old->st_gid == info->st_gid) return mode;
+    if (fchown(fd, old->st_uid, old->st_gid) == 0) return mode;
+    if (old->st_uid != info->st_uid) mode &= 0755;
+    if (fchown(fd, (uid_t)-1, old->st_gid) != 0) mode &= 0707 | (mode & 7) << 3;
+    return mode;
+}
+
+/* Creates the file temp, which will replace path, or opens path itself, and sets t->named then. Fails with
+ * STI_IO_EXISTS if temp exists, and with STI_IO_LINKED if path must be written in place and is a link or has several
+ * names. After an error t may be open. */
+STI_COLD static int sti_system_create(const char *path, const char *temp, enum sti_way way, sti_target *t) {
+    struct stat old, info;
+    int fd, code = sti_system_look(path, &old);
+    if (code) return code;
+    if (way == STI_DIRECT || (old.st_mode && !S_ISREG(old.st_mode))) {
+        return way == STI_REPLACE ? ST_IO_NOT_A_FILE : sti_system_open_direct(path, &old, t);
+    }
+    do { /* private until complete; a file that replaces nothing takes its final mode from the umask, through 0666 */
+        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, old.st_mode ? 0600 : 0666);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0) return errno == EEXIST ? STI_IO_EXISTS : sti_system_code(errno);
+    t->handle = (void *)(intptr_t)fd;
     t->open = 1;
+    if (fstat(fd, &info) != 0) return errno;
+    sti_system_permit(fd, 0600);
+    t->mode = old.st_mode ? sti_system_inherit(fd, &old, &info) : (unsigned)info.st_mode & 0777;
     return 0;
 }
 
@@ -3691,11 +3857,13 @@ static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
     return 0;
 }
 
+/* Writes n bytes at an offset, or, to a target without a temporary file, at its end. */
 static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
     const int fd = (int)(intptr_t)t->handle;
     const unsigned char *in = (const unsigned char *)src;
     while (n) {
-        ssize_t written = pwrite(fd, in, n < STI_TRANSFER_BYTES ? n : STI_TRANSFER_BYTES, (off_t)offset);
+        const size_t most = n < STI_TRANSFER_BYTES ? n : STI_TRANSFER_BYTES;
+        ssize_t written = t->named ? write(fd, in, most) : pwrite(fd, in, most, (off_t)offset);
         if (written == 0) return EIO;
         if (written < 0 && errno != EINTR) return errno;
         if (written < 0) continue;
@@ -3724,17 +3892,27 @@ STI_COLD static int sti_system_close_target(sti_target *t) {
     return close((int)(intptr_t)t->handle) == 0 || errno == EINTR ? 0 : errno; /* EINTR: closed anyway */
 }
 
-/* Sets the final permissions, flushes the file if sync is set, and closes it. */
-static int sti_system_finish_file(sti_target *t, int sync) {
-    int code = fchmod((int)(intptr_t)t->handle, (mode_t)t->mode) == 0 ? 0 : errno;
-    if (!code && sync) code = sti_system_flush((int)(intptr_t)t->handle);
-    return code ? code : sti_system_close_target(t);
+/* Sets the final permissions of a temporary file. */
+static void sti_system_publish(const sti_target *t) {
+    if (!t->named) sti_system_permit((int)(intptr_t)t->handle, (mode_t)t->mode);
+}
+
+/* Flushes the file to the device. With ST_SAVE_DIRECT a file system may lack this. */
+static int sti_system_sync(const sti_target *t) {
+    const int code = sti_system_flush((int)(intptr_t)t->handle);
+    return t->named && sti_system_is_lacking(code) ? 0 : code;
 }
 
 /* Moves temp to path and atomically replaces a file that exists there. */
 STI_COLD static int sti_system_rename(const char *temp, const char *path, int sync) {
     (void)sync;
     return rename(temp, path) == 0 ? 0 : errno;
+}
+
+/* Returns the sentence about a rename that failed with this code. */
+static const char *sti_system_rename_sentence(int code, const char *otherwise) {
+    (void)code;
+    return otherwise;
 }
 
 static int sti_system_unlink(const char *path) {
@@ -3751,7 +3929,7 @@ STI_COLD static int sti_system_sync_directory(char *temp) {
     if (fd < 0) return errno;
     code = sti_system_flush(fd);
     (void)close(fd);
-    return code == EINVAL || code == ENOTSUP ? 0 : code; /* not supported by some file systems */
+    return sti_system_is_lacking(code) ? 0 : code;
 }
 
 /* Opens an existing file for writing. Fails with STI_IO_LINKED for a symbolic link or a file with several hard links,
@@ -3771,10 +3949,6 @@ static int sti_system_open_in_place(const char *path, const st_io *validated, st
     t->open = 1;
     if (code) (void)sti_system_close_target(t);
     return code;
-}
-
-static int sti_system_sync(sti_target *t) {
-    return sti_system_flush((int)(intptr_t)t->handle);
 }
 
 #endif
@@ -3917,6 +4091,10 @@ static int sti_system_open(void *user, const char *path, st_io *file) {
     return 0;
 }
 
+static int sti_system_is_out_of_files(int code) {
+    return code == ERROR_TOO_MANY_OPEN_FILES;
+}
+
 #if !defined(ST_NO_MMAP)
 static int sti_system_map(st_io *file) {
     HANDLE section = CreateFileMappingW((HANDLE)file->user, NULL, PAGE_READONLY, 0, 0, NULL);
@@ -3983,15 +4161,45 @@ static unsigned long sti_system_process_id(void) {
     return GetCurrentProcessId();
 }
 
-static int sti_system_create(const char *path, const char *temp, sti_target *t) {
+/* Checks a file that was opened to be written in place. */
+static int sti_system_check_in_place(HANDLE h, BY_HANDLE_FILE_INFORMATION *info) {
+    if (!GetFileInformationByHandle(h, info)) return (int)GetLastError();
+    return (info->dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) || info->nNumberOfLinks > 1 ? STI_IO_LINKED : 0;
+}
+
+/* Opens path itself if it is a stream (NUL, CON, a pipe), or for ST_SAVE_DIRECT. Otherwise t->named stays 0. */
+STI_COLD static int sti_system_open_direct(const wchar_t *path, enum sti_way way, sti_target *t) {
+    BY_HANDLE_FILE_INFORMATION info;
+    const HANDLE h = CreateFileW(path, GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                                 way == STI_DIRECT ? OPEN_ALWAYS : OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    int code;
+    if (h == INVALID_HANDLE_VALUE) return way == STI_DIRECT ? sti_system_code(GetLastError()) : 0;
+    t->stream = GetFileType(h) != FILE_TYPE_DISK;
+    if (!t->stream && way != STI_DIRECT) {
+        (void)CloseHandle(h);
+        return 0;
+    }
+    t->handle = h;
+    t->open = t->named = 1;
+    if (t->stream) return way == STI_REPLACE ? ST_IO_NOT_A_FILE : 0;
+    code = sti_system_check_in_place(h, &info);
+    return code ? code : SetEndOfFile(h) ? 0 : (int)GetLastError();
+}
+
+STI_COLD static int sti_system_create(const char *path, const char *temp, enum sti_way way, sti_target *t) {
     sti_wide_path wide;
     DWORD attributes;
     HANDLE h;
     int code = sti_wide_path_init(&wide, path);
     if (code) return code;
     attributes = GetFileAttributesW(wide.text);
+    if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) {
+        code = ERROR_ACCESS_DENIED;
+    } else {
+        code = sti_system_open_direct(wide.text, way, t);
+    }
     sti_wide_path_free(&wide);
-    if (attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY)) return ERROR_ACCESS_DENIED;
+    if (code || t->named) return code;
     code = sti_wide_path_init(&wide, temp);
     if (code) return code;
     h = CreateFileW(wide.text, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
@@ -4020,7 +4228,7 @@ static int sti_system_write(const sti_target *t, uint64_t offset, const void *sr
         OVERLAPPED position = sti_system_overlapped(offset);
         DWORD written = 0;
         if (!WriteFile((HANDLE)t->handle, in, n < STI_TRANSFER_BYTES ? (DWORD)n : STI_TRANSFER_BYTES, &written,
-                       &position)) {
+                       t->stream ? NULL : &position)) {
             return (int)GetLastError();
         }
         if (written == 0) return ERROR_WRITE_FAULT;
@@ -4031,18 +4239,18 @@ static int sti_system_write(const sti_target *t, uint64_t offset, const void *sr
     return 0;
 }
 
-static int sti_system_sync(sti_target *t) {
-    return FlushFileBuffers((HANDLE)t->handle) ? 0 : (int)GetLastError();
+static void sti_system_publish(const sti_target *t) {
+    (void)t; /* permissions come from the directory */
+}
+
+static int sti_system_sync(const sti_target *t) {
+    const DWORD error = FlushFileBuffers((HANDLE)t->handle) ? 0 : GetLastError();
+    return t->named && (error == ERROR_INVALID_FUNCTION || error == ERROR_NOT_SUPPORTED) ? 0 : (int)error;
 }
 
 STI_COLD static int sti_system_close_target(sti_target *t) {
     t->open = 0;
     return CloseHandle((HANDLE)t->handle) ? 0 : (int)GetLastError();
-}
-
-static int sti_system_finish_file(sti_target *t, int sync) {
-    int code = sync ? sti_system_sync(t) : 0;
-    return code ? code : sti_system_close_target(t);
 }
 
 static int sti_system_rename(const char *temp, const char *path, int sync) {
@@ -4058,6 +4266,12 @@ static int sti_system_rename(const char *temp, const char *path, int sync) {
     }
     sti_wide_path_free(&from);
     return code;
+}
+
+static const char *sti_system_rename_sentence(int code, const char *otherwise) {
+    return code == ERROR_ACCESS_DENIED || code == ERROR_SHARING_VIOLATION || code == ERROR_USER_MAPPED_FILE
+               ? STI_TEXT("the file is open or mapped by a program: close the model first (or it is read-only)")
+               : otherwise;
 }
 
 static int sti_system_unlink(const char *path) {
@@ -4087,11 +4301,8 @@ static int sti_system_open_in_place(const char *path, const st_io *validated, st
     if (code) return code;
     t->handle = h;
     t->open = 1;
-    if (!GetFileInformationByHandle(h, &info)) {
-        code = (int)GetLastError();
-    } else if ((info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) || info.nNumberOfLinks > 1) {
-        code = STI_IO_LINKED;
-    } else {
+    code = sti_system_check_in_place(h, &info);
+    if (!code) {
         sti_system_identify(&info, &opened);
         if (!sti_is_same_file(&opened, validated)) code = STI_IO_CHANGED;
     }
@@ -4108,6 +4319,7 @@ static int sti_system_open_in_place(const char *path, const st_io *validated, st
 static void sti_system_discard(sti_target *t, const char *temp) {
     if (t->open) (void)sti_system_close_target(t);
     if (!t->named) (void)sti_system_unlink(temp);
+    t->named = t->stream = 0;
 }
 #endif
 
@@ -4205,25 +4417,21 @@ typedef struct sti_sums { /* what the headers read so far hold, and the metadata
 typedef struct sti_opening { /* the state of one call that opens a model */
     sti_memory memory;
     unsigned flags;
-    uint64_t limit;
+    uint32_t limit; /* bytes of a header or an index */
     st_files files;
-    int is_system;     /* `files` is the built-in one */
-    const char *label; /* names the model in messages */
+    unsigned char is_system;  /* `files` is the built-in one */
+    unsigned char kept_files; /* so many of the first files stay open */
+    signed char open_code;    /* of the last call of files.open; those over 127 are 127 */
+    const char *label;        /* names the model in messages */
     st_error *error;
     sti_opened_file *opened; /* `single`, or scratch */
     uint32_t opened_count;
     sti_opened_file *current; /* the file that an error is about; NULL: the model */
+    const char *variant;      /* NULL: any */
     sti_sums sums;
     sti_layout layout; /* model NULL: not allocated yet */
     sti_opened_file single;
 } sti_opening;
-
-static sti_span sti_span_from(const char *text, size_t n) {
-    sti_span s;
-    s.at = text;
-    s.n = n;
-    return s;
-}
 
 static int sti_io_read(const st_io *io, uint64_t offset, void *dst, size_t n) {
     if (io->read_at) return (io->read_at)(io->user, offset, dst, n);
@@ -4249,6 +4457,20 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
         break;
     case ST_IO_NOT_A_FILE: sentence = STI_TEXT("not a regular file, but a pipe, a device or a directory"); break;
     case ST_IO_ENDED: sentence = STI_TEXT("file became shorter after it was opened"); break;
+#if !defined(ST_NO_FILES)
+    case STI_IO_DANGLING:
+        s = ST_ERR_NOT_FOUND;
+        sentence = STI_TEXT("symbolic link to a missing file: is the download finished?");
+        break;
+    case STI_IO_SOURCE:
+        s = ST_ERR_UNSUPPORTED;
+        sentence = STI_TEXT("cannot write in place: the tensors are read from this file");
+        break;
+    case STI_IO_LINKED:
+        s = ST_ERR_UNSUPPORTED;
+        sentence = STI_TEXT("cannot write in place: the file is a symbolic link or has several names");
+        break;
+#endif
     case STI_IO_CHANGED: sentence = STI_TEXT("file was replaced, changed or removed after it was opened"); break;
     default: break;
     }
@@ -4468,7 +4690,7 @@ STI_NOINLINE static void sti_fill_tensors(sti_opening *o, sti_opened_file *p, st
         t->name_bytes = e->name_bytes;
         sti_copy_name(h, e, &text);
         t->dtype = (st_dtype)e->dtype;
-        t->dtype_name = sti_dtype_name(&sti_dtypes[e->dtype]);
+        t->dtype_name = sti_dtypes[e->dtype].name;
         if (e->dtype == ST_DTYPE_UNKNOWN) {
             t->dtype_name = text;
             h->json.at = h->text + e->dtype_offset;
@@ -4555,14 +4777,15 @@ STI_COLD static st_status sti_explain_format(const sti_opening *o, st_status sta
     return sti_format_override(first, status, o->error);
 }
 
-/* Begins every call that opens a model: initializes `o` and checks the arguments. */
+/* Begins every call that opens a model: initializes `o` and checks the arguments. source: 2 is a path, 1 another, 0 no
+ * source. */
 STI_NOINLINE static st_status sti_open_begin(sti_opening *o, st_model **model, const char *label,
-                                             const st_open_options *options, int has_source, st_error *error) {
-    static const st_open_options defaults = {0, 0, NULL, {NULL, 0}, NULL};
+                                             const st_open_options *options, int source, st_error *error) {
+    static const st_open_options defaults = {0, 0, NULL, {NULL, 0}, NULL, NULL};
     const st_open_options *given = options ? options : &defaults;
     const unsigned map_flags = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
-    const int is_valid = model && has_source && !(given->flags & ~(unsigned)STI_OPEN_FLAGS) &&
-                         (given->flags & map_flags) != map_flags &&
+    const int is_valid = model && source && (source == 2 || !given->variant) &&
+                         !(given->flags & ~(unsigned)STI_OPEN_FLAGS) && (given->flags & map_flags) != map_flags &&
                          (!given->allocator || (given->allocator->alloc && given->allocator->free)) &&
                          (!given->files || (given->files->open && given->files->close));
     if (model) *model = NULL;
@@ -4639,12 +4862,22 @@ ST_API st_status st_open_io(st_model **model, const st_io *io, const st_open_opt
 
 /* ---- paths found in an index or given to st_open_hub */
 
+static sti_span sti_file_name(const char *path) {
+    return sti_drop_first(sti_span_of(path), sti_system_directory_length(path));
+}
+
 #define STI_FILE_SUFFIX ".safetensors"
+#define STI_INDEX_MARK ".safetensors.index"
 #define STI_INDEX_SUFFIX ".safetensors.index.json"
 
 static int sti_ends_with(sti_span s, const char *end) {
     const sti_span e = sti_span_of(end);
     return s.n >= e.n && ST_MEMCMP(s.at + (s.n - e.n), end, e.n) == 0;
+}
+
+static int sti_begins_with(sti_span s, const char *start) {
+    const sti_span e = sti_span_of(start);
+    return s.n >= e.n && ST_MEMCMP(s.at, start, e.n) == 0;
 }
 
 static int sti_is_one_of(char c, const char *set) {
@@ -4664,6 +4897,88 @@ static int sti_equals_ignoring_case(sti_span a, const char *b) {
         if (x != y) return 0;
     }
     return i == a.n && !b[i];
+}
+
+typedef struct sti_shard_parts { /* the name of a shard: PREFIX-NNNNN-of-MMMMM[.VARIANT].safetensors */
+    sti_span prefix, rest;       /* rest: from "-of-" on */
+    sti_span variant;            /* starts with its dot; or empty */
+    size_t digits, total_digits; /* of NNNNN and MMMMM, 5 or more */
+    uint32_t number, total;      /* below STI_MAX_NAMES */
+} sti_shard_parts;
+
+/* Parses a number of five digits or more, below STI_MAX_NAMES, at the start of *s and drops it. Returns the count of
+ * digits, or 0. */
+STI_COLD static size_t sti_parse_digits(sti_span *s, uint32_t *number) {
+    size_t n;
+    *number = 0;
+    for (n = 0; n < s->n && s->at[n] >= '0' && s->at[n] <= '9'; n++) {
+        *number = *number * 10 + (uint32_t)(s->at[n] - '0');
+        if (*number >= STI_MAX_NAMES) return 0; /* below it, 10 times as much fits */
+    }
+    *s = sti_drop_first(*s, n);
+    return n >= 5 ? n : 0;
+}
+
+/* Splits the name of a shard and returns MMMMM, or 0 if the name has another form. */
+STI_COLD static uint32_t sti_split_shard_name(sti_span name, sti_shard_parts *shard) {
+    uint32_t total = 0;
+    size_t i;
+    if (!sti_ends_with(name, STI_FILE_SUFFIX)) return 0;
+    for (i = 0; i < name.n && total < 2; i++) {
+        sti_span rest = sti_drop_first(name, i + 1);
+        sti_shard_parts parts;
+        if (name.at[i] != '-') continue;
+        parts.prefix = sti_span_from(name.at, i);
+        parts.digits = sti_parse_digits(&rest, &parts.number);
+        parts.rest = rest;
+        if (!parts.digits || !sti_begins_with(rest, "-of-")) continue;
+        rest = sti_drop_first(rest, 4);
+        parts.total_digits = sti_parse_digits(&rest, &parts.total);
+        if (!parts.total_digits) continue;
+        parts.variant = sti_span_from(rest.at, rest.n - (sizeof STI_FILE_SUFFIX - 1));
+        *shard = parts;
+        total = parts.total;
+    }
+    return total;
+}
+
+typedef struct sti_file_parts { /* the name of a file of a model: BASE[.VARIANT], and what follows */
+    sti_span base, variant;
+    int is_index;
+} sti_file_parts;
+
+/* Splits the name of a shard, of another tensor file, or of an index, which is called BASE[.VARIANT].safetensors.index.json
+ * or BASE.safetensors.index.VARIANT.json. Returns 0 if it has another form. */
+STI_COLD static int sti_split_file_name(sti_span name, sti_file_parts *m) {
+    sti_shard_parts shard;
+    size_t i = 0;
+    m->is_index = sti_ends_with(name, ".json");
+    m->variant = sti_span_from(name.at, 0);
+    m->base = name;
+    if (sti_split_shard_name(name, &shard) > 1) {
+        m->base = shard.prefix;
+        m->variant = shard.variant;
+    } else if (m->is_index) {
+        while (i < name.n && !sti_begins_with(sti_drop_first(name, i), STI_INDEX_MARK)) i++;
+        if (i == name.n) return 0;
+        m->base.n = i;
+        m->variant = sti_drop_first(name, i + sizeof STI_INDEX_MARK - 1);
+        m->variant.n -= 5; /* ".json", which starts with a dot as the variant must */
+        if (m->variant.n && *m->variant.at != '.') return 0;
+    } else if (sti_ends_with(name, STI_FILE_SUFFIX)) {
+        m->base.n -= sizeof STI_FILE_SUFFIX - 1;
+    } else {
+        return 0;
+    }
+    for (i = m->base.n; !m->variant.n && i-- > 0;) { /* a number after a dot is no variant: Qwen2.5 */
+        if (m->base.at[i] != '.') continue;
+        if (i + 1 < m->base.n && ((unsigned)m->base.at[i + 1] | 32u) - 'a' < 26u)
+            m->variant = sti_drop_first(m->base, i);
+        m->base.n -= m->variant.n;
+        break;
+    }
+    if (m->variant.n) m->variant = sti_drop_first(m->variant, 1);
+    return 1;
 }
 
 /* Returns 1 if Windows treats a name without its extension as a device. */
@@ -4801,7 +5116,7 @@ STI_COLD static st_status sti_index_metadata(sti_index_file *x, sti_json *j, st_
 /* Parses the index. Metadata entries are only counted. */
 STI_COLD static st_status sti_index_parse(sti_index_file *x) {
     sti_json root = x->json, *j = &root;
-    int more, has_map = 0;
+    int more, has_map = 0, has_metadata = 0;
     sti_string key;
     st_status s;
     if ((s = sti_json_enter(j, '{', &more, STI_TEXT("the index is not a JSON object"))) != ST_OK) return s;
@@ -4810,13 +5125,14 @@ STI_COLD static st_status sti_index_parse(sti_index_file *x) {
         if ((s = sti_json_key(j, &key)) != ST_OK) return s;
         is_map = sti_string_is(&key, "weight_map", 10);
         is_metadata = sti_string_is(&key, "metadata", 8);
-        if ((is_map && has_map) || (is_metadata && x->metadata_offset)) {
+        if ((is_map && has_map) || (is_metadata && has_metadata)) {
             return sti_json_fail_at(j, key.place, ST_ERR_DUPLICATE, STI_TEXT("duplicate key"));
         }
         if ((s = sti_json_colon(j)) != ST_OK) return s;
-        (void)sti_json_peek(j);
-        if (is_metadata) x->metadata_offset = sti_json_offset(j);
         has_map |= is_map;
+        has_metadata |= is_metadata;
+        is_metadata &= sti_json_peek(j) != 'n'; /* null is as none */
+        if (is_metadata) x->metadata_offset = sti_json_offset(j);
         s = is_map        ? sti_index_weights(x, j)
             : is_metadata ? sti_index_metadata(x, j, NULL)
                           : sti_json_skip(j, 1); /* depth 1: the root is open */
@@ -4870,6 +5186,7 @@ static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *p
     p->path = path;
     ST_MEMSET(&io, 0, sizeof io);
     code = (o->files.open)(o->files.user, path, &io);
+    o->open_code = (signed char)(code == (signed char)code ? code : 127);
     if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file"));
     p->io = io; /* only now: a callback that fails may leave anything in io */
     p->is_open = 1;
@@ -4877,19 +5194,25 @@ static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *p
     return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("st_io has neither read_at nor mapped"));
 }
 
-/* Copies the paths of all files from scratch into the model's block. */
+/* Copies the paths of all files from scratch into the model's block, and the stem, which is shorter than the first. */
 static void sti_copy_paths(sti_opening *o) {
     st_shard *shards = o->layout.shards - o->opened_count; /* sti_add_file advanced it past all of them */
+    sti_shard_parts name;
     uint32_t i;
     for (i = 0; i < o->opened_count; i++) {
         shards[i].path = sti_copy_text(&o->layout.text, sti_span_of(shards[i].path));
     }
     o->layout.model->label = shards->path;
+    o->layout.model->base.stem = "model";
+    if (!sti_split_shard_name(sti_file_name(shards->path), &name)) return;
+    o->layout.model->base.stem = sti_copy_text(&o->layout.text, name.prefix);
+    o->layout.text--; /* the variant goes where the prefix ended */
+    (void)sti_copy_text(&o->layout.text, name.variant);
 }
 
 static st_status sti_open_one_file(sti_opening *o, const char *path) {
     st_status s = sti_open_file(o, &o->single, path);
-    o->sums.text = sti_span_of(path).n + 1;
+    o->sums.text = 2 * (sti_span_of(path).n + 1); /* the stem, too */
     if (s == ST_OK) s = sti_open_source(o);
     if (s == ST_OK) sti_copy_paths(o);
     return s;
@@ -4940,6 +5263,11 @@ STI_COLD static st_status sti_index_read(sti_opening *o, sti_index_file *x, cons
     return sti_index_check_keys(o, x, x->pairs, x->pair_count, STI_TEXT("duplicate metadata key"));
 }
 
+STI_COLD static st_status sti_fail_shard_count(const sti_opening *o, uint32_t count) {
+    return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, STI_MAX_SHARDS, count,
+                    STI_TEXT("model of $a shards exceeds the limit of $e"));
+}
+
 /* Numbers the shards in the order of their paths and stores the numbers in x->weights. Sets first[i] to the first run
  * of weights of shard i. */
 STI_NOINLINE static st_status sti_index_number_shards(sti_opening *o, sti_index_file *x, sti_name_table *paths,
@@ -4958,10 +5286,7 @@ STI_NOINLINE static st_status sti_index_number_shards(sti_opening *o, sti_index_
         same[run] = sti_table_find(paths, sti_table_name(paths, run)); /* the first run with this path */
         if (same[run] == run) first[(*count)++] = run;
     }
-    if (*count > STI_MAX_SHARDS) {
-        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, STI_MAX_SHARDS, *count,
-                        STI_TEXT("index of $a shards exceeds the limit of $e"));
-    }
+    if (*count > STI_MAX_SHARDS) return sti_fail_shard_count(o, *count);
     sti_sort(first, *count, sizeof *first, sti_name_less, paths);
     for (i = 0; i < *count; i++) runs[first[i]].value_bytes = i; /* the shard's number */
     for (i = run = 0; i < x->weight_count; i++) {
@@ -4996,7 +5321,8 @@ STI_COLD static st_status sti_index_list_shards(sti_opening *o, sti_index_file *
         (void)sti_copy_text(&text, sti_table_name(&paths, first[i]));
     }
     o->sums.pairs = x->pair_count;
-    o->sums.text = sti_add_saturated(path_bytes, sti_span_of(o->label).n + 1);
+    o->sums.text =
+        sti_add_saturated(path_bytes, sti_add_saturated(sti_span_of(o->label).n, sti_span_of(shards->path).n + 2));
     for (i = 0; i < x->pair_count; i++) {
         const st_pair *p = &x->pairs[i];
         o->sums.text = sti_add_saturated(o->sums.text, sti_add_saturated(p->key_bytes, p->value_bytes + 2));
@@ -5029,7 +5355,7 @@ STI_COLD static int sti_reopen_io(const st_files *files, const char *path, const
     int code;
     ST_MEMSET(io, 0, sizeof *io);
     code = (files->open)(files->user, path, io);
-    if (code) return code == ST_IO_NOT_FOUND ? STI_IO_CHANGED : code;
+    if (code) return code == ST_IO_NOT_FOUND || code == STI_IO_DANGLING ? STI_IO_CHANGED : code;
     if (sti_is_same_file(io, first) && (io->read_at || io->mapped)) return 0;
     (files->close)(files->user, io);
     return STI_IO_CHANGED;
@@ -5069,7 +5395,7 @@ STI_COLD static st_status sti_reparse_file(sti_opening *o, sti_opened_file *p) {
 static int sti_is_file_seen(const sti_opening *o, uint32_t shard, uint32_t *seen) {
     const uint32_t slots = 2 * o->opened_count;
     const st_io *io = &o->opened[shard].io;
-    uint32_t slot = (uint32_t)(sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) % slots);
+    uint32_t slot = (uint32_t)((sti_hash_fold(io->id[0] ^ io->id[1], 0x9E3779B97F4A7C15u) >> 32) * slots >> 32);
     if (!(io->id[0] | io->id[1])) return 0; /* unknown */
     for (; seen[slot]; slot = slot + 1 < slots ? slot + 1 : 0) {
         const st_io *other = &o->opened[seen[slot] - 1].io;
@@ -5079,14 +5405,34 @@ static int sti_is_file_seen(const sti_opening *o, uint32_t shard, uint32_t *seen
     return 0;
 }
 
+/* Closes a file that is reopened when it is read; a mapping stays. */
+static void sti_release_file(sti_opening *o, sti_opened_file *p) {
+#if !defined(ST_NO_FILES)
+    if (o->is_system && p->io.mapped) sti_system_close_handle(&p->io);
+#endif
+    if (!p->io.mapped) sti_close_file(o, p);
+}
+
 /* Opens one shard and parses its header. */
 STI_COLD static st_status sti_open_shard(sti_opening *o, uint32_t shard, uint32_t *seen) {
     sti_opened_file *p = &o->opened[shard];
     st_status s = sti_open_file(o, p, p->path);
     const sti_span name = sti_drop_first(sti_span_of(p->path), sti_system_directory_length(o->label));
+#if !defined(ST_NO_FILES)
+    if (s == ST_ERR_IO && o->is_system && sti_system_is_out_of_files(o->open_code)) { /* keep none open; try again */
+        for (; o->kept_files; o->kept_files--) {
+            if (o->kept_files <= shard) sti_release_file(o, &o->opened[o->kept_files - 1]);
+        }
+        s = sti_open_file(o, p, p->path);
+    }
+#endif
     if (s == ST_ERR_NOT_FOUND) {
         if (o->flags & ST_OPEN_PARTIAL) return ST_OK;
-        return sti_fail_shard(o, name, STI_TEXT("shard listed in the index does not exist"), NULL, NULL, NULL);
+        return sti_fail_shard(o, name,
+                              o->open_code == STI_IO_DANGLING
+                                  ? STI_TEXT("shard is a link to a missing file: is the download finished?")
+                                  : STI_TEXT("shard does not exist (ST_OPEN_PARTIAL opens the others)"),
+                              NULL, NULL, NULL);
     }
     if (s == ST_OK && o->is_system && sti_is_file_seen(o, shard, seen)) {
         return sti_fail_shard(o, name, STI_TEXT("shard is the same file as another shard"), NULL, NULL, NULL);
@@ -5097,11 +5443,7 @@ STI_COLD static st_status sti_open_shard(sti_opening *o, uint32_t shard, uint32_
     if (s == ST_OK) s = sti_map_file(o, &p->io);
     if (s != ST_OK) return sti_explain_format(o, s);
     o->current = NULL;
-    if (shard < STI_MAX_OPEN_FILES) return ST_OK;
-#if !defined(ST_NO_FILES)
-    if (o->is_system && p->io.mapped) sti_system_close_handle(&p->io); /* keeps the mapping */
-#endif
-    if (!p->io.mapped) sti_close_file(o, p);
+    if (shard >= o->kept_files) sti_release_file(o, p);
     return ST_OK;
 }
 
@@ -5153,8 +5495,35 @@ STI_COLD static st_status sti_fail_repeated_tensor(sti_opening *o, uint32_t item
         st_status s = sti_reparse_file(o, p);
         return s == ST_OK ? sti_fail_alone(o, p) : s;
     }
-    return sti_fail_shard(o, sti_table_name(names, item), STI_TEXT("tensor is in two shards:"),
+    return sti_fail_shard(o, sti_table_name(names, item),
+                          STI_TEXT("tensor is in two shards (ST_OPEN_INDEX_DECIDES chooses by the index):"),
                           o->opened[other->shard].path, " and ", o->opened[t[item].shard].path);
+}
+
+/* ST_OPEN_INDEX_DECIDES: drops the tensors that the index assigns to other shards. Returns 0 if memory runs out. */
+STI_COLD static int sti_drop_copies(sti_opening *o, const sti_index_file *x) {
+    st_model *m = &o->layout.model->base;
+    st_tensor *to = o->layout.tensors - m->count;
+    const st_tensor *end = o->layout.tensors, *t;
+    st_pair *pairs = (st_pair *)sti_take_scratch(o, x->weight_count, sizeof *pairs);
+    sti_name_table table;
+    uint32_t i;
+    if (m->shard_count == 1 || !sti_take_table(o, &table, pairs, x->weight_count)) return m->shard_count == 1;
+    for (i = 0; i < x->weight_count; i++) {
+        pairs[i].key = x->text + x->weights[i].name;
+        pairs[i].key_bytes = x->weights[i].name_bytes;
+    }
+    (void)sti_table_build(&table, NULL); /* sti_index_check finds repeated names */
+    for (t = to; t < end; t++) {
+        i = sti_table_find(&table, sti_span_from(t->name, t->name_bytes));
+        if (i != STI_ABSENT && x->weights[i].shard != t->shard) {
+            m->bytes -= t->bytes;
+        } else {
+            *to++ = *t;
+        }
+    }
+    m->count -= (size_t)(end - to);
+    return 1;
 }
 
 /* Builds the tables of names and keys, and checks that the shards hold the tensors that the index assigns to them. */
@@ -5165,14 +5534,14 @@ STI_NOINLINE static st_status sti_index_check(sti_opening *o, sti_index_file *x)
     uint32_t items[STI_FIND_BATCH], item, i, k;
     sti_span ahead[STI_FIND_BATCH];
     int is_partial = 0;
-    if (!seen) return ST_ERR_MEMORY;
+    if (!seen || ((o->flags & ST_OPEN_INDEX_DECIDES) && !sti_drop_copies(o, x))) return ST_ERR_MEMORY;
     ST_MEMSET(seen, 0, o->sums.tensors);
     if (o->opened_count > 1) { /* sti_add_file built the tables of a single shard */
         keys->pairs = o->layout.model->base.shards->metadata;
         keys->count = (uint32_t)o->layout.model->base.shards->metadata_count;
         (void)sti_table_build(keys, NULL);
         names->tensors = t;
-        names->count = (uint32_t)o->sums.tensors;
+        names->count = (uint32_t)o->layout.model->base.count;
         item = sti_table_build(names, NULL);
         if (item != STI_ABSENT) return sti_fail_repeated_tensor(o, item);
     }
@@ -5188,8 +5557,8 @@ STI_NOINLINE static st_status sti_index_check(sti_opening *o, sti_index_file *x)
         if (item != STI_ABSENT && seen[item]++) {
             return sti_index_fail(x, name, ST_ERR_DUPLICATE, STI_TEXT("duplicate tensor name"));
         }
-        if (!assigned->io.bytes) { /* a missing shard: ST_OPEN_PARTIAL is set */
-            is_partial = 1;
+        if (!assigned->io.bytes || (item == STI_ABSENT && o->flags & ST_OPEN_PARTIAL)) {
+            is_partial = 1; /* without the flag there is no missing shard */
             continue;
         }
         if (item != STI_ABSENT && t[item].shard == w->shard) continue;
@@ -5199,161 +5568,295 @@ STI_NOINLINE static st_status sti_index_check(sti_opening *o, sti_index_file *x)
     return is_partial ? sti_index_check_unique(o, x, ST_OK) : ST_OK;
 }
 
-/* Opens a model of several files by the path of its index. */
-STI_COLD static st_status sti_open_index(sti_opening *o, const char *path) {
-    sti_index_file index;
+/* Opens the listed shards as one model. x: the index, or one without weights. */
+STI_COLD static st_status sti_open_shards(sti_opening *o, sti_index_file *x) {
     sti_layout *l = &o->layout;
-    st_status s;
     uint32_t i;
-    o->label = path;
-    ST_MEMSET(&index, 0, sizeof index);
-    if (o->memory.work) {
-        return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                        STI_TEXT("options.work is for models of one file: set options.allocator instead"));
-    }
-    if ((s = sti_index_read(o, &index, path)) != ST_OK) return s;
-    s = sti_index_list_shards(o, &index);
-    if (s == ST_OK) s = sti_parse_shards(o);
+    st_status s = sti_parse_shards(o);
     if (s == ST_OK) s = sti_fill_model(o);
     if (s == ST_OK) {
         o->current = NULL;
-        s = sti_index_check(o, &index);
+        s = sti_index_check(o, x);
     }
-    if (s != ST_OK) return sti_index_check_unique(o, &index, s);
+    if (s != ST_OK) return sti_index_check_unique(o, x, s);
     sti_copy_paths(o);
-    l->model->label = sti_copy_text(&l->text, sti_span_of(path));
-    if (!index.metadata_offset) return ST_OK;
+    l->model->label = sti_copy_text(&l->text, sti_span_of(o->label));
+    if (!x->metadata_offset) return ST_OK;
     l->model->base.index = l->pairs;
-    l->model->base.index_count = index.pair_count;
-    for (i = 0; i < index.pair_count; i++) {
+    l->model->base.index_count = x->pair_count;
+    for (i = 0; i < x->pair_count; i++) {
         st_pair *p = &l->pairs[i];
-        *p = index.pairs[i];
+        *p = x->pairs[i];
         p->key = sti_copy_text(&l->text, sti_span_from(p->key, p->key_bytes));
         p->value = sti_copy_text(&l->text, sti_span_from(p->value, p->value_bytes));
     }
     return ST_OK;
 }
 
+/* Prepares to open a model of several files that messages call `label`. */
+STI_COLD static st_status sti_begin_shards(sti_opening *o, sti_index_file *x, const char *label) {
+    o->label = label;
+    o->kept_files = STI_MAX_OPEN_FILES;
+    ST_MEMSET(x, 0, sizeof *x);
+    if (!o->memory.work) return ST_OK;
+    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
+                    STI_TEXT("options.work is for models of one file: set options.allocator instead"));
+}
+
+/* Opens a model of several files by the path of its index. */
+STI_COLD static st_status sti_open_index(sti_opening *o, const char *path) {
+    sti_index_file index;
+    st_status s = sti_begin_shards(o, &index, path);
+    if (s == ST_OK) s = sti_index_read(o, &index, path);
+    if (s != ST_OK) return s;
+    s = sti_index_list_shards(o, &index);
+    return s == ST_OK ? sti_open_shards(o, &index) : sti_index_check_unique(o, &index, s);
+}
+
 /* ---- directories */
 
 #define STI_NAME_BYTES 768u /* holds any file name: on Windows 255 units of up to 3 bytes in UTF-8 */
 
-typedef struct sti_listing {        /* what sti_open_directory needs to know about a directory */
-    uint32_t files, indexes;        /* counts of *.safetensors and *.safetensors.index.json */
-    int has_model, has_index;       /* model.safetensors, model.safetensors.index.json */
-    char *first_file, *first_index; /* lowest names, or ""; each has STI_NAME_BYTES */
+/* Opens the complete set of shards to which the file at `path` belongs. */
+STI_COLD static st_status sti_open_set(sti_opening *o, const char *path) {
+    const size_t directory = sti_system_directory_length(path);
+    const size_t path_bytes = sti_span_of(path).n + 1 + STI_DIGITS; /* NNNNN can have fewer digits than MMMMM */
+    char *label = (char *)sti_take_scratch(o, path_bytes, 1), *text;
+    sti_index_file no_index;
+    sti_opened_file *shards;
+    sti_shard_parts name;
+    uint32_t i;
+    st_status s;
+    if (!label) return ST_ERR_MEMORY;
+    text = label;
+    (void)sti_copy_text(&text, sti_span_from(path, directory));
+    s = sti_begin_shards(o, &no_index, label);
+    if (s != ST_OK || !sti_split_shard_name(sti_file_name(path), &name)) return s;
+    if (name.total > STI_MAX_SHARDS) return sti_fail_shard_count(o, name.total);
+    shards = (sti_opened_file *)sti_take_scratch(o, name.total, sizeof *shards);
+    text = (char *)sti_take_scratch(o, name.total, path_bytes);
+    if (!shards || !text) return ST_ERR_MEMORY;
+    ST_MEMSET(shards, 0, name.total * sizeof *shards);
+    for (i = 0; i < name.total; i++, text += path_bytes) {
+        shards[i].path = text;
+        *text = 0;
+        sti_put(text, path_bytes, sti_span_of(label));
+        sti_put(text, path_bytes, name.prefix);
+        sti_put(text, path_bytes, sti_span_of("-"));
+        sti_put_padded(text, path_bytes, i + 1, name.digits);
+        sti_put(text, path_bytes, name.rest);
+    }
+    o->sums.text = sti_multiply_saturated(name.total + 2, path_bytes); /* paths, label, stem */
+    o->opened = shards;
+    o->opened_count = name.total;
+    return sti_open_shards(o, &no_index);
+}
+
+typedef struct sti_candidates { /* files of one kind that may be the model */
+    uint32_t count;
+    int is_model; /* name starts with "model." */
+    char *name;   /* the one to open, or the lowest; STI_NAME_BYTES; "": none */
+} sti_candidates;
+
+typedef struct sti_listing { /* what a directory holds */
+    sti_opening *opening;
+    const char *directory;
+    sti_candidates files, indexes, sets; /* sets.count: 1, or 2 for any larger number */
+    uint32_t shards, members;            /* all shards; those of the set to which sets.name belongs */
+    int skips_directories;               /* directories that are called like files do not count; asking takes time */
+    int is_first;                        /* sti_listing_show_directory has shown none yet */
+    char *path;                          /* buffer for the path of a file in the directory */
 } sti_listing;
 
-static size_t sti_count_digits(sti_span s) {
-    size_t n = 0;
-    while (n < s.n && s.at[n] >= '0' && s.at[n] <= '9') n++;
-    return n;
+STI_COLD static void sti_candidates_add(sti_candidates *c, sti_span name, int is_model) {
+    char *to = c->name;
+    c->count++;
+    if (c->is_model || (!is_model && *to && sti_compare_spans(sti_span_of(to), name) <= 0)) return;
+    c->is_model = is_model;
+    (void)sti_copy_text(&to, name);
 }
 
-/* Returns 1 if a name contains -NNNNN-of-MMMMM and M is over 1. */
-STI_COLD static int sti_is_shard(sti_span s) {
-    for (; s.n; s = sti_drop_first(s, 1)) {
-        sti_span rest = sti_drop_first(s, 1);
-        size_t n = sti_count_digits(rest);
-        if (*s.at != '-' || n < 5) continue;
-        rest = sti_drop_first(rest, n);
-        if (!sti_starts_with(rest, "-of-", 4)) continue;
-        rest = sti_drop_first(rest, 4);
-        n = sti_count_digits(rest);
-        if (n < 5) continue;
-        for (; n > 1 && *rest.at == '0'; n--) rest = sti_drop_first(rest, 1);
-        if (n > 1 || *rest.at > '1') return 1;
-    }
-    return 0;
+STI_COLD static int sti_stop_listing(void *arg, const char *name) {
+    (void)arg, (void)name;
+    return STI_IO_EXISTS;
 }
 
-STI_COLD static void sti_keep_first_name(char *first, sti_span name) {
-    if (!*first || sti_compare_spans(sti_span_of(first), name) > 0) (void)sti_copy_text(&first, name);
+/* Returns the path of a file in the directory, in l->path. */
+STI_COLD static const char *sti_listing_path(const sti_listing *l, const char *name) {
+    const sti_span directory = sti_span_of(l->directory);
+    const size_t size = directory.n + 1 + STI_NAME_BYTES;
+    *l->path = 0;
+    sti_put(l->path, size, directory);
+    if (sti_system_directory_length(l->directory) != directory.n) sti_put(l->path, size, sti_span_of("/"));
+    sti_put(l->path, size, sti_span_of(name));
+    return l->path;
+}
+
+/* Returns 1 if a name in the directory is that of a directory. A caller's file system is not asked from its own list. */
+STI_COLD static int sti_is_directory(const sti_listing *l, const char *name) {
+    int code;
+    if (!l->skips_directories || !l->opening->is_system) return 0;
+    code = (l->opening->files.list)(NULL, sti_listing_path(l, name), sti_stop_listing, NULL);
+    return code == 0 || code == STI_IO_EXISTS;
 }
 
 /* The callback of st_files.list. */
 STI_COLD static int sti_listing_add(void *arg, const char *text) {
     sti_listing *l = (sti_listing *)arg;
-    const sti_span name = sti_span_of(text);
-    if (*text == '.' || name.n >= STI_NAME_BYTES) return 0; /* hidden, nothing but a suffix, or no file name */
-    if (sti_ends_with(name, STI_INDEX_SUFFIX)) {
-        l->indexes++;
-        l->has_index |= sti_span_equal(name, sti_span_of("model" STI_INDEX_SUFFIX));
-        sti_keep_first_name(l->first_index, name);
-    } else if (sti_ends_with(name, STI_FILE_SUFFIX)) {
-        l->files++;
-        l->has_model |= sti_span_equal(name, sti_span_of("model" STI_FILE_SUFFIX));
-        sti_keep_first_name(l->first_file, name);
+    const char *wanted = l->opening->variant;
+    sti_file_parts name;
+    sti_shard_parts parts, first;
+    int is_model;
+    if (*text == '.' || sti_span_of(text).n >= STI_NAME_BYTES) return 0; /* hidden, nothing but a suffix, or no name */
+    if (!sti_split_file_name(sti_span_of(text), &name)) return 0;
+    if (wanted && !sti_span_equal(name.variant, sti_span_of(wanted))) return 0;
+    if (name.is_index && (l->opening->flags & ST_OPEN_NO_INDEX)) return 0;
+    is_model = sti_span_equal(name.base, sti_span_of("model")) && (wanted || !name.variant.n);
+    if (sti_split_shard_name(sti_span_of(text), &parts) > 1) {
+        l->shards++;
+        if (!l->sets.count) sti_candidates_add(&l->sets, sti_span_of(text), 0);
+        (void)sti_split_shard_name(sti_span_of(l->sets.name), &first);
+        if (parts.total == first.total && sti_span_equal(parts.prefix, first.prefix) &&
+            sti_span_equal(parts.rest, first.rest)) {
+            l->members += parts.number >= 1 && parts.number <= parts.total;
+        } else {
+            l->sets.count = 2;
+        }
+    } else if (!sti_is_directory(l, text)) {
+        sti_candidates_add(name.is_index ? &l->indexes : &l->files, sti_span_of(text), is_model);
     }
     return 0;
 }
 
+static int sti_has_complete_set(const sti_listing *l) {
+    sti_shard_parts parts;
+    return l->sets.count == 1 && sti_split_shard_name(sti_span_of(l->sets.name), &parts) == l->members;
+}
+
+/* Lists a directory and returns the code of st_files.list. If memory runs out, l->path is NULL. */
+STI_COLD static int sti_list(sti_listing *l, sti_opening *o, const char *directory, int skips_directories) {
+    const size_t path_bytes = sti_add_saturated(sti_span_of(directory).n, 1 + STI_NAME_BYTES);
+    ST_MEMSET(l, 0, sizeof *l);
+    l->opening = o;
+    l->directory = directory;
+    l->skips_directories = skips_directories;
+    l->path = (char *)sti_take_scratch(o, sti_add_saturated(path_bytes, 3 * STI_NAME_BYTES), 1);
+    if (!l->path) return ST_IO_NO_MEMORY;
+    l->files.name = l->path + path_bytes;
+    l->indexes.name = l->files.name + STI_NAME_BYTES;
+    l->sets.name = l->indexes.name + STI_NAME_BYTES;
+    *l->files.name = *l->indexes.name = *l->sets.name = 0;
+    return (o->files.list)(o->files.user, directory, sti_listing_add, l);
+}
+
+/* Appends the name of a candidate to the error. */
+STI_COLD static int sti_listing_show(void *arg, const char *text) {
+    sti_listing *l = (sti_listing *)arg;
+    sti_file_parts name;
+    sti_shard_parts shard;
+    if (*text == '.' || sti_split_shard_name(sti_span_of(text), &shard) > 1) return 0;
+    if (!sti_split_file_name(sti_span_of(text), &name) || name.is_index != (l->indexes.count > 0)) return 0;
+    sti_error_append(l->opening->error, " ", sti_span_of(text));
+    return 0;
+}
+
+/* Appends the name of a directory that holds a model to the error. */
+STI_COLD static int sti_listing_show_directory(void *arg, const char *text) {
+    sti_listing *l = (sti_listing *)arg, inner;
+    sti_opening *o = l->opening;
+    st_error *const error = o->error;
+    sti_chunk *last = o->memory.chunks;
+    if (*text == '.' || sti_span_of(text).n >= STI_NAME_BYTES) return 0;
+    o->error = NULL; /* memory that runs out here is no error */
+    if (sti_list(&inner, o, sti_listing_path(l, text), 0) == 0 &&
+        (inner.files.count || inner.indexes.count || inner.shards)) {
+        sti_error_append(error, l->is_first ? "; directories with models: " : " ", sti_span_of(text));
+        l->is_first = 0;
+    }
+    sti_arena_release(&o->memory, last, 0);
+    o->error = error;
+    return 0;
+}
+
 /* Reports a directory that holds no model, or no single choice. */
-STI_COLD static st_status sti_listing_fail(const sti_opening *o, const sti_listing *l) {
-    const st_status status = l->files || l->indexes ? ST_ERR_SHARD : ST_ERR_NOT_FOUND;
+STI_COLD static st_status sti_listing_fail(sti_listing *l) {
+    sti_opening *o = l->opening;
+    const int has_several = l->indexes.count || l->files.count;
+    const st_status status = has_several || l->shards ? ST_ERR_SHARD : ST_ERR_NOT_FOUND;
+    sti_span name = sti_file_name(l->directory);
     (void)sti_fail(
-        o->error, status, STI_NO_OFFSET, l->indexes, l->files,
-        l->indexes
-            ? STI_TEXT("found $e indexes, none called model.safetensors.index.json; open one of them: the first is")
-        : l->files > 1 ? STI_TEXT("found $a .safetensors files, but no index and no model.safetensors; the first is")
-        : l->files     ? STI_TEXT("found no index for the shard")
-                       : STI_TEXT("found no .safetensors file and no index in this directory"));
-    if (status == ST_ERR_SHARD) {
-        sti_error_append(o->error, " ", sti_span_of(l->indexes ? l->first_index : l->first_file));
+        o->error, status, STI_NO_OFFSET, l->indexes.count, sti_add_saturated(l->files.count, l->shards),
+        l->indexes.count ? STI_TEXT("found $e indexes, none called model.safetensors.index.json; choose one:")
+        : has_several    ? STI_TEXT("found $a .safetensors files, but no index and no model.safetensors; choose one:")
+        : !l->shards     ? STI_TEXT("found no .safetensors file and no index in this directory")
+        : sti_has_complete_set(l) ? STI_TEXT("found no index for a complete set of shards (ST_OPEN_NO_INDEX opens it):")
+                                  : STI_TEXT("found no index for the shard"));
+    if (has_several) {
+        if (o->error) (void)(o->files.list)(o->files.user, l->directory, sti_listing_show, l);
+        if (sti_has_complete_set(l)) {
+            sti_error_append(o->error, STI_TEXT("; ST_OPEN_NO_INDEX opens the set of "), sti_span_of(l->sets.name));
+        }
+    } else if (l->shards) {
+        sti_error_append(o->error, " ", sti_span_of(l->sets.name));
+    } else if (sti_begins_with(name, "models--")) { /* models--owner--name */
+        sti_span owner = name = sti_drop_first(name, 8);
+        for (owner.n = 0; owner.n < name.n && !sti_begins_with(sti_drop_first(name, owner.n), "--");) owner.n++;
+        sti_error_append(o->error, "; a repository of the Hugging Face cache is opened with st_open_hub as ", owner);
+        if (owner.n < name.n) sti_error_append(o->error, "/", sti_drop_first(name, owner.n + 2));
+    } else if (o->is_system && o->error) {
+        l->is_first = 1;
+        (void)(o->files.list)(o->files.user, l->directory, sti_listing_show_directory, l);
     }
     return status;
 }
 
-/* Concatenates texts in scratch, NUL-terminated. Returns NULL if memory runs out. */
-STI_COLD static char *sti_join(sti_opening *o, const sti_span *texts, size_t count) {
-    size_t n = 1, i;
-    char *joined, *end;
-    for (i = 0; i < count; i++) n = sti_add_saturated(n, texts[i].n);
-    joined = end = (char *)sti_take_scratch(o, n, 1);
-    if (!joined) return NULL;
-    for (i = 0; i < count; i++) {
-        ST_MEMCPY(end, texts[i].at, texts[i].n);
-        end += texts[i].n;
-    }
-    *end = 0;
-    return joined;
+/* Returns what is opened: model.safetensors, else an index or a set of shards, else the only file. NULL: no single
+ * choice. */
+STI_COLD static const sti_candidates *sti_choose(const sti_listing *l) {
+    const sti_candidates *choice = l->opening->flags & ST_OPEN_NO_INDEX ? &l->sets : &l->indexes;
+    if (l->files.is_model || !choice->count) choice = &l->files;
+    return choice->is_model || (choice->count == 1 && (choice != &l->files || !l->shards)) ? choice : NULL;
 }
 
-/* Opens the model in a directory: model.safetensors, else an index, else the only .safetensors file. */
-STI_COLD static st_status sti_open_directory(sti_opening *o, const char *path) {
-    sti_listing l;
-    sti_span joined[3];
-    char *full;
-    int code;
-    o->label = path;
-    ST_MEMSET(&l, 0, sizeof l);
-    if (!o->files.list) return sti_fail_code(o->error, ST_IO_NOT_FOUND, STI_NO_OFFSET, NULL);
-    l.first_file = (char *)sti_take_scratch(o, 2, STI_NAME_BYTES);
-    if (!l.first_file) return ST_ERR_MEMORY;
-    l.first_index = l.first_file + STI_NAME_BYTES;
-    *l.first_file = *l.first_index = 0;
-    code = (o->files.list)(o->files.user, path, sti_listing_add, &l);
-    if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot list the directory"));
-    if (!l.has_model && !l.has_index &&
-        (l.indexes ? l.indexes > 1 : l.files != 1 || sti_is_shard(sti_span_of(l.first_file)))) {
-        return sti_listing_fail(o, &l);
+STI_COLD static st_status sti_open_candidate(sti_opening *o, const sti_listing *l, const sti_candidates *choice) {
+    const char *path = sti_listing_path(l, choice->name);
+    st_status s;
+    if (choice == &l->sets) return sti_open_set(o, path);
+    if (choice == &l->files) {
+        o->label = path;
+        return sti_open_one_file(o, path);
     }
-    joined[0] = sti_span_of(path);
-    joined[1] = sti_span_of(sti_system_directory_length(path) == joined[0].n ? "" : "/");
-    joined[2] = sti_span_of(l.has_model   ? "model" STI_FILE_SUFFIX
-                            : l.has_index ? "model" STI_INDEX_SUFFIX
-                            : l.indexes   ? l.first_index
-                                          : l.first_file);
-    full = sti_join(o, joined, 3);
-    if (!full) return ST_ERR_MEMORY;
-    if (!l.has_model && l.indexes) return sti_open_index(o, full);
-    o->label = full;
-    return sti_open_one_file(o, full);
+    s = sti_open_index(o, path);
+    if (s == ST_ERR_SHARD && sti_has_complete_set(l)) {
+        sti_error_append(o->error, STI_TEXT("; ST_OPEN_NO_INDEX opens the set of "), sti_span_of(l->sets.name));
+    } else if (s == ST_ERR_SHARD && l->files.count == 1 && o->open_code != STI_IO_DANGLING) {
+        sti_error_append(o->error, STI_TEXT("; beside it, a path opens "), sti_span_of(l->files.name));
+    }
+    return s;
+}
+
+STI_COLD static st_status sti_open_directory(sti_opening *o, const char *path) {
+    const sti_candidates *choice;
+    sti_listing l;
+    int tries, code;
+    if (!o->files.list) return sti_fail_code(o->error, ST_IO_NOT_FOUND, STI_NO_OFFSET, NULL);
+    for (tries = 0;; tries++) { /* once more if a directory that is called like a file may have been in the way */
+        st_status s = ST_OK;
+        o->label = path;
+        code = sti_list(&l, o, path, tries);
+        if (!l.path) return ST_ERR_MEMORY;
+        if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot list the directory"));
+        choice = sti_choose(&l);
+        if (choice) s = sti_open_candidate(o, &l, choice);
+        if (choice && (tries || s != ST_ERR_NOT_FOUND || o->open_code != ST_IO_NOT_FOUND)) return s;
+        if (tries || !o->is_system) return choice ? s : sti_listing_fail(&l);
+    }
 }
 
 /* ---- st_open */
 
 static st_status sti_choose_files(sti_opening *o, const st_open_options *options) {
+    o->variant = options ? options->variant : NULL;
     if (options && options->files) {
         o->files = *options->files;
         return ST_OK;
@@ -5372,15 +5875,15 @@ static st_status sti_choose_files(sti_opening *o, const st_open_options *options
 
 static st_status sti_open_path(sti_opening *o, const char *path) {
     st_status s;
-    if (sti_ends_with(sti_span_of(path), ".json")) return sti_open_index(o, path);
+    if (o->variant) return sti_open_directory(o, path);
+    if (!(o->flags & ST_OPEN_NO_INDEX) && sti_ends_with(sti_span_of(path), ".json")) return sti_open_index(o, path);
     s = sti_open_one_file(o, path);
-    /* a file that was opened is no directory, even if reading it fails with ST_IO_NOT_FOUND */
-    return s == ST_ERR_NOT_FOUND && !o->single.is_open ? sti_open_directory(o, path) : s;
+    return s == ST_ERR_NOT_FOUND && o->open_code == ST_IO_NOT_FOUND ? sti_open_directory(o, path) : s;
 }
 
 ST_API st_status st_open(st_model **model, const char *path, const st_open_options *options, st_error *error) {
     sti_opening o;
-    st_status s = sti_open_begin(&o, model, path ? path : "st_open", options, path != NULL, error);
+    st_status s = sti_open_begin(&o, model, path ? path : "st_open", options, 2 * (path != NULL), error);
     if (s == ST_OK) s = sti_choose_files(&o, options);
     if (s == ST_OK) s = sti_open_path(&o, path);
     return sti_open_end(&o, model, s);
@@ -5389,6 +5892,21 @@ ST_API st_status st_open(st_model **model, const char *path, const st_open_optio
 /* ---- the hub's cache */
 
 #if !defined(ST_NO_FILES)
+/* Concatenates texts in scratch, NUL-terminated. Returns NULL if memory runs out. */
+STI_COLD static char *sti_join(sti_opening *o, const sti_span *texts, size_t count) {
+    size_t n = 1, i;
+    char *joined, *end;
+    for (i = 0; i < count; i++) n = sti_add_saturated(n, texts[i].n);
+    joined = end = (char *)sti_take_scratch(o, n, 1);
+    if (!joined) return NULL;
+    for (i = 0; i < count; i++) {
+        ST_MEMCPY(end, texts[i].at, texts[i].n);
+        end += texts[i].n;
+    }
+    *end = 0;
+    return joined;
+}
+
 /* Returns the value of an environment variable in scratch, "" if it is not set; NULL if memory runs out. */
 STI_COLD static char *sti_hub_variable(sti_opening *o, const char *name) {
     const size_t capacity = sti_add_saturated(sti_system_getenv(name, NULL, 0), 1);
@@ -5428,11 +5946,43 @@ static int sti_is_commit(sti_span s) {
     return s.n == 40;
 }
 
-/* Finds the commit of a revision: the contents of its file in refs, or the revision itself. */
-STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const char *revision, char commit[48]) {
+typedef struct sti_hub_names { /* snapshots, or unfinished downloads */
+    uint32_t count;
+    char last[STI_NAME_BYTES];
+} sti_hub_names;
+
+/* The callback of st_files.list. */
+STI_COLD static int sti_hub_visit(void *arg, const char *text) {
+    sti_hub_names *names = (sti_hub_names *)arg;
+    if (!sti_is_commit(sti_span_of(text)) && !sti_ends_with(sti_span_of(text), ".incomplete")) return 0;
+    names->count++;
+    *names->last = 0;
+    sti_put(names->last, sizeof names->last, sti_span_of(text));
+    return 0;
+}
+
+/* Appends to the error the last of up to `most` snapshots or unfinished downloads in a directory of the repository,
+ * whose path is texts[0] to texts[4]. */
+STI_COLD static void sti_hub_explain(sti_opening *o, const sti_span texts[5], const char *directory, uint32_t most,
+                                     const char *words) {
+    sti_hub_names names;
+    sti_span path[6];
+    const char *joined;
+    ST_MEMCPY(path, texts, 5 * sizeof *path);
+    path[5] = sti_span_of(directory);
+    names.count = 0;
+    joined = o->error && o->files.list ? sti_join(o, path, 6) : NULL;
+    if (joined) (void)(o->files.list)(o->files.user, joined, sti_hub_visit, &names);
+    if (names.count && names.count <= most) sti_error_append(o->error, words, sti_span_of(names.last));
+}
+
+/* Finds the commit of a revision: the contents of its file in refs, or the revision itself. texts: the path of that file
+ * in 7 parts, of which the last two are "/refs/" and the revision. */
+STI_COLD static st_status sti_hub_commit(sti_opening *o, const sti_span texts[7], char commit[48]) {
     sti_opened_file *p = o->opened;
-    sti_span text = sti_span_of(revision);
-    st_status s = sti_open_file(o, p, path);
+    sti_span text = texts[6];
+    const char *path = sti_join(o, texts, 7);
+    st_status s = path ? sti_open_file(o, p, path) : ST_ERR_MEMORY;
     int code;
     if (s == ST_ERR_NOT_FOUND && sti_is_commit(text)) {
         ST_MEMCPY(commit, text.at, text.n);
@@ -5441,6 +5991,7 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const
     if (s == ST_ERR_NOT_FOUND) {
         (void)sti_fail(o->error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("revision not found in the cache: missing"));
         sti_error_append(o->error, " ", sti_span_of(path));
+        sti_hub_explain(o, texts, "/snapshots", 1, "; the cache has only the revision ");
     }
     if (s != ST_OK) return s;
     text.at = commit;
@@ -5456,8 +6007,10 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const char *path, const
     return ST_ERR_PATH;
 }
 
-STI_COLD static st_status sti_open_repository(sti_opening *o, const char *repo, const char *revision) {
-    sti_span texts[7], name = sti_span_of(repo);
+/* inside: a path in the repository, or NULL */
+STI_COLD static st_status sti_open_repository(sti_opening *o, const char *repo, const char *revision,
+                                              const char *inside) {
+    sti_span texts[9], name = sti_span_of(repo);
     const char *fault = sti_path_fault(name, 0), *path;
     char commit[48];
     st_status s;
@@ -5469,34 +6022,39 @@ STI_COLD static st_status sti_open_repository(sti_opening *o, const char *repo, 
     }
     if (!fault && sti_contains(texts[4], sti_span_of("/"))) fault = STI_TEXT("repository is not owner/name or name");
     if (!fault) fault = sti_path_fault(sti_span_of(revision), 0);
+    if (!fault && inside) fault = sti_path_fault(sti_span_of(inside), 0);
     if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, fault);
     if ((path = sti_hub_root(o)) == NULL) return ST_ERR_MEMORY;
     texts[0] = sti_span_of(path);
     texts[1] = sti_span_of("/models--");
     texts[5] = sti_span_of("/refs/");
     texts[6] = sti_span_of(revision);
-    if ((path = sti_join(o, texts, 7)) == NULL) return ST_ERR_MEMORY;
-    if ((s = sti_hub_commit(o, path, revision, commit)) != ST_OK) return s;
+    if ((s = sti_hub_commit(o, texts, commit)) != ST_OK) return s;
     texts[5] = sti_span_of("/snapshots/");
     texts[6] = sti_span_from(commit, 40);
-    if ((path = sti_join(o, texts, 7)) == NULL) return ST_ERR_MEMORY;
-    return sti_open_directory(o, path);
+    texts[7] = sti_span_of("/");
+    texts[8] = sti_span_of(inside ? inside : "");
+    if ((path = sti_join(o, texts, inside ? 9 : 7)) == NULL) return ST_ERR_MEMORY;
+    s = inside ? sti_open_path(o, path) : sti_open_directory(o, path);
+    if (s == ST_ERR_NOT_FOUND || s == ST_ERR_SHARD)
+        sti_hub_explain(o, texts, "/blobs", UINT32_MAX, "; a download is unfinished: blobs/");
+    return s;
 }
 #endif
 
-ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const st_open_options *options,
-                             st_error *error) {
+ST_API st_status st_open_hub(st_model **model, const char *repo, const char *revision, const char *path,
+                             const st_open_options *options, st_error *error) {
     sti_opening o;
-    st_status s = sti_open_begin(&o, model, repo ? repo : "st_open_hub", options, repo != NULL, error);
+    st_status s = sti_open_begin(&o, model, repo ? repo : "st_open_hub", options, 2 * (repo != NULL), error);
 #if defined(ST_NO_FILES)
-    (void)revision;
+    (void)revision, (void)path;
     if (s == ST_OK) {
         s = sti_fail(error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
                      STI_TEXT("built with ST_NO_FILES: the Hugging Face cache is not available"));
     }
 #else
     if (s == ST_OK) s = sti_choose_files(&o, options);
-    if (s == ST_OK) s = sti_open_repository(&o, repo, revision ? revision : "main");
+    if (s == ST_OK) s = sti_open_repository(&o, repo, revision ? revision : "main", path);
 #endif
     return sti_open_end(&o, model, s);
 }
@@ -6525,7 +7083,6 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
 #define STI_WINDOW_BYTES 1048576u /* buffer for data that is not in memory: large requests that stay in the CPU cache */
 #define STI_GAP_BYTES 65536u      /* unwanted bytes up to this many are read through, which is cheaper than a request */
 #define STI_REQUEST_BYTES 8388608u /* largest request straight into dst; also how far to prefetch */
-#define STI_PREFETCH_BYTES 131072u /* largest request to read ahead that Linux does not truncate on common devices */
 #define STI_MERGE_BYTES 262144u    /* items up to this size share a request with their neighbors */
 #define STI_RUN_ALIGN 12288u       /* long runs are cut at multiples of this: whole pages, whole elements of any size */
 #define STI_STREAM_ROW 1024u       /* elements of a row from which stores may bypass the cache */
@@ -6585,10 +7142,7 @@ static uint32_t sti_stored_axis(const st_view *v, uint32_t axis) {
 
 /* adds the tensor's name to an error */
 STI_COLD static void sti_error_tensor(const st_tensor *t, st_error *error) {
-    sti_span name;
-    name.at = t->name ? t->name : "";
-    name.n = t->name ? t->name_bytes : 0;
-    sti_error_set_subject(error, name, STI_SHOW_NAME);
+    sti_error_set_subject(error, sti_span_from(t->name ? t->name : "", t->name ? t->name_bytes : 0), STI_SHOW_NAME);
 }
 
 /* fails with an error that names the tensor, for mistakes of the caller */
@@ -6776,20 +7330,9 @@ static int sti_can_convert(st_dtype to, st_dtype from) {
 #endif
 }
 
-/* plans a tensor of unknown dtype as an array of bytes */
-static void sti_view_opaque(sti_view *p, uint64_t bytes) {
-    p->bits = 8;
-    p->bytes = p->swap = 1;
-    p->elements = p->dst_bytes = bytes;
-    p->source_begin = 0;
-    p->rank = bytes > 1;
-    p->axes[0].extent = bytes;
-    p->axes[0].source_step = p->axes[0].dst_step = 1;
-    p->axes[0].index = 0;
-}
-
 /* checks a view and plans reading it as a dtype */
 static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v, st_dtype as, st_error *error) {
+    st_tensor opaque;
     st_status s = sti_view_check(t, v, error);
     if (s != ST_OK) return s;
     if ((unsigned)as >= STI_DTYPES || (unsigned)t->dtype >= STI_DTYPES) {
@@ -6801,19 +7344,23 @@ static st_status sti_view_plan(sti_view *p, const st_tensor *t, const st_view *v
         return sti_refuse_tensor(t, ST_ERR_ARGUMENT, 0, 0,
                                  STI_TEXT("shape, dtype and bytes of the tensor contradict each other"), error);
     }
-    p->rank = p->inner = 0;
-    p->divided_extent = 0;
-    p->from = t->dtype;
-    p->to = as == ST_DTYPE_UNKNOWN ? t->dtype : as;
     if (t->dtype == ST_DTYPE_UNKNOWN) {
         if (as != ST_DTYPE_UNKNOWN || !sti_view_is_identity(t, v)) {
             return sti_refuse_tensor(t, ST_ERR_DTYPE, 0, 0,
                                      STI_TEXT("tensor has an unknown dtype: it can only be read whole and as stored"),
                                      error);
         }
-        sti_view_opaque(p, t->bytes);
-        return ST_OK;
+        opaque = *t; /* planned as an array of bytes */
+        opaque.dtype = ST_DTYPE_U8;
+        opaque.rank = 1;
+        opaque.shape = &opaque.bytes;
+        t = &opaque;
+        v = NULL;
     }
+    p->rank = p->inner = 0;
+    p->divided_extent = 0;
+    p->from = t->dtype;
+    p->to = as == ST_DTYPE_UNKNOWN ? t->dtype : as;
     p->bits = st_dtype_bits(p->from);
     p->bytes = (st_dtype_bits(p->to) + 7) / 8;
     p->swap = p->from == ST_DTYPE_C64 ? 4 : p->bytes;
@@ -7142,13 +7689,8 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
 #if !defined(ST_NO_FILES)
 /* asks the system to read n bytes of the tensor ahead */
 STI_COLD static void sti_source_prefetch(const sti_source *s, uint64_t offset, uint64_t n) {
-    const st_io *io = s->io ? s->io : &s->model->files[s->tensor->shard].io;
-    while (n) {
-        const uint64_t piece = n < STI_PREFETCH_BYTES ? n : STI_PREFETCH_BYTES;
-        sti_system_advise(io, sti_add64_saturated(s->tensor->offset, offset), piece, ST_ADVISE_WILL_NEED);
-        offset += piece;
-        n -= piece;
-    }
+    sti_system_advise(s->io ? s->io : &s->model->files[s->tensor->shard].io,
+                      sti_add64_saturated(s->tensor->offset, offset), n, ST_ADVISE_WILL_NEED);
 }
 
 /* whether the byte at `offset` of the tensor is in a mapped file, but not in the page cache */
@@ -7695,14 +8237,16 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
     }
 #if !defined(ST_NO_FILES)
     if (m->is_system) {
-        uint32_t i;
-        for (i = tensor ? tensor->shard : 0; i < m->base.shard_count; i++) {
+        uint32_t i = tensor ? tensor->shard : 0;
+        const uint32_t end = tensor ? i + 1 : (uint32_t)m->base.shard_count;
+        for (; i < end; i++) {
             const st_shard *f = &m->base.shards[i];
-            if (m->files[i].is_open) {
-                sti_system_advise(&m->files[i].io, tensor ? tensor->offset : f->data_offset,
-                                  tensor ? tensor->bytes : f->file_bytes - f->data_offset, advice);
-            }
-            if (tensor) break;
+            st_io reopened;
+            const int is_open = m->files[i].is_open;
+            if (!is_open && (!f->file_bytes || sti_model_reopen(m, i, &reopened))) continue;
+            sti_system_advise(is_open ? &m->files[i].io : &reopened, tensor ? tensor->offset : f->data_offset,
+                              tensor ? tensor->bytes : f->file_bytes - f->data_offset, advice);
+            if (!is_open) (m->source.close)(m->source.user, &reopened);
         }
     }
 #endif
@@ -7713,12 +8257,11 @@ ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_ad
 /* ---- 17 writer ------------------------------------------------------------------------------------------------------
  * Planning, writing, streaming, saving and editing. st_save drives the streaming writer; the header's size is found by
  * formatting the header without an output.
- * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14
+ * uses: 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_BUFFER_MAX_BYTES 1048576u
 #define STI_BUFFER_MIN_BYTES 64u      /* with a work buffer */
 #define STI_MAPPED_COPY_BYTES 262144u /* copied per block from a mapping; writing from a mapping is slower */
-#define STI_MIN_ENTRY_BYTES 47u       /* header bytes of a tensor with an empty name and no dimensions */
 #define STI_MIN_PAIR_BYTES 5u         /* header bytes of a metadata pair with empty texts */
 
 typedef struct sti_output_entry { /* a tensor or a metadata pair in the output */
@@ -7773,6 +8316,7 @@ struct st_writer {
     const char *path;         /* the caller's */
     const char *label;        /* name of the output in messages */
 #if !defined(ST_NO_FILES)
+    enum sti_way way;
     sti_target target;
 #endif
     uint32_t serial; /* number in the temporary file's name: the first to try, then the one in use */
@@ -7894,7 +8438,7 @@ static st_status sti_tensor_complete(const st_tensor *given, st_tensor *t, const
         if (!given->dtype_name) return ST_ERR_ARGUMENT;
         t->dtype = sti_dtype_find(sti_span_of(given->dtype_name));
     }
-    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = sti_dtype_name(sti_dtype_of(t->dtype));
+    if (t->dtype != ST_DTYPE_UNKNOWN) t->dtype_name = st_dtype_name(t->dtype);
     *sentence = STI_TEXT("tensor name is not UTF-8");
     if (!sti_is_utf8(sti_span_of_text(t->name, t->name_bytes))) return ST_ERR_UTF8;
     *sentence = STI_TEXT("dtype_name is not UTF-8");
@@ -7956,7 +8500,7 @@ STI_COLD static st_status sti_refuse_no_writer(st_error *error) {
 static void sti_writer_count_tensor(st_writer *w, const st_tensor *t) {
     w->data_bytes = sti_add64_saturated(w->data_bytes, t->bytes);
     w->header_min_bytes =
-        sti_add64_saturated(w->header_min_bytes, sti_add_saturated(t->name_bytes, STI_MIN_ENTRY_BYTES + t->rank));
+        sti_add64_saturated(w->header_min_bytes, sti_add_saturated(t->name_bytes, STI_SHORTEST_MEMBER + t->rank));
 }
 
 static void sti_writer_count_pair(st_writer *w, const st_pair *p) {
@@ -8084,10 +8628,20 @@ static st_status sti_writer_list_declared(st_writer *w, st_error *error) {
 /* ---- sequential output through the buffer. These functions return 0 or a code of the system or the sink. */
 
 /* Reports a failed write, after which the writer can only be closed. */
-STI_COLD static st_status sti_writer_fail(st_writer *w, int code, st_error *error) {
+STI_COLD static st_status sti_writer_fail(st_writer *w, int code, const char *sentence, st_error *error) {
     w->stage = STI_FAILED;
-    return sti_error_prepend_path(error, sti_span_of(w->label),
-                                  sti_fail_io(error, code, STI_NO_OFFSET, STI_TEXT("cannot write the file")));
+    return sti_error_prepend_path(error, sti_span_of(w->label), sti_fail_io(error, code, STI_NO_OFFSET, sentence));
+}
+
+#define STI_CANNOT_WRITE STI_TEXT("cannot write the file")
+#define STI_CANNOT_FLUSH STI_TEXT("cannot flush the file to the device: fsync failed")
+
+/* Returns 1 if the output can only be written front to back, and what is written stays after a failure. */
+static int sti_writer_is_sequential(const st_writer *w) {
+#if !defined(ST_NO_FILES)
+    if (w->stage == STI_WRITING && w->target.named) return 1;
+#endif
+    return w->sink.write != NULL;
 }
 
 static int sti_writer_out(st_writer *w, const void *bytes, size_t n) {
@@ -8178,8 +8732,7 @@ static void sti_emit_tensor(sti_emitter *e, const sti_output_entry *n, uint64_t 
     uint32_t i;
     sti_emit_string(e, n->name);
     sti_emit_text(e, ":{\"dtype\":");
-    sti_emit_string(e, sti_span_of(n->dtype == ST_DTYPE_UNKNOWN ? t->dtype_name
-                                                                : sti_dtype_name(sti_dtype_of((st_dtype)n->dtype))));
+    sti_emit_string(e, sti_span_of(n->dtype == ST_DTYPE_UNKNOWN ? t->dtype_name : st_dtype_name((st_dtype)n->dtype)));
     sti_emit_text(e, ",\"shape\":[");
     for (i = 0; i < t->rank; i++) {
         if (i) sti_emit(e, ",", 1);
@@ -8328,30 +8881,47 @@ STI_COLD static void sti_temp_name(char *temp, size_t size, const char *path, ui
     ST_MEMCPY(temp, path, directory);
     temp[directory] = 0;
     sti_put(temp, size, sti_span_of(".st-"));
-    sti_put_number(temp, size, sti_system_process_id());
+    sti_put_padded(temp, size, sti_system_process_id(), 1);
     sti_put(temp, size, sti_span_of("-"));
-    sti_put_number(temp, size, serial);
+    sti_put_padded(temp, size, serial, 1);
     sti_put(temp, size, sti_span_of(".tmp"));
 }
 
-/* Creates the temporary file under the first free name and reserves its disk space. */
-static int sti_writer_create_temp(st_writer *w) {
+/* Returns 1 if the path is a file of the model that the tensors are read from. */
+STI_COLD static int sti_writer_reads_target(const st_writer *w) {
+    const sti_model *m = (const sti_model *)(const void *)w->from;
+    int same = 0;
+    size_t i;
+    st_io io;
+    ST_MEMSET(&io, 0, sizeof io);
+    if (!m || !m->is_system || sti_system_open(NULL, w->path, &io) != 0) return 0;
+    for (i = 0; i < m->base.shard_count; i++) same |= sti_is_same_file(&io, &m->files[i].io);
+    sti_system_close(NULL, &io);
+    return same;
+}
+
+/* Opens the output. A temporary file gets the first free name, and its disk space is reserved; a file written in place
+ * gets none, so that it is shorter than its header says until it is complete. */
+static int sti_writer_create(st_writer *w) {
     int tries, code = 0;
+    if (w->way == STI_DIRECT && sti_writer_reads_target(w)) return STI_IO_SOURCE;
     for (tries = 0; tries < 10000; tries++, w->serial++) { /* crashed processes may have left files */
         sti_temp_name(w->temp, w->temp_bytes, w->path, w->serial);
-        code = sti_system_create(w->path, w->temp, &w->target);
+        code = sti_system_create(w->path, w->temp, w->way, &w->target);
         if (code != STI_IO_EXISTS) break;
     }
-    if (!code) code = sti_system_reserve(&w->target, sti_add64_saturated(w->data_offset, w->data_bytes));
+    if (!code && !w->target.named) {
+        code = sti_system_reserve(&w->target, sti_add64_saturated(w->data_offset, w->data_bytes));
+    }
     return code;
 }
 #endif
 
-/* Allocates the buffer and creates the temporary file. */
+/* Allocates the buffer and opens the output. */
 STI_COLD static st_status sti_writer_start(st_writer *w, st_error *error) {
     st_status s = sti_writer_buffer(w, sti_add64_saturated(w->data_offset, w->data_bytes), error);
 #if !defined(ST_NO_FILES)
-    int code = s == ST_OK && !w->sink.write ? sti_writer_create_temp(w) : 0;
+    int code = s == ST_OK && !w->sink.write ? sti_writer_create(w) : 0;
     if (code) {
         s = sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot create the file"));
         if (s == ST_ERR_NOT_FOUND) {
@@ -8389,7 +8959,7 @@ ST_API st_status st_writer_begin(st_writer *w, st_error *error) {
     }
     code = sti_writer_emit_header(w);
     if (!code && !w->sink.write) code = sti_writer_flush(w); /* st_writer_write_to writes past the buffer */
-    if (code) return sti_writer_fail(w, code, error);
+    if (code) return sti_writer_fail(w, code, STI_CANNOT_WRITE, error);
     sti_writer_advance(w);
     return sti_succeed(error);
 }
@@ -8454,7 +9024,7 @@ ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_e
                           STI_TOO_MANY_BYTES, error);
     }
     code = sti_writer_push(w, bytes, n);
-    if (code) return sti_writer_fail(w, code, error);
+    if (code) return sti_writer_fail(w, code, STI_CANNOT_WRITE, error);
     sti_writer_count(w, n);
     return sti_succeed(error);
 }
@@ -8484,9 +9054,10 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
     if (!tensor || !tensor->name) return sti_refuse_argument(w->label, tensor ? "tensor->name" : "tensor", error);
     if (!bytes && n) return sti_refuse_argument(w->label, "bytes", error);
     name = sti_span_of_text(tensor->name, tensor->name_bytes);
-    if (w->sink.write) {
+    if (sti_writer_is_sequential(w)) {
         return sti_refuse(w->label, ST_ERR_UNSUPPORTED, name, 0, 0,
-                          STI_TEXT("st_writer_write_to cannot write to a sink"), error);
+                          STI_TEXT("st_writer_write_to cannot write to a sink, to a stream or with ST_SAVE_DIRECT"),
+                          error);
     }
     if (w->stage != STI_WRITING || w->streamed_bytes) return sti_refuse_stage(w, error);
     item = sti_writer_find(w, name);
@@ -8504,7 +9075,7 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
 #endif
     if (code) {
         item->failed = 1; /* not w->stage, which other threads read */
-        return sti_fail_tensor_io(w, name, code, STI_TEXT("cannot write the file"), error);
+        return sti_fail_tensor_io(w, name, code, STI_CANNOT_WRITE, error);
     }
     item->written = sti_add64_saturated(item->written, n);
     return sti_succeed(error);
@@ -8525,9 +9096,16 @@ STI_COLD static st_status sti_writer_complete(st_writer *w, st_error *error) {
     }
     code = sti_writer_flush(w);
 #if !defined(ST_NO_FILES)
-    if (!code && !w->sink.write) code = sti_system_finish_file(&w->target, !(w->options.flags & ST_SAVE_NO_SYNC));
+    if (!code && !w->sink.write) {
+        sti_system_publish(&w->target);
+        if (!(w->options.flags & ST_SAVE_NO_SYNC) && !w->target.stream) {
+            code = sti_system_sync(&w->target);
+            if (code) return sti_writer_fail(w, code, STI_CANNOT_FLUSH, error);
+        }
+        code = sti_system_close_target(&w->target);
+    }
 #endif
-    return code ? sti_writer_fail(w, code, error) : ST_OK;
+    return code ? sti_writer_fail(w, code, STI_CANNOT_WRITE, error) : ST_OK;
 }
 
 ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
@@ -8538,11 +9116,21 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
     if (s != ST_OK) return s;
 #if !defined(ST_NO_FILES)
     if (!w->sink.write) {
-        const int sync = !(w->options.flags & ST_SAVE_NO_SYNC);
-        int code = sti_system_rename(w->temp, w->path, sync);
-        w->target.named = !code;
-        if (!code && sync) code = sti_system_sync_directory(w->temp);
-        if (code) return sti_writer_fail(w, code, error);
+        const int sync = !(w->options.flags & ST_SAVE_NO_SYNC) && !w->target.stream;
+        const char *sentence = w->old_data_offset
+                                   ? STI_TEXT("rename of the temporary file failed; ST_SAVE_IN_PLACE works without")
+                                   : STI_TEXT("rename of the temporary file failed; ST_SAVE_DIRECT works without");
+        int code = w->target.named ? 0 : sti_system_rename(w->temp, w->path, sync);
+        if (code) {
+            return sti_writer_fail(w, code, sti_system_rename_sentence(code, sentence), error);
+        }
+        w->target.named = 1;
+        if (sync) code = sti_system_sync_directory(w->temp);
+        if (code) {
+            return sti_writer_fail(
+                w, code,
+                STI_TEXT("the file is complete, but fsync of its directory failed: a system crash may lose it"), error);
+        }
     }
 #endif
     w->stage = STI_FINISHED;
@@ -8560,6 +9148,15 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 #define STI_ALLOW_PROGRESS 16u
 #define STI_ALLOW_BYTES 32u /* fill */
 #define STI_ALLOW_SINK 64u
+#define STI_ALLOW_STEM 128u
+
+#define STI_MAX_STEM 200u /* bytes: a shard's name has at most 39 more, and no system allows over 255 */
+
+/* Returns 1 if files may be called STEM-00001-of-00002.safetensors. */
+STI_COLD static int sti_is_stem(const char *stem) {
+    const sti_span s = sti_span_of(stem);
+    return s.n <= STI_MAX_STEM && !sti_path_fault(s, 0) && sti_system_directory_length(stem) == 0;
+}
 
 /* Refuses the first option that is out of range, then the first that is not allowed. */
 STI_COLD static st_status sti_save_options_check(const char *label, const st_save_options *o, unsigned allowed,
@@ -8570,20 +9167,23 @@ STI_COLD static st_status sti_save_options_check(const char *label, const st_sav
     } options[] = {{ST_SAVE_KEEP_ORDER, "ST_SAVE_KEEP_ORDER"},
                    {ST_SAVE_NO_SYNC, "ST_SAVE_NO_SYNC"},
                    {ST_SAVE_IN_PLACE, "ST_SAVE_IN_PLACE"},
+                   {ST_SAVE_DIRECT, "ST_SAVE_DIRECT"},
                    {STI_ALLOW_ALIGN, "align"},
                    {STI_ALLOW_SLACK, "slack"},
                    {STI_ALLOW_LIMIT, "max_shard_bytes"},
                    {STI_ALLOW_WORK, "work"},
                    {STI_ALLOW_PROGRESS, "progress"},
                    {STI_ALLOW_BYTES, "fill"},
-                   {STI_ALLOW_SINK, "sink"}};
+                   {STI_ALLOW_SINK, "sink"},
+                   {STI_ALLOW_STEM, "stem"}};
     const unsigned used = o->flags | (o->align ? STI_ALLOW_ALIGN : 0) | (o->slack ? STI_ALLOW_SLACK : 0) |
                           (o->max_shard_bytes ? STI_ALLOW_LIMIT : 0) | (o->work.data ? STI_ALLOW_WORK : 0) |
                           (o->progress ? STI_ALLOW_PROGRESS : 0) | (o->fill ? STI_ALLOW_BYTES : 0) |
-                          (o->sink ? STI_ALLOW_SINK : 0);
-    const char *wrong = o->flags & ~(ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE)    ? "flags"
+                          (o->sink ? STI_ALLOW_SINK : 0) | (o->stem ? STI_ALLOW_STEM : 0);
+    const char *wrong = o->flags & ~STI_SAVE_FLAGS                                               ? "flags"
                         : (o->align & (o->align - (o->align > 0))) || (o->align && o->align < 8) ? "align"
                         : o->allocator && (!o->allocator->alloc || !o->allocator->free)          ? "allocator"
+                        : o->stem && !sti_is_stem(o->stem)                                       ? "stem"
                                                                                                  : NULL;
     size_t i;
     if (wrong) {
@@ -8629,6 +9229,9 @@ STI_COLD static st_status sti_writer_new(st_writer **writer, const char *path, c
     if (s != ST_OK) return s;
     sti_memory_init(&w->memory, w->options.allocator, w->options.work.data, w->options.work.bytes);
     w->path = path;
+#if !defined(ST_NO_FILES)
+    w->way = w->options.flags & ST_SAVE_DIRECT ? STI_DIRECT : STI_REPLACE_OR_STREAM;
+#endif
     if (w->options.sink) w->sink = *w->options.sink;
     w->header_min_bytes = 2;
     if (contents) {
@@ -8660,9 +9263,10 @@ ST_API st_status st_writer_open(st_writer **writer, const char *path, const st_s
     if (writer) *writer = NULL;
     if (!writer) return sti_refuse_no_writer(error);
     if (options) {
-        s = sti_save_options_check(
-            path ? path : "(sink)", options,
-            ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_WORK | STI_ALLOW_SINK, error);
+        s = sti_save_options_check(path ? path : "(sink)", options,
+                                   ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_DIRECT | STI_ALLOW_LAYOUT |
+                                       STI_ALLOW_WORK | STI_ALLOW_SINK,
+                                   error);
     }
     return s == ST_OK ? sti_writer_new(writer, path, NULL, options, error) : s;
 }
@@ -8718,17 +9322,19 @@ static st_status sti_save_block(st_writer *w, const sti_output_entry *item, uint
     const st_tensor *t = (const st_tensor *)item->item;
     const uint64_t left = item->bytes - w->current_written,
                    most = w->from ? STI_MAPPED_COPY_BYTES : STI_BUFFER_MAX_BYTES;
+    const unsigned bits = st_dtype_bits(t->dtype);
+    const size_t unit = w->from || !bits ? 1 : bits % 8 ? bits / 2 : bits / 8; /* what options.fill cannot divide */
     size_t available;
     st_status s = ST_OK;
     int code = 0;
     if (t->data) {
         *n = left < most ? left : most; /* in memory, so offsets fit size_t */
         code = sti_writer_push(w, (const unsigned char *)t->data + w->current_written, (size_t)*n);
-        return code ? sti_writer_fail(w, code, error) : ST_OK;
+        return code ? sti_writer_fail(w, code, STI_CANNOT_WRITE, error) : ST_OK;
     }
-    if (w->buffered == w->buffer_bytes) code = sti_writer_flush(w);
-    if (code) return sti_writer_fail(w, code, error);
-    available = w->buffer_bytes - w->buffered;
+    if (w->buffered % unit || w->buffer_bytes - w->buffered < unit) code = sti_writer_flush(w);
+    if (code) return sti_writer_fail(w, code, STI_CANNOT_WRITE, error);
+    available = (w->buffer_bytes - w->buffered) / unit * unit;
     *n = left < available ? left : available;
     if (w->from) {
         st_tensor from = *t;
@@ -8754,7 +9360,9 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
         if (w->options.progress &&
             (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed_bytes), total) != 0) {
             return sti_refuse(w->label, ST_ERR_CANCELLED, sti_span_of(""), 0, 0,
-                              STI_TEXT("cancelled by progress; nothing was changed"), error);
+                              sti_writer_is_sequential(w) ? STI_TEXT("cancelled by progress; the output is incomplete")
+                                                          : STI_TEXT("cancelled by progress; nothing was changed"),
+                              error);
         }
     }
     return ST_OK;
@@ -8782,7 +9390,7 @@ STI_COLD static st_status sti_writer_list_contents(st_writer *w, const st_conten
     w->pair_count = c->metadata_count;
     /* before allocating entries for more tensors than a header can hold */
     s = sti_header_size_check(w->label,
-                              sti_add_saturated(sti_multiply_saturated(c->count, STI_MIN_ENTRY_BYTES),
+                              sti_add_saturated(sti_multiply_saturated(c->count, STI_SHORTEST_MEMBER),
                                                 sti_multiply_saturated(c->metadata_count, STI_MIN_PAIR_BYTES)),
                               error);
     if (s == ST_OK) s = sti_writer_take_entries(w, error);
@@ -8830,8 +9438,8 @@ ST_API st_status st_save(const char *path, const st_contents *contents, const st
     st_status s = sti_contents_check(label, contents, options, error);
     if (s == ST_OK && options) {
         s = sti_save_options_check(label, options,
-                                   ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_WORK |
-                                       STI_ALLOW_SINK | STI_ALLOW_BYTES | STI_ALLOW_PROGRESS,
+                                   ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_DIRECT | STI_ALLOW_LAYOUT |
+                                       STI_ALLOW_WORK | STI_ALLOW_SINK | STI_ALLOW_BYTES | STI_ALLOW_PROGRESS,
                                    error);
     }
     if (s == ST_OK) s = sti_writer_new(&w, path, contents, options, error);
@@ -8846,7 +9454,6 @@ ST_API st_status st_save(const char *path, const st_contents *contents, const st
 /* ---- sharding: the plan */
 
 #define STI_DEFAULT_SHARD_BYTES 5000000000u
-#define STI_MODEL_STEM "model" /* the names of a model's files start with it */
 
 /* Assigns the tensors to shards, validating each, and sums their sizes. shards: NULL, or room for c->count numbers. */
 STI_COLD static st_status sti_plan_shards(const char *label, const st_contents *c, const st_save_options *o,
@@ -8881,10 +9488,11 @@ STI_COLD static st_status sti_plan_shards(const char *label, const st_contents *
     return ST_OK;
 }
 
-#define STI_SHARDED_OPTIONS \
-    (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_LIMIT | STI_ALLOW_PROGRESS | STI_ALLOW_BYTES)
+#define STI_SHARDED_OPTIONS                                                                           \
+    (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | STI_ALLOW_LAYOUT | STI_ALLOW_LIMIT | STI_ALLOW_PROGRESS | \
+     STI_ALLOW_BYTES | STI_ALLOW_STEM)
 
-STI_COLD ST_API st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
+ST_API STI_COLD st_status st_plan_shards(const st_contents *contents, const st_save_options *options, uint32_t *shards,
                                          uint32_t *shard_count, st_error *error) {
     const char *label = "(plan)";
     st_save_options o;
@@ -8899,31 +9507,26 @@ STI_COLD ST_API st_status st_plan_shards(const st_contents *contents, const st_s
     return s == ST_OK ? sti_succeed(error) : s;
 }
 
-/* Appends n in at least five digits; n > 0. */
-static void sti_put_five_digits(char *text, size_t size, uint32_t n) {
-    uint32_t rank;
-    for (rank = 10000; rank > n; rank /= 10) sti_put(text, size, sti_span_of("0"));
-    sti_put_number(text, size, n);
-}
-
-/* Makes the name of a shard, counted from 0. shard_count 0: the name of a model in one file. */
-STI_COLD static void sti_shard_name(uint32_t shard, uint32_t shard_count, char name[ST_SHARD_NAME_BYTES]) {
+/* Makes the name of a shard, counted from 0. */
+STI_COLD static void sti_shard_name(const char *stem, uint32_t shard, uint32_t shard_count,
+                                    char name[ST_SHARD_NAME_BYTES]) {
     name[0] = 0;
-    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL_STEM));
-    if (shard_count) {
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(stem));
+    if (shard_count > 1) {
         sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("-"));
-        sti_put_five_digits(name, ST_SHARD_NAME_BYTES, shard + 1); /* at most shard_count */
+        sti_put_padded(name, ST_SHARD_NAME_BYTES, shard + 1, 5); /* at most shard_count */
         sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of("-of-"));
-        sti_put_five_digits(name, ST_SHARD_NAME_BYTES, shard_count);
+        sti_put_padded(name, ST_SHARD_NAME_BYTES, shard_count, 5);
     }
     sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_FILE_SUFFIX));
 }
 
-STI_COLD ST_API st_status st_shard_name(uint32_t shard, uint32_t shard_count, char *dst, size_t dst_bytes) {
+ST_API STI_COLD st_status st_shard_name(const char *stem, uint32_t shard, uint32_t shard_count, char *dst,
+                                        size_t dst_bytes) {
     char name[ST_SHARD_NAME_BYTES];
     size_t n;
-    if (!dst || shard >= shard_count) return ST_ERR_ARGUMENT;
-    sti_shard_name(shard, shard_count > 1 ? shard_count : 0, name);
+    if (!dst || shard >= shard_count || (stem && !sti_is_stem(stem))) return ST_ERR_ARGUMENT;
+    sti_shard_name(stem ? stem : "model", shard, shard_count, name);
     n = sti_span_of(name).n + 1;
     if (n > dst_bytes) return ST_ERR_ARGUMENT;
     ST_MEMCPY(dst, name, n);
@@ -8954,11 +9557,14 @@ typedef struct sti_sharded_save {
     uint32_t *serials;             /* serials[i]: number in the temporary name of file i */
     uint32_t next_serial;          /* where the search for the next free temporary name starts */
     uint32_t written, renamed;
-    uint64_t saved_bytes;   /* tensor data of the complete shards, for progress */
-    int has_index;          /* the directory holds model.safetensors.index.json */
-    int has_single;         /* the directory holds model.safetensors */
-    int has_clash;          /* the directory holds a file with the name of a new shard */
-    st_status sweep_status; /* of the last removal that failed in sti_sweep_visit */
+    uint64_t saved_bytes; /* tensor data of the complete shards, for progress */
+    const char *stem;     /* the names of the files start with it */
+    int has_index;        /* the directory holds an index with this stem */
+    int has_single;       /* the directory holds STEM.safetensors */
+    int has_clash;        /* the directory holds a file with the name of a new shard */
+    int is_index_plain;   /* the index is called STEM.safetensors.index.json although the stem has a variant */
+    char other[ST_SHARD_NAME_BYTES]; /* a file of another model in the directory, or "" */
+    st_status sweep_status;          /* of the last removal that failed in sti_sweep_visit */
 } sti_sharded_save;
 
 STI_COLD static st_status sti_sharded_refuse(const sti_sharded_save *s, st_status status, sti_span subject,
@@ -8981,14 +9587,28 @@ static const char *sti_sharded_path(const sti_sharded_save *s, const char *name)
     return s->path;
 }
 
+/* Makes the name of the index: STEM.safetensors.index.json, or BASE.safetensors.index.VARIANT.json. */
+STI_COLD static const char *sti_index_name(const sti_sharded_save *s, char name[ST_SHARD_NAME_BYTES]) {
+    sti_file_parts parts;
+    sti_shard_name(s->stem, 0, 1, name);
+    (void)sti_split_file_name(sti_span_of(name), &parts);
+    name[parts.base.n] = 0;
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_INDEX_MARK));
+    if (parts.variant.n && s->is_index_plain) {
+        name[0] = 0;
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(s->stem));
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_INDEX_MARK));
+    } else if (parts.variant.n) { /* the stem ends with it */
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_drop_first(sti_span_of(s->stem), parts.base.n));
+    }
+    sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(".json"));
+    return name;
+}
+
 /* Makes the final name of file i of the new model. */
 STI_COLD static const char *sti_sharded_name(const sti_sharded_save *s, uint32_t i, char name[ST_SHARD_NAME_BYTES]) {
-    if (i < s->shard_count) {
-        sti_shard_name(i, s->shard_count > 1 ? s->shard_count : 0, name);
-    } else {
-        name[0] = 0;
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_MODEL_STEM STI_INDEX_SUFFIX));
-    }
+    if (i == s->shard_count) return sti_index_name(s, name);
+    sti_shard_name(s->stem, i, s->shard_count, name);
     return name;
 }
 
@@ -9014,6 +9634,9 @@ STI_COLD static st_status sti_sharded_open(sti_sharded_save *s, const char *dire
     if (status == ST_OK) status = sti_save_options_check(directory, &s->options, allowed, error);
     if (status != ST_OK) return status;
     s->contents = *contents;
+    s->stem = s->options.stem ? s->options.stem : contents->from ? contents->from->stem : "model";
+    if (!s->stem || !sti_is_stem(s->stem)) s->stem = "model"; /* the path of an opened file may hold anything */
+    s->options.stem = NULL;                                   /* the writer of a shard has no use for it */
     sti_memory_init(&s->memory, s->options.allocator, NULL, 0);
     s->shards = (uint32_t *)sti_sharded_take(s, sti_multiply_saturated(contents->count, sizeof *s->shards));
     if (!s->shards) return ST_ERR_MEMORY;
@@ -9185,35 +9808,69 @@ STI_COLD static st_status sti_sharded_prepare_index(sti_sharded_save *s) {
 
 /* ---- sharding: older files in the directory */
 
-/* Returns MMMMM if a file is called model-NNNNN-of-MMMMM.safetensors, in letters of any case, else 0. own_spelling
- * receives the name as this library spells it. */
-STI_COLD static uint32_t sti_parse_shard_name(sti_span name, char own_spelling[ST_SHARD_NAME_BYTES]) {
-    uint32_t numbers[2] = {0, 0};
-    size_t i = sizeof STI_MODEL_STEM, k;
-    for (k = 0; k < 2; k++, i += 4) { /* 4: "-of-". What is not a digit is compared at the end. */
-        for (; i < name.n && name.at[i] >= '0' && name.at[i] <= '9'; i++) {
-            numbers[k] = numbers[k] * 10 + (uint32_t)(name.at[i] - '0');
-            if (numbers[k] > 100000000) return 0;
-        }
+/* Returns 1 if a shard has a number that exists, in as many digits as st_shard_name writes. */
+static int sti_is_valid_shard(const sti_shard_parts *shard) {
+    char digits[STI_DIGITS];
+    return shard->number >= 1 && shard->number <= shard->total &&
+           (shard->digits == 5 || shard->digits == sti_digits(shard->number, digits).n) &&
+           (shard->total_digits == 5 || shard->total_digits == sti_digits(shard->total, digits).n);
+}
+
+/* Returns 1 if a shard has the stem of the new model, in letters of any case; 2 if in the same letters. */
+STI_COLD static int sti_is_own_shard(const sti_sharded_save *s, const sti_shard_parts *shard) {
+    char stem[ST_SHARD_NAME_BYTES];
+    stem[0] = 0;
+    sti_put(stem, sizeof stem, shard->prefix);
+    sti_put(stem, sizeof stem, shard->variant);
+    return sti_span_equal(sti_span_of(stem), sti_span_of(s->stem))
+               ? 2
+               : sti_equals_ignoring_case(sti_span_of(stem), s->stem);
+}
+
+/* Returns 1 if the file belongs to a model that would be beside the new one. */
+STI_COLD static int sti_survey_file(sti_sharded_save *s, sti_span name) {
+    char own[ST_SHARD_NAME_BYTES];
+    sti_shard_parts shard;
+    sti_file_parts file;
+    const uint32_t total = sti_split_shard_name(name, &shard);
+    if (!sti_split_file_name(name, &file) || (total && !sti_is_valid_shard(&shard))) return 0;
+    if (total && sti_is_own_shard(s, &shard)) {
+        if (total == s->shard_count && total > 1) s->has_clash = 1;
+        return 0;
     }
-    if (numbers[0] == 0 || numbers[0] > numbers[1]) return 0;
-    sti_shard_name(numbers[0] - 1, numbers[1], own_spelling);
-    return sti_equals_ignoring_case(name, own_spelling) ? numbers[1] : 0;
+    if (file.is_index) {
+        const int had_index = s->has_index;
+        s->has_index = s->is_index_plain = 1;
+        if (sti_equals_ignoring_case(name, sti_index_name(s, own))) return had_index;
+        s->is_index_plain = 0;
+        return had_index || !sti_equals_ignoring_case(name, sti_index_name(s, own));
+    }
+    sti_shard_name(s->stem, 0, 1, own);
+    if (sti_equals_ignoring_case(name, own)) {
+        s->has_single = 1;
+        return 0;
+    }
+    if (total > 1) return 1;
+    /* a directory opens as model.safetensors or its index, whatever is beside them */
+    return !sti_span_equal(sti_span_of(s->stem), sti_span_of("model")) &&
+           (s->shard_count == 1 || sti_span_equal(name, sti_span_of("model" STI_FILE_SUFFIX)));
 }
 
 STI_COLD static int sti_survey_visit(void *arg, const char *text) {
     sti_sharded_save *s = (sti_sharded_save *)arg;
-    const sti_span name = sti_span_of(text);
-    char other[ST_SHARD_NAME_BYTES];
-    if (s->shard_count > 1 && sti_parse_shard_name(name, other) == s->shard_count) s->has_clash = 1;
-    if (sti_equals_ignoring_case(name, STI_MODEL_STEM STI_FILE_SUFFIX)) s->has_single = 1;
-    if (sti_equals_ignoring_case(name, STI_MODEL_STEM STI_INDEX_SUFFIX)) s->has_index = 1;
+    if (*text == '.' || !sti_survey_file(s, sti_span_of(text))) return 0;
+    s->other[0] = 0;
+    sti_put(s->other, sizeof s->other, sti_span_of(text));
     return 0;
 }
 
 /* Looks for files of an older model, and for files with the names of new shards. */
 STI_COLD static st_status sti_sharded_survey(sti_sharded_save *s) {
     const int code = sti_system_list(NULL, s->directory, sti_survey_visit, s);
+    if (!code && s->other[0]) {
+        return sti_sharded_refuse(s, ST_ERR_SHARD, sti_span_of(s->other), 0, 0,
+                                  STI_TEXT("the directory holds another model: use its stem, or another directory"));
+    }
     if (!code) return ST_OK;
     if (code == ST_IO_NOT_FOUND) {
         return sti_sharded_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("no such directory"));
@@ -9226,8 +9883,10 @@ STI_COLD static st_status sti_sharded_survey(sti_sharded_save *s) {
 /* Opens a writer of the file s->path. */
 STI_COLD static st_status sti_sharded_writer(sti_sharded_save *s, st_writer **w) {
     st_status status = sti_writer_new(w, s->path, NULL, &s->options, s->error);
-    if (status == ST_OK) (*w)->serial = s->next_serial;
-    return status;
+    if (status != ST_OK) return status;
+    (*w)->serial = s->next_serial;
+    (*w)->way = STI_REPLACE;
+    return ST_OK;
 }
 
 /* Completes the next file under its temporary name. From then on s, not w, renames or removes the file. */
@@ -9296,10 +9955,19 @@ STI_COLD static st_status sti_sharded_write_index(sti_sharded_save *s) {
     if (status == ST_OK) {
         e.writer = w;
         sti_emit_index(&e, s);
-        status = e.code ? sti_writer_fail(w, e.code, s->error) : sti_sharded_complete(s, w);
+        status = e.code ? sti_writer_fail(w, e.code, STI_CANNOT_WRITE, s->error) : sti_sharded_complete(s, w);
     }
     st_writer_close(w);
     return status;
+}
+
+/* Opens a file to check or to change it. */
+static st_status sti_open_saved(st_model **model, const char *path, const st_allocator *allocator, st_error *error) {
+    st_open_options o;
+    ST_MEMSET(&o, 0, sizeof o);
+    o.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
+    o.allocator = allocator;
+    return st_open(model, path, &o, error);
 }
 
 static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
@@ -9318,14 +9986,10 @@ static int sti_is_as_planned(const st_tensor *found, const st_tensor *planned) {
 STI_COLD static st_status sti_sharded_verify_shard(sti_sharded_save *s, uint32_t shard, size_t begin, size_t end) {
     const char *sentence = STI_TEXT("shard does not contain the planned tensors");
     char name[ST_SHARD_NAME_BYTES];
-    st_open_options o;
     st_model *m;
     st_status status;
     size_t i;
-    ST_MEMSET(&o, 0, sizeof o);
-    o.flags = ST_OPEN_NO_MAP | ST_OPEN_UNKNOWN_DTYPES;
-    o.allocator = s->options.allocator;
-    status = st_open(&m, sti_sharded_path(s, sti_sharded_name(s, shard, name)), &o, s->error);
+    status = sti_open_saved(&m, sti_sharded_path(s, sti_sharded_name(s, shard, name)), s->options.allocator, s->error);
     if (status == ST_ERR_NOT_FOUND || (status >= ST_ERR_FORMAT && status <= ST_ERR_OFFSETS)) {
         sentence = status == ST_ERR_NOT_FOUND ? STI_TEXT("shard does not exist") : STI_TEXT("shard is damaged");
         return sti_sharded_refuse(s, ST_ERR_SHARD, sti_span_of(name), 0, 0, sentence);
@@ -9376,38 +10040,40 @@ STI_COLD static st_status sti_sharded_rename(sti_sharded_save *s, const char *se
     int code;
     sti_temp_name(s->temp_path, s->path_bytes, sti_sharded_path(s, name), s->serials[s->renamed]);
     code = sti_system_rename(s->temp_path, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
-    if (code) return sti_sharded_fail(s, code, name, sentence);
+    if (code) return sti_sharded_fail(s, code, name, sti_system_rename_sentence(code, sentence));
     s->renamed++;
     return ST_OK;
 }
 
-/* Removes a shard of another plan. Names that this library would spell differently stay. Continues after a failure. */
+/* Removes a shard of another plan. Continues after a failure. */
 STI_COLD static int sti_sweep_visit(void *arg, const char *text) {
     sti_sharded_save *s = (sti_sharded_save *)arg;
-    char own_spelling[ST_SHARD_NAME_BYTES];
-    const uint32_t n = sti_parse_shard_name(sti_span_of(text), own_spelling);
+    sti_shard_parts shard;
+    const uint32_t total = sti_split_shard_name(sti_span_of(text), &shard);
     st_status status;
-    if (n == 0 || (n > 1 && n == s->shard_count) || !sti_span_equal(sti_span_of(text), sti_span_of(own_spelling)))
-        return 0;
-    status = sti_sharded_remove(s, own_spelling, STI_OLD_REMAINS);
+    if (!total || !sti_is_valid_shard(&shard) || sti_is_own_shard(s, &shard) < 2) return 0;
+    if (total > 1 && total == s->shard_count) return 0;
+    status = sti_sharded_remove(s, text, STI_OLD_REMAINS);
     if (status != ST_OK) s->sweep_status = status;
     return 0;
 }
 
 /* Once the shards and the index have their final names: flushes the directory and removes the older model's files. */
 STI_COLD static st_status sti_sharded_finish(sti_sharded_save *s) {
+    const int has_old_single = s->shard_count > 1 && s->has_single;
     const char *sentence =
-        s->shard_count > 1 && s->has_single
-            ? STI_TEXT("the new model is complete, but the older model.safetensors hides it and cannot be removed")
-            : STI_TEXT("the new model is in place, but cannot be flushed: a system crash may lose it");
+        has_old_single ? STI_TEXT("the new model is complete, but the older single file hides it and cannot be removed")
+                       : STI_TEXT("the new model is in place, but cannot be flushed: a system crash may lose it");
     st_status status = sti_sharded_sync(s, sentence);
+    char name[ST_SHARD_NAME_BYTES];
     int code;
-    if (status == ST_OK && s->shard_count > 1 && s->has_single) {
-        status = sti_sharded_remove(s, STI_MODEL_STEM STI_FILE_SUFFIX,
+    if (status == ST_OK && has_old_single) {
+        sti_shard_name(s->stem, 0, 1, name);
+        status = sti_sharded_remove(s, name,
                                     STI_TEXT("cannot remove this file of the older model, which hides the new index"));
     }
     if (status == ST_OK && s->shard_count == 1 && s->has_index) {
-        status = sti_sharded_remove(s, STI_MODEL_STEM STI_INDEX_SUFFIX, STI_OLD_REMAINS);
+        status = sti_sharded_remove(s, sti_index_name(s, name), STI_OLD_REMAINS);
     }
     if (status != ST_OK) return status;
     code = sti_system_list(NULL, s->directory, sti_sweep_visit, s);
@@ -9425,9 +10091,9 @@ static st_status sti_sharded_commit(sti_sharded_save *s) {
     uint32_t i;
     if (s->has_clash) {
         sentence = s->has_single
-                       ? STI_TEXT("cannot rename the new files into place; the older model.safetensors is unchanged")
+                       ? STI_TEXT("cannot rename the new files into place; the older single file is unchanged")
                        : STI_TEXT("cannot rename the new files into place, and the older model is gone: save again");
-        if (s->has_index) status = sti_sharded_remove(s, STI_MODEL_STEM STI_INDEX_SUFFIX, STI_OLD_UNCHANGED);
+        if (s->has_index) status = sti_sharded_remove(s, sti_index_name(s, name), STI_OLD_UNCHANGED);
         if (status == ST_OK) status = sti_sharded_sync(s, sentence);
     }
     while (status == ST_OK && s->renamed < s->written) {
@@ -9452,7 +10118,7 @@ STI_COLD static st_status sti_no_files(const char *label, st_error *error) {
 
 /* ---- sharding: the calls */
 
-STI_COLD ST_API st_status st_save_sharded(const char *directory, const st_contents *contents,
+ST_API STI_COLD st_status st_save_sharded(const char *directory, const st_contents *contents,
                                           const st_save_options *options, st_error *error) {
 #if defined(ST_NO_FILES)
     (void)contents, (void)options;
@@ -9470,14 +10136,15 @@ STI_COLD ST_API st_status st_save_sharded(const char *directory, const st_conten
 #endif
 }
 
-STI_COLD ST_API st_status st_save_index(const char *directory, const st_contents *contents,
+ST_API STI_COLD st_status st_save_index(const char *directory, const st_contents *contents,
                                         const st_save_options *options, st_error *error) {
 #if defined(ST_NO_FILES)
     (void)contents, (void)options;
     return sti_no_files(directory ? directory : "(directory)", error);
 #else
     sti_sharded_save s;
-    st_status status = sti_sharded_open(&s, directory, contents, options, ST_SAVE_NO_SYNC | STI_ALLOW_LIMIT, error);
+    st_status status =
+        sti_sharded_open(&s, directory, contents, options, ST_SAVE_NO_SYNC | STI_ALLOW_LIMIT | STI_ALLOW_STEM, error);
     if (status == ST_OK) status = sti_sharded_prepare_index(&s);
     if (status == ST_OK) status = sti_sharded_survey(&s);
     if (status == ST_OK) status = sti_sharded_each(&s, sti_sharded_verify_shard);
@@ -9515,12 +10182,32 @@ static st_status sti_edit_slack(const sti_model *m, size_t *slack, st_error *err
     return ST_OK;
 }
 
-/* Overwrites the header; the new one must end where the data starts. validated: the file that was opened, which must
- * not have been replaced or changed since. */
+/* Overwrites bytes of a file that stays as long as it is. validated: the file that was opened, which must not have been
+ * replaced or changed since. */
+STI_COLD static st_status sti_overwrite(const char *path, const st_io *validated, uint64_t offset, const void *bytes,
+                                        size_t n, int sync, st_error *error) {
+    const char *sentence = STI_TEXT("cannot open the file for writing");
+    sti_target t;
+    int code;
+    ST_MEMSET(&t, 0, sizeof t);
+    code = sti_system_open_in_place(path, validated, &t);
+    if (!code) {
+        sentence = STI_CANNOT_WRITE;
+        code = sti_system_write(&t, offset, bytes, n);
+    }
+    if (!code && sync) {
+        code = sti_system_sync(&t);
+        if (code) sentence = STI_CANNOT_FLUSH;
+    }
+    if (!code) code = sti_system_close_target(&t);
+    if (t.open) (void)sti_system_close_target(&t);
+    if (!code) return sti_succeed(error);
+    return sti_error_prepend_path(error, sti_span_of(path), sti_fail_code(error, code, STI_NO_OFFSET, sentence));
+}
+
+/* Overwrites the header; the new one must end where the data starts. */
 static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_error *error) {
     st_status s = sti_writer_plan(w, error);
-    int code;
-    w->target.named = 1; /* no temporary file to remove */
     if (s != ST_OK) return s;
     if (w->data_offset != w->old_data_offset) {
         return sti_refuse(w->label, ST_ERR_TOO_LARGE, sti_span_of(""), w->old_data_offset, w->data_offset,
@@ -9530,21 +10217,8 @@ static st_status sti_edit_in_place(st_writer *w, const st_io *validated, st_erro
     w->buffer = (unsigned char *)sti_writer_take(w, w->buffer_bytes, error);
     if (!w->buffer) return ST_ERR_MEMORY;
     (void)sti_writer_emit_header(w); /* cannot fail: the buffer is large enough */
-    code = sti_system_open_in_place(w->path, validated, &w->target);
-    if (code == STI_IO_LINKED) {
-        return sti_refuse(w->label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                          STI_TEXT("cannot edit in place: the file is a symbolic link or has several names"), error);
-    }
-    if (code) {
-        return sti_error_prepend_path(
-            error, sti_span_of(w->label),
-            sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file for writing")));
-    }
-    code = sti_system_write(&w->target, 8, w->buffer + 8, (size_t)w->old_data_offset - 8);
-    if (!code && !(w->options.flags & ST_SAVE_NO_SYNC)) code = sti_system_sync(&w->target);
-    if (!code) code = sti_system_close_target(&w->target);
-    if (w->target.open) (void)sti_system_close_target(&w->target);
-    return code ? sti_writer_fail(w, code, error) : ST_OK;
+    return sti_overwrite(w->path, validated, 8, w->buffer + 8, (size_t)w->old_data_offset - 8,
+                         !(w->options.flags & ST_SAVE_NO_SYNC), error);
 }
 
 /* Edits a file that is open as *model. Closes the model, and sets it to NULL, before the file is replaced, as
@@ -9594,7 +10268,7 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
 }
 #endif
 
-STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
+ST_API STI_COLD st_status st_edit_metadata(const char *path, const st_pair *metadata, size_t metadata_count,
                                            const st_save_options *options, st_error *error) {
     if (!path) return sti_refuse_argument("(file)", "path", error);
 #if defined(ST_NO_FILES)
@@ -9603,7 +10277,6 @@ STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *meta
 #else
     {
         unsigned allowed = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_ALLOW_PROGRESS;
-        st_open_options open_options;
         st_save_options o;
         st_model *model;
         st_status s;
@@ -9612,13 +10285,46 @@ STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *meta
         if (!(o.flags & ST_SAVE_IN_PLACE)) allowed |= STI_ALLOW_LAYOUT;
         s = sti_save_options_check(path, &o, allowed, error);
         if (s != ST_OK) return s;
-        ST_MEMSET(&open_options, 0, sizeof open_options);
-        open_options.flags = ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_NO_MAP;
-        open_options.allocator = o.allocator;
-        s = st_open(&model, path, &open_options, error);
+        s = sti_open_saved(&model, path, o.allocator, error);
         if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &o, error);
         st_close(model);
         return s == ST_OK ? sti_succeed(error) : s;
+    }
+#endif
+}
+
+ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint64_t offset, const void *bytes, size_t n,
+                                       const st_save_options *options, st_error *error) {
+    if (!path) return sti_refuse_argument("(file)", "path", error);
+    if (!name || (!bytes && n)) return sti_refuse_argument(path, name ? "bytes" : "name", error);
+#if defined(ST_NO_FILES)
+    (void)offset, (void)options;
+    return sti_no_files(path, error);
+#else
+    {
+        st_save_options o;
+        const st_tensor *t;
+        st_model *model = NULL;
+        st_status s;
+        ST_MEMSET(&o, 0, sizeof o);
+        if (options) o = *options;
+        s = sti_save_options_check(path, &o, ST_SAVE_NO_SYNC, error);
+        if (s == ST_OK) s = sti_open_saved(&model, path, o.allocator, error);
+        if (s != ST_OK) return s;
+        t = st_find(model, name);
+        if (!t) {
+            s = sti_refuse(path, ST_ERR_NOT_FOUND, sti_span_of(name), 0, 0, STI_TEXT("no tensor with this name"),
+                           error);
+        } else if (offset > t->bytes || n > t->bytes - offset) {
+            s = sti_refuse(path, ST_ERR_ARGUMENT, sti_span_of(name), t->bytes, sti_add64_saturated(offset, n),
+                           STI_TEXT("bytes end at $a, past the end of the tensor of $e bytes"), error);
+        } else { /* the model stays open, so that no other file can get the identity that is compared */
+            s = sti_overwrite(model->shards[t->shard].path,
+                              &((const sti_model *)(const void *)model)->files[t->shard].io,
+                              sti_add64_saturated(t->offset, offset), bytes, n, !(o.flags & ST_SAVE_NO_SYNC), error);
+        }
+        st_close(model);
+        return s;
     }
 #endif
 }
@@ -9637,6 +10343,7 @@ STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *meta
  *   Added    st_contents, st_contents_of, st_tensor_of, ST_ZERO_INIT: what is saved is one struct. st_save_index:
  *            completes a model whose shards several processes saved. st_load_options.part: st_load on the caller's
  *            threads. st_error.item: the item that failed. st_version.
+ *            st_overwrite: bytes of one tensor, in its file. ST_SAVE_DIRECT: no temporary file, no rename.
  *   Changed  st_options is st_open_options, st_stretch is st_extent, st_next_unasked is st_next_unused. st_find_each is
  *            st_find_all and returns how many names were found, not how many are missing. ST_DTYPE_NONE is
  *            ST_DTYPE_UNKNOWN in a tensor, ST_AS_STORED in a read. Memory to lend (work, scratch) is an st_buffer.
@@ -9646,6 +10353,8 @@ STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *meta
  *            Flags and options that a call does not use fail with ST_ERR_ARGUMENT. Index values are written as given.
  *            st_writer_begin, not st_writer_add, detects duplicates. If a work buffer is too small, error.expected
  *            suffices but may be too much. st_save_sharded finds older shards by name and ignores other indexes.
+ *            FIFOs and character devices are written to, and never replaced. A replaced file keeps its owner and group
+ *            if the process may do that. A refused chmod is no error. Messages name a refused rename or fsync.
  *            Variables of the Hugging Face cache: only a leading ~ is expanded, not $NAME.
  *   Removed  st_save_sink, st_writer_open_sink (set options.sink); st_save_model (save st_contents_of(model));
  *            st_shards_begin, _write, _finish (see 5 MODELS IN SEVERAL FILES); st_find_alias (st_aliases);
@@ -9660,6 +10369,14 @@ STI_COLD ST_API st_status st_edit_metadata(const char *path, const st_pair *meta
  *            file. Reading a tensor of an invalid dtype read past a table. Lengths of 2^63 bytes and more were
  *            accepted. An index with one file under many names took gigabytes. Crafted headers made st_scan_begin,
  *            finding and saving very slow. A ref of the Hugging Face cache could hold text after the commit.
+ * 0.4.0  2026-11-27
+ *   Added    ST_OPEN_NO_INDEX, ST_OPEN_INDEX_DECIDES, st_open_options.variant: directories without a right index, with
+ *            copies of tensors, with variants. st_save_options.stem, st_model.stem: files keep their names.
+ *   Changed  st_open_hub takes a path in the repository, st_shard_name a stem: NULL for what they did before.
+ *            ST_OPEN_PARTIAL accepts an index that names tensors which no shard holds. "metadata": null in an index is
+ *            as none. *.safetensors.index.VARIANT.json is an index. st_save_sharded refuses a directory that holds a
+ *            model with another stem. ST_SHARD_NAME_BYTES is 256. A directory called like a file is no candidate.
+ *            If file descriptors run out, st_open keeps fewer files open.
  *
  * This software is available under two licences; choose the one you like.
  *

@@ -34,7 +34,7 @@ static int begin(const char *directory, uint32_t shard_count) {
     char name[ST_SHARD_NAME_BYTES] = "model.safetensors.index.json";
     for (uint32_t i = 0; i < shard_count + 2; i++) {
         if (i == 1) strcpy(name, "model.safetensors");
-        if (i > 1) (void)st_shard_name(i - 2, shard_count, name, sizeof name);
+        if (i > 1) (void)st_shard_name(NULL, i - 2, shard_count, name, sizeof name);
         if (remove(path_of(directory, name)) != 0 && errno != ENOENT) {
             perror(path_of(directory, name));
             return 1;
@@ -52,7 +52,7 @@ static st_status write_shards(const char *directory, const st_tensor *tensors, c
         st_status status;
         for (past = first; past < LAYERS && shards[past] == shard; past++) {}
         if (shard % ranks != rank) continue;
-        (void)st_shard_name(shard, shard_count, name, sizeof name);
+        (void)st_shard_name(NULL, shard, shard_count, name, sizeof name);
         memset(&contents, 0, sizeof contents);
         contents.tensors = tensors + first;
         contents.count = past - first;

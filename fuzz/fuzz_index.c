@@ -1,5 +1,5 @@
-/* fuzz_index.c: compares opening an index with a slow reader written from the rules: both accept the same indexes
- * and give the same status, and the library never opens a path outside the index's directory.
+/* fuzz_index.c: compares opening an index, or a set of shards without one, with a slow reader written from the rules:
+ * both accept the same and give the same status, and the library never opens a path outside the index's directory.
  * Input: three option bytes, then the index. The directory holds some or all of a fixed set of shards. */
 #include "fuzz.h"
 
@@ -9,7 +9,16 @@
 #define INDEX_PATH PACK "/" INDEX_NAME
 
 /* option byte 0; byte 1 is the knob: which call fails, sizes; byte 2: which shards exist, one bit each */
-enum { PARTIAL = 1, NO_MAP = 2, SMALL_LIMIT = 4, MAPPED = 8, DIRECTORY = 16, ALL_THERE = 32 };
+enum {
+    PARTIAL = 1,
+    NO_MAP = 2,
+    SMALL_LIMIT = 4,
+    MAPPED = 8,
+    DIRECTORY = 16,
+    ALL_THERE = 32,
+    INDEX_DECIDES = 64,
+    NO_INDEX = 128 /* of the directory, whose shards are called as in a set */
+};
 
 /* ---- the shards ------------------------------------------------------------------------------------------ */
 
@@ -38,6 +47,12 @@ static const shard shards[] = {
     {"z.safetensors", SHARD("{" U8("", "0", "1") "}", "z"), ST_OK, {"", NULL, NULL}},
 };
 enum { SHARDS = sizeof shards / sizeof *shards, SHARD_ROOM = 512 };
+
+static const char *set_name(int which) {
+    static char name[40];
+    snprintf(name, sizeof name, "m-%05d-of-%05d.safetensors", which + 1, (int)SHARDS);
+    return name;
+}
 
 static size_t shard_file(const shard *s, uint8_t *out) {
     const size_t data = strlen(s->data);
@@ -386,9 +401,13 @@ static int root(reader *r, int depth, text *key, size_t place) {
         return refuse(r, ST_ERR_DUPLICATE);
     }
     r->has_weights |= map;
-    r->has_metadata |= metadata;
+    if (metadata) r->has_metadata = 1;
     if (!take(r, ':')) return 0;
     if (!map && !metadata) return value(r, depth);
+    if (metadata && past_blanks(r) == 'n') {
+        r->has_metadata = 2; /* null */
+        return value(r, depth);
+    }
     if (past_blanks(r) != '{') return other(r);
     return object(r, depth, map ? weight : metadatum);
 }
@@ -449,6 +468,46 @@ static int has_tensor(int which, const text *name) {
     return 0;
 }
 
+/* returns the shard to which the index assigns a tensor, -1 if it assigns it to a file that does not exist, or -2 */
+static int assigned(const input *in, const char *name) {
+    const members *w = &in->r.weights;
+    size_t i;
+    for (i = 0; i < w->count && !is(&w->all[i].key, name); i++) {}
+    return i < w->count ? known_shard(&w->all[i].value) : -2;
+}
+
+/* whether the shard's copy of a tensor is dropped */
+static int is_dropped(const input *in, int which, const char *name) {
+    const int shard = assigned(in, name);
+    return (in->options & INDEX_DECIDES) && !(in->options & NO_INDEX) && shard != -2 && shard != which;
+}
+
+static int is_held(const input *in, const text *name) {
+    size_t i;
+    for (i = 0; i < in->order_count; i++) {
+        if (has_tensor(in->order[i], name)) return 1;
+    }
+    return 0;
+}
+
+/* the same for the shards of a set */
+static st_status expect_set(input *in) {
+    st_status status = ST_OK;
+    int which;
+    if ((in->there & ((1u << SHARDS) - 1)) == 0) return ST_ERR_NOT_FOUND;
+    for (which = 0; which < SHARDS && status == ST_OK; which++) {
+        if (!is_there(in, which)) {
+            if (!(in->options & PARTIAL)) status = ST_ERR_SHARD;
+        } else if (shards[which].header_bytes > in->limit) {
+            status = ST_ERR_HEADER_LIMIT;
+        } else {
+            status = shards[which].status;
+            in->order[in->order_count++] = which;
+        }
+    }
+    return status;
+}
+
 /* checks in order of name that each shard exists and is valid */
 static st_status expect_shards(input *in) {
     const members *w = &in->r.weights;
@@ -484,7 +543,9 @@ static st_status expect_agreement(input *in) {
         for (k = 0; k < i; k++) {
             for (a = 0; a < 3 && shards[in->order[i]].tensors[a] != NULL; a++) {
                 for (b = 0; b < 3 && shards[in->order[k]].tensors[b] != NULL; b++) {
-                    if (strcmp(shards[in->order[i]].tensors[a], shards[in->order[k]].tensors[b]) == 0)
+                    if (strcmp(shards[in->order[i]].tensors[a], shards[in->order[k]].tensors[b]) != 0) continue;
+                    if (!is_dropped(in, in->order[i], shards[in->order[i]].tensors[a]) &&
+                        !is_dropped(in, in->order[k], shards[in->order[k]].tensors[b]))
                         return ST_ERR_SHARD;
                 }
             }
@@ -493,6 +554,7 @@ static st_status expect_agreement(input *in) {
     for (i = 0; i < w->count; i++) {
         const int which = known_shard(&w->all[i].value);
         if (!is_there(in, which) || has_tensor(which, &w->all[i].key)) continue;
+        if ((in->options & PARTIAL) && ((in->options & INDEX_DECIDES) || !is_held(in, &w->all[i].key))) continue;
         in->subject = w->all[i].key;
         return ST_ERR_SHARD;
     }
@@ -503,6 +565,10 @@ static st_status expect_agreement(input *in) {
 static st_status expect(input *in) {
     reader *r = &in->r;
     st_status status;
+    if (in->options & NO_INDEX) {
+        status = expect_set(in);
+        return status == ST_OK ? expect_agreement(in) : status;
+    }
     if (in->n > in->limit) return ST_ERR_HEADER_LIMIT;
     r->s = in->index;
     r->n = in->n;
@@ -550,7 +616,13 @@ static void check_path(const input *in, const char *path) {
         return;
     }
     CHECK(strncmp(path, PACK "/", strlen(PACK) + 1) == 0);
-    if (strcmp(inside, INDEX_NAME) == 0) return;
+    if (in->options & NO_INDEX) {
+        int which;
+        for (which = 0; which < SHARDS; which++) {
+            if (strcmp(inside, set_name(which)) == 0) return;
+        }
+    }
+    if (strcmp(inside, INDEX_NAME) == 0 && !(in->options & NO_INDEX)) return;
     CHECK(is_safe(inside, strlen(inside)) && !strstr(path, "/../") && !strstr(path, "//") && !strchr(path, '\\'));
     for (i = 0; i < in->r.weights.count; i++) {
         if (is(&in->r.weights.all[i].value, inside)) return;
@@ -570,7 +642,7 @@ static int pack_open(void *user, const char *path, st_io *file) {
     if (strcmp(path, PACK) == 0) return ST_IO_NOT_FOUND;
     inside.at = (char *)(uintptr_t)path + strlen(PACK) + 1;
     inside.n = strlen(inside.at);
-    which = known_shard(&inside);
+    which = in->options & NO_INDEX ? atoi(inside.at + 2) - 1 : known_shard(&inside);
     if (strcmp(inside.at, INDEX_NAME) != 0 && !is_there(in, which)) {
         file->bytes = 12345; /* must be ignored, as the call fails */
         return ST_IO_NOT_FOUND;
@@ -611,7 +683,13 @@ static int pack_list(void *user, const char *directory, int (*each)(void *arg, c
     int stop = each(arg, "config.json");
     CHECK(strcmp(directory, PACK) == 0);
     if (++d->calls == d->fail_at) return d->code;
-    if (!stop) stop = each(arg, "a.safetensors");
+    if (!stop && !(d->in->options & NO_INDEX)) stop = each(arg, "a.safetensors");
+    if (d->in->options & NO_INDEX) {
+        int which;
+        for (which = SHARDS - 1; !stop && which >= 0; which--) {
+            if (is_there(d->in, which)) stop = each(arg, set_name(which));
+        }
+    }
     if (!stop) stop = each(arg, "zz.safetensors.index.json");
     if (!stop) stop = each(arg, INDEX_NAME);
     return stop;
@@ -634,7 +712,9 @@ static opened open_model(disk *d, st_open_options options) {
     files.close = pack_close;
     files.list = pack_list;
     options.files = &files;
-    options.flags = (in->options & PARTIAL ? ST_OPEN_PARTIAL : 0) | (in->options & NO_MAP ? ST_OPEN_NO_MAP : 0);
+    options.flags = (in->options & PARTIAL ? ST_OPEN_PARTIAL : 0) | (in->options & NO_MAP ? ST_OPEN_NO_MAP : 0) |
+                    (in->options & INDEX_DECIDES ? ST_OPEN_INDEX_DECIDES : 0) |
+                    (in->options & NO_INDEX ? ST_OPEN_NO_INDEX : 0);
     options.max_header = in->limit;
     o.status = st_open(&o.model, in->options & DIRECTORY ? PACK : INDEX_PATH, &options, &o.error);
     CHECK((o.status == ST_OK) == (o.model != NULL) && o.error.status == o.status);
@@ -693,29 +773,33 @@ static void check_model(const input *in, const st_model *m, disk *d) {
     const members *pairs = &in->r.metadata;
     uint64_t bytes = 0;
     size_t i, k, at = 0, there = 0;
+    int which;
     for (i = 0; i < m->shard_count; i++) {
         const st_shard *s = &m->shards[i];
         text inside;
         CHECK(strncmp(s->path, PACK "/", strlen(PACK) + 1) == 0);
         inside.at = (char *)(uintptr_t)s->path + strlen(PACK) + 1;
         inside.n = strlen(inside.at);
+        which = in->options & NO_INDEX ? (int)i : known_shard(&inside);
+        if (in->options & NO_INDEX) CHECK(strcmp(inside.at, set_name(which)) == 0);
         CHECK(i == 0 || strcmp(s[-1].path, s->path) < 0);
-        if (!is_there(in, known_shard(&inside))) {
+        if (!is_there(in, which)) {
             CHECK((in->options & PARTIAL) && s->file_bytes == 0 && s->metadata == NULL && s->metadata_count == 0);
             continue;
         }
-        CHECK(there < in->order_count && known_shard(&inside) == in->order[there]);
+        CHECK(there < in->order_count && which == in->order[there]);
         there++;
-        CHECK(s->data_offset == 8 + shards[known_shard(&inside)].header_bytes);
-        for (k = 0; k < 3 && shards[known_shard(&inside)].tensors[k] != NULL; k++, at++) {
+        CHECK(s->data_offset == 8 + shards[which].header_bytes);
+        for (k = 0; k < 3 && shards[which].tensors[k] != NULL; k++) {
+            if (is_dropped(in, which, shards[which].tensors[k])) continue;
             CHECK(at < m->count && m->tensors[at].shard == i);
-            check_tensor(in, m, &m->tensors[at], known_shard(&inside), k, d);
-            bytes++;
+            check_tensor(in, m, &m->tensors[at], which, k, d);
+            at++, bytes++;
         }
     }
     CHECK(there == in->order_count && at == m->count && bytes == m->bytes);
     CHECK(m->metadata == m->shards[0].metadata && m->metadata_count == m->shards[0].metadata_count);
-    CHECK(!m->index == !in->r.has_metadata && m->index_count == pairs->count);
+    CHECK(!m->index == (in->r.has_metadata != 1) && m->index_count == pairs->count);
     for (i = 0; i < pairs->count; i++) {
         const text *key = &pairs->all[i].key, *json = &pairs->all[i].value;
         CHECK(m->index[i].key_bytes == key->n && memcmp(m->index[i].key, key->at, key->n) == 0 &&
@@ -813,6 +897,7 @@ static void try_work(const input *in) {
     st_open_options options = options_with(NULL);
     disk d = disk_of(in, 0, 0);
     opened o;
+    if ((in->options & NO_INDEX) && in->there == 0) return; /* nothing to open */
     options.work.data = work;
     options.work.bytes = sizeof work;
     o = open_model(&d, options);
@@ -903,6 +988,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < OPTION_BYTES) return 0;
     memset(&in, 0, sizeof in);
     in.options = data[0];
+    if (in.options & NO_INDEX) in.options |= DIRECTORY;
     in.knob = data[1];
     in.there = in.options & ALL_THERE ? 0xff : data[2];
     in.limit = in.options & SMALL_LIMIT ? 40 + in.knob : 100000000;

@@ -446,7 +446,7 @@ static unsigned flags_of(unsigned options, unsigned knob) {
     if (options & TRAILING) flags |= ST_OPEN_TRAILING;
     if (options & NO_MAP) flags |= ST_OPEN_NO_MAP;
     if (options & MUST_MAP) flags |= ST_OPEN_MUST_MAP;
-    if (options & ODD_FLAGS) flags |= 32u << knob % 16;
+    if (options & ODD_FLAGS) flags |= 128u << knob % 16;
     return flags;
 }
 

@@ -21,7 +21,9 @@ enum { MOST_TENSORS = 6 };
 /* option byte 0: the low bits hold the number of tensors minus 1, then these flags; byte 1 is the knob: sizes,
  * limits, and
  * which other index exists; byte 2: which files exist, one bit each */
-enum { HAS_OTHER = 8, NO_OLD = 16, MANY_PROCESSES = 64 };
+enum { HAS_OTHER = 8, NO_OLD = 16, HAS_STEM = 32, MANY_PROCESSES = 64 };
+
+#define STEM "stem.v"
 
 /* ---- the directory ------------------------------------------------------------------------------------------------ */
 
@@ -171,11 +173,27 @@ static void set_up(const input *in) {
     if (other_of(in)) write_file(OTHER_INDEX, other_of(in), strlen(other_of(in)));
 }
 
+static const char *stem_of(const input *in) {
+    return in->options & HAS_STEM ? STEM : NULL;
+}
+
+/* whether the directory holds another model, so that saving is refused */
+static int has_another(const input *in) {
+    int i, singles = 0, shards = 0;
+    for (i = 0; i < FILES; i++) {
+        if (!is_there(in, i)) continue;
+        singles += i != 2 && (i < SHARDS || i > SINGLE); /* all but keep.bin */
+        shards += i >= SHARDS && i <= SINGLE;            /* and model.safetensors */
+    }
+    if (other_of(in)) return 1;
+    return (in->options & HAS_STEM) && (!(in->options & NO_OLD) || shards || (in->shards == 1 && singles));
+}
+
 static int is_new(const input *in, const char *name) {
     char shard[ST_SHARD_NAME_BYTES];
     uint32_t i;
     for (i = 0; i < in->shards; i++) {
-        CHECK(st_shard_name(i, in->shards, shard, sizeof shard) == ST_OK);
+        CHECK(st_shard_name(stem_of(in), i, in->shards, shard, sizeof shard) == ST_OK);
         if (strcmp(shard, name) == 0) return 1;
     }
     return 0;
@@ -212,7 +230,6 @@ static void check_saved(const input *in) {
         CHECK(holds(files[k], files[k], strlen(files[k])) == (is_there(in, k) && !may_go(k)));
     }
     CHECK(in->shards > 1 || !holds(OLD_INDEX, in->index, in->n));
-    CHECK(!other_of(in) || holds(OTHER_INDEX, other_of(in), strlen(other_of(in))));
 }
 
 /* ---- saving ------------------------------------------------------------------------------------------------------- */
@@ -238,14 +255,15 @@ static st_status save_in_parts(const input *in, const st_save_options *o, st_err
     (void)remove(path_of(OLD_INDEX));
     (void)remove(path_of(files[SINGLE]));
     for (i = 0; i < count; i++) {
-        CHECK(st_shard_name(i, count, name, sizeof name) == ST_OK);
+        CHECK(st_shard_name(stem_of(in), i, count, name, sizeof name) == ST_OK);
         (void)remove(path_of(name));
     }
     one.max_shard_bytes = 0;
+    one.stem = NULL;
     contents = whole;
     for (i = count; s == ST_OK && i > 0; i--, end = begin) {
         for (begin = end; begin > 0 && shards[begin - 1] == i - 1; begin--) {}
-        CHECK(st_shard_name(i - 1, count, name, sizeof name) == ST_OK);
+        CHECK(st_shard_name(stem_of(in), i - 1, count, name, sizeof name) == ST_OK);
         contents.tensors = in->tensors + begin;
         contents.count = end - begin;
         s = st_save(path_of(name), &contents, &one, error);
@@ -277,7 +295,8 @@ static void try_allocator(const input *in, st_save_options o) {
     o.allocator = &allocator;
     set_up(in);
     status = save(in, &o, &error);
-    CHECK(heap.live == 0 && status == ST_OK && error.status == status);
+    CHECK(heap.live == 0 && status == (has_another(in) ? ST_ERR_SHARD : ST_OK) && error.status == status);
+    CHECK(!other_of(in) || holds(OTHER_INDEX, other_of(in), strlen(other_of(in))));
     check_end(in, status);
 
     fail_at = 1 + in->knob % (heap.calls ? heap.calls : 1);
@@ -285,7 +304,7 @@ static void try_allocator(const input *in, st_save_options o) {
     allocator = fuzz_allocator(&heap);
     heap.fail_at = fail_at;
     status = save(in, &o, &error);
-    CHECK(heap.live == 0 && (status == ST_ERR_MEMORY || heap.calls < fail_at));
+    CHECK(heap.live == 0 && (status == ST_ERR_MEMORY || heap.calls < fail_at || has_another(in)));
     check_end(in, status);
 }
 
@@ -298,6 +317,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memset(&o, 0, sizeof o);
     o.flags = ST_SAVE_NO_SYNC;
     o.max_shard_bytes = in.limit;
+    o.stem = stem_of(&in);
     try_allocator(&in, o);
     return 0;
 }

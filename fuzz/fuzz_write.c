@@ -692,6 +692,88 @@ static void try_save_model(const job *j, const buffer *expected) {
     check_file(expected);
 }
 
+/* ST_SAVE_DIRECT writes the same bytes; a failure before it opens the file changes nothing, and what a later failure
+ * leaves does not open */
+static void try_direct(const job *j, const arrays *a, const buffer *expected) {
+    fuzz_heap heap;
+    st_allocator allocator = fuzz_allocator(&heap);
+    run r = new_run(j, a, 0);
+    st_save_options o = file_options(j, &r, &allocator);
+    unsigned k, steps, calls;
+    st_error error;
+    o.flags |= ST_SAVE_DIRECT;
+    CHECK(save_to(target, &r, &o, &error) == ST_OK && heap.live == 0);
+    check_file(expected);
+    steps = r.steps, calls = heap.calls;
+    for (k = 1; k <= calls; k = next_failure(k, calls)) {
+        heap.calls = 0;
+        heap.fail_at = k;
+        CHECK(save_to(target, &r, &o, &error) == ST_ERR_MEMORY && heap.live == 0);
+    }
+    heap.fail_at = 0;
+    check_file(expected);
+    if (steps > 0) {
+        buffer left;
+        st_open_options options;
+        st_model *m;
+        r = new_run(j, a, 0);
+        r.cancel_at = 1 + j->knob % steps;
+        CHECK(save_to(target, &r, &o, &error) == ST_ERR_CANCELLED && heap.live == 0);
+        left = file_bytes();
+        CHECK(left.n <= expected->n && (left.n == 0 || memcmp(left.bytes, expected->bytes, left.n) == 0));
+        memset(&options, 0, sizeof options);
+        options.flags = ST_OPEN_UNKNOWN_DTYPES;
+        if (left.n < expected->n) CHECK(st_open(&m, target, &options, NULL) == ST_ERR_TRUNCATED);
+        free(left.bytes);
+    }
+    r = new_run(j, a, 0);
+    CHECK(save_to(target, &r, &o, &error) == ST_OK);
+    check_file(expected);
+}
+
+/* st_overwrite changes the bytes of one tensor, and no others */
+static void try_overwrite(const job *j, const buffer *expected) {
+    static const char bytes[] = "overwritten";
+    buffer changed = {NULL, 0, 0};
+    st_open_options options;
+    st_model *m;
+    const st_tensor *t;
+    uint64_t offset;
+    size_t n;
+    unsigned k;
+    st_status status = ST_ERR_MEMORY;
+    memset(&options, 0, sizeof options);
+    options.flags = ST_OPEN_UNKNOWN_DTYPES | ST_OPEN_NO_MAP;
+    CHECK(st_open(&m, target, &options, NULL) == ST_OK);
+    t = m->count ? &m->tensors[j->knob % m->count] : NULL;
+    if (t && strlen(t->name) == t->name_bytes) { /* names with NUL cannot be given */
+        offset = t->bytes ? j->knob / 3 % t->bytes : 0;
+        n = t->bytes - offset < sizeof bytes - 1 ? (size_t)(t->bytes - offset) : sizeof bytes - 1;
+        put(&changed, expected->bytes, expected->n);
+        if (n > 0) memcpy(changed.bytes + t->offset + offset, bytes, n);
+        for (k = 1; status == ST_ERR_MEMORY; k++) {
+            fuzz_heap heap;
+            st_allocator allocator = fuzz_allocator(&heap);
+            st_save_options o;
+            st_error error;
+            memset(&o, 0, sizeof o);
+            o.flags = ST_SAVE_NO_SYNC;
+            o.allocator = &allocator;
+            heap.fail_at = k;
+            status = st_overwrite(target, t->name, offset, bytes, n, &o, &error);
+            CHECK((status == ST_OK || status == ST_ERR_MEMORY) && heap.live == 0 && k < 200);
+            check_file(status ? expected : &changed);
+        }
+        CHECK(st_overwrite(target, t->name, offset, bytes, (size_t)(t->bytes - offset) + 1, NULL, NULL) ==
+              ST_ERR_ARGUMENT);
+        CHECK(st_overwrite(target, t->name, offset, n > 0 ? expected->bytes + t->offset + offset : NULL, n, NULL,
+                           NULL) == ST_OK);
+        free(changed.bytes);
+    }
+    st_close(m);
+    check_file(expected);
+}
+
 /* writes to all tensors in turn, a few bytes at a time */
 static void push_to(stream *s) {
     const job *j = s->j;
@@ -852,6 +934,8 @@ static void try_files(const job *j, const arrays *a, const buffer *expected) {
         try_stream_to_file(j, expected, expected, 0);
         try_stream_to_file(j, expected, expected, 1);
         try_save_model(j, expected);
+        if (j->knob & 16) try_direct(j, a, expected);
+        if (j->knob & 32) try_overwrite(j, expected);
         try_edit(j, expected);
     }
     free(old.bytes);

@@ -1,4 +1,13 @@
 /* Tests room 16: st_read, alignment and st_advise, with every kind of source. */
+#ifdef __linux__
+#define _GNU_SOURCE 1
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
 #include "../safetensors.h"
 
 #include "large.h"
@@ -97,6 +106,76 @@ static void advice(const st_model *m) {
     }
 }
 
+#ifdef __linux__
+static int is_resident(const unsigned char *at, size_t n) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (; n >= page; at += page, n -= page) {
+        unsigned char resident = 0;
+        if (mincore((void *)((uintptr_t)at / page * page), 1, &resident) != 0 || !(resident & 1)) return 0;
+    }
+    return 1;
+}
+
+/* Reading ahead covers the whole range, also where Linux cuts every request at the device's read-ahead. The file is
+ * mapped here again, to see what is in the page cache without the model. */
+static void prefetch(void) {
+    enum { BYTES = 40 << 20 };
+    static const char text[] = "{\"a\":" E("U8", "[41943040]", "[0,41943040]") "}";
+    unsigned char *bytes = (unsigned char *)calloc(1, BYTES), *file;
+    unsigned row;
+    size_t n;
+    if (bytes == NULL) exit(2);
+    file = make_file(text, sizeof text - 1, bytes, BYTES, &n);
+    for (row = 0; row < 2; row++) { /* mapped, and not */
+        st_open_options options;
+        const struct timespec pause = {0, 10000000};
+        void *map = MAP_FAILED;
+        st_error error;
+        st_model *m;
+        unsigned tries = 0;
+        int fd;
+        memset(&options, 0, sizeof options);
+        options.flags = row == 0 ? 0 : ST_OPEN_NO_MAP;
+        scratch_write(SOURCE_FILE, file, n);
+        fd = open(scratch_path(SOURCE_FILE), O_RDONLY);
+        CHECK(fd >= 0 && fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+        if (fd >= 0) map = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
+        if (CHECK(map != MAP_FAILED) && CHECK_STATUS(st_open(&m, scratch_path(SOURCE_FILE), &options, &error), ST_OK)) {
+            const unsigned char *at = (const unsigned char *)map + m->tensors[0].offset;
+            if (is_resident(at, BYTES)) SKIP("files of this file system cannot be dropped from the page cache");
+            CHECK_STATUS(st_advise(m, &m->tensors[0], ST_ADVISE_WILL_NEED, &error), ST_OK);
+            while (!is_resident(at, BYTES) && tries++ < 3000) nanosleep(&pause, NULL);
+            CHECK(is_resident(at, BYTES));
+            st_close(m);
+        }
+        if (map != MAP_FAILED) munmap(map, n);
+        close(fd);
+    }
+    free(file);
+    free(bytes);
+}
+#endif
+
+#if defined(__unix__) || defined(__APPLE__)
+/* A buffer without a copy takes the pages of a mapped tensor: the manual's lines give pages that exist, and after the end
+ * of the file the last one is zero. */
+static void pages(const st_model *m, const unsigned char *bytes) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t i, at, wrong = 0;
+    for (i = 0; i < m->count; i++) {
+        const st_tensor *t = &m->tensors[i];
+        const uint64_t file_bytes = m->shards[t->shard].file_bytes;
+        const char *file = (const char *)t->data - t->offset;
+        const size_t first = (size_t)(t->offset / page * page);
+        const size_t end = (size_t)((t->offset + t->bytes + page - 1) / page * page);
+        CHECK_EQ((uintptr_t)(file + first) % page, 0);
+        CHECK(first <= t->offset && t->offset + t->bytes <= end);
+        for (at = first; at < end; at++) wrong += (unsigned char)file[at] != (at < file_bytes ? bytes[at] : 0);
+    }
+    CHECK_EQ(wrong, 0);
+}
+#endif
+
 /* advice for tensors that span many pages or share pages */
 static void large_advice(void) {
     enum { PAGES = 64, PAGE = 65536 };
@@ -123,6 +202,9 @@ static void large_advice(void) {
         CHECK(memcmp(got, bytes + 999997, 3) == 0);
         CHECK_STATUS(st_read(m, &m->tensors[1], 3194301, got, 3, &error), ST_OK);
         CHECK(memcmp(got, bytes + 4194301, 3) == 0);
+#if defined(__unix__) || defined(__APPLE__)
+        if (i == 0) pages(m, file);
+#endif
         st_close(m);
     }
     free(file);
@@ -161,11 +243,17 @@ int main(void) {
             ranges(s.model);
             refusals(s.model);
             advice(s.model);
+#if defined(__unix__) || defined(__APPLE__)
+            if (kind == FROM_FILE) pages(s.model, file);
+#endif
         }
         source_close(&s);
     }
     test_row = "";
     large_advice();
+#ifdef __linux__
+    prefetch();
+#endif
     alignment();
     free(file);
     scratch_remove(SOURCE_FILE);

@@ -2,6 +2,8 @@
 #define ST_IMPLEMENTATION
 #include "../safetensors.h"
 
+#include <inttypes.h>
+
 #include "test.h"
 
 static void products(void) {
@@ -34,6 +36,58 @@ static void products(void) {
         if (!all[i].fits) continue;
         CHECK(all[i].a == 0 ? product == 0 : product / all[i].a == all[i].b && product % all[i].a == 0);
     }
+}
+
+/* returns a pseudorandom number of up to 64 bits */
+static uint64_t any_number(void) {
+    static uint64_t state = 88172645463325252u;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state >> state % 64;
+}
+
+/* factors of every length, and the limits of what overflows */
+static void many_products(void) {
+    size_t i, k, wrong = 0;
+    for (i = 0; i < 300000; i++) {
+        const uint64_t a = any_number(), limit = a > 0 ? UINT64_MAX / a : UINT64_MAX;
+        const uint64_t bs[] = {any_number(), limit, limit < UINT64_MAX ? limit + 1 : limit};
+        for (k = 0; k < sizeof bs / sizeof *bs; k++) {
+            const int fits = bs[k] <= limit;
+            uint64_t product = 77, turned = 77;
+            wrong += sti_multiply64(a, bs[k], &product) != fits || sti_multiply64(bs[k], a, &turned) != fits;
+            wrong += product != turned || (!fits && product != 77);
+            wrong += fits && a > 0 && (product / a != bs[k] || product % a != 0);
+        }
+    }
+    CHECK_EQ(wrong, 0);
+}
+
+/* returns 1 if the digits of n are not those that printf writes */
+static size_t wrong_digits(uint64_t n) {
+    char want[32], digits[STI_DIGITS];
+    const sti_span s = sti_digits(n, digits);
+    snprintf(want, sizeof want, "%" PRIu64, n);
+    return s.n != strlen(want) || memcmp(s.at, want, s.n) != 0;
+}
+
+/* numbers of every length, and beside multiples of powers of ten */
+static void decimals(void) {
+    uint64_t power = 1, i, k;
+    size_t wrong = 0;
+    for (i = 0; i < 100000; i++) wrong += wrong_digits(i) + wrong_digits(UINT64_MAX - i);
+    for (i = 0; i < 20; i++) {
+        for (k = 1; k <= 18 && k <= UINT64_MAX / power; k++) {
+            wrong += wrong_digits(k * power - 1) + wrong_digits(k * power);
+        }
+        if (i < 19) power *= 10;
+    }
+    for (i = 0; i < 300000; i++) {
+        const uint64_t n = any_number();
+        wrong += wrong_digits(n) + wrong_digits(n - n % 10) + wrong_digits(n - n % 10 - (n > 9));
+    }
+    CHECK_EQ(wrong, 0);
 }
 
 static void sums(void) {
@@ -83,6 +137,8 @@ static void spans(void) {
 
 int main(void) {
     products();
+    many_products();
+    decimals();
     sums();
     loads();
     spans();

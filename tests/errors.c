@@ -68,6 +68,38 @@ static void sentences(void) {
     test_row = "";
 }
 
+/* bytes that are no JSON text, and that other programs put there */
+static void foreign_bytes(void) {
+    static const struct foreign {
+        const char *header;
+        size_t n;
+        st_status status;
+        uint64_t position;
+        const char *says;
+    } all[] = {
+        {"", 0, ST_ERR_JSON, 8, "the header length is 0: is the download finished?"},
+        {"  ", 2, ST_ERR_JSON, 10, "the header is not a JSON object"},
+        {"\0\0\0", 3, ST_ERR_JSON, 8, "found a NUL byte"},
+        {"{}\0\0", 4, ST_ERR_JSON, 10, "NUL bytes after the header's JSON object"},
+        {"{}  \0", 5, ST_ERR_JSON, 12, "NUL bytes after the header's JSON object"},
+        {"{}x", 3, ST_ERR_JSON, 10, "unexpected text after the header's JSON object"},
+        {"{}\357\273\277", 5, ST_ERR_JSON, 10, "unexpected text after the header's JSON object"},
+        {"\357\273\277{}", 5, ST_ERR_JSON, 8, "found a byte order mark"},
+        {" \357\273\277", 4, ST_ERR_JSON, 9, "found a byte order mark"},
+        {"\342\202\254{}", 5, ST_ERR_JSON, 8, "the header is not a JSON object"},
+    };
+    size_t i;
+    for (i = 0; i < sizeof all / sizeof *all; i++) {
+        st_error error;
+        test_row = all[i].says;
+        error = fault_of(all[i].header, all[i].n, "");
+        CHECK_STATUS(error.status, all[i].status);
+        CHECK_EQ(error.position, all[i].position);
+        CHECK(strstr(error.message, all[i].says) != NULL);
+    }
+    test_row = "";
+}
+
 static void other_formats(void) {
     static const struct other {
         const char *bytes;
@@ -311,6 +343,7 @@ static void used_again(void) {
 int main(void) {
     status_names();
     sentences();
+    foreign_bytes();
     other_formats();
     lengths_of_subjects();
     hostile_subjects();

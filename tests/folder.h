@@ -83,7 +83,7 @@ static inline void index_is(const char *want) {
 
 static inline const char *shard_path(uint32_t shard, uint32_t shard_count) {
     char name[ST_SHARD_NAME_BYTES];
-    if (st_shard_name(shard, shard_count, name, sizeof name) != ST_OK) exit(2);
+    if (st_shard_name(NULL, shard, shard_count, name, sizeof name) != ST_OK) exit(2);
     return scratch_path(name);
 }
 

@@ -105,7 +105,7 @@ static void shards(void) {
     t[0].data = t[1].data = data;
     CHECK_STATUS(st_plan_shards(&contents, &options, plan, &count, &error), ST_OK);
     CHECK(count == 2 && plan[0] == 0 && plan[1] == 1);
-    CHECK_STATUS(st_shard_name(1, 2, name, sizeof name), ST_OK);
+    CHECK_STATUS(st_shard_name(NULL, 1, 2, name, sizeof name), ST_OK);
     CHECK_STR(name, "model-00002-of-00002.safetensors");
     CHECK_STATUS(st_save_sharded(".", &contents, &options, &error), ST_ERR_UNSUPPORTED);
     CHECK(strncmp(error.message, ".: ", 3) == 0);

@@ -122,7 +122,7 @@ static void roots(void) {
             st_open_options options; /* paths outside pack/ may be opened */
             st_model *m;
             memset(&options, 0, sizeof options);
-            CHECK_STATUS(st_open_hub(&m, "owner/name", COMMIT, &options, &e), ST_ERR_NOT_FOUND);
+            CHECK_STATUS(st_open_hub(&m, "owner/name", COMMIT, NULL, &options, &e), ST_ERR_NOT_FOUND);
         }
         pack_clear(&p);
     }
@@ -296,17 +296,28 @@ static void on_disk(void) {
         disk_text("pack/" REPO "blobs/bb", "{\"weight_map\":{\"t\":\"model-00001-of-00001.safetensors\"}}");
         CHECK(symlink("../../blobs/aa", "pack/" REPO "snapshots/" COMMIT "/model-00001-of-00001.safetensors") == 0);
         CHECK(symlink("../../blobs/bb", "pack/" REPO "snapshots/" COMMIT "/model.safetensors.index.json") == 0);
-        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, &e), ST_OK);
+        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, NULL, &e), ST_OK);
         if (m != NULL) CHECK(m->count == 1 && m->shard_count == 1 && *(const char *)m->tensors[0].data == 't');
         st_close(m);
         CHECK(remove("pack/" REPO "blobs/aa") == 0); /* an interrupted download */
-        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, &e), ST_ERR_SHARD);
+        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, NULL, &e), ST_ERR_SHARD);
         CHECK_STR(e.subject, "model-00001-of-00001.safetensors");
+        CHECK(strstr(e.message, "link to a missing file") != NULL && strstr(e.message, "incomplete") == NULL);
+        disk_text("pack/" REPO "blobs/cc.1a2b.incomplete", "half");
+        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, NULL, &e), ST_ERR_SHARD);
+        CHECK(strstr(e.message, "a download is unfinished: blobs/cc.1a2b") != NULL);
+        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, "model-00001-of-00001.safetensors", NULL, &e),
+                     ST_ERR_NOT_FOUND);
+        CHECK(strstr(e.message, "link to a missing file") != NULL && strstr(e.message, "blobs/cc.1a2b") != NULL);
+        CHECK(remove("pack/" REPO "blobs/cc.1a2b.incomplete") == 0);
+        test_row = "the cache's folder in place of its name";
+        CHECK_STATUS(st_open(&m, "pack/models--owner--name", NULL, &e), ST_ERR_NOT_FOUND);
+        CHECK(strstr(e.message, "st_open_hub as owner/name") != NULL);
         disk_put("pack/" REPO "blobs/aa", file, n - 1);
-        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, &e), ST_ERR_TRUNCATED);
+        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, NULL, &e), ST_ERR_TRUNCATED);
         test_row = "a FIFO for a ref";
         CHECK(remove("pack/" REPO "refs/main") == 0 && mkfifo("pack/" REPO "refs/main", 0600) == 0);
-        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, &e), ST_ERR_IO);
+        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, NULL, &e), ST_ERR_IO);
         CHECK(remove("pack/" REPO "refs/main") == 0 && remove("pack/" REPO "blobs/aa") == 0);
         CHECK(remove("pack/" REPO "blobs/bb") == 0);
         CHECK(remove("pack/" REPO "snapshots/" COMMIT "/model-00001-of-00001.safetensors") == 0);
@@ -318,18 +329,113 @@ static void on_disk(void) {
     test_row = "";
 }
 
+/* a file, an index and a directory inside the repository */
+static void inside(void) {
+    static const struct {
+        const char *path;
+        st_status status;
+        const char *name; /* of the opened model's tensor */
+    } cases[] = {
+        {NULL, ST_ERR_NOT_FOUND, NULL},
+        {"vae", ST_OK, "v"},
+        {"vae/d.safetensors", ST_OK, "v"},
+        {"unet/d.safetensors.index.json", ST_OK, "u"},
+        {"unet", ST_OK, "u"},
+        {"unet/parts/d.safetensors", ST_OK, "u"},
+        {"config.json", ST_ERR_JSON, NULL},
+        {"none", ST_ERR_NOT_FOUND, NULL},
+        {"vae/none.safetensors", ST_ERR_NOT_FOUND, NULL},
+        {"", ST_ERR_PATH, NULL},
+        {"..", ST_ERR_PATH, NULL},
+        {"../../refs", ST_ERR_PATH, NULL},
+        {"vae/..", ST_ERR_PATH, NULL},
+        {"vae/../..", ST_ERR_PATH, NULL},
+        {"/etc", ST_ERR_PATH, NULL},
+        {"./vae", ST_ERR_PATH, NULL},
+        {"vae/", ST_ERR_PATH, NULL},
+        {"vae//d.safetensors", ST_ERR_PATH, NULL},
+        {"vae\\d.safetensors", ST_ERR_PATH, NULL},
+        {"C:vae", ST_ERR_PATH, NULL},
+    };
+    st_open_options options;
+    st_model *m;
+    st_error e;
+    size_t i;
+    memset(&options, 0, sizeof options);
+    options.files = &p.files;
+    p.disk = 0;
+    set_none();
+    set("HF_HUB_CACHE", "pack");
+    pack_text(&p, "models--owner--name/refs/main", COMMIT);
+    pack_text(&p, "models--owner--name/snapshots/" COMMIT "/config.json", "{}x");
+    pack_shard(&p, "models--owner--name/snapshots/" COMMIT "/vae/d.safetensors", "{\"v\":" E("U8", "[1]", "[0,1]") "}",
+               "v");
+    pack_shard(&p, "models--owner--name/snapshots/" COMMIT "/unet/parts/d.safetensors",
+               "{\"u\":" E("U8", "[1]", "[0,1]") "}", "u");
+    pack_text(&p, "models--owner--name/snapshots/" COMMIT "/unet/d.safetensors.index.json",
+              "{\"weight_map\":{\"u\":\"parts/d.safetensors\"}}");
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        test_row = cases[i].path ? cases[i].path : "the root";
+        CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, cases[i].path, &options, &e), cases[i].status);
+        if (m != NULL) CHECK_STR(m->tensors[0].name, cases[i].name);
+        st_close(m);
+    }
+    CHECK_STATUS(st_open_hub(&m, "owner/name", COMMIT, "vae", &options, NULL), ST_OK);
+    st_close(m);
+    pack_clear(&p);
+    p.disk = 1;
+    test_row = "";
+}
+
+#ifndef _WIN32
+/* messages about a cache on disk */
+static void explained(void) {
+    static const char *const folders[] = {"pack/models--owner--name",
+                                          "pack/models--owner--name/refs",
+                                          "pack/models--owner--name/snapshots",
+                                          "pack/models--owner--name/snapshots/" COMMIT,
+                                          "pack/models--owner--name/snapshots/" COMMIT "/vae",
+                                          "pack/models--owner--name/snapshots/" COMMIT "/docs"};
+    st_model *m;
+    st_error e;
+    size_t i, n;
+    static const char header[] = "{\"t\":" E("U8", "[1]", "[0,1]") "}";
+    unsigned char *file = make_file(header, sizeof header - 1, "t", 1, &n);
+    for (i = 0; i < sizeof folders / sizeof *folders; i++) CHECK(SCRATCH_MAKE(folders[i]) == 0);
+    set_none();
+    set("HF_HUB_CACHE", "pack");
+    test_row = "the only snapshot";
+    CHECK_STATUS(st_open_hub(&m, "owner/name", "v2", NULL, NULL, &e), ST_ERR_NOT_FOUND);
+    CHECK(strstr(e.message, "the cache has only the revision " COMMIT) != NULL);
+    CHECK(mkdir("pack/models--owner--name/snapshots/0123456789012345678901234567890123456789", 0700) == 0);
+    CHECK_STATUS(st_open_hub(&m, "owner/name", "v2", NULL, NULL, &e), ST_ERR_NOT_FOUND);
+    CHECK(strstr(e.message, "only") == NULL);
+    CHECK(rmdir("pack/models--owner--name/snapshots/0123456789012345678901234567890123456789") == 0);
+    test_row = "directories that hold models";
+    disk_put("pack/models--owner--name/snapshots/" COMMIT "/vae/d.safetensors", file, n);
+    disk_text("pack/models--owner--name/snapshots/" COMMIT "/docs/readme", "");
+    CHECK_STATUS(st_open_hub(&m, "owner/name", COMMIT, NULL, NULL, &e), ST_ERR_NOT_FOUND);
+    CHECK(strstr(e.message, "; directories with models: vae") != NULL && strstr(e.message, "docs") == NULL);
+    CHECK(remove("pack/models--owner--name/snapshots/" COMMIT "/vae/d.safetensors") == 0);
+    CHECK(remove("pack/models--owner--name/snapshots/" COMMIT "/docs/readme") == 0);
+    for (i = sizeof folders / sizeof *folders; i > 0; i--) CHECK(SCRATCH_DROP(folders[i - 1]) == 0);
+    free(file);
+    test_row = "";
+}
+#endif
+
 static void arguments(void) {
     st_open_options options;
     st_model *m = (st_model *)(void *)&options;
     st_error e;
     memset(&options, 0, sizeof options);
-    CHECK_STATUS(st_open_hub(&m, NULL, NULL, NULL, &e), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_open_hub(&m, NULL, NULL, NULL, NULL, &e), ST_ERR_ARGUMENT);
     CHECK(m == NULL);
-    CHECK_STATUS(st_open_hub(NULL, "gpt2", NULL, NULL, &e), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_open_hub(NULL, "gpt2", NULL, NULL, NULL, &e), ST_ERR_ARGUMENT);
     options.flags = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;
-    CHECK_STATUS(st_open_hub(&m, "gpt2", NULL, &options, &e), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_open_hub(&m, "gpt2", NULL, NULL, &options, &e), ST_ERR_ARGUMENT);
     CHECK(strncmp(e.message, "gpt2: ", 6) == 0);
-    CHECK_STATUS(st_open_hub(&m, "gpt2", NULL, &options, NULL), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_open_hub(&m, "gpt2", NULL, NULL, &options, NULL), ST_ERR_ARGUMENT);
 }
 
 int main(void) {
@@ -342,6 +448,10 @@ int main(void) {
     absent();
     repositories();
     on_disk();
+    inside();
+#ifndef _WIN32
+    explained();
+#endif
     arguments();
     pack_end(&p);
     models_end();

@@ -511,9 +511,9 @@ static void flags(void) {
     for (bit = 0; bit < 32; bit++) {
         options.flags = 1u << bit;
         if (bit == 1) continue;
-        CHECK_STATUS(st_open_memory(&model, good, good_bytes, &options, &error), bit <= 4 ? ST_OK : ST_ERR_ARGUMENT);
+        CHECK_STATUS(st_open_memory(&model, good, good_bytes, &options, &error), bit <= 6 ? ST_OK : ST_ERR_ARGUMENT);
         st_close(model);
-        CHECK_STATUS(st_open_io(&model, &s.io, &options, &error), bit <= 4 ? ST_OK : ST_ERR_ARGUMENT);
+        CHECK_STATUS(st_open_io(&model, &s.io, &options, &error), bit <= 6 ? ST_OK : ST_ERR_ARGUMENT);
         st_close(model);
     }
     options.flags = ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP;

@@ -12,7 +12,7 @@ static inline int parts_clear(const char *directory, uint32_t shard_count) {
     uint32_t i;
     for (i = 0; i < shard_count + 2; i++) {
         strcpy(name, i == 0 ? "model.safetensors.index.json" : "model.safetensors");
-        if (i > 1 && st_shard_name(i - 2, shard_count, name, sizeof name) != ST_OK) return 0;
+        if (i > 1 && st_shard_name(NULL, i - 2, shard_count, name, sizeof name) != ST_OK) return 0;
         snprintf(path, sizeof path, "%s/%s", directory, name);
         if (remove(path) != 0 && errno != ENOENT) return 0;
     }
@@ -35,7 +35,7 @@ static inline st_status parts_write(const char *directory, const st_tensor *tens
     if (status == ST_OK) {
         while (begin < count && shards[begin] != shard) begin++;
         for (end = begin; end < count && shards[end] == shard; end++) {}
-        CHECK_STATUS(st_shard_name(shard, shard_count, name, sizeof name), ST_OK);
+        CHECK_STATUS(st_shard_name(NULL, shard, shard_count, name, sizeof name), ST_OK);
         snprintf(path, sizeof path, "%s/%s", directory, name);
         status = st_save(path, CONTENTS(tensors + begin, end - begin, metadata, metadata_count), &one, error);
     }

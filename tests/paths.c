@@ -171,7 +171,7 @@ static st_status open_hub(const char *repo, const char *revision) {
     st_status s;
     memset(&options, 0, sizeof options);
     options.files = &p.files;
-    s = st_open_hub(&m, repo, revision, &options, &e);
+    s = st_open_hub(&m, repo, revision, NULL, &options, &e);
     CHECK(m == NULL && e.status == s);
     CHECK(strstr(e.message, ": ") != NULL);
     check_text(e.message, sizeof e.message);

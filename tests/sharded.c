@@ -174,18 +174,18 @@ static void names(void) {
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         const size_t n = strlen(cases[i].name) + 1;
         memset(name, 'x', sizeof name);
-        CHECK_STATUS(st_shard_name(cases[i].shard, cases[i].count, name, n), ST_OK);
+        CHECK_STATUS(st_shard_name(NULL, cases[i].shard, cases[i].count, name, n), ST_OK);
         CHECK_STR(name, cases[i].name);
         CHECK(name[n] == 'x');
         memset(name, 'x', sizeof name);
-        CHECK_STATUS(st_shard_name(cases[i].shard, cases[i].count, name, n - 1), ST_ERR_ARGUMENT);
+        CHECK_STATUS(st_shard_name(NULL, cases[i].shard, cases[i].count, name, n - 1), ST_ERR_ARGUMENT);
         CHECK(name[0] == 'x');
         CHECK(n <= ST_SHARD_NAME_BYTES);
     }
-    CHECK_STATUS(st_shard_name(0, 0, name, sizeof name), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_shard_name(2, 2, name, sizeof name), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_shard_name(0, 1, NULL, 0), ST_ERR_ARGUMENT);
-    CHECK_STATUS(st_shard_name(0, 1, name, 0), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shard_name(NULL, 0, 0, name, sizeof name), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shard_name(NULL, 2, 2, name, sizeof name), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shard_name(NULL, 0, 1, NULL, 0), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shard_name(NULL, 0, 1, name, 0), ST_ERR_ARGUMENT);
 }
 
 /* ---- the written files ------------------------------------------------------------------------------------ */
@@ -742,6 +742,113 @@ static void put(const char *name, const char *text) {
 
 #define MAP(text) "{\"metadata\":{\"total_size\":1.5},\"weight_map\":{" text "}}"
 
+/* a model with another stem in the directory: nothing is written */
+static void another_model(void) {
+    static const struct {
+        const char *stem, *name;
+        int refuses_shards, refuses_file;
+    } cases[] = {
+        {"model", "x.safetensors.index.json", 1, 1},
+        {"model", "model.safetensors.index.fp16.json", 1, 1},
+        {"model", "xmodel-00001-of-00002.safetensors", 1, 1},
+        {"model", "model-00001-of-00002.fp16.safetensors", 1, 1},
+        {"model", "x.safetensors", 0, 0}, /* the directory opens as model.* */
+        {"model", "x-00001-of-00001.safetensors", 0, 0},
+        {"x", "model.safetensors", 1, 1}, /* hides x */
+        {"x", "model.safetensors.index.json", 1, 1},
+        {"x", "y.safetensors", 0, 1}, /* the directory opens as the index of x, but not as one of two files */
+        {"x", "y.bin", 0, 0},
+        {"x.fp16", "x.safetensors.index.json", 1, 1},
+        {"x.fp16", "x-00001-of-00009.safetensors", 1, 1},
+    };
+    st_tensor t[5];
+    st_error error;
+    size_t i;
+    unsigned single;
+    five_tensors(t);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (single = 0; single <= 1; single++) {
+            st_save_options o = options_of(single ? 0 : 32);
+            char all[80];
+            test_row = cases[i].name;
+            o.stem = cases[i].stem;
+            put(cases[i].name, "older");
+            if (single ? cases[i].refuses_file : cases[i].refuses_shards) {
+                CHECK_STATUS(save(t, 5, &o, &error), ST_ERR_SHARD);
+                CHECK_STR(error.subject, cases[i].name);
+                snprintf(all, sizeof all, "%s ", cases[i].name);
+                CHECK(folder_is(all));
+                CHECK_STATUS(
+                    st_save_index(scratch_directory, MODEL(t, 5, NULL, 0), &(st_save_options){.stem = o.stem}, &error),
+                    ST_ERR_SHARD);
+            } else {
+                CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
+                CHECK(folder_has(cases[i].name));
+            }
+            folder_clear();
+        }
+    }
+    test_row = "";
+}
+
+/* names with another stem; older files of the stem go, those of other models do not */
+static void stems(void) {
+    static const char two_of[] = "d.fp16-00001-of-00003.safetensors d.fp16-00002-of-00003.safetensors "
+                                 "d.fp16-00003-of-00003.safetensors d.safetensors.index.fp16.json note.txt ";
+    static const char *const wrong[] = {"", "a/b", "..", ".a", "a.", "a b ", "NUL", "a\\b", "a:b", "a*"};
+    char name[ST_SHARD_NAME_BYTES], long_stem[202];
+    st_save_options o = options_of(32);
+    st_tensor t[5];
+    st_model *m;
+    st_error error;
+    size_t i;
+    five_tensors(t);
+    test_row = "a stem with a variant";
+    o.stem = "d.fp16";
+    put("note.txt", "");
+    put("d.fp16.safetensors", "older");
+    put("d-00001-of-00002.fp16.safetensors", "older"); /* the other spelling */
+    put("d.fp16-00007-of-00008.safetensors", "older");
+    CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
+    CHECK(folder_is(two_of));
+    test_row = "the stem of an open model stays";
+    CHECK_STATUS(st_open(&m, scratch_directory, NULL, &error), ST_OK);
+    CHECK_STR(m->stem, "d.fp16");
+    o.stem = NULL;
+    o.max_shard_bytes = 1 << 20;
+    beside.from = m;
+    CHECK_STATUS(save(m->tensors, m->count, &o, &error), ST_OK);
+    beside.from = NULL;
+    st_close(m);
+    CHECK(folder_is("d.fp16.safetensors note.txt "));
+    folder_clear();
+    test_row = "the other spelling of an index stays";
+    put("d.fp16.safetensors.index.json", "older");
+    o.stem = "d.fp16";
+    o.max_shard_bytes = 32;
+    CHECK_STATUS(save(t, 5, &o, &error), ST_OK);
+    CHECK(folder_has("d.fp16.safetensors.index.json") && !folder_has("d.safetensors.index.fp16.json"));
+    put("d.safetensors.index.fp16.json", "older"); /* both: which of them counts? */
+    CHECK_STATUS(save(t, 5, &o, &error), ST_ERR_SHARD);
+    folder_clear();
+    test_row = "stems that are refused";
+    for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        o.stem = wrong[i];
+        CHECK_STATUS(save(t, 5, &o, &error), ST_ERR_ARGUMENT);
+        CHECK_STR(error.subject, "stem");
+        CHECK_STATUS(st_shard_name(wrong[i], 0, 2, name, sizeof name), ST_ERR_ARGUMENT);
+    }
+    memset(long_stem, 'x', 201);
+    long_stem[201] = 0;
+    CHECK_STATUS(st_shard_name(long_stem, 0, 2, name, sizeof name), ST_ERR_ARGUMENT);
+    CHECK_STATUS(st_shard_name(long_stem + 1, 65535, 65536, name, sizeof name), ST_OK);
+    CHECK_EQ(strlen(name), 200 + 27);
+    o.stem = "x";
+    CHECK_STATUS(st_save(scratch_path("one"), MODEL(t, 5, NULL, 0), &o, &error), ST_ERR_ARGUMENT);
+    folder_clear();
+    test_row = "";
+}
+
 static void what_was_there(void) {
     static const struct {
         const char *name, *index; /* index: the text of model.safetensors.index.json; NULL: none */
@@ -766,20 +873,14 @@ static void what_was_there(void) {
          "MODEL-00001-of-00002.safetensors model-0001-of-0002.safetensors model-00000-of-00002.safetensors "
          "model-00001-of-00002.bin model-00001-of-00002.safetensors.bak model-00003-of-00002.safetensors "
          "model-000001-of-00002.safetensors model-00001of-00002.safetensors model-00001-of-4294967298.safetensors "
-         "model-4294967297-of-00002.safetensors xmodel-00001-of-00002.safetensors model-ema-00001-of-00002.safetensors "
-         "model- model ",
+         "model-4294967297-of-00002.safetensors model- model ",
          "MODEL-00001-of-00002.safetensors model model- model-00000-of-00002.safetensors "
          "model-000001-of-00002.safetensors model-00001-of-00002.bin model-00001-of-00002.safetensors.bak "
          "model-00001-of-4294967298.safetensors model-00001of-00002.safetensors model-00003-of-00002.safetensors "
-         "model-0001-of-0002.safetensors model-4294967297-of-00002.safetensors "
-         "model-ema-00001-of-00002.safetensors xmodel-00001-of-00002.safetensors "},
+         "model-0001-of-0002.safetensors model-4294967297-of-00002.safetensors "},
         {"names that only the index gives", MAP("\"t\":\"z.safetensors\""), "y.safetensors z.safetensors ",
          "y.safetensors z.safetensors "},
         {"an index that is none", "not JSON", "model-00001-of-00002.safetensors ", ""},
-        {"an index of another model, which is not read",
-         MAP("\"t\":\"z.safetensors\",\"u\":\"model-00001-of-00002.safetensors\""),
-         "model-00001-of-00002.safetensors x.safetensors.index.json z.safetensors ",
-         "x.safetensors.index.json z.safetensors "},
     };
     st_tensor t[5];
     st_save_options o = options_of(32);
@@ -1155,6 +1256,8 @@ int main(void) {
     from_a_model();
     many_shards();
     what_was_there();
+    another_model();
+    stems();
     many_older();
 #if !defined(_WIN32)
     links();

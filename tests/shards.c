@@ -128,6 +128,7 @@ static const index_case index_cases[] = {
     {"{\"metadata\":{\"total_size\":1.25},\"weight_map\":{" T "}}", ST_OK, ""},
     {"{\"metadata\":{\"total_size\":-99999999999999999999999},\"weight_map\":{" T "}}", ST_OK, ""},
     {"{\"metadata\":{\"total_size\":null},\"weight_map\":{" T "}}", ST_OK, ""},
+    {"{\"metadata\":null,\"weight_map\":{" T "}}", ST_OK, ""},
     {DEEP("[", "]"), ST_OK, ""}, /* 127 levels with the root */
     /* invalid JSON */
     {"\1", ST_ERR_JSON, ""},
@@ -194,7 +195,8 @@ static const index_case index_cases[] = {
     {MAP("\"t\":\1[\"t.safetensors\"]"), ST_ERR_SCHEMA, ""},
     {MAP("\"t\":\1{}"), ST_ERR_SCHEMA, ""},
     {MAP("\"t\":\1true"), ST_ERR_SCHEMA, ""},
-    {"{\"metadata\":\1null,\"weight_map\":{" T "}}", ST_ERR_SCHEMA, ""},
+    {"{\"metadata\":nul\1,\"weight_map\":{" T "}}", ST_ERR_JSON, NULL},
+    {"{\"metadata\":null,\1\"metadata\":null,\"weight_map\":{" T "}}", ST_ERR_DUPLICATE, ""},
     {"{\"metadata\":\1[],\"weight_map\":{" T "}}", ST_ERR_SCHEMA, ""},
     {"{\"metadata\":\1\"x\",\"weight_map\":{" T "}}", ST_ERR_SCHEMA, ""},
     /* duplicates */
@@ -480,6 +482,56 @@ static void collisions(void) {
     pack_clear(&p);
 }
 
+/* ---- ST_OPEN_INDEX_DECIDES ---- */
+
+static void look_decided(const opened *o, int way) {
+    const st_model *m = o->model;
+    const st_tensor *b = st_find(m, "b");
+    st_error e;
+    char byte = 0;
+    (void)way;
+    CHECK_EQ(m->count, 2);
+    CHECK_EQ(m->bytes, 2);
+    CHECK_STR(m->tensors[0].name, "a");
+    if (!CHECK(b == &m->tensors[1])) return;
+    CHECK_EQ(b->shard, 1);
+    CHECK_STATUS(st_read(m, b, 0, &byte, 1, &e), ST_OK);
+    CHECK_EQ(byte, 'n');
+    CHECK(st_next_unused(m, (const unsigned char *)"\1\1", NULL) == NULL);
+}
+
+static void index_decides(void) {
+    st_open_options options;
+    st_error e;
+    memset(&options, 0, sizeof options);
+    test_row = "the index decides";
+    pack_shard(&p, "base.safetensors", "{\"b\":" E("U8", "[1]", "[0,1]") ",\"a\":" E("U8", "[1]", "[1,2]") "}", "oa");
+    pack_shard(&p, "over.safetensors", "{\"b\":" E("U8", "[1]", "[0,1]") "}", "n");
+    pack_text(&p, INDEX, MAP("\"a\":\"base.safetensors\",\"b\":\"over.safetensors\""));
+    e = pack_verdict(&p, "pack", NULL, NULL);
+    CHECK_STATUS(e.status, ST_ERR_SHARD);
+    CHECK(says(&e, "ST_OPEN_INDEX_DECIDES"));
+    options.flags = ST_OPEN_INDEX_DECIDES;
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, look_decided).status, ST_OK);
+    test_row = "the index decides, and names a shard that lacks the tensor";
+    pack_text(&p, INDEX, MAP("\"b\":\"base.safetensors\",\"a\":\"over.safetensors\""));
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_SHARD);
+    test_row = "the index decides, but says nothing about the tensor";
+    pack_text(&p, INDEX, MAP("\"a\":\"base.safetensors\",\"c\":\"over.safetensors\""));
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_SHARD);
+    test_row = "the index decides, and names the tensor twice";
+    pack_text(&p, INDEX, MAP("\"b\":\"over.safetensors\",\"a\":\"base.safetensors\",\"b\":\"base.safetensors\""));
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_DUPLICATE);
+    test_row = "the index decides for a shard that is missing";
+    pack_clear(&p);
+    pack_shard(&p, "base.safetensors", "{\"b\":" E("U8", "[1]", "[0,1]") ",\"a\":" E("U8", "[1]", "[1,2]") "}", "oa");
+    pack_text(&p, INDEX, MAP("\"a\":\"base.safetensors\",\"b\":\"over.safetensors\""));
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_SHARD);
+    options.flags |= ST_OPEN_PARTIAL;
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_OK);
+    pack_clear(&p);
+}
+
 /* ---- ST_OPEN_PARTIAL ---- */
 
 static size_t partial_tensors, partial_first;
@@ -542,8 +594,8 @@ static void partial(void) {
     test_row = "partial, and wrong";
     options.flags = ST_OPEN_PARTIAL;
     pack_shard(&p, "b.safetensors", "{\"b\":" E("U8", "[1]", "[0,1]") "}", "b");
-    pack_text(&p, INDEX, MAP("\"a\":\"a.safetensors\",\"x\":\"b.safetensors\""));
-    CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_SHARD);
+    pack_text(&p, INDEX, MAP("\"a\":\"a.safetensors\",\"x\":\"b.safetensors\"")); /* b has no tensor x */
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_OK);
     pack_shard(&p, "b.safetensors", "{\"b\":" E("U8", "[1]", "[0,2]") "}", "bb");
     CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_SIZE);
     pack_raw(&p, "b.safetensors", "", 0); /* an empty file is not an absent one */
@@ -576,6 +628,7 @@ int main(void) {
     shard_faults();
     disagree();
     collisions();
+    index_decides();
     partial();
     test_row = "";
     pack_end(&p);

@@ -6,8 +6,14 @@
 #include "written.h"
 
 #ifndef _WIN32
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #endif
 
 static const st_tensor tensors[] = {TENSOR("t", U8, "xy", 2)};
@@ -220,6 +226,7 @@ static void itself(void) {
         }
 #ifdef _WIN32 /* Windows may refuse; then nothing has changed */
         CHECK(status == ST_OK || status == ST_ERR_IO);
+        if (status != ST_OK) CHECK(strstr(error.message, "close the model first") != NULL);
         if (status == ST_OK)
             CHECK(file_is(scratch_path(TARGET), renewed, new_bytes));
         else
@@ -272,7 +279,7 @@ static void permissions(void) {
     (void)umask(before);
 }
 
-/* permissions for others are not copied when the file belongs to another user */
+/* the owner and the group stay, and no special bits */
 static void rights_of_others(void) {
     static const mode_t old[] = {06777, 04755, 02755, 01777, 02664, 07000};
     struct stat about;
@@ -288,16 +295,60 @@ static void rights_of_others(void) {
             test_row = row;
             if (foreign && geteuid() != 0) continue; /* only root can change owners */
             target_begin();
-            if (foreign) CHECK(chown(scratch_path(TARGET), 12345, 12345) == 0);
+            if (foreign) CHECK(chown(scratch_path(TARGET), 12345, 12346) == 0);
             CHECK(chmod(scratch_path(TARGET), mode) == 0);
             CHECK_STATUS(save(scratch_path(TARGET), how, &error), ST_OK);
             CHECK(stat(scratch_path(TARGET), &about) == 0);
-            CHECK_EQ(about.st_mode & 07777, mode & (foreign ? 0755 : 0777));
-            CHECK_EQ(about.st_uid, geteuid());
+            CHECK_EQ(about.st_mode & 07777, mode & 0777);
+            CHECK_EQ(about.st_uid, foreign ? 12345 : geteuid());
+            if (foreign) CHECK_EQ(about.st_gid, 12346);
             scratch_remove(TARGET);
         }
     }
     if (geteuid() != 0) SKIP("only root can make another user's file");
+}
+
+/* saves as a user that may not keep the old file's owner; as a member of its group, or not */
+static void unkept_owner(void) {
+    static const struct {
+        mode_t old;
+        int member;
+        mode_t renewed;
+    } rows[] = {{0664, 0, 0644}, {0640, 0, 0600}, {0667, 0, 0645}, {06777, 0, 0755}, {0664, 1, 0644}, {0640, 1, 0640}};
+    struct stat about;
+    size_t i;
+    test_row = "the owner cannot stay";
+    if (geteuid() != 0) {
+        SKIP("only root can make another user's file");
+        return;
+    }
+    CHECK(chmod(scratch_directory, 0777) == 0);
+    for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int result = -1;
+        pid_t child;
+        target_begin();
+        CHECK(chown(scratch_path(TARGET), 0, 12346) == 0 && chmod(scratch_path(TARGET), rows[i].old) == 0);
+        child = fork();
+        if (child == 0) {
+            const gid_t group = 12346;
+            st_error error;
+            if (setgroups(rows[i].member ? 1 : 0, &group) != 0 || setgid(12347) != 0 || setuid(12345) != 0) _exit(99);
+            if (access(scratch_directory, W_OK) != 0) _exit(98);
+            _exit((int)save(scratch_path(TARGET), 1, &error));
+        }
+        if (!CHECK(child > 0 && waitpid(child, &result, 0) == child && WIFEXITED(result))) continue;
+        if (WEXITSTATUS(result) >= 98) {
+            SKIP("another user cannot reach the scratch directory");
+            break;
+        }
+        CHECK_EQ(WEXITSTATUS(result), ST_OK);
+        if (!CHECK(stat(scratch_path(TARGET), &about) == 0)) continue;
+        CHECK_EQ(about.st_mode & 07777, rows[i].renewed);
+        CHECK_EQ(about.st_uid, 12345);
+        CHECK_EQ(about.st_gid, rows[i].member ? 12346 : 12347);
+        CHECK(file_is(scratch_path(TARGET), golden, golden_bytes));
+    }
+    scratch_remove(TARGET);
 }
 
 /* only the owner can read an incomplete file */
@@ -361,21 +412,104 @@ static void target_links(void) {
     scratch_remove(TARGET);
 }
 
-static void no_regular_files(void) {
-    struct stat about;
-    test_row = "a FIFO";
-    CHECK(mkfifo(scratch_path(TARGET), 0666) == 0);
-    refuses_to(scratch_path(TARGET), ST_ERR_IO, 1);
-    CHECK(lstat(scratch_path(TARGET), &about) == 0 && S_ISFIFO(about.st_mode));
-    scratch_remove(TARGET);
-    test_row = "a device";
-    if (lstat("/dev/null", &about) == 0 && mknod(scratch_path(TARGET), S_IFCHR | 0600, about.st_rdev) == 0) {
-        refuses_to(scratch_path(TARGET), ST_ERR_IO, 1);
-        CHECK(lstat(scratch_path(TARGET), &about) == 0 && S_ISCHR(about.st_mode));
-        scratch_remove(TARGET);
-    } else {
-        SKIP("devices may not be made here");
+/* a FIFO, a device, or a link to one, is written to and stays as it is */
+static void streams(void) {
+    static const char *const names[] = {"a FIFO", "a link to a FIFO", "a device", "a link to a device"};
+    struct stat before, about;
+    char arrived[512];
+    int kind, how, fifo;
+    st_error error;
+    CHECK(mkfifo(scratch_path("fifo"), 0666) == 0);
+    fifo = open(scratch_path("fifo"), O_RDWR | O_NONBLOCK); /* so that the library finds a reader */
+    CHECK(fifo >= 0);
+    for (kind = 0; kind < 4; kind++) {
+        const char *end = kind < 2 ? scratch_path("fifo") : "/dev/null";
+        char full[PATH_MAX];
+        test_row = names[kind];
+        if (kind % 2 == 0) {
+            snprintf(full, sizeof full, "%s", end);
+        } else {
+            snprintf(full, sizeof full, "%s", scratch_path(TARGET));
+            CHECK(symlink(kind < 2 ? "fifo" : end, full) == 0);
+        }
+        if (!CHECK(lstat(full, &before) == 0)) continue;
+        for (how = 0; how < 4; how++) {
+            CHECK_STATUS(save(full, how, &error), ST_OK);
+            if (kind < 2) {
+                const ssize_t n = read(fifo, arrived, sizeof arrived);
+                CHECK(n >= 0 && same_bytes(arrived, (size_t)n, golden, golden_bytes));
+            }
+            CHECK(lstat(full, &about) == 0 && about.st_mode == before.st_mode && about.st_ino == before.st_ino);
+            check_no_temporary();
+        }
+        if (kind % 2) scratch_remove(TARGET);
     }
+    test_row = "edits of a FIFO";
+    CHECK_STATUS(st_edit_metadata(scratch_path("fifo"), NULL, 0, NULL, &error), ST_ERR_IO);
+    CHECK_STATUS(st_overwrite(scratch_path("fifo"), "t", 0, "x", 1, NULL, &error), ST_ERR_IO);
+    CHECK(read(fifo, arrived, 1) < 0);
+    close(fifo);
+    scratch_remove("fifo");
+}
+
+/* shards are renamed together, so a stream cannot be one */
+static void sharded_stream(void) {
+    st_error error;
+    struct stat about;
+    test_row = "a FIFO with the name of a model in one file";
+    CHECK(SCRATCH_MAKE(scratch_path("dir")) == 0);
+    CHECK(mkfifo(scratch_path("dir/model.safetensors"), 0666) == 0);
+    CHECK_STATUS(st_save_sharded(scratch_path("dir"), CONTENTS(tensors, 1, NULL, 0), NULL, &error), ST_ERR_IO);
+    CHECK(lstat(scratch_path("dir/model.safetensors"), &about) == 0 && S_ISFIFO(about.st_mode));
+    scratch_remove("dir/model.safetensors");
+    CHECK(SCRATCH_DROP(scratch_path("dir")) == 0);
+}
+
+static void without_files(void) {
+    struct sockaddr_un address;
+    struct stat about;
+    int fd;
+    st_error error;
+    test_row = "a socket";
+    memset(&address, 0, sizeof address);
+    address.sun_family = AF_UNIX;
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (scratch_enter()) {
+        memcpy(address.sun_path, TARGET, sizeof TARGET);
+        CHECK(bind(fd, (const struct sockaddr *)&address, sizeof address) == 0);
+        scratch_leave();
+    }
+    refuses_to(scratch_path(TARGET), ST_ERR_IO, 1);
+    CHECK(lstat(scratch_path(TARGET), &about) == 0 && S_ISSOCK(about.st_mode));
+    close(fd);
+    scratch_remove(TARGET);
+    test_row = "a link to a directory";
+    CHECK(symlink("..", scratch_path(TARGET)) == 0);
+    refuses_to(scratch_path(TARGET), ST_ERR_IO, 1);
+    CHECK(lstat(scratch_path(TARGET), &about) == 0 && S_ISLNK(about.st_mode));
+    scratch_remove(TARGET);
+    test_row = "a link in a circle";
+    CHECK(symlink(TARGET, scratch_path(TARGET)) == 0);
+    refuses_to(scratch_path(TARGET), ST_ERR_IO, 1);
+    scratch_remove(TARGET);
+    test_row = "the system's link to an open file";
+    target_begin();
+    fd = open(scratch_path(TARGET), O_WRONLY);
+    {
+        char path[64];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        if (lstat(path, &about) == 0) {
+            CHECK_STATUS(save(path, 1, &error), ST_ERR_IO);
+            CHECK(strstr(error.message, "not a regular file") != NULL);
+            snprintf(path, sizeof path, "/dev/fd/%d", fd);
+            CHECK_STATUS(save(path, 1, &error), ST_ERR_IO);
+            target_is_old();
+        } else {
+            SKIP("no /proc");
+        }
+    }
+    close(fd);
+    scratch_remove(TARGET);
 }
 
 /* the system's limit on file sizes: a write is short, then fails */
@@ -402,6 +536,139 @@ static void file_too_long(void) {
 }
 #endif
 
+/* saves a small model with ST_SAVE_DIRECT */
+static st_status save_direct(const char *path, const st_contents *contents, st_error *error) {
+    st_save_options options;
+    memset(&options, 0, sizeof options);
+    options.flags = ST_SAVE_DIRECT;
+    return st_save(path, contents, &options, error);
+}
+
+static int cancel(void *user, uint64_t done, uint64_t total) {
+    (void)user, (void)done, (void)total;
+    return 1;
+}
+
+/* ST_SAVE_DIRECT: no temporary file; the file stays the same file */
+static void direct(void) {
+    const st_contents *contents = CONTENTS(tensors, 1, NULL, 0);
+    const char *path = scratch_path(TARGET);
+    st_save_options options;
+    st_model *m;
+    st_writer *w;
+    st_error error;
+    test_row = "direct, no older file";
+    CHECK_STATUS(save_direct(path, contents, &error), ST_OK);
+    CHECK(file_is(path, golden, golden_bytes));
+    check_no_temporary();
+    test_row = "direct, over a longer file";
+    scratch_write(TARGET, X100("older "), 600);
+    CHECK_STATUS(save_direct(path, contents, &error), ST_OK);
+    CHECK(file_is(path, golden, golden_bytes));
+    test_row = "direct, over the file that is read";
+    CHECK_STATUS(st_open(&m, path, NULL, &error), ST_OK);
+    {
+        st_contents copy = st_contents_of(m);
+        CHECK_STATUS(save_direct(path, &copy, &error), ST_ERR_UNSUPPORTED);
+        CHECK(strstr(error.message, "read from this file") != NULL);
+        CHECK(file_is(path, golden, golden_bytes));
+        CHECK_STATUS(save_direct(scratch_path("second"), &copy, &error), ST_OK);
+        CHECK(file_is(scratch_path("second"), golden, golden_bytes));
+        scratch_remove("second");
+    }
+    st_close(m);
+    test_row = "direct, refused before anything is written";
+    scratch_write(TARGET, "older", 5);
+    CHECK_STATUS(save_direct(path, CONTENTS(tensors, 1, NULL, 1), &error), ST_ERR_ARGUMENT);
+    CHECK(file_is(path, "older", 5));
+    test_row = "direct, no such directory";
+    CHECK_STATUS(save_direct(scratch_path("nowhere/x"), contents, &error), ST_ERR_NOT_FOUND);
+    test_row = "direct, cancelled";
+    memset(&options, 0, sizeof options);
+    options.flags = ST_SAVE_DIRECT;
+    options.progress = cancel;
+    CHECK_STATUS(st_save(path, contents, &options, &error), ST_ERR_CANCELLED);
+    CHECK(strstr(error.message, "nothing was changed") == NULL);
+    CHECK(st_open(&m, path, NULL, &error) == ST_ERR_TRUNCATED);
+    test_row = "direct, streamed";
+    options.progress = NULL;
+    CHECK_STATUS(st_writer_open(&w, path, &options, &error), ST_OK);
+    CHECK_STATUS(st_writer_add(w, &tensors[0], &error), ST_OK);
+    CHECK_STATUS(st_writer_begin(w, &error), ST_OK);
+    CHECK_STATUS(st_writer_write_to(w, &tensors[0], "xy", 2, &error), ST_ERR_UNSUPPORTED);
+    CHECK_STATUS(st_writer_write(w, "xy", 2, &error), ST_OK);
+    CHECK_STATUS(st_writer_finish(w, &error), ST_OK);
+    st_writer_close(w);
+    CHECK(file_is(path, golden, golden_bytes));
+    test_row = "direct, left unfinished";
+    CHECK_STATUS(st_writer_open(&w, path, &options, &error), ST_OK);
+    CHECK_STATUS(st_writer_add(w, &tensors[0], &error), ST_OK);
+    CHECK_STATUS(st_writer_begin(w, &error), ST_OK);
+    CHECK_STATUS(st_writer_write(w, "x", 1, &error), ST_OK);
+    st_writer_close(w);
+    CHECK(st_open(&m, path, NULL, &error) == ST_ERR_TRUNCATED);
+    test_row = "direct, not for these calls";
+    CHECK_STATUS(st_edit_metadata(path, NULL, 0, &options, &error), ST_ERR_ARGUMENT);
+    CHECK_STR(error.subject, "ST_SAVE_DIRECT");
+    CHECK_STATUS(st_save_sharded(scratch_directory, contents, &options, &error), ST_ERR_ARGUMENT);
+    CHECK_STR(error.subject, "ST_SAVE_DIRECT");
+    check_no_temporary();
+    scratch_remove(TARGET);
+}
+
+#ifndef _WIN32
+static void direct_links(void) {
+    const st_contents *contents = CONTENTS(tensors, 1, NULL, 0);
+    struct stat before, about;
+    st_error error;
+    test_row = "direct, the same file";
+    target_begin();
+    CHECK(chmod(scratch_path(TARGET), 0640) == 0 && stat(scratch_path(TARGET), &before) == 0);
+    CHECK_STATUS(save_direct(scratch_path(TARGET), contents, &error), ST_OK);
+    CHECK(stat(scratch_path(TARGET), &about) == 0);
+    CHECK(about.st_ino == before.st_ino && about.st_mode == before.st_mode);
+    test_row = "direct, a file of two names";
+    target_begin();
+    CHECK(link(scratch_path(TARGET), scratch_path("second")) == 0);
+    CHECK_STATUS(save_direct(scratch_path(TARGET), contents, &error), ST_ERR_UNSUPPORTED);
+    target_is_old();
+    scratch_remove(TARGET);
+    test_row = "direct, a symbolic link";
+    CHECK(symlink("second", scratch_path(TARGET)) == 0);
+    CHECK_STATUS(save_direct(scratch_path(TARGET), contents, &error), ST_ERR_UNSUPPORTED);
+    CHECK(file_is(scratch_path("second"), OLD_TEXT, sizeof OLD_TEXT - 1));
+    CHECK(lstat(scratch_path(TARGET), &about) == 0 && S_ISLNK(about.st_mode));
+    scratch_remove(TARGET);
+    scratch_remove("second");
+}
+#else
+static void streams(void) {
+    st_error error;
+    int how;
+    test_row = "NUL";
+    for (how = 0; how < 4; how++) CHECK_STATUS(save("NUL", how, &error), ST_OK);
+    check_no_temporary();
+}
+#endif
+
+/* a writer whose first begin failed at one kind of file may begin at another */
+static void begun_again(void) {
+    st_writer *w;
+    st_error error;
+    test_row = "begun again";
+    CHECK(SCRATCH_MAKE(scratch_path(TARGET)) == 0);
+    CHECK_STATUS(st_writer_open(&w, scratch_path(TARGET), NULL, &error), ST_OK);
+    CHECK_STATUS(st_writer_add(w, &tensors[0], &error), ST_OK);
+    CHECK_STATUS(st_writer_begin(w, &error), ST_ERR_IO);
+    CHECK(SCRATCH_DROP(scratch_path(TARGET)) == 0);
+    CHECK_STATUS(st_writer_begin(w, &error), ST_OK);
+    CHECK_STATUS(st_writer_write(w, "xy", 2, &error), ST_OK);
+    CHECK_STATUS(st_writer_finish(w, &error), ST_OK);
+    st_writer_close(w);
+    CHECK(file_is(scratch_path(TARGET), golden, golden_bytes));
+    scratch_remove(TARGET);
+}
+
 int main(void) {
     scratch_begin("target");
     golden = golden_file(small_header, sizeof small_header - 1, 0, 0, "xy", 2, &golden_bytes);
@@ -410,12 +677,18 @@ int main(void) {
     long_names();
     temporaries_in_the_way();
     itself();
+    direct();
+    begun_again();
+    streams();
 #ifndef _WIN32
+    direct_links();
+    unkept_owner();
+    sharded_stream();
+    without_files();
     permissions();
     rights_of_others();
     permissions_under_way();
     target_links();
-    no_regular_files();
     file_too_long();
 #else
     SKIP("permissions and links are those of POSIX");

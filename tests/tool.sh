@@ -62,7 +62,7 @@ has "unknown command" err "did you mean check?"
 st --jsn
 code "unknown option of st" 2
 has "unknown option of st" err "unknown option --jsn"
-for c in ls check cat show diff; do
+for c in ls check hash cat show diff; do
     for flag in -h --help; do
         st $c $flag
         code "$c $flag" 0

@@ -60,8 +60,6 @@ assert [s['path'] for s in o['shards']] == ['two/$one', 'two/$two'] and o['shard
 assert [(t['name'], t['shard']) for t in o['tensors']] == [('a', 0), ('b', 0), ('c', 1), ('d.d', 1)], o"
 st meta two
 is "meta of two files is the first one's" "$(cat out)" "format: pt"
-fails "cannot edit metadata" meta two --set k=v
-fails "cannot edit metadata" meta "$json" --clear
 # a directory of several files is not called like one file, unless it is there already
 for command in copy shard "convert --dtype bf16"; do
     fails "omit .safetensors" $command two out.safetensors
@@ -73,6 +71,46 @@ code "copy into a directory called like a file" 0
 rm -rf out.safetensors
 st cat two dd
 has_line "a near name in another file" err 'two: the model has no tensor dd; did you mean d.d?'
+# a set without an index, beside a stale one, and incomplete
+mkdir set && cp two/$one two/$two set
+for path in set set/; do
+    st check --no-index $path
+    is "check --no-index $path" "$(cat out)" "$path: ok, 4 tensors, 17 bytes in 2 files"
+done
+index set/model.safetensors.index.json '' a=$one gone=$two
+fails "--no-index opens the set" ls set
+fails "does not contain it" ls set
+st ls --partial set
+code "ls --partial of an index with one tensor too many" 0
+has_line "ls --partial" out 'total  *4 tensors.*'
+st merge --no-index set merged.safetensors
+code "merge --no-index" 0
+st cat merged.safetensors d.d
+is "merge --no-index: a tensor" "$(cat out)" dd
+rm set/$two
+fails "shard does not exist (--partial opens the others)" ls --no-index set
+st check --partial --no-index set
+is "check --partial --no-index" "$(cat out)" "set: ok, 2 tensors, 11 bytes in 2 files"
+rm -r set merged.safetensors
+# a tensor in two shards
+sharded copies && written copies/over.safetensors "{$b:[0,3]}}" BBB
+index copies/model.safetensors.index.json '' a=$one b=over.safetensors c=$two d.d=$two
+fails "tensor is in two shards (--index-decides chooses by the index)" ls copies
+st cat --index-decides copies b
+is "cat --index-decides" "$(cat out)" BBB
+st ls --json --index-decides copies
+python "ls --json --index-decides" "
+assert [t['name'] for t in o['tensors']] == ['a', 'c', 'd.d', 'b'], o"
+# variants
+mkdir variants && cp single variants/x.safetensors && cp single variants/x.fp16.safetensors
+fails "choose one" ls variants
+fails "x.fp16.safetensors" ls variants
+st check --variant fp16 variants
+is "check --variant" "$(cat out)" "variants: ok, 4 tensors, 17 bytes"
+fails "found no .safetensors file" ls --variant=bf16 variants
+rm -r copies variants
+# options for opening belong to commands that open models
+refused "unknown option --partial" pack --partial out.safetensors a=U8::single
 mkdir plain && cp single plain/model.safetensors
 st check plain
 is "a directory with one file" "$(cat out)" "plain: ok, 4 tensors, 17 bytes"
@@ -114,7 +152,7 @@ bad() {
 sharded broken && rm broken/$two
 bad "a shard that is missing" ST_ERR_SHARD $two
 sharded broken && rm broken/model.safetensors.index.json
-bad "an index that is missing" ST_ERR_SHARD "found 2 .safetensors files, but no index"
+bad "an index that is missing" ST_ERR_SHARD "found no index for a complete set of shards (--no-index opens it)"
 sharded broken && rm broken/model.safetensors.index.json broken/$two
 bad "an index and a shard that are missing" ST_ERR_SHARD "found no index for the shard"
 each=shard
@@ -173,6 +211,20 @@ done
 st ls hub:gpt@v1.0
 code "ls of the hub's cache" 0
 has_line "ls of the hub's cache" out 'a  *F32 .*'
+# a file, an index and a directory inside a repository
+mkdir hub/models--owner--name/snapshots/$commit/vae
+cp single hub/models--owner--name/snapshots/$commit/vae/d.safetensors
+for given in hub:owner/name:vae hub:owner/name@main:vae/d.safetensors hf://owner/name/vae hf://owner/name@$commit/vae \
+    hub:owner/name@$commit:vae; do
+    st check $given
+    is "check $given" "$(cat out)" "$given: ok, 4 tensors, 17 bytes"
+done
+for given in hub:owner/name:../../x hub:owner/name:/etc hub:owner/name:vae/../.. hf://owner/name/../x hub:owner/name:; do
+    fails "ST_ERR_PATH" ls $given
+done
+fails "no such file" ls hub:owner/name:none.json
+fails "is opened as hub:owner/name" ls hub/models--owner--name
+rm -r hub/models--owner--name/snapshots/$commit/vae
 st meta hub:gpt@v1.0
 is "meta of the hub's cache" "$(cat out)" "format: pt"
 quiet copy hub:gpt@v1.0 out.st
@@ -185,7 +237,7 @@ for given in none owner/none owner/name@v2 gpt; do
     code "cat hub:$given" 1
     has "cat hub:$given" err "hub:$given: ST_ERR_NOT_FOUND: "
 done
-for given in '' @ @x ../name owner/../name a/b/c owner/name@../x owner/name@ 'x:y' 'owner\name'; do
+for given in '' @ @x ../name owner/../name a/b/c owner/name@../x owner/name@ 'owner\name'; do
     st check "hub:$given"
     code "check hub:$given" 1
     has "check hub:$given" out "hub:$given: ST_ERR_PATH: "

@@ -264,7 +264,9 @@ quiet convert floats converted --dtype bf16
 st cat converted w
 is "convert: the bytes" "$(hex out)" " 80 3f 00 40 "
 model beyond '{"w":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}' '\377\377\177\177\377\377\177\377\0\0\300\177'
-quiet convert beyond converted --dtype f16
+st convert beyond converted --dtype f16
+code "beyond the range" 0
+is "beyond the range" "$(cat err)" "st convert: 2 saturated, 0 underflowed to zero, 0 became NaN"
 st cat converted w
 is "beyond the range" "$(hex out)" " 00 7c 00 fc 00 7e "
 fine convert floats converted --dtype bf16 --rename 'w=v' --only w --json
@@ -319,8 +321,15 @@ refused "unknown dtype f33; did you mean F32" convert floats old --dtype f33
 refused "unknown dtype " convert floats old --dtype ''
 long_dtype=float_with_a_name_that_is_longer_than_any
 refused "unknown dtype $long_dtype" convert floats old --dtype $long_dtype
-for other in float32=F32 Float32=F32 bfloat16=BF16 half=F16 double=F64 f8=F8_E4M3 float8_e5m2=F8_E5M2 int64=I64 uint8=U8 fp16=F16; do
-    refused "unknown dtype ${other%=*}; did you mean ${other#*=}?" convert floats old --dtype ${other%=*}
+# the names of other libraries
+for other in float32=F32 Float32=F32 FLOAT=F32 bfloat16=BF16 float16=F16 half=F16 fp16=F16 double=F64 f8=F8_E4M3 fp8=F8_E4M3 \
+    float8_e4m3fn=F8_E4M3 float8_e5m2=F8_E5M2 float8_e4m3fnuz=F8_E4M3FNUZ int8=I8 int64=I64 uint8=U8 bool=BOOL; do
+    quiet convert floats converted --dtype ${other%=*} --only x
+    st ls converted
+    has_line "--dtype $other" out "x  *${other#*=}  *\[2\] .*"
+done
+for unwritable in fp4 complex64 float8_e8m0fnu; do
+    refused "conversion is not supported to" convert floats old --dtype $unwritable
 done
 for dtype in F4 f6_e2m3 F6_E3M2 F8_E8M0 C64; do
     refused "conversion is not supported to" convert floats old --dtype $dtype

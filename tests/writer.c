@@ -874,6 +874,121 @@ static void no_bytes(void) {
     scratch_remove(TARGET);
 }
 
+typedef struct filler { /* what fill is asked for */
+    const st_tensor *tensor;
+    uint64_t next; /* where the next range must begin */
+    size_t calls, wrong;
+} filler;
+
+/* returns the bytes of one element, or of 4 elements of 4 or 6 bits */
+static size_t element_bytes(st_dtype dtype) {
+    const unsigned bits = st_dtype_bits(dtype);
+    return bits == 0 ? 1 : bits % 8 == 0 ? bits / 8 : bits / 2;
+}
+
+/* the byte at `offset` of a tensor: 7 times the number of its element, plus its position in the element */
+static unsigned char made_byte(uint64_t offset, size_t unit) {
+    return (unsigned char)(offset / unit * 7 + offset % unit);
+}
+
+/* makes whole elements only, as a loop over elements does, and counts requests that such a loop does not expect */
+static int fill_elements(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n) {
+    filler *f = (filler *)user;
+    const size_t unit = element_bytes(tensor->dtype), alignment = tensor->dtype == ST_DTYPE_C64 ? 4
+                                                                  : unit % 3                    ? unit
+                                                                                                : 1;
+    const uint64_t all = tensor_bytes(tensor);
+    unsigned char *to = (unsigned char *)dst;
+    const size_t whole = offset + n == all ? n : n / unit * unit;
+    size_t i;
+    if (tensor != f->tensor) f->next = 0;
+    f->tensor = tensor;
+    f->calls++;
+    f->wrong += offset != f->next || n == 0 || n > all - offset || offset % unit != 0 || n != whole;
+    f->wrong += st_dtype_bits(tensor->dtype) >= 8 && (uintptr_t)dst % alignment != 0;
+    f->next = offset + n;
+    memset(dst, '#', n);
+    for (i = 0; i < whole; i++) to[i] = made_byte(offset + i, unit);
+    return 0;
+}
+
+static int append(void *user, const void *bytes, size_t n) {
+    text_add((growing *)user, (const char *)bytes, n);
+    return 0;
+}
+
+/* saves tensors that fill makes, after a tensor of another size and a header of another length */
+static void fill_after(const st_tensor *neighbour, st_dtype dtype, size_t note_bytes, unsigned flags, void *work,
+                       size_t work_bytes) {
+    static const uint64_t few[1] = {3}, groups[1] = {1028}, many_elements[2] = {4, 1500};
+    static const char *const names[] = {"a", "b", "c", "d"};
+    const uint64_t *const small = st_dtype_bits(dtype) % 8 ? groups : few;
+    growing got = {NULL, 0, 0};
+    const st_sink sink = {&got, append};
+    filler f = {NULL, 0, 0, 0};
+    char note[2000];
+    const st_pair pair = {"note", note, 0, 0};
+    st_open_options lax;
+    st_save_options o;
+    st_tensor t[4];
+    st_error error;
+    st_model *m;
+    size_t i, at;
+    memset(&lax, 0, sizeof lax);
+    memset(&o, 0, sizeof o);
+    memset(note, 'x', sizeof note);
+    note[note_bytes] = 0;
+    t[0] = *neighbour;
+    t[1] = st_tensor_of(names[1], dtype, 1, small, NULL);
+    t[2] = st_tensor_of(names[2], dtype, 2, many_elements, NULL);
+    t[3] = st_tensor_of(names[3], dtype, 1, small, NULL);
+    for (i = 1; dtype == ST_DTYPE_UNKNOWN && i < 4; i++) t[i].dtype_name = "X", t[i].bytes = i == 2 ? 5000 : 5;
+    o.fill = fill_elements;
+    o.user = &f;
+    o.sink = &sink;
+    o.flags = flags;
+    o.work.data = work;
+    o.work.bytes = work_bytes;
+    lax.flags = ST_OPEN_UNKNOWN_DTYPES;
+    CHECK_STATUS(st_save(NULL, CONTENTS(t, 4, &pair, 1), &o, &error), ST_OK);
+    CHECK_EQ(f.wrong, 0);
+    CHECK(f.calls >= 3);
+    CHECK_STATUS(st_open_memory(&m, got.at, got.n, &lax, &error), ST_OK);
+    for (i = 1; m != NULL && i < 4; i++) {
+        const st_tensor *made = st_find(m, names[i]);
+        size_t wrong = 0;
+        for (at = 0; at < made->bytes; at++) {
+            wrong += ((const unsigned char *)made->data)[at] != made_byte(at, element_bytes(dtype));
+        }
+        CHECK_EQ(wrong, 0);
+    }
+    st_close(m);
+    free(got.at);
+}
+
+/* fill gets whole elements in aligned memory, whatever lies before the tensor and however large the buffer is */
+static void fill_gets_elements(void) {
+    static const size_t works[] = {0, 2500, 2501, 2503, 4096, 5555, 20000};
+    static const uint64_t odd[] = {1, 3, 7};
+    static uint64_t work[2502];
+    unsigned dtype;
+    size_t i, w, pass;
+    for (dtype = 0; dtype <= ST_DTYPE_U64; dtype++) {
+        test_row = st_dtype_name((st_dtype)dtype);
+        for (i = 0; i < 4; i++) { /* bytes in memory, or an element that fill makes */
+            const st_tensor neighbour = i < 3 ? st_tensor_of("a", ST_DTYPE_U8, 1, &odd[i], "0123456")
+                                              : st_tensor_of("a", ST_DTYPE_BF16, 1, odd, NULL);
+            for (w = 0; w < sizeof works / sizeof *works; w++) {
+                for (pass = 0; pass < 4; pass++) {
+                    fill_after(&neighbour, (st_dtype)dtype, pass * 611, pass % 2 ? ST_SAVE_KEEP_ORDER : 0,
+                               works[w] > 0 ? (char *)work + pass : NULL, works[w]);
+                }
+            }
+        }
+    }
+    test_row = "";
+}
+
 static void fill_fails(void) { /* faults/writing.c makes each call fail */
     const st_tensor tensors[] = {TENSOR("t", U8, letters, 16)};
     const saving s = {"fill fails", tensors, 1, NULL, 0, 0, 0, 0};
@@ -1138,6 +1253,7 @@ int main(void) {
     too_many_or_too_long();
     most_data();
     no_bytes();
+    fill_gets_elements();
     fill_fails();
     from_models();
     work_anywhere();

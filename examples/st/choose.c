@@ -53,8 +53,7 @@ int report_unmatched(const st_model *model, const char *path, const char *text, 
     return EXIT_FAILED;
 }
 
-/* Reports the first glob that matched no tensor: it is most likely a mistake, so nothing is written. */
-static int check_globs_used(const globs *g, const st_model *model, const char *path) {
+int check_globs_used(const globs *g, const st_model *model, const char *path) {
     int k = 0;
     while (k < g->count && g->used[k]) k++;
     return k == g->count ? EXIT_FINE : report_unmatched(model, path, "no tensor matches", g->texts[k]);
@@ -87,7 +86,8 @@ int choose(choice *c, const st_model *model, const char *path) {
 
 /* ---- options ------------------------------------------------------------------------------------------------ */
 
-static int allocate_globs(globs *g, size_t capacity) {
+int allocate_globs(globs *g, int argc) {
+    const size_t capacity = (size_t)argc + 1;
     g->texts = (const char **)calloc(capacity, sizeof *g->texts);
     g->used = (char *)calloc(capacity, 1);
     return g->texts && g->used;
@@ -99,10 +99,10 @@ int choice_begin(choice *c, const char *command, int argc) {
     c->command = command;
     c->renames = (const char **)calloc(capacity, sizeof *c->renames);
     c->rename_files = (const char **)calloc(capacity, sizeof *c->rename_files);
-    return c->renames && c->rename_files && allocate_globs(&c->only, capacity) && allocate_globs(&c->except, capacity);
+    return c->renames && c->rename_files && allocate_globs(&c->only, argc) && allocate_globs(&c->except, argc);
 }
 
-static void free_globs(globs *g) {
+void free_globs(globs *g) {
     free(g->texts);
     free(g->used);
 }

@@ -1,17 +1,22 @@
 /* convert.c: copies a model and converts its numbers. */
 #include "st.h"
+#include <stdlib.h>
 #include <string.h>
+
+enum { FATE_KEPT, FATE_CONVERTED, FATE_LEFT_OUT };
 
 typedef struct conversion {
     const char *given; /* the value of --dtype */
     st_dtype to;
+    int no_scales;
     transfer *transfer;
+    scales scales;
+    unsigned char *fates; /* of the tensors of the model */
+    uint64_t applied;     /* scales */
+    uint64_t left_out;    /* tensors */
+    losses lost;
     st_error read_error; /* status ST_OK: none */
 } conversion;
-
-static int is_float(st_dtype dtype) {
-    return *st_dtype_name(dtype) == 'F' || dtype == ST_DTYPE_BF16;
-}
 
 /* ---- making the data ---------------------------------------------------------------------------------------- */
 
@@ -31,37 +36,59 @@ static const st_tensor *source_of(const st_model *model, const st_tensor *t) {
     return &model->tensors[low];
 }
 
-/* Writes bytes [offset, offset + n) of the converted tensor to dst. They can begin and end within an element. */
-static st_status convert_bytes(const conversion *c, const st_tensor *source, const st_tensor *t, uint64_t offset,
-                               unsigned char *dst, size_t n, st_error *error) {
-    enum { ELEMENTS = 1 << 15 };
-    static uint64_t values[ELEMENTS]; /* an element has at most 8 bytes */
-    static unsigned char stored[sizeof values];
-    const size_t width = st_dtype_bits(t->dtype) / 8;
+/* Whether every number of one dtype is a number of the other, apart from rounding. */
+static int loses_nothing(st_dtype from, st_dtype to) {
+    double above, most;
+    safe_factors(range_of(from), range_of(to), &above, &most);
+    return 1 > above && 1 <= most;
+}
+
+/* Converts the elements [first, first + n) of a tensor of IN to t's dtype, in the file's byte order. */
+static st_status convert_elements(conversion *c, const st_tensor *source, const st_tensor *t, uint64_t first,
+                                  unsigned char *dst, size_t n, st_error *error) {
+    enum { ELEMENTS = 1 << 16 };
+    static union {
+        float f32[ELEMENTS];
+        double f64[ELEMENTS];
+        unsigned char bytes[ELEMENTS * 8]; /* an element has at most 8 bytes */
+    } numbers;
+    const st_model *model = c->transfer->model;
+    const st_dtype to = t->dtype;
+    const int has_scale = scale_of(&c->scales, source) != NULL;
+    const st_dtype as = has_scale                           ? (to == ST_DTYPE_F64 ? ST_DTYPE_F64 : ST_DTYPE_F32)
+                        : loses_nothing(source->dtype, to)  ? to
+                        : st_dtype_bits(source->dtype) < 16 ? ST_DTYPE_F32
+                                                            : source->dtype;
+    const int is_direct = as == to && !has_scale;
     while (n) {
-        const uint64_t first = offset / width;
-        const size_t skipped = (size_t)(offset % width);
-        const uint64_t rest = source->elements - first;
-        size_t count = rest < ELEMENTS ? (size_t)rest : ELEMENTS, copied;
-        if (count > (n + skipped + width - 1) / width) count = (n + skipped + width - 1) / width;
-        if (read_numbers(c->transfer->model, source, first, count, t->dtype, values, error) != ST_OK)
+        const size_t count = n < ELEMENTS ? n : (size_t)ELEMENTS;
+        if (read_numbers(model, source, first, count, as, is_direct ? dst : numbers.bytes, error) != ST_OK)
             return error->status;
-        put_little_endian(stored, values, count, t->dtype);
-        copied = count * width - skipped;
-        if (copied > n) copied = n;
-        memcpy(dst, stored + skipped, copied);
-        offset += copied, dst += copied, n -= copied;
+        if (has_scale && scales_apply(&c->scales, source, first, count, as, &numbers, to, &c->lost, error) != ST_OK)
+            return error->status;
+        if (!is_direct) {
+            if (!has_scale) count_losses(&c->lost, to, as, numbers.bytes, count);
+            if (st_convert(to, dst, as, numbers.bytes, count) != ST_OK) return ST_ERR_UNSUPPORTED; /* never */
+        }
+        put_little_endian(dst, dst, count, to);
+        first += count, n -= count, dst += count * (st_dtype_bits(to) / 8);
     }
     return ST_OK;
 }
 
+/* offset and n are multiples of the element's size. */
 static int fill(void *user, const st_tensor *t, uint64_t offset, void *dst, size_t n) {
     conversion *c = (conversion *)user;
     const st_model *model = c->transfer->model;
     const st_tensor *source = source_of(model, t);
     st_error error;
-    st_status status = source->dtype == t->dtype ? st_read(model, source, offset, dst, n, &error)
-                                                 : convert_bytes(c, source, t, offset, (unsigned char *)dst, n, &error);
+    st_status status;
+    if (source->dtype == t->dtype) {
+        status = st_read(model, source, offset, dst, n, &error);
+    } else {
+        const size_t width = st_dtype_bits(t->dtype) / 8;
+        status = convert_elements(c, source, t, offset / width, (unsigned char *)dst, n / width, &error);
+    }
     if (status == ST_OK) return 0;
     c->read_error = error;
     return 1;
@@ -71,7 +98,7 @@ static int show_progress(void *user, uint64_t done, uint64_t total) {
     return progress_step(&((conversion *)user)->transfer->saving.bar, done, total);
 }
 
-/* ---- the command ------------------------------------------------------------------------------------------ */
+/* ---- which tensors ------------------------------------------------------------------------------------------ */
 
 static st_status conversion_error(st_status status, const st_tensor *t, st_dtype to, const char *reason,
                                   st_error *error) {
@@ -81,35 +108,98 @@ static st_status conversion_error(st_status status, const st_tensor *t, st_dtype
     return set_error(error, status, message);
 }
 
-/* Sets the new dtype and size of the chosen tensors. choice.tensors has all tensors, in the order of the model. */
-static st_status convert_tensors(transfer *t, st_dtype to, st_error *error) {
-    const unsigned width = st_dtype_bits(to) / 8;
-    uint64_t total = t->model->bytes;
+/* Whether the command line asks to convert that tensor of IN. Scales are looked at after that. */
+static int is_converted(const conversion *c, const st_tensor *t) {
+    const choice *chosen = &c->transfer->choice;
+    if (!is_chosen(chosen, t) || t->dtype == c->to) return 0; /* is_chosen first: it marks the globs that match */
+    return chosen->only.count > 0 || is_float(t->dtype) || scale_of(&c->scales, t) != NULL;
+}
+
+/* Decides which tensors are converted and which are left out. A scale is left out if it is applied; if its weight stays
+ * as it is, so does the scale, unless --only names it. */
+static st_status set_fates(conversion *c, st_error *error) {
+    const st_model *m = c->transfer->model;
+    const int keeps_parts = c->transfer->choice.only.count == 0;
+    uint64_t kept_scales = 0;
     size_t i;
-    for (i = 0; i < t->choice.count; i++) {
-        st_tensor *tensor = &t->choice.tensors[i];
-        if (!is_chosen(&t->choice, &t->model->tensors[i])) continue;
-        if (t->choice.only.count == 0 && !is_float(tensor->dtype)) continue;
-        if (tensor->dtype == to) continue;
-        if (st_convert(to, NULL, tensor->dtype, NULL, 0) != ST_OK) {
-            return conversion_error(ST_ERR_UNSUPPORTED, tensor, to, "", error);
+    for (i = 0; i < m->count; i++) {
+        const st_tensor *t = &m->tensors[i], *scale = scale_of(&c->scales, t);
+        c->fates[i] = is_converted(c, t) ? FATE_CONVERTED : FATE_KEPT;
+        if (scale && c->fates[i] == FATE_KEPT) kept_scales++;
+        if (!scale || c->fates[i] == FATE_KEPT) continue;
+        c->applied++;
+        if (scales_check(&c->scales, t, error) != ST_OK) return error->status;
+    }
+    for (i = 0; i < m->count; i++) {
+        const st_tensor *t = &m->tensors[i], *weight = weight_of(&c->scales, t);
+        const int is_marker = (c->applied || kept_scales) && is_scaled_marker(t);
+        if (weight ? c->fates[weight - m->tensors] == FATE_CONVERTED : is_marker && !kept_scales) {
+            c->fates[i] = FATE_LEFT_OUT;
+            c->left_out++;
+        } else if ((weight || is_marker) && keeps_parts) {
+            c->fates[i] = FATE_KEPT;
+        }
+    }
+    return ST_OK;
+}
+
+/* Sets the new dtype and size of the tensors to convert. choice.tensors has all tensors, in the order of the model. */
+static st_status set_dtypes(conversion *c, st_error *error) {
+    const unsigned width = st_dtype_bits(c->to) / 8;
+    uint64_t total = c->transfer->model->bytes;
+    size_t i;
+    for (i = 0; i < c->transfer->choice.count; i++) {
+        st_tensor *tensor = &c->transfer->choice.tensors[i];
+        if (c->fates[i] != FATE_CONVERTED) continue;
+        if (st_convert(c->to, NULL, tensor->dtype, NULL, 0) != ST_OK) {
+            return conversion_error(ST_ERR_UNSUPPORTED, tensor, c->to, "", error);
         }
         if (tensor->elements > (UINT64_MAX - total) / width) {
-            return conversion_error(ST_ERR_OVERFLOW, tensor, to, ": the size would exceed 64 bits", error);
+            return conversion_error(ST_ERR_OVERFLOW, tensor, c->to, ": the size would exceed 64 bits", error);
         }
-        tensor->dtype = to;
-        tensor->dtype_name = st_dtype_name(to);
+        tensor->dtype = c->to;
+        tensor->dtype_name = st_dtype_name(c->to);
         tensor->bytes = tensor->elements * width;
         total += tensor->bytes;
     }
     return ST_OK;
 }
 
+static void leave_out(conversion *c) {
+    choice *chosen = &c->transfer->choice;
+    size_t i, kept = 0;
+    for (i = 0; i < chosen->count; i++) {
+        char *name = chosen->names[i];
+        chosen->names[i] = NULL;
+        if (c->fates[i] == FATE_LEFT_OUT) {
+            free(name);
+            continue;
+        }
+        chosen->names[kept] = name;
+        chosen->sources[kept] = chosen->sources[i];
+        chosen->tensors[kept++] = chosen->tensors[i];
+    }
+    chosen->count = kept;
+}
+
+static st_status decide_tensors(transfer *t, st_error *error) {
+    conversion *c = (conversion *)t->user;
+    const st_model *model = t->model;
+    st_status status;
+    c->transfer = t;
+    c->fates = (unsigned char *)calloc(model->count + 1, 1);
+    if (!c->fates || (!c->no_scales && !scales_find(&c->scales, model))) {
+        return set_error(error, ST_ERR_MEMORY, "out of memory");
+    }
+    status = set_fates(c, error);
+    if (status == ST_OK) status = set_dtypes(c, error);
+    if (status == ST_OK) leave_out(c);
+    return status;
+}
+
 static st_status write_converted(transfer *t, st_error *error) {
     conversion *c = (conversion *)t->user;
-    st_status status = convert_tensors(t, c->to, error);
-    if (status != ST_OK) return status;
-    c->transfer = t;
+    st_status status;
     t->saving.options.fill = fill;
     t->saving.options.progress = show_progress;
     t->saving.options.user = c;
@@ -117,6 +207,43 @@ static st_status write_converted(transfer *t, st_error *error) {
     if (status != ST_OK && c->read_error.status != ST_OK) *error = c->read_error;
     return status == ST_OK ? ST_OK : error->status;
 }
+
+/* ---- what it says about the numbers -------------------------------------------------------------------------- */
+
+static void put_count(uint64_t number, const char *singular, const char *plural) {
+    put_number(stderr, number);
+    fputs(number == 1 ? singular : plural, stderr);
+}
+
+/* Writes "st convert: 3 saturated, 12 underflowed to zero, 1 became NaN". */
+static void put_losses(const losses *lost) {
+    begin_message("convert");
+    put_number(stderr, lost->saturated);
+    fputs(" saturated, ", stderr);
+    put_number(stderr, lost->underflowed);
+    fputs(" underflowed to zero, ", stderr);
+    put_number(stderr, lost->became_nan);
+    fputs(" became NaN\n", stderr);
+}
+
+static void report_numbers(transfer *t) {
+    conversion *c = (conversion *)t->user;
+    const named_count counts[] = {{"scales", c->applied},
+                                  {"saturated", c->lost.saturated},
+                                  {"underflowed", c->lost.underflowed},
+                                  {"became_nan", c->lost.became_nan}};
+    memcpy(t->counts, counts, sizeof counts);
+    t->count_count = sizeof counts / sizeof *counts;
+    if (c->applied) {
+        begin_message("convert");
+        fputs("applied ", stderr);
+        put_count(c->applied, " scale and left out ", " scales and left out ");
+        put_count(c->left_out, " tensor of the quantization\n", " tensors of the quantization\n");
+    }
+    if (c->lost.saturated || c->lost.underflowed || c->lost.became_nan) put_losses(&c->lost);
+}
+
+/* ---- the command line ----------------------------------------------------------------------------------------- */
 
 static int read_dtype(transfer *t) {
     conversion *c = (conversion *)t->user;
@@ -131,14 +258,19 @@ static int read_dtype(transfer *t) {
 }
 
 int command_convert(int argc, char **argv) {
-    conversion c;
-    const option options[] = {{"--dtype", NULL, &c.given}};
+    static conversion c; /* static: the scales in it are large for a stack */
+    const option options[] = {{"--dtype", NULL, &c.given}, {"--no-scales", &c.no_scales, NULL}};
     transfer t;
-    memset(&c, 0, sizeof c);
+    int code;
     memset(&t, 0, sizeof t);
     t.user = &c;
     t.keeps_all = 1;
     t.prepare = read_dtype;
+    t.decide = decide_tensors;
     t.write = write_converted;
-    return transfer_run(&t, "convert", options, 1, argc, argv);
+    t.report = report_numbers;
+    code = transfer_run(&t, "convert", options, sizeof options / sizeof *options, argc, argv);
+    scales_end(&c.scales);
+    free(c.fates);
+    return code;
 }

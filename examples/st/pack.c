@@ -84,20 +84,9 @@ static FILE *open_source(pack *p, const source *s) {
     return NULL;
 }
 
-/* Writes "FILE: has 7 bytes, but NAME needs 6 (U8 [2,3])". */
 static int wrong_size(pack *p, const source *s, const char *verb, uint64_t bytes) {
     progress_end(&p->saving.bar);
-    put_source(s);
-    fprintf(stderr, ": %s ", verb);
-    put_number(stderr, bytes);
-    fputs(bytes == 1 ? " byte, but " : " bytes, but ", stderr);
-    put_text(stderr, s->tensor.name, s->tensor.name_bytes);
-    fputs(" needs ", stderr);
-    put_number(stderr, s->tensor.bytes);
-    fprintf(stderr, " (%s ", st_dtype_name(s->tensor.dtype));
-    put_shape(stderr, &s->tensor);
-    fputs(")\n", stderr);
-    return EXIT_FAILED;
+    return report_size(s->file, verb, bytes, &s->tensor, s->tensor.bytes);
 }
 
 /* Checks the length before anything is written, if the system knows it. */
@@ -198,11 +187,13 @@ static int write_model(pack *p, const char *out) {
 }
 
 static int pack_model(pack *p, const char *out) {
+    const char *path = out;
     st_error error;
     int code = saving_begin(&p->saving, out);
     if (code != EXIT_FINE) return code;
     p->saving.options.progress = NULL; /* copy_bytes reports it */
-    if (st_writer_open(&p->writer, out, &p->saving.options, &error) != ST_OK)
+    if (saving_open(&p->saving, &path, &error) != ST_OK ||
+        st_writer_open(&p->writer, path, &p->saving.options, &error) != ST_OK)
         return saving_end(&p->saving, out, &error);
     code = write_model(p, out);
     st_writer_close(p->writer);
@@ -215,7 +206,8 @@ static int pack_model(pack *p, const char *out) {
 static int run_pack(pack *p, int argc, char **argv) {
     const option options[] = {{"--meta", &p->pair_count, p->pairs},    {"--keep-order", &p->saving.keep_order, NULL},
                               {"--align", NULL, &p->saving.align},     {"--slack", NULL, &p->saving.slack},
-                              {"--no-sync", &p->saving.no_sync, NULL}, {"--json", &p->saving.json, NULL}};
+                              {"--no-sync", &p->saving.no_sync, NULL}, {"--direct", &p->saving.direct, NULL},
+                              {"--json", &p->saving.json, NULL}};
     int k, code, words = parse_options("pack", options, sizeof options / sizeof *options, argc, argv);
     if (words < 0) return EXIT_USAGE;
     if (words < 2) {

@@ -679,6 +679,18 @@ static open_file *oldest_slot(pieces *p) {
     return oldest;
 }
 
+/* Closes the file that was read longest ago. Returns 0 if none is open. */
+static int close_oldest(pieces *p) {
+    open_file *oldest = NULL;
+    int i;
+    for (i = 0; i < MAX_OPEN; i++) {
+        open_file *slot = &p->open_files[i];
+        if (slot->file && (!oldest || slot->last_use < oldest->last_use)) oldest = slot;
+    }
+    if (oldest) close_slot(p, oldest);
+    return oldest != NULL;
+}
+
 static int fail_read(const piece_file *f, const char *text, int code, st_error *error) {
     char message[3 * MESSAGE]; /* set_error shortens it */
     snprintf(message, sizeof message, "%.120s: %s%s%.80s", f->name, text, code > 0 ? ": " : "",
@@ -695,7 +707,8 @@ static FILE *use_file(pieces *p, size_t number, int *code, st_error *error) {
     slot->last_use = ++p->clock;
     if (f->slot) return slot->file;
     close_slot(p, slot);
-    slot->file = system_open(f->path);
+    do slot->file = system_open(f->path);
+    while (!slot->file && (errno == EMFILE || errno == ENFILE) && close_oldest(p));
     if (!slot->file) {
         *code = fail_read(f, "cannot open", errno ? errno : EIO, error);
         return NULL;
@@ -711,22 +724,13 @@ static FILE *use_file(pieces *p, size_t number, int *code, st_error *error) {
     return slot->file;
 }
 
-/* Reads bytes [offset, offset + n) of a file. Signals that are watched can end a read early. */
+/* Reads bytes [offset, offset + n) of a file. */
 static int read_bytes(pieces *p, size_t number, uint64_t offset, unsigned char *dst, size_t n, st_error *error) {
     int code = 0;
     FILE *file = use_file(p, number, &code, error);
-    while (file && n) {
-        size_t got = 0;
-        errno = 0;
-        if (system_seek(file, offset)) got = system_read(file, dst, n);
-        if (got == 0 && !feof(file) && errno == EINTR && !system_interrupted()) {
-            clearerr(file);
-            continue;
-        }
-        if (got == 0) return fail_read(&p->files[number], "cannot read", feof(file) ? 0 : errno ? errno : EIO, error);
-        offset += got, dst += got, n -= got;
-    }
-    return code;
+    errno = 0;
+    if (!file || system_read_at(file, offset, dst, n)) return code;
+    return fail_read(&p->files[number], "cannot read", feof(file) ? 0 : errno ? errno : EIO, error);
 }
 
 /* where a piece begins in a dimension that is walked, and how far it goes; the last one counts bytes */

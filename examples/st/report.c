@@ -45,6 +45,33 @@ static const char *sentence_of(const st_error *error, const char *path) {
     return message + begin;
 }
 
+void strip_path(st_error *error, const char *path) {
+    const char *sentence = sentence_of(error, path);
+    memmove(error->message, sentence, strlen(sentence) + 1);
+}
+
+/* Writes a message of the library with the names of flags and calls as the command line has them. */
+static void put_words(FILE *to, const char *text, size_t bytes) {
+    static const char *const words[][2] = {{"ST_OPEN_NO_INDEX", "--no-index"},
+                                           {"ST_OPEN_PARTIAL", "--partial"},
+                                           {"ST_OPEN_INDEX_DECIDES", "--index-decides"},
+                                           {"ST_SAVE_DIRECT", "--direct"},
+                                           {"with st_open_hub as ", "as hub:"}};
+    size_t i, begin = 0, w, n;
+    for (i = 0; i < bytes; i++) {
+        for (w = 0; w < sizeof words / sizeof *words; w++) {
+            n = strlen(words[w][0]);
+            if (n > bytes - i || memcmp(text + i, words[w][0], n) != 0) continue;
+            put_text(to, text + begin, i - begin);
+            fputs(words[w][1], to);
+            begin = i + n;
+            i = begin - 1;
+            break;
+        }
+    }
+    put_text(to, text + begin, bytes - begin);
+}
+
 /* Writes the sentence. A system error that the library gives as a number is written in the system's words. */
 static void put_sentence(FILE *to, const char *text, int sys) {
     char buffer[256], number[48];
@@ -52,10 +79,10 @@ static void put_sentence(FILE *to, const char *text, int sys) {
     const char *words = sys > 0 ? system_error_text(sys, buffer, sizeof buffer) : "";
     tail = (size_t)snprintf(number, sizeof number, " (system error %d)", sys);
     if (!*words || bytes < tail || strcmp(text + bytes - tail, number) != 0) {
-        put_text(to, text, bytes);
+        put_words(to, text, bytes);
         return;
     }
-    put_text(to, text, bytes - tail);
+    put_words(to, text, bytes - tail);
     fputs(" (", to);
     put_string(to, words);
     putc(')', to);
@@ -100,9 +127,93 @@ void begin_error_json(FILE *to, const char *path, const st_error *error) {
     put_json(to, e->message, strlen(e->message));
 }
 
+enum { SHOWN_NAME = 200, FAULT_BYTES = 300 };
+
+/* Writes an entry of the list, without the end of the line. */
+static void put_fault(FILE *to, const file_fault *f, int mends) {
+    char message[FAULT_BYTES];
+    fault_message(f, message, sizeof message);
+    if (f->position != UINT64_MAX) {
+        fputs("byte ", to);
+        put_number(to, f->position);
+        fputs(": ", to);
+    }
+    if (f->name) {
+        putc('"', to);
+        put_shortened(to, f->name, f->name_bytes, SHOWN_NAME);
+        fputs("\": ", to);
+    }
+    put_string(to, message);
+    if (mends) fprintf(to, ": %s", f->mend);
+}
+
+void put_faults(FILE *to, const lenient *l, const char *before, int mends) {
+    size_t i;
+    for (i = 0; i < l->fault_count; i++) {
+        fputs(before, to);
+        put_fault(to, &l->faults[i], mends);
+        putc('\n', to);
+    }
+    if (!l->uncounted_faults) return;
+    fprintf(to, "%sand ", before);
+    put_number(to, l->uncounted_faults);
+    fputs(" more\n", to);
+}
+
+void put_faults_json(const lenient *l) {
+    char message[FAULT_BYTES];
+    size_t i;
+    putc('[', stdout);
+    for (i = 0; i < l->fault_count; i++) {
+        const file_fault *f = &l->faults[i];
+        fault_message(f, message, sizeof message);
+        fputs(i ? ",\n{\"position\":" : "\n{\"position\":", stdout);
+        if (f->position == UINT64_MAX) {
+            fputs("null", stdout);
+        } else {
+            put_number(stdout, f->position);
+        }
+        fputs(",\"subject\":", stdout);
+        put_json(stdout, f->name ? f->name : "", f->name ? f->name_bytes : 0);
+        fputs(",\"message\":", stdout);
+        put_json(stdout, message, strlen(message));
+        fputs(",\"mend\":", stdout);
+        put_json(stdout, f->mend, strlen(f->mend));
+        fprintf(stdout, ",\"lost\":%s}", f->is_loss ? "true" : "false");
+    }
+    putc(']', stdout);
+}
+
+int report_damaged(const char *path, const lenient_file *f, const st_error *error) {
+    const lenient *l = &f->contents;
+    report(path, error);
+    if (!l->failure || !l->header) return EXIT_FAILED; /* the library has said it */
+    put_string(stderr, path);
+    fputs(": nothing can be mended: byte ", stderr);
+    put_number(stderr, l->failure_position);
+    fprintf(stderr, ": %s\n", l->failure);
+    return EXIT_FAILED;
+}
+
 int report_text(const char *path, const char *text) {
     put_string(stderr, path);
     fprintf(stderr, ": %s\n", text);
+    return EXIT_FAILED;
+}
+
+int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed) {
+    put_string(stderr, strcmp(file, "-") == 0 ? "standard input" : file);
+    fprintf(stderr, ": %s ", verb);
+    put_number(stderr, bytes);
+    fputs(bytes == 1 ? " byte, but " : " bytes, but ", stderr);
+    put_text(stderr, tensor->name, tensor->name_bytes);
+    fputs(" needs ", stderr);
+    put_number(stderr, needed);
+    fputs(" (", stderr);
+    put_string(stderr, tensor->dtype_name ? tensor->dtype_name : st_dtype_name(tensor->dtype));
+    putc(' ', stderr);
+    put_shape(stderr, tensor);
+    fputs(")\n", stderr);
     return EXIT_FAILED;
 }
 
@@ -119,23 +230,50 @@ static st_dtype dtype_of_other_name(const char *name) {
     static const struct {
         const char *name;
         st_dtype dtype;
-    } others[] = {{"FLOAT", ST_DTYPE_F32},      {"FLOAT32", ST_DTYPE_F32},
-                  {"FP32", ST_DTYPE_F32},       {"SINGLE", ST_DTYPE_F32},
-                  {"DOUBLE", ST_DTYPE_F64},     {"FLOAT64", ST_DTYPE_F64},
-                  {"FP64", ST_DTYPE_F64},       {"HALF", ST_DTYPE_F16},
-                  {"FLOAT16", ST_DTYPE_F16},    {"FP16", ST_DTYPE_F16},
-                  {"BFLOAT16", ST_DTYPE_BF16},  {"BFLOAT", ST_DTYPE_BF16},
-                  {"F8", ST_DTYPE_F8_E4M3},     {"FP8", ST_DTYPE_F8_E4M3},
-                  {"FLOAT8", ST_DTYPE_F8_E4M3}, {"F8E4M3", ST_DTYPE_F8_E4M3},
-                  {"F8E5M2", ST_DTYPE_F8_E5M2}, {"FLOAT8_E4M3FN", ST_DTYPE_F8_E4M3},
-                  {"FP4", ST_DTYPE_F4},         {"FLOAT8_E5M2", ST_DTYPE_F8_E5M2},
-                  {"INT", ST_DTYPE_I32},        {"INT8", ST_DTYPE_I8},
-                  {"INT16", ST_DTYPE_I16},      {"INT32", ST_DTYPE_I32},
-                  {"INT64", ST_DTYPE_I64},      {"LONG", ST_DTYPE_I64},
-                  {"UINT8", ST_DTYPE_U8},       {"BYTE", ST_DTYPE_U8},
-                  {"UINT16", ST_DTYPE_U16},     {"UINT32", ST_DTYPE_U32},
-                  {"UINT64", ST_DTYPE_U64},     {"BOOLEAN", ST_DTYPE_BOOL},
-                  {"COMPLEX64", ST_DTYPE_C64},  {"COMPLEX", ST_DTYPE_C64}};
+    } others[] = {{"FLOAT", ST_DTYPE_F32},
+                  {"FLOAT32", ST_DTYPE_F32},
+                  {"FP32", ST_DTYPE_F32},
+                  {"SINGLE", ST_DTYPE_F32},
+                  {"DOUBLE", ST_DTYPE_F64},
+                  {"FLOAT64", ST_DTYPE_F64},
+                  {"FP64", ST_DTYPE_F64},
+                  {"HALF", ST_DTYPE_F16},
+                  {"FLOAT16", ST_DTYPE_F16},
+                  {"FP16", ST_DTYPE_F16},
+                  {"BFLOAT16", ST_DTYPE_BF16},
+                  {"BFLOAT", ST_DTYPE_BF16},
+                  {"F8", ST_DTYPE_F8_E4M3},
+                  {"FP8", ST_DTYPE_F8_E4M3},
+                  {"FLOAT8", ST_DTYPE_F8_E4M3},
+                  {"F8E4M3", ST_DTYPE_F8_E4M3},
+                  {"F8E5M2", ST_DTYPE_F8_E5M2},
+                  {"FLOAT8_E4M3FN", ST_DTYPE_F8_E4M3},
+                  {"FLOAT8_E4M3", ST_DTYPE_F8_E4M3},
+                  {"F8_E4M3FN", ST_DTYPE_F8_E4M3},
+                  {"FP8_E4M3FN", ST_DTYPE_F8_E4M3},
+                  {"FP8_E4M3", ST_DTYPE_F8_E4M3},
+                  {"FP8_E5M2", ST_DTYPE_F8_E5M2},
+                  {"E4M3", ST_DTYPE_F8_E4M3},
+                  {"E5M2", ST_DTYPE_F8_E5M2},
+                  {"FLOAT8_E4M3FNUZ", ST_DTYPE_F8_E4M3FNUZ},
+                  {"FLOAT8_E5M2FNUZ", ST_DTYPE_F8_E5M2FNUZ},
+                  {"FLOAT8_E8M0FNU", ST_DTYPE_F8_E8M0},
+                  {"FP4", ST_DTYPE_F4},
+                  {"FLOAT8_E5M2", ST_DTYPE_F8_E5M2},
+                  {"INT", ST_DTYPE_I32},
+                  {"INT8", ST_DTYPE_I8},
+                  {"INT16", ST_DTYPE_I16},
+                  {"INT32", ST_DTYPE_I32},
+                  {"INT64", ST_DTYPE_I64},
+                  {"LONG", ST_DTYPE_I64},
+                  {"UINT8", ST_DTYPE_U8},
+                  {"BYTE", ST_DTYPE_U8},
+                  {"UINT16", ST_DTYPE_U16},
+                  {"UINT32", ST_DTYPE_U32},
+                  {"UINT64", ST_DTYPE_U64},
+                  {"BOOLEAN", ST_DTYPE_BOOL},
+                  {"COMPLEX64", ST_DTYPE_C64},
+                  {"COMPLEX", ST_DTYPE_C64}};
     size_t i;
     for (i = 0; i < sizeof others / sizeof *others; i++) {
         if (strcmp(others[i].name, name) == 0) return others[i].dtype;
@@ -146,21 +284,17 @@ static st_dtype dtype_of_other_name(const char *name) {
 int parse_dtype(const char *command, const char *name, st_dtype *dtype) {
     char upper[32];
     nearest_names nearest;
-    st_dtype other;
     size_t i;
     for (i = 0; name[i] && i + 1 < sizeof upper; i++) {
         upper[i] = name[i] >= 'a' && name[i] <= 'z' ? (char)(name[i] - 'a' + 'A') : name[i];
     }
     upper[i] = 0;
     if (!name[i] && st_dtype_from_name(upper, dtype) == ST_OK) return EXIT_FINE;
+    *dtype = name[i] ? ST_DTYPE_UNKNOWN : dtype_of_other_name(upper);
+    if (*dtype != ST_DTYPE_UNKNOWN) return EXIT_FINE;
     begin_message(command);
     fputs("unknown dtype ", stderr);
     put_string(stderr, name);
-    other = dtype_of_other_name(upper);
-    if (other != ST_DTYPE_UNKNOWN) {
-        fprintf(stderr, "; did you mean %s?", st_dtype_name(other));
-        return usage_hint(command);
-    }
     nearest_begin(&nearest, upper);
     for (i = 1; *st_dtype_name((st_dtype)i); i++) {
         nearest_consider(&nearest, st_dtype_name((st_dtype)i), strlen(st_dtype_name((st_dtype)i)));

@@ -3,7 +3,9 @@
 #define ST_TOOL_H
 
 #include "bytes.h"
+#include "lenient.h"
 #include "safetensors.h"
+#include "sha256.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,6 +26,20 @@ int command_show(int argc, char **argv);
 int command_diff(int argc, char **argv);
 int command_meta(int argc, char **argv);
 int command_pack(int argc, char **argv);
+int command_put(int argc, char **argv);
+int command_repair(int argc, char **argv);
+int command_hash(int argc, char **argv);
+
+typedef struct tool_command {
+    const char *name, *arguments, *summary, *help;
+    int (*run)(int argc, char **argv);
+    int opens_models; /* accepts opening_options */
+} tool_command;
+
+/* Writes the manual page in the man macros (help.c). about: what concerns all commands. */
+void put_manual(const tool_command *commands, size_t count, const char *about);
+/* Writes the completions for bash, zsh or fish. Returns 0 for another shell. */
+int put_completion(const char *shell, const tool_command *commands, size_t count);
 
 /* One of three kinds:
  *   flag only        takes no value; *flag becomes 1
@@ -88,13 +104,14 @@ void put_nearest(FILE *to, const nearest_names *nearest); /* "; did you mean a, 
 
 /* ---- values (values.c) -------------------------------------------------------------------------------------- */
 
+int is_float(st_dtype dtype); /* also of less than 16 bits; C64 is none */
 /* Returns 1 if the elements can be read as F64. A C64 counts as two numbers: real, imaginary. */
 int has_numbers(const st_tensor *tensor);
 uint64_t number_count(const st_tensor *tensor);
 /* Reads the numbers [first, first + count) of a tensor in C order, converted to `as`, in host byte order. */
 st_status read_numbers(const st_model *model, const st_tensor *tensor, uint64_t first, size_t count, st_dtype as,
                        void *to, st_error *error);
-/* Converts numbers from host byte order to the file's. */
+/* Converts numbers from host byte order to the file's; `to` may be the numbers themselves. */
 void put_little_endian(unsigned char *to, const void *numbers, size_t count, st_dtype dtype);
 
 typedef struct findings {
@@ -145,10 +162,23 @@ void stats_put(const stats *s);
 /* ---- opening models (open.c) -------------------------------------------------------------------------------- */
 
 /* Opens what a command line names: with st_open a file, an index or a directory, with st_open_hub
- * hub:owner/name[@revision]. error must not be NULL. */
+ * hub:owner/name[@revision][:path] or hf://owner/name[@revision][/path], with open_pieces a directory of pieces. Adds to
+ * options what opening_options received.
+ * error must not be NULL. */
 st_status open_model(st_model **model, const char *given, const st_open_options *options, st_error *error);
 st_open_options copy_open_options(void); /* options that accept everything that can be copied */
 int is_hub(const char *given);           /* a file of such a name can be given as ./hub:name */
+enum { OPENING_OPTIONS = 4 };
+extern const option opening_options[OPENING_OPTIONS]; /* parse_options accepts them if the command opens models */
+/* Opens a file that may be damaged. Fills in *verdict: the library's. Returns ST_OK, or a status after it has set *error
+ * to what keeps all of the file from being read. lenient_file_close must follow in any case. */
+typedef struct lenient_file {
+    lenient contents;
+    st_error verdict;
+    FILE *file;
+} lenient_file;
+st_status lenient_file_open(lenient_file *f, const char *path, st_error *error);
+void lenient_file_close(lenient_file *f);
 
 /* ---- models made of other files (virtual.c) ------------------------------------------------------------------ */
 
@@ -202,12 +232,22 @@ st_status set_error(st_error *error, st_status status, const char *message);
 void put_error(FILE *to, const char *path, const st_error *error);
 /* Writes a JSON object without its closing brace. */
 void begin_error_json(FILE *to, const char *path, const st_error *error);
-/* The next four write a line to standard error and return EXIT_FAILED. */
+/* Removes the path from the start of the message, for an error of a file that the user does not know. */
+void strip_path(st_error *error, const char *path);
+/* Writes all faults, each on a line: "BEFORE byte P: "NAME": sentence". mends: with what st repair does about them. */
+void put_faults(FILE *to, const lenient *l, const char *before, int mends);
+void put_faults_json(const lenient *l); /* to standard output: an array of objects */
+/* Writes the error of lenient_file_open to standard error and returns EXIT_FAILED. */
+int report_damaged(const char *path, const lenient_file *f, const st_error *error);
+/* The next five write a line to standard error and return EXIT_FAILED. */
 int report(const char *path, const st_error *error);
 int report_text(const char *path, const char *text);
+/* "FILE: has 7 bytes, but NAME needs 6 (U8 [2,3])"; file "-" is standard input */
+int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed);
 int report_missing_tensor(const st_model *model, const char *path, const char *name);
 int out_of_memory(const char *command);
-/* Parses the name of a dtype in upper or lower case. Returns EXIT_FINE, or EXIT_USAGE after a message. */
+/* Parses the name of a dtype, or what other libraries call it, in upper or lower case. Returns EXIT_FINE, or EXIT_USAGE
+ * after a message. */
 int parse_dtype(const char *command, const char *name, st_dtype *dtype);
 
 /* ---- the operating system (sys.c) --------------------------------------------------------------------------- */
@@ -227,18 +267,37 @@ FILE *system_open(const char *path); /* for reading bytes; NULL with errno set *
 FILE *system_input(void);            /* standard input, for bytes */
 /* fread. While signals are watched (see below), a signal makes it fail at any time: check system_interrupted. */
 size_t system_read(FILE *file, void *bytes, size_t count);
-typedef enum path_kind { PATH_MISSING, PATH_DIRECTORY, PATH_OTHER } path_kind;
+/* PATH_STREAM: a FIFO or a character device, perhaps through a link; not on Windows */
+typedef enum path_kind { PATH_MISSING, PATH_DIRECTORY, PATH_STREAM, PATH_OTHER } path_kind;
 path_kind system_path_kind(const char *path);
-int system_make_directory(const char *path);        /* 1 if it made the directory */
-void system_remove_directory(const char *path);     /* if it is empty */
+FILE *system_open_stream(const char *path);     /* opens a PATH_STREAM for writing; NULL with errno set */
+int system_make_directory(const char *path);    /* 1 if it made the directory */
+void system_remove_directory(const char *path); /* if it is empty */
+/* The next functions return 0, SYSTEM_EXISTS if `to` exists, or a code for system_error_text. */
+enum { SYSTEM_EXISTS = -1 };
+int system_link(const char *from, const char *to);       /* makes `to` a second name of the file */
+int system_copy(const char *from, const char *to);       /* with its permissions; stops after Ctrl-C */
+int system_rename_new(const char *from, const char *to); /* `to` must not exist */
+int system_rename(const char *from, const char *to);     /* replaces `to` */
+int system_flush_directory(const char *path);            /* that holds the file `path`; 0 where that is not possible */
+void system_remove(const char *path);
+int is_separator(char c);                           /* of the components of a path */
 int system_file_bytes(FILE *file, uint64_t *bytes); /* 1 if it is a regular file, whose length is known */
-uint64_t system_milliseconds(void);                 /* a monotonic clock */
+/* Reads all of the bytes at that offset of a file that system_open opened. Returns 1, or 0 with errno set. */
+int system_read_at(FILE *file, uint64_t offset, void *bytes, size_t count);
+int system_is_same_file(const char *a, const char *b); /* two paths of one file that exists; links are followed */
+uint64_t system_milliseconds(void);                    /* a monotonic clock */
+/* Returns the absolute path without symbolic links, which the caller frees, or NULL. Components end with / or \. */
+char *system_real_path(const char *path);
+/* Calls job(user, k) for each k below count, 0 on the caller's thread and each other k on a thread of its own, or on the
+ * caller's if the system has no thread. Returns when all have ended. */
+enum { SYSTEM_JOBS = 8 }; /* count, at most */
+void system_run_jobs(void (*job)(void *user, unsigned k), void *user, unsigned count);
 
 typedef struct file_stamp { /* recognises a file that is opened once more; 0: the system does not say */
     uint64_t bytes, device, number, changed;
 } file_stamp;
 int system_file_stamp(FILE *file, file_stamp *stamp); /* 1 if it is a regular file */
-int system_seek(FILE *file, uint64_t offset);         /* 1 if it worked */
 /* Calls each with the name of everything in a directory until it returns non-zero, and returns that; 0 at the end, -1
  * if the directory cannot be opened. The order is the system's. */
 int system_list_directory(const char *path, int (*each)(void *user, const char *name), void *user);
@@ -266,9 +325,37 @@ void progress_begin(progress *bar);
 int progress_step(void *bar, uint64_t done, uint64_t total); /* an st_progress; cancels after Ctrl-C */
 void progress_end(progress *bar);                            /* erases the text; may be called twice */
 
+/* ---- SHA-256 of models (hash.c) and what it is compared with (verify.c) ------------------------------------- */
+
+typedef struct hashes {          /* digests, each of SHA256_BYTES */
+    unsigned char *files, *data; /* of each file, and of its data part */
+    unsigned char *tensors;      /* of each tensor, or NULL */
+} hashes;
+
+/* what is hashed beside the files */
+#define HASH_DATA 1u
+#define HASH_TENSORS 2u
+
+/* Reads each file once and fills in h, also after a failure: call hashes_free. */
+st_status hash_model(hashes *h, const st_model *model, unsigned wanted, st_error *error);
+void hashes_free(hashes *h);
+void put_digest(const unsigned char digest[SHA256_BYTES]); /* 64 digits to standard output */
+
+typedef struct expected_hash {
+    unsigned char digest[SHA256_BYTES];
+    uint64_t bytes;      /* of the file, or UINT64_MAX if unknown */
+    const char *unknown; /* why there is no digest to compare with, or NULL */
+} expected_hash;
+
+int is_cached(const char *path); /* whether the path leads to a file in the hub's cache, which must not be changed */
+/* The SHA-256 in the name of the blob that `path` links to in the hub's cache. */
+void expect_blob(expected_hash *e, const char *path);
+/* Parses a Git LFS pointer. Returns an exit code after a message. */
+int expect_lfs_pointer(expected_hash *e, const char *path);
+
 /* ---- the tensors that a command writes, and their names (choose.c) ------------------------------------------ */
 
-typedef struct globs { /* the values of --only or --except */
+typedef struct globs { /* the values of --only, --except or --match */
     const char **texts;
     char *used; /* for each text, whether it matched a tensor */
     int count;
@@ -296,8 +383,12 @@ int choice_begin(choice *c, const char *command, int argc);
 int choose(choice *c, const st_model *model, const char *path);
 void choice_end(choice *c);                         /* also after choice_begin failed */
 int is_chosen(const choice *c, const st_tensor *t); /* by the tensor's name in the model */
+int allocate_globs(globs *g, int argc);             /* returns 0 if there is no memory */
+void free_globs(globs *g);
 /* Returns 1 if any glob matches, and marks every glob that does. */
 int matches_any(const globs *g, const st_tensor *t);
+/* Reports the first glob that matched no tensor: it is most likely a mistake. Returns an exit code. */
+int check_globs_used(const globs *g, const st_model *model, const char *path);
 /* Writes "PATH: TEXT GLOB; did you mean ...?" and returns EXIT_FAILED. */
 int report_unmatched(const st_model *model, const char *path, const char *text, const char *glob);
 
@@ -320,6 +411,66 @@ int json_string(json_text *j, char *to, size_t *bytes); /* unescaped; `to` needs
 int json_unsigned(json_text *j, uint64_t *number);      /* an integer without sign, fraction or exponent */
 int json_skip(json_text *j);                            /* any value, nested to a depth of 32 */
 
+/* ---- lists of tensors (ls.c) as trees (tree.c) -------------------------------------------------------------- */
+
+/* One long name must not push all other columns off the screen. It is printed in full and exceeds the column. */
+enum { MAX_COLUMN = 120 };
+
+typedef struct tensor_totals {
+    uint64_t tensors, elements, bytes;
+} tensor_totals;
+
+void put_tree(const st_tensor **tensors, size_t count, const tensor_totals *overall,
+              const colours *colour); /* sorts them */
+
+/* ---- numbers that a conversion loses (losses.c) ------------------------------------------------------------- */
+
+typedef struct losses {
+    uint64_t saturated;   /* too large: became infinity or the largest or smallest number of the dtype */
+    uint64_t underflowed; /* too small: became 0 */
+    uint64_t became_nan;
+} losses;
+
+typedef struct number_range number_range; /* of a dtype */
+
+const number_range *range_of(st_dtype dtype);
+/* Sets the limits of factors with which no number of `from` is lost in `to`: those of a size in (above, most]. */
+void safe_factors(const number_range *from, const number_range *to, double *above, double *most);
+/* Counts what is lost when the product of a number and its scale is converted to `to`. */
+void count_loss(losses *lost, const number_range *to, double number, double scale, double product);
+/* Counts what is lost when n numbers of the dtype `from`, in host byte order, are converted. */
+void count_losses(losses *lost, st_dtype to, st_dtype from, const unsigned char *numbers, size_t n);
+
+/* ---- quantized tensors and their scales (scales.c) ---------------------------------------------------------- */
+
+enum { SCALES_WINDOW = 4096 };
+
+typedef struct scales {
+    const st_model *model;
+    struct quantized *tensors;  /* NULL: no scales are applied */
+    const st_tensor *window_of; /* scales read last: of this tensor, from index `first` on */
+    st_dtype window_as;
+    uint64_t first;
+    size_t count;
+    union {
+        float f32[SCALES_WINDOW];
+        double f64[SCALES_WINDOW];
+    } window;
+} scales;
+
+int scales_find(scales *s, const st_model *model); /* by name; returns 0 if there is no memory */
+void scales_end(scales *s);                        /* also of a struct of zeros */
+/* Each of the next two takes and returns a tensor of the model, or NULL: the scale of a quantized tensor; the tensor
+ * that has a scale and that `t`, its scale or something else of the quantization, belongs to. */
+const st_tensor *scale_of(const scales *s, const st_tensor *weight);
+const st_tensor *weight_of(const scales *s, const st_tensor *t);
+int is_scaled_marker(const st_tensor *t); /* whether it only says that the model has scaled FP8 weights */
+st_status scales_check(const scales *s, const st_tensor *weight, st_error *error); /* of a tensor that has a scale */
+/* Multiplies the numbers [first, first + count) of the weight, read as F32 or F64, by their scales in that dtype, and
+ * counts what will be lost in the conversion to `to`. */
+st_status scales_apply(scales *s, const st_tensor *weight, uint64_t first, size_t count, st_dtype as, void *numbers,
+                       st_dtype to, losses *lost, st_error *error);
+
 /* ---- differences in metadata (pairs.c) ---------------------------------------------------------------------- */
 
 /* Calls report_pair in the order of keys for every key that only one side has (the other is NULL) or whose values
@@ -331,16 +482,42 @@ int compare_pairs(const st_pair *a, size_t a_count, const st_pair *b, size_t b_c
 
 typedef struct saving {
     const char *command, *align, *slack; /* align, slack: as given */
-    int keep_order, no_sync, json;
+    int keep_order, no_sync, direct, json;
+    int has_ended;
+    FILE *stream; /* OUT if it is standard output, a FIFO or a device; NULL: the library opens it */
+    st_sink sink; /* writes to stream */
     st_save_options options;
     progress bar;
 } saving;
 
+int is_standard_output(const char *path); /* "-"; a file of this name can be given as ./- */
 /* Fills in the options for writing to path and starts to watch for Ctrl-C. Returns an exit code after a message. */
 int saving_begin(saving *s, const char *path);
-/* Erases the progress and reports the error, if there is one. Returns an exit code. */
+/* For commands that write one file: sets *path to NULL and options.sink if it is a stream. Call saving_end later. */
+st_status saving_open(saving *s, const char **path, st_error *error);
+/* Erases the progress and reports the error, if there is one. Returns an exit code. Only the first call counts. */
 int saving_end(saving *s, const char *path, const st_error *error);
+
+typedef struct named_count {
+    const char *name;
+    uint64_t number;
+} named_count;
+
 int put_saved_json(const char *path); /* describes the file that was written */
+int put_saved_json_with(const char *path, const named_count *counts, size_t n); /* with more members at its end */
+
+/* ---- editing the metadata of a model (edit.c) --------------------------------------------------------------- */
+
+typedef struct metadata_edit {
+    const char *path;
+    const st_pair *metadata, *before; /* new and old metadata; NULL: none */
+    size_t count, before_count;
+    uint64_t file_bytes;
+} metadata_edit;
+
+/* Edits all files or none. After an error *failed is the path of the file that failed. */
+st_status edit_files(const metadata_edit *edits, size_t count, saving *s, int in_place, const char **failed,
+                     st_error *error);
 
 /* ---- from one model to another: copy, merge, shard, convert (transfer.c) ------------------------------------ */
 
@@ -348,6 +525,7 @@ typedef struct transfer {
     saving saving;
     choice choice;
     const char *in, *out;           /* in: names all INs in messages */
+    const char *name;               /* NULL, or what the names of OUT's files start with */
     const char **paths, **prefixes; /* of each IN */
     char *label;
     int in_count, is_dry_run;
@@ -357,7 +535,12 @@ typedef struct transfer {
     int writes_index;      /* OUT is a directory; its index gets the metadata of IN's index */
     /* NULL, or checks the command's own options before IN is opened. Returns an exit code after a message. */
     int (*prepare)(struct transfer *t);
+    /* NULL, or decides how the chosen tensors are written, or that they are not. Its errors are about IN. */
+    st_status (*decide)(struct transfer *t, st_error *error);
     st_status (*write)(struct transfer *t, st_error *error); /* writes the chosen tensors to OUT */
+    void (*report)(struct transfer *t);                      /* NULL, or writes messages after that */
+    named_count counts[4];                                   /* more members of the JSON object */
+    size_t count_count;
 } transfer;
 
 /* Runs the whole command. extra: the command's own options. */

@@ -1,6 +1,6 @@
 /* sys.c: everything that differs between operating systems. */
-#if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200112L /* isatty, fileno and others, even with -std=c99 */
+#if !defined(_WIN32) && !defined(_XOPEN_SOURCE)
+#define _XOPEN_SOURCE 700 /* isatty, fileno, realpath and others, even with -std=c99 */
 #endif
 #if !defined(_WIN32) && !defined(_FILE_OFFSET_BITS)
 #define _FILE_OFFSET_BITS 64
@@ -20,6 +20,16 @@
 #include <sys/types.h>
 
 static volatile sig_atomic_t interrupted; /* 0, or the number of the signal */
+
+typedef struct system_job {
+    void (*job)(void *user, unsigned k);
+    void *user;
+    unsigned k;
+} system_job;
+
+static void run_job(const system_job *j) {
+    j->job(j->user, j->k);
+}
 
 #ifdef _WIN32
 #ifndef WIN32_LEAN_AND_MEAN
@@ -131,6 +141,29 @@ path_kind system_path_kind(const char *path) {
                                                      : PATH_OTHER;
 }
 
+FILE *system_open_stream(const char *path) {
+    (void)path; /* never called: what the library opens by itself is enough */
+    errno = EINVAL;
+    return NULL;
+}
+
+static int file_identity(const char *path, BY_HANDLE_FILE_INFORMATION *info) {
+    wchar_t *wide = wide_path(path);
+    const HANDLE h = wide ? CreateFileW(wide, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                                        OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL)
+                          : INVALID_HANDLE_VALUE;
+    const int known = h != INVALID_HANDLE_VALUE && GetFileInformationByHandle(h, info);
+    if (h != INVALID_HANDLE_VALUE) CloseHandle(h);
+    free(wide);
+    return known;
+}
+
+int system_is_same_file(const char *a, const char *b) {
+    BY_HANDLE_FILE_INFORMATION of_a, of_b;
+    return file_identity(a, &of_a) && file_identity(b, &of_b) && of_a.nFileIndexHigh == of_b.nFileIndexHigh &&
+           of_a.nFileIndexLow == of_b.nFileIndexLow && of_a.dwVolumeSerialNumber == of_b.dwVolumeSerialNumber;
+}
+
 int system_make_directory(const char *path) {
     wchar_t *wide = wide_path(path);
     const int made = wide && CreateDirectoryW(wide, NULL);
@@ -156,6 +189,11 @@ int system_file_bytes(FILE *file, uint64_t *bytes) {
     return 1;
 }
 
+int system_read_at(FILE *file, uint64_t offset, void *bytes, size_t count) {
+    if (offset > INT64_MAX || _fseeki64(file, (__int64)offset, SEEK_SET) != 0) return 0;
+    return system_read(file, bytes, count) == count;
+}
+
 int system_file_stamp(FILE *file, file_stamp *stamp) {
     struct _stati64 info;
     if (_fstati64(_fileno(file), &info) != 0 || (info.st_mode & _S_IFMT) != _S_IFREG) return 0;
@@ -163,10 +201,6 @@ int system_file_stamp(FILE *file, file_stamp *stamp) {
     stamp->bytes = (uint64_t)info.st_size;
     stamp->changed = (uint64_t)info.st_mtime;
     return 1;
-}
-
-int system_seek(FILE *file, uint64_t offset) {
-    return offset <= INT64_MAX && _fseeki64(file, (long long)offset, SEEK_SET) == 0;
 }
 
 int system_list_directory(const char *path, int (*each)(void *user, const char *name), void *user) {
@@ -209,6 +243,105 @@ uint64_t system_milliseconds(void) {
     return (uint64_t)((double)ticks.QuadPart * 1000 / (double)per_second.QuadPart);
 }
 
+static int link_code(int succeeded) {
+    const DWORD code = succeeded ? 0 : GetLastError();
+    return code == ERROR_ALREADY_EXISTS || code == ERROR_FILE_EXISTS ? SYSTEM_EXISTS : (int)code;
+}
+
+/* Calls one of the functions below with both paths in UTF-16. */
+static int with_paths(int (*call)(const wchar_t *from, const wchar_t *to), const char *from, const char *to) {
+    wchar_t *wide_from = wide_path(from), *wide_to = wide_path(to);
+    const int code = wide_from && wide_to ? call(wide_from, wide_to) : ERROR_NOT_ENOUGH_MEMORY;
+    free(wide_to);
+    free(wide_from);
+    return code;
+}
+
+static int link_wide(const wchar_t *from, const wchar_t *to) {
+    return link_code(CreateHardLinkW(to, from, NULL));
+}
+
+static int copy_wide(const wchar_t *from, const wchar_t *to) {
+    return link_code(CopyFileW(from, to, TRUE));
+}
+
+static int rename_new_wide(const wchar_t *from, const wchar_t *to) {
+    return link_code(MoveFileExW(from, to, 0));
+}
+
+static int rename_wide(const wchar_t *from, const wchar_t *to) {
+    return link_code(MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH));
+}
+
+int system_link(const char *from, const char *to) {
+    return with_paths(link_wide, from, to);
+}
+
+int system_copy(const char *from, const char *to) {
+    return with_paths(copy_wide, from, to);
+}
+
+int system_rename_new(const char *from, const char *to) {
+    return with_paths(rename_new_wide, from, to);
+}
+
+int system_rename(const char *from, const char *to) {
+    return with_paths(rename_wide, from, to);
+}
+
+int system_flush_directory(const char *path) { /* MOVEFILE_WRITE_THROUGH does it */
+    (void)path;
+    return 0;
+}
+
+void system_remove(const char *path) {
+    wchar_t *wide = wide_path(path);
+    if (wide) DeleteFileW(wide);
+    free(wide);
+}
+
+int is_separator(char c) {
+    return c == '/' || c == '\\' || c == ':';
+}
+
+char *system_real_path(const char *path) {
+    enum { UNITS = 32768 };
+    wchar_t *wide = wide_path(path), *real = (wchar_t *)calloc(UNITS, sizeof *real);
+    char *utf8 = NULL;
+    HANDLE file = INVALID_HANDLE_VALUE;
+    if (wide && real) {
+        file = CreateFileW(wide, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+                           FILE_FLAG_BACKUP_SEMANTICS, NULL);
+    }
+    if (file != INVALID_HANDLE_VALUE) {
+        const DWORD units = GetFinalPathNameByHandleW(file, real, UNITS - 1, 0);
+        const int bytes = units && units < UNITS ? WideCharToMultiByte(CP_UTF8, 0, real, -1, NULL, 0, NULL, NULL) : 0;
+        if (bytes > 0) utf8 = (char *)malloc((size_t)bytes);
+        if (utf8) WideCharToMultiByte(CP_UTF8, 0, real, -1, utf8, bytes, NULL, NULL);
+        CloseHandle(file);
+    }
+    free(real);
+    free(wide);
+    return utf8;
+}
+
+typedef HANDLE system_thread;
+
+static DWORD WINAPI thread_main(void *user) {
+    run_job((system_job *)user);
+    return 0;
+}
+
+static int start_thread(system_thread *thread, system_job *job) {
+    *thread = CreateThread(NULL, 0, thread_main, job, 0, NULL);
+    return *thread != NULL;
+}
+
+static void join_thread(system_thread thread) {
+    WaitForSingleObject(thread, INFINITE);
+    CloseHandle(thread);
+}
+
 /* Runs in a thread of its own. The main thread may read the flag just before it is set and block just after, so one
  * cancellation is not enough: they go on until the process ends. */
 static BOOL WINAPI interrupt(DWORD event) {
@@ -241,6 +374,7 @@ void system_end_if_interrupted(void) {
 
 #else
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/time.h>
 #include <time.h>
@@ -282,7 +416,18 @@ size_t system_read(FILE *file, void *bytes, size_t count) {
 path_kind system_path_kind(const char *path) {
     struct stat info;
     if (stat(path, &info) != 0) return PATH_MISSING;
+    if (S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode)) return PATH_STREAM;
     return S_ISDIR(info.st_mode) ? PATH_DIRECTORY : PATH_OTHER;
+}
+
+FILE *system_open_stream(const char *path) {
+    const int fd = open(path, O_WRONLY | O_NOCTTY); /* no O_CREAT: a file that took its place is not made anew */
+    return fd < 0 ? NULL : fdopen(fd, "wb");
+}
+
+int system_is_same_file(const char *a, const char *b) {
+    struct stat of_a, of_b;
+    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_ino == of_b.st_ino && of_a.st_dev == of_b.st_dev;
 }
 
 int system_make_directory(const char *path) {
@@ -304,6 +449,11 @@ int system_file_bytes(FILE *file, uint64_t *bytes) {
     return 1;
 }
 
+int system_read_at(FILE *file, uint64_t offset, void *bytes, size_t count) {
+    if (offset > INT64_MAX || fseeko(file, (off_t)offset, SEEK_SET) != 0) return 0;
+    return system_read(file, bytes, count) == count;
+}
+
 int system_file_stamp(FILE *file, file_stamp *stamp) {
     struct stat info;
     if (fstat(fileno(file), &info) != 0 || !S_ISREG(info.st_mode)) return 0;
@@ -312,10 +462,6 @@ int system_file_stamp(FILE *file, file_stamp *stamp) {
     stamp->number = (uint64_t)info.st_ino;
     stamp->changed = (uint64_t)info.st_mtime;
     return 1;
-}
-
-int system_seek(FILE *file, uint64_t offset) {
-    return offset <= INT64_MAX && fseeko(file, (off_t)offset, SEEK_SET) == 0;
 }
 
 int system_list_directory(const char *path, int (*each)(void *user, const char *name), void *user) {
@@ -342,6 +488,97 @@ uint64_t system_milliseconds(void) {
     struct timespec now = {0, 0};
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int link_code(int result) {
+    return result == 0 ? 0 : errno == EEXIST ? SYSTEM_EXISTS : errno;
+}
+
+int system_link(const char *from, const char *to) {
+    return link_code(link(from, to));
+}
+
+static int copy_bytes(int from, int to) {
+    static char buffer[1 << 16];
+    for (;;) {
+        ssize_t written, at = 0;
+        const ssize_t n = read(from, buffer, sizeof buffer);
+        if (n <= 0) return n < 0 ? errno : 0;
+        for (; at < n; at += written) {
+            written = write(to, buffer + at, (size_t)(n - at));
+            if (written <= 0) return errno;
+        }
+        if (system_interrupted()) return EINTR;
+    }
+}
+
+int system_copy(const char *from, const char *to) {
+    struct stat info;
+    int code = 0, out, in = open(from, O_RDONLY);
+    if (in < 0) return errno;
+    out = open(to, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (out < 0) {
+        code = link_code(out);
+        close(in);
+        return code;
+    }
+    code = copy_bytes(in, out);
+    if (!code && fstat(in, &info) == 0) fchmod(out, info.st_mode & (info.st_uid == geteuid() ? 0777 : 0755));
+    if (close(out) != 0 && !code) code = errno;
+    close(in);
+    if (code) unlink(to);
+    return code;
+}
+
+int system_rename_new(const char *from, const char *to) {
+    struct stat info;
+    return lstat(to, &info) == 0 ? SYSTEM_EXISTS : link_code(rename(from, to));
+}
+
+int system_rename(const char *from, const char *to) {
+    return rename(from, to) == 0 ? 0 : errno;
+}
+
+int system_flush_directory(const char *path) {
+    const char *end = strrchr(path, '/');
+    const size_t n = end ? (size_t)(end - path) + 1 : 1;
+    char *directory = (char *)calloc(n + 1, 1);
+    int file, code = 0;
+    if (!directory) return ENOMEM;
+    memcpy(directory, end ? path : ".", n);
+    file = open(directory, O_RDONLY);
+    free(directory);
+    if (file < 0) return errno;
+    if (fsync(file) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EINTR) code = errno;
+    close(file);
+    return code;
+}
+
+void system_remove(const char *path) {
+    unlink(path);
+}
+
+int is_separator(char c) {
+    return c == '/';
+}
+
+char *system_real_path(const char *path) {
+    return realpath(path, NULL);
+}
+
+typedef pthread_t system_thread;
+
+static void *thread_main(void *user) {
+    run_job((system_job *)user);
+    return NULL;
+}
+
+static int start_thread(system_thread *thread, system_job *job) {
+    return pthread_create(thread, NULL, thread_main, job) == 0;
+}
+
+static void join_thread(system_thread thread) {
+    pthread_join(thread, NULL);
 }
 
 static const int end_signals[] = {SIGHUP, SIGINT, SIGTERM};
@@ -399,6 +636,26 @@ void system_end_if_interrupted(void) {
     raise(interrupted); /* so that a loop in a shell ends, too */
 }
 #endif
+
+void system_run_jobs(void (*job)(void *user, unsigned k), void *user, unsigned count) {
+    system_job jobs[SYSTEM_JOBS];
+    system_thread threads[SYSTEM_JOBS];
+    int started[SYSTEM_JOBS] = {0};
+    unsigned k;
+    for (k = 0; k < count; k++) {
+        jobs[k].job = job;
+        jobs[k].user = user;
+        jobs[k].k = k;
+        if (k > 0) started[k] = start_thread(&threads[k], &jobs[k]);
+    }
+    for (k = 0; k < count; k++) {
+        if (started[k]) {
+            join_thread(threads[k]);
+        } else {
+            run_job(&jobs[k]);
+        }
+    }
+}
 
 int system_interrupted(void) {
     return interrupted != 0;

@@ -55,6 +55,7 @@ static int warn_of_metadata(const transfer *t) {
     for (i = 1; i < file_count; i++) {
         differing d;
         memset(&d, 0, sizeof d);
+        if (files[i].file_bytes == 0) continue; /* absent */
         if (!compare_pairs(files[0].metadata, files[0].metadata_count, files[i].metadata, files[i].metadata_count,
                            note_key, &d)) {
             return out_of_memory(t->choice.command);
@@ -95,12 +96,28 @@ static void warn_of_index(const transfer *t) {
 
 /* ---- writing ------------------------------------------------------------------------------------------------ */
 
+/* Returns 1 if OUT is a file of IN. The library does not see those of options.fill and of a virtual model. */
+static int is_file_of_in(const transfer *t) {
+    size_t i, count;
+    const st_shard *files = files_of(t->model, &count);
+    for (i = 0; i < count; i++) {
+        if (system_is_same_file(files[i].path, t->out)) return 1;
+    }
+    return 0;
+}
+
 st_status transfer_to_file(transfer *t, st_error *error) {
     const st_contents contents = contents_of(t);
+    const char *path = t->out;
     if (system_path_kind(t->out) == PATH_DIRECTORY) {
         return set_error(error, ST_ERR_IO, "this is a directory; expected the path of a file");
     }
-    return st_save(t->out, &contents, &t->saving.options, error);
+    if (t->name) return set_error(error, ST_ERR_ARGUMENT, "OUT is one file: --name is for several");
+    if (t->saving.direct && is_file_of_in(t)) {
+        return set_error(error, ST_ERR_UNSUPPORTED, "--direct cannot write to a file of IN: choose another OUT");
+    }
+    if (saving_open(&t->saving, &path, error) != ST_OK) return error->status;
+    return st_save(path, &contents, &t->saving.options, error);
 }
 
 /* whether a new OUT is called like a file, as whoever expects one file of several would call it */
@@ -115,6 +132,9 @@ st_status transfer_to_directory(transfer *t, st_error *error) {
     const path_kind kind = system_path_kind(t->out);
     st_status status;
     int made;
+    if (kind == PATH_STREAM || is_standard_output(t->out)) {
+        return set_error(error, ST_ERR_IO, "a stream takes one file, and IN has several: use st merge");
+    }
     if (kind == PATH_OTHER) {
         return set_error(error, ST_ERR_IO, "this is a file; expected a directory (st merge writes one file)");
     }
@@ -124,6 +144,7 @@ st_status transfer_to_directory(transfer *t, st_error *error) {
     }
     made = system_make_directory(t->out);
     t->writes_index = 1;
+    t->saving.options.stem = t->name ? t->name : t->model->stem;
     status = st_save_sharded(t->out, &contents, &t->saving.options, error);
     if (status != ST_OK && made) system_remove_directory(t->out);
     return status;
@@ -224,9 +245,22 @@ static int save(transfer *t) {
     error.status = t->write(t, &error);
     explain_read_error(t->model, &error);
     if (error.status != ST_OK && system_interrupted()) error.status = ST_ERR_CANCELLED; /* the signal ended a read */
-    code = saving_end(&t->saving, t->out, &error);
+    return saving_end(&t->saving, t->out, &error);
+}
+
+static int transfer_write(transfer *t) {
+    st_error error;
+    int code = choose(&t->choice, t->model, t->in);
+    if (code == EXIT_FINE && t->decide && t->decide(t, &error) != ST_OK) code = report(t->in, &error);
+    if (code == EXIT_FINE && t->is_dry_run) {
+        put_mapping(&t->choice, t->saving.json);
+        return EXIT_FINE;
+    }
+    if (code == EXIT_FINE) code = save(t);
+    if (code == EXIT_FINE && t->report) t->report(t);
     if (code == EXIT_FINE && !t->writes_index) warn_of_index(t);
-    return code == EXIT_FINE ? warn_of_metadata(t) : code;
+    if (code == EXIT_FINE) code = warn_of_metadata(t);
+    return code == EXIT_FINE && t->saving.json ? put_saved_json_with(t->out, t->counts, t->count_count) : code;
 }
 
 static int transfer_model(transfer *t) {
@@ -234,14 +268,9 @@ static int transfer_model(transfer *t) {
     int code = open_inputs(t, &model);
     if (code != EXIT_FINE) return code;
     t->model = model;
-    code = choose(&t->choice, model, t->in);
-    if (code == EXIT_FINE && t->is_dry_run) {
-        put_mapping(&t->choice, t->saving.json);
-    } else if (code == EXIT_FINE) {
-        code = save(t);
-    }
+    code = transfer_write(t);
     st_close(model);
-    return code == EXIT_FINE && t->saving.json && !t->is_dry_run ? put_saved_json(t->out) : code;
+    return code;
 }
 
 /* Splits IN=PREFIX at the last "=", in place. An argument that names something that exists is a path as a whole. */
@@ -281,6 +310,8 @@ static int parse_arguments(transfer *t, const option *extra, size_t extra_count,
                              {"--align", NULL, &t->saving.align},
                              {"--slack", NULL, &t->saving.slack},
                              {"--no-sync", &t->saving.no_sync, NULL},
+                             {"--name", NULL, &t->name},
+                             {"--direct", &t->saving.direct, NULL},
                              {"--json", &t->saving.json, NULL}};
     enum { COMMON = sizeof common / sizeof *common, MAX_EXTRA = 4 };
     option options[COMMON + MAX_EXTRA];

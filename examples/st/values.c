@@ -63,6 +63,10 @@ void count_findings(findings *found, st_dtype dtype, const unsigned char *bytes,
     }
 }
 
+int is_float(st_dtype dtype) {
+    return *st_dtype_name(dtype) == 'F' || dtype == ST_DTYPE_BF16;
+}
+
 int has_numbers(const st_tensor *t) {
     return t->dtype == ST_DTYPE_C64 || st_convert(ST_DTYPE_F64, NULL, t->dtype, NULL, 0) == ST_OK;
 }
@@ -95,7 +99,7 @@ void put_little_endian(unsigned char *to, const void *numbers, size_t count, st_
     static const unsigned short one = 1;
     const size_t width = st_dtype_bits(dtype) / 8;
     size_t i, k;
-    memcpy(to, numbers, count * width);
+    if (to != numbers) memcpy(to, numbers, count * width);
     if (*(const unsigned char *)&one == 1) return; /* this machine is little-endian */
     for (i = 0; i < count; i++, to += width) {
         for (k = 0; k < width / 2; k++) {

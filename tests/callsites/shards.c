@@ -142,7 +142,8 @@ int main(void) {
         for (s = 0; s < count; s++) {
             st_contents part = all;
             part.tensors = t + 2 * s, part.count = s < 2 ? 2 : 1;
-            EXPECT(st_shard_name(s, count, name, sizeof name) == ST_OK && st_save(name, &part, NULL, &e) == ST_OK);
+            EXPECT(st_shard_name(NULL, s, count, name, sizeof name) == ST_OK &&
+                   st_save(name, &part, NULL, &e) == ST_OK);
             EXPECT(st_open(&m, ".", NULL, &e) == ST_ERR_SHARD && m == NULL);
         }
         EXPECT(st_save_index(".", &all, &o, &e) == ST_OK && st_open(&m, ".", NULL, &e) == ST_OK && m->count == 5 &&

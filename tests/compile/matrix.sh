@@ -4,7 +4,7 @@
 # and checks that the header tests and documents exactly these macros.
 check=matrix
 . tests/tools/lib.sh
-have gcc clang++-14 || finish
+have gcc g++ clang++-14 || finish
 
 macros="ST_STATIC ST_API ST_NO_FILES ST_NO_MMAP ST_NO_MALLOC ST_NO_WRITER ST_NO_CONVERT ST_NO_SIMD ST_NO_ERROR_TEXT ST_FREESTANDING
 ST_MALLOC ST_FREE ST_MEMCPY ST_MEMMOVE ST_MEMSET ST_MEMCMP"
@@ -46,6 +46,9 @@ int own_memcmp(const void *a, const void *b, size_t n);
 #ifdef EXPORTED
 #define ST_API extern __attribute__((visibility("default")))
 #endif
+#ifdef LINKAGE
+#define ST_API extern "C"
+#endif
 #ifndef DECLARATIONS
 #define ST_IMPLEMENTATION
 #endif
@@ -66,6 +69,8 @@ for m in OWN_MEMORY OWN_STRING EXPORTED; do
     both -D$m
     both -D$m -DDECLARATIONS
 done
+try "clang++ ST_API='extern \"C\"'" clang++-14 -std=c++11 -fsyntax-only $WARN_CXX -DLINKAGE -I. "$out/whole.cc"
+try "g++ ST_API='extern \"C\"'" g++ -std=c++11 -fsyntax-only -DLINKAGE -I. "$out/whole.cc"
 both -DOWN_MEMORY -DST_STATIC
 both -DOWN_STRING -DST_STATIC
 both $all

@@ -54,7 +54,7 @@ msvc() { # COMPILER TARGET FLAG... FILE
     compiler=$1 target=$2
     shift 2
     front $compiler --target=$target-pc-windows-msvc -fms-compatibility-version=19.20 -isystem $headers/msvcrt \
-        -isystem $headers/windows -Wno-deprecated-declarations "$@"
+        -isystem $headers/windows -Wno-deprecated-declarations -I. -Dsig_atomic_t=int "$@" # which Wine's signal.h lacks
 }
 if [ -d $headers/windows ]; then
     for target in x86_64 i686 aarch64; do

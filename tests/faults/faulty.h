@@ -33,7 +33,7 @@ enum name {
     UNLINK,
     ABOUT,  /* of an open file: type, path, length */
     LOOK,   /* stat */
-    PERMIT, /* chmod */
+    PERMIT, /* chmod and chown */
     RESERVE,
     LIST, /* opening a directory and reading each entry */
     NAMES
@@ -67,7 +67,7 @@ static const int codes[] = {CODE_IO, CODE_FULL, CODE_DENIED, ERROR_SHARING_VIOLA
 #else
 #define SAY_CODE(code) (errno = (code))
 enum { CODE_IO = EIO, CODE_FULL = ENOSPC, CODE_DENIED = EACCES, CODE_EXISTS = EEXIST, CODE_ABSENT = ENOENT };
-static const int codes[] = {CODE_IO, CODE_FULL, CODE_DENIED, EINTR, EPERM, EROFS, EDQUOT, EOPNOTSUPP, EINVAL};
+static const int codes[] = {CODE_IO, CODE_FULL, CODE_DENIED, EINTR, EPERM, EROFS, EDQUOT, EOPNOTSUPP, EINVAL, ENOSYS};
 #endif
 
 static int refused(int name) {
@@ -237,6 +237,19 @@ static ssize_t faulty_pwrite(int fd, const void *src, size_t n, off_t offset) {
     return pwrite(fd, src, faults.at_most > 0 && n > faults.at_most ? faults.at_most : n, offset);
 }
 
+static ssize_t faulty_write(int fd, const void *src, size_t n) {
+    if (refused(WRITE)) return faults.code != 0 ? -1 : 0;
+    return write(fd, src, faults.at_most > 0 && n > faults.at_most ? faults.at_most : n);
+}
+
+static int faulty_stat(const char *path, struct stat *about) {
+    return refused(LOOK) ? -1 : stat(path, about);
+}
+
+static int faulty_fchown(int fd, uid_t owner, gid_t group) {
+    return refused(PERMIT) ? -1 : fchown(fd, owner, group);
+}
+
 static int faulty_fsync(int fd) {
     (void)fd;
     return refused(FLUSH) ? -1 : 0; /* skips the real flush, which is slow: power stays on here */
@@ -266,7 +279,10 @@ static struct dirent *faulty_readdir(DIR *directory) {
 #define close(fd) faulty_close(fd)
 #define fstat(fd, about) faulty_fstat(fd, about)
 #define lstat(path, about) faulty_lstat(path, about)
+#define stat(path, about) faulty_stat(path, about)
 #define fchmod(fd, mode) faulty_fchmod(fd, mode)
+#define fchown(fd, owner, group) faulty_fchown(fd, owner, group)
+#define write(fd, src, n) faulty_write(fd, src, n)
 #define pread(fd, dst, n, offset) faulty_pread(fd, dst, n, offset)
 #define pwrite(fd, src, n, offset) faulty_pwrite(fd, src, n, offset)
 #define fsync(fd) faulty_fsync(fd)
@@ -280,7 +296,10 @@ static struct dirent *faulty_readdir(DIR *directory) {
 #undef close
 #undef fstat
 #undef lstat
+#undef stat
 #undef fchmod
+#undef fchown
+#undef write
 #undef pread
 #undef pwrite
 #undef fsync

@@ -13,11 +13,14 @@ enum scenario {
     EDIT_GROWS,
     EDIT_IN_PLACE,
     EDIT_IN_PLACE_NO_SYNC,
+    OVERWRITE, /* bytes of a tensor */
+    DO_DIRECT,
     SCENARIOS
 };
 
 static const char *const scenario_names[SCENARIOS] = {"save",      "save-no-sync", "stream",   "stream-to",
-                                                      "edit-fits", "edit-grows",   "in-place", "in-place-no-sync"};
+                                                      "edit-fits", "edit-grows",   "in-place", "in-place-no-sync",
+                                                      "overwrite", "direct"};
 
 enum { SCENARIO_A = 1200, SCENARIO_B = 1801, SCENARIO_DATA = SCENARIO_A + SCENARIO_B };
 
@@ -25,7 +28,7 @@ enum { SCENARIO_A = 1200, SCENARIO_B = 1801, SCENARIO_DATA = SCENARIO_A + SCENAR
 #define SCENARIO_OLD "{\"__metadata__\":{\"was\":\"old\"}," SCENARIO_ENTRIES "}"
 #define SCENARIO_NEW "{\"__metadata__\":{\"is\":\"new\"}," SCENARIO_ENTRIES "}"
 #define SCENARIO_LONG "{\"__metadata__\":{\"is\":\"" X100("new ") "\"}," SCENARIO_ENTRIES "}"
-enum { SCENARIO_SLACK = 40 };
+enum { SCENARIO_SLACK = 40, SCENARIO_OVERWRITTEN = SCENARIO_A + 100 /* in the data */ };
 
 /* every byte of the new data differs from the old */
 static inline void scenario_data(unsigned char *data, int renewed) {
@@ -43,8 +46,15 @@ static inline unsigned char *scenario_old(size_t *n) { /* the caller frees the r
 static inline unsigned char *scenario_new(int which, size_t *n) {
     const size_t old_length = (sizeof SCENARIO_OLD - 1 + SCENARIO_SLACK + 7) / 8 * 8;
     unsigned char data[SCENARIO_DATA];
-    scenario_data(data, which < EDIT_FITS);
-    if (which < EDIT_FITS) return golden_file(SCENARIO_NEW, sizeof SCENARIO_NEW - 1, 8, 0, data, sizeof data, n);
+    scenario_data(data, which < EDIT_FITS || which == DO_DIRECT);
+    if (which == OVERWRITE) {
+        unsigned char renewed[SCENARIO_DATA];
+        scenario_data(renewed, 1);
+        memcpy(data + SCENARIO_OVERWRITTEN, renewed + SCENARIO_OVERWRITTEN, SCENARIO_B / 2);
+        return golden_file(SCENARIO_OLD, sizeof SCENARIO_OLD - 1, 8, SCENARIO_SLACK, data, sizeof data, n);
+    }
+    if (which < EDIT_FITS || which == DO_DIRECT)
+        return golden_file(SCENARIO_NEW, sizeof SCENARIO_NEW - 1, 8, 0, data, sizeof data, n);
     if (which == EDIT_GROWS) {
         return golden_file(SCENARIO_LONG, sizeof SCENARIO_LONG - 1, 8, old_length - (sizeof SCENARIO_OLD - 1), data,
                            sizeof data, n);
@@ -90,7 +100,12 @@ static inline st_status scenario_run(int which, const char *path, const st_alloc
     if (which == DO_SAVE_NO_SYNC || which == EDIT_IN_PLACE_NO_SYNC) options.flags |= ST_SAVE_NO_SYNC;
     if (which == EDIT_IN_PLACE || which == EDIT_IN_PLACE_NO_SYNC) options.flags |= ST_SAVE_IN_PLACE;
     if (which == EDIT_GROWS) pair.value = X100("new ");
-    if (which == DO_SAVE || which == DO_SAVE_NO_SYNC)
+    if (which == DO_DIRECT) options.flags |= ST_SAVE_DIRECT;
+    if (which == OVERWRITE) {
+        return st_overwrite(path, "b", SCENARIO_OVERWRITTEN - SCENARIO_A, data + SCENARIO_OVERWRITTEN, SCENARIO_B / 2,
+                            &options, error);
+    }
+    if (which == DO_SAVE || which == DO_SAVE_NO_SYNC || which == DO_DIRECT)
         return st_save(path, CONTENTS(tensors, 2, &pair, 1), &options, error);
     if (which == DO_STREAM || which == DO_STREAM_TO) return scenario_stream(which, path, &s, data, &options, error);
     return st_edit_metadata(path, &pair, 1, &options, error);

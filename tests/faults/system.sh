@@ -32,7 +32,7 @@ answers() {
     write | pwrite64) echo ENOSPC EIO EINTR nothing ;;
     read | pread64) echo EIO EINTR nothing ;;
     fsync | fdatasync) echo EIO ENOSPC EINTR ;;
-    fchmod | ftruncate) echo EPERM EIO EINTR ;;
+    fchmod | fchown | ftruncate) echo EPERM EIO EINTR ;;
     fstat | lstat | stat | newfstatat | statx) echo EIO EACCES ;;
     getdents | getdents64) echo EIO EACCES ;;
     lseek | fcntl) echo EINVAL ;;
@@ -74,13 +74,16 @@ judge() {
     verdict=torn
     cmp -s "$target" "$out/old" && verdict=old
     cmp -s "$target" "$out/new" && verdict=new
+    mode=640
+    case $1 in *fchmod*) [ "$(stat -c %a "$target")" != 600 ] || mode=600 ;; esac # permissions that were refused
     set -- "$@" "$dir"/.st-*
     left=none
     [ -e "$4" ] && left=$4
     case $status:$verdict:$3:$2 in
     0:new:*) ;;
     3:old:0:*) ;;
-    3:new:1:* | 3:new:0:in-place*) ;; # the flush of what is there failed, and that is said
+    3:new:1:* | 3:new:0:in-place* | 3:new:0:overwrite | 3:new:0:direct) ;; # what is there is not flushed, and that is said
+    3:torn:0:direct | 137:torn:0:direct) "$out/saver" opens "$target" && fail "$1: an incomplete file opens" ;;
     3:old:1:in-place*) ;;
     137:old:* | 137:new:*) left=none ;; # a crash may leave its temporary
     *)
@@ -90,14 +93,14 @@ judge() {
     esac
     if [ "$left" != none ]; then
         fail "$1: $left is left"
-    elif [ "$(stat -c %a "$target")" != 640 ]; then
+    elif [ "$(stat -c %a "$target")" != $mode ]; then
         fail "$1: permissions are $(stat -c %a "$target")"
     else
         pass
     fi
 }
 
-for scenario in save save-no-sync stream stream-to edit-fits edit-grows in-place; do
+for scenario in save save-no-sync stream stream-to edit-fits edit-grows in-place overwrite direct; do
     "$out/saver" new $scenario "$out/new"
     attempt $scenario
     judge "$scenario, undisturbed" $scenario 0
@@ -115,6 +118,7 @@ for scenario in save save-no-sync stream stream-to edit-fits edit-grows in-place
             [ $answer = nothing ] && error=retval=0
             for times in '' +; do
                 [ "$answer$times" != EINTR+ ] || continue # an interrupted call is repeated, however often
+                [ "$name$answer$times" != writenothing+ ] || continue # stdio would repeat the program's own output
                 label="$scenario, $name $number: $answer${times:+ for ever}"
                 attempt $scenario "$name:$error:when=$number$times"
                 judge "$label" $scenario $renamed
@@ -131,6 +135,23 @@ for scenario in save save-no-sync stream stream-to edit-fits edit-grows in-place
         case $name in rename*) renamed=1 ;; esac
     done 3<"$out/calls"
 done
+
+# mounts that lack calls: object stores, FUSE, SMB
+"$out/saver" new save "$out/new"
+lacking() { # STATUS SAYS SCENARIO CALLS WHEN
+    for answer in EPERM ENOSYS EOPNOTSUPP EINVAL; do
+        attempt $3 "$4:error=$answer:when=$5"
+        label="$3 without $4, $answer"
+        judge "$label (fchmod)" $3 0
+        [ $status = $1 ] || fail "$label: exit status $status"
+        grep -q "$2" "$out/said" && pass || fail "$label: the message lacks \"$2\": $(head -n 1 "$out/said")"
+    done
+}
+lacking 0 saved save fchmod,fchown,fallocate,ftruncate 1+
+lacking 0 saved save fsync 2+ # of the directory
+lacking 3 fsync save fsync 1+
+lacking 3 rename save rename,renameat,renameat2 1+
+lacking 0 saved direct fchmod,fchown,fallocate,ftruncate,rename,renameat,renameat2,fsync,fdatasync 1+
 
 # the rename fails, and so does the cleanup
 "$out/saver" new save "$out/new"

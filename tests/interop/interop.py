@@ -6,8 +6,11 @@ import safetensors
 
 import converting
 import files
+import hashing
 import hub
 import pieces
+import repairing
+import scaling
 import sharding
 import showing
 import slicing
@@ -28,7 +31,10 @@ def main():
     sharding.check(tool, tally, sys.argv[2], count // 100, seed)
     pieces.check(tool, tally, count // 100, seed)
     showing.check(tool, tally, count // 50, seed)
+    hashing.check(tool, tally, count // 50, seed)
+    scaling.check(tool, tally, seed)
     hub.check(tool, tally, sys.argv[2], seed)
+    repairing.check(tool, tally, count // 200, seed)
     verdicts.check(tool, tally, count, seed)
     print("interop: %d passed, %d failed, %d skipped" % (tally.passed, tally.failed, tally.skipped))
     sys.exit(tally.failed != 0)

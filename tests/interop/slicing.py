@@ -24,7 +24,7 @@ class View(ctypes.Structure):
 
 class Options(ctypes.Structure):
     _fields_ = [("flags", ctypes.c_uint), ("max_header", ctypes.c_uint64), ("allocator", ctypes.c_void_p), ("work", ctypes.c_void_p),
-                ("work_bytes", ctypes.c_size_t), ("files", ctypes.c_void_p)]
+                ("work_bytes", ctypes.c_size_t), ("files", ctypes.c_void_p), ("variant", ctypes.c_char_p)]
 
 
 class Item(ctypes.Structure):

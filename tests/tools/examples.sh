@@ -129,9 +129,17 @@ readme 3 save && (cd "$out" && ./save) && printed "st ls" "$("$out/st" ls "$out/
 readme 4 shard && rm -rf "$out/shards" && mkdir "$out/shards" && "$out/shard" build/demo.safetensors "$out/shards" &&
     printed "its index" "$(cat "$out/shards/model.safetensors.index.json")"
 readme 2 values && printed values "$("$out/values" build/demo.safetensors)"
+# damage: the demo with a number as metadata and NUL as padding; its last two bytes are missing
+damage() {
+    printf '\340\0\0\0\0\0\0\0%s%s%s\0\0\0\0\0\0\0' '{"__metadata__":{"epoch":3},' \
+        '"embed.weight":{"dtype":"BF16","shape":[4,2],"data_offsets":[0,16]},"norm.bias":{"dtype":"F32","shape":[2],"data_offsets":[16,24]},' \
+        '"ids":{"dtype":"U8","shape":[2,3],"data_offsets":[24,30]}}'
+    tail -c 30 | head -c 28
+}
 # session FIRST-COMMAND: runs the commands of README.md from this one on and compares their output with README.md
 session() {
     rm -rf "$out/session" && mkdir "$out/session" && cp build/demo.safetensors "$out/session"
+    damage <build/demo.safetensors >"$out/session/damaged.safetensors"
     awk -v first="    \$ $1" '$0 == first { on = 1 } on && /^[^ ]/ { exit } !on { next } /^$/ { blank = blank "\n"; next }
         { printf "%s%s\n", blank, substr($0, 5); blank = "" }' README.md >"$out/wanted"
     sed -n 's/^\$ st /st /p' "$out/wanted" >"$out/commands"
@@ -146,10 +154,12 @@ session() {
     if [ -s "$out/commands" ]; then try "README.md: $1 and what follows" diff "$out/wanted" "$out/got"; else fail "README.md has no $1"; fi
 }
 session "st shard demo.safetensors parts --max-size 16B"
+session "st repair damaged.safetensors mended.safetensors"
 
 prefix=$PWD/$out/prefix
 try "make install" ${MAKE:-make} install PREFIX=/usr DESTDIR="$prefix"
-for file in include/safetensors.h bin/st lib/pkgconfig/safetensors.pc; do
+for file in include/safetensors.h bin/st lib/pkgconfig/safetensors.pc share/man/man1/st.1 \
+    share/bash-completion/completions/st share/zsh/site-functions/_st share/fish/vendor_completions.d/st.fish; do
     try "make install leaves no $file" test -s "$prefix/usr/$file"
 done
 consumer=examples/integration/consumer.c

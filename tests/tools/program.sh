@@ -52,7 +52,7 @@ fuzz/*)
     done
     ;;
 tests/quick.c) parts=plain.o ;;
-tests/threads.c | tests/load_threads.c) sources="$1 -pthread" ;; # which older systems keep in a library of its own
+tests/threads.c | tests/load_threads.c | tests/faults/edit_files.c) sources="$1 -pthread" ;; # which older systems keep in a library of its own
 *.sh)
     parts="library.o st" sources=
     run="sh $1 $OUT/st${EXE:-}" # it looks at RUN itself

@@ -13,5 +13,5 @@ cat "$out/programs"
 set -- $(tail -n 1 "$out/programs")
 passed=$2 failed=$4 skipped=$6
 # cxx is left out: it includes sys/statvfs.h
-try "outside programs" env CC=x86_64-w64-mingw32-gcc RUN=wine tests/callsites/run . read errors sources write shards access list
+try "outside programs" env CC=x86_64-w64-mingw32-gcc RUN=wine tests/callsites/run . read errors sources write over shards access list
 finish

@@ -1,7 +1,8 @@
 /* saver: makes the older file, or runs one scenario between two marks that a tracer sees. system.sh drives it.
  *     saver old PATH
  *     saver SCENARIO PATH   exits with 0 where it says that it succeeded, 3 where it says that it failed
- *     saver new SCENARIO PATH   writes what must lie there after a success */
+ *     saver new SCENARIO PATH   writes what must lie there after a success
+ *     saver opens PATH   exits with 0 if the file opens */
 #define ST_IMPLEMENTATION
 #include "../../../safetensors.h"
 
@@ -31,6 +32,12 @@ int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "old") == 0) {
         file = scenario_old(&n);
         return put(argv[2], file, n);
+    }
+    if (argc == 3 && strcmp(argv[1], "opens") == 0) {
+        st_model *model;
+        status = st_open(&model, argv[2], NULL, &error);
+        st_close(model);
+        return status == ST_OK ? 0 : 3;
     }
     if (argc == 4 && strcmp(argv[1], "new") == 0) {
         file = scenario_new(scenario_find(argv[2]), &n);
