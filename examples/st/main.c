@@ -124,6 +124,29 @@ static const command commands[] = {
      "that is lost, a message on standard error says so.\n"
      "\n" CHOOSING_HELP SAVING_HELP CHOOSING_END,
      command_merge},
+    {"merge-lora", "[OPTIONS] BASE LORA OUT", "merge a LoRA into a model",
+     "Writes BASE to OUT as st copy does, with the matrices of LORA added to the\n"
+     "weights that they belong to: W + scale * (alpha / rank) * up x down, computed\n"
+     "in F64 and rounded once to the dtype of W. One weight at a time is in memory.\n"
+     "\n"
+     "LORA is a file or a directory with the names of PEFT (lora_A, lora_B), diffusers\n"
+     "or kohya (lora_down, lora_up). Every tensor of LORA is used; the command fails\n"
+     "and names those that do not fit BASE or are of another kind, such as DoRA or\n"
+     "LoHa.\n"
+     "\n"
+     "alpha is that of LORA's .alpha tensors, adapter_config.json beside LORA, or\n"
+     "LORA's metadata. Without any, alpha is the rank, but PEFT's names need --alpha\n"
+     "or --scale.\n"
+     "\n"
+     "  --alpha N        use this alpha for all weights\n"
+     "  --scale X        multiply what is added by X (default 1)\n"
+     "  --dry-run        print what each pair of matrices changes; OUT can be omitted\n"
+     "  --only GLOB      use only tensors of LORA whose name matches: * is any text,\n"
+     "                   ? any character\n"
+     "  --except GLOB    leave out tensors of LORA whose name matches\n"
+     "  --rename A=B     treat tensor A of LORA as if it was called B. One * on each\n"
+     "                   side keeps the text that it matches\n" SAVING_HELP,
+     command_merge_lora},
     {"shard", "[OPTIONS] IN DIR", "split a model into files of limited size",
      "Splits the tensors of IN in their order and writes them to the directory DIR,\n"
      "which is made if it does not exist: as model-00001-of-0000N.safetensors and so\n"
@@ -193,7 +216,7 @@ static void put_usage(FILE *to) {
     fputs("usage: st COMMAND [OPTIONS] ARGUMENTS\n\n", to);
     for (i = 0; i < COMMAND_COUNT; i++) {
         const command *c = &commands[i];
-        fprintf(to, "  st %-8s %s\n", c->name, c->summary);
+        fprintf(to, "  st %-10s %s\n", c->name, c->summary);
     }
     fputs("\n"
           "  st COMMAND --help   show how to use a command\n"

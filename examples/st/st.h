@@ -18,6 +18,7 @@ int command_check(int argc, char **argv);
 int command_cat(int argc, char **argv);
 int command_copy(int argc, char **argv);
 int command_merge(int argc, char **argv);
+int command_merge_lora(int argc, char **argv);
 int command_shard(int argc, char **argv);
 int command_convert(int argc, char **argv);
 int command_show(int argc, char **argv);
@@ -52,6 +53,7 @@ void put_text(FILE *to, const char *text, size_t bytes);
 void put_string(FILE *to, const char *text); /* put_text of a NUL-terminated string */
 /* Like put_text, but cuts after at most max_bytes bytes, between characters: "abc... (3000 bytes)". */
 void put_shortened(FILE *to, const char *text, size_t bytes, size_t max_bytes);
+int is_utf8(const char *text, size_t bytes);
 size_t text_width(const char *text, size_t bytes); /* code points that put_text writes */
 /* Writes a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD. */
 void put_json(FILE *to, const char *text, size_t bytes);
@@ -141,6 +143,7 @@ void stats_begin(stats *s);
 void stats_add(stats *s, const double *numbers, size_t n);        /* first, all numbers */
 void stats_count_bins(stats *s, const double *numbers, size_t n); /* then, all numbers once more */
 void stats_put(const stats *s);
+double square_root(double number);
 
 /* ---- opening models (open.c) -------------------------------------------------------------------------------- */
 
@@ -279,6 +282,8 @@ typedef struct transfer {
 
 /* Runs the whole command. extra: the command's own options. */
 int transfer_run(transfer *t, const char *command, const option *extra, size_t extra_count, int argc, char **argv);
+/* Writes all or the chosen tensors of t->model, which is open. Returns an exit code after a message. */
+int transfer_write(transfer *t);
 /* The next three serve as `write`. */
 st_status transfer_to_file(transfer *t, st_error *error);
 st_status transfer_to_directory(transfer *t, st_error *error); /* splits by the options; makes the directory */

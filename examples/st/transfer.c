@@ -192,6 +192,18 @@ st_status transfer_as_split(transfer *t, st_error *error) {
 
 /* ---- the command ------------------------------------------------------------------------------------------ */
 
+int transfer_write(transfer *t) {
+    st_error error;
+    int code = choose(&t->choice, t->model, t->in);
+    if (code == EXIT_FINE) code = saving_begin(&t->saving, t->out);
+    if (code == EXIT_FINE) {
+        error.status = t->write(t, &error);
+        code = saving_end(&t->saving, t->out, &error);
+    }
+    if (code == EXIT_FINE && !t->writes_index) warn_of_index(t);
+    return code == EXIT_FINE ? warn_of_metadata(t) : code;
+}
+
 static int transfer_model(transfer *t) {
     const st_open_options open_options = copy_open_options();
     st_model *model;
@@ -199,14 +211,7 @@ static int transfer_model(transfer *t) {
     int code;
     if (open_model(&model, t->in, &open_options, &error) != ST_OK) return report(t->in, &error);
     t->model = model;
-    code = choose(&t->choice, model, t->in);
-    if (code == EXIT_FINE) code = saving_begin(&t->saving, t->out);
-    if (code == EXIT_FINE) {
-        error.status = t->write(t, &error);
-        code = saving_end(&t->saving, t->out, &error);
-    }
-    if (code == EXIT_FINE && !t->writes_index) warn_of_index(t);
-    if (code == EXIT_FINE) code = warn_of_metadata(t);
+    code = transfer_write(t);
     st_close(model);
     return code == EXIT_FINE && t->saving.json ? put_saved_json(t->out) : code;
 }
