@@ -11,8 +11,8 @@
 enum { TILE = 16, STEP = 4, BLOCK = 1 << 16 };
 
 typedef struct merging {
-    lora *lora;
-    transfer *transfer;
+    lora *l;
+    transfer *t;
     st_error read_error;       /* status ST_OK: none */
     const lora_module *module; /* whose matrices are in memory, or NULL */
     double *left, *right;
@@ -51,7 +51,7 @@ static void add_product(const merging *m, uint64_t row, size_t rows, uint64_t co
     const double *left = m->left + (size_t)row * m->rank, *right = m->right + (size_t)column * m->rank;
     size_t i, k;
     for (k = 0; k < columns; k += TILE, right += m->rank * TILE) {
-        const size_t n = columns - k < TILE ? columns - k : TILE;
+        const size_t n = columns - k < TILE ? columns - k : (size_t)TILE;
         for (i = 0; i < rows; i++) {
             if (n == TILE) {
                 add_tile(&numbers[i * columns + k], left + i * m->rank, right, m->rank);
@@ -105,7 +105,7 @@ static st_status make_block(merging *m, uint64_t element, st_error *error) {
         column = element % m->columns / BLOCK * BLOCK;
         if (columns > m->columns - column) columns = (size_t)(m->columns - column);
     }
-    if (read_numbers(m->lora->base, base, row * m->columns + column, rows * columns, ST_DTYPE_F64, numbers, error)) {
+    if (read_numbers(m->l->base, base, row * m->columns + column, rows * columns, ST_DTYPE_F64, numbers, error)) {
         return error->status;
     }
     add_product(m, row, rows, column, columns);
@@ -132,8 +132,8 @@ static st_status read_matrix(merging *m, const st_tensor *t, int is_up, st_error
     uint64_t first, row = 0, column = 0;
     size_t i, n;
     for (first = 0; first < t->elements; first += n) {
-        n = t->elements - first < BLOCK ? (size_t)(t->elements - first) : BLOCK;
-        if (read_numbers(m->lora->adapter, t, first, n, ST_DTYPE_F64, numbers, error)) return error->status;
+        n = t->elements - first < BLOCK ? (size_t)(t->elements - first) : (size_t)BLOCK;
+        if (read_numbers(m->l->adapter, t, first, n, ST_DTYPE_F64, numbers, error)) return error->status;
         for (i = 0; i < n; i++) {
             if (is_up && m->module->is_transposed) {
                 put_right(m, column, row, numbers[i]);
@@ -207,9 +207,9 @@ static st_status put_merged(merging *m, const lora_module *module, uint64_t offs
 
 static int fill(void *user, const st_tensor *t, uint64_t offset, void *dst, size_t n) {
     merging *m = (merging *)user;
-    const st_model *base = m->lora->base;
+    const st_model *base = m->l->base;
     const st_tensor *source = st_find_n(base, t->name, t->name_bytes);
-    const lora_module *module = m->lora->changed[source - base->tensors];
+    const lora_module *module = m->l->changed[source - base->tensors];
     st_error error;
     st_status status = module ? put_merged(m, module, offset, (unsigned char *)dst, n, &error)
                               : st_read(base, source, offset, dst, n, &error);
@@ -219,15 +219,15 @@ static int fill(void *user, const st_tensor *t, uint64_t offset, void *dst, size
 }
 
 static int show_progress(void *user, uint64_t done, uint64_t total) {
-    return progress_step(&((merging *)user)->transfer->saving.bar, done, total);
+    return progress_step(&((merging *)user)->t->saving.bar, done, total);
 }
 
 static st_status write_merged(transfer *t, st_error *error) {
     merging m;
     st_status status;
     memset(&m, 0, sizeof m);
-    m.lora = (lora *)t->user;
-    m.transfer = t;
+    m.l = (lora *)t->user;
+    m.t = t;
     t->saving.options.fill = fill;
     t->saving.options.progress = show_progress;
     t->saving.options.user = &m;
@@ -305,7 +305,7 @@ static st_status open_adapter(st_model **model, const char *path, st_error *erro
 }
 
 static int pair(lora *l) {
-    int code = choose(&l->choice, l->adapter, l->path);
+    int code = choose(&l->chosen, l->adapter, l->path);
     if (code == EXIT_FINE) code = lora_config_read(&l->config, l->adapter);
     return code == EXIT_FINE ? lora_pair(l) : code;
 }
@@ -346,9 +346,9 @@ static int parse_arguments(lora *l, transfer *t, int *is_dry_run, int argc, char
     const option options[] = {{"--alpha", NULL, &l->alpha_given},
                               {"--scale", NULL, &l->scale_given},
                               {"--dry-run", is_dry_run, NULL},
-                              {"--only", &l->choice.only.count, l->choice.only.texts},
-                              {"--except", &l->choice.except.count, l->choice.except.texts},
-                              {"--rename", &l->choice.renames.count, l->choice.renames.texts},
+                              {"--only", &l->chosen.only.count, l->chosen.only.texts},
+                              {"--except", &l->chosen.except.count, l->chosen.except.texts},
+                              {"--rename", &l->chosen.renames.count, l->chosen.renames.texts},
                               {"--keep-order", &t->saving.keep_order, NULL},
                               {"--align", NULL, &t->saving.align},
                               {"--slack", NULL, &t->saving.slack},
@@ -381,14 +381,14 @@ int command_merge_lora(int argc, char **argv) {
     t.user = &l;
     t.write = write_merged;
     t.saving.command = "merge-lora";
-    if (choice_begin(&l.choice, "merge-lora", argc) && choice_begin(&t.choice, "merge-lora", 0)) {
+    if (choice_begin(&l.chosen, "merge-lora", argc) && choice_begin(&t.choice, "merge-lora", 0)) {
         code = parse_arguments(&l, &t, &is_dry_run, argc, argv);
-        if (code == EXIT_FINE) code = choice_read(&l.choice);
+        if (code == EXIT_FINE) code = choice_read(&l.chosen);
         if (code == EXIT_FINE) code = merge(&l, &t, is_dry_run);
     } else {
         code = out_of_memory("merge-lora");
     }
     choice_end(&t.choice);
-    choice_end(&l.choice);
+    choice_end(&l.chosen);
     return code;
 }

@@ -70,7 +70,7 @@ typedef struct mangled_name { /* of a tensor of BASE, without .weight and with "
 } mangled_name;
 
 typedef struct search {
-    lora *lora;
+    lora *l;
     char *name; /* room for any candidate */
     char *text; /* the mangled names */
     mangled_name *names;
@@ -116,14 +116,14 @@ static size_t without_processor(char *name, size_t bytes, int is_processor) {
 static const st_tensor *find_dotted(const search *s, const lora_module *m, const prefix_rule *rule) {
     size_t bytes = without_processor(s->name, compose(s, m, rule), m->is_processor);
     memcpy(s->name + bytes, weight, WEIGHT_BYTES + 1);
-    return st_find_n(s->lora->base, s->name, bytes + WEIGHT_BYTES);
+    return st_find_n(s->l->base, s->name, bytes + WEIGHT_BYTES);
 }
 
 static void report_dotted(search *s, const lora_module *m) {
-    const st_model *base = s->lora->base;
+    const st_model *base = s->l->base;
     nearest_names nearest;
     size_t i, rule = 0;
-    if (!lora_problem(s->lora, m->name, m->bytes)) return;
+    if (!lora_problem(s->l, m->name, m->bytes)) return;
     for (i = 0; i < DOTTED_RULES; i++) {
         if (starts_with(m, dotted_rules[i].adapter) && !*dotted_rules[i].base) rule = i; /* the longest one */
     }
@@ -160,7 +160,7 @@ static int compare_names(const void *left, const void *right) {
 }
 
 static int list_mangled_names(search *s) {
-    const st_model *base = s->lora->base;
+    const st_model *base = s->l->base;
     size_t i, total = 0;
     char *to;
     for (i = 0; i < base->count; i++) total += base->tensors[i].name_bytes; /* they are in memory, so they fit */
@@ -219,13 +219,13 @@ static void find_mangled_base(search *s, lora_module *m) {
         mangle(s->name, wanted.bytes);
         for (k = lower_bound(s, &wanted); k < s->count && compare_names(&s->names[k], &wanted) == 0; k++) {
             if (m->base) {
-                report_ambiguous(s->lora, m, s->names[k].tensor);
+                report_ambiguous(s->l, m, s->names[k].tensor);
                 return;
             }
             m->base = s->names[k].tensor;
         }
     }
-    if (m->base || !lora_problem(s->lora, m->name, m->bytes)) return;
+    if (m->base || !lora_problem(s->l, m->name, m->bytes)) return;
     fputs("BASE has no tensor of this name, with any \"_\" as \".\"", stderr);
     lora_problem_end();
 }
@@ -241,7 +241,7 @@ static int is_mangled(const lora_module *m) {
 }
 
 static int find_all(search *s) {
-    lora *l = s->lora;
+    lora *l = s->l;
     size_t i, longest = 0;
     int code = EXIT_FINE;
     for (i = 0; i < l->count; i++) {
@@ -265,7 +265,7 @@ int lora_find_bases(lora *l) {
     search s;
     int code;
     memset(&s, 0, sizeof s);
-    s.lora = l;
+    s.l = l;
     code = find_all(&s);
     free(s.names);
     free(s.text);

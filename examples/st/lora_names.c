@@ -164,12 +164,12 @@ static int group_parts(lora *l, name_part *parts, size_t count) {
 }
 
 static int list_modules(lora *l) {
-    name_part *parts = (name_part *)calloc(l->choice.count + 1, sizeof *parts);
+    name_part *parts = (name_part *)calloc(l->chosen.count + 1, sizeof *parts);
     size_t i, count = 0;
     int code;
     if (!parts) return out_of_memory("merge-lora");
-    for (i = 0; i < l->choice.count; i++) {
-        const st_tensor *t = &l->choice.tensors[i];
+    for (i = 0; i < l->chosen.count; i++) {
+        const st_tensor *t = &l->chosen.tensors[i];
         if (split_name(t, &parts[count])) {
             count++;
         } else {
