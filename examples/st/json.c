@@ -4,14 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-void json_begin(json *j, char *text, size_t n) {
+void json_begin(json_reader *j, char *text, size_t n) {
     memset(j, 0, sizeof *j);
     j->text = j->at = text;
     j->end = text + n;
     if (!is_utf8(text, n)) j->fault = "text is not UTF-8";
 }
 
-size_t json_position(const json *j) {
+size_t json_position(const json_reader *j) {
     return (size_t)(j->at - j->text);
 }
 
@@ -20,17 +20,17 @@ int json_is(const char *string, size_t bytes, const char *text) {
 }
 
 /* Keeps the first fault. */
-static int fault(json *j, const char *what) {
+static int fault(json_reader *j, const char *what) {
     if (!j->fault) j->fault = what;
     return 0;
 }
 
-static void skip_blanks(json *j) {
+static void skip_blanks(json_reader *j) {
     while (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r') j->at++;
 }
 
 /* Moves past the character after blanks, if it is c. The text ends with a NUL, so reading at `at` is always valid. */
-static int takes(json *j, char c) {
+static int takes(json_reader *j, char c) {
     skip_blanks(j);
     if (*j->at != c || j->at == j->end) return 0;
     j->at++;
@@ -39,7 +39,7 @@ static int takes(json *j, char c) {
 
 /* ---- strings ------------------------------------------------------------------------------------------------ */
 
-static int parse_hex(json *j, unsigned *code) {
+static int parse_hex(json_reader *j, unsigned *code) {
     int i;
     *code = 0;
     for (i = 0; i < 4; i++, j->at++) {
@@ -67,7 +67,7 @@ static char *put_utf8(char *to, unsigned c) {
 
 /* Parses what follows \u and writes the character. Four characters of text become at most three bytes, and twelve at
  * most four, so the text is not overtaken. */
-static char *parse_unicode(json *j, char *to) {
+static char *parse_unicode(json_reader *j, char *to) {
     unsigned code, low = 0;
     if (!parse_hex(j, &code)) return to;
     if (code >= 0xd800 && code < 0xdc00) {
@@ -82,7 +82,7 @@ static char *parse_unicode(json *j, char *to) {
     return put_utf8(to, code);
 }
 
-static char *parse_escape(json *j, char *to) {
+static char *parse_escape(json_reader *j, char *to) {
     static const char escapes[] = "\"\"\\\\//b\bf\fn\nr\rt\t";
     size_t i;
     const char c = *j->at++;
@@ -99,7 +99,7 @@ static char *parse_escape(json *j, char *to) {
 }
 
 /* Parses a string after its opening quote. */
-static int parse_string(json *j, const char **string, size_t *bytes) {
+static int parse_string(json_reader *j, const char **string, size_t *bytes) {
     char *to = j->at;
     *string = to;
     while (*j->at != '"') {
@@ -122,14 +122,14 @@ static int parse_string(json *j, const char **string, size_t *bytes) {
 
 /* ---- values ------------------------------------------------------------------------------------------------- */
 
-static int skip_digits(json *j) {
+static int skip_digits(json_reader *j) {
     const char *begin = j->at;
     while (*j->at >= '0' && *j->at <= '9') j->at++;
     return j->at > begin;
 }
 
 /* Checks the grammar, which is narrower than that of strtod. `string` receives the number's text, not NUL-terminated. */
-static json_kind parse_number_text(json *j) {
+static json_kind parse_number_text(json_reader *j) {
     char *begin = j->at;
     int is_number;
     if (*j->at == '-') j->at++;
@@ -150,7 +150,7 @@ static json_kind parse_number_text(json *j) {
     return JSON_NUMBER;
 }
 
-static json_kind parse_word(json *j, const char *word, json_kind kind) {
+static json_kind parse_word(json_reader *j, const char *word, json_kind kind) {
     const size_t n = strlen(word);
     if ((size_t)(j->end - j->at) < n || memcmp(j->at, word, n) != 0) {
         return (void)fault(j, "expected a value"), JSON_FAULT;
@@ -159,7 +159,7 @@ static json_kind parse_word(json *j, const char *word, json_kind kind) {
     return kind;
 }
 
-json_kind json_value(json *j) {
+json_kind json_value(json_reader *j) {
     if (j->fault) return JSON_FAULT;
     skip_blanks(j);
     switch (*j->at) {
@@ -177,7 +177,7 @@ json_kind json_value(json *j) {
 }
 
 /* Moves past the closing bracket, or past the comma before another value. Returns 1 if a value follows. */
-static int next_value(json *j, char closing, const char *wanted) {
+static int next_value(json_reader *j, char closing, const char *wanted) {
     if (j->fault) return 0;
     if (takes(j, closing)) {
         j->depth--;
@@ -188,18 +188,18 @@ static int next_value(json *j, char closing, const char *wanted) {
     return 1;
 }
 
-int json_member(json *j) {
+int json_member(json_reader *j) {
     if (!next_value(j, '}', "expected ',' or '}' after an object member")) return 0;
     if (!takes(j, '"')) return fault(j, "expected a key in quotes");
     if (!parse_string(j, &j->key, &j->key_bytes)) return 0;
     return takes(j, ':') || fault(j, "expected ':' after a key");
 }
 
-int json_element(json *j) {
+int json_element(json_reader *j) {
     return next_value(j, ']', "expected ',' or ']' after an array element");
 }
 
-int json_skip(json *j, json_kind kind) {
+int json_skip(json_reader *j, json_kind kind) {
     int is_something = 0;
     switch (kind) {
     case JSON_OBJECT:
@@ -214,7 +214,7 @@ int json_skip(json *j, json_kind kind) {
     }
 }
 
-int json_end(json *j) {
+int json_end(json_reader *j) {
     if (j->fault) return 0;
     skip_blanks(j);
     return j->at == j->end || fault(j, "expected the end of the text");

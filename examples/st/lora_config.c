@@ -12,7 +12,7 @@ static int config_error(const lora_config *c, const char *what) {
     return report_text(c->path, what);
 }
 
-static int field_error(const lora_config *c, const json *j, const char *what) {
+static int field_error(const lora_config *c, const json_reader *j, const char *what) {
     put_string(stderr, c->path);
     fputs(": ", stderr);
     put_text(stderr, j->key, j->key_bytes);
@@ -22,7 +22,7 @@ static int field_error(const lora_config *c, const json *j, const char *what) {
 
 /* ---- fields ------------------------------------------------------------------------------------------------- */
 
-static int read_flag(const lora_config *c, json *j, int *flag) {
+static int read_flag(const lora_config *c, json_reader *j, int *flag) {
     const json_kind kind = json_value(j);
     if (j->fault) return EXIT_FINE; /* the caller reports faults */
     *flag = kind == JSON_TRUE;
@@ -30,7 +30,7 @@ static int read_flag(const lora_config *c, json *j, int *flag) {
     return field_error(c, j, "expected true or false");
 }
 
-static int read_number(const lora_config *c, json *j, double *number) {
+static int read_number(const lora_config *c, json_reader *j, double *number) {
     const json_kind kind = json_value(j);
     if (j->fault || kind == JSON_NULL) return EXIT_FINE;
     if (kind != JSON_NUMBER || !is_finite(j->number) || j->number < 0) {
@@ -42,7 +42,7 @@ static int read_number(const lora_config *c, json *j, double *number) {
 
 /* Patterns are regular expressions in PEFT. All that are in use are names, perhaps with ^ or $ or \., and mean the same
  * here; a dot matches itself only. */
-static int read_pattern(const lora_config *c, const json *j, lora_pattern *p) {
+static int read_pattern(const lora_config *c, const json_reader *j, lora_pattern *p) {
     const char *from = j->key, *end = j->key + j->key_bytes, *s;
     char *to = c->text + (j->key - c->text); /* the key itself, which is not const in the text */
     p->text = to;
@@ -62,7 +62,7 @@ static int read_pattern(const lora_config *c, const json *j, lora_pattern *p) {
     return EXIT_FINE;
 }
 
-static int read_patterns(const lora_config *c, json *j, lora_patterns *patterns) {
+static int read_patterns(const lora_config *c, json_reader *j, lora_patterns *patterns) {
     const json_kind kind = json_value(j);
     int code = EXIT_FINE;
     if (j->fault || kind == JSON_NULL) return EXIT_FINE;
@@ -84,7 +84,7 @@ static int read_patterns(const lora_config *c, json *j, lora_patterns *patterns)
 }
 
 /* PiSSA, OLoRA, CorDA, LoftQ and others subtract their start from the weights of the base model. */
-static int read_init(const lora_config *c, json *j) {
+static int read_init(const lora_config *c, json_reader *j) {
     static const char *const harmless[] = {"gaussian", "eva", "orthogonal"};
     size_t i;
     if (json_value(j) != JSON_STRING) return EXIT_FINE;
@@ -100,14 +100,14 @@ static int read_init(const lora_config *c, json *j) {
     return EXIT_FAILED;
 }
 
-static int read_type(const lora_config *c, json *j) {
+static int read_type(const lora_config *c, json_reader *j) {
     const json_kind kind = json_value(j);
     if (j->fault || kind == JSON_NULL) return EXIT_FINE;
     if (kind == JSON_STRING && json_is(j->string, j->string_bytes, "LORA")) return EXIT_FINE;
     return field_error(c, j, "expected \"LORA\"; other kinds of adapters are not supported");
 }
 
-static int read_field(const lora_config *c, json *j, lora_settings *s, const char *field, size_t bytes) {
+static int read_field(const lora_config *c, json_reader *j, lora_settings *s, const char *field, size_t bytes) {
     static const char *const unsupported[] = {"use_dora", "use_qalora", "use_bdlora", "layer_replication",
                                               "alora_invocation_tokens"};
     size_t i;
@@ -150,7 +150,7 @@ static lora_settings *component_of(lora_config *c, const char *prefix, size_t by
 
 /* Fields that are given twice count the last time, as in Python. */
 static int parse_config(lora_config *c, size_t bytes) {
-    json j;
+    json_reader j;
     int code = EXIT_FINE;
     json_begin(&j, c->text, bytes);
     if (json_value(&j) != JSON_OBJECT && !j.fault) return config_error(c, "expected a JSON object");
