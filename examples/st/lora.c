@@ -6,7 +6,7 @@
 
 /* ---- a block of a merged tensor ----------------------------------------------------------------------------- */
 
-/* W is [rows, columns]; left is [rows, rank], with the factor; right is [rank, columns], in tiles: TILE columns of each
+/* W is [rows, columns]; left is [rows, rank]; right is [rank, columns], in tiles: TILE columns of each
  * rank, then the next TILE columns. Ranks are padded with zeros to a multiple of STEP, columns to one of TILE. */
 enum { TILE = 16, STEP = 4, BLOCK = 1 << 16 };
 
@@ -26,24 +26,19 @@ static double numbers[BLOCK];
 static float narrow[BLOCK];
 static unsigned char stored[BLOCK * sizeof(double)];
 
-/* The loops have fixed lengths so that compilers unroll them and use vector instructions. */
-static void add_tile(double *w, const double *left, const double *right, size_t rank) {
-    size_t r;
-    int i;
+/* Adds factor * left x right to n numbers of a row, TILE at most. The loops of fixed length are those that compilers
+ * unroll and make vector instructions of. */
+static void add_tile(double *w, size_t n, const double *left, const double *right, size_t rank, double factor) {
+    double sum[TILE];
+    size_t r, i;
+    memset(sum, 0, sizeof sum);
     for (r = 0; r < rank; r += STEP, left += STEP, right += STEP * TILE) {
         const double a = left[0], b = left[1], c = left[2], d = left[3];
         for (i = 0; i < TILE; i++) {
-            w[i] += (a * right[i] + b * right[TILE + i]) + (c * right[2 * TILE + i] + d * right[3 * TILE + i]);
+            sum[i] += (a * right[i] + b * right[TILE + i]) + (c * right[2 * TILE + i] + d * right[3 * TILE + i]);
         }
     }
-}
-
-static void add_part_of_tile(double *w, size_t n, const double *left, const double *right, size_t rank) {
-    double tile[TILE];
-    memset(tile, 0, sizeof tile);
-    memcpy(tile, w, n * sizeof *w);
-    add_tile(tile, left, right, rank);
-    memcpy(w, tile, n * sizeof *w);
+    for (i = 0; i < n; i++) w[i] += factor * sum[i];
 }
 
 /* Adds the product to `numbers`, which hold rows from row on, and of each the columns from column on. */
@@ -53,11 +48,7 @@ static void add_product(const merging *m, uint64_t row, size_t rows, uint64_t co
     for (k = 0; k < columns; k += TILE, right += m->rank * TILE) {
         const size_t n = columns - k < TILE ? columns - k : (size_t)TILE;
         for (i = 0; i < rows; i++) {
-            if (n == TILE) {
-                add_tile(&numbers[i * columns + k], left + i * m->rank, right, m->rank);
-            } else {
-                add_part_of_tile(&numbers[i * columns + k], n, left + i * m->rank, right, m->rank);
-            }
+            add_tile(&numbers[i * columns + k], n, left + i * m->rank, right, m->rank, m->module->factor);
         }
     }
 }
@@ -118,7 +109,7 @@ static st_status make_block(merging *m, uint64_t element, st_error *error) {
 /* ---- the matrices of a module ------------------------------------------------------------------------------- */
 
 static void put_left(merging *m, uint64_t row, uint64_t rank, double number) {
-    m->left[(size_t)row * m->rank + (size_t)rank] = number * m->module->factor;
+    m->left[(size_t)row * m->rank + (size_t)rank] = number;
 }
 
 static void put_right(merging *m, uint64_t rank, uint64_t column, double number) {

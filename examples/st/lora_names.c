@@ -301,19 +301,19 @@ static int has_component(const lora_module *m) {
     return 0;
 }
 
-static void use_settings(lora *l, lora_module *m) {
+/* Sets alpha, or -1, and returns what it is divided by. */
+static double use_settings(lora *l, lora_module *m) {
     const char *rest = m->name;
     const lora_settings *s = m->is_peft ? lora_settings_of(&l->config, m->name, m->bytes, &rest) : NULL;
     const size_t bytes = m->bytes - (size_t)(rest - m->name);
-    double rank;
+    double rank, divisor = (double)m->rank;
     m->alpha = -1;
-    m->factor = 1 / (double)m->rank;
-    if (!s) return;
+    if (!s) return divisor;
     rank = lora_pattern_value(&s->ranks, rest, bytes, s->rank);
     m->alpha = lora_pattern_value(&s->alphas, rest, bytes, s->alpha);
-    if (s->has_root_scale) m->factor = 1 / square_root((double)m->rank);
-    if (rank < 0 || rank == (double)m->rank) return;
-    if (!lora_problem(l, m->name, m->bytes)) return;
+    if (s->has_root_scale) divisor = square_root((double)m->rank);
+    if (rank < 0 || rank == (double)m->rank) return divisor;
+    if (!lora_problem(l, m->name, m->bytes)) return divisor;
     fputs("rank ", stderr);
     put_double(stderr, rank, 17);
     fputs(" in ", stderr);
@@ -321,13 +321,14 @@ static void use_settings(lora *l, lora_module *m) {
     fputs(", but the matrices have rank ", stderr);
     put_number(stderr, m->rank);
     lora_problem_end();
+    return divisor;
 }
 
 /* alpha: --alpha, else the tensor of the module, else the settings, else the rank. PEFT's matrices alone do not tell
  * alpha; then --scale is taken as the whole factor. */
 static int find_factor(lora *l, lora_module *m) {
+    const double divisor = use_settings(l, m);
     int code = EXIT_FINE;
-    use_settings(l, m);
     if (l->alpha_given) {
         m->alpha = l->alpha;
     } else if (m->alpha_tensor) {
@@ -336,7 +337,7 @@ static int find_factor(lora *l, lora_module *m) {
         m->alpha = (double)m->rank;
         l->needs_alpha |= m->is_peft && !has_component(m) && !l->scale_given;
     }
-    m->factor *= m->alpha * l->scale;
+    m->factor = m->alpha / divisor * l->scale;
     return code;
 }
 

@@ -7,6 +7,7 @@ import safetensors
 import converting
 import files
 import hub
+import loras
 import sharding
 import showing
 import slicing
@@ -25,6 +26,7 @@ def main():
     slicing.check(tally, sys.argv[3], sys.argv[4], count * 5, seed)
     writing.check(tool, tally, sys.argv[2], count // 2, seed)
     sharding.check(tool, tally, sys.argv[2], count // 100, seed)
+    loras.check(tool, tally, count // 100, seed)
     showing.check(tool, tally, count // 50, seed)
     hub.check(tool, tally, sys.argv[2], seed)
     verdicts.check(tool, tally, count, seed)
