@@ -27,7 +27,7 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/meta.c examples/st/pack.c examples/st/transfer.c examples/st/choose.c examples/st/pairs.c \
 	examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
 	examples/st/report.c examples/st/open.c examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c \
-	examples/st/lora.c examples/st/lora_names.c examples/st/lora_base.c examples/st/lora_config.c examples/st/json.c
+	examples/st/lora.c examples/st/lora_names.c examples/st/lora_base.c examples/st/lora_ldm.c examples/st/lora_config.c examples/st/json.c
 
 # targets of `check`: fuzz, which runs alone, then the slowest first
 CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites hostile bench-count \

@@ -104,6 +104,34 @@ for pair in lora_te_=cond_stage_model.transformer. lora_te1_=conditioner.embedde
     adapter ${pair%=*}x_y_z.lora_down.weight ${pair%=*}x_y_z.lora_up.weight
     merged "kohya: $pair" ${pair#*=}x.y_z.weight "$once"
 done
+# diffusers' names of the U-Net, and a checkpoint of Stable Diffusion
+while read -r module tensor; do
+    base model.diffusion_model.$tensor.weight
+    adapter lora_unet_$module.lora_down.weight lora_unet_$module.lora_up.weight
+    merged "U-Net: $module" model.diffusion_model.$tensor.weight "$once"
+done <<'END'
+conv_in input_blocks.0.0
+conv_out out.2
+time_embedding_linear_2 time_embed.2
+down_blocks_0_resnets_0_conv1 input_blocks.1.0.in_layers.2
+down_blocks_0_attentions_1_transformer_blocks_0_attn1_to_q input_blocks.2.1.transformer_blocks.0.attn1.to_q
+down_blocks_0_downsamplers_0_conv input_blocks.3.0.op
+down_blocks_2_attentions_0_proj_in input_blocks.7.1.proj_in
+down_blocks_3_resnets_1_conv2 input_blocks.11.0.out_layers.3
+mid_block_resnets_0_time_emb_proj middle_block.0.emb_layers.1
+mid_block_attentions_0_transformer_blocks_0_ff_net_0_proj middle_block.1.transformer_blocks.0.ff.net.0.proj
+mid_block_resnets_1_conv1 middle_block.2.in_layers.2
+up_blocks_0_resnets_0_conv_shortcut output_blocks.0.0.skip_connection
+up_blocks_0_upsamplers_0_conv output_blocks.2.1.conv
+up_blocks_1_attentions_0_transformer_blocks_0_attn2_to_out_0 output_blocks.3.1.transformer_blocks.0.attn2.to_out.0
+up_blocks_1_upsamplers_0_conv output_blocks.5.2.conv
+up_blocks_3_attentions_2_proj_out output_blocks.11.1.proj_out
+END
+base model.diffusion_model.input_blocks.1.0.in_layers.2.weight
+for module in down_blocks_x_resnets_0_conv1 down_blocks_0_resnets_0_conv3 down_blocks_0_resnets_0_conv1_x down_blocks_0_resnets_0_ down_blocks_0; do
+    adapter lora_unet_$module.lora_down.weight lora_unet_$module.lora_up.weight
+    wrong "lora_unet_$module: BASE has no tensor"
+done
 base a.b.weight a_b.weight
 adapter lora_unet_a_b.lora_down.weight lora_unet_a_b.lora_up.weight
 wrong "lora: lora_unet_a_b: could mean a.b.weight or a_b.weight"

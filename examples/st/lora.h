@@ -84,4 +84,9 @@ void lora_problem_end(void);
 /* lora_base.c: sets module->base. Reports a module whose tensor BASE lacks, or of which several tensors could be meant. */
 int lora_find_bases(lora *l);
 
+/* lora_ldm.c: writes the name in a checkpoint of Stable Diffusion of a module of diffusers' U-Net, both with "_" for ".",
+ * by one of the rules. Returns its length, up to 16 bytes more than that of the name, or 0 if the rule does not apply. */
+enum { LORA_LDM_RULES = 14 };
+size_t lora_ldm_name(size_t rule, const char *name, size_t bytes, char *to);
+
 #endif

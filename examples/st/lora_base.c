@@ -207,23 +207,37 @@ static void report_ambiguous(lora *l, const lora_module *m, const st_tensor *oth
     lora_problem_end();
 }
 
-/* Several tensors can have one name once every "." is "_"; and BASE can have several components. */
-static void find_mangled_base(search *s, lora_module *m) {
+/* Takes the tensor that is called s->name. Several can have one name once every "." is "_", and BASE can have several
+ * components: returns 0 after a message if the module has another tensor already. */
+static int take_mangled(search *s, lora_module *m, size_t bytes) {
     mangled_name wanted;
-    size_t i, k;
+    size_t i;
     memset(&wanted, 0, sizeof wanted);
+    wanted.name = s->name;
+    wanted.bytes = bytes;
+    mangle(s->name, bytes);
+    for (i = lower_bound(s, &wanted); i < s->count && compare_names(&s->names[i], &wanted) == 0; i++) {
+        if (m->base) {
+            report_ambiguous(s->l, m, s->names[i].tensor);
+            return 0;
+        }
+        m->base = s->names[i].tensor;
+    }
+    return 1;
+}
+
+static void find_mangled_base(search *s, lora_module *m) {
+    static const char unet[] = "lora_unet_", ldm[] = "model.diffusion_model.";
+    const size_t skipped = sizeof unet - 1, ldm_bytes = sizeof ldm - 1;
+    size_t i, n;
     for (i = 0; i < MANGLED_RULES; i++) {
         if (!starts_with(m, mangled_rules[i].adapter)) continue;
-        wanted.name = s->name;
-        wanted.bytes = compose(s, m, &mangled_rules[i]);
-        mangle(s->name, wanted.bytes);
-        for (k = lower_bound(s, &wanted); k < s->count && compare_names(&s->names[k], &wanted) == 0; k++) {
-            if (m->base) {
-                report_ambiguous(s->l, m, s->names[k].tensor);
-                return;
-            }
-            m->base = s->names[k].tensor;
-        }
+        if (!take_mangled(s, m, compose(s, m, &mangled_rules[i]))) return;
+    }
+    for (i = 0; i < LORA_LDM_RULES && starts_with(m, unet); i++) {
+        memcpy(s->name, ldm, ldm_bytes);
+        n = lora_ldm_name(i, m->name + skipped, m->bytes - skipped, s->name + ldm_bytes);
+        if (n && !take_mangled(s, m, ldm_bytes + n)) return;
     }
     if (m->base || !lora_problem(s->l, m->name, m->bytes)) return;
     fputs("BASE has no tensor of this name, with any \"_\" as \".\"", stderr);
