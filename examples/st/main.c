@@ -127,7 +127,8 @@ static const command commands[] = {
     {"merge-lora", "[OPTIONS] BASE LORA OUT", "merge a LoRA into a model",
      "Writes BASE to OUT as st copy does, with the matrices of LORA added to the\n"
      "weights that they belong to: W + scale * (alpha / rank) * up x down, computed\n"
-     "in F64 and rounded once to the dtype of W. One weight at a time is in memory.\n"
+     "in F64 and rounded once to the dtype of W, a block at a time. Tensors that LORA\n"
+     "does not change are copied.\n"
      "\n"
      "LORA is a file or a directory with the names of PEFT (lora_A, lora_B), diffusers\n"
      "or kohya (lora_down, lora_up). Every tensor of LORA is used; the command fails\n"
