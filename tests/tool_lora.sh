@@ -448,6 +448,22 @@ quiet merge-lora one lora one
 is "BASE is replaced" "$(shown one b.x.weight)" "$twice"
 quiet merge-lora base.parts lora merged.parts --keep-order --align 4096 --slack 10 --no-sync
 
+# BASE of 64 MiB in 40 MB of memory
+if [ $system = posix ] && sh -c 'ulimit -v 40000 && "$0" --version || exit 1' "$tool" >/dev/null 2>&1; then
+    written sparse '{"x.weight":{"dtype":"F16","shape":[4096,8192],"data_offsets":[0,67108864]}}'
+    dd if=/dev/zero of=sparse bs=1 count=0 seek=$(($(wc -c <sparse) + 67108864)) 2>/dev/null
+    { zeros 8191 && floats 2; } >down.wide
+    { zeros 4095 && floats 3; } >up.high
+    quiet pack lora x.lora_down.weight=F32:1,8192:down.wide x.lora_up.weight=F32:4096,1:up.high
+    (ulimit -v 40000 && "$tool" merge-lora --no-sync sparse lora merged) >out 2>err
+    empty "64 MiB in 40 MB of memory" err
+    st show merged x.weight 4094:,-2:
+    is "64 MiB in 40 MB of memory" "$(tr -s ' \n' '  ' <out)" "[[0. 0.] [0. 6.]] "
+    rm -f sparse merged
+else
+    skip "merging in little memory: not here"
+fi
+
 # ---- the command line -----------------------------------------------------------------------------------------
 
 st merge-lora --help
@@ -455,6 +471,7 @@ code "help" 0
 has "help" out "usage: st merge-lora [OPTIONS] BASE LORA OUT"
 for option in alpha scale dry-run only except rename keep-order align slack no-sync json; do has "help" out "  --$option"; done
 is "help fits 80 columns" "$(awk 'length($0) > 80' out)" ""
+adapter lora_unet_a_x.lora_down.weight lora_unet_a_x.lora_up.weight
 refused "expected BASE, LORA and OUT" merge-lora
 refused "expected BASE, LORA and OUT" merge-lora one --dry-run
 refused "OUT is missing" merge-lora one lora

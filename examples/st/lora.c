@@ -10,6 +10,12 @@
  * rank, then the next TILE columns. Ranks are padded with zeros to a multiple of STEP, columns to one of TILE. */
 enum { TILE = 16, STEP = 4, BLOCK = 1 << 16 };
 
+typedef struct block {
+    double numbers[BLOCK];
+    float narrow[BLOCK];
+    unsigned char stored[BLOCK * sizeof(double)];
+} block;
+
 typedef struct merging {
     lora *l;
     transfer *t;
@@ -17,14 +23,10 @@ typedef struct merging {
     const lora_module *module; /* whose matrices are in memory, or NULL */
     double *left, *right;
     uint64_t rows, columns;
-    size_t rank;          /* padded */
-    uint64_t first, last; /* the elements of the tensor that `stored` holds: [first, last) */
+    size_t rank; /* padded */
+    block *work;
+    uint64_t first, last; /* the elements of the tensor that work->stored holds: [first, last) */
 } merging;
-
-/* one block at a time */
-static double numbers[BLOCK];
-static float narrow[BLOCK];
-static unsigned char stored[BLOCK * sizeof(double)];
 
 /* Adds factor * left x right to n numbers of a row, TILE at most. The loops of fixed length are those that compilers
  * unroll and make vector instructions of. */
@@ -41,21 +43,21 @@ static void add_tile(double *w, size_t n, const double *left, const double *righ
     for (i = 0; i < n; i++) w[i] += factor * sum[i];
 }
 
-/* Adds the product to `numbers`, which hold rows from row on, and of each the columns from column on. */
+/* Adds the product to work->numbers, which hold rows from row on, and of each the columns from column on. */
 static void add_product(const merging *m, uint64_t row, size_t rows, uint64_t column, size_t columns) {
     const double *left = m->left + (size_t)row * m->rank, *right = m->right + (size_t)column * m->rank;
     size_t i, k;
     for (k = 0; k < columns; k += TILE, right += m->rank * TILE) {
         const size_t n = columns - k < TILE ? columns - k : (size_t)TILE;
         for (i = 0; i < rows; i++) {
-            add_tile(&numbers[i * columns + k], n, left + i * m->rank, right, m->rank, m->module->factor);
+            add_tile(&m->work->numbers[i * columns + k], n, left + i * m->rank, right, m->rank, m->module->factor);
         }
     }
 }
 
 /* Rounds to odd: cuts numbers to 13 bits and sets the last of them if any bit that was cut is set. F32 has those bits
  * wherever they matter to F16 and BF16, so rounding such a number to F32 and then to 11 or 8 bits rounds only once. */
-static void round_to_odd(size_t count) {
+static void round_to_odd(double *numbers, size_t count) {
     const uint64_t cut = ((uint64_t)1 << 40) - 1; /* 52 bits of fraction, of which 12 stay */
     uint64_t bits;
     size_t i;
@@ -66,17 +68,17 @@ static void round_to_odd(size_t count) {
     }
 }
 
-static void store(st_dtype dtype, size_t count) {
+static void store(block *b, st_dtype dtype, size_t count) {
     if (dtype == ST_DTYPE_F64) {
-        put_little_endian(stored, numbers, count, dtype);
+        put_little_endian(b->stored, b->numbers, count, dtype);
     } else if (dtype == ST_DTYPE_F32) {
-        st_convert(dtype, narrow, ST_DTYPE_F64, numbers, count);
-        put_little_endian(stored, narrow, count, dtype);
+        st_convert(dtype, b->narrow, ST_DTYPE_F64, b->numbers, count);
+        put_little_endian(b->stored, b->narrow, count, dtype);
     } else {
-        round_to_odd(count);
-        st_convert(ST_DTYPE_F32, narrow, ST_DTYPE_F64, numbers, count);
-        st_convert(dtype, numbers, ST_DTYPE_F32, narrow, count);
-        put_little_endian(stored, numbers, count, dtype);
+        round_to_odd(b->numbers, count);
+        st_convert(ST_DTYPE_F32, b->narrow, ST_DTYPE_F64, b->numbers, count);
+        st_convert(dtype, b->numbers, ST_DTYPE_F32, b->narrow, count);
+        put_little_endian(b->stored, b->numbers, count, dtype);
     }
 }
 
@@ -95,11 +97,12 @@ static st_status make_block(merging *m, uint64_t element, st_error *error) {
         column = element % m->columns / BLOCK * BLOCK;
         if (columns > m->columns - column) columns = (size_t)(m->columns - column);
     }
-    if (read_numbers(m->l->base, base, row * m->columns + column, rows * columns, ST_DTYPE_F64, numbers, error)) {
+    if (read_numbers(m->l->base, base, row * m->columns + column, rows * columns, ST_DTYPE_F64, m->work->numbers,
+                     error)) {
         return error->status;
     }
     add_product(m, row, rows, column, columns);
-    store(base->dtype, rows * columns);
+    store(m->work, base->dtype, rows * columns);
     m->first = row * m->columns + column;
     m->last = m->first + rows * columns;
     return ST_OK;
@@ -123,16 +126,16 @@ static st_status read_matrix(merging *m, const st_tensor *t, int is_up, st_error
     size_t i, n;
     for (first = 0; first < t->elements; first += n) {
         n = t->elements - first < BLOCK ? (size_t)(t->elements - first) : (size_t)BLOCK;
-        if (read_numbers(m->l->adapter, t, first, n, ST_DTYPE_F64, numbers, error)) return error->status;
+        if (read_numbers(m->l->adapter, t, first, n, ST_DTYPE_F64, m->work->numbers, error)) return error->status;
         for (i = 0; i < n; i++) {
             if (is_up && m->module->is_transposed) {
-                put_right(m, column, row, numbers[i]);
+                put_right(m, column, row, m->work->numbers[i]);
             } else if (is_up) {
-                put_left(m, row, column, numbers[i]);
+                put_left(m, row, column, m->work->numbers[i]);
             } else if (m->module->is_transposed) {
-                put_left(m, column, row, numbers[i]);
+                put_left(m, column, row, m->work->numbers[i]);
             } else {
-                put_right(m, row, column, numbers[i]);
+                put_right(m, row, column, m->work->numbers[i]);
             }
             if (++column == width) column = 0, row++;
         }
@@ -189,7 +192,7 @@ static st_status put_merged(merging *m, const lora_module *module, uint64_t offs
         begin = offset - m->first * width;
         rest = (m->last - m->first) * width - begin;
         part = rest < n ? (size_t)rest : n;
-        memcpy(dst, stored + (size_t)begin, part);
+        memcpy(dst, m->work->stored + (size_t)begin, part);
         offset += part, dst += part, n -= part;
     }
     return ST_OK;
@@ -221,8 +224,11 @@ static st_status write_merged(transfer *t, st_error *error) {
     t->saving.options.fill = fill;
     t->saving.options.progress = show_progress;
     t->saving.options.user = &m;
+    m.work = (block *)malloc(sizeof *m.work);
+    if (!m.work) return set_error(error, ST_ERR_MEMORY, "out of memory");
     status = transfer_as_split(t, error);
     free_matrices(&m);
+    free(m.work);
     if (status != ST_OK && m.read_error.status != ST_OK) *error = m.read_error;
     return status == ST_OK ? ST_OK : error->status;
 }
