@@ -27,9 +27,10 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/meta.c examples/st/pack.c examples/st/put.c examples/st/repair.c examples/st/lenient.c examples/st/lenient_json.c \
 	examples/st/transfer.c examples/st/choose.c examples/st/rename.c examples/st/pairs.c examples/st/losses.c examples/st/scales.c \
 	examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
-	examples/st/report.c examples/st/open.c examples/st/virtual.c examples/st/join.c examples/st/pieces.c examples/st/json.c \
+	examples/st/report.c examples/st/open.c examples/st/virtual.c examples/st/join.c examples/st/pieces.c \
 	examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c examples/st/hash.c examples/st/verify.c \
-	examples/st/sha256.c examples/st/edit.c examples/st/tree.c examples/st/help.c
+	examples/st/sha256.c examples/st/edit.c examples/st/tree.c examples/st/help.c examples/st/json.c \
+	examples/st/lora.c examples/st/lora_names.c examples/st/lora_base.c examples/st/lora_ldm.c examples/st/lora_config.c
 
 # targets of `check`: fuzz, which runs alone, then the slowest first
 CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites hostile bench-count \
@@ -73,7 +74,7 @@ run: build/st build/demo.safetensors
 	build/st ls build/demo.safetensors
 
 build/st: safetensors.h examples/threads.h examples/st/st.h examples/st/lenient.h examples/st/lenient_json.h \
-		examples/st/sha256.h $(ST_SOURCES)
+		examples/st/sha256.h examples/st/json.h examples/st/lora.h $(ST_SOURCES)
 	@mkdir -p build
 	$(CC) $(CFLAGS) -I. -pthread $(ST_SOURCES) $(LDFLAGS) -o $@
 

@@ -1,148 +1,221 @@
-/* json.c: a strict reader for small JSON texts. It allocates nothing and stops at the first fault. */
+/* json.c: a strict JSON parser (RFC 8259) that returns one value after the other. */
+#include "json.h"
 #include "st.h"
+#include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 32 };
-
-static void skip_blanks(json_text *j) {
-    while (j->at < j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r')) j->at++;
+void json_begin(json_reader *j, char *text, size_t n) {
+    memset(j, 0, sizeof *j);
+    j->text = j->at = text;
+    j->end = text + n;
+    if (!is_utf8(text, n)) j->fault = "text is not UTF-8";
 }
 
-int json_has(json_text *j, char c) {
+size_t json_position(const json_reader *j) {
+    return (size_t)(j->at - j->text);
+}
+
+int json_is(const char *string, size_t bytes, const char *text) {
+    return strlen(text) == bytes && memcmp(string, text, bytes) == 0;
+}
+
+/* Keeps the first fault. */
+static int fault(json_reader *j, const char *what) {
+    if (!j->fault) j->fault = what;
+    return 0;
+}
+
+static void skip_blanks(json_reader *j) {
+    while (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r') j->at++;
+}
+
+/* Moves past the character after blanks, if it is c. The text ends with a NUL, so reading at `at` is always valid. */
+static int takes(json_reader *j, char c) {
     skip_blanks(j);
-    if (j->at == j->end || *j->at != c) return 0;
+    if (*j->at != c || j->at == j->end) return 0;
     j->at++;
     return 1;
-}
-
-int json_has_ended(json_text *j) {
-    skip_blanks(j);
-    return j->at == j->end;
 }
 
 /* ---- strings ------------------------------------------------------------------------------------------------ */
 
-static int read_hex(json_text *j, unsigned *code) {
+static int parse_hex(json_reader *j, unsigned *code) {
     int i;
     *code = 0;
-    for (i = 0; i < 4; i++) {
-        const char *digits = "0123456789abcdef0123456789ABCDEF", *found;
-        if (j->at == j->end || *j->at == 0 || (found = strchr(digits, *j->at)) == NULL) return 0;
-        *code = *code * 16 + (unsigned)((found - digits) % 16);
-        j->at++;
+    for (i = 0; i < 4; i++, j->at++) {
+        const char c = *j->at;
+        const int digit = c >= '0' && c <= '9'   ? c - '0'
+                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                 : -1;
+        if (digit < 0) return fault(j, "expected four hexadecimal digits after \\u");
+        *code = *code << 4 | (unsigned)digit;
     }
     return 1;
 }
 
-/* Reads what follows \u. A character beyond U+FFFF takes two escapes. */
-static int read_code(json_text *j, unsigned *code) {
-    unsigned low;
-    if (!read_hex(j, code)) return 0;
-    if (*code < 0xD800 || *code > 0xDFFF) return 1;
-    if (*code > 0xDBFF || j->end - j->at < 6 || *j->at++ != '\\' || *j->at++ != 'u') return 0;
-    if (!read_hex(j, &low) || low < 0xDC00 || low > 0xDFFF) return 0;
-    *code = 0x10000 + ((*code - 0xD800) << 10) + (low - 0xDC00);
-    return 1;
-}
-
-static char *put_code(char *to, unsigned code) {
-    if (code < 0x80) {
-        *to++ = (char)code;
-        return to;
+static char *put_utf8(char *to, unsigned c) {
+    const int more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3; /* bytes after the first */
+    static const unsigned lead[4] = {0, 0xc0, 0xe0, 0xf0};
+    int i;
+    for (i = more; i >= 0; i--) {
+        const unsigned bits = c >> (6 * i);
+        *to++ = (char)(unsigned char)(i == more ? lead[more] | bits : 0x80 | (bits & 0x3f));
     }
-    if (code < 0x800) {
-        *to++ = (char)(0xC0 | code >> 6);
-    } else {
-        if (code < 0x10000) {
-            *to++ = (char)(0xE0 | code >> 12);
-        } else {
-            *to++ = (char)(0xF0 | code >> 18);
-            *to++ = (char)(0x80 | (code >> 12 & 0x3F));
-        }
-        *to++ = (char)(0x80 | (code >> 6 & 0x3F));
-    }
-    *to++ = (char)(0x80 | (code & 0x3F));
     return to;
 }
 
-int json_string(json_text *j, char *to, size_t *bytes) {
-    char *const begin = to;
-    if (!json_has(j, '"')) return 0;
-    while (j->at < j->end && *j->at != '"') {
-        static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
-        const char *letter;
-        unsigned code;
-        if ((unsigned char)*j->at < 0x20) return 0;
-        if (*j->at != '\\') {
-            *to++ = *j->at++;
-            continue;
-        }
-        if (++j->at == j->end || *j->at == 0) return 0;
-        if (*j->at == 'u') {
-            j->at++;
-            if (!read_code(j, &code)) return 0;
-            to = put_code(to, code);
-        } else if ((letter = strchr(letters, *j->at)) != NULL) {
-            *to++ = meanings[letter - letters];
-            j->at++;
-        } else {
-            return 0;
+/* Parses what follows \u and writes the character. Four characters of text become at most three bytes, and twelve at
+ * most four, so the text is not overtaken. */
+static char *parse_unicode(json_reader *j, char *to) {
+    unsigned code, low = 0;
+    if (!parse_hex(j, &code)) return to;
+    if (code >= 0xd800 && code < 0xdc00) {
+        if (j->at[0] != '\\' || j->at[1] != 'u') return (void)fault(j, "half of a surrogate pair"), to;
+        j->at += 2;
+        if (!parse_hex(j, &low)) return to;
+        if (low < 0xdc00 || low > 0xdfff) return (void)fault(j, "half of a surrogate pair"), to;
+        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    } else if (code >= 0xdc00 && code <= 0xdfff) {
+        return (void)fault(j, "half of a surrogate pair"), to;
+    }
+    return put_utf8(to, code);
+}
+
+static char *parse_escape(json_reader *j, char *to) {
+    static const char escapes[] = "\"\"\\\\//b\bf\fn\nr\rt\t";
+    size_t i;
+    const char c = *j->at++;
+    if (c == 'u') return parse_unicode(j, to);
+    for (i = 0; i < sizeof escapes - 1; i += 2) {
+        if (escapes[i] == c) {
+            *to++ = escapes[i + 1];
+            return to;
         }
     }
-    if (j->at == j->end) return 0;
-    j->at++;
-    *bytes = (size_t)(to - begin);
+    j->at--;
+    fault(j, "unknown escape in a string");
+    return to;
+}
+
+/* Parses a string after its opening quote. */
+static int parse_string(json_reader *j, const char **string, size_t *bytes) {
+    char *to = j->at;
+    *string = to;
+    while (*j->at != '"') {
+        if ((unsigned char)*j->at < 0x20) {
+            return fault(j, j->at == j->end ? "the text ends within a string" : "control character in a string");
+        }
+        if (*j->at == '\\') {
+            j->at++;
+            to = parse_escape(j, to);
+            if (j->fault) return 0;
+        } else {
+            *to++ = *j->at++;
+        }
+    }
+    *bytes = (size_t)(to - *string);
+    j->at++; /* before the NUL is written, which can be at the quote */
+    *to = 0;
     return 1;
 }
 
-/* ---- numbers, and what is skipped --------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------- */
 
-int json_unsigned(json_text *j, uint64_t *number) {
-    const char *begin;
-    skip_blanks(j);
-    begin = j->at;
-    *number = 0;
-    while (j->at < j->end && *j->at >= '0' && *j->at <= '9') {
-        const unsigned digit = (unsigned)(*j->at++ - '0');
-        if (*number > (UINT64_MAX - digit) / 10) return 0;
-        *number = *number * 10 + digit;
-    }
-    if (j->at == begin || (*begin == '0' && j->at - begin > 1)) return 0;
-    return j->at == j->end || !strchr(".eE", *j->at);
-}
-
-static int skip_string(json_text *j) {
-    if (!json_has(j, '"')) return 0;
-    while (j->at < j->end && *j->at != '"') {
-        if (*j->at == '\\') j->at++;
-        if (j->at < j->end) j->at++;
-    }
-    return json_has(j, '"');
-}
-
-static int skip_word(json_text *j) { /* a number, true, false, null */
+static int skip_digits(json_reader *j) {
     const char *begin = j->at;
-    while (j->at < j->end && *j->at && strchr("+-.0123456789abcdefghijklmnopqrstuvwxyzE", *j->at)) j->at++;
+    while (*j->at >= '0' && *j->at <= '9') j->at++;
     return j->at > begin;
 }
 
-static int skip_nested(json_text *j, int depth) {
-    int is_object;
-    char close;
-    skip_blanks(j);
-    if (j->at < j->end && *j->at == '"') return skip_string(j);
-    is_object = json_has(j, '{');
-    if (!is_object && !json_has(j, '[')) return skip_word(j);
-    if (depth == MAX_DEPTH) return 0;
-    close = is_object ? '}' : ']';
-    if (json_has(j, close)) return 1;
-    do {
-        if (is_object && (!skip_string(j) || !json_has(j, ':'))) return 0;
-        if (!skip_nested(j, depth + 1)) return 0;
-    } while (json_has(j, ','));
-    return json_has(j, close);
+/* Checks the grammar, which is narrower than that of strtod. `string` receives the number's text, not NUL-terminated. */
+static json_kind parse_number_text(json_reader *j) {
+    char *begin = j->at;
+    int is_number;
+    if (*j->at == '-') j->at++;
+    is_number = *j->at == '0' ? (j->at++, 1) : skip_digits(j);
+    if (is_number && *j->at == '.') {
+        j->at++;
+        is_number = skip_digits(j);
+    }
+    if (is_number && (*j->at == 'e' || *j->at == 'E')) {
+        j->at++;
+        if (*j->at == '+' || *j->at == '-') j->at++;
+        is_number = skip_digits(j);
+    }
+    if (!is_number) return (void)fault(j, "expected a value"), JSON_FAULT;
+    j->number = strtod(begin, NULL);
+    j->string = begin;
+    j->string_bytes = (size_t)(j->at - begin);
+    return JSON_NUMBER;
 }
 
-int json_skip(json_text *j) {
-    return skip_nested(j, 0);
+static json_kind parse_word(json_reader *j, const char *word, json_kind kind) {
+    const size_t n = strlen(word);
+    if ((size_t)(j->end - j->at) < n || memcmp(j->at, word, n) != 0) {
+        return (void)fault(j, "expected a value"), JSON_FAULT;
+    }
+    j->at += n;
+    return kind;
+}
+
+json_kind json_value(json_reader *j) {
+    if (j->fault) return JSON_FAULT;
+    skip_blanks(j);
+    switch (*j->at) {
+    case 'n': return parse_word(j, "null", JSON_NULL);
+    case 'f': return parse_word(j, "false", JSON_FALSE);
+    case 't': return parse_word(j, "true", JSON_TRUE);
+    case '"': j->at++; return parse_string(j, &j->string, &j->string_bytes) ? JSON_STRING : JSON_FAULT;
+    case '{':
+    case '[':
+        if (j->depth == JSON_DEPTH) return (void)fault(j, "more than 64 levels of objects and arrays"), JSON_FAULT;
+        j->has_values[++j->depth] = 0;
+        return *j->at++ == '{' ? JSON_OBJECT : JSON_ARRAY;
+    default: return parse_number_text(j);
+    }
+}
+
+/* Moves past the closing bracket, or past the comma before another value. Returns 1 if a value follows. */
+static int next_value(json_reader *j, char closing, const char *wanted) {
+    if (j->fault) return 0;
+    if (takes(j, closing)) {
+        j->depth--;
+        return 0;
+    }
+    if (j->has_values[j->depth] && !takes(j, ',')) return fault(j, wanted);
+    j->has_values[j->depth] = 1;
+    return 1;
+}
+
+int json_member(json_reader *j) {
+    if (!next_value(j, '}', "expected ',' or '}' after an object member")) return 0;
+    if (!takes(j, '"')) return fault(j, "expected a key in quotes");
+    if (!parse_string(j, &j->key, &j->key_bytes)) return 0;
+    return takes(j, ':') || fault(j, "expected ':' after a key");
+}
+
+int json_element(json_reader *j) {
+    return next_value(j, ']', "expected ',' or ']' after an array element");
+}
+
+int json_skip(json_reader *j, json_kind kind) {
+    int is_something = 0;
+    switch (kind) {
+    case JSON_OBJECT:
+        for (; json_member(j); is_something = 1) json_skip(j, json_value(j));
+        return is_something;
+    case JSON_ARRAY:
+        for (; json_element(j); is_something = 1) json_skip(j, json_value(j));
+        return is_something;
+    case JSON_NUMBER: return j->number != 0;
+    case JSON_STRING: return j->string_bytes != 0;
+    default: return kind == JSON_TRUE;
+    }
+}
+
+int json_end(json_reader *j) {
+    if (j->fault) return 0;
+    skip_blanks(j);
+    return j->at == j->end || fault(j, "expected the end of the text");
 }

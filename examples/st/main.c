@@ -56,7 +56,7 @@
 
 #define NAMING_HELP                                                                    \
     "  --name STEM      call the files STEM-00001-of-0000N.safetensors; the default\n" \
-    "                   is the name of IN's files, or model; model for several INs\n"
+    "                   is the name of IN's files, or model\n"
 
 #define CHOOSING_END                                                                  \
     "\n--only, --except and --rename can be repeated and use the names in IN, with\n" \
@@ -195,6 +195,31 @@ static const tool_command commands[] = {
      "files with the ends of tensors are missing, the tensors are smaller.\n"
      "\n" CHOOSING_HELP SAVING_HELP OPENING_HELP CHOOSING_END,
      command_merge, 1},
+    {"merge-lora", "[OPTIONS] BASE LORA OUT", "merge a LoRA into a model",
+     "Writes BASE to OUT as st copy does, with the matrices of LORA added to the\n"
+     "weights that they belong to: W + scale * (alpha / rank) * up x down, computed\n"
+     "in F64 and rounded once to the dtype of W, a block at a time. Tensors that LORA\n"
+     "does not change are copied. OUT is as for st copy.\n"
+     "\n"
+     "LORA is a file or a directory with the names of PEFT (lora_A, lora_B), diffusers\n"
+     "or kohya (lora_down, lora_up). Every tensor of LORA is used; the command fails\n"
+     "and names those that do not fit BASE or are of another kind, such as DoRA or\n"
+     "LoHa.\n"
+     "\n"
+     "alpha is that of LORA's .alpha tensors, adapter_config.json beside LORA, or\n"
+     "LORA's metadata. Without any, alpha is the rank, but PEFT's names need --alpha\n"
+     "or --scale.\n"
+     "\n"
+     "  --alpha N        use this alpha for all weights\n"
+     "  --scale X        multiply what is added by X (default 1)\n"
+     "  --dry-run        print what each pair of matrices changes; OUT can be omitted\n"
+     "  --only GLOB      use only tensors of LORA whose name matches: * is any text,\n"
+     "                   ? any character\n"
+     "  --except GLOB    leave out tensors of LORA whose name matches\n"
+     "  --rename A=B     treat tensor A of LORA as if it was called B, as st copy\n"
+     "                   renames\n"
+     "  --rename-file F  read renames from file F, one a line\n" NAMING_HELP SAVING_HELP OPENING_HELP,
+     command_merge_lora, 1},
     {"shard", "[OPTIONS] IN[=PREFIX]... DIR", "split a model into files of limited size",
      "Splits the tensors of IN in their order and writes them to the directory DIR,\n"
      "which is made if it does not exist: as model-00001-of-0000N.safetensors and so\n"
@@ -212,7 +237,8 @@ static const tool_command commands[] = {
      "or an integer such as I8. Each number is rounded once, to the nearest value,\n"
      "ties to even. Numbers that are too large become infinity, or the largest value\n"
      "if DTYPE has no infinity. A message counts the numbers that were too large, that\n"
-     "became 0, and that became NaN.\n" SEVERAL_HELP "\n"
+     "became 0, and that became NaN. Several INs become one model, as for st copy.\n"
+     "\n"
      "A tensor of 8 bits or less (I8 too) that has a scale beside it is multiplied by\n"
      "the scale, in F32 (in F64 if DTYPE is F64), before it is rounded to DTYPE. The\n"
      "scale of X or of L.weight is X_scale, X_scale_inv, X_scales, X.weight_scale,\n"
@@ -338,7 +364,7 @@ static void put_usage(FILE *to) {
     fputs("usage: st COMMAND [OPTIONS] ARGUMENTS\n\n", to);
     for (i = 0; i < COMMAND_COUNT; i++) {
         const tool_command *c = &commands[i];
-        fprintf(to, "  st %-8s %s\n", c->name, c->summary);
+        fprintf(to, "  st %-10s %s\n", c->name, c->summary);
     }
     fputs("\n"
           "  st COMMAND --help               show how to use a command\n"

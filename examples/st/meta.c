@@ -10,11 +10,11 @@ typedef struct entries { /* a copy, as some systems replace a file only after it
     int exist; /* 0: the file has no metadata at all; 1: it has some, or an empty object */
 } entries;
 
-typedef struct file { /* a file of the model */
+typedef struct edited { /* a file of the model */
     char *path;
     uint64_t bytes;
     entries before, now;
-} file;
+} edited;
 
 typedef struct edit {
     saving saving;
@@ -22,7 +22,7 @@ typedef struct edit {
     int set_count, set_file_count, unset_count, clear, in_place, is_lenient;
     st_pair *values; /* of --set, then of --set-file */
     char **contents; /* of the files of --set-file */
-    file *files;
+    edited *files;
     size_t file_count;
 } edit;
 
@@ -96,7 +96,7 @@ static void free_entries(entries *e) {
 }
 
 /* Copies path and metadata of a file. Returns 0 if there is no memory. */
-static int copy_file(const edit *e, file *to, const st_shard *shard) {
+static int copy_file(const edit *e, edited *to, const st_shard *shard) {
     const size_t more = (size_t)e->set_count + (size_t)e->set_file_count;
     to->bytes = shard->file_bytes;
     to->path = (char *)calloc(strlen(shard->path) + 1, 1);
@@ -111,7 +111,7 @@ static int copy_files(edit *e, const st_model *model) {
     size_t count;
     const st_shard *files = files_of(model, &count);
     int has_memory;
-    e->files = (file *)calloc(count + 1, sizeof *e->files);
+    e->files = (edited *)calloc(count + 1, sizeof *e->files);
     has_memory = e->files != NULL;
     while (has_memory && e->file_count < count) {
         const st_shard *shard = &files[e->file_count];
@@ -293,7 +293,7 @@ static int write_files(edit *e, const char *path) {
     int code;
     if (!edits) return out_of_memory("meta");
     for (i = 0; i < e->file_count; i++) {
-        const file *f = &e->files[i];
+        const edited *f = &e->files[i];
         edits[i].path = f->path;
         edits[i].metadata = f->now.exist ? f->now.pairs : NULL;
         edits[i].count = f->now.count;

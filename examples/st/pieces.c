@@ -1,5 +1,6 @@
 /* pieces.c: PyTorch distributed checkpoints in safetensors form. Every rank writes pieces of tensors to files of its own
  * and their offsets in the whole tensors to the metadata; this file presents whole tensors. Memory holds headers only. */
+#include "json.h"
 #include "st.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -217,61 +218,56 @@ static st_status check_numbers(const listing *l, st_error *error) {
 
 /* ---- DCP_SHARDING_INFO: {"name": {"saved_offsets": [0, 4]}} -------------------------------------------------- */
 
-static int read_offsets(json_text *j, uint64_t *offsets, uint32_t rank, int *has_rank) {
+/* Reads a number without sign, fraction or exponent. */
+static int read_unsigned(json_reader *j, uint64_t *number) {
+    const char *text;
+    if (json_value(j) != JSON_NUMBER) return 0;
+    text = j->string;
+    return parse_digits(&text, number) && text == j->string + j->string_bytes;
+}
+
+static int read_offsets(json_reader *j, uint64_t *offsets, uint32_t rank, int *has_rank) {
     uint64_t number, n = 0;
-    *has_rank = 1;
-    if (!json_has(j, '[')) return 0;
-    if (!json_has(j, ']')) {
-        do {
-            if (!json_unsigned(j, &number)) return 0;
-            if (n < rank) offsets[n] = number;
-            n++;
-        } while (json_has(j, ','));
-        if (!json_has(j, ']')) return 0;
+    if (json_value(j) != JSON_ARRAY) return 0;
+    for (; json_element(j); n++) {
+        if (!read_unsigned(j, &number)) return 0;
+        if (n < rank) offsets[n] = number;
     }
     *has_rank = n == rank;
-    return 1;
+    return !j->fault;
 }
 
 /* Reads the object of one tensor. *found counts its saved_offsets. */
-static int read_entry(json_text *j, char *key, uint64_t *offsets, uint32_t rank, int *found, int *has_rank) {
-    size_t n;
+static int read_entry(json_reader *j, uint64_t *offsets, uint32_t rank, int *found, int *has_rank) {
     *found = 0;
     *has_rank = 1;
-    if (!json_has(j, '{')) return 0;
-    if (json_has(j, '}')) return 1;
-    do {
-        if (!json_string(j, key, &n) || !json_has(j, ':')) return 0;
-        if (n == 13 && memcmp(key, "saved_offsets", n) == 0) {
-            if (++*found > 1 || !read_offsets(j, offsets, rank, has_rank)) return 0;
-        } else if (!json_skip(j)) {
+    if (json_value(j) != JSON_OBJECT) return 0;
+    while (json_member(j)) {
+        if (!json_is(j->key, j->key_bytes, "saved_offsets")) {
+            json_skip(j, json_value(j));
+        } else if (++*found > 1 || !read_offsets(j, offsets, rank, has_rank)) {
             return 0;
         }
-    } while (json_has(j, ','));
-    return json_has(j, '}');
+    }
+    return !j->fault;
 }
 
-/* Sets the offsets of one tensor after the other. added: the pieces of the model, in its order. text has room for the
- * info without escapes. seen: a byte for each tensor. */
-static st_status read_entries(const char *file, json_text *j, const st_model *model, const piece *added, char *text,
-                              char *seen, st_error *error) {
+/* Sets the offsets of one tensor after the other. added: the pieces of the model, in its order. seen: a byte for each
+ * tensor. */
+static st_status read_entries(const char *file, json_reader *j, const st_model *model, const piece *added, char *seen,
+                              st_error *error) {
     static const char expected[] = "DCP_SHARDING_INFO: expected {\"NAME\": {\"saved_offsets\": [0, ...]}, ...}";
-    size_t n;
-    if (!json_has(j, '{')) return fail(error, ST_ERR_JSON, file, expected);
-    if (json_has(j, '}')) return json_has_ended(j) ? ST_OK : fail(error, ST_ERR_JSON, file, expected);
-    do {
-        const st_tensor *t;
-        size_t i;
+    if (json_value(j) != JSON_OBJECT) return fail(error, ST_ERR_JSON, file, expected);
+    while (json_member(j)) {
+        const st_tensor *t = st_find_n(model, j->key, j->key_bytes);
+        const size_t i = t ? (size_t)(t - model->tensors) : 0;
         int found, has_rank;
-        if (!json_string(j, text, &n) || !json_has(j, ':')) return fail(error, ST_ERR_JSON, file, expected);
-        t = st_find_n(model, text, n);
         if (!t) { /* st copy may have left this tensor out */
-            if (!json_skip(j)) return fail(error, ST_ERR_JSON, file, expected);
+            json_skip(j, json_value(j));
             continue;
         }
-        i = (size_t)(t - model->tensors);
         if (seen[i]) return fail_tensor(error, ST_ERR_DUPLICATE, file, t->name, "is in DCP_SHARDING_INFO twice");
-        if (!read_entry(j, text, (uint64_t *)(uintptr_t)added[i].offsets, t->rank, &found, &has_rank)) {
+        if (!read_entry(j, (uint64_t *)(uintptr_t)added[i].offsets, t->rank, &found, &has_rank)) {
             return fail(error, ST_ERR_JSON, file, expected);
         }
         if (!has_rank) {
@@ -279,15 +275,15 @@ static st_status read_entries(const char *file, json_text *j, const st_model *mo
                                "has another number of dimensions than saved_offsets");
         }
         seen[i] = (char)found;
-    } while (json_has(j, ','));
-    return json_has(j, '}') && json_has_ended(j) ? ST_OK : fail(error, ST_ERR_JSON, file, expected);
+    }
+    return json_end(j) ? ST_OK : fail(error, ST_ERR_JSON, file, expected);
 }
 
 static st_status read_sharding_info(const char *file, const st_model *model, const piece *added, st_error *error) {
     const st_pair *version = st_find_metadata(model, "DCP_VERSION");
     const st_pair *info = st_find_metadata(model, "DCP_SHARDING_INFO");
     char *text, *seen;
-    json_text j;
+    json_reader j;
     st_status status;
     size_t i;
     if (version && strcmp(version->value, "1.0") != 0) {
@@ -297,9 +293,12 @@ static st_status read_sharding_info(const char *file, const st_model *model, con
         return fail(error, ST_ERR_SCHEMA, file, "the metadata has no DCP_SHARDING_INFO: where the pieces belong");
     text = (char *)malloc(info->value_bytes + 1);
     seen = (char *)calloc(model->count + 1, 1);
-    j.at = info->value;
-    j.end = info->value + info->value_bytes;
-    status = text && seen ? read_entries(file, &j, model, added, text, seen, error) : no_memory(error);
+    status = text && seen ? ST_OK : no_memory(error);
+    if (status == ST_OK) {
+        memcpy(text, info->value, info->value_bytes + 1); /* the parser changes it */
+        json_begin(&j, text, info->value_bytes);
+        status = read_entries(file, &j, model, added, seen, error);
+    }
     for (i = 0; status == ST_OK && i < model->count; i++) {
         if (seen[i]) continue;
         status = fail_tensor(error, ST_ERR_SCHEMA, file, model->tensors[i].name, "has no saved_offsets");
@@ -356,9 +355,9 @@ static int reserve_pieces(pieces *p, size_t more) {
 /* Adds the pieces of an open file, without offsets, and its metadata. */
 static int add_file(pieces *p, size_t number, const st_model *m) {
     st_shard *shard = &p->shards[number];
-    uint64_t *numbers;
-    st_pair *pairs;
-    char *text;
+    uint64_t *numbers = NULL;
+    st_pair *pairs = NULL;
+    char *text = NULL;
     size_t i;
     p->files[number].block = allocate_block(m, &numbers, &pairs, &text);
     if (!p->files[number].block || !reserve_pieces(p, m->count)) return 0;

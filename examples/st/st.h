@@ -20,6 +20,7 @@ int command_check(int argc, char **argv);
 int command_cat(int argc, char **argv);
 int command_copy(int argc, char **argv);
 int command_merge(int argc, char **argv);
+int command_merge_lora(int argc, char **argv);
 int command_shard(int argc, char **argv);
 int command_convert(int argc, char **argv);
 int command_show(int argc, char **argv);
@@ -68,6 +69,7 @@ void put_text(FILE *to, const char *text, size_t bytes);
 void put_string(FILE *to, const char *text); /* put_text of a NUL-terminated string */
 /* Like put_text, but cuts after at most max_bytes bytes, between characters: "abc... (3000 bytes)". */
 void put_shortened(FILE *to, const char *text, size_t bytes, size_t max_bytes);
+int is_utf8(const char *text, size_t bytes);
 size_t text_width(const char *text, size_t bytes); /* code points that put_text writes */
 /* Writes a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD. */
 void put_json(FILE *to, const char *text, size_t bytes);
@@ -158,6 +160,7 @@ void stats_begin(stats *s);
 void stats_add(stats *s, const double *numbers, size_t n);        /* first, all numbers */
 void stats_count_bins(stats *s, const double *numbers, size_t n); /* then, all numbers once more */
 void stats_put(const stats *s);
+double square_root(double number);
 
 /* ---- opening models (open.c) -------------------------------------------------------------------------------- */
 
@@ -398,19 +401,6 @@ int rename_tensors(choice *c, const st_model *model, const char *path);
 void put_mapping(const choice *c, int json); /* prints "old name -> new name" for the chosen tensors */
 void free_renames(choice *c);
 
-/* ---- small JSON texts (json.c) ------------------------------------------------------------------------------ */
-
-typedef struct json_text { /* where a reader stands */
-    const char *at, *end;
-} json_text;
-
-/* All return 1 if the text goes on as asked, and move past it. Blanks before it are skipped. */
-int json_has(json_text *j, char c); /* the character c; the text is not moved if it is another */
-int json_has_ended(json_text *j);
-int json_string(json_text *j, char *to, size_t *bytes); /* unescaped; `to` needs room for the rest of the text */
-int json_unsigned(json_text *j, uint64_t *number);      /* an integer without sign, fraction or exponent */
-int json_skip(json_text *j);                            /* any value, nested to a depth of 32 */
-
 /* ---- lists of tensors (ls.c) as trees (tree.c) -------------------------------------------------------------- */
 
 /* One long name must not push all other columns off the screen. It is printed in full and exceeds the column. */
@@ -530,6 +520,7 @@ typedef struct transfer {
     char *label;
     int in_count, is_dry_run;
     const st_model *model; /* all INs, open */
+    const st_model *also;  /* NULL, or another model that is read while OUT is written */
     void *user;            /* the command's own data */
     int keeps_all;         /* see choice */
     int writes_index;      /* OUT is a directory; its index gets the metadata of IN's index */
@@ -545,6 +536,11 @@ typedef struct transfer {
 
 /* Runs the whole command. extra: the command's own options. */
 int transfer_run(transfer *t, const char *command, const option *extra, size_t extra_count, int argc, char **argv);
+/* The next two are for a command that runs in another way: the options about OUT; and the whole of what follows after
+ * t->model is open. Returns an exit code after a message. */
+enum { TRANSFER_OPTIONS = 7 };
+void transfer_options(transfer *t, option options[TRANSFER_OPTIONS]);
+int transfer_write(transfer *t);
 /* The next three serve as `write`. */
 st_status transfer_to_file(transfer *t, st_error *error);
 st_status transfer_to_directory(transfer *t, st_error *error); /* splits by the options; makes the directory */

@@ -38,7 +38,7 @@ void stats_count_bins(stats *s, const double *numbers, size_t n) {
 }
 
 /* Newton's method from above, until rounding stops the progress. sqrt would need another library to link. */
-static double square_root(double number) {
+double square_root(double number) {
     double root = number > 1 ? number : 1;
     if (!(number > 0)) return 0;
     for (;;) {

@@ -26,6 +26,16 @@ static size_t decode(const char *text, size_t n, uint32_t *code) {
     return length;
 }
 
+int is_utf8(const char *text, size_t bytes) {
+    uint32_t c;
+    size_t n;
+    for (; bytes; text += n, bytes -= n) {
+        n = decode(text, bytes, &c);
+        if (n == 0) return 0;
+    }
+    return 1;
+}
+
 /* Control characters (C0, DEL, C1), bidirectional marks, line and paragraph separators. All are below U+10000. */
 static int controls_terminal(uint32_t c) {
     return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x61c || c == 0x200e || c == 0x200f ||

@@ -96,12 +96,12 @@ static void warn_of_index(const transfer *t) {
 
 /* ---- writing ------------------------------------------------------------------------------------------------ */
 
-/* Returns 1 if OUT is a file of IN. The library does not see those of options.fill and of a virtual model. */
-static int is_file_of_in(const transfer *t) {
+/* The library does not see the files that options.fill or a virtual model reads. */
+static int is_file_of(const st_model *model, const char *path) {
     size_t i, count;
-    const st_shard *files = files_of(t->model, &count);
+    const st_shard *files = files_of(model, &count);
     for (i = 0; i < count; i++) {
-        if (system_is_same_file(files[i].path, t->out)) return 1;
+        if (system_is_same_file(files[i].path, path)) return 1;
     }
     return 0;
 }
@@ -113,7 +113,7 @@ st_status transfer_to_file(transfer *t, st_error *error) {
         return set_error(error, ST_ERR_IO, "this is a directory; expected the path of a file");
     }
     if (t->name) return set_error(error, ST_ERR_ARGUMENT, "OUT is one file: --name is for several");
-    if (t->saving.direct && is_file_of_in(t)) {
+    if (t->saving.direct && (is_file_of(t->model, t->out) || (t->also && is_file_of(t->also, t->out)))) {
         return set_error(error, ST_ERR_UNSUPPORTED, "--direct cannot write to a file of IN: choose another OUT");
     }
     if (saving_open(&t->saving, &path, error) != ST_OK) return error->status;
@@ -248,7 +248,7 @@ static int save(transfer *t) {
     return saving_end(&t->saving, t->out, &error);
 }
 
-static int transfer_write(transfer *t) {
+int transfer_write(transfer *t) {
     st_error error;
     int code = choose(&t->choice, t->model, t->in);
     if (code == EXIT_FINE && t->decide && t->decide(t, &error) != ST_OK) code = report(t->in, &error);
@@ -300,25 +300,30 @@ static int read_paths(transfer *t, int words, char **argv) {
     return EXIT_FINE;
 }
 
+void transfer_options(transfer *t, option options[TRANSFER_OPTIONS]) {
+    const option all[TRANSFER_OPTIONS] = {{"--keep-order", &t->saving.keep_order, NULL},
+                                          {"--align", NULL, &t->saving.align},
+                                          {"--slack", NULL, &t->saving.slack},
+                                          {"--no-sync", &t->saving.no_sync, NULL},
+                                          {"--name", NULL, &t->name},
+                                          {"--direct", &t->saving.direct, NULL},
+                                          {"--json", &t->saving.json, NULL}};
+    memcpy(options, all, sizeof all);
+}
+
 static int parse_arguments(transfer *t, const option *extra, size_t extra_count, int argc, char **argv) {
     const option common[] = {{"--only", &t->choice.only.count, t->choice.only.texts},
                              {"--except", &t->choice.except.count, t->choice.except.texts},
                              {"--rename", &t->choice.rename_count, t->choice.renames},
                              {"--rename-file", &t->choice.rename_file_count, t->choice.rename_files},
-                             {"--dry-run", &t->is_dry_run, NULL},
-                             {"--keep-order", &t->saving.keep_order, NULL},
-                             {"--align", NULL, &t->saving.align},
-                             {"--slack", NULL, &t->saving.slack},
-                             {"--no-sync", &t->saving.no_sync, NULL},
-                             {"--name", NULL, &t->name},
-                             {"--direct", &t->saving.direct, NULL},
-                             {"--json", &t->saving.json, NULL}};
+                             {"--dry-run", &t->is_dry_run, NULL}};
     enum { COMMON = sizeof common / sizeof *common, MAX_EXTRA = 4 };
-    option options[COMMON + MAX_EXTRA];
+    option options[TRANSFER_OPTIONS + COMMON + MAX_EXTRA];
     int words;
-    memcpy(options, common, sizeof common);
-    if (extra_count) memcpy(options + COMMON, extra, extra_count * sizeof *extra);
-    words = parse_options(t->choice.command, options, COMMON + extra_count, argc, argv);
+    transfer_options(t, options);
+    memcpy(options + TRANSFER_OPTIONS, common, sizeof common);
+    if (extra_count) memcpy(options + TRANSFER_OPTIONS + COMMON, extra, extra_count * sizeof *extra);
+    words = parse_options(t->choice.command, options, TRANSFER_OPTIONS + COMMON + extra_count, argc, argv);
     if (words < 0) return EXIT_USAGE;
     if (words < 2) {
         begin_message(t->choice.command);

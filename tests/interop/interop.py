@@ -8,6 +8,7 @@ import converting
 import files
 import hashing
 import hub
+import loras
 import pieces
 import repairing
 import scaling
@@ -30,6 +31,7 @@ def main():
     writing.check(tool, tally, sys.argv[2], count // 2, seed)
     sharding.check(tool, tally, sys.argv[2], count // 100, seed)
     pieces.check(tool, tally, count // 100, seed)
+    loras.check(tool, tally, count // 100, seed)
     showing.check(tool, tally, count // 50, seed)
     hashing.check(tool, tally, count // 50, seed)
     scaling.check(tool, tally, seed)
