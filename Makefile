@@ -25,7 +25,7 @@ PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
 ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/show.c \
 	examples/st/diff.c examples/st/copy.c examples/st/merge.c examples/st/shard.c examples/st/convert.c \
 	examples/st/meta.c examples/st/pack.c examples/st/put.c examples/st/repair.c examples/st/lenient.c examples/st/lenient_json.c \
-	examples/st/transfer.c examples/st/choose.c examples/st/pairs.c examples/st/losses.c examples/st/scales.c \
+	examples/st/damaged.c examples/st/transfer.c examples/st/choose.c examples/st/pairs.c examples/st/losses.c examples/st/scales.c \
 	examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
 	examples/st/report.c examples/st/open.c examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c \
 	examples/st/hash.c examples/st/verify.c examples/st/sha256.c examples/st/edit.c \
