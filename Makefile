@@ -32,7 +32,7 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/tree.c examples/st/help.c
 
 # targets of `check`: fuzz, which runs alone, then the slowest first
-CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites hostile bench-count \
+CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites cases hostile bench-count \
 	symbols tsan arm builtins rooms format
 # additional targets of `nightly`: slow or rarely different environments, all of F32, static analysis
 NIGHTLY = valgrind arm64 musl tcc exhaustive analyze
@@ -59,7 +59,7 @@ help:
 	@echo '  arm symbols   size and stack on a Cortex-M4; exported and imported symbols'
 	@echo '  builtins      which runtime functions Cortex-M, RV32 and wasm32 need: those of the manual'
 	@echo '  rooms format  the structure of the header; clang-format'
-	@echo '  interop callsites examples   the reference package; tests/callsites; examples/'
+	@echo '  interop callsites cases examples   the reference package; tests/callsites; tests/cases; examples/'
 	@echo 'make nightly    all checks in full, with long fuzzing, and $(NIGHTLY); writes tests/NIGHTLY.md'
 	@echo 'make bench      compares the speed with other libraries; ONLY="open find" measures only these workloads'
 	@echo 'make bench-table    prints the table of the README from the last results'
@@ -169,6 +169,10 @@ interop: build/st
 callsites:
 	@sh tests/tools/callsites.sh
 
+cases: build/st
+	@command -v python3 >/dev/null || { echo "skipped cases: no python3 here"; echo "cases: 0 passed, 0 failed, 1 skipped"; exit; }; \
+	    CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 python3 tests/cases/run
+
 examples: build/st
 	@MAKE="$(MAKE)" sh tests/tools/examples.sh
 
@@ -199,5 +203,5 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites \
+.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
 	examples warnings matrix hostile arm symbols builtins analyze rooms format size install clean
