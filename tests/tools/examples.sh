@@ -136,10 +136,16 @@ damage() {
         '"ids":{"dtype":"U8","shape":[2,3],"data_offsets":[24,30]}}'
     tail -c 30 | head -c 28
 }
+# fp8: a weight of two rows with a scale for each, 1000 and 0.00001: 448 * 1000 is too large for F16, 2^-9 * 0.00001 too small
+fp8() {
+    printf '\250\0\0\0\0\0\0\0%-168s' '{"l.weight":{"dtype":"F8_E4M3","shape":[2,2],"data_offsets":[8,12]},"l.weight_scale":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}'
+    printf '\0\0\172\104\254\305\47\67\70\176\70\1'
+}
 # session FIRST-COMMAND: runs the commands of README.md from this one on and compares their output with README.md
 session() {
     rm -rf "$out/session" && mkdir "$out/session" && cp build/demo.safetensors "$out/session"
     damage <build/demo.safetensors >"$out/session/damaged.safetensors"
+    fp8 >"$out/session/fp8.safetensors"
     awk -v first="    \$ $1" '$0 == first { on = 1 } on && /^[^ ]/ { exit } !on { next } /^$/ { blank = blank "\n"; next }
         { printf "%s%s\n", blank, substr($0, 5); blank = "" }' README.md >"$out/wanted"
     sed -n 's/^\$ st /st /p' "$out/wanted" >"$out/commands"
