@@ -25,15 +25,15 @@ PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
 ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/show.c \
 	examples/st/diff.c examples/st/copy.c examples/st/merge.c examples/st/shard.c examples/st/convert.c \
 	examples/st/meta.c examples/st/pack.c examples/st/put.c examples/st/repair.c examples/st/lenient.c examples/st/lenient_json.c \
-	examples/st/transfer.c examples/st/choose.c examples/st/rename.c examples/st/pairs.c examples/st/losses.c examples/st/scales.c \
-	examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
+	examples/st/damaged.c examples/st/transfer.c examples/st/choose.c examples/st/rename.c examples/st/pairs.c examples/st/losses.c \
+	examples/st/scales.c examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
 	examples/st/report.c examples/st/open.c examples/st/virtual.c examples/st/join.c examples/st/pieces.c \
 	examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c examples/st/hash.c examples/st/verify.c \
 	examples/st/sha256.c examples/st/edit.c examples/st/tree.c examples/st/help.c examples/st/json.c \
 	examples/st/lora.c examples/st/lora_names.c examples/st/lora_base.c examples/st/lora_ldm.c examples/st/lora_config.c
 
 # targets of `check`: fuzz, which runs alone, then the slowest first
-CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites hostile bench-count \
+CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites cases hostile bench-count \
 	symbols tsan arm builtins rooms format
 # additional targets of `nightly`: slow or rarely different environments, all of F32, static analysis
 NIGHTLY = valgrind arm64 musl tcc exhaustive analyze
@@ -60,7 +60,7 @@ help:
 	@echo '  arm symbols   size and stack on a Cortex-M4; exported and imported symbols'
 	@echo '  builtins      which runtime functions Cortex-M, RV32 and wasm32 need: those of the manual'
 	@echo '  rooms format  the structure of the header; clang-format'
-	@echo '  interop callsites examples   the reference package; tests/callsites; examples/'
+	@echo '  interop callsites cases examples   the reference package; tests/callsites; tests/cases; examples/'
 	@echo 'make nightly    all checks in full, with long fuzzing, and $(NIGHTLY); writes tests/NIGHTLY.md'
 	@echo 'make bench      compares the speed with other libraries; ONLY="open find" measures only these workloads'
 	@echo 'make bench-table    prints the table of the README from the last results'
@@ -170,6 +170,10 @@ interop: build/st
 callsites:
 	@sh tests/tools/callsites.sh
 
+cases: build/st
+	@command -v python3 >/dev/null || { echo "skipped cases: no python3 here"; echo "cases: 0 passed, 0 failed, 1 skipped"; exit; }; \
+	    CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 python3 tests/cases/run
+
 examples: build/st
 	@MAKE="$(MAKE)" sh tests/tools/examples.sh
 
@@ -200,5 +204,5 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites \
+.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
 	examples warnings matrix hostile arm symbols builtins analyze rooms format size install clean

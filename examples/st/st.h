@@ -173,6 +173,9 @@ st_open_options copy_open_options(void); /* options that accept everything that 
 int is_hub(const char *given);           /* a file of such a name can be given as ./hub:name */
 enum { OPENING_OPTIONS = 4 };
 extern const option opening_options[OPENING_OPTIONS]; /* parse_options accepts them if the command opens models */
+
+/* ---- opening damaged files (damaged.c) ----------------------------------------------------------------------- */
+
 /* Opens a file that may be damaged. Fills in *verdict: the library's. Returns ST_OK, or a status after it has set *error
  * to what keeps all of the file from being read. lenient_file_close must follow in any case. */
 typedef struct lenient_file {

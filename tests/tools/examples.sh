@@ -136,10 +136,36 @@ damage() {
         '"ids":{"dtype":"U8","shape":[2,3],"data_offsets":[24,30]}}'
     tail -c 30 | head -c 28
 }
+# fp8: a weight of two rows with a scale for each, 1000 and 0.00001: 448 * 1000 is too large for F16, 2^-9 * 0.00001 too small
+fp8() {
+    printf '\250\0\0\0\0\0\0\0%-168s' '{"l.weight":{"dtype":"F8_E4M3","shape":[2,2],"data_offsets":[8,12]},"l.weight_scale":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}'
+    printf '\0\0\172\104\254\305\47\67\70\176\70\1'
+}
+# pieces FOLDER: a distributed checkpoint of two ranks: the rows of embed.weight by halves, norm.bias in the first file
+pieces() {
+    rows='{\"embed.weight\":{\"saved_offsets\":[' offsets='"dtype":"BF16","shape":[512,64],"data_offsets":[0,65536]}'
+    mkdir "$1"
+    {
+        printf '\120\1\0\0\0\0\0\0%-336s' "{\"__metadata__\":{\"format\":\"pt\",\"DCP_SHARDING_INFO\":\"${rows}0,0]},\\\"norm.bias\\\":{\\\"saved_offsets\\\":[0]}}\"},\"embed.weight\":{$offsets,\"norm.bias\":{\"dtype\":\"BF16\",\"shape\":[64],\"data_offsets\":[65536,65664]}}"
+        head -c 65664 /dev/zero
+    } >"$1/shard-00001-model-00001-of-00001.safetensors"
+    {
+        printf '\330\0\0\0\0\0\0\0%-216s' "{\"__metadata__\":{\"format\":\"pt\",\"DCP_SHARDING_INFO\":\"${rows}512,0]}}\"},\"embed.weight\":{$offsets}"
+        head -c 65536 /dev/zero
+    } >"$1/shard-00002-model-00001-of-00001.safetensors"
+}
 # session FIRST-COMMAND: runs the commands of README.md from this one on and compares their output with README.md
 session() {
     rm -rf "$out/session" && mkdir "$out/session" && cp build/demo.safetensors "$out/session"
     damage <build/demo.safetensors >"$out/session/damaged.safetensors"
+    fp8 >"$out/session/fp8.safetensors"
+    pieces "$out/session/step-900"
+    head -c 16 /dev/zero >"$out/zeros"
+    "$out/st" pack "$out/session/lora.safetensors" "lora_te_embed.lora_up.weight=F32:4,1:$out/zeros" \
+        "lora_te_embed.lora_down.weight=F64:1,2:$out/zeros"
+    for model in whole clip; do
+        "$out/st" pack "$out/session/$model.safetensors" "embed.weight=F32:2,2:$out/zeros" "norm.bias=F32:4:$out/zeros"
+    done
     awk -v first="    \$ $1" '$0 == first { on = 1 } on && /^[^ ]/ { exit } !on { next } /^$/ { blank = blank "\n"; next }
         { printf "%s%s\n", blank, substr($0, 5); blank = "" }' README.md >"$out/wanted"
     sed -n 's/^\$ st /st /p' "$out/wanted" >"$out/commands"
@@ -155,6 +181,8 @@ session() {
 }
 session "st shard demo.safetensors parts --max-size 16B"
 session "st repair damaged.safetensors mended.safetensors"
+session "st ls step-900"
+session "st merge whole.safetensors=text. clip.safetensors=image. both.safetensors --rename '*.embed.*=*.tokens.*' --dry-run"
 
 prefix=$PWD/$out/prefix
 try "make install" ${MAKE:-make} install PREFIX=/usr DESTDIR="$prefix"
