@@ -29,7 +29,7 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/scales.c examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
 	examples/st/report.c examples/st/open.c examples/st/virtual.c examples/st/join.c examples/st/pieces.c \
 	examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c examples/st/hash.c examples/st/verify.c \
-	examples/st/sha256.c examples/st/edit.c examples/st/tree.c examples/st/help.c examples/st/json.c \
+	examples/st/sha256.c examples/st/edit.c examples/st/tree.c examples/st/help.c examples/st/json.c examples/st/input.c \
 	examples/st/lora.c examples/st/lora_names.c examples/st/lora_base.c examples/st/lora_ldm.c examples/st/lora_config.c
 
 # targets of `check`: fuzz, which runs alone, then the slowest first

@@ -255,7 +255,7 @@ config '{"lora_alpha":1,"init_lora_weights":"gaussian"}'
 merged "init_lora_weights that change nothing" model.q.weight "$once"
 awk 'BEGIN { printf "{\"x\":\""; for (i = 0; i < 1048576; i++) printf "x"; printf "\"}" }' >long
 config "$(cat long)"
-wrong "adapter_config.json: longer than 1 MiB"
+wrong "adapter_config.json: too large: expected at most 1048576 bytes"
 rm -rf lora peft long
 
 # diffusers' settings are in the metadata

@@ -33,7 +33,7 @@ static int copy_out(const st_model *model, const st_tensor *tensor, const char *
     while (bytes && !output_failed()) {
         size_t n = bytes < sizeof block ? (size_t)bytes : sizeof block;
         st_error error;
-        if (st_read(model, tensor, offset, block, n, &error) != ST_OK) return report(path, &error);
+        if (st_read(model, tensor, offset, block, n, &error) != ST_OK) return report_read(model, path, &error);
         fwrite(block, 1, n, stdout);
         offset += n, bytes -= n;
     }

@@ -391,7 +391,7 @@ static int check_model(check *c, const char *path) {
     error.status = open_model(&model, path, &open_options, &error);
     c->model = model;
     c->files = error.status == ST_OK ? files_of(model, &c->file_count) : NULL;
-    if (error.status == ST_OK && c->deep) scan_model(c, &error);
+    if (error.status == ST_OK && c->deep && scan_model(c, &error) != ST_OK) explain_read_error(model, &error);
     if (error.status == ST_OK && c->hash) hash_files(c, &error);
     for (i = 0; error.status == ST_OK && c->hash && i < c->file_count; i++) {
         if (verdict_of(c, i) != HASH_EQUAL) c->hash_failed = 1;

@@ -181,7 +181,7 @@ static int compare(diff *d) {
     }
     progress_end(&bar);
     system_stop_watching();
-    if (error.status != ST_OK) report(path, &error);
+    if (error.status != ST_OK) report_read(path == d->a_path ? d->a : d->b, path, &error);
     return error.status == ST_OK ? EXIT_SAME : EXIT_TROUBLE;
 }
 

@@ -46,8 +46,7 @@ typedef struct named {
 
 static int by_name(const void *a, const void *b) {
     const st_tensor *s = ((const named *)a)->tensor, *t = ((const named *)b)->tensor;
-    const int order = memcmp(s->name, t->name, s->name_bytes < t->name_bytes ? s->name_bytes : t->name_bytes);
-    return order ? order : s->name_bytes < t->name_bytes ? -1 : s->name_bytes > t->name_bytes;
+    return compare_text(s->name, s->name_bytes, t->name, t->name_bytes);
 }
 
 static int report_clash(const joined *j, const named *a, const named *b, const char *command) {

@@ -155,8 +155,7 @@ static void mangle(char *name, size_t bytes) {
 
 static int compare_names(const void *left, const void *right) {
     const mangled_name *a = (const mangled_name *)left, *b = (const mangled_name *)right;
-    const int order = memcmp(a->name, b->name, a->bytes < b->bytes ? a->bytes : b->bytes);
-    return order ? order : a->bytes < b->bytes ? -1 : a->bytes > b->bytes;
+    return compare_text(a->name, a->bytes, b->name, b->bytes);
 }
 
 static int list_mangled_names(search *s) {

@@ -2,7 +2,6 @@
  * lora_adapter_metadata: the same fields, with the component in front, as in "transformer.lora_alpha". */
 #include "json.h"
 #include "lora.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,23 +171,13 @@ static int parse_config(lora_config *c, size_t bytes) {
     return EXIT_FAILED;
 }
 
-static int read_text(lora_config *c, FILE *file, size_t *bytes) {
-    c->text = (char *)malloc(MAX_CONFIG_BYTES + 1);
-    if (!c->text) return out_of_memory("merge-lora");
-    *bytes = system_read(file, c->text, MAX_CONFIG_BYTES + 1);
-    if (ferror(file)) return config_error(c, "cannot read");
-    if (*bytes > MAX_CONFIG_BYTES) return config_error(c, "longer than 1 MiB");
-    c->text[*bytes] = 0;
-    return EXIT_FINE;
-}
-
 /* Sets the path of adapter_config.json in the directory of the adapter's file. */
 static int set_path(lora_config *c, const char *adapter) {
     static const char name[] = "adapter_config.json";
     size_t n = strlen(adapter);
     c->path = (char *)malloc(n + sizeof name);
     if (!c->path) return out_of_memory("merge-lora");
-    while (n && adapter[n - 1] != '/' && adapter[n - 1] != '\\') n--;
+    while (n && !is_separator(adapter[n - 1])) n--;
     memcpy(c->path, adapter, n);
     memcpy(c->path + n, name, sizeof name);
     return EXIT_FINE;
@@ -207,17 +196,13 @@ static int read_metadata(lora_config *c, const st_model *adapter, const st_pair 
 
 int lora_config_read(lora_config *c, const st_model *adapter) {
     const st_pair *pair = st_find_metadata(adapter, "lora_adapter_metadata");
-    size_t bytes = 0;
-    FILE *file;
+    size_t bytes;
     int code;
     if (pair) return read_metadata(c, adapter, pair);
     code = set_path(c, adapter->shards[0].path);
     if (code != EXIT_FINE) return code;
     if (system_path_kind(c->path) == PATH_MISSING) return EXIT_FINE;
-    file = system_open(c->path);
-    if (!file) return config_error(c, strerror(errno));
-    code = read_text(c, file, &bytes);
-    fclose(file);
+    code = read_whole("merge-lora", c->path, MAX_CONFIG_BYTES, &c->text, &bytes);
     return code == EXIT_FINE ? parse_config(c, bytes) : code;
 }
 

@@ -116,8 +116,7 @@ static int split_name(const st_tensor *t, name_part *part) {
 
 static int compare_parts(const void *left, const void *right) {
     const name_part *a = (const name_part *)left, *b = (const name_part *)right;
-    const int order = memcmp(a->name, b->name, a->bytes < b->bytes ? a->bytes : b->bytes);
-    return order ? order : a->bytes < b->bytes ? -1 : a->bytes > b->bytes;
+    return compare_text(a->name, a->bytes, b->name, b->bytes);
 }
 
 /* Adds a tensor to its module. */

@@ -332,9 +332,7 @@ static int by_size(const void *x, const void *y) {
 
 static int by_name(const void *x, const void *y) {
     const st_tensor *a = *(const st_tensor *const *)x, *b = *(const st_tensor *const *)y;
-    const size_t n = a->name_bytes < b->name_bytes ? a->name_bytes : b->name_bytes;
-    const int order = memcmp(a->name, b->name, n);
-    return order ? order : a->name_bytes < b->name_bytes ? -1 : a->name_bytes > b->name_bytes;
+    return compare_text(a->name, a->name_bytes, b->name, b->name_bytes);
 }
 
 static int list_tensors(listing *l, const char *path) {

@@ -218,7 +218,7 @@ static const tool_command commands[] = {
      "  --except GLOB    leave out tensors of LORA whose name matches\n"
      "  --rename A=B     treat tensor A of LORA as if it was called B, as st copy\n"
      "                   renames\n"
-     "  --rename-file F  read renames from file F, one a line\n" NAMING_HELP SAVING_HELP OPENING_HELP,
+     "  --rename-file F  read renames from file F, as st copy does\n" NAMING_HELP SAVING_HELP OPENING_HELP,
      command_merge_lora, 1},
     {"shard", "[OPTIONS] IN[=PREFIX]... DIR", "split a model into files of limited size",
      "Splits the tensors of IN in their order and writes them to the directory DIR,\n"

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_CONTENT = 100000000 }; /* no header is longer */
+
 typedef struct entries { /* a copy, as some systems replace a file only after it was closed */
     st_pair *pairs;      /* a key and its value are one allocation */
     size_t count;
@@ -163,32 +165,6 @@ static int apply_edits(edit *e, const char *path) {
 
 /* ---- values of --set and --set-file ------------------------------------------------------------------------- */
 
-/* Reads a whole file, which the caller frees, also after a failure. */
-static int read_content(const char *path, char **content, size_t *bytes) {
-    const size_t first = 1 << 16, most = 100000000; /* no header is longer */
-    FILE *from = strcmp(path, "-") == 0 ? system_input() : system_open(path);
-    size_t capacity = 0, n = 1;
-    int code;
-    *content = NULL;
-    *bytes = 0;
-    if (!from) return report_text(path, strerror(errno));
-    errno = 0;
-    while (n > 0 && *bytes <= most) {
-        if (*bytes == capacity) {
-            char *larger = (char *)realloc(*content, capacity = capacity ? 2 * capacity : first);
-            if (!larger) break;
-            *content = larger;
-        }
-        n = system_read(from, *content + *bytes, capacity - *bytes);
-        *bytes += n;
-    }
-    code = ferror(from) ? errno : 0;
-    if (from != stdin) fclose(from);
-    if (code) return report_text(path, strerror(code));
-    if (*bytes > most) return report_text(path, "too large for metadata: expected at most 100000000 bytes");
-    return n > 0 ? out_of_memory("meta") : EXIT_FINE;
-}
-
 static int read_values(edit *e) {
     const size_t sets = (size_t)e->set_count, all = sets + (size_t)e->set_file_count;
     size_t i;
@@ -208,7 +184,7 @@ static int read_values(edit *e) {
         v->value = equals + 1;
         v->value_bytes = strlen(v->value);
         if (i < sets) continue;
-        code = read_content(equals + 1, &e->contents[i], &v->value_bytes);
+        code = read_whole("meta", equals + 1, MAX_CONTENT, &e->contents[i], &v->value_bytes);
         if (code != EXIT_FINE) return code;
         v->value = e->contents[i];
     }

@@ -3,11 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int compare_text(const char *a, size_t a_bytes, const char *b, size_t b_bytes) {
-    const int order = memcmp(a, b, a_bytes < b_bytes ? a_bytes : b_bytes);
-    return order ? order : a_bytes < b_bytes ? -1 : a_bytes > b_bytes;
-}
-
 static int compare_keys(const st_pair *a, const st_pair *b) {
     return compare_text(a->key, a->key_bytes, b->key, b->key_bytes);
 }

@@ -421,8 +421,7 @@ static st_status read_headers(pieces *p, st_error *error) {
 /* ---- whole tensors: every element in exactly one piece ------------------------------------------------------ */
 
 static int compare_names(const piece *a, const piece *b) {
-    const int order = memcmp(a->name, b->name, a->name_bytes < b->name_bytes ? a->name_bytes : b->name_bytes);
-    return order ? order : a->name_bytes < b->name_bytes ? -1 : a->name_bytes > b->name_bytes;
+    return compare_text(a->name, a->name_bytes, b->name, b->name_bytes);
 }
 
 static int by_name_and_offsets(const void *x, const void *y) {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_RULES = 100000000 }; /* bytes of a file */
+
 typedef struct kept { /* what a * matched */
     const char *text;
     size_t bytes;
@@ -118,38 +120,6 @@ static int report_line(const char *path, size_t line, const char *text, const ch
     return EXIT_FAILED;
 }
 
-/* Reads a whole file. Returns text to be freed, with a NUL after it, or NULL after a message. */
-static char *read_text(const choice *c, const char *path, size_t *bytes) {
-    FILE *file = system_open(path);
-    size_t capacity = 1 << 16, got;
-    char *text, *larger;
-    *bytes = 0;
-    if (!file) {
-        report_text(path, strerror(errno));
-        return NULL;
-    }
-    text = (char *)malloc(capacity);
-    while (text && (got = system_read(file, text + *bytes, capacity - *bytes - 1)) > 0) {
-        *bytes += got;
-        if (capacity - *bytes > 1) continue;
-        larger = capacity < SIZE_MAX / 2 ? (char *)realloc(text, capacity * 2) : NULL;
-        if (!larger) free(text);
-        text = larger;
-        capacity *= 2;
-    }
-    if (!text) {
-        out_of_memory(c->command);
-    } else if (ferror(file)) {
-        report_text(path, "cannot read this file");
-        free(text);
-        text = NULL;
-    } else {
-        text[*bytes] = 0;
-    }
-    fclose(file);
-    return text;
-}
-
 static int is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r';
 }
@@ -178,8 +148,9 @@ int read_renames(choice *c) {
     int i, code = EXIT_FINE;
     for (i = 0; code == EXIT_FINE && i < c->rename_file_count; i++) {
         size_t bytes;
-        char *text = read_text(c, c->rename_files[i], &bytes);
-        code = text ? read_rules(c, c->rename_files[i], text, bytes) : EXIT_FAILED;
+        char *text;
+        code = read_whole(c->command, c->rename_files[i], MAX_RULES, &text, &bytes);
+        if (code == EXIT_FINE) code = read_rules(c, c->rename_files[i], text, bytes);
         free(text);
     }
     for (i = 0; code == EXIT_FINE && i < c->rename_count; i++) {
@@ -241,8 +212,7 @@ typedef struct renamed {
 
 static int by_new_name(const void *a, const void *b) {
     const st_tensor *s = ((const renamed *)a)->tensor, *t = ((const renamed *)b)->tensor;
-    const int order = memcmp(s->name, t->name, s->name_bytes < t->name_bytes ? s->name_bytes : t->name_bytes);
-    return order ? order : s->name_bytes < t->name_bytes ? -1 : s->name_bytes > t->name_bytes;
+    return compare_text(s->name, s->name_bytes, t->name, t->name_bytes);
 }
 
 static int report_clash(const char *path, const renamed *a, const renamed *b) {

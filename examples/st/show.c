@@ -389,7 +389,7 @@ static int put_stats(show *s, uint64_t elements) {
     if (elements && error.status == ST_OK) read_parts(s, stats_count_bins, &sum, &bar, &done, 2 * elements, &error);
     progress_end(&bar);
     system_stop_watching();
-    if (error.status != ST_OK) return report(s->path, &error);
+    if (error.status != ST_OK) return report_read(s->model, s->path, &error);
     stats_put(&sum);
     return EXIT_FINE;
 }
@@ -432,7 +432,7 @@ static int show_tensor(show *s, const char *name, const char *ranges, int stats_
     if (st_view_shape(t, &view, NULL, &elements, &error) != ST_OK) return report(s->path, &error);
     if (stats_only && !ranges) flatten(s);
     if (stats_only) return put_stats(s, elements);
-    return put_values(s, elements, &error) == ST_OK ? EXIT_FINE : report(s->path, &error);
+    return put_values(s, elements, &error) == ST_OK ? EXIT_FINE : report_read(s->model, s->path, &error);
 }
 
 int command_show(int argc, char **argv) {

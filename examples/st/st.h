@@ -78,6 +78,8 @@ void put_raw_json(FILE *to, const char *json, size_t bytes);
 /* Writes a JSON object, or null if pairs is NULL (a file without metadata, which differs from empty metadata). */
 void put_pairs_json(FILE *to, const st_pair *pairs, size_t count, int values_are_json);
 
+int compare_text(const char *a, size_t a_bytes, const char *b, size_t b_bytes); /* orders as strcmp does, by bytes */
+
 /* Parses digits up to the first other character. Returns 0 if there are none or the number exceeds 64 bits. */
 int parse_digits(const char **text, uint64_t *number);
 int parse_number(const char *text, uint64_t *number); /* parse_digits of the whole string */
@@ -209,6 +211,7 @@ const virtual_model *virtual_of(const st_model *model); /* NULL: an ordinary mod
 const st_shard *files_of(const st_model *model, size_t *count);
 /* After a read of a virtual model has failed: the error of the file behind it. */
 void explain_read_error(const st_model *model, st_error *error);
+int report_read(const st_model *model, const char *path, const st_error *error); /* report, of that error */
 
 /* Makes one model of several (join.c). Owns the models from now on, also after an error. paths and prefixes must live
  * until st_close. Returns an exit code after a message. */
@@ -255,6 +258,12 @@ int out_of_memory(const char *command);
 /* Parses the name of a dtype, or what other libraries call it, in upper or lower case. Returns EXIT_FINE, or EXIT_USAGE
  * after a message. */
 int parse_dtype(const char *command, const char *name, st_dtype *dtype);
+
+/* ---- whole files (input.c) ---------------------------------------------------------------------------------- */
+
+/* Reads a file, or standard input for "-", into *text, which the caller frees, also after a failure. A NUL follows the
+ * bytes. Returns an exit code after a message. */
+int read_whole(const char *command, const char *path, size_t max_bytes, char **text, size_t *bytes);
 
 /* ---- the operating system (sys.c) --------------------------------------------------------------------------- */
 

@@ -36,6 +36,11 @@ int is_utf8(const char *text, size_t bytes) {
     return 1;
 }
 
+int compare_text(const char *a, size_t a_bytes, const char *b, size_t b_bytes) {
+    const int order = memcmp(a, b, a_bytes < b_bytes ? a_bytes : b_bytes);
+    return order ? order : a_bytes < b_bytes ? -1 : a_bytes > b_bytes;
+}
+
 /* Control characters (C0, DEL, C1), bidirectional marks, line and paragraph separators. All are below U+10000. */
 static int controls_terminal(uint32_t c) {
     return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x61c || c == 0x200e || c == 0x200f ||

@@ -44,8 +44,7 @@ static span component_at(const st_tensor *t, size_t prefix, unsigned depth) {
 }
 
 static int compare_bytes(span a, span b) {
-    const int order = memcmp(a.text, b.text, a.n < b.n ? a.n : b.n);
-    return order ? order : a.n < b.n ? -1 : a.n > b.n;
+    return compare_text(a.text, a.n, b.text, b.n);
 }
 
 /* Returns 1 for digits that put_number writes, of at most 9 digits. */

@@ -234,6 +234,12 @@ void explain_read_error(const st_model *model, st_error *error) {
     if (o && error->status == ST_ERR_IO && o->read_error.status != ST_OK) *error = o->read_error;
 }
 
+int report_read(const st_model *model, const char *path, const st_error *error) {
+    st_error explained = *error;
+    explain_read_error(model, &explained);
+    return report(path, &explained);
+}
+
 const st_shard *files_of(const st_model *model, size_t *count) {
     const virtual_model *v = virtual_of(model);
     *count = v ? v->file_count : model->shard_count;

@@ -1,0 +1,41 @@
+/* input.c: reads whole files that are not models. */
+#include "st.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_BYTES = 1 << 16 };
+
+static int report_size_limit(const char *path, size_t max_bytes) {
+    put_string(stderr, path);
+    fputs(": too large: expected at most ", stderr);
+    put_number(stderr, max_bytes);
+    fputs(" bytes\n", stderr);
+    return EXIT_FAILED;
+}
+
+int read_whole(const char *command, const char *path, size_t max_bytes, char **text, size_t *bytes) {
+    FILE *from = strcmp(path, "-") == 0 ? system_input() : system_open(path);
+    size_t capacity = 0, n = 1;
+    int code;
+    *text = NULL;
+    *bytes = 0;
+    if (!from) return report_text(path, strerror(errno));
+    errno = 0;
+    while (n > 0 && *bytes <= max_bytes) {
+        if (capacity - *bytes < 2) {
+            char *larger = (char *)realloc(*text, capacity = capacity ? 2 * capacity : (size_t)FIRST_BYTES);
+            if (!larger) break;
+            *text = larger;
+        }
+        n = system_read(from, *text + *bytes, capacity - *bytes - 1);
+        *bytes += n;
+    }
+    code = !ferror(from) ? 0 : errno ? errno : EIO;
+    if (from != stdin) fclose(from);
+    if (code) return report_text(path, strerror(code));
+    if (*bytes > max_bytes) return report_size_limit(path, max_bytes);
+    if (n > 0) return out_of_memory(command);
+    (*text)[*bytes] = 0;
+    return EXIT_FINE;
+}
