@@ -30,7 +30,8 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/report.c examples/st/open.c examples/st/virtual.c examples/st/join.c examples/st/pieces.c \
 	examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c examples/st/hash.c examples/st/verify.c \
 	examples/st/sha256.c examples/st/edit.c examples/st/tree.c examples/st/help.c examples/st/json.c examples/st/input.c \
-	examples/st/lora.c examples/st/lora_names.c examples/st/lora_base.c examples/st/lora_ldm.c examples/st/lora_config.c
+	examples/st/lora.c examples/st/lora_names.c examples/st/lora_base.c examples/st/lora_ldm.c examples/st/lora_config.c \
+	examples/st/index.c
 
 # targets of `check`: fuzz, which runs alone, then the slowest first
 CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites cases hostile bench-count \

@@ -526,6 +526,8 @@ typedef struct st_contents { /* what is saved */
 #define ST_SAVE_NO_SYNC (1u << 17)    /* rename into place without flushing to the device first */
 #define ST_SAVE_IN_PLACE (1u << 18)   /* st_edit_metadata: overwrite the header if the new one fits */
 #define ST_SAVE_DIRECT (1u << 19)     /* write the file itself, without a temporary file and rename: not atomic */
+#define ST_SAVE_AS_OPENED \
+    (1u << 20) /* st_save_index: of the shards of contents->from, whatever their sizes and names */
 
 #define ST_SHARD_NAME_BYTES 256 /* enough for every name that st_shard_name makes */
 
@@ -907,7 +909,9 @@ ST_API st_status st_save_sharded(const char *directory, const st_contents *conte
  * against the plan, writes the index atomically, and removes older files as st_save_sharded does. The order that is
  * safe is in the manual (5 MODELS IN SEVERAL FILES). If the plan has one shard, nothing is written.
  *   contents  tensors of the whole model, as for st_plan_shards, and index; the rest is not used
- *   options   allowed: max_shard_bytes and stem (as for the plan), ST_SAVE_NO_SYNC, allocator
+ *   options   allowed: max_shard_bytes and stem (as for the plan), ST_SAVE_NO_SYNC, allocator, ST_SAVE_AS_OPENED
+ * With ST_SAVE_AS_OPENED contents is st_contents_of a model of shards in this directory, such as one opened with
+ * ST_OPEN_NO_INDEX, and every tensor stays where it is.
  * Errors: ST_ERR_SHARD  a shard is missing, damaged, or does not hold the planned tensors; error->subject names it
  *         and those of st_save_sharded. After an error no index is written. */
 ST_API st_status st_save_index(const char *directory, const st_contents *contents, const st_save_options *options,
@@ -1183,10 +1187,10 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_PREFETCH(address) ((void)(address))
 #endif
 
-#define STI_NO_OFFSET UINT64_MAX     /* no position */
-#define STI_DEFAULT_LIMIT 100000000u /* header bytes; fixed by the format */
-#define STI_SAVE_FLAGS (ST_SAVE_KEEP_ORDER | ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | ST_SAVE_DIRECT)
-#define STI_OPEN_FLAGS ((ST_OPEN_INDEX_DECIDES << 1) - 1) /* all of them */
+#define STI_NO_OFFSET UINT64_MAX                                    /* no position */
+#define STI_DEFAULT_LIMIT 100000000u                                /* header bytes; fixed by the format */
+#define STI_SAVE_FLAGS (2 * ST_SAVE_AS_OPENED - ST_SAVE_KEEP_ORDER) /* all of them */
+#define STI_OPEN_FLAGS (2 * ST_OPEN_INDEX_DECIDES - ST_OPEN_NO_MAP) /* all of them */
 
 /* private codes beside ST_IO_* */
 #define STI_IO_LINKED (-6)   /* a symbolic link, or a file with several hard links */
@@ -9166,6 +9170,7 @@ STI_COLD static st_status sti_save_options_check(const char *label, const st_sav
         char name[20];
     } options[] = {{ST_SAVE_KEEP_ORDER, "ST_SAVE_KEEP_ORDER"},
                    {ST_SAVE_NO_SYNC, "ST_SAVE_NO_SYNC"},
+                   {ST_SAVE_AS_OPENED, "ST_SAVE_AS_OPENED"},
                    {ST_SAVE_IN_PLACE, "ST_SAVE_IN_PLACE"},
                    {ST_SAVE_DIRECT, "ST_SAVE_DIRECT"},
                    {STI_ALLOW_ALIGN, "align"},
@@ -9608,6 +9613,11 @@ STI_COLD static const char *sti_index_name(const sti_sharded_save *s, char name[
 /* Makes the final name of file i of the new model. */
 STI_COLD static const char *sti_sharded_name(const sti_sharded_save *s, uint32_t i, char name[ST_SHARD_NAME_BYTES]) {
     if (i == s->shard_count) return sti_index_name(s, name);
+    if (s->options.flags & ST_SAVE_AS_OPENED) {
+        name[0] = 0;
+        sti_put(name, ST_SHARD_NAME_BYTES, sti_file_name(s->contents.from->shards[i].path));
+        return name;
+    }
     sti_shard_name(s->stem, i, s->shard_count, name);
     return name;
 }
@@ -9617,6 +9627,20 @@ STI_COLD static void *sti_sharded_take(sti_sharded_save *s, size_t bytes) {
     if (!taken)
         (void)sti_error_prepend_path(s->error, sti_span_of(s->directory), sti_fail_memory(&s->memory, bytes, s->error));
     return taken;
+}
+
+/* ST_SAVE_AS_OPENED: every tensor stays in its shard. */
+STI_COLD static st_status sti_sharded_take_plan(sti_sharded_save *s) {
+    const st_model *from = s->contents.from;
+    size_t i;
+    if (!from || s->contents.tensors != from->tensors || s->contents.count != from->count) {
+        return sti_sharded_refuse(s, ST_ERR_ARGUMENT, sti_span_of("from"), 0, 0,
+                                  STI_TEXT("ST_SAVE_AS_OPENED needs st_contents_of an open model"));
+    }
+    for (i = 0; i < from->count; i++) s->shards[i] = from->tensors[i].shard;
+    s->shard_count = (uint32_t)from->shard_count;
+    s->total_bytes = from->bytes;
+    return ST_OK;
 }
 
 /* Checks the arguments, plans the shards and allocates the buffers. After an error, too, call sti_sharded_close. */
@@ -9640,7 +9664,11 @@ STI_COLD static st_status sti_sharded_open(sti_sharded_save *s, const char *dire
     sti_memory_init(&s->memory, s->options.allocator, NULL, 0);
     s->shards = (uint32_t *)sti_sharded_take(s, sti_multiply_saturated(contents->count, sizeof *s->shards));
     if (!s->shards) return ST_ERR_MEMORY;
-    status = sti_plan_shards(directory, contents, &s->options, s->shards, &s->shard_count, &s->total_bytes, error);
+    if (s->options.flags & ST_SAVE_AS_OPENED) {
+        status = sti_sharded_take_plan(s);
+    } else {
+        status = sti_plan_shards(directory, contents, &s->options, s->shards, &s->shard_count, &s->total_bytes, error);
+    }
     if (status != ST_OK) return status;
     s->directory_bytes =
         sti_add_saturated(text.n, sti_system_directory_length(directory) < text.n); /* + 1: no separator yet */
@@ -9848,7 +9876,7 @@ STI_COLD static int sti_survey_file(sti_sharded_save *s, sti_span name) {
     sti_shard_name(s->stem, 0, 1, own);
     if (sti_equals_ignoring_case(name, own)) {
         s->has_single = 1;
-        return 0;
+        return (s->options.flags & ST_SAVE_AS_OPENED) && s->shard_count > 1; /* it is not older */
     }
     if (total > 1) return 1;
     /* a directory opens as model.safetensors or its index, whatever is beside them */
@@ -10143,8 +10171,8 @@ ST_API STI_COLD st_status st_save_index(const char *directory, const st_contents
     return sti_no_files(directory ? directory : "(directory)", error);
 #else
     sti_sharded_save s;
-    st_status status =
-        sti_sharded_open(&s, directory, contents, options, ST_SAVE_NO_SYNC | STI_ALLOW_LIMIT | STI_ALLOW_STEM, error);
+    st_status status = sti_sharded_open(&s, directory, contents, options,
+                                        ST_SAVE_NO_SYNC | ST_SAVE_AS_OPENED | STI_ALLOW_LIMIT | STI_ALLOW_STEM, error);
     if (status == ST_OK) status = sti_sharded_prepare_index(&s);
     if (status == ST_OK) status = sti_sharded_survey(&s);
     if (status == ST_OK) status = sti_sharded_each(&s, sti_sharded_verify_shard);
@@ -10372,6 +10400,7 @@ ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint6
  * 0.4.0  2026-11-27
  *   Added    ST_OPEN_NO_INDEX, ST_OPEN_INDEX_DECIDES, st_open_options.variant: directories without a right index, with
  *            copies of tensors, with variants. st_save_options.stem, st_model.stem: files keep their names.
+ *            ST_SAVE_AS_OPENED: an index for shards that have none.
  *   Changed  st_open_hub takes a path in the repository, st_shard_name a stem: NULL for what they did before.
  *            ST_OPEN_PARTIAL accepts an index that names tensors which no shard holds. "metadata": null in an index is
  *            as none. *.safetensors.index.VARIANT.json is an index. st_save_sharded refuses a directory that holds a

@@ -849,6 +849,95 @@ static void stems(void) {
     test_row = "";
 }
 
+static void index_of_set(const char *first, const char *second, const char *index, const char *want_names) {
+    static const uint64_t one = 1;
+    st_open_options open_options;
+    st_save_options o;
+    st_tensor t[2];
+    st_model *m, *again;
+    st_contents c;
+    st_error error;
+    char *text, want[400];
+    memset(&open_options, 0, sizeof open_options);
+    memset(&o, 0, sizeof o);
+    t[0] = st_tensor_of("b", ST_DTYPE_U8, 1, &one, "B");
+    t[1] = st_tensor_of("a", ST_DTYPE_U8, 1, &one, "A");
+    CHECK_STATUS(st_save(scratch_path(first), MODEL(t, 1, NULL, 0), NULL, &error), ST_OK);
+    CHECK_STATUS(st_save(scratch_path(second), MODEL(t + 1, 1, NULL, 0), NULL, &error), ST_OK);
+    open_options.flags = ST_OPEN_NO_INDEX;
+    CHECK_STATUS(st_open(&m, scratch_directory, &open_options, &error), ST_OK);
+    c = st_contents_of(m);
+    o.flags = ST_SAVE_AS_OPENED;
+    CHECK_STATUS(st_save_index(scratch_directory, &c, &o, &error), ST_OK);
+    CHECK(folder_is(want_names));
+    snprintf(want, sizeof want,
+             "{\n  \"metadata\": {\n    \"total_size\": 2\n  },\n  \"weight_map\": {\n    \"a\": \"%s\",\n    \"b\": "
+             "\"%s\"\n  }\n}\n",
+             second, first);
+    text = folder_text(index);
+    CHECK_STR(text, want);
+    free(text);
+    CHECK_STATUS(st_open(&again, scratch_directory, NULL, &error), ST_OK);
+    CHECK(again->count == 2 && again->shard_count == 2);
+    st_close(again);
+    c.count = 1; /* no part of a model */
+    CHECK_STATUS(st_save_index(scratch_directory, &c, &o, &error), ST_ERR_ARGUMENT);
+    c = st_contents_of(m);
+    c.from = NULL;
+    CHECK_STATUS(st_save_index(scratch_directory, &c, &o, &error), ST_ERR_ARGUMENT);
+    c = st_contents_of(m);
+    o.flags |= ST_SAVE_IN_PLACE;
+    CHECK_STATUS(st_save_index(scratch_directory, &c, &o, &error), ST_ERR_ARGUMENT);
+    o.flags = ST_SAVE_AS_OPENED;
+    CHECK_STATUS(st_save_sharded(scratch_directory, &c, &o, &error), ST_ERR_ARGUMENT);
+    put("other.safetensors.index.json", "older");
+    CHECK_STATUS(st_save_index(scratch_directory, &c, &o, &error), ST_ERR_SHARD);
+    CHECK_STR(error.subject, "other.safetensors.index.json");
+    CHECK(remove(scratch_path("other.safetensors.index.json")) == 0);
+    CHECK_STATUS(st_save(scratch_path(second), MODEL(t, 1, NULL, 0), NULL, &error), ST_OK); /* changed since */
+    CHECK_STATUS(st_save_index(scratch_directory, &c, &o, &error), ST_ERR_SHARD);
+    CHECK_STR(error.subject, second);
+    st_close(m);
+    folder_clear();
+}
+
+/* an index for shards that have none, whatever their names */
+static void indexes_of_sets(void) {
+    st_open_options open_options;
+    st_save_options o;
+    st_tensor t[5];
+    st_model *m;
+    st_contents c;
+    st_error error;
+    memset(&open_options, 0, sizeof open_options);
+    memset(&o, 0, sizeof o);
+    test_row = "an index of a set";
+    index_of_set(SHARD_NAME(1, 2), SHARD_NAME(2, 2), INDEX, SHARD_NAME(1, 2) " " SHARD_NAME(2, 2) " " INDEX " ");
+    test_row = "an index of a set in place of a stale one";
+    put(INDEX, "older");
+    index_of_set(SHARD_NAME(1, 2), SHARD_NAME(2, 2), INDEX, SHARD_NAME(1, 2) " " SHARD_NAME(2, 2) " " INDEX " ");
+    test_row = "the variant behind the numbers, six digits";
+    index_of_set(
+        "d-000001-of-00002.fp16.safetensors", "d-000002-of-00002.fp16.safetensors", "d.safetensors.index.fp16.json",
+        "d-000001-of-00002.fp16.safetensors d-000002-of-00002.fp16.safetensors d.safetensors.index.fp16.json ");
+    test_row = "a file beside the set that may be newer";
+    five_tensors(t);
+    put("d-00001-of-00002.safetensors", "");
+    CHECK_STATUS(st_save(scratch_path("d-00001-of-00002.safetensors"), MODEL(t, 1, NULL, 0), NULL, &error), ST_OK);
+    CHECK_STATUS(st_save(scratch_path("d-00002-of-00002.safetensors"), MODEL(t + 1, 1, NULL, 0), NULL, &error), ST_OK);
+    open_options.flags = ST_OPEN_NO_INDEX;
+    CHECK_STATUS(st_open(&m, scratch_directory, &open_options, &error), ST_OK);
+    put("d.safetensors", "newer");
+    c = st_contents_of(m);
+    o.flags = ST_SAVE_AS_OPENED;
+    CHECK_STATUS(st_save_index(scratch_directory, &c, &o, &error), ST_ERR_SHARD);
+    CHECK_STR(error.subject, "d.safetensors");
+    CHECK(folder_has("d.safetensors") && !folder_has("d.safetensors.index.json"));
+    st_close(m);
+    folder_clear();
+    test_row = "";
+}
+
 static void what_was_there(void) {
     static const struct {
         const char *name, *index; /* index: the text of model.safetensors.index.json; NULL: none */
@@ -1157,7 +1246,8 @@ static void index_refusals(void) {
     o = clean;             \
     set;                   \
     index_refused(t, 5, &o, ST_ERR_ARGUMENT, name)
-    REFUSED(o.flags = 1u << 20, "flags");
+    REFUSED(o.flags = 1u << 21, "flags");
+    REFUSED(o.flags = ST_SAVE_AS_OPENED, "from");
     REFUSED(o.flags = ST_SAVE_KEEP_ORDER, "ST_SAVE_KEEP_ORDER");
     REFUSED(o.flags = ST_SAVE_IN_PLACE, "ST_SAVE_IN_PLACE");
     REFUSED(o.align = 8, "align");
@@ -1258,6 +1348,7 @@ int main(void) {
     what_was_there();
     another_model();
     stems();
+    indexes_of_sets();
     many_older();
 #if !defined(_WIN32)
     links();

@@ -87,7 +87,22 @@ st merge --no-index set merged.safetensors
 code "merge --no-index" 0
 st cat merged.safetensors d.d
 is "merge --no-index: a tensor" "$(cat out)" dd
+st index set
+code "index in place of a stale one" 0
+empty "index" out
+st check set
+is "index: the directory opens" "$(cat out)" "set: ok, 4 tensors, 17 bytes in 2 files"
+st index --json set
+python "index --json" "
+assert o == {'path': 'set', 'tensors': 4, 'bytes': 17, 'file_bytes': $(cat set/*.safetensors | wc -c), 'files': 2}, o"
+cp single set/x.safetensors.index.json
+fails "the directory holds another model" index set
+rm set/x.safetensors.index.json
+fails "expected a directory" index single
+refused "DIR is missing" index
+refused "cannot write to the Hugging Face cache" index hub:x
 rm set/$two
+fails "shard does not exist" index set
 fails "shard does not exist (--partial opens the others)" ls --no-index set
 st check --partial --no-index set
 is "check --partial --no-index" "$(cat out)" "set: ok, 2 tensors, 11 bytes in 2 files"

@@ -96,6 +96,7 @@ st check --hash d
 code "check --hash" 1
 has "check --hash" out "$(file 3): nothing to compare with"
 fails "d: cannot write into pieces of tensors: write one file with st merge" put d v "d/$(file 1)"
+fails "d: the directory holds pieces of tensors, which need no index" index d
 cp -R d changed
 quiet meta changed --set a=b --unset format
 st meta changed

@@ -231,6 +231,17 @@ static const tool_command commands[] = {
      "                   1024). A larger tensor has a file of its own\n" CHOOSING_HELP NAMING_HELP SAVING_HELP
          OPENING_HELP CHOOSING_END,
      command_shard, 1},
+    {"index", "[OPTIONS] DIR", "write the index of a directory of shards",
+     "Writes the index that a set of shards STEM-00001-of-0000N.safetensors to\n"
+     "STEM-0000N-of-0000N.safetensors lacks, or a right one in place of one that is\n"
+     "out of date: STEM.safetensors.index.json, or for a STEM such as model.fp16\n"
+     "model.safetensors.index.fp16.json. Nothing is written if a shard is missing, a\n"
+     "tensor is in two shards, or DIR holds another model.\n"
+     "\n"
+     "  --no-sync     do not wait until the file is on the device\n"
+     "  --json        print a JSON object: path, tensors, bytes, file_bytes, files\n"
+     "  --variant V   if DIR holds several sets, use the one of the variant V\n",
+     command_index, 1},
     {"convert", "[OPTIONS] IN[=PREFIX]... OUT --dtype DTYPE", "convert the numbers of a model",
      "Writes IN to OUT as st copy does, and converts all floating-point tensors to\n"
      "DTYPE: F64, F32, F16, BF16, F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ, BOOL\n"

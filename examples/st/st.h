@@ -30,6 +30,7 @@ int command_pack(int argc, char **argv);
 int command_put(int argc, char **argv);
 int command_repair(int argc, char **argv);
 int command_hash(int argc, char **argv);
+int command_index(int argc, char **argv);
 
 typedef struct tool_command {
     const char *name, *arguments, *summary, *help;

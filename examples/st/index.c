@@ -1,0 +1,48 @@
+/* index.c: writes the index of a directory of shards. */
+#include "st.h"
+#include <string.h>
+
+static int write_index(saving *s, const char *path) {
+    st_open_options open_options = copy_open_options();
+    st_model *model;
+    st_contents contents;
+    st_error error;
+    int code;
+    open_options.flags |= ST_OPEN_NO_INDEX;
+    if (open_model(&model, path, &open_options, &error) != ST_OK) return report(path, &error);
+    if (virtual_of(model)) {
+        code = report_text(path,
+                           "the directory holds pieces of tensors, which need no index; st shard writes whole tensors");
+    } else if (model->shard_count == 1) {
+        code = report_text(path, "the directory holds a model in one file, which needs no index");
+    } else {
+        code = saving_begin(s, path);
+        if (code == EXIT_FINE) {
+            contents = st_contents_of(model);
+            s->options.progress = NULL; /* there is nothing to wait for */
+            s->options.flags |= ST_SAVE_AS_OPENED;
+            error.status = st_save_index(path, &contents, &s->options, &error);
+            code = saving_end(s, path, &error);
+        }
+    }
+    st_close(model);
+    return code == EXIT_FINE && s->json ? put_saved_json(path) : code;
+}
+
+int command_index(int argc, char **argv) {
+    saving s;
+    const option options[] = {{"--no-sync", &s.no_sync, NULL}, {"--json", &s.json, NULL}};
+    int words;
+    memset(&s, 0, sizeof s);
+    s.command = "index";
+    words = parse_options("index", options, sizeof options / sizeof *options, argc, argv);
+    if (words < 0) return EXIT_USAGE;
+    if (words != 1) {
+        begin_message("index");
+        fputs(words ? "too many arguments: expected one DIR" : "DIR is missing", stderr);
+        return usage_hint("index");
+    }
+    if (is_hub(argv[0])) return usage_error("index", "cannot write to the Hugging Face cache: ", argv[0]);
+    if (system_path_kind(argv[0]) != PATH_DIRECTORY) return report_text(argv[0], "expected a directory of shards");
+    return write_index(&s, argv[0]);
+}
