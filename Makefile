@@ -3,6 +3,7 @@
 .POSIX:
 CC = cc
 CFLAGS = -O1 -g
+ST_CFLAGS = -O2 -g
 LDFLAGS =
 PREFIX = /usr/local
 DESTDIR =
@@ -77,7 +78,7 @@ run: build/st build/demo.safetensors
 build/st: safetensors.h examples/threads.h examples/st/st.h examples/st/lenient.h examples/st/lenient_json.h \
 		examples/st/sha256.h examples/st/json.h examples/st/lora.h $(ST_SOURCES)
 	@mkdir -p build
-	$(CC) $(CFLAGS) -I. -pthread $(ST_SOURCES) $(LDFLAGS) -o $@
+	$(CC) $(ST_CFLAGS) -I. -pthread $(ST_SOURCES) $(LDFLAGS) -o $@
 
 # eight bytes of length (\350 is 232), as many bytes of header, then the tensors' bytes
 DEMO = {"__metadata__":{"made by":"make run"},"embed.weight":{"dtype":"BF16","shape":[4,2],"data_offsets":[0,16]}, \

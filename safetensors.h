@@ -37,6 +37,7 @@
  *   save while the tensors are being computed   st_writer_open, st_writer_add, st_writer_begin, st_writer_write ...
  *   save a model in several files               st_save_sharded
  *   the same from several processes             st_plan_shards, st_save, st_save_index
+ *   write the index of shards that have none    st_save_index with ST_SAVE_AS_OPENED
  *   change the metadata of a file               st_edit_metadata
  *   change bytes of one tensor in its file      st_overwrite
  *
@@ -53,7 +54,8 @@
  *       st_close(model);
  *
  *   Opening validates the whole header. After ST_OK every tensor lies inside the file, tensors cover the data without
- *   gaps or overlaps, and sizes match shapes and dtypes. No later call can read out of bounds.
+ *   gaps or overlaps, and sizes match shapes and dtypes. No later call can read out of bounds. (Gaps remain where
+ *   ST_OPEN_INDEX_DECIDES leaves out copies.)
  *
  *   t->data points to the tensor's bytes where the file is mapped or in memory. They are little-endian and may have
  *   any alignment (st_is_aligned). Where data is NULL, st_read copies the bytes; st_read works for every source.
