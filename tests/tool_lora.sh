@@ -444,8 +444,12 @@ is "several files: a" "$(shown merged.parts a.x.weight)" "$once"
 is "several files: b" "$(shown merged.parts b.x.weight)" "$twice"
 st diff base.parts merged.parts
 has_line "several files: the rest" out "2 changed, 1 tensor is the same"
-quiet merge-lora one lora one
-is "BASE is replaced" "$(shown one b.x.weight)" "$twice"
+if [ $system = posix ]; then
+    quiet merge-lora one lora one
+    is "BASE is replaced" "$(shown one b.x.weight)" "$twice"
+else
+    fails "one: ST_ERR_IO: the file is open or mapped by a program" merge-lora one lora one
+fi
 quiet merge-lora base.parts lora merged.parts --keep-order --align 4096 --slack 10 --no-sync
 
 # BASE of 64 MiB in 40 MB of memory

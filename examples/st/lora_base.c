@@ -158,6 +158,13 @@ static int compare_names(const void *left, const void *right) {
     return compare_text(a->name, a->bytes, b->name, b->bytes);
 }
 
+/* qsort orders equal elements in another way on each system. */
+static int by_name_and_place(const void *left, const void *right) {
+    const mangled_name *a = (const mangled_name *)left, *b = (const mangled_name *)right;
+    const int order = compare_names(a, b);
+    return order ? order : a->tensor < b->tensor ? -1 : a->tensor > b->tensor;
+}
+
 static int list_mangled_names(search *s) {
     const st_model *base = s->l->base;
     size_t i, total = 0;
@@ -179,7 +186,7 @@ static int list_mangled_names(search *s) {
         to += n->bytes;
         s->count++;
     }
-    qsort(s->names, s->count, sizeof *s->names, compare_names);
+    qsort(s->names, s->count, sizeof *s->names, by_name_and_place);
     return EXIT_FINE;
 }
 

@@ -119,6 +119,12 @@ static int compare_parts(const void *left, const void *right) {
     return compare_text(a->name, a->bytes, b->name, b->bytes);
 }
 
+static int by_name_and_place(const void *left, const void *right) {
+    const name_part *a = (const name_part *)left, *b = (const name_part *)right;
+    const int order = compare_parts(a, b);
+    return order ? order : a->tensor < b->tensor ? -1 : a->tensor > b->tensor;
+}
+
 /* Adds a tensor to its module. */
 static void add_part(lora *l, lora_module *m, const name_part *part) {
     const name_ending *e = part->ending;
@@ -139,7 +145,7 @@ static int group_parts(lora *l, name_part *parts, size_t count) {
     size_t i, kept = 0;
     l->modules = (lora_module *)calloc(count + 1, sizeof *l->modules);
     if (!l->modules) return out_of_memory("merge-lora");
-    qsort(parts, count, sizeof *parts, compare_parts);
+    qsort(parts, count, sizeof *parts, by_name_and_place);
     for (i = 0; i < count; i++) {
         if (i == 0 || compare_parts(&parts[i - 1], &parts[i]) != 0) {
             l->modules[l->count].name = parts[i].name;
