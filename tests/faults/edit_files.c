@@ -8,7 +8,6 @@
 #define system_rename_new real_rename_new
 #define system_rename real_rename
 #define system_flush_directory real_flush_directory
-#include "../../examples/st/open.c"
 #include "../../examples/st/progress.c"
 #include "../../examples/st/sys.c"
 #undef system_link
@@ -54,6 +53,11 @@ st_status set_error(st_error *error, st_status status, const char *message) {
     memset(error, 0, sizeof *error);
     snprintf(error->message, sizeof error->message, "%s", message);
     return error->status = status;
+}
+st_open_options copy_open_options(void) {
+    st_open_options open_options;
+    memset(&open_options, 0, sizeof open_options);
+    return open_options;
 }
 void strip_path(st_error *error, const char *path) {
     (void)error, (void)path;
