@@ -5376,10 +5376,11 @@ STI_COLD static st_status sti_reparse_file(sti_opening *o, sti_opened_file *p) {
     const sti_header before = p->header;
     const sti_sums sums = o->sums;
     const st_io io = p->io;
-    const int code = sti_reopen_io(&o->files, p->path, &io, &p->io);
+    const int is_kept = p - o->opened < o->kept_files; /* open: another descriptor might be one too many */
+    const int code = is_kept ? 0 : sti_reopen_io(&o->files, p->path, &io, &p->io);
     st_status s =
         code ? sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file")) : sti_parse_file(o, p);
-    if (!code) (o->files.close)(o->files.user, &p->io);
+    if (!code && !is_kept) (o->files.close)(o->files.user, &p->io);
     p->io = io;
     o->sums = sums;
     if (s != ST_OK ||
