@@ -106,10 +106,11 @@ static int read_files(edit *e, const char *path) {
     if (open_model(&model, path, &open_options, &error) != ST_OK) return report(path, &error);
     e->files = (file *)calloc(model->shard_count + 1, sizeof *e->files);
     has_memory = e->files != NULL;
-    if (has_memory) e->file_count = model->shard_count;
-    for (i = 0; has_memory && i < e->file_count; i++) {
+    for (i = 0; has_memory && i < model->shard_count; i++) {
         const st_shard *shard = &model->shards[i];
-        file *f = &e->files[i];
+        file *f;
+        if (!shard->file_bytes) continue; /* --partial: there is no file */
+        f = &e->files[e->file_count++];
         f->bytes = shard->file_bytes;
         f->path = (char *)calloc(strlen(shard->path) + 1, 1);
         if (f->path) strcpy(f->path, shard->path);
@@ -118,6 +119,7 @@ static int read_files(edit *e, const char *path) {
             copy_entries(&f->now, e->clear ? NULL : shard->metadata, e->clear ? 0 : shard->metadata_count, more);
     }
     st_close(model);
+    if (has_memory && !e->file_count) return report_text(path, "no file of the model is there");
     return has_memory ? EXIT_FINE : out_of_memory("meta");
 }
 

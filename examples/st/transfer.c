@@ -45,6 +45,7 @@ static int warn_of_metadata(const transfer *t) {
         const st_shard *shard = &m->shards[i];
         differing d;
         memset(&d, 0, sizeof d);
+        if (!shard->file_bytes) continue; /* --partial: there is no file */
         if (!compare_pairs(m->metadata, m->metadata_count, shard->metadata, shard->metadata_count, note_key, &d)) {
             return out_of_memory(t->choice.command);
         }
