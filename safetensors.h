@@ -8911,7 +8911,7 @@ STI_COLD static int sti_writer_reads_target(const st_writer *w) {
     st_io io;
     ST_MEMSET(&io, 0, sizeof io);
     if (!m || !m->is_system || sti_system_open(NULL, w->path, &io) != 0) return 0;
-    for (i = 0; i < m->base.shard_count; i++) same |= sti_is_same_file(&io, &m->files[i].io);
+    for (i = 0; i < m->base.shard_count; i++) same |= io.id[0] == m->files[i].io.id[0]; /* even if it changed since */
     sti_system_close(NULL, &io);
     return same;
 }
