@@ -508,6 +508,14 @@ static void without_files(void) {
         } else {
             SKIP("no /proc");
         }
+        if (lstat("/dev/stdout", &about) == 0 && S_ISLNK(about.st_mode)) {
+            const int output = dup(1);
+            int code;
+            CHECK(fflush(stdout) == 0 && dup2(fd, 1) == 1);
+            code = sti_system_look("/dev/stdout", &about); /* no save: a library that is wrong would replace the link */
+            CHECK(dup2(output, 1) == 1 && close(output) == 0);
+            CHECK(code == ST_IO_NOT_A_FILE);
+        }
     }
     close(fd);
     scratch_remove(TARGET);
