@@ -591,8 +591,8 @@ ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
  *                          x.fp16.safetensors and so on for "fp16". A variant starts with a letter; "": files without
  *   ST_OPEN_NO_INDEX       a set of shards, STEM-00001-of-0000N.safetensors to STEM-0000N-of-0000N.safetensors, takes
  *                          the place of an index, which does not count. For a directory whose index is missing or stale
- *   ST_OPEN_INDEX_DECIDES  of a tensor in two shards, only the copy in the shard that the index names is served. For a
- *                          shard that was added to replace tensors of others
+ *   ST_OPEN_INDEX_DECIDES  of a tensor in two shards, only the copy in the shard that the index names is served (none if
+ *                          ST_OPEN_PARTIAL misses that shard). For a shard that was added to replace tensors of others
  *   ST_OPEN_PARTIAL        shards may be missing, and so may tensors that the index names and no shard holds
  * An index is not trusted: its paths must be relative, valid on every system, and end in .safetensors. Symbolic links
  * are followed; an index cannot create them. Tensors that the index does not name are served too, and its total_size is
@@ -886,7 +886,7 @@ ST_API st_status st_shard_name(const char *stem, uint32_t shard, uint32_t shard_
  *   options    not allowed: ST_SAVE_IN_PLACE, ST_SAVE_DIRECT, sink, work. progress counts the bytes of all
  *              files.
  *              stem takes the place of "model" in all names: a file name of up to 200 bytes that is valid on every
- *              system. With a variant, such as "model.fp16", the index is model.safetensors.index.fp16.json, or
+ *              system, without -NNNNN-of-MMMMM. With a variant, such as "model.fp16", the index is model.safetensors.index.fp16.json, or
  *              model.fp16.safetensors.index.json if the directory holds such a one. NULL: the stem of contents->from,
  *              else "model"
  * The index is what Python's json.dumps writes with indent=2 and sort_keys=True, and a newline.
@@ -894,8 +894,8 @@ ST_API st_status st_shard_name(const char *stem, uint32_t shard, uint32_t shard_
  *   ST_ERR_DUPLICATE     a name in two shards, or a key of the index twice
  *   ST_ERR_JSON          a value of the index is not JSON
  *   ST_ERR_HEADER_LIMIT  an index over 100,000,000 bytes
- *   ST_ERR_SHARD         the directory holds a model with another stem: its index or its shards; or, if the stem is not
- *                        "model", a single file that would be opened instead
+ *   ST_ERR_SHARD         the directory holds a model with another stem, be it in the case of letters: its index or its
+ *                        shards; or, if the stem is not "model", a single file that would be opened instead
  * While writing, those of st_save. The directory is as before unless the message says otherwise: a rename or a removal
  * failed. A header slightly under the limit may be refused only now.
  * Files: all are written under temporary names first. If a file has the name of a new shard, the older index is
@@ -4963,7 +4963,7 @@ STI_COLD static int sti_split_file_name(sti_span name, sti_file_parts *m) {
     m->base = name;
     if (sti_split_shard_name(name, &shard) > 1) {
         m->base = shard.prefix;
-        m->variant = shard.variant;
+        if (*shard.variant.at == '.') m->variant = shard.variant;
     } else if (m->is_index) {
         while (i < name.n && !sti_begins_with(sti_drop_first(name, i), STI_INDEX_MARK)) i++;
         if (i == name.n) return 0;
@@ -4976,10 +4976,10 @@ STI_COLD static int sti_split_file_name(sti_span name, sti_file_parts *m) {
     } else {
         return 0;
     }
-    for (i = m->base.n; !m->variant.n && i-- > 0;) { /* a number after a dot is no variant: Qwen2.5 */
-        if (m->base.at[i] != '.') continue;
-        if (i + 1 < m->base.n && ((unsigned)m->base.at[i + 1] | 32u) - 'a' < 26u)
-            m->variant = sti_drop_first(m->base, i);
+    for (i = m->base.n; i > 0 && !m->variant.n; i--) { /* a number after a dot is no variant: Qwen2.5 */
+        const unsigned first = i < m->base.n ? (unsigned char)m->base.at[i] | 32u : 0;
+        if (m->base.at[i - 1] != '.') continue;
+        if (first >= 'a' && first <= 'z') m->variant = sti_drop_first(m->base, i - 1);
         m->base.n -= m->variant.n;
         break;
     }
@@ -5382,10 +5382,11 @@ STI_COLD static st_status sti_reparse_file(sti_opening *o, sti_opened_file *p) {
     const sti_header before = p->header;
     const sti_sums sums = o->sums;
     const st_io io = p->io;
-    const int code = sti_reopen_io(&o->files, p->path, &io, &p->io);
+    const int is_kept = p - o->opened < o->kept_files; /* open: another descriptor might be one too many */
+    const int code = is_kept ? 0 : sti_reopen_io(&o->files, p->path, &io, &p->io);
     st_status s =
         code ? sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot open the file")) : sti_parse_file(o, p);
-    if (!code) (o->files.close)(o->files.user, &p->io);
+    if (!code && !is_kept) (o->files.close)(o->files.user, &p->io);
     p->io = io;
     o->sums = sums;
     if (s != ST_OK ||
@@ -5491,45 +5492,58 @@ STI_COLD static st_status sti_fill_model(sti_opening *o) {
     return s;
 }
 
+/* Reports a tensor name that one shard repeats, as if the shard were opened alone. */
+STI_COLD static st_status sti_fail_repeated_in(sti_opening *o, uint32_t shard) {
+    sti_opened_file *p = o->current = &o->opened[shard];
+    const st_status s = sti_reparse_file(o, p);
+    return s == ST_OK ? sti_fail_alone(o, p) : s;
+}
+
 /* Reports a repeated tensor name: in one shard as if the shard were opened alone, or in two. */
 STI_COLD static st_status sti_fail_repeated_tensor(sti_opening *o, uint32_t item) {
     const sti_name_table *names = &o->layout.model->names;
     const st_tensor *t = names->tensors, *other = t;
     while (!sti_span_equal(sti_table_name(names, (uint32_t)(other - t)), sti_table_name(names, item))) other++;
-    if (other->shard == t[item].shard) {
-        sti_opened_file *p = o->current = &o->opened[other->shard];
-        st_status s = sti_reparse_file(o, p);
-        return s == ST_OK ? sti_fail_alone(o, p) : s;
-    }
+    if (other->shard == t[item].shard) return sti_fail_repeated_in(o, other->shard);
     return sti_fail_shard(o, sti_table_name(names, item),
                           STI_TEXT("tensor is in two shards (ST_OPEN_INDEX_DECIDES chooses by the index):"),
                           o->opened[other->shard].path, " and ", o->opened[t[item].shard].path);
 }
 
-/* ST_OPEN_INDEX_DECIDES: drops the tensors that the index assigns to other shards. Returns 0 if memory runs out. */
-STI_COLD static int sti_drop_copies(sti_opening *o, const sti_index_file *x) {
+/* ST_OPEN_INDEX_DECIDES: drops the copies of tensors that the index assigns to other shards which hold them, or are
+ * missing. */
+STI_COLD static st_status sti_drop_copies(sti_opening *o, const sti_index_file *x) {
     st_model *m = &o->layout.model->base;
-    st_tensor *to = o->layout.tensors - m->count;
-    const st_tensor *end = o->layout.tensors, *t;
+    st_tensor *const first = o->layout.tensors - m->count, *const end = o->layout.tensors, *to = first, *t;
     st_pair *pairs = (st_pair *)sti_take_scratch(o, x->weight_count, sizeof *pairs);
     sti_name_table table;
     uint32_t i;
-    if (m->shard_count == 1 || !sti_take_table(o, &table, pairs, x->weight_count)) return m->shard_count == 1;
+    if (m->shard_count == 1) return ST_OK;
+    if (!sti_take_table(o, &table, pairs, x->weight_count)) return ST_ERR_MEMORY;
     for (i = 0; i < x->weight_count; i++) {
         pairs[i].key = x->text + x->weights[i].name;
         pairs[i].key_bytes = x->weights[i].name_bytes;
+        pairs[i].value = o->opened[x->weights[i].shard].io.bytes ? NULL : ""; /* not NULL: copies are dropped */
+        pairs[i].value_bytes = SIZE_MAX;                                      /* the last shard that holds it */
     }
     (void)sti_table_build(&table, NULL); /* sti_index_check finds repeated names */
-    for (t = to; t < end; t++) {
+    for (t = first; t < end; t++) {
         i = sti_table_find(&table, sti_span_from(t->name, t->name_bytes));
-        if (i != STI_ABSENT && x->weights[i].shard != t->shard) {
+        if (i == STI_ABSENT) continue;
+        if (pairs[i].value_bytes == t->shard) return sti_fail_repeated_in(o, t->shard);
+        pairs[i].value_bytes = t->shard;
+        if (x->weights[i].shard == t->shard) pairs[i].value = "";
+    }
+    for (t = first; t < end; t++) {
+        i = sti_table_find(&table, sti_span_from(t->name, t->name_bytes));
+        if (i != STI_ABSENT && x->weights[i].shard != t->shard && pairs[i].value) {
             m->bytes -= t->bytes;
         } else {
             *to++ = *t;
         }
     }
     m->count -= (size_t)(end - to);
-    return 1;
+    return ST_OK;
 }
 
 /* Builds the tables of names and keys, and checks that the shards hold the tensors that the index assigns to them. */
@@ -5540,7 +5554,8 @@ STI_NOINLINE static st_status sti_index_check(sti_opening *o, sti_index_file *x)
     uint32_t items[STI_FIND_BATCH], item, i, k;
     sti_span ahead[STI_FIND_BATCH];
     int is_partial = 0;
-    if (!seen || ((o->flags & ST_OPEN_INDEX_DECIDES) && !sti_drop_copies(o, x))) return ST_ERR_MEMORY;
+    const st_status s = !seen ? ST_ERR_MEMORY : o->flags & ST_OPEN_INDEX_DECIDES ? sti_drop_copies(o, x) : ST_OK;
+    if (s != ST_OK) return s;
     ST_MEMSET(seen, 0, o->sums.tensors);
     if (o->opened_count > 1) { /* sti_add_file built the tables of a single shard */
         keys->pairs = o->layout.model->base.shards->metadata;
@@ -5717,18 +5732,19 @@ STI_COLD static int sti_listing_add(void *arg, const char *text) {
     if (!sti_split_file_name(sti_span_of(text), &name)) return 0;
     if (wanted && !sti_span_equal(name.variant, sti_span_of(wanted))) return 0;
     if (name.is_index && (l->opening->flags & ST_OPEN_NO_INDEX)) return 0;
+    if (sti_is_directory(l, text)) return 0;
     is_model = sti_span_equal(name.base, sti_span_of("model")) && (wanted || !name.variant.n);
     if (sti_split_shard_name(sti_span_of(text), &parts) > 1) {
         l->shards++;
         if (!l->sets.count) sti_candidates_add(&l->sets, sti_span_of(text), 0);
         (void)sti_split_shard_name(sti_span_of(l->sets.name), &first);
-        if (parts.total == first.total && sti_span_equal(parts.prefix, first.prefix) &&
-            sti_span_equal(parts.rest, first.rest)) {
-            l->members += parts.number >= 1 && parts.number <= parts.total;
-        } else {
+        if (parts.digits == first.digits && sti_span_equal(parts.prefix, first.prefix) &&
+            sti_span_equal(parts.rest, first.rest) && parts.number >= 1 && parts.number <= parts.total) {
+            l->members++;
+        } else { /* of another set, or numbered from 0 */
             l->sets.count = 2;
         }
-    } else if (!sti_is_directory(l, text)) {
+    } else {
         sti_candidates_add(name.is_index ? &l->indexes : &l->files, sti_span_of(text), is_model);
     }
     return 0;
@@ -8901,7 +8917,7 @@ STI_COLD static int sti_writer_reads_target(const st_writer *w) {
     st_io io;
     ST_MEMSET(&io, 0, sizeof io);
     if (!m || !m->is_system || sti_system_open(NULL, w->path, &io) != 0) return 0;
-    for (i = 0; i < m->base.shard_count; i++) same |= sti_is_same_file(&io, &m->files[i].io);
+    for (i = 0; i < m->base.shard_count; i++) same |= io.id[0] == m->files[i].io.id[0]; /* even if it changed since */
     sti_system_close(NULL, &io);
     return same;
 }
@@ -9161,7 +9177,13 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
 /* Returns 1 if files may be called STEM-00001-of-00002.safetensors. */
 STI_COLD static int sti_is_stem(const char *stem) {
     const sti_span s = sti_span_of(stem);
-    return s.n <= STI_MAX_STEM && !sti_path_fault(s, 0) && sti_system_directory_length(stem) == 0;
+    char name[ST_SHARD_NAME_BYTES];
+    sti_shard_parts shard;
+    if (s.n > STI_MAX_STEM || sti_path_fault(s, 0) || sti_system_directory_length(stem) > 0) return 0;
+    name[0] = 0;
+    sti_put(name, sizeof name, s);
+    sti_put(name, sizeof name, sti_span_of(STI_FILE_SUFFIX));
+    return sti_split_shard_name(sti_span_of(name), &shard) <= 1; /* STEM.safetensors would be a shard */
 }
 
 /* Refuses the first option that is out of range, then the first that is not allowed. */
@@ -9857,33 +9879,35 @@ STI_COLD static int sti_is_own_shard(const sti_sharded_save *s, const sti_shard_
                : sti_equals_ignoring_case(sti_span_of(stem), s->stem);
 }
 
-/* Returns 1 if the file belongs to a model that would be beside the new one. */
+/* Returns 1 if the file belongs to a model that would be beside the new one. A name that differs from a new one in the
+ * case of letters does: some systems take both for the same, others open neither. */
 STI_COLD static int sti_survey_file(sti_sharded_save *s, sti_span name) {
+    const int is_model = sti_span_equal(sti_span_of(s->stem), sti_span_of("model")); /* directories open as model.* */
     char own[ST_SHARD_NAME_BYTES];
     sti_shard_parts shard;
     sti_file_parts file;
     const uint32_t total = sti_split_shard_name(name, &shard);
+    const int own_shard = total && sti_is_valid_shard(&shard) ? sti_is_own_shard(s, &shard) : 0;
     if (!sti_split_file_name(name, &file) || (total && !sti_is_valid_shard(&shard))) return 0;
-    if (total && sti_is_own_shard(s, &shard)) {
+    if (own_shard) {
         if (total == s->shard_count && total > 1) s->has_clash = 1;
-        return 0;
+        return own_shard < 2 && !is_model;
     }
     if (file.is_index) {
         const int had_index = s->has_index;
         s->has_index = s->is_index_plain = 1;
-        if (sti_equals_ignoring_case(name, sti_index_name(s, own))) return had_index;
+        if (sti_span_equal(name, sti_span_of(sti_index_name(s, own)))) return had_index;
         s->is_index_plain = 0;
-        return had_index || !sti_equals_ignoring_case(name, sti_index_name(s, own));
+        return had_index || !sti_span_equal(name, sti_span_of(sti_index_name(s, own)));
     }
     sti_shard_name(s->stem, 0, 1, own);
     if (sti_equals_ignoring_case(name, own)) {
         s->has_single = 1;
-        return (s->options.flags & ST_SAVE_AS_OPENED) && s->shard_count > 1; /* it is not older */
+        if ((s->options.flags & ST_SAVE_AS_OPENED) && s->shard_count > 1) return 1; /* it is not older */
+        return !is_model && !sti_span_equal(name, sti_span_of(own));
     }
     if (total > 1) return 1;
-    /* a directory opens as model.safetensors or its index, whatever is beside them */
-    return !sti_span_equal(sti_span_of(s->stem), sti_span_of("model")) &&
-           (s->shard_count == 1 || sti_span_equal(name, sti_span_of("model" STI_FILE_SUFFIX)));
+    return !is_model && (s->shard_count == 1 || sti_span_equal(name, sti_span_of("model" STI_FILE_SUFFIX)));
 }
 
 STI_COLD static int sti_survey_visit(void *arg, const char *text) {

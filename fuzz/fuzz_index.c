@@ -476,10 +476,14 @@ static int assigned(const input *in, const char *name) {
     return i < w->count ? known_shard(&w->all[i].value) : -2;
 }
 
-/* whether the shard's copy of a tensor is dropped */
+/* whether the shard's copy of a tensor is dropped: the index names another shard, which holds one too, or is missing */
 static int is_dropped(const input *in, int which, const char *name) {
     const int shard = assigned(in, name);
-    return (in->options & INDEX_DECIDES) && !(in->options & NO_INDEX) && shard != -2 && shard != which;
+    text key;
+    key.at = (char *)(uintptr_t)name;
+    key.n = strlen(name);
+    return (in->options & INDEX_DECIDES) && !(in->options & NO_INDEX) && shard != -2 && shard != which &&
+           (!is_there(in, shard) || has_tensor(shard, &key));
 }
 
 static int is_held(const input *in, const text *name) {
@@ -554,7 +558,7 @@ static st_status expect_agreement(input *in) {
     for (i = 0; i < w->count; i++) {
         const int which = known_shard(&w->all[i].value);
         if (!is_there(in, which) || has_tensor(which, &w->all[i].key)) continue;
-        if ((in->options & PARTIAL) && ((in->options & INDEX_DECIDES) || !is_held(in, &w->all[i].key))) continue;
+        if ((in->options & PARTIAL) && !is_held(in, &w->all[i].key)) continue;
         in->subject = w->all[i].key;
         return ST_ERR_SHARD;
     }

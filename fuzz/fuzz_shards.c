@@ -252,8 +252,10 @@ static st_status save_in_parts(const input *in, const st_save_options *o, st_err
     const st_contents whole = contents_of(in);
     st_status s = st_plan_shards(&whole, o, shards, &count, error);
     CHECK(s == ST_OK && count == in->shards);
-    (void)remove(path_of(OLD_INDEX));
-    (void)remove(path_of(files[SINGLE]));
+    if (!o->stem) { /* these are another model's beside files of that stem */
+        (void)remove(path_of(OLD_INDEX));
+        (void)remove(path_of(files[SINGLE]));
+    }
     for (i = 0; i < count; i++) {
         CHECK(st_shard_name(stem_of(in), i, count, name, sizeof name) == ST_OK);
         (void)remove(path_of(name));

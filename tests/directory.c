@@ -322,6 +322,33 @@ static void sets(void) {
     CHECK_STATUS(pack_verdict(&p, "pack", &options, look_set).status, ST_OK);
     options.variant = NULL;
     pack_clear(&p);
+    test_row = "numbers in fewer and in more digits";
+    options.flags |= ST_OPEN_PARTIAL;
+    put_part("d-00001-of-00002.safetensors", "a");
+    put_part("d-000002-of-00002.safetensors", "b");
+    e = pack_verdict(&p, "pack", &options, NULL);
+    CHECK_STATUS(e.status, ST_ERR_SHARD);
+    CHECK(strstr(e.message, "complete set") == NULL);
+    pack_clear(&p);
+    test_row = "numbers from 0";
+    put_part("d-00000-of-00002.safetensors", "a");
+    put_part("d-00001-of-00002.safetensors", "b");
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_SHARD);
+    put_part("d-00002-of-00002.safetensors", "c");
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_SHARD);
+    pack_clear(&p);
+    options.flags = ST_OPEN_NO_INDEX;
+    test_row = "a word behind the numbers is no variant";
+    expected_name = "d-fp16";
+    put_part("d-00001-of-00002-fp16.safetensors", "a");
+    put_part("d-00002-of-00002-fp16.safetensors", "b");
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, look_set).status, ST_OK);
+    options.variant = "fp16";
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_NOT_FOUND);
+    options.variant = "";
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, look_set).status, ST_OK);
+    options.variant = NULL;
+    pack_clear(&p);
     test_row = "an incomplete set";
     put_part("d-00002-of-00002.safetensors", "b");
     e = pack_verdict(&p, "pack", &options, NULL);
@@ -399,6 +426,16 @@ static void directories_inside(void) {
         CHECK(strstr(e.message, "no .safetensors file") != NULL);
     }
     CHECK(SCRATCH_DROP("pack/model.safetensors") == 0);
+    CHECK(SCRATCH_MAKE("pack/model-00001-of-00002.safetensors") == 0);
+    {
+        st_model *m;
+        st_error e;
+        CHECK_STATUS(st_open(&m, "pack", NULL, &e), ST_ERR_NOT_FOUND);
+        disk_text("pack/one.safetensors", "");
+        CHECK_STATUS(st_open(&m, "pack", NULL, &e), ST_ERR_TRUNCATED);
+        CHECK(remove("pack/one.safetensors") == 0);
+    }
+    CHECK(SCRATCH_DROP("pack/model-00001-of-00002.safetensors") == 0);
     CHECK(SCRATCH_MAKE("pack/x.json") == 0); /* treated as an index because of its name */
     {
         st_model *m;

@@ -500,6 +500,12 @@ static void look_decided(const opened *o, int way) {
     CHECK(st_next_unused(m, (const unsigned char *)"\1\1", NULL) == NULL);
 }
 
+static void look_only_a(const opened *o, int way) {
+    (void)way;
+    CHECK_EQ(o->model->count, 1);
+    CHECK_STR(o->model->tensors[0].name, "a");
+}
+
 static void index_decides(void) {
     st_open_options options;
     st_error e;
@@ -528,7 +534,23 @@ static void index_decides(void) {
     pack_text(&p, INDEX, MAP("\"a\":\"base.safetensors\",\"b\":\"over.safetensors\""));
     CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_SHARD);
     options.flags |= ST_OPEN_PARTIAL;
-    CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_OK);
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, look_only_a).status, ST_OK);
+    test_row = "the index decides for a shard that lacks the tensor: no copy is lost";
+    pack_shard(&p, "over.safetensors", "{\"c\":" E("U8", "[1]", "[0,1]") "}", "n");
+    e = pack_verdict(&p, "pack", &options, NULL);
+    CHECK_STATUS(e.status, ST_ERR_SHARD);
+    CHECK_STR(e.subject, "b");
+    CHECK(says(&e, "pack/over.safetensors, and not pack/base.safetensors"));
+    test_row = "the index decides, and a shard of dropped copies repeats a name";
+    pack_shard(&p, "over.safetensors", "{\"b\":" E("U8", "[1]", "[0,1]") "}", "n");
+    pack_shard(
+        &p, "base.safetensors",
+        "{\"a\":" E("U8", "[1]", "[0,1]") ",\"b\":" E("U8", "[1]", "[1,2]") ",\"b\":" E("U8", "[1]", "[2,3]") "}",
+        "aoo");
+    e = pack_verdict(&p, "pack", &options, NULL);
+    CHECK_STATUS(e.status, ST_ERR_DUPLICATE);
+    CHECK_STR(e.subject, "b");
+    CHECK(says(&e, "pack/base.safetensors"));
     pack_clear(&p);
 }
 

@@ -106,6 +106,25 @@ fails "shard does not exist" index set
 fails "shard does not exist (--partial opens the others)" ls --no-index set
 st check --partial --no-index set
 is "check --partial --no-index" "$(cat out)" "set: ok, 2 tensors, 11 bytes in 2 files"
+st hash --tensors --partial --no-index set
+code "hash --partial" 0
+is "hash --partial: only files that are there" "$(sed 's/  .*  /  /' out | tr '\n' ' ')" "file  set/$one data  set/$one tensor  a tensor  b "
+st hash --json --partial --no-index set
+python "hash --json --partial" "assert [f['path'] for f in o['files']] == ['set/$one'], o"
+st check --hash --partial --no-index set
+code "check --hash --partial" 1
+has "check --hash --partial" out "set/$one: nothing to compare with"
+lacks "check --hash --partial" out "$two"
+st check --hash --json --partial --no-index set
+python "check --hash --json --partial" "assert [h['path'] for h in o['hashes']] == ['set/$one'], o"
+st meta --partial --no-index set --set k=v
+code "meta --partial" 0
+st meta --partial --no-index set
+has_line "meta --partial" out 'k: v'
+st merge --partial --no-index set merged.safetensors
+empty "merge --partial: no warning about a file that is not there" err
+rm set/$one && index set/model.safetensors.index.json '' a=$one
+fails "no file of the model is there" meta --partial set --set k=v
 rm -r set merged.safetensors
 # a tensor in two shards
 sharded copies && written copies/over.safetensors "{$b:[0,3]}}" BBB
@@ -116,6 +135,11 @@ is "cat --index-decides" "$(cat out)" BBB
 st ls --json --index-decides copies
 python "ls --json --index-decides" "
 assert [t['name'] for t in o['tensors']] == ['a', 'c', 'd.d', 'b'], o"
+written copies/over.safetensors "{$a:[0,8]}}" XXXXxxxx
+index copies/model.safetensors.index.json '' a=over.safetensors b=$one c=$two d.d=$two
+st hash --tensors two && grep '^tensor' out | grep -v '  a$' | sort >hashes
+st hash --tensors --index-decides copies
+is "hash --index-decides: the tensors behind a dropped one" "$(grep '^tensor' out | grep -v '  a$' | sort)" "$(cat hashes)"
 # variants
 mkdir variants && cp single variants/x.safetensors && cp single variants/x.fp16.safetensors
 fails "choose one" ls variants

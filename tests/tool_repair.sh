@@ -325,6 +325,9 @@ refused "IN and OUT are missing" repair --dry-run
 refused "too many arguments" repair zeroed out.st more
 refused "OUT must not be IN: zeroed" repair zeroed zeroed
 refused "OUT must not be IN: ./zeroed" repair zeroed ./zeroed
+for out in - /dev/stdout; do
+    refused "OUT must be a file" repair zeroed $out
+done
 if [ $system = posix ]; then
     ln -s zeroed link
     refused "OUT must not be IN: link" repair zeroed link

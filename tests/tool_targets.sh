@@ -227,6 +227,16 @@ if [ $system = posix ]; then
     same "links" m before
     rm hard symbolic
 fi
+# the hub's cache, also where it holds no links
+commit=0123456789abcdef0123456789abcdef01234567
+mkdir -p hub/models--a--b/blobs hub/models--a--b/snapshots/$commit
+cp m hub/models--a--b/snapshots/$commit/model.safetensors
+fails "cannot change a file of the Hugging Face cache" put hub/models--a--b/snapshots/$commit a new.bin
+same "a file of the cache" hub/models--a--b/snapshots/$commit/model.safetensors before
+blob=hub/models--a--b/blobs/$(printf '%064d' 7)
+cp m $blob
+fails "cannot change a file of the Hugging Face cache" put $blob a new.bin
+same "a blob" $blob before
 # more than a block of 64 MiB
 head -c 70000001 /dev/zero | tr '\0' z >large.bin
 head -c 70000001 /dev/zero >zero.bin

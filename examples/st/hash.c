@@ -73,19 +73,18 @@ static void begin_tensor(sha256 *h, const st_tensor *t) {
     sha256_add(h, "", 1);
 }
 
-/* The tensors of a file fill its data in their order, without gaps. */
+/* The tensors of a file are in its order; --index-decides leaves gaps. */
 static void hash_tensors(hashing *h) {
-    const size_t skipped = header_part(h);
-    const unsigned char *at = h->now.bytes + skipped;
-    size_t left = h->now.n - skipped;
+    const uint64_t end = h->now.offset + h->now.n;
     for (; h->tensor < h->model->count; h->tensor++, h->tensor_done = 0) {
         const st_tensor *t = &h->model->tensors[h->tensor];
-        const size_t n = t->bytes - h->tensor_done < left ? (size_t)(t->bytes - h->tensor_done) : left;
-        if (h->shard != &h->model->shards[t->shard]) return;
+        const uint64_t first = t->offset + h->tensor_done, left = t->bytes - h->tensor_done;
+        size_t n;
+        if (h->shard != &h->model->shards[t->shard] || first > end) return;
+        n = left < end - first ? (size_t)left : (size_t)(end - first);
         if (h->tensor_done == 0) begin_tensor(&h->of_tensor, t);
-        sha256_add(&h->of_tensor, at, n);
+        sha256_add(&h->of_tensor, h->now.bytes + (first - h->now.offset), n);
         h->tensor_done += n;
-        at += n, left -= n;
         if (h->tensor_done < t->bytes) return;
         sha256_end(&h->of_tensor, h->to->tensors + h->tensor * SHA256_BYTES);
     }
@@ -130,6 +129,7 @@ static st_status hash_blocks(hashing *h, st_error *error) {
 static st_status hash_shard(hashing *h, size_t i, st_error *error) {
     st_status status;
     h->shard = &h->files[i];
+    if (!h->shard->file_bytes) return ST_OK; /* --partial: there is no file */
     h->file = system_open(h->shard->path);
     if (!h->file) return set_shard_error(h, error, "cannot open", strerror(errno));
     memset(&h->now, 0, sizeof h->now);
@@ -235,6 +235,7 @@ static void put_hashes(const st_model *model, const hashes *h) {
     const st_shard *files = files_of(model, &file_count);
     for (i = 0; i < file_count; i++) {
         const char *path = files[i].path;
+        if (!files[i].file_bytes) continue;
         put_line("file", h->files + i * SHA256_BYTES, path, strlen(path));
         put_line("data", h->data + i * SHA256_BYTES, path, strlen(path));
     }
@@ -250,13 +251,16 @@ static void put_digest_json(const char *before, const unsigned char *digest) {
 }
 
 static void put_hashes_json(const char *given, const st_model *model, const hashes *h) {
+    const char *before = "{\"path\":";
     size_t i, file_count;
     const st_shard *files = files_of(model, &file_count);
-    fputs("{\"path\":", stdout);
+    fputs(before, stdout);
     put_json(stdout, given, strlen(given));
     fputs(",\"files\":[", stdout);
     for (i = 0; i < file_count; i++) {
-        fputs(i ? ",{\"path\":" : "{\"path\":", stdout);
+        if (!files[i].file_bytes) continue;
+        fputs(before, stdout);
+        before = ",{\"path\":";
         put_json(stdout, files[i].path, strlen(files[i].path));
         put_digest_json(",\"sha256\":\"", h->files + i * SHA256_BYTES);
         put_digest_json(",\"data_sha256\":\"", h->data + i * SHA256_BYTES);

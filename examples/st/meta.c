@@ -110,15 +110,16 @@ static int copy_file(const edit *e, edited *to, const st_shard *shard) {
 
 static int copy_files(edit *e, const st_model *model) {
     const st_open_options open_options = copy_open_options();
-    size_t count;
+    size_t count, i;
     const st_shard *files = files_of(model, &count);
     int has_memory;
     e->files = (edited *)calloc(count + 1, sizeof *e->files);
     has_memory = e->files != NULL;
-    while (has_memory && e->file_count < count) {
-        const st_shard *shard = &files[e->file_count];
+    for (i = 0; has_memory && i < count; i++) {
+        const st_shard *shard = &files[i];
         st_model *alone = NULL;
         st_error error;
+        if (!shard->file_bytes) continue; /* --partial: there is no file */
         if (virtual_of(model)) { /* which does not show all metadata of its files */
             if (st_open(&alone, shard->path, &open_options, &error) != ST_OK) return report(shard->path, &error);
             shard = &alone->shards[0];
@@ -138,6 +139,7 @@ static int read_files(edit *e, const char *path) {
     if (open_model(&model, path, &open_options, &error) != ST_OK) return report(path, &error);
     code = copy_files(e, model);
     st_close(model);
+    if (code == EXIT_FINE && !e->file_count) return report_text(path, "no file of the model is there");
     return code;
 }
 

@@ -106,6 +106,9 @@ static int find_tensor(put *p, const st_model *model) {
     if (p->offset > p->tensor->bytes) {
         return usage_error("put", "--offset is past the end of the tensor: ", p->offset_text);
     }
+    if (is_cached(model->shards[p->tensor->shard].path)) {
+        return report_text(p->model, "cannot change a file of the Hugging Face cache: copy the model with st copy");
+    }
     p->bytes = p->tensor->bytes - p->offset;
     return EXIT_FINE;
 }

@@ -143,6 +143,9 @@ int command_repair(int argc, char **argv) {
     }
     r.in = argv[0];
     r.out = words > 1 ? argv[1] : NULL;
+    if (r.out && is_standard_output(r.out)) {
+        return usage_error("repair", "OUT must be a file, as the faults go to standard output: ", r.out);
+    }
     if (r.out && system_is_same_file(r.in, r.out)) return usage_error("repair", "OUT must not be IN: ", r.out);
     code = mend(&r);
     lenient_file_close(&r.file);

@@ -299,6 +299,9 @@ INDEXES = {
     "empty-shard": index([("n", "empty.safetensors")]),
     "bad-shard": index(GOOD + [("e", "bad.safetensors")]),
     "json-shard": index(GOOD + [("e", "json.safetensors")]),
+    "copies": index([("a", "d.safetensors"), ("d", "d.safetensors"), ("w", "a.safetensors")]),  # two shards hold a
+    "copies-elsewhere": index([("a", "z.safetensors"), ("d", "d.safetensors"), ("w", "a.safetensors")]),
+    "copies-missing": index([("a", "d.safetensors"), ("w", "a.safetensors")]),
     "twice-name": index(GOOD + [("\\u0061", "b.safetensors")]),
     "twice-metadata": index(GOOD, '{"x":1,"\\u0078":2}'),
     "twice-map": index(GOOD, None, ',"weight_map":{}'),
@@ -320,15 +323,17 @@ INDEXES = {
 }
 INDEXES.update(("hostile-%02d" % i, index([("a", "a.safetensors"), ("h", path)])) for i, path in enumerate(HOSTILE))
 
-# flags, the knob, which shards are there: 1 partial, 2 no map, 4 a small limit, 8 mapped, 16 by the directory, 32 all shards are there
+# flags, the knob, which shards are there: 1 partial, 2 no map, 4 a small limit, 8 mapped, 16 by the directory, 32 all shards
+# are there, 64 the index decides, 128 no index
 INDEX_OPTIONS = {
     "ok": (1, 3, 5), "ok-metadata": (8 | 32, 40, 0), "ok-aliases": (16 | 32, 100, 0), "ok-extra-tensors": (1, 0, 0), "ok-blanks": (2 | 8 | 32, 200, 0),
     "missing-shard": (1 | 32, 5, 0), "bad-shard": (4 | 32, 130, 0), "two-shards": (1, 7, 1), "missing-tensor": (1, 9, 6), "lfs": (16, 1, 0),
-    "json-shard": (32 | 16 | 8, 17, 0),
+    "json-shard": (32 | 16 | 8, 17, 0), "copies": (64 | 32, 3, 0), "copies-elsewhere": (64 | 32 | 1, 7, 0), "copies-missing": (64 | 1, 9, 0x11),
+    "empty-shard": (128 | 16 | 1, 3, 0x17), "nothing": (128 | 16 | 32, 5, 0), "html": (128 | 16, 1, 0x17),
 }
 
 
-# an older index beside the files of fuzz_shards.c: 8 another index too, 16 no older one, 64 many processes; then the knob, of which the upper two bits choose the other index, and which files are there
+# an older index beside the files of fuzz_shards.c: 8 another index too, 16 no older one, 32 a stem, 64 many processes; then the knob, of which the upper two bits choose the other index, and which files are there
 OLD = index([("a", "a.safetensors"), ("b", "b.safetensors"), ("c", "model-00002-of-00003.safetensors"), ("k", "keep.bin")])
 SHARDS = {
     "old": (3, 0x1b, 255, OLD),
@@ -347,6 +352,11 @@ SHARDS = {
     "twice": (3, 0x1b, 255, OLD[:-1] + b',"weight_map":{"q":"c d.safetensors"}}'),
     "no-json": (3, 0x1b, 255, b"a.safetensors"),
     "empty": (3, 0x1b, 255, b""),
+    "stem": (3 | 32 | 16, 0x1b, 7, b""),
+    "stem-beside-another": (3 | 32, 0x1b, 0x40, OLD),
+    "stem-one": (32 | 16, 7, 4, b""),
+    "stem-in-parts": (3 | 64 | 32 | 16, 0x1b, 3, b""),
+    "stem-in-parts-beside-another": (64 | 32, 0x1b, 0, b""),
 }
 
 
