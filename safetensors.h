@@ -2857,19 +2857,7 @@ static st_status sti_fail_duplicate_name(const sti_header *h, uint32_t key) {
 
 /* ---- other file formats, recognized for better error messages */
 
-enum sti_format {
-    STI_FORMAT_SAFETENSORS,
-    STI_FORMAT_LFS_POINTER,
-    STI_FORMAT_HTML,
-    STI_FORMAT_ZIP,
-    STI_FORMAT_PICKLE,
-    STI_FORMAT_GGUF,
-    STI_FORMAT_NUMPY,
-    STI_FORMAT_GZIP,
-    STI_FORMAT_INDEX,
-    STI_FORMAT_TEXT
-};
-#define STI_FORMAT_BYTES 256u /* of the file's beginning that sti_format_of examines */
+#define STI_FORMAT_BYTES 256u /* of the file's beginning that sti_foreign_format examines */
 
 static int sti_starts_with(sti_span s, const char *magic, size_t n) {
     return s.n >= n && ST_MEMCMP(s.at, magic, n) == 0;
@@ -2882,70 +2870,52 @@ static int sti_contains(sti_span s, sti_span word) {
     return 0;
 }
 
-/* guesses a file's format from its first bytes; STI_FORMAT_SAFETENSORS if they match no other */
-STI_COLD static enum sti_format sti_format_of(sti_span s) {
+#define STI_IS_ZIP STI_TEXT("this is a ZIP archive (perhaps a PyTorch checkpoint), not a safetensors file")
+
+/* Returns what to say about a file whose first bytes are those of another format, or NULL. JSON text is another format
+ * unless the file should be an index. */
+STI_COLD static const char *sti_foreign_format(sti_span s, int is_index) {
     static const struct {
-        char text[24];
-        unsigned char length, format;
-    } signatures[] = {{"version https://git-lfs", 23, STI_FORMAT_LFS_POINTER},
-                      {"GGUF", 4, STI_FORMAT_GGUF},
-                      {"\x93NUMPY", 6, STI_FORMAT_NUMPY},
-                      {"PK\3\4", 4, STI_FORMAT_ZIP},
-                      {"PK\5\6", 4, STI_FORMAT_ZIP},
-                      {"\x1f\x8b\x08", 3, STI_FORMAT_GZIP}};
+        char magic[24];
+        size_t length;
+        const char *sentence;
+    } formats[] = {
+        {"version https://git-lfs", 23, STI_TEXT("this is a Git LFS pointer, not the file itself: run git lfs pull")},
+        {"GGUF", 4, STI_TEXT("this is a GGUF file, not a safetensors file")},
+        {"\x93NUMPY", 6, STI_TEXT("this is a NumPy array file, not a safetensors file")},
+        {"PK\3\4", 4, STI_IS_ZIP},
+        {"PK\5\6", 4, STI_IS_ZIP},
+        {"\x1f\x8b\x08", 3, STI_TEXT("this is a gzip file: decompress it first")}};
     const unsigned char *b = (const unsigned char *)s.at;
     size_t i;
-    /* first: the low bytes of a valid header length may equal another format's signature */
-    if (s.n > 8 && sti_load32(b + 4) == 0 && (b[8] == '{' || sti_is_blank(b[8]))) return STI_FORMAT_SAFETENSORS;
-    for (i = 0; i < sizeof signatures / sizeof *signatures; i++) {
-        if (sti_starts_with(s, signatures[i].text, signatures[i].length)) return (enum sti_format)signatures[i].format;
+    /* first: the low bytes of a valid header length may equal another format's magic */
+    if (s.n > 8 && sti_load32(b + 4) == 0 && (b[8] == '{' || sti_is_blank(b[8]))) return NULL;
+    for (i = 0; i < sizeof formats / sizeof *formats; i++) {
+        if (sti_starts_with(s, formats[i].magic, formats[i].length)) return formats[i].sentence;
     }
-    if (s.n > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5 && b[2] != 0) return STI_FORMAT_PICKLE;
+    if (s.n > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5 && b[2] != 0) {
+        return STI_TEXT("this is a Python pickle (perhaps an old PyTorch checkpoint), not a safetensors file");
+    }
     if (sti_starts_with(s, "\xEF\xBB\xBF", 3)) s = sti_drop_first(s, 3);
     while (s.n && sti_is_blank(*s.at)) s = sti_drop_first(s, 1);
     if (s.n > 1 && s.at[0] == '<' &&
         (s.at[1] == '!' || s.at[1] == '?' || (s.at[1] >= 'A' && s.at[1] <= 'Z') ||
          (s.at[1] >= 'a' && s.at[1] <= 'z'))) {
-        return STI_FORMAT_HTML;
+        return STI_TEXT("this is an HTML or XML page, not a safetensors file: check the download link");
     }
-    if (s.n > 1 && s.at[0] == '{' && (s.at[1] == '"' || s.at[1] == '}' || sti_is_blank(s.at[1]))) {
-        return sti_contains(s, sti_span_of("\"weight_map\"")) || sti_contains(s, sti_span_of("\"total_size\""))
-                   ? STI_FORMAT_INDEX
-                   : STI_FORMAT_TEXT;
+    if (is_index || s.n < 2 || s.at[0] != '{' || (s.at[1] != '"' && s.at[1] != '}' && !sti_is_blank(s.at[1]))) {
+        return NULL;
     }
-    return STI_FORMAT_SAFETENSORS;
+    return sti_contains(s, sti_span_of("\"weight_map\"")) || sti_contains(s, sti_span_of("\"total_size\""))
+               ? STI_TEXT("this is a safetensors index (JSON), not a safetensors file: open it under a name that ends "
+                          "in .json")
+               : STI_TEXT("this is JSON text without the 8-byte header length of a safetensors file");
 }
 
 /* replaces the error of an invalid header if the file has another known format; returns the error's status */
 STI_COLD static st_status sti_format_override(sti_span first, st_status status, st_error *error) {
-    const char *message;
-    const enum sti_format format = sti_format_of(first);
-    switch ((int)format) {
-    case STI_FORMAT_SAFETENSORS: return status;
-    case STI_FORMAT_LFS_POINTER:
-        message = STI_TEXT("this is a Git LFS pointer, not the file itself: run git lfs pull");
-        break;
-    case STI_FORMAT_HTML:
-        message = STI_TEXT("this is an HTML or XML page, not a safetensors file: check the download link");
-        break;
-    case STI_FORMAT_ZIP:
-        message = STI_TEXT("this is a ZIP archive (perhaps a PyTorch checkpoint), not a safetensors file");
-        break;
-    case STI_FORMAT_PICKLE:
-        message = STI_TEXT("this is a Python pickle (perhaps an old PyTorch checkpoint), not a safetensors file");
-        break;
-    case STI_FORMAT_GGUF: message = STI_TEXT("this is a GGUF file, not a safetensors file"); break;
-    case STI_FORMAT_NUMPY: message = STI_TEXT("this is a NumPy array file, not a safetensors file"); break;
-    case STI_FORMAT_GZIP: message = STI_TEXT("this is a gzip file: decompress it first"); break;
-    case STI_FORMAT_INDEX:
-        message = STI_TEXT(
-            "this is a safetensors index (JSON), not a safetensors file: open it under a name that ends in .json");
-        break;
-    default: /* STI_FORMAT_TEXT */
-        message = STI_TEXT("this is JSON text without the 8-byte header length of a safetensors file");
-        break;
-    }
-    return sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, message);
+    const char *sentence = sti_foreign_format(first, 0);
+    return sentence ? sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, sentence) : status;
 }
 
 /* ---- st_scan: the same parser; parses the header several times instead of keeping entries */
@@ -5224,7 +5194,7 @@ STI_COLD static st_status sti_index_load(sti_opening *o, sti_index_file *x, cons
     st_status s = sti_open_file(o, p, path);
     sti_span text;
     size_t valid;
-    enum sti_format format;
+    const char *foreign;
     int code;
     if (s != ST_OK) return s;
     if (p->io.bytes > o->limit) {
@@ -5242,13 +5212,11 @@ STI_COLD static st_status sti_index_load(sti_opening *o, sti_index_file *x, cons
     x->json.error = o->error;
     valid = sti_utf8_prefix(x->json.at, text.n);
     text.n = text.n < STI_FORMAT_BYTES ? text.n : STI_FORMAT_BYTES;
-    format = sti_format_of(text); /* before parsing changes the text */
+    foreign = sti_foreign_format(text, 1); /* before parsing changes the text */
     s = valid == (size_t)p->io.bytes
             ? sti_index_parse(x)
             : sti_fail(o->error, ST_ERR_UTF8, valid, 0, 0, STI_TEXT("invalid UTF-8 in the index"));
-    return s == ST_OK || s == ST_ERR_PATH || format == STI_FORMAT_INDEX || format == STI_FORMAT_TEXT
-               ? s
-               : sti_format_override(text, s, o->error);
+    return s == ST_OK || s == ST_ERR_PATH || !foreign ? s : sti_fail(o->error, ST_ERR_FORMAT, 0, 0, 0, foreign);
 }
 
 /* Loads the index and reads its metadata, whose keys must be unique. */
