@@ -1735,7 +1735,7 @@ static size_t sti_utf8_encode(uint32_t code, unsigned char out[4]) {
     return n;
 }
 
-#if !defined(ST_NO_ERROR_TEXT) || (!defined(ST_NO_WRITER) && !defined(ST_NO_FILES))
+#if !defined(ST_NO_ERROR_TEXT) || !defined(ST_NO_WRITER)
 /* Returns the code point of a valid UTF-8 sequence of n bytes. */
 static uint32_t sti_utf8_decode(const unsigned char *s, size_t n) {
     static const unsigned char masks[4] = {0x7F, 0x1F, 0x0F, 0x07}; /* payload bits of the first byte */
@@ -8680,27 +8680,38 @@ STI_COLD static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
     sti_emit(e, out, out[2] ? 6 : 2);
 }
 
-/* Emits a JSON string; like the reference, escapes only quotes, backslashes and control characters. */
-static void sti_emit_string(sti_emitter *e, sti_span s) {
-    size_t i, from = 0;
+/* Emits a JSON string of UTF-8. Escapes quotes, backslashes and control characters, like the reference; with is_ascii
+ * also all that is not printable ASCII, like Python's json.dumps. */
+static void sti_emit_string(sti_emitter *e, sti_span s, int is_ascii) {
+    const unsigned printable = is_ascii ? 0x5F : 0xE0; /* so many bytes from 0x20 on */
+    sti_json j = sti_json_of_text(s);
     sti_emit(e, "\"", 1);
-    for (i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.at[i];
-        if (c >= 0x20 && c != '"' && c != '\\') continue;
-        sti_emit(e, s.at + from, i - from);
-        from = i + 1;
-        sti_emit_escape(e, c);
+    for (;;) {
+        const unsigned char *run = j.at, *p = run;
+        unsigned char utf8[4];
+        uint32_t code;
+        while (p < j.end && (unsigned char)(*p - 0x20) < printable && *p != '"' && *p != '\\') p++;
+        sti_emit(e, run, (size_t)(p - run));
+        if (p == j.end) break;
+        j.at = p;
+        code = sti_utf8_decode(utf8, sti_json_character(&j, 0, utf8)); /* length > 0: s is UTF-8 */
+        if (code < 0x10000) {
+            sti_emit_escape(e, code);
+        } else {
+            sti_emit_escape(e, 0xD800 + ((code - 0x10000) >> 10));
+            sti_emit_escape(e, 0xDC00 + (code & 0x3FF));
+        }
     }
-    sti_emit(e, s.at + from, s.n - from);
     sti_emit(e, "\"", 1);
 }
 
 static void sti_emit_tensor(sti_emitter *e, const sti_output_entry *n, uint64_t begin) {
     const st_tensor *t = (const st_tensor *)n->item;
     uint32_t i;
-    sti_emit_string(e, n->name);
+    sti_emit_string(e, n->name, 0);
     sti_emit_text(e, ":{\"dtype\":");
-    sti_emit_string(e, sti_span_of(n->dtype == ST_DTYPE_UNKNOWN ? t->dtype_name : st_dtype_name((st_dtype)n->dtype)));
+    sti_emit_string(e, sti_span_of(n->dtype == ST_DTYPE_UNKNOWN ? t->dtype_name : st_dtype_name((st_dtype)n->dtype)),
+                    0);
     sti_emit_text(e, ",\"shape\":[");
     for (i = 0; i < t->rank; i++) {
         if (i) sti_emit(e, ",", 1);
@@ -8723,9 +8734,9 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
             const sti_output_entry *n = &w->output_order[w->tensor_count + i];
             const st_pair *p = (const st_pair *)n->item;
             if (i) sti_emit(e, ",", 1);
-            sti_emit_string(e, n->name);
+            sti_emit_string(e, n->name, 0);
             sti_emit(e, ":", 1);
-            sti_emit_string(e, sti_span_of_text(p->value, p->value_bytes));
+            sti_emit_string(e, sti_span_of_text(p->value, p->value_bytes), 0);
         }
         sti_emit(e, "}", 1);
     }
@@ -9639,32 +9650,10 @@ STI_COLD static st_status sti_sharded_each(sti_sharded_save *s, st_status (*visi
 
 /* ---- sharding: the index, as Python's json.dumps(indent=2, sort_keys=True) writes it; values stay as given */
 
-/* Emits a JSON string in ASCII. s is UTF-8. */
-STI_COLD static void sti_emit_ascii(sti_emitter *e, sti_span s) {
-    sti_json j = sti_json_of_text(s);
-    sti_emit(e, "\"", 1);
-    while (j.at < j.end) {
-        const unsigned char *run = j.at;
-        while (j.at < j.end && *j.at >= 0x20 && *j.at < 0x7F && *j.at != '"' && *j.at != '\\') j.at++;
-        sti_emit(e, run, (size_t)(j.at - run));
-        if (j.at < j.end) {
-            unsigned char utf8[4];
-            uint32_t code = sti_utf8_decode(utf8, sti_json_character(&j, 0, utf8)); /* length > 0: s is UTF-8 */
-            if (code < 0x10000) {
-                sti_emit_escape(e, code);
-            } else {
-                sti_emit_escape(e, 0xD800 + ((code - 0x10000) >> 10));
-                sti_emit_escape(e, 0xDC00 + (code & 0x3FF));
-            }
-        }
-    }
-    sti_emit(e, "\"", 1);
-}
-
 /* Emits the key of a member, and the separator before it. */
 STI_COLD static void sti_emit_index_key(sti_emitter *e, sti_span key, int is_first) {
     sti_emit_text(e, is_first ? "\n    " : ",\n    ");
-    sti_emit_ascii(e, key);
+    sti_emit_string(e, key, 1);
     sti_emit(e, ": ", 2);
 }
 
@@ -9755,7 +9744,7 @@ STI_COLD static void sti_emit_index(sti_emitter *e, const sti_sharded_save *s) {
         if (i == 0 || next != shard) (void)sti_sharded_name(s, next, name); /* neighbours often share a shard */
         shard = next;
         sti_emit_index_key(e, s->sorted[i].name, i == 0);
-        sti_emit_ascii(e, sti_span_of(name));
+        sti_emit_string(e, sti_span_of(name), 1);
     }
     sti_emit_text(e, "\n  }\n}\n");
 }
