@@ -4411,38 +4411,30 @@ static int sti_io_read(const st_io *io, uint64_t offset, void *dst, size_t n) {
 
 /* Reports a code returned by st_files or st_io. `sentence` describes every code that has no sentence of its own. */
 STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t position, const char *sentence) {
-    st_status s = ST_ERR_IO;
-    switch (code) {
-    case ST_IO_NOT_FOUND:
-        s = ST_ERR_NOT_FOUND;
-        sentence = STI_TEXT("no such file");
-        break;
-    case ST_IO_NOT_UTF8:
-        s = ST_ERR_UTF8;
-        sentence = STI_TEXT("path is not UTF-8");
-        break;
-    case ST_IO_NO_MEMORY:
-        s = ST_ERR_MEMORY;
-        sentence = STI_TEXT("out of memory");
-        break;
-    case ST_IO_NOT_A_FILE: sentence = STI_TEXT("not a regular file, but a pipe, a device or a directory"); break;
-    case ST_IO_ENDED: sentence = STI_TEXT("file became shorter after it was opened"); break;
+    static const struct {
+        int code;
+        st_status status;
+        const char *sentence;
+    } known[] = {
+        {ST_IO_NOT_FOUND, ST_ERR_NOT_FOUND, STI_TEXT("no such file")},
+        {ST_IO_NOT_UTF8, ST_ERR_UTF8, STI_TEXT("path is not UTF-8")},
+        {ST_IO_NO_MEMORY, ST_ERR_MEMORY, STI_TEXT("out of memory")},
+        {ST_IO_NOT_A_FILE, ST_ERR_IO, STI_TEXT("not a regular file, but a pipe, a device or a directory")},
+        {ST_IO_ENDED, ST_ERR_IO, STI_TEXT("file became shorter after it was opened")},
+        {STI_IO_CHANGED, ST_ERR_IO, STI_TEXT("file was replaced, changed or removed after it was opened")},
 #if !defined(ST_NO_FILES)
-    case STI_IO_DANGLING:
-        s = ST_ERR_NOT_FOUND;
-        sentence = STI_TEXT("symbolic link to a missing file: is the download finished?");
-        break;
-    case STI_IO_SOURCE:
-        s = ST_ERR_UNSUPPORTED;
-        sentence = STI_TEXT("cannot write in place: the tensors are read from this file");
-        break;
-    case STI_IO_LINKED:
-        s = ST_ERR_UNSUPPORTED;
-        sentence = STI_TEXT("cannot write in place: the file is a symbolic link or has several names");
-        break;
+        {STI_IO_DANGLING, ST_ERR_NOT_FOUND, STI_TEXT("symbolic link to a missing file: is the download finished?")},
+        {STI_IO_SOURCE, ST_ERR_UNSUPPORTED, STI_TEXT("cannot write in place: the tensors are read from this file")},
+        {STI_IO_LINKED, ST_ERR_UNSUPPORTED,
+         STI_TEXT("cannot write in place: the file is a symbolic link or has several names")},
 #endif
-    case STI_IO_CHANGED: sentence = STI_TEXT("file was replaced, changed or removed after it was opened"); break;
-    default: break;
+    };
+    st_status s = ST_ERR_IO;
+    size_t i;
+    for (i = 0; i < sizeof known / sizeof *known; i++) {
+        if (known[i].code != code) continue;
+        s = known[i].status;
+        sentence = known[i].sentence;
     }
     (void)sti_fail_io(error, code, position, sentence);
     if (error) error->status = s;
