@@ -5614,8 +5614,8 @@ STI_COLD static st_status sti_open_set(sti_opening *o, const char *path) {
 
 typedef struct sti_candidates { /* files of one kind that may be the model */
     uint32_t count;
-    int is_model; /* name starts with "model." */
-    char *name;   /* the one to open, or the lowest; STI_NAME_BYTES; "": none */
+    int is_model;              /* name starts with "model." */
+    char name[STI_NAME_BYTES]; /* the one to open, or the lowest; "": none */
 } sti_candidates;
 
 typedef struct sti_listing { /* what a directory holds */
@@ -5629,11 +5629,11 @@ typedef struct sti_listing { /* what a directory holds */
 } sti_listing;
 
 STI_COLD static void sti_candidates_add(sti_candidates *c, sti_span name, int is_model) {
-    char *to = c->name;
     c->count++;
-    if (c->is_model || (!is_model && *to && sti_compare_spans(sti_span_of(to), name) <= 0)) return;
+    if (c->is_model || (!is_model && *c->name && sti_compare_spans(sti_span_of(c->name), name) <= 0)) return;
     c->is_model = is_model;
-    (void)sti_copy_text(&to, name);
+    *c->name = 0;
+    sti_put(c->name, sizeof c->name, name);
 }
 
 STI_COLD static int sti_stop_listing(void *arg, const char *name) {
@@ -5693,20 +5693,18 @@ static int sti_has_complete_set(const sti_listing *l) {
     return l->sets.count == 1 && sti_split_shard_name(sti_span_of(l->sets.name), &parts) == l->members;
 }
 
-/* Lists a directory and returns the code of st_files.list. If memory runs out, l->path is NULL. */
-STI_COLD static int sti_list(sti_listing *l, sti_opening *o, const char *directory, int skips_directories) {
+/* Lists a directory and sets *code to that of st_files.list. Returns NULL if memory runs out. */
+STI_COLD static sti_listing *sti_list(sti_opening *o, const char *directory, int skips_directories, int *code) {
     const size_t path_bytes = sti_add_saturated(sti_span_of(directory).n, 1 + STI_NAME_BYTES);
+    sti_listing *l = (sti_listing *)sti_take_scratch(o, sti_add_saturated(sizeof *l, path_bytes), 1);
+    if (!l) return NULL;
     ST_MEMSET(l, 0, sizeof *l);
     l->opening = o;
     l->directory = directory;
     l->skips_directories = skips_directories;
-    l->path = (char *)sti_take_scratch(o, sti_add_saturated(path_bytes, 3 * STI_NAME_BYTES), 1);
-    if (!l->path) return ST_IO_NO_MEMORY;
-    l->files.name = l->path + path_bytes;
-    l->indexes.name = l->files.name + STI_NAME_BYTES;
-    l->sets.name = l->indexes.name + STI_NAME_BYTES;
-    *l->files.name = *l->indexes.name = *l->sets.name = 0;
-    return (o->files.list)(o->files.user, directory, sti_listing_add, l);
+    l->path = (char *)(l + 1);
+    *code = (o->files.list)(o->files.user, directory, sti_listing_add, l);
+    return l;
 }
 
 /* Appends the name of a candidate to the error. */
@@ -5722,14 +5720,16 @@ STI_COLD static int sti_listing_show(void *arg, const char *text) {
 
 /* Appends the name of a directory that holds a model to the error. */
 STI_COLD static int sti_listing_show_directory(void *arg, const char *text) {
-    sti_listing *l = (sti_listing *)arg, inner;
+    const sti_listing *inner;
+    sti_listing *l = (sti_listing *)arg;
     sti_opening *o = l->opening;
     st_error *const error = o->error;
     sti_chunk *last = o->memory.chunks;
+    int code;
     if (*text == '.' || sti_span_of(text).n >= STI_NAME_BYTES) return 0;
     o->error = NULL; /* memory that runs out here is no error */
-    if (sti_list(&inner, o, sti_listing_path(l, text), 0) == 0 &&
-        (inner.files.count || inner.indexes.count || inner.shards)) {
+    inner = sti_list(o, sti_listing_path(l, text), 0, &code);
+    if (inner && code == 0 && (inner->files.count || inner->indexes.count || inner->shards)) {
         sti_error_append(error, l->is_first ? "; directories with models: " : " ", sti_span_of(text));
         l->is_first = 0;
     }
@@ -5797,19 +5797,19 @@ STI_COLD static st_status sti_open_candidate(sti_opening *o, const sti_listing *
 
 STI_COLD static st_status sti_open_directory(sti_opening *o, const char *path) {
     const sti_candidates *choice;
-    sti_listing l;
+    sti_listing *l;
     int tries, code;
     if (!o->files.list) return sti_fail_code(o->error, ST_IO_NOT_FOUND, STI_NO_OFFSET, NULL);
     for (tries = 0;; tries++) { /* once more if a directory that is called like a file may have been in the way */
         st_status s = ST_OK;
         o->label = path;
-        code = sti_list(&l, o, path, tries);
-        if (!l.path) return ST_ERR_MEMORY;
+        l = sti_list(o, path, tries, &code);
+        if (!l) return ST_ERR_MEMORY;
         if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot list the directory"));
-        choice = sti_choose(&l);
-        if (choice) s = sti_open_candidate(o, &l, choice);
+        choice = sti_choose(l);
+        if (choice) s = sti_open_candidate(o, l, choice);
         if (choice && (tries || s != ST_ERR_NOT_FOUND || o->open_code != ST_IO_NOT_FOUND)) return s;
-        if (tries || !o->is_system) return choice ? s : sti_listing_fail(&l);
+        if (tries || !o->is_system) return choice ? s : sti_listing_fail(l);
     }
 }
 
@@ -5906,34 +5906,26 @@ static int sti_is_commit(sti_span s) {
     return s.n == 40;
 }
 
-typedef struct sti_hub_names { /* snapshots, or unfinished downloads */
-    uint32_t count;
-    char last[STI_NAME_BYTES];
-} sti_hub_names;
-
 /* The callback of st_files.list. */
 STI_COLD static int sti_hub_visit(void *arg, const char *text) {
-    sti_hub_names *names = (sti_hub_names *)arg;
-    if (!sti_is_commit(sti_span_of(text)) && !sti_ends_with(sti_span_of(text), ".incomplete")) return 0;
-    names->count++;
-    *names->last = 0;
-    sti_put(names->last, sizeof names->last, sti_span_of(text));
+    const sti_span name = sti_span_of(text);
+    if (sti_is_commit(name) || sti_ends_with(name, ".incomplete")) sti_candidates_add((sti_candidates *)arg, name, 0);
     return 0;
 }
 
-/* Appends to the error the last of up to `most` snapshots or unfinished downloads in a directory of the repository,
+/* Appends to the error the first of up to `most` snapshots or unfinished downloads in a directory of the repository,
  * whose path is texts[0] to texts[4]. */
 STI_COLD static void sti_hub_explain(sti_opening *o, const sti_span texts[5], const char *directory, uint32_t most,
                                      const char *words) {
-    sti_hub_names names;
+    sti_candidates found;
     sti_span path[6];
     const char *joined;
     ST_MEMCPY(path, texts, 5 * sizeof *path);
     path[5] = sti_span_of(directory);
-    names.count = 0;
+    ST_MEMSET(&found, 0, sizeof found);
     joined = o->error && o->files.list ? sti_join(o, path, 6) : NULL;
-    if (joined) (void)(o->files.list)(o->files.user, joined, sti_hub_visit, &names);
-    if (names.count && names.count <= most) sti_error_append(o->error, words, sti_span_of(names.last));
+    if (joined) (void)(o->files.list)(o->files.user, joined, sti_hub_visit, &found);
+    if (found.count && found.count <= most) sti_error_append(o->error, words, sti_span_of(found.name));
 }
 
 /* Finds the commit of a revision: the contents of its file in refs, or the revision itself. texts: the path of that file
