@@ -1430,6 +1430,11 @@ STI_COLD static st_status sti_fail(st_error *e, st_status status, uint64_t posit
     return status;
 }
 
+/* Fails without a position and without numbers. */
+STI_COLD static st_status sti_fail_plain(st_error *e, st_status status, const char *sentence) {
+    return sti_fail(e, status, STI_NO_OFFSET, 0, 0, sentence);
+}
+
 /* Fails with ST_ERR_IO and the code of a system call or of a callback. The message names positive codes, which may be a
  * callback's own: the library cannot translate them into words. */
 STI_COLD static st_status sti_fail_io(st_error *e, int code, uint64_t position, const char *sentence) {
@@ -2012,9 +2017,7 @@ STI_COLD static st_status sti_json_skip_number(sti_json *j) {
         }
         power += negative ? -exponent : exponent;
     }
-    if (seen && power >= 309) {
-        return sti_json_fail_at(j, begin, ST_ERR_JSON, STI_TEXT("number out of range"));
-    }
+    if (seen && power >= 309) return sti_json_fail_at(j, begin, ST_ERR_JSON, STI_TEXT("number out of range"));
     return ST_OK;
 }
 
@@ -2228,14 +2231,14 @@ STI_COLD static void sti_error_append(st_error *e, const char *words, sti_span t
 }
 
 /* Prepends the path of a file to the message and returns status. */
-STI_COLD static st_status sti_error_prepend_path(st_error *error, sti_span path, st_status status) {
+STI_COLD static st_status sti_error_prepend_path(st_error *error, const char *path, st_status status) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)error, (void)path;
 #else
     char shown[100];
     if (error) {
         sti_error_prepend(error, sti_span_of(": "));
-        sti_error_prepend(error, sti_show(shown, sizeof shown, path, STI_SHOW_PATH));
+        sti_error_prepend(error, sti_show(shown, sizeof shown, sti_span_of(path), STI_SHOW_PATH));
     }
 #endif
     return status;
@@ -2280,9 +2283,7 @@ ST_API unsigned st_dtype_bits(st_dtype dtype) {
 static st_dtype sti_dtype_find(sti_span name) {
     unsigned i;
     for (i = 1; i < STI_DTYPES; i++) {
-        if (sti_dtypes[i].length == name.n && ST_MEMCMP(sti_dtypes[i].name, name.at, name.n) == 0) {
-            return (st_dtype)i;
-        }
+        if (sti_dtypes[i].length == name.n && ST_MEMCMP(sti_dtypes[i].name, name.at, name.n) == 0) return (st_dtype)i;
     }
     return ST_DTYPE_UNKNOWN;
 }
@@ -3127,8 +3128,8 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
     if (scan) ST_MEMSET(scan, 0, sizeof *scan);
     head = sti_span_from((const char *)file, available < STI_FORMAT_BYTES ? available : STI_FORMAT_BYTES);
     if (!scan || (!file && available) || (flags & ~(unsigned)STI_OPEN_FLAGS)) {
-        s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                     STI_TEXT("st_scan_begin: scan and file must not be NULL, flags must be known"));
+        s = sti_fail_plain(error, ST_ERR_ARGUMENT,
+                           STI_TEXT("st_scan_begin: scan and file must not be NULL, flags must be known"));
     } else if (available < 8 && file_bytes >= 8) {
         s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 8, available,
                      STI_TEXT("$a bytes given, but the header length alone takes $e"));
@@ -3145,7 +3146,7 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
         }
         if (s != ST_OK && s != ST_ERR_ARGUMENT && head.n) s = sti_format_override(head, s, error);
     }
-    if (s != ST_OK) return sti_error_prepend_path(error, sti_span_of("(memory)"), s);
+    if (s != ST_OK) return sti_error_prepend_path(error, "(memory)", s);
     scan->state.more = 1;
     return sti_succeed(error);
 }
@@ -4575,8 +4576,8 @@ static st_status sti_map_file(const sti_opening *o, st_io *io) {
 #endif
     if (!(o->flags & ST_OPEN_MUST_MAP)) return ST_OK;
     if (!code) {
-        return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
-                        STI_TEXT("this kind of source cannot be mapped into memory"));
+        return sti_fail_plain(o->error, ST_ERR_UNSUPPORTED,
+                              STI_TEXT("this kind of source cannot be mapped into memory"));
     }
     return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot map the file into memory"));
 }
@@ -4761,8 +4762,9 @@ STI_NOINLINE static st_status sti_open_begin(sti_opening *o, st_model **model, c
     o->limit = sti_header_limit(given);
     sti_memory_init(&o->memory, given->allocator, given->work.data, given->work.bytes);
     if (is_valid) return ST_OK;
-    return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                    STI_TEXT("model, path, io or options are NULL or invalid: check flags, allocator, work and files"));
+    return sti_fail_plain(
+        error, ST_ERR_ARGUMENT,
+        STI_TEXT("model, path, io or options are NULL or invalid: check flags, allocator, work and files"));
 }
 
 static void sti_close_file(sti_opening *o, sti_opened_file *p) {
@@ -4782,8 +4784,7 @@ STI_NOINLINE static st_status sti_open_end(sti_opening *o, st_model **model, st_
     } else {
         for (i = 0; i < o->opened_count; i++) sti_close_file(o, &o->opened[i]);
         sti_deallocate(&o->memory, o->layout.model, o->layout.bytes);
-        (void)sti_error_prepend_path(o->error,
-                                     sti_span_of(o->current && *o->current->path ? o->current->path : o->label), s);
+        (void)sti_error_prepend_path(o->error, o->current && *o->current->path ? o->current->path : o->label, s);
     }
     sti_arena_release(&o->memory, NULL, 0);
     return s;
@@ -5153,7 +5154,7 @@ static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *p
     p->io = io; /* only now: a callback that fails may leave anything in io */
     p->is_open = 1;
     if (sti_io_is_readable(&p->io)) return ST_OK;
-    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("st_io has neither read_at nor mapped"));
+    return sti_fail_plain(o->error, ST_ERR_ARGUMENT, STI_TEXT("st_io has neither read_at nor mapped"));
 }
 
 /* Copies the paths of all files from scratch into the model's block, and the stem, which is shorter than the first. */
@@ -5324,7 +5325,7 @@ STI_COLD static int sti_reopen_io(const st_files *files, const char *path, const
 /* Fails with a sentence about the tensor or shard `name`, followed by the paths of one or two shards. */
 STI_COLD static st_status sti_fail_shard(const sti_opening *o, sti_span name, const char *sentence, const char *path,
                                          const char *conjunction, const char *other_path) {
-    (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, sentence);
+    (void)sti_fail_plain(o->error, ST_ERR_SHARD, sentence);
     if (path) sti_error_append(o->error, " ", sti_span_of(path));
     if (other_path) sti_error_append(o->error, conjunction, sti_span_of(other_path));
     sti_error_set_subject(o->error, name, STI_SHOW_NAME);
@@ -5559,8 +5560,8 @@ STI_COLD static st_status sti_begin_shards(sti_opening *o, sti_index_file *x, co
     o->kept_files = STI_MAX_OPEN_FILES;
     ST_MEMSET(x, 0, sizeof *x);
     if (!o->memory.work) return ST_OK;
-    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                    STI_TEXT("options.work is for models of one file: set options.allocator instead"));
+    return sti_fail_plain(o->error, ST_ERR_ARGUMENT,
+                          STI_TEXT("options.work is for models of one file: set options.allocator instead"));
 }
 
 /* Opens a model of several files by the path of its index. */
@@ -5822,8 +5823,9 @@ static st_status sti_choose_files(sti_opening *o, const st_open_options *options
         return ST_OK;
     }
 #if defined(ST_NO_FILES)
-    return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
-                    STI_TEXT("built with ST_NO_FILES: set st_open_options.files, or use st_open_memory or st_open_io"));
+    return sti_fail_plain(
+        o->error, ST_ERR_UNSUPPORTED,
+        STI_TEXT("built with ST_NO_FILES: set st_open_options.files, or use st_open_memory or st_open_io"));
 #else
     o->is_system = 1;
     o->files.open = sti_system_open;
@@ -5941,7 +5943,7 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const sti_span texts[7]
         return ST_OK;
     }
     if (s == ST_ERR_NOT_FOUND) {
-        (void)sti_fail(o->error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("revision not found in the cache: missing"));
+        (void)sti_fail_plain(o->error, s, STI_TEXT("revision not found in the cache: missing"));
         sti_error_append(o->error, " ", sti_span_of(path));
         sti_hub_explain(o, texts, "/snapshots", 1, "; the cache has only the revision ");
     }
@@ -5953,8 +5955,7 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const sti_span texts[7]
     sti_close_file(o, p);
     while (text.n && sti_is_blank(text.at[text.n - 1])) text.n--;
     if (sti_is_commit(text)) return ST_OK;
-    (void)sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0,
-                   STI_TEXT("expected a commit of 40 hexadecimal digits in"));
+    (void)sti_fail_plain(o->error, ST_ERR_PATH, STI_TEXT("expected a commit of 40 hexadecimal digits in"));
     sti_error_append(o->error, " ", sti_span_of(path));
     return ST_ERR_PATH;
 }
@@ -5975,7 +5976,7 @@ STI_COLD static st_status sti_open_repository(sti_opening *o, const char *repo, 
     if (!fault && sti_contains(texts[4], sti_span_of("/"))) fault = STI_TEXT("repository is not owner/name or name");
     if (!fault) fault = sti_path_fault(sti_span_of(revision), 0);
     if (!fault && inside) fault = sti_path_fault(sti_span_of(inside), 0);
-    if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, fault);
+    if (fault) return sti_fail_plain(o->error, ST_ERR_PATH, fault);
     if ((path = sti_hub_root(o)) == NULL) return ST_ERR_MEMORY;
     texts[0] = sti_span_of(path);
     texts[1] = sti_span_of("/models--");
@@ -6001,8 +6002,8 @@ ST_API st_status st_open_hub(st_model **model, const char *repo, const char *rev
 #if defined(ST_NO_FILES)
     (void)revision, (void)path;
     if (s == ST_OK) {
-        s = sti_fail(error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
-                     STI_TEXT("built with ST_NO_FILES: the Hugging Face cache is not available"));
+        s = sti_fail_plain(error, ST_ERR_UNSUPPORTED,
+                           STI_TEXT("built with ST_NO_FILES: the Hugging Face cache is not available"));
     }
 #else
     if (s == ST_OK) s = sti_choose_files(&o, options);
@@ -6238,16 +6239,14 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
     if (memory) given = *memory;
     skipped = (8 - (uintptr_t)given.data % 8) % 8;
     if (!model || !aliases || !count || (!given.data && given.bytes)) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                        STI_TEXT("model, aliases and count must not be NULL"));
+        return sti_fail_plain(error, ST_ERR_ARGUMENT, STI_TEXT("model, aliases and count must not be NULL"));
     }
     ST_MEMSET(&a, 0, sizeof a);
     a.model = model;
     s = sti_alias_add_all(&a);
     if (s != ST_OK) {
-        (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0,
-                       STI_TEXT("param_sharing in the index is not an array of arrays of names"));
-        return sti_error_prepend_path(error, sti_span_of(m->label), s);
+        (void)sti_fail_plain(error, s, STI_TEXT("param_sharing in the index is not an array of arrays of names"));
+        return sti_error_prepend_path(error, m->label, s);
     }
     need =
         sti_add_saturated(skipped, sti_add_saturated(sti_multiply_saturated(a.count, sizeof *a.aliases), a.text_bytes));
@@ -7107,7 +7106,7 @@ STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status
 
 /* adds the path of the tensor's file to an error; t NULL: of the model */
 STI_COLD static st_status sti_error_path(const sti_model *m, const st_tensor *t, st_status status, st_error *error) {
-    return sti_error_prepend_path(error, sti_span_of(t ? sti_model_path(m, t->shard) : m->label), status);
+    return sti_error_prepend_path(error, t ? sti_model_path(m, t->shard) : m->label, status);
 }
 
 /* checks that the view's ranges and axes are valid for the tensor */
@@ -7166,9 +7165,7 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
     st_range r;
     st_status s;
     uint32_t i;
-    if (!tensor) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("st_view_shape: tensor is NULL"));
-    }
+    if (!tensor) return sti_fail_plain(error, ST_ERR_ARGUMENT, STI_TEXT("st_view_shape: tensor is NULL"));
     s = sti_view_check(tensor, view, error);
     if (s != ST_OK) return s;
     if (!sti_view_elements(tensor, view, &count)) {
@@ -8044,8 +8041,8 @@ ST_API st_status st_load(const st_model *model, const st_load_item *items, size_
     ST_MEMSET(&l, 0, sizeof l);
     if (options) l.options = *options;
     if (!model || (!items && count)) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                        model ? STI_TEXT("argument `items` is NULL") : STI_TEXT("argument `model` is NULL"));
+        return sti_fail_plain(error, ST_ERR_ARGUMENT,
+                              model ? STI_TEXT("argument `items` is NULL") : STI_TEXT("argument `model` is NULL"));
     }
     if (l.options.part && l.options.part >= l.options.part_count) {
         return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, l.options.part_count, l.options.part,
@@ -8077,10 +8074,10 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
     size_t i;
     if (extent_count) *extent_count = 0;
     if (!m || (!items && count) || (!extents && extent_capacity)) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                        !m                ? STI_TEXT("argument `model` is NULL")
-                        : !items && count ? STI_TEXT("argument `items` is NULL")
-                                          : STI_TEXT("argument `extents` is NULL"));
+        return sti_fail_plain(error, ST_ERR_ARGUMENT,
+                              !m                ? STI_TEXT("argument `model` is NULL")
+                              : !items && count ? STI_TEXT("argument `items` is NULL")
+                                                : STI_TEXT("argument `extents` is NULL"));
     }
     for (i = 0; i < count; i++) {
         const st_tensor *t = items[i].tensor;
@@ -8333,7 +8330,7 @@ STI_COLD static st_status sti_writer_no_memory(const st_writer *w, size_t bytes,
         bytes = sti_add_saturated(bytes, sti_round8(w->temp_bytes));
         bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_MIN_BYTES + w->memory.work_padding);
     }
-    return sti_error_prepend_path(error, sti_span_of(w->label), sti_fail_memory(&w->memory, bytes, error));
+    return sti_error_prepend_path(error, w->label, sti_fail_memory(&w->memory, bytes, error));
 }
 
 static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
@@ -8373,7 +8370,13 @@ STI_COLD static st_status sti_refuse(const char *label, st_status status, sti_sp
                                      uint64_t actual, const char *sentence, st_error *error) {
     (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
     if (subject.n) sti_error_set_subject(error, subject, STI_SHOW_NAME);
-    return sti_error_prepend_path(error, sti_span_of(label), status);
+    return sti_error_prepend_path(error, label, status);
+}
+
+/* The same without numbers. */
+STI_COLD static st_status sti_refuse_plain(const char *label, st_status status, sti_span subject, const char *sentence,
+                                           st_error *error) {
+    return sti_refuse(label, status, subject, 0, 0, sentence, error);
 }
 
 /* Completes *t, a copy of a tensor to save: its lengths, elements and bytes, and the number of a known dtype. Returns
@@ -8431,8 +8434,8 @@ STI_COLD static st_status sti_tensor_check(const char *label, const st_tensor *g
 
 /* Refuses a call that the writer's stage does not allow. */
 STI_COLD static st_status sti_refuse_stage(const st_writer *w, st_error *error) {
-    return sti_refuse(
-        w->label, ST_ERR_STATE, sti_span_of(""), 0, 0,
+    return sti_refuse_plain(
+        w->label, ST_ERR_STATE, sti_span_of(""),
         w->stage == STI_FAILED
             ? STI_WRITE_FAILED
             : STI_TEXT("wrong order of calls: expected st_writer_open, _add, _begin, _write, _finish, _close"),
@@ -8441,8 +8444,8 @@ STI_COLD static st_status sti_refuse_stage(const st_writer *w, st_error *error) 
 
 /* Refuses an argument that is NULL or empty. */
 STI_COLD static st_status sti_refuse_argument(const char *label, const char *argument, st_error *error) {
-    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(argument), 0, 0, STI_TEXT("argument is NULL or empty"),
-                      error);
+    return sti_refuse_plain(label, ST_ERR_ARGUMENT, sti_span_of(argument), STI_TEXT("argument is NULL or empty"),
+                            error);
 }
 
 STI_COLD static st_status sti_refuse_no_writer(st_error *error) {
@@ -8500,10 +8503,10 @@ STI_COLD static st_status sti_pair_check(const char *label, const st_pair *given
     p->key_bytes = key.n;
     p->value_bytes = value.n;
     if (!key.at || !value.at) {
-        return sti_refuse(label, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("metadata entry has no key or no value"), error);
+        return sti_refuse_plain(label, ST_ERR_ARGUMENT, key, STI_TEXT("metadata entry has no key or no value"), error);
     }
     if (!sti_is_utf8(key) || !sti_is_utf8(value)) {
-        return sti_refuse(label, ST_ERR_UTF8, key, 0, 0, STI_TEXT("metadata is not UTF-8"), error);
+        return sti_refuse_plain(label, ST_ERR_UTF8, key, STI_TEXT("metadata is not UTF-8"), error);
     }
     return ST_OK;
 }
@@ -8582,7 +8585,7 @@ static st_status sti_writer_list_declared(st_writer *w, st_error *error) {
 /* Reports a failed write, after which the writer can only be closed. */
 STI_COLD static st_status sti_writer_fail(st_writer *w, int code, const char *sentence, st_error *error) {
     w->stage = STI_FAILED;
-    return sti_error_prepend_path(error, sti_span_of(w->label), sti_fail_io(error, code, STI_NO_OFFSET, sentence));
+    return sti_error_prepend_path(error, w->label, sti_fail_io(error, code, STI_NO_OFFSET, sentence));
 }
 
 #define STI_CANNOT_WRITE STI_TEXT("cannot write the file")
@@ -8754,13 +8757,13 @@ static st_status sti_writer_sort(st_writer *w, st_error *error) {
     sti_sort_by_name(pairs, w->by_name + n, w->pair_count);
     i = sti_find_duplicate(pairs, w->pair_count);
     if (i < w->pair_count) {
-        return sti_refuse(w->label, ST_ERR_DUPLICATE, pairs[i].name, 0, 0, STI_TEXT("duplicate metadata key"), error);
+        return sti_refuse_plain(w->label, ST_ERR_DUPLICATE, pairs[i].name, STI_TEXT("duplicate metadata key"), error);
     }
     sti_sort_by_name(w->by_name, w->output_order, n);
     i = sti_find_duplicate(w->by_name, n);
     if (i < n) {
-        return sti_refuse(w->label, ST_ERR_DUPLICATE, w->by_name[i].name, 0, 0, STI_TEXT("duplicate tensor name"),
-                          error);
+        return sti_refuse_plain(w->label, ST_ERR_DUPLICATE, w->by_name[i].name, STI_TEXT("duplicate tensor name"),
+                                error);
     }
     if (w->options.flags & ST_SAVE_KEEP_ORDER) {
         for (i = 0; i < n; i++) w->output_order[w->by_name[i].declared_index] = w->by_name[i];
@@ -8785,8 +8788,8 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
     size_t i;
     st_status s = sti_header_size_check(w->label, w->header_min_bytes, error);
     if (s == ST_OK && w->data_bytes > INT64_MAX) { /* below this, data_offset + data_bytes fits 64 bits */
-        s = sti_refuse(w->label, ST_ERR_OVERFLOW, sti_span_of(""), 0, 0,
-                       STI_TEXT("total size of the tensors reaches 2^63 bytes"), error);
+        s = sti_refuse_plain(w->label, ST_ERR_OVERFLOW, sti_span_of(""),
+                             STI_TEXT("total size of the tensors reaches 2^63 bytes"), error);
     }
     if (s == ST_OK && !w->by_name) s = sti_writer_list_declared(w, error);
     if (s == ST_OK) s = sti_writer_sort(w, error);
@@ -8888,9 +8891,9 @@ STI_COLD static st_status sti_writer_start(st_writer *w, st_error *error) {
     if (code) {
         s = sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot create the file"));
         if (s == ST_ERR_NOT_FOUND) {
-            (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("directory does not exist"));
+            (void)sti_fail_plain(error, s, STI_TEXT("directory does not exist"));
         }
-        (void)sti_error_prepend_path(error, sti_span_of(w->label), s);
+        (void)sti_error_prepend_path(error, w->label, s);
         if (w->target.open) sti_system_discard(&w->target, w->temp);
     }
 #endif
@@ -8934,7 +8937,7 @@ STI_COLD static st_status sti_fail_tensor_io(const st_writer *w, sti_span name, 
                                              st_error *error) {
     (void)sti_fail_io(error, code, STI_NO_OFFSET, sentence);
     sti_error_set_subject(error, name, STI_SHOW_NAME);
-    return sti_error_prepend_path(error, sti_span_of(w->label), ST_ERR_IO);
+    return sti_error_prepend_path(error, w->label, ST_ERR_IO);
 }
 
 /* Returns how many bytes of tensor i in output_order were written. */
@@ -9018,17 +9021,17 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
     if (!bytes && n) return sti_refuse_argument(w->label, "bytes", error);
     name = sti_span_of_text(tensor->name, tensor->name_bytes);
     if (sti_writer_is_sequential(w)) {
-        return sti_refuse(w->label, ST_ERR_UNSUPPORTED, name, 0, 0,
-                          STI_TEXT("st_writer_write_to cannot write to a sink, to a stream or with ST_SAVE_DIRECT"),
-                          error);
+        return sti_refuse_plain(
+            w->label, ST_ERR_UNSUPPORTED, name,
+            STI_TEXT("st_writer_write_to cannot write to a sink, to a stream or with ST_SAVE_DIRECT"), error);
     }
     if (w->stage != STI_WRITING || w->streamed_bytes) return sti_refuse_stage(w, error);
     item = sti_writer_find(w, name);
     if (!item) {
-        return sti_refuse(w->label, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("no tensor with this name was declared"),
-                          error);
+        return sti_refuse_plain(w->label, ST_ERR_NOT_FOUND, name, STI_TEXT("no tensor with this name was declared"),
+                                error);
     }
-    if (item->failed) return sti_refuse(w->label, ST_ERR_STATE, name, 0, 0, STI_WRITE_FAILED, error);
+    if (item->failed) return sti_refuse_plain(w->label, ST_ERR_STATE, name, STI_WRITE_FAILED, error);
     if (n > item->tensor.bytes - item->written) {
         return sti_refuse(w->label, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n, STI_TOO_MANY_BYTES,
                           error);
@@ -9084,9 +9087,7 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
                                    ? STI_TEXT("rename of the temporary file failed; ST_SAVE_IN_PLACE works without")
                                    : STI_TEXT("rename of the temporary file failed; ST_SAVE_DIRECT works without");
         int code = w->target.named ? 0 : sti_system_rename(w->temp, w->path, sync);
-        if (code) {
-            return sti_writer_fail(w, code, sti_system_rename_sentence(code, sentence), error);
-        }
+        if (code) return sti_writer_fail(w, code, sti_system_rename_sentence(code, sentence), error);
         w->target.named = 1;
         if (sync) code = sti_system_sync_directory(w->temp);
         if (code) {
@@ -9149,13 +9150,12 @@ STI_COLD static st_status sti_save_options_check(const char *label, const st_sav
                         : o->stem && !sti_is_stem(o->stem)                                       ? "stem"
                                                                                                  : NULL;
     size_t i;
-    if (wrong) {
-        return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("option is out of range"), error);
-    }
+    if (wrong)
+        return sti_refuse_plain(label, ST_ERR_ARGUMENT, sti_span_of(wrong), STI_TEXT("option is out of range"), error);
     for (i = 0; i < sizeof options / sizeof *options; i++) {
         if (used & ~allowed & options[i].bit) {
-            return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(options[i].name), 0, 0,
-                              STI_TEXT("option has no meaning for this call: leave it zero"), error);
+            return sti_refuse_plain(label, ST_ERR_ARGUMENT, sti_span_of(options[i].name),
+                                    STI_TEXT("option has no meaning for this call: leave it zero"), error);
         }
     }
     return ST_OK;
@@ -9167,13 +9167,13 @@ static st_status sti_save_to(const char *path, const st_save_options *o, const c
     if (path ? !*path : !o->sink) return sti_refuse_argument(path ? "(file)" : *label, "path", error);
     if (o->sink && !o->sink->write) return sti_refuse_argument(*label, "sink->write", error);
     if (path && o->sink) {
-        return sti_refuse(*label, ST_ERR_ARGUMENT, sti_span_of("sink"), 0, 0,
-                          STI_TEXT("options.sink is set: the path must be NULL"), error);
+        return sti_refuse_plain(*label, ST_ERR_ARGUMENT, sti_span_of("sink"),
+                                STI_TEXT("options.sink is set: the path must be NULL"), error);
     }
 #if defined(ST_NO_FILES)
     if (path) {
-        return sti_refuse(*label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                          STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
+        return sti_refuse_plain(*label, ST_ERR_UNSUPPORTED, sti_span_of(""),
+                                STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
     }
 #endif
     return ST_OK;
@@ -9274,10 +9274,10 @@ STI_COLD static st_status sti_source_check(const char *label, const st_model *fr
     wanted = *t;
     wanted.bytes = bytes;
     if (from && sti_source_find(from, &wanted)) return ST_OK;
-    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes), 0, 0,
-                      from ? STI_TEXT("contents.from has no tensor with this shard, offset and size")
-                           : STI_TEXT("tensor has no data: set data, contents.from or options.fill"),
-                      error);
+    return sti_refuse_plain(label, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes),
+                            from ? STI_TEXT("contents.from has no tensor with this shard, offset and size")
+                                 : STI_TEXT("tensor has no data: set data, contents.from or options.fill"),
+                            error);
 }
 
 /* Writes the next block of a tensor's data, *n bytes, from memory, the model or options.fill. */
@@ -9322,10 +9322,11 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
         sti_writer_count(w, n);
         if (w->options.progress &&
             (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed_bytes), total) != 0) {
-            return sti_refuse(w->label, ST_ERR_CANCELLED, sti_span_of(""), 0, 0,
-                              sti_writer_is_sequential(w) ? STI_TEXT("cancelled by progress; the output is incomplete")
-                                                          : STI_TEXT("cancelled by progress; nothing was changed"),
-                              error);
+            return sti_refuse_plain(w->label, ST_ERR_CANCELLED, sti_span_of(""),
+                                    sti_writer_is_sequential(w)
+                                        ? STI_TEXT("cancelled by progress; the output is incomplete")
+                                        : STI_TEXT("cancelled by progress; nothing was changed"),
+                                    error);
         }
     }
     return ST_OK;
@@ -9339,8 +9340,8 @@ STI_COLD static st_status sti_contents_check(const char *label, const st_content
     if (!c->metadata && c->metadata_count) return sti_refuse_argument(label, "contents->metadata", error);
     if (!c->index && c->index_count) return sti_refuse_argument(label, "contents->index", error);
     if (!c->from || !o || !o->fill) return ST_OK;
-    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
-                      STI_TEXT("options.fill and contents.from are both set: choose one source of bytes"), error);
+    return sti_refuse_plain(label, ST_ERR_ARGUMENT, sti_span_of("fill"),
+                            STI_TEXT("options.fill and contents.from are both set: choose one source of bytes"), error);
 }
 
 /* Checks all tensors and pairs and lists them for planning. Copies nothing: the caller's structs must stay valid. */
@@ -9433,8 +9434,8 @@ STI_COLD static st_status sti_plan_shards(const char *label, const st_contents *
         if (s != ST_OK) return s;
         *total_bytes = sti_add64_saturated(*total_bytes, t.bytes);
         if (*total_bytes > INT64_MAX) {
-            return sti_refuse(label, ST_ERR_OVERFLOW, sti_span_of_text(t.name, t.name_bytes), 0, 0,
-                              STI_TEXT("total size reaches 2^63 bytes at this tensor"), error);
+            return sti_refuse_plain(label, ST_ERR_OVERFLOW, sti_span_of_text(t.name, t.name_bytes),
+                                    STI_TEXT("total size reaches 2^63 bytes at this tensor"), error);
         }
         if (i && (shard_bytes > limit || t.bytes > limit - shard_bytes)) {
             shard_bytes = 0;
@@ -9530,17 +9531,12 @@ typedef struct sti_sharded_save {
     st_status sweep_status;          /* of the last removal that failed in sti_sweep_visit */
 } sti_sharded_save;
 
-STI_COLD static st_status sti_sharded_refuse(const sti_sharded_save *s, st_status status, sti_span subject,
-                                             uint64_t expected, uint64_t actual, const char *sentence) {
-    return sti_refuse(s->directory, status, subject, expected, actual, sentence, s->error);
-}
-
 /* Reports a system error. name: the file in the directory; "": the directory itself. */
 STI_COLD static st_status sti_sharded_fail(const sti_sharded_save *s, int code, const char *name,
                                            const char *sentence) {
     st_status status = sti_fail_code(s->error, code, STI_NO_OFFSET, sentence);
     if (*name) sti_error_set_subject(s->error, sti_span_of(name), STI_SHOW_NAME);
-    return sti_error_prepend_path(s->error, sti_span_of(s->directory), status);
+    return sti_error_prepend_path(s->error, s->directory, status);
 }
 
 /* Puts the path of a file in the directory into s->path and returns it. */
@@ -9577,8 +9573,7 @@ STI_COLD static const char *sti_sharded_name(const sti_sharded_save *s, uint32_t
 
 STI_COLD static void *sti_sharded_take(sti_sharded_save *s, size_t bytes) {
     void *taken = sti_arena_take(&s->memory, bytes);
-    if (!taken)
-        (void)sti_error_prepend_path(s->error, sti_span_of(s->directory), sti_fail_memory(&s->memory, bytes, s->error));
+    if (!taken) (void)sti_error_prepend_path(s->error, s->directory, sti_fail_memory(&s->memory, bytes, s->error));
     return taken;
 }
 
@@ -9651,7 +9646,7 @@ STI_COLD static st_status sti_sharded_sort(sti_sharded_save *s, sti_output_entry
     sti_sort_by_name(items, spare, n);
     sti_arena_release(&s->memory, before.chunks, 0);
     i = sti_find_duplicate(items, n);
-    return i < n ? sti_sharded_refuse(s, ST_ERR_DUPLICATE, items[i].name, 0, 0, sentence) : ST_OK;
+    return i < n ? sti_refuse_plain(s->directory, ST_ERR_DUPLICATE, items[i].name, sentence, s->error) : ST_OK;
 }
 
 /* Checks the caller's entries for the metadata of the index, and sorts them. */
@@ -9666,18 +9661,19 @@ static st_status sti_sharded_sort_pairs(sti_sharded_save *s) {
         sti_span key = sti_span_of_text(p->key, p->key_bytes), value = sti_span_of_text(p->value, p->value_bytes);
         sti_json j;
         if (!key.at || !value.at) {
-            return sti_sharded_refuse(s, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("index entry has no key or no value"));
+            return sti_refuse_plain(s->directory, ST_ERR_ARGUMENT, key, STI_TEXT("index entry has no key or no value"),
+                                    s->error);
         }
         if (!sti_is_utf8(key)) {
-            return sti_sharded_refuse(s, ST_ERR_UTF8, key, 0, 0, STI_TEXT("index key is not UTF-8"));
+            return sti_refuse_plain(s->directory, ST_ERR_UTF8, key, STI_TEXT("index key is not UTF-8"), s->error);
         }
         if (value.n > STI_DEFAULT_LIMIT) { /* so that offsets in it fit 32 bits */
-            return sti_sharded_refuse(s, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
-                                      STI_TEXT("index value of $a bytes exceeds the limit of $e"));
+            return sti_refuse(s->directory, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
+                              STI_TEXT("index value of $a bytes exceeds the limit of $e"), s->error);
         }
         j = sti_json_of_text(value);
         if (!sti_is_utf8(value) || sti_json_skip(&j, 2) != ST_OK || sti_json_peek(&j) >= 0) { /* 2: depth in the file */
-            return sti_sharded_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("index value is not JSON text"));
+            return sti_refuse_plain(s->directory, ST_ERR_JSON, key, STI_TEXT("index value is not JSON text"), s->error);
         }
         s->index_pairs[i] = sti_pair_entry(p, p);
     }
@@ -9743,8 +9739,8 @@ STI_COLD static st_status sti_sharded_prepare_index(sti_sharded_save *s) {
     sti_emit_index(&count, s);
     s->index_bytes = count.bytes;
     if (count.bytes <= STI_DEFAULT_LIMIT) return ST_OK;
-    return sti_sharded_refuse(s, ST_ERR_HEADER_LIMIT, sti_span_of(sti_sharded_name(s, s->shard_count, name)),
-                              STI_DEFAULT_LIMIT, count.bytes, STI_TEXT("index of $a bytes exceeds the limit of $e"));
+    return sti_refuse(s->directory, ST_ERR_HEADER_LIMIT, sti_span_of(sti_sharded_name(s, s->shard_count, name)),
+                      STI_DEFAULT_LIMIT, count.bytes, STI_TEXT("index of $a bytes exceeds the limit of $e"), s->error);
 }
 
 /* ---- sharding: older files in the directory */
@@ -9809,12 +9805,14 @@ STI_COLD static int sti_survey_visit(void *arg, const char *text) {
 STI_COLD static st_status sti_sharded_survey(sti_sharded_save *s) {
     const int code = sti_system_list(NULL, s->directory, sti_survey_visit, s);
     if (!code && s->other[0]) {
-        return sti_sharded_refuse(s, ST_ERR_SHARD, sti_span_of(s->other), 0, 0,
-                                  STI_TEXT("the directory holds another model: use its stem, or another directory"));
+        return sti_refuse_plain(s->directory, ST_ERR_SHARD, sti_span_of(s->other),
+                                STI_TEXT("the directory holds another model: use its stem, or another directory"),
+                                s->error);
     }
     if (!code) return ST_OK;
     if (code == ST_IO_NOT_FOUND) {
-        return sti_sharded_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("no such directory"));
+        return sti_refuse_plain(s->directory, ST_ERR_NOT_FOUND, sti_span_of(""), STI_TEXT("no such directory"),
+                                s->error);
     }
     return sti_sharded_fail(s, code, "", STI_TEXT("cannot list the directory"));
 }
@@ -9933,7 +9931,7 @@ STI_COLD static st_status sti_sharded_verify_shard(sti_sharded_save *s, uint32_t
     status = sti_open_saved(&m, sti_sharded_path(s, sti_sharded_name(s, shard, name)), s->options.allocator, s->error);
     if (status == ST_ERR_NOT_FOUND || (status >= ST_ERR_FORMAT && status <= ST_ERR_OFFSETS)) {
         sentence = status == ST_ERR_NOT_FOUND ? STI_TEXT("shard does not exist") : STI_TEXT("shard is damaged");
-        return sti_sharded_refuse(s, ST_ERR_SHARD, sti_span_of(name), 0, 0, sentence);
+        return sti_refuse_plain(s->directory, ST_ERR_SHARD, sti_span_of(name), sentence, s->error);
     }
     if (status != ST_OK) return status;
     if (m->count != end - begin) status = ST_ERR_SHARD;
@@ -9943,7 +9941,7 @@ STI_COLD static st_status sti_sharded_verify_shard(sti_sharded_save *s, uint32_t
         if (!sti_is_as_planned(st_find_n(m, t.name, t.name_bytes), &t)) status = ST_ERR_SHARD;
     }
     st_close(m);
-    return status == ST_OK ? ST_OK : sti_sharded_refuse(s, status, sti_span_of(name), 0, 0, sentence);
+    return status == ST_OK ? ST_OK : sti_refuse_plain(s->directory, status, sti_span_of(name), sentence, s->error);
 }
 
 /* Removes what is left under temporary names, frees all memory and returns the status of the call. */
@@ -10052,8 +10050,8 @@ static st_status sti_sharded_commit(sti_sharded_save *s) {
 #else
 
 STI_COLD static st_status sti_no_files(const char *label, st_error *error) {
-    return sti_refuse(label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                      STI_TEXT("this build has no file system (ST_NO_FILES)"), error);
+    return sti_refuse_plain(label, ST_ERR_UNSUPPORTED, sti_span_of(""),
+                            STI_TEXT("this build has no file system (ST_NO_FILES)"), error);
 }
 #endif
 
@@ -10112,7 +10110,7 @@ static st_status sti_edit_slack(const sti_model *m, size_t *slack, st_error *err
         size_t n = offset - 8 < sizeof bytes ? (size_t)(offset - 8) : sizeof bytes, left = n;
         int code = sti_model_read(m, 0, offset - n, bytes, n);
         if (code) {
-            return sti_error_prepend_path(error, sti_span_of(m->label),
+            return sti_error_prepend_path(error, m->label,
                                           sti_fail_code(error, code, offset - n, STI_TEXT("cannot read the header")));
         }
         while (left && sti_is_blank(bytes[left - 1])) left--;
@@ -10143,7 +10141,7 @@ STI_COLD static st_status sti_overwrite(const char *path, const st_io *validated
     if (!code) code = sti_system_close_target(&t);
     if (t.open) (void)sti_system_close_target(&t);
     if (!code) return sti_succeed(error);
-    return sti_error_prepend_path(error, sti_span_of(path), sti_fail_code(error, code, STI_NO_OFFSET, sentence));
+    return sti_error_prepend_path(error, path, sti_fail_code(error, code, STI_NO_OFFSET, sentence));
 }
 
 /* Overwrites the header; the new one must end where the data starts. */
@@ -10175,8 +10173,9 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
     size_t slack;
     st_status s;
     if (m->base.index_count || !sti_span_equal(sti_span_of(m->base.shards->path), sti_span_of(path))) {
-        return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                          STI_TEXT("cannot edit metadata: the path is an index or a directory, not a file"), error);
+        return sti_refuse_plain(path, ST_ERR_UNSUPPORTED, sti_span_of(""),
+                                STI_TEXT("cannot edit metadata: the path is an index or a directory, not a file"),
+                                error);
     }
     s = sti_edit_slack(m, &slack, error);
     if (s != ST_OK) return s;
@@ -10254,8 +10253,8 @@ ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint6
         if (s != ST_OK) return s;
         t = st_find(model, name);
         if (!t) {
-            s = sti_refuse(path, ST_ERR_NOT_FOUND, sti_span_of(name), 0, 0, STI_TEXT("no tensor with this name"),
-                           error);
+            s = sti_refuse_plain(path, ST_ERR_NOT_FOUND, sti_span_of(name), STI_TEXT("no tensor with this name"),
+                                 error);
         } else if (offset > t->bytes || n > t->bytes - offset) {
             s = sti_refuse(path, ST_ERR_ARGUMENT, sti_span_of(name), t->bytes, sti_add64_saturated(offset, n),
                            STI_TEXT("bytes end at $a, past the end of the tensor of $e bytes"), error);
