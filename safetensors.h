@@ -2877,7 +2877,7 @@ static int sti_contains(sti_span s, sti_span word) {
  * unless the file should be an index. */
 STI_COLD static const char *sti_foreign_format(sti_span s, int is_index) {
     static const struct {
-        char magic[24];
+        const char *magic;
         size_t length;
         const char *sentence;
     } formats[] = {
@@ -4838,11 +4838,6 @@ static int sti_ends_with(sti_span s, const char *end) {
     return s.n >= e.n && ST_MEMCMP(s.at + (s.n - e.n), end, e.n) == 0;
 }
 
-static int sti_begins_with(sti_span s, const char *start) {
-    const sti_span e = sti_span_of(start);
-    return s.n >= e.n && ST_MEMCMP(s.at, start, e.n) == 0;
-}
-
 static int sti_is_one_of(char c, const char *set) {
     for (; *set; set++) {
         if (*set == c) return 1;
@@ -4894,7 +4889,7 @@ STI_COLD static uint32_t sti_split_shard_name(sti_span name, sti_shard_parts *sh
         parts.prefix = sti_span_from(name.at, i);
         parts.digits = sti_parse_digits(&rest, &parts.number);
         parts.rest = rest;
-        if (!parts.digits || !sti_begins_with(rest, "-of-")) continue;
+        if (!parts.digits || !sti_starts_with(rest, "-of-", 4)) continue;
         rest = sti_drop_first(rest, 4);
         parts.total_digits = sti_parse_digits(&rest, &parts.total);
         if (!parts.total_digits) continue;
@@ -4922,7 +4917,7 @@ STI_COLD static int sti_split_file_name(sti_span name, sti_file_parts *m) {
         m->base = shard.prefix;
         m->variant = shard.variant;
     } else if (m->is_index) {
-        while (i < name.n && !sti_begins_with(sti_drop_first(name, i), STI_INDEX_MARK)) i++;
+        while (i < name.n && !sti_starts_with(sti_drop_first(name, i), STI_INDEX_MARK, sizeof STI_INDEX_MARK - 1)) i++;
         if (i == name.n) return 0;
         m->base.n = i;
         m->variant = sti_drop_first(name, i + sizeof STI_INDEX_MARK - 1);
@@ -5759,9 +5754,9 @@ STI_COLD static st_status sti_listing_fail(sti_listing *l) {
         }
     } else if (l->shards) {
         sti_error_append(o->error, " ", sti_span_of(l->sets.name));
-    } else if (sti_begins_with(name, "models--")) { /* models--owner--name */
+    } else if (sti_starts_with(name, "models--", 8)) { /* models--owner--name */
         sti_span owner = name = sti_drop_first(name, 8);
-        for (owner.n = 0; owner.n < name.n && !sti_begins_with(sti_drop_first(name, owner.n), "--");) owner.n++;
+        for (owner.n = 0; owner.n < name.n && !sti_starts_with(sti_drop_first(name, owner.n), "--", 2);) owner.n++;
         sti_error_append(o->error, "; a repository of the Hugging Face cache is opened with st_open_hub as ", owner);
         if (owner.n < name.n) sti_error_append(o->error, "/", sti_drop_first(name, owner.n + 2));
     } else if (o->is_system && o->error) {
@@ -9548,18 +9543,15 @@ static const char *sti_sharded_path(const sti_sharded_save *s, const char *name)
 
 /* Makes the name of the index: STEM.safetensors.index.json, or BASE.safetensors.index.VARIANT.json. */
 STI_COLD static const char *sti_index_name(const sti_sharded_save *s, char name[ST_SHARD_NAME_BYTES]) {
+    const sti_span stem = sti_span_of(s->stem);
     sti_file_parts parts;
-    sti_shard_name(s->stem, 0, 1, name);
+    int is_plain;
+    sti_shard_name(s->stem, 0, 1, name); /* starts with the stem, which ends with the variant */
     (void)sti_split_file_name(sti_span_of(name), &parts);
-    name[parts.base.n] = 0;
+    is_plain = !parts.variant.n || s->is_index_plain;
+    name[is_plain && parts.variant.n ? stem.n : parts.base.n] = 0;
     sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_INDEX_MARK));
-    if (parts.variant.n && s->is_index_plain) {
-        name[0] = 0;
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(s->stem));
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_INDEX_MARK));
-    } else if (parts.variant.n) { /* the stem ends with it */
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_drop_first(sti_span_of(s->stem), parts.base.n));
-    }
+    if (!is_plain) sti_put(name, ST_SHARD_NAME_BYTES, sti_drop_first(stem, parts.base.n));
     sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(".json"));
     return name;
 }
