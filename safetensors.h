@@ -5120,19 +5120,23 @@ STI_COLD static st_status sti_index_check_keys(sti_opening *o, const sti_index_f
     return sti_index_fail(x, sti_table_name(&keys, repeated), ST_ERR_DUPLICATE, sentence);
 }
 
+/* Returns the names of the weight_map as the keys of pairs in scratch, or NULL if memory runs out. */
+STI_COLD static st_pair *sti_index_pairs(sti_opening *o, const sti_index_file *x) {
+    st_pair *pairs = (st_pair *)sti_take_scratch(o, x->weight_count, sizeof *pairs);
+    uint32_t i;
+    for (i = 0; pairs && i < x->weight_count; i++) {
+        pairs[i].key = x->text + x->weights[i].name;
+        pairs[i].key_bytes = x->weights[i].name_bytes;
+    }
+    return pairs;
+}
+
 /* Fails if the weight_map repeats a name; otherwise returns `status`. A repeated name takes precedence over the faults
  * of shards, so this runs after any of them. A model without a fault needs no such table: sti_index_check looks up each
  * weight and finds repeated ones. */
 STI_COLD static st_status sti_index_check_unique(sti_opening *o, const sti_index_file *x, st_status status) {
-    st_pair *pairs = (st_pair *)sti_take_scratch(o, x->weight_count, sizeof *pairs);
-    st_status s;
-    uint32_t i;
-    if (!pairs) return ST_ERR_MEMORY;
-    for (i = 0; i < x->weight_count; i++) {
-        pairs[i].key = x->text + x->weights[i].name;
-        pairs[i].key_bytes = x->weights[i].name_bytes;
-    }
-    s = sti_index_check_keys(o, x, pairs, x->weight_count, STI_TEXT("duplicate tensor name"));
+    const st_status s =
+        sti_index_check_keys(o, x, sti_index_pairs(o, x), x->weight_count, STI_TEXT("duplicate tensor name"));
     return s == ST_OK ? status : s;
 }
 
@@ -5461,14 +5465,10 @@ STI_COLD static int sti_drop_copies(sti_opening *o, const sti_index_file *x) {
     st_model *m = &o->layout.model->base;
     st_tensor *to = o->layout.tensors - m->count;
     const st_tensor *end = o->layout.tensors, *t;
-    st_pair *pairs = (st_pair *)sti_take_scratch(o, x->weight_count, sizeof *pairs);
     sti_name_table table;
     uint32_t i;
-    if (m->shard_count == 1 || !sti_take_table(o, &table, pairs, x->weight_count)) return m->shard_count == 1;
-    for (i = 0; i < x->weight_count; i++) {
-        pairs[i].key = x->text + x->weights[i].name;
-        pairs[i].key_bytes = x->weights[i].name_bytes;
-    }
+    if (m->shard_count == 1) return 1;
+    if (!sti_take_table(o, &table, sti_index_pairs(o, x), x->weight_count)) return 0;
     (void)sti_table_build(&table, NULL); /* sti_index_check finds repeated names */
     for (t = to; t < end; t++) {
         i = sti_table_find(&table, sti_span_from(t->name, t->name_bytes));
