@@ -1146,7 +1146,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 
 #if defined(__GNUC__) || defined(__clang__)
 #define STI_NOINLINE __attribute__((noinline))   /* keeps its frame off the stack during other calls */
-#define STI_COLD __attribute__((noinline, cold)) /* rarely called: optimized for size */
+#define STI_COLD __attribute__((noinline, cold)) /* rarely called: optimized for size, and so is what only it calls */
 #define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
 #elif defined(_MSC_VER)
 #define STI_NOINLINE __declspec(noinline)
@@ -3635,7 +3635,7 @@ static int sti_system_is_out_of_files(int code) {
 }
 
 #if !defined(ST_NO_MMAP)
-static int sti_system_map(st_io *file) {
+STI_COLD static int sti_system_map(st_io *file) {
     /* the caller has checked that file->bytes fits size_t */
     void *mapping = mmap(NULL, (size_t)file->bytes, PROT_READ, MAP_PRIVATE, (int)(intptr_t)file->user, 0);
     if (mapping == MAP_FAILED) return errno;
@@ -3829,7 +3829,7 @@ static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
 }
 
 /* Writes n bytes at an offset, or, to a target without a temporary file, at its end. */
-static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
+STI_NOINLINE static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
     const int fd = (int)(intptr_t)t->handle;
     const unsigned char *in = (const unsigned char *)src;
     while (n) {
@@ -4067,7 +4067,7 @@ static int sti_system_is_out_of_files(int code) {
 }
 
 #if !defined(ST_NO_MMAP)
-static int sti_system_map(st_io *file) {
+STI_COLD static int sti_system_map(st_io *file) {
     HANDLE section = CreateFileMappingW((HANDLE)file->user, NULL, PAGE_READONLY, 0, 0, NULL);
     int code = 0;
     if (!section) return (int)GetLastError();
@@ -4193,7 +4193,7 @@ static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
                : (int)GetLastError();
 }
 
-static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
+STI_NOINLINE static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
     const unsigned char *in = (const unsigned char *)src;
     while (n) {
         OVERLAPPED position = sti_system_overlapped(offset);
@@ -4562,7 +4562,7 @@ static st_status sti_check_offsets(sti_opened_file *p, st_error *error) {
                : s;
 }
 
-static st_status sti_map_file(const sti_opening *o, st_io *io) {
+STI_COLD static st_status sti_map_file(const sti_opening *o, st_io *io) {
     int code = 0;
     if (io->mapped || (o->flags & ST_OPEN_NO_MAP)) return ST_OK;
 #if !defined(ST_NO_FILES) && !defined(ST_NO_MMAP)
@@ -5142,7 +5142,7 @@ STI_COLD static st_status sti_index_check_unique(sti_opening *o, const sti_index
 
 /* ---- several files: an index and its shards */
 
-static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *path) {
+STI_COLD static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *path) {
     st_io io;
     int code;
     p->path = path;
@@ -5157,7 +5157,7 @@ static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *p
 }
 
 /* Copies the paths of all files from scratch into the model's block, and the stem, which is shorter than the first. */
-static void sti_copy_paths(sti_opening *o) {
+STI_COLD static void sti_copy_paths(sti_opening *o) {
     st_shard *shards = o->layout.shards - o->opened_count; /* sti_add_file advanced it past all of them */
     sti_shard_parts name;
     uint32_t i;
@@ -5172,7 +5172,7 @@ static void sti_copy_paths(sti_opening *o) {
     (void)sti_copy_text(&o->layout.text, name.variant);
 }
 
-static st_status sti_open_one_file(sti_opening *o, const char *path) {
+STI_COLD static st_status sti_open_one_file(sti_opening *o, const char *path) {
     st_status s = sti_open_file(o, &o->single, path);
     o->sums.text = 2 * (sti_span_of(path).n + 1); /* the stem, too */
     if (s == ST_OK) s = sti_open_source(o);
@@ -5811,7 +5811,7 @@ STI_COLD static st_status sti_open_directory(sti_opening *o, const char *path) {
 
 /* ---- st_open */
 
-static st_status sti_choose_files(sti_opening *o, const st_open_options *options) {
+STI_COLD static st_status sti_choose_files(sti_opening *o, const st_open_options *options) {
     o->variant = options ? options->variant : NULL;
     if (options && options->files) {
         o->files = *options->files;
@@ -5830,7 +5830,7 @@ static st_status sti_choose_files(sti_opening *o, const st_open_options *options
 #endif
 }
 
-static st_status sti_open_path(sti_opening *o, const char *path) {
+STI_COLD static st_status sti_open_path(sti_opening *o, const char *path) {
     st_status s;
     if (o->variant) return sti_open_directory(o, path);
     if (!(o->flags & ST_OPEN_NO_INDEX) && sti_ends_with(sti_span_of(path), ".json")) return sti_open_index(o, path);
