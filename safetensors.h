@@ -5161,9 +5161,7 @@ STI_COLD static void sti_copy_paths(sti_opening *o) {
     st_shard *shards = o->layout.shards - o->opened_count; /* sti_add_file advanced it past all of them */
     sti_shard_parts name;
     uint32_t i;
-    for (i = 0; i < o->opened_count; i++) {
-        shards[i].path = sti_copy_text(&o->layout.text, sti_span_of(shards[i].path));
-    }
+    for (i = 0; i < o->opened_count; i++) shards[i].path = sti_copy_text(&o->layout.text, sti_span_of(shards[i].path));
     o->layout.model->label = shards->path;
     o->layout.model->base.stem = "model";
     if (!sti_split_shard_name(sti_file_name(shards->path), &name)) return;
@@ -8885,9 +8883,7 @@ STI_COLD static st_status sti_writer_start(st_writer *w, st_error *error) {
     int code = s == ST_OK && !w->sink.write ? sti_writer_create(w) : 0;
     if (code) {
         s = sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot create the file"));
-        if (s == ST_ERR_NOT_FOUND) {
-            (void)sti_fail_plain(error, s, STI_TEXT("directory does not exist"));
-        }
+        if (s == ST_ERR_NOT_FOUND) (void)sti_fail_plain(error, s, STI_TEXT("directory does not exist"));
         (void)sti_error_prepend_path(error, w->label, s);
         if (w->target.open) sti_system_discard(&w->target, w->temp);
     }
@@ -9233,9 +9229,7 @@ ST_API void st_writer_close(st_writer *w) {
     sti_memory memory;
     if (!w) return;
 #if !defined(ST_NO_FILES)
-    if (!w->sink.write && (w->stage == STI_WRITING || w->stage == STI_FAILED)) {
-        sti_system_discard(&w->target, w->temp);
-    }
+    if (!w->sink.write && (w->stage == STI_WRITING || w->stage == STI_FAILED)) sti_system_discard(&w->target, w->temp);
 #endif
     memory = w->memory; /* w lies in this memory */
     sti_arena_release(&memory, NULL, 0);
@@ -9300,9 +9294,7 @@ static st_status sti_save_block(st_writer *w, const sti_output_entry *item, uint
         s = st_read(w->from, &from, w->current_written, w->buffer + w->buffered, (size_t)*n, error);
     } else {
         code = (w->options.fill)(w->options.user, t, w->current_written, w->buffer + w->buffered, (size_t)*n);
-        if (code) {
-            s = sti_fail_tensor_io(w, item->name, code, STI_TEXT("options.fill failed"), error);
-        }
+        if (code) s = sti_fail_tensor_io(w, item->name, code, STI_TEXT("options.fill failed"), error);
     }
     if (s == ST_OK) w->buffered += (size_t)*n;
     return s;
