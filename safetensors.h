@@ -1681,7 +1681,6 @@ STI_COLD static st_status sti_json_fail_type(sti_json *j, const char *sentence) 
     return sti_json_fail(j, is_value ? ST_ERR_SCHEMA : ST_ERR_JSON, sentence);
 }
 
-/* Skips ':'. */
 static st_status sti_json_colon(sti_json *j) {
     if (sti_json_peek(j) != ':') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected ':' after an object key"));
     j->at++;
@@ -1712,7 +1711,6 @@ static st_status sti_json_next(sti_json *j, int open, int *has_item) {
     return ST_OK;
 }
 
-/* Reads four hexadecimal digits. */
 STI_COLD static st_status sti_json_hex(sti_json *j, uint32_t *value) {
     int i;
     *value = 0;
@@ -2023,7 +2021,6 @@ STI_COLD static st_status sti_json_skip_number(sti_json *j) {
 
 /* ---- values of any kind */
 
-/* Skips a literal. */
 STI_COLD static st_status sti_json_skip_literal(sti_json *j, const char *text) {
     for (; *text; text++, j->at++) {
         if (sti_json_byte(j) != *text) {
@@ -2754,7 +2751,6 @@ static void sti_copy_name(sti_header *h, const sti_entry *e, char **text) {
     (void)sti_string_read(h, &string, text);
 }
 
-/* copies the entry's dimensions to out */
 static void sti_copy_shape(sti_header *h, const sti_entry *e, uint64_t *out) {
     sti_entry ignored;
 #if STI_FAST64
@@ -3466,7 +3462,6 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *table, const sti_en
     return duplicate;
 }
 
-/* finds a name by binary search in a sorted table */
 STI_COLD static uint32_t sti_table_search(const sti_name_table *table, sti_span name) {
     uint32_t low = 0, high = table->count;
     while (low < high) {
@@ -3880,7 +3875,6 @@ STI_COLD static int sti_system_rename(const char *temp, const char *path, int sy
     return rename(temp, path) == 0 ? 0 : errno;
 }
 
-/* Returns the sentence about a rename that failed with this code. */
 static const char *sti_system_rename_sentence(int code, const char *otherwise) {
     (void)code;
     return otherwise;
@@ -5108,7 +5102,6 @@ static sti_span sti_weight_name(const sti_index_file *x, const sti_weight *w) {
     return sti_span_from(x->text + w->name, w->name_bytes);
 }
 
-/* Fails if a key of the index repeats another. */
 STI_COLD static st_status sti_index_check_keys(sti_opening *o, const sti_index_file *x, const st_pair *pairs,
                                                uint32_t count, const char *sentence) {
     sti_name_table keys;
@@ -5178,7 +5171,6 @@ STI_COLD static st_status sti_open_one_file(sti_opening *o, const char *path) {
     return s;
 }
 
-/* Reads the index into memory and parses it. */
 STI_COLD static st_status sti_index_load(sti_opening *o, sti_index_file *x, const char *path) {
     sti_opened_file *p = o->opened;
     st_status s = sti_open_file(o, p, path);
@@ -7084,7 +7076,6 @@ static uint32_t sti_stored_axis(const st_view *v, uint32_t axis) {
     return v && v->axes ? v->axes[axis] : axis;
 }
 
-/* adds the tensor's name to an error */
 STI_COLD static void sti_error_tensor(const st_tensor *t, st_error *error) {
     sti_error_set_subject(error, sti_span_from(t->name ? t->name : "", t->name ? t->name_bytes : 0), STI_SHOW_NAME);
 }
@@ -7102,7 +7093,6 @@ STI_COLD static st_status sti_error_path(const sti_model *m, const st_tensor *t,
     return sti_error_prepend_path(error, t ? sti_model_path(m, t->shard) : m->label, status);
 }
 
-/* checks that the view's ranges and axes are valid for the tensor */
 STI_COLD static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *error) {
     uint32_t i, j;
     st_range r;
@@ -7629,7 +7619,6 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
 }
 
 #if !defined(ST_NO_FILES)
-/* asks the system to read n bytes of the tensor ahead */
 STI_COLD static void sti_source_prefetch(const sti_source *s, uint64_t offset, uint64_t n) {
     sti_system_advise(s->io ? s->io : &s->model->files[s->tensor->shard].io,
                       sti_add64_saturated(s->tensor->offset, offset), n, ST_ADVISE_WILL_NEED);
@@ -7735,7 +7724,6 @@ static st_status sti_access_plan(sti_view *p, const sti_model *m, const st_tenso
     return s == ST_OK ? s : sti_error_path(m, t, s, error);
 }
 
-/* checks that dst is large enough for the view */
 static st_status sti_access_check_dst(const sti_view *p, const sti_model *m, const st_tensor *t, const void *dst,
                                       size_t dst_bytes, st_error *error) {
     if (p->dst_bytes == 0 || (dst && p->dst_bytes <= dst_bytes)) return ST_OK;
@@ -7899,7 +7887,6 @@ static st_status sti_load_merged(sti_load *l, size_t i, size_t *next) {
     return s;
 }
 
-/* reads all jobs of this part */
 static st_status sti_load_jobs(sti_load *l) {
     st_status s = ST_OK;
     size_t i, next;
@@ -8425,7 +8412,6 @@ STI_COLD static st_status sti_tensor_check(const char *label, const st_tensor *g
 #define STI_WRITE_FAILED STI_TEXT("an earlier write failed: the writer can only be closed")
 #define STI_TOO_MANY_BYTES STI_TEXT("$a bytes passed, but only $e bytes are missing")
 
-/* Refuses a call that the writer's stage does not allow. */
 STI_COLD static st_status sti_refuse_stage(const st_writer *w, st_error *error) {
     return sti_refuse_plain(
         w->label, ST_ERR_STATE, sti_span_of(""),
@@ -8435,7 +8421,6 @@ STI_COLD static st_status sti_refuse_stage(const st_writer *w, st_error *error) 
         error);
 }
 
-/* Refuses an argument that is NULL or empty. */
 STI_COLD static st_status sti_refuse_argument(const char *label, const char *argument, st_error *error) {
     return sti_refuse_plain(label, ST_ERR_ARGUMENT, sti_span_of(argument), STI_TEXT("argument is NULL or empty"),
                             error);
@@ -8531,7 +8516,6 @@ ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_er
     return sti_succeed(error);
 }
 
-/* Allocates output_order and by_name. */
 static st_status sti_writer_take_entries(st_writer *w, st_error *error) {
     w->by_name = (sti_output_entry *)sti_writer_take(w, sti_entries_bytes(w, 0), error);
     if (!w->by_name) return ST_ERR_MEMORY;
@@ -8735,7 +8719,6 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
 
 /* ---- planning */
 
-/* Refuses a header over the format's limit. */
 static st_status sti_header_size_check(const char *label, uint64_t bytes, st_error *error) {
     if (bytes <= STI_DEFAULT_LIMIT) return ST_OK;
     return sti_refuse(label, ST_ERR_HEADER_LIMIT, sti_span_of(""), STI_DEFAULT_LIMIT, bytes,
@@ -8815,7 +8798,6 @@ static st_status sti_writer_buffer(st_writer *w, uint64_t bytes, st_error *error
     return w->buffer ? ST_OK : ST_ERR_MEMORY;
 }
 
-/* Emits the header with its length and padding. */
 static int sti_writer_emit_header(st_writer *w) {
     static const char blanks[] = "                                                                ";
     sti_emitter e = {NULL, 0, 0};
@@ -8876,7 +8858,6 @@ static int sti_writer_create(st_writer *w) {
 }
 #endif
 
-/* Allocates the buffer and opens the output. */
 STI_COLD static st_status sti_writer_start(st_writer *w, st_error *error) {
     st_status s = sti_writer_buffer(w, sti_add64_saturated(w->data_offset, w->data_bytes), error);
 #if !defined(ST_NO_FILES)
@@ -8986,7 +8967,6 @@ ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_e
     return sti_succeed(error);
 }
 
-/* Returns the declared tensor with that name; NULL if there is none. */
 static sti_declared_tensor *sti_writer_find(const st_writer *w, sti_span name) {
     size_t low = 0, high = w->tensor_count;
     while (low < high) {
