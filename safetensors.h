@@ -8198,7 +8198,7 @@ typedef struct sti_output_entry { /* a tensor or a metadata pair in the output *
     const void *item;             /* st_tensor or st_pair: the caller's, or the writer's copy */
     uint64_t bytes;               /* tensor: size of its data */
     unsigned dtype;               /* tensor: ST_DTYPE_UNKNOWN only if item's dtype_name is not a known dtype */
-    uint32_t declared_index;      /* tensor: index in the order of declaration */
+    uint32_t declared_index;      /* tensor: index in the order of declaration, or in contents */
 } sti_output_entry;
 
 typedef struct sti_declared_tensor { /* a tensor of a streaming writer; shape, name and dtype_name follow the struct */
@@ -8526,8 +8526,7 @@ static st_status sti_writer_take_entries(st_writer *w, st_error *error) {
 /* Returns the output entry of a completed tensor; item: the caller's tensor or the writer's copy. */
 static sti_output_entry sti_tensor_entry(const st_tensor *completed, const st_tensor *item, size_t index) {
     sti_output_entry n;
-    n.name.at = completed->name;
-    n.name.n = completed->name_bytes;
+    n.name = sti_span_of_text(completed->name, completed->name_bytes);
     n.item = item;
     n.bytes = completed->bytes;
     n.dtype = (unsigned)completed->dtype;
@@ -9649,12 +9648,7 @@ static st_status sti_sharded_sort_tensors(sti_sharded_save *s) {
     size_t i;
     s->sorted = (sti_output_entry *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *s->sorted));
     if (!s->sorted) return ST_ERR_MEMORY;
-    for (i = 0; i < n; i++) {
-        const st_tensor *t = &s->contents.tensors[i];
-        ST_MEMSET(&s->sorted[i], 0, sizeof *s->sorted);
-        s->sorted[i].name = sti_span_of_text(t->name, t->name_bytes);
-        s->sorted[i].item = t;
-    }
+    for (i = 0; i < n; i++) s->sorted[i] = sti_tensor_entry(&s->contents.tensors[i], &s->contents.tensors[i], i);
     return sti_sharded_sort(s, s->sorted, n, STI_TEXT("duplicate tensor name"));
 }
 
@@ -9684,7 +9678,7 @@ STI_COLD static void sti_emit_index(sti_emitter *e, const sti_sharded_save *s) {
     }
     sti_emit_text(e, "\n  },\n  \"weight_map\": {");
     for (i = 0; i < s->contents.count; i++) {
-        const uint32_t next = s->shards[(const st_tensor *)s->sorted[i].item - s->contents.tensors];
+        const uint32_t next = s->shards[s->sorted[i].declared_index];
         if (i == 0 || next != shard) (void)sti_sharded_name(s, next, name); /* neighbours often share a shard */
         shard = next;
         sti_emit_index_key(e, s->sorted[i].name, i == 0);
@@ -9746,15 +9740,15 @@ STI_COLD static int sti_survey_file(sti_sharded_save *s, sti_span name) {
         s->is_index_plain = 0;
         return had_index || !sti_equals_ignoring_case(name, sti_index_name(s, own));
     }
-    sti_shard_name(s->stem, 0, 1, own);
-    if (sti_equals_ignoring_case(name, own)) {
+    name.n -= sizeof STI_FILE_SUFFIX - 1;
+    if (sti_equals_ignoring_case(name, s->stem)) {
         s->has_single = 1;
         return 0;
     }
     if (total > 1) return 1;
     /* a directory opens as model.safetensors or its index, whatever is beside them */
     return !sti_span_equal(sti_span_of(s->stem), sti_span_of("model")) &&
-           (s->shard_count == 1 || sti_span_equal(name, sti_span_of("model" STI_FILE_SUFFIX)));
+           (s->shard_count == 1 || sti_span_equal(name, sti_span_of("model")));
 }
 
 STI_COLD static int sti_survey_visit(void *arg, const char *text) {
