@@ -10173,21 +10173,19 @@ ST_API STI_COLD st_status st_edit_metadata(const char *path, const st_pair *meta
     (void)metadata, (void)metadata_count, (void)options;
     return sti_no_files(path, error);
 #else
-    {
-        unsigned allowed = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_ALLOW_PROGRESS;
-        st_save_options o;
-        st_model *model;
-        st_status s;
-        ST_MEMSET(&o, 0, sizeof o);
-        if (options) o = *options;
-        if (!(o.flags & ST_SAVE_IN_PLACE)) allowed |= STI_ALLOW_LAYOUT;
-        s = sti_save_options_check(path, &o, allowed, error);
-        if (s != ST_OK) return s;
-        s = sti_open_saved(&model, path, o.allocator, error);
-        if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &o, error);
-        st_close(model);
-        return s == ST_OK ? sti_succeed(error) : s;
-    }
+    unsigned allowed = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_ALLOW_PROGRESS;
+    st_save_options o;
+    st_model *model;
+    st_status s;
+    ST_MEMSET(&o, 0, sizeof o);
+    if (options) o = *options;
+    if (!(o.flags & ST_SAVE_IN_PLACE)) allowed |= STI_ALLOW_LAYOUT;
+    s = sti_save_options_check(path, &o, allowed, error);
+    if (s != ST_OK) return s;
+    s = sti_open_saved(&model, path, o.allocator, error);
+    if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &o, error);
+    st_close(model);
+    return s == ST_OK ? sti_succeed(error) : s;
 #endif
 }
 
@@ -10199,31 +10197,27 @@ ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint6
     (void)offset, (void)options;
     return sti_no_files(path, error);
 #else
-    {
-        st_save_options o;
-        const st_tensor *t;
-        st_model *model = NULL;
-        st_status s;
-        ST_MEMSET(&o, 0, sizeof o);
-        if (options) o = *options;
-        s = sti_save_options_check(path, &o, ST_SAVE_NO_SYNC, error);
-        if (s == ST_OK) s = sti_open_saved(&model, path, o.allocator, error);
-        if (s != ST_OK) return s;
-        t = st_find(model, name);
-        if (!t) {
-            s = sti_refuse_plain(path, ST_ERR_NOT_FOUND, sti_span_of(name), STI_TEXT("no tensor with this name"),
-                                 error);
-        } else if (offset > t->bytes || n > t->bytes - offset) {
-            s = sti_refuse(path, ST_ERR_ARGUMENT, sti_span_of(name), t->bytes, sti_add64_saturated(offset, n),
-                           STI_TEXT("bytes end at $a, past the end of the tensor of $e bytes"), error);
-        } else { /* the model stays open, so that no other file can get the identity that is compared */
-            s = sti_overwrite(model->shards[t->shard].path,
-                              &((const sti_model *)(const void *)model)->files[t->shard].io,
-                              sti_add64_saturated(t->offset, offset), bytes, n, !(o.flags & ST_SAVE_NO_SYNC), error);
-        }
-        st_close(model);
-        return s;
+    st_save_options o;
+    const st_tensor *t;
+    st_model *model = NULL;
+    st_status s;
+    ST_MEMSET(&o, 0, sizeof o);
+    if (options) o = *options;
+    s = sti_save_options_check(path, &o, ST_SAVE_NO_SYNC, error);
+    if (s == ST_OK) s = sti_open_saved(&model, path, o.allocator, error);
+    if (s != ST_OK) return s;
+    t = st_find(model, name);
+    if (!t) {
+        s = sti_refuse_plain(path, ST_ERR_NOT_FOUND, sti_span_of(name), STI_TEXT("no tensor with this name"), error);
+    } else if (offset > t->bytes || n > t->bytes - offset) {
+        s = sti_refuse(path, ST_ERR_ARGUMENT, sti_span_of(name), t->bytes, sti_add64_saturated(offset, n),
+                       STI_TEXT("bytes end at $a, past the end of the tensor of $e bytes"), error);
+    } else { /* the model stays open, so that no other file can get the identity that is compared */
+        s = sti_overwrite(model->shards[t->shard].path, &((const sti_model *)(const void *)model)->files[t->shard].io,
+                          sti_add64_saturated(t->offset, offset), bytes, n, !(o.flags & ST_SAVE_NO_SYNC), error);
     }
+    st_close(model);
+    return s;
 #endif
 }
 
