@@ -1152,7 +1152,7 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 
 #if defined(__GNUC__) || defined(__clang__)
 #define STI_NOINLINE __attribute__((noinline))   /* keeps its frame off the stack during other calls */
-#define STI_COLD __attribute__((noinline, cold)) /* rarely called: optimized for size */
+#define STI_COLD __attribute__((noinline, cold)) /* rarely called: optimized for size, and so is what only it calls */
 #define STI_TARGET_AVX2 __attribute__((target("avx2,f16c")))
 #elif defined(_MSC_VER)
 #define STI_NOINLINE __declspec(noinline)
@@ -1436,6 +1436,11 @@ STI_COLD static st_status sti_fail(st_error *e, st_status status, uint64_t posit
     return status;
 }
 
+/* Fails without a position and without numbers. */
+STI_COLD static st_status sti_fail_plain(st_error *e, st_status status, const char *sentence) {
+    return sti_fail(e, status, STI_NO_OFFSET, 0, 0, sentence);
+}
+
 /* Fails with ST_ERR_IO and the code of a system call or of a callback. The message names positive codes, which may be a
  * callback's own: the library cannot translate them into words. */
 STI_COLD static st_status sti_fail_io(st_error *e, int code, uint64_t position, const char *sentence) {
@@ -1682,7 +1687,6 @@ STI_COLD static st_status sti_json_fail_type(sti_json *j, const char *sentence) 
     return sti_json_fail(j, is_value ? ST_ERR_SCHEMA : ST_ERR_JSON, sentence);
 }
 
-/* Skips ':'. */
 static st_status sti_json_colon(sti_json *j) {
     if (sti_json_peek(j) != ':') return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected ':' after an object key"));
     j->at++;
@@ -1713,7 +1717,6 @@ static st_status sti_json_next(sti_json *j, int open, int *has_item) {
     return ST_OK;
 }
 
-/* Reads four hexadecimal digits. */
 STI_COLD static st_status sti_json_hex(sti_json *j, uint32_t *value) {
     int i;
     *value = 0;
@@ -1741,7 +1744,7 @@ static size_t sti_utf8_encode(uint32_t code, unsigned char out[4]) {
     return n;
 }
 
-#if !defined(ST_NO_ERROR_TEXT) || (!defined(ST_NO_WRITER) && !defined(ST_NO_FILES))
+#if !defined(ST_NO_ERROR_TEXT) || !defined(ST_NO_WRITER)
 /* Returns the code point of a valid UTF-8 sequence of n bytes. */
 static uint32_t sti_utf8_decode(const unsigned char *s, size_t n) {
     static const unsigned char masks[4] = {0x7F, 0x1F, 0x0F, 0x07}; /* payload bits of the first byte */
@@ -2018,15 +2021,12 @@ STI_COLD static st_status sti_json_skip_number(sti_json *j) {
         }
         power += negative ? -exponent : exponent;
     }
-    if (seen && power >= 309) {
-        return sti_json_fail_at(j, begin, ST_ERR_JSON, STI_TEXT("number out of range"));
-    }
+    if (seen && power >= 309) return sti_json_fail_at(j, begin, ST_ERR_JSON, STI_TEXT("number out of range"));
     return ST_OK;
 }
 
 /* ---- values of any kind */
 
-/* Skips a literal. */
 STI_COLD static st_status sti_json_skip_literal(sti_json *j, const char *text) {
     for (; *text; text++, j->at++) {
         if (sti_json_byte(j) != *text) {
@@ -2234,14 +2234,14 @@ STI_COLD static void sti_error_append(st_error *e, const char *words, sti_span t
 }
 
 /* Prepends the path of a file to the message and returns status. */
-STI_COLD static st_status sti_error_prepend_path(st_error *error, sti_span path, st_status status) {
+STI_COLD static st_status sti_error_prepend_path(st_error *error, const char *path, st_status status) {
 #if defined(ST_NO_ERROR_TEXT)
     (void)error, (void)path;
 #else
     char shown[100];
     if (error) {
         sti_error_prepend(error, sti_span_of(": "));
-        sti_error_prepend(error, sti_show(shown, sizeof shown, path, STI_SHOW_PATH));
+        sti_error_prepend(error, sti_show(shown, sizeof shown, sti_span_of(path), STI_SHOW_PATH));
     }
 #endif
     return status;
@@ -2286,9 +2286,7 @@ ST_API unsigned st_dtype_bits(st_dtype dtype) {
 static st_dtype sti_dtype_find(sti_span name) {
     unsigned i;
     for (i = 1; i < STI_DTYPES; i++) {
-        if (sti_dtypes[i].length == name.n && ST_MEMCMP(sti_dtypes[i].name, name.at, name.n) == 0) {
-            return (st_dtype)i;
-        }
+        if (sti_dtypes[i].length == name.n && ST_MEMCMP(sti_dtypes[i].name, name.at, name.n) == 0) return (st_dtype)i;
     }
     return ST_DTYPE_UNKNOWN;
 }
@@ -2759,7 +2757,6 @@ static void sti_copy_name(sti_header *h, const sti_entry *e, char **text) {
     (void)sti_string_read(h, &string, text);
 }
 
-/* copies the entry's dimensions to out */
 static void sti_copy_shape(sti_header *h, const sti_entry *e, uint64_t *out) {
     sti_entry ignored;
 #if STI_FAST64
@@ -2863,19 +2860,7 @@ static st_status sti_fail_duplicate_name(const sti_header *h, uint32_t key) {
 
 /* ---- other file formats, recognized for better error messages */
 
-enum sti_format {
-    STI_FORMAT_SAFETENSORS,
-    STI_FORMAT_LFS_POINTER,
-    STI_FORMAT_HTML,
-    STI_FORMAT_ZIP,
-    STI_FORMAT_PICKLE,
-    STI_FORMAT_GGUF,
-    STI_FORMAT_NUMPY,
-    STI_FORMAT_GZIP,
-    STI_FORMAT_INDEX,
-    STI_FORMAT_TEXT
-};
-#define STI_FORMAT_BYTES 256u /* of the file's beginning that sti_format_of examines */
+#define STI_FORMAT_BYTES 256u /* of the file's beginning that sti_foreign_format examines */
 
 static int sti_starts_with(sti_span s, const char *magic, size_t n) {
     return s.n >= n && ST_MEMCMP(s.at, magic, n) == 0;
@@ -2888,70 +2873,52 @@ static int sti_contains(sti_span s, sti_span word) {
     return 0;
 }
 
-/* guesses a file's format from its first bytes; STI_FORMAT_SAFETENSORS if they match no other */
-STI_COLD static enum sti_format sti_format_of(sti_span s) {
+#define STI_IS_ZIP STI_TEXT("this is a ZIP archive (perhaps a PyTorch checkpoint), not a safetensors file")
+
+/* Returns what to say about a file whose first bytes are those of another format, or NULL. JSON text is another format
+ * unless the file should be an index. */
+STI_COLD static const char *sti_foreign_format(sti_span s, int is_index) {
     static const struct {
-        char text[24];
-        unsigned char length, format;
-    } signatures[] = {{"version https://git-lfs", 23, STI_FORMAT_LFS_POINTER},
-                      {"GGUF", 4, STI_FORMAT_GGUF},
-                      {"\x93NUMPY", 6, STI_FORMAT_NUMPY},
-                      {"PK\3\4", 4, STI_FORMAT_ZIP},
-                      {"PK\5\6", 4, STI_FORMAT_ZIP},
-                      {"\x1f\x8b\x08", 3, STI_FORMAT_GZIP}};
+        const char *magic;
+        size_t length;
+        const char *sentence;
+    } formats[] = {
+        {"version https://git-lfs", 23, STI_TEXT("this is a Git LFS pointer, not the file itself: run git lfs pull")},
+        {"GGUF", 4, STI_TEXT("this is a GGUF file, not a safetensors file")},
+        {"\x93NUMPY", 6, STI_TEXT("this is a NumPy array file, not a safetensors file")},
+        {"PK\3\4", 4, STI_IS_ZIP},
+        {"PK\5\6", 4, STI_IS_ZIP},
+        {"\x1f\x8b\x08", 3, STI_TEXT("this is a gzip file: decompress it first")}};
     const unsigned char *b = (const unsigned char *)s.at;
     size_t i;
-    /* first: the low bytes of a valid header length may equal another format's signature */
-    if (s.n > 8 && sti_load32(b + 4) == 0 && (b[8] == '{' || sti_is_blank(b[8]))) return STI_FORMAT_SAFETENSORS;
-    for (i = 0; i < sizeof signatures / sizeof *signatures; i++) {
-        if (sti_starts_with(s, signatures[i].text, signatures[i].length)) return (enum sti_format)signatures[i].format;
+    /* first: the low bytes of a valid header length may equal another format's magic */
+    if (s.n > 8 && sti_load32(b + 4) == 0 && (b[8] == '{' || sti_is_blank(b[8]))) return NULL;
+    for (i = 0; i < sizeof formats / sizeof *formats; i++) {
+        if (sti_starts_with(s, formats[i].magic, formats[i].length)) return formats[i].sentence;
     }
-    if (s.n > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5 && b[2] != 0) return STI_FORMAT_PICKLE;
+    if (s.n > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5 && b[2] != 0) {
+        return STI_TEXT("this is a Python pickle (perhaps an old PyTorch checkpoint), not a safetensors file");
+    }
     if (sti_starts_with(s, "\xEF\xBB\xBF", 3)) s = sti_drop_first(s, 3);
     while (s.n && sti_is_blank(*s.at)) s = sti_drop_first(s, 1);
     if (s.n > 1 && s.at[0] == '<' &&
         (s.at[1] == '!' || s.at[1] == '?' || (s.at[1] >= 'A' && s.at[1] <= 'Z') ||
          (s.at[1] >= 'a' && s.at[1] <= 'z'))) {
-        return STI_FORMAT_HTML;
+        return STI_TEXT("this is an HTML or XML page, not a safetensors file: check the download link");
     }
-    if (s.n > 1 && s.at[0] == '{' && (s.at[1] == '"' || s.at[1] == '}' || sti_is_blank(s.at[1]))) {
-        return sti_contains(s, sti_span_of("\"weight_map\"")) || sti_contains(s, sti_span_of("\"total_size\""))
-                   ? STI_FORMAT_INDEX
-                   : STI_FORMAT_TEXT;
+    if (is_index || s.n < 2 || s.at[0] != '{' || (s.at[1] != '"' && s.at[1] != '}' && !sti_is_blank(s.at[1]))) {
+        return NULL;
     }
-    return STI_FORMAT_SAFETENSORS;
+    return sti_contains(s, sti_span_of("\"weight_map\"")) || sti_contains(s, sti_span_of("\"total_size\""))
+               ? STI_TEXT("this is a safetensors index (JSON), not a safetensors file: open it under a name that ends "
+                          "in .json")
+               : STI_TEXT("this is JSON text without the 8-byte header length of a safetensors file");
 }
 
 /* replaces the error of an invalid header if the file has another known format; returns the error's status */
 STI_COLD static st_status sti_format_override(sti_span first, st_status status, st_error *error) {
-    const char *message;
-    const enum sti_format format = sti_format_of(first);
-    switch ((int)format) {
-    case STI_FORMAT_SAFETENSORS: return status;
-    case STI_FORMAT_LFS_POINTER:
-        message = STI_TEXT("this is a Git LFS pointer, not the file itself: run git lfs pull");
-        break;
-    case STI_FORMAT_HTML:
-        message = STI_TEXT("this is an HTML or XML page, not a safetensors file: check the download link");
-        break;
-    case STI_FORMAT_ZIP:
-        message = STI_TEXT("this is a ZIP archive (perhaps a PyTorch checkpoint), not a safetensors file");
-        break;
-    case STI_FORMAT_PICKLE:
-        message = STI_TEXT("this is a Python pickle (perhaps an old PyTorch checkpoint), not a safetensors file");
-        break;
-    case STI_FORMAT_GGUF: message = STI_TEXT("this is a GGUF file, not a safetensors file"); break;
-    case STI_FORMAT_NUMPY: message = STI_TEXT("this is a NumPy array file, not a safetensors file"); break;
-    case STI_FORMAT_GZIP: message = STI_TEXT("this is a gzip file: decompress it first"); break;
-    case STI_FORMAT_INDEX:
-        message = STI_TEXT(
-            "this is a safetensors index (JSON), not a safetensors file: open it under a name that ends in .json");
-        break;
-    default: /* STI_FORMAT_TEXT */
-        message = STI_TEXT("this is JSON text without the 8-byte header length of a safetensors file");
-        break;
-    }
-    return sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, message);
+    const char *sentence = sti_foreign_format(first, 0);
+    return sentence ? sti_fail(error, ST_ERR_FORMAT, 0, 0, 0, sentence) : status;
 }
 
 /* ---- st_scan: the same parser; parses the header several times instead of keeping entries */
@@ -3163,8 +3130,8 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
     if (scan) ST_MEMSET(scan, 0, sizeof *scan);
     head = sti_span_from((const char *)file, available < STI_FORMAT_BYTES ? available : STI_FORMAT_BYTES);
     if (!scan || (!file && available) || (flags & ~(unsigned)STI_OPEN_FLAGS)) {
-        s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                     STI_TEXT("st_scan_begin: scan and file must not be NULL, flags must be known"));
+        s = sti_fail_plain(error, ST_ERR_ARGUMENT,
+                           STI_TEXT("st_scan_begin: scan and file must not be NULL, flags must be known"));
     } else if (available < 8 && file_bytes >= 8) {
         s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 8, available,
                      STI_TEXT("$a bytes given, but the header length alone takes $e"));
@@ -3181,7 +3148,7 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
         }
         if (s != ST_OK && s != ST_ERR_ARGUMENT && head.n) s = sti_format_override(head, s, error);
     }
-    if (s != ST_OK) return sti_error_prepend_path(error, sti_span_of("(memory)"), s);
+    if (s != ST_OK) return sti_error_prepend_path(error, "(memory)", s);
     scan->state.more = 1;
     return sti_succeed(error);
 }
@@ -3501,7 +3468,6 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *table, const sti_en
     return duplicate;
 }
 
-/* finds a name by binary search in a sorted table */
 STI_COLD static uint32_t sti_table_search(const sti_name_table *table, sti_span name) {
     uint32_t low = 0, high = table->count;
     while (low < high) {
@@ -3670,7 +3636,7 @@ static int sti_system_is_out_of_files(int code) {
 }
 
 #if !defined(ST_NO_MMAP)
-static int sti_system_map(st_io *file) {
+STI_COLD static int sti_system_map(st_io *file) {
     /* the caller has checked that file->bytes fits size_t */
     void *mapping = mmap(NULL, (size_t)file->bytes, PROT_READ, MAP_PRIVATE, (int)(intptr_t)file->user, 0);
     if (mapping == MAP_FAILED) return errno;
@@ -3864,7 +3830,7 @@ static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
 }
 
 /* Writes n bytes at an offset, or, to a target without a temporary file, at its end. */
-static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
+STI_NOINLINE static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
     const int fd = (int)(intptr_t)t->handle;
     const unsigned char *in = (const unsigned char *)src;
     while (n) {
@@ -3915,7 +3881,6 @@ STI_COLD static int sti_system_rename(const char *temp, const char *path, int sy
     return rename(temp, path) == 0 ? 0 : errno;
 }
 
-/* Returns the sentence about a rename that failed with this code. */
 static const char *sti_system_rename_sentence(int code, const char *otherwise) {
     (void)code;
     return otherwise;
@@ -4102,7 +4067,7 @@ static int sti_system_is_out_of_files(int code) {
 }
 
 #if !defined(ST_NO_MMAP)
-static int sti_system_map(st_io *file) {
+STI_COLD static int sti_system_map(st_io *file) {
     HANDLE section = CreateFileMappingW((HANDLE)file->user, NULL, PAGE_READONLY, 0, 0, NULL);
     int code = 0;
     if (!section) return (int)GetLastError();
@@ -4228,7 +4193,7 @@ static int sti_system_reserve(const sti_target *t, uint64_t bytes) {
                : (int)GetLastError();
 }
 
-static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
+STI_NOINLINE static int sti_system_write(const sti_target *t, uint64_t offset, const void *src, size_t n) {
     const unsigned char *in = (const unsigned char *)src;
     while (n) {
         OVERLAPPED position = sti_system_overlapped(offset);
@@ -4447,38 +4412,30 @@ static int sti_io_read(const st_io *io, uint64_t offset, void *dst, size_t n) {
 
 /* Reports a code returned by st_files or st_io. `sentence` describes every code that has no sentence of its own. */
 STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t position, const char *sentence) {
-    st_status s = ST_ERR_IO;
-    switch (code) {
-    case ST_IO_NOT_FOUND:
-        s = ST_ERR_NOT_FOUND;
-        sentence = STI_TEXT("no such file");
-        break;
-    case ST_IO_NOT_UTF8:
-        s = ST_ERR_UTF8;
-        sentence = STI_TEXT("path is not UTF-8");
-        break;
-    case ST_IO_NO_MEMORY:
-        s = ST_ERR_MEMORY;
-        sentence = STI_TEXT("out of memory");
-        break;
-    case ST_IO_NOT_A_FILE: sentence = STI_TEXT("not a regular file, but a pipe, a device or a directory"); break;
-    case ST_IO_ENDED: sentence = STI_TEXT("file became shorter after it was opened"); break;
+    static const struct {
+        int code;
+        st_status status;
+        const char *sentence;
+    } known[] = {
+        {ST_IO_NOT_FOUND, ST_ERR_NOT_FOUND, STI_TEXT("no such file")},
+        {ST_IO_NOT_UTF8, ST_ERR_UTF8, STI_TEXT("path is not UTF-8")},
+        {ST_IO_NO_MEMORY, ST_ERR_MEMORY, STI_TEXT("out of memory")},
+        {ST_IO_NOT_A_FILE, ST_ERR_IO, STI_TEXT("not a regular file, but a pipe, a device or a directory")},
+        {ST_IO_ENDED, ST_ERR_IO, STI_TEXT("file became shorter after it was opened")},
+        {STI_IO_CHANGED, ST_ERR_IO, STI_TEXT("file was replaced, changed or removed after it was opened")},
 #if !defined(ST_NO_FILES)
-    case STI_IO_DANGLING:
-        s = ST_ERR_NOT_FOUND;
-        sentence = STI_TEXT("symbolic link to a missing file: is the download finished?");
-        break;
-    case STI_IO_SOURCE:
-        s = ST_ERR_UNSUPPORTED;
-        sentence = STI_TEXT("cannot write in place: the tensors are read from this file");
-        break;
-    case STI_IO_LINKED:
-        s = ST_ERR_UNSUPPORTED;
-        sentence = STI_TEXT("cannot write in place: the file is a symbolic link or has several names");
-        break;
+        {STI_IO_DANGLING, ST_ERR_NOT_FOUND, STI_TEXT("symbolic link to a missing file: is the download finished?")},
+        {STI_IO_SOURCE, ST_ERR_UNSUPPORTED, STI_TEXT("cannot write in place: the tensors are read from this file")},
+        {STI_IO_LINKED, ST_ERR_UNSUPPORTED,
+         STI_TEXT("cannot write in place: the file is a symbolic link or has several names")},
 #endif
-    case STI_IO_CHANGED: sentence = STI_TEXT("file was replaced, changed or removed after it was opened"); break;
-    default: break;
+    };
+    st_status s = ST_ERR_IO;
+    size_t i;
+    for (i = 0; i < sizeof known / sizeof *known; i++) {
+        if (known[i].code != code) continue;
+        s = known[i].status;
+        sentence = known[i].sentence;
     }
     (void)sti_fail_io(error, code, position, sentence);
     if (error) error->status = s;
@@ -4605,7 +4562,7 @@ static st_status sti_check_offsets(sti_opened_file *p, st_error *error) {
                : s;
 }
 
-static st_status sti_map_file(const sti_opening *o, st_io *io) {
+STI_COLD static st_status sti_map_file(const sti_opening *o, st_io *io) {
     int code = 0;
     if (io->mapped || (o->flags & ST_OPEN_NO_MAP)) return ST_OK;
 #if !defined(ST_NO_FILES) && !defined(ST_NO_MMAP)
@@ -4619,8 +4576,8 @@ static st_status sti_map_file(const sti_opening *o, st_io *io) {
 #endif
     if (!(o->flags & ST_OPEN_MUST_MAP)) return ST_OK;
     if (!code) {
-        return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
-                        STI_TEXT("this kind of source cannot be mapped into memory"));
+        return sti_fail_plain(o->error, ST_ERR_UNSUPPORTED,
+                              STI_TEXT("this kind of source cannot be mapped into memory"));
     }
     return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot map the file into memory"));
 }
@@ -4805,8 +4762,9 @@ STI_NOINLINE static st_status sti_open_begin(sti_opening *o, st_model **model, c
     o->limit = sti_header_limit(given);
     sti_memory_init(&o->memory, given->allocator, given->work.data, given->work.bytes);
     if (is_valid) return ST_OK;
-    return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                    STI_TEXT("model, path, io or options are NULL or invalid: check flags, allocator, work and files"));
+    return sti_fail_plain(
+        error, ST_ERR_ARGUMENT,
+        STI_TEXT("model, path, io or options are NULL or invalid: check flags, allocator, work and files"));
 }
 
 static void sti_close_file(sti_opening *o, sti_opened_file *p) {
@@ -4826,8 +4784,7 @@ STI_NOINLINE static st_status sti_open_end(sti_opening *o, st_model **model, st_
     } else {
         for (i = 0; i < o->opened_count; i++) sti_close_file(o, &o->opened[i]);
         sti_deallocate(&o->memory, o->layout.model, o->layout.bytes);
-        (void)sti_error_prepend_path(o->error,
-                                     sti_span_of(o->current && *o->current->path ? o->current->path : o->label), s);
+        (void)sti_error_prepend_path(o->error, o->current && *o->current->path ? o->current->path : o->label, s);
     }
     sti_arena_release(&o->memory, NULL, 0);
     return s;
@@ -4881,11 +4838,6 @@ static int sti_ends_with(sti_span s, const char *end) {
     return s.n >= e.n && ST_MEMCMP(s.at + (s.n - e.n), end, e.n) == 0;
 }
 
-static int sti_begins_with(sti_span s, const char *start) {
-    const sti_span e = sti_span_of(start);
-    return s.n >= e.n && ST_MEMCMP(s.at, start, e.n) == 0;
-}
-
 static int sti_is_one_of(char c, const char *set) {
     for (; *set; set++) {
         if (*set == c) return 1;
@@ -4937,7 +4889,7 @@ STI_COLD static uint32_t sti_split_shard_name(sti_span name, sti_shard_parts *sh
         parts.prefix = sti_span_from(name.at, i);
         parts.digits = sti_parse_digits(&rest, &parts.number);
         parts.rest = rest;
-        if (!parts.digits || !sti_begins_with(rest, "-of-")) continue;
+        if (!parts.digits || !sti_starts_with(rest, "-of-", 4)) continue;
         rest = sti_drop_first(rest, 4);
         parts.total_digits = sti_parse_digits(&rest, &parts.total);
         if (!parts.total_digits) continue;
@@ -4965,7 +4917,7 @@ STI_COLD static int sti_split_file_name(sti_span name, sti_file_parts *m) {
         m->base = shard.prefix;
         if (*shard.variant.at == '.') m->variant = shard.variant;
     } else if (m->is_index) {
-        while (i < name.n && !sti_begins_with(sti_drop_first(name, i), STI_INDEX_MARK)) i++;
+        while (i < name.n && !sti_starts_with(sti_drop_first(name, i), STI_INDEX_MARK, sizeof STI_INDEX_MARK - 1)) i++;
         if (i == name.n) return 0;
         m->base.n = i;
         m->variant = sti_drop_first(name, i + sizeof STI_INDEX_MARK - 1);
@@ -5156,7 +5108,6 @@ static sti_span sti_weight_name(const sti_index_file *x, const sti_weight *w) {
     return sti_span_from(x->text + w->name, w->name_bytes);
 }
 
-/* Fails if a key of the index repeats another. */
 STI_COLD static st_status sti_index_check_keys(sti_opening *o, const sti_index_file *x, const st_pair *pairs,
                                                uint32_t count, const char *sentence) {
     sti_name_table keys;
@@ -5168,25 +5119,29 @@ STI_COLD static st_status sti_index_check_keys(sti_opening *o, const sti_index_f
     return sti_index_fail(x, sti_table_name(&keys, repeated), ST_ERR_DUPLICATE, sentence);
 }
 
+/* Returns the names of the weight_map as the keys of pairs in scratch, or NULL if memory runs out. */
+STI_COLD static st_pair *sti_index_pairs(sti_opening *o, const sti_index_file *x) {
+    st_pair *pairs = (st_pair *)sti_take_scratch(o, x->weight_count, sizeof *pairs);
+    uint32_t i;
+    for (i = 0; pairs && i < x->weight_count; i++) {
+        pairs[i].key = x->text + x->weights[i].name;
+        pairs[i].key_bytes = x->weights[i].name_bytes;
+    }
+    return pairs;
+}
+
 /* Fails if the weight_map repeats a name; otherwise returns `status`. A repeated name takes precedence over the faults
  * of shards, so this runs after any of them. A model without a fault needs no such table: sti_index_check looks up each
  * weight and finds repeated ones. */
 STI_COLD static st_status sti_index_check_unique(sti_opening *o, const sti_index_file *x, st_status status) {
-    st_pair *pairs = (st_pair *)sti_take_scratch(o, x->weight_count, sizeof *pairs);
-    st_status s;
-    uint32_t i;
-    if (!pairs) return ST_ERR_MEMORY;
-    for (i = 0; i < x->weight_count; i++) {
-        pairs[i].key = x->text + x->weights[i].name;
-        pairs[i].key_bytes = x->weights[i].name_bytes;
-    }
-    s = sti_index_check_keys(o, x, pairs, x->weight_count, STI_TEXT("duplicate tensor name"));
+    const st_status s =
+        sti_index_check_keys(o, x, sti_index_pairs(o, x), x->weight_count, STI_TEXT("duplicate tensor name"));
     return s == ST_OK ? status : s;
 }
 
 /* ---- several files: an index and its shards */
 
-static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *path) {
+STI_COLD static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *path) {
     st_io io;
     int code;
     p->path = path;
@@ -5197,17 +5152,15 @@ static st_status sti_open_file(sti_opening *o, sti_opened_file *p, const char *p
     p->io = io; /* only now: a callback that fails may leave anything in io */
     p->is_open = 1;
     if (sti_io_is_readable(&p->io)) return ST_OK;
-    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("st_io has neither read_at nor mapped"));
+    return sti_fail_plain(o->error, ST_ERR_ARGUMENT, STI_TEXT("st_io has neither read_at nor mapped"));
 }
 
 /* Copies the paths of all files from scratch into the model's block, and the stem, which is shorter than the first. */
-static void sti_copy_paths(sti_opening *o) {
+STI_COLD static void sti_copy_paths(sti_opening *o) {
     st_shard *shards = o->layout.shards - o->opened_count; /* sti_add_file advanced it past all of them */
     sti_shard_parts name;
     uint32_t i;
-    for (i = 0; i < o->opened_count; i++) {
-        shards[i].path = sti_copy_text(&o->layout.text, sti_span_of(shards[i].path));
-    }
+    for (i = 0; i < o->opened_count; i++) shards[i].path = sti_copy_text(&o->layout.text, sti_span_of(shards[i].path));
     o->layout.model->label = shards->path;
     o->layout.model->base.stem = "model";
     if (!sti_split_shard_name(sti_file_name(shards->path), &name)) return;
@@ -5216,7 +5169,7 @@ static void sti_copy_paths(sti_opening *o) {
     (void)sti_copy_text(&o->layout.text, name.variant);
 }
 
-static st_status sti_open_one_file(sti_opening *o, const char *path) {
+STI_COLD static st_status sti_open_one_file(sti_opening *o, const char *path) {
     st_status s = sti_open_file(o, &o->single, path);
     o->sums.text = 2 * (sti_span_of(path).n + 1); /* the stem, too */
     if (s == ST_OK) s = sti_open_source(o);
@@ -5224,13 +5177,12 @@ static st_status sti_open_one_file(sti_opening *o, const char *path) {
     return s;
 }
 
-/* Reads the index into memory and parses it. */
 STI_COLD static st_status sti_index_load(sti_opening *o, sti_index_file *x, const char *path) {
     sti_opened_file *p = o->opened;
     st_status s = sti_open_file(o, p, path);
     sti_span text;
     size_t valid;
-    enum sti_format format;
+    const char *foreign;
     int code;
     if (s != ST_OK) return s;
     if (p->io.bytes > o->limit) {
@@ -5248,13 +5200,11 @@ STI_COLD static st_status sti_index_load(sti_opening *o, sti_index_file *x, cons
     x->json.error = o->error;
     valid = sti_utf8_prefix(x->json.at, text.n);
     text.n = text.n < STI_FORMAT_BYTES ? text.n : STI_FORMAT_BYTES;
-    format = sti_format_of(text); /* before parsing changes the text */
+    foreign = sti_foreign_format(text, 1); /* before parsing changes the text */
     s = valid == (size_t)p->io.bytes
             ? sti_index_parse(x)
             : sti_fail(o->error, ST_ERR_UTF8, valid, 0, 0, STI_TEXT("invalid UTF-8 in the index"));
-    return s == ST_OK || s == ST_ERR_PATH || format == STI_FORMAT_INDEX || format == STI_FORMAT_TEXT
-               ? s
-               : sti_format_override(text, s, o->error);
+    return s == ST_OK || s == ST_ERR_PATH || !foreign ? s : sti_fail(o->error, ST_ERR_FORMAT, 0, 0, 0, foreign);
 }
 
 /* Loads the index and reads its metadata, whose keys must be unique. */
@@ -5370,7 +5320,7 @@ STI_COLD static int sti_reopen_io(const st_files *files, const char *path, const
 /* Fails with a sentence about the tensor or shard `name`, followed by the paths of one or two shards. */
 STI_COLD static st_status sti_fail_shard(const sti_opening *o, sti_span name, const char *sentence, const char *path,
                                          const char *conjunction, const char *other_path) {
-    (void)sti_fail(o->error, ST_ERR_SHARD, STI_NO_OFFSET, 0, 0, sentence);
+    (void)sti_fail_plain(o->error, ST_ERR_SHARD, sentence);
     if (path) sti_error_append(o->error, " ", sti_span_of(path));
     if (other_path) sti_error_append(o->error, conjunction, sti_span_of(other_path));
     sti_error_set_subject(o->error, name, STI_SHOW_NAME);
@@ -5515,14 +5465,12 @@ STI_COLD static st_status sti_fail_repeated_tensor(sti_opening *o, uint32_t item
 STI_COLD static st_status sti_drop_copies(sti_opening *o, const sti_index_file *x) {
     st_model *m = &o->layout.model->base;
     st_tensor *const first = o->layout.tensors - m->count, *const end = o->layout.tensors, *to = first, *t;
-    st_pair *pairs = (st_pair *)sti_take_scratch(o, x->weight_count, sizeof *pairs);
+    st_pair *pairs = sti_index_pairs(o, x);
     sti_name_table table;
     uint32_t i;
     if (m->shard_count == 1) return ST_OK;
     if (!sti_take_table(o, &table, pairs, x->weight_count)) return ST_ERR_MEMORY;
     for (i = 0; i < x->weight_count; i++) {
-        pairs[i].key = x->text + x->weights[i].name;
-        pairs[i].key_bytes = x->weights[i].name_bytes;
         pairs[i].value = o->opened[x->weights[i].shard].io.bytes ? NULL : ""; /* not NULL: copies are dropped */
         pairs[i].value_bytes = SIZE_MAX;                                      /* the last shard that holds it */
     }
@@ -5620,8 +5568,8 @@ STI_COLD static st_status sti_begin_shards(sti_opening *o, sti_index_file *x, co
     o->kept_files = STI_MAX_OPEN_FILES;
     ST_MEMSET(x, 0, sizeof *x);
     if (!o->memory.work) return ST_OK;
-    return sti_fail(o->error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                    STI_TEXT("options.work is for models of one file: set options.allocator instead"));
+    return sti_fail_plain(o->error, ST_ERR_ARGUMENT,
+                          STI_TEXT("options.work is for models of one file: set options.allocator instead"));
 }
 
 /* Opens a model of several files by the path of its index. */
@@ -5675,8 +5623,8 @@ STI_COLD static st_status sti_open_set(sti_opening *o, const char *path) {
 
 typedef struct sti_candidates { /* files of one kind that may be the model */
     uint32_t count;
-    int is_model; /* name starts with "model." */
-    char *name;   /* the one to open, or the lowest; STI_NAME_BYTES; "": none */
+    int is_model;              /* name starts with "model." */
+    char name[STI_NAME_BYTES]; /* the one to open, or the lowest; "": none */
 } sti_candidates;
 
 typedef struct sti_listing { /* what a directory holds */
@@ -5690,11 +5638,11 @@ typedef struct sti_listing { /* what a directory holds */
 } sti_listing;
 
 STI_COLD static void sti_candidates_add(sti_candidates *c, sti_span name, int is_model) {
-    char *to = c->name;
     c->count++;
-    if (c->is_model || (!is_model && *to && sti_compare_spans(sti_span_of(to), name) <= 0)) return;
+    if (c->is_model || (!is_model && *c->name && sti_compare_spans(sti_span_of(c->name), name) <= 0)) return;
     c->is_model = is_model;
-    (void)sti_copy_text(&to, name);
+    *c->name = 0;
+    sti_put(c->name, sizeof c->name, name);
 }
 
 STI_COLD static int sti_stop_listing(void *arg, const char *name) {
@@ -5755,20 +5703,18 @@ static int sti_has_complete_set(const sti_listing *l) {
     return l->sets.count == 1 && sti_split_shard_name(sti_span_of(l->sets.name), &parts) == l->members;
 }
 
-/* Lists a directory and returns the code of st_files.list. If memory runs out, l->path is NULL. */
-STI_COLD static int sti_list(sti_listing *l, sti_opening *o, const char *directory, int skips_directories) {
+/* Lists a directory and sets *code to that of st_files.list. Returns NULL if memory runs out. */
+STI_COLD static sti_listing *sti_list(sti_opening *o, const char *directory, int skips_directories, int *code) {
     const size_t path_bytes = sti_add_saturated(sti_span_of(directory).n, 1 + STI_NAME_BYTES);
+    sti_listing *l = (sti_listing *)sti_take_scratch(o, sti_add_saturated(sizeof *l, path_bytes), 1);
+    if (!l) return NULL;
     ST_MEMSET(l, 0, sizeof *l);
     l->opening = o;
     l->directory = directory;
     l->skips_directories = skips_directories;
-    l->path = (char *)sti_take_scratch(o, sti_add_saturated(path_bytes, 3 * STI_NAME_BYTES), 1);
-    if (!l->path) return ST_IO_NO_MEMORY;
-    l->files.name = l->path + path_bytes;
-    l->indexes.name = l->files.name + STI_NAME_BYTES;
-    l->sets.name = l->indexes.name + STI_NAME_BYTES;
-    *l->files.name = *l->indexes.name = *l->sets.name = 0;
-    return (o->files.list)(o->files.user, directory, sti_listing_add, l);
+    l->path = (char *)(l + 1);
+    *code = (o->files.list)(o->files.user, directory, sti_listing_add, l);
+    return l;
 }
 
 /* Appends the name of a candidate to the error. */
@@ -5784,14 +5730,16 @@ STI_COLD static int sti_listing_show(void *arg, const char *text) {
 
 /* Appends the name of a directory that holds a model to the error. */
 STI_COLD static int sti_listing_show_directory(void *arg, const char *text) {
-    sti_listing *l = (sti_listing *)arg, inner;
+    const sti_listing *inner;
+    sti_listing *l = (sti_listing *)arg;
     sti_opening *o = l->opening;
     st_error *const error = o->error;
     sti_chunk *last = o->memory.chunks;
+    int code;
     if (*text == '.' || sti_span_of(text).n >= STI_NAME_BYTES) return 0;
     o->error = NULL; /* memory that runs out here is no error */
-    if (sti_list(&inner, o, sti_listing_path(l, text), 0) == 0 &&
-        (inner.files.count || inner.indexes.count || inner.shards)) {
+    inner = sti_list(o, sti_listing_path(l, text), 0, &code);
+    if (inner && code == 0 && (inner->files.count || inner->indexes.count || inner->shards)) {
         sti_error_append(error, l->is_first ? "; directories with models: " : " ", sti_span_of(text));
         l->is_first = 0;
     }
@@ -5820,9 +5768,9 @@ STI_COLD static st_status sti_listing_fail(sti_listing *l) {
         }
     } else if (l->shards) {
         sti_error_append(o->error, " ", sti_span_of(l->sets.name));
-    } else if (sti_begins_with(name, "models--")) { /* models--owner--name */
+    } else if (sti_starts_with(name, "models--", 8)) { /* models--owner--name */
         sti_span owner = name = sti_drop_first(name, 8);
-        for (owner.n = 0; owner.n < name.n && !sti_begins_with(sti_drop_first(name, owner.n), "--");) owner.n++;
+        for (owner.n = 0; owner.n < name.n && !sti_starts_with(sti_drop_first(name, owner.n), "--", 2);) owner.n++;
         sti_error_append(o->error, "; a repository of the Hugging Face cache is opened with st_open_hub as ", owner);
         if (owner.n < name.n) sti_error_append(o->error, "/", sti_drop_first(name, owner.n + 2));
     } else if (o->is_system && o->error) {
@@ -5859,33 +5807,34 @@ STI_COLD static st_status sti_open_candidate(sti_opening *o, const sti_listing *
 
 STI_COLD static st_status sti_open_directory(sti_opening *o, const char *path) {
     const sti_candidates *choice;
-    sti_listing l;
+    sti_listing *l;
     int tries, code;
     if (!o->files.list) return sti_fail_code(o->error, ST_IO_NOT_FOUND, STI_NO_OFFSET, NULL);
     for (tries = 0;; tries++) { /* once more if a directory that is called like a file may have been in the way */
         st_status s = ST_OK;
         o->label = path;
-        code = sti_list(&l, o, path, tries);
-        if (!l.path) return ST_ERR_MEMORY;
+        l = sti_list(o, path, tries, &code);
+        if (!l) return ST_ERR_MEMORY;
         if (code) return sti_fail_code(o->error, code, STI_NO_OFFSET, STI_TEXT("cannot list the directory"));
-        choice = sti_choose(&l);
-        if (choice) s = sti_open_candidate(o, &l, choice);
+        choice = sti_choose(l);
+        if (choice) s = sti_open_candidate(o, l, choice);
         if (choice && (tries || s != ST_ERR_NOT_FOUND || o->open_code != ST_IO_NOT_FOUND)) return s;
-        if (tries || !o->is_system) return choice ? s : sti_listing_fail(&l);
+        if (tries || !o->is_system) return choice ? s : sti_listing_fail(l);
     }
 }
 
 /* ---- st_open */
 
-static st_status sti_choose_files(sti_opening *o, const st_open_options *options) {
+STI_COLD static st_status sti_choose_files(sti_opening *o, const st_open_options *options) {
     o->variant = options ? options->variant : NULL;
     if (options && options->files) {
         o->files = *options->files;
         return ST_OK;
     }
 #if defined(ST_NO_FILES)
-    return sti_fail(o->error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
-                    STI_TEXT("built with ST_NO_FILES: set st_open_options.files, or use st_open_memory or st_open_io"));
+    return sti_fail_plain(
+        o->error, ST_ERR_UNSUPPORTED,
+        STI_TEXT("built with ST_NO_FILES: set st_open_options.files, or use st_open_memory or st_open_io"));
 #else
     o->is_system = 1;
     o->files.open = sti_system_open;
@@ -5895,7 +5844,7 @@ static st_status sti_choose_files(sti_opening *o, const st_open_options *options
 #endif
 }
 
-static st_status sti_open_path(sti_opening *o, const char *path) {
+STI_COLD static st_status sti_open_path(sti_opening *o, const char *path) {
     st_status s;
     if (o->variant) return sti_open_directory(o, path);
     if (!(o->flags & ST_OPEN_NO_INDEX) && sti_ends_with(sti_span_of(path), ".json")) return sti_open_index(o, path);
@@ -5968,34 +5917,26 @@ static int sti_is_commit(sti_span s) {
     return s.n == 40;
 }
 
-typedef struct sti_hub_names { /* snapshots, or unfinished downloads */
-    uint32_t count;
-    char last[STI_NAME_BYTES];
-} sti_hub_names;
-
 /* The callback of st_files.list. */
 STI_COLD static int sti_hub_visit(void *arg, const char *text) {
-    sti_hub_names *names = (sti_hub_names *)arg;
-    if (!sti_is_commit(sti_span_of(text)) && !sti_ends_with(sti_span_of(text), ".incomplete")) return 0;
-    names->count++;
-    *names->last = 0;
-    sti_put(names->last, sizeof names->last, sti_span_of(text));
+    const sti_span name = sti_span_of(text);
+    if (sti_is_commit(name) || sti_ends_with(name, ".incomplete")) sti_candidates_add((sti_candidates *)arg, name, 0);
     return 0;
 }
 
-/* Appends to the error the last of up to `most` snapshots or unfinished downloads in a directory of the repository,
+/* Appends to the error the first of up to `most` snapshots or unfinished downloads in a directory of the repository,
  * whose path is texts[0] to texts[4]. */
 STI_COLD static void sti_hub_explain(sti_opening *o, const sti_span texts[5], const char *directory, uint32_t most,
                                      const char *words) {
-    sti_hub_names names;
+    sti_candidates found;
     sti_span path[6];
     const char *joined;
     ST_MEMCPY(path, texts, 5 * sizeof *path);
     path[5] = sti_span_of(directory);
-    names.count = 0;
+    ST_MEMSET(&found, 0, sizeof found);
     joined = o->error && o->files.list ? sti_join(o, path, 6) : NULL;
-    if (joined) (void)(o->files.list)(o->files.user, joined, sti_hub_visit, &names);
-    if (names.count && names.count <= most) sti_error_append(o->error, words, sti_span_of(names.last));
+    if (joined) (void)(o->files.list)(o->files.user, joined, sti_hub_visit, &found);
+    if (found.count && found.count <= most) sti_error_append(o->error, words, sti_span_of(found.name));
 }
 
 /* Finds the commit of a revision: the contents of its file in refs, or the revision itself. texts: the path of that file
@@ -6011,7 +5952,7 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const sti_span texts[7]
         return ST_OK;
     }
     if (s == ST_ERR_NOT_FOUND) {
-        (void)sti_fail(o->error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("revision not found in the cache: missing"));
+        (void)sti_fail_plain(o->error, s, STI_TEXT("revision not found in the cache: missing"));
         sti_error_append(o->error, " ", sti_span_of(path));
         sti_hub_explain(o, texts, "/snapshots", 1, "; the cache has only the revision ");
     }
@@ -6023,8 +5964,7 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const sti_span texts[7]
     sti_close_file(o, p);
     while (text.n && sti_is_blank(text.at[text.n - 1])) text.n--;
     if (sti_is_commit(text)) return ST_OK;
-    (void)sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0,
-                   STI_TEXT("expected a commit of 40 hexadecimal digits in"));
+    (void)sti_fail_plain(o->error, ST_ERR_PATH, STI_TEXT("expected a commit of 40 hexadecimal digits in"));
     sti_error_append(o->error, " ", sti_span_of(path));
     return ST_ERR_PATH;
 }
@@ -6045,7 +5985,7 @@ STI_COLD static st_status sti_open_repository(sti_opening *o, const char *repo, 
     if (!fault && sti_contains(texts[4], sti_span_of("/"))) fault = STI_TEXT("repository is not owner/name or name");
     if (!fault) fault = sti_path_fault(sti_span_of(revision), 0);
     if (!fault && inside) fault = sti_path_fault(sti_span_of(inside), 0);
-    if (fault) return sti_fail(o->error, ST_ERR_PATH, STI_NO_OFFSET, 0, 0, fault);
+    if (fault) return sti_fail_plain(o->error, ST_ERR_PATH, fault);
     if ((path = sti_hub_root(o)) == NULL) return ST_ERR_MEMORY;
     texts[0] = sti_span_of(path);
     texts[1] = sti_span_of("/models--");
@@ -6071,8 +6011,8 @@ ST_API st_status st_open_hub(st_model **model, const char *repo, const char *rev
 #if defined(ST_NO_FILES)
     (void)revision, (void)path;
     if (s == ST_OK) {
-        s = sti_fail(error, ST_ERR_UNSUPPORTED, STI_NO_OFFSET, 0, 0,
-                     STI_TEXT("built with ST_NO_FILES: the Hugging Face cache is not available"));
+        s = sti_fail_plain(error, ST_ERR_UNSUPPORTED,
+                           STI_TEXT("built with ST_NO_FILES: the Hugging Face cache is not available"));
     }
 #else
     if (s == ST_OK) s = sti_choose_files(&o, options);
@@ -6308,16 +6248,14 @@ ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, cons
     if (memory) given = *memory;
     skipped = (8 - (uintptr_t)given.data % 8) % 8;
     if (!model || !aliases || !count || (!given.data && given.bytes)) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                        STI_TEXT("model, aliases and count must not be NULL"));
+        return sti_fail_plain(error, ST_ERR_ARGUMENT, STI_TEXT("model, aliases and count must not be NULL"));
     }
     ST_MEMSET(&a, 0, sizeof a);
     a.model = model;
     s = sti_alias_add_all(&a);
     if (s != ST_OK) {
-        (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0,
-                       STI_TEXT("param_sharing in the index is not an array of arrays of names"));
-        return sti_error_prepend_path(error, sti_span_of(m->label), s);
+        (void)sti_fail_plain(error, s, STI_TEXT("param_sharing in the index is not an array of arrays of names"));
+        return sti_error_prepend_path(error, m->label, s);
     }
     need =
         sti_add_saturated(skipped, sti_add_saturated(sti_multiply_saturated(a.count, sizeof *a.aliases), a.text_bytes));
@@ -7162,7 +7100,6 @@ static uint32_t sti_stored_axis(const st_view *v, uint32_t axis) {
     return v && v->axes ? v->axes[axis] : axis;
 }
 
-/* adds the tensor's name to an error */
 STI_COLD static void sti_error_tensor(const st_tensor *t, st_error *error) {
     sti_error_set_subject(error, sti_span_from(t->name ? t->name : "", t->name ? t->name_bytes : 0), STI_SHOW_NAME);
 }
@@ -7177,10 +7114,9 @@ STI_COLD static st_status sti_refuse_tensor(const st_tensor *t, st_status status
 
 /* adds the path of the tensor's file to an error; t NULL: of the model */
 STI_COLD static st_status sti_error_path(const sti_model *m, const st_tensor *t, st_status status, st_error *error) {
-    return sti_error_prepend_path(error, sti_span_of(t ? sti_model_path(m, t->shard) : m->label), status);
+    return sti_error_prepend_path(error, t ? sti_model_path(m, t->shard) : m->label, status);
 }
 
-/* checks that the view's ranges and axes are valid for the tensor */
 STI_COLD static st_status sti_view_check(const st_tensor *t, const st_view *v, st_error *error) {
     uint32_t i, j;
     st_range r;
@@ -7236,9 +7172,7 @@ ST_API st_status st_view_shape(const st_tensor *tensor, const st_view *view, uin
     st_range r;
     st_status s;
     uint32_t i;
-    if (!tensor) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0, STI_TEXT("st_view_shape: tensor is NULL"));
-    }
+    if (!tensor) return sti_fail_plain(error, ST_ERR_ARGUMENT, STI_TEXT("st_view_shape: tensor is NULL"));
     s = sti_view_check(tensor, view, error);
     if (s != ST_OK) return s;
     if (!sti_view_elements(tensor, view, &count)) {
@@ -7709,7 +7643,6 @@ static st_status sti_source_read(const sti_source *s, uint64_t offset, void *dst
 }
 
 #if !defined(ST_NO_FILES)
-/* asks the system to read n bytes of the tensor ahead */
 STI_COLD static void sti_source_prefetch(const sti_source *s, uint64_t offset, uint64_t n) {
     sti_system_advise(s->io ? s->io : &s->model->files[s->tensor->shard].io,
                       sti_add64_saturated(s->tensor->offset, offset), n, ST_ADVISE_WILL_NEED);
@@ -7815,7 +7748,6 @@ static st_status sti_access_plan(sti_view *p, const sti_model *m, const st_tenso
     return s == ST_OK ? s : sti_error_path(m, t, s, error);
 }
 
-/* checks that dst is large enough for the view */
 static st_status sti_access_check_dst(const sti_view *p, const sti_model *m, const st_tensor *t, const void *dst,
                                       size_t dst_bytes, st_error *error) {
     if (p->dst_bytes == 0 || (dst && p->dst_bytes <= dst_bytes)) return ST_OK;
@@ -7979,7 +7911,6 @@ static st_status sti_load_merged(sti_load *l, size_t i, size_t *next) {
     return s;
 }
 
-/* reads all jobs of this part */
 static st_status sti_load_jobs(sti_load *l) {
     st_status s = ST_OK;
     size_t i, next;
@@ -8114,8 +8045,8 @@ ST_API st_status st_load(const st_model *model, const st_load_item *items, size_
     ST_MEMSET(&l, 0, sizeof l);
     if (options) l.options = *options;
     if (!model || (!items && count)) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                        model ? STI_TEXT("argument `items` is NULL") : STI_TEXT("argument `model` is NULL"));
+        return sti_fail_plain(error, ST_ERR_ARGUMENT,
+                              model ? STI_TEXT("argument `items` is NULL") : STI_TEXT("argument `model` is NULL"));
     }
     if (l.options.part && l.options.part >= l.options.part_count) {
         return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, l.options.part_count, l.options.part,
@@ -8147,10 +8078,10 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
     size_t i;
     if (extent_count) *extent_count = 0;
     if (!m || (!items && count) || (!extents && extent_capacity)) {
-        return sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 0, 0,
-                        !m                ? STI_TEXT("argument `model` is NULL")
-                        : !items && count ? STI_TEXT("argument `items` is NULL")
-                                          : STI_TEXT("argument `extents` is NULL"));
+        return sti_fail_plain(error, ST_ERR_ARGUMENT,
+                              !m                ? STI_TEXT("argument `model` is NULL")
+                              : !items && count ? STI_TEXT("argument `items` is NULL")
+                                                : STI_TEXT("argument `extents` is NULL"));
     }
     for (i = 0; i < count; i++) {
         const st_tensor *t = items[i].tensor;
@@ -8291,7 +8222,7 @@ typedef struct sti_output_entry { /* a tensor or a metadata pair in the output *
     const void *item;             /* st_tensor or st_pair: the caller's, or the writer's copy */
     uint64_t bytes;               /* tensor: size of its data */
     unsigned dtype;               /* tensor: ST_DTYPE_UNKNOWN only if item's dtype_name is not a known dtype */
-    uint32_t declared_index;      /* tensor: index in the order of declaration */
+    uint32_t declared_index;      /* tensor: index in the order of declaration, or in contents */
 } sti_output_entry;
 
 typedef struct sti_declared_tensor { /* a tensor of a streaming writer; shape, name and dtype_name follow the struct */
@@ -8403,7 +8334,7 @@ STI_COLD static st_status sti_writer_no_memory(const st_writer *w, size_t bytes,
         bytes = sti_add_saturated(bytes, sti_round8(w->temp_bytes));
         bytes = sti_add_saturated(bytes, sti_round8(sizeof *w) + STI_BUFFER_MIN_BYTES + w->memory.work_padding);
     }
-    return sti_error_prepend_path(error, sti_span_of(w->label), sti_fail_memory(&w->memory, bytes, error));
+    return sti_error_prepend_path(error, w->label, sti_fail_memory(&w->memory, bytes, error));
 }
 
 static void *sti_writer_take(st_writer *w, size_t bytes, st_error *error) {
@@ -8443,7 +8374,13 @@ STI_COLD static st_status sti_refuse(const char *label, st_status status, sti_sp
                                      uint64_t actual, const char *sentence, st_error *error) {
     (void)sti_fail(error, status, STI_NO_OFFSET, expected, actual, sentence);
     if (subject.n) sti_error_set_subject(error, subject, STI_SHOW_NAME);
-    return sti_error_prepend_path(error, sti_span_of(label), status);
+    return sti_error_prepend_path(error, label, status);
+}
+
+/* The same without numbers. */
+STI_COLD static st_status sti_refuse_plain(const char *label, st_status status, sti_span subject, const char *sentence,
+                                           st_error *error) {
+    return sti_refuse(label, status, subject, 0, 0, sentence, error);
 }
 
 /* Completes *t, a copy of a tensor to save: its lengths, elements and bytes, and the number of a known dtype. Returns
@@ -8499,20 +8436,18 @@ STI_COLD static st_status sti_tensor_check(const char *label, const st_tensor *g
 #define STI_WRITE_FAILED STI_TEXT("an earlier write failed: the writer can only be closed")
 #define STI_TOO_MANY_BYTES STI_TEXT("$a bytes passed, but only $e bytes are missing")
 
-/* Refuses a call that the writer's stage does not allow. */
 STI_COLD static st_status sti_refuse_stage(const st_writer *w, st_error *error) {
-    return sti_refuse(
-        w->label, ST_ERR_STATE, sti_span_of(""), 0, 0,
+    return sti_refuse_plain(
+        w->label, ST_ERR_STATE, sti_span_of(""),
         w->stage == STI_FAILED
             ? STI_WRITE_FAILED
             : STI_TEXT("wrong order of calls: expected st_writer_open, _add, _begin, _write, _finish, _close"),
         error);
 }
 
-/* Refuses an argument that is NULL or empty. */
 STI_COLD static st_status sti_refuse_argument(const char *label, const char *argument, st_error *error) {
-    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(argument), 0, 0, STI_TEXT("argument is NULL or empty"),
-                      error);
+    return sti_refuse_plain(label, ST_ERR_ARGUMENT, sti_span_of(argument), STI_TEXT("argument is NULL or empty"),
+                            error);
 }
 
 STI_COLD static st_status sti_refuse_no_writer(st_error *error) {
@@ -8570,10 +8505,10 @@ STI_COLD static st_status sti_pair_check(const char *label, const st_pair *given
     p->key_bytes = key.n;
     p->value_bytes = value.n;
     if (!key.at || !value.at) {
-        return sti_refuse(label, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("metadata entry has no key or no value"), error);
+        return sti_refuse_plain(label, ST_ERR_ARGUMENT, key, STI_TEXT("metadata entry has no key or no value"), error);
     }
     if (!sti_is_utf8(key) || !sti_is_utf8(value)) {
-        return sti_refuse(label, ST_ERR_UTF8, key, 0, 0, STI_TEXT("metadata is not UTF-8"), error);
+        return sti_refuse_plain(label, ST_ERR_UTF8, key, STI_TEXT("metadata is not UTF-8"), error);
     }
     return ST_OK;
 }
@@ -8605,7 +8540,6 @@ ST_API st_status st_writer_add_metadata(st_writer *w, const st_pair *pair, st_er
     return sti_succeed(error);
 }
 
-/* Allocates output_order and by_name. */
 static st_status sti_writer_take_entries(st_writer *w, st_error *error) {
     w->by_name = (sti_output_entry *)sti_writer_take(w, sti_entries_bytes(w, 0), error);
     if (!w->by_name) return ST_ERR_MEMORY;
@@ -8616,8 +8550,7 @@ static st_status sti_writer_take_entries(st_writer *w, st_error *error) {
 /* Returns the output entry of a completed tensor; item: the caller's tensor or the writer's copy. */
 static sti_output_entry sti_tensor_entry(const st_tensor *completed, const st_tensor *item, size_t index) {
     sti_output_entry n;
-    n.name.at = completed->name;
-    n.name.n = completed->name_bytes;
+    n.name = sti_span_of_text(completed->name, completed->name_bytes);
     n.item = item;
     n.bytes = completed->bytes;
     n.dtype = (unsigned)completed->dtype;
@@ -8652,7 +8585,7 @@ static st_status sti_writer_list_declared(st_writer *w, st_error *error) {
 /* Reports a failed write, after which the writer can only be closed. */
 STI_COLD static st_status sti_writer_fail(st_writer *w, int code, const char *sentence, st_error *error) {
     w->stage = STI_FAILED;
-    return sti_error_prepend_path(error, sti_span_of(w->label), sti_fail_io(error, code, STI_NO_OFFSET, sentence));
+    return sti_error_prepend_path(error, w->label, sti_fail_io(error, code, STI_NO_OFFSET, sentence));
 }
 
 #define STI_CANNOT_WRITE STI_TEXT("cannot write the file")
@@ -8734,27 +8667,38 @@ STI_COLD static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
     sti_emit(e, out, out[2] ? 6 : 2);
 }
 
-/* Emits a JSON string; like the reference, escapes only quotes, backslashes and control characters. */
-static void sti_emit_string(sti_emitter *e, sti_span s) {
-    size_t i, from = 0;
+/* Emits a JSON string of UTF-8. Escapes quotes, backslashes and control characters, like the reference; with is_ascii
+ * also all that is not printable ASCII, like Python's json.dumps. */
+static void sti_emit_string(sti_emitter *e, sti_span s, int is_ascii) {
+    const unsigned printable = is_ascii ? 0x5F : 0xE0; /* so many bytes from 0x20 on */
+    sti_json j = sti_json_of_text(s);
     sti_emit(e, "\"", 1);
-    for (i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.at[i];
-        if (c >= 0x20 && c != '"' && c != '\\') continue;
-        sti_emit(e, s.at + from, i - from);
-        from = i + 1;
-        sti_emit_escape(e, c);
+    for (;;) {
+        const unsigned char *run = j.at, *p = run;
+        unsigned char utf8[4];
+        uint32_t code;
+        while (p < j.end && (unsigned char)(*p - 0x20) < printable && *p != '"' && *p != '\\') p++;
+        sti_emit(e, run, (size_t)(p - run));
+        if (p == j.end) break;
+        j.at = p;
+        code = sti_utf8_decode(utf8, sti_json_character(&j, 0, utf8)); /* length > 0: s is UTF-8 */
+        if (code < 0x10000) {
+            sti_emit_escape(e, code);
+        } else {
+            sti_emit_escape(e, 0xD800 + ((code - 0x10000) >> 10));
+            sti_emit_escape(e, 0xDC00 + (code & 0x3FF));
+        }
     }
-    sti_emit(e, s.at + from, s.n - from);
     sti_emit(e, "\"", 1);
 }
 
 static void sti_emit_tensor(sti_emitter *e, const sti_output_entry *n, uint64_t begin) {
     const st_tensor *t = (const st_tensor *)n->item;
     uint32_t i;
-    sti_emit_string(e, n->name);
+    sti_emit_string(e, n->name, 0);
     sti_emit_text(e, ":{\"dtype\":");
-    sti_emit_string(e, sti_span_of(n->dtype == ST_DTYPE_UNKNOWN ? t->dtype_name : st_dtype_name((st_dtype)n->dtype)));
+    sti_emit_string(e, sti_span_of(n->dtype == ST_DTYPE_UNKNOWN ? t->dtype_name : st_dtype_name((st_dtype)n->dtype)),
+                    0);
     sti_emit_text(e, ",\"shape\":[");
     for (i = 0; i < t->rank; i++) {
         if (i) sti_emit(e, ",", 1);
@@ -8777,9 +8721,9 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
             const sti_output_entry *n = &w->output_order[w->tensor_count + i];
             const st_pair *p = (const st_pair *)n->item;
             if (i) sti_emit(e, ",", 1);
-            sti_emit_string(e, n->name);
+            sti_emit_string(e, n->name, 0);
             sti_emit(e, ":", 1);
-            sti_emit_string(e, sti_span_of_text(p->value, p->value_bytes));
+            sti_emit_string(e, sti_span_of_text(p->value, p->value_bytes), 0);
         }
         sti_emit(e, "}", 1);
     }
@@ -8798,7 +8742,6 @@ static void sti_emit_header(sti_emitter *e, const st_writer *w) {
 
 /* ---- planning */
 
-/* Refuses a header over the format's limit. */
 static st_status sti_header_size_check(const char *label, uint64_t bytes, st_error *error) {
     if (bytes <= STI_DEFAULT_LIMIT) return ST_OK;
     return sti_refuse(label, ST_ERR_HEADER_LIMIT, sti_span_of(""), STI_DEFAULT_LIMIT, bytes,
@@ -8813,13 +8756,13 @@ static st_status sti_writer_sort(st_writer *w, st_error *error) {
     sti_sort_by_name(pairs, w->by_name + n, w->pair_count);
     i = sti_find_duplicate(pairs, w->pair_count);
     if (i < w->pair_count) {
-        return sti_refuse(w->label, ST_ERR_DUPLICATE, pairs[i].name, 0, 0, STI_TEXT("duplicate metadata key"), error);
+        return sti_refuse_plain(w->label, ST_ERR_DUPLICATE, pairs[i].name, STI_TEXT("duplicate metadata key"), error);
     }
     sti_sort_by_name(w->by_name, w->output_order, n);
     i = sti_find_duplicate(w->by_name, n);
     if (i < n) {
-        return sti_refuse(w->label, ST_ERR_DUPLICATE, w->by_name[i].name, 0, 0, STI_TEXT("duplicate tensor name"),
-                          error);
+        return sti_refuse_plain(w->label, ST_ERR_DUPLICATE, w->by_name[i].name, STI_TEXT("duplicate tensor name"),
+                                error);
     }
     if (w->options.flags & ST_SAVE_KEEP_ORDER) {
         for (i = 0; i < n; i++) w->output_order[w->by_name[i].declared_index] = w->by_name[i];
@@ -8844,8 +8787,8 @@ static st_status sti_writer_plan(st_writer *w, st_error *error) {
     size_t i;
     st_status s = sti_header_size_check(w->label, w->header_min_bytes, error);
     if (s == ST_OK && w->data_bytes > INT64_MAX) { /* below this, data_offset + data_bytes fits 64 bits */
-        s = sti_refuse(w->label, ST_ERR_OVERFLOW, sti_span_of(""), 0, 0,
-                       STI_TEXT("total size of the tensors reaches 2^63 bytes"), error);
+        s = sti_refuse_plain(w->label, ST_ERR_OVERFLOW, sti_span_of(""),
+                             STI_TEXT("total size of the tensors reaches 2^63 bytes"), error);
     }
     if (s == ST_OK && !w->by_name) s = sti_writer_list_declared(w, error);
     if (s == ST_OK) s = sti_writer_sort(w, error);
@@ -8878,7 +8821,6 @@ static st_status sti_writer_buffer(st_writer *w, uint64_t bytes, st_error *error
     return w->buffer ? ST_OK : ST_ERR_MEMORY;
 }
 
-/* Emits the header with its length and padding. */
 static int sti_writer_emit_header(st_writer *w) {
     static const char blanks[] = "                                                                ";
     sti_emitter e = {NULL, 0, 0};
@@ -8939,17 +8881,14 @@ static int sti_writer_create(st_writer *w) {
 }
 #endif
 
-/* Allocates the buffer and opens the output. */
 STI_COLD static st_status sti_writer_start(st_writer *w, st_error *error) {
     st_status s = sti_writer_buffer(w, sti_add64_saturated(w->data_offset, w->data_bytes), error);
 #if !defined(ST_NO_FILES)
     int code = s == ST_OK && !w->sink.write ? sti_writer_create(w) : 0;
     if (code) {
         s = sti_fail_code(error, code, STI_NO_OFFSET, STI_TEXT("cannot create the file"));
-        if (s == ST_ERR_NOT_FOUND) {
-            (void)sti_fail(error, s, STI_NO_OFFSET, 0, 0, STI_TEXT("directory does not exist"));
-        }
-        (void)sti_error_prepend_path(error, sti_span_of(w->label), s);
+        if (s == ST_ERR_NOT_FOUND) (void)sti_fail_plain(error, s, STI_TEXT("directory does not exist"));
+        (void)sti_error_prepend_path(error, w->label, s);
         if (w->target.open) sti_system_discard(&w->target, w->temp);
     }
 #endif
@@ -8993,7 +8932,7 @@ STI_COLD static st_status sti_fail_tensor_io(const st_writer *w, sti_span name, 
                                              st_error *error) {
     (void)sti_fail_io(error, code, STI_NO_OFFSET, sentence);
     sti_error_set_subject(error, name, STI_SHOW_NAME);
-    return sti_error_prepend_path(error, sti_span_of(w->label), ST_ERR_IO);
+    return sti_error_prepend_path(error, w->label, ST_ERR_IO);
 }
 
 /* Returns how many bytes of tensor i in output_order were written. */
@@ -9051,7 +8990,6 @@ ST_API st_status st_writer_write(st_writer *w, const void *bytes, size_t n, st_e
     return sti_succeed(error);
 }
 
-/* Returns the declared tensor with that name; NULL if there is none. */
 static sti_declared_tensor *sti_writer_find(const st_writer *w, sti_span name) {
     size_t low = 0, high = w->tensor_count;
     while (low < high) {
@@ -9077,17 +9015,17 @@ ST_API st_status st_writer_write_to(st_writer *w, const st_tensor *tensor, const
     if (!bytes && n) return sti_refuse_argument(w->label, "bytes", error);
     name = sti_span_of_text(tensor->name, tensor->name_bytes);
     if (sti_writer_is_sequential(w)) {
-        return sti_refuse(w->label, ST_ERR_UNSUPPORTED, name, 0, 0,
-                          STI_TEXT("st_writer_write_to cannot write to a sink, to a stream or with ST_SAVE_DIRECT"),
-                          error);
+        return sti_refuse_plain(
+            w->label, ST_ERR_UNSUPPORTED, name,
+            STI_TEXT("st_writer_write_to cannot write to a sink, to a stream or with ST_SAVE_DIRECT"), error);
     }
     if (w->stage != STI_WRITING || w->streamed_bytes) return sti_refuse_stage(w, error);
     item = sti_writer_find(w, name);
     if (!item) {
-        return sti_refuse(w->label, ST_ERR_NOT_FOUND, name, 0, 0, STI_TEXT("no tensor with this name was declared"),
-                          error);
+        return sti_refuse_plain(w->label, ST_ERR_NOT_FOUND, name, STI_TEXT("no tensor with this name was declared"),
+                                error);
     }
-    if (item->failed) return sti_refuse(w->label, ST_ERR_STATE, name, 0, 0, STI_WRITE_FAILED, error);
+    if (item->failed) return sti_refuse_plain(w->label, ST_ERR_STATE, name, STI_WRITE_FAILED, error);
     if (n > item->tensor.bytes - item->written) {
         return sti_refuse(w->label, ST_ERR_ARGUMENT, name, item->tensor.bytes - item->written, n, STI_TOO_MANY_BYTES,
                           error);
@@ -9143,9 +9081,7 @@ ST_API st_status st_writer_finish(st_writer *w, st_error *error) {
                                    ? STI_TEXT("rename of the temporary file failed; ST_SAVE_IN_PLACE works without")
                                    : STI_TEXT("rename of the temporary file failed; ST_SAVE_DIRECT works without");
         int code = w->target.named ? 0 : sti_system_rename(w->temp, w->path, sync);
-        if (code) {
-            return sti_writer_fail(w, code, sti_system_rename_sentence(code, sentence), error);
-        }
+        if (code) return sti_writer_fail(w, code, sti_system_rename_sentence(code, sentence), error);
         w->target.named = 1;
         if (sync) code = sti_system_sync_directory(w->temp);
         if (code) {
@@ -9215,13 +9151,12 @@ STI_COLD static st_status sti_save_options_check(const char *label, const st_sav
                         : o->stem && !sti_is_stem(o->stem)                                       ? "stem"
                                                                                                  : NULL;
     size_t i;
-    if (wrong) {
-        return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(wrong), 0, 0, STI_TEXT("option is out of range"), error);
-    }
+    if (wrong)
+        return sti_refuse_plain(label, ST_ERR_ARGUMENT, sti_span_of(wrong), STI_TEXT("option is out of range"), error);
     for (i = 0; i < sizeof options / sizeof *options; i++) {
         if (used & ~allowed & options[i].bit) {
-            return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of(options[i].name), 0, 0,
-                              STI_TEXT("option has no meaning for this call: leave it zero"), error);
+            return sti_refuse_plain(label, ST_ERR_ARGUMENT, sti_span_of(options[i].name),
+                                    STI_TEXT("option has no meaning for this call: leave it zero"), error);
         }
     }
     return ST_OK;
@@ -9233,13 +9168,13 @@ static st_status sti_save_to(const char *path, const st_save_options *o, const c
     if (path ? !*path : !o->sink) return sti_refuse_argument(path ? "(file)" : *label, "path", error);
     if (o->sink && !o->sink->write) return sti_refuse_argument(*label, "sink->write", error);
     if (path && o->sink) {
-        return sti_refuse(*label, ST_ERR_ARGUMENT, sti_span_of("sink"), 0, 0,
-                          STI_TEXT("options.sink is set: the path must be NULL"), error);
+        return sti_refuse_plain(*label, ST_ERR_ARGUMENT, sti_span_of("sink"),
+                                STI_TEXT("options.sink is set: the path must be NULL"), error);
     }
 #if defined(ST_NO_FILES)
     if (path) {
-        return sti_refuse(*label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                          STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
+        return sti_refuse_plain(*label, ST_ERR_UNSUPPORTED, sti_span_of(""),
+                                STI_TEXT("built with ST_NO_FILES: set st_save_options.sink"), error);
     }
 #endif
     return ST_OK;
@@ -9304,9 +9239,7 @@ ST_API void st_writer_close(st_writer *w) {
     sti_memory memory;
     if (!w) return;
 #if !defined(ST_NO_FILES)
-    if (!w->sink.write && (w->stage == STI_WRITING || w->stage == STI_FAILED)) {
-        sti_system_discard(&w->target, w->temp);
-    }
+    if (!w->sink.write && (w->stage == STI_WRITING || w->stage == STI_FAILED)) sti_system_discard(&w->target, w->temp);
 #endif
     memory = w->memory; /* w lies in this memory */
     sti_arena_release(&memory, NULL, 0);
@@ -9340,10 +9273,10 @@ STI_COLD static st_status sti_source_check(const char *label, const st_model *fr
     wanted = *t;
     wanted.bytes = bytes;
     if (from && sti_source_find(from, &wanted)) return ST_OK;
-    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes), 0, 0,
-                      from ? STI_TEXT("contents.from has no tensor with this shard, offset and size")
-                           : STI_TEXT("tensor has no data: set data, contents.from or options.fill"),
-                      error);
+    return sti_refuse_plain(label, ST_ERR_ARGUMENT, sti_span_of_text(t->name, t->name_bytes),
+                            from ? STI_TEXT("contents.from has no tensor with this shard, offset and size")
+                                 : STI_TEXT("tensor has no data: set data, contents.from or options.fill"),
+                            error);
 }
 
 /* Writes the next block of a tensor's data, *n bytes, from memory, the model or options.fill. */
@@ -9371,9 +9304,7 @@ static st_status sti_save_block(st_writer *w, const sti_output_entry *item, uint
         s = st_read(w->from, &from, w->current_written, w->buffer + w->buffered, (size_t)*n, error);
     } else {
         code = (w->options.fill)(w->options.user, t, w->current_written, w->buffer + w->buffered, (size_t)*n);
-        if (code) {
-            s = sti_fail_tensor_io(w, item->name, code, STI_TEXT("options.fill failed"), error);
-        }
+        if (code) s = sti_fail_tensor_io(w, item->name, code, STI_TEXT("options.fill failed"), error);
     }
     if (s == ST_OK) w->buffered += (size_t)*n;
     return s;
@@ -9388,10 +9319,11 @@ static st_status sti_save_data(st_writer *w, uint64_t before, uint64_t total, st
         sti_writer_count(w, n);
         if (w->options.progress &&
             (w->options.progress)(w->options.user, sti_add64_saturated(before, w->streamed_bytes), total) != 0) {
-            return sti_refuse(w->label, ST_ERR_CANCELLED, sti_span_of(""), 0, 0,
-                              sti_writer_is_sequential(w) ? STI_TEXT("cancelled by progress; the output is incomplete")
-                                                          : STI_TEXT("cancelled by progress; nothing was changed"),
-                              error);
+            return sti_refuse_plain(w->label, ST_ERR_CANCELLED, sti_span_of(""),
+                                    sti_writer_is_sequential(w)
+                                        ? STI_TEXT("cancelled by progress; the output is incomplete")
+                                        : STI_TEXT("cancelled by progress; nothing was changed"),
+                                    error);
         }
     }
     return ST_OK;
@@ -9405,8 +9337,8 @@ STI_COLD static st_status sti_contents_check(const char *label, const st_content
     if (!c->metadata && c->metadata_count) return sti_refuse_argument(label, "contents->metadata", error);
     if (!c->index && c->index_count) return sti_refuse_argument(label, "contents->index", error);
     if (!c->from || !o || !o->fill) return ST_OK;
-    return sti_refuse(label, ST_ERR_ARGUMENT, sti_span_of("fill"), 0, 0,
-                      STI_TEXT("options.fill and contents.from are both set: choose one source of bytes"), error);
+    return sti_refuse_plain(label, ST_ERR_ARGUMENT, sti_span_of("fill"),
+                            STI_TEXT("options.fill and contents.from are both set: choose one source of bytes"), error);
 }
 
 /* Checks all tensors and pairs and lists them for planning. Copies nothing: the caller's structs must stay valid. */
@@ -9499,8 +9431,8 @@ STI_COLD static st_status sti_plan_shards(const char *label, const st_contents *
         if (s != ST_OK) return s;
         *total_bytes = sti_add64_saturated(*total_bytes, t.bytes);
         if (*total_bytes > INT64_MAX) {
-            return sti_refuse(label, ST_ERR_OVERFLOW, sti_span_of_text(t.name, t.name_bytes), 0, 0,
-                              STI_TEXT("total size reaches 2^63 bytes at this tensor"), error);
+            return sti_refuse_plain(label, ST_ERR_OVERFLOW, sti_span_of_text(t.name, t.name_bytes),
+                                    STI_TEXT("total size reaches 2^63 bytes at this tensor"), error);
         }
         if (i && (shard_bytes > limit || t.bytes > limit - shard_bytes)) {
             shard_bytes = 0;
@@ -9596,17 +9528,12 @@ typedef struct sti_sharded_save {
     st_status sweep_status;          /* of the last removal that failed in sti_sweep_visit */
 } sti_sharded_save;
 
-STI_COLD static st_status sti_sharded_refuse(const sti_sharded_save *s, st_status status, sti_span subject,
-                                             uint64_t expected, uint64_t actual, const char *sentence) {
-    return sti_refuse(s->directory, status, subject, expected, actual, sentence, s->error);
-}
-
 /* Reports a system error. name: the file in the directory; "": the directory itself. */
 STI_COLD static st_status sti_sharded_fail(const sti_sharded_save *s, int code, const char *name,
                                            const char *sentence) {
     st_status status = sti_fail_code(s->error, code, STI_NO_OFFSET, sentence);
     if (*name) sti_error_set_subject(s->error, sti_span_of(name), STI_SHOW_NAME);
-    return sti_error_prepend_path(s->error, sti_span_of(s->directory), status);
+    return sti_error_prepend_path(s->error, s->directory, status);
 }
 
 /* Puts the path of a file in the directory into s->path and returns it. */
@@ -9618,18 +9545,15 @@ static const char *sti_sharded_path(const sti_sharded_save *s, const char *name)
 
 /* Makes the name of the index: STEM.safetensors.index.json, or BASE.safetensors.index.VARIANT.json. */
 STI_COLD static const char *sti_index_name(const sti_sharded_save *s, char name[ST_SHARD_NAME_BYTES]) {
+    const sti_span stem = sti_span_of(s->stem);
     sti_file_parts parts;
-    sti_shard_name(s->stem, 0, 1, name);
+    int is_plain;
+    sti_shard_name(s->stem, 0, 1, name); /* starts with the stem, which ends with the variant */
     (void)sti_split_file_name(sti_span_of(name), &parts);
-    name[parts.base.n] = 0;
+    is_plain = !parts.variant.n || s->is_index_plain;
+    name[is_plain && parts.variant.n ? stem.n : parts.base.n] = 0;
     sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_INDEX_MARK));
-    if (parts.variant.n && s->is_index_plain) {
-        name[0] = 0;
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(s->stem));
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(STI_INDEX_MARK));
-    } else if (parts.variant.n) { /* the stem ends with it */
-        sti_put(name, ST_SHARD_NAME_BYTES, sti_drop_first(sti_span_of(s->stem), parts.base.n));
-    }
+    if (!is_plain) sti_put(name, ST_SHARD_NAME_BYTES, sti_drop_first(stem, parts.base.n));
     sti_put(name, ST_SHARD_NAME_BYTES, sti_span_of(".json"));
     return name;
 }
@@ -9648,8 +9572,7 @@ STI_COLD static const char *sti_sharded_name(const sti_sharded_save *s, uint32_t
 
 STI_COLD static void *sti_sharded_take(sti_sharded_save *s, size_t bytes) {
     void *taken = sti_arena_take(&s->memory, bytes);
-    if (!taken)
-        (void)sti_error_prepend_path(s->error, sti_span_of(s->directory), sti_fail_memory(&s->memory, bytes, s->error));
+    if (!taken) (void)sti_error_prepend_path(s->error, s->directory, sti_fail_memory(&s->memory, bytes, s->error));
     return taken;
 }
 
@@ -9658,8 +9581,8 @@ STI_COLD static st_status sti_sharded_take_plan(sti_sharded_save *s) {
     const st_model *from = s->contents.from;
     size_t i;
     if (!from || s->contents.tensors != from->tensors || s->contents.count != from->count) {
-        return sti_sharded_refuse(s, ST_ERR_ARGUMENT, sti_span_of("from"), 0, 0,
-                                  STI_TEXT("ST_SAVE_AS_OPENED needs st_contents_of an open model"));
+        return sti_refuse_plain(s->directory, ST_ERR_ARGUMENT, sti_span_of("from"),
+                                STI_TEXT("ST_SAVE_AS_OPENED needs st_contents_of an open model"), s->error);
     }
     for (i = 0; i < from->count; i++) s->shards[i] = from->tensors[i].shard;
     s->shard_count = (uint32_t)from->shard_count;
@@ -9723,32 +9646,10 @@ STI_COLD static st_status sti_sharded_each(sti_sharded_save *s, st_status (*visi
 
 /* ---- sharding: the index, as Python's json.dumps(indent=2, sort_keys=True) writes it; values stay as given */
 
-/* Emits a JSON string in ASCII. s is UTF-8. */
-STI_COLD static void sti_emit_ascii(sti_emitter *e, sti_span s) {
-    sti_json j = sti_json_of_text(s);
-    sti_emit(e, "\"", 1);
-    while (j.at < j.end) {
-        const unsigned char *run = j.at;
-        while (j.at < j.end && *j.at >= 0x20 && *j.at < 0x7F && *j.at != '"' && *j.at != '\\') j.at++;
-        sti_emit(e, run, (size_t)(j.at - run));
-        if (j.at < j.end) {
-            unsigned char utf8[4];
-            uint32_t code = sti_utf8_decode(utf8, sti_json_character(&j, 0, utf8)); /* length > 0: s is UTF-8 */
-            if (code < 0x10000) {
-                sti_emit_escape(e, code);
-            } else {
-                sti_emit_escape(e, 0xD800 + ((code - 0x10000) >> 10));
-                sti_emit_escape(e, 0xDC00 + (code & 0x3FF));
-            }
-        }
-    }
-    sti_emit(e, "\"", 1);
-}
-
 /* Emits the key of a member, and the separator before it. */
 STI_COLD static void sti_emit_index_key(sti_emitter *e, sti_span key, int is_first) {
     sti_emit_text(e, is_first ? "\n    " : ",\n    ");
-    sti_emit_ascii(e, key);
+    sti_emit_string(e, key, 1);
     sti_emit(e, ": ", 2);
 }
 
@@ -9762,7 +9663,7 @@ STI_COLD static st_status sti_sharded_sort(sti_sharded_save *s, sti_output_entry
     sti_sort_by_name(items, spare, n);
     sti_arena_release(&s->memory, before.chunks, 0);
     i = sti_find_duplicate(items, n);
-    return i < n ? sti_sharded_refuse(s, ST_ERR_DUPLICATE, items[i].name, 0, 0, sentence) : ST_OK;
+    return i < n ? sti_refuse_plain(s->directory, ST_ERR_DUPLICATE, items[i].name, sentence, s->error) : ST_OK;
 }
 
 /* Checks the caller's entries for the metadata of the index, and sorts them. */
@@ -9777,18 +9678,19 @@ static st_status sti_sharded_sort_pairs(sti_sharded_save *s) {
         sti_span key = sti_span_of_text(p->key, p->key_bytes), value = sti_span_of_text(p->value, p->value_bytes);
         sti_json j;
         if (!key.at || !value.at) {
-            return sti_sharded_refuse(s, ST_ERR_ARGUMENT, key, 0, 0, STI_TEXT("index entry has no key or no value"));
+            return sti_refuse_plain(s->directory, ST_ERR_ARGUMENT, key, STI_TEXT("index entry has no key or no value"),
+                                    s->error);
         }
         if (!sti_is_utf8(key)) {
-            return sti_sharded_refuse(s, ST_ERR_UTF8, key, 0, 0, STI_TEXT("index key is not UTF-8"));
+            return sti_refuse_plain(s->directory, ST_ERR_UTF8, key, STI_TEXT("index key is not UTF-8"), s->error);
         }
         if (value.n > STI_DEFAULT_LIMIT) { /* so that offsets in it fit 32 bits */
-            return sti_sharded_refuse(s, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
-                                      STI_TEXT("index value of $a bytes exceeds the limit of $e"));
+            return sti_refuse(s->directory, ST_ERR_HEADER_LIMIT, key, STI_DEFAULT_LIMIT, value.n,
+                              STI_TEXT("index value of $a bytes exceeds the limit of $e"), s->error);
         }
         j = sti_json_of_text(value);
         if (!sti_is_utf8(value) || sti_json_skip(&j, 2) != ST_OK || sti_json_peek(&j) >= 0) { /* 2: depth in the file */
-            return sti_sharded_refuse(s, ST_ERR_JSON, key, 0, 0, STI_TEXT("index value is not JSON text"));
+            return sti_refuse_plain(s->directory, ST_ERR_JSON, key, STI_TEXT("index value is not JSON text"), s->error);
         }
         s->index_pairs[i] = sti_pair_entry(p, p);
     }
@@ -9800,12 +9702,7 @@ static st_status sti_sharded_sort_tensors(sti_sharded_save *s) {
     size_t i;
     s->sorted = (sti_output_entry *)sti_sharded_take(s, sti_multiply_saturated(n, sizeof *s->sorted));
     if (!s->sorted) return ST_ERR_MEMORY;
-    for (i = 0; i < n; i++) {
-        const st_tensor *t = &s->contents.tensors[i];
-        ST_MEMSET(&s->sorted[i], 0, sizeof *s->sorted);
-        s->sorted[i].name = sti_span_of_text(t->name, t->name_bytes);
-        s->sorted[i].item = t;
-    }
+    for (i = 0; i < n; i++) s->sorted[i] = sti_tensor_entry(&s->contents.tensors[i], &s->contents.tensors[i], i);
     return sti_sharded_sort(s, s->sorted, n, STI_TEXT("duplicate tensor name"));
 }
 
@@ -9835,11 +9732,11 @@ STI_COLD static void sti_emit_index(sti_emitter *e, const sti_sharded_save *s) {
     }
     sti_emit_text(e, "\n  },\n  \"weight_map\": {");
     for (i = 0; i < s->contents.count; i++) {
-        const uint32_t next = s->shards[(const st_tensor *)s->sorted[i].item - s->contents.tensors];
+        const uint32_t next = s->shards[s->sorted[i].declared_index];
         if (i == 0 || next != shard) (void)sti_sharded_name(s, next, name); /* neighbours often share a shard */
         shard = next;
         sti_emit_index_key(e, s->sorted[i].name, i == 0);
-        sti_emit_ascii(e, sti_span_of(name));
+        sti_emit_string(e, sti_span_of(name), 1);
     }
     sti_emit_text(e, "\n  }\n}\n");
 }
@@ -9854,8 +9751,8 @@ STI_COLD static st_status sti_sharded_prepare_index(sti_sharded_save *s) {
     sti_emit_index(&count, s);
     s->index_bytes = count.bytes;
     if (count.bytes <= STI_DEFAULT_LIMIT) return ST_OK;
-    return sti_sharded_refuse(s, ST_ERR_HEADER_LIMIT, sti_span_of(sti_sharded_name(s, s->shard_count, name)),
-                              STI_DEFAULT_LIMIT, count.bytes, STI_TEXT("index of $a bytes exceeds the limit of $e"));
+    return sti_refuse(s->directory, ST_ERR_HEADER_LIMIT, sti_span_of(sti_sharded_name(s, s->shard_count, name)),
+                      STI_DEFAULT_LIMIT, count.bytes, STI_TEXT("index of $a bytes exceeds the limit of $e"), s->error);
 }
 
 /* ---- sharding: older files in the directory */
@@ -9900,14 +9797,14 @@ STI_COLD static int sti_survey_file(sti_sharded_save *s, sti_span name) {
         s->is_index_plain = 0;
         return had_index || !sti_span_equal(name, sti_span_of(sti_index_name(s, own)));
     }
-    sti_shard_name(s->stem, 0, 1, own);
-    if (sti_equals_ignoring_case(name, own)) {
+    name.n -= sizeof STI_FILE_SUFFIX - 1;
+    if (sti_equals_ignoring_case(name, s->stem)) {
         s->has_single = 1;
         if ((s->options.flags & ST_SAVE_AS_OPENED) && s->shard_count > 1) return 1; /* it is not older */
-        return !is_model && !sti_span_equal(name, sti_span_of(own));
+        return !is_model && !sti_span_equal(name, sti_span_of(s->stem));
     }
     if (total > 1) return 1;
-    return !is_model && (s->shard_count == 1 || sti_span_equal(name, sti_span_of("model" STI_FILE_SUFFIX)));
+    return !is_model && (s->shard_count == 1 || sti_span_equal(name, sti_span_of("model")));
 }
 
 STI_COLD static int sti_survey_visit(void *arg, const char *text) {
@@ -9922,12 +9819,14 @@ STI_COLD static int sti_survey_visit(void *arg, const char *text) {
 STI_COLD static st_status sti_sharded_survey(sti_sharded_save *s) {
     const int code = sti_system_list(NULL, s->directory, sti_survey_visit, s);
     if (!code && s->other[0]) {
-        return sti_sharded_refuse(s, ST_ERR_SHARD, sti_span_of(s->other), 0, 0,
-                                  STI_TEXT("the directory holds another model: use its stem, or another directory"));
+        return sti_refuse_plain(s->directory, ST_ERR_SHARD, sti_span_of(s->other),
+                                STI_TEXT("the directory holds another model: use its stem, or another directory"),
+                                s->error);
     }
     if (!code) return ST_OK;
     if (code == ST_IO_NOT_FOUND) {
-        return sti_sharded_refuse(s, ST_ERR_NOT_FOUND, sti_span_of(""), 0, 0, STI_TEXT("no such directory"));
+        return sti_refuse_plain(s->directory, ST_ERR_NOT_FOUND, sti_span_of(""), STI_TEXT("no such directory"),
+                                s->error);
     }
     return sti_sharded_fail(s, code, "", STI_TEXT("cannot list the directory"));
 }
@@ -10046,7 +9945,7 @@ STI_COLD static st_status sti_sharded_verify_shard(sti_sharded_save *s, uint32_t
     status = sti_open_saved(&m, sti_sharded_path(s, sti_sharded_name(s, shard, name)), s->options.allocator, s->error);
     if (status == ST_ERR_NOT_FOUND || (status >= ST_ERR_FORMAT && status <= ST_ERR_OFFSETS)) {
         sentence = status == ST_ERR_NOT_FOUND ? STI_TEXT("shard does not exist") : STI_TEXT("shard is damaged");
-        return sti_sharded_refuse(s, ST_ERR_SHARD, sti_span_of(name), 0, 0, sentence);
+        return sti_refuse_plain(s->directory, ST_ERR_SHARD, sti_span_of(name), sentence, s->error);
     }
     if (status != ST_OK) return status;
     if (m->count != end - begin) status = ST_ERR_SHARD;
@@ -10056,7 +9955,7 @@ STI_COLD static st_status sti_sharded_verify_shard(sti_sharded_save *s, uint32_t
         if (!sti_is_as_planned(st_find_n(m, t.name, t.name_bytes), &t)) status = ST_ERR_SHARD;
     }
     st_close(m);
-    return status == ST_OK ? ST_OK : sti_sharded_refuse(s, status, sti_span_of(name), 0, 0, sentence);
+    return status == ST_OK ? ST_OK : sti_refuse_plain(s->directory, status, sti_span_of(name), sentence, s->error);
 }
 
 /* Removes what is left under temporary names, frees all memory and returns the status of the call. */
@@ -10165,8 +10064,8 @@ static st_status sti_sharded_commit(sti_sharded_save *s) {
 #else
 
 STI_COLD static st_status sti_no_files(const char *label, st_error *error) {
-    return sti_refuse(label, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                      STI_TEXT("this build has no file system (ST_NO_FILES)"), error);
+    return sti_refuse_plain(label, ST_ERR_UNSUPPORTED, sti_span_of(""),
+                            STI_TEXT("this build has no file system (ST_NO_FILES)"), error);
 }
 #endif
 
@@ -10225,7 +10124,7 @@ static st_status sti_edit_slack(const sti_model *m, size_t *slack, st_error *err
         size_t n = offset - 8 < sizeof bytes ? (size_t)(offset - 8) : sizeof bytes, left = n;
         int code = sti_model_read(m, 0, offset - n, bytes, n);
         if (code) {
-            return sti_error_prepend_path(error, sti_span_of(m->label),
+            return sti_error_prepend_path(error, m->label,
                                           sti_fail_code(error, code, offset - n, STI_TEXT("cannot read the header")));
         }
         while (left && sti_is_blank(bytes[left - 1])) left--;
@@ -10256,7 +10155,7 @@ STI_COLD static st_status sti_overwrite(const char *path, const st_io *validated
     if (!code) code = sti_system_close_target(&t);
     if (t.open) (void)sti_system_close_target(&t);
     if (!code) return sti_succeed(error);
-    return sti_error_prepend_path(error, sti_span_of(path), sti_fail_code(error, code, STI_NO_OFFSET, sentence));
+    return sti_error_prepend_path(error, path, sti_fail_code(error, code, STI_NO_OFFSET, sentence));
 }
 
 /* Overwrites the header; the new one must end where the data starts. */
@@ -10288,8 +10187,9 @@ static st_status sti_edit(st_model **model, const char *path, const st_pair *met
     size_t slack;
     st_status s;
     if (m->base.index_count || !sti_span_equal(sti_span_of(m->base.shards->path), sti_span_of(path))) {
-        return sti_refuse(path, ST_ERR_UNSUPPORTED, sti_span_of(""), 0, 0,
-                          STI_TEXT("cannot edit metadata: the path is an index or a directory, not a file"), error);
+        return sti_refuse_plain(path, ST_ERR_UNSUPPORTED, sti_span_of(""),
+                                STI_TEXT("cannot edit metadata: the path is an index or a directory, not a file"),
+                                error);
     }
     s = sti_edit_slack(m, &slack, error);
     if (s != ST_OK) return s;
@@ -10329,21 +10229,19 @@ ST_API STI_COLD st_status st_edit_metadata(const char *path, const st_pair *meta
     (void)metadata, (void)metadata_count, (void)options;
     return sti_no_files(path, error);
 #else
-    {
-        unsigned allowed = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_ALLOW_PROGRESS;
-        st_save_options o;
-        st_model *model;
-        st_status s;
-        ST_MEMSET(&o, 0, sizeof o);
-        if (options) o = *options;
-        if (!(o.flags & ST_SAVE_IN_PLACE)) allowed |= STI_ALLOW_LAYOUT;
-        s = sti_save_options_check(path, &o, allowed, error);
-        if (s != ST_OK) return s;
-        s = sti_open_saved(&model, path, o.allocator, error);
-        if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &o, error);
-        st_close(model);
-        return s == ST_OK ? sti_succeed(error) : s;
-    }
+    unsigned allowed = ST_SAVE_NO_SYNC | ST_SAVE_IN_PLACE | STI_ALLOW_PROGRESS;
+    st_save_options o;
+    st_model *model;
+    st_status s;
+    ST_MEMSET(&o, 0, sizeof o);
+    if (options) o = *options;
+    if (!(o.flags & ST_SAVE_IN_PLACE)) allowed |= STI_ALLOW_LAYOUT;
+    s = sti_save_options_check(path, &o, allowed, error);
+    if (s != ST_OK) return s;
+    s = sti_open_saved(&model, path, o.allocator, error);
+    if (s == ST_OK) s = sti_edit(&model, path, metadata, metadata_count, &o, error);
+    st_close(model);
+    return s == ST_OK ? sti_succeed(error) : s;
 #endif
 }
 
@@ -10355,31 +10253,27 @@ ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint6
     (void)offset, (void)options;
     return sti_no_files(path, error);
 #else
-    {
-        st_save_options o;
-        const st_tensor *t;
-        st_model *model = NULL;
-        st_status s;
-        ST_MEMSET(&o, 0, sizeof o);
-        if (options) o = *options;
-        s = sti_save_options_check(path, &o, ST_SAVE_NO_SYNC, error);
-        if (s == ST_OK) s = sti_open_saved(&model, path, o.allocator, error);
-        if (s != ST_OK) return s;
-        t = st_find(model, name);
-        if (!t) {
-            s = sti_refuse(path, ST_ERR_NOT_FOUND, sti_span_of(name), 0, 0, STI_TEXT("no tensor with this name"),
-                           error);
-        } else if (offset > t->bytes || n > t->bytes - offset) {
-            s = sti_refuse(path, ST_ERR_ARGUMENT, sti_span_of(name), t->bytes, sti_add64_saturated(offset, n),
-                           STI_TEXT("bytes end at $a, past the end of the tensor of $e bytes"), error);
-        } else { /* the model stays open, so that no other file can get the identity that is compared */
-            s = sti_overwrite(model->shards[t->shard].path,
-                              &((const sti_model *)(const void *)model)->files[t->shard].io,
-                              sti_add64_saturated(t->offset, offset), bytes, n, !(o.flags & ST_SAVE_NO_SYNC), error);
-        }
-        st_close(model);
-        return s;
+    st_save_options o;
+    const st_tensor *t;
+    st_model *model = NULL;
+    st_status s;
+    ST_MEMSET(&o, 0, sizeof o);
+    if (options) o = *options;
+    s = sti_save_options_check(path, &o, ST_SAVE_NO_SYNC, error);
+    if (s == ST_OK) s = sti_open_saved(&model, path, o.allocator, error);
+    if (s != ST_OK) return s;
+    t = st_find(model, name);
+    if (!t) {
+        s = sti_refuse_plain(path, ST_ERR_NOT_FOUND, sti_span_of(name), STI_TEXT("no tensor with this name"), error);
+    } else if (offset > t->bytes || n > t->bytes - offset) {
+        s = sti_refuse(path, ST_ERR_ARGUMENT, sti_span_of(name), t->bytes, sti_add64_saturated(offset, n),
+                       STI_TEXT("bytes end at $a, past the end of the tensor of $e bytes"), error);
+    } else { /* the model stays open, so that no other file can get the identity that is compared */
+        s = sti_overwrite(model->shards[t->shard].path, &((const sti_model *)(const void *)model)->files[t->shard].io,
+                          sti_add64_saturated(t->offset, offset), bytes, n, !(o.flags & ST_SAVE_NO_SYNC), error);
     }
+    st_close(model);
+    return s;
 #endif
 }
 
