@@ -9791,11 +9791,14 @@ STI_COLD static int sti_survey_file(sti_sharded_save *s, sti_span name) {
         return own_shard < 2 && !is_model;
     }
     if (file.is_index) {
-        const int had_index = s->has_index;
+        const int had_index = s->has_index, was_plain = s->is_index_plain;
         s->has_index = s->is_index_plain = 1;
         if (sti_span_equal(name, sti_span_of(sti_index_name(s, own)))) return had_index;
         s->is_index_plain = 0;
-        return had_index || !sti_span_equal(name, sti_span_of(sti_index_name(s, own)));
+        if (sti_span_equal(name, sti_span_of(sti_index_name(s, own)))) return had_index;
+        s->has_index = had_index;
+        s->is_index_plain = was_plain;
+        return 1;
     }
     name.n -= sizeof STI_FILE_SUFFIX - 1;
     if (sti_equals_ignoring_case(name, s->stem)) {
