@@ -4825,7 +4825,6 @@ static sti_span sti_file_name(const char *path) {
 
 #define STI_FILE_SUFFIX ".safetensors"
 #define STI_INDEX_MARK ".safetensors.index"
-#define STI_INDEX_SUFFIX ".safetensors.index.json"
 
 static int sti_ends_with(sti_span s, const char *end) {
     const sti_span e = sti_span_of(end);
