@@ -4831,7 +4831,6 @@ static sti_span sti_file_name(const char *path) {
 
 #define STI_FILE_SUFFIX ".safetensors"
 #define STI_INDEX_MARK ".safetensors.index"
-#define STI_INDEX_SUFFIX ".safetensors.index.json"
 
 static int sti_ends_with(sti_span s, const char *end) {
     const sti_span e = sti_span_of(end);
@@ -8670,14 +8669,15 @@ STI_COLD static void sti_emit_escape(sti_emitter *e, uint32_t unit) {
 /* Emits a JSON string of UTF-8. Escapes quotes, backslashes and control characters, like the reference; with is_ascii
  * also all that is not printable ASCII, like Python's json.dumps. */
 static void sti_emit_string(sti_emitter *e, sti_span s, int is_ascii) {
-    const unsigned printable = is_ascii ? 0x5F : 0xE0; /* so many bytes from 0x20 on */
     sti_json j = sti_json_of_text(s);
+    const unsigned char *end = j.at; /* of bytes that header strings need not escape */
     sti_emit(e, "\"", 1);
     for (;;) {
-        const unsigned char *run = j.at, *p = run;
+        const unsigned char *run = j.at, *p;
         unsigned char utf8[4];
         uint32_t code;
-        while (p < j.end && (unsigned char)(*p - 0x20) < printable && *p != '"' && *p != '\\') p++;
+        if (run >= end) end = sti_plain_end(&j, run);
+        for (p = is_ascii ? run : end; p < end && *p < 0x7F; p++) {}
         sti_emit(e, run, (size_t)(p - run));
         if (p == j.end) break;
         j.at = p;
