@@ -43,9 +43,9 @@ static void put_model(size_t shards, size_t each) {
 }
 
 static int count_free(void) { /* descriptors that this process can still open */
-    int opened[256], n = 0, i;
-    while (n < 256 && (opened[n] = open(".", O_RDONLY)) >= 0) n++;
-    for (i = 0; i < n; i++) (void)close(opened[i]);
+    int held[256], n = 0, i;
+    while (n < 256 && (held[n] = open(".", O_RDONLY)) >= 0) n++;
+    for (i = 0; i < n; i++) (void)close(held[i]);
     return n;
 }
 

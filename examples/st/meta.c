@@ -230,16 +230,16 @@ static int print_metadata(const char *path, int json) {
 
 /* JSON on standard output is the metadata alone. */
 static int print_damaged(const char *path, int json) {
-    lenient_file file;
+    lenient_file damaged;
     st_error error;
     int code = EXIT_FINE;
-    if (lenient_file_open(&file, path, &error) != ST_OK) {
-        code = report_damaged(path, &file, &error);
+    if (lenient_file_open(&damaged, path, &error) != ST_OK) {
+        code = report_damaged(path, &damaged, &error);
     } else {
-        put_faults(json ? stderr : stdout, &file.contents, "fault: ", 0);
-        put_metadata(&file.contents.model, json);
+        put_faults(json ? stderr : stdout, &damaged.contents, "fault: ", 0);
+        put_metadata(&damaged.contents.model, json);
     }
-    lenient_file_close(&file);
+    lenient_file_close(&damaged);
     return code;
 }
 
