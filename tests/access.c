@@ -154,6 +154,48 @@ static void prefetch(void) {
     free(file);
     free(bytes);
 }
+
+/* What is no longer needed leaves the page cache, but not the page that it shares with its neighbour. Its end is where the
+ * largest units of the cache start, as a unit is dropped as a whole. */
+static void dismiss(void) {
+    enum { BYTES = 8 << 20, UNIT = 2 << 20, HEADER = 256, SIDE = UNIT + 100 - 8 - HEADER };
+    char text[HEADER + 1];
+    unsigned char *bytes = (unsigned char *)calloc(1, SIDE + BYTES), *file;
+    unsigned row;
+    size_t n;
+    if (bytes == NULL) exit(2);
+    n = (size_t)snprintf(text, sizeof text,
+                         "{\"a\":" E("U8", "[%d]", "[0,%d]") ",\"b\":" E("U8", "[%d]", "[%d,%d]") "}", SIDE, SIDE,
+                         BYTES, SIDE, SIDE + BYTES);
+    memset(text + n, ' ', HEADER - n);
+    file = make_file(text, HEADER, bytes, SIDE + BYTES, &n);
+    for (row = 0; row < 2; row++) { /* mapped, and not */
+        st_open_options options;
+        void *map = MAP_FAILED;
+        st_error error;
+        st_model *m;
+        int fd;
+        memset(&options, 0, sizeof options);
+        options.flags = row == 0 ? 0 : ST_OPEN_NO_MAP;
+        scratch_write(SOURCE_FILE, file, n);
+        fd = open(scratch_path(SOURCE_FILE), O_RDONLY);
+        CHECK(fd >= 0 && fsync(fd) == 0);
+        if (fd >= 0) map = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
+        if (CHECK(map != MAP_FAILED) && CHECK_STATUS(st_open(&m, scratch_path(SOURCE_FILE), &options, &error), ST_OK)) {
+            const unsigned char *at = (const unsigned char *)map;
+            const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+            CHECK_STATUS(st_read(m, &m->tensors[1], 0, bytes, BYTES, &error), ST_OK);
+            CHECK_STATUS(st_advise(m, &m->tensors[1], ST_ADVISE_DONE, &error), ST_OK);
+            if (is_resident(at + m->tensors[1].offset, BYTES)) SKIP("this file system keeps files in the page cache");
+            CHECK(is_resident(at + m->tensors[1].offset - 1, page));
+            st_close(m);
+        }
+        if (map != MAP_FAILED) munmap(map, n);
+        close(fd);
+    }
+    free(file);
+    free(bytes);
+}
 #endif
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -253,6 +295,7 @@ int main(void) {
     large_advice();
 #ifdef __linux__
     prefetch();
+    dismiss();
 #endif
     alignment();
     free(file);

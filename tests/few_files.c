@@ -43,9 +43,9 @@ static void put_model(size_t shards, size_t each) {
 }
 
 static int count_free(void) { /* descriptors that this process can still open */
-    int opened[256], n = 0, i;
-    while (n < 256 && (opened[n] = open(".", O_RDONLY)) >= 0) n++;
-    for (i = 0; i < n; i++) (void)close(opened[i]);
+    int held[256], n = 0, i;
+    while (n < 256 && (held[n] = open(".", O_RDONLY)) >= 0) n++;
+    for (i = 0; i < n; i++) (void)close(held[i]);
     return n;
 }
 
@@ -137,6 +137,7 @@ int main(void) {
 }
 #else
 int main(void) {
+    SKIP("no limit of open files that a program can set");
     return test_done("few_files");
 }
 #endif

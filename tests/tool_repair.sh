@@ -236,6 +236,7 @@ for entry in 3 '[]' '{}' '{"dtype":"U8","shape":[2]}' '{"shape":[2],"data_offset
     '{"dtype":"U8","shape":[-2],"data_offsets":[2,4]}' '{"dtype":"U8","shape":[2.5],"data_offsets":[2,4]}' \
     '{"dtype":"U8","shape":["2"],"data_offsets":[2,4]}' '{"dtype":"U8","shape":[2],"data_offsets":[4,2]}' \
     '{"dtype":"U8","shape":[2],"data_offsets":[2]}' '{"dtype":"U8","shape":[2],"data_offsets":[2,3,4]}' \
+    '{"dtype":"U8","shape":[2],"data_offsets":[2,4,6]}' \
     '{"dtype":"U8","shape":[2],"data_offsets":[2,18446744073709551616]}' \
     '{"dtype":"U8","shape":[2],"data_offsets":[2,4],"shape":[1]}' '{"dtype":"U8\u0000","shape":[2],"data_offsets":[2,4]}'; do
     model entry "{$a,\"b\":$entry}" aabb

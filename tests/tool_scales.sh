@@ -72,6 +72,9 @@ weights w F8_E4M3 2,2 4 w_scale F32 2,1 8 "$abcd$half$four"
 scaled "a scale per row: [r,1]" " 00 3f 80 3f 80 41 80 c0 "
 weights w F8_E4M3 2,2 4 w_scale F32 2 8 "$abcd$half$four"
 scaled "a scale per row: [r], not per column" " 00 3f 80 3f 80 41 80 c0 "
+weights w F8_E4M3 4100,1 4100 w_scale F32 4100 16400 "$(repeat 4100 '\70')$(repeat 4096 "$half")$(repeat 4 "$four")"
+applies 1 1 in out.st --dtype bf16
+holds "more scales than are read at once" w " 00 3f 80 40 80 40 " --offset 8190 --bytes 6
 weights w F8_E4M3 2,2 4 w_scale F32 1,2 8 "$abcd$half$four"
 scaled "a scale per column" " 00 3f 00 41 00 40 80 c0 "
 weights w F8_E4M3 2,1,2 4 w_scale F32 2,1,1 8 "$abcd$half$four"

@@ -632,7 +632,8 @@ if [ $system = posix ] && [ -p fifo ]; then
         $limit "$tool" pack race.$1/old t=U8:5000000:- <fifo >race.$1/out 2>&1 &
         writer=$!
         until set -- $1 race.$1/.st-* && [ -e "$2" ]; do :; done
-        kill -TERM $writer
+        pid=${2##*/.st-} # the tool's own: `timeout` may not know it yet, and would leave the tool running
+        kill -TERM ${pid%%-*}
         wait $writer
         case $? in 143) cmp canonical race.$1/old || echo changed ;; *) echo hangs ;; esac
         rm -rf race.$1

@@ -392,6 +392,19 @@ static void meanings(void) {
     free(renewed);
 }
 
+/* with ST_SAVE_NO_SYNC st_overwrite waits for no device */
+static void overwrite_without_flush(void) {
+    st_save_options options;
+    st_error error;
+    test_row = "overwrite, no sync";
+    memset(&options, 0, sizeof options);
+    options.flags = ST_SAVE_NO_SYNC;
+    scratch_write(TARGET, old, old_bytes);
+    faults_begin(NAMES, 0, 0, 0);
+    CHECK_STATUS(st_overwrite(scratch_path(TARGET), "b", 0, "x", 1, &options, &error), ST_OK);
+    CHECK(faults.calls[WRITE] == 1 && faults.calls[FLUSH] == 0);
+}
+
 int main(void) {
     int which;
     scratch_begin("calls");
@@ -413,6 +426,7 @@ int main(void) {
     free(renewed);
     meanings();
     failed_write_to();
+    overwrite_without_flush();
     free(old);
     test_row = "";
     CHECK(refusals > 1000);
