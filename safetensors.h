@@ -189,7 +189,7 @@
  *   14 KB of Cortex-M4 code, 9 KB with ST_NO_ERROR_TEXT. No recursion, no writable data.
  *   Compilers may call memcpy, memmove, memset and memcmp (clang for wasm32 does not with -mbulk-memory), and of their
  *   runtime library (gcc 12 for Cortex, clang 19 for the others):
- *     Cortex-M0   scan, open, find, st_read: __aeabi_lmul, __aeabi_uidivmod, __gnu_thumb1_case_uqi
+ *     Cortex-M0   scan, open, find, st_read: __aeabi_lmul, __aeabi_uidivmod
  *                 the other readers: also __aeabi_uidiv, __aeabi_uldivmod
  *                 conversion and writer: also __aeabi_llsl, __aeabi_llsr, __clzdi2
  *     Cortex-M4   scan, open, find, st_read: nothing
