@@ -899,9 +899,11 @@ static void index_of_set(const char *first, const char *second, const char *inde
     CHECK_STATUS(st_save_index(scratch_directory, &c, &o, &error), ST_ERR_SHARD);
     CHECK_STR(error.subject, "other.safetensors.index.json");
     CHECK(remove(scratch_path("other.safetensors.index.json")) == 0);
-    CHECK_STATUS(st_save(scratch_path(second), MODEL(t, 1, NULL, 0), NULL, &error), ST_OK); /* changed since */
+#if !defined(_WIN32) /* which does not replace open files */
+    CHECK_STATUS(st_save(scratch_path(second), MODEL(t, 1, NULL, 0), NULL, &error), ST_OK);
     CHECK_STATUS(st_save_index(scratch_directory, &c, &o, &error), ST_ERR_SHARD);
     CHECK_STR(error.subject, second);
+#endif
     st_close(m);
     folder_clear();
 }
