@@ -9996,7 +9996,13 @@ STI_COLD static st_status sti_sharded_rename(sti_sharded_save *s, const char *se
     int code;
     sti_temp_name(s->temp_path, s->path_bytes, sti_sharded_path(s, name), s->serials[s->renamed]);
     code = sti_system_rename(s->temp_path, s->path, !(s->options.flags & ST_SAVE_NO_SYNC));
-    if (code) return sti_sharded_fail(s, code, name, sti_system_rename_sentence(code, sentence));
+    if (code) {
+        const st_status status = sti_sharded_fail(s, code, name, sentence);
+        const char *reason = sti_system_rename_sentence(code, "");
+        if (*reason) sti_error_append(s->error, "; ", sti_span_of(""));
+        sti_error_append(s->error, reason, sti_span_of(""));
+        return status;
+    }
     s->renamed++;
     return ST_OK;
 }
