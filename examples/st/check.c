@@ -24,7 +24,7 @@ typedef struct check {
     int hash;                 /* --hash or --lfs */
     const char *lfs;
     expected_hash pointer, *expected; /* --lfs; of each file */
-    hashes hashes;
+    model_hashes hashes;
     int hash_failed;
 } check;
 

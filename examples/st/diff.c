@@ -59,7 +59,7 @@ static st_status compare_range(const diff *d, const st_tensor *t, change *c, uin
     enum { COUNT = 1 << 14 };
     static double numbers[2][COUNT];
     while (first < end) {
-        const size_t n = end - first < COUNT ? (size_t)(end - first) : COUNT;
+        const size_t n = end - first < COUNT ? (size_t)(end - first) : (size_t)COUNT;
         *path = d->a_path;
         if (read_numbers(d->a, t, first, n, ST_DTYPE_F64, numbers[0], error) != ST_OK) return error->status;
         *path = d->b_path;
@@ -97,7 +97,7 @@ static st_status compare_bytes(const diff *d, const st_tensor *t, change *c, uin
     const int numbers = has_numbers(t);
     uint64_t offset = 0;
     while (offset < t->bytes) {
-        const size_t n = t->bytes - offset < BLOCK ? (size_t)(t->bytes - offset) : BLOCK;
+        const size_t n = t->bytes - offset < BLOCK ? (size_t)(t->bytes - offset) : (size_t)BLOCK;
         *path = d->a_path;
         if (st_read(d->a, t, offset, blocks[0], n, error) != ST_OK) return error->status;
         *path = d->b_path;

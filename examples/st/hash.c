@@ -18,7 +18,7 @@ typedef struct hashing {
     const st_model *model;
     const st_shard *files;
     size_t file_count;
-    hashes *to;
+    model_hashes *to;
     progress bar;
     uint64_t done, total; /* bytes of all files; then of the tensors of a virtual model */
     unsigned char *buffer;
@@ -155,7 +155,7 @@ static st_status hash_virtual_tensors(hashing *h, st_error *error) {
         uint64_t offset = 0;
         begin_tensor(&h->of_tensor, t);
         while (offset < t->bytes) {
-            const size_t n = t->bytes - offset < BLOCK_BYTES ? (size_t)(t->bytes - offset) : BLOCK_BYTES;
+            const size_t n = t->bytes - offset < BLOCK_BYTES ? (size_t)(t->bytes - offset) : (size_t)BLOCK_BYTES;
             if (st_read(h->model, t, offset, h->buffer, n, error) != ST_OK) {
                 explain_read_error(h->model, error);
                 return error->status;
@@ -180,7 +180,7 @@ static st_status hash_all(hashing *h, int reads_tensors, st_error *error) {
     return reads_tensors ? hash_virtual_tensors(h, error) : ST_OK;
 }
 
-st_status hash_model(hashes *to, const st_model *model, unsigned wanted, st_error *error) {
+st_status hash_model(model_hashes *to, const st_model *model, unsigned wanted, st_error *error) {
     const int reads_tensors = (wanted & HASH_TENSORS) && virtual_of(model);
     hashing h;
     memset(&h, 0, sizeof h);
@@ -209,7 +209,7 @@ st_status hash_model(hashes *to, const st_model *model, unsigned wanted, st_erro
     return error->status;
 }
 
-void hashes_free(hashes *h) {
+void hashes_free(model_hashes *h) {
     free(h->files);
     free(h->data);
     free(h->tensors);
@@ -230,7 +230,7 @@ static void put_line(const char *kind, const unsigned char *digest, const char *
     end_line();
 }
 
-static void put_hashes(const st_model *model, const hashes *h) {
+static void put_hashes(const st_model *model, const model_hashes *h) {
     size_t i, file_count;
     const st_shard *files = files_of(model, &file_count);
     for (i = 0; i < file_count; i++) {
@@ -250,7 +250,7 @@ static void put_digest_json(const char *before, const unsigned char *digest) {
     putc('"', stdout);
 }
 
-static void put_hashes_json(const char *given, const st_model *model, const hashes *h) {
+static void put_hashes_json(const char *given, const st_model *model, const model_hashes *h) {
     const char *before = "{\"path\":";
     size_t i, file_count;
     const st_shard *files = files_of(model, &file_count);
@@ -282,7 +282,7 @@ static int hash_given(const char *given, unsigned wanted, int json) {
     const st_open_options open_options = copy_open_options();
     st_model *model;
     st_error error;
-    hashes h;
+    model_hashes h;
     if (open_model(&model, given, &open_options, &error) != ST_OK) return report(given, &error);
     if (hash_model(&h, model, wanted, &error) != ST_OK) {
         report(given, &error);

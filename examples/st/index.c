@@ -2,7 +2,7 @@
 #include "st.h"
 #include <string.h>
 
-static int write_index(saving *s, const char *path) {
+static int write_index(save_job *s, const char *path) {
     st_open_options open_options = copy_open_options();
     st_model *model;
     st_contents contents;
@@ -30,7 +30,7 @@ static int write_index(saving *s, const char *path) {
 }
 
 int command_index(int argc, char **argv) {
-    saving s;
+    save_job s;
     const option options[] = {{"--no-sync", &s.no_sync, NULL}, {"--json", &s.json, NULL}};
     int words;
     memset(&s, 0, sizeof s);

@@ -19,7 +19,7 @@ typedef struct edited { /* a file of the model */
 } edited;
 
 typedef struct edit {
-    saving saving;
+    save_job saving;
     const char **sets, **set_files, **unsets, *get;
     int set_count, set_file_count, unset_count, clear, in_place, is_lenient;
     st_pair *values; /* of --set, then of --set-file */
@@ -120,7 +120,7 @@ static int copy_files(edit *e, const st_model *model) {
         st_model *alone = NULL;
         st_error error;
         if (!shard->file_bytes) continue; /* --partial: there is no file */
-        if (virtual_of(model)) { /* which does not show all metadata of its files */
+        if (virtual_of(model)) {          /* which does not show all metadata of its files */
             if (st_open(&alone, shard->path, &open_options, &error) != ST_OK) return report(shard->path, &error);
             shard = &alone->shards[0];
         }

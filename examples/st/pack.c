@@ -11,7 +11,7 @@ typedef struct source { /* a tensor and the file with its bytes */
 } source;
 
 typedef struct pack {
-    saving saving;
+    save_job saving;
     const char **pairs;
     int pair_count;
     source *sources;

@@ -813,7 +813,7 @@ static int read_block(pieces *p, const whole *w, uint64_t offset, unsigned char 
 static int read_window(pieces *p, size_t tensor, uint64_t offset, unsigned char *dst, size_t *n, st_error *error) {
     if (tensor != p->window_tensor || offset - p->window_offset >= p->window_bytes) { /* also if offset is smaller */
         const uint64_t left = p->tensors[tensor].bytes - offset;
-        const size_t bytes = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
+        const size_t bytes = left < WINDOW_BYTES ? (size_t)left : (size_t)WINDOW_BYTES;
         int code;
         p->window_bytes = 0;
         code = read_block(p, &p->wholes[tensor], offset, p->window, bytes, error);
@@ -835,7 +835,7 @@ static int read_pieces(void *user, size_t tensor, uint64_t offset, void *dst, si
     int code = 0;
     system_lock(); /* threads share the buffers and the open files */
     while (code == 0 && n) {
-        size_t part = n < BLOCK_BYTES ? n : BLOCK_BYTES;
+        size_t part = n < BLOCK_BYTES ? n : (size_t)BLOCK_BYTES;
         code = p->window && w->count > MAX_OPEN ? read_window(p, tensor, offset, to, &part, error)
                                                 : read_block(p, w, offset, to, part, error);
         offset += part, to += part, n -= part;

@@ -44,10 +44,10 @@ static int write_block(const put *p, uint64_t done, size_t n) {
 /* FILE is regular: its size is known before anything is written. */
 static int put_file(put *p) {
     uint64_t done = 0;
-    p->block = (unsigned char *)malloc(p->bytes < BLOCK ? (size_t)p->bytes + 1 : BLOCK);
+    p->block = (unsigned char *)malloc(p->bytes < BLOCK ? (size_t)p->bytes + 1 : (size_t)BLOCK);
     if (!p->block) return out_of_memory("put");
     do {
-        const size_t n = p->bytes - done < BLOCK ? (size_t)(p->bytes - done) : BLOCK;
+        const size_t n = p->bytes - done < BLOCK ? (size_t)(p->bytes - done) : (size_t)BLOCK;
         int code;
         if (system_read(p->in, p->block, n) < n) {
             if (ferror(p->in)) return cannot_read(p, "read");

@@ -30,7 +30,7 @@ static size_t count_stars(const char *text, size_t bytes) {
 }
 
 /* Appends a rule. Returns EXIT_USAGE if the text is none. */
-static int add_rule(choice *c, const char *text, size_t bytes, const char *file, size_t line) {
+static int add_rule(tensor_choice *c, const char *text, size_t bytes, const char *file, size_t line) {
     const char *equals = (const char *)memchr(text, '=', bytes);
     const size_t from_bytes = equals ? (size_t)(equals - text) : 0, to_bytes = equals ? bytes - from_bytes - 1 : 0;
     rename_rule *r, *larger;
@@ -125,7 +125,7 @@ static int is_blank(char c) {
 }
 
 /* Reads a rule a line. Blank lines and lines that begin with # are skipped, blanks around a rule too. */
-static int read_rules(choice *c, const char *path, const char *text, size_t bytes) {
+static int read_rules(tensor_choice *c, const char *path, const char *text, size_t bytes) {
     const char *end = text + bytes;
     size_t line;
     int code = EXIT_FINE;
@@ -144,7 +144,7 @@ static int read_rules(choice *c, const char *path, const char *text, size_t byte
     return code;
 }
 
-int read_renames(choice *c) {
+int read_renames(tensor_choice *c) {
     int i, code = EXIT_FINE;
     for (i = 0; code == EXIT_FINE && i < c->rename_file_count; i++) {
         size_t bytes;
@@ -165,7 +165,7 @@ int read_renames(choice *c) {
     return code;
 }
 
-void free_renames(choice *c) {
+void free_renames(tensor_choice *c) {
     size_t i;
     for (i = 0; i < c->rule_count; i++) {
         free(c->rules[i].from);
@@ -176,7 +176,7 @@ void free_renames(choice *c) {
 
 /* ---- the tensors -------------------------------------------------------------------------------------------- */
 
-static int rename_tensor(choice *c, size_t index) {
+static int rename_tensor(tensor_choice *c, size_t index) {
     st_tensor *t = &c->tensors[index];
     size_t i;
     for (i = 0; i < c->rule_count; i++) {
@@ -193,7 +193,7 @@ static int rename_tensor(choice *c, size_t index) {
 }
 
 /* Reports the first rule that changed no name. */
-static int check_rules_used(const choice *c, const st_model *model, const char *path) {
+static int check_rules_used(const tensor_choice *c, const st_model *model, const char *path) {
     const char *text = "no copied tensor matches";
     size_t i = 0;
     while (i < c->rule_count && c->rules[i].is_used) i++;
@@ -228,7 +228,7 @@ static int report_clash(const char *path, const renamed *a, const renamed *b) {
     return EXIT_FAILED;
 }
 
-static int check_clashes(const choice *c, const char *path) {
+static int check_clashes(const tensor_choice *c, const char *path) {
     renamed *sorted = (renamed *)calloc(c->count + 1, sizeof *sorted);
     size_t i;
     int code = EXIT_FINE;
@@ -245,7 +245,7 @@ static int check_clashes(const choice *c, const char *path) {
     return code;
 }
 
-int rename_tensors(choice *c, const st_model *model, const char *path) {
+int rename_tensors(tensor_choice *c, const st_model *model, const char *path) {
     size_t i;
     int code;
     for (i = 0; i < c->count; i++) {
@@ -255,7 +255,7 @@ int rename_tensors(choice *c, const st_model *model, const char *path) {
     return code == EXIT_FINE && c->rule_count ? check_clashes(c, path) : code;
 }
 
-void put_mapping(const choice *c, int json) {
+void put_mapping(const tensor_choice *c, int json) {
     size_t i;
     for (i = 0; i < c->count; i++) {
         const st_tensor *from = c->sources[i], *to = &c->tensors[i];

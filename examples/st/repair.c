@@ -6,7 +6,7 @@
 enum { MAX_GROWTH = 100 }; /* tensors that share bytes may make OUT that many times as large as IN */
 
 typedef struct repair {
-    saving saving;
+    save_job saving;
     const char *in, *out; /* out may be NULL in a dry run */
     int dry_run;
     lenient_file file;

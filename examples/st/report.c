@@ -107,8 +107,9 @@ int report(const char *path, const st_error *error) {
 }
 
 void begin_error_json(FILE *to, const char *path, const st_error *error) {
-    static const st_error success; /* on success the library sets the status only */
+    st_error success; /* on success the library sets the status only */
     const st_error *e = error->status == ST_OK ? &success : error;
+    memset(&success, 0, sizeof success);
     fputs("{\"path\":", to);
     put_json(to, path, strlen(path));
     fprintf(to, ",\"status\":\"%s\",\"position\":", st_status_name(e->status));

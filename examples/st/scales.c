@@ -71,7 +71,7 @@ static const st_tensor *find_weight(const st_model *model, const st_tensor *t, c
     return weight && is_quantized(weight->dtype) ? weight : NULL;
 }
 
-static void link_tensors(scales *s, size_t index, size_t weight, part_kind part) {
+static void link_tensors(scale_set *s, size_t index, size_t weight, part_kind part) {
     struct quantized *w = &s->tensors[weight];
     s->tensors[index].weight = weight + 1;
     if (part == PART_SCALE && !w->scale) {
@@ -84,7 +84,7 @@ static void link_tensors(scales *s, size_t index, size_t weight, part_kind part)
 }
 
 /* A scale that has a scale itself stands in the way of its weight, and is no weight. */
-static void settle_chains(scales *s) {
+static void settle_chains(scale_set *s) {
     size_t i;
     for (i = 0; i < s->model->count; i++) {
         const st_tensor *weight = weight_of(s, &s->model->tensors[i]);
@@ -95,7 +95,7 @@ static void settle_chains(scales *s) {
     }
 }
 
-int scales_find(scales *s, const st_model *model) {
+int scales_find(scale_set *s, const st_model *model) {
     size_t i, k, longest = 0;
     char *buffer;
     for (i = 0; i < model->count; i++) {
@@ -117,19 +117,19 @@ int scales_find(scales *s, const st_model *model) {
     return s->tensors && buffer;
 }
 
-void scales_end(scales *s) {
+void scales_end(scale_set *s) {
     free(s->tensors);
 }
 
-static const st_tensor *tensor_at(const scales *s, size_t index_plus_1) {
+static const st_tensor *tensor_at(const scale_set *s, size_t index_plus_1) {
     return index_plus_1 ? &s->model->tensors[index_plus_1 - 1] : NULL;
 }
 
-const st_tensor *scale_of(const scales *s, const st_tensor *weight) {
+const st_tensor *scale_of(const scale_set *s, const st_tensor *weight) {
     return s->tensors ? tensor_at(s, s->tensors[weight - s->model->tensors].scale) : NULL;
 }
 
-const st_tensor *weight_of(const scales *s, const st_tensor *t) {
+const st_tensor *weight_of(const scale_set *s, const st_tensor *t) {
     const st_tensor *weight = s->tensors ? tensor_at(s, s->tensors[t - s->model->tensors].weight) : NULL;
     return weight && scale_of(s, weight) ? weight : NULL;
 }
@@ -223,7 +223,7 @@ static st_status refuse(const st_tensor *weight, const st_tensor *other, const c
     return set_error(error, ST_ERR_UNSUPPORTED, message);
 }
 
-st_status scales_check(const scales *s, const st_tensor *weight, st_error *error) {
+st_status scales_check(const scale_set *s, const st_tensor *weight, st_error *error) {
     const struct quantized *q = &s->tensors[weight - s->model->tensors];
     const st_tensor *scale = scale_of(s, weight), *obstacle = tensor_at(s, q->obstacle);
     const int is_f8 = weight->dtype != ST_DTYPE_I8 && st_dtype_bits(weight->dtype) == 8;
@@ -300,14 +300,14 @@ static void multiply(product *p, size_t first, size_t n, double scale) {
 }
 
 /* Reads scales into the window, from that index on. The rows of a block use the same ones. */
-static st_status read_window(scales *s, const st_tensor *scale, st_dtype as, uint64_t index, st_error *error) {
+static st_status read_window(scale_set *s, const st_tensor *scale, st_dtype as, uint64_t index, st_error *error) {
     const uint64_t rest = scale->elements - index;
     st_tensor stored = *scale;
     if (stored.dtype == ST_DTYPE_U8) stored.dtype = ST_DTYPE_F8_E8M0;
     s->window_of = NULL;
     s->window_as = as;
     s->first = index;
-    s->count = rest < SCALES_WINDOW ? (size_t)rest : SCALES_WINDOW;
+    s->count = rest < SCALES_WINDOW ? (size_t)rest : (size_t)SCALES_WINDOW;
     if (read_numbers(s->model, &stored, index, s->count, as,
                      as == ST_DTYPE_F64 ? (void *)s->window.f64 : (void *)s->window.f32, error) != ST_OK)
         return error->status;
@@ -315,11 +315,11 @@ static st_status read_window(scales *s, const st_tensor *scale, st_dtype as, uin
     return ST_OK;
 }
 
-static int is_in_window(const scales *s, const st_tensor *scale, st_dtype as, uint64_t index) {
+static int is_in_window(const scale_set *s, const st_tensor *scale, st_dtype as, uint64_t index) {
     return s->window_of == scale && s->window_as == as && index >= s->first && index - s->first < s->count;
 }
 
-st_status scales_apply(scales *s, const st_tensor *weight, uint64_t first, size_t count, st_dtype as, void *numbers,
+st_status scales_apply(scale_set *s, const st_tensor *weight, uint64_t first, size_t count, st_dtype as, void *numbers,
                        st_dtype to, losses *lost, st_error *error) {
     const st_tensor *scale = scale_of(s, weight);
     size_t done = 0;

@@ -343,18 +343,18 @@ void progress_end(progress *bar);                            /* erases the text;
 
 /* ---- SHA-256 of models (hash.c) and what it is compared with (verify.c) ------------------------------------- */
 
-typedef struct hashes {          /* digests, each of SHA256_BYTES */
+typedef struct model_hashes {    /* digests, each of SHA256_BYTES */
     unsigned char *files, *data; /* of each file, and of its data part */
     unsigned char *tensors;      /* of each tensor, or NULL */
-} hashes;
+} model_hashes;
 
 /* what is hashed beside the files */
 #define HASH_DATA 1u
 #define HASH_TENSORS 2u
 
 /* Reads each file once and fills in h, also after a failure: call hashes_free. */
-st_status hash_model(hashes *h, const st_model *model, unsigned wanted, st_error *error);
-void hashes_free(hashes *h);
+st_status hash_model(model_hashes *h, const st_model *model, unsigned wanted, st_error *error);
+void hashes_free(model_hashes *h);
 void put_digest(const unsigned char digest[SHA256_BYTES]); /* 64 digits to standard output */
 
 typedef struct expected_hash {
@@ -379,7 +379,7 @@ typedef struct globs { /* the values of --only, --except or --match */
 
 typedef struct rename_rule rename_rule;
 
-typedef struct choice {
+typedef struct tensor_choice {
     const char *command;
     globs only, except;
     const char **renames, **rename_files; /* as given */
@@ -391,15 +391,15 @@ typedef struct choice {
     size_t count;
     char **names;              /* of renamed tensors, to be freed */
     const st_tensor **sources; /* each tensor as it is in the model */
-} choice;
+} tensor_choice;
 
 /* Allocates room for the options in argc arguments. Returns 0 if there is no memory. */
-int choice_begin(choice *c, const char *command, int argc);
+int choice_begin(tensor_choice *c, const char *command, int argc);
 /* Fills in the tensors. Returns an exit code after a message. */
-int choose(choice *c, const st_model *model, const char *path);
-void choice_end(choice *c);                         /* also after choice_begin failed */
-int is_chosen(const choice *c, const st_tensor *t); /* by the tensor's name in the model */
-int allocate_globs(globs *g, int argc);             /* returns 0 if there is no memory */
+int choose(tensor_choice *c, const st_model *model, const char *path);
+void choice_end(tensor_choice *c);                         /* also after choice_begin failed */
+int is_chosen(const tensor_choice *c, const st_tensor *t); /* by the tensor's name in the model */
+int allocate_globs(globs *g, int argc);                    /* returns 0 if there is no memory */
 void free_globs(globs *g);
 /* Returns 1 if any glob matches, and marks every glob that does. */
 int matches_any(const globs *g, const st_tensor *t);
@@ -409,10 +409,10 @@ int check_globs_used(const globs *g, const st_model *model, const char *path);
 int report_unmatched(const st_model *model, const char *path, const char *text, const char *glob);
 
 /* The next four are in rename.c. The first two return an exit code after a message. */
-int read_renames(choice *c);
-int rename_tensors(choice *c, const st_model *model, const char *path);
-void put_mapping(const choice *c, int json); /* prints "old name -> new name" for the chosen tensors */
-void free_renames(choice *c);
+int read_renames(tensor_choice *c);
+int rename_tensors(tensor_choice *c, const st_model *model, const char *path);
+void put_mapping(const tensor_choice *c, int json); /* prints "old name -> new name" for the chosen tensors */
+void free_renames(tensor_choice *c);
 
 /* ---- lists of tensors (ls.c) as trees (tree.c) -------------------------------------------------------------- */
 
@@ -448,7 +448,7 @@ void count_losses(losses *lost, st_dtype to, st_dtype from, const unsigned char 
 
 enum { SCALES_WINDOW = 4096 };
 
-typedef struct scales {
+typedef struct scale_set {
     const st_model *model;
     struct quantized *tensors;  /* NULL: no scales are applied */
     const st_tensor *window_of; /* scales read last: of this tensor, from index `first` on */
@@ -459,19 +459,19 @@ typedef struct scales {
         float f32[SCALES_WINDOW];
         double f64[SCALES_WINDOW];
     } window;
-} scales;
+} scale_set;
 
-int scales_find(scales *s, const st_model *model); /* by name; returns 0 if there is no memory */
-void scales_end(scales *s);                        /* also of a struct of zeros */
+int scales_find(scale_set *s, const st_model *model); /* by name; returns 0 if there is no memory */
+void scales_end(scale_set *s);                        /* also of a struct of zeros */
 /* Each of the next two takes and returns a tensor of the model, or NULL: the scale of a quantized tensor; the tensor
  * that has a scale and that `t`, its scale or something else of the quantization, belongs to. */
-const st_tensor *scale_of(const scales *s, const st_tensor *weight);
-const st_tensor *weight_of(const scales *s, const st_tensor *t);
+const st_tensor *scale_of(const scale_set *s, const st_tensor *weight);
+const st_tensor *weight_of(const scale_set *s, const st_tensor *t);
 int is_scaled_marker(const st_tensor *t); /* whether it only says that the model has scaled FP8 weights */
-st_status scales_check(const scales *s, const st_tensor *weight, st_error *error); /* of a tensor that has a scale */
+st_status scales_check(const scale_set *s, const st_tensor *weight, st_error *error); /* of a tensor that has a scale */
 /* Multiplies the numbers [first, first + count) of the weight, read as F32 or F64, by their scales in that dtype, and
  * counts what will be lost in the conversion to `to`. */
-st_status scales_apply(scales *s, const st_tensor *weight, uint64_t first, size_t count, st_dtype as, void *numbers,
+st_status scales_apply(scale_set *s, const st_tensor *weight, uint64_t first, size_t count, st_dtype as, void *numbers,
                        st_dtype to, losses *lost, st_error *error);
 
 /* ---- differences in metadata (pairs.c) ---------------------------------------------------------------------- */
@@ -483,7 +483,7 @@ int compare_pairs(const st_pair *a, size_t a_count, const st_pair *b, size_t b_c
 
 /* ---- what all commands that write share (save.c) ------------------------------------------------------------ */
 
-typedef struct saving {
+typedef struct save_job {
     const char *command, *align, *slack; /* align, slack: as given */
     int keep_order, no_sync, direct, json;
     int has_ended;
@@ -491,15 +491,15 @@ typedef struct saving {
     st_sink sink; /* writes to stream */
     st_save_options options;
     progress bar;
-} saving;
+} save_job;
 
 int is_standard_output(const char *path); /* "-"; a file of this name can be given as ./- */
 /* Fills in the options for writing to path and starts to watch for Ctrl-C. Returns an exit code after a message. */
-int saving_begin(saving *s, const char *path);
+int saving_begin(save_job *s, const char *path);
 /* For commands that write one file: sets *path to NULL and options.sink if it is a stream. Call saving_end later. */
-st_status saving_open(saving *s, const char **path, st_error *error);
+st_status saving_open(save_job *s, const char **path, st_error *error);
 /* Erases the progress and reports the error, if there is one. Returns an exit code. Only the first call counts. */
-int saving_end(saving *s, const char *path, const st_error *error);
+int saving_end(save_job *s, const char *path, const st_error *error);
 
 typedef struct named_count {
     const char *name;
@@ -519,14 +519,14 @@ typedef struct metadata_edit {
 } metadata_edit;
 
 /* Edits all files or none. After an error *failed is the path of the file that failed. */
-st_status edit_files(const metadata_edit *edits, size_t count, saving *s, int in_place, const char **failed,
+st_status edit_files(const metadata_edit *edits, size_t count, save_job *s, int in_place, const char **failed,
                      st_error *error);
 
 /* ---- from one model to another: copy, merge, shard, convert (transfer.c) ------------------------------------ */
 
 typedef struct transfer {
-    saving saving;
-    choice choice;
+    save_job saving;
+    tensor_choice choice;
     const char *in, *out;           /* in: names all INs in messages */
     const char *name;               /* NULL, or what the names of OUT's files start with */
     const char **paths, **prefixes; /* of each IN */
@@ -535,7 +535,7 @@ typedef struct transfer {
     const st_model *model; /* all INs, open */
     const st_model *also;  /* NULL, or another model that is read while OUT is written */
     void *user;            /* the command's own data */
-    int keeps_all;         /* see choice */
+    int keeps_all;         /* see tensor_choice */
     int writes_index;      /* OUT is a directory; its index gets the metadata of IN's index */
     /* NULL, or checks the command's own options before IN is opened. Returns an exit code after a message. */
     int (*prepare)(struct transfer *t);

@@ -117,7 +117,7 @@ size_t text_width(const char *text, size_t bytes) {
             width += 4; /* \xff */
             n = 1;
         } else if (controls_terminal(c)) {
-            width += short_escape(c) ? 2 : 6; /* \n, \u202e */
+            width += short_escape(c) ? 2u : 6u; /* \n, \u202e */
         } else {
             width++;
         }
@@ -298,7 +298,7 @@ static size_t edit_distance(const char *a, size_t a_bytes, const char *b, size_t
         }
         if (smallest_in_row > limit) return TOO_FAR;
     }
-    return row[b_bytes] <= limit ? row[b_bytes] : TOO_FAR;
+    return row[b_bytes] <= limit ? row[b_bytes] : (size_t)TOO_FAR;
 }
 
 /* Returns 1 if the longer name ends with the shorter one, as model.conv.weight ends with conv.weight. */
