@@ -31,7 +31,8 @@ static int write_index(save_job *s, const char *path) {
 
 int command_index(int argc, char **argv) {
     save_job s;
-    const option options[] = {{"--no-sync", &s.no_sync, NULL}, {"--json", &s.json, NULL}};
+    const option options[] = {
+        {"--no-sync", &s.no_sync, NULL}, {"--json", &s.json, NULL}, opening_options[VARIANT_OPTION]};
     int words;
     memset(&s, 0, sizeof s);
     s.command = "index";

@@ -35,8 +35,13 @@ int command_index(int argc, char **argv);
 typedef struct tool_command {
     const char *name, *arguments, *summary, *help;
     int (*run)(int argc, char **argv);
-    int opens_models; /* accepts opening_options */
+    int opens_models;  /* accepts opening_options, whose help follows `help` */
+    const char *notes; /* the end of the help, or NULL */
 } tool_command;
+
+/* Returns a part of a command's help, perhaps "". The help is its parts, one after the other. */
+enum { HELP_PARTS = 3 };
+const char *help_part(const tool_command *c, int part);
 
 /* Writes the manual page in the man macros (help.c). about: what concerns all commands. */
 void put_manual(const tool_command *commands, size_t count, const char *about);
@@ -174,7 +179,7 @@ double square_root(double number);
 st_status open_model(st_model **model, const char *given, const st_open_options *options, st_error *error);
 st_open_options copy_open_options(void); /* options that accept everything that can be copied */
 int is_hub(const char *given);           /* a file of such a name can be given as ./hub:name */
-enum { OPENING_OPTIONS = 4 };
+enum { VARIANT_OPTION = 0, OPENING_OPTIONS = 4 };
 extern const option opening_options[OPENING_OPTIONS]; /* parse_options accepts them if the command opens models */
 
 /* ---- opening damaged files (damaged.c) ----------------------------------------------------------------------- */
