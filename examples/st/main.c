@@ -38,8 +38,9 @@ static const char opening_help[] = "  --variant V      in a directory, open only
     "                   little text as possible; the * in B, as many as in A, are\n"   \
     "                   replaced by these texts in order: --rename 'a.*.b.*=*.*'.\n"   \
     "                   All renames are applied, one after the other\n"                \
-    "  --rename-file F  read renames from file F, one a line, and apply them before\n" \
-    "                   those of --rename. Lines that begin with # are comments\n"     \
+    "  --rename-file F  read renames from file F (- is standard input), one a line,\n" \
+    "                   and apply them before those of --rename. Lines that begin\n"   \
+    "                   with # are comments\n"                                         \
     "  --dry-run        print OLD NAME -> NEW NAME for each tensor (with --json,\n"    \
     "                   objects with from and to) and write nothing\n"
 

@@ -1,6 +1,5 @@
 /* rename.c: new names for tensors, by rules FROM=TO. Every rule is applied to the names that the rules before it made. */
 #include "st.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,11 +109,17 @@ static char *new_name(const rename_rule *r, size_t *bytes) {
 
 /* ---- the rules ---------------------------------------------------------------------------------------------- */
 
-static int report_line(const char *path, size_t line, const char *text, const char *found, size_t found_bytes) {
-    put_string(stderr, path);
+/* Starts a message about a line of a file: "FILE:LINE: ". */
+static void put_line(const char *path, size_t line) {
+    put_input_name(stderr, path);
     putc(':', stderr);
     put_number(stderr, line);
-    fprintf(stderr, ": %s", text);
+    fputs(": ", stderr);
+}
+
+static int report_line(const char *path, size_t line, const char *text, const char *found, size_t found_bytes) {
+    put_line(path, line);
+    fputs(text, stderr);
     put_shortened(stderr, found, found_bytes, 200);
     putc('\n', stderr);
     return EXIT_FAILED;
@@ -199,10 +204,7 @@ static int check_rules_used(const tensor_choice *c, const st_model *model, const
     while (i < c->rule_count && c->rules[i].is_used) i++;
     if (i == c->rule_count) return EXIT_FINE;
     if (c->rules[i].line == 0) return report_unmatched(model, path, text, c->rules[i].from);
-    put_string(stderr, c->rules[i].file);
-    putc(':', stderr);
-    put_number(stderr, c->rules[i].line);
-    fputs(": ", stderr);
+    put_line(c->rules[i].file, c->rules[i].line);
     return report_unmatched(model, path, text, c->rules[i].from);
 }
 

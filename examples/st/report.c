@@ -203,7 +203,7 @@ int report_text(const char *path, const char *text) {
 }
 
 int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed) {
-    put_string(stderr, strcmp(file, "-") == 0 ? "standard input" : file);
+    put_input_name(stderr, file);
     fprintf(stderr, ": %s ", verb);
     put_number(stderr, bytes);
     fputs(bytes == 1 ? " byte, but " : " bytes, but ", stderr);

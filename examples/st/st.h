@@ -257,7 +257,7 @@ int report_damaged(const char *path, const lenient_file *f, const st_error *erro
 /* The next five write a line to standard error and return EXIT_FAILED. */
 int report(const char *path, const st_error *error);
 int report_text(const char *path, const char *text);
-/* "FILE: has 7 bytes, but NAME needs 6 (U8 [2,3])"; file "-" is standard input */
+/* "FILE: has 7 bytes, but NAME needs 6 (U8 [2,3])"; FILE can be standard input */
 int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed);
 int report_missing_tensor(const st_model *model, const char *path, const char *name);
 int out_of_memory(const char *command);
@@ -265,10 +265,15 @@ int out_of_memory(const char *command);
  * after a message. */
 int parse_dtype(const char *command, const char *name, st_dtype *dtype);
 
-/* ---- whole files (input.c) ---------------------------------------------------------------------------------- */
+/* ---- files that are not models (input.c) -------------------------------------------------------------------- */
 
-/* Reads a file, or standard input for "-", into *text, which the caller frees, also after a failure. A NUL follows the
- * bytes. Returns an exit code after a message. */
+int is_standard_input(const char *path); /* "-"; a file of this name can be given as ./- */
+FILE *open_input(const char *path);      /* a file or standard input; NULL with errno set */
+void put_input_name(FILE *to, const char *path);
+/* Writes "PATH: cannot VERB: reason" for an errno. Returns EXIT_FAILED. */
+int report_input(const char *path, const char *verb, int code);
+/* Reads a file or standard input into *text, which the caller frees, also after a failure. A NUL follows the bytes.
+ * Returns an exit code after a message. */
 int read_whole(const char *command, const char *path, size_t max_bytes, char **text, size_t *bytes);
 
 /* ---- the operating system (sys.c) --------------------------------------------------------------------------- */

@@ -109,17 +109,17 @@ int expect_lfs_pointer(expected_hash *e, const char *path) {
     char text[POINTER_BYTES + 1];
     const char *wrong;
     size_t n;
+    int code;
     FILE *file = system_open(path);
     e->unknown = NULL;
-    if (!file) return report_text(path, strerror(errno));
+    if (!file) return report_input(path, "open", errno);
     errno = 0;
     n = system_read(file, text, POINTER_BYTES);
-    wrong = ferror(file) ? strerror(errno) : NULL;
+    code = !ferror(file) ? 0 : errno ? errno : EIO;
     fclose(file);
+    if (code) return report_input(path, "read", code);
     text[n] = 0;
-    if (!wrong && (strlen(text) != n || n == POINTER_BYTES)) {
-        wrong = "not a Git LFS pointer: expected a text of less than 1024 bytes";
-    }
-    if (!wrong) wrong = parse_pointer(text, e);
+    wrong = strlen(text) == n && n < POINTER_BYTES ? parse_pointer(text, e)
+                                                   : "not a Git LFS pointer: expected a text of less than 1024 bytes";
     return wrong ? report_text(path, wrong) : EXIT_FINE;
 }
