@@ -4,7 +4,6 @@
  * more of the description on lines that start with more blanks. Other lines that start with two blanks are an example
  * or a table. All others are paragraphs. */
 #include "st.h"
-#include <ctype.h>
 #include <string.h>
 
 #define RELEASE_DATE "2026-11-27" /* of this version */

@@ -65,6 +65,7 @@ static const char opening_help[] = "  --variant V      in a directory, open only
     "tensors would get one name.\n"
 
 static const tool_command commands[] = {
+    /* read */
     {"ls", "[OPTIONS] MODEL", "list the tensors of a model",
      "Lists the tensors of a model in file order: name, dtype, shape, bytes, and the\n"
      "offset of the first byte in the file. Metadata is printed first, totals by\n"
@@ -84,6 +85,48 @@ static const tool_command commands[] = {
      "                 cut tensors too, and each fault on a line of its own (in JSON:\n"
      "                 faults). st repair mends what can be mended\n",
      command_ls, 1, NULL},
+    {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write the raw bytes of a tensor",
+     "Writes the bytes of a tensor to standard output as they are stored:\n"
+     "little-endian, in C order (last dimension fastest).\n"
+     "\n"
+     "  --offset N   skip the first N bytes (default 0)\n"
+     "  --bytes N    write N bytes (default: up to the end of the tensor)\n",
+     command_cat, 1, NULL},
+    {"show", "[--stats] MODEL TENSOR [RANGES]", "print the values of a tensor",
+     "Prints the values of a tensor as NumPy prints an array. If there are more than\n"
+     "1000, only the edges of long dimensions are printed.\n"
+     "\n"
+     "RANGES selects a part, as NumPy's slices do: for each dimension, from the\n"
+     "first on, an index or START:STOP or START:STOP:STEP, separated by commas.\n"
+     "START, STOP and STEP can be left out. Negative numbers count from the end.\n"
+     "\n"
+     "  st show model.safetensors embed.weight 0:10,::2\n"
+     "  st show model.safetensors embed.weight -1\n"
+     "\n"
+     "  --stats   print statistics instead: the number of elements, of NaN and of\n"
+     "            infinities; minimum, maximum, mean and standard deviation of the\n"
+     "            finite numbers; and a histogram\n",
+     command_show, 1, NULL},
+    {"diff", "[--metadata] [--json] A B", "compare two models",
+     "Compares the tensors of two models by name, in whatever files they are, and\n"
+     "prints a line for each difference:\n"
+     "\n"
+     "  - a tensor that only A has\n"
+     "  + a tensor that only B has\n"
+     "  ~ a tensor whose dtype, shape or bytes differ, with the first byte that\n"
+     "    differs; and, if the shapes are the same, the largest difference of two\n"
+     "    numbers and its place. A NaN on one side counts as the largest difference\n"
+     "\n"
+     "The exit code is 0 if nothing differs, 1 if something does, and 2 if a model\n"
+     "cannot be read or the command line is wrong.\n"
+     "\n"
+     "  --metadata   also compare the metadata of each model's first file. The order\n"
+     "               of tensors, the alignment and an index's metadata never count\n"
+     "  --json       print one JSON object: removed, added, changed (with now, bytes\n"
+     "               and first), same (a number), metadata (the number of keys that\n"
+     "               differ, or null)\n",
+     command_diff, 1, NULL},
+    /* check */
     {"check", "[OPTIONS] MODEL...", "check whether models are valid",
      "Checks the header and the length of each file, and whether an index and its\n"
      "files agree. Prints one line for each model:\n"
@@ -128,47 +171,7 @@ static const tool_command commands[] = {
      "  --json      print one JSON object a line: path, files (path, sha256,\n"
      "              data_sha256) and, with --tensors, tensors (name, sha256)\n",
      command_hash, 1, NULL},
-    {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write the raw bytes of a tensor",
-     "Writes the bytes of a tensor to standard output as they are stored:\n"
-     "little-endian, in C order (last dimension fastest).\n"
-     "\n"
-     "  --offset N   skip the first N bytes (default 0)\n"
-     "  --bytes N    write N bytes (default: up to the end of the tensor)\n",
-     command_cat, 1, NULL},
-    {"show", "[--stats] MODEL TENSOR [RANGES]", "print the values of a tensor",
-     "Prints the values of a tensor as NumPy prints an array. If there are more than\n"
-     "1000, only the edges of long dimensions are printed.\n"
-     "\n"
-     "RANGES selects a part, as NumPy's slices do: for each dimension, from the\n"
-     "first on, an index or START:STOP or START:STOP:STEP, separated by commas.\n"
-     "START, STOP and STEP can be left out. Negative numbers count from the end.\n"
-     "\n"
-     "  st show model.safetensors embed.weight 0:10,::2\n"
-     "  st show model.safetensors embed.weight -1\n"
-     "\n"
-     "  --stats   print statistics instead: the number of elements, of NaN and of\n"
-     "            infinities; minimum, maximum, mean and standard deviation of the\n"
-     "            finite numbers; and a histogram\n",
-     command_show, 1, NULL},
-    {"diff", "[--metadata] [--json] A B", "compare two models",
-     "Compares the tensors of two models by name, in whatever files they are, and\n"
-     "prints a line for each difference:\n"
-     "\n"
-     "  - a tensor that only A has\n"
-     "  + a tensor that only B has\n"
-     "  ~ a tensor whose dtype, shape or bytes differ, with the first byte that\n"
-     "    differs; and, if the shapes are the same, the largest difference of two\n"
-     "    numbers and its place. A NaN on one side counts as the largest difference\n"
-     "\n"
-     "The exit code is 0 if nothing differs, 1 if something does, and 2 if a model\n"
-     "cannot be read or the command line is wrong.\n"
-     "\n"
-     "  --metadata   also compare the metadata of each model's first file. The order\n"
-     "               of tensors, the alignment and an index's metadata never count\n"
-     "  --json       print one JSON object: removed, added, changed (with now, bytes\n"
-     "               and first), same (a number), metadata (the number of keys that\n"
-     "               differ, or null)\n",
-     command_diff, 1, NULL},
+    /* write a new model */
     {"copy", "[OPTIONS] IN[=PREFIX]... OUT", "copy a model: ordered, in part, or renamed",
      "Writes the tensors and the metadata of IN to OUT, ordered by dtype (U64 first,\n"
      "BOOL last) and then by name.\n"
@@ -196,31 +199,6 @@ static const tool_command commands[] = {
      "files with the ends of tensors are missing, the tensors are smaller.\n"
      "\n" CHOOSING_HELP SAVING_HELP,
      command_merge, 1, CHOOSING_NOTES},
-    {"merge-lora", "[OPTIONS] BASE LORA OUT", "merge a LoRA into a model",
-     "Writes BASE to OUT as st copy does, with the matrices of LORA added to the\n"
-     "weights that they belong to: W + scale * (alpha / rank) * up x down, computed\n"
-     "in F64 and rounded once to the dtype of W, a block at a time. Tensors that LORA\n"
-     "does not change are copied. OUT is as for st copy.\n"
-     "\n"
-     "LORA is a file or a directory with the names of PEFT (lora_A, lora_B), diffusers\n"
-     "or kohya (lora_down, lora_up). Every tensor of LORA is used; the command fails\n"
-     "and names those that do not fit BASE or are of another kind, such as DoRA or\n"
-     "LoHa.\n"
-     "\n"
-     "alpha is that of LORA's .alpha tensors, adapter_config.json beside LORA, or\n"
-     "LORA's metadata. Without any, alpha is the rank, but PEFT's names need --alpha\n"
-     "or --scale.\n"
-     "\n"
-     "  --alpha N        use this alpha for all weights\n"
-     "  --scale X        multiply what is added by X (default 1)\n"
-     "  --dry-run        print what each pair of matrices changes; OUT can be omitted\n"
-     "  --only GLOB      use only tensors of LORA whose name matches: * is any text,\n"
-     "                   ? any character\n"
-     "  --except GLOB    leave out tensors of LORA whose name matches\n"
-     "  --rename A=B     treat tensor A of LORA as if it was called B, as st copy\n"
-     "                   renames\n"
-     "  --rename-file F  read renames from file F, as st copy does\n" NAMING_HELP SAVING_HELP,
-     command_merge_lora, 1, NULL},
     {"shard", "[OPTIONS] IN[=PREFIX]... DIR", "split a model into files of limited size",
      "Splits the tensors of IN in their order and writes them to the directory DIR,\n"
      "which is made if it does not exist: as model-00001-of-0000N.safetensors and so\n"
@@ -231,17 +209,6 @@ static const tool_command commands[] = {
      "                   1.5GB or 500MB (powers of 1000), or KiB, MiB, GiB (powers of\n"
      "                   1024). A larger tensor has a file of its own\n" CHOOSING_HELP NAMING_HELP SAVING_HELP,
      command_shard, 1, CHOOSING_NOTES},
-    {"index", "[OPTIONS] DIR", "write the index of a directory of shards",
-     "Writes the index that a set of shards STEM-00001-of-0000N.safetensors to\n"
-     "STEM-0000N-of-0000N.safetensors lacks, or a right one in place of one that is\n"
-     "out of date: STEM.safetensors.index.json, or for a STEM such as model.fp16\n"
-     "model.safetensors.index.fp16.json. Nothing is written if a shard is missing, a\n"
-     "tensor is in two shards, or DIR holds another model.\n"
-     "\n"
-     "  --no-sync     do not wait until the file is on the device\n"
-     "  --json        print a JSON object: path, tensors, bytes, file_bytes, files\n"
-     "  --variant V   if DIR holds several sets, use the one of the variant V\n",
-     command_index, 0, NULL},
     {"convert", "[OPTIONS] IN[=PREFIX]... OUT --dtype DTYPE", "convert the numbers of a model",
      "Writes IN to OUT as st copy does, and converts all floating-point tensors to\n"
      "DTYPE: F64, F32, F16, BF16, F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ, BOOL\n"
@@ -273,6 +240,69 @@ static const tool_command commands[] = {
      "                   (st convert: also scales, the number of those applied, and\n"
      "                   saturated, underflowed and became_nan, of numbers)\n",
      command_convert, 1, CHOOSING_NOTES},
+    {"merge-lora", "[OPTIONS] BASE LORA OUT", "merge a LoRA into a model",
+     "Writes BASE to OUT as st copy does, with the matrices of LORA added to the\n"
+     "weights that they belong to: W + scale * (alpha / rank) * up x down, computed\n"
+     "in F64 and rounded once to the dtype of W, a block at a time. Tensors that LORA\n"
+     "does not change are copied. OUT is as for st copy.\n"
+     "\n"
+     "LORA is a file or a directory with the names of PEFT (lora_A, lora_B), diffusers\n"
+     "or kohya (lora_down, lora_up). Every tensor of LORA is used; the command fails\n"
+     "and names those that do not fit BASE or are of another kind, such as DoRA or\n"
+     "LoHa.\n"
+     "\n"
+     "alpha is that of LORA's .alpha tensors, adapter_config.json beside LORA, or\n"
+     "LORA's metadata. Without any, alpha is the rank, but PEFT's names need --alpha\n"
+     "or --scale.\n"
+     "\n"
+     "  --alpha N        use this alpha for all weights\n"
+     "  --scale X        multiply what is added by X (default 1)\n"
+     "  --dry-run        print what each pair of matrices changes; OUT can be omitted\n"
+     "  --only GLOB      use only tensors of LORA whose name matches: * is any text,\n"
+     "                   ? any character\n"
+     "  --except GLOB    leave out tensors of LORA whose name matches\n"
+     "  --rename A=B     treat tensor A of LORA as if it was called B, as st copy\n"
+     "                   renames\n"
+     "  --rename-file F  read renames from file F, as st copy does\n" NAMING_HELP SAVING_HELP,
+     command_merge_lora, 1, NULL},
+    {"pack", "[OPTIONS] OUT NAME=DTYPE:SHAPE:FILE...", "make a file from raw bytes",
+     "Writes OUT from files of raw bytes, one for each tensor: little-endian, in C\n"
+     "order (last dimension fastest). NAME is the text before the first \"=\". DTYPE\n"
+     "is a name such as F32, in upper or lower case. SHAPE is a list such as 2,3, or\n"
+     "empty for a scalar. FILE is a path, or - for standard input; it must have\n"
+     "exactly as many bytes as dtype and shape need. An older OUT stays until the new\n"
+     "file is complete. OUT can be - for standard output.\n"
+     "\n"
+     "  st pack out.safetensors w=F32:128,64:w.bin b=F32:64:b.bin --meta format=pt\n"
+     "\n"
+     "  --meta K=V       set metadata key K (the text before the first \"=\") to the\n"
+     "                   value V; can be repeated\n" SAVING_HELP,
+     command_pack, 0, NULL},
+    {"repair", "[OPTIONS] IN OUT", "save what is sound in a damaged file",
+     "Reads the file IN, which may be damaged, lists its faults and what is done about\n"
+     "each, and writes the file OUT. IN is not changed.\n"
+     "\n"
+     "Mended: metadata values that are not strings (their JSON text becomes the\n"
+     "string), NUL padding, a byte order mark or blanks before the header, bytes after\n"
+     "the data, gaps, tensors that share bytes (each gets its own), a wrong header\n"
+     "length if the file's length tells where the data starts, equal tensors of the\n"
+     "same name, other spellings of a dtype such as F8_E8M0FNU. Tensors of unknown\n"
+     "dtypes are kept as they are.\n"
+     "Left out: tensors that are cut, whose size is not that of dtype and shape, or\n"
+     "whose entry is incomplete; names and metadata that are not UTF-8; tensors or\n"
+     "metadata of the same name that differ. The exit code is then 1.\n"
+     "Nothing is written if no tensor can be saved, or the header is no JSON object,\n"
+     "or it is not certain where the data starts.\n"
+     "\n"
+     "  --dry-run        list the faults, write nothing; OUT can be omitted\n"
+     "  --align N        start the data at a multiple of N bytes; N is a power of\n"
+     "                   two, 8 or more (default 8)\n"
+     "  --slack N        leave N spare bytes in the header\n"
+     "  --no-sync        do not wait until the file is on the device\n"
+     "  --json           print a JSON object: path, out, tensors, bytes, lost (a\n"
+     "                   number), faults (position, subject, message, mend, lost)\n",
+     command_repair, 0, NULL},
+    /* change a model */
     {"meta", "[OPTIONS] PATH", "print or change the metadata of a model",
      "Prints the metadata of a model's first file, one entry a line. With --set,\n"
      "--set-file, --unset or --clear it changes the metadata of every file of the\n"
@@ -301,19 +331,6 @@ static const tool_command commands[] = {
      command_meta, 1,
      "\n--set, --set-file and --unset can be repeated. --clear is applied first, then\n"
      "--unset, --set and --set-file. --unset fails if no file has the key.\n"},
-    {"pack", "[OPTIONS] OUT NAME=DTYPE:SHAPE:FILE...", "make a file from raw bytes",
-     "Writes OUT from files of raw bytes, one for each tensor: little-endian, in C\n"
-     "order (last dimension fastest). NAME is the text before the first \"=\". DTYPE\n"
-     "is a name such as F32, in upper or lower case. SHAPE is a list such as 2,3, or\n"
-     "empty for a scalar. FILE is a path, or - for standard input; it must have\n"
-     "exactly as many bytes as dtype and shape need. An older OUT stays until the new\n"
-     "file is complete. OUT can be - for standard output.\n"
-     "\n"
-     "  st pack out.safetensors w=F32:128,64:w.bin b=F32:64:b.bin --meta format=pt\n"
-     "\n"
-     "  --meta K=V       set metadata key K (the text before the first \"=\") to the\n"
-     "                   value V; can be repeated\n" SAVING_HELP,
-     command_pack, 0, NULL},
     {"put", "[OPTIONS] MODEL TENSOR FILE", "write new bytes into one tensor of a model",
      "Overwrites the bytes of one tensor in the file that holds it, with those of FILE\n"
      "(- is standard input): little-endian, in C order. FILE must have exactly as many\n"
@@ -327,30 +344,17 @@ static const tool_command commands[] = {
      "  --offset N   write FILE, which can be shorter then, from byte N of the tensor\n"
      "  --no-sync    do not wait until the file is on the device\n",
      command_put, 0, NULL},
-    {"repair", "[OPTIONS] IN OUT", "save what is sound in a damaged file",
-     "Reads the file IN, which may be damaged, lists its faults and what is done about\n"
-     "each, and writes the file OUT. IN is not changed.\n"
+    {"index", "[OPTIONS] DIR", "write the index of a directory of shards",
+     "Writes the index that a set of shards STEM-00001-of-0000N.safetensors to\n"
+     "STEM-0000N-of-0000N.safetensors lacks, or a right one in place of one that is\n"
+     "out of date: STEM.safetensors.index.json, or for a STEM such as model.fp16\n"
+     "model.safetensors.index.fp16.json. Nothing is written if a shard is missing, a\n"
+     "tensor is in two shards, or DIR holds another model.\n"
      "\n"
-     "Mended: metadata values that are not strings (their JSON text becomes the\n"
-     "string), NUL padding, a byte order mark or blanks before the header, bytes after\n"
-     "the data, gaps, tensors that share bytes (each gets its own), a wrong header\n"
-     "length if the file's length tells where the data starts, equal tensors of the\n"
-     "same name, other spellings of a dtype such as F8_E8M0FNU. Tensors of unknown\n"
-     "dtypes are kept as they are.\n"
-     "Left out: tensors that are cut, whose size is not that of dtype and shape, or\n"
-     "whose entry is incomplete; names and metadata that are not UTF-8; tensors or\n"
-     "metadata of the same name that differ. The exit code is then 1.\n"
-     "Nothing is written if no tensor can be saved, or the header is no JSON object,\n"
-     "or it is not certain where the data starts.\n"
-     "\n"
-     "  --dry-run        list the faults, write nothing; OUT can be omitted\n"
-     "  --align N        start the data at a multiple of N bytes; N is a power of\n"
-     "                   two, 8 or more (default 8)\n"
-     "  --slack N        leave N spare bytes in the header\n"
-     "  --no-sync        do not wait until the file is on the device\n"
-     "  --json           print a JSON object: path, out, tensors, bytes, lost (a\n"
-     "                   number), faults (position, subject, message, mend, lost)\n",
-     command_repair, 0, NULL},
+     "  --no-sync     do not wait until the file is on the device\n"
+     "  --json        print a JSON object: path, tensors, bytes, file_bytes, files\n"
+     "  --variant V   if DIR holds several sets, use the one of the variant V\n",
+     command_index, 0, NULL},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };

@@ -1,6 +1,5 @@
 /* meta.c: prints or changes metadata. */
 #include "st.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

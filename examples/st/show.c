@@ -1,6 +1,5 @@
 /* show.c: prints the values of a tensor as NumPy prints an array, or statistics of them. */
 #include "st.h"
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_DIMENSIONS = 64, PRINTED_IN_FULL = 1000, EDGE = 3, LINE = 75, CHUNK = 1 << 14 };
