@@ -39,15 +39,11 @@ int matches_any(const globs *g, const st_tensor *t) {
 
 int report_unmatched(const st_model *model, const char *path, const char *text, const char *glob) {
     nearest_names nearest;
-    size_t i;
     put_string(stderr, path);
     fprintf(stderr, ": %s ", text);
     put_string(stderr, glob);
     nearest_begin(&nearest, glob);
-    for (i = 0; i < model->count; i++) {
-        const st_tensor *t = &model->tensors[i];
-        if (strcmp(t->name, glob) != 0) nearest_consider(&nearest, t->name, t->name_bytes);
-    }
+    nearest_tensors(&nearest, model);
     put_nearest(stderr, &nearest);
     putc('\n', stderr);
     return EXIT_FAILED;

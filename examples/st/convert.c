@@ -208,12 +208,7 @@ static st_status write_converted(transfer *t, st_error *error) {
     return status == ST_OK ? ST_OK : error->status;
 }
 
-/* ---- what it says about the numbers -------------------------------------------------------------------------- */
-
-static void put_count(uint64_t number, const char *singular, const char *plural) {
-    put_number(stderr, number);
-    fputs(number == 1 ? singular : plural, stderr);
-}
+/* ---- messages about the numbers ----------------------------------------------------------------------------- */
 
 /* Writes "st convert: 3 saturated, 12 underflowed to zero, 1 became NaN". */
 static void put_losses(const losses *lost) {
@@ -237,8 +232,8 @@ static void report_numbers(transfer *t) {
     if (c->applied) {
         begin_message("convert");
         fputs("applied ", stderr);
-        put_count(c->applied, " scale and left out ", " scales and left out ");
-        put_count(c->left_out, " tensor of the quantization\n", " tensors of the quantization\n");
+        put_count(stderr, c->applied, " scale and left out ", " scales and left out ");
+        put_count(stderr, c->left_out, " tensor of the quantization\n", " tensors of the quantization\n");
     }
     if (c->lost.saturated || c->lost.underflowed || c->lost.became_nan) put_losses(&c->lost);
 }

@@ -291,7 +291,7 @@ static void put_pair(void *user, const st_pair *a, const st_pair *b) {
     end_line();
 }
 
-static void put_count(const char **before, uint64_t number, const char *text) {
+static void put_total(const char **before, uint64_t number, const char *text) {
     if (!number) return;
     fputs(*before, stdout);
     put_number(stdout, number);
@@ -301,10 +301,10 @@ static void put_count(const char **before, uint64_t number, const char *text) {
 
 static void put_sum(const diff *d) {
     const char *before = d->colour->strong;
-    put_count(&before, d->removed, " removed");
-    put_count(&before, d->added, " added");
-    put_count(&before, d->changed, " changed");
-    put_count(&before, d->metadata_changes, " in metadata");
+    put_total(&before, d->removed, " removed");
+    put_total(&before, d->added, " added");
+    put_total(&before, d->changed, " changed");
+    put_total(&before, d->metadata_changes, " in metadata");
     fputs(before, stdout);
     put_number(stdout, d->same);
     fputs(d->same == 1 ? " tensor is the same" : " tensors are the same", stdout);

@@ -58,17 +58,14 @@ static void hash_data(hashing *h) {
 
 /* Adds dtype, shape and their ends, as the help describes. */
 static void begin_tensor(sha256 *h, const st_tensor *t) {
-    char text[24];
+    char digits[NUMBER_BYTES];
     uint32_t i;
     sha256_begin(h);
     sha256_add(h, t->dtype_name, strlen(t->dtype_name) + 1);
     for (i = 0; i < t->rank; i++) {
-        size_t first = sizeof text;
-        uint64_t number = t->shape[i];
-        do text[--first] = (char)('0' + number % 10);
-        while (number /= 10);
-        if (i) text[--first] = ',';
-        sha256_add(h, text + first, sizeof text - first);
+        const char *text = number_text(t->shape[i], digits);
+        if (i) sha256_add(h, ",", 1);
+        sha256_add(h, text, strlen(text));
     }
     sha256_add(h, "", 1);
 }

@@ -43,7 +43,7 @@ int command_index(int argc, char **argv) {
         fputs(words ? "too many arguments: expected one DIR" : "DIR is missing", stderr);
         return usage_hint("index");
     }
-    if (is_hub(argv[0])) return usage_error("index", "cannot write to the Hugging Face cache: ", argv[0]);
+    if (refuse_hub("index", argv[0]) != EXIT_FINE) return EXIT_USAGE;
     if (system_path_kind(argv[0]) != PATH_DIRECTORY) return report_text(argv[0], "expected a directory of shards");
     return write_index(&s, argv[0]);
 }

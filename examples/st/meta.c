@@ -292,13 +292,11 @@ static int write_files(edit *e, const char *path) {
 
 static int change(edit *e, const char *path) {
     size_t i;
-    int code = is_hub(path) ? saving_begin(&e->saving, path) : EXIT_FINE; /* which refuses it */
+    int code = refuse_hub("meta", path);
     if (code == EXIT_FINE) code = read_values(e);
     if (code == EXIT_FINE) code = read_files(e, path);
     for (i = 0; code == EXIT_FINE && i < e->file_count; i++) {
-        if (!is_cached(e->files[i].path)) continue;
-        return report_text(e->files[i].path,
-                           "cannot change a file of the Hugging Face cache: copy the model with st copy");
+        code = refuse_cached(e->files[i].path, e->files[i].path);
     }
     if (code == EXIT_FINE) code = apply_edits(e, path);
     if (code == EXIT_FINE) code = write_files(e, path);

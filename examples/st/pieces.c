@@ -112,11 +112,6 @@ typedef struct listing {
     int has_model, has_ranks, failed;
 } listing;
 
-static int ends_with(const char *name, const char *suffix) {
-    const size_t n = strlen(name), m = strlen(suffix);
-    return n >= m && strcmp(name + n - m, suffix) == 0;
-}
-
 static int list_name(void *user, const char *name) {
     listing *l = (listing *)user;
     file_number number;

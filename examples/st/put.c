@@ -98,11 +98,8 @@ static int find_tensor(put *p, const st_model *model) {
     if (p->offset > p->tensor->bytes) {
         return usage_error("put", "--offset is past the end of the tensor: ", p->offset_text);
     }
-    if (is_cached(model->shards[p->tensor->shard].path)) {
-        return report_text(p->model, "cannot change a file of the Hugging Face cache: copy the model with st copy");
-    }
     p->bytes = p->tensor->bytes - p->offset;
-    return EXIT_FINE;
+    return refuse_cached(p->model, model->shards[p->tensor->shard].path);
 }
 
 int command_put(int argc, char **argv) {
@@ -122,7 +119,7 @@ int command_put(int argc, char **argv) {
         return usage_hint("put");
     }
     p.model = argv[0], p.name = argv[1], p.file = argv[2];
-    if (is_hub(p.model)) return usage_error("put", "cannot write to the Hugging Face cache: ", p.model);
+    if (refuse_hub("put", p.model) != EXIT_FINE) return EXIT_USAGE;
     if (p.offset_text && !parse_number(p.offset_text, &p.offset)) {
         return usage_error("put", "--offset: expected a number of bytes, found ", p.offset_text);
     }

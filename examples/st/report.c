@@ -306,9 +306,8 @@ int parse_dtype(const char *command, const char *name, st_dtype *dtype) {
 
 int report_missing_tensor(const st_model *model, const char *path, const char *name) {
     nearest_names nearest;
-    size_t i;
     nearest_begin(&nearest, name);
-    for (i = 0; i < model->count; i++) nearest_consider(&nearest, model->tensors[i].name, model->tensors[i].name_bytes);
+    nearest_tensors(&nearest, model);
     put_string(stderr, path);
     fputs(": the model has no tensor ", stderr);
     put_string(stderr, name);

@@ -7,10 +7,14 @@ int is_standard_output(const char *path) {
     return strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0; /* the system's link must not be replaced */
 }
 
+int refuse_hub(const char *command, const char *path) {
+    return is_hub(path) ? usage_error(command, "cannot write to the Hugging Face cache: ", path) : EXIT_FINE;
+}
+
 int saving_begin(save_job *s, const char *path) {
     uint64_t align = 0, slack = 0;
     const int is_output = is_standard_output(path);
-    if (is_hub(path)) return usage_error(s->command, "cannot write to the Hugging Face cache: ", path);
+    if (refuse_hub(s->command, path) != EXIT_FINE) return EXIT_USAGE;
     if (s->json && (is_output || system_path_kind(path) == PATH_STREAM)) {
         return usage_error(s->command, "--json: cannot read back and describe what was written to ", path);
     }

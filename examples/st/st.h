@@ -85,12 +85,17 @@ void put_raw_json(FILE *to, const char *json, size_t bytes);
 void put_pairs_json(FILE *to, const st_pair *pairs, size_t count, int values_are_json);
 
 int compare_text(const char *a, size_t a_bytes, const char *b, size_t b_bytes); /* orders as strcmp does, by bytes */
+int ends_with(const char *text, const char *end);
 
 /* Parses digits up to the first other character. Returns 0 if there are none or the number exceeds 64 bits. */
 int parse_digits(const char **text, uint64_t *number);
 int parse_number(const char *text, uint64_t *number); /* parse_digits of the whole string */
 
+enum { NUMBER_BYTES = 21 };
+const char *number_text(uint64_t number, char text[NUMBER_BYTES]); /* decimal digits and a NUL, at the end of text */
 void put_number(FILE *to, uint64_t number);
+/* Writes "1 tensor" or "2 tensors" for " tensor", " tensors". */
+void put_count(FILE *to, uint64_t number, const char *singular, const char *plural);
 size_t number_width(uint64_t number);
 void put_shape(FILE *to, const st_tensor *tensor);    /* [2,3] */
 void put_double(FILE *to, double number, int digits); /* as %g, but nan, inf, -inf on every system */
@@ -110,7 +115,8 @@ typedef struct nearest_names {
 } nearest_names;
 void nearest_begin(nearest_names *nearest, const char *wanted);
 void nearest_consider(nearest_names *nearest, const char *name, size_t bytes);
-void put_nearest(FILE *to, const nearest_names *nearest); /* "; did you mean a, b or c?", or nothing */
+void nearest_tensors(nearest_names *nearest, const st_model *model); /* considers all that have another name */
+void put_nearest(FILE *to, const nearest_names *nearest);            /* "; did you mean a, b or c?", or nothing */
 
 /* ---- values (values.c) -------------------------------------------------------------------------------------- */
 
@@ -373,7 +379,8 @@ typedef struct expected_hash {
     const char *unknown; /* why there is no digest to compare with, or NULL */
 } expected_hash;
 
-int is_cached(const char *path); /* whether the path leads to a file in the hub's cache, which must not be changed */
+/* Refuses to change a file in the hub's cache. path: names the model in the message. Returns an exit code. */
+int refuse_cached(const char *path, const char *file);
 /* The SHA-256 in the name of the blob that `path` links to in the hub's cache. */
 void expect_blob(expected_hash *e, const char *path);
 /* Parses a Git LFS pointer. Returns an exit code after a message. */
@@ -503,7 +510,8 @@ typedef struct save_job {
     progress bar;
 } save_job;
 
-int is_standard_output(const char *path); /* "-"; a file of this name can be given as ./- */
+int is_standard_output(const char *path);              /* "-"; a file of this name can be given as ./- */
+int refuse_hub(const char *command, const char *path); /* refuses to write to hub:NAME; returns an exit code */
 /* Fills in the options for writing to path and starts to watch for Ctrl-C. Returns an exit code after a message. */
 int saving_begin(save_job *s, const char *path);
 /* For commands that write one file: sets *path to NULL and options.sink if it is a stream. Call saving_end later. */

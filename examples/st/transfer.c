@@ -120,13 +120,6 @@ st_status transfer_to_file(transfer *t, st_error *error) {
     return st_save(path, &contents, &t->saving.options, error);
 }
 
-/* whether a new OUT is called like a file, as whoever expects one file of several would call it */
-static int is_file_name(const char *path) {
-    const char suffix[] = ".safetensors";
-    const size_t n = strlen(path), suffix_bytes = sizeof suffix - 1;
-    return n > suffix_bytes && strcmp(path + n - suffix_bytes, suffix) == 0;
-}
-
 st_status transfer_to_directory(transfer *t, st_error *error) {
     const st_contents contents = contents_of(t);
     const path_kind kind = system_path_kind(t->out);
@@ -138,7 +131,7 @@ st_status transfer_to_directory(transfer *t, st_error *error) {
     if (kind == PATH_OTHER) {
         return set_error(error, ST_ERR_IO, "this is a file; expected a directory (st merge writes one file)");
     }
-    if (kind == PATH_MISSING && is_file_name(t->out)) {
+    if (kind == PATH_MISSING && ends_with(t->out, ".safetensors")) { /* whoever gives this name expects one file */
         return set_error(error, ST_ERR_PATH,
                          "OUT is a directory of several files: omit .safetensors, or write one file with st merge");
     }

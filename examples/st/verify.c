@@ -45,8 +45,8 @@ static int is_component(const char *component, const char *text) {
     return strncmp(component, text, n) == 0 && is_separator(component[n]);
 }
 
-/* blobs/DIGEST, or snapshots/COMMIT/ and a copy */
-int is_cached(const char *path) {
+/* Returns 1 if the path leads into the cache: to blobs/DIGEST, or to a copy in snapshots/COMMIT/. */
+static int is_cached(const char *path) {
     char *real;
     const char *name = blob_of(path, &real), *at;
     const size_t digits = name ? count_digits(name) : 0;
@@ -58,6 +58,11 @@ int is_cached(const char *path) {
     }
     free(real);
     return is_so;
+}
+
+int refuse_cached(const char *path, const char *file) {
+    if (!is_cached(file)) return EXIT_FINE;
+    return report_text(path, "cannot change a file of the Hugging Face cache: copy the model with st copy");
 }
 
 void expect_blob(expected_hash *e, const char *path) {
