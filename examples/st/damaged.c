@@ -7,7 +7,7 @@ static int read_file(void *user, uint64_t offset, void *to, size_t bytes) {
     return system_read_at((FILE *)user, offset, to, bytes) ? 0 : EIO;
 }
 
-/* Statuses that say that there is no safetensors file, or that it cannot be read. */
+/* Returns 1 if the file is not a safetensors file, or cannot be read at all. */
 static int is_hopeless(st_status status) {
     return status == ST_ERR_ARGUMENT || status == ST_ERR_MEMORY || status == ST_ERR_NOT_FOUND || status == ST_ERR_IO ||
            status == ST_ERR_FORMAT || status == ST_ERR_UNSUPPORTED;

@@ -95,7 +95,7 @@ static st_status write_new(editing *e, size_t i, st_error *error) {
     return error->status;
 }
 
-static int rename_one(editing *e, size_t i) {
+static int rename_file(editing *e, size_t i) {
     temporary_names *n = &e->names[i];
     const char *path = e->edits[i].path;
     int code = add_name(e, path, n->old, system_link);
@@ -120,13 +120,13 @@ static int rename_back(const editing *e, size_t i) {
     return is_undone;
 }
 
-static st_status rename_all(editing *e, st_error *error) {
+static st_status rename_files(editing *e, st_error *error) {
     const int syncs = !(e->saving->options.flags & ST_SAVE_NO_SYNC);
     size_t i;
     int code = 0;
     for (i = 0; i < e->count; i++) {
         *e->failed = e->edits[i].path;
-        code = rename_one(e, i);
+        code = rename_file(e, i);
         if (!code) continue;
         return set_system_error(error, code,
                                 rename_back(e, i)
@@ -149,7 +149,7 @@ static st_status replace_files(editing *e, st_error *error) {
         write_new(e, i, error);
         e->done += e->edits[i].file_bytes;
     }
-    if (error->status == ST_OK) error->status = rename_all(e, error);
+    if (error->status == ST_OK) error->status = rename_files(e, error);
     free_names(e);
     return error->status;
 }
@@ -226,7 +226,7 @@ static st_status edit_in_place(editing *e, st_error *error) {
         st_edit_metadata(e->edits[i].path, e->edits[i].metadata, e->edits[i].count, &options, error);
         if (error->status == ST_OK) continue;
         if (!change_back(e, i, &options)) {
-            set_error(error, error->status, "cannot edit in place; files before it have the new metadata");
+            set_error(error, error->status, "cannot edit in place; the files before this one have the new metadata");
         }
         break;
     }

@@ -30,7 +30,7 @@ typedef struct hashing {
     void (*jobs[4])(struct hashing *h);
     unsigned job_count;
     sha256 of_file, of_data, of_tensor;
-    size_t tensor;        /* the one that is being hashed; stays when the file changes, as tensors are in file order */
+    size_t tensor;        /* being hashed; continues from file to file, as tensors are in file order */
     uint64_t tensor_done; /* bytes of it */
 } hashing;
 
@@ -167,7 +167,7 @@ static st_status hash_virtual_tensors(hashing *h, st_error *error) {
     return ST_OK;
 }
 
-static st_status hash_all(hashing *h, int reads_tensors, st_error *error) {
+static st_status hash_files(hashing *h, int reads_tensors, st_error *error) {
     size_t i;
     for (i = 0; i < h->file_count; i++) h->total += h->files[i].file_bytes;
     if (reads_tensors) h->total += h->model->bytes;
@@ -199,7 +199,7 @@ st_status hash_model(model_hashes *to, const st_model *model, unsigned wanted, s
     }
     progress_begin(&h.bar);
     system_watch_interrupts();
-    if (error->status == ST_OK) error->status = hash_all(&h, reads_tensors, error);
+    if (error->status == ST_OK) error->status = hash_files(&h, reads_tensors, error);
     progress_end(&h.bar);
     system_stop_watching();
     free(h.buffer);
@@ -275,7 +275,7 @@ static void put_hashes_json(const char *given, const st_model *model, const mode
     end_line();
 }
 
-static int hash_given(const char *given, unsigned wanted, int json) {
+static int hash_path(const char *given, unsigned wanted, int json) {
     const st_open_options open_options = copy_open_options();
     st_model *model;
     st_error error;
@@ -304,7 +304,7 @@ int command_hash(int argc, char **argv) {
         return usage_hint("hash");
     }
     for (i = 0; i < paths && !output_failed(); i++) {
-        if (hash_given(argv[i], HASH_DATA | (tensors ? HASH_TENSORS : 0), json) != EXIT_FINE) code = EXIT_FAILED;
+        if (hash_path(argv[i], HASH_DATA | (tensors ? HASH_TENSORS : 0), json) != EXIT_FINE) code = EXIT_FAILED;
     }
     return code;
 }

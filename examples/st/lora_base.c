@@ -259,7 +259,7 @@ static int is_mangled(const lora_module *m) {
     return 0;
 }
 
-static int find_all(search *s) {
+static int find_bases(search *s) {
     lora *l = s->l;
     size_t i, longest = 0;
     int code = EXIT_FINE;
@@ -285,7 +285,7 @@ int lora_find_bases(lora *l) {
     int code;
     memset(&s, 0, sizeof s);
     s.l = l;
-    code = find_all(&s);
+    code = find_bases(&s);
     free(s.names);
     free(s.text);
     free(s.name);

@@ -1,19 +1,19 @@
-/* rename.c: new names for tensors, by rules FROM=TO. Every rule is applied to the names that the rules before it made. */
+/* rename.c: new names for tensors, by rules FROM=TO. Each rule applies to the names that earlier rules made. */
 #include "st.h"
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_RULES = 100000000 }; /* bytes of a file */
 
-typedef struct kept { /* what a * matched */
+typedef struct star_match { /* what a * matched */
     const char *text;
     size_t bytes;
-} kept;
+} star_match;
 
 struct rename_rule {
-    char *from; /* allocated; the kept texts follow */
+    char *from; /* allocated; `to` follows the NUL */
     const char *to, *file;
-    kept *stars;
+    star_match *stars;
     size_t star_count, line; /* line: in the file, from 1; 0: given with --rename */
     int is_used;
 };
@@ -42,7 +42,7 @@ static int add_rule(tensor_choice *c, const char *text, size_t bytes, const char
     r->star_count = count_stars(text, from_bytes);
     if (r->star_count != count_stars(equals + 1, to_bytes)) return EXIT_USAGE;
     r->from = (char *)calloc(bytes + 1, 1);
-    r->stars = (kept *)calloc(r->star_count + 1, sizeof *r->stars);
+    r->stars = (star_match *)calloc(r->star_count + 1, sizeof *r->stars);
     r->file = file;
     r->line = line;
     c->rule_count++; /* from here on free_renames frees it */
@@ -61,7 +61,7 @@ static const char *find_text(const char *in, const char *end, const char *text, 
 }
 
 /* Matches a whole name and notes what each * matched: as little as possible, from left to right; the last one takes the
- * rest. A name that matches in any way matches so, too. */
+ * rest. This finds a match if there is any. */
 static int rule_matches(rename_rule *r, const char *name, size_t bytes) {
     const char *const name_end = name + bytes, *from = r->from, *star = strchr(from, '*');
     size_t head = star ? (size_t)(star - from) : strlen(from), i;

@@ -31,7 +31,7 @@ static int save(repair *r) {
     st_save_options *options = &r->saving.options;
     st_contents without_model = contents;
     st_error error;
-    without_model.from = NULL; /* fill brings the bytes */
+    without_model.from = NULL; /* fill reads the bytes */
     options->flags |= ST_SAVE_KEEP_ORDER;
     options->fill = fill;
     options->progress = step;

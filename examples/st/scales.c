@@ -155,13 +155,13 @@ static uint64_t scales_along(const st_tensor *scale, uint32_t axis) {
 }
 
 /* Returns how many elements of an axis share each of `count` scales, or 0 if the axis cannot be divided so. Blocks are
- * of a usual size, the last one perhaps cut short, or all of the same size. */
+ * of a common size, the last perhaps shorter, or all of the same size. */
 static uint64_t block_length(uint64_t extent, uint64_t count) {
-    static const uint64_t usual[] = {128, 64, 32, 16}; /* at most one of them gives a count over 1 */
+    static const uint64_t common[] = {128, 64, 32, 16}; /* at most one of them gives a count over 1 */
     size_t i;
     if (count == 1) return extent ? extent : 1;
-    for (i = 0; i < sizeof usual / sizeof *usual; i++) {
-        if (extent / usual[i] + (extent % usual[i] != 0) == count) return usual[i];
+    for (i = 0; i < sizeof common / sizeof *common; i++) {
+        if (extent / common[i] + (extent % common[i] != 0) == count) return common[i];
     }
     return count && extent % count == 0 ? extent / count : 0;
 }
@@ -275,7 +275,7 @@ static double defined_nan(double number) {
 }
 
 /* Multiplies a number, and counts what is lost. */
-static void multiply_one(product *p, size_t index, double scale) {
+static void multiply_number(product *p, size_t index, double scale) {
     const double number = p->f32 ? (double)p->f32[index] : p->f64[index];
     double result;
     if (p->f32) p->f32[index] *= (float)scale;
@@ -295,7 +295,7 @@ static void multiply(product *p, size_t first, size_t n, double scale) {
     if (is_safe && p->f32) {
         multiply_f32(p->f32 + first, n, (float)scale);
     } else {
-        for (i = first; i < first + n; i++) multiply_one(p, i, scale);
+        for (i = first; i < first + n; i++) multiply_number(p, i, scale);
     }
 }
 

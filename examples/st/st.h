@@ -180,8 +180,7 @@ double square_root(double number);
 
 /* Opens what a command line names: with st_open a file, an index or a directory, with st_open_hub
  * hub:owner/name[@revision][:path] or hf://owner/name[@revision][/path], with open_pieces a directory of pieces. Adds to
- * options what opening_options received.
- * error must not be NULL. */
+ * options what opening_options received. error must not be NULL. */
 st_status open_model(st_model **model, const char *given, const st_open_options *options, st_error *error);
 st_open_options copy_open_options(void); /* options that accept everything that can be copied */
 int is_hub(const char *given);           /* a file of such a name can be given as ./hub:name */
@@ -190,13 +189,14 @@ extern const option opening_options[OPENING_OPTIONS]; /* parse_options accepts t
 
 /* ---- opening damaged files (damaged.c) ----------------------------------------------------------------------- */
 
-/* Opens a file that may be damaged. Fills in *verdict: the library's. Returns ST_OK, or a status after it has set *error
- * to what keeps all of the file from being read. lenient_file_close must follow in any case. */
 typedef struct lenient_file {
     lenient contents;
-    st_error verdict;
+    st_error verdict; /* of st_open */
     FILE *file;
 } lenient_file;
+
+/* Opens a file that may be damaged. If nothing of the file can be read, sets *error and returns its status.
+ * lenient_file_close must follow in any case. */
 st_status lenient_file_open(lenient_file *f, const char *path, st_error *error);
 void lenient_file_close(lenient_file *f);
 
@@ -232,7 +232,7 @@ int join_models(st_model **model, const char *command, const char *label, st_mod
 
 /* ---- pieces of tensors: PyTorch distributed checkpoints (pieces.c) ------------------------------------------- */
 
-int is_pieces(const char *path); /* whether this is a directory of pieces */
+int is_pieces(const char *path); /* returns 1 for a directory of pieces */
 /* Opens such a directory as a virtual model of whole tensors. */
 st_status open_pieces(st_model **model, const char *path, const st_open_options *options, st_error *error);
 
@@ -260,7 +260,7 @@ void put_faults(FILE *to, const lenient *l, const char *before, int mends);
 void put_faults_json(const lenient *l); /* to standard output: an array of objects */
 /* Writes the error of lenient_file_open to standard error and returns EXIT_FAILED. */
 int report_damaged(const char *path, const lenient_file *f, const st_error *error);
-/* The next five write a line to standard error and return EXIT_FAILED. */
+/* These write a line to standard error and return EXIT_FAILED. */
 int report(const char *path, const st_error *error);
 int report_text(const char *path, const char *text);
 /* "FILE: has 7 bytes, but NAME needs 6 (U8 [2,3])"; FILE can be standard input */
@@ -425,7 +425,7 @@ int check_globs_used(const globs *g, const st_model *model, const char *path);
 /* Writes "PATH: TEXT GLOB; did you mean ...?" and returns EXIT_FAILED. */
 int report_unmatched(const st_model *model, const char *path, const char *text, const char *glob);
 
-/* The next four are in rename.c. The first two return an exit code after a message. */
+/* rename.c. The first two return an exit code after a message. */
 int read_renames(tensor_choice *c);
 int rename_tensors(tensor_choice *c, const st_model *model, const char *path);
 void put_mapping(const tensor_choice *c, int json); /* prints "old name -> new name" for the chosen tensors */

@@ -50,14 +50,14 @@ static int is_cached(const char *path) {
     char *real;
     const char *name = blob_of(path, &real), *at;
     const size_t digits = name ? count_digits(name) : 0;
-    int is_so = (digits == 40 || digits == 64) && name[digits] == 0;
+    int is_in_cache = (digits == 40 || digits == 64) && name[digits] == 0;
     for (at = real; at && *at; at++) {
         const char *commit = at + sizeof "snapshots";
         if (!is_component(at, "snapshots") || at == real || !is_separator(at[-1])) continue;
-        if (count_digits(commit) == 40 && is_separator(commit[40])) is_so = 1;
+        if (count_digits(commit) == 40 && is_separator(commit[40])) is_in_cache = 1;
     }
     free(real);
-    return is_so;
+    return is_in_cache;
 }
 
 int refuse_cached(const char *path, const char *file) {
