@@ -10,7 +10,7 @@ name=tool_help
 fine --help
 cp out usage
 commands=$(sed -n 's/^  st \([a-z][a-z-]*\)  *[a-z].*/\1/p' out | grep -vx help)
-for c in ls check hash cat show diff copy merge shard convert meta pack; do
+for c in ls cat show diff check hash copy merge shard convert merge-lora pack repair meta put index; do
     has "the commands" usage "  st $c "
     is "the commands: $c" "$(echo "$commands" | grep -cx $c)" 1
 done

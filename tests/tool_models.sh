@@ -100,6 +100,7 @@ fails "the directory holds another model" index set
 rm set/x.safetensors.index.json
 fails "expected a directory" index single
 refused "DIR is missing" index
+for option in partial no-index index-decides; do refused "unknown option --$option" index --$option set; done
 refused "cannot write to the Hugging Face cache" index hub:x
 rm set/$two
 fails "shard does not exist" index set

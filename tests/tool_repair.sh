@@ -147,9 +147,9 @@ mended "tensors that share bytes" shared own \
 damaged twice "{$a,$b,$a}" 'aabb'
 mended "the same tensor twice" twice plain \
     '113: "a": data starts at offset 0, expected 2: other tensors have these bytes: has bytes of its own' \
-    '113: "a": the same tensor is there twice: kept once'
+    '113: "a": duplicate tensor: kept once'
 damaged equal "{$a,\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]}}" 'aaaa'
-mended "equal tensors of the same name" equal first '61: "a": the same tensor is there twice: kept once'
+mended "equal tensors of the same name" equal first '61: "a": duplicate tensor: kept once'
 
 damaged values '{"__metadata__":{"i":3,"f":1.50,"t":true,"n":null,"o":{"x":[1, 2]},"s":"x","e":"","nan":NaN},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}' aa
 written strings '{"__metadata__":{"e":"","f":"1.50","i":"3","n":"null","nan":"NaN","o":"{\"x\":[1, 2]}","s":"x","t":"true"},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}' aa
@@ -166,7 +166,7 @@ written list-text '{"__metadata__":{"__metadata__":"[1,\"x\"]"},"a":{"dtype":"U8
 mended "metadata that is no object" list list-text "9: \"__metadata__\": $no_string"
 damaged again "{$meta,\"__metadata__\":{\"k\":\"v\"},$a,$b}" aabb
 mended "metadata twice" again whole '34: "__metadata__": duplicate key: its entries are added to the others' \
-    '50: "k": the same metadata entry is there twice: kept once'
+    '50: "k": duplicate metadata entry: kept once'
 damaged control '{"__metadata__":{"k":"a\nb"},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}' aa
 written escaped '{"__metadata__":{"k":"a\nb"},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}' aa
 mended "control characters" control escaped '25: "k": unescaped control character in a string: escaped'
@@ -181,7 +181,7 @@ mended "other spellings of dtypes" spelled known '9: "a": dtype F8_E8M0 is spell
     '69: "b": dtype BF16 is spelled bfloat16: spelled as it should be'
 damaged fields '{"a":{"dtype":"U8","shape":[2],"x":[{}],"data_offsets":[0,2],"shape":[2]}}' aa
 mended "fields without meaning, and one twice" fields first '8: fields of tensor entries that readers ignore: 1: removed' \
-    '77: a field of a tensor entry is there twice: one is kept'
+    '77: duplicate field in a tensor entry: one is kept'
 damaged all " {\"__metadata__\":{\"k\":3},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[3,5]},$a}\\000" 'aa.bb\000'
 written all-mended "{\"__metadata__\":{\"k\":\"3\"},$a,$b}" 'aabb'
 st repair all out.st
@@ -220,8 +220,8 @@ partly "bits that fill no byte" bits first "61: \"b\": the tensor's 12 bits do n
 damaged large "{$a,\"b\":{\"dtype\":\"U8\",\"shape\":[4294967296,4294967296],\"data_offsets\":[2,4]}}" aabb
 partly "too large" large first '61: "b": tensor too large: its size does not fit 64 bits: left out'
 damaged differ "{$a,\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[4,6]}}" aabbcc
-partly "different tensors of one name" differ first '61: "b": different tensors have this name: left out' \
-    '113: "b": different tensors have this name: left out'
+partly "different tensors of one name" differ first '61: "b": duplicate tensor name: the tensors differ: left out' \
+    '113: "b": duplicate tensor name: the tensors differ: left out'
 damaged utf8 "{$a,\"\\377\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]}}" aabb
 partly "a name that is not UTF-8" utf8 first '61: "\\xff": tensor name with invalid UTF-8 or an invalid escape: left out'
 damaged surrogate "{$a,\"\\\\ud800\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]}}" aabb
@@ -229,7 +229,7 @@ partly "a lone surrogate" surrogate first '61: "\\ud800": tensor name with inval
 damaged keys "{\"__metadata__\":{\"k\":1,\"k\":2,\"x\":\"\\377\"},$a}" aa
 written no-keys "{\"__metadata__\":{},$a}" aa
 partly "metadata that differs, or is not UTF-8" keys no-keys "25: \"k\": $no_string" "31: \"k\": $no_string" \
-    '25: "k": different metadata entries have this key: left out' '31: "k": different metadata entries have this key: left out' \
+    '25: "k": duplicate metadata key: the values differ: left out' '31: "k": duplicate metadata key: the values differ: left out' \
     '37: "x": metadata entry with invalid UTF-8 or an invalid escape: left out'
 for entry in 3 '[]' '{}' '{"dtype":"U8","shape":[2]}' '{"shape":[2],"data_offsets":[2,4]}' '{"dtype":"U8","data_offsets":[2,4]}' \
     '{"dtype":8,"shape":[2],"data_offsets":[2,4]}' '{"dtype":"U8","shape":2,"data_offsets":[2,4]}' \

@@ -189,7 +189,13 @@ printf '\033=x\n' >rules
 fails 'rules:1: five: no copied tensor matches \u001b' copy five out.st --rename-file rules
 printf '' >rules
 quiet copy five out.st --rename-file rules
-fails "no-such: " copy five out.st --rename-file no-such
+fails "no-such: cannot open: " copy five out.st --rename-file no-such
+printf 'd.x=new\n' | $RUN "$tool" copy five out.st --only d.x --rename-file - >out 2>err
+is "--rename-file of standard input: exit code" $? 0
+is "--rename-file of standard input" "$(names out.st)" "new "
+printf 'd.x=new\nd.x' | $RUN "$tool" copy five out.st --rename-file - >out 2>err
+is "a wrong rule in standard input: exit code" $? 1
+has "a wrong rule in standard input" err "standard input:2: expected FROM=TO"
 i=0
 while [ $i -lt 3000 ]; do echo "# $i $entries"; i=$((i + 1)); done >rules
 echo d.x=x >>rules

@@ -24,7 +24,7 @@ typedef struct check {
     int hash;                 /* --hash or --lfs */
     const char *lfs;
     expected_hash pointer, *expected; /* --lfs; of each file */
-    hashes hashes;
+    model_hashes hashes;
     int hash_failed;
 } check;
 
@@ -235,19 +235,18 @@ static void put_hashes_json(const check *c) {
 
 /* ---- text output -------------------------------------------------------------------------------------------- */
 
-static void put_count(const char **before, uint64_t number, const char *singular, const char *plural) {
+static void put_finding(const char **before, uint64_t number, const char *singular, const char *plural) {
     if (!number) return;
     fputs(*before, stdout);
-    put_number(stdout, number);
-    fputs(number == 1 ? singular : plural, stdout);
+    put_count(stdout, number, singular, plural);
     *before = ", ";
 }
 
 /* Writes "2 NaN, 1 infinity", or nothing. */
 static void put_findings(const char *before, const findings *f) {
-    put_count(&before, f->bad_bool, " BOOL byte other than 0 and 1", " BOOL bytes other than 0 and 1");
-    put_count(&before, f->nan, " NaN", " NaN");
-    put_count(&before, f->infinity, " infinity", " infinities");
+    put_finding(&before, f->bad_bool, " BOOL byte other than 0 and 1", " BOOL bytes other than 0 and 1");
+    put_finding(&before, f->nan, " NaN", " NaN");
+    put_finding(&before, f->infinity, " infinity", " infinities");
 }
 
 static void put_tensors(const check *c) {

@@ -39,15 +39,11 @@ int matches_any(const globs *g, const st_tensor *t) {
 
 int report_unmatched(const st_model *model, const char *path, const char *text, const char *glob) {
     nearest_names nearest;
-    size_t i;
     put_string(stderr, path);
     fprintf(stderr, ": %s ", text);
     put_string(stderr, glob);
     nearest_begin(&nearest, glob);
-    for (i = 0; i < model->count; i++) {
-        const st_tensor *t = &model->tensors[i];
-        if (strcmp(t->name, glob) != 0) nearest_consider(&nearest, t->name, t->name_bytes);
-    }
+    nearest_tensors(&nearest, model);
     put_nearest(stderr, &nearest);
     putc('\n', stderr);
     return EXIT_FAILED;
@@ -59,13 +55,13 @@ int check_globs_used(const globs *g, const st_model *model, const char *path) {
     return k == g->count ? EXIT_FINE : report_unmatched(model, path, "no tensor matches", g->texts[k]);
 }
 
-int is_chosen(const choice *c, const st_tensor *t) {
+int is_chosen(const tensor_choice *c, const st_tensor *t) {
     /* both are called for every tensor, as they mark the globs that match */
     const int wanted = matches_any(&c->only, t) || c->only.count == 0;
     return !matches_any(&c->except, t) && wanted;
 }
 
-int choose(choice *c, const st_model *model, const char *path) {
+int choose(tensor_choice *c, const st_model *model, const char *path) {
     size_t i;
     int code;
     c->tensors = (st_tensor *)calloc(model->count + 1, sizeof *c->tensors);
@@ -93,7 +89,7 @@ int allocate_globs(globs *g, int argc) {
     return g->texts && g->used;
 }
 
-int choice_begin(choice *c, const char *command, int argc) {
+int choice_begin(tensor_choice *c, const char *command, int argc) {
     const size_t capacity = (size_t)argc + 1;
     memset(c, 0, sizeof *c);
     c->command = command;
@@ -107,7 +103,7 @@ void free_globs(globs *g) {
     free(g->used);
 }
 
-void choice_end(choice *c) {
+void choice_end(tensor_choice *c) {
     size_t i;
     for (i = 0; i < c->count && c->names; i++) free(c->names[i]);
     free(c->names);

@@ -9,8 +9,8 @@ typedef struct conversion {
     const char *given; /* the value of --dtype */
     st_dtype to;
     int no_scales;
-    transfer *transfer;
-    scales scales;
+    transfer *t;
+    scale_set scales;
     unsigned char *fates; /* of the tensors of the model */
     uint64_t applied;     /* scales */
     uint64_t left_out;    /* tensors */
@@ -52,7 +52,7 @@ static st_status convert_elements(conversion *c, const st_tensor *source, const 
         double f64[ELEMENTS];
         unsigned char bytes[ELEMENTS * 8]; /* an element has at most 8 bytes */
     } numbers;
-    const st_model *model = c->transfer->model;
+    const st_model *model = c->t->model;
     const st_dtype to = t->dtype;
     const int has_scale = scale_of(&c->scales, source) != NULL;
     const st_dtype as = has_scale                           ? (to == ST_DTYPE_F64 ? ST_DTYPE_F64 : ST_DTYPE_F32)
@@ -79,7 +79,7 @@ static st_status convert_elements(conversion *c, const st_tensor *source, const 
 /* offset and n are multiples of the element's size. */
 static int fill(void *user, const st_tensor *t, uint64_t offset, void *dst, size_t n) {
     conversion *c = (conversion *)user;
-    const st_model *model = c->transfer->model;
+    const st_model *model = c->t->model;
     const st_tensor *source = source_of(model, t);
     st_error error;
     st_status status;
@@ -95,7 +95,7 @@ static int fill(void *user, const st_tensor *t, uint64_t offset, void *dst, size
 }
 
 static int show_progress(void *user, uint64_t done, uint64_t total) {
-    return progress_step(&((conversion *)user)->transfer->saving.bar, done, total);
+    return progress_step(&((conversion *)user)->t->saving.bar, done, total);
 }
 
 /* ---- which tensors ------------------------------------------------------------------------------------------ */
@@ -110,7 +110,7 @@ static st_status conversion_error(st_status status, const st_tensor *t, st_dtype
 
 /* Whether the command line asks to convert that tensor of IN. Scales are looked at after that. */
 static int is_converted(const conversion *c, const st_tensor *t) {
-    const choice *chosen = &c->transfer->choice;
+    const tensor_choice *chosen = &c->t->choice;
     if (!is_chosen(chosen, t) || t->dtype == c->to) return 0; /* is_chosen first: it marks the globs that match */
     return chosen->only.count > 0 || is_float(t->dtype) || scale_of(&c->scales, t) != NULL;
 }
@@ -118,8 +118,8 @@ static int is_converted(const conversion *c, const st_tensor *t) {
 /* Decides which tensors are converted and which are left out. A scale is left out if it is applied; if its weight stays
  * as it is, so does the scale, unless --only names it. */
 static st_status set_fates(conversion *c, st_error *error) {
-    const st_model *m = c->transfer->model;
-    const int keeps_parts = c->transfer->choice.only.count == 0;
+    const st_model *m = c->t->model;
+    const int keeps_parts = c->t->choice.only.count == 0;
     uint64_t kept_scales = 0;
     size_t i;
     for (i = 0; i < m->count; i++) {
@@ -146,10 +146,10 @@ static st_status set_fates(conversion *c, st_error *error) {
 /* Sets the new dtype and size of the tensors to convert. choice.tensors has all tensors, in the order of the model. */
 static st_status set_dtypes(conversion *c, st_error *error) {
     const unsigned width = st_dtype_bits(c->to) / 8;
-    uint64_t total = c->transfer->model->bytes;
+    uint64_t total = c->t->model->bytes;
     size_t i;
-    for (i = 0; i < c->transfer->choice.count; i++) {
-        st_tensor *tensor = &c->transfer->choice.tensors[i];
+    for (i = 0; i < c->t->choice.count; i++) {
+        st_tensor *tensor = &c->t->choice.tensors[i];
         if (c->fates[i] != FATE_CONVERTED) continue;
         if (st_convert(c->to, NULL, tensor->dtype, NULL, 0) != ST_OK) {
             return conversion_error(ST_ERR_UNSUPPORTED, tensor, c->to, "", error);
@@ -166,7 +166,7 @@ static st_status set_dtypes(conversion *c, st_error *error) {
 }
 
 static void leave_out(conversion *c) {
-    choice *chosen = &c->transfer->choice;
+    tensor_choice *chosen = &c->t->choice;
     size_t i, kept = 0;
     for (i = 0; i < chosen->count; i++) {
         char *name = chosen->names[i];
@@ -186,7 +186,7 @@ static st_status decide_tensors(transfer *t, st_error *error) {
     conversion *c = (conversion *)t->user;
     const st_model *model = t->model;
     st_status status;
-    c->transfer = t;
+    c->t = t;
     c->fates = (unsigned char *)calloc(model->count + 1, 1);
     if (!c->fates || (!c->no_scales && !scales_find(&c->scales, model))) {
         return set_error(error, ST_ERR_MEMORY, "out of memory");
@@ -208,12 +208,7 @@ static st_status write_converted(transfer *t, st_error *error) {
     return status == ST_OK ? ST_OK : error->status;
 }
 
-/* ---- what it says about the numbers -------------------------------------------------------------------------- */
-
-static void put_count(uint64_t number, const char *singular, const char *plural) {
-    put_number(stderr, number);
-    fputs(number == 1 ? singular : plural, stderr);
-}
+/* ---- messages about the numbers ----------------------------------------------------------------------------- */
 
 /* Writes "st convert: 3 saturated, 12 underflowed to zero, 1 became NaN". */
 static void put_losses(const losses *lost) {
@@ -237,8 +232,8 @@ static void report_numbers(transfer *t) {
     if (c->applied) {
         begin_message("convert");
         fputs("applied ", stderr);
-        put_count(c->applied, " scale and left out ", " scales and left out ");
-        put_count(c->left_out, " tensor of the quantization\n", " tensors of the quantization\n");
+        put_count(stderr, c->applied, " scale and left out ", " scales and left out ");
+        put_count(stderr, c->left_out, " tensor of the quantization\n", " tensors of the quantization\n");
     }
     if (c->lost.saturated || c->lost.underflowed || c->lost.became_nan) put_losses(&c->lost);
 }

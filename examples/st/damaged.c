@@ -7,12 +7,7 @@ static int read_file(void *user, uint64_t offset, void *to, size_t bytes) {
     return system_read_at((FILE *)user, offset, to, bytes) ? 0 : EIO;
 }
 
-static int is_index(const char *path) {
-    const size_t n = strlen(path);
-    return n >= 5 && strcmp(path + n - 5, ".json") == 0;
-}
-
-/* Statuses that say that there is no safetensors file, or that it cannot be read. */
+/* Returns 1 if the file is not a safetensors file, or cannot be read at all. */
 static int is_hopeless(st_status status) {
     return status == ST_ERR_ARGUMENT || status == ST_ERR_MEMORY || status == ST_ERR_NOT_FOUND || status == ST_ERR_IO ||
            status == ST_ERR_FORMAT || status == ST_ERR_UNSUPPORTED;
@@ -47,7 +42,7 @@ st_status lenient_file_open(lenient_file *f, const char *path, st_error *error) 
     const st_open_options open_options = copy_open_options();
     st_model *model;
     memset(f, 0, sizeof *f);
-    if (is_hub(path) || is_index(path) || system_path_kind(path) == PATH_DIRECTORY) {
+    if (is_hub(path) || ends_with(path, ".json") || system_path_kind(path) == PATH_DIRECTORY) {
         return set_error(error, ST_ERR_ARGUMENT, "expected a file, not a directory, an index or hub:");
     }
     if (st_open(&model, path, &open_options, &f->verdict) == ST_OK) {

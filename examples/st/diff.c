@@ -59,7 +59,7 @@ static st_status compare_range(const diff *d, const st_tensor *t, change *c, uin
     enum { COUNT = 1 << 14 };
     static double numbers[2][COUNT];
     while (first < end) {
-        const size_t n = end - first < COUNT ? (size_t)(end - first) : COUNT;
+        const size_t n = end - first < COUNT ? (size_t)(end - first) : (size_t)COUNT;
         *path = d->a_path;
         if (read_numbers(d->a, t, first, n, ST_DTYPE_F64, numbers[0], error) != ST_OK) return error->status;
         *path = d->b_path;
@@ -97,7 +97,7 @@ static st_status compare_bytes(const diff *d, const st_tensor *t, change *c, uin
     const int numbers = has_numbers(t);
     uint64_t offset = 0;
     while (offset < t->bytes) {
-        const size_t n = t->bytes - offset < BLOCK ? (size_t)(t->bytes - offset) : BLOCK;
+        const size_t n = t->bytes - offset < BLOCK ? (size_t)(t->bytes - offset) : (size_t)BLOCK;
         *path = d->a_path;
         if (st_read(d->a, t, offset, blocks[0], n, error) != ST_OK) return error->status;
         *path = d->b_path;
@@ -291,7 +291,7 @@ static void put_pair(void *user, const st_pair *a, const st_pair *b) {
     end_line();
 }
 
-static void put_count(const char **before, uint64_t number, const char *text) {
+static void put_total(const char **before, uint64_t number, const char *text) {
     if (!number) return;
     fputs(*before, stdout);
     put_number(stdout, number);
@@ -301,10 +301,10 @@ static void put_count(const char **before, uint64_t number, const char *text) {
 
 static void put_sum(const diff *d) {
     const char *before = d->colour->strong;
-    put_count(&before, d->removed, " removed");
-    put_count(&before, d->added, " added");
-    put_count(&before, d->changed, " changed");
-    put_count(&before, d->metadata_changes, " in metadata");
+    put_total(&before, d->removed, " removed");
+    put_total(&before, d->added, " added");
+    put_total(&before, d->changed, " changed");
+    put_total(&before, d->metadata_changes, " in metadata");
     fputs(before, stdout);
     put_number(stdout, d->same);
     fputs(d->same == 1 ? " tensor is the same" : " tensors are the same", stdout);

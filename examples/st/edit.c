@@ -8,15 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct names {
+typedef struct temporary_names {
     char *fresh, *old; /* "" if there is no such file */
-} names;
+} temporary_names;
 
 typedef struct editing {
     const metadata_edit *edits;
     size_t count;
-    names *names;
-    saving *saving;
+    temporary_names *names;
+    save_job *saving;
     const char **failed;
     uint64_t done, total; /* bytes of files */
     unsigned serial;      /* of the next temporary name */
@@ -56,7 +56,7 @@ enum { NAME_BYTES = 32 };
 
 static int allocate_names(editing *e) {
     size_t i;
-    e->names = (names *)calloc(e->count, sizeof *e->names);
+    e->names = (temporary_names *)calloc(e->count, sizeof *e->names);
     for (i = 0; e->names && i < e->count; i++) {
         e->names[i].fresh = (char *)calloc(strlen(e->edits[i].path) + NAME_BYTES, 1);
         e->names[i].old = (char *)calloc(strlen(e->edits[i].path) + NAME_BYTES, 1);
@@ -69,7 +69,7 @@ static int allocate_names(editing *e) {
 static void free_names(editing *e) {
     size_t i;
     for (i = 0; e->names && i < e->count; i++) {
-        names *n = &e->names[i];
+        temporary_names *n = &e->names[i];
         if (n->fresh && *n->fresh) system_remove(n->fresh);
         if (n->old && *n->old) system_remove(n->old);
         free(n->fresh);
@@ -95,8 +95,8 @@ static st_status write_new(editing *e, size_t i, st_error *error) {
     return error->status;
 }
 
-static int rename_one(editing *e, size_t i) {
-    names *n = &e->names[i];
+static int rename_file(editing *e, size_t i) {
+    temporary_names *n = &e->names[i];
     const char *path = e->edits[i].path;
     int code = add_name(e, path, n->old, system_link);
     /* without a second name, the old file has the temporary name only, for a moment */
@@ -120,13 +120,13 @@ static int rename_back(const editing *e, size_t i) {
     return is_undone;
 }
 
-static st_status rename_all(editing *e, st_error *error) {
+static st_status rename_files(editing *e, st_error *error) {
     const int syncs = !(e->saving->options.flags & ST_SAVE_NO_SYNC);
     size_t i;
     int code = 0;
     for (i = 0; i < e->count; i++) {
         *e->failed = e->edits[i].path;
-        code = rename_one(e, i);
+        code = rename_file(e, i);
         if (!code) continue;
         return set_system_error(error, code,
                                 rename_back(e, i)
@@ -149,7 +149,7 @@ static st_status replace_files(editing *e, st_error *error) {
         write_new(e, i, error);
         e->done += e->edits[i].file_bytes;
     }
-    if (error->status == ST_OK) error->status = rename_all(e, error);
+    if (error->status == ST_OK) error->status = rename_files(e, error);
     free_names(e);
     return error->status;
 }
@@ -226,14 +226,14 @@ static st_status edit_in_place(editing *e, st_error *error) {
         st_edit_metadata(e->edits[i].path, e->edits[i].metadata, e->edits[i].count, &options, error);
         if (error->status == ST_OK) continue;
         if (!change_back(e, i, &options)) {
-            set_error(error, error->status, "cannot edit in place; files before it have the new metadata");
+            set_error(error, error->status, "cannot edit in place; the files before this one have the new metadata");
         }
         break;
     }
     return error->status;
 }
 
-st_status edit_files(const metadata_edit *edits, size_t count, saving *s, int in_place, const char **failed,
+st_status edit_files(const metadata_edit *edits, size_t count, save_job *s, int in_place, const char **failed,
                      st_error *error) {
     editing e;
     size_t i;

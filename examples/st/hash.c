@@ -18,7 +18,7 @@ typedef struct hashing {
     const st_model *model;
     const st_shard *files;
     size_t file_count;
-    hashes *to;
+    model_hashes *to;
     progress bar;
     uint64_t done, total; /* bytes of all files; then of the tensors of a virtual model */
     unsigned char *buffer;
@@ -30,7 +30,7 @@ typedef struct hashing {
     void (*jobs[4])(struct hashing *h);
     unsigned job_count;
     sha256 of_file, of_data, of_tensor;
-    size_t tensor;        /* the one that is being hashed; stays when the file changes, as tensors are in file order */
+    size_t tensor;        /* being hashed; continues from file to file, as tensors are in file order */
     uint64_t tensor_done; /* bytes of it */
 } hashing;
 
@@ -58,17 +58,14 @@ static void hash_data(hashing *h) {
 
 /* Adds dtype, shape and their ends, as the help describes. */
 static void begin_tensor(sha256 *h, const st_tensor *t) {
-    char text[24];
+    char digits[NUMBER_BYTES];
     uint32_t i;
     sha256_begin(h);
     sha256_add(h, t->dtype_name, strlen(t->dtype_name) + 1);
     for (i = 0; i < t->rank; i++) {
-        size_t first = sizeof text;
-        uint64_t number = t->shape[i];
-        do text[--first] = (char)('0' + number % 10);
-        while (number /= 10);
-        if (i) text[--first] = ',';
-        sha256_add(h, text + first, sizeof text - first);
+        const char *text = number_text(t->shape[i], digits);
+        if (i) sha256_add(h, ",", 1);
+        sha256_add(h, text, strlen(text));
     }
     sha256_add(h, "", 1);
 }
@@ -155,7 +152,7 @@ static st_status hash_virtual_tensors(hashing *h, st_error *error) {
         uint64_t offset = 0;
         begin_tensor(&h->of_tensor, t);
         while (offset < t->bytes) {
-            const size_t n = t->bytes - offset < BLOCK_BYTES ? (size_t)(t->bytes - offset) : BLOCK_BYTES;
+            const size_t n = t->bytes - offset < BLOCK_BYTES ? (size_t)(t->bytes - offset) : (size_t)BLOCK_BYTES;
             if (st_read(h->model, t, offset, h->buffer, n, error) != ST_OK) {
                 explain_read_error(h->model, error);
                 return error->status;
@@ -170,7 +167,7 @@ static st_status hash_virtual_tensors(hashing *h, st_error *error) {
     return ST_OK;
 }
 
-static st_status hash_all(hashing *h, int reads_tensors, st_error *error) {
+static st_status hash_files(hashing *h, int reads_tensors, st_error *error) {
     size_t i;
     for (i = 0; i < h->file_count; i++) h->total += h->files[i].file_bytes;
     if (reads_tensors) h->total += h->model->bytes;
@@ -180,7 +177,7 @@ static st_status hash_all(hashing *h, int reads_tensors, st_error *error) {
     return reads_tensors ? hash_virtual_tensors(h, error) : ST_OK;
 }
 
-st_status hash_model(hashes *to, const st_model *model, unsigned wanted, st_error *error) {
+st_status hash_model(model_hashes *to, const st_model *model, unsigned wanted, st_error *error) {
     const int reads_tensors = (wanted & HASH_TENSORS) && virtual_of(model);
     hashing h;
     memset(&h, 0, sizeof h);
@@ -202,14 +199,14 @@ st_status hash_model(hashes *to, const st_model *model, unsigned wanted, st_erro
     }
     progress_begin(&h.bar);
     system_watch_interrupts();
-    if (error->status == ST_OK) error->status = hash_all(&h, reads_tensors, error);
+    if (error->status == ST_OK) error->status = hash_files(&h, reads_tensors, error);
     progress_end(&h.bar);
     system_stop_watching();
     free(h.buffer);
     return error->status;
 }
 
-void hashes_free(hashes *h) {
+void hashes_free(model_hashes *h) {
     free(h->files);
     free(h->data);
     free(h->tensors);
@@ -230,7 +227,7 @@ static void put_line(const char *kind, const unsigned char *digest, const char *
     end_line();
 }
 
-static void put_hashes(const st_model *model, const hashes *h) {
+static void put_hashes(const st_model *model, const model_hashes *h) {
     size_t i, file_count;
     const st_shard *files = files_of(model, &file_count);
     for (i = 0; i < file_count; i++) {
@@ -250,7 +247,7 @@ static void put_digest_json(const char *before, const unsigned char *digest) {
     putc('"', stdout);
 }
 
-static void put_hashes_json(const char *given, const st_model *model, const hashes *h) {
+static void put_hashes_json(const char *given, const st_model *model, const model_hashes *h) {
     const char *before = "{\"path\":";
     size_t i, file_count;
     const st_shard *files = files_of(model, &file_count);
@@ -278,11 +275,11 @@ static void put_hashes_json(const char *given, const st_model *model, const hash
     end_line();
 }
 
-static int hash_given(const char *given, unsigned wanted, int json) {
+static int hash_path(const char *given, unsigned wanted, int json) {
     const st_open_options open_options = copy_open_options();
     st_model *model;
     st_error error;
-    hashes h;
+    model_hashes h;
     if (open_model(&model, given, &open_options, &error) != ST_OK) return report(given, &error);
     if (hash_model(&h, model, wanted, &error) != ST_OK) {
         report(given, &error);
@@ -307,7 +304,7 @@ int command_hash(int argc, char **argv) {
         return usage_hint("hash");
     }
     for (i = 0; i < paths && !output_failed(); i++) {
-        if (hash_given(argv[i], HASH_DATA | (tensors ? HASH_TENSORS : 0), json) != EXIT_FINE) code = EXIT_FAILED;
+        if (hash_path(argv[i], HASH_DATA | (tensors ? HASH_TENSORS : 0), json) != EXIT_FINE) code = EXIT_FAILED;
     }
     return code;
 }

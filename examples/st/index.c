@@ -2,7 +2,7 @@
 #include "st.h"
 #include <string.h>
 
-static int write_index(saving *s, const char *path) {
+static int write_index(save_job *s, const char *path) {
     st_open_options open_options = copy_open_options();
     st_model *model;
     st_contents contents;
@@ -30,8 +30,9 @@ static int write_index(saving *s, const char *path) {
 }
 
 int command_index(int argc, char **argv) {
-    saving s;
-    const option options[] = {{"--no-sync", &s.no_sync, NULL}, {"--json", &s.json, NULL}};
+    save_job s;
+    const option options[] = {
+        {"--no-sync", &s.no_sync, NULL}, {"--json", &s.json, NULL}, opening_options[VARIANT_OPTION]};
     int words;
     memset(&s, 0, sizeof s);
     s.command = "index";
@@ -42,7 +43,7 @@ int command_index(int argc, char **argv) {
         fputs(words ? "too many arguments: expected one DIR" : "DIR is missing", stderr);
         return usage_hint("index");
     }
-    if (is_hub(argv[0])) return usage_error("index", "cannot write to the Hugging Face cache: ", argv[0]);
+    if (refuse_hub("index", argv[0]) != EXIT_FINE) return EXIT_USAGE;
     if (system_path_kind(argv[0]) != PATH_DIRECTORY) return report_text(argv[0], "expected a directory of shards");
     return write_index(&s, argv[0]);
 }

@@ -1,4 +1,4 @@
-/* input.c: reads whole files that are not models. */
+/* input.c: opens and reads files that are not models. */
 #include "st.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -6,8 +6,26 @@
 
 enum { FIRST_BYTES = 1 << 16 };
 
+int is_standard_input(const char *path) {
+    return strcmp(path, "-") == 0;
+}
+
+FILE *open_input(const char *path) {
+    return is_standard_input(path) ? system_input() : system_open(path);
+}
+
+void put_input_name(FILE *to, const char *path) {
+    put_string(to, is_standard_input(path) ? "standard input" : path);
+}
+
+int report_input(const char *path, const char *verb, int code) {
+    put_input_name(stderr, path);
+    fprintf(stderr, ": cannot %s: %s\n", verb, strerror(code));
+    return EXIT_FAILED;
+}
+
 static int report_size_limit(const char *path, size_t max_bytes) {
-    put_string(stderr, path);
+    put_input_name(stderr, path);
     fputs(": too large: expected at most ", stderr);
     put_number(stderr, max_bytes);
     fputs(" bytes\n", stderr);
@@ -15,12 +33,12 @@ static int report_size_limit(const char *path, size_t max_bytes) {
 }
 
 int read_whole(const char *command, const char *path, size_t max_bytes, char **text, size_t *bytes) {
-    FILE *from = strcmp(path, "-") == 0 ? system_input() : system_open(path);
+    FILE *from = open_input(path);
     size_t capacity = 0, n = 1;
     int code;
     *text = NULL;
     *bytes = 0;
-    if (!from) return report_text(path, strerror(errno));
+    if (!from) return report_input(path, "open", errno);
     errno = 0;
     while (n > 0 && *bytes <= max_bytes) {
         if (capacity - *bytes < 2) {
@@ -33,7 +51,7 @@ int read_whole(const char *command, const char *path, size_t max_bytes, char **t
     }
     code = !ferror(from) ? 0 : errno ? errno : EIO;
     if (from != stdin) fclose(from);
-    if (code) return report_text(path, strerror(code));
+    if (code) return report_input(path, "read", code);
     if (*bytes > max_bytes) return report_size_limit(path, max_bytes);
     if (n > 0) return out_of_memory(command);
     (*text)[*bytes] = 0;

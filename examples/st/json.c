@@ -55,12 +55,12 @@ static int parse_hex(json_reader *j, unsigned *code) {
 }
 
 static char *put_utf8(char *to, unsigned c) {
-    const int more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3; /* bytes after the first */
+    const int tail = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3; /* bytes after the first */
     static const unsigned lead[4] = {0, 0xc0, 0xe0, 0xf0};
     int i;
-    for (i = more; i >= 0; i--) {
+    for (i = tail; i >= 0; i--) {
         const unsigned bits = c >> (6 * i);
-        *to++ = (char)(unsigned char)(i == more ? lead[more] | bits : 0x80 | (bits & 0x3f));
+        *to++ = (char)(unsigned char)(i == tail ? lead[tail] | bits : 0x80 | (bits & 0x3f));
     }
     return to;
 }

@@ -250,9 +250,9 @@ static const char *split_entry(lenient *l, const lenient_json_text *given, lenie
             fields[i] = value;
         } else if (fields[i].end - fields[i].at != value.end - value.at ||
                    memcmp(fields[i].at, value.at, (size_t)(value.end - value.at)) != 0) {
-            problem = "a field of the tensor entry is there twice, with different values";
+            problem = "duplicate field in the tensor entry, with different values";
         } else {
-            add_fault(l, position_of(l, value.at), "a field of a tensor entry is there twice", "one is kept");
+            add_fault(l, position_of(l, value.at), "duplicate field in a tensor entry", "one is kept");
         }
     }
     if (problem) return problem;
@@ -290,7 +290,7 @@ static int read_offsets(lenient *l, const lenient_json_text *given, st_tensor *t
     const size_t first = l->dim_count;
     uint32_t count = 0;
     const int are_numbers = given->at && read_numbers_of(l, given, &count);
-    l->dim_count = first; /* they are not kept there */
+    l->dim_count = first; /* removes the numbers again */
     if (!are_numbers || count != 2 || l->dims[first] > l->dims[first + 1] || l->dims[first + 1] > INT64_MAX) {
         l->has_unknown_end = 1;
         return 0;
@@ -512,17 +512,17 @@ static void read_header(lenient *l) {
 
 /* Returns where the data starts if the header length states a place that only blanks and NUL separate from the JSON
  * object, and the length of the file implies another one; 0 if that is not certain. */
-static uint64_t choose_start(lenient *l, uint64_t stated, uint64_t implied, uint64_t usual) {
+static uint64_t choose_start(lenient *l, uint64_t stated, uint64_t implied, uint64_t canonical) {
     const uint64_t end = l->json_end, file = l->io.bytes;
     if (implied > stated) { /* bytes follow the data; or spaces follow the header that its length does not count */
         if (!are_spaces(l, stated, implied)) return stated;
-        return implied == usual && !are_blanks_or_nul(l, file - (implied - stated), file) ? implied : 0;
+        return implied == canonical && !are_blanks_or_nul(l, file - (implied - stated), file) ? implied : 0;
     }
     /* The file is cut; or the header length is too large, and the data starts with zeros, which would not follow
      * spaces as padding. */
     if (are_spaces(l, implied, stated)) return stated;
-    if (stated == usual && implied > end && are_nul(l, end, stated)) return stated; /* padded with NUL */
-    if (implied != usual || !are_spaces(l, end, implied)) return 0;
+    if (stated == canonical && implied > end && are_nul(l, end, stated)) return stated; /* padded with NUL */
+    if (implied != canonical || !are_spaces(l, end, implied)) return 0;
     return implied > end || stated - implied < 8 ? implied : 0;
 }
 
@@ -530,11 +530,13 @@ static uint64_t choose_start(lenient *l, uint64_t stated, uint64_t implied, uint
  * file, if that is neither cut nor has more bytes; 0 if there can be no such place. */
 static uint64_t start_of_data(lenient *l, uint64_t stated, uint64_t implied) {
     const uint64_t end = l->json_end;
-    const uint64_t usual = end + (8 - (end - l->header_offset) % 8) % 8; /* all common writers pad to 8 with spaces */
+    const uint64_t canonical =
+        end + (8 - (end - l->header_offset) % 8) % 8; /* all common writers pad to 8 with spaces */
     uint64_t few;
     if (l->data_bytes == 0) return stated ? stated : end;
     if (stated && implied == stated) return stated;
-    if (stated && are_blanks_or_nul(l, end, stated)) return implied ? choose_start(l, stated, implied, usual) : stated;
+    if (stated && are_blanks_or_nul(l, end, stated))
+        return implied ? choose_start(l, stated, implied, canonical) : stated;
     /* The header length is wrong. In a cut file, the implied place would lie too early, among the spaces. */
     if (!implied || !are_spaces(l, end, implied)) return 0;
     /* A file that is cut before its data has nothing but padding there, and a header length that goes past its end. */
@@ -543,7 +545,7 @@ static uint64_t start_of_data(lenient *l, uint64_t stated, uint64_t implied) {
         return 0;
     }
     few = l->data_bytes < 8 ? l->data_bytes : 8;
-    return are_spaces(l, implied, implied + (implied == usual ? few : 1)) ? 0 : implied;
+    return are_spaces(l, implied, implied + (implied == canonical ? few : 1)) ? 0 : implied;
 }
 
 /* Reports what is before the header, and between its JSON object and the data. */
@@ -679,9 +681,9 @@ static void check_names(lenient *l) {
         for (k = first; k < i; k++) {
             sorted[k]->is_kept = are_equal && k == first;
             if (!are_equal) {
-                add_fault_of_tensor(l, sorted[k], "different tensors have this name", left_out);
+                add_fault_of_tensor(l, sorted[k], "duplicate tensor name: the tensors differ", left_out);
             } else if (k > first) {
-                add_fault_of_tensor(l, sorted[k], "the same tensor is there twice", "kept once");
+                add_fault_of_tensor(l, sorted[k], "duplicate tensor", "kept once");
             }
         }
     }
@@ -698,7 +700,7 @@ static int is_same_key(const lenient_pair *a, const lenient_pair *b) {
     return by_text(a->pair.key, a->pair.key_bytes, b->pair.key, b->pair.key_bytes) == 0;
 }
 
-/* The same for the keys of the metadata. */
+/* Keeps one of several equal metadata entries of one key; of different ones none. */
 static void check_keys(lenient *l) {
     lenient_pair **sorted = (lenient_pair **)calloc(l->entry_count + 1, sizeof *sorted);
     size_t first, i, k;
@@ -717,8 +719,7 @@ static void check_keys(lenient *l) {
             sorted[k]->is_kept = are_equal && k == first;
             if (are_equal && k == first) continue;
             f = add_fault(l, sorted[k]->position,
-                          are_equal ? "the same metadata entry is there twice"
-                                    : "different metadata entries have this key",
+                          are_equal ? "duplicate metadata entry" : "duplicate metadata key: the values differ",
                           are_equal ? "kept once" : left_out);
             f->name = sorted[k]->pair.key;
             f->name_bytes = sorted[k]->pair.key_bytes;
@@ -730,7 +731,7 @@ static void check_keys(lenient *l) {
 /* ---- the result --------------------------------------------------------------------------------------------- */
 
 /* Fills the model, with all tensors or with those that are kept. */
-static void fill_model(lenient *l, int all) {
+static void fill_model(lenient *l, int keeps_damaged) {
     st_model *m = &l->model;
     size_t i;
     memset(m, 0, sizeof *m);
@@ -740,14 +741,14 @@ static void fill_model(lenient *l, int all) {
     m->tensors = l->tensors;
     for (i = 0; i < l->item_count; i++) {
         st_tensor *t = &l->items[i].tensor;
-        if (!all && !l->items[i].is_kept) continue;
-        if (!all && t->dtype) t->dtype_name = st_dtype_name(t->dtype);
+        if (!keeps_damaged && !l->items[i].is_kept) continue;
+        if (!keeps_damaged && t->dtype) t->dtype_name = st_dtype_name(t->dtype);
         t->shape = t->rank ? l->dims + l->items[i].dims : NULL;
         m->bytes = m->bytes > UINT64_MAX - t->bytes ? UINT64_MAX : m->bytes + t->bytes;
         l->tensors[m->count++] = *t;
     }
     for (i = 0; i < l->entry_count; i++) {
-        if (all || l->entries[i].is_kept) l->pairs[m->metadata_count++] = l->entries[i].pair;
+        if (keeps_damaged || l->entries[i].is_kept) l->pairs[m->metadata_count++] = l->entries[i].pair;
     }
     m->metadata = l->has_metadata ? l->pairs : NULL;
     l->shard.metadata = m->metadata;

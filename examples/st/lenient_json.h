@@ -1,4 +1,4 @@
-/* lenient_lenient_json.h: a pull parser for JSON text that is in memory. It allocates nothing and uses no recursion. */
+/* lenient_json.h: a pull parser for JSON text that is in memory. It allocates nothing and uses no recursion. */
 #ifndef ST_TOOL_LENIENT_JSON_H
 #define ST_TOOL_LENIENT_JSON_H
 

@@ -62,7 +62,7 @@ typedef struct lora_module {
 typedef struct lora {
     const char *path; /* LORA, as given */
     const st_model *adapter, *base;
-    choice chosen; /* the adapter tensors to use, and their names */
+    tensor_choice chosen; /* the adapter tensors to use, and their names */
     lora_config config;
     const char *alpha_given, *scale_given;
     double alpha, scale;

@@ -120,7 +120,6 @@ static const st_tensor *find_dotted(const search *s, const lora_module *m, const
 }
 
 static void report_dotted(search *s, const lora_module *m) {
-    const st_model *base = s->l->base;
     nearest_names nearest;
     size_t i, rule = 0;
     if (!lora_problem(s->l, m->name, m->bytes)) return;
@@ -131,7 +130,7 @@ static void report_dotted(search *s, const lora_module *m) {
     fputs("BASE has no tensor ", stderr);
     put_string(stderr, s->name);
     nearest_begin(&nearest, s->name);
-    for (i = 0; i < base->count; i++) nearest_consider(&nearest, base->tensors[i].name, base->tensors[i].name_bytes);
+    nearest_tensors(&nearest, s->l->base);
     put_nearest(stderr, &nearest);
     lora_problem_end();
 }
@@ -260,7 +259,7 @@ static int is_mangled(const lora_module *m) {
     return 0;
 }
 
-static int find_all(search *s) {
+static int find_bases(search *s) {
     lora *l = s->l;
     size_t i, longest = 0;
     int code = EXIT_FINE;
@@ -286,7 +285,7 @@ int lora_find_bases(lora *l) {
     int code;
     memset(&s, 0, sizeof s);
     s.l = l;
-    code = find_all(&s);
+    code = find_bases(&s);
     free(s.names);
     free(s.text);
     free(s.name);

@@ -8,7 +8,8 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Help texts fit 80 columns. help.c makes the manual page and the completions from them and describes their form. */
+/* Help texts fit 80 columns, and each literal 4095 characters, the limit of C99. help.c makes the manual page and the
+ * completions from them and describes their form. */
 #define SAVING_HELP                                                                   \
     "  --keep-order     keep the order of the tensors; the default is by dtype and\n" \
     "                   name, as other tools write\n"                                 \
@@ -23,23 +24,23 @@
     "  --json           print a JSON object: path, tensors, bytes (of data),\n"       \
     "                   file_bytes, files\n"
 
-#define OPENING_HELP                                                                   \
-    "  --variant V      in a directory, open only files of the variant V: such as\n"   \
-    "                   model.fp16.safetensors with --variant fp16\n"                  \
-    "  --no-index       open a complete set of shards by their names, without an\n"    \
-    "                   index or beside one that is out of date\n"                     \
-    "  --index-decides  of a tensor that two shards hold, use the copy in the shard\n" \
-    "                   that the index names\n"                                        \
-    "  --partial        do without missing shards, and without tensors that the\n"     \
-    "                   index names but no shard holds\n"
+static const char opening_help[] = "  --variant V      in a directory, open only files of the variant V: such as\n"
+                                   "                   model.fp16.safetensors with --variant fp16\n"
+                                   "  --no-index       open a complete set of shards by their names, without an\n"
+                                   "                   index or beside one that is out of date\n"
+                                   "  --index-decides  of a tensor that two shards hold, use the copy in the shard\n"
+                                   "                   that the index names\n"
+                                   "  --partial        do without missing shards, and without tensors that the\n"
+                                   "                   index names but no shard holds\n";
 
 #define RENAME_HELP                                                                    \
     "  --rename A=B     write tensor A under the name B. Each * in A matches as\n"     \
     "                   little text as possible; the * in B, as many as in A, are\n"   \
     "                   replaced by these texts in order: --rename 'a.*.b.*=*.*'.\n"   \
     "                   All renames are applied, one after the other\n"                \
-    "  --rename-file F  read renames from file F, one a line, and apply them before\n" \
-    "                   those of --rename. Lines that begin with # are comments\n"     \
+    "  --rename-file F  read renames from file F (- is standard input), one a line,\n" \
+    "                   and apply them before those of --rename. Lines that begin\n"   \
+    "                   with # are comments\n"                                         \
     "  --dry-run        print OLD NAME -> NEW NAME for each tensor (with --json,\n"    \
     "                   objects with from and to) and write nothing\n"
 
@@ -58,12 +59,13 @@
     "  --name STEM      call the files STEM-00001-of-0000N.safetensors; the default\n" \
     "                   is the name of IN's files, or model\n"
 
-#define CHOOSING_END                                                                  \
+#define CHOOSING_NOTES                                                                \
     "\n--only, --except and --rename can be repeated and use the names in IN, with\n" \
     "their prefixes. The command fails if one of them matches no tensor, or if two\n" \
     "tensors would get one name.\n"
 
 static const tool_command commands[] = {
+    /* read */
     {"ls", "[OPTIONS] MODEL", "list the tensors of a model",
      "Lists the tensors of a model in file order: name, dtype, shape, bytes, and the\n"
      "offset of the first byte in the file. Metadata is printed first, totals by\n"
@@ -81,8 +83,50 @@ static const tool_command commands[] = {
      "                 nothing is shortened\n"
      "  --lenient      MODEL is one file, which may be damaged: list what can be read,\n"
      "                 cut tensors too, and each fault on a line of its own (in JSON:\n"
-     "                 faults). st repair mends what can be mended\n" OPENING_HELP,
-     command_ls, 1},
+     "                 faults). st repair mends what can be mended\n",
+     command_ls, 1, NULL},
+    {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write the raw bytes of a tensor",
+     "Writes the bytes of a tensor to standard output as they are stored:\n"
+     "little-endian, in C order (last dimension fastest).\n"
+     "\n"
+     "  --offset N   skip the first N bytes (default 0)\n"
+     "  --bytes N    write N bytes (default: up to the end of the tensor)\n",
+     command_cat, 1, NULL},
+    {"show", "[--stats] MODEL TENSOR [RANGES]", "print the values of a tensor",
+     "Prints the values of a tensor as NumPy prints an array. If there are more than\n"
+     "1000, only the edges of long dimensions are printed.\n"
+     "\n"
+     "RANGES selects a part, as NumPy's slices do: for each dimension, from the\n"
+     "first on, an index or START:STOP or START:STOP:STEP, separated by commas.\n"
+     "START, STOP and STEP can be left out. Negative numbers count from the end.\n"
+     "\n"
+     "  st show model.safetensors embed.weight 0:10,::2\n"
+     "  st show model.safetensors embed.weight -1\n"
+     "\n"
+     "  --stats   print statistics instead: the number of elements, of NaN and of\n"
+     "            infinities; minimum, maximum, mean and standard deviation of the\n"
+     "            finite numbers; and a histogram\n",
+     command_show, 1, NULL},
+    {"diff", "[--metadata] [--json] A B", "compare two models",
+     "Compares the tensors of two models by name, in whatever files they are, and\n"
+     "prints a line for each difference:\n"
+     "\n"
+     "  - a tensor that only A has\n"
+     "  + a tensor that only B has\n"
+     "  ~ a tensor whose dtype, shape or bytes differ, with the first byte that\n"
+     "    differs; and, if the shapes are the same, the largest difference of two\n"
+     "    numbers and its place. A NaN on one side counts as the largest difference\n"
+     "\n"
+     "The exit code is 0 if nothing differs, 1 if something does, and 2 if a model\n"
+     "cannot be read or the command line is wrong.\n"
+     "\n"
+     "  --metadata   also compare the metadata of each model's first file. The order\n"
+     "               of tensors, the alignment and an index's metadata never count\n"
+     "  --json       print one JSON object: removed, added, changed (with now, bytes\n"
+     "               and first), same (a number), metadata (the number of keys that\n"
+     "               differ, or null)\n",
+     command_diff, 1, NULL},
+    /* check */
     {"check", "[OPTIONS] MODEL...", "check whether models are valid",
      "Checks the header and the length of each file, and whether an index and its\n"
      "files agree. Prints one line for each model:\n"
@@ -105,8 +149,8 @@ static const tool_command commands[] = {
      "           actual, subject, message. With --deep, valid models also have nan,\n"
      "           infinity, bad_bool, tensors (those that have any of the three) and\n"
      "           zeros (files that end with them: path, bytes, from);\n"
-     "           with --hash or --lfs, hashes (path, sha256, expected, verdict)\n" OPENING_HELP,
-     command_check, 1},
+     "           with --hash or --lfs, hashes (path, sha256, expected, verdict)\n",
+     command_check, 1, NULL},
     {"hash", "[--tensors] [--json] MODEL...", "print the SHA-256 of files and tensors",
      "Prints a line for each file of each model: the SHA-256 of the file, as sha256sum\n"
      "prints it, and the SHA-256 of its data alone, that is of all bytes after the\n"
@@ -125,49 +169,9 @@ static const tool_command commands[] = {
      "\n"
      "  --tensors   also print the SHA-256 of each tensor\n"
      "  --json      print one JSON object a line: path, files (path, sha256,\n"
-     "              data_sha256) and, with --tensors, tensors (name, sha256)\n" OPENING_HELP,
-     command_hash, 1},
-    {"cat", "MODEL TENSOR [--offset N] [--bytes N]", "write the raw bytes of a tensor",
-     "Writes the bytes of a tensor to standard output as they are stored:\n"
-     "little-endian, in C order (last dimension fastest).\n"
-     "\n"
-     "  --offset N   skip the first N bytes (default 0)\n"
-     "  --bytes N    write N bytes (default: up to the end of the tensor)\n" OPENING_HELP,
-     command_cat, 1},
-    {"show", "[--stats] MODEL TENSOR [RANGES]", "print the values of a tensor",
-     "Prints the values of a tensor as NumPy prints an array. If there are more than\n"
-     "1000, only the edges of long dimensions are printed.\n"
-     "\n"
-     "RANGES selects a part, as NumPy's slices do: for each dimension, from the\n"
-     "first on, an index or START:STOP or START:STOP:STEP, separated by commas.\n"
-     "START, STOP and STEP can be left out. Negative numbers count from the end.\n"
-     "\n"
-     "  st show model.safetensors embed.weight 0:10,::2\n"
-     "  st show model.safetensors embed.weight -1\n"
-     "\n"
-     "  --stats   print statistics instead: the number of elements, of NaN and of\n"
-     "            infinities; minimum, maximum, mean and standard deviation of the\n"
-     "            finite numbers; and a histogram\n" OPENING_HELP,
-     command_show, 1},
-    {"diff", "[--metadata] [--json] A B", "compare two models",
-     "Compares the tensors of two models by name, in whatever files they are, and\n"
-     "prints a line for each difference:\n"
-     "\n"
-     "  - a tensor that only A has\n"
-     "  + a tensor that only B has\n"
-     "  ~ a tensor whose dtype, shape or bytes differ, with the first byte that\n"
-     "    differs; and, if the shapes are the same, the largest difference of two\n"
-     "    numbers and its place. A NaN on one side counts as the largest difference\n"
-     "\n"
-     "The exit code is 0 if nothing differs, 1 if something does, and 2 if a model\n"
-     "cannot be read or the command line is wrong.\n"
-     "\n"
-     "  --metadata   also compare the metadata of each model's first file. The order\n"
-     "               of tensors, the alignment and an index's metadata never count\n"
-     "  --json       print one JSON object: removed, added, changed (with now, bytes\n"
-     "               and first), same (a number), metadata (the number of keys that\n"
-     "               differ, or null)\n" OPENING_HELP,
-     command_diff, 1},
+     "              data_sha256) and, with --tensors, tensors (name, sha256)\n",
+     command_hash, 1, NULL},
+    /* write a new model */
     {"copy", "[OPTIONS] IN[=PREFIX]... OUT", "copy a model: ordered, in part, or renamed",
      "Writes the tensors and the metadata of IN to OUT, ordered by dtype (U64 first,\n"
      "BOOL last) and then by name.\n"
@@ -182,8 +186,8 @@ static const tool_command commands[] = {
      "for standard output (a file of that name is ./-), a FIFO or a device.\n" SEVERAL_HELP
      "Several INs, an IN with a prefix, and pieces (see st merge --help) are copied to\n"
      "one file.\n"
-     "\n" CHOOSING_HELP NAMING_HELP SAVING_HELP OPENING_HELP CHOOSING_END,
-     command_copy, 1},
+     "\n" CHOOSING_HELP NAMING_HELP SAVING_HELP,
+     command_copy, 1, CHOOSING_NOTES},
     {"merge", "[OPTIONS] IN[=PREFIX]... OUT", "merge files, models or pieces of tensors into one file",
      "Writes the tensors of IN to the file OUT, as st copy does, with the metadata of\n"
      "IN's first file. If other files have other metadata, or the index has metadata\n"
@@ -193,33 +197,8 @@ static const tool_command commands[] = {
      "metadata. All commands see its whole tensors; st ls also lists the pieces. Gaps\n"
      "and overlaps are refused. The format does not store the full shapes: if the\n"
      "files with the ends of tensors are missing, the tensors are smaller.\n"
-     "\n" CHOOSING_HELP SAVING_HELP OPENING_HELP CHOOSING_END,
-     command_merge, 1},
-    {"merge-lora", "[OPTIONS] BASE LORA OUT", "merge a LoRA into a model",
-     "Writes BASE to OUT as st copy does, with the matrices of LORA added to the\n"
-     "weights that they belong to: W + scale * (alpha / rank) * up x down, computed\n"
-     "in F64 and rounded once to the dtype of W, a block at a time. Tensors that LORA\n"
-     "does not change are copied. OUT is as for st copy.\n"
-     "\n"
-     "LORA is a file or a directory with the names of PEFT (lora_A, lora_B), diffusers\n"
-     "or kohya (lora_down, lora_up). Every tensor of LORA is used; the command fails\n"
-     "and names those that do not fit BASE or are of another kind, such as DoRA or\n"
-     "LoHa.\n"
-     "\n"
-     "alpha is that of LORA's .alpha tensors, adapter_config.json beside LORA, or\n"
-     "LORA's metadata. Without any, alpha is the rank, but PEFT's names need --alpha\n"
-     "or --scale.\n"
-     "\n"
-     "  --alpha N        use this alpha for all weights\n"
-     "  --scale X        multiply what is added by X (default 1)\n"
-     "  --dry-run        print what each pair of matrices changes; OUT can be omitted\n"
-     "  --only GLOB      use only tensors of LORA whose name matches: * is any text,\n"
-     "                   ? any character\n"
-     "  --except GLOB    leave out tensors of LORA whose name matches\n"
-     "  --rename A=B     treat tensor A of LORA as if it was called B, as st copy\n"
-     "                   renames\n"
-     "  --rename-file F  read renames from file F, as st copy does\n" NAMING_HELP SAVING_HELP OPENING_HELP,
-     command_merge_lora, 1},
+     "\n" CHOOSING_HELP SAVING_HELP,
+     command_merge, 1, CHOOSING_NOTES},
     {"shard", "[OPTIONS] IN[=PREFIX]... DIR", "split a model into files of limited size",
      "Splits the tensors of IN in their order and writes them to the directory DIR,\n"
      "which is made if it does not exist: as model-00001-of-0000N.safetensors and so\n"
@@ -228,20 +207,8 @@ static const tool_command commands[] = {
      "then removed. If DIR holds a model of another name, nothing is written.\n" SEVERAL_HELP "\n"
      "  --max-size N     limit for the tensors in a file, for example 5GB (default),\n"
      "                   1.5GB or 500MB (powers of 1000), or KiB, MiB, GiB (powers of\n"
-     "                   1024). A larger tensor has a file of its own\n" CHOOSING_HELP NAMING_HELP SAVING_HELP
-         OPENING_HELP CHOOSING_END,
-     command_shard, 1},
-    {"index", "[OPTIONS] DIR", "write the index of a directory of shards",
-     "Writes the index that a set of shards STEM-00001-of-0000N.safetensors to\n"
-     "STEM-0000N-of-0000N.safetensors lacks, or a right one in place of one that is\n"
-     "out of date: STEM.safetensors.index.json, or for a STEM such as model.fp16\n"
-     "model.safetensors.index.fp16.json. Nothing is written if a shard is missing, a\n"
-     "tensor is in two shards, or DIR holds another model.\n"
-     "\n"
-     "  --no-sync     do not wait until the file is on the device\n"
-     "  --json        print a JSON object: path, tensors, bytes, file_bytes, files\n"
-     "  --variant V   if DIR holds several sets, use the one of the variant V\n",
-     command_index, 1},
+     "                   1024). A larger tensor has a file of its own\n" CHOOSING_HELP NAMING_HELP SAVING_HELP,
+     command_shard, 1, CHOOSING_NOTES},
     {"convert", "[OPTIONS] IN[=PREFIX]... OUT --dtype DTYPE", "convert the numbers of a model",
      "Writes IN to OUT as st copy does, and converts all floating-point tensors to\n"
      "DTYPE: F64, F32, F16, BF16, F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ, BOOL\n"
@@ -271,8 +238,71 @@ static const tool_command commands[] = {
      "                   dtype: * is any text, ? any character\n"
      "  --except GLOB    do not convert tensors whose name matches\n" RENAME_HELP NAMING_HELP SAVING_HELP
      "                   (st convert: also scales, the number of those applied, and\n"
-     "                   saturated, underflowed and became_nan, of numbers)\n" OPENING_HELP CHOOSING_END,
-     command_convert, 1},
+     "                   saturated, underflowed and became_nan, of numbers)\n",
+     command_convert, 1, CHOOSING_NOTES},
+    {"merge-lora", "[OPTIONS] BASE LORA OUT", "merge a LoRA into a model",
+     "Writes BASE to OUT as st copy does, with the matrices of LORA added to the\n"
+     "weights that they belong to: W + scale * (alpha / rank) * up x down, computed\n"
+     "in F64 and rounded once to the dtype of W, a block at a time. Tensors that LORA\n"
+     "does not change are copied. OUT is as for st copy.\n"
+     "\n"
+     "LORA is a file or a directory with the names of PEFT (lora_A, lora_B), diffusers\n"
+     "or kohya (lora_down, lora_up). Every tensor of LORA is used; the command fails\n"
+     "and names those that do not fit BASE or are of another kind, such as DoRA or\n"
+     "LoHa.\n"
+     "\n"
+     "alpha is that of LORA's .alpha tensors, adapter_config.json beside LORA, or\n"
+     "LORA's metadata. Without any, alpha is the rank, but PEFT's names need --alpha\n"
+     "or --scale.\n"
+     "\n"
+     "  --alpha N        use this alpha for all weights\n"
+     "  --scale X        multiply what is added by X (default 1)\n"
+     "  --dry-run        print what each pair of matrices changes; OUT can be omitted\n"
+     "  --only GLOB      use only tensors of LORA whose name matches: * is any text,\n"
+     "                   ? any character\n"
+     "  --except GLOB    leave out tensors of LORA whose name matches\n"
+     "  --rename A=B     treat tensor A of LORA as if it was called B, as st copy\n"
+     "                   renames\n"
+     "  --rename-file F  read renames from file F, as st copy does\n" NAMING_HELP SAVING_HELP,
+     command_merge_lora, 1, NULL},
+    {"pack", "[OPTIONS] OUT NAME=DTYPE:SHAPE:FILE...", "make a file from raw bytes",
+     "Writes OUT from files of raw bytes, one for each tensor: little-endian, in C\n"
+     "order (last dimension fastest). NAME is the text before the first \"=\". DTYPE\n"
+     "is a name such as F32, in upper or lower case. SHAPE is a list such as 2,3, or\n"
+     "empty for a scalar. FILE is a path, or - for standard input; it must have\n"
+     "exactly as many bytes as dtype and shape need. An older OUT stays until the new\n"
+     "file is complete. OUT can be - for standard output.\n"
+     "\n"
+     "  st pack out.safetensors w=F32:128,64:w.bin b=F32:64:b.bin --meta format=pt\n"
+     "\n"
+     "  --meta K=V       set metadata key K (the text before the first \"=\") to the\n"
+     "                   value V; can be repeated\n" SAVING_HELP,
+     command_pack, 0, NULL},
+    {"repair", "[OPTIONS] IN OUT", "save what is sound in a damaged file",
+     "Reads the file IN, which may be damaged, lists its faults and what is done about\n"
+     "each, and writes the file OUT. IN is not changed.\n"
+     "\n"
+     "Mended: metadata values that are not strings (their JSON text becomes the\n"
+     "string), NUL padding, a byte order mark or blanks before the header, bytes after\n"
+     "the data, gaps, tensors that share bytes (each gets its own), a wrong header\n"
+     "length if the file's length tells where the data starts, equal tensors of the\n"
+     "same name, other spellings of a dtype such as F8_E8M0FNU. Tensors of unknown\n"
+     "dtypes are kept as they are.\n"
+     "Left out: tensors that are cut, whose size is not that of dtype and shape, or\n"
+     "whose entry is incomplete; names and metadata that are not UTF-8; tensors or\n"
+     "metadata of the same name that differ. The exit code is then 1.\n"
+     "Nothing is written if no tensor can be saved, or the header is no JSON object,\n"
+     "or it is not certain where the data starts.\n"
+     "\n"
+     "  --dry-run        list the faults, write nothing; OUT can be omitted\n"
+     "  --align N        start the data at a multiple of N bytes; N is a power of\n"
+     "                   two, 8 or more (default 8)\n"
+     "  --slack N        leave N spare bytes in the header\n"
+     "  --no-sync        do not wait until the file is on the device\n"
+     "  --json           print a JSON object: path, out, tensors, bytes, lost (a\n"
+     "                   number), faults (position, subject, message, mend, lost)\n",
+     command_repair, 0, NULL},
+    /* change a model */
     {"meta", "[OPTIONS] PATH", "print or change the metadata of a model",
      "Prints the metadata of a model's first file, one entry a line. With --set,\n"
      "--set-file, --unset or --clear it changes the metadata of every file of the\n"
@@ -297,23 +327,10 @@ static const tool_command commands[] = {
      "                the new metadata of the first file\n"
      "  --lenient     PATH is one file, which may be damaged: print what can be read,\n"
      "                and each fault on a line of its own (with --json on standard\n"
-     "                error). Values that are not strings are printed as JSON\n" OPENING_HELP "\n"
-     "--set, --set-file and --unset can be repeated. --clear is applied first, then\n"
-     "--unset, --set and --set-file. --unset fails if no file has the key.\n",
-     command_meta, 1},
-    {"pack", "[OPTIONS] OUT NAME=DTYPE:SHAPE:FILE...", "make a file from raw bytes",
-     "Writes OUT from files of raw bytes, one for each tensor: little-endian, in C\n"
-     "order (last dimension fastest). NAME is the text before the first \"=\". DTYPE\n"
-     "is a name such as F32, in upper or lower case. SHAPE is a list such as 2,3, or\n"
-     "empty for a scalar. FILE is a path, or - for standard input; it must have\n"
-     "exactly as many bytes as dtype and shape need. An older OUT stays until the new\n"
-     "file is complete. OUT can be - for standard output.\n"
-     "\n"
-     "  st pack out.safetensors w=F32:128,64:w.bin b=F32:64:b.bin --meta format=pt\n"
-     "\n"
-     "  --meta K=V       set metadata key K (the text before the first \"=\") to the\n"
-     "                   value V; can be repeated\n" SAVING_HELP,
-     command_pack, 0},
+     "                error). Values that are not strings are printed as JSON\n",
+     command_meta, 1,
+     "\n--set, --set-file and --unset can be repeated. --clear is applied first, then\n"
+     "--unset, --set and --set-file. --unset fails if no file has the key.\n"},
     {"put", "[OPTIONS] MODEL TENSOR FILE", "write new bytes into one tensor of a model",
      "Overwrites the bytes of one tensor in the file that holds it, with those of FILE\n"
      "(- is standard input): little-endian, in C order. FILE must have exactly as many\n"
@@ -326,31 +343,18 @@ static const tool_command commands[] = {
      "\n"
      "  --offset N   write FILE, which can be shorter then, from byte N of the tensor\n"
      "  --no-sync    do not wait until the file is on the device\n",
-     command_put, 0},
-    {"repair", "[OPTIONS] IN OUT", "save what is sound in a damaged file",
-     "Reads the file IN, which may be damaged, lists its faults and what is done about\n"
-     "each, and writes the file OUT. IN is not changed.\n"
+     command_put, 0, NULL},
+    {"index", "[OPTIONS] DIR", "write the index of a directory of shards",
+     "Writes the index that a set of shards STEM-00001-of-0000N.safetensors to\n"
+     "STEM-0000N-of-0000N.safetensors lacks, or a right one in place of one that is\n"
+     "out of date: STEM.safetensors.index.json, or for a STEM such as model.fp16\n"
+     "model.safetensors.index.fp16.json. Nothing is written if a shard is missing, a\n"
+     "tensor is in two shards, or DIR holds another model.\n"
      "\n"
-     "Mended: metadata values that are not strings (their JSON text becomes the\n"
-     "string), NUL padding, a byte order mark or blanks before the header, bytes after\n"
-     "the data, gaps, tensors that share bytes (each gets its own), a wrong header\n"
-     "length if the file's length tells where the data starts, equal tensors of the\n"
-     "same name, other spellings of a dtype such as F8_E8M0FNU. Tensors of unknown\n"
-     "dtypes are kept as they are.\n"
-     "Left out: tensors that are cut, whose size is not that of dtype and shape, or\n"
-     "whose entry is incomplete; names and metadata that are not UTF-8; tensors or\n"
-     "metadata of the same name that differ. The exit code is then 1.\n"
-     "Nothing is written if no tensor can be saved, or the header is no JSON object,\n"
-     "or it is not certain where the data starts.\n"
-     "\n"
-     "  --dry-run        list the faults, write nothing; OUT can be omitted\n"
-     "  --align N        start the data at a multiple of N bytes; N is a power of\n"
-     "                   two, 8 or more (default 8)\n"
-     "  --slack N        leave N spare bytes in the header\n"
-     "  --no-sync        do not wait until the file is on the device\n"
-     "  --json           print a JSON object: path, out, tensors, bytes, lost (a\n"
-     "                   number), faults (position, subject, message, mend, lost)\n",
-     command_repair, 0},
+     "  --no-sync     do not wait until the file is on the device\n"
+     "  --json        print a JSON object: path, tensors, bytes, file_bytes, files\n"
+     "  --variant V   if DIR holds several sets, use the one of the variant V\n",
+     command_index, 0, NULL},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -387,8 +391,15 @@ static void put_usage(FILE *to) {
     fputs(about, to);
 }
 
+const char *help_part(const tool_command *c, int part) {
+    const char *parts[HELP_PARTS] = {c->help, c->opens_models ? opening_help : NULL, c->notes};
+    return parts[part] ? parts[part] : "";
+}
+
 static int put_command_help(const tool_command *c) {
-    printf("usage: st %s %s\n\n%s", c->name, c->arguments, c->help);
+    int part;
+    printf("usage: st %s %s\n\n", c->name, c->arguments);
+    for (part = 0; part < HELP_PARTS; part++) fputs(help_part(c, part), stdout);
     return EXIT_FINE;
 }
 

@@ -1,6 +1,5 @@
 /* meta.c: prints or changes metadata. */
 #include "st.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +18,7 @@ typedef struct edited { /* a file of the model */
 } edited;
 
 typedef struct edit {
-    saving saving;
+    save_job saving;
     const char **sets, **set_files, **unsets, *get;
     int set_count, set_file_count, unset_count, clear, in_place, is_lenient;
     st_pair *values; /* of --set, then of --set-file */
@@ -80,10 +79,10 @@ static int report_missing_key(const st_pair *pairs, size_t count, const char *pa
     return EXIT_FAILED;
 }
 
-/* Copies entries; `to` gets room for `more` others. Returns 0 if there is no memory. */
-static int copy_entries(entries *to, const st_pair *pairs, size_t count, size_t more) {
+/* Copies entries; `to` gets capacity for `added` others. Returns 0 if there is no memory. */
+static int copy_entries(entries *to, const st_pair *pairs, size_t count, size_t added) {
     size_t i;
-    to->pairs = (st_pair *)calloc(count + more + 1, sizeof *to->pairs);
+    to->pairs = (st_pair *)calloc(count + added + 1, sizeof *to->pairs);
     for (i = 0; to->pairs && i < count; i++) {
         if (!add_entry(to, pairs[i].key, pairs[i].key_bytes, pairs[i].value, pairs[i].value_bytes)) return 0;
     }
@@ -99,13 +98,13 @@ static void free_entries(entries *e) {
 
 /* Copies path and metadata of a file. Returns 0 if there is no memory. */
 static int copy_file(const edit *e, edited *to, const st_shard *shard) {
-    const size_t more = (size_t)e->set_count + (size_t)e->set_file_count;
+    const size_t added = (size_t)e->set_count + (size_t)e->set_file_count;
     to->bytes = shard->file_bytes;
     to->path = (char *)calloc(strlen(shard->path) + 1, 1);
     if (!to->path) return 0;
     strcpy(to->path, shard->path);
     return copy_entries(&to->before, shard->metadata, shard->metadata_count, 0) &&
-           copy_entries(&to->now, e->clear ? NULL : shard->metadata, e->clear ? 0 : shard->metadata_count, more);
+           copy_entries(&to->now, e->clear ? NULL : shard->metadata, e->clear ? 0 : shard->metadata_count, added);
 }
 
 static int copy_files(edit *e, const st_model *model) {
@@ -293,13 +292,11 @@ static int write_files(edit *e, const char *path) {
 
 static int change(edit *e, const char *path) {
     size_t i;
-    int code = is_hub(path) ? saving_begin(&e->saving, path) : EXIT_FINE; /* which refuses it */
+    int code = refuse_hub("meta", path);
     if (code == EXIT_FINE) code = read_values(e);
     if (code == EXIT_FINE) code = read_files(e, path);
     for (i = 0; code == EXIT_FINE && i < e->file_count; i++) {
-        if (!is_cached(e->files[i].path)) continue;
-        return report_text(e->files[i].path,
-                           "cannot change a file of the Hugging Face cache: copy the model with st copy");
+        code = refuse_cached(e->files[i].path, e->files[i].path);
     }
     if (code == EXIT_FINE) code = apply_edits(e, path);
     if (code == EXIT_FINE) code = write_files(e, path);

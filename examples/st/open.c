@@ -10,10 +10,10 @@ static struct {
     const char *variant;
 } given_options;
 
-const option opening_options[OPENING_OPTIONS] = {{"--partial", &given_options.partial, NULL},
+const option opening_options[OPENING_OPTIONS] = {{"--variant", NULL, &given_options.variant},
+                                                 {"--partial", &given_options.partial, NULL},
                                                  {"--no-index", &given_options.no_index, NULL},
-                                                 {"--index-decides", &given_options.index_decides, NULL},
-                                                 {"--variant", NULL, &given_options.variant}};
+                                                 {"--index-decides", &given_options.index_decides, NULL}};
 
 static st_open_options with_given(const st_open_options *options) {
     st_open_options o = *options;

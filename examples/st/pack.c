@@ -11,7 +11,7 @@ typedef struct source { /* a tensor and the file with its bytes */
 } source;
 
 typedef struct pack {
-    saving saving;
+    save_job saving;
     const char **pairs;
     int pair_count;
     source *sources;
@@ -60,7 +60,7 @@ static int read_sources(pack *p, char **given) {
     for (i = 0; i < p->count; i++) {
         code = read_source(given[i], &p->sources[i]);
         if (code != EXIT_FINE) return code;
-        if (strcmp(p->sources[i].file, "-") == 0 && stdin_count++) {
+        if (is_standard_input(p->sources[i].file) && stdin_count++) {
             return usage_error("pack", "standard input can be used for one tensor only, and is used again for ",
                                p->sources[i].tensor.name);
         }
@@ -70,17 +70,12 @@ static int read_sources(pack *p, char **given) {
 
 /* ---- bytes ------------------------------------------------------------------------------------------------ */
 
-static void put_source(const source *s) {
-    put_string(stderr, strcmp(s->file, "-") == 0 ? "standard input" : s->file);
-}
-
 static FILE *open_source(pack *p, const source *s) {
-    FILE *file = strcmp(s->file, "-") == 0 ? system_input() : system_open(s->file);
+    FILE *file = open_input(s->file);
     int code = errno;
     if (file || system_interrupted()) return file;
     progress_end(&p->saving.bar);
-    put_source(s);
-    fprintf(stderr, ": cannot open: %s\n", strerror(code));
+    report_input(s->file, "open", code);
     return NULL;
 }
 
@@ -93,7 +88,7 @@ static int wrong_size(pack *p, const source *s, const char *verb, uint64_t bytes
 static int check_size(pack *p, const source *s) {
     uint64_t bytes = s->tensor.bytes;
     FILE *file;
-    if (strcmp(s->file, "-") == 0) return EXIT_FINE;
+    if (is_standard_input(s->file)) return EXIT_FINE;
     file = open_source(p, s);
     if (!file) return EXIT_FAILED;
     if (!system_file_bytes(file, &bytes)) bytes = s->tensor.bytes;
@@ -104,9 +99,7 @@ static int check_size(pack *p, const source *s) {
 static int cannot_read(pack *p, const source *s, int code) {
     if (system_interrupted()) return EXIT_FAILED; /* the signal ended the read */
     progress_end(&p->saving.bar);
-    put_source(s);
-    fprintf(stderr, ": cannot read: %s\n", strerror(code));
-    return EXIT_FAILED;
+    return report_input(s->file, "read", code);
 }
 
 static int copy_bytes(pack *p, const source *s, FILE *file, const char *out) {

@@ -1,7 +1,6 @@
 /* pairs.c: compares the metadata of two files. */
 #include "st.h"
 #include <stdlib.h>
-#include <string.h>
 
 static int compare_keys(const st_pair *a, const st_pair *b) {
     return compare_text(a->key, a->key_bytes, b->key, b->key_bytes);

@@ -112,11 +112,6 @@ typedef struct listing {
     int has_model, has_ranks, failed;
 } listing;
 
-static int ends_with(const char *name, const char *suffix) {
-    const size_t n = strlen(name), m = strlen(suffix);
-    return n >= m && strcmp(name + n - m, suffix) == 0;
-}
-
 static int list_name(void *user, const char *name) {
     listing *l = (listing *)user;
     file_number number;
@@ -174,19 +169,21 @@ static int has_sharding_info(const char *directory, const char *name) {
     const st_open_options options = piece_options();
     char *path = join_path(directory, name);
     st_model *model = NULL;
-    int has = path && st_open(&model, path, &options, NULL) == ST_OK && st_find_metadata(model, "DCP_SHARDING_INFO");
+    int has_info =
+        path && st_open(&model, path, &options, NULL) == ST_OK && st_find_metadata(model, "DCP_SHARDING_INFO");
     st_close(model);
     free(path);
-    return has;
+    return has_info;
 }
 
 int is_pieces(const char *path) {
     listing l;
-    int is;
+    int has_pieces;
     if (system_path_kind(path) != PATH_DIRECTORY) return 0;
-    is = list_names(&l, path) && l.count && !l.has_model && (l.has_ranks || has_sharding_info(path, l.names[0]));
+    has_pieces =
+        list_names(&l, path) && l.count && !l.has_model && (l.has_ranks || has_sharding_info(path, l.names[0]));
     free_listing(&l);
-    return is;
+    return has_pieces;
 }
 
 /* Refuses files of two sets, and a set in which a number has no file at all. */
@@ -342,11 +339,11 @@ static void *allocate_block(const st_model *m, uint64_t **numbers, st_pair **pai
     return block;
 }
 
-static int reserve_pieces(pieces *p, size_t more) {
+static int reserve_pieces(pieces *p, size_t added) {
     piece *larger;
-    if (more <= p->piece_capacity - p->piece_count) return 1;
-    if (more > SIZE_MAX / 4 / sizeof *larger - p->piece_count) return 0;
-    p->piece_capacity = (p->piece_count + more) * 2;
+    if (added <= p->piece_capacity - p->piece_count) return 1;
+    if (added > SIZE_MAX / 4 / sizeof *larger - p->piece_count) return 0;
+    p->piece_capacity = (p->piece_count + added) * 2;
     larger = (piece *)realloc(p->pieces, p->piece_capacity * sizeof *larger);
     if (larger) p->pieces = larger;
     return larger != NULL;
@@ -502,7 +499,7 @@ static void write_position(char *text, size_t room, const uint64_t *position, ui
     snprintf(text + n, room - n, "%s]", i < rank ? ",..." : "");
 }
 
-/* Says of a gap or an overlap where it is and, of an overlap, in which files. */
+/* Reports a gap or an overlap with its position, and an overlap with two of its files. */
 static st_status report_fault(const pieces *p, const whole *w, const corner *fault, int count, const uint32_t *split,
                               uint32_t split_count, st_error *error) {
     const piece *first = &p->pieces[w->first];
@@ -813,7 +810,7 @@ static int read_block(pieces *p, const whole *w, uint64_t offset, unsigned char 
 static int read_window(pieces *p, size_t tensor, uint64_t offset, unsigned char *dst, size_t *n, st_error *error) {
     if (tensor != p->window_tensor || offset - p->window_offset >= p->window_bytes) { /* also if offset is smaller */
         const uint64_t left = p->tensors[tensor].bytes - offset;
-        const size_t bytes = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
+        const size_t bytes = left < WINDOW_BYTES ? (size_t)left : (size_t)WINDOW_BYTES;
         int code;
         p->window_bytes = 0;
         code = read_block(p, &p->wholes[tensor], offset, p->window, bytes, error);
@@ -835,7 +832,7 @@ static int read_pieces(void *user, size_t tensor, uint64_t offset, void *dst, si
     int code = 0;
     system_lock(); /* threads share the buffers and the open files */
     while (code == 0 && n) {
-        size_t part = n < BLOCK_BYTES ? n : BLOCK_BYTES;
+        size_t part = n < BLOCK_BYTES ? n : (size_t)BLOCK_BYTES;
         code = p->window && w->count > MAX_OPEN ? read_window(p, tensor, offset, to, &part, error)
                                                 : read_block(p, w, offset, to, part, error);
         offset += part, to += part, n -= part;

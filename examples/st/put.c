@@ -11,19 +11,11 @@ typedef struct put {
     const char *offset_text;
     int no_sync;
     const st_tensor *tensor;
-    uint64_t offset,
-        bytes; /* bytes [offset, offset + bytes) of the tensor are to be written, or, with --offset, fewer */
+    uint64_t offset, bytes; /* where to write in the tensor, and how many bytes; with --offset, the most */
     FILE *in;
     unsigned char *block;
     progress bar;
 } put;
-
-static int cannot_read(const put *p, const char *what) {
-    const int code = errno;
-    put_string(stderr, strcmp(p->file, "-") == 0 ? "standard input" : p->file);
-    fprintf(stderr, ": cannot %s: %s\n", what, strerror(code));
-    return EXIT_FAILED;
-}
 
 /* Checks the size of FILE; with --offset it may be less than the rest of the tensor. */
 static int check_size(put *p, const char *verb, uint64_t size) {
@@ -44,13 +36,13 @@ static int write_block(const put *p, uint64_t done, size_t n) {
 /* FILE is regular: its size is known before anything is written. */
 static int put_file(put *p) {
     uint64_t done = 0;
-    p->block = (unsigned char *)malloc(p->bytes < BLOCK ? (size_t)p->bytes + 1 : BLOCK);
+    p->block = (unsigned char *)malloc(p->bytes < BLOCK ? (size_t)p->bytes + 1 : (size_t)BLOCK);
     if (!p->block) return out_of_memory("put");
     do {
-        const size_t n = p->bytes - done < BLOCK ? (size_t)(p->bytes - done) : BLOCK;
+        const size_t n = p->bytes - done < BLOCK ? (size_t)(p->bytes - done) : (size_t)BLOCK;
         int code;
         if (system_read(p->in, p->block, n) < n) {
-            if (ferror(p->in)) return cannot_read(p, "read");
+            if (ferror(p->in)) return report_input(p->file, "read", errno);
             return report_text(p->file, "file became shorter; the tensor may be changed in part");
         }
         code = write_block(p, done, n);
@@ -75,18 +67,18 @@ static int put_stream(put *p) {
         got = system_read(p->in, p->block + size, capacity - size);
         size += got;
     } while (got && size <= p->bytes);
-    if (ferror(p->in)) return cannot_read(p, "read");
+    if (ferror(p->in)) return report_input(p->file, "read", errno);
     if (size > p->bytes) return report_size(p->file, "continues after", p->bytes, p->tensor, p->bytes);
     if (check_size(p, "ends after", size) != EXIT_FINE) return EXIT_FAILED;
     return write_block(p, 0, size);
 }
 
 static int put_tensor(put *p) {
-    const int is_input = strcmp(p->file, "-") == 0;
+    const int is_input = is_standard_input(p->file);
     uint64_t size;
     int code;
-    p->in = is_input ? system_input() : system_open(p->file);
-    if (!p->in) return cannot_read(p, "open");
+    p->in = open_input(p->file);
+    if (!p->in) return report_input(p->file, "open", errno);
     if (!is_input && system_file_bytes(p->in, &size)) {
         code = check_size(p, "has", size);
         progress_begin(&p->bar);
@@ -106,11 +98,8 @@ static int find_tensor(put *p, const st_model *model) {
     if (p->offset > p->tensor->bytes) {
         return usage_error("put", "--offset is past the end of the tensor: ", p->offset_text);
     }
-    if (is_cached(model->shards[p->tensor->shard].path)) {
-        return report_text(p->model, "cannot change a file of the Hugging Face cache: copy the model with st copy");
-    }
     p->bytes = p->tensor->bytes - p->offset;
-    return EXIT_FINE;
+    return refuse_cached(p->model, model->shards[p->tensor->shard].path);
 }
 
 int command_put(int argc, char **argv) {
@@ -130,7 +119,7 @@ int command_put(int argc, char **argv) {
         return usage_hint("put");
     }
     p.model = argv[0], p.name = argv[1], p.file = argv[2];
-    if (is_hub(p.model)) return usage_error("put", "cannot write to the Hugging Face cache: ", p.model);
+    if (refuse_hub("put", p.model) != EXIT_FINE) return EXIT_USAGE;
     if (p.offset_text && !parse_number(p.offset_text, &p.offset)) {
         return usage_error("put", "--offset: expected a number of bytes, found ", p.offset_text);
     }

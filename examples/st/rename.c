@@ -1,20 +1,19 @@
-/* rename.c: new names for tensors, by rules FROM=TO. Every rule is applied to the names that the rules before it made. */
+/* rename.c: new names for tensors, by rules FROM=TO. Each rule applies to the names that earlier rules made. */
 #include "st.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_RULES = 100000000 }; /* bytes of a file */
 
-typedef struct kept { /* what a * matched */
+typedef struct star_match { /* what a * matched */
     const char *text;
     size_t bytes;
-} kept;
+} star_match;
 
 struct rename_rule {
-    char *from; /* allocated; the kept texts follow */
+    char *from; /* allocated; `to` follows the NUL */
     const char *to, *file;
-    kept *stars;
+    star_match *stars;
     size_t star_count, line; /* line: in the file, from 1; 0: given with --rename */
     int is_used;
 };
@@ -30,7 +29,7 @@ static size_t count_stars(const char *text, size_t bytes) {
 }
 
 /* Appends a rule. Returns EXIT_USAGE if the text is none. */
-static int add_rule(choice *c, const char *text, size_t bytes, const char *file, size_t line) {
+static int add_rule(tensor_choice *c, const char *text, size_t bytes, const char *file, size_t line) {
     const char *equals = (const char *)memchr(text, '=', bytes);
     const size_t from_bytes = equals ? (size_t)(equals - text) : 0, to_bytes = equals ? bytes - from_bytes - 1 : 0;
     rename_rule *r, *larger;
@@ -43,7 +42,7 @@ static int add_rule(choice *c, const char *text, size_t bytes, const char *file,
     r->star_count = count_stars(text, from_bytes);
     if (r->star_count != count_stars(equals + 1, to_bytes)) return EXIT_USAGE;
     r->from = (char *)calloc(bytes + 1, 1);
-    r->stars = (kept *)calloc(r->star_count + 1, sizeof *r->stars);
+    r->stars = (star_match *)calloc(r->star_count + 1, sizeof *r->stars);
     r->file = file;
     r->line = line;
     c->rule_count++; /* from here on free_renames frees it */
@@ -62,7 +61,7 @@ static const char *find_text(const char *in, const char *end, const char *text, 
 }
 
 /* Matches a whole name and notes what each * matched: as little as possible, from left to right; the last one takes the
- * rest. A name that matches in any way matches so, too. */
+ * rest. This finds a match if there is any. */
 static int rule_matches(rename_rule *r, const char *name, size_t bytes) {
     const char *const name_end = name + bytes, *from = r->from, *star = strchr(from, '*');
     size_t head = star ? (size_t)(star - from) : strlen(from), i;
@@ -110,11 +109,17 @@ static char *new_name(const rename_rule *r, size_t *bytes) {
 
 /* ---- the rules ---------------------------------------------------------------------------------------------- */
 
-static int report_line(const char *path, size_t line, const char *text, const char *found, size_t found_bytes) {
-    put_string(stderr, path);
+/* Starts a message about a line of a file: "FILE:LINE: ". */
+static void put_line(const char *path, size_t line) {
+    put_input_name(stderr, path);
     putc(':', stderr);
     put_number(stderr, line);
-    fprintf(stderr, ": %s", text);
+    fputs(": ", stderr);
+}
+
+static int report_line(const char *path, size_t line, const char *text, const char *found, size_t found_bytes) {
+    put_line(path, line);
+    fputs(text, stderr);
     put_shortened(stderr, found, found_bytes, 200);
     putc('\n', stderr);
     return EXIT_FAILED;
@@ -125,7 +130,7 @@ static int is_blank(char c) {
 }
 
 /* Reads a rule a line. Blank lines and lines that begin with # are skipped, blanks around a rule too. */
-static int read_rules(choice *c, const char *path, const char *text, size_t bytes) {
+static int read_rules(tensor_choice *c, const char *path, const char *text, size_t bytes) {
     const char *end = text + bytes;
     size_t line;
     int code = EXIT_FINE;
@@ -144,7 +149,7 @@ static int read_rules(choice *c, const char *path, const char *text, size_t byte
     return code;
 }
 
-int read_renames(choice *c) {
+int read_renames(tensor_choice *c) {
     int i, code = EXIT_FINE;
     for (i = 0; code == EXIT_FINE && i < c->rename_file_count; i++) {
         size_t bytes;
@@ -165,7 +170,7 @@ int read_renames(choice *c) {
     return code;
 }
 
-void free_renames(choice *c) {
+void free_renames(tensor_choice *c) {
     size_t i;
     for (i = 0; i < c->rule_count; i++) {
         free(c->rules[i].from);
@@ -176,7 +181,7 @@ void free_renames(choice *c) {
 
 /* ---- the tensors -------------------------------------------------------------------------------------------- */
 
-static int rename_tensor(choice *c, size_t index) {
+static int rename_tensor(tensor_choice *c, size_t index) {
     st_tensor *t = &c->tensors[index];
     size_t i;
     for (i = 0; i < c->rule_count; i++) {
@@ -193,16 +198,13 @@ static int rename_tensor(choice *c, size_t index) {
 }
 
 /* Reports the first rule that changed no name. */
-static int check_rules_used(const choice *c, const st_model *model, const char *path) {
+static int check_rules_used(const tensor_choice *c, const st_model *model, const char *path) {
     const char *text = "no copied tensor matches";
     size_t i = 0;
     while (i < c->rule_count && c->rules[i].is_used) i++;
     if (i == c->rule_count) return EXIT_FINE;
     if (c->rules[i].line == 0) return report_unmatched(model, path, text, c->rules[i].from);
-    put_string(stderr, c->rules[i].file);
-    putc(':', stderr);
-    put_number(stderr, c->rules[i].line);
-    fputs(": ", stderr);
+    put_line(c->rules[i].file, c->rules[i].line);
     return report_unmatched(model, path, text, c->rules[i].from);
 }
 
@@ -228,7 +230,7 @@ static int report_clash(const char *path, const renamed *a, const renamed *b) {
     return EXIT_FAILED;
 }
 
-static int check_clashes(const choice *c, const char *path) {
+static int check_clashes(const tensor_choice *c, const char *path) {
     renamed *sorted = (renamed *)calloc(c->count + 1, sizeof *sorted);
     size_t i;
     int code = EXIT_FINE;
@@ -245,7 +247,7 @@ static int check_clashes(const choice *c, const char *path) {
     return code;
 }
 
-int rename_tensors(choice *c, const st_model *model, const char *path) {
+int rename_tensors(tensor_choice *c, const st_model *model, const char *path) {
     size_t i;
     int code;
     for (i = 0; i < c->count; i++) {
@@ -255,7 +257,7 @@ int rename_tensors(choice *c, const st_model *model, const char *path) {
     return code == EXIT_FINE && c->rule_count ? check_clashes(c, path) : code;
 }
 
-void put_mapping(const choice *c, int json) {
+void put_mapping(const tensor_choice *c, int json) {
     size_t i;
     for (i = 0; i < c->count; i++) {
         const st_tensor *from = c->sources[i], *to = &c->tensors[i];

@@ -6,7 +6,7 @@
 enum { MAX_GROWTH = 100 }; /* tensors that share bytes may make OUT that many times as large as IN */
 
 typedef struct repair {
-    saving saving;
+    save_job saving;
     const char *in, *out; /* out may be NULL in a dry run */
     int dry_run;
     lenient_file file;
@@ -31,7 +31,7 @@ static int save(repair *r) {
     st_save_options *options = &r->saving.options;
     st_contents without_model = contents;
     st_error error;
-    without_model.from = NULL; /* fill brings the bytes */
+    without_model.from = NULL; /* fill reads the bytes */
     options->flags |= ST_SAVE_KEEP_ORDER;
     options->fill = fill;
     options->progress = step;
@@ -43,11 +43,6 @@ static int save(repair *r) {
 
 /* ---- the report --------------------------------------------------------------------------------------------- */
 
-static void put_count(uint64_t number, const char *singular, const char *plural) {
-    put_number(stdout, number);
-    fputs(number == 1 ? singular : plural, stdout);
-}
-
 static void put_list(const repair *r) {
     const lenient *l = &r->file.contents;
     put_string(stdout, r->in);
@@ -55,7 +50,7 @@ static void put_list(const repair *r) {
     if (l->fault_count == 0) {
         fputs("sound, nothing to mend", stdout);
     } else {
-        put_count(l->fault_count + l->uncounted_faults, " fault", " faults");
+        put_count(stdout, l->fault_count + l->uncounted_faults, " fault", " faults");
     }
     end_line();
     put_faults(stdout, l, "  ", 1);
@@ -69,8 +64,8 @@ static void put_result(const repair *r) {
         put_string(stdout, r->out);
     }
     fputs(": ", stdout);
-    put_count(l->model.count, " tensor, ", " tensors, ");
-    put_count(l->model.bytes, " byte", " bytes");
+    put_count(stdout, l->model.count, " tensor, ", " tensors, ");
+    put_count(stdout, l->model.bytes, " byte", " bytes");
     if (l->losses) fputs("; not all of the file could be saved", stdout);
     end_line();
 }

@@ -107,8 +107,9 @@ int report(const char *path, const st_error *error) {
 }
 
 void begin_error_json(FILE *to, const char *path, const st_error *error) {
-    static const st_error success; /* on success the library sets the status only */
+    st_error success; /* on success the library sets the status only */
     const st_error *e = error->status == ST_OK ? &success : error;
+    memset(&success, 0, sizeof success);
     fputs("{\"path\":", to);
     put_json(to, path, strlen(path));
     fprintf(to, ",\"status\":\"%s\",\"position\":", st_status_name(e->status));
@@ -202,7 +203,7 @@ int report_text(const char *path, const char *text) {
 }
 
 int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed) {
-    put_string(stderr, strcmp(file, "-") == 0 ? "standard input" : file);
+    put_input_name(stderr, file);
     fprintf(stderr, ": %s ", verb);
     put_number(stderr, bytes);
     fputs(bytes == 1 ? " byte, but " : " bytes, but ", stderr);
@@ -305,9 +306,8 @@ int parse_dtype(const char *command, const char *name, st_dtype *dtype) {
 
 int report_missing_tensor(const st_model *model, const char *path, const char *name) {
     nearest_names nearest;
-    size_t i;
     nearest_begin(&nearest, name);
-    for (i = 0; i < model->count; i++) nearest_consider(&nearest, model->tensors[i].name, model->tensors[i].name_bytes);
+    nearest_tensors(&nearest, model);
     put_string(stderr, path);
     fputs(": the model has no tensor ", stderr);
     put_string(stderr, name);

@@ -7,10 +7,14 @@ int is_standard_output(const char *path) {
     return strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0; /* the system's link must not be replaced */
 }
 
-int saving_begin(saving *s, const char *path) {
+int refuse_hub(const char *command, const char *path) {
+    return is_hub(path) ? usage_error(command, "cannot write to the Hugging Face cache: ", path) : EXIT_FINE;
+}
+
+int saving_begin(save_job *s, const char *path) {
     uint64_t align = 0, slack = 0;
     const int is_output = is_standard_output(path);
-    if (is_hub(path)) return usage_error(s->command, "cannot write to the Hugging Face cache: ", path);
+    if (refuse_hub(s->command, path) != EXIT_FINE) return EXIT_USAGE;
     if (s->json && (is_output || system_path_kind(path) == PATH_STREAM)) {
         return usage_error(s->command, "--json: cannot read back and describe what was written to ", path);
     }
@@ -51,7 +55,7 @@ static st_status stream_error(const char *call, st_error *error) {
     return set_error(error, ST_ERR_IO, text);
 }
 
-st_status saving_open(saving *s, const char **path, st_error *error) {
+st_status saving_open(save_job *s, const char **path, st_error *error) {
     if (is_standard_output(*path)) {
         s->stream = stdout;
     } else if (system_path_kind(*path) == PATH_STREAM) { /* here and not in the library, so that Ctrl-C ends it */
@@ -70,7 +74,7 @@ st_status saving_open(saving *s, const char **path, st_error *error) {
 }
 
 /* Reports an error. What the library calls "(sink)" has a path here. */
-static int report_saving(const saving *s, const char *path, const st_error *given) {
+static int report_saving(const save_job *s, const char *path, const st_error *given) {
     static const char sink[] = "(sink): ";
     st_error error = *given;
     if (s->stream == stdout && output_failed()) return EXIT_FAILED; /* main reports it */
@@ -83,7 +87,7 @@ static int report_saving(const saving *s, const char *path, const st_error *give
     return EXIT_FAILED;
 }
 
-int saving_end(saving *s, const char *path, const st_error *error) {
+int saving_end(save_job *s, const char *path, const st_error *error) {
     st_error last = *error;
     if (s->has_ended) return EXIT_FAILED;
     s->has_ended = 1;

@@ -71,7 +71,7 @@ static const st_tensor *find_weight(const st_model *model, const st_tensor *t, c
     return weight && is_quantized(weight->dtype) ? weight : NULL;
 }
 
-static void link_tensors(scales *s, size_t index, size_t weight, part_kind part) {
+static void link_tensors(scale_set *s, size_t index, size_t weight, part_kind part) {
     struct quantized *w = &s->tensors[weight];
     s->tensors[index].weight = weight + 1;
     if (part == PART_SCALE && !w->scale) {
@@ -84,7 +84,7 @@ static void link_tensors(scales *s, size_t index, size_t weight, part_kind part)
 }
 
 /* A scale that has a scale itself stands in the way of its weight, and is no weight. */
-static void settle_chains(scales *s) {
+static void settle_chains(scale_set *s) {
     size_t i;
     for (i = 0; i < s->model->count; i++) {
         const st_tensor *weight = weight_of(s, &s->model->tensors[i]);
@@ -95,7 +95,7 @@ static void settle_chains(scales *s) {
     }
 }
 
-int scales_find(scales *s, const st_model *model) {
+int scales_find(scale_set *s, const st_model *model) {
     size_t i, k, longest = 0;
     char *buffer;
     for (i = 0; i < model->count; i++) {
@@ -117,19 +117,19 @@ int scales_find(scales *s, const st_model *model) {
     return s->tensors && buffer;
 }
 
-void scales_end(scales *s) {
+void scales_end(scale_set *s) {
     free(s->tensors);
 }
 
-static const st_tensor *tensor_at(const scales *s, size_t index_plus_1) {
+static const st_tensor *tensor_at(const scale_set *s, size_t index_plus_1) {
     return index_plus_1 ? &s->model->tensors[index_plus_1 - 1] : NULL;
 }
 
-const st_tensor *scale_of(const scales *s, const st_tensor *weight) {
+const st_tensor *scale_of(const scale_set *s, const st_tensor *weight) {
     return s->tensors ? tensor_at(s, s->tensors[weight - s->model->tensors].scale) : NULL;
 }
 
-const st_tensor *weight_of(const scales *s, const st_tensor *t) {
+const st_tensor *weight_of(const scale_set *s, const st_tensor *t) {
     const st_tensor *weight = s->tensors ? tensor_at(s, s->tensors[t - s->model->tensors].weight) : NULL;
     return weight && scale_of(s, weight) ? weight : NULL;
 }
@@ -155,13 +155,13 @@ static uint64_t scales_along(const st_tensor *scale, uint32_t axis) {
 }
 
 /* Returns how many elements of an axis share each of `count` scales, or 0 if the axis cannot be divided so. Blocks are
- * of a usual size, the last one perhaps cut short, or all of the same size. */
+ * of a common size, the last perhaps shorter, or all of the same size. */
 static uint64_t block_length(uint64_t extent, uint64_t count) {
-    static const uint64_t usual[] = {128, 64, 32, 16}; /* at most one of them gives a count over 1 */
+    static const uint64_t common[] = {128, 64, 32, 16}; /* at most one of them gives a count over 1 */
     size_t i;
     if (count == 1) return extent ? extent : 1;
-    for (i = 0; i < sizeof usual / sizeof *usual; i++) {
-        if (extent / usual[i] + (extent % usual[i] != 0) == count) return usual[i];
+    for (i = 0; i < sizeof common / sizeof *common; i++) {
+        if (extent / common[i] + (extent % common[i] != 0) == count) return common[i];
     }
     return count && extent % count == 0 ? extent / count : 0;
 }
@@ -223,7 +223,7 @@ static st_status refuse(const st_tensor *weight, const st_tensor *other, const c
     return set_error(error, ST_ERR_UNSUPPORTED, message);
 }
 
-st_status scales_check(const scales *s, const st_tensor *weight, st_error *error) {
+st_status scales_check(const scale_set *s, const st_tensor *weight, st_error *error) {
     const struct quantized *q = &s->tensors[weight - s->model->tensors];
     const st_tensor *scale = scale_of(s, weight), *obstacle = tensor_at(s, q->obstacle);
     const int is_f8 = weight->dtype != ST_DTYPE_I8 && st_dtype_bits(weight->dtype) == 8;
@@ -275,7 +275,7 @@ static double defined_nan(double number) {
 }
 
 /* Multiplies a number, and counts what is lost. */
-static void multiply_one(product *p, size_t index, double scale) {
+static void multiply_number(product *p, size_t index, double scale) {
     const double number = p->f32 ? (double)p->f32[index] : p->f64[index];
     double result;
     if (p->f32) p->f32[index] *= (float)scale;
@@ -295,19 +295,19 @@ static void multiply(product *p, size_t first, size_t n, double scale) {
     if (is_safe && p->f32) {
         multiply_f32(p->f32 + first, n, (float)scale);
     } else {
-        for (i = first; i < first + n; i++) multiply_one(p, i, scale);
+        for (i = first; i < first + n; i++) multiply_number(p, i, scale);
     }
 }
 
 /* Reads scales into the window, from that index on. The rows of a block use the same ones. */
-static st_status read_window(scales *s, const st_tensor *scale, st_dtype as, uint64_t index, st_error *error) {
+static st_status read_window(scale_set *s, const st_tensor *scale, st_dtype as, uint64_t index, st_error *error) {
     const uint64_t rest = scale->elements - index;
     st_tensor stored = *scale;
     if (stored.dtype == ST_DTYPE_U8) stored.dtype = ST_DTYPE_F8_E8M0;
     s->window_of = NULL;
     s->window_as = as;
     s->first = index;
-    s->count = rest < SCALES_WINDOW ? (size_t)rest : SCALES_WINDOW;
+    s->count = rest < SCALES_WINDOW ? (size_t)rest : (size_t)SCALES_WINDOW;
     if (read_numbers(s->model, &stored, index, s->count, as,
                      as == ST_DTYPE_F64 ? (void *)s->window.f64 : (void *)s->window.f32, error) != ST_OK)
         return error->status;
@@ -315,11 +315,11 @@ static st_status read_window(scales *s, const st_tensor *scale, st_dtype as, uin
     return ST_OK;
 }
 
-static int is_in_window(const scales *s, const st_tensor *scale, st_dtype as, uint64_t index) {
+static int is_in_window(const scale_set *s, const st_tensor *scale, st_dtype as, uint64_t index) {
     return s->window_of == scale && s->window_as == as && index >= s->first && index - s->first < s->count;
 }
 
-st_status scales_apply(scales *s, const st_tensor *weight, uint64_t first, size_t count, st_dtype as, void *numbers,
+st_status scales_apply(scale_set *s, const st_tensor *weight, uint64_t first, size_t count, st_dtype as, void *numbers,
                        st_dtype to, losses *lost, st_error *error) {
     const st_tensor *scale = scale_of(s, weight);
     size_t done = 0;

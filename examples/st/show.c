@@ -1,17 +1,16 @@
 /* show.c: prints the values of a tensor as NumPy prints an array, or statistics of them. */
 #include "st.h"
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_DIMENSIONS = 64, PRINTED_IN_FULL = 1000, EDGE = 3, LINE = 75, CHUNK = 1 << 14 };
 
-typedef enum kind { FLOATS, COMPLEX, SIGNED, UNSIGNED, BOOLS } kind;
+typedef enum number_kind { FLOATS, COMPLEX, SIGNED, UNSIGNED, BOOLS } number_kind;
 
 typedef struct show {
     const char *path;
     const st_model *model;
     st_tensor tensor; /* flattened to one dimension for --stats of a whole tensor */
-    kind kind;
+    number_kind kind;
     st_range ranges[MAX_DIMENSIONS];
     uint64_t counts[MAX_DIMENSIONS]; /* elements in each range */
     uint32_t out[MAX_DIMENSIONS];    /* the dimensions of the result: those without an index */
@@ -108,7 +107,7 @@ static int parse_ranges(show *s, const char *given) {
 
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
-static kind kind_of(st_dtype dtype) {
+static number_kind kind_of(st_dtype dtype) {
     switch (dtype) {
     case ST_DTYPE_C64: return COMPLEX;
     case ST_DTYPE_BOOL: return BOOLS;
@@ -269,7 +268,7 @@ static st_status visit_row(show *s, const uint64_t *position, int is_printing, s
     uint32_t i;
     for (i = 0; i < last; i++) real_position[i] = shown_index(s, i, position[i]);
     while (first < count) { /* at most PRINTED_IN_FULL elements */
-        const size_t n = is_dimension_cut(s, last) ? EDGE : (size_t)count;
+        const size_t n = is_dimension_cut(s, last) ? (size_t)EDGE : (size_t)count;
         size_t k;
         if (read_row(s, real_position, shown_index(s, last, first), n, error) != ST_OK) return error->status;
         if (!is_printing) measure(s, n);
@@ -364,7 +363,7 @@ static st_status read_parts(const show *s, void (*add)(stats *sum, const double 
     do {
         uint64_t first = 0;
         while (first < length) {
-            const size_t n = length - first < CHUNK ? (size_t)(length - first) : CHUNK;
+            const size_t n = length - first < CHUNK ? (size_t)(length - first) : (size_t)CHUNK;
             if (read_row(s, position, first, n, error) != ST_OK) return error->status;
             add(sum, row.floats, n);
             first += n, *done += n;

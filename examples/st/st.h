@@ -35,8 +35,13 @@ int command_index(int argc, char **argv);
 typedef struct tool_command {
     const char *name, *arguments, *summary, *help;
     int (*run)(int argc, char **argv);
-    int opens_models; /* accepts opening_options */
+    int opens_models;  /* accepts opening_options, whose help follows `help` */
+    const char *notes; /* the end of the help, or NULL */
 } tool_command;
+
+/* Returns a part of a command's help, perhaps "". The help is its parts, one after the other. */
+enum { HELP_PARTS = 3 };
+const char *help_part(const tool_command *c, int part);
 
 /* Writes the manual page in the man macros (help.c). about: what concerns all commands. */
 void put_manual(const tool_command *commands, size_t count, const char *about);
@@ -80,12 +85,17 @@ void put_raw_json(FILE *to, const char *json, size_t bytes);
 void put_pairs_json(FILE *to, const st_pair *pairs, size_t count, int values_are_json);
 
 int compare_text(const char *a, size_t a_bytes, const char *b, size_t b_bytes); /* orders as strcmp does, by bytes */
+int ends_with(const char *text, const char *end);
 
 /* Parses digits up to the first other character. Returns 0 if there are none or the number exceeds 64 bits. */
 int parse_digits(const char **text, uint64_t *number);
 int parse_number(const char *text, uint64_t *number); /* parse_digits of the whole string */
 
+enum { NUMBER_BYTES = 21 };
+const char *number_text(uint64_t number, char text[NUMBER_BYTES]); /* decimal digits and a NUL, at the end of text */
 void put_number(FILE *to, uint64_t number);
+/* Writes "1 tensor" or "2 tensors" for " tensor", " tensors". */
+void put_count(FILE *to, uint64_t number, const char *singular, const char *plural);
 size_t number_width(uint64_t number);
 void put_shape(FILE *to, const st_tensor *tensor);    /* [2,3] */
 void put_double(FILE *to, double number, int digits); /* as %g, but nan, inf, -inf on every system */
@@ -105,7 +115,8 @@ typedef struct nearest_names {
 } nearest_names;
 void nearest_begin(nearest_names *nearest, const char *wanted);
 void nearest_consider(nearest_names *nearest, const char *name, size_t bytes);
-void put_nearest(FILE *to, const nearest_names *nearest); /* "; did you mean a, b or c?", or nothing */
+void nearest_tensors(nearest_names *nearest, const st_model *model); /* considers all that have another name */
+void put_nearest(FILE *to, const nearest_names *nearest);            /* "; did you mean a, b or c?", or nothing */
 
 /* ---- values (values.c) -------------------------------------------------------------------------------------- */
 
@@ -169,23 +180,23 @@ double square_root(double number);
 
 /* Opens what a command line names: with st_open a file, an index or a directory, with st_open_hub
  * hub:owner/name[@revision][:path] or hf://owner/name[@revision][/path], with open_pieces a directory of pieces. Adds to
- * options what opening_options received.
- * error must not be NULL. */
+ * options what opening_options received. error must not be NULL. */
 st_status open_model(st_model **model, const char *given, const st_open_options *options, st_error *error);
 st_open_options copy_open_options(void); /* options that accept everything that can be copied */
 int is_hub(const char *given);           /* a file of such a name can be given as ./hub:name */
-enum { OPENING_OPTIONS = 4 };
+enum { VARIANT_OPTION = 0, OPENING_OPTIONS = 4 };
 extern const option opening_options[OPENING_OPTIONS]; /* parse_options accepts them if the command opens models */
 
 /* ---- opening damaged files (damaged.c) ----------------------------------------------------------------------- */
 
-/* Opens a file that may be damaged. Fills in *verdict: the library's. Returns ST_OK, or a status after it has set *error
- * to what keeps all of the file from being read. lenient_file_close must follow in any case. */
 typedef struct lenient_file {
     lenient contents;
-    st_error verdict;
+    st_error verdict; /* of st_open */
     FILE *file;
 } lenient_file;
+
+/* Opens a file that may be damaged. If nothing of the file can be read, sets *error and returns its status.
+ * lenient_file_close must follow in any case. */
 st_status lenient_file_open(lenient_file *f, const char *path, st_error *error);
 void lenient_file_close(lenient_file *f);
 
@@ -221,7 +232,7 @@ int join_models(st_model **model, const char *command, const char *label, st_mod
 
 /* ---- pieces of tensors: PyTorch distributed checkpoints (pieces.c) ------------------------------------------- */
 
-int is_pieces(const char *path); /* whether this is a directory of pieces */
+int is_pieces(const char *path); /* returns 1 for a directory of pieces */
 /* Opens such a directory as a virtual model of whole tensors. */
 st_status open_pieces(st_model **model, const char *path, const st_open_options *options, st_error *error);
 
@@ -249,10 +260,10 @@ void put_faults(FILE *to, const lenient *l, const char *before, int mends);
 void put_faults_json(const lenient *l); /* to standard output: an array of objects */
 /* Writes the error of lenient_file_open to standard error and returns EXIT_FAILED. */
 int report_damaged(const char *path, const lenient_file *f, const st_error *error);
-/* The next five write a line to standard error and return EXIT_FAILED. */
+/* These write a line to standard error and return EXIT_FAILED. */
 int report(const char *path, const st_error *error);
 int report_text(const char *path, const char *text);
-/* "FILE: has 7 bytes, but NAME needs 6 (U8 [2,3])"; file "-" is standard input */
+/* "FILE: has 7 bytes, but NAME needs 6 (U8 [2,3])"; FILE can be standard input */
 int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed);
 int report_missing_tensor(const st_model *model, const char *path, const char *name);
 int out_of_memory(const char *command);
@@ -260,10 +271,15 @@ int out_of_memory(const char *command);
  * after a message. */
 int parse_dtype(const char *command, const char *name, st_dtype *dtype);
 
-/* ---- whole files (input.c) ---------------------------------------------------------------------------------- */
+/* ---- files that are not models (input.c) -------------------------------------------------------------------- */
 
-/* Reads a file, or standard input for "-", into *text, which the caller frees, also after a failure. A NUL follows the
- * bytes. Returns an exit code after a message. */
+int is_standard_input(const char *path); /* "-"; a file of this name can be given as ./- */
+FILE *open_input(const char *path);      /* a file or standard input; NULL with errno set */
+void put_input_name(FILE *to, const char *path);
+/* Writes "PATH: cannot VERB: reason" for an errno. Returns EXIT_FAILED. */
+int report_input(const char *path, const char *verb, int code);
+/* Reads a file or standard input into *text, which the caller frees, also after a failure. A NUL follows the bytes.
+ * Returns an exit code after a message. */
 int read_whole(const char *command, const char *path, size_t max_bytes, char **text, size_t *bytes);
 
 /* ---- the operating system (sys.c) --------------------------------------------------------------------------- */
@@ -343,18 +359,18 @@ void progress_end(progress *bar);                            /* erases the text;
 
 /* ---- SHA-256 of models (hash.c) and what it is compared with (verify.c) ------------------------------------- */
 
-typedef struct hashes {          /* digests, each of SHA256_BYTES */
+typedef struct model_hashes {    /* digests, each of SHA256_BYTES */
     unsigned char *files, *data; /* of each file, and of its data part */
     unsigned char *tensors;      /* of each tensor, or NULL */
-} hashes;
+} model_hashes;
 
 /* what is hashed beside the files */
 #define HASH_DATA 1u
 #define HASH_TENSORS 2u
 
 /* Reads each file once and fills in h, also after a failure: call hashes_free. */
-st_status hash_model(hashes *h, const st_model *model, unsigned wanted, st_error *error);
-void hashes_free(hashes *h);
+st_status hash_model(model_hashes *h, const st_model *model, unsigned wanted, st_error *error);
+void hashes_free(model_hashes *h);
 void put_digest(const unsigned char digest[SHA256_BYTES]); /* 64 digits to standard output */
 
 typedef struct expected_hash {
@@ -363,7 +379,8 @@ typedef struct expected_hash {
     const char *unknown; /* why there is no digest to compare with, or NULL */
 } expected_hash;
 
-int is_cached(const char *path); /* whether the path leads to a file in the hub's cache, which must not be changed */
+/* Refuses to change a file in the hub's cache. path: names the model in the message. Returns an exit code. */
+int refuse_cached(const char *path, const char *file);
 /* The SHA-256 in the name of the blob that `path` links to in the hub's cache. */
 void expect_blob(expected_hash *e, const char *path);
 /* Parses a Git LFS pointer. Returns an exit code after a message. */
@@ -379,7 +396,7 @@ typedef struct globs { /* the values of --only, --except or --match */
 
 typedef struct rename_rule rename_rule;
 
-typedef struct choice {
+typedef struct tensor_choice {
     const char *command;
     globs only, except;
     const char **renames, **rename_files; /* as given */
@@ -391,15 +408,15 @@ typedef struct choice {
     size_t count;
     char **names;              /* of renamed tensors, to be freed */
     const st_tensor **sources; /* each tensor as it is in the model */
-} choice;
+} tensor_choice;
 
 /* Allocates room for the options in argc arguments. Returns 0 if there is no memory. */
-int choice_begin(choice *c, const char *command, int argc);
+int choice_begin(tensor_choice *c, const char *command, int argc);
 /* Fills in the tensors. Returns an exit code after a message. */
-int choose(choice *c, const st_model *model, const char *path);
-void choice_end(choice *c);                         /* also after choice_begin failed */
-int is_chosen(const choice *c, const st_tensor *t); /* by the tensor's name in the model */
-int allocate_globs(globs *g, int argc);             /* returns 0 if there is no memory */
+int choose(tensor_choice *c, const st_model *model, const char *path);
+void choice_end(tensor_choice *c);                         /* also after choice_begin failed */
+int is_chosen(const tensor_choice *c, const st_tensor *t); /* by the tensor's name in the model */
+int allocate_globs(globs *g, int argc);                    /* returns 0 if there is no memory */
 void free_globs(globs *g);
 /* Returns 1 if any glob matches, and marks every glob that does. */
 int matches_any(const globs *g, const st_tensor *t);
@@ -408,11 +425,11 @@ int check_globs_used(const globs *g, const st_model *model, const char *path);
 /* Writes "PATH: TEXT GLOB; did you mean ...?" and returns EXIT_FAILED. */
 int report_unmatched(const st_model *model, const char *path, const char *text, const char *glob);
 
-/* The next four are in rename.c. The first two return an exit code after a message. */
-int read_renames(choice *c);
-int rename_tensors(choice *c, const st_model *model, const char *path);
-void put_mapping(const choice *c, int json); /* prints "old name -> new name" for the chosen tensors */
-void free_renames(choice *c);
+/* rename.c. The first two return an exit code after a message. */
+int read_renames(tensor_choice *c);
+int rename_tensors(tensor_choice *c, const st_model *model, const char *path);
+void put_mapping(const tensor_choice *c, int json); /* prints "old name -> new name" for the chosen tensors */
+void free_renames(tensor_choice *c);
 
 /* ---- lists of tensors (ls.c) as trees (tree.c) -------------------------------------------------------------- */
 
@@ -448,7 +465,7 @@ void count_losses(losses *lost, st_dtype to, st_dtype from, const unsigned char 
 
 enum { SCALES_WINDOW = 4096 };
 
-typedef struct scales {
+typedef struct scale_set {
     const st_model *model;
     struct quantized *tensors;  /* NULL: no scales are applied */
     const st_tensor *window_of; /* scales read last: of this tensor, from index `first` on */
@@ -459,19 +476,19 @@ typedef struct scales {
         float f32[SCALES_WINDOW];
         double f64[SCALES_WINDOW];
     } window;
-} scales;
+} scale_set;
 
-int scales_find(scales *s, const st_model *model); /* by name; returns 0 if there is no memory */
-void scales_end(scales *s);                        /* also of a struct of zeros */
+int scales_find(scale_set *s, const st_model *model); /* by name; returns 0 if there is no memory */
+void scales_end(scale_set *s);                        /* also of a struct of zeros */
 /* Each of the next two takes and returns a tensor of the model, or NULL: the scale of a quantized tensor; the tensor
  * that has a scale and that `t`, its scale or something else of the quantization, belongs to. */
-const st_tensor *scale_of(const scales *s, const st_tensor *weight);
-const st_tensor *weight_of(const scales *s, const st_tensor *t);
+const st_tensor *scale_of(const scale_set *s, const st_tensor *weight);
+const st_tensor *weight_of(const scale_set *s, const st_tensor *t);
 int is_scaled_marker(const st_tensor *t); /* whether it only says that the model has scaled FP8 weights */
-st_status scales_check(const scales *s, const st_tensor *weight, st_error *error); /* of a tensor that has a scale */
+st_status scales_check(const scale_set *s, const st_tensor *weight, st_error *error); /* of a tensor that has a scale */
 /* Multiplies the numbers [first, first + count) of the weight, read as F32 or F64, by their scales in that dtype, and
  * counts what will be lost in the conversion to `to`. */
-st_status scales_apply(scales *s, const st_tensor *weight, uint64_t first, size_t count, st_dtype as, void *numbers,
+st_status scales_apply(scale_set *s, const st_tensor *weight, uint64_t first, size_t count, st_dtype as, void *numbers,
                        st_dtype to, losses *lost, st_error *error);
 
 /* ---- differences in metadata (pairs.c) ---------------------------------------------------------------------- */
@@ -483,7 +500,7 @@ int compare_pairs(const st_pair *a, size_t a_count, const st_pair *b, size_t b_c
 
 /* ---- what all commands that write share (save.c) ------------------------------------------------------------ */
 
-typedef struct saving {
+typedef struct save_job {
     const char *command, *align, *slack; /* align, slack: as given */
     int keep_order, no_sync, direct, json;
     int has_ended;
@@ -491,15 +508,16 @@ typedef struct saving {
     st_sink sink; /* writes to stream */
     st_save_options options;
     progress bar;
-} saving;
+} save_job;
 
-int is_standard_output(const char *path); /* "-"; a file of this name can be given as ./- */
+int is_standard_output(const char *path);              /* "-"; a file of this name can be given as ./- */
+int refuse_hub(const char *command, const char *path); /* refuses to write to hub:NAME; returns an exit code */
 /* Fills in the options for writing to path and starts to watch for Ctrl-C. Returns an exit code after a message. */
-int saving_begin(saving *s, const char *path);
+int saving_begin(save_job *s, const char *path);
 /* For commands that write one file: sets *path to NULL and options.sink if it is a stream. Call saving_end later. */
-st_status saving_open(saving *s, const char **path, st_error *error);
+st_status saving_open(save_job *s, const char **path, st_error *error);
 /* Erases the progress and reports the error, if there is one. Returns an exit code. Only the first call counts. */
-int saving_end(saving *s, const char *path, const st_error *error);
+int saving_end(save_job *s, const char *path, const st_error *error);
 
 typedef struct named_count {
     const char *name;
@@ -519,14 +537,14 @@ typedef struct metadata_edit {
 } metadata_edit;
 
 /* Edits all files or none. After an error *failed is the path of the file that failed. */
-st_status edit_files(const metadata_edit *edits, size_t count, saving *s, int in_place, const char **failed,
+st_status edit_files(const metadata_edit *edits, size_t count, save_job *s, int in_place, const char **failed,
                      st_error *error);
 
 /* ---- from one model to another: copy, merge, shard, convert (transfer.c) ------------------------------------ */
 
 typedef struct transfer {
-    saving saving;
-    choice choice;
+    save_job saving;
+    tensor_choice choice;
     const char *in, *out;           /* in: names all INs in messages */
     const char *name;               /* NULL, or what the names of OUT's files start with */
     const char **paths, **prefixes; /* of each IN */
@@ -535,7 +553,7 @@ typedef struct transfer {
     const st_model *model; /* all INs, open */
     const st_model *also;  /* NULL, or another model that is read while OUT is written */
     void *user;            /* the command's own data */
-    int keeps_all;         /* see choice */
+    int keeps_all;         /* see tensor_choice */
     int writes_index;      /* OUT is a directory; its index gets the metadata of IN's index */
     /* NULL, or checks the command's own options before IN is opened. Returns an exit code after a message. */
     int (*prepare)(struct transfer *t);

@@ -54,7 +54,7 @@ static void put_line(const char *name, double number) {
     end_line();
 }
 
-static void put_count(const char *name, uint64_t number) {
+static void put_integer(const char *name, uint64_t number) {
     printf("%-9s ", name);
     put_number(stdout, number);
     end_line();
@@ -79,9 +79,9 @@ static void put_histogram(const stats *s) {
 }
 
 void stats_put(const stats *s) {
-    put_count("elements", s->finite + s->nan + s->infinite);
-    put_count("NaN", s->nan);
-    put_count("infinite", s->infinite);
+    put_integer("elements", s->finite + s->nan + s->infinite);
+    put_integer("NaN", s->nan);
+    put_integer("infinite", s->infinite);
     if (s->finite == 0) return;
     put_line("min", s->min);
     put_line("max", s->max);

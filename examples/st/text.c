@@ -117,7 +117,7 @@ size_t text_width(const char *text, size_t bytes) {
             width += 4; /* \xff */
             n = 1;
         } else if (controls_terminal(c)) {
-            width += short_escape(c) ? 2 : 6; /* \n, \u202e */
+            width += short_escape(c) ? 2u : 6u; /* \n, \u202e */
         } else {
             width++;
         }
@@ -200,19 +200,32 @@ int parse_digits(const char **text, uint64_t *number) {
     return 1;
 }
 
+int ends_with(const char *text, const char *end) {
+    const size_t bytes = strlen(text), end_bytes = strlen(end);
+    return bytes >= end_bytes && strcmp(text + bytes - end_bytes, end) == 0;
+}
+
 int parse_number(const char *text, uint64_t *number) {
     return parse_digits(&text, number) && *text == 0;
 }
 
 /* Not printf: some C libraries on Windows do not support %llu. */
+const char *number_text(uint64_t number, char text[NUMBER_BYTES]) {
+    char *first = text + NUMBER_BYTES - 1;
+    *first = 0;
+    do *--first = (char)('0' + number % 10);
+    while (number /= 10);
+    return first;
+}
+
 void put_number(FILE *to, uint64_t number) {
-    char digits[20];
-    size_t first = sizeof digits;
-    do {
-        digits[--first] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number);
-    fwrite(digits + first, 1, sizeof digits - first, to);
+    char text[NUMBER_BYTES];
+    fputs(number_text(number, text), to);
+}
+
+void put_count(FILE *to, uint64_t number, const char *singular, const char *plural) {
+    put_number(to, number);
+    fputs(number == 1 ? singular : plural, to);
 }
 
 size_t number_width(uint64_t number) {
@@ -298,7 +311,7 @@ static size_t edit_distance(const char *a, size_t a_bytes, const char *b, size_t
         }
         if (smallest_in_row > limit) return TOO_FAR;
     }
-    return row[b_bytes] <= limit ? row[b_bytes] : TOO_FAR;
+    return row[b_bytes] <= limit ? row[b_bytes] : (size_t)TOO_FAR;
 }
 
 /* Returns 1 if the longer name ends with the shorter one, as model.conv.weight ends with conv.weight. */
@@ -329,6 +342,14 @@ void nearest_consider(nearest_names *nearest, const char *name, size_t bytes) {
     nearest->bytes[rank] = bytes;
     nearest->names[rank] = name;
     if (nearest->count < NEAREST_NAMES) nearest->count++;
+}
+
+void nearest_tensors(nearest_names *nearest, const st_model *model) {
+    size_t i;
+    for (i = 0; i < model->count; i++) {
+        const st_tensor *t = &model->tensors[i];
+        if (strcmp(t->name, nearest->wanted) != 0) nearest_consider(nearest, t->name, t->name_bytes);
+    }
 }
 
 void put_nearest(FILE *to, const nearest_names *nearest) {

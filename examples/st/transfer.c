@@ -120,13 +120,6 @@ st_status transfer_to_file(transfer *t, st_error *error) {
     return st_save(path, &contents, &t->saving.options, error);
 }
 
-/* whether a new OUT is called like a file, as whoever expects one file of several would call it */
-static int is_file_name(const char *path) {
-    const char suffix[] = ".safetensors";
-    const size_t n = strlen(path), suffix_bytes = sizeof suffix - 1;
-    return n > suffix_bytes && strcmp(path + n - suffix_bytes, suffix) == 0;
-}
-
 st_status transfer_to_directory(transfer *t, st_error *error) {
     const st_contents contents = contents_of(t);
     const path_kind kind = system_path_kind(t->out);
@@ -138,7 +131,7 @@ st_status transfer_to_directory(transfer *t, st_error *error) {
     if (kind == PATH_OTHER) {
         return set_error(error, ST_ERR_IO, "this is a file; expected a directory (st merge writes one file)");
     }
-    if (kind == PATH_MISSING && is_file_name(t->out)) {
+    if (kind == PATH_MISSING && ends_with(t->out, ".safetensors")) { /* whoever gives this name expects one file */
         return set_error(error, ST_ERR_PATH,
                          "OUT is a directory of several files: omit .safetensors, or write one file with st merge");
     }
@@ -151,7 +144,7 @@ st_status transfer_to_directory(transfer *t, st_error *error) {
 }
 
 /* Returns the end of the tensors that are in the same file of IN as `begin`; sets their largest and their bytes. */
-static size_t end_of_file(const choice *c, size_t begin, size_t *largest, uint64_t *bytes) {
+static size_t end_of_file(const tensor_choice *c, size_t begin, size_t *largest, uint64_t *bytes) {
     size_t i;
     *largest = begin;
     *bytes = 0;
@@ -162,7 +155,7 @@ static size_t end_of_file(const choice *c, size_t begin, size_t *largest, uint64
     return i;
 }
 
-static void swap(choice *c, size_t a, size_t b) {
+static void swap(tensor_choice *c, size_t a, size_t b) {
     const st_tensor tensor = c->tensors[a], *source = c->sources[a];
     char *name = c->names[a];
     c->tensors[a] = c->tensors[b], c->names[a] = c->names[b], c->sources[a] = c->sources[b];
@@ -170,7 +163,7 @@ static void swap(choice *c, size_t a, size_t b) {
 }
 
 /* Returns 1 if the plan splits the tensors exactly as IN does. */
-static int is_as_split(const choice *c, const uint32_t *shards) {
+static int is_as_split(const tensor_choice *c, const uint32_t *shards) {
     size_t i;
     for (i = 1; i < c->count; i++) {
         if ((shards[i] != shards[i - 1]) != (c->tensors[i].shard != c->tensors[i - 1].shard)) return 0;
@@ -183,7 +176,7 @@ static int is_as_split(const choice *c, const uint32_t *shards) {
  * first. No file exceeds M. A file and the next file's first tensor exceeded L together, and L >= M, so the file and
  * the next file's largest tensor exceed M. */
 static st_status plan_as_split(transfer *t, st_error *error) {
-    choice *c = &t->choice;
+    tensor_choice *c = &t->choice;
     uint32_t *shards = (uint32_t *)calloc(c->count + 1, sizeof *shards), count = 0;
     uint64_t largest_file = 1, bytes;
     size_t begin, end, largest;

@@ -20,9 +20,9 @@ typedef struct tree {
     int measures; /* prints nothing */
 } tree;
 
-typedef struct node {       /* the tensors [begin, end) and as many more for each further number, if it is a range */
-    size_t begin, end, all; /* all: where the last number ends */
-    size_t prefix;          /* bytes of the names before the component */
+typedef struct node {             /* tensors [begin, end); a range of numbers: as many again for each further number */
+    size_t begin, end, range_end; /* range_end: where the last number ends */
+    size_t prefix;                /* bytes of the names before the component */
     span component;
     uint64_t count; /* of numbers; 1 if it is not a range */
     int is_leaf;
@@ -70,18 +70,18 @@ static int compare_components(span a, span b) {
 
 static int compare_names(const void *x, const void *y) {
     const st_tensor *a = *(const st_tensor *const *)x, *b = *(const st_tensor *const *)y;
-    size_t at = 0;
+    size_t offset = 0;
     unsigned depth = 0;
     for (;; depth++) {
-        const span c = component_at(a, at, depth), d = component_at(b, at, depth);
+        const span c = component_at(a, offset, depth), d = component_at(b, offset, depth);
         const int order = compare_components(c, d);
         if (order) return order;
-        at += c.n;
-        if (at == a->name_bytes || at == b->name_bytes) {
+        offset += c.n;
+        if (offset == a->name_bytes || offset == b->name_bytes) {
             return a->name_bytes < b->name_bytes ? -1 : a->name_bytes > b->name_bytes;
         }
-        if (a->name[at] != b->name[at]) return a->name[at] < b->name[at] ? -1 : 1;
-        at++;
+        if (a->name[offset] != b->name[offset]) return a->name[offset] < b->name[offset] ? -1 : 1;
+        offset++;
     }
 }
 
@@ -105,7 +105,7 @@ static node first_node(const tree *t, size_t begin, size_t end, size_t prefix, u
     n.count = 1;
     n.is_leaf = prefix + n.component.n == first->name_bytes;
     for (n.end = begin + 1; n.end < end && is_in_node(&n, first, t->tensors[n.end], depth); n.end++) continue;
-    n.all = n.end;
+    n.range_end = n.end;
     return n;
 }
 
@@ -129,11 +129,11 @@ static int is_same_layer(const tree *t, const node *a, const node *b) {
 static node node_at(const tree *t, size_t begin, size_t end, size_t prefix, unsigned depth) {
     node n = first_node(t, begin, end, prefix, depth);
     if (!is_number(n.component)) return n;
-    while (n.all < end) {
-        const node next = first_node(t, n.all, end, prefix, depth);
+    while (n.range_end < end) {
+        const node next = first_node(t, n.range_end, end, prefix, depth);
         if (!is_number(next.component) || number_of(next.component) != number_of(n.component) + n.count) break;
         if (!is_same_layer(t, &n, &next)) break;
-        n.all = next.end;
+        n.range_end = next.end;
         n.count++;
     }
     return n;
@@ -190,7 +190,7 @@ static void put_nodes(tree *t, size_t begin, size_t end, size_t prefix, unsigned
                       uint64_t repeats) {
     while (begin < end) {
         node n = node_at(t, begin, end, prefix, depth);
-        const size_t next = n.all;
+        const size_t next = n.range_end;
         uint64_t node_repeats = repeats * n.count;
         unsigned node_depth = depth;
         t->width = (size_t)2 * indent;
@@ -199,7 +199,7 @@ static void put_nodes(tree *t, size_t begin, size_t end, size_t prefix, unsigned
         while (!n.is_leaf) { /* a node with one child is on the child's line */
             const size_t at = n.prefix + n.component.n;
             const node child = node_at(t, n.begin, n.end, at + 1, node_depth + 1);
-            if (child.all != n.end) break;
+            if (child.range_end != n.end) break;
             put_part(t, t->tensors[n.begin]->name + at, 1);
             n = child;
             node_depth++;

@@ -45,19 +45,24 @@ static int is_component(const char *component, const char *text) {
     return strncmp(component, text, n) == 0 && is_separator(component[n]);
 }
 
-/* blobs/DIGEST, or snapshots/COMMIT/ and a copy */
-int is_cached(const char *path) {
+/* Returns 1 if the path leads into the cache: to blobs/DIGEST, or to a copy in snapshots/COMMIT/. */
+static int is_cached(const char *path) {
     char *real;
     const char *name = blob_of(path, &real), *at;
     const size_t digits = name ? count_digits(name) : 0;
-    int is_so = (digits == 40 || digits == 64) && name[digits] == 0;
+    int is_in_cache = (digits == 40 || digits == 64) && name[digits] == 0;
     for (at = real; at && *at; at++) {
         const char *commit = at + sizeof "snapshots";
         if (!is_component(at, "snapshots") || at == real || !is_separator(at[-1])) continue;
-        if (count_digits(commit) == 40 && is_separator(commit[40])) is_so = 1;
+        if (count_digits(commit) == 40 && is_separator(commit[40])) is_in_cache = 1;
     }
     free(real);
-    return is_so;
+    return is_in_cache;
+}
+
+int refuse_cached(const char *path, const char *file) {
+    if (!is_cached(file)) return EXIT_FINE;
+    return report_text(path, "cannot change a file of the Hugging Face cache: copy the model with st copy");
 }
 
 void expect_blob(expected_hash *e, const char *path) {
@@ -109,17 +114,17 @@ int expect_lfs_pointer(expected_hash *e, const char *path) {
     char text[POINTER_BYTES + 1];
     const char *wrong;
     size_t n;
+    int code;
     FILE *file = system_open(path);
     e->unknown = NULL;
-    if (!file) return report_text(path, strerror(errno));
+    if (!file) return report_input(path, "open", errno);
     errno = 0;
     n = system_read(file, text, POINTER_BYTES);
-    wrong = ferror(file) ? strerror(errno) : NULL;
+    code = !ferror(file) ? 0 : errno ? errno : EIO;
     fclose(file);
+    if (code) return report_input(path, "read", code);
     text[n] = 0;
-    if (!wrong && (strlen(text) != n || n == POINTER_BYTES)) {
-        wrong = "not a Git LFS pointer: expected a text of less than 1024 bytes";
-    }
-    if (!wrong) wrong = parse_pointer(text, e);
+    wrong = strlen(text) == n && n < POINTER_BYTES ? parse_pointer(text, e)
+                                                   : "not a Git LFS pointer: expected a text of less than 1024 bytes";
     return wrong ? report_text(path, wrong) : EXIT_FINE;
 }

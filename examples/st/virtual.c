@@ -39,13 +39,8 @@ static void add_text(opened *o, const char *text) {
 }
 
 static void add_number(opened *o, uint64_t number) {
-    char digits[20];
-    size_t n = sizeof digits;
-    do {
-        digits[--n] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number);
-    add(o, digits + n, sizeof digits - n);
+    char digits[NUMBER_BYTES];
+    add_text(o, number_text(number, digits));
 }
 
 static void add_string(opened *o, const char *text, size_t bytes) {

@@ -154,7 +154,7 @@ static void remove_name(void *arg, const char *name) {
 /* Edits the files and sets *was_flushing if only flushing the directory failed. */
 static st_status edit_once(int *was_flushing) {
     metadata_edit edits[FILES];
-    saving s;
+    save_job s;
     st_error error;
     const char *failed;
     st_status status;

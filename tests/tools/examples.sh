@@ -18,6 +18,7 @@ if have $cxx; then
     for standard in 11 20; do try "examples/cpp.cc" $cxx -std=c++$standard -O1 $WARN_CXX -I. examples/cpp.cc -o "$out/cpp"; done
 fi
 try "examples/st" $cc -std=gnu99 -O1 $WARN -I. -pthread examples/st/*.c -o "$out/st"
+have g++ && try "examples/st as C++11" g++ -std=c++11 $WARN_CXX -I. -fsyntax-only -x c++ examples/st/*.c
 try "make run" ${MAKE:-make} run
 # prints NAME ARGUMENTS... <WANTED: the program succeeds and prints exactly WANTED
 prints() {
