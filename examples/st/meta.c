@@ -120,7 +120,7 @@ static int copy_files(edit *e, const st_model *model) {
         st_model *alone = NULL;
         st_error error;
         if (!shard->file_bytes) continue; /* --partial: there is no file */
-        if (virtual_of(model)) { /* which does not show all metadata of its files */
+        if (virtual_of(model)) {          /* which does not show all metadata of its files */
             if (st_open(&alone, shard->path, &open_options, &error) != ST_OK) return report(shard->path, &error);
             shard = &alone->shards[0];
         }
