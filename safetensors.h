@@ -886,9 +886,9 @@ ST_API st_status st_shard_name(const char *stem, uint32_t shard, uint32_t shard_
  *   options    not allowed: ST_SAVE_IN_PLACE, ST_SAVE_DIRECT, sink, work. progress counts the bytes of all
  *              files.
  *              stem takes the place of "model" in all names: a file name of up to 200 bytes that is valid on every
- *              system, without -NNNNN-of-MMMMM. With a variant, such as "model.fp16", the index is model.safetensors.index.fp16.json, or
- *              model.fp16.safetensors.index.json if the directory holds such a one. NULL: the stem of contents->from,
- *              else "model"
+ *              system, without -NNNNN-of-MMMMM. With a variant, such as "model.fp16", the index is
+ *              model.safetensors.index.fp16.json, or model.fp16.safetensors.index.json if the directory holds such a
+ *              one. NULL: the stem of contents->from, else "model"
  * The index is what Python's json.dumps writes with indent=2 and sort_keys=True, and a newline.
  * Errors: before anything is written, those of st_save and st_plan_shards, and
  *   ST_ERR_DUPLICATE     a name in two shards, or a key of the index twice
@@ -901,7 +901,8 @@ ST_API st_status st_shard_name(const char *stem, uint32_t shard, uint32_t shard_
  * Files: all are written under temporary names first. If a file has the name of a new shard, the older index is
  * removed. Then the shards are renamed, then the index. Then the older model.safetensors is removed (or the older
  * index, if the new model is one file), and last all other files called model-NNNNN-of-MMMMM.safetensors, or like them
- * with the stem. A crash leaves the older model, the new one, or a directory that does not open, never a mixture; and perhaps files .st-*.tmp.
+ * with the stem. A crash leaves the older model, the new one, or a directory that does not open, never a mixture; and
+ * perhaps files .st-*.tmp.
  * On Windows, close an older model in the directory first.
  * Memory: as st_save for the largest shard, 44 bytes a tensor (84 while sorting) and 4 a shard. */
 ST_API st_status st_save_sharded(const char *directory, const st_contents *contents, const st_save_options *options,
@@ -4417,7 +4418,7 @@ STI_COLD static st_status sti_fail_code(st_error *error, int code, uint64_t posi
         st_status status;
         const char *sentence;
     } known[] = {
-        {ST_IO_NOT_FOUND, ST_ERR_NOT_FOUND, STI_TEXT("no such file")},
+        {ST_IO_NOT_FOUND, ST_ERR_NOT_FOUND, STI_TEXT("no such file or directory")},
         {ST_IO_NOT_UTF8, ST_ERR_UTF8, STI_TEXT("path is not UTF-8")},
         {ST_IO_NO_MEMORY, ST_ERR_MEMORY, STI_TEXT("out of memory")},
         {ST_IO_NOT_A_FILE, ST_ERR_IO, STI_TEXT("not a regular file, but a pipe, a device or a directory")},
@@ -5951,7 +5952,7 @@ STI_COLD static st_status sti_hub_commit(sti_opening *o, const sti_span texts[7]
         return ST_OK;
     }
     if (s == ST_ERR_NOT_FOUND) {
-        (void)sti_fail_plain(o->error, s, STI_TEXT("revision not found in the cache: missing"));
+        (void)sti_fail_plain(o->error, s, STI_TEXT("repository or revision not found in the cache: missing"));
         sti_error_append(o->error, " ", sti_span_of(path));
         sti_hub_explain(o, texts, "/snapshots", 1, "; the cache has only the revision ");
     }

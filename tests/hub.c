@@ -209,7 +209,9 @@ static void absent(void) {
     test_row = "no such repository";
     e = open_hub("owner/other", NULL);
     CHECK_STATUS(e.status, ST_ERR_NOT_FOUND);
-    CHECK_STR(e.message, "owner/other: revision not found in the cache: missing pack/models--owner--other/refs/main");
+    CHECK_STR(
+        e.message,
+        "owner/other: repository or revision not found in the cache: missing pack/models--owner--other/refs/main");
     test_row = "a snapshot that is not there";
     e = open_hub("owner/name", NULL);
     CHECK_STATUS(e.status, ST_ERR_NOT_FOUND);

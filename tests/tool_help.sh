@@ -110,4 +110,5 @@ completes "size" ls --sort s
 completes "convert" conv
 completes "check" help che
 completes "F8_E4M3 F8_E4M3FNUZ" convert --dtype F8_E4
+for shell in bash zsh fish; do lacks "$shell: a dtype that st convert cannot write" completion.$shell C64; done
 finish

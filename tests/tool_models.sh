@@ -106,7 +106,9 @@ rm set/$two
 fails "shard does not exist" index set
 fails "shard does not exist (--partial opens the others)" ls --no-index set
 st check --partial --no-index set
-is "check --partial --no-index" "$(cat out)" "set: ok, 2 tensors, 11 bytes in 2 files"
+is "check --partial --no-index" "$(cat out)" "set: ok, 2 tensors, 11 bytes in 1 of 2 files"
+st ls --partial --no-index set
+has_line "ls --partial --no-index: total" out 'total .* 11 bytes in 1 of 2 files'
 st hash --tensors --partial --no-index set
 code "hash --partial" 0
 is "hash --partial: only files that are there" "$(sed 's/  .*  /  /' out | tr '\n' ' ')" "file  set/$one data  set/$one tensor  a tensor  b "
@@ -133,6 +135,12 @@ index copies/model.safetensors.index.json '' a=$one b=over.safetensors c=$two d.
 fails "tensor is in two shards (--index-decides chooses by the index)" ls copies
 st cat --index-decides copies b
 is "cat --index-decides" "$(cat out)" BBB
+cp copies/model.safetensors.index.json kept
+for path in copies copies/; do
+    fails "the index names over.safetensors, which is not in the set" index $path
+    is "index beside an overlay: the old index stays" "$(cat copies/model.safetensors.index.json)" "$(cat kept)"
+done
+rm kept
 st ls --json --index-decides copies
 python "ls --json --index-decides" "
 assert [t['name'] for t in o['tensors']] == ['a', 'c', 'd.d', 'b'], o"

@@ -351,6 +351,9 @@ quiet merge variants=v. two=t. out.st --variant fp16 --except 't.*'
 content "v.a=a v.b=b " out.st
 
 # the names of the files: those of IN, if there is one IN without a prefix
+for stem in a/b '' x-00001-of-00002; do
+    fails "named: ST_ERR_ARGUMENT: --name: expected the start of a file name" shard one named --max-size 1 --name "$stem"
+done
 rm -rf named && quiet shard one named --max-size 1 --name unet
 rm -rf parts && quiet shard named parts --max-size 1
 is "the names of IN" "$(ls parts | head -n 1)" unet-00001-of-00002.safetensors

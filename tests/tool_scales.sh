@@ -388,6 +388,32 @@ loses 0 0 2 f64
 weights w F8_E4M3 3 3 w_scale F32 1 4 "\\70\\100\\176\\0\\0\\0\\103" # 1, 2, 448 times 128
 loses 3 0 0 i8 --only w
 holds "scaled and saturated" w " 7f 7f 7f "
+# packed TEXT NAME DTYPE BYTES SCALE-NAME: integers that have a scale stay as they are, and st convert says so
+packed() {
+    weights "$2" "$3" 4 "$4" "$5" F32 1 4 "$(repeat $4 '\70')$two"
+    st convert in out.st --dtype f16
+    code "packed in $3" 0
+    is "packed in $3" "$(cat err)" "$1"
+    st cat out.st "$2" && st cat in "$2" && cp out stored && st cat out.st "$2"
+    is "packed in $3: the bytes" "$(hex out)" "$(hex stored)"
+    for option in --no-scales --except=$2; do
+        quiet convert in out.st --dtype f16 $option
+        empty "packed in $3: $option" err
+    done
+}
+packed "st convert: w_blocks (U8) stays as it is: packed numbers are not unpacked" w_blocks U8 4 w_scales
+packed "st convert: l.weight (I32) stays as it is: packed numbers are not unpacked" l.weight I32 16 l.weight_scale
+entry a.weight U8 1 1
+entry a.weight_scale F32 1 4
+entry b.weight U8 1 1
+entry b.weight_scale F32 1 4
+save in "\\70$two\\70$two"
+st convert in out.st --dtype f16
+code "two packed" 0
+is "two packed" "$(cat err)" "st convert: a.weight (U8) and 1 more stay as they are: packed numbers are not unpacked"
+weights w U8 4 4 w_zero_point F32 1 4 "$(repeat 4 '\70')$two"
+quiet convert in out.st --dtype f16
+empty "integers without a scale are no packed numbers" err
 
 # ---- memory -----------------------------------------------------------------------------------------------------
 

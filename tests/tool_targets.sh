@@ -199,8 +199,8 @@ for bytes in '' abc abcde; do
 done
 input abc put m a - --offset 2
 code "too much behind an offset" 1
-has "too much behind an offset" err "standard input: continues after 2 bytes, but a needs 2 (U8 [4])"
-fails "new.bin: has 4 bytes, but a needs 2 (U8 [4])" put m a new.bin --offset 2
+has "too much behind an offset" err "standard input: continues after 2 bytes, but a has 2 from byte 2 on"
+fails "new.bin: has 4 bytes, but a has 2 from byte 2 on" put m a new.bin --offset 2
 refused "--offset is past the end of the tensor: 5" put m a new.bin --offset 5
 refused "--offset: expected a number of bytes, found x" put m a new.bin --offset x
 refused "expected MODEL, TENSOR and FILE" put m a

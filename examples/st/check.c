@@ -306,11 +306,7 @@ static void put_verdict(const check *c, const st_error *error) {
     fputs(model->count == 1 ? " tensor, " : " tensors, ", stdout);
     put_number(stdout, model->bytes);
     fputs(model->bytes == 1 ? " byte" : " bytes", stdout);
-    if (c->file_count > 1) {
-        fputs(" in ", stdout);
-        put_number(stdout, c->file_count);
-        fputs(" files", stdout);
-    }
+    put_file_count(model);
     if (c->hash) put_hashes(c);
     if (!c->deep) return;
     fputs("; all read", stdout);

@@ -11,9 +11,11 @@ typedef struct conversion {
     int no_scales;
     transfer *t;
     scale_set scales;
-    unsigned char *fates; /* of the tensors of the model */
-    uint64_t applied;     /* scales */
-    uint64_t left_out;    /* tensors */
+    unsigned char *fates;    /* of the tensors of the model */
+    uint64_t applied;        /* scales */
+    uint64_t left_out;       /* tensors */
+    const st_tensor *packed; /* the first that stays as it is although it has a scale; NULL: none */
+    size_t packed_count;
     losses lost;
     st_error read_error; /* status ST_OK: none */
 } conversion;
@@ -126,6 +128,9 @@ static st_status set_fates(conversion *c, st_error *error) {
         const st_tensor *t = &m->tensors[i], *scale = scale_of(&c->scales, t);
         c->fates[i] = is_converted(c, t) ? FATE_CONVERTED : FATE_KEPT;
         if (scale && c->fates[i] == FATE_KEPT) kept_scales++;
+        if (c->fates[i] == FATE_KEPT && is_packed(&c->scales, t) && is_chosen(&c->transfer->choice, t)) {
+            if (c->packed_count++ == 0) c->packed = t;
+        }
         if (!scale || c->fates[i] == FATE_KEPT) continue;
         c->applied++;
         if (scales_check(&c->scales, t, error) != ST_OK) return error->status;
@@ -221,6 +226,19 @@ static void put_losses(const losses *lost) {
     fputs(" became NaN\n", stderr);
 }
 
+/* Writes "st convert: mlp.w_blocks (U8) and 23 more stay as they are: packed numbers are not unpacked". */
+static void put_packed(const conversion *c) {
+    begin_message("convert");
+    put_text(stderr, c->packed->name, c->packed->name_bytes);
+    fprintf(stderr, " (%s)", c->packed->dtype_name);
+    if (c->packed_count > 1) {
+        fputs(" and ", stderr);
+        put_count(c->packed_count - 1, " more", " more");
+    }
+    fputs(c->packed_count == 1 ? " stays as it is" : " stay as they are", stderr);
+    fputs(": packed numbers are not unpacked\n", stderr);
+}
+
 static void report_numbers(transfer *t) {
     conversion *c = (conversion *)t->user;
     const named_count counts[] = {{"scales", c->applied},
@@ -235,6 +253,7 @@ static void report_numbers(transfer *t) {
         put_count(stderr, c->applied, " scale and left out ", " scales and left out ");
         put_count(stderr, c->left_out, " tensor of the quantization\n", " tensors of the quantization\n");
     }
+    if (c->packed) put_packed(c);
     if (c->lost.saturated || c->lost.underflowed || c->lost.became_nan) put_losses(&c->lost);
 }
 

@@ -204,7 +204,13 @@ void put_manual(const tool_command *commands, size_t count, const char *about) {
 static int put_values(words value) {
     size_t i;
     if (value.n == 5 && memcmp(value.text, "DTYPE", 5) == 0) {
-        for (i = 1; *st_dtype_name((st_dtype)i); i++) printf("%s%s", i > 1 ? " " : "", st_dtype_name((st_dtype)i));
+        const char *before = "";
+        for (i = 1; *st_dtype_name((st_dtype)i); i++) {
+            if (st_convert((st_dtype)i, NULL, ST_DTYPE_F32, NULL, 0) != ST_OK)
+                continue; /* st convert cannot write it */
+            printf("%s%s", before, st_dtype_name((st_dtype)i));
+            before = " ";
+        }
         return 1;
     }
     if (!value.n || !memchr(value.text, '|', value.n)) return 0;
@@ -247,7 +253,8 @@ static void put_bash(const tool_command *commands, size_t count) {
             fputs("' ;;\n", stdout);
         }
     }
-    fputs("    esac\n"
+    fputs("    help--completion) words='bash zsh fish' ;;\n"
+          "    esac\n"
           "    if [ \"$COMP_CWORD\" = 1 ] || { [ \"$COMP_CWORD\" = 2 ] && [ \"$before\" = help ]; }; then\n"
           "        words='",
           stdout);

@@ -2,6 +2,42 @@
 #include "st.h"
 #include <string.h>
 
+/* An index that takes tensors from a file outside the set, such as an overlay, is not out of date: a new one would lose
+ * them. Returns that file, or NULL. */
+static const char *file_outside(const st_model *set, const st_model *now) {
+    size_t i, k;
+    for (i = 0; i < now->shard_count; i++) {
+        if (!now->shards[i].file_bytes) continue; /* the index is out of date: there is no such file */
+        for (k = 0; k < set->shard_count && strcmp(set->shards[k].path, now->shards[i].path) != 0; k++) {}
+        if (k == set->shard_count) return now->shards[i].path;
+    }
+    return NULL;
+}
+
+static int check_old_index(const char *path, const st_model *set) {
+    st_open_options open_options = copy_open_options();
+    st_model *now;
+    st_error error;
+    const char *outside, *part;
+    char text[sizeof error.message];
+    int code = EXIT_FINE;
+    open_options.flags |= ST_OPEN_INDEX_DECIDES | ST_OPEN_PARTIAL;
+    if (open_model(&now, path, &open_options, &error) != ST_OK) return EXIT_FINE; /* no index, or a useless one */
+    outside = file_outside(set, now);
+    if (outside) {
+        for (part = outside; *part; part++) {
+            if (*part == '/' || *part == '\\') outside = part + 1;
+        }
+        snprintf(text, sizeof text,
+                 "the index names %.80s, which is not in the set: st merge --index-decides joins both; to do without "
+                 "that file, remove the index",
+                 outside);
+        code = report_text(path, text);
+    }
+    st_close(now);
+    return code;
+}
+
 static int write_index(save_job *s, const char *path) {
     st_open_options open_options = copy_open_options();
     st_model *model;
@@ -16,7 +52,8 @@ static int write_index(save_job *s, const char *path) {
     } else if (model->shard_count == 1) {
         code = report_text(path, "the directory holds a model in one file, which needs no index");
     } else {
-        code = saving_begin(s, path);
+        code = check_old_index(path, model);
+        if (code == EXIT_FINE) code = saving_begin(s, path);
         if (code == EXIT_FINE) {
             contents = st_contents_of(model);
             s->options.progress = NULL; /* there is nothing to wait for */

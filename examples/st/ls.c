@@ -208,8 +208,7 @@ static void put_totals(const listing *l, const colours *colour) {
     enum { DTYPES = ST_DTYPE_U64 + 1 };
     const tensor_totals overall = total_of(l);
     tensor_totals by_dtype[DTYPES];
-    size_t i, file_count;
-    files_of(l->model, &file_count);
+    size_t i;
     memset(by_dtype, 0, sizeof by_dtype);
     for (i = 0; i < l->count; i++) {
         const st_tensor *t = l->tensors[i];
@@ -226,11 +225,7 @@ static void put_totals(const listing *l, const colours *colour) {
     fputs(colour->strong, stdout);
     put_total("total", &overall, &overall);
     put_readable_size(overall.bytes);
-    if (file_count > 1) {
-        fputs(" in ", stdout);
-        put_number(stdout, file_count);
-        fputs(" files", stdout);
-    }
+    put_file_count(l->model);
     fputs(colour->off, stdout);
     end_line();
 }

@@ -17,10 +17,15 @@ typedef struct put {
     progress bar;
 } put;
 
+static int wrong_size(const put *p, const char *verb, uint64_t size) {
+    return p->offset ? report_size_at(p->file, verb, size, p->tensor, p->offset)
+                     : report_size(p->file, verb, size, p->tensor, p->tensor->bytes);
+}
+
 /* Checks the size of FILE; with --offset it may be less than the rest of the tensor. */
 static int check_size(put *p, const char *verb, uint64_t size) {
     if (p->offset_text && size < p->bytes) p->bytes = size;
-    return size == p->bytes ? EXIT_FINE : report_size(p->file, verb, size, p->tensor, p->bytes);
+    return size == p->bytes ? EXIT_FINE : wrong_size(p, verb, size);
 }
 
 /* Writes n bytes of the tensor. Only the last call waits for the device. */
@@ -68,7 +73,7 @@ static int put_stream(put *p) {
         size += got;
     } while (got && size <= p->bytes);
     if (ferror(p->in)) return report_input(p->file, "read", errno);
-    if (size > p->bytes) return report_size(p->file, "continues after", p->bytes, p->tensor, p->bytes);
+    if (size > p->bytes) return wrong_size(p, "continues after", p->bytes);
     if (check_size(p, "ends after", size) != EXIT_FINE) return EXIT_FAILED;
     return write_block(p, 0, size);
 }

@@ -202,12 +202,41 @@ int report_text(const char *path, const char *text) {
     return EXIT_FAILED;
 }
 
-int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed) {
+void put_file_count(const st_model *model) {
+    size_t count, i, present = 0;
+    const st_shard *files = files_of(model, &count);
+    if (count < 2) return;
+    for (i = 0; i < count; i++) present += files[i].file_bytes != 0; /* --partial: some are absent */
+    fputs(" in ", stdout);
+    if (present < count) {
+        put_number(stdout, present);
+        fputs(" of ", stdout);
+    }
+    put_number(stdout, count);
+    fputs(" files", stdout);
+}
+
+/* Writes "FILE: VERB N bytes, but TENSOR". */
+static void begin_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor) {
     put_input_name(stderr, file);
     fprintf(stderr, ": %s ", verb);
     put_number(stderr, bytes);
     fputs(bytes == 1 ? " byte, but " : " bytes, but ", stderr);
     put_text(stderr, tensor->name, tensor->name_bytes);
+}
+
+int report_size_at(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t offset) {
+    begin_size(file, verb, bytes, tensor);
+    fputs(" has ", stderr);
+    put_number(stderr, tensor->bytes - offset);
+    fputs(" from byte ", stderr);
+    put_number(stderr, offset);
+    fputs(" on\n", stderr);
+    return EXIT_FAILED;
+}
+
+int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed) {
+    begin_size(file, verb, bytes, tensor);
     fputs(" needs ", stderr);
     put_number(stderr, needed);
     fputs(" (", stderr);

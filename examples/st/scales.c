@@ -20,6 +20,7 @@ static const struct name_rule {
 } name_rules[] = {{"_scale", "", PART_SCALE},     /* compressed-tensors: X.weight_scale; MX: X_scale */
                   {"_scale_inv", "", PART_SCALE}, /* DeepSeek; it multiplies too */
                   {"_scales", "", PART_SCALE},
+                  {"_scales", "_blocks", PART_SCALE},
                   {".weight_scale", "", PART_SCALE},
                   {".scale_weight", "", PART_SCALE},
                   {".scale_weight", ".weight", PART_SCALE},  /* ComfyUI */
@@ -43,6 +44,7 @@ struct quantized { /* of each tensor: indexes of tensors of the model plus 1; 0:
     size_t scale;
     size_t obstacle; /* why the scale alone does not give the numbers: a second scale, a zero point */
     size_t description;
+    int is_packed; /* integers with a scale beside them: most likely each holds several numbers */
 };
 
 static int is_quantized(st_dtype dtype) {
@@ -59,7 +61,12 @@ static int is_quantized(st_dtype dtype) {
     }
 }
 
-/* Returns the quantized tensor that t belongs to by that rule, or NULL. buffer has room for the name of t and more. */
+static int can_be_packed(st_dtype dtype) {
+    return dtype == ST_DTYPE_U8 || dtype == ST_DTYPE_I32 || dtype == ST_DTYPE_U32;
+}
+
+/* Returns the quantized or packed tensor that t belongs to by that rule, or NULL. buffer has room for the name of t and
+ * more. */
 static const st_tensor *find_weight(const st_model *model, const st_tensor *t, const struct name_rule *rule,
                                     char *buffer) {
     const size_t end = strlen(rule->end), tail = strlen(rule->weight);
@@ -68,7 +75,7 @@ static const st_tensor *find_weight(const st_model *model, const st_tensor *t, c
     memcpy(buffer, t->name, t->name_bytes - end);
     memcpy(buffer + t->name_bytes - end, rule->weight, tail);
     weight = st_find_n(model, buffer, t->name_bytes - end + tail);
-    return weight && is_quantized(weight->dtype) ? weight : NULL;
+    return weight && (is_quantized(weight->dtype) || can_be_packed(weight->dtype)) ? weight : NULL;
 }
 
 static void link_tensors(scale_set *s, size_t index, size_t weight, part_kind part) {
@@ -108,6 +115,10 @@ int scales_find(scale_set *s, const st_model *model) {
         for (k = 0; k < RULES; k++) {
             const st_tensor *weight = find_weight(model, &model->tensors[i], &name_rules[k], buffer);
             if (!weight) continue;
+            if (!is_quantized(weight->dtype)) {
+                if (name_rules[k].part == PART_SCALE) s->tensors[weight - model->tensors].is_packed = 1;
+                continue;
+            }
             link_tensors(s, i, (size_t)(weight - model->tensors), name_rules[k].part);
             break;
         }
@@ -132,6 +143,10 @@ const st_tensor *scale_of(const scale_set *s, const st_tensor *weight) {
 const st_tensor *weight_of(const scale_set *s, const st_tensor *t) {
     const st_tensor *weight = s->tensors ? tensor_at(s, s->tensors[t - s->model->tensors].weight) : NULL;
     return weight && scale_of(s, weight) ? weight : NULL;
+}
+
+int is_packed(const scales *s, const st_tensor *t) {
+    return s->tensors && s->tensors[t - s->model->tensors].is_packed && !weight_of(s, t);
 }
 
 int is_scaled_marker(const st_tensor *t) {

@@ -221,6 +221,7 @@ st_status open_virtual(st_model **model, const char *label, const virtual_model 
 const virtual_model *virtual_of(const st_model *model); /* NULL: an ordinary model */
 /* Returns the files that a model is made of, whether it is virtual or not. */
 const st_shard *files_of(const st_model *model, size_t *count);
+void put_file_count(const st_model *model); /* " in 3 files", " in 2 of 3 files"; nothing for one file */
 /* After a read of a virtual model has failed: the error of the file behind it. */
 void explain_read_error(const st_model *model, st_error *error);
 int report_read(const st_model *model, const char *path, const st_error *error); /* report, of that error */
@@ -265,6 +266,8 @@ int report(const char *path, const st_error *error);
 int report_text(const char *path, const char *text);
 /* "FILE: has 7 bytes, but NAME needs 6 (U8 [2,3])"; FILE can be standard input */
 int report_size(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t needed);
+/* The same for bytes that are written from byte `offset` of the tensor on. */
+int report_size_at(const char *file, const char *verb, uint64_t bytes, const st_tensor *tensor, uint64_t offset);
 int report_missing_tensor(const st_model *model, const char *path, const char *name);
 int out_of_memory(const char *command);
 /* Parses the name of a dtype, or what other libraries call it, in upper or lower case. Returns EXIT_FINE, or EXIT_USAGE
@@ -484,7 +487,8 @@ void scales_end(scale_set *s);                        /* also of a struct of zer
  * that has a scale and that `t`, its scale or something else of the quantization, belongs to. */
 const st_tensor *scale_of(const scale_set *s, const st_tensor *weight);
 const st_tensor *weight_of(const scale_set *s, const st_tensor *t);
-int is_scaled_marker(const st_tensor *t); /* whether it only says that the model has scaled FP8 weights */
+int is_packed(const scale_set *s, const st_tensor *t); /* an integer tensor that has a scale: 4-bit numbers, say */
+int is_scaled_marker(const st_tensor *t);              /* whether it only says that the model has scaled FP8 weights */
 st_status scales_check(const scale_set *s, const st_tensor *weight, st_error *error); /* of a tensor that has a scale */
 /* Multiplies the numbers [first, first + count) of the weight, read as F32 or F64, by their scales in that dtype, and
  * counts what will be lost in the conversion to `to`. */

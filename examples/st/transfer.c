@@ -123,6 +123,7 @@ st_status transfer_to_file(transfer *t, st_error *error) {
 st_status transfer_to_directory(transfer *t, st_error *error) {
     const st_contents contents = contents_of(t);
     const path_kind kind = system_path_kind(t->out);
+    char name[ST_SHARD_NAME_BYTES];
     st_status status;
     int made;
     if (kind == PATH_STREAM || is_standard_output(t->out)) {
@@ -134,6 +135,10 @@ st_status transfer_to_directory(transfer *t, st_error *error) {
     if (kind == PATH_MISSING && ends_with(t->out, ".safetensors")) { /* whoever gives this name expects one file */
         return set_error(error, ST_ERR_PATH,
                          "OUT is a directory of several files: omit .safetensors, or write one file with st merge");
+    }
+    if (t->name && st_shard_name(t->name, 0, 1, name, sizeof name) != ST_OK) {
+        return set_error(error, ST_ERR_ARGUMENT,
+                         "--name: expected the start of a file name, such as model or diffusion_pytorch_model");
     }
     made = system_make_directory(t->out);
     t->writes_index = 1;

@@ -55,7 +55,7 @@ work buffer: 1 2 3 4
 END
 prints pack <<'END'
 pitch I16, 6 bytes at 72, in place
-voices/boris.safetensors: no such file
+voices/boris.safetensors: no such file or directory
 readme.txt: file is truncated: 3 of its first 8 bytes are missing
 files left open: 0
 END
