@@ -10301,7 +10301,6 @@ ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint6
  *   Added    st_contents, st_contents_of, st_tensor_of, ST_ZERO_INIT: what is saved is one struct. st_save_index:
  *            completes a model whose shards several processes saved. st_load_options.part: st_load on the caller's
  *            threads. st_error.item: the item that failed. st_version.
- *            st_overwrite: bytes of one tensor, in its file. ST_SAVE_DIRECT: no temporary file, no rename.
  *   Changed  st_options is st_open_options, st_stretch is st_extent, st_next_unasked is st_next_unused. st_find_each is
  *            st_find_all and returns how many names were found, not how many are missing. ST_DTYPE_NONE is
  *            ST_DTYPE_UNKNOWN in a tensor, ST_AS_STORED in a read. Memory to lend (work, scratch) is an st_buffer.
@@ -10311,8 +10310,6 @@ ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint6
  *            Flags and options that a call does not use fail with ST_ERR_ARGUMENT. Index values are written as given.
  *            st_writer_begin, not st_writer_add, detects duplicates. If a work buffer is too small, error.expected
  *            suffices but may be too much. st_save_sharded finds older shards by name and ignores other indexes.
- *            FIFOs and character devices are written to, and never replaced. A replaced file keeps its owner and group
- *            if the process may do that. A refused chmod is no error. Messages name a refused rename or fsync.
  *            Variables of the Hugging Face cache: only a leading ~ is expanded, not $NAME.
  *   Removed  st_save_sink, st_writer_open_sink (set options.sink); st_save_model (save st_contents_of(model));
  *            st_shards_begin, _write, _finish (see 5 MODELS IN SEVERAL FILES); st_find_alias (st_aliases);
@@ -10330,12 +10327,17 @@ ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint6
  * 0.4.0  2026-11-27
  *   Added    ST_OPEN_NO_INDEX, ST_OPEN_INDEX_DECIDES, st_open_options.variant: directories without a right index, with
  *            copies of tensors, with variants. st_save_options.stem, st_model.stem: files keep their names.
- *            ST_SAVE_AS_OPENED: an index for shards that have none.
+ *            ST_SAVE_AS_OPENED: an index for shards that have none. st_overwrite: bytes of one tensor, in its file.
+ *            ST_SAVE_DIRECT: no temporary file, no rename.
  *   Changed  st_open_hub takes a path in the repository, st_shard_name a stem: NULL for what they did before.
  *            ST_OPEN_PARTIAL accepts an index that names tensors which no shard holds. "metadata": null in an index is
  *            as none. *.safetensors.index.VARIANT.json is an index. st_save_sharded refuses a directory that holds a
  *            model with another stem. ST_SHARD_NAME_BYTES is 256. A directory called like a file is no candidate.
- *            If file descriptors run out, st_open keeps fewer files open.
+ *            If file descriptors run out, st_open keeps fewer files open. FIFOs and character devices are written to,
+ *            and never replaced. A replaced file keeps its owner and group if the process may do that. A refused chmod
+ *            is no error. Messages name a refused rename or fsync, unfinished downloads, and what would open instead.
+ *   Fixed    options.fill was asked for ranges that began and ended inside an element. st_advise brought in little of a
+ *            large range.
  *
  * This software is available under two licences; choose the one you like.
  *

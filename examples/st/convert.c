@@ -128,7 +128,7 @@ static st_status set_fates(conversion *c, st_error *error) {
         const st_tensor *t = &m->tensors[i], *scale = scale_of(&c->scales, t);
         c->fates[i] = is_converted(c, t) ? FATE_CONVERTED : FATE_KEPT;
         if (scale && c->fates[i] == FATE_KEPT) kept_scales++;
-        if (c->fates[i] == FATE_KEPT && is_packed(&c->scales, t) && is_chosen(&c->transfer->choice, t)) {
+        if (c->fates[i] == FATE_KEPT && is_packed(&c->scales, t) && is_chosen(&c->t->choice, t)) {
             if (c->packed_count++ == 0) c->packed = t;
         }
         if (!scale || c->fates[i] == FATE_KEPT) continue;
@@ -233,7 +233,7 @@ static void put_packed(const conversion *c) {
     fprintf(stderr, " (%s)", c->packed->dtype_name);
     if (c->packed_count > 1) {
         fputs(" and ", stderr);
-        put_count(c->packed_count - 1, " more", " more");
+        put_count(stderr, c->packed_count - 1, " more", " more");
     }
     fputs(c->packed_count == 1 ? " stays as it is" : " stay as they are", stderr);
     fputs(": packed numbers are not unpacked\n", stderr);

@@ -145,7 +145,7 @@ const st_tensor *weight_of(const scale_set *s, const st_tensor *t) {
     return weight && scale_of(s, weight) ? weight : NULL;
 }
 
-int is_packed(const scales *s, const st_tensor *t) {
+int is_packed(const scale_set *s, const st_tensor *t) {
     return s->tensors && s->tensors[t - s->model->tensors].is_packed && !weight_of(s, t);
 }
 
