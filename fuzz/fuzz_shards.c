@@ -211,6 +211,36 @@ static int may_go(int file) {
     return file >= SHARDS && file <= SINGLE;
 }
 
+static const char *index_of(const input *in) {
+    return in->options & HAS_STEM ? "stem.safetensors.index.v.json" : OLD_INDEX;
+}
+
+/* checks that the shards open without their index, and get the same index again */
+static void check_index(const input *in) {
+    char before[4096], after[sizeof before];
+    FILE *file = fopen(path_of(index_of(in)), "rb");
+    st_open_options open_options;
+    st_save_options o;
+    st_contents c;
+    st_error error;
+    st_model *m;
+    size_t n;
+    memset(&open_options, 0, sizeof open_options);
+    memset(&o, 0, sizeof o);
+    CHECK(file != NULL);
+    n = fread(before, 1, sizeof before, file);
+    CHECK(n < sizeof before && fclose(file) == 0 && remove(path_of(index_of(in))) == 0);
+    open_options.flags = ST_OPEN_NO_INDEX;
+    CHECK(st_open(&m, folder, &open_options, &error) == ST_OK && m->shard_count == in->shards && m->count == in->count);
+    c = st_contents_of(m);
+    o.flags = ST_SAVE_AS_OPENED | ST_SAVE_NO_SYNC;
+    CHECK(st_save_index(folder, &c, &o, &error) == ST_OK);
+    st_close(m);
+    file = fopen(path_of(index_of(in)), "rb");
+    CHECK(file != NULL && fread(after, 1, sizeof after, file) == n && memcmp(before, after, n) == 0);
+    CHECK(fclose(file) == 0);
+}
+
 /* checks that the new model exists and that only files that may stay are left */
 static void check_saved(const input *in) {
     st_model *m;
@@ -230,6 +260,7 @@ static void check_saved(const input *in) {
         CHECK(holds(files[k], files[k], strlen(files[k])) == (is_there(in, k) && !may_go(k)));
     }
     CHECK(in->shards > 1 || !holds(OLD_INDEX, in->index, in->n));
+    if (in->shards > 1) check_index(in);
 }
 
 /* ---- saving ------------------------------------------------------------------------------------------------------- */
