@@ -530,7 +530,18 @@ static void without_error(void) {
     options.files = &p.files;
     CHECK_STATUS(st_open(&m, "pack", &options, NULL), ST_ERR_SHARD);
     CHECK(m == NULL);
+    put_part("d-00001-of-00002.safetensors", "a");
+    put_part("d-00002-of-00002.safetensors", "b");
+    CHECK_STATUS(st_open(&m, "pack", &options, NULL), ST_ERR_SHARD);
     pack_clear(&p);
+    put_part("d-00001-of-00002.safetensors", "a");
+    CHECK_STATUS(st_open(&m, "pack", &options, NULL), ST_ERR_SHARD);
+    pack_text(&p, "d.safetensors.index.json", "{\"weight_map\":{\"a\":\"e.safetensors\"}}");
+    CHECK_STATUS(st_open(&m, "pack", &options, NULL), ST_ERR_SHARD);
+    pack_clear(&p);
+    CHECK_STATUS(st_open(&m, "pack", &options, NULL), ST_ERR_NOT_FOUND);
+    CHECK_STATUS(st_open(&m, "pack/models--a--b", &options, NULL), ST_ERR_NOT_FOUND);
+    CHECK_STATUS(st_open(&m, "pack", NULL, NULL), ST_ERR_NOT_FOUND);
 }
 
 int main(void) {
