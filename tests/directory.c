@@ -361,6 +361,11 @@ static void sets(void) {
     put_part("d-00001-of-00002.safetensors", "b");
     CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_SHARD);
     pack_clear(&p);
+    test_row = "a number past the last";
+    put_part("d-00001-of-00002.safetensors", "a");
+    put_part("d-00003-of-00002.safetensors", "b");
+    CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_SHARD);
+    pack_clear(&p);
     test_row = "too many shards";
     put_part("d-00001-of-65537.safetensors", "b");
     CHECK_STATUS(pack_verdict(&p, "pack", &options, NULL).status, ST_ERR_TOO_LARGE);
@@ -417,6 +422,9 @@ static void directories_inside(void) {
         CHECK_STR(e.message, "pack: found no .safetensors file and no index in this directory");
         disk_text("pack/one.safetensors", "");
         CHECK_STATUS(st_open(&m, "pack", NULL, &e), ST_ERR_TRUNCATED);
+        disk_text("pack/model.safetensors/x", ""); /* it need not be empty */
+        CHECK_STATUS(st_open(&m, "pack", NULL, &e), ST_ERR_TRUNCATED);
+        CHECK(remove("pack/model.safetensors/x") == 0);
         CHECK(remove("pack/one.safetensors") == 0);
         disk_text("pack/x.json", "{\"weight_map\":{\"t\":\"model.safetensors\"}}");
         CHECK_STATUS(st_open(&m, "pack/x.json", NULL, &e), ST_ERR_SHARD);
@@ -541,6 +549,7 @@ static void without_error(void) {
     pack_clear(&p);
     CHECK_STATUS(st_open(&m, "pack", &options, NULL), ST_ERR_NOT_FOUND);
     CHECK_STATUS(st_open(&m, "pack/models--a--b", &options, NULL), ST_ERR_NOT_FOUND);
+    CHECK_STATUS(st_open(&m, "pack/models--a", &options, NULL), ST_ERR_NOT_FOUND);
     CHECK_STATUS(st_open(&m, "pack", NULL, NULL), ST_ERR_NOT_FOUND);
 }
 

@@ -397,6 +397,7 @@ static void explained(void) {
                                           "pack/models--owner--name/snapshots",
                                           "pack/models--owner--name/snapshots/" COMMIT,
                                           "pack/models--owner--name/snapshots/" COMMIT "/vae",
+                                          "pack/models--owner--name/snapshots/" COMMIT "/unet",
                                           "pack/models--owner--name/snapshots/" COMMIT "/docs"};
     st_model *m;
     st_error e;
@@ -415,9 +416,13 @@ static void explained(void) {
     CHECK(rmdir("pack/models--owner--name/snapshots/0123456789012345678901234567890123456789") == 0);
     test_row = "directories that hold models";
     disk_put("pack/models--owner--name/snapshots/" COMMIT "/vae/d.safetensors", file, n);
+    disk_put("pack/models--owner--name/snapshots/" COMMIT "/unet/d-00001-of-00002.safetensors", file, n);
     disk_text("pack/models--owner--name/snapshots/" COMMIT "/docs/readme", "");
     CHECK_STATUS(st_open_hub(&m, "owner/name", COMMIT, NULL, NULL, &e), ST_ERR_NOT_FOUND);
-    CHECK(strstr(e.message, "; directories with models: vae") != NULL && strstr(e.message, "docs") == NULL);
+    CHECK(strstr(e.message, "; directories with models: vae unet") != NULL ||
+          strstr(e.message, "; directories with models: unet vae") != NULL);
+    CHECK(strstr(e.message, "docs") == NULL);
+    CHECK(remove("pack/models--owner--name/snapshots/" COMMIT "/unet/d-00001-of-00002.safetensors") == 0);
     CHECK(remove("pack/models--owner--name/snapshots/" COMMIT "/vae/d.safetensors") == 0);
     CHECK(remove("pack/models--owner--name/snapshots/" COMMIT "/docs/readme") == 0);
     for (i = sizeof folders / sizeof *folders; i > 0; i--) CHECK(SCRATCH_DROP(folders[i - 1]) == 0);

@@ -136,6 +136,14 @@ static void put_model(const char *where, const char *name, const char *more) {
     pack_text(&p, path, text);
 }
 
+/* three shards without an index */
+static void put_set(void) {
+    pack_shard(&p, "d-00001-of-00003.safetensors", "{\"a\":" E("F32", "[1]", "[0,4]") "}", "aaaa");
+    pack_shard(&p, "d-00002-of-00003.safetensors", "{\"b\":" E("U8", "[2,1]", "[0,2]") "}", "bb");
+    pack_shard(&p, "d-00003-of-00003.safetensors",
+               "{\"c\":" E("U8", "[1]", "[1,2]") ",\"c2\":" E("U8", "[1]", "[0,1]") "}", "Cc");
+}
+
 /* reads each tensor; returns the first status that is not ST_OK */
 static st_status read_all(const st_model *m, st_error *error) {
     st_status status = ST_OK;
@@ -150,6 +158,9 @@ static st_status read_all(const st_model *m, st_error *error) {
     return status;
 }
 
+static unsigned open_flags; /* of every attempt */
+static size_t index_pairs = 2;
+
 static st_status attempt(int way, const char *path, size_t memory_fails, int forever, size_t *allocations,
                          st_error *error) {
     counting memory;
@@ -163,13 +174,13 @@ static st_status attempt(int way, const char *path, size_t memory_fails, int for
     memory.fail_forever = forever;
     options.allocator = &memory.allocator;
     if (way < FROM_DISK) options.files = &p.files;
-    if (way == FROM_DISK_NO_MAP) options.flags = ST_OPEN_NO_MAP;
+    options.flags = open_flags | (way == FROM_DISK_NO_MAP ? ST_OPEN_NO_MAP : 0);
     p.mapped = way == BY_MEMORY;
     p.calls = p.opens = p.closes = 0;
     status = p.hub ? st_open_hub(&m, path, NULL, NULL, &options, error) : st_open(&m, path, &options, error);
     CHECK((status == ST_OK) == (m != NULL));
     if (m != NULL) {
-        CHECK(m->shard_count == 3 && m->count == 4 && m->index_count == 2);
+        CHECK(m->shard_count == 3 && m->count == 4 && m->index_count == index_pairs);
         CHECK_EQ(memory.live_blocks, 1);
         status = read_all(m, error);
     }
@@ -314,7 +325,21 @@ int main(void) {
     refuse_system("pack");
     refuse_system("pack/other.safetensors.index.json");
 #endif
+    open_flags = ST_OPEN_INDEX_DECIDES;
+    refuse_memory("pack");
+    refuse_files("pack");
     pack_clear(&p);
+    open_flags = ST_OPEN_NO_INDEX;
+    index_pairs = 0;
+    put_set();
+    refuse_memory("pack");
+    refuse_files("pack");
+#ifndef _WIN32
+    refuse_system("pack");
+#endif
+    pack_clear(&p);
+    open_flags = 0;
+    index_pairs = 2;
     put_model("models--m/snapshots/" COMMIT "/", "model.safetensors.index.json", "");
     pack_text(&p, "models--m/refs/main", COMMIT);
     p.hub = 1;
