@@ -383,8 +383,7 @@ typedef struct st_model {     /* read-only, valid until st_close */
     uint64_t bytes;       /* sum of all tensors' bytes */
     const st_pair *index; /* metadata of the index; each value is its JSON text */
     size_t index_count;
-    const char
-        *stem; /* of files called STEM-00001-of-00003.safetensors; "model" if they have other names; NULL: no files */
+    const char *stem; /* of files called STEM-00001-of-00003.safetensors, else "model"; NULL: not opened by a path */
 } st_model;
 
 typedef struct st_alias { /* another name of a tensor */
@@ -441,8 +440,7 @@ typedef struct st_files { /* a file system of the caller's: an archive, game ass
 #define ST_OPEN_PARTIAL (1u << 3)        /* accept missing shards and tensors that no shard has; serve the rest */
 #define ST_OPEN_TRAILING (1u << 4)       /* accept bytes after the last tensor */
 #define ST_OPEN_NO_INDEX (1u << 5)       /* directories: open a complete set of shards by their names; ignore indexes */
-#define ST_OPEN_INDEX_DECIDES \
-    (1u << 6) /* of a tensor in two shards, serve the copy in the shard that the index names */
+#define ST_OPEN_INDEX_DECIDES (1u << 6)  /* of a tensor in two shards, serve the copy that the index names */
 
 typedef struct st_open_options {
     unsigned flags;                /* ST_OPEN_* */
@@ -528,8 +526,7 @@ typedef struct st_contents { /* what is saved */
 #define ST_SAVE_NO_SYNC (1u << 17)    /* rename into place without flushing to the device first */
 #define ST_SAVE_IN_PLACE (1u << 18)   /* st_edit_metadata: overwrite the header if the new one fits */
 #define ST_SAVE_DIRECT (1u << 19)     /* write the file itself, without a temporary file and rename: not atomic */
-#define ST_SAVE_AS_OPENED \
-    (1u << 20) /* st_save_index: of the shards of contents->from, whatever their sizes and names */
+#define ST_SAVE_AS_OPENED (1u << 20)  /* st_save_index: the shards are those of contents->from */
 
 #define ST_SHARD_NAME_BYTES 256 /* enough for every name that st_shard_name makes */
 
@@ -540,8 +537,8 @@ typedef struct st_save_options {
     uint64_t max_shard_bytes; /* st_save_sharded: tensor data in one file, at most; 0 is 5,000,000,000 */
     const st_sink *sink;      /* write here instead of to a file; the path must be NULL */
     /* Makes the bytes [offset, offset + n) of a tensor without data, in dst; returns 0, or a code for st_error.sys.
-     * Each range starts where the last one ended, holds whole elements (of 4 or 6 bits: whole groups of 4, except at the
-     * end of the tensor), and dst is aligned for them. `tensor` is the caller's own struct, as passed in contents. */
+     * Each range starts where the last one ended and holds whole elements (of 4 or 6 bits: whole groups of 4, except at
+     * the end of the tensor). dst is aligned for them. `tensor` is the caller's own struct, as passed in contents. */
     int (*fill)(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n);
     st_progress progress;          /* called after each block of data */
     void *user;                    /* for fill and progress */
@@ -591,8 +588,8 @@ ST_API st_status st_dtype_from_name(const char *name, st_dtype *dtype);
  *                          x.fp16.safetensors and so on for "fp16". A variant starts with a letter; "": files without
  *   ST_OPEN_NO_INDEX       a set of shards, STEM-00001-of-0000N.safetensors to STEM-0000N-of-0000N.safetensors, takes
  *                          the place of an index, which does not count. For a directory whose index is missing or stale
- *   ST_OPEN_INDEX_DECIDES  of a tensor in two shards, only the copy in the shard that the index names is served (none if
- *                          ST_OPEN_PARTIAL misses that shard). For a shard that was added to replace tensors of others
+ *   ST_OPEN_INDEX_DECIDES  of a tensor in two shards, only the copy in the shard that the index names is served; none
+ *                          if ST_OPEN_PARTIAL misses that shard. For shards that replace tensors of others
  *   ST_OPEN_PARTIAL        shards may be missing, and so may tensors that the index names and no shard holds
  * An index is not trusted: its paths must be relative, valid on every system, and end in .safetensors. Symbolic links
  * are followed; an index cannot create them. Tensors that the index does not name are served too, and its total_size is
@@ -785,9 +782,9 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
  *   tensor  NULL: all tensors
  * Returns ST_OK also where the system or the source takes no advice.
  * Errors: ST_ERR_ARGUMENT  not a tensor of this model
- * Cost: reading ahead takes one system call for each 128 KiB, about 20 microseconds a MiB where all is cached. It goes on
- * after the return, but the call waits while the queue of the device is full. Advise gigabytes on a thread of their own,
- * and not more than the memory holds. */
+ * Cost: reading ahead takes one system call for each 128 KiB, about 20 microseconds a MiB where all is cached. Reading
+ * goes on after the return, but the call waits while the queue of the device is full. Advise gigabytes on a thread of
+ * their own, and not more than the memory holds. */
 ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error);
 
 /* -- scanning without memory -- */
@@ -883,8 +880,7 @@ ST_API st_status st_shard_name(const char *stem, uint32_t shard, uint32_t shard_
  *   directory  must exist
  *   contents   metadata goes to every shard. index goes to the metadata of the index, beside total_size, which is
  *              computed; values are JSON text, such as "\"pt\"", and are written as given
- *   options    not allowed: ST_SAVE_IN_PLACE, ST_SAVE_DIRECT, sink, work. progress counts the bytes of all
- *              files.
+ *   options    not allowed: ST_SAVE_IN_PLACE, ST_SAVE_DIRECT, sink, work. progress counts the bytes of all files.
  *              stem takes the place of "model" in all names: a file name of up to 200 bytes that is valid on every
  *              system, without -NNNNN-of-MMMMM. With a variant, such as "model.fp16", the index is
  *              model.safetensors.index.fp16.json, or model.fp16.safetensors.index.json if the directory holds such a
@@ -894,8 +890,9 @@ ST_API st_status st_shard_name(const char *stem, uint32_t shard, uint32_t shard_
  *   ST_ERR_DUPLICATE     a name in two shards, or a key of the index twice
  *   ST_ERR_JSON          a value of the index is not JSON
  *   ST_ERR_HEADER_LIMIT  an index over 100,000,000 bytes
- *   ST_ERR_SHARD         the directory holds a model with another stem, be it in the case of letters: its index or its
- *                        shards; or, if the stem is not "model", a single file that would be opened instead
+ *   ST_ERR_SHARD         the directory holds the index or shards of a model with another stem, or with this stem in
+ *                        other letters (Model for model); or, if the stem is not "model", a single file that would be
+ *                        opened instead
  * While writing, those of st_save. The directory is as before unless the message says otherwise: a rename or a removal
  * failed. A header slightly under the limit may be refused only now.
  * Files: all are written under temporary names first. If a file has the name of a new shard, the older index is
@@ -1678,13 +1675,13 @@ static int sti_json_peek(sti_json *j) {
 /* Fails where a value of a certain type was expected: with ST_ERR_SCHEMA if a value of another type starts here, else
  * with ST_ERR_JSON. */
 STI_COLD static st_status sti_json_fail_type(sti_json *j, const char *sentence) {
-    int c = sti_json_byte(j);
+    const int c = sti_json_byte(j);
+    const int is_value =
+        c == '{' || c == '[' || c == '"' || c == '-' || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n';
     if (c == 0) sentence = STI_TEXT("expected JSON text, found a NUL byte");
     if (j->end - j->at >= 3 && ST_MEMCMP(j->at, "\xEF\xBB\xBF", 3) == 0) {
         sentence = STI_TEXT("expected JSON text, found a byte order mark: save the file without it");
     }
-    int is_value =
-        c == '{' || c == '[' || c == '"' || c == '-' || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n';
     return sti_json_fail(j, is_value ? ST_ERR_SCHEMA : ST_ERR_JSON, sentence);
 }
 
@@ -3784,8 +3781,8 @@ STI_COLD static int sti_system_open_direct(const char *path, const struct stat *
 
 /* Gives the new file `info` the owner and the group of the file that it replaces, where this process may, and returns
  * the permissions that it gets. They are those of the old file without setuid, setgid and sticky bits; if the owner
- * cannot stay, also without write permission for group and others; if the group cannot stay, the new group gets no more than
- * others. */
+ * cannot stay, also without write permission for group and others; if the group cannot stay, the new group gets no
+ * more than others. */
 STI_COLD static unsigned sti_system_inherit(int fd, const struct stat *old, const struct stat *info) {
     unsigned mode = (unsigned)old->st_mode & 0777;
     if (old->st_uid == info->st_uid && old->st_gid == info->st_gid) return mode;
@@ -4905,8 +4902,8 @@ typedef struct sti_file_parts { /* the name of a file of a model: BASE[.VARIANT]
     int is_index;
 } sti_file_parts;
 
-/* Splits the name of a shard, of another tensor file, or of an index, which is called BASE[.VARIANT].safetensors.index.json
- * or BASE.safetensors.index.VARIANT.json. Returns 0 if it has another form. */
+/* Splits the name of a shard, of another tensor file, or of an index. An index is called
+ * BASE[.VARIANT].safetensors.index.json or BASE.safetensors.index.VARIANT.json. Returns 0 for other names. */
 STI_COLD static int sti_split_file_name(sti_span name, sti_file_parts *m) {
     sti_shard_parts shard;
     size_t i = 0;
@@ -5172,7 +5169,7 @@ STI_COLD static void sti_copy_paths(sti_opening *o) {
 
 STI_COLD static st_status sti_open_one_file(sti_opening *o, const char *path) {
     st_status s = sti_open_file(o, &o->single, path);
-    o->sums.text = 2 * (sti_span_of(path).n + 1); /* the stem, too */
+    o->sums.text = sti_multiply_saturated(sti_span_of(path).n + 1, 2); /* the stem, too */
     if (s == ST_OK) s = sti_open_source(o);
     if (s == ST_OK) sti_copy_paths(o);
     return s;
@@ -5466,10 +5463,11 @@ STI_COLD static st_status sti_fail_repeated_tensor(sti_opening *o, uint32_t item
 STI_COLD static st_status sti_drop_copies(sti_opening *o, const sti_index_file *x) {
     st_model *m = &o->layout.model->base;
     st_tensor *const first = o->layout.tensors - m->count, *const end = o->layout.tensors, *to = first, *t;
-    st_pair *pairs = sti_index_pairs(o, x);
     sti_name_table table;
+    st_pair *pairs;
     uint32_t i;
     if (m->shard_count == 1) return ST_OK;
+    pairs = sti_index_pairs(o, x);
     if (!sti_take_table(o, &table, pairs, x->weight_count)) return ST_ERR_MEMORY;
     for (i = 0; i < x->weight_count; i++) {
         pairs[i].value = o->opened[x->weights[i].shard].io.bytes ? NULL : ""; /* not NULL: copies are dropped */
@@ -5662,7 +5660,7 @@ STI_COLD static const char *sti_listing_path(const sti_listing *l, const char *n
     return l->path;
 }
 
-/* Returns 1 if a name in the directory is that of a directory. A caller's file system is not asked from its own list. */
+/* Returns 1 if a name in the directory is that of a directory. A caller's st_files is not asked while it lists. */
 STI_COLD static int sti_is_directory(const sti_listing *l, const char *name) {
     int code;
     if (!l->skips_directories || !l->opening->is_system) return 0;
@@ -5940,8 +5938,8 @@ STI_COLD static void sti_hub_explain(sti_opening *o, const sti_span texts[5], co
     if (found.count && found.count <= most) sti_error_append(o->error, words, sti_span_of(found.name));
 }
 
-/* Finds the commit of a revision: the contents of its file in refs, or the revision itself. texts: the path of that file
- * in 7 parts, of which the last two are "/refs/" and the revision. */
+/* Finds the commit of a revision: the contents of its file in refs, or the revision itself. texts: the path of that
+ * file in 7 parts, of which the last two are "/refs/" and the revision. */
 STI_COLD static st_status sti_hub_commit(sti_opening *o, const sti_span texts[7], char commit[48]) {
     sti_opened_file *p = o->opened;
     sti_span text = texts[6];

@@ -128,7 +128,7 @@ static int skip_digits(json_reader *j) {
     return j->at > begin;
 }
 
-/* Checks the grammar, which is narrower than that of strtod. `string` receives the number's text, not NUL-terminated. */
+/* Checks the grammar, which is narrower than that of strtod. `string` receives the number's text, without a NUL. */
 static json_kind parse_number_text(json_reader *j) {
     char *begin = j->at;
     int is_number;

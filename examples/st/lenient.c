@@ -301,7 +301,7 @@ static int read_offsets(lenient *l, const lenient_json_text *given, st_tensor *t
     return 1;
 }
 
-/* Returns the dtype that others call by this name, or ST_DTYPE_UNKNOWN. Names that could mean two dtypes are not here. */
+/* Returns the dtype that others call by this name, or ST_DTYPE_UNKNOWN. Names that could mean two dtypes are left out. */
 static st_dtype dtype_of_spelling(const char *spelling) {
     static const struct {
         const char *name;
