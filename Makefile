@@ -29,8 +29,8 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/damaged.c examples/st/transfer.c examples/st/choose.c examples/st/rename.c examples/st/pairs.c examples/st/losses.c \
 	examples/st/scales.c examples/st/values.c examples/st/numpy.c examples/st/stats.c examples/st/save.c examples/st/progress.c \
 	examples/st/report.c examples/st/open.c examples/st/virtual.c examples/st/join.c examples/st/pieces.c \
-	examples/st/text.c examples/st/bytes.c examples/st/sys.c examples/st/lib.c examples/st/hash.c examples/st/verify.c \
-	examples/st/sha256.c examples/st/edit.c examples/st/tree.c examples/st/help.c examples/st/json.c examples/st/input.c \
+	examples/st/text.c examples/common/text.c examples/st/bytes.c examples/st/sys.c examples/common/lib.c examples/st/hash.c examples/st/verify.c \
+	examples/st/sha256.c examples/st/edit.c examples/st/tree.c examples/st/help.c examples/common/json.c examples/st/input.c \
 	examples/st/lora.c examples/st/lora_names.c examples/st/lora_base.c examples/st/lora_ldm.c examples/st/lora_config.c \
 	examples/st/index.c
 
@@ -76,7 +76,7 @@ run: build/st build/demo.safetensors
 	build/st ls build/demo.safetensors
 
 build/st: safetensors.h examples/threads.h examples/st/st.h examples/st/lenient.h examples/st/lenient_json.h \
-		examples/st/sha256.h examples/st/json.h examples/st/lora.h $(ST_SOURCES)
+		examples/st/sha256.h examples/common/json.h examples/common/text.h examples/st/lora.h $(ST_SOURCES)
 	@mkdir -p build
 	$(CC) $(ST_CFLAGS) -I. -pthread $(ST_SOURCES) $(LDFLAGS) -o $@
 
@@ -88,6 +88,13 @@ build/demo.safetensors:
 	@mkdir -p build
 	@printf '\350\0\0\0\0\0\0\0%-232s' '$(DEMO)' >$@
 	@printf '\200\77\0\100\100\100\200\100\240\100\300\100\340\100\0\101\0\0\0\77\0\0\0\277\1\2\3\4\5\6' >>$@
+
+# ---- example programs: make build/examples/NAME --------------------------------------------------------------
+
+EXAMPLE_CFLAGS = -O2 -g
+COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c
+COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
+EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
@@ -176,8 +183,10 @@ cases: build/st
 	@command -v python3 >/dev/null || { echo "skipped cases: no python3 here"; echo "cases: 0 passed, 0 failed, 1 skipped"; exit; }; \
 	    CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 python3 tests/cases/run
 
+# ONLY="vad mpi": only the tests of these programs
 examples: build/st
-	@MAKE="$(MAKE)" sh tests/tools/examples.sh
+	@tests/tools/install examples || echo "examples: going on without what could not be installed"
+	@MAKE="$(MAKE)" JOBS=$(JOBS) ONLY="$(ONLY)" sh tests/tools/examples.sh
 
 # ---- the header itself ----------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 /* Tests the tool's JSON parser: what it returns, and what it refuses. */
 #include "../safetensors.h"
 
-#include "../examples/st/json.c"
+#include "../examples/common/json.c"
+#include "../examples/common/text.c"
 #include "../examples/st/numpy.c"
 #include "../examples/st/text.c"
 #include "random.h"

@@ -1,6 +1,6 @@
 /* lora_config.c: reads the settings of a LoRA: PEFT's adapter_config.json, or what diffusers writes under the key
  * lora_adapter_metadata: the same fields, with the component in front, as in "transformer.lora_alpha". */
-#include "json.h"
+#include "../common/json.h"
 #include "lora.h"
 #include <stdlib.h>
 #include <string.h>

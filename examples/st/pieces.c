@@ -1,6 +1,6 @@
 /* pieces.c: PyTorch distributed checkpoints in safetensors form. Every rank writes pieces of tensors to files of its own
  * and their offsets in the whole tensors to the metadata; this file presents whole tensors. Memory holds headers only. */
-#include "json.h"
+#include "../common/json.h"
 #include "st.h"
 #include <errno.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 #ifndef ST_TOOL_H
 #define ST_TOOL_H
 
+#include "../common/text.h"
 #include "bytes.h"
 #include "lenient.h"
 #include "safetensors.h"
@@ -68,19 +69,10 @@ int usage_hint(const char *command);
 /* Writes a whole message, text and then what the caller gave, and returns EXIT_USAGE. */
 int usage_error(const char *command, const char *text, const char *given);
 
-/* ---- text: everything printed is escaped, so that no name can control the terminal (text.c) ----------------- */
+/* ---- text: what is printed is escaped by put_text or put_json (common/text.h); numbers, near misses (text.c) - */
 
-/* Writes text with control characters, bidirectional marks and invalid UTF-8 as \n, \u202e, \xff. */
-void put_text(FILE *to, const char *text, size_t bytes);
-void put_string(FILE *to, const char *text); /* put_text of a NUL-terminated string */
 /* Like put_text, but cuts after at most max_bytes bytes, between characters: "abc... (3000 bytes)". */
 void put_shortened(FILE *to, const char *text, size_t bytes, size_t max_bytes);
-int is_utf8(const char *text, size_t bytes);
-size_t text_width(const char *text, size_t bytes); /* code points that put_text writes */
-/* Writes a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD. */
-void put_json(FILE *to, const char *text, size_t bytes);
-/* Writes JSON text, with characters escaped that could control a terminal. */
-void put_raw_json(FILE *to, const char *json, size_t bytes);
 /* Writes a JSON object, or null if pairs is NULL (a file without metadata, which differs from empty metadata). */
 void put_pairs_json(FILE *to, const st_pair *pairs, size_t count, int values_are_json);
 

@@ -1,8 +1,30 @@
 #!/bin/sh
 # examples.sh: builds the programs of examples/ without a warning, runs each and compares its output; builds the consumers of
-# examples/integration from an installed copy, and with CMake and Meson if they are installed.
+# examples/integration from an installed copy, and with CMake and Meson if they are installed. The larger programs have
+# tests of their own, tests/examples/NAME.sh, which run at the same time; ONLY="vad mpi" runs only these.
 check=examples
 . tests/tools/lib.sh
+scripts=
+for name in ${ONLY:-$(ls tests/examples | sed -n 's/\.sh$//p')}; do scripts="$scripts tests/examples/$name.sh"; done
+# add_up: counts what the scripts printed
+add_up() {
+    for script in $scripts; do
+        log=$out/$(basename "$script" .sh).log
+        grep -E '^(FAILED|skipped| )' "$log"
+        line=$(grep -E '^[a-z0-9_-]+: [0-9]+ passed' "$log" | tail -n 1)
+        if [ -z "$line" ]; then fail "$script ended early:" "$(tail -n 3 "$log")" && continue; fi
+        set -- $line
+        echo "$line"
+        passed=$((passed + $2)) failed=$((failed + $4)) skipped=$((skipped + $6))
+    done
+}
+one='sh $0 >'$out'/$(basename $0 .sh).log 2>&1; true'
+if [ -n "${ONLY:-}" ]; then
+    printf '%s\n' $scripts | xargs -P "${JOBS:-2}" -n 1 sh -c "$one"
+    add_up
+    finish
+fi
+printf '%s\n' $scripts | xargs -P "${JOBS:-2}" -n 1 sh -c "$one" &
 cc=${CC:-cc}
 for source in examples/*.c; do
     name=$(basename "$source" .c) libraries=
@@ -17,8 +39,9 @@ cxx=${CXX:-c++}
 if have $cxx; then
     for standard in 11 20; do try "examples/cpp.cc" $cxx -std=c++$standard -O1 $WARN_CXX -I. examples/cpp.cc -o "$out/cpp"; done
 fi
-try "examples/st" $cc -std=gnu99 -O1 $WARN -I. -pthread examples/st/*.c -o "$out/st"
-have g++ && try "examples/st as C++11" g++ -std=c++11 $WARN_CXX -I. -fsyntax-only -x c++ examples/st/*.c
+common="examples/common/lib.c examples/common/text.c examples/common/json.c"
+try "examples/st" $cc -std=gnu99 -O1 $WARN -I. -pthread examples/st/*.c $common -o "$out/st"
+have g++ && try "examples/st as C++11" g++ -std=c++11 $WARN_CXX -I. -fsyntax-only -x c++ examples/st/*.c examples/common/*.c
 try "make run" ${MAKE:-make} run
 # prints NAME ARGUMENTS... <WANTED: the program succeeds and prints exactly WANTED
 prints() {
@@ -203,4 +226,6 @@ fi
 if have meson ninja; then
     try "meson" sh -c "rm -rf '$out/meson' && meson setup '$out/meson' examples/integration/meson && meson compile -C '$out/meson' && '$out/meson/consumer'"
 fi
+wait
+add_up
 finish

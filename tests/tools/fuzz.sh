@@ -22,7 +22,7 @@ if [ "${1:-}" = --one ]; then # HARNESS: its verdict, in a file
     echo "$verdict" >"$out/$name.verdict"
     exit 0
 fi
-try "the library does not build" clang-14 $CFLAGS -fsanitize=fuzzer-no-link -I. -c -o "$out/library.o" examples/st/lib.c || finish
+try "the library does not build" clang-14 $CFLAGS -fsanitize=fuzzer-no-link -I. -c -o "$out/library.o" examples/common/lib.c || finish
 printf '%s\n' fuzz/fuzz_*.c | xargs -n 1 -P "${JOBS:-2}" sh tests/tools/fuzz.sh --one
 for harness in fuzz/fuzz_*.c; do
     name=$(basename "$harness" .c)

@@ -18,10 +18,10 @@ set -u
 made() { [ -f "$OUT/$1" ] || [ -f "$OUT/$1${EXE:-}" ]; }
 part() { # NAME: builds that shared part
     case $1 in
-    library.o) $CC $CFLAGS -I. -c -o "$OUT/library.o" examples/st/lib.c ;; # the header alone, as in a program of several files
+    library.o) $CC $CFLAGS -I. -c -o "$OUT/library.o" examples/common/lib.c ;; # the header alone, as in a program of several files
     plain.o) $CC $CFLAGS -c -o "$OUT/plain.o" tests/quick/plain.c ;;
     inside) $CC $CFLAGS -o "$OUT/inside${EXE:-}" tests/inside/inside.c "$OUT/plain.o" ${LDFLAGS:-} ;;
-    st) $CC $CFLAGS -I. -pthread -o "$OUT/st${EXE:-}" $(ls examples/st/*.c | grep -v /lib.c) "$OUT/library.o" ${LDFLAGS:-} ;;
+    st) $CC $CFLAGS -I. -pthread -o "$OUT/st${EXE:-}" examples/st/*.c examples/common/text.c examples/common/json.c "$OUT/library.o" ${LDFLAGS:-} ;;
     esac >"$OUT/$1.said" 2>&1 || rm -f "$OUT/$1" "$OUT/$1${EXE:-}"
 }
 if [ "$1" = --parts ]; then

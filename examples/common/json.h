@@ -1,6 +1,6 @@
 /* json.h: a strict JSON parser that returns one value after the other. */
-#ifndef ST_TOOL_JSON_H
-#define ST_TOOL_JSON_H
+#ifndef EXAMPLES_JSON_H
+#define EXAMPLES_JSON_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* json.c: a strict JSON parser (RFC 8259) that returns one value after the other. */
 #include "json.h"
-#include "st.h"
+#include "text.h"
 #include <stdlib.h>
 #include <string.h>
 
