@@ -96,6 +96,12 @@ COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c exa
 COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 
+build/examples/python: safetensors.h examples/python/safetensors_c.py
+	@mkdir -p $@
+	cp examples/python/safetensors_c.py $@
+	$(CC) $(EXAMPLE_CFLAGS) -shared -fPIC -x c -DST_IMPLEMENTATION safetensors.h -o $@/libsafetensors_c.so
+	@touch $@
+
 # ---- tests ----------------------------------------------------------------------------------------------------
 
 test:
