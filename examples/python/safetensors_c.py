@@ -226,8 +226,8 @@ class Tensor:
         self._model, self._owner, self._data = None, memory, ctypes.addressof(memory)
 
     def read(self, dtype=None, transpose=False):
-        """Returns a copy in memory of its own, converted to another dtype ("F32", "I64", ...) if one is given, with its axes
-        reversed if asked for."""
+        """Returns a copy in memory of its own, converted to another dtype ("F32", "I64", ...) if one is given, and with
+        its axes reversed if asked for."""
         if not self._model:  # the library reads files only
             return load(save({self.name: self}))[self.name].read(dtype, transpose)
         number = _dtype_number(dtype or self.dtype)
@@ -260,8 +260,8 @@ class Tensor:
         return 1, 0  # memory of the CPU
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
-        """Returns a DLPack capsule, without a copy unless asked for one. Only DLPack 1.0 can mark memory as read-only, so
-        consumers of older versions get a mapped tensor only by copy=True, or after read()."""
+        """Returns a DLPack capsule, without a copy unless asked for one. Only DLPack 1.0 can mark memory as read-only,
+        so consumers of older versions get a mapped tensor only by copy=True, or after read()."""
         if dl_device not in (None, (1, 0)):
             raise BufferError("the tensor is in memory of the CPU")
         if copy and self.readonly:
@@ -338,7 +338,8 @@ def load_into(data, module, transpose=False, root=""):
 class _DLTensor(ctypes.Structure):
     _fields_ = [("data", ctypes.c_void_p), ("device_type", ctypes.c_int32), ("device_id", ctypes.c_int32),
                 ("ndim", ctypes.c_int32), ("code", ctypes.c_uint8), ("bits", ctypes.c_uint8),
-                ("lanes", ctypes.c_uint16), ("shape", ctypes.POINTER(ctypes.c_int64)), ("strides", ctypes.POINTER(ctypes.c_int64)),
+                ("lanes", ctypes.c_uint16), ("shape", ctypes.POINTER(ctypes.c_int64)),
+                ("strides", ctypes.POINTER(ctypes.c_int64)),
                 ("byte_offset", ctypes.c_uint64)]
 
 
@@ -364,8 +365,8 @@ _deleter = _DELETER(lambda address: _exported.pop(address, None) and None)
 _UNVERSIONED, _VERSIONED = b"dltensor", b"dltensor_versioned"
 
 # A consumer renames the capsule and calls the deleter when it is done. A capsule that nobody consumes needs another
-# way out. A destructor written in Python is none: numpy drops capsules that it cannot use with an exception set, when no
-# Python can run. So new capsules wait here until they are consumed, or until nobody else refers to them.
+# way out. A destructor written in Python is none: numpy drops capsules that it cannot use with an exception set, when
+# no Python can run. So new capsules wait here until they are consumed, or until nobody else refers to them.
 _waiting = []
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# python.sh: examples/python/safetensors_c.py beside numpy and the reference package. Its structs are compared with those
-# of the compiler.
+# python.sh: examples/python/safetensors_c.py beside numpy and the reference package. Its structs are compared with
+# those of the compiler.
 check=example-python
 . tests/tools/lib.sh
 cc=${CC:-cc}

@@ -166,6 +166,12 @@ check(is_mapped() and len(st._exported) == 1, "a capsule that nobody consumed ke
 del unused
 gc.collect()
 check(not is_mapped() and not st._exported and not st._waiting, "and lets it go")
+array = st.load_file(path)["int64.weight"].numpy()
+gc.collect()
+check(is_mapped() and np.array_equal(array, arrays["int64.weight"]), "an array alone keeps the mapping")
+del array
+gc.collect()
+check(not is_mapped(), "unmapped after the array")
 model = st.load_file(path)
 model.cycle = [model, model["int64.weight"]]  # numpy's arrays cannot be collected in cycles
 del model
