@@ -96,6 +96,10 @@ COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c exa
 COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 
+build/examples/game: safetensors.h examples/common/lib.c examples/game/main.c examples/game/brain.c examples/game/brain.h
+	$(EXAMPLE) examples/game/main.c examples/game/brain.c examples/common/lib.c \
+	    $$(sdl2-config --cflags --libs) -lm -o $@
+
 build/examples/python: safetensors.h examples/python/safetensors_c.py
 	@mkdir -p $@
 	cp examples/python/safetensors_c.py $@
