@@ -26,6 +26,7 @@ play() {
     brain=$out/$1.brain
     rm -f "$out/$1.bmp" "$out/$1.log" "$out/pipe"
     cp "$out/seek.safetensors" "$brain"
+    touch -d @1000000000.1 "$brain"
     mkfifo "$out/pipe"
     "$game" "$brain" --frames 40 --wait 20 --screenshot "$out/$1.bmp" <"$out/pipe" >"$out/$1.log" 2>"$out/$1.err" &
     exec 7>"$out/pipe"
@@ -73,7 +74,9 @@ shows again equal
 play orbit 'cp "$out/orbit.safetensors" "$brain.new" && mv "$brain.new" "$brain"'
 said orbit log "brain 2 from frame 20 on"
 shows orbit scene
-play shy 'cp "$out/shy.safetensors" "$brain"' # in place
+[ "$(grep -c "^brain" "$out/orbit.log")" = 1 ] && pass || fail "orbit: one change, several reloads"
+# in place, of the same length and in the same second
+play shy 'cat "$out/shy.safetensors" >"$brain"; touch -d @1000000000.2 "$brain"'
 said shy log "brain 2 from frame 20 on"
 shows shy scene
 cmp -s "$out/shy.bmp" "$out/orbit.bmp" && fail "two behaviours, one picture" || pass
@@ -110,6 +113,9 @@ try "half precision" build/st convert "$out/orbit.safetensors" "$out/half.safete
 play half 'cp "$out/half.safetensors" "$brain"'
 said half log "brain 2 from frame 20 on"
 shows half scene
+place() { sed -n 's/^ship at \(.*\) after.*/\1/p' "$out/$1.log"; }
+try "half steers as orbit does" awk -v a="$(place half)" -v b="$(place orbit)" 'BEGIN {
+    split(a, p); split(b, q); exit !(a != "" && (p[1] - q[1]) ^ 2 + (p[2] - q[2]) ^ 2 < 1e-5) }'
 
 # what is wrong at the start or on the command line ends the game
 refuses() { # STATUS WANTED ARGUMENTS...
