@@ -5,7 +5,7 @@
 #include "safetensors.h"
 #include <mpi.h>
 
-enum { MAX_RANK = 16, MAX_RULES = 32 }; /* dimensions of a tensor; rules on the command line */
+enum { MAX_RANK = 16, MAX_RULES = 32, PATH_BYTES = 4096 }; /* MAX_RANK: dimensions of a tensor */
 
 typedef struct piece { /* a box of a whole tensor, which is a tensor of a file */
     const st_model *model;

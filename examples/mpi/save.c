@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, LEAST_BLOCK = 1 << 16, ALL_BLOCKS = 1 << 24 };
+enum { LEAST_BLOCK = 1 << 16, ALL_BLOCKS = 1 << 24 };
 
 static int ends_with(const char *text, const char *end) {
     const size_t n = strlen(text), m = strlen(end);
@@ -34,9 +34,7 @@ static st_status flush_directory(const char *path, job *j) {
 
 static st_status remove_file(const char *directory, const char *name, job *j) {
     char path[PATH_BYTES];
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", directory, name) >= sizeof path) {
-        return job_fail(j, ST_ERR_PATH, directory, "the path is too long");
-    }
+    snprintf(path, sizeof path, "%s/%s", directory, name);
     return unlink(path) == 0 || errno == ENOENT ? ST_OK : job_fail(j, ST_ERR_IO, path, strerror(errno));
 }
 
@@ -48,40 +46,33 @@ static int is_temporary(const char *name) {
     return strncmp(name, ".mpi-", 5) == 0 && ends_with(name, ".safetensors");
 }
 
-/* Calls remove_file for every file of a kind, or with remove 0 refuses the first. */
-static st_status each_file(const char *directory, int (*is_kind)(const char *name), int remove, job *j) {
+static st_status remove_kind(const char *directory, int (*is_kind)(const char *name), job *j) {
     DIR *open_directory = opendir(directory);
     const struct dirent *entry;
     st_status status = ST_OK;
     if (!open_directory) return job_fail(j, ST_ERR_IO, directory, strerror(errno));
     while (status == ST_OK && (entry = readdir(open_directory)) != NULL) {
-        if (!is_kind(entry->d_name)) continue;
-        status = remove
-                     ? remove_file(directory, entry->d_name, j)
-                     : job_fail(j, ST_ERR_SHARD, directory, "holds a model of another kind: save to a new directory");
+        if (is_kind(entry->d_name)) status = remove_file(directory, entry->d_name, j);
     }
     closedir(open_directory);
     return status;
 }
 
-/* What a directory must not hold: for pieces any other model, for a sharded model pieces or a model with another name. */
-static int is_foreign_to_pieces(const char *name) {
-    return name[0] != '.' && !is_piece(name) &&
-           (ends_with(name, ".safetensors") || ends_with(name, ".safetensors.index.json"));
-}
-
-static int is_foreign_to_shards(const char *name) {
-    if (strcmp(name, "model.safetensors") == 0 || strcmp(name, "model.safetensors.index.json") == 0) return 0;
-    if (strncmp(name, "model-", 6) == 0 && strlen(name) == strlen("model-00001-of-00001.safetensors")) return 0;
-    return is_piece(name) || is_foreign_to_pieces(name);
-}
-
-/* Rank 0 makes the directory if need be, and refuses to mix two models. */
-static st_status prepare_directory(const char *path, int (*is_foreign)(const char *name), job *j) {
+/* Rank 0 makes the directory if need be, and refuses to mix a sharded model with pieces. */
+static st_status prepare_directory(const char *path, const char *const *foreign, job *j) {
+    char file[PATH_BYTES];
     if (j->rank != 0) return ST_OK;
     if (mkdir(path, 0777) != 0 && errno != EEXIST) return job_fail(j, ST_ERR_IO, path, strerror(errno));
-    return each_file(path, is_foreign, 0, j);
+    for (; *foreign; foreign++) {
+        snprintf(file, sizeof file, "%s/%s", path, *foreign);
+        if (access(file, F_OK) == 0)
+            return job_fail(j, ST_ERR_SHARD, file, "a model of another kind: save to a new directory");
+    }
+    return ST_OK;
 }
+
+static const char first_piece[] = "shard-00001-model-00001-of-00001.safetensors",
+                  index_file[] = "model.safetensors.index.json";
 
 /* ---- what both ways write ----------------------------------------------------------------------------------- */
 
@@ -110,9 +101,24 @@ typedef struct request { /* what the writer of a shard needs next; tensor counts
     uint64_t tensor, offset, bytes, failed;
 } request;
 
-/* Copies what a rank's slice has of the requested bytes, in their order: from the slice to `packed`, or with slice_bytes
+/* What the ranks exchange while each of them saves a shard: in one step every rank receives a block of its own. */
+typedef struct exchange {
+    const source *source;
+    unsigned char *const *parts;
+    job *j;
+    const st_tensor *tensors; /* of this rank's shard */
+    const size_t *numbers;    /* of these tensors in the source */
+    request *requests;        /* of all ranks */
+    int *send_counts, *send_offsets, *receive_counts, *receive_offsets;
+    unsigned char *send, *receive;
+    uint64_t block_bytes, done;
+    int failed; /* on any rank */
+    progress_line line;
+} exchange;
+
+/* Copies what a rank's slice has of the requested bytes, in their order: from the slice to `packed`, or with part_bytes
  * NULL from `packed` to their places in the block. Returns their number. */
-static int copy_runs(const whole *w, const slice *part, const request *q, int rank, const unsigned char *slice_bytes,
+static int copy_runs(const whole *w, const slice *part, const request *q, int rank, const unsigned char *part_bytes,
                      unsigned char *packed, unsigned char *block) {
     const uint64_t end_of_block = q->offset + q->bytes;
     uint64_t step = w->tensor.bytes, extent = 1, begin = 0, end = part->owner == rank, outer;
@@ -127,8 +133,8 @@ static int copy_runs(const whole *w, const slice *part, const request *q, int ra
         const uint64_t first = (outer * extent + begin) * step, last = (outer * extent + end) * step;
         const uint64_t low = first > q->offset ? first : q->offset, high = last < end_of_block ? last : end_of_block;
         if (low >= high) continue;
-        if (slice_bytes) {
-            memcpy(packed + done, slice_bytes + outer * (end - begin) * step + (low - first), (size_t)(high - low));
+        if (part_bytes) {
+            memcpy(packed + done, part_bytes + outer * (end - begin) * step + (low - first), (size_t)(high - low));
         } else {
             memcpy(block + (low - q->offset), packed + done, (size_t)(high - low));
         }
@@ -137,165 +143,98 @@ static int copy_runs(const whole *w, const slice *part, const request *q, int ra
     return done;
 }
 
-typedef struct exchange { /* buffers of one step, in which every rank may receive a block of its own shard */
-    request *requests;
-    int *send_counts, *send_offsets, *receive_counts, *receive_offsets;
-    unsigned char *send, *receive, *block;
-    uint64_t block_bytes;
-} exchange;
+/* One step: every rank says what it needs, and sends to each what it has of that. Returns whether any rank needs more. A
+ * rank that failed says so too, and then all stop. */
+static int exchange_step(exchange *x, const request *mine, unsigned char *block) {
+    int r, sent = 0, received = 0, goes_on = 0;
+    MPI_Allgather(mine, 4, MPI_UINT64_T, x->requests, 4, MPI_UINT64_T, MPI_COMM_WORLD);
+    for (r = 0; r < x->j->ranks; r++) {
+        const request *q = &x->requests[r];
+        x->send_offsets[r] = sent;
+        if (q->tensor) {
+            const size_t t = (size_t)q->tensor - 1;
+            const slice part = slice_of(x->j, x->source, t, x->j->rank);
+            sent += copy_runs(&x->source->wholes[t], &part, q, x->j->rank, x->parts[t], x->send + sent, NULL);
+        }
+        x->send_counts[r] = sent - x->send_offsets[r];
+        x->failed |= q->failed != 0;
+        goes_on |= q->tensor != 0;
+        x->done += q->bytes;
+    }
+    if (x->failed || !goes_on) return 0;
+    MPI_Alltoall(x->send_counts, 1, MPI_INT, x->receive_counts, 1, MPI_INT, MPI_COMM_WORLD);
+    for (r = 0; r < x->j->ranks; received += x->receive_counts[r++]) x->receive_offsets[r] = received;
+    MPI_Alltoallv(x->send, x->send_counts, x->send_offsets, MPI_BYTE, x->receive, x->receive_counts, x->receive_offsets,
+                  MPI_BYTE, MPI_COMM_WORLD);
+    for (r = 0; mine->tensor && r < x->j->ranks; r++) {
+        const slice part = slice_of(x->j, x->source, (size_t)mine->tensor - 1, r);
+        copy_runs(&x->source->wholes[mine->tensor - 1], &part, mine, r, NULL, x->receive + x->receive_offsets[r],
+                  block);
+    }
+    if (x->j->rank == 0) progress_line_show(&x->line, x->done, x->done + 1);
+    return 1;
+}
 
-static int exchange_begin(exchange *x, int ranks) {
-    const size_t n = (size_t)ranks;
+/* st_save asks for bytes of this rank's shard; the other ranks are in the same step. */
+static int fill(void *user, const st_tensor *tensor, uint64_t offset, void *dst, size_t n) {
+    exchange *x = (exchange *)user;
+    request mine;
+    size_t done;
+    mine.tensor = x->numbers[tensor - x->tensors] + 1;
+    mine.failed = 0;
+    for (done = 0; done < n; done += (size_t)mine.bytes) {
+        mine.offset = offset + done;
+        mine.bytes = n - done < x->block_bytes ? n - done : x->block_bytes;
+        if (!exchange_step(x, &mine, (unsigned char *)dst + done)) return 1;
+    }
+    return 0;
+}
+
+static int exchange_begin(exchange *x, const source *s, unsigned char *const *parts, job *j) {
+    const size_t n = (size_t)j->ranks;
+    memset(x, 0, sizeof *x);
+    x->source = s;
+    x->parts = parts;
+    x->j = j;
     x->block_bytes = ALL_BLOCKS / n > LEAST_BLOCK ? ALL_BLOCKS / n : LEAST_BLOCK;
     x->requests = (request *)calloc(n, sizeof *x->requests);
     x->send_counts = (int *)calloc(4 * n, sizeof(int));
-    x->send = (unsigned char *)malloc(n * x->block_bytes);
-    x->receive = (unsigned char *)malloc(2 * x->block_bytes);
-    if (!x->requests || !x->send_counts || !x->send || !x->receive) return 0;
+    x->send = (unsigned char *)malloc((n + 1) * x->block_bytes);
+    if (!x->requests || !x->send_counts || !x->send) return 0;
     x->send_offsets = x->send_counts + n;
     x->receive_counts = x->send_counts + 2 * n;
     x->receive_offsets = x->send_counts + 3 * n;
-    x->block = x->receive + x->block_bytes;
+    x->receive = x->send + n * x->block_bytes;
+    progress_line_begin(&x->line, "saving");
     return 1;
 }
 
 static void exchange_end(exchange *x) {
+    progress_line_end(&x->line);
     free(x->requests);
     free(x->send_counts);
     free(x->send);
-    free(x->receive);
 }
 
-/* Every rank sends to every writer what it has of the block that this writer needs. */
-static void exchange_blocks(exchange *x, const source *s, unsigned char *const *parts, const job *j) {
-    const request *mine = &x->requests[j->rank];
-    const size_t wanted = (size_t)mine->tensor - 1;
-    int r, sent = 0, received = 0;
-    for (r = 0; r < j->ranks; r++) {
-        const request *q = &x->requests[r];
-        const size_t t = (size_t)q->tensor - 1;
-        x->send_offsets[r] = sent;
-        if (q->tensor) {
-            const slice part = slice_of(j, s, t, j->rank);
-            sent += copy_runs(&s->wholes[t], &part, q, j->rank, parts[t], x->send + sent, NULL);
-        }
-        x->send_counts[r] = sent - x->send_offsets[r];
-    }
-    MPI_Alltoall(x->send_counts, 1, MPI_INT, x->receive_counts, 1, MPI_INT, MPI_COMM_WORLD);
-    for (r = 0; r < j->ranks; received += x->receive_counts[r++]) x->receive_offsets[r] = received;
-    MPI_Alltoallv(x->send, x->send_counts, x->send_offsets, MPI_BYTE, x->receive, x->receive_counts, x->receive_offsets,
-                  MPI_BYTE, MPI_COMM_WORLD);
-    for (r = 0; mine->tensor && r < j->ranks; r++) {
-        const slice part = slice_of(j, s, wanted, r);
-        copy_runs(&s->wholes[wanted], &part, mine, r, NULL, x->receive + x->receive_offsets[r], x->block);
-    }
-}
-
-typedef struct shards { /* the plan, which is the same on all ranks */
-    st_contents contents;
-    uint32_t *shard_of; /* by tensor */
-    uint32_t count;
-    const source *source;
-} shards;
-
-static int by_name(const void *key, const void *element) {
-    return compare_names((const st_tensor *)key, &((const whole *)element)->tensor);
-}
-
-/* The number of a tensor that the writer returned, which is a copy of its own. */
-static size_t number_of(const source *s, const st_tensor *t) {
-    if (s->are_pieces)
-        return (size_t)((const whole *)bsearch(t, s->wholes, s->count, sizeof *s->wholes, by_name) - s->wholes);
-    return (size_t)(st_find_n(s->models[0], t->name, t->name_bytes) - s->models[0]->tensors);
-}
-
-static st_status plan(shards *p, const source *s, const save_plan *to, int is_file, job *j) {
+/* Saves one shard on each rank; count 0: none on this one, which sends what the others need. */
+static int save_shard(exchange *x, const st_contents *shard, const char *path, size_t align) {
+    static const request nothing = {0, 0, 0, 0}, failure = {0, 0, 0, 1};
     st_save_options options = ST_ZERO_INIT;
-    st_tensor *tensors = (st_tensor *)malloc((s->count + 1) * sizeof *tensors);
-    size_t i;
-    memset(p, 0, sizeof *p);
-    p->source = s;
-    p->contents.tensors = tensors;
-    p->contents.count = s->count;
-    p->contents.metadata = copy_metadata(s, &p->contents.metadata_count);
-    p->contents.index = s->models[0]->index;
-    p->contents.index_count = s->models[0]->index_count;
-    p->shard_of = (uint32_t *)calloc(s->count + 1, sizeof *p->shard_of);
-    if (!tensors || !p->contents.metadata || !p->shard_of) {
-        return job_fail(j, ST_ERR_MEMORY, to->to, "out of memory");
-    }
-    if (!s->models[0]->metadata) {
-        free((void *)(uintptr_t)p->contents.metadata);
-        p->contents.metadata = NULL;
-    }
-    for (i = 0; i < s->count; i++) tensors[i] = s->wholes[i].tensor;
-    p->count = 1;
-    if (is_file) return ST_OK;
-    options.max_shard_bytes = to->max_shard_bytes;
-    return st_plan_shards(&p->contents, &options, p->shard_of, &p->count, &j->error);
-}
-
-static void plan_end(shards *p) {
-    free((void *)(uintptr_t)p->contents.tensors);
-    free((void *)(uintptr_t)p->contents.metadata);
-    free(p->shard_of);
-}
-
-/* Opens this rank's shard and writes its header. */
-static st_status begin_shard(st_writer **writer, const shards *p, uint32_t shard, const char *path, size_t align,
-                             job *j) {
-    st_save_options options = ST_ZERO_INIT;
-    st_status status;
-    size_t i;
+    st_status status = ST_OK;
     options.align = align;
-    status = st_writer_open(writer, path, &options, &j->error);
-    if (status == ST_OK && p->contents.metadata) status = st_writer_add_metadata(*writer, NULL, &j->error);
-    for (i = 0; i < p->contents.metadata_count && status == ST_OK; i++) {
-        status = st_writer_add_metadata(*writer, &p->contents.metadata[i], &j->error);
-    }
-    for (i = 0; i < p->contents.count && status == ST_OK; i++) {
-        if (p->shard_of[i] == shard) status = st_writer_add(*writer, &p->contents.tensors[i], &j->error);
-    }
-    return status ? status : st_writer_begin(*writer, &j->error);
-}
-
-/* Writes one shard on each rank (writer NULL: none on this one), a block of each at a time. A rank that fails says so in
- * its next request, so that all stop together. */
-static int write_shards(const shards *p, st_writer *writer, exchange *x, unsigned char *const *parts, st_status status,
-                        progress_line *line, uint64_t *done, job *j) {
-    request mine;
-    int r, is_last, failed = 0;
-    memset(&mine, 0, sizeof mine);
-    for (;;) {
-        const st_tensor *next = writer && !status ? st_writer_next(writer) : NULL;
-        if (next) {
-            const uint64_t tensor = number_of(p->source, next) + 1;
-            mine.offset = mine.tensor == tensor ? mine.offset + mine.bytes : 0;
-            mine.tensor = tensor;
-            mine.bytes = next->bytes - mine.offset < x->block_bytes ? next->bytes - mine.offset : x->block_bytes;
-        } else {
-            mine.tensor = 0;
-        }
-        mine.failed = status != ST_OK;
-        MPI_Allgather(&mine, 4, MPI_UINT64_T, x->requests, 4, MPI_UINT64_T, MPI_COMM_WORLD);
-        for (r = 0, is_last = 1; r < j->ranks; r++) {
-            failed |= x->requests[r].failed != 0;
-            is_last &= x->requests[r].tensor == 0;
-            if (x->requests[r].tensor) *done += x->requests[r].bytes;
-        }
-        if (is_last || failed) break;
-        exchange_blocks(x, p->source, parts, j);
-        if (next) status = st_writer_write(writer, x->block, (size_t)mine.bytes, &j->error);
-        if (j->rank == 0) progress_line_show(line, *done, *done + 1);
-    }
-    if (!failed && writer && !status) status = st_writer_finish(writer, &j->error);
-    return job_failed(j, status) || failed;
+    options.fill = fill;
+    options.user = x;
+    x->tensors = shard->tensors;
+    if (path) status = st_save(path, shard, &options, &x->j->error);
+    if (!x->failed && status) exchange_step(x, &failure, NULL);
+    while (!x->failed && exchange_step(x, &nothing, NULL)) {}
+    return job_failed(x->j, status);
 }
 
 /* Step 2 of the order in the manual (5 MODELS IN SEVERAL FILES): from here on the directory does not open. */
 static st_status remove_older(const char *directory, uint32_t count, job *j) {
     char name[ST_SHARD_NAME_BYTES];
-    st_status status = remove_file(directory, "model.safetensors.index.json", j);
+    st_status status = remove_file(directory, index_file, j);
     uint32_t k;
     if (!status) status = flush_directory(directory, j);
     if (!status) status = remove_file(directory, "model.safetensors", j);
@@ -306,55 +245,64 @@ static st_status remove_older(const char *directory, uint32_t count, job *j) {
     return status ? status : flush_directory(directory, j);
 }
 
-/* The shards are written by all ranks in turns: in each round every rank writes one. */
-static int save_rounds(const shards *p, exchange *x, unsigned char *const *parts, const save_plan *to, int is_file,
-                       job *j) {
+/* All ranks save shards in turns: in each round every rank saves one. `subset` and `numbers` have room for all tensors. */
+static int save_rounds(exchange *x, const st_contents *all, const uint32_t *shard_of, uint32_t count,
+                       const save_plan *to, int is_file, st_tensor *subset, size_t *numbers) {
     char path[PATH_BYTES], name[ST_SHARD_NAME_BYTES];
-    progress_line line;
-    uint64_t done = 0;
     uint32_t first;
     int failed = 0;
-    progress_line_begin(&line, "saving");
-    for (first = 0; first < p->count && !failed; first += (uint32_t)j->ranks) {
-        const uint32_t shard = first + (uint32_t)j->rank;
-        st_writer *writer = NULL;
-        st_status status = ST_OK;
-        if (shard < p->count) {
-            int n;
-            st_shard_name(NULL, shard, p->count, name, sizeof name);
-            n = is_file ? snprintf(path, sizeof path, "%s", to->to)
-                        : snprintf(path, sizeof path, "%s/%s", to->to, name);
-            status = (size_t)n < sizeof path ? begin_shard(&writer, p, shard, path, to->align, j)
-                                             : job_fail(j, ST_ERR_PATH, to->to, "the path is too long");
+    x->numbers = numbers;
+    for (first = 0; first < count && !failed; first += (uint32_t)x->j->ranks) {
+        const uint32_t shard = first + (uint32_t)x->j->rank;
+        st_contents contents = *all;
+        size_t i;
+        contents.count = 0;
+        contents.tensors = subset;
+        for (i = 0; i < all->count; i++) {
+            if (shard_of[i] != shard) continue;
+            numbers[contents.count] = i;
+            subset[contents.count++] = all->tensors[i];
         }
-        failed = write_shards(p, writer, x, parts, status, &line, &done, j);
-        st_writer_close(writer);
+        if (shard < count && !is_file) st_shard_name(NULL, shard, count, name, sizeof name);
+        snprintf(path, sizeof path, is_file ? "%s" : "%s/%s", to->to, name);
+        failed = save_shard(x, &contents, shard < count ? path : NULL, to->align);
     }
-    progress_line_end(&line);
     return failed;
 }
 
 int save_model(const source *s, unsigned char *const *parts, const save_plan *to, job *j) {
+    static const char *const foreign[] = {first_piece, NULL};
     const int is_file = ends_with(to->to, ".safetensors");
+    st_tensor *tensors = (st_tensor *)malloc((2 * s->count + 1) * sizeof *tensors);
+    size_t *numbers = (size_t *)malloc((s->count + 1) * sizeof *numbers), i;
+    uint32_t *shard_of = (uint32_t *)calloc(s->count + 1, sizeof *shard_of), count = 1;
+    st_contents contents = st_contents_of(s->models[0]);
+    st_pair *metadata = copy_metadata(s, &contents.metadata_count);
     st_save_options options = ST_ZERO_INIT;
+    st_status status = ST_OK;
     exchange x;
-    shards p;
-    int failed;
-    memset(&x, 0, sizeof x);
-    failed =
-        job_failed(j, plan(&p, s, to, is_file, j)) ||
-        job_failed(j, exchange_begin(&x, j->ranks) ? ST_OK : job_fail(j, ST_ERR_MEMORY, to->to, "out of memory")) ||
-        (!is_file && job_failed(j, prepare_directory(to->to, is_foreign_to_shards, j)));
-    if (!failed && !is_file && p.count > 1) {
-        failed = job_failed(j, j->rank == 0 ? remove_older(to->to, p.count, j) : ST_OK);
+    int failed, has_memory = exchange_begin(&x, s, parts, j) && tensors && numbers && shard_of && metadata;
+    for (i = 0; has_memory && i < s->count; i++) tensors[i] = s->wholes[i].tensor;
+    contents.tensors = tensors;
+    contents.count = s->count;
+    contents.from = NULL;
+    if (contents.metadata) contents.metadata = metadata;
+    options.max_shard_bytes = to->max_shard_bytes;
+    if (!has_memory) {
+        status = job_fail(j, ST_ERR_MEMORY, to->to, "out of memory");
+    } else if (!is_file) {
+        status = st_plan_shards(&contents, &options, shard_of, &count, &j->error);
+        if (!status) status = prepare_directory(to->to, foreign, j);
+        if (!status && j->rank == 0 && count > 1) status = remove_older(to->to, count, j);
     }
-    if (!failed) failed = save_rounds(&p, &x, parts, to, is_file, j);
-    if (!failed && !is_file) {
-        options.max_shard_bytes = to->max_shard_bytes;
-        failed = job_failed(j, j->rank == 0 ? st_save_index(to->to, &p.contents, &options, &j->error) : ST_OK);
-    }
+    failed = job_failed(j, status) ||
+             save_rounds(&x, &contents, shard_of, count, to, is_file, tensors + s->count, numbers) ||
+             (!is_file && job_failed(j, j->rank ? ST_OK : st_save_index(to->to, &contents, &options, &j->error)));
     exchange_end(&x);
-    plan_end(&p);
+    free(tensors);
+    free(numbers);
+    free(shard_of);
+    free(metadata);
     return failed;
 }
 
@@ -419,21 +367,19 @@ static st_status move_into_place(const char *from, const char *to, const char *d
 /* A set of pieces without number 1 is refused, so number 1 goes first and comes last: whatever happens in between, nobody
  * reads pieces of two models. */
 int save_pieces(const source *s, unsigned char *const *parts, const save_plan *to, job *j) {
-    static const char first[] = "shard-00001-model-00001-of-00001.safetensors";
+    static const char *const foreign[] = {index_file, "model.safetensors", NULL};
     char temporary[PATH_BYTES], path[PATH_BYTES];
-    st_status status = ST_OK;
-    const int n = snprintf(path, sizeof path, "%s/shard-%05d-model-00001-of-00001.safetensors", to->to, j->rank + 1);
+    st_status status;
+    snprintf(path, sizeof path, "%s/shard-%05d-model-00001-of-00001.safetensors", to->to, j->rank + 1);
     snprintf(temporary, sizeof temporary, "%s/.mpi-%05d.safetensors", to->to, j->rank + 1);
-    if ((size_t)n >= sizeof path || j->ranks > 99999) status = job_fail(j, ST_ERR_PATH, to->to, "the path is too long");
-    if (job_failed(j, status)) return 1;
-    status = prepare_directory(to->to, is_foreign_to_pieces, j);
-    if (!status && j->rank == 0) status = each_file(to->to, is_temporary, 1, j);
+    status = prepare_directory(to->to, foreign, j);
+    if (!status && j->rank == 0) status = remove_kind(to->to, is_temporary, j);
     if (job_failed(j, status)) return 1;
     if (job_failed(j, save_my_piece(s, parts, temporary, to->align, j))) return 1;
     if (j->rank == 0) {
-        status = remove_file(to->to, first, j);
+        status = remove_file(to->to, first_piece, j);
         if (!status) status = flush_directory(to->to, j);
-        if (!status) status = each_file(to->to, is_piece, 1, j);
+        if (!status) status = remove_kind(to->to, is_piece, j);
         if (!status) status = flush_directory(to->to, j);
     }
     if (job_failed(j, status)) return 1;

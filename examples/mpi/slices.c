@@ -201,10 +201,6 @@ st_status read_slice(source *s, size_t tensor, const slice *part, void *dst, job
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
 
-static st_status no_memory(job *j) {
-    return job_fail(j, ST_ERR_MEMORY, "source", "out of memory");
-}
-
 /* The number of a file of pieces, shard-00002-model-00001-of-00001.safetensors; 0 for other names. */
 static unsigned piece_number(const char *name) {
     unsigned number, k, n;
@@ -237,17 +233,16 @@ static st_status add_model(source *s, const char *path, job *j) {
 }
 
 static st_status open_pieces(source *s, const char *path, size_t count, job *j) {
+    char file[PATH_BYTES];
+    st_status status = ST_OK;
     size_t i;
-    for (i = 0; i < count; i++) {
-        char *file = (char *)malloc(strlen(path) + 64);
-        st_status status;
-        if (!file) return no_memory(j);
-        sprintf(file, "%s/shard-%05u-model-00001-of-00001.safetensors", path, (unsigned)(i + 1));
+    for (i = 0; i < count && status == ST_OK; i++) {
+        const int n =
+            snprintf(file, sizeof file, "%s/shard-%05u-model-00001-of-00001.safetensors", path, (unsigned)(i + 1));
+        if ((size_t)n >= sizeof file) return job_fail(j, ST_ERR_PATH, path, "the path is too long");
         status = add_model(s, file, j);
-        free(file);
-        if (status) return status;
     }
-    return ST_OK;
+    return status;
 }
 
 int compare_names(const st_tensor *a, const st_tensor *b) {
@@ -261,43 +256,30 @@ static int by_name_and_file(const void *x, const void *y) {
     return order ? order : a->file < b->file ? -1 : a->file > b->file;
 }
 
-/* Reads {"NAME": {"saved_offsets": [..]}, ..} into the pieces of one file, and counts those that were told. */
-static st_status read_offsets(piece *pieces, size_t count, char *text, size_t bytes, job *j) {
-    const st_model *m = pieces[0].model;
-    size_t told = 0;
+/* Reads {"NAME": {"saved_offsets": [..]}, ..} into the pieces of one file. */
+static st_status read_offsets(const st_model *m, piece *pieces, char *text, size_t bytes, job *j) {
     json_reader r;
+    size_t found = 0;
     json_begin(&r, text, bytes);
-    if (json_value(&r) == JSON_OBJECT) {
+    if (json_value(&r) != JSON_OBJECT) r.fault = "no object";
+    while (json_member(&r)) {
+        const st_tensor *t = st_find_n(m, r.key, r.key_bytes);
+        if (json_value(&r) != JSON_OBJECT || !t) break;
         while (json_member(&r)) {
-            const st_tensor *t = st_find_n(m, r.key, r.key_bytes);
-            json_kind kind = json_value(&r);
-            if (kind != JSON_OBJECT || !t) {
-                json_skip(&r, kind);
-                continue;
+            const int are_offsets = json_is(r.key, r.key_bytes, "saved_offsets");
+            const json_kind kind = json_value(&r);
+            uint32_t d = 0;
+            if (!are_offsets || kind != JSON_ARRAY) json_skip(&r, kind);
+            while (are_offsets && kind == JSON_ARRAY && json_element(&r)) {
+                if (json_value(&r) != JSON_NUMBER || d == t->rank || r.number < 0 || r.number > 9e15)
+                    r.fault = "no offset";
+                if (!r.fault) pieces[t - m->tensors].offsets[d++] = (uint64_t)r.number;
             }
-            while (json_member(&r)) {
-                const int is_offsets = json_is(r.key, r.key_bytes, "saved_offsets");
-                uint32_t d = 0;
-                kind = json_value(&r);
-                if (!is_offsets || kind != JSON_ARRAY) {
-                    json_skip(&r, kind);
-                    continue;
-                }
-                for (; json_element(&r); d++) {
-                    kind = json_value(&r);
-                    if (kind != JSON_NUMBER || r.number < 0 || r.number > 9007199254740992.0 || d >= t->rank) {
-                        return job_fail(j, ST_ERR_SCHEMA, m->shards[0].path, "saved_offsets do not fit the tensor");
-                    }
-                    pieces[t - m->tensors].offsets[d] = (uint64_t)r.number;
-                }
-                if (d != t->rank)
-                    return job_fail(j, ST_ERR_SCHEMA, m->shards[0].path, "saved_offsets do not fit the tensor");
-                told++;
-            }
+            found += are_offsets && d == t->rank;
         }
     }
-    if (!json_end(&r)) return job_fail(j, ST_ERR_JSON, m->shards[0].path, "DCP_SHARDING_INFO is not JSON");
-    return told == count ? ST_OK : job_fail(j, ST_ERR_SCHEMA, m->shards[0].path, "a tensor has no saved_offsets");
+    if (json_end(&r) && found == m->count) return ST_OK;
+    return job_fail(j, ST_ERR_SCHEMA, m->shards[0].path, "DCP_SHARDING_INFO does not place each tensor");
 }
 
 static st_status add_pieces(source *s, size_t file, job *j) {
@@ -319,9 +301,9 @@ static st_status add_pieces(source *s, size_t file, job *j) {
     info = st_find_metadata(m, "DCP_SHARDING_INFO");
     if (!info) return job_fail(j, ST_ERR_SCHEMA, m->shards[0].path, "no DCP_SHARDING_INFO in the metadata");
     text = (char *)malloc(info->value_bytes + 1);
-    if (!text) return no_memory(j);
+    if (!text) return job_fail(j, ST_ERR_MEMORY, m->shards[0].path, "out of memory");
     memcpy(text, info->value, info->value_bytes + 1);
-    status = read_offsets(first, m->count, text, info->value_bytes, j);
+    status = read_offsets(m, first, text, info->value_bytes, j);
     free(text);
     return status;
 }
@@ -365,9 +347,7 @@ static st_status make_whole(const source *s, whole *w, job *j) {
         elements += t->elements;
     }
     for (d = 0; d < w->tensor.rank; d++) {
-        if (w->shape[d] && product > UINT64_MAX / 64 / w->shape[d])
-            return job_fail(j, ST_ERR_OVERFLOW, p->tensor->name, "too large");
-        product *= w->shape[d];
+        product = w->shape[d] && product > UINT64_MAX / w->shape[d] ? UINT64_MAX : product * w->shape[d];
     }
     if (product != elements) return job_fail(j, ST_ERR_SHARD, p->tensor->name, "a piece is missing");
     w->tensor.bytes = bytes;
@@ -400,13 +380,13 @@ st_status source_open(source *s, const char *path, job *j) {
     if (status) return status;
     s->are_pieces = count > 0;
     s->models = (st_model **)calloc(count + 1, sizeof *s->models);
-    if (!s->models) return no_memory(j);
+    if (!s->models) return job_fail(j, ST_ERR_MEMORY, path, "out of memory");
     status = count ? open_pieces(s, path, count, j) : add_model(s, path, j);
     if (status) return status;
     for (i = 0; i < s->model_count; i++) all += s->models[i]->count;
     s->pieces = (piece *)malloc((all + 1) * sizeof *s->pieces);
     s->wholes = (whole *)malloc((all + 1) * sizeof *s->wholes);
-    if (!s->pieces || !s->wholes) return no_memory(j);
+    if (!s->pieces || !s->wholes) return job_fail(j, ST_ERR_MEMORY, path, "out of memory");
     for (i = 0; i < s->model_count && status == ST_OK; i++) status = add_pieces(s, i, j);
     return status ? status : make_wholes(s, j);
 }
