@@ -76,20 +76,13 @@ static int load_parts(source *s, unsigned char **parts, job *j) {
 }
 
 static void print_stats(const source *s, const job *j) {
-    unsigned long long mine[2] = {0, 0}, *all = NULL;
+    unsigned long long held = 0;
     size_t i;
-    int r;
     for (i = 0; i < s->count; i++) {
         const slice part = slice_of(j, s, i, j->rank);
-        mine[0] += slice_bytes(&s->wholes[i], &part);
+        held += slice_bytes(&s->wholes[i], &part);
     }
-    mine[1] = s->bytes_read;
-    if (j->rank == 0) all = (unsigned long long *)malloc(2 * sizeof *all * (size_t)j->ranks);
-    MPI_Gather(mine, 2, MPI_UNSIGNED_LONG_LONG, all, 2, MPI_UNSIGNED_LONG_LONG, 0, MPI_COMM_WORLD);
-    for (r = 0; all && r < j->ranks; r++) {
-        printf("rank %d holds %llu bytes, read %llu\n", r, all[2 * r], all[2 * r + 1]);
-    }
-    free(all);
+    printf("rank %d holds %llu bytes, read %llu\n", j->rank, held, (unsigned long long)s->bytes_read);
 }
 
 static int run(const char *from, const save_plan *to, int stats, job *j) {
@@ -134,48 +127,43 @@ static int parse_bytes(const char *text, uint64_t *bytes) {
 }
 
 static int start(int argc, char **argv, job *j, rule *rules) {
-    const char *paths[3] = {NULL, NULL, NULL};
+    const char *paths[3] = {"", "", ""};
     save_plan to;
-    uint64_t number;
     int i, count = 0, stats = 0;
     memset(&to, 0, sizeof to);
     j->rules = rules;
     for (i = 1; i < argc; i++) {
-        const char *option = argv[i];
+        const char *option = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(option, "--help") == 0) {
             if (j->rank == 0) fputs(help, stdout);
             return 0;
         }
         if (option[0] != '-') {
-            if (count == 3) return usage_error(j, "too many arguments: ", option);
-            paths[count++] = option;
+            if (count < 3) paths[count] = option;
+            count++;
         } else if (strcmp(option, "--pieces") == 0) {
             to.pieces = 1;
         } else if (strcmp(option, "--stats") == 0) {
             stats = 1;
-        } else if (i + 1 == argc) {
-            return usage_error(j, "an option that is not known or needs a value: ", option);
-        } else if (strcmp(option, "--rule") == 0) {
-            if (j->rule_count == MAX_RULES) return usage_error(j, "more than 32 rules: ", argv[i + 1]);
-            if (!parse_rule(argv[++i], &rules[j->rule_count++])) {
-                return usage_error(j, "--rule wants GLOB=rows, GLOB=columns or GLOB=whole, not ", argv[i]);
-            }
-        } else if (strcmp(option, "--max-shard") == 0) {
-            if (!parse_bytes(argv[++i], &to.max_shard_bytes))
-                return usage_error(j, "--max-shard wants bytes, not ", argv[i]);
-        } else if (strcmp(option, "--align") == 0) {
-            if (!parse_bytes(argv[++i], &number)) return usage_error(j, "--align wants bytes, not ", argv[i]);
-            to.align = (size_t)number;
+        } else if (strcmp(option, "--rule") == 0 && j->rule_count < MAX_RULES &&
+                   parse_rule(value, &rules[j->rule_count])) {
+            j->rule_count++;
+            i++;
+        } else if ((strcmp(option, "--max-shard") == 0 && parse_bytes(value, &to.max_shard_bytes)) ||
+                   (strcmp(option, "--align") == 0 && parse_bytes(value, &to.align))) {
+            i++;
         } else {
-            return usage_error(j, "unknown option ", option);
+            return usage_error(j, "an unknown option, or a value that it cannot have: ", option);
         }
     }
-    if (count == 0) return usage_error(j, "save or load?", "");
-    if (strcmp(paths[0], "save") != 0 && strcmp(paths[0], "load") != 0)
-        return usage_error(j, "no such command: ", paths[0]);
-    if (count < 3) return usage_error(j, "two paths are needed after ", paths[0]);
-    if (strcmp(paths[0], "load") == 0 && to.pieces) return usage_error(j, "--pieces belongs to save", "");
-    if (to.pieces && to.max_shard_bytes) return usage_error(j, "--max-shard means nothing to --pieces", "");
+    if (count != 3 || (strcmp(paths[0], "save") != 0 && strcmp(paths[0], "load") != 0)) {
+        return usage_error(j, "expected save IN DIR, or load DIR OUT", "");
+    }
+    if (to.pieces && (paths[0][0] == 'l' || to.max_shard_bytes))
+        return usage_error(j, "--pieces goes with save, alone", "");
+    if (strlen(paths[1]) + ST_SHARD_NAME_BYTES >= PATH_BYTES || strlen(paths[2]) + ST_SHARD_NAME_BYTES >= PATH_BYTES) {
+        return usage_error(j, "a path is too long", "");
+    }
     to.to = paths[2];
     return run(paths[1], &to, stats, j);
 }

@@ -11,7 +11,6 @@ typedef struct piece { /* a box of a whole tensor, which is a tensor of a file *
     const st_model *model;
     const st_tensor *tensor;
     uint64_t offsets[MAX_RANK]; /* of its first element in the whole tensor */
-    size_t file;                /* number of its model in the source */
 } piece;
 
 typedef struct whole {
@@ -30,8 +29,7 @@ typedef struct source {
     size_t count;
     int are_pieces;
     int fd; /* of the last file that was read */
-    size_t fd_model;
-    uint32_t fd_shard;
+    const st_shard *fd_shard;
     uint64_t bytes_read; /* of tensors, by this rank */
 } source;
 
@@ -75,8 +73,7 @@ st_status read_slice(source *s, size_t tensor, const slice *part, void *dst, job
 
 typedef struct save_plan {
     const char *to; /* a file that ends in .safetensors, or a directory, which is made if it is not there */
-    uint64_t max_shard_bytes;
-    size_t align;
+    uint64_t max_shard_bytes, align;
     int pieces;
 } save_plan;
 

@@ -38,37 +38,27 @@ static st_status remove_file(const char *directory, const char *name, job *j) {
     return unlink(path) == 0 || errno == ENOENT ? ST_OK : job_fail(j, ST_ERR_IO, path, strerror(errno));
 }
 
-static int is_piece(const char *name) {
-    return strncmp(name, "shard-", 6) == 0 && ends_with(name, ".safetensors");
-}
-
-static int is_temporary(const char *name) {
-    return strncmp(name, ".mpi-", 5) == 0 && ends_with(name, ".safetensors");
-}
-
-static st_status remove_kind(const char *directory, int (*is_kind)(const char *name), job *j) {
+static st_status remove_all(const char *directory, const char *prefix, job *j) {
     DIR *open_directory = opendir(directory);
     const struct dirent *entry;
     st_status status = ST_OK;
     if (!open_directory) return job_fail(j, ST_ERR_IO, directory, strerror(errno));
     while (status == ST_OK && (entry = readdir(open_directory)) != NULL) {
-        if (is_kind(entry->d_name)) status = remove_file(directory, entry->d_name, j);
+        const int is_ours = strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
+        if (is_ours && ends_with(entry->d_name, ".safetensors")) status = remove_file(directory, entry->d_name, j);
     }
     closedir(open_directory);
     return status;
 }
 
 /* Rank 0 makes the directory if need be, and refuses to mix a sharded model with pieces. */
-static st_status prepare_directory(const char *path, const char *const *foreign, job *j) {
+static st_status prepare_directory(const char *path, const char *foreign, job *j) {
     char file[PATH_BYTES];
     if (j->rank != 0) return ST_OK;
     if (mkdir(path, 0777) != 0 && errno != EEXIST) return job_fail(j, ST_ERR_IO, path, strerror(errno));
-    for (; *foreign; foreign++) {
-        snprintf(file, sizeof file, "%s/%s", path, *foreign);
-        if (access(file, F_OK) == 0)
-            return job_fail(j, ST_ERR_SHARD, file, "a model of another kind: save to a new directory");
-    }
-    return ST_OK;
+    snprintf(file, sizeof file, "%s/%s", path, foreign);
+    return access(file, F_OK) ? ST_OK
+                              : job_fail(j, ST_ERR_SHARD, file, "another model is here: save to a new directory");
 }
 
 static const char first_piece[] = "shard-00001-model-00001-of-00001.safetensors",
@@ -86,13 +76,6 @@ static st_pair *copy_metadata(const source *s, size_t *count) {
         if (strncmp(m->metadata[i].key, "DCP_", 4) != 0) pairs[(*count)++] = m->metadata[i];
     }
     return pairs;
-}
-
-static st_pair pair_of(const char *key, const char *value) {
-    st_pair pair = ST_ZERO_INIT;
-    pair.key = key;
-    pair.value = value;
-    return pair;
 }
 
 /* ---- one sharded model -------------------------------------------------------------------------------------- */
@@ -209,19 +192,12 @@ static int exchange_begin(exchange *x, const source *s, unsigned char *const *pa
     return 1;
 }
 
-static void exchange_end(exchange *x) {
-    progress_line_end(&x->line);
-    free(x->requests);
-    free(x->send_counts);
-    free(x->send);
-}
-
 /* Saves one shard on each rank; count 0: none on this one, which sends what the others need. */
-static int save_shard(exchange *x, const st_contents *shard, const char *path, size_t align) {
+static int save_shard(exchange *x, const st_contents *shard, const char *path, uint64_t align) {
     static const request nothing = {0, 0, 0, 0}, failure = {0, 0, 0, 1};
     st_save_options options = ST_ZERO_INIT;
     st_status status = ST_OK;
-    options.align = align;
+    options.align = (size_t)align;
     options.fill = fill;
     options.user = x;
     x->tensors = shard->tensors;
@@ -236,7 +212,6 @@ static st_status remove_older(const char *directory, uint32_t count, job *j) {
     char name[ST_SHARD_NAME_BYTES];
     st_status status = remove_file(directory, index_file, j);
     uint32_t k;
-    if (!status) status = flush_directory(directory, j);
     if (!status) status = remove_file(directory, "model.safetensors", j);
     for (k = 0; k < count && status == ST_OK; k++) {
         st_shard_name(NULL, k, count, name, sizeof name);
@@ -271,7 +246,6 @@ static int save_rounds(exchange *x, const st_contents *all, const uint32_t *shar
 }
 
 int save_model(const source *s, unsigned char *const *parts, const save_plan *to, job *j) {
-    static const char *const foreign[] = {first_piece, NULL};
     const int is_file = ends_with(to->to, ".safetensors");
     st_tensor *tensors = (st_tensor *)malloc((2 * s->count + 1) * sizeof *tensors);
     size_t *numbers = (size_t *)malloc((s->count + 1) * sizeof *numbers), i;
@@ -292,13 +266,16 @@ int save_model(const source *s, unsigned char *const *parts, const save_plan *to
         status = job_fail(j, ST_ERR_MEMORY, to->to, "out of memory");
     } else if (!is_file) {
         status = st_plan_shards(&contents, &options, shard_of, &count, &j->error);
-        if (!status) status = prepare_directory(to->to, foreign, j);
+        if (!status) status = prepare_directory(to->to, first_piece, j);
         if (!status && j->rank == 0 && count > 1) status = remove_older(to->to, count, j);
     }
     failed = job_failed(j, status) ||
              save_rounds(&x, &contents, shard_of, count, to, is_file, tensors + s->count, numbers) ||
              (!is_file && job_failed(j, j->rank ? ST_OK : st_save_index(to->to, &contents, &options, &j->error)));
-    exchange_end(&x);
+    progress_line_end(&x.line);
+    free(x.requests);
+    free(x.send_counts);
+    free(x.send);
     free(tensors);
     free(numbers);
     free(shard_of);
@@ -309,7 +286,8 @@ int save_model(const source *s, unsigned char *const *parts, const save_plan *to
 /* ---- pieces ------------------------------------------------------------------------------------------------- */
 
 /* Saves this rank's file under a temporary name. `text` receives the DCP_SHARDING_INFO. */
-static st_status save_my_piece(const source *s, unsigned char *const *parts, const char *path, size_t align, job *j) {
+static st_status save_my_piece(const source *s, unsigned char *const *parts, const char *path, uint64_t align, job *j) {
+    static const st_pair version = {"DCP_VERSION", "1.0", 0, 0}, format = {"format", "pt", 0, 0};
     st_tensor *tensors = (st_tensor *)malloc((s->count + 1) * sizeof *tensors);
     uint64_t(*shapes)[MAX_RANK] = (uint64_t(*)[MAX_RANK])malloc((s->count + 1) * sizeof *shapes);
     st_save_options options = ST_ZERO_INIT;
@@ -342,13 +320,14 @@ static st_status save_my_piece(const source *s, unsigned char *const *parts, con
         putc('}', info);
     }
     if (info && fclose(info) == 0 && tensors && shapes && pairs) {
-        pairs[contents.metadata_count++] = pair_of("DCP_SHARDING_INFO", text);
-        pairs[contents.metadata_count++] = pair_of("DCP_VERSION", "1.0");
-        for (i = 0; i + 2 < contents.metadata_count && strcmp(pairs[i].key, "format") != 0; i++) {}
-        if (i + 2 == contents.metadata_count) pairs[contents.metadata_count++] = pair_of("format", "pt");
+        pairs[contents.metadata_count] = version;
+        pairs[contents.metadata_count].key = "DCP_SHARDING_INFO";
+        pairs[contents.metadata_count++].value = text;
+        pairs[contents.metadata_count++] = version;
+        if (!st_find_metadata(s->models[0], "format")) pairs[contents.metadata_count++] = format;
         contents.tensors = tensors;
         contents.metadata = pairs;
-        options.align = align;
+        options.align = (size_t)align;
         status = st_save(path, &contents, &options, &j->error);
     } else {
         job_fail(j, status, path, "out of memory");
@@ -367,19 +346,19 @@ static st_status move_into_place(const char *from, const char *to, const char *d
 /* A set of pieces without number 1 is refused, so number 1 goes first and comes last: whatever happens in between, nobody
  * reads pieces of two models. */
 int save_pieces(const source *s, unsigned char *const *parts, const save_plan *to, job *j) {
-    static const char *const foreign[] = {index_file, "model.safetensors", NULL};
     char temporary[PATH_BYTES], path[PATH_BYTES];
     st_status status;
     snprintf(path, sizeof path, "%s/shard-%05d-model-00001-of-00001.safetensors", to->to, j->rank + 1);
     snprintf(temporary, sizeof temporary, "%s/.mpi-%05d.safetensors", to->to, j->rank + 1);
-    status = prepare_directory(to->to, foreign, j);
-    if (!status && j->rank == 0) status = remove_kind(to->to, is_temporary, j);
+    status = prepare_directory(to->to, index_file, j);
+    if (!status) status = prepare_directory(to->to, "model.safetensors", j);
+    if (!status && j->rank == 0) status = remove_all(to->to, ".mpi-", j);
     if (job_failed(j, status)) return 1;
     if (job_failed(j, save_my_piece(s, parts, temporary, to->align, j))) return 1;
     if (j->rank == 0) {
         status = remove_file(to->to, first_piece, j);
         if (!status) status = flush_directory(to->to, j);
-        if (!status) status = remove_kind(to->to, is_piece, j);
+        if (!status) status = remove_all(to->to, "shard-", j);
         if (!status) status = flush_directory(to->to, j);
     }
     if (job_failed(j, status)) return 1;

@@ -17,23 +17,20 @@
 /* ---- rules -------------------------------------------------------------------------------------------------- */
 
 /* As in tensor parallel training: what consumes a divided activation is divided by its columns, other matrices by rows. */
-static char default_rule(const char *name) {
-    static const char *const columns[] = {"*o_proj.weight", "*down_proj.weight",    "*out_proj.weight",
-                                          "*.fc2.weight",   "*output.dense.weight", "*dense_4h_to_h.weight",
-                                          "*.w2.weight",    "*linear2.weight"};
-    size_t i;
-    for (i = 0; i < sizeof columns / sizeof columns[0]; i++) {
-        if (fnmatch(columns[i], name, 0) == 0) return 'c';
-    }
-    return 'r';
-}
+static const rule default_rules[] = {
+    {"*o_proj.weight", 'c'}, {"*down_proj.weight", 'c'},    {"*out_proj.weight", 'c'},
+    {"*.fc2.weight", 'c'},   {"*output.dense.weight", 'c'}, {"*dense_4h_to_h.weight", 'c'},
+    {"*.w2.weight", 'c'},    {"*linear2.weight", 'c'},      {"*", 'r'},
+};
 
 static char rule_of(const job *j, const char *name) {
+    const rule *r = default_rules;
     size_t i;
     for (i = 0; i < j->rule_count; i++) {
         if (fnmatch(j->rules[i].pattern, name, 0) == 0) return j->rules[i].how;
     }
-    return default_rule(name);
+    while (fnmatch(r->pattern, name, 0) != 0) r++;
+    return r->how;
 }
 
 /* Returns the size of a step along an axis in bits: that of all later dimensions together. */
@@ -74,20 +71,19 @@ uint64_t slice_bytes(const whole *w, const slice *part) {
 
 /* Reads exactly these bytes of a file of the source. */
 static st_status read_extent(source *s, const piece *p, const st_extent *e, unsigned char *dst, job *j) {
-    const char *path = p->model->shards[e->shard].path;
+    const st_shard *shard = &p->model->shards[e->shard];
     uint64_t done = 0;
-    if (s->fd < 0 || s->fd_model != p->file || s->fd_shard != e->shard) {
+    if (s->fd < 0 || s->fd_shard != shard) {
         if (s->fd >= 0) close(s->fd);
-        s->fd = open(path, O_RDONLY | O_CLOEXEC);
-        s->fd_model = p->file;
-        s->fd_shard = e->shard;
-        if (s->fd < 0) return job_fail(j, ST_ERR_IO, path, strerror(errno));
+        s->fd = open(shard->path, O_RDONLY | O_CLOEXEC);
+        s->fd_shard = shard;
+        if (s->fd < 0) return job_fail(j, ST_ERR_IO, shard->path, strerror(errno));
     }
     while (done < e->bytes) {
         const uint64_t wanted = e->bytes - done < (1 << 26) ? e->bytes - done : 1 << 26;
         const ssize_t n = pread(s->fd, dst + e->to + done, (size_t)wanted, (off_t)(e->offset + done));
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return job_fail(j, ST_ERR_IO, path, n ? strerror(errno) : "the file became shorter");
+        if (n <= 0) return job_fail(j, ST_ERR_IO, shard->path, n ? strerror(errno) : "the file became shorter");
         done += (uint64_t)n;
     }
     s->bytes_read += e->bytes;
@@ -203,10 +199,10 @@ st_status read_slice(source *s, size_t tensor, const slice *part, void *dst, job
 
 /* The number of a file of pieces, shard-00002-model-00001-of-00001.safetensors; 0 for other names. */
 static unsigned piece_number(const char *name) {
-    unsigned number, k, n;
-    char end;
-    if (sscanf(name, "shard-%5u-model-%5u-of-%5u.safetensor%c", &number, &k, &n, &end) != 4 || end != 's') return 0;
-    return strlen(name) == strlen("shard-00000-model-00000-of-00000.safetensors") && k == 1 && n == 1 ? number : 0;
+    unsigned number = 0;
+    int end = 0;
+    sscanf(name, "shard-%5u-model-00001-of-00001.safetensors%n", &number, &end);
+    return end > 0 && name[end] == 0 ? number : 0;
 }
 
 /* Counts the pieces in a directory. Their numbers must be 1, 2, 3 ...: a save that was interrupted leaves no number 1. */
@@ -226,21 +222,17 @@ static st_status count_pieces(const char *path, size_t *count, job *j) {
     return job_fail(j, ST_ERR_SHARD, path, "the numbers of its pieces are not 1, 2, 3 ...: was saving interrupted?");
 }
 
-static st_status add_model(source *s, const char *path, job *j) {
+/* Opens the pieces, or with count 0 the path itself. */
+static st_status open_models(source *s, const char *path, size_t count, job *j) {
     st_open_options options = ST_ZERO_INIT;
-    options.flags = ST_OPEN_NO_MAP; /* bytes are read through extents */
-    return st_open(&s->models[s->model_count++], path, &options, &j->error);
-}
-
-static st_status open_pieces(source *s, const char *path, size_t count, job *j) {
     char file[PATH_BYTES];
     st_status status = ST_OK;
-    size_t i;
-    for (i = 0; i < count && status == ST_OK; i++) {
-        const int n =
-            snprintf(file, sizeof file, "%s/shard-%05u-model-00001-of-00001.safetensors", path, (unsigned)(i + 1));
-        if ((size_t)n >= sizeof file) return job_fail(j, ST_ERR_PATH, path, "the path is too long");
-        status = add_model(s, file, j);
+    options.flags = ST_OPEN_NO_MAP; /* bytes are read through extents */
+    if (count == 0) return st_open(&s->models[s->model_count++], path, &options, &j->error);
+    while (s->model_count < count && status == ST_OK) {
+        snprintf(file, sizeof file, "%s/shard-%05u-model-00001-of-00001.safetensors", path,
+                 (unsigned)s->model_count + 1);
+        status = st_open(&s->models[s->model_count++], file, &options, &j->error);
     }
     return status;
 }
@@ -250,10 +242,8 @@ int compare_names(const st_tensor *a, const st_tensor *b) {
     return order ? order : a->name_bytes < b->name_bytes ? -1 : a->name_bytes > b->name_bytes;
 }
 
-static int by_name_and_file(const void *x, const void *y) {
-    const piece *a = (const piece *)x, *b = (const piece *)y;
-    const int order = compare_names(a->tensor, b->tensor);
-    return order ? order : a->file < b->file ? -1 : a->file > b->file;
+static int by_name(const void *x, const void *y) {
+    return compare_names(((const piece *)x)->tensor, ((const piece *)y)->tensor);
 }
 
 /* Reads {"NAME": {"saved_offsets": [..]}, ..} into the pieces of one file. */
@@ -295,7 +285,6 @@ static st_status add_pieces(source *s, size_t file, job *j) {
         memset(&first[i], 0, sizeof first[i]);
         first[i].model = m;
         first[i].tensor = &m->tensors[i];
-        first[i].file = file;
     }
     if (!s->are_pieces || m->count == 0) return ST_OK;
     info = st_find_metadata(m, "DCP_SHARDING_INFO");
@@ -357,7 +346,7 @@ static st_status make_whole(const source *s, whole *w, job *j) {
 
 static st_status make_wholes(source *s, job *j) {
     size_t i;
-    if (s->are_pieces && s->piece_count) qsort(s->pieces, s->piece_count, sizeof *s->pieces, by_name_and_file);
+    if (s->are_pieces && s->piece_count) qsort(s->pieces, s->piece_count, sizeof *s->pieces, by_name);
     for (i = 0; i < s->piece_count; s->count++) {
         whole *w = &s->wholes[s->count];
         st_status status;
@@ -381,7 +370,7 @@ st_status source_open(source *s, const char *path, job *j) {
     s->are_pieces = count > 0;
     s->models = (st_model **)calloc(count + 1, sizeof *s->models);
     if (!s->models) return job_fail(j, ST_ERR_MEMORY, path, "out of memory");
-    status = count ? open_pieces(s, path, count, j) : add_model(s, path, j);
+    status = open_models(s, path, count, j);
     if (status) return status;
     for (i = 0; i < s->model_count; i++) all += s->models[i]->count;
     s->pieces = (piece *)malloc((all + 1) * sizeof *s->pieces);
