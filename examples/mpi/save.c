@@ -192,21 +192,6 @@ static int exchange_begin(exchange *x, const source *s, unsigned char *const *pa
     return 1;
 }
 
-/* Saves one shard on each rank; count 0: none on this one, which sends what the others need. */
-static int save_shard(exchange *x, const st_contents *shard, const char *path, uint64_t align) {
-    static const request nothing = {0, 0, 0, 0}, failure = {0, 0, 0, 1};
-    st_save_options options = ST_ZERO_INIT;
-    st_status status = ST_OK;
-    options.align = (size_t)align;
-    options.fill = fill;
-    options.user = x;
-    x->tensors = shard->tensors;
-    if (path) status = st_save(path, shard, &options, &x->j->error);
-    if (!x->failed && status) exchange_step(x, &failure, NULL);
-    while (!x->failed && exchange_step(x, &nothing, NULL)) {}
-    return job_failed(x->j, status);
-}
-
 /* Step 2 of the order in the manual (5 MODELS IN SEVERAL FILES): from here on the directory does not open. */
 static st_status remove_older(const char *directory, uint32_t count, job *j) {
     char name[ST_SHARD_NAME_BYTES];
@@ -220,15 +205,21 @@ static st_status remove_older(const char *directory, uint32_t count, job *j) {
     return status ? status : flush_directory(directory, j);
 }
 
-/* All ranks save shards in turns: in each round every rank saves one. `subset` and `numbers` have room for all tensors. */
+/* In each round every rank saves one shard, or sends what the others need. `subset` and `numbers` have room for all
+ * tensors. */
 static int save_rounds(exchange *x, const st_contents *all, const uint32_t *shard_of, uint32_t count,
                        const save_plan *to, int is_file, st_tensor *subset, size_t *numbers) {
+    static const request nothing = {0, 0, 0, 0}, failure = {0, 0, 0, 1};
     char path[PATH_BYTES], name[ST_SHARD_NAME_BYTES];
-    uint32_t first;
-    int failed = 0;
+    st_save_options options = ST_ZERO_INIT;
+    st_status status = ST_OK;
+    uint32_t shard = (uint32_t)x->j->rank, first;
+    options.align = (size_t)to->align;
+    options.fill = fill;
+    options.user = x;
+    x->tensors = subset;
     x->numbers = numbers;
-    for (first = 0; first < count && !failed; first += (uint32_t)x->j->ranks) {
-        const uint32_t shard = first + (uint32_t)x->j->rank;
+    for (first = 0; first < count && !x->failed; first += (uint32_t)x->j->ranks, shard += (uint32_t)x->j->ranks) {
         st_contents contents = *all;
         size_t i;
         contents.count = 0;
@@ -238,11 +229,15 @@ static int save_rounds(exchange *x, const st_contents *all, const uint32_t *shar
             numbers[contents.count] = i;
             subset[contents.count++] = all->tensors[i];
         }
-        if (shard < count && !is_file) st_shard_name(NULL, shard, count, name, sizeof name);
-        snprintf(path, sizeof path, is_file ? "%s" : "%s/%s", to->to, name);
-        failed = save_shard(x, &contents, shard < count ? path : NULL, to->align);
+        if (shard < count) {
+            if (!is_file) st_shard_name(NULL, shard, count, name, sizeof name);
+            snprintf(path, sizeof path, is_file ? "%s" : "%s/%s", to->to, name);
+            status = st_save(path, &contents, &options, &x->j->error);
+        }
+        if (!x->failed && status) exchange_step(x, &failure, NULL);
+        while (!x->failed && exchange_step(x, &nothing, NULL)) {}
     }
-    return failed;
+    return job_failed(x->j, status);
 }
 
 int save_model(const source *s, unsigned char *const *parts, const save_plan *to, job *j) {

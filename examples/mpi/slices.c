@@ -33,28 +33,18 @@ static char rule_of(const job *j, const char *name) {
     return r->how;
 }
 
-/* Returns the size of a step along an axis in bits: that of all later dimensions together. */
-static uint64_t step_bits(const whole *w, int axis) {
-    uint64_t bits = st_dtype_bits(w->tensor.dtype);
-    uint32_t d;
-    for (d = (uint32_t)axis + 1; d < w->tensor.rank; d++)
-        bits *= w->shape[d]; /* no overflow: the tensor was validated */
-    return bits;
-}
-
 slice slice_of(const job *j, const source *s, size_t tensor, int rank) {
     const whole *w = &s->wholes[tensor];
     const uint64_t n = (uint64_t)j->ranks, r = (uint64_t)rank;
     const char how = rule_of(j, w->tensor.name);
-    uint64_t extent;
+    uint64_t extent, steps;
     slice part;
     part.axis = how == 'w' || w->tensor.rank < 2 ? -1 : how == 'c' ? 1 : 0;
     part.owner = (int)(tensor % n);
     part.begin = part.end = 0;
-    /* elements of less than a byte are divided only where whole bytes are; no elements, no parts */
-    if (part.axis >= 0 &&
-        (w->tensor.elements == 0 || step_bits(w, part.axis) % 8 != 0 || step_bits(w, part.axis) == 0)) {
-        part.axis = -1;
+    if (part.axis >= 0) { /* no elements, no parts; those of less than a byte are divided only where whole bytes are */
+        steps = part.axis ? w->shape[0] * w->shape[1] : w->shape[0];
+        if (w->tensor.elements == 0 || w->tensor.bytes % steps != 0) part.axis = -1;
     }
     if (part.axis < 0) return part;
     extent = w->shape[part.axis];
@@ -80,8 +70,7 @@ static st_status read_extent(source *s, const piece *p, const st_extent *e, unsi
         if (s->fd < 0) return job_fail(j, ST_ERR_IO, shard->path, strerror(errno));
     }
     while (done < e->bytes) {
-        const uint64_t wanted = e->bytes - done < (1 << 26) ? e->bytes - done : 1 << 26;
-        const ssize_t n = pread(s->fd, dst + e->to + done, (size_t)wanted, (off_t)(e->offset + done));
+        const ssize_t n = pread(s->fd, dst + e->to + done, (size_t)(e->bytes - done), (off_t)(e->offset + done));
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return job_fail(j, ST_ERR_IO, shard->path, n ? strerror(errno) : "the file became shorter");
         done += (uint64_t)n;
