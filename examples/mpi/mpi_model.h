@@ -22,13 +22,10 @@ typedef struct whole {
 /* What is read: one model, whose tensors are one piece each, or the files of a distributed checkpoint. */
 typedef struct source {
     st_model **models;
-    size_t model_count;
     piece *pieces;
-    size_t piece_count;
-    whole *wholes; /* sorted by name in a checkpoint of pieces, else as st_open sorts them */
-    size_t count;
-    int are_pieces;
-    int fd; /* of the last file that was read */
+    whole *wholes;
+    size_t model_count, piece_count, count;
+    int are_pieces, fd; /* fd: of the last file that was read */
     const st_shard *fd_shard;
     uint64_t bytes_read; /* of tensors, by this rank */
 } source;
@@ -39,8 +36,7 @@ typedef struct rule { /* how tensors are divided whose name matches */
 } rule;
 
 typedef struct slice { /* elements [begin, end) of one axis and all of the others */
-    int axis;          /* -1: the whole tensor, which every rank holds and `owner` saves */
-    int owner;
+    int axis, owner;   /* axis -1: the whole tensor, which every rank holds and `owner` saves */
     uint64_t begin, end;
 } slice;
 
@@ -64,7 +60,6 @@ void source_close(source *s);
 /* The slice of a tensor that a rank holds. The slices of all ranks are disjoint, cover the tensor, and differ by at most
  * one index; some are empty where the axis is shorter than there are ranks. */
 slice slice_of(const job *j, const source *s, size_t tensor, int rank);
-int compare_names(const st_tensor *a, const st_tensor *b); /* orders by bytes */
 uint64_t slice_bytes(const whole *w, const slice *part);
 /* Reads exactly the bytes of a slice, packed. */
 st_status read_slice(source *s, size_t tensor, const slice *part, void *dst, job *j);

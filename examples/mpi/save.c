@@ -1,7 +1,5 @@
 /* save.c: two ways to save what the ranks hold. No rank holds a whole tensor that is divided. */
-#if !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L
-#endif
 #include "../common/progress.h"
 #include "../common/text.h"
 #include "mpi_model.h"
@@ -234,7 +232,8 @@ static int save_rounds(exchange *x, const st_contents *all, const uint32_t *shar
             snprintf(path, sizeof path, is_file ? "%s" : "%s/%s", to->to, name);
             status = st_save(path, &contents, &options, &x->j->error);
         }
-        if (!x->failed && status) exchange_step(x, &failure, NULL);
+        if (x->failed) status = ST_OK; /* the rank that failed has the message */
+        if (status) exchange_step(x, &failure, NULL);
         while (!x->failed && exchange_step(x, &nothing, NULL)) {}
     }
     return job_failed(x->j, status);

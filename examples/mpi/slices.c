@@ -1,7 +1,5 @@
 /* slices.c: which part of a tensor a rank holds, and how it reads that part and nothing else. */
-#if !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L
-#endif
 #define _FILE_OFFSET_BITS 64
 #include "../common/json.h"
 #include "mpi_model.h"
@@ -226,7 +224,7 @@ static st_status open_models(source *s, const char *path, size_t count, job *j) 
     return status;
 }
 
-int compare_names(const st_tensor *a, const st_tensor *b) {
+static int compare_names(const st_tensor *a, const st_tensor *b) {
     const int order = memcmp(a->name, b->name, a->name_bytes < b->name_bytes ? a->name_bytes : b->name_bytes);
     return order ? order : a->name_bytes < b->name_bytes ? -1 : a->name_bytes > b->name_bytes;
 }
