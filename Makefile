@@ -96,6 +96,12 @@ COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c exa
 COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 
+# mpicc calls the compiler that OMPI_CC names
+build/examples/mpi: $(COMMON_HEADERS) $(COMMON) examples/mpi/main.c examples/mpi/slices.c examples/mpi/save.c \
+		examples/mpi/mpi_model.h
+	@mkdir -p build/examples
+	OMPI_CC="$(CC)" mpicc $(EXAMPLE_CFLAGS) -I. examples/mpi/main.c examples/mpi/slices.c examples/mpi/save.c $(COMMON) -o $@
+
 # ---- tests ----------------------------------------------------------------------------------------------------
 
 test:

@@ -224,13 +224,16 @@ static st_status open_models(source *s, const char *path, size_t count, job *j) 
     return status;
 }
 
-static int compare_names(const st_tensor *a, const st_tensor *b) {
+/* The order of files that the reference writes: by dtype, then name. So a model has the same shards whatever it is read
+ * from. */
+static int compare_tensors(const st_tensor *a, const st_tensor *b) {
     const int order = memcmp(a->name, b->name, a->name_bytes < b->name_bytes ? a->name_bytes : b->name_bytes);
+    if (a->dtype != b->dtype) return a->dtype > b->dtype ? -1 : 1;
     return order ? order : a->name_bytes < b->name_bytes ? -1 : a->name_bytes > b->name_bytes;
 }
 
-static int by_name(const void *x, const void *y) {
-    return compare_names(((const piece *)x)->tensor, ((const piece *)y)->tensor);
+static int by_tensor(const void *x, const void *y) {
+    return compare_tensors(((const piece *)x)->tensor, ((const piece *)y)->tensor);
 }
 
 /* Reads {"NAME": {"saved_offsets": [..]}, ..} into the pieces of one file. */
@@ -307,10 +310,8 @@ static st_status make_whole(const source *s, whole *w, job *j) {
     memset(w->shape, 0, sizeof w->shape);
     for (i = 0; i < w->count; i++) {
         const st_tensor *t = p[i].tensor;
-        if (t->dtype != p->tensor->dtype || t->rank != p->tensor->rank ||
-            (w->count > 1 && (t->elements == 0 || st_dtype_bits(t->dtype) % 8))) {
-            return job_fail(j, ST_ERR_SHARD, t->name,
-                            "pieces of different dtypes or ranks, without elements, or sub-byte");
+        if (t->rank != p->tensor->rank || (w->count > 1 && (t->elements == 0 || st_dtype_bits(t->dtype) % 8))) {
+            return job_fail(j, ST_ERR_SHARD, t->name, "pieces of different ranks, without elements, or sub-byte");
         }
         for (d = 0; d < t->rank; d++) {
             if (t->shape[d] > UINT64_MAX - p[i].offsets[d]) return job_fail(j, ST_ERR_OVERFLOW, t->name, "too large");
@@ -333,12 +334,12 @@ static st_status make_whole(const source *s, whole *w, job *j) {
 
 static st_status make_wholes(source *s, job *j) {
     size_t i;
-    if (s->are_pieces && s->piece_count) qsort(s->pieces, s->piece_count, sizeof *s->pieces, by_name);
+    if (s->are_pieces && s->piece_count) qsort(s->pieces, s->piece_count, sizeof *s->pieces, by_tensor);
     for (i = 0; i < s->piece_count; s->count++) {
         whole *w = &s->wholes[s->count];
         st_status status;
         w->first = i;
-        while (i < s->piece_count && compare_names(s->pieces[i].tensor, s->pieces[w->first].tensor) == 0) i++;
+        while (i < s->piece_count && compare_tensors(s->pieces[i].tensor, s->pieces[w->first].tensor) == 0) i++;
         w->count = i - w->first;
         status = make_whole(s, w, j);
         if (status) return status;
