@@ -5,7 +5,7 @@
  *
  *     mpirun -n 4 ./mpi save IN DIR            each rank reads its slices of IN; together they save one sharded model
  *     mpirun -n 4 ./mpi save IN DIR --pieces   the same as the pieces of a PyTorch distributed checkpoint
- *     mpirun -n 3 ./mpi load DIR OUT           reads either of them with any number of ranks; OUT.safetensors is one file
+ *     mpirun -n 3 ./mpi load DIR OUT           reads either of them with any number of ranks
  *
  * README.md in this folder reckons how this scales. */
 #include "mpi_model.h"

@@ -57,8 +57,8 @@ int job_failed(job *j, st_status status);
 /* Opens a file, an index, a directory or a directory of pieces. Every rank reads the headers. */
 st_status source_open(source *s, const char *path, job *j);
 void source_close(source *s);
-/* The slice of a tensor that a rank holds. The slices of all ranks are disjoint, cover the tensor, and differ by at most
- * one index; some are empty where the axis is shorter than there are ranks. */
+/* The slice of a tensor that a rank holds. The slices of all ranks are disjoint, cover the tensor, and differ by at
+ * most one index; some are empty where the axis is shorter than there are ranks. */
 slice slice_of(const job *j, const source *s, size_t tensor, int rank);
 uint64_t slice_bytes(const whole *w, const slice *part);
 /* Reads exactly the bytes of a slice, packed. */

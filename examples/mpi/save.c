@@ -124,8 +124,8 @@ static int copy_runs(const whole *w, const slice *part, const request *q, int ra
     return done;
 }
 
-/* One step: every rank says what it needs, and sends to each what it has of that. Returns whether any rank needs more. A
- * rank that failed says so too, and then all stop. */
+/* One step: every rank says what it needs, and sends to each what it has of that. Returns whether any rank needs more.
+ * A rank that failed says so too, and then all stop. */
 static int exchange_step(exchange *x, const request *mine, unsigned char *block) {
     int r, sent = 0, received = 0, goes_on = 0;
     MPI_Allgather(mine, 4, MPI_UINT64_T, x->requests, 4, MPI_UINT64_T, MPI_COMM_WORLD);
@@ -337,8 +337,8 @@ static st_status move_into_place(const char *from, const char *to, const char *d
     return rename(from, to) ? job_fail(j, ST_ERR_IO, to, strerror(errno)) : flush_directory(directory, j);
 }
 
-/* A set of pieces without number 1 is refused, so number 1 goes first and comes last: whatever happens in between, nobody
- * reads pieces of two models. */
+/* A set of pieces without number 1 is refused, so number 1 goes first and comes last: whatever happens in between,
+ * nobody reads pieces of two models. */
 int save_pieces(const source *s, unsigned char *const *parts, const save_plan *to, job *j) {
     char temporary[PATH_BYTES], path[PATH_BYTES];
     st_status status;

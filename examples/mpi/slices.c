@@ -14,7 +14,8 @@
 
 /* ---- rules -------------------------------------------------------------------------------------------------- */
 
-/* As in tensor parallel training: what consumes a divided activation is divided by its columns, other matrices by rows. */
+/* As in tensor parallel training: what consumes a divided activation is divided by its columns, other matrices by rows.
+ * */
 static const rule default_rules[] = {
     {"*o_proj.weight", 'c'}, {"*down_proj.weight", 'c'},    {"*out_proj.weight", 'c'},
     {"*.fc2.weight", 'c'},   {"*output.dense.weight", 'c'}, {"*dense_4h_to_h.weight", 'c'},
@@ -192,7 +193,8 @@ static unsigned piece_number(const char *name) {
     return end > 0 && name[end] == 0 ? number : 0;
 }
 
-/* Counts the pieces in a directory. Their numbers must be 1, 2, 3 ...: a save that was interrupted leaves no number 1. */
+/* Counts the pieces in a directory. Their numbers must be 1, 2, 3 ...: a save that was interrupted leaves no number 1.
+ * */
 static st_status count_pieces(const char *path, size_t *count, job *j) {
     DIR *directory = opendir(path);
     const struct dirent *entry;
