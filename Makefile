@@ -105,6 +105,11 @@ build/examples/python: safetensors.h examples/python/safetensors_c.py
 	cp examples/python/safetensors_c.py $@
 	$(CC) $(EXAMPLE_CFLAGS) -shared -fPIC -x c -DST_IMPLEMENTATION safetensors.h -o $@/libsafetensors_c.so
 	@touch $@
+# mpicc calls the compiler that OMPI_CC names
+build/examples/mpi: $(COMMON_HEADERS) $(COMMON) examples/mpi/main.c examples/mpi/slices.c examples/mpi/save.c \
+		examples/mpi/mpi_model.h
+	@mkdir -p build/examples
+	OMPI_CC="$(CC)" mpicc $(EXAMPLE_CFLAGS) -I. examples/mpi/main.c examples/mpi/slices.c examples/mpi/save.c $(COMMON) -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
