@@ -92,9 +92,15 @@ build/demo.safetensors:
 # ---- example programs: make build/examples/NAME --------------------------------------------------------------
 
 EXAMPLE_CFLAGS = -O2 -g
-COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c
-COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
+COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c \
+	examples/common/memory.c examples/common/folder.c
+COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h \
+	examples/common/memory.h examples/common/folder.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
+
+build/examples/ckpt: $(COMMON_HEADERS) $(COMMON) examples/ckpt/ckpt.h examples/ckpt/main.c examples/ckpt/find.c \
+	examples/ckpt/rotate.c examples/ckpt/metrics.c examples/ckpt/model.c examples/ckpt/link.c
+	$(EXAMPLE) examples/ckpt/*.c $(COMMON) -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
