@@ -10,7 +10,7 @@ typedef struct request { /* the command line */
     const char *dir;
     const char *const *operands; /* what follows DIR */
     size_t operand_count;
-    const char *const *options; /* pairs: the name, and the value or NULL */
+    const char *const *options; /* pairs: the name and the value, or the name twice */
     size_t option_count;
 } request;
 
@@ -26,11 +26,10 @@ enum { SMALL_FILE = 1 << 20, INDEX_FILE = 100000000 }; /* bytes at most: a manif
 int complain(const char *path, const char *reason); /* prints an error; returns 1, the exit status */
 void warn(const char *path, const char *reason);
 int usage(const char *reason, const char *word); /* returns 2, the exit status */
-/* Returns the value of the first option with this name from number *i on, and moves *i past it. NULL: there is none. The
- * value of an option without one is its name. */
+/* Returns the value of the first option with this name from number *i on, and moves *i past it. NULL: there is none. */
 const char *next_option(const request *r, const char *name, size_t *i);
 const char *option_value(const request *r, const char *name); /* the last one */
-/* Returns the number that an option gives, or `absent` without the option; 0 if it is not a number from 1 to 10^9. */
+/* Returns the number that an option gives, or `absent` without the option; 0 if it is not a number from 1 to 999,999,999. */
 unsigned long option_number(const request *r, const char *name, unsigned long absent);
 void put_member(const char *before, const char *text); /* `before`, then text as a JSON string, or null for NULL */
 
@@ -54,19 +53,13 @@ model_files find_model(const folder *directory);
 model_files find_model_in(const char *path);
 /* Returns 0 after a message. *path becomes NULL if there is no valid checkpoint; *name then and for DIR itself. */
 int find_latest(const char *dir, const char **path, const char **name);
-int run_latest(const request *r);
-int run_next(const request *r);
-int run_validate(const request *r);
 
-int run_rotate(const request *r); /* rotate.c */
-
-int run_save_metrics(const request *r); /* metrics.c */
-int run_metrics(const request *r);
-int run_best(const request *r);
-
-int run_verify(const request *r); /* model.c */
-int run_info(const request *r);
-
-int run_link(const request *r); /* link.c */
+/* the commands; they return the exit status */
+typedef int command_function(const request *r);
+command_function run_latest, run_next, run_validate;      /* find.c */
+command_function run_rotate;                              /* rotate.c */
+command_function run_save_metrics, run_metrics, run_best; /* metrics.c */
+command_function run_verify, run_info;                    /* model.c */
+command_function run_link;                                /* link.c */
 
 #endif

@@ -54,7 +54,7 @@ static int parse_time(const char *text, file_time *result) {
     const int century = two_digits(&text, 0), years = century < 0 ? -1 : two_digits(&text, 0);
     const int month = years < 0 ? -1 : two_digits(&text, '-'), day = month < 0 ? -1 : two_digits(&text, '-');
     const int year = 100 * century + years, leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    int hour = 0, minute = 0, second = 0, zone_hour = 0, zone_minute = 0, is_local = 1;
+    int hour = 0, minute = 0, second = 0, zone_hour = 0, zone_minute = 0, is_local = 1, sign = 1;
     uint32_t unit = 100000000;
     file_time t = {0, 0};
     if (day < 1 || year < 1 || month < 1 || month > 12 || day > month_days[month - 1] + (month == 2 && leap)) return 0;
@@ -68,22 +68,19 @@ static int parse_time(const char *text, file_time *result) {
             if (*++text < '0' || *text > '9') return 0;
             for (; *text >= '0' && *text <= '9'; text++, unit /= 10) t.nanoseconds += unit * (uint32_t)(*text - '0');
         }
+        is_local = *text != 'Z' && *text != '+' && *text != '-';
         if (*text == 'Z') {
-            is_local = 0;
             text++;
-        } else if (*text == '+' || *text == '-') {
-            const int sign = *text == '-' ? -1 : 1;
-            is_local = 0;
+        } else if (!is_local) {
+            sign = *text == '-' ? -1 : 1;
             zone_hour = two_digits(&text, *text);
             zone_minute = zone_hour < 0 ? -1 : two_digits(&text, (char)(*text == ':' ? ':' : 0));
             if (zone_minute < 0 || zone_hour > 23 || zone_minute > 59) return 0;
-            zone_hour *= sign;
-            zone_minute *= sign;
         }
     }
     if (*text) return 0;
     t.seconds = days_since_1970(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
-    t.seconds -= zone_hour * 3600 + zone_minute * 60;
+    t.seconds -= sign * (zone_hour * 3600 + zone_minute * 60);
     if (is_local) {
         struct tm local;
         memset(&local, 0, sizeof local);
@@ -155,9 +152,11 @@ int list_checkpoints(checkpoint_list *list, const char *dir) {
         if (folder_info(NULL, dir, 1, &info) && info.kind == KIND_MISSING) return 1;
         return !complain(dir, system_error());
     }
-    if (folder_info(run, "checkpoints", 0, &info) && info.kind == KIND_MISSING) return folder_close(run), 1;
-    list->root = folder_open(run, "checkpoints");
+    if (folder_info(run, "checkpoints", 0, &info) && info.kind != KIND_MISSING) {
+        list->root = folder_open(run, "checkpoints");
+    }
     folder_close(run);
+    if (info.kind == KIND_MISSING) return 1;
     if (!list->root) return !complain(list->path, info.kind == KIND_LINK ? "is a symbolic link" : system_error());
     if (!folder_names(list->root, &names)) return !complain(list->path, system_error());
     for (n = names; n; n = n->next) list->count++;
@@ -169,7 +168,8 @@ int list_checkpoints(checkpoint_list *list, const char *dir) {
         c->name = n->name;
         c->path = join_path(list->path, n->name);
         if (!folder_info(list->root, n->name, 0, &c->info) || c->info.kind != KIND_FOLDER) {
-            if (c->info.kind != KIND_MISSING) warn(c->path, "ignored: not a directory");
+            if (c->info.kind != KIND_MISSING)
+                warn(c->path, c->info.kind == KIND_LINK ? "ignored: a symbolic link" : "ignored: not a directory");
             continue;
         }
         c->time = c->info.modified;
@@ -215,14 +215,11 @@ int run_latest(const request *r) {
 }
 
 int run_next(const request *r) {
-    char *name;
-    const char *c;
-    if (r->operand_count == 0 || !*r->operands[0]) return usage("ID is missing after DIR", "");
-    for (c = r->operands[0]; *c; c++) {
-        if (*c == '/' || *c == '\\') return usage("an ID cannot contain a slash: ", r->operands[0]);
-    }
-    name = (char *)allocate(strlen(r->operands[0]) + 32);
-    sprintf(name, "checkpoints/checkpoint-%s", r->operands[0]);
+    const char *id = r->operand_count ? r->operands[0] : "";
+    char *name = (char *)allocate(strlen(id) + 32);
+    if (!*id) return usage("ID is missing after DIR", "");
+    if (strpbrk(id, "/\\")) return usage("an ID cannot contain a slash: ", id);
+    sprintf(name, "checkpoints/checkpoint-%s", id);
     put_member("{\"path\": ", join_path(r->dir, name));
     puts("}");
     return 0;

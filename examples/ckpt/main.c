@@ -34,7 +34,7 @@ static const char help[] =
 static const struct command {
     const char *name, *options; /* options with a space at both ends; those with '=' take a value */
     size_t most_operands;
-    int (*run)(const request *r);
+    command_function *run;
 } commands[] = {{"save-metrics", " ", SIZE_MAX, run_save_metrics},
                 {"metrics", " ", 0, run_metrics},
                 {"latest", " --resume= ", 0, run_latest},
@@ -100,13 +100,11 @@ unsigned long option_number(const request *r, const char *name, unsigned long ab
 /* Reads the arguments after the command. Returns the exit status for wrong usage after a message, otherwise 0. */
 static int parse(request *r, const struct command *c, int argc, char **argv, const char **operands,
                  const char **options) {
-    int i, only_operands = 0;
+    int i;
     for (i = 2; i < argc; i++) {
         const char *word = argv[i];
         char *wanted = (char *)allocate(strlen(word) + 4);
-        if (!only_operands && strcmp(word, "--") == 0) {
-            only_operands = 1;
-        } else if (only_operands || strncmp(word, "--", 2) != 0) {
+        if (strncmp(word, "--", 2) != 0) {
             if (r->dir && r->operand_count == c->most_operands) return usage("unexpected argument ", word);
             if (r->dir) operands[r->operand_count++] = word;
             if (!r->dir) r->dir = word;

@@ -3,6 +3,7 @@
 #include "examples/common/json.h"
 #include <float.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char metrics_name[] = "eval_metrics.json";
@@ -36,6 +37,7 @@ int run_save_metrics(const request *r) {
     char *text, *to;
     const char *path = join_path(r->dir, metrics_name);
     folder *f;
+    file_info info;
     int written;
     for (i = 0; i < r->operand_count; i++) room += 6 * strlen(r->operands[i]) + 16;
     text = to = (char *)allocate(room);
@@ -52,7 +54,8 @@ int run_save_metrics(const request *r) {
     }
     to += sprintf(to, i ? "\n}" : "}");
     f = make_folders(r->dir) ? folder_open(NULL, r->dir) : NULL;
-    written = f && folder_write(f, metrics_name, text, (size_t)(to - text));
+    written = f && folder_info(NULL, r->dir, 1, &info) && folder_write(f, metrics_name, text, (size_t)(to - text));
+    if (written) (void)folder_set_time(f, &info.modified); /* an older checkpoint must not become the newest */
     folder_close(f);
     if (!written) return complain(path, system_error());
     put_member("{\"path\": ", path);
@@ -86,7 +89,7 @@ static int read_metrics(const char *dir, const char *key, char **text, double *v
     const char *path = join_path(dir, metrics_name);
     char *prefixed = (char *)allocate(strlen(key) + 6), *bytes = NULL;
     size_t n = 0;
-    int is_missing = 1, rank = 0;
+    int is_missing = 1;
     json_reader j;
     json_kind kind;
     file_info info;
@@ -102,13 +105,11 @@ static int read_metrics(const char *dir, const char *key, char **text, double *v
     sprintf(prefixed, "eval_%s", key);
     kind = json_value(&j);
     while (kind == JSON_OBJECT && json_member(&j)) {
-        const int found = json_is(j.key, j.key_bytes, key) ? 2 : json_is(j.key, j.key_bytes, prefixed) ? 1 : 0;
+        const int found = json_is(j.key, j.key_bytes, key) ? 2 : json_is(j.key, j.key_bytes, prefixed);
         const json_kind of_value = json_value(&j);
-        if (found >= rank && found && of_value == JSON_NUMBER &&
-            is_finite(j.number)) { /* the last of equal keys counts */
-            rank = found;
+        if (found && found >= *has_value && of_value == JSON_NUMBER && is_finite(j.number)) {
+            *has_value = found; /* the last of equal keys counts */
             *value = j.number;
-            *has_value = 1;
         }
         json_skip(&j, of_value);
     }
@@ -157,14 +158,13 @@ static int add_candidate(best_list *list, const char *path, const char *key, int
 int run_best(const request *r) {
     const char *key = option_value(r, "--metric"), *path;
     const unsigned long most = option_number(r, "--n", 1);
-    const int is_greater = option_value(r, "--greater") != NULL, is_smaller = option_value(r, "--smaller") != NULL;
     size_t i, room = r->option_count;
-    int ok = 1, qualifies = 0;
+    int ok = 1, qualifies = 0, digits;
+    char text[32];
     best_list best;
     checkpoint_list all;
     if (!key || !*key) return usage("--metric KEY is missing", "");
     if (most == 0) return usage("expected --n N with a number from 1 to 999999999", "");
-    if (is_greater && is_smaller) return usage("--greater and --smaller exclude each other", "");
     memset(&all, 0, sizeof all);
     path = option_value(r, "--path");
     if (!path && !list_checkpoints(&all, r->dir)) return 1;
@@ -174,7 +174,9 @@ int run_best(const request *r) {
     best.values = (double *)allocate((room + 1) * sizeof *best.values);
     best.count = 0;
     best.most = most < room ? most : room;
-    best.is_greater_better = is_greater || (!is_smaller && strcmp(key, "loss") != 0 && strcmp(key, "eval_loss") != 0);
+    best.is_greater_better =
+        option_value(r, "--greater") ||
+        (!option_value(r, "--smaller") && strcmp(key, "loss") != 0 && strcmp(key, "eval_loss") != 0);
     for (i = 0; i < all.count; i++) ok = add_candidate(&best, all.items[i].path, key, &qualifies) && ok;
     for (i = 0; path && (path = next_option(r, "--path", &i)) != NULL;) {
         ok = add_candidate(&best, path, key, &qualifies) && ok;
@@ -183,7 +185,11 @@ int run_best(const request *r) {
     printf(", \"greater_is_better\": %s, \"best\": [", best.is_greater_better ? "true" : "false");
     for (i = 0; i < best.count; i++) {
         put_member(i ? ", {\"path\": " : "{\"path\": ", best.paths[i]);
-        printf(", \"value\": %.17g}", best.values[i]);
+        for (digits = 15; digits < 18; digits++) { /* the shortest of these that reads back as the same number */
+            sprintf(text, "%.*g", digits, best.values[i]);
+            if (strtod(text, NULL) == best.values[i]) break;
+        }
+        printf(", \"value\": %s}", text);
     }
     printf("], \"last_qualifies\": %s}\n", qualifies ? "true" : "false");
     return !ok;

@@ -359,6 +359,16 @@ int folder_remove(const folder *f, const char *name, file_kind kind) {
     return RemoveDirectoryW(path) || is_missing_error() || failed();
 }
 
+int folder_set_time(const folder *f, const file_time *modified) {
+    const uint64_t ticks = (uint64_t)(modified->seconds + 11644473600) * 10000000 + modified->nanoseconds / 100;
+    const FILETIME time = {(DWORD)ticks, (DWORD)(ticks >> 32)};
+    HANDLE h =
+        CreateFileW(f->path, FILE_WRITE_ATTRIBUTES, SHARE_ALL, NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
+    const int ok = (h != INVALID_HANDLE_VALUE && SetFileTime(h, NULL, NULL, &time)) || failed();
+    if (h != INVALID_HANDLE_VALUE) CloseHandle(h);
+    return ok;
+}
+
 int folder_flush(const folder *f) { /* MOVEFILE_WRITE_THROUGH does it */
     (void)f;
     return 1;
@@ -533,6 +543,13 @@ int folder_rename(const folder *from, const char *name, const folder *to, const 
 
 int folder_remove(const folder *f, const char *name, file_kind kind) {
     return unlinkat(f->fd, name, kind == KIND_FOLDER ? AT_REMOVEDIR : 0) == 0 || errno == ENOENT || failed();
+}
+
+int folder_set_time(const folder *f, const file_time *modified) {
+    struct timespec times[2];
+    times[0].tv_sec = 0, times[0].tv_nsec = UTIME_OMIT;
+    times[1].tv_sec = (time_t)modified->seconds, times[1].tv_nsec = (long)modified->nanoseconds;
+    return futimens(f->fd, times) == 0 || failed();
 }
 
 int folder_flush(const folder *f) { /* some file systems lack fsync of directories */

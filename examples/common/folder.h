@@ -47,6 +47,8 @@ int folder_names(const folder *f, name_list **names); /* in no order */
 char *folder_read(const folder *f, const char *name, size_t limit, size_t *bytes, int *is_missing);
 /* Replaces the file atomically: a crash leaves the old file or the new one. */
 int folder_write(const folder *f, const char *name, const char *bytes, size_t count);
+/* Sets the time of a directory's last change, which every new name in the directory updates. */
+int folder_set_time(const folder *f, const file_time *modified);
 /* Makes or atomically replaces `name`: a relative symbolic link, on Windows a hard link or else a copy. */
 int folder_link(const folder *f, const char *name, const char *target);
 int folder_is_link(const file_info *info); /* whether folder_link can have made the file */
