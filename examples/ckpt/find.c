@@ -18,7 +18,8 @@ model_files find_model(const folder *directory) {
     file_info info;
     size_t i;
     for (i = 0; i < sizeof known_files / sizeof *known_files; i++) {
-        if (folder_info(directory, known_files[i].file, 1, &info) && info.kind == KIND_FILE) return known_files[i];
+        if (!folder_info(directory, known_files[i].file, 1, &info)) warn(known_files[i].file, system_error());
+        if (info.kind == KIND_FILE) return known_files[i];
     }
     none.is_valid = folder_info(directory, ".forgather_no_model_weights", 1, &info) && info.kind == KIND_FILE;
     return none;
@@ -82,8 +83,7 @@ static int parse_time(const char *text, file_time *result) {
     t.seconds = days_since_1970(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
     t.seconds -= sign * (zone_hour * 3600 + zone_minute * 60);
     if (is_local) {
-        struct tm local;
-        memset(&local, 0, sizeof local);
+        struct tm local = {0};
         local.tm_year = year - 1900, local.tm_mon = month - 1, local.tm_mday = day;
         local.tm_hour = hour, local.tm_min = minute, local.tm_sec = second;
         local.tm_isdst = -1;
@@ -93,14 +93,15 @@ static int parse_time(const char *text, file_time *result) {
     return 1;
 }
 
-/* Replaces *result by the field timestamp of the manifest. Whatever is wrong with the manifest, *result stays. */
-static void read_manifest_time(const folder *f, file_time *result) {
+/* Replaces *result by the field timestamp of the manifest, if there is one and nothing is wrong with it. */
+static void read_manifest_time(const folder *f, const char *path, file_time *result) {
     size_t bytes;
-    int is_missing;
+    int is_missing, is_valid = 1;
     file_time found = *result;
     json_reader j;
     json_kind kind;
     char *text = folder_read(f, "checkpoint_manifest.json", SMALL_FILE, &bytes, &is_missing);
+    if (!text && !is_missing) warn(path, "cannot read checkpoint_manifest.json; the directory's time counts");
     if (!text) return;
     json_begin(&j, text, bytes);
     kind = json_value(&j);
@@ -108,12 +109,17 @@ static void read_manifest_time(const folder *f, file_time *result) {
         const int is_time = json_is(j.key, j.key_bytes, "timestamp");
         const json_kind value = json_value(&j);
         if (is_time && value == JSON_STRING && strlen(j.string) == j.string_bytes) {
-            (void)parse_time(j.string, &found);
+            is_valid = parse_time(j.string, &found);
         } else {
+            if (is_time) is_valid = 0;
             json_skip(&j, value);
         }
     }
-    if (kind == JSON_OBJECT && json_end(&j)) *result = found;
+    if (is_valid && kind == JSON_OBJECT && json_end(&j)) {
+        *result = found;
+    } else {
+        warn(path, "checkpoint_manifest.json has no valid timestamp; the directory's time counts");
+    }
 }
 
 /* ---- the list -------------------------------------------------------------------------------------------------- */
@@ -173,15 +179,13 @@ int list_checkpoints(checkpoint_list *list, const char *dir) {
             continue;
         }
         c->time = c->info.modified;
-        f = folder_open(list->root, n->name);
-        if (f) {
-            c->is_valid = find_model(f).is_valid;
-            read_manifest_time(f, &c->time);
-            folder_close(f);
-        } else {
-            warn(c->path, system_error());
-        }
         list->count++;
+        f = folder_open(list->root, n->name);
+        if (!f) warn(c->path, system_error());
+        if (!f) continue;
+        c->is_valid = find_model(f).is_valid;
+        read_manifest_time(f, c->path, &c->time);
+        folder_close(f);
     }
     if (list->count) qsort(list->items, list->count, sizeof *list->items, compare_age);
     return 1;
@@ -210,8 +214,7 @@ int run_latest(const request *r) {
         path = resume;
     }
     put_member("{\"path\": ", path);
-    puts("}");
-    return 0;
+    return puts("}") < 0;
 }
 
 int run_next(const request *r) {
@@ -221,8 +224,7 @@ int run_next(const request *r) {
     if (strpbrk(id, "/\\")) return usage("an ID cannot contain a slash: ", id);
     sprintf(name, "checkpoints/checkpoint-%s", id);
     put_member("{\"path\": ", join_path(r->dir, name));
-    puts("}");
-    return 0;
+    return puts("}") < 0;
 }
 
 int run_validate(const request *r) {

@@ -69,11 +69,12 @@ static int may_replace(const folder *run, const char *dir, const char *name, int
 static int make_links(const folder *run, const file_list *list, const char *target) {
     static const char *const others[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
                                          "pytorch_model.bin.index.json"};
-    size_t i;
+    size_t i, k;
     int ok = list->count == 1 || (folder_remove(run, list->names[0], KIND_FILE) && folder_flush(run));
     for (i = list->count; ok && i-- > 0;) ok = folder_link(run, list->names[i], join_path(target, list->names[i]));
     for (i = 0; ok && i < 4; i++) {
-        if (strcmp(others[i], list->names[0]) == 0 || !folder_links_to(run, others[i], "checkpoints/")) continue;
+        for (k = 0; k < list->count && strcmp(others[i], list->names[k]) != 0;) k++;
+        if (k < list->count || !folder_links_to(run, others[i], "checkpoints/")) continue;
         ok = folder_remove(run, others[i], KIND_FILE);
     }
     return ok && folder_flush(run);
@@ -107,8 +108,7 @@ int run_link(const request *r) {
         }
     }
     list.count = count;
-    if (ok && !is_dry && !make_links(run, &list, join_path("checkpoints", name)))
-        ok = !complain(r->dir, system_error());
+    ok = ok && (is_dry || make_links(run, &list, join_path("checkpoints", name)) || !complain(r->dir, system_error()));
     folder_close(f);
     folder_close(run);
     if (!ok) return 1;

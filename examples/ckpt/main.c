@@ -9,7 +9,6 @@
 // another name and renamed, so that a crash leaves the old file or the new one.
 #include "ckpt.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char help[] =

@@ -141,8 +141,7 @@ static int add_candidate(best_list *list, const char *path, const char *key, int
     size_t i;
     *qualifies = 0;
     if (!read_metrics(path, key, &text, &value, &has_value)) return 0;
-    if (!has_value) warn(path, "left out: no finite number for this metric");
-    if (!has_value) return 1;
+    if (!has_value) return warn(path, "left out: no finite number for this metric"), 1;
     for (i = list->count; i > 0; i--) {
         if (list->is_greater_better ? value <= list->values[i - 1] : value >= list->values[i - 1]) break;
         list->values[i] = list->values[i - 1];

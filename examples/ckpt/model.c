@@ -9,17 +9,16 @@
 /* Sets *path to DIR if it holds a model, or else to the newest checkpoint of the run. Returns 0 after a message. */
 static int choose(const request *r, const char **path, model_files *files) {
     const char *name;
-    file_info info;
     *path = r->dir;
     *files = find_model_in(r->dir);
     if (files->is_valid) return 1;
-    if (!folder_info(NULL, join_path(r->dir, "checkpoints"), 1, &info) || info.kind != KIND_FOLDER) {
-        return !complain(r->dir, "no checkpoint here");
-    }
     if (!find_latest(r->dir, path, &name)) return 0;
-    if (!*path) return !complain(r->dir, "no valid checkpoint in this run");
-    *files = find_model_in(*path);
-    return 1;
+    if (*path) *files = find_model_in(*path);
+    return *path || !complain(r->dir, "no valid checkpoint here");
+}
+
+static void put_number(const char *before, uint64_t number) {
+    printf("%s%llu", before, (unsigned long long)number);
 }
 
 /* Reads every byte of the model, as a broken disk shows only then. */
@@ -75,8 +74,9 @@ int run_verify(const request *r) {
     put_member("{\"path\": ", path);
     printf(", \"ok\": %s", status ? "false" : "true");
     if (model) {
-        printf(", \"tensors\": %llu, \"shards\": %llu, \"bytes\": %llu", (unsigned long long)model->count,
-               (unsigned long long)model->shard_count, (unsigned long long)model->bytes);
+        put_number(", \"tensors\": ", model->count);
+        put_number(", \"shards\": ", model->shard_count);
+        put_number(", \"bytes\": ", model->bytes);
     }
     printf(", \"read\": %s}\n", model && is_read ? "true" : "false");
     st_close(model);
@@ -93,13 +93,12 @@ static int compare_aliases(const void *a, const void *b) {
 static int put_sharing(const st_model *model, const char *path) {
     st_buffer memory = {NULL, 0};
     const st_alias *aliases = NULL;
-    st_alias *sorted;
+    st_alias *sorted = NULL;
     st_error error;
     size_t count = 0, i;
     st_status status = st_aliases(model, NULL, &aliases, &count, &error);
     if (status == ST_ERR_ARGUMENT) {
-        memory.bytes = (size_t)error.expected;
-        memory.data = allocate(memory.bytes);
+        memory.data = allocate(memory.bytes = (size_t)error.expected);
         status = st_aliases(model, &memory, &aliases, &count, &error);
     }
     fputs(", \"param_sharing\": [", stdout);
@@ -131,27 +130,28 @@ int run_info(const request *r) {
     int status = open_checkpoint(r, &path, &model);
     if (status) return status;
     put_member("{\"path\": ", path);
-    if (!model)
-        return puts(", \"tensors\": 0, \"bytes\": 0, \"dtypes\": {}, \"shards\": [], \"param_sharing\": []}") < 0;
+    if (!model) return puts(", \"tensors\": 0, \"shards\": []}") < 0;
     memset(sums, 0, sizeof sums);
     for (i = 0; i < model->count; i++) {
         sums[model->tensors[i].dtype].tensors++; /* an unknown dtype would not have been opened */
         sums[model->tensors[i].dtype].bytes += model->tensors[i].bytes;
     }
-    printf(", \"tensors\": %llu, \"bytes\": %llu, \"dtypes\": {", (unsigned long long)model->count,
-           (unsigned long long)model->bytes);
+    put_number(", \"tensors\": ", model->count);
+    put_number(", \"bytes\": ", model->bytes);
+    fputs(", \"dtypes\": {", stdout);
     for (i = 0; i < DTYPES; i++) {
         if (!sums[i].tensors) continue;
         put_member(before, st_dtype_name((st_dtype)i));
-        printf(": {\"tensors\": %llu, \"bytes\": %llu}", (unsigned long long)sums[i].tensors,
-               (unsigned long long)sums[i].bytes);
-        before = ", ";
+        put_number(": {\"tensors\": ", sums[i].tensors);
+        put_number(", \"bytes\": ", sums[i].bytes);
+        before = "}, ";
     }
+    fputs(*before ? "}}" : "}", stdout);
     for (i = 0; i < model->shard_count; i++) {
-        put_member(i ? ", {\"file\": " : "}, \"shards\": [{\"file\": ", model->shards[i].path);
-        printf(", \"bytes\": %llu}", (unsigned long long)model->shards[i].file_bytes);
+        put_member(i ? "}, {\"file\": " : ", \"shards\": [{\"file\": ", model->shards[i].path);
+        put_number(", \"bytes\": ", model->shards[i].file_bytes);
     }
-    putchar(']');
+    fputs("}]", stdout); /* a model has at least one file */
     status = !put_sharing(model, path);
     st_close(model);
     return status;
