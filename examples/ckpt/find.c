@@ -141,10 +141,9 @@ static int compare_steps(const char *a, const char *b) {
 
 static int compare_age(const void *a, const void *b) {
     const checkpoint *x = (const checkpoint *)a, *y = (const checkpoint *)b;
-    int order;
+    const int order = compare_steps(x->name, y->name);
     if (x->time.seconds != y->time.seconds) return x->time.seconds < y->time.seconds ? -1 : 1;
     if (x->time.nanoseconds != y->time.nanoseconds) return x->time.nanoseconds < y->time.nanoseconds ? -1 : 1;
-    order = compare_steps(x->name, y->name);
     return order ? order : strcmp(x->name, y->name);
 }
 
@@ -173,7 +172,8 @@ int list_checkpoints(checkpoint_list *list, const char *dir) {
         if (strncmp(n->name, "checkpoint-", 11) != 0) continue;
         c->name = n->name;
         c->path = join_path(list->path, n->name);
-        if (!folder_info(list->root, n->name, 0, &c->info) || c->info.kind != KIND_FOLDER) {
+        if (!folder_info(list->root, n->name, 0, &c->info)) return !complain(c->path, system_error());
+        if (c->info.kind != KIND_FOLDER) {
             if (c->info.kind != KIND_MISSING)
                 warn(c->path, c->info.kind == KIND_LINK ? "ignored: a symbolic link" : "ignored: not a directory");
             continue;
@@ -197,9 +197,7 @@ int find_latest(const char *dir, const char **path, const char **name) {
     *path = *name = NULL;
     if (!list_checkpoints(&list, dir)) return 0;
     for (i = list.count; i-- > 0 && !*path;) {
-        if (!list.items[i].is_valid) continue;
-        *path = list.items[i].path;
-        *name = list.items[i].name;
+        if (list.items[i].is_valid) *path = list.items[i].path, *name = list.items[i].name;
     }
     if (!list.root && find_model_in(dir).is_valid) *path = dir;
     folder_close(list.root);

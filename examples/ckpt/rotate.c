@@ -47,12 +47,8 @@ int run_rotate(const request *r) {
     for (i = 0; i < list.count && excess; i++) {
         if (list.items[i].is_kept) continue;
         excess--;
-        if (is_dry) {
-            list.items[i].is_deleted = 1;
-        } else {
-            list.items[i].is_deleted = folder_doom(list.root, list.items[i].name, &list.items[i].info);
-            ok = (list.items[i].is_deleted || !complain(list.items[i].path, system_error())) && ok;
-        }
+        list.items[i].is_deleted = is_dry || folder_doom(list.root, list.items[i].name, &list.items[i].info);
+        ok = (list.items[i].is_deleted || !complain(list.items[i].path, system_error())) && ok;
     }
     if (list.root && !is_dry && keeps) {
         ok = (folder_delete_doomed(list.root) || !complain(list.path, system_error())) && ok;
