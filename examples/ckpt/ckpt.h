@@ -26,7 +26,7 @@ enum { SMALL_FILE = 1 << 20, INDEX_FILE = 100000000 }; /* bytes at most: a manif
 int complain(const char *path, const char *reason); /* prints an error; returns 1, the exit status */
 void warn(const char *path, const char *reason);
 int usage(const char *reason, const char *word); /* returns 2, the exit status */
-/* Returns the value of the first option with this name from number *i on, and moves *i past it. NULL: there is none. */
+/* Returns the value of the next option with this name from number *i on, and moves *i past it. NULL: none is left. */
 const char *next_option(const request *r, const char *name, size_t *i);
 const char *option_value(const request *r, const char *name); /* the last one */
 /* Returns the number that an option gives, or `absent` without the option; 0 if it is not a number from 1 to 999,999,999. */

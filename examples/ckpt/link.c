@@ -1,4 +1,4 @@
-/* link.c: links the files of the newest checkpoint's model into the directory of the run, which then opens as a model. */
+/* link.c: links the model of the newest checkpoint into the directory of the run, which then opens as a model. */
 #include "ckpt.h"
 #include "examples/common/json.h"
 #include <stdio.h>

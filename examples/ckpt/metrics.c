@@ -82,8 +82,8 @@ static char *replace_not_finite(const char *text, size_t n) {
     return copy;
 }
 
-/* Sets *text to the metrics of a checkpoint, an object that is valid JSON, or to NULL if it has none. Sets *value to the
- * metric with the name `key`, or else eval_KEY, and *has_value. Returns 0 after a message. */
+/* Sets *text to the metrics of a checkpoint, a valid JSON object, or to NULL if it has none. Sets *value to the metric
+ * with the name `key`, or else eval_KEY, and *has_value. Returns 0 after a message. */
 static int read_metrics(const char *dir, const char *key, char **text, double *value, int *has_value) {
     folder *f = folder_open(NULL, dir);
     const char *path = join_path(dir, metrics_name);
@@ -133,7 +133,7 @@ typedef struct best_list { /* from best to worst; of equal values the older chec
     int is_greater_better;
 } best_list;
 
-/* Adds a checkpoint to the list if it has room or the checkpoint is better than the worst. Returns 0 after a message. */
+/* Adds a checkpoint to the list if the list has room or its worst is worse. Returns 0 after a message. */
 static int add_candidate(best_list *list, const char *path, const char *key, int *qualifies) {
     char *text;
     double value = 0;

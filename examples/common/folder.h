@@ -1,8 +1,8 @@
 /* folder.h: files and directories on POSIX and Windows.
  *
  * A folder is an open directory, and names are looked up in it, not in a path that another process could redirect
- * meanwhile. On POSIX it is a file descriptor. On Windows it is a handle that keeps others from renaming or removing the
- * directory and those above it. Functions that return an int return 1, or 0 after an error, which system_error
+ * meanwhile. On POSIX it is a file descriptor. On Windows it is a handle that keeps others from renaming or removing
+ * the directory and those above it. Functions that return an int return 1, or 0 after an error, which system_error
  * describes. Memory comes from memory.h. */
 #ifndef EXAMPLES_FOLDER_H
 #define EXAMPLES_FOLDER_H
@@ -61,7 +61,7 @@ int folder_flush(const folder *f);                                    /* makes r
 /* Deletes a directory and everything in it, in two steps: folder_doom renames it to .doomed-*, and folder_delete_doomed
  * flushes that to the device and deletes all directories with such names, also those of a process that was interrupted.
  * So a directory is never seen half deleted under its own name. Links are not followed, and mount points are an error.
- * Several processes may do this at the same time. folder_doom fails if the directory is not the expected one any more. */
+ * Several processes may do this at the same time. folder_doom fails if another directory has taken the name. */
 int folder_doom(const folder *f, const char *name, const file_info *expected);
 int folder_delete_doomed(const folder *f);
 unsigned long system_process(void);
