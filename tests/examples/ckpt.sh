@@ -55,7 +55,7 @@ refuses() {
 }
 # begin RUN: an empty directory; later functions make checkpoints in it, each a minute newer than the last
 begin() {
-    where=$1 minute=10
+    where=$1 time=1767225600 # 2026-01-01T00:00:00Z
     rm -rf "$1" && mkdir -p "$1/checkpoints"
 }
 save() { # ID: a checkpoint with a model of one file
@@ -64,8 +64,8 @@ save() { # ID: a checkpoint with a model of one file
     age "$1"
 }
 age() { # ID: makes it the newest
-    minute=$((minute + 1))
-    touch -d "2026-01-01T00:$minute:00Z" "$where/checkpoints/checkpoint-$1"
+    time=$((time + 60))
+    touch -d "@$time" "$where/checkpoints/checkpoint-$1"
 }
 left() { # WANTED: the checkpoints that are there
     now=$(ls "$where/checkpoints" | sed 's/^checkpoint-//' | sort -n | tr '\n' ' ')
@@ -157,20 +157,12 @@ newest() {
     refuses 1 "zeros: " latest zeros
     begin equal # equal times: by number, of any length, at the end of the name
     newer=18446744073709551616
-    for id in 9 10 x-11 step_12 "$newer" 18446744073709551615 000000000000000000000000000013; do save $id; done
+    for id in 9 10 x-11 step_12 "$newer" 18446744073709551615 0018446744073709551617 13; do save $id; done
     touch -d 2026-01-01 equal/checkpoints/checkpoint-*
-    while read -r id; do
+    for id in 0018446744073709551617 "$newer" 18446744073709551615 13 x-11 10 9 step_12; do
         is 0 "$(path equal $id)" latest equal
         rm -r "equal/checkpoints/checkpoint-$id"
-    done <<END2
-$newer
-18446744073709551615
-000000000000000000000000000013
-x-11
-10
-9
-step_12
-END2
+    done
     begin manifest && save 1 && save 2
     printf '{"step": 1, "timestamp": "2026-01-01T09:00:00+00:00"}' >manifest/checkpoints/checkpoint-1/checkpoint_manifest.json
     age 2
@@ -256,7 +248,7 @@ metrics() {
         printf '%s' "$bad" >nan/eval_metrics.json
         refuses 1 "nan/eval_metrics.json: " metrics nan
     done
-    rm nan/eval_metrics.json && truncate -s 2G nan/eval_metrics.json && refuses 1 "nan/eval_metrics.json: " metrics nan
+    rm nan/eval_metrics.json && truncate -s 2G nan/eval_metrics.json && refuses 1 "nan/eval_metrics.json: File too large" metrics nan
     rm nan/eval_metrics.json && mkfifo nan/eval_metrics.json && refuses 1 "nan/eval_metrics.json: " metrics nan
 }
 
@@ -420,6 +412,7 @@ for i in range(3000): os.mkdir("d"), os.chdir("d")' 2>/dev/null || mkdir -p d/d/
     # manifests
     begin strange && save 1 && save 2 && m=strange/checkpoints/checkpoint-1/checkpoint_manifest.json
     truncate -s 2G $m && touch -d 2025-01-01 strange/checkpoints/checkpoint-1 && is 0 "$(path strange 2)" latest strange
+    grep -q "cannot read checkpoint_manifest.json" messages && pass || fail "no warning about a large manifest"
     rm $m && mkfifo $m && touch -d 2025-01-01 strange/checkpoints/checkpoint-1 && is 0 "$(path strange 2)" latest strange
     grep -q "cannot read checkpoint_manifest.json" messages && pass || fail "no warning about a FIFO"
     rm $m && head -c 500000 /dev/zero | tr '\0' '[' >$m && touch -d 2025-01-01 strange/checkpoints/checkpoint-1
@@ -450,7 +443,10 @@ for i in range(3000): os.mkdir("d"), os.chdir("d")' 2>/dev/null || mkdir -p d/d/
 races() {
     begin crowd
     i=100
-    while [ $i -lt 140 ]; do save $i && i=$((i + 1)); done
+    while [ $i -lt 140 ]; do
+        save $i && (cd crowd/checkpoints/checkpoint-$i && mkdir x y z && touch a b c d e f g h i j k l m n o p q r s t u v w) && age $i
+        i=$((i + 1))
+    done
     pids=
     for k in 1 2 3 4; do
         "$out/ckpt" rotate crowd --max 5 --keep crowd/checkpoints/checkpoint-100 >said.$k 2>&1 &
@@ -541,6 +537,9 @@ faults() {
                 n=$((n + 1))
                 attempt -o /dev/null -e "trace=$call" -e "inject=$call:error=EIO:when=$n"
                 judge_$scenario "$call $n: EIO"
+                case $call in
+                write | fsync | renameat | symlinkat | unlinkat) [ $status = 1 ] || fail "$scenario, $call $n: EIO: exit status $status" ;;
+                esac
                 case $call in newfstatat | fstat | read | close | getdents64) continue ;; esac # nothing changes there
                 attempt -o /dev/null -e "trace=$call" -e "inject=$call:signal=SIGKILL:when=$n"
                 [ $status = 137 ] || fail "$scenario, $call $n: not killed"
@@ -548,6 +547,20 @@ faults() {
             done
         done
         [ $failed = "$before" ] && pass
+    done
+    # another directory or link takes the name of a checkpoint between the listing and the deletion
+    for replaced in directory link; do
+        begin late && save 1 && save 2
+        mkdir -p other && echo precious >other/file
+        strace -o /dev/null -e trace=renameat -e inject=renameat:delay_enter=1500000 ./traced rotate late --max 1 >got 2>messages &
+        pid=$!
+        sleep 0.7
+        mv late/checkpoints/checkpoint-1 late/1
+        if [ $replaced = link ]; then ln -s ../../other late/checkpoints/checkpoint-1; else mv other late/checkpoints/checkpoint-1; fi
+        wait $pid
+        status=$?
+        left "1 2"
+        [ $status = 1 ] && [ "$(cat late/checkpoints/checkpoint-1/file)" = precious ] && pass || fail "a late $replaced: $(cat got messages)"
     done
 }
 
