@@ -532,18 +532,21 @@ faults() {
         before=$failed
         [ $status = 0 ] && judge_$scenario undisturbed && pass || fail "$scenario, undisturbed: $(cat messages)"
         for call in openat mkdir newfstatat fstat read write fsync close renameat unlinkat symlinkat getdents64 utimensat readlinkat; do
-            count=$(grep -c "^$call(" trace) n=0
-            while [ $n -lt "$count" ]; do
-                n=$((n + 1))
+            count=$(grep -c "^$call(" trace) n=1
+            # of the many calls that change nothing, some are enough
+            case $call in newfstatat | fstat | close | getdents64) step=3 ;; *) step=1 ;; esac
+            while [ $n -le "$count" ]; do
                 attempt -o /dev/null -e "trace=$call" -e "inject=$call:error=EIO:when=$n"
                 judge_$scenario "$call $n: EIO"
                 case $call in
                 write | fsync | renameat | symlinkat | unlinkat) [ $status = 1 ] || fail "$scenario, $call $n: EIO: exit status $status" ;;
                 esac
-                case $call in newfstatat | fstat | read | close | getdents64) continue ;; esac # nothing changes there
-                attempt -o /dev/null -e "trace=$call" -e "inject=$call:signal=SIGKILL:when=$n"
-                [ $status = 137 ] || fail "$scenario, $call $n: not killed"
-                judge_$scenario "$call $n: KILL"
+                if [ $step = 1 ]; then
+                    attempt -o /dev/null -e "trace=$call" -e "inject=$call:signal=SIGKILL:when=$n"
+                    [ $status = 137 ] || fail "$scenario, $call $n: not killed"
+                    judge_$scenario "$call $n: KILL"
+                fi
+                n=$((n + step))
             done
         done
         [ $failed = "$before" ] && pass
