@@ -403,6 +403,15 @@ for i in range(3000): os.mkdir("d"), os.chdir("d")' 2>/dev/null || mkdir -p d/d/
     [ $status = 0 ] && [ ! -e hostile/checkpoints/checkpoint-2 ] && [ ! -L hostile/checkpoints/checkpoint-2 ] && pass || fail "deep: $(cat messages)"
     [ "$(cat outside/checkpoint-1/file)" = precious ] && pass || fail "rotate deleted something outside"
     [ "$(ls -A hostile/checkpoints | wc -l)" = 5 ] && pass || fail "left: $(ls -A hostile/checkpoints)"
+    # a file system that is mounted in a checkpoint
+    begin mounted && save 1 && mkdir -p mounted/checkpoints/checkpoint-1/a/b && age 1 && save 2
+    if unshare -m mount --bind outside/checkpoint-1 mounted/checkpoints/checkpoint-1/a/b 2>/dev/null; then
+        timeout 60 unshare -m sh -c "mount --bind outside/checkpoint-1 mounted/checkpoints/checkpoint-1/a/b && exec $ckpt rotate mounted --max 1" \
+            >got 2>messages
+        [ $? = 1 ] && [ "$(cat outside/checkpoint-1/file)" = precious ] && pass || fail "a mount point: $(cat got messages)"
+        run rotate mounted --max 1
+        left 2
+    fi
     # DIR/checkpoints is a link
     mkdir linked && ln -s ../outside linked/checkpoints
     where=linked
