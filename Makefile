@@ -92,8 +92,10 @@ build/demo.safetensors:
 # ---- example programs: make build/examples/NAME --------------------------------------------------------------
 
 EXAMPLE_CFLAGS = -O2 -g
-COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c
-COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
+COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c \
+	examples/common/memory.c examples/common/folder.c
+COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h \
+	examples/common/memory.h examples/common/folder.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 
 build/examples/game: safetensors.h examples/common/lib.c examples/game/main.c examples/game/brain.c examples/game/brain.h
@@ -110,6 +112,9 @@ build/examples/mpi: $(COMMON_HEADERS) $(COMMON) examples/mpi/main.c examples/mpi
 		examples/mpi/mpi_model.h
 	@mkdir -p build/examples
 	OMPI_CC="$(CC)" mpicc $(EXAMPLE_CFLAGS) -I. examples/mpi/main.c examples/mpi/slices.c examples/mpi/save.c $(COMMON) -o $@
+build/examples/ckpt: $(COMMON_HEADERS) $(COMMON) examples/ckpt/ckpt.h examples/ckpt/main.c examples/ckpt/find.c \
+	examples/ckpt/rotate.c examples/ckpt/metrics.c examples/ckpt/model.c examples/ckpt/link.c
+	$(EXAMPLE) examples/ckpt/*.c $(COMMON) -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
