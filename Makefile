@@ -92,29 +92,30 @@ build/demo.safetensors:
 # ---- example programs: make build/examples/NAME --------------------------------------------------------------
 
 EXAMPLE_CFLAGS = -O2 -g
-COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c \
-	examples/common/memory.c examples/common/folder.c
-COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h \
-	examples/common/memory.h examples/common/folder.h
+COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c
+COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 
+FOLDERS = examples/common/memory.c examples/common/folder.c
+build/examples/ckpt: $(COMMON_HEADERS) $(COMMON) $(FOLDERS) examples/common/memory.h examples/common/folder.h \
+		examples/ckpt/ckpt.h examples/ckpt/main.c examples/ckpt/find.c examples/ckpt/rotate.c examples/ckpt/metrics.c \
+		examples/ckpt/model.c examples/ckpt/link.c
+	$(EXAMPLE) examples/ckpt/*.c $(COMMON) $(FOLDERS) -o $@
+
 build/examples/game: safetensors.h examples/common/lib.c examples/game/main.c examples/game/brain.c examples/game/brain.h
-	$(EXAMPLE) examples/game/main.c examples/game/brain.c examples/common/lib.c \
-	    $$(sdl2-config --cflags --libs) -lm -o $@
+	$(EXAMPLE) examples/game/main.c examples/game/brain.c examples/common/lib.c $$(sdl2-config --cflags --libs) -lm -o $@
+
+# mpicc calls the compiler that OMPI_CC names
+build/examples/mpi: $(COMMON_HEADERS) $(COMMON) examples/mpi/main.c examples/mpi/slices.c examples/mpi/save.c \
+		examples/mpi/mpi_model.h
+	@mkdir -p build/examples
+	OMPI_CC="$(CC)" mpicc $(EXAMPLE_CFLAGS) -I. examples/mpi/main.c examples/mpi/slices.c examples/mpi/save.c $(COMMON) -o $@
 
 build/examples/python: safetensors.h examples/python/safetensors_c.py
 	@mkdir -p $@
 	cp examples/python/safetensors_c.py $@
 	$(CC) $(EXAMPLE_CFLAGS) -shared -fPIC -x c -DST_IMPLEMENTATION safetensors.h -o $@/libsafetensors_c.so
 	@touch $@
-# mpicc calls the compiler that OMPI_CC names
-build/examples/mpi: $(COMMON_HEADERS) $(COMMON) examples/mpi/main.c examples/mpi/slices.c examples/mpi/save.c \
-		examples/mpi/mpi_model.h
-	@mkdir -p build/examples
-	OMPI_CC="$(CC)" mpicc $(EXAMPLE_CFLAGS) -I. examples/mpi/main.c examples/mpi/slices.c examples/mpi/save.c $(COMMON) -o $@
-build/examples/ckpt: $(COMMON_HEADERS) $(COMMON) examples/ckpt/ckpt.h examples/ckpt/main.c examples/ckpt/find.c \
-	examples/ckpt/rotate.c examples/ckpt/metrics.c examples/ckpt/model.c examples/ckpt/link.c
-	$(EXAMPLE) examples/ckpt/*.c $(COMMON) -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
