@@ -80,7 +80,8 @@ static const char *set_value(options *o, const char *name, const char *text) {
     int i;
     for (i = 0; i < 3; i++) {
         if (strcmp(name, durations[i]) != 0) continue;
-        if (!is_number(text) || strchr(text, '.') || strlen(text) > 8) return "expected whole milliseconds, at most 99999999";
+        if (!is_number(text) || strchr(text, '.') || strlen(text) > 8)
+            return "expected whole milliseconds, at most 99999999";
         *samples[i] = strtoul(text, NULL, 10) * (uint64_t)(VAD_RATE / 1000);
         return NULL;
     }

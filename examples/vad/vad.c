@@ -9,17 +9,17 @@
 #include <string.h>
 
 enum { /* indexes of vad_tensors */
-    STFT,
-    CONV1, /* each layer's bias follows its weights */
-    CONV2 = 3,
-    CONV3 = 5,
-    CONV4 = 7,
-    INPUT_WEIGHTS = 9,
-    HIDDEN_WEIGHTS,
-    INPUT_BIAS,
-    HIDDEN_BIAS,
-    FINAL,
-    FINAL_BIAS
+       STFT,
+       CONV1, /* each layer's bias follows its weights */
+       CONV2 = 3,
+       CONV3 = 5,
+       CONV4 = 7,
+       INPUT_WEIGHTS = 9,
+       HIDDEN_WEIGHTS,
+       INPUT_BIAS,
+       HIDDEN_BIAS,
+       FINAL,
+       FINAL_BIAS
 };
 
 const vad_tensor vad_tensors[VAD_TENSORS] = {
@@ -77,7 +77,8 @@ static void copy_weights(float *to, const unsigned char *from, size_t n) {
         return;
     }
     for (i = 0; i < n; i++, from += 4) {
-        const uint32_t bits = (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
+        const uint32_t bits =
+            (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
         memcpy(&to[i], &bits, sizeof bits);
     }
 }
@@ -96,7 +97,10 @@ typedef struct four {
 
 static inline four four_of(const float *from) {
     four x;
-    memcpy(x.f, from, sizeof x.f);
+    x.f[0] = from[0];
+    x.f[1] = from[1];
+    x.f[2] = from[2];
+    x.f[3] = from[3];
     return x;
 }
 
@@ -155,8 +159,8 @@ typedef void times(four *sums, const float *const *rows, const float *x, size_t 
 
 /* Multiplies the four rows that begin at the given weights of a tensor, each of n values, by columns: `across` floats of x
  * belong to one value of a row. Rows that the processor cannot use in place are copied, a block at a time. */
-static void multiply(const vad *v, size_t index, const size_t *begin, times *kernel, const float *x, size_t across, size_t n,
-                     four *sums) {
+static void multiply(const vad *v, size_t index, const size_t *begin, times *kernel, const float *x, size_t across,
+                     size_t n, four *sums) {
     enum { BLOCK = 64 };
     float block[4][BLOCK];
     const float *rows[4];
@@ -265,8 +269,8 @@ static size_t convolve(vad *v, size_t index, size_t frames, size_t stride) {
     for (o = 0; o < outputs; o += 4) {
         for (r = 0; r < 4; r++) begin[r] = n * (o + r);
         for (t = 0; t < after; t += together ? VAD_FRAMES : 1) {
-            multiply(v, index, begin, together ? times_four_columns : times_one_column, v->columns + (together ? 0 : n * t),
-                     together ? VAD_FRAMES : 1, n, sums);
+            multiply(v, index, begin, together ? times_four_columns : times_one_column,
+                     v->columns + (together ? 0 : n * t), together ? VAD_FRAMES : 1, n, sums);
             for (r = 0; r < 4; r++) {
                 const float bias = one_weight(v, index + 1, o + r);
                 for (k = 0; together && k < VAD_FRAMES; k++) {

@@ -15,11 +15,11 @@
 #include <stdint.h>
 
 enum {
-    VAD_RATE = 16000,   /* samples a second */
-    VAD_CHUNK = 512,    /* samples for which there is one probability */
-    VAD_CONTEXT = 64,   /* samples of the chunk before, which the network sees again */
-    VAD_FRAMES = 4,     /* spectra of one chunk */
-    VAD_WINDOW = 256,   /* samples of one spectrum */
+    VAD_RATE = 16000, /* samples a second */
+    VAD_CHUNK = 512,  /* samples for which there is one probability */
+    VAD_CONTEXT = 64, /* samples of the chunk before, which the network sees again */
+    VAD_FRAMES = 4,   /* spectra of one chunk */
+    VAD_WINDOW = 256, /* samples of one spectrum */
     VAD_FREQUENCIES = 129,
     VAD_STATE = 128, /* width of the recurrent layer */
     VAD_TENSORS = 15

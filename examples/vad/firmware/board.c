@@ -38,8 +38,7 @@ void board_exit(int status) {
     enum { EXIT_EXTENDED = 0x20, REASON_EXIT = 0x20026 };
     const uint32_t arguments[2] = {REASON_EXIT, (uint32_t)status};
     (void)call_debugger(EXIT_EXTENDED, arguments);
-    for (;;) {
-    }
+    for (;;) {}
 }
 
 void board_timer_start(void) {

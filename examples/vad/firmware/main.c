@@ -52,8 +52,7 @@ static int load(void) {
     size_t i;
     if (status != ST_OK) return complain("model", st_status_name(status));
     while (st_scan_next(&scan)) {
-        for (i = 0; i < VAD_TENSORS && !st_scan_is(&scan, vad_tensors[i].name); i++) {
-        }
+        for (i = 0; i < VAD_TENSORS && !st_scan_is(&scan, vad_tensors[i].name); i++) {}
         if (i < VAD_TENSORS) {
             const char *fault = vad_set_tensor(&detector, i, &scan.tensor);
             if (fault) return complain(vad_tensors[i].name, fault);
