@@ -6,7 +6,7 @@ comes from the program under test.
     vad_reference.py probabilities MODEL WAV prints what vad --probabilities should print
     vad_reference.py compare GOT WANTED BOUND COUNT
                                              fails unless the first COUNT numbers differ by BOUND at most
-    vad_reference.py segments PROGRAM MODEL WAV
+    vad_reference.py segments PROGRAM MODEL WAV PROBABILITIES
                                              compares segments for several options with those from the probabilities
     vad_reference.py cases PROGRAM           compares segments.c with this file on random probabilities
     vad_reference.py damage MODEL FOLDER     writes models that must be refused, and some that must not
@@ -99,7 +99,7 @@ def random_tensors():
 def wav(samples, fmt=None, before=b"", after=b"", size=None, riff=b"RIFF", order=("fmt", "data")):
     raw = samples.astype("<i2").tobytes() if isinstance(samples, np.ndarray) else samples
     fmt = struct.pack("<HHIIHH", 1, 1, 16000, 32000, 2, 16) if fmt is None else fmt
-    parts = {"fmt": b"fmt " + struct.pack("<I", len(fmt)) + fmt,
+    parts = {"fmt": chunk(b"fmt ", fmt),
              "data": b"data" + struct.pack("<I", len(raw) if size is None else size) + raw + b"\0" * (len(raw) % 2)}
     body = before + b"".join(parts[p] for p in order) + after
     return riff + struct.pack("<I", len(body) + 4) + b"WAVE" + body
@@ -167,9 +167,9 @@ def compare(got, wanted, bound, count):
     check(worst <= float(bound) and spread > 0.3, "bound", bound, "range", spread)
 
 
-def segments(program, model, recording):
+def segments(program, model, recording, numbers):
     x = samples_of(recording)
-    p = [float(np.float32(v)) for v in probabilities(read_model(model), x)]
+    p = [float(line) for line in open(numbers)]
     number = 0
     for options in ({}, {"threshold": 0.8}, {"threshold": 0.1}, {"pad": 0}, {"pad": 400}, {"speech": 0, "silence": 0, "pad": 0},
                     {"silence": 700}, {"speech": 1500}, {"threshold": 0.6, "low": 0.55}, {"threshold": 0.0}, {"threshold": 1}):
@@ -179,10 +179,12 @@ def segments(program, model, recording):
         wanted = find_segments(p, len(x), **options)
         text = subprocess.run([program, *arguments, model, recording], capture_output=True, text=True, check=True).stdout
         lines = ["%.3f %.3f" % (a / 16000, b / 16000) for a, b in wanted]
+        number += len(lines)
         check(text.splitlines() == lines, "segments", options, text, lines)
+        if number > 60:  # enough JSON
+            continue
         text = subprocess.run([program, "--json", *arguments, model, recording], capture_output=True, text=True, check=True)
         check(json.loads(text.stdout) == [dict(zip(("start", "end"), map(float, s.split()))) for s in lines], "JSON", options)
-        number += len(lines)
     check(number > 10, "too few segments to compare:", number)
     print(number, "segments")
 
@@ -193,7 +195,7 @@ def cases(program):
         threshold = rng.choice([0.5, 0.3, 0.9, 0.005, 0])
         low = rng.choice([max(threshold - 0.15, 0.01), threshold])
         speech, silence, pad = rng.choice([0, 32, 250]), rng.choice([0, 32, 100, 101, 300]), rng.choice([0, 1, 15, 30, 33, 500])
-        total = rng.randrange(1, 60 * 512)
+        total = rng.randrange(1, 200 * 512)
         level, p = 0.5, []
         for _ in range(-(-total // 512)):
             level = min(1, max(0, level + rng.uniform(-0.4, 0.4)))
@@ -266,7 +268,7 @@ def hostile(program, model, folder):
                 "short": "lstm_cell.weight_hh: wrong shape", "empty": "final_conv.bias: wrong shape",
                 "dtype": "stft_conv.weight: expected dtype F32", "half": "final_conv.weight: expected dtype F32",
                 "nan": "NaN", "nan-deep": "NaN", "infinite": "NaN", "none": "conv1.bias: missing", "cut": "truncated",
-                "cut-header": "truncated", "text": "git-lfs", "zero": "truncated", "huge-header": "header"}
+                "cut-header": "truncated", "text": "Git LFS pointer", "zero": "file is empty", "huge-header": "header"}
     for name in sorted(os.listdir(folder)):
         if not name.endswith(".safetensors"):
             continue
@@ -309,7 +311,7 @@ def hostile(program, model, folder):
     takes(wav(x)[:4] + b"\0\0\0\0" + wav(x)[8:])
     takes(wav(x)[:4] + b"\xff\xff\xff\xff" + wav(x)[8:])
     takes(wav(x.tobytes() + b"z"))  # half a sample is none
-    takes(wav(x.tobytes() + b"z", size=0))
+    takes(wav(x.tobytes() + b"z", size=0)[:-1])
     takes(wav(x, size=10 * len(x)), warning=b"%d of %d samples are missing" % (4 * len(x), 5 * len(x)))
     takes(wav(x, size=2 * len(x) + 2)[:-1], wav_lines(run, model, quick, x[:-1]), b"2 of 1537 samples are missing")
     takes(wav(x, size=0x7ffefffe), warning=b"samples are missing")
