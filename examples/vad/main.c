@@ -173,6 +173,7 @@ static void print_segment(void *user, uint64_t start, uint64_t end) {
     progress_line_end(&out->progress);
     printf(format, out->json && out->count ? "," : "", (double)start / VAD_RATE, (double)end / VAD_RATE);
     out->count++;
+    (void)fflush(stdout); /* a recording may go on for hours */
 }
 
 /* Runs the detector over a recording. Returns the exit status. */
@@ -191,9 +192,11 @@ static int detect(const options *o, vad *detector, wav *recording, output *out, 
         *total += count;
         if (o->probabilities) {
             printf("%.7f\n", (double)probability);
+            if (recording->samples == UINT64_MAX) (void)fflush(stdout); /* someone is speaking just now */
         } else {
             segments_add(&rules, (double)probability);
         }
+        if (ferror(stdout)) return complain("output", "cannot be written");
         if (recording->samples != UINT64_MAX) progress_line_show(&out->progress, *total, recording->samples);
     }
     if (!o->probabilities) segments_end(&rules, *total);

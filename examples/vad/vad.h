@@ -3,7 +3,7 @@
  * The detector needs no operating system, no malloc and no libc but memcpy, so that it runs on a microcontroller too. It uses
  * the weights where they lie in the model's file, at any alignment: they must stay there as long as the detector is used.
  *
- *     static vad detector;                                  zeroed; 11 KB
+ *     static vad detector;                                  zeroed; 10 KB
  *     for each tensor: vad_set_tensor(&detector, i, tensor)
  *     for each chunk: probability = vad_next(&detector, samples)
  */
@@ -48,8 +48,8 @@ const char *vad_set_tensor(vad *v, size_t index, const st_tensor *tensor);
 /* Forgets the audio but not the weights: the next chunk is the first of a recording. */
 void vad_reset(vad *v);
 
-/* Returns the probability of speech in the next VAD_CHUNK samples. All tensors are set. The result is NaN if the weights or
- * their sums are not finite. */
+/* Returns the probability of speech in the next VAD_CHUNK samples. All tensors are set. The result can be NaN if
+ * a weight is not finite. */
 float vad_next(vad *v, const int16_t *samples);
 
 #endif
