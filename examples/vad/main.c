@@ -41,98 +41,84 @@ static const char help[] =
     "  --time             print on standard error how long the detector took\n"
     "  --help             print this text\n";
 
-typedef struct options {
-    const char *model, *recording;
-    int json, probabilities, time, low_is_set;
+typedef struct job {
+    const char *model, *recording; /* paths */
+    int json, probabilities, time, help;
     segments rules;
-} options;
-
-typedef struct output {
-    int json;
-    uint64_t count; /* segments printed */
+    uint64_t printed; /* segments */
     progress_line progress;
-} output;
+} job;
 
-static int complain(const char *path, const char *reason) {
+static int complain(const char *subject, const char *reason) {
     fputs("vad: ", stderr);
-    put_string(stderr, path);
+    put_string(stderr, subject);
     fprintf(stderr, ": %s\n", reason);
     return 1;
 }
 
 /* ---- arguments -------------------------------------------------------------------------------------------------- */
 
-static int refuse_usage(const char *argument, const char *reason) {
-    (void)complain(argument, reason);
-    fputs("Try: vad --help\n", stderr);
-    return 2;
-}
-
 static int is_number(const char *text) { /* digits and a point: no sign, no exponent, no "nan" */
     return *text && text[strspn(text, "0123456789.")] == '\0' && strcmp(text, ".") != 0 &&
            strchr(text, '.') == strrchr(text, '.');
 }
 
-/* Sets the option `name`. Returns NULL, or what is wrong. */
-static const char *set_value(options *o, const char *name, const char *text) {
-    const char *const durations[3] = {"--min-speech", "--min-silence", "--pad"};
-    uint64_t *const samples[3] = {&o->rules.min_speech, &o->rules.min_silence, &o->rules.pad};
-    int i;
-    for (i = 0; i < 3; i++) {
-        if (strcmp(name, durations[i]) != 0) continue;
-        if (!is_number(text) || strchr(text, '.') || strlen(text) > 8)
-            return "expected whole milliseconds, at most 99999999";
-        *samples[i] = strtoul(text, NULL, 10) * (uint64_t)(VAD_RATE / 1000);
-        return NULL;
-    }
-    if (!is_number(text) || strtod(text, NULL) > 1) return "expected a probability from 0 to 1";
-    if (strcmp(name, "--threshold") == 0) {
-        o->rules.threshold = strtod(text, NULL);
-    } else {
-        o->rules.low_threshold = strtod(text, NULL);
-        o->low_is_set = 1;
-    }
-    return NULL;
+static int parse_probability(const char *text, double *value) {
+    *value = is_number(text) ? strtod(text, NULL) : 2;
+    return *value <= 1;
 }
 
-static int takes_value(const char *name) {
-    const char *const names[5] = {"--threshold", "--low-threshold", "--min-speech", "--min-silence", "--pad"};
-    int i;
-    for (i = 0; i < 5; i++) {
-        if (strcmp(name, names[i]) == 0) return 1;
-    }
-    return 0;
+static int parse_duration(const char *text, uint64_t *samples) {
+    if (!is_number(text) || strchr(text, '.') || strlen(text) > 8) return 0;
+    *samples = strtoul(text, NULL, 10) * (uint64_t)(VAD_RATE / 1000);
+    return 1;
 }
 
-/* Returns 0, or the exit status of the program. */
-static int parse(options *o, int argc, char **argv) {
+/* Returns 0, or 1 after a message. */
+static int parse(job *o, int argc, char **argv) {
+    segments *rules = &o->rules;
+    const struct {
+        const char *name;
+        int *flag; /* exactly one of the three is set */
+        double *probability;
+        uint64_t *samples;
+    } known[] = {{"--json", &o->json, NULL, NULL},
+                 {"--probabilities", &o->probabilities, NULL, NULL},
+                 {"--time", &o->time, NULL, NULL},
+                 {"--help", &o->help, NULL, NULL},
+                 {"--threshold", NULL, &rules->threshold, NULL},
+                 {"--low-threshold", NULL, &rules->low_threshold, NULL},
+                 {"--min-speech", NULL, NULL, &rules->min_speech},
+                 {"--min-silence", NULL, NULL, &rules->min_silence},
+                 {"--pad", NULL, NULL, &rules->pad}};
+    const size_t count = sizeof known / sizeof *known;
     int i;
     memset(o, 0, sizeof *o);
-    segments_begin(&o->rules);
+    segments_begin(rules);
+    rules->low_threshold = -1; /* not given */
     for (i = 1; i < argc; i++) {
-        const char *name = argv[i], *fault;
-        if (takes_value(name)) {
-            if (++i == argc) return refuse_usage(name, "expected a value");
-            if ((fault = set_value(o, name, argv[i])) != NULL) return refuse_usage(argv[i], fault);
-        } else if (strcmp(name, "--json") == 0) {
-            o->json = 1;
-        } else if (strcmp(name, "--probabilities") == 0) {
-            o->probabilities = 1;
-        } else if (strcmp(name, "--time") == 0) {
-            o->time = 1;
-        } else if (name[0] == '-' && name[1]) {
-            return refuse_usage(name, "no such option");
-        } else if (!o->model) {
-            o->model = name;
-        } else if (!o->recording) {
-            o->recording = name;
-        } else {
-            return refuse_usage(name, "one argument too many");
+        size_t k = 0;
+        if (argv[i][0] != '-' || !argv[i][1]) {
+            if (o->recording) return complain(argv[i], "one argument too many");
+            *(o->model ? &o->recording : &o->model) = argv[i];
+            continue;
+        }
+        while (k < count && strcmp(argv[i], known[k].name) != 0) k++;
+        if (k == count) return complain(argv[i], "no such option");
+        if (known[k].flag) {
+            *known[k].flag = 1;
+        } else if (++i == argc) {
+            return complain(argv[i - 1], "expected a value");
+        } else if (known[k].probability && !parse_probability(argv[i], known[k].probability)) {
+            return complain(argv[i], "expected a probability from 0 to 1");
+        } else if (known[k].samples && !parse_duration(argv[i], known[k].samples)) {
+            return complain(argv[i], "expected whole milliseconds, at most 99999999");
         }
     }
-    if (!o->recording) return refuse_usage("arguments", "expected a model and a recording");
-    if (o->json && o->probabilities) return refuse_usage("--json", "cannot be combined with --probabilities");
-    if (!o->low_is_set) o->rules.low_threshold = o->rules.threshold > 0.16 ? o->rules.threshold - 0.15 : 0.01;
+    if (o->help) return 0;
+    if (!o->recording) return complain("arguments", "expected a model and a recording");
+    if (o->json && o->probabilities) return complain("--json", "cannot be combined with --probabilities");
+    if (rules->low_threshold < 0) rules->low_threshold = rules->threshold > 0.16 ? rules->threshold - 0.15 : 0.01;
     return 0;
 }
 
@@ -140,27 +126,22 @@ static int parse(options *o, int argc, char **argv) {
 
 /* Opens the model and gives its weights to the detector. Returns 0, or 1 after messages that name every unusable tensor. */
 static int load(st_model **model, vad *detector, const char *path) {
-    st_open_options open_options;
+    st_open_options options;
     st_error error;
     size_t i;
     int failed = 0;
-    memset(&open_options, 0, sizeof open_options);
-    open_options.flags = ST_OPEN_MUST_MAP; /* the detector uses the weights in the mapping */
-    if (st_open(model, path, &open_options, &error) != ST_OK) {
-        fputs("vad: ", stderr);
-        put_string(stderr, error.message);
-        fputc('\n', stderr);
-        return 1;
-    }
+    memset(&options, 0, sizeof options);
+    options.flags = ST_OPEN_MUST_MAP; /* the detector uses the weights in the mapping */
+    if (st_open(model, path, &options, &error) != ST_OK) return complain("model", error.message);
     for (i = 0; i < VAD_TENSORS; i++) {
         const st_tensor *tensor = st_find(*model, vad_tensors[i].name);
         const char *fault = tensor ? vad_set_tensor(detector, i, tensor) : "missing";
+        char text[128];
         if (!fault) continue;
-        fputs("vad: ", stderr);
-        put_string(stderr, path);
-        failed = fprintf(stderr, ": tensor %s: %s\n", vad_tensors[i].name, fault);
+        snprintf(text, sizeof text, "tensor %s: %s", vad_tensors[i].name, fault);
+        failed = complain(path, text);
     }
-    return failed != 0;
+    return failed;
 }
 
 static size_t read_file(void *user, void *to, size_t bytes) {
@@ -168,21 +149,18 @@ static size_t read_file(void *user, void *to, size_t bytes) {
 }
 
 static void print_segment(void *user, uint64_t start, uint64_t end) {
-    output *out = (output *)user;
-    const char *format = out->json ? "%s\n{\"start\":%.3f,\"end\":%.3f}" : "%s%.3f %.3f\n";
-    progress_line_end(&out->progress);
-    printf(format, out->json && out->count ? "," : "", (double)start / VAD_RATE, (double)end / VAD_RATE);
-    out->count++;
+    job *o = (job *)user;
+    const char *format = o->json ? "%s\n{\"start\":%.3f,\"end\":%.3f}" : "%s%.3f %.3f\n";
+    progress_line_end(&o->progress);
+    printf(format, o->json && o->printed ? "," : "", (double)start / VAD_RATE, (double)end / VAD_RATE);
+    o->printed++;
     (void)fflush(stdout); /* a recording may go on for hours */
 }
 
 /* Runs the detector over a recording. Returns the exit status. */
-static int detect(const options *o, vad *detector, wav *recording, output *out, uint64_t *total) {
-    segments rules = o->rules;
+static int detect(job *o, vad *detector, wav *recording, uint64_t *total) {
     int16_t samples[VAD_CHUNK];
     size_t count;
-    rules.found = print_segment;
-    rules.user = out;
     *total = 0;
     while ((count = wav_next(recording, samples, VAD_CHUNK)) > 0) {
         float probability;
@@ -194,38 +172,37 @@ static int detect(const options *o, vad *detector, wav *recording, output *out, 
             printf("%.7f\n", (double)probability);
             if (recording->samples == UINT64_MAX) (void)fflush(stdout); /* someone is speaking just now */
         } else {
-            segments_add(&rules, (double)probability);
+            segments_add(&o->rules, (double)probability);
         }
         if (ferror(stdout)) return complain("output", "cannot be written");
-        if (recording->samples != UINT64_MAX) progress_line_show(&out->progress, *total, recording->samples);
+        if (recording->samples != UINT64_MAX) progress_line_show(&o->progress, *total, recording->samples);
     }
-    if (!o->probabilities) segments_end(&rules, *total);
+    if (!o->probabilities) segments_end(&o->rules, *total);
     return 0;
 }
 
-static int run(const options *o, vad *detector, FILE *file) {
+static int run(job *o, vad *detector, FILE *file) {
     wav recording = {read_file, file, 0, 0, 0};
-    output out;
     const char *fault = wav_begin(&recording);
     const clock_t begin = clock();
-    uint64_t total = 0;
+    uint64_t total;
     int status;
+    char text[128];
     if (fault) return complain(o->recording, ferror(file) ? "cannot be read" : fault);
-    memset(&out, 0, sizeof out);
-    out.json = o->json;
-    progress_line_begin(&out.progress, "detecting speech");
+    o->rules.found = print_segment;
+    o->rules.user = o;
+    progress_line_begin(&o->progress, "detecting speech");
     if (o->json) putchar('[');
-    status = detect(o, detector, &recording, &out, &total);
-    if (o->json) puts(out.count ? "\n]" : "]");
-    progress_line_end(&out.progress);
+    status = detect(o, detector, &recording, &total);
+    if (o->json) puts(o->printed ? "\n]" : "]");
+    progress_line_end(&o->progress);
     if (status) return status;
     if (fflush(stdout) != 0 || ferror(stdout)) return complain("output", "cannot be written");
     if (ferror(file)) return complain(o->recording, "cannot be read to its end");
     if (recording.cut) {
-        fputs("vad: ", stderr);
-        put_string(stderr, o->recording);
-        fprintf(stderr, ": warning: the file is truncated: %llu of %llu samples are missing\n",
-                (unsigned long long)recording.left, (unsigned long long)recording.samples);
+        snprintf(text, sizeof text, "warning: the file is truncated: %llu of %llu samples are missing",
+                 (unsigned long long)recording.left, (unsigned long long)recording.samples);
+        (void)complain(o->recording, text);
     }
     if (o->time) {
         const double took = (double)(clock() - begin) / CLOCKS_PER_SEC, lasts = (double)total / VAD_RATE;
@@ -236,25 +213,24 @@ static int run(const options *o, vad *detector, FILE *file) {
 
 int main(int argc, char **argv) {
     static vad detector; /* zeroed */
-    options o;
+    job o;
     st_model *model = NULL;
     FILE *file = NULL;
-    int status, i;
-    for (i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0) return fputs(help, stdout) == EOF;
+    int status;
+    if (parse(&o, argc, argv) != 0) {
+        fputs("Try: vad --help\n", stderr);
+        return 2;
     }
-    status = parse(&o, argc, argv);
-    if (!status) status = load(&model, &detector, o.model);
-    if (!status && strcmp(o.recording, "-") == 0) {
-        file = stdin;
+    if (o.help) return fputs(help, stdout) == EOF;
 #if defined(_WIN32)
-        (void)_setmode(_fileno(stdin), _O_BINARY);
+    (void)_setmode(_fileno(stdin), _O_BINARY);
 #endif
-    } else if (!status && !(file = fopen(o.recording, "rb"))) {
-        status = complain(o.recording, strerror(errno));
+    status = load(&model, &detector, o.model);
+    if (!status) {
+        file = strcmp(o.recording, "-") == 0 ? stdin : fopen(o.recording, "rb");
+        status = file ? run(&o, &detector, file) : complain(o.recording, strerror(errno));
     }
-    if (file) status = run(&o, &detector, file);
-    if (file && file != stdin) fclose(file);
+    if (file) fclose(file);
     st_close(model);
     return status;
 }

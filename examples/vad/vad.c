@@ -8,19 +8,9 @@
 #include <math.h> /* sqrtf, one instruction with -fno-math-errno where the processor has it */
 #include <string.h>
 
-enum { /* indexes of vad_tensors */
-       STFT,
-       CONV1, /* each layer's bias follows its weights */
-       CONV2 = 3,
-       CONV3 = 5,
-       CONV4 = 7,
-       INPUT_WEIGHTS = 9,
-       HIDDEN_WEIGHTS,
-       INPUT_BIAS,
-       HIDDEN_BIAS,
-       FINAL,
-       FINAL_BIAS
-};
+/* indexes of vad_tensors; a bias follows the weights of each convolution and of the last layer */
+enum { STFT, CONV1, CONV2 = 3, CONV3 = 5, CONV4 = 7, FINAL = 13 };
+enum { INPUT_WEIGHTS = 9, HIDDEN_WEIGHTS, INPUT_BIAS, HIDDEN_BIAS };
 
 const vad_tensor vad_tensors[VAD_TENSORS] = {
     {"stft_conv.weight", 3, {258, 1, 256}},
@@ -49,10 +39,9 @@ static int is_little_endian(void) {
 
 const char *vad_set_tensor(vad *v, size_t index, const st_tensor *tensor) {
     const vad_tensor *wanted = &vad_tensors[index];
-    uint32_t d;
     if (tensor->dtype != ST_DTYPE_F32) return "expected dtype F32";
     if (tensor->rank != wanted->rank) return "wrong number of dimensions";
-    for (d = 0; d < wanted->rank; d++) {
+    for (uint32_t d = 0; d < wanted->rank; d++) {
         if (tensor->shape[d] != wanted->shape[d]) return "wrong shape";
     }
     if (!tensor->data) return "its data is not in memory";
@@ -69,14 +58,9 @@ void vad_reset(vad *v) {
 
 /* ---- weights ------------------------------------------------------------------------------------------------ */
 
-/* Copies n floats from a file, where they have any alignment. */
+/* Copies n floats from a file, where they have any alignment and are little-endian. */
 static void copy_weights(float *to, const unsigned char *from, size_t n) {
-    size_t i;
-    if (is_little_endian()) {
-        memcpy(to, from, n * sizeof *to);
-        return;
-    }
-    for (i = 0; i < n; i++, from += 4) {
+    for (size_t i = 0; i < n; i++, from += 4) {
         const uint32_t bits =
             (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
         memcpy(&to[i], &bits, sizeof bits);
@@ -95,40 +79,33 @@ typedef struct four {
     float f[4];
 } four;
 
-static inline four four_of(const float *from) {
-    four x;
-    x.f[0] = from[0];
-    x.f[1] = from[1];
-    x.f[2] = from[2];
-    x.f[3] = from[3];
-    return x;
+static inline four four_of(const float *x) {
+    const four values = {{x[0], x[1], x[2], x[3]}};
+    return values;
 }
 
-static inline void add_scaled(four *sum, float w, const four *x) {
-    sum->f[0] += w * x->f[0];
-    sum->f[1] += w * x->f[1];
-    sum->f[2] += w * x->f[2];
-    sum->f[3] += w * x->f[3];
+static inline four same(float x) {
+    const four values = {{x, x, x, x}};
+    return values;
 }
 
-static inline void add_products(four *sum, const four *w, const four *x) {
-    sum->f[0] += w->f[0] * x->f[0];
-    sum->f[1] += w->f[1] * x->f[1];
-    sum->f[2] += w->f[2] * x->f[2];
-    sum->f[3] += w->f[3] * x->f[3];
+static inline void add_products(four *sum, four w, const four *x) {
+    sum->f[0] += w.f[0] * x->f[0];
+    sum->f[1] += w.f[1] * x->f[1];
+    sum->f[2] += w.f[2] * x->f[2];
+    sum->f[3] += w.f[3] * x->f[3];
 }
 
 /* sums[r].f[t] += row r * column t, of four columns whose values alternate: x[4 * i + t] */
 static void times_four_columns(four *sums, const float *const *rows, const float *x, size_t n) {
     four s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
     const float *w0 = rows[0], *w1 = rows[1], *w2 = rows[2], *w3 = rows[3];
-    size_t i;
-    for (i = 0; i < n; i++, x += 4) {
-        const four column = four_of(x);
-        add_scaled(&s0, w0[i], &column);
-        add_scaled(&s1, w1[i], &column);
-        add_scaled(&s2, w2[i], &column);
-        add_scaled(&s3, w3[i], &column);
+    for (size_t i = 0; i < n; i++) {
+        const four column = four_of(x + 4 * i);
+        add_products(&s0, same(w0[i]), &column);
+        add_products(&s1, same(w1[i]), &column);
+        add_products(&s2, same(w2[i]), &column);
+        add_products(&s3, same(w3[i]), &column);
     }
     sums[0] = s0;
     sums[1] = s1;
@@ -140,14 +117,12 @@ static void times_four_columns(four *sums, const float *const *rows, const float
 static void times_one_column(four *sums, const float *const *rows, const float *x, size_t n) {
     four s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
     const float *w0 = rows[0], *w1 = rows[1], *w2 = rows[2], *w3 = rows[3];
-    size_t i;
-    for (i = 0; i < n; i += 4) {
-        const four column = four_of(x + i), a = four_of(w0 + i), b = four_of(w1 + i), c = four_of(w2 + i),
-                   d = four_of(w3 + i);
-        add_products(&s0, &a, &column);
-        add_products(&s1, &b, &column);
-        add_products(&s2, &c, &column);
-        add_products(&s3, &d, &column);
+    for (size_t i = 0; i < n; i += 4) {
+        const four column = four_of(x + i);
+        add_products(&s0, four_of(w0 + i), &column);
+        add_products(&s1, four_of(w1 + i), &column);
+        add_products(&s2, four_of(w2 + i), &column);
+        add_products(&s3, four_of(w3 + i), &column);
     }
     sums[0] = s0;
     sums[1] = s1;
@@ -234,13 +209,11 @@ static void cut_windows(vad *v, const int16_t *samples) {
 /* Row c of the weights gives the real part of frequency c, row 129 + c the imaginary part. */
 static void find_magnitudes(vad *v) {
     four sums[4];
-    size_t begin[4], c, r, t;
+    size_t c, r, t;
     for (c = 0; c < VAD_FREQUENCIES; c += 2) {
         const size_t next = c + 1 < VAD_FREQUENCIES ? c + 1 : c; /* their number is odd */
-        begin[0] = VAD_WINDOW * c;
-        begin[1] = VAD_WINDOW * next;
-        begin[2] = VAD_WINDOW * (VAD_FREQUENCIES + c);
-        begin[3] = VAD_WINDOW * (VAD_FREQUENCIES + next);
+        const size_t begin[4] = {VAD_WINDOW * c, VAD_WINDOW * next, VAD_WINDOW * (VAD_FREQUENCIES + c),
+                                 VAD_WINDOW * (VAD_FREQUENCIES + next)};
         multiply(v, STFT, begin, times_four_columns, v->columns, VAD_FRAMES, VAD_WINDOW, sums);
         for (r = 0; r < 2; r++) {
             for (t = 0; t < VAD_FRAMES; t++) {
@@ -305,7 +278,7 @@ static void remember(vad *v) {
 
 float vad_next(vad *v, const int16_t *samples) {
     size_t frames = VAD_FRAMES, j;
-    float sum = one_weight(v, FINAL_BIAS, 0);
+    float sum = one_weight(v, FINAL + 1, 0);
     cut_windows(v, samples);
     find_magnitudes(v);
     frames = convolve(v, CONV1, frames, 1);

@@ -26,12 +26,9 @@ void board_print(int stream, const char *text) {
     static uint32_t handles[2]; /* 0: not open */
     uint32_t *handle = &handles[stream == BOARD_REPORT];
     const uintptr_t console[3] = {(uintptr_t) ":tt", (uintptr_t)stream, 3};
-    uintptr_t text_arguments[3];
     if (!*handle) *handle = call_debugger(OPEN, console);
-    text_arguments[0] = *handle;
-    text_arguments[1] = (uintptr_t)text;
-    text_arguments[2] = strlen(text);
-    (void)call_debugger(WRITE, text_arguments);
+    const uintptr_t line[3] = {*handle, (uintptr_t)text, strlen(text)};
+    (void)call_debugger(WRITE, line);
 }
 
 void board_exit(int status) {
@@ -55,10 +52,6 @@ size_t board_stack_used(void) {
     const unsigned char *lowest = bss_end;
     while (lowest < stack_top && *lowest == UNUSED) lowest++;
     return (size_t)(stack_top - lowest);
-}
-
-size_t board_static_used(void) {
-    return (size_t)(bss_end - data_begin);
 }
 
 static void fault(void) {

@@ -16,7 +16,6 @@ enum { BOARD_INSTRUCTIONS_PER_TICK = 40 };
 void board_timer_start(void);
 uint32_t board_timer_ticks(void);
 
-size_t board_stack_used(void);  /* bytes, at most, since reset */
-size_t board_static_used(void); /* bytes of variables */
+size_t board_stack_used(void); /* bytes, at most, since reset */
 
 #endif

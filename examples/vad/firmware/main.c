@@ -31,17 +31,16 @@ static void print_number(int stream, uint32_t value, int digits) {
     board_print(stream, text + i);
 }
 
-static void print_line(const char *label, uint32_t value) {
+static void report(const char *label, uint32_t value) {
     board_print(BOARD_REPORT, label);
     print_number(BOARD_REPORT, value, 1);
     board_print(BOARD_REPORT, "\n");
 }
 
 static int complain(const char *subject, const char *reason) {
-    board_print(BOARD_REPORT, subject);
-    board_print(BOARD_REPORT, ": ");
-    board_print(BOARD_REPORT, reason);
-    board_print(BOARD_REPORT, "\n");
+    const char *const texts[4] = {subject, ": ", reason, "\n"};
+    int i;
+    for (i = 0; i < 4; i++) board_print(BOARD_REPORT, texts[i]);
     return 1;
 }
 
@@ -52,9 +51,9 @@ static int load(void) {
     size_t i;
     if (status != ST_OK) return complain("model", st_status_name(status));
     while (st_scan_next(&scan)) {
-        for (i = 0; i < VAD_TENSORS && !st_scan_is(&scan, vad_tensors[i].name); i++) {}
-        if (i < VAD_TENSORS) {
-            const char *fault = vad_set_tensor(&detector, i, &scan.tensor);
+        for (i = 0; i < VAD_TENSORS; i++) {
+            const char *fault =
+                st_scan_is(&scan, vad_tensors[i].name) ? vad_set_tensor(&detector, i, &scan.tensor) : NULL;
             if (fault) return complain(vad_tensors[i].name, fault);
         }
     }
@@ -78,7 +77,7 @@ int main(void) {
     const unsigned char *from = recording;
     wav w = {read_flash, &from, 0, 0, 0};
     int16_t samples[VAD_CHUNK];
-    uint32_t chunks = 0, scanning, most = 0;
+    uint32_t chunks = 0, scanning;
     uint64_t all = 0;
     size_t count;
     const char *fault = wav_begin(&w);
@@ -87,28 +86,21 @@ int main(void) {
     if (load() != 0) return 1;
     scanning = board_timer_ticks();
     for (; (count = wav_next(&w, samples, VAD_CHUNK)) > 0; chunks++) {
-        uint32_t ticks;
         float probability;
         memset(samples + count, 0, (VAD_CHUNK - count) * sizeof *samples);
         board_timer_start();
         probability = vad_next(&detector, samples);
-        ticks = board_timer_ticks();
-        all += ticks;
-        if (ticks > most) most = ticks;
+        all += board_timer_ticks();
         if (probability != probability) return complain("model", "the weights give NaN as a probability");
         print_number(BOARD_RESULT, (uint32_t)(probability * 1e7f + 0.5f) / 10000000, 1);
         board_print(BOARD_RESULT, ".");
         print_number(BOARD_RESULT, (uint32_t)(probability * 1e7f + 0.5f) % 10000000, 7);
         board_print(BOARD_RESULT, "\n");
     }
-    print_line("chunks: ", chunks);
-    print_line("instructions to validate the model and find its tensors: ", scanning * BOARD_INSTRUCTIONS_PER_TICK);
-    if (chunks) {
-        print_line("instructions a chunk, mean: ", (uint32_t)(all * BOARD_INSTRUCTIONS_PER_TICK / chunks));
-        print_line("instructions a chunk, most: ", most * BOARD_INSTRUCTIONS_PER_TICK);
-    }
-    print_line("bytes of variables: ", (uint32_t)board_static_used());
-    print_line("bytes of stack: ", (uint32_t)board_stack_used());
-    print_line("weights in place: ", !detector.copies);
+    report("chunks: ", chunks);
+    report("instructions to validate the model and find its tensors: ", scanning * BOARD_INSTRUCTIONS_PER_TICK);
+    if (chunks) report("instructions a chunk: ", (uint32_t)(all * BOARD_INSTRUCTIONS_PER_TICK / chunks));
+    report("bytes of stack: ", (uint32_t)board_stack_used());
+    report("weights in place: ", !detector.copies);
     return 0;
 }
