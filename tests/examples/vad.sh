@@ -68,7 +68,7 @@ if $python -c 'import numpy' 2>/dev/null; then
     try "probabilities by NumPy" sh -c "$reference probabilities '$small' '$tone' >'$out/wanted'"
     try "probabilities" sh -c "'$vad' --probabilities '$small' '$tone' >'$out/got'"
     try "number of probabilities" test "$(wc -l <"$out/got")" = "$(wc -l <"$out/wanted")"
-    try "probabilities of a small model" $reference compare "$out/got" "$out/wanted" 1e-5 94
+    try "probabilities of a small model" $reference compare "$out/got" "$out/wanted" 1e-6 94
     try "segments of a small model" $reference segments "$vad" "$small" "$tone" "$out/wanted"
     try "segments.c alone" $reference cases "$out/vad_check"
     try "weights at any alignment" "$out/vad_check" alignment "$small" "$tone"
@@ -90,7 +90,7 @@ if [ -r $model ] && [ -r $recording ]; then
         try "probabilities of real speech" $reference compare "$out/real" $real/speech_16k.expected.txt 1e-4 1000
         sed 's/^/    real speech: /' "$out/said"
         $reference probabilities $model $recording >"$out/numpy"
-        try "all probabilities of real speech" $reference compare "$out/real" "$out/numpy" 1e-5 1875
+        try "all probabilities of real speech" $reference compare "$out/real" "$out/numpy" 2e-6 1875
         try "segments of real speech" $reference segments "$vad" $model $recording "$out/numpy"
         try "real weights at any alignment" "$out/vad_check" alignment $model $recording
     fi
