@@ -59,9 +59,9 @@ static void fault(void) {
     board_exit(3);
 }
 
-/* memset and memcpy cannot be used on the stack that they run on, so this paints it byte by byte, below its own frame. */
+/* Paints all memory below its own frame, byte by byte, as memset would overwrite the stack that it runs on. */
 void reset(void) {
-    volatile unsigned char *p = bss_end;
+    volatile unsigned char *p = bss_begin;
     const uintptr_t mine = (uintptr_t)__builtin_frame_address(0) - 64;
     *word_at(0xe000ed88) |= 0xfu << 20; /* floating-point unit on */
     __asm__ volatile("dsb\n\tisb");
