@@ -122,9 +122,9 @@ static int parse(job *o, int argc, char **argv) {
     return 0;
 }
 
-/* ---- input and output --------------------------------------------------------------------------------------------- */
+/* ---- input and output ------------------------------------------------------------------------------------------ */
 
-/* Opens the model and gives its weights to the detector. Returns 0, or 1 after messages that name every unusable tensor. */
+/* Opens the model and gives its weights to the detector. Returns 0, or 1 after naming every unusable tensor. */
 static int load(st_model **model, vad *detector, const char *path) {
     st_open_options options;
     st_error error;

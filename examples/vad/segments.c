@@ -1,5 +1,6 @@
-/* segments.c: finds stretches of speech. Two thresholds keep a probability that wavers around one of them from cutting a
- * sentence into pieces. Segments are reported one segment late: where two are close, they share the pause between them. */
+/* segments.c: finds stretches of speech. Two thresholds keep a probability that wavers around one of them from
+ * cutting a sentence into pieces. Segments are reported one segment late: where two are close, they share the pause
+ * between them. */
 #include "segments.h"
 #include "vad.h"
 #include <string.h>

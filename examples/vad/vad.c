@@ -1,9 +1,9 @@
 /* vad.c: the network of the detector.
  *
  * samples -> 4 spectra -> 4 convolutions -> recurrent layer -> probability. Each layer is a matrix, whose rows are
- * contiguous in the file, times a few columns. Two loops do all the work: each takes four rows at once, for two reasons. It
- * loads every value of a column once for four rows, and it has 16 independent sums, which fill the vector registers of
- * desktop processors and hide the latency of the floating-point unit of a Cortex-M. */
+ * contiguous in the file, times a few columns. Two loops do all the work: each takes four rows at once, for two
+ * reasons. It loads every value of a column once for four rows, and it has 16 independent sums, which fill the vector
+ * registers of desktop processors and hide the latency of the floating-point unit of a Cortex-M. */
 #include "vad.h"
 #include <math.h> /* sqrtf, one instruction with -fno-math-errno where the processor has it */
 #include <string.h>
@@ -132,8 +132,8 @@ static void times_one_column(four *sums, const float *const *rows, const float *
 
 typedef void times(four *sums, const float *const *rows, const float *x, size_t n);
 
-/* Multiplies the four rows that begin at the given weights of a tensor, each of n values, by columns: `across` floats of x
- * belong to one value of a row. Rows that the processor cannot use in place are copied, a block at a time. */
+/* Multiplies the four rows that begin at the given weights of a tensor, each of n values, by columns: `across` floats
+ * of x belong to one value of a row. Rows that the processor cannot use in place are copied, a block at a time. */
 static void multiply(const vad *v, size_t index, const size_t *begin, times *kernel, const float *x, size_t across,
                      size_t n, four *sums) {
     enum { BLOCK = 64 };
@@ -154,7 +154,7 @@ static void multiply(const vad *v, size_t index, const size_t *begin, times *ker
 
 /* ---- functions -------------------------------------------------------------------------------------------------- */
 
-/* e^x to about 2e-7 of its value. The libc of a microcontroller computes expf in double precision, which a Cortex-M4 lacks. */
+/* e^x to about 2e-7 of its value. newlib computes expf in double precision, which a Cortex-M4 lacks. */
 static float exponential(float x) {
     static const float coefficients[8] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1, 1};
     float whole, rest, sum = 0;
@@ -187,7 +187,7 @@ static float sum_of(const four *x) {
     return (x->f[0] + x->f[1]) + (x->f[2] + x->f[3]);
 }
 
-/* ---- layers --------------------------------------------------------------------------------------------------------- */
+/* ---- layers ---------------------------------------------------------------------------------------------------- */
 
 /* Fills columns with the four windows of a chunk: the end of the chunk before, the chunk, and its end in reverse. */
 static void cut_windows(vad *v, const int16_t *samples) {
@@ -224,8 +224,8 @@ static void find_magnitudes(vad *v) {
     }
 }
 
-/* A convolution over time of width 3, padded with a zero on both sides, and ReLU. values[frames * channel + t] is its input
- * and, with fewer frames, its output. Returns the number of frames. */
+/* A convolution over time of width 3, padded with a zero on both sides, and ReLU. values[frames * channel + t] is its
+ * input and, with fewer frames, its output. Returns the number of frames. */
 static size_t convolve(vad *v, size_t index, size_t frames, size_t stride) {
     const size_t outputs = (size_t)vad_tensors[index].shape[0], n = 3 * (size_t)vad_tensors[index].shape[1];
     const size_t after = (frames - 1) / stride + 1;

@@ -1,7 +1,8 @@
 /* vad.h: Silero's voice activity detector for 16 kHz: the probability of speech in each chunk of 32 ms.
  *
- * The detector needs no operating system, no malloc and no libc but memcpy, so that it runs on a microcontroller too. It uses
- * the weights where they lie in the model's file, at any alignment: they must stay there as long as the detector is used.
+ * The detector needs no operating system, no malloc and no libc but memcpy, so that it runs on a microcontroller too.
+ * It uses the weights where they lie in the model's file, at any alignment: they must stay there as long as the
+ * detector is used.
  *
  *     static vad detector;                                  zeroed; 10 KB
  *     for each tensor: vad_set_tensor(&detector, i, tensor)
@@ -41,8 +42,8 @@ typedef struct vad {
     float columns[3 * VAD_FREQUENCIES * VAD_FRAMES], values[VAD_FREQUENCIES * VAD_FRAMES]; /* between two layers */
 } vad;
 
-/* Makes `tensor`, whose data must be in memory, the weights with this index in vad_tensors. Returns NULL, or what is wrong
- * with the tensor. */
+/* Makes `tensor`, whose data must be in memory, the weights with this index in vad_tensors. Returns NULL, or what is
+ * wrong with the tensor. */
 const char *vad_set_tensor(vad *v, size_t index, const st_tensor *tensor);
 
 /* Forgets the audio but not the weights: the next chunk is the first of a recording. */

@@ -1,5 +1,5 @@
-/* wav.c: reads WAV files. A file consists of chunks: four letters, the size, that many bytes, and one more if the size is odd.
- * Sizes are not trusted: nothing is allocated, and a chunk ends at the latest where the file does. */
+/* wav.c: reads WAV files. A file consists of chunks: four letters, the size, that many bytes, and one more if the
+ * size is odd. Sizes are not trusted: nothing is allocated, and a chunk ends at the latest where the file does. */
 #include "wav.h"
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* The model and the recording, byte for byte, in flash. MODEL_OFFSET moves the model, to show that it may lie anywhere. */
+/* The model and the recording, byte for byte, in flash. MODEL_OFFSET moves the model, to show that it may lie
+   anywhere. */
     .syntax unified
     .section .files, "a"
     .global model, model_end, recording, recording_end

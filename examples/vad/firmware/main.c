@@ -1,5 +1,6 @@
-/* firmware: the detector on a Cortex-M4 or M7, without an operating system and without malloc. The model is a safetensors
- * file in flash: st_scan validates its header and finds the tensors, and the weights are used where they lie.
+/* firmware: the detector on a Cortex-M4 or M7, without an operating system and without malloc. The model is a
+ * safetensors file in flash: st_scan validates its header and finds the tensors, and the weights are used where they
+ * lie.
  *
  *     make build/examples/vad-firmware.elf VAD_MODEL=silero_vad_16k.safetensors VAD_WAV=speech_16k.wav
  *     qemu-system-arm -M mps2-an386 -nographic -semihosting -icount shift=0 -kernel build/examples/vad-firmware.elf
