@@ -116,6 +116,29 @@ build/examples/python: safetensors.h examples/python/safetensors_c.py
 	cp examples/python/safetensors_c.py $@
 	$(CC) $(EXAMPLE_CFLAGS) -shared -fPIC -x c -DST_IMPLEMENTATION safetensors.h -o $@/libsafetensors_c.so
 	@touch $@
+build/examples/vad: $(COMMON_HEADERS) $(COMMON) examples/vad/main.c examples/vad/segments.c examples/vad/segments.h \
+		examples/vad/vad.c examples/vad/vad.h examples/vad/wav.c examples/vad/wav.h
+	$(EXAMPLE) examples/vad/*.c $(COMMON) -lm -o $@
+
+# The same detector on a Cortex-M4 and on a Cortex-M7, with the model and the first 2 s of the recording in flash.
+VAD_MODEL = ../shared/real/silero_vad_16k.safetensors
+VAD_WAV = ../shared/real/speech_16k.wav
+VAD_WAV_BYTES = 65580
+VAD_MODEL_OFFSET = 0
+VAD_FIRMWARE_CFLAGS =
+VAD_FIRMWARE = examples/vad/vad.c examples/vad/wav.c examples/vad/firmware/main.c examples/vad/firmware/board.c
+VAD_FIRMWARE_FILES = safetensors.h examples/vad/vad.h examples/vad/wav.h examples/vad/firmware/board.h \
+	examples/vad/firmware/board.ld examples/vad/firmware/files.S $(VAD_FIRMWARE) $(VAD_MODEL) $(VAD_WAV)
+VAD_FIRMWARE_CC = @mkdir -p build/examples; head -c $(VAD_WAV_BYTES) "$(VAD_WAV)" >$@.wav; \
+	arm-none-eabi-gcc -std=gnu99 -O2 -mthumb -mfloat-abi=hard -fno-math-errno -ffunction-sections -fdata-sections -I. \
+	-nostartfiles -Wl,--gc-sections,-T,examples/vad/firmware/board.ld -DMODEL='"$(VAD_MODEL)"' -DRECORDING='"$@.wav"' \
+	-DMODEL_OFFSET=$(VAD_MODEL_OFFSET) $(VAD_FIRMWARE_CFLAGS) examples/vad/firmware/files.S $(VAD_FIRMWARE)
+
+build/examples/vad-firmware.elf: $(VAD_FIRMWARE_FILES)
+	$(VAD_FIRMWARE_CC) -mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -o $@
+
+build/examples/vad-firmware-m7.elf: $(VAD_FIRMWARE_FILES)
+	$(VAD_FIRMWARE_CC) -mcpu=cortex-m7 -mfpu=fpv5-sp-d16 -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
