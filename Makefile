@@ -96,6 +96,12 @@ COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c exa
 COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 
+# no fused multiply-add, so that every compiler computes the same bits
+build/examples/train: $(COMMON_HEADERS) $(COMMON) examples/train/train.h examples/train/main.c examples/train/tensor.c \
+		examples/train/ops_extra.c examples/train/model.c examples/train/checkpoint.c examples/train/picture.c \
+		examples/train/gradients.c
+	$(EXAMPLE) -ffp-contract=off examples/train/*.c $(COMMON) -lm -o $@
+
 # ---- tests ----------------------------------------------------------------------------------------------------
 
 test:

@@ -1,5 +1,5 @@
-/* tensor.c: the tape and its operations. Eight compute derivatives; the others are composed of them. */
-#include "tensor.h"
+/* tensor.c: the tape and its operations. Four compute derivatives; the others are composed of them. */
+#include "train.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,368 +10,294 @@ void *allocate(size_t count, size_t size) {
     return memory;
 }
 
-static size_t product(const size_t *shape, int rank) {
-    size_t n = 1;
-    int d;
-    for (d = 0; d < rank; d++) n *= shape[d];
-    return n;
+void expect(int fits, const char *operation) {
+    if (!fits) fail(operation, "the shapes do not fit");
 }
 
-/* ---- the tape ------------------------------------------------------------------------------------------ */
+static size_t product(const size_t *shape, int rank) {
+    return rank > 0 ? shape[0] * product(shape + 1, rank - 1) : 1;
+}
 
-tensor *new_node(tape *t, int rank, const size_t *shape, size_t in_count, tensor *const *in,
-                 void (*backward)(tensor *)) {
-    tensor *n = allocate(1, sizeof *n + in_count * sizeof *in);
-    size_t i, wanted = 0;
-    n->in = (tensor **)(n + 1);
-    for (i = 0; i < in_count; i++) {
-        n->in[i] = in[i];
-        if (in[i]->grad) wanted = 1;
-    }
-    if (rank) memcpy(n->shape, shape, (size_t)rank * sizeof *shape);
+tensor *new_node(tape *t, int rank, const size_t *shape, tensor *a, tensor *b, void (*backward)(tensor *)) {
+    tensor *n = allocate(1, sizeof *n);
+    const size_t wanted = (a && a->grad) || (b && b->grad);
+    expect(rank <= MAX_RANK, "new tensor");
+    if (rank > 0) memcpy(n->shape, shape, (size_t)rank * sizeof *shape);
     n->rank = rank;
     n->count = product(n->shape, rank);
-    n->in_count = in_count;
+    n->in[0] = a, n->in[1] = b;
     n->data = allocate(n->count * (1 + wanted), sizeof *n->data);
-    if (wanted) n->grad = n->data + n->count;
-    if (wanted) n->backward = backward;
-    n->before = t->last;
-    return t->last = n;
+    if (wanted) n->grad = n->data + n->count, n->backward = backward;
+    n->before = *t;
+    return *t = n;
 }
 
 tensor *constant(tape *t, int rank, const size_t *shape, const float *data) {
-    tensor *n = new_node(t, rank, shape, 0, NULL, NULL);
+    tensor *n = new_node(t, rank, shape, NULL, NULL, NULL);
     if (data) memcpy(n->data, data, n->count * sizeof *data);
     return n;
 }
 
-void tape_backward(tape *t) {
+void tape_end(tape *t, int backward) {
     tensor *n;
-    for (n = t->last; n; n = n->before) {
-        if (n->backward) n->backward(n);
-    }
-}
-
-void tape_clear(tape *t) {
-    while (t->last) {
-        tensor *n = t->last;
-        t->last = n->before;
+    while ((n = *t) != NULL) {
+        if (backward && n->backward) n->backward(n); /* all that follows has added to its gradient */
+        *t = n->before;
         free(n->data);
         free(n->saved);
         free(n);
     }
 }
 
-/* ---- gather, and the shapes that it makes -------------------------------------------------------------- */
+/* ---- moving elements ----------------------------------------------------------------------------------- */
 
-/* Returns the position that `strides`, one for each axis and then the first position, give to element i of a shape. */
-static size_t position(const size_t *shape, int rank, const size_t *strides, size_t i) {
-    size_t at = strides[rank];
+layout packed(int rank, const size_t *shape) {
+    layout l = {rank, {0}, {0}, 0};
     int d;
-    for (d = rank - 1; d >= 0; i /= shape[d--]) at += i % shape[d] * strides[d];
+    for (d = 0; d < rank; d++) {
+        l.shape[d] = shape[d];
+        l.strides[d] = product(shape + d + 1, rank - d - 1);
+    }
+    return l;
+}
+
+static size_t position(const layout *l, size_t i) {
+    size_t at = l->first;
+    int d;
+    for (d = l->rank - 1; d >= 0; i /= l->shape[d--]) at += i % l->shape[d] * l->strides[d];
     return at;
 }
 
-static void gather_backward(tensor *out) {
+/* kind 0 has gathered elements of its input; kind 1 has scattered them over the result. */
+static void move_backward(tensor *out) {
+    const size_t count = product(out->moved.shape, out->moved.rank);
+    float *grad = out->in[0]->grad;
     size_t i;
-    for (i = 0; i < out->count; i++) out->in[0]->grad[position(out->shape, out->rank, out->saved, i)] += out->grad[i];
+    for (i = 0; i < count; i++) {
+        const size_t at = position(&out->moved, i);
+        grad[out->kind ? i : at] += out->grad[out->kind ? at : i];
+    }
 }
 
-tensor *gather(tape *t, tensor *a, int rank, const size_t *shape, const size_t *strides, size_t first) {
-    tensor *out = new_node(t, rank, shape, 1, &a, gather_backward);
+tensor *move(tape *t, tensor *a, const layout *l, int rank, const size_t *shape) {
+    tensor *out = new_node(t, shape ? rank : l->rank, shape ? shape : l->shape, a, NULL, move_backward);
+    const size_t count = product(l->shape, l->rank);
     size_t i;
-    out->saved = allocate((size_t)rank + 1, sizeof *out->saved);
-    if (rank) memcpy(out->saved, strides, (size_t)rank * sizeof *strides);
-    out->saved[rank] = first;
-    for (i = 0; i < out->count; i++) out->data[i] = a->data[position(shape, rank, out->saved, i)];
+    out->kind = shape != NULL;
+    out->moved = *l;
+    for (i = 0; i < count; i++) {
+        const size_t at = position(l, i);
+        out->data[shape ? at : i] += a->data[shape ? i : at];
+    }
     return out;
-}
-
-void packed_strides(const size_t *shape, int rank, size_t *strides) {
-    size_t n = 1;
-    for (; rank-- > 0; n *= shape[rank]) strides[rank] = n;
 }
 
 tensor *reshape(tape *t, tensor *a, int rank, const size_t *shape) {
-    size_t strides[MAX_RANK];
-    if (product(shape, rank) != a->count) fail("reshape", "the shapes do not fit");
-    packed_strides(shape, rank, strides);
-    return gather(t, a, rank, shape, strides, 0);
+    const layout l = packed(rank, shape);
+    expect(product(shape, rank) == a->count, "reshape");
+    return move(t, a, &l, 0, NULL);
 }
 
-tensor *permute(tape *t, tensor *a, const int *axes) {
-    size_t strides[MAX_RANK], shape[MAX_RANK], by_axis[MAX_RANK];
-    int d;
-    packed_strides(a->shape, a->rank, strides);
-    for (d = 0; d < a->rank; d++) {
-        shape[d] = a->shape[axes[d]];
-        by_axis[d] = strides[axes[d]];
-    }
-    return gather(t, a, a->rank, shape, by_axis, 0);
-}
-
-tensor *transpose(tape *t, tensor *a) {
-    int d, axes[MAX_RANK];
-    if (a->rank < 2) fail("transpose", "the shapes do not fit");
-    for (d = 0; d < a->rank; d++) axes[d] = d < a->rank - 2 ? d : 2 * a->rank - 3 - d;
-    return permute(t, a, axes);
+tensor *transpose(tape *t, tensor *a, int axis, int other) {
+    const layout l = packed(a->rank, a->shape);
+    layout swapped = l;
+    swapped.shape[axis] = l.shape[other], swapped.shape[other] = l.shape[axis];
+    swapped.strides[axis] = l.strides[other], swapped.strides[other] = l.strides[axis];
+    return move(t, a, &swapped, 0, NULL);
 }
 
 tensor *expand(tape *t, tensor *a, int rank, const size_t *shape) {
-    size_t strides[MAX_RANK], wide[MAX_RANK] = {0};
-    const int lead = rank - a->rank;
-    int d;
+    const layout l = packed(a->rank, a->shape);
+    layout wide = packed(rank, shape);
+    int d, lead = rank - a->rank;
     if (lead == 0 && memcmp(a->shape, shape, (size_t)rank * sizeof *shape) == 0) return a;
-    if (lead < 0) fail("expand", "the shapes do not fit");
-    packed_strides(a->shape, a->rank, strides);
-    for (d = lead; d < rank; d++) {
-        const size_t n = a->shape[d - lead];
-        if (n != shape[d] && n != 1) fail("expand", "the shapes do not fit");
-        if (n != 1) wide[d] = strides[d - lead]; /* a repeated axis keeps the stride 0 */
+    for (d = 0; d < rank; d++) {
+        const size_t n = d < lead ? 1 : l.shape[d - lead];
+        expect(lead >= 0 && (n == shape[d] || n == 1), "expand");
+        wide.strides[d] = n == 1 ? 0 : l.strides[d - lead]; /* stride 0 repeats */
     }
-    return gather(t, a, rank, shape, wide, 0);
+    return move(t, a, &wide, 0, NULL);
 }
 
 tensor *slice(tape *t, tensor *a, int axis, size_t begin, size_t end) {
-    size_t strides[MAX_RANK], shape[MAX_RANK];
-    if (begin > end || end > a->shape[axis]) fail("slice", "the shapes do not fit");
-    packed_strides(a->shape, a->rank, strides);
-    memcpy(shape, a->shape, sizeof shape);
-    shape[axis] = end - begin;
-    return gather(t, a, a->rank, shape, strides, begin * strides[axis]);
+    layout l = packed(a->rank, a->shape);
+    expect(axis < a->rank && begin <= end && end <= a->shape[axis], "slice");
+    l.shape[axis] = end - begin;
+    l.first = begin * l.strides[axis];
+    return move(t, a, &l, 0, NULL);
 }
 
-static void concat_backward(tensor *out) {
-    const size_t run = product(out->shape + out->kind, out->rank - out->kind);
-    size_t k, i, part, begin = 0;
-    for (k = 0; k < out->in_count; k++, begin += part) {
-        tensor *a = out->in[k];
-        part = product(a->shape + out->kind, out->rank - out->kind);
-        for (i = 0; a->grad && i < a->count; i++) a->grad[i] += out->grad[i / part * run + begin + i % part];
-    }
-}
-
-tensor *concat(tape *t, tensor *const *in, size_t count, int axis) {
-    size_t shape[MAX_RANK], k, i, run, part, begin = 0;
-    tensor *out;
-    memcpy(shape, in[0]->shape, sizeof shape);
-    for (k = 1; k < count; k++) shape[axis] += in[k]->shape[axis];
-    out = new_node(t, in[0]->rank, shape, count, in, concat_backward);
-    out->kind = axis;
-    run = product(shape + axis, out->rank - axis);
-    for (k = 0; k < count; k++, begin += part) {
-        part = product(in[k]->shape + axis, in[k]->rank - axis);
-        if (in[k]->rank != out->rank || in[k]->count * run != out->count * part)
-            fail("concat", "the shapes do not fit");
-        for (i = 0; i < in[k]->count; i++) out->data[i / part * run + begin + i % part] = in[k]->data[i];
+tensor *join(tape *t, tensor *const *in, size_t count, int axis, int is_stack) {
+    layout all = packed(in[0]->rank, in[0]->shape), part;
+    tensor *out = NULL, *moved;
+    size_t k;
+    expect(all.rank + is_stack <= MAX_RANK, "stack");
+    if (is_stack) memmove(all.shape + axis + 1, all.shape + axis, (size_t)(all.rank++ - axis) * sizeof *all.shape);
+    for (all.shape[axis] = 0, k = 0; k < count; k++) all.shape[axis] += is_stack ? 1 : in[k]->shape[axis];
+    part = packed(all.rank, all.shape);
+    for (k = 0; k < count; part.first += part.shape[axis] * part.strides[axis], k++) {
+        part.shape[axis] = is_stack ? 1 : in[k]->shape[axis];
+        expect(in[k]->rank == in[0]->rank && in[k]->count == product(part.shape, part.rank), "concat or stack");
+        moved = move(t, in[k], &part, all.rank, all.shape);
+        out = out ? apply(t, '+', out, moved) : moved;
     }
     return out;
-}
-
-tensor *stack(tape *t, tensor *const *in, size_t count, int axis) {
-    tensor **wide = allocate(count, sizeof *wide), *out;
-    size_t shape[MAX_RANK], k;
-    if (in[0]->rank >= MAX_RANK) fail("stack", "the shapes do not fit");
-    memcpy(shape, in[0]->shape, (size_t)axis * sizeof *shape);
-    shape[axis] = 1;
-    memcpy(shape + axis + 1, in[0]->shape + axis, (size_t)(in[0]->rank - axis) * sizeof *shape);
-    for (k = 0; k < count; k++) wide[k] = reshape(t, in[k], in[0]->rank + 1, shape);
-    out = concat(t, wide, count, axis);
-    free(wide);
-    return out;
-}
-
-static void sum_backward(tensor *out) {
-    tensor *a = out->in[0];
-    size_t i;
-    for (i = 0; i < a->count; i++) a->grad[i] += out->grad[position(a->shape, a->rank, out->saved, i)];
 }
 
 tensor *sum(tape *t, tensor *a, int axis) {
-    size_t shape[MAX_RANK], i;
-    tensor *out;
-    memcpy(shape, a->shape, sizeof shape);
-    shape[axis] = 1;
-    out = new_node(t, a->rank, shape, 1, &a, sum_backward);
-    out->saved = allocate(MAX_RANK + 1, sizeof *out->saved);
-    packed_strides(shape, a->rank, out->saved);
-    out->saved[axis] = 0; /* all elements along the axis go to one place */
-    for (i = 0; i < a->count; i++) out->data[position(a->shape, a->rank, out->saved, i)] += a->data[i];
-    return out;
+    layout line = packed(a->rank, a->shape), all;
+    line.shape[axis] = 1;
+    all = packed(a->rank, line.shape);
+    all.shape[axis] = a->shape[axis], all.strides[axis] = 0; /* all elements along the axis meet in one place */
+    return move(t, a, &all, a->rank, line.shape);
 }
 
 /* ---- arithmetic ---------------------------------------------------------------------------------------- */
 
-/* Sets shape to what a and b have after broadcasting, without the last `skip` axes. Returns its rank. */
-static int broadcast(const tensor *a, const tensor *b, int skip, size_t *shape) {
-    const int rank = (a->rank > b->rank ? a->rank : b->rank) - skip;
-    int d;
-    for (d = 0; d < rank; d++) {
-        const int i = d - rank + a->rank - skip, k = d - rank + b->rank - skip;
-        const size_t n = i < 0 ? 1 : a->shape[i], m = k < 0 ? 1 : b->shape[k];
-        shape[d] = n == 1 ? m : n; /* expand checks the other */
-    }
-    return rank;
-}
-
-static void binary_backward(tensor *out) {
-    tensor *a = out->in[0], *b = out->in[1];
-    const int op = out->kind;
-    size_t i;
-    for (i = 0; i < out->count; i++) {
-        const float g = out->grad[i], x = a->data[i], y = b->data[i];
-        if (a->grad) a->grad[i] += op == '*' ? g * y : op == '/' ? g / y : g;
-        if (b->grad) b->grad[i] += op == '+' ? g : op == '-' ? -g : op == '*' ? g * x : -g * x / y / y;
-    }
-}
-
-tensor *binary(tape *t, int op, tensor *a, tensor *b) {
-    size_t shape[MAX_RANK], i;
-    const int rank = broadcast(a, b, 0, shape);
-    tensor *in[2], *out;
-    in[0] = expand(t, a, rank, shape);
-    in[1] = expand(t, b, rank, shape);
-    out = new_node(t, rank, shape, 2, in, binary_backward);
-    out->kind = op;
-    for (i = 0; i < out->count; i++) {
-        const float x = in[0]->data[i], y = in[1]->data[i];
-        out->data[i] = op == '+' ? x + y : op == '-' ? x - y : op == '*' ? x * y : x / y;
-    }
-    return out;
-}
-
-tensor *scale(tape *t, tensor *a, float factor) {
-    return binary(t, '*', a, constant(t, 0, NULL, &factor));
-}
-
-static void matmul_backward(tensor *out) {
-    tensor *a = out->in[0], *b = out->in[1];
-    const size_t n = a->shape[a->rank - 2], k = a->shape[a->rank - 1], m = b->shape[b->rank - 1];
-    size_t row, i, j;
-    for (row = 0; row < out->count / m; row++) {
-        for (i = 0; i < k; i++) {
-            const size_t from = row * k + i, by = (row / n * k + i) * m;
-            for (j = 0; j < m; j++) {
-                if (a->grad) a->grad[from] += out->grad[row * m + j] * b->data[by + j];
-                if (b->grad) b->grad[by + j] += out->grad[row * m + j] * a->data[from];
-            }
-        }
-    }
-}
-
-tensor *matmul(tape *t, tensor *a, tensor *b) {
-    size_t shape[MAX_RANK], n, k, m, row, i, j;
-    const int rank = broadcast(a, b, 2, shape) + 2;
-    tensor *in[2], *out;
-    if (a->rank < 2 || b->rank < 2 || a->shape[a->rank - 1] != b->shape[b->rank - 2]) {
-        fail("matmul", "the shapes do not fit");
-    }
-    n = a->shape[a->rank - 2], k = a->shape[a->rank - 1], m = b->shape[b->rank - 1];
-    shape[rank - 2] = n, shape[rank - 1] = k;
-    in[0] = expand(t, a, rank, shape);
-    shape[rank - 2] = k, shape[rank - 1] = m;
-    in[1] = expand(t, b, rank, shape);
-    shape[rank - 2] = n;
-    out = new_node(t, rank, shape, 2, in, matmul_backward);
-    for (row = 0; row < out->count / m; row++) {
-        for (i = 0; i < k; i++) {
-            const float x = in[0]->data[row * k + i], *y = in[1]->data + (row / n * k + i) * m;
-            for (j = 0; j < m; j++) out->data[row * m + j] += x * y[j];
-        }
-    }
-    return out;
-}
-
-static float function(int kind, float x, float p) {
-    switch (kind) {
+static float value_of(int op, float x, float y) {
+    switch (op) {
+    case '+': return x + y;
+    case '-': return x - y;
+    case '*': return x * y;
+    case '/': return x / y;
+    case '^': return powf(x, y);
     case RELU: return x > 0 ? x : 0;
     case SIGMOID: return 1 / (1 + expf(-x));
     case TANH: return tanhf(x);
     case GELU: return x * (0.5f + 0.5f * erff(x * 0.70710678f)); /* 1 / sqrt(2) */
     case EXP: return expf(x);
-    case LOG: return logf(x);
-    default: return powf(x, p);
+    default: return logf(x);
     }
 }
 
-static float derivative(int kind, float x, float y, float p) {
-    switch (kind) {
+/* Returns the derivative of z = value_of(op, x, y) by x or by y. */
+static float slope_of(int op, float x, float y, float z, int by_y) {
+    switch (op) {
+    case '+': return 1;
+    case '-': return by_y ? -1 : 1;
+    case '*': return by_y ? x : y;
+    case '/': return by_y ? -z / y : 1 / y;
+    case '^': return by_y ? z * logf(x) : y * powf(x, y - 1);
     case RELU: return x > 0 ? 1 : 0;
-    case SIGMOID: return y * (1 - y);
-    case TANH: return 1 - y * y;
+    case SIGMOID: return z * (1 - z);
+    case TANH: return 1 - z * z;
     case GELU: return 0.5f + 0.5f * erff(x * 0.70710678f) + x * 0.39894228f * expf(-0.5f * x * x); /* 1 / sqrt(2 pi) */
-    case EXP: return y;
-    case LOG: return 1 / x;
-    default: return p * powf(x, p - 1);
+    case EXP: return z;
+    default: return 1 / x;
     }
 }
 
-static void map_backward(tensor *out) {
-    tensor *a = out->in[0];
+static void apply_backward(tensor *out) {
+    tensor *a = out->in[0], *b = out->in[1];
     size_t i;
     for (i = 0; i < out->count; i++) {
-        a->grad[i] += out->grad[i] * derivative(out->kind, a->data[i], out->data[i], out->value);
+        const float x = a->data[i], y = b->data[i], z = out->data[i];
+        if (a->grad) a->grad[i] += out->grad[i] * slope_of(out->kind, x, y, z, 0);
+        if (b->grad && out->kind > LOG) b->grad[i] += out->grad[i] * slope_of(out->kind, x, y, z, 1);
     }
 }
 
-tensor *map(tape *t, int kind, tensor *a, float value) {
-    tensor *out = new_node(t, a->rank, a->shape, 1, &a, map_backward);
-    size_t i;
-    out->kind = kind;
-    out->value = value;
-    for (i = 0; i < out->count; i++) out->data[i] = function(kind, a->data[i], value);
+tensor *apply(tape *t, int op, tensor *a, tensor *b) {
+    const int rank = a->rank > b->rank ? a->rank : b->rank;
+    size_t shape[MAX_RANK], i;
+    tensor *x, *y, *out;
+    int d;
+    for (d = 0; d < rank; d++) {
+        const size_t n = d < rank - a->rank ? 1 : a->shape[d - rank + a->rank];
+        shape[d] = n == 1 && d >= rank - b->rank ? b->shape[d - rank + b->rank] : n; /* expand checks the other */
+    }
+    x = expand(t, a, rank, shape), y = expand(t, b, rank, shape);
+    out = new_node(t, rank, shape, x, y, apply_backward);
+    out->kind = op;
+    for (i = 0; i < out->count; i++) out->data[i] = value_of(op, x->data[i], y->data[i]);
+    return out;
+}
+
+tensor *map(tape *t, int function, tensor *a) {
+    return apply(t, function, a, a);
+}
+
+tensor *by_number(tape *t, int op, tensor *a, float number) {
+    return apply(t, op, a, constant(t, 0, NULL, &number));
+}
+
+/* Visits all products of a matrix multiplication. saved[0]: rows of a that meet the same matrix of b */
+static void multiply(tensor *out, int is_backward) {
+    tensor *a = out->in[0], *b = out->in[1];
+    const size_t k = a->shape[a->rank - 1], m = b->shape[b->rank - 1];
+    size_t i, j;
+    for (i = 0; i < a->count; i++) {
+        for (j = 0; j < m; j++) {
+            const size_t to = i / k * m + j, by = (i / k / out->saved[0] * k + i % k) * m + j;
+            if (!is_backward) out->data[to] += a->data[i] * b->data[by];
+            if (is_backward && a->grad) a->grad[i] += out->grad[to] * b->data[by];
+            if (is_backward && b->grad) b->grad[by] += out->grad[to] * a->data[i];
+        }
+    }
+}
+
+static void matmul_backward(tensor *out) {
+    multiply(out, 1);
+}
+
+tensor *matmul(tape *t, tensor *a, tensor *b) {
+    const size_t k = a->shape[a->rank - 1], n = b->rank > 2 ? a->shape[a->rank - 2] : a->count;
+    size_t shape[MAX_RANK];
+    tensor *out;
+    memcpy(shape, a->shape, sizeof shape);
+    shape[a->rank - 1] = b->shape[b->rank - 1];
+    expect(k == b->shape[b->rank - 2] && (b->rank == 2 || a->count / n * b->shape[b->rank - 1] == b->count), "matmul");
+    out = new_node(t, a->rank, shape, a, b, matmul_backward);
+    out->saved = allocate(1, sizeof n);
+    out->saved[0] = n;
+    multiply(out, 0);
     return out;
 }
 
 /* ---- composed operations ------------------------------------------------------------------------------- */
 
-tensor *log_softmax(tape *t, tensor *a, int axis) {
-    tensor *largest = sum(t, constant(t, a->rank, a->shape, NULL), axis), *shifted, *total;
-    tensor *where = expand(t, largest, a->rank, a->shape);
-    size_t i, k;
-    /* The largest element on each line keeps the exponential from overflowing. The result does not depend on it, so it
+tensor *softmax(tape *t, tensor *a, int axis, int is_log) {
+    tensor *largest = sum(t, constant(t, a->rank, a->shape, NULL), axis), *shifted, *logs;
+    size_t i;
+    /* The largest element of each line keeps the exponential from overflowing. The result does not depend on it, so it
      * needs no gradient. */
     for (i = 0; i < largest->count; i++) largest->data[i] = -INFINITY;
     for (i = 0; i < a->count; i++) {
-        k = where == largest ? i : position(where->shape, where->rank, where->saved, i);
-        if (a->data[i] > largest->data[k]) largest->data[k] = a->data[i];
+        float *most = largest->data + position(&largest->moved, i);
+        if (a->data[i] > *most) *most = a->data[i];
     }
-    shifted = binary(t, '-', a, largest);
-    total = sum(t, map(t, EXP, shifted, 0), axis);
-    return binary(t, '-', shifted, map(t, LOG, total, 0));
-}
-
-tensor *softmax(tape *t, tensor *a, int axis) {
-    return map(t, EXP, log_softmax(t, a, axis), 0);
+    shifted = apply(t, '-', a, largest);
+    logs = apply(t, '-', shifted, map(t, LOG, sum(t, map(t, EXP, shifted), axis)));
+    return is_log ? logs : map(t, EXP, logs);
 }
 
 tensor *layer_norm(tape *t, tensor *a, tensor *weight, tensor *bias) {
-    const float epsilon = 1e-5f, share = 1 / (float)a->shape[a->rank - 1];
-    tensor *centered = binary(t, '-', a, scale(t, sum(t, a, a->rank - 1), share));
-    tensor *variance = scale(t, sum(t, map(t, POWER, centered, 2), a->rank - 1), share);
-    tensor *deviation = map(t, POWER, binary(t, '+', variance, constant(t, 0, NULL, &epsilon)), 0.5f);
-    return binary(t, '+', binary(t, '*', binary(t, '/', centered, deviation), weight), bias);
+    const int last = a->rank - 1;
+    const float count = (float)a->shape[last];
+    tensor *centered = apply(t, '-', a, by_number(t, '/', sum(t, a, last), count));
+    tensor *variance = by_number(t, '/', sum(t, by_number(t, '^', centered, 2), last), count);
+    tensor *deviation = by_number(t, '^', by_number(t, '+', variance, 1e-5f), 0.5f);
+    return apply(t, '+', apply(t, '*', apply(t, '/', centered, deviation), weight), bias);
 }
 
 static tensor *mean(tape *t, tensor *a) {
-    tensor *total = sum(t, reshape(t, a, 1, &a->count), 0);
-    return reshape(t, scale(t, total, 1 / (float)a->count), 0, NULL);
+    return by_number(t, '/', reshape(t, sum(t, reshape(t, a, 1, &a->count), 0), 0, NULL), (float)a->count);
 }
 
 tensor *mse(tape *t, tensor *a, tensor *b) {
-    return mean(t, map(t, POWER, binary(t, '-', a, b), 2));
+    return mean(t, by_number(t, '^', apply(t, '-', a, b), 2));
 }
 
 tensor *nll(tape *t, tensor *a, const size_t *classes) {
     tensor *picked = constant(t, a->rank, a->shape, NULL);
     size_t i;
     for (i = 0; i < a->shape[0]; i++) {
-        if (a->rank != 2 || classes[i] >= a->shape[1]) fail("nll", "the classes do not fit");
+        expect(a->rank == 2 && classes[i] < a->shape[1], "nll");
         picked->data[i * a->shape[1] + classes[i]] = -(float)a->shape[1];
     }
-    return mean(t, binary(t, '*', a, picked));
+    return mean(t, apply(t, '*', a, picked));
 }
 
 tensor *cross_entropy(tape *t, tensor *logits, const size_t *classes) {
-    return nll(t, log_softmax(t, logits, 1), classes);
+    return nll(t, softmax(t, logits, 1, 1), classes);
 }
