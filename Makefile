@@ -99,8 +99,8 @@ EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 # no fused multiply-add, so that every compiler computes the same bits
 build/examples/train: $(COMMON_HEADERS) $(COMMON) examples/train/train.h examples/train/main.c examples/train/tensor.c \
 		examples/train/ops_extra.c examples/train/model.c examples/train/checkpoint.c examples/train/picture.c \
-		examples/train/gradients.c
-	$(EXAMPLE) -ffp-contract=off examples/train/*.c $(COMMON) -lm -o $@
+		tests/examples/train_gradients.c
+	$(EXAMPLE) -ffp-contract=off examples/train/*.c tests/examples/train_gradients.c $(COMMON) -lm -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 

@@ -61,8 +61,6 @@ void initialize(run *r) {
     }
 }
 
-/* ---- layers -------------------------------------------------------------------------------------------- */
-
 /* x [batch, seq, inputs]; the weight is [outputs, inputs] */
 static tensor *linear(tape *t, run *r, int which, tensor *x) {
     return apply(t, '+', matmul(t, x, transpose(t, &r->parameters[which], 0, 1)), &r->parameters[which + 1]);
@@ -107,8 +105,6 @@ tensor *transformer_block(tape *t, run *r, tensor *x) {
     return apply(t, '+', x,
                  linear(t, r, FF2, map(t, GELU, linear(t, r, FF1, layer_norm(t, x, &p[NORM2], &p[NORM2 + 1])))));
 }
-
-/* ---- a step of training -------------------------------------------------------------------------------- */
 
 /* Draws inputs. A target is the mean of an input and of those at the positions before and after it. */
 static void draw_batch(run *r, tensor *x, tensor *target) {

@@ -32,22 +32,20 @@ tensor *conv2d(tape *t, tensor *x, tensor *weight, tensor *bias, size_t stride, 
     return transpose(t, transpose(t, out, 2, 3), 1, 2);
 }
 
-static void max_backward(tensor *out) {
-    size_t i;
-    for (i = 0; i < out->count; i++) out->in[0]->grad[out->saved[i]] += out->grad[i];
+static void run_max(tensor *out, int backward) {
+    tensor *seen = out->in[0];
+    const size_t n = seen->count / out->count;
+    size_t i, k, best;
+    for (i = 0; i < out->count; i++) {
+        for (best = k = i * n; k < (i + 1) * n; k++) best = seen->data[k] > seen->data[best] ? k : best;
+        if (backward) seen->grad[best] += out->grad[i];
+        out->data[i] = seen->data[best];
+    }
 }
 
 tensor *max_pool2d(tape *t, tensor *x, size_t kernel, size_t stride) {
-    tensor *seen = windows(t, x, kernel, stride), *out = new_node(t, 4, seen->shape, seen, NULL, max_backward);
-    size_t i, k;
-    out->saved = allocate(out->count, sizeof *out->saved); /* where each maximum is */
-    for (i = 0; i < out->count; i++) {
-        out->saved[i] = i * kernel * kernel;
-        for (k = out->saved[i]; k < (i + 1) * kernel * kernel; k++) {
-            if (seen->data[k] > seen->data[out->saved[i]]) out->saved[i] = k;
-        }
-        out->data[i] = seen->data[out->saved[i]];
-    }
+    tensor *seen = windows(t, x, kernel, stride), *out = new_node(t, 4, seen->shape, seen, NULL, run_max);
+    run_max(out, 0);
     return out;
 }
 

@@ -18,17 +18,14 @@ static size_t product(const size_t *shape, int rank) {
     return rank > 0 ? shape[0] * product(shape + 1, rank - 1) : 1;
 }
 
-tensor *new_node(tape *t, int rank, const size_t *shape, tensor *a, tensor *b, void (*backward)(tensor *)) {
+tensor *new_node(tape *t, int rank, const size_t *shape, tensor *a, tensor *b, void (*compute)(tensor *, int)) {
     tensor *n = allocate(1, sizeof *n);
     const size_t wanted = (a && a->grad) || (b && b->grad);
-    expect(rank <= MAX_RANK, "new tensor");
     if (rank > 0) memcpy(n->shape, shape, (size_t)rank * sizeof *shape);
-    n->rank = rank;
-    n->count = product(n->shape, rank);
-    n->in[0] = a, n->in[1] = b;
+    n->rank = rank, n->count = product(n->shape, rank);
     n->data = allocate(n->count * (1 + wanted), sizeof *n->data);
-    if (wanted) n->grad = n->data + n->count, n->backward = backward;
-    n->before = *t;
+    n->grad = wanted ? n->data + n->count : NULL;
+    n->in[0] = a, n->in[1] = b, n->compute = compute, n->before = *t;
     return *t = n;
 }
 
@@ -41,18 +38,15 @@ tensor *constant(tape *t, int rank, const size_t *shape, const float *data) {
 void tape_end(tape *t, int backward) {
     tensor *n;
     while ((n = *t) != NULL) {
-        if (backward && n->backward) n->backward(n); /* all that follows has added to its gradient */
+        if (backward && n->grad) n->compute(n, 1); /* all that follows has added to its gradient */
         *t = n->before;
         free(n->data);
-        free(n->saved);
         free(n);
     }
 }
 
-/* ---- moving elements ----------------------------------------------------------------------------------- */
-
 layout packed(int rank, const size_t *shape) {
-    layout l = {rank, {0}, {0}, 0};
+    layout l = {{0}, {0}, 0, rank};
     int d;
     for (d = 0; d < rank; d++) {
         l.shape[d] = shape[d];
@@ -68,27 +62,21 @@ static size_t position(const layout *l, size_t i) {
     return at;
 }
 
-/* kind 0 has gathered elements of its input; kind 1 has scattered them over the result. */
-static void move_backward(tensor *out) {
+/* kind 0 gathers elements of the input, kind 1 scatters them over the result. */
+static void run_move(tensor *out, int backward) {
     const size_t count = product(out->moved.shape, out->moved.rank);
-    float *grad = out->in[0]->grad;
     size_t i;
     for (i = 0; i < count; i++) {
-        const size_t at = position(&out->moved, i);
-        grad[out->kind ? i : at] += out->grad[out->kind ? at : i];
+        const size_t at = position(&out->moved, i), from = out->kind ? i : at, to = out->kind ? at : i;
+        if (backward) out->in[0]->grad[from] += out->grad[to];
+        if (!backward) out->data[to] += out->in[0]->data[from];
     }
 }
 
 tensor *move(tape *t, tensor *a, const layout *l, int rank, const size_t *shape) {
-    tensor *out = new_node(t, shape ? rank : l->rank, shape ? shape : l->shape, a, NULL, move_backward);
-    const size_t count = product(l->shape, l->rank);
-    size_t i;
-    out->kind = shape != NULL;
-    out->moved = *l;
-    for (i = 0; i < count; i++) {
-        const size_t at = position(l, i);
-        out->data[shape ? at : i] += a->data[shape ? i : at];
-    }
+    tensor *out = new_node(t, shape ? rank : l->rank, shape ? shape : l->shape, a, NULL, run_move);
+    out->kind = shape != NULL, out->moved = *l;
+    run_move(out, 0);
     return out;
 }
 
@@ -152,8 +140,6 @@ tensor *sum(tape *t, tensor *a, int axis) {
     return move(t, a, &all, a->rank, line.shape);
 }
 
-/* ---- arithmetic ---------------------------------------------------------------------------------------- */
-
 static float value_of(int op, float x, float y) {
     switch (op) {
     case '+': return x + y;
@@ -187,29 +173,30 @@ static float slope_of(int op, float x, float y, float z, int by_y) {
     }
 }
 
-static void apply_backward(tensor *out) {
+static void run_apply(tensor *out, int backward) {
     tensor *a = out->in[0], *b = out->in[1];
     size_t i;
     for (i = 0; i < out->count; i++) {
-        const float x = a->data[i], y = b->data[i], z = out->data[i];
-        if (a->grad) a->grad[i] += out->grad[i] * slope_of(out->kind, x, y, z, 0);
-        if (b->grad && out->kind > LOG) b->grad[i] += out->grad[i] * slope_of(out->kind, x, y, z, 1);
+        const float x = a->data[i], y = b->data[i], z = backward ? out->data[i] : value_of(out->kind, x, y);
+        out->data[i] = z;
+        if (backward && a->grad) a->grad[i] += out->grad[i] * slope_of(out->kind, x, y, z, 0);
+        if (backward && b->grad && out->kind > LOG) b->grad[i] += out->grad[i] * slope_of(out->kind, x, y, z, 1);
     }
 }
 
 tensor *apply(tape *t, int op, tensor *a, tensor *b) {
     const int rank = a->rank > b->rank ? a->rank : b->rank;
-    size_t shape[MAX_RANK], i;
-    tensor *x, *y, *out;
+    size_t shape[MAX_RANK];
+    tensor *out;
     int d;
     for (d = 0; d < rank; d++) {
         const size_t n = d < rank - a->rank ? 1 : a->shape[d - rank + a->rank];
         shape[d] = n == 1 && d >= rank - b->rank ? b->shape[d - rank + b->rank] : n; /* expand checks the other */
     }
-    x = expand(t, a, rank, shape), y = expand(t, b, rank, shape);
-    out = new_node(t, rank, shape, x, y, apply_backward);
+    a = expand(t, a, rank, shape), b = expand(t, b, rank, shape);
+    out = new_node(t, rank, shape, a, b, run_apply);
     out->kind = op;
-    for (i = 0; i < out->count; i++) out->data[i] = value_of(op, x->data[i], y->data[i]);
+    run_apply(out, 0);
     return out;
 }
 
@@ -221,40 +208,33 @@ tensor *by_number(tape *t, int op, tensor *a, float number) {
     return apply(t, op, a, constant(t, 0, NULL, &number));
 }
 
-/* Visits all products of a matrix multiplication. saved[0]: rows of a that meet the same matrix of b */
-static void multiply(tensor *out, int is_backward) {
+static void run_matmul(tensor *out, int backward) {
     tensor *a = out->in[0], *b = out->in[1];
-    const size_t k = a->shape[a->rank - 1], m = b->shape[b->rank - 1];
+    const size_t k = a->shape[a->rank - 1], m = b->shape[b->rank - 1],
+                 n = b->rank > 2 ? a->shape[a->rank - 2] : a->count;
     size_t i, j;
     for (i = 0; i < a->count; i++) {
         for (j = 0; j < m; j++) {
-            const size_t to = i / k * m + j, by = (i / k / out->saved[0] * k + i % k) * m + j;
-            if (!is_backward) out->data[to] += a->data[i] * b->data[by];
-            if (is_backward && a->grad) a->grad[i] += out->grad[to] * b->data[by];
-            if (is_backward && b->grad) b->grad[by] += out->grad[to] * a->data[i];
+            const size_t to = i / k * m + j,
+                         by = (i / k / n * k + i % k) * m + j; /* n rows of a meet the same matrix */
+            if (!backward) out->data[to] += a->data[i] * b->data[by];
+            if (backward && a->grad) a->grad[i] += out->grad[to] * b->data[by];
+            if (backward && b->grad) b->grad[by] += out->grad[to] * a->data[i];
         }
     }
 }
 
-static void matmul_backward(tensor *out) {
-    multiply(out, 1);
-}
-
 tensor *matmul(tape *t, tensor *a, tensor *b) {
-    const size_t k = a->shape[a->rank - 1], n = b->rank > 2 ? a->shape[a->rank - 2] : a->count;
-    size_t shape[MAX_RANK];
+    const size_t k = a->shape[a->rank - 1], m = b->shape[b->rank - 1];
+    layout l = packed(a->rank, a->shape);
     tensor *out;
-    memcpy(shape, a->shape, sizeof shape);
-    shape[a->rank - 1] = b->shape[b->rank - 1];
-    expect(k == b->shape[b->rank - 2] && (b->rank == 2 || a->count / n * b->shape[b->rank - 1] == b->count), "matmul");
-    out = new_node(t, a->rank, shape, a, b, matmul_backward);
-    out->saved = allocate(1, sizeof n);
-    out->saved[0] = n;
-    multiply(out, 0);
+    expect(b->rank > 1 && k == b->shape[b->rank - 2], "matmul");
+    expect(b->rank == 2 || (b->rank == a->rank && b->count / m / k == a->count / k / a->shape[a->rank - 2]), "matmul");
+    l.shape[a->rank - 1] = m;
+    out = new_node(t, a->rank, l.shape, a, b, run_matmul);
+    run_matmul(out, 0);
     return out;
 }
-
-/* ---- composed operations ------------------------------------------------------------------------------- */
 
 tensor *softmax(tape *t, tensor *a, int axis, int is_log) {
     tensor *largest = sum(t, constant(t, a->rank, a->shape, NULL), axis), *shifted, *logs;

@@ -10,32 +10,26 @@
 
 enum { MAX_RANK = 6, NAME_BYTES = 32 };
 
-typedef struct
-    layout { /* elements of an array: element [i, j, ...] lies at first + i * strides[0] + j * strides[1]... */
-    int rank;
+typedef struct layout { /* element [i, j, ...] lies at first + i * strides[0] + j * strides[1]... */
     size_t shape[MAX_RANK], strides[MAX_RANK], first;
+    int rank;
 } layout;
-
 typedef struct tensor tensor;
 struct tensor {
     float *data, *grad; /* grad: derivative of the loss by each element; NULL: not wanted */
     size_t count, shape[MAX_RANK];
-    int rank;
-    void (*backward)(tensor *out); /* adds to the gradients of the inputs; NULL for parameters and constants */
-    tensor *in[2], *before;        /* inputs; the tensor recorded before this one */
-    layout moved;                  /* what backward needs: which elements were moved, positions, kind of operation */
-    size_t *saved;
-    int kind;
+    int rank, kind;                             /* kind: which of several similar operations */
+    void (*compute)(tensor *out, int backward); /* sets data, or adds to the gradients of the inputs */
+    tensor *in[2], *before;                     /* inputs; the tensor recorded before this one */
+    layout moved;                               /* for move: which elements */
 };
-
 typedef tensor *tape; /* the last tensor; NULL: empty */
 
 /* Prints "train: SUBJECT: REASON" to standard error, escaped, and ends the program with status 1. */
 void fail(const char *subject, const char *format, ...);
 void expect(int fits, const char *operation); /* fails if the shapes do not fit */
 void *allocate(size_t count, size_t size);    /* zeroed; fails if memory runs out */
-
-tensor *new_node(tape *t, int rank, const size_t *shape, tensor *a, tensor *b, void (*backward)(tensor *));
+tensor *new_node(tape *t, int rank, const size_t *shape, tensor *a, tensor *b, void (*compute)(tensor *, int));
 tensor *constant(tape *t, int rank, const size_t *shape, const float *data); /* copies data; NULL: zeros */
 /* Frees all tensors of the tape. With backward, computes gradients first; the caller has set that of the result. */
 void tape_end(tape *t, int backward);
@@ -68,17 +62,17 @@ tensor *max_pool2d(tape *t, tensor *x, size_t kernel, size_t stride);
  * four times the rows: gates in, forget, cell, out. */
 tensor *recurrent(tape *t, tensor *x, tensor *const *weights, int is_lstm);
 
-/* What metadata holds, and, but for the first three, options of the command line. Choices are numbered from 0. */
+/* Numbers of metadata, and after SETTINGS of options that are not saved. The first three are no options. */
 enum { FORMAT, VERSION, STEP, D_MODEL, FF, HEADS, KV_HEADS, BATCH, SEQ, NL_OOB, SIGN, SCALE, TIE, OPTIMIZER, LR };
-enum { MOMENTUM = LR + 1, DTYPE, SEED, SETTINGS };
+enum { MOMENTUM = LR + 1, DTYPE, SEED, SETTINGS, STEPS = SETTINGS, SAVE_EVERY, SHARDS, OPTIONS };
 enum { WHOLE = 1, REQUIRED = 2, MAY_CHANGE = 4 }; /* a whole number; required in a file; may change on resuming */
 
 typedef struct setting {
-    const char *name, *choices, *help; /* choices: "adam|sgd"; NULL: a number */
+    const char *name, *choices, *help; /* choices: "adam|sgd" are 0 and 1; NULL: a number */
     double standard, least, most;
     int flags;
 } setting;
-extern const setting settings[SETTINGS];
+extern const setting settings[OPTIONS];
 const char *parse_setting(int which, const char *text, double *value); /* returns what is wrong, or NULL */
 void format_setting(int which, double value, char text[32]);
 const char *check_settings(const double *values); /* whether they fit each other; returns what is wrong, or NULL */
@@ -88,7 +82,7 @@ enum { EMBED, NORM1, Q = NORM1 + 2, K = Q + 2, V = K + 2, O = V + 2, SLOPES = O 
 enum { FF2 = FF1 + 2, HEAD = FF2 + 2, PARAMETERS };
 
 typedef struct run {
-    double settings[SETTINGS];
+    double settings[OPTIONS];
     char names[PARAMETERS][NAME_BYTES];
     tensor parameters[PARAMETERS], *head; /* head: the output layer */
     float *moments[PARAMETERS][2];        /* of the optimizer: Adam uses both, SGD the first */
@@ -107,9 +101,9 @@ tensor *transformer_block(tape *t, run *r, tensor *x); /* [batch, seq, d-model] 
 void train_step(run *r);                               /* appends to losses, which has room */
 float random_number(uint64_t *state);                  /* from -1 up to, but not including 1 */
 
-void save_checkpoint(run *r, const char *path, uint64_t shard_bytes); /* 0: a file; else a directory of shards */
-void load_checkpoint(run *r, const char *path, const char *given);    /* given[i]: setting i was chosen by the user */
+void save_checkpoint(run *r, const char *path);
+void load_checkpoint(run *r, const char *path, const char *given); /* given[i]: setting i was chosen by the user */
 void write_picture(const run *r, const char *path);
-int check_gradients(void); /* prints a line for each check; returns how many failed */
+int check_gradients(void); /* tests/examples/train_gradients.c: prints a line for each check; returns how many failed */
 
 #endif

@@ -1,43 +1,33 @@
-/* gradients.c: compares the gradients of every operation, and of the block, with central differences. */
-#include "train.h"
+/* train_gradients.c: what examples/train does for --check-gradients: compares the gradients of every operation, and of
+ * the block, with central differences. */
+#include "../../examples/train/train.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* name, shapes of the inputs, the result; a '+' asks for positive inputs */
-#define CASES(CASE)                                                                                          \
-    CASE(add, "2x3 3", apply(t, '+', a[0], a[1]))                                                            \
-    CASE(sub, "2x1 2x3", apply(t, '-', a[0], a[1]))                                                          \
-    CASE(mul, "2x3x1 3x4", apply(t, '*', a[0], a[1]))                                                        \
-    CASE(square, "2x3", apply(t, '*', a[0], a[0]))                                                           \
-    CASE(div, "2x3 +1x3", apply(t, '/', a[0], a[1]))                                                         \
-    CASE(pow, "+2x3 3", apply(t, '^', a[0], a[1]))                                                           \
-    CASE(matmul, "2x3x4 2x4x5", matmul(t, a[0], a[1]))                                                       \
-    CASE(matmul_shared, "2x3x4 4x5", matmul(t, a[0], a[1]))                                                  \
-    CASE(reshape, "2x6", reshape(t, a[0], 3, three))                                                         \
-    CASE(flatten, "2x6", reshape(t, a[0], 1, &a[0]->count))                                                  \
-    CASE(transpose, "2x3x4", transpose(t, a[0], 0, 2))                                                       \
-    CASE(slice, "3x5", slice(t, a[0], 1, 1, 4))                                                              \
-    CASE(concat, "2x3 2x1 2x2", join(t, a, 3, 1, 0))                                                         \
-    CASE(stack, "2x3 2x3", join(t, a, 2, 1, 1))                                                              \
-    CASE(relu, "3x4", map(t, RELU, a[0]))                                                                    \
-    CASE(sigmoid, "3x4", map(t, SIGMOID, a[0]))                                                              \
-    CASE(tanh, "3x4", map(t, TANH, a[0]))                                                                    \
-    CASE(gelu, "3x4", map(t, GELU, a[0]))                                                                    \
-    CASE(exp, "3x4", map(t, EXP, a[0]))                                                                      \
-    CASE(log, "+3x4", map(t, LOG, a[0]))                                                                     \
-    CASE(softmax, "2x3x4", softmax(t, a[0], 1, 0))                                                           \
-    CASE(log_softmax, "2x3x4", softmax(t, a[0], 2, 1))                                                       \
-    CASE(layer_norm, "2x5 5 5", layer_norm(t, a[0], a[1], a[2]))                                             \
-    CASE(mse, "3x4 3x4", mse(t, a[0], a[1]))                                                                 \
-    CASE(nll, "3x4", nll(t, a[0], three))                                                                    \
-    CASE(cross_entropy, "3x4", cross_entropy(t, a[0], three))                                                \
-    CASE(conv2d, "2x2x5x6 3x2x3x3 3", conv2d(t, a[0], a[1], a[2], 2, 1))                                     \
-    CASE(max_pool2d, "2x2x5x4", max_pool2d(t, a[0], 3, 1))                                                   \
-    CASE(rnn, "2x3x2 4x2 4x4 4", recurrent(t, a[0], a + 1, 0))                                               \
-    CASE(lstm, "2x3x2 8x2 8x2 8", recurrent(t, a[0], a + 1, 1))                                              \
+/* clang-format off */
+#define CASES(CASE) \
+    CASE(add, "2x3 3", apply(t, '+', a[0], a[1])) CASE(sub, "2x1 2x3", apply(t, '-', a[0], a[1])) \
+    CASE(mul, "2x3x1 3x4", apply(t, '*', a[0], a[1])) CASE(square, "2x3", apply(t, '*', a[0], a[0])) \
+    CASE(div, "2x3 +1x3", apply(t, '/', a[0], a[1])) CASE(pow, "+2x3 3", apply(t, '^', a[0], a[1])) \
+    CASE(matmul, "2x3x4 2x4x5", matmul(t, a[0], a[1])) CASE(matmul_shared, "2x3x4 4x5", matmul(t, a[0], a[1])) \
+    CASE(reshape, "2x6", reshape(t, a[0], 3, three)) CASE(flatten, "2x6", reshape(t, a[0], 1, &a[0]->count)) \
+    CASE(transpose, "2x3x4", transpose(t, a[0], 0, 2)) CASE(slice, "3x5", slice(t, a[0], 1, 1, 4)) \
+    CASE(concat, "2x3 2x1 2x2", join(t, a, 3, 1, 0)) CASE(stack, "2x3 2x3", join(t, a, 2, 1, 1)) \
+    CASE(relu, "3x4", map(t, RELU, a[0])) CASE(sigmoid, "3x4", map(t, SIGMOID, a[0])) \
+    CASE(tanh, "3x4", map(t, TANH, a[0])) CASE(gelu, "3x4", map(t, GELU, a[0])) CASE(exp, "3x4", map(t, EXP, a[0])) \
+    CASE(log, "+3x4", map(t, LOG, a[0])) CASE(softmax, "2x3x4", softmax(t, a[0], 1, 0)) \
+    CASE(log_softmax, "2x3x4", softmax(t, a[0], 2, 1)) CASE(layer_norm, "2x5 5 5", layer_norm(t, a[0], a[1], a[2])) \
+    CASE(mse, "3x4 3x4", mse(t, a[0], a[1])) CASE(nll, "3x4", nll(t, a[0], three)) \
+    CASE(cross_entropy, "3x4", cross_entropy(t, a[0], three)) \
+    CASE(conv2d, "2x2x5x6 3x2x3x3 3", conv2d(t, a[0], a[1], a[2], 2, 1)) \
+    CASE(max_pool2d, "2x2x5x4", max_pool2d(t, a[0], 3, 1)) \
+    CASE(rnn, "2x3x2 4x2 4x4 4", recurrent(t, a[0], a + 1, 0)) \
+    CASE(lstm, "2x3x2 8x2 8x2 8", recurrent(t, a[0], a + 1, 1)) \
     CASE(nl_oob_log, "1x2x3x3 1x2x1x1 2x3x3", nl_oob(t, a[0], a[1], constant(t, 2, three + 1, NULL), 0, -1)) \
     CASE(block, "2x3x8", transformer_block(t, &small, a[0]))
+/* clang-format on */
 
 #define IS_CASE(name, shapes, result) IS_##name,
 #define NAME_AND_SHAPES(name, shapes, result) {#name, shapes},
@@ -94,7 +84,7 @@ static double largest_error(int which, tensor **in, size_t count) {
 
 int check_gradients(void) {
     tensor *in[PARAMETERS + 1];
-    uint64_t state = 5;
+    uint64_t state = 6;
     int which, bad = 0;
     for (which = 0; which < COUNT; which++) {
         const char *text = cases[which][1];
