@@ -148,7 +148,7 @@ rm -rf "$out/hostile" && mkdir "$out/hostile"
 reference hostile "$out/adam-20.safetensors" "$out/hostile"
 [ -x "$out/train-asan" ] && hostile=$out/train-asan || hostile=$train
 for file in "$out"/hostile/*.safetensors; do
-    (ulimit -v unlimited; "$hostile" --steps 1 --resume "$file") >"$out/printed" 2>"$out/errors"
+    "$hostile" --steps 0 --resume "$file" >"$out/printed" 2>"$out/errors"
     status=$?
     case $(basename "$file") in
     good-*) [ $status = 0 ] ;;
@@ -167,7 +167,7 @@ says nan-embed.weight "embed.weight is not finite"
 says negative-v "optimizer.v.head.weight is not finite"
 says dtype-i32 "head.weight is not F32"
 says shape-turned "block.ff1.weight does not have the shape"
-says d-model-0 "embed.weight does not have the shape"
+says d-model-1 "embed.weight does not have the shape"
 says unknown "tail.weight"
 says no-weight "head.weight is missing"
 says no-moment "optimizer.v.block.ff2.bias is missing"
@@ -177,5 +177,5 @@ says tie-0 "tensor head.weight"
 says good-weights-only "warning: no optimizer"
 # weights alone: a new run from them; memory is not taken for the steps that metadata claims
 run "$train" --steps 1 --resume "$out/hostile/good-weights-only.safetensors" --save "$out/restart.safetensors"
-[ "$(build/st ls "$out/restart.safetensors" train.losses 2>/dev/null | grep -c 1)" -gt 0 ] && pass || fail "restart: losses"
+reference file "$out/restart.safetensors"
 finish

@@ -12,10 +12,12 @@ import struct
 import sys
 import xml.etree.ElementTree
 
+import ml_dtypes  # so that NumPy knows bfloat16
 import numpy as np
 from safetensors import safe_open
 
 erf = np.vectorize(math.erf)
+assert ml_dtypes.bfloat16
 
 
 def load(path):
@@ -54,7 +56,7 @@ class Random:
 class Model:
     def __init__(self, tensors, settings):
         self.names = [n for n in tensors if n.endswith((".weight", ".bias", ".slopes")) and not n.startswith(("optimizer.", "master."))]
-        self.p = {n: tensors[n].astype(np.float64) for n in self.names}
+        self.p = {n: tensors.get("master." + n, tensors[n]).astype(np.float64) for n in self.names}
         self.g = {n: np.zeros_like(v) for n, v in self.p.items()}
         self.settings = settings
         self.head = "embed.weight" if settings["tie"] == "yes" else "head.weight"
@@ -164,11 +166,9 @@ def losses(start, end):
                 model.p[n] -= lr * (m[n] / (1 - 0.9**t)) / (np.sqrt(v[n] / (1 - 0.999**t)) + 1e-8)
     worst = close("losses", wanted["train.losses"], got, 1e-4)
     assert int(wanted["random.state"][0]) == random.state
-    slopes = close("slopes", wanted["block.mha.nl_oob.slopes"], model.p["block.mha.nl_oob.slopes"], 1e-4)
-    for n in model.p:
-        if n != "block.mha.k.bias":  # its gradient is zero but for rounding, which Adam enlarges
-            close(n, wanted["master." + n] if "master." + n in wanted else wanted[n], model.p[n], 1e-3)
-    print(f"{len(got)} losses, largest error {worst:.1e}; slopes {slopes:.1e}")
+    errors = {n: close(n, wanted.get("master." + n, wanted[n]), model.p[n], 1e-4)
+              for n in model.p if n != "block.mha.k.bias"}  # its gradient is rounding alone, which Adam enlarges
+    print(f"{len(got)} losses, largest error {worst:.1e}; weights {max(errors.values()):.1e}")
 
 
 # ---- operations
@@ -392,7 +392,7 @@ def hostile(path, directory):
         for i, value in enumerate(values):
             write(f"{key}-{i}", note(key, value))
     write("big-batch", lambda h: (note("batch", "1024")(h), note("seq", "512")(h))[2:] or None)
-    write("lying-step", lambda h: (note("step", "999999999")(h), drop("optimizer.", "random.", "train.")(h))[1])
+    write("good-lying-step", lambda h: (note("step", "999999999")(h), drop("optimizer.", "random.", "train.")(h))[1])
     write("no-metadata", lambda h: h.pop("__metadata__") and None)
     for value, name in ((math.nan, "nan"), (math.inf, "infinity")):
         for tensor in ("embed.weight", "optimizer.m.block.ff1.weight", "train.losses", "block.mha.nl_oob.config"):
@@ -415,10 +415,10 @@ def hostile(path, directory):
     with open(f"{directory}/longer.safetensors", "wb") as to:
         to.write(content + b"x")
     random = np.random.default_rng(1)
-    for i in range(150):  # may be accepted, but must not crash
+    for i in range(100):  # may be accepted, but must not crash
         changed = bytearray(content)
         for _ in range(3):
-            changed[random.integers(0, length + 8 if i < 140 else len(content))] = random.integers(0, 256)
+            changed[random.integers(0, length + 8 if i < 90 else len(content))] = random.integers(0, 256)
         with open(f"{directory}/random-{i}.safetensors", "wb") as to:
             to.write(changed)
 
