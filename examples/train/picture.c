@@ -21,9 +21,9 @@ void write_picture(const run *r, const char *path) {
         "<text transform=\"translate(14 180)rotate(-90)\">loss</text>\n<g text-anchor=\"end\">\n",
         to);
     for (i = 0; i <= 4; i++) {
-        const double part = (double)i / 4, y = 300 - 260 * part;
+        const double part = (double)i / 4, y = 300 - 260 * part, step = floor(steps * part + 0.5);
         fprintf(to, "<path d=\"M60 %gH620\"/><text x=\"52\" y=\"%g\">%.3g</text>", y, y + 4, most * part);
-        fprintf(to, "<text x=\"%g\" y=\"320\">%.0f</text>\n", 60 + 560 * part, 1 + steps * part);
+        fprintf(to, "<text x=\"%g\" y=\"320\">%.0f</text>\n", 64 + 560 * step / steps, 1 + step);
     }
     fputs("</g><path class=\"loss\" d=\"", to);
     for (i = 0; i < r->step; i += r->step / 1000 + 1) { /* more points cannot be seen */
