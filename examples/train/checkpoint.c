@@ -1,6 +1,6 @@
-/* checkpoint.c: saves and resumes a run. The weights have their own names, so that the file is also a model. The state of
- * the run has others: optimizer.*, random.state, train.losses; and master.* for exact copies of weights that are stored
- * as F16 or BF16. Metadata holds the settings. All of it is replaced at once, so that a crash cannot mix two runs. */
+/* checkpoint.c: saves and resumes a run. The weights have their own names, so that the file is also a model. The state
+ * of the run has others: optimizer.*, random.state, train.losses; and master.* for exact copies of weights that are
+ * stored as F16 or BF16. Metadata holds the settings. All of it is replaced at once: a crash cannot mix two runs. */
 #include "../../safetensors.h"
 #include "train.h"
 #include <float.h>
@@ -104,11 +104,11 @@ static void read_settings(run *r, const st_model *model, const char *path, const
     for (i = 0; i < SETTINGS; i++) {
         const st_pair *pair;
         double value = settings[i].standard;
-        const char *fault = settings[i].flags & REQUIRED ? "is missing" : NULL;
+        const char *fault = settings[i].flags & REQUIRED ? "missing" : NULL;
         (void)snprintf(key, sizeof key, "train.%s", settings[i].name);
         pair = st_find_metadata(model, key);
         if (pair) fault = parse_setting(i, pair->value, &value);
-        if (fault) fail(path, "metadata %s %s", key, fault);
+        if (fault) fail(path, "metadata %s: %s", key, fault);
         if (given[i] && settings[i].flags & MAY_CHANGE) continue;
         if (given[i] && r->settings[i] != value) fail(path, "option --%s differs from the file", settings[i].name);
         r->settings[i] = value;
@@ -117,7 +117,7 @@ static void read_settings(run *r, const st_model *model, const char *path, const
     r->step = (size_t)r->settings[STEP];
 }
 
-/* Finds the tensors of the list. Refuses those of another shape or dtype, unknown ones, and parts that are not whole. */
+/* Finds the tensors of the list. Refuses other shapes and dtypes, unknown tensors, and parts that are not whole. */
 static void find_tensors(const st_model *model, const char *path, const entry *list, size_t count,
                          const st_tensor **found) {
     unsigned char *used = allocate(model->count, 1);

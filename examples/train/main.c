@@ -50,11 +50,11 @@ const char *parse_setting(int which, const char *text, double *value) {
         choice += *choice == '|';
         if (strcspn(choice, "|") == n && strncmp(choice, text, n) == 0) return NULL;
     }
-    if (s->choices) return "is not one of the choices";
+    if (s->choices) return "not one of the choices";
     *value = strtod(text, &end); /* 15 digits survive being a double */
-    if (n == 0 || n > 15 || *end || strspn(text, "0123456789.e-") != n) return "is not a number of up to 15 characters";
-    if (!(*value >= s->least && *value <= s->most)) return "is too small or too large";
-    return s->flags & WHOLE && *value != floor(*value) ? "is not a whole number" : NULL;
+    if (n == 0 || n > 15 || *end || strspn(text, "0123456789.e-") != n) return "not a number of up to 15 characters";
+    if (!(*value >= s->least && *value <= s->most)) return "too small or too large";
+    return s->flags & WHOLE && *value != floor(*value) ? "not a whole number" : NULL;
 }
 
 void format_setting(int which, double value, char text[32]) {
@@ -104,7 +104,7 @@ static int print_help(void) {
     for (i = D_MODEL; i < OPTIONS; i++) {
         const char *choices = settings[i].choices ? settings[i].choices : "a number";
         format_setting(i, settings[i].standard, text);
-        printf("  --%-17s %s (%s; else %s)\n", settings[i].name, settings[i].help, choices, text);
+        printf("  --%-17s %s (%s; default %s)\n", settings[i].name, settings[i].help, choices, text);
     }
     return 0;
 }
@@ -121,7 +121,7 @@ static void train(run *r, const char *save) {
         progress_line_show(&line, r->step + steps - end, steps);
         if (!isfinite(r->losses[r->step - 1])) fail("loss", "not finite in step %zu; try a smaller --lr", r->step);
         if (save && every > 0 && r->step % every == 0) save_checkpoint(r, save);
-        if (r->step % (steps / 20 + 1) > 0 && r->step < end) continue;
+        if (r->step % ((steps + 19) / 20) > 0 && r->step < end) continue; /* about 20 lines are enough */
         progress_line_end(&line);
         printf("step %zu  loss %.6f  slopes", r->step, (double)r->losses[r->step - 1]);
         for (k = 0; k < r->parameters[SLOPES].count; k++) printf(" %.6f", (double)r->parameters[SLOPES].data[k]);

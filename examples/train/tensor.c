@@ -1,4 +1,4 @@
-/* tensor.c: the tape and its operations. Four compute derivatives; the others are composed of them. */
+/* tensor.c: the tape and its operations. Three compute derivatives; the others are composed of them. */
 #include "train.h"
 #include <math.h>
 #include <stdlib.h>

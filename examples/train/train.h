@@ -58,8 +58,8 @@ tensor *cross_entropy(tape *t, tensor *logits, const size_t *classes);
 /* ops_extra.c: x [images, channels, height, width], weight [outputs, channels, kernel, kernel], bias [outputs] */
 tensor *conv2d(tape *t, tensor *x, tensor *weight, tensor *bias, size_t stride, size_t padding);
 tensor *max_pool2d(tape *t, tensor *x, size_t kernel, size_t stride);
-/* x [batch, steps, inputs]; returns the hidden states, [batch, steps, hidden]. weights: input, hidden, bias; an LSTM has
- * four times the rows: gates in, forget, cell, out. */
+/* x [batch, steps, inputs]; returns the hidden states, [batch, steps, hidden]. weights: input, hidden, bias; those of an
+ * LSTM have four times the rows: gates in, forget, cell, out. */
 tensor *recurrent(tape *t, tensor *x, tensor *const *weights, int is_lstm);
 
 /* Numbers of metadata, and after SETTINGS of options that are not saved. The first three are no options. */

@@ -1,5 +1,5 @@
-/* train_ops.c FILE: saves inputs and results of the operations of examples/train, for train_reference.py to compare with
- * NumPy, and checks what NL-OOB does with distances that do not fit. */
+/* train_ops.c FILE: saves inputs and results of the operations of examples/train, for train_reference.py to compare
+ * with NumPy, and checks what NL-OOB does with distances that do not fit. */
 #include "../../safetensors.h"
 #include "../../examples/train/train.h"
 #include <math.h>

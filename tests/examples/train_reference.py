@@ -55,7 +55,8 @@ class Random:
 
 class Model:
     def __init__(self, tensors, settings):
-        self.names = [n for n in tensors if n.endswith((".weight", ".bias", ".slopes")) and not n.startswith(("optimizer.", "master."))]
+        suffixes, prefixes = (".weight", ".bias", ".slopes"), ("optimizer.", "master.")
+        self.names = [n for n in tensors if n.endswith(suffixes) and not n.startswith(prefixes)]
         self.p = {n: tensors.get("master." + n, tensors[n]).astype(np.float64) for n in self.names}
         self.g = {n: np.zeros_like(v) for n, v in self.p.items()}
         self.settings = settings
@@ -197,8 +198,12 @@ def conv2d(x, w, bias, stride, padding):
 
 def max_pool2d(x, kernel, stride):
     rows, columns = ((n - kernel) // stride + 1 for n in x.shape[2:])
-    cells = [[x[:, :, i * stride : i * stride + kernel, j * stride : j * stride + kernel].max((2, 3)) for j in range(columns)] for i in range(rows)]
-    return np.stack([np.stack(row, -1) for row in cells], -2)
+    out = np.empty(x.shape[:2] + (rows, columns))
+    for i in range(rows):
+        for j in range(columns):
+            seen = x[:, :, i * stride : i * stride + kernel, j * stride : j * stride + kernel]
+            out[:, :, i, j] = seen.max((2, 3))
+    return out
 
 
 def rnn(x, w, u, bias):
@@ -385,10 +390,24 @@ def hostile(path, directory):
     write("good-weights-only", drop("optimizer.", "random.", "train."))
     for key in ("format", "version", "step", "d-model", "heads", "optimizer"):
         write("no-" + key, note(key, None))
-    for key, values in {"format": ["other"], "version": ["2"], "step": ["21", "-1", "1e9", "", "999999999", "1e400", "nan", "0x14", "20.5"],
-                        "d-model": ["17", "32", "1000", "0"], "heads": ["1", "3", "64"], "kv-heads": ["1"], "ff": ["31", "4096"],
-                        "optimizer": ["sgd", "ada", ""], "nl-oob": ["gaussian"], "tie": ["yes"], "dtype": ["f16"], "lr": ["inf", "-1"],
-                        "batch": ["1000000000", "1024 "], "seq": ["513"], "seed": ["18446744073709551616"]}.items():
+    wrong = {
+        "format": ["other"],
+        "version": ["2"],
+        "step": ["21", "-1", "1e9", "", "999999999", "1e400", "nan", "0x14", "20.5"],
+        "d-model": ["17", "32", "1000", "0"],
+        "heads": ["1", "3", "64"],
+        "kv-heads": ["1"],
+        "ff": ["31", "4096"],
+        "optimizer": ["sgd", "ada", ""],
+        "nl-oob": ["gaussian"],
+        "tie": ["yes"],
+        "dtype": ["f16"],
+        "lr": ["inf", "-1"],
+        "batch": ["1000000000", "1024 "],
+        "seq": ["513"],
+        "seed": ["18446744073709551616"],
+    }
+    for key, values in wrong.items():
         for i, value in enumerate(values):
             write(f"{key}-{i}", note(key, value))
     write("big-batch", lambda h: (note("batch", "1024")(h), note("seq", "512")(h))[2:] or None)
