@@ -139,6 +139,11 @@ build/examples/vad-firmware.elf: $(VAD_FIRMWARE_FILES)
 
 build/examples/vad-firmware-m7.elf: $(VAD_FIRMWARE_FILES)
 	$(VAD_FIRMWARE_CC) -mcpu=cortex-m7 -mfpu=fpv5-sp-d16 -o $@
+# no fused multiply-add, so that every compiler computes the same bits
+build/examples/train: $(COMMON_HEADERS) $(COMMON) examples/train/train.h examples/train/main.c examples/train/tensor.c \
+		examples/train/ops_extra.c examples/train/model.c examples/train/checkpoint.c examples/train/picture.c \
+		tests/examples/train_gradients.c
+	$(EXAMPLE) -ffp-contract=off examples/train/*.c tests/examples/train_gradients.c $(COMMON) -lm -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
