@@ -92,9 +92,23 @@ build/demo.safetensors:
 # ---- example programs: make build/examples/NAME --------------------------------------------------------------
 
 EXAMPLE_CFLAGS = -O2 -g
-COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c
-COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
+COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c \
+	examples/common/aliases.c examples/common/names.c examples/common/order.c examples/common/words.c
+COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h \
+	examples/common/aliases.h examples/common/names.h examples/common/order.h examples/common/words.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
+
+build/examples/quant: $(COMMON_HEADERS) $(COMMON) examples/quant/int8.h examples/quant/quant.h examples/quant/files.c \
+		examples/quant/int8.c examples/quant/main.c
+	$(EXAMPLE) examples/quant/*.c $(COMMON) -lm -o $@
+
+build/examples/registry: $(COMMON_HEADERS) $(COMMON) examples/registry/registry.h examples/registry/main.c \
+		examples/registry/registry.c
+	$(EXAMPLE) examples/registry/*.c $(COMMON) -o $@
+
+build/examples/state_dict: $(COMMON_HEADERS) $(COMMON) examples/state_dict/dict.h examples/state_dict/apply.c \
+		examples/state_dict/dict.c examples/state_dict/main.c examples/state_dict/module.c examples/state_dict/shell.c
+	$(EXAMPLE) examples/state_dict/*.c $(COMMON) -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
