@@ -107,7 +107,7 @@ build/examples/registry: $(COMMON_HEADERS) $(COMMON) examples/registry/registry.
 	$(EXAMPLE) examples/registry/*.c $(COMMON) -o $@
 
 build/examples/state_dict: $(COMMON_HEADERS) $(COMMON) examples/state_dict/dict.h examples/state_dict/apply.c \
-		examples/state_dict/dict.c examples/state_dict/main.c examples/state_dict/module.c examples/state_dict/shell.c
+		examples/state_dict/augment.c examples/state_dict/dict.c examples/state_dict/main.c
 	$(EXAMPLE) examples/state_dict/*.c $(COMMON) -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-/* names.c: a sorted list of names. */
+/* names.c: names in sorted runs. A new name is a run of its own; runs of about the same length become one. */
 #include "names.h"
 #include <stdint.h>
 #include <stdlib.h>
@@ -30,38 +30,50 @@ int names_add(name_list *list, const char *name, size_t bytes, size_t value) {
     slot->name = name;
     slot->bytes = bytes;
     slot->value = value;
-    slot->added = list->count++;
+    slot->added = list->count;
+    list->begins[list->runs++] = list->count++;
+    while (list->runs > 1) {
+        const size_t last = list->begins[list->runs - 1], before = list->begins[list->runs - 2];
+        if (2 * (list->count - last) <= last - before) break;
+        qsort(list->slots + before, list->count - before, sizeof *list->slots, compare_slots);
+        list->runs--;
+    }
     return 1;
 }
 
-/* Returns how many slots come before the name; with `after`, how many come before the names after it. */
-static size_t count_before(name_list *list, const char *name, size_t bytes, int after) {
-    size_t low = 0, high = list->count;
-    if (list->sorted < list->count) qsort(list->slots, list->count, sizeof *list->slots, compare_slots);
-    list->sorted = list->count;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        const int order = compare_names(list->slots[middle].name, list->slots[middle].bytes, name, bytes);
-        if (order < 0 || (after && order == 0)) {
-            low = middle + 1;
-        } else {
-            high = middle;
+/* Returns the slot of the name that was added first, or last, or NULL. */
+static const name_slot *find(const name_list *list, const char *name, size_t bytes, int last) {
+    const name_slot *found = NULL;
+    size_t run;
+    for (run = 0; run < list->runs; run++) {
+        const size_t begin = list->begins[run], end = run + 1 < list->runs ? list->begins[run + 1] : list->count;
+        size_t low = begin, high = end;
+        const name_slot *slot;
+        while (low < high) { /* to the first slot with this name, or to the one after the last */
+            const size_t middle = low + (high - low) / 2;
+            const int order = compare_names(list->slots[middle].name, list->slots[middle].bytes, name, bytes);
+            if (order < 0 || (last && order == 0)) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
         }
+        if (last ? low == begin : low == end) continue;
+        slot = &list->slots[last ? low - 1 : low];
+        if (compare_names(slot->name, slot->bytes, name, bytes) != 0) continue;
+        if (!found || (slot->added > found->added) == last) found = slot;
     }
-    return low;
+    return found;
 }
 
-static size_t value_at(const name_list *list, size_t index, const char *name, size_t bytes) {
-    const name_slot *slot = index < list->count ? &list->slots[index] : NULL;
-    return slot && compare_names(slot->name, slot->bytes, name, bytes) == 0 ? slot->value : NO_NAME;
+size_t names_find_first(const name_list *list, const char *name, size_t bytes) {
+    const name_slot *slot = find(list, name, bytes, 0);
+    return slot ? slot->value : NO_NAME;
 }
 
-size_t names_find_first(name_list *list, const char *name, size_t bytes) {
-    return value_at(list, count_before(list, name, bytes, 0), name, bytes);
-}
-
-size_t names_find_last(name_list *list, const char *name, size_t bytes) {
-    return value_at(list, count_before(list, name, bytes, 1) - 1, name, bytes);
+size_t names_find_last(const name_list *list, const char *name, size_t bytes) {
+    const name_slot *slot = find(list, name, bytes, 1);
+    return slot ? slot->value : NO_NAME;
 }
 
 void names_clear(name_list *list) {
