@@ -103,7 +103,7 @@ build/examples/quant: $(COMMON_HEADERS) $(COMMON) examples/quant/int8.h examples
 	$(EXAMPLE) examples/quant/*.c $(COMMON) -lm -o $@
 
 build/examples/registry: $(COMMON_HEADERS) $(COMMON) examples/registry/registry.h examples/registry/main.c \
-		examples/registry/registry.c
+		examples/registry/registry.c examples/registry/store.c
 	$(EXAMPLE) examples/registry/*.c $(COMMON) -o $@
 
 build/examples/state_dict: $(COMMON_HEADERS) $(COMMON) examples/state_dict/dict.h examples/state_dict/apply.c \

@@ -313,14 +313,14 @@ static void report(const dict *d, const parameter *p, const entry *wrong) {
     const st_tensor *t = e ? e->tensor : NULL;
     put_verdict(!e ? "missing" : !p->from ? "mismatched" : p->flip ? "transposed" : "assigned", p->name, p->name_bytes);
     if (e) printf("%s ", st_dtype_name(entry_dtype(d, e)));
-    put_shape(stdout, p->rank, p->shape);
+    put_dimensions(stdout, p->rank, p->shape);
     if (e && (e->name_bytes != p->name_bytes || memcmp(e->name, p->name, p->name_bytes) != 0 || !p->from)) {
         fputs(" from ", stdout);
         put_text(stdout, e->name, e->name_bytes);
     }
     if (e && (!p->from || p->flip || p->copies > 1 || p->rank != t->rank)) {
         putchar(' ');
-        put_shape(stdout, t->rank, t->shape);
+        put_dimensions(stdout, t->rank, t->shape);
     }
     if (e && e->below) fputs(" and the rows below", stdout);
     if (p->from && p->copies > 1) printf(", each head %llu times", (unsigned long long)p->copies);
@@ -371,7 +371,7 @@ static int assign(dict *d, module *m, const apply_options *o, int *is_incomplete
     for (; (e = dict_next_unused(d, &next)) != NULL; counts[4]++) {
         put_verdict("unexpected", e->name, e->name_bytes);
         printf("%s ", e->tensor->dtype_name);
-        put_shape(stdout, e->tensor->rank, e->tensor->shape);
+        put_dimensions(stdout, e->tensor->rank, e->tensor->shape);
         putchar('\n');
     }
     printf("%zu assigned, %zu transposed, %zu missing, %zu mismatched, %zu unexpected\n", counts[0], counts[1],

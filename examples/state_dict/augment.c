@@ -131,7 +131,7 @@ static int put_slopes(const dict *d, const entry *e) {
     float *values = (float *)entry_read(d, e, ST_DTYPE_F32, 0, &bytes);
     if (!values) return 0;
     putchar(' ');
-    put_shape(stdout, e->tensor->rank, e->tensor->shape);
+    put_dimensions(stdout, e->tensor->rank, e->tensor->shape);
     fputs(ends_with(e->name, e->name_bytes, ".nl_oob.slopes") ? " trainable:" : " fixed:", stdout);
     for (i = 0; i < e->tensor->elements; i++) printf(" %g", (double)values[i]);
     putchar('\n');

@@ -27,13 +27,6 @@ int ends_with(const char *name, size_t name_bytes, const char *end) {
     return name_bytes >= n && memcmp(name + name_bytes - n, end, n) == 0;
 }
 
-void put_shape(FILE *to, uint32_t rank, const uint64_t *shape) {
-    uint32_t i;
-    putc('[', to);
-    for (i = 0; i < rank; i++) fprintf(to, "%s%llu", i ? "," : "", (unsigned long long)shape[i]);
-    putc(']', to);
-}
-
 /* ---- names --------------------------------------------------------------------------------------------------- */
 
 static entry *grow(dict *d) {

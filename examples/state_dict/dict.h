@@ -36,7 +36,6 @@ typedef struct dict {
 int fault(const char *name, size_t name_bytes, const char *reason);
 int fault_library(const st_error *error);
 int ends_with(const char *name, size_t name_bytes, const char *end);
-void put_shape(FILE *to, uint32_t rank, const uint64_t *shape);
 
 /* Adds the tensors of a model, and the other names of tied tensors. A later tensor replaces one of the same name. */
 int dict_open(dict *d, const char *path);
