@@ -110,6 +110,9 @@ build/examples/state_dict: $(COMMON_HEADERS) $(COMMON) examples/state_dict/dict.
 		examples/state_dict/augment.c examples/state_dict/dict.c examples/state_dict/main.c
 	$(EXAMPLE) examples/state_dict/*.c $(COMMON) -o $@
 
+build/examples/weight_map: $(COMMON_HEADERS) $(COMMON) examples/weight_map/main.c
+	$(EXAMPLE) examples/weight_map/*.c $(COMMON) -o $@
+
 # ---- tests ----------------------------------------------------------------------------------------------------
 
 test:
