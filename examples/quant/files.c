@@ -117,9 +117,8 @@ static int declare(job *j, const st_tensor *t, const quant_options *o) {
     shape[0] = g.rows;
     shape[1] = blocks_of_row(&g);
     if (o->layout == LAYOUT_BLOCKS && block_from_shape(g.columns, shape[1]) != g.block) {
-        return complain(t,
-                        "readers cannot tell such blocks from the shapes; take 16, 32, 64 or 128 columns, or a divisor "
-                        "of the columns");
+        return complain(
+            t, "readers would take its blocks for longer or shorter ones; 16, 32, 64 and 128 columns are safe");
     }
     name = scale_name(t, "_scale");
     if (!name) return complain(t, "out of memory");
