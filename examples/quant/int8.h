@@ -11,7 +11,7 @@ typedef struct
 } grid;
 
 size_t blocks_of_row(const grid *g);
-/* Computes the scales (rows times blocks_of_row) and the integers, from -127 to 127. Returns 0 if a number is not finite. */
+/* Computes the scales, rows times blocks_of_row, and the integers, -127 to 127. Returns 0 if a number is not finite. */
 int quantize(const grid *g, const float *numbers, float *scales, int8_t *integers);
 void dequantize(const grid *g, const int8_t *integers, const float *scales, float *numbers);
 /* The U8 form stores each integer plus 128, so that its bytes are unsigned. Both functions work in place. */

@@ -1,4 +1,4 @@
-/* registry.c: handles, pins, aliases and adapters. Handles keep their numbers; those that are gone stay in the table. */
+/* registry.c: handles, pins, aliases and adapters. A handle keeps its number, and its place when it is gone. */
 #include "registry.h"
 #include "examples/common/aliases.h"
 #include <stdlib.h>

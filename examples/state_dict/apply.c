@@ -118,8 +118,8 @@ static int is_key_or_value(const parameter *p) {
     return 0;
 }
 
-/* Whether a matrix of that many rows and columns has the parameter's shape, as it is or flipped. With `flip_first` it is
- * flipped unless only the other way fits. */
+/* Whether a matrix of that many rows and columns has the parameter's shape, as it is or flipped. Where both ways fit,
+ * flip_first decides. */
 static int fit_matrix(parameter *p, uint64_t rows, uint64_t columns, int flip_first) {
     const int as_it_is = p->shape[0] == rows && p->shape[1] == columns;
     const int flipped = p->shape[0] == columns && p->shape[1] == rows;
@@ -152,7 +152,7 @@ static int fit(parameter *p, const entry *e, const apply_options *o) {
 
 /* ---- which tensor -------------------------------------------------------------------------------------------- */
 
-/* Looks for a tensor of that name. Attention of grouped queries may have it under the name of Llama, which then counts. */
+/* Looks for a tensor of that name. With --expand-kv, the tensor that has Llama's name for it comes first. */
 static entry *look(dict *d, const char *name, size_t name_bytes, const apply_options *o, char *buffer) {
     static const char *const ends[] = {".weight", ".bias"};
     size_t i;

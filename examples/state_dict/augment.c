@@ -125,7 +125,7 @@ static int put_config(const dict *d, const entry *e) {
     return 1;
 }
 
-/* Prints the slopes of one tensor. Only a name with a dot before nl_oob belongs to a module, whose training moves it. */
+/* Prints the slopes of one tensor. Only those with a dot before nl_oob belong to a module and are trained. */
 static int put_slopes(const dict *d, const entry *e) {
     size_t bytes, i;
     float *values = (float *)entry_read(d, e, ST_DTYPE_F32, 0, &bytes);

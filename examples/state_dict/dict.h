@@ -48,8 +48,8 @@ const entry *dict_next_unused(const dict *d, size_t *i); /* starts at *i; NULL a
 
 st_dtype entry_dtype(const dict *d, const entry *e);
 uint64_t entry_dimension(const entry *e, uint32_t axis);
-/* Reads an entry, packed and in the machine's byte order; with `flip` as the transpose of a matrix whose columns are the
- * last axis. Returns memory to be freed, or NULL after a message. */
+/* Reads an entry, packed and in the machine's byte order; with `flip` as the transpose of a matrix, of which the last
+ * axis is the columns. Returns memory to be freed, or NULL after a message. */
 void *entry_read(const dict *d, const entry *e, st_dtype as, int flip, size_t *bytes);
 /* Returns the transpose of a matrix, to be freed, and frees the matrix; NULL if memory runs out. */
 void *transpose(void *matrix, size_t rows, size_t columns, size_t element_bytes);

@@ -1,7 +1,7 @@
 /* weight_map: hands out the weights of a checkpoint as F32, one by one, and says what nobody took. Reads commands.
  *
  *     cc -O2 -I. examples/weight_map/[a-z]*.c examples/common/[a-z]*.c -o weight_map
- *     printf 'remap model. decoder.\ntake-transposed decoder.embed.weight\ndrain fail\n' | ./weight_map model.safetensors
+ *     printf 'remap model. m.\ntake-transposed m.embed.weight\ndrain fail\n' | ./weight_map model.safetensors
  *
  * Loaders of models are written like this: each layer takes its weights, and whatever is left at the end is a sign that
  * the model and the checkpoint do not belong together. A weight is read and converted when it is needed. */

@@ -1,4 +1,5 @@
-"""state_dict.py PROGRAM FOLDER: gives tests/examples/state_dict.sh files, and compares what state_dict writes with NumPy."""
+"""state_dict.py PROGRAM FOLDER: tests what state_dict writes against NumPy."""
+
 import subprocess
 import sys
 
@@ -49,6 +50,7 @@ def same(label, got, want):
 def raw(name):
     """Reads metadata without the package's opinion."""
     import json
+
     with open(path(name), "rb") as f:
         n = int.from_bytes(f.read(8), "little")
         return json.loads(f.read(n)).get("__metadata__", {})
@@ -64,30 +66,51 @@ def f32(*shape):
 # V-E2, E03: transposed on load, found under the root
 q = (np.arange(16).reshape(4, 4) / 10).astype(np.float32)
 save("e2.safetensors", {"mha.linear_q.weight": q, "mha.linear_q.bias": q[0], "mha.linear_q.weight_scale": q})
-report, _, got = apply("V-E2", "linear_q.weight 4 4\nlinear_q.bias 4\nlinear_q.weight_scale 4 4\n", ["e2.safetensors"], "--root",
-                       "mha", "--transpose")
+report, _, got = apply(
+    "V-E2",
+    "linear_q.weight 4 4\nlinear_q.bias 4\nlinear_q.weight_scale 4 4\n",
+    ["e2.safetensors"],
+    "--root",
+    "mha",
+    "--transpose",
+)
 same("V-E2: the matrix is transposed", got.get("linear_q.weight"), q.T)
 same("V-E2: a bias is not", got.get("linear_q.bias"), q[0])
 same("V-C6: another name is not", got.get("linear_q.weight_scale"), q)
-check("V-E2: report", report.startswith("transposed   linear_q.weight F32 [4,4] from mha.linear_q.weight [4,4]\n"), report)
+check(
+    "V-E2: report", report.startswith("transposed   linear_q.weight F32 [4,4] from mha.linear_q.weight [4,4]\n"), report
+)
 check("V-E2: count", "2 assigned, 1 transposed, 0 missing, 0 mismatched, 0 unexpected\n" in report, report)
-check("section 8, 12: noted in the metadata", raw("out.safetensors") == {"transposed.linear_q.weight": "1"}, raw("out.safetensors"))
+check(
+    "section 8, 12: noted in the metadata",
+    raw("out.safetensors") == {"transposed.linear_q.weight": "1"},
+    raw("out.safetensors"),
+)
 _, _, got = apply("no transpose without the option", "linear_q.weight 4 4\n", ["e2.safetensors"], "--root", "mha")
 same("as it is without --transpose", got.get("linear_q.weight"), q)
 
 # V-E3, E07: names, and gate and up as one matrix; biases too (section 8, 13)
 layer = "model.layers.0."
-names = {layer + "self_attn.q_proj.weight": np.full((4, 4), 1, np.float32),
-         layer + "self_attn.k_proj.weight": np.full((4, 4), 2, np.float32),
-         layer + "self_attn.v_proj.weight": f32(4, 4), layer + "self_attn.o_proj.weight": f32(4, 4),
-         layer + "self_attn.q_proj.bias": f32(4), layer + "self_attn.k_proj.bias": f32(4),
-         layer + "self_attn.v_proj.bias": f32(4), layer + "self_attn.o_proj.bias": f32(4),
-         layer + "mlp.gate_proj.weight": np.full((2, 4), 3, np.float32),
-         layer + "mlp.up_proj.weight": np.full((2, 4), 4, np.float32),
-         layer + "mlp.gate_proj.bias": f32(2), layer + "mlp.up_proj.bias": f32(2),
-         layer + "mlp.down_proj.weight": f32(4, 2), layer + "mlp.down_proj.bias": f32(4),
-         layer + "input_layernorm.weight": f32(4), layer + "post_attention_layernorm.weight": f32(4),
-         "lm_head.weight": f32(5, 4), "lm_head.bias": f32(5)}
+names = {
+    layer + "self_attn.q_proj.weight": np.full((4, 4), 1, np.float32),
+    layer + "self_attn.k_proj.weight": np.full((4, 4), 2, np.float32),
+    layer + "self_attn.v_proj.weight": f32(4, 4),
+    layer + "self_attn.o_proj.weight": f32(4, 4),
+    layer + "self_attn.q_proj.bias": f32(4),
+    layer + "self_attn.k_proj.bias": f32(4),
+    layer + "self_attn.v_proj.bias": f32(4),
+    layer + "self_attn.o_proj.bias": f32(4),
+    layer + "mlp.gate_proj.weight": np.full((2, 4), 3, np.float32),
+    layer + "mlp.up_proj.weight": np.full((2, 4), 4, np.float32),
+    layer + "mlp.gate_proj.bias": f32(2),
+    layer + "mlp.up_proj.bias": f32(2),
+    layer + "mlp.down_proj.weight": f32(4, 2),
+    layer + "mlp.down_proj.bias": f32(4),
+    layer + "input_layernorm.weight": f32(4),
+    layer + "post_attention_layernorm.weight": f32(4),
+    "lm_head.weight": f32(5, 4),
+    "lm_head.bias": f32(5),
+}
 save("e3.safetensors", names)
 module = "".join(f"mha.linear_{x}.weight 4 4\nmha.linear_{x}.bias 4\n" for x in "qkvo")
 module += "linear1.weight 4 4\nlinear1.bias 4\nlinear2.weight 4 2\nlinear2.bias 4\nrms_attn_gamma 4\nrms_ffn_gamma 4\n"
@@ -95,15 +118,23 @@ report, errors, got = apply("V-E3", module, ["e3.safetensors"], "--root", "layer
 for x in "qkvo":
     same(f"V-E3: {x}", got.get(f"mha.linear_{x}.weight"), names[layer + f"self_attn.{x}_proj.weight"])
     same(f"E07: {x} bias", got.get(f"mha.linear_{x}.bias"), names[layer + f"self_attn.{x}_proj.bias"])
-same("V-E3: linear1", got.get("linear1.weight"), np.repeat(np.float32([3, 4]), 2)[:, None] * np.ones((1, 4), np.float32))
-same("E07: linear1.bias", got.get("linear1.bias"),
-     np.concatenate([names[layer + "mlp.gate_proj.bias"], names[layer + "mlp.up_proj.bias"]]))
+same(
+    "V-E3: linear1", got.get("linear1.weight"), np.repeat(np.float32([3, 4]), 2)[:, None] * np.ones((1, 4), np.float32)
+)
+same(
+    "E07: linear1.bias",
+    got.get("linear1.bias"),
+    np.concatenate([names[layer + "mlp.gate_proj.bias"], names[layer + "mlp.up_proj.bias"]]),
+)
 same("E07: linear2", got.get("linear2.weight"), names[layer + "mlp.down_proj.weight"])
 same("E07: linear2.bias", got.get("linear2.bias"), names[layer + "mlp.down_proj.bias"])
 same("E07: rms_attn_gamma", got.get("rms_attn_gamma"), names[layer + "input_layernorm.weight"])
 same("E07: rms_ffn_gamma", got.get("rms_ffn_gamma"), names[layer + "post_attention_layernorm.weight"])
-check("E07: what was used under another name is not unexpected", report.count("unexpected   ") == 2 and
-      "unexpected   lm_head.weight F32 [5,4]" in report, report)
+check(
+    "E07: what was used under another name is not unexpected",
+    report.count("unexpected   ") == 2 and "unexpected   lm_head.weight F32 [5,4]" in report,
+    report,
+)
 _, _, got = apply("E07: head", "head.weight 5 4\nhead.bias 5\n", ["e3.safetensors"], "--augment", "--strict", "missing")
 same("E07: lm_head is head", got.get("head.weight"), names["lm_head.weight"])
 same("E07: lm_head.bias is head.bias", got.get("head.bias"), names["lm_head.bias"])
@@ -115,9 +146,13 @@ apply("E07: only whole names", "my_head.weight 5 4\n", ["output.safetensors"], "
 report, _, _ = apply("E07: not without the option", "head.weight 5 4\n", ["e3.safetensors"], code=1)
 check("E07: missing without the option", "missing      head.weight [5,4]\n" in report, report)
 gate, up = f32(2, 4), f32(3, 4)
-save("gate.safetensors", {"mlp.gate_proj.weight": gate, "mlp.up_proj.weight": up, "linear2.weight": out,
-                          "mlp.down_proj.weight": gate})
-_, _, got = apply("E07 and E03", "linear1.weight 4 5\nlinear2.weight 5 4\n", ["gate.safetensors"], "--augment", "--transpose")
+save(
+    "gate.safetensors",
+    {"mlp.gate_proj.weight": gate, "mlp.up_proj.weight": up, "linear2.weight": out, "mlp.down_proj.weight": gate},
+)
+_, _, got = apply(
+    "E07 and E03", "linear1.weight 4 5\nlinear2.weight 5 4\n", ["gate.safetensors"], "--augment", "--transpose"
+)
 same("E07 and E03: the out-features are stacked", got.get("linear1.weight"), np.concatenate([gate, up]).T)
 same("E07: a name that is there stays; one that fits only flipped twice is as stored", got.get("linear2.weight"), out)
 save("gate1.safetensors", {"mlp.gate_proj.weight": gate})
@@ -139,9 +174,13 @@ same("E08: the next name does", got.get("w"), c)
 save("e8.safetensors", {"w": a.astype(np.float16), "x": f32(4, 4), "y": f32(6)})
 report, _, got = apply("E08: reversed", "w 3 2\nx 3 3\nz 1\n", ["e8.safetensors"], "--strict", "none")
 same("E08: reversed", got.get("w"), a.astype(np.float16).T)
-check("E08: report", report == "transposed   w F16 [3,2] [2,3]\nmismatched   x F32 [3,3] from x [4,4]\nmissing      z [1]\n"
-      "unexpected   x F32 [4,4]\nunexpected   y F32 [6]\n"
-      "0 assigned, 1 transposed, 1 missing, 1 mismatched, 2 unexpected\n", report)
+check(
+    "E08: report",
+    report == "transposed   w F16 [3,2] [2,3]\nmismatched   x F32 [3,3] from x [4,4]\nmissing      z [1]\n"
+    "unexpected   x F32 [4,4]\nunexpected   y F32 [6]\n"
+    "0 assigned, 1 transposed, 1 missing, 1 mismatched, 2 unexpected\n",
+    report,
+)
 check("E08: only what fits is written", set(got) == {"w"}, got)
 
 # V-E4: the first two axes of three become one
@@ -170,16 +209,31 @@ apply("E09: other heads do not fit", module, ["e5.safetensors"], "--expand-kv", 
 save("e5q.safetensors", {"linear_q.weight": k})
 apply("E09: only keys and values", "linear_q.weight 8 8\n", ["e5q.safetensors"], "--expand-kv", "4,2", code=1)
 save("e5k.safetensors", {"mha.k_proj.weight": k, "mha.linear_k.weight": f32(8, 8), "mha.o_proj.weight": f32(8, 4)})
-_, _, got = apply("V-E5: k_proj", "mha.k_proj.weight 8 4\nmha.linear_k.weight 8 8\nmha.linear_o.weight 4 8\n", ["e5k.safetensors"],
-                  "--expand-kv", "4,2")
+_, _, got = apply(
+    "V-E5: k_proj",
+    "mha.k_proj.weight 8 4\nmha.linear_k.weight 8 8\nmha.linear_o.weight 4 8\n",
+    ["e5k.safetensors"],
+    "--expand-kv",
+    "4,2",
+)
 same("V-E5: k_proj is transposed", got.get("mha.k_proj.weight"), k.T)
 same("E09: k_proj counts before linear_k", got.get("mha.linear_k.weight"), wide)
-same("E09: o_proj counts for linear_o", got.get("mha.linear_o.weight"), load_file(path("e5k.safetensors"))["mha.o_proj.weight"].T)
+same(
+    "E09: o_proj counts for linear_o",
+    got.get("mha.linear_o.weight"),
+    load_file(path("e5k.safetensors"))["mha.o_proj.weight"].T,
+)
 
 # F23, F24: how strict
 save("f.safetensors", {"a": a, "b": b}, {"format": "pt"})
-for strict, module, code in (("missing", "a 2 3\n", 0), ("both", "a 2 3\n", 1), ("both", "a 2 3\nb 2 3\n", 0),
-                             ("missing", "a 2 3\nc 1\n", 1), ("none", "a 2 3\nc 1\n", 0), ("missing", "a 2 2\nb 2 3\n", 1)):
+for strict, module, code in (
+    ("missing", "a 2 3\n", 0),
+    ("both", "a 2 3\n", 1),
+    ("both", "a 2 3\nb 2 3\n", 0),
+    ("missing", "a 2 3\nc 1\n", 1),
+    ("none", "a 2 3\nc 1\n", 0),
+    ("missing", "a 2 2\nb 2 3\n", 1),
+):
     _, errors, got = apply(f"--strict {strict} {module!r}", module, ["f.safetensors"], "--strict", strict, code=code)
     check(f"--strict {strict} {module!r}: a message", bool(errors) == bool(code), errors)
     if code == 0:
@@ -199,7 +253,7 @@ same("R08: for the alias too", got.get("lm_head.weight"), b)
 check("R08: report", report.startswith(f"embed.weight: replaced by the one in {path('newer.safetensors')}\n"), report)
 
 # E01, E02: values as F32; U16 as BF16 only where asked
-half, brain, words = a.astype(np.float16), a.astype(ml_dtypes.bfloat16), np.uint16([0x3f80, 0x4000, 0x3f00])
+half, brain, words = a.astype(np.float16), a.astype(ml_dtypes.bfloat16), np.uint16([0x3F80, 0x4000, 0x3F00])
 save("e1.safetensors", {"h": half, "b": brain, "w": words, "i": np.int64([1, -2]), "t": np.array([True, False])})
 module = "h 2 3\nb 3 2\nw 3\ni 2\nt 2\n"
 report, _, got = apply("E01", module, ["e1.safetensors"], "--f32")
@@ -217,8 +271,13 @@ same("dtypes stay", got.get("h"), half)
 
 # V-E9, E10: Kronos
 square, conv, wide = f32(8, 8), f32(8, 3, 2, 2), f32(8, 16)
-tensors = {"text_embedding.weight": square, "projector.weight": f32(8, 8), "head.weight": f32(8, 8), "conv.weight": conv,
-           "wide.weight": wide}
+tensors = {
+    "text_embedding.weight": square,
+    "projector.weight": f32(8, 8),
+    "head.weight": f32(8, 8),
+    "conv.weight": conv,
+    "wide.weight": wide,
+}
 save("e9.safetensors", tensors)
 module = "text_embedding.weight 8 8\nhead.weight 8 8\nconv.weight 8 3 2 2\nwide.weight 16 8\n"
 _, _, got = apply("V-E9", module, ["e9.safetensors"], "--kronos", "--transpose", "--strict", "both")
@@ -237,25 +296,57 @@ _, errors, _ = apply("E10: not Kronos", "x 17\n", ["e9n.safetensors"], "--kronos
 check("E10: a message", "not one of Kronos" in errors, errors)
 
 # E04, E05, E12: slopes
-save("slopes.safetensors", {"mha.nl_oob.slopes": np.float32([2, 1]).reshape(1, 2, 1, 1), "mha.nl_oob.config": np.float32([1]),
-                            "nl_oob.slopes": np.float16([0.5]), "b.nl_oob.config": np.float32(0), "c.nl_oob.config": f32(2),
-                            "d.nl_oob.config": np.float32([2]), "x_nl_oob.slopes": f32(1)})
+save(
+    "slopes.safetensors",
+    {
+        "mha.nl_oob.slopes": np.float32([2, 1]).reshape(1, 2, 1, 1),
+        "mha.nl_oob.config": np.float32([1]),
+        "nl_oob.slopes": np.float16([0.5]),
+        "b.nl_oob.config": np.float32(0),
+        "c.nl_oob.config": f32(2),
+        "d.nl_oob.config": np.float32([2]),
+        "x_nl_oob.slopes": f32(1),
+    },
+)
 done = run("slopes", path("slopes.safetensors"))
-check("E12, V-E6", sorted(done.stdout.splitlines()) == sorted([
-    "mha.nl_oob.slopes [1,2,1,1] trainable: 2 1", "mha.nl_oob.config: Gaussian", "nl_oob.slopes [1] fixed: 0.5",
-    "b.nl_oob.config: logarithmic", "c.nl_oob.config: not a scalar, ignored", "d.nl_oob.config: logarithmic"]), done.stdout)
+check(
+    "E12, V-E6",
+    sorted(done.stdout.splitlines())
+    == sorted(
+        [
+            "mha.nl_oob.slopes [1,2,1,1] trainable: 2 1",
+            "mha.nl_oob.config: Gaussian",
+            "nl_oob.slopes [1] fixed: 0.5",
+            "b.nl_oob.config: logarithmic",
+            "c.nl_oob.config: not a scalar, ignored",
+            "d.nl_oob.config: logarithmic",
+        ]
+    ),
+    done.stdout,
+)
 done = run("slopes", path("slopes.safetensors"), "--root", "mha")
-check("E12: root", sorted(done.stdout.splitlines()) == ["mha.nl_oob.config: Gaussian", "mha.nl_oob.slopes [1,2,1,1] trainable: 2 1"],
-      done.stdout)
+check(
+    "E12: root",
+    sorted(done.stdout.splitlines()) == ["mha.nl_oob.config: Gaussian", "mha.nl_oob.slopes [1,2,1,1] trainable: 2 1"],
+    done.stdout,
+)
 
 # a module described by a model; larger random shapes
 big = {f"layers.{i}.w": f32(17 + i, 5) for i in range(40)}
 save("big.safetensors", big)
-save("shapes.safetensors", {k: np.zeros(v.shape[::-1] if i % 2 else v.shape, np.int8) for i, (k, v) in enumerate(big.items())})
-done = run("apply", path("shapes.safetensors"), path("big.safetensors"), "--out", path("out.safetensors"), "--strict", "both")
+save(
+    "shapes.safetensors",
+    {k: np.zeros(v.shape[::-1] if i % 2 else v.shape, np.int8) for i, (k, v) in enumerate(big.items())},
+)
+done = run(
+    "apply", path("shapes.safetensors"), path("big.safetensors"), "--out", path("out.safetensors"), "--strict", "both"
+)
 got = load_file(path("out.safetensors"))
-check("a model as module", done.returncode == 0 and "20 assigned, 20 transposed" in done.stdout, done.stdout + done.stderr)
+check(
+    "a model as module", done.returncode == 0 and "20 assigned, 20 transposed" in done.stdout, done.stdout + done.stderr
+)
 for i, (name, value) in enumerate(big.items()):
     same(name, got.get(name), value.T if i % 2 else value)
 
+print("done")
 sys.exit(failures != 0)
