@@ -48,28 +48,27 @@ static const char *read_heads(const char *text, apply_options *o) {
     return NULL;
 }
 
-/* Returns NULL, or what is wrong with the option at argv[*i]. */
+/* Returns NULL, or what is wrong with the option at argv[*i]. Its value follows, or stands behind an equals sign. */
 static const char *read_option(char **argv, int *i, apply_options *o, dict *d) {
-    static const char *const names[] = {"none", "missing", "both"};
-    const char *option = argv[*i], *value;
-    int k;
+    static const char *const names[] = {"--out", "--root", "--strict", "--expand-kv"};
+    static const char *const strict[] = {"none", "missing", "both"};
+    const char *option = argv[*i], *value = strchr(option, '=');
+    const size_t n = value ? (size_t)(value - option) : strlen(option);
+    int k, s;
     if (strcmp(option, "--augment") == 0) return o->augment = 1, NULL;
     if (strcmp(option, "--transpose") == 0) return o->transpose = 1, NULL;
     if (strcmp(option, "--kronos") == 0) return o->kronos = 1, NULL;
     if (strcmp(option, "--f32") == 0) return o->f32 = 1, NULL;
     if (strcmp(option, "--u16-is-bf16") == 0) return d->u16_is_bf16 = 1, NULL;
-    value = argv[*i + 1];
-    if (strcmp(option, "--out") != 0 && strcmp(option, "--root") != 0 && strcmp(option, "--strict") != 0 &&
-        strcmp(option, "--expand-kv") != 0) {
-        return "unknown option";
-    }
+    for (k = 0; k < 4 && (strlen(names[k]) != n || memcmp(option, names[k], n) != 0); k++) {}
+    if (k == 4) return "unknown option";
+    value = value ? value + 1 : argv[++*i];
     if (!value) return "an option lacks its value";
-    ++*i;
-    if (strcmp(option, "--out") == 0) return o->out = value, NULL;
-    if (strcmp(option, "--root") == 0) return o->root = value, NULL;
-    if (strcmp(option, "--expand-kv") == 0) return read_heads(value, o);
-    for (k = 0; k < 3; k++) {
-        if (strcmp(value, names[k]) == 0) return o->strict = (strictness)k, NULL;
+    if (k == 0) return o->out = value, NULL;
+    if (k == 1) return o->root = value, NULL;
+    if (k == 3) return read_heads(value, o);
+    for (s = 0; s < 3; s++) {
+        if (strcmp(value, strict[s]) == 0) return o->strict = (strictness)s, NULL;
     }
     return "--strict expects none, missing or both";
 }

@@ -27,6 +27,8 @@ def run(*arguments, code=0):
     check(
         " ".join(arguments[1:]), done.returncode == code, f"exit status {done.returncode}: {done.stdout} {done.stderr}"
     )
+    if code:
+        check("its message", done.stderr.startswith("quant: "), done.stderr)
     return done.stdout
 
 

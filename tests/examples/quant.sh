@@ -61,4 +61,19 @@ head -c 100 $demo >"$out/cut.safetensors"
 run 1 "cut.safetensors: file is truncated" quantize "$out/cut.safetensors" "$out/x"
 run 1 "cut.safetensors: file is truncated" check "$out/cut.safetensors"
 run 1 "directory does not exist" quantize $demo "$out/none/x"
+# a real model: what st convert makes of it is the same
+model=build/models/all-MiniLM-L6-v2/model.safetensors
+if [ -e $model ]; then
+    program=build/examples/quant
+    run 0 "40 of 104 tensors quantized" quantize $model "$out/q.safetensors" --layout rows
+    run 0 "40 of 144 tensors quantized, and their scales are valid" check "$out/q.safetensors"
+    run 0 "40 of 144 tensors dequantized" dequantize "$out/q.safetensors" "$out/d.safetensors"
+    try "st convert" build/st convert "$out/q.safetensors" "$out/c.safetensors" --dtype f32
+    try "st convert agrees" build/st diff "$out/d.safetensors" "$out/c.safetensors"
+    rm -f "$out/q.safetensors" "$out/d.safetensors" "$out/c.safetensors"
+elif [ "${CI:-}" = true ]; then
+    fail "no $model, though tests/tools/install should bring it"
+else
+    skip "no $model here"
+fi
 finish

@@ -38,6 +38,8 @@ def apply(label, module, checkpoints, *options, code=0):
     subprocess.run(["rm", "-f", out])
     done = run("apply", "-", *[path(c) for c in checkpoints], "--out", out, *options, stdin=module)
     check(f"{label}: exit status", done.returncode == code, f"{done.returncode} {done.stdout} {done.stderr}")
+    if code:
+        check(f"{label}: its message", done.stderr.startswith("state_dict: "), done.stderr)
     return done.stdout, done.stderr, load_file(out) if code == 0 and done.returncode == 0 else {}
 
 
@@ -204,6 +206,10 @@ same("E09: biases", got.get("mha.linear_k.bias"), np.repeat(bias.reshape(2, 2), 
 check("E09: report", "assigned     mha.linear_k.weight F32 [8,8] [4,8], each head 2 times\n" in report, report)
 _, _, got = apply("E09 and E03", "mha.linear_k.weight 8 8\n", ["e5.safetensors"], "--expand-kv", "4,2", "--transpose")
 same("E09 and E03", got.get("mha.linear_k.weight"), wide.T)
+odd = f32(6, 5)
+save("e5o.safetensors", {"k_proj.weight": odd})
+_, _, got = apply("E09: heads of 3 rows", "k_proj.weight 18 5\n", ["e5o.safetensors"], "--expand-kv", "6,2")
+same("E09: heads of 3 rows", got.get("k_proj.weight"), np.repeat(odd.reshape(2, 3, 5), 3, axis=0).reshape(18, 5))
 apply("E09: not without the option", module, ["e5.safetensors"], code=1)
 apply("E09: other heads do not fit", module, ["e5.safetensors"], "--expand-kv", "8,2", code=1)
 save("e5q.safetensors", {"linear_q.weight": k})

@@ -7,7 +7,7 @@ sources="examples/state_dict/*.c examples/common/*.c"
 for source in examples/state_dict/*.c; do
     try "$source" $cc -std=gnu99 -O1 $WARN -I. -c $source -o "$out/object.o"
 done
-try "make" ${MAKE:-make} build/examples/state_dict || finish
+try "make" ${MAKE:-make} build/examples/state_dict build/st || finish
 program=build/examples/state_dict
 if have clang-14; then
     try "clang" clang-14 -std=gnu99 $WARN -I. -fsyntax-only examples/state_dict/*.c
@@ -49,11 +49,15 @@ run 0 "usage: state_dict" --help
 run 2 "expected apply or slopes; see state_dict --help"
 run 2 "expected apply or slopes" load
 model "$out/o.safetensors" '{"a":{"dtype":"F32","shape":[6],"data_offsets":[0,24]}}'
+model "$out/o2.safetensors" '{"b":{"dtype":"F32","shape":[6],"data_offsets":[0,24]}}'
 run 2 "expected MODULE and CHECKPOINT" apply "$out/m.txt"
 run 2 "expected CHECKPOINT" slopes
 run 2 "unknown option" apply "$out/m.txt" "$out/m.safetensors" --wrong
 run 2 "an option lacks its value" apply "$out/m.txt" "$out/m.safetensors" --out
 run 2 "--strict expects" apply "$out/m.txt" "$out/m.safetensors" --strict all
+run 2 "unknown option" apply "$out/m.txt" "$out/m.safetensors" --stric=all
+run 2 "unknown option" apply "$out/m.txt" "$out/m.safetensors" --strictly=all
+run 1 "lacks" apply "$out/m.txt" "$out/m.safetensors" "$out/o2.safetensors" --strict=both
 for heads in 4 4,3 0,0 4,0 x,2 4,2x 1000000,1; do
     run 2 "--expand-kv expects" apply "$out/m.txt" "$out/m.safetensors" --expand-kv $heads
 done
@@ -91,6 +95,10 @@ printf 'w.weight 281474976710655 0\nk_proj.weight 9223372036854775808 0\n' >"$ou
 run 1 "expected a dimension" apply "$out/empty.txt" "$out/empty.safetensors"
 printf 'k_proj.weight 1 0\n' >"$out/empty.txt"
 run 1 "mismatched" apply "$out/empty.txt" "$out/empty.safetensors" --expand-kv 8,2
+entry='{"dtype":"F32","shape":[0,281474976710655],"data_offsets":[24,24]}'
+model "$out/stacked.safetensors" '{"a":{"dtype":"F32","shape":[6],"data_offsets":[0,24]},"mlp.gate_proj.weight":'"$entry"',"mlp.up_proj.weight":'"$entry"'}'
+printf 'linear1.weight 281474976710655 0\n' >"$out/empty.txt"
+try "no loop over nothing" timeout 20 "$program" apply "$out/empty.txt" "$out/stacked.safetensors" --augment --out "$out/e.safetensors"
 # three axes whose first two overflow as one
 model "$out/three.safetensors" '{"w":{"dtype":"F32","shape":[4611686018427387904,8,0],"data_offsets":[0,0]},"a":{"dtype":"F32","shape":[6],"data_offsets":[0,24]}}'
 printf 'w 0 0\n' >"$out/three.txt"
@@ -116,4 +124,23 @@ awk 'BEGIN { printf "{"; for (i = 0; i < 100000; i++) printf "%s\"m.layers.%d.we
 n=$(wc -c <"$out/header")
 { printf "\\$(printf %o $((n % 256)))\\$(printf %o $((n / 256 % 256)))\\$(printf %o $((n / 65536)))\\0\\0\\0\\0\\0" && cat "$out/header"; } >"$out/many.safetensors"
 try "100,000 names" sh -c "timeout 20 '$program' apply '$out/many.txt' '$out/many.safetensors' --root m | grep -q '^100000 assigned'"
+
+# ---- a real model -----------------------------------------------------------------------------------------------
+
+model=build/models/all-MiniLM-L6-v2/model.safetensors
+printf '%s\n' 'self.query.weight 384 384' 'self.query.bias 384' 'output.dense.weight 384 384' 'output.LayerNorm.weight 384' \
+    >"$out/attention.txt"
+printf '%s\n' 'intermediate.dense.weight 384 1536' 'output.dense.weight 1536 384' >"$out/turned.txt"
+if [ -e $model ]; then
+    run 0 "4 assigned, 0 transposed, 0 missing, 0 mismatched, 100 unexpected" \
+        apply "$out/attention.txt" $model --root encoder.layer.3.attention --out "$out/attention.safetensors"
+    build/st cat $model encoder.layer.3.attention.self.query.weight >"$out/wanted"
+    build/st cat "$out/attention.safetensors" self.query.weight >"$out/got"
+    try "the layer's weight" cmp "$out/wanted" "$out/got"
+    run 0 "0 assigned, 2 transposed, 0 missing" apply "$out/turned.txt" $model --root encoder.layer.5 --transpose
+elif [ "${CI:-}" = true ]; then
+    fail "no $model, though tests/tools/install should bring it"
+else
+    skip "no $model here"
+fi
 finish

@@ -116,6 +116,11 @@ no
 f [1,2]: 1.5 -1.75
 weight_map: line 9: merge-add: only matrices can be added
 END
+model c.st '{"p":{"dtype":"U8","shape":[2,3],"data_offsets":[0,6]}}' '\1\1\1\2\2\2'
+prints 0 "R07: the transpose of a sum" 'merge-add m p
+take-transposed m' a.st c.st <<'END'
+m [3,2]: 2 6 3 7 4 8
+END
 prints 0 "R08: the later file replaces" 'get m
 len' a.st b.st <<'END'
 m [1,2]: 1 2
