@@ -16,6 +16,7 @@ fi
 python=build/venv/bin/python
 [ -x $python ] || python=python3
 if $python -c 'import numpy, safetensors, ml_dtypes' 2>/dev/null; then
+    rm -f "$out/none.safetensors"
     PYTHONDONTWRITEBYTECODE=1 $python tests/examples/quant.py "$program" build/st "$out" >"$out/python.log" 2>&1
     grep -q '^done' "$out/python.log" || fail "quant.py ended early:" "$(tail -n 3 "$out/python.log")"
     passed=$((passed + $(grep -c '^ok' "$out/python.log")))
