@@ -92,8 +92,10 @@ build/demo.safetensors:
 # ---- example programs: make build/examples/NAME --------------------------------------------------------------
 
 EXAMPLE_CFLAGS = -O2 -g
-COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c
-COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
+COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c \
+	examples/common/aliases.c examples/common/names.c examples/common/order.c examples/common/words.c
+COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h \
+	examples/common/aliases.h examples/common/names.h examples/common/order.h examples/common/words.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 
 FOLDERS = examples/common/memory.c examples/common/folder.c
@@ -144,6 +146,20 @@ build/examples/train: $(COMMON_HEADERS) $(COMMON) examples/train/train.h example
 		examples/train/ops_extra.c examples/train/model.c examples/train/checkpoint.c examples/train/picture.c \
 		tests/examples/train_gradients.c
 	$(EXAMPLE) -ffp-contract=off examples/train/*.c tests/examples/train_gradients.c $(COMMON) -lm -o $@
+build/examples/quant: $(COMMON_HEADERS) $(COMMON) examples/quant/int8.h examples/quant/quant.h examples/quant/files.c \
+		examples/quant/int8.c examples/quant/main.c
+	$(EXAMPLE) examples/quant/*.c $(COMMON) -lm -o $@
+
+build/examples/registry: $(COMMON_HEADERS) $(COMMON) examples/registry/registry.h examples/registry/main.c \
+		examples/registry/registry.c examples/registry/store.c
+	$(EXAMPLE) examples/registry/*.c $(COMMON) -o $@
+
+build/examples/state_dict: $(COMMON_HEADERS) $(COMMON) examples/state_dict/dict.h examples/state_dict/apply.c \
+		examples/state_dict/augment.c examples/state_dict/dict.c examples/state_dict/main.c
+	$(EXAMPLE) examples/state_dict/*.c $(COMMON) -o $@
+
+build/examples/weight_map: $(COMMON_HEADERS) $(COMMON) examples/weight_map/main.c
+	$(EXAMPLE) examples/weight_map/*.c $(COMMON) -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 

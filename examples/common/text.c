@@ -147,3 +147,10 @@ void put_raw_json(FILE *to, const char *json, size_t bytes) {
         json += n, bytes -= n;
     }
 }
+
+void put_dimensions(FILE *to, uint32_t rank, const uint64_t *shape) {
+    uint32_t i;
+    putc('[', to);
+    for (i = 0; i < rank; i++) fprintf(to, "%s%llu", i ? "," : "", (unsigned long long)shape[i]);
+    putc(']', to);
+}

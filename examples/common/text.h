@@ -20,5 +20,6 @@ size_t text_width(const char *text, size_t bytes); /* code points that put_text 
 void put_json(FILE *to, const char *text, size_t bytes);
 /* Writes JSON text, with characters escaped that could control a terminal. */
 void put_raw_json(FILE *to, const char *json, size_t bytes);
+void put_dimensions(FILE *to, uint32_t rank, const uint64_t *shape); /* [2,3] */
 
 #endif
