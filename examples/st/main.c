@@ -1,6 +1,6 @@
 /* st: a command-line tool that inspects, checks and writes safetensors files.
  *
- *     cc -O2 -I. examples/st/[a-z]*.c -o build/st
+ *     cc -O2 -I. -pthread examples/st/[a-z]*.c examples/common/[jlt]*.c -o st
  *
  * Each command is a row of the table below and a file of its own. Exit codes: 0 success, 1 a file failed or the output
  * could not be written, 2 wrong command line. */

@@ -57,7 +57,7 @@ static void *encode(const entry *e) {
     const size_t size = st_dtype_bits(e->dtype) / 8, n = (size_t)e->count;
     const st_dtype from = e->dtype == ST_DTYPE_U64 ? ST_DTYPE_U64 : ST_DTYPE_F32;
     const uint16_t one = 1;
-    unsigned char *bytes = allocate(n, size), low[8];
+    unsigned char *bytes = allocate_zeroed(n, size), low[8];
     size_t i, k;
     if (st_convert(e->dtype, bytes, from, e->values, n)) fail(e->name, "the values cannot be converted");
     for (i = 0; *(const unsigned char *)&one == 0 && i < n * size; i += size) { /* a big-endian machine */
@@ -120,7 +120,7 @@ static void read_settings(run *r, const st_model *model, const char *path, const
 /* Finds the tensors of the list. Refuses other shapes and dtypes, unknown tensors, and parts that are not whole. */
 static void find_tensors(const st_model *model, const char *path, const entry *list, size_t count,
                          const st_tensor **found) {
-    unsigned char *used = allocate(model->count, 1);
+    unsigned char *used = allocate_zeroed(model->count, 1);
     const char *missing[PARTS] = {NULL}, *present[PARTS] = {""};
     const st_tensor *unknown;
     size_t i;
@@ -164,7 +164,7 @@ void load_checkpoint(run *r, const char *path, const char *given) {
     }
     if (!found[count - 1]) r->step = 0;
     initialize(r); /* memory is allocated only now that the file has been seen to hold as much */
-    r->losses = allocate(r->step, sizeof *r->losses);
+    r->losses = allocate_zeroed(r->step, sizeof *r->losses);
     (void)list_entries(r, list);
     for (i = 0; i < count; i++) {
         const float least = strncmp(list[i].name, "optimizer.v.", 12) == 0 ? 0 : -FLT_MAX, *values = list[i].values;

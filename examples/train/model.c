@@ -48,7 +48,7 @@ float random_number(uint64_t *state) {
 void initialize(run *r) {
     size_t i, k, at = 0;
     for (i = 0; i < r->parameter_count; i++) at += 4 * r->parameters[i].count;
-    r->memory = allocate(at, sizeof *r->memory);
+    r->memory = allocate_zeroed(at, sizeof *r->memory);
     r->random = (uint64_t)r->settings[SEED];
     for (i = 0, at = 0; i < r->parameter_count; at += 4 * r->parameters[i++].count) {
         tensor *a = &r->parameters[i];

@@ -54,7 +54,7 @@ tensor *recurrent(tape *t, tensor *x, tensor *const *weights, int is_lstm) {
                  row[2] = {x->shape[0], x->shape[2]};
     tensor *hidden = constant(t, 2, state, NULL), *cell = hidden, *gates[4], *total, *out;
     tensor *by_input = transpose(t, weights[0], 0, 1), *by_hidden = transpose(t, weights[1], 0, 1);
-    tensor **states = allocate(steps, sizeof *states);
+    tensor **states = allocate_zeroed(steps, sizeof *states);
     size_t step, k;
     for (step = 0; step < steps; step++) {
         total = matmul(t, reshape(t, slice(t, x, 1, step, step + 1), 2, row), by_input);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *allocate(size_t count, size_t size) {
+void *allocate_zeroed(size_t count, size_t size) {
     void *memory = calloc(count ? count : 1, size);
     if (!memory) fail("memory", "not enough for this model");
     return memory;
@@ -19,11 +19,11 @@ static size_t product(const size_t *shape, int rank) {
 }
 
 tensor *new_node(tape *t, int rank, const size_t *shape, tensor *a, tensor *b, void (*compute)(tensor *, int)) {
-    tensor *n = allocate(1, sizeof *n);
+    tensor *n = allocate_zeroed(1, sizeof *n);
     const size_t wanted = (a && a->grad) || (b && b->grad);
     if (rank > 0) memcpy(n->shape, shape, (size_t)rank * sizeof *shape);
     n->rank = rank, n->count = product(n->shape, rank);
-    n->data = allocate(n->count * (1 + wanted), sizeof *n->data);
+    n->data = allocate_zeroed(n->count * (1 + wanted), sizeof *n->data);
     n->grad = wanted ? n->data + n->count : NULL;
     n->in[0] = a, n->in[1] = b, n->compute = compute, n->before = *t;
     return *t = n;

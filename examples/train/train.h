@@ -27,8 +27,8 @@ typedef tensor *tape; /* the last tensor; NULL: empty */
 
 /* Prints "train: SUBJECT: REASON" to standard error, escaped, and ends the program with status 1. */
 void fail(const char *subject, const char *format, ...);
-void expect(int fits, const char *operation); /* fails if the shapes do not fit */
-void *allocate(size_t count, size_t size);    /* zeroed; fails if memory runs out */
+void expect(int fits, const char *operation);     /* fails if the shapes do not fit */
+void *allocate_zeroed(size_t count, size_t size); /* zeroed; fails if memory runs out */
 tensor *new_node(tape *t, int rank, const size_t *shape, tensor *a, tensor *b, void (*compute)(tensor *, int));
 tensor *constant(tape *t, int rank, const size_t *shape, const float *data); /* copies data; NULL: zeros */
 /* Frees all tensors of the tape. With backward, computes gradients first; the caller has set that of the result. */

@@ -99,7 +99,7 @@ int check_gradients(void) {
             while (*(text = end) == 'x');
             text += *text == ' ';
             for (a->count = 1, i = 0; (int)i < a->rank; i++) a->count *= a->shape[i];
-            a->data = allocate(2 * a->count, sizeof *a->data);
+            a->data = allocate_zeroed(2 * a->count, sizeof *a->data);
             a->grad = a->data + a->count;
             for (k = 0; k < a->count; k++) {
                 const float x = random_number(&state);

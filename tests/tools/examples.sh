@@ -43,6 +43,21 @@ common="examples/common/lib.c examples/common/text.c examples/common/json.c"
 try "examples/st" $cc -std=gnu99 -O1 $WARN -I. -pthread examples/st/*.c $common -o "$out/st"
 have g++ && try "examples/st as C++11" g++ -std=c++11 $WARN_CXX -I. -fsyntax-only -x c++ examples/st/*.c examples/common/*.c
 try "make run" ${MAKE:-make} run
+# the line in the head comment of a program builds it; without optimization, as that is quicker
+for main in examples/*/main.c; do
+    name=$(basename "$(dirname "$main")")
+    awk '!on && /^[ \/*]*(mpi)?cc -O2/ { on = 1 } on { sub(/^[ \/*]*/, ""); more = sub(/\\$/, ""); printf "%s ", $0; if (!more) exit }' \
+        "$main" | sed "s|-O2|-O0|; s|-o [^ ]* *$|-o $out/line-$name|" >"$out/line"
+    if ! grep -q -- "-O0" "$out/line"; then fail "$main: no line that builds it"; continue; fi
+    if sh "$out/line" >"$out/said" 2>&1; then
+        pass
+    elif [ "${CI:-}" != true ] && grep -qE 'No such file|cannot find -l|not found' "$out/said"; then
+        skip "$main: its libraries are not here"
+    else
+        fail "$main: its line does not build it"
+        sed -n '1,10s/^/    /p' "$out/said"
+    fi
+done
 # prints NAME ARGUMENTS... <WANTED: the program succeeds and prints exactly WANTED
 prints() {
     name=$1
