@@ -1,4 +1,4 @@
-/* safetensors.h - version 0.4.0 - Unlicense or MIT-0, at your choice (text at the end of the file) - no warranty
+/* safetensors.h - version 0.5.0 - Unlicense or MIT-0, at your choice (text at the end of the file) - no warranty
  *
  * Reads, validates, converts and writes tensor files in the safetensors format. One header, no dependency.
  */
@@ -31,7 +31,8 @@
  *   read a tensor or a slice as float           st_read_as
  *   load many tensors, on several threads       st_load
  *   get the byte ranges to read them myself     st_plan_load
- *   convert an array of numbers                 st_convert
+ *   check a shape                               st_has_shape
+ *   convert an array of numbers                 st_convert, st_to_little_endian
  *   read without allocating memory              st_scan_begin, st_scan_next
  *   save a file                                 st_save
  *   save while the tensors are being computed   st_writer_open, st_writer_add, st_writer_begin, st_writer_write ...
@@ -93,7 +94,7 @@
  *   input gives the same bytes: those of the reference implementation, with metadata keys sorted. Where the file system
  *   lacks a call that this needs, such as rename, ST_SAVE_DIRECT writes the file itself.
  *
- *   Data to save is little-endian: on a big-endian machine swap it first, as no call of the library does.
+ *   Data to save is little-endian: st_to_little_endian swaps numbers on a big-endian machine.
  *   An open model is saved with st_contents_of(model). Tensors without data are read from contents.from or made by
  *   options.fill. Tensors that never fit into memory together are streamed with st_writer_*.
  *
@@ -212,10 +213,10 @@
  * uses: -
  * ------------------------------------------------------------------------------------------------------------------ */
 #define ST_VERSION_MAJOR 0
-#define ST_VERSION_MINOR 4
+#define ST_VERSION_MINOR 5
 #define ST_VERSION_PATCH 0
-#define ST_VERSION 400 /* major * 10000 + minor * 100 + patch */
-#define ST_VERSION_STRING "0.4.0"
+#define ST_VERSION 500 /* major * 10000 + minor * 100 + patch */
+#define ST_VERSION_STRING "0.5.0"
 
 /* The implementation needs declarations that strict C hides; these macros must come before the first system header. */
 #if defined(ST_IMPLEMENTATION) && !defined(ST_NO_FILES) && !defined(ST_FREESTANDING) && !defined(_WIN32)
@@ -685,6 +686,10 @@ ST_API const st_pair *st_find_metadata(const st_model *model, const char *key);
 ST_API st_status st_aliases(const st_model *model, const st_buffer *memory, const st_alias **aliases, size_t *count,
                             st_error *error);
 
+/* Returns 1 if tensor is not NULL and has this shape, 0 otherwise.
+ *   shape  rank dimensions, slowest first; UINT64_MAX: any. NULL if rank is 0 */
+ST_API int st_has_shape(const st_tensor *tensor, uint32_t rank, const uint64_t *shape);
+
 /* -- reading -- */
 
 /* Copies dst_bytes bytes of a tensor to dst, exactly as stored: little-endian, packed, C order.
@@ -763,6 +768,11 @@ ST_API st_status st_plan_load(const st_model *model, const st_load_item *items, 
 /* Returns 1 if tensor->data can be used as an array of its element type (non-NULL and aligned), 0 otherwise. Elements
  * of less than a byte and of unknown dtypes count as bytes. */
 ST_API int st_is_aligned(const st_tensor *tensor);
+
+/* Swaps numbers in place from the machine's byte order to that of files, or back. Does nothing on little-endian
+ * machines.
+ *   numbers  elements of dtype, which is one of whole bytes; any alignment */
+ST_API void st_to_little_endian(st_dtype dtype, void *numbers, size_t elements);
 
 #if !defined(ST_NO_CONVERT)
 
@@ -6122,6 +6132,15 @@ ST_API const st_tensor *st_next_unused(const st_model *model, const unsigned cha
     return NULL;
 }
 
+ST_API int st_has_shape(const st_tensor *tensor, uint32_t rank, const uint64_t *shape) {
+    uint32_t d;
+    if (!tensor || tensor->rank != rank || (rank > 0 && !shape)) return 0;
+    for (d = 0; d < rank; d++) {
+        if (shape[d] != tensor->shape[d] && shape[d] != UINT64_MAX) return 0;
+    }
+    return 1;
+}
+
 /* ---- aliases */
 
 typedef struct sti_alias_list { /* the same code measures it, then fills it */
@@ -7380,7 +7399,7 @@ static void sti_gather(sti_tile t, unsigned bytes, const unsigned char *src, uns
     }
 }
 
-/* swaps units from little-endian to the host's byte order, in place */
+/* swaps units between little-endian and the host's byte order, in place */
 static void sti_to_host(unsigned char *data, size_t bytes, unsigned unit) {
 #if STI_BIG_ENDIAN
     size_t i;
@@ -8174,6 +8193,11 @@ ST_API int st_is_aligned(const st_tensor *tensor) {
     if (!tensor || !tensor->data) return 0;
     bytes = (st_dtype_bits(tensor->dtype) + 7) / 8;
     return bytes < 2 || (uintptr_t)tensor->data % bytes == 0;
+}
+
+ST_API void st_to_little_endian(st_dtype dtype, void *numbers, size_t elements) {
+    const unsigned bytes = st_dtype_bits(dtype) / 8;
+    if (bytes > 1) sti_to_host((unsigned char *)numbers, elements * bytes, dtype == ST_DTYPE_C64 ? 4 : bytes);
 }
 
 ST_API st_status st_advise(const st_model *model, const st_tensor *tensor, st_advice advice, st_error *error) {
@@ -10337,6 +10361,8 @@ ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint6
  *            is no error. Messages name a refused rename or fsync, unfinished downloads, and what would open instead.
  *   Fixed    options.fill was asked for ranges that began and ended inside an element. st_advise brought in little of a
  *            large range.
+ * 0.5.0  2026-11-27
+ *   Added    st_has_shape, st_to_little_endian: what many programs wrote themselves.
  *
  * This software is available under two licences; choose the one you like.
  *

@@ -23,10 +23,6 @@ static const weight weights[] = {
 };
 enum { COUNT = sizeof weights / sizeof *weights };
 
-static int has_shape(const st_tensor *tensor, const weight *w) {
-    return tensor->rank == w->rank && memcmp(tensor->shape, w->shape, w->rank * sizeof *w->shape) == 0;
-}
-
 /* Prints all but plain ASCII as \xNN, as a name could control the terminal. */
 static void print_name(const st_tensor *tensor) {
     size_t i;
@@ -46,7 +42,7 @@ static int find_weights(const st_model *model, const st_tensor **tensors) {
     for (i = 0; i < COUNT; i++) names[i] = weights[i].name;
     st_find_all(model, names, COUNT, tensors, used); /* returns how many it found */
     for (i = 0; i < COUNT; i++) {
-        if (tensors[i] && has_shape(tensors[i], &weights[i])) continue;
+        if (st_has_shape(tensors[i], weights[i].rank, weights[i].shape)) continue;
         fprintf(stderr, "%s: %s\n", weights[i].name, tensors[i] ? "wrong shape" : "missing");
         errors++;
     }

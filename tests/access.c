@@ -272,6 +272,27 @@ static void alignment(void) {
     }
 }
 
+static void byte_order(void) {
+    static const uint16_t probe = 1;
+    const int is_little = *(const unsigned char *)&probe == 1;
+    unsigned i, k, n;
+    for (i = 0; i <= ST_DTYPE_U64 + 1; i++) {
+        const st_dtype dtype = (st_dtype)i;
+        const unsigned bytes = st_dtype_bits(dtype) / 8, unit = dtype == ST_DTYPE_C64 ? 4 : bytes;
+        unsigned char numbers[33]; /* three elements at an odd address */
+        for (k = 0; k < sizeof numbers; k++) numbers[k] = (unsigned char)k;
+        st_to_little_endian(dtype, numbers + 1, 3);
+        for (k = 0; k < sizeof numbers; k++) {
+            n = k - 1;
+            CHECK_EQ(numbers[k],
+                     k == 0 || n >= 3 * bytes || is_little ? k : 1 + n / unit * unit + (unit - 1 - n % unit));
+        }
+        st_to_little_endian(dtype, numbers + 1, 3);
+        for (k = 0; k < sizeof numbers; k++) CHECK_EQ(numbers[k], k);
+    }
+    st_to_little_endian(ST_DTYPE_F64, NULL, 0);
+}
+
 int main(void) {
     size_t n;
     int kind;
@@ -298,6 +319,7 @@ int main(void) {
     dismiss();
 #endif
     alignment();
+    byte_order();
     free(file);
     scratch_remove(SOURCE_FILE);
     scratch_end();

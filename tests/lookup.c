@@ -395,6 +395,27 @@ static void repeats(void) {
     free(c.names);
 }
 
+static void shapes(void) {
+    static const uint64_t stored[3] = {4, 0, 7}, any[3] = {UINT64_MAX, 0, UINT64_MAX};
+    uint64_t shape[3];
+    st_tensor t = st_tensor_of("t", ST_DTYPE_F32, 3, stored, NULL);
+    uint32_t d;
+    CHECK_EQ(st_has_shape(&t, 3, stored), 1);
+    CHECK_EQ(st_has_shape(&t, 3, any), 1);
+    CHECK_EQ(st_has_shape(&t, 2, stored), 0);
+    CHECK_EQ(st_has_shape(&t, 4, stored), 0);
+    CHECK_EQ(st_has_shape(&t, 3, NULL), 0);
+    CHECK_EQ(st_has_shape(NULL, 3, stored), 0);
+    for (d = 0; d < 3; d++) {
+        memcpy(shape, stored, sizeof shape);
+        shape[d]++;
+        CHECK_EQ(st_has_shape(&t, 3, shape), 0);
+    }
+    t = st_tensor_of("scalar", ST_DTYPE_F32, 0, NULL, NULL);
+    CHECK_EQ(st_has_shape(&t, 0, NULL), 1);
+    CHECK_EQ(st_has_shape(&t, 1, stored), 0);
+}
+
 int main(void) {
     fixed_seed = 1;
     order_of_names();
@@ -406,5 +427,6 @@ int main(void) {
     same_names();
     longest_search();
     repeats();
+    shapes();
     return test_done("lookup");
 }

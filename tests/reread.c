@@ -2,6 +2,7 @@
  * second pass reads, formatting must not write out of bounds. */
 #include "../safetensors.h"
 
+#include "../examples/common/text.c"
 #include "../examples/st/numpy.c"
 #include "../examples/st/stats.c"
 #include "../examples/st/text.c"

@@ -21,17 +21,6 @@ static void close_made(unsigned char *file) {
     free(file);
 }
 
-/* swaps 32-bit numbers to the byte order of files */
-static void to_file_order(float *numbers, size_t count) {
-    const uint16_t probe = 1;
-    size_t i;
-    for (i = 0; i < count && *(const unsigned char *)&probe == 0; i++) {
-        unsigned char *b = (unsigned char *)&numbers[i], t[2];
-        t[0] = b[0], t[1] = b[1];
-        b[0] = b[3], b[1] = b[2], b[2] = t[1], b[3] = t[0];
-    }
-}
-
 /* ---- files and headers ---- */
 
 static void v_h1(void) {
@@ -55,7 +44,7 @@ static void v_h2(void) {
     float numbers[4] = {1, 2, 3, 4}, got[4];
     unsigned char *file;
     test_row = "V-H2";
-    to_file_order(numbers, 4);
+    st_to_little_endian(ST_DTYPE_F32, numbers, 4);
     if (CHECK_STATUS(open_made(&file, "{\"w\":" E("F32", "[4]", "[0,16]") "}", numbers, 16), ST_OK)) {
         CHECK_EQ(model->tensors[0].elements, 4);
         CHECK_STATUS(st_read_as(model, model->tensors, NULL, ST_DTYPE_F32, got, sizeof got, &error), ST_OK);
@@ -155,7 +144,8 @@ static void v_h8(void) {
     unsigned char *file;
     size_t n, header;
     test_row = "V-H8";
-    to_file_order(z, 2), to_file_order(a, 2), to_file_order(payload, 4);
+    st_to_little_endian(ST_DTYPE_F32, z, 2), st_to_little_endian(ST_DTYPE_F32, a, 2),
+        st_to_little_endian(ST_DTYPE_F32, payload, 4);
     tensors[0] = st_tensor_of("z", ST_DTYPE_F32, 1, shape, z);
     tensors[1] = st_tensor_of("a", ST_DTYPE_F32, 1, shape, a);
     CHECK_STATUS(st_save(path, CONTENTS(tensors, 2, NULL, 0), NULL, &error), ST_OK);
@@ -221,7 +211,7 @@ static void v_c4(void) { /* two headers whose lengths differ by one: one of the 
     float numbers[2] = {1, -2}, got[2];
     unsigned odd;
     test_row = "V-C4";
-    to_file_order(numbers, 2);
+    st_to_little_endian(ST_DTYPE_F32, numbers, 2);
     for (odd = 0; odd < 2; odd++) {
         unsigned char *file;
         const char *header = odd ? "{\"w\":" E("F32", "[2]", "[0,8]") "} " : "{\"w\":" E("F32", "[2]", "[0,8]") "}";
@@ -241,7 +231,7 @@ static void v_c5(void) {
     uint64_t shape[2], elements;
     unsigned char *file;
     test_row = "V-C5";
-    to_file_order(numbers, 6);
+    st_to_little_endian(ST_DTYPE_F32, numbers, 6);
     if (CHECK_STATUS(open_made(&file, "{\"w\":" E("F32", "[2,3]", "[0,24]") "}", numbers, 24), ST_OK)) {
         CHECK_STATUS(st_view_shape(model->tensors, &view, shape, &elements, &error), ST_OK);
         CHECK(shape[0] == 3 && shape[1] == 2 && elements == 6);

@@ -13,10 +13,6 @@ static st_status refuse(st_error *error, st_status status, const char *path, con
     return status;
 }
 
-static int has_shape(const st_tensor *t, uint64_t rows, uint64_t columns) { /* columns 0: one axis */
-    return t && t->rank == (columns ? 2 : 1) && t->shape[0] == rows && (columns == 0 || t->shape[1] == columns);
-}
-
 static int is_finite(const float *numbers, size_t count) {
     size_t i;
     for (i = 0; i < count; i++) {
@@ -28,6 +24,7 @@ static int is_finite(const float *numbers, size_t count) {
 static st_status brain_load(brain *b, const st_model *model, const char *path, st_error *error) {
     static const char *const names[4] = {"w1", "b1", "w2", "b2"};
     const st_tensor *t[4];
+    uint64_t w1_shape[2] = {0, INPUTS}, w2_shape[2] = {OUTPUTS, 0};
     st_load_item items[4];
     st_status status;
     size_t i;
@@ -37,7 +34,8 @@ static st_status brain_load(brain *b, const st_model *model, const char *path, s
         return refuse(error, ST_ERR_SHARD, path, "b1 must have 1 to 16 elements: is this a brain?");
     }
     b->hidden = (unsigned)t[1]->shape[0];
-    if (!has_shape(t[0], b->hidden, INPUTS) || !has_shape(t[2], OUTPUTS, b->hidden) || !has_shape(t[3], OUTPUTS, 0)) {
+    w1_shape[0] = w2_shape[1] = b->hidden;
+    if (!st_has_shape(t[0], 2, w1_shape) || !st_has_shape(t[2], 2, w2_shape) || !st_has_shape(t[3], 1, w2_shape)) {
         return refuse(error, ST_ERR_SHARD, path, "expected w1 [n,4], b1 [n], w2 [2,n] and b2 [2]");
     }
     memset(items, 0, sizeof items);
@@ -117,20 +115,6 @@ int hot_brain_poll(hot_brain *hot) {
 
 /* ---- writing ------------------------------------------------------------------------------------------------ */
 
-static void put_little_endian(float *numbers, size_t count) {
-    size_t i;
-    for (i = 0; i < count; i++) {
-        uint32_t bits;
-        unsigned char bytes[4];
-        memcpy(&bits, &numbers[i], 4);
-        bytes[0] = (unsigned char)bits;
-        bytes[1] = (unsigned char)(bits >> 8);
-        bytes[2] = (unsigned char)(bits >> 16);
-        bytes[3] = (unsigned char)(bits >> 24);
-        memcpy(&numbers[i], bytes, 4);
-    }
-}
-
 int brain_make(const char *path, const char *behaviour, st_status *status, st_error *error) {
     /* thrust = M (dx, dy, vx, vy): towards the target or away, and against the present speed */
     static const struct {
@@ -154,8 +138,8 @@ int brain_make(const char *path, const char *behaviour, st_status *status, st_er
         w1[k] = behaviours[i].m[k] / 2;
         w1[k + OUTPUTS * INPUTS] = -behaviours[i].m[k] / 2;
     }
-    put_little_endian(w1, 4 * INPUTS);
-    put_little_endian(w2, OUTPUTS * 4);
+    st_to_little_endian(ST_DTYPE_F32, w1, 4 * INPUTS);
+    st_to_little_endian(ST_DTYPE_F32, w2, OUTPUTS * 4);
     tensors[0] = st_tensor_of("w1", ST_DTYPE_F32, 2, w1_shape, w1);
     tensors[1] = st_tensor_of("b1", ST_DTYPE_F32, 1, b1_shape, b1);
     tensors[2] = st_tensor_of("w2", ST_DTYPE_F32, 2, w2_shape, w2);

@@ -23,7 +23,7 @@ __all__ = ["SafetensorsError", "Tensor", "Model", "load", "load_file", "load_int
 
 # ---- the structs and calls of safetensors.h ------------------------------------------------------------------------
 
-_VERSION_WANTED = (0, 4)  # before 1.0 each minor version may change the structs below
+_VERSION_WANTED = (0, 5)  # before 1.0 each minor version may change the structs below
 
 
 class _Error(ctypes.Structure):

@@ -1,7 +1,6 @@
 /* files.c: reads a model tensor by tensor and writes another. The largest tensor has to fit into memory as F32. */
 #include "quant.h"
 #include "int8.h"
-#include "examples/common/order.h"
 #include "examples/common/progress.h"
 #include "examples/common/text.h"
 #include <math.h>
@@ -164,7 +163,7 @@ static int write_quantized(job *j, const st_tensor *t, const quant_options *o) {
         (void)complain(t, "out of memory");
     } else {
         if (o->dtype == ST_DTYPE_U8) bias((int8_t *)j->integers, (size_t)t->elements);
-        to_file_order(j->scales, bytes, ST_DTYPE_F32);
+        st_to_little_endian(ST_DTYPE_F32, j->scales, bytes / sizeof(float));
         succeeded = st_writer_write_to(j->writer, t, j->integers, (size_t)t->elements, &j->error) == ST_OK &&
                     st_writer_write_to(j->writer, &scale, j->scales, bytes, &j->error) == ST_OK;
         if (!succeeded) (void)complain_library(&j->error);
@@ -301,7 +300,7 @@ static int write_numbers(job *j, const st_tensor *t, st_dtype dtype) {
     if (converted && st_convert(dtype, converted, ST_DTYPE_F32, j->numbers, count) != ST_OK) {
         (void)complain(t, "cannot convert the numbers");
     } else {
-        to_file_order(numbers, bytes, dtype);
+        st_to_little_endian(dtype, numbers, count);
         succeeded = st_writer_write_to(j->writer, t, numbers, bytes, &j->error) == ST_OK || complain_library(&j->error);
     }
     free(converted);

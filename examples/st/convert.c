@@ -72,7 +72,7 @@ static st_status convert_elements(conversion *c, const st_tensor *source, const 
             if (!has_scale) count_losses(&c->lost, to, as, numbers.bytes, count);
             if (st_convert(to, dst, as, numbers.bytes, count) != ST_OK) return ST_ERR_UNSUPPORTED; /* never */
         }
-        put_little_endian(dst, dst, count, to);
+        st_to_little_endian(to, dst, count);
         first += count, n -= count, dst += count * (st_dtype_bits(to) / 8);
     }
     return ST_OK;

@@ -69,17 +69,14 @@ static void round_to_odd(double *numbers, size_t count) {
 }
 
 static void store(block *b, st_dtype dtype, size_t count) {
-    if (dtype == ST_DTYPE_F64) {
-        put_little_endian(b->stored, b->numbers, count, dtype);
-    } else if (dtype == ST_DTYPE_F32) {
-        st_convert(dtype, b->narrow, ST_DTYPE_F64, b->numbers, count);
-        put_little_endian(b->stored, b->narrow, count, dtype);
+    if (dtype == ST_DTYPE_F64 || dtype == ST_DTYPE_F32) {
+        st_convert(dtype, b->stored, ST_DTYPE_F64, b->numbers, count);
     } else {
         round_to_odd(b->numbers, count);
         st_convert(ST_DTYPE_F32, b->narrow, ST_DTYPE_F64, b->numbers, count);
-        st_convert(dtype, b->numbers, ST_DTYPE_F32, b->narrow, count);
-        put_little_endian(b->stored, b->numbers, count, dtype);
+        st_convert(dtype, b->stored, ST_DTYPE_F32, b->narrow, count);
     }
+    st_to_little_endian(dtype, b->stored, count);
 }
 
 /* Makes the block that contains an element: some rows, or a part of a row that is longer than a block. */

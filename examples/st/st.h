@@ -119,8 +119,6 @@ uint64_t number_count(const st_tensor *tensor);
 /* Reads the numbers [first, first + count) of a tensor in C order, converted to `as`, in host byte order. */
 st_status read_numbers(const st_model *model, const st_tensor *tensor, uint64_t first, size_t count, st_dtype as,
                        void *to, st_error *error);
-/* Converts numbers from host byte order to the file's; `to` may be the numbers themselves. */
-void put_little_endian(unsigned char *to, const void *numbers, size_t count, st_dtype dtype);
 
 typedef struct findings {
     uint64_t nan, infinity;

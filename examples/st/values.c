@@ -94,18 +94,3 @@ st_status read_numbers(const st_model *model, const st_tensor *tensor, uint64_t 
     view.range_count = 1;
     return st_read_as(model, &flat, &view, as, to, count * (st_dtype_bits(as) / 8), error);
 }
-
-void put_little_endian(unsigned char *to, const void *numbers, size_t count, st_dtype dtype) {
-    static const unsigned short one = 1;
-    const size_t width = st_dtype_bits(dtype) / 8;
-    size_t i, k;
-    if (to != numbers) memcpy(to, numbers, count * width);
-    if (*(const unsigned char *)&one == 1) return; /* this machine is little-endian */
-    for (i = 0; i < count; i++, to += width) {
-        for (k = 0; k < width / 2; k++) {
-            const unsigned char byte = to[k];
-            to[k] = to[width - 1 - k];
-            to[width - 1 - k] = byte;
-        }
-    }
-}

@@ -1,6 +1,5 @@
 /* apply.c: finds a tensor for each parameter of a module, reports, and saves the parameters. */
 #include "dict.h"
-#include "examples/common/order.h"
 #include "examples/common/progress.h"
 #include "examples/common/text.h"
 #include "examples/common/words.h"
@@ -288,7 +287,7 @@ static int module_save(const dict *d, const module *m, const char *path, int f32
         values = read_parameter(d, p, dtype, &bytes);
         succeeded = values != NULL;
         if (succeeded) {
-            to_file_order(values, bytes, dtype);
+            st_to_little_endian(dtype, values, bytes * 8 / st_dtype_bits(dtype));
             succeeded = st_writer_write_to(writer, &t, values, bytes, &error) == ST_OK || fault_library(&error);
         }
         free(values);

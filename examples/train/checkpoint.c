@@ -56,14 +56,9 @@ static size_t list_entries(run *r, entry *list) {
 static void *encode(const entry *e) {
     const size_t size = st_dtype_bits(e->dtype) / 8, n = (size_t)e->count;
     const st_dtype from = e->dtype == ST_DTYPE_U64 ? ST_DTYPE_U64 : ST_DTYPE_F32;
-    const uint16_t one = 1;
-    unsigned char *bytes = allocate_zeroed(n, size), low[8];
-    size_t i, k;
+    void *bytes = allocate_zeroed(n, size);
     if (st_convert(e->dtype, bytes, from, e->values, n)) fail(e->name, "the values cannot be converted");
-    for (i = 0; *(const unsigned char *)&one == 0 && i < n * size; i += size) { /* a big-endian machine */
-        for (k = 0; k < size; k++) low[k] = bytes[i + size - 1 - k];
-        memcpy(bytes + i, low, size);
-    }
+    st_to_little_endian(e->dtype, bytes, n);
     return bytes;
 }
 
@@ -132,7 +127,7 @@ static void find_tensors(const st_model *model, const char *path, const entry *l
         used[f - model->tensors] = 1;
         if (f->dtype != e->dtype) fail(path, "tensor %s is not %s", e->name, st_dtype_name(e->dtype));
         if (f->rank == 0 && strstr(e->name, "nl_oob.config")) continue; /* a scalar does for one number */
-        if (f->rank != e->rank || memcmp(f->shape, e->shape, e->rank * sizeof *e->shape) != 0) {
+        if (!st_has_shape(f, e->rank, e->shape)) {
             fail(path, "tensor %s does not have the shape that the metadata asks for", e->name);
         }
     }

@@ -40,10 +40,7 @@ static int is_little_endian(void) {
 const char *vad_set_tensor(vad *v, size_t index, const st_tensor *tensor) {
     const vad_tensor *wanted = &vad_tensors[index];
     if (tensor->dtype != ST_DTYPE_F32) return "expected dtype F32";
-    if (tensor->rank != wanted->rank) return "wrong number of dimensions";
-    for (uint32_t d = 0; d < wanted->rank; d++) {
-        if (tensor->shape[d] != wanted->shape[d]) return "wrong shape";
-    }
+    if (!st_has_shape(tensor, wanted->rank, wanted->shape)) return "wrong shape";
     if (!tensor->data) return "its data is not in memory";
     v->weights[index] = (const unsigned char *)tensor->data;
     if (!st_is_aligned(tensor) || !is_little_endian()) v->copies = 1;

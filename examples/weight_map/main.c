@@ -7,7 +7,6 @@
  * the model and the checkpoint do not belong together. A weight is read and converted when it is needed. */
 #include "safetensors.h"
 #include "examples/common/names.h"
-#include "examples/common/order.h"
 #include "examples/common/text.h"
 #include "examples/common/words.h"
 #include <stdlib.h>
@@ -231,7 +230,7 @@ static const char *save(const weight_map *m, const char *path) {
             }
             fault = read_weight(w, 0, &values);
             if (fault) break;
-            to_file_order(values, size_of(w), ST_DTYPE_F32);
+            st_to_little_endian(ST_DTYPE_F32, values, size_of(w) / sizeof(float));
             status = st_writer_write_to(writer, &t, values, size_of(w), &library_error);
             free(values);
         }

@@ -265,7 +265,7 @@ def hostile(program, model, folder):
     wanted = run(["--probabilities", model, quick]).stdout
     check(wanted.count(b"\n") == 3, "probabilities of three chunks:", wanted)
 
-    messages = {"missing": "conv3.bias: missing", "shape": "conv2.weight: wrong shape", "rank": "conv1.bias: wrong number of",
+    messages = {"missing": "conv3.bias: missing", "shape": "conv2.weight: wrong shape", "rank": "conv1.bias: wrong shape",
                 "short": "lstm_cell.weight_hh: wrong shape", "empty": "final_conv.bias: wrong shape",
                 "dtype": "stft_conv.weight: expected dtype F32", "half": "final_conv.weight: expected dtype F32",
                 "nan": "NaN", "nan-deep": "NaN", "infinite": "NaN", "none": "conv1.bias: missing", "cut": "truncated",
