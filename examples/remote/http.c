@@ -315,6 +315,7 @@ int http_begin(http *h, const http_settings *settings) {
     memset(h, 0, sizeof *h);
     h->settings = *settings;
     h->curl = curl_easy_init();
+    if (getenv("SSL_CERT_FILE")) curl_easy_setopt(h->curl, CURLOPT_CAINFO, getenv("SSL_CERT_FILE"));
     curl_easy_setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h->curl, CURLOPT_USERAGENT, "safetensors-remote/1");
     curl_easy_setopt(h->curl, CURLOPT_BUFFERSIZE, 262144L);
