@@ -32,7 +32,7 @@ char *http_encode(char *to, const char *text, const char *plain) {
 }
 
 /* Writes "scheme://host:port". URLs that name a user are refused, since libcurl would send the name. */
-int http_origin(const char *url, char origin[HTTP_FIELD]) {
+static int origin_of(const char *url, char origin[HTTP_FIELD]) {
     static const CURLUPart parts[4] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT, CURLUPART_USER};
     char *text[4] = {NULL, NULL, NULL, NULL};
     CURLU *parsed = curl_url();
@@ -52,7 +52,7 @@ static int begins(const char *text, const char *with) {
     return strncasecmp(text, with, strlen(with)) == 0;
 }
 
-int http_is_loopback(const char *origin) {
+static int is_loopback(const char *origin) {
     const char *host = strstr(origin, "://");
     return host && (begins(host, "://127.0.0.1:") || begins(host, "://[::1]:") || begins(host, "://localhost:"));
 }
@@ -190,7 +190,7 @@ static CURLcode send_request(http *h, const char *url, const char *origin, int i
     char range[64], *text = (char *)malloc(HTTP_FIELD + 32 + (set->token ? strlen(set->token) : 0));
     CURLcode code = CURLE_OUT_OF_MEMORY;
     h->now.has_token =
-        set->token && strcasecmp(set->origin, origin) == 0 && (begins(origin, "https:") || http_is_loopback(origin));
+        set->token && strcasecmp(set->origin, origin) == 0 && (begins(origin, "https:") || is_loopback(origin));
     if (last && text && h->now.has_token) {
         sprintf(text, "Authorization: Bearer %s", set->token);
         last = curl_slist_append(list, text);
@@ -249,7 +249,7 @@ static verdict attempt(http *h, long *status) {
     strcpy(h->now.etag, s->etag);
     pthread_mutex_unlock(&s->lock);
     do {
-        if (!url || hops > MOST_REDIRECTS || !http_origin(url, origin)) {
+        if (!url || hops > MOST_REDIRECTS || !origin_of(url, origin)) {
             v = FAIL(h, "%s", hops > MOST_REDIRECTS ? "over 10 redirects" : "not an allowed http or https URL");
         } else if (begins(before, "https:") && !begins(origin, "https:")) {
             v = FAIL(h, "redirects from https to http, which is not followed");
@@ -309,6 +309,34 @@ int http_get(http *h, http_source *source, http_kind kind, uint64_t offset, uint
         for (; wait > 0 && !is_stopped(h); wait -= 20) nanosleep(&step, NULL);
         if (is_stopped(h)) return http_fail(h, source->url, "stopped");
     }
+}
+
+const char *http_hub(void) {
+    const char *hub = getenv("HF_ENDPOINT");
+    return hub && *hub ? hub : "https://huggingface.co";
+}
+
+int http_settings_begin(http_settings *settings, const char *url) {
+    char hub[HTTP_FIELD];
+    memset(settings, 0, sizeof *settings);
+    settings->retries = 5, settings->timeout = 30;
+    if (!origin_of(url, settings->origin)) return 0;
+    settings->token = getenv("REMOTE_TOKEN");
+    if (settings->token && *settings->token) return 1;
+    const int is_hub = origin_of(http_hub(), hub) && strcasecmp(hub, settings->origin) == 0;
+    settings->token = is_hub || is_loopback(settings->origin) ? getenv("HF_TOKEN") : NULL;
+    if (settings->token && !*settings->token) settings->token = NULL;
+    return 1;
+}
+
+int http_option(http_settings *settings, const char *name, const char *value) {
+    const int is_timeout = strcmp(name, "--timeout") == 0;
+    uint64_t number;
+    if (!is_timeout && strcmp(name, "--retries") != 0) return 0;
+    if (!http_parse_number(&value, &number) || *value || number > 3600) return 0;
+    if (is_timeout) settings->timeout = number ? (long)number : 1;
+    if (!is_timeout) settings->retries = (long)number;
+    return 1;
 }
 
 int http_begin(http *h, const http_settings *settings) {

@@ -66,14 +66,18 @@ typedef struct http { /* a connection, for one thread at a time */
     } now;
 } http;
 
+/* Sets the defaults and the token: REMOTE_TOKEN is for the host of the URL; HF_TOKEN too, if that host is the hub or this
+ * machine. Returns 0 if the URL is not http or https, or names a user. */
+int http_settings_begin(http_settings *settings, const char *url);
+/* Takes --retries and --timeout. Returns 0 if the option or its value is neither. */
+int http_option(http_settings *settings, const char *name, const char *value);
+const char *http_hub(void);                             /* HF_ENDPOINT, or the public hub */
 int http_begin(http *h, const http_settings *settings); /* this and the next: return 0 if memory runs out */
 int http_source_begin(http_source *source, const char *url);
 void http_source_end(http_source *source);
 /* Sends requests until one succeeds or no retry can help. Returns 0, HTTP_NOT_FOUND or HTTP_FAILED. */
 int http_get(http *h, http_source *source, http_kind kind, uint64_t offset, uint64_t end, http_sink *sink, void *user);
 int http_fail(http *h, const char *url, const char *format, ...); /* sets the error; returns HTTP_FAILED */
-int http_origin(const char *url, char origin[HTTP_FIELD]);        /* returns 0 if the URL is not allowed */
-int http_is_loopback(const char *origin);
 int http_parse_number(const char **text, uint64_t *number);
 /* Writes text with all bytes percent-encoded but letters, digits, -._~ and those in `plain`. Returns the end. */
 char *http_encode(char *to, const char *text, const char *plain);

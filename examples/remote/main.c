@@ -1,16 +1,17 @@
 /* remote: reads models behind HTTP without downloading them, and downloads models into the Hugging Face cache.
  *
- *     cc -O2 -I. examples/{remote,common}/[a-z]*.c examples/st/sha256.c -lcurl -lz -pthread -o remote
+ *     cc -O2 -I. examples/{remote,common}/[a-z]*.c examples/hub/hub.c examples/st/sha256.c -lcurl -lz -pthread -o remote
  *
  *     ./remote ls https://example.org/model.safetensors.index.json
  *     ./remote show https://example.org/model.safetensors norm.weight --slice 0:4
  *     ./remote fetch owner/name --include '*.safetensors'
  *
- * blocks.c makes an st_io of a URL, http.c checks every answer, hub.c writes the cache. For POSIX systems. */
+ * blocks.c makes an st_io of a URL, and http.c checks every answer. The last command is that of examples/hub. For POSIX
+ * systems. */
 #include "blocks.h"
 #include "examples/common/progress.h"
 #include "examples/common/text.h"
-#include "hub.h"
+#include "examples/hub/hub.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,32 +19,29 @@
 #include <time.h>
 #include <zlib.h>
 
-enum { PIECE = 1 << 20, MOST_RANK = 16, MOST_PRINTED = 1000, MOST_WORDS = 256 };
+enum { PIECE = 1 << 20, MOST_RANK = 16, MOST_PRINTED = 1000 };
 
 static const char usage[] =
     "usage: remote ls URL                            lists the tensors of a model\n"
     "       remote show URL TENSOR [--slice RANGES]  prints up to 1,000 values; RANGES such as 3,0:10,::2\n"
     "       remote cat URL TENSOR                    writes the bytes of a tensor to standard output\n"
     "       remote load URL                          reads a whole model; prints its size, rate and CRC-32\n"
-    "       remote info [TYPE/]OWNER/NAME[@REVISION] [FILE...] [--include PATTERN]...\n"
-    "       remote fetch [TYPE/]OWNER/NAME[@REVISION] [FILE...] [--include PATTERN]...\n"
-    "                          asks the hub about files, or downloads them into the Hugging Face cache\n"
+    "       remote info OWNER/NAME[@REVISION] ...    asks the hub about files: see examples/hub\n"
+    "       remote fetch OWNER/NAME[@REVISION] ...   downloads files into the Hugging Face cache: likewise\n"
     "URL: of a .safetensors file, or of an index (*.json) with its shards beside it\n"
-    "TYPE: models (default), datasets or spaces\n"
     "  --connections N  read on up to N connections, 1 to 8 (default 3)\n"
     "  --retries N      after a cut connection, or answers such as 503 (default 5)\n"
     "  --timeout N      seconds without data after which a connection is dead (default 30)\n"
-    "HF_ENDPOINT is the hub, by default https://huggingface.co. REMOTE_TOKEN is sent to the host of the URL or the "
-    "hub,\n"
-    "HF_TOKEN only if that host is the hub or this machine; to no other host, and unencrypted only to this machine.\n";
+    "REMOTE_TOKEN is sent to the host of the URL, and so is HF_TOKEN if that host is the hub or this machine; neither "
+    "goes\n"
+    "to another host, nor over the network without encryption.\n";
 
 typedef struct program {
     http_settings settings;
-    long connections;
-    const char *slice, *endpoint;
-    char *words[MOST_WORDS], *path; /* words: the command, the URL, and what follows; path: the URL without its query */
-    int count;
-    hub_choice choice;
+    int connections;
+    const char *slice;
+    const char *url, *tensor;
+    char *path; /* the URL without its query */
     blocks *cache;
     st_model *model;
     progress_line line;
@@ -68,7 +66,9 @@ static int misused(const char *argument, const char *text) {
 static int fail_model(const program *p, const st_error *error) {
     const int is_read = error->status == ST_ERR_IO || error->status == ST_ERR_NOT_FOUND;
     if (p->cache && is_read && *blocks_error(p->cache)) return fail("", blocks_error(p->cache));
-    return strstr(error->message, p->path) ? fail("", error->message) : fail(p->path, error->message);
+    if (strncmp(error->message, "(callbacks): ", 13) == 0)
+        return fail(p->path, error->message + 13); /* of st_open_io */
+    return fail("", error->message);
 }
 
 /* ---- models ------------------------------------------------------------------------------------------------- */
@@ -79,11 +79,11 @@ static int open_model(program *p) {
     st_open_options options = ST_ZERO_INIT;
     st_io io = ST_ZERO_INIT;
     st_error error;
-    const size_t n = strcspn(p->words[1], "?#");
+    const size_t n = strcspn(p->url, "?#");
     p->path = (char *)calloc(1, n + 1);
     if (!p->path) return fail("", "out of memory");
-    memcpy(p->path, p->words[1], n);
-    p->cache = blocks_begin(&p->settings, (int)p->connections, p->path, p->words[1] + n);
+    memcpy(p->path, p->url, n);
+    p->cache = blocks_begin(&p->settings, p->connections, p->path, p->url + n);
     if (!p->cache) return fail("", "out of memory");
     files.user = p->cache;
     options.files = &files;
@@ -129,11 +129,11 @@ static int show(program *p, const st_tensor *t) {
     st_view view = ST_ZERO_INIT;
     uint64_t shape[MOST_RANK] = {0}, elements;
     st_error error;
-    if (t->rank > MOST_RANK) return fail(p->words[2], "the tensor has over 16 dimensions; use cat");
+    if (t->rank > MOST_RANK) return fail(p->tensor, "the tensor has over 16 dimensions; use cat");
     if (p->slice && !parse_slice(p->slice, &view, ranges))
         return misused(p->slice, "expected ranges such as 3,0:10,::2");
-    if (st_view_shape(t, &view, shape, &elements, &error)) return fail(p->words[2], error.message);
-    if (elements > MOST_PRINTED) return fail(p->words[2], "over 1,000 values; choose some with --slice, or use cat");
+    if (st_view_shape(t, &view, shape, &elements, &error)) return fail(p->tensor, error.message);
+    if (elements > MOST_PRINTED) return fail(p->tensor, "over 1,000 values; choose some with --slice, or use cat");
     const int is_natural = t->dtype == ST_DTYPE_U64;
     const int is_integer = t->dtype != ST_DTYPE_BF16 && strchr("IUB", t->dtype_name[0]) && !is_natural;
     const st_dtype as = is_natural ? ST_DTYPE_U64 : is_integer ? ST_DTYPE_I64 : ST_DTYPE_F64;
@@ -182,105 +182,55 @@ static int load(program *p) {
     return 0;
 }
 
-static int read_model(program *p) {
-    const char *command = p->words[0];
+static int read_model(program *p, const char *command) {
     uint64_t done = 0;
     if (open_model(p)) return 1;
     progress_line_begin(&p->line, "reading");
     for (size_t i = 0; i < p->model->count && command[1] == 's'; i++) print_header(&p->model->tensors[i]);
     if (command[1] == 's') return 0;
     if (command[0] == 'l') return load(p);
-    const st_tensor *t = st_find(p->model, p->words[2]);
-    if (!t) return fail(p->words[2], "the model has no tensor of this name");
+    const st_tensor *t = st_find(p->model, p->tensor);
+    if (!t) return fail(p->tensor, "the model has no tensor of this name");
     return command[0] == 's' ? show(p, t) : read_pieces(p, t, stdout, NULL, &done, t->bytes);
 }
 
 /* ---- command line ------------------------------------------------------------------------------------------- */
 
-/* Sorts the arguments into words and options. Returns 0, or 2 after a message. */
-static int parse(program *p, int argc, char **argv) {
-    struct {
-        const char *name;
-        long *value, least, most;
-    } numbers[] = {{"--connections", &p->connections, 1, MOST_CONNECTIONS},
-                   {"--retries", &p->settings.retries, 0, 1000},
-                   {"--timeout", &p->settings.timeout, 1, 3600}};
+int main(int argc, char **argv) {
+    static const char *const commands[] = {"ls", "load", "show", "cat"};
+    static program p;
+    char *words[3] = {NULL, NULL, NULL}; /* the command, the URL, the tensor */
+    int k = 0, count = 0, code;
+    if (argc > 1 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout) < 0;
+    if (argc > 1 && (strcmp(argv[1], "fetch") == 0 || strcmp(argv[1], "info") == 0)) return hub_main(argc, argv);
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--", 2) == 0)
+            i++; /* its value */
+        else if (count == 3)
+            return misused(argv[i], "too many arguments");
+        else
+            words[count++] = argv[i];
+    }
+    while (k < 4 && count && strcmp(commands[k], words[0]) != 0) k++;
+    if (!count || k == 4) return misused(count ? words[0] : "remote", count ? "unknown command" : "expected a command");
+    if (count != (k < 2 ? 2 : 3)) return misused(words[0], k < 2 ? "expected a URL" : "expected a URL and a tensor");
+    if (!http_settings_begin(&p.settings, words[1])) {
+        return misused(words[1], "expected an http or https URL, without the name of a user");
+    }
+    p.connections = 3, p.url = words[1], p.tensor = words[2];
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = argv[i + 1];
-        uint64_t number = 0;
-        size_t k = 0;
-        if (strncmp(name, "--", 2) != 0) {
-            if (p->count == MOST_WORDS) return misused(name, "too many arguments");
-            p->words[p->count++] = argv[i];
-            continue;
-        }
-        while (k < 3 && strcmp(numbers[k].name, name) != 0) k++;
-        const int is_slice = strcmp(name, "--slice") == 0, is_pattern = strcmp(name, "--include") == 0;
-        if (k == 3 && !is_slice && !is_pattern) return misused(name, "unknown option");
-        if (!value) return misused(name, "the option needs a value");
+        if (strncmp(name, "--", 2) != 0) continue;
         i++;
-        if (is_slice) p->slice = value;
-        if (is_pattern && p->choice.pattern_count == 16) return misused(name, "over 16 patterns");
-        if (is_pattern) p->choice.patterns[p->choice.pattern_count++] = value;
-        if (k == 3) continue;
-        if (!http_parse_number(&value, &number) || *value || number > (uint64_t)numbers[k].most ||
-            (long)number < numbers[k].least) {
-            return misused(name, "the value is not a number in the option's range");
-        }
-        *numbers[k].value = (long)number;
+        if (value && strcmp(name, "--slice") == 0)
+            p.slice = value;
+        else if (value && strcmp(name, "--connections") == 0 && value[0] >= '1' && value[0] <= '8' && !value[1])
+            p.connections = value[0] - '0';
+        else if (!value || !http_option(&p.settings, name, value))
+            return misused(name, "unknown option, or a missing or invalid value");
     }
-    return 0;
-}
-
-/* Decides which token goes where. */
-static void choose_token(program *p, const char *url) {
-    char hub[HTTP_FIELD];
-    if (!http_origin(url, p->settings.origin)) return;
-    p->settings.token = getenv("REMOTE_TOKEN");
-    if (p->settings.token && *p->settings.token) return;
-    p->settings.token = NULL;
-    if (http_is_loopback(p->settings.origin) || (http_origin(p->endpoint, hub) && !strcmp(hub, p->settings.origin))) {
-        p->settings.token = getenv("HF_TOKEN");
-    }
-}
-
-static int fetch(program *p) {
-    char endpoint[1024];
-    http h;
-    int code = snprintf(endpoint, sizeof endpoint, "%s", p->endpoint);
-    if (code > 0 && endpoint[strlen(endpoint) - 1] == '/') endpoint[strlen(endpoint) - 1] = 0;
-    choose_token(p, endpoint);
-    if (!http_begin(&h, &p->settings)) return fail("", "out of memory");
-    p->choice.is_info = p->words[0][0] == 'i';
-    p->choice.names = p->words + 2;
-    p->choice.name_count = p->count - 2;
-    code = hub_fetch(&h, endpoint, p->words[1], &p->choice);
-    curl_easy_cleanup(h.curl);
-    return code ? fail("", h.error) : 0;
-}
-
-int main(int argc, char **argv) {
-    static const char *const commands[] = {"ls", "load", "show", "cat", "info", "fetch"};
-    static program p;
-    int k = 0, code;
-    if (argc > 1 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout) < 0;
-    p.connections = 3, p.settings.retries = 5, p.settings.timeout = 30;
-    p.endpoint = getenv("HF_ENDPOINT");
-    if (!p.endpoint || !*p.endpoint) p.endpoint = "https://huggingface.co";
-    code = parse(&p, argc, argv);
-    if (code) return code;
-    if (!p.count) return misused("", "expected a command");
-    while (k < 6 && strcmp(commands[k], p.words[0]) != 0) k++;
-    if (k == 6) return misused(p.words[0], "unknown command");
-    if (p.count < (k == 2 || k == 3 ? 3 : 2)) return misused(p.words[0], "the command needs more arguments");
-    if (k < 4 && p.count > (k >= 2 ? 3 : 2)) return misused(p.words[0], "the command has too many arguments");
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (k < 4) choose_token(&p, p.words[1]);
-    if (k < 4 && !p.settings.origin[0]) {
-        code = fail(p.words[1], "expected an http or https URL without a user name");
-    } else {
-        code = k < 4 ? read_model(&p) : fetch(&p);
-    }
+    code = read_model(&p, words[0]);
     progress_line_end(&p.line);
     st_close(p.model);
     if (p.cache) blocks_end(p.cache);

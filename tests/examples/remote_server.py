@@ -84,10 +84,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             log.write("%d %s %s %s %s\n" % (port, self.command, self.path, self.headers.get("Range", "-"),
                                             self.headers.get("Authorization", "-")))
             log.flush()
-        path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
+        path = urllib.parse.urlsplit(self.path).path
         try:
             if path.startswith(("/api/", "/hub/")) or "/resolve/" in path:
                 return self.hub(path)
+            path = urllib.parse.unquote(path)
             mode, _, name = path[1:].partition("/")
             file = os.path.join(folder, "files", name)
             if not os.path.isfile(file):
@@ -120,8 +121,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
     def mode_cut(self, data, name):
-        """Sends 30,000 bytes of each range at most."""
-        self.cut(data, 30000)
+        """Sends 60,000 bytes of each range at most."""
+        self.cut(data, 60000)
 
     def mode_cut_always(self, data, name):
         self.cut(data, 0)
@@ -245,11 +246,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(302, location="http://127.0.0.1:%d/good/%s" % (ports[0], name))
 
     def mode_signed(self, data, name):
-        """Redirects to a URL that is good for three requests."""
+        """Redirects to a URL that is good for one request."""
         self.answer(302, location="http://127.0.0.1:%d/ticket/%s?%d" % (ports[1], name, self.count("signed")))
 
     def mode_ticket(self, data, name):
-        if self.count(self.path) > 3:
+        if self.count(self.path) > 1:
             return self.answer(403, b"expired")
         self.serve(data)
 
@@ -268,10 +269,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def hub(self, path):
         if path.startswith("/hub/"):  # the store of large files
-            data = read(os.path.join(folder, path[1:]))
+            data = read(os.path.join(folder, urllib.parse.unquote(path[1:])))
             if "cut" in path and self.count("hub" + path) == 1:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(data)))
+                self.send_header("ETag", '"%s"' % hashlib.md5(data).hexdigest())
                 self.end_headers()
                 self.wfile.write(data[:100000])
                 self.close_connection = True
@@ -286,6 +288,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             root = os.path.join(folder, "hub", name)
             if not os.path.isdir(root):
                 return self.answer(404, b'{"error":"Repository not found"}', content_type="application/json")
+            revision = urllib.parse.unquote(revision)
             if revision not in ("main", "refs/pr/1", COMMIT):
                 return self.answer(404, x_error_message="Invalid rev id: " + revision[:20])
             names = [os.path.relpath(os.path.join(d, f), root) for d, _, fs in os.walk(root) for f in fs]
@@ -297,7 +300,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             text = json.dumps(info)
             return self.answer(200, (text[:-2] if name == "evil/json" else text).encode())
         name, _, rest = path[1:].partition("/resolve/")
-        commit, _, file = rest.partition("/")
+        if not os.path.isdir(os.path.join(folder, "hub", name)):
+            return self.answer(404)
+        file = urllib.parse.unquote(rest.partition("/")[2])
         data = read(os.path.join(folder, "hub", name, file))
         fields = {"x_repo_commit": COMMIT[::-1] if name == "evil/commit" else COMMIT}
         if not file.endswith(".safetensors"):

@@ -4,6 +4,7 @@
 #include "examples/common/json.h"
 #include "examples/common/progress.h"
 #include "examples/common/text.h"
+#include "examples/remote/http.h"
 #include "examples/st/sha256.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,12 +16,33 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SHORT = 512, PATH = 8 * SHORT, LONGEST_ANSWER = 1 << 26 };
+enum { SHORT = 512, PATH = 8 * SHORT, LONGEST_ANSWER = 1 << 26, MOST_PATTERNS = 16 };
+
+static const char usage[] =
+    "usage: hub fetch [TYPE/]OWNER/NAME[@REVISION] [FILE...] [--include PATTERN]...\n"
+    "       hub info [TYPE/]OWNER/NAME[@REVISION] [FILE...] [--include PATTERN]...\n"
+    "fetch downloads files into the Hugging Face cache and prints their paths. info prints the number of parameters, "
+    "the\n"
+    "commit, and the sizes, hashes and names of files. Both take all files where neither FILE nor PATTERN is given.\n"
+    "TYPE: models (default), datasets or spaces. REVISION: a branch, a tag or a commit (default: main)\n"
+    "  --retries N  after a cut connection, or answers such as 503 (default 5)\n"
+    "  --timeout N  seconds without data after which a connection is dead (default 30)\n"
+    "HF_ENDPOINT is the hub, by default https://huggingface.co. HF_TOKEN, or REMOTE_TOKEN, is sent to the hub, but "
+    "never\n"
+    "to the servers that it redirects to, and without encryption only inside this machine. HF_HUB_CACHE, HF_HOME and\n"
+    "XDG_CACHE_HOME say where the cache is (default: ~/.cache/huggingface/hub).\n";
+
+typedef struct hub_choice { /* all files, if there are neither names nor patterns */
+    char *const *names;
+    int name_count, pattern_count;
+    const char *patterns[MOST_PATTERNS];
+} hub_choice;
 
 typedef struct hub {
     http *h;
-    const char *endpoint, *name, *type; /* name: as asked for, for messages; type: models, datasets or spaces */
-    char id[SHORT], revision[SHORT], commit[SHORT];
+    const char *name, *type; /* name: as asked for, for messages; type: models, datasets or spaces */
+    int is_info;             /* only prints what the hub says */
+    char endpoint[SHORT], id[SHORT], revision[SHORT], commit[SHORT];
     char root[2 * SHORT], folder[2 * SHORT]; /* the cache; the name of the repository's directories in it */
     char *answer;                            /* about the repository; the names of files lie in it */
     size_t answer_bytes, count;
@@ -101,7 +123,8 @@ static int put(hub *u, char *path, const char *text, int is_link) {
     if (make_directories(u, path)) return HTTP_FAILED;
     remove(temporary);
     int failed = is_link ? symlink(text, temporary) != 0 : (f = fopen(temporary, "wb")) == NULL;
-    if (f) failed = (fputs(text, f) < 0) | (fclose(f) != 0);
+    if (f) failed = fputs(text, f) < 0;
+    if (f && fclose(f) != 0) failed = 1;
     return failed || rename(temporary, path) ? fail_writing(u, path) : 0;
 }
 
@@ -171,7 +194,7 @@ static int parse_sibling(hub *u, json_reader *j) {
 }
 
 /* Parses the answer about the repository: its commit and its files. */
-static int parse_answer(hub *u, int is_info) {
+static int parse_answer(hub *u) {
     json_reader j;
     int code = 0;
     json_begin(&j, u->answer, u->answer_bytes);
@@ -181,7 +204,7 @@ static int parse_answer(hub *u, int is_info) {
         kind = json_value(&j);
         if (kind == JSON_STRING && strcmp(key, "sha") == 0) {
             snprintf(u->commit, sizeof u->commit, "%s", j.string);
-        } else if (kind == JSON_OBJECT && strcmp(key, "safetensors") == 0 && is_info) {
+        } else if (kind == JSON_OBJECT && strcmp(key, "safetensors") == 0 && u->is_info) {
             print_numbers(&j);
         } else if (kind == JSON_ARRAY && strcmp(key, "siblings") == 0) {
             while (!code && json_element(&j)) code = parse_sibling(u, &j);
@@ -279,12 +302,12 @@ static int take_etag(hub *u, const char *url, char etag[HTTP_FIELD]) {
 }
 
 /* Asks about a file with HEAD, downloads its blob if that is missing, and links to it. */
-static int fetch_file(hub *u, http_source *source, const char *file, int is_info) {
+static int fetch_file(hub *u, http_source *source, const char *file) {
     char path[PATH], blob[PATH], link[PATH], etag[HTTP_FIELD];
     const char *bytes = u->h->field[HTTP_LINKED_BYTES];
     int code, lock;
     snprintf(path, sizeof path, "%s/%s/snapshots/%s/%s", u->root, u->folder, u->commit, file);
-    if (!is_info && access(path, F_OK) == 0) return 0;
+    if (!u->is_info && access(path, F_OK) == 0) return 0;
     code = http_get(u->h, source, HTTP_HEAD, 0, HTTP_UNKNOWN, NULL, NULL);
     if (code || take_etag(u, source->url, etag)) return HTTP_FAILED;
     if (strcmp(u->h->field[HTTP_COMMIT], u->commit) != 0) {
@@ -293,14 +316,14 @@ static int fetch_file(hub *u, http_source *source, const char *file, int is_info
     }
     if (!*u->h->field[HTTP_LINKED_ETAG]) bytes = u->h->field[HTTP_LENGTH];
     if (!http_parse_number(&bytes, &source->bytes)) return http_fail(u->h, source->url, "the hub sent no length");
-    if (is_info) return printf("%12llu %s ", (unsigned long long)source->bytes, etag) < 0;
+    if (u->is_info) return printf("%12llu %s ", (unsigned long long)source->bytes, etag) < 0;
     snprintf(blob, sizeof blob, "%s/.locks/%s/%s.lock", u->root, u->folder, etag);
     if (make_directories(u, blob)) return HTTP_FAILED;
     lock = open(blob, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0664);
     if (lock < 0) return fail_writing(u, blob);
     flock(lock, LOCK_EX); /* as huggingface_hub does */
     snprintf(blob, sizeof blob, "%s/%s/blobs/%s", u->root, u->folder, etag);
-    code = make_directories(u, blob);
+    code = make_directories(u, blob) || make_directories(u, path) ? HTTP_FAILED : 0;
     if (!code && access(blob, F_OK) != 0) code = download_blob(u, source, etag, blob);
     strcpy(link, "../..");
     for (const char *slash = strchr(file, '/'); slash; slash = strchr(slash + 1, '/')) strcat(link, "/..");
@@ -327,32 +350,77 @@ static int fetch(hub *u, const hub_choice *choice) {
     if (code) return code;
     code = http_get(u->h, &source, HTTP_REST, 0, HTTP_UNKNOWN, take_answer, u);
     http_source_end(&source);
-    if (code || parse_answer(u, choice->is_info)) return HTTP_FAILED;
+    if (code || parse_answer(u)) return HTTP_FAILED;
+    if (u->is_info) printf("commit %s\n", u->commit);
     for (size_t i = 0; i < u->count && !code; i++) {
         if (!is_wanted(choice, u->files[i])) continue;
         found++;
         if (begin_source(u, &source, u->files[i])) return HTTP_FAILED;
-        code = fetch_file(u, &source, u->files[i], choice->is_info);
+        code = fetch_file(u, &source, u->files[i]);
         http_source_end(&source);
         if (code) return code;
-        if (!choice->is_info) printf("%s/%s/snapshots/%s/", u->root, u->folder, u->commit);
+        if (!u->is_info) printf("%s/%s/snapshots/%s/", u->root, u->folder, u->commit);
         put_string(stdout, u->files[i]);
         putchar('\n');
     }
     if (!found || found < choice->name_count) return http_fail(u->h, u->name, "the repository has no such file");
-    if (choice->is_info) return 0;
+    if (u->is_info) return 0;
     snprintf(path, sizeof path, "%s/CACHEDIR.TAG", u->root);
     if (access(path, F_OK) != 0 && put(u, path, "Signature: 8a477f597d28d172789f06886806bc55\n", 0)) return HTTP_FAILED;
     snprintf(path, sizeof path, "%s/%s/refs/%s", u->root, u->folder, u->revision);
     return strcmp(u->revision, u->commit) == 0 ? 0 : put(u, path, u->commit, 0); /* last, when all is there */
 }
 
-int hub_fetch(http *h, const char *endpoint, const char *repository, const hub_choice *choice) {
-    hub u;
-    memset(&u, 0, sizeof u);
-    u.h = h, u.endpoint = endpoint, u.name = repository;
-    const int code = fetch(&u, choice);
+static int fail(const char *text) {
+    fputs("hub: ", stderr);
+    put_string(stderr, text);
+    putc('\n', stderr);
+    return 1;
+}
+
+static int misused(const char *argument, const char *text) {
+    fputs("hub: ", stderr);
+    put_string(stderr, argument);
+    fprintf(stderr, ": %s\nTry 'hub --help'.\n", text);
+    return 2;
+}
+
+int hub_main(int argc, char **argv) {
+    static hub u;
+    http_settings settings;
+    hub_choice choice;
+    http h;
+    int words = 1, code;
+    memset(&choice, 0, sizeof choice);
+    if (argc > 1 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout) < 0;
+    snprintf(u.endpoint, sizeof u.endpoint, "%s", http_hub());
+    if (u.endpoint[strlen(u.endpoint) - 1] == '/') u.endpoint[strlen(u.endpoint) - 1] = 0;
+    if (!http_settings_begin(&settings, u.endpoint))
+        return misused(u.endpoint, "HF_ENDPOINT is not an http or https URL");
+    for (int i = 1; i < argc; i++) { /* words move to the front */
+        const char *value = argv[i + 1];
+        if (strncmp(argv[i], "--", 2) != 0) {
+            argv[words++] = argv[i];
+        } else if (value && strcmp(argv[i], "--include") == 0 && choice.pattern_count < MOST_PATTERNS) {
+            choice.patterns[choice.pattern_count++] = argv[++i];
+        } else if (value && http_option(&settings, argv[i], value)) {
+            i++;
+        } else {
+            return misused(argv[i], "unknown option, or a missing or invalid value");
+        }
+    }
+    if (words < 2 || (strcmp(argv[1], "fetch") != 0 && strcmp(argv[1], "info") != 0)) {
+        return misused(words < 2 ? "hub" : argv[1], "expected the command fetch or info");
+    }
+    if (words < 3) return misused(argv[1], "expected a repository");
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (!http_begin(&h, &settings)) return fail("out of memory");
+    u.h = &h, u.name = argv[2], u.is_info = argv[1][0] == 'i';
+    choice.names = argv + 3, choice.name_count = words - 3;
+    code = fetch(&u, &choice) ? fail(h.error) : 0;
     free(u.answer);
     free(u.files);
-    return code;
+    curl_easy_cleanup(h.curl);
+    curl_global_cleanup();
+    return fflush(stdout) || ferror(stdout) ? fail("cannot write to standard output") : code;
 }
