@@ -97,13 +97,13 @@ COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h exa
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 
 build/examples/hub: $(COMMON_HEADERS) $(COMMON) examples/hub/main.c examples/hub/hub.c examples/hub/hub.h \
-		examples/remote/http.c examples/remote/http.h examples/st/sha256.c examples/st/sha256.h
+		examples/hub/sha1.c examples/hub/sha1.h examples/remote/http.c examples/remote/http.h examples/st/sha256.c examples/st/sha256.h
 	$(EXAMPLE) examples/hub/*.c examples/remote/http.c examples/st/sha256.c $(COMMON) -lcurl -pthread -o $@
 
 build/examples/remote: $(COMMON_HEADERS) $(COMMON) examples/remote/main.c examples/remote/blocks.c examples/remote/blocks.h \
 		examples/remote/http.c examples/remote/http.h examples/hub/hub.c examples/hub/hub.h \
-		examples/st/sha256.c examples/st/sha256.h
-	$(EXAMPLE) examples/remote/*.c examples/hub/hub.c examples/st/sha256.c $(COMMON) -lcurl -lz -pthread -o $@
+		examples/hub/sha1.c examples/hub/sha1.h examples/st/sha256.c examples/st/sha256.h
+	$(EXAMPLE) examples/remote/*.c examples/hub/hub.c examples/hub/sha1.c examples/st/sha256.c $(COMMON) -lcurl -lz -pthread -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@
 #include "examples/common/text.h"
 #include "examples/remote/http.h"
 #include "examples/st/sha256.h"
+#include "sha1.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -51,9 +52,10 @@ typedef struct hub {
 
 typedef struct download {
     hub *u;
-    int fd;
+    int fd, is_content; /* is_content: the blob is named by its SHA-256 */
     uint64_t done, total;
-    sha256 hash; /* of what is done */
+    sha256 content; /* of what is done: names large files */
+    sha1 git;       /* as git hashes it: names the others */
     progress_line line;
 } download;
 
@@ -220,10 +222,37 @@ static int parse_answer(hub *u) {
 
 /* ---- one file ----------------------------------------------------------------------------------------------- */
 
+static void begin_hashes(download *d) {
+    char text[32];
+    d->done = 0;
+    sha256_begin(&d->content);
+    sha1_begin(&d->git);
+    sha1_add(&d->git, text, (size_t)sprintf(text, "blob %llu", (unsigned long long)d->total) + 1);
+}
+
+static void add_to_hashes(download *d, const void *bytes, size_t n) {
+    if (d->is_content) sha256_add(&d->content, bytes, n);
+    if (!d->is_content) sha1_add(&d->git, bytes, n);
+    d->done += n;
+}
+
+/* Whether what is done has the hash that its name says. Other names cannot be checked. */
+static int has_hash(const download *d, const char *etag) {
+    sha256 content = d->content;
+    sha1 git = d->git;
+    unsigned char digest[SHA256_BYTES];
+    char text[2 * SHA256_BYTES + 1];
+    const size_t n = d->is_content ? SHA256_BYTES : SHA1_BYTES;
+    if (strspn(etag, "0123456789abcdef") != 2 * n || strlen(etag) != 2 * n) return 1;
+    if (d->is_content) sha256_end(&content, digest);
+    if (!d->is_content) sha1_end(&git, digest);
+    for (size_t i = 0; i < n; i++) sprintf(text + 2 * i, "%02x", digest[i]);
+    return strcmp(text, etag) == 0;
+}
+
 /* Empties the file that is being downloaded. */
 static int restart(download *d) {
-    d->done = 0;
-    sha256_begin(&d->hash);
+    begin_hashes(d);
     return ftruncate(d->fd, 0) ? fail_writing(d->u, d->u->name) : 0;
 }
 
@@ -235,19 +264,9 @@ static int save(void *user, uint64_t offset, const void *bytes, size_t n) {
         if (k <= 0) return fail_writing(d->u, d->u->name);
         written += (size_t)k;
     }
-    sha256_add(&d->hash, bytes, n);
-    d->done += n;
+    add_to_hashes(d, bytes, n);
     progress_line_show(&d->line, d->done, d->total);
     return 0;
-}
-
-static int has_hash(const download *d, const char *etag) {
-    sha256 hash = d->hash;
-    unsigned char digest[SHA256_BYTES];
-    char text[2 * SHA256_BYTES + 1];
-    sha256_end(&hash, digest);
-    for (int i = 0; i < SHA256_BYTES; i++) sprintf(text + 2 * i, "%02x", digest[i]);
-    return strcmp(text, etag) == 0;
 }
 
 /* Downloads a blob, or goes on where an earlier download stopped. */
@@ -259,26 +278,23 @@ static int download_blob(hub *u, http_source *source, const char *etag, const ch
     int code;
     memset(&d, 0, sizeof d);
     snprintf(path, sizeof path, "%s.incomplete", blob);
-    d.u = u, d.total = source->bytes;
+    d.u = u, d.total = source->bytes, d.is_content = strlen(etag) == 2 * SHA256_BYTES;
     d.fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (d.fd < 0) return fail_writing(u, path);
     flock(d.fd, LOCK_EX); /* holds too where another program has removed the lock of the blob */
     if (access(blob, F_OK) == 0) return close(d.fd), 0;
     progress_line_begin(&d.line, "downloading");
-    sha256_begin(&d.hash);
-    while ((n = pread(d.fd, block, sizeof block, (off_t)d.done)) > 0) {
-        sha256_add(&d.hash, block, (size_t)n);
-        d.done += (uint64_t)n;
-    }
+    begin_hashes(&d);
+    while ((n = pread(d.fd, block, sizeof block, (off_t)d.done)) > 0) add_to_hashes(&d, block, (size_t)n);
     for (int is_fresh = 0, is_good = 0; !is_good;) {
         is_fresh = d.done == 0;
         code = d.done > d.total ? restart(&d) : 0;
         if (!code && d.done < d.total) code = http_get(u->h, source, HTTP_REST, d.done, HTTP_UNKNOWN, save, &d);
         if (code) break;
-        is_good = strlen(etag) != 64 || has_hash(&d, etag);
+        is_good = has_hash(&d, etag);
         if (is_good) code = fsync(d.fd) || rename(path, blob) ? fail_writing(u, blob) : 0;
         if (is_good) break;
-        code = http_fail(u->h, source->url, "the contents do not have the SHA-256 %s", etag);
+        code = http_fail(u->h, source->url, "the contents do not have the hash %s", etag);
         if (restart(&d) || is_fresh) break; /* once more, if the fault may lie in what was there before */
     }
     progress_line_end(&d.line);

@@ -36,7 +36,7 @@ struct blocks {
     remote_file *files;
     const char *url, *query;
     uint64_t time;
-    char error[1024];
+    char error[HTTP_ERROR];
 };
 
 /* ---- connections -------------------------------------------------------------------------------------------- */
@@ -199,8 +199,10 @@ void blocks_close(void *user, st_io *file) {
     (void)user, (void)file; /* the library may open a file of many again for each read, so all are kept */
 }
 
-const char *blocks_error(const blocks *b) {
-    return b->error;
+void blocks_error(blocks *b, char text[HTTP_ERROR]) {
+    pthread_mutex_lock(&b->lock);
+    memcpy(text, b->error, HTTP_ERROR);
+    pthread_mutex_unlock(&b->lock);
 }
 
 blocks *blocks_begin(const http_settings *settings, int connections, const char *url, const char *query) {

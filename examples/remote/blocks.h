@@ -16,6 +16,6 @@ void blocks_end(blocks *b); /* after st_close */
 /* The open callback of st_files. The first answer brings the length of a file and its first block. */
 int blocks_open(void *user, const char *path, st_io *file);
 void blocks_close(void *user, st_io *file);
-const char *blocks_error(const blocks *b); /* what failed last; "" if nothing did */
+void blocks_error(blocks *b, char text[HTTP_ERROR]); /* copies what failed last; "" if nothing did */
 
 #endif

@@ -9,7 +9,7 @@
 
 #define HTTP_UNKNOWN UINT64_MAX /* a length that is not known yet */
 
-enum { HTTP_FIELD = 256, HTTP_NOT_FOUND = 404, HTTP_FAILED = 1000 };
+enum { HTTP_FIELD = 256, HTTP_ERROR = 1024, HTTP_NOT_FOUND = 404, HTTP_FAILED = 1000 };
 
 enum { /* fields of an answer's header */
        HTTP_CONTENT_RANGE,
@@ -53,7 +53,7 @@ typedef struct http { /* a connection, for one thread at a time */
     CURL *curl;
     http_settings settings;
     char field[HTTP_FIELDS][HTTP_FIELD]; /* of the last answer; "" if absent */
-    char error[1024];                    /* one sentence, after a call failed */
+    char error[HTTP_ERROR];              /* one sentence, after a call failed */
     struct {                             /* the current call; private */
         http_source *source;
         http_sink *sink;

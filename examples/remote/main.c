@@ -1,6 +1,6 @@
 /* remote: reads models behind HTTP without downloading them, and downloads models into the Hugging Face cache.
  *
- *     cc -O2 -I. examples/{remote,common}/[a-z]*.c examples/hub/hub.c examples/st/sha256.c -lcurl -lz -pthread -o remote
+ *     cc -O2 -I. examples/{remote,common}/[a-z]*.c examples/hub/{hub,sha1}.c examples/st/sha256.c -lcurl -lz -pthread -o remote
  *
  *     ./remote ls https://example.org/model.safetensors.index.json
  *     ./remote show https://example.org/model.safetensors norm.weight --slice 0:4
@@ -65,7 +65,9 @@ static int misused(const char *argument, const char *text) {
 /* Reports an error of the library, or what http.c says about its cause. */
 static int fail_model(const program *p, const st_error *error) {
     const int is_read = error->status == ST_ERR_IO || error->status == ST_ERR_NOT_FOUND;
-    if (p->cache && is_read && *blocks_error(p->cache)) return fail("", blocks_error(p->cache));
+    char cause[HTTP_ERROR] = "";
+    if (p->cache && is_read) blocks_error(p->cache, cause);
+    if (*cause) return fail("", cause);
     if (strncmp(error->message, "(callbacks): ", 13) == 0)
         return fail(p->path, error->message + 13); /* of st_open_io */
     return fail("", error->message);
@@ -79,6 +81,7 @@ static int open_model(program *p) {
     st_open_options options = ST_ZERO_INIT;
     st_io io = ST_ZERO_INIT;
     st_error error;
+    char cause[HTTP_ERROR];
     const size_t n = strcspn(p->url, "?#");
     p->path = (char *)calloc(1, n + 1);
     if (!p->path) return fail("", "out of memory");
@@ -90,7 +93,7 @@ static int open_model(program *p) {
     if (n > 5 && strcmp(p->path + n - 5, ".json") == 0) {
         return st_open(&p->model, p->path, &options, &error) ? fail_model(p, &error) : 0;
     }
-    if (blocks_open(p->cache, p->path, &io)) return fail("", blocks_error(p->cache));
+    if (blocks_open(p->cache, p->path, &io)) return blocks_error(p->cache, cause), fail("", cause);
     return st_open_io(&p->model, &io, NULL, &error) ? fail_model(p, &error) : 0;
 }
 

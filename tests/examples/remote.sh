@@ -8,7 +8,7 @@ for name in http_proxy https_proxy all_proxy HTTPS_PROXY ALL_PROXY HF_TOKEN REMO
     HUGGINGFACE_HUB_CACHE XDG_CACHE_HOME; do unset $name; done
 PYTHONDONTWRITEBYTECODE=1
 export PYTHONDONTWRITEBYTECODE
-site=$PWD/$out/site sources="examples/remote/*.c examples/hub/hub.c examples/common/*.c examples/st/sha256.c"
+site=$PWD/$out/site sources="examples/remote/*.c examples/hub/hub.c examples/hub/sha1.c examples/common/*.c examples/st/sha256.c"
 rm -rf "$out"
 mkdir -p "$out"
 try "make build/examples/remote" ${MAKE:-make} build/examples/remote EXAMPLE_CFLAGS="-std=gnu99 -O1 -g $WARN" || finish
@@ -146,6 +146,8 @@ refuses "sent several parts" cat $S/multipart/m.safetensors big
 refuses "compressed its answer (gzip)" cat $S/gzip/m.safetensors big
 refuses "over 255 bytes of ETag" cat $S/long_field/m.safetensors big
 refuses "connection cut or timed out" cat $S/stall/m.safetensors big --timeout 1 --retries 1
+refuses "connection cut or timed out" cat $S/trickle/m.safetensors big --timeout 1 --retries 0
+refuses "m.safetensors: " cat $S/endless_header/m.safetensors big --retries 0
 refuses "m.safetensors: " cat $S/garbage/m.safetensors big --retries 1
 refuses "over 10 redirects" ls $S/loop/m.safetensors
 refuses "not an allowed http or https URL" ls $S/to_file/m.safetensors
@@ -210,9 +212,17 @@ mkdir -p "$HF_HUB_CACHE/models--owner--no-range/blobs"
 head -c 5000 "$repo/blobs/$blob" >"$HF_HUB_CACHE/models--owner--no-range/blobs/$blob.incomplete"
 try "fetch without ranges" "$hostile" fetch owner/no-range
 try "fetch without ranges" cmp "$HF_HUB_CACHE/models--owner--no-range/blobs/$blob" "$repo/blobs/$blob"
+try "fetch in many pieces" build/examples/hub fetch owner/pieces --retries 1
+try "fetch in many pieces" cmp "$HF_HUB_CACHE/models--owner--pieces/snapshots/$commit/model.safetensors" \
+    "$site/hub/owner/pieces/model.safetensors"
+try "fetch a data set" "$hostile" fetch datasets/owner/data@$commit
+is "data set" "$(cat "$HF_HUB_CACHE/datasets--owner--data/snapshots/$commit/config.json")" = '{"a": 1}'
+is "a commit needs no ref" ! -e "$HF_HUB_CACHE/datasets--owner--data/refs"
 HF_TOKEN=hubsecret try "fetch with a token" "$hostile" fetch owner/name@refs/pr/1
 is "the hub's token stays at the hub" "$(grep -c "^1 .*hubsecret" "$site/requests")" = 0
-refuses "do not have the SHA-256" fetch evil/hash
+refuses "do not have the hash" fetch evil/hash
+refuses "do not have the hash" fetch evil/git
+is "no ref to what is incomplete" ! -e "$HF_HUB_CACHE/models--evil--hash/refs/main"
 is "a wrong blob is not kept" "$(find "$HF_HUB_CACHE/models--evil--hash/blobs" -type f -size +0 | wc -l)" = 0
 refuses "the server lies" fetch evil/size
 refuses "unsafe name: ../../escaped" fetch evil/path

@@ -111,9 +111,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, data)
 
     def cut(self, data, sent):
-        first, last = self.byte_range(data)
-        self.send_response(206)
-        self.send_header("Content-Range", "bytes %d-%d/%d" % (first, last, len(data)))
+        first, last = self.byte_range(data) or (0, len(data) - 1)
+        self.send_response(206 if self.headers.get("Range") else 200)
+        if self.headers.get("Range"):
+            self.send_header("Content-Range", "bytes %d-%d/%d" % (first, last, len(data)))
         self.send_header("Content-Length", str(last - first + 1))
         self.send_header("ETag", '"e"')
         self.end_headers()
@@ -226,6 +227,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         time.sleep(8)
         self.close_connection = True
 
+    def mode_trickle(self, data, name):
+        self.send_response(206)
+        self.send_header("Content-Range", "bytes 0-65535/%d" % len(data))
+        self.send_header("Content-Length", "65536")
+        self.end_headers()
+        for _ in range(60):
+            self.wfile.write(data[:1])
+            time.sleep(0.1)
+        self.close_connection = True
+
+    def mode_endless_header(self, data, name):
+        self.wfile.write(b"HTTP/1.1 206 Partial Content\r\n")
+        while True:
+            self.wfile.write(b"X-More: header\r\n" * 1000)
+
     def mode_garbage(self, data, name):
         self.wfile.write(b"this is not HTTP\r\n\r\n" + data)
         self.close_connection = True
@@ -270,6 +286,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def hub(self, path):
         if path.startswith("/hub/"):  # the store of large files
             data = read(os.path.join(folder, urllib.parse.unquote(path[1:])))
+            if "pieces" in path:  # 1.2 MiB of each answer
+                return self.cut(data, 1258291)
             if "cut" in path and self.count("hub" + path) == 1:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(data)))
@@ -280,11 +298,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return None
             if "no-range" in path:
                 return self.answer(200, data)
-            if "hash" in path:
+            if "hash" in path:  # another byte than was promised
                 data = bytes([data[0] ^ 1]) + data[1:]
             return self.serve(data)
-        if path.startswith("/api/models/"):
-            name, _, revision = path[len("/api/models/"):].partition("/revision/")
+        if path.startswith("/api/"):
+            kind, _, rest = path[len("/api/"):].partition("/")
+            name, _, revision = rest.partition("/revision/")
+            if (kind == "datasets") != (name == "owner/data"):
+                return self.answer(404, b'{"error":"Repository not found"}')
             root = os.path.join(folder, "hub", name)
             if not os.path.isdir(root):
                 return self.answer(404, b'{"error":"Repository not found"}', content_type="application/json")
@@ -300,6 +321,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             text = json.dumps(info)
             return self.answer(200, (text[:-2] if name == "evil/json" else text).encode())
         name, _, rest = path[1:].partition("/resolve/")
+        name = name.replace("datasets/owner/data", "owner/data")
         if not os.path.isdir(os.path.join(folder, "hub", name)):
             return self.answer(404)
         file = urllib.parse.unquote(rest.partition("/")[2])
@@ -309,6 +331,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             etag = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
             if name == "evil/etag":
                 etag = "../../../../escaped"
+            if name == "evil/git" and self.command == "GET":
+                data = data[::-1]
             return self.serve(data, etag='"%s"' % etag, **fields)
         size = len(data) + (name == "evil/size")
         linked = {"x_linked_etag": '"%s"' % hashlib.sha256(data).hexdigest(), "x_linked_size": str(size)}
