@@ -1,12 +1,12 @@
 /* blocks.c: a cache of blocks, and the threads that fill it.
  *
  * A read that misses asks for a block of 64 KiB, or for as much as it needs. While reads go on where the last block ended,
- * blocks double up to 4 MiB, and all connections read ahead. */
+ * blocks double up to 2 MiB, and all connections read ahead. */
 #include "blocks.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { SMALLEST = 1 << 16, LARGEST = 1 << 22, AHEAD_FROM = 1 << 18, BLOCKS = 24 };
+enum { SMALLEST = 1 << 16, LARGEST = 1 << 21, AHEAD_FROM = 1 << 18, BLOCKS = 24 };
 
 typedef struct remote_file {
     http_source source;
@@ -150,6 +150,7 @@ static int read_at(void *user, uint64_t offset, void *dst, size_t n) {
         dst = dst ? (unsigned char *)dst + copied : NULL;
         offset += copied, n -= copied;
         k->readers--;
+        if (copied == left && file->width >= AHEAD_FROM) k->used = 0; /* read through: the next to be replaced */
         pthread_cond_broadcast(&b->done);
     }
     pthread_mutex_unlock(&b->lock);

@@ -346,7 +346,7 @@ int http_begin(http *h, const http_settings *settings) {
     if (getenv("SSL_CERT_FILE")) curl_easy_setopt(h->curl, CURLOPT_CAINFO, getenv("SSL_CERT_FILE"));
     curl_easy_setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h->curl, CURLOPT_USERAGENT, "safetensors-remote/1");
-    curl_easy_setopt(h->curl, CURLOPT_BUFFERSIZE, 262144L);
+    curl_easy_setopt(h->curl, CURLOPT_BUFFERSIZE, 65536L);
     curl_easy_setopt(h->curl, CURLOPT_CONNECTTIMEOUT, settings->timeout);
     curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_LIMIT, 64L);
     curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_TIME, settings->timeout);

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <zlib.h>
 
-enum { PIECE = 1 << 20, MOST_RANK = 16, MOST_PRINTED = 1000 };
+enum { PIECE = 1 << 17, MOST_RANK = 16, MOST_PRINTED = 1000 };
 
 static const char usage[] =
     "usage: remote ls URL                            lists the tensors of a model\n"
