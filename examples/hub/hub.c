@@ -90,7 +90,8 @@ static int begin(hub *u) {
     snprintf(u->id, sizeof u->id, "%.*s", (int)n, text);
     snprintf(u->revision, sizeof u->revision, "%s", text[n] ? text + n + 1 : "main");
     n = strcspn(u->id, "/");
-    if (!is_safe(u->id) || !is_safe(u->revision) || (u->id[n] && strchr(u->id + n + 1, '/'))) {
+    if (strlen(u->name) >= SHORT || !is_safe(u->id) || !is_safe(u->revision) ||
+        (u->id[n] && strchr(u->id + n + 1, '/'))) {
         return http_fail(u->h, u->name, "expected [TYPE/]OWNER/NAME[@REVISION]");
     }
     snprintf(u->folder, sizeof u->folder, u->id[n] ? "%s--%.*s--%s" : "%s--%.*s%s", u->type, (int)n, u->id,
@@ -199,11 +200,11 @@ static int parse_sibling(hub *u, json_reader *j) {
 static int parse_answer(hub *u) {
     json_reader j;
     int code = 0;
+    if (!u->answer) return http_fail(u->h, u->name, "the hub's answer is empty");
     json_begin(&j, u->answer, u->answer_bytes);
-    json_kind kind = json_value(&j);
-    while (!code && kind != JSON_FAULT && json_member(&j)) {
+    for (int is_object = json_value(&j) == JSON_OBJECT; is_object && !code && json_member(&j);) {
         const char *key = j.key;
-        kind = json_value(&j);
+        const json_kind kind = json_value(&j);
         if (kind == JSON_STRING && strcmp(key, "sha") == 0) {
             snprintf(u->commit, sizeof u->commit, "%s", j.string);
         } else if (kind == JSON_OBJECT && strcmp(key, "safetensors") == 0 && u->is_info) {
@@ -215,7 +216,8 @@ static int parse_answer(hub *u) {
         }
     }
     if (code) return code;
-    if (!json_end(&j)) return http_fail(u->h, u->name, "the hub's answer is not JSON: %s", j.fault);
+    if (!json_end(&j))
+        return http_fail(u->h, u->name, "the hub's answer is not a JSON object: %s", j.fault ? j.fault : "");
     if (strlen(u->commit) == 40 && strspn(u->commit, "0123456789abcdef") == 40) return 0;
     return http_fail(u->h, u->name, "the hub names no commit of 40 hexadecimal digits");
 }

@@ -180,8 +180,8 @@ static int load(program *p) {
     progress_line_end(&p->line);
     clock_gettime(CLOCK_MONOTONIC, &end);
     const double seconds = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
-    printf("%zu tensors, %" PRIu64 " bytes in %.3f s, %.0f MB/s, CRC-32 %08lx\n", p->model->count, done, seconds,
-           (double)done / 1e6 / (seconds > 0 ? seconds : 1e-9), sum);
+    printf("%zu tensor%s, %" PRIu64 " bytes in %.3f s, %.0f MB/s, CRC-32 %08lx\n", p->model->count,
+           p->model->count == 1 ? "" : "s", done, seconds, (double)done / 1e6 / (seconds > 0 ? seconds : 1e-9), sum);
     return 0;
 }
 

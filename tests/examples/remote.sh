@@ -118,6 +118,14 @@ sleep 0.2
 is "connections are kept" "$(cut -d' ' -f4 "$out/access.log" | sort -u | wc -l)" -le 2
 is "big reads need few requests" "$(wc -l <"$out/access.log")" -le 6
 
+: >"$out/access.log"
+gives load-five load $N/five.safetensors
+sleep 0.2
+is "blocks grow" "$(wc -l <"$out/access.log")" -le 9
+is "several connections read ahead" "$(cut -d' ' -f4 "$out/access.log" | sort -u | wc -l)" -ge 2
+is "nothing is read twice" "$(awk '{ n += $3 } END { print n }' "$out/access.log")" -lt 5300000
+gives load-sharded load "$S/query/sharded/model.safetensors.index.json?key=1&x=/"
+
 # ---- servers that recover
 gives cat-big cat $S/cut/m.safetensors big
 gives load-m load $S/busy/m.safetensors
@@ -228,7 +236,10 @@ refuses "the server lies" fetch evil/size
 refuses "unsafe name: ../../escaped" fetch evil/path
 refuses "unsafe name: /escaped" fetch evil/root
 refuses "no commit of 40" fetch evil/sha
-refuses "not JSON" fetch evil/json
+refuses "not a JSON object: expected" fetch evil/json
+refuses "not a JSON object" fetch evil/array
+refuses "not a JSON object" fetch evil/null
+refuses "the hub's answer is empty" fetch evil/empty
 refuses "the hub sent the commit" fetch evil/commit config.json
 refuses "none that can name a file" fetch evil/etag config.json
 refuses "to another host without X-Linked-Etag" fetch evil/redirect

@@ -36,7 +36,7 @@ def expect(name, text):
 
 
 def said(count, data):
-    return "%d tensors, %d bytes, CRC-32 %08x\n" % (count, len(data), zlib.crc32(data))
+    return "%d tensor%s, %d bytes, CRC-32 %08x\n" % (count, "s" * (count != 1), len(data), zlib.crc32(data))
 
 
 random.seed(11)
@@ -57,6 +57,7 @@ expect("show-u", "u U64 []\n%d\n" % (2**64 - 1))
 expect("show-evil", "evil\\u001b[31m BF16 [3]\n1 -2 inf\n")
 with open(path("expected", "cat-big"), "wb") as f:
     f.write(big)
+expect("load-five", said(1, save("files/five.safetensors", [("x", "U8", [5 << 20], random.randbytes(5 << 20))])))
 # 70 shards, of which only 64 stay open; a name that must be percent-encoded
 names, everything = {}, b""
 for k in range(70):
@@ -87,8 +88,8 @@ expect("show-end", "end F32 [4]\n1 2 3 4\n")
 for repo in ("owner/name", "owner/cut", "owner/no-range", "evil/hash", "evil/size", "evil/redirect"):
     save("hub/%s/model.safetensors" % repo, small)
 save("hub/owner/pieces/model.safetensors", [("x", "U8", [5 << 20], random.randbytes(5 << 20))])
-for repo in ("owner/name", "evil/path", "evil/root", "evil/sha", "evil/json", "evil/commit", "evil/etag", "evil/git",
-             "owner/data"):
+for repo in ("owner/name", "evil/path", "evil/root", "evil/sha", "evil/json", "evil/commit", "evil/etag", "evil/git", "evil/empty",
+             "evil/array", "evil/null", "owner/data"):
     for name, text in (("config.json", '{"a": 1}\n'), ("1_Pooling/config.json", '{"b": 2}\n'), ("empty.txt", "")):
         with open(path("hub", repo, name), "w") as f:
             f.write(text)

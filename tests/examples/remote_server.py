@@ -107,6 +107,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(401, b"", x_error_message="who are you")
         self.serve(data)
 
+    def mode_query(self, data, name):
+        """Wants a key in the query."""
+        self.serve(data) if self.path.endswith("?key=1&x=/") else self.answer(403)
+
     def mode_no_range(self, data, name):
         self.answer(200, data)
 
@@ -130,9 +134,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def mode_busy(self, data, name):
         """Two failures before each good answer."""
-        k = self.count("busy " + self.headers.get("Range", ""))
+        key = "busy " + self.headers.get("Range", "")
+        k = self.count(key)
         if k == 1:
+            counts[key + " until"] = time.time() + 0.95
             return self.answer(503, b"<html>busy", retry_after="1")
+        if time.time() < counts[key + " until"]:
+            return self.answer(400, b"too early")
         if k == 2:
             return self.answer(429, b"", retry_after="0")
         self.serve(data)
@@ -319,7 +327,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if name == "evil/sha":
                 info["sha"] = "../../../../../../../../../../../escaped"
             text = json.dumps(info)
-            return self.answer(200, (text[:-2] if name == "evil/json" else text).encode())
+            text = {"evil/json": text[:-2], "evil/empty": "", "evil/array": "[%s]" % text, "evil/null": "null}"}.get(name, text)
+            return self.answer(200, text.encode())
         name, _, rest = path[1:].partition("/resolve/")
         name = name.replace("datasets/owner/data", "owner/data")
         if not os.path.isdir(os.path.join(folder, "hub", name)):
