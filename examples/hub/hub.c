@@ -99,12 +99,22 @@ static int begin(hub *u) {
     for (i = 0; i < 4 && (!(value = getenv(names[i])) || !*value); i++) {}
     if (i == 4) value = "~";
     const int is_home = value[0] == '~' && (!value[1] || value[1] == '/') && home && *home;
+    if (value[0] == '~' && !is_home) return http_fail(u->h, value, "cannot tell the home directory of the cache");
     const int length = snprintf(u->root, sizeof u->root, "%s%s%s", is_home ? home : "", value + is_home, below[i]);
     return length < (int)sizeof u->root ? 0 : http_fail(u->h, value, "the path of the cache is too long");
 }
 
 static int fail_writing(hub *u, const char *path) {
     return http_fail(u->h, path, "cannot write: %s", strerror(errno));
+}
+
+/* Whether a file holds exactly a text. */
+static int has_text(const char *path, const char *text) {
+    char found[SHORT];
+    FILE *f = fopen(path, "rb");
+    const size_t n = f ? fread(found, 1, sizeof found, f) : 0;
+    if (f) fclose(f);
+    return f && n == strlen(text) && memcmp(found, text, n) == 0;
 }
 
 /* Makes the directories above a path. */
@@ -386,7 +396,8 @@ static int fetch(hub *u, const hub_choice *choice) {
     snprintf(path, sizeof path, "%s/CACHEDIR.TAG", u->root);
     if (access(path, F_OK) != 0 && put(u, path, "Signature: 8a477f597d28d172789f06886806bc55\n", 0)) return HTTP_FAILED;
     snprintf(path, sizeof path, "%s/%s/refs/%s", u->root, u->folder, u->revision);
-    return strcmp(u->revision, u->commit) == 0 ? 0 : put(u, path, u->commit, 0); /* last, when all is there */
+    if (strcmp(u->revision, u->commit) == 0 || has_text(path, u->commit)) return 0;
+    return put(u, path, u->commit, 0); /* last, when all is there */
 }
 
 static int fail(const char *text) {

@@ -251,7 +251,17 @@ refuses "expected [TYPE/]OWNER/NAME" fetch owner/name@../../x
 is "nothing escaped" "$(find "$out" -name '*escaped*' | wc -l)" = 0
 
 # ---- the same cache for others
-try "st ls hub:" sh -c "${MAKE:-make} build/st >/dev/null && build/st ls hub:owner/name"
+try "build/st" ${MAKE:-make} build/st
+try "st ls hub:" build/st ls hub:owner/name
+for variable in HUGGINGFACE_HUB_CACHE=/cache HF_HOME= XDG_CACHE_HOME=/xdg HOME=/home; do
+    where=${variable%%=*}=$PWD/$out${variable#*=}
+    try "$variable: fetch" env -u HF_HUB_CACHE "$where" build/examples/hub fetch owner/name --include '*.safe*'
+    try "$variable: st" env -u HF_HUB_CACHE "$where" build/st ls hub:owner/name
+done
+is "HF_HOME" -L "$out/hub/models--owner--name/snapshots/$commit/model.safetensors"
+is "XDG_CACHE_HOME" -L "$out/xdg/huggingface/hub/models--owner--name/snapshots/$commit/model.safetensors"
+is "HOME" -L "$out/home/.cache/huggingface/hub/models--owner--name/snapshots/$commit/model.safetensors"
+HF_HUB_CACHE='~nobody/x' refuses "home directory" fetch owner/name
 python=build/venv/bin/python
 if $python -c 'import huggingface_hub' 2>/dev/null; then
     try "huggingface_hub" env HF_HUB_OFFLINE=1 $python - <<END
