@@ -126,6 +126,31 @@ is "several connections read ahead" "$(cut -d' ' -f4 "$out/access.log" | sort -u
 is "nothing is read twice" "$(awk '{ n += $3 } END { print n }' "$out/access.log")" -lt 5300000
 gives load-sharded load "$S/query/sharded/model.safetensors.index.json?key=1&x=/"
 
+# a real model, against the package safetensors
+python=build/venv/bin/python model=build/models/all-MiniLM-L6-v2/model.safetensors
+if [ ! -e $model ]; then
+    have "the model all-MiniLM-L6-v2"
+elif $python -c 'import safetensors, numpy' 2>/dev/null; then
+    ln -sf "$PWD/$model" "$site/files/real.safetensors"
+    $python - $model "$expected" <<'END'
+import sys, zlib
+from safetensors import safe_open
+with safe_open(sys.argv[1], "np") as f:
+    bias = f.get_tensor("encoder.layer.5.output.dense.bias")[::16]
+    count = len(f.keys())
+data = open(sys.argv[1], "rb").read()
+data = data[8 + int.from_bytes(data[:8], "little"):]
+with open(sys.argv[2] + "/load-real", "w") as out:
+    print("%d tensors, %d bytes, CRC-32 %08x" % (count, len(data), zlib.crc32(data)), file=out)
+with open(sys.argv[2] + "/show-real", "w") as out:
+    print("encoder.layer.5.output.dense.bias F32 [384]", " ".join("%.9g" % x for x in bias), sep="\n", file=out)
+END
+    gives load-real load $N/real.safetensors
+    gives show-real show $N/real.safetensors encoder.layer.5.output.dense.bias --slice ::16
+else
+    have "Python with safetensors and numpy"
+fi
+
 # ---- servers that recover
 gives cat-big cat $S/cut/m.safetensors big
 gives load-m load $S/busy/m.safetensors
@@ -147,6 +172,7 @@ refuses "more bytes than it announced" cat $S/too_much/m.safetensors big
 refuses "connection cut or timed out" cat $S/too_little/m.safetensors big --retries 0
 refuses "more bytes than it announced" cat $S/endless/m.safetensors big
 refuses "another range than the one asked for" cat $S/other_range/m.safetensors big
+refuses "another range than the one asked for" cat $S/late_range/m.safetensors big
 refuses "another range than the one asked for" cat $S/less_range/m.safetensors big
 refuses "missing or invalid Content-Range: ''" cat $S/no_content_range/m.safetensors big
 refuses "missing or invalid Content-Range: 'bytes 0-" cat $S/huge_total/m.safetensors big
@@ -262,7 +288,6 @@ is "HF_HOME" -L "$out/hub/models--owner--name/snapshots/$commit/model.safetensor
 is "XDG_CACHE_HOME" -L "$out/xdg/huggingface/hub/models--owner--name/snapshots/$commit/model.safetensors"
 is "HOME" -L "$out/home/.cache/huggingface/hub/models--owner--name/snapshots/$commit/model.safetensors"
 HF_HUB_CACHE='~nobody/x' refuses "home directory" fetch owner/name
-python=build/venv/bin/python
 if $python -c 'import huggingface_hub' 2>/dev/null; then
     try "huggingface_hub" env HF_HUB_OFFLINE=1 $python - <<END
 import huggingface_hub as h

@@ -207,6 +207,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         first, last = self.byte_range(data)
         self.answer(206, data[first + 1:last + 2], content_range="bytes %d-%d/%d" % (first + 1, last + 1, len(data) + 1))
 
+    def mode_late_range(self, data, name):
+        """One byte too late, but with the right end."""
+        first, last = self.byte_range(data)
+        first += first < last
+        self.answer(206, data[first:last + 1], content_range="bytes %d-%d/%d" % (first, last, len(data)))
+
     def mode_less_range(self, data, name):
         first, last = self.byte_range(data)
         self.answer(206, data[first:last], content_range="bytes %d-%d/%d" % (first, last - 1, len(data)))
