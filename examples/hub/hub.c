@@ -451,5 +451,5 @@ int hub_main(int argc, char **argv) {
     free(u.files);
     curl_easy_cleanup(h.curl);
     curl_global_cleanup();
-    return fflush(stdout) || ferror(stdout) ? fail("cannot write to standard output") : code;
+    return !code && (fflush(stdout) || ferror(stdout)) ? fail("cannot write to standard output") : code;
 }

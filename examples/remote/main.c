@@ -135,7 +135,7 @@ static int show(program *p, const st_tensor *t) {
     if (t->rank > MOST_RANK) return fail(p->tensor, "the tensor has over 16 dimensions; use cat");
     if (p->slice && !parse_slice(p->slice, &view, ranges))
         return misused(p->slice, "expected ranges such as 3,0:10,::2");
-    if (st_view_shape(t, &view, shape, &elements, &error)) return fail(p->tensor, error.message);
+    if (st_view_shape(t, &view, shape, &elements, &error)) return fail("", error.message);
     if (elements > MOST_PRINTED) return fail(p->tensor, "over 1,000 values; choose some with --slice, or use cat");
     const int is_natural = t->dtype == ST_DTYPE_U64;
     const int is_integer = t->dtype != ST_DTYPE_BF16 && strchr("IUB", t->dtype_name[0]) && !is_natural;
@@ -239,5 +239,5 @@ int main(int argc, char **argv) {
     if (p.cache) blocks_end(p.cache);
     free(p.path);
     curl_global_cleanup();
-    return fflush(stdout) || ferror(stdout) ? fail("", "cannot write to standard output") : code;
+    return !code && (fflush(stdout) || ferror(stdout)) ? fail("", "cannot write to standard output") : code;
 }

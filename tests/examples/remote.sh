@@ -193,6 +193,7 @@ refuses "file is empty" ls $S/good/empty.safetensors
 refuses "lost.safetensors" ls $S/good/sharded/lost.safetensors.index.json
 refuses "begins or ends with a dot" ls $S/good/sharded/escape.safetensors.index.json
 refuses "no tensor of this name" cat $S/good/m.safetensors nothing
+refuses "range stops at 4" show $S/good/m.safetensors w --slice 3
 refuses "over 1,000 values" show $S/good/m.safetensors big
 refuses "127.0.0.1:1/m" ls http://127.0.0.1:1/m.safetensors
 
@@ -314,6 +315,8 @@ else
 fi
 
 # ---- usage
+if "$remote" cat $N/m.safetensors big >/dev/full 2>"$out/said"; then fail "a full device: exit status 0"; else pass; fi
+is "a full device: message" "$(cat "$out/said")" = "remote: cannot write to standard output"
 if "$remote" --help | grep -q '^usage: remote ls URL'; then pass; else fail "--help"; fi
 misuse "expected a command"
 misuse "unknown command" list $N/m.safetensors
