@@ -1,6 +1,7 @@
 /* hub: downloads models from the Hugging Face hub into the cache that st_open_hub and huggingface_hub read.
  *
- *     cc -O2 -I. examples/{hub,common}/[a-z]*.c examples/remote/http.c examples/st/sha256.c -lcurl -pthread -o hub
+ *     cc -O2 -I. examples/hub/[a-z]*.c examples/common/[a-z]*.c examples/remote/http.c examples/st/sha256.c \
+ *         -lcurl -pthread -o hub
  *
  *     ./hub fetch owner/name --include '*.safetensors'
  *     ./hub fetch owner/name@refs/pr/1 config.json model.safetensors

@@ -1,7 +1,7 @@
 /* blocks.c: a cache of blocks, and the threads that fill it.
  *
- * A read that misses asks for a block of 64 KiB, or for as much as it needs. While reads go on where the last block ended,
- * blocks double up to 2 MiB, and all connections read ahead. */
+ * A read that misses asks for a block of 64 KiB, or for as much as it needs. While reads go on where the last block
+ * ended, blocks double up to 2 MiB, and all connections read ahead. */
 #include "blocks.h"
 #include <stdlib.h>
 #include <string.h>

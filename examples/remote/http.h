@@ -1,5 +1,6 @@
-/* http.h: reads files over HTTP with libcurl. Whatever a server answers, a sink receives the bytes that were asked for and
- * no others, or there is an error. Redirects are followed here, not by libcurl, so that the token stays with its host. */
+/* http.h: reads files over HTTP with libcurl. Whatever a server answers, a sink receives the bytes that were asked for
+ * and no others, or there is an error. Redirects are followed here, not by libcurl, so that the token stays with its
+ * host. */
 #ifndef REMOTE_HTTP_H
 #define REMOTE_HTTP_H
 
@@ -66,8 +67,8 @@ typedef struct http { /* a connection, for one thread at a time */
     } now;
 } http;
 
-/* Sets the defaults and the token: REMOTE_TOKEN is for the host of the URL; HF_TOKEN too, if that host is the hub or this
- * machine. Returns 0 if the URL is not http or https, or names a user. */
+/* Sets the defaults and the token: REMOTE_TOKEN is for the host of the URL; HF_TOKEN too, if that host is the hub or
+ * this machine. Returns 0 if the URL is not http or https, or names a user. */
 int http_settings_begin(http_settings *settings, const char *url);
 /* Takes --retries and --timeout. Returns 0 if the option or its value is neither. */
 int http_option(http_settings *settings, const char *name, const char *value);

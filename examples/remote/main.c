@@ -1,6 +1,7 @@
 /* remote: reads models behind HTTP without downloading them, and downloads models into the Hugging Face cache.
  *
- *     cc -O2 -I. examples/{remote,common}/[a-z]*.c examples/hub/{hub,sha1}.c examples/st/sha256.c -lcurl -lz -pthread -o remote
+ *     cc -O2 -I. examples/remote/[a-z]*.c examples/common/[a-z]*.c examples/hub/hub.c examples/hub/sha1.c \
+ *         examples/st/sha256.c -lcurl -lz -pthread -o remote
  *
  *     ./remote ls https://example.org/model.safetensors.index.json
  *     ./remote show https://example.org/model.safetensors norm.weight --slice 0:4
@@ -32,15 +33,14 @@ static const char usage[] =
     "  --connections N  read on up to N connections, 1 to 8 (default 3)\n"
     "  --retries N      after a cut connection, or answers such as 503 (default 5)\n"
     "  --timeout N      seconds without data after which a connection is dead (default 30)\n"
-    "REMOTE_TOKEN is sent to the host of the URL, and so is HF_TOKEN if that host is the hub or this machine; neither "
-    "goes\n"
-    "to another host, nor over the network without encryption.\n";
+    "REMOTE_TOKEN is sent to the host of the URL, and so is HF_TOKEN if that host is the hub or this machine. Neither "
+    "is\n"
+    "sent to another host, nor over the network without encryption.\n";
 
 typedef struct program {
     http_settings settings;
     int connections;
-    const char *slice;
-    const char *url, *tensor;
+    const char *url, *tensor, *slice;
     char *path; /* the URL without its query */
     blocks *cache;
     st_model *model;

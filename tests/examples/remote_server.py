@@ -333,7 +333,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if name == "evil/sha":
                 info["sha"] = "../../../../../../../../../../../escaped"
             text = json.dumps(info)
-            text = {"evil/json": text[:-2], "evil/empty": "", "evil/array": "[%s]" % text, "evil/null": "null}"}.get(name, text)
+            bad = {"evil/json": text[:-2], "evil/empty": "", "evil/array": "[%s]" % text, "evil/null": "null}"}
+            text = bad.get(name, text)
             return self.answer(200, text.encode())
         name, _, rest = path[1:].partition("/resolve/")
         name = name.replace("datasets/owner/data", "owner/data")
