@@ -20,7 +20,7 @@
 #include <time.h>
 #include <zlib.h>
 
-enum { PIECE = 1 << 17, MOST_RANK = 16, MOST_PRINTED = 1000 };
+enum { PIECE = 1 << 16, MOST_RANK = 16, MOST_PRINTED = 1000 };
 
 static const char usage[] =
     "usage: remote ls URL                            lists the tensors of a model\n"
