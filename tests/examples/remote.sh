@@ -153,7 +153,7 @@ else
 fi
 
 # ---- servers that recover
-gives cat-big cat $S/cut/m.safetensors big
+gives cat-big cat $S/cut/m.safetensors big --retries 20
 gives load-m load $S/busy/m.safetensors
 gives load-m load $S/signed/m.safetensors --connections 1
 is "redirects that expired" "$(grep -c "^0 GET /signed" "$site/requests")" -ge 2
