@@ -160,6 +160,14 @@ build/examples/state_dict: $(COMMON_HEADERS) $(COMMON) examples/state_dict/dict.
 
 build/examples/weight_map: $(COMMON_HEADERS) $(COMMON) examples/weight_map/main.c
 	$(EXAMPLE) examples/weight_map/*.c $(COMMON) -o $@
+build/examples/hub: $(COMMON_HEADERS) $(COMMON) examples/hub/main.c examples/hub/hub.c examples/hub/hub.h \
+		examples/hub/sha1.c examples/hub/sha1.h examples/remote/http.c examples/remote/http.h examples/st/sha256.c examples/st/sha256.h
+	$(EXAMPLE) examples/hub/*.c examples/remote/http.c examples/st/sha256.c $(COMMON) -lcurl -pthread -o $@
+
+build/examples/remote: $(COMMON_HEADERS) $(COMMON) examples/remote/main.c examples/remote/blocks.c examples/remote/blocks.h \
+		examples/remote/http.c examples/remote/http.h examples/hub/hub.c examples/hub/hub.h \
+		examples/hub/sha1.c examples/hub/sha1.h examples/st/sha256.c examples/st/sha256.h
+	$(EXAMPLE) examples/remote/*.c examples/hub/hub.c examples/hub/sha1.c examples/st/sha256.c $(COMMON) -lcurl -lz -pthread -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 

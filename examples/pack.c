@@ -1,7 +1,8 @@
-/* pack: opens models from the program's own archive, here a table in memory.
+/* pack: saves a model into the program's own archive, here a table in memory, and opens it there.
  *
  *     cc -I. examples/pack.c -o pack
  *
+ * A sink receives the bytes of a new file in order, and can be anything: an archive, a socket, a compressor, a hash.
  * st_files replaces the operating system's files. Anything that can open a name and read at an offset can implement it:
  * a game's asset pack, a ZIP reader, a folder in a browser. st_open then works as it does on a disk. */
 #define ST_IMPLEMENTATION
@@ -66,14 +67,38 @@ static int archive_list(void *user, const char *directory, int (*add_name)(void 
     return found ? stop : ST_IO_NOT_FOUND;
 }
 
-static const char voice[] = "\x40\0\0\0\0\0\0\0"
-                            "{\"pitch\":{\"dtype\":\"I16\",\"shape\":[3],\"data_offsets\":[0,6]}}      "
-                            "\1\0\2\0\3\0";
+typedef struct new_file {
+    unsigned char bytes[256];
+    size_t count;
+} new_file;
+
+/* An st_sink: appends all n bytes. A code other than 0 ends the saving; st_error.sys reports it. */
+static int append(void *user, const void *bytes, size_t n) {
+    new_file *f = (new_file *)user;
+    if (n > sizeof f->bytes - f->count) return 1;
+    memcpy(f->bytes + f->count, bytes, n);
+    f->count += n;
+    return 0;
+}
+
+static st_status save_voice(new_file *f, st_error *error) {
+    static const unsigned char pitch[6] = {1, 0, 2, 0, 3, 0}; /* little-endian, as all data that is saved */
+    static const uint64_t shape[1] = {3};
+    const st_tensor tensor = st_tensor_of("pitch", ST_DTYPE_I16, 1, shape, pitch);
+    const st_sink sink = {f, append};
+    st_contents contents = {0};
+    st_save_options options = {0};
+    contents.tensors = &tensor;
+    contents.count = 1;
+    options.sink = &sink;
+    return st_save(NULL, &contents, &options, error); /* no path, as there is a sink */
+}
 
 int main(void) {
-    const entry entries[] = {
+    static new_file voice;
+    entry entries[] = {
         {"readme.txt", "hello", 5},
-        {"voices/anna.safetensors", voice, sizeof voice - 1},
+        {"voices/anna.safetensors", voice.bytes, 0},
     };
     archive pack = {entries, sizeof entries / sizeof entries[0], 0};
     st_files files = {&pack, archive_open, archive_close, archive_list};
@@ -83,6 +108,11 @@ int main(void) {
     size_t i;
     options.files = &files;
 
+    if (save_voice(&voice, &error) != ST_OK) {
+        fprintf(stderr, "%s\n", error.message);
+        return 1;
+    }
+    entries[1].count = voice.count;
     if (st_open(&model, "voices/anna.safetensors", &options, &error) != ST_OK) {
         fprintf(stderr, "%s\n", error.message);
         return 1;

@@ -97,10 +97,6 @@ voices/boris.safetensors: no such file or directory
 readme.txt: file is truncated: 3 of its first 8 bytes are missing
 files left open: 0
 END
-prints remote <<'END'
-2 tensors after 2 requests
-0.5 1 1.5 after 3
-END
 prints gather "$out/gather.safetensors" </dev/null
 "$out/st" show "$out/gather.safetensors" layers.1 >"$out/got" 2>&1
 printf '%s\n' '[[100. 101.]' ' [102. 103.]' ' [104. 105.]' ' [106. 107.]]' >"$out/wanted"
