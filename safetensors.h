@@ -413,6 +413,7 @@ typedef struct st_io { /* one file behind a callback */
     uint64_t bytes;     /* length of the file, below 2^63 */
     const void *mapped; /* the whole file in memory, or NULL; read_at may be NULL if it is set */
     uint64_t id[2];     /* identity of the file, to recognise it when it is reopened; 0, 0: unknown */
+    const char *name;   /* st_open_io: what messages call the file, such as its URL; NULL: "(callbacks)" */
 } st_io;
 
 /* Codes that a callback may return to select a status. Any other code is reported as ST_ERR_IO with st_error.sys. */
@@ -4826,7 +4827,12 @@ ST_API st_status st_open_memory(st_model **model, const void *bytes, size_t n, c
 
 ST_API st_status st_open_io(st_model **model, const st_io *io, const st_open_options *options, st_error *error) {
     sti_opening o;
-    st_status s = sti_open_begin(&o, model, "(callbacks)", options, io && sti_io_is_readable(io), error);
+#if defined(ST_NO_ERROR_TEXT)
+    const char *label = "";
+#else
+    const char *label = io && io->name ? io->name : "(callbacks)";
+#endif
+    st_status s = sti_open_begin(&o, model, label, options, io && sti_io_is_readable(io), error);
     if (io) o.single.io = *io;
     return sti_open_end(&o, model, s == ST_OK ? sti_open_source(&o) : s);
 }
@@ -10362,7 +10368,8 @@ ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint6
  *   Fixed    options.fill was asked for ranges that began and ended inside an element. st_advise brought in little of a
  *            large range.
  * 0.5.0  2026-11-27
- *   Added    st_has_shape, st_to_little_endian: what many programs wrote themselves.
+ *   Added    st_has_shape, st_to_little_endian: what many programs wrote themselves. st_io.name: messages name a file
+ *            behind callbacks.
  *
  * This software is available under two licences; choose the one you like.
  *

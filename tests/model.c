@@ -666,6 +666,26 @@ static void callbacks_that_fail(void) {
     }
     st_close(model);
     CHECK(s.opens == 1 && s.closes == 1);
+    { /* st_open_io: messages have the name that the caller gave */
+        static const char *const names[2] = {NULL, "http://host/m.safetensors"};
+        char got[4];
+        int i;
+        served_begin(&s, good, good_bytes);
+        for (i = 0; i < 2; i++) {
+            const char *shown = i ? names[i] : "(callbacks)";
+            s.io.name = names[i];
+            s.fail_at = s.calls + 1, s.fail_forever = 1;
+            CHECK_STATUS(st_open_io(&model, &s.io, NULL, &error), ST_ERR_IO);
+            CHECK(strncmp(error.message, shown, strlen(shown)) == 0);
+            s.fail_at = 0, s.fail_forever = 0;
+            CHECK_STATUS(st_open_io(&model, &s.io, NULL, &error), ST_OK);
+            CHECK_STR(model->shards[0].path, "");
+            s.fail_at = s.calls + 1, s.fail_forever = 1;
+            CHECK_STATUS(st_read(model, &model->tensors[0], 1, got, 2, &error), ST_ERR_IO);
+            CHECK(strncmp(error.message, shown, strlen(shown)) == 0);
+            st_close(model);
+        }
+    }
 }
 
 static int hollow_open(void *user, const char *path, st_io *file) {

@@ -68,8 +68,6 @@ static int fail_model(const program *p, const st_error *error) {
     char cause[HTTP_ERROR] = "";
     if (p->cache && is_read) blocks_error(p->cache, cause);
     if (*cause) return fail("", cause);
-    if (strncmp(error->message, "(callbacks): ", 13) == 0)
-        return fail(p->path, error->message + 13); /* of st_open_io */
     return fail("", error->message);
 }
 
@@ -94,6 +92,7 @@ static int open_model(program *p) {
         return st_open(&p->model, p->path, &options, &error) ? fail_model(p, &error) : 0;
     }
     if (blocks_open(p->cache, p->path, &io)) return blocks_error(p->cache, cause), fail("", cause);
+    io.name = p->path;
     return st_open_io(&p->model, &io, NULL, &error) ? fail_model(p, &error) : 0;
 }
 
