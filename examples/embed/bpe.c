@@ -1,0 +1,204 @@
+/* bpe.c: byte-level BPE, as GPT-2 and RoBERTa use it. */
+#include "examples/common/text.h"
+#include "tokens.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- merges ------------------------------------------------------------------------------------------------- */
+
+/* Tokens are written with one character a byte: itself for printable ones, U+0100 and up for the others. Returns the
+ * character's length in UTF-8. */
+static size_t put_byte_character(char to[2], unsigned byte) {
+    unsigned c = byte, b;
+    if (byte <= ' ' || (byte >= 0x7f && byte <= 0xa0) || byte == 0xad) {
+        for (c = 0x100, b = 0; b < byte; b++) c += b <= ' ' || (b >= 0x7f && b <= 0xa0) || b == 0xad;
+    }
+    to[0] = (char)(unsigned char)(c < 0x80 ? c : 0xc0 | c >> 6);
+    to[1] = (char)(unsigned char)(0x80 | (c & 0x3f));
+    return c < 0x80 ? 1 : 2;
+}
+
+static merge *find_merge(const bpe *b, int32_t left, int32_t right) {
+    const uint64_t hash = ((uint64_t)(uint32_t)left * b->point + (uint32_t)right) % 0x7fffffff * 0x9e3779b97f4a7c15u;
+    size_t i = (size_t)(hash >> 32) & (b->capacity - 1);
+    while (b->slots[i].left >= 0 && (b->slots[i].left != left || b->slots[i].right != right)) {
+        i = (i + 1) & (b->capacity - 1);
+    }
+    return &b->slots[i];
+}
+
+int bpe_begin(bpe *b, const token_table *tokens, size_t merge_count) {
+    size_t i;
+    for (i = 0; i < 256; i++) {
+        char text[2];
+        const token *t = token_find(tokens, "", 0, text, put_byte_character(text, (unsigned)i));
+        b->bytes[i] = t ? t->id : -1;
+    }
+    b->point = tokens->point;
+    for (b->capacity = 64; b->capacity < 2 * merge_count; b->capacity *= 2) continue;
+    b->slots = malloc(b->capacity * sizeof *b->slots);
+    b->merged = malloc((merge_count + 1) * sizeof *b->merged);
+    if (!b->slots || !b->merged) return 0;
+    for (i = 0; i < b->capacity; i++) b->slots[i].left = -1;
+    return 1;
+}
+
+int bpe_add_merge(bpe *b, const token_table *tokens, const char *left, size_t left_bytes, const char *right,
+                  size_t right_bytes) {
+    const token *a = token_find(tokens, "", 0, left, left_bytes), *z = token_find(tokens, "", 0, right, right_bytes);
+    const token *both = token_find(tokens, left, left_bytes, right, right_bytes);
+    merge *slot;
+    if (!a || !z || !both) return 0;
+    slot = find_merge(b, a->id, z->id);
+    slot->left = a->id, slot->right = z->id, slot->rank = (uint32_t)b->count;
+    b->merged[b->count++] = both->id;
+    return 1;
+}
+
+void bpe_end(bpe *b) {
+    free(b->slots);
+    free(b->merged);
+}
+
+/* ---- words -------------------------------------------------------------------------------------------------- */
+
+typedef struct symbol {
+    int32_t id; /* -1 once merged into the symbol before */
+    uint32_t previous, next;
+} symbol;
+
+enum { SHORT_WORD = 64 }; /* bytes; longer words need memory */
+
+/* A binary heap of rank << 32 | position: merges of low rank first, the leftmost of them first. Its cost keeps words of any
+ * length from taking quadratic time. */
+static void heap_push(uint64_t *heap, size_t *count, uint64_t key) {
+    size_t i = (*count)++;
+    for (; i && heap[(i - 1) / 2] > key; i = (i - 1) / 2) heap[i] = heap[(i - 1) / 2];
+    heap[i] = key;
+}
+
+static uint64_t heap_pop(uint64_t *heap, size_t *count) {
+    const uint64_t top = heap[0], key = heap[--*count];
+    size_t i = 0, child;
+    while ((child = 2 * i + 1) < *count) {
+        if (child + 1 < *count && heap[child + 1] < heap[child]) child++;
+        if (heap[child] >= key) break;
+        heap[i] = heap[child];
+        i = child;
+    }
+    heap[i] = key;
+    return top;
+}
+
+static void push_merge(const bpe *b, const symbol *s, uint32_t left, uint64_t *heap, size_t *count) {
+    const merge *m = find_merge(b, s[left].id, s[s[left].next].id);
+    if (m->left >= 0) heap_push(heap, count, (uint64_t)m->rank << 32 | left);
+}
+
+/* Merges s[0 .. n-1]; s[n] marks the end, and s[0].previous is n too. */
+static void merge_symbols(const bpe *b, symbol *s, uint32_t n, uint64_t *heap) {
+    size_t count = 0;
+    uint32_t i;
+    for (i = 0; i < n; i++) s[i].previous = i ? i - 1 : n, s[i].next = i + 1;
+    for (i = 0; i + 1 < n; i++) push_merge(b, s, i, heap, &count);
+    while (count) {
+        const uint64_t top = heap_pop(heap, &count);
+        const uint32_t left = (uint32_t)top, right = s[left].next;
+        const merge *m;
+        if (s[left].id < 0 || right == n) continue;
+        m = find_merge(b, s[left].id, s[right].id);
+        if (m->left < 0 || b->merged[m->rank] != b->merged[top >> 32])
+            continue; /* its symbols have been merged otherwise */
+        s[left].id = b->merged[m->rank];
+        s[left].next = s[right].next;
+        s[right].id = -1;
+        s[s[left].next].previous = left;
+        if (s[left].previous != n) push_merge(b, s, s[left].previous, heap, &count);
+        if (s[left].next != n) push_merge(b, s, left, heap, &count);
+    }
+}
+
+static void put_word(const bpe *b, int32_t unknown, const char *word, size_t bytes, id_list *list) {
+    symbol short_symbols[SHORT_WORD + 1], *s = short_symbols;
+    uint64_t short_heap[3 * SHORT_WORD], *heap = short_heap; /* n - 1 pairs, and two for each of n - 1 merges */
+    uint32_t n = 0, j;
+    size_t i;
+    if (bytes > SHORT_WORD) {
+        s = malloc((bytes + 1) * sizeof *s);
+        heap = malloc(3 * bytes * sizeof *heap);
+    }
+    if (s && heap) {
+        for (i = 0; i < bytes; i++) {
+            const int32_t id = b->bytes[(unsigned char)word[i]];
+            if (id >= 0 || unknown >= 0) s[n++].id = id >= 0 ? id : unknown; /* the reference drops it, too */
+        }
+        merge_symbols(b, s, n, heap);
+        for (j = 0; j < n; j++) {
+            if (s[j].id >= 0) put_id(list, s[j].id);
+        }
+    } else {
+        list->failed = 1;
+    }
+    if (s != short_symbols) free(s);
+    if (heap != short_heap) free(heap);
+}
+
+/* ---- the split into words ----------------------------------------------------------------------------------- */
+
+typedef enum char_class { CLASS_END, CLASS_WHITE, CLASS_LETTER, CLASS_NUMBER, CLASS_OTHER } char_class;
+
+static char_class class_at(const char *text, size_t bytes, size_t at, size_t *length) {
+    uint32_t c = 0;
+    *length = 0;
+    if (at >= bytes) return CLASS_END;
+    *length = utf8_decode(text + at, bytes - at, &c);
+    return is_letter(c) ? CLASS_LETTER : is_white(c) ? CLASS_WHITE : is_number(c) ? CLASS_NUMBER : CLASS_OTHER;
+}
+
+static size_t contraction(const char *text, size_t bytes) {
+    static const char endings[][3] = {"s", "t", "re", "ve", "m", "ll", "d"};
+    size_t i;
+    for (i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t n = strlen(endings[i]);
+        if (bytes > n && memcmp(text + 1, endings[i], n) == 0) return n + 1;
+    }
+    return 0;
+}
+
+/* Returns the length of the match of 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ at the
+ * start of text. */
+static size_t match_word(const char *text, size_t bytes) {
+    size_t length, last = 0, i = *text == '\'' ? contraction(text, bytes) : 0;
+    char_class kind;
+    if (i) return i;
+    i = *text == ' ';
+    kind = class_at(text, bytes, i, &length);
+    if (kind != CLASS_WHITE && kind != CLASS_END) {
+        do {
+            i += length;
+        } while (class_at(text, bytes, i, &length) == kind);
+        return i;
+    }
+    for (i = 0; class_at(text, bytes, i, &length) == CLASS_WHITE; i += length) last = i;
+    return i < bytes && last ? last : i; /* the last blank before a word belongs to the word */
+}
+
+void bpe_encode(const bpe *b, int32_t unknown, const char *text, size_t bytes, id_list *list) {
+    size_t at = 0, length;
+    char *spaced = NULL;
+    if (bytes && b->adds_space && *text != ' ') {
+        spaced = malloc(bytes + 1);
+        if (!spaced) {
+            list->failed = 1;
+            return;
+        }
+        spaced[0] = ' ';
+        memcpy(spaced + 1, text, bytes++);
+        text = spaced;
+    }
+    for (; at < bytes && !is_done(list); at += length) {
+        length = match_word(text + at, bytes - at);
+        put_word(b, unknown, text + at, length, list);
+    }
+    free(spaced);
+}

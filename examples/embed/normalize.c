@@ -1,0 +1,166 @@
+/* normalize.c: classes of characters, and BERT's normalizer. utf8proc knows Unicode; the reference knows Unicode 8 in its
+ * categories, and a newer version when it makes letters small. */
+#include "examples/common/text.h"
+#include "tokens.h"
+#include <stdlib.h>
+#include <utf8proc.h>
+
+/* Marks, punctuation and format characters that came after Unicode 8. The reference takes them for letters. */
+static int is_after_unicode_8(uint32_t c) {
+    static const uint32_t ranges[][2] = {
+        {0x61d, 0x61d},     {0x7fd, 0x7fd},     {0x890, 0x8e2},     {0x9fd, 0x9fe},     {0xa76, 0xa76},
+        {0xafa, 0xaff},     {0xb55, 0xb55},     {0xc04, 0xc3c},     {0xc77, 0xc77},     {0xc84, 0xc84},
+        {0xd00, 0xd00},     {0xd3b, 0xd3c},     {0xd81, 0xd81},     {0xeba, 0xeba},     {0xece, 0xece},
+        {0x180f, 0x1886},   {0x1abf, 0x1ace},   {0x1b7d, 0x1b7e},   {0x1df6, 0x1dfb},   {0x2e43, 0x2e5d},
+        {0xa82c, 0xa82c},   {0xa8c5, 0xa8c5},   {0xa8ff, 0xa8ff},   {0xa9bd, 0xa9bd},   {0x10d24, 0x10f89},
+        {0x11070, 0x11074}, {0x110c2, 0x110cd}, {0x111c9, 0x111c9}, {0x111cf, 0x111cf}, {0x1123e, 0x11241},
+        {0x1133b, 0x1133b}, {0x11438, 0x1145e}, {0x11660, 0x1166c}, {0x116b9, 0x116b9}, {0x1182f, 0x11fff},
+        {0x12ff1, 0x13455}, {0x16e97, 0x16f4f}, {0x16fe2, 0x16fe4}, {0x1cf00, 0x1cf46}, {0x1e000, 0x1e4ef},
+        {0x1e944, 0x1e95f},
+    };
+    size_t low = 0, high = sizeof ranges / sizeof *ranges;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (c > ranges[middle][1]) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < sizeof ranges / sizeof *ranges && c >= ranges[low][0];
+}
+
+static int category(uint32_t c) {
+    return (int)utf8proc_category((utf8proc_int32_t)c);
+}
+
+int is_white(uint32_t c) {
+    return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
+           c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+int is_punctuation(uint32_t c) {
+    int kind;
+    if (c < 0x80) return c > ' ' && c < 0x7f && !is_number(c) && !is_letter(c);
+    if (c == 0x166d || c == 0x111c9) return 1; /* no longer punctuation since Unicode 8 */
+    kind = category(c);
+    return kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO && !is_after_unicode_8(c);
+}
+
+int is_letter(uint32_t c) {
+    int kind;
+    if (c < 0x80) return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+    kind = category(c);
+    return kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_LO;
+}
+
+int is_number(uint32_t c) {
+    int kind;
+    if (c < 0x80) return c >= '0' && c <= '9';
+    kind = category(c);
+    return kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO;
+}
+
+int is_word_character(uint32_t c) {
+    const int kind = category(c);
+    return (kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_NL) || kind == UTF8PROC_CATEGORY_PC ||
+           (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) ||
+           (c >= 0x1f170 && c <= 0x1f189) || c == 0x200c || c == 0x200d;
+}
+
+static int is_removed(uint32_t c) {
+    const int kind = category(c);
+    if (c == 0 || c == 0xfffd) return 1;
+    if (c == '\t' || c == '\n' || c == '\r') return 0;
+    return kind >= UTF8PROC_CATEGORY_CC && kind <= UTF8PROC_CATEGORY_CO && !is_after_unicode_8(c);
+}
+
+static int is_accent(uint32_t c) {
+    return (category(c) == UTF8PROC_CATEGORY_MN && !is_after_unicode_8(c)) || c == 0x1734;
+}
+
+static int is_ideograph(uint32_t c) {
+    return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0xf900 && c <= 0xfaff) ||
+           (c >= 0x20000 && c <= 0x2a6df) || (c >= 0x2a700 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
+           (c >= 0x2f800 && c <= 0x2fa1f);
+}
+
+/* Makes room for as many bytes as are left of the input, and for what one character can become. */
+static int reserve(text_buffer *b, size_t left) {
+    char *text;
+    size_t capacity;
+    if (b->capacity - b->bytes >= left + 64) return 1;
+    capacity = b->bytes + b->bytes / 2 + left + 256;
+    text = realloc(b->text, capacity);
+    if (!text) return 0;
+    b->text = text;
+    b->capacity = capacity;
+    return 1;
+}
+
+static void put_character(text_buffer *b, uint32_t c) {
+    b->bytes += (size_t)utf8proc_encode_char((utf8proc_int32_t)c, (utf8proc_uint8_t *)b->text + b->bytes);
+}
+
+static void put_lower(text_buffer *b, uint32_t c) {
+    put_character(b, (uint32_t)utf8proc_tolower((utf8proc_int32_t)c));
+    if (c == 0x130) put_character(b, 0x307); /* the only small letter of two code points */
+}
+
+/* Decomposes c and puts what is no accent. Accents that stay, because the reference does not know them, keep their order,
+ * canonical or not. */
+static void put_stripped(const normalizer *n, text_buffer *b, uint32_t c) {
+    utf8proc_int32_t parts[32];
+    int boundary = 0;
+    utf8proc_ssize_t i, count = 0;
+    if (c != 0x11938) { /* whose decomposition came with Unicode 13 */
+        count = utf8proc_decompose_char((utf8proc_int32_t)c, parts, 32, UTF8PROC_DECOMPOSE, &boundary);
+    }
+    if (count < 1 || count > 32) parts[0] = (utf8proc_int32_t)c, count = 1;
+    for (i = 0; i < count; i++) {
+        const uint32_t part = (uint32_t)parts[i];
+        if (is_accent(part)) continue;
+        if (n->lowers) {
+            put_lower(b, part);
+        } else {
+            put_character(b, part);
+        }
+    }
+}
+
+static void put_normalized(const normalizer *n, text_buffer *b, uint32_t c) {
+    const int is_apart = n->blanks_around_ideographs && is_ideograph(c);
+    if (n->clean && is_removed(c)) return;
+    if (n->clean && is_white(c)) c = ' ';
+    if (is_apart) put_character(b, ' ');
+    if (n->strips_accents) {
+        put_stripped(n, b, c);
+    } else if (n->lowers) {
+        put_lower(b, c);
+    } else {
+        put_character(b, c);
+    }
+    if (is_apart) put_character(b, ' ');
+}
+
+int normalize(const normalizer *n, const char *text, size_t bytes, text_buffer *result) {
+    size_t i = 0, length;
+    uint32_t c;
+    result->bytes = 0;
+    if (!reserve(result, bytes)) return 0;
+    while (i < bytes) {
+        unsigned char a = (unsigned char)text[i];
+        if (a >= ' ' && a < 0x7f) { /* most of most texts */
+            if (n->lowers && a >= 'A' && a <= 'Z') a |= 0x20;
+            result->text[result->bytes++] = (char)a;
+            i++;
+            continue;
+        }
+        length = utf8_decode(text + i, bytes - i, &c);
+        if (length == 0) c = 0xfffd, length = 1;
+        i += length;
+        if (!reserve(result, bytes - i)) return 0;
+        put_normalized(n, result, c);
+    }
+    return 1;
+}
