@@ -92,9 +92,20 @@ build/demo.safetensors:
 # ---- example programs: make build/examples/NAME --------------------------------------------------------------
 
 EXAMPLE_CFLAGS = -O2 -g
-COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c
-COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
+COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c \
+	examples/common/settings.c
+COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h \
+	examples/common/settings.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
+
+EMBED = examples/embed/main.c examples/embed/encoder.c examples/embed/model.c examples/embed/config.c \
+	examples/embed/backend.c examples/embed/tokenizer.c examples/embed/tokenizer_load.c examples/embed/wordpiece.c \
+	examples/embed/bpe.c examples/embed/normalize.c
+EMBED_HEADERS = examples/embed/encoder.h examples/embed/model.h examples/embed/config.h examples/embed/backend.h \
+	examples/embed/kernels.h examples/embed/tokenizer.h examples/embed/tokens.h
+
+build/examples/embed: $(COMMON_HEADERS) $(COMMON) $(EMBED) $(EMBED_HEADERS)
+	$(EXAMPLE) -O3 -pthread $(EMBED) $(COMMON) $(LDFLAGS) -lutf8proc -lm -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ const setting *settings_find(const settings *s, const char *path, ...) {
     va_start(arguments, path);
     (void)vsnprintf(full, sizeof full, path, arguments);
     va_end(arguments);
-    for (size_t i = 0; i < s->count; i++) {
+    for (size_t i = 1; i < s->count; i++) { /* the first is the whole file */
         if (strcmp(s->list[i].path, full) == 0) return s->list[i].kind == JSON_NULL ? NULL : &s->list[i];
     }
     return NULL;

@@ -16,12 +16,13 @@ typedef struct loader { /* of one file */
     char *message; /* of MESSAGE_BYTES; the first failure is kept, after which nothing is looked for */
 } loader;
 
-static void fail(loader *l, const char *format, ...) {
+static int fail(loader *l, const char *format, ...) {
     va_list arguments;
-    if (l->message[0]) return;
+    if (l->message[0]) return 0;
     va_start(arguments, format);
     (void)vsnprintf(l->message, MESSAGE_BYTES, format, arguments);
     va_end(arguments);
+    return 0;
 }
 
 static int is_usable(const st_tensor *tensor) { /* as an array of floats */
@@ -31,7 +32,7 @@ static int is_usable(const st_tensor *tensor) { /* as an array of floats */
 }
 
 /* Finds a weight of rows x columns (rows 0: a vector), checks it, and sets *target now or when all are loaded. */
-static void want(loader *l, const float **target, uint64_t rows, uint64_t columns, const char *name) {
+static int want(loader *l, const float **target, uint64_t rows, uint64_t columns, const char *name) {
     const st_tensor *t = l->message[0] ? NULL : st_find(l->file, name);
     const st_dtype d = t ? t->dtype : ST_DTYPE_UNKNOWN;
     if (!t) return fail(l, "%s: tensor %s is missing", l->file->shards[0].path, name);
@@ -46,11 +47,12 @@ static void want(loader *l, const float **target, uint64_t rows, uint64_t column
     if (is_usable(t)) {
         l->in_place++;
         *target = (const float *)t->data;
-        return;
+        return 1;
     }
     l->items[l->count].tensor = t; /* no file has more weights than tensors, as each is asked for once */
     l->targets[l->count++] = target;
     l->floats += (size_t)t->elements;
+    return 1;
 }
 
 static void want_linear(loader *l, linear *to, uint64_t out, uint64_t in, const char *prefix, const char *format, ...) {
@@ -124,7 +126,7 @@ static void want_layer(loader *l, layer *to, const config *c, size_t i) {
 }
 
 /* The classifier stands outside the encoder: BERT has it after the pooler, the others have a layer of their own. */
-static void want_head(loader *l, model *m) {
+static int want_head(loader *l, model *m) {
     const char *name = m->config.kind == KIND_ROBERTA ? "classifier.out_proj" : "classifier";
     char full[64];
     const st_tensor *weight;
@@ -135,7 +137,7 @@ static void want_head(loader *l, model *m) {
     if (m->config.kind == KIND_DISTILBERT) want_linear(l, &m->head, m->config.hidden, m->config.hidden, "", "pre_classifier");
     m->head_act = m->config.kind == KIND_DISTILBERT ? ACT_RELU : ACT_TANH;
     want_linear(l, &m->labels, weight->shape[0], m->config.hidden, "", "%s", name);
-    if (weight->shape[0] == 0) fail(l, "tensor %s has no rows", full);
+    return weight->shape[0] > 0 || fail(l, "tensor %s has no rows", full);
 }
 
 static void want_encoder(loader *l, model *m, int with_head, int with_pooler) {
@@ -171,10 +173,10 @@ static void want_dense(loader *l, linear *to, size_t in) {
     if (to->out == 0) fail(l, "tensor linear.weight has no rows");
 }
 
-static void load(loader *l, float **block) {
+static int load(loader *l, float **block) {
     st_error error;
     float *at;
-    if (l->message[0] || l->count == 0) return;
+    if (l->message[0] || l->count == 0) return 1;
     *block = at = (float *)malloc(l->floats * sizeof *at);
     if (!at) return fail(l, "out of memory: %zu numbers are to be converted", l->floats);
     for (size_t i = 0; i < l->count; i++) {
@@ -184,11 +186,11 @@ static void load(loader *l, float **block) {
         *l->targets[i] = at;
         at += l->items[i].tensor->elements;
     }
-    if (st_load(l->file, l->items, l->count, NULL, &error) != ST_OK) fail(l, "%s", error.message);
+    return st_load(l->file, l->items, l->count, NULL, &error) == ST_OK || fail(l, "%s", error.message);
 }
 
 /* Opens file number i of the model: the encoder's, or that of Dense module i - 1. */
-static void load_file(model *m, size_t i, const char *directory, int with_head, int with_pooler, char *message) {
+static int load_file(model *m, size_t i, const char *directory, int with_head, int with_pooler, char *message) {
     char path[4096];
     const char *folder = i > 0 ? m->config.dense_folder[i - 1] : "";
     loader l;
@@ -210,6 +212,7 @@ static void load_file(model *m, size_t i, const char *directory, int with_head, 
     m->converted_count += l.count;
     free(l.items);
     free(l.targets);
+    return !message[0];
 }
 
 int model_open(model *m, const char *directory, int with_head, int with_pooler, char message[MESSAGE_BYTES]) {
