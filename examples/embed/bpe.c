@@ -27,8 +27,9 @@ static merge *find_merge(const bpe *b, int32_t left, int32_t right) {
     return &b->slots[i];
 }
 
-int bpe_begin(bpe *b, const token_table *tokens, size_t merge_count) {
+int bpe_begin(bpe *b, const token_table *tokens, size_t merge_count, int adds_space) {
     size_t i;
+    b->adds_space = adds_space;
     for (i = 0; i < 256; i++) {
         char text[2];
         const token *t = token_find(tokens, "", 0, text, put_byte_character(text, (unsigned)i));

@@ -16,8 +16,8 @@ int32_t tokenizer_padding(const tokenizer *t) {
 void tokenizer_close(tokenizer *t) {
     size_t i;
     if (!t) return;
-    for (i = 0; i < t->owned_count; i++) free(t->owned[i]);
-    free(t->owned);
+    for (i = 0; i < t->kept_count; i++) free(t->kept[i]);
+    free(t->kept);
     free(t->added);
     free(t->tokens.slots);
     free(t->raw.table.slots);

@@ -86,7 +86,7 @@ typedef struct bpe {
     int adds_space; /* before the first word of a text */
 } bpe;
 
-int bpe_begin(bpe *b, const token_table *tokens, size_t merge_count); /* returns 0 if memory runs out */
+int bpe_begin(bpe *b, const token_table *tokens, size_t merge_count, int adds_space); /* returns 0 if memory runs out */
 /* Adds the merge of the tokens left and right, after those before it. Returns 0 if one of the three tokens is missing. */
 int bpe_add_merge(bpe *b, const token_table *tokens, const char *left, size_t left_bytes, const char *right,
                   size_t right_bytes);
@@ -132,8 +132,8 @@ struct tokenizer {
     size_t added_count;
     added_set raw, normalized; /* tokens to be found in raw and in normalized text */
     sequence_template single, pair;
-    void **owned; /* memory that texts above point into */
-    size_t owned_count;
+    void **kept; /* memory that texts above point into */
+    size_t kept_count;
 };
 
 #endif
