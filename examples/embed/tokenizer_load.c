@@ -10,13 +10,8 @@
 
 enum { LARGEST_FILE = 1 << 28, PATH_BYTES = 256 };
 
-typedef struct string {
-    const char *text; /* NULL if there is none */
-    size_t bytes;
-} string;
-
 typedef struct merge_text {
-    string left, right;
+    span left, right;
 } merge_text;
 
 typedef struct loader {
@@ -26,16 +21,15 @@ typedef struct loader {
     char *message; /* empty until something fails */
     merge_text *merges;
     size_t merge_count;
-    string normalizer, pre_tokenizer, post_processor, model, prefix; /* types, and the prefix of WordPiece */
-    string unknown, cls, sep, pad, mask;
+    span normalizer, pre_tokenizer, post_processor, model, prefix; /* types, and the prefix of WordPiece */
+    span unknown, cls, sep, pad, mask;
     struct normalizer normal;
     int32_t longest_word;
     int adds_space, uses_regex, adds_special_tokens, is_roberta, has_normalizer;
     added_token added; /* what is being read: an added token, its text; a template, an item of it, its kind */
-    string content;
     sequence_template sequence;
     template_item item;
-    string special_name, text_name;
+    span text_name;
 } loader;
 
 /* Keeps the first message. */
@@ -50,11 +44,11 @@ static int fail(loader *l, const char *format, ...) {
     return 0;
 }
 
-static int equals(string s, const char *text) {
+static int equals(span s, const char *text) {
     return s.text && json_is(s.text, s.bytes, text);
 }
 
-static int has_type(loader *l, const char *what, string type, const char *supported) {
+static int has_type(loader *l, const char *what, span type, const char *supported) {
     if (equals(type, supported)) return 1;
     if (!type.text) return fail(l, "%s lacks its type", what);
     return fail(l, "%s %.*s is not supported", what, (int)(type.bytes < 64 ? type.bytes : 64), type.text);
@@ -110,21 +104,23 @@ static char *read_file(loader *l, const char *name, size_t *bytes) {
 
 /* ---- tokens and merges -------------------------------------------------------------------------------------- */
 
-static int add_token(loader *l, string s, int32_t id) {
+static int add_token(loader *l, span s, int32_t id) {
     if ((size_t)id >= l->t->vocabulary) l->t->vocabulary = (size_t)id + 1;
-    return token_add(&l->t->tokens, s.text, s.bytes, id) || fail(l, "out of memory");
+    return token_add(&l->t->tokens, s, id) || fail(l, "out of memory");
 }
 
-static const added_token *find_added(const tokenizer *t, string s) {
+static const added_token *find_added(const tokenizer *t, span s) {
     size_t i;
     for (i = 0; i < t->added_count; i++) {
-        if (t->added[i].bytes == s.bytes && memcmp(t->added[i].text, s.text, s.bytes) == 0) return &t->added[i];
+        const span other = t->added[i].s;
+        if (other.bytes == s.bytes && memcmp(other.text, s.text, s.bytes) == 0) return &t->added[i];
     }
     return NULL;
 }
 
-static int32_t find_id(const tokenizer *t, string s) {
-    const token *found = s.text ? token_find(&t->tokens, "", 0, s.text, s.bytes) : NULL;
+static int32_t find_id(const tokenizer *t, span s) {
+    const span none = {"", 0};
+    const token *found = s.text ? token_find(&t->tokens, none, s) : NULL;
     const added_token *added = s.text && !found ? find_added(t, s) : NULL;
     return found ? found->id : added ? added->id : -1;
 }
@@ -137,16 +133,16 @@ static void add_added(loader *l, const added_token *token_read) {
     if ((size_t)token_read->id >= l->t->vocabulary) l->t->vocabulary = (size_t)token_read->id + 1;
 }
 
-static void add_merge(loader *l, string left, string right) {
+static void add_merge(loader *l, span left, span right) {
     merge_text *merges = with_room(l, l->merges, l->merge_count, sizeof *merges);
     if (!merges) return;
     l->merges = merges;
     merges[l->merge_count].left = left, merges[l->merge_count++].right = right;
 }
 
-static void split_merge(loader *l, string both) {
+static void split_merge(loader *l, span both) {
     const char *blank = memchr(both.text, ' ', both.bytes);
-    string left = both, right = both;
+    span left = both, right = both;
     if (!blank || memchr(blank + 1, ' ', (size_t)(both.text + both.bytes - blank - 1))) {
         fail(l, "merge %zu: expected two tokens with a blank between them", l->merge_count + 1);
         return;
@@ -158,8 +154,8 @@ static void split_merge(loader *l, string both) {
 
 /* ---- JSON --------------------------------------------------------------------------------------------------- */
 
-static string value_text(const loader *l) {
-    string s;
+static span value_text(const loader *l) {
+    span s;
     s.text = l->j.string, s.bytes = l->j.string_bytes;
     return s;
 }
@@ -173,7 +169,7 @@ static int32_t value_id(loader *l, json_kind kind) {
 
 static void read_vocabulary(loader *l, json_kind kind) {
     while (kind == JSON_OBJECT && !l->message[0] && json_member(&l->j)) {
-        string s;
+        span s;
         s.text = l->j.key, s.bytes = l->j.key_bytes;
         add_token(l, s, value_id(l, json_value(&l->j)));
     }
@@ -183,7 +179,7 @@ static void read_vocabulary(loader *l, json_kind kind) {
 static void read_merges(loader *l, json_kind kind) {
     while (kind == JSON_ARRAY && !l->message[0] && json_element(&l->j)) {
         const json_kind merge_kind = json_value(&l->j);
-        string both[2] = {{NULL, 0}, {NULL, 0}};
+        span both[2] = {{NULL, 0}, {NULL, 0}};
         size_t i = 0;
         if (merge_kind == JSON_STRING) {
             split_merge(l, value_text(l));
@@ -205,7 +201,7 @@ static void read_merges(loader *l, json_kind kind) {
 static const struct setting {
     const char *path;
     enum { TEXT, FLAG, ID, REFUSED } kind; /* REFUSED: not supported, unless it is off or empty */
-    size_t offset;                         /* of a string, an int or an int32_t */
+    size_t offset;                         /* of a span, an int or an int32_t */
 } settings[] = {
     {"normalizer", REFUSED, 0},
     {"normalizer.type", TEXT, TO(normalizer)},
@@ -221,7 +217,7 @@ static const struct setting {
     {"post_processor.type", TEXT, TO(post_processor)},
     {"post_processor.cls[]", TEXT, TO(cls)},
     {"post_processor.sep[]", TEXT, TO(sep)},
-    {"template[].SpecialToken.id", TEXT, TO(special_name)},
+    {"template[].SpecialToken.id", TEXT, TO(item.name)},
     {"template[].SpecialToken.type_id", ID, TO(item.type)},
     {"template[].Sequence.id", TEXT, TO(text_name)},
     {"template[].Sequence.type_id", ID, TO(item.type)},
@@ -236,7 +232,7 @@ static const struct setting {
     {"model.ignore_merges", REFUSED, 0},
     {"padding.pad_token", TEXT, TO(pad)},
     {"added[].id", ID, TO(added.id)},
-    {"added[].content", TEXT, TO(content)},
+    {"added[].content", TEXT, TO(added.s)},
     {"added[].single_word", FLAG, TO(added.single_word)},
     {"added[].lstrip", FLAG, TO(added.takes_left)},
     {"added[].rstrip", FLAG, TO(added.takes_right)},
@@ -246,15 +242,10 @@ static const struct setting {
     {"config.tokenize_chinese_chars", FLAG, TO(normal.blanks_around_ideographs)},
     {"config.add_prefix_space", FLAG, TO(adds_space)},
     {"config.unk_token", TEXT, TO(unknown)},
-    {"config.unk_token.content", TEXT, TO(unknown)},
     {"config.cls_token", TEXT, TO(cls)},
-    {"config.cls_token.content", TEXT, TO(cls)},
     {"config.sep_token", TEXT, TO(sep)},
-    {"config.sep_token.content", TEXT, TO(sep)},
     {"config.pad_token", TEXT, TO(pad)},
-    {"config.pad_token.content", TEXT, TO(pad)},
     {"config.mask_token", TEXT, TO(mask)},
-    {"config.mask_token.content", TEXT, TO(mask)},
 };
 
 /* Takes a value that is no object and no array. */
@@ -264,7 +255,7 @@ static void set(loader *l, const char *path, json_kind kind) {
         const struct setting *s = &settings[i];
         void *target = (char *)l + s->offset;
         if (strcmp(path, s->path) != 0 || kind == JSON_NULL) continue;
-        if (s->kind == TEXT && kind == JSON_STRING) *(string *)target = value_text(l);
+        if (s->kind == TEXT && kind == JSON_STRING) *(span *)target = value_text(l);
         if (s->kind == FLAG) *(int *)target = kind == JSON_TRUE;
         if (s->kind == ID) *(int32_t *)target = value_id(l, kind);
         if (s->kind == REFUSED && json_skip(&l->j, kind)) fail(l, "%s is not supported", path);
@@ -280,28 +271,25 @@ static void set(loader *l, const char *path, json_kind kind) {
 }
 
 static void end_added(loader *l) {
-    static const added_token next = {NULL, 0, -1, 0, 0, 0, 0};
-    l->added.text = l->content.text, l->added.bytes = l->content.bytes;
-    if (l->added.id < 0 || !l->content.bytes) {
+    static const added_token next = {{NULL, 0}, -1, 0, 0, 0, 0};
+    if (l->added.id < 0 || !l->added.s.bytes) {
         fail(l, "an added token lacks its id or its content");
     } else {
         add_added(l, &l->added);
     }
     l->added = next;
-    l->content.bytes = 0;
 }
 
 static void end_item(loader *l) {
-    static const template_item next = {NULL, 0, 0, 0};
+    static const template_item next = {{NULL, 0}, 0, 0};
     if (l->text_name.text) l->item.id = equals(l->text_name, "B") ? SECOND_TEXT : FIRST_TEXT;
-    l->item.name = l->special_name.text, l->item.name_bytes = l->special_name.bytes;
     if (l->sequence.count == TEMPLATE_ITEMS) {
         fail(l, "a template has more than %d items", TEMPLATE_ITEMS);
     } else {
         l->sequence.items[l->sequence.count++] = l->item;
     }
     l->item = next;
-    l->text_name.text = l->special_name.text = NULL;
+    l->text_name.text = NULL;
 }
 
 /* Acts at the end of an object or array. */
@@ -335,6 +323,8 @@ static void make_path(loader *l, char *child, const char *path, json_kind kind) 
     for (i = 0; i < sizeof shared / sizeof *shared; i++) {
         if (strcmp(child, shared[i][0]) == 0) strcpy(child, shared[i][1]);
     }
+    if (strncmp(path, "config.", 7) == 0 && kind == JSON_OBJECT && json_is(l->j.key, l->j.key_bytes, "content"))
+        snprintf(child, PATH_BYTES, "%s", path); /* of a token with options */
 }
 
 static void read_value(loader *l, const char *path) {
@@ -378,7 +368,7 @@ static int read_lines(loader *l, const char *name, int is_vocabulary) {
     if (!text) return 0;
     if (!is_utf8(text, bytes)) return fail(l, "the file is not UTF-8");
     for (i = 0; i <= bytes && !l->message[0]; i++) {
-        string line = {text + start, i - start};
+        span line = {text + start, i - start};
         if (i < bytes ? text[i] != '\n' : start == bytes) continue;
         while (line.bytes && strchr(" \t\r", line.text[line.bytes - 1])) line.bytes--;
         start = i + 1;
@@ -392,8 +382,8 @@ static int read_lines(loader *l, const char *name, int is_vocabulary) {
     return 1;
 }
 
-static string text_of(const char *text) {
-    string s;
+static span text_of(const char *text) {
+    span s;
     s.text = text, s.bytes = strlen(text);
     return s;
 }
@@ -401,7 +391,7 @@ static string text_of(const char *text) {
 static void open_plain(loader *l) {
     static const char *const names[2][5] = {{"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"},
                                             {"<unk>", "<s>", "</s>", "<pad>", "<mask>"}};
-    string *const tokens[5] = {&l->unknown, &l->cls, &l->sep, &l->pad, &l->mask};
+    span *const tokens[5] = {&l->unknown, &l->cls, &l->sep, &l->pad, &l->mask};
     size_t i;
     if (!read_lines(l, "vocab.txt", 1) && !l->message[0]) {
         l->is_roberta = parse(l, "vocab.json", "model.vocab") && read_lines(l, "merges.txt", 0);
@@ -414,7 +404,7 @@ static void open_plain(loader *l) {
     for (i = 0; i < 5; i++) *tokens[i] = text_of(names[l->is_roberta][i]);
     if (!l->message[0]) parse(l, "tokenizer_config.json", "config");
     for (i = 0; i < 5; i++) {
-        added_token a = {tokens[i]->text, tokens[i]->bytes, find_id(l->t, *tokens[i]), 0, 0, 0, 0};
+        added_token a = {*tokens[i], find_id(l->t, *tokens[i]), 0, 0, 0, 0};
         a.takes_left = l->is_roberta && tokens[i] == &l->mask; /* <mask> stands for a word and the blank before it */
         if (a.id >= 0 && !find_added(l->t, *tokens[i])) add_added(l, &a);
     }
@@ -427,7 +417,8 @@ static void finish_model(loader *l) {
     size_t i;
     t->is_bpe = equals(l->model, "BPE") || (!l->model.text && l->merge_count); /* old files have no type */
     t->unknown = find_id(t, l->unknown);
-    t->padding = find_id(t, l->pad);
+    t->padding = find_id(t, l->pad.text ? l->pad : text_of(t->is_bpe ? "<pad>" : "[PAD]"));
+    if (t->padding < 0) t->padding = 0;
     if (!t->tokens.count) fail(l, "the vocabulary is empty");
     if (!t->is_bpe) {
         if (l->model.text || l->longest_word < 0) has_type(l, "model", l->model, "WordPiece");
@@ -435,16 +426,16 @@ static void finish_model(loader *l) {
         if (l->longest_word > LONGEST_WORD) fail(l, "max_input_chars_per_word is more than %d", LONGEST_WORD);
         t->wordpiece.longest_word = l->longest_word < 0 ? 100 : (size_t)l->longest_word;
         if (!l->prefix.text) l->prefix = text_of("##");
-        t->wordpiece.prefix = l->prefix.text, t->wordpiece.prefix_bytes = l->prefix.bytes;
+        t->wordpiece.prefix = l->prefix;
         return;
     }
     has_type(l, "pre_tokenizer before BPE", l->pre_tokenizer, "ByteLevel");
     if (l->prefix.bytes) fail(l, "model.continuing_subword_prefix is not supported");
+    t->bpe.adds_space = l->adds_space;
     if (!l->uses_regex) fail(l, "pre_tokenizer.use_regex must not be off");
-    if (!bpe_begin(&t->bpe, &t->tokens, l->merge_count, l->adds_space)) fail(l, "out of memory");
+    if (!bpe_begin(&t->bpe, &t->tokens, l->merge_count)) fail(l, "out of memory");
     for (i = 0; i < l->merge_count && !l->message[0]; i++) {
-        const string left = l->merges[i].left, right = l->merges[i].right;
-        if (!bpe_add_merge(&t->bpe, &t->tokens, left.text, left.bytes, right.text, right.bytes)) {
+        if (!bpe_add_merge(&t->bpe, &t->tokens, l->merges[i].left, l->merges[i].right)) {
             fail(l, "merge %zu: the vocabulary lacks one of its tokens, or the merged token", i + 1);
         }
     }
@@ -452,11 +443,11 @@ static void finish_model(loader *l) {
 
 /* [CLS] A [SEP], or with a pair [CLS] A [SEP] B [SEP]; RoBERTa has two separators between the texts, and no types. */
 static void set_templates(loader *l) {
-    const string names[6] = {l->cls, {NULL, 0}, l->sep, l->sep, {NULL, 0}, l->sep};
+    const span names[6] = {l->cls, {NULL, 0}, l->sep, l->sep, {NULL, 0}, l->sep};
     tokenizer *t = l->t;
     int i;
     for (i = 0; i < 6; i++) {
-        template_item item = {names[i].text, names[i].bytes, i == 1 ? FIRST_TEXT : i == 4 ? SECOND_TEXT : 0, 0};
+        template_item item = {names[i], i == 1 ? FIRST_TEXT : i == 4 ? SECOND_TEXT : 0, 0};
         item.type = !l->is_roberta && i > 3;
         if (item.id == 0 && !l->adds_special_tokens) continue;
         if (i < 3) t->single.items[t->single.count++] = item;
@@ -470,11 +461,10 @@ static void finish_template(loader *l, sequence_template *s, int text_count) {
     size_t i;
     for (i = 0; i < s->count; i++) {
         template_item *item = &s->items[i];
-        const string name = {item->name, item->name_bytes};
         if (item->id < 0) {
             counts[item->id == SECOND_TEXT]++;
         } else {
-            item->id = find_id(l->t, name);
+            item->id = find_id(l->t, item->name);
             if (item->id < 0) fail(l, "the vocabulary lacks a special token of the template");
         }
     }
@@ -489,16 +479,16 @@ static void finish_added(loader *l) {
         added_token *a = &t->added[i];
         added_set *set_of = a->is_normalized ? &t->normalized : &t->raw;
         text_buffer normal = {NULL, 0, 0};
-        string s = {a->text, a->bytes};
+        span s = a->s;
         a->id = find_id(t, s); /* where the vocabulary has the token, its id counts */
         if (a->is_normalized) {
-            if (!normalize(&t->normalizer, s.text, s.bytes, &normal)) fail(l, "out of memory");
+            if (!normalize(&t->normalizer, s, &normal)) fail(l, "out of memory");
             if (!keep(l, normal.text)) return;
             s.text = normal.text, s.bytes = normal.bytes;
         }
         if (!s.bytes || s.bytes > LONGEST_WORD) {
             fail(l, "an added token is empty or longer than %d bytes", LONGEST_WORD);
-        } else if (!token_add(&set_of->table, s.text, s.bytes, (int32_t)i)) {
+        } else if (!token_add(&set_of->table, s, (int32_t)i)) {
             fail(l, "out of memory");
         } else {
             set_of->starts[(unsigned char)*s.text] = 1;
