@@ -29,28 +29,29 @@ static merge *find_merge(const bpe *b, int32_t left, int32_t right) {
 
 int bpe_begin(bpe *b, const token_table *tokens, size_t merge_count) {
     size_t i;
-    for (i = 0; i < 256; i++) {
-        char text[2];
-        const token *t = token_find(tokens, "", 0, text, put_byte_character(text, (unsigned)i));
-        b->bytes[i] = t ? t->id : -1;
-    }
     b->point = tokens->point;
     for (b->capacity = 64; b->capacity < 2 * merge_count; b->capacity *= 2) continue;
     b->slots = malloc(b->capacity * sizeof *b->slots);
     b->merged = malloc((merge_count + 1) * sizeof *b->merged);
     if (!b->slots || !b->merged) return 0;
     for (i = 0; i < b->capacity; i++) b->slots[i].left = -1;
+    for (i = 0; i < 256; i++) {
+        char text[2];
+        const span none = {"", 0}, s = {text, put_byte_character(text, (unsigned)i)};
+        const token *t = token_find(tokens, none, s);
+        b->bytes[i] = t ? t->id : -1;
+    }
     return 1;
 }
 
-int bpe_add_merge(bpe *b, const token_table *tokens, const char *left, size_t left_bytes, const char *right,
-                  size_t right_bytes) {
-    const token *a = token_find(tokens, "", 0, left, left_bytes), *z = token_find(tokens, "", 0, right, right_bytes);
-    const token *both = token_find(tokens, left, left_bytes, right, right_bytes);
+int bpe_add_merge(bpe *b, const token_table *tokens, span left, span right) {
+    const span none = {"", 0};
+    const token *l = token_find(tokens, none, left), *r = token_find(tokens, none, right);
+    const token *both = token_find(tokens, left, right);
     merge *slot;
-    if (!a || !z || !both) return 0;
-    slot = find_merge(b, a->id, z->id);
-    slot->left = a->id, slot->right = z->id, slot->rank = (uint32_t)b->count;
+    if (!l || !r || !both) return 0;
+    slot = find_merge(b, l->id, r->id);
+    slot->left = l->id, slot->right = r->id, slot->rank = (uint32_t)b->count;
     b->merged[b->count++] = both->id;
     return 1;
 }
@@ -118,26 +119,25 @@ static void merge_symbols(const bpe *b, symbol *s, uint32_t n, uint64_t *heap) {
     }
 }
 
-static void put_word(const bpe *b, int32_t unknown, const char *word, size_t bytes, id_list *list) {
+static void put_word(const bpe *b, int32_t unknown, span word, id_list *list) {
     symbol short_symbols[SHORT_WORD + 1], *s = short_symbols;
     uint64_t short_heap[3 * SHORT_WORD], *heap = short_heap; /* n - 1 pairs, and two for each of n - 1 merges */
-    uint32_t n = 0, j;
-    size_t i;
-    if (bytes > SHORT_WORD) {
-        s = malloc((bytes + 1) * sizeof *s);
-        heap = malloc(3 * bytes * sizeof *heap);
+    uint32_t n = 0, i;
+    if (word.bytes > SHORT_WORD) {
+        s = malloc((word.bytes + 1) * sizeof *s);
+        heap = malloc(3 * word.bytes * sizeof *heap);
     }
-    if (s && heap) {
-        for (i = 0; i < bytes; i++) {
-            const int32_t id = b->bytes[(unsigned char)word[i]];
-            if (id >= 0 || unknown >= 0) s[n++].id = id >= 0 ? id : unknown; /* the reference drops it, too */
+    if (!s || !heap) {
+        list->failed = 1;
+    } else {
+        for (i = 0; i < word.bytes; i++) {
+            const int32_t id = b->bytes[(unsigned char)word.text[i]];
+            if (id >= 0 || unknown >= 0) s[n++].id = id >= 0 ? id : unknown; /* the reference drops others, too */
         }
         merge_symbols(b, s, n, heap);
-        for (j = 0; j < n; j++) {
-            if (s[j].id >= 0) put_id(list, s[j].id);
+        for (i = 0; i < n; i++) {
+            if (s[i].id >= 0) put_id(list, s[i].id);
         }
-    } else {
-        list->failed = 1;
     }
     if (s != short_symbols) free(s);
     if (heap != short_heap) free(heap);
@@ -145,60 +145,55 @@ static void put_word(const bpe *b, int32_t unknown, const char *word, size_t byt
 
 /* ---- the split into words ----------------------------------------------------------------------------------- */
 
-typedef enum char_class { CLASS_END, CLASS_WHITE, CLASS_LETTER, CLASS_NUMBER, CLASS_OTHER } char_class;
-
-static char_class class_at(const char *text, size_t bytes, size_t at, size_t *length) {
+/* Returns the class of the character at a position, or -1 at the end. */
+static int class_at(span s, size_t at, size_t *length) {
     uint32_t c = 0;
-    *length = 0;
-    if (at >= bytes) return CLASS_END;
-    *length = utf8_decode(text + at, bytes - at, &c);
-    return is_letter(c) ? CLASS_LETTER : is_white(c) ? CLASS_WHITE : is_number(c) ? CLASS_NUMBER : CLASS_OTHER;
+    char_class kind;
+    if (at >= s.bytes) return -1;
+    *length = utf8_decode(s.text + at, s.bytes - at, &c);
+    kind = class_of(c);
+    return kind == CHAR_PUNCTUATION ? CHAR_OTHER : (int)kind;
 }
 
-static size_t contraction(const char *text, size_t bytes) {
-    static const char endings[][3] = {"s", "t", "re", "ve", "m", "ll", "d"};
+static size_t match_contraction(span s) {
+    static const char contractions[][4] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
     size_t i;
-    for (i = 0; i < sizeof endings / sizeof *endings; i++) {
-        const size_t n = strlen(endings[i]);
-        if (bytes > n && memcmp(text + 1, endings[i], n) == 0) return n + 1;
+    for (i = 0; i < sizeof contractions / sizeof *contractions; i++) {
+        const size_t n = strlen(contractions[i]);
+        if (s.bytes >= n && memcmp(s.text, contractions[i], n) == 0) return n;
     }
     return 0;
 }
 
 /* Returns the length of the match of 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ at the
- * start of text. */
-static size_t match_word(const char *text, size_t bytes) {
-    size_t length, last = 0, i = *text == '\'' ? contraction(text, bytes) : 0;
-    char_class kind;
+ * start of a text that is not empty. */
+static size_t match_word(span s) {
+    size_t length = 0, last = 0, i = match_contraction(s);
+    int kind;
     if (i) return i;
-    i = *text == ' ';
-    kind = class_at(text, bytes, i, &length);
-    if (kind != CLASS_WHITE && kind != CLASS_END) {
-        do {
-            i += length;
-        } while (class_at(text, bytes, i, &length) == kind);
+    i = *s.text == ' ';
+    kind = class_at(s, i, &length);
+    if (kind >= 0 && kind != CHAR_WHITE) {
+        while (class_at(s, i, &length) == kind) i += length;
         return i;
     }
-    for (i = 0; class_at(text, bytes, i, &length) == CLASS_WHITE; i += length) last = i;
-    return i < bytes && last ? last : i; /* the last blank before a word belongs to the word */
+    for (i = 0; class_at(s, i, &length) == CHAR_WHITE; i += length) last = i;
+    return i < s.bytes && last ? last : i; /* the last blank before a word belongs to the word */
 }
 
-void bpe_encode(const bpe *b, int32_t unknown, const char *text, size_t bytes, id_list *list) {
-    size_t at = 0, length;
-    char *spaced = NULL;
-    if (bytes && b->adds_space && *text != ' ') {
-        spaced = malloc(bytes + 1);
-        if (!spaced) {
-            list->failed = 1;
-            return;
-        }
-        spaced[0] = ' ';
-        memcpy(spaced + 1, text, bytes++);
-        text = spaced;
+void bpe_encode(const bpe *b, int32_t unknown, span text, id_list *list) {
+    char *spaced = b->adds_space && text.bytes && *text.text != ' ' ? malloc(text.bytes + 1) : NULL;
+    span word;
+    if (spaced) {
+        *spaced = ' ';
+        memcpy(spaced + 1, text.text, text.bytes++);
+        text.text = spaced;
+    } else if (b->adds_space && text.bytes && *text.text != ' ') {
+        list->failed = 1;
     }
-    for (; at < bytes && !is_done(list); at += length) {
-        length = match_word(text + at, bytes - at);
-        put_word(b, unknown, text + at, length, list);
+    for (; text.bytes && !is_done(list); text.text += word.bytes, text.bytes -= word.bytes) {
+        word.text = text.text, word.bytes = match_word(text);
+        put_word(b, unknown, word, list);
     }
     free(spaced);
 }

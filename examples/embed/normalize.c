@@ -1,11 +1,11 @@
-/* normalize.c: classes of characters, and BERT's normalizer. utf8proc knows Unicode; the reference knows Unicode 8 in its
- * categories, and a newer version when it makes letters small. */
+/* normalize.c: classes of characters, and BERT's normalizer. utf8proc knows current Unicode; the reference knows the
+ * categories of Unicode 8, and newer small letters. */
 #include "examples/common/text.h"
 #include "tokens.h"
 #include <stdlib.h>
 #include <utf8proc.h>
 
-/* Marks, punctuation and format characters that came after Unicode 8. The reference takes them for letters. */
+/* Marks, punctuation and format characters that came after Unicode 8: other characters to the reference. */
 static int is_after_unicode_8(uint32_t c) {
     static const uint32_t ranges[][2] = {
         {0x61d, 0x61d},     {0x7fd, 0x7fd},     {0x890, 0x8e2},     {0x9fd, 0x9fe},     {0xa76, 0xa76},
@@ -30,8 +30,9 @@ static int is_after_unicode_8(uint32_t c) {
     return low < sizeof ranges / sizeof *ranges && c >= ranges[low][0];
 }
 
-static int category(uint32_t c) {
-    return (int)utf8proc_category((utf8proc_int32_t)c);
+static int is_in(uint32_t c, int first_category, int last_category) {
+    const int category = (int)utf8proc_category((utf8proc_int32_t)c);
+    return category >= first_category && category <= last_category;
 }
 
 int is_white(uint32_t c) {
@@ -39,44 +40,31 @@ int is_white(uint32_t c) {
            c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
-int is_punctuation(uint32_t c) {
-    int kind;
-    if (c < 0x80) return c > ' ' && c < 0x7f && !is_number(c) && !is_letter(c);
-    if (c == 0x166d || c == 0x111c9) return 1; /* no longer punctuation since Unicode 8 */
-    kind = category(c);
-    return kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO && !is_after_unicode_8(c);
-}
-
-int is_letter(uint32_t c) {
-    int kind;
-    if (c < 0x80) return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
-    kind = category(c);
-    return kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_LO;
-}
-
-int is_number(uint32_t c) {
-    int kind;
-    if (c < 0x80) return c >= '0' && c <= '9';
-    kind = category(c);
-    return kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO;
+char_class class_of(uint32_t c) {
+    if (c >= 'a' && c <= 'z') return CHAR_LETTER; /* most of most texts */
+    if (is_white(c)) return CHAR_WHITE;
+    if (is_in(c, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_LO)) return CHAR_LETTER;
+    if (is_in(c, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_NO)) return CHAR_NUMBER;
+    if (c < 0x80) return c > ' ' && c < 0x7f ? CHAR_PUNCTUATION : CHAR_OTHER; /* symbols such as $, too */
+    if (c == 0x166d || c == 0x111c9) return CHAR_PUNCTUATION;                 /* in Unicode 8 */
+    return is_in(c, UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PO) && !is_after_unicode_8(c) ? CHAR_PUNCTUATION
+                                                                                          : CHAR_OTHER;
 }
 
 int is_word_character(uint32_t c) {
-    const int kind = category(c);
-    return (kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_NL) || kind == UTF8PROC_CATEGORY_PC ||
-           (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) ||
-           (c >= 0x1f170 && c <= 0x1f189) || c == 0x200c || c == 0x200d;
+    return is_in(c, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_NL) ||
+           is_in(c, UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PC) || (c >= 0x24b6 && c <= 0x24e9) ||
+           (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189) ||
+           c == 0x200c || c == 0x200d;
 }
 
 static int is_removed(uint32_t c) {
-    const int kind = category(c);
-    if (c == 0 || c == 0xfffd) return 1;
     if (c == '\t' || c == '\n' || c == '\r') return 0;
-    return kind >= UTF8PROC_CATEGORY_CC && kind <= UTF8PROC_CATEGORY_CO && !is_after_unicode_8(c);
+    return c == 0xfffd || (is_in(c, UTF8PROC_CATEGORY_CC, UTF8PROC_CATEGORY_CO) && !is_after_unicode_8(c));
 }
 
 static int is_accent(uint32_t c) {
-    return (category(c) == UTF8PROC_CATEGORY_MN && !is_after_unicode_8(c)) || c == 0x1734;
+    return (is_in(c, UTF8PROC_CATEGORY_MN, UTF8PROC_CATEGORY_MN) && !is_after_unicode_8(c)) || c == 0x1734;
 }
 
 static int is_ideograph(uint32_t c) {
@@ -87,14 +75,13 @@ static int is_ideograph(uint32_t c) {
 
 /* Makes room for as many bytes as are left of the input, and for what one character can become. */
 static int reserve(text_buffer *b, size_t left) {
-    char *text;
-    size_t capacity;
-    if (b->capacity - b->bytes >= left + 64) return 1;
-    capacity = b->bytes + b->bytes / 2 + left + 256;
-    text = realloc(b->text, capacity);
-    if (!text) return 0;
-    b->text = text;
-    b->capacity = capacity;
+    if (b->capacity - b->bytes < left + 64) {
+        const size_t capacity = b->bytes + b->bytes / 2 + left + 256;
+        char *text = realloc(b->text, capacity);
+        if (!text) return 0;
+        b->text = text;
+        b->capacity = capacity;
+    }
     return 1;
 }
 
@@ -102,65 +89,42 @@ static void put_character(text_buffer *b, uint32_t c) {
     b->bytes += (size_t)utf8proc_encode_char((utf8proc_int32_t)c, (utf8proc_uint8_t *)b->text + b->bytes);
 }
 
-static void put_lower(text_buffer *b, uint32_t c) {
-    put_character(b, (uint32_t)utf8proc_tolower((utf8proc_int32_t)c));
-    if (c == 0x130) put_character(b, 0x307); /* the only small letter of two code points */
-}
-
-/* Decomposes c and puts what is no accent. Accents that stay, because the reference does not know them, keep their order,
- * canonical or not. */
-static void put_stripped(const normalizer *n, text_buffer *b, uint32_t c) {
-    utf8proc_int32_t parts[32];
-    int boundary = 0;
-    utf8proc_ssize_t i, count = 0;
-    if (c != 0x11938) { /* whose decomposition came with Unicode 13 */
-        count = utf8proc_decompose_char((utf8proc_int32_t)c, parts, 32, UTF8PROC_DECOMPOSE, &boundary);
-    }
-    if (count < 1 || count > 32) parts[0] = (utf8proc_int32_t)c, count = 1;
-    for (i = 0; i < count; i++) {
-        const uint32_t part = (uint32_t)parts[i];
-        if (is_accent(part)) continue;
-        if (n->lowers) {
-            put_lower(b, part);
-        } else {
-            put_character(b, part);
-        }
-    }
-}
-
+/* Marks that remain, because Unicode 8 did not have them or because they are spacing marks, keep their order where the
+ * canonical decomposition would sort them: no vocabulary has them side by side. */
 static void put_normalized(const normalizer *n, text_buffer *b, uint32_t c) {
     const int is_apart = n->blanks_around_ideographs && is_ideograph(c);
+    utf8proc_int32_t parts[16];
+    utf8proc_ssize_t i, count = 1;
+    int boundary = 0; /* not used */
     if (n->clean && is_removed(c)) return;
     if (n->clean && is_white(c)) c = ' ';
     if (is_apart) put_character(b, ' ');
-    if (n->strips_accents) {
-        put_stripped(n, b, c);
-    } else if (n->lowers) {
-        put_lower(b, c);
-    } else {
-        put_character(b, c);
+    parts[0] = (utf8proc_int32_t)c;
+    if (n->strips_accents && c != 0x11938) { /* whose decomposition came with Unicode 13 */
+        count = utf8proc_decompose_char((utf8proc_int32_t)c, parts, 16, UTF8PROC_DECOMPOSE, &boundary);
+    }
+    for (i = 0; i < count; i++) {
+        if (n->strips_accents && is_accent((uint32_t)parts[i])) continue;
+        put_character(b, (uint32_t)(n->lowers ? utf8proc_tolower(parts[i]) : parts[i]));
+        if (n->lowers && parts[i] == 0x130) put_character(b, 0x307); /* the only small letter with two code points */
     }
     if (is_apart) put_character(b, ' ');
 }
 
-int normalize(const normalizer *n, const char *text, size_t bytes, text_buffer *result) {
+int normalize(const normalizer *n, span text, text_buffer *result) {
     size_t i = 0, length;
     uint32_t c;
     result->bytes = 0;
-    if (!reserve(result, bytes)) return 0;
-    while (i < bytes) {
-        unsigned char a = (unsigned char)text[i];
-        if (a >= ' ' && a < 0x7f) { /* most of most texts */
-            if (n->lowers && a >= 'A' && a <= 'Z') a |= 0x20;
-            result->text[result->bytes++] = (char)a;
-            i++;
-            continue;
+    while (i < text.bytes) {
+        if (!reserve(result, text.bytes - i)) return 0;
+        for (; i < text.bytes && text.text[i] >= ' ' && text.text[i] < 0x7f; i++) {
+            const char a = text.text[i];
+            result->text[result->bytes++] = (char)(n->lowers && a >= 'A' && a <= 'Z' ? a | 0x20 : a);
         }
-        length = utf8_decode(text + i, bytes - i, &c);
-        if (length == 0) c = 0xfffd, length = 1;
-        i += length;
-        if (!reserve(result, bytes - i)) return 0;
-        put_normalized(n, result, c);
+        if (i == text.bytes) break;
+        length = utf8_decode(text.text + i, text.bytes - i, &c);
+        put_normalized(n, result, length ? c : 0xfffd);
+        i += length ? length : 1;
     }
     return 1;
 }

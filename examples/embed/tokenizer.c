@@ -16,8 +16,8 @@ int32_t tokenizer_padding(const tokenizer *t) {
 void tokenizer_close(tokenizer *t) {
     size_t i;
     if (!t) return;
-    for (i = 0; i < t->owned_count; i++) free(t->owned[i]);
-    free(t->owned);
+    for (i = 0; i < t->kept_count; i++) free(t->kept[i]);
+    free(t->kept);
     free(t->added);
     free(t->tokens.slots);
     free(t->raw.table.slots);
@@ -34,84 +34,79 @@ typedef struct encoder {
     text_buffer normalized;
 } encoder;
 
-typedef void put_text_function(encoder *e, const char *text, size_t bytes);
+typedef void put_function(encoder *e, span text);
 
-static void put_words(encoder *e, const char *text, size_t bytes) {
+static void put_words(encoder *e, span text) {
     const tokenizer *t = e->t;
     if (t->is_bpe) {
-        bpe_encode(&t->bpe, t->unknown, text, bytes, e->list);
+        bpe_encode(&t->bpe, t->unknown, text, e->list);
     } else {
-        wordpiece_encode(&t->wordpiece, &t->tokens, t->unknown, text, bytes, e->list);
+        wordpiece_encode(&t->wordpiece, &t->tokens, t->unknown, text, e->list);
     }
 }
 
-/* Returns the last character of a text, or 0 at its start. */
-static uint32_t character_before(const char *text, size_t end, size_t *start) {
+/* Returns the character that ends at a position, with its start, or 0. */
+static uint32_t character_before(span s, size_t end, size_t *start) {
     uint32_t c = 0;
-    size_t i = end;
-    while (i && ((unsigned char)text[--i] & 0xc0) == 0x80) continue;
-    if (i < end) utf8_decode(text + i, end - i, &c);
-    *start = i;
+    *start = end;
+    while (*start && ((unsigned char)s.text[--*start] & 0xc0) == 0x80) continue;
+    if (*start < end) utf8_decode(s.text + *start, end - *start, &c);
     return c;
 }
 
-static int is_inside_word(const char *text, size_t bytes, size_t start, size_t end) {
-    size_t i;
+static uint32_t character_at(span s, size_t start, size_t *end) {
     uint32_t c = 0;
-    if (end < bytes) utf8_decode(text + end, bytes - end, &c);
-    return is_word_character(c) || is_word_character(character_before(text, start, &i));
+    *end = start + (start < s.bytes ? utf8_decode(s.text + start, s.bytes - start, &c) : 0);
+    return c;
 }
 
 /* Puts the added tokens of a text, and what is between them through put_rest. */
-static void put_added(encoder *e, const added_set *set, const char *text, size_t bytes, put_text_function *put_rest) {
-    size_t done = 0, i = 0, length, start, end;
-    uint32_t c;
-    while (i < bytes && !is_done(e->list)) {
+static void put_added(encoder *e, const added_set *set, span text, put_function *put_rest) {
+    const span none = {"", 0};
+    size_t done = 0, at = 0, length, start, end, next;
+    while (at < text.bytes && !is_done(e->list)) {
+        const span rest = {text.text + at, text.bytes - at};
+        span between = {text.text + done, 0};
         const token *found = NULL;
         const added_token *added;
-        length =
-            set->starts[(unsigned char)text[i]] ? token_longest(&set->table, "", 0, text + i, bytes - i, &found) : 0;
-        if (!length) {
-            i++;
+        length = set->starts[(unsigned char)*rest.text] ? token_longest(&set->table, none, rest, &found) : 0;
+        start = at;
+        end = at += length ? length : 1;
+        if (!length) continue;
+        added = &e->t->added[found->id];
+        if (added->single_word && (is_word_character(character_before(text, start, &next)) ||
+                                   is_word_character(character_at(text, end, &next)))) {
             continue;
         }
-        start = i;
-        end = i += length; /* where the search goes on, even if this one does not count */
-        added = &e->t->added[found->id];
-        if (added->single_word && is_inside_word(text, bytes, start, end)) continue;
-        if (added->takes_left) {
-            while (start > done && is_white(character_before(text, start, &length))) start = length;
-        }
-        if (added->takes_right) {
-            for (; end < bytes; end += length) {
-                length = utf8_decode(text + end, bytes - end, &c);
-                if (!is_white(c)) break;
-            }
-        }
-        if (done < start) put_rest(e, text + done, start - done);
+        while (added->takes_left && start > done && is_white(character_before(text, start, &next))) start = next;
+        while (added->takes_right && is_white(character_at(text, end, &next))) end = next;
+        between.bytes = start > done ? start - done : 0;
+        if (between.bytes) put_rest(e, between);
         if (!is_done(e->list)) put_id(e->list, added->id);
         done = end;
     }
-    if (done < bytes && !is_done(e->list)) put_rest(e, text + done, bytes - done);
-}
-
-static void put_raw(encoder *e, const char *text, size_t bytes) {
-    if (!normalize(&e->t->normalizer, text, bytes, &e->normalized)) {
-        e->list->failed = 1;
-    } else {
-        put_added(e, &e->t->normalized, e->normalized.text, e->normalized.bytes, put_words);
+    if (done < text.bytes && !is_done(e->list)) {
+        const span rest = {text.text + done, text.bytes - done};
+        put_rest(e, rest);
     }
 }
 
-static void encode_text(const tokenizer *t, const char *text, size_t bytes, id_list *list) {
+static void put_raw(encoder *e, span text) {
+    span normal;
+    e->list->failed |= !normalize(&e->t->normalizer, text, &e->normalized);
+    normal.text = e->normalized.text, normal.bytes = e->normalized.bytes;
+    put_added(e, &e->t->normalized, normal, put_words);
+}
+
+static void encode_text(const tokenizer *t, span text, id_list *list) {
     static const normalizer none;
     encoder e = {t, list, {NULL, 0, 0}};
     text_buffer valid = {NULL, 0, 0};
-    if (!is_utf8(text, bytes)) {
-        list->failed = !normalize(&none, text, bytes, &valid); /* puts U+FFFD for bytes that are not UTF-8 */
-        text = valid.text, bytes = valid.bytes;
+    if (!is_utf8(text.text, text.bytes)) {
+        list->failed = !normalize(&none, text, &valid); /* puts U+FFFD for bytes that are not UTF-8 */
+        text.text = valid.text, text.bytes = valid.bytes;
     }
-    if (!list->failed) put_added(&e, &t->raw, text, bytes, put_raw);
+    put_added(&e, &t->raw, text, put_raw);
     free(e.normalized.text);
     free(valid.text);
 }
@@ -135,10 +130,11 @@ size_t tokenizer_encode(const tokenizer *t, const char *text, size_t bytes, cons
     const sequence_template *f = pair ? &t->pair : &t->single;
     const size_t special_count = f->count - (pair ? 2 : 1), limit = max_ids - special_count;
     id_list first = {ids, 0, limit, !pair, 0}, second = {types, 0, limit, 0, 0}; /* types is free until the end */
+    const span texts[2] = {{text, bytes}, {pair, pair_bytes}};
     size_t i, j, at = 0, counts[2], start[2] = {0, 0};
     if (max_ids < special_count || bytes > INT32_MAX || pair_bytes > INT32_MAX) return 0;
-    encode_text(t, text, bytes, &first);
-    if (pair) encode_text(t, pair, pair_bytes, &second);
+    encode_text(t, texts[0], &first);
+    if (pair) encode_text(t, texts[1], &second);
     if (first.failed || second.failed) return 0;
     counts[0] = first.count, counts[1] = second.count;
     if (pair) {

@@ -1,7 +1,6 @@
 /* tokenizer_load.c: reads tokenizer.json, or the older files. What this tokenizer does not do is refused by name. */
 #include "examples/common/json.h"
 #include "examples/common/text.h"
-#include "tokenizer.h"
 #include "tokens.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -9,15 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGEST_FILE = 1 << 28 }; /* bytes; the largest vocabularies have 20 MB */
-
-typedef struct string {
-    const char *text; /* NULL if it was not found */
-    size_t bytes;
-} string;
+enum { LARGEST_FILE = 1 << 28, PATH_BYTES = 256 };
 
 typedef struct merge_text {
-    string left, right;
+    span left, right;
 } merge_text;
 
 typedef struct loader {
@@ -27,10 +21,15 @@ typedef struct loader {
     char *message; /* empty until something fails */
     merge_text *merges;
     size_t merge_count;
-    string pre_tokenizer, model, unknown, prefix, cls, sep, padding, mask;
+    span normalizer, pre_tokenizer, post_processor, model, prefix; /* types, and the prefix of WordPiece */
+    span unknown, cls, sep, pad, mask;
+    struct normalizer normal;
     int32_t longest_word;
-    int adds_special_tokens, is_roberta; /* without a template: [CLS] and [SEP], in BERT's or RoBERTa's way */
-    int clean, splits_ideographs, strips_accents, lowers;
+    int adds_space, uses_regex, adds_special_tokens, is_roberta, has_normalizer;
+    added_token added; /* what is being read: an added token, its text; a template, an item of it, its kind */
+    sequence_template sequence;
+    template_item item;
+    span text_name;
 } loader;
 
 /* Keeps the first message. */
@@ -45,525 +44,398 @@ static int fail(loader *l, const char *format, ...) {
     return 0;
 }
 
-static int out_of_memory(loader *l) {
-    return fail(l, "out of memory");
+static int equals(span s, const char *text) {
+    return s.text && json_is(s.text, s.bytes, text);
+}
+
+static int has_type(loader *l, const char *what, span type, const char *supported) {
+    if (equals(type, supported)) return 1;
+    if (!type.text) return fail(l, "%s lacks its type", what);
+    return fail(l, "%s %.*s is not supported", what, (int)(type.bytes < 64 ? type.bytes : 64), type.text);
 }
 
 /* Returns the array with room for another element, or NULL. Its capacity is always a power of two. */
 static void *with_room(loader *l, void *array, size_t count, size_t element_bytes) {
-    void *larger;
-    if (count & (count - 1)) return array;
-    larger = realloc(array, (count ? 2 * count : 1) * element_bytes);
-    if (!larger) out_of_memory(l);
+    void *larger = array;
+    if ((count & (count - 1)) == 0) larger = realloc(array, (count ? 2 * count : 1) * element_bytes);
+    if (!larger) fail(l, "out of memory");
     return larger;
 }
 
-/* Frees the memory with the tokenizer. */
-static int own(loader *l, void *memory) {
-    void **owned = with_room(l, l->t->owned, l->t->owned_count, sizeof *owned);
-    if (!owned) {
+/* Keeps memory until the tokenizer is closed. */
+static int keep(loader *l, void *memory) {
+    void **kept = with_room(l, l->t->kept, l->t->kept_count, sizeof *kept);
+    if (!kept) {
         free(memory);
         return 0;
     }
-    l->t->owned = owned;
-    owned[l->t->owned_count++] = memory;
+    l->t->kept = kept;
+    kept[l->t->kept_count++] = memory;
     return 1;
 }
 
 /* Reads a file of the directory. Returns NULL after a failure, and where there is no such file. */
 static char *read_file(loader *l, const char *name, size_t *bytes) {
-    char path[4096], *text = NULL;
-    size_t n = 0, capacity = 0;
-    FILE *file;
+    char path[4096], *text = NULL, *larger;
+    size_t capacity = 0;
+    FILE *file = NULL;
     l->file = name;
+    *bytes = 0;
     if ((size_t)snprintf(path, sizeof path, "%s/%s", l->directory, name) >= sizeof path) {
-        return (void)fail(l, "the path is too long"), NULL;
+        fail(l, "the path is too long");
+    } else if (!(file = fopen(path, "rb")) && errno != ENOENT) {
+        fail(l, "cannot open: %s", strerror(errno));
     }
-    file = fopen(path, "rb");
-    if (!file) return errno == ENOENT ? NULL : ((void)fail(l, "cannot open: %s", strerror(errno)), NULL);
+    if (!file) return NULL;
     do {
-        char *larger = capacity > LARGEST_FILE ? NULL : realloc(text, capacity = capacity ? 2 * capacity : 1 << 16);
-        if (!larger) {
-            fail(l, capacity > LARGEST_FILE ? "larger than 256 MiB" : "out of memory");
-            break;
-        }
+        capacity = capacity ? 2 * capacity : 1 << 16;
+        larger = capacity <= LARGEST_FILE ? realloc(text, capacity) : NULL;
+        if (!larger) fail(l, capacity > LARGEST_FILE ? "larger than 256 MiB" : "out of memory");
+        if (!larger) break;
         text = larger;
-        n += fread(text + n, 1, capacity - 1 - n, file);
-    } while (n == capacity - 1);
+        *bytes += fread(text + *bytes, 1, capacity - 1 - *bytes, file);
+    } while (*bytes == capacity - 1);
     if (ferror(file)) fail(l, "cannot read: %s", strerror(errno));
     fclose(file);
-    if (l->message[0]) {
-        free(text);
-        return NULL;
-    }
-    text[n] = 0;
-    *bytes = n;
-    return own(l, text) ? text : NULL;
+    if (!text || !keep(l, text) || l->message[0]) return NULL;
+    text[*bytes] = 0;
+    return text;
 }
 
-/* ---- values of JSON ----------------------------------------------------------------------------------------- */
+/* ---- tokens and merges -------------------------------------------------------------------------------------- */
 
-static int key_is(const loader *l, const char *key) {
-    return json_is(l->j.key, l->j.key_bytes, key);
+static int add_token(loader *l, span s, int32_t id) {
+    if ((size_t)id >= l->t->vocabulary) l->t->vocabulary = (size_t)id + 1;
+    return token_add(&l->t->tokens, s, id) || fail(l, "out of memory");
 }
 
-static int equals(string s, const char *text) {
-    return s.text && json_is(s.text, s.bytes, text);
-}
-
-/* Enters an object or array. Returns 0 for null, and after a failure. */
-static int enter(loader *l, const char *what, json_kind kind) {
-    const json_kind found = json_value(&l->j);
-    if (found == kind) return 1;
-    if (found != JSON_NULL && found != JSON_FAULT) {
-        fail(l, "%s: expected %s", what, kind == JSON_OBJECT ? "an object" : "an array");
-    }
-    json_skip(&l->j, found);
-    return 0;
-}
-
-static void read_string(loader *l, string *s) {
-    const json_kind kind = json_value(&l->j);
-    if (kind == JSON_STRING)
-        s->text = l->j.string, s->bytes = l->j.string_bytes;
-    else
-        json_skip(&l->j, kind);
-}
-
-/* null leaves the flag as it is. */
-static void read_flag(loader *l, int *flag) {
-    const json_kind kind = json_value(&l->j);
-    if (kind == JSON_TRUE || kind == JSON_FALSE)
-        *flag = kind == JSON_TRUE;
-    else if (kind != JSON_NULL)
-        fail(l, "expected true or false at byte %zu", json_position(&l->j));
-}
-
-static int32_t read_id(loader *l) {
-    if (json_value(&l->j) == JSON_NUMBER && l->j.number >= 0 && l->j.number < INT32_MAX) {
-        const int32_t id = (int32_t)l->j.number;
-        if ((double)id == l->j.number) return id;
-    }
-    return fail(l, "expected an id, an integer from 0 to 2147483646, at byte %zu", json_position(&l->j));
-}
-
-typedef struct field {
-    const char *key;
-    enum { TEXT, FLAG, ID, REFUSED } kind; /* REFUSED: an option that is not supported, unless it is off */
-    void *target;                          /* a string, an int or an int32_t */
-} field;
-
-/* Reads the value of the last key. Skips it if `fields` lacks the key. */
-static void read_field(loader *l, const field *fields, size_t count) {
-    size_t i = 0;
-    while (i < count && !key_is(l, fields[i].key)) i++;
-    if (i == count) {
-        json_skip(&l->j, json_value(&l->j));
-    } else if (fields[i].kind == TEXT) {
-        read_string(l, fields[i].target);
-    } else if (fields[i].kind == FLAG) {
-        read_flag(l, fields[i].target);
-    } else if (fields[i].kind == ID) {
-        *(int32_t *)fields[i].target = read_id(l);
-    } else if (json_skip(&l->j, json_value(&l->j))) {
-        fail(l, "the option %s is not supported", fields[i].key);
-    }
-}
-
-static void read_fields(loader *l, const field *fields, size_t count) {
-    while (json_member(&l->j)) read_field(l, fields, count);
-}
-
-#define FIELDS(fields) fields, sizeof(fields) / sizeof *(fields)
-
-static int has_type(loader *l, const char *what, string type, const char *supported) {
-    if (equals(type, supported)) return 1;
-    return fail(l, "%s %.*s is not supported", what, type.text ? (int)(type.bytes < 64 ? type.bytes : 64) : 12,
-                type.text ? type.text : "without type");
-}
-
-/* ---- added tokens ------------------------------------------------------------------------------------------- */
-
-static void see_id(tokenizer *t, int32_t id) {
-    if ((size_t)id >= t->vocabulary) t->vocabulary = (size_t)id + 1;
-}
-
-static const added_token *find_added(const tokenizer *t, string s) {
+static const added_token *find_added(const tokenizer *t, span s) {
     size_t i;
     for (i = 0; i < t->added_count; i++) {
-        if (t->added[i].bytes == s.bytes && memcmp(t->added[i].text, s.text, s.bytes) == 0) return &t->added[i];
+        const span other = t->added[i].s;
+        if (other.bytes == s.bytes && memcmp(other.text, s.text, s.bytes) == 0) return &t->added[i];
     }
     return NULL;
 }
 
-static int32_t find_id(const tokenizer *t, string s) {
-    const token *found = s.text ? token_find(&t->tokens, "", 0, s.text, s.bytes) : NULL;
+static int32_t find_id(const tokenizer *t, span s) {
+    const span none = {"", 0};
+    const token *found = s.text ? token_find(&t->tokens, none, s) : NULL;
     const added_token *added = s.text && !found ? find_added(t, s) : NULL;
     return found ? found->id : added ? added->id : -1;
 }
 
-static int add_token(loader *l, const added_token *a) {
+static void add_added(loader *l, const added_token *token_read) {
     added_token *added = with_room(l, l->t->added, l->t->added_count, sizeof *added);
-    if (!added) return 0;
+    if (!added) return;
     l->t->added = added;
-    added[l->t->added_count++] = *token;
-    see_id(l->t, token->id);
-    return 1;
+    added[l->t->added_count++] = *token_read;
+    if ((size_t)token_read->id >= l->t->vocabulary) l->t->vocabulary = (size_t)token_read->id + 1;
 }
 
-/* Reads the token's object. The id is -1, or that of the key in added_tokens_decoder. */
-static void read_added_token(loader *l, int32_t id) {
-    added_token a = {NULL, 0, id, 0, 0, 0, 0};
-    string content = {NULL, 0};
-    const field fields[] = {{"id", ID, &a.id},
-                            {"content", TEXT, &content},
-                            {"single_word", FLAG, &a.single_word},
-                            {"lstrip", FLAG, &a.takes_left},
-                            {"rstrip", FLAG, &a.takes_right},
-                            {"normalized", FLAG, &a.is_normalized}};
-    if (!enter(l, "added token", JSON_OBJECT)) return;
-    read_fields(l, FIELDS(fields));
-    a.text = content.text, a.bytes = content.bytes;
-    if (!a.bytes || a.id < 0) {
-        fail(l, "an added token lacks its id or its content");
-    } else {
-        add_token(l, &a);
-    }
-}
-
-static int add_to_set(loader *l, added_set *set, const char *text, size_t bytes, size_t index) {
-    if (bytes == 0 || bytes > LONGEST_WORD) return fail(l, "an added token is empty or longer than 1000 bytes");
-    set->starts[(unsigned char)*text] = 1;
-    return token_add(&set->table, text, bytes, (int32_t)index) || out_of_memory(l);
-}
-
-/* Sorts the added tokens into those found in raw text and those found in normalized text, which are normalized, too. */
-static int finish_added(loader *l) {
-    tokenizer *t = l->t;
-    size_t i;
-    for (i = 0; i < t->added_count; i++) {
-        added_token *a = &t->added[i];
-        const string content = {a->text, a->bytes};
-        text_buffer normal = {NULL, 0, 0};
-        a->id = find_id(t, content); /* where the vocabulary has the token, its id counts */
-        if (!a->is_normalized) {
-            if (!add_to_set(l, &t->raw, a->text, a->bytes, i)) return 0;
-        } else {
-            if (!normalize(&t->normalizer, a->text, a->bytes, &normal)) return out_of_memory(l);
-            if (!own(l, normal.text) || !add_to_set(l, &t->normalized, normal.text, normal.bytes, i)) return 0;
-        }
-    }
-    return 1;
-}
-
-/* ---- tokenizer.json ----------------------------------------------------------------------------------------- */
-
-static void read_normalizer(loader *l) {
-    string type = {NULL, 0};
-    const field fields[] = {{"type", TEXT, &type},
-                            {"clean_text", FLAG, &l->clean},
-                            {"handle_chinese_chars", FLAG, &l->splits_ideographs},
-                            {"strip_accents", FLAG, &l->strips_accents},
-                            {"lowercase", FLAG, &l->lowers}};
-    l->clean = l->splits_ideographs = l->lowers = 1;
-    if (enter(l, "normalizer", JSON_OBJECT)) {
-        read_fields(l, FIELDS(fields));
-        has_type(l, "normalizer", type, "BertNormalizer");
-    } else {
-        l->clean = l->splits_ideographs = l->strips_accents = l->lowers = 0;
-    }
-}
-
-static void read_pre_tokenizer(loader *l) {
-    int uses_regex = 1;
-    const field fields[] = {{"type", TEXT, &l->pre_tokenizer},
-                            {"add_prefix_space", FLAG, &l->t->bpe.adds_space},
-                            {"use_regex", FLAG, &uses_regex}};
-    if (!enter(l, "pre_tokenizer", JSON_OBJECT)) return;
-    read_fields(l, FIELDS(fields));
-    if (!uses_regex) fail(l, "a pre-tokenizer without its regular expression is not supported");
-}
-
-/* Items are {"SpecialToken":{"id":"[CLS]","type_id":0}} and {"Sequence":{"id":"A","type_id":0}}. */
-static void read_template(loader *l, sequence_template *s) {
-    s->count = 0;
-    if (!enter(l, "template", JSON_ARRAY)) return;
-    while (json_element(&l->j)) {
-        template_item item = {NULL, 0, 0, 0};
-        string id = {NULL, 0};
-        const field fields[] = {{"id", TEXT, &id}, {"type_id", ID, &item.type}};
-        if (!enter(l, "template item", JSON_OBJECT) || !json_member(&l->j)) return;
-        if (key_is(l, "Sequence")) item.id = SECOND_TEXT;
-        if (!enter(l, "template item", JSON_OBJECT)) return;
-        read_fields(l, FIELDS(fields));
-        if (item.id == SECOND_TEXT && equals(id, "A")) item.id = FIRST_TEXT;
-        item.name = id.text, item.name_bytes = id.bytes;
-        if (json_member(&l->j) || s->count == TEMPLATE_ITEMS) {
-            fail(l, "a template has more than %d items", TEMPLATE_ITEMS);
-            return;
-        }
-        s->items[s->count++] = item;
-    }
-}
-
-/* ["[SEP]",102] */
-static void read_named_id(loader *l, string *name) {
-    if (!enter(l, "special token", JSON_ARRAY)) return;
-    if (json_element(&l->j)) read_string(l, name);
-    while (json_element(&l->j)) read_id(l);
-}
-
-static void read_post_processor(loader *l) {
-    string type = {NULL, 0};
-    const field fields[] = {{"type", TEXT, &type}};
-    if (!enter(l, "post_processor", JSON_OBJECT)) return;
-    while (json_member(&l->j)) {
-        if (key_is(l, "single") || key_is(l, "pair")) {
-            read_template(l, key_is(l, "pair") ? &l->t->pair : &l->t->single);
-        } else if (key_is(l, "cls") || key_is(l, "sep")) {
-            read_named_id(l, key_is(l, "cls") ? &l->cls : &l->sep);
-        } else if (key_is(l, "processors") && enter(l, "processors", JSON_ARRAY)) {
-            while (json_element(&l->j)) read_post_processor(l);
-        } else {
-            read_field(l, FIELDS(fields));
-        }
-    }
-    l->is_roberta |= equals(type, "RobertaProcessing");
-    l->adds_special_tokens |= l->is_roberta || equals(type, "BertProcessing");
-    if (l->adds_special_tokens || equals(type, "TemplateProcessing") || equals(type, "Sequence")) return;
-    has_type(l, "post-processor", type, "ByteLevel"); /* which changes only offsets */
-}
-
-static void read_vocabulary(loader *l) {
-    if (!enter(l, "vocab", JSON_OBJECT)) return;
-    while (json_member(&l->j)) {
-        const string s = {l->j.key, l->j.key_bytes};
-        const int32_t id = read_id(l);
-        if (l->message[0]) return;
-        see_id(l->t, id);
-        if (!token_add(&l->t->tokens, s.text, s.bytes, id)) out_of_memory(l);
-    }
-}
-
-static void add_merge(loader *l, string left, string right) {
+static void add_merge(loader *l, span left, span right) {
     merge_text *merges = with_room(l, l->merges, l->merge_count, sizeof *merges);
     if (!merges) return;
     l->merges = merges;
     merges[l->merge_count].left = left, merges[l->merge_count++].right = right;
 }
 
-static void split_merge(loader *l, const char *text, size_t bytes) {
-    const char *blank = memchr(text, ' ', bytes);
-    const string left = {text, blank ? (size_t)(blank - text) : 0};
-    const string right = {blank + 1, bytes - left.bytes - 1};
-    if (!blank || memchr(right.text, ' ', right.bytes)) {
+static void split_merge(loader *l, span both) {
+    const char *blank = memchr(both.text, ' ', both.bytes);
+    span left = both, right = both;
+    if (!blank || memchr(blank + 1, ' ', (size_t)(both.text + both.bytes - blank - 1))) {
         fail(l, "merge %zu: expected two tokens with a blank between them", l->merge_count + 1);
-    } else {
-        add_merge(l, left, right);
+        return;
+    }
+    left.bytes = (size_t)(blank - both.text);
+    right.text = blank + 1, right.bytes = both.bytes - left.bytes - 1;
+    add_merge(l, left, right);
+}
+
+/* ---- JSON --------------------------------------------------------------------------------------------------- */
+
+static span value_text(const loader *l) {
+    span s;
+    s.text = l->j.string, s.bytes = l->j.string_bytes;
+    return s;
+}
+
+static int32_t value_id(loader *l, json_kind kind) {
+    const double number = kind == JSON_NUMBER ? l->j.number : -1;
+    if (number >= 0 && number < INT32_MAX && (double)(int32_t)number == number) return (int32_t)number;
+    fail(l, "expected an integer from 0 to 2147483646 at byte %zu", json_position(&l->j));
+    return 0;
+}
+
+static void read_vocabulary(loader *l, json_kind kind) {
+    while (kind == JSON_OBJECT && !l->message[0] && json_member(&l->j)) {
+        span s;
+        s.text = l->j.key, s.bytes = l->j.key_bytes;
+        add_token(l, s, value_id(l, json_value(&l->j)));
     }
 }
 
-/* Merges are "a b", or since 2024 ["a","b"]. */
-static void read_merges(loader *l) {
-    if (!enter(l, "merges", JSON_ARRAY)) return;
-    while (json_element(&l->j) && !l->message[0]) {
-        const json_kind kind = json_value(&l->j);
-        string both[2] = {{NULL, 0}, {NULL, 0}};
+/* A merge is "a b", or since 2024 ["a","b"]. */
+static void read_merges(loader *l, json_kind kind) {
+    while (kind == JSON_ARRAY && !l->message[0] && json_element(&l->j)) {
+        const json_kind merge_kind = json_value(&l->j);
+        span both[2] = {{NULL, 0}, {NULL, 0}};
         size_t i = 0;
-        if (kind == JSON_STRING) {
-            split_merge(l, l->j.string, l->j.string_bytes);
+        if (merge_kind == JSON_STRING) {
+            split_merge(l, value_text(l));
             continue;
         }
-        while (kind == JSON_ARRAY && json_element(&l->j)) read_string(l, &both[i++ > 0]);
-        if (i != 2 || !both[0].text || !both[1].text) {
+        while (merge_kind == JSON_ARRAY && json_element(&l->j)) {
+            if (json_value(&l->j) == JSON_STRING && i < 2) both[i++] = value_text(l);
+        }
+        if (i == 2) {
+            add_merge(l, both[0], both[1]);
+        } else {
             fail(l, "merge %zu: expected two tokens", l->merge_count + 1);
-            return;
-        }
-        add_merge(l, both[0], both[1]);
-    }
-}
-
-static void read_model(loader *l) {
-    const field fields[] = {{"type", TEXT, &l->model},
-                            {"unk_token", TEXT, &l->unknown},
-                            {"continuing_subword_prefix", TEXT, &l->prefix},
-                            {"max_input_chars_per_word", ID, &l->longest_word},
-                            {"dropout", REFUSED, NULL},
-                            {"end_of_word_suffix", REFUSED, NULL},
-                            {"fuse_unk", REFUSED, NULL},
-                            {"byte_fallback", REFUSED, NULL},
-                            {"ignore_merges", REFUSED, NULL}};
-    if (!enter(l, "model", JSON_OBJECT)) return;
-    while (json_member(&l->j)) {
-        if (key_is(l, "vocab")) {
-            if (l->model.text && !equals(l->model, "BPE") && !has_type(l, "model", l->model, "WordPiece")) return;
-            read_vocabulary(l);
-        } else if (key_is(l, "merges")) {
-            read_merges(l);
-        } else {
-            read_field(l, FIELDS(fields));
         }
     }
 }
 
-static void read_padding(loader *l) {
-    const field fields[] = {{"pad_token", TEXT, &l->padding}, {"pad_id", ID, &l->t->padding}};
-    if (enter(l, "padding", JSON_OBJECT)) read_fields(l, FIELDS(fields));
-}
+/* Where settings are found, and where they go. [] stands for the elements of an array. */
+#define TO(member) offsetof(loader, member)
+static const struct setting {
+    const char *path;
+    enum { TEXT, FLAG, ID, REFUSED } kind; /* REFUSED: not supported, unless it is off or empty */
+    size_t offset;                         /* of a span, an int or an int32_t */
+} settings[] = {
+    {"normalizer", REFUSED, 0},
+    {"normalizer.type", TEXT, TO(normalizer)},
+    {"normalizer.clean_text", FLAG, TO(normal.clean)},
+    {"normalizer.handle_chinese_chars", FLAG, TO(normal.blanks_around_ideographs)},
+    {"normalizer.strip_accents", FLAG, TO(normal.strips_accents)},
+    {"normalizer.lowercase", FLAG, TO(normal.lowers)},
+    {"pre_tokenizer", REFUSED, 0},
+    {"pre_tokenizer.type", TEXT, TO(pre_tokenizer)},
+    {"pre_tokenizer.add_prefix_space", FLAG, TO(adds_space)},
+    {"pre_tokenizer.use_regex", FLAG, TO(uses_regex)},
+    {"post_processor", REFUSED, 0},
+    {"post_processor.type", TEXT, TO(post_processor)},
+    {"post_processor.cls[]", TEXT, TO(cls)},
+    {"post_processor.sep[]", TEXT, TO(sep)},
+    {"template[].SpecialToken.id", TEXT, TO(item.name)},
+    {"template[].SpecialToken.type_id", ID, TO(item.type)},
+    {"template[].Sequence.id", TEXT, TO(text_name)},
+    {"template[].Sequence.type_id", ID, TO(item.type)},
+    {"model.type", TEXT, TO(model)},
+    {"model.unk_token", TEXT, TO(unknown)},
+    {"model.continuing_subword_prefix", TEXT, TO(prefix)},
+    {"model.max_input_chars_per_word", ID, TO(longest_word)},
+    {"model.dropout", REFUSED, 0},
+    {"model.end_of_word_suffix", REFUSED, 0},
+    {"model.fuse_unk", REFUSED, 0},
+    {"model.byte_fallback", REFUSED, 0},
+    {"model.ignore_merges", REFUSED, 0},
+    {"padding.pad_token", TEXT, TO(pad)},
+    {"added[].id", ID, TO(added.id)},
+    {"added[].content", TEXT, TO(added.s)},
+    {"added[].single_word", FLAG, TO(added.single_word)},
+    {"added[].lstrip", FLAG, TO(added.takes_left)},
+    {"added[].rstrip", FLAG, TO(added.takes_right)},
+    {"added[].normalized", FLAG, TO(added.is_normalized)},
+    {"config.do_lower_case", FLAG, TO(normal.lowers)},
+    {"config.strip_accents", FLAG, TO(normal.strips_accents)},
+    {"config.tokenize_chinese_chars", FLAG, TO(normal.blanks_around_ideographs)},
+    {"config.add_prefix_space", FLAG, TO(adds_space)},
+    {"config.unk_token", TEXT, TO(unknown)},
+    {"config.cls_token", TEXT, TO(cls)},
+    {"config.sep_token", TEXT, TO(sep)},
+    {"config.pad_token", TEXT, TO(pad)},
+    {"config.mask_token", TEXT, TO(mask)},
+};
 
-static void read_tokenizer(loader *l) {
-    const field none[] = {{"version", TEXT, NULL}};
-    if (!enter(l, "the file", JSON_OBJECT)) return;
-    while (json_member(&l->j) && !l->message[0]) {
-        if (key_is(l, "normalizer")) {
-            read_normalizer(l);
-        } else if (key_is(l, "pre_tokenizer")) {
-            read_pre_tokenizer(l);
-        } else if (key_is(l, "post_processor")) {
-            read_post_processor(l);
-        } else if (key_is(l, "model")) {
-            read_model(l);
-        } else if (key_is(l, "padding")) {
-            read_padding(l);
-        } else if (key_is(l, "added_tokens") && enter(l, "added_tokens", JSON_ARRAY)) {
-            while (json_element(&l->j)) read_added_token(l, -1);
-        } else {
-            read_field(l, none, 0);
-        }
+/* Takes a value that is no object and no array. */
+static void set(loader *l, const char *path, json_kind kind) {
+    size_t i;
+    for (i = 0; i < sizeof settings / sizeof *settings; i++) {
+        const struct setting *s = &settings[i];
+        void *target = (char *)l + s->offset;
+        if (strcmp(path, s->path) != 0 || kind == JSON_NULL) continue;
+        if (s->kind == TEXT && kind == JSON_STRING) *(span *)target = value_text(l);
+        if (s->kind == FLAG) *(int *)target = kind == JSON_TRUE;
+        if (s->kind == ID) *(int32_t *)target = value_id(l, kind);
+        if (s->kind == REFUSED && json_skip(&l->j, kind)) fail(l, "%s is not supported", path);
+    }
+    if (strcmp(path, "post_processor.type") != 0 || equals(l->post_processor, "TemplateProcessing")) return;
+    if (equals(l->post_processor, "RobertaProcessing")) {
+        l->adds_special_tokens = l->is_roberta = 1;
+    } else if (equals(l->post_processor, "BertProcessing")) {
+        l->adds_special_tokens = 1;
+    } else if (!equals(l->post_processor, "Sequence")) {
+        has_type(l, "post_processor", l->post_processor, "ByteLevel"); /* which changes only offsets */
     }
 }
 
-/* ---- vocab.txt, vocab.json and merges.txt, tokenizer_config.json --------------------------------------------- */
-
-/* Reads "[SEP]" or {"content":"[SEP]",...}. */
-static void read_token_name(loader *l, string *name) {
-    const field fields[] = {{"content", TEXT, name}};
-    const json_kind kind = json_value(&l->j);
-    if (kind == JSON_STRING) {
-        name->text = l->j.string, name->bytes = l->j.string_bytes;
-    } else if (kind == JSON_OBJECT) {
-        read_fields(l, FIELDS(fields));
+static void end_added(loader *l) {
+    static const added_token next = {{NULL, 0}, -1, 0, 0, 0, 0};
+    if (l->added.id < 0 || !l->added.s.bytes) {
+        fail(l, "an added token lacks its id or its content");
     } else {
-        json_skip(&l->j, kind);
+        add_added(l, &l->added);
+    }
+    l->added = next;
+}
+
+static void end_item(loader *l) {
+    static const template_item next = {{NULL, 0}, 0, 0};
+    if (l->text_name.text) l->item.id = equals(l->text_name, "B") ? SECOND_TEXT : FIRST_TEXT;
+    if (l->sequence.count == TEMPLATE_ITEMS) {
+        fail(l, "a template has more than %d items", TEMPLATE_ITEMS);
+    } else {
+        l->sequence.items[l->sequence.count++] = l->item;
+    }
+    l->item = next;
+    l->text_name.text = NULL;
+}
+
+/* Acts at the end of an object or array. */
+static void end(loader *l, const char *path) {
+    if (strcmp(path, "added[]") == 0) {
+        end_added(l);
+    } else if (strcmp(path, "template[]") == 0) {
+        end_item(l);
+    } else if (strcmp(path, "post_processor.single") == 0 || strcmp(path, "post_processor.pair") == 0) {
+        *(path[15] == 's' ? &l->t->single : &l->t->pair) = l->sequence;
+        l->sequence.count = 0;
+    } else if (strcmp(path, "normalizer") == 0) {
+        l->has_normalizer = has_type(l, path, l->normalizer, "BertNormalizer");
     }
 }
 
-static void read_config(loader *l) {
-    static const char *const names[] = {"unk_token", "cls_token", "sep_token", "pad_token", "mask_token"};
-    string *const targets[] = {&l->unknown, &l->cls, &l->sep, &l->padding, &l->mask};
-    const field fields[] = {{"do_lower_case", FLAG, &l->lowers},
-                            {"strip_accents", FLAG, &l->strips_accents},
-                            {"tokenize_chinese_chars", FLAG, &l->splits_ideographs},
-                            {"add_prefix_space", FLAG, &l->t->bpe.adds_space}};
-    if (!enter(l, "the file", JSON_OBJECT)) return;
-    while (json_member(&l->j)) {
-        size_t i = 0;
-        while (i < 5 && !key_is(l, names[i])) i++;
-        if (i < 5) {
-            read_token_name(l, targets[i]);
-        } else if (key_is(l, "added_tokens_decoder") && enter(l, "added_tokens_decoder", JSON_OBJECT)) {
-            while (json_member(&l->j)) read_added_token(l, (int32_t)strtol(l->j.key, NULL, 10));
-        } else {
-            read_field(l, FIELDS(fields));
+/* Makes the path of a member or an element. Some parts of the file hold the same things, so they share a path. */
+static void make_path(loader *l, char *child, const char *path, json_kind kind) {
+    static const char *const shared[][2] = {{"added_tokens[]", "added[]"},
+                                            {"post_processor.processors[]", "post_processor"},
+                                            {"post_processor.single[]", "template[]"},
+                                            {"post_processor.pair[]", "template[]"}};
+    size_t i;
+    if (strcmp(path, "config.added_tokens_decoder") == 0) { /* its keys are ids */
+        const long id = strtol(l->j.key, NULL, 10);
+        l->added.id = id >= 0 && id < INT32_MAX ? (int32_t)id : -1;
+        path = "added_tokens", kind = JSON_ARRAY;
+    }
+    if (kind == JSON_ARRAY) snprintf(child, PATH_BYTES, "%s[]", path);
+    if (kind == JSON_OBJECT) snprintf(child, PATH_BYTES, "%s%s%s", path, *path ? "." : "", l->j.key);
+    for (i = 0; i < sizeof shared / sizeof *shared; i++) {
+        if (strcmp(child, shared[i][0]) == 0) strcpy(child, shared[i][1]);
+    }
+    if (strncmp(path, "config.", 7) == 0 && kind == JSON_OBJECT && json_is(l->j.key, l->j.key_bytes, "content"))
+        snprintf(child, PATH_BYTES, "%s", path); /* of a token with options */
+}
+
+static void read_value(loader *l, const char *path) {
+    const json_kind kind = json_value(&l->j);
+    char child[PATH_BYTES];
+    if (strcmp(path, "model.vocab") == 0) {
+        if (!equals(l->model, "BPE") && l->model.text) has_type(l, "model", l->model, "WordPiece");
+        read_vocabulary(l, kind);
+    } else if (strcmp(path, "model.merges") == 0) {
+        read_merges(l, kind);
+    } else if (kind != JSON_OBJECT && kind != JSON_ARRAY) {
+        set(l, path, kind);
+    } else {
+        while (!l->message[0] && (kind == JSON_OBJECT ? json_member(&l->j) : json_element(&l->j))) {
+            make_path(l, child, path, kind);
+            read_value(l, child);
         }
+        if (!l->message[0] && !l->j.fault) end(l, path);
     }
 }
 
-/* Parses a file, if there is one. */
-static int parse(loader *l, const char *name, void (*read)(loader *)) {
+/* Parses a file, if there is one. path is that of its top value. */
+static int parse(loader *l, const char *name, const char *path) {
     size_t bytes;
     char *text = read_file(l, name, &bytes);
     if (!text) return 0;
     json_begin(&l->j, text, bytes);
-    read(l);
-    json_end(&l->j);
+    read_value(l, path);
+    if (!l->message[0]) json_end(&l->j);
     if (l->j.fault) fail(l, "%s at byte %zu", l->j.fault, json_position(&l->j));
     return 1;
 }
 
-/* Calls read_line for the lines of a file, if there is one. */
-static int read_lines(loader *l, const char *name, void (*read_line)(loader *, size_t, const char *, size_t)) {
-    size_t bytes, i, start = 0, number = 0;
+/* ---- vocab.txt, vocab.json and merges.txt, tokenizer_config.json --------------------------------------------- */
+
+/* Takes the lines of vocab.txt, or of merges.txt, if there is such a file. */
+static int read_lines(loader *l, const char *name, int is_vocabulary) {
+    size_t bytes, i, start = 0;
     const char *text = read_file(l, name, &bytes);
+    int32_t number = 0;
     if (!text) return 0;
     if (!is_utf8(text, bytes)) return fail(l, "the file is not UTF-8");
     for (i = 0; i <= bytes && !l->message[0]; i++) {
-        size_t end = i;
+        span line = {text + start, i - start};
         if (i < bytes ? text[i] != '\n' : start == bytes) continue;
-        while (end > start && strchr(" \t\r", text[end - 1])) end--;
-        read_line(l, number++, text + start, end - start);
+        while (line.bytes && strchr(" \t\r", line.text[line.bytes - 1])) line.bytes--;
         start = i + 1;
+        if (is_vocabulary) {
+            add_token(l, line, number);
+        } else if (line.bytes && (number || *line.text != '#')) { /* the first line is a comment with the version */
+            split_merge(l, line);
+        }
+        number++;
     }
     return 1;
 }
 
-static void read_vocabulary_line(loader *l, size_t number, const char *line, size_t bytes) {
-    see_id(l->t, (int32_t)number);
-    if (!token_add(&l->t->tokens, line, bytes, (int32_t)number)) out_of_memory(l);
-}
-
-static void read_merge_line(loader *l, size_t number, const char *line, size_t bytes) {
-    if (bytes && (number || *line != '#')) split_merge(l, line, bytes); /* the first line can be "#version: 0.2" */
-}
-
-static string text_of(const char *text) {
-    string s = {NULL, 0};
+static span text_of(const char *text) {
+    span s;
     s.text = text, s.bytes = strlen(text);
     return s;
 }
 
-static void set_names(loader *l, const char *unknown, const char *cls, const char *sep, const char *padding,
-                      const char *mask) {
-    l->unknown = text_of(unknown), l->cls = text_of(cls), l->sep = text_of(sep);
-    l->padding = text_of(padding), l->mask = text_of(mask);
-    l->adds_special_tokens = 1;
-}
-
 static void open_plain(loader *l) {
-    const string *names[5];
+    static const char *const names[2][5] = {{"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"},
+                                            {"<unk>", "<s>", "</s>", "<pad>", "<mask>"}};
+    span *const tokens[5] = {&l->unknown, &l->cls, &l->sep, &l->pad, &l->mask};
     size_t i;
-    if (read_lines(l, "vocab.txt", read_vocabulary_line)) {
-        set_names(l, "[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]");
-        l->model = text_of("WordPiece"), l->pre_tokenizer = text_of("BertPreTokenizer");
-        l->clean = l->splits_ideographs = l->lowers = 1;
-    } else if (!l->message[0] && parse(l, "vocab.json", read_vocabulary) &&
-               read_lines(l, "merges.txt", read_merge_line)) {
-        set_names(l, "<unk>", "<s>", "</s>", "<pad>", "<mask>");
-        l->model = text_of("BPE"), l->pre_tokenizer = text_of("ByteLevel"), l->is_roberta = 1;
-    } else {
-        fail(l, "there is no such file, and no tokenizer.json or vocab.txt");
+    if (!read_lines(l, "vocab.txt", 1) && !l->message[0]) {
+        l->is_roberta = parse(l, "vocab.json", "model.vocab") && read_lines(l, "merges.txt", 0);
+        if (!l->is_roberta) fail(l, "no such file, and no tokenizer.json and vocab.txt either");
     }
-    if (!l->message[0]) parse(l, "tokenizer_config.json", read_config);
-    names[0] = &l->unknown, names[1] = &l->cls, names[2] = &l->sep, names[3] = &l->padding, names[4] = &l->mask;
+    l->adds_special_tokens = 1;
+    l->model = text_of(l->is_roberta ? "BPE" : "WordPiece");
+    l->pre_tokenizer = text_of(l->is_roberta ? "ByteLevel" : "BertPreTokenizer");
+    l->has_normalizer = !l->is_roberta;
+    for (i = 0; i < 5; i++) *tokens[i] = text_of(names[l->is_roberta][i]);
+    if (!l->message[0]) parse(l, "tokenizer_config.json", "config");
     for (i = 0; i < 5; i++) {
-        added_token a = {names[i]->text, names[i]->bytes, find_id(l->t, *names[i]), 0, 0, 0, 0};
-        a.takes_left = l->is_roberta && i == 4; /* <mask> stands for a word and the blank before it */
-        if (a.id >= 0 && !find_added(l->t, *names[i])) add_token(l, &a);
+        added_token a = {*tokens[i], find_id(l->t, *tokens[i]), 0, 0, 0, 0};
+        a.takes_left = l->is_roberta && tokens[i] == &l->mask; /* <mask> stands for a word and the blank before it */
+        if (a.id >= 0 && !find_added(l->t, *tokens[i])) add_added(l, &a);
     }
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------- */
+/* ---- what follows from the settings ------------------------------------------------------------------------- */
 
 static void finish_model(loader *l) {
     tokenizer *t = l->t;
     size_t i;
     t->is_bpe = equals(l->model, "BPE") || (!l->model.text && l->merge_count); /* old files have no type */
+    t->unknown = find_id(t, l->unknown);
+    t->padding = find_id(t, l->pad.text ? l->pad : text_of(t->is_bpe ? "<pad>" : "[PAD]"));
+    if (t->padding < 0) t->padding = 0;
     if (!t->tokens.count) fail(l, "the vocabulary is empty");
     if (!t->is_bpe) {
         if (l->model.text || l->longest_word < 0) has_type(l, "model", l->model, "WordPiece");
-        has_type(l, "WordPiece after the pre-tokenizer", l->pre_tokenizer, "BertPreTokenizer");
-        if (l->longest_word > LONGEST_WORD) fail(l, "max_input_chars_per_word is larger than %d", LONGEST_WORD);
+        has_type(l, "pre_tokenizer before WordPiece", l->pre_tokenizer, "BertPreTokenizer");
+        if (l->longest_word > LONGEST_WORD) fail(l, "max_input_chars_per_word is more than %d", LONGEST_WORD);
         t->wordpiece.longest_word = l->longest_word < 0 ? 100 : (size_t)l->longest_word;
         if (!l->prefix.text) l->prefix = text_of("##");
-        t->wordpiece.prefix = l->prefix.text, t->wordpiece.prefix_bytes = l->prefix.bytes;
+        t->wordpiece.prefix = l->prefix;
         return;
     }
-    if (l->prefix.bytes) fail(l, "the option continuing_subword_prefix is not supported");
-    has_type(l, "BPE after the pre-tokenizer", l->pre_tokenizer, "ByteLevel");
-    if (!bpe_begin(&t->bpe, &t->tokens, l->merge_count)) out_of_memory(l);
+    has_type(l, "pre_tokenizer before BPE", l->pre_tokenizer, "ByteLevel");
+    if (l->prefix.bytes) fail(l, "model.continuing_subword_prefix is not supported");
+    t->bpe.adds_space = l->adds_space;
+    if (!l->uses_regex) fail(l, "pre_tokenizer.use_regex must not be off");
+    if (!bpe_begin(&t->bpe, &t->tokens, l->merge_count)) fail(l, "out of memory");
     for (i = 0; i < l->merge_count && !l->message[0]; i++) {
-        const merge_text *m = &l->merges[i];
-        if (!bpe_add_merge(&t->bpe, &t->tokens, m->left.text, m->left.bytes, m->right.text, m->right.bytes)) {
+        if (!bpe_add_merge(&t->bpe, &t->tokens, l->merges[i].left, l->merges[i].right)) {
             fail(l, "merge %zu: the vocabulary lacks one of its tokens, or the merged token", i + 1);
         }
     }
@@ -571,50 +443,72 @@ static void finish_model(loader *l) {
 
 /* [CLS] A [SEP], or with a pair [CLS] A [SEP] B [SEP]; RoBERTa has two separators between the texts, and no types. */
 static void set_templates(loader *l) {
-    const string names[6] = {l->cls, {NULL, 0}, l->sep, l->sep, {NULL, 0}, l->sep};
+    const span names[6] = {l->cls, {NULL, 0}, l->sep, l->sep, {NULL, 0}, l->sep};
     tokenizer *t = l->t;
     int i;
-    t->single.count = t->pair.count = 0;
     for (i = 0; i < 6; i++) {
-        template_item item = {names[i].text, names[i].bytes, i == 1 ? FIRST_TEXT : i == 4 ? SECOND_TEXT : 0, 0};
+        template_item item = {names[i], i == 1 ? FIRST_TEXT : i == 4 ? SECOND_TEXT : 0, 0};
         item.type = !l->is_roberta && i > 3;
-        if (item.id >= 0 && !l->adds_special_tokens) continue;
+        if (item.id == 0 && !l->adds_special_tokens) continue;
         if (i < 3) t->single.items[t->single.count++] = item;
         if (i != 3 || l->is_roberta) t->pair.items[t->pair.count++] = item;
     }
 }
 
-/* Finds the ids of the template's special tokens. Each text must be there once. */
+/* Finds the ids of the special tokens. Each text must be there once. */
 static void finish_template(loader *l, sequence_template *s, int text_count) {
-    int first = 0, second = 0;
+    int counts[2] = {0, 0};
     size_t i;
     for (i = 0; i < s->count; i++) {
         template_item *item = &s->items[i];
-        const string name = {item->name, item->name_bytes};
-        first += item->id == FIRST_TEXT;
-        second += item->id == SECOND_TEXT;
-        if (item->id < 0) continue;
-        item->id = find_id(l->t, name);
-        if (item->id < 0) fail(l, "the vocabulary lacks a special token of the template");
+        if (item->id < 0) {
+            counts[item->id == SECOND_TEXT]++;
+        } else {
+            item->id = find_id(l->t, item->name);
+            if (item->id < 0) fail(l, "the vocabulary lacks a special token of the template");
+        }
     }
-    if (first != 1 || second != text_count - 1) fail(l, "a template must have each text once");
+    if (counts[0] != 1 || counts[1] != text_count - 1) fail(l, "a template must have each text once");
+}
+
+/* Sorts the added tokens into those found in raw text and those found in normalized text, which are normalized, too. */
+static void finish_added(loader *l) {
+    tokenizer *t = l->t;
+    size_t i;
+    for (i = 0; i < t->added_count && !l->message[0]; i++) {
+        added_token *a = &t->added[i];
+        added_set *set_of = a->is_normalized ? &t->normalized : &t->raw;
+        text_buffer normal = {NULL, 0, 0};
+        span s = a->s;
+        a->id = find_id(t, s); /* where the vocabulary has the token, its id counts */
+        if (a->is_normalized) {
+            if (!normalize(&t->normalizer, s, &normal)) fail(l, "out of memory");
+            if (!keep(l, normal.text)) return;
+            s.text = normal.text, s.bytes = normal.bytes;
+        }
+        if (!s.bytes || s.bytes > LONGEST_WORD) {
+            fail(l, "an added token is empty or longer than %d bytes", LONGEST_WORD);
+        } else if (!token_add(&set_of->table, s, (int32_t)i)) {
+            fail(l, "out of memory");
+        } else {
+            set_of->starts[(unsigned char)*s.text] = 1;
+        }
+    }
 }
 
 tokenizer *tokenizer_open(const char *directory, char message[TOKENIZER_MESSAGE]) {
     loader l;
     memset(&l, 0, sizeof l);
     l.directory = directory, l.file = "tokenizer.json", l.message = message;
-    l.longest_word = l.strips_accents = -1;
+    l.normal.clean = l.normal.blanks_around_ideographs = l.normal.lowers = l.uses_regex = 1;
+    l.normal.strips_accents = l.longest_word = l.added.id = -1;
     message[0] = 0;
     l.t = calloc(1, sizeof *l.t);
-    if (!l.t) return (void)out_of_memory(&l), NULL;
-    l.t->padding = -1;
-    if (!parse(&l, l.file, read_tokenizer) && !message[0]) open_plain(&l);
-    l.t->normalizer.clean = l.clean, l.t->normalizer.blanks_around_ideographs = l.splits_ideographs;
-    l.t->normalizer.strips_accents = l.strips_accents < 0 ? l.lowers : l.strips_accents; /* null follows lowercase */
-    l.t->normalizer.lowers = l.lowers;
-    l.t->unknown = find_id(l.t, l.unknown);
-    if (l.t->padding < 0) l.t->padding = find_id(l.t, l.padding);
+    if (!l.t) fail(&l, "out of memory");
+    if (!l.t) return NULL;
+    if (!parse(&l, l.file, "") && !message[0]) open_plain(&l);
+    if (l.normal.strips_accents < 0) l.normal.strips_accents = l.normal.lowers;
+    if (l.has_normalizer) l.t->normalizer = l.normal;
     if (l.t->single.count == 0) set_templates(&l);
     if (!message[0]) finish_model(&l);
     if (!message[0]) finish_template(&l, &l.t->single, 1);

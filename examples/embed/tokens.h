@@ -1,4 +1,4 @@
-/* tokens.h: the parts of the tokenizer: token tables, normalization, WordPiece and BPE. */
+/* tokens.h: the parts of the tokenizer. */
 #ifndef EXAMPLES_EMBED_TOKENS_H
 #define EXAMPLES_EMBED_TOKENS_H
 
@@ -6,113 +6,109 @@
 
 enum { LONGEST_WORD = 1000, LONGEST_PIECE = 4 * LONGEST_WORD }; /* characters, bytes */
 
-/* The ids of a text. `count` goes on after the array is full: how texts of a pair are cut depends on their lengths. */
+typedef struct span {
+    const char *text; /* not NUL-terminated */
+    size_t bytes;
+} span;
+
+/* The ids of a text. `count` goes on when the array is full: how a pair is cut depends on both lengths. */
 typedef struct id_list {
     int32_t *ids;
     size_t count, capacity;
-    int is_done_when_full;
+    int ends_when_full;
     int failed; /* out of memory, or an unknown word where the vocabulary has no token for it */
 } id_list;
 
 void put_id(id_list *list, int32_t id);
-int is_done(const id_list *list); /* whether what follows in the text would change nothing */
+int is_done(const id_list *list); /* whether what follows in the text changes nothing */
 
-/* ---- token tables ---- */
+/* ---- tokens.c: a hash table of tokens ----
+ * The hash is a polynomial modulo 2^31 - 1 at a secret point, so that nobody can prepare a vocabulary whose tokens
+ * collide. It continues from a prefix to longer texts. */
 
 typedef struct token {
-    const char *text; /* NULL in free slots */
-    size_t bytes;
+    span s; /* borrowed; its text is NULL in free slots */
     uint32_t hash;
     int32_t id;
 } token;
 
-/* A hash table. Its texts are borrowed. The hash is a polynomial modulo 2^31 - 1 at a secret point, so that nobody can
- * prepare a vocabulary whose tokens collide; it continues from a prefix to longer texts. */
 typedef struct token_table {
     token *slots;
     size_t capacity, count, longest; /* longest: bytes of the longest token */
     uint32_t point;
 } token_table;
 
-int token_add(token_table *table, const char *text, size_t bytes, int32_t id); /* returns 0 if memory runs out */
-/* Finds the token that is `prefix` followed by `text`. Returns NULL if there is none. */
-const token *token_find(const token_table *table, const char *prefix, size_t prefix_bytes, const char *text,
-                        size_t bytes);
+int token_add(token_table *table, span s, int32_t id); /* returns 0 if memory runs out */
+/* Finds the token that is `prefix` followed by `rest`. Returns NULL if there is none. */
+const token *token_find(const token_table *table, span prefix, span rest);
 /* Finds the longest token that is `prefix` followed by a start of `text`. Returns the length of that start, or 0. */
-size_t token_longest(const token_table *table, const char *prefix, size_t prefix_bytes, const char *text, size_t bytes,
-                     const token **found);
+size_t token_longest(const token_table *table, span prefix, span text, const token **found);
 
-/* ---- characters and normalization ---- */
+/* ---- normalize.c: classes of characters, and BERT's normalizer ---- */
+
+typedef enum char_class { CHAR_WHITE, CHAR_LETTER, CHAR_NUMBER, CHAR_PUNCTUATION, CHAR_OTHER } char_class;
 
 typedef struct text_buffer {
     char *text;
     size_t bytes, capacity;
 } text_buffer;
 
-/* BERT's normalizer. All zero: texts stay as they are. */
-typedef struct normalizer {
+typedef struct normalizer { /* all zero: texts stay as they are */
     int clean, blanks_around_ideographs, strips_accents, lowers;
 } normalizer;
 
-int normalize(const normalizer *n, const char *text, size_t bytes, text_buffer *result); /* 0 if memory runs out */
+char_class class_of(uint32_t c);
 int is_white(uint32_t c);
-int is_punctuation(uint32_t c);
-int is_letter(uint32_t c);
-int is_number(uint32_t c);
-int is_word_character(uint32_t c); /* as \w in Rust's regular expressions */
+int is_word_character(uint32_t c);                                  /* \w in Rust's regular expressions */
+int normalize(const normalizer *n, span text, text_buffer *result); /* returns 0 if memory runs out */
 
-/* ---- models ---- */
+/* ---- wordpiece.c, bpe.c: the models. unknown is the id of the unknown token, or -1 ---- */
 
 typedef struct wordpiece {
-    const char *prefix; /* of pieces that continue a word */
-    size_t prefix_bytes, longest_word;
+    span prefix; /* of pieces that continue a word */
+    size_t longest_word;
 } wordpiece;
 
-/* Splits text at white space and around punctuation, and words into pieces. unknown is -1 where there is no such token. */
-void wordpiece_encode(const wordpiece *w, const token_table *tokens, int32_t unknown, const char *text, size_t bytes,
-                      id_list *list);
+void wordpiece_encode(const wordpiece *w, const token_table *tokens, int32_t unknown, span text, id_list *list);
 
 typedef struct merge {
-    int32_t left, right;
+    int32_t left, right; /* left is -1 in free slots */
     uint32_t rank;
 } merge;
 
 typedef struct bpe {
     int32_t bytes[256]; /* ids of one-byte tokens, or -1 */
-    merge *slots;       /* a hash table; left is -1 in free slots */
+    merge *slots;       /* a hash table */
     int32_t *merged;    /* ids by rank */
     size_t capacity, count;
     uint32_t point;
-    int adds_space; /* before the first word of a text */
+    int adds_space; /* before the first word */
 } bpe;
 
 int bpe_begin(bpe *b, const token_table *tokens, size_t merge_count); /* returns 0 if memory runs out */
-/* Adds the merge of the tokens left and right, after those before it. Returns 0 if one of the three tokens is missing. */
-int bpe_add_merge(bpe *b, const token_table *tokens, const char *left, size_t left_bytes, const char *right,
-                  size_t right_bytes);
+/* Adds the next merge. Returns 0 if the vocabulary lacks one of its tokens, or the merged token. */
+int bpe_add_merge(bpe *b, const token_table *tokens, span left, span right);
+void bpe_encode(const bpe *b, int32_t unknown, span text, id_list *list);
 void bpe_end(bpe *b);
-void bpe_encode(const bpe *b, int32_t unknown, const char *text, size_t bytes, id_list *list);
 
-/* ---- the tokenizer ---- */
+/* ---- tokenizer.c, tokenizer_load.c ---- */
 
 typedef struct added_token {
-    const char *text; /* found in texts before they are split into words */
-    size_t bytes;
+    span s; /* is found in texts before they are split into words */
     int32_t id;
     int single_word, takes_left, takes_right, is_normalized; /* takes: the white space beside it */
 } added_token;
 
 typedef struct added_set {
-    token_table table; /* the ids are indices of added tokens */
-    char starts[256];  /* first bytes of its tokens */
+    token_table table; /* its ids are indices of added tokens */
+    char starts[256];  /* by first byte of its tokens */
 } added_set;
 
 enum { FIRST_TEXT = -1, SECOND_TEXT = -2, TEMPLATE_ITEMS = 16 };
 
 typedef struct template_item {
-    const char *name; /* of a special token */
-    size_t name_bytes;
-    int32_t id, type; /* id: of a special token, or one of the two texts */
+    span name;        /* of a special token */
+    int32_t id, type; /* id: of a special token, or which text */
 } template_item;
 
 typedef struct sequence_template {
@@ -122,7 +118,7 @@ typedef struct sequence_template {
 
 struct tokenizer {
     token_table tokens;
-    int32_t unknown, padding; /* -1 if there is none */
+    int32_t unknown, padding;
     size_t vocabulary;
     int is_bpe;
     wordpiece wordpiece;
@@ -130,10 +126,10 @@ struct tokenizer {
     normalizer normalizer;
     added_token *added;
     size_t added_count;
-    added_set raw, normalized; /* tokens to be found in raw and in normalized text */
+    added_set raw, normalized; /* added tokens that are found in raw and in normalized text */
     sequence_template single, pair;
-    void **owned; /* memory that texts above point into */
-    size_t owned_count;
+    void **kept; /* memory with the texts of tokens */
+    size_t kept_count;
 };
 
 #endif
