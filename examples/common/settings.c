@@ -9,7 +9,8 @@
 enum { MOST_BYTES = 1 << 24, MOST_VALUES = 1 << 16 };
 
 static int fail(settings *s, const char *what, const char *path) {
-    if (!s->fault[0]) snprintf(s->fault, sizeof s->fault, "%.120s: %.60s%s%.70s", s->file, path, *path ? " " : "", what);
+    if (!s->fault[0])
+        snprintf(s->fault, sizeof s->fault, "%.120s: %.60s%s%.70s", s->file, path, *path ? " " : "", what);
     return 0;
 }
 
@@ -69,7 +70,8 @@ int settings_read(settings *s, const char *directory, const char *name) {
     json_reader j;
     memset(s, 0, sizeof *s);
     s->file = name;
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", directory, name) >= sizeof path) return fail(s, "has too long a path", "");
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", directory, name) >= sizeof path)
+        return fail(s, "has too long a path", "");
     if (!read_text(s, path, &bytes)) return 0;
     json_begin(&j, s->text, bytes);
     append(s, &j, key, 0, &path_bytes);

@@ -121,11 +121,10 @@ static const char *has_avx512(void) {
 }
 #endif
 
-
 /* ---- blas --------------------------------------------------------------------------------------------------- */
 
-typedef void sgemm_function(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a,
-                            int lda, const float *b, int ldb, float beta, float *c, int ldc);
+typedef void sgemm_function(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
+                            const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
 static sgemm_function *sgemm;
 
 /* Loads the library only when somebody asks for it: linking it would cost every start some milliseconds. */
@@ -175,7 +174,8 @@ const backend *backend_open(const char *name, char message[BACKEND_MESSAGE]) {
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
         const char *problem;
         const size_t n = strlen(name);
-        const int is_family = strncmp(backends[i].name, name, n) == 0 && (backends[i].name[n] == '-' || !backends[i].name[n]);
+        const int is_family =
+            strncmp(backends[i].name, name, n) == 0 && (backends[i].name[n] == '-' || !backends[i].name[n]);
         if (!is_family && strcmp(name, "auto") != 0) continue;
         problem = backends[i].open();
         if (!problem) return &backends[i];

@@ -28,7 +28,7 @@ typedef struct backend {
     const char *(*open)(void); /* returns NULL, or why it cannot be used here; may be called again */
     size_t width;              /* of panels; 0: a single one */
     void (*multiply)(const product *p);
-    /* The next two work on each of `columns` columns of a panel, rounded up to STEP. */
+    /* The next two work on each of `columns` columns of a panel, rounded up to STEP. Panels are aligned to 64 bytes. */
     void (*softmax)(float *x, size_t rows, size_t columns, size_t width);
     void (*normalize)(float *x, size_t rows, size_t columns, size_t width, const float *weight, const float *bias,
                       float epsilon);

@@ -23,8 +23,9 @@ static const char *last_part(const char *name) { /* of torch.nn.modules.linear.I
 }
 
 static activation find_activation(settings *s, const char *name) {
-    static const char *const names[] = {"Identity", "gelu", "gelu_new", "relu", "silu", "tanh", "sigmoid",
-                                        "linear", "GELU", "gelu_pytorch_tanh", "ReLU", "SiLU", "Tanh", "Sigmoid", NULL};
+    static const char *const names[] = {"Identity", "gelu",    "gelu_new", "relu",    "silu",
+                                        "tanh",     "sigmoid", "linear",   "GELU",    "gelu_pytorch_tanh",
+                                        "ReLU",     "SiLU",    "Tanh",     "Sigmoid", NULL};
     const int i = word_index(names, last_part(name));
     if (i < 0) refuse(s, "unknown activation function %.100s", name);
     return i < 0 ? ACT_NONE : (activation)(i % 7);
@@ -62,7 +63,8 @@ static void read_config(config *c, settings *s) {
     if (!c->hidden || !c->heads || !c->head_size || !c->layers || !c->vocabulary || !c->intermediate) {
         refuse(s, "%s: a size is missing or 0", "config.json");
     }
-    if (c->heads > 65536 || c->head_size > 65536) refuse(s, "%s: over 65,536 attention heads, or as large ones", "config.json");
+    if (c->heads > 65536 || c->head_size > 65536)
+        refuse(s, "%s: over 65,536 attention heads, or as large ones", "config.json");
     if (!(c->epsilon >= 0 && c->epsilon < 1)) refuse(s, "layer_norm_eps is not between 0 and %s", "1");
     name = settings_string(s, "position_embedding_type", "absolute");
     if (strcmp(name, "absolute") != 0) refuse(s, "position_embedding_type \"%.60s\" is not supported", name);
@@ -113,7 +115,8 @@ static int read_modules(config *c, settings *s, const char *directory, char *mes
         type = last_part(settings_string(s, name, ""));
         snprintf(name, sizeof name, "%zu.path", i);
         folder = settings_string(s, name, "");
-        if (*folder == '/' || strstr(folder, "..")) return refuse(s, "modules.json: \"%.80s\" leaves the directory", folder);
+        if (*folder == '/' || strstr(folder, ".."))
+            return refuse(s, "modules.json: \"%.80s\" leaves the directory", folder);
         if (strcmp(type, "Pooling") == 0) {
             if (!read_other(c, directory, folder, "config.json", read_pooling, message)) return 0;
         } else if (strcmp(type, "Dense") == 0) {

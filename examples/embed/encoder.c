@@ -72,8 +72,7 @@ static size_t panel_columns(const matrix *m, size_t column) {
 }
 
 static void apply(const encoder *e, const linear *l, const matrix *in, matrix *out, int add, activation act) {
-    const product p = {l->out,   l->in,     in->columns, l->weight, l->in, 1,
-                       in->data, out->data, in->width,   l->bias,   add};
+    const product p = {l->out, l->in, in->columns, l->weight, l->in, 1, in->data, out->data, in->width, l->bias, add};
     e->backend->multiply(&p);
     for (size_t column = 0; act != ACT_NONE && column < out->columns; column += out->width) {
         const size_t columns = panel_columns(out, column);
@@ -114,10 +113,28 @@ static int attend(encoder *e, const sentence *s, size_t first) {
         return 0;
     }
     for (size_t head = 0; head < e->model->config.heads; head++) {
-        const product scores = {s->count, size, s->padded, e->head_key.data, 1, e->head_key.width, e->head_query.data,
-                                e->scores.data, e->scores.width, NULL, 0};
-        const product context = {size, s->count, s->padded, e->head_value.data, e->head_value.width, 1, e->scores.data,
-                                 e->head_context.data, e->scores.width, NULL, 0};
+        const product scores = {s->count,
+                                size,
+                                s->padded,
+                                e->head_key.data,
+                                1,
+                                e->head_key.width,
+                                e->head_query.data,
+                                e->scores.data,
+                                e->scores.width,
+                                NULL,
+                                0};
+        const product context = {size,
+                                 s->count,
+                                 s->padded,
+                                 e->head_value.data,
+                                 e->head_value.width,
+                                 1,
+                                 e->scores.data,
+                                 e->head_context.data,
+                                 e->scores.width,
+                                 NULL,
+                                 0};
         copy_part(&e->query, head * size, first, &e->head_query, 0, 0, size, s->padded, 1 / sqrtf((float)size));
         copy_part(&e->key, head * size, first, &e->head_key, 0, 0, size, s->count, 1);
         copy_part(&e->value, head * size, first, &e->head_value, 0, 0, size, s->count, 1);
@@ -162,7 +179,8 @@ static int look_up(encoder *e, const sentence *s, size_t first, char *message) {
         const float *word, *at, *kind;
         if (id < 0 || (uint64_t)id >= m->config.vocabulary) {
             return snprintf(message, MESSAGE_BYTES, "token %ld is not below the model's vocabulary, %llu", (long)id,
-                            (unsigned long long)m->config.vocabulary), 0;
+                            (unsigned long long)m->config.vocabulary),
+                   0;
         }
         if (place >= m->config.positions) {
             return snprintf(message, MESSAGE_BYTES, "%zu tokens are more than the model has positions", s->count), 0;
@@ -173,7 +191,8 @@ static int look_up(encoder *e, const sentence *s, size_t first, char *message) {
         word = m->words + (size_t)id * m->config.hidden;
         at = m->positions + place * m->config.hidden;
         kind = m->types ? m->types + (size_t)type * m->config.hidden : NULL;
-        for (size_t r = 0; r < m->config.hidden; r++) column[r * e->states.width] = word[r] + at[r] + (kind ? kind[r] : 0);
+        for (size_t r = 0; r < m->config.hidden; r++)
+            column[r * e->states.width] = word[r] + at[r] + (kind ? kind[r] : 0);
     }
     return 1;
 }
@@ -194,13 +213,15 @@ static int run_heads(encoder *e) {
     if (m->pooler.out && (m->labels.out || e->pool == POOL_POOLER)) good = apply_pooled(e, &m->pooler, ACT_TANH);
     if (m->head.out) good = good && apply_pooled(e, &m->head, m->head_act);
     if (m->labels.out) good = good && apply_pooled(e, &m->labels, ACT_NONE);
-    for (size_t i = 0; i < m->config.dense_count; i++) good = good && apply_pooled(e, &m->dense[i], m->config.dense_act[i]);
+    for (size_t i = 0; i < m->config.dense_count; i++)
+        good = good && apply_pooled(e, &m->dense[i], m->config.dense_act[i]);
     return good;
 }
 
 static int store(const encoder *e, const matrix *from, size_t column, float *result, char *message) {
     float sum = 0;
-    for (size_t r = 0; r < from->rows; r++) sum += 0 * (result[r] = *matrix_at(from, r, column)); /* NaN if one is not finite */
+    for (size_t r = 0; r < from->rows; r++)
+        sum += 0 * (result[r] = *matrix_at(from, r, column)); /* NaN if one is not finite */
     if (e->normalize) normalize_vector(result, from->rows);
     if (sum == 0) return 1;
     return snprintf(message, MESSAGE_BYTES, "the result is not finite: weights are NaN, infinite or far too large"), 0;
@@ -247,7 +268,8 @@ int encoder_run(encoder *e, const sentence *sentences, size_t count, char messag
 }
 
 void encoder_free(encoder *e) {
-    matrix *const all[] = {&e->states, &e->query,      &e->key,      &e->value,      &e->context, &e->inner,       &e->pooled,
-                           &e->next,   &e->head_query, &e->head_key, &e->head_value, &e->scores,  &e->head_context};
+    matrix *const all[] = {&e->states,     &e->query,  &e->key,         &e->value,      &e->context,
+                           &e->inner,      &e->pooled, &e->next,        &e->head_query, &e->head_key,
+                           &e->head_value, &e->scores, &e->head_context};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]->data);
 }

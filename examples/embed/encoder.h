@@ -12,8 +12,8 @@ typedef struct matrix { /* rows x columns in panels: see backend.h */
 typedef struct sentence {
     const int32_t *ids, *types; /* types NULL: all 0 */
     size_t count;               /* of tokens */
-    size_t padded;              /* columns that it takes, `count` or more: the rest is padding, which nothing looks at */
-    float *result;              /* room for output_size numbers; with every_token for `count` times as many */
+    size_t padded; /* columns that it takes, `count` or more: the rest is padding, which nothing looks at */
+    float *result; /* room for output_size numbers; with every_token for `count` times as many */
 } sentence;
 
 typedef struct encoder { /* one for each thread; models are shared */

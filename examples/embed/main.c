@@ -62,7 +62,8 @@ static const char help[] =
     "  --ids                 a line is a list of token ids instead of text\n"
     "  --sim KIND            prints how similar each line is to the first one: cosine, dot, euclidean, manhattan\n"
     "  --task TASK           embed, classify (probabilities of labels), score (of TEXT<tab>TEXT, by a cross-encoder)\n"
-    "  --pooling KIND        mean, cls, max, last, none (the first token), pooler; default: as the model says, or mean\n"
+    "  --pooling KIND        mean, cls, max, last, none (the first token), pooler; default: as the model says, or "
+    "mean\n"
     "  --tokens              prints the vectors of all tokens\n"
     "  --normalize, --no-normalize   scale embeddings to length 1, or not; default: as the model says\n"
     "  --max-length N        tokens of a line that count; default: as the model says, or 512\n"
@@ -95,13 +96,15 @@ static char *next_line(input *in, int may_wait, size_t *bytes, char *message) {
         in->end -= in->begin;
         in->begin = 0;
         if (in->end + 1 >= in->capacity) {
-            char *grown = in->capacity < MOST_LINE ? (char *)realloc(in->text, in->capacity ? 2 * in->capacity : 1 << 18) : NULL;
+            char *grown =
+                in->capacity < MOST_LINE ? (char *)realloc(in->text, in->capacity ? 2 * in->capacity : 1 << 18) : NULL;
             if (!grown) return snprintf(message, MESSAGE_BYTES, "standard input: a line is over 16 MiB"), NULL;
             in->text = grown;
             in->capacity = in->capacity ? 2 * in->capacity : 1 << 18;
         }
         got = read(0, in->text + in->end, in->capacity - 1 - in->end);
-        if (got < 0 && errno != EINTR) return snprintf(message, MESSAGE_BYTES, "standard input: %s", strerror(errno)), NULL;
+        if (got < 0 && errno != EINTR)
+            return snprintf(message, MESSAGE_BYTES, "standard input: %s", strerror(errno)), NULL;
         if (got > 0) in->end += (size_t)got;
         in->has_ended = got == 0;
     }
@@ -176,7 +179,8 @@ static void *run_slot(void *user) {
         if (!fault && encoder_run(&self->encoder, w->sentences + first, end - first, problem)) continue;
         pthread_mutex_lock(&w->lock);
         if (fault) snprintf(w->message, sizeof w->message, "line %zu: %s", w->line_number + i - 1, fault);
-        if (!fault && end - first == 1) snprintf(w->message, sizeof w->message, "line %zu: %s", w->line_number + first, problem);
+        if (!fault && end - first == 1)
+            snprintf(w->message, sizeof w->message, "line %zu: %s", w->line_number + first, problem);
         if (!fault && end - first > 1) {
             snprintf(w->message, sizeof w->message, "lines %zu to %zu: %s", w->line_number + first,
                      w->line_number + end - 1, problem);
@@ -253,7 +257,11 @@ static void print_result(const work *w, const sentence *s) {
         fputs(json ? "}}\n" : "\n", stdout);
         return;
     }
-    if (json) fputs(w->o->task == TASK_SCORE ? "],\"score\":[" : w->o->every_token ? "],\"embedding\":[[" : "],\"embedding\":[", stdout);
+    if (json)
+        fputs(w->o->task == TASK_SCORE ? "],\"score\":["
+              : w->o->every_token      ? "],\"embedding\":[["
+                                       : "],\"embedding\":[",
+              stdout);
     for (size_t i = 0; i < rows; i++) {
         if (i > 0) fputs(json ? "],[" : "\n", stdout);
         print_vector(s->result + i * n, n, json ? "," : " ");
@@ -309,9 +317,9 @@ static int run(work *w, slot *slots, input *in) {
         w->line_number += w->count;
     }
     if (w->o->time) {
-        fprintf(stderr, "%zu sentences in %.6f seconds, %s, %llu weights in place, %llu converted\n", w->line_number - 1,
-                seconds() - start, slots->encoder.backend->name, (unsigned long long)w->model->in_place,
-                (unsigned long long)w->model->converted_count);
+        fprintf(stderr, "%zu sentences in %.6f seconds, %s, %llu weights in place, %llu converted\n",
+                w->line_number - 1, seconds() - start, slots->encoder.backend->name,
+                (unsigned long long)w->model->in_place, (unsigned long long)w->model->converted_count);
     }
     free(first);
     free(w->lines);
@@ -363,7 +371,8 @@ static int embed(const options *o) {
     free(in.text);
     tokenizer_close(words);
     model_close(&m);
-    if (!message[0] && (fflush(stdout) || ferror(stdout))) snprintf(message, sizeof message, "cannot write the results");
+    if (!message[0] && (fflush(stdout) || ferror(stdout)))
+        snprintf(message, sizeof message, "cannot write the results");
     if (message[0]) {
         fputs("embed: ", stderr);
         put_string(stderr, message);
@@ -385,18 +394,26 @@ static int parse_options(int argc, char **argv, options *o) {
     const struct {
         const char *name;
         int *target, value;
-    } flags[] = {{"--json-lines", &o->json_lines, 1}, {"--ids", &o->ids, 1}, {"--bucket", &o->bucket, 1},
-                 {"--tokens", &o->every_token, 1}, {"--normalize", &o->normalize, 1}, {"--no-normalize", &o->normalize, 0},
-                 {"--drop-separator", &o->drop_separator, 1}, {"--time", &o->time, 1}, {"--help", &o->help, 1}};
+    } flags[] = {{"--json-lines", &o->json_lines, 1},
+                 {"--ids", &o->ids, 1},
+                 {"--bucket", &o->bucket, 1},
+                 {"--tokens", &o->every_token, 1},
+                 {"--normalize", &o->normalize, 1},
+                 {"--no-normalize", &o->normalize, 0},
+                 {"--drop-separator", &o->drop_separator, 1},
+                 {"--time", &o->time, 1},
+                 {"--help", &o->help, 1}};
     const struct {
         const char *name;
         const char *const *words;
         int *target;
-    } choices[] = {{"--task", tasks, &o->task}, {"--sim", similarities, &o->similarity}, {"--pooling", pooling_names, &o->pool}};
+    } choices[] = {
+        {"--task", tasks, &o->task}, {"--sim", similarities, &o->similarity}, {"--pooling", pooling_names, &o->pool}};
     const struct {
         const char *name;
         long *target, most;
-    } numbers[] = {{"--batch", &o->batch, MOST_BATCH}, {"--jobs", &o->jobs, MOST_JOBS}, {"--max-length", &o->max_length, 1 << 24}};
+    } numbers[] = {
+        {"--batch", &o->batch, MOST_BATCH}, {"--jobs", &o->jobs, MOST_JOBS}, {"--max-length", &o->max_length, 1 << 24}};
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         int known = 0;
@@ -420,14 +437,16 @@ static int parse_options(int argc, char **argv, options *o) {
             char *end;
             if (strcmp(option, numbers[k].name) != 0 || !value) continue;
             *numbers[k].target = strtol(value, &end, 10);
-            if (*end || *numbers[k].target < 1 || *numbers[k].target > numbers[k].most) return usage("bad number %s", value);
+            if (*end || *numbers[k].target < 1 || *numbers[k].target > numbers[k].most)
+                return usage("bad number %s", value);
             known = 1;
         }
         if (!known) return usage("unknown option, or an option without its value: %s", option);
         i++;
     }
     if (!o->directory && !o->help) return usage("%s is missing", "MODEL");
-    if (o->similarity && (o->task != TASK_EMBED || o->json_lines || o->every_token)) return usage("%s compares plain embeddings", "--sim");
+    if (o->similarity && (o->task != TASK_EMBED || o->json_lines || o->every_token))
+        return usage("%s compares plain embeddings", "--sim");
     if (o->every_token && o->task != TASK_EMBED) return usage("%s has no place in this task", "--tokens");
     return 0;
 }

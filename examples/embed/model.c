@@ -93,8 +93,11 @@ static void find_prefix(loader *l) {
         const char *name = l->file->tensors[i].name, *at = name;
         const size_t n = strlen(name);
         if (n < sizeof suffix - 1 || strcmp(name + n - (sizeof suffix - 1), suffix) != 0) continue;
-        if ((size_t)snprintf(l->prefix, sizeof l->prefix, "%.*s", (int)(n - (sizeof suffix - 1)), name) >= sizeof l->prefix) continue;
-        for (at = l->prefix; strncmp(at, "model.", 6) == 0 || strncmp(at, "language_model.", 15) == 0;) at = strchr(at, '.') + 1;
+        if ((size_t)snprintf(l->prefix, sizeof l->prefix, "%.*s", (int)(n - (sizeof suffix - 1)), name) >=
+            sizeof l->prefix)
+            continue;
+        for (at = l->prefix; strncmp(at, "model.", 6) == 0 || strncmp(at, "language_model.", 15) == 0;)
+            at = strchr(at, '.') + 1;
         if (word_index(families, at) >= 0) return;
     }
     l->prefix[0] = 0;
@@ -132,9 +135,12 @@ static int want_head(loader *l, model *m) {
     const st_tensor *weight;
     snprintf(full, sizeof full, "%s.weight", name);
     weight = st_find(l->file, full);
-    if (!weight || weight->rank != 2) return fail(l, "%s: tensor %s is missing, or no matrix", l->file->shards[0].path, full);
-    if (m->config.kind == KIND_ROBERTA) want_linear(l, &m->head, m->config.hidden, m->config.hidden, "", "classifier.dense");
-    if (m->config.kind == KIND_DISTILBERT) want_linear(l, &m->head, m->config.hidden, m->config.hidden, "", "pre_classifier");
+    if (!weight || weight->rank != 2)
+        return fail(l, "%s: tensor %s is missing, or no matrix", l->file->shards[0].path, full);
+    if (m->config.kind == KIND_ROBERTA)
+        want_linear(l, &m->head, m->config.hidden, m->config.hidden, "", "classifier.dense");
+    if (m->config.kind == KIND_DISTILBERT)
+        want_linear(l, &m->head, m->config.hidden, m->config.hidden, "", "pre_classifier");
     m->head_act = m->config.kind == KIND_DISTILBERT ? ACT_RELU : ACT_TANH;
     want_linear(l, &m->labels, weight->shape[0], m->config.hidden, "", "%s", name);
     return weight->shape[0] > 0 || fail(l, "tensor %s has no rows", full);
@@ -151,8 +157,9 @@ static void want_encoder(loader *l, model *m, int with_head, int with_pooler) {
     snprintf(name, sizeof name, "%sembeddings.token_type_embeddings.weight", l->prefix);
     if (c->types > 0) want(l, &m->types, c->types, c->hidden, name);
     want_norm(l, &m->after_embeddings, c->hidden, "embeddings.LayerNorm");
-    if (c->layers > l->file->count) fail(l, "config.json: num_hidden_layers is %llu, but the model has only %zu tensors",
-                                         (unsigned long long)c->layers, l->file->count);
+    if (c->layers > l->file->count)
+        fail(l, "config.json: num_hidden_layers is %llu, but the model has only %zu tensors",
+             (unsigned long long)c->layers, l->file->count);
     m->layers = (layer *)calloc(l->message[0] ? 1 : (size_t)c->layers, sizeof *m->layers);
     if (!m->layers) fail(l, "out of memory");
     for (size_t i = 0; !l->message[0] && i < c->layers; i++) want_layer(l, &m->layers[i], c, i);
@@ -226,8 +233,9 @@ int model_open(model *m, const char *directory, int with_head, int with_pooler, 
     if (!message[0] && m->first_position >= m->config.positions) {
         snprintf(message, MESSAGE_BYTES, "config.json: no position is left for a token after pad_token_id");
     }
-    m->output_size = with_head ? m->labels.out
-                     : m->config.dense_count ? m->dense[m->config.dense_count - 1].out : (size_t)m->config.hidden;
+    m->output_size = with_head               ? m->labels.out
+                     : m->config.dense_count ? m->dense[m->config.dense_count - 1].out
+                                             : (size_t)m->config.hidden;
     return !message[0];
 }
 

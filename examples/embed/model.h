@@ -5,7 +5,7 @@
 #include "config.h"
 #include "safetensors.h"
 
-typedef struct linear { /* y = weight x + bias */
+typedef struct linear {         /* y = weight x + bias */
     const float *weight, *bias; /* [out][in], [out] or NULL */
     size_t in, out;
 } linear;
