@@ -68,8 +68,6 @@ typedef struct symbol {
     uint32_t previous, next;
 } symbol;
 
-enum { SHORT_WORD = 64 }; /* bytes; longer words need memory */
-
 /* A binary heap of rank << 32 | position: merges of low rank first, the leftmost of them first. Its cost keeps words of any
  * length from taking quadratic time. */
 static void heap_push(uint64_t *heap, size_t *count, uint64_t key) {
@@ -119,28 +117,17 @@ static void merge_symbols(const bpe *b, symbol *s, uint32_t n, uint64_t *heap) {
     }
 }
 
-static void put_word(const bpe *b, int32_t unknown, span word, id_list *list) {
-    symbol short_symbols[SHORT_WORD + 1], *s = short_symbols;
-    uint64_t short_heap[3 * SHORT_WORD], *heap = short_heap; /* n - 1 pairs, and two for each of n - 1 merges */
+/* heap holds 3n keys for n symbols: of n - 1 pairs, and two for each of n - 1 merges. */
+static void put_word(const bpe *b, int32_t unknown, span word, symbol *s, uint64_t *heap, id_list *list) {
     uint32_t n = 0, i;
-    if (word.bytes > SHORT_WORD) {
-        s = malloc((word.bytes + 1) * sizeof *s);
-        heap = malloc(3 * word.bytes * sizeof *heap);
+    for (i = 0; i < word.bytes; i++) {
+        const int32_t id = b->bytes[(unsigned char)word.text[i]];
+        if (id >= 0 || unknown >= 0) s[n++].id = id >= 0 ? id : unknown; /* the reference drops others, too */
     }
-    if (!s || !heap) {
-        list->failed = 1;
-    } else {
-        for (i = 0; i < word.bytes; i++) {
-            const int32_t id = b->bytes[(unsigned char)word.text[i]];
-            if (id >= 0 || unknown >= 0) s[n++].id = id >= 0 ? id : unknown; /* the reference drops others, too */
-        }
-        merge_symbols(b, s, n, heap);
-        for (i = 0; i < n; i++) {
-            if (s[i].id >= 0) put_id(list, s[i].id);
-        }
+    merge_symbols(b, s, n, heap);
+    for (i = 0; i < n; i++) {
+        if (s[i].id >= 0) put_id(list, s[i].id);
     }
-    if (s != short_symbols) free(s);
-    if (heap != short_heap) free(heap);
 }
 
 /* ---- the split into words ----------------------------------------------------------------------------------- */
@@ -182,18 +169,19 @@ static size_t match_word(span s) {
 }
 
 void bpe_encode(const bpe *b, int32_t unknown, span text, id_list *list) {
-    char *spaced = b->adds_space && text.bytes && *text.text != ' ' ? malloc(text.bytes + 1) : NULL;
-    span word;
-    if (spaced) {
-        *spaced = ' ';
-        memcpy(spaced + 1, text.text, text.bytes++);
-        text.text = spaced;
-    } else if (b->adds_space && text.bytes && *text.text != ' ') {
-        list->failed = 1;
+    const size_t added = b->adds_space && text.bytes && *text.text != ' ', bytes = text.bytes + added;
+    uint64_t *heap = malloc((3 * bytes + 1) * sizeof *heap);
+    symbol *symbols = malloc((bytes + 1) * sizeof *symbols);
+    char *spaced = malloc(bytes + 1);
+    span rest = {spaced, bytes}, word;
+    list->failed |= !heap || !symbols || !spaced;
+    if (spaced) *spaced = ' ';
+    if (spaced && text.bytes) memcpy(spaced + added, text.text, text.bytes);
+    for (; rest.bytes && !is_done(list); rest.text += word.bytes, rest.bytes -= word.bytes) {
+        word.text = rest.text, word.bytes = match_word(rest);
+        put_word(b, unknown, word, symbols, heap, list);
     }
-    for (; text.bytes && !is_done(list); text.text += word.bytes, text.bytes -= word.bytes) {
-        word.text = text.text, word.bytes = match_word(text);
-        put_word(b, unknown, word, list);
-    }
+    free(heap);
+    free(symbols);
     free(spaced);
 }

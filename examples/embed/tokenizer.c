@@ -132,7 +132,7 @@ size_t tokenizer_encode(const tokenizer *t, const char *text, size_t bytes, cons
     id_list first = {ids, 0, limit, !pair, 0}, second = {types, 0, limit, 0, 0}; /* types is free until the end */
     const span texts[2] = {{text, bytes}, {pair, pair_bytes}};
     size_t i, j, at = 0, counts[2], start[2] = {0, 0};
-    if (max_ids < special_count || bytes > INT32_MAX || pair_bytes > INT32_MAX) return 0;
+    if (max_ids < special_count || bytes > LONGEST_TEXT || pair_bytes > LONGEST_TEXT) return 0;
     encode_text(t, texts[0], &first);
     if (pair) encode_text(t, texts[1], &second);
     if (first.failed || second.failed) return 0;

@@ -8,19 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGEST_FILE = 1 << 28, PATH_BYTES = 256 };
-
-typedef struct merge_text {
-    span left, right;
-} merge_text;
+enum { LARGEST_FILE = 1 << 28, PATH_BYTES = 128 };
 
 typedef struct loader {
     tokenizer *t;
     json_reader j;
     const char *directory, *file;
     char *message; /* empty until something fails */
-    merge_text *merges;
-    size_t merge_count;
+    span *merges;  /* left, right, left, right... */
+    size_t merge_span_count;
     span normalizer, pre_tokenizer, post_processor, model, prefix; /* types, and the prefix of WordPiece */
     span unknown, cls, sep, pad, mask;
     struct normalizer normal;
@@ -76,27 +72,21 @@ static int keep(loader *l, void *memory) {
 
 /* Reads a file of the directory. Returns NULL after a failure, and where there is no such file. */
 static char *read_file(loader *l, const char *name, size_t *bytes) {
-    char path[4096], *text = NULL, *larger;
-    size_t capacity = 0;
-    FILE *file = NULL;
+    char path[4096], *text = NULL;
+    long size = -1;
+    FILE *file;
     l->file = name;
-    *bytes = 0;
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", l->directory, name) >= sizeof path) {
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", l->directory, name) >= sizeof path)
         fail(l, "the path is too long");
-    } else if (!(file = fopen(path, "rb")) && errno != ENOENT) {
-        fail(l, "cannot open: %s", strerror(errno));
-    }
+    file = l->message[0] ? NULL : fopen(path, "rb");
+    if (!file && errno != ENOENT) fail(l, "cannot open: %s", strerror(errno));
     if (!file) return NULL;
-    do {
-        capacity = capacity ? 2 * capacity : 1 << 16;
-        larger = capacity <= LARGEST_FILE ? realloc(text, capacity) : NULL;
-        if (!larger) fail(l, capacity > LARGEST_FILE ? "larger than 256 MiB" : "out of memory");
-        if (!larger) break;
-        text = larger;
-        *bytes += fread(text + *bytes, 1, capacity - 1 - *bytes, file);
-    } while (*bytes == capacity - 1);
-    if (ferror(file)) fail(l, "cannot read: %s", strerror(errno));
+    if (fseek(file, 0, SEEK_END) == 0) size = ftell(file);
+    if (size > LARGEST_FILE) fail(l, "the file is larger than 256 MiB");
+    if (size >= 0 && size <= LARGEST_FILE && fseek(file, 0, SEEK_SET) == 0) text = malloc((size_t)size + 1);
+    *bytes = text ? fread(text, 1, (size_t)size, file) : 0;
     fclose(file);
+    if (!text || *bytes != (size_t)size) fail(l, "cannot read the file");
     if (!text || !keep(l, text) || l->message[0]) return NULL;
     text[*bytes] = 0;
     return text;
@@ -104,9 +94,13 @@ static char *read_file(loader *l, const char *name, size_t *bytes) {
 
 /* ---- tokens and merges -------------------------------------------------------------------------------------- */
 
-static int add_token(loader *l, span s, int32_t id) {
+static void see_id(loader *l, int32_t id) {
     if ((size_t)id >= l->t->vocabulary) l->t->vocabulary = (size_t)id + 1;
-    return token_add(&l->t->tokens, s, id) || fail(l, "out of memory");
+}
+
+static void add_token(loader *l, span s, int32_t id) {
+    see_id(l, id);
+    if (!token_add(&l->t->tokens, s, id)) fail(l, "out of memory");
 }
 
 static const added_token *find_added(const tokenizer *t, span s) {
@@ -125,31 +119,34 @@ static int32_t find_id(const tokenizer *t, span s) {
     return found ? found->id : added ? added->id : -1;
 }
 
-static void add_added(loader *l, const added_token *token_read) {
+static void add_added(loader *l, const added_token *a) {
     added_token *added = with_room(l, l->t->added, l->t->added_count, sizeof *added);
     if (!added) return;
     l->t->added = added;
-    added[l->t->added_count++] = *token_read;
-    if ((size_t)token_read->id >= l->t->vocabulary) l->t->vocabulary = (size_t)token_read->id + 1;
+    added[l->t->added_count++] = *a;
+    see_id(l, a->id);
 }
 
 static void add_merge(loader *l, span left, span right) {
-    merge_text *merges = with_room(l, l->merges, l->merge_count, sizeof *merges);
-    if (!merges) return;
-    l->merges = merges;
-    merges[l->merge_count].left = left, merges[l->merge_count++].right = right;
+    const span both[2] = {left, right};
+    size_t i;
+    for (i = 0; i < 2; i++) {
+        span *merges = with_room(l, l->merges, l->merge_span_count, sizeof *merges);
+        if (!merges) return;
+        l->merges = merges;
+        merges[l->merge_span_count++] = both[i];
+    }
 }
 
-static void split_merge(loader *l, span both) {
-    const char *blank = memchr(both.text, ' ', both.bytes);
-    span left = both, right = both;
-    if (!blank || memchr(blank + 1, ' ', (size_t)(both.text + both.bytes - blank - 1))) {
-        fail(l, "merge %zu: expected two tokens with a blank between them", l->merge_count + 1);
-        return;
+static void split_merge(loader *l, span s) {
+    const char *blank = memchr(s.text, ' ', s.bytes);
+    const size_t left_bytes = blank ? (size_t)(blank - s.text) : s.bytes;
+    const span left = {s.text, left_bytes}, right = {s.text + left_bytes + 1, s.bytes - left_bytes - 1};
+    if (!blank || memchr(right.text, ' ', right.bytes)) {
+        fail(l, "merge %zu: expected two tokens with a blank between them", l->merge_span_count / 2 + 1);
+    } else {
+        add_merge(l, left, right);
     }
-    left.bytes = (size_t)(blank - both.text);
-    right.text = blank + 1, right.bytes = both.bytes - left.bytes - 1;
-    add_merge(l, left, right);
 }
 
 /* ---- JSON --------------------------------------------------------------------------------------------------- */
@@ -168,7 +165,8 @@ static int32_t value_id(loader *l, json_kind kind) {
 }
 
 static void read_vocabulary(loader *l, json_kind kind) {
-    while (kind == JSON_OBJECT && !l->message[0] && json_member(&l->j)) {
+    if (kind != JSON_OBJECT) fail(l, "the vocabulary is not an object");
+    while (!l->message[0] && json_member(&l->j)) {
         span s;
         s.text = l->j.key, s.bytes = l->j.key_bytes;
         add_token(l, s, value_id(l, json_value(&l->j)));
@@ -177,21 +175,20 @@ static void read_vocabulary(loader *l, json_kind kind) {
 
 /* A merge is "a b", or since 2024 ["a","b"]. */
 static void read_merges(loader *l, json_kind kind) {
-    while (kind == JSON_ARRAY && !l->message[0] && json_element(&l->j)) {
-        const json_kind merge_kind = json_value(&l->j);
-        span both[2] = {{NULL, 0}, {NULL, 0}};
+    if (kind != JSON_ARRAY) fail(l, "the merges are not an array");
+    while (!l->message[0] && json_element(&l->j)) {
+        span both[2];
         size_t i = 0;
-        if (merge_kind == JSON_STRING) {
-            split_merge(l, value_text(l));
-            continue;
-        }
-        while (merge_kind == JSON_ARRAY && json_element(&l->j)) {
+        kind = json_value(&l->j);
+        while (kind == JSON_ARRAY && json_element(&l->j)) {
             if (json_value(&l->j) == JSON_STRING && i < 2) both[i++] = value_text(l);
         }
-        if (i == 2) {
+        if (kind == JSON_STRING) {
+            split_merge(l, value_text(l));
+        } else if (i == 2) {
             add_merge(l, both[0], both[1]);
         } else {
-            fail(l, "merge %zu: expected two tokens", l->merge_count + 1);
+            fail(l, "merge %zu: expected two tokens", l->merge_span_count / 2 + 1);
         }
     }
 }
@@ -260,49 +257,36 @@ static void set(loader *l, const char *path, json_kind kind) {
         if (s->kind == ID) *(int32_t *)target = value_id(l, kind);
         if (s->kind == REFUSED && json_skip(&l->j, kind)) fail(l, "%s is not supported", path);
     }
-    if (strcmp(path, "post_processor.type") != 0 || equals(l->post_processor, "TemplateProcessing")) return;
-    if (equals(l->post_processor, "RobertaProcessing")) {
-        l->adds_special_tokens = l->is_roberta = 1;
-    } else if (equals(l->post_processor, "BertProcessing")) {
-        l->adds_special_tokens = 1;
-    } else if (!equals(l->post_processor, "Sequence")) {
-        has_type(l, "post_processor", l->post_processor, "ByteLevel"); /* which changes only offsets */
+    if (strcmp(path, "post_processor.type") == 0) {
+        l->is_roberta |= equals(l->post_processor, "RobertaProcessing");
+        l->adds_special_tokens |= l->is_roberta || equals(l->post_processor, "BertProcessing");
     }
-}
-
-static void end_added(loader *l) {
-    static const added_token next = {{NULL, 0}, -1, 0, 0, 0, 0};
-    if (l->added.id < 0 || !l->added.s.bytes) {
-        fail(l, "an added token lacks its id or its content");
-    } else {
-        add_added(l, &l->added);
-    }
-    l->added = next;
-}
-
-static void end_item(loader *l) {
-    static const template_item next = {{NULL, 0}, 0, 0};
-    if (l->text_name.text) l->item.id = equals(l->text_name, "B") ? SECOND_TEXT : FIRST_TEXT;
-    if (l->sequence.count == TEMPLATE_ITEMS) {
-        fail(l, "a template has more than %d items", TEMPLATE_ITEMS);
-    } else {
-        l->sequence.items[l->sequence.count++] = l->item;
-    }
-    l->item = next;
-    l->text_name.text = NULL;
 }
 
 /* Acts at the end of an object or array. */
 static void end(loader *l, const char *path) {
+    static const added_token next_added = {{NULL, 0}, -1, 0, 0, 0, 0};
+    static const template_item next_item = {{NULL, 0}, 0, 0};
+    sequence_template *s = &l->sequence;
     if (strcmp(path, "added[]") == 0) {
-        end_added(l);
+        if (l->added.id < 0 || !l->added.s.bytes) fail(l, "an added token lacks its id or its content");
+        if (!l->message[0]) add_added(l, &l->added);
+        l->added = next_added;
     } else if (strcmp(path, "template[]") == 0) {
-        end_item(l);
+        if (l->text_name.text) l->item.id = equals(l->text_name, "B") ? SECOND_TEXT : FIRST_TEXT;
+        if (s->count == TEMPLATE_ITEMS) fail(l, "a template has more than %d items", TEMPLATE_ITEMS);
+        if (s->count < TEMPLATE_ITEMS) s->items[s->count++] = l->item;
+        l->item = next_item;
+        l->text_name.text = NULL;
     } else if (strcmp(path, "post_processor.single") == 0 || strcmp(path, "post_processor.pair") == 0) {
-        *(path[15] == 's' ? &l->t->single : &l->t->pair) = l->sequence;
-        l->sequence.count = 0;
+        *(path[15] == 's' ? &l->t->single : &l->t->pair) = *s;
+        s->count = 0;
     } else if (strcmp(path, "normalizer") == 0) {
         l->has_normalizer = has_type(l, path, l->normalizer, "BertNormalizer");
+    } else if (strcmp(path, "post_processor") == 0 && !equals(l->post_processor, "TemplateProcessing") &&
+               !equals(l->post_processor, "BertProcessing") && !equals(l->post_processor, "RobertaProcessing") &&
+               !equals(l->post_processor, "Sequence")) {
+        has_type(l, path, l->post_processor, "ByteLevel"); /* which changes only offsets */
     }
 }
 
@@ -323,8 +307,9 @@ static void make_path(loader *l, char *child, const char *path, json_kind kind) 
     for (i = 0; i < sizeof shared / sizeof *shared; i++) {
         if (strcmp(child, shared[i][0]) == 0) strcpy(child, shared[i][1]);
     }
-    if (strncmp(path, "config.", 7) == 0 && kind == JSON_OBJECT && json_is(l->j.key, l->j.key_bytes, "content"))
-        snprintf(child, PATH_BYTES, "%s", path); /* of a token with options */
+    if (kind == JSON_OBJECT && strncmp(path, "config.", 7) == 0 && json_is(l->j.key, l->j.key_bytes, "content")) {
+        strcpy(child, path); /* a token is its content, or an object with it */
+    }
 }
 
 static void read_value(loader *l, const char *path) {
@@ -392,9 +377,11 @@ static void open_plain(loader *l) {
     static const char *const names[2][5] = {{"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"},
                                             {"<unk>", "<s>", "</s>", "<pad>", "<mask>"}};
     span *const tokens[5] = {&l->unknown, &l->cls, &l->sep, &l->pad, &l->mask};
+    const char *vocabulary = "vocab.txt";
     size_t i;
-    if (!read_lines(l, "vocab.txt", 1) && !l->message[0]) {
-        l->is_roberta = parse(l, "vocab.json", "model.vocab") && read_lines(l, "merges.txt", 0);
+    if (!read_lines(l, vocabulary, 1) && !l->message[0]) {
+        vocabulary = "vocab.json";
+        l->is_roberta = parse(l, vocabulary, "model.vocab") && read_lines(l, "merges.txt", 0);
         if (!l->is_roberta) fail(l, "no such file, and no tokenizer.json and vocab.txt either");
     }
     l->adds_special_tokens = 1;
@@ -403,6 +390,7 @@ static void open_plain(loader *l) {
     l->has_normalizer = !l->is_roberta;
     for (i = 0; i < 5; i++) *tokens[i] = text_of(names[l->is_roberta][i]);
     if (!l->message[0]) parse(l, "tokenizer_config.json", "config");
+    if (!l->message[0]) l->file = vocabulary; /* for messages */
     for (i = 0; i < 5; i++) {
         added_token a = {*tokens[i], find_id(l->t, *tokens[i]), 0, 0, 0, 0};
         a.takes_left = l->is_roberta && tokens[i] == &l->mask; /* <mask> stands for a word and the blank before it */
@@ -415,7 +403,7 @@ static void open_plain(loader *l) {
 static void finish_model(loader *l) {
     tokenizer *t = l->t;
     size_t i;
-    t->is_bpe = equals(l->model, "BPE") || (!l->model.text && l->merge_count); /* old files have no type */
+    t->is_bpe = equals(l->model, "BPE") || (!l->model.text && l->merges); /* old files have no type */
     t->unknown = find_id(t, l->unknown);
     t->padding = find_id(t, l->pad.text ? l->pad : text_of(t->is_bpe ? "<pad>" : "[PAD]"));
     if (t->padding < 0) t->padding = 0;
@@ -433,10 +421,10 @@ static void finish_model(loader *l) {
     if (l->prefix.bytes) fail(l, "model.continuing_subword_prefix is not supported");
     t->bpe.adds_space = l->adds_space;
     if (!l->uses_regex) fail(l, "pre_tokenizer.use_regex must not be off");
-    if (!bpe_begin(&t->bpe, &t->tokens, l->merge_count)) fail(l, "out of memory");
-    for (i = 0; i < l->merge_count && !l->message[0]; i++) {
-        if (!bpe_add_merge(&t->bpe, &t->tokens, l->merges[i].left, l->merges[i].right)) {
-            fail(l, "merge %zu: the vocabulary lacks one of its tokens, or the merged token", i + 1);
+    if (!bpe_begin(&t->bpe, &t->tokens, l->merge_span_count / 2)) fail(l, "out of memory");
+    for (i = 0; i + 1 < l->merge_span_count && !l->message[0]; i += 2) {
+        if (!bpe_add_merge(&t->bpe, &t->tokens, l->merges[i], l->merges[i + 1])) {
+            fail(l, "merge %zu: the vocabulary lacks one of its tokens, or the merged token", i / 2 + 1);
         }
     }
 }
@@ -461,26 +449,26 @@ static void finish_template(loader *l, sequence_template *s, int text_count) {
     size_t i;
     for (i = 0; i < s->count; i++) {
         template_item *item = &s->items[i];
-        if (item->id < 0) {
-            counts[item->id == SECOND_TEXT]++;
-        } else {
-            item->id = find_id(l->t, item->name);
-            if (item->id < 0) fail(l, "the vocabulary lacks a special token of the template");
-        }
+        if (item->id < 0) counts[item->id == SECOND_TEXT]++;
+        if (item->id < 0) continue;
+        item->id = find_id(l->t, item->name);
+        if (item->id < 0) fail(l, "the vocabulary lacks a special token of the template");
     }
     if (counts[0] != 1 || counts[1] != text_count - 1) fail(l, "a template must have each text once");
 }
 
 /* Sorts the added tokens into those found in raw text and those found in normalized text, which are normalized, too. */
 static void finish_added(loader *l) {
+    const span none = {"", 0};
     tokenizer *t = l->t;
     size_t i;
     for (i = 0; i < t->added_count && !l->message[0]; i++) {
         added_token *a = &t->added[i];
         added_set *set_of = a->is_normalized ? &t->normalized : &t->raw;
         text_buffer normal = {NULL, 0, 0};
+        const token *known = token_find(&t->tokens, none, a->s);
         span s = a->s;
-        a->id = find_id(t, s); /* where the vocabulary has the token, its id counts */
+        if (known) a->id = known->id; /* rather than that of the added token, as in the reference */
         if (a->is_normalized) {
             if (!normalize(&t->normalizer, s, &normal)) fail(l, "out of memory");
             if (!keep(l, normal.text)) return;

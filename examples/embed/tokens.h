@@ -4,7 +4,7 @@
 
 #include "tokenizer.h"
 
-enum { LONGEST_WORD = 1000, LONGEST_PIECE = 4 * LONGEST_WORD }; /* characters, bytes */
+enum { LONGEST_WORD = 1000, LONGEST_PIECE = 4 * LONGEST_WORD, LONGEST_TEXT = 1 << 25 }; /* characters, bytes, bytes */
 
 typedef struct span {
     const char *text; /* not NUL-terminated */
