@@ -96,11 +96,10 @@ static char *next_line(input *in, int may_wait, size_t *bytes, char *message) {
         in->end -= in->begin;
         in->begin = 0;
         if (in->end + 1 >= in->capacity) {
-            char *grown =
-                in->capacity < MOST_LINE ? (char *)realloc(in->text, in->capacity ? 2 * in->capacity : 1 << 18) : NULL;
+            char *grown = in->capacity < MOST_LINE ? (char *)realloc(in->text, 2 * in->capacity) : NULL;
             if (!grown) return snprintf(message, MESSAGE_BYTES, "standard input: a line is over 16 MiB"), NULL;
             in->text = grown;
-            in->capacity = in->capacity ? 2 * in->capacity : 1 << 18;
+            in->capacity *= 2;
         }
         got = read(0, in->text + in->end, in->capacity - 1 - in->end);
         if (got < 0 && errno != EINTR)
@@ -340,6 +339,8 @@ static int embed(const options *o) {
     input in;
     memset(&w, 0, sizeof w);
     memset(&in, 0, sizeof in);
+    in.capacity = 1 << 18;
+    in.text = (char *)malloc(in.capacity);
     memset(&m, 0, sizeof m);
     if (chosen && model_open(&m, o->directory, with_head, o->pool == POOL_POOLER, message) && !o->ids) {
         words = tokenizer_open(o->directory, message);
@@ -355,6 +356,7 @@ static int embed(const options *o) {
     w.max_tokens = (size_t)(m.config.positions - m.first_position);
     if (w.max_tokens > m.config.max_tokens) w.max_tokens = (size_t)m.config.max_tokens;
     if (o->max_length > 0) w.max_tokens = (size_t)o->max_length;
+    if (!in.text) snprintf(message, sizeof message, "out of memory");
     pthread_mutex_init(&w.lock, NULL);
     for (long i = 0; i < o->jobs; i++) {
         encoder *e = &slots[i].encoder;
