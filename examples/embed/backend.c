@@ -1,5 +1,5 @@
 /* backend.c: the backends and the choice among them: simd (vector instructions, chosen at run time), blas (OpenBLAS or
- * another library with the CBLAS interface, if one is installed), scalar (plain loops with libm, to compare with). */
+ * another library with the CBLAS interface, if one is installed), scalar (one number at a time, to compare with). */
 #include "backend.h"
 #include <dlfcn.h>
 #include <math.h>
@@ -21,62 +21,6 @@ static const char *always(void) {
     return NULL;
 }
 
-/* ---- scalar ------------------------------------------------------------------------------------------------- */
-
-static void scalar_multiply(const product *p) {
-    for (size_t column = 0; column < p->columns; column++) {
-        const size_t panel = column / p->width * p->width, i = column % p->width;
-        const float *b = p->b + panel * p->inner + i;
-        float *c = p->c + panel * p->rows + i;
-        for (size_t row = 0; row < p->rows; row++) {
-            const float *a = p->a + row * p->a_row;
-            float sum = p->bias ? p->bias[row] : 0;
-            if (p->add) sum += c[row * p->width];
-            for (size_t k = 0; k < p->inner; k++) sum += a[k * p->a_column] * b[k * p->width];
-            c[row * p->width] = sum;
-        }
-    }
-}
-
-static float scalar_activation(activation kind, float x) {
-    switch (kind) {
-    case ACT_GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
-    case ACT_GELU_TANH: return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case ACT_RELU: return x < 0 ? 0 : x;
-    case ACT_SILU: return x / (1.0f + expf(-x));
-    case ACT_TANH: return tanhf(x);
-    case ACT_SIGMOID: return 1.0f / (1.0f + expf(-x));
-    case ACT_NONE: break;
-    }
-    return x;
-}
-
-static void scalar_activate(activation kind, float *x, size_t n) {
-    for (size_t i = 0; i < n; i++) x[i] = scalar_activation(kind, x[i]);
-}
-
-static void scalar_softmax(float *x, size_t rows, size_t columns, size_t width) {
-    for (size_t i = 0; i < columns; i++) {
-        float most = x[i], sum = 0;
-        for (size_t r = 1; r < rows; r++) most = x[r * width + i] > most ? x[r * width + i] : most;
-        for (size_t r = 0; r < rows; r++) sum += x[r * width + i] = expf(x[r * width + i] - most);
-        for (size_t r = 0; r < rows; r++) x[r * width + i] /= sum;
-    }
-}
-
-static void scalar_normalize(float *x, size_t rows, size_t columns, size_t width, const float *weight,
-                             const float *bias, float epsilon) {
-    for (size_t i = 0; i < columns; i++) {
-        double mean = 0, sum = 0;
-        for (size_t r = 0; r < rows; r++) mean += (double)x[r * width + i] / (double)rows;
-        for (size_t r = 0; r < rows; r++) sum += ((double)x[r * width + i] - mean) * ((double)x[r * width + i] - mean);
-        sum = 1 / sqrt(sum / (double)rows + (double)epsilon);
-        for (size_t r = 0; r < rows; r++) {
-            x[r * width + i] = (float)(((double)x[r * width + i] - mean) * sum) * weight[r] + bias[r];
-        }
-    }
-}
-
 /* ---- simd --------------------------------------------------------------------------------------------------- */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -85,6 +29,13 @@ static void scalar_normalize(float *x, size_t rows, size_t columns, size_t width
 #else
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
+
+/* vectors of one number; only multiply is written out, which gcc would compile to something ten times as slow */
+#define NAME(x) x##_1
+#define LANES 1
+#define ROWS 4
+#define TARGET
+#include "kernels.h"
 
 /* whatever the compiler is told to build for: SSE2, NEON, or no vector unit at all */
 #define NAME(x) x##_4
@@ -120,6 +71,20 @@ static const char *has_avx512(void) {
     return has ? NULL : "this processor has no AVX-512";
 }
 #endif
+
+static void scalar_multiply(const product *p) {
+    for (size_t column = 0; column < p->columns; column += p->width) {
+        const size_t columns = least(p->width, p->columns - column);
+        for (size_t row = 0; row < p->rows; row++) {
+            float *c = p->c + column * p->rows + row * p->width;
+            for (size_t i = 0; i < columns; i++) c[i] = (p->add ? c[i] : 0) + (p->bias ? p->bias[row] : 0);
+            for (size_t k = 0; k < p->inner; k++) {
+                const float *b = p->b + column * p->inner + k * p->width, a = p->a[row * p->a_row + k * p->a_column];
+                for (size_t i = 0; i < columns; i++) c[i] += a * b[i];
+            }
+        }
+    }
+}
 
 /* ---- blas --------------------------------------------------------------------------------------------------- */
 
@@ -166,7 +131,7 @@ static const backend backends[] = {
 #endif
     {"simd-128", always, 3 * STEP, multiply_4, softmax_4, normalize_4, activate_4},
     {"blas", open_blas, 0, blas_multiply, softmax_4, normalize_4, activate_4},
-    {"scalar", always, 3 * STEP, scalar_multiply, scalar_softmax, scalar_normalize, scalar_activate},
+    {"scalar", always, 3 * STEP, scalar_multiply, softmax_1, normalize_1, activate_1},
 };
 
 const backend *backend_open(const char *name, char message[BACKEND_MESSAGE]) {

@@ -15,6 +15,7 @@ INLINE TARGET vec NAME(choose)(bits mask, vec yes, vec no) {
     return (vec)((mask & (bits)yes) | (~mask & (bits)no));
 }
 
+#if LANES > 1
 /* Computes rows x (vectors * LANES) elements of c over inner elements k to end. The sums stay in registers. Loops have
  * constant bounds, so that they are unrolled and only a tile that is cut at an edge has conditions, also constant. */
 INLINE TARGET void NAME(tile)(const product *p, size_t row, const float *b, float *c, size_t k, size_t end,
@@ -77,6 +78,7 @@ TARGET static void NAME(multiply)(const product *p) {
         }
     }
 }
+#endif
 
 /* e^x to 2 units in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2]. NaN stays NaN. */
 INLINE TARGET vec NAME(exp)(vec x) {

@@ -11,6 +11,7 @@ import sys
 
 import ml_dtypes
 import numpy as np
+from safetensors.numpy import load_file
 
 EMBED = sys.argv[1]
 OUT = os.path.join(os.path.dirname(EMBED), "models")
@@ -497,6 +498,12 @@ def check_real():
             expect(error <= 2e-6, f"{arguments}: error {error}")
             error = np.abs(np.array(g["embedding"]) - np.array(f["embedding"])).max()
             expect(error == 0 or "--backend" in arguments, f"{arguments}: changes a result by {error}")
+    model = Model(hidden=384, layers=6, heads=12, inner=1, vocabulary=1)  # longer ones: our own values
+    model.weights, model.eps = load_file(REAL + "/model.safetensors"), 1e-12
+    model.weights = {name: array.astype(np.float64) for name, array in model.weights.items()}
+    random = np.random.default_rng(80)
+    long = [[101, *random.integers(1000, 30000, n), 102] for n in (254, 129)]
+    compare("long", REAL, [unit(model.states(ids).mean(0)) for ids in long], sentences=long, most=2e-6)
     similar = vectors(run(["--sim", "cosine", REAL], "a cat\na kitten\na tax return\n"))
     expect(similar[0] > 0.7 > 0.3 > similar[1], f"--sim cosine: {similar}")
 
