@@ -72,12 +72,17 @@ static const char *has_avx512(void) {
 }
 #endif
 
+/* Starts the sums of a panel's row. */
+static void start_row(const product *p, size_t row, size_t columns, float *c) {
+    for (size_t i = 0; i < columns; i++) c[i] = (p->add ? c[i] : 0) + (p->bias ? p->bias[row] : 0);
+}
+
 static void scalar_multiply(const product *p) {
     for (size_t column = 0; column < p->columns; column += p->width) {
         const size_t columns = least(p->width, p->columns - column);
         for (size_t row = 0; row < p->rows; row++) {
             float *c = p->c + column * p->rows + row * p->width;
-            for (size_t i = 0; i < columns; i++) c[i] = (p->add ? c[i] : 0) + (p->bias ? p->bias[row] : 0);
+            start_row(p, row, columns, c);
             for (size_t k = 0; k < p->inner; k++) {
                 const float *b = p->b + column * p->inner + k * p->width, a = p->a[row * p->a_row + k * p->a_column];
                 for (size_t i = 0; i < columns; i++) c[i] += a * b[i];
@@ -110,12 +115,7 @@ static void blas_multiply(const product *p) {
     for (size_t column = 0; column < p->columns; column += p->width) {
         const size_t columns = least(p->width, p->columns - column);
         float *c = p->c + column * p->rows;
-        for (size_t row = 0; row < p->rows; row++) {
-            for (size_t i = 0; i < columns; i++) {
-                const float bias = p->bias ? p->bias[row] : 0;
-                c[row * p->width + i] = p->add ? c[row * p->width + i] + bias : bias;
-            }
-        }
+        for (size_t row = 0; row < p->rows; row++) start_row(p, row, columns, c + row * p->width);
         sgemm(101, trans_a, 111, (int)p->rows, (int)columns, (int)p->inner, 1, p->a, (int)stride,
               p->b + column * p->inner, (int)p->width, 1, c, (int)p->width);
     }

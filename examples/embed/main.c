@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,12 +29,13 @@ typedef struct options {
     const char *directory, *backend;
     int task, similarity, pool, normalize; /* the last two -1: as the model says */
     int json_lines, ids, bucket, every_token, drop_separator, time, help;
-    long batch, jobs, max_length; /* 0: as the model says */
+    int batch, jobs, max_length; /* max_length 0: as the model says */
 } options;
 
 typedef struct input { /* standard input, line by line */
     char *text;
     size_t begin, end, capacity;
+    uint64_t done; /* bytes */
     int has_ended;
 } input;
 
@@ -105,6 +107,7 @@ static char *next_line(input *in, int may_wait, size_t *bytes, char *message) {
         if (got < 0 && errno != EINTR)
             return snprintf(message, MESSAGE_BYTES, "standard input: %s", strerror(errno)), NULL;
         if (got > 0) in->end += (size_t)got;
+        if (got > 0) in->done += (size_t)got;
         in->has_ended = got == 0;
     }
 }
@@ -199,10 +202,6 @@ static void run_slots(slot *slots, size_t count) {
 
 /* ---- output ------------------------------------------------------------------------------------------------- */
 
-static void print_vector(const float *x, size_t n, const char *separator) {
-    for (size_t i = 0; i < n; i++) printf("%s%.9g", i > 0 ? separator : "", (double)x[i]);
-}
-
 /* Turns the logits of labels into probabilities, or the score of a pair. */
 static void finish_labels(const options *o, const model *m, float *x) {
     const size_t n = m->output_size;
@@ -231,41 +230,33 @@ static double similarity(int kind, const float *a, const float *b, size_t n) {
     return kind == SIM_DOT ? dot : kind == SIM_EUCLIDEAN ? -sqrt(square) : -distance;
 }
 
-static void print_labels(const model *m, const float *x, int json) {
-    for (size_t i = 0; i < m->output_size; i++) {
-        const setting *label = settings_find(&m->config.file, "id2label.%zu", i);
-        char number[32];
-        const char *name = label && label->kind == JSON_STRING ? label->string : number;
-        snprintf(number, sizeof number, "LABEL_%zu", i);
-        if (i > 0) putchar(json ? ',' : '\t');
-        if (json) put_json(stdout, name, strlen(name));
-        if (!json) put_string(stdout, name);
-        printf("%c%.9g", json ? ':' : ' ', (double)x[i]);
-    }
+static void print_label(const model *m, size_t i, int json) {
+    const setting *label = settings_find(&m->config.file, "id2label.%zu", i);
+    char number[32];
+    const char *name = label && label->kind == JSON_STRING ? label->string : number;
+    snprintf(number, sizeof number, "LABEL_%zu", i);
+    if (json) put_json(stdout, name, strlen(name));
+    if (!json) put_string(stdout, name);
+    putchar(json ? ':' : ' ');
 }
 
 static void print_result(const work *w, const sentence *s) {
-    const int json = w->o->json_lines;
+    static const char *const fields[] = {"embedding\":[", "labels\":{", "score\":["};
+    const int json = w->o->json_lines, task = w->o->task;
     const size_t n = w->model->output_size, rows = w->o->every_token ? s->count : 1;
+    if (task != TASK_EMBED) finish_labels(w->o, w->model, s->result);
     if (json) fputs("{\"ids\":[", stdout);
     for (size_t i = 0; json && i < s->count; i++) printf(i > 0 ? ",%ld" : "%ld", (long)s->ids[i]);
-    if (w->o->task != TASK_EMBED) finish_labels(w->o, w->model, s->result);
-    if (w->o->task == TASK_CLASSIFY) {
-        if (json) fputs("],\"labels\":{", stdout);
-        print_labels(w->model, s->result, json);
-        fputs(json ? "}}\n" : "\n", stdout);
-        return;
+    if (json) printf("],\"%s%s", fields[task], w->o->every_token ? "[" : "");
+    for (size_t row = 0; row < rows; row++) {
+        if (row > 0) fputs(json ? "],[" : "\n", stdout);
+        for (size_t i = 0; i < n; i++) {
+            if (i > 0) putchar(json ? ',' : task == TASK_CLASSIFY ? '\t' : ' ');
+            if (task == TASK_CLASSIFY) print_label(w->model, i, json);
+            printf("%.9g", (double)s->result[row * n + i]);
+        }
     }
-    if (json)
-        fputs(w->o->task == TASK_SCORE ? "],\"score\":["
-              : w->o->every_token      ? "],\"embedding\":[["
-                                       : "],\"embedding\":[",
-              stdout);
-    for (size_t i = 0; i < rows; i++) {
-        if (i > 0) fputs(json ? "],[" : "\n", stdout);
-        print_vector(s->result + i * n, n, json ? "," : " ");
-    }
-    fputs(!json ? "\n" : w->o->every_token ? "]]}\n" : "]}\n", stdout);
+    fputs(!json ? "\n" : task == TASK_CLASSIFY ? "}}\n" : w->o->every_token ? "]]}\n" : "]}\n", stdout);
 }
 
 /* ---- a run -------------------------------------------------------------------------------------------------- */
@@ -299,12 +290,16 @@ static int run(work *w, slot *slots, input *in) {
     const size_t most = w->batch * (size_t)w->o->jobs;
     const double start = seconds();
     float *first = NULL;
+    progress_line progress;
+    struct stat file;
+    const int shows_progress = fstat(0, &file) == 0 && S_ISREG(file.st_mode) && !isatty(1); /* knows how much is left */
     char *line;
     w->lines = (char **)calloc(most, sizeof *w->lines);
     w->bytes = (size_t *)calloc(most, sizeof *w->bytes);
     w->sentences = (sentence *)calloc(most, sizeof *w->sentences);
     if (!w->lines || !w->bytes || !w->sentences) snprintf(w->message, sizeof w->message, "out of memory");
     w->line_number = 1;
+    progress_line_begin(&progress, "embed");
     while (!w->message[0] && (line = next_line(in, 1, &w->bytes[0], w->message)) != NULL) {
         w->count = w->next = 0;
         for (; line; line = w->count < most ? next_line(in, 0, &w->bytes[w->count], w->message) : NULL) {
@@ -314,7 +309,9 @@ static int run(work *w, slot *slots, input *in) {
         run_slots(slots, (size_t)w->o->jobs);
         finish(w, &first);
         w->line_number += w->count;
+        if (shows_progress) progress_line_show(&progress, in->done - (in->end - in->begin), (uint64_t)file.st_size);
     }
+    progress_line_end(&progress);
     if (w->o->time) {
         fprintf(stderr, "%zu sentences in %.6f seconds, %s, %llu weights in place, %llu converted\n",
                 w->line_number - 1, seconds() - start, slots->encoder.backend->name,
@@ -358,7 +355,7 @@ static int embed(const options *o) {
     if (o->max_length > 0) w.max_tokens = (size_t)o->max_length;
     if (!in.text) snprintf(message, sizeof message, "out of memory");
     pthread_mutex_init(&w.lock, NULL);
-    for (long i = 0; i < o->jobs; i++) {
+    for (int i = 0; i < o->jobs; i++) {
         encoder *e = &slots[i].encoder;
         slots[i].work = &w;
         e->model = &m;
@@ -368,7 +365,7 @@ static int embed(const options *o) {
         e->every_token = o->every_token;
     }
     if (!message[0] && !run(&w, slots, &in)) memcpy(message, w.message, sizeof message);
-    for (long i = 0; i < o->jobs; i++) encoder_free(&slots[i].encoder);
+    for (int i = 0; i < o->jobs; i++) encoder_free(&slots[i].encoder);
     pthread_mutex_destroy(&w.lock);
     free(in.text);
     tokenizer_close(words);
@@ -395,61 +392,61 @@ static int parse_options(int argc, char **argv, options *o) {
     static const char *const similarities[] = {"", "cosine", "dot", "euclidean", "manhattan", NULL};
     const struct {
         const char *name;
-        int *target, value;
-    } flags[] = {{"--json-lines", &o->json_lines, 1},
-                 {"--ids", &o->ids, 1},
-                 {"--bucket", &o->bucket, 1},
-                 {"--tokens", &o->every_token, 1},
-                 {"--normalize", &o->normalize, 1},
-                 {"--no-normalize", &o->normalize, 0},
-                 {"--drop-separator", &o->drop_separator, 1},
-                 {"--time", &o->time, 1},
-                 {"--help", &o->help, 1}};
-    const struct {
-        const char *name;
-        const char *const *words;
         int *target;
-    } choices[] = {
-        {"--task", tasks, &o->task}, {"--sim", similarities, &o->similarity}, {"--pooling", pooling_names, &o->pool}};
-    const struct {
-        const char *name;
-        long *target, most;
-    } numbers[] = {
-        {"--batch", &o->batch, MOST_BATCH}, {"--jobs", &o->jobs, MOST_JOBS}, {"--max-length", &o->max_length, 1 << 24}};
+        int most;                 /* of a number, which follows; 0: no number does */
+        const char *const *words; /* one of them follows, or none */
+        int value;                /* if nothing follows */
+    } known[] = {
+        {"--json-lines", &o->json_lines, 0, NULL, 1},
+        {"--ids", &o->ids, 0, NULL, 1},
+        {"--bucket", &o->bucket, 0, NULL, 1},
+        {"--tokens", &o->every_token, 0, NULL, 1},
+        {"--normalize", &o->normalize, 0, NULL, 1},
+        {"--no-normalize", &o->normalize, 0, NULL, 0},
+        {"--drop-separator", &o->drop_separator, 0, NULL, 1},
+        {"--time", &o->time, 0, NULL, 1},
+        {"--help", &o->help, 0, NULL, 1},
+        {"--batch", &o->batch, MOST_BATCH, NULL, 0},
+        {"--jobs", &o->jobs, MOST_JOBS, NULL, 0},
+        {"--max-length", &o->max_length, 1 << 24, NULL, 0},
+        {"--task", &o->task, 0, tasks, 0},
+        {"--sim", &o->similarity, 0, similarities, 0},
+        {"--pooling", &o->pool, 0, pooling_names, 0},
+    };
+    const size_t count = sizeof known / sizeof *known;
     for (int i = 1; i < argc; i++) {
-        const char *option = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
-        int known = 0;
-        for (size_t k = 0; k < sizeof flags / sizeof *flags; k++) {
-            if (strcmp(option, flags[k].name) == 0) *flags[k].target = flags[k].value, known = 1;
-        }
-        if (known) continue;
+        const char *option = argv[i];
+        const int takes_backend = strcmp(option, "--backend") == 0;
+        size_t k = 0;
+        char *end;
         if (option[0] != '-') {
             if (o->directory) return usage("there is more than one MODEL: %s", option);
             o->directory = option;
             continue;
         }
-        if (strcmp(option, "--backend") == 0 && value) o->backend = value, known = 1;
-        for (size_t k = 0; k < sizeof choices / sizeof *choices; k++) {
-            if (strcmp(option, choices[k].name) != 0 || !value) continue;
-            *choices[k].target = known = word_index(choices[k].words, value);
-            if (known < 0) return usage("unknown choice %s", value);
-            known = 1;
+        while (k < count && strcmp(known[k].name, option) != 0) k++;
+        if (k == count && !takes_backend) return usage("unknown option %s", option);
+        if (!takes_backend && !known[k].most && !known[k].words) {
+            *known[k].target = known[k].value;
+            continue;
         }
-        for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
-            char *end;
-            if (strcmp(option, numbers[k].name) != 0 || !value) continue;
-            *numbers[k].target = strtol(value, &end, 10);
-            if (*end || *numbers[k].target < 1 || *numbers[k].target > numbers[k].most)
-                return usage("bad number %s", value);
-            known = 1;
+        if (++i == argc) return usage("%s lacks its value", option);
+        if (takes_backend) {
+            o->backend = argv[i];
+        } else if (known[k].words) {
+            *known[k].target = word_index(known[k].words, argv[i]);
+            if (*known[k].target < 0) return usage("unknown choice %s", argv[i]);
+        } else {
+            const long number = strtol(argv[i], &end, 10);
+            if (*end || number < 1 || number > known[k].most) return usage("bad number %s", argv[i]);
+            *known[k].target = (int)number;
         }
-        if (!known) return usage("unknown option, or an option without its value: %s", option);
-        i++;
     }
-    if (!o->directory && !o->help) return usage("%s is missing", "MODEL");
-    if (o->similarity && (o->task != TASK_EMBED || o->json_lines || o->every_token))
-        return usage("%s compares plain embeddings", "--sim");
-    if (o->every_token && o->task != TASK_EMBED) return usage("%s has no place in this task", "--tokens");
+    if (o->help) return 0;
+    if (!o->directory) return usage("%s is missing", "MODEL");
+    if (o->similarity && (o->task || o->json_lines || o->every_token))
+        return usage("%s is for plain embeddings", "--sim");
+    if (o->every_token && o->task != TASK_EMBED) return usage("%s is for embeddings", "--tokens");
     return 0;
 }
 
