@@ -1,6 +1,7 @@
 /* embed_tokenizer DIRECTORY [MAX_IDS]: encodes texts, for tests/examples/embed_tokenizer.sh. Reads a line for each text: a
  * JSON string, or a pair, ["first","second"]. Prints the size of the vocabulary and the id of the padding token, then a
  * line of ids for each text, for pairs as ID/TYPE.
+ * embed_tokenizer DIRECTORY --lines: the same, but a line is a text as it is, which need not be UTF-8.
  * embed_tokenizer DIRECTORY --characters: encodes every character of Unicode, and prints a hash for each 4,096 of them. */
 #include "examples/common/json.h"
 #include "examples/common/text.h"
@@ -73,11 +74,12 @@ int main(int argc, char **argv) {
     int32_t *ids = malloc((2 * max_ids + 1) * sizeof *ids), *types = ids ? ids + max_ids : NULL;
     char message[TOKENIZER_MESSAGE], *line = NULL;
     const char *texts[2];
+    const int is_raw = argc > 2 && strcmp(argv[2], "--lines") == 0;
     size_t capacity = 0, lengths[2], i, n;
     long bytes;
     tokenizer *t = argc > 1 ? tokenizer_open(argv[1], message) : NULL;
     if (!t || !ids) {
-        put_string(stderr, argc > 1 ? message : "usage: embed_tokenizer DIRECTORY [MAX_IDS | --characters]");
+        put_string(stderr, argc > 1 ? message : "usage: embed_tokenizer DIRECTORY [MAX_IDS | --lines | --characters]");
         putc('\n', stderr);
         free(ids);
         return argc > 1 ? 1 : 2;
@@ -87,7 +89,8 @@ int main(int argc, char **argv) {
     } else {
         printf("%zu %ld\n", tokenizer_vocabulary(t), (long)tokenizer_padding(t));
         while ((bytes = read_line(&line, &capacity)) >= 0) {
-            if (!parse_texts(line, (size_t)bytes, texts, lengths)) {
+            texts[0] = line, texts[1] = NULL, lengths[0] = (size_t)bytes, lengths[1] = 0;
+            if (!is_raw && !parse_texts(line, (size_t)bytes, texts, lengths)) {
                 fprintf(stderr, "expected a string or an array of two\n");
                 return 1;
             }

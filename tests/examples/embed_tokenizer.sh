@@ -78,6 +78,13 @@ ids "an unknown word without [UNK]" "$(printf '6 0\n5\n')" "$out/models/no-unkno
 "a b"
 END
 
+for name in bpe plain; do
+    [ -d "$out/models/$name" ] || continue
+    printf 'a\357\277\275b \357\277\275\n' | "$checked" "$out/models/$name" --lines >"$out/wanted"
+    printf 'a\377b \340\n' | "$checked" "$out/models/$name" --lines >"$out/got"
+    try "bytes that are not UTF-8 with $name" diff "$out/wanted" "$out/got"
+done
+
 # ---- what is refused
 # refused LABEL MESSAGE DIRECTORY
 refused() {
