@@ -382,7 +382,7 @@ static void open_plain(loader *l) {
     if (!read_lines(l, vocabulary, 1) && !l->message[0]) {
         vocabulary = "vocab.json";
         l->is_roberta = parse(l, vocabulary, "model.vocab") && read_lines(l, "merges.txt", 0);
-        if (!l->is_roberta) fail(l, "no such file, and no tokenizer.json and vocab.txt either");
+        if (!l->is_roberta) fail(l, "no such file, and no tokenizer.json or vocab.txt");
     }
     l->adds_special_tokens = 1;
     l->model = text_of(l->is_roberta ? "BPE" : "WordPiece");
