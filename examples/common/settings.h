@@ -24,8 +24,8 @@ typedef struct settings {
     char *text, *paths;
 } settings;
 
-/* Reads the file DIRECTORY/NAME, of at most 16 MiB and 65,536 values. Returns 1, or 0 with a fault. settings_free follows in either case.
- * Paths of 256 bytes and more are left out. */
+/* Reads the file DIRECTORY/NAME, of at most 16 MiB and 65,536 values. Returns 1, or 0 with a fault; settings_free
+ * follows in either case. Values with a path of 256 bytes or more are left out. */
 int settings_read(settings *s, const char *directory, const char *name);
 void settings_free(settings *s);
 /* Returns the value at a path, or NULL if there is none or it is null. Takes printf's arguments. */

@@ -1,8 +1,8 @@
 /* backend.h: the arithmetic of the encoder, several times: a small registry from which one is chosen at run time.
  *
  * A matrix of activations has a row for each feature and a column for each token. It is stored in panels of `width`
- * columns, so that a vector register holds one feature of neighbouring tokens. Weights are then only ever read number by
- * number, in the order of the file: they are used where they are mapped. */
+ * columns, so that a vector register holds one feature of neighbouring tokens. Weights are then read number by number,
+ * in the order of the file: they are used where they are mapped. */
 #ifndef EMBED_BACKEND_H
 #define EMBED_BACKEND_H
 

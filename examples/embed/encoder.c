@@ -1,12 +1,13 @@
-/* encoder.c: the forward pass. The tokens of a batch stand side by side in one matrix, without padding between sentences:
- * only attention needs to know where a sentence ends. A sentence has the same result in every batch, bit for bit. */
+/* encoder.c: the forward pass. The tokens of a batch stand side by side in one matrix, without padding between
+ * sentences: only attention needs to know where a sentence ends. A sentence has the same result in every batch, bit for
+ * bit. */
 #include "encoder.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_TOKENS = 1024 }; /* in one pass, unless a sentence alone is longer: the activations stay in the caches */
+enum { BATCH_TOKENS = 384 }; /* in one pass, unless a sentence alone is longer: the activations stay in the caches */
 
 float *matrix_at(const matrix *m, size_t row, size_t column) {
     return m->data + column / m->width * m->width * m->rows + row * m->width + column % m->width;

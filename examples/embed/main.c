@@ -78,8 +78,8 @@ static const char help[] =
 
 /* ---- input -------------------------------------------------------------------------------------------------- */
 
-/* Returns the next line, NUL-terminated, or NULL at the end, or if a line would have to be waited for and may_wait is 0.
- * Waiting moves earlier lines. */
+/* Returns the next line, NUL-terminated; NULL at the end, and where may_wait is 0 and no whole line was read yet. Waiting
+ * moves earlier lines. */
 static char *next_line(input *in, int may_wait, size_t *bytes, char *message) {
     for (;;) {
         char *line = in->text + in->begin;
@@ -145,7 +145,8 @@ static const char *prepare(work *w, size_t i) {
         second_bytes = bytes - (size_t)(++second - text);
         bytes -= second_bytes + 1;
     }
-    most = bytes + second_bytes + 8 < w->max_tokens || w->o->drop_separator ? bytes + second_bytes + 8 : w->max_tokens;
+    most = w->max_tokens + (size_t)w->o->drop_separator; /* with one more the separator is the one that is cut off */
+    if (most > 8 * (bytes + second_bytes) + 8) most = 8 * (bytes + second_bytes) + 8; /* no text has more tokens */
     s->ids = ids = (int32_t *)calloc(2 * most, sizeof *ids);
     if (!ids) return "out of memory";
     if (w->o->ids) {

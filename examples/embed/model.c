@@ -85,7 +85,7 @@ static void want_norm(loader *l, norm *to, uint64_t size, const char *format, ..
     want(l, &to->bias, 0, size, full);
 }
 
-/* Detects what stands before the encoder's names: any number of "model." and "language_model.", then the architecture. */
+/* Detects the prefix of the encoder's names: any number of "model." and "language_model.", then the architecture. */
 static void find_prefix(loader *l) {
     static const char suffix[] = "embeddings.word_embeddings.weight";
     static const char *const families[] = {"", "bert.", "roberta.", "distilbert.", NULL};

@@ -40,8 +40,8 @@ print-embed:
 	@echo $(EMBED) $(COMMON)
 EOF
         )
-        try "build under ASan" sh -c "clang-14 -std=gnu99 -g -O1 $WARN -fsanitize=address,undefined -fno-sanitize-recover=all \
-            -I. -pthread $sources -lutf8proc -lm -o $out/asan/embed"
+        try "build under ASan" sh -c "clang-14 -std=gnu99 -g -O1 $WARN -fsanitize=address,undefined \
+            -fno-sanitize-recover=all -I. -pthread $sources -lutf8proc -lm -o $out/asan/embed"
         for group in hostile weights heads; do reference "$out/asan/embed" $group; done
     fi
 else

@@ -159,7 +159,8 @@ class Model:
     def norm(self, x, name):
         centred = x - x.mean(-1, keepdims=True)
         scaled = centred / np.sqrt((centred ** 2).mean(-1, keepdims=True) + self.eps)
-        return scaled * self.weights[f"{self.prefix}{name}.{self.gamma}"] + self.weights[f"{self.prefix}{name}.{self.beta}"]
+        gamma, beta = (self.weights[f"{self.prefix}{name}.{which}"] for which in (self.gamma, self.beta))
+        return scaled * gamma + beta
 
     def states(self, ids, types=None):
         ids, e = np.array(ids), self.prefix + "embeddings."
@@ -297,7 +298,8 @@ def check_choices():
         expect(run([*arguments, "--ids", directory], lines(SENTENCES)) == same, f"{arguments} changes a result")
     empty = run(["--ids", directory], "\n2 3\n\n").splitlines()
     expect(set(empty[0].split()) == {"0"} and empty[0] == empty[2] != empty[1], "a line without tokens is not zero")
-    nested = model.save("nested", config={"max_position_embeddings": None, "text_config": {"max_position_embeddings": 64}})
+    nested = model.save("nested", config={"max_position_embeddings": None,
+                                             "text_config": {"max_position_embeddings": 64}})
     compare("text_config", nested, wanted, ["--max-length", "5"])
     both = model.save("both", config={"text_config": {"max_position_embeddings": 77, "hidden_size": 9}})
     compare("the root before text_config", both, wanted, ["--max-length", "5"])
@@ -322,7 +324,8 @@ def check_heads():
         expect(np.abs(np.array(list(got["labels"].values())) - wanted).max() < 1e-5, f"{kind}: multi-label")
         model = Model(kind, prefix=prefix, labels=1, positions=66, seed=41)
         logits = [model.save("score") and model.logits(ids) for ids in SENTENCES]
-        compare(f"{kind} score", os.path.join(OUT, "score"), [1 / (1 + np.exp(-x)) for x in logits], ["--task", "score"])
+        wanted = [1 / (1 + np.exp(-x)) for x in logits]
+        compare(f"{kind} score", os.path.join(OUT, "score"), wanted, ["--task", "score"])
         for config in ({"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}},
                        {"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}):
             compare(f"{kind} logit", model.save("logit", config=config), logits, ["--task", "score"])
@@ -350,10 +353,12 @@ def check_modules():
 
     def save(modules, pooling=pooling, name="modules", **more):
         directory = model.save(name, files={
-            "modules.json": modules, "1_Pooling/config.json": pooling, "sentence_bert_config.json": {"max_seq_length": 9},
+            "modules.json": modules, "1_Pooling/config.json": pooling,
+            "sentence_bert_config.json": {"max_seq_length": 9},
             "2_Dense/config.json": {"activation_function": "torch.nn.modules.activation.Tanh"},
             "3_Dense/config.json": {"activation_function": "torch.nn.modules.linear.Identity"}, **more})
-        write_safetensors(directory + "/2_Dense/model.safetensors", {"linear.weight": dense[0], "linear.bias": dense[1]})
+        weights = {"linear.weight": dense[0], "linear.bias": dense[1]}
+        write_safetensors(directory + "/2_Dense/model.safetensors", weights)
         write_safetensors(directory + "/3_Dense/model.safetensors", {"linear.weight": dense[2]}, "F16")
         return directory
 
@@ -364,7 +369,8 @@ def check_modules():
     compare("--normalize", save(parts[:2]), [unit(x) for x in pooled], ["--normalize"])
     compare("two are true", save(parts[:2], pooling | {"pooling_mode_mean_tokens": True}),
             [model.states(ids[:9]).mean(0) for ids in SENTENCES], most=3e-5)
-    compare("one name", save(parts[:2], {"pooling_mode": "cls"}), [model.states(ids[:9])[0] for ids in SENTENCES], most=3e-5)
+    compare("one name", save(parts[:2], {"pooling_mode": "cls"}), [model.states(ids[:9])[0] for ids in SENTENCES],
+            most=3e-5)
     directory = save(parts[:2])
     os.remove(directory + "/modules.json")
     compare("no modules.json", directory, [unit(x) for x in pooled])
@@ -392,23 +398,28 @@ def check_hostile():
             ("hidden_size", 0, "missing or 0"), ("num_attention_heads", 0, "or 0"),
             ("num_attention_heads", 2 ** 52, "or 0"), ("head_dim", 2 ** 40, "attention heads"),
             ("num_hidden_layers", 10 ** 9, "only 3[78] tensors"), ("num_hidden_layers", 3, "missing"),
-            ("num_hidden_layers", -1, "whole number"), ("vocab_size", 1e300, "whole number"), ("vocab_size", 101, "expected"),
+            ("num_hidden_layers", -1, "whole number"), ("vocab_size", 1e300, "whole number"),
+            ("vocab_size", 101, "expected"),
             ("intermediate_size", "64", "whole number"), ("max_position_embeddings", 0, "expected"),
-            ("type_vocab_size", 5, "expected"), ("model_type", "t5", "t5.*none of bert"), ("model_type", 7, "not a string"),
-            ("hidden_act", "mish", "mish"), ("layer_norm_eps", -1, "layer_norm_eps"), ("layer_norm_eps", 7, "layer_norm_eps"),
+            ("type_vocab_size", 5, "expected"), ("model_type", "t5", "t5.*none of bert"),
+            ("model_type", 7, "not a string"),
+            ("hidden_act", "mish", "mish"), ("layer_norm_eps", -1, "layer_norm_eps"),
+            ("layer_norm_eps", 7, "layer_norm_eps"),
             ("position_embedding_type", "relative_key", "relative_key")):
         refused(field, model.save("hostile", config={field: value}), message)
-    for label, text, message in (("no JSON", "{", "config.json"), ("an array", "[1]", "model_type"), ("nothing", "", "config.json"),
+    for label, text, message in (
+            ("no JSON", "{", "config.json"), ("an array", "[1]", "model_type"), ("nothing", "", "config.json"),
                                  ("depth", "[" * 100000, "64 levels"), ("values", json.dumps([0] * 70000), "values"),
                                  ("binary", "\x00\x01", "config.json"),
                                  ("long key", json.dumps({"k" * 5000: 1}), "model_type")):
         refused(label, model.save("hostile", files={"config.json": text}), message)
     directory = model.save("hostile")
-    for line, message in (("2 100", "line 1: token 100 "), ("2 -1", "line 1: expected token ids"), ("2 x", "expected token ids"),
+    for line, message in (
+            ("2 100", "line 1: token 100 "), ("2 -1", "line 1: expected token ids"), ("2 x", "expected token ids"),
                           ("99999999999999999999", "token ids"), ("2147483647", "vocabulary")):
         refused(line, directory, message, line + "\n")
     refused("third line", directory, "lines 1 to 3|line 3", "2\n3\n100\n")
-    refused("third line alone", directory, "line 3: token 100", "2\n3\n100\n", ("--ids", "--batch", "1", "--no-normalize", "--time"))
+    refused("third line alone", directory, "line 3: token 100", "2\n3\n100\n", ("--ids", "--batch", "1", "--time"))
     refused("positions", directory, "more than the model has positions", "2 " * 65, ("--ids", "--max-length", "100"))
     refused("no such directory", directory + "/none", "No such file")
     for name in list(model.weights):
@@ -442,13 +453,15 @@ def check_command_line():
     model = Model(seed=70)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "world", "test", "##ing"]
     directory = model.save("command", files={"vocab.txt": "\n".join(words) + "\n"})
-    for arguments in ([], ["--pooling", "median", "x"], ["--batch", "0", "x"], ["--batch", "9x", "x"], ["--jobs"], ["--what", "x"],
-                      ["a", "b"], ["--sim", "dot", "--json-lines", "x"], ["--jobs", "0", "x"], ["--task", "sing", "x"],
-                      ["--max-length", "-1", "x"], ["--tokens", "--task", "score", "x"]):
-        refused(str(arguments), directory, "embed: .*see embed --help", arguments=arguments[:-1] if "x" in arguments else arguments,
-                status=2) if "x" in arguments else run(arguments, status=2)
+    for arguments in ("", "--pooling median x", "--batch 0 x", "--batch 9x x", "x --jobs", "--what x", "a b",
+                      "--sim dot --json-lines x", "--jobs 0 x", "--task sing x", "--max-length -1 x",
+                      "--tokens --task score x", "--batch 5000 x"):
+        result = subprocess.run([EMBED, *arguments.split()], input=b"hello", capture_output=True)
+        good = re.fullmatch(rb"embed: .*; see embed --help\n", result.stderr)
+        expect(result.returncode == 2 and not result.stdout and good, f"usage {arguments}: {result}")
     refused("backend", directory, "the backends are", arguments=["--ids", "--backend", "cuda"])
-    got = [json.loads(line) for line in run(["--json-lines", directory], '"hello world"\n ""\r\n"\\u0068ello"').splitlines()]
+    out = run(["--json-lines", directory], '"hello world"\n ""\r\n"\\u0068ello"')
+    got = [json.loads(line) for line in out.splitlines()]
     expect([line["ids"] for line in got] == [[2, 5, 6, 3], [2, 3], [2, 5, 3]], f"json lines: {got}")
     for line in got:
         exact = unit(model.states(line["ids"]).mean(0))
@@ -458,10 +471,12 @@ def check_command_line():
     expect(np.array(tokens["embedding"]).shape == (3, 32), "tokens as JSON")
     for line in ("hello", '["hello"]', '"a" 1', '"\\ud800"', '"a', "1"):
         refused(line, directory, "line 1: ", line + "\n", ["--json-lines"])
-    cut = json.loads(run(["--json-lines", "--max-length", "4", directory], '"hello world hello world"'))["ids"]
-    expect(cut == [2, 5, 6, 3], f"cut: {cut}")
-    cut = json.loads(run(["--json-lines", "--max-length", "4", "--drop-separator", directory], '"hello world hello world"'))["ids"]
-    expect(cut == [2, 5, 6, 5], f"--drop-separator: {cut}")
+    for option, wanted in ((["--json-lines"], [2, 5, 6, 3]), (["--json-lines", "--drop-separator"], [2, 5, 6, 5])):
+        cut = json.loads(run([*option, "--max-length", "4", directory], '"hello world hello world"'))["ids"]
+        expect(cut == wanted, f"{option}: {cut}")
+    same = run([directory, "--drop-separator"], "hello\n")
+    expect(same == run([directory, "--drop-separator", "--max-length", "3"], "hello\n"), "nothing to drop")
+    expect(run(["--ids", directory], "2 5 3\r\n2, 5,3") == 2 * same, "lines that end with CR LF, or with nothing")
     refused("--max-length 1", directory, "no room", "hello\n", ["--max-length", "1"])
     refused("a long line", directory, "over 16 MiB", "a" * (17 << 20), [])
     expect(len(vectors(run([directory], "hello\n" * 500))) == 500, "500 lines")
@@ -488,7 +503,7 @@ def check_real():
     text = "".join(json.dumps(s["text"]) + "\n" for s in sentences)
     first = None
     for arguments in ([], ["--batch", "1"], ["--bucket"], ["--jobs", "2", "--batch", "3"], *(
-            ["--backend", b] for b in BACKENDS if has(b))):
+            ["--backend", b] for b in ("simd-avx2", "blas") if has(b))):
         out = run(["--json-lines", *arguments, REAL], text)
         got = [json.loads(line) for line in out.splitlines()]
         first = first or got
@@ -502,7 +517,7 @@ def check_real():
     model.weights, model.eps = load_file(REAL + "/model.safetensors"), 1e-12
     model.weights = {name: array.astype(np.float64) for name, array in model.weights.items()}
     random = np.random.default_rng(80)
-    long = [[101, *random.integers(1000, 30000, n), 102] for n in (254, 129)]
+    long = [[101, *random.integers(1000, 30000, n), 102] for n in (254,)]
     compare("long", REAL, [unit(model.states(ids).mean(0)) for ids in long], sentences=long, most=2e-6)
     similar = vectors(run(["--sim", "cosine", REAL], "a cat\na kitten\na tax return\n"))
     expect(similar[0] > 0.7 > 0.3 > similar[1], f"--sim cosine: {similar}")

@@ -1,5 +1,5 @@
-/* embed_units: tests parts of examples/embed that no command shows: pooling (V-T1, V-T2), padding (V-T3), buckets (V-T4),
- * and the arithmetic of each backend against sums in double precision. Prints what is wrong; the status says whether. */
+/* embed_units: tests parts of examples/embed that no command shows: pooling (V-T1, V-T2), buckets (V-T4), and the
+ * arithmetic of each backend against sums in double precision. Prints what is wrong; the status says whether. */
 #include "examples/embed/encoder.h"
 #include <math.h>
 #include <stdio.h>
@@ -56,8 +56,9 @@ static void test_pooling(void) {
                    (double)*matrix_at(&pooled, r, 1));
         }
     }
-    *matrix_at(&states, 0, 0) = -2e9f; /* the maximum does not start at -1e9 */
-    pool_tokens(&states, 0, 1, POOL_MAX, &pooled, 0);
+    *matrix_at(&states, 0, 0) = -3e9f; /* the maximum does not start at -1e9 */
+    *matrix_at(&states, 0, 1) = -2e9f;
+    pool_tokens(&states, 0, 2, POOL_MAX, &pooled, 0);
     expect(*matrix_at(&pooled, 0, 0) == -2e9f, "maximum", (double)*matrix_at(&pooled, 0, 0));
     normalize_vector(x, 2);
     normalize_vector(zero, 2);

@@ -56,7 +56,8 @@ def main():
         return print("bench-embed: run tests/tools/install examples first, which brings the model")
     subprocess.run(["cargo", "build", "--release", "--quiet", "--locked", "--manifest-path", FOLDER + "/Cargo.toml"],
                    check=True, env=dict(os.environ, CARGO_TARGET_DIR=os.path.abspath(TARGET)))
-    columns = [("candle", candle_rate, "")] + [(b, embed_rate, b) for b in sys.argv[1:] or ["simd", "simd-avx2", "blas"]]
+    backends = sys.argv[1:] or ["simd", "simd-avx2", "blas"]
+    columns = [("candle", candle_rate, "")] + [(backend, embed_rate, backend) for backend in backends]
     print("sentences a second, one core   " + "".join(f"{name:>14}" for name, _, _ in columns))
     for length in (8, 32, 128):
         for batch in (1, 32):
@@ -72,7 +73,8 @@ def main():
         if name == "python" and subprocess.run(command, capture_output=True).returncode:
             command = ["build/venv/bin/python", "-c", "import numpy, safetensors"]
         best = min(start_up(command) for _ in range(4 * RUNS))
-        print(f"start to end, one short sentence: {best * 1e3:6.1f} ms  {name}" + " (only its imports)" * (name == "python"))
+        note = " (only its imports)" if name == "python" else ""
+        print(f"start to end, one short sentence: {best * 1e3:6.1f} ms  {name}{note}")
 
 
 main()
