@@ -405,7 +405,9 @@ static void finish_model(loader *l) {
     size_t i;
     t->is_bpe = equals(l->model, "BPE") || (!l->model.text && l->merges); /* old files have no type */
     t->unknown = find_id(t, l->unknown);
-    t->padding = find_id(t, l->pad.text ? l->pad : text_of(t->is_bpe ? "<pad>" : "[PAD]"));
+    t->padding = find_id(t, l->pad);
+    if (t->padding < 0) t->padding = find_id(t, text_of("[PAD]"));
+    if (t->padding < 0) t->padding = find_id(t, text_of("<pad>"));
     if (t->padding < 0) t->padding = 0;
     if (!t->tokens.count) fail(l, "the vocabulary is empty");
     if (!t->is_bpe) {
