@@ -78,8 +78,8 @@ static const char help[] =
 
 /* ---- input -------------------------------------------------------------------------------------------------- */
 
-/* Returns the next line, NUL-terminated; NULL at the end, and where may_wait is 0 and no whole line was read yet. Waiting
- * moves earlier lines. */
+/* Returns the next line, NUL-terminated; NULL at the end, and where may_wait is 0 and no whole line was read yet.
+ * Waiting moves earlier lines. */
 static char *next_line(input *in, int may_wait, size_t *bytes, char *message) {
     for (;;) {
         char *line = in->text + in->begin;

@@ -420,6 +420,8 @@ def check_hostile():
         refused(line, directory, message, line + "\n")
     refused("third line", directory, "lines 1 to 3|line 3", "2\n3\n100\n")
     refused("third line alone", directory, "line 3: token 100", "2\n3\n100\n", ("--ids", "--batch", "1", "--time"))
+    result = subprocess.run([EMBED, "--ids", directory], input=b"2\n" * 40 + b"x\n", capture_output=True)
+    expect(result.returncode == 1 and result.stdout.count(b"\n") == 32 and b"line 41: " in result.stderr, "line 41")
     refused("positions", directory, "more than the model has positions", "2 " * 65, ("--ids", "--max-length", "100"))
     refused("no such directory", directory + "/none", "No such file")
     for name in list(model.weights):
