@@ -80,7 +80,7 @@ static void read_pooling(config *c, settings *s) {
     for (int i = 3; i >= 0; i--) {
         if (settings_flag(s, names[i], 0)) kind = (int)kinds[i];
     }
-    if (kind < 0) refuse(s, "%s: the pooling is none of mean, cls, max, last", s->file);
+    if (kind < 0 || kind >= (int)POOL_NONE) refuse(s, "%s: the pooling is none of mean, cls, max, last", s->file);
     c->pool = kind < 0 ? POOL_MEAN : (pooling)kind;
 }
 

@@ -55,34 +55,29 @@ static int want(loader *l, const float **target, uint64_t rows, uint64_t columns
     return 1;
 }
 
-static void want_linear(loader *l, linear *to, uint64_t out, uint64_t in, const char *prefix, const char *format, ...) {
-    char name[2 * SETTINGS_PATH], full[3 * SETTINGS_PATH];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(name, sizeof name, format, arguments);
-    va_end(arguments);
-    to->in = (size_t)in;
-    to->out = (size_t)out;
-    snprintf(full, sizeof full, "%s%s.weight", prefix, name);
-    want(l, &to->weight, out, in, full);
-    snprintf(full, sizeof full, "%s%s.bias", prefix, name);
-    want(l, &to->bias, 0, out, full);
-}
-
-/* Checkpoints converted from TensorFlow call the numbers of a norm gamma and beta. */
-static void want_norm(loader *l, norm *to, uint64_t size, const char *format, ...) {
+/* Finds NAME.weight and NAME.bias. Checkpoints converted from TensorFlow call those of a norm gamma and beta. */
+static void want_pair(loader *l, const float **weight, const float **bias, uint64_t rows, uint64_t columns,
+                      const char *prefix, const char *format, size_t i) {
     char name[SETTINGS_PATH], full[3 * SETTINGS_PATH];
     int is_old;
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(name, sizeof name, format, arguments);
-    va_end(arguments);
-    snprintf(full, sizeof full, "%s%s.gamma", l->prefix, name);
-    is_old = st_find(l->file, full) != NULL;
-    if (!is_old) snprintf(full, sizeof full, "%s%s.weight", l->prefix, name);
-    want(l, &to->weight, 0, size, full);
-    snprintf(full, sizeof full, "%s%s.%s", l->prefix, name, is_old ? "beta" : "bias");
-    want(l, &to->bias, 0, size, full);
+    snprintf(name, sizeof name, format, i);
+    snprintf(full, sizeof full, "%s%s.gamma", prefix, name);
+    is_old = rows == 0 && st_find(l->file, full);
+    if (!is_old) snprintf(full, sizeof full, "%s%s.weight", prefix, name);
+    want(l, weight, rows, columns, full);
+    snprintf(full, sizeof full, "%s%s.%s", prefix, name, is_old ? "beta" : "bias");
+    want(l, bias, 0, rows > 0 ? rows : columns, full);
+}
+
+static void want_linear(loader *l, linear *to, uint64_t out, uint64_t in, const char *prefix, const char *format,
+                        size_t i) {
+    to->in = (size_t)in;
+    to->out = (size_t)out;
+    want_pair(l, &to->weight, &to->bias, out, in, prefix, format, i);
+}
+
+static void want_norm(loader *l, norm *to, uint64_t size, const char *format, size_t i) {
+    want_pair(l, &to->weight, &to->bias, 0, size, l->prefix, format, i);
 }
 
 /* Detects the prefix of the encoder's names: any number of "model." and "language_model.", then the architecture. */
@@ -138,11 +133,11 @@ static int want_head(loader *l, model *m) {
     if (!weight || weight->rank != 2)
         return fail(l, "%s: tensor %s is missing, or no matrix", l->file->shards[0].path, full);
     if (m->config.kind == KIND_ROBERTA)
-        want_linear(l, &m->head, m->config.hidden, m->config.hidden, "", "classifier.dense");
+        want_linear(l, &m->head, m->config.hidden, m->config.hidden, "", "classifier.dense", 0);
     if (m->config.kind == KIND_DISTILBERT)
-        want_linear(l, &m->head, m->config.hidden, m->config.hidden, "", "pre_classifier");
+        want_linear(l, &m->head, m->config.hidden, m->config.hidden, "", "pre_classifier", 0);
     m->head_act = m->config.kind == KIND_DISTILBERT ? ACT_RELU : ACT_TANH;
-    want_linear(l, &m->labels, weight->shape[0], m->config.hidden, "", "%s", name);
+    want_linear(l, &m->labels, weight->shape[0], m->config.hidden, "", name, 0);
     return weight->shape[0] > 0 || fail(l, "tensor %s has no rows", full);
 }
 
@@ -156,7 +151,7 @@ static void want_encoder(loader *l, model *m, int with_head, int with_pooler) {
     want(l, &m->positions, c->positions, c->hidden, name);
     snprintf(name, sizeof name, "%sembeddings.token_type_embeddings.weight", l->prefix);
     if (c->types > 0) want(l, &m->types, c->types, c->hidden, name);
-    want_norm(l, &m->after_embeddings, c->hidden, "embeddings.LayerNorm");
+    want_norm(l, &m->after_embeddings, c->hidden, "embeddings.LayerNorm", 0);
     if (c->layers > l->file->count)
         fail(l, "config.json: num_hidden_layers is %llu, but the model has only %zu tensors",
              (unsigned long long)c->layers, l->file->count);
@@ -164,7 +159,7 @@ static void want_encoder(loader *l, model *m, int with_head, int with_pooler) {
     if (!m->layers) fail(l, "out of memory");
     for (size_t i = 0; !l->message[0] && i < c->layers; i++) want_layer(l, &m->layers[i], c, i);
     if (with_pooler || (with_head && c->kind == KIND_BERT)) {
-        want_linear(l, &m->pooler, c->hidden, c->hidden, l->prefix, "pooler.dense");
+        want_linear(l, &m->pooler, c->hidden, c->hidden, l->prefix, "pooler.dense", 0);
     }
     if (with_head) want_head(l, m);
 }

@@ -377,6 +377,7 @@ def check_modules():
     for label, modules, pooling, message in (
             ("module", parts + [{"path": "5", "type": kind + "LSTM"}], pooling, "LSTM"),
             ("pooling", parts, {"pooling_mode_weightedmean_tokens": True}, "pooling is none of"),
+            ("pooler", parts, {"pooling_mode": "pooler"}, "pooling is none of"),
             ("escape", [{"path": "../x", "type": kind + "Pooling"}], pooling, "leaves the directory"),
             ("many", parts[:2] + parts[2:3] * 9, pooling, "more than 8"),
             ("flag", parts, {"pooling_mode_mean_tokens": 1}, "not true or false")):
