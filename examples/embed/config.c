@@ -65,7 +65,8 @@ static void read_config(config *c, settings *s) {
     }
     if (c->heads > 65536 || c->head_size > 65536)
         refuse(s, "%s: over 65,536 attention heads, or as large ones", "config.json");
-    if (!(c->epsilon >= 0 && c->epsilon < 1)) refuse(s, "layer_norm_eps is not between 0 and %s", "1");
+    if ((epsilon && epsilon->kind != JSON_NUMBER) || !(c->epsilon >= 0 && c->epsilon < 1))
+        refuse(s, "layer_norm_eps is not between 0 and %s", "1");
     name = settings_string(s, "position_embedding_type", "absolute");
     if (strcmp(name, "absolute") != 0) refuse(s, "position_embedding_type \"%.60s\" is not supported", name);
 }

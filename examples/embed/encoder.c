@@ -105,47 +105,32 @@ static void copy_part(const matrix *from, size_t row, size_t column, matrix *to,
     }
 }
 
-/* softmax(keys^T queries) for each head of one sentence. Columns of padding are queries too, but never keys. */
+/* The attention of one sentence: values * softmax(keys^T * queries) for each head, a panel of queries after the other.
+ * Columns of padding are queries too, but never keys. */
 static int attend(encoder *e, const sentence *s, size_t first) {
-    const size_t size = (size_t)e->model->config.head_size, width = e->backend->width;
-    if (!matrix_resize(&e->head_query, size, s->padded, width) || !matrix_resize(&e->head_key, size, s->count, 0) ||
-        !matrix_resize(&e->head_value, size, s->count, 0) || !matrix_resize(&e->head_context, size, s->padded, width) ||
-        !matrix_resize(&e->scores, s->count, s->padded, width)) {
+    const size_t size = (size_t)e->model->config.head_size;
+    matrix *q = &e->head_query, *k = &e->head_key, *v = &e->head_value, *out = &e->head_context, *scores = &e->scores;
+    if (!matrix_resize(q, size, s->padded, e->backend->width) || !matrix_resize(k, size, s->count, 0) ||
+        !matrix_resize(v, size, s->count, 0) || !matrix_resize(out, size, s->padded, e->backend->width) ||
+        !matrix_resize(scores, s->count, q->width, 0)) {
         return 0;
     }
     for (size_t head = 0; head < e->model->config.heads; head++) {
-        const product scores = {s->count,
-                                size,
-                                s->padded,
-                                e->head_key.data,
-                                1,
-                                e->head_key.width,
-                                e->head_query.data,
-                                e->scores.data,
-                                e->scores.width,
-                                NULL,
-                                0};
-        const product context = {size,
-                                 s->count,
-                                 s->padded,
-                                 e->head_value.data,
-                                 e->head_value.width,
-                                 1,
-                                 e->scores.data,
-                                 e->head_context.data,
-                                 e->scores.width,
-                                 NULL,
-                                 0};
-        copy_part(&e->query, head * size, first, &e->head_query, 0, 0, size, s->padded, 1 / sqrtf((float)size));
-        copy_part(&e->key, head * size, first, &e->head_key, 0, 0, size, s->count, 1);
-        copy_part(&e->value, head * size, first, &e->head_value, 0, 0, size, s->count, 1);
-        e->backend->multiply(&scores);
-        for (size_t column = 0; column < s->padded; column += e->scores.width) {
-            e->backend->softmax(matrix_at(&e->scores, 0, column), s->count, panel_columns(&e->scores, column),
-                                e->scores.width);
+        copy_part(&e->query, head * size, first, q, 0, 0, size, s->padded, 1 / sqrtf((float)size));
+        copy_part(&e->key, head * size, first, k, 0, 0, size, s->count, 1);
+        copy_part(&e->value, head * size, first, v, 0, 0, size, s->count, 1);
+        for (size_t column = 0; column < s->padded; column += q->width) {
+            const size_t columns = panel_columns(q, column);
+            const product compare = {s->count,     size,     columns, k->data, 1, k->width, matrix_at(q, 0, column),
+                                     scores->data, q->width, NULL,    0};
+            const product mix = {
+                size,     s->count, columns, v->data, v->width, 1, scores->data, matrix_at(out, 0, column),
+                q->width, NULL,     0};
+            e->backend->multiply(&compare);
+            e->backend->softmax(scores->data, s->count, columns, q->width);
+            e->backend->multiply(&mix);
         }
-        e->backend->multiply(&context);
-        copy_part(&e->head_context, 0, 0, &e->context, head * size, first, size, s->padded, 1);
+        copy_part(out, 0, 0, &e->context, head * size, first, size, s->padded, 1);
     }
     return 1;
 }
