@@ -114,6 +114,8 @@ refuses 'use_regex must not be off' '{"pre_tokenizer":{"type":"ByteLevel","use_r
 refuses 'the vocabulary is empty' "{$bert,\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}"
 refuses 'expected an integer from 0 to 2147483646' "{$bert,\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":2147483647}}}"
 refuses 'a template must have each text once' "{$bert,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[]},$wordpiece}"
+item='{"SpecialToken":{"id":"[SEP]","type_id":0}},'
+refuses 'a template has more than 16 items' "{$bert,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[$item$item$item$item$item$item$item$item$item$item$item$item$item$item$item$item{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}]},$wordpiece}"
 refuses 'max_input_chars_per_word is more than 1000' "{$bert,\"model\":{\"type\":\"WordPiece\",\"max_input_chars_per_word\":1001,$words}}"
 refuses 'at byte' "{$bert,"
 refuses 'the vocabulary is empty' '[]'
