@@ -78,11 +78,13 @@ ids "an unknown word without [UNK]" "$(printf '6 0\n5\n')" "$out/models/no-unkno
 "a b"
 END
 
-for name in bpe plain; do
+for name in spaced plain added; do
     [ -d "$out/models/$name" ] || continue
-    printf 'a\357\277\275b \357\277\275\n' | "$checked" "$out/models/$name" --lines >"$out/wanted"
-    printf 'a\377b \340\n' | "$checked" "$out/models/$name" --lines >"$out/got"
-    try "bytes that are not UTF-8 with $name" diff "$out/wanted" "$out/got"
+    for bytes in '\357\277\275' '\377'; do
+        printf "a${bytes}b $bytes\\na${bytes}ab ab$bytes Unicode$bytes${bytes}Unicode \303\251${bytes}the\\n" |
+            "$checked" "$out/models/$name" --lines >"$out/bytes-$bytes" 2>&1
+    done
+    try "bytes that are not UTF-8 with $name" diff "$out/bytes-\357\277\275" "$out/bytes-\377"
 done
 
 # ---- what is refused
