@@ -45,13 +45,12 @@ static void put_words(encoder *e, span text) {
     }
 }
 
-/* Returns the character that ends at a position, with its start, or 0. */
+/* Returns the character that ends at a position, with its start, or 0. Bytes that are not UTF-8 are U+FFFD. */
 static uint32_t character_before(span s, size_t end, size_t *start) {
     uint32_t c = 0;
     *start = end;
-    while (*start && ((unsigned char)s.text[--*start] & 0xc0) == 0x80) continue;
-    if (*start < end) utf8_decode(s.text + *start, end - *start, &c);
-    return c;
+    while (*start && end - *start < 4 && ((unsigned char)s.text[--*start] & 0xc0) == 0x80) continue;
+    return *start == end || utf8_decode(s.text + *start, end - *start, &c) == end - *start ? c : 0xfffd;
 }
 
 static uint32_t character_at(span s, size_t start, size_t *end) {
@@ -91,6 +90,7 @@ static void put_added(encoder *e, const added_set *set, span text, put_function 
     }
 }
 
+/* What is normalized is UTF-8: normalize puts U+FFFD for other bytes. */
 static void put_raw(encoder *e, span text) {
     span normal;
     e->list->failed |= !normalize(&e->t->normalizer, text, &e->normalized);
@@ -99,16 +99,9 @@ static void put_raw(encoder *e, span text) {
 }
 
 static void encode_text(const tokenizer *t, span text, id_list *list) {
-    static const normalizer none;
     encoder e = {t, list, {NULL, 0, 0}};
-    text_buffer valid = {NULL, 0, 0};
-    if (!is_utf8(text.text, text.bytes)) {
-        list->failed = !normalize(&none, text, &valid); /* puts U+FFFD for bytes that are not UTF-8 */
-        text.text = valid.text, text.bytes = valid.bytes;
-    }
     put_added(&e, &t->raw, text, put_raw);
     free(e.normalized.text);
-    free(valid.text);
 }
 
 /* ---- sequences ---------------------------------------------------------------------------------------------- */

@@ -78,11 +78,13 @@ ids "an unknown word without [UNK]" "$(printf '6 0\n5\n')" "$out/models/no-unkno
 "a b"
 END
 
-for name in bpe plain; do
+for name in spaced plain added; do
     [ -d "$out/models/$name" ] || continue
-    printf 'a\357\277\275b \357\277\275\n' | "$checked" "$out/models/$name" --lines >"$out/wanted"
-    printf 'a\377b \340\n' | "$checked" "$out/models/$name" --lines >"$out/got"
-    try "bytes that are not UTF-8 with $name" diff "$out/wanted" "$out/got"
+    for bytes in '\357\277\275' '\377'; do
+        printf "a${bytes}b $bytes\\na${bytes}ab ab$bytes Unicode$bytes${bytes}Unicode \303\251${bytes}the\\n" |
+            "$checked" "$out/models/$name" --lines >"$out/bytes-$bytes" 2>&1
+    done
+    try "bytes that are not UTF-8 with $name" diff "$out/bytes-\357\277\275" "$out/bytes-\377"
 done
 
 # ---- what is refused
@@ -114,6 +116,8 @@ refuses 'use_regex must not be off' '{"pre_tokenizer":{"type":"ByteLevel","use_r
 refuses 'the vocabulary is empty' "{$bert,\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}"
 refuses 'expected an integer from 0 to 2147483646' "{$bert,\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":2147483647}}}"
 refuses 'a template must have each text once' "{$bert,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[]},$wordpiece}"
+item='{"SpecialToken":{"id":"[SEP]","type_id":0}},'
+refuses 'a template has more than 16 items' "{$bert,\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[$item$item$item$item$item$item$item$item$item$item$item$item$item$item$item$item{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}]},$wordpiece}"
 refuses 'max_input_chars_per_word is more than 1000' "{$bert,\"model\":{\"type\":\"WordPiece\",\"max_input_chars_per_word\":1001,$words}}"
 refuses 'at byte' "{$bert,"
 refuses 'the vocabulary is empty' '[]'
