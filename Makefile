@@ -65,6 +65,7 @@ help:
 	@echo '  interop callsites cases examples   the reference package; tests/callsites; tests/cases; examples/'
 	@echo 'make nightly    all checks in full, with long fuzzing, and $(NIGHTLY); writes tests/NIGHTLY.md'
 	@echo 'make bench      compares the speed with other libraries; ONLY="open find" measures only these workloads'
+	@echo 'make bench-embed    compares examples/embed with candle; needs cargo and minutes'
 	@echo 'make bench-table    prints the table of the README from the last results'
 	@echo 'make size       prints lines, code size, stack depth'
 	@echo 'make install    header, st, its manual, safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
@@ -168,6 +169,19 @@ build/examples/remote: $(COMMON_HEADERS) $(COMMON) examples/remote/main.c exampl
 		examples/remote/http.c examples/remote/http.h examples/hub/hub.c examples/hub/hub.h \
 		examples/hub/sha1.c examples/hub/sha1.h examples/st/sha256.c examples/st/sha256.h
 	$(EXAMPLE) examples/remote/*.c examples/hub/hub.c examples/hub/sha1.c examples/st/sha256.c $(COMMON) -lcurl -lz -pthread -o $@
+	examples/common/settings.c
+COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h \
+	examples/common/settings.h
+EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
+
+EMBED = examples/embed/main.c examples/embed/encoder.c examples/embed/model.c examples/embed/config.c \
+	examples/embed/backend.c examples/embed/tokenizer.c examples/embed/tokenizer_load.c examples/embed/tokens.c \
+	examples/embed/wordpiece.c examples/embed/bpe.c examples/embed/normalize.c
+EMBED_HEADERS = examples/embed/encoder.h examples/embed/model.h examples/embed/config.h examples/embed/backend.h \
+	examples/embed/kernels.h examples/embed/tokenizer.h examples/embed/tokens.h
+
+build/examples/embed: $(COMMON_HEADERS) $(COMMON) $(EMBED) $(EMBED_HEADERS)
+	$(EXAMPLE) -O3 -pthread $(EMBED) $(COMMON) $(LDFLAGS) -lutf8proc -lm -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
@@ -256,6 +270,10 @@ cases: build/st
 	@command -v python3 >/dev/null || { echo "skipped cases: no python3 here"; echo "cases: 0 passed, 0 failed, 1 skipped"; exit; }; \
 	    CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 python3 tests/cases/run
 
+# sentences a second of examples/embed and of candle, on one core; builds candle with cargo, which takes minutes
+bench-embed: build/examples/embed
+	@PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/embed/bench.py
+
 # ONLY="vad mpi": only the tests of these programs
 examples: build/st
 	@tests/tools/install examples || echo "examples: going on without what could not be installed"
@@ -288,5 +306,5 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
+.PHONY: help run test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
 	examples warnings matrix hostile arm symbols builtins analyze rooms format size install clean
