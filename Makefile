@@ -94,9 +94,9 @@ build/demo.safetensors:
 
 EXAMPLE_CFLAGS = -O2 -g
 COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c \
-	examples/common/aliases.c examples/common/names.c examples/common/words.c
+	examples/common/aliases.c examples/common/names.c examples/common/settings.c examples/common/words.c
 COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h \
-	examples/common/aliases.h examples/common/names.h examples/common/words.h
+	examples/common/aliases.h examples/common/names.h examples/common/settings.h examples/common/words.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 
 FOLDERS = examples/common/memory.c examples/common/folder.c
