@@ -1,4 +1,4 @@
-/* input.c: memory within a limit, bytes of files, lists of names. */
+/* input.c: memory within a limit, bytes of files. */
 #include "pt2st.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -7,14 +7,18 @@
 #include <sys/stat.h>
 
 void fail(job *j, const char *format, ...) {
+    const unsigned long long at = j->opcode_at;
+    const size_t n = j->pickle ? (size_t)snprintf(j->message, 40, "pickle, byte %llu: ", at) : 0;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(j->message, sizeof j->message, format, arguments);
+    vsnprintf(j->message + n, sizeof j->message - n, format, arguments);
     va_end(arguments);
     longjmp(*j->trap, 1);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------ */
+#ifndef CHUNK
+#define CHUNK 65536 /* fuzzing sets 1, so that each object is a block of its own */
+#endif
 
 struct chunk {
     struct chunk *next;
@@ -33,109 +37,72 @@ void give_memory(void *user, void *memory, size_t bytes) {
     free(memory);
 }
 
-void *allocate(job *j, struct chunk **arena, size_t bytes) {
-    struct chunk *c = *arena;
+void *allocate(job *j, size_t bytes) {
+    struct chunk *c = j->arena;
     const size_t head = (sizeof *c + 15) & ~(size_t)15, rounded = (bytes + 15) & ~(size_t)15;
     if (!c || rounded > c->bytes - c->used) {
-        const size_t room = head + (rounded > 65536 ? rounded : 65536);
+        const size_t room = head + (rounded > CHUNK ? rounded : CHUNK);
         c = bytes < SIZE_MAX / 2 ? (struct chunk *)take_memory(j, room) : NULL;
-        if (!c) {
-            fail(j, "this needs more than %u MiB of memory beside the data of tensors; --memory sets another limit",
-                 (unsigned)(j->memory_limit >> 20));
-        }
-        c->bytes = room, c->used = head, c->next = *arena;
-        *arena = c;
+        if (!c) fail(j, "more memory is needed than the %u MiB of --memory", (unsigned)(j->memory_limit >> 20));
+        c->bytes = room, c->used = head, c->next = j->arena;
+        j->arena = c;
     }
     c->used += rounded;
     return memset((unsigned char *)c + c->used - rounded, 0, rounded);
 }
 
-void free_arena(job *j, struct chunk **arena) {
-    while (*arena) {
-        struct chunk *c = *arena;
-        *arena = c->next;
+void free_job(job *j) {
+    while (j->arena) {
+        struct chunk *c = j->arena;
+        j->arena = c->next;
         give_memory(j, c, c->bytes);
     }
+    if (j->input) fclose(j->input);
+    if (j->spool) fclose(j->spool);
 }
 
-void *grow(job *j, struct chunk **arena, void *array, size_t count, size_t element) {
+void *grow(job *j, void *array, size_t count, size_t element) {
     void *larger;
     if (array && (count < 4 || (count & (count - 1)) != 0)) return array; /* it has 4, 8, 16 ... places */
     if (count > SIZE_MAX / 4 / element) fail(j, "too many values for this machine");
-    larger = allocate(j, arena, (count < 4 ? 4 : 2 * count) * element);
-    if (count) memcpy(larger, array, count * element);
-    return larger;
+    larger = allocate(j, (count < 4 ? 4 : 2 * count) * element);
+    return count ? memcpy(larger, array, count * element) : larger;
 }
-
-/* ---- bytes ------------------------------------------------------------------------------------------------------- */
 
 void open_input(job *j, uint32_t file) {
     struct stat status;
     if (j->input && j->file == file) return;
     if (j->input) fclose(j->input);
     j->input = j->positioned = NULL;
+    j->file = file;
     if (stat(j->paths[file], &status) != 0) fail(j, "cannot open: %s", strerror(errno));
     if (!S_ISREG(status.st_mode)) fail(j, "not a regular file");
+    if ((uint64_t)status.st_size != j->path_bytes[file]) fail(j, "the file was changed meanwhile");
     j->input = fopen(j->paths[file], "rb");
     if (!j->input) fail(j, "cannot open: %s", strerror(errno));
-    j->file = file;
-    j->file_bytes = (uint64_t)status.st_size;
-    if (j->path_bytes[file] != j->file_bytes) fail(j, "the file was changed meanwhile");
+    j->whole.bytes = j->path_bytes[file];
 }
 
 void read_part(job *j, const part *from, uint64_t offset, void *dst, size_t bytes) {
     FILE *file = from->is_inflated ? j->spool : j->input;
-    const uint64_t at = from->offset + offset;
-    if (offset > from->bytes || bytes > from->bytes - offset) fail(j, "the data ends early");
-    if (!from->is_inflated && (at < offset || at > j->file_bytes || bytes > j->file_bytes - at)) {
-        fail(j, "the file is truncated: it has %llu bytes", (unsigned long long)j->file_bytes);
+    const uint64_t at = from->offset + offset, end = from->is_inflated ? j->inflated_bytes : j->whole.bytes;
+    if (offset > from->bytes || bytes > from->bytes - offset || at < offset || at > end || bytes > end - at) {
+        fail(j, "the data ends early");
     }
     if ((j->positioned != file || j->position != at) && fseeko(file, (off_t)at, SEEK_SET) != 0) {
         fail(j, "cannot read: %s", strerror(errno));
     }
     j->positioned = NULL; /* in case reading fails */
-    if (bytes && fread(dst, 1, bytes, file) != bytes) {
-        fail(j, "cannot read: %s", ferror(file) ? strerror(errno) : "the file was shortened meanwhile");
-    }
+    if (fread(dst, 1, bytes, file) != bytes) fail(j, "cannot read: %s", ferror(file) ? strerror(errno) : "file shortened");
     j->positioned = file;
     j->position = at + bytes;
 }
 
-uint64_t little(const unsigned char *bytes, size_t count) {
+uint64_t read_number(job *j, part *from, size_t bytes) {
+    unsigned char c[8];
     uint64_t number = 0;
-    while (count-- > 0) number = number << 8 | bytes[count];
+    read_part(j, from, from->at, c, bytes);
+    from->at += bytes;
+    while (bytes-- > 0) number = number << 8 | c[bytes];
     return number;
-}
-
-/* ---- names ------------------------------------------------------------------------------------------------------- */
-
-void add_name(job *j, name_list *list, const char *text, size_t bytes, void *thing) {
-    struct name_entry *e;
-    list->entries = (struct name_entry *)grow(j, &j->pickle, list->entries, list->count, sizeof *e);
-    e = &list->entries[list->count++];
-    e->text = text, e->bytes = bytes, e->thing = thing;
-}
-
-static int compare_names(const void *a, const void *b) {
-    const struct name_entry *x = (const struct name_entry *)a, *y = (const struct name_entry *)b;
-    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1;
-    return memcmp(x->text, y->text, x->bytes);
-}
-
-void sort_names(name_list *list) {
-    if (list->count) qsort(list->entries, list->count, sizeof *list->entries, compare_names);
-}
-
-struct name_entry *find_name(const name_list *list, const char *text, size_t bytes) {
-    struct name_entry wanted = {text, bytes, NULL};
-    size_t low = 0, high = list->count;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (compare_names(&list->entries[middle], &wanted) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low < list->count && compare_names(&list->entries[low], &wanted) == 0 ? &list->entries[low] : NULL;
 }

@@ -1,14 +1,15 @@
 /* fuzz_pt2st.c: converts hostile checkpoints with the program examples/pt2st. What it accepts must become a valid
  * safetensors file, whose every element is the one that shape, strides and offset of the checkpoint lead to.
  *
- * Input: one option byte, then a file; or, with the option PICKLE, only the member data.pkl of one, which the harness
+ * Input: one option byte, then a file; or, with the option WRAP, only the member data.pkl of one, which the harness
  * puts into a ZIP archive beside four storages. */
 #include "../../examples/pt2st/pt2st.h"
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
-enum { PICKLE = 1, DEFLATED = 2, ALL = 4, COPIES = 8, METADATA = 16, TRANSPOSE = 32, ANY_CLASS = 64, BIG_ENDIAN_DATA = 128 };
+/* bits of the option byte; the higher ones are options of the program, whose numbers they are not */
+enum { WRAP = 1, DEFLATED = 2, OF_BIG_ENDIAN = 128 };
 
 #define CHECK(condition) \
     if (!(condition)) (fprintf(stderr, "fuzz_pt2st: line %d: %s\n", __LINE__, #condition), abort())
@@ -70,8 +71,8 @@ static bytes archive_of(const uint8_t *pickle, size_t n, int flags) {
     int i;
     for (i = 0; i < (int)sizeof data; i++) data[i] = (unsigned char)(i * 37 + 11);
     append_member(&zip, &directory, "a/data.pkl", pickle, n, 0);
-    append_member(&zip, &directory, "a/byteorder", (const unsigned char *)(flags & BIG_ENDIAN_DATA ? "big" : "little"),
-                  flags & BIG_ENDIAN_DATA ? 3 : 6, 0);
+    append_member(&zip, &directory, "a/byteorder", (const unsigned char *)(flags & OF_BIG_ENDIAN ? "big" : "little"),
+                  flags & OF_BIG_ENDIAN ? 3 : 6, 0);
     for (i = 0; i < 4; i++) append_member(&zip, &directory, names[i], data, i < 2 ? 96 : i == 2 ? 24 : 8, flags & DEFLATED);
     const size_t offset = zip.count;
     append(&zip, directory.first, directory.count);
@@ -83,16 +84,17 @@ static bytes archive_of(const uint8_t *pickle, size_t n, int flags) {
 
 /* Compares every element of a tensor with the one in the storage. */
 static void check_elements(job *j, const item *x, const unsigned char *data) {
-    const uint64_t count = x->bytes / x->size;
-    const size_t word = x->dtype == ST_DTYPE_C64 ? 4 : x->size;
+    const tensor *t = x->tensor;
+    const uint64_t count = t->bytes / t->size;
+    const size_t size = (size_t)t->size, word = t->dtype == ST_DTYPE_C64 ? 4 : size;
     unsigned char element[8];
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t left = i, from = x->start;
-        for (uint32_t d = x->rank; d-- > 0; left /= x->shape[d]) from += left % x->shape[d] * x->stride[d] * x->size;
-        read_part(j, &x->storage, from, element, x->size);
-        for (size_t k = 0; k < x->size; k++) {
+        uint64_t left = i, from = t->start;
+        for (uint32_t d = t->rank; d-- > 0; left /= t->shape[d]) from += left % t->shape[d] * t->stride[d] * size;
+        read_part(j, &t->storage->data, from, element, size);
+        for (size_t k = 0; k < size; k++) {
             const size_t in_word = x->is_swapped ? k - k % word + word - 1 - k % word : k;
-            CHECK(data[i * x->size + k] == element[in_word]);
+            CHECK(data[i * size + k] == element[in_word]);
         }
     }
 }
@@ -106,10 +108,9 @@ static void convert(job *j, bytes *out) {
     st_error error;
     size_t i;
     collect_tensors(j, read_archive(j));
-    free_arena(j, &j->pickle);
     for (i = 0; i < j->item_count; i++) {
-        total += j->items[i].bytes;
-        if (j->items[i].bytes > 1 << 16 || total > 1 << 17) fail(j, "too large");
+        total += j->items[i].tensor->bytes;
+        if (j->items[i].tensor->bytes > 1 << 16 || total > 1 << 17) fail(j, "too large");
     }
     add_pair(j, "format", 6, "pt", 2);
     share_tensors(j);
@@ -131,18 +132,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2) return 0;
     const int flags = data[0];
     memset(j, 0, sizeof *j);
-    if (flags & PICKLE) {
+    if (flags & WRAP) {
         file = archive_of(data + 1, size - 1, flags);
     } else {
         append(&file, data + 1, size - 1);
     }
-    j->all = flags & ALL, j->keep_copies = flags & COPIES, j->metadata = flags & METADATA;
-    j->transpose = flags & TRANSPOSE, j->any_class = flags & ANY_CLASS;
+    j->flags = (flags & 4 ? ALL : 0u) | (flags & 8 ? KEEP_COPIES : 0u) | (flags & 16 ? METADATA : 0u) |
+               (flags & 32 ? TRANSPOSE : 0u) | (flags & 64 ? ANY_CLASS : 0u);
     j->memory_limit = 8 << 20, j->most_bytes = 1 << 20;
     paths[0] = path, sizes[0] = file.count;
     j->paths = paths, j->path_bytes = sizes, j->path_count = 1;
     j->input = fmemopen(file.first, file.count, "rb");
-    j->file_bytes = file.count;
+    j->whole.bytes = file.count;
     CHECK(j->input);
     j->trap = &trap;
     if (!setjmp(trap)) {
@@ -155,17 +156,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             CHECK(model->count == j->item_count);
             for (size_t i = 0; i < j->item_count; i++) {
                 const st_tensor *t = st_find_n(model, j->items[i].name, j->items[i].name_bytes);
-                CHECK(t && t->bytes == j->items[i].bytes);
+                CHECK(t && t->bytes == j->items[i].tensor->bytes);
                 check_elements(j, &j->items[i], (const unsigned char *)t->data);
             }
             st_close(model);
         }
     }
-    fclose(j->input);
-    if (j->spool) fclose(j->spool);
-    free_arena(j, &j->pickle);
-    free_arena(j, &j->kept);
-    give_memory(j, j->block, BLOCK);
+    free_job(j);
     CHECK(j->memory_used == 0);
     free(file.first);
     free(out.first);
