@@ -96,6 +96,10 @@ COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c exa
 COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 
+build/examples/pt2st: $(COMMON_HEADERS) $(COMMON) examples/common/zip.h examples/common/zip.c examples/pt2st/pt2st.h \
+		examples/pt2st/main.c examples/pt2st/input.c examples/pt2st/archive.c examples/pt2st/pickle.c examples/pt2st/tensors.c
+	$(EXAMPLE) examples/pt2st/*.c examples/common/zip.c $(COMMON) -lz -o $@
+
 # ---- tests ----------------------------------------------------------------------------------------------------
 
 test:
@@ -173,6 +177,10 @@ cover:
 fuzz:
 	@CFLAGS="$(SANITIZE)" FUZZ_SECONDS=$(FUZZ_SECONDS) JOBS=$(JOBS) sh tests/tools/fuzz.sh
 
+# not among the harnesses, which every platform builds: pt2st needs POSIX and zlib
+fuzz-pt2st:
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) sh fuzz/pt2st/run.sh
+
 interop: build/st
 	@sh tests/tools/interop.sh
 
@@ -215,5 +223,5 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
+.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz fuzz-pt2st interop callsites cases \
 	examples warnings matrix hostile arm symbols builtins analyze rooms format size install clean

@@ -178,13 +178,13 @@ static value *read_legacy(job *j) {
     keys = load_pickle(j, &from);
     sort_names(j);
     for (i = 0; keys->kind == LIST && i < keys->count; i++) {
-        const name_entry key = key_of(j, keys->u.items[i], NULL), *end = j->names + j->name_count;
+        const name_entry key = key_of(j, keys->u.items[i], NULL);
         name_entry *found = find_name(j, key.text, key.bytes);
         storage *first = found ? (storage *)found->thing : NULL;
         if (!first || first->data.offset != UINT64_MAX) fail(j, "storage %.*s is not used, or twice there", (int)key.bytes, key.text);
         place_storage(j, &from, first);
         while (found > j->names && compare_names(found - 1, &key) == 0) found--;
-        for (; found < end && compare_names(found, &key) == 0; found++) { /* every mention of the storage */
+        for (; found < j->names + j->name_count && compare_names(found, &key) == 0; found++) { /* every mention of the storage */
             storage *s = (storage *)found->thing;
             s->data = first->data;
             if (s->size != first->size || (s->start + s->count) * s->size != s->data.bytes) fail(j, "a storage has a wrong size");

@@ -134,11 +134,14 @@ static st_status save(program *p, st_error *error) {
     const st_allocator allocator = {j, take_memory, give_memory};
     st_contents contents = {j->tensors, j->item_count, j->pairs, j->pair_count, NULL, 0, NULL};
     st_save_options options = ST_ZERO_INIT;
+    uint64_t bytes = 0;
     size_t i;
     options.fill = fill_tensor, options.progress = show_progress, options.user = p, options.allocator = &allocator;
     if (!is_directory(p->out) && (!p->index_count || j->flags & SINGLE)) return st_save(p->out, &contents, &options, error);
-    for (i = 0; p->index_count && i < j->path_count; i++) { /* shards are no larger than those of the input */
-        if (j->path_bytes[i] > options.max_shard_bytes) options.max_shard_bytes = j->path_bytes[i];
+    for (i = 0; p->index_count && i < j->item_count; i++) { /* no shard is larger than those of the input */
+        bytes = i && j->items[i].file == j->items[i - 1].file ? bytes : 0;
+        bytes += j->items[i].tensor->bytes;
+        if (bytes > options.max_shard_bytes) options.max_shard_bytes = bytes;
     }
     if (!is_directory(p->out)) (void)mkdir(p->out, 0777); /* saving tells if this failed */
     return st_save_sharded(p->out, &contents, &options, error);

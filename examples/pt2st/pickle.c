@@ -275,10 +275,10 @@ static value *make_tensor(job *j, const value *arguments, int is_v3) {
 
 static value *make_scalar(job *j, const value *dtype, const value *bytes) {
     const char code = dtype->kind == TEXT && dtype->count == 2 ? dtype->u.text[0] : '?';
-    const int is_sized = bytes->kind == TEXT && bytes->count <= 8 && dtype->u.text[1] == (char)('0' + bytes->count);
-    const kind what = code == 'b' ? BOOL : code == 'i' || code == 'u' ? INTEGER : NUMBER;
-    if (code == '?' || !is_sized || (what == NUMBER && (code != 'f' || bytes->count != 8))) return new_value(j, NONE);
-    return new_integer(j, what, number_of(bytes->u.text, bytes->count, code == 'i'));
+    const kind what = code == 'b' ? BOOL : code == 'i' || code == 'u' ? INTEGER : code == 'f' ? NUMBER : NONE;
+    const uint32_t count = bytes->kind == TEXT && bytes->count <= 8 ? bytes->count : 0;
+    if (what == NONE || dtype->u.text[1] != (char)('0' + count) || (what == NUMBER && count < 8)) return new_value(j, NONE);
+    return new_integer(j, what, number_of(bytes->u.text, count, code == 'i'));
 }
 
 /* Protocol 2 has no bytes: they are written as the text that Latin-1 turns into them. */

@@ -203,3 +203,81 @@ for name, module in (('script', Linear()), ('nested-script', Nested())):
             aliases[k] = 'nested.l.' + k[5:]
             del tensors[k]
     note(name, {} if refused else tensors, aliases, **refused)
+
+
+if version >= (2, 5):
+    # a model in two files, with the index that transformers writes
+    folder = os.path.join(out, 'sharded')
+    os.path.isdir(folder) or os.makedirs(folder)
+    shards = [{'a.weight': some(2, 3), 'a.bias': some(3).half()}, {'b.weight': some(3, 2).t(), 'b.bias': torch.arange(4)}]
+    names = ['pytorch_model-%05d-of-00002.bin' % (i + 1) for i in range(2)]
+    for shard, name in zip(shards, names):
+        torch.save(shard, os.path.join(folder, name))
+    with open(os.path.join(folder, 'pytorch_model.bin.index.json'), 'w') as f:
+        json.dump({'metadata': {'total_size': 86}, 'weight_map': {k: n for s, n in zip(shards, names) for k in s}}, f, indent=2)
+    note('sharded', dict(shards[0], **shards[1]))
+
+    # what a big-endian machine writes; torch.load of a little-endian one swaps it
+    swapped = {k: v for k, v in plain.items() if v.dtype in (torch.float32, torch.int64, torch.complex64, torch.int16)}
+    torch.save(swapped, os.path.join(out, 'little.pt'))
+    with zipfile.ZipFile(os.path.join(out, 'little.pt')) as little, zipfile.ZipFile(os.path.join(out, 'big.pt'), 'w') as big:
+        sizes = {str(i): 4 if v.dtype == torch.complex64 else v.element_size() for i, v in enumerate(swapped.values())}
+        for member in little.namelist():
+            data = little.read(member)
+            folder, _, key = member.rpartition('/')
+            if folder.endswith('/data'):
+                data = numpy.frombuffer(data, 'u%d' % sizes[key]).byteswap().tobytes()
+            big.writestr(member, b'big' if key == 'byteorder' else data)
+    os.remove(os.path.join(out, 'little.pt'))
+    loaded = torch.load(os.path.join(out, 'big.pt'))
+    assert all(torch.equal(loaded[k], v) for k, v in swapped.items())
+    note('big', swapped)
+
+    # packed again by a program that deflates
+    for name, tensors in (('plain', plain), ('views', views)):
+        with zipfile.ZipFile(os.path.join(out, name + '.pt')) as stored:
+            with zipfile.ZipFile(os.path.join(out, 'deflated-%s.pt' % name), 'w', zipfile.ZIP_DEFLATED) as deflated:
+                for member in stored.namelist():
+                    deflated.writestr(member, stored.read(member))
+        with open(os.path.join(out, name + '.json')) as f, open(os.path.join(out, 'deflated-%s.json' % name), 'w') as g:
+            g.write(f.read())
+
+    # the tar archives of PyTorch before 0.1.10, written by hand, since no such version is left; torch.load reads them
+    import pickle
+    one, two = some(2, 3), torch.arange(4)
+    with tarfile.open(os.path.join(out, 'tar.pt'), 'w:', format=tarfile.PAX_FORMAT) as tar:
+        def add(name, data):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        def pickled(value):
+            return pickle.dumps(value, 2)
+        storages = pickled(2)
+        for key, kind, tensor in ((11, torch.FloatStorage, one), (12, torch.LongStorage, two)):
+            storages += pickled((key, 'cpu', kind)) + struct.pack('<q', tensor.numel()) + tensor.numpy().tobytes()
+        add('storages', storages + pickled([]))
+        tensors = pickled(3)
+        for key, storage, kind, shape, stride, offset in ((21, 11, torch.FloatTensor, (2, 3), (3, 1), 0),
+                                                          (22, 12, torch.LongTensor, (4,), (1,), 0),
+                                                          (23, 11, torch.FloatTensor, (3, 1), (1, 3), 3)):
+            tensors += pickled((key, storage, kind)) + struct.pack('<ii', len(shape), 0)
+            tensors += struct.pack('<%dq' % (2 * len(shape) + 1), *(shape + stride + (offset,)))
+        add('tensors', tensors)
+        class Ref(object):
+            def __init__(self, key):
+                self.key = key
+        class Refs(pickle.Pickler):
+            def persistent_id(self, value):
+                return str(value.key) if isinstance(value, Ref) else None
+        body = io.BytesIO()
+        Refs(body, 2).dump(collections.OrderedDict([('w', Ref(21)), ('n', Ref(22)), ('column', Ref(23))]))
+        add('pickle', body.getvalue())
+    loaded = torch.load(os.path.join(out, 'tar.pt'), weights_only=False)
+    wanted = {'w': one, 'n': two, 'column': one[1].reshape(3, 1)}
+    assert all(torch.equal(loaded[k], v) for k, v in wanted.items())
+    note('tar', wanted)
+
+    # the bytes that the reference writes, with one metadata key, as it does not sort them
+    from safetensors.torch import save_file
+    tensors = torch.load(os.path.join(out, 'plain.pt'))
+    save_file({k: v.contiguous() for k, v in tensors.items()}, os.path.join(out, 'plain.safetensors'), {'format': 'pt'})
