@@ -16,7 +16,7 @@ typedef struct zip_member {
 
 typedef struct zip_reader {
     FILE *file;
-    const char *fault; /* NULL, or what is wrong; nothing is read after a fault */
+    const char *fault;                       /* NULL, or what is wrong; nothing is read after a fault */
     uint64_t directory, at, end, left, last; /* position, end, members left, header of the last one */
 } zip_reader;
 

@@ -34,7 +34,8 @@ static void sort_names(job *j) {
 /* Returns one of the entries with this name, or NULL. */
 static name_entry *find_name(const job *j, const char *text, size_t bytes) {
     const name_entry wanted = {text, bytes, NULL};
-    return j->sorted_count ? (name_entry *)bsearch(&wanted, j->names, j->sorted_count, sizeof wanted, compare_names) : NULL;
+    return j->sorted_count ? (name_entry *)bsearch(&wanted, j->names, j->sorted_count, sizeof wanted, compare_names)
+                           : NULL;
 }
 
 static name_entry key_of(job *j, const value *v, void *thing) { /* of a storage or tensor: a text or a number */
@@ -72,7 +73,8 @@ static void read_directory(job *j) {
     }
     j->positioned = NULL; /* the position of the file has changed */
     if (zip.fault) fail(j, "%s", zip.fault);
-    if (!folder.text) fail(j, "a ZIP archive without a member data.pkl: not saved by torch.save, or before PyTorch 1.4");
+    if (!folder.text)
+        fail(j, "a ZIP archive without a member data.pkl: not saved by torch.save, or before PyTorch 1.4");
     for (k = 0; k < j->name_count; k++) { /* members outside of the folder lose their name */
         name_entry *e = &j->names[k];
         const int is_inside = e->bytes > folder.bytes && memcmp(e->text, folder.text, folder.bytes) == 0;
@@ -100,7 +102,8 @@ static int find_member(job *j, const char *folder, const char *text, size_t byte
     fault = zip_locate(j->input, m->header, m->packed, m->limit, &found->offset);
     found->bytes = m->bytes;
     j->positioned = NULL;
-    if (m->flags & 1 || (m->method != 0 && m->method != 8)) fault = "encrypted, or compressed otherwise than by deflate";
+    if (m->flags & 1 || (m->method != 0 && m->method != 8))
+        fault = "encrypted, or compressed otherwise than by deflate";
     if (m->method ? m->bytes / 1032 > m->packed : m->bytes != m->packed) fault = "the directory gives a false size";
     if (!fault && m->method && !m->inflated.is_inflated) { /* a deflated member has no random access: inflate it once */
         if (m->bytes > j->most_bytes - j->inflated_bytes) fail(j, "inflates to too many bytes; see --large");
@@ -170,7 +173,8 @@ static value *read_legacy(job *j) {
     part from = j->whole;
     value *root = load_pickle(j, &from), *keys;
     uint32_t i;
-    if (!is_text(root, magic) && !is_text(root, "119547037146038801333356L")) fail(j, "a pickle, but not of torch.save");
+    if (!is_text(root, magic) && !is_text(root, "119547037146038801333356L"))
+        fail(j, "a pickle, but not of torch.save");
     (void)load_pickle(j, &from); /* version */
     (void)load_pickle(j, &from); /* sizes of C types; numbers are little-endian on every machine */
     j->name_count = 0;
@@ -181,13 +185,16 @@ static value *read_legacy(job *j) {
         const name_entry key = key_of(j, keys->u.items[i], NULL);
         name_entry *found = find_name(j, key.text, key.bytes);
         storage *first = found ? (storage *)found->thing : NULL;
-        if (!first || first->data.offset != UINT64_MAX) fail(j, "storage %.*s is not used, or twice there", (int)key.bytes, key.text);
+        if (!first || first->data.offset != UINT64_MAX)
+            fail(j, "storage %.*s is not used, or twice there", (int)key.bytes, key.text);
         place_storage(j, &from, first);
         while (found > j->names && compare_names(found - 1, &key) == 0) found--;
-        for (; found < j->names + j->name_count && compare_names(found, &key) == 0; found++) { /* every mention of the storage */
+        for (; found < j->names + j->name_count && compare_names(found, &key) == 0;
+             found++) { /* every mention of the storage */
             storage *s = (storage *)found->thing;
             s->data = first->data;
-            if (s->size != first->size || (s->start + s->count) * s->size != s->data.bytes) fail(j, "a storage has a wrong size");
+            if (s->size != first->size || (s->start + s->count) * s->size != s->data.bytes)
+                fail(j, "a storage has a wrong size");
         }
     }
     return root;

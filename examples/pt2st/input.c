@@ -93,7 +93,8 @@ void read_part(job *j, const part *from, uint64_t offset, void *dst, size_t byte
         fail(j, "cannot read: %s", strerror(errno));
     }
     j->positioned = NULL; /* in case reading fails */
-    if (fread(dst, 1, bytes, file) != bytes) fail(j, "cannot read: %s", ferror(file) ? strerror(errno) : "file shortened");
+    if (fread(dst, 1, bytes, file) != bytes)
+        fail(j, "cannot read: %s", ferror(file) ? strerror(errno) : "file shortened");
     j->positioned = file;
     j->position = at + bytes;
 }

@@ -13,24 +13,23 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char help[] =
-    "usage: pt2st [OPTIONS] IN OUT\n"
-    "\n"
-    "Converts a PyTorch checkpoint to safetensors without running code of the file.\n"
-    "IN is a file of torch.save or torch.jit.save, an index (pytorch_model.bin.index.json),\n"
-    "or a directory that holds an index or pytorch_model.bin. OUT is a file; for an index,\n"
-    "or if OUT is a directory, it is the directory of a model in several files.\n"
-    "\n"
-    "  --key A.B       convert what the file holds under this key\n"
-    "  --all           convert all tensors, such as those of an optimizer\n"
-    "  --single        write one file also for an index\n"
-    "  --keep-copies   write tensors that share their bytes under each of their names\n"
-    "  --keep-prefix   keep a leading \"module.\" of names\n"
-    "  --metadata      write numbers and texts of the checkpoint to the metadata\n"
-    "  --transpose     transpose matrices called *.weight\n"
-    "  --any-class     take objects of unknown classes as plain records\n"
-    "  --large         allow an output that is much larger than the input\n"
-    "  --memory MIB    use at most this much memory (48)\n";
+static const char help[] = "usage: pt2st [OPTIONS] IN OUT\n"
+                           "\n"
+                           "Converts a PyTorch checkpoint to safetensors without running code of the file.\n"
+                           "IN is a file of torch.save or torch.jit.save, an index (pytorch_model.bin.index.json),\n"
+                           "or a directory that holds an index or pytorch_model.bin. OUT is a file; for an index,\n"
+                           "or if OUT is a directory, it is the directory of a model in several files.\n"
+                           "\n"
+                           "  --key A.B       convert what the file holds under this key\n"
+                           "  --all           convert all tensors, such as those of an optimizer\n"
+                           "  --single        write one file also for an index\n"
+                           "  --keep-copies   write tensors that share their bytes under each of their names\n"
+                           "  --keep-prefix   keep a leading \"module.\" of names\n"
+                           "  --metadata      write numbers and texts of the checkpoint to the metadata\n"
+                           "  --transpose     transpose matrices called *.weight\n"
+                           "  --any-class     take objects of unknown classes as plain records\n"
+                           "  --large         allow an output that is much larger than the input\n"
+                           "  --memory MIB    use at most this much memory (48)\n";
 
 static const char *const flags[] = {"--all",      "--single",    "--keep-copies", "--keep-prefix",
                                     "--metadata", "--transpose", "--any-class",   "--large"}; /* bits of job.flags */
@@ -115,10 +114,12 @@ static void read_input(program *p) {
     }
     if (!j->item_count) fail(j, "no tensors were found");
     if (p->index_count && p->index_count != j->item_count) {
-        fail(j, "%lu tensors instead of the %lu of the index", (unsigned long)j->item_count, (unsigned long)p->index_count);
+        fail(j, "%lu tensors instead of the %lu of the index", (unsigned long)j->item_count,
+             (unsigned long)p->index_count);
     }
     for (i = 0; i < j->item_count; bytes += j->items[i++].tensor->bytes) {
-        if (j->items[i].tensor->bytes > j->most_bytes - bytes) fail(j, "the tensors are much larger than the file; see --large");
+        if (j->items[i].tensor->bytes > j->most_bytes - bytes)
+            fail(j, "the tensors are much larger than the file; see --large");
     }
     add_pair(j, "format", 6, "pt", 2);
     share_tensors(j);
@@ -137,7 +138,8 @@ static st_status save(program *p, st_error *error) {
     uint64_t bytes = 0;
     size_t i;
     options.fill = fill_tensor, options.progress = show_progress, options.user = p, options.allocator = &allocator;
-    if (!is_directory(p->out) && (!p->index_count || j->flags & SINGLE)) return st_save(p->out, &contents, &options, error);
+    if (!is_directory(p->out) && (!p->index_count || j->flags & SINGLE))
+        return st_save(p->out, &contents, &options, error);
     for (i = 0; p->index_count && i < j->item_count; i++) { /* no shard is larger than those of the input */
         bytes = i && j->items[i].file == j->items[i - 1].file ? bytes : 0;
         bytes += j->items[i].tensor->bytes;

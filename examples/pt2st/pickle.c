@@ -181,7 +181,8 @@ static value *find_global(job *j, const value *module, const value *name) {
     int n, is_torch;
     if (module->kind != TEXT || name->kind != TEXT) fail(j, "the name of a global is not text");
     if (is_text(module, "__builtin__")) of = "builtins"; /* its name in Python 2 */
-    if (module->count + name->count < 200 && !strpbrk(of, " ") && !strpbrk(text, " ")) sprintf(path, " %s.%s ", of, text);
+    if (module->count + name->count < 200 && !strpbrk(of, " ") && !strpbrk(text, " "))
+        sprintf(path, " %s.%s ", of, text);
     for (i = 0; i < sizeof known / sizeof *known; i++) {
         if (strstr(known[i].names, path)) v->role = known[i].role;
     }
@@ -209,7 +210,8 @@ static int has_role(const value *v, char role) {
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 uint64_t unsigned_of(job *j, const value *v) {
-    if (v->kind != INTEGER || v->u.integer < 0) fail(j, "a size, an offset, a stride or a key is not a number from 0 on");
+    if (v->kind != INTEGER || v->u.integer < 0)
+        fail(j, "a size, an offset, a stride or a key is not a number from 0 on");
     return (uint64_t)v->u.integer;
 }
 
@@ -277,7 +279,8 @@ static value *make_scalar(job *j, const value *dtype, const value *bytes) {
     const char code = dtype->kind == TEXT && dtype->count == 2 ? dtype->u.text[0] : '?';
     const kind what = code == 'b' ? BOOL : code == 'i' || code == 'u' ? INTEGER : code == 'f' ? NUMBER : NONE;
     const uint32_t count = bytes->kind == TEXT && bytes->count <= 8 ? bytes->count : 0;
-    if (what == NONE || dtype->u.text[1] != (char)('0' + count) || (what == NUMBER && count < 8)) return new_value(j, NONE);
+    if (what == NONE || dtype->u.text[1] != (char)('0' + count) || (what == NUMBER && count < 8))
+        return new_value(j, NONE);
     return new_integer(j, what, number_of(bytes->u.text, count, code == 'i'));
 }
 

@@ -10,9 +10,18 @@
 #define BLOCK (8 << 20) /* bytes of a tensor that are put in order at once */
 #endif
 enum { MAX_RANK = 64, MAX_NAME = 4096, MAX_DEPTH = 64, MAX_VISITS = 1000000 };
-enum { ALL = 1, SINGLE = 2, KEEP_COPIES = 4, KEEP_PREFIX = 8, METADATA = 16, TRANSPOSE = 32, ANY_CLASS = 64, LARGE = 128 };
+enum {
+    ALL = 1,
+    SINGLE = 2,
+    KEEP_COPIES = 4,
+    KEEP_PREFIX = 8,
+    METADATA = 16,
+    TRANSPOSE = 32,
+    ANY_CLASS = 64,
+    LARGE = 128
+};
 
-typedef struct part { /* consecutive bytes of the input, or of the temporary file of what was deflated */
+typedef struct part {           /* consecutive bytes of the input, or of the temporary file of what was deflated */
     uint64_t offset, bytes, at; /* at: where it is read next, if it is read from front to back */
     int is_inflated;
 } part;
@@ -33,7 +42,8 @@ typedef struct tensor {
     const storage *storage;
     st_dtype dtype;
     uint32_t rank;
-    uint64_t size, start, bytes, *shape, *stride; /* size: of an element; start: bytes in the storage before the first */
+    uint64_t size, start, bytes, *shape,
+        *stride; /* size: of an element; start: bytes in the storage before the first */
 } tensor;
 
 typedef struct item { /* a tensor of the output */
@@ -49,7 +59,7 @@ typedef enum kind { NONE, BOOL, INTEGER, NUMBER, TEXT, TUPLE, LIST, DICT, RECORD
 typedef struct value {
     uint8_t kind, is_open; /* is_open: is being walked */
     char role;             /* of a global, see pickle.c */
-    uint32_t count;        /* bytes of a text; values of a tuple, list or dictionary, where keys and values take turns */
+    uint32_t count; /* bytes of a text; values of a tuple, list or dictionary, where keys and values take turns */
     union {
         int64_t integer;
         double number;
@@ -78,8 +88,8 @@ typedef struct job {
     part whole;                          /* the open file */
 
     enum { ZIP, LEGACY, TAR } container;
-    int is_swapped; /* the file comes from a big-endian machine */
-    name_entry *names;    /* members of the ZIP archive; storages and tensors of older containers */
+    int is_swapped;    /* the file comes from a big-endian machine */
+    name_entry *names; /* members of the ZIP archive; storages and tensors of older containers */
     size_t name_count, sorted_count;
 
     part *pickle; /* that is being read, or NULL */

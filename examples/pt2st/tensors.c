@@ -78,7 +78,8 @@ static void walk(job *j, value *v, size_t bytes, int depth) {
         return;
     }
     /* a file can nest objects in themselves, and share them so often that the walk would never end */
-    if (v->is_open || depth == MAX_DEPTH || ++j->visits > MAX_VISITS) fail(j, "%s: nested in itself or too deeply", j->name);
+    if (v->is_open || depth == MAX_DEPTH || ++j->visits > MAX_VISITS)
+        fail(j, "%s: nested in itself or too deeply", j->name);
     v->is_open = 1;
     is_module = find_key(v, of_module[0]) && find_key(v, of_module[2]);
     for (i = 0; is_module && i < 3; i++) {

@@ -35,7 +35,8 @@ static int write_bytes(void *user, const void *more, size_t n) {
     return 0;
 }
 
-static void append_member(bytes *zip, bytes *directory, const char *name, const unsigned char *data, size_t n, int deflated) {
+static void append_member(bytes *zip, bytes *directory, const char *name, const unsigned char *data, size_t n,
+                          int deflated) {
     const size_t offset = zip->count;
     bytes packed = {NULL, 0};
     append(&packed, data, n);
@@ -73,7 +74,8 @@ static bytes archive_of(const uint8_t *pickle, size_t n, int flags) {
     append_member(&zip, &directory, "a/data.pkl", pickle, n, 0);
     append_member(&zip, &directory, "a/byteorder", (const unsigned char *)(flags & OF_BIG_ENDIAN ? "big" : "little"),
                   flags & OF_BIG_ENDIAN ? 3 : 6, 0);
-    for (i = 0; i < 4; i++) append_member(&zip, &directory, names[i], data, i < 2 ? 96 : i == 2 ? 24 : 8, flags & DEFLATED);
+    for (i = 0; i < 4; i++)
+        append_member(&zip, &directory, names[i], data, i < 2 ? 96 : i == 2 ? 24 : 8, flags & DEFLATED);
     const size_t offset = zip.count;
     append(&zip, directory.first, directory.count);
     append(&zip, "PK\5\6", 4), append_number(&zip, 0, 4), append_number(&zip, 6, 2), append_number(&zip, 6, 2);
