@@ -262,6 +262,7 @@ value *read_archive(job *j) {
     unsigned char begin[262] = {0};
     read_part(j, &j->whole, 0, begin, j->whole.bytes < sizeof begin ? (size_t)j->whole.bytes : sizeof begin);
     j->is_swapped = 0;
+    j->names = NULL;
     j->name_count = j->sorted_count = 0;
     j->container = memcmp(begin, "PK\3\4", 4) == 0 ? ZIP : memcmp(begin + 257, "ustar", 5) == 0 ? TAR : LEGACY;
     if (j->container == ZIP) return read_zip(j);

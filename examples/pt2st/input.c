@@ -38,25 +38,30 @@ void give_memory(void *user, void *memory, size_t bytes) {
 }
 
 void *allocate(job *j, size_t bytes) {
-    struct chunk *c = j->arena;
+    struct chunk **arena = j->is_reading ? &j->pickle_arena : &j->arena, *c = *arena;
     const size_t head = (sizeof *c + 15) & ~(size_t)15, rounded = (bytes + 15) & ~(size_t)15;
     if (!c || rounded > c->bytes - c->used) {
         const size_t room = head + (rounded > CHUNK ? rounded : CHUNK);
         c = bytes < SIZE_MAX / 2 ? (struct chunk *)take_memory(j, room) : NULL;
         if (!c) fail(j, "more memory is needed than the %u MiB of --memory", (unsigned)(j->memory_limit >> 20));
-        c->bytes = room, c->used = head, c->next = j->arena;
-        j->arena = c;
+        c->bytes = room, c->used = head, c->next = *arena;
+        *arena = c;
     }
     c->used += rounded;
     return memset((unsigned char *)c + c->used - rounded, 0, rounded);
 }
 
-void free_job(job *j) {
-    while (j->arena) {
-        struct chunk *c = j->arena;
-        j->arena = c->next;
+void free_arena(job *j, struct chunk **arena) {
+    while (*arena) {
+        struct chunk *c = *arena;
+        *arena = c->next;
         give_memory(j, c, c->bytes);
     }
+}
+
+void free_job(job *j) {
+    free_arena(j, &j->pickle_arena);
+    free_arena(j, &j->arena);
     if (j->input) fclose(j->input);
     if (j->spool) fclose(j->spool);
 }

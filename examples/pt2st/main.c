@@ -110,7 +110,10 @@ static void read_input(program *p) {
     j->most_bytes = j->flags & LARGE ? INT64_MAX : 16 * j->input_bytes + (256u << 20);
     for (i = 0; i < j->path_count; i++) {
         open_input(j, (uint32_t)i);
+        j->is_reading = 1;
         collect_tensors(j, read_archive(j));
+        j->is_reading = 0;
+        free_arena(j, &j->pickle_arena);
     }
     if (!j->item_count) fail(j, "no tensors were found");
     if (p->index_count && p->index_count != j->item_count) {

@@ -38,6 +38,8 @@ static const char dtypes[] =
     "- uint16 U16  - uint32 U32  - uint64 U64  - float8_e4m3fn F8_E4M3  - float8_e5m2 F8_E5M2 "
     "- float8_e4m3fnuz F8_E4M3FNUZ  - float8_e5m2fnuz F8_E5M2FNUZ  - float8_e8m0fnu F8_E8M0 ";
 
+static value mark = {MARK, 0, 0, 0, {0}};
+
 /* ---- constants --------------------------------------------------------------------------------------------------- */
 
 value *new_value(job *j, kind what) {
@@ -125,6 +127,7 @@ static value *pop_values(job *j, kind what, size_t count, int has_mark) {
     if (j->depth < count + (size_t)has_mark || count > UINT32_MAX / 2) fail(j, "the stack has too few values");
     if (what == DICT && count % 2 != 0) fail(j, "a key without a value");
     while (places < count) places *= 2; /* as grow() expects */
+    if (what == TUPLE) places = count;
     v->u.items = (value **)allocate(j, places * sizeof *v->u.items);
     v->count = (uint32_t)count;
     if (count) memcpy(v->u.items, j->stack + j->depth - count, count * sizeof *v->u.items);
@@ -347,7 +350,7 @@ static value *read_value(job *j, int opcode) {
     case 'G': return read_float(j);
     case 0x8a: return read_long(j, read_number(j, p, 1));
     case 0x8b: return read_long(j, read_number(j, p, 4));
-    case '(': return new_value(j, MARK);
+    case '(': return &mark;
     case ')': return new_value(j, TUPLE);
     case ']': return new_value(j, LIST);
     case 0x8f: return new_value(j, LIST); /* a set */

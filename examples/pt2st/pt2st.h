@@ -76,8 +76,9 @@ typedef struct job {
     const char *key;
     jmp_buf *trap; /* fail() jumps there */
     char message[640];
-    size_t memory_used, memory_limit; /* of what the program and the library allocate */
-    struct chunk *arena;
+    size_t memory_used, memory_limit;   /* of what the program and the library allocate */
+    struct chunk *arena, *pickle_arena; /* freed at the end, and after each file */
+    int is_reading;                     /* objects go to pickle_arena */
 
     const char **paths;                  /* the files of the input */
     uint64_t *path_bytes, input_bytes;   /* sizes of the files, their sum */
@@ -114,12 +115,13 @@ __attribute__((noreturn, format(printf, 2, 3)))
 void fail(job *j, const char *format, ...);
 void *take_memory(void *user, size_t bytes); /* user: a job. Returns NULL beyond the limit */
 void give_memory(void *user, void *memory, size_t bytes);
-void *allocate(job *j, size_t bytes); /* zeroed; freed by free_job */
+void *allocate(job *j, size_t bytes); /* zeroed */
 /* Returns the array of `count` elements, moved if it has no place for another. */
 void *grow(job *j, void *array, size_t count, size_t element);
 void open_input(job *j, uint32_t file);
 void read_part(job *j, const part *from, uint64_t offset, void *dst, size_t bytes);
 uint64_t read_number(job *j, part *from, size_t bytes); /* the next little-endian number */
+void free_arena(job *j, struct chunk **arena);
 void free_job(job *j);
 
 /* pickle.c: values without code */

@@ -23,10 +23,27 @@ static value *find_key(value *v, const char *key) {
     return NULL;
 }
 
+/* Copies what has to outlive the pickle. */
+static void *keep(job *j, const void *bytes, size_t n, size_t more) {
+    const int was_reading = j->is_reading;
+    void *copy;
+    j->is_reading = 0;
+    copy = allocate(j, n + more);
+    j->is_reading = was_reading;
+    return n ? memcpy(copy, bytes, n) : copy;
+}
+
+static void *grow_kept(job *j, void *array, size_t count, size_t element) {
+    const int was_reading = j->is_reading;
+    j->is_reading = 0;
+    array = grow(j, array, count, element);
+    j->is_reading = was_reading;
+    return array;
+}
+
 void add_pair(job *j, const char *key, size_t key_bytes, const char *text, size_t bytes) {
-    const st_pair pair = {(char *)memcpy(allocate(j, key_bytes + 1), key, key_bytes),
-                          (char *)memcpy(allocate(j, bytes + 1), text, bytes), key_bytes, bytes};
-    j->pairs = (st_pair *)grow(j, j->pairs, j->pair_count, sizeof pair);
+    const st_pair pair = {(char *)keep(j, key, key_bytes, 1), (char *)keep(j, text, bytes, 1), key_bytes, bytes};
+    j->pairs = (st_pair *)grow_kept(j, j->pairs, j->pair_count, sizeof pair);
     j->pairs[j->pair_count++] = pair;
 }
 
@@ -45,19 +62,19 @@ static void add_other(job *j, const value *v, size_t name_bytes) {
     }
 }
 
-static void add_tensor(job *j, const tensor *t, size_t bytes) {
+static void add_tensor(job *j, const tensor *from, size_t bytes) {
     const size_t cut = !(j->flags & KEEP_PREFIX) && bytes > 7 && memcmp(j->name, "module.", 7) == 0 ? 7 : 0;
-    item x = {t, NULL, bytes - cut, j->file, j->is_swapped};
-    x.name = (char *)memcpy(allocate(j, bytes - cut + 1), j->name + cut, bytes - cut);
+    tensor *t = (tensor *)keep(j, from, sizeof *t, 0);
+    const item x = {t, (char *)keep(j, j->name + cut, bytes - cut, 1), bytes - cut, j->file, j->is_swapped};
     if (t->storage->data.offset == UINT64_MAX) fail(j, "%s: the file lacks the storage of this tensor", j->name);
+    t->storage = (storage *)keep(j, t->storage, sizeof *t->storage, 0);
+    t->shape = (uint64_t *)keep(j, t->shape, 2 * t->rank * sizeof *t->shape, 0);
+    t->stride = t->shape + t->rank;
     if (j->flags & TRANSPOSE && t->rank == 2 && bytes >= 7 && memcmp(j->name + bytes - 7, ".weight", 7) == 0) {
-        tensor *turned = (tensor *)memcpy(allocate(j, sizeof *t), t, sizeof *t);
-        turned->shape = (uint64_t *)allocate(j, 4 * sizeof *t->shape), turned->stride = turned->shape + 2;
-        turned->shape[0] = t->shape[1], turned->shape[1] = t->shape[0];
-        turned->stride[0] = t->stride[1], turned->stride[1] = t->stride[0];
-        x.tensor = turned;
+        t->shape[0] = from->shape[1], t->shape[1] = from->shape[0];
+        t->stride[0] = from->stride[1], t->stride[1] = from->stride[0];
     }
-    j->items = (item *)grow(j, j->items, j->item_count, sizeof x);
+    j->items = (item *)grow_kept(j, j->items, j->item_count, sizeof x);
     j->items[j->item_count++] = x;
 }
 

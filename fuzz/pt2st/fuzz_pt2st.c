@@ -109,7 +109,10 @@ static void convert(job *j, bytes *out) {
     uint64_t total = 0;
     st_error error;
     size_t i;
+    j->is_reading = 1;
     collect_tensors(j, read_archive(j));
+    j->is_reading = 0;
+    free_arena(j, &j->pickle_arena);
     for (i = 0; i < j->item_count; i++) {
         total += j->items[i].tensor->bytes;
         if (j->items[i].tensor->bytes > 1 << 16 || total > 1 << 17) fail(j, "too large");

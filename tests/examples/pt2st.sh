@@ -110,8 +110,8 @@ if (ulimit -v 65536 && $program "$out/large.pt" "$out/large.safetensors") >"$out
 try "large: values" $python $fixtures/large.py "$out/large.pt" "$out/large.safetensors"
 rm -f "$out/large.pt" "$out/large.safetensors"
 
-# the fuzzer: seeds, regressions and 15 seconds
+# the fuzzer: seeds, regressions and 8 seconds
 if have clang-14; then
-    FUZZ_SECONDS=${EXAMPLE_FUZZ_SECONDS:-15} LIBRARY=$out/library.o sh fuzz/pt2st/run.sh >"$out/fuzz" 2>&1 && pass || fail "fuzzer:" "$(tail -n 20 "$out/fuzz")"
+    FUZZ_SECONDS=${EXAMPLE_FUZZ_SECONDS:-8} LIBRARY=$out/library.o sh fuzz/pt2st/run.sh >"$out/fuzz" 2>&1 && pass || fail "fuzzer:" "$(tail -n 20 "$out/fuzz")"
 fi
 finish
