@@ -2,6 +2,9 @@
 #ifndef PT2ST_H
 #define PT2ST_H
 
+#if !defined(_FILE_OFFSET_BITS)
+#define _FILE_OFFSET_BITS 64 /* for files of more than 2 GiB on 32-bit machines */
+#endif
 #include "safetensors.h"
 #include <setjmp.h>
 #include <stdio.h>
