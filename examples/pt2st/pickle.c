@@ -38,7 +38,7 @@ static const char dtypes[] =
     "- uint16 U16  - uint32 U32  - uint64 U64  - float8_e4m3fn F8_E4M3  - float8_e5m2 F8_E5M2 "
     "- float8_e4m3fnuz F8_E4M3FNUZ  - float8_e5m2fnuz F8_E5M2FNUZ  - float8_e8m0fnu F8_E8M0 ";
 
-static value mark = {MARK, 0, 0, 0, {0}};
+static value mark = {MARK, 0, 0, {0}};
 
 /* ---- constants --------------------------------------------------------------------------------------------------- */
 

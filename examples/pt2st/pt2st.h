@@ -12,7 +12,7 @@
 #ifndef BLOCK
 #define BLOCK (8 << 20) /* bytes of a tensor that are put in order at once */
 #endif
-enum { MAX_RANK = 64, MAX_NAME = 4096, MAX_DEPTH = 64, MAX_VISITS = 1000000 };
+enum { MAX_RANK = 64, MAX_NAME = 4096, MAX_DEPTH = 64, MAX_VISITS = 4000000 };
 enum {
     ALL = 1,
     SINGLE = 2,
@@ -60,8 +60,8 @@ typedef struct item { /* a tensor of the output */
 typedef enum kind { NONE, BOOL, INTEGER, NUMBER, TEXT, TUPLE, LIST, DICT, RECORD, GLOBAL, STORAGE, TENSOR, MARK } kind;
 
 typedef struct value {
-    uint8_t kind, is_open; /* is_open: is being walked */
-    char role;             /* of a global, see pickle.c */
+    uint8_t kind;
+    char role;      /* of a global, see pickle.c */
     uint32_t count; /* bytes of a text; values of a tuple, list or dictionary, where keys and values take turns */
     union {
         int64_t integer;

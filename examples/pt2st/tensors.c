@@ -85,6 +85,9 @@ static void walk(job *j, value *v, size_t bytes, int depth) {
     int is_module;
     v = attributes_of(v);
     step = v->kind == DICT ? 2 : 1;
+    /* a file can nest objects in themselves, and share them so often that the walk would never end */
+    j->visits += 1 + (is_container(v) ? v->count : 0);
+    if (depth == MAX_DEPTH || j->visits > MAX_VISITS) fail(j, "%s: nested in itself or too deeply", j->name);
     if (v->kind == TENSOR) {
         if (bytes == 0) memcpy(j->name, "tensor", bytes = 6);
         add_tensor(j, v->u.tensor, bytes);
@@ -94,10 +97,6 @@ static void walk(job *j, value *v, size_t bytes, int depth) {
         add_other(j, v, bytes);
         return;
     }
-    /* a file can nest objects in themselves, and share them so often that the walk would never end */
-    if (v->is_open || depth == MAX_DEPTH || ++j->visits > MAX_VISITS)
-        fail(j, "%s: nested in itself or too deeply", j->name);
-    v->is_open = 1;
     is_module = find_key(v, of_module[0]) && find_key(v, of_module[2]);
     for (i = 0; is_module && i < 3; i++) {
         if (find_key(v, of_module[i])) walk(j, find_key(v, of_module[i]), bytes, depth + 1);
@@ -118,7 +117,6 @@ static void walk(job *j, value *v, size_t bytes, int depth) {
         j->name[begin + n] = 0;
         walk(j, element, begin + n, depth + 1);
     }
-    v->is_open = 0;
 }
 
 /* A checkpoint holds the model beside an optimizer and counters: finds the dictionary that has the model's tensors. */

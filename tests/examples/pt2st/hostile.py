@@ -97,6 +97,11 @@ write('odd', archive(b'\x80\x02}(NNNu.'), 'a key without a value')
 write('add-to-none', archive(b'\x80\x02NNa.'), 'values are added to what cannot hold them')
 write('laughs', archive(b'\x80\x02]q\0' + b''.join(b'](h' + bytes([i]) + b'h' + bytes([i]) + b'eq' + bytes([i + 1])
                                                    for i in range(60)) + b'.'), 'nested in itself or too deeply')
+write('laughs-wide', archive(b'\x80\x02](' + b'N' * 10000 + b'eq\0' + b''.join(
+    b'](h' + bytes([i]) + b'h' + bytes([i]) + b'eq' + bytes([i + 1]) for i in range(60)) + b'.'), 'nested in itself or too deeply')
+write('laughs-modules', archive(b'\x80\x02}q\0' + b''.join(
+    b'}(' + b''.join(integer(k) + b'N' for k in range(1000)) + text('_parameters') + b'h' + bytes([i]) + text('_modules') + b'h' + bytes([i])
+    + b'uq' + bytes([i + 1]) for i in range(50)) + b'.'), 'nested in itself or too deeply')
 write('laughs-tuples', archive(b'\x80\x02N' + b'2\x86' * 50 + b'.'), 'nested in itself or too deeply')
 write('deep', archive(b'\x80\x02' + b'N\x85' + b'\x85' * 300000 + b'.'), 'nested in itself or too deeply')
 write('cycle', archive(b'\x80\x02}q\0' + text('a') + b'h\0s.'), 'nested')
