@@ -182,6 +182,9 @@ EMBED_HEADERS = examples/embed/encoder.h examples/embed/model.h examples/embed/c
 
 build/examples/embed: $(COMMON_HEADERS) $(COMMON) $(EMBED) $(EMBED_HEADERS)
 	$(EXAMPLE) -O3 -pthread $(EMBED) $(COMMON) $(LDFLAGS) -lutf8proc -lm -o $@
+build/examples/pt2st: $(COMMON_HEADERS) $(COMMON) examples/common/zip.h examples/common/zip.c examples/pt2st/pt2st.h \
+		examples/pt2st/main.c examples/pt2st/input.c examples/pt2st/archive.c examples/pt2st/pickle.c examples/pt2st/tensors.c
+	$(EXAMPLE) examples/pt2st/*.c examples/common/zip.c $(COMMON) -lz -o $@
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
@@ -260,6 +263,10 @@ cover:
 fuzz:
 	@CFLAGS="$(SANITIZE)" FUZZ_SECONDS=$(FUZZ_SECONDS) JOBS=$(JOBS) sh tests/tools/fuzz.sh
 
+# not among the harnesses, which every platform builds: pt2st needs POSIX and zlib
+fuzz-pt2st:
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) sh fuzz/pt2st/run.sh
+
 interop: build/st
 	@sh tests/tools/interop.sh
 
@@ -307,4 +314,5 @@ clean:
 	rm -rf build
 
 .PHONY: help run test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
+.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz fuzz-pt2st interop callsites cases \
 	examples warnings matrix hostile arm symbols builtins analyze rooms format size install clean
