@@ -92,99 +92,7 @@ build/demo.safetensors:
 
 # ---- example programs: make build/examples/NAME --------------------------------------------------------------
 
-EXAMPLE_CFLAGS = -O2 -g
-COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c \
-	examples/common/aliases.c examples/common/names.c examples/common/settings.c examples/common/words.c
-COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h \
-	examples/common/aliases.h examples/common/names.h examples/common/settings.h examples/common/words.h
-EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
-
-FOLDERS = examples/common/memory.c examples/common/folder.c
-build/examples/ckpt: $(COMMON_HEADERS) $(COMMON) $(FOLDERS) examples/common/memory.h examples/common/folder.h \
-		examples/ckpt/ckpt.h examples/ckpt/main.c examples/ckpt/find.c examples/ckpt/rotate.c examples/ckpt/metrics.c \
-		examples/ckpt/model.c examples/ckpt/link.c
-	$(EXAMPLE) examples/ckpt/*.c $(COMMON) $(FOLDERS) -o $@
-
-build/examples/game: safetensors.h examples/common/lib.c examples/game/main.c examples/game/brain.c examples/game/brain.h
-	$(EXAMPLE) examples/game/main.c examples/game/brain.c examples/common/lib.c $$(sdl2-config --cflags --libs) -lm -o $@
-
-# mpicc calls the compiler that OMPI_CC names
-build/examples/mpi: $(COMMON_HEADERS) $(COMMON) examples/mpi/main.c examples/mpi/slices.c examples/mpi/save.c \
-		examples/mpi/mpi_model.h
-	@mkdir -p build/examples
-	OMPI_CC="$(CC)" mpicc $(EXAMPLE_CFLAGS) -I. examples/mpi/main.c examples/mpi/slices.c examples/mpi/save.c $(COMMON) -o $@
-
-build/examples/python: safetensors.h examples/python/safetensors_c.py
-	@mkdir -p $@
-	cp examples/python/safetensors_c.py $@
-	$(CC) $(EXAMPLE_CFLAGS) -shared -fPIC -x c -DST_IMPLEMENTATION safetensors.h -o $@/libsafetensors_c.so
-	@touch $@
-build/examples/vad: $(COMMON_HEADERS) $(COMMON) examples/vad/main.c examples/vad/segments.c examples/vad/segments.h \
-		examples/vad/vad.c examples/vad/vad.h examples/vad/wav.c examples/vad/wav.h
-	$(EXAMPLE) examples/vad/*.c $(COMMON) -lm -o $@
-
-# The same detector on a Cortex-M4 and on a Cortex-M7, with the model and the first 2 s of the recording in flash.
-VAD_MODEL = ../shared/real/silero_vad_16k.safetensors
-VAD_WAV = ../shared/real/speech_16k.wav
-VAD_WAV_BYTES = 65580
-VAD_MODEL_OFFSET = 0
-VAD_FIRMWARE_CFLAGS =
-VAD_FIRMWARE = examples/vad/vad.c examples/vad/wav.c examples/vad/firmware/main.c examples/vad/firmware/board.c
-VAD_FIRMWARE_FILES = safetensors.h examples/vad/vad.h examples/vad/wav.h examples/vad/firmware/board.h \
-	examples/vad/firmware/board.ld examples/vad/firmware/files.S $(VAD_FIRMWARE) $(VAD_MODEL) $(VAD_WAV)
-VAD_FIRMWARE_CC = @mkdir -p build/examples; head -c $(VAD_WAV_BYTES) "$(VAD_WAV)" >$@.wav; \
-	arm-none-eabi-gcc -std=gnu99 -O2 -mthumb -mfloat-abi=hard -fno-math-errno -ffunction-sections -fdata-sections -I. \
-	-nostartfiles -Wl,--gc-sections,-T,examples/vad/firmware/board.ld -DMODEL='"$(VAD_MODEL)"' -DRECORDING='"$@.wav"' \
-	-DMODEL_OFFSET=$(VAD_MODEL_OFFSET) $(VAD_FIRMWARE_CFLAGS) examples/vad/firmware/files.S $(VAD_FIRMWARE)
-
-build/examples/vad-firmware.elf: $(VAD_FIRMWARE_FILES)
-	$(VAD_FIRMWARE_CC) -mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -o $@
-
-build/examples/vad-firmware-m7.elf: $(VAD_FIRMWARE_FILES)
-	$(VAD_FIRMWARE_CC) -mcpu=cortex-m7 -mfpu=fpv5-sp-d16 -o $@
-# no fused multiply-add, so that every compiler computes the same bits
-build/examples/train: $(COMMON_HEADERS) $(COMMON) examples/train/train.h examples/train/main.c examples/train/tensor.c \
-		examples/train/ops_extra.c examples/train/model.c examples/train/checkpoint.c examples/train/picture.c \
-		tests/examples/train_gradients.c
-	$(EXAMPLE) -ffp-contract=off examples/train/*.c tests/examples/train_gradients.c $(COMMON) -lm -o $@
-build/examples/quant: $(COMMON_HEADERS) $(COMMON) examples/quant/int8.h examples/quant/quant.h examples/quant/files.c \
-		examples/quant/int8.c examples/quant/main.c
-	$(EXAMPLE) examples/quant/*.c $(COMMON) -lm -o $@
-
-build/examples/registry: $(COMMON_HEADERS) $(COMMON) examples/registry/registry.h examples/registry/main.c \
-		examples/registry/registry.c examples/registry/store.c
-	$(EXAMPLE) examples/registry/*.c $(COMMON) -o $@
-
-build/examples/state_dict: $(COMMON_HEADERS) $(COMMON) examples/state_dict/dict.h examples/state_dict/apply.c \
-		examples/state_dict/augment.c examples/state_dict/dict.c examples/state_dict/main.c
-	$(EXAMPLE) examples/state_dict/*.c $(COMMON) -o $@
-
-build/examples/weight_map: $(COMMON_HEADERS) $(COMMON) examples/weight_map/main.c
-	$(EXAMPLE) examples/weight_map/*.c $(COMMON) -o $@
-build/examples/hub: $(COMMON_HEADERS) $(COMMON) examples/hub/main.c examples/hub/hub.c examples/hub/hub.h \
-		examples/hub/sha1.c examples/hub/sha1.h examples/remote/http.c examples/remote/http.h examples/st/sha256.c examples/st/sha256.h
-	$(EXAMPLE) examples/hub/*.c examples/remote/http.c examples/st/sha256.c $(COMMON) -lcurl -pthread -o $@
-
-build/examples/remote: $(COMMON_HEADERS) $(COMMON) examples/remote/main.c examples/remote/blocks.c examples/remote/blocks.h \
-		examples/remote/http.c examples/remote/http.h examples/hub/hub.c examples/hub/hub.h \
-		examples/hub/sha1.c examples/hub/sha1.h examples/st/sha256.c examples/st/sha256.h
-	$(EXAMPLE) examples/remote/*.c examples/hub/hub.c examples/hub/sha1.c examples/st/sha256.c $(COMMON) -lcurl -lz -pthread -o $@
-	examples/common/settings.c
-COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h \
-	examples/common/settings.h
-EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
-
-EMBED = examples/embed/main.c examples/embed/encoder.c examples/embed/model.c examples/embed/config.c \
-	examples/embed/backend.c examples/embed/tokenizer.c examples/embed/tokenizer_load.c examples/embed/tokens.c \
-	examples/embed/wordpiece.c examples/embed/bpe.c examples/embed/normalize.c
-EMBED_HEADERS = examples/embed/encoder.h examples/embed/model.h examples/embed/config.h examples/embed/backend.h \
-	examples/embed/kernels.h examples/embed/tokenizer.h examples/embed/tokens.h
-
-build/examples/embed: $(COMMON_HEADERS) $(COMMON) $(EMBED) $(EMBED_HEADERS)
-	$(EXAMPLE) -O3 -pthread $(EMBED) $(COMMON) $(LDFLAGS) -lutf8proc -lm -o $@
-build/examples/pt2st: $(COMMON_HEADERS) $(COMMON) examples/common/zip.h examples/common/zip.c examples/pt2st/pt2st.h \
-		examples/pt2st/main.c examples/pt2st/input.c examples/pt2st/archive.c examples/pt2st/pickle.c examples/pt2st/tensors.c
-	$(EXAMPLE) examples/pt2st/*.c examples/common/zip.c $(COMMON) -lz -o $@
+include examples/programs.mk
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
@@ -313,6 +221,6 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
-.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz fuzz-pt2st interop callsites cases \
-	examples warnings matrix hostile arm symbols builtins analyze rooms format size install clean
+.PHONY: help run test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine s390x i686 \
+	arm64 exhaustive tcc musl cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
+	builtins analyze rooms format size install clean
