@@ -35,7 +35,7 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/index.c
 
 # targets of `check`: fuzz, which runs alone, then the slowest first
-CHECKS = fuzz wine s390x asan msan i686 matrix warnings cover faults test interop examples callsites cases hostile bench-count \
+CHECKS = fuzz examples wine s390x asan msan i686 matrix warnings cover faults test interop callsites cases hostile bench-count \
 	symbols tsan arm builtins rooms format
 # additional targets of `nightly`: slow or rarely different environments, all of F32, static analysis
 NIGHTLY = valgrind arm64 musl tcc exhaustive analyze

@@ -11,9 +11,9 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_
 rm -rf build/pieces
 while read -r command <&3; do
     case $command in remote*) continue ;; esac
-    program=$(echo "$command" | grep -o 'build/examples/[a-z0-9_]*' | head -n 1)
+    program=$(printf '%s\n' "$command" | grep -o 'build/examples/[a-z0-9_]*' | head -n 1)
     missing=
-    for path in $(echo "$command" | grep -oE '(\.\./shared|build/models)/[A-Za-z0-9_./-]*'); do [ -e "$path" ] || missing=$path; done
+    for path in $(printf '%s\n' "$command" | grep -oE '(\.\./shared|build/models)/[A-Za-z0-9_./-]*'); do [ -e "$path" ] || missing=$path; done
     [ -z "$missing" ] || { skip "no $missing here: $command" && continue; }
     case $command in mpirun*) have mpirun || continue ;; esac
     if [ -n "$program" ] && [ ! -e "$program" ]; then
