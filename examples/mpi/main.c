@@ -8,10 +8,13 @@
  *     mpirun -n 3 ./mpi load DIR OUT           reads either of them with any number of ranks
  *
  * README.md in this folder reckons how this scales. */
+#include "../common/text.h"
 #include "mpi_model.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MAX_ALIGN = 1 << 26 }; /* the padding is part of the header, which has at most 100,000,000 bytes */
 
 static const char help[] =
     "usage: mpirun -n N mpi save IN DIR [options]\n"
@@ -31,16 +34,22 @@ static const char help[] =
     "  --help              show this text\n";
 
 st_status job_fail(job *j, st_status status, const char *path, const char *what) {
+    const size_t n = strlen(path);
     memset(&j->error, 0, sizeof j->error);
     j->error.status = status;
-    snprintf(j->error.message, sizeof j->error.message, "%s: %s", path, what);
+    snprintf(j->error.message, sizeof j->error.message, "%s%s: %s", n > 100 ? "..." : "",
+             path + (n > 100 ? n - 100 : 0), what);
     return status;
 }
 
 int job_failed(job *j, st_status status) {
     int mine = status ? j->rank : j->ranks, first;
     MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
-    if (first == j->rank) fprintf(stderr, "mpi: rank %d: %s\n", j->rank, j->error.message); /* one of them is enough */
+    if (first == j->rank) { /* one of them is enough */
+        fprintf(stderr, "mpi: rank %d: ", j->rank);
+        put_string(stderr, j->error.message);
+        putc('\n', stderr);
+    }
     return first < j->ranks;
 }
 
@@ -89,7 +98,7 @@ static int run(const char *from, const save_plan *to, int stats, job *j) {
     unsigned char **parts = NULL;
     source s;
     size_t i;
-    int failed = job_failed(j, source_open(&s, from, j));
+    int failed = job_failed(j, source_open(&s, from, j)) || job_failed(j, source_compare(&s, from, j));
     if (!failed) {
         parts = (unsigned char **)calloc(s.count + 1, sizeof *parts);
         failed = job_failed(j, parts ? ST_OK : job_fail(j, ST_ERR_MEMORY, from, "out of memory"));
@@ -163,6 +172,9 @@ static int start(int argc, char **argv, job *j, rule *rules) {
         return usage_error(j, "--pieces goes with save, alone", "");
     if (strlen(paths[1]) + ST_SHARD_NAME_BYTES >= PATH_BYTES || strlen(paths[2]) + ST_SHARD_NAME_BYTES >= PATH_BYTES) {
         return usage_error(j, "a path is too long", "");
+    }
+    if (to.align && (to.align < 8 || to.align > MAX_ALIGN || (to.align & (to.align - 1)))) {
+        return usage_error(j, "--align takes a power of two from 8 to 67108864", "");
     }
     to.to = paths[2];
     return run(paths[1], &to, stats, j);
