@@ -345,7 +345,10 @@ int save_pieces(const source *s, unsigned char *const *parts, const save_plan *t
     if (!status && j->rank == 0) status = each_file(to->to, REFUSE_SHARDS, j);
     if (!status && j->rank == 0) status = each_file(to->to, REMOVE_TEMPORARY, j);
     if (job_failed(j, status)) return 1;
-    if (job_failed(j, save_my_piece(s, parts, temporary, to->align, j))) return 1;
+    if (job_failed(j, save_my_piece(s, parts, temporary, to->align, j))) {
+        unlink(temporary); /* the disk may be full */
+        return 1;
+    }
     if (j->rank == 0) {
         status = remove_file(to->to, strrchr(path, '/') + 1, j);
         if (!status) status = flush_directory(to->to, j);

@@ -230,5 +230,6 @@ for way in shards pieces; do
     status=$?
     [ $status = 1 ] && grep -q '^mpi: rank 1: .*28' "$out/full" && pass || fail "$way, disk full: $status" "$(head -n 3 "$out/full")"
     after "$way, disk full"
+    [ -z "$(find "$dir/work" -name '.*' -type f)" ] && pass || fail "$way, disk full: temporary files stay"
 done
 finish
