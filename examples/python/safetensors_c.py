@@ -178,9 +178,9 @@ class Model:
             tensor = model.tensors[i]
             self._tensors[ctypes.string_at(tensor.name, tensor.name_bytes).decode()] = i
 
-    def __del__(self):
+    def __del__(self, close=_library.st_close):  # at exit the names of this file may be gone
         if getattr(self, "_handle", None):
-            _library.st_close(self._handle)
+            close(self._handle)
             self._handle = None
 
     def __reduce__(self):  # a copy would close the model a second time
@@ -373,7 +373,8 @@ _python.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_voi
 _python.PyCapsule_IsValid.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 _exported = {}  # address of a managed tensor -> what keeps its memory alive, until its consumer calls the deleter
-_deleter = _DELETER(lambda address: _exported.pop(address, None) and None)
+_deleter = _DELETER(lambda address, exported=_exported: exported.pop(address, None) and None)
+_python.Py_IncRef(ctypes.py_object(_deleter))  # consumers may call it while the interpreter ends
 _UNVERSIONED, _VERSIONED = b"dltensor", b"dltensor_versioned"
 
 # A consumer renames the capsule and calls the deleter when it is done. A capsule that nobody consumes needs another

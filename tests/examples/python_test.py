@@ -2,6 +2,7 @@
 import copy
 import gc
 import os
+import subprocess
 import sys
 
 import ml_dtypes
@@ -203,6 +204,15 @@ for _ in range(2000):
     np.from_dlpack(st.load_file(path)["int64.weight"])
 gc.collect()
 check(len(st._exported) == 0 and not is_mapped(), "2000 models opened and dropped")
+
+# an array that the last garbage collection of an interpreter finds
+ending = """
+import sys, numpy, safetensors_c
+def function(): pass
+function.array = numpy.from_dlpack(safetensors_c.load_file(sys.argv[1])["int64.weight"])
+numpy.function = function"""
+ended = subprocess.run([sys.executable, "-c", ending, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+check(ended.returncode == 0 and not ended.stdout, "the end of an interpreter", ended)
 
 # ---- torch, where it is installed ----
 try:
