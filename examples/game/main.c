@@ -193,6 +193,7 @@ static int wants_to_quit(void) {
 
 static int run(const settings *set, hot_brain *hot, SDL_Renderer *r) {
     static world w;
+    int c;
     world_begin(&w);
     for (;;) {
         if (hot_brain_poll(hot)) {
@@ -207,7 +208,8 @@ static int run(const settings *set, hot_brain *hot, SDL_Renderer *r) {
         if (set->wait_at && w.frame == set->wait_at) {
             puts("waiting for a line");
             fflush(stdout);
-            while (getchar() != '\n' && !feof(stdin)) {}
+            do c = getchar();
+            while (c != '\n' && c != EOF);
         }
         if (!set->frames) SDL_Delay(16);
     }
@@ -286,7 +288,9 @@ int main(int argc, char **argv) {
             set.model = option;
             continue;
         }
-        if (i + 1 == argc) return usage_error("an option that is not known or needs a value: ", option);
+        if (i + 1 == argc || strncmp(argv[i + 1], "--", 2) == 0) {
+            return usage_error("an option that is not known or needs a value: ", option);
+        }
         i++;
         if (strcmp(option, "--make") == 0) {
             set.make = argv[i];

@@ -109,6 +109,18 @@ try "not a number" build/st pack "$out/nan.safetensors" "w1=F32:1,4:$out/16" "b1
 play nan 'cp "$out/nan.safetensors" "$brain"'
 said nan err "no number"
 shows nan banner
+printf '\377\377\177\177\377\377\177\377\377\377\177\377\377\377\177\177' >"$out/vast" # largest numbers, of both signs
+cat "$out/vast" "$out/vast" "$out/vast" "$out/vast" >"$out/vast64"
+head -c 32 "$out/vast64" >"$out/vast32"
+try "vast weights" build/st pack "$out/vast.safetensors" "w1=F32:4,4:$out/vast64" "b1=F32:4:$out/16" "w2=F32:2,4:$out/vast32" \
+    "b2=F32:2:$out/8"
+play vast 'cp "$out/vast.safetensors" "$brain"'
+said vast log "brain 2 from frame 20 on"
+grep -q '^ship at [0-9.]* [0-9.]* after' "$out/vast.log" && pass || fail "vast: $(cat "$out/vast.log")"
+# standard input that cannot be read does not keep the game waiting
+timeout 20 "$game" "$out/seek.safetensors" --frames 3 --wait 1 </ >"$out/no-input.log" 2>&1
+status=$?
+[ $status = 0 ] && pass || fail "no input: exit status $status"
 try "half precision" build/st convert "$out/orbit.safetensors" "$out/half.safetensors" --dtype F16
 play half 'cp "$out/half.safetensors" "$brain"'
 said half log "brain 2 from frame 20 on"
@@ -131,6 +143,11 @@ refuses 1 "garbage.brain" "$out/garbage.brain"
 refuses 2 "which model?"
 refuses 2 "one model only" a b
 refuses 2 "unknown option" a --color red
+refuses 2 "needs a value: --make" --make --help
+[ -e ./--help ] && fail "a file named --help" || pass
+long=$out/$(printf '%0200d' 1).safetensors
+cp build/demo.safetensors "$long"
+refuses 1 "is this a brain?" "$long"
 refuses 2 "--frames wants a number" a --frames 0
 refuses 2 "no such behaviour" --make "$out/x.safetensors" --behaviour lazy
 refuses 1 "directory does not exist" --make "$out/none/x.safetensors"
