@@ -205,7 +205,7 @@ static int run(const settings *set, hot_brain *hot, SDL_Renderer *r) {
         world_step(&w, hot->current);
         draw(r, &w, hot);
         if (wants_to_quit() || (set->frames && w.frame >= set->frames)) break;
-        if (set->wait_at && w.frame == set->wait_at) {
+        if (set->wait_at && w.frame % set->wait_at == 0) {
             puts("waiting for a line");
             fflush(stdout);
             do c = getchar();
@@ -255,7 +255,7 @@ static const char help[] =
     "The game watches MODEL. When the file changes, the next frame uses it.\n"
     "  --frames N          end after N frames, drawn as fast as they can be\n"
     "  --screenshot FILE   save the last frame as a BMP file\n"
-    "  --wait N            after frame N, wait for a line on standard input\n"
+    "  --wait N            after every N frames, wait for a line on standard input\n"
     "  --help              show this text\n";
 
 static int usage_error(const char *what, const char *argument) {

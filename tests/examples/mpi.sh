@@ -97,6 +97,9 @@ done
 try "large" ranks 4 $python tests/examples/mpi_memory.py "$dir/memory" "$mpi" load "$dir/large.safetensors" "$dir/l.safetensors"
 try "large: bytes" cmp "$dir/large.safetensors" "$dir/l.safetensors"
 try "large: memory" awk '{ n++; if ($1 > most) most = $1 } END { print most; exit n != 4 || most > 100000 }' "$dir/memory"
+try "large: whole" ranks 2 "$mpi" load "$dir/large.safetensors" "$dir/l.safetensors" --rule '*=whole' --stats
+[ "$(awk '{ sum += $7 } END { print sum }' "$out/said")" = 134217728 ] && pass || fail "large: not read once: $(cat "$out/said")"
+try "large: whole: bytes" cmp "$dir/large.safetensors" "$dir/l.safetensors"
 rm -f "$dir"/l*.safetensors
 
 # ---- what is refused ----------------------------------------------------------------------------------------
@@ -157,6 +160,7 @@ for how in half twice cut text negative huge array rank deep nothing; do damaged
 damaged none "no DCP_SHARDING_INFO"
 damaged dtype "different ranks or dtypes"
 damaged dimensions "different ranks"
+damaged bits "a piece begins within a byte"
 rm "$dir/damaged/shard-00001-model-00001-of-00001.safetensors"
 refuses 1 "was saving interrupted" 1 load "$dir/damaged" "$dir/x.safetensors"
 rm -r "$dir/damaged" && cp -r "$dir/pieces-2" "$dir/damaged"
@@ -181,6 +185,19 @@ shift 2
 exec strace -f -o /dev/null -e inject="$injection" "$@"
 END
 chmod +x "$dir/rank"
+# pieces that another save replaces while they are opened
+cp -r "$dir/pieces-2" "$dir/work" && cp -r "$dir/pieces-2" "$dir/newer"
+second=$dir/work/shard-00002-model-00001-of-00001.safetensors
+strace -f -o "$dir/slow" -P "$second" -e inject=openat:delay_enter=1000000 "$mpi" load "$dir/work" "$dir/x.safetensors" \
+    </dev/null >"$out/replaced" 2>&1 &
+tries=0
+until grep -q openat "$dir/slow" 2>/dev/null || [ $((tries += 1)) -gt 200 ]; do sleep 0.05; done
+mv "$dir/newer"/* "$dir/work"
+wait $!
+status=$?
+[ $status = 1 ] && grep -q "were replaced while they were opened" "$out/replaced" && pass ||
+    fail "pieces replaced while they are opened: exit status $status:" "$(head -n 3 "$out/replaced")"
+
 seen=
 after() { # LABEL: what is in the directory now
     if $st check "$dir/work" >"$out/checked" 2>&1; then

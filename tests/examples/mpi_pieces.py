@@ -17,6 +17,13 @@ changed = {"overlap": info.replace("[150,0]", "[149,0]"), "gap": info.replace("[
            "deep": "[" * 100000, "nothing": "{}", "far": info.replace("[150,0]", "[9000000000000000,0]")}
 if how == "none":
     del metadata["DCP_SHARDING_INFO"]
+elif how == "bits":  # a piece of 4-bit elements that begins within a byte
+    for number in 1, 2:
+        text = '{"f":{"saved_offsets":[0,%d]}}' % (number * 3 - 3)
+        text = json.dumps({"__metadata__": {"DCP_SHARDING_INFO": text}, "f": {"dtype": "F4", "shape": [2, 3], "data_offsets": [0, 3]}})
+        with open(path.replace("-00002-", "-%05d-" % number), "wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text.encode() + b"abc")
+    sys.exit()
 elif how == "empty":  # what PyTorch writes for a rank without rows
     header["ids"] = {"dtype": "I64", "shape": [0, 17], "data_offsets": [0, 0]}
     metadata["DCP_SHARDING_INFO"] = info[:-1] + ',"ids":{"saved_offsets":[0,0]}}'
