@@ -131,6 +131,23 @@ class OnlyDLPack:
         return 1, 0
 
 
+class OldDLPack:
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __dlpack__(self, stream=None):  # without max_version
+        return self.tensor.__dlpack__()
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+
+old = np.from_dlpack(OldDLPack(copies["int8.weight"]))
+check(old[0, 0] == 99 and old.shape == (3, 5) and old.ctypes.data == copies["int8.weight"]._data, "DLPack before 1.0")
+turned = {"%d\0" % i: np.full(5000, i, ">f8") for i in range(6)}  # each needs a converted copy
+found = st.load(st.save(turned))
+check(sorted(found) == sorted(turned) and all((found[name].numpy() == turned[name]).all() for name in turned),
+      "copies that saving needs, and names with NUL")
 check(same(st.load(st.save({"a": OnlyDLPack()}))["a"].numpy(), arrays["int16.weight"]), "save through DLPack")
 fails("no dtype for it", TypeError, lambda: st.save({"a": np.array(["text"])}), "no dtype")
 fails("metadata of numbers", TypeError, lambda: st.save({}, {"a": 1}))
