@@ -144,6 +144,7 @@ class OldDLPack:
 
 old = np.from_dlpack(OldDLPack(copies["int8.weight"]))
 check(old[0, 0] == 99 and old.shape == (3, 5) and old.ctypes.data == copies["int8.weight"]._data, "DLPack before 1.0")
+del old
 turned = {"%d\0" % i: np.full(5000, i, ">f8") for i in range(6)}  # each needs a converted copy
 found = st.load(st.save(turned))
 check(sorted(found) == sorted(turned) and all((found[name].numpy() == turned[name]).all() for name in turned),
