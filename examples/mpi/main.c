@@ -53,16 +53,21 @@ int job_failed(job *j, st_status status) {
     return first < j->ranks;
 }
 
-/* Sends a whole tensor from its owner to all. Counts of MPI are ints. */
-static void share(unsigned char *bytes, uint64_t n, int owner) {
+/* Sends a whole tensor from the rank that read it to all. Counts of MPI are ints. */
+static void share(unsigned char *bytes, uint64_t n, int reader) {
     uint64_t done, count;
     for (done = 0; done < n; done += count) {
         count = n - done < (1 << 26) ? n - done : 1 << 26;
-        MPI_Bcast(bytes + done, (int)count, MPI_BYTE, owner, MPI_COMM_WORLD);
+        MPI_Bcast(bytes + done, (int)count, MPI_BYTE, reader, MPI_COMM_WORLD);
     }
 }
 
-/* Reads this rank's slices. Tensors that are not divided are read once, by their owners. */
+/* A tensor that is not divided is read by one rank and saved by another: what is saved has been shared. */
+static int reader_of(const slice *part, const job *j) {
+    return (part->owner + 1) % j->ranks;
+}
+
+/* Reads this rank's slices. Tensors that are not divided are read once. */
 static int load_parts(source *s, unsigned char **parts, job *j) {
     st_status status = ST_OK;
     size_t i;
@@ -72,14 +77,14 @@ static int load_parts(source *s, unsigned char **parts, job *j) {
         parts[i] = bytes < SIZE_MAX ? (unsigned char *)malloc((size_t)bytes + 1) : NULL;
         if (!parts[i]) {
             status = job_fail(j, ST_ERR_MEMORY, s->wholes[i].tensor.name, "out of memory");
-        } else if (part.axis >= 0 || part.owner == j->rank) {
+        } else if (part.axis >= 0 || reader_of(&part, j) == j->rank) {
             status = read_slice(s, i, &part, parts[i], j);
         }
     }
     if (job_failed(j, status)) return 1;
     for (i = 0; i < s->count; i++) {
         const slice part = slice_of(j, s, i, j->rank);
-        if (part.axis < 0) share(parts[i], s->wholes[i].tensor.bytes, part.owner);
+        if (part.axis < 0) share(parts[i], s->wholes[i].tensor.bytes, reader_of(&part, j));
     }
     return 0;
 }
