@@ -63,8 +63,8 @@ int run_save_metrics(const request *r) {
     return 0;
 }
 
-/* Python writes NaN, Infinity and -Infinity, which JSON lacks. Returns a copy in which they are null. */
-static char *replace_not_finite(const char *text, size_t n) {
+/* Python writes NaN, Infinity and -Infinity, which JSON lacks. Returns a copy in which they are null, of *bytes bytes. */
+static char *replace_not_finite(const char *text, size_t n, size_t *bytes) {
     static const char *const words[] = {"NaN", "-Infinity", "Infinity"};
     char *copy = (char *)allocate(2 * n + 1), *to = copy;
     size_t i, w;
@@ -79,6 +79,7 @@ static char *replace_not_finite(const char *text, size_t n) {
         if (is_string && text[i] == '\\' && i + 1 < n) *to++ = text[i++];
         if (i < n) *to++ = text[i];
     }
+    *bytes = (size_t)(to - copy);
     return copy;
 }
 
@@ -99,9 +100,8 @@ static int read_metrics(const char *dir, const char *key, char **text, double *v
     folder_close(f);
     if (!f) is_missing = folder_info(NULL, dir, 1, &info) && info.kind == KIND_MISSING;
     if (!bytes) return is_missing || !complain(path, system_error());
-    *text = replace_not_finite(bytes, n);
-    n = strlen(*text);
-    json_begin(&j, strcpy((char *)allocate(n + 1), *text), n);
+    *text = replace_not_finite(bytes, n, &n);
+    json_begin(&j, (char *)memcpy(allocate(n + 1), *text, n), n);
     sprintf(prefixed, "eval_%s", key);
     kind = json_value(&j);
     while (kind == JSON_OBJECT && json_member(&j)) {

@@ -41,7 +41,7 @@ int make_folders(const char *path) {
     return make_folder(path);
 }
 
-/* Makes a name in f that no file has, except after a crash of a process with the same number. */
+/* Makes another name at each call. After a crash of a process with the same number a file has it: callers try the next. */
 static const char *temporary_name(char *name, size_t bytes) {
     static unsigned count;
     snprintf(name, bytes, ".ckpt-%lu-%u.tmp", system_process(), count++);
@@ -315,10 +315,14 @@ static int move_over(const folder *f, const wchar_t *from, const char *name) {
 
 int folder_write(const folder *f, const char *name, const char *bytes, size_t count) {
     char temporary[64];
-    const wchar_t *path = wide_path(f, temporary_name(temporary, sizeof temporary));
-    HANDLE h = CreateFileW(path, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    const wchar_t *path;
+    HANDLE h;
     DWORD put = 0;
     int written;
+    do {
+        path = wide_path(f, temporary_name(temporary, sizeof temporary));
+        h = CreateFileW(path, GENERIC_WRITE, 0, NULL, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, NULL);
+    } while (h == INVALID_HANDLE_VALUE && GetLastError() == ERROR_FILE_EXISTS);
     if (h == INVALID_HANDLE_VALUE) return failed();
     written = (WriteFile(h, bytes, (DWORD)count, &put, NULL) && put == count && FlushFileBuffers(h)) || failed();
     CloseHandle(h);
@@ -328,9 +332,12 @@ int folder_write(const folder *f, const char *name, const char *bytes, size_t co
 
 int folder_link(const folder *f, const char *name, const char *target) {
     char temporary[64];
-    const wchar_t *path = wide_path(f, temporary_name(temporary, sizeof temporary)), *from = wide_path(f, target);
-    if (!CreateHardLinkW(path, from, NULL) && !CopyFileW(from, path, TRUE)) return failed();
-    return move_over(f, path, name);
+    const wchar_t *path, *from = wide_path(f, target);
+    do {
+        path = wide_path(f, temporary_name(temporary, sizeof temporary));
+        if (CreateHardLinkW(path, from, NULL) || CopyFileW(from, path, TRUE)) return move_over(f, path, name);
+    } while (GetLastError() == ERROR_FILE_EXISTS || GetLastError() == ERROR_ALREADY_EXISTS);
+    return failed();
 }
 
 int folder_is_link(const file_info *info) {
@@ -511,8 +518,10 @@ static int move_over(const folder *f, const char *from, const char *name) {
 int folder_write(const folder *f, const char *name, const char *bytes, size_t count) {
     char temporary[64];
     int fd, written;
-    temporary_name(temporary, sizeof temporary);
-    fd = openat(f->fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666); /* the umask applies */
+    do {
+        temporary_name(temporary, sizeof temporary);
+        fd = openat(f->fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666); /* less the umask */
+    } while (fd < 0 && errno == EEXIST);
     if (fd < 0) return failed();
     written = write_all(fd, bytes, count) && (fsync(fd) == 0 || failed());
     if (close(fd) != 0 && written) written = failed();
@@ -522,8 +531,9 @@ int folder_write(const folder *f, const char *name, const char *bytes, size_t co
 
 int folder_link(const folder *f, const char *name, const char *target) {
     char temporary[64];
-    temporary_name(temporary, sizeof temporary);
-    if (symlinkat(target, f->fd, temporary) != 0) return failed();
+    while (symlinkat(target, f->fd, temporary_name(temporary, sizeof temporary)) != 0) {
+        if (errno != EEXIST) return failed();
+    }
     return move_over(f, temporary, name);
 }
 

@@ -9,7 +9,7 @@
 
 static st_status refuse(st_error *error, st_status status, const char *path, const char *what) {
     error->status = status;
-    snprintf(error->message, sizeof error->message, "%s: %s", path, what);
+    snprintf(error->message, sizeof error->message, "%.150s: %s", path, what); /* room for both */
     return status;
 }
 
@@ -80,7 +80,7 @@ void brain_think(const brain *b, const float inputs[INPUTS], float outputs[OUTPU
     for (i = 0; i < OUTPUTS; i++) {
         float sum = b->b2[i];
         for (k = 0; k < b->hidden; k++) sum += b->w2[i * b->hidden + k] * hidden[k];
-        outputs[i] = tanhf(sum);
+        outputs[i] = isfinite(sum) ? tanhf(sum) : 0; /* weights that are too large must not take the ship away */
     }
 }
 

@@ -17,6 +17,7 @@ typedef struct brain {
 /* Reads a brain of any numeric dtype. Nothing of the file is used after the call, so a program that overwrites the file
  * in place does no harm to a frame. */
 st_status brain_open(brain *b, const char *path, st_error *error);
+/* Outputs are numbers from -1 to 1, whatever the weights. */
 void brain_think(const brain *b, const float inputs[INPUTS], float outputs[OUTPUTS]);
 /* Writes a brain that behaves: "seek", "shy" or "orbit". Returns 0 if there is no such behaviour. */
 int brain_make(const char *path, const char *behaviour, st_status *status, st_error *error);

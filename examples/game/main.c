@@ -193,6 +193,7 @@ static int wants_to_quit(void) {
 
 static int run(const settings *set, hot_brain *hot, SDL_Renderer *r) {
     static world w;
+    int c;
     world_begin(&w);
     for (;;) {
         if (hot_brain_poll(hot)) {
@@ -204,10 +205,11 @@ static int run(const settings *set, hot_brain *hot, SDL_Renderer *r) {
         world_step(&w, hot->current);
         draw(r, &w, hot);
         if (wants_to_quit() || (set->frames && w.frame >= set->frames)) break;
-        if (set->wait_at && w.frame == set->wait_at) {
+        if (set->wait_at && w.frame % set->wait_at == 0) {
             puts("waiting for a line");
             fflush(stdout);
-            while (getchar() != '\n' && !feof(stdin)) {}
+            do c = getchar();
+            while (c != '\n' && c != EOF);
         }
         if (!set->frames) SDL_Delay(16);
     }
@@ -253,7 +255,7 @@ static const char help[] =
     "The game watches MODEL. When the file changes, the next frame uses it.\n"
     "  --frames N          end after N frames, drawn as fast as they can be\n"
     "  --screenshot FILE   save the last frame as a BMP file\n"
-    "  --wait N            after frame N, wait for a line on standard input\n"
+    "  --wait N            after every N frames, wait for a line on standard input\n"
     "  --help              show this text\n";
 
 static int usage_error(const char *what, const char *argument) {
@@ -286,7 +288,9 @@ int main(int argc, char **argv) {
             set.model = option;
             continue;
         }
-        if (i + 1 == argc) return usage_error("an option that is not known or needs a value: ", option);
+        if (i + 1 == argc || strncmp(argv[i + 1], "--", 2) == 0) {
+            return usage_error("an option that is not known or needs a value: ", option);
+        }
         i++;
         if (strcmp(option, "--make") == 0) {
             set.make = argv[i];

@@ -8,10 +8,13 @@
  *     mpirun -n 3 ./mpi load DIR OUT           reads either of them with any number of ranks
  *
  * README.md in this folder reckons how this scales. */
+#include "../common/text.h"
 #include "mpi_model.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MAX_ALIGN = 1 << 26 }; /* the padding is part of the header, which has at most 100,000,000 bytes */
 
 static const char help[] =
     "usage: mpirun -n N mpi save IN DIR [options]\n"
@@ -31,29 +34,40 @@ static const char help[] =
     "  --help              show this text\n";
 
 st_status job_fail(job *j, st_status status, const char *path, const char *what) {
+    const size_t n = strlen(path);
     memset(&j->error, 0, sizeof j->error);
     j->error.status = status;
-    snprintf(j->error.message, sizeof j->error.message, "%s: %s", path, what);
+    snprintf(j->error.message, sizeof j->error.message, "%s%s: %s", n > 100 ? "..." : "",
+             path + (n > 100 ? n - 100 : 0), what);
     return status;
 }
 
 int job_failed(job *j, st_status status) {
     int mine = status ? j->rank : j->ranks, first;
     MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
-    if (first == j->rank) fprintf(stderr, "mpi: rank %d: %s\n", j->rank, j->error.message); /* one of them is enough */
+    if (first == j->rank) { /* one of them is enough */
+        fprintf(stderr, "mpi: rank %d: ", j->rank);
+        put_string(stderr, j->error.message);
+        putc('\n', stderr);
+    }
     return first < j->ranks;
 }
 
-/* Sends a whole tensor from its owner to all. Counts of MPI are ints. */
-static void share(unsigned char *bytes, uint64_t n, int owner) {
+/* Sends a whole tensor from the rank that read it to all. Counts of MPI are ints. */
+static void share(unsigned char *bytes, uint64_t n, int reader) {
     uint64_t done, count;
     for (done = 0; done < n; done += count) {
         count = n - done < (1 << 26) ? n - done : 1 << 26;
-        MPI_Bcast(bytes + done, (int)count, MPI_BYTE, owner, MPI_COMM_WORLD);
+        MPI_Bcast(bytes + done, (int)count, MPI_BYTE, reader, MPI_COMM_WORLD);
     }
 }
 
-/* Reads this rank's slices. Tensors that are not divided are read once, by their owners. */
+/* A tensor that is not divided is read by one rank and saved by another: what is saved has been shared. */
+static int reader_of(const slice *part, const job *j) {
+    return (part->owner + 1) % j->ranks;
+}
+
+/* Reads this rank's slices. Tensors that are not divided are read once. */
 static int load_parts(source *s, unsigned char **parts, job *j) {
     st_status status = ST_OK;
     size_t i;
@@ -63,14 +77,14 @@ static int load_parts(source *s, unsigned char **parts, job *j) {
         parts[i] = bytes < SIZE_MAX ? (unsigned char *)malloc((size_t)bytes + 1) : NULL;
         if (!parts[i]) {
             status = job_fail(j, ST_ERR_MEMORY, s->wholes[i].tensor.name, "out of memory");
-        } else if (part.axis >= 0 || part.owner == j->rank) {
+        } else if (part.axis >= 0 || reader_of(&part, j) == j->rank) {
             status = read_slice(s, i, &part, parts[i], j);
         }
     }
     if (job_failed(j, status)) return 1;
     for (i = 0; i < s->count; i++) {
         const slice part = slice_of(j, s, i, j->rank);
-        if (part.axis < 0) share(parts[i], s->wholes[i].tensor.bytes, part.owner);
+        if (part.axis < 0) share(parts[i], s->wholes[i].tensor.bytes, reader_of(&part, j));
     }
     return 0;
 }
@@ -89,7 +103,7 @@ static int run(const char *from, const save_plan *to, int stats, job *j) {
     unsigned char **parts = NULL;
     source s;
     size_t i;
-    int failed = job_failed(j, source_open(&s, from, j));
+    int failed = job_failed(j, source_open(&s, from, j)) || job_failed(j, source_compare(&s, from, j));
     if (!failed) {
         parts = (unsigned char **)calloc(s.count + 1, sizeof *parts);
         failed = job_failed(j, parts ? ST_OK : job_fail(j, ST_ERR_MEMORY, from, "out of memory"));
@@ -163,6 +177,9 @@ static int start(int argc, char **argv, job *j, rule *rules) {
         return usage_error(j, "--pieces goes with save, alone", "");
     if (strlen(paths[1]) + ST_SHARD_NAME_BYTES >= PATH_BYTES || strlen(paths[2]) + ST_SHARD_NAME_BYTES >= PATH_BYTES) {
         return usage_error(j, "a path is too long", "");
+    }
+    if (to.align && (to.align < 8 || to.align > MAX_ALIGN || (to.align & (to.align - 1)))) {
+        return usage_error(j, "--align takes a power of two from 8 to 67108864", "");
     }
     to.to = paths[2];
     return run(paths[1], &to, stats, j);

@@ -6,11 +6,13 @@
 #include <mpi.h>
 
 enum { MAX_RANK = 16, MAX_RULES = 32, PATH_BYTES = 4096 }; /* MAX_RANK: dimensions of a tensor */
+#define PIECE_NAME "shard-%05u-model-00001-of-00001.safetensors"
 
 typedef struct piece { /* a box of a whole tensor, which is a tensor of a file */
     const st_model *model;
     const st_tensor *tensor;
     uint64_t offsets[MAX_RANK]; /* of its first element in the whole tensor */
+    int is_placed;              /* its offsets are known */
 } piece;
 
 typedef struct whole {
@@ -25,8 +27,7 @@ typedef struct source {
     piece *pieces;
     whole *wholes;
     size_t model_count, piece_count, count;
-    int are_pieces, fd; /* fd: of the last file that was read */
-    const st_shard *fd_shard;
+    int are_pieces;
     uint64_t bytes_read; /* of tensors, by this rank */
 } source;
 
@@ -57,6 +58,10 @@ int job_failed(job *j, st_status status);
 /* Opens a file, an index, a directory or a directory of pieces. Every rank reads the headers. */
 st_status source_open(source *s, const char *path, job *j);
 void source_close(source *s);
+/* Fails unless all ranks, which all call it, opened the same headers: others would wait for each other for ever. */
+st_status source_compare(const source *s, const char *path, job *j);
+/* Returns the number in the name of a file of pieces; 0 for other names. */
+unsigned piece_number(const char *name);
 /* The slice of a tensor that a rank holds. The slices of all ranks are disjoint, cover the tensor, and differ by at
  * most one index; some are empty where the axis is shorter than there are ranks. */
 slice slice_of(const job *j, const source *s, size_t tensor, int rank);

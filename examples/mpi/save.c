@@ -36,31 +36,31 @@ static st_status remove_file(const char *directory, const char *name, job *j) {
     return unlink(path) == 0 || errno == ENOENT ? ST_OK : job_fail(j, ST_ERR_IO, path, strerror(errno));
 }
 
-static st_status remove_all(const char *directory, const char *prefix, job *j) {
-    DIR *open_directory = opendir(directory);
+typedef enum action { REFUSE_PIECES, REFUSE_SHARDS, REMOVE_TEMPORARY, REMOVE_PIECES } action;
+
+/* Looks at all names in a directory. Models of two kinds in one directory would be taken for each other. */
+static st_status each_file(const char *path, action todo, job *j) {
+    DIR *directory = opendir(path);
     const struct dirent *entry;
     st_status status = ST_OK;
-    if (!open_directory) return job_fail(j, ST_ERR_IO, directory, strerror(errno));
-    while (status == ST_OK && (entry = readdir(open_directory)) != NULL) {
-        const int is_ours = strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
-        if (is_ours && ends_with(entry->d_name, ".safetensors")) status = remove_file(directory, entry->d_name, j);
+    if (!directory) return job_fail(j, ST_ERR_IO, path, strerror(errno));
+    while (status == ST_OK && (entry = readdir(directory)) != NULL) {
+        const char *name = entry->d_name;
+        const int is_ours = piece_number(name) > 0, is_temporary = strncmp(name, ".mpi-", 5) == 0;
+        const int is_piece = strncmp(name, "shard-", 6) == 0 && strstr(name, "-model-");
+        const int is_shard = strncmp(name, "model", 5) == 0 && strstr(name, ".safetensors");
+        if ((todo == REFUSE_PIECES && is_piece) || (todo == REFUSE_SHARDS && (is_shard || (is_piece && !is_ours))))
+            status = job_fail(j, ST_ERR_SHARD, name, "another model is here: save to a new directory");
+        if (todo == REMOVE_PIECES ? is_ours : todo == REMOVE_TEMPORARY && is_temporary)
+            status = remove_file(path, name, j);
     }
-    closedir(open_directory);
+    closedir(directory);
     return status;
 }
 
-/* Rank 0 makes the directory if need be, and refuses to mix a sharded model with pieces. */
-static st_status prepare_directory(const char *path, const char *foreign, job *j) {
-    char file[PATH_BYTES];
-    if (j->rank != 0) return ST_OK;
-    if (mkdir(path, 0777) != 0 && errno != EEXIST) return job_fail(j, ST_ERR_IO, path, strerror(errno));
-    snprintf(file, sizeof file, "%s/%s", path, foreign);
-    return access(file, F_OK) ? ST_OK
-                              : job_fail(j, ST_ERR_SHARD, file, "another model is here: save to a new directory");
+static st_status make_directory(const char *path, job *j) {
+    return mkdir(path, 0777) == 0 || errno == EEXIST ? ST_OK : job_fail(j, ST_ERR_IO, path, strerror(errno));
 }
-
-static const char first_piece[] = "shard-00001-model-00001-of-00001.safetensors",
-                  index_file[] = "model.safetensors.index.json";
 
 /* ---- what both ways write ----------------------------------------------------------------------------------- */
 
@@ -71,7 +71,9 @@ static st_pair *copy_metadata(const source *s, size_t *count) {
     size_t i;
     *count = 0;
     for (i = 0; pairs && i < m->metadata_count; i++) {
-        if (strncmp(m->metadata[i].key, "DCP_", 4) != 0) pairs[(*count)++] = m->metadata[i];
+        const char *key = m->metadata[i].key;
+        if (strcmp(key, "DCP_VERSION") != 0 && strcmp(key, "DCP_SHARDING_INFO") != 0)
+            pairs[(*count)++] = m->metadata[i];
     }
     return pairs;
 }
@@ -87,12 +89,11 @@ typedef struct exchange {
     const source *source;
     unsigned char *const *parts;
     job *j;
-    const st_tensor *tensors; /* of this rank's shard */
-    const size_t *numbers;    /* of these tensors in the source */
+    const st_tensor *tensors; /* of the whole model */
     request *requests;        /* of all ranks */
     int *send_counts, *send_offsets, *receive_counts, *receive_offsets;
     unsigned char *send, *receive;
-    uint64_t block_bytes, done;
+    uint64_t block_bytes, done, total;
     int failed; /* on any rank */
     progress_line line;
 } exchange;
@@ -152,7 +153,7 @@ static int exchange_step(exchange *x, const request *mine, unsigned char *block)
         copy_runs(&x->source->wholes[mine->tensor - 1], &part, mine, r, NULL, x->receive + x->receive_offsets[r],
                   block);
     }
-    if (x->j->rank == 0) progress_line_show(&x->line, x->done, x->done + 1);
+    if (x->j->rank == 0) progress_line_show(&x->line, x->done, x->total);
     return 1;
 }
 
@@ -161,7 +162,7 @@ static int fill(void *user, const st_tensor *tensor, uint64_t offset, void *dst,
     exchange *x = (exchange *)user;
     request mine;
     size_t done;
-    mine.tensor = x->numbers[tensor - x->tensors] + 1;
+    mine.tensor = (uint64_t)(tensor - x->tensors) + 1;
     mine.failed = 0;
     for (done = 0; done < n; done += (size_t)mine.bytes) {
         mine.offset = offset + done;
@@ -173,10 +174,12 @@ static int fill(void *user, const st_tensor *tensor, uint64_t offset, void *dst,
 
 static int exchange_begin(exchange *x, const source *s, unsigned char *const *parts, job *j) {
     const size_t n = (size_t)j->ranks;
+    size_t i;
     memset(x, 0, sizeof *x);
     x->source = s;
     x->parts = parts;
     x->j = j;
+    for (i = 0; i < s->count; i++) x->total += s->wholes[i].tensor.bytes;
     x->block_bytes = ALL_BLOCKS / n > LEAST_BLOCK ? ALL_BLOCKS / n : LEAST_BLOCK;
     x->requests = (request *)calloc(n, sizeof *x->requests);
     x->send_counts = (int *)calloc(4 * n, sizeof(int));
@@ -193,7 +196,7 @@ static int exchange_begin(exchange *x, const source *s, unsigned char *const *pa
 /* Step 2 of the order in the manual (5 MODELS IN SEVERAL FILES): from here on the directory does not open. */
 static st_status remove_older(const char *directory, uint32_t count, job *j) {
     char name[ST_SHARD_NAME_BYTES];
-    st_status status = remove_file(directory, index_file, j);
+    st_status status = remove_file(directory, "model.safetensors.index.json", j);
     uint32_t k;
     if (!status) status = remove_file(directory, "model.safetensors", j);
     for (k = 0; k < count && status == ST_OK; k++) {
@@ -203,10 +206,9 @@ static st_status remove_older(const char *directory, uint32_t count, job *j) {
     return status ? status : flush_directory(directory, j);
 }
 
-/* In each round every rank saves one shard, or sends what the others need. `subset` and `numbers` have room for all
- * tensors. */
+/* In each round every rank saves one shard, or sends what the others need. Tensors of a shard follow one another. */
 static int save_rounds(exchange *x, const st_contents *all, const uint32_t *shard_of, uint32_t count,
-                       const save_plan *to, int is_file, st_tensor *subset, size_t *numbers) {
+                       const save_plan *to, int is_file) {
     static const request nothing = {0, 0, 0, 0}, failure = {0, 0, 0, 1};
     char path[PATH_BYTES], name[ST_SHARD_NAME_BYTES];
     st_save_options options = ST_ZERO_INIT;
@@ -215,18 +217,14 @@ static int save_rounds(exchange *x, const st_contents *all, const uint32_t *shar
     options.align = (size_t)to->align;
     options.fill = fill;
     options.user = x;
-    x->tensors = subset;
-    x->numbers = numbers;
+    x->tensors = all->tensors;
     for (first = 0; first < count && !x->failed; first += (uint32_t)x->j->ranks, shard += (uint32_t)x->j->ranks) {
         st_contents contents = *all;
-        size_t i;
+        size_t begin = 0;
+        while (begin < all->count && shard_of[begin] < shard) begin++;
+        contents.tensors += begin;
         contents.count = 0;
-        contents.tensors = subset;
-        for (i = 0; i < all->count; i++) {
-            if (shard_of[i] != shard) continue;
-            numbers[contents.count] = i;
-            subset[contents.count++] = all->tensors[i];
-        }
+        while (begin < all->count && shard_of[begin] == shard) begin++, contents.count++;
         if (shard < count) {
             if (!is_file) st_shard_name(NULL, shard, count, name, sizeof name);
             snprintf(path, sizeof path, is_file ? "%s" : "%s/%s", to->to, name);
@@ -241,15 +239,15 @@ static int save_rounds(exchange *x, const st_contents *all, const uint32_t *shar
 
 int save_model(const source *s, unsigned char *const *parts, const save_plan *to, job *j) {
     const int is_file = ends_with(to->to, ".safetensors");
-    st_tensor *tensors = (st_tensor *)malloc((2 * s->count + 1) * sizeof *tensors);
-    size_t *numbers = (size_t *)malloc((s->count + 1) * sizeof *numbers), i;
+    st_tensor *tensors = (st_tensor *)malloc((s->count + 1) * sizeof *tensors);
     uint32_t *shard_of = (uint32_t *)calloc(s->count + 1, sizeof *shard_of), count = 1;
     st_contents contents = st_contents_of(s->models[0]);
     st_pair *metadata = copy_metadata(s, &contents.metadata_count);
     st_save_options options = ST_ZERO_INIT;
     st_status status = ST_OK;
     exchange x;
-    int failed, has_memory = exchange_begin(&x, s, parts, j) && tensors && numbers && shard_of && metadata;
+    size_t i;
+    int failed, has_memory = exchange_begin(&x, s, parts, j) && tensors && shard_of && metadata;
     for (i = 0; has_memory && i < s->count; i++) tensors[i] = s->wholes[i].tensor;
     contents.tensors = tensors;
     contents.count = s->count;
@@ -260,18 +258,17 @@ int save_model(const source *s, unsigned char *const *parts, const save_plan *to
         status = job_fail(j, ST_ERR_MEMORY, to->to, "out of memory");
     } else if (!is_file) {
         status = st_plan_shards(&contents, &options, shard_of, &count, &j->error);
-        if (!status) status = prepare_directory(to->to, first_piece, j);
+        if (!status && j->rank == 0) status = make_directory(to->to, j);
+        if (!status && j->rank == 0) status = each_file(to->to, REFUSE_PIECES, j);
         if (!status && j->rank == 0 && count > 1) status = remove_older(to->to, count, j);
     }
-    failed = job_failed(j, status) ||
-             save_rounds(&x, &contents, shard_of, count, to, is_file, tensors + s->count, numbers) ||
+    failed = job_failed(j, status) || save_rounds(&x, &contents, shard_of, count, to, is_file) ||
              (!is_file && job_failed(j, j->rank ? ST_OK : st_save_index(to->to, &contents, &options, &j->error)));
     progress_line_end(&x.line);
     free(x.requests);
     free(x.send_counts);
     free(x.send);
     free(tensors);
-    free(numbers);
     free(shard_of);
     free(metadata);
     return failed;
@@ -342,17 +339,20 @@ static st_status move_into_place(const char *from, const char *to, const char *d
 int save_pieces(const source *s, unsigned char *const *parts, const save_plan *to, job *j) {
     char temporary[PATH_BYTES], path[PATH_BYTES];
     st_status status;
-    snprintf(path, sizeof path, "%s/shard-%05d-model-00001-of-00001.safetensors", to->to, j->rank + 1);
+    snprintf(path, sizeof path, "%s/" PIECE_NAME, to->to, (unsigned)j->rank + 1);
     snprintf(temporary, sizeof temporary, "%s/.mpi-%05d.safetensors", to->to, j->rank + 1);
-    status = prepare_directory(to->to, index_file, j);
-    if (!status) status = prepare_directory(to->to, "model.safetensors", j);
-    if (!status && j->rank == 0) status = remove_all(to->to, ".mpi-", j);
+    status = j->rank ? ST_OK : make_directory(to->to, j);
+    if (!status && j->rank == 0) status = each_file(to->to, REFUSE_SHARDS, j);
+    if (!status && j->rank == 0) status = each_file(to->to, REMOVE_TEMPORARY, j);
     if (job_failed(j, status)) return 1;
-    if (job_failed(j, save_my_piece(s, parts, temporary, to->align, j))) return 1;
+    if (job_failed(j, save_my_piece(s, parts, temporary, to->align, j))) {
+        unlink(temporary); /* the disk may be full */
+        return 1;
+    }
     if (j->rank == 0) {
-        status = remove_file(to->to, first_piece, j);
+        status = remove_file(to->to, strrchr(path, '/') + 1, j);
         if (!status) status = flush_directory(to->to, j);
-        if (!status) status = remove_all(to->to, "shard-", j);
+        if (!status) status = each_file(to->to, REMOVE_PIECES, j);
         if (!status) status = flush_directory(to->to, j);
     }
     if (job_failed(j, status)) return 1;

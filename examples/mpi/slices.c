@@ -1,16 +1,14 @@
 /* slices.c: which part of a tensor a rank holds, and how it reads that part and nothing else. */
 #define _POSIX_C_SOURCE 200809L
-#define _FILE_OFFSET_BITS 64
 #include "../common/json.h"
 #include "mpi_model.h"
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 /* ---- rules -------------------------------------------------------------------------------------------------- */
 
@@ -58,184 +56,119 @@ uint64_t slice_bytes(const whole *w, const slice *part) {
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */
 
-/* Reads exactly these bytes of a file of the source. */
-static st_status read_extent(source *s, const piece *p, const st_extent *e, unsigned char *dst, job *j) {
-    const st_shard *shard = &p->model->shards[e->shard];
-    uint64_t done = 0;
-    if (s->fd < 0 || s->fd_shard != shard) {
-        if (s->fd >= 0) close(s->fd);
-        s->fd = open(shard->path, O_RDONLY | O_CLOEXEC);
-        s->fd_shard = shard;
-        if (s->fd < 0) return job_fail(j, ST_ERR_IO, shard->path, strerror(errno));
+/* Reads what a piece has of a slice to its place there. Axes at the end that are whole in both are read in one run.
+ * st_load with an st_view would read through the small gaps between runs, which is right where a file is on one machine.
+ * Here those bytes belong to other ranks. st_read fails if the file was replaced after it was opened. */
+static st_status read_common(source *s, const whole *w, const piece *p, const slice *part, unsigned char *dst, job *j) {
+    const st_tensor *t = p->tensor;
+    uint64_t begin[MAX_RANK + 1] = {0}, end[MAX_RANK + 1] = {1}, index[MAX_RANK + 1], first[MAX_RANK + 1] = {0};
+    uint64_t extent[MAX_RANK + 1] = {1}, unit = st_dtype_bits(t->dtype),
+                               run; /* unit: bits of an index of axis `last` */
+    uint32_t d, last = t->rank ? t->rank - 1 : 0;
+    for (d = 0; d < t->rank; d++) {
+        const uint64_t low = p->offsets[d], high = low + t->shape[d],
+                       stop = (int)d == part->axis ? part->end : w->shape[d];
+        first[d] = (int)d == part->axis ? part->begin : 0;
+        extent[d] = stop - first[d];
+        begin[d] = first[d] > low ? first[d] : low;
+        end[d] = stop < high ? stop : high;
+        if (begin[d] >= end[d]) return ST_OK;
     }
-    while (done < e->bytes) {
-        const ssize_t n = pread(s->fd, dst + e->to + done, (size_t)(e->bytes - done), (off_t)(e->offset + done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return job_fail(j, ST_ERR_IO, shard->path, n ? strerror(errno) : "the file became shorter");
-        done += (uint64_t)n;
-    }
-    s->bytes_read += e->bytes;
-    return ST_OK;
-}
-
-/* st_load reads through small gaps, which is right where a file is on one machine. Here the bytes between a rank's
- * columns are those of other ranks, so the extents are read one by one. */
-static st_status read_view(source *s, const piece *p, const st_view *view, unsigned char *dst, job *j) {
-    st_load_item item = ST_ZERO_INIT;
-    st_extent *extents;
-    size_t count = 0, i;
-    st_status status;
-    item.tensor = p->tensor;
-    item.view = view;
-    status = st_plan_load(p->model, &item, 1, 0, NULL, 0, &count, &j->error);
-    if (status == ST_OK) return ST_OK; /* nothing to read */
-    if (status != ST_ERR_ARGUMENT || count == 0) return status;
-    extents = (st_extent *)malloc(count * sizeof *extents);
-    if (!extents) return job_fail(j, ST_ERR_MEMORY, p->tensor->name, "out of memory");
-    status = st_plan_load(p->model, &item, 1, 0, extents, count, &count, &j->error);
-    for (i = 0; i < count && status == ST_OK; i++) status = read_extent(s, p, &extents[i], dst, j);
-    free(extents);
-    return status;
-}
-
-typedef struct box { /* in elements of the whole tensor */
-    uint64_t begin[MAX_RANK], end[MAX_RANK];
-} box;
-
-/* Copies a packed box into another packed box that contains it, row by row. */
-static void scatter(const whole *w, const box *inner, const box *outer, const unsigned char *from, unsigned char *to) {
-    const uint32_t rank = w->tensor.rank, last = rank - 1;
-    const uint64_t bits = st_dtype_bits(w->tensor.dtype);
-    const uint64_t row = (inner->end[last] - inner->begin[last]) * bits / 8;
-    uint64_t index[MAX_RANK];
-    uint32_t d;
-    memcpy(index, inner->begin, sizeof index);
+    while (last && t->shape[last] == w->shape[last] && extent[last] == w->shape[last]) unit *= w->shape[last--];
+    run = (end[last] - begin[last]) * unit / 8;
+    memcpy(index, begin, sizeof index);
     for (;;) {
-        uint64_t place = 0;
-        for (d = 0; d < rank; d++) place = place * (outer->end[d] - outer->begin[d]) + index[d] - outer->begin[d];
-        memcpy(to + place * bits / 8, from, (size_t)row);
-        from += row;
-        for (d = last; d-- > 0;) {
-            if (++index[d] < inner->end[d]) break;
-            index[d] = inner->begin[d];
+        uint64_t from = 0, to = 0;
+        for (d = 0; t->rank && d <= last; d++) {
+            from = from * t->shape[d] + index[d] - p->offsets[d];
+            to = to * extent[d] + index[d] - first[d];
         }
-        if (d == UINT32_MAX) return;
+        if (st_read(p->model, t, from * unit / 8, dst + to * unit / 8, (size_t)run, &j->error)) return j->error.status;
+        s->bytes_read += run;
+        for (d = last; d-- > 0;) {
+            if (++index[d] < end[d]) break;
+            index[d] = begin[d];
+        }
+        if (d == UINT32_MAX) return ST_OK;
     }
-}
-
-/* Reads what a piece has of a box, into the packed box. */
-static st_status read_common(source *s, const whole *w, const piece *p, const box *wanted, unsigned char *dst, job *j) {
-    const uint32_t rank = w->tensor.rank;
-    const uint64_t bits = st_dtype_bits(w->tensor.dtype);
-    st_range ranges[MAX_RANK];
-    st_view view = ST_ZERO_INIT;
-    box common;
-    uint64_t elements = 1, all = 1;
-    unsigned char *block = dst;
-    st_status status;
-    uint32_t d;
-    for (d = 0; d < rank; d++) {
-        const uint64_t low = p->offsets[d], high = low + p->tensor->shape[d];
-        common.begin[d] = wanted->begin[d] > low ? wanted->begin[d] : low;
-        common.end[d] = wanted->end[d] < high ? wanted->end[d] : high;
-        if (common.begin[d] >= common.end[d]) return ST_OK;
-        ranges[d].start = common.begin[d] - low;
-        ranges[d].stop = common.end[d] - low;
-        ranges[d].step = 1;
-        elements *= common.end[d] - common.begin[d];
-        all *= wanted->end[d] - wanted->begin[d];
-    }
-    view.ranges = ranges;
-    view.range_count = rank;
-    if (elements != all) { /* other pieces have the rest */
-        block = (unsigned char *)malloc((size_t)(elements * bits / 8));
-        if (!block) return job_fail(j, ST_ERR_MEMORY, w->tensor.name, "out of memory");
-    }
-    status = read_view(s, p, &view, block, j);
-    if (block != dst) {
-        if (status == ST_OK) scatter(w, &common, wanted, block, dst);
-        free(block);
-    }
-    return status;
 }
 
 st_status read_slice(source *s, size_t tensor, const slice *part, void *dst, job *j) {
     const whole *w = &s->wholes[tensor];
-    box wanted;
-    uint32_t d;
+    st_status status = ST_OK;
     size_t i;
-    if (slice_bytes(w, part) == 0) return ST_OK;
-    if (w->count == 1 && part->axis < 0) { /* also scalars and unknown dtypes, of which there are no views */
-        return read_view(s, &s->pieces[w->first], NULL, (unsigned char *)dst, j);
+    for (i = 0; i < w->count && status == ST_OK; i++) {
+        status = read_common(s, w, &s->pieces[w->first + i], part, (unsigned char *)dst, j);
     }
-    for (d = 0; d < w->tensor.rank; d++) {
-        wanted.begin[d] = 0;
-        wanted.end[d] = w->shape[d];
-    }
-    if (part->axis >= 0) {
-        wanted.begin[part->axis] = part->begin;
-        wanted.end[part->axis] = part->end;
-    }
-    for (i = 0; i < w->count; i++) {
-        const st_status status = read_common(s, w, &s->pieces[w->first + i], &wanted, (unsigned char *)dst, j);
-        if (status) return status;
-    }
-    return ST_OK;
+    return status;
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
 
-/* The number of a file of pieces, shard-00002-model-00001-of-00001.safetensors; 0 for other names. */
-static unsigned piece_number(const char *name) {
+unsigned piece_number(const char *name) {
+    char right[64];
     unsigned number = 0;
-    int end = 0;
-    sscanf(name, "shard-%5u-model-00001-of-00001.safetensors%n", &number, &end);
-    return end > 0 && name[end] == 0 ? number : 0;
+    if (sscanf(name, "shard-%u-", &number) != 1) return 0;
+    snprintf(right, sizeof right, PIECE_NAME, number);
+    return strcmp(name, right) == 0 ? number : 0;
 }
 
-/* Counts the pieces in a directory. Their numbers must be 1, 2, 3 ...: a save that was interrupted leaves no number 1.
- * */
+/* Counts the pieces in a directory that holds no other model. Their numbers must be 1, 2, 3 ...: a save that was
+ * interrupted leaves no number 1. */
 static st_status count_pieces(const char *path, size_t *count, job *j) {
     DIR *directory = opendir(path);
     const struct dirent *entry;
     unsigned largest = 0;
+    int has_model = 0;
     *count = 0;
     if (!directory) return ST_OK; /* a file, or nothing: st_open says what is wrong */
     while ((entry = readdir(directory)) != NULL) {
         const unsigned number = piece_number(entry->d_name);
         *count += number > 0;
         if (number > largest) largest = number;
+        has_model |= strcmp(entry->d_name, "model.safetensors") == 0 || strstr(entry->d_name, ".safetensors.index.");
     }
     closedir(directory);
-    if (*count == largest) return ST_OK; /* names are unique, so these are 1 to largest */
+    if (has_model) *count = 0;                        /* as st_open and st see it */
+    if (has_model || *count == largest) return ST_OK; /* names are unique, so these are 1 to largest */
     return job_fail(j, ST_ERR_SHARD, path, "the numbers of its pieces are not 1, 2, 3 ...: was saving interrupted?");
 }
 
 /* Opens the pieces, or with count 0 the path itself. */
 static st_status open_models(source *s, const char *path, size_t count, job *j) {
     st_open_options options = ST_ZERO_INIT;
-    char file[PATH_BYTES];
+    char file[PATH_BYTES], first[PATH_BYTES];
+    struct stat before, after;
     st_status status = ST_OK;
     options.flags = ST_OPEN_NO_MAP; /* bytes are read through extents */
     if (count == 0) return st_open(&s->models[s->model_count++], path, &options, &j->error);
+    snprintf(first, sizeof first, "%s/" PIECE_NAME, path, 1u);
+    if (stat(first, &before)) return job_fail(j, ST_ERR_IO, first, strerror(errno));
     while (s->model_count < count && status == ST_OK) {
-        snprintf(file, sizeof file, "%s/shard-%05u-model-00001-of-00001.safetensors", path,
-                 (unsigned)s->model_count + 1);
+        snprintf(file, sizeof file, "%s/" PIECE_NAME, path, (unsigned)s->model_count + 1);
         status = st_open(&s->models[s->model_count++], file, &options, &j->error);
+    }
+    if (status == ST_OK && (stat(first, &after) || after.st_ino != before.st_ino ||
+                            memcmp(&after.st_mtim, &before.st_mtim, sizeof after.st_mtim) != 0)) {
+        status = job_fail(j, ST_ERR_IO, path, "the pieces were replaced while they were opened");
     }
     return status;
 }
 
-/* The order of files that the reference writes: by dtype, then name. So a model has the same shards whatever it is read
- * from. */
-static int compare_tensors(const st_tensor *a, const st_tensor *b) {
+static int compare_names(const st_tensor *a, const st_tensor *b) {
     const int order = memcmp(a->name, b->name, a->name_bytes < b->name_bytes ? a->name_bytes : b->name_bytes);
-    if (a->dtype != b->dtype) return a->dtype > b->dtype ? -1 : 1;
     return order ? order : a->name_bytes < b->name_bytes ? -1 : a->name_bytes > b->name_bytes;
 }
 
-static int by_tensor(const void *x, const void *y) {
-    return compare_tensors(((const piece *)x)->tensor, ((const piece *)y)->tensor);
+static int by_name(const void *x, const void *y) {
+    return compare_names(((const piece *)x)->tensor, ((const piece *)y)->tensor);
+}
+
+/* The order of files that the reference writes: by dtype, then name. So a model has the same shards whatever it is read
+ * from. */
+static int by_dtype(const void *x, const void *y) {
+    const st_tensor *a = &((const whole *)x)->tensor, *b = &((const whole *)y)->tensor;
+    return a->dtype == b->dtype ? compare_names(a, b) : a->dtype > b->dtype ? -1 : 1;
 }
 
 /* Reads {"NAME": {"saved_offsets": [..]}, ..} into the pieces of one file. */
@@ -246,19 +179,23 @@ static st_status read_offsets(const st_model *m, piece *pieces, char *text, size
     if (json_value(&r) != JSON_OBJECT) r.fault = "no object";
     while (json_member(&r)) {
         const st_tensor *t = st_find_n(m, r.key, r.key_bytes);
-        if (json_value(&r) != JSON_OBJECT || !t) break;
+        piece *p = t ? &pieces[t - m->tensors] : NULL;
+        if (json_value(&r) != JSON_OBJECT || !t || p->is_placed) break;
         while (json_member(&r)) {
             const int are_offsets = json_is(r.key, r.key_bytes, "saved_offsets");
             const json_kind kind = json_value(&r);
             uint32_t d = 0;
             if (!are_offsets || kind != JSON_ARRAY) json_skip(&r, kind);
             while (are_offsets && kind == JSON_ARRAY && json_element(&r)) {
-                if (json_value(&r) != JSON_NUMBER || d == t->rank || r.number < 0 || r.number > 9e15)
+                if (json_value(&r) != JSON_NUMBER || d == t->rank || r.number < 0 || r.number > 9e15 ||
+                    r.number != (double)(uint64_t)r.number) {
                     r.fault = "no offset";
-                if (!r.fault) pieces[t - m->tensors].offsets[d++] = (uint64_t)r.number;
+                }
+                if (!r.fault) p->offsets[d++] = (uint64_t)r.number;
             }
-            found += are_offsets && d == t->rank;
+            if (are_offsets) p->is_placed = kind == JSON_ARRAY && d == t->rank && !p->is_placed;
         }
+        found += (size_t)p->is_placed;
     }
     if (json_end(&r) && found == m->count) return ST_OK;
     return job_fail(j, ST_ERR_SCHEMA, m->shards[0].path, "DCP_SHARDING_INFO does not place each tensor");
@@ -301,26 +238,28 @@ static int overlap(const piece *a, const piece *b, uint32_t rank) {
     return 1;
 }
 
-/* The whole tensor of pieces [first, first + count). They cover it exactly: no two overlap, and sizes add up. */
+/* The whole tensor of pieces [first, first + count). They cover it exactly: no two overlap, and sizes add up. Pieces
+ * without elements are those of ranks that have no row. */
 static st_status make_whole(const source *s, whole *w, job *j) {
     const piece *p = &s->pieces[w->first];
-    uint64_t bytes = 0, elements = 0, product = 1;
+    uint64_t bytes = 0, elements = 0, product = 1, unit = st_dtype_bits(p->tensor->dtype);
     size_t i, k;
-    uint32_t d;
+    uint32_t d, cut = 0; /* axes that are divided: all before number `cut`, at most */
     w->tensor = *p->tensor;
     w->tensor.data = NULL;
     memset(w->shape, 0, sizeof w->shape);
     for (i = 0; i < w->count; i++) {
         const st_tensor *t = p[i].tensor;
-        if (t->rank != p->tensor->rank || (w->count > 1 && (t->elements == 0 || st_dtype_bits(t->dtype) % 8))) {
-            return job_fail(j, ST_ERR_SHARD, t->name, "pieces of different ranks, without elements, or sub-byte");
+        if (t->rank != p->tensor->rank || t->dtype != p->tensor->dtype) {
+            return job_fail(j, ST_ERR_SHARD, t->name, "pieces of different ranks or dtypes");
         }
         for (d = 0; d < t->rank; d++) {
             if (t->shape[d] > UINT64_MAX - p[i].offsets[d]) return job_fail(j, ST_ERR_OVERFLOW, t->name, "too large");
             if (p[i].offsets[d] + t->shape[d] > w->shape[d]) w->shape[d] = p[i].offsets[d] + t->shape[d];
         }
         for (k = 0; k < i; k++) {
-            if (overlap(&p[i], &p[k], t->rank)) return job_fail(j, ST_ERR_SHARD, t->name, "pieces overlap");
+            if (t->elements && p[k].tensor->elements && overlap(&p[i], &p[k], t->rank))
+                return job_fail(j, ST_ERR_SHARD, t->name, "pieces overlap");
         }
         bytes += t->bytes;
         elements += t->elements;
@@ -329,6 +268,13 @@ static st_status make_whole(const source *s, whole *w, job *j) {
         product = w->shape[d] && product > UINT64_MAX / w->shape[d] ? UINT64_MAX : product * w->shape[d];
     }
     if (product != elements) return job_fail(j, ST_ERR_SHARD, p->tensor->name, "a piece is missing");
+    for (i = 0; i < w->count; i++) {
+        for (d = cut; d < w->tensor.rank; d++) {
+            if (p[i].tensor->elements && p[i].tensor->shape[d] != w->shape[d]) cut = d + 1;
+        }
+    }
+    for (d = cut; cut && d < w->tensor.rank; d++) unit = unit * (w->shape[d] % 8); /* modulo 8 */
+    if (cut && unit % 8) return job_fail(j, ST_ERR_SUBBYTE, p->tensor->name, "a piece begins within a byte");
     w->tensor.bytes = bytes;
     w->tensor.elements = elements;
     return ST_OK;
@@ -336,25 +282,45 @@ static st_status make_whole(const source *s, whole *w, job *j) {
 
 static st_status make_wholes(source *s, job *j) {
     size_t i;
-    if (s->are_pieces && s->piece_count) qsort(s->pieces, s->piece_count, sizeof *s->pieces, by_tensor);
+    if (s->piece_count) qsort(s->pieces, s->piece_count, sizeof *s->pieces, by_name);
     for (i = 0; i < s->piece_count; s->count++) {
         whole *w = &s->wholes[s->count];
         st_status status;
         w->first = i;
-        while (i < s->piece_count && compare_tensors(s->pieces[i].tensor, s->pieces[w->first].tensor) == 0) i++;
+        while (i < s->piece_count && compare_names(s->pieces[i].tensor, s->pieces[w->first].tensor) == 0) i++;
         w->count = i - w->first;
         status = make_whole(s, w, j);
         if (status) return status;
-        w->tensor.shape = w->shape;
     }
+    if (s->count) qsort(s->wholes, s->count, sizeof *s->wholes, by_dtype);
+    for (i = 0; i < s->count; i++) s->wholes[i].tensor.shape = s->wholes[i].shape;
     return ST_OK;
+}
+
+static uint64_t hash(uint64_t h, const void *bytes, size_t n) { /* FNV-1a */
+    const unsigned char *b = (const unsigned char *)bytes;
+    while (n--) h = (h ^ *b++) * 1099511628211u;
+    return h;
+}
+
+st_status source_compare(const source *s, const char *path, job *j) {
+    uint64_t h[2] = {14695981039346656037u, 0}, least[2]; /* h[1] = ~h[0]: its minimum gives the maximum of h[0] */
+    size_t i;
+    for (i = 0; i < s->piece_count; i++) {
+        const st_tensor *t = s->pieces[i].tensor;
+        h[0] = hash(hash(h[0], t->name, t->name_bytes), &t->dtype, sizeof t->dtype);
+        h[0] = hash(hash(h[0], t->shape, t->rank * sizeof *t->shape), &t->offset, sizeof t->offset);
+        h[0] = hash(h[0], s->pieces[i].offsets, sizeof s->pieces[i].offsets);
+    }
+    h[1] = ~h[0];
+    MPI_Allreduce(h, least, 2, MPI_UINT64_T, MPI_MIN, MPI_COMM_WORLD);
+    return least[0] == ~least[1] ? ST_OK : job_fail(j, ST_ERR_SHARD, path, "the ranks see different files");
 }
 
 st_status source_open(source *s, const char *path, job *j) {
     size_t count, i, all = 0;
     st_status status;
     memset(s, 0, sizeof *s);
-    s->fd = -1;
     status = count_pieces(path, &count, j);
     if (status) return status;
     s->are_pieces = count > 0;
@@ -372,7 +338,6 @@ st_status source_open(source *s, const char *path, job *j) {
 
 void source_close(source *s) {
     size_t i;
-    if (s->fd >= 0) close(s->fd);
     for (i = 0; i < s->model_count; i++) st_close(s->models[i]);
     free(s->models);
     free(s->pieces);

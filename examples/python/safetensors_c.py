@@ -178,10 +178,13 @@ class Model:
             tensor = model.tensors[i]
             self._tensors[ctypes.string_at(tensor.name, tensor.name_bytes).decode()] = i
 
-    def __del__(self):
-        if self._handle:
-            _library.st_close(self._handle)
+    def __del__(self, close=_library.st_close):  # at exit the names of this file may be gone
+        if getattr(self, "_handle", None):
+            close(self._handle)
             self._handle = None
+
+    def __reduce__(self):  # a copy would close the model a second time
+        raise TypeError("a Model cannot be copied or pickled")
 
     def __len__(self):
         return len(self._tensors)
@@ -264,7 +267,7 @@ class Tensor:
         so consumers of older versions get a mapped tensor only by copy=True, or after read()."""
         if dl_device not in (None, (1, 0)):
             raise BufferError("the tensor is in memory of the CPU")
-        if copy and self.readonly:
+        if copy:
             return self.read().__dlpack__(max_version=max_version)
         versioned = max_version is not None and max_version[0] >= 1
         if self.readonly and not versioned:
@@ -280,6 +283,13 @@ class Tensor:
 _nothing = ctypes.c_ubyte()  # where tensors without bytes lie
 
 
+def _path(path):
+    path = os.fsencode(path)
+    if b"\0" in path:
+        raise ValueError("embedded NUL in a path")  # the library would end the path there
+    return path
+
+
 def _model(status, handle, error, keep=None):
     _check(status, error)
     return Model(handle, keep)
@@ -288,7 +298,7 @@ def _model(status, handle, error, keep=None):
 def load_file(path, copy=False):
     """Opens a file, an index or a directory. Returns a Model, or with copy=True a dict of tensors in memory."""
     handle, error = ctypes.POINTER(_Model)(), _Error()
-    status = _library.st_open(ctypes.byref(handle), os.fsencode(path), None, ctypes.byref(error))
+    status = _library.st_open(ctypes.byref(handle), _path(path), None, ctypes.byref(error))
     model = _model(status, handle, error)
     return {name: tensor.read() for name, tensor in model.items()} if copy else model
 
@@ -296,7 +306,7 @@ def load_file(path, copy=False):
 def load(data, transpose=False):
     """Opens the bytes of a file: any contiguous buffer, which is not copied if it is bytes. With transpose=True returns
     a dict instead, in which every tensor of two axes whose name ends in ".weight" is transposed."""
-    data = data if isinstance(data, bytes) else bytes(data)
+    data = data if isinstance(data, bytes) else memoryview(data).tobytes()
     handle, error = ctypes.POINTER(_Model)(), _Error()
     address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p)
     status = _library.st_open_memory(ctypes.byref(handle), address, len(data), None, ctypes.byref(error))
@@ -313,7 +323,7 @@ def load_into(data, module, transpose=False, root=""):
     parameters that the file lacks and of the tensors that no parameter took."""
     tensors = load(data, transpose)
     parameters = dict(module.named_parameters() if hasattr(module, "named_parameters") else module)
-    unused, missing = set(tensors), []
+    unused, missing, pairs = set(tensors), [], []
     for name, parameter in parameters.items():
         found = [key for key in (name, root + "." + name) if key in tensors]
         if not found:
@@ -323,12 +333,14 @@ def load_into(data, module, transpose=False, root=""):
         if tuple(parameter.shape) != values.shape:
             raise ValueError("%s: the parameter is %s, the file has %s"
                              % (name, list(parameter.shape), list(values.shape)))
+        pairs.append((parameter, values))
+        unused.discard(found[0])
+    for parameter, values in pairs:  # nothing is copied if a shape is wrong
         if hasattr(parameter, "data") and hasattr(parameter.data, "copy_"):
             import torch
             parameter.data.copy_(torch.from_dlpack(values.read() if values.readonly else values))
         else:
             parameter[...] = values.numpy()
-        unused.discard(found[0])
     return missing, sorted(unused)
 
 
@@ -361,7 +373,8 @@ _python.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_voi
 _python.PyCapsule_IsValid.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 _exported = {}  # address of a managed tensor -> what keeps its memory alive, until its consumer calls the deleter
-_deleter = _DELETER(lambda address: _exported.pop(address, None) and None)
+_deleter = _DELETER(lambda address, exported=_exported: exported.pop(address, None) and None)
+_python.Py_IncRef(ctypes.py_object(_deleter))  # consumers may call it while the interpreter ends
 _UNVERSIONED, _VERSIONED = b"dltensor", b"dltensor_versioned"
 
 # A consumer renames the capsule and calls the deleter when it is done. A capsule that nobody consumes needs another
@@ -441,6 +454,8 @@ def _pair(key, value):
 def _save(path, tensors, metadata, options):
     array, keep = (_Tensor * len(tensors))(), []
     for entry, (name, value) in zip(array, tensors.items()):
+        if not isinstance(name, str):
+            raise TypeError("names of tensors are strings, not %r" % (name,))
         dtype, shape, address, held = _described(value)
         text, extents = name.encode(), (ctypes.c_uint64 * len(shape))(*shape)
         keep.append((text, extents, held))
@@ -458,17 +473,25 @@ def _save(path, tensors, metadata, options):
 
 def save_file(tensors, path, metadata=None):
     """Saves a mapping of names to Tensors, numpy arrays or anything with __dlpack__, atomically."""
-    _save(os.fsencode(path), tensors, metadata, None)
+    _save(_path(path), tensors, metadata, None)
 
 
 def save(tensors, metadata=None):
     """Returns the bytes of the file that save_file would write."""
-    blocks = []
+    blocks, errors = [], []
 
     def write(user, address, count):
-        blocks.append(ctypes.string_at(address, count))
-        return 0
+        try:
+            blocks.append(ctypes.string_at(address, count))
+        except BaseException as error:  # no memory, or Ctrl-C: ctypes would print it and go on without the block
+            errors.append(error)
+        return len(errors)
 
     sink = _Sink(None, _WRITE(write))
-    _save(None, tensors, metadata, ctypes.byref(_SaveOptions(sink=ctypes.pointer(sink))))
+    try:
+        _save(None, tensors, metadata, ctypes.byref(_SaveOptions(sink=ctypes.pointer(sink))))
+    except SafetensorsError:
+        if errors:
+            raise errors[0]
+        raise
     return b"".join(blocks)

@@ -248,6 +248,13 @@ metrics() {
         printf '%s' "$bad" >nan/eval_metrics.json
         refuses 1 "nan/eval_metrics.json: " metrics nan
     done
+    printf '{"loss": 1}\0x' >nan/eval_metrics.json && refuses 1 "nan/eval_metrics.json: " metrics nan
+    # a process with the same number crashed here
+    mkdir leftover && sh -c ': >leftover/.ckpt-$$-0.tmp && exec "$0" save-metrics leftover loss=1' "$out/ckpt" >got 2>messages
+    [ $? = 0 ] && is 0 '{   "loss": 1 }' metrics leftover || fail "a leftover of a crash: $(cat messages)"
+    begin again && save 1
+    sh -c 'ln -s nothing again/.ckpt-$$-0.tmp && exec "$0" link again' "$out/ckpt" >got 2>messages
+    [ $? = 0 ] && [ -e again/model.safetensors ] && pass || fail "a leftover of a crash: $(cat messages)"
     rm nan/eval_metrics.json && truncate -s 2G nan/eval_metrics.json && refuses 1 "nan/eval_metrics.json: File too large" metrics nan
     rm nan/eval_metrics.json && mkfifo nan/eval_metrics.json && refuses 1 "nan/eval_metrics.json: " metrics nan
 }

@@ -109,6 +109,36 @@ try "not a number" build/st pack "$out/nan.safetensors" "w1=F32:1,4:$out/16" "b1
 play nan 'cp "$out/nan.safetensors" "$brain"'
 said nan err "no number"
 shows nan banner
+# the largest numbers: infinity less infinity at the second unit of speed
+printf '\377\377\177\177\377\377\177\177\377\377\177\377\377\377\177\377' >"$out/vast"
+cat "$out/vast" "$out/vast" "$out/vast" "$out/vast" >"$out/vast64"
+head -c 32 "$out/vast64" >"$out/vast32"
+try "vast weights" build/st pack "$out/vast.safetensors" "w1=F32:4,4:$out/vast64" "b1=F32:4:$out/vast" "w2=F32:2,4:$out/vast32" \
+    "b2=F32:2:$out/8"
+timeout 60 "$game" "$out/vast.safetensors" --frames 300 </dev/null >"$out/vast.log" 2>&1
+grep -q '^ship at [0-9.]* [0-9.]* after' "$out/vast.log" && pass || fail "vast: $(cat "$out/vast.log")"
+# standard input that cannot be read does not keep the game waiting
+timeout 20 "$game" "$out/seek.safetensors" --frames 3 --wait 1 </ >"$out/no-input.log" 2>&1
+status=$?
+[ $status = 0 ] && pass || fail "no input: exit status $status"
+# after a bad file the next good one is used, and the error is gone
+brain=$out/twice.brain
+cp "$out/seek.safetensors" "$brain"
+rm -f "$out/twice.log" "$out/pipe" && mkfifo "$out/pipe"
+"$game" "$brain" --frames 60 --wait 20 --screenshot "$out/twice.bmp" <"$out/pipe" >"$out/twice.log" 2>"$out/twice.err" &
+exec 7>"$out/pipe"
+for file in garbage.brain shy.safetensors; do
+    waits=$((${waits:-0} + 1)) tries=0
+    until [ "$(grep -c waiting "$out/twice.log" 2>/dev/null)" = $waits ] || [ $((tries += 1)) -gt 200 ]; do sleep 0.05; done
+    cp "$out/$file" "$brain.new" && mv "$brain.new" "$brain"
+    echo >&7
+done
+exec 7>&-
+wait $! && pass || fail "twice: $(cat "$out/twice.err")"
+said twice err "goes on with the old brain"
+said twice log "brain 2 from frame 40 on"
+python3 -c 'import sys; picture = open(sys.argv[1], "rb").read(); sys.exit(bytes([0x28, 0x28, 0xa0]) * 9 in picture)' "$out/twice.bmp" &&
+    pass || fail "twice: the error stays"
 try "half precision" build/st convert "$out/orbit.safetensors" "$out/half.safetensors" --dtype F16
 play half 'cp "$out/half.safetensors" "$brain"'
 said half log "brain 2 from frame 20 on"
@@ -121,16 +151,36 @@ try "half steers as orbit does" awk -v a="$(place half)" -v b="$(place orbit)" '
 refuses() { # STATUS WANTED ARGUMENTS...
     wanted_status=$1 wanted=$2
     shift 2
-    "$game" "$@" >"$out/refused" 2>&1 </dev/null
+    timeout 20 "$game" "$@" >"$out/refused" 2>&1 </dev/null
     status=$?
     [ $status = "$wanted_status" ] && grep -qF -- "$wanted" "$out/refused" && pass ||
         fail "game $*: exit status $status:" "$(cat "$out/refused")"
 }
 refuses 1 "no such file" "$out/none.safetensors"
+head -c 68 /dev/zero >"$out/68"
+head -c 272 /dev/zero >"$out/272"
+head -c 136 /dev/zero >"$out/136"
+build/st pack "$out/units.safetensors" "w1=F32:17,4:$out/272" "b1=F32:17:$out/68" "w2=F32:2,17:$out/136" "b2=F32:2:$out/8" >/dev/null
+refuses 1 "1 to 16 elements" "$out/units.safetensors"
+build/st pack "$out/units.safetensors" "w1=F32:0,4:/dev/null" "b1=F32:0:/dev/null" "w2=F32:2,0:/dev/null" "b2=F32:2:$out/8" >/dev/null
+refuses 1 "1 to 16 elements" "$out/units.safetensors"
+printf '\0\0\200\177' >"$out/infinite"
+for file in 4 8 16; do head -c $((file - 4)) /dev/zero | cat - "$out/infinite" >"$out/infinite$file"; done
+for wrong in w1 b1 w2 b2; do
+    w1=16 b1=4 w2=8 b2=8
+    eval "$wrong=infinite\$$wrong"
+    build/st pack "$out/units.safetensors" "w1=F32:1,4:$out/$w1" "b1=F32:1:$out/$b1" "w2=F32:2,1:$out/$w2" "b2=F32:2:$out/$b2" >/dev/null
+    refuses 1 "a weight is infinite" "$out/units.safetensors"
+done
 refuses 1 "garbage.brain" "$out/garbage.brain"
 refuses 2 "which model?"
 refuses 2 "one model only" a b
 refuses 2 "unknown option" a --color red
+refuses 2 "needs a value: --make" --make --help
+[ -e ./--help ] && fail "a file named --help" || pass
+long=$out/$(printf '%0200d' 1).safetensors
+cp build/demo.safetensors "$long"
+refuses 1 "is this a brain?" "$long"
 refuses 2 "--frames wants a number" a --frames 0
 refuses 2 "no such behaviour" --make "$out/x.safetensors" --behaviour lazy
 refuses 1 "directory does not exist" --make "$out/none/x.safetensors"

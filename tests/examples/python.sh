@@ -30,6 +30,14 @@ for test in python_layout.py python_test.py; do
         skip "$test: no Python with numpy, ml_dtypes and safetensors"
     fi
 done
+# a library of another version is refused, as its structs may differ
+for call in st_status_name st_dtype_bits st_dtype_from_name st_open st_open_memory st_read_as st_save st_close; do
+    echo "void $call(void) {}"
+done >"$out/other.c"
+echo "unsigned st_version(void) { return 500; }" >>"$out/other.c"
+$cc -w -shared -fPIC "$out/other.c" -o "$out/other.so"
+SAFETENSORS_C_LIBRARY=$out/other.so $python -c 'import safetensors_c' >"$out/other.txt" 2>&1
+grep -q "is version 0.5 of safetensors.h" "$out/other.txt" && pass || fail "another version: $(cat "$out/other.txt")"
 # reading, converting and saving need the standard library alone
 [ -e build/demo.safetensors ] || ${MAKE:-make} build/demo.safetensors
 try "without numpy" $python -S -I -c '

@@ -1,6 +1,8 @@
 """Tests safetensors_c.py: values and bytes as the reference package has them, no copies, and lifetimes."""
+import copy
 import gc
 import os
+import subprocess
 import sys
 
 import ml_dtypes
@@ -129,18 +131,57 @@ class OnlyDLPack:
         return 1, 0
 
 
+class OldDLPack:
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __dlpack__(self, stream=None):  # without max_version
+        return self.tensor.__dlpack__()
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+
+old = np.from_dlpack(OldDLPack(copies["int8.weight"]))
+check(old[0, 0] == 99 and old.shape == (3, 5) and old.ctypes.data == copies["int8.weight"]._data, "DLPack before 1.0")
+del old
+turned = {"%d\0" % i: np.full(5000, i, ">f8") for i in range(6)}  # each needs a converted copy
+found = st.load(st.save(turned))
+check(sorted(found) == sorted(turned) and all((found[name].numpy() == turned[name]).all() for name in turned),
+      "copies that saving needs, and names with NUL")
 check(same(st.load(st.save({"a": OnlyDLPack()}))["a"].numpy(), arrays["int16.weight"]), "save through DLPack")
 fails("no dtype for it", TypeError, lambda: st.save({"a": np.array(["text"])}), "no dtype")
 fails("metadata of numbers", TypeError, lambda: st.save({}, {"a": 1}))
 fails("a reserved name", st.SafetensorsError, lambda: st.save({"__metadata__": arrays["scalar"]}), "__metadata__")
 fails("a surrogate in a name", (st.SafetensorsError, UnicodeError), lambda: st.save({"\ud800": arrays["scalar"]}))
 
+fails("a name that is no string", TypeError, lambda: st.save({1: arrays["scalar"]}), "names of tensors")
+for wrong in 5, [1, 2], "text", None:
+    fails("load of " + repr(wrong), TypeError, lambda: st.load(wrong))
+for call in (lambda: st.save_file({}, path + "\0x"), lambda: st.load_file(path + "\0x")):
+    fails("NUL in a path", ValueError, call, "NUL")
+fails("a copy of a model", TypeError, lambda: copy.copy(model), "copied")
+check(np.from_dlpack(copies["int8.weight"], copy=True).ctypes.data != copies["int8.weight"]._data, "a copy of a copy")
+
+
+def interrupted(address, count, string_at=st.ctypes.string_at):
+    if sys._getframe(1).f_code.co_name == "write":
+        raise KeyboardInterrupt("now")
+    return string_at(address, count)
+
+
+st.ctypes.string_at = interrupted
+fails("Ctrl-C while a block is written", KeyboardInterrupt, lambda: st.save({"a": arrays["scalar"]}), "now")
+st.ctypes.string_at = interrupted.__defaults__[0]
+
 # ---- a module ----
 module = {"a": np.zeros((3, 5), np.int32), "b": np.zeros(2, np.float32)}
 data = st.save({"mha.a": arrays["int32.weight"], "c": np.zeros(1)})
 check(st.load_into(data, module, root="mha") == (["b"], ["c"]), "load_into")
 check(same(module["a"], arrays["int32.weight"]), "values of load_into")
-fails("another shape", ValueError, lambda: st.load_into(data, {"c": np.zeros(2)}), "the file has [1]")
+module["a"][...] = 0
+fails("another shape", ValueError, lambda: st.load_into(data, {"mha.a": module["a"], "c": np.zeros(2)}), "the file has [1]")
+check(not module["a"].any(), "nothing is copied if a shape is wrong")
 
 # ---- lifetimes ----
 check(is_mapped(), "mapped while it is open")
@@ -181,6 +222,15 @@ for _ in range(2000):
     np.from_dlpack(st.load_file(path)["int64.weight"])
 gc.collect()
 check(len(st._exported) == 0 and not is_mapped(), "2000 models opened and dropped")
+
+# an array that the last garbage collection of an interpreter finds
+ending = """
+import sys, numpy, safetensors_c
+def function(): pass
+function.array = numpy.from_dlpack(safetensors_c.load_file(sys.argv[1])["int64.weight"])
+numpy.function = function"""
+ended = subprocess.run([sys.executable, "-c", ending, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+check(ended.returncode == 0 and not ended.stdout, "the end of an interpreter", ended)
 
 # ---- torch, where it is installed ----
 try:
