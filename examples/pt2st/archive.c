@@ -1,7 +1,7 @@
 /* archive.c: the three containers of torch.save: a ZIP archive (since 1.6, and TorchScript), pickles followed by the
  * storages (0.1.10 to 1.5), and a tar archive before that. */
 #include "pt2st.h"
-#include "../common/zip.h"
+#include "../common/zip/zip.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* pt2st: converts PyTorch checkpoints (.pt, .pth, .bin) to safetensors. It needs no Python and runs no code of the file.
  *
- *     cc -O2 -I. examples/pt2st/[a-z]*.c examples/common/[a-z]*.c -lz -o pt2st
+ *     cc -O2 -I. examples/pt2st/[a-z]*.c examples/common/[a-z]*.c examples/common/zip/zip.c -lz -o pt2st
  *     ./pt2st pytorch_model.bin model.safetensors
  *
  * It takes less than 64 MiB of memory, whatever the size of the model. */
