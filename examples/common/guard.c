@@ -42,7 +42,7 @@ void *guard_allocate(guard *g, size_t bytes) {
     if (!c || bytes > c->bytes - c->used || rounded > c->bytes - c->used) {
         const size_t room = head + (rounded > CHUNK ? rounded : CHUNK);
         c = bytes < SIZE_MAX / 2 ? (struct guard_chunk *)guard_take(g, room) : NULL;
-        if (!c) guard_fail(g, "more memory is needed than the %u MiB of --memory", (unsigned)(g->limit >> 20));
+        if (!c) guard_fail(g, "more memory is needed than the limit of %u MiB", (unsigned)(g->limit >> 20));
         c->bytes = room, c->used = head, c->next = *list;
         *list = c;
     }

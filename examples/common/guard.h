@@ -12,8 +12,8 @@ typedef struct guard {
     char message[640];
     const char *place; /* NULL, or what is being read: messages begin with it and with its byte `at` */
     uint64_t at;
-    size_t used, limit;                  /* bytes of memory */
-    struct guard_chunk *kept, *scratch;  /* where memory is taken from; scratch: while is_scratch is set */
+    size_t used, limit;                 /* bytes of memory */
+    struct guard_chunk *kept, *scratch; /* where memory is taken from; scratch: while is_scratch is set */
     int is_scratch;
 } guard;
 
