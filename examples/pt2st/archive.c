@@ -59,7 +59,7 @@ static void read_directory(job *j) {
     zip_member entry;
     name_entry folder = {NULL, 0, NULL};
     size_t k;
-    (void)zip_begin(zip, j->input, j->whole.bytes);
+    (void)zip_begin(zip, j->input);
     while (zip_next(zip, &entry)) {
         const size_t n = zip->name_bytes;
         member *m = (member *)guard_allocate(j->guard, sizeof *m);

@@ -10,6 +10,7 @@
 #include <zlib.h>
 #if defined(_WIN32)
 #define fseeko _fseeki64
+#define ftello _ftelli64
 #define off_t __int64
 #else
 #include <sys/types.h>
@@ -36,9 +37,10 @@ static int take(zip_reader *z, void *dst, size_t bytes) {
 }
 
 /* The record at the end of the file tells where the directory is; a comment may follow the record. */
-int zip_begin(zip_reader *z, FILE *file, uint64_t file_bytes) {
+int zip_begin(zip_reader *z, FILE *file) {
     unsigned char end[22] = {0}, wide[56];
-    const uint64_t last = file_bytes < 22 ? 0 : file_bytes - 22;
+    const int64_t file_bytes = fseeko(file, 0, SEEK_END) == 0 ? (int64_t)ftello(file) : 0;
+    const uint64_t last = file_bytes < 22 ? 0 : (uint64_t)file_bytes - 22;
     uint64_t at = last, bytes;
     memset(z, 0, sizeof *z);
     z->file = file;

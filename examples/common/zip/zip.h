@@ -23,8 +23,8 @@ typedef struct zip_reader {
 
 typedef int (*zip_write)(void *user, const void *bytes, size_t n); /* returns 0 to go on */
 
-/* Finds the directory of a file of file_bytes bytes. Returns 1, or 0 and sets z->fault. */
-int zip_begin(zip_reader *z, FILE *file, uint64_t file_bytes);
+/* Finds the directory of a file. Returns 1, or 0 and sets z->fault. */
+int zip_begin(zip_reader *z, FILE *file);
 /* Finds the next member. Returns 1, or 0 at the end or after a fault. Moves the file's position, as all these do. */
 int zip_next(zip_reader *z, zip_member *m);
 /* Returns why a member cannot be read, or NULL. So `bytes` is at most 1,032 times what is in the file. */
