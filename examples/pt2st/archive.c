@@ -15,7 +15,7 @@ typedef struct member {
 
 static void add_name(job *j, name_entry key, void *thing) {
     key.thing = thing;
-    j->names = (name_entry *)guard_grow(j->guard, j->names, j->name_count, sizeof key);
+    j->names = (name_entry *)grow(j, j->names, j->name_count, sizeof key);
     j->names[j->name_count++] = key;
 }
 
@@ -39,7 +39,7 @@ static name_entry *find_name(const job *j, name_entry key) {
 /* Returns the name that a folder and a value make, which is a text or a number: the key of a storage or a tensor. */
 static name_entry key_of(job *j, const char *folder, const value *v) {
     const size_t n = strlen(folder), capacity = n + 24 + (v->kind == TEXT ? v->count : 0);
-    char *text = (char *)guard_allocate(j->guard, capacity);
+    char *text = (char *)allocate(j, capacity);
     name_entry key = {text, n, NULL};
     memcpy(text, folder, n);
     if (v->kind == TEXT) {
@@ -55,26 +55,26 @@ static name_entry key_of(job *j, const char *folder, const value *v) {
 
 /* PyTorch puts all members into one folder, which holds data.pkl. The list gets the names inside that folder. */
 static void read_directory(job *j) {
-    zip_reader *zip = (zip_reader *)guard_allocate(j->guard, sizeof *zip);
+    zip_reader *zip = (zip_reader *)allocate(j, sizeof *zip);
     zip_member entry;
     name_entry folder = {NULL, 0, NULL};
     size_t k;
     (void)zip_begin(zip, j->input);
     while (zip_next(zip, &entry)) {
         const size_t n = zip->name_bytes;
-        member *m = (member *)guard_allocate(j->guard, sizeof *m);
-        const name_entry name = {(char *)memcpy(guard_allocate(j->guard, n + 1), zip->name, n), n, NULL};
+        member *m = (member *)allocate(j, sizeof *m);
+        const name_entry name = {(char *)memcpy(allocate(j, n + 1), zip->name, n), n, NULL};
         m->zip = entry;
         m->data.offset = entry.offset, m->data.bytes = entry.bytes;
         add_name(j, name, m);
         if (n < 9 || memcmp(name.text + n - 9, "/data.pkl", 9) != 0 || memchr(name.text, '/', n - 9)) continue;
-        if (folder.text) guard_fail(j->guard, "the archive has two members data.pkl");
+        if (folder.text) fail(j, "the archive has two members data.pkl");
         folder.text = name.text, folder.bytes = n - 8;
     }
     j->positioned = NULL; /* the position of the file has changed */
-    if (zip->fault) guard_fail(j->guard, "%s", zip->fault);
+    if (zip->fault) fail(j, "%s", zip->fault);
     if (!folder.text) {
-        guard_fail(j->guard, "a ZIP archive without a member data.pkl: not saved by torch.save, or before PyTorch 1.4");
+        fail(j, "a ZIP archive without a member data.pkl: not saved by torch.save, or before PyTorch 1.4");
     }
     for (k = 0; k < j->name_count; k++) { /* members outside of the folder lose their name */
         name_entry *e = &j->names[k];
@@ -85,7 +85,7 @@ static void read_directory(job *j) {
     sort_names(j);
     for (k = 1; k < j->name_count; k++) {
         const name_entry *e = &j->names[k];
-        if (e->bytes && compare_names(e, e - 1) == 0) guard_fail(j->guard, "two members %.*s", (int)e->bytes, e->text);
+        if (e->bytes && compare_names(e, e - 1) == 0) fail(j, "two members %.*s", (int)e->bytes, e->text);
     }
 }
 
@@ -101,19 +101,15 @@ static part *find_member(job *j, name_entry name) {
     member *m = entry ? (member *)entry->thing : NULL;
     const char *fault = m ? zip_check(&m->zip) : NULL;
     if (m && !fault && m->zip.method && !m->data.is_inflated) { /* no random access: inflate it once */
-        if (m->zip.bytes > j->most_bytes - j->inflated_bytes) {
-            guard_fail(j->guard, "inflates to too many bytes; see --large");
-        }
-        if (!j->spool && !(j->spool = tmpfile())) {
-            guard_fail(j->guard, "cannot make a temporary file: %s", strerror(errno));
-        }
+        if (m->zip.bytes > j->most_bytes - j->inflated_bytes) fail(j, "inflates to too many bytes; see --large");
+        if (!j->spool && !(j->spool = tmpfile())) fail(j, "cannot make a temporary file: %s", strerror(errno));
         j->positioned = NULL;
         m->data.offset = j->inflated_bytes, m->data.is_inflated = 1;
         if (fseeko(j->spool, (off_t)m->data.offset, SEEK_SET) != 0) fault = strerror(errno);
         if (!fault) fault = zip_read(j->input, &m->zip, append_to_spool, j);
         if (!fault && fflush(j->spool) != 0) fault = "cannot write the temporary file";
     }
-    if (fault) guard_fail(j->guard, "%.*s: %s", (int)name.bytes, name.text, fault);
+    if (fault) fail(j, "%.*s: %s", (int)name.bytes, name.text, fault);
     return m ? &m->data : NULL;
 }
 
@@ -130,9 +126,7 @@ static value *read_zip(job *j) {
 
 static value *find_object(job *j, const value *id, int wanted) {
     const name_entry key = key_of(j, "", id), *found = find_name(j, key);
-    if (!found || ((value *)found->thing)->kind != wanted) {
-        guard_fail(j->guard, "object %.*s is missing", (int)key.bytes, key.text);
-    }
+    if (!found || ((value *)found->thing)->kind != wanted) fail(j, "object %.*s is missing", (int)key.bytes, key.text);
     return (value *)found->thing;
 }
 
@@ -143,24 +137,20 @@ value *persistent_value(void *user, const value *id) {
     storage *s;
     if (j->container == TAR) return find_object(j, id, TENSOR);
     if (id->kind == TUPLE && id->count > 1 && is_text(a[0], "module")) return a[1]; /* a class with its source */
-    if (id->kind != TUPLE || id->count < 5 || !is_text(a[0], "storage")) {
-        guard_fail(j->guard, "an unknown persistent object");
-    }
+    if (id->kind != TUPLE || id->count < 5 || !is_text(a[0], "storage")) fail(j, "an unknown persistent object");
     s = new_storage(j, a[1], unsigned_of(j, a[4]));
     key = key_of(j, j->container == ZIP ? "data/" : "", a[2]);
     if (j->container == ZIP) {
         const part *data = find_member(j, key);
-        if (!data) guard_fail(j->guard, "the archive has no member %.*s", (int)key.bytes, key.text);
+        if (!data) fail(j, "the archive has no member %.*s", (int)key.bytes, key.text);
         s->data = *data;
-        if (data->bytes / s->size != s->count) {
-            guard_fail(j->guard, "%.*s has a wrong size", (int)key.bytes, key.text);
-        }
+        if (data->bytes / s->size != s->count) fail(j, "%.*s has a wrong size", (int)key.bytes, key.text);
         return new_thing(j, STORAGE, s);
     }
     add_name(j, key, s);
     if (id->count > 5 && a[5]->kind == TUPLE) { /* a view: key, start, count */
         s->start = a[5]->count == 3 ? unsigned_of(j, a[5]->u.items[1]) : UINT64_MAX;
-        if (s->start > s->count) guard_fail(j->guard, "a view leaves its storage");
+        if (s->start > s->count) fail(j, "a view leaves its storage");
         s->count -= s->start;
     }
     return new_thing(j, STORAGE, s);
@@ -169,9 +159,7 @@ value *persistent_value(void *user, const value *id) {
 /* Takes a storage from the file: the number of elements, then the elements. */
 static void place_storage(job *j, part *from, storage *s) {
     const uint64_t count = read_number(j, from, 8);
-    if (count > (from->bytes - from->at) / s->size) {
-        guard_fail(j->guard, "the file is truncated: a storage ends after it");
-    }
+    if (count > (from->bytes - from->at) / s->size) fail(j, "the file is truncated: a storage ends after it");
     s->data.offset = from->offset + from->at;
     s->data.bytes = count * s->size;
     from->at += s->data.bytes;
@@ -183,7 +171,7 @@ static value *read_legacy(job *j) {
     value *root = load_pickle(j, &from), *keys;
     uint32_t i;
     if (!is_text(root, magic) && !is_text(root, "119547037146038801333356L")) {
-        guard_fail(j->guard, "a pickle, but not of torch.save");
+        fail(j, "a pickle, but not of torch.save");
     }
     (void)load_pickle(j, &from); /* version */
     (void)load_pickle(j, &from); /* sizes of C types; numbers are little-endian on every machine */
@@ -195,7 +183,7 @@ static value *read_legacy(job *j) {
         const name_entry key = key_of(j, "", keys->u.items[i]), *found = find_name(j, key);
         storage *first = found ? (storage *)found->thing : NULL, *s;
         if (!first || first->data.offset != UINT64_MAX) {
-            guard_fail(j->guard, "storage %.*s is not used, or twice there", (int)key.bytes, key.text);
+            fail(j, "storage %.*s is not used, or twice there", (int)key.bytes, key.text);
         }
         place_storage(j, &from, first);
         while (found > j->names && compare_names(found - 1, &key) == 0) found--;
@@ -203,7 +191,7 @@ static value *read_legacy(job *j) {
             s = (storage *)found->thing; /* each mention of the storage has a storage here */
             s->data = first->data;
             if (s->size != first->size || (s->start + s->count) * s->size != s->data.bytes) {
-                guard_fail(j->guard, "a storage has a wrong size");
+                fail(j, "a storage has a wrong size");
             }
         }
     }
@@ -226,14 +214,12 @@ static part find_in_tar(job *j, const char *text) {
         headers.at = found.offset + (found.bytes + 511) / 512 * 512;
         if (headers.at > headers.bytes) break;
     }
-    guard_fail(j->guard, "the tar archive has no member %s", text);
+    fail(j, "the tar archive has no member %s", text);
 }
 
 static value *const *load_tuple(job *j, part *from, uint32_t count) {
     const value *v = load_pickle(j, from);
-    if (v->kind != TUPLE || v->count != count) {
-        guard_fail(j->guard, "expected a pickle of a tuple of %u", (unsigned)count);
-    }
+    if (v->kind != TUPLE || v->count != count) fail(j, "expected a pickle of a tuple of %u", (unsigned)count);
     return v->u.items;
 }
 
@@ -251,7 +237,7 @@ static value *read_tar(job *j) {
         add_name(j, key_of(j, "", a[0]), new_thing(j, STORAGE, s));
     }
     sort_names(j);
-    if (load_pickle(j, &from)->count) guard_fail(j->guard, "storages that are views of others are not supported");
+    if (load_pickle(j, &from)->count) fail(j, "storages that are views of others are not supported");
     from = find_in_tar(j, "tensors");
     for (n = unsigned_of(j, load_pickle(j, &from)); n > 0; n--) {
         const storage *s;
@@ -277,8 +263,6 @@ value *read_archive(job *j) {
     j->container = memcmp(begin, "PK\3\4", 4) == 0 ? ZIP : memcmp(begin + 257, "ustar", 5) == 0 ? TAR : LEGACY;
     if (j->container == ZIP) return read_zip(j);
     if (j->container == TAR) return read_tar(j);
-    if (begin[0] != '\x80' && begin[0] != 'L') {
-        guard_fail(j->guard, "not a file of torch.save: neither ZIP archive, pickle nor tar");
-    }
+    if (begin[0] != '\x80' && begin[0] != 'L') fail(j, "not a file of torch.save: neither ZIP archive, pickle nor tar");
     return read_legacy(j);
 }

@@ -35,7 +35,7 @@ static void gather(job *j, const tensor *t, uint64_t first) {
     axis axes[MAX_RANK + 1];
     uint64_t index[MAX_RANK + 1] = {0}, inner = 1, row, rows = 1, from = t->start, to = 0, step = t->size;
     uint32_t n = 0, d, outer = t->rank;
-    if (!j->block) j->block = (unsigned char *)guard_allocate(j->guard, BLOCK);
+    if (!j->block) j->block = (unsigned char *)allocate(j, BLOCK);
     while (outer > 0 && t->shape[outer - 1] <= BLOCK / t->size / inner) inner *= t->shape[--outer];
     row = first / inner;
     j->block_tensor = t, j->block_first = row * inner;

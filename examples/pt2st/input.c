@@ -10,11 +10,11 @@ void open_input(job *j, uint32_t file) {
     if (j->input) fclose(j->input);
     j->input = j->positioned = NULL;
     j->file = file;
-    if (stat(j->paths[file], &status) != 0) guard_fail(j->guard, "cannot open: %s", strerror(errno));
-    if (!S_ISREG(status.st_mode)) guard_fail(j->guard, "not a regular file");
-    if ((uint64_t)status.st_size != j->path_bytes[file]) guard_fail(j->guard, "the file was changed meanwhile");
+    if (stat(j->paths[file], &status) != 0) fail(j, "cannot open: %s", strerror(errno));
+    if (!S_ISREG(status.st_mode)) fail(j, "not a regular file");
+    if ((uint64_t)status.st_size != j->path_bytes[file]) fail(j, "the file was changed meanwhile");
     j->input = fopen(j->paths[file], "rb");
-    if (!j->input) guard_fail(j->guard, "cannot open: %s", strerror(errno));
+    if (!j->input) fail(j, "cannot open: %s", strerror(errno));
     j->whole.bytes = j->path_bytes[file];
 }
 
@@ -22,14 +22,14 @@ void read_part(job *j, const part *from, uint64_t offset, void *dst, size_t byte
     FILE *file = from->is_inflated ? j->spool : j->input;
     const uint64_t at = from->offset + offset, end = from->is_inflated ? j->inflated_bytes : j->whole.bytes;
     if (offset > from->bytes || bytes > from->bytes - offset || at < offset || at > end || bytes > end - at) {
-        guard_fail(j->guard, "the data ends early");
+        fail(j, "the data ends early");
     }
     if ((j->positioned != file || j->position != at) && fseeko(file, (off_t)at, SEEK_SET) != 0) {
-        guard_fail(j->guard, "cannot read: %s", strerror(errno));
+        fail(j, "cannot read: %s", strerror(errno));
     }
     j->positioned = NULL; /* in case reading fails */
     if (fread(dst, 1, bytes, file) != bytes) {
-        guard_fail(j->guard, "cannot read: %s", ferror(file) ? strerror(errno) : "file shortened");
+        fail(j, "cannot read: %s", ferror(file) ? strerror(errno) : "file shortened");
     }
     j->positioned = file;
     j->position = at + bytes;

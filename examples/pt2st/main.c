@@ -43,17 +43,17 @@ static int is_directory(const char *path) {
 static void add_path(job *j, const char *folder, size_t folder_bytes, const char *name) {
     struct stat status;
     uint32_t i;
-    char *path = (char *)guard_allocate(j->guard, folder_bytes + strlen(name) + 1);
+    char *path = (char *)allocate(j, folder_bytes + strlen(name) + 1);
     memcpy(path, folder, folder_bytes);
     memcpy(path + folder_bytes, name, strlen(name));
     for (i = 0; i < j->path_count; i++) {
         if (strcmp(j->paths[i], path) == 0) return;
     }
-    j->paths = (const char **)guard_grow(j->guard, j->paths, i, sizeof *j->paths);
-    j->path_bytes = (uint64_t *)guard_grow(j->guard, j->path_bytes, i, sizeof *j->path_bytes);
+    j->paths = (const char **)grow(j, j->paths, i, sizeof *j->paths);
+    j->path_bytes = (uint64_t *)grow(j, j->path_bytes, i, sizeof *j->path_bytes);
     j->paths[j->path_count++] = path;
     j->file = i;
-    if (stat(path, &status) != 0) guard_fail(j->guard, "cannot open: %s", strerror(errno));
+    if (stat(path, &status) != 0) fail(j, "cannot open: %s", strerror(errno));
     j->path_bytes[i] = (uint64_t)status.st_size;
     j->input_bytes += j->path_bytes[i];
 }
@@ -66,8 +66,8 @@ static void read_index(job *j, const char *path) {
     char *text;
     add_path(j, path, 0, path);
     open_input(j, 0);
-    if (j->whole.bytes > j->guard->limit) guard_fail(j->guard, "the index is too large");
-    text = (char *)guard_allocate(j->guard, (size_t)j->whole.bytes + 1);
+    if (j->whole.bytes > j->guard->limit) fail(j, "the index is too large");
+    text = (char *)allocate(j, (size_t)j->whole.bytes + 1);
     read_part(j, &j->whole, 0, text, (size_t)j->whole.bytes);
     json_begin(&json, text, (size_t)j->whole.bytes);
     fclose(j->input);
@@ -79,17 +79,17 @@ static void read_index(job *j, const char *path) {
         for (; is_map && inner == JSON_OBJECT && json_member(&json); j->index_count++) {
             if (json_value(&json) != JSON_STRING || json.string[0] == '.' || strpbrk(json.string, "/\\") ||
                 strlen(json.string) != json.string_bytes) {
-                guard_fail(j->guard, "%s: weight_map contains what is no file name of this directory", path);
+                fail(j, "%s: weight_map contains what is no file name of this directory", path);
             }
             add_path(j, path, slash ? (size_t)(slash - path) + 1 : 0, json.string);
         }
     }
-    if (!json_end(&json)) guard_fail(j->guard, "%s, byte %lu: invalid JSON", path, (unsigned long)json_position(&json));
-    if (!j->index_count) guard_fail(j->guard, "%s: an index without a weight_map", path);
+    if (!json_end(&json)) fail(j, "%s, byte %lu: invalid JSON", path, (unsigned long)json_position(&json));
+    if (!j->index_count) fail(j, "%s: an index without a weight_map", path);
 }
 
 static void read_input(job *j) {
-    char *path = (char *)guard_allocate(j->guard, strlen(j->in) + 40);
+    char *path = (char *)allocate(j, strlen(j->in) + 40);
     struct stat status;
     uint64_t bytes = 0;
     value *root;
@@ -111,14 +111,14 @@ static void read_input(job *j) {
         collect_tensors(j, root);
         guard_free_scratch(j->guard);
     }
-    if (!j->item_count) guard_fail(j->guard, "no tensors were found");
+    if (!j->item_count) fail(j, "no tensors were found");
     if (j->index_count && j->index_count != j->item_count) {
-        guard_fail(j->guard, "%lu tensors instead of the %lu of the index", (unsigned long)j->item_count,
-                   (unsigned long)j->index_count);
+        fail(j, "%lu tensors instead of the %lu of the index", (unsigned long)j->item_count,
+             (unsigned long)j->index_count);
     }
     for (i = 0; i < j->item_count; bytes += j->items[i++].tensor->bytes) {
         if (j->items[i].tensor->bytes > j->most_bytes - bytes)
-            guard_fail(j->guard, "the tensors are much larger than the file; see --large");
+            fail(j, "the tensors are much larger than the file; see --large");
     }
     add_pair(j, "format", 6, "pt", 2);
     share_tensors(j);

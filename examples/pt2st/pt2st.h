@@ -91,6 +91,11 @@ typedef struct job {
     progress_line line;
 } job;
 
+/* memory within the limit, and failures that end the job */
+#define fail(j, ...) guard_fail((j)->guard, __VA_ARGS__)
+#define allocate(j, bytes) guard_allocate((j)->guard, bytes)
+#define grow(j, array, count, element) guard_grow((j)->guard, array, count, element)
+
 /* input.c: bytes of files */
 void open_input(job *j, uint32_t file);
 void read_part(job *j, const part *from, uint64_t offset, void *dst, size_t bytes);

@@ -72,7 +72,7 @@ static void know_global(void *user, value *v, const value *module, const value *
         v->u.integer = dtype;
     }
     if (!v->role && reason && (j->flags & ANY_CLASS || strncmp(of, "__torch__", 9) == 0)) v->role = 'r';
-    if (!v->role) guard_fail(j->guard, "%s: %.200s.%.200s", reason, of, text);
+    if (!v->role) fail(j, "%s: %.200s.%.200s", reason, of, text);
 }
 
 static int has_role(const value *v, char role) {
@@ -89,25 +89,25 @@ value *new_thing(job *j, int what, void *thing) {
 
 uint64_t unsigned_of(job *j, const value *v) {
     if (v->kind != INTEGER || v->u.integer < 0) {
-        guard_fail(j->guard, "a size, an offset, a stride or a key is not a number from 0 on");
+        fail(j, "a size, an offset, a stride or a key is not a number from 0 on");
     }
     return (uint64_t)v->u.integer;
 }
 
 storage *new_storage(job *j, const value *type, uint64_t count) {
-    storage *s = (storage *)guard_allocate(j->guard, sizeof *s);
-    if (!has_role(type, 'S')) guard_fail(j->guard, "a storage of an unknown type");
+    storage *s = (storage *)allocate(j, sizeof *s);
+    if (!has_role(type, 'S')) fail(j, "a storage of an unknown type");
     s->dtype = (st_dtype)type->u.integer, s->count = count, s->data.offset = UINT64_MAX;
     s->size = st_dtype_bits(s->dtype) / 8;
-    if (count > INT64_MAX / s->size) guard_fail(j->guard, "a storage is too large");
+    if (count > INT64_MAX / s->size) fail(j, "a storage is too large");
     return s;
 }
 
 tensor *new_tensor(job *j, const storage *from, st_dtype dtype, uint64_t rank) {
-    tensor *t = (tensor *)guard_allocate(j->guard, sizeof *t);
-    if (rank > MAX_RANK) guard_fail(j->guard, "a tensor has more than 64 dimensions");
+    tensor *t = (tensor *)allocate(j, sizeof *t);
+    if (rank > MAX_RANK) fail(j, "a tensor has more than 64 dimensions");
     t->storage = from, t->dtype = dtype, t->rank = (uint32_t)rank, t->size = st_dtype_bits(dtype) / 8;
-    t->shape = (uint64_t *)guard_allocate(j->guard, 2 * t->rank * sizeof *t->shape);
+    t->shape = (uint64_t *)allocate(j, 2 * t->rank * sizeof *t->shape);
     t->stride = t->shape + rank;
     return t;
 }
@@ -122,12 +122,12 @@ void place_tensor(job *j, tensor *t, uint64_t offset) {
         if (t->shape[d] == 0) elements = 0;
     }
     for (d = 0; d < t->rank && elements; d++) {
-        if (elements > INT64_MAX / t->size / t->shape[d]) guard_fail(j->guard, "the shape of a tensor is too large");
+        if (elements > INT64_MAX / t->size / t->shape[d]) fail(j, "the shape of a tensor is too large");
         elements *= t->shape[d];
         is_outside |= last >= places || (t->stride[d] && t->shape[d] - 1 > (places - 1 - last) / t->stride[d]);
         if (!is_outside) last += t->stride[d] * (t->shape[d] - 1);
     }
-    if (elements && (is_outside || last >= places)) guard_fail(j->guard, "a tensor leaves its storage");
+    if (elements && (is_outside || last >= places)) fail(j, "a tensor leaves its storage");
     t->bytes = elements * t->size;
     t->start = elements ? t->storage->start * t->storage->size + offset * t->size : 0;
 }
@@ -140,10 +140,10 @@ static value *make_tensor(job *j, const value *arguments, int is_v3) {
     uint32_t d;
     if (arguments->count < (is_v3 ? 7 : 4) || a[0]->kind != STORAGE || a[2]->kind != TUPLE || a[3]->kind != TUPLE ||
         a[2]->count != a[3]->count || (is_v3 && !has_role(a[6], 'D'))) {
-        guard_fail(j->guard, "a tensor is described in an unknown way, or has an unknown dtype");
+        fail(j, "a tensor is described in an unknown way, or has an unknown dtype");
     }
     if (arguments->count > extra && a[extra]->kind == DICT && a[extra]->count) {
-        guard_fail(j->guard, "conjugated and negated views are not supported");
+        fail(j, "conjugated and negated views are not supported");
     }
     from = (const storage *)a[0]->u.thing;
     t = new_tensor(j, from, is_v3 ? (st_dtype)a[6]->u.integer : from->dtype, a[2]->count);
@@ -170,12 +170,12 @@ static value *make_scalar(job *j, const value *dtype, const value *bytes) {
 /* Protocol 2 has no bytes: they are written as the text that Latin-1 turns into them. */
 static value *encode(job *j, const value *text) {
     value *v = new_value(j->guard, TEXT);
-    char *bytes = (char *)guard_allocate(j->guard, text->kind == TEXT ? text->count + (size_t)1 : 1);
+    char *bytes = (char *)allocate(j, text->kind == TEXT ? text->count + (size_t)1 : 1);
     uint32_t i, code, n;
     v->u.text = bytes;
     for (i = 0; text->kind == TEXT && i < text->count; i += n) {
         n = (uint32_t)utf8_decode(text->u.text + i, text->count - i, &code);
-        if (n == 0 || code > 255) guard_fail(j->guard, "a text that is not Latin-1");
+        if (n == 0 || code > 255) fail(j, "a text that is not Latin-1");
         bytes[v->count++] = (char)(unsigned char)code;
     }
     return v;
@@ -186,9 +186,7 @@ static value *make_dict(job *j, const value *pairs) {
     uint32_t i;
     for (i = 0; pairs->kind == LIST && i < pairs->count; i++) {
         value pair = *pairs->u.items[i];
-        if ((pair.kind != LIST && pair.kind != TUPLE) || pair.count != 2) {
-            guard_fail(j->guard, "a dictionary of what is no pair");
-        }
+        if ((pair.kind != LIST && pair.kind != TUPLE) || pair.count != 2) fail(j, "a dictionary of what is no pair");
         pair.kind = DICT;
         extend_value(j->guard, v, &pair);
     }
@@ -211,7 +209,7 @@ static value *call(void *user, const value *function, const value *arguments) {
     default: break;
     }
     if (function->role != 'c' || n < 3 || a[0]->kind != GLOBAL || has_role(a[0], 'c') || a[2]->kind != TUPLE) {
-        guard_fail(j->guard, "a call of what is no function");
+        fail(j, "a call of what is no function");
     }
     return call(j, a[0], a[2]);
 }

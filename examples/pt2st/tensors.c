@@ -1,4 +1,4 @@
-/* tensors.c: from the objects of a pickle to named tensors, and from storages to bytes in C order. */
+/* tensors.c: from the objects of a pickle to named tensors. */
 #include "pt2st.h"
 #include "../common/text.h"
 #include <stdlib.h>
@@ -25,13 +25,13 @@ static value *find_key(value *v, const char *key) {
 
 /* Copies what has to outlive the pickle, and `more` bytes of 0. */
 static void *keep(job *j, const void *bytes, size_t n, size_t more) {
-    void *copy = guard_allocate(j->guard, n + more);
+    void *copy = allocate(j, n + more);
     return n ? memcpy(copy, bytes, n) : copy;
 }
 
 void add_pair(job *j, const char *key, size_t key_bytes, const char *text, size_t bytes) {
     const st_pair pair = {(char *)keep(j, key, key_bytes, 1), (char *)keep(j, text, bytes, 1), key_bytes, bytes};
-    j->pairs = (st_pair *)guard_grow(j->guard, j->pairs, j->pair_count, sizeof pair);
+    j->pairs = (st_pair *)grow(j, j->pairs, j->pair_count, sizeof pair);
     j->pairs[j->pair_count++] = pair;
 }
 
@@ -54,8 +54,7 @@ static void add_tensor(job *j, const tensor *from, size_t bytes) {
     const size_t cut = !(j->flags & KEEP_PREFIX) && bytes > 7 && memcmp(j->name, "module.", 7) == 0 ? 7 : 0;
     tensor *t = (tensor *)keep(j, from, sizeof *t, 0);
     const item x = {t, (char *)keep(j, j->name + cut, bytes - cut, 1), bytes - cut, j->file, j->is_swapped};
-    if (t->storage->data.offset == UINT64_MAX)
-        guard_fail(j->guard, "%s: the file lacks the storage of this tensor", j->name);
+    if (t->storage->data.offset == UINT64_MAX) fail(j, "%s: the file lacks the storage of this tensor", j->name);
     t->storage = (storage *)keep(j, t->storage, sizeof *t->storage, 0);
     t->shape = (uint64_t *)keep(j, t->shape, 2 * t->rank * sizeof *t->shape, 0);
     t->stride = t->shape + t->rank;
@@ -63,7 +62,7 @@ static void add_tensor(job *j, const tensor *from, size_t bytes) {
         t->shape[0] = from->shape[1], t->shape[1] = from->shape[0];
         t->stride[0] = from->stride[1], t->stride[1] = from->stride[0];
     }
-    j->items = (item *)guard_grow(j->guard, j->items, j->item_count, sizeof x);
+    j->items = (item *)grow(j, j->items, j->item_count, sizeof x);
     j->items[j->item_count++] = x;
 }
 
@@ -76,8 +75,7 @@ static void walk(job *j, value *v, size_t bytes, int depth) {
     step = v->kind == DICT ? 2 : 1;
     /* a file can nest objects in themselves, and share them so often that the walk would never end */
     j->visits += 1 + (is_container(v) ? v->count : 0);
-    if (depth == MAX_DEPTH || j->visits > MAX_VISITS)
-        guard_fail(j->guard, "%s: nested in itself or too deeply", j->name);
+    if (depth == MAX_DEPTH || j->visits > MAX_VISITS) fail(j, "%s: nested in itself or too deeply", j->name);
     if (v->kind == TENSOR) {
         if (bytes == 0) memcpy(j->name, "tensor", bytes = 6);
         add_tensor(j, (const tensor *)v->u.thing, bytes);
@@ -101,7 +99,7 @@ static void walk(job *j, value *v, size_t bytes, int depth) {
         }
         snprintf(number, sizeof number, "%lld", key && key->kind == INTEGER ? (long long)key->u.integer : (long long)i);
         n = key && key->kind == TEXT ? key->count : strlen(number);
-        if (n > MAX_NAME - begin) guard_fail(j->guard, "%s: a name is longer than 4,096 bytes", j->name);
+        if ((uint64_t)begin + n > MAX_NAME) fail(j, "%s: a name is longer than 4,096 bytes", j->name);
         memcpy(j->name + begin, key && key->kind == TEXT ? key->u.text : number, n);
         if (bytes) j->name[bytes] = '.';
         j->name[begin + n] = 0;
@@ -117,7 +115,7 @@ static int collect_model(job *j, value *v, int depth) {
     for (i = 0; i < sizeof keys / sizeof *keys; i++) {
         value *inner = find_key(v, keys[i]);
         if (!inner || !is_container(attributes_of(inner))) continue;
-        if (depth == MAX_DEPTH) guard_fail(j->guard, "nested too deeply");
+        if (depth == MAX_DEPTH) fail(j, "nested too deeply");
         if (collect_model(j, inner, depth + 1)) return 1;
     }
     j->name[0] = 0;
@@ -135,7 +133,7 @@ void collect_tensors(job *j, value *root) {
             memcpy(j->name, key, n), j->name[n] = 0;
             inner = find_key(root, j->name);
         }
-        if (!inner) guard_fail(j->guard, "the file has no key %s", key);
+        if (!inner) fail(j, "the file has no key %s", key);
         root = inner;
         key += n + (key[n] == '.');
     }
@@ -176,7 +174,7 @@ static int by_bytes_then_name(const void *a, const void *b) {
 void share_tensors(job *j) {
     size_t i, kept = 0;
     if (j->item_count) qsort(j->items, j->item_count, sizeof *j->items, by_bytes_then_name);
-    j->tensors = (st_tensor *)guard_allocate(j->guard, j->item_count * sizeof *j->tensors);
+    j->tensors = (st_tensor *)allocate(j, j->item_count * sizeof *j->tensors);
     for (i = 0; i < j->item_count; i++) {
         const item x = j->items[i], *last = kept ? &j->items[kept - 1] : NULL;
         if (last && !(j->flags & KEEP_COPIES) && x.tensor->bytes && compare_bytes(last, &x) == 0) {

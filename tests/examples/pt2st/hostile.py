@@ -109,6 +109,11 @@ write('cycle', archive(b'\x80\x02}q\0' + text('a') + b'h\0s.'), 'nested')
 write('cycle-model', archive(b'\x80\x02}q\0' + text('model') + b'h\0s.'), 'nested too deeply')
 write('cycle-record', archive(b'\x80\x02' + name('argparse.Namespace') + b')Rq\0h\0b.'), 'no tensors were found')
 write('many', archive(b'\x80\x02(' + b'N' * 3000000 + b'l.'), 'more memory is needed')
+write('long-line', archive(b'\x80\x02c' + b'a' * 5000 + b'\nb\n.'), 'a line is longer than 4,096 bytes')
+write('mark-in-tuple', archive(b'\x80\x02(N\x86.'), 'the stack has too few values')
+write('mark-in-list', archive(b'\x80\x02](a.'), 'the stack has too few values')
+write('long-names', archive(pickle(('n' * 4096, b'}' + text('k' * 500) + tensor() + b's'))), 'a name is longer than 4,096 bytes')
+write('longest-name', archive(pickle(('n' * 4094, b'}' + text('k') + tensor() + b's'))), tensors={'n' * 4094 + '.k': F32})
 write('long-name', archive(pickle(('n' * 5000, tensor()))), 'a name is longer than 4,096 bytes')
 
 # tensors that are not what they say
@@ -158,6 +163,9 @@ assert packed in deflated
 write('damaged-deflate', patched(deflated, packed, b'\xff' * len(packed)), 'damaged or truncated')
 write('short-deflate', patched(deflated, struct.pack('<II', len(packed), 16), struct.pack('<II', len(packed), 20)),
       'damaged or truncated')
+write('long-deflate', patched(deflated, struct.pack('<II', len(packed), 16), struct.pack('<II', len(packed), 12)),
+      'damaged or truncated')
+write('checksum', patched(deflated, struct.pack('<I', zlib.crc32(DATA)), b'\1\2\3\4'), 'the checksum does not match')
 write('false-ratio', patched(deflated, struct.pack('<II', len(packed), 16), struct.pack('<II', len(packed), 2**31)), 'gives a false size')
 zeros = archive(pickle(('w', tensor((300 << 18,), (1,), 0, storage(count=300 << 18)))), [('data/0', bytes(300 << 20))],
                 zipfile.ZIP_DEFLATED)
