@@ -1,6 +1,6 @@
 /* npy: converts NumPy's .npy and .npz files to a model and back.
  *
- *     cc -I. examples/npy.c examples/common/zip/zip.c -lz -o npy
+ *     cc -I. examples/npy.c examples/common/strided.c examples/common/zip/zip.c -lz -o npy
  *     ./npy arrays.npz model.safetensors         makes a tensor of each array, with the array's name
  *     ./npy array.npy model.safetensors          makes one tensor, named array
  *     ./npy model.safetensors arrays.npz         writes all tensors
@@ -11,13 +11,14 @@
  * all be |V1, so it does not read them, and it does not write dtypes that NumPy lacks. */
 #define ST_IMPLEMENTATION
 #include "safetensors.h"
+#include "common/strided.h"
 #include "common/zip/zip.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
-enum { MAX_RANK = 64 };             /* NumPy's limit */
+enum { MAX_RANK = STRIDED_RANK };   /* 64, NumPy's limit */
 static const char *unfinished_path; /* the output while it is incomplete; fail() removes it */
 
 /* Prints a name from a file: all but plain ASCII as \xNN, as any other character could control the terminal. */
@@ -145,31 +146,19 @@ static void read_shape(array *a, const char *text, const char *path) {
     }
 }
 
-static void swap_words(unsigned char *bytes, size_t n, size_t word) {
-    size_t i, k;
-    for (i = 0; i < n; i += word) {
-        for (k = 0; k < word / 2; k++) {
-            unsigned char b = bytes[i + k];
-            bytes[i + k] = bytes[i + word - 1 - k];
-            bytes[i + word - 1 - k] = b;
-        }
-    }
+static void read_span(void *user, uint64_t offset, void *dst, size_t bytes) {
+    memcpy(dst, ((const span *)user)->first + offset, bytes);
 }
 
 /* Copies from Fortran order (first axis fastest) to C order (last axis fastest). */
-static void reorder(const array *a, unsigned char *dst, const unsigned char *src) {
-    uint64_t index[MAX_RANK] = {0}, stride[MAX_RANK], size = st_dtype_bits(a->kind->dtype) / 8, from = 0, done;
+static void reorder(const array *a, unsigned char *dst, span src) {
+    unsigned char block[65536];
+    uint64_t stride[MAX_RANK], step = 1;
+    strided s = {a->rank,      a->shape, stride, st_dtype_bits(a->kind->dtype) / 8, 0, read_span, &src, block,
+                 sizeof block, 0,        0};
     uint32_t d;
-    for (d = 0, done = size; d < a->rank; done *= a->shape[d++]) stride[d] = done;
-    for (done = 0; done < a->bytes; done += size) {
-        memcpy(dst + done, src + from, (size_t)size);
-        for (d = a->rank; d-- > 0;) { /* advances the index, last axis first */
-            from += stride[d];
-            if (++index[d] < a->shape[d]) break;
-            from -= stride[d] * a->shape[d];
-            index[d] = 0;
-        }
-    }
+    for (d = 0; d < a->rank; step *= a->shape[d++]) stride[d] = step;
+    if (a->bytes) strided_read(&s, 0, dst, (size_t)a->bytes);
 }
 
 /* Returns the tensor in a .npy file, which must stay in memory as long as the tensor is used. */
@@ -199,7 +188,7 @@ static st_tensor tensor_of(span file, const char *name, const char *path) {
     if (a->swapped || (a->fortran && a->rank > 1)) {
         t.data = copy = (unsigned char *)allocate(a->bytes);
         if (a->fortran) {
-            reorder(a, copy, file.first);
+            reorder(a, copy, file);
         } else {
             memcpy(copy, file.first, file.count);
         }

@@ -8,12 +8,13 @@
 #include "safetensors.h"
 #include "../common/pickle.h"
 #include "../common/progress.h"
+#include "../common/strided.h"
 #include <stdio.h>
 
 #ifndef BLOCK
 #define BLOCK (8 << 20) /* bytes of a tensor that are put in order at once */
 #endif
-enum { MAX_RANK = 64, MAX_NAME = 4096, MAX_DEPTH = 64, MAX_VISITS = 4000000 };
+enum { MAX_RANK = STRIDED_RANK, MAX_NAME = 4096, MAX_DEPTH = 64, MAX_VISITS = 4000000 };
 enum flag {
     ALL = 1,
     SINGLE = 2,
@@ -85,9 +86,8 @@ typedef struct job {
     st_pair *pairs;
     size_t item_count, pair_count, alias_count, ignored, visits;
     char name[MAX_NAME + 1];
-    unsigned char *block;              /* elements of a tensor whose elements are not consecutive in the file: */
-    const tensor *block_tensor;        /* of which tensor */
-    uint64_t block_first, block_count; /* which elements */
+    const tensor *filled; /* whose bytes were read last, */
+    strided elements;     /* in C order */
     progress_line line;
 } job;
 
@@ -113,12 +113,10 @@ value *new_thing(job *j, int what, void *thing);       /* a value: a storage or 
 value *read_archive(job *j); /* returns the root object of the open input */
 value *persistent_value(void *user, const value *id);
 
-/* tensors.c: named tensors */
+/* tensors.c: named tensors, and their bytes */
 void collect_tensors(job *j, value *root);
 void add_pair(job *j, const char *key, size_t key_bytes, const char *text, size_t bytes); /* of metadata */
 void share_tensors(job *j); /* keeps one name of the same bytes; makes j->tensors */
-
-/* elements.c: bytes in C order, as st_save_options.fill wants them. user: a job */
-int fill_tensor(void *user, const st_tensor *t, uint64_t offset, void *dst, size_t bytes);
+int fill_tensor(void *user, const st_tensor *of, uint64_t offset, void *dst, size_t bytes); /* user: a job */
 
 #endif

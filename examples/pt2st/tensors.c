@@ -1,4 +1,4 @@
-/* tensors.c: from the objects of a pickle to named tensors. */
+/* tensors.c: from the objects of a pickle to named tensors, and their bytes. */
 #include "pt2st.h"
 #include "../common/text.h"
 #include <stdlib.h>
@@ -187,4 +187,30 @@ void share_tensors(job *j) {
         j->tensors[kept++].name_bytes = x.name_bytes;
     }
     j->item_count = kept;
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------------------------- */
+
+static void read_storage(void *user, uint64_t offset, void *dst, size_t bytes) {
+    job *j = (job *)user;
+    read_part(j, &j->filled->storage->data, offset, dst, bytes);
+}
+
+int fill_tensor(void *user, const st_tensor *of, uint64_t offset, void *dst, size_t bytes) {
+    job *j = (job *)user;
+    const item *x = &j->items[of - j->tensors];
+    const tensor *t = x->tensor;
+    jmp_buf trap;
+    j->guard->trap = &trap;
+    if (setjmp(trap)) return 1;
+    open_input(j, x->file);
+    if (j->filled != t) {
+        unsigned char *block = j->elements.block ? j->elements.block : (unsigned char *)allocate(j, BLOCK);
+        const strided elements = {t->rank, t->shape, t->stride, t->size, t->start, read_storage, j, block, BLOCK, 0, 0};
+        j->elements = elements;
+        j->filled = t;
+    }
+    strided_read(&j->elements, offset, dst, bytes);
+    if (x->is_swapped) swap_words(dst, bytes, t->dtype == ST_DTYPE_C64 ? 4 : (size_t)t->size);
+    return 0;
 }

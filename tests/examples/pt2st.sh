@@ -12,7 +12,7 @@ if ! echo '#include <zlib.h>' | ${CC:-cc} -E - >/dev/null 2>&1; then
     have zlib.h
     finish
 fi
-sources="examples/pt2st/*.c examples/common/pickle.c examples/common/guard.c examples/common/zip/zip.c"
+sources="examples/pt2st/*.c examples/common/pickle.c examples/common/guard.c examples/common/strided.c examples/common/zip/zip.c"
 have clang-14 && try "warnings of clang" clang-14 -std=gnu99 -fsyntax-only $WARN -I. $sources
 rm -f build/examples/pt2st
 try "build" ${MAKE:-make} build/examples/pt2st EXAMPLE_CFLAGS="-std=gnu99 -O2 -g $WARN" || finish
