@@ -99,7 +99,7 @@ static void walk(job *j, value *v, size_t bytes, int depth) {
         }
         snprintf(number, sizeof number, "%lld", key && key->kind == INTEGER ? (long long)key->u.integer : (long long)i);
         n = key && key->kind == TEXT ? key->count : strlen(number);
-        if ((uint64_t)begin + n > MAX_NAME) fail(j, "%s: a name is longer than 4,096 bytes", j->name);
+        if ((uint64_t)begin + n > MAX_NAME) fail(j, "%.200s: a name is longer than 4,096 bytes", j->name);
         memcpy(j->name + begin, key && key->kind == TEXT ? key->u.text : number, n);
         if (bytes) j->name[bytes] = '.';
         j->name[begin + n] = 0;

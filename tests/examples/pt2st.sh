@@ -20,7 +20,7 @@ program=build/examples/pt2st
 careful=$program
 if have clang-14; then
     sanitize="clang-14 -std=gnu99 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=address,undefined -I."
-    try "library" $sanitize -c examples/common/lib.c -o "$out/library.o"
+    try "library" $sanitize -O0 -c examples/common/lib.c -o "$out/library.o"
     # small blocks and chunks, so that a small tensor needs several and each object is a block of its own
     try "sanitizers" $sanitize -DCHUNK=1 -DBLOCK=96 $sources examples/common/text.c examples/common/json.c \
         examples/common/progress.c "$out/library.o" -lz -o "$out/pt2st-asan" && careful=$out/pt2st-asan
