@@ -8,31 +8,28 @@
  * storages, D a dtype. */
 static const struct known {
     char role;
-    const char *names; /* with blanks around each */
-    const char *refused;
+    const char *refused, *names; /* refused: why, or NULL; names: with blanks around each */
 } known[] = {
-    {'d', " collections.OrderedDict collections.defaultdict collections.Counter builtins.dict ", NULL},
-    {'l', " builtins.list builtins.set builtins.frozenset ", NULL},
-    {'r',
+    {'d', NULL, " collections.OrderedDict collections.defaultdict collections.Counter builtins.dict "},
+    {'l', NULL, " builtins.list builtins.set builtins.frozenset "},
+    {'r', NULL,
      " builtins.object builtins.complex builtins.slice builtins.range argparse.Namespace types.SimpleNamespace "
      "numpy.ndarray numpy.core.multiarray._reconstruct numpy._core.multiarray._reconstruct torch.device "
-     "numpy._core.numeric._frombuffer torch.serialization._get_layout torch.Tensor ",
-     NULL},
-    {'t', " torch._utils._rebuild_tensor torch._utils._rebuild_tensor_v2 ", NULL},
-    {'v', " torch._utils._rebuild_tensor_v3 ", NULL},
-    {'n', " numpy.core.multiarray.scalar numpy._core.multiarray.scalar ", NULL},
-    {'1',
+     "numpy._core.numeric._frombuffer torch.serialization._get_layout torch.Tensor "},
+    {'t', NULL, " torch._utils._rebuild_tensor torch._utils._rebuild_tensor_v2 "},
+    {'v', NULL, " torch._utils._rebuild_tensor_v3 "},
+    {'n', NULL, " numpy.core.multiarray.scalar numpy._core.multiarray.scalar "},
+    {'1', NULL,
      " builtins.int builtins.float builtins.str builtins.bytes builtins.bytearray torch.Size numpy.dtype "
      "torch._utils._rebuild_parameter torch._utils._rebuild_parameter_with_state torch.nn.parameter.Parameter "
      "torch.nn.parameter.Buffer torch.jit._pickle.build_intlist torch.jit._pickle.build_doublelist "
-     "torch.jit._pickle.build_boollist torch.jit._pickle.build_tensorlist torch.jit._pickle.restore_type_tag ",
-     NULL},
-    {'b', " _codecs.encode ", NULL},
-    {'c', " torch._tensor._rebuild_from_type_v2 ", NULL},
-    {0, " torch._utils._rebuild_sparse_tensor torch._utils._rebuild_sparse_csr_tensor ",
-     "sparse tensors are not supported"},
-    {0, " torch._utils._rebuild_qtensor ", "quantized tensors are not supported"},
-    {0, " torch._utils._rebuild_meta_tensor_no_storage ", "tensors on the device meta have no data"},
+     "torch.jit._pickle.build_boollist torch.jit._pickle.build_tensorlist torch.jit._pickle.restore_type_tag "},
+    {'b', NULL, " _codecs.encode "},
+    {'c', NULL, " torch._tensor._rebuild_from_type_v2 "},
+    {0, "sparse tensors are not supported",
+     " torch._utils._rebuild_sparse_tensor torch._utils._rebuild_sparse_csr_tensor "},
+    {0, "quantized tensors are not supported", " torch._utils._rebuild_qtensor "},
+    {0, "tensors on the device meta have no data", " torch._utils._rebuild_meta_tensor_no_storage "},
 };
 
 /* what PyTorch calls a dtype, in FloatStorage and FloatTensor and by itself, and what safetensors does */

@@ -70,6 +70,8 @@ good = archive(pickle(('w', tensor())))
 F32 = ['F32', [4], DATA.hex()]
 write('good', good, tensors={'w': F32})
 write('comment', good[:-2] + b'\x03\0abc', tensors={'w': F32})
+# the pickle begins where the program stopped after it looked for the container
+write('begins-at-262', archive(pickle(('w', tensor())), folder='a' * 223 + '/'), tensors={'w': F32})
 write('nul-in-name', archive(pickle(('a\0b', tensor()))), tensors={'a\0b': F32})
 write('unused-globals', archive(b'\x80\x02' + name('torch.Size') + b'0' + pickle(('w', tensor()))[2:]), tensors={'w': F32})
 
