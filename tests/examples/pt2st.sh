@@ -88,7 +88,7 @@ refuses $careful $new/checkpoint.pt "has no key none" --key optimizer.none
 refuses $careful $new/plain.pt "more memory is needed" --memory 0
 
 # wrong usage
-for arguments in "" "one" "one two three" "--none one two" "one two --key"; do
+for arguments in "" "one" "one two three" "--none one two" "one two --key" "--memory x one two" "--memory 99999999999999999999 one two"; do
     $program $arguments >"$out/said" 2>&1
     [ $? = 2 ] && grep -q -- --help "$out/said" && pass || fail "arguments: $arguments"
 done
