@@ -1,6 +1,6 @@
 /* npy: converts NumPy's .npy and .npz files to a model and back.
  *
- *     cc -I. examples/npy.c -lz -o npy
+ *     cc -I. examples/npy.c examples/common/strided.c examples/common/zip/zip.c -lz -o npy
  *     ./npy arrays.npz model.safetensors         makes a tensor of each array, with the array's name
  *     ./npy array.npy model.safetensors          makes one tensor, named array
  *     ./npy model.safetensors arrays.npz         writes all tensors
@@ -11,13 +11,14 @@
  * all be |V1, so it does not read them, and it does not write dtypes that NumPy lacks. */
 #define ST_IMPLEMENTATION
 #include "safetensors.h"
+#include "common/strided.h"
+#include "common/zip/zip.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#define ZLIB_CONST
 #include <zlib.h>
 
-enum { MAX_RANK = 64 };             /* NumPy's limit */
+enum { MAX_RANK = STRIDED_RANK };   /* 64, NumPy's limit */
 static const char *unfinished_path; /* the output while it is incomplete; fail() removes it */
 
 /* Prints a name from a file: all but plain ASCII as \xNN, as any other character could control the terminal. */
@@ -145,31 +146,19 @@ static void read_shape(array *a, const char *text, const char *path) {
     }
 }
 
-static void swap_words(unsigned char *bytes, size_t n, size_t word) {
-    size_t i, k;
-    for (i = 0; i < n; i += word) {
-        for (k = 0; k < word / 2; k++) {
-            unsigned char b = bytes[i + k];
-            bytes[i + k] = bytes[i + word - 1 - k];
-            bytes[i + word - 1 - k] = b;
-        }
-    }
+static void read_span(void *user, uint64_t offset, void *dst, size_t bytes) {
+    memcpy(dst, ((const span *)user)->first + offset, bytes);
 }
 
 /* Copies from Fortran order (first axis fastest) to C order (last axis fastest). */
-static void reorder(const array *a, unsigned char *dst, const unsigned char *src) {
-    uint64_t index[MAX_RANK] = {0}, stride[MAX_RANK], size = st_dtype_bits(a->kind->dtype) / 8, from = 0, done;
+static void reorder(const array *a, unsigned char *dst, span src) {
+    unsigned char block[65536];
+    uint64_t stride[MAX_RANK], step = 1;
+    strided s = {a->rank,      a->shape, stride, st_dtype_bits(a->kind->dtype) / 8, 0, read_span, &src, block,
+                 sizeof block, 0,        0};
     uint32_t d;
-    for (d = 0, done = size; d < a->rank; done *= a->shape[d++]) stride[d] = done;
-    for (done = 0; done < a->bytes; done += size) {
-        memcpy(dst + done, src + from, (size_t)size);
-        for (d = a->rank; d-- > 0;) { /* advances the index, last axis first */
-            from += stride[d];
-            if (++index[d] < a->shape[d]) break;
-            from -= stride[d] * a->shape[d];
-            index[d] = 0;
-        }
-    }
+    for (d = 0; d < a->rank; step *= a->shape[d++]) stride[d] = step;
+    if (a->bytes) strided_read(&s, 0, dst, (size_t)a->bytes);
 }
 
 /* Returns the tensor in a .npy file, which must stay in memory as long as the tensor is used. */
@@ -199,7 +188,7 @@ static st_tensor tensor_of(span file, const char *name, const char *path) {
     if (a->swapped || (a->fortran && a->rank > 1)) {
         t.data = copy = (unsigned char *)allocate(a->bytes);
         if (a->fortran) {
-            reorder(a, copy, file.first);
+            reorder(a, copy, file);
         } else {
             memcpy(copy, file.first, file.count);
         }
@@ -232,111 +221,22 @@ static size_t format_header(char *out, size_t capacity, const st_tensor *t) {
 
 /* ---- .npz: a ZIP of .npy files ------------------------------------------------------------------------- */
 
-static uInt clamp(size_t n) { /* zlib counts in 32 bits */
-    return (uInt)(n < (size_t)1 << 30 ? n : (size_t)1 << 30);
+static int append_bytes(void *user, const void *bytes, size_t n) { /* to a span that has room for them */
+    span *s = (span *)user;
+    unsigned char *to = (unsigned char *)(uintptr_t)s->first;
+    memcpy(to + s->count, bytes, n);
+    s->count += n;
+    return 0;
 }
 
-static span inflate_member(span packed, uint64_t bytes, const char *path) {
-    enum {
-        MAX_RATIO = 1032
-    }; /* of deflate: 258 bytes take two bits at least. A larger claim is not worth its memory */
-    unsigned char *out;
-    span s;
-    z_stream z;
-    size_t in = 0;
-    int status;
-    if (bytes / MAX_RATIO > packed.count) fail(path, "the array claims more bytes than its compressed data can hold");
-    out = (unsigned char *)allocate(bytes);
-    s.first = out;
-    s.count = 0;
-    memset(&z, 0, sizeof z);
-    if (inflateInit2(&z, -15) != Z_OK) fail(path, "zlib cannot allocate memory");
-    do {
-        z.next_in = packed.first + in;
-        z.avail_in = clamp(packed.count - in);
-        z.next_out = out + s.count;
-        z.avail_out = clamp((size_t)bytes - s.count);
-        status = inflate(&z, Z_NO_FLUSH);
-        in = (size_t)(z.next_in - packed.first);
-        s.count = (size_t)(z.next_out - out);
-    } while (status == Z_OK); /* Z_BUF_ERROR if there is no progress */
-    inflateEnd(&z);
-    if (status != Z_STREAM_END || s.count != bytes)
-        fail(path, "the array does not inflate to the size that the file states");
+static span read_member(FILE *in, const zip_member *m, const char *path) {
+    span s = {NULL, 0};
+    const char *fault = zip_check(m); /* before its size is believed */
+    if (fault) fail(path, fault);
+    s.first = (unsigned char *)allocate(m->bytes);
+    fault = zip_read(in, m, append_bytes, &s);
+    if (fault) fail(path, fault);
     return s;
-}
-
-typedef struct member { /* a file in the ZIP, as the directory describes it */
-    span name;
-    uint64_t method, checksum, packed_bytes, bytes, offset;
-} member;
-
-/* Sizes that do not fit 32 bits are in extra field 1, in this order. */
-static void read_extra_fields(member *m, span extra, const char *path) {
-    uint64_t *const wide[] = {&m->bytes, &m->packed_bytes, &m->offset};
-    while (extra.count >= 4) {
-        uint64_t id = read_number(extra, 0, 2, path), n = read_number(extra, 2, 2, path);
-        span field = slice(extra, 4, n, path);
-        size_t i, position = 0;
-        for (i = 0; id == 1 && i < 3; i++) {
-            if (*wide[i] != UINT32_MAX) continue;
-            *wide[i] = read_number(field, position, 8, path);
-            position += 8;
-        }
-        extra = slice(extra, 4 + n, extra.count - 4 - n, path);
-    }
-}
-
-/* Reads the directory entry at *offset and advances *offset to the next one. */
-static member read_entry(span zip, uint64_t *offset, const char *path) {
-    span head = slice(zip, *offset, 46, path);
-    uint64_t name = read_number(head, 28, 2, path), extra = read_number(head, 30, 2, path),
-             comment = read_number(head, 32, 2, path);
-    member m;
-    if (memcmp(head.first, "PK\1\2", 4) != 0) fail(path, "the ZIP directory is damaged");
-    if (read_number(head, 8, 2, path) & 1) fail(path, "the file is encrypted");
-    m.method = read_number(head, 10, 2, path);
-    m.checksum = read_number(head, 16, 4, path);
-    m.packed_bytes = read_number(head, 20, 4, path);
-    m.bytes = read_number(head, 24, 4, path);
-    m.offset = read_number(head, 42, 4, path);
-    m.name = slice(zip, *offset + 46, name, path);
-    read_extra_fields(&m, slice(zip, *offset + 46 + name, extra, path), path);
-    *offset += 46 + name + extra + comment;
-    return m;
-}
-
-static span read_member(span zip, const member *m, const char *path) {
-    span head = slice(zip, m->offset, 30, path), s;
-    uint64_t data = 30 + read_number(head, 26, 2, path) + read_number(head, 28, 2, path);
-    if (memcmp(head.first, "PK\3\4", 4) != 0) fail(path, "the ZIP directory is damaged");
-    s = slice(zip, m->offset, data + m->packed_bytes < data ? UINT64_MAX : data + m->packed_bytes, path);
-    s = slice(s, data, m->packed_bytes, path);
-    if (m->method == 8) {
-        s = inflate_member(s, m->bytes, path);
-    } else if (m->method != 0) {
-        fail(path, "compressed with another method than deflate");
-    }
-    if (crc32_z(0, s.first, s.count) != m->checksum) fail(path, "the checksum does not match the data");
-    return s;
-}
-
-/* Returns the offset of the directory; sets *count to its number of entries. */
-static uint64_t find_directory(span zip, uint64_t *count, const char *path) {
-    size_t end = zip.count < 22 ? 0 : zip.count - 22, last = end > 65535 ? end - 65535 : 0;
-    uint64_t offset;
-    for (;; end--) { /* a comment may follow the end record */
-        if (memcmp(slice(zip, end, 4, path).first, "PK\5\6", 4) == 0) break;
-        if (end == last) fail(path, "not a .npz file, or truncated");
-    }
-    *count = read_number(zip, end + 10, 2, path);
-    offset = read_number(zip, end + 16, 4, path);
-    if ((*count == UINT16_MAX || offset == UINT32_MAX) && end >= 20 && memcmp(zip.first + end - 20, "PK\6\7", 4) == 0) {
-        span wide = slice(zip, read_number(zip, end - 12, 8, path), 56, path);
-        *count = read_number(wide, 32, 8, path);
-        offset = read_number(wide, 48, 8, path);
-    }
-    return offset;
 }
 
 /* ---- to a model ---------------------------------------------------------------------------------------- */
@@ -355,32 +255,43 @@ static char *copy_name(const char *text, size_t n) {
     return name;
 }
 
-static void to_model(const char *from, const char *to) {
-    span file = read_file(from);
-    uint64_t count = 1, offset = 0, packed_bytes = 0, i;
-    st_tensor *tensors;
-    st_contents contents = {0};
-    st_error error;
-    if (ends_with(from, ".npz")) {
-        offset = find_directory(file, &count, from);
-        if (count > file.count / 46) fail(from, "the ZIP directory is damaged");
-    }
-    tensors = (st_tensor *)allocate(count * sizeof *tensors);
-    for (i = 0; i < count; i++) {
-        if (ends_with(from, ".npz")) {
-            member m = read_entry(file, &offset, from);
-            char *name = copy_name((const char *)m.name.first, m.name.count);
-            /* Arrays that overlap in the file would make a small file inflate to any size. */
-            if (m.packed_bytes > file.count - packed_bytes) fail(from, "the arrays overlap in the file");
-            packed_bytes += m.packed_bytes;
-            tensors[i] = tensor_of(read_member(file, &m, name), name, name);
-        } else {
-            const char *name = strrchr(from, '/') ? strrchr(from, '/') + 1 : from;
-            tensors[i] = tensor_of(file, copy_name(name, strlen(name)), from);
+/* Sets *count and returns the tensors of a .npz file. Members cannot overlap, so that a small file does not inflate to
+ * any size. */
+static st_tensor *read_npz(const char *path, size_t *count) {
+    FILE *in = fopen(path, "rb");
+    zip_reader *zip = (zip_reader *)allocate(sizeof *zip);
+    st_tensor *tensors = NULL;
+    size_t capacity = 0;
+    zip_member m;
+    if (!in) fail(path, "cannot open the file");
+    (void)zip_begin(zip, in);
+    for (*count = 0; zip_next(zip, &m); ++*count) {
+        char *name = copy_name(zip->name, zip->name_bytes);
+        if (*count == capacity) {
+            capacity = 2 * capacity + 64;
+            tensors = (st_tensor *)realloc(tensors, capacity * sizeof *tensors);
+            if (!tensors) fail(path, "too many arrays for memory");
         }
+        tensors[*count] = tensor_of(read_member(in, &m, name), name, name);
     }
-    contents.tensors = tensors;
-    contents.count = (size_t)count;
+    if (zip->fault) fail(path, zip->fault);
+    fclose(in);
+    free(zip);
+    return tensors;
+}
+
+static void to_model(const char *from, const char *to) {
+    const char *name = strrchr(from, '/') ? strrchr(from, '/') + 1 : from;
+    st_contents contents = {0};
+    st_tensor one;
+    st_error error;
+    contents.tensors = &one;
+    contents.count = 1;
+    if (ends_with(from, ".npz")) {
+        contents.tensors = read_npz(from, &contents.count);
+    } else {
+        one = tensor_of(read_file(from), copy_name(name, strlen(name)), from);
+    }
     if (st_save(to, &contents, NULL, &error)) fail(to, error.message);
 }
 

@@ -35,9 +35,11 @@ build/examples/mpi: $(COMMON_HEADERS) $(COMMON) $(MPI) examples/mpi/mpi_model.h
 	@mkdir -p build/examples
 	OMPI_CC="$(CC)" mpicc $(EXAMPLE_CFLAGS) -I. $(MPI) $(COMMON) -o $@
 
-PT2ST = examples/pt2st/main.c examples/pt2st/input.c examples/pt2st/archive.c examples/pt2st/pickle.c \
-	examples/pt2st/tensors.c examples/common/zip.c
-build/examples/pt2st: $(COMMON_HEADERS) $(COMMON) $(PT2ST) examples/pt2st/pt2st.h examples/common/zip.h
+PT2ST = examples/pt2st/main.c examples/pt2st/input.c examples/pt2st/archive.c examples/pt2st/rebuild.c \
+	examples/pt2st/tensors.c examples/common/pickle.c examples/common/guard.c examples/common/strided.c \
+	examples/common/zip/zip.c
+build/examples/pt2st: $(COMMON_HEADERS) $(COMMON) $(PT2ST) examples/pt2st/pt2st.h examples/common/pickle.h \
+		examples/common/guard.h examples/common/strided.h examples/common/zip/zip.h
 	$(EXAMPLE) $(PT2ST) $(COMMON) -lz -o $@
 
 build/examples/python: safetensors.h examples/python/safetensors_c.py

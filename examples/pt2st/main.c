@@ -1,6 +1,6 @@
 /* pt2st: converts PyTorch checkpoints (.pt, .pth, .bin) to safetensors. It needs no Python and runs no code of the file.
  *
- *     cc -O2 -I. examples/pt2st/[a-z]*.c examples/common/[a-z]*.c -lz -o pt2st
+ *     cc -O2 -I. examples/pt2st/[a-z]*.c examples/common/[a-z]*.c examples/common/zip/zip.c -lz -o pt2st
  *     ./pt2st pytorch_model.bin model.safetensors
  *
  * It takes less than 64 MiB of memory, whatever the size of the model. */
@@ -34,13 +34,6 @@ static const char help[] = "usage: pt2st [OPTIONS] IN OUT\n"
 static const char *const flags[] = {"--all",      "--single",    "--keep-copies", "--keep-prefix",
                                     "--metadata", "--transpose", "--any-class",   "--large"}; /* bits of job.flags */
 
-typedef struct program {
-    job job;
-    const char *in, *out;
-    size_t index_count; /* tensors that the index names */
-    progress_line line;
-} program;
-
 static int is_directory(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
@@ -58,20 +51,22 @@ static void add_path(job *j, const char *folder, size_t folder_bytes, const char
     }
     j->paths = (const char **)grow(j, j->paths, i, sizeof *j->paths);
     j->path_bytes = (uint64_t *)grow(j, j->path_bytes, i, sizeof *j->path_bytes);
-    j->path_bytes[i] = stat(path, &status) == 0 ? (uint64_t)status.st_size : 0;
-    j->input_bytes += j->path_bytes[i];
     j->paths[j->path_count++] = path;
+    j->file = i;
+    if (stat(path, &status) != 0) fail(j, "cannot open: %s", strerror(errno));
+    j->path_bytes[i] = (uint64_t)status.st_size;
+    j->input_bytes += j->path_bytes[i];
 }
 
 /* Adds the files that an index names, all of them in its own directory. */
-static void read_index(program *p, const char *path) {
-    job *j = &p->job;
+static void read_index(job *j, const char *path) {
     const char *slash = strrchr(path, '/');
     json_reader json;
     json_kind what;
     char *text;
     add_path(j, path, 0, path);
     open_input(j, 0);
+    if (j->whole.bytes > j->guard->limit) fail(j, "the index is too large");
     text = (char *)allocate(j, (size_t)j->whole.bytes + 1);
     read_part(j, &j->whole, 0, text, (size_t)j->whole.bytes);
     json_begin(&json, text, (size_t)j->whole.bytes);
@@ -81,7 +76,7 @@ static void read_index(program *p, const char *path) {
         const int is_map = json_is(json.key, json.key_bytes, "weight_map");
         const json_kind inner = json_value(&json);
         if (!is_map || inner != JSON_OBJECT) (void)json_skip(&json, inner);
-        for (; is_map && inner == JSON_OBJECT && json_member(&json); p->index_count++) {
+        for (; is_map && inner == JSON_OBJECT && json_member(&json); j->index_count++) {
             if (json_value(&json) != JSON_STRING || json.string[0] == '.' || strpbrk(json.string, "/\\") ||
                 strlen(json.string) != json.string_bytes) {
                 fail(j, "%s: weight_map contains what is no file name of this directory", path);
@@ -90,35 +85,36 @@ static void read_index(program *p, const char *path) {
         }
     }
     if (!json_end(&json)) fail(j, "%s, byte %lu: invalid JSON", path, (unsigned long)json_position(&json));
-    if (!p->index_count) fail(j, "%s: an index without a weight_map", path);
+    if (!j->index_count) fail(j, "%s: an index without a weight_map", path);
 }
 
-static void read_input(program *p) {
-    job *j = &p->job;
-    char *path = (char *)allocate(j, strlen(p->in) + 40);
+static void read_input(job *j) {
+    char *path = (char *)allocate(j, strlen(j->in) + 40);
     struct stat status;
     uint64_t bytes = 0;
+    value *root;
     size_t i;
-    sprintf(path, "%s%s", p->in, is_directory(p->in) ? "/pytorch_model.bin.index.json" : "");
-    if (is_directory(p->in) && stat(path, &status) != 0) sprintf(path, "%s/pytorch_model.bin", p->in);
+    sprintf(path, "%s%s", j->in, is_directory(j->in) ? "/pytorch_model.bin.index.json" : "");
+    if (is_directory(j->in) && stat(path, &status) != 0) sprintf(path, "%s/pytorch_model.bin", j->in);
     i = strlen(path);
     if (i > 5 && strcmp(path + i - 5, ".json") == 0) {
-        read_index(p, path);
+        read_index(j, path);
     } else {
         add_path(j, path, 0, path);
     }
     j->most_bytes = j->flags & LARGE ? INT64_MAX : 16 * j->input_bytes + (256u << 20);
     for (i = 0; i < j->path_count; i++) {
         open_input(j, (uint32_t)i);
-        j->is_reading = 1;
-        collect_tensors(j, read_archive(j));
-        j->is_reading = 0;
-        free_arena(j, &j->pickle_arena);
+        j->guard->is_scratch = 1;
+        root = read_archive(j);
+        j->guard->is_scratch = 0;
+        collect_tensors(j, root);
+        guard_free_scratch(j->guard);
     }
     if (!j->item_count) fail(j, "no tensors were found");
-    if (p->index_count && p->index_count != j->item_count) {
+    if (j->index_count && j->index_count != j->item_count) {
         fail(j, "%lu tensors instead of the %lu of the index", (unsigned long)j->item_count,
-             (unsigned long)p->index_count);
+             (unsigned long)j->index_count);
     }
     for (i = 0; i < j->item_count; bytes += j->items[i++].tensor->bytes) {
         if (j->items[i].tensor->bytes > j->most_bytes - bytes)
@@ -129,51 +125,49 @@ static void read_input(program *p) {
 }
 
 static int show_progress(void *user, uint64_t done, uint64_t total) {
-    progress_line_show(&((program *)user)->line, done, total);
+    progress_line_show(&((job *)user)->line, done, total);
     return 0;
 }
 
-static st_status save(program *p, st_error *error) {
-    job *j = &p->job;
-    const st_allocator allocator = {j, take_memory, give_memory};
+static st_status save(job *j, st_error *error) {
+    const st_allocator allocator = {j->guard, guard_take, guard_give};
     st_contents contents = {j->tensors, j->item_count, j->pairs, j->pair_count, NULL, 0, NULL};
     st_save_options options = ST_ZERO_INIT;
     uint64_t bytes = 0;
     size_t i;
-    options.fill = fill_tensor, options.progress = show_progress, options.user = p, options.allocator = &allocator;
-    if (!is_directory(p->out) && (!p->index_count || j->flags & SINGLE))
-        return st_save(p->out, &contents, &options, error);
-    for (i = 0; p->index_count && i < j->item_count; i++) { /* no shard is larger than those of the input */
+    options.fill = fill_tensor, options.progress = show_progress, options.user = j, options.allocator = &allocator;
+    if (!is_directory(j->out) && (!j->index_count || j->flags & SINGLE))
+        return st_save(j->out, &contents, &options, error);
+    for (i = 0; j->index_count && i < j->item_count; i++) { /* no shard is larger than those of the input */
         bytes = i && j->items[i].file == j->items[i - 1].file ? bytes : 0;
         bytes += j->items[i].tensor->bytes;
         if (bytes > options.max_shard_bytes) options.max_shard_bytes = bytes;
     }
-    if (!is_directory(p->out)) (void)mkdir(p->out, 0777); /* saving tells if this failed */
-    return st_save_sharded(p->out, &contents, &options, error);
+    if (!is_directory(j->out)) (void)mkdir(j->out, 0777); /* saving tells if this failed */
+    return st_save_sharded(j->out, &contents, &options, error);
 }
 
-static int complain(const program *p, const char *file, const char *message) {
+static int complain(const job *j, const char *file, const char *message) {
     fprintf(stderr, "pt2st: ");
     put_string(stderr, file);
     fprintf(stderr, "%s", *file ? ": " : "");
     put_string(stderr, message);
     fprintf(stderr, "\n");
-    return p ? 1 : 2;
+    return j ? 1 : 2;
 }
 
-static int convert(program *p) {
-    job *j = &p->job;
+static int convert(job *j) {
     st_error error;
     st_status status;
     jmp_buf trap;
-    j->trap = &trap;
-    if (setjmp(trap)) return complain(p, j->path_count ? j->paths[j->file] : p->in, j->message);
-    read_input(p);
-    progress_line_begin(&p->line, "pt2st");
-    status = save(p, &error);
-    progress_line_end(&p->line);
-    if (status != ST_OK) return complain(p, "", j->message[0] ? j->message : error.message);
-    put_string(stdout, p->out);
+    j->guard->trap = &trap;
+    if (setjmp(trap)) return complain(j, j->path_count ? j->paths[j->file] : j->in, j->guard->message);
+    read_input(j);
+    progress_line_begin(&j->line, "pt2st");
+    status = save(j, &error);
+    progress_line_end(&j->line);
+    if (status != ST_OK) return complain(j, "", j->guard->message[0] ? j->guard->message : error.message);
+    put_string(stdout, j->out);
     printf(": %lu tensors", (unsigned long)j->item_count);
     if (j->alias_count) printf(", %lu more names for them", (unsigned long)j->alias_count);
     if (j->ignored) printf("; %lu other values left out", (unsigned long)j->ignored);
@@ -181,30 +175,37 @@ static int convert(program *p) {
 }
 
 int main(int argc, char **argv) {
-    static program p; /* zeroed */
+    static job j; /* zeroed */
+    static guard memory;
     const char *fault = NULL;
+    char *end = NULL;
+    unsigned long mebibytes = 48;
     unsigned k;
     int i, result;
-    p.job.memory_limit = 48u << 20;
     for (i = 1; i < argc && !fault; i++) {
         const char *a = argv[i];
         for (k = 0; k < sizeof flags / sizeof *flags && strcmp(a, flags[k]) != 0;) k++;
         if (strcmp(a, "--help") == 0) return fputs(help, stdout) < 0;
         if (k < sizeof flags / sizeof *flags) {
-            p.job.flags |= 1u << k;
+            j.flags |= 1u << k;
         } else if (strcmp(a, "--key") == 0 && i + 1 < argc) {
-            p.job.key = argv[++i];
+            j.key = argv[++i];
         } else if (strcmp(a, "--memory") == 0 && i + 1 < argc) {
-            p.job.memory_limit = (size_t)strtoul(argv[++i], NULL, 10) << 20;
-        } else if (a[0] == '-' || p.out) {
+            mebibytes = strtoul(argv[++i], &end, 10);
+            if (*end || !*argv[i] || mebibytes > SIZE_MAX >> 20) fault = "--memory needs a number; see pt2st --help";
+        } else if (a[0] == '-' || j.out) {
             fault = "unknown option, option without its value, or too many files; see pt2st --help";
         } else {
-            *(p.in ? &p.out : &p.in) = a;
+            *(j.in ? &j.out : &j.in) = a;
         }
     }
-    if (!fault && !p.out) fault = "expected IN and OUT; see pt2st --help";
+    if (!fault && !j.out) fault = "expected IN and OUT; see pt2st --help";
     if (fault) return complain(NULL, "", fault);
-    result = convert(&p);
-    free_job(&p.job);
+    memory.limit = (size_t)mebibytes << 20;
+    j.guard = &memory;
+    result = convert(&j);
+    guard_free(&memory);
+    if (j.input) fclose(j.input);
+    if (j.spool) fclose(j.spool);
     return result;
 }

@@ -1,4 +1,4 @@
-/* tensors.c: from the objects of a pickle to named tensors, and from storages to bytes in C order. */
+/* tensors.c: from the objects of a pickle to named tensors, and their bytes. */
 #include "pt2st.h"
 #include "../common/text.h"
 #include <stdlib.h>
@@ -23,27 +23,15 @@ static value *find_key(value *v, const char *key) {
     return NULL;
 }
 
-/* Copies what has to outlive the pickle. */
+/* Copies what has to outlive the pickle, and `more` bytes of 0. */
 static void *keep(job *j, const void *bytes, size_t n, size_t more) {
-    const int was_reading = j->is_reading;
-    void *copy;
-    j->is_reading = 0;
-    copy = allocate(j, n + more);
-    j->is_reading = was_reading;
+    void *copy = allocate(j, n + more);
     return n ? memcpy(copy, bytes, n) : copy;
-}
-
-static void *grow_kept(job *j, void *array, size_t count, size_t element) {
-    const int was_reading = j->is_reading;
-    j->is_reading = 0;
-    array = grow(j, array, count, element);
-    j->is_reading = was_reading;
-    return array;
 }
 
 void add_pair(job *j, const char *key, size_t key_bytes, const char *text, size_t bytes) {
     const st_pair pair = {(char *)keep(j, key, key_bytes, 1), (char *)keep(j, text, bytes, 1), key_bytes, bytes};
-    j->pairs = (st_pair *)grow_kept(j, j->pairs, j->pair_count, sizeof pair);
+    j->pairs = (st_pair *)grow(j, j->pairs, j->pair_count, sizeof pair);
     j->pairs[j->pair_count++] = pair;
 }
 
@@ -74,7 +62,7 @@ static void add_tensor(job *j, const tensor *from, size_t bytes) {
         t->shape[0] = from->shape[1], t->shape[1] = from->shape[0];
         t->stride[0] = from->stride[1], t->stride[1] = from->stride[0];
     }
-    j->items = (item *)grow_kept(j, j->items, j->item_count, sizeof x);
+    j->items = (item *)grow(j, j->items, j->item_count, sizeof x);
     j->items[j->item_count++] = x;
 }
 
@@ -90,7 +78,7 @@ static void walk(job *j, value *v, size_t bytes, int depth) {
     if (depth == MAX_DEPTH || j->visits > MAX_VISITS) fail(j, "%s: nested in itself or too deeply", j->name);
     if (v->kind == TENSOR) {
         if (bytes == 0) memcpy(j->name, "tensor", bytes = 6);
-        add_tensor(j, v->u.tensor, bytes);
+        add_tensor(j, (const tensor *)v->u.thing, bytes);
         return;
     }
     if (!is_container(v)) {
@@ -111,7 +99,7 @@ static void walk(job *j, value *v, size_t bytes, int depth) {
         }
         snprintf(number, sizeof number, "%lld", key && key->kind == INTEGER ? (long long)key->u.integer : (long long)i);
         n = key && key->kind == TEXT ? key->count : strlen(number);
-        if (n > MAX_NAME - begin) fail(j, "%s: a name is longer than 4,096 bytes", j->name);
+        if ((uint64_t)begin + n > MAX_NAME) fail(j, "%.200s: a name is longer than 4,096 bytes", j->name);
         memcpy(j->name + begin, key && key->kind == TEXT ? key->u.text : number, n);
         if (bytes) j->name[bytes] = '.';
         j->name[begin + n] = 0;
@@ -201,97 +189,28 @@ void share_tensors(job *j) {
     j->item_count = kept;
 }
 
-/* ---- bytes in C order -------------------------------------------------------------------------------------------- */
+/* ---- bytes ------------------------------------------------------------------------------------------------------- */
 
-typedef struct axis {
-    uint64_t count, from, to; /* from, to: bytes from one element to the next in the storage and in the result */
-} axis;
-
-/* Copies elements along one axis: as one piece where they are consecutive, through a buffer where they are near. */
-static void copy_run(job *j, const tensor *t, uint64_t from, const axis *a, unsigned char *dst) {
-    unsigned char buffer[16384];
-    const part *data = &t->storage->data;
-    uint64_t done, k, n;
-    if (a->from == t->size && a->to == t->size) {
-        read_part(j, data, from, dst, (size_t)(a->count * t->size));
-        return;
-    }
-    for (done = 0; done < a->count; done += n) {
-        n = a->from > 16 * t->size ? 1 : a->from ? (sizeof buffer - t->size) / a->from + 1 : a->count;
-        if (n > a->count - done) n = a->count - done;
-        read_part(j, data, from + done * a->from, buffer, (size_t)((n - 1) * a->from + t->size));
-        for (k = 0; k < n; k++) memcpy(dst + (done + k) * a->to, buffer + k * a->from, (size_t)t->size);
-    }
-}
-
-static int by_step(const void *a, const void *b) { /* largest first; steps of 0 repeat all that follows */
-    return compare_numbers(((const axis *)b)->from - 1, ((const axis *)a)->from - 1);
-}
-
-/* Fills j->block with elements from `first` on. A block is a range of one axis with all of the axes after it. So it is
- * consecutive in the result, and the storage can be read in the order of its own bytes. */
-static void gather(job *j, const tensor *t, uint64_t first) {
-    axis axes[MAX_RANK + 1];
-    uint64_t index[MAX_RANK + 1] = {0}, inner = 1, row, rows = 1, from = t->start, to = 0, step = t->size;
-    uint32_t n = 0, d, outer = t->rank;
-    if (!j->block) j->block = (unsigned char *)allocate(j, BLOCK);
-    while (outer > 0 && t->shape[outer - 1] <= BLOCK / t->size / inner) inner *= t->shape[--outer];
-    row = first / inner;
-    j->block_tensor = t, j->block_first = row * inner;
-    for (d = outer; d-- > 0; row /= t->shape[d]) {
-        const uint64_t i = row % t->shape[d];
-        from += i * t->stride[d] * t->size;
-        if (d + 1 < outer) continue;
-        rows = BLOCK / t->size / inner;
-        if (rows > t->shape[d] - i) rows = t->shape[d] - i;
-    }
-    j->block_count = rows * inner;
-    for (d = t->rank; d-- > 0 && d + 1 >= outer; step *= t->shape[d]) {
-        const axis a = {d < outer ? rows : t->shape[d], t->stride[d] * t->size, step};
-        if (a.count > 1) axes[n++] = a;
-    }
-    if (n) qsort(axes, n, sizeof *axes, by_step);
-    if (!n) axes[0].count = 1, axes[0].from = axes[0].to = t->size, n = 1;
-    do { /* all axes but the last count like the digits of a number */
-        copy_run(j, t, from, &axes[n - 1], j->block + to);
-        for (d = n - 1; d-- > 0; index[d] = 0) {
-            from += axes[d].from, to += axes[d].to;
-            if (++index[d] < axes[d].count) break;
-            from -= axes[d].from * axes[d].count, to -= axes[d].to * axes[d].count;
-        }
-    } while (d != UINT32_MAX);
-}
-
-static void read_elements(job *j, const tensor *t, uint64_t offset, unsigned char *dst, size_t bytes) {
-    uint64_t packed = 1, first;
-    uint32_t d;
-    size_t n;
-    for (d = t->rank; d-- > 0 && (t->shape[d] < 2 || t->stride[d] == packed);) packed *= t->shape[d];
-    if (d == UINT32_MAX) read_part(j, &t->storage->data, t->start + offset, dst, bytes);
-    for (; d != UINT32_MAX && bytes > 0; dst += n, offset += n, bytes -= n) {
-        first = offset / t->size;
-        if (j->block_tensor != t || first - j->block_first >= j->block_count) gather(j, t, first);
-        n = (size_t)((j->block_count - (first - j->block_first)) * t->size);
-        if (n > bytes) n = bytes;
-        memcpy(dst, j->block + (first - j->block_first) * t->size, n);
-    }
-}
-
-int fill_tensor(void *user, const st_tensor *t, uint64_t offset, void *dst, size_t bytes) {
+static void read_storage(void *user, uint64_t offset, void *dst, size_t bytes) {
     job *j = (job *)user;
-    const item *x = &j->items[t - j->tensors];
-    unsigned char *c = (unsigned char *)dst, byte;
-    const size_t word = x->tensor->dtype == ST_DTYPE_C64 ? 4 : (size_t)x->tensor->size;
-    size_t i, k;
+    read_part(j, &j->filled->storage->data, offset, dst, bytes);
+}
+
+int fill_tensor(void *user, const st_tensor *of, uint64_t offset, void *dst, size_t bytes) {
+    job *j = (job *)user;
+    const item *x = &j->items[of - j->tensors];
+    const tensor *t = x->tensor;
     jmp_buf trap;
-    j->trap = &trap;
+    j->guard->trap = &trap;
     if (setjmp(trap)) return 1;
     open_input(j, x->file);
-    read_elements(j, x->tensor, offset, c, bytes);
-    for (i = 0; x->is_swapped && i < bytes; i += word) {
-        for (k = 0; k < word / 2; k++) {
-            byte = c[i + k], c[i + k] = c[i + word - 1 - k], c[i + word - 1 - k] = byte;
-        }
+    if (j->filled != t) {
+        unsigned char *block = j->elements.block ? j->elements.block : (unsigned char *)allocate(j, BLOCK);
+        const strided elements = {t->rank, t->shape, t->stride, t->size, t->start, read_storage, j, block, BLOCK, 0, 0};
+        j->elements = elements;
+        j->filled = t;
     }
+    strided_read(&j->elements, offset, dst, bytes);
+    if (x->is_swapped) swap_words(dst, bytes, t->dtype == ST_DTYPE_C64 ? 4 : (size_t)t->size);
     return 0;
 }

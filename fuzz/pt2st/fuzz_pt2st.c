@@ -102,20 +102,22 @@ static void check_elements(job *j, const item *x, const unsigned char *data) {
 }
 
 static void convert(job *j, bytes *out) {
-    const st_allocator allocator = {j, take_memory, give_memory};
+    const st_allocator allocator = {j->guard, guard_take, guard_give};
     const st_sink sink = {out, write_bytes};
     st_contents contents = ST_ZERO_INIT;
     st_save_options options = ST_ZERO_INIT;
     uint64_t total = 0;
+    value *root;
     st_error error;
     size_t i;
-    j->is_reading = 1;
-    collect_tensors(j, read_archive(j));
-    j->is_reading = 0;
-    free_arena(j, &j->pickle_arena);
+    j->guard->is_scratch = 1;
+    root = read_archive(j);
+    j->guard->is_scratch = 0;
+    collect_tensors(j, root);
+    guard_free_scratch(j->guard);
     for (i = 0; i < j->item_count; i++) {
         total += j->items[i].tensor->bytes;
-        if (j->items[i].tensor->bytes > 1 << 16 || total > 1 << 17) fail(j, "too large");
+        if (j->items[i].tensor->bytes > 1 << 16 || total > 1 << 17) guard_fail(j->guard, "too large");
     }
     add_pair(j, "format", 6, "pt", 2);
     share_tensors(j);
@@ -128,6 +130,7 @@ static void convert(job *j, bytes *out) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static job job_memory;
+    static guard guard_memory;
     job *j = &job_memory;
     static const char *const path = "input";
     const char *paths[1];
@@ -137,6 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2) return 0;
     const int flags = data[0];
     memset(j, 0, sizeof *j);
+    memset(&guard_memory, 0, sizeof guard_memory);
+    j->guard = &guard_memory;
     if (flags & WRAP) {
         file = archive_of(data + 1, size - 1, flags);
     } else {
@@ -144,16 +149,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     j->flags = (flags & 4 ? ALL : 0u) | (flags & 8 ? KEEP_COPIES : 0u) | (flags & 16 ? METADATA : 0u) |
                (flags & 32 ? TRANSPOSE : 0u) | (flags & 64 ? ANY_CLASS : 0u);
-    j->memory_limit = 8 << 20, j->most_bytes = 1 << 20;
+    j->guard->limit = 8 << 20, j->most_bytes = 1 << 20;
     paths[0] = path, sizes[0] = file.count;
     j->paths = paths, j->path_bytes = sizes, j->path_count = 1;
     j->input = fmemopen(file.first, file.count, "rb");
     j->whole.bytes = file.count;
     CHECK(j->input);
-    j->trap = &trap;
+    j->guard->trap = &trap;
     if (!setjmp(trap)) {
         convert(j, &out);
-        j->trap = &trap;
+        j->guard->trap = &trap;
         if (out.count) {
             st_model *model;
             st_error error;
@@ -167,8 +172,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             st_close(model);
         }
     }
-    free_job(j);
-    CHECK(j->memory_used == 0);
+    if (j->input) fclose(j->input);
+    if (j->spool) fclose(j->spool);
+    guard_free(j->guard);
+    CHECK(j->guard->used == 0);
     free(file.first);
     free(out.first);
     return 0;

@@ -30,7 +30,7 @@ for source in examples/*.c; do
     name=$(basename "$source" .c) libraries=
     if [ $name = npy ]; then
         echo '#include <zlib.h>' | $cc -E - >/dev/null 2>&1 || { have zlib.h; continue; }
-        libraries=-lz
+        libraries="examples/common/strided.c examples/common/zip/zip.c -lz"
     fi
     [ $name != load ] || libraries=-pthread
     try "$source" $cc -std=gnu99 -O1 $WARN -I. "$source" $libraries -o "$out/$name"

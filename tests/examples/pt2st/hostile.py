@@ -70,6 +70,8 @@ good = archive(pickle(('w', tensor())))
 F32 = ['F32', [4], DATA.hex()]
 write('good', good, tensors={'w': F32})
 write('comment', good[:-2] + b'\x03\0abc', tensors={'w': F32})
+# the pickle begins where the program stopped after it looked for the container
+write('begins-at-262', archive(pickle(('w', tensor())), folder='a' * 223 + '/'), tensors={'w': F32})
 write('nul-in-name', archive(pickle(('a\0b', tensor()))), tensors={'a\0b': F32})
 write('unused-globals', archive(b'\x80\x02' + name('torch.Size') + b'0' + pickle(('w', tensor()))[2:]), tensors={'w': F32})
 
@@ -109,6 +111,11 @@ write('cycle', archive(b'\x80\x02}q\0' + text('a') + b'h\0s.'), 'nested')
 write('cycle-model', archive(b'\x80\x02}q\0' + text('model') + b'h\0s.'), 'nested too deeply')
 write('cycle-record', archive(b'\x80\x02' + name('argparse.Namespace') + b')Rq\0h\0b.'), 'no tensors were found')
 write('many', archive(b'\x80\x02(' + b'N' * 3000000 + b'l.'), 'more memory is needed')
+write('long-line', archive(b'\x80\x02c' + b'a' * 5000 + b'\nb\n.'), 'a line is longer than 4,096 bytes')
+write('mark-in-tuple', archive(b'\x80\x02(N\x86.'), 'the stack has too few values')
+write('mark-in-list', archive(b'\x80\x02](a.'), 'the stack has too few values')
+write('long-names', archive(pickle(('n' * 4096, b'}' + text('k' * 500) + tensor() + b's'))), 'a name is longer than 4,096 bytes')
+write('longest-name', archive(pickle(('n' * 4094, b'}' + text('k') + tensor() + b's'))), tensors={'n' * 4094 + '.k': F32})
 write('long-name', archive(pickle(('n' * 5000, tensor()))), 'a name is longer than 4,096 bytes')
 
 # tensors that are not what they say
@@ -150,6 +157,40 @@ write('other-method', archive(pickle(('w', tensor())), method=zipfile.ZIP_BZIP2)
 write('no-pickle', patched(good, b'data.pkl', b'data.pkm'), 'without a member data.pkl')
 write('cut-zip', good[:-30], 'damaged or truncated')
 write('directory-outside', good[:-6] + struct.pack('<I', 2**31) + b'\0\0', 'damaged or truncated')
+
+
+def zip64(data, wide=lambda size, offset: struct.pack('<HHQQQ', 1, 24, size, size, offset), count=None, size=None, start=None, at=None):
+    begin, = struct.unpack_from('<I', data, len(data) - 6)
+    place, directory, entries = begin, b'', 0
+    while data[place:place + 4] == b'PK\1\2':
+        head = bytearray(data[place:place + 46])
+        length, = struct.unpack_from('<H', head, 28)
+        extra = wide(*struct.unpack_from('<I', head, 24), *struct.unpack_from('<I', head, 42))
+        struct.pack_into('<II', head, 20, 2**32 - 1, 2**32 - 1)
+        struct.pack_into('<I', head, 42, 2**32 - 1)
+        struct.pack_into('<H', head, 30, len(extra))
+        directory += head + data[place + 46:place + 46 + length] + extra
+        place += 46 + length
+        entries += 1
+    end = begin + len(directory)
+    return data[:begin] + directory + struct.pack(
+        '<4sQHHIIQQQQ', b'PK\6\6', 44, 45, 45, 0, 0, entries if count is None else count, entries if count is None else count,
+        len(directory) if size is None else size, begin if start is None else start) + struct.pack(
+        '<4sIQI', b'PK\6\7', 0, end if at is None else at, 1) + b'PK\5\6\0\0\0\0' + b'\xff' * 12 + b'\0\0'
+
+
+write('zip64', zip64(good), tensors={'w': F32})
+write('zip64-after-other', zip64(good, lambda n, o: struct.pack('<HHIHHQQQ', 9, 4, 0, 1, 24, n, n, o)), tensors={'w': F32})
+write('zip64-short', zip64(good, lambda n, o: struct.pack('<HHQQ', 1, 16, n, n)), 'damaged or truncated')
+write('zip64-cut', zip64(good, lambda n, o: struct.pack('<HHQQ', 1, 24, n, n)), 'damaged or truncated')
+write('zip64-huge', zip64(good, lambda n, o: struct.pack('<HHQQQ', 1, 24, 2**64 - 1, 2**64 - 1, o)), 'overlaps')
+write('zip64-wraps', zip64(good, lambda n, o: struct.pack('<HHQQQ', 1, 24, n, 2**64 - 38, o)), 'overlaps')
+write('zip64-far', zip64(good, lambda n, o: struct.pack('<HHQQQ', 1, 24, n, n, 2**63 + o)), 'damaged or truncated')
+write('zip64-behind', zip64(good, lambda n, o: struct.pack('<HHQQQ', 1, 24, n, n, len(good))), 'damaged or truncated')
+write('zip64-count', zip64(good, count=2**64 - 1), 'damaged or truncated')
+write('zip64-size', zip64(good, size=2**64 - 1), 'damaged or truncated')
+write('zip64-start', zip64(good, start=2**64 - 1), 'damaged or truncated')
+write('zip64-end', zip64(good, at=2**64 - 1), 'damaged or truncated')
 deflated = archive(pickle(('w', tensor())), method=zipfile.ZIP_DEFLATED)
 write('deflated', deflated, tensors={'w': F32})
 packed = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -158,6 +199,9 @@ assert packed in deflated
 write('damaged-deflate', patched(deflated, packed, b'\xff' * len(packed)), 'damaged or truncated')
 write('short-deflate', patched(deflated, struct.pack('<II', len(packed), 16), struct.pack('<II', len(packed), 20)),
       'damaged or truncated')
+write('long-deflate', patched(deflated, struct.pack('<II', len(packed), 16), struct.pack('<II', len(packed), 12)),
+      'damaged or truncated')
+write('checksum', patched(deflated, struct.pack('<I', zlib.crc32(DATA)), b'\1\2\3\4'), 'the checksum does not match')
 write('false-ratio', patched(deflated, struct.pack('<II', len(packed), 16), struct.pack('<II', len(packed), 2**31)), 'gives a false size')
 zeros = archive(pickle(('w', tensor((300 << 18,), (1,), 0, storage(count=300 << 18)))), [('data/0', bytes(300 << 20))],
                 zipfile.ZIP_DEFLATED)
@@ -185,3 +229,22 @@ write('empty', b'', 'not a file of torch.save')
 write('text', b'hello, world', 'not a file of torch.save')
 write('tar', b'storages'.ljust(124, b'\0') + b'77777777777\0'.ljust(133, b'\0') + b'ustar'.ljust(1000, b'\0'), 'an opcode that PyTorch does not use')
 write('tar-empty', b'x'.ljust(124, b'\0') + b'00000000000\0'.ljust(133, b'\0') + b'ustar'.ljust(1000, b'\0'), 'has no member storages')
+
+
+def tar(**members):
+    return b''.join(key.encode().ljust(124, b'\0') + b'%011o\0' % len(data) + b'\0' * 121 + b'ustar'.ljust(255, b'\0') +
+                    data.ljust((len(data) + 511) // 512 * 512, b'\0') for key, data in members.items())
+
+
+def tar_of(shape, stride, offset=0, rank=None):
+    start = b'\x80\x02' + several(integer(1), text('cpu'), name('torch.FloatStorage')) + b'.' + one + b'\x80\x02].'
+    found = b'\x80\x02' + several(integer(7), integer(1), name('torch.FloatTensor')) + b'.' + struct.pack(
+        '<%dq' % (2 * len(shape)), *shape, *stride).join((struct.pack('<Q', len(shape) if rank is None else rank), struct.pack('<q', offset)))
+    return tar(storages=b'\x80\x02K\1.' + start, tensors=b'\x80\x02K\1.' + found, pickle=pickle(('w', integer(7) + b'Q')))
+
+
+write('tar-made', tar_of([2, 2], [1, 2]), tensors={'w': ['F32', [2, 2], (DATA[:4] + DATA[8:12] + DATA[4:8] + DATA[12:]).hex()]})
+write('tar-rank', tar_of([4], [1], rank=2**32 + 1), 'more than 64 dimensions')
+write('tar-outside', tar_of([4], [1], 1), 'a tensor leaves its storage')
+write('tar-huge-stride', tar_of([2], [2**62]), 'a tensor leaves its storage')
+write('tar-other-key', patched(tar_of([4], [1]), b'J\7\0\0\0Q', b'J\6\0\0\0Q'), 'object 6 is missing')

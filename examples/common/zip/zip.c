@@ -1,4 +1,4 @@
-/* zip.c: finds the members of a ZIP archive, so that a program can read them by range. */
+/* zip.c: finds and reads the members of a ZIP archive. */
 #if !defined(_FILE_OFFSET_BITS)
 #define _FILE_OFFSET_BITS 64
 #endif
@@ -10,12 +10,14 @@
 #include <zlib.h>
 #if defined(_WIN32)
 #define fseeko _fseeki64
+#define ftello _ftelli64
 #define off_t __int64
 #else
 #include <sys/types.h>
 #endif
 
 static const char damaged[] = "the ZIP archive is damaged or truncated";
+enum { MAX_RATIO = 1032 }; /* of deflate: 258 bytes take two bits at least */
 
 static uint64_t little(const unsigned char *bytes, size_t count) {
     uint64_t number = 0;
@@ -35,9 +37,10 @@ static int take(zip_reader *z, void *dst, size_t bytes) {
 }
 
 /* The record at the end of the file tells where the directory is; a comment may follow the record. */
-int zip_begin(zip_reader *z, FILE *file, uint64_t file_bytes) {
+int zip_begin(zip_reader *z, FILE *file) {
     unsigned char end[22] = {0}, wide[56];
-    const uint64_t last = file_bytes < 22 ? 0 : file_bytes - 22;
+    const int64_t file_bytes = fseeko(file, 0, SEEK_END) == 0 ? (int64_t)ftello(file) : 0;
+    const uint64_t last = file_bytes < 22 ? 0 : (uint64_t)file_bytes - 22;
     uint64_t at = last, bytes;
     memset(z, 0, sizeof *z);
     z->file = file;
@@ -65,8 +68,8 @@ int zip_begin(zip_reader *z, FILE *file, uint64_t file_bytes) {
 }
 
 /* Takes the sizes that do not fit 32 bits from the ZIP64 field. */
-static void take_wide_sizes(zip_reader *z, zip_member *m, const unsigned char *extra, size_t bytes) {
-    uint64_t *const fields[3] = {&m->bytes, &m->packed, &m->header};
+static void take_wide_sizes(zip_reader *z, zip_member *m, uint64_t *header, const unsigned char *extra, size_t bytes) {
+    uint64_t *const fields[3] = {&m->bytes, &m->packed, header};
     while (bytes >= 4) {
         const size_t n = 4 + (size_t)little(extra + 2, 2);
         size_t at = 4, i;
@@ -83,59 +86,80 @@ static void take_wide_sizes(zip_reader *z, zip_member *m, const unsigned char *e
 }
 
 int zip_next(zip_reader *z, zip_member *m) {
-    unsigned char fixed[46], extra[65536];
+    unsigned char fixed[46], own[30], extra[65536];
+    uint64_t header;
     if (z->fault || z->left == 0 || !take(z, fixed, sizeof fixed)) return 0;
     if (memcmp(fixed, "PK\1\2", 4) != 0) z->fault = damaged;
     m->flags = (unsigned)little(fixed + 8, 2);
     m->method = (unsigned)little(fixed + 10, 2);
+    m->checksum = (uint32_t)little(fixed + 16, 4);
     m->packed = little(fixed + 20, 4);
     m->bytes = little(fixed + 24, 4);
-    m->name_bytes = (size_t)little(fixed + 28, 2);
-    m->header = little(fixed + 42, 4);
-    if (z->fault || !take(z, m->name, m->name_bytes) || !take(z, extra, (size_t)little(fixed + 30, 2))) return 0;
-    m->name[m->name_bytes] = 0;
-    take_wide_sizes(z, m, extra, (size_t)little(fixed + 30, 2));
+    z->name_bytes = (size_t)little(fixed + 28, 2);
+    header = little(fixed + 42, 4);
+    if (z->fault || !take(z, z->name, z->name_bytes) || !take(z, extra, (size_t)little(fixed + 30, 2))) return 0;
+    z->name[z->name_bytes] = 0;
+    take_wide_sizes(z, m, &header, extra, (size_t)little(fixed + 30, 2));
     z->at += little(fixed + 32, 2); /* a comment */
-    if (z->at > z->end || m->header < z->last) z->fault = damaged;
-    z->last = m->header;
+    if (z->at > z->end || header < z->last) z->fault = damaged;
+    if (z->fault || !read_at(z->file, header, own, sizeof own) || memcmp(own, "PK\3\4", 4) != 0) {
+        z->fault = damaged;
+        return 0;
+    }
+    m->offset = header + 30 + little(own + 26, 2) + little(own + 28, 2);
+    if (header < z->last_end || m->offset > z->directory || m->packed > z->directory - m->offset) {
+        z->fault = "a member of the ZIP archive overlaps what is next to it";
+    }
+    z->last = header, z->last_end = m->offset + m->packed;
     z->left--;
     return !z->fault;
 }
 
-const char *zip_locate(FILE *file, uint64_t header, uint64_t packed, uint64_t limit, uint64_t *offset) {
-    unsigned char fixed[30];
-    if (!read_at(file, header, fixed, sizeof fixed) || memcmp(fixed, "PK\3\4", 4) != 0) return damaged;
-    *offset = header + 30 + little(fixed + 26, 2) + little(fixed + 28, 2);
-    return *offset > limit || packed > limit - *offset ? "a member of the ZIP archive overlaps what follows it" : NULL;
+const char *zip_check(const zip_member *m) {
+    if (m->flags & 1 || (m->method != 0 && m->method != 8)) return "encrypted, or compressed otherwise than by deflate";
+    if (m->method ? m->bytes / MAX_RATIO > m->packed : m->bytes != m->packed) return "the directory gives a false size";
+    return NULL;
 }
 
-const char *zip_inflate(FILE *file, uint64_t offset, uint64_t packed, uint64_t bytes, FILE *to) {
+const char *zip_read(FILE *file, const zip_member *m, zip_write write, void *user) {
     unsigned char in[16384], out[16384];
-    int result = Z_OK, is_written = 1;
-    uint64_t left = bytes;
+    uint64_t left = m->bytes, packed = m->packed;
+    uLong checksum = 0;
+    int result = Z_OK;
     z_stream z;
+    if (zip_check(m)) return zip_check(m);
     memset(&z, 0, sizeof z);
-    if (offset > INT64_MAX || fseeko(file, (off_t)offset, SEEK_SET) != 0) return damaged;
+    if (m->offset > INT64_MAX || fseeko(file, (off_t)m->offset, SEEK_SET) != 0) return damaged;
     if (inflateInit2(&z, -15) != Z_OK) return "out of memory";
-    while (result == Z_OK && is_written) {
+    while (result == Z_OK) {
+        const unsigned char *from = out;
         size_t n;
         if (z.avail_in == 0) {
             z.avail_in = (uInt)fread(in, 1, packed < sizeof in ? (size_t)packed : sizeof in, file);
             z.next_in = in;
             packed -= z.avail_in;
         }
-        z.next_out = out;
-        z.avail_out = sizeof out;
-        result = inflate(&z, Z_NO_FLUSH);
-        n = sizeof out - z.avail_out;
-        if (n > left) { /* more than the directory says */
-            result = Z_DATA_ERROR;
+        if (m->method) {
+            z.next_out = out;
+            z.avail_out = sizeof out;
+            result = inflate(&z, Z_NO_FLUSH); /* Z_BUF_ERROR if there is no progress */
+            n = sizeof out - z.avail_out;
         } else {
-            is_written = fwrite(out, 1, n, to) == n;
-            left -= n;
+            n = z.avail_in, from = in;
+            z.avail_in = 0;
+            if (n == left) result = Z_STREAM_END;
+            if (n == 0 && left) result = Z_BUF_ERROR;
+        }
+        if (n > left) result = Z_DATA_ERROR; /* more than the directory says */
+        if (n > left) break;
+        left -= n;
+        checksum = crc32(checksum, from, (uInt)n);
+        if (n && write(user, from, n) != 0) {
+            inflateEnd(&z);
+            return "cannot write what was unpacked";
         }
     }
     inflateEnd(&z);
-    if (!is_written || fflush(to) != 0) return "cannot write the temporary file";
-    return result == Z_STREAM_END && left == 0 ? NULL : damaged;
+    if (result != Z_STREAM_END || left) return damaged;
+    return checksum == m->checksum ? NULL : "the checksum does not match the data";
 }
