@@ -32,12 +32,14 @@ const directoryOf = (path) => path.slice(0, path.lastIndexOf("/") + 1);
 // .safetensors file. Returns a list of {path, blobs, isIndex, flags}.
 function findModels(files) {
   const found = [];
-  const directories = Map.groupBy?.(files, (file) => directoryOf(file.path)) ?? new Map();
-  if (!Map.groupBy) {
-    for (const file of files) {
-      const directory = directoryOf(file.path);
-      directories.set(directory, [...(directories.get(directory) ?? []), file]);
-    }
+  const loose = files.filter((file) => !file.path.includes("/"));
+  if (loose.length > 1 && loose.every((file) => shardSet(file.path))) { // the shards of a set, without the folder around them
+    files = files.map((file) => loose.includes(file) ? { ...file, path: "dropped/" + file.path } : file);
+  }
+  const directories = new Map();
+  for (const file of files) {
+    const directory = directoryOf(file.path);
+    directories.set(directory, [...(directories.get(directory) ?? []), file]);
   }
   const blobs = new Map(files.map((file) => [file.path, file.file]));
   for (const [directory, inside] of directories) {
