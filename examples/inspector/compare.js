@@ -1,7 +1,7 @@
 // compare.js: two models side by side: what differs.
 import { h, untrusted, visible, formatCount, formatShape, formatNumber, plural } from "./dom.js";
 
-const SHOWN = 1000;
+const MAX_ROWS = 1000;
 
 export function comparePanel(models, current, ask) {
   const choices = (chosen) => models.map((model) => h("option", { value: model.id, selected: model.id === chosen }, visible(model.path)));
@@ -24,7 +24,7 @@ export function comparePanel(models, current, ask) {
       const difference = await mine;
       if (mine !== running) return;
       status.replaceChildren(sentence(difference, withValues.checked));
-      results.replaceChildren(...show(difference));
+      results.replaceChildren(...differences(difference));
     } catch (error) {
       if (mine === running) status.replaceChildren(visible(error.message));
     }
@@ -45,18 +45,18 @@ function kindText(row) {
   if (row.kind === "type") return "dtype or shape";
   return `${plural(row.differing, "byte differs", "bytes differ")}` + (row.largest === undefined ? "" : `, by at most ${formatNumber(row.largest)}`);
 }
-function show({ rows, metadata }) {
+function differences({ rows, metadata }) {
   const table = (caption, heads, body) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, h("table", {}, h("caption", {}, caption),
     h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, body)));
   const parts = [];
   if (rows.length) {
-    parts.push(table(rows.length > SHOWN ? `The first ${SHOWN} of ${formatCount(rows.length)} tensors that differ` : "Tensors that differ",
-      ["Name", "Difference", "Left", "Right"], rows.slice(0, SHOWN).map((row) => h("tr", {}, h("th", { scope: "row" }, untrusted(row.name, { most: 300 })),
+    parts.push(table(rows.length > MAX_ROWS ? `The first ${MAX_ROWS} of ${formatCount(rows.length)} tensors that differ` : "Tensors that differ",
+      ["Name", "Difference", "Left", "Right"], rows.slice(0, MAX_ROWS).map((row) => h("tr", {}, h("th", { scope: "row" }, untrusted(row.name, { most: 300 })),
         h("td", {}, kindText(row)), h("td", {}, describe(row.left)), h("td", {}, describe(row.right))))));
   }
   if (metadata.length) {
     const value = (text) => text === undefined ? "—" : untrusted(text, { most: 1000 });
-    parts.push(table("Metadata that differs", ["Key", "Left", "Right"], metadata.slice(0, SHOWN).map((entry) => h("tr", {},
+    parts.push(table("Metadata that differs", ["Key", "Left", "Right"], metadata.slice(0, MAX_ROWS).map((entry) => h("tr", {},
       h("th", { scope: "row" }, untrusted(entry.key, { most: 300 })), h("td", {}, value(entry.left)), h("td", {}, value(entry.right))))));
   }
   return parts;

@@ -216,14 +216,22 @@ static struct result { /* read by JavaScript */
     uint32_t cell_finite[SIDE * SIDE], cell_other[SIDE * SIDE];
 } result;
 
+/* Reports an error that the library does not know of. */
+static st_status fail(st_status status, const char *message) {
+    memset(&error, 0, sizeof error);
+    error.status = status;
+    error.position = UINT64_MAX;
+    memcpy(error.message, message, strlen(message)); /* the messages are short */
+    return status;
+}
+
 /* Prepares the statistics of a view. ranges and axes as for read_as; both are copied. */
 int EXPORT(summary_begin)(size_t tensor, const st_range *ranges, const uint32_t *axes) {
     const st_tensor *t = &model->tensors[tensor];
     st_view view = ST_ZERO_INIT;
     uint32_t i;
     memset(&result, 0, sizeof result);
-    error.status = ST_ERR_TOO_LARGE;
-    if (t->rank > MAX_RANK) return ST_ERR_TOO_LARGE;
+    if (t->rank > MAX_RANK) return fail(ST_ERR_TOO_LARGE, "statistics take at most 64 dimensions");
     for (i = 0; i < t->rank; i++) {
         work.ranges[i] = ranges[i];
         work.axes[i] = axes ? axes[i] : i;
@@ -241,8 +249,7 @@ int EXPORT(summary_begin)(size_t tensor, const st_range *ranges, const uint32_t 
     if (result.piece < MIN_PIECE) result.piece *= MIN_PIECE / result.piece;
     free(work.values);
     work.values = (double *)malloc((size_t)result.piece * sizeof *work.values);
-    if (!work.values) error.status = ST_ERR_MEMORY;
-    return work.values ? ST_OK : ST_ERR_MEMORY;
+    return work.values ? ST_OK : fail(ST_ERR_MEMORY, "out of memory");
 }
 
 const struct result *EXPORT(summary_result)(void) {
@@ -420,15 +427,39 @@ static int collect(void *user, const void *bytes, size_t n) {
     return 0;
 }
 
-static st_status write_header(st_writer *writer, uint32_t shard, const st_pair *pairs, size_t count, int has_metadata) {
+/* Declares the tensors of a shard and the metadata. Returns the bytes of the tensors in *data_bytes. */
+static st_status declare(st_writer *writer, uint32_t shard, const st_pair *pairs, size_t count, int has_metadata,
+                         uint64_t *data_bytes) {
     st_status status = ST_OK;
     size_t i;
+    *data_bytes = 0;
     for (i = 0; status == ST_OK && i < model->count; i++) {
-        if (model->tensors[i].shard == shard) status = st_writer_add(writer, &model->tensors[i], &error);
+        if (model->tensors[i].shard != shard) continue;
+        status = st_writer_add(writer, &model->tensors[i], &error);
+        *data_bytes += model->tensors[i].bytes;
     }
     if (status == ST_OK && has_metadata) status = st_writer_add_metadata(writer, NULL, &error);
     for (i = 0; status == ST_OK && i < count; i++) status = st_writer_add_metadata(writer, &pairs[i], &error);
-    return status == ST_OK ? st_writer_begin(writer, &error) : status;
+    return status;
+}
+
+/* Writes the header. The writer keeps it in its buffer, so zeros follow as data until it comes out. */
+static st_status write_header(st_writer *writer, uint64_t data_bytes) {
+    static const unsigned char zeros[1 << 16];
+    const st_tensor *first;
+    size_t header_length;
+    st_status status = st_writer_begin(writer, &error);
+    if (status != ST_OK) return status;
+    first = st_writer_next(writer);
+    header_length = first ? (size_t)first->offset : 0;
+    while (status == ST_OK && data_bytes > 0 && header.count < header_length) {
+        const size_t n = data_bytes < sizeof zeros ? (size_t)data_bytes : sizeof zeros;
+        status = st_writer_write(writer, zeros, n, &error);
+        data_bytes -= n;
+    }
+    if (status == ST_OK && data_bytes == 0) status = st_writer_finish(writer, &error);
+    if (first && header.count > header_length) header.count = header_length;
+    return status;
 }
 
 /* Makes the header of a file with the tensors of one shard, in their order, and other metadata; its data is that of the
@@ -437,6 +468,7 @@ int EXPORT(make_header)(uint32_t shard, const st_pair *pairs, size_t count, int 
     st_save_options options = ST_ZERO_INIT;
     st_sink sink;
     st_writer *writer;
+    uint64_t data_bytes;
     st_status status;
     header.count = 0;
     sink.user = &header;
@@ -447,7 +479,8 @@ int EXPORT(make_header)(uint32_t shard, const st_pair *pairs, size_t count, int 
     options.allocator = &allocator;
     status = st_writer_open(&writer, NULL, &options, &error);
     if (status != ST_OK) return status;
-    status = write_header(writer, shard, pairs, count, has_metadata);
+    status = declare(writer, shard, pairs, count, has_metadata, &data_bytes);
+    if (status == ST_OK) status = write_header(writer, data_bytes);
     st_writer_close(writer);
     return status;
 }

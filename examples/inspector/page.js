@@ -61,8 +61,8 @@ async function open(files) {
     models.push(...opened);
     $("welcome").hidden = true;
     choose(opened[0]);
-    const slowest = opened.reduce((sum, model) => sum + model.milliseconds, 0);
-    document.body.dataset.milliseconds = slowest.toFixed(1);
+    showStatus(Number(document.body.dataset.bytesRead));
+    document.body.dataset.models = models.length;
     $("model-name").focus();
   } catch (error) {
     $("status").textContent = "";

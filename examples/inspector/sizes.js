@@ -38,7 +38,7 @@ function swatch(dtype) {
 
 function sizeTable(caption, first, rows, largest) {
   return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, h("table", {}, h("caption", {}, caption),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, first), h("th", { scope: "col" }, "Share"), h("th", { scope: "col", class: "number minor" }, "Tensors"),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, first), h("th", { scope: "col" }, "Size by dtype"), h("th", { scope: "col", class: "number minor" }, "Tensors"),
       h("th", { scope: "col", class: "number" }, "Size"))),
     h("tbody", {}, rows.map(([name, entry]) => h("tr", {}, h("th", { scope: "row" }, untrusted(name, { most: 200 })),
       h("td", { class: "graph" }, bar(entry.dtypes, largest)), h("td", { class: "number minor" }, plural(entry.count, "tensor")),

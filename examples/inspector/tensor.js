@@ -92,7 +92,7 @@ function statisticsOf(s, isComplex) {
     ["Mean", s.finite ? formatNumber(s.mean) : "none"], ["Standard deviation", s.finite ? formatNumber(s.deviation) : "none"],
     ["Zeros", share(s.zero)], ["NaN", share(s.nan)], ["+ infinity", share(s.positiveInfinity)], ["− infinity", share(s.negativeInfinity)]];
   return h("section", {}, h("h3", {}, isComplex ? "Statistics of the magnitudes" : "Statistics of the finite values"),
-    h("dl", { class: "facts", id: "statistics" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+    h("dl", { class: "facts pairs", id: "statistics" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
 }
 
 // ---- pictures ----

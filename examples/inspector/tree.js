@@ -2,7 +2,7 @@
 import { h, untrusted, formatBytes, formatShape, plural, byName } from "./dom.js";
 
 const MAX_DEPTH = 32; // a hostile name may have a million dots
-const SHOWN = 200;
+const BRANCH_ROWS = 200;
 
 function branch() {
   return { branches: new Map(), tensors: [], bytes: 0, count: 0 };
@@ -32,10 +32,10 @@ export function tensorTree(model, show) {
     entries.sort((a, b) => byName(a.name, b.name));
     const ul = h("ul");
     const more = (first) => {
-      ul.append(...entries.slice(first, first + SHOWN).map((entry) => entry.inside ? openable(entry) : leaf(entry)));
-      const left = entries.length - first - SHOWN;
+      ul.append(...entries.slice(first, first + BRANCH_ROWS).map((entry) => entry.inside ? openable(entry) : leaf(entry)));
+      const left = entries.length - first - BRANCH_ROWS;
       if (left <= 0) return;
-      const item = h("li", {}, h("button", { type: "button", onclick: () => { item.remove(); more(first + SHOWN); } }, `${left} more`));
+      const item = h("li", {}, h("button", { type: "button", onclick: () => { item.remove(); more(first + BRANCH_ROWS); } }, `${left} more`));
       ul.append(item);
     };
     more(0);

@@ -45,9 +45,10 @@ void *malloc(size_t bytes) {
 }
 
 void free(void *pointer) {
-    unsigned char *block = (unsigned char *)pointer - HEADER;
+    unsigned char *block;
     size_t class;
     if (!pointer) return;
+    block = (unsigned char *)pointer - HEADER;
     memcpy(&class, block, sizeof class);
     memcpy(pointer, &free_blocks[class], sizeof block);
     free_blocks[class] = block;
