@@ -5,7 +5,7 @@ const MAX_LAYERS = 120;
 
 // Returns the layer of a tensor: its name up to the first number, or without the last part.
 function layerOf(name) {
-  return /^(?:[^.]*\.)*?\d+(?=\.)/.exec(name.slice(0, 500))?.[0] ?? (name.slice(0, name.lastIndexOf(".")) || name).slice(0, 500);
+  return /^(?:[^.]*\.)*?\d+(?=\.)/.exec(name.slice(0, 500))?.[0] ?? name.slice(0, Math.min(500, name.includes(".") ? name.lastIndexOf(".") : 500));
 }
 
 // Groups sizes: a Map from keys to {bytes, count, dtypes: Map from dtypes to bytes}.

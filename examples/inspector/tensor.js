@@ -70,7 +70,7 @@ export function showTensor(dialog, model, i, ask) {
       h("dt", {}, "Size"), h("dd", {}, `${plural(tensor.bytes, "byte")}${tensor.bytes >= 1000 ? `, ${formatBytes(tensor.bytes)}` : ""}`),
       h("dt", {}, "Bytes"), h("dd", {}, `${formatCount(tensor.offset)} to ${formatCount(tensor.offset + tensor.bytes)}`,
         model.shards.length > 1 && [" of ", untrusted(file.path)])));
-  dialog.onclose = cancel;
+  dialog.onclose = () => { if (!dialog.open) cancel(); }; // the event comes late: the next tensor may be open
   if (canConvert) {
     dialog.append(h("form", { class: "form", onsubmit: (event) => { event.preventDefault(); load(); } },
       h("label", { class: "wide" }, "Slice", slice), h("button", { class: "main", type: "submit" }, "Show"),
@@ -192,7 +192,7 @@ function valueTable(table) {
   const shape = table.cells.length ? `${plural(table.cells.length, "row")} and ${plural(table.cells[0].length, "column")}` : "nothing";
   return h("section", {}, h("h3", {}, "Values"), h("div", { class: "scroll values", tabindex: 0, role: "region", "aria-label": "Values" },
     h("table", { id: "values" }, h("caption", {}, `The first ${shape} of the slice, with their indices`),
-      h("thead", {}, h("tr", {}, h("td"), table.columnHeadings.map((text) => h("th", { scope: "col", class: "number" }, text)))),
-      h("tbody", {}, table.cells.map((row, y) => h("tr", {}, h("th", { scope: "row" }, table.rowHeadings[y]),
+      h("thead", {}, h("tr", {}, h("td"), table.columnHeadings.map((text) => text ? h("th", { scope: "col", class: "number" }, text) : h("td")))),
+      h("tbody", {}, table.cells.map((row, y) => h("tr", {}, table.rowHeadings[y] ? h("th", { scope: "row" }, table.rowHeadings[y]) : h("td"),
         row.map((value) => h("td", { class: "number" }, value))))))));
 }

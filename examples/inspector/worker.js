@@ -232,7 +232,7 @@ async function pause(request, report) {
 async function compareTensors(a, i, b, k, check) {
   const bytes = a.tensors[i].bytes;
   let differing = 0, largest = 0;
-  const canConvert = ![0, DTYPES.indexOf("C64")].includes(a.tensors[i].dtype) && a.tensors[i].elements * 8n <= COMPARED * 64n;
+  const canConvert = ![0, DTYPES.indexOf("C64")].includes(a.tensors[i].dtype) && Number(a.tensors[i].elements) * 8 <= COMPARED * 64;
   for (let offset = 0; offset < bytes; offset += COMPARED) {
     const n = Math.min(COMPARED, bytes - offset);
     const [x, y] = [a.readBytes(i, offset, n), b.readBytes(k, offset, n)];

@@ -86,13 +86,13 @@ def make(directory):
     save(at("trailing.safetensors"), {"a": ("F32", [1], f32(1))}, tail=b"more")
     save(at("gap.safetensors"), {}, raw_header=b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}', tail=f32(1, 0, 2))
     save(at("twice.safetensors"), {}, raw_header=b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', tail=f32(1, 2))
-    save(at("deep.safetensors"), {}, raw_header=b"[" * 100000)
+    save(at("deep.safetensors"), {}, raw_header=b'{"a":{"x":' + b"[" * 100000)
     save(at("overflow.safetensors"), {}, raw_header=b'{"a":{"dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,0]}}')
     with open(at("many.safetensors"), "wb") as file:
         text = ("{" + ",".join('"t.%d.w":{"dtype":"U8","shape":[1],"data_offsets":[%d,%d]}' % (i, i, i + 1) for i in range(50000)) + "}").encode()
         file.write(struct.pack("<Q", len(text)) + text + bytes(50000))
     for name, blob in {"empty.safetensors": b"", "page.safetensors": b"<!DOCTYPE html><html>", "length.safetensors": b"\xff" * 16,
-                       "short.safetensors": struct.pack("<Q", 1 << 30) + b"{"}.items():
+                       "short.safetensors": struct.pack("<Q", 1 << 20) + b"{"}.items():
         with open(at(name), "wb") as file:
             file.write(blob)
 
