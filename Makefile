@@ -67,6 +67,7 @@ help:
 	@echo 'make bench      compares the speed with other libraries; ONLY="open find" measures only these workloads'
 	@echo 'make bench-table    prints the table of the README from the last results'
 	@echo 'make size       prints lines, code size, stack depth'
+	@echo 'make inspector  build/inspector.html: a page that looks into files, in any browser'
 	@echo 'make install    header, st, its manual, safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
 	@echo 'make clean      remove build/'
 
@@ -95,6 +96,11 @@ EXAMPLE_CFLAGS = -O2 -g
 COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c
 COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
+
+# the page that looks into files; needs clang-19 and lld-19
+inspector build/inspector.html: safetensors.h
+	@sh examples/inspector/build.sh
+	@echo "build/inspector.html: open it in a browser"
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
@@ -215,5 +221,5 @@ install: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
+.PHONY: help run inspector test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
 	examples warnings matrix hostile arm symbols builtins analyze rooms format size install clean

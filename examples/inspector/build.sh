@@ -1,8 +1,9 @@
 #!/bin/sh
 # build.sh: makes build/inspector.html, one file with everything in it: the library as WebAssembly, the code of the worker
-# that runs it, the page and its style. Needs clang 19 and lld 19; run it from the top of the repository.
+# that runs it, the page and its style. Needs clang 19 and lld 19; run it from the top of the repository. TO=DIRECTORY makes
+# DIRECTORY.html, from parts in DIRECTORY.
 set -eu
-from=examples/inspector to=build/inspector
+from=examples/inspector to=${TO:-build/inspector}
 mkdir -p "$to"
 "${WASM_CC:-clang-19}" --target=wasm32 -nostdlib -ffreestanding -fvisibility=hidden -std=c99 -O2 -mbulk-memory ${WASM_CFLAGS:-} \
     -I. -I$from -I$from/libc -Wl,--no-entry -Wl,--gc-sections -Wl,--strip-all -Wl,--stack-first -Wl,-z,stack-size=262144 \
@@ -33,4 +34,4 @@ awk -v to="$to" -v from="$from" -v hash="$hash" '
     $1 == "{{wasm}}" { put(to "/inspector.base64"); next }
     $1 == "{{worker}}" { put(to "/worker.js"); next }
     $1 == "{{page}}" { put(to "/page.js"); next }
-    { sub(/{{hash}}/, hash); print }' "$from/page.html" >build/inspector.html
+    { sub(/{{hash}}/, hash); print }' "$from/page.html" >"$to.html"

@@ -34,6 +34,9 @@ export function untrusted(text, { lines = false, most = 20000 } = {}) {
   return element;
 }
 
+// A name may be empty.
+export const nameOf = (name, most) => name === "" ? "(no name)" : untrusted(name, { most });
+
 export const formatCount = (n) => BigInt(n).toLocaleString("en-US");
 export const plural = (n, one, several = one + "s") => `${formatCount(n)} ${Number(n) === 1 ? one : several}`;
 export function formatBytes(n) {

@@ -92,7 +92,7 @@ void EXPORT(release)(void *block) {
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
 
-int EXPORT(open)(const char *path, unsigned flags) {
+st_status EXPORT(open)(const char *path, unsigned flags) {
     st_open_options options = ST_ZERO_INIT;
     options.flags = flags;
     options.files = &files;
@@ -103,7 +103,7 @@ int EXPORT(open)(const char *path, unsigned flags) {
 }
 
 /* Reads what is left of a damaged file, as `st repair` does: model becomes what can be kept. */
-int EXPORT(rescue)(const char *path) {
+st_status EXPORT(rescue)(const char *path) {
     st_io io = ST_ZERO_INIT;
     st_status status = find_file(NULL, path, &io) == 0 ? lenient_read(&damaged, &io) : ST_ERR_NOT_FOUND;
     if (status != ST_OK) return status;
@@ -133,12 +133,19 @@ const st_model *EXPORT(contents)(void) {
 
 /* Where fields are and how large structs are: JavaScript compares them with what it expects, once. */
 const size_t *EXPORT(layout)(void) {
-    static const size_t numbers[] = {
-        sizeof(st_tensor),           offsetof(st_tensor, shape),          offsetof(st_tensor, bytes),
-        offsetof(st_tensor, offset), offsetof(st_tensor, shard),          sizeof(st_shard),
-        sizeof(st_pair),             offsetof(st_model, bytes),           offsetof(st_model, index_count),
-        offsetof(st_error, subject), offsetof(st_error, message),         offsetof(st_shard, data_offset),
-        offsetof(st_shard, metadata_count)};
+    static const size_t numbers[] = {sizeof(st_tensor),
+                                     offsetof(st_tensor, shape),
+                                     offsetof(st_tensor, bytes),
+                                     offsetof(st_tensor, offset),
+                                     offsetof(st_tensor, shard),
+                                     sizeof(st_shard),
+                                     sizeof(st_pair),
+                                     offsetof(st_model, bytes),
+                                     offsetof(st_model, index_count),
+                                     offsetof(st_error, subject),
+                                     offsetof(st_error, message),
+                                     offsetof(st_shard, data_offset),
+                                     offsetof(st_shard, metadata_count)};
     return numbers;
 }
 
@@ -179,7 +186,8 @@ const fault_record *EXPORT(fault)(size_t i) {
 /* ---- values ------------------------------------------------------------------------------------------------- */
 
 /* Reads a view as another dtype. ranges: one for each dimension; axes: NULL, or the order of the dimensions. */
-int EXPORT(read_as)(size_t tensor, const st_range *ranges, const uint32_t *axes, int as, void *dst, size_t bytes) {
+st_status EXPORT(read_as)(size_t tensor, const st_range *ranges, const uint32_t *axes, int as, void *dst,
+                          size_t bytes) {
     const st_tensor *t = &model->tensors[tensor];
     st_view view = ST_ZERO_INIT;
     view.ranges = ranges;
@@ -188,13 +196,15 @@ int EXPORT(read_as)(size_t tensor, const st_range *ranges, const uint32_t *axes,
     return st_read_as(model, t, ranges || axes ? &view : NULL, (st_dtype)as, dst, bytes, &error);
 }
 
-int EXPORT(read_bytes)(size_t tensor, uint64_t offset, void *dst, size_t bytes) {
+st_status EXPORT(read_bytes)(size_t tensor, uint64_t offset, void *dst, size_t bytes) {
     return st_read(model, &model->tensors[tensor], offset, dst, bytes, &error);
 }
 
 /* ---- statistics --------------------------------------------------------------------------------------------- */
 
-enum { BINS = 64, SIDE = 256, MAX_RANK = 64, MIN_PIECE = 1 << 14, MAX_PIECE = 1 << 20 };
+enum { SIDE = 256, MAX_RANK = 64, MIN_PIECE = 1 << 14, MAX_PIECE = 1 << 20 };
+
+#define BINS 64u
 
 /* The view is taken as a matrix: the last dimension has the columns, all others together the rows. */
 static struct summary {
@@ -226,7 +236,7 @@ static st_status fail(st_status status, const char *message) {
 }
 
 /* Prepares the statistics of a view. ranges and axes as for read_as; both are copied. */
-int EXPORT(summary_begin)(size_t tensor, const st_range *ranges, const uint32_t *axes) {
+st_status EXPORT(summary_begin)(size_t tensor, const st_range *ranges, const uint32_t *axes) {
     const st_tensor *t = &model->tensors[tensor];
     st_view view = ST_ZERO_INIT;
     uint32_t i;
@@ -376,7 +386,8 @@ static void count_values(size_t count) {
         double bin;
         if (v - v != 0) continue;
         /* the difference of the largest numbers is infinite: halves are not */
-        bin = scale > 0 ? (v - result.min) * scale : (v / 2 - result.min / 2) / (result.max / 2 - result.min / 2) * BINS;
+        bin =
+            scale > 0 ? (v - result.min) * scale : (v / 2 - result.min / 2) / (result.max / 2 - result.min / 2) * BINS;
         if (!(bin > 0)) bin = 0; /* also NaN, where all values are equal */
         result.bins[bin < BINS ? (size_t)bin : BINS - 1]++;
     }
@@ -464,7 +475,7 @@ static st_status write_header(st_writer *writer, uint64_t data_bytes) {
 
 /* Makes the header of a file with the tensors of one shard, in their order, and other metadata; its data is that of the
  * shard. The header lies in header_bytes. */
-int EXPORT(make_header)(uint32_t shard, const st_pair *pairs, size_t count, int has_metadata, size_t slack) {
+st_status EXPORT(make_header)(uint32_t shard, const st_pair *pairs, size_t count, int has_metadata, size_t slack) {
     st_save_options options = ST_ZERO_INIT;
     st_sink sink;
     st_writer *writer;

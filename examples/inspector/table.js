@@ -1,5 +1,5 @@
 // table.js: the table of tensors, with search and sorting, a page at a time.
-import { h, untrusted, formatBytes, formatCount, formatShape, plural, byName } from "./dom.js";
+import { h, untrusted, nameOf, formatBytes, formatCount, formatShape, plural, byName } from "./dom.js";
 
 const PAGE_ROWS = 100;
 
@@ -63,7 +63,7 @@ export function tensorTable(model, show) {
   }
   function row({ tensor, i }) {
     return h("tr", {},
-      h("td", { class: "name" }, h("button", { type: "button", "data-tensor": i, onclick: () => show(i) }, untrusted(tensor.name, { most: 300 }))),
+      h("td", { class: "name" }, h("button", { type: "button", "data-tensor": i, onclick: () => show(i) }, nameOf(tensor.name, 300))),
       h("td", {}, untrusted(tensor.dtypeName, { most: 40 })),
       h("td", {}, formatShape(tensor.shape)),
       h("td", { class: "number minor" }, formatCount(tensor.elements)),

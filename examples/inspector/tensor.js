@@ -1,5 +1,5 @@
 // tensor.js: the dialog with one tensor: its values, statistics, heat map and histogram, of any slice.
-import { h, untrusted, visible, formatBytes, formatCount, formatShape, formatNumber, plural } from "./dom.js";
+import { h, untrusted, nameOf, visible, formatBytes, formatCount, formatShape, formatNumber, plural } from "./dom.js";
 
 // ask(operation, parameters, progress): asks the worker; returns a promise with a function cancel.
 export function showTensor(dialog, model, i, ask) {
@@ -62,7 +62,7 @@ export function showTensor(dialog, model, i, ask) {
 
   const file = model.shards[tensor.shard];
   dialog.replaceChildren(
-    h("div", { class: "head" }, h("h2", { id: "tensor-name" }, untrusted(tensor.name, { most: 1000 })),
+    h("div", { class: "head" }, h("h2", { id: "tensor-name" }, nameOf(tensor.name, 1000)),
       h("button", { type: "button", onclick: () => dialog.close() }, "Close")),
     h("dl", { class: "facts" },
       h("dt", {}, "Dtype"), h("dd", {}, untrusted(tensor.dtypeName, { most: 100 })),

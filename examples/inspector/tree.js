@@ -1,5 +1,5 @@
 // tree.js: the tensors as a tree by the dots in their names, with sums. Branches are made when they are opened.
-import { h, untrusted, formatBytes, formatShape, plural, byName } from "./dom.js";
+import { h, untrusted, nameOf, formatBytes, formatShape, plural, byName } from "./dom.js";
 
 const MAX_DEPTH = 32; // a hostile name may have a million dots
 const BRANCH_ROWS = 200;
@@ -52,7 +52,7 @@ export function tensorTree(model, show) {
     return h("li", {}, details);
   };
   const leaf = ({ tensor, i, name }) => h("li", {},
-    h("button", { type: "button", onclick: () => show(i) }, name ? untrusted(name, { most: 200 }) : "(no name)"),
+    h("button", { type: "button", onclick: () => show(i) }, nameOf(name, 200)),
     h("span", { class: "sum" }, untrusted(tensor.dtypeName, { most: 40 }), ` ${formatShape(tensor.shape)}, ${formatBytes(tensor.bytes)}`));
   const root = treeOf(model.tensors);
   return h("div", { class: "tree" }, h("p", {}, `${plural(root.count, "tensor")}, ${formatBytes(root.bytes)}`), list(root));

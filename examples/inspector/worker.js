@@ -64,7 +64,7 @@ const shardSet = (path) => /^(.*)-\d{5}-of-(?!00001)\d{5}\.safetensors$/.exec(pa
 // Opens a model strictly. If that fails, says why and opens what can be had: all but what makes it imperfect, or what a
 // damaged file still holds.
 function openModel({ path, blobs, isIndex, flags }) {
-  const begin = performance.now();
+  const begin = performance.now(), original = blobs.get(path);
   let model = newModel(blobs), error = null, faults = [], repaired = null, isOpen = true;
   const attempt = (more) => {
     try {
@@ -96,12 +96,11 @@ function openModel({ path, blobs, isIndex, flags }) {
     }
   }
   const id = ++lastId;
-  const original = isIndex ? null : [...blobs.keys()].includes(path) ? path : null;
-  models.set(id, { model, blobs, path: original });
+  models.set(id, { model, blobs, damaged: repaired && original });
   const shards = isOpen ? model.shards : [];
   return { id, path, isIndex: Boolean(isIndex), isOpen, error, faults: faults ?? [], repaired, size: isOpen ? model.size : 0,
     tensors: isOpen ? model.tensors : [], shards, index: isOpen ? model.index : [], hasNoIndex: Boolean(flags & OPEN_NO_INDEX),
-    bytes: isIndex ? shards.reduce((sum, shard) => sum + shard.bytes, 0) : (blobs.get(path)?.size ?? 0),
+    bytes: isIndex ? shards.reduce((sum, shard) => sum + shard.bytes, 0) : (original?.size ?? 0),
     bytesRead: model.bytesRead, milliseconds: performance.now() - begin };
 }
 
@@ -138,11 +137,12 @@ function openFiles({ files }, post) {
 // ---- header and metadata ----
 
 function rawHeader({ id, shard }) {
-  const { model, blobs } = models.get(id);
-  const { path } = model.shards[shard];
-  const blob = blobs.get(path);
-  const length = model.shards[shard].dataOffset - 8;
-  const n = Math.min(Math.max(0, length), MAX_RAW_HEADER, blob.size - 8);
+  const { model, blobs, damaged } = models.get(id);
+  const { path, dataOffset } = model.shards[shard];
+  const blob = damaged || blobs.get(path);
+  const stated = damaged ? Number(new DataView(readBlob(blob, 0, 8).buffer).getBigUint64(0, true)) : dataOffset - 8;
+  const length = Math.min(stated, blob.size - 8);
+  const n = Math.min(length, MAX_RAW_HEADER);
   model.bytesRead += n;
   return { text: new TextDecoder("utf-8", { ignoreBOM: true }).decode(readBlob(blob, 8, n)), bytes: length, shown: n };
 }

@@ -224,6 +224,7 @@ async function damaged(page) {
       const mine = await downloaded(`repaired-${base}`, () => click(page, "Save what is left"));
       check(`repaired ${base}`, fs.existsSync(mine) && fs.readFileSync(mine).equals(fs.readFileSync(out)));
       if (base.startsWith("cut")) {
+        check("a cut file's length", text.includes("the file has 100,000 bytes"), text.slice(0, 200));
         check("a cut file lists its whole tensors", text.includes("still holds 3 whole tensors") && text.includes("embeddings.LayerNorm.bias"), text);
         await page.run("document.querySelector('#fault details').open = true");
         await shoot(page, "damaged");

@@ -82,8 +82,8 @@ __int128 __multi3(__int128 a, __int128 b) {
     const uint64_t x = (uint64_t)a, y = (uint64_t)b, low = UINT32_MAX;
     const uint64_t ll = (x & low) * (y & low), lh = (x & low) * (y >> 32), hl = (x >> 32) * (y & low);
     const uint64_t middle = (ll >> 32) + (lh & low) + (hl & low);
-    const uint64_t high = (x >> 32) * (y >> 32) + (lh >> 32) + (hl >> 32) + (middle >> 32) +
-                          (uint64_t)(a >> 64) * y + x * (uint64_t)(b >> 64);
+    const uint64_t high = (x >> 32) * (y >> 32) + (lh >> 32) + (hl >> 32) + (middle >> 32) + (uint64_t)(a >> 64) * y +
+                          x * (uint64_t)(b >> 64);
     return (__int128)high << 64 | (ll & low) | middle << 32;
 }
 
