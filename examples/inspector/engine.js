@@ -6,8 +6,31 @@ export const OPEN_PARTIAL = 1 << 3;
 export const OPEN_TRAILING = 1 << 4;
 export const OPEN_NO_INDEX = 1 << 5;
 
-export const DTYPES = ["", "BOOL", "F4", "F6_E2M3", "F6_E3M2", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ",
-  "F8_E5M2FNUZ", "I16", "U16", "F16", "BF16", "I32", "U32", "F32", "C64", "F64", "I64", "U64"];
+export const DTYPES = [
+  "",
+  "BOOL",
+  "F4",
+  "F6_E2M3",
+  "F6_E3M2",
+  "U8",
+  "I8",
+  "F8_E5M2",
+  "F8_E4M3",
+  "F8_E8M0",
+  "F8_E4M3FNUZ",
+  "F8_E5M2FNUZ",
+  "I16",
+  "U16",
+  "F16",
+  "BF16",
+  "I32",
+  "U32",
+  "F32",
+  "C64",
+  "F64",
+  "I64",
+  "U64",
+];
 const [F64, C64, I64, U64] = ["F64", "C64", "I64", "U64"].map((name) => DTYPES.indexOf(name));
 
 const ERR_ARGUMENT = 1;
@@ -124,8 +147,12 @@ export class Model {
     const position = this.u64(at);
     let message = this.text(at + 100);
     if (this.readError) message += ` (${this.readError.message})`;
-    throw new LibraryError(status, this.text(this.c.status_name(status)), message,
-      position === 0xffffffffffffffffn ? undefined : Number(position));
+    throw new LibraryError(
+      status,
+      this.text(this.c.status_name(status)),
+      message,
+      position === 0xffffffffffffffffn ? undefined : Number(position),
+    );
   }
   withText(text, use) {
     const bytes = new TextEncoder().encode(text + "\0");
@@ -151,8 +178,13 @@ export class Model {
     for (let i = 0; i < this.c.fault_count(); i++) {
       const at = this.c.fault(i) >>> 0;
       const name = this.u32(at + 8);
-      faults.push({ position: Number(this.u64(at)), name: name ? this.text(name, this.u32(at + 12)) : null,
-        message: this.text(this.u32(at + 16)), mend: this.text(this.u32(at + 20)), isLoss: this.u32(at + 24) !== 0 });
+      faults.push({
+        position: Number(this.u64(at)),
+        name: name ? this.text(name, this.u32(at + 12)) : null,
+        message: this.text(this.u32(at + 16)),
+        mend: this.text(this.u32(at + 20)),
+        isLoss: this.u32(at + 24) !== 0,
+      });
     }
     return faults;
   }
@@ -160,12 +192,17 @@ export class Model {
   pairs(at, count) {
     return Array.from({ length: count }, (_, i) => {
       const pair = at + 16 * i;
-      return { key: this.text(this.u32(pair), this.u32(pair + 8)), value: this.text(this.u32(pair + 4), this.u32(pair + 12)) };
+      return {
+        key: this.text(this.u32(pair), this.u32(pair + 8)),
+        value: this.text(this.u32(pair + 4), this.u32(pair + 12)),
+      };
     });
   }
   readContents() {
     const at = this.c.contents() >>> 0;
-    const tensors = this.u32(at), shards = this.u32(at + 16), index = this.u32(at + 32);
+    const tensors = this.u32(at),
+      shards = this.u32(at + 16),
+      index = this.u32(at + 32);
     this.tensors = Array.from({ length: this.u32(at + 4) }, (_, i) => this.tensor(tensors + 56 * i));
     this.shards = Array.from({ length: this.u32(at + 20) }, (_, i) => this.shard(shards + 32 * i));
     this.metadata = this.shards.length ? this.shards[0].metadata : null;
@@ -174,14 +211,25 @@ export class Model {
   }
   tensor(at) {
     const shape = this.u32(at + 12);
-    return { name: this.text(this.u32(at), this.u32(at + 20)), dtype: this.u32(at + 4), dtypeName: this.text(this.u32(at + 48)),
-      shape: Array.from({ length: this.u32(at + 8) }, (_, i) => this.u64(shape + 8 * i)), bytes: Number(this.u64(at + 24)),
-      elements: this.u64(at + 32), offset: Number(this.u64(at + 40)), shard: this.u32(at + 52) };
+    return {
+      name: this.text(this.u32(at), this.u32(at + 20)),
+      dtype: this.u32(at + 4),
+      dtypeName: this.text(this.u32(at + 48)),
+      shape: Array.from({ length: this.u32(at + 8) }, (_, i) => this.u64(shape + 8 * i)),
+      bytes: Number(this.u64(at + 24)),
+      elements: this.u64(at + 32),
+      offset: Number(this.u64(at + 40)),
+      shard: this.u32(at + 52),
+    };
   }
   shard(at) {
     const metadata = this.u32(at + 24);
-    return { path: this.text(this.u32(at)), bytes: Number(this.u64(at + 8)), dataOffset: Number(this.u64(at + 16)),
-      metadata: metadata ? this.pairs(metadata, this.u32(at + 28)) : null };
+    return {
+      path: this.text(this.u32(at)),
+      bytes: Number(this.u64(at + 8)),
+      dataOffset: Number(this.u64(at + 16)),
+      metadata: metadata ? this.pairs(metadata, this.u32(at + 28)) : null,
+    };
   }
 
   // -- values --
@@ -212,11 +260,14 @@ export class Model {
     const dtype = this.tensors[tensor].dtype;
     const as = dtype === I64 || dtype === U64 || dtype === C64 ? dtype : F64;
     const count = slice.shape.reduce((product, size) => product * Number(size), 1);
-    return this.withMemory(count * 8 + 8, (dst) => this.withSlice(tensor, slice, isTransposed, (ranges, axes) => {
-      this.check(this.c.read_as(tensor, ranges, axes, as, dst, count * 8));
-      const type = as === I64 ? BigInt64Array : as === U64 ? BigUint64Array : as === C64 ? Float32Array : Float64Array;
-      return new type(this.bytes(dst, count * 8).slice().buffer);
-    }));
+    return this.withMemory(count * 8 + 8, (dst) =>
+      this.withSlice(tensor, slice, isTransposed, (ranges, axes) => {
+        this.check(this.c.read_as(tensor, ranges, axes, as, dst, count * 8));
+        const type =
+          as === I64 ? BigInt64Array : as === U64 ? BigUint64Array : as === C64 ? Float32Array : Float64Array;
+        return new type(this.bytes(dst, count * 8).slice().buffer);
+      }),
+    );
   }
   // Reads bytes of a tensor as they are stored.
   readBytes(tensor, offset, n) {
@@ -231,9 +282,12 @@ export class Model {
   // Makes the statistics of a slice, block by block; a generator that yields the fraction done and returns the result. Of
   // more than maxElements values it reads a sample: of each stretch of blocks one, chosen by a fixed sequence of numbers.
   *summarize(tensor, slice, isTransposed, maxElements = Infinity) {
-    this.check(this.withSlice(tensor, slice, isTransposed, (ranges, axes) => this.c.summary_begin(tensor, ranges, axes)));
+    this.check(
+      this.withSlice(tensor, slice, isTransposed, (ranges, axes) => this.c.summary_begin(tensor, ranges, axes)),
+    );
     const at = this.c.summary_result() >>> 0;
-    const elements = this.u64(at), piece = this.u64(at + 24);
+    const elements = this.u64(at),
+      piece = this.u64(at + 24);
     const blocks = Number((elements + piece - 1n) / piece);
     const stretch = Math.max(1, Math.ceil(Number(elements) / maxElements));
     for (const pass of [0, 1]) {
@@ -255,22 +309,43 @@ export class Model {
   }
   summary(at) {
     const view = this.view();
-    const u64 = (i) => Number(this.u64(at + 8 * i)), f64 = (i) => view.getFloat64(at + 8 * i, true);
+    const u64 = (i) => Number(this.u64(at + 8 * i)),
+      f64 = (i) => view.getFloat64(at + 8 * i, true);
     const [width, height] = [this.u32(at + 112), this.u32(at + 116)];
-    const sums = at + 120 + 64 * 8, finite = sums + 65536 * 8, other = finite + 65536 * 4;
-    const means = new Float64Array(width * height), others = new Uint32Array(width * height);
+    const sums = at + 120 + 64 * 8,
+      finite = sums + 65536 * 8,
+      other = finite + 65536 * 4;
+    const means = new Float64Array(width * height),
+      others = new Uint32Array(width * height);
     for (let y = 0, i = 0; y < height; y++) {
       for (let x = 0; x < width; x++, i++) {
-        const cell = 256 * y + x, n = this.u32(finite + 4 * cell);
+        const cell = 256 * y + x,
+          n = this.u32(finite + 4 * cell);
         means[i] = n ? view.getFloat64(sums + 8 * cell, true) / n : NaN;
         others[i] = this.u32(other + 4 * cell);
       }
     }
     const n = u64(9);
-    return { elements: u64(0), columns: u64(1), rows: u64(2), seen: u64(4), nan: u64(5), positiveInfinity: u64(6),
-      negativeInfinity: u64(7), zero: u64(8), finite: n, min: f64(10), max: f64(11), mean: f64(12),
-      deviation: n ? Math.sqrt(f64(13) / n) : 0, bins: Array.from({ length: 64 }, (_, i) => u64(15 + i)),
-      width, height, means, others };
+    return {
+      elements: u64(0),
+      columns: u64(1),
+      rows: u64(2),
+      seen: u64(4),
+      nan: u64(5),
+      positiveInfinity: u64(6),
+      negativeInfinity: u64(7),
+      zero: u64(8),
+      finite: n,
+      min: f64(10),
+      max: f64(11),
+      mean: f64(12),
+      deviation: n ? Math.sqrt(f64(13) / n) : 0,
+      bins: Array.from({ length: 64 }, (_, i) => u64(15 + i)),
+      width,
+      height,
+      means,
+      others,
+    };
   }
 
   // -- a new header --
@@ -284,7 +359,9 @@ export class Model {
     return padded.length === bytes ? padded : made;
   }
   header(shard, metadata, slack) {
-    const texts = (metadata ?? []).flatMap((pair) => [pair.key, pair.value]).map((text) => new TextEncoder().encode(text));
+    const texts = (metadata ?? [])
+      .flatMap((pair) => [pair.key, pair.value])
+      .map((text) => new TextEncoder().encode(text));
     const size = texts.reduce((sum, text) => sum + text.length, 0);
     return this.withMemory(8 * texts.length + size + 8, (pairs) => {
       let at = pairs + 8 * texts.length;

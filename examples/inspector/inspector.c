@@ -1,5 +1,5 @@
-/* inspector.c: what the page calls, compiled to WebAssembly. An instance holds one model; engine.js makes an instance for
- * each. build.sh has the command that compiles it.
+/* inspector.c: what the page calls, compiled to WebAssembly. An instance holds one model; engine.js makes an instance
+ * for each. build.sh has the command that compiles it.
  *
  * Files are the page's: the three imported functions reach them. They return when the bytes are there, as the page runs
  * this in a worker, where FileReaderSync reads a slice of a file without a promise. So the library can open a folder
@@ -20,8 +20,8 @@
 /* Returns the number of the file with this path, or a code (ST_IO_*). */
 int IMPORT(file_find)(const char *path, size_t path_bytes, uint64_t *bytes);
 int IMPORT(file_read)(int file, uint64_t offset, void *dst, size_t bytes);
-/* Copies the name of entry number `entry` of a directory and returns its length, -1 after the last entry, or -2 if there
- * is no such directory. */
+/* Copies the name of entry number `entry` of a directory and returns its length, -1 after the last entry, or -2 if
+ * there is no such directory. */
 int IMPORT(file_name)(const char *directory, size_t directory_bytes, size_t entry, char *name, size_t name_bytes);
 
 static st_model *opened;
@@ -456,7 +456,7 @@ static st_status declare(st_writer *writer, uint32_t shard, const st_pair *pairs
 
 /* Writes the header. The writer keeps it in its buffer, so zeros follow as data until it comes out. */
 static st_status write_header(st_writer *writer, uint64_t data_bytes) {
-    static const unsigned char zeros[1 << 16];
+    static unsigned char zeros[1 << 16]; /* not const: the file would hold them */
     const st_tensor *first;
     size_t header_length;
     st_status status = st_writer_begin(writer, &error);

@@ -9,7 +9,9 @@ import { comparePanel } from "./compare.js";
 
 const MAX_FAULTS = 200;
 const $ = (id) => document.getElementById(id);
-let models = [], current = null, tab = "Tensors";
+let models = [],
+  current = null,
+  tab = "Tensors";
 
 // ---- the worker ----
 
@@ -23,7 +25,9 @@ let lastRequest = 0;
 function ask(operation, parameters, progress) {
   const request = ++lastRequest;
   const promise = new Promise((resolve, reject) => questions.set(request, { resolve, reject, progress }));
-  promise.cancel = () => { if (questions.has(request)) worker.postMessage({ cancel: request }); };
+  promise.cancel = () => {
+    if (questions.has(request)) worker.postMessage({ cancel: request });
+  };
   worker.postMessage({ request, operation, ...parameters });
   return promise;
 }
@@ -57,7 +61,9 @@ async function open(files) {
   if (files.length === 0) return;
   $("status").textContent = "Opening…";
   try {
-    const opened = await ask("open", { files }, (done, text) => { $("status").textContent = visible(text); });
+    const opened = await ask("open", { files }, (done, text) => {
+      $("status").textContent = visible(text);
+    });
     models.push(...opened);
     $("welcome").hidden = true;
     choose(opened[0]);
@@ -82,7 +88,10 @@ for (const id of ["files", "folder"]) {
 async function droppedFiles(transfer) {
   const items = [...transfer.items].filter((item) => item.kind === "file");
   const plain = [...transfer.files];
-  const taken = items.map((item) => ({ entry: item.webkitGetAsEntry?.(), handle: item.getAsFileSystemHandle?.().catch(() => null) }));
+  const taken = items.map((item) => ({
+    entry: item.webkitGetAsEntry?.(),
+    handle: item.getAsFileSystemHandle?.().catch(() => null),
+  }));
   const files = [];
   for (const [i, { entry, handle }] of taken.entries()) {
     if (!entry?.isDirectory) {
@@ -109,7 +118,11 @@ async function addEntry(directory, path, files) {
     if (entries.length === 0) return;
     for (const entry of entries) {
       if (entry.isDirectory) await addEntry(entry, `${path}/${entry.name}`, files);
-      else if (isWanted(entry.name)) files.push({ path: `${path}/${entry.name}`, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) });
+      else if (isWanted(entry.name))
+        files.push({
+          path: `${path}/${entry.name}`,
+          file: await new Promise((resolve, reject) => entry.file(resolve, reject)),
+        });
     }
   }
 }
@@ -129,7 +142,9 @@ document.addEventListener("drop", async (event) => {
     if (files.length) await open(files);
     else alertText("What was dropped holds no .safetensors file.");
   } catch (error) {
-    alertText(`The browser does not let this page read the dropped folder (${visible(error.message)}). The button “Open a folder” does.`);
+    alertText(
+      `The browser does not let this page read the dropped folder (${visible(error.message)}). The button “Open a folder” does.`,
+    );
   }
 });
 
@@ -138,9 +153,20 @@ document.addEventListener("drop", async (event) => {
 function choose(model) {
   current = model;
   $("models").hidden = models.length < 2;
-  $("models").replaceChildren(...models.map((one) => h("span", {},
-    h("button", { type: "button", "aria-current": one === model ? "true" : null, onclick: () => choose(one) }, untrusted(one.path, { most: 200 })),
-    h("button", { type: "button", "aria-label": `Close ${visible(one.path)}`, onclick: () => close(one) }, "×"))));
+  $("models").replaceChildren(
+    ...models.map((one) =>
+      h(
+        "span",
+        {},
+        h(
+          "button",
+          { type: "button", "aria-current": one === model ? "true" : null, onclick: () => choose(one) },
+          untrusted(one.path, { most: 200 }),
+        ),
+        h("button", { type: "button", "aria-label": `Close ${visible(one.path)}`, onclick: () => close(one) }, "×"),
+      ),
+    ),
+  );
   showModel();
 }
 function close(model) {
@@ -158,17 +184,34 @@ function showModel() {
     Tree: () => tensorTree(model, show),
     Sizes: () => sizePictures(model),
     Metadata: () => metadataPanel(model, ask),
-    Compare: () => comparePanel(models.filter((one) => one.isOpen), model, ask),
+    Compare: () =>
+      comparePanel(
+        models.filter((one) => one.isOpen),
+        model,
+        ask,
+      ),
   };
   const names = Object.keys(panels);
-  const tabs = names.map((name, k) => h("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel",
-    onclick: () => select(name), onkeydown: (event) => {
-      const next = { ArrowRight: k + 1, ArrowLeft: k - 1, Home: 0, End: names.length - 1 }[event.key];
-      if (next === undefined) return;
-      event.preventDefault();
-      select(names[(next + names.length) % names.length]);
-      $(`tab-${tab}`).focus();
-    } }, name));
+  const tabs = names.map((name, k) =>
+    h(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        id: `tab-${name}`,
+        "aria-controls": "panel",
+        onclick: () => select(name),
+        onkeydown: (event) => {
+          const next = { ArrowRight: k + 1, ArrowLeft: k - 1, Home: 0, End: names.length - 1 }[event.key];
+          if (next === undefined) return;
+          event.preventDefault();
+          select(names[(next + names.length) % names.length]);
+          $(`tab-${tab}`).focus();
+        },
+      },
+      name,
+    ),
+  );
   function select(name) {
     tab = name;
     tabs.forEach((button, k) => {
@@ -179,8 +222,11 @@ function showModel() {
     panel.replaceChildren(panels[name]());
   }
   $("model").hidden = false;
-  $("model").replaceChildren(h("h2", { id: "model-name", tabindex: -1 }, untrusted(model.path, { most: 500 })), ...summaryOf(model),
-    ...(model.isOpen ? [h("div", { role: "tablist", "aria-label": "Views" }, tabs), panel] : []));
+  $("model").replaceChildren(
+    h("h2", { id: "model-name", tabindex: -1 }, untrusted(model.path, { most: 500 })),
+    ...summaryOf(model),
+    ...(model.isOpen ? [h("div", { role: "tablist", "aria-label": "Views" }, tabs), panel] : []),
+  );
   if (model.isOpen) select(tab);
 }
 
@@ -188,31 +234,72 @@ function summaryOf(model) {
   const parts = [];
   if (model.isOpen) {
     const files = model.shards.filter((shard) => shard.bytes > 0).length;
-    parts.push(h("p", {}, `${plural(model.tensors.length, "tensor")}, ${formatBytes(model.size)} of data` +
-      (model.isIndex ? ` in ${plural(files, "file")}` : `; the file has ${plural(model.bytes, "byte")}`),
-      `; opened in ${model.milliseconds.toFixed(0)} ms, ${formatBytes(model.bytesRead)} read.`));
+    parts.push(
+      h(
+        "p",
+        {},
+        `${plural(model.tensors.length, "tensor")}, ${formatBytes(model.size)} of data` +
+          (model.isIndex ? ` in ${plural(files, "file")}` : `; the file has ${plural(model.bytes, "byte")}`),
+        `; opened in ${model.milliseconds.toFixed(0)} ms, ${formatBytes(model.bytesRead)} read.`,
+      ),
+    );
   }
-  if (model.hasNoIndex) parts.push(h("p", { class: "notice mild" }, "There is no index: the shards were found by their names."));
+  if (model.hasNoIndex)
+    parts.push(h("p", { class: "notice mild" }, "There is no index: the shards were found by their names."));
   if (model.error) parts.push(errorOf(model));
   return parts;
 }
 function errorOf(model) {
   const { message, status, position } = model.error;
   const losses = model.faults.filter((fault) => fault.isLoss).length;
-  const notice = h("div", { class: model.isOpen && !model.repaired ? "notice mild" : "notice", id: "fault" }, h("p", {}, h("strong", {}, visible(message))),
-    h("p", {}, status, position !== undefined && ` at byte ${formatCount(position)}`));
+  const notice = h(
+    "div",
+    { class: model.isOpen && !model.repaired ? "notice mild" : "notice", id: "fault" },
+    h("p", {}, h("strong", {}, visible(message))),
+    h("p", {}, status, position !== undefined && ` at byte ${formatCount(position)}`),
+  );
   if (model.isOpen && !model.repaired) notice.append(h("p", {}, "Everything else could be opened and is shown."));
   if (!model.isOpen) notice.append(h("p", {}, "Nothing can be shown of it."));
   if (model.repaired) {
-    notice.append(h("p", {}, `The file still holds ${plural(model.tensors.length, "whole tensor")}, shown below` +
-      (losses ? `; ${plural(losses, "part is", "parts are")} lost.` : "; nothing is lost.")),
-      h("button", { type: "button", onclick: () => download(model.repaired, `repaired-${model.path.split("/").pop()}`) },
-        `Save what is left (${formatBytes(model.repaired.size)})`));
+    notice.append(
+      h(
+        "p",
+        {},
+        `The file still holds ${plural(model.tensors.length, "whole tensor")}, shown below` +
+          (losses ? `; ${plural(losses, "part is", "parts are")} lost.` : "; nothing is lost."),
+      ),
+      h(
+        "button",
+        { type: "button", onclick: () => download(model.repaired, `repaired-${model.path.split("/").pop()}`) },
+        `Save what is left (${formatBytes(model.repaired.size)})`,
+      ),
+    );
   }
   if (model.faults.length) {
-    notice.append(h("details", {}, h("summary", {}, plural(model.faults.length, "fault")), h("ul", {}, model.faults.slice(0, MAX_FAULTS).map((fault) => h("li", {},
-      `byte ${formatCount(fault.position)}: `, fault.name !== null && [untrusted(fault.name, { most: 200 }), ": "], visible(fault.message), ` (${fault.mend})`)),
-      model.faults.length > MAX_FAULTS && h("li", {}, `and ${formatCount(model.faults.length - MAX_FAULTS)} more`))));
+    notice.append(
+      h(
+        "details",
+        {},
+        h("summary", {}, plural(model.faults.length, "fault")),
+        h(
+          "ul",
+          {},
+          model.faults
+            .slice(0, MAX_FAULTS)
+            .map((fault) =>
+              h(
+                "li",
+                {},
+                `byte ${formatCount(fault.position)}: `,
+                fault.name !== null && [untrusted(fault.name, { most: 200 }), ": "],
+                visible(fault.message),
+                ` (${fault.mend})`,
+              ),
+            ),
+          model.faults.length > MAX_FAULTS && h("li", {}, `and ${formatCount(model.faults.length - MAX_FAULTS)} more`),
+        ),
+      ),
+    );
   }
   return notice;
 }

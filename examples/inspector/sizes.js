@@ -5,7 +5,10 @@ const MAX_LAYERS = 120;
 
 // Returns the layer of a tensor: its name up to the first number, or without the last part.
 function layerOf(name) {
-  return /^(?:[^.]*\.)*?\d+(?=\.)/.exec(name.slice(0, 500))?.[0] ?? name.slice(0, Math.min(500, name.includes(".") ? name.lastIndexOf(".") : 500));
+  return (
+    /^(?:[^.]*\.)*?\d+(?=\.)/.exec(name.slice(0, 500))?.[0] ??
+    name.slice(0, Math.min(500, name.includes(".") ? name.lastIndexOf(".") : 500))
+  );
 }
 
 // Groups sizes: a Map from keys to {bytes, count, dtypes: Map from dtypes to bytes}.
@@ -23,12 +26,16 @@ function group(tensors, keyOf) {
 }
 
 function bar(dtypes, total, isTall) {
-  return h("div", { class: isTall ? "bar tall" : "bar", "aria-hidden": "true" }, [...dtypes].map(([dtype, bytes]) => {
-    const part = h("i", { title: `${dtype}: ${formatBytes(bytes)}` });
-    part.style.width = `${100 * bytes / (total || 1)}%`;
-    part.style.background = colorOf(dtype);
-    return part;
-  }));
+  return h(
+    "div",
+    { class: isTall ? "bar tall" : "bar", "aria-hidden": "true" },
+    [...dtypes].map(([dtype, bytes]) => {
+      const part = h("i", { title: `${dtype}: ${formatBytes(bytes)}` });
+      part.style.width = `${(100 * bytes) / (total || 1)}%`;
+      part.style.background = colorOf(dtype);
+      return part;
+    }),
+  );
 }
 function swatch(dtype) {
   const color = h("i", { "aria-hidden": "true" });
@@ -37,12 +44,41 @@ function swatch(dtype) {
 }
 
 function sizeTable(caption, first, rows, largest) {
-  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, h("table", {}, h("caption", {}, caption),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, first), h("th", { scope: "col" }, "Size by dtype"), h("th", { scope: "col", class: "number minor" }, "Tensors"),
-      h("th", { scope: "col", class: "number" }, "Size"))),
-    h("tbody", {}, rows.map(([name, entry]) => h("tr", {}, h("th", { scope: "row" }, untrusted(name, { most: 200 })),
-      h("td", { class: "graph" }, bar(entry.dtypes, largest)), h("td", { class: "number minor" }, plural(entry.count, "tensor")),
-      h("td", { class: "number" }, formatBytes(entry.bytes)))))));
+  return h(
+    "div",
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+    h(
+      "table",
+      {},
+      h("caption", {}, caption),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, first),
+          h("th", { scope: "col" }, "Size by dtype"),
+          h("th", { scope: "col", class: "number minor" }, "Tensors"),
+          h("th", { scope: "col", class: "number" }, "Size"),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map(([name, entry]) =>
+          h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, untrusted(name, { most: 200 })),
+            h("td", { class: "graph" }, bar(entry.dtypes, largest)),
+            h("td", { class: "number minor" }, plural(entry.count, "tensor")),
+            h("td", { class: "number" }, formatBytes(entry.bytes)),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 export function sizePictures(model) {
@@ -54,9 +90,34 @@ export function sizePictures(model) {
     layers = layers.filter((layer) => kept.has(layer));
   }
   const largest = layers.reduce((most, layer) => Math.max(most, layer[1].bytes), 0);
-  return h("div", {}, h("h3", {}, "By dtype"), bar(byDtype.map(([dtype, entry]) => [dtype, entry.bytes]), model.size, true),
-    h("ul", { class: "legend" }, byDtype.map(([dtype, entry]) => h("li", {}, swatch(dtype), untrusted(dtype, { most: 40 }),
-      ` ${formatBytes(entry.bytes)}, ${(100 * entry.bytes / (model.size || 1)).toFixed(1)} %, ${plural(entry.count, "tensor")}`))),
-    h("h3", {}, "By layer"), sizeTable(hidden > 0 ? `The ${MAX_LAYERS} largest of ${layers.length + hidden} groups` : "Each bar is divided by dtype",
-      "Layer", layers, largest));
+  return h(
+    "div",
+    {},
+    h("h3", {}, "By dtype"),
+    bar(
+      byDtype.map(([dtype, entry]) => [dtype, entry.bytes]),
+      model.size,
+      true,
+    ),
+    h(
+      "ul",
+      { class: "legend" },
+      byDtype.map(([dtype, entry]) =>
+        h(
+          "li",
+          {},
+          swatch(dtype),
+          untrusted(dtype, { most: 40 }),
+          ` ${formatBytes(entry.bytes)}, ${((100 * entry.bytes) / (model.size || 1)).toFixed(1)} %, ${plural(entry.count, "tensor")}`,
+        ),
+      ),
+    ),
+    h("h3", {}, "By layer"),
+    sizeTable(
+      hidden > 0 ? `The ${MAX_LAYERS} largest of ${layers.length + hidden} groups` : "Each bar is divided by dtype",
+      "Layer",
+      layers,
+      largest,
+    ),
+  );
 }

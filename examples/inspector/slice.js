@@ -4,8 +4,17 @@
 // the result, and the dimensions of the tensor that the result has. All numbers are BigInt. Throws an Error with a sentence
 // for the user.
 export function parseSlice(text, shape) {
-  const inside = text.trim().replace(/^\[([^]*)\]$/, "$1").trim();
-  let parts = inside === "" ? [] : inside.replace(/,\s*$/, "").split(",").map((part) => part.trim());
+  const inside = text
+    .trim()
+    .replace(/^\[([^]*)\]$/, "$1")
+    .trim();
+  let parts =
+    inside === ""
+      ? []
+      : inside
+          .replace(/,\s*$/, "")
+          .split(",")
+          .map((part) => part.trim());
   const dots = parts.indexOf("...");
   if (parts.lastIndexOf("...") !== dots) throw new Error("“...” may stand only once");
   if (dots >= 0) {
@@ -52,5 +61,5 @@ function parseRange(text, size, axis) {
   if (step < 1n) throw fault("the step must be 1 or more");
   const stop = bound(fields[1], size);
   const start = bound(fields[0], 0n);
-  return { start: start > stop ? stop : start, stop, step: step > (1n << 62n) ? 1n << 62n : step, isIndex: false };
+  return { start: start > stop ? stop : start, stop, step: step > 1n << 62n ? 1n << 62n : step, isIndex: false };
 }

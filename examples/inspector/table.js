@@ -20,12 +20,21 @@ export function tensorTable(model, show) {
 
   const search = h("input", { type: "search", autocomplete: "off", spellcheck: "false", oninput: update });
   const dtypes = [...new Set(model.tensors.map((tensor) => tensor.dtypeName))].sort(byName);
-  const dtype = h("select", { onchange: update }, h("option", { value: "" }, "all"),
-    dtypes.map((name) => h("option", { value: name }, untrusted(name))));
+  const dtype = h(
+    "select",
+    { onchange: update },
+    h("option", { value: "" }, "all"),
+    dtypes.map((name) => h("option", { value: name }, untrusted(name))),
+  );
   const count = h("p", { role: "status" });
   const body = h("tbody");
-  const headings = columns.map((column, k) => h("th", { scope: "col", class: column.class },
-    h("button", { type: "button", onclick: () => sortBy(k) }, column.title, h("span", { "aria-hidden": "true" }))));
+  const headings = columns.map((column, k) =>
+    h(
+      "th",
+      { scope: "col", class: column.class },
+      h("button", { type: "button", onclick: () => sortBy(k) }, column.title, h("span", { "aria-hidden": "true" })),
+    ),
+  );
   const back = h("button", { type: "button", onclick: () => turn(-1) }, "Previous");
   const forth = h("button", { type: "button", onclick: () => turn(1) }, "Next");
 
@@ -41,17 +50,23 @@ export function tensorTable(model, show) {
   function update() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const { order } = columns[state.column];
-    shown = items.filter(({ tensor, text }) => (!dtype.value || tensor.dtypeName === dtype.value) && words.every((word) => text.includes(word)));
+    shown = items.filter(
+      ({ tensor, text }) =>
+        (!dtype.value || tensor.dtypeName === dtype.value) && words.every((word) => text.includes(word)),
+    );
     shown.sort((a, b) => state.direction * (order(a.tensor, b.tensor) || a.i - b.i));
     state.page = 0;
     render();
   }
   function render() {
-    const first = state.page * PAGE_ROWS, page = shown.slice(first, first + PAGE_ROWS);
+    const first = state.page * PAGE_ROWS,
+      page = shown.slice(first, first + PAGE_ROWS);
     const size = shown.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
-    count.textContent = shown.length === 0 ? "No tensor matches."
-      : (page.length < shown.length ? `${formatCount(first + 1)} to ${formatCount(first + page.length)} of ` : "") +
-        `${plural(shown.length, "tensor")}, ${formatBytes(size)}`;
+    count.textContent =
+      shown.length === 0
+        ? "No tensor matches."
+        : (page.length < shown.length ? `${formatCount(first + 1)} to ${formatCount(first + page.length)} of ` : "") +
+          `${plural(shown.length, "tensor")}, ${formatBytes(size)}`;
     body.replaceChildren(...page.map(row));
     headings.forEach((heading, k) => {
       const isSorted = k === state.column;
@@ -62,22 +77,38 @@ export function tensorTable(model, show) {
     forth.disabled = first + page.length >= shown.length;
   }
   function row({ tensor, i }) {
-    return h("tr", {},
-      h("td", { class: "name" }, h("button", { type: "button", "data-tensor": i, onclick: () => show(i) }, nameOf(tensor.name, 300))),
+    return h(
+      "tr",
+      {},
+      h(
+        "td",
+        { class: "name" },
+        h("button", { type: "button", "data-tensor": i, onclick: () => show(i) }, nameOf(tensor.name, 300)),
+      ),
       h("td", {}, untrusted(tensor.dtypeName, { most: 40 })),
       h("td", {}, formatShape(tensor.shape)),
       h("td", { class: "number minor" }, formatCount(tensor.elements)),
       h("td", { class: "number", title: plural(tensor.bytes, "byte") }, formatBytes(tensor.bytes)),
       h("td", { class: "number minor" }, formatCount(tensor.offset)),
-      model.shards.length > 1 && h("td", { class: "minor" }, untrusted(model.shards[tensor.shard].path.split("/").pop())));
+      model.shards.length > 1 &&
+        h("td", { class: "minor" }, untrusted(model.shards[tensor.shard].path.split("/").pop())),
+    );
   }
   update();
   const pages = h("div", { class: "form" }, back, forth);
   pages.hidden = items.length <= PAGE_ROWS;
-  return h("div", {},
+  return h(
+    "div",
+    {},
     h("div", { class: "form" }, h("label", { class: "wide" }, "Search names", search), h("label", {}, "Dtype", dtype)),
-    count, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tensors" },
-      h("table", {}, h("thead", {}, h("tr", {}, headings)), body)), pages);
+    count,
+    h(
+      "div",
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tensors" },
+      h("table", {}, h("thead", {}, h("tr", {}, headings)), body),
+    ),
+    pages,
+  );
 }
 
-const compareNumbers = (a, b) => a < b ? -1 : a > b ? 1 : 0;
+const compareNumbers = (a, b) => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,14 +1,22 @@
 // worker.js: opens files and answers the page's questions, in a worker: there FileReaderSync reads a slice of a file at
 // once, as the library wants it, and a long read does not stop the page.
-import { Model, LibraryError, OPEN_UNKNOWN_DTYPES, OPEN_PARTIAL, OPEN_TRAILING, OPEN_NO_INDEX } from "./engine.js";
-import { DTYPES } from "./engine.js";
+import {
+  Model,
+  LibraryError,
+  DTYPES,
+  OPEN_UNKNOWN_DTYPES,
+  OPEN_PARTIAL,
+  OPEN_TRAILING,
+  OPEN_NO_INDEX,
+} from "./engine.js";
 import { parseSlice } from "./slice.js";
 
 const MAX_RAW_HEADER = 1 << 20; // bytes of header that are shown as text
 const MAX_SUMMARIZED = 1 << 24; // values read for statistics unless the user asks for all
 const MAX_GROWTH = 100; // as in `st repair`: tensors that share bytes may not make a file that many times as large
 const COMPARED = 1 << 22; // bytes of each of two tensors compared at a time
-const TABLE_ROWS = 16, TABLE_COLUMNS = 8;
+const TABLE_ROWS = 16,
+  TABLE_COLUMNS = 8;
 
 let module;
 const models = new Map(); // by id: {model, blobs: Map from paths to Blobs, damaged}
@@ -23,7 +31,10 @@ function readBlob(blob, offset, n) {
   return new Uint8Array(bytes);
 }
 function newModel(blobs) {
-  const files = [...blobs].map(([path, blob]) => [path, { bytes: blob.size, read: (offset, n) => readBlob(blob, offset, n) }]);
+  const files = [...blobs].map(([path, blob]) => [
+    path,
+    { bytes: blob.size, read: (offset, n) => readBlob(blob, offset, n) },
+  ]);
   return new Model(module, new Map(files));
 }
 const directoryOf = (path) => path.slice(0, path.lastIndexOf("/") + 1);
@@ -33,8 +44,9 @@ const directoryOf = (path) => path.slice(0, path.lastIndexOf("/") + 1);
 function findModels(files) {
   const found = [];
   const loose = files.filter((file) => !file.path.includes("/"));
-  if (loose.length > 1 && loose.every((file) => shardSet(file.path))) { // the shards of a set, without the folder around them
-    files = files.map((file) => loose.includes(file) ? { ...file, path: "dropped/" + file.path } : file);
+  if (loose.length > 1 && loose.every((file) => shardSet(file.path))) {
+    // the shards of a set, without the folder around them
+    files = files.map((file) => (loose.includes(file) ? { ...file, path: "dropped/" + file.path } : file));
   }
   const directories = new Map();
   for (const file of files) {
@@ -51,7 +63,8 @@ function findModels(files) {
       found.push({ path: directory.slice(0, -1), blobs, isIndex: true, flags: OPEN_NO_INDEX });
     }
     for (const file of tensors) found.push({ path: file.path, blobs: new Map([[file.path, file.file]]), flags: 0 });
-    if (indexes.length + tensors.length === 0 && files.length === 1) { // not named like a model: the library shall say what it is
+    if (indexes.length + tensors.length === 0 && files.length === 1) {
+      // not named like a model: the library shall say what it is
       found.push({ path: files[0].path, blobs, flags: 0 });
     }
   }
@@ -64,8 +77,13 @@ const shardSet = (path) => /^(.*)-\d{5}-of-(?!00001)\d{5}\.safetensors$/.exec(pa
 // Opens a model strictly. If that fails, says why and opens what can be had: all but what makes it imperfect, or what a
 // damaged file still holds.
 function openModel({ path, blobs, isIndex, flags }) {
-  const begin = performance.now(), original = blobs.get(path);
-  let model = newModel(blobs), error = null, faults = [], repaired = null, isOpen = true;
+  const begin = performance.now(),
+    original = blobs.get(path);
+  let model = newModel(blobs),
+    error = null,
+    faults = [],
+    repaired = null,
+    isOpen = true;
   const attempt = (more) => {
     try {
       model.open(path, flags | more);
@@ -98,10 +116,23 @@ function openModel({ path, blobs, isIndex, flags }) {
   const id = ++lastId;
   models.set(id, { model, blobs, damaged: repaired && original });
   const shards = isOpen ? model.shards : [];
-  return { id, path, isIndex: Boolean(isIndex), isOpen, error, faults: faults ?? [], repaired, size: isOpen ? model.size : 0,
-    tensors: isOpen ? model.tensors : [], shards, index: isOpen ? model.index : [], hasNoIndex: Boolean(flags & OPEN_NO_INDEX),
+  return {
+    id,
+    path,
+    isIndex: Boolean(isIndex),
+    isOpen,
+    error,
+    faults: faults ?? [],
+    repaired,
+    size: isOpen ? model.size : 0,
+    tensors: isOpen ? model.tensors : [],
+    shards,
+    index: isOpen ? model.index : [],
+    hasNoIndex: Boolean(flags & OPEN_NO_INDEX),
     bytes: isIndex ? shards.reduce((sum, shard) => sum + shard.bytes, 0) : (original?.size ?? 0),
-    bytesRead: model.bytesRead, milliseconds: performance.now() - begin };
+    bytesRead: model.bytesRead,
+    milliseconds: performance.now() - begin,
+  };
 }
 
 // Makes of a damaged file one that holds what is left: a new header, and the bytes of the tensors, which stay where they
@@ -154,17 +185,22 @@ function editedFile({ id, shard, metadata }) {
   const blob = blobs.get(path);
   const bytes = model.tensors.reduce((sum, tensor) => sum + (tensor.shard === shard ? tensor.bytes : 0), 0);
   const header = model.makeHeader(shard, metadata, dataOffset);
-  return { header: new Blob([header]), isSameLength: header.length === dataOffset,
-    file: new Blob([header, blob.slice(dataOffset, dataOffset + bytes)]) };
+  return {
+    header: new Blob([header]),
+    isSameLength: header.length === dataOffset,
+    file: new Blob([header, blob.slice(dataOffset, dataOffset + bytes)]),
+  };
 }
 
 // ---- values ----
 
 // Writes a value with as few digits as tell it from its neighbours in its dtype.
 function valueText(value, dtype) {
-  if (typeof value === "bigint" || Number.isInteger(value) && Math.abs(value) < 2 ** 53) return Object.is(value, -0) ? "-0" : String(value);
+  if (typeof value === "bigint" || (Number.isInteger(value) && Math.abs(value) < 2 ** 53))
+    return Object.is(value, -0) ? "-0" : String(value);
   if (!Number.isFinite(value)) return String(value);
-  const digits = { F32: 9, C64: 9, F16: 5, BF16: 4 }[dtype] ?? (dtype.startsWith("F8") || dtype.startsWith("F6") ? 4 : 17);
+  const digits =
+    { F32: 9, C64: 9, F16: 5, BF16: 4 }[dtype] ?? (dtype.startsWith("F8") || dtype.startsWith("F6") ? 4 : 17);
   if (digits === 17) return String(value);
   for (let n = 1; n < digits; n++) {
     const shorter = Number(value.toPrecision(n));
@@ -188,16 +224,29 @@ function firstValues({ id, tensor, text, isTransposed }) {
     if (count > 0) range.stop = range.start + BigInt(count - 1) * range.step + 1n;
     part.shape.push(BigInt(count));
   });
-  const sizeOf = (axis) => axis === undefined ? 1 : Number(part.shape[slice.axes.indexOf(axis)]);
+  const sizeOf = (axis) => (axis === undefined ? 1 : Number(part.shape[slice.axes.indexOf(axis)]));
   const [rows, columns] = [sizeOf(rowAxis), sizeOf(columnAxis)];
-  const headings = (axis, n) => Array.from({ length: n }, (_, i) =>
-    axis === undefined ? "" : String(part.ranges[axis].start + BigInt(i) * part.ranges[axis].step));
+  const headings = (axis, n) =>
+    Array.from({ length: n }, (_, i) =>
+      axis === undefined ? "" : String(part.ranges[axis].start + BigInt(i) * part.ranges[axis].step),
+    );
   const values = part.shape.some((n) => n === 0n) ? [] : model.read(tensor, part, isTransposed);
   const name = DTYPES[dtype];
-  const cell = (i) => name !== "C64" ? valueText(values[i], name)
-    : `${valueText(values[2 * i], name)} ${values[2 * i + 1] < 0 ? "−" : "+"} ${valueText(Math.abs(values[2 * i + 1]), name)}i`;
-  return { shape: slice.shape, rowAxis, columnAxis, rowHeadings: headings(rowAxis, rows), columnHeadings: headings(columnAxis, columns),
-    cells: values.length === 0 ? [] : Array.from({ length: rows }, (_, y) => Array.from({ length: columns }, (_, x) => cell(y * columns + x))) };
+  const cell = (i) =>
+    name !== "C64"
+      ? valueText(values[i], name)
+      : `${valueText(values[2 * i], name)} ${values[2 * i + 1] < 0 ? "−" : "+"} ${valueText(Math.abs(values[2 * i + 1]), name)}i`;
+  return {
+    shape: slice.shape,
+    rowAxis,
+    columnAxis,
+    rowHeadings: headings(rowAxis, rows),
+    columnHeadings: headings(columnAxis, columns),
+    cells:
+      values.length === 0
+        ? []
+        : Array.from({ length: rows }, (_, y) => Array.from({ length: columns }, (_, x) => cell(y * columns + x))),
+  };
 }
 
 function firstBytes({ id, tensor }) {
@@ -231,8 +280,10 @@ async function pause(request, report) {
 // Compares the bytes of two tensors of the same size and, if they differ and both are numbers of one shape, the values.
 async function compareTensors(a, i, b, k, check) {
   const bytes = a.tensors[i].bytes;
-  let differing = 0, largest = 0;
-  const canConvert = ![0, DTYPES.indexOf("C64")].includes(a.tensors[i].dtype) && Number(a.tensors[i].elements) * 8 <= COMPARED * 64;
+  let differing = 0,
+    largest = 0;
+  const canConvert =
+    ![0, DTYPES.indexOf("C64")].includes(a.tensors[i].dtype) && Number(a.tensors[i].elements) * 8 <= COMPARED * 64;
   for (let offset = 0; offset < bytes; offset += COMPARED) {
     const n = Math.min(COMPARED, bytes - offset);
     const [x, y] = [a.readBytes(i, offset, n), b.readBytes(k, offset, n)];
@@ -253,7 +304,8 @@ async function compare({ left, right, withValues }, post, request) {
   const places = new Map(b.tensors.map((tensor, k) => [tensor.name, k]));
   const names = new Set(a.tensors.map((tensor) => tensor.name));
   const rows = [];
-  let same = 0, done = 0;
+  let same = 0,
+    done = 0;
   for (const [i, tensor] of a.tensors.entries()) {
     const k = places.get(tensor.name);
     const other = b.tensors[k];
@@ -269,12 +321,14 @@ async function compare({ left, right, withValues }, post, request) {
       else same++;
     } else same++;
   }
-  for (const tensor of b.tensors) if (!names.has(tensor.name)) rows.push({ name: tensor.name, kind: "right", right: tensor });
+  for (const tensor of b.tensors)
+    if (!names.has(tensor.name)) rows.push({ name: tensor.name, kind: "right", right: tensor });
   return { rows, same, metadata: compareMetadata(a.metadata ?? [], b.metadata ?? []) };
 }
 function compareMetadata(a, b) {
   const [left, right] = [a, b].map((pairs) => new Map(pairs.map((pair) => [pair.key, pair.value])));
-  return [...new Set([...left.keys(), ...right.keys()])].filter((key) => left.get(key) !== right.get(key))
+  return [...new Set([...left.keys(), ...right.keys()])]
+    .filter((key) => left.get(key) !== right.get(key))
     .map((key) => ({ key, left: left.get(key), right: right.get(key) }));
 }
 

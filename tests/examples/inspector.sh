@@ -10,11 +10,11 @@ have clang-19 wasm-ld-19 node || finish
 [ -x build/venv/bin/python ] || { skip "no build/venv here" && finish; }
 [ -x build/st ] || try "build/st" ${MAKE:-make} build/st || finish
 
-warnings="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wsign-conversion -Wcast-qual -Wstrict-prototypes -Werror -Wno-main"
-try "build without warnings" env WASM_CFLAGS="$warnings" sh examples/inspector/build.sh || finish
+try "build without warnings" env WASM_CFLAGS="$WARN" sh examples/inspector/build.sh || finish
 try "page is one file" test -s build/inspector.html
 try "code joins to valid scripts" sh -c 'node --check build/inspector/page.js && node --check build/inspector/worker.js'
-if grep -nE 'innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|https?://' build/inspector.html >"$out/said"; then
+dangers='innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|https?://'
+if grep -nE "$dangers" build/inspector.html >"$out/said"; then
     fail "the page makes HTML from text, or names an address:" "$(cat "$out/said")"
 else
     pass
@@ -37,8 +37,8 @@ count() {
 }
 node tests/examples/inspector_engine.mjs "$out/inspector.wasm" "$files" build/st >"$out/said" 2>&1
 count engine
-if try "build with -fsanitize=undefined" env WASM_CFLAGS="-fsanitize=undefined -fsanitize-trap=all" TO="$out/sanitized" \
-    sh examples/inspector/build.sh; then
+if try "build with -fsanitize=undefined" env TO="$out/sanitized" \
+    WASM_CFLAGS="-fsanitize=undefined -fsanitize-trap=all" sh examples/inspector/build.sh; then
     node tests/examples/inspector_engine.mjs "$out/sanitized/inspector.wasm" "$files" build/st >"$out/said" 2>&1
     count "engine with -fsanitize=undefined"
 fi
