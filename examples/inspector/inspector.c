@@ -275,8 +275,8 @@ static st_range part_of(st_range range, uint64_t first, uint64_t count) {
     return part;
 }
 
-/* Finds the largest block of the view that starts at element `position`, in the order of the view, is contiguous in that
- * order and has at most `limit` elements. Sets its ranges and returns its size. */
+/* Finds the largest block of the view that starts at element `position`, in the order of the view, is contiguous in
+ * that order and has at most `limit` elements. Sets its ranges and returns its size. */
 static uint64_t block_at(uint64_t position, uint64_t limit, st_range *ranges) {
     uint64_t size = 1, left = position;
     int is_whole = 1; /* all dimensions after the current one are in the block from end to end */

@@ -1,4 +1,4 @@
-"""Makes the files that the inspector's tests open, and what NumPy reads in them: inspector_files.py DIRECTORY FILE..."""
+"""inspector_files.py DIRECTORY FILE...: makes the files that the inspector's tests open, and what NumPy reads."""
 
 import base64
 import json
@@ -148,13 +148,15 @@ def make(directory):
     save(
         at("gap.safetensors"),
         {},
-        raw_header=b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}',
+        raw_header=b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
+        b'"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}',
         tail=f32(1, 0, 2),
     )
     save(
         at("twice.safetensors"),
         {},
-        raw_header=b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}',
+        raw_header=b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
+        b'"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}',
         tail=f32(1, 2),
     )
     save(at("deep.safetensors"), {}, raw_header=b'{"a":{"x":' + b"[" * 100000)
