@@ -208,8 +208,9 @@ function palette(low, high) {
         };
     }
     const color = (v) => {
-        const t = (high > low ? (v - low) / (high - low) : 0) * (STOPS.length - 1),
-            k = Math.min(Math.floor(t), STOPS.length - 2);
+        const share = high > low ? Math.max(0, Math.min(1, (v - low) / (high - low))) : 0.5;
+        const t = share * (STOPS.length - 1);
+        const k = Math.min(Math.floor(t), STOPS.length - 2);
         return mix(STOPS[k], STOPS[k + 1], t - k);
     };
     return { low, high, color, stops: STOPS };

@@ -252,6 +252,9 @@ async function values(page) {
     );
     await page.press("Escape");
     for (const [name, words] of [
+        ["long", "1,100,000 values"],
+        ["wide", "420,000 values"],
+        ["huge", "1.7e+308"],
         ["empty", "0 values"],
         ["all nan", "NaN\n2"],
         ["constant", "2.5"],
