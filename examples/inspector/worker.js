@@ -147,8 +147,19 @@ function rescue(model, path, blob) {
         if (last && last[1] === tensor.offset) last[1] += tensor.bytes;
         else parts.push([tensor.offset, tensor.offset + tensor.bytes]);
     }
-    const header = model.makeHeader(0, model.metadata);
+    let header;
+    try {
+        header = model.makeHeader(0, model.metadata);
+    } catch {
+        return { faults, repaired: null }; // a header over the limit, or no memory: the first error says more
+    }
     return { faults, repaired: new Blob([header, ...parts.map(([begin, end]) => blob.slice(begin, end))]) };
+}
+
+function unopened(path, { message }) {
+    const error = { status: "not opened", message: `${path}: ${message}` };
+    const nothing = { faults: [], repaired: null, tensors: [], shards: [], index: [], size: 0, bytes: 0, bytesRead: 0 };
+    return { id: ++lastId, path, isIndex: false, isOpen: false, error, milliseconds: 0, ...nothing };
 }
 
 function openFiles({ files }, post) {
@@ -157,7 +168,12 @@ function openFiles({ files }, post) {
     for (const found of findModels(files)) {
         if (taken.has(found.path)) continue;
         post({ progress: opened.length, text: `Opening ${found.path}` });
-        const model = openModel(found);
+        let model;
+        try {
+            model = openModel(found);
+        } catch (error) {
+            model = unopened(found.path, error); // such as memory that runs out: the other files go on
+        }
         if (found.isIndex) for (const shard of model.shards) taken.add(shard.path);
         opened.push(model);
     }

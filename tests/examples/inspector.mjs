@@ -396,6 +396,23 @@ async function damaged(page) {
         );
 }
 
+// A file that becomes shorter after it was opened.
+async function changed(page) {
+    const file = at("changed.safetensors");
+    fs.copyFileSync(at("other.safetensors"), file);
+    await choose(page, file);
+    fs.truncateSync(file, 1000);
+    await page.run("document.querySelector('[data-tensor]').click()");
+    const fault = await page.until("document.querySelector('#slice-error').innerText");
+    check("a file that was changed", fault.includes("changed.safetensors: ") && fault.length > 40, fault);
+    await page.press("Escape");
+    const again = await choose(page, file, at("unknown.safetensors"));
+    check("one bad file of two", again.includes("ST_ERR_TRUNCATED") && (await modelCount(page)) === 3, again);
+    await click(page, "×", "document.querySelector('#models')");
+    await click(page, "×", "document.querySelector('#models')");
+    check("closed", (await textOf(page)).startsWith("unknown.safetensors"), await textOf(page));
+}
+
 // Names and metadata that try to be HTML, to turn the text around, or to be properties of JavaScript's objects.
 async function hostile(page) {
     const title = await page.run("document.title");
@@ -577,6 +594,7 @@ try {
         ["values", values],
         ["folders", (one) => folders(one, true)],
         ["damaged", damaged],
+        ["changed", changed],
         ["hostile", hostile],
         ["compare", compare],
         ["metadata", metadata],
