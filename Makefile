@@ -68,6 +68,7 @@ help:
 	@echo 'make bench-embed    compares examples/embed with candle; needs cargo and minutes'
 	@echo 'make bench-table    prints the table of the README from the last results'
 	@echo 'make size       prints lines, code size, stack depth'
+	@echo 'make inspector  build/inspector.html: a page that looks into files, in any browser'
 	@echo 'make install    header, st, its manual, safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
 	@echo 'make clean      remove build/'
 
@@ -93,6 +94,11 @@ build/demo.safetensors:
 # ---- example programs: make build/examples/NAME --------------------------------------------------------------
 
 include examples/programs.mk
+
+# the page that looks into files; needs clang-19 and lld-19
+inspector build/inspector.html: safetensors.h
+	@sh examples/inspector/build.sh
+	@echo "build/inspector.html: open it in a browser"
 
 # ---- tests ----------------------------------------------------------------------------------------------------
 
@@ -224,3 +230,5 @@ clean:
 .PHONY: help run test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine s390x i686 \
 	arm64 exhaustive tcc musl cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
 	builtins analyze rooms format size install clean
+.PHONY: help run inspector test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
+	examples warnings matrix hostile arm symbols builtins analyze rooms format size install clean
