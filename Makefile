@@ -10,6 +10,9 @@ LIBDIR = $(PREFIX)/lib
 DESTDIR =
 JOBS = 2
 FUZZ_SECONDS = 20
+URL =
+HOMEPAGE =
+MAINTAINER =
 LOGS = build/check
 ONLY =
 RENEW =
@@ -71,6 +74,8 @@ help:
 	@echo 'make install    header, st, its manual, pkg-config file, CMake package under PREFIX=$(PREFIX) (DESTDIR too)'
 	@echo 'make lib        a shared library in build/lib; `make install-lib` installs it beside the rest'
 	@echo 'make uninstall  removes what install and install-lib installed'
+	@echo 'make release    compares all version numbers; header, SHA-256, source archive in build/release'
+	@echo 'make debian     builds Debian packages in build/debian and tests them; needs debhelper, lintian'
 	@echo 'make clean      remove build/'
 
 # ---- the tool -------------------------------------------------------------------------------------------------
@@ -265,8 +270,16 @@ install-lib: lib
 uninstall:
 	$(PACKAGE) uninstall
 
+# URL=, HOMEPAGE=, MAINTAINER=: also fills in the recipes of examples/integration
+release: build/st
+	@MAKE="$(MAKE)" CC="$(CC)" URL="$(URL)" HOMEPAGE="$(HOMEPAGE)" MAINTAINER="$(MAINTAINER)" sh tests/tools/release.sh
+
+# builds the Debian packages, examines them with lintian and tests them when they are installed; minutes, as root
+debian: build/st
+	@MAKE="$(MAKE)" sh tests/tools/debian.sh
+
 clean:
 	rm -rf build
 
 .PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
-	examples warnings matrix hostile arm symbols builtins analyze rooms format size install lib install-lib uninstall clean
+	examples warnings matrix hostile arm symbols builtins analyze rooms format size install lib install-lib uninstall release debian clean
