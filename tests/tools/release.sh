@@ -13,43 +13,43 @@ major=$(macro ST_VERSION_MAJOR) minor=$(macro ST_VERSION_MINOR) patch=$(macro ST
 agree() {
     [ "$2" = "${3-$version}" ] && pass || fail "$1 has '$2', expected '${3-$version}'"
 }
-# in FILE EXPRESSION: what the expression of sed finds first
-in() { sed -n "s/$2.*/\1/p" "$1" | head -n 1; }
+# found FILE EXPRESSION: what the expression of sed finds first
+found() { sed -n "s/$2.*/\1/p" "$1" | head -n 1; }
 number='\([0-9][0-9.]*[0-9]\)'
 
 agree "ST_VERSION_MAJOR, _MINOR and _PATCH" "$major.$minor.$patch"
 agree ST_VERSION "$(macro ST_VERSION)" $((major * 10000 + minor * 100 + patch))
-agree "the first line of safetensors.h" "$(in safetensors.h "^\/\* safetensors.h - version $number")"
+agree "the first line of safetensors.h" "$(found safetensors.h "^\/\* safetensors.h - version $number")"
 history=$(awk '/^\/\* ---- 18 history/ { on = 1 } on && $2 ~ /^[0-9]+\.[0-9]+\.[0-9]+$/ { last = $2 " " $3 } END { print last }' safetensors.h)
 agree "the history at the end of safetensors.h" "${history% *}"
 date=${history#* }
-agree README.md "$(in README.md ".*Version $number")"
+agree README.md "$(found README.md ".*Version $number")"
 st=${ST:-build/st}
 if [ -x "$st" ]; then
     agree "st --version" "$("$st" --version | sed "s/^[^0-9]*$number.*/\1/; q")"
     "$st" help --man >"$out/st.1"
-    agree "the manual page of st" "$(in "$out/st.1" "^\.TH ST 1 .*\"st $number")"
-    agree "the date in the manual page (RELEASE_DATE in examples/st/help.c)" "$(in "$out/st.1" '^\.TH ST 1 \([0-9-]*\)')" "$date"
+    agree "the manual page of st" "$(found "$out/st.1" "^\.TH ST 1 .*\"st $number")"
+    agree "the date in the manual page (RELEASE_DATE in examples/st/help.c)" "$(found "$out/st.1" '^\.TH ST 1 \([0-9-]*\)')" "$date"
 else
     fail "no $st"
 fi
 recipes=examples/integration
-agree "$recipes/conan/conandata.yml" "$(in $recipes/conan/conandata.yml "^  \"$number\":")"
-agree "$recipes/conan/conandata.yml, url" "$(in $recipes/conan/conandata.yml ".*safetensors-h-$number\.tar")"
-agree "$recipes/vcpkg/port/vcpkg.json" "$(in $recipes/vcpkg/port/vcpkg.json ".*\"version\": \"$number")"
-agree "$recipes/bazel/overlay/MODULE.bazel" "$(in $recipes/bazel/overlay/MODULE.bazel "^ *version = \"$number")"
-agree "$recipes/bazel/source.json" "$(in $recipes/bazel/source.json ".*url.*safetensors-h-$number\.tar")"
-agree "$recipes/bazel/source.json, strip_prefix" "$(in $recipes/bazel/source.json ".*strip_prefix.*safetensors-h-$number\"")"
-agree "$recipes/bazel/consumer/MODULE.bazel" "$(in $recipes/bazel/consumer/MODULE.bazel ".*safetensors_h\", version = \"$number")"
+agree "$recipes/conan/conandata.yml" "$(found $recipes/conan/conandata.yml "^  \"$number\":")"
+agree "$recipes/conan/conandata.yml, url" "$(found $recipes/conan/conandata.yml ".*safetensors-h-$number\.tar")"
+agree "$recipes/vcpkg/port/vcpkg.json" "$(found $recipes/vcpkg/port/vcpkg.json ".*\"version\": \"$number")"
+agree "$recipes/bazel/overlay/MODULE.bazel" "$(found $recipes/bazel/overlay/MODULE.bazel "^ *version = \"$number")"
+agree "$recipes/bazel/source.json" "$(found $recipes/bazel/source.json ".*url.*safetensors-h-$number\.tar")"
+agree "$recipes/bazel/source.json, strip_prefix" "$(found $recipes/bazel/source.json ".*strip_prefix.*safetensors-h-$number\"")"
+agree "$recipes/bazel/consumer/MODULE.bazel" "$(found $recipes/bazel/consumer/MODULE.bazel ".*safetensors_h\", version = \"$number")"
 for name in directory source_url source_filename; do
     agree "$recipes/meson/subprojects/safetensors.wrap, $name" \
-        "$(in $recipes/meson/subprojects/safetensors.wrap "^$name = .*safetensors-h-$number" | sed 's/\.$//')"
+        "$(found $recipes/meson/subprojects/safetensors.wrap "^$name = .*safetensors-h-$number" | sed 's/\.$//')"
 done
-agree "the subproject for Meson" "$(in $recipes/meson/subprojects/packagefiles/safetensors/meson.build ".*version: '$number'")"
-agree "$recipes/xmake/packages/s/safetensors-h/xmake.lua" "$(in $recipes/xmake/packages/s/safetensors-h/xmake.lua ".*add_versions(\"$number")"
-agree "$recipes/nix/package.nix" "$(in $recipes/nix/package.nix "^  version = \"$number")"
-agree "$recipes/zig/build.zig.zon" "$(in $recipes/zig/build.zig.zon ".*safetensors-h-$number\.tar")"
-agree "$recipes/debian/changelog" "$(in $recipes/debian/changelog "^safetensors-h (\([0-9.]*\)-")"
+agree "the subproject for Meson" "$(found $recipes/meson/subprojects/packagefiles/safetensors/meson.build ".*version: '$number'")"
+agree "$recipes/xmake/packages/s/safetensors-h/xmake.lua" "$(found $recipes/xmake/packages/s/safetensors-h/xmake.lua ".*add_versions(\"$number")"
+agree "$recipes/nix/package.nix" "$(found $recipes/nix/package.nix "^  version = \"$number")"
+agree "$recipes/zig/build.zig.zon" "$(found $recipes/zig/build.zig.zon ".*safetensors-h-$number\.tar")"
+agree "$recipes/debian/changelog" "$(found $recipes/debian/changelog "^safetensors-h (\([0-9.]*\)-")"
 [ $failed = 0 ] && [ -z "${VERSIONS_ONLY:-}" ] || finish
 
 # ---- the files ------------------------------------------------------------------------------------------------
