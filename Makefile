@@ -74,6 +74,7 @@ help:
 	@echo 'make install    header, st, its manual, pkg-config file, CMake package under PREFIX=$(PREFIX) (DESTDIR too)'
 	@echo 'make lib        a shared library in build/lib; `make install-lib` installs it beside the rest'
 	@echo 'make uninstall  removes what install and install-lib installed'
+	@echo 'make docs       the documentation as one page: build/docs/index.html; needs python3'
 	@echo 'make release    compares all version numbers; header, SHA-256, source archive in build/release'
 	@echo 'make debian     builds Debian packages in build/debian and tests them; needs debhelper, lintian'
 	@echo 'make clean      remove build/'
@@ -270,6 +271,11 @@ install-lib: lib
 uninstall:
 	$(PACKAGE) uninstall
 
+docs:
+	@mkdir -p build/docs
+	@PYTHONDONTWRITEBYTECODE=1 python3 tests/tools/docs.py build/docs/index.html
+	@echo build/docs/index.html
+
 # URL=, HOMEPAGE=, MAINTAINER=: also fills in the recipes of examples/integration
 release: build/st
 	@MAKE="$(MAKE)" CC="$(CC)" URL="$(URL)" HOMEPAGE="$(HOMEPAGE)" MAINTAINER="$(MAINTAINER)" sh tests/tools/release.sh
@@ -282,4 +288,4 @@ clean:
 	rm -rf build
 
 .PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
-	examples warnings matrix hostile arm symbols builtins analyze rooms format size install lib install-lib uninstall release debian clean
+	examples warnings matrix hostile arm symbols builtins analyze rooms format size install lib install-lib uninstall docs release debian clean
