@@ -1,7 +1,7 @@
 #!/bin/sh
 # integration.sh: installs the library, moves it, builds consumers with pkg-config, CMake and Meson, from an installed copy,
-# from this repository and from the release archive; reads the recipes that no tool here can run; uninstalls. CONAN=PATH of
-# the program conan builds that recipe too.
+# from this repository and from the release archive, and with Conan; checks the syntax of recipes that no tool here can run;
+# uninstalls.
 check=example-integration
 . tests/tools/lib.sh
 cc=${CC:-cc} make=${MAKE:-make}
@@ -128,7 +128,8 @@ if have meson ninja; then
     try "Meson: wrap" sh -c "cd '$out/meson' && meson setup --wrap-mode=forcefallback build . && meson compile -C build" &&
         says "Meson: wrap" "$out/meson/build/consumer"
 fi
-if [ -n "${CONAN:-}" ]; then
+CONAN=${CONAN:-build/venv/bin/conan}
+if have "$CONAN"; then
     export CONAN_HOME="$PWD/$out/conan-home"
     "$CONAN" profile detect >"$out/said" 2>&1
     try "Conan" sh -c '"$0" create $1 --version $2 >$3/conan.log 2>&1' "$CONAN" $recipes/conan "$version" "$out"

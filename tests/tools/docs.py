@@ -5,6 +5,7 @@ names something that the header does not declare."""
 import html
 import re
 import sys
+import textwrap
 
 HEADER = open("safetensors.h", encoding="utf-8").read()
 VERSION = re.search(r'#define ST_VERSION_STRING "(.*)"', HEADER).group(1)
@@ -68,7 +69,7 @@ def manual():
         if ":" in name:
             name, note = name.split(":", 1)
         name = name if name == "C++" else ", ".join(part.capitalize() for part in name.split(", "))
-        name = name.replace("Webassembly", "WebAssembly")
+        name = name.replace("Webassembly", "WebAssembly").replace(" i ", " I ")
         parts = [f"<p>{rich(note.strip())}</p>"] if note else []
         for block in blocks(body):
             parts += manual_block(block)
@@ -80,14 +81,22 @@ def manual_block(block):
 
     def flush():
         if text:
-            parts.append(f"<p>{rich(' '.join(text))}</p>")
+            words = " ".join(text)
+            parts.append(f"<ul><li>{rich(words[2:])}</li></ul>" if words.startswith("- ") else f"<p>{rich(words)}</p>")
         if code:
-            parts.append(f"<pre>{rich(chr(10).join(code))}</pre>")
+            parts.append(f"<pre>{rich(textwrap.dedent(chr(10).join(code)))}</pre>")
         text.clear(), code.clear()
 
-    is_table = any(re.search(r"\S {2,}\S", line) for line in block) and not any(line.startswith("- ") for line in block)
-    for line in block:
-        if is_table and re.search(r"\S {2,}\S|^ ", line) or line.startswith("    "):
+    rows = [bool(re.search(r"\S {2,}\S", line)) for line in block]
+    is_whole_table = 2 * sum(rows) > len(rows)
+    for line, is_row in zip(block, rows):
+        in_item = bool(text) and bool(re.match(r"- |\d\. ", text[0]))
+        if in_item and not line.startswith(" ") and not re.match(r"- |\d\. ", line):
+            flush()
+            in_item = False
+        if in_item and line.startswith(" ") and not re.match(r"- |\d\. ", line.strip()):
+            text.append(line.strip())
+        elif is_whole_table or is_row or line.startswith("    ") or any(rows) and line.startswith(" "):
             if text:
                 flush()
             code.append(line)
