@@ -42,8 +42,8 @@ try "make uninstall twice" $make uninstall PREFIX=/usr DESTDIR="$prefix"
 # ---- the shared library ---------------------------------------------------------------------------------------
 here=$PWD/$out/place
 try "install, install-lib" $make install install-lib PREFIX="$here" ST_CFLAGS=-O0
+abi=${version%.*}
 if have nm readelf; then
-    abi=${version%.*}
     library=$here/lib/libsafetensors.so.$version
     readelf -d "$library" >"$out/dynamic"
     try "soname" grep -q "SONAME.*\[libsafetensors\.so\.$abi\]" "$out/dynamic"
@@ -65,6 +65,17 @@ if have pkg-config; then
     unset PKG_CONFIG_PATH
 fi
 
+
+# Windows: the library exports the same calls, and its import library serves a program
+if have x86_64-w64-mingw32-gcc x86_64-w64-mingw32-objdump; then
+    try "install-lib for Windows" $make install-lib CC=x86_64-w64-mingw32-gcc PREFIX="$PWD/$out/windows" ST_CFLAGS=-O0
+    x86_64-w64-mingw32-objdump -p "$out/windows/bin/safetensors-$abi.dll" |
+        awk '/Ordinal\/Name/ { on = 1; next } on && /^\t\[/ { print $NF }' | sort >"$out/got"
+    sed -n 's/^ST_API .*[ *]\(st_[a-z0-9_]*\)(.*/\1/p' safetensors.h | sort -u >"$out/wanted"
+    try "exports of the DLL" diff "$out/wanted" "$out/got"
+    try "links the DLL" x86_64-w64-mingw32-gcc -DLINKED -I. $folder/consumer.c "-L$out/windows/lib" -lsafetensors \
+        -o "$out/consumer.exe"
+fi
 
 # the tree can be moved, also to a path with a blank
 moved="$PWD/$out/moved away"
