@@ -6,9 +6,13 @@ CFLAGS = -O1 -g
 ST_CFLAGS = -O2 -g
 LDFLAGS =
 PREFIX = /usr/local
+LIBDIR = $(PREFIX)/lib
 DESTDIR =
 JOBS = 2
 FUZZ_SECONDS = 20
+URL =
+HOMEPAGE =
+MAINTAINER =
 LOGS = build/check
 ONLY =
 RENEW =
@@ -70,6 +74,12 @@ help:
 	@echo 'make size       prints lines, code size, stack depth'
 	@echo 'make inspector  build/inspector.html: a page that looks into files, in any browser'
 	@echo 'make install    header, st, its manual, safetensors.pc under PREFIX=$(PREFIX) (DESTDIR too)'
+	@echo 'make install    header, st, its manual, pkg-config file, CMake package under PREFIX=$(PREFIX) (DESTDIR too)'
+	@echo 'make lib        a shared library in build/lib; `make install-lib` installs it beside the rest'
+	@echo 'make uninstall  removes what install and install-lib installed'
+	@echo 'make docs       the documentation as one page: build/docs/index.html; needs python3'
+	@echo 'make release    compares all version numbers; header, SHA-256, source archive in build/release'
+	@echo 'make debian     builds Debian packages in build/debian and tests them; needs debhelper, lintian'
 	@echo 'make clean      remove build/'
 
 # ---- the tool -------------------------------------------------------------------------------------------------
@@ -210,19 +220,33 @@ rooms format size:
 
 # ---- install --------------------------------------------------------------------------------------------------
 
+PACKAGE = PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" DESTDIR="$(DESTDIR)" CC="$(CC)" CFLAGS="$(ST_CFLAGS)" \
+	LDFLAGS="$(LDFLAGS)" sh tests/tools/package.sh
+
 install: build/st
-	mkdir -p "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/pkgconfig"
-	cp safetensors.h "$(DESTDIR)$(PREFIX)/include/safetensors.h"
-	cp build/st "$(DESTDIR)$(PREFIX)/bin/st"
-	mkdir -p "$(DESTDIR)$(PREFIX)/share/man/man1" "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" \
-	    "$(DESTDIR)$(PREFIX)/share/zsh/site-functions" "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
-	build/st help --man >"$(DESTDIR)$(PREFIX)/share/man/man1/st.1"
-	build/st help --completion bash >"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/st"
-	build/st help --completion zsh >"$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_st"
-	build/st help --completion fish >"$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/st.fish"
-	version=$$(sed -n 's/^#define ST_VERSION_STRING "\(.*\)".*/\1/p' safetensors.h) && \
-	printf '%s\n' 'includedir=$(PREFIX)/include' '' 'Name: safetensors' 'Description: safetensors files, from one C header' \
-	    "Version: $$version" 'Cflags: -I$${includedir}' >"$(DESTDIR)$(PREFIX)/lib/pkgconfig/safetensors.pc"
+	$(PACKAGE) install
+
+lib:
+	$(PACKAGE) lib
+
+install-lib: lib
+	$(PACKAGE) install-lib
+
+uninstall:
+	$(PACKAGE) uninstall
+
+docs:
+	@mkdir -p build/docs
+	@PYTHONDONTWRITEBYTECODE=1 python3 tests/tools/docs.py build/docs/index.html
+	@echo build/docs/index.html
+
+# URL=, HOMEPAGE=, MAINTAINER=: also fills in the recipes of examples/integration
+release: build/st
+	@MAKE="$(MAKE)" CC="$(CC)" URL="$(URL)" HOMEPAGE="$(HOMEPAGE)" MAINTAINER="$(MAINTAINER)" sh tests/tools/release.sh
+
+# builds the Debian packages, examines them with lintian and tests them when they are installed; minutes, as root
+debian: build/st
+	@MAKE="$(MAKE)" sh tests/tools/debian.sh
 
 clean:
 	rm -rf build
@@ -232,3 +256,5 @@ clean:
 	builtins analyze rooms format size install clean
 .PHONY: help run inspector test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
 	examples warnings matrix hostile arm symbols builtins analyze rooms format size install clean
+.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
+	examples warnings matrix hostile arm symbols builtins analyze rooms format size install lib install-lib uninstall docs release debian clean

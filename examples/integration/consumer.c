@@ -1,5 +1,7 @@
-/* The program that each of the build files here builds: opens a model in memory and says what is in it. */
+/* The program that every consumer here builds: opens a model in memory and prints what is in it. */
+#ifndef LINKED /* defined where the shared library is linked */
 #define ST_IMPLEMENTATION
+#endif
 #include "safetensors.h"
 #include <stdio.h>
 
@@ -9,6 +11,10 @@ int main(void) {
                                "\1\2";
     st_model *model;
     st_error error;
+    if (st_version() != ST_VERSION) {
+        fprintf(stderr, "the library has version %u, the header %u\n", st_version(), (unsigned)ST_VERSION);
+        return 1;
+    }
     if (st_open_memory(&model, file, sizeof file - 1, NULL, &error) != ST_OK) {
         fprintf(stderr, "%s\n", error.message);
         return 1;

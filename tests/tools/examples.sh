@@ -1,7 +1,6 @@
 #!/bin/sh
-# examples.sh: builds the programs of examples/ without a warning, runs each and compares its output; builds the consumers of
-# examples/integration from an installed copy, and with CMake and Meson if they are installed. The larger programs have
-# tests of their own, tests/examples/NAME.sh, which run at the same time; ONLY="vad mpi" runs only these.
+# examples.sh: builds the programs of examples/ without a warning, runs each and compares its output. The larger programs
+# have tests of their own, tests/examples/NAME.sh, which run at the same time; ONLY="vad mpi" runs only these.
 check=examples
 . tests/tools/lib.sh
 scripts=
@@ -35,10 +34,6 @@ for source in examples/*.c; do
     [ $name != load ] || libraries=-pthread
     try "$source" $cc -std=gnu99 -O1 $WARN -I. "$source" $libraries -o "$out/$name"
 done
-cxx=${CXX:-c++}
-if have $cxx; then
-    for standard in 11 20; do try "examples/cpp.cc" $cxx -std=c++$standard -O1 $WARN_CXX -I. examples/cpp.cc -o "$out/cpp"; done
-fi
 common="examples/common/lib.c examples/common/text.c examples/common/json.c"
 try "examples/st" $cc -std=gnu99 -O1 $WARN -I. -pthread examples/st/*.c $common -o "$out/st"
 have g++ && try "examples/st as C++11" g++ -std=c++11 $WARN_CXX -I. -fsyntax-only -x c++ examples/st/*.c examples/common/*.c
@@ -112,9 +107,6 @@ tensor 0: sum of bytes 1408
 tensor 1: sum of bytes 254
 tensor 2: sum of bytes 21
 END
-[ ! -x "$out/cpp" ] || prints cpp build/demo.safetensors norm.bias <<'END'
-first byte 0, values 0.5 -0.5
-END
 prints tied "$out/tied.safetensors" <<END
 $out/tied.safetensors: 3 of 4 tensors
 embed.weight is embed.weight
@@ -131,7 +123,6 @@ END
 refuses "no F32 tensor of this name" list build/demo.safetensors ids
 refuses "norm.bias: missing" strict_load "$out/tied.safetensors"
 refuses "embed.weight: wrong shape" strict_load "$out/tied.safetensors"
-refuses "the model has no tensor of this name" cpp build/demo.safetensors none
 rm -rf "$out/model" && mkdir "$out/model"
 for step in begin "write 1 2" "write 0 2" finish; do try "processes $step" "$out/processes" $step "$out/model"; done
 [ "$("$out/st" check "$out/model")" = "$out/model: ok, 6 tensors, 384 bytes in 3 files" ] && pass || fail "processes: st check"
@@ -219,24 +210,6 @@ session "st repair damaged.safetensors mended.safetensors"
 session "st ls step-900"
 session "st merge whole.safetensors=text. clip.safetensors=image. both.safetensors --rename '*.embed.*=*.tokens.*' --dry-run"
 
-prefix=$PWD/$out/prefix
-try "make install" ${MAKE:-make} install PREFIX=/usr DESTDIR="$prefix"
-for file in include/safetensors.h bin/st lib/pkgconfig/safetensors.pc share/man/man1/st.1 \
-    share/bash-completion/completions/st share/zsh/site-functions/_st share/fish/vendor_completions.d/st.fish; do
-    try "make install leaves no $file" test -s "$prefix/usr/$file"
-done
-consumer=examples/integration/consumer.c
-if have pkg-config; then
-    try "install where it stays" ${MAKE:-make} install PREFIX="$prefix/here"
-    try "pkg-config" sh -c "$cc $consumer \$(PKG_CONFIG_PATH='$prefix/here/lib/pkgconfig' pkg-config --cflags 'safetensors >= 0.1') -o $out/consumer"
-    try "pkg-config: consumer runs" "$out/consumer"
-fi
-if have cmake; then
-    try "cmake" sh -c "cmake -S examples/integration/cmake -B '$out/cmake' && cmake --build '$out/cmake' && '$out/cmake/consumer'"
-fi
-if have meson ninja; then
-    try "meson" sh -c "rm -rf '$out/meson' && meson setup '$out/meson' examples/integration/meson && meson compile -C '$out/meson' && '$out/meson/consumer'"
-fi
 wait
 add_up
 finish

@@ -1,14 +1,15 @@
-// Written for Zig 0.14, not run. From Zig itself: const st = @cImport(@cInclude("safetensors.h"));
+// A consumer: the package needs no build.zig of its own, as it is one header.
 const std = @import("std");
 
 pub fn build(b: *std.Build) void {
+    const safetensors = b.dependency("safetensors", .{});
     const module = b.createModule(.{
         .target = b.standardTargetOptions(.{}),
         .optimize = b.standardOptimizeOption(.{}),
         .link_libc = true,
     });
-    module.addIncludePath(.{ .cwd_relative = b.pathFromRoot("../../..") });
-    module.addCSourceFile(.{ .file = .{ .cwd_relative = b.pathFromRoot("../consumer.c") }, .flags = &.{"-std=gnu99"} });
+    module.addIncludePath(safetensors.path("."));
+    module.addCSourceFile(.{ .file = safetensors.path("examples/integration/consumer.c"), .flags = &.{"-std=gnu99"} });
 
     const consumer = b.addExecutable(.{ .name = "consumer", .root_module = module });
     b.installArtifact(consumer);
