@@ -23,14 +23,14 @@ static void append(settings *s, json_reader *j, const char *key, size_t key_byte
     if (j->fault) return;
     list += s->count++;
     list->key = key;
-    list->key_bytes = key_bytes;
+    list->key_bytes = (uint32_t)key_bytes; /* the file is far below 4 GiB */
     list->kind = kind;
     list->string = kind == JSON_STRING ? j->string : "";
-    list->string_bytes = kind == JSON_STRING ? j->string_bytes : 0;
+    list->string_bytes = kind == JSON_STRING ? (uint32_t)j->string_bytes : 0;
     list->number = kind == JSON_NUMBER ? j->number : 0;
     while (kind == JSON_OBJECT && json_member(j)) append(s, j, j->key, j->key_bytes);
     while (kind == JSON_ARRAY && json_element(j)) append(s, j, "", 0);
-    s->list[index].end = s->count;
+    s->list[index].end = (uint32_t)s->count;
 }
 
 int settings_read(settings *s, const char *directory, const char *name) {

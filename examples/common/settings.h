@@ -10,9 +10,9 @@ enum { SETTINGS_MESSAGE = 256 };
 
 typedef struct setting {
     const char *key, *string; /* "" in an array, and where the value is no string */
-    size_t key_bytes, string_bytes;
     double number;
-    size_t end; /* index of the first value that this one does not contain */
+    uint32_t key_bytes, string_bytes;
+    uint32_t end; /* index of the first value that this one does not contain */
     json_kind kind;
 } setting;
 
