@@ -112,7 +112,7 @@ static const char *prepare(work *w, size_t i) {
         bytes -= second_bytes + 1;
     }
     most = w->max_tokens + (size_t)w->o->drop_separator; /* with one more the separator is the one that is cut off */
-    if (most > 8 * (bytes + second_bytes) + 8) most = 8 * (bytes + second_bytes) + 8; /* no text has more tokens */
+    if (most > 8 * (bytes + second_bytes) + 32) most = 8 * (bytes + second_bytes) + 32; /* no text has more tokens */
     s->ids = ids = (int32_t *)calloc(2 * most, sizeof *ids);
     if (!ids) return "out of memory";
     if (w->o->ids) {

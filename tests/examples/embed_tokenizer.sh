@@ -1,5 +1,5 @@
 #!/bin/sh
-# embed_tokenizer.sh: the tokenizer of examples/embed gives the ids of the package `tokenizers`: recorded ones, and where the
+# embed_tokenizer.sh: examples/tokenizer gives the ids of the package `tokenizers`: recorded ones, and where the
 # package is installed on random texts as well. It refuses what it does not support, and survives damaged files.
 check=example-embed-tokenizer
 . tests/tools/lib.sh
@@ -133,6 +133,16 @@ refuses 'the vocabulary is empty' '[]'
 refused "an empty directory" 'vocab.json: no such file, and no tokenizer.json or vocab.txt' "$out/empty-does-not-exist"
 "$checked" >"$out/got" 2>&1
 [ $? = 2 ] && pass || fail "usage: exit status"
+try "usage" grep -q '^tokenize: MODEL is missing; see tokenize --help$' "$out/got"
+"$checked" --help >"$out/got" 2>&1 && grep -q '^usage: tokenize' "$out/got" && pass || fail "--help"
+for line in 'hello' '["a"]' '["a","b","c"]' '"a" "b"' '{}'; do
+    printf '"a"\n%s\n' "$line" | "$checked" --json-lines "$out/models/v-t5" >"$out/got" 2>&1
+    [ $? = 1 ] && grep -q '^tokenize: line 2: expected a JSON string, or an array of two$' "$out/got" && pass || fail "JSON: $line"
+done
+if [ -w /dev/full ]; then
+    echo hello | "$checked" "$out/models/v-t5" >/dev/full 2>"$out/got"
+    [ $? = 1 ] && grep -q 'cannot write' "$out/got" && pass || fail "a full device"
+fi
 if have clang-14; then
     try "damaged files" $python $here/embed_tokens.py hostile "$checked" "$out/models" 250
 fi
