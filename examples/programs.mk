@@ -2,9 +2,11 @@
 
 EXAMPLE_CFLAGS = -O2 -g
 COMMON = examples/common/lib.c examples/common/text.c examples/common/json.c examples/common/progress.c \
-	examples/common/aliases.c examples/common/names.c examples/common/settings.c examples/common/words.c
+	examples/common/aliases.c examples/common/names.c examples/common/settings.c examples/common/words.c \
+	examples/common/buffer.c examples/common/options.c
 COMMON_HEADERS = safetensors.h examples/common/text.h examples/common/json.h examples/common/progress.h \
-	examples/common/aliases.h examples/common/names.h examples/common/settings.h examples/common/words.h
+	examples/common/aliases.h examples/common/names.h examples/common/settings.h examples/common/words.h \
+	examples/common/buffer.h examples/common/options.h
 EXAMPLE = @mkdir -p build/examples; $(CC) $(EXAMPLE_CFLAGS) -I.
 
 CKPT = examples/ckpt/main.c examples/ckpt/find.c examples/ckpt/rotate.c examples/ckpt/metrics.c examples/ckpt/model.c \
@@ -13,11 +15,14 @@ build/examples/ckpt: $(COMMON_HEADERS) $(COMMON) $(CKPT) examples/ckpt/ckpt.h ex
 		examples/common/folder.h
 	$(EXAMPLE) $(CKPT) $(COMMON) -o $@
 
+TOKENIZER = examples/tokenizer/tokenizer.c examples/tokenizer/load.c examples/tokenizer/tokens.c \
+	examples/tokenizer/wordpiece.c examples/tokenizer/bpe.c examples/tokenizer/normalize.c examples/common/lines.c
+TOKENIZER_HEADERS = examples/tokenizer/tokenizer.h examples/tokenizer/tokens.h examples/common/lines.h
+
 EMBED = examples/embed/main.c examples/embed/encoder.c examples/embed/model.c examples/embed/config.c \
-	examples/embed/backend.c examples/embed/tokenizer.c examples/embed/tokenizer_load.c examples/embed/tokens.c \
-	examples/embed/wordpiece.c examples/embed/bpe.c examples/embed/normalize.c
-EMBED_HEADERS = examples/embed/encoder.h examples/embed/model.h examples/embed/config.h examples/embed/backend.h \
-	examples/embed/kernels.h examples/embed/tokenizer.h examples/embed/tokens.h
+	examples/matrix/backend.c $(TOKENIZER)
+EMBED_HEADERS = examples/embed/encoder.h examples/embed/model.h examples/embed/config.h examples/matrix/backend.h \
+	examples/matrix/kernels.h $(TOKENIZER_HEADERS)
 build/examples/embed: $(COMMON_HEADERS) $(COMMON) $(EMBED) $(EMBED_HEADERS)
 	$(EXAMPLE) -O3 -pthread $(EMBED) $(COMMON) $(LDFLAGS) -lutf8proc -lm -o $@
 
@@ -63,6 +68,9 @@ build/examples/remote: $(COMMON_HEADERS) $(COMMON) $(REMOTE) $(HUB) $(HUB_HEADER
 STATE_DICT = examples/state_dict/main.c examples/state_dict/apply.c examples/state_dict/augment.c examples/state_dict/dict.c
 build/examples/state_dict: $(COMMON_HEADERS) $(COMMON) $(STATE_DICT) examples/state_dict/dict.h
 	$(EXAMPLE) $(STATE_DICT) $(COMMON) -o $@
+
+build/examples/tokenizer: $(COMMON_HEADERS) $(COMMON) $(TOKENIZER) $(TOKENIZER_HEADERS) examples/tokenizer/main.c
+	$(EXAMPLE) examples/tokenizer/main.c $(TOKENIZER) $(COMMON) -lutf8proc -o $@
 
 # no fused multiply-add, so that every compiler computes the same bits
 TRAIN = examples/train/main.c examples/train/tensor.c examples/train/ops_extra.c examples/train/model.c \

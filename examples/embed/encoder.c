@@ -9,30 +9,6 @@
 
 enum { BATCH_TOKENS = 384 }; /* in one pass, unless a sentence alone is longer: the activations stay in the caches */
 
-float *matrix_at(const matrix *m, size_t row, size_t column) {
-    return m->data + column / m->width * m->width * m->rows + row * m->width + column % m->width;
-}
-
-int matrix_resize(matrix *m, size_t rows, size_t columns, size_t width) {
-    const size_t steps = (columns + STEP - 1) / STEP, most = width > 0 ? width / STEP : steps;
-    const size_t panels = steps ? (steps + most - 1) / most : 1;
-    const size_t per_panel = steps ? (steps + panels - 1) / panels : 1; /* equal ones, so that none is nearly empty */
-    const size_t needed = panels * per_panel * STEP;
-    if (columns > SIZE_MAX / 256 || needed > SIZE_MAX / 8 / rows) return 0;
-    if (needed * rows > m->capacity) {
-        void *grown;
-        if (posix_memalign(&grown, 64, needed * rows * sizeof *m->data)) return 0;
-        free(m->data);
-        m->data = (float *)grown;
-        m->capacity = needed * rows;
-        memset(grown, 0, m->capacity * sizeof *m->data);
-    }
-    m->rows = rows;
-    m->columns = columns;
-    m->width = per_panel * STEP;
-    return 1;
-}
-
 size_t bucket_size(size_t n) {
     double power = 1;
     while (ceil(power) < (double)n) power *= 1.4;

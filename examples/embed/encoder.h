@@ -4,11 +4,6 @@
 
 #include "model.h"
 
-typedef struct matrix { /* rows x columns in panels: see backend.h */
-    float *data;
-    size_t rows, columns, width, capacity;
-} matrix;
-
 typedef struct sentence {
     const int32_t *ids, *types; /* types NULL: all 0 */
     size_t count;               /* of tokens */
@@ -31,8 +26,6 @@ void encoder_free(encoder *e);
 
 /* Pools the columns first to first + count of states into column `to` of result, which has as many rows. */
 void pool_tokens(const matrix *states, size_t first, size_t count, pooling kind, matrix *result, size_t to);
-int matrix_resize(matrix *m, size_t rows, size_t columns, size_t width); /* width 0: a single panel. 0: no memory */
-float *matrix_at(const matrix *m, size_t row, size_t column);
 void normalize_vector(float *x, size_t n);
 size_t bucket_size(size_t n); /* the next of 1, 2, 3, 4, 6, 8, 11, 15, 21, 29 ..., each about 1.4 times the last */
 

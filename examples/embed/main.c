@@ -1,16 +1,19 @@
 /* embed [OPTIONS] MODEL: turns lines of text into embeddings, as sentence-transformers does, with a model of the BERT
  * family: MiniLM, BGE, E5, DistilBERT, RoBERTa, cross-encoders, classifiers.
  *
- *     cc -O3 -I. -pthread examples/embed/[a-z]*.c examples/common/[a-z]*.c -lutf8proc -lm -o embed
+ *     cc -O3 -I. -pthread examples/embed/[a-z]*.c examples/matrix/[a-z]*.c examples/tokenizer/[!m]*.c \
+ *        examples/common/[!z]*.c -lutf8proc -lm -o embed
  *
  *     $ printf 'a cat\na kitten\na tax return\n' | embed --sim cosine all-MiniLM-L6-v2
  *
  * MODEL is a directory with config.json, model.safetensors (or its shards) and a tokenizer. F32 weights are used in the
  * mapped file; nothing is loaded that a sentence does not need. */
 #include "encoder.h"
-#include "tokenizer.h"
+#include "../common/lines.h"
+#include "../common/options.h"
 #include "../common/progress.h"
 #include "../common/text.h"
+#include "../tokenizer/tokenizer.h"
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
@@ -21,31 +24,28 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_LINE = 1 << 24, MOST_JOBS = 256, MOST_BATCH = 4096 };
+enum { MOST_JOBS = 256, MOST_BATCH = 4096 };
 enum { TASK_EMBED, TASK_CLASSIFY, TASK_SCORE };
 enum { SIM_NONE, SIM_COSINE, SIM_DOT, SIM_EUCLIDEAN, SIM_MANHATTAN };
 
-typedef struct options {
+typedef struct choices {
     const char *directory, *backend;
     int task, similarity, pool, normalize; /* the last two -1: as the model says */
     int json_lines, ids, bucket, every_token, drop_separator, time, help;
     int batch, jobs, max_length; /* max_length 0: as the model says */
-} options;
+} choices;
 
-typedef struct input { /* standard input, line by line */
+typedef struct line {
     char *text;
-    size_t begin, end, capacity;
-    uint64_t done; /* bytes */
-    int has_ended;
-} input;
+    size_t bytes;
+} line;
 
 typedef struct work { /* lines that were read together, and what became of them */
-    const options *o;
+    const choices *o;
     const model *model;
     const tokenizer *words;
     size_t max_tokens, batch, count, next, line_number; /* of the first line */
-    char **lines;
-    size_t *bytes;
+    line *lines;
     sentence *sentences;
     pthread_mutex_t lock; /* of next and message */
     char message[2 * MESSAGE_BYTES];
@@ -76,41 +76,7 @@ static const char help[] =
     "  --backend NAME        auto, simd, blas, scalar\n"
     "  --time                prints sentences a second instead of results\n";
 
-/* ---- input -------------------------------------------------------------------------------------------------- */
-
-/* Returns the next line, NUL-terminated; NULL at the end, and where may_wait is 0 and no whole line was read yet.
- * Waiting moves earlier lines. */
-static char *next_line(input *in, int may_wait, size_t *bytes, char *message) {
-    for (;;) {
-        char *line = in->text + in->begin;
-        char *end = in->end > in->begin ? (char *)memchr(line, '\n', in->end - in->begin) : NULL;
-        ssize_t got;
-        if (!end && in->has_ended && in->end > in->begin) end = in->text + in->end; /* the last line lacks a newline */
-        if (end) {
-            in->begin = (size_t)(end - in->text) + (end < in->text + in->end);
-            if (end > line && end[-1] == '\r') end--;
-            *end = 0;
-            *bytes = (size_t)(end - line);
-            return line;
-        }
-        if (!may_wait || in->has_ended) return NULL;
-        if (in->end > in->begin) memmove(in->text, line, in->end - in->begin);
-        in->end -= in->begin;
-        in->begin = 0;
-        if (in->end + 1 >= in->capacity) {
-            char *grown = in->capacity < MOST_LINE ? (char *)realloc(in->text, 2 * in->capacity) : NULL;
-            if (!grown) return snprintf(message, MESSAGE_BYTES, "standard input: a line is over 16 MiB"), NULL;
-            in->text = grown;
-            in->capacity *= 2;
-        }
-        got = read(0, in->text + in->end, in->capacity - 1 - in->end);
-        if (got < 0 && errno != EINTR)
-            return snprintf(message, MESSAGE_BYTES, "standard input: %s", strerror(errno)), NULL;
-        if (got > 0) in->end += (size_t)got;
-        if (got > 0) in->done += (size_t)got;
-        in->has_ended = got == 0;
-    }
-}
+/* ---- the pool ----------------------------------------------------------------------------------------------- */
 
 static int parse_ids(char *text, int32_t *ids, size_t most, size_t *count) {
     for (*count = 0; *count < most; (*count)++) {
@@ -130,9 +96,9 @@ static int parse_ids(char *text, int32_t *ids, size_t most, size_t *count) {
 /* Turns line i into tokens. Returns NULL, or what is wrong with it. */
 static const char *prepare(work *w, size_t i) {
     sentence *s = &w->sentences[i];
-    char *text = w->lines[i];
+    char *text = w->lines[i].text;
     const char *second = NULL;
-    size_t bytes = w->bytes[i], second_bytes = 0, most;
+    size_t bytes = w->lines[i].bytes, second_bytes = 0, most;
     int32_t *ids;
     if (w->o->json_lines && !w->o->ids) {
         json_reader j;
@@ -146,7 +112,7 @@ static const char *prepare(work *w, size_t i) {
         bytes -= second_bytes + 1;
     }
     most = w->max_tokens + (size_t)w->o->drop_separator; /* with one more the separator is the one that is cut off */
-    if (most > 8 * (bytes + second_bytes) + 8) most = 8 * (bytes + second_bytes) + 8; /* no text has more tokens */
+    if (most > 8 * (bytes + second_bytes) + 32) most = 8 * (bytes + second_bytes) + 32; /* no text has more tokens */
     s->ids = ids = (int32_t *)calloc(2 * most, sizeof *ids);
     if (!ids) return "out of memory";
     if (w->o->ids) {
@@ -161,8 +127,6 @@ static const char *prepare(work *w, size_t i) {
     s->result = (float *)malloc((w->o->every_token ? s->count : 1) * w->model->output_size * sizeof *s->result + 1);
     return s->result ? NULL : "out of memory";
 }
-
-/* ---- the pool ----------------------------------------------------------------------------------------------- */
 
 /* Takes batches of the work until none is left. */
 static void *run_slot(void *user) {
@@ -204,7 +168,7 @@ static void run_slots(slot *slots, size_t count) {
 /* ---- output ------------------------------------------------------------------------------------------------- */
 
 /* Turns the logits of labels into probabilities, or the score of a pair. */
-static void finish_labels(const options *o, const model *m, float *x) {
+static void finish_labels(const choices *o, const model *m, float *x) {
     const size_t n = m->output_size;
     const int is_softmax = n > 1 && !m->config.is_multi_label && o->task == TASK_CLASSIFY;
     const int is_sigmoid = o->task == TASK_CLASSIFY ? !is_softmax : n == 1 && m->config.has_sigmoid;
@@ -232,10 +196,13 @@ static double similarity(int kind, const float *a, const float *b, size_t n) {
 }
 
 static void print_label(const model *m, size_t i, int json) {
-    const setting *label = settings_find(&m->config.file, "id2label.%zu", i);
-    char number[32];
-    const char *name = label && label->kind == JSON_STRING ? label->string : number;
-    snprintf(number, sizeof number, "LABEL_%zu", i);
+    char path[48];
+    const char *name = path;
+    const setting *label;
+    snprintf(path, sizeof path, "id2label.%zu", i);
+    label = settings_find(&m->config.file, NULL, path);
+    if (label && label->kind == JSON_STRING) name = label->string;
+    if (name == path) snprintf(path, sizeof path, "LABEL_%zu", i);
     if (json) put_json(stdout, name, strlen(name));
     if (!json) put_string(stdout, name);
     putchar(json ? ':' : ' ');
@@ -287,63 +254,57 @@ static void finish(work *w, float **first) {
     fflush(stdout);
 }
 
-static int run(work *w, slot *slots, input *in) {
+/* Runs the lines of standard input through the pool, until something fails. */
+static void run(work *w, slot *slots) {
     const size_t most = w->batch * (size_t)w->o->jobs;
     const double start = seconds();
     float *first = NULL;
     progress_line progress;
+    line_reader in = {0};
+    line next;
     struct stat file;
     const int shows_progress = fstat(0, &file) == 0 && S_ISREG(file.st_mode) && !isatty(1); /* knows how much is left */
-    char *line;
-    w->lines = (char **)calloc(most, sizeof *w->lines);
-    w->bytes = (size_t *)calloc(most, sizeof *w->bytes);
+    w->lines = (line *)calloc(most, sizeof *w->lines);
     w->sentences = (sentence *)calloc(most, sizeof *w->sentences);
-    if (!w->lines || !w->bytes || !w->sentences) snprintf(w->message, sizeof w->message, "out of memory");
+    if (!w->lines || !w->sentences) snprintf(w->message, sizeof w->message, "out of memory");
     w->line_number = 1;
     progress_line_begin(&progress, "embed");
-    while (!w->message[0] && (line = next_line(in, 1, &w->bytes[0], w->message)) != NULL) {
+    while (!w->message[0] && (next.text = lines_next(&in, 1, &next.bytes)) != NULL) {
         w->count = w->next = 0;
-        for (; line; line = w->count < most ? next_line(in, 0, &w->bytes[w->count], w->message) : NULL) {
-            w->lines[w->count++] = line; /* whatever is there already: a program that waits for its answer gets it */
-        }
+        do { /* whatever is there already: a program that waits for its answer gets it */
+            w->lines[w->count++] = next;
+        } while (w->count < most && (next.text = lines_next(&in, 0, &next.bytes)) != NULL);
         memset(w->sentences, 0, w->count * sizeof *w->sentences);
         run_slots(slots, (size_t)w->o->jobs);
         finish(w, &first);
         w->line_number += w->count;
-        if (shows_progress) progress_line_show(&progress, in->done - (in->end - in->begin), (uint64_t)file.st_size);
+        if (shows_progress) progress_line_show(&progress, in.read - (in.end - in.begin), (uint64_t)file.st_size);
     }
     progress_line_end(&progress);
+    if (in.fault && !w->message[0]) snprintf(w->message, sizeof w->message, "standard input: %s", in.fault);
     if (w->o->time) {
         fprintf(stderr, "%zu sentences in %.6f seconds, %s, %llu weights in place, %llu converted\n",
                 w->line_number - 1, seconds() - start, slots->encoder.backend->name,
                 (unsigned long long)w->model->in_place, (unsigned long long)w->model->converted_count);
     }
+    free(in.text);
     free(first);
     free(w->lines);
-    free(w->bytes);
     free(w->sentences);
-    return !w->message[0];
 }
 
 /* Opens everything that the options ask for, and runs it. Returns the exit status. */
-static int embed(const options *o) {
+static int embed(const choices *o) {
     static slot slots[MOST_JOBS];
+    static model m;
+    static work w;
     const int with_head = o->task != TASK_EMBED;
-    char message[2 * MESSAGE_BYTES] = "";
-    const backend *chosen = backend_open(o->backend, message);
+    const backend *chosen = backend_open(o->backend, w.message);
     tokenizer *words = NULL;
-    model m;
-    work w;
-    input in;
-    memset(&w, 0, sizeof w);
-    memset(&in, 0, sizeof in);
-    in.capacity = 1 << 18;
-    in.text = (char *)malloc(in.capacity);
-    memset(&m, 0, sizeof m);
-    if (chosen && model_open(&m, o->directory, with_head, o->pool == POOL_POOLER, message) && !o->ids) {
-        words = tokenizer_open(o->directory, message);
+    if (chosen && model_open(&m, o->directory, with_head, o->pool == POOL_POOLER, w.message) && !o->ids) {
+        words = tokenizer_open(o->directory, w.message);
         if (words && tokenizer_vocabulary(words) > m.config.vocabulary) {
-            snprintf(message, sizeof message, "the tokenizer has ids up to %zu, but the model only %llu tokens",
+            snprintf(w.message, sizeof w.message, "the tokenizer has ids up to %zu, but the model only %llu tokens",
                      tokenizer_vocabulary(words) - 1, (unsigned long long)m.config.vocabulary);
         }
     }
@@ -354,7 +315,6 @@ static int embed(const options *o) {
     w.max_tokens = (size_t)(m.config.positions - m.first_position);
     if (w.max_tokens > m.config.max_tokens) w.max_tokens = (size_t)m.config.max_tokens;
     if (o->max_length > 0) w.max_tokens = (size_t)o->max_length;
-    if (!in.text) snprintf(message, sizeof message, "out of memory");
     pthread_mutex_init(&w.lock, NULL);
     for (int i = 0; i < o->jobs; i++) {
         encoder *e = &slots[i].encoder;
@@ -365,101 +325,47 @@ static int embed(const options *o) {
         e->normalize = !with_head && (o->normalize < 0 ? m.config.normalize : o->normalize);
         e->every_token = o->every_token;
     }
-    if (!message[0] && !run(&w, slots, &in)) memcpy(message, w.message, sizeof message);
+    if (!w.message[0]) run(&w, slots);
     for (int i = 0; i < o->jobs; i++) encoder_free(&slots[i].encoder);
     pthread_mutex_destroy(&w.lock);
-    free(in.text);
     tokenizer_close(words);
     model_close(&m);
-    if (!message[0] && (fflush(stdout) || ferror(stdout)))
-        snprintf(message, sizeof message, "cannot write the results");
-    if (message[0]) {
-        fputs("embed: ", stderr);
-        put_string(stderr, message);
-        putc('\n', stderr);
-    }
-    return message[0] != 0;
-}
-
-static int usage(const char *format, const char *what) {
-    fprintf(stderr, "embed: ");
-    fprintf(stderr, format, what);
-    fprintf(stderr, "; see embed --help\n");
-    return 2;
-}
-
-static int parse_options(int argc, char **argv, options *o) {
-    static const char *const tasks[] = {"embed", "classify", "score", NULL};
-    static const char *const similarities[] = {"", "cosine", "dot", "euclidean", "manhattan", NULL};
-    const struct {
-        const char *name;
-        int *target;
-        int most;                 /* of a number, which follows; 0: no number does */
-        const char *const *words; /* one of them follows, or none */
-        int value;                /* if nothing follows */
-    } known[] = {
-        {"--json-lines", &o->json_lines, 0, NULL, 1},
-        {"--ids", &o->ids, 0, NULL, 1},
-        {"--bucket", &o->bucket, 0, NULL, 1},
-        {"--tokens", &o->every_token, 0, NULL, 1},
-        {"--normalize", &o->normalize, 0, NULL, 1},
-        {"--no-normalize", &o->normalize, 0, NULL, 0},
-        {"--drop-separator", &o->drop_separator, 0, NULL, 1},
-        {"--time", &o->time, 0, NULL, 1},
-        {"--help", &o->help, 0, NULL, 1},
-        {"--batch", &o->batch, MOST_BATCH, NULL, 0},
-        {"--jobs", &o->jobs, MOST_JOBS, NULL, 0},
-        {"--max-length", &o->max_length, 1 << 24, NULL, 0},
-        {"--task", &o->task, 0, tasks, 0},
-        {"--sim", &o->similarity, 0, similarities, 0},
-        {"--pooling", &o->pool, 0, pooling_names, 0},
-    };
-    const size_t count = sizeof known / sizeof *known;
-    for (int i = 1; i < argc; i++) {
-        const char *option = argv[i];
-        const int takes_backend = strcmp(option, "--backend") == 0;
-        size_t k = 0;
-        char *end;
-        if (option[0] != '-') {
-            if (o->directory) return usage("there is more than one MODEL: %s", option);
-            o->directory = option;
-            continue;
-        }
-        while (k < count && strcmp(known[k].name, option) != 0) k++;
-        if (k == count && !takes_backend) return usage("unknown option %s", option);
-        if (!takes_backend && !known[k].most && !known[k].words) {
-            *known[k].target = known[k].value;
-            continue;
-        }
-        if (++i == argc) return usage("%s lacks its value", option);
-        if (takes_backend) {
-            o->backend = argv[i];
-        } else if (known[k].words) {
-            *known[k].target = word_index(known[k].words, argv[i]);
-            if (*known[k].target < 0) return usage("unknown choice %s", argv[i]);
-        } else {
-            const long number = strtol(argv[i], &end, 10);
-            if (*end || number < 1 || number > known[k].most) return usage("bad number %s", argv[i]);
-            *known[k].target = (int)number;
-        }
-    }
-    if (o->help) return 0;
-    if (!o->directory) return usage("%s is missing", "MODEL");
-    if (o->similarity && (o->task || o->json_lines || o->every_token))
-        return usage("%s is for plain embeddings", "--sim");
-    if (o->every_token && o->task != TASK_EMBED) return usage("%s is for embeddings", "--tokens");
-    return 0;
+    if (!w.message[0] && (fflush(stdout) || ferror(stdout)))
+        snprintf(w.message, sizeof w.message, "cannot write the results");
+    if (!w.message[0]) return 0;
+    fputs("embed: ", stderr);
+    put_string(stderr, w.message);
+    putc('\n', stderr);
+    return 1;
 }
 
 int main(int argc, char **argv) {
-    options o = {0};
-    int status;
-    o.backend = "auto";
-    o.pool = o.normalize = -1;
-    o.batch = 32;
-    o.jobs = 1;
-    status = parse_options(argc, argv, &o);
-    if (status != 0) return status;
+    static const char *const tasks[] = {"embed", "classify", "score", NULL};
+    static const char *const similarities[] = {"", "cosine", "dot", "euclidean", "manhattan", NULL};
+    choices o = {.backend = "auto", .pool = -1, .normalize = -1, .batch = 32, .jobs = 1};
+    const option options[] = {
+        {"--json-lines", &o.json_lines, .value = 1},
+        {"--ids", &o.ids, .value = 1},
+        {"--bucket", &o.bucket, .value = 1},
+        {"--tokens", &o.every_token, .value = 1},
+        {"--normalize", &o.normalize, .value = 1},
+        {"--no-normalize", &o.normalize, .value = 0},
+        {"--drop-separator", &o.drop_separator, .value = 1},
+        {"--time", &o.time, .value = 1},
+        {"--help", &o.help, .value = 1},
+        {"--batch", &o.batch, .most = MOST_BATCH},
+        {"--jobs", &o.jobs, .most = MOST_JOBS},
+        {"--max-length", &o.max_length, .most = 1 << 24},
+        {"--task", &o.task, .words = tasks},
+        {"--sim", &o.similarity, .words = similarities},
+        {"--pooling", &o.pool, .words = pooling_names},
+        {"--backend", NULL, .text = &o.backend},
+    };
+    if (options_parse("embed", argc, argv, options, sizeof options / sizeof *options, &o.directory)) return 2;
     if (o.help) return fputs(help, stdout) < 0 || fflush(stdout) != 0;
+    if (!o.directory) return options_refuse("embed", "%s is missing", "MODEL");
+    if (o.similarity && (o.task || o.json_lines || o.every_token))
+        return options_refuse("embed", "%s is for plain embeddings", "--sim");
+    if (o.every_token && o.task) return options_refuse("embed", "%s is for embeddings", "--tokens");
     return embed(&o);
 }

@@ -1,6 +1,7 @@
 /* model.c: finds the weights of a model. Each one must be there and have the shape that config.json promises. F32
  * weights are used where the file is mapped; others are converted in one pass over the file. */
 #include "model.h"
+#include "../common/options.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,8 +9,8 @@
 
 typedef struct loader { /* of one file */
     st_model *file;
-    char prefix[SETTINGS_PATH]; /* of the encoder's names: "", "bert.", "model.bert." */
-    const float ***targets;     /* by item: the pointer to set when its weights are loaded */
+    char prefix[NAME_BYTES]; /* of the encoder's names: "", "bert.", "model.bert." */
+    const float ***targets;  /* by item: the pointer to set when its weights are loaded */
     st_load_item *items;
     size_t count, floats; /* to convert */
     uint64_t in_place;
@@ -34,12 +35,13 @@ static int is_usable(const st_tensor *tensor) { /* as an array of floats */
 /* Finds a weight of rows x columns (rows 0: a vector), checks it, and sets *target now or when all are loaded. */
 static int want(loader *l, const float **target, uint64_t rows, uint64_t columns, const char *name) {
     const st_tensor *t = l->message[0] ? NULL : st_find(l->file, name);
+    const uint64_t shape[2] = {rows, columns};
     const st_dtype d = t ? t->dtype : ST_DTYPE_UNKNOWN;
     if (!t) return fail(l, "%s: tensor %s is missing", l->file->shards[0].path, name);
     if (d != ST_DTYPE_F32 && d != ST_DTYPE_F16 && d != ST_DTYPE_BF16 && d != ST_DTYPE_F64) {
         return fail(l, "tensor %s is %s, expected F32, F16, BF16 or F64", name, t->dtype_name);
     }
-    if (t->rank != (rows ? 2u : 1u) || t->shape[t->rank - 1] != columns || (rows && t->shape[0] != rows)) {
+    if (!(rows ? st_has_shape(t, 2, shape) : st_has_shape(t, 1, shape + 1))) {
         return fail(l, "tensor %s has %llu elements in %u dimensions, expected %llu x %llu (config.json)", name,
                     (unsigned long long)t->elements, t->rank, (unsigned long long)(rows ? rows : 1),
                     (unsigned long long)columns);
@@ -58,7 +60,7 @@ static int want(loader *l, const float **target, uint64_t rows, uint64_t columns
 /* Finds NAME.weight and NAME.bias. Checkpoints converted from TensorFlow call those of a norm gamma and beta. */
 static void want_pair(loader *l, const float **weight, const float **bias, uint64_t rows, uint64_t columns,
                       const char *prefix, const char *format, size_t i) {
-    char name[SETTINGS_PATH], full[3 * SETTINGS_PATH];
+    char name[NAME_BYTES], full[3 * NAME_BYTES];
     int is_old;
     snprintf(name, sizeof name, format, i);
     snprintf(full, sizeof full, "%s%s.gamma", prefix, name);
@@ -143,7 +145,7 @@ static int want_head(loader *l, model *m) {
 
 static void want_encoder(loader *l, model *m, int with_head, int with_pooler) {
     const config *c = &m->config;
-    char name[SETTINGS_PATH + 64];
+    char name[NAME_BYTES + 64];
     find_prefix(l);
     snprintf(name, sizeof name, "%sembeddings.word_embeddings.weight", l->prefix);
     want(l, &m->words, c->vocabulary, c->hidden, name);

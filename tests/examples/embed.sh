@@ -7,7 +7,7 @@ check=example-embed
 python=build/venv/bin/python
 PYTHONDONTWRITEBYTECODE=1
 export PYTHONDONTWRITEBYTECODE
-units="tests/examples/embed_units.c examples/embed/encoder.c examples/embed/backend.c -lm"
+units="tests/examples/embed_units.c examples/embed/encoder.c examples/matrix/backend.c -lm"
 reference() { # PROGRAM GROUP
     try "$2 ($1)" $python tests/examples/embed_reference.py "$1" "$2"
 }
@@ -16,7 +16,7 @@ have cc make || finish
 try "make build/examples/embed without warnings" sh -c "rm -f build/examples/embed && \
     ${MAKE:-make} build/examples/embed CC='${CC:-cc} -std=gnu99 $WARN'" || finish
 # the line in the comment of main.c, as it stands there
-line=$(sed -n 's/^ \*  *\(cc .*\) -o embed$/\1/p' examples/embed/main.c)
+line=$(sed -n '/^ \*  *cc /,/ -o embed$/s/^ \*  *//p' examples/embed/main.c | tr -d '\\\n' | sed 's/ -o embed$//')
 try "cc line of main.c" sh -c "$line -O0 -o $out/embed" # without the time that optimizing takes
 try "units" sh -c "${CC:-cc} -std=gnu99 -O3 $WARN -I. $units -o $out/units && $out/units"
 if have aarch64-linux-gnu-gcc qemu-aarch64-static; then

@@ -410,7 +410,7 @@ def check_hostile():
         refused(field, model.save("hostile", config={field: value}), message)
     for label, text, message in (
             ("no JSON", "{", "config.json"), ("an array", "[1]", "model_type"), ("nothing", "", "config.json"),
-                                 ("depth", "[" * 100000, "64 levels"), ("values", json.dumps([0] * 70000), "values"),
+                                 ("depth", "[" * 100000, "64 levels"), ("values", json.dumps([0] * 2 ** 21), "values"),
                                  ("binary", "\x00\x01", "config.json"),
                                  ("long key", json.dumps({"k" * 5000: 1}), "model_type")):
         refused(label, model.save("hostile", files={"config.json": text}), message)
@@ -480,6 +480,15 @@ def check_command_line():
     same = run([directory, "--drop-separator"], "hello\n")
     expect(same == run([directory, "--drop-separator", "--max-length", "3"], "hello\n"), "nothing to drop")
     expect(run(["--ids", directory], "2 5 3\r\n2, 5,3") == 2 * same, "lines that end with CR LF, or with nothing")
+    special = lambda name: {"SpecialToken": {"id": name, "type_id": 0}}
+    template = [special("[CLS]")] * 12 + [{"Sequence": {"id": "A", "type_id": 0}}]
+    rich = model.save("rich", files={"tokenizer.json": json.dumps({
+        "normalizer": None, "pre_tokenizer": {"type": "BertPreTokenizer"}, "added_tokens": [],
+        "post_processor": {"type": "TemplateProcessing", "single": template, "pair": template + [
+            {"Sequence": {"id": "B", "type_id": 1}}], "special_tokens": {}},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {w: i for i, w in enumerate(words)}}})})
+    got = json.loads(run(["--json-lines", rich], '""'))["ids"]
+    expect(got == [2] * 12, f"many special tokens around an empty text: {got}")
     refused("--max-length 1", directory, "no room", "hello\n", ["--max-length", "1"])
     refused("a long line", directory, "over 16 MiB", "a" * (17 << 20), [])
     expect(len(vectors(run([directory], "hello\n" * 500))) == 500, "500 lines")

@@ -1,31 +1,40 @@
 #!/bin/sh
-# embed_tokenizer.sh: the tokenizer of examples/embed gives the ids of the package `tokenizers`: recorded ones, and where the
+# embed_tokenizer.sh: examples/tokenizer gives the ids of the package `tokenizers`: recorded ones, and where the
 # package is installed on random texts as well. It refuses what it does not support, and survives damaged files.
 check=example-embed-tokenizer
 . tests/tools/lib.sh
 PYTHONDONTWRITEBYTECODE=1
 export PYTHONDONTWRITEBYTECODE
 here=tests/examples model=build/models/all-MiniLM-L6-v2
-sources="$here/embed_tokenizer.c examples/embed/tokenizer.c examples/embed/tokenizer_load.c examples/embed/tokens.c
-    examples/embed/normalize.c examples/embed/wordpiece.c examples/embed/bpe.c examples/common/text.c examples/common/json.c"
+sources=$(${MAKE:-make} -s -f Makefile -f - print-tokenizer <<'EOF'
+print-tokenizer:
+	@echo $(TOKENIZER) $(COMMON)
+EOF
+)
 echo '#include <utf8proc.h>' | ${CC:-cc} -E - >/dev/null 2>&1 || { have utf8proc.h; finish; }
 have python3 || finish
 python=build/venv/bin/python
 [ -x $python ] || python=python3
 
-try "build" ${CC:-cc} -std=gnu99 -O2 $WARN -I. $sources -lutf8proc -o "$out/tokens" || finish
+try "make build/examples/tokenizer without warnings" sh -c "rm -f build/examples/tokenizer && \
+    ${MAKE:-make} build/examples/tokenizer CC='${CC:-cc} -std=gnu99 $WARN'" || finish
+cp build/examples/tokenizer "$out/tokens"
+# the line in the comment of main.c, as it stands there
+line=$(sed -n 's/^ \*  *\(cc .*\) -o tokenize$/\1/p' examples/tokenizer/main.c)
+try "cc line of main.c" sh -c "$line -O0 -o $out/tokenize"
+try "build the driver" ${CC:-cc} -std=gnu99 -O2 $WARN -I. $here/embed_tokenizer.c $sources -lutf8proc -o "$out/characters"
 checked=$out/tokens
 if have clang-14; then
     checked=$out/tokens-asan
     try "build with clang" clang-14 -std=gnu99 -g -O1 $WARN -fsanitize=address,undefined -fno-sanitize-recover=all -I. \
-        $sources -lutf8proc -o "$checked" || finish
+        examples/tokenizer/main.c $sources -lutf8proc -o "$checked" || finish
 fi
 
 # ---- the ids of the reference
 rm -rf "$out/models"
 try "prepare" $python $here/embed_tokens.py prepare $model $here/embed_bpe.json "$out/models"
 [ -d "$out/models/minilm" ] || skip "no $model here: only BPE is compared with the reference"
-try "recorded ids" $python $here/embed_tokens.py check "$out/tokens" "$out/models" $here/embed_tokens.json
+try "recorded ids" $python $here/embed_tokens.py check "$out/tokens" "$out/characters" "$out/models" $here/embed_tokens.json
 expected=../shared/real/minilm_expected.json
 if [ -d "$out/models/minilm" ] && [ -f $expected ]; then
     try "ids of minilm_expected.json" $python $here/embed_tokens.py expected "$out/tokens" $model $expected
@@ -40,7 +49,7 @@ fi
 
 # ids LABEL WANTED DIRECTORY LIMIT <INPUT
 ids() {
-    printf '%s\n' "$("$checked" "$3" $4 2>&1)" >"$out/got"
+    printf '%s\n' "$("$checked" "$3" --json-lines --sizes ${4:+--max-length $4} 2>&1)" >"$out/got"
     printf '%s\n' "$2" >"$out/wanted"
     try "$1" diff "$out/wanted" "$out/got"
 }
@@ -82,7 +91,7 @@ for name in spaced plain added; do
     [ -d "$out/models/$name" ] || continue
     for bytes in '\357\277\275' '\377'; do
         printf "a${bytes}b $bytes\\na${bytes}ab ab$bytes Unicode$bytes${bytes}Unicode \303\251${bytes}the\\n" |
-            "$checked" "$out/models/$name" --lines >"$out/bytes-$bytes" 2>&1
+            "$checked" "$out/models/$name" --sizes >"$out/bytes-$bytes" 2>&1
     done
     try "bytes that are not UTF-8 with $name" diff "$out/bytes-\357\277\275" "$out/bytes-\377"
 done
@@ -124,6 +133,16 @@ refuses 'the vocabulary is empty' '[]'
 refused "an empty directory" 'vocab.json: no such file, and no tokenizer.json or vocab.txt' "$out/empty-does-not-exist"
 "$checked" >"$out/got" 2>&1
 [ $? = 2 ] && pass || fail "usage: exit status"
+try "usage" grep -q '^tokenize: MODEL is missing; see tokenize --help$' "$out/got"
+"$checked" --help >"$out/got" 2>&1 && grep -q '^usage: tokenize' "$out/got" && pass || fail "--help"
+for line in 'hello' '["a"]' '["a","b","c"]' '"a" "b"' '{}'; do
+    printf '"a"\n%s\n' "$line" | "$checked" --json-lines "$out/models/v-t5" >"$out/got" 2>&1
+    [ $? = 1 ] && grep -q '^tokenize: line 2: expected a JSON string, or an array of two$' "$out/got" && pass || fail "JSON: $line"
+done
+if [ -w /dev/full ]; then
+    echo hello | "$checked" "$out/models/v-t5" >/dev/full 2>"$out/got"
+    [ $? = 1 ] && grep -q 'cannot write' "$out/got" && pass || fail "a full device"
+fi
 if have clang-14; then
     try "damaged files" $python $here/embed_tokens.py hostile "$checked" "$out/models" 250
 fi
@@ -133,6 +152,6 @@ $python -c 'import json, sys
 n = 1000000
 print(json.dumps("a" * n)); print(json.dumps("ab" * (n // 2))); print(json.dumps(" \u0301\u302e" * (n // 8))); print(json.dumps("[SEP" * (n // 4)))' >"$out/long"
 for name in minilm spaced added; do
-    [ ! -d "$out/models/$name" ] || try "long words with $name" timeout 60 "$out/tokens" "$out/models/$name" <"$out/long"
+    [ ! -d "$out/models/$name" ] || try "long words with $name" timeout 60 "$out/tokens" --json-lines "$out/models/$name" <"$out/long"
 done
 finish

@@ -1,7 +1,9 @@
 """Tokenizers and texts for embed_tokenizer.sh.
 
+DRIVER is the program tokenizer.
+
 embed_tokens.py prepare MODEL BPE OUT       writes directories with tokenizers: variants of MODEL's tokenizer.json, and of BPE
-embed_tokens.py check DRIVER OUT FIXTURES   compares the driver with the recorded ids
+embed_tokens.py check DRIVER CHARACTERS OUT FIXTURES   compares the driver, and embed_tokenizer.c, with the recorded ids
 embed_tokens.py expected DRIVER DIRECTORY FILE   compares it with the ids in shared/real/minilm_expected.json
 embed_tokens.py fuzz DRIVER OUT COUNT [SEED]     compares it with the package `tokenizers` on random texts
 embed_tokens.py hostile DRIVER OUT COUNT    damages a tokenizer at random: the driver works or refuses, and does not crash
@@ -91,7 +93,7 @@ def tokenizer_file(out, name):
 
 def run(driver, folder, texts, limit=None):
     lines = "".join(json.dumps(text, ensure_ascii=len(text) % 2 == 0) + "\n" for text in texts)
-    command = [driver, folder] + ([str(limit)] if limit is not None else [])
+    command = [driver, "--json-lines", "--sizes", folder] + (["--max-length", str(limit)] if limit is not None else [])
     done = subprocess.run(command, input=lines.encode(), capture_output=True)
     output = done.stdout.decode().split("\n")[1:-1]
     if done.returncode or len(output) != len(texts):
@@ -146,7 +148,7 @@ def characters(tokenizer):
     return hashes
 
 
-def check(driver, out, fixtures):
+def check(driver, characters, out, fixtures):
     with open(fixtures, encoding="utf-8") as file:
         d = json.load(file)
     bad = ran = 0
@@ -163,7 +165,7 @@ def check(driver, out, fixtures):
         ran += 1
         if name not in d["characters"]:
             continue
-        found = subprocess.run([driver, folder, "--characters"], capture_output=True).stdout.decode().split()
+        found = subprocess.run([characters, folder], capture_output=True).stdout.decode().split()
         if found[1:2] != [d["unicode"]]:
             print(f"skipped: utf8proc has Unicode {found[1]}, the characters were recorded with {d['unicode']}")
             continue
@@ -332,9 +334,9 @@ def hostile(driver, out, count):
             at = r.randrange(len(text) + 1)
             text = text[:at] + r.choice(["", ",", "}", "\\", "\"", "\ud800", "\n"]) + text[at + r.choice([0, 1, 9, len(text)]):]
         write(folder, "tokenizer.json", text)
-        done = subprocess.run([driver, folder, "16"], input=b"\"a <mask> Unicode ab\"\n[\"a\",\"b\"]\n", capture_output=True)
+        done = subprocess.run([driver, folder, "--json-lines", "--max-length", "16"], input=b"\"a <mask> Unicode ab\"\n[\"a\",\"b\"]\n", capture_output=True)
         opened += done.returncode == 0
-        if done.returncode not in (0, 1) or (done.returncode == 1) != done.stderr.startswith(b"tokenizer.json: "):
+        if done.returncode not in (0, 1) or (done.returncode == 1) != done.stderr.startswith(b"tokenize: tokenizer.json: "):
             bad += 1
             print(f"damage {i}: exit status {done.returncode}\n{done.stderr.decode(errors='replace')[-1500:]}")
             os.replace(os.path.join(folder, "tokenizer.json"), os.path.join(folder, f"{i}.json"))

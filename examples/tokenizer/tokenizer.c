@@ -17,7 +17,7 @@ void tokenizer_close(tokenizer *t) {
     size_t i;
     if (!t) return;
     for (i = 0; i < t->kept_count; i++) free(t->kept[i]);
-    free(t->kept);
+    for (i = 0; i < t->added_count; i++) free(t->added[i].normal);
     free(t->added);
     free(t->tokens.slots);
     free(t->raw.table.slots);
@@ -61,14 +61,13 @@ static uint32_t character_at(span s, size_t start, size_t *end) {
 
 /* Puts the added tokens of a text, and what is between them through put_rest. */
 static void put_added(encoder *e, const added_set *set, span text, put_function *put_rest) {
-    const span none = {"", 0};
     size_t done = 0, at = 0, length, start, end, next;
     while (at < text.bytes && !is_done(e->list)) {
         const span rest = {text.text + at, text.bytes - at};
         span between = {text.text + done, 0};
         const token *found = NULL;
         const added_token *added;
-        length = set->starts[(unsigned char)*rest.text] ? token_longest(&set->table, none, rest, &found) : 0;
+        length = set->starts[(unsigned char)*rest.text] ? token_longest(&set->table, NOTHING, rest, &found) : 0;
         start = at;
         end = at += length ? length : 1;
         if (!length) continue;

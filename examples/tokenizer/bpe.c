@@ -37,16 +37,15 @@ int bpe_begin(bpe *b, const token_table *tokens, size_t merge_count) {
     for (i = 0; i < b->capacity; i++) b->slots[i].left = -1;
     for (i = 0; i < 256; i++) {
         char text[2];
-        const span none = {"", 0}, s = {text, put_byte_character(text, (unsigned)i)};
-        const token *t = token_find(tokens, none, s);
+        const span s = {text, put_byte_character(text, (unsigned)i)};
+        const token *t = token_find(tokens, NOTHING, s);
         b->bytes[i] = t ? t->id : -1;
     }
     return 1;
 }
 
 int bpe_add_merge(bpe *b, const token_table *tokens, span left, span right) {
-    const span none = {"", 0};
-    const token *l = token_find(tokens, none, left), *r = token_find(tokens, none, right);
+    const token *l = token_find(tokens, NOTHING, left), *r = token_find(tokens, NOTHING, right);
     const token *both = token_find(tokens, left, right);
     merge *slot;
     if (!l || !r || !both) return 0;

@@ -1,7 +1,8 @@
 /* tokens.h: the parts of the tokenizer. */
-#ifndef EXAMPLES_EMBED_TOKENS_H
-#define EXAMPLES_EMBED_TOKENS_H
+#ifndef EXAMPLES_TOKENIZER_TOKENS_H
+#define EXAMPLES_TOKENIZER_TOKENS_H
 
+#include "examples/common/settings.h"
 #include "tokenizer.h"
 
 enum { LONGEST_WORD = 1000, LONGEST_PIECE = 4 * LONGEST_WORD, LONGEST_TEXT = 1 << 25 }; /* characters, bytes, bytes */
@@ -10,6 +11,8 @@ typedef struct span {
     const char *text; /* not NUL-terminated */
     size_t bytes;
 } span;
+
+static const span NOTHING = {"", 0};
 
 /* The ids of a text. `count` goes on when the array is full: how a pair is cut depends on both lengths. */
 typedef struct id_list {
@@ -91,12 +94,13 @@ int bpe_add_merge(bpe *b, const token_table *tokens, span left, span right);
 void bpe_encode(const bpe *b, int32_t unknown, span text, id_list *list);
 void bpe_end(bpe *b);
 
-/* ---- tokenizer.c, tokenizer_load.c ---- */
+/* ---- tokenizer.c, load.c ---- */
 
 typedef struct added_token {
     span s; /* is found in texts before they are split into words */
     int32_t id;
     int single_word, takes_left, takes_right, is_normalized; /* takes: the white space beside it */
+    char *normal;                                            /* its text as it is found in normalized texts */
 } added_token;
 
 typedef struct added_set {
@@ -128,7 +132,7 @@ struct tokenizer {
     size_t added_count;
     added_set raw, normalized; /* added tokens that are found in raw and in normalized text */
     sequence_template single, pair;
-    void **kept; /* memory with the texts of tokens */
+    char *kept[4]; /* memory with the texts of tokens */
     size_t kept_count;
 };
 

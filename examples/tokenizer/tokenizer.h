@@ -1,7 +1,7 @@
 /* tokenizer.h: texts to token ids, as Hugging Face's tokenizers does for the BERT family: WordPiece, and the byte-level
  * BPE of RoBERTa. */
-#ifndef EXAMPLES_EMBED_TOKENIZER_H
-#define EXAMPLES_EMBED_TOKENIZER_H
+#ifndef EXAMPLES_TOKENIZER_H
+#define EXAMPLES_TOKENIZER_H
 
 #include <stddef.h>
 #include <stdint.h>

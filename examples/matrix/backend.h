@@ -1,14 +1,25 @@
-/* backend.h: the arithmetic of the encoder, several times: a small registry from which one is chosen at run time.
+/* backend.h: matrices times weights as files have them, [out][in], and functions of their columns, several times: a small
+ * registry from which one is chosen at run time. Build backend.c with -O3; kernels.h has the loops.
  *
  * A matrix of activations has a row for each feature and a column for each token. It is stored in panels of `width`
  * columns, so that a vector register holds one feature of neighbouring tokens. Weights are then read number by number,
  * in the order of the file: they are used where they are mapped. */
-#ifndef EMBED_BACKEND_H
-#define EMBED_BACKEND_H
+#ifndef EXAMPLES_BACKEND_H
+#define EXAMPLES_BACKEND_H
 
 #include <stddef.h>
 
 enum { STEP = 16, BACKEND_MESSAGE = 256 }; /* the width of a panel is a multiple of STEP */
+
+typedef struct matrix { /* all zero: an empty one; free(data) at the end */
+    float *data;
+    size_t rows, columns, width, capacity;
+} matrix;
+
+/* Makes room for rows x columns; what was there is lost. width: at most that many columns in a panel; 0: a single panel.
+ * Returns 0 if memory runs out. */
+int matrix_resize(matrix *m, size_t rows, size_t columns, size_t width);
+float *matrix_at(const matrix *m, size_t row, size_t column);
 
 typedef enum activation { ACT_NONE, ACT_GELU, ACT_GELU_TANH, ACT_RELU, ACT_SILU, ACT_TANH, ACT_SIGMOID } activation;
 

@@ -41,7 +41,6 @@ static token *find_slot(const token_table *table, uint32_t hash, span prefix, sp
 
 static int grow(token_table *table) {
     const token_table old = *table;
-    const span none = {"", 0};
     size_t i;
     table->capacity = old.capacity ? 2 * old.capacity : 64;
     table->slots = calloc(table->capacity, sizeof *table->slots);
@@ -55,19 +54,18 @@ static int grow(token_table *table) {
     }
     for (i = 0; i < old.capacity; i++) {
         const token *t = &old.slots[i];
-        if (t->s.text) *find_slot(table, t->hash, none, t->s) = *t;
+        if (t->s.text) *find_slot(table, t->hash, NOTHING, t->s) = *t;
     }
     free(old.slots);
     return 1;
 }
 
 int token_add(token_table *table, span s, int32_t id) {
-    const span none = {"", 0};
     uint32_t hash;
     token *t;
     if (2 * table->count >= table->capacity && !grow(table)) return 0;
     hash = hash_span(table->point, 0, s);
-    t = find_slot(table, hash, none, s);
+    t = find_slot(table, hash, NOTHING, s);
     if (!t->s.text) table->count++;
     t->s = s, t->hash = hash, t->id = id;
     if (s.bytes > table->longest) table->longest = s.bytes;

@@ -11,13 +11,12 @@ static int has_more_characters(span word, size_t limit) {
 
 /* Puts the longest token at the start of the word, and so on for the rest. A word with an unknown piece is unknown. */
 static void put_word(const wordpiece *w, const token_table *tokens, int32_t unknown, span word, id_list *list) {
-    const span none = {"", 0};
     const size_t start = list->count;
     const token *piece;
     size_t length = !has_more_characters(word, w->longest_word);
     span rest = word;
     while (length && rest.bytes) {
-        length = token_longest(tokens, rest.bytes < word.bytes ? w->prefix : none, rest, &piece);
+        length = token_longest(tokens, rest.bytes < word.bytes ? w->prefix : NOTHING, rest, &piece);
         if (length) put_id(list, piece->id);
         rest.text += length, rest.bytes -= length;
     }
