@@ -207,6 +207,8 @@ static CURLcode send_request(http *h, const char *url, const char *origin, int i
     curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, list);
     curl_easy_setopt(h->curl, h->now.kind == HTTP_HEAD ? CURLOPT_NOBODY : CURLOPT_HTTPGET, 1L);
     curl_easy_setopt(h->curl, CURLOPT_RANGE, h->now.kind == HTTP_RANGE || h->now.offset ? range : NULL);
+    /* what is for this machine, and the token with it, does not go through the proxy of the environment */
+    curl_easy_setopt(h->curl, CURLOPT_PROXY, is_loopback(origin) ? "" : NULL);
     if (last && text) code = curl_easy_perform(h->curl);
     curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(list);

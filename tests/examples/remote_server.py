@@ -310,6 +310,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(data[:100000])
                 self.close_connection = True
                 return None
+            if "killed" in path and self.count("hub" + path) <= 2:  # sends a part, and waits until nobody listens
+                self.cut(data, 100000)
+                time.sleep(3)
+                return None
             if "no-range" in path:
                 return self.answer(200, data)
             if "hash" in path:  # another byte than was promised
