@@ -48,11 +48,14 @@ none
 w
 b
 END
-prints 0 "V-R2: duplicates and empty values" 'pairs w=01 e= w=02ff a=b=03
+prints 0 "V-R2: duplicates and empty values" 'pairs w=01 e= w=02fF a=b=03
 bytes w
 bytes e
 bytes a=b
 pair-names
+bytes x
+pairs x=A0fF
+bytes x
 pairs
 pair-names
 bytes w' <<'END'
@@ -63,6 +66,8 @@ w
 e
 w
 a=b
+none
+2 bytes: a0 ff
 none
 END
 prints 0 "V-R3: registered once" 'open w.safetensors
@@ -245,6 +250,9 @@ head -c 100 w.safetensors >cut.safetensors
 printf 'open cut.safetensors\n' | "$program" 2>&1 | grep -q 'line 1: open: cut.safetensors: file is truncated' && pass || fail "a cut file"
 head -c 70000 /dev/zero | tr '\0' a | "$program" >got 2>&1 && fail "a long line: exit status 0" || pass
 try "a long line" grep -q 'a line of more than 65,535 bytes' got
+echo names | "$program" >/dev/full 2>got && pass || fail "nothing to print: exit status"
+echo total | "$program" >/dev/full 2>got && fail "a full device: exit status 0" || pass
+try "a full device" grep -q '^registry: cannot write to standard output$' got
 printf 'show a\0\n' | "$program" >got 2>&1 && fail "NUL: exit status 0" || pass
 "$program" --help >got 2>&1 && grep -q '^usage: registry' got && pass || fail "--help"
 "$program" file >got 2>&1

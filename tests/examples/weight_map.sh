@@ -184,6 +184,8 @@ head -c 20 b.st >cut.st
 prints 1 "a cut file" 'len' b.st cut.st <<'END'
 weight_map: cut.st: file is truncated in its header: at least 100 bytes are missing
 END
+echo len | "$program" b.st >/dev/full 2>got && fail "a full device: exit status 0" || pass
+try_here "a full device" grep -q '^weight_map: cannot write to standard output$' got
 "$program" --help >got 2>&1 && grep -q '^usage: weight_map' got && pass || fail "--help"
 for arguments in '' '--exclude' 'b.st --wrong' 'b.st --exclude'; do
     "$program" $arguments >got 2>&1 </dev/null
