@@ -72,7 +72,18 @@ if [ -x build/st ]; then run build/st check "$out/adam-20.safetensors" "$out/sha
 cp "$out/adam-10.safetensors" "$out/kept.safetensors"
 if quietly "$train" --save "$out/none/x.safetensors"; then fail "saved to no directory"; else pass; fi
 try "message of a failed save" grep -q "none/x.safetensors" "$out/errors"
+[ ! -s "$out/printed" ] && pass || fail "trained before the path of --save was found to be wrong"
+if quietly "$train" --steps 1 --save "$out/none" --shards 9999; then fail "saved to no directory"; else pass; fi
+[ ! -s "$out/printed" ] && pass || fail "trained before the directory of --save was found to be missing"
+# a pipe gets the file once; the line of the step comes at the end
+"$train" --steps 1 --save /dev/stdout 2>"$out/errors" | cat >"$out/piped"
+quietly "$train" --steps 1 --save "$out/unpiped.safetensors"
+head -c "$(wc -c <"$out/unpiped.safetensors")" "$out/piped" | cmp -s - "$out/unpiped.safetensors" && pass || fail "a pipe"
+[ "$(wc -c <"$out/piped")" -lt $(($(wc -c <"$out/unpiped.safetensors") + 200)) ] && pass || fail "a pipe gets more"
+[ "$(ls -A "$out" | grep -c '^.st-')" = 0 ] && pass || fail "a temporary file is left"
 if [ -e /dev/full ]; then
+    if "$train" --steps 1 >/dev/full 2>"$out/errors"; then fail "printed to a full device"; else pass; fi
+    try "message of a full device" grep -q "standard output: cannot write" "$out/errors"
     if quietly "$train" --save /dev/full; then fail "saved to a full device"; else pass; fi
     if quietly "$train" --svg /dev/full; then fail "drew on a full device"; else pass; fi
 fi
@@ -100,6 +111,14 @@ refuses() { # STATUS WANTED ARGUMENTS...
 }
 refuses 2 "not an option" --stepz 3
 refuses 2 "not an option" file
+refuses 2 "--save-every: needs --save" --save-every 2 --steps 0
+refuses 2 "--shards: needs --save" --shards 2000 --steps 0
+refuses 2 "not one of the choices" --tie maybe
+run "$train" --steps 1 --tie yes --save "$out/tie-yes.safetensors"
+run "$train" --tie --steps 1 --save "$out/tie-alone.safetensors"
+same tie-yes tie-alone
+run "$train" --steps 1 --tie no --save "$out/tie-no.safetensors"
+cmp -s "$out/tie-no.safetensors" "$out/tie-yes.safetensors" && fail "--tie no is --tie yes" || pass
 refuses 2 "a value is missing" --steps
 refuses 2 "not a number" --steps many
 refuses 2 "not a number" --lr nan
