@@ -211,6 +211,12 @@ is "the token goes to the host that was asked" "$(grep -c "^0 .*to_other.*Bearer
 is "the token goes to no other host" "$(grep -c "^1 .*leaked" "$site/requests")" = 0
 # a proxy would get the token unencrypted; nobody listens at this one
 http_proxy=http://127.0.0.1:1 HF_TOKEN=secret gives ls-m ls $S/auth/m.safetensors
+# a host of the network gets none unencrypted, also if its name begins as that of this machine does
+for host in 127.0.0.1.example localhost.example example; do
+    http_proxy=$S REMOTE_TOKEN=leaked refuses "answered 401: who are you (no token was sent)" ls http://$host/auth/m.safetensors
+done
+is "no token without encryption" "$(grep -c "http://.*leaked" "$site/requests")" = 0
+is "requests without encryption" "$(grep -c "^0 GET http://.*example/auth" "$site/requests")" -ge 3
 refuses "from https to http" ls https://127.0.0.1:$tls/to_plain/m.safetensors
 SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt refuses "127.0.0.1:$tls" ls https://127.0.0.1:$tls/good/m.safetensors
 unset SSL_CERT_FILE
