@@ -153,6 +153,16 @@ a/embed
 a/lm_head
 b
 END
+model more.safetensors '{"__metadata__":{"a":"embed","z":"new"},"embed":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"new":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}' 3 g
+prints 0 "R10: no alias of a tensor whose name was taken" 'open base.safetensors
+open more.safetensors
+show a
+show z' <<'END'
+2 registered, 0 kept
+1 registered, 1 kept
+none
+z is new: U8 [2] 2 bytes, 0 pins
+END
 prints 1 "R10: what is refused" 'open base.safetensors
 release b
 pin b
@@ -230,15 +240,25 @@ registry: line 12: pairs: expected NAME=HEX
 registry: line 13: pairs: expected NAME=HEX
 END
 # an alias of a tensor in an adapter goes with it
-prints 0 "an alias goes with its adapter" 'open code.safetensors code
+prints 1 "an alias goes with its adapter" 'open base.safetensors
+open code.safetensors code
 alias up code/up
+head up 2
+pin up
+drop code
+release code/up
 drop code
 show up
 total' <<'END'
 2 registered, 0 kept
+2 registered, 0 kept
+65 65
+1
+registry: line 6: drop: one of its tensors is pinned
+0
 3 dropped
 none
-0 bytes
+300 bytes
 END
 model evil.safetensors '{"a\u001b]0;evil\u0007":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}' 1 a
 prints 0 "a name that controls the terminal" 'open evil.safetensors

@@ -262,6 +262,7 @@ try "fetch in many pieces" build/examples/hub fetch owner/pieces --retries 1
 try "fetch in many pieces" cmp "$HF_HUB_CACHE/models--owner--pieces/snapshots/$commit/model.safetensors" \
     "$site/hub/owner/pieces/model.safetensors"
 try "fetch a data set" "$hostile" fetch datasets/owner/data@$commit
+is "a weak ETag names a blob too" -e "$HF_HUB_CACHE/datasets--owner--data/blobs/$(printf 'blob 9\0{"a": 1}\n' | openssl dgst -sha1 -r | cut -d' ' -f1)"
 is "data set" "$(cat "$HF_HUB_CACHE/datasets--owner--data/snapshots/$commit/config.json")" = '{"a": 1}'
 is "a commit needs no ref" ! -e "$HF_HUB_CACHE/datasets--owner--data/refs"
 # no space, then a download that is killed
@@ -291,6 +292,10 @@ is "a wrong blob is not kept" "$(find "$HF_HUB_CACHE/models--evil--hash/blobs" -
 refuses "the server lies" fetch evil/size
 refuses "unsafe name: ../../escaped" fetch evil/path
 refuses "unsafe name: /escaped" fetch evil/root
+refuses 'unsafe name: a\u001bb' fetch evil/control
+refuses "unsafe name: ./escaped" fetch evil/dot
+refuses "unsafe name: aaaa" fetch evil/long
+refuses "unsafe name: " fetch evil/backslash
 refuses "no commit of 40" fetch evil/sha
 refuses "not a JSON object: expected" fetch evil/json
 refuses "not a JSON object" fetch evil/array
@@ -304,6 +309,10 @@ refuses "Invalid rev id: v9" fetch owner/name@v9
 refuses "no such file: nothing.bin" fetch owner/new nothing.bin --include '*'
 refuses "no such file" fetch owner/new --include '*.bin'
 is "a missing file is noticed before others are downloaded" ! -e "$HF_HUB_CACHE/models--owner--new"
+mkdir -p "$HF_HUB_CACHE/models--owner--new/blobs"
+ln -s "$PWD/$out/escaped" "$HF_HUB_CACHE/models--owner--new/blobs/$blob.incomplete"
+refuses ".incomplete: cannot write: " fetch owner/new model.safetensors
+is "CACHEDIR.TAG" "$(head -c 10 "$HF_HUB_CACHE/CACHEDIR.TAG")" = Signature:
 try "a name twice" "$hostile" fetch owner/name config.json config.json
 refuses "expected [TYPE/]OWNER/NAME" fetch ../../etc
 refuses "expected [TYPE/]OWNER/NAME" fetch owner/name@../../x

@@ -89,7 +89,7 @@ for repo in ("owner/name", "owner/cut", "owner/no-range", "owner/killed", "owner
     save("hub/%s/model.safetensors" % repo, small)
 save("hub/owner/pieces/model.safetensors", [("x", "U8", [5 << 20], random.randbytes(5 << 20))])
 for repo in ("owner/name", "evil/path", "evil/root", "evil/sha", "evil/json", "evil/commit", "evil/etag", "evil/git",
-             "evil/empty", "evil/array", "evil/null", "owner/data"):
+             "evil/control", "evil/dot", "evil/long", "evil/backslash", "evil/empty", "evil/array", "evil/null", "owner/data"):
     for name, text in (("config.json", '{"a": 1}\n'), ("1_Pooling/config.json", '{"b": 2}\n'), ("empty.txt", "")):
         with open(path("hub", repo, name), "w") as f:
             f.write(text)

@@ -38,7 +38,7 @@ settings() {
 }
 settings adam
 settings sgd --optimizer sgd --lr 0.02 --nl-oob gaussian --seed 7
-settings tied --tie --nl-oob-sign +1 --lr 0.002
+settings tied --tie --nl-oob-sign +1 --lr 0.0021234567
 settings bf16 --dtype bf16 --heads 4 --kv-heads 2
 settings f16 --dtype=f16 --seq=5 --d-model=12 --heads=3 --kv-heads=1 --ff=20 --batch=2 --scale=0.5 --nl-oob-sign=-1
 run "$train" --steps 7 --resume "$out/adam-0.safetensors" --save "$out/at-7.safetensors" --save-every 3
@@ -158,6 +158,9 @@ done
 reference falls $falls "$out/sgd-20.safetensors"
 run "$train" --steps 10 --resume "$out/adam-10.safetensors" --svg "$out/loss.svg"
 reference picture "$out/loss.svg" 20
+run "$train" --d-model 1 --ff 1 --heads 1 --batch 1 --seq 2 --steps 2500 --svg "$out/long.svg"
+points=$(grep -o 'L[0-9.]* [0-9.]*' "$out/long.svg" | wc -l)
+[ "$points" -gt 500 ] && [ "$points" -le 1000 ] && pass || fail "the picture of 2,500 steps has $points points"
 run "$train" --steps 1 --svg "$out/one.svg"
 reference picture "$out/one.svg" 1
 try "build train_ops.c" $cc -std=gnu99 -O1 $WARN -I. tests/examples/train_ops.c examples/train/tensor.c \

@@ -87,6 +87,25 @@ i [2]
 j []
 u [1]
 END
+prints 0 "R06: --exclude in every file" 'keys' b.st b.st --exclude m <<'END'
+n [2,1]
+END
+model repeated.st '{"a.a.a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}' '\1'
+prints 0 "R07: remap of a part that repeats" 'remap a layer
+keys
+remap layer.layer layer
+keys' repeated.st <<'END'
+layer.layer.layer [1]
+layer.layer [1]
+END
+prints 0 "R07: remap of what was taken" 'take n
+remap n m
+get m
+has n' b.st <<'END'
+n [2,1]: 0.5 0.25
+m [1,2]: 1 2
+no
+END
 prints 0 "R07: remap; the later of equal names stays" 'remap n m
 keys
 get m
