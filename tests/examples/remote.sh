@@ -204,6 +204,7 @@ export SSL_CERT_FILE
 refuses "answered 401: who are you (no token was sent)" ls $S/auth/m.safetensors
 REMOTE_TOKEN=secret gives ls-m ls $S/auth/m.safetensors
 HF_TOKEN=secret gives ls-m ls $S/auth/m.safetensors
+HF_TOKEN=$(printf 'secret\r\nRange: bytes=9-9') gives ls-m ls $S/auth/m.safetensors
 HF_TOKEN=secret gives ls-m ls https://127.0.0.1:$tls/auth/m.safetensors
 REMOTE_TOKEN=wrong refuses "answered 401: who are you" ls $S/auth/m.safetensors
 REMOTE_TOKEN=leaked gives load-m load $S/to_other/m.safetensors
