@@ -87,6 +87,14 @@ i [2]
 j []
 u [1]
 END
+ones=$(awk 'BEGIN { for (i = 0; i < 64; i++) printf " 1" }')
+model long.st '{"l":{"dtype":"U8","shape":[65],"data_offsets":[0,65]},"k":{"dtype":"U8","shape":[64],"data_offsets":[65,129]}}' \
+    "$(echo "$ones$ones 1" | sed 's/ /\\/g')"
+prints 0 "R05: the first 64 values" 'get l
+get k' long.st <<END
+l [65]:$ones ...
+k [64]:$ones
+END
 prints 0 "R06: --exclude in every file" 'keys' b.st b.st --exclude m <<'END'
 n [2,1]
 END
