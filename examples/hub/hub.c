@@ -139,7 +139,10 @@ static int put(hub *u, char *path, const char *text, int is_link) {
     int failed = is_link ? symlink(text, temporary) != 0 : (f = fopen(temporary, "wb")) == NULL;
     if (f) failed = fputs(text, f) < 0;
     if (f && fclose(f) != 0) failed = 1;
-    return failed || rename(temporary, path) ? fail_writing(u, path) : 0;
+    if (!failed && rename(temporary, path) == 0) return 0;
+    failed = fail_writing(u, path);
+    remove(temporary);
+    return failed;
 }
 
 /* Returns ENDPOINT/api/TYPE/ID/revision/REVISION, or of a file ENDPOINT[/TYPE]/ID/resolve/COMMIT/FILE. */

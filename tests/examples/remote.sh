@@ -313,6 +313,12 @@ is "a missing file is noticed before others are downloaded" ! -e "$HF_HUB_CACHE/
 mkdir -p "$HF_HUB_CACHE/models--owner--new/blobs"
 ln -s "$PWD/$out/escaped" "$HF_HUB_CACHE/models--owner--new/blobs/$blob.incomplete"
 refuses ".incomplete: cannot write: " fetch owner/new model.safetensors
+mkdir -p "$HF_HUB_CACHE/models--owner--new/refs/main"
+rm "$HF_HUB_CACHE/models--owner--new/blobs/$blob.incomplete"
+if "$hostile" fetch owner/new model.safetensors >"$out/got" 2>"$out/said"; then fail "a directory as a ref"; else pass; fi
+try "a directory as a ref" grep -q "^remote: .*refs/main: cannot write: Is a directory$" "$out/said"
+is "no temporary file stays" "$(find "$HF_HUB_CACHE" -name '*.tmp' | wc -l)" = 0
+rmdir "$HF_HUB_CACHE/models--owner--new/refs/main"
 is "CACHEDIR.TAG" "$(head -c 10 "$HF_HUB_CACHE/CACHEDIR.TAG")" = Signature:
 try "a name twice" "$hostile" fetch owner/name config.json config.json
 refuses "expected [TYPE/]OWNER/NAME" fetch ../../etc

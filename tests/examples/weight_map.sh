@@ -95,7 +95,12 @@ get k' long.st <<END
 l [65]:$ones ...
 k [64]:$ones
 END
-prints 0 "R06: --exclude in every file" 'keys' b.st b.st --exclude m <<'END'
+prints 0 "R06: --exclude in every file" 'keys' a.st b.st --exclude m <<'END'
+b [2]
+i [2]
+j []
+u [1]
+f [2,1]
 n [2,1]
 END
 model repeated.st '{"a.a.a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}' '\1'
