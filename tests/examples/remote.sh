@@ -315,8 +315,8 @@ ln -s "$PWD/$out/escaped" "$HF_HUB_CACHE/models--owner--new/blobs/$blob.incomple
 refuses ".incomplete: cannot write: " fetch owner/new model.safetensors
 mkdir -p "$HF_HUB_CACHE/models--owner--new/refs/main"
 rm "$HF_HUB_CACHE/models--owner--new/blobs/$blob.incomplete"
-if "$hostile" fetch owner/new model.safetensors >"$out/got" 2>"$out/said"; then fail "a directory as a ref"; else pass; fi
-try "a directory as a ref" grep -q "^remote: .*refs/main: cannot write: Is a directory$" "$out/said"
+if "$hostile" fetch owner/new model.safetensors >"$out/got" 2>"$out/errors"; then fail "a directory as a ref"; else pass; fi
+try "a directory as a ref" grep -q "^remote: .*refs/main: cannot write: Is a directory$" "$out/errors"
 is "no temporary file stays" "$(find "$HF_HUB_CACHE" -name '*.tmp' | wc -l)" = 0
 rmdir "$HF_HUB_CACHE/models--owner--new/refs/main"
 is "CACHEDIR.TAG" "$(head -c 10 "$HF_HUB_CACHE/CACHEDIR.TAG")" = Signature:
