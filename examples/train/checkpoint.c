@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { WEIGHTS, MASTER, STATE, PARTS, ENTRIES = 4 * PARAMETERS + 3 };
 
@@ -92,25 +91,6 @@ void save_checkpoint(run *r, const char *path) {
         fail("cannot save", "%s", error.message);
     }
     for (i = 0; i < contents.count; i++) free(data[i]);
-}
-
-/* Begins a file and gives it up, so that a wrong path is noticed before hours of training. */
-void check_place(const run *r, const char *path) {
-    const char *inside = r->settings[SHARDS] > 0 ? "/model.safetensors" : "";
-    const size_t n = strlen(path), end = strlen(inside) + 1;
-    char *place = allocate_zeroed(n + end, 1);
-    st_writer *writer = NULL;
-    struct stat status;
-    st_error error;
-    const int is_other = stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
-    memcpy(place, path, n);
-    memcpy(place + n, inside, end);
-    /* a pipe or a device would receive the beginning of a file */
-    if (!is_other && (st_writer_open(&writer, place, NULL, &error) || st_writer_begin(writer, &error))) {
-        fail("cannot save", "%s", error.message);
-    }
-    st_writer_close(writer);
-    free(place);
 }
 
 static void read_settings(run *r, const st_model *model, const char *path, const char *given) {

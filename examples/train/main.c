@@ -143,13 +143,8 @@ int main(int argc, char **argv) {
         if (strcmp(option, "--check-gradients") == 0) return check_gradients() > 0;
         if (strncmp(option, "--", 2) != 0) quit(2, option, "not an option", hint);
         (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(option + 2, "="), option + 2);
-        if (value) {
-            value++;
-        } else if (strcmp(name, "tie") == 0 && (!argv[i + 1] || strncmp(argv[i + 1], "--", 2) == 0)) {
-            value = "yes"; /* --tie alone */
-        } else {
-            value = argv[++i];
-        }
+        k = strcmp(name, "tie") == 0 && (!argv[i + 1] || strncmp(argv[i + 1], "--", 2) == 0); /* --tie alone */
+        value = value ? value + 1 : k ? "yes" : argv[++i];
         if (!value) quit(2, option, "a value is missing", hint);
         for (k = 0; k < 3 && strcmp(name, path_names[k]) != 0; k++) {}
         if (k < 3 && (paths[k] = value) != NULL) continue;
@@ -159,9 +154,7 @@ int main(int argc, char **argv) {
         if (fault) quit(2, option, fault, hint);
         given[k] = 1;
     }
-    if (!paths[0] && (given[SAVE_EVERY] || given[SHARDS])) {
-        quit(2, given[SHARDS] ? "--shards" : "--save-every", "needs --save", hint);
-    }
+    if (!paths[0] && (given[SAVE_EVERY] || given[SHARDS])) quit(2, "--save-every, --shards", "need --save", hint);
     if (paths[1]) {
         load_checkpoint(&r, paths[1], given);
     } else {
@@ -169,7 +162,6 @@ int main(int argc, char **argv) {
         declare_parameters(&r);
         initialize(&r);
     }
-    if (paths[0]) check_place(&r, paths[0]);
     train(&r, paths[0]);
     if (paths[2]) write_picture(&r, paths[2]);
     free(r.memory);

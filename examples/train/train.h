@@ -102,7 +102,6 @@ void train_step(run *r);                               /* appends to losses, whi
 float random_number(uint64_t *state);                  /* from -1 up to, but not including 1 */
 
 void save_checkpoint(run *r, const char *path);
-void check_place(const run *r, const char *path); /* fails if nothing can be saved there; changes nothing */
 void load_checkpoint(run *r, const char *path, const char *given); /* given[i]: setting i was chosen by the user */
 void write_picture(const run *r, const char *path);
 int check_gradients(void); /* tests/examples/train_gradients.c: prints a line for each check; returns how many failed */
