@@ -52,6 +52,7 @@ typedef struct hub {
 
 typedef struct download {
     hub *u;
+    const char *path;   /* of the file that is written */
     int fd, is_content; /* is_content: the blob is named by its SHA-256 */
     uint64_t done, total;
     sha256 content; /* of what is done: names large files */
@@ -138,7 +139,10 @@ static int put(hub *u, char *path, const char *text, int is_link) {
     int failed = is_link ? symlink(text, temporary) != 0 : (f = fopen(temporary, "wb")) == NULL;
     if (f) failed = fputs(text, f) < 0;
     if (f && fclose(f) != 0) failed = 1;
-    return failed || rename(temporary, path) ? fail_writing(u, path) : 0;
+    if (!failed && rename(temporary, path) == 0) return 0;
+    failed = fail_writing(u, path);
+    remove(temporary);
+    return failed;
 }
 
 /* Returns ENDPOINT/api/TYPE/ID/revision/REVISION, or of a file ENDPOINT[/TYPE]/ID/resolve/COMMIT/FILE. */
@@ -265,7 +269,7 @@ static int has_hash(const download *d, const char *etag) {
 /* Empties the file that is being downloaded. */
 static int restart(download *d) {
     begin_hashes(d);
-    return ftruncate(d->fd, 0) ? fail_writing(d->u, d->u->name) : 0;
+    return ftruncate(d->fd, 0) ? fail_writing(d->u, d->path) : 0;
 }
 
 static int save(void *user, uint64_t offset, const void *bytes, size_t n) {
@@ -273,7 +277,7 @@ static int save(void *user, uint64_t offset, const void *bytes, size_t n) {
     if (offset < d->done && restart(d)) return 1; /* the server sends the file from its beginning */
     for (size_t written = 0; written < n;) {
         const ssize_t k = pwrite(d->fd, (const char *)bytes + written, n - written, (off_t)(d->done + written));
-        if (k <= 0) return fail_writing(d->u, d->u->name);
+        if (k <= 0) return fail_writing(d->u, d->path);
         written += (size_t)k;
     }
     add_to_hashes(d, bytes, n);
@@ -290,7 +294,7 @@ static int download_blob(hub *u, http_source *source, const char *etag, const ch
     int code;
     memset(&d, 0, sizeof d);
     snprintf(path, sizeof path, "%s.incomplete", blob);
-    d.u = u, d.total = source->bytes, d.is_content = strlen(etag) == 2 * SHA256_BYTES;
+    d.u = u, d.path = path, d.total = source->bytes, d.is_content = strlen(etag) == 2 * SHA256_BYTES;
     d.fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (d.fd < 0) return fail_writing(u, path);
     flock(d.fd, LOCK_EX); /* holds too where another program has removed the lock of the blob */
@@ -371,18 +375,28 @@ static int is_wanted(const hub_choice *choice, const char *file) {
     return choice->name_count + choice->pattern_count == 0;
 }
 
+/* Fails if the repository lacks a file that was asked for by its name, or if no file is wanted. */
+static int check_choice(hub *u, const hub_choice *choice) {
+    size_t k, found = 0;
+    for (int i = 0; i < choice->name_count; i++) {
+        for (k = 0; k < u->count && strcmp(u->files[k], choice->names[i]) != 0; k++) {}
+        if (k == u->count) return http_fail(u->h, u->name, "the repository has no such file: %s", choice->names[i]);
+    }
+    for (k = 0; k < u->count; k++) found += (size_t)is_wanted(choice, u->files[k]);
+    return found ? 0 : http_fail(u->h, u->name, "the repository has no such file");
+}
+
 static int fetch(hub *u, const hub_choice *choice) {
     char path[PATH];
     http_source source;
-    int code = begin(u) || begin_source(u, &source, NULL), found = 0;
+    int code = begin(u) || begin_source(u, &source, NULL);
     if (code) return code;
     code = http_get(u->h, &source, HTTP_REST, 0, HTTP_UNKNOWN, take_answer, u);
     http_source_end(&source);
-    if (code || parse_answer(u)) return HTTP_FAILED;
+    if (code || parse_answer(u) || check_choice(u, choice)) return HTTP_FAILED;
     if (u->is_info) printf("commit %s\n", u->commit);
     for (size_t i = 0; i < u->count && !code; i++) {
         if (!is_wanted(choice, u->files[i])) continue;
-        found++;
         if (begin_source(u, &source, u->files[i])) return HTTP_FAILED;
         code = fetch_file(u, &source, u->files[i]);
         http_source_end(&source);
@@ -391,7 +405,6 @@ static int fetch(hub *u, const hub_choice *choice) {
         put_string(stdout, u->files[i]);
         putchar('\n');
     }
-    if (!found || found < choice->name_count) return http_fail(u->h, u->name, "the repository has no such file");
     if (u->is_info) return 0;
     snprintf(path, sizeof path, "%s/CACHEDIR.TAG", u->root);
     if (access(path, F_OK) != 0 && put(u, path, "Signature: 8a477f597d28d172789f06886806bc55\n", 0)) return HTTP_FAILED;
@@ -400,28 +413,33 @@ static int fetch(hub *u, const hub_choice *choice) {
     return put(u, path, u->commit, 0); /* last, when all is there */
 }
 
+static const char *program; /* which program says so: hub or remote */
+
 static int fail(const char *text) {
-    fputs("hub: ", stderr);
+    fprintf(stderr, "%s: ", program);
     put_string(stderr, text);
     putc('\n', stderr);
     return 1;
 }
 
 static int misused(const char *argument, const char *text) {
-    fputs("hub: ", stderr);
+    fprintf(stderr, "%s: ", program);
     put_string(stderr, argument);
-    fprintf(stderr, ": %s\nTry 'hub --help'.\n", text);
+    fprintf(stderr, ": %s\nTry '%s%s --help'.\n", text, program, strcmp(program, "hub") == 0 ? "" : " fetch");
     return 2;
 }
 
-int hub_main(int argc, char **argv) {
+int hub_main(const char *name, int argc, char **argv) {
     static hub u;
     http_settings settings;
     hub_choice choice;
     http h;
     int words = 1, code;
+    program = name;
     memset(&choice, 0, sizeof choice);
-    if (argc > 1 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout) < 0;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) return fputs(usage, stdout) < 0;
+    }
     snprintf(u.endpoint, sizeof u.endpoint, "%s", http_hub());
     if (u.endpoint[strlen(u.endpoint) - 1] == '/') u.endpoint[strlen(u.endpoint) - 1] = 0;
     if (!http_settings_begin(&settings, u.endpoint))
@@ -439,7 +457,7 @@ int hub_main(int argc, char **argv) {
         }
     }
     if (words < 2 || (strcmp(argv[1], "fetch") != 0 && strcmp(argv[1], "info") != 0)) {
-        return misused(words < 2 ? "hub" : argv[1], "expected the command fetch or info");
+        return misused(words < 2 ? "arguments" : argv[1], "expected the command fetch or info");
     }
     if (words < 3) return misused(argv[1], "expected a repository");
     curl_global_init(CURL_GLOBAL_DEFAULT);

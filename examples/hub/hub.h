@@ -2,6 +2,6 @@
 #ifndef HUB_H
 #define HUB_H
 
-int hub_main(int argc, char **argv); /* returns an exit status */
+int hub_main(const char *program, int argc, char **argv); /* program: for messages; returns an exit status */
 
 #endif

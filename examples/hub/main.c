@@ -11,5 +11,5 @@
 #include "hub.h"
 
 int main(int argc, char **argv) {
-    return hub_main(argc, argv);
+    return hub_main("hub", argc, argv);
 }

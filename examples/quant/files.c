@@ -88,6 +88,30 @@ static int finish(job *j, int succeeded) {
     return succeeded;
 }
 
+/* ---- what is quantized ---------------------------------------------------------------------------------------- */
+
+static int metadata_is(const st_model *model, const char *key, const char *value) {
+    const st_pair *pair = st_find_metadata(model, key);
+    return pair && pair->value_bytes == strlen(value) && memcmp(pair->value, value, pair->value_bytes) == 0;
+}
+
+static const st_tensor *find_with_end(const st_model *model, const st_tensor *t, const char *end) {
+    char *name = scale_name(t, end);
+    const st_tensor *found = name ? st_find_n(model, name, t->name_bytes + strlen(end)) : NULL;
+    free(name);
+    return found && found->dtype == ST_DTYPE_F32 ? found : NULL;
+}
+
+/* Returns the scales of a quantized tensor, or NULL if t is none. U8 counts only where the metadata says that it is
+ * biased: elsewhere it can be packed. */
+static const st_tensor *find_scales(const st_model *model, const st_tensor *t) {
+    const int is_biased = t->dtype == ST_DTYPE_U8 && metadata_is(model, "quant.dtype", "U8");
+    const st_tensor *scales = NULL;
+    if (t->dtype == ST_DTYPE_I8 || is_biased) scales = find_with_end(model, t, "_scale");
+    if ((t->dtype == ST_DTYPE_I8 || is_biased) && !scales) scales = find_with_end(model, t, ".scale");
+    return scales;
+}
+
 /* ---- quantize ----------------------------------------------------------------------------------------------- */
 
 static int is_quantizable(const st_tensor *t, const quant_options *o) {
@@ -209,6 +233,12 @@ int quantize_file(const char *in, const char *out, const quant_options *options)
     memset(&j, 0, sizeof j);
     if (st_open(&model, in, NULL, &j.error) != ST_OK) return complain_library(&j.error);
     j.model = model;
+    for (i = 0; i < model->count; i++) {
+        if (!find_scales(model, &model->tensors[i])) continue; /* its scales must not become integers too */
+        (void)complain(&model->tensors[i], "is quantized already: dequantize the model first");
+        st_close(model);
+        return 0;
+    }
     progress_line_begin(&j.line, "quantizing");
     succeeded = st_writer_open(&j.writer, out, NULL, &j.error) == ST_OK || complain_library(&j.error);
     for (i = 0; succeeded && i < model->count; i++) succeeded = declare(&j, &model->tensors[i], options);
@@ -228,28 +258,6 @@ int quantize_file(const char *in, const char *out, const quant_options *options)
 }
 
 /* ---- dequantize --------------------------------------------------------------------------------------------- */
-
-static int metadata_is(const st_model *model, const char *key, const char *value) {
-    const st_pair *pair = st_find_metadata(model, key);
-    return pair && pair->value_bytes == strlen(value) && memcmp(pair->value, value, pair->value_bytes) == 0;
-}
-
-static const st_tensor *find_with_end(const st_model *model, const st_tensor *t, const char *end) {
-    char *name = scale_name(t, end);
-    const st_tensor *found = name ? st_find_n(model, name, t->name_bytes + strlen(end)) : NULL;
-    free(name);
-    return found && found->dtype == ST_DTYPE_F32 ? found : NULL;
-}
-
-/* Returns the scales of a quantized tensor, or NULL if t is none. U8 counts only where the metadata says that it is
- * biased: elsewhere it can be packed. */
-static const st_tensor *find_scales(const st_model *model, const st_tensor *t) {
-    const int is_biased = t->dtype == ST_DTYPE_U8 && metadata_is(model, "quant.dtype", "U8");
-    const st_tensor *scales = NULL;
-    if (t->dtype == ST_DTYPE_I8 || is_biased) scales = find_with_end(model, t, "_scale");
-    if ((t->dtype == ST_DTYPE_I8 || is_biased) && !scales) scales = find_with_end(model, t, ".scale");
-    return scales;
-}
 
 /* Returns NULL, or why the shapes do not fit. */
 static const char *grid_from_shapes(const st_model *model, const st_tensor *t, const st_tensor *scales, grid *g) {

@@ -112,7 +112,7 @@ static const char *check_options(const char *command, quant_options *o) {
 int main(int argc, char **argv) {
     const char *paths[2] = {NULL, NULL}, *fault = NULL, *command = argc > 1 ? argv[1] : "";
     quant_options options;
-    int i, count = 0, wanted = strcmp(command, "check") == 0 ? 1 : 2;
+    int succeeded, i, count = 0, wanted = strcmp(command, "check") == 0 ? 1 : 2;
     memset(&options, 0, sizeof options);
     for (i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
@@ -135,6 +135,11 @@ int main(int argc, char **argv) {
     if (!fault) fault = check_options(command, &options);
     if (!fault && count < wanted) fault = wanted == 2 ? "expected IN and OUT" : "expected IN";
     if (fault) return wrong_usage(fault);
-    if (strcmp(command, "quantize") == 0) return !quantize_file(paths[0], paths[1], &options);
-    return !dequantize_file(paths[0], paths[1], options.dtype);
+    succeeded = strcmp(command, "quantize") == 0 ? quantize_file(paths[0], paths[1], &options)
+                                                 : dequantize_file(paths[0], paths[1], options.dtype);
+    if (succeeded && (fflush(stdout) != 0 || ferror(stdout))) {
+        fprintf(stderr, "quant: cannot write to standard output\n");
+        succeeded = 0;
+    }
+    return !succeeded;
 }

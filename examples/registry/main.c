@@ -189,7 +189,10 @@ static void command_adapters(session *s, const words *w) {
 /* ---- commands on byte strings --------------------------------------------------------------------------------- */
 
 static int digit(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* Splits NAME=HEX, in place. Returns 0 if the text is not of this form. */
@@ -286,7 +289,11 @@ int main(int argc, char **argv) {
     }
     while (words_read(&w, stdin)) run(&s, &w);
     if (w.fault) fprintf(stderr, "registry: line %lu: %s\n", w.number, w.fault);
-    if (w.fault || fflush(stdout) != 0) s.failed = 1;
+    if (w.fault) s.failed = 1;
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "registry: cannot write to standard output\n");
+        s.failed = 1;
+    }
     words_end(&w);
     store_end(&s.store);
     registry_end(&s.registry);

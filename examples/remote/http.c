@@ -192,7 +192,8 @@ static CURLcode send_request(http *h, const char *url, const char *origin, int i
     h->now.has_token =
         set->token && strcasecmp(set->origin, origin) == 0 && (begins(origin, "https:") || is_loopback(origin));
     if (last && text && h->now.has_token) {
-        sprintf(text, "Authorization: Bearer %s", set->token);
+        /* without the end of a line, which would begin another field */
+        sprintf(text, "Authorization: Bearer %.*s", (int)strcspn(set->token, " \t\r\n"), set->token);
         last = curl_slist_append(list, text);
     }
     if (last && text && h->now.etag[0] == '"' && is_first && !h->now.is_resolving) {
@@ -207,6 +208,8 @@ static CURLcode send_request(http *h, const char *url, const char *origin, int i
     curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, list);
     curl_easy_setopt(h->curl, h->now.kind == HTTP_HEAD ? CURLOPT_NOBODY : CURLOPT_HTTPGET, 1L);
     curl_easy_setopt(h->curl, CURLOPT_RANGE, h->now.kind == HTTP_RANGE || h->now.offset ? range : NULL);
+    /* what is for this machine, and the token with it, does not go through the proxy of the environment */
+    curl_easy_setopt(h->curl, CURLOPT_PROXY, is_loopback(origin) ? "" : NULL);
     if (last && text) code = curl_easy_perform(h->curl);
     curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(list);
@@ -249,7 +252,9 @@ static verdict attempt(http *h, long *status) {
     strcpy(h->now.etag, s->etag);
     pthread_mutex_unlock(&s->lock);
     do {
-        if (!url || hops > MOST_REDIRECTS || !origin_of(url, origin)) {
+        if (!url) {
+            v = FAIL(h, "out of memory");
+        } else if (hops > MOST_REDIRECTS || !origin_of(url, origin)) {
             v = FAIL(h, "%s", hops > MOST_REDIRECTS ? "over 10 redirects" : "not an allowed http or https URL");
         } else if (begins(before, "https:") && !begins(origin, "https:")) {
             v = FAIL(h, "redirects from https to http, which is not followed");

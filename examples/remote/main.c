@@ -200,21 +200,28 @@ static int read_model(program *p, const char *command) {
 
 int main(int argc, char **argv) {
     static const char *const commands[] = {"ls", "load", "show", "cat"};
+    static const char *const options[] = {"--slice", "--connections", "--retries", "--timeout"};
     static program p;
     char *words[3] = {NULL, NULL, NULL}; /* the command, the URL, the tensor */
     int k = 0, count = 0, code;
-    if (argc > 1 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout) < 0;
-    if (argc > 1 && (strcmp(argv[1], "fetch") == 0 || strcmp(argv[1], "info") == 0)) return hub_main(argc, argv);
+    if (argc > 1 && (strcmp(argv[1], "fetch") == 0 || strcmp(argv[1], "info") == 0))
+        return hub_main("remote", argc, argv);
     for (int i = 1; i < argc; i++) {
-        if (strncmp(argv[i], "--", 2) == 0)
+        int o = 0;
+        if (strcmp(argv[i], "--help") == 0) return fputs(usage, stdout) < 0;
+        while (o < 4 && strcmp(argv[i], options[o]) != 0) o++;
+        if (o < 4)
             i++; /* its value */
+        else if (strncmp(argv[i], "--", 2) == 0)
+            return misused(argv[i], "unknown option");
         else if (count == 3)
             return misused(argv[i], "too many arguments");
         else
             words[count++] = argv[i];
     }
     while (k < 4 && count && strcmp(commands[k], words[0]) != 0) k++;
-    if (!count || k == 4) return misused(count ? words[0] : "remote", count ? "unknown command" : "expected a command");
+    if (!count || k == 4)
+        return misused(count ? words[0] : "arguments", count ? "unknown command" : "expected a command");
     if (count != (k < 2 ? 2 : 3)) return misused(words[0], k < 2 ? "expected a URL" : "expected a URL and a tensor");
     if (!http_settings_begin(&p.settings, words[1])) {
         return misused(words[1], "expected an http or https URL, without the name of a user");
@@ -229,7 +236,7 @@ int main(int argc, char **argv) {
         else if (value && strcmp(name, "--connections") == 0 && value[0] >= '1' && value[0] <= '8' && !value[1])
             p.connections = value[0] - '0';
         else if (!value || !http_option(&p.settings, name, value))
-            return misused(name, "unknown option, or a missing or invalid value");
+            return misused(name, "missing or invalid value");
     }
     curl_global_init(CURL_GLOBAL_DEFAULT);
     code = read_model(&p, words[0]);

@@ -157,10 +157,11 @@ static entry *look(dict *d, const char *name, size_t name_bytes, const apply_opt
     size_t i;
     for (i = 0; i < 2 && o->kv_heads; i++) {
         const size_t end = strlen(ends[i]), stem = name_bytes > end ? name_bytes - end : 0;
-        char *at = buffer + stem - 8; /* after a stem that ends with linear_k, linear_v or linear_o */
         entry *found;
+        char *at;
         if (stem < 8 || !ends_with(name, name_bytes, ends[i]) || memcmp(name + stem - 8, "linear_", 7) != 0) continue;
         if (!strchr("kvo", name[stem - 1])) continue;
+        at = buffer + stem - 8; /* the stem ends with linear_k, linear_v or linear_o */
         memcpy(buffer, name, stem - 8);
         *at++ = name[stem - 1];
         memcpy(at, "_proj", 5);

@@ -143,7 +143,8 @@ int main(int argc, char **argv) {
         if (strcmp(option, "--check-gradients") == 0) return check_gradients() > 0;
         if (strncmp(option, "--", 2) != 0) quit(2, option, "not an option", hint);
         (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(option + 2, "="), option + 2);
-        value = value ? value + 1 : strcmp(name, "tie") == 0 ? "yes" : argv[++i];
+        k = strcmp(name, "tie") == 0 && (!argv[i + 1] || strncmp(argv[i + 1], "--", 2) == 0); /* --tie alone */
+        value = value ? value + 1 : k ? "yes" : argv[++i];
         if (!value) quit(2, option, "a value is missing", hint);
         for (k = 0; k < 3 && strcmp(name, path_names[k]) != 0; k++) {}
         if (k < 3 && (paths[k] = value) != NULL) continue;
@@ -153,6 +154,7 @@ int main(int argc, char **argv) {
         if (fault) quit(2, option, fault, hint);
         given[k] = 1;
     }
+    if (!paths[0] && (given[SAVE_EVERY] || given[SHARDS])) quit(2, "--save-every, --shards", "need --save", hint);
     if (paths[1]) {
         load_checkpoint(&r, paths[1], given);
     } else {
@@ -164,5 +166,6 @@ int main(int argc, char **argv) {
     if (paths[2]) write_picture(&r, paths[2]);
     free(r.memory);
     free(r.losses);
+    if (fflush(stdout) != 0 || ferror(stdout)) fail("standard output", "cannot write");
     return 0;
 }

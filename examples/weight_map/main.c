@@ -358,7 +358,11 @@ int main(int argc, char **argv) {
         failed = 1;
     }
     if (line.fault) fprintf(stderr, "weight_map: line %lu: %s\n", line.number, line.fault);
-    if (line.fault || fflush(stdout) != 0) failed = 1;
+    if (line.fault) failed = 1;
+    if (!wrong && (fflush(stdout) != 0 || ferror(stdout))) {
+        fprintf(stderr, "weight_map: cannot write to standard output\n");
+        failed = 1;
+    }
     words_end(&line);
     close_map(&m);
     return wrong ? wrong_usage(wrong) : failed;

@@ -198,6 +198,16 @@ got = load_file(path("q.safetensors"))
 check("--all", got["conv.weight"].dtype == np.int8 and got["bias"].dtype == np.int8 and got["bias_scale"].shape == (1,))
 same("--all: the numbers", got["conv.weight"], reference(tensors["conv.weight"], "tensor", 0)[0])
 
+# the largest error is that of the first number, then of the last; other metadata stays
+for numbers_of_one in ([0.4, 127, 1], [127, 1, 0.4]):
+    save_file({"w": np.float32([numbers_of_one])}, path("x.safetensors"), {"quantity": "1", "quant.block": "old"})
+    said = run(program, "quantize", path("x.safetensors"), path("q.safetensors"))
+    check(f"the error of {numbers_of_one}", "largest error 0.4\n" in said, said)
+    run(program, "dequantize", path("q.safetensors"), path("d.safetensors"))
+    for file, wanted in ("q", ["quant.dtype", "quant.layout", "quantity"]), ("d", ["quantity"]):
+        with safe_open(path(file + ".safetensors"), "np") as opened:
+            check(f"metadata of {file}", sorted(opened.metadata()) == wanted, opened.metadata())
+
 # what is refused
 for value in (np.inf, -np.inf, np.nan):
     save_file({"w": np.float32([[1, value]])}, path("x.safetensors"))

@@ -57,6 +57,13 @@ run 2 "expects --dtype int8" quantize $demo "$out/x" --dtype f32
 run 2 "expects a floating-point" dequantize $demo "$out/x" --dtype int8
 run 2 "only quantize takes" dequantize $demo "$out/x" --all
 run 0 "embed.weight: I8, 1 scale, largest error 0.0315" quantize $demo "$out/x"
+"$program" quantize $demo "$out/y" >/dev/full 2>"$out/got"
+[ $? = 1 ] && pass || fail "a full device: exit status"
+try "a full device" grep -q "quant: cannot write to standard output" "$out/got"
+run 0 "2 of 3 tensors quantized" quantize $demo "$out/once" --all --dtype uint8
+rm -f "$out/twice"
+run 1 "embed.weight: is quantized already" quantize "$out/once" "$out/twice" --layout rows
+[ ! -e "$out/twice" ] && pass || fail "a model was quantized twice"
 run 1 "none: no such file" quantize "$out/none" "$out/x"
 head -c 100 $demo >"$out/cut.safetensors"
 run 1 "cut.safetensors: file is truncated" quantize "$out/cut.safetensors" "$out/x"

@@ -48,11 +48,14 @@ none
 w
 b
 END
-prints 0 "V-R2: duplicates and empty values" 'pairs w=01 e= w=02ff a=b=03
+prints 0 "V-R2: duplicates and empty values" 'pairs w=01 e= w=02fF a=b=03
 bytes w
 bytes e
 bytes a=b
 pair-names
+bytes x
+pairs x=A0fF
+bytes x
 pairs
 pair-names
 bytes w' <<'END'
@@ -63,6 +66,8 @@ w
 e
 w
 a=b
+none
+2 bytes: a0 ff
 none
 END
 prints 0 "V-R3: registered once" 'open w.safetensors
@@ -148,6 +153,16 @@ a/embed
 a/lm_head
 b
 END
+model more.safetensors '{"__metadata__":{"a":"embed","z":"new"},"embed":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"new":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}' 3 g
+prints 0 "R10: no alias of a tensor whose name was taken" 'open base.safetensors
+open more.safetensors
+show a
+show z' <<'END'
+2 registered, 0 kept
+1 registered, 1 kept
+none
+z is new: U8 [2] 2 bytes, 0 pins
+END
 prints 1 "R10: what is refused" 'open base.safetensors
 release b
 pin b
@@ -225,15 +240,25 @@ registry: line 12: pairs: expected NAME=HEX
 registry: line 13: pairs: expected NAME=HEX
 END
 # an alias of a tensor in an adapter goes with it
-prints 0 "an alias goes with its adapter" 'open code.safetensors code
+prints 1 "an alias goes with its adapter" 'open base.safetensors
+open code.safetensors code
 alias up code/up
+head up 2
+pin up
+drop code
+release code/up
 drop code
 show up
 total' <<'END'
 2 registered, 0 kept
+2 registered, 0 kept
+65 65
+1
+registry: line 6: drop: one of its tensors is pinned
+0
 3 dropped
 none
-0 bytes
+300 bytes
 END
 model evil.safetensors '{"a\u001b]0;evil\u0007":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}' 1 a
 prints 0 "a name that controls the terminal" 'open evil.safetensors
@@ -245,6 +270,9 @@ head -c 100 w.safetensors >cut.safetensors
 printf 'open cut.safetensors\n' | "$program" 2>&1 | grep -q 'line 1: open: cut.safetensors: file is truncated' && pass || fail "a cut file"
 head -c 70000 /dev/zero | tr '\0' a | "$program" >got 2>&1 && fail "a long line: exit status 0" || pass
 try "a long line" grep -q 'a line of more than 65,535 bytes' got
+echo names | "$program" >/dev/full 2>got && pass || fail "nothing to print: exit status"
+echo total | "$program" >/dev/full 2>got && fail "a full device: exit status 0" || pass
+try "a full device" grep -q '^registry: cannot write to standard output$' got
 printf 'show a\0\n' | "$program" >got 2>&1 && fail "NUL: exit status 0" || pass
 "$program" --help >got 2>&1 && grep -q '^usage: registry' got && pass || fail "--help"
 "$program" file >got 2>&1

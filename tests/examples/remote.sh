@@ -17,8 +17,8 @@ try "make build/examples/hub" ${MAKE:-make} build/examples/hub EXAMPLE_CFLAGS="-
 remote=build/examples/remote hostile=$remote
 if have clang-14; then
     try "warnings of clang" clang-14 -std=gnu99 -fsyntax-only $WARN -I. examples/remote/*.c examples/hub/*.c
-    clang-14 -c -O1 -I. examples/common/lib.c -o "$out/lib.o" # the library has sanitizer runs of its own
-    try "build with sanitizers" clang-14 -std=gnu99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -I. \
+    clang-14 -c -O0 -I. examples/common/lib.c -o "$out/lib.o" # the library has sanitizer runs of its own
+    try "build with sanitizers" clang-14 -std=gnu99 -g -O0 -fsanitize=address,undefined -fno-sanitize-recover=all -I. \
         $(ls $sources | grep -v lib.c) "$out/lib.o" -lcurl -lz -pthread -o "$out/hostile" && hostile=$out/hostile
 fi
 
@@ -81,7 +81,7 @@ misuse() { # WORDS ARGUMENTS...
     shift
     "$remote" "$@" >"$out/got" 2>"$out/said"
     status=$?
-    if [ $status = 2 ] && grep -qF -- "$words" "$out/said" && grep -qE "(remote|hub) --help" "$out/said"; then pass; else
+    if [ $status = 2 ] && grep -qF -- "$words" "$out/said" && grep -qE "(remote|remote fetch|hub) --help" "$out/said"; then pass; else
         fail "remote $*: exit status $status, expected: $words"
         head -n 3 "$out/said"
     fi
@@ -204,11 +204,20 @@ export SSL_CERT_FILE
 refuses "answered 401: who are you (no token was sent)" ls $S/auth/m.safetensors
 REMOTE_TOKEN=secret gives ls-m ls $S/auth/m.safetensors
 HF_TOKEN=secret gives ls-m ls $S/auth/m.safetensors
+HF_TOKEN=$(printf 'secret\r\nRange: bytes=9-9') gives ls-m ls $S/auth/m.safetensors
 HF_TOKEN=secret gives ls-m ls https://127.0.0.1:$tls/auth/m.safetensors
 REMOTE_TOKEN=wrong refuses "answered 401: who are you" ls $S/auth/m.safetensors
 REMOTE_TOKEN=leaked gives load-m load $S/to_other/m.safetensors
 is "the token goes to the host that was asked" "$(grep -c "^0 .*to_other.*Bearer leaked" "$site/requests")" -ge 1
 is "the token goes to no other host" "$(grep -c "^1 .*leaked" "$site/requests")" = 0
+# a proxy would get the token unencrypted; nobody listens at this one
+http_proxy=http://127.0.0.1:1 HF_TOKEN=secret gives ls-m ls $S/auth/m.safetensors
+# a host of the network gets none unencrypted, also if its name begins as that of this machine does
+for host in 127.0.0.1.example localhost.example example; do
+    http_proxy=$S REMOTE_TOKEN=leaked refuses "answered 401: who are you (no token was sent)" ls http://$host/auth/m.safetensors
+done
+is "no token without encryption" "$(grep -c "http://.*leaked" "$site/requests")" = 0
+is "requests without encryption" "$(grep -c "^0 GET http://.*example/auth" "$site/requests")" -ge 3
 refuses "from https to http" ls https://127.0.0.1:$tls/to_plain/m.safetensors
 SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt refuses "127.0.0.1:$tls" ls https://127.0.0.1:$tls/good/m.safetensors
 unset SSL_CERT_FILE
@@ -254,8 +263,27 @@ try "fetch in many pieces" build/examples/hub fetch owner/pieces --retries 1
 try "fetch in many pieces" cmp "$HF_HUB_CACHE/models--owner--pieces/snapshots/$commit/model.safetensors" \
     "$site/hub/owner/pieces/model.safetensors"
 try "fetch a data set" "$hostile" fetch datasets/owner/data@$commit
+is "a weak ETag names a blob too" -e "$HF_HUB_CACHE/datasets--owner--data/blobs/$(printf 'blob 9\0{"a": 1}\n' | openssl dgst -sha1 -r | cut -d' ' -f1)"
 is "data set" "$(cat "$HF_HUB_CACHE/datasets--owner--data/snapshots/$commit/config.json")" = '{"a": 1}'
 is "a commit needs no ref" ! -e "$HF_HUB_CACHE/datasets--owner--data/refs"
+# no space, then a download that is killed
+repo_killed=$HF_HUB_CACHE/models--owner--killed
+(failed=0 && trap '' XFSZ && ulimit -f 100 && refuses "$blob.incomplete: cannot write: File too large" fetch owner/killed && [ $failed = 0 ]) ||
+    fail "fetch without space"
+rm -f "$repo_killed"/blobs/*.incomplete
+"$hostile" fetch owner/killed >"$out/got" 2>&1 &
+killed=$!
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ "$(find "$repo_killed/blobs" -name '*.incomplete' -size +80k | wc -l)" = 1 ] && break
+    sleep 0.1
+done
+kill -9 $killed
+wait $killed 2>/dev/null
+is "no ref to a download that was killed" ! -e "$repo_killed/refs/main"
+is "no blob of a download that was killed" ! -e "$repo_killed/blobs/$blob"
+try "fetch after a download that was killed" "$hostile" fetch owner/killed
+try "fetch after a download that was killed" cmp "$repo_killed/snapshots/$commit/model.safetensors" "$repo/blobs/$blob"
+is "it went on" "$(grep -c "^1 GET /hub/owner/killed/model.safetensors bytes=[1-9]" "$site/requests")" = 1
 HF_TOKEN=hubsecret try "fetch with a token" "$hostile" fetch owner/name@refs/pr/1
 is "the hub's token stays at the hub" "$(grep -c "^1 .*hubsecret" "$site/requests")" = 0
 refuses "do not have the hash" fetch evil/hash
@@ -265,6 +293,10 @@ is "a wrong blob is not kept" "$(find "$HF_HUB_CACHE/models--evil--hash/blobs" -
 refuses "the server lies" fetch evil/size
 refuses "unsafe name: ../../escaped" fetch evil/path
 refuses "unsafe name: /escaped" fetch evil/root
+refuses 'unsafe name: a\u001bb' fetch evil/control
+refuses "unsafe name: ./escaped" fetch evil/dot
+refuses "unsafe name: aaaa" fetch evil/long
+refuses "unsafe name: " fetch evil/backslash
 refuses "no commit of 40" fetch evil/sha
 refuses "not a JSON object: expected" fetch evil/json
 refuses "not a JSON object" fetch evil/array
@@ -275,7 +307,20 @@ refuses "none that can name a file" fetch evil/etag config.json
 refuses "to another host without X-Linked-Etag" fetch evil/redirect
 refuses "Repository not found" fetch owner/none
 refuses "Invalid rev id: v9" fetch owner/name@v9
-refuses "no such file" fetch owner/name nothing.bin
+refuses "no such file: nothing.bin" fetch owner/new nothing.bin --include '*'
+refuses "no such file" fetch owner/new --include '*.bin'
+is "a missing file is noticed before others are downloaded" ! -e "$HF_HUB_CACHE/models--owner--new"
+mkdir -p "$HF_HUB_CACHE/models--owner--new/blobs"
+ln -s "$PWD/$out/escaped" "$HF_HUB_CACHE/models--owner--new/blobs/$blob.incomplete"
+refuses ".incomplete: cannot write: " fetch owner/new model.safetensors
+mkdir -p "$HF_HUB_CACHE/models--owner--new/refs/main"
+rm "$HF_HUB_CACHE/models--owner--new/blobs/$blob.incomplete"
+if "$hostile" fetch owner/new model.safetensors >"$out/got" 2>"$out/errors"; then fail "a directory as a ref"; else pass; fi
+try "a directory as a ref" grep -q "^remote: .*refs/main: cannot write: Is a directory$" "$out/errors"
+is "no temporary file stays" "$(find "$HF_HUB_CACHE" -name '*.tmp' | wc -l)" = 0
+rmdir "$HF_HUB_CACHE/models--owner--new/refs/main"
+is "CACHEDIR.TAG" "$(head -c 10 "$HF_HUB_CACHE/CACHEDIR.TAG")" = Signature:
+try "a name twice" "$hostile" fetch owner/name config.json config.json
 refuses "expected [TYPE/]OWNER/NAME" fetch ../../etc
 refuses "expected [TYPE/]OWNER/NAME" fetch owner/name@../../x
 is "nothing escaped" "$(find "$out" -name '*escaped*' | wc -l)" = 0
@@ -321,12 +366,17 @@ fi
 if "$remote" cat $N/m.safetensors big >/dev/full 2>"$out/said"; then fail "a full device: exit status 0"; else pass; fi
 is "a full device: message" "$(cat "$out/said")" = "remote: cannot write to standard output"
 if "$remote" --help | grep -q '^usage: remote ls URL'; then pass; else fail "--help"; fi
+for words in "fetch --help" "show x --help"; do
+    try "remote $words" "$remote" $words
+    is "remote $words" "$(head -c 7 "$out/said")" = "usage: "
+done
 misuse "expected a command"
 misuse "unknown command" list $N/m.safetensors
 misuse "expected a URL and a tensor" show $N/m.safetensors
 misuse "expected a URL" ls $N/m.safetensors w
 misuse "too many arguments" show $N/m.safetensors w big
-misuse "unknown option" ls $N/m.safetensors --all
+misuse "--all: unknown option" ls $N/m.safetensors --all
+misuse "--all: unknown option" ls --all $N/m.safetensors
 misuse "missing or invalid value" ls $N/m.safetensors --timeout
 misuse "missing or invalid value" ls $N/m.safetensors --connections 9
 misuse "expected a repository" fetch

@@ -85,11 +85,11 @@ with open(path("files", "huge.safetensors"), "wb") as f:
     f.write(struct.pack("<4f", 1, 2, 3, 4))
 expect("show-end", "end F32 [4]\n1 2 3 4\n")
 # repositories of the hub
-for repo in ("owner/name", "owner/cut", "owner/no-range", "evil/hash", "evil/size", "evil/redirect"):
+for repo in ("owner/name", "owner/cut", "owner/no-range", "owner/killed", "owner/new", "evil/hash", "evil/size", "evil/redirect"):
     save("hub/%s/model.safetensors" % repo, small)
 save("hub/owner/pieces/model.safetensors", [("x", "U8", [5 << 20], random.randbytes(5 << 20))])
 for repo in ("owner/name", "evil/path", "evil/root", "evil/sha", "evil/json", "evil/commit", "evil/etag", "evil/git",
-             "evil/empty", "evil/array", "evil/null", "owner/data"):
+             "evil/control", "evil/dot", "evil/long", "evil/backslash", "evil/empty", "evil/array", "evil/null", "owner/data"):
     for name, text in (("config.json", '{"a": 1}\n'), ("1_Pooling/config.json", '{"b": 2}\n'), ("empty.txt", "")):
         with open(path("hub", repo, name), "w") as f:
             f.write(text)

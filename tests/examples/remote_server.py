@@ -310,6 +310,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(data[:100000])
                 self.close_connection = True
                 return None
+            if "killed" in path and self.count("hub" + path) <= 2:  # sends a part, and waits until nobody listens
+                self.cut(data, 100000)
+                time.sleep(3)
+                return None
             if "no-range" in path:
                 return self.answer(200, data)
             if "hash" in path:  # another byte than was promised
@@ -327,7 +331,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if revision not in ("main", "refs/pr/1", COMMIT):
                 return self.answer(404, x_error_message="Invalid rev id: " + revision[:20])
             names = [os.path.relpath(os.path.join(d, f), root) for d, _, fs in os.walk(root) for f in fs]
-            names += {"evil/path": ["../../escaped"], "evil/root": ["/escaped"]}.get(name, [])
+            names += {"evil/path": ["../../escaped"], "evil/root": ["/escaped"], "evil/control": ["a\x1bb"],
+                      "evil/dot": ["./escaped"], "evil/long": ["a" * 300], "evil/backslash": ["..\\escaped"]}.get(name, [])
             info = {"id": name, "sha": COMMIT, "siblings": [{"rfilename": n} for n in sorted(names)],
                     "safetensors": {"parameters": {"F32": 12}, "total": 12}}
             if name == "evil/sha":
@@ -349,7 +354,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 etag = "../../../../escaped"
             if name == "evil/git" and self.command == "GET":
                 data = data[::-1]
-            return self.serve(data, etag='"%s"' % etag, **fields)
+            return self.serve(data, etag=("W/" if name == "owner/data" else "") + '"%s"' % etag, **fields)
         size = len(data) + (name == "evil/size")
         linked = {"x_linked_etag": '"%s"' % hashlib.sha256(data).hexdigest(), "x_linked_size": str(size)}
         if name == "evil/redirect":

@@ -38,7 +38,7 @@ settings() {
 }
 settings adam
 settings sgd --optimizer sgd --lr 0.02 --nl-oob gaussian --seed 7
-settings tied --tie --nl-oob-sign +1 --lr 0.002
+settings tied --tie --nl-oob-sign +1 --lr 0.0021234567
 settings bf16 --dtype bf16 --heads 4 --kv-heads 2
 settings f16 --dtype=f16 --seq=5 --d-model=12 --heads=3 --kv-heads=1 --ff=20 --batch=2 --scale=0.5 --nl-oob-sign=-1
 run "$train" --steps 7 --resume "$out/adam-0.safetensors" --save "$out/at-7.safetensors" --save-every 3
@@ -72,7 +72,16 @@ if [ -x build/st ]; then run build/st check "$out/adam-20.safetensors" "$out/sha
 cp "$out/adam-10.safetensors" "$out/kept.safetensors"
 if quietly "$train" --save "$out/none/x.safetensors"; then fail "saved to no directory"; else pass; fi
 try "message of a failed save" grep -q "none/x.safetensors" "$out/errors"
+if quietly "$train" --steps 1 --save "$out/none" --shards 9999; then fail "saved to no directory"; else pass; fi
+# a pipe gets the file once; the line of the step comes at the end
+"$train" --steps 1 --save /dev/stdout 2>"$out/errors" | cat >"$out/piped"
+quietly "$train" --steps 1 --save "$out/unpiped.safetensors"
+head -c "$(wc -c <"$out/unpiped.safetensors")" "$out/piped" | cmp -s - "$out/unpiped.safetensors" && pass || fail "a pipe"
+[ "$(wc -c <"$out/piped")" -lt $(($(wc -c <"$out/unpiped.safetensors") + 200)) ] && pass || fail "a pipe gets more"
+[ "$(ls -A "$out" | grep -c '^.st-')" = 0 ] && pass || fail "a temporary file is left"
 if [ -e /dev/full ]; then
+    if "$train" --steps 1 >/dev/full 2>"$out/errors"; then fail "printed to a full device"; else pass; fi
+    try "message of a full device" grep -q "standard output: cannot write" "$out/errors"
     if quietly "$train" --save /dev/full; then fail "saved to a full device"; else pass; fi
     if quietly "$train" --svg /dev/full; then fail "drew on a full device"; else pass; fi
 fi
@@ -100,6 +109,14 @@ refuses() { # STATUS WANTED ARGUMENTS...
 }
 refuses 2 "not an option" --stepz 3
 refuses 2 "not an option" file
+refuses 2 "need --save" --save-every 2 --steps 0
+refuses 2 "need --save" --shards 2000 --steps 0
+refuses 2 "not one of the choices" --tie maybe
+run "$train" --steps 1 --tie yes --save "$out/tie-yes.safetensors"
+run "$train" --tie --steps 1 --save "$out/tie-alone.safetensors"
+same tie-yes tie-alone
+run "$train" --steps 1 --tie no --save "$out/tie-no.safetensors"
+cmp -s "$out/tie-no.safetensors" "$out/tie-yes.safetensors" && fail "--tie no is --tie yes" || pass
 refuses 2 "a value is missing" --steps
 refuses 2 "not a number" --steps many
 refuses 2 "not a number" --lr nan
@@ -139,6 +156,9 @@ done
 reference falls $falls "$out/sgd-20.safetensors"
 run "$train" --steps 10 --resume "$out/adam-10.safetensors" --svg "$out/loss.svg"
 reference picture "$out/loss.svg" 20
+run "$train" --d-model 1 --ff 1 --heads 1 --batch 1 --seq 2 --steps 2500 --svg "$out/long.svg"
+points=$(grep -o 'L[0-9.]* [0-9.]*' "$out/long.svg" | wc -l)
+[ "$points" -gt 500 ] && [ "$points" -le 1000 ] && pass || fail "the picture of 2,500 steps has $points points"
 run "$train" --steps 1 --svg "$out/one.svg"
 reference picture "$out/one.svg" 1
 try "build train_ops.c" $cc -std=gnu99 -O1 $WARN -I. tests/examples/train_ops.c examples/train/tensor.c \

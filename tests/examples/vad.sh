@@ -34,8 +34,6 @@ if have clang-14; then
 fi
 try "with sanitizers" $compiler -std=gnu99 -O1 -g $WARN $sanitize -I. examples/vad/*.c $common "$lib" -lm -o "$out/vad-checked"
 try "vad_check" $compiler -std=gnu99 -O1 -g $WARN $sanitize -I. tests/examples/vad_check.c $parts $common "$lib" -lm -o "$out/vad_check"
-line=$(sed -n 's/^ \*     \(cc .*\)$/\1/p' examples/vad/main.c | head -n 1 | sed "s|-o vad|-o $out/vad-line|; s|-O2|-O0|")
-try "the line in the head comment: $line" sh -c "$line"
 
 status "--help" 0 "$vad" --help
 says "--help" "usage: vad [OPTION]"

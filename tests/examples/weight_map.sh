@@ -87,6 +87,38 @@ i [2]
 j []
 u [1]
 END
+ones=$(awk 'BEGIN { for (i = 0; i < 64; i++) printf " 1" }')
+model long.st '{"l":{"dtype":"U8","shape":[65],"data_offsets":[0,65]},"k":{"dtype":"U8","shape":[64],"data_offsets":[65,129]}}' \
+    "$(echo "$ones$ones 1" | sed 's/ /\\/g')"
+prints 0 "R05: the first 64 values" 'get l
+get k' long.st <<END
+l [65]:$ones ...
+k [64]:$ones
+END
+prints 0 "R06: --exclude in every file" 'keys' a.st b.st --exclude m <<'END'
+b [2]
+i [2]
+j []
+u [1]
+f [2,1]
+n [2,1]
+END
+model repeated.st '{"a.a.a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}' '\1'
+prints 0 "R07: remap of a part that repeats" 'remap a layer
+keys
+remap layer.layer layer
+keys' repeated.st <<'END'
+layer.layer.layer [1]
+layer.layer [1]
+END
+prints 0 "R07: remap of what was taken" 'take n
+remap n m
+get m
+has n' b.st <<'END'
+n [2,1]: 0.5 0.25
+m [1,2]: 1 2
+no
+END
 prints 0 "R07: remap; the later of equal names stays" 'remap n m
 keys
 get m
@@ -184,6 +216,8 @@ head -c 20 b.st >cut.st
 prints 1 "a cut file" 'len' b.st cut.st <<'END'
 weight_map: cut.st: file is truncated in its header: at least 100 bytes are missing
 END
+echo len | "$program" b.st >/dev/full 2>got && fail "a full device: exit status 0" || pass
+try_here "a full device" grep -q '^weight_map: cannot write to standard output$' got
 "$program" --help >got 2>&1 && grep -q '^usage: weight_map' got && pass || fail "--help"
 for arguments in '' '--exclude' 'b.st --wrong' 'b.st --exclude'; do
     "$program" $arguments >got 2>&1 </dev/null

@@ -41,8 +41,8 @@ try "make run" ${MAKE:-make} run
 # the line in the head comment of a program builds it; without optimization, as that is quicker
 for main in examples/*/main.c; do
     name=$(basename "$(dirname "$main")")
-    awk '!on && /^[ \/*]*(mpi)?cc -O2/ { on = 1 } on { sub(/^[ \/*]*/, ""); more = sub(/\\$/, ""); printf "%s ", $0; if (!more) exit }' \
-        "$main" | sed "s|-O2|-O0|; s|-o [^ ]* *$|-o $out/line-$name|" >"$out/line"
+    awk '!on && /^[ \/*]*(mpi)?cc -O[23]/ { on = 1 } on { sub(/^[ \/*]*/, ""); more = sub(/\\$/, ""); printf "%s ", $0; if (!more) exit }' \
+        "$main" | sed "s|-O[23]|-O0|; s|-o [^ ]* *$|-o $out/line-$name|" >"$out/line"
     if ! grep -q -- "-O0" "$out/line"; then fail "$main: no line that builds it"; continue; fi
     if sh "$out/line" >"$out/said" 2>&1; then
         pass
