@@ -251,10 +251,6 @@ debian: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine s390x i686 \
-	arm64 exhaustive tcc musl cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
-	builtins analyze rooms format size install clean
-.PHONY: help run inspector test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
-	examples warnings matrix hostile arm symbols builtins analyze rooms format size install clean
-.PHONY: help run test check bench bench-table bench-count nightly asan msan tsan faults valgrind wine s390x i686 arm64 exhaustive tcc musl cover fuzz interop callsites cases \
-	examples warnings matrix hostile arm symbols builtins analyze rooms format size install lib install-lib uninstall docs release debian clean
+.PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine s390x \
+	i686 arm64 exhaustive tcc musl cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
+	builtins analyze rooms format size install lib install-lib uninstall docs release debian clean

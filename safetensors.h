@@ -203,7 +203,7 @@
  *
  * 14 C++
  *   The declarations work from C++11 on. Compile the implementation in a .c file, or in a .cc file if old-style casts
- *   do not trouble you. Callbacks must not throw. examples/cpp.cc has a RAII wrapper.
+ *   do not trouble you. Callbacks must not throw. examples/cpp/safetensors.hpp is a companion.
  * ------------------------------------------------------------------------------------------------------------------ */
 #ifndef ST_INCLUDED
 #define ST_INCLUDED
