@@ -19,7 +19,7 @@ static void read_more(line_reader *in) {
     in->end -= in->begin;
     in->begin = 0;
     if (in->end + 1 >= in->capacity) {
-        const size_t capacity = in->capacity ? 2 * in->capacity : FIRST_CAPACITY;
+        const size_t capacity = in->capacity ? 2 * in->capacity : (size_t)FIRST_CAPACITY;
         char *grown = capacity <= MOST_LINE ? (char *)realloc(in->text, capacity) : NULL;
         if (!grown) in->fault = capacity > MOST_LINE ? "a line is over 16 MiB" : "out of memory";
         if (!grown) return;

@@ -54,7 +54,7 @@ if have nm readelf; then
 fi
 if have pkg-config; then
     export PKG_CONFIG_PATH="$here/lib/pkgconfig"
-    try "pkg-config" $cc $(pkg-config --cflags 'safetensors >= 0.4') $folder/consumer.c -o "$out/consumer" && says pkg-config "$out/consumer"
+    try "pkg-config" $cc $(pkg-config --cflags 'safetensors >= 0.5') $folder/consumer.c -o "$out/consumer" && says pkg-config "$out/consumer"
     try "pkg-config, library" $cc -DLINKED $folder/consumer.c $(pkg-config --cflags --libs safetensors-shared) -Wl,-rpath,"$here/lib" \
         -o "$out/consumer" && says "pkg-config, library" "$out/consumer"
     [ "$(pkg-config --modversion safetensors)" = "$version" ] && pass || fail "pkg-config: version"

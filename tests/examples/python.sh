@@ -34,10 +34,10 @@ done
 for call in st_status_name st_dtype_bits st_dtype_from_name st_open st_open_memory st_read_as st_save st_close; do
     echo "void $call(void) {}"
 done >"$out/other.c"
-echo "unsigned st_version(void) { return 500; }" >>"$out/other.c"
+echo "unsigned st_version(void) { return 9900; }" >>"$out/other.c"
 $cc -w -shared -fPIC "$out/other.c" -o "$out/other.so"
 SAFETENSORS_C_LIBRARY=$out/other.so $python -c 'import safetensors_c' >"$out/other.txt" 2>&1
-grep -q "is version 0.5 of safetensors.h" "$out/other.txt" && pass || fail "another version: $(cat "$out/other.txt")"
+grep -q "is version 0.99 of safetensors.h" "$out/other.txt" && pass || fail "another version: $(cat "$out/other.txt")"
 # reading, converting and saving need the standard library alone
 [ -e build/demo.safetensors ] || ${MAKE:-make} build/demo.safetensors
 try "without numpy" $python -S -I -c '

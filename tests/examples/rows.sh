@@ -32,7 +32,7 @@ while read -r test; do
     grep -qF -e "$text" "$file" && pass || fail "$file does not contain: $text"
 done <"$out/tests"
 # every program has a paragraph
-for program in examples/*.c examples/*.cc examples/*/; do
+for program in examples/*.c examples/*/; do
     case $program in examples/common/) continue ;; esac
     name=$(basename "$program")
     grep -qF -e "$name" $readme && pass || fail "$readme does not mention $name"
