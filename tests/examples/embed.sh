@@ -33,7 +33,7 @@ if [ -x $python ] && $python -c 'import numpy, ml_dtypes' 2>/dev/null; then
     fi
     if have clang-14; then
         mkdir -p "$out/asan"
-        sources=$(${MAKE:-make} -s -f Makefile -f - print-embed <<'EOF'
+        sources=$(MAKEFLAGS= MAKELEVEL= ${MAKE:-make} -s -f Makefile -f - print-embed <<'EOF'
 print-embed:
 	@echo $(EMBED) $(COMMON)
 EOF

@@ -6,7 +6,7 @@ check=example-embed-tokenizer
 PYTHONDONTWRITEBYTECODE=1
 export PYTHONDONTWRITEBYTECODE
 here=tests/examples model=build/models/all-MiniLM-L6-v2
-sources=$(${MAKE:-make} -s -f Makefile -f - print-tokenizer <<'EOF'
+sources=$(MAKEFLAGS= MAKELEVEL= ${MAKE:-make} -s -f Makefile -f - print-tokenizer <<'EOF'
 print-tokenizer:
 	@echo $(TOKENIZER) $(COMMON)
 EOF
