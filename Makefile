@@ -116,7 +116,7 @@ test:
 	@CC="$(CC)" CFLAGS="$(CFLAGS)" LDFLAGS="$(LDFLAGS)" $(PROGRAMS) test $(TESTS) $(HARNESSES) $(TOOL)
 
 check:
-	@MAKE="$(MAKE) THIN=9 SLOW_TOOL=tests/tool.sh" COUNT_ONLY="parse open" JOBS=$(JOBS) \
+	@MAKE="$(MAKE) THIN=9 SLOW_TOOL=tests/tool.sh" EXAMPLE_FUZZ_SECONDS=2 COUNT_ONLY="parse open" JOBS=$(JOBS) \
 	    sh tests/tools/steps.sh $(LOGS) $(CHECKS)
 
 # ONLY="parse open": only these workloads; the others keep their results

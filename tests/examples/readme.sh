@@ -2,6 +2,7 @@
 # readme.sh: the commands that README.md shows in "Programs that stand on it" print what README.md says. remote.sh runs those
 # that need a server.
 check=example-readme
+unset MAKEFLAGS MFLAGS MAKELEVEL # so that make prints what it prints to a user
 . tests/tools/lib.sh
 section() { awk '/^## Programs that stand on it$/ { on = 1; next } /^## / { on = 0 } on && /^    / { print substr($0, 5) }' README.md; }
 section | sed -n 's/^\$ //p' >"$out/commands"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # steps.sh LOGS TARGET...: makes each target, $JOBS at once, with its output in LOGS/TARGET.log. For each it prints a line with
 # its time and total, its skips, and if it failed the end of its log without passed lines; last comes the grand total.
-# Targets listed in $DONE are not made again; their existing logs count. `fuzz` runs first and alone, with $JOBS processes,
-# as its time limit is only useful if it has the processors for itself.
+# Targets listed in $DONE are not made again; their existing logs count. `fuzz` runs first and alone, with $FUZZ_JOBS
+# processes ($JOBS), as its time limit is only useful if it has the processors for itself.
 set -u
 if [ "$1" = --one ]; then
     target=$2
@@ -11,7 +11,7 @@ if [ "$1" = --one ]; then
     case " ${DONE:-} " in
     *" $target "*) status=0 ;;
     *)
-        case $target in fuzz) jobs=$JOBS ;; *) jobs=1 ;; esac
+        case $target in fuzz) jobs=${FUZZ_JOBS:-$JOBS} ;; *) jobs=1 ;; esac
         ${MAKE:-make} JOBS=$jobs "$target" >"$log" 2>&1 </dev/null
         status=$?
         ;;
