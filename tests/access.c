@@ -283,7 +283,7 @@ static void byte_order(void) {
         for (k = 0; k < sizeof numbers; k++) numbers[k] = (unsigned char)k;
         st_to_little_endian(dtype, numbers + 1, 3);
         for (k = 0; k < sizeof numbers; k++) {
-            n = k - 1;
+            n = k > 0 ? k - 1 : 0;
             CHECK_EQ(numbers[k],
                      k == 0 || n >= 3 * bytes || is_little ? k : 1 + n / unit * unit + (unit - 1 - n % unit));
         }
