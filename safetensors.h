@@ -8203,6 +8203,7 @@ ST_API int st_is_aligned(const st_tensor *tensor) {
 
 ST_API void st_to_little_endian(st_dtype dtype, void *numbers, size_t elements) {
     const unsigned bytes = st_dtype_bits(dtype) / 8;
+    /* the product cannot overflow, as the numbers are in memory */
     if (bytes > 1) sti_to_host((unsigned char *)numbers, elements * bytes, dtype == ST_DTYPE_C64 ? 4 : bytes);
 }
 
@@ -10369,7 +10370,7 @@ ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint6
  *            large range.
  * 0.5.0  2026-11-27
  *   Added    st_has_shape, st_to_little_endian: what many programs wrote themselves. st_io.name: messages name a file
- *            behind callbacks.
+ *            behind callbacks. A program that does not zero an st_io before it fills the fields has to do so now.
  *
  * This software is available under two licences; choose the one you like.
  *
