@@ -78,7 +78,7 @@ static void compare(sha256_function *blocks) {
     uint32_t portable[8], other[8];
     size_t round, i;
     for (round = 0; round < 2000; round++) {
-        for (i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)random_below(256);
+        random_bytes(bytes, sizeof bytes);
         for (i = 0; i < 8; i++) portable[i] = other[i] = (uint32_t)random_below((uint64_t)1 << 32);
         sha256_blocks_portable(portable, bytes + round % ALIGNMENTS, round % (BLOCKS + 1));
         blocks(other, bytes + round % ALIGNMENTS, round % (BLOCKS + 1));
