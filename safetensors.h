@@ -180,7 +180,7 @@
  *   ST_NO_CONVERT       no st_convert; reading as another dtype fails          [off]
  *   ST_NO_SIMD          no vector instructions                                 [off]
  *   ST_NO_ERROR_TEXT    st_error.subject and st_error.message stay empty       [off]
- *   ST_FREESTANDING     ST_NO_FILES, ST_NO_MALLOC, and no libc header          [off]
+ *   ST_FREESTANDING     ST_NO_FILES, no libc header, no malloc but ST_MALLOC   [off]
  *   ST_MALLOC, ST_FREE  (bytes), (pointer); define both or neither             [malloc, free]
  *   ST_MEMCPY, ST_MEMMOVE, ST_MEMSET, ST_MEMCMP   as in <string.h>; all or none [<string.h>; loops if freestanding]
  *
@@ -1024,7 +1024,7 @@ ST_API st_status st_overwrite(const char *path, const char *name, uint64_t offse
 #if defined(ST_FREESTANDING) && !defined(ST_NO_FILES)
 #define ST_NO_FILES
 #endif
-#if defined(ST_FREESTANDING) && !defined(ST_NO_MALLOC)
+#if defined(ST_FREESTANDING) && !defined(ST_NO_MALLOC) && !defined(ST_MALLOC)
 #define ST_NO_MALLOC
 #endif
 
@@ -1041,6 +1041,9 @@ ST_API st_status st_overwrite(const char *path, const char *name, uint64_t offse
 
 #if defined(ST_MALLOC) != defined(ST_FREE)
 #error "safetensors.h: define both of ST_MALLOC and ST_FREE, or neither"
+#endif
+#if defined(ST_MALLOC) && defined(ST_NO_MALLOC)
+#error "safetensors.h: define ST_MALLOC or ST_NO_MALLOC, not both"
 #endif
 #if !defined(ST_MALLOC) && !defined(ST_NO_MALLOC)
 #include <stdlib.h>

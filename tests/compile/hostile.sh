@@ -139,7 +139,7 @@ if try "gcc -funsigned-char" gcc -O1 -funsigned-char tests/inside/inside.c tests
     for test in kernels numbers json; do try "gcc -funsigned-char: $test" "$out/inside" $test; done
 fi
 
-# unsupported machines: the compiler prints an explicit error
+# unsupported machines and contradictions: the compiler prints an explicit error
 refused() { # WORDS COMPILER...
     words=$1
     shift
@@ -152,6 +152,8 @@ refused() { # WORDS COMPILER...
 }
 refused "safetensors.h: size_t must have" gcc -ffreestanding -DST_FREESTANDING -U__SIZE_MAX__ -D__SIZE_MAX__=65535u
 refused "safetensors.h: unknown byte order" gcc -U__BYTE_ORDER__
+refused "safetensors.h: define both of ST_MALLOC" gcc -DST_MALLOC=malloc
+refused "safetensors.h: define ST_MALLOC or ST_NO_MALLOC" gcc -DST_MALLOC=malloc -DST_FREE=free -DST_NO_MALLOC
 
 # the layout of public structs does not depend on configuration, language, pointer size or packing pragmas
 cat >"$out/layout.c" <<'END'

@@ -72,6 +72,8 @@ done
 try "clang++ ST_API='extern \"C\"'" clang++-14 -std=c++11 -fsyntax-only $WARN_CXX -DLINKAGE -I. "$out/whole.cc"
 try "g++ ST_API='extern \"C\"'" g++ -std=c++11 -fsyntax-only -DLINKAGE -I. "$out/whole.cc"
 both -DOWN_MEMORY -DST_STATIC
+both -DOWN_MEMORY -DST_FREESTANDING
+try "ST_FREESTANDING calls ST_MALLOC where it is defined" grep -q own_malloc "$out/whole.o"
 both -DOWN_STRING -DST_STATIC
 both $all
 both $all -DOWN_STRING
