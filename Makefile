@@ -60,6 +60,7 @@ help:
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
 	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
+	@echo '  kernels mounts   without system calls that kernels, containers and mounts may lack; on odd file systems'
 	@echo '  warnings      every dialect of every compiler, without warnings'
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
 	@echo '  hostile       among hostile system headers, twice, in two files, as C++'
@@ -181,6 +182,10 @@ tcc:
 musl:
 	@CC="musl-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) musl $(TESTS) $(HARNESSES) $(TOOL)
 
+# system calls that fail as on old kernels and in containers; file systems that are full, odd or read-only
+kernels mounts:
+	@CC="$(CC)" sh tests/platforms/$@.sh
+
 cover:
 	@TESTS="$(TESTS)" JOBS=$(JOBS) sh tests/tools/cover.sh
 
@@ -251,6 +256,6 @@ debian: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine s390x \
-	i686 arm64 exhaustive tcc musl cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
-	builtins analyze rooms format size install lib install-lib uninstall docs release debian clean
+.PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine \
+	s390x i686 arm64 exhaustive tcc musl kernels mounts cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix \
+	hostile arm symbols builtins analyze rooms format size install lib install-lib uninstall docs release debian clean

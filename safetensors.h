@@ -853,8 +853,9 @@ ST_API st_contents st_contents_of(const st_model *model);
  * permissions of the regular file that it replaces, else those of the umask, and is renamed. Setuid, setgid and sticky
  * bits are never kept. If the process may not keep the owner, write permission for group and others is dropped; if it
  * may not keep the group, the new group gets no more permissions than others. File systems without permissions,
- * preallocation or fsync of directories are no error. A crash leaves the old file or the new one, and perhaps the
- * temporary file. On Windows a file that is open or mapped cannot be replaced: ST_ERR_IO.
+ * preallocation or fsync of directories are no error, nor are directories without read permission. A crash leaves the
+ * old file or the new one, and perhaps the temporary file. On Windows a file that is open or mapped cannot be replaced:
+ * ST_ERR_IO.
  * A symbolic link to a regular file, or to nothing, is replaced, not followed. A FIFO, a character device (NUL, CON and
  * pipes on Windows), or a link to one, is never replaced: it is written from the first byte to the last. Opening a FIFO
  * waits for its reader; a reader that goes away raises SIGPIPE. Directories, sockets, block devices and the links of
@@ -3909,10 +3910,10 @@ STI_COLD static int sti_system_sync_directory(char *temp) {
     if (n == 0) temp[n++] = '.';
     temp[n] = 0;
     fd = open(temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return errno;
+    if (fd < 0) return errno == EACCES ? 0 : errno; /* a directory may be writable, but not readable */
     code = sti_system_flush(fd);
     (void)close(fd);
-    return sti_system_is_lacking(code) ? 0 : code;
+    return sti_system_is_lacking(code) || code == EBADF ? 0 : code; /* EBADF: systems that flush no directory */
 }
 
 /* Opens an existing file for writing. Fails with STI_IO_LINKED for a symbolic link or a file with several hard links,
@@ -4226,9 +4227,13 @@ static void sti_system_publish(const sti_target *t) {
     (void)t; /* permissions come from the directory */
 }
 
+static int sti_system_is_lacking(int code) {
+    return code == ERROR_INVALID_FUNCTION || code == ERROR_NOT_SUPPORTED;
+}
+
 static int sti_system_sync(const sti_target *t) {
-    const DWORD error = FlushFileBuffers((HANDLE)t->handle) ? 0 : GetLastError();
-    return t->named && (error == ERROR_INVALID_FUNCTION || error == ERROR_NOT_SUPPORTED) ? 0 : (int)error;
+    const int code = FlushFileBuffers((HANDLE)t->handle) ? 0 : (int)GetLastError();
+    return t->named && sti_system_is_lacking(code) ? 0 : code;
 }
 
 STI_COLD static int sti_system_close_target(sti_target *t) {
@@ -8622,7 +8627,13 @@ STI_COLD static st_status sti_writer_fail(st_writer *w, int code, const char *se
 }
 
 #define STI_CANNOT_WRITE STI_TEXT("cannot write the file")
-#define STI_CANNOT_FLUSH STI_TEXT("cannot flush the file to the device: fsync failed")
+
+#if !defined(ST_NO_FILES)
+STI_COLD static const char *sti_flush_sentence(int code) {
+    return sti_system_is_lacking(code) ? STI_TEXT("the file system lacks fsync; ST_SAVE_NO_SYNC works without")
+                                       : STI_TEXT("cannot flush the file to the device: fsync failed");
+}
+#endif
 
 /* Returns 1 if the output can only be written front to back, and what is written stays after a failure. */
 static int sti_writer_is_sequential(const st_writer *w) {
@@ -9094,7 +9105,7 @@ STI_COLD static st_status sti_writer_complete(st_writer *w, st_error *error) {
         sti_system_publish(&w->target);
         if (!(w->options.flags & ST_SAVE_NO_SYNC) && !w->target.stream) {
             code = sti_system_sync(&w->target);
-            if (code) return sti_writer_fail(w, code, STI_CANNOT_FLUSH, error);
+            if (code) return sti_writer_fail(w, code, sti_flush_sentence(code), error);
         }
         code = sti_system_close_target(&w->target);
     }
@@ -10041,6 +10052,21 @@ STI_COLD static st_status sti_sharded_rename(sti_sharded_save *s, const char *se
     return ST_OK;
 }
 
+/* Renames the last new file to another temporary name and back: a file system without rename must fail before the older
+ * index is removed. */
+STI_COLD static st_status sti_sharded_try_rename(sti_sharded_save *s) {
+    const uint32_t serial = s->serials[s->written - 1];
+    int code;
+    sti_temp_name(s->temp_path, s->path_bytes, s->path, serial);
+    sti_temp_name(s->path, s->path_bytes, s->temp_path, ~serial); /* as unique as the first name */
+    code = sti_system_rename(s->temp_path, s->path, 0);
+    if (!code) {
+        code = sti_system_rename(s->path, s->temp_path, 0);
+        if (code) (void)sti_system_unlink(s->path);
+    }
+    return code ? sti_sharded_fail(s, code, "", STI_OLD_UNCHANGED) : ST_OK;
+}
+
 /* Removes a shard of another plan. Continues after a failure. */
 STI_COLD static int sti_sweep_visit(void *arg, const char *text) {
     sti_sharded_save *s = (sti_sharded_save *)arg;
@@ -10089,7 +10115,10 @@ static st_status sti_sharded_commit(sti_sharded_save *s) {
         sentence = s->has_single
                        ? STI_TEXT("cannot rename the new files into place; the older single file is unchanged")
                        : STI_TEXT("cannot rename the new files into place, and the older model is gone: save again");
-        if (s->has_index) status = sti_sharded_remove(s, sti_index_name(s, name), STI_OLD_UNCHANGED);
+        if (s->has_index) status = sti_sharded_try_rename(s);
+        if (status == ST_OK && s->has_index) {
+            status = sti_sharded_remove(s, sti_index_name(s, name), STI_OLD_UNCHANGED);
+        }
         if (status == ST_OK) status = sti_sharded_sync(s, sentence);
     }
     while (status == ST_OK && s->renamed < s->written) {
@@ -10193,7 +10222,7 @@ STI_COLD static st_status sti_overwrite(const char *path, const st_io *validated
     }
     if (!code && sync) {
         code = sti_system_sync(&t);
-        if (code) sentence = STI_CANNOT_FLUSH;
+        if (code) sentence = sti_flush_sentence(code);
     }
     if (!code) code = sti_system_close_target(&t);
     if (t.open) (void)sti_system_close_target(&t);

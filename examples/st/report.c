@@ -56,6 +56,7 @@ static void put_words(FILE *to, const char *text, size_t bytes) {
                                            {"ST_OPEN_PARTIAL", "--partial"},
                                            {"ST_OPEN_INDEX_DECIDES", "--index-decides"},
                                            {"ST_SAVE_DIRECT", "--direct"},
+                                           {"ST_SAVE_NO_SYNC", "--no-sync"},
                                            {"with st_open_hub as ", "as hub:"}};
     size_t i, begin = 0, w, n;
     for (i = 0; i < bytes; i++) {

@@ -90,6 +90,7 @@ static int forgiven(int which, int there, int name, int nth, int code, int after
         (code == EINVAL || code == ENOTSUP || code == EOPNOTSUPP || code == EPERM || code == ENOSYS)) {
         return 1;
     }
+    if (name == OPEN && code == EACCES && after_rename) return 1; /* the directory */
     if (interrupted && (name == OPEN || name == WRITE || name == READ || name == FLUSH)) {
         return name == OPEN && (after_rename || (which >= EDIT_IN_PLACE && which <= OVERWRITE)) ? -1 : 1;
     }

@@ -81,6 +81,7 @@ static int forgiven(int name, int code) {
     if (name == CLOSE || name == PERMIT) return 1;
     if (name == RESERVE) return code != ENOSPC && code != EDQUOT && code != EIO;
     if (name == FLUSH && (code == EINVAL || code == EOPNOTSUPP || code == ENOSYS)) return 1; /* flushing a directory */
+    if (name == OPEN && code == EACCES) return 1;                                            /* the same */
     return code == EINTR && (name == OPEN || name == WRITE || name == READ || name == FLUSH);
 #endif
 }
