@@ -25,7 +25,7 @@ TOOL = tests/tool*.sh
 # random rounds under emulators
 SLOW_TOOL = $(TOOL)
 THIN = 1
-MACHINES = armhf arm64 riscv64 ppc64 s390x mips m68k
+MACHINES = armhf arm64 riscv64 ppc64 ppc s390x mips m68k
 PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
 
 ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/show.c \

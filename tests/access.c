@@ -139,6 +139,7 @@ static void prefetch(void) {
         void *map = MAP_FAILED;
         st_error error;
         st_model *m;
+        unsigned tries = 0;
         int fd;
         memset(&options, 0, sizeof options);
         options.flags = row == 0 ? 0 : ST_OPEN_NO_MAP;
@@ -150,12 +151,14 @@ static void prefetch(void) {
             const unsigned char *at = (const unsigned char *)map + m->tensors[0].offset;
             unsigned char *middle = (unsigned char *)map + BYTES / 2;
             if (is_resident(at, BYTES)) SKIP("files of this file system cannot be dropped from the page cache");
-            CHECK_STATUS(st_advise(m, &m->tensors[0], ST_ADVISE_WILL_NEED, &error), ST_OK);
-            if (row == 0 && madvise(middle, page, MADV_WILLNEED) == 0 && !becomes_resident(middle, page, 100)) {
-                SKIP("madvise does nothing here, as in qemu's user mode");
-            } else {
-                CHECK(becomes_resident(at, BYTES, 3000));
-            }
+            do { /* a busy system drops some of the requests */
+                CHECK_STATUS(st_advise(m, &m->tensors[0], ST_ADVISE_WILL_NEED, &error), ST_OK);
+                if (row == 0 && madvise(middle, page, MADV_WILLNEED) == 0 && !becomes_resident(middle, page, 100)) {
+                    SKIP("madvise does nothing here, as in qemu's user mode");
+                    break;
+                }
+            } while (!becomes_resident(at, BYTES, 1000) && ++tries < 3);
+            CHECK(tries < 3);
             st_close(m);
         }
         if (map != MAP_FAILED) munmap(map, n);
@@ -184,6 +187,7 @@ static void dismiss(void) {
         void *map = MAP_FAILED;
         st_error error;
         st_model *m;
+        unsigned tries = 0;
         int fd;
         memset(&options, 0, sizeof options);
         options.flags = row == 0 ? 0 : ST_OPEN_NO_MAP;

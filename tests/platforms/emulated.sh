@@ -18,7 +18,6 @@ for machine in $machines; do
     ppc64) system=powerpc64-linux-gnu qemu=ppc64 ;; # big-endian
     riscv64) system=riscv64-linux-gnu qemu=riscv64 ;;
     s390x) system=s390x-linux-gnu qemu=s390x ;;     # big-endian
-    sparc64) system=sparc64-linux-gnu qemu=sparc64 ;; # big-endian
     *)
         fail "unknown machine $machine"
         continue
