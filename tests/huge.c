@@ -15,7 +15,7 @@ enum { SIDE = 65536, ROWS = SIDE + 1, M_SIDE = 16384 };
 #define M_BYTES UINT64_C(536870912)
 #define DATA_BYTES (A_BYTES + M_BYTES + 8)
 #define CUT UINT64_C(4294967296)
-#define SMALLER \
+#define SECOND_BYTES \
     UINT64_C(3221225472) /* fits size_t of 32 bits, but not ptrdiff_t, so that it must not be mapped there */
 
 /* the 39 spaces leave room for metadata */
@@ -23,7 +23,7 @@ static const char header[] = "{\"a\":" E("U8", "[65537,65536]", "[0,4295032832]"
     "BF16", "[16384,16384]",
     "[4295032832,4831903744]") ",\"z\":" E("F32", "[2]",
                                            "[4831903744,4831903752]") "}                                       ";
-static const char header_smaller[] =
+static const char header_second[] =
     "{\"a\":" E("U8", "[3221225471]", "[0,3221225471]") ",\"z\":" E("U8", "[1]", "[3221225471,3221225472]") "}";
 
 static const struct planted { /* the bytes of the file that are not zero, by offset in the data */
@@ -315,25 +315,25 @@ static void writes(void) {
 
 /* ---- a file of more than 2 GiB -------------------------------------------------------------------------------- */
 
-static void reads_smaller(const char *path, size_t before, unsigned flags) {
+static void reads_second(const char *path, size_t before, unsigned flags) {
     const int mapped = sizeof(void *) >= 8 && flags != ST_OPEN_NO_MAP;
     st_model *model = open_path(path, flags, !mapped && flags == ST_OPEN_MUST_MAP ? ST_ERR_TOO_LARGE : ST_OK);
     const st_tensor *z;
     char got[2];
     if (model == NULL) return;
     z = st_find(model, "z");
-    CHECK_EQ(z->offset, before + SMALLER - 1);
+    CHECK_EQ(z->offset, before + SECOND_BYTES - 1);
     CHECK(mapped ? z->data != NULL && *(const char *)z->data == 'z' : z->data == NULL);
     CHECK_STATUS(st_read(model, z, 0, got, 1, &error), ST_OK);
     CHECK_EQ(got[0], 'z');
-    CHECK_STATUS(st_read(model, st_find(model, "a"), SMALLER - 3, got, 2, &error), ST_OK);
+    CHECK_STATUS(st_read(model, st_find(model, "a"), SECOND_BYTES - 3, got, 2, &error), ST_OK);
     CHECK(got[0] == 0 && got[1] == 'y');
     st_close(model);
 }
 
 int main(void) {
-    unsigned char *small;
-    size_t small_bytes, i;
+    unsigned char *second;
+    size_t second_bytes, i;
     const char *path;
     unsigned flags;
     scratch_begin("huge");
@@ -345,12 +345,12 @@ int main(void) {
         for (i = 0; i < PLANTED; i++) plant(path, head_bytes + planted[i].offset, planted[i].bytes, planted[i].n);
         for (flags = 0; flags <= ST_OPEN_MUST_MAP; flags++) reads(path, flags);
         changes(path);
-        small = make_file(header_smaller, sizeof header_smaller - 1, "", 0, &small_bytes);
-        path = scratch_write("huge", small, small_bytes);
-        CHECK(lengthen(path, small_bytes + SMALLER));
-        plant(path, small_bytes + SMALLER - 2, "yz", 2);
-        for (flags = 0; flags <= ST_OPEN_MUST_MAP; flags++) reads_smaller(path, small_bytes, flags);
-        free(small);
+        second = make_file(header_second, sizeof header_second - 1, "", 0, &second_bytes);
+        path = scratch_write("huge", second, second_bytes);
+        CHECK(lengthen(path, second_bytes + SECOND_BYTES));
+        plant(path, second_bytes + SECOND_BYTES - 2, "yz", 2);
+        for (flags = 0; flags <= ST_OPEN_MUST_MAP; flags++) reads_second(path, second_bytes, flags);
+        free(second);
     }
     scratch_remove("huge");
     writes();
