@@ -60,7 +60,9 @@ help:
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 must be executed'
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
 	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
-	@echo '  emulated      the tests on $(MACHINES), under the undefined behaviour sanitizer'
+	@echo '  emulated      the tests on $(MACHINES), under the undefined'
+	@echo '                behaviour sanitizer'
+	@echo '  emulated-quick   some of these tests on mips and m68k'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
 	@echo '  warnings      every dialect of every compiler, without warnings'
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
@@ -166,6 +168,11 @@ wine:
 emulated:
 	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/platforms/emulated.sh "$(MACHINES)" $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
+# for `make check`: the tests to which byte order, alignment and the size of a pointer matter, without the slow ones
+emulated-quick:
+	@JOBS=$(JOBS) ST_THIN=9 sh tests/platforms/emulated.sh "mips m68k" tests/conformance.c tests/numbers.c tests/kernels.c \
+	    tests/json.c tests/edit.c tests/model.c tests/stream.c tests/sharded.c tests/huge.c tests/dtypes.c tests/access.c
+
 s390x arm64 i686:
 	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/platforms/emulated.sh $@ $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
@@ -249,6 +256,7 @@ debian: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine emulated \
-	s390x i686 arm64 exhaustive tcc musl cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
-	builtins analyze rooms format size install lib install-lib uninstall docs release debian clean
+.PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind \
+	wine emulated emulated-quick s390x i686 arm64 exhaustive tcc musl cover fuzz fuzz-pt2st interop callsites cases \
+	examples warnings matrix hostile arm symbols builtins analyze rooms format size install lib install-lib uninstall docs \
+	release debian clean
