@@ -25,6 +25,7 @@ TOOL = tests/tool*.sh
 # random rounds under emulators
 SLOW_TOOL = $(TOOL)
 THIN = 1
+MACHINES = armhf arm64 riscv64 ppc64 ppc s390x mips m68k
 PROGRAMS = JOBS=$(JOBS) sh tests/tools/programs.sh
 
 ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st/cat.c examples/st/show.c \
@@ -59,6 +60,9 @@ help:
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 must be executed'
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
 	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
+	@echo '  emulated      the tests on $(MACHINES), under the undefined'
+	@echo '                behaviour sanitizer'
+	@echo '  emulated-quick   some of these tests on mips and m68k'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
 	@echo '  kernels mounts   without system calls that kernels, containers and mounts may lack; on odd file systems'
 	@echo '  warnings      every dialect of every compiler, without warnings'
@@ -161,16 +165,17 @@ valgrind:
 wine:
 	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/tools/wine.sh $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
-s390x:
-	@CC="s390x-linux-gnu-gcc -static" CFLAGS="-O1 -g" RUN=qemu-s390x-static LIMIT=1800 ST_THIN=$(THIN) \
-	    $(PROGRAMS) s390x $(TESTS) $(HARNESSES) $(SLOW_TOOL)
+# MACHINES="mips m68k": only these
+emulated:
+	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/platforms/emulated.sh "$(MACHINES)" $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
-arm64:
-	@CC="aarch64-linux-gnu-gcc -static" CFLAGS="-O1 -g" RUN=qemu-aarch64-static LIMIT=1800 ST_THIN=$(THIN) \
-	    $(PROGRAMS) arm64 $(TESTS) $(HARNESSES) $(SLOW_TOOL)
+# for `make check`: the tests to which byte order, alignment and the size of a pointer matter, without the slow ones
+emulated-quick:
+	@JOBS=$(JOBS) ST_THIN=9 sh tests/platforms/emulated.sh "mips m68k" tests/conformance.c tests/numbers.c tests/kernels.c \
+	    tests/json.c tests/edit.c tests/model.c tests/stream.c tests/sharded.c tests/huge.c tests/dtypes.c tests/access.c
 
-i686:
-	@CC="i686-linux-gnu-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) i686 $(TESTS) $(HARNESSES) $(SLOW_TOOL)
+s390x arm64 i686:
+	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/platforms/emulated.sh $@ $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
 # tests every possible value; takes minutes
 exhaustive:
@@ -256,6 +261,7 @@ debian: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine \
-	s390x i686 arm64 exhaustive tcc musl kernels mounts cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix \
-	hostile arm symbols builtins analyze rooms format size install lib install-lib uninstall docs release debian clean
+.PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind \
+	wine emulated emulated-quick s390x i686 arm64 exhaustive tcc musl kernels mounts cover fuzz fuzz-pt2st interop \
+	callsites cases examples warnings matrix hostile arm symbols builtins analyze rooms format size install lib \
+	install-lib uninstall docs release debian clean

@@ -4583,11 +4583,11 @@ STI_COLD static st_status sti_map_file(const sti_opening *o, st_io *io) {
     int code = 0;
     if (io->mapped || (o->flags & ST_OPEN_NO_MAP)) return ST_OK;
 #if !defined(ST_NO_FILES) && !defined(ST_NO_MMAP)
-    if (o->is_system && io->bytes <= SIZE_MAX) {
+    if (o->is_system && io->bytes <= SIZE_MAX / 2) { /* compilers support no larger objects */
         code = sti_system_map(io);
         if (!code) return ST_OK;
     } else if (o->is_system && (o->flags & ST_OPEN_MUST_MAP)) {
-        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX, io->bytes,
+        return sti_fail(o->error, ST_ERR_TOO_LARGE, STI_NO_OFFSET, SIZE_MAX / 2, io->bytes,
                         STI_TEXT("the file's $a bytes do not fit the address space"));
     }
 #endif

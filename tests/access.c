@@ -116,6 +116,13 @@ static int is_resident(const unsigned char *at, size_t n) {
     return 1;
 }
 
+/* waits for hundredths of a second, at most */
+static int becomes_resident(const unsigned char *at, size_t n, unsigned hundredths) {
+    const struct timespec pause = {0, 10000000};
+    while (!is_resident(at, n) && hundredths-- > 0) nanosleep(&pause, NULL);
+    return is_resident(at, n);
+}
+
 /* Reading ahead covers the whole range, also where Linux cuts every request at the device's read-ahead. The file is
  * mapped here again, to see what is in the page cache without the model. */
 static void prefetch(void) {
@@ -128,7 +135,7 @@ static void prefetch(void) {
     file = make_file(text, sizeof text - 1, bytes, BYTES, &n);
     for (row = 0; row < 2; row++) { /* mapped, and not */
         st_open_options options;
-        const struct timespec pause = {0, 10000000};
+        const size_t page = (size_t)sysconf(_SC_PAGESIZE);
         void *map = MAP_FAILED;
         st_error error;
         st_model *m;
@@ -142,10 +149,16 @@ static void prefetch(void) {
         if (fd >= 0) map = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
         if (CHECK(map != MAP_FAILED) && CHECK_STATUS(st_open(&m, scratch_path(SOURCE_FILE), &options, &error), ST_OK)) {
             const unsigned char *at = (const unsigned char *)map + m->tensors[0].offset;
+            unsigned char *middle = (unsigned char *)map + BYTES / 2;
             if (is_resident(at, BYTES)) SKIP("files of this file system cannot be dropped from the page cache");
-            CHECK_STATUS(st_advise(m, &m->tensors[0], ST_ADVISE_WILL_NEED, &error), ST_OK);
-            while (!is_resident(at, BYTES) && tries++ < 3000) nanosleep(&pause, NULL);
-            CHECK(is_resident(at, BYTES));
+            do { /* a busy system drops some of the requests */
+                CHECK_STATUS(st_advise(m, &m->tensors[0], ST_ADVISE_WILL_NEED, &error), ST_OK);
+                if (row == 0 && madvise(middle, page, MADV_WILLNEED) == 0 && !becomes_resident(middle, page, 100)) {
+                    SKIP("madvise does nothing here, as in qemu's user mode");
+                    break;
+                }
+            } while (!becomes_resident(at, BYTES, 1000) && ++tries < 3);
+            CHECK(tries < 3);
             st_close(m);
         }
         if (map != MAP_FAILED) munmap(map, n);
@@ -174,6 +187,7 @@ static void dismiss(void) {
         void *map = MAP_FAILED;
         st_error error;
         st_model *m;
+        unsigned tries = 0;
         int fd;
         memset(&options, 0, sizeof options);
         options.flags = row == 0 ? 0 : ST_OPEN_NO_MAP;

@@ -386,83 +386,6 @@ static void changes(void) {
     CHECK_STATUS(open_path(path, 0), ST_ERR_NOT_FOUND);
 }
 
-/* ---- files past 4 GiB ---- */
-
-#define HUGE_DATA UINT64_C(5368709120)
-static const char huge_header[] =
-    "{\"a\":" E("U8", "[5368709119]", "[0,5368709119]") ",\"z\":" E("U8", "[1]", "[5368709119,5368709120]") "}";
-
-/* creates a sparse file with a letter at 2^32 and one at its end; returns 0 if sparse files are unsupported */
-static int make_huge(const char *path, uint64_t bytes) {
-#ifdef _WIN32
-    HANDLE h;
-    DWORD done = 0;
-    LARGE_INTEGER at;
-    wchar_t wide[260];
-    int made = 0, i;
-    wide_of(path, wide, 260);
-    h = CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
-    if (h == INVALID_HANDLE_VALUE) return 0;
-    (void)DeviceIoControl(h, 0x900C4 /* FSCTL_SET_SPARSE */, NULL, 0, NULL, 0, &done, NULL);
-    for (i = 0; i < 2; i++) {
-        at.QuadPart = i == 0 ? (LONGLONG)UINT64_C(4294967296) : (LONGLONG)(bytes - 1);
-        made =
-            SetFilePointerEx(h, at, NULL, FILE_BEGIN) && WriteFile(h, i == 0 ? "m" : "z", 1, &done, NULL) && done == 1;
-        if (!made) break;
-    }
-    CloseHandle(h);
-    return made;
-#else
-    struct stat about;
-    int fd = open(path, O_RDWR), made;
-    if (fd < 0) return 0;
-    made = ftruncate(fd, (off_t)bytes) == 0 && fstat(fd, &about) == 0 && (uint64_t)about.st_blocks * 512 < bytes / 2 &&
-           pwrite(fd, "m", 1, (off_t)UINT64_C(4294967296)) == 1 && pwrite(fd, "z", 1, (off_t)(bytes - 1)) == 1;
-    return close(fd) == 0 && made;
-#endif
-}
-
-static void huge(void) {
-    size_t n;
-    unsigned char *head = make_file(huge_header, sizeof huge_header - 1, "", 0, &n);
-    const char *path = scratch_write("huge", head, n);
-    unsigned flags;
-    if (!make_huge(path, n + HUGE_DATA)) {
-        SKIP("no file of 5 GiB with holes can be had here");
-    } else {
-        for (flags = 0; flags <= ST_OPEN_MUST_MAP; flags++) {
-            const st_tensor *a, *z;
-            char got[3];
-            st_status status;
-            if (flags == (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP)) continue;
-            status = open_path(path, flags);
-            if (sizeof(void *) < 8 && flags == ST_OPEN_MUST_MAP) {
-                CHECK_STATUS(status, ST_ERR_TOO_LARGE);
-                continue;
-            }
-            if (!CHECK_STATUS(status, ST_OK)) continue;
-            a = st_find(model, "a"), z = st_find(model, "z");
-            CHECK(model->shards[0].file_bytes == n + HUGE_DATA && model->bytes == HUGE_DATA &&
-                  a->bytes == HUGE_DATA - 1);
-            CHECK_EQ(z->offset, n + HUGE_DATA - 1);
-            if (sizeof(void *) < 8 || flags == ST_OPEN_NO_MAP) {
-                CHECK(a->data == NULL && z->data == NULL);
-            } else {
-                CHECK(z->data != NULL && *(const char *)z->data == 'z');
-                CHECK(((const char *)a->data)[UINT64_C(4294967296) - n] == 'm');
-            }
-            CHECK_STATUS(st_read(model, z, 0, got, 1, &error), ST_OK);
-            CHECK_EQ(got[0], 'z');
-            CHECK_STATUS(st_read(model, a, UINT64_C(4294967295) - n, got, 3, &error), ST_OK);
-            CHECK(got[0] == 0 && got[1] == 'm' && got[2] == 0);
-            CHECK_STATUS(st_read(model, a, HUGE_DATA - 1, got, 1, &error), ST_ERR_ARGUMENT);
-            st_close(model);
-        }
-    }
-    free(head);
-    scratch_remove("huge");
-}
-
 /* ---- arguments and flags ---- */
 
 static void arguments(void) {
@@ -781,7 +704,6 @@ int main(void) {
     names();
     long_paths();
     changes();
-    huge();
     arguments();
     flags();
     metadata();
