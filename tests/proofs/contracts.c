@@ -61,7 +61,7 @@ static uint32_t sti_utf8_decode(const unsigned char *s, size_t n);
 
 /* ---- JSON: every function keeps `at` between its old value and the end of the text, and reads nothing outside of it */
 
-/* EVA and the tests check this one: WP's memory model has no byte-wise memset of a struct */
+/* assumed, not proved: WP's memory model has no byte-wise memset of a struct */
 /*@ assigns *e;
     ensures \result == status; */
 static st_status sti_fail(st_error *e, st_status status, uint64_t position, uint64_t expected, uint64_t actual,
@@ -104,12 +104,6 @@ static int sti_json_peek(sti_json *j);
     ensures \result == ST_OK ==> \old(j->at) < j->at; */
 static st_status sti_json_colon(sti_json *j);
 
-/*@ requires Text(j) && \valid(has_item) && \separated(j, has_item);
-    assigns j->at, *has_item, *j->error;
-    ensures Text(j) && \old(j->at) <= j->at;
-    ensures \result == ST_OK ==> \old(j->at) < j->at; */
-static st_status sti_json_next(sti_json *j, int open, int *has_item);
-
 /*@ requires Text(j) && \valid(value) && \separated(j, value) && \separated(value, j->error);
     requires \separated(value, j->at + (0 .. j->end - j->at - 1));
     assigns j->at, *value, *j->error;
@@ -125,19 +119,6 @@ static st_status sti_json_hex(sti_json *j, uint32_t *value);
 static st_status sti_json_skip_digits(sti_json *j, int fraction, int *seen, int64_t *power);
 
 /* ---- views */
-
-/*@ requires \valid_read(t) && axis < t->rank && \valid_read(t->shape + (0 .. t->rank - 1));
-    requires v == \null || (\valid_read(v) && (axis < v->range_count ==> \valid_read(v->ranges + axis)));
-    requires \valid(r) && \valid(count) && \separated(r, count, t, v);
-    requires \separated(r, t->shape + axis) && \separated(count, t->shape + axis);
-    requires v != \null ==> \separated(r, v->ranges + axis) && \separated(count, v->ranges + axis);
-    assigns *r, *count;
-    ensures \result ==> r->start <= r->stop <= t->shape[axis];
-    ensures r->step >= 1;
-    ensures r->start >= r->stop ==> *count == 0;
-    ensures r->start < r->stop ==> *count == (r->stop - r->start - 1) / r->step + 1;
-    ensures \result ==> *count <= t->shape[axis]; */
-static int sti_view_range(const st_tensor *t, const st_view *v, uint32_t axis, st_range *r, uint64_t *count);
 
 /*@ requires v == \null || (\valid_read(v) && (v->axes != \null ==> \valid_read(v->axes + axis)));
     assigns \nothing;
