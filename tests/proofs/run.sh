@@ -17,7 +17,7 @@ export HOME
 try "why3 finds no provers" why3 config detect || finish
 
 # Frama-C does not know the type __int128
-for machine in gcc_x86_32:275 gcc_x86_64:275; do
+for machine in gcc_x86_32:275 gcc_x86_64:276; do
     expected=${machine#*:}
     frama-c -wp -wp-rte -wp-model Typed+Cast -wp-prover z3,cvc4 -wp-timeout 20 -wp-par 2 -machdep "${machine%:*}" \
         -wp-fct "$(echo $functions | tr ' ' ,)" -cpp-extra-args="-I$out -U__SIZEOF_INT128__" tests/proofs/contracts.c >"$out/${machine%:*}" 2>&1
