@@ -58,6 +58,7 @@ help:
 	@echo '  faults        makes every system call of saving fail, or kills the program there; needs strace'
 	@echo '  tsan          several threads on one writer and one model, and in st_load, under the thread sanitizer'
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 must be executed'
+	@echo '  proofs        Frama-C proves contracts of arithmetic, UTF-8 and JSON; needs frama-c, why3, z3, cvc4'
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
 	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
 	@echo '  emulated      the tests on $(MACHINES), under the undefined'
@@ -191,6 +192,10 @@ musl:
 kernels mounts:
 	@CC="$(CC)" sh tests/platforms/$@.sh
 
+# proofs by Frama-C; tests/proofs
+proofs:
+	@sh tests/proofs/run.sh
+
 cover:
 	@TESTS="$(TESTS)" JOBS=$(JOBS) sh tests/tools/cover.sh
 
@@ -262,6 +267,6 @@ clean:
 	rm -rf build
 
 .PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind \
-	wine emulated emulated-quick s390x i686 arm64 exhaustive tcc musl kernels mounts cover fuzz fuzz-pt2st interop \
-	callsites cases examples warnings matrix hostile arm symbols builtins analyze rooms format size install lib \
-	install-lib uninstall docs release debian clean
+	wine emulated emulated-quick s390x i686 arm64 exhaustive tcc musl proofs kernels mounts cover fuzz fuzz-pt2st \
+	interop callsites cases examples warnings matrix hostile arm symbols builtins analyze rooms format size install \
+	lib install-lib uninstall docs release debian clean

@@ -1,0 +1,126 @@
+/* contracts.c: what functions of the header require and promise. Frama-C's WP proves it for arguments and texts of every
+ * size; tests/proofs/run.sh lists the functions. A contract follows the definition that it describes, and names it again. */
+
+/* a scanner and the text that it may read; a macro, since the loops of the header come before any predicate */
+#define Text(j)                                                                                            \
+    (\valid(j) && \base_addr((j)->at) == \base_addr((j)->end) && (j)->at <= (j)->end &&                     \
+     (j)->end - (j)->at <= INT32_MAX && \valid_read((j)->at + (0 .. (j)->end - (j)->at - 1)) &&            \
+     \separated(j, (j)->error))
+
+#define ST_IMPLEMENTATION
+#define ST_FREESTANDING
+#include "annotated.h" /* safetensors.h with the loop annotations of loops.acsl */
+
+/* ---- arithmetic */
+
+/*@ assigns \nothing;
+    ensures \result == \min(UINT64_MAX, a + b); */
+static uint64_t sti_add64_saturated(uint64_t a, uint64_t b);
+
+/*@ assigns \nothing;
+    ensures \result == \min(SIZE_MAX, a + b); */
+static size_t sti_add_saturated(size_t a, size_t b);
+
+/*@ requires \valid_read((unsigned char *)p + (0 .. 3));
+    assigns \nothing; */
+static uint32_t sti_load32(const void *p);
+
+/*@ requires \valid_read((unsigned char *)p + (0 .. 7));
+    assigns \nothing; */
+static uint64_t sti_load64(const void *p);
+
+/* ---- UTF-8 */
+
+/*@ requires n > 0 && \valid_read(s + (0 .. n - 1));
+    assigns \nothing;
+    ensures 0 <= \result <= 4 && \result <= n;
+    ensures \result == 1 <==> s[0] < 0x80;
+    ensures \result == 2 ==> 0xC2 <= s[0] <= 0xDF;
+    ensures \result == 3 ==> 0xE0 <= s[0] <= 0xEF;
+    ensures \result == 4 ==> 0xF0 <= s[0] <= 0xF4;
+    ensures \result > 1 ==> 0x80 <= s[1] <= 0xBF;
+    ensures \result == 3 && s[0] == 0xE0 ==> s[1] >= 0xA0;
+    ensures \result == 3 && s[0] == 0xED ==> s[1] <= 0x9F;
+    ensures \result == 4 && s[0] == 0xF0 ==> s[1] >= 0x90;
+    ensures \result == 4 && s[0] == 0xF4 ==> s[1] <= 0x8F; */
+static size_t sti_utf8_length(const unsigned char *s, size_t n);
+
+/*@ requires \valid_read(s + (0 .. n - 1));
+    assigns \nothing;
+    ensures 0 <= \result <= n; */
+static size_t sti_utf8_prefix(const unsigned char *s, size_t n);
+
+/*@ requires code <= 0x10FFFF && \valid(out + (0 .. 3));
+    assigns out[0 .. 3];
+    ensures \result == (code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4); */
+static size_t sti_utf8_encode(uint32_t code, unsigned char out[4]);
+
+/*@ requires 1 <= n <= 4 && \valid_read(s + (0 .. n - 1));
+    assigns \nothing; */
+static uint32_t sti_utf8_decode(const unsigned char *s, size_t n);
+
+/* ---- JSON: every function keeps `at` between its old value and the end of the text, and reads nothing outside of it */
+
+/* assumed, not proved: WP's memory model has no byte-wise memset of a struct */
+/*@ assigns *e;
+    ensures \result == status; */
+static st_status sti_fail(st_error *e, st_status status, uint64_t position, uint64_t expected, uint64_t actual,
+                          const char *sentence);
+
+/*@ requires Text(j);
+    assigns \nothing; */
+static uint32_t sti_json_offset(const sti_json *j);
+
+/*@ requires Text(j);
+    assigns *j->error;
+    ensures \result == status; */
+static st_status sti_json_fail_at(const sti_json *j, uint32_t offset, st_status status, const char *sentence);
+
+/*@ requires Text(j);
+    assigns *j->error;
+    ensures \result == status; */
+static st_status sti_json_fail(const sti_json *j, st_status status, const char *sentence);
+
+/*@ assigns \nothing;
+    ensures \result <==> (c == 0x20 || c == 0x0A || c == 0x09 || c == 0x0D); */
+static int sti_is_blank(int c);
+
+/*@ requires Text(j);
+    assigns \nothing;
+    ensures j->at == j->end ? \result == -1 : \result == *j->at;
+    ensures -1 <= \result <= 255; */
+static int sti_json_byte(const sti_json *j);
+
+/*@ requires Text(j);
+    assigns j->at;
+    ensures Text(j) && \old(j->at) <= j->at;
+    ensures j->at == j->end ? \result == -1 : \result == *j->at;
+    ensures -1 <= \result <= 255; */
+static int sti_json_peek(sti_json *j);
+
+/*@ requires Text(j);
+    assigns j->at, *j->error;
+    ensures Text(j) && \old(j->at) <= j->at;
+    ensures \result == ST_OK ==> \old(j->at) < j->at; */
+static st_status sti_json_colon(sti_json *j);
+
+/*@ requires Text(j) && \valid(value) && \separated(j, value) && \separated(value, j->error);
+    requires \separated(value, j->at + (0 .. j->end - j->at - 1));
+    assigns j->at, *value, *j->error;
+    ensures Text(j) && \old(j->at) <= j->at <= \old(j->at) + 4;
+    ensures \result == ST_OK ==> j->at == \old(j->at) + 4; */
+static st_status sti_json_hex(sti_json *j, uint32_t *value);
+
+/*@ requires Text(j) && \valid(seen) && \valid(power) && \separated(j, seen, power, j->error);
+    requires -1 - 4294967296 <= *power <= 4294967296;
+    assigns j->at, *seen, *power, *j->error;
+    ensures Text(j) && \old(j->at) <= j->at;
+    ensures \result == ST_OK ==> \old(j->at) < j->at; */
+static st_status sti_json_skip_digits(sti_json *j, int fraction, int *seen, int64_t *power);
+
+/* ---- views */
+
+/*@ requires v == \null || (\valid_read(v) && (v->axes != \null ==> \valid_read(v->axes + axis)));
+    assigns \nothing;
+    ensures v == \null || v->axes == \null ==> \result == axis; */
+static uint32_t sti_stored_axis(const st_view *v, uint32_t axis);
