@@ -15,6 +15,7 @@ HOMEPAGE =
 MAINTAINER =
 LOGS = build/check
 ONLY =
+FULL =
 RENEW =
 
 # shell patterns; override them to run a subset: make asan TESTS=tests/json.c HARNESSES= TOOL=
@@ -59,6 +60,7 @@ help:
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 must be executed'
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
 	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
+	@echo '  foreign       macOS, FreeBSD, NetBSD, OpenBSD: compiled by zig cc, not run; FULL=1: all dialects and machines'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
 	@echo '  warnings      every dialect of every compiler, without warnings'
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
@@ -181,6 +183,10 @@ tcc:
 musl:
 	@CC="musl-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) musl $(TESTS) $(HARNESSES) $(TOOL)
 
+# FULL=1: every dialect on every system, and the tool linked
+foreign:
+	@FULL=$(FULL) sh tests/platforms/foreign.sh
+
 cover:
 	@TESTS="$(TESTS)" JOBS=$(JOBS) sh tests/tools/cover.sh
 
@@ -252,5 +258,5 @@ clean:
 	rm -rf build
 
 .PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine s390x \
-	i686 arm64 exhaustive tcc musl cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
+	i686 arm64 exhaustive tcc musl foreign cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
 	builtins analyze rooms format size install lib install-lib uninstall docs release debian clean
