@@ -58,7 +58,7 @@ help:
 	@echo '  faults        makes every system call of saving fail, or kills the program there; needs strace'
 	@echo '  tsan          several threads on one writer and one model, and in st_load, under the thread sanitizer'
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 must be executed'
-	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
+	@echo '  wine wine32   the tests on 64-bit and on 32-bit Windows: mingw-w64 and Wine'
 	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
 	@echo '  foreign       macOS, FreeBSD, NetBSD, OpenBSD: compiled by zig cc, not run; FULL=1: all dialects and machines'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
@@ -162,6 +162,9 @@ valgrind:
 wine:
 	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/tools/wine.sh $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
+wine32:
+	@BITS=32 JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/tools/wine.sh $(TESTS) $(HARNESSES) $(SLOW_TOOL)
+
 s390x:
 	@CC="s390x-linux-gnu-gcc -static" CFLAGS="-O1 -g" RUN=qemu-s390x-static LIMIT=1800 ST_THIN=$(THIN) \
 	    $(PROGRAMS) s390x $(TESTS) $(HARNESSES) $(SLOW_TOOL)
@@ -257,6 +260,6 @@ debian: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine s390x \
+.PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine wine32 s390x \
 	i686 arm64 exhaustive tcc musl foreign cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
 	builtins analyze rooms format size install lib install-lib uninstall docs release debian clean
