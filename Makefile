@@ -61,6 +61,7 @@ help:
 	@echo '  wine wine32   the tests on 64-bit and on 32-bit Windows: mingw-w64 and Wine'
 	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
 	@echo '  foreign       macOS, FreeBSD, NetBSD, OpenBSD: compiled by zig cc, not run; FULL=1: all dialects and machines'
+	@echo '  msvc          the tests with clang in MSVC mode: its dialect and its ABI, under Wine'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
 	@echo '  warnings      every dialect of every compiler, without warnings'
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
@@ -165,6 +166,9 @@ wine:
 wine32:
 	@BITS=32 JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/tools/wine.sh $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
+msvc:
+	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/platforms/msvc.sh $(TESTS) $(HARNESSES)
+
 s390x:
 	@CC="s390x-linux-gnu-gcc -static" CFLAGS="-O1 -g" RUN=qemu-s390x-static LIMIT=1800 ST_THIN=$(THIN) \
 	    $(PROGRAMS) s390x $(TESTS) $(HARNESSES) $(SLOW_TOOL)
@@ -260,6 +264,6 @@ debian: build/st
 clean:
 	rm -rf build
 
-.PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine wine32 s390x \
+.PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine wine32 msvc s390x \
 	i686 arm64 exhaustive tcc musl foreign cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
 	builtins analyze rooms format size install lib install-lib uninstall docs release debian clean
