@@ -9,6 +9,9 @@ dlls=/usr/lib/x86_64-linux-gnu/wine/x86_64-windows
 [ -d $headers/windows ] || { have "Wine's headers (libwine-dev)"; finish; }
 flags="-fms-compatibility-version=19.20 -isystem $headers/msvcrt -isystem $headers/windows -Wno-deprecated-declarations"
 
+# what these headers lack
+corrections="-Dsig_atomic_t=int -D_findfirst=_findfirst64i32 -D_findnext=_findnext64i32"
+
 printf '#define ST_IMPLEMENTATION\n#include "safetensors.h"\n' >"$out/whole.c"
 for target in x86_64 i686; do
     try "/W4, $target" clang-19 --driver-mode=cl --target=$target-pc-windows-msvc -fms-compatibility-version=19.20 /W4 /WX \
@@ -26,7 +29,7 @@ try "msvc_start.c" $compiler -c tests/platforms/msvc_start.c -o "$out/start.o" |
 WINEPREFIX=$PWD/build/wineprefix WINEDEBUG=-all
 export WINEPREFIX WINEDEBUG
 [ -d "$WINEPREFIX" ] || wineboot -i >/dev/null 2>&1
-CC="$compiler" CFLAGS="-O1 -Dsig_atomic_t=int" EXE=.exe RUN=wine LIMIT=900 LDFLAGS="-fuse-ld=lld-link-19 -nostdlib
+CC="$compiler" CFLAGS="-O1 $corrections" EXE=.exe RUN=wine LIMIT=900 LDFLAGS="-fuse-ld=lld-link-19 -nostdlib
     -Wl,-subsystem:console -Wl,-entry:mainCRTStartup -Wl,-nodefaultlib $out/start.o $out/ucrtbase.lib $out/kernel32.lib
     $out/shell32.lib $out/ntdll.lib" sh tests/tools/programs.sh msvc-tests "$@" >"$out/programs"
 cat "$out/programs"

@@ -10,6 +10,10 @@ void mainCRTStartup(void);
 
 int _fltused = 1;
 
+int atexit(void (*function)(void)) {
+    return _crt_atexit(function);
+}
+
 void mainCRTStartup(void) {
     _configure_narrow_argv(_crt_argv_unexpanded_arguments);
     _initialize_narrow_environment();
