@@ -167,7 +167,7 @@ wine32:
 	@BITS=32 JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/tools/wine.sh $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
 msvc:
-	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/platforms/msvc.sh $(TESTS) $(HARNESSES)
+	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/platforms/msvc.sh $(TESTS)
 
 s390x:
 	@CC="s390x-linux-gnu-gcc -static" CFLAGS="-O1 -g" RUN=qemu-s390x-static LIMIT=1800 ST_THIN=$(THIN) \

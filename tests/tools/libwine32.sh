@@ -1,11 +1,11 @@
 #!/bin/sh
-# libwine32.sh: unpacks Debian's 32-bit Wine libraries in build/wine32, with which the 64-bit Wine runs 32-bit programs. As
+# libwine32.sh: unpacks Debian's 32-bit Wine libraries in build/libwine32, with which the 64-bit Wine runs 32-bit programs. As
 # root. apt gets directories of its own: `dpkg --add-architecture` would concern the whole system.
 set -eu
-[ ! -d build/wine32/lib ] || exit 0
-rm -rf build/wine32
-mkdir -p build/wine32/lists/partial build/wine32/archives/partial build/wine32/sources
-cd build/wine32
+[ ! -d build/libwine32/lib ] || exit 0
+rm -rf build/libwine32
+mkdir -p build/libwine32/lists/partial build/libwine32/archives/partial build/libwine32/sources
+cd build/libwine32
 : >status
 awk 'BEGIN { RS = ""; ORS = "\n\n" } /bookworm-updates/' /etc/apt/sources.list.d/debian.sources |
     sed 's/^Suites:.*/Suites: bookworm\nArchitectures: i386/' >sources/debian.sources

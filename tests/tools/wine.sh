@@ -12,8 +12,8 @@ have $CC wine || finish
 WINEPREFIX=$PWD/build/${check}prefix WINEDEBUG=-all
 export WINEPREFIX WINEDEBUG
 if [ $check = wine32 ]; then
-    [ -d build/wine32/lib ] || { skip "no build/wine32, which tests/tools/install nightly brings"; finish; }
-    WINEDLLPATH=$PWD/build/wine32/lib
+    [ -d build/libwine32/lib ] || { skip "no build/libwine32, which tests/tools/install nightly brings"; finish; }
+    WINEDLLPATH=$PWD/build/libwine32/lib
     export WINEDLLPATH
 fi
 [ -d "$WINEPREFIX" ] || wineboot -i >/dev/null 2>&1 # the first start takes seconds, which no test should pay for
