@@ -1,6 +1,6 @@
 #!/bin/sh
-# libwine32.sh: unpacks Debian's 32-bit Wine libraries in build/libwine32, with which the 64-bit Wine runs 32-bit programs. As
-# root. apt gets directories of its own: `dpkg --add-architecture` would concern the whole system.
+# libwine32.sh: unpacks Debian's 32-bit Wine libraries in build/libwine32, with which the 64-bit Wine runs 32-bit programs.
+# Runs as root. apt gets directories of its own: `dpkg --add-architecture` would concern the whole system.
 set -eu
 [ ! -d build/libwine32/lib ] || exit 0
 rm -rf build/libwine32
