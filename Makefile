@@ -15,6 +15,7 @@ HOMEPAGE =
 MAINTAINER =
 LOGS = build/check
 ONLY =
+FULL =
 RENEW =
 
 # shell patterns; override them to run a subset: make asan TESTS=tests/json.c HARNESSES= TOOL=
@@ -59,11 +60,12 @@ help:
 	@echo '  tsan          several threads on one writer and one model, and in st_load, under the thread sanitizer'
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 must be executed'
 	@echo '  proofs        Frama-C proves contracts of arithmetic, UTF-8 and JSON; needs frama-c, why3, z3, cvc4'
-	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
-	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
-	@echo '  emulated      the tests on $(MACHINES), under the undefined'
-	@echo '                behaviour sanitizer'
-	@echo '  emulated-quick   some of these tests on mips and m68k'
+	@echo '  i686 s390x arm64   the tests on a 32-bit, on a big-endian and on a 64-bit ARM machine'
+	@echo '  emulated      the tests on $(MACHINES)'
+	@echo '  emulated-quick   some of them on s390x, mips and m68k'
+	@echo '  wine wine32   the tests on 64-bit and on 32-bit Windows: mingw-w64 and Wine'
+	@echo '  foreign       macOS, FreeBSD, NetBSD, OpenBSD: compiled by zig cc, not run; FULL=1: all dialects and machines'
+	@echo '  msvc          the tests with clang in MSVC mode: its dialect and its ABI, under Wine'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
 	@echo '  kernels mounts   without system calls that kernels, containers and mounts may lack; on odd file systems'
 	@echo '  warnings      every dialect of every compiler, without warnings'
@@ -166,13 +168,19 @@ valgrind:
 wine:
 	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/tools/wine.sh $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
+wine32:
+	@BITS=32 JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/tools/wine.sh $(TESTS) $(HARNESSES) $(SLOW_TOOL)
+
+msvc:
+	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/platforms/msvc.sh $(TESTS)
+
 # MACHINES="mips m68k": only these
 emulated:
 	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/platforms/emulated.sh "$(MACHINES)" $(TESTS) $(HARNESSES) $(SLOW_TOOL)
 
 # for `make check`: the tests to which byte order, alignment and the size of a pointer matter, without the slow ones
 emulated-quick:
-	@JOBS=$(JOBS) ST_THIN=9 sh tests/platforms/emulated.sh "mips m68k" tests/conformance.c tests/numbers.c tests/kernels.c \
+	@JOBS=$(JOBS) ST_THIN=9 sh tests/platforms/emulated.sh "s390x mips m68k" tests/conformance.c tests/numbers.c tests/kernels.c \
 	    tests/json.c tests/edit.c tests/model.c tests/stream.c tests/sharded.c tests/huge.c tests/dtypes.c tests/access.c
 
 s390x arm64 i686:
@@ -195,6 +203,10 @@ kernels mounts:
 # proofs by Frama-C; tests/proofs
 proofs:
 	@sh tests/proofs/run.sh
+
+# FULL=1: every dialect on every system, and the tool linked
+foreign:
+	@FULL=$(FULL) sh tests/platforms/foreign.sh
 
 cover:
 	@TESTS="$(TESTS)" JOBS=$(JOBS) sh tests/tools/cover.sh
@@ -267,6 +279,6 @@ clean:
 	rm -rf build
 
 .PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind \
-	wine emulated emulated-quick s390x i686 arm64 exhaustive tcc musl proofs kernels mounts cover fuzz fuzz-pt2st \
-	interop callsites cases examples warnings matrix hostile arm symbols builtins analyze rooms format size install \
-	lib install-lib uninstall docs release debian clean
+	wine wine32 msvc emulated emulated-quick s390x i686 arm64 exhaustive tcc musl foreign proofs kernels mounts \
+	cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols builtins analyze \
+	rooms format size install lib install-lib uninstall docs release debian clean

@@ -1091,6 +1091,9 @@ ST_API st_status st_overwrite(const char *path, const char *name, uint64_t offse
 #if defined(__GLIBC__) && !defined(__LP64__) && !defined(__USE_FILE_OFFSET64)
 #error "safetensors.h: with ST_IMPLEMENTATION, include it before any other header, or define _FILE_OFFSET_BITS 64"
 #endif
+#if (defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)) && !defined(O_SHLOCK)
+#error "safetensors.h: with ST_IMPLEMENTATION, include it before any other header, or undefine _POSIX_C_SOURCE"
+#endif
 typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #endif
 
@@ -3237,7 +3240,8 @@ typedef struct sti_name_table {
 
 /* Words of a slot. A tensor's slot has a second word: the low half of its name's address, so that the processor fetches
  * name and tensor at the same time. The second word is only prefetched, never dereferenced. */
-#define STI_SLOT_WORDS(tensors) (STI_FAST64 && (tensors) ? 2u : 1u)
+#define STI_SLOT_HAS_HINT(tensors) (STI_FAST64 && (tensors))
+#define STI_SLOT_WORDS(tensors) (STI_SLOT_HAS_HINT(tensors) ? 2u : 1u)
 #define STI_NAME_HINT(table, slot) (((uintptr_t)(table)->slots & ~(uintptr_t)UINT32_MAX) | (slot)[1])
 
 /* returns the number of slots for count items; a third stays free */
@@ -3424,7 +3428,7 @@ STI_INLINE uint32_t *sti_table_probe(const sti_name_table *table, int of_tensors
     for (left = table->probe_limit; left > 0; left--) {
         if (*slot == 0) return slot;
         if ((*slot ^ (uint32_t)hash) <= table->mask) {
-            if (words == 2) STI_PREFETCH(STI_NAME_HINT(table, slot));
+            if (STI_SLOT_HAS_HINT(of_tensors)) STI_PREFETCH(STI_NAME_HINT(table, slot));
             if (sti_same_name(sti_table_name_of(table, of_tensors, (*slot & table->mask) - 1), name)) return slot;
         }
         slot += words;
@@ -3475,8 +3479,7 @@ STI_NOINLINE static uint32_t sti_table_build(sti_name_table *table, const sti_en
             if (*slot) first = sti_table_note_duplicate(entries, (*slot & table->mask) - 1, item, &duplicate);
         }
         *slot = ((uint32_t)hash & ~table->mask) | (first + 1);
-        if (STI_SLOT_WORDS(table->tensors) == 2)
-            slot[1] = (uint32_t)((uintptr_t)table->tensors[item].name & UINT32_MAX);
+        if (STI_SLOT_HAS_HINT(table->tensors)) slot[1] = (uint32_t)((uintptr_t)table->tensors[item].name & UINT32_MAX);
     }
     return duplicate;
 }
@@ -3518,7 +3521,7 @@ static void sti_table_find_many(const sti_name_table *table, const sti_span *nam
         hashes[i] = sti_hash(table, names[i]);
         STI_PREFETCH(sti_table_home_slot(table, 1, hashes[i]));
     }
-    for (i = 0; i < count && STI_SLOT_WORDS(1) == 2 && !table->sorted && table->count; i++) {
+    for (i = 0; i < count && STI_SLOT_HAS_HINT(1) && !table->sorted && table->count; i++) {
         const uint32_t *slot = sti_table_home_slot(table, 1, hashes[i]);
         uint32_t item;
         if (*slot == 0) continue;
@@ -3746,6 +3749,14 @@ static int sti_system_is_lacking(int code) {
     return code == EPERM || code == EINVAL || code == ENOSYS || code == ENOTSUP || code == EOPNOTSUPP;
 }
 
+/* Returns 1 for the codes with which open refuses a symbolic link for O_NOFOLLOW. */
+static int sti_system_is_link_code(int code) {
+#if defined(EFTYPE)
+    if (code == EFTYPE) return 1; /* NetBSD */
+#endif
+    return code == ELOOP || code == EMLINK; /* EMLINK: FreeBSD */
+}
+
 /* Sets the permissions of an open file. A failure is no error: some file systems have none. */
 STI_COLD static void sti_system_permit(int fd, mode_t mode) {
     while (fchmod(fd, mode) != 0 && errno == EINTR) {}
@@ -3783,10 +3794,10 @@ STI_COLD static int sti_system_open_direct(const char *path, const struct stat *
     do {
         fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (t->stream ? 0 : O_CREAT | O_TRUNC | O_NOFOLLOW), 0666);
     } while (fd < 0 && errno == EINTR);
-    if (fd < 0) return errno == ELOOP || errno == EMLINK ? STI_IO_LINKED : sti_system_code(errno);
+    if (fd < 0) return sti_system_is_link_code(errno) ? STI_IO_LINKED : sti_system_code(errno);
     if (fstat(fd, &info) != 0) {
         code = errno;
-    } else if ((info.st_mode & S_IFMT) != (t->stream ? old->st_mode & S_IFMT : S_IFREG)) {
+    } else if (t->stream ? !S_ISFIFO(info.st_mode) && !S_ISCHR(info.st_mode) : !S_ISREG(info.st_mode)) {
         code = STI_IO_CHANGED;
     }
     t->handle = (void *)(intptr_t)fd;
@@ -3859,12 +3870,14 @@ STI_NOINLINE static int sti_system_write(const sti_target *t, uint64_t offset, c
     return 0;
 }
 
-/* Flushes a file or a directory to the device. */
+/* Flushes a file or a directory to the device. On macOS fsync reaches only the cache of the drive. F_FULLFSYNC reaches
+ * the medium, but SMB answers ENOTSUP, WebDAV and FUSE EINVAL or ENOTTY: fsync is their flush. */
 STI_COLD static int sti_system_flush(int fd) {
     int failed;
     do {
 #if defined(F_FULLFSYNC)
-        failed = fcntl(fd, F_FULLFSYNC) != 0 && fsync(fd) != 0; /* some file systems lack F_FULLFSYNC */
+        failed = fcntl(fd, F_FULLFSYNC) != 0;
+        if (failed && (errno == ENOTTY || sti_system_is_lacking(errno))) failed = fsync(fd) != 0;
 #else
         failed = fsync(fd) != 0;
 #endif
@@ -3922,7 +3935,7 @@ static int sti_system_open_in_place(const char *path, const st_io *validated, st
     struct stat info;
     st_io opened;
     int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY), code = 0;
-    if (fd < 0) return errno == ELOOP || errno == EMLINK ? STI_IO_LINKED : sti_system_code(errno);
+    if (fd < 0) return sti_system_is_link_code(errno) ? STI_IO_LINKED : sti_system_code(errno);
     if (fstat(fd, &info) != 0) {
         code = errno;
     } else {

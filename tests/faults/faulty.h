@@ -256,6 +256,10 @@ static int faulty_fsync(int fd) {
     return refused(FLUSH) ? -1 : 0; /* skips the real flush, which is slow: power stays on here */
 }
 
+#if defined(F_FULLFSYNC) && !defined(fcntl)
+#define fcntl(fd, command) (SAY_CODE(ENOTSUP), -1) /* macOS: so that fsync is called */
+#endif
+
 static int faulty_rename(const char *from, const char *to) {
     const int result = refused(RENAME) ? -1 : rename(from, to);
     faults.aside[faults.total - 1] = strstr(to, ".tmp") != NULL;
