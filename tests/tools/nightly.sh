@@ -3,7 +3,7 @@
 # to tests/NIGHTLY.md. Logs are in build/nightly.
 set -u
 FUZZ_SECONDS=${FUZZ_SECONDS:-600}
-MAKE="${MAKE:-make} FUZZ_SECONDS=$FUZZ_SECONDS"
+MAKE="${MAKE:-make} FUZZ_SECONDS=$FUZZ_SECONDS FULL=1"
 export MAKE
 begin=$(date +%s)
 rm -rf build/nightly
