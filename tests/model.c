@@ -392,8 +392,8 @@ static void changes(void) {
 static const char huge_header[] =
     "{\"a\":" E("U8", "[5368709119]", "[0,5368709119]") ",\"z\":" E("U8", "[1]", "[5368709119,5368709120]") "}";
 
-/* creates a sparse file with a letter at 2^32 and one at its end; returns 0 if sparse files are unsupported */
-static int make_huge(const char *path, uint64_t bytes) {
+/* extends a file, with a letter in the middle and one at its end; returns 0 if sparse files are unsupported */
+static int make_huge(const char *path, uint64_t middle, uint64_t bytes) {
 #ifdef _WIN32
     HANDLE h;
     DWORD done = 0;
@@ -405,7 +405,7 @@ static int make_huge(const char *path, uint64_t bytes) {
     if (h == INVALID_HANDLE_VALUE) return 0;
     (void)DeviceIoControl(h, 0x900C4 /* FSCTL_SET_SPARSE */, NULL, 0, NULL, 0, &done, NULL);
     for (i = 0; i < 2; i++) {
-        at.QuadPart = i == 0 ? (LONGLONG)UINT64_C(4294967296) : (LONGLONG)(bytes - 1);
+        at.QuadPart = (LONGLONG)(i == 0 ? middle : bytes - 1);
         made =
             SetFilePointerEx(h, at, NULL, FILE_BEGIN) && WriteFile(h, i == 0 ? "m" : "z", 1, &done, NULL) && done == 1;
         if (!made) break;
@@ -417,7 +417,7 @@ static int make_huge(const char *path, uint64_t bytes) {
     int fd = open(path, O_RDWR), made;
     if (fd < 0) return 0;
     made = ftruncate(fd, (off_t)bytes) == 0 && fstat(fd, &about) == 0 && (uint64_t)about.st_blocks * 512 < bytes / 2 &&
-           pwrite(fd, "m", 1, (off_t)UINT64_C(4294967296)) == 1 && pwrite(fd, "z", 1, (off_t)(bytes - 1)) == 1;
+           pwrite(fd, "m", 1, (off_t)middle) == 1 && pwrite(fd, "z", 1, (off_t)(bytes - 1)) == 1;
     return close(fd) == 0 && made;
 #endif
 }
@@ -427,7 +427,7 @@ static void huge(void) {
     unsigned char *head = make_file(huge_header, sizeof huge_header - 1, "", 0, &n);
     const char *path = scratch_write("huge", head, n);
     unsigned flags;
-    if (!make_huge(path, n + HUGE_DATA)) {
+    if (!make_huge(path, UINT64_C(4294967296), n + HUGE_DATA)) {
         SKIP("no file of 5 GiB with holes can be had here");
     } else {
         for (flags = 0; flags <= ST_OPEN_MUST_MAP; flags++) {
@@ -461,6 +461,29 @@ static void huge(void) {
     }
     free(head);
     scratch_remove("huge");
+}
+
+/* more than 2^32 elements in 2 GiB, which 32-bit machines can map: indices do not fit their size_t */
+static void huge_packed(void) {
+    const char header[] = "{\"p\":" E("F4", "[4294967312]", "[0,2147483656]") "}";
+    const st_range ranges[2] = {{UINT64_C(4294967296), UINT64_MAX, 1}, {15, UINT64_MAX, UINT64_C(4294967296)}};
+    size_t n, i, last;
+    unsigned char *head = make_file(header, sizeof header - 1, "", 0, &n);
+    const char *path = scratch_write("packed", head, n);
+    if (!make_huge(path, n + 7, n + UINT64_C(2147483656))) {
+        SKIP("no file of 2 GiB with holes can be had here");
+    } else if (CHECK_STATUS(open_path(path, 0), ST_OK)) {
+        for (i = 0; i < 2; i++) { /* "z" is -1 and 6, "m" is -3 and 4 */
+            const st_view view = {&ranges[i], 1, NULL};
+            float got[16] = {0};
+            last = i == 0 ? 15 : 1;
+            CHECK_STATUS(st_read_as(model, st_find(model, "p"), &view, ST_DTYPE_F32, got, sizeof got, &error), ST_OK);
+            CHECK(got[last - 1] == (i == 0 ? -1 : 4) && got[last] == 6);
+        }
+        st_close(model);
+    }
+    free(head);
+    scratch_remove("packed");
 }
 
 /* ---- arguments and flags ---- */
@@ -782,6 +805,7 @@ int main(void) {
     long_paths();
     changes();
     huge();
+    huge_packed();
     arguments();
     flags();
     metadata();

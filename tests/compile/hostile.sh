@@ -151,6 +151,7 @@ refused() { # WORDS COMPILER...
     fi
 }
 refused "safetensors.h: size_t must have" gcc -ffreestanding -DST_FREESTANDING -U__SIZE_MAX__ -D__SIZE_MAX__=65535u
+if have avr-gcc; then refused "safetensors.h: size_t must have" avr-gcc -DST_NO_FILES -DST_NO_WRITER; fi
 refused "safetensors.h: unknown byte order" gcc -U__BYTE_ORDER__
 
 # the layout of public structs does not depend on configuration, language, pointer size or packing pragmas
