@@ -68,6 +68,7 @@ help:
 	@echo '  msvc          the tests with clang in MSVC mode: its dialect and its ABI, under Wine'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
 	@echo '  kernels mounts   without system calls that kernels, containers and mounts may lack; on odd file systems'
+	@echo '  chips         a program on Cortex-M0, M4, M33, RV32 and AVR (QEMU, simavr); its code and stack'
 	@echo '  warnings      every dialect of every compiler, without warnings'
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
 	@echo '  hostile       among hostile system headers, twice, in two files, as C++'
@@ -208,6 +209,10 @@ proofs:
 foreign:
 	@FULL=$(FULL) sh tests/platforms/foreign.sh
 
+# a program for microcontrollers; its output, and limits of code and stack
+chips:
+	@sh tests/platforms/chips.sh
+
 cover:
 	@TESTS="$(TESTS)" JOBS=$(JOBS) sh tests/tools/cover.sh
 
@@ -279,6 +284,6 @@ clean:
 	rm -rf build
 
 .PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind \
-	wine wine32 msvc emulated emulated-quick s390x i686 arm64 exhaustive tcc musl foreign proofs kernels mounts \
-	cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols builtins analyze \
-	rooms format size install lib install-lib uninstall docs release debian clean
+	wine wine32 msvc emulated emulated-quick s390x i686 arm64 exhaustive tcc musl chips foreign proofs kernels \
+	mounts cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols builtins \
+	analyze rooms format size install lib install-lib uninstall docs release debian clean

@@ -190,6 +190,8 @@
  *   ST_ERR_MEMORY and error.expected a size that suffices. scan.tensor.data has any alignment and is little-endian:
  *   take values out with memcpy. Compile with -ffunction-sections and link with -Wl,--gc-sections: a scan is then about
  *   14 KB of Cortex-M4 code, 9 KB with ST_NO_ERROR_TEXT. No recursion, no writable data.
+ *   Where size_t has 16 bits, as on AVR, define ST_NO_WRITER too. A header may then have 32,767 bytes (16,383 to open
+ *   it), a model 4,096 files.
  *   Compilers may call memcpy, memmove, memset and memcmp (clang for wasm32 does not with -mbulk-memory), and of their
  *   runtime library (gcc 12 for Cortex, clang 19 for the others):
  *     Cortex-M0   scan, open, find, st_read: __aeabi_lmul, __aeabi_uidivmod
@@ -1107,8 +1109,8 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #include <windows.h>
 #endif
 
-#if SIZE_MAX < 0xFFFFFFFFu
-#error "safetensors.h: size_t must have at least 32 bits"
+#if SIZE_MAX < UINT32_MAX && (!defined(ST_FREESTANDING) || !defined(ST_NO_WRITER))
+#error "safetensors.h: size_t must have 32 bits or more; with ST_FREESTANDING and ST_NO_WRITER, 16 or more"
 #endif
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -1205,8 +1207,10 @@ typedef char sti_off_t_must_have_64_bits[sizeof(off_t) >= 8 ? 1 : -1];
 #define STI_PREFETCH(address) ((void)(address))
 #endif
 
-#define STI_NO_OFFSET UINT64_MAX                                    /* no position */
-#define STI_DEFAULT_LIMIT 100000000u                                /* header bytes; fixed by the format */
+#define STI_NO_OFFSET UINT64_MAX     /* no position */
+#define STI_DEFAULT_LIMIT 100000000u /* header bytes; fixed by the format */
+/* header bytes; above it, offsets do not fit 32 bits, or differences of pointers 16 */
+#define STI_MAX_HEADER (SIZE_MAX < UINT32_MAX ? (uint32_t)PTRDIFF_MAX : UINT32_MAX)
 #define STI_SAVE_FLAGS (2 * ST_SAVE_AS_OPENED - ST_SAVE_KEEP_ORDER) /* all of them */
 #define STI_OPEN_FLAGS (2 * ST_OPEN_INDEX_DECIDES - ST_OPEN_NO_MAP) /* all of them */
 
@@ -2410,7 +2414,7 @@ static void sti_header_init(sti_header *h, const unsigned char *text, size_t n, 
     ST_MEMSET(h, 0, sizeof *h);
     h->json.at = h->text = text;
     h->json.end = text + n;
-    h->json.end_offset = (uint32_t)n; /* at most UINT32_MAX, see sti_header_limit */
+    h->json.end_offset = (uint32_t)n; /* at most STI_MAX_HEADER, see sti_header_limit */
     h->json.base_offset = 8;
     h->json.error = error;
     h->flags = flags;
@@ -2812,10 +2816,10 @@ static st_status sti_header_measure(const unsigned char *first, uint64_t file_by
     return ST_OK;
 }
 
-/* returns the largest header accepted under these options; never more than 32-bit offsets can address */
+/* returns the largest header accepted under these options, which may be NULL */
 static uint32_t sti_header_limit(const st_open_options *o) {
-    const uint32_t limit = o->max_header < UINT32_MAX ? (uint32_t)o->max_header : UINT32_MAX;
-    return limit ? limit : STI_DEFAULT_LIMIT;
+    const uint64_t limit = o && o->max_header ? o->max_header : STI_DEFAULT_LIMIT;
+    return limit < STI_MAX_HEADER ? (uint32_t)limit : STI_MAX_HEADER;
 }
 
 static st_status sti_header_utf8(const unsigned char *text, size_t n, st_error *error) {
@@ -3139,7 +3143,7 @@ STI_COLD static st_status sti_scan_validate(st_scan *scan, uint64_t file_bytes, 
 
 ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available, uint64_t file_bytes,
                                const st_open_options *options, st_error *error) {
-    uint64_t limit = options ? sti_header_limit(options) : STI_DEFAULT_LIMIT, bytes = 0;
+    uint64_t bytes = 0;
     unsigned flags = options ? options->flags : 0;
     sti_span head;
     st_status s;
@@ -3152,7 +3156,7 @@ ST_API st_status st_scan_begin(st_scan *scan, const void *file, size_t available
         s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, 8, available,
                      STI_TEXT("$a bytes given, but the header length alone takes $e"));
     } else {
-        s = sti_header_measure((const unsigned char *)file, file_bytes, limit, &bytes, error);
+        s = sti_header_measure((const unsigned char *)file, file_bytes, sti_header_limit(options), &bytes, error);
         if (s == ST_OK && available - 8 < bytes) {
             s = sti_fail(error, ST_ERR_ARGUMENT, STI_NO_OFFSET, sti_add64_saturated(8, bytes), available,
                          STI_TEXT("$a bytes given, but the header ends at byte $e"));
@@ -4347,7 +4351,7 @@ static int sti_system_has_avx2(void) {
  * uses: 5, 6, 7, 8, 9, 10, 11, 12, 13
  * ------------------------------------------------------------------------------------------------------------------ */
 #define STI_MAX_OPEN_FILES 64u /* per model; later files are reopened for each read that is not from memory */
-#define STI_MAX_SHARDS 65536u
+#define STI_MAX_SHARDS (SIZE_MAX < UINT32_MAX ? 4096u : 65536u) /* fits size_t */
 #define STI_MAX_NAMES 0x10000000u     /* tensors or metadata entries: the limit of sti_name_table */
 #define STI_MAX_MAPPED 16384u         /* files per model: Linux allows 65,530 mappings per process */
 #define STI_KEPT_HEADER_BYTES 524288u /* per model of several files: the headers parsed only once */
@@ -6552,7 +6556,7 @@ STI_NOINLINE static size_t sti_packed_bytes(st_dtype dtype, size_t elements) {
 #define STI_FROM_FILE 1u /* src is little-endian; without this flag it has the byte order of the machine */
 #define STI_TO_STREAM 2u /* dst is not read again soon: bypass the cache with non-temporal stores, if available */
 
-#define STI_CACHE_BYTES ((size_t)32 << 20) /* a result of this size does not fit most caches: STI_TO_STREAM */
+#define STI_CACHE_BYTES ((uint64_t)32 << 20) /* a result of this size does not fit most caches: STI_TO_STREAM */
 
 /* Converts n elements one at a time. The reference for the kernels. */
 static void sti_convert_scalar(st_dtype to, unsigned char *dst, st_dtype from, const unsigned char *src, size_t first,
@@ -7083,18 +7087,20 @@ ST_API st_status st_convert(st_dtype to, void *dst, st_dtype from, const void *s
  * Reads tensors and views of tensors, one at a time or many in one call, and passes advice to the system.
  * uses: 5, 6, 7, 8, 9, 10, 12, 13, 14, 15
  * ------------------------------------------------------------------------------------------------------------------ */
-#define STI_VIEW_AXES 24u         /* axes of a view after merging; masks of axes have 32 bits */
-#define STI_PIECE_BYTES 256u      /* stack buffer for elements being converted; a multiple of 8 */
-#define STI_WINDOW_BYTES 1048576u /* buffer for data that is not in memory: large requests that stay in the CPU cache */
-#define STI_GAP_BYTES 65536u      /* unwanted bytes up to this many are read through, which is cheaper than a request */
-#define STI_REQUEST_BYTES 8388608u /* largest request straight into dst; also how far to prefetch */
-#define STI_MERGE_BYTES 262144u    /* items up to this size share a request with their neighbors */
-#define STI_RUN_ALIGN 12288u       /* long runs are cut at multiples of this: whole pages, whole elements of any size */
-#define STI_STREAM_ROW 1024u       /* elements of a row from which stores may bypass the cache */
-#define STI_LONG_ROW 16u           /* elements of a row from which a call of sti_convert per row pays off */
-#define STI_TILE_ROWS 32u          /* size of the tiles of a transposition: fits the L1 cache */
+#define STI_VIEW_AXES 24u       /* axes of a view after merging; masks of axes have 32 bits */
+#define STI_PIECE_BYTES 256u    /* stack buffer for elements being converted; a multiple of 8 */
+#define STI_GAP_BYTES 65536u    /* unwanted bytes up to this many are read through, which is cheaper than a request */
+#define STI_MERGE_BYTES 262144u /* items up to this size share a request with their neighbors */
+#define STI_RUN_ALIGN 12288u    /* long runs are cut at multiples of this: whole pages, whole elements of any size */
+#define STI_STREAM_ROW 1024u    /* elements of a row from which stores may bypass the cache */
+#define STI_LONG_ROW 16u        /* elements of a row from which a call of sti_convert per row pays off */
+#define STI_TILE_ROWS 32u       /* size of the tiles of a transposition: fits the L1 cache */
 #define STI_TILE_COLUMNS 16u
 #define STI_TILE_CONVERT_COLUMNS 128u /* wider where each row costs a call of sti_convert */
+/* buffer for data that is not in memory: large requests that stay in the CPU cache */
+#define STI_WINDOW_BYTES (SIZE_MAX < UINT32_MAX ? 1024u : 1048576u)
+/* largest request straight into dst, at least STI_RUN_ALIGN; also how far to prefetch */
+#define STI_REQUEST_BYTES (SIZE_MAX < UINT32_MAX ? 24576u : 8388608u)
 
 /* ---- views: checked, and reduced to as few axes as possible */
 
@@ -7624,7 +7630,7 @@ static int sti_axes_step(sti_axis *axes, uint32_t count, uint32_t skipped, uint6
 
 /* Moves the current part, the first element of which is element `first` of src. Tiles have the axis that is
  * contiguous in dst as columns, and as rows the axis with the smallest step in the source, or the second smallest if
- * that is the same axis. */
+ * that is the same axis. Steps of elements of less than a byte may be larger than any address: not in a tile. */
 static void sti_view_move(sti_view *p, const unsigned char *src, uint64_t first, unsigned char *dst) {
     uint32_t columns = p->inner, rows = 0, i, tile_axes = 0;
     uint64_t put = 0;

@@ -331,6 +331,31 @@ static void reads_second(const char *path, size_t before, unsigned flags) {
     st_close(model);
 }
 
+/* ---- more than 2^32 elements in 2 GiB -------------------------------------------------------------------------- */
+
+static void packed(void) {
+    static const char packed_header[] = "{\"p\":" E("F4", "[4294967312]", "[0,2147483656]") "}";
+    const st_range ranges[2] = {{CUT, UINT64_MAX, 1}, {15, UINT64_MAX, CUT}};
+    size_t before, i;
+    unsigned char *begin = make_file(packed_header, sizeof packed_header - 1, "", 0, &before);
+    const char *path = scratch_write("packed", begin, before);
+    st_model *model;
+    CHECK(lengthen(path, before + UINT64_C(2147483656)));
+    plant(path, before + 7, "m", 1);                    /* elements 14 and 15: -3 and 4 */
+    plant(path, before + UINT64_C(2147483655), "z", 1); /* the last two: -1 and 6 */
+    model = open_path(path, 0, ST_OK);
+    for (i = 0; model != NULL && i < 2; i++) {
+        const st_view view = {&ranges[i], 1, NULL};
+        const size_t last = i == 0 ? 15 : 1;
+        float got[16] = {0};
+        CHECK_STATUS(st_read_as(model, st_find(model, "p"), &view, ST_DTYPE_F32, got, sizeof got, &error), ST_OK);
+        CHECK(got[last - 1] == (i == 0 ? -1 : 4) && got[last] == 6);
+    }
+    st_close(model);
+    free(begin);
+    scratch_remove("packed");
+}
+
 int main(void) {
     unsigned char *second;
     size_t second_bytes, i;
@@ -351,6 +376,7 @@ int main(void) {
         plant(path, second_bytes + SECOND_BYTES - 2, "yz", 2);
         for (flags = 0; flags <= ST_OPEN_MUST_MAP; flags++) reads_second(path, second_bytes, flags);
         free(second);
+        packed();
     }
     scratch_remove("huge");
     writes();

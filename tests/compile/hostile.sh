@@ -151,6 +151,7 @@ refused() { # WORDS COMPILER...
     fi
 }
 refused "safetensors.h: size_t must have" gcc -ffreestanding -DST_FREESTANDING -U__SIZE_MAX__ -D__SIZE_MAX__=65535u
+if have avr-gcc; then refused "safetensors.h: size_t must have" avr-gcc -DST_NO_FILES -DST_NO_WRITER; fi
 refused "safetensors.h: unknown byte order" gcc -U__BYTE_ORDER__
 refused "safetensors.h: define both of ST_MALLOC" gcc -DST_MALLOC=malloc
 refused "safetensors.h: define ST_MALLOC or ST_NO_MALLOC" gcc -DST_MALLOC=malloc -DST_FREE=free -DST_NO_MALLOC

@@ -40,6 +40,10 @@ front x86_64-w64-mingw32-g++ $WARN_CXX -std=c++11 "$out/whole.cc"
 compile s390x-linux-gnu-gcc $WARN -O1 -std=c99 "$out/whole.c"
 compile i686-linux-gnu-gcc $WARN -O1 -std=c99 "$out/whole.c"
 compile arm-none-eabi-gcc $WARN -O1 -std=c99 -ffreestanding -mcpu=cortex-m4 -DST_FREESTANDING "$out/whole.c"
+compile clang-19 --target=riscv32 -march=rv32imac $WARN -O1 -std=c99 -ffreestanding -DST_FREESTANDING "$out/whole.c"
+# 16-bit size_t: gcc 5 warns of limits that size_t always keeps, and of variables that are set
+compile avr-gcc -Wall -Wextra -Wshadow -Werror -Wno-type-limits -Wno-maybe-uninitialized -Os -std=c99 -mmcu=atmega2560 \
+    -ffreestanding -DST_FREESTANDING -DST_NO_WRITER "$out/whole.c"
 # without a Windows SDK this covers compiler-specific code only; 19.00 is MSVC 2015
 for target in x86_64 i686 aarch64; do
     front clang-19 --target=$target-pc-windows-msvc -fms-compatibility-version=19.00 -ffreestanding $WARN \
