@@ -2,9 +2,9 @@
  * size; tests/proofs/run.sh lists the functions. A contract follows the definition that it describes, and names it again. */
 
 /* a scanner and the text that it may read; a macro, since the loops of the header come before any predicate */
-#define Text(j)                                                                                            \
-    (\valid(j) && \base_addr((j)->at) == \base_addr((j)->end) && (j)->at <= (j)->end &&                     \
-     (j)->end - (j)->at <= INT32_MAX && \valid_read((j)->at + (0 .. (j)->end - (j)->at - 1)) &&            \
+#define Text(j)                                                                         \
+    (\valid(j) && \base_addr((j)->at) == \base_addr((j)->end) && (j)->at <= (j)->end && \
+        (j)->end - (j)->at <= INT32_MAX && \valid_read((j)->at + (0..(j)->end - (j)->at - 1)) &&            \
      \separated(j, (j)->error))
 
 #define ST_IMPLEMENTATION
