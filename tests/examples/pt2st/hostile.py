@@ -137,6 +137,7 @@ write('unknown-dtype', archive(pickle(('w', tensor(source=storage(kind='torch.QI
 write('storage-lies', archive(pickle(('w', tensor((2,), (1,), 0, storage(count=5))))), 'data/0 has a wrong size')
 write('storage-huge', archive(pickle(('w', tensor(source=storage(count=2**62))))), 'a storage is too large')
 write('storage-missing', archive(pickle(('w', tensor(source=storage('../0'))))), 'has no member a/data/../0')
+write('nul-in-key', archive(pickle(('w', tensor(source=storage('0\0'))))), 'a key contains NUL')
 write('storage-unknown', archive(pickle(('w', several(text('socket'), b'NNNN') + b'Q'))), 'an unknown persistent object')
 write('no-tensors', archive(pickle(('w', b'K\1'))), 'no tensors were found')
 
@@ -218,6 +219,11 @@ write('legacy-view', old(pickle(('w', tensor((2,), (1,), 0, view))), ['0'], one)
 write('legacy-view-outside', old(pickle(('w', tensor((3,), (1,), 0, view))), ['0'], one), 'a tensor leaves its storage')
 write('legacy-view-far', old(pickle(('w', tensor(source=storage('0', 4, 'torch.FloatStorage', several(
     text('v'), integer(5), integer(2)))))), ['0'], one), 'a view leaves its storage')
+write('legacy-view-first', old(pickle(('v', tensor((2,), (1,), 0, view)), ('w', tensor())), ['0'], one),
+      tensors={'v': ['F32', [2], DATA[8:].hex()], 'w': F32})
+write('legacy-two-sizes', old(pickle(('w', tensor()), ('v', tensor((2,), (1,), 0, storage('0', 2)))), ['0'], one), 'storage 0 has two sizes')
+write('legacy-two-types', old(pickle(('w', tensor()), ('v', tensor((2,), (1,), 0, storage('0', 2, 'torch.DoubleStorage')))), ['0'], one),
+      'storage 0 has two sizes')
 write('legacy-lies', old(pickle(('w', tensor())), ['0'], struct.pack('<q', 2**60) + DATA), 'a storage ends after it')
 write('legacy-other-size', old(pickle(('w', tensor())), ['0'], struct.pack('<q', 3) + DATA), 'wrong size')
 write('legacy-cut', old(pickle(('w', tensor())), ['0'], one[:-1]), 'a storage ends after it')
