@@ -102,6 +102,8 @@ for file in "$out"/hostile/*.pt; do
     case $file in */zip-bomb.pt) now=$program ;; esac # takes long under ASan
     if [ -f "${file%.pt}.refused" ]; then refuses $now "$file" "$(cat "${file%.pt}.refused")"; else converts $now "$file" "${file%.pt}.json"; fi
 done
+got=$($program "$out/hostile/others.pt" "$out/others.safetensors")
+[ "$got" = "$out/others.safetensors: 1 tensors; 2 other values left out" ] && pass || fail "others: printed $got"
 [ ! -e hacked ] && pass || fail "code was run"
 
 # a large file in little memory: 600 MiB, of which a third is transposed

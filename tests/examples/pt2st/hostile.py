@@ -73,6 +73,7 @@ write('comment', good[:-2] + b'\x03\0abc', tensors={'w': F32})
 # the pickle begins where the program stopped after it looked for the container
 write('begins-at-262', archive(pickle(('w', tensor())), folder='a' * 223 + '/'), tensors={'w': F32})
 write('nul-in-name', archive(pickle(('a\0b', tensor()))), tensors={'a\0b': F32})
+write('others', archive(pickle(('w', tensor()), ('a', b'N'), ('b', b'K\1'))), tensors={'w': F32})
 write('unused-globals', archive(b'\x80\x02' + name('torch.Size') + b'0' + pickle(('w', tensor()))[2:]), tensors={'w': F32})
 
 # code
@@ -124,6 +125,7 @@ write('outside', archive(pickle(('w', tensor((5,), (1,))))), 'a tensor leaves it
 write('outside-stride', archive(pickle(('w', tensor((2, 2), (3, 1))))), 'a tensor leaves its storage')
 write('outside-stride-wraps', archive(pickle(('w', tensor((3,), (2**63 - 1,))))), 'a tensor leaves its storage')
 write('outside-offset', archive(pickle(('w', tensor(offset=1)))), 'a tensor leaves its storage')
+write('outside-end', archive(pickle(('w', tensor((1,), (1,), 4)))), 'a tensor leaves its storage')
 write('negative-stride', archive(pickle(('w', tensor(stride=(-1,))))), 'is not a number from 0 on')
 write('negative-offset', archive(pickle(('w', tensor(offset=-1)))), 'is not a number from 0 on')
 write('rank', archive(pickle(('w', tensor((1,) * 65, (1,) * 65)))), 'more than 64 dimensions')
@@ -228,6 +230,7 @@ write('legacy-lies', old(pickle(('w', tensor())), ['0'], struct.pack('<q', 2**60
 write('legacy-other-size', old(pickle(('w', tensor())), ['0'], struct.pack('<q', 3) + DATA), 'wrong size')
 write('legacy-cut', old(pickle(('w', tensor())), ['0'], one[:-1]), 'a storage ends after it')
 write('legacy-unlisted', old(pickle(('w', tensor())), [], b''), 'lacks the storage')
+write('legacy-unlisted-after', old(pickle(('longer', b'N'), ('w', tensor())), [], b''), ': w: the file lacks the storage')
 write('legacy-twice', old(pickle(('w', tensor())), ['0', '0'], one), 'twice')
 write('legacy-unused', old(pickle(('w', tensor())), ['7'], one), 'not used')
 write('plain-pickle', b'\x80\x02K\1.', 'a pickle, but not of torch.save')
@@ -235,6 +238,7 @@ write('empty', b'', 'not a file of torch.save')
 write('text', b'hello, world', 'not a file of torch.save')
 write('tar', b'storages'.ljust(124, b'\0') + b'77777777777\0'.ljust(133, b'\0') + b'ustar'.ljust(1000, b'\0'), 'an opcode that PyTorch does not use')
 write('tar-empty', b'x'.ljust(124, b'\0') + b'00000000000\0'.ljust(133, b'\0') + b'ustar'.ljust(1000, b'\0'), 'has no member storages')
+write('tar-negative', b'x'.ljust(124, b'\0') + b'-512'.ljust(133, b'\0') + b'ustar'.ljust(1000, b'\0'), 'has no member storages')
 
 
 def tar(**members):
