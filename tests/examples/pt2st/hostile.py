@@ -238,7 +238,7 @@ write('empty', b'', 'not a file of torch.save')
 write('text', b'hello, world', 'not a file of torch.save')
 write('tar', b'storages'.ljust(124, b'\0') + b'77777777777\0'.ljust(133, b'\0') + b'ustar'.ljust(1000, b'\0'), 'an opcode that PyTorch does not use')
 write('tar-empty', b'x'.ljust(124, b'\0') + b'00000000000\0'.ljust(133, b'\0') + b'ustar'.ljust(1000, b'\0'), 'has no member storages')
-write('tar-negative', b'x'.ljust(124, b'\0') + b'-512'.ljust(133, b'\0') + b'ustar'.ljust(1000, b'\0'), 'has no member storages')
+write('tar-negative', b'x'.ljust(124, b'\0') + b'-1000'.ljust(133, b'\0') + b'ustar'.ljust(1000, b'\0'), 'has no member storages')
 
 
 def tar(**members):
