@@ -46,11 +46,7 @@ static const struct command {
                 {"info", " ", 0, run_info}};
 
 void warn(const char *path, const char *reason) {
-    fputs("ckpt: ", stderr);
-    put_string(stderr, path);
-    fputs(": ", stderr);
-    put_string(stderr, reason);
-    putc('\n', stderr);
+    put_complaint("ckpt", path, reason);
 }
 
 int complain(const char *path, const char *reason) {

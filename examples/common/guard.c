@@ -58,6 +58,20 @@ void *guard_grow(guard *g, void *array, size_t count, size_t element) {
     return count ? memcpy(larger, array, count * element) : larger;
 }
 
+char *guard_print(guard *g, const char *format, ...) {
+    va_list arguments, again;
+    char *text;
+    int n;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    n = vsnprintf(NULL, 0, format, arguments);
+    if (n < 0) guard_fail(g, "a text is too long");
+    text = (char *)guard_allocate(g, (size_t)n + 1);
+    vsnprintf(text, (size_t)n + 1, format, again);
+    va_end(again), va_end(arguments);
+    return text;
+}
+
 static void free_list(guard *g, struct guard_chunk **list) {
     while (*list) {
         struct guard_chunk *c = *list;

@@ -18,12 +18,16 @@ typedef struct guard {
 } guard;
 
 #if defined(__GNUC__)
-__attribute__((noreturn, format(printf, 2, 3)))
+#define GUARD_FORMAT __attribute__((format(printf, 2, 3)))
+__attribute__((noreturn))
+#else
+#define GUARD_FORMAT
 #endif
-void guard_fail(guard *g, const char *format, ...);
+void guard_fail(guard *g, const char *format, ...) GUARD_FORMAT;
 void *guard_allocate(guard *g, size_t bytes); /* zeroed; fails beyond the limit */
 /* Returns the array of `count` elements, moved if it has no place for another. It begins as NULL. */
 void *guard_grow(guard *g, void *array, size_t count, size_t element);
+char *guard_print(guard *g, const char *format, ...) GUARD_FORMAT; /* the text that printf would print */
 void guard_free_scratch(guard *g);
 void guard_free(guard *g); /* all memory */
 /* As st_allocator wants them, for memory within the same limit. user: a guard. */

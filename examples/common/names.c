@@ -1,6 +1,6 @@
 /* names.c: names in sorted runs. A new name is a run of its own; runs of about the same length become one. */
 #include "names.h"
-#include <stdint.h>
+#include "buffer.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,20 +17,16 @@ static int compare_slots(const void *a, const void *b) {
 }
 
 int names_add(name_list *list, const char *name, size_t bytes, size_t value) {
-    name_slot *slot;
-    if (list->count == list->capacity) {
-        const size_t capacity = list->capacity ? 2 * list->capacity : 64;
-        name_slot *slots =
-            capacity < SIZE_MAX / sizeof *slots ? (name_slot *)realloc(list->slots, capacity * sizeof *slots) : NULL;
-        if (!slots) return 0;
-        list->slots = slots;
-        list->capacity = capacity;
-    }
-    slot = &list->slots[list->count];
-    slot->name = name;
-    slot->bytes = bytes;
-    slot->value = value;
-    slot->added = list->count;
+    name_slot *slots = (name_slot *)array_grow(list->slots, list->count, sizeof *slots);
+    if (!slots) return 0;
+    list->slots = slots;
+    names_put(list, name, bytes, value);
+    return 1;
+}
+
+void names_put(name_list *list, const char *name, size_t bytes, size_t value) {
+    const name_slot slot = {name, bytes, value, list->count};
+    list->slots[list->count] = slot;
     list->begins[list->runs++] = list->count++;
     while (list->runs > 1) {
         const size_t last = list->begins[list->runs - 1], before = list->begins[list->runs - 2];
@@ -38,7 +34,6 @@ int names_add(name_list *list, const char *name, size_t bytes, size_t value) {
         qsort(list->slots + before, list->count - before, sizeof *list->slots, compare_slots);
         list->runs--;
     }
-    return 1;
 }
 
 /* Returns the slot of the name that was added first, or last, or NULL. */

@@ -19,13 +19,14 @@ int word_index(const char *const *words, const char *word) {
 }
 
 int options_parse(const char *program, int argc, char **argv, const option *options, size_t count,
-                  const char **argument) {
+                  const char **arguments, size_t most) {
+    size_t filled = 0;
     for (int i = 1; i < argc; i++) {
         const char *given = argv[i];
         const option *o = options;
         if (given[0] != '-') {
-            if (*argument) return options_refuse(program, "there is more than one argument: %s", given);
-            *argument = given;
+            if (filled == most) return options_refuse(program, "there are too many arguments: %s", given);
+            arguments[filled++] = given;
             continue;
         }
         while (o < options + count && strcmp(o->name, given) != 0) o++;

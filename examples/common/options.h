@@ -13,9 +13,9 @@ typedef struct option { /* exactly one of the four kinds: */
     const char **text;        /* any text follows */
 } option;
 
-/* Reads options and one argument that is none, which *argument becomes. Returns 0, or 2 after a message. */
+/* Reads options, and up to `most` arguments that are none into `arguments`. Returns 0, or 2 after a message. */
 int options_parse(const char *program, int argc, char **argv, const option *options, size_t count,
-                  const char **argument);
+                  const char **arguments, size_t most);
 /* Prints "PROGRAM: MESSAGE; see PROGRAM --help", in which %s of the format stands for `what`. Returns 2. */
 int options_refuse(const char *program, const char *format, const char *what);
 /* Returns the index of a word in a list that ends with NULL, or -1. */

@@ -86,6 +86,15 @@ void put_string(FILE *to, const char *text) {
     put_text(to, text, strlen(text));
 }
 
+int put_complaint(const char *program, const char *subject, const char *message) {
+    fprintf(stderr, "%s: ", program);
+    put_string(stderr, subject);
+    if (*subject) fputs(": ", stderr);
+    put_string(stderr, message);
+    putc('\n', stderr);
+    return 1;
+}
+
 size_t text_width(const char *text, size_t bytes) {
     size_t width = 0, n;
     uint32_t c = 0;

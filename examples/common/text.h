@@ -14,7 +14,9 @@ int is_utf8(const char *text, size_t bytes);
 
 /* Writes text with control characters, bidirectional marks and invalid UTF-8 as \n, \u202e, \xff. */
 void put_text(FILE *to, const char *text, size_t bytes);
-void put_string(FILE *to, const char *text);       /* put_text of a NUL-terminated string */
+void put_string(FILE *to, const char *text); /* put_text of a NUL-terminated string */
+/* Prints "PROGRAM: SUBJECT: MESSAGE" on standard error; without SUBJECT if it is "". Returns 1. */
+int put_complaint(const char *program, const char *subject, const char *message);
 size_t text_width(const char *text, size_t bytes); /* code points that put_text writes */
 /* Writes a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD. */
 void put_json(FILE *to, const char *text, size_t bytes);

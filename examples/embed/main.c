@@ -332,11 +332,7 @@ static int embed(const choices *o) {
     model_close(&m);
     if (!w.message[0] && (fflush(stdout) || ferror(stdout)))
         snprintf(w.message, sizeof w.message, "cannot write the results");
-    if (!w.message[0]) return 0;
-    fputs("embed: ", stderr);
-    put_string(stderr, w.message);
-    putc('\n', stderr);
-    return 1;
+    return w.message[0] ? put_complaint("embed", "", w.message) : 0;
 }
 
 int main(int argc, char **argv) {
@@ -361,7 +357,7 @@ int main(int argc, char **argv) {
         {"--pooling", &o.pool, .words = pooling_names},
         {"--backend", NULL, .text = &o.backend},
     };
-    if (options_parse("embed", argc, argv, options, sizeof options / sizeof *options, &o.directory)) return 2;
+    if (options_parse("embed", argc, argv, options, sizeof options / sizeof *options, &o.directory, 1)) return 2;
     if (o.help) return fputs(help, stdout) < 0 || fflush(stdout) != 0;
     if (!o.directory) return options_refuse("embed", "%s is missing", "MODEL");
     if (o.similarity && (o.task || o.json_lines || o.every_token))

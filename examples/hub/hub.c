@@ -416,10 +416,7 @@ static int fetch(hub *u, const hub_choice *choice) {
 static const char *program; /* which program says so: hub or remote */
 
 static int fail(const char *text) {
-    fprintf(stderr, "%s: ", program);
-    put_string(stderr, text);
-    putc('\n', stderr);
-    return 1;
+    return put_complaint(program, "", text);
 }
 
 static int misused(const char *argument, const char *text) {

@@ -13,80 +13,49 @@ typedef struct member {
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
-static void add_name(job *j, name_entry key, void *thing) {
-    key.thing = thing;
-    j->names = (name_entry *)grow(j, j->names, j->name_count, sizeof key);
-    j->names[j->name_count++] = key;
+static void *find_name(const job *j, const char *name) {
+    const size_t i = names_find_first(&j->names, name, strlen(name));
+    return i == NO_NAME ? NULL : j->things[i];
 }
 
-static int compare_names(const void *a, const void *b) {
-    const name_entry *x = (const name_entry *)a, *y = (const name_entry *)b;
-    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1;
-    return memcmp(x->text, y->text, x->bytes);
+static void add_name(job *j, const char *name, void *thing) {
+    const size_t n = j->names.count;
+    j->names.slots = (name_slot *)grow(j, j->names.slots, n, sizeof *j->names.slots);
+    j->things = (void **)grow(j, j->things, n, sizeof *j->things);
+    j->things[n] = thing;
+    names_put(&j->names, name, strlen(name), n);
 }
 
-static void sort_names(job *j) {
-    j->sorted_count = j->name_count;
-    if (j->name_count) qsort(j->names, j->name_count, sizeof *j->names, compare_names);
-}
-
-/* Returns one of the entries with this name, or NULL. Names that were added since they were sorted do not count. */
-static name_entry *find_name(const job *j, name_entry key) {
-    if (j->sorted_count == 0) return NULL;
-    return (name_entry *)bsearch(&key, j->names, j->sorted_count, sizeof key, compare_names);
-}
-
-/* Returns the name that a folder and a value make, which is a text or a number: the key of a storage or a tensor. */
-static name_entry key_of(job *j, const char *folder, const value *v) {
-    const size_t n = strlen(folder), capacity = n + 24 + (v->kind == TEXT ? v->count : 0);
-    char *text = (char *)allocate(j, capacity);
-    name_entry key = {text, n, NULL};
-    memcpy(text, folder, n);
-    if (v->kind == TEXT) {
-        memcpy(text + n, v->u.text, v->count);
-        key.bytes += v->count;
-    } else {
-        key.bytes += (size_t)snprintf(text + n, 24, "%llu", (unsigned long long)unsigned_of(j, v));
-    }
-    return key;
+/* Returns the name that a prefix and the key of a storage or a tensor make, which is a text or a number. */
+static const char *name_of(job *j, const char *prefix, const value *key) {
+    if (key->kind != TEXT) return text_of(j, "%s%llu", prefix, (unsigned long long)unsigned_of(j, key));
+    if (strlen(key->u.text) != key->count) fail(j, "a key contains NUL");
+    return text_of(j, "%s%s", prefix, key->u.text);
 }
 
 /* ---- ZIP --------------------------------------------------------------------------------------------------------- */
 
-/* PyTorch puts all members into one folder, which holds data.pkl. The list gets the names inside that folder. */
-static void read_directory(job *j) {
+/* PyTorch puts all members into one folder, which holds data.pkl. Returns "FOLDER/". */
+static const char *read_directory(job *j) {
     zip_reader *zip = (zip_reader *)allocate(j, sizeof *zip);
+    const char *folder = NULL;
     zip_member entry;
-    name_entry folder = {NULL, 0, NULL};
-    size_t k;
     (void)zip_begin(zip, j->input);
     while (zip_next(zip, &entry)) {
-        const size_t n = zip->name_bytes;
+        const char *name = text_of(j, "%s", zip->name), *slash = strchr(name, '/');
         member *m = (member *)allocate(j, sizeof *m);
-        const name_entry name = {(char *)memcpy(allocate(j, n + 1), zip->name, n), n, NULL};
         m->zip = entry;
         m->data.offset = entry.offset, m->data.bytes = entry.bytes;
+        if (find_name(j, name)) fail(j, "two members %s", name);
         add_name(j, name, m);
-        if (n < 9 || memcmp(name.text + n - 9, "/data.pkl", 9) != 0 || memchr(name.text, '/', n - 9)) continue;
-        if (folder.text) fail(j, "the archive has two members data.pkl");
-        folder.text = name.text, folder.bytes = n - 8;
+        if (!slash || strcmp(slash, "/data.pkl") != 0) continue;
+        if (folder) fail(j, "the archive has two members data.pkl");
+        folder = text_of(j, "%.*s", (int)(slash - name) + 1, name);
     }
     j->positioned = NULL; /* the position of the file has changed */
     if (zip->fault) fail(j, "%s", zip->fault);
-    if (!folder.text) {
-        fail(j, "a ZIP archive without a member data.pkl: not saved by torch.save, or before PyTorch 1.4");
-    }
-    for (k = 0; k < j->name_count; k++) { /* members outside of the folder lose their name */
-        name_entry *e = &j->names[k];
-        const int is_inside = e->bytes > folder.bytes && memcmp(e->text, folder.text, folder.bytes) == 0;
-        e->text += is_inside ? folder.bytes : 0;
-        e->bytes -= is_inside ? folder.bytes : e->bytes;
-    }
-    sort_names(j);
-    for (k = 1; k < j->name_count; k++) {
-        const name_entry *e = &j->names[k];
-        if (e->bytes && compare_names(e, e - 1) == 0) fail(j, "two members %.*s", (int)e->bytes, e->text);
-    }
+    if (!folder) fail(j, "a ZIP archive without a member data.pkl: not saved by torch.save, or before PyTorch 1.4");
+    return folder;
 }
 
 static int append_to_spool(void *user, const void *bytes, size_t n) {
@@ -96,9 +65,8 @@ static int append_to_spool(void *user, const void *bytes, size_t n) {
 }
 
 /* Returns the bytes of a member, or NULL if there is none. */
-static part *find_member(job *j, name_entry name) {
-    const name_entry *entry = find_name(j, name);
-    member *m = entry ? (member *)entry->thing : NULL;
+static part *find_member(job *j, const char *name) {
+    member *m = (member *)find_name(j, name);
     const char *fault = m ? zip_check(&m->zip) : NULL;
     if (m && !fault && m->zip.method && !m->data.is_inflated) { /* no random access: inflate it once */
         if (m->zip.bytes > j->most_bytes - j->inflated_bytes) fail(j, "inflates to too many bytes; see --large");
@@ -109,60 +77,62 @@ static part *find_member(job *j, name_entry name) {
         if (!fault) fault = zip_read(j->input, &m->zip, append_to_spool, j);
         if (!fault && fflush(j->spool) != 0) fault = "cannot write the temporary file";
     }
-    if (fault) fail(j, "%.*s: %s", (int)name.bytes, name.text, fault);
+    if (fault) fail(j, "%s: %s", name, fault);
     return m ? &m->data : NULL;
 }
 
 static value *read_zip(job *j) {
-    const name_entry byteorder = {"byteorder", 9, NULL}, root = {"data.pkl", 8, NULL};
-    part *order;
-    read_directory(j);
-    order = find_member(j, byteorder);
+    const char *folder = read_directory(j);
+    part *order = find_member(j, text_of(j, "%sbyteorder", folder));
+    j->prefix = text_of(j, "%sdata/", folder);
     j->is_swapped = order && read_number(j, order, 3) == 0x676962; /* big */
-    return load_pickle(j, find_member(j, root));
+    return load_pickle(j, find_member(j, text_of(j, "%sdata.pkl", folder)));
 }
 
 /* ---- objects outside of the pickle ------------------------------------------------------------------------------- */
 
-static value *find_object(job *j, const value *id, int wanted) {
-    const name_entry key = key_of(j, "", id), *found = find_name(j, key);
-    if (!found || ((value *)found->thing)->kind != wanted) fail(j, "object %.*s is missing", (int)key.bytes, key.text);
-    return (value *)found->thing;
+static void *find_object(job *j, const char *prefix, const value *key) { /* in a tar archive */
+    const char *name = name_of(j, prefix, key);
+    void *found = find_name(j, name);
+    if (!found) fail(j, "%s is missing", name);
+    return found;
 }
 
 value *persistent_value(void *user, const value *id) {
     job *j = (job *)user;
     value *const *a = id->u.items;
-    name_entry key;
-    storage *s;
-    if (j->container == TAR) return find_object(j, id, TENSOR);
+    const char *name;
+    tensor *s, *first;
+    if (j->container == TAR) return new_thing(j, TENSOR, find_object(j, "tensor ", id));
     if (id->kind == TUPLE && id->count > 1 && is_text(a[0], "module")) return a[1]; /* a class with its source */
     if (id->kind != TUPLE || id->count < 5 || !is_text(a[0], "storage")) fail(j, "an unknown persistent object");
     s = new_storage(j, a[1], unsigned_of(j, a[4]));
-    key = key_of(j, j->container == ZIP ? "data/" : "", a[2]);
+    name = name_of(j, j->prefix, a[2]);
     if (j->container == ZIP) {
-        const part *data = find_member(j, key);
-        if (!data) fail(j, "the archive has no member %.*s", (int)key.bytes, key.text);
-        s->data = *data;
-        if (data->bytes / s->size != s->count) fail(j, "%.*s has a wrong size", (int)key.bytes, key.text);
+        s->data = find_member(j, name);
+        if (!s->data) fail(j, "the archive has no member %s", name);
+        if (s->data->bytes / s->size != s->bytes / s->size) fail(j, "%s has a wrong size", name);
         return new_thing(j, STORAGE, s);
     }
-    add_name(j, key, s);
+    first = (tensor *)find_name(j, name); /* each mention of the storage makes one, of the same bytes */
+    if (!first) add_name(j, name, first = s);
+    if (s->size != first->size || s->bytes != first->start + first->bytes) fail(j, "%s has two sizes", name);
+    s->data = first->data;
     if (id->count > 5 && a[5]->kind == TUPLE) { /* a view: key, start, count */
-        s->start = a[5]->count == 3 ? unsigned_of(j, a[5]->u.items[1]) : UINT64_MAX;
-        if (s->start > s->count) fail(j, "a view leaves its storage");
-        s->count -= s->start;
+        const uint64_t start = a[5]->count == 3 ? unsigned_of(j, a[5]->u.items[1]) : UINT64_MAX;
+        if (start > s->bytes / s->size) fail(j, "a view leaves its storage");
+        s->start = start * s->size, s->bytes -= s->start;
     }
     return new_thing(j, STORAGE, s);
 }
 
 /* Takes a storage from the file: the number of elements, then the elements. */
-static void place_storage(job *j, part *from, storage *s) {
+static void place_storage(job *j, part *from, tensor *s) {
     const uint64_t count = read_number(j, from, 8);
     if (count > (from->bytes - from->at) / s->size) fail(j, "the file is truncated: a storage ends after it");
-    s->data.offset = from->offset + from->at;
-    s->data.bytes = count * s->size;
-    from->at += s->data.bytes;
+    s->data->offset = from->offset + from->at;
+    s->data->bytes = count * s->size;
+    from->at += s->data->bytes;
 }
 
 static value *read_legacy(job *j) {
@@ -175,25 +145,14 @@ static value *read_legacy(job *j) {
     }
     (void)load_pickle(j, &from); /* version */
     (void)load_pickle(j, &from); /* sizes of C types; numbers are little-endian on every machine */
-    j->name_count = 0;
     root = load_pickle(j, &from);
     keys = load_pickle(j, &from);
-    sort_names(j);
     for (i = 0; keys->kind == LIST && i < keys->count; i++) {
-        const name_entry key = key_of(j, "", keys->u.items[i]), *found = find_name(j, key);
-        storage *first = found ? (storage *)found->thing : NULL, *s;
-        if (!first || first->data.offset != UINT64_MAX) {
-            fail(j, "storage %.*s is not used, or twice there", (int)key.bytes, key.text);
-        }
-        place_storage(j, &from, first);
-        while (found > j->names && compare_names(found - 1, &key) == 0) found--;
-        for (; found < j->names + j->name_count && compare_names(found, &key) == 0; found++) {
-            s = (storage *)found->thing; /* each mention of the storage has a storage here */
-            s->data = first->data;
-            if (s->size != first->size || (s->start + s->count) * s->size != s->data.bytes) {
-                fail(j, "a storage has a wrong size");
-            }
-        }
+        const char *name = name_of(j, j->prefix, keys->u.items[i]);
+        tensor *s = (tensor *)find_name(j, name);
+        if (!s || s->data->offset != UINT64_MAX) fail(j, "%s is not used, or twice there", name);
+        place_storage(j, &from, s);
+        if (s->data->bytes != s->start + s->bytes) fail(j, "%s has a wrong size", name);
     }
     return root;
 }
@@ -201,18 +160,17 @@ static value *read_legacy(job *j) {
 /* ---- tar --------------------------------------------------------------------------------------------------------- */
 
 static part find_in_tar(job *j, const char *text) {
-    part headers = j->whole;
+    const uint64_t end = j->whole.bytes;
     char header[512];
-    while (headers.bytes - headers.at >= sizeof header) {
-        part found = j->whole;
-        read_part(j, &headers, headers.at, header, sizeof header);
+    uint64_t at = 0;
+    while (at <= end && end - at >= sizeof header) {
+        part found = {at + sizeof header, 0, 0, 0};
+        read_part(j, &j->whole, at, header, sizeof header);
         header[135] = 0;
-        found.offset = headers.at + sizeof header;
         found.bytes = strtoull(header + 124, NULL, 8);
         if (strncmp(header, text, 100) == 0) return found;
-        if (found.bytes > headers.bytes - found.offset) break;
-        headers.at = found.offset + (found.bytes + 511) / 512 * 512;
-        if (headers.at > headers.bytes) break;
+        if (found.bytes > end - found.offset) break;
+        at = found.offset + (found.bytes + 511) / 512 * 512;
     }
     fail(j, "the tar archive has no member %s", text);
 }
@@ -229,27 +187,24 @@ static value *read_tar(job *j) {
     uint64_t n;
     uint32_t d;
     for (n = unsigned_of(j, load_pickle(j, &from)); n > 0; n--) {
-        storage *s;
+        tensor *s;
         a = load_tuple(j, &from, 3); /* key, device, type */
         s = new_storage(j, a[2], 0);
         place_storage(j, &from, s);
-        s->count = s->data.bytes / s->size;
-        add_name(j, key_of(j, "", a[0]), new_thing(j, STORAGE, s));
+        s->bytes = s->data->bytes;
+        add_name(j, name_of(j, j->prefix, a[0]), s);
     }
-    sort_names(j);
     if (load_pickle(j, &from)->count) fail(j, "storages that are views of others are not supported");
     from = find_in_tar(j, "tensors");
     for (n = unsigned_of(j, load_pickle(j, &from)); n > 0; n--) {
-        const storage *s;
-        tensor *t;
+        tensor *s, *t;
         a = load_tuple(j, &from, 3); /* key, key of the storage, type; then rank, shape, strides, offset */
-        s = (storage *)find_object(j, a[1], STORAGE)->u.thing;
-        t = new_tensor(j, s, s->dtype, read_number(j, &from, 8));
+        s = (tensor *)find_object(j, j->prefix, a[1]);
+        t = new_tensor(j, s->dtype, read_number(j, &from, 8));
         for (d = 0; d < 2 * t->rank; d++) t->shape[d] = read_number(j, &from, 8); /* and strides */
-        place_tensor(j, t, read_number(j, &from, 8));
-        add_name(j, key_of(j, "", a[0]), new_thing(j, TENSOR, t));
+        place_tensor(j, t, s, read_number(j, &from, 8));
+        add_name(j, name_of(j, "tensor ", a[0]), t);
     }
-    sort_names(j);
     from = find_in_tar(j, "pickle");
     return load_pickle(j, &from);
 }
@@ -258,8 +213,9 @@ value *read_archive(job *j) {
     char begin[262] = {0};
     read_part(j, &j->whole, 0, begin, j->whole.bytes < sizeof begin ? (size_t)j->whole.bytes : sizeof begin);
     j->is_swapped = 0;
-    j->names = NULL;
-    j->name_count = j->sorted_count = 0;
+    j->things = NULL;
+    j->prefix = "storage ";
+    memset(&j->names, 0, sizeof j->names);
     j->container = memcmp(begin, "PK\3\4", 4) == 0 ? ZIP : memcmp(begin + 257, "ustar", 5) == 0 ? TAR : LEGACY;
     if (j->container == ZIP) return read_zip(j);
     if (j->container == TAR) return read_tar(j);

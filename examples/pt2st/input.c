@@ -21,15 +21,13 @@ void open_input(job *j, uint32_t file) {
 void read_part(job *j, const part *from, uint64_t offset, void *dst, size_t bytes) {
     FILE *file = from->is_inflated ? j->spool : j->input;
     const uint64_t at = from->offset + offset, end = from->is_inflated ? j->inflated_bytes : j->whole.bytes;
+    const int is_there = j->positioned == file && j->position == at;
     if (offset > from->bytes || bytes > from->bytes - offset || at < offset || at > end || bytes > end - at) {
         fail(j, "the data ends early");
     }
-    if ((j->positioned != file || j->position != at) && fseeko(file, (off_t)at, SEEK_SET) != 0) {
-        fail(j, "cannot read: %s", strerror(errno));
-    }
     j->positioned = NULL; /* in case reading fails */
-    if (fread(dst, 1, bytes, file) != bytes) {
-        fail(j, "cannot read: %s", ferror(file) ? strerror(errno) : "file shortened");
+    if ((!is_there && fseeko(file, (off_t)at, SEEK_SET) != 0) || fread(dst, 1, bytes, file) != bytes) {
+        fail(j, "cannot read: %s", feof(file) ? "file shortened" : strerror(errno));
     }
     j->positioned = file;
     j->position = at + bytes;

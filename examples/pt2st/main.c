@@ -6,10 +6,10 @@
  * It takes less than 64 MiB of memory, whatever the size of the model. */
 #include "pt2st.h"
 #include "../common/json.h"
-#include "../common/progress.h"
+#include "../common/options.h"
 #include "../common/text.h"
 #include <errno.h>
-#include <stdlib.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -31,21 +31,15 @@ static const char help[] = "usage: pt2st [OPTIONS] IN OUT\n"
                            "  --large         allow an output that is much larger than the input\n"
                            "  --memory MIB    use at most this much memory (48)\n";
 
-static const char *const flags[] = {"--all",      "--single",    "--keep-copies", "--keep-prefix",
-                                    "--metadata", "--transpose", "--any-class",   "--large"}; /* bits of job.flags */
-
 static int is_directory(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
 /* Adds a file of the input, unless it is there. */
-static void add_path(job *j, const char *folder, size_t folder_bytes, const char *name) {
+static void add_path(job *j, const char *path) {
     struct stat status;
     uint32_t i;
-    char *path = (char *)allocate(j, folder_bytes + strlen(name) + 1);
-    memcpy(path, folder, folder_bytes);
-    memcpy(path + folder_bytes, name, strlen(name));
     for (i = 0; i < j->path_count; i++) {
         if (strcmp(j->paths[i], path) == 0) return;
     }
@@ -64,9 +58,9 @@ static void read_index(job *j, const char *path) {
     json_reader json;
     json_kind what;
     char *text;
-    add_path(j, path, 0, path);
+    add_path(j, path);
     open_input(j, 0);
-    if (j->whole.bytes > j->guard->limit) fail(j, "the index is too large");
+    if (j->whole.bytes > j->guard.limit) fail(j, "the index is too large");
     text = (char *)allocate(j, (size_t)j->whole.bytes + 1);
     read_part(j, &j->whole, 0, text, (size_t)j->whole.bytes);
     json_begin(&json, text, (size_t)j->whole.bytes);
@@ -81,7 +75,7 @@ static void read_index(job *j, const char *path) {
                 strlen(json.string) != json.string_bytes) {
                 fail(j, "%s: weight_map contains what is no file name of this directory", path);
             }
-            add_path(j, path, slash ? (size_t)(slash - path) + 1 : 0, json.string);
+            add_path(j, text_of(j, "%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, json.string));
         }
     }
     if (!json_end(&json)) fail(j, "%s, byte %lu: invalid JSON", path, (unsigned long)json_position(&json));
@@ -89,35 +83,33 @@ static void read_index(job *j, const char *path) {
 }
 
 static void read_input(job *j) {
-    char *path = (char *)allocate(j, strlen(j->in) + 40);
+    const char *path = is_directory(j->in) ? text_of(j, "%s/pytorch_model.bin.index.json", j->in) : j->in;
     struct stat status;
     uint64_t bytes = 0;
     value *root;
     size_t i;
-    sprintf(path, "%s%s", j->in, is_directory(j->in) ? "/pytorch_model.bin.index.json" : "");
-    if (is_directory(j->in) && stat(path, &status) != 0) sprintf(path, "%s/pytorch_model.bin", j->in);
+    if (path != j->in && stat(path, &status) != 0) path = text_of(j, "%s/pytorch_model.bin", j->in);
     i = strlen(path);
     if (i > 5 && strcmp(path + i - 5, ".json") == 0) {
         read_index(j, path);
     } else {
-        add_path(j, path, 0, path);
+        add_path(j, path);
     }
-    j->most_bytes = j->flags & LARGE ? INT64_MAX : 16 * j->input_bytes + (256u << 20);
+    j->most_bytes = j->large ? INT64_MAX : 16 * j->input_bytes + (256u << 20);
     for (i = 0; i < j->path_count; i++) {
         open_input(j, (uint32_t)i);
-        j->guard->is_scratch = 1;
+        j->guard.is_scratch = 1;
         root = read_archive(j);
-        j->guard->is_scratch = 0;
+        j->guard.is_scratch = 0;
         collect_tensors(j, root);
-        guard_free_scratch(j->guard);
+        guard_free_scratch(&j->guard);
     }
     if (!j->item_count) fail(j, "no tensors were found");
     if (j->index_count && j->index_count != j->item_count) {
-        fail(j, "%lu tensors instead of the %lu of the index", (unsigned long)j->item_count,
-             (unsigned long)j->index_count);
+        fail(j, "%zu tensors instead of the %zu of the index", j->item_count, j->index_count);
     }
-    for (i = 0; i < j->item_count; bytes += j->items[i++].tensor->bytes) {
-        if (j->items[i].tensor->bytes > j->most_bytes - bytes)
+    for (i = 0; i < j->item_count; bytes += j->items[i++].bytes) {
+        if (j->items[i].bytes > j->most_bytes - bytes)
             fail(j, "the tensors are much larger than the file; see --large");
     }
     add_pair(j, "format", 6, "pt", 2);
@@ -130,43 +122,33 @@ static int show_progress(void *user, uint64_t done, uint64_t total) {
 }
 
 static st_status save(job *j, st_error *error) {
-    const st_allocator allocator = {j->guard, guard_take, guard_give};
+    const st_allocator allocator = {&j->guard, guard_take, guard_give};
     st_contents contents = {j->tensors, j->item_count, j->pairs, j->pair_count, NULL, 0, NULL};
     st_save_options options = ST_ZERO_INIT;
     uint64_t bytes = 0;
     size_t i;
     options.fill = fill_tensor, options.progress = show_progress, options.user = j, options.allocator = &allocator;
-    if (!is_directory(j->out) && (!j->index_count || j->flags & SINGLE))
-        return st_save(j->out, &contents, &options, error);
+    if (!is_directory(j->out) && (!j->index_count || j->single)) return st_save(j->out, &contents, &options, error);
     for (i = 0; j->index_count && i < j->item_count; i++) { /* no shard is larger than those of the input */
         bytes = i && j->items[i].file == j->items[i - 1].file ? bytes : 0;
-        bytes += j->items[i].tensor->bytes;
+        bytes += j->items[i].bytes;
         if (bytes > options.max_shard_bytes) options.max_shard_bytes = bytes;
     }
     if (!is_directory(j->out)) (void)mkdir(j->out, 0777); /* saving tells if this failed */
     return st_save_sharded(j->out, &contents, &options, error);
 }
 
-static int complain(const job *j, const char *file, const char *message) {
-    fprintf(stderr, "pt2st: ");
-    put_string(stderr, file);
-    fprintf(stderr, "%s", *file ? ": " : "");
-    put_string(stderr, message);
-    fprintf(stderr, "\n");
-    return j ? 1 : 2;
-}
-
 static int convert(job *j) {
     st_error error;
     st_status status;
     jmp_buf trap;
-    j->guard->trap = &trap;
-    if (setjmp(trap)) return complain(j, j->path_count ? j->paths[j->file] : j->in, j->guard->message);
+    j->guard.trap = &trap;
+    if (setjmp(trap)) return put_complaint("pt2st", j->path_count ? j->paths[j->file] : j->in, j->guard.message);
     read_input(j);
     progress_line_begin(&j->line, "pt2st");
     status = save(j, &error);
     progress_line_end(&j->line);
-    if (status != ST_OK) return complain(j, "", j->guard->message[0] ? j->guard->message : error.message);
+    if (status != ST_OK) return put_complaint("pt2st", "", j->guard.message[0] ? j->guard.message : error.message);
     put_string(stdout, j->out);
     printf(": %lu tensors", (unsigned long)j->item_count);
     if (j->alias_count) printf(", %lu more names for them", (unsigned long)j->alias_count);
@@ -176,35 +158,28 @@ static int convert(job *j) {
 
 int main(int argc, char **argv) {
     static job j; /* zeroed */
-    static guard memory;
-    const char *fault = NULL;
-    char *end = NULL;
-    unsigned long mebibytes = 48;
-    unsigned k;
-    int i, result;
-    for (i = 1; i < argc && !fault; i++) {
-        const char *a = argv[i];
-        for (k = 0; k < sizeof flags / sizeof *flags && strcmp(a, flags[k]) != 0;) k++;
-        if (strcmp(a, "--help") == 0) return fputs(help, stdout) < 0;
-        if (k < sizeof flags / sizeof *flags) {
-            j.flags |= 1u << k;
-        } else if (strcmp(a, "--key") == 0 && i + 1 < argc) {
-            j.key = argv[++i];
-        } else if (strcmp(a, "--memory") == 0 && i + 1 < argc) {
-            mebibytes = strtoul(argv[++i], &end, 10);
-            if (*end || !*argv[i] || mebibytes > SIZE_MAX >> 20) fault = "--memory needs a number; see pt2st --help";
-        } else if (a[0] == '-' || j.out) {
-            fault = "unknown option, option without its value, or too many files; see pt2st --help";
-        } else {
-            *(j.in ? &j.out : &j.in) = a;
-        }
-    }
-    if (!fault && !j.out) fault = "expected IN and OUT; see pt2st --help";
-    if (fault) return complain(NULL, "", fault);
-    memory.limit = (size_t)mebibytes << 20;
-    j.guard = &memory;
+    const char *paths[2] = {NULL, NULL};
+    int mebibytes = 48, wants_help = 0, result;
+    const option options[] = {
+        {"--all", &j.all, .value = 1},
+        {"--single", &j.single, .value = 1},
+        {"--keep-copies", &j.keep_copies, .value = 1},
+        {"--keep-prefix", &j.keep_prefix, .value = 1},
+        {"--metadata", &j.metadata, .value = 1},
+        {"--transpose", &j.transpose, .value = 1},
+        {"--any-class", &j.any_class, .value = 1},
+        {"--large", &j.large, .value = 1},
+        {"--help", &wants_help, .value = 1},
+        {"--key", NULL, .text = &j.key},
+        {"--memory", &mebibytes, .most = SIZE_MAX >> 20 < INT_MAX ? (int)(SIZE_MAX >> 20) : INT_MAX},
+    };
+    if (options_parse("pt2st", argc, argv, options, sizeof options / sizeof *options, paths, 2)) return 2;
+    if (wants_help) return fputs(help, stdout) < 0;
+    if (!paths[1]) return options_refuse("pt2st", "expected %s", "IN and OUT");
+    j.in = paths[0], j.out = paths[1];
+    j.guard.limit = (size_t)mebibytes << 20;
     result = convert(&j);
-    guard_free(&memory);
+    guard_free(&j.guard);
     if (j.input) fclose(j.input);
     if (j.spool) fclose(j.spool);
     return result;

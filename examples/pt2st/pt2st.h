@@ -6,6 +6,7 @@
 #define _FILE_OFFSET_BITS 64 /* for files of more than 2 GiB on 32-bit machines */
 #endif
 #include "safetensors.h"
+#include "../common/names.h"
 #include "../common/pickle.h"
 #include "../common/progress.h"
 #include "../common/strided.h"
@@ -15,16 +16,6 @@
 #define BLOCK (8 << 20) /* bytes of a tensor that are put in order at once */
 #endif
 enum { MAX_RANK = STRIDED_RANK, MAX_NAME = 4096, MAX_DEPTH = 64, MAX_VISITS = 4000000 };
-enum flag {
-    ALL = 1,
-    SINGLE = 2,
-    KEEP_COPIES = 4,
-    KEEP_PREFIX = 8,
-    METADATA = 16,
-    TRANSPOSE = 32,
-    ANY_CLASS = 64,
-    LARGE = 128
-};
 enum { STORAGE = OTHER, TENSOR }; /* values that a pickle machine does not know */
 
 typedef struct part {           /* consecutive bytes of the input, or of the temporary file of what was deflated */
@@ -32,38 +23,22 @@ typedef struct part {           /* consecutive bytes of the input, or of the tem
     int is_inflated;
 } part;
 
-typedef struct name_entry { /* of a member of the archive, a storage or a tensor */
-    const char *text;
-    size_t bytes;
-    void *thing;
-} name_entry;
-
-typedef struct storage {
-    part data; /* offset UINT64_MAX: not known yet */
-    st_dtype dtype;
-    uint64_t size, start, count; /* size: of an element; start, count: of a view of the storage, in elements */
-} storage;
-
-typedef struct tensor {
-    const storage *storage;
+typedef struct tensor { /* or a storage, which has no shape */
+    part *data;         /* of the storage; offset UINT64_MAX: not known yet */
     st_dtype dtype;
     uint32_t rank;
     uint64_t size, start, bytes; /* size: of an element; start: bytes in the storage before the first */
     uint64_t *shape, *stride;
-} tensor;
-
-typedef struct item { /* a tensor of the output */
-    const tensor *tensor;
-    const char *name;
+    const char *name; /* this and what follows: of a tensor of the output */
     size_t name_bytes;
     uint32_t file;
     int is_swapped;
-} item;
+} tensor;
 
 typedef struct job {
-    unsigned flags;
+    int all, single, keep_copies, keep_prefix, metadata, transpose, any_class, large;
     const char *in, *out, *key;
-    guard *guard;
+    guard guard;
 
     const char **paths;                  /* the files of the input */
     uint64_t *path_bytes, input_bytes;   /* sizes of the files, their sum */
@@ -75,13 +50,13 @@ typedef struct job {
     part whole;                          /* the open file */
 
     enum { ZIP, LEGACY, TAR } container;
-    int is_swapped;    /* the file comes from a big-endian machine */
-    name_entry *names; /* members of the ZIP archive; storages and tensors of older containers */
-    size_t name_count, sorted_count;
-    part *pickled; /* where the pickle is read from */
-    pickle pickle;
+    int is_swapped;     /* the file comes from a big-endian machine */
+    name_list names;    /* members of the ZIP archive; storages and tensors of older containers: */
+    void **things;      /* indexes of this */
+    const char *prefix; /* of the names of storages */
+    part *pickled;      /* where the pickle is read from */
 
-    item *items;
+    tensor *items; /* of the output, which tensors and pairs describe */
     st_tensor *tensors;
     st_pair *pairs;
     size_t item_count, pair_count, alias_count, ignored, visits;
@@ -92,9 +67,10 @@ typedef struct job {
 } job;
 
 /* memory within the limit, and failures that end the job */
-#define fail(j, ...) guard_fail((j)->guard, __VA_ARGS__)
-#define allocate(j, bytes) guard_allocate((j)->guard, bytes)
-#define grow(j, array, count, element) guard_grow((j)->guard, array, count, element)
+#define fail(j, ...) guard_fail(&(j)->guard, __VA_ARGS__)
+#define allocate(j, bytes) guard_allocate(&(j)->guard, bytes)
+#define text_of(j, ...) guard_print(&(j)->guard, __VA_ARGS__)
+#define grow(j, array, count, element) guard_grow(&(j)->guard, array, count, element)
 
 /* input.c: bytes of files */
 void open_input(job *j, uint32_t file);
@@ -104,10 +80,11 @@ uint64_t read_number(job *j, part *from, size_t bytes); /* the next little-endia
 /* rebuild.c: what PyTorch's pickles call */
 value *load_pickle(job *j, part *from);
 uint64_t unsigned_of(job *j, const value *v);
-storage *new_storage(job *j, const value *type, uint64_t count);
-tensor *new_tensor(job *j, const storage *from, st_dtype dtype, uint64_t rank);
-void place_tensor(job *j, tensor *t, uint64_t offset); /* fails if the tensor leaves its storage */
-value *new_thing(job *j, int what, void *thing);       /* a value: a storage or a tensor */
+tensor *new_storage(job *j, const value *type, uint64_t count);
+tensor *new_tensor(job *j, st_dtype dtype, uint64_t rank);
+/* Fails if the tensor leaves its storage. offset: of its first element, in elements */
+void place_tensor(job *j, tensor *t, const tensor *storage, uint64_t offset);
+value *new_thing(job *j, int what, void *thing); /* a value: a storage or a tensor */
 
 /* archive.c */
 value *read_archive(job *j); /* returns the root object of the open input */

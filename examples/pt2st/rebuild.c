@@ -41,11 +41,6 @@ static const char dtypes[] =
 
 /* ---- globals ----------------------------------------------------------------------------------------------------- */
 
-static int consists_of(const char *text, const char *prefix, const char *suffix) {
-    const size_t n = strlen(prefix);
-    return strncmp(text, prefix, n) == 0 && strcmp(text + n, suffix) == 0;
-}
-
 static void know_global(void *user, value *v, const value *module, const value *name) {
     job *j = (job *)user;
     const char *of = is_text(module, "__builtin__") ? "builtins" : module->u.text; /* its name in Python 2 */
@@ -63,12 +58,13 @@ static void know_global(void *user, value *v, const value *module, const value *
     }
     is_torch = !strcmp(of, "torch") || !strcmp(of, "torch.cuda") || !strcmp(of, "torch.storage");
     for (; is_torch && sscanf(d, "%15s %15s %15s%n", type, plain, own, &n) == 3; d += n) {
-        const int is_type = consists_of(text, type, "Storage") || consists_of(text, type, "Tensor");
+        const char *rest = strncmp(text, type, strlen(type)) == 0 ? text + strlen(type) : "";
+        const int is_type = strcmp(rest, "Storage") == 0 || strcmp(rest, "Tensor") == 0;
         if ((!is_type && strcmp(text, plain) != 0) || st_dtype_from_name(own, &dtype) != ST_OK) continue;
         v->role = is_type ? 'S' : 'D';
         v->u.integer = dtype;
     }
-    if (!v->role && reason && (j->flags & ANY_CLASS || strncmp(of, "__torch__", 9) == 0)) v->role = 'r';
+    if (!v->role && (j->any_class || strncmp(of, "__torch__", 9) == 0)) v->role = 'r';
     if (!v->role) fail(j, "%s: %.200s.%.200s", reason, of, text);
 }
 
@@ -79,40 +75,39 @@ static int has_role(const value *v, char role) {
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 value *new_thing(job *j, int what, void *thing) {
-    value *v = new_value(j->guard, (kind)what);
+    value *v = new_value(&j->guard, (kind)what);
     v->u.thing = thing;
     return v;
 }
 
 uint64_t unsigned_of(job *j, const value *v) {
-    if (v->kind != INTEGER || v->u.integer < 0) {
-        fail(j, "a size, an offset, a stride or a key is not a number from 0 on");
-    }
+    if (v->kind != INTEGER || v->u.integer < 0) fail(j, "a size, offset, stride or key is not a number from 0 on");
     return (uint64_t)v->u.integer;
 }
 
-storage *new_storage(job *j, const value *type, uint64_t count) {
-    storage *s = (storage *)allocate(j, sizeof *s);
-    if (!has_role(type, 'S')) fail(j, "a storage of an unknown type");
-    s->dtype = (st_dtype)type->u.integer, s->count = count, s->data.offset = UINT64_MAX;
-    s->size = st_dtype_bits(s->dtype) / 8;
-    if (count > INT64_MAX / s->size) fail(j, "a storage is too large");
-    return s;
-}
-
-tensor *new_tensor(job *j, const storage *from, st_dtype dtype, uint64_t rank) {
+tensor *new_tensor(job *j, st_dtype dtype, uint64_t rank) {
     tensor *t = (tensor *)allocate(j, sizeof *t);
     if (rank > MAX_RANK) fail(j, "a tensor has more than 64 dimensions");
-    t->storage = from, t->dtype = dtype, t->rank = (uint32_t)rank, t->size = st_dtype_bits(dtype) / 8;
+    t->dtype = dtype, t->rank = (uint32_t)rank, t->size = st_dtype_bits(dtype) / 8;
     t->shape = (uint64_t *)allocate(j, 2 * t->rank * sizeof *t->shape);
     t->stride = t->shape + rank;
     return t;
 }
 
-void place_tensor(job *j, tensor *t, uint64_t offset) {
-    const uint64_t places = t->storage->count * t->storage->size / t->size; /* a storage can count bytes */
-    uint64_t last = offset, elements = 1;
-    int is_outside = 0;
+tensor *new_storage(job *j, const value *type, uint64_t count) {
+    tensor *s;
+    if (!has_role(type, 'S')) fail(j, "a storage of an unknown type");
+    s = new_tensor(j, (st_dtype)type->u.integer, 0);
+    if (count > INT64_MAX / s->size) fail(j, "a storage is too large");
+    s->data = (part *)allocate(j, sizeof *s->data), s->data->offset = UINT64_MAX;
+    s->bytes = count * s->size;
+    return s;
+}
+
+void place_tensor(job *j, tensor *t, const tensor *storage, uint64_t offset) {
+    const uint64_t places = storage->bytes / t->size;
+    uint64_t room = offset < places ? places - 1 - offset : 0, elements = 1; /* room: behind the last element */
+    int is_outside = offset >= places;
     uint32_t d;
     for (d = 0; d < t->rank; d++) {
         if (t->shape[d] < 2) t->stride[d] = 0; /* is never used */
@@ -121,18 +116,19 @@ void place_tensor(job *j, tensor *t, uint64_t offset) {
     for (d = 0; d < t->rank && elements; d++) {
         if (elements > INT64_MAX / t->size / t->shape[d]) fail(j, "the shape of a tensor is too large");
         elements *= t->shape[d];
-        is_outside |= last >= places || (t->stride[d] && t->shape[d] - 1 > (places - 1 - last) / t->stride[d]);
-        if (!is_outside) last += t->stride[d] * (t->shape[d] - 1);
+        is_outside |= t->stride[d] && t->shape[d] - 1 > room / t->stride[d];
+        if (!is_outside) room -= t->stride[d] * (t->shape[d] - 1);
     }
-    if (elements && (is_outside || last >= places)) fail(j, "a tensor leaves its storage");
+    if (elements && is_outside) fail(j, "a tensor leaves its storage");
+    t->data = storage->data;
     t->bytes = elements * t->size;
-    t->start = elements ? t->storage->start * t->storage->size + offset * t->size : 0;
+    t->start = elements ? storage->start + offset * t->size : 0;
 }
 
 static value *make_tensor(job *j, const value *arguments, int is_v3) {
     value *const *a = arguments->u.items;
     const uint32_t extra = is_v3 ? 7 : 6; /* index of the optional argument */
-    const storage *from;
+    const tensor *storage;
     tensor *t;
     uint32_t d;
     if (arguments->count < (is_v3 ? 7 : 4) || a[0]->kind != STORAGE || a[2]->kind != TUPLE || a[3]->kind != TUPLE ||
@@ -142,13 +138,13 @@ static value *make_tensor(job *j, const value *arguments, int is_v3) {
     if (arguments->count > extra && a[extra]->kind == DICT && a[extra]->count) {
         fail(j, "conjugated and negated views are not supported");
     }
-    from = (const storage *)a[0]->u.thing;
-    t = new_tensor(j, from, is_v3 ? (st_dtype)a[6]->u.integer : from->dtype, a[2]->count);
+    storage = (const tensor *)a[0]->u.thing;
+    t = new_tensor(j, is_v3 ? (st_dtype)a[6]->u.integer : storage->dtype, a[2]->count);
     for (d = 0; d < t->rank; d++) {
         t->shape[d] = unsigned_of(j, a[2]->u.items[d]);
         t->stride[d] = unsigned_of(j, a[3]->u.items[d]);
     }
-    place_tensor(j, t, unsigned_of(j, a[1]));
+    place_tensor(j, t, storage, unsigned_of(j, a[1]));
     return new_thing(j, TENSOR, t);
 }
 
@@ -159,14 +155,14 @@ static value *make_scalar(job *j, const value *dtype, const value *bytes) {
     const kind what = code == 'b' ? BOOL : code == 'i' || code == 'u' ? INTEGER : code == 'f' ? NUMBER : NONE;
     const uint32_t count = bytes->kind == TEXT && bytes->count <= 8 ? bytes->count : 0;
     if (what == NONE || dtype->u.text[1] != (char)('0' + count) || (what == NUMBER && count < 8)) {
-        return new_value(j->guard, NONE);
+        return new_value(&j->guard, NONE);
     }
-    return new_number(j->guard, what, little_number(bytes->u.text, count, code == 'i'));
+    return new_number(&j->guard, what, little_number(bytes->u.text, count, code == 'i'));
 }
 
 /* Protocol 2 has no bytes: they are written as the text that Latin-1 turns into them. */
 static value *encode(job *j, const value *text) {
-    value *v = new_value(j->guard, TEXT);
+    value *v = new_value(&j->guard, TEXT);
     char *bytes = (char *)allocate(j, text->kind == TEXT ? text->count + (size_t)1 : 1);
     uint32_t i, code, n;
     v->u.text = bytes;
@@ -179,13 +175,13 @@ static value *encode(job *j, const value *text) {
 }
 
 static value *make_dict(job *j, const value *pairs) {
-    value *v = new_value(j->guard, DICT);
+    value *v = new_value(&j->guard, DICT);
     uint32_t i;
     for (i = 0; pairs->kind == LIST && i < pairs->count; i++) {
         value pair = *pairs->u.items[i];
         if ((pair.kind != LIST && pair.kind != TUPLE) || pair.count != 2) fail(j, "a dictionary of what is no pair");
         pair.kind = DICT;
-        extend_value(j->guard, v, &pair);
+        extend_value(&j->guard, v, &pair);
     }
     return v;
 }
@@ -195,14 +191,14 @@ static value *call(void *user, const value *function, const value *arguments) {
     value *const *a = arguments->u.items;
     const uint32_t n = arguments->count;
     switch (function->role) {
-    case 'd': return n ? make_dict(j, a[0]) : new_value(j->guard, DICT);
-    case 'l': return n && a[0]->kind == LIST ? a[0] : new_value(j->guard, LIST);
-    case 'r': return new_value(j->guard, RECORD);
-    case '1': return n ? a[0] : new_value(j->guard, NONE);
+    case 'd': return n ? make_dict(j, a[0]) : new_value(&j->guard, DICT);
+    case 'l': return n && a[0]->kind == LIST ? a[0] : new_value(&j->guard, LIST);
+    case 'r': return new_value(&j->guard, RECORD);
+    case '1': return n ? a[0] : new_value(&j->guard, NONE);
     case 't':
     case 'v': return make_tensor(j, arguments, function->role == 'v');
-    case 'b': return n ? encode(j, a[0]) : new_value(j->guard, NONE);
-    case 'n': return n == 2 ? make_scalar(j, a[0], a[1]) : new_value(j->guard, NONE);
+    case 'b': return n ? encode(j, a[0]) : new_value(&j->guard, NONE);
+    case 'n': return n == 2 ? make_scalar(j, a[0], a[1]) : new_value(&j->guard, NONE);
     default: break;
     }
     if (function->role != 'c' || n < 3 || a[0]->kind != GLOBAL || has_role(a[0], 'c') || a[2]->kind != TUPLE) {
@@ -217,12 +213,11 @@ static void read_pickle(void *user, uint64_t at, void *dst, size_t bytes) {
 }
 
 value *load_pickle(job *j, part *from) {
-    const pickle machine = {j->guard, j,    read_pickle, know_global, call, persistent_value, from->at, from->bytes,
-                            NULL,     NULL, 0,           0,           0};
+    pickle machine = {&j->guard, j,    read_pickle, know_global, call, persistent_value, from->at, from->bytes,
+                      NULL,      NULL, 0,           0,           0};
     value *root;
-    j->pickle = machine;
     j->pickled = from;
-    root = pickle_load(&j->pickle);
-    from->at = j->pickle.at;
+    root = pickle_load(&machine);
+    from->at = machine.at;
     return root;
 }

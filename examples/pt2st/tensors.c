@@ -38,32 +38,32 @@ void add_pair(job *j, const char *key, size_t key_bytes, const char *text, size_
 static void add_other(job *j, const value *v, size_t name_bytes) {
     char number[32] = "";
     const char *text = v->kind == TEXT ? v->u.text : number;
+    int is_kept;
     size_t n;
     if (v->kind == INTEGER) snprintf(number, sizeof number, "%lld", (long long)v->u.integer);
     if (v->kind == NUMBER) snprintf(number, sizeof number, "%.17g", v->u.number);
     if (v->kind == BOOL) snprintf(number, sizeof number, "%s", v->u.integer ? "true" : "false");
     n = v->kind == TEXT ? v->count : strlen(number);
-    if (!(j->flags & METADATA) || (!n && v->kind != TEXT) || !is_utf8(text, n) || !is_utf8(j->name, name_bytes)) {
-        j->ignored++;
-    } else {
-        add_pair(j, j->name, name_bytes, text, n);
-    }
+    is_kept = j->metadata && (n || v->kind == TEXT) && is_utf8(text, n) && is_utf8(j->name, name_bytes);
+    if (is_kept) add_pair(j, j->name, name_bytes, text, n);
+    j->ignored += !is_kept;
 }
 
 static void add_tensor(job *j, const tensor *from, size_t bytes) {
-    const size_t cut = !(j->flags & KEEP_PREFIX) && bytes > 7 && memcmp(j->name, "module.", 7) == 0 ? 7 : 0;
-    tensor *t = (tensor *)keep(j, from, sizeof *t, 0);
-    const item x = {t, (char *)keep(j, j->name + cut, bytes - cut, 1), bytes - cut, j->file, j->is_swapped};
-    if (t->storage->data.offset == UINT64_MAX) fail(j, "%s: the file lacks the storage of this tensor", j->name);
-    t->storage = (storage *)keep(j, t->storage, sizeof *t->storage, 0);
-    t->shape = (uint64_t *)keep(j, t->shape, 2 * t->rank * sizeof *t->shape, 0);
-    t->stride = t->shape + t->rank;
-    if (j->flags & TRANSPOSE && t->rank == 2 && bytes >= 7 && memcmp(j->name + bytes - 7, ".weight", 7) == 0) {
-        t->shape[0] = from->shape[1], t->shape[1] = from->shape[0];
-        t->stride[0] = from->stride[1], t->stride[1] = from->stride[0];
+    const size_t cut = !j->keep_prefix && bytes > 7 && memcmp(j->name, "module.", 7) == 0 ? 7 : 0;
+    tensor t = *from;
+    if (t.data->offset == UINT64_MAX) fail(j, "%s: the file lacks the storage of this tensor", j->name);
+    t.data = (part *)keep(j, t.data, sizeof *t.data, 0);
+    t.shape = (uint64_t *)keep(j, t.shape, 2 * t.rank * sizeof *t.shape, 0);
+    t.stride = t.shape + t.rank;
+    if (j->transpose && t.rank == 2 && bytes >= 7 && memcmp(j->name + bytes - 7, ".weight", 7) == 0) {
+        t.shape[0] = from->shape[1], t.shape[1] = from->shape[0];
+        t.stride[0] = from->stride[1], t.stride[1] = from->stride[0];
     }
-    j->items = (item *)grow(j, j->items, j->item_count, sizeof x);
-    j->items[j->item_count++] = x;
+    t.name = (char *)keep(j, j->name + cut, bytes - cut, 1), t.name_bytes = bytes - cut;
+    t.file = j->file, t.is_swapped = j->is_swapped;
+    j->items = (tensor *)grow(j, j->items, j->item_count, sizeof t);
+    j->items[j->item_count++] = t;
 }
 
 /* Adds all that v holds. The name of v is the first `bytes` bytes of j->name. */
@@ -71,13 +71,14 @@ static void walk(job *j, value *v, size_t bytes, int depth) {
     static const char *const of_module[] = {"_parameters", "_buffers", "_modules"}; /* of torch.nn.Module */
     uint32_t i, step;
     int is_module;
+    j->name[bytes] = 0;
     v = attributes_of(v);
     step = v->kind == DICT ? 2 : 1;
     /* a file can nest objects in themselves, and share them so often that the walk would never end */
     j->visits += 1 + (is_container(v) ? v->count : 0);
     if (depth == MAX_DEPTH || j->visits > MAX_VISITS) fail(j, "%s: nested in itself or too deeply", j->name);
     if (v->kind == TENSOR) {
-        if (bytes == 0) memcpy(j->name, "tensor", bytes = 6);
+        if (bytes == 0) strcpy(j->name, "tensor"), bytes = 6;
         add_tensor(j, (const tensor *)v->u.thing, bytes);
         return;
     }
@@ -102,7 +103,6 @@ static void walk(job *j, value *v, size_t bytes, int depth) {
         if ((uint64_t)begin + n > MAX_NAME) fail(j, "%.200s: a name is longer than 4,096 bytes", j->name);
         memcpy(j->name + begin, key && key->kind == TEXT ? key->u.text : number, n);
         if (bytes) j->name[bytes] = '.';
-        j->name[begin + n] = 0;
         walk(j, element, begin + n, depth + 1);
     }
 }
@@ -118,7 +118,6 @@ static int collect_model(job *j, value *v, int depth) {
         if (depth == MAX_DEPTH) fail(j, "nested too deeply");
         if (collect_model(j, inner, depth + 1)) return 1;
     }
-    j->name[0] = 0;
     walk(j, v, 0, 0);
     return j->item_count > before;
 }
@@ -137,8 +136,7 @@ void collect_tensors(job *j, value *root) {
         root = inner;
         key += n + (key[n] == '.');
     }
-    j->name[0] = 0;
-    if (key || j->flags & ALL) {
+    if (key || j->all) {
         walk(j, root, 0, 0);
     } else {
         (void)collect_model(j, root, 0);
@@ -147,27 +145,24 @@ void collect_tensors(job *j, value *root) {
 
 /* ---- tensors with the same bytes --------------------------------------------------------------------------------- */
 
-static int compare_numbers(uint64_t a, uint64_t b) {
-    return a < b ? -1 : a > b;
-}
-
 /* Compares where the bytes of two tensors come from. Returns 0 if they are the same bytes in the same shape. */
-static int compare_bytes(const item *x, const item *y) {
-    const tensor *t = x->tensor, *u = y->tensor;
-    int c = compare_numbers(x->file, y->file);
-    if (!c) c = t->storage->data.is_inflated - u->storage->data.is_inflated;
-    if (!c) c = compare_numbers(t->storage->data.offset + t->start, u->storage->data.offset + u->start);
-    if (!c) c = compare_numbers(t->dtype, u->dtype);
-    if (!c) c = compare_numbers(t->rank, u->rank);
-    return c || !t->rank ? c : memcmp(t->shape, u->shape, 2 * t->rank * sizeof *t->shape); /* and strides */
+static int compare_bytes(const tensor *t, const tensor *u) {
+    const part *p = t->data, *q = u->data;
+    const uint64_t a[] = {t->file, (uint64_t)p->is_inflated, p->offset + t->start, t->dtype, t->rank};
+    const uint64_t b[] = {u->file, (uint64_t)q->is_inflated, q->offset + u->start, u->dtype, u->rank};
+    size_t i;
+    for (i = 0; i < sizeof a / sizeof *a; i++) {
+        if (a[i] != b[i]) return a[i] < b[i] ? -1 : 1;
+    }
+    return t->rank ? memcmp(t->shape, u->shape, 2 * t->rank * sizeof *t->shape) : 0; /* and strides */
 }
 
 static int by_bytes_then_name(const void *a, const void *b) {
-    const item *x = (const item *)a, *y = (const item *)b;
+    const tensor *x = (const tensor *)a, *y = (const tensor *)b;
     const size_t n = x->name_bytes < y->name_bytes ? x->name_bytes : y->name_bytes;
     int c = compare_bytes(x, y);
     if (!c) c = memcmp(x->name, y->name, n);
-    return c ? c : compare_numbers(x->name_bytes, y->name_bytes);
+    return c ? c : (x->name_bytes > n) - (y->name_bytes > n);
 }
 
 /* The first name in alphabetical order stays, as in the reference's save_model. Metadata maps the others to it. */
@@ -176,14 +171,14 @@ void share_tensors(job *j) {
     if (j->item_count) qsort(j->items, j->item_count, sizeof *j->items, by_bytes_then_name);
     j->tensors = (st_tensor *)allocate(j, j->item_count * sizeof *j->tensors);
     for (i = 0; i < j->item_count; i++) {
-        const item x = j->items[i], *last = kept ? &j->items[kept - 1] : NULL;
-        if (last && !(j->flags & KEEP_COPIES) && x.tensor->bytes && compare_bytes(last, &x) == 0) {
+        const tensor x = j->items[i], *last = kept ? &j->items[kept - 1] : NULL;
+        if (last && !j->keep_copies && x.bytes && compare_bytes(last, &x) == 0) {
             add_pair(j, x.name, x.name_bytes, last->name, last->name_bytes);
             j->alias_count++;
             continue;
         }
         j->items[kept] = x;
-        j->tensors[kept] = st_tensor_of(x.name, x.tensor->dtype, x.tensor->rank, x.tensor->shape, NULL);
+        j->tensors[kept] = st_tensor_of(x.name, x.dtype, x.rank, x.shape, NULL);
         j->tensors[kept++].name_bytes = x.name_bytes;
     }
     j->item_count = kept;
@@ -193,17 +188,16 @@ void share_tensors(job *j) {
 
 static void read_storage(void *user, uint64_t offset, void *dst, size_t bytes) {
     job *j = (job *)user;
-    read_part(j, &j->filled->storage->data, offset, dst, bytes);
+    read_part(j, j->filled->data, offset, dst, bytes);
 }
 
 int fill_tensor(void *user, const st_tensor *of, uint64_t offset, void *dst, size_t bytes) {
     job *j = (job *)user;
-    const item *x = &j->items[of - j->tensors];
-    const tensor *t = x->tensor;
+    const tensor *t = &j->items[of - j->tensors];
     jmp_buf trap;
-    j->guard->trap = &trap;
+    j->guard.trap = &trap;
     if (setjmp(trap)) return 1;
-    open_input(j, x->file);
+    open_input(j, t->file);
     if (j->filled != t) {
         unsigned char *block = j->elements.block ? j->elements.block : (unsigned char *)allocate(j, BLOCK);
         const strided elements = {t->rank, t->shape, t->stride, t->size, t->start, read_storage, j, block, BLOCK, 0, 0};
@@ -211,6 +205,6 @@ int fill_tensor(void *user, const st_tensor *of, uint64_t offset, void *dst, siz
         j->filled = t;
     }
     strided_read(&j->elements, offset, dst, bytes);
-    if (x->is_swapped) swap_words(dst, bytes, t->dtype == ST_DTYPE_C64 ? 4 : (size_t)t->size);
+    if (t->is_swapped) swap_words(dst, bytes, t->dtype == ST_DTYPE_C64 ? 4 : (size_t)t->size);
     return 0;
 }

@@ -48,12 +48,7 @@ typedef struct program {
 } program;
 
 static int fail(const char *subject, const char *text) {
-    fputs("remote: ", stderr);
-    put_string(stderr, subject);
-    if (*subject) fputs(": ", stderr);
-    put_string(stderr, text);
-    putc('\n', stderr);
-    return 1;
+    return put_complaint("remote", subject, text);
 }
 
 static int misused(const char *argument, const char *text) {

@@ -69,7 +69,7 @@ int main(int argc, char **argv) {
     size_t bytes;
     line_reader in = {0};
     tokenizer *t;
-    if (options_parse("tokenize", argc, argv, options, sizeof options / sizeof *options, &directory)) return 2;
+    if (options_parse("tokenize", argc, argv, options, sizeof options / sizeof *options, &directory, 1)) return 2;
     if (wants_help) return fputs(help, stdout) < 0 || fflush(stdout) != 0;
     if (!directory) return options_refuse("tokenize", "%s is missing", "MODEL");
     t = tokenizer_open(directory, message);
@@ -84,8 +84,5 @@ int main(int argc, char **argv) {
     free(in.text);
     tokenizer_close(t);
     if (t && !fault) return 0;
-    fputs("tokenize: ", stderr);
-    put_string(stderr, message);
-    putc('\n', stderr);
-    return 1;
+    return put_complaint("tokenize", "", message);
 }

@@ -50,10 +50,7 @@ typedef struct job {
 } job;
 
 static int complain(const char *subject, const char *reason) {
-    fputs("vad: ", stderr);
-    put_string(stderr, subject);
-    fprintf(stderr, ": %s\n", reason);
-    return 1;
+    return put_complaint("vad", subject, reason);
 }
 
 /* ---- arguments -------------------------------------------------------------------------------------------------- */

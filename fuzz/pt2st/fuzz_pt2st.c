@@ -85,24 +85,23 @@ static bytes archive_of(const uint8_t *pickle, size_t n, int flags) {
 }
 
 /* Compares every element of a tensor with the one in the storage. */
-static void check_elements(job *j, const item *x, const unsigned char *data) {
-    const tensor *t = x->tensor;
+static void check_elements(job *j, const tensor *t, const unsigned char *data) {
     const uint64_t count = t->bytes / t->size;
     const size_t size = (size_t)t->size, word = t->dtype == ST_DTYPE_C64 ? 4 : size;
     unsigned char element[8];
     for (uint64_t i = 0; i < count; i++) {
         uint64_t left = i, from = t->start;
         for (uint32_t d = t->rank; d-- > 0; left /= t->shape[d]) from += left % t->shape[d] * t->stride[d] * size;
-        read_part(j, &t->storage->data, from, element, size);
+        read_part(j, t->data, from, element, size);
         for (size_t k = 0; k < size; k++) {
-            const size_t in_word = x->is_swapped ? k - k % word + word - 1 - k % word : k;
+            const size_t in_word = t->is_swapped ? k - k % word + word - 1 - k % word : k;
             CHECK(data[i * size + k] == element[in_word]);
         }
     }
 }
 
 static void convert(job *j, bytes *out) {
-    const st_allocator allocator = {j->guard, guard_take, guard_give};
+    const st_allocator allocator = {&j->guard, guard_take, guard_give};
     const st_sink sink = {out, write_bytes};
     st_contents contents = ST_ZERO_INIT;
     st_save_options options = ST_ZERO_INIT;
@@ -110,14 +109,14 @@ static void convert(job *j, bytes *out) {
     value *root;
     st_error error;
     size_t i;
-    j->guard->is_scratch = 1;
+    j->guard.is_scratch = 1;
     root = read_archive(j);
-    j->guard->is_scratch = 0;
+    j->guard.is_scratch = 0;
     collect_tensors(j, root);
-    guard_free_scratch(j->guard);
+    guard_free_scratch(&j->guard);
     for (i = 0; i < j->item_count; i++) {
-        total += j->items[i].tensor->bytes;
-        if (j->items[i].tensor->bytes > 1 << 16 || total > 1 << 17) guard_fail(j->guard, "too large");
+        total += j->items[i].bytes;
+        if (j->items[i].bytes > 1 << 16 || total > 1 << 17) guard_fail(&j->guard, "too large");
     }
     add_pair(j, "format", 6, "pt", 2);
     share_tensors(j);
@@ -130,7 +129,6 @@ static void convert(job *j, bytes *out) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static job job_memory;
-    static guard guard_memory;
     job *j = &job_memory;
     static const char *const path = "input";
     const char *paths[1];
@@ -140,25 +138,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2) return 0;
     const int flags = data[0];
     memset(j, 0, sizeof *j);
-    memset(&guard_memory, 0, sizeof guard_memory);
-    j->guard = &guard_memory;
     if (flags & WRAP) {
         file = archive_of(data + 1, size - 1, flags);
     } else {
         append(&file, data + 1, size - 1);
     }
-    j->flags = (flags & 4 ? ALL : 0u) | (flags & 8 ? KEEP_COPIES : 0u) | (flags & 16 ? METADATA : 0u) |
-               (flags & 32 ? TRANSPOSE : 0u) | (flags & 64 ? ANY_CLASS : 0u);
-    j->guard->limit = 8 << 20, j->most_bytes = 1 << 20;
+    j->all = flags & 4, j->keep_copies = flags & 8, j->metadata = flags & 16, j->transpose = flags & 32;
+    j->any_class = flags & 64;
+    j->guard.limit = 8 << 20, j->most_bytes = 1 << 20;
     paths[0] = path, sizes[0] = file.count;
     j->paths = paths, j->path_bytes = sizes, j->path_count = 1;
     j->input = fmemopen(file.first, file.count, "rb");
     j->whole.bytes = file.count;
     CHECK(j->input);
-    j->guard->trap = &trap;
+    j->guard.trap = &trap;
     if (!setjmp(trap)) {
         convert(j, &out);
-        j->guard->trap = &trap;
+        j->guard.trap = &trap;
         if (out.count) {
             st_model *model;
             st_error error;
@@ -166,7 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             CHECK(model->count == j->item_count);
             for (size_t i = 0; i < j->item_count; i++) {
                 const st_tensor *t = st_find_n(model, j->items[i].name, j->items[i].name_bytes);
-                CHECK(t && t->bytes == j->items[i].tensor->bytes);
+                CHECK(t && t->bytes == j->items[i].bytes);
                 check_elements(j, &j->items[i], (const unsigned char *)t->data);
             }
             st_close(model);
@@ -174,8 +170,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     if (j->input) fclose(j->input);
     if (j->spool) fclose(j->spool);
-    guard_free(j->guard);
-    CHECK(j->guard->used == 0);
+    guard_free(&j->guard);
+    CHECK(j->guard.used == 0);
     free(file.first);
     free(out.first);
     return 0;

@@ -5,7 +5,7 @@ check=fuzz-pt2st
 . tests/tools/lib.sh
 have clang-14 || finish
 sources="examples/pt2st/input.c examples/pt2st/archive.c examples/pt2st/rebuild.c examples/pt2st/tensors.c"
-common="examples/common/text.c examples/common/pickle.c examples/common/guard.c examples/common/strided.c examples/common/zip/zip.c ${LIBRARY:-examples/common/lib.c}"
+common="examples/common/text.c examples/common/pickle.c examples/common/guard.c examples/common/strided.c examples/common/names.c examples/common/buffer.c examples/common/zip/zip.c ${LIBRARY:-examples/common/lib.c}"
 # small blocks and chunks, so that a small tensor needs several and each object is a block of its own
 try "fuzz_pt2st does not build" clang-14 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all -std=gnu99 \
     -fsanitize=fuzzer,address,undefined -DBLOCK=96 -DCHUNK=1 -I. fuzz/pt2st/fuzz_pt2st.c $sources $common -lz -o "$out/fuzz_pt2st" || finish

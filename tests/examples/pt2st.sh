@@ -12,7 +12,7 @@ if ! echo '#include <zlib.h>' | ${CC:-cc} -E - >/dev/null 2>&1; then
     have zlib.h
     finish
 fi
-sources="examples/pt2st/*.c examples/common/pickle.c examples/common/guard.c examples/common/strided.c examples/common/zip/zip.c"
+sources="examples/pt2st/*.c examples/common/pickle.c examples/common/guard.c examples/common/strided.c examples/common/names.c examples/common/zip/zip.c"
 have clang-14 && try "warnings of clang" clang-14 -std=gnu99 -fsyntax-only $WARN -I. $sources
 rm -f build/examples/pt2st
 try "build" ${MAKE:-make} build/examples/pt2st EXAMPLE_CFLAGS="-std=gnu99 -O2 -g $WARN" || finish
@@ -23,7 +23,7 @@ if have clang-14; then
     try "library" $sanitize -O0 -c examples/common/lib.c -o "$out/library.o"
     # small blocks and chunks, so that a small tensor needs several and each object is a block of its own
     try "sanitizers" $sanitize -DCHUNK=1 -DBLOCK=96 $sources examples/common/text.c examples/common/json.c \
-        examples/common/progress.c "$out/library.o" -lz -o "$out/pt2st-asan" && careful=$out/pt2st-asan
+        examples/common/progress.c examples/common/options.c examples/common/buffer.c "$out/library.o" -lz -o "$out/pt2st-asan" && careful=$out/pt2st-asan
 fi
 
 converts() { # PROGRAM FILE NOTES ARGUMENTS...: converts the file to what the notes say
@@ -85,10 +85,10 @@ echo '{"weight_map":' >"$out/parts/pytorch_model.bin.index.json"
 refuses $careful "$out/parts" "invalid JSON"
 refuses $careful "$out/parts/none.pt" "cannot open"
 refuses $careful $new/checkpoint.pt "has no key none" --key optimizer.none
-refuses $careful $new/plain.pt "more memory is needed" --memory 0
+refuses $program $new/plain.pt "more memory is needed" --memory 1
 
 # wrong usage
-for arguments in "" "one" "one two three" "--none one two" "one two --key" "--memory x one two" "--memory 99999999999999999999 one two"; do
+for arguments in "" "one" "one two three" "--none one two" "one two --key" "--memory x one two" "--memory 0 one two" "--memory 99999999999999999999 one two"; do
     $program $arguments >"$out/said" 2>&1
     [ $? = 2 ] && grep -q -- --help "$out/said" && pass || fail "arguments: $arguments"
 done
@@ -102,6 +102,8 @@ for file in "$out"/hostile/*.pt; do
     case $file in */zip-bomb.pt) now=$program ;; esac # takes long under ASan
     if [ -f "${file%.pt}.refused" ]; then refuses $now "$file" "$(cat "${file%.pt}.refused")"; else converts $now "$file" "${file%.pt}.json"; fi
 done
+got=$($program "$out/hostile/others.pt" "$out/others.safetensors")
+[ "$got" = "$out/others.safetensors: 1 tensors; 2 other values left out" ] && pass || fail "others: printed $got"
 [ ! -e hacked ] && pass || fail "code was run"
 
 # a large file in little memory: 600 MiB, of which a third is transposed

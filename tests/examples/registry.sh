@@ -13,7 +13,7 @@ if have clang-14; then
     try "sanitizers" clang-14 -g -O0 -fsanitize=address,undefined -fno-sanitize-recover=all -I. examples/registry/*.c \
         examples/common/*.c -o "$out/registry-asan" && program=$out/registry-asan
 fi
-try "names_units.c" $cc -O1 -I. tests/examples/names_units.c examples/common/names.c -o "$out/names_units" &&
+try "names_units.c" $cc -O1 -I. tests/examples/names_units.c examples/common/names.c examples/common/buffer.c -o "$out/names_units" &&
     try "examples/common/names.c" "$out/names_units"
 # model FILE HEADER COUNT BYTE: a model whose data is COUNT times that byte
 model() {

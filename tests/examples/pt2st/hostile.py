@@ -73,6 +73,7 @@ write('comment', good[:-2] + b'\x03\0abc', tensors={'w': F32})
 # the pickle begins where the program stopped after it looked for the container
 write('begins-at-262', archive(pickle(('w', tensor())), folder='a' * 223 + '/'), tensors={'w': F32})
 write('nul-in-name', archive(pickle(('a\0b', tensor()))), tensors={'a\0b': F32})
+write('others', archive(pickle(('w', tensor()), ('a', b'N'), ('b', b'K\1'))), tensors={'w': F32})
 write('unused-globals', archive(b'\x80\x02' + name('torch.Size') + b'0' + pickle(('w', tensor()))[2:]), tensors={'w': F32})
 
 # code
@@ -124,6 +125,7 @@ write('outside', archive(pickle(('w', tensor((5,), (1,))))), 'a tensor leaves it
 write('outside-stride', archive(pickle(('w', tensor((2, 2), (3, 1))))), 'a tensor leaves its storage')
 write('outside-stride-wraps', archive(pickle(('w', tensor((3,), (2**63 - 1,))))), 'a tensor leaves its storage')
 write('outside-offset', archive(pickle(('w', tensor(offset=1)))), 'a tensor leaves its storage')
+write('outside-end', archive(pickle(('w', tensor((1,), (1,), 4)))), 'a tensor leaves its storage')
 write('negative-stride', archive(pickle(('w', tensor(stride=(-1,))))), 'is not a number from 0 on')
 write('negative-offset', archive(pickle(('w', tensor(offset=-1)))), 'is not a number from 0 on')
 write('rank', archive(pickle(('w', tensor((1,) * 65, (1,) * 65)))), 'more than 64 dimensions')
@@ -136,7 +138,8 @@ write('quantized', archive(pickle(('w', name('torch._utils._rebuild_qtensor') + 
 write('unknown-dtype', archive(pickle(('w', tensor(source=storage(kind='torch.QInt8Storage'))))), 'torch.QInt8Storage')
 write('storage-lies', archive(pickle(('w', tensor((2,), (1,), 0, storage(count=5))))), 'data/0 has a wrong size')
 write('storage-huge', archive(pickle(('w', tensor(source=storage(count=2**62))))), 'a storage is too large')
-write('storage-missing', archive(pickle(('w', tensor(source=storage('../0'))))), 'has no member data/../0')
+write('storage-missing', archive(pickle(('w', tensor(source=storage('../0'))))), 'has no member a/data/../0')
+write('nul-in-key', archive(pickle(('w', tensor(source=storage('0\0'))))), 'a key contains NUL')
 write('storage-unknown', archive(pickle(('w', several(text('socket'), b'NNNN') + b'Q'))), 'an unknown persistent object')
 write('no-tensors', archive(pickle(('w', b'K\1'))), 'no tensors were found')
 
@@ -148,7 +151,7 @@ write('overlap', patched(two, struct.pack('<I', second) + b'a/data/1', struct.pa
 write('out-of-order', patched(two, struct.pack('<I', second) + b'a/data/1', struct.pack('<I', 0) + b'a/data/1'), 'damaged')
 write('size-lies', patched(good, struct.pack('<II', 16, 16), struct.pack('<II', 16, 17)), 'gives a false size')
 write('size-too-large', patched(good, struct.pack('<II', 16, 16), struct.pack('<II', 99, 99)), 'overlaps')
-write('same-name', patched(two, b'a/data/1', b'a/data/0'), 'two members data/0')
+write('same-name', patched(two, b'a/data/1', b'a/data/0'), 'two members a/data/0')
 write('two-pickles', archive(pickle(('w', tensor())), [('data/0', DATA), ('../b/data.pkl', b'N.')]), tensors={'w': F32})
 write('two-folders', archive(pickle(('w', tensor())), [('1/data.pkl', b'N.')]).replace(b'a/1/data.pkl', b'bbb/data.pkl'),
       'two members data.pkl')
@@ -218,10 +221,16 @@ write('legacy-view', old(pickle(('w', tensor((2,), (1,), 0, view))), ['0'], one)
 write('legacy-view-outside', old(pickle(('w', tensor((3,), (1,), 0, view))), ['0'], one), 'a tensor leaves its storage')
 write('legacy-view-far', old(pickle(('w', tensor(source=storage('0', 4, 'torch.FloatStorage', several(
     text('v'), integer(5), integer(2)))))), ['0'], one), 'a view leaves its storage')
+write('legacy-view-first', old(pickle(('v', tensor((2,), (1,), 0, view)), ('w', tensor())), ['0'], one),
+      tensors={'v': ['F32', [2], DATA[8:].hex()], 'w': F32})
+write('legacy-two-sizes', old(pickle(('w', tensor()), ('v', tensor((2,), (1,), 0, storage('0', 2)))), ['0'], one), 'storage 0 has two sizes')
+write('legacy-two-types', old(pickle(('w', tensor()), ('v', tensor((2,), (1,), 0, storage('0', 2, 'torch.DoubleStorage')))), ['0'], one),
+      'storage 0 has two sizes')
 write('legacy-lies', old(pickle(('w', tensor())), ['0'], struct.pack('<q', 2**60) + DATA), 'a storage ends after it')
 write('legacy-other-size', old(pickle(('w', tensor())), ['0'], struct.pack('<q', 3) + DATA), 'wrong size')
 write('legacy-cut', old(pickle(('w', tensor())), ['0'], one[:-1]), 'a storage ends after it')
 write('legacy-unlisted', old(pickle(('w', tensor())), [], b''), 'lacks the storage')
+write('legacy-unlisted-after', old(pickle(('longer', b'N'), ('w', tensor())), [], b''), ': w: the file lacks the storage')
 write('legacy-twice', old(pickle(('w', tensor())), ['0', '0'], one), 'twice')
 write('legacy-unused', old(pickle(('w', tensor())), ['7'], one), 'not used')
 write('plain-pickle', b'\x80\x02K\1.', 'a pickle, but not of torch.save')
@@ -229,6 +238,7 @@ write('empty', b'', 'not a file of torch.save')
 write('text', b'hello, world', 'not a file of torch.save')
 write('tar', b'storages'.ljust(124, b'\0') + b'77777777777\0'.ljust(133, b'\0') + b'ustar'.ljust(1000, b'\0'), 'an opcode that PyTorch does not use')
 write('tar-empty', b'x'.ljust(124, b'\0') + b'00000000000\0'.ljust(133, b'\0') + b'ustar'.ljust(1000, b'\0'), 'has no member storages')
+write('tar-negative', b'x'.ljust(124, b'\0') + b'-1000'.ljust(133, b'\0') + b'ustar'.ljust(1000, b'\0'), 'has no member storages')
 
 
 def tar(**members):
@@ -247,4 +257,4 @@ write('tar-made', tar_of([2, 2], [1, 2]), tensors={'w': ['F32', [2, 2], (DATA[:4
 write('tar-rank', tar_of([4], [1], rank=2**32 + 1), 'more than 64 dimensions')
 write('tar-outside', tar_of([4], [1], 1), 'a tensor leaves its storage')
 write('tar-huge-stride', tar_of([2], [2**62]), 'a tensor leaves its storage')
-write('tar-other-key', patched(tar_of([4], [1]), b'J\7\0\0\0Q', b'J\6\0\0\0Q'), 'object 6 is missing')
+write('tar-other-key', patched(tar_of([4], [1]), b'J\7\0\0\0Q', b'J\6\0\0\0Q'), 'tensor 6 is missing')
