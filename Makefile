@@ -60,6 +60,7 @@ help:
 	@echo '  wine          the tests on Windows: mingw-w64 and Wine'
 	@echo '  s390x i686 arm64   the tests on a big-endian, on a 32-bit and on a 64-bit ARM machine'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
+	@echo '  compilers     the tests with more compilers, dialects and flags, and as C++'
 	@echo '  warnings      every dialect of every compiler, without warnings'
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
 	@echo '  hostile       among hostile system headers, twice, in two files, as C++'
@@ -181,6 +182,9 @@ tcc:
 musl:
 	@CC="musl-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) musl $(TESTS) $(HARNESSES) $(TOOL)
 
+compilers:
+	@JOBS=$(JOBS) sh tests/platforms/compilers.sh
+
 cover:
 	@TESTS="$(TESTS)" JOBS=$(JOBS) sh tests/tools/cover.sh
 
@@ -252,5 +256,5 @@ clean:
 	rm -rf build
 
 .PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind wine s390x \
-	i686 arm64 exhaustive tcc musl cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
+	i686 arm64 exhaustive tcc musl compilers cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
 	builtins analyze rooms format size install lib install-lib uninstall docs release debian clean
