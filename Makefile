@@ -182,8 +182,9 @@ tcc:
 musl:
 	@CC="musl-gcc -static" CFLAGS="-O1 -g" $(PROGRAMS) musl $(TESTS) $(HARNESSES) $(TOOL)
 
+# ONLY="lto fast": only these runs
 compilers:
-	@JOBS=$(JOBS) sh tests/platforms/compilers.sh
+	@JOBS=$(JOBS) ONLY="$(ONLY)" sh tests/platforms/compilers.sh
 
 cover:
 	@TESTS="$(TESTS)" JOBS=$(JOBS) sh tests/tools/cover.sh
