@@ -69,6 +69,7 @@ help:
 	@echo '  tcc musl      the tests with another compiler, with another C library'
 	@echo '  kernels mounts   without system calls that kernels, containers and mounts may lack; on odd file systems'
 	@echo '  chips         a program on Cortex-M0, M4, M33, RV32 and AVR (QEMU, simavr); its code and stack'
+	@echo '  compilers     the tests with more compilers, dialects and flags, and as C++'
 	@echo '  warnings      every dialect of every compiler, without warnings'
 	@echo '  matrix        every config macro alone, with ST_STATIC, and all together'
 	@echo '  hostile       among hostile system headers, twice, in two files, as C++'
@@ -213,6 +214,10 @@ foreign:
 chips:
 	@sh tests/platforms/chips.sh
 
+# ONLY="lto fast": only these runs
+compilers:
+	@JOBS=$(JOBS) ONLY="$(ONLY)" sh tests/platforms/compilers.sh
+
 cover:
 	@TESTS="$(TESTS)" JOBS=$(JOBS) sh tests/tools/cover.sh
 
@@ -284,6 +289,6 @@ clean:
 	rm -rf build
 
 .PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind \
-	wine wine32 msvc emulated emulated-quick s390x i686 arm64 exhaustive tcc musl chips foreign proofs kernels \
-	mounts cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols builtins \
-	analyze rooms format size install lib install-lib uninstall docs release debian clean
+	wine wine32 msvc emulated emulated-quick s390x i686 arm64 exhaustive tcc musl compilers chips foreign proofs \
+	kernels mounts cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
+	builtins analyze rooms format size install lib install-lib uninstall docs release debian clean

@@ -3525,7 +3525,7 @@ static void sti_table_find_many(const sti_name_table *table, const sti_span *nam
         hashes[i] = sti_hash(table, names[i]);
         STI_PREFETCH(sti_table_home_slot(table, 1, hashes[i]));
     }
-    for (i = 0; i < count && STI_SLOT_HAS_HINT(1) && !table->sorted && table->count; i++) {
+    for (i = 0; STI_SLOT_HAS_HINT(1) && i < count && !table->sorted && table->count; i++) {
         const uint32_t *slot = sti_table_home_slot(table, 1, hashes[i]);
         uint32_t item;
         if (*slot == 0) continue;
@@ -3561,7 +3561,7 @@ static int sti_is_same_file(const st_io *a, const st_io *b) {
 static size_t sti_system_directory_length(const char *path) {
     size_t i, n = 0;
     for (i = 0; path[i]; i++) {
-        if (path[i] == '/' || (STI_OS_WINDOWS && (path[i] == '\\' || (path[i] == ':' && i == 1)))) n = i + 1;
+        if ((STI_OS_WINDOWS && (path[i] == '\\' || (path[i] == ':' && i == 1))) || path[i] == '/') n = i + 1;
     }
     return n;
 }
@@ -7052,7 +7052,7 @@ static void sti_convert(st_dtype to, void *dst, st_dtype from, const void *src, 
         first *= 2;
         elements *= 2;
     }
-    if (to == from && (sti_dtypes[to].bits <= 8 || !STI_BIG_ENDIAN || !(flags & STI_FROM_FILE))) {
+    if ((!STI_BIG_ENDIAN || sti_dtypes[to].bits <= 8 || !(flags & STI_FROM_FILE)) && to == from) {
         ST_MEMCPY(d, s + sti_packed_bytes(from, first), sti_packed_bytes(to, elements));
         return;
     }

@@ -8,8 +8,8 @@ printf '#define ST_IMPLEMENTATION\n#include "safetensors.h"\n' >"$out/whole.c"
 cp "$out/whole.c" "$out/whole.cc"
 everything="-Weverything -Werror -Wno-padded -Wno-declaration-after-statement"
 
-# compile COMPILER FLAG... FILE; front: runs the front end only, which reports all warnings of clang, and all of g++ but
-# the flow warnings, which gcc reports for the same code
+# compile COMPILER FLAG... FILE; front: runs the front end only, which reports all warnings of clang, and all of gcc and g++ but
+# those on flow and on unused functions. These do not depend on the dialect: one full compilation by each gcc reports them
 compile() {
     have "$1" || return 0
     try "$*" "$@" -I. -c -o "$out/whole.o"
@@ -19,22 +19,26 @@ front() {
     try "$*" "$@" -I. -fsyntax-only
 }
 
+for compiler in gcc gcc-11; do
+    compile $compiler $WARN -O2 -std=c99 "$out/whole.c"
+    for std in gnu99 c11 c17 c2x; do front $compiler $WARN -std=$std "$out/whole.c"; done
+done
 for std in c99 gnu99 c11 c17 c2x; do
-    compile gcc $WARN -O2 -std=$std "$out/whole.c"
-    front clang-14 $WARN -std=$std "$out/whole.c"
+    for compiler in clang-14 clang-16 clang-19; do front $compiler $WARN -std=$std "$out/whole.c"; done
     front clang-14 $everything -std=$std "$out/whole.c"
+    front clang-16 $everything -Wno-unsafe-buffer-usage -std=$std "$out/whole.c"
     front clang-19 $everything -Wno-unsafe-buffer-usage -std=$std "$out/whole.c"
 done
-for std in c++11 c++14 c++17 c++20; do
-    front g++ $WARN_CXX -std=$std "$out/whole.cc"
-    front clang++-14 $WARN_CXX -std=$std "$out/whole.cc"
+front clang-19 $everything -Wno-unsafe-buffer-usage -std=c23 "$out/whole.c"
+for std in c++11 c++14 c++17 c++20 c++2b; do
+    for compiler in g++ g++-11 clang++-14 clang++-16 clang++-19; do front $compiler $WARN_CXX -std=$std "$out/whole.cc"; done
 done
 compile g++ $WARN_CXX -O1 -std=c++11 -fno-exceptions -fno-rtti "$out/whole.cc"
 compile tcc -Wall -Werror "$out/whole.c"
 compile musl-gcc $WARN -std=c99 "$out/whole.c"
 for target in x86_64 i686; do
     compile $target-w64-mingw32-gcc $WARN -O1 -std=c99 "$out/whole.c"
-    compile $target-w64-mingw32-gcc $WARN -O1 -std=gnu11 "$out/whole.c"
+    front $target-w64-mingw32-gcc $WARN -std=gnu11 "$out/whole.c"
 done
 front x86_64-w64-mingw32-g++ $WARN_CXX -std=c++11 "$out/whole.cc"
 compile s390x-linux-gnu-gcc $WARN -O1 -std=c99 "$out/whole.c"
