@@ -41,7 +41,7 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/index.c
 
 # targets of `check`: fuzz, which runs alone, then the slowest first
-CHECKS = fuzz examples wine asan msan i686 emulated-quick matrix warnings cover wasm faults test interop callsites cases \
+CHECKS = fuzz examples wine asan msan i686 emulated-quick matrix warnings cover faults test interop callsites cases \
 	foreign chips kernels mounts hostile bench-count symbols tsan arm builtins rooms format
 # additional targets of `nightly`: slow or rarely different environments, all of F32, static analysis, proofs
 NIGHTLY = valgrind emulated wine32 msvc compilers musl tcc exhaustive analyze proofs
