@@ -1069,6 +1069,9 @@ ST_API st_status st_overwrite(const char *path, const char *name, uint64_t offse
 #endif
 
 #if STI_OS_POSIX
+#if defined(__wasi__) && !defined(ST_NO_MMAP)
+#define ST_NO_MMAP
+#endif
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -3733,19 +3736,51 @@ STI_COLD static void sti_system_advise(const st_io *file, uint64_t offset, uint6
 
 #if !defined(ST_NO_WRITER)
 
-static unsigned long sti_system_process_id(void) {
-    return (unsigned long)getpid();
-}
-
 /* Returns 1 for the codes with which a file system refuses a call that it lacks. */
 static int sti_system_is_lacking(int code) {
     return code == EPERM || code == EINVAL || code == ENOSYS || code == ENOTSUP || code == EOPNOTSUPP;
+}
+
+#if defined(__wasi__) /* has neither processes nor owners nor permissions */
+
+static unsigned long sti_system_process_id(void) {
+    return 1;
+}
+
+static void sti_system_permit(int fd, mode_t mode) {
+    (void)fd, (void)mode;
+}
+
+static unsigned sti_system_inherit(int fd, const struct stat *old, const struct stat *info) {
+    (void)fd, (void)old, (void)info;
+    return 0;
+}
+
+#else
+
+static unsigned long sti_system_process_id(void) {
+    return (unsigned long)getpid();
 }
 
 /* Sets the permissions of an open file. A failure is no error: some file systems have none. */
 STI_COLD static void sti_system_permit(int fd, mode_t mode) {
     while (fchmod(fd, mode) != 0 && errno == EINTR) {}
 }
+
+/* Gives the new file `info` the owner and the group of the file that it replaces, where this process may, and returns
+ * the permissions that it gets. They are those of the old file without setuid, setgid and sticky bits; if the owner
+ * cannot stay, also without write permission for group and others; if the group cannot stay, the new group gets no
+ * more than others. */
+STI_COLD static unsigned sti_system_inherit(int fd, const struct stat *old, const struct stat *info) {
+    unsigned mode = (unsigned)old->st_mode & 0777;
+    if (old->st_uid == info->st_uid && old->st_gid == info->st_gid) return mode;
+    if (fchown(fd, old->st_uid, old->st_gid) == 0) return mode;
+    if (old->st_uid != info->st_uid) mode &= 0755;
+    if (fchown(fd, (uid_t)-1, old->st_gid) != 0) mode &= 0707 | (mode & 7) << 3;
+    return mode;
+}
+
+#endif
 
 /* Describes the regular file or the stream at path. st_mode 0: nothing is there, or a symbolic link to a regular file
  * or to nothing, which a save replaces. Anything else is refused, and so are the system's links to open files, such as
@@ -3788,19 +3823,6 @@ STI_COLD static int sti_system_open_direct(const char *path, const struct stat *
     t->handle = (void *)(intptr_t)fd;
     t->open = t->named = 1;
     return code;
-}
-
-/* Gives the new file `info` the owner and the group of the file that it replaces, where this process may, and returns
- * the permissions that it gets. They are those of the old file without setuid, setgid and sticky bits; if the owner
- * cannot stay, also without write permission for group and others; if the group cannot stay, the new group gets no
- * more than others. */
-STI_COLD static unsigned sti_system_inherit(int fd, const struct stat *old, const struct stat *info) {
-    unsigned mode = (unsigned)old->st_mode & 0777;
-    if (old->st_uid == info->st_uid && old->st_gid == info->st_gid) return mode;
-    if (fchown(fd, old->st_uid, old->st_gid) == 0) return mode;
-    if (old->st_uid != info->st_uid) mode &= 0755;
-    if (fchown(fd, (uid_t)-1, old->st_gid) != 0) mode &= 0707 | (mode & 7) << 3;
-    return mode;
 }
 
 /* Creates the file temp, which will replace path, or opens path itself, and sets t->named then. Fails with
