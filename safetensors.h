@@ -174,7 +174,7 @@
  *   ST_STATIC           make all functions static: a private copy in each file [off]
  *   ST_API              prefix of each declaration                             [extern]
  *   ST_NO_FILES         no operating system: memory and callbacks only         [off]
- *   ST_NO_MMAP          read files with positional reads, never map them       [off]
+ *   ST_NO_MMAP          read files with positional reads, never map them       [off; on for WebAssembly]
  *   ST_NO_MALLOC        no default allocator                                   [off]
  *   ST_NO_WRITER        no saving                                              [off]
  *   ST_NO_CONVERT       no st_convert; reading as another dtype fails          [off]
@@ -200,6 +200,8 @@
  *     RV32IM      scan, open, find, st_read: nothing
  *                 the other readers: __udivdi3, __umoddi3
  *     wasm32      all: nothing
+ *   Emscripten and WASI have files, and need none of this: st_open reads from MEMFS, NODEFS or a preopened directory, and
+ *   saving is atomic there, too. They cannot map files: data is NULL, and st_read and st_load read the tensors.
  *
  * 14 C++
  *   The declarations work from C++11 on. Compile the implementation in a .c file, or in a .cc file if old-style casts
@@ -1069,7 +1071,7 @@ ST_API st_status st_overwrite(const char *path, const char *name, uint64_t offse
 #endif
 
 #if STI_OS_POSIX
-#if defined(__wasi__) && !defined(ST_NO_MMAP)
+#if defined(__wasm__) && !defined(ST_NO_MMAP) /* WASI has no mmap; Emscripten's copies the whole file */
 #define ST_NO_MMAP
 #endif
 #include <dirent.h>
@@ -3741,7 +3743,7 @@ static int sti_system_is_lacking(int code) {
     return code == EPERM || code == EINVAL || code == ENOSYS || code == ENOTSUP || code == EOPNOTSUPP;
 }
 
-#if defined(__wasi__) /* has neither processes nor owners nor permissions */
+#if defined(__wasi__) /* without processes, owners and permissions */
 
 static unsigned long sti_system_process_id(void) {
     return 1;

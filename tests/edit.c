@@ -538,14 +538,18 @@ static void links(void) {
     scratch_remove("behind.safetensors");
     test_row = "the same file, another file";
     scratch_write(TARGET, file, n);
+#if HAS_POSIX
     CHECK(chmod(scratch_path(TARGET), 0640) == 0);
+#endif
     first = inode(scratch_path(TARGET));
     CHECK_STATUS(st_open(&m, scratch_path(TARGET), NULL, &error), ST_OK); /* keeps the inode number from being reused */
     CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, ST_SAVE_IN_PLACE, &error), ST_OK);
     CHECK_EQ(inode(scratch_path(TARGET)), first);
     CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, 0, &error), ST_OK);
     CHECK(inode(scratch_path(TARGET)) != first);
+#if HAS_POSIX
     CHECK(lstat(scratch_path(TARGET), &about) == 0 && (about.st_mode & 07777) == 0640);
+#endif
     st_close(m);
     scratch_remove(TARGET);
     free(file);

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --no-warnings
+#!/usr/bin/env -S node --no-warnings --no-turbo-fast-api-calls
 // wasi.mjs PROGRAM ARGUMENT...: runs a WASI program. Its root directory is the current directory, the only one it sees.
 import { readFileSync } from 'node:fs';
 import { WASI } from 'node:wasi';
