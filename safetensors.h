@@ -9581,6 +9581,7 @@ typedef struct sti_sharded_save {
     int is_index_plain;   /* the index is called STEM.safetensors.index.json although the stem has a variant */
     char other[ST_SHARD_NAME_BYTES]; /* a file of another model in the directory, or "" */
     st_status sweep_status;          /* of the last removal that failed in sti_sweep_visit */
+    int has_swept;                   /* sti_sweep_visit has removed a file in this listing */
 } sti_sharded_save;
 
 /* Reports a system error. name: the file in the directory; "": the directory itself. */
@@ -10067,11 +10068,12 @@ STI_COLD static int sti_sweep_visit(void *arg, const char *text) {
     sti_sharded_save *s = (sti_sharded_save *)arg;
     sti_shard_parts shard;
     const uint32_t total = sti_split_shard_name(sti_span_of(text), &shard);
-    st_status status;
+    int code;
     if (!total || !sti_is_valid_shard(&shard) || sti_is_own_shard(s, &shard) < 2) return 0;
     if (total > 1 && total == s->shard_count) return 0;
-    status = sti_sharded_remove(s, text, STI_OLD_REMAINS);
-    if (status != ST_OK) s->sweep_status = status;
+    code = sti_system_unlink(sti_sharded_path(s, text));
+    if (code == 0) s->has_swept = 1;
+    if (code && code != ST_IO_NOT_FOUND) s->sweep_status = sti_sharded_fail(s, code, text, STI_OLD_REMAINS);
     return 0;
 }
 
@@ -10093,7 +10095,10 @@ STI_COLD static st_status sti_sharded_finish(sti_sharded_save *s) {
         status = sti_sharded_remove(s, sti_index_name(s, name), STI_OLD_REMAINS);
     }
     if (status != ST_OK) return status;
-    code = sti_system_list(NULL, s->directory, sti_sweep_visit, s);
+    do { /* some systems leave out names while files are removed: WASI, for example */
+        s->has_swept = 0;
+        code = sti_system_list(NULL, s->directory, sti_sweep_visit, s);
+    } while (!code && s->has_swept && s->sweep_status == ST_OK);
     if (s->sweep_status != ST_OK || !code) return s->sweep_status;
     return sti_sharded_fail(s, code, "", STI_TEXT("the new model is in place, but the directory cannot be listed"));
 }

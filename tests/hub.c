@@ -301,7 +301,8 @@ static void on_disk(void) {
         CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, NULL, &e), ST_OK);
         if (m != NULL) {
             char got = 0;
-            CHECK(m->count == 1 && m->shard_count == 1 && st_read(m, m->tensors, 0, &got, 1, &e) == ST_OK && got == 't');
+            CHECK(m->count == 1 && m->shard_count == 1 && st_read(m, m->tensors, 0, &got, 1, &e) == ST_OK &&
+                  got == 't');
         }
         st_close(m);
         CHECK(remove("pack/" REPO "blobs/aa") == 0); /* an interrupted download */

@@ -167,13 +167,15 @@ static void refused_by_the_system(void) {
     sti_opening o;
     st_io io;
     char byte = '#';
+    int code;
     memset(&o, 0, sizeof o);
     memset(&io, 0, sizeof io);
     io.user = (void *)(intptr_t)-1;
     io.bytes = 1;
     o.is_system = 1;
     o.error = &error;
-    CHECK_EQ(sti_system_read(io.user, 0, &byte, 1), EBADF);
+    code = sti_system_read(io.user, 0, &byte, 1);
+    CHECK(code == EBADF || code == EINVAL); /* WASI: EINVAL */
     CHECK_EQ(byte, '#');
     CHECK_STATUS(sti_map_file(&o, &io), ST_OK); /* falls back to reading */
     CHECK(io.mapped == NULL);
