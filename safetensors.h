@@ -174,7 +174,7 @@
  *   ST_STATIC           make all functions static: a private copy in each file [off]
  *   ST_API              prefix of each declaration                             [extern]
  *   ST_NO_FILES         no operating system: memory and callbacks only         [off]
- *   ST_NO_MMAP          read files with positional reads, never map them       [off]
+ *   ST_NO_MMAP          read files with positional reads, never map them       [off; on for WebAssembly]
  *   ST_NO_MALLOC        no default allocator                                   [off]
  *   ST_NO_WRITER        no saving                                              [off]
  *   ST_NO_CONVERT       no st_convert; reading as another dtype fails          [off]
@@ -202,6 +202,8 @@
  *     RV32IM      scan, open, find, st_read: nothing
  *                 the other readers: __udivdi3, __umoddi3
  *     wasm32      all: nothing
+ *   Emscripten and WASI have files, and need none of this: st_open reads from MEMFS, NODEFS or a preopened directory, and
+ *   saving is atomic there, too. They cannot map files: data is NULL, and st_read and st_load read the tensors.
  *
  * 14 C++
  *   The declarations work from C++11 on. Compile the implementation in a .c file, or in a .cc file if old-style casts
@@ -1075,6 +1077,9 @@ ST_API st_status st_overwrite(const char *path, const char *name, uint64_t offse
 #endif
 
 #if STI_OS_POSIX
+#if defined(__wasm__) && !defined(ST_NO_MMAP) /* WASI has no mmap; Emscripten's copies the whole file */
+#define ST_NO_MMAP
+#endif
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -3744,10 +3749,6 @@ STI_COLD static void sti_system_advise(const st_io *file, uint64_t offset, uint6
 
 #if !defined(ST_NO_WRITER)
 
-static unsigned long sti_system_process_id(void) {
-    return (unsigned long)getpid();
-}
-
 /* Returns 1 for the codes with which a file system refuses a call that it lacks. */
 static int sti_system_is_lacking(int code) {
     return code == EPERM || code == EINVAL || code == ENOSYS || code == ENOTSUP || code == EOPNOTSUPP;
@@ -3761,10 +3762,46 @@ static int sti_system_is_link_code(int code) {
     return code == ELOOP || code == EMLINK; /* EMLINK: FreeBSD */
 }
 
+#if defined(__wasi__) /* without processes, owners and permissions */
+
+static unsigned long sti_system_process_id(void) {
+    return 1;
+}
+
+static void sti_system_permit(int fd, mode_t mode) {
+    (void)fd, (void)mode;
+}
+
+static unsigned sti_system_inherit(int fd, const struct stat *old, const struct stat *info) {
+    (void)fd, (void)old, (void)info;
+    return 0;
+}
+
+#else
+
+static unsigned long sti_system_process_id(void) {
+    return (unsigned long)getpid();
+}
+
 /* Sets the permissions of an open file. A failure is no error: some file systems have none. */
 STI_COLD static void sti_system_permit(int fd, mode_t mode) {
     while (fchmod(fd, mode) != 0 && errno == EINTR) {}
 }
+
+/* Gives the new file `info` the owner and the group of the file that it replaces, where this process may, and returns
+ * the permissions that it gets. They are those of the old file without setuid, setgid and sticky bits; if the owner
+ * cannot stay, also without write permission for group and others; if the group cannot stay, the new group gets no
+ * more than others. */
+STI_COLD static unsigned sti_system_inherit(int fd, const struct stat *old, const struct stat *info) {
+    unsigned mode = (unsigned)old->st_mode & 0777;
+    if (old->st_uid == info->st_uid && old->st_gid == info->st_gid) return mode;
+    if (fchown(fd, old->st_uid, old->st_gid) == 0) return mode;
+    if (old->st_uid != info->st_uid) mode &= 0755;
+    if (fchown(fd, (uid_t)-1, old->st_gid) != 0) mode &= 0707 | (mode & 7) << 3;
+    return mode;
+}
+
+#endif
 
 /* Describes the regular file or the stream at path. st_mode 0: nothing is there, or a symbolic link to a regular file
  * or to nothing, which a save replaces. Anything else is refused, and so are the system's links to open files, such as
@@ -3807,19 +3844,6 @@ STI_COLD static int sti_system_open_direct(const char *path, const struct stat *
     t->handle = (void *)(intptr_t)fd;
     t->open = t->named = 1;
     return code;
-}
-
-/* Gives the new file `info` the owner and the group of the file that it replaces, where this process may, and returns
- * the permissions that it gets. They are those of the old file without setuid, setgid and sticky bits; if the owner
- * cannot stay, also without write permission for group and others; if the group cannot stay, the new group gets no
- * more than others. */
-STI_COLD static unsigned sti_system_inherit(int fd, const struct stat *old, const struct stat *info) {
-    unsigned mode = (unsigned)old->st_mode & 0777;
-    if (old->st_uid == info->st_uid && old->st_gid == info->st_gid) return mode;
-    if (fchown(fd, old->st_uid, old->st_gid) == 0) return mode;
-    if (old->st_uid != info->st_uid) mode &= 0755;
-    if (fchown(fd, (uid_t)-1, old->st_gid) != 0) mode &= 0707 | (mode & 7) << 3;
-    return mode;
 }
 
 /* Creates the file temp, which will replace path, or opens path itself, and sets t->named then. Fails with
@@ -9590,6 +9614,7 @@ typedef struct sti_sharded_save {
     int is_index_plain;   /* the index is called STEM.safetensors.index.json although the stem has a variant */
     char other[ST_SHARD_NAME_BYTES]; /* a file of another model in the directory, or "" */
     st_status sweep_status;          /* of the last removal that failed in sti_sweep_visit */
+    int has_swept;                   /* sti_sweep_visit has removed a file in this listing */
 } sti_sharded_save;
 
 /* Reports a system error. name: the file in the directory; "": the directory itself. */
@@ -10091,11 +10116,12 @@ STI_COLD static int sti_sweep_visit(void *arg, const char *text) {
     sti_sharded_save *s = (sti_sharded_save *)arg;
     sti_shard_parts shard;
     const uint32_t total = sti_split_shard_name(sti_span_of(text), &shard);
-    st_status status;
+    int code;
     if (!total || !sti_is_valid_shard(&shard) || sti_is_own_shard(s, &shard) < 2) return 0;
     if (total > 1 && total == s->shard_count) return 0;
-    status = sti_sharded_remove(s, text, STI_OLD_REMAINS);
-    if (status != ST_OK) s->sweep_status = status;
+    code = sti_system_unlink(sti_sharded_path(s, text));
+    if (code == 0) s->has_swept = 1;
+    if (code && code != ST_IO_NOT_FOUND) s->sweep_status = sti_sharded_fail(s, code, text, STI_OLD_REMAINS);
     return 0;
 }
 
@@ -10117,7 +10143,10 @@ STI_COLD static st_status sti_sharded_finish(sti_sharded_save *s) {
         status = sti_sharded_remove(s, sti_index_name(s, name), STI_OLD_REMAINS);
     }
     if (status != ST_OK) return status;
-    code = sti_system_list(NULL, s->directory, sti_sweep_visit, s);
+    do { /* some systems leave out names while files are removed: WASI, for example */
+        s->has_swept = 0;
+        code = sti_system_list(NULL, s->directory, sti_sweep_visit, s);
+    } while (!code && s->has_swept && s->sweep_status == ST_OK);
     if (s->sweep_status != ST_OK || !code) return s->sweep_status;
     return sti_sharded_fail(s, code, "", STI_TEXT("the new model is in place, but the directory cannot be listed"));
 }

@@ -188,6 +188,7 @@ static void grow_and_shrink(void) {
             CHECK_STATUS(st_save(path, CONTENTS(&tensor, 1, NULL, 0), &options, &error), ST_OK);
             for (i = 0; i < sizeof values / sizeof *values; i++) {
                 st_model *m;
+                char two[2];
                 pair.value_bytes = values[i];
                 if (values[i] == 0) value[0] = 0;
                 CHECK_STATUS(edit(scratch_path(TARGET), &pair, 1, NULL, ST_SAVE_NO_SYNC, &error), ST_OK);
@@ -198,7 +199,7 @@ static void grow_and_shrink(void) {
                 CHECK_EQ(m->shards[0].data_offset % options.align, 0);
                 length = (size_t)m->shards[0].data_offset;
                 CHECK(m->metadata_count == 1 && m->metadata[0].value_bytes == values[i]);
-                CHECK(m->count == 1 && memcmp(m->tensors[0].data, "xy", 2) == 0);
+                CHECK(m->count == 1 && st_read(m, m->tensors, 0, two, 2, &error) == ST_OK && memcmp(two, "xy", 2) == 0);
                 st_close(m);
             }
         }
@@ -520,7 +521,9 @@ static void links(void) {
     test_row = "a symbolic link";
     scratch_write("behind.safetensors", file, n);
     CHECK(symlink("behind.safetensors", scratch_path(TARGET)) == 0);
+#if !defined(__wasi__) /* node's WASI follows links in spite of O_NOFOLLOW */
     CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, ST_SAVE_IN_PLACE, &error), ST_ERR_UNSUPPORTED);
+#endif
     CHECK(lstat(scratch_path(TARGET), &about) == 0 && S_ISLNK(about.st_mode));
     CHECK(file_is(scratch_path("behind.safetensors"), file, n));
     CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, 0, &error), ST_OK);
@@ -538,14 +541,18 @@ static void links(void) {
     scratch_remove("behind.safetensors");
     test_row = "the same file, another file";
     scratch_write(TARGET, file, n);
+#if HAS_POSIX
     CHECK(chmod(scratch_path(TARGET), 0640) == 0);
+#endif
     first = inode(scratch_path(TARGET));
     CHECK_STATUS(st_open(&m, scratch_path(TARGET), NULL, &error), ST_OK); /* keeps the inode number from being reused */
     CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, ST_SAVE_IN_PLACE, &error), ST_OK);
     CHECK_EQ(inode(scratch_path(TARGET)), first);
     CHECK_STATUS(edit(scratch_path(TARGET), pair_k, 1, NULL, 0, &error), ST_OK);
     CHECK(inode(scratch_path(TARGET)) != first);
+#if HAS_POSIX
     CHECK(lstat(scratch_path(TARGET), &about) == 0 && (about.st_mode & 07777) == 0640);
+#endif
     st_close(m);
     scratch_remove(TARGET);
     free(file);

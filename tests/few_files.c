@@ -5,7 +5,7 @@
 #include "large.h"
 #include "models.h"
 
-#ifndef _WIN32
+#if HAS_POSIX
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>

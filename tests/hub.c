@@ -299,7 +299,11 @@ static void on_disk(void) {
         CHECK(symlink("../../blobs/aa", "pack/" REPO "snapshots/" COMMIT "/model-00001-of-00001.safetensors") == 0);
         CHECK(symlink("../../blobs/bb", "pack/" REPO "snapshots/" COMMIT "/model.safetensors.index.json") == 0);
         CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, NULL, &e), ST_OK);
-        if (m != NULL) CHECK(m->count == 1 && m->shard_count == 1 && *(const char *)m->tensors[0].data == 't');
+        if (m != NULL) {
+            char got = 0;
+            CHECK(m->count == 1 && m->shard_count == 1 && st_read(m, m->tensors, 0, &got, 1, &e) == ST_OK &&
+                  got == 't');
+        }
         st_close(m);
         CHECK(remove("pack/" REPO "blobs/aa") == 0); /* an interrupted download */
         CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, NULL, &e), ST_ERR_SHARD);
@@ -317,9 +321,11 @@ static void on_disk(void) {
         CHECK(strstr(e.message, "st_open_hub as owner/name") != NULL);
         disk_put("pack/" REPO "blobs/aa", file, n - 1);
         CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, NULL, &e), ST_ERR_TRUNCATED);
+#if HAS_POSIX
         test_row = "a FIFO for a ref";
         CHECK(remove("pack/" REPO "refs/main") == 0 && mkfifo("pack/" REPO "refs/main", 0600) == 0);
         CHECK_STATUS(st_open_hub(&m, "owner/name", NULL, NULL, NULL, &e), ST_ERR_IO);
+#endif
         CHECK(remove("pack/" REPO "refs/main") == 0 && remove("pack/" REPO "blobs/aa") == 0);
         CHECK(remove("pack/" REPO "blobs/bb") == 0);
         CHECK(remove("pack/" REPO "snapshots/" COMMIT "/model-00001-of-00001.safetensors") == 0);

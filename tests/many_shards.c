@@ -208,7 +208,7 @@ static void changed_on_disk(void) {
         if (how == DIRECTORY_NOW) CHECK(SCRATCH_DROP(file->path) == 0);
     }
     disk_put(p.all[TOUCHED].path, p.all[TOUCHED].bytes, p.all[TOUCHED].n);
-#ifndef _WIN32 /* a mapping keeps the old contents */
+#if MAPS_FILES && !defined(_WIN32) /* a mapping keeps the old contents */
     {
         st_model *m;
         char got = 0;
@@ -437,7 +437,7 @@ int main(void) {
     models_begin("many_shards");
     pack_begin(&p, 1);
     put_all();
-    opens_well(0);
+    opens_well(MAPS_FILES ? 0 : ST_OPEN_NO_MAP);
     opens_well(ST_OPEN_NO_MAP);
     in_a_pack();
     changed_on_disk();

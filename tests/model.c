@@ -42,10 +42,10 @@ static void opens_well(const char *path) {
     unsigned flags;
     for (flags = 0; flags <= ST_OPEN_MUST_MAP; flags++) {
         char got[4];
-        if (flags == (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP)) continue;
+        if (flags == (ST_OPEN_NO_MAP | ST_OPEN_MUST_MAP) || (flags == ST_OPEN_MUST_MAP && !MAPS_FILES)) continue;
         if (!CHECK_STATUS(open_path(path, flags), ST_OK)) continue;
         CHECK_STR(model->shards[0].path, path);
-        CHECK((model->tensors[0].data != NULL) == (flags != ST_OPEN_NO_MAP)); /* small files can always be mapped */
+        CHECK((model->tensors[0].data != NULL) == (MAPS_FILES && flags != ST_OPEN_NO_MAP));
         CHECK_STATUS(st_read(model, &model->tensors[0], 0, got, 4, &error), ST_OK);
         CHECK(memcmp(got, "abcd", 4) == 0);
         st_close(model);
@@ -137,6 +137,7 @@ static void listing(void) {
 /* ---- paths that are not regular files ---- */
 
 #ifndef _WIN32
+#if HAS_POSIX
 static void no_files(void) {
     const char *path = scratch_path("fifo");
     if (CHECK(mkfifo(path, 0600) == 0)) { /* a pipe without a writer: opening it must not block */
@@ -155,27 +156,35 @@ static void no_files(void) {
         SKIP("no /proc here");
     }
 }
+#else
+static void no_files(void) {
+    SKIP("no special files here");
+}
+#endif
 
 /* error codes of the system are passed on; here for an invalid handle */
 static void refused_by_the_system(void) {
     sti_opening o;
     st_io io;
     char byte = '#';
+    int code;
     memset(&o, 0, sizeof o);
     memset(&io, 0, sizeof io);
     io.user = (void *)(intptr_t)-1;
     io.bytes = 1;
     o.is_system = 1;
     o.error = &error;
-    CHECK_EQ(sti_system_read(io.user, 0, &byte, 1), EBADF);
+    code = sti_system_read(io.user, 0, &byte, 1);
+    CHECK(code == EBADF || code == EINVAL); /* WASI: EINVAL */
     CHECK_EQ(byte, '#');
     CHECK_STATUS(sti_map_file(&o, &io), ST_OK); /* falls back to reading */
     CHECK(io.mapped == NULL);
     o.flags = ST_OPEN_MUST_MAP;
-    CHECK_STATUS(sti_map_file(&o, &io), ST_ERR_IO);
-    CHECK_EQ(error.sys, EBADF);
+    CHECK_STATUS(sti_map_file(&o, &io), MAPS_FILES ? ST_ERR_IO : ST_ERR_UNSUPPORTED);
+    CHECK_EQ(error.sys, MAPS_FILES ? EBADF : 0);
 }
 
+#if HAS_POSIX
 static void unreadable(void) {
     const char *path = scratch_write("secret", good, good_bytes);
     const int root = geteuid() == 0; /* root may read everything, so switch users */
@@ -190,6 +199,11 @@ static void unreadable(void) {
     }
     scratch_remove("secret");
 }
+#else
+static void unreadable(void) {
+    SKIP("no permissions here");
+}
+#endif
 
 static void links(void) {
     const char *link = scratch_path("link"), *loop = scratch_path("loop"), *lost = scratch_path("lost");

@@ -344,7 +344,7 @@ static inline void check_files(const opened *o, int way) {
         }
         before = t->offset + t->bytes;
         CHECK(st_find_n(m, t->name, t->name_bytes) == t);
-        CHECK((t->data != NULL) == (way == BY_MEMORY || way == FROM_DISK || way == FROM_DISK_WORK));
+        CHECK((t->data != NULL) == (way == BY_MEMORY || (MAPS_FILES && (way == FROM_DISK || way == FROM_DISK_WORK))));
         if (t->data != NULL) CHECK(memcmp(t->data, want, (size_t)t->bytes) == 0);
         memset(got, 0xee, sizeof got);
         CHECK_STATUS(st_read(m, &copy, t->bytes - n, got, n, &error), ST_OK);

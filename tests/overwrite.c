@@ -149,8 +149,10 @@ static void links(void) {
     files_begin();
     test_row = "a symbolic link";
     CHECK(symlink(ONE, scratch_path("link.safetensors")) == 0);
+#if !defined(__wasi__) /* node's WASI follows links in spite of O_NOFOLLOW */
     CHECK_STATUS(overwrite(scratch_path("link.safetensors"), "w", 0, "1", 1, &error), ST_ERR_UNSUPPORTED);
     CHECK(strstr(error.message, "link.safetensors") != NULL && strstr(error.message, "symbolic link") != NULL);
+#endif
     CHECK(lstat(scratch_path("link.safetensors"), &about) == 0 && S_ISLNK(about.st_mode));
     scratch_remove("link.safetensors");
     test_row = "a file of two names";
@@ -163,6 +165,7 @@ static void links(void) {
     scratch_remove("second");
     files_are(data_one, "wxyz");
     test_row = "read-only";
+#if HAS_POSIX
     if (geteuid() != 0) {
         CHECK(chmod(scratch_path(TWO), 0444) == 0);
         CHECK_STATUS(overwrite(scratch_path(TWO), "v", 0, "1", 1, &error), ST_ERR_IO);
@@ -170,6 +173,7 @@ static void links(void) {
     } else {
         SKIP("root may write to a read-only file");
     }
+#endif
 }
 #endif
 

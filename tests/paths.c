@@ -241,7 +241,10 @@ static st_error open_disk(const char *path, st_status want) {
     st_error e;
     CHECK_STATUS(st_open(&m, path, NULL, &e), want);
     CHECK((m != NULL) == (want == ST_OK));
-    if (m != NULL) CHECK(m->count == 1 && memcmp(m->tensors[0].data, "a", 1) == 0);
+    if (m != NULL) {
+        char got = 0;
+        CHECK(m->count == 1 && st_read(m, m->tensors, 0, &got, 1, &e) == ST_OK && got == 'a');
+    }
     st_close(m);
     return e;
 }
@@ -277,6 +280,7 @@ static void links(void) {
     e = open_disk("pack", ST_ERR_IO);
     CHECK(strncmp(e.message, "pack/t.safetensors: ", 20) == 0 && e.sys != 0);
     CHECK(remove("pack/t.safetensors") == 0);
+#if HAS_POSIX
     test_row = "a FIFO, and a link to it"; /* has no writer: opening it must not block */
     CHECK(mkfifo("pack/t.safetensors", 0600) == 0);
     e = open_disk("pack", ST_ERR_IO);
@@ -288,7 +292,9 @@ static void links(void) {
     test_row = "a link to a device";
     CHECK(symlink("/dev/zero", "pack/t.safetensors") == 0);
     (void)open_disk("pack", ST_ERR_IO);
-    CHECK(remove("pack/t.safetensors") == 0 && remove("pack/" INDEX) == 0);
+    CHECK(remove("pack/t.safetensors") == 0);
+#endif
+    CHECK(remove("pack/" INDEX) == 0);
     test_row = "a folder that is a link";
     disk_put("outside/t.safetensors", file, n);
     disk_text("pack/" INDEX, "{\"weight_map\":{\"t\":\"f/t.safetensors\"}}");

@@ -4,7 +4,7 @@
 
 #include "folder.h"
 #include "parts.h"
-#if !defined(_WIN32)
+#if HAS_POSIX
 #include <sys/resource.h>
 #endif
 
@@ -687,7 +687,7 @@ static void many_shards(void) {
     counting memory;
     st_error error;
     size_t i;
-#if !defined(_WIN32)
+#if HAS_POSIX
     struct rlimit files, few;
     CHECK(getrlimit(RLIMIT_NOFILE, &files) == 0);
     few = files;
@@ -726,7 +726,7 @@ static void many_shards(void) {
         CHECK_EQ(f.count, MANY / 2 + 1);
         folder_free(&f);
     }
-#if !defined(_WIN32)
+#if HAS_POSIX
     CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
 #endif
     folder_clear();
@@ -1057,6 +1057,7 @@ static void links(void) {
     folder_clear();
 }
 
+#if HAS_POSIX
 static void permissions(void) {
     struct stat about;
     st_tensor t[5];
@@ -1072,6 +1073,7 @@ static void permissions(void) {
     CHECK_EQ(about.st_mode & 07777, 0600);
     folder_clear();
 }
+#endif
 #endif
 
 /* a directory in place of a shard is detected before anything is written */
@@ -1359,6 +1361,8 @@ int main(void) {
     many_older();
 #if !defined(_WIN32)
     links();
+#endif
+#if HAS_POSIX
     permissions();
 #endif
     in_the_way();

@@ -7,6 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* 1 if the tests can use all of POSIX: FIFOs, hard links, permissions, users, limits of a process */
+#if defined(_WIN32) || defined(__wasm__)
+#define HAS_POSIX 0
+#else
+#define HAS_POSIX 1
+#endif
+
+/* 1 if st_open maps files, unless a flag forbids it */
+#if defined(ST_NO_MMAP) || defined(__wasm__)
+#define MAPS_FILES 0
+#else
+#define MAPS_FILES 1
+#endif
+
 static unsigned long test_passed, test_failed, test_skipped;
 static const char *test_row = ""; /* the current row of a table, printed with failures */
 
