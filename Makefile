@@ -41,10 +41,10 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 	examples/st/index.c
 
 # targets of `check`: fuzz, which runs alone, then the slowest first
-CHECKS = fuzz examples wine asan msan i686 emulated-quick matrix warnings cover faults test interop callsites cases \
+CHECKS = fuzz examples wine asan msan i686 emulated-quick matrix warnings cover wasm-quick faults test interop callsites cases \
 	foreign chips kernels mounts hostile bench-count symbols tsan arm builtins rooms format
 # additional targets of `nightly`: slow or rarely different environments, all of F32, static analysis, proofs
-NIGHTLY = valgrind emulated wine32 msvc compilers musl tcc exhaustive analyze proofs
+NIGHTLY = valgrind emulated wine32 msvc wasm compilers musl tcc exhaustive analyze proofs
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=address,undefined,unsigned-integer-overflow,implicit-conversion
@@ -66,6 +66,7 @@ help:
 	@echo '  wine wine32   the tests on 64-bit and on 32-bit Windows: mingw-w64 and Wine'
 	@echo '  foreign       macOS, FreeBSD, NetBSD, OpenBSD: compiled by zig cc, not run; FULL=1: all dialects and machines'
 	@echo '  msvc          the tests with clang in MSVC mode: its dialect and its ABI, under Wine'
+	@echo '  wasm wasm-quick   the tests, some of them, as WebAssembly in node: Emscripten, WASI; a module without any library'
 	@echo '  tcc musl      the tests with another compiler, with another C library'
 	@echo '  kernels mounts   without system calls that kernels, containers and mounts may lack; on odd file systems'
 	@echo '  chips         a program on Cortex-M0, M4, M33, RV32 and AVR (QEMU, simavr); its code and stack'
@@ -214,6 +215,14 @@ foreign:
 chips:
 	@sh tests/platforms/chips.sh
 
+wasm:
+	@JOBS=$(JOBS) ST_THIN=$(THIN) sh tests/platforms/wasm.sh $(TESTS)
+
+# for `make check`: the tests of files
+wasm-quick:
+	@JOBS=$(JOBS) ST_THIN=9 sh tests/platforms/wasm.sh tests/conformance.c tests/model.c tests/stream.c tests/edit.c \
+	    tests/overwrite.c tests/sharded.c tests/directory.c tests/hub.c tests/load.c
+
 # ONLY="lto fast": only these runs
 compilers:
 	@JOBS=$(JOBS) ONLY="$(ONLY)" sh tests/platforms/compilers.sh
@@ -289,6 +298,6 @@ clean:
 	rm -rf build
 
 .PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind \
-	wine wine32 msvc emulated emulated-quick s390x i686 arm64 exhaustive tcc musl compilers chips foreign proofs \
+	wine wine32 msvc emulated emulated-quick s390x i686 arm64 exhaustive tcc musl compilers wasm wasm-quick chips foreign proofs \
 	kernels mounts cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
 	builtins analyze rooms format size install lib install-lib uninstall docs release debian clean

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <time.h>
 #endif
-#if defined(__unix__) || defined(__APPLE__)
+#if MAPS_FILES && (defined(__unix__) || defined(__APPLE__))
 #include <unistd.h>
 #endif
 #include "../safetensors.h"
@@ -212,7 +212,7 @@ static void dismiss(void) {
 }
 #endif
 
-#if defined(__unix__) || defined(__APPLE__)
+#if MAPS_FILES && (defined(__unix__) || defined(__APPLE__))
 /* A buffer without a copy takes the pages of a mapped tensor: the manual's lines give pages that exist, and after the end
  * of the file the last one is zero. */
 static void pages(const st_model *m, const unsigned char *bytes) {
@@ -258,7 +258,7 @@ static void large_advice(void) {
         CHECK(memcmp(got, bytes + 999997, 3) == 0);
         CHECK_STATUS(st_read(m, &m->tensors[1], 3194301, got, 3, &error), ST_OK);
         CHECK(memcmp(got, bytes + 4194301, 3) == 0);
-#if defined(__unix__) || defined(__APPLE__)
+#if MAPS_FILES && (defined(__unix__) || defined(__APPLE__))
         if (i == 0) pages(m, file);
 #endif
         st_close(m);
@@ -320,7 +320,7 @@ int main(void) {
             ranges(s.model);
             refusals(s.model);
             advice(s.model);
-#if defined(__unix__) || defined(__APPLE__)
+#if MAPS_FILES && (defined(__unix__) || defined(__APPLE__))
             if (kind == FROM_FILE) pages(s.model, file);
 #endif
         }

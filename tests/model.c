@@ -277,8 +277,12 @@ static void long_paths(void) {
     if (too_long == NULL) exit(2);
     memset(too_long, 'x', 100000);
     too_long[100000] = 0;
+#if defined(__EMSCRIPTEN__) /* which has no code for it with the file system of node */
+    CHECK(open_path(too_long, 0) != ST_OK);
+#else
     CHECK_STATUS(open_path(too_long, 0), ST_ERR_IO);
     CHECK_EQ(error.sys, ENAMETOOLONG);
+#endif
     free(too_long);
 }
 #else

@@ -14,6 +14,13 @@
 #define HAS_POSIX 1
 #endif
 
+/* 1 if a file can have two names without symbolic links */
+#if defined(__EMSCRIPTEN__)
+#define HAS_HARD_LINKS 0
+#else
+#define HAS_HARD_LINKS 1
+#endif
+
 /* 1 if st_open maps files, unless a flag forbids it */
 #if defined(ST_NO_MMAP) || defined(__wasm__)
 #define MAPS_FILES 0

@@ -1,4 +1,4 @@
-/* board.c: start, output and stack of the boards that QEMU and simavr model. */
+/* board.c: start, output and stack of the boards that QEMU and simavr model; a WebAssembly module without any library. */
 #include "board.h"
 #include <stdint.h>
 
@@ -31,7 +31,9 @@ static void __attribute__((destructor)) stop(void) {
     sleep_mode();
 }
 
-#elif defined(__arm__) || defined(__riscv)
+#elif defined(__arm__) || defined(__riscv) || defined(__wasm__)
+
+#if !defined(__wasm__) /* whose board_print is a function of bare.mjs */
 
 extern unsigned char data_begin[], data_end[], data_image[], bss_begin[], bss_end[], stack_top[]; /* board.ld */
 #define STACK_LOW bss_end
@@ -56,6 +58,8 @@ void board_print(const char *text) {
     enum { WRITE0 = 4 };
     call_debugger(WRITE0, text);
 }
+
+#endif
 
 /* compilers call these four */
 void *memcpy(void *dst, const void *src, size_t n) {
@@ -90,6 +94,8 @@ int memcmp(const void *a, const void *b, size_t n) {
 void board_read_flash(void *dst, const void *flash, size_t bytes) {
     memcpy(dst, flash, bytes);
 }
+
+#if !defined(__wasm__)
 
 static void stop(int status) {
     enum { EXIT_EXTENDED = 0x20, REASON_EXIT = 0x20026 };
@@ -143,6 +149,7 @@ uint64_t __udivdi3(uint64_t a, uint64_t b) {
     }
     return quotient;
 }
+#endif
 #endif
 
 #else /* a desk */
