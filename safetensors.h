@@ -1,4 +1,4 @@
-/* safetensors.h - version 0.5.0 - Unlicense or MIT-0, at your choice (text at the end of the file) - no warranty
+/* safetensors.h - version 0.5.1 - Unlicense or MIT-0, at your choice (text at the end of the file) - no warranty
  *
  * Reads, validates, converts and writes tensor files in the safetensors format. One header, no dependency.
  */
@@ -218,9 +218,9 @@
  * ------------------------------------------------------------------------------------------------------------------ */
 #define ST_VERSION_MAJOR 0
 #define ST_VERSION_MINOR 5
-#define ST_VERSION_PATCH 0
-#define ST_VERSION 500 /* major * 10000 + minor * 100 + patch */
-#define ST_VERSION_STRING "0.5.0"
+#define ST_VERSION_PATCH 1
+#define ST_VERSION 501 /* major * 10000 + minor * 100 + patch */
+#define ST_VERSION_STRING "0.5.1"
 
 /* The implementation needs declarations that strict C hides; these macros must come before the first system header. */
 #if defined(ST_IMPLEMENTATION) && !defined(ST_NO_FILES) && !defined(ST_FREESTANDING) && !defined(_WIN32)
@@ -10451,6 +10451,13 @@ ST_API STI_COLD st_status st_overwrite(const char *path, const char *name, uint6
  * 0.5.0  2026-11-27
  *   Added    st_has_shape, st_to_little_endian: what many programs wrote themselves. st_io.name: messages name a file
  *            behind callbacks. A program that does not zero an st_io before it fills the fields has to do so now.
+ *
+ * 0.5.1  2026-11-27
+ *   Added    WASI and Emscripten with their files; machines whose size_t has 16 bits, to read without files and malloc.
+ *            ST_MALLOC and ST_FREE serve ST_FREESTANDING, too.
+ *   Fixed    Directories that may be written but not read can be saved to. A sharded save on a mount that cannot rename
+ *            keeps the older model. macOS: a failed F_FULLFSYNC is an error. 32-bit machines read files of 2 GiB and more
+ *            instead of mapping them. FreeBSD and NetBSD with strict macros; symbolic links on NetBSD.
  *
  * This software is available under two licences; choose the one you like.
  *

@@ -6,7 +6,7 @@
 
 stdenv.mkDerivation (finalAttrs: {
   pname = "safetensors-h";
-  version = "0.5.0";
+  version = "0.5.1";
 
   src = fetchurl {
     url = "@URL@/safetensors-h-${finalAttrs.version}.tar.gz";

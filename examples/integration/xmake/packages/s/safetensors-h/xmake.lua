@@ -5,7 +5,7 @@ package("safetensors-h")
     set_license("MIT-0")
 
     add_urls("@URL@/safetensors-h-$(version).tar.gz")
-    add_versions("0.5.0", "@SHA256@")
+    add_versions("0.5.1", "@SHA256@")
 
     on_install(function (package)
         os.cp("safetensors.h", package:installdir("include"))
