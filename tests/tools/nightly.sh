@@ -26,7 +26,7 @@ status=$?
     echo
     echo '```'
     uname -srm
-    for tool in gcc g++ clang-14 clang-19 tcc musl-gcc valgrind strace wine qemu-s390x-static arm-none-eabi-gcc python3; do
+    for tool in gcc gcc-11 g++ clang-14 clang-16 clang-19 tcc musl-gcc emcc avr-gcc frama-c valgrind strace wine qemu-s390x-static arm-none-eabi-gcc python3; do
         command -v $tool >/dev/null && $tool --version 2>/dev/null | head -n 1
     done
     build/venv/bin/python -m pip freeze 2>/dev/null
