@@ -1646,7 +1646,7 @@ static size_t sti_utf8_length(const unsigned char *s, size_t n) {
     if (c == 0xF4) high = 0x8F; /* past U+10FFFF */
     if (s[1] < low || s[1] > high) return 0;
     for (i = 2; i < length; i++) {
-        if ((s[i] & 0xC0) != 0x80) return 0;
+        if (s[i] < 0x80 || s[i] > 0xBF) return 0;
     }
     return length;
 }

@@ -22,27 +22,28 @@ static uint64_t sti_add64_saturated(uint64_t a, uint64_t b);
 static size_t sti_add_saturated(size_t a, size_t b);
 
 /*@ requires \valid_read((unsigned char *)p + (0 .. 3));
-    assigns \nothing; */
+    assigns \nothing;
+    ensures \let b = (unsigned char *)p; \result == (b[0] | b[1] << 8 | b[2] << 16 | b[3] << 24); */
 static uint32_t sti_load32(const void *p);
 
 /*@ requires \valid_read((unsigned char *)p + (0 .. 7));
-    assigns \nothing; */
+    assigns \nothing;
+    ensures \let b = (unsigned char *)p; \result ==
+        (b[0] | b[1] << 8 | b[2] << 16 | b[3] << 24 | b[4] << 32 | b[5] << 40 | b[6] << 48 | b[7] << 56); */
 static uint64_t sti_load64(const void *p);
 
 /* ---- UTF-8 */
 
 /*@ requires n > 0 && \valid_read(s + (0 .. n - 1));
     assigns \nothing;
-    ensures 0 <= \result <= 4 && \result <= n;
     ensures \result == 1 <==> s[0] < 0x80;
-    ensures \result == 2 ==> 0xC2 <= s[0] <= 0xDF;
-    ensures \result == 3 ==> 0xE0 <= s[0] <= 0xEF;
-    ensures \result == 4 ==> 0xF0 <= s[0] <= 0xF4;
-    ensures \result > 1 ==> 0x80 <= s[1] <= 0xBF;
-    ensures \result == 3 && s[0] == 0xE0 ==> s[1] >= 0xA0;
-    ensures \result == 3 && s[0] == 0xED ==> s[1] <= 0x9F;
-    ensures \result == 4 && s[0] == 0xF0 ==> s[1] >= 0x90;
-    ensures \result == 4 && s[0] == 0xF4 ==> s[1] <= 0x8F; */
+    ensures \result == 2 <==> n >= 2 && 0xC2 <= s[0] <= 0xDF && 0x80 <= s[1] <= 0xBF;
+    ensures \result == 3 <==> n >= 3 && 0xE0 <= s[0] <= 0xEF &&
+        (s[0] == 0xE0 ? 0xA0 : 0x80) <= s[1] <= (s[0] == 0xED ? 0x9F : 0xBF) && 0x80 <= s[2] <= 0xBF;
+    ensures \result == 4 <==> n >= 4 && 0xF0 <= s[0] <= 0xF4 &&
+        (s[0] == 0xF0 ? 0x90 : 0x80) <= s[1] <= (s[0] == 0xF4 ? 0x8F : 0xBF) &&
+        0x80 <= s[2] <= 0xBF && 0x80 <= s[3] <= 0xBF;
+    ensures 0 <= \result <= 4 && \result <= n; */
 static size_t sti_utf8_length(const unsigned char *s, size_t n);
 
 /*@ requires \valid_read(s + (0 .. n - 1));
