@@ -21,15 +21,17 @@ static uint64_t sti_add64_saturated(uint64_t a, uint64_t b);
     ensures \result == \min(SIZE_MAX, a + b); */
 static size_t sti_add_saturated(size_t a, size_t b);
 
+/*@ logic integer Little32(unsigned char *b) =
+        b[0] | (uint32_t)(b[1] << 8) | (uint32_t)(b[2] << 16) | (uint32_t)(b[3] << 24); */
+
 /*@ requires \valid_read((unsigned char *)p + (0 .. 3));
     assigns \nothing;
-    ensures \let b = (unsigned char *)p; \result == (b[0] | b[1] << 8 | b[2] << 16 | b[3] << 24); */
+    ensures \result == Little32((unsigned char *)p); */
 static uint32_t sti_load32(const void *p);
 
 /*@ requires \valid_read((unsigned char *)p + (0 .. 7));
     assigns \nothing;
-    ensures \let b = (unsigned char *)p; \result ==
-        (b[0] | b[1] << 8 | b[2] << 16 | b[3] << 24 | b[4] << 32 | b[5] << 40 | b[6] << 48 | b[7] << 56); */
+    ensures \result == (Little32((unsigned char *)p) | (uint64_t)(Little32((unsigned char *)p + 4) << 32)); */
 static uint64_t sti_load64(const void *p);
 
 /* ---- UTF-8 */
@@ -53,11 +55,18 @@ static size_t sti_utf8_prefix(const unsigned char *s, size_t n);
 
 /*@ requires code <= 0x10FFFF && \valid(out + (0 .. 3));
     assigns out[0 .. 3];
-    ensures \result == (code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4); */
+    ensures \result == (code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4);
+    ensures out[0] == (\result == 1 ? code : \result == 2 ? 0xC0 | code >> 6 :
+                       \result == 3 ? 0xE0 | code >> 12 : 0xF0 | code >> 18);
+    ensures \forall integer i; 1 <= i < \result ==> out[i] == (0x80 | (code >> 6 * (\result - 1 - i) & 0x3F)); */
 static size_t sti_utf8_encode(uint32_t code, unsigned char out[4]);
 
 /*@ requires 1 <= n <= 4 && \valid_read(s + (0 .. n - 1));
-    assigns \nothing; */
+    assigns \nothing;
+    ensures n == 1 ==> \result == (s[0] & 0x7F);
+    ensures n == 2 ==> \result == ((s[0] & 0x1F) << 6 | (s[1] & 0x3F));
+    ensures n == 3 ==> \result == (((s[0] & 0x0F) << 6 | (s[1] & 0x3F)) << 6 | (s[2] & 0x3F));
+    ensures n == 4 ==> \result == ((((s[0] & 0x07) << 6 | (s[1] & 0x3F)) << 6 | (s[2] & 0x3F)) << 6 | (s[3] & 0x3F)); */
 static uint32_t sti_utf8_decode(const unsigned char *s, size_t n);
 
 /* ---- JSON: every function keeps `at` between its old value and the end of the text, and reads nothing outside of it */
