@@ -1,11 +1,18 @@
 /* contracts.c: what functions of the header require and promise. Frama-C's WP proves it for arguments and texts of every
  * size; tests/proofs/run.sh lists the functions. A contract follows the definition that it describes, and names it again. */
 
+#include <stdint.h>
+
 /* a scanner and the text that it may read; a macro, since the loops of the header come before any predicate */
 #define Text(j)                                                                         \
     (\valid(j) && \base_addr((j)->at) == \base_addr((j)->end) && (j)->at <= (j)->end && \
         (j)->end - (j)->at <= INT32_MAX && \valid_read((j)->at + (0..(j)->end - (j)->at - 1)) &&            \
      \separated(j, (j)->error))
+
+/*@ logic integer Continuation(integer code) = (unsigned char)(0x80 | (code & 0x3F)); */
+
+/* the code point after one more continuation byte */
+/*@ logic integer Appended(integer code, unsigned char c) = (uint32_t)(code << 6) | (c & 0x3F); */
 
 #define ST_IMPLEMENTATION
 #define ST_FREESTANDING
@@ -56,17 +63,20 @@ static size_t sti_utf8_prefix(const unsigned char *s, size_t n);
 /*@ requires code <= 0x10FFFF && \valid(out + (0 .. 3));
     assigns out[0 .. 3];
     ensures \result == (code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4);
-    ensures out[0] == (\result == 1 ? code : \result == 2 ? 0xC0 | code >> 6 :
-                       \result == 3 ? 0xE0 | code >> 12 : 0xF0 | code >> 18);
-    ensures \forall integer i; 1 <= i < \result ==> out[i] == (0x80 | (code >> 6 * (\result - 1 - i) & 0x3F)); */
+    ensures \result == 1 ==> out[0] == code;
+    ensures \result == 2 ==> out[0] == (unsigned char)(0xC0 | code >> 6) && out[1] == Continuation(code);
+    ensures \result == 3 ==> out[0] == (unsigned char)(0xE0 | code >> 12) && out[1] == Continuation(code >> 6) &&
+        out[2] == Continuation(code);
+    ensures \result == 4 ==> out[0] == (unsigned char)(0xF0 | code >> 18) && out[1] == Continuation(code >> 12) &&
+        out[2] == Continuation(code >> 6) && out[3] == Continuation(code); */
 static size_t sti_utf8_encode(uint32_t code, unsigned char out[4]);
 
 /*@ requires 1 <= n <= 4 && \valid_read(s + (0 .. n - 1));
     assigns \nothing;
     ensures n == 1 ==> \result == (s[0] & 0x7F);
-    ensures n == 2 ==> \result == ((s[0] & 0x1F) << 6 | (s[1] & 0x3F));
-    ensures n == 3 ==> \result == (((s[0] & 0x0F) << 6 | (s[1] & 0x3F)) << 6 | (s[2] & 0x3F));
-    ensures n == 4 ==> \result == ((((s[0] & 0x07) << 6 | (s[1] & 0x3F)) << 6 | (s[2] & 0x3F)) << 6 | (s[3] & 0x3F)); */
+    ensures n == 2 ==> \result == Appended(s[0] & 0x1F, s[1]);
+    ensures n == 3 ==> \result == Appended(Appended(s[0] & 0x0F, s[1]), s[2]);
+    ensures n == 4 ==> \result == Appended(Appended(Appended(s[0] & 0x07, s[1]), s[2]), s[3]); */
 static uint32_t sti_utf8_decode(const unsigned char *s, size_t n);
 
 /* ---- JSON: every function keeps `at` between its old value and the end of the text, and reads nothing outside of it */
