@@ -1756,7 +1756,7 @@ STI_COLD static st_status sti_json_hex(sti_json *j, uint32_t *value) {
         } else {
             return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected four hexadecimal digits after \\u"));
         }
-        *value = *value << 4 | (uint32_t)digit;
+        *value = *value * 16 + (uint32_t)digit;
     }
     return ST_OK;
 }

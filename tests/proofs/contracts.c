@@ -11,6 +11,12 @@
 
 /*@ logic integer Continuation(integer code) = (unsigned char)(0x80 | (code & 0x3F)); */
 
+/*@ logic integer HexDigit(integer c) = '0' <= c <= '9' ? c - '0' : 'a' <= c <= 'f' ? c - 'a' + 10 :
+        'A' <= c <= 'F' ? c - 'A' + 10 : -1; */
+
+/*@ logic integer HexValue(unsigned char *s, integer n) =
+        n <= 0 ? 0 : 16 * HexValue(s, n - 1) + HexDigit(s[n - 1]); */
+
 /* the code point after one more continuation byte */
 /*@ logic integer Appended(integer code, unsigned char c) = (uint32_t)(code << 6) | (c & 0x3F); */
 
@@ -128,7 +134,9 @@ static st_status sti_json_colon(sti_json *j);
     requires \separated(value, j->at + (0 .. j->end - j->at - 1));
     assigns j->at, *value, *j->error;
     ensures Text(j) && \old(j->at) <= j->at <= \old(j->at) + 4;
-    ensures \result == ST_OK ==> j->at == \old(j->at) + 4; */
+    ensures \result == ST_OK <==> \old(j->at) + 4 <= j->end &&
+        \forall integer i; 0 <= i < 4 ==> HexDigit(\old(j->at)[i]) >= 0;
+    ensures \result == ST_OK ==> j->at == \old(j->at) + 4 && *value == HexValue(\old(j->at), 4) <= 0xFFFF; */
 static st_status sti_json_hex(sti_json *j, uint32_t *value);
 
 /*@ requires Text(j) && \valid(seen) && \valid(power) && \separated(j, seen, power, j->error);
