@@ -17,6 +17,8 @@
 /*@ logic integer HexValue(unsigned char *s, integer n) =
         n <= 0 ? 0 : 16 * HexValue(s, n - 1) + HexDigit(s[n - 1]); */
 
+/*@ predicate Blank(integer c) = c == 0x20 || c == 0x0A || c == 0x09 || c == 0x0D; */
+
 /* the code point after one more continuation byte */
 /*@ logic integer Appended(integer code, unsigned char c) = (uint32_t)(code << 6) | (c & 0x3F); */
 
@@ -89,26 +91,31 @@ static uint32_t sti_utf8_decode(const unsigned char *s, size_t n);
 
 /* assumed, not proved: WP's memory model has no byte-wise memset of a struct */
 /*@ assigns *e;
-    ensures \result == status; */
+    ensures \result == status;
+    ensures e != \null ==> e->status == status && e->position == position; */
 static st_status sti_fail(st_error *e, st_status status, uint64_t position, uint64_t expected, uint64_t actual,
                           const char *sentence);
 
 /*@ requires Text(j);
-    assigns \nothing; */
+    assigns \nothing;
+    ensures j->end_offset >= j->end - j->at ==> \result == j->end_offset - (j->end - j->at); */
 static uint32_t sti_json_offset(const sti_json *j);
 
 /*@ requires Text(j);
     assigns *j->error;
-    ensures \result == status; */
+    ensures \result == status;
+    ensures j->error != \null ==> j->error->status == status && j->error->position == j->base_offset + offset; */
 static st_status sti_json_fail_at(const sti_json *j, uint32_t offset, st_status status, const char *sentence);
 
 /*@ requires Text(j);
     assigns *j->error;
-    ensures \result == status; */
+    ensures \result == status;
+    ensures j->error != \null && j->end_offset >= j->end - j->at ==>
+        j->error->position == j->base_offset + j->end_offset - (j->end - j->at); */
 static st_status sti_json_fail(const sti_json *j, st_status status, const char *sentence);
 
 /*@ assigns \nothing;
-    ensures \result <==> (c == 0x20 || c == 0x0A || c == 0x09 || c == 0x0D); */
+    ensures \result <==> Blank(c); */
 static int sti_is_blank(int c);
 
 /*@ requires Text(j);
@@ -120,15 +127,39 @@ static int sti_json_byte(const sti_json *j);
 /*@ requires Text(j);
     assigns j->at;
     ensures Text(j) && \old(j->at) <= j->at;
+    ensures \forall integer i; 0 <= i < j->at - \old(j->at) ==> Blank(\old(j->at)[i]);
     ensures j->at == j->end ? \result == -1 : \result == *j->at;
-    ensures -1 <= \result <= 255; */
+    ensures -1 <= \result <= 255 && !Blank(\result); */
 static int sti_json_peek(sti_json *j);
 
 /*@ requires Text(j);
     assigns j->at, *j->error;
     ensures Text(j) && \old(j->at) <= j->at;
-    ensures \result == ST_OK ==> \old(j->at) < j->at; */
+    ensures \result == ST_OK ==> \old(j->at) < j->at && *(j->at - 1) == ':';
+    ensures \result != ST_OK ==> \result == ST_ERR_JSON && (j->at == j->end || *j->at != ':'); */
 static st_status sti_json_colon(sti_json *j);
+
+/*@ requires Text(j) && \valid(has_item) && \separated(j, has_item) && \separated(has_item, j->error);
+    requires open == '{' || open == '[';
+    assigns j->at, *has_item, *j->error;
+    ensures Text(j) && \old(j->at) <= j->at;
+    ensures \result == ST_OK ==> \old(j->at) < j->at && *(j->at - 1) == (*has_item ? ',' : open == '{' ? '}' : ']');
+    ensures \result != ST_OK ==> \result == ST_ERR_JSON &&
+        (j->at == j->end || (*j->at != ',' && *j->at != (open == '{' ? '}' : ']'))); */
+static st_status sti_json_next(sti_json *j, int open, int *has_item);
+
+/*@ requires Text(j);
+    assigns *j->error;
+    ensures \result == ST_ERR_SCHEMA || \result == ST_ERR_JSON; */
+static st_status sti_json_fail_type(sti_json *j, const char *sentence);
+
+/*@ requires Text(j) && \valid(has_item) && \separated(j, has_item) && \separated(has_item, j->error);
+    requires open == '{' || open == '[';
+    assigns j->at, *has_item, *j->error;
+    ensures Text(j) && \old(j->at) <= j->at;
+    ensures \result == ST_OK ==> \old(j->at) < j->at;
+    ensures \result == ST_OK && !*has_item ==> *(j->at - 1) == (open == '{' ? '}' : ']'); */
+static st_status sti_json_enter(sti_json *j, int open, int *has_item, const char *sentence);
 
 /*@ requires Text(j) && \valid(value) && \separated(j, value) && \separated(value, j->error);
     requires \separated(value, j->at + (0 .. j->end - j->at - 1));
@@ -150,5 +181,5 @@ static st_status sti_json_skip_digits(sti_json *j, int fraction, int *seen, int6
 
 /*@ requires v == \null || (\valid_read(v) && (v->axes != \null ==> \valid_read(v->axes + axis)));
     assigns \nothing;
-    ensures v == \null || v->axes == \null ==> \result == axis; */
+    ensures \result == (v == \null || v->axes == \null ? axis : v->axes[axis]); */
 static uint32_t sti_stored_axis(const st_view *v, uint32_t axis);
