@@ -26,7 +26,18 @@
 #define ST_FREESTANDING
 #include "annotated.h" /* safetensors.h with the loop annotations of loops.acsl */
 
-/* ---- arithmetic */
+/* ---- memory and arithmetic */
+
+/*@ requires \valid((unsigned char *)dst + (0 .. n - 1));
+    assigns ((unsigned char *)dst)[0 .. n - 1];
+    ensures \result == dst;
+    ensures \forall integer i; 0 <= i < n ==> ((unsigned char *)dst)[i] == (unsigned char)value; */
+static void *sti_memset(void *dst, int value, size_t n);
+
+/*@ requires \valid_read((unsigned char *)a + (0 .. n - 1)) && \valid_read((unsigned char *)b + (0 .. n - 1));
+    assigns \nothing;
+    ensures \result == 0 <==> \forall integer i; 0 <= i < n ==> ((unsigned char *)a)[i] == ((unsigned char *)b)[i]; */
+static int sti_memcmp(const void *a, const void *b, size_t n);
 
 /*@ assigns \nothing;
     ensures \result == \min(UINT64_MAX, a + b); */
