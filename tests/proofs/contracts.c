@@ -40,6 +40,10 @@ static void *sti_memset(void *dst, int value, size_t n);
 static int sti_memcmp(const void *a, const void *b, size_t n);
 
 /*@ assigns \nothing;
+    ensures \result == \min(SIZE_MAX, count * size); */
+static size_t sti_multiply_saturated(size_t count, size_t size);
+
+/*@ assigns \nothing;
     ensures \result == \min(UINT64_MAX, a + b); */
 static uint64_t sti_add64_saturated(uint64_t a, uint64_t b);
 
@@ -183,9 +187,14 @@ static st_status sti_json_hex(sti_json *j, uint32_t *value);
 
 /*@ requires Text(j) && \valid(seen) && \valid(power) && \separated(j, seen, power, j->error);
     requires -1 - 4294967296 <= *power <= 4294967296;
+    requires (fraction == 0 || fraction == 1) && (*seen == 0 || *seen == 1);
     assigns j->at, *seen, *power, *j->error;
     ensures Text(j) && \old(j->at) <= j->at;
-    ensures \result == ST_OK ==> \old(j->at) < j->at; */
+    ensures \result == ST_OK ==> \old(j->at) < j->at && (j->at == j->end || *j->at < '0' || *j->at > '9');
+    ensures \result != ST_OK ==> j->at == \old(j->at) && \result == ST_ERR_JSON;
+    ensures \forall integer i; 0 <= i < j->at - \old(j->at) ==> '0' <= \old(j->at)[i] <= '9';
+    ensures \old(*seen) ==> *seen && *power == \old(*power) + (fraction ? 0 : j->at - \old(j->at));
+    ensures !*seen ==> *power == \old(*power) - (fraction ? j->at - \old(j->at) : 0); */
 static st_status sti_json_skip_digits(sti_json *j, int fraction, int *seen, int64_t *power);
 
 /* ---- views */
