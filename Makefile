@@ -60,6 +60,7 @@ help:
 	@echo '  tsan          several threads on one writer and one model, and in st_load, under the thread sanitizer'
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 must be executed'
 	@echo '  proofs        Frama-C proves contracts of arithmetic, UTF-8 and JSON; needs frama-c, why3, z3, cvc4'
+	@echo '  proofs-planted   plants bugs, each of which must leave a goal without a proof'
 	@echo '  i686 s390x arm64   the tests on a 32-bit, on a big-endian and on a 64-bit ARM machine'
 	@echo '  emulated      the tests on $(MACHINES)'
 	@echo '  emulated-quick   some of them on s390x, mips and m68k'
@@ -206,6 +207,9 @@ kernels mounts:
 proofs:
 	@sh tests/proofs/run.sh
 
+proofs-planted:
+	@sh tests/proofs/run.sh planted
+
 # FULL=1: every dialect on every system, and the tool linked
 foreign:
 	@FULL=$(FULL) sh tests/platforms/foreign.sh
@@ -289,6 +293,6 @@ clean:
 	rm -rf build
 
 .PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind \
-	wine wine32 msvc emulated emulated-quick s390x i686 arm64 exhaustive tcc musl compilers chips foreign proofs \
+	wine wine32 msvc emulated emulated-quick s390x i686 arm64 exhaustive tcc musl compilers chips foreign proofs proofs-planted \
 	kernels mounts cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
 	builtins analyze rooms format size install lib install-lib uninstall docs release debian clean
