@@ -293,6 +293,7 @@ clean:
 	rm -rf build
 
 .PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind \
-	wine wine32 msvc emulated emulated-quick s390x i686 arm64 exhaustive tcc musl compilers chips foreign proofs proofs-planted \
+	wine wine32 msvc emulated emulated-quick s390x i686 arm64 exhaustive tcc musl compilers chips foreign proofs \
+	proofs-planted \
 	kernels mounts cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
 	builtins analyze rooms format size install lib install-lib uninstall docs release debian clean
