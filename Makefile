@@ -44,7 +44,7 @@ ST_SOURCES = examples/st/main.c examples/st/ls.c examples/st/check.c examples/st
 CHECKS = fuzz examples wine asan msan i686 emulated-quick matrix warnings cover wasm-quick faults test interop callsites cases \
 	foreign chips kernels mounts hostile bench-count symbols tsan arm builtins rooms format
 # additional targets of `nightly`: slow or rarely different environments, all of F32, static analysis, proofs
-NIGHTLY = valgrind emulated wine32 msvc wasm compilers musl tcc exhaustive analyze proofs
+NIGHTLY = valgrind emulated wine32 msvc wasm compilers musl tcc exhaustive analyze proofs proofs-planted
 
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=address,undefined,unsigned-integer-overflow,implicit-conversion
@@ -60,6 +60,7 @@ help:
 	@echo '  tsan          several threads on one writer and one model, and in st_load, under the thread sanitizer'
 	@echo '  cover         the tests under gcov: all lines and branches of rooms 6 to 12 must be executed'
 	@echo '  proofs        Frama-C proves contracts of arithmetic, UTF-8 and JSON; needs frama-c, why3, z3, cvc4'
+	@echo '  proofs-planted   plants bugs, each of which must leave a goal without a proof'
 	@echo '  i686 s390x arm64   the tests on a 32-bit, on a big-endian and on a 64-bit ARM machine'
 	@echo '  emulated      the tests on $(MACHINES)'
 	@echo '  emulated-quick   some of them on s390x, mips and m68k'
@@ -207,6 +208,9 @@ kernels mounts:
 proofs:
 	@sh tests/proofs/run.sh
 
+proofs-planted:
+	@sh tests/proofs/run.sh planted
+
 # FULL=1: every dialect on every system, and the tool linked
 foreign:
 	@FULL=$(FULL) sh tests/platforms/foreign.sh
@@ -299,5 +303,5 @@ clean:
 
 .PHONY: help run inspector test check bench bench-table bench-count bench-embed nightly asan msan tsan faults valgrind \
 	wine wine32 msvc emulated emulated-quick s390x i686 arm64 exhaustive tcc musl compilers wasm wasm-quick chips foreign proofs \
-	kernels mounts cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
+	proofs-planted kernels mounts cover fuzz fuzz-pt2st interop callsites cases examples warnings matrix hostile arm symbols \
 	builtins analyze rooms format size install lib install-lib uninstall docs release debian clean

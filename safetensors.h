@@ -1646,7 +1646,7 @@ static size_t sti_utf8_length(const unsigned char *s, size_t n) {
     if (c == 0xF4) high = 0x8F; /* past U+10FFFF */
     if (s[1] < low || s[1] > high) return 0;
     for (i = 2; i < length; i++) {
-        if ((s[i] & 0xC0) != 0x80) return 0;
+        if (s[i] < 0x80 || s[i] > 0xBF) return 0;
     }
     return length;
 }
@@ -1756,7 +1756,7 @@ STI_COLD static st_status sti_json_hex(sti_json *j, uint32_t *value) {
         } else {
             return sti_json_fail(j, ST_ERR_JSON, STI_TEXT("expected four hexadecimal digits after \\u"));
         }
-        *value = *value << 4 | (uint32_t)digit;
+        *value = *value * 16 + (uint32_t)digit;
     }
     return ST_OK;
 }
